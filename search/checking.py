@@ -1,0 +1,107 @@
+"""Check a configuration before it costs anything: data, model, a few steps, one validation, and the plan."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from search.config import Config, load_config
+from search.early_stopping import build_rule
+from search.errors import SearchError
+from search.runner import concurrent_trials
+from trainables.build import build_trainer
+from trainables.data import as_source
+from trainables.session import select_device
+
+_NUM_STEPS = 3
+
+
+@dataclass(frozen=True)
+class Check:
+    """The resolved plan of a search and what a first look at its parts showed."""
+
+    config: Config
+    params: Mapping[str, Any]
+    """The trial that was tried: one of the space, with the first option of every choice."""
+    num_parameters: int
+    num_train: int | None
+    num_valid: int
+    seconds_per_step: float
+    seconds_per_validation: float
+    metrics: Mapping[str, float]
+    rungs: str
+    expected_virtual_epochs: int | None
+    concurrency: int
+    device: str
+
+
+def check(
+    config: str | Path | Mapping[str, Any],
+    *,
+    overrides: Sequence[str] = (),
+    phase: Callable[[str], None] = lambda text: None,
+) -> Check:
+    """Validate a configuration, build its data and model, train a few steps and validate once.
+
+    Raises:
+        ConfigError: the configuration is wrong.
+        SearchError: a trial asks for more than this machine has, or the objective is not among the metrics.
+    """
+    loaded = load_config(config, overrides)
+    concurrency = concurrent_trials(loaded, _local_resources())
+    task_class = loaded.task_class()
+    first = next(iter(loaded.space.candidates()))
+    options = task_class.Options.model_validate(first.tree)
+    phase("loading data")
+    arrays = task_class.load_data(options)
+    phase("building the model")
+    torch.set_num_threads(max(1, int(loaded.resources.cpus_per_trial)))
+    trainer = build_trainer(
+        task_class,
+        options,
+        arrays,
+        unit="steps",
+        count=_NUM_STEPS,
+        num_virtual_epochs=loaded.budget.virtual_epochs,
+        device=select_device(loaded.resources.gpus_per_trial),
+    )
+    phase("training a few steps")
+    began = time.perf_counter()
+    metrics = trainer.run_virtual_epoch()
+    both = time.perf_counter() - began
+    began = time.perf_counter()
+    trainer.validate()
+    validation = time.perf_counter() - began
+    metric = loaded.objective.metric
+    if metric not in metrics:
+        raise SearchError(
+            f"objective.metric is {metric!r}; the task reports {', '.join(sorted(metrics))}"
+        )
+    rule = build_rule(loaded)
+    budget = loaded.budget
+    return Check(
+        config=loaded,
+        params=first.params,
+        num_parameters=sum(p.numel() for p in trainer.model.parameters()),
+        num_train=trainer.virtual_epochs.pass_samples,
+        num_valid=len(as_source(trainer.valid_source)),
+        seconds_per_step=max(0.0, both - validation) / _NUM_STEPS,
+        seconds_per_validation=validation,
+        metrics=metrics,
+        rungs=rule.rungs.describe(budget.virtual_epochs),
+        expected_virtual_epochs=rule.expected_virtual_epochs(budget.trials, budget.virtual_epochs),
+        concurrency=concurrency,
+        device=str(trainer.device),
+    )
+
+
+def _local_resources() -> dict[str, float]:
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return {"CPU": float(cpus), "GPU": float(gpus)}

@@ -1,0 +1,215 @@
+"""The command line: parses and prints. What is imported at the top is all that `--help` waits for."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from search.errors import SearchError
+
+_INTERRUPTED, _TERMINATED = 130, 143
+
+
+class _DefaultCommand(click.Group):
+    """`tune-search FILE.yaml` is `tune-search search FILE.yaml`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and not args[0].startswith("-") and args[0] not in self.commands:
+            args = ["search", *args]
+        return super().parse_args(ctx, args)
+
+
+_HELP = """Search hyperparameters of a PyTorch model on Ray Tune.
+
+\b
+Examples:
+  tune-search configs/seg.yaml                         search; the same again goes on where it ended
+  tune-search configs/seg.yaml --set budget.trials=50  with another value
+  tune-search check configs/seg.yaml                   try everything once, and print the plan
+  tensorboard --logdir results/seg                     look at the trials
+  tune-search export results/seg                       the best checkpoint, as plain files
+  tune-search retrain results/seg/export               train it on, at full length
+  tune-search resume results/seg                       go on with an interrupted search
+"""
+
+
+@click.group(cls=_DefaultCommand, help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="tune-search")
+def cli() -> None:
+    pass
+
+
+_set = click.option(
+    "--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Override a value; may be given more than once."
+)
+_address = click.option("--address", metavar="HOST:PORT", help="Of a Ray cluster; without it a local Ray is started.")
+_plain = click.option("--plain", is_flag=True, help="One line per event, also on a terminal.")
+
+
+@cli.command(short_help="Run a search, or go on with it.")
+@click.argument("config", type=click.Path(dir_okay=False))
+@_set
+@click.option("--results", default="results", show_default=True, metavar="DIR", help="Where runs live.")
+@click.option("--name", metavar="NAME", help="Of the run; the configuration's without it.")
+@_address
+@_plain
+def search(
+    config: str, overrides: tuple[str, ...], results: str, name: str | None, address: str | None, plain: bool
+) -> None:
+    """Run the search that CONFIG describes. If its folder is there, the search goes on.
+
+    \b
+    Examples:
+      tune-search configs/seg.yaml
+      tune-search configs/seg.yaml --set trial.batch_size=16
+      tune-search configs/seg.yaml --set 'trial.optimizer.lr={loguniform: [1e-4, 1e-2]}'
+    """
+    from search.config import load_config
+
+    loaded = load_config(config, overrides)
+    folder = Path(results).absolute() / (name or loaded.name)
+
+    def run(watcher: Any) -> Any:
+        from search.runner import search as run_search
+
+        return run_search(loaded, results=results, name=name, address=address, watcher=watcher)
+
+    _watched(folder, plain, run)
+
+
+@cli.command(short_help="Go on with an interrupted search.")
+@click.argument("run", type=click.Path(file_okay=False, exists=True))
+@_set
+@_address
+@_plain
+def resume(run: str, overrides: tuple[str, ...], address: str | None, plain: bool) -> None:
+    """Go on with the search in the folder RUN, perhaps with more trials or time.
+
+    \b
+    Examples:
+      tune-search resume results/seg
+      tune-search resume results/seg --set budget.trials=50 --set budget.time=2h
+    """
+
+    def go_on(watcher: Any) -> Any:
+        from search.runner import resume as run_resume
+
+        return run_resume(run, overrides=overrides, address=address, watcher=watcher)
+
+    _watched(Path(run).absolute(), plain, go_on)
+
+
+@cli.command(short_help="Export the best checkpoint as plain files.")
+@click.argument("run", type=click.Path(file_okay=False, exists=True))
+@click.option("--trial", type=int, metavar="N", help="Number of the trial; the best one without it.")
+@click.option("--out", metavar="DIR", help="Folder to write; RUN/export without it.")
+def export(run: str, trial: int | None, out: str | None) -> None:
+    """Write the best checkpoint of the search in RUN as files that open without this program.
+
+    \b
+    Examples:
+      tune-search export results/seg
+      tune-search export results/seg --trial 7 --out models/seg-7
+    """
+    click.echo("loading the data and evaluating the checkpoint again", err=True)
+    from search.exporting import export as run_export
+    from search.printing import export_text
+
+    click.echo(export_text(run_export(run, trial=trial, out=out)))
+
+
+@cli.command(short_help="Train an exported model on, or anew.")
+@click.argument("export", type=click.Path(file_okay=False, exists=True))
+@click.option("--virtual-epochs", type=click.IntRange(min=1), metavar="N", help="Length; as in the search without it.")
+@click.option("--steps", type=click.IntRange(min=1), metavar="N", help="Length in optimizer steps.")
+@click.option("--from-scratch", is_flag=True, help="Begin with new weights instead of the exported ones.")
+@click.option("--data", type=click.Choice(["train", "train+val"]), default="train", show_default=True)
+@click.option("--out", metavar="DIR", help="Folder to write; `retrain` beside EXPORT without it.")
+def retrain(
+    export: str, virtual_epochs: int | None, steps: int | None, from_scratch: bool, data: str, out: str | None
+) -> None:
+    """Train the exported model in EXPORT with the full length of its schedule. The same again goes on.
+
+    \b
+    Examples:
+      tune-search retrain results/seg/export
+      tune-search retrain results/seg/export --from-scratch --steps 20000 --data train+val
+    """
+    click.echo("loading the data", err=True)
+    from search.printing import RetrainProgress, retraining_text
+    from search.retraining import retrain as run_retrain
+
+    with RetrainProgress(sys.stdout) as progress:
+        done = run_retrain(
+            export,
+            virtual_epochs=virtual_epochs,
+            steps=steps,
+            from_scratch=from_scratch,
+            data=data,  # type: ignore[arg-type]
+            out=out,
+            progress=progress.report,
+        )
+    click.echo(retraining_text(done, " ".join(["tune-search", *sys.argv[1:]])))
+    if done.interrupted_by is not None:
+        sys.exit(128 + done.interrupted_by)
+
+
+@cli.command(short_help="Try everything once, and print the plan.")
+@click.argument("config", type=click.Path(dir_okay=False))
+@_set
+def check(config: str, overrides: tuple[str, ...]) -> None:
+    """Validate CONFIG, build its data and model, train a few steps, validate once, and print the plan.
+
+    \b
+    Examples:
+      tune-search check configs/seg.yaml
+      tune-search check configs/seg.yaml --set trial.model.width=64
+    """
+    from search.checking import check as run_check
+    from search.printing import check_text
+
+    click.echo(check_text(run_check(config, overrides=overrides, phase=lambda text: click.echo(text, err=True))))
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Entry point: errors meant for the user are one line (or one per problem), others a line and a file."""
+    # User tasks are imported from the folder that the command is given in.
+    if "" not in sys.path and os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        cli.main(args=args, standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted", err=True)
+        sys.exit(_INTERRUPTED)
+    except SearchError as error:
+        click.echo(str(error), err=True)
+        sys.exit(error.exit_code)
+    except Exception as error:
+        trace = Path("tune-search-error.txt").absolute()
+        trace.write_text("".join(traceback.format_exception(error)))
+        click.echo(f"{type(error).__name__}: {error}\nthe trace is in {trace}", err=True)
+        sys.exit(1)
+
+
+def _watched(folder: Path, plain: bool, run: Callable[[Any], Any]) -> None:
+    """Run a search with a view, print its outcome and exit with its code."""
+    from search.printing import summary_text
+    from search.run_folder import RunFolder
+    from search.view import screen
+
+    run_folder = RunFolder(folder)
+    run_folder.create()
+    with screen(run_folder.log, plain=plain) as watcher:
+        summary = run(watcher)
+    click.echo(summary_text(summary, color=sys.stdout.isatty() and not plain))
+    codes = {"complete": 0, "failed": 1, "interrupted": _INTERRUPTED, "terminated": _TERMINATED}
+    sys.exit(codes[summary.status])

@@ -1,0 +1,52 @@
+"""What a user is told when something is wrong: one line of cause, or one line for each problem."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+KeyPath = tuple[str | int, ...]
+"""Keys and list indices from the top of a configuration to a value."""
+
+
+class SearchError(Exception):
+    """Base of every error that is meant for the user; its text is one line."""
+
+    exit_code: ClassVar[int] = 1
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong in a configuration."""
+
+    where: str
+    """`configs/seg.yaml:14`, `--set trial.x=1`, or `config` for values that come from Python."""
+    path: str
+    """Dotted, such as `trial.optimizer.lr`; empty for the whole document."""
+    message: str
+    """The value received, the rule, and the way out."""
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.where, self.path, self.message) if part)
+
+
+class ConfigError(SearchError):
+    """Everything that is wrong with a configuration, in the order of its lines."""
+
+    exit_code: ClassVar[int] = 2
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems: list[Problem] = sorted(dict.fromkeys(problems), key=_line)
+        super().__init__(self.problems)
+
+    def __str__(self) -> str:
+        return "\n".join(str(problem) for problem in self.problems)
+
+
+def _line(problem: Problem) -> tuple[bool, int]:
+    """Lines of the file in order, then what has no line."""
+    found = re.search(r":(\d+)$", problem.where)
+    from_file = found is not None and not problem.where.startswith("--set ")
+    return (not from_file, int(found.group(1)) if found and from_file else 0)

@@ -1,0 +1,175 @@
+"""Export: the best checkpoint as files that open without this program, evaluated again before they are handed out."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from search.config import Config, load_config
+from search.document import write_yaml
+from search.errors import SearchError
+from search.model_card import model_card
+from search.run_folder import RunFolder, write_json
+from search.study import Outcome, best_record, read_records
+from trainables.build import build_trainer
+from trainables.checkpoint import Checkpoint, DamagedCheckpointError, library_versions, read_checkpoint
+from trainables.environment import expand
+from trainables.session import load_task_class, select_device
+from trainables.trainer import Trainer
+
+WEIGHTS, CONFIG, METRICS, CARD, SUMS = "model.safetensors", "config.yaml", "metrics.json", "README.md", "SHA256SUMS"
+
+# The same device and versions give the same number; another device sums in another order.
+_RELATIVE_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Export:
+    """An exported model: its folder, the trial it comes from and the objective that was evaluated again."""
+
+    folder: Path
+    trial: int
+    metric: str
+    value: float
+    metrics: Mapping[str, Any]
+
+
+def export(run: str | Path, *, trial: int | None = None, out: str | Path | None = None) -> Export:
+    """Export a trial's best checkpoint from the folder of a search, which may still be running.
+
+    Args:
+        run: the search's folder.
+        trial: its number; the best trial without it.
+        out: folder to write; `<run>/export` without it. One that is there is replaced as a whole.
+
+    Raises:
+        SearchError: there is no such trial or no intact checkpoint, or the value is not the recorded one.
+    """
+    folder = RunFolder(Path(run).absolute())
+    folder.require()
+    config = load_config(folder.config)
+    mode = config.objective.mode
+    records = read_records(folder.journal, config.space)
+    if trial is None:
+        record = best_record(records, mode)
+        if record is None:
+            raise SearchError(f"{folder.path} has no trial with a value yet; nothing to export")
+    else:
+        found = [r for r in records if r.number == trial]
+        if not found:
+            raise SearchError(f"there is no trial {trial}; {folder.path} has trials 0 to {len(records) - 1}")
+        record = found[0]
+    if not record.values or record.outcome in (Outcome.FAILED, Outcome.OUT_OF_MEMORY):
+        raise SearchError(f"trial {record.number} has no value to export ({record.reason or 'no virtual epoch yet'})")
+    try:
+        checkpoint = read_checkpoint(folder.trial(record.number), record.best_virtual_epoch(mode))
+    except DamagedCheckpointError as error:
+        raise SearchError(f"trial {record.number} cannot be exported: {error}; try --trial with another") from error
+    return export_checkpoint(checkpoint, config, Path(out) if out else folder.exported)
+
+
+def export_checkpoint(checkpoint: Checkpoint, config: Config, out: Path) -> Export:
+    """Write one checkpoint's evaluated model; whole or not at all.
+
+    Raises:
+        SearchError: evaluating what was written does not give the recorded value.
+    """
+    info = checkpoint.info
+    record = info["history"][checkpoint.virtual_epoch - 1]
+    trainer = trainer_of(checkpoint)
+    out = out.absolute()
+    partial = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        save_file(_plain(trainer.evaluated_model.state_dict()), partial / WEIGHTS)
+        # What is evaluated is what was written, not what was in memory.
+        trainer.evaluated_model.load_state_dict(load_file(partial / WEIGHTS))
+        metrics = trainer.validate()
+        expected, found = record[info["metric"]], metrics[info["metric"]]
+        if not math.isclose(expected, found, rel_tol=_RELATIVE_TOLERANCE, abs_tol=1e-6):
+            raise SearchError(
+                f"the exported weights give {info['metric']} {found:.6g} and {expected:.6g} was recorded; "
+                "nothing was exported. Did the data, the task's code or a library change since?"
+            )
+        _write_texts(partial, config, checkpoint, metrics, trainer)
+        shutil.rmtree(out, ignore_errors=True)
+        partial.rename(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return Export(out, info["trial"], info["metric"], found, metrics)
+
+
+def trainer_of(checkpoint: Checkpoint) -> Trainer:
+    """The trainer of a checkpoint, on the best device here, with its data and all of its state."""
+    info = checkpoint.info
+    task_class = load_task_class(info["task"])
+    options = task_class.Options.model_validate(expand(info["options"]))
+    ((unit, count),) = info["virtual_epoch"].items()
+    trainer = build_trainer(
+        task_class,
+        options,
+        task_class.load_data(options),
+        unit=unit,
+        count=count,
+        num_virtual_epochs=info["num_virtual_epochs"],
+        device=select_device(1.0),
+    )
+    trainer.load(checkpoint.weights(), checkpoint.state())
+    return trainer
+
+
+def exported_config(config: Config, checkpoint: Checkpoint) -> dict[str, Any]:
+    """The configuration with the trial's values in place of domains: the form that a search reads too."""
+    info = checkpoint.info
+    return {
+        "name": config.name,
+        "task": config.raw["task"],
+        "objective": config.raw["objective"],
+        "trial": info["options"],
+        "virtual_epoch": info["virtual_epoch"],
+        "budget": {"trials": 1, "virtual_epochs": info["num_virtual_epochs"]},
+        "scheduler": {"name": "none"},
+    }
+
+
+def _write_texts(
+    folder: Path, config: Config, checkpoint: Checkpoint, metrics: Mapping[str, float], trainer: Trainer
+) -> None:
+    info = checkpoint.info
+    write_yaml(folder / CONFIG, exported_config(config, checkpoint))
+    report = {
+        "trial": info["trial"],
+        "virtual_epoch": checkpoint.virtual_epoch,
+        "step": info["history"][checkpoint.virtual_epoch - 1]["step"],
+        "objective": {"metric": info["metric"], "mode": info["mode"], "value": metrics[info["metric"]]},
+        "metrics": dict(metrics),
+        "history": info["history"],
+        "lengths": trainer.virtual_epochs.as_dict(),
+        "versions": library_versions(),
+        "exported": f"{datetime.now(UTC):%F %T} UTC",
+    }
+    write_json(folder / METRICS, report)
+    num_parameters = sum(p.numel() for p in trainer.evaluated_model.parameters())
+    (folder / CARD).write_text(model_card(config.name, config.task_path, report, info["options"], num_parameters))
+    names = [WEIGHTS, CONFIG, METRICS, CARD]
+    sums = [f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}" for name in names]
+    (folder / SUMS).write_text("\n".join(sums) + "\n")
+    for name in [*names, SUMS]:
+        with (folder / name).open("rb") as file:
+            os.fsync(file.fileno())
+
+
+def _plain(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Contiguous copies on the CPU; tied weights are written under each of their names."""
+    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}

@@ -1,0 +1,151 @@
+"""The last screen of each command, as text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from search.checking import Check
+from search.exporting import Export
+from search.retraining import Retraining
+from search.summary import Summary
+from search.view import duration, number_text, short_path, value_text
+
+_WIDTH = 18
+
+
+def summary_text(summary: Summary, *, color: bool = False) -> str:
+    """Best trial, counts, steps spent and saved, and what to type next."""
+    folder = short_path(Path(summary.folder))
+    lines = [f"search {summary.status}: {summary.reason}", ""]
+    if summary.best is None:
+        lines.append("no trial has a value")
+    else:
+        best = summary.best
+        head = f"best trial {best.trial}: {summary.metric} {number_text(best.value)}"
+        lines.append(_bold(head, color) + f" at virtual epoch {best.virtual_epoch}, step {best.step}")
+        lines += [f"  {name} = {value_text(value)}" for name, value in best.params.items()]
+    full = summary.steps + summary.steps_saved
+    saved = f", {summary.steps_saved} saved by early stopping ({summary.steps_saved / full:.0%})" if full else ""
+    counts = ", ".join(f"{number} {kind}" for kind, number in sorted(summary.counts.items()))
+    rows = {
+        "trials": f"{summary.trials}: {counts}",
+        "steps": f"{summary.steps} spent{saved}",
+        "samples": f"{summary.samples}",
+        "time": f"{duration(summary.seconds)}, of which trials trained {duration(summary.trial_seconds)}",
+    }
+    lines += ["", *_table(rows)]
+    if summary.failures:
+        lines += ["", "failed trials (the trace is in error.txt of the trial's folder):"]
+        lines += [f"  {number}  {cause}" for number, cause in summary.failures.items()]
+    lines += ["", *_next_commands(summary, folder)]
+    return "\n".join(lines)
+
+
+def _next_commands(summary: Summary, folder: str) -> list[str]:
+    if summary.status in ("interrupted", "terminated"):
+        return ["go on with", f"  tune-search resume {folder}"]
+    if summary.best is None:
+        return [f"what went wrong stands in {folder}/search.log"]
+    return [
+        "next",
+        f"  tensorboard --logdir {folder}",
+        f"  tune-search export {folder}",
+        f"  tune-search retrain {folder}/export",
+    ]
+
+
+def export_text(export: Export) -> str:
+    """What was written and that it was evaluated again."""
+    files = "\n".join(
+        f"  {path.name:<20} {path.stat().st_size:>12,} bytes" for path in sorted(export.folder.iterdir())
+    )
+    return (
+        f"trial {export.trial} exported to {short_path(export.folder)}\n{files}\n"
+        f"evaluated again from these files: {export.metric} {number_text(export.value)}, as recorded\n\n"
+        f"next\n  tune-search retrain {short_path(export.folder)}"
+    )
+
+
+def retraining_text(done: Retraining, command: str) -> str:
+    """The outcome of a retraining, or how to go on."""
+    if done.export is None:
+        return f"stopped after virtual epoch {done.virtual_epochs} of {done.of}; go on with\n  {command}"
+    return (
+        f"retrained for {done.of} virtual epochs: best {done.export.metric} {number_text(done.export.value)}\n"
+        f"exported to {short_path(done.export.folder)}"
+    )
+
+
+def check_text(check: Check) -> str:
+    """The resolved plan."""
+    config, budget, scheduler = check.config, check.config.budget, check.config.scheduler
+    unit = config.virtual_epoch
+    expected = check.expected_virtual_epochs
+    per_epoch = check.seconds_per_validation + (check.seconds_per_step * unit.count if unit.unit == "steps" else 0)
+    rows = {
+        "name": config.name,
+        "task": config.task_path,
+        "objective": f"{config.objective.metric}, {config.objective.mode}",
+        "training data": "no length" if check.num_train is None else f"{check.num_train} samples",
+        "validation data": f"{check.num_valid} samples",
+        "model": f"{check.num_parameters:,} parameters (of the trial that was tried)",
+        "device": check.device,
+        "step": f"{check.seconds_per_step * 1e3:.1f} ms, validation {check.seconds_per_validation * 1e3:.0f} ms",
+        "virtual epoch": f"{unit.count} {unit.unit}",
+        "trials": f"{budget.trials}, up to {budget.virtual_epochs} virtual epochs each, {check.concurrency} at a time",
+        "sampler": f"{config.sampler.name}, seed {config.sampler.seed}",
+        "scheduler": f"{scheduler.name}, rungs at {check.rungs} {getattr(scheduler, 'axis', 'virtual_epochs').replace('_', ' ')}"
+        if hasattr(scheduler, "reduction_factor")
+        else scheduler.name,
+    }
+    if expected is not None:
+        whole = expected * per_epoch / check.concurrency
+        about = f", about {duration(whole)} at this trial's speed" if unit.unit == "steps" else ""
+        rows["work"] = f"about {expected} virtual epochs{about}"
+    metrics = {k: v for k, v in check.metrics.items() if "/" not in k}
+    lines = [*_table(rows), "", "space"]
+    lines += [f"  {parameter}" for parameter in config.space.parameters()] or ["  nothing is searched"]
+    lines += ["", "metrics after 3 steps", "  " + "  ".join(f"{k} {number_text(v)}" for k, v in metrics.items())]
+    return "\n".join([*lines, "", "ok"])
+
+
+class RetrainProgress:
+    """A line per virtual epoch, rewritten in place on a terminal."""
+
+    def __init__(self, out: IO[str]) -> None:
+        self._out = out
+
+    def __enter__(self) -> RetrainProgress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._out.isatty():
+            self._out.write("\n")
+
+    def report(self, record: Mapping[str, Any], of: int) -> None:
+        """Show one virtual epoch's record."""
+        number = record["virtual_epoch"]
+        left = record["seconds"] / number * (of - number)
+        names = [k for k in record if k not in ("virtual_epoch", "step", "samples", "seconds") and "/" not in k]
+        values = "  ".join(f"{k} {number_text(record[k])}" for k in names[:8])
+        line = f"virtual epoch {number}/{of}  {duration(left)} left  {values}"
+        if self._out.isatty():
+            self._out.write(f"\r\x1b[2K{line}")
+        else:
+            self._out.write(line + "\n")
+        self._out.flush()
+
+
+def _table(rows: Mapping[str, str]) -> list[str]:
+    return [f"{name:<{_WIDTH}}{value}" for name, value in rows.items()]
+
+
+def _bold(text: str, color: bool) -> str:
+    return f"\x1b[1m{text}\x1b[0m" if color else text
+
+

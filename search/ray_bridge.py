@@ -1,0 +1,112 @@
+"""Ray Tune's two interfaces over the coordinator: Ray executes legs, the coordinator decides.
+
+Every leg of a trial is a Ray trial of its own that begins from the trial's newest checkpoint. So pausing is
+the end of a leg, promotion and retrying are new legs, and Ray has no paused trials, no retries and no state
+that would have to be right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ray.tune.experiment import Trial
+from ray.tune.result import EXPR_ERROR_FILE
+from ray.tune.schedulers import TrialScheduler
+from ray.tune.search import Searcher
+
+from search.coordinator import Coordinator, Turn
+from search.study import Outcome, TrialRecord
+from trainables.failure import take_failure
+from trainables.session import TrialPlan
+from trainables.virtual_epoch import VirtualEpochs
+
+
+class StudySearcher(Searcher):
+    """Gives Ray the next leg as a configuration."""
+
+    def __init__(self, coordinator: Coordinator, plan: Callable[[TrialRecord], TrialPlan]) -> None:
+        super().__init__(metric=None, mode=None)
+        self._coordinator = coordinator
+        self._plan = plan
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        turn = self._coordinator.next_trial()
+        if turn is Turn.DONE:
+            return Searcher.FINISHED
+        if turn is Turn.WAIT:
+            return None
+        assert isinstance(turn, TrialRecord)
+        return {"plan": self._plan(turn).as_dict()}
+
+    def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
+        return None
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the study on disk is the state."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: a search is resumed from the study."""
+
+    def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
+        """Nothing: the study on disk is the state."""
+
+
+class StudyScheduler(TrialScheduler):
+    """Passes reports and losses to the coordinator. Ray itself starts whatever is pending."""
+
+    def __init__(self, coordinator: Coordinator) -> None:
+        super().__init__()
+        self._coordinator = coordinator
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        plan = TrialPlan(**trial.config["plan"])
+        if not self._coordinator.is_running(plan.number):
+            return TrialScheduler.STOP
+        report = dict(result)
+        if "diverged" not in report:
+            report["objective"] = float(report[plan.metric])
+        goes_on = self._coordinator.on_report(plan.number, report, VirtualEpochs(**_lengths(report)))
+        return TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
+
+    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
+        plan = TrialPlan(**trial.config["plan"])
+        error_file = Path(trial.local_path or "") / EXPR_ERROR_FILE
+        ray_error = error_file.read_text() if error_file.is_file() else None
+        self._coordinator.on_lost(plan.number, *classify(take_failure(Path(plan.folder)), ray_error))
+
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        return None
+
+    def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
+        return None
+
+    def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
+        return None
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        return None
+
+    def debug_string(self) -> str:
+        return "search/study"
+
+
+def classify(failure: Mapping[str, Any] | None, ray_error: str | None) -> tuple[Outcome, str]:
+    """What a lost leg died of, and the cause in one line.
+
+    Args:
+        failure: what the trial's process wrote of its exception, if it lived to do so.
+        ray_error: what Ray says of the process.
+    """
+    if failure is not None:
+        outcome = Outcome.OUT_OF_MEMORY if failure["out_of_memory"] else Outcome.FAILED
+        return outcome, f"{failure['type']}: {failure['message']}"
+    if ray_error and "OutOfMemoryError" in ray_error:
+        return Outcome.OUT_OF_MEMORY, "the machine ran out of memory, and the trial's process was ended"
+    return Outcome.FAILED, "the trial's process died"
+
+
+def _lengths(report: dict[str, Any]) -> dict[str, Any]:
+    """The trial's virtual-epoch lengths, which travel in each report."""
+    return {key.removeprefix("lengths/"): value for key, value in report.items() if key.startswith("lengths/")}

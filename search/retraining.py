@@ -1,0 +1,167 @@
+"""Retraining an exported model with the search's own trainer, without Ray."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from safetensors.torch import load_file
+
+from search.config import load_config
+from search.errors import SearchError
+from search.exporting import CONFIG, METRICS, WEIGHTS, Export, export_checkpoint
+from search.run_folder import RunFolder
+from trainables.checkpoint import DamagedCheckpointError, read_checkpoint
+from trainables.session import DataSplit, Record, TrialPlan, TrialSession
+from trainables.virtual_epoch import VirtualEpochs
+
+
+@dataclass(frozen=True)
+class Retraining:
+    """How a retraining ended; `export` is there when it is complete."""
+
+    folder: Path
+    virtual_epochs: int
+    of: int
+    interrupted_by: int | None
+    export: Export | None
+
+
+def retrain(
+    exported: str | Path,
+    *,
+    virtual_epochs: int | None = None,
+    steps: int | None = None,
+    from_scratch: bool = False,
+    data: DataSplit = "train",
+    out: str | Path | None = None,
+    progress: Callable[[Record, int], None] = lambda record, of: None,
+) -> Retraining:
+    """Train an exported model on, or its configuration anew, with the full length of the schedule.
+
+    The same call again goes on where an interrupted one ended.
+
+    Args:
+        exported: folder that `export` wrote.
+        virtual_epochs, steps: length; as long as in the search without either. Steps are rounded up to
+            whole virtual epochs.
+        from_scratch: begin with new weights instead of the exported ones.
+        data: `train+val` trains on the validation data too, so validation says nothing about new data then.
+        out: folder to write; `retrain` beside the export without it.
+        progress: called with each virtual epoch's record and their number in all.
+
+    Raises:
+        SearchError: the folder is no export, or `out` holds another retraining.
+    """
+    source = Path(exported).absolute()
+    for name in (WEIGHTS, CONFIG, METRICS):
+        if not (source / name).is_file():
+            raise SearchError(f"{source} is not an export: it has no {name}; `tune-search export RUN` writes one")
+    if virtual_epochs is not None and steps is not None:
+        raise SearchError("give --virtual-epochs or --steps, not both")
+    folder = RunFolder(Path(out).absolute() if out else source.parent / "retrain")
+    report = json.loads((source / METRICS).read_text())
+    lengths = VirtualEpochs(**report["lengths"])
+    config = load_config(source / CONFIG)
+    number = virtual_epochs or (_virtual_epochs_for(steps, lengths) if steps else config.budget.virtual_epochs)
+    plan = TrialPlan(
+        number=report["trial"],
+        folder=str(folder.path / "training"),
+        task=config.task_path,
+        options=next(iter(config.space.candidates())).raw,
+        unit=lengths.unit,
+        count=lengths.count,
+        num_virtual_epochs=number,
+        metric=config.objective.metric,
+        mode=config.objective.mode,
+        num_threads=0,
+        gpu_fraction=1.0,
+        data=data,
+    )
+    folder.create()
+    with folder.owned():
+        _same_or_new(folder, plan, from_scratch)
+        config.task_class()
+        return _train(plan, folder, None if from_scratch else source / WEIGHTS, config, progress)
+
+
+def _train(plan: TrialPlan, folder: RunFolder, weights: Path | None, config: Any, progress: Any) -> Retraining:
+    session = TrialSession(plan, None)
+    try:
+        if weights is not None and not session.history:
+            session.trainer.model.load_state_dict(load_file(weights))
+            session.trainer.restart_average()
+        with _interruptible() as received:
+            while not session.finished and not received:
+                record = session.next_report()
+                if "diverged" in record:
+                    raise SearchError(f"the training diverged at {record['diverged']}; try a lower learning rate")
+                progress(record, plan.num_virtual_epochs)
+        done, best = len(session.history), session.best
+    finally:
+        session.close()
+    exported = None
+    if session.finished and best is not None:
+        try:
+            checkpoint = read_checkpoint(Path(plan.folder), best["virtual_epoch"])
+        except DamagedCheckpointError as error:
+            raise SearchError(f"the best checkpoint cannot be exported: {error}") from error
+        exported = export_checkpoint(checkpoint, config, folder.exported)
+    return Retraining(
+        folder.path, done, plan.num_virtual_epochs, received[0] if received else None, exported
+    )
+
+
+def _virtual_epochs_for(steps: int, lengths: VirtualEpochs) -> int:
+    number = max(1, math.floor(steps / max(1, lengths.end_step(1))))
+    while lengths.end_step(number) < steps:
+        number += 1
+    return number
+
+
+def _same_or_new(folder: RunFolder, plan: TrialPlan, from_scratch: bool) -> None:
+    """Refuse to go on with a retraining that was begun with other arguments."""
+    file = folder.path / "retrain.json"
+    wanted = {
+        "options": plan.options,
+        "virtual_epochs": plan.num_virtual_epochs,
+        "from_scratch": from_scratch,
+        "data": plan.data,
+    }
+    if file.is_file():
+        found = json.loads(file.read_text())
+        differing = [key for key in wanted if json.loads(json.dumps(wanted[key])) != found.get(key)]
+        if differing:
+            raise SearchError(
+                f"{folder.path} holds a retraining with other {', '.join(differing)}; give another --out, or remove it"
+            )
+    else:
+        file.write_text(json.dumps(wanted, indent=2) + "\n")
+
+
+@contextmanager
+def _interruptible() -> Iterator[list[int]]:
+    """Ctrl-C and SIGTERM end the training after the running virtual epoch; a second one ends it at once."""
+    received: list[int] = []
+
+    def handle(number: int, frame: Any) -> None:
+        received.append(number)
+        if len(received) > 1:
+            raise KeyboardInterrupt
+
+    try:
+        previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not in the main thread
+        yield received
+        return
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,246 @@
+"""The sections of a configuration besides `trial:`, typed and frozen; an unknown key is an error."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
+
+Axis = Literal["virtual_epochs", "steps", "samples"]
+Unit = Literal["steps", "samples", "passes"]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+_DURATION = re.compile(
+    r"(?:(\d+(?:\.\d+)?)d)?(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?"
+)
+_SECONDS = (86_400, 3_600, 60, 1)
+
+
+class Section(BaseModel):
+    """Base of all sections."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+def parse_duration(text: Any) -> float | None:
+    """Seconds of `45s`, `30m`, `1h30m` or `2d`; None stays None.
+
+    Raises:
+        ValueError: anything else.
+    """
+    if text is None:
+        return None
+    found = _DURATION.fullmatch(text.replace(" ", "")) if isinstance(text, str) else None
+    parts = found.groups() if found else ()
+    seconds = sum(float(part) * unit for part, unit in zip(parts, _SECONDS, strict=False) if part)
+    if seconds <= 0:
+        raise ValueError("must be a duration with units, such as 45s, 30m, 1h30m or 2d, or null for no limit")
+    return seconds
+
+
+def _check_name(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        rule = "must be letters, digits, '.', '_' and '-', the first a letter or digit, at most 80 in all"
+        raise ValueError(rule)
+    return name
+
+
+class Objective(Section):
+    """What makes one trial better than another."""
+
+    metric: Annotated[str, Field(min_length=1)]
+    """A name that the task's metrics return."""
+    mode: Literal["max", "min"]
+
+
+class VirtualEpoch(Section):
+    """The length of a virtual epoch, in exactly one unit."""
+
+    steps: PositiveInt | None = None
+    samples: PositiveInt | None = None
+    passes: PositiveInt | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> VirtualEpoch:
+        given = [key for key in ("steps", "samples", "passes") if getattr(self, key) is not None]
+        if len(given) != 1:
+            received = " and ".join(given) or "none of them"
+            raise ValueError(f"received {received}; must be exactly one of steps, samples and passes")
+        return self
+
+    @property
+    def unit(self) -> Unit:
+        """What `count` counts."""
+        return "steps" if self.steps is not None else "samples" if self.samples is not None else "passes"
+
+    @property
+    def count(self) -> int:
+        """Steps, samples or passes in one virtual epoch."""
+        return int(getattr(self, self.unit))
+
+
+class Budget(Section):
+    """Where the search ends: at the first of these."""
+
+    trials: PositiveInt = 24
+    virtual_epochs: PositiveInt = 27
+    """Full length of one trial."""
+    time: Annotated[float | None, BeforeValidator(parse_duration)] = None
+    """Seconds, written as 30m or 1h30m."""
+    steps: PositiveInt | None = None
+    """Optimizer steps over all trials."""
+
+    @property
+    def seconds(self) -> float | None:
+        """`time` under the name of its unit."""
+        return self.time
+
+
+class Sampler(Section):
+    """Where the next hyperparameters come from."""
+
+    name: Literal["tpe", "gp", "cmaes", "qmc", "random", "grid"] = "tpe"
+    seed: NonNegativeInt = 0
+    initial: list[dict[str, Any]] = Field(default_factory=list)
+    """Known good points, tried first: partial trials, or dotted names such as optimizer.lr."""
+    startup_trials: NonNegativeInt = 10
+    """Random trials of tpe and gp before their model is used."""
+
+
+ReductionFactor = Annotated[int, Field(ge=2)]
+
+
+class _Asha(Section):
+    grace: PositiveInt = 1
+    """The first rung, in units of `axis`."""
+    reduction_factor: ReductionFactor = 3
+    """One in this many goes on from each rung; each rung is this many times longer than the last."""
+    axis: Axis = "virtual_epochs"
+
+
+class Asha(_Asha):
+    """Asynchronous successive halving by promotion (Li et al., arXiv:1810.05934): trials pause at rungs."""
+
+    name: Literal["asha"] = "asha"
+
+
+class AshaStop(_Asha):
+    """Asynchronous successive halving by stopping: a trial ends at a rung where it is not among the best."""
+
+    name: Literal["asha_stop"] = "asha_stop"
+
+
+class _OnVirtualEpochs(Section):
+    axis: ClassVar[Axis] = "virtual_epochs"
+
+
+class Hyperband(_OnVirtualEpochs):
+    """Several successive halvings with different first rungs (Li et al., arXiv:1603.06560)."""
+
+    name: Literal["hyperband"] = "hyperband"
+    grace: PositiveInt = 1
+    reduction_factor: ReductionFactor = 3
+
+
+class Median(_OnVirtualEpochs):
+    """Ends a trial whose best is below the median of earlier trials at the same virtual epoch."""
+
+    name: Literal["median"] = "median"
+    startup_trials: NonNegativeInt = 5
+    grace: NonNegativeInt = 0
+    """Virtual epochs in which no trial is ended."""
+
+
+class Percentile(_OnVirtualEpochs):
+    """As median, with another part of the earlier trials to be among."""
+
+    name: Literal["percentile"] = "percentile"
+    percentile: Annotated[float, Field(gt=0, lt=100)] = 25.0
+    """The best 25 % go on."""
+    startup_trials: NonNegativeInt = 5
+    grace: NonNegativeInt = 0
+
+
+class Patient(_OnVirtualEpochs):
+    """Ends a trial that has not become better for `patience` virtual epochs."""
+
+    name: Literal["patient"] = "patient"
+    patience: PositiveInt
+    min_delta: NonNegativeFloat = 0.0
+
+
+class NoScheduler(_OnVirtualEpochs):
+    """Every trial runs to its full length."""
+
+    name: Literal["none"] = "none"
+
+
+def _asha_unless_named(value: Any) -> Any:
+    return {"name": "asha", **value} if isinstance(value, Mapping) and "name" not in value else value
+
+
+Scheduler = Annotated[
+    Annotated[
+        Asha | AshaStop | Hyperband | Median | Percentile | Patient | NoScheduler, Field(discriminator="name")
+    ],
+    BeforeValidator(_asha_unless_named),
+]
+
+
+def _share_or_whole(gpus: float) -> float:
+    if gpus > 1 and gpus != int(gpus):
+        raise ValueError("must be at most 1 (a share of a GPU) or a whole number of GPUs")
+    return gpus
+
+
+class Resources(Section):
+    """What one trial takes of the machine."""
+
+    cpus_per_trial: PositiveFloat = 1
+    gpus_per_trial: Annotated[NonNegativeFloat, AfterValidator(_share_or_whole)] = 0
+    """A share, such as 0.25, puts several trials on one GPU."""
+    concurrent_trials: PositiveInt | None = None
+    """At most this many at a time; none is as many as fit."""
+
+
+class Checkpoint(Section):
+    """Checkpoints of a trial."""
+
+    every: PositiveInt = 1
+    """Virtual epochs from one checkpoint to the next."""
+    keep: PositiveInt = 2
+    """Newest checkpoints that are kept, besides the best."""
+
+
+class Sections(Section):
+    """A whole configuration; `trial` as it stands in the source, with its domains."""
+
+    name: Annotated[str, AfterValidator(_check_name)]
+    """Of the run, and of its folder under results/."""
+    task: Annotated[str, Field(min_length=1)]
+    """Built in, or package.module:Class."""
+    objective: Objective
+    trial: dict[str, Any]
+    virtual_epoch: VirtualEpoch
+    budget: Budget = Budget()
+    sampler: Sampler = Sampler()
+    scheduler: Scheduler = Asha()
+    resources: Resources = Resources()
+    checkpoint: Checkpoint = Checkpoint()
+    max_failures: NonNegativeInt = 2
+    """Times that a failed trial is tried again."""
+    max_failed: PositiveInt = 5
+    """The run ends after so many failed trials in a row."""

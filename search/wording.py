@@ -1,0 +1,54 @@
+"""How values, paths and near misses are written in messages."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from search.errors import KeyPath
+
+MAX_SHOWN = 60
+
+
+def dotted(path: KeyPath) -> str:
+    """`("trial", "optimizer", 0)` as `trial.optimizer.0`."""
+    return ".".join(str(part) for part in path)
+
+
+def compact(value: Any) -> str:
+    """JSON on one line without spaces, the label of a list in a choice."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=str)
+
+
+def shown(value: Any) -> str:
+    """The value as YAML has it, on one line and not too long: 1e-05, null, 'text', [1, 2], {a: 1}."""
+    text = _shown(value)
+    return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 3] + "..."
+
+
+def _shown(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_shown(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_shown(item) for item in value) + "]"
+    return repr(value)
+
+
+def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """The known word most like this one, whatever the case; None where none is similar."""
+    by_lower = {str(name).lower(): str(name) for name in known}
+    close = difflib.get_close_matches(str(word).lower(), by_lower, n=1, cutoff=cutoff)
+    return by_lower[close[0]] if close else None
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """The way out of an unknown word: `did you mean 'width'?`, or all that is known."""
+    names = list(dict.fromkeys(str(name) for name in known))
+    close = nearest(word, names)
+    if close is not None:
+        return f"did you mean {close!r}?"
+    return f"known: {', '.join(names)}" if names else "no key is known here"

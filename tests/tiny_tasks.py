@@ -1,0 +1,74 @@
+"""Small real problems for the tests: scikit-learn's digits read by a perceptron, milliseconds a virtual epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from sklearn.datasets import load_digits
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from trainables.options import TrialOptions
+from trainables.task import Task
+
+
+class AccuracyMetrics:
+    def __init__(self) -> None:
+        self._right, self._all = torch.zeros(()), 0
+
+    def update(self, outputs: Tensor, batch: Any) -> None:
+        self._right = self._right + (outputs.argmax(1) == batch[1]).sum()
+        self._all += len(batch[1])
+
+    def compute(self) -> dict[str, float]:
+        return {"accuracy": float(self._right) / self._all}
+
+
+class DigitsTask(Task):
+    """8x8 digits, ten classes, a perceptron of `model.hidden` units with dropout."""
+
+    Options: ClassVar[type[TrialOptions]] = TrialOptions
+
+    @classmethod
+    def load_data(cls, options: TrialOptions) -> dict[str, np.ndarray]:
+        digits = load_digits()
+        return {"x": (digits.data / 16).astype(np.float32), "y": digits.target.astype(np.int64)}
+
+    def train_data(self) -> Any:
+        return self.arrays["x"][:1200], self.arrays["y"][:1200]
+
+    def valid_data(self) -> Any:
+        return self.arrays["x"][1200:], self.arrays["y"][1200:]
+
+    def build_model(self) -> nn.Module:
+        hidden = self.options.model.get("hidden", 16)
+        return nn.Sequential(
+            nn.Linear(64, hidden), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Dropout(0.1), nn.Linear(hidden, 10)
+        )
+
+    def loss(self, outputs: Tensor, batch: Any) -> Tensor:
+        return F.cross_entropy(outputs, batch[1])
+
+    def metrics(self) -> AccuracyMetrics:
+        return AccuracyMetrics()
+
+
+def search_config(**sections: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration of DigitsTask; `sections` replace whole sections."""
+    return {
+        "name": "digits",
+        "task": "tiny_tasks:DigitsTask",
+        "objective": {"metric": "accuracy", "mode": "max"},
+        "trial": {
+            "model": {"hidden": {"choice": [8, 16, 32]}},
+            "optimizer": {"name": "adamw", "lr": {"loguniform": [1e-4, 1e-1]}},
+            "batch_size": 16,
+        },
+        "virtual_epoch": {"steps": 5},
+        "budget": {"trials": 9, "virtual_epochs": 9},
+        "sampler": {"name": "tpe", "seed": 0},
+        **sections,
+    }

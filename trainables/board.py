@@ -1,0 +1,96 @@
+"""TensorBoard events of one trial: curves, pictures and what the HParams tab shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Param = float | int | str | bool | None
+
+
+class Board:
+    """An event file in the trial's folder, on an axis of optimizer steps; what is written is on disk at once.
+
+    Importing TensorBoard's writer takes 0.3 s, so it is imported with the first Board.
+
+    Args:
+        folder: of the trial; its path below the logdir is the run's name in TensorBoard.
+        start_step: TensorBoard drops what earlier processes wrote at this step or later, because it is
+            computed again.
+    """
+
+    def __init__(self, folder: Path, start_step: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer = SummaryWriter(str(folder), purge_step=start_step)
+
+    def scalars(self, values: Mapping[str, float], step: int) -> None:
+        """Write one number per tag; NaN and infinities as they are."""
+        for tag, value in values.items():
+            self._writer.add_scalar(tag, value, step)
+        self._writer.flush()
+
+    def images(self, images: Mapping[str, np.ndarray], step: int) -> None:
+        """Write one picture per tag: uint8 of shape [H, W, 3]."""
+        for tag, image in images.items():
+            self._writer.add_image(tag, image, step, dataformats="HWC")
+        self._writer.flush()
+
+    def hparams(self, params: Mapping[str, Param], metric_tag: str) -> None:
+        """Write the trial's parameters, at its start: the HParams tab shows it from then on.
+
+        The tab has a column for each name and one for the last value of `metric_tag`. For all trials of a
+        folder it takes the columns from any one of them, so each must name every parameter of the search.
+
+        Args:
+            params: every searched parameter; None where this trial does not have it, which leaves the cell
+                empty.
+            metric_tag: tag of a scalar.
+        """
+        for summary in (_columns(params, metric_tag), _session_start(params)):
+            self._writer.file_writer.add_summary(summary)
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Close the file; nothing can be written afterwards."""
+        self._writer.close()
+
+
+def _columns(params: Mapping[str, Param], metric_tag: str) -> Any:
+    """Summary with the HParams experiment: names and types, no values."""
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
+
+    experiment = api_pb2.Experiment(
+        hparam_infos=[
+            api_pb2.HParamInfo(name=name, type=api_pb2.DataType.Value(_data_type(value)))
+            for name, value in params.items()
+        ],
+        metric_infos=[api_pb2.MetricInfo(name=api_pb2.MetricName(tag=metric_tag))],
+    )
+    content = plugin_data_pb2.HParamsPluginData(experiment=experiment)
+    value = Summary.Value(
+        tag=metadata.EXPERIMENT_TAG,
+        metadata=metadata.create_summary_metadata(content),
+        tensor=metadata.NULL_TENSOR,
+    )
+    return Summary(value=[value])
+
+
+def _session_start(params: Mapping[str, Param]) -> Any:
+    """Summary with the values; an empty trial id keeps trials with equal values apart."""
+    from tensorboard.plugins.hparams import summary_v2
+
+    given = {name: value for name, value in params.items() if value is not None}
+    return summary_v2.hparams_pb(given, trial_id="")
+
+
+def _data_type(value: Param) -> str:
+    if value is None:
+        return "DATA_TYPE_UNSET"
+    if isinstance(value, bool):
+        return "DATA_TYPE_BOOL"
+    return "DATA_TYPE_STRING" if isinstance(value, str) else "DATA_TYPE_FLOAT64"

@@ -1,0 +1,104 @@
+"""From a trial's options to a Trainer that is ready to run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from trainables.data import as_source
+from trainables.ema import WeightAverage
+from trainables.lr_schedules import schedule_factor
+from trainables.optimizers import build_optimizer
+from trainables.options import TrialOptions
+from trainables.precision import Precision
+from trainables.random_state import clean_process, seed_everything
+from trainables.stream import LoaderStream, SampleStream, TrainingStream
+from trainables.task import Task
+from trainables.trainer import Trainer
+from trainables.virtual_epoch import Unit, VirtualEpochs
+
+
+def build_trainer(
+    task_class: type[Task],
+    options: TrialOptions,
+    arrays: Mapping[str, np.ndarray],
+    *,
+    unit: Unit,
+    count: int,
+    num_virtual_epochs: int,
+    device: torch.device,
+    with_validation_data: bool = False,
+) -> Trainer:
+    """Build task, data, model and optimizer from freshly seeded random states.
+
+    Args:
+        arrays: what `task_class.load_data` returned for these options.
+        unit, count: length of a virtual epoch.
+        num_virtual_epochs: full length of the trial, which learning-rate schedules need to know.
+        with_validation_data: train on the validation data too.
+    """
+    clean_process()
+    seed_everything(options.seed)
+    task = task_class(options, arrays)
+    train_data = task.all_data() if with_validation_data else task.train_data()
+    model = task.build_model().to(device)
+    if options.channels_last:
+        model = model.to(memory_format=torch.channels_last)
+    if options.compile:
+        model.compile()
+    stream, pass_samples = _training_stream(train_data, options, whole_passes=unit == "passes")
+    virtual_epochs = VirtualEpochs(
+        unit=unit,
+        count=count,
+        step_samples=options.batch_size * options.accumulate,
+        pass_samples=pass_samples,
+    )
+    schedule = options.lr_schedule
+    optimizer = options.optimizer
+    return Trainer(
+        task=task,
+        model=model,
+        stream=stream,
+        valid_source=as_source(task.valid_data()),
+        optimizer=build_optimizer(
+            model,
+            name=optimizer.name,
+            lr=optimizer.lr,
+            weight_decay=optimizer.weight_decay,
+            extra=optimizer.extra,
+            device=device,
+        ),
+        schedule=schedule_factor(
+            schedule.name,
+            total_steps=virtual_epochs.end_step(num_virtual_epochs),
+            warmup=schedule.warmup,
+            final_factor=schedule.final_factor,
+            power=schedule.power,
+        ),
+        virtual_epochs=virtual_epochs,
+        device=device,
+        precision=Precision(options.precision, device),
+        accumulate=options.accumulate,
+        clip_norm=options.clip_norm,
+        average=None if options.ema is None else WeightAverage(model, options.ema),
+        valid_batch_size=options.valid_batch_size,
+        channels_last=options.channels_last,
+    )
+
+
+def _training_stream(
+    data: Any, options: TrialOptions, *, whole_passes: bool
+) -> tuple[TrainingStream, int | None]:
+    """The stream, and the samples of one pass where the data has a length."""
+    if isinstance(data, torch.utils.data.DataLoader):
+        try:
+            num_batches: int | None = len(data)
+        except TypeError:
+            num_batches = None
+        return LoaderStream(data), None if num_batches is None else num_batches * options.batch_size
+    source = as_source(data)
+    stream = SampleStream(source, batch_size=options.batch_size, seed=options.seed, whole_passes=whole_passes)
+    return stream, len(source)

@@ -1,0 +1,105 @@
+"""Learning-rate schedules as pure functions of the optimizer step."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable
+
+from torch import Tensor
+from torch.optim import Optimizer
+
+Factor = Callable[[int], float]
+"""Step, counted from 0, to the factor of the peak learning rate used in that step."""
+
+ONE_CYCLE_START = 1 / 25
+ONE_CYCLE_RISE = 0.3
+
+
+def schedule_factor(
+    name: str, *, total_steps: int, warmup: float = 0.0, final_factor: float = 0.0, power: float = 0.9
+) -> Factor:
+    """The factor of the peak learning rate for every optimizer step of a trial.
+
+    The peak is reached at the first step after the warm-up and `final_factor` in the last one, step
+    total_steps - 1; later steps keep the last value. A warm-up of w steps uses (s + 1) / (w + 1) in step s.
+
+    Args:
+        name: constant (ignores `final_factor`), linear, cosine (arXiv:1608.03983 without restarts),
+            polynomial (arXiv:1606.00915), or one_cycle (arXiv:1708.07120), which rises linearly from 1/25
+            of the peak during the warm-up, or the first 30 % without one, then falls along a cosine.
+        total_steps: optimizer steps of the trial's full length, also if it may be stopped before.
+        warmup: below 1 a fraction of total_steps, else a number of steps; rounded to whole steps.
+        final_factor: in [0, 1].
+        power: exponent of the polynomial schedule.
+
+    Raises:
+        ValueError: for an unknown name or a value out of range.
+    """
+    _check(name, total_steps, warmup, final_factor, power)
+    rise = _rise_steps(name, total_steps, warmup)
+    start = ONE_CYCLE_START if name == "one_cycle" else 1 / (rise + 1)
+    fall = _SHAPES[name]
+    last = total_steps - 1
+
+    def factor(step: int) -> float:
+        if step < 0:
+            raise ValueError(f"step is {step}; steps are counted from 0")
+        step = min(step, last)
+        if step < rise:
+            return start + (1.0 - start) * step / rise
+        if name == "constant":
+            return 1.0
+        progress = (step - rise) / (last - rise) if last > rise else 1.0
+        return final_factor + (1.0 - final_factor) * fall(progress, power)
+
+    return factor
+
+
+def set_lr(optimizer: Optimizer, factor: float) -> None:
+    """Set every group's learning rate to its `initial_lr` times `factor`, in place where it is a tensor."""
+    for group in optimizer.param_groups:
+        lr = float(group["initial_lr"]) * factor
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(lr)
+        else:
+            group["lr"] = lr
+
+
+_SHAPES: dict[str, Callable[[float, float], float]] = {
+    "constant": lambda progress, power: 1.0,
+    "linear": lambda progress, power: 1.0 - progress,
+    "cosine": lambda progress, power: (1.0 + math.cos(math.pi * progress)) / 2,
+    "polynomial": lambda progress, power: (1.0 - progress) ** power,
+    "one_cycle": lambda progress, power: (1.0 + math.cos(math.pi * progress)) / 2,
+}
+"""From 1 at progress 0 to 0 at progress 1."""
+
+
+def _rise_steps(name: str, total_steps: int, warmup: float) -> int:
+    if name == "one_cycle" and warmup == 0:
+        warmup = ONE_CYCLE_RISE
+    if warmup < 1:
+        return min(round(warmup * total_steps), total_steps - 1)
+    return round(warmup)
+
+
+def _check(name: str, total_steps: int, warmup: float, final_factor: float, power: float) -> None:
+    if name not in _SHAPES:
+        nearest = difflib.get_close_matches(name.lower(), _SHAPES, n=1, cutoff=0.0)[0]
+        raise ValueError(
+            f"schedule {name!r} is unknown; nearest is {nearest!r} (known: {', '.join(_SHAPES)})"
+        )
+    if total_steps < 1:
+        raise ValueError(f"total_steps is {total_steps}; it must be 1 or more")
+    if not warmup >= 0:
+        raise ValueError(f"warmup is {warmup}; it must be 0 or more (below 1 a fraction, else steps)")
+    if warmup >= 1 and round(warmup) >= total_steps:
+        raise ValueError(
+            f"warmup is {warmup:g} steps of {total_steps}; it must be fewer than the trial's steps: "
+            "shorten it, or give it as a fraction below 1"
+        )
+    if not 0 <= final_factor <= 1:
+        raise ValueError(f"final_factor is {final_factor}; it must be from 0 to 1")
+    if not power > 0:
+        raise ValueError(f"power is {power}; it must be above 0")

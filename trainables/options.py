@@ -1,0 +1,72 @@
+"""The `trial:` section of a configuration, resolved: what every task understands.
+
+A task adds its own fields by subclassing `TrialOptions` (see `trainables.task.Task.Options`).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Options(BaseModel):
+    """Frozen, typed, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+class OptimizerOptions(Options):
+    """`name` is any class of torch.optim, in any case; keys besides these go to that class."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str = "adamw"
+    lr: PositiveFloat = 1e-3
+    """Peak learning rate; `lr_schedule` scales it."""
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
+    """Applied to matrices and kernels only; biases and normalization parameters are left out."""
+
+    @property
+    def extra(self) -> dict[str, Any]:
+        """Keyword arguments for the optimizer's class besides lr and weight_decay."""
+        return dict(self.model_extra or {})
+
+
+class ScheduleOptions(Options):
+    """Learning rate over the optimizer steps of the whole trial, as a factor of the peak."""
+
+    name: Literal["constant", "linear", "cosine", "polynomial", "one_cycle"] = "constant"
+    warmup: Annotated[float, Field(ge=0.0)] = 0.0
+    """Linear warm-up: below 1 a fraction of the trial's full length, else a number of steps."""
+    final_factor: Fraction = 0.0
+    """Factor of the peak at the last step."""
+    power: PositiveFloat = 0.9
+    """Exponent of the polynomial schedule (0.9 in DeepLab, arXiv:1606.00915)."""
+
+
+class TrialOptions(Options):
+    """Everything that one trial gets. Each value may be a domain in a search's YAML."""
+
+    data: dict[str, Any] = Field(default_factory=dict)
+    model: dict[str, Any] = Field(default_factory=dict)
+    optimizer: OptimizerOptions = OptimizerOptions()
+    lr_schedule: ScheduleOptions = ScheduleOptions()
+    batch_size: PositiveInt = 16
+    """Samples in one micro-batch, that is in one forward and backward."""
+    accumulate: PositiveInt = 1
+    """Micro-batches whose gradients make one optimizer step."""
+    clip_norm: PositiveFloat | None = None
+    """Largest gradient norm; none leaves gradients as they are."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """auto is bf16 on a GPU that has it, fp16 on an older one, fp32 on a CPU."""
+    channels_last: bool = True
+    compile: bool = False
+    """torch.compile: tens of seconds at the start, faster steps afterwards."""
+    ema: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
+    """Decay of an exponential moving average of the weights, which is then what is validated and exported."""
+    valid_batch_size: PositiveInt = 32
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Of the initial weights, the order of the data and augmentation; the same for every trial unless searched."""

@@ -1,0 +1,1 @@
+"""Semantic segmentation: data, joint augmentation, models, losses and metrics."""

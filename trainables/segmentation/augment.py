@@ -1,0 +1,166 @@
+"""Joint augmentation of images and masks, a pure function of given random numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+IGNORE = 255
+"""Label of ignored pixels in every mask of this package."""
+
+H_FLIP, V_FLIP, SCALE, TOP, LEFT, BRIGHTNESS, CONTRAST, GAMMA = range(8)
+"""Columns of the random numbers; fixed, so that switching one augmentation on leaves the others alike."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """Strengths; the defaults change nothing.
+
+    Flips are probabilities. `crop` is the side of a square in pixels, taken after scaling by a factor drawn
+    log-uniformly from [scale_min, scale_max]. `brightness` is the largest shift (1 is the full range),
+    `contrast` the largest relative change of the distance from the mean, `gamma` the largest |log exponent|.
+    """
+
+    horizontal_flip: float = 0.0
+    vertical_flip: float = 0.0
+    crop: int | None = None
+    scale_min: float = 1.0
+    scale_max: float = 1.0
+    brightness: float = 0.0
+    contrast: float = 0.0
+    gamma: float = 0.0
+
+    @property
+    def num_randoms(self) -> int:
+        """Random numbers that one sample needs."""
+        return 0 if self == Augmentation() else GAMMA + 1
+
+
+def flip(
+    images: np.ndarray, masks: np.ndarray, randoms: np.ndarray, augmentation: Augmentation
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mirror the chosen samples of images [B, H, W, C] and masks [B, H, W], which are written into."""
+    across = randoms[:, H_FLIP] < augmentation.horizontal_flip
+    if across.any():
+        images[across] = images[across, :, ::-1]
+        masks[across] = masks[across, :, ::-1]
+    upside_down = randoms[:, V_FLIP] < augmentation.vertical_flip
+    if upside_down.any():
+        images[upside_down] = images[upside_down, ::-1]
+        masks[upside_down] = masks[upside_down, ::-1]
+    return images, masks
+
+
+def scale_and_crop(
+    image: np.ndarray, mask: np.ndarray, randoms: np.ndarray, augmentation: Augmentation, fill: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """A random window of one sample, scaled to the crop size: bilinear for the image, nearest for the mask.
+
+    Where the window reaches beyond the image it holds `fill` (uint8 [C]) and `IGNORE`.
+
+    Args:
+        image: uint8 [H, W, C].
+        mask: uint8 [H, W].
+        randoms: float64 [num_randoms].
+    """
+    crop = augmentation.crop
+    assert crop is not None
+    ratio = augmentation.scale_max / augmentation.scale_min
+    scale = augmentation.scale_min * ratio ** float(randoms[SCALE])
+    side = max(1, round(crop / scale))
+    top = _place(mask.shape[0], side, float(randoms[TOP]))
+    left = _place(mask.shape[1], side, float(randoms[LEFT]))
+    window = window_of(image, top, left, side, fill)
+    labels = window_of(mask, top, left, side, IGNORE)
+    return _resize_image(window, crop), _resize_mask(labels, crop)
+
+
+def window_of(
+    array: np.ndarray, top: int, left: int, side: int, fill: np.ndarray | int
+) -> np.ndarray:
+    """`array[top : top + side, left : left + side]`, filled where that lies outside."""
+    height, width = array.shape[:2]
+    bottom, right = top + side, left + side
+    if top >= 0 and left >= 0 and bottom <= height and right <= width:
+        return array[top:bottom, left:right]
+    window = np.empty((side, side, *array.shape[2:]), array.dtype)
+    window[...] = fill
+    inside = array[max(top, 0) : bottom, max(left, 0) : right]
+    y, x = max(-top, 0), max(-left, 0)
+    window[y : y + inside.shape[0], x : x + inside.shape[1]] = inside
+    return window
+
+
+def normalize(
+    images: np.ndarray,
+    mean: np.ndarray,
+    std: np.ndarray,
+    randoms: np.ndarray | None = None,
+    augmentation: Augmentation | None = None,
+) -> np.ndarray:
+    """Images [B, H, W, C] from uint8 to float32 of about zero mean and unit deviation, with changed light.
+
+    Without augmentation this is `(x / 255 - mean) / std`; with it x / 255 becomes
+    `((x / 255) ** gamma - mean) * contrast + mean + brightness` first. `mean` and `std` are float32 [C].
+    """
+    factor = 1.0 / std
+    shift = -mean * factor
+    if randoms is None or augmentation is None:
+        return images * (factor / 255.0).astype(np.float32) + shift.astype(np.float32)
+    signed = 2.0 * randoms[:, None, None, None, BRIGHTNESS:] - 1.0
+    contrast = 1.0 + augmentation.contrast * signed[..., CONTRAST - BRIGHTNESS]
+    factors = contrast * factor
+    shifts = (mean + augmentation.brightness * signed[..., 0] - mean * contrast) * factor + shift
+    if not augmentation.gamma:
+        return images * (factors / 255.0).astype(np.float32) + shifts.astype(np.float32)
+    exponents = np.exp(augmentation.gamma * signed[:, 0, 0, 0, GAMMA - BRIGHTNESS])
+    lit = _power(images, exponents)
+    lit *= factors.astype(np.float32)
+    lit += shifts.astype(np.float32)
+    return lit
+
+
+def pad_together(arrays: Sequence[np.ndarray], fill: np.ndarray | int) -> np.ndarray:
+    """Arrays [H_i, W_i, ...] in one [N, max H, max W, ...], filled at the bottom and on the right."""
+    height = max(array.shape[0] for array in arrays)
+    width = max(array.shape[1] for array in arrays)
+    together = np.empty((len(arrays), height, width, *arrays[0].shape[2:]), arrays[0].dtype)
+    together[...] = fill
+    for place, array in zip(together, arrays, strict=True):
+        place[: array.shape[0], : array.shape[1]] = array
+    return together
+
+
+def _place(length: int, side: int, random: float) -> int:
+    """First pixel of a window of `side` in (or, where it is longer, around) `length` pixels."""
+    room = abs(length - side)
+    offset = min(int(random * (room + 1)), room)
+    return offset if side <= length else -offset
+
+
+def _power(images: np.ndarray, exponents: np.ndarray) -> np.ndarray:
+    """(x / 255) ** exponent for each sample, by table: float32 [B, H, W, C]."""
+    levels = np.arange(256) / 255.0
+    powered = np.empty(images.shape, np.float32)
+    for place, image, exponent in zip(powered, images, exponents, strict=True):
+        place[...] = (levels**exponent).astype(np.float32)[image]
+    return powered
+
+
+def _resize_image(window: np.ndarray, side: int) -> np.ndarray:
+    if window.shape[0] == side:
+        return window
+    planes = torch.from_numpy(np.ascontiguousarray(window)).permute(2, 0, 1)[None]
+    resized = F.interpolate(planes, size=(side, side), mode="bilinear", antialias=True)
+    return resized[0].permute(1, 2, 0).numpy()
+
+
+def _resize_mask(window: np.ndarray, side: int) -> np.ndarray:
+    if window.shape[0] == side:
+        return window
+    nearest = ((np.arange(side) + 0.5) * (window.shape[0] / side)).astype(np.intp)
+    return window[nearest[:, None], nearest[None, :]]

@@ -1,0 +1,117 @@
+"""Cross-entropy, Dice, focal loss and their mixtures, exact under accumulation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+TERMS = ("cross_entropy", "dice", "focal")
+DICE_SMOOTH = 1.0
+"""Pixels added to both sides of the Dice ratio; a class neither present nor predicted costs nothing."""
+
+
+class MixedLoss:
+    """`coefficient * mean` of each term whose coefficient is above zero, in the order of `TERMS`.
+
+    The means of cross-entropy and focal are over valid pixels, weighted by class where weights are given;
+    that of Dice is over images with a valid pixel. `weights` gives those denominators, so that means
+    averaged with them over micro-batches are exactly the means of the large batch. Without any valid pixel
+    the means are 0.
+
+    Args:
+        coefficients: Of each term by name.
+        class_weights: One per class, for cross-entropy and focal.
+        label_smoothing: Of the cross-entropy.
+        focal_gamma: Focusing exponent.
+        ignore_index: Label of pixels that do not count.
+    """
+
+    def __init__(
+        self,
+        coefficients: Mapping[str, float],
+        *,
+        class_weights: np.ndarray | None = None,
+        label_smoothing: float = 0.0,
+        focal_gamma: float = 2.0,
+        ignore_index: int = 255,
+    ) -> None:
+        self.terms = [name for name in TERMS if coefficients.get(name, 0.0) > 0]
+        self._coefficients = [float(coefficients[name]) for name in self.terms]
+        self._class_weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
+        self._label_smoothing = label_smoothing
+        self._gamma = focal_gamma
+        self._ignore = ignore_index
+
+    def means(self, logits: Tensor, masks: Tensor) -> Tensor:
+        """[num_terms], from logits [N, K, H, W] and masks int64 [N, H, W]."""
+        logits = logits.float()
+        sums = [getattr(self, f"_{name}")(logits, masks) for name in self.terms]
+        scales = torch.tensor(self._coefficients, device=logits.device) if len(sums) > 1 else self._coefficients[0]
+        return torch.stack(sums) / self.weights(masks).clamp(min=1e-12) * scales
+
+    def weights(self, masks: Tensor) -> Tensor:
+        """[num_terms]: (class-weighted) valid pixels; for Dice the images with a valid pixel."""
+        valid = masks != self._ignore
+        counts: dict[str, Tensor] = {}
+        if "dice" in self.terms:
+            counts["dice"] = valid.flatten(1).any(dim=1).sum().float()
+        if counts.keys() != set(self.terms):
+            pixels = self._pixel_weights(masks, valid)
+            counts |= {"cross_entropy": pixels, "focal": pixels}
+        return torch.stack([counts[name] for name in self.terms])
+
+    def _pixel_weights(self, masks: Tensor, valid: Tensor) -> Tensor:
+        weights = self._weights_on(masks.device)
+        if weights is None:
+            return valid.sum().float()
+        return (weights[masks.where(valid, 0)] * valid).sum()
+
+    def _weights_on(self, device: torch.device) -> Tensor | None:
+        if self._class_weights is not None and self._class_weights.device != device:
+            self._class_weights = self._class_weights.to(device)
+        return self._class_weights
+
+    def _cross_entropy(self, logits: Tensor, masks: Tensor) -> Tensor:
+        return F.cross_entropy(
+            logits,
+            masks,
+            weight=self._weights_on(logits.device),
+            ignore_index=self._ignore,
+            reduction="sum",
+            label_smoothing=self._label_smoothing,
+        )
+
+    def _focal(self, logits: Tensor, masks: Tensor) -> Tensor:
+        """Focal loss (Lin et al. 2017, arXiv:1708.02002) over the softmax, summed."""
+        surprise = F.cross_entropy(logits, masks, ignore_index=self._ignore, reduction="none")
+        missing = -torch.expm1(-surprise)
+        losses = missing.clamp(min=1e-8) ** self._gamma * surprise
+        weights = self._weights_on(logits.device)
+        if weights is not None:
+            losses = losses * weights[masks.where(masks != self._ignore, 0)]
+        return losses.sum()
+
+    def _dice(self, logits: Tensor, masks: Tensor) -> Tensor:
+        """One minus the soft Dice ratio (Milletari et al. 2016, arXiv:1606.04797) over classes, summed."""
+        valid = (masks != self._ignore).unsqueeze(1)
+        probabilities = logits.softmax(dim=1) * valid
+        labels = masks.unsqueeze(1).where(valid, 0)
+        truth = torch.zeros_like(probabilities).scatter_(1, labels, valid.to(probabilities.dtype))
+        shared = (probabilities * truth).sum(dim=(2, 3))
+        total = (probabilities + truth).sum(dim=(2, 3))
+        return (1.0 - (2.0 * shared + DICE_SMOOTH) / (total + DICE_SMOOTH)).mean(dim=1).sum()
+
+
+def median_frequency_weights(class_pixels: np.ndarray) -> np.ndarray:
+    """Median frequency over a class's frequency (Eigen & Fergus 2015, arXiv:1411.4734): float64 [K].
+
+    Classes without a pixel in the training data have weight 1: there is nothing to balance.
+    """
+    present = class_pixels > 0
+    weights = np.ones(len(class_pixels))
+    weights[present] = np.median(class_pixels[present]) / class_pixels[present]
+    return weights

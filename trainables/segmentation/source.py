@@ -1,0 +1,82 @@
+"""Batches of normalized images and masks for the trainer."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainables.segmentation.augment import (
+    IGNORE,
+    Augmentation,
+    flip,
+    normalize,
+    pad_together,
+    scale_and_crop,
+)
+from trainables.segmentation.samples import Samples, StackedSamples
+
+
+class SegmentationSource:
+    """A BatchSource: images float32 [B, C, H, W] and masks int64 [B, H, W].
+
+    With random numbers samples are augmented; without, they are whole, and samples of different sizes are
+    padded to the largest of the batch with the mean colour and `IGNORE`.
+
+    Raises:
+        ValueError: if an augmentation without a crop is given for samples of different sizes.
+    """
+
+    def __init__(
+        self, samples: Samples, mean: np.ndarray, std: np.ndarray, augmentation: Augmentation | None = None
+    ) -> None:
+        if augmentation is not None and augmentation.crop is None:
+            _check_one_size(samples.shapes)
+        self._samples, self._mean, self._std = samples, mean, std
+        self._augmentation = augmentation
+        self._fill = (mean * 255.0).round().astype(np.uint8)
+        self._length = len(samples.shapes)
+        self.num_randoms = 0 if augmentation is None else augmentation.num_randoms
+
+    def __len__(self) -> int:
+        return self._length
+
+    def batch(self, indices: np.ndarray, randoms: np.ndarray | None) -> tuple[Tensor, Tensor]:
+        if randoms is None or self._augmentation is None or not self.num_randoms:
+            images, masks = self._whole(indices)
+            return _tensors(normalize(images, self._mean, self._std), masks)
+        if self._augmentation.crop is None:
+            images, masks = self._whole(indices)
+        else:
+            images, masks = self._crops(indices, randoms, self._augmentation)
+        images, masks = flip(images, masks, randoms, self._augmentation)
+        return _tensors(normalize(images, self._mean, self._std, randoms, self._augmentation), masks)
+
+    def _whole(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if isinstance(self._samples, StackedSamples):
+            return self._samples.images[indices], self._samples.masks[indices]
+        images, masks = self._samples.read(indices)
+        return pad_together(images, self._fill), pad_together(masks, IGNORE)
+
+    def _crops(
+        self, indices: np.ndarray, randoms: np.ndarray, augmentation: Augmentation
+    ) -> tuple[np.ndarray, np.ndarray]:
+        pairs = [
+            scale_and_crop(image, mask, row, augmentation, self._fill)
+            for image, mask, row in zip(*self._samples.read(indices), randoms, strict=True)
+        ]
+        return np.stack([image for image, _ in pairs]), np.stack([mask for _, mask in pairs])
+
+
+def _tensors(images: np.ndarray, masks: np.ndarray) -> tuple[Tensor, Tensor]:
+    return torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(masks.astype(np.int64))
+
+
+def _check_one_size(shapes: np.ndarray) -> None:
+    sizes = np.unique(shapes, axis=0)
+    if len(sizes) > 1:
+        (low_h, low_w), (high_h, high_w) = sizes[0], sizes[-1]
+        raise ValueError(
+            f"training images have {len(sizes)} sizes, from {low_w}x{low_h} to {high_w}x{high_h}; "
+            "one batch needs one size: set augment.crop to a side in pixels"
+        )

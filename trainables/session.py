@@ -1,0 +1,237 @@
+"""One trial in a process: its trainer, its checkpoints and its TensorBoard events. Used by trials and retraining."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from trainables.board import Board
+from trainables.build import build_trainer
+from trainables.checkpoint import Checkpoint, newest_checkpoint, remove_old_checkpoints, write_checkpoint
+from trainables.environment import expand
+from trainables.options import TrialOptions
+from trainables.task import Task
+from trainables.trainer import DivergedError
+from trainables.virtual_epoch import Unit
+
+log = logging.getLogger(__name__)
+
+DataSplit = Literal["train", "train+val"]
+
+Record = dict[str, Any]
+"""What one virtual epoch reports: flat, numbers and strings only."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialPlan:
+    """All that a process needs to know to run a trial, or to go on with it; JSON all through."""
+
+    number: int
+    folder: str
+    task: str
+    """`package.module:Class`"""
+    options: Mapping[str, Any]
+    """The resolved `trial:` section; `${env:NAME}` is replaced where the trial begins."""
+    unit: Unit
+    count: int
+    """Length of a virtual epoch: `count` steps, samples or passes."""
+    num_virtual_epochs: int
+    """Full length of the trial."""
+    metric: str
+    mode: Literal["max", "min"]
+    reported: int = 0
+    """Virtual epochs whose report has arrived already; the next one asked for is `reported + 1`."""
+    checkpoint_every: int = 1
+    checkpoint_keep: int = 2
+    hparams: Mapping[str, Any] = field(default_factory=dict)
+    """Searched parameters for TensorBoard's HParams."""
+    num_threads: int = 1
+    """Of torch in this process; 0 leaves them as they are."""
+    gpu_fraction: float = 0.0
+    """Share of the GPU's memory that this trial may use; 1 and above is all of it."""
+    data: DataSplit = "train"
+    working_folder: str = "."
+    """Where the search was started: relative data paths and tasks of the user are found from there."""
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def load_task_class(spec: str) -> type[Task]:
+    """Import `package.module:Class`."""
+    module, _, name = spec.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def data_key(task: str, options: Mapping[str, Any]) -> str:
+    """Names the decoded data of a task: trials with equal keys can share it."""
+    return f"{task} {json.dumps(options.get('data', {}), sort_keys=True)}"
+
+
+def select_device(gpu_fraction: float) -> torch.device:
+    """The GPU, held to its share of the memory, where one is granted and there; else the CPU."""
+    if gpu_fraction <= 0 or not torch.cuda.is_available():
+        return torch.device("cpu")
+    if gpu_fraction < 1:
+        torch.cuda.set_per_process_memory_fraction(gpu_fraction)
+    return torch.device("cuda")
+
+
+class TrialSession:
+    """Runs a trial virtual epoch by virtual epoch, from its newest intact checkpoint.
+
+    `next_report` gives the records of virtual epochs reported + 1, reported + 2, … in order. One that a
+    checkpoint already holds (its process died between saving and reporting) is given from there and not
+    computed again.
+
+    Args:
+        plan: the trial.
+        arrays: the decoded data, if somebody shares it; loaded here otherwise.
+    """
+
+    def __init__(self, plan: TrialPlan, arrays: Mapping[str, np.ndarray] | None) -> None:
+        if plan.num_threads:
+            torch.set_num_threads(plan.num_threads)
+        self.plan = plan
+        self._folder = Path(plan.folder)
+        task_class = load_task_class(plan.task)
+        self.options: TrialOptions = task_class.Options.model_validate(expand(plan.options))
+        self.trainer = build_trainer(
+            task_class,
+            self.options,
+            task_class.load_data(self.options) if arrays is None else arrays,
+            unit=plan.unit,
+            count=plan.count,
+            num_virtual_epochs=plan.num_virtual_epochs,
+            device=select_device(plan.gpu_fraction),
+            with_validation_data=plan.data == "train+val",
+        )
+        self.history: list[Record] = []
+        self._saved = 0
+        checkpoint = newest_checkpoint(self._folder)
+        if checkpoint is not None:
+            self._load(checkpoint)
+        self._next = min(plan.reported, len(self.history))
+        self._board = Board(self._folder, start_step=self.trainer.counters.num_steps + 1)
+        if not self.history:
+            self._board.hparams(plan.hparams, self.best_tag)
+
+    @property
+    def best_tag(self) -> str:
+        """TensorBoard tag of the best value so far."""
+        return f"best/{self.plan.metric}"
+
+    @property
+    def best(self) -> Record | None:
+        """The record with the best objective; the first one of equals."""
+        if not self.history:
+            return None
+        sign = 1.0 if self.plan.mode == "max" else -1.0
+        return max(self.history, key=lambda record: sign * record[self.plan.metric])
+
+    @property
+    def finished(self) -> bool:
+        return self._next >= self.plan.num_virtual_epochs
+
+    def next_report(self) -> Record:
+        """The next virtual epoch's record; computed, unless a checkpoint holds it.
+
+        A diverged trial gives a record with `diverged` set to the reason and without metrics.
+        """
+        if self._next >= len(self.history):
+            diverged = self._train()
+            if diverged is not None:
+                return diverged
+        record = self.history[self._next]
+        self._next += 1
+        return record
+
+    def close(self) -> None:
+        """Save what is not saved yet (a trial may pause between two checkpoints) and close the event file."""
+        if len(self.history) > self._saved:
+            self._save()
+        self._board.close()
+
+    def _train(self) -> Record | None:
+        """Compute one virtual epoch and save it; returns a record only if the trial diverged."""
+        metrics: dict[str, float] = {}
+        try:
+            metrics = self.trainer.run_virtual_epoch()
+            reason = self._objective_fault(metrics)
+        except DivergedError as error:
+            reason = str(error)
+        if reason is not None:
+            number = len(self.history) + 1
+            return {"virtual_epoch": number, "diverged": f"virtual epoch {number}, {reason}", **self._spent()}
+        self.history.append({"virtual_epoch": len(self.history) + 1, **self._spent(), **metrics})
+        # Events first: what is written and then computed again is purged, what is lost stays lost.
+        self._write_events(self.history[-1])
+        if self._is_due():
+            self._save()
+        return None
+
+    def _objective_fault(self, metrics: Mapping[str, float]) -> str | None:
+        value = metrics.get(self.plan.metric)
+        if value is None:
+            known = ", ".join(sorted(metrics))
+            raise KeyError(f"the task reports no metric {self.plan.metric!r}; it reports {known}")
+        return None if math.isfinite(value) else f"{self.plan.metric} is {value}"
+
+    def _spent(self) -> dict[str, float]:
+        trainer = self.trainer
+        return {
+            "step": trainer.counters.num_steps,
+            "samples": trainer.num_samples,
+            "seconds": trainer.counters.seconds,
+        }
+
+    def _is_due(self) -> bool:
+        number = len(self.history)
+        best = self.best
+        is_best = best is not None and best["virtual_epoch"] == number
+        last = number >= self.plan.num_virtual_epochs
+        return last or is_best or number % self.plan.checkpoint_every == 0
+
+    def _save(self) -> None:
+        best = self.best
+        assert best is not None
+        info = {
+            "trial": self.plan.number,
+            "task": self.plan.task,
+            "options": dict(self.plan.options),
+            "virtual_epoch": {self.plan.unit: self.plan.count},
+            "num_virtual_epochs": self.plan.num_virtual_epochs,
+            "metric": self.plan.metric,
+            "mode": self.plan.mode,
+            "best": best["virtual_epoch"],
+            "history": self.history,
+        }
+        trainer = self.trainer
+        write_checkpoint(
+            self._folder, len(self.history), weights=trainer.weights(), state=trainer.state_dict(), info=info
+        )
+        self._saved = len(self.history)
+        remove_old_checkpoints(self._folder, best=best["virtual_epoch"], keep=self.plan.checkpoint_keep)
+
+    def _load(self, checkpoint: Checkpoint) -> None:
+        self.trainer.load(checkpoint.weights(), checkpoint.state())
+        self.history = list(checkpoint.info["history"])
+        self._saved = len(self.history)
+
+    def _write_events(self, record: Record) -> None:
+        best = self.best
+        assert best is not None
+        scalars = {name: value for name, value in record.items() if isinstance(value, float | int)}
+        step = scalars.pop("step")
+        self._board.scalars({**scalars, self.best_tag: best[self.plan.metric]}, int(step))
+        images = self.trainer.task.images(self.trainer.evaluated_model, self.trainer.device)
+        self._board.images(images, int(step))

@@ -1,0 +1,144 @@
+"""The endless, deterministic stream of training samples: a position in it is one number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+
+from trainables.data import Batch, BatchSource
+from trainables.virtual_loader import VirtualDataLoader
+
+STATE_VERSION = 1
+
+
+class TrainingStream(Protocol):
+    """What the trainer draws from; it never ends."""
+
+    def next_step(self, num_micro_batches: int) -> list[Batch]:
+        """The micro-batches of one optimizer step."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
+
+
+class SampleStream:
+    """Batches from a source, pass after pass, each pass in a new order.
+
+    The order of pass p is a function of (seed, p), the random numbers of the n-th sample of the stream one
+    of (seed, n). So the stream is at any position at once, whatever it was cut into before: resuming costs
+    nothing and is exact, also after a change of batch size.
+
+    Args:
+        source: data with a length.
+        batch_size: samples of one micro-batch.
+        seed: of the order and of the random numbers.
+        whole_passes: end a micro-batch and a step where a pass ends, so that a virtual epoch of passes
+            holds exactly these samples; otherwise batches run across the end of a pass.
+
+    Raises:
+        ValueError: the source is empty or holds less than one batch.
+    """
+
+    def __init__(self, source: BatchSource, *, batch_size: int, seed: int, whole_passes: bool = False) -> None:
+        if len(source) == 0:
+            raise ValueError(f"the training data ({type(source).__name__}) is empty")
+        if batch_size > len(source):
+            raise ValueError(
+                f"batch_size is {batch_size} but the training data ({type(source).__name__}) has only "
+                f"{len(source)} samples; choose a batch_size of at most {len(source)}"
+            )
+        self.position = 0
+        self._source = source
+        self._batch_size = batch_size
+        self._seed = seed
+        self._whole_passes = whole_passes
+        self._order: tuple[int, np.ndarray] | None = None
+        self._key = int(np.random.SeedSequence([seed, 1]).generate_state(1, np.uint64)[0])
+
+    @property
+    def passes(self) -> float:
+        """Passes over the data so far."""
+        return self.position / len(self._source)
+
+    def next_step(self, num_micro_batches: int) -> list[Batch]:
+        batches = [self._next_batch()]
+        for _ in range(num_micro_batches - 1):
+            if self._whole_passes and self.position % len(self._source) == 0:
+                break
+            batches.append(self._next_batch())
+        return batches
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "version": STATE_VERSION,
+            "position": self.position,
+            "seed": self._seed,
+            "num_samples": len(self._source),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go to a saved position.
+
+        Raises:
+            ValueError: the state is of other data or another seed.
+        """
+        here = self.state_dict()
+        differing = {k: (state.get(k), here[k]) for k in here if k != "position" and state.get(k) != here[k]}
+        if differing or set(state) != set(here):
+            raise ValueError(f"the saved position belongs to other data: (saved, here) = {differing}")
+        self.position = int(state["position"])
+
+    def _next_batch(self) -> Batch:
+        start, size = self.position, self._batch_size
+        if self._whole_passes:
+            size = min(size, len(self._source) - start % len(self._source))
+        batch = self._source.batch(self._indices(start, start + size), self._randoms(start, size))
+        self.position = start + size
+        return batch
+
+    def _indices(self, start: int, stop: int) -> np.ndarray:
+        length = len(self._source)
+        parts = []
+        while start < stop:
+            number, offset = divmod(start, length)
+            end = min(length, offset + stop - start)
+            parts.append(self._pass_order(number)[offset:end])
+            start += end - offset
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _pass_order(self, number: int) -> np.ndarray:
+        if self._order is None or self._order[0] != number:
+            rng = np.random.default_rng([self._seed, 0, number])
+            self._order = (number, rng.permutation(len(self._source)))
+        return self._order[1]
+
+    def _randoms(self, start: int, size: int) -> np.ndarray:
+        needed = self._source.num_randoms
+        blocks = -(-needed // 4)  # Philox gives four numbers per count, so each sample begins on a count.
+        generator = np.random.Generator(np.random.Philox(key=self._key, counter=start * blocks))
+        return generator.random((size, 4 * blocks))[:, :needed]
+
+
+class LoaderStream:
+    """The same for a DataLoader that the user brings: batches as they come, pass after pass."""
+
+    def __init__(self, loader: Iterable[Batch]) -> None:
+        self._loader = VirtualDataLoader(loader, steps_per_epoch=1)
+
+    @property
+    def passes(self) -> float:
+        """Passes over the data that are complete."""
+        return float(self._loader.passes)
+
+    def next_step(self, num_micro_batches: int) -> list[Batch]:
+        return [self._loader.next_batch() for _ in range(num_micro_batches)]
+
+    def state_dict(self) -> dict[str, Any]:
+        return self._loader.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._loader.load_state_dict(state)

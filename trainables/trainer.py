@@ -1,0 +1,256 @@
+"""The training loop, counted in optimizer steps. It knows a model, data and an optimizer, and no configuration."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from trainables.data import BatchSource, to_device
+from trainables.ema import WeightAverage
+from trainables.lr_schedules import set_lr
+from trainables.precision import Precision
+from trainables.random_state import RandomStates
+from trainables.stream import TrainingStream
+from trainables.task import Task
+from trainables.virtual_epoch import VirtualEpochs
+
+_TINY = torch.finfo(torch.float32).tiny
+
+
+class DivergedError(Exception):
+    """A loss or a gradient norm that is not finite, with the optimizer step at which it came."""
+
+    def __init__(self, step: int, loss: float, grad_norm: float) -> None:
+        super().__init__(f"step {step}: loss {loss:g}, gradient norm {grad_norm:g}")
+        self.step, self.loss, self.grad_norm = step, loss, grad_norm
+
+
+@dataclass
+class Counters:
+    """Everything that is counted over the whole trial; saved in every checkpoint."""
+
+    num_virtual_epochs: int = 0
+    num_steps: int = 0
+    seconds: float = 0.0
+
+
+class Trainer:
+    """Trains one model in virtual epochs.
+
+    The whole of it, as `run_virtual_epoch` does it::
+
+        while num_steps < end of this virtual epoch:
+            draw the micro-batches of one step
+            forward and backward each, weighted by its share of the valid targets
+            measure (and clip) the gradient norm, set the learning rate, step the optimizer
+        validate on all validation data
+
+    Losses and metrics stay on the device until the virtual epoch ends.
+
+    Args:
+        task: gives forward, loss, loss_weight and metrics.
+        model: on `device` already.
+        stream: endless training batches.
+        valid_source: validation data, read in order in batches of `valid_batch_size`.
+        optimizer: its groups carry `initial_lr`.
+        schedule: factor of the learning rate for an optimizer step (from 0).
+        virtual_epochs: where each virtual epoch ends.
+        accumulate: micro-batches of one step.
+        clip_norm: largest norm of the gradient, or None.
+        average: moving average of the weights, which is then what is validated.
+    """
+
+    def __init__(
+        self,
+        *,
+        task: Task,
+        model: nn.Module,
+        stream: TrainingStream,
+        valid_source: BatchSource,
+        optimizer: torch.optim.Optimizer,
+        schedule: Callable[[int], float],
+        virtual_epochs: VirtualEpochs,
+        device: torch.device,
+        precision: Precision,
+        accumulate: int = 1,
+        clip_norm: float | None = None,
+        average: WeightAverage | None = None,
+        valid_batch_size: int = 32,
+        channels_last: bool = False,
+    ) -> None:
+        self.task = task
+        self.model = model
+        self.stream = stream
+        self.valid_source = valid_source
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.virtual_epochs = virtual_epochs
+        self.device = device
+        self.precision = precision
+        self.accumulate = accumulate
+        self.clip_norm = clip_norm
+        self.average = average
+        self.valid_batch_size = valid_batch_size
+        self.channels_last = channels_last
+        self.counters = Counters()
+        self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
+
+    @property
+    def evaluated_model(self) -> nn.Module:
+        """The model that is validated and exported: the averaged one where there is one."""
+        return self.model if self.average is None else self.average.model
+
+    @property
+    def num_samples(self) -> int:
+        """Training samples drawn so far."""
+        return self.virtual_epochs.samples_at(self.counters.num_virtual_epochs)
+
+    def run_virtual_epoch(self) -> dict[str, float]:
+        """Train for one virtual epoch and validate; returns the metrics.
+
+        Raises:
+            DivergedError: the loss or the gradient was not finite at some step.
+        """
+        began = time.perf_counter()
+        counters = self.counters
+        first_step = counters.num_steps
+        end_step = self.virtual_epochs.end_step(counters.num_virtual_epochs + 1)
+        progress = _Progress(self.device)
+        self.model.train()
+        while counters.num_steps < end_step:
+            progress.add(counters.num_steps, *self._train_step())
+            counters.num_steps += 1
+        progress.raise_if_diverged()
+        trained = time.perf_counter() - began
+        samples_before = self.num_samples
+        counters.num_virtual_epochs += 1
+        metrics = {
+            "train_loss": progress.mean_loss(end_step - first_step),
+            "lr": float(self.optimizer.param_groups[0]["lr"]),
+            "samples_per_second": (self.num_samples - samples_before) / trained,
+            "passes": self.stream.passes,
+            **self.validate(),
+        }
+        counters.seconds += time.perf_counter() - began
+        return metrics
+
+    def validate(self) -> dict[str, float]:
+        """The task's metrics and `valid_loss` over all validation data."""
+        model, metrics = self.evaluated_model, self.task.metrics()
+        loss_sum, weight_sum = torch.zeros((), device=self.device), torch.zeros((), device=self.device)
+        model.eval()
+        with torch.inference_mode(), self.precision.autocast():
+            for start in range(0, len(self.valid_source), self.valid_batch_size):
+                stop = min(start + self.valid_batch_size, len(self.valid_source))
+                batch = self.valid_source.batch(np.arange(start, stop), None)
+                batch = to_device(batch, self.device, self.channels_last)
+                outputs = self.task.forward(model, batch)
+                weight = self.task.loss_weight(batch)
+                loss_sum = loss_sum + self.task.loss(outputs, batch).float() * weight
+                weight_sum = weight_sum + weight
+                metrics.update(outputs, batch)
+        loss = (loss_sum / weight_sum.clamp_min(_TINY)).sum()
+        return {"valid_loss": float(loss), **metrics.compute()}
+
+    def weights(self) -> dict[str, Tensor]:
+        """Parameters and buffers of the trained model, not averaged."""
+        return self.model.state_dict()
+
+    def state_dict(self) -> dict[str, Any]:
+        """All state besides the weights; tensors, numbers and strings only."""
+        return {name: part.state_dict() for name, part in self._parts().items()} | {"counters": vars(self.counters).copy()}
+
+    def load(self, weights: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+        """Go on exactly where the state was taken.
+
+        Raises:
+            ValueError: the state holds other parts than this trainer declares.
+        """
+        parts = self._parts()
+        declared = {*parts, "counters"}
+        if declared != set(state):
+            raise ValueError(
+                f"saved state lacks {sorted(declared - set(state))} and has {sorted(set(state) - declared)} "
+                "that this trainer does not know"
+            )
+        self.model.load_state_dict(dict(weights))
+        self.counters = Counters(**state["counters"])
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
+
+    def restart_average(self) -> None:
+        """Begin the moving average anew from the weights that are in the model now."""
+        if self.average is not None:
+            self.average.restart(self.model)
+
+    def _parts(self) -> dict[str, Any]:
+        """Everything with state, by the name under which it is saved; random states are restored last."""
+        parts: dict[str, Any] = {"optimizer": self.optimizer, "scaler": self.precision.scaler}
+        if self.average is not None:
+            parts["average"] = self.average
+        return parts | {"stream": self.stream, "random": RandomStates()}
+
+    def _train_step(self) -> tuple[Tensor, Tensor]:
+        batches = [to_device(b, self.device, self.channels_last) for b in self.stream.next_step(self.accumulate)]
+        weights = [self.task.loss_weight(batch) for batch in batches]
+        total = torch.stack(weights).sum(0).clamp_min(_TINY)
+        step_loss = torch.zeros((), device=self.device)
+        for batch, weight in zip(batches, weights, strict=True):
+            with self.precision.autocast():
+                outputs = self.task.forward(self.model, batch)
+                loss = (self.task.loss(outputs, batch) * (weight / total)).sum()
+            self.precision.scaler.scale(loss).backward()
+            step_loss += loss.detach()
+        return step_loss, self._update_parameters()
+
+    def _update_parameters(self) -> Tensor:
+        """One optimizer step from the gradients that are there; returns their norm before clipping."""
+        scaler = self.precision.scaler
+        scaler.unscale_(self.optimizer)
+        gradients = [p.grad for p in self._parameters if p.grad is not None]
+        grad_norm = nn.utils.get_total_norm(gradients)
+        if self.clip_norm is not None:
+            nn.utils.clip_grads_with_norm_(self._parameters, self.clip_norm, grad_norm)
+        set_lr(self.optimizer, self.schedule(self.counters.num_steps))
+        scaler.step(self.optimizer)
+        scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.average is not None:
+            self.average.update(self.model)
+        # With a loss scaler, an infinite gradient is an ordinary event: the step is skipped, the scale halved.
+        return torch.zeros_like(grad_norm) if scaler.is_enabled() else grad_norm
+
+
+class _Progress:
+    """Sum of the losses of one virtual epoch, and the first step that was not finite, kept on the device."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._loss_sum = torch.zeros((), device=device)
+        self._first_bad = torch.full((3,), -1.0, device=device, dtype=torch.float64)
+        # On a CPU looking at the value costs nothing, and a diverged trial need not finish its virtual epoch.
+        self._look_at_once = device.type == "cpu"
+
+    def add(self, step: int, loss: Tensor, grad_norm: Tensor) -> None:
+        self._loss_sum += loss
+        if self._look_at_once:
+            if not (math.isfinite(loss) and math.isfinite(grad_norm)):
+                raise DivergedError(step, float(loss), float(grad_norm))
+            return
+        bad = ~(torch.isfinite(loss) & torch.isfinite(grad_norm))
+        seen = torch.stack([torch.full_like(loss, step), loss, grad_norm]).double()
+        self._first_bad = torch.where(bad & (self._first_bad[0] < 0), seen, self._first_bad)
+
+    def raise_if_diverged(self) -> None:
+        step, loss, grad_norm = self._first_bad.tolist()
+        if step >= 0:
+            raise DivergedError(int(step), loss, grad_norm)
+
+    def mean_loss(self, num_steps: int) -> float:
+        return float(self._loss_sum) / num_steps

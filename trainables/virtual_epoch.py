@@ -1,0 +1,64 @@
+"""How long a virtual epoch is, as pure arithmetic over optimizer steps and samples."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Unit = Literal["steps", "samples", "passes"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class VirtualEpochs:
+    """The virtual epochs of one trial.
+
+    A virtual epoch is a whole number of optimizer steps. Where `count` samples are not a multiple of
+    `step_samples`, the ends are rounded up one by one, so the error does not grow with their number.
+
+    Args:
+        unit: what `count` counts.
+        count: steps, samples or passes in one virtual epoch.
+        step_samples: samples of one optimizer step (batch size times accumulated micro-batches).
+        pass_samples: samples of one pass over the training data; None when nobody knows.
+
+    Raises:
+        ValueError: passes are asked for and `pass_samples` is not known.
+    """
+
+    unit: Unit
+    count: int
+    step_samples: int
+    pass_samples: int | None
+
+    def __post_init__(self) -> None:
+        if self.unit == "passes" and self.pass_samples is None:
+            raise ValueError(
+                f"virtual_epoch is {{passes: {self.count}}} but the training data has no length; "
+                "use {steps: N} or {samples: N}"
+            )
+
+    @property
+    def steps_per_pass(self) -> int | None:
+        """Optimizer steps of one pass whose last step takes what is left; None without a length."""
+        return None if self.pass_samples is None else math.ceil(self.pass_samples / self.step_samples)
+
+    def end_step(self, virtual_epoch: int) -> int:
+        """Optimizer steps done when virtual epoch number `virtual_epoch` (from 1) ends."""
+        if self.unit == "steps":
+            return virtual_epoch * self.count
+        if self.unit == "samples":
+            # At least one step each, also where a step holds more samples than a virtual epoch.
+            return max(virtual_epoch, math.ceil(virtual_epoch * self.count / self.step_samples))
+        assert self.steps_per_pass is not None
+        return virtual_epoch * self.count * self.steps_per_pass
+
+    def samples_at(self, virtual_epoch: int) -> int:
+        """Training samples drawn when virtual epoch number `virtual_epoch` ends."""
+        if self.unit == "passes":
+            assert self.pass_samples is not None
+            return virtual_epoch * self.count * self.pass_samples
+        return self.end_step(virtual_epoch) * self.step_samples
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
