@@ -160,7 +160,7 @@ def _read_initial(
     """The known good points as parameters."""
     initial: list[dict[str, Any]] = []
     problems: list[Problem] = []
-    if "sampler" in failed:
+    if failed & {"sampler", "trial"}:
         return initial, problems
     for index, point in enumerate(document.raw_value(("sampler", "initial"), [])):
         try:
@@ -210,5 +210,7 @@ def _complete(sections: Sections, raw: Mapping[str, Any]) -> dict[str, Any]:
         if name in ("trial", "virtual_epoch") or not isinstance(value, BaseModel):
             complete[name] = raw.get(name, value)
         else:
-            complete[name] = {**value.model_dump(), **raw.get(name, {})}
+            filled = {**value.model_dump(), **raw.get(name, {})}
+            first = {"name": filled["name"]} if "name" in filled else {}
+            complete[name] = first | filled
     return complete

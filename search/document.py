@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.representer import RoundTripRepresenter
 
 from search.errors import ConfigError, KeyPath, Problem
@@ -146,7 +147,9 @@ def write_yaml(path: str | Path, tree: Mapping[str, Any]) -> None:
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with beside.open("w", encoding="utf-8") as stream:
-            _writer().dump(_plain(tree, str(path)), stream)
+            root = CommentedMap(_plain(tree, str(path)))
+            root.fa.set_block_style()
+            _writer().dump(root, stream)
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(beside, path)
@@ -252,7 +255,9 @@ def _plain(source: Any, where: str) -> Any:
         if budget[0] < 0:
             raise ConfigError([Problem(where, "", f"more than {MAX_NODES} values, which is the limit")])
         if len(path) > MAX_DEPTH:
-            raise ConfigError([Problem(where, dotted(path[:5]), f"nested deeper than {MAX_DEPTH}, which is the limit")])
+            raise ConfigError(
+                [Problem(where, dotted(path[:5]), f"nested deeper than {MAX_DEPTH}, which is the limit")]
+            )
         if isinstance(value, Mapping):
             for key in value:
                 if not isinstance(key, str):

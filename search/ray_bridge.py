@@ -23,7 +23,14 @@ from trainables.session import TrialPlan
 from trainables.virtual_epoch import VirtualEpochs
 
 
-class StudySearcher(Searcher):
+class _Stateless:
+    """Ray pickles searcher and scheduler for a restore that never comes; the study on disk is the state."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class StudySearcher(_Stateless, Searcher):
     """Gives Ray the next leg as a configuration."""
 
     def __init__(self, coordinator: Coordinator, plan: Callable[[TrialRecord], TrialPlan]) -> None:
@@ -53,7 +60,7 @@ class StudySearcher(Searcher):
         """Nothing: the study on disk is the state."""
 
 
-class StudyScheduler(TrialScheduler):
+class StudyScheduler(_Stateless, TrialScheduler):
     """Passes reports and losses to the coordinator. Ray itself starts whatever is pending."""
 
     def __init__(self, coordinator: Coordinator) -> None:

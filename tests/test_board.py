@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import metadata
 
-from trainables.board import Board
+from trainables.board import Board, Param
 
 SERVER_SECONDS = 60
 
@@ -74,6 +75,21 @@ def decoded(png: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(png)))
 
 
+def test_each_trial_names_the_parameters_that_it_does_not_have(tmp_path: Path) -> None:
+    """TensorBoard takes the columns from an arbitrary trial, so each must name them all."""
+    board = Board(tmp_path, start_step=1)
+    board.hparams({"lr": 0.5, "momentum": None, "name": "sgd", "nesterov": True}, "best/miou")
+    board.close()
+    events = EventAccumulator(str(tmp_path))
+    events.Reload()
+    content = events.SummaryMetadata(metadata.EXPERIMENT_TAG).plugin_data.content
+    experiment = metadata.parse_experiment_plugin_data(content)
+    assert [info.name for info in experiment.hparam_infos] == ["lr", "momentum", "name", "nesterov"]
+    assert [metric.name.tag for metric in experiment.metric_infos] == ["best/miou"]
+    content = events.SummaryMetadata(metadata.SESSION_START_INFO_TAG).plugin_data.content
+    assert set(metadata.parse_session_start_info_plugin_data(content).hparams) == {"lr", "name", "nesterov"}
+
+
 def test_the_writer_is_imported_with_the_first_board_only() -> None:
     code = "import sys, trainables.board; print([m for m in sys.modules if m.startswith('tensorboard')])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -82,9 +98,9 @@ def test_the_writer_is_imported_with_the_first_board_only() -> None:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """TensorBoard over three trials that have not ended, two of them alike, one interrupted and gone on with."""
+    """TensorBoard over three trials that have not ended; two are alike, one was interrupted and resumed."""
     root = tmp_path_factory.mktemp("run")
-    trials = [
+    trials: list[dict[str, Param]] = [
         {"optimizer.name": "adamw", "lr": 0.5, "nesterov": None, "momentum": None},
         {"optimizer.name": "sgd", "lr": 0.25, "nesterov": True, "momentum": 0.75},
         {"optimizer.name": "adamw", "lr": 0.5, "nesterov": None, "momentum": None},

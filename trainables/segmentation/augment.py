@@ -79,9 +79,7 @@ def scale_and_crop(
     return _resize_image(window, crop), _resize_mask(labels, crop)
 
 
-def window_of(
-    array: np.ndarray, top: int, left: int, side: int, fill: np.ndarray | int
-) -> np.ndarray:
+def window_of(array: np.ndarray, top: int, left: int, side: int, fill: np.ndarray | int) -> np.ndarray:
     """`array[top : top + side, left : left + side]`, filled where that lies outside."""
     height, width = array.shape[:2]
     bottom, right = top + side, left + side

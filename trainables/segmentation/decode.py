@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from trainables.segmentation.augment import IGNORE
 
@@ -63,13 +63,15 @@ def read_mask(file: Path) -> np.ndarray:
     """
     with _opened(file) as image:
         if image.format != "PNG":
-            raise ValueError(f"{file}: is a {image.format}; masks must be PNG, because {image.format} alters labels")
+            raise ValueError(
+                f"{file}: is a {image.format}; masks must be PNG, because {image.format} alters labels"
+            )
         if image.mode not in ("L", "P", "1") and not image.mode.startswith("I"):
             raise ValueError(
-                f"{file}: has {len(image.getbands())} channels ({image.mode}); a mask must have one channel of "
-                "class numbers: replace each colour by its class, or save a palette PNG"
+                f"{file}: has {len(image.getbands())} channels ({image.mode}); a mask must have one "
+                "channel of class numbers: replace each colour by its class, or save a palette PNG"
             )
-        factor = UNSCALED.get(str(image.tile[0][3]), 1) if image.tile else 1
+        factor = UNSCALED.get(_raw_mode(image), 1)
         labels = np.asarray(image)
     if labels.size and labels.max() > IGNORE:
         raise ValueError(f"{file}: holds label {labels.max()}; labels must be at most {IGNORE}")
@@ -85,8 +87,9 @@ def map_labels(file: Path, labels: np.ndarray, lookup: np.ndarray) -> np.ndarray
     mapped = lookup[labels]
     if mapped.size and mapped.min() < 0:
         raise ValueError(
-            f"{file}: holds label {labels[mapped < 0].max()}, which can be no class: set data.ignore_index to it if "
-            "it marks pixels to leave out, or data.mask_values: {255: 1} if the mask is binary, saved as 0 and 255"
+            f"{file}: holds label {labels[mapped < 0].max()}, which can be no class: set data.ignore_index "
+            "to it if it marks pixels to leave out, or data.mask_values: {255: 1} if the mask is binary, "
+            "saved as 0 and 255"
         )
     return mapped.astype(np.uint8)
 
@@ -105,6 +108,12 @@ def check_labels(file: Path, labels: np.ndarray, num_classes: int) -> None:
         )
 
 
+def _raw_mode(image: Image.Image) -> str:
+    """How grey values lie in the file, as Pillow names it: "L;4" for 4 bits."""
+    tiles = getattr(image, "tile", [])
+    return str(tiles[0][3]) if tiles else ""
+
+
 @contextmanager
 def _opened(file: Path) -> Iterator[Image.Image]:
     """The open image; whatever goes wrong with it while open becomes a ValueError that names the file."""
@@ -117,7 +126,7 @@ def _opened(file: Path) -> Iterator[Image.Image]:
             yield image
     except Image.DecompressionBombError as error:
         raise ValueError(f"{file}: has {too_large}") from error
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         raise ValueError(f"{file}: is neither PNG nor JPEG, or its header is damaged") from error
     except (OSError, SyntaxError, EOFError, struct.error, zlib.error) as error:
         raise ValueError(f"{file}: cannot be decoded, it may be cut short ({error})") from error

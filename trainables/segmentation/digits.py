@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from trainables.segmentation.statistics import mean_and_std, pixel_sums
+
 CLASS_NAMES = ("background", "0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
 DIGIT_SIZE = 8
-NUM_DIGITS = 1797
 INK = 5
 """Least grey value (of 16) of a pixel that belongs to the digit."""
 
@@ -31,14 +32,16 @@ def load_digits_arrays(
 
     Returns:
         `train_images`, `valid_images`: uint8 [N, size, size, 1]; `train_masks`, `valid_masks`: uint8
-        [N, size, size], 0 the background and d + 1 the digit d; `class_names`.
+        [N, size, size], 0 the background and d + 1 the digit d; `class_names` [11], `class_pixels`
+        int64 [11] of the training masks, `mean` and `std` float32 [1] of the training images.
 
     Raises:
         ValueError: if not even one enlarged digit fits on a canvas.
     """
     if size < DIGIT_SIZE * enlarge:
         raise ValueError(
-            f"data.size is {size}; with data.enlarge {enlarge} a digit alone takes {DIGIT_SIZE * enlarge} pixels"
+            f"data.size is {size}; with data.enlarge {enlarge} a digit alone takes "
+            f"{DIGIT_SIZE * enlarge} pixels"
         )
     from sklearn.datasets import load_digits
 
@@ -56,6 +59,8 @@ def load_digits_arrays(
         canvases, masks = _compose(large, labels[chosen].astype(np.uint8), count, size, empty, rng)
         arrays[f"{part}_images"] = _grey(canvases, noise, rng)
         arrays[f"{part}_masks"] = masks
+    arrays["class_pixels"] = np.bincount(arrays["train_masks"].ravel(), minlength=len(CLASS_NAMES))
+    arrays["mean"], arrays["std"] = mean_and_std(pixel_sums(arrays["train_images"]))
     return arrays
 
 

@@ -19,7 +19,8 @@ from trainables.segmentation.layout import SHOWN, Layout, Pair, find_pairs
 from trainables.segmentation.samples import starts_of
 from trainables.segmentation.statistics import mean_and_std, pixel_sums
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
+IMAGENET_STD = np.array([0.229, 0.224, 0.225], np.float32)
 STATISTICS_SAMPLES = 256
 """Training images from which mean and deviation come where the images stay on disk."""
 
@@ -48,7 +49,8 @@ def load_folder_arrays(
         all are of one size, else flat buffers with `{part}_shapes` int64 [N, 2]; if they stay on disk,
         `{part}_image_files`, `{part}_mask_files` and `{part}_shapes`. Besides `class_names` [K],
         `class_pixels` int64 [K] of the training masks, `mask_lookup` int16 [256] from labels in files
-        to classes, and `mean`, `std` float32 [channels]. Ignored pixels are `IGNORE` whatever `ignore_index` is.
+        to classes, and `mean`, `std` float32 [channels]. Ignored pixels are `IGNORE` whatever
+        `ignore_index` is.
 
     Raises:
         ValueError: naming each file that is wrong, before anything is trained.
@@ -79,7 +81,7 @@ def load_folder_arrays(
         else:
             arrays |= _on_disk(part, pairs, shapes[part])
     if imagenet_statistics:
-        return arrays | {"mean": np.float32(IMAGENET_MEAN), "std": np.float32(IMAGENET_STD)}
+        return arrays | {"mean": IMAGENET_MEAN.copy(), "std": IMAGENET_STD.copy()}
     sums = _sample_sums(run, parts["train"], channels) if sums is None else sums
     arrays["mean"], arrays["std"] = mean_and_std(sums)
     return arrays
@@ -126,14 +128,15 @@ def _shape(pair: Pair) -> tuple[int, int]:
     mask_height, mask_width = read_size(pair.mask)
     if (height, width) != (mask_height, mask_width):
         raise ValueError(
-            f"{pair.mask}: is {mask_width}x{mask_height}, its image {pair.image} {width}x{height}; sizes must agree"
+            f"{pair.mask}: is {mask_width}x{mask_height}, its image {pair.image} "
+            f"{width}x{height}; sizes must agree"
         )
     return height, width
 
 
 @dataclass(frozen=True)
 class _Counts:
-    """Labels of one part: `pixels` int64 [256] over all masks, `largest` int64 [N] class of each (-1: none)."""
+    """Labels of one part: `pixels` int64 [256] over all masks, `largest` class int64 [N] of each (or -1)."""
 
     pixels: np.ndarray
     largest: np.ndarray
@@ -179,7 +182,9 @@ def _load_images(
 
 def _sample_sums(run: _Runner, pairs: Sequence[Pair], channels: int) -> np.ndarray:
     chosen = pairs[:: math.ceil(len(pairs) / STATISTICS_SAMPLES)]
-    return np.sum(run(lambda pair: pixel_sums(read_image(pair.image, channels)), chosen, "statistics"), axis=0)
+    return np.sum(
+        run(lambda pair: pixel_sums(read_image(pair.image, channels)), chosen, "statistics"), axis=0
+    )
 
 
 def _in_memory(part: str, images: np.ndarray, masks: np.ndarray, shapes: np.ndarray) -> dict[str, np.ndarray]:
@@ -206,8 +211,8 @@ def _lookup(ignore_index: int, mask_values: Mapping[int, int]) -> np.ndarray:
     for label, wanted in mask_values.items():
         if wanted == IGNORE != ignore_index:
             raise ValueError(
-                f"data.mask_values maps {label} to {wanted}; classes are below {IGNORE}, and the label that is "
-                f"ignored is data.ignore_index {ignore_index}"
+                f"data.mask_values maps {label} to {wanted}; classes are below {IGNORE}, and the label "
+                f"that is ignored is data.ignore_index {ignore_index}"
             )
         lookup[label] = IGNORE if wanted == ignore_index else wanted
     return lookup
@@ -242,15 +247,19 @@ def _class_names(root: Path, given: Sequence[str], num_classes: int | None, num_
     if len(set(names)) < len(names):
         raise ValueError(f"{origin} names a class twice; names must differ")
     if num_classes not in (None, len(names)):
-        raise ValueError(f"{origin} has {len(names)} names and data.num_classes is {num_classes}; they must agree")
+        raise ValueError(
+            f"{origin} has {len(names)} names and data.num_classes is {num_classes}; they must agree"
+        )
     return names
 
 
-def _check_classes(parts: Mapping[str, Sequence[Pair]], counts: Mapping[str, _Counts], num_classes: int) -> None:
+def _check_classes(
+    parts: Mapping[str, Sequence[Pair]], counts: Mapping[str, _Counts], num_classes: int
+) -> None:
     """Refuse masks with a label beyond the classes, and a part without a labelled pixel."""
     problems = [
-        f"{pair.mask}: holds label {largest}; with {num_classes} classes labels must be below {num_classes} or "
-        "the ignored one: raise data.num_classes, or map it in data.mask_values"
+        f"{pair.mask}: holds label {largest}; with {num_classes} classes labels must be below {num_classes} "
+        "or the ignored one: raise data.num_classes, or map it in data.mask_values"
         for part, pairs in parts.items()
         for pair, largest in zip(pairs, counts[part].largest, strict=True)
         if largest >= num_classes

@@ -109,7 +109,9 @@ def _read_list(file: Path) -> list[str]:
     try:
         lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
     except UnicodeDecodeError as error:
-        raise ValueError(f"{file}: is not UTF-8 text ({error}); it must hold one image name a line") from error
+        raise ValueError(
+            f"{file}: is not UTF-8 text ({error}); it must hold one image name a line"
+        ) from error
     names = [_stem(PurePosixPath(line)) for line in lines if line and not line.startswith("#")]
     if not names:
         raise ValueError(f"{file}: is empty; it must hold one image name a line")
@@ -120,7 +122,11 @@ def _pair_listed(root: Path, images: Path, masks: Path, layout: Layout, file: Pa
     image_files, mask_files = _scan(root, images), _scan(root, masks)
     names = sorted(_read_list(file))
     lost = [f"{images / name}.*" for name in names if name not in image_files]
-    lost += [f"{masks / name}{layout.mask_suffix}.png" for name in names if name + layout.mask_suffix not in mask_files]
+    lost += [
+        f"{masks / name}{layout.mask_suffix}.png"
+        for name in names
+        if name + layout.mask_suffix not in mask_files
+    ]
     if lost:
         raise ValueError(f"{file}: names {len(lost)} files that are not there: {_some(lost)}")
     return [Pair(image_files[name], mask_files[name + layout.mask_suffix]) for name in names]
@@ -141,13 +147,17 @@ def _pair_all(root: Path, images: Path, masks: Path, layout: Layout) -> dict[str
             f"{masks}: {'; '.join(parts)}. Names must agree but for the suffix and "
             f"data.mask_suffix (now {layout.mask_suffix!r})"
         )
-    return {name: Pair(image_files[name], mask_files[name + layout.mask_suffix]) for name in sorted(image_files)}
+    return {
+        name: Pair(image_files[name], mask_files[name + layout.mask_suffix]) for name in sorted(image_files)
+    }
 
 
 def _split_by_hash(pairs: dict[str, Pair], layout: Layout) -> dict[str, list[Pair]]:
     """Validation gets the names with the smallest hashes: the same ones wherever the folder lies."""
     if len(pairs) < 2:
-        raise ValueError(f"data.root holds {len(pairs)} image; training and validation need one each at least")
+        raise ValueError(
+            f"data.root holds {len(pairs)} image; training and validation need one each at least"
+        )
 
     def rank(name: str) -> bytes:
         return hashlib.sha256(f"{layout.split_seed}/{name}".encode()).digest()
@@ -216,7 +226,7 @@ def _unknown_layout(root: Path, layout: Layout) -> str:
     found = _some(sorted(path.name for path in root.iterdir())) or "nothing"
     images, masks = layout.images_folder, layout.masks_folder
     return (
-        f"{root}: holds {found}; expected {images}/ and {masks}/, or train/{images}, train/{masks}, val/{images} and "
-        f"val/{masks}, or {images}/train, {masks}/train, {images}/val and {masks}/val, or train/ and trainannot/. "
-        "Other names go into data.images_folder and data.masks_folder"
+        f"{root}: holds {found}; expected {images}/ and {masks}/, or train/{images}, train/{masks}, "
+        f"val/{images} and val/{masks}, or {images}/train, {masks}/train, {images}/val and {masks}/val, or "
+        "train/ and trainannot/. Other names go into data.images_folder and data.masks_folder"
     )

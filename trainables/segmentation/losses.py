@@ -41,7 +41,9 @@ class MixedLoss:
     ) -> None:
         self.terms = [name for name in TERMS if coefficients.get(name, 0.0) > 0]
         self._coefficients = [float(coefficients[name]) for name in self.terms]
-        self._class_weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
+        self._class_weights = (
+            None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
+        )
         self._label_smoothing = label_smoothing
         self._gamma = focal_gamma
         self._ignore = ignore_index
@@ -50,7 +52,9 @@ class MixedLoss:
         """[num_terms], from logits [N, K, H, W] and masks int64 [N, H, W]."""
         logits = logits.float()
         sums = [getattr(self, f"_{name}")(logits, masks) for name in self.terms]
-        scales = torch.tensor(self._coefficients, device=logits.device) if len(sums) > 1 else self._coefficients[0]
+        scales = (
+            torch.tensor(self._coefficients, device=logits.device) if len(sums) > 1 else self._coefficients[0]
+        )
         return torch.stack(sums) / self.weights(masks).clamp(min=1e-12) * scales
 
     def weights(self, masks: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The `trial:` section of a segmentation: data, model, loss and augmentation, each checked where it stands."""
+"""The `trial:` section of a segmentation: data, model, loss and augmentation."""
 
 from __future__ import annotations
 
@@ -68,7 +68,9 @@ class FolderOptions(Options):
     @model_validator(mode="after")
     def _imagenet_is_rgb(self) -> Self:
         if self.normalization == "imagenet" and self.channels != 3:
-            raise ValueError(f"normalization is imagenet and channels {self.channels}; imagenet needs channels: 3")
+            raise ValueError(
+                f"normalization is imagenet and channels {self.channels}; imagenet needs channels: 3"
+            )
         return self
 
 
@@ -80,7 +82,8 @@ class UNetOptions(Options):
     """Channels of the first level; each level below has twice as many."""
     depth: Annotated[int, Field(ge=0, le=8)] = 2
     """Number of halvings."""
-    normalization: Literal["batch", "group", "none"] = "batch"
+    normalization: Literal["batch", "instance", "group", "none"] = "batch"
+    """group takes 4 channels together; where most of an image is plain background, instance learns faster."""
     dropout: Dropout = 0.0
     """Share of channels dropped at the lowest level."""
 

@@ -87,7 +87,9 @@ class FileSamples:
         expected = tuple(self.shapes[index])
         for file, array in ((image_file, image), (mask_file, mask)):
             if array.shape[:2] != expected:
-                raise ValueError(f"{file}: is now {array.shape[1]}x{array.shape[0]}; it changed during the run")
+                raise ValueError(
+                    f"{file}: is now {array.shape[1]}x{array.shape[0]}; it changed during the run"
+                )
         labels = map_labels(mask_file, mask, self._lookup)
         check_labels(mask_file, labels, self._num_classes)
         return image, labels

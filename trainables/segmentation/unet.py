@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Literal
 
@@ -9,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Normalization = Literal["batch", "group", "none"]
+Normalization = Literal["batch", "instance", "group", "none"]
 
 
 class UNet(nn.Module):
@@ -20,7 +21,7 @@ class UNet(nn.Module):
         num_classes: Channels of the logits.
         width: Channels of the first level; each level below has twice as many.
         depth: Number of halvings. 0 is a plain stack of convolutions.
-        normalization: After each convolution; "group" has groups of 8 channels where they divide.
+        normalization: After each convolution; "group" takes 4 channels together where they divide.
         dropout: Share of channels dropped at the lowest level while training.
 
     The input is [N, in_channels, H, W] of any size, the output [N, num_classes, H, W]: sizes that the
@@ -45,9 +46,7 @@ class UNet(nn.Module):
             for before, after in zip([in_channels, *widths], widths, strict=False)
         )
         self.dropout = nn.Dropout2d(dropout)
-        self.shrink = nn.ModuleList(
-            nn.Conv2d(below, level, 1) for level, below in zip(widths, widths[1:], strict=False)
-        )
+        self.shrink = nn.ModuleList(nn.Conv2d(below, level, 1) for level, below in itertools.pairwise(widths))
         self.up = nn.ModuleList(_block(2 * level, level, normalization) for level in widths[:-1])
         self.head = nn.Conv2d(width, num_classes, 1)
 
@@ -77,8 +76,10 @@ def _block(before: int, after: int, normalization: Normalization) -> nn.Sequenti
 def _normalization(channels: int, name: Normalization) -> list[nn.Module]:
     if name == "batch":
         return [nn.BatchNorm2d(channels)]
+    if name == "instance":
+        return [nn.GroupNorm(channels, channels)]
     if name == "group":
-        return [nn.GroupNorm(channels // math.gcd(8, channels), channels)]
+        return [nn.GroupNorm(channels // math.gcd(4, channels), channels)]
     return []
 
 
