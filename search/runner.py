@@ -125,7 +125,7 @@ def _record_config(config: Config, folder: RunFolder) -> None:
     if folder.journal.exists() and folder.config.exists():
         before, after = load_config(folder.config).raw, config.raw
         differing = [
-            Problem(config.file, path, f"was {old!r} when this search began and is {new!r} now")
+            Problem(str(config.file or "config"), path, f"was {old!r} when this search began and is {new!r} now")
             for path, old, new in _differences(before, after)
             if not _may_change(path)
         ]

@@ -76,7 +76,9 @@ def test_wrong_predictions_on_ignored_pixels_do_not_count():
 
 def test_other_ignored_labels_are_left_out():
     metrics = ConfusionMetrics(["a", "b"], ignore_index=0)
-    metrics.update(torch.tensor([0.0, 1.0]).view(1, 2, 1, 1).expand(1, 2, 1, 2), (None, torch.tensor([[[0, 1]]])))
+    metrics.update(
+        torch.tensor([0.0, 1.0]).view(1, 2, 1, 1).expand(1, 2, 1, 2), (None, torch.tensor([[[0, 1]]]))
+    )
     np.testing.assert_array_equal(metrics.confusion(), [[0, 0], [0, 1]])
 
 

@@ -60,10 +60,11 @@ def test_unet_drops_out_only_while_training():
     assert torch.equal(model(images), model(images))
 
 
-def test_segformer_gives_logits_of_the_size_of_the_image():
+@pytest.mark.parametrize("size", [(40, 36), (12, 17), (32, 33)])
+def test_segformer_gives_logits_of_the_size_of_the_image(size):
     model = build_segformer(in_channels=1, num_classes=11, size="tiny")
-    logits = model(torch.randn(2, 1, 40, 36))
-    assert logits.shape == (2, 11, 40, 36)
+    logits = model(torch.randn(2, 1, *size))
+    assert logits.shape == (2, 11, *size)
     logits.mean().backward()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,32 +59,44 @@ def load_folder_arrays(
     parts = find_pairs(root, layout)
     run = _Runner(progress or _to_stderr)
     lookup = _lookup(ignore_index, mask_values)
-    shapes = {part: np.array(run(_shape, pairs, f"sizes, {part}"), np.int64) for part, pairs in parts.items()}
+    shapes = _each_part(parts, lambda part: np.array(run(_shape, parts[part], "sizes"), np.int64))
     num_pixels = sum(int(of_part.prod(axis=1).sum()) for of_part in shapes.values())
     in_memory = num_pixels * (channels + 1) <= max_memory
 
-    loaded = {
-        part: _load_masks(run, pairs, shapes[part], lookup, keep=in_memory) for part, pairs in parts.items()
-    }
-    counts = {part: of_part for part, (_, of_part) in loaded.items()}
+    masks = _each_part(
+        parts, lambda part: _load_masks(run, parts[part], shapes[part], lookup, keep=in_memory)
+    )
+    counts = {part: of_part for part, (_, of_part) in masks.items()}
     names = _class_names(root, class_names, num_classes, _num_found(root, counts, mask_values))
     _check_classes(parts, counts, len(names))
     arrays: dict[str, np.ndarray] = {"mask_lookup": lookup, "class_names": np.array(names)}
     arrays["class_pixels"] = counts["train"].pixels[: len(names)]
 
-    sums = None
-    for part, pairs in parts.items():
-        if in_memory:
-            images, sums_of_part = _load_images(run, pairs, shapes[part], channels)
-            sums = sums_of_part if sums is None else sums
-            arrays |= _in_memory(part, images, loaded[part][0], shapes[part])
-        else:
+    if in_memory:
+        images = _each_part(parts, lambda part: _load_images(run, parts[part], shapes[part], channels))
+        sums = images["train"][1]
+        for part in parts:
+            arrays |= _in_memory(part, images[part][0], masks[part][0], shapes[part])
+    else:
+        sums = _sample_sums(run, parts["train"], channels)
+        for part, pairs in parts.items():
             arrays |= _on_disk(part, pairs, shapes[part])
-    if imagenet_statistics:
-        return arrays | {"mean": IMAGENET_MEAN.copy(), "std": IMAGENET_STD.copy()}
-    sums = _sample_sums(run, parts["train"], channels) if sums is None else sums
-    arrays["mean"], arrays["std"] = mean_and_std(sums)
-    return arrays
+    mean, std = (IMAGENET_MEAN, IMAGENET_STD) if imagenet_statistics else mean_and_std(sums)
+    return arrays | {"mean": mean, "std": std}
+
+
+def _each_part(parts: Iterable[str], load: Callable[[str], Result]) -> dict[str, Result]:
+    """What `load` gives for each part; the errors of all parts together."""
+    results: dict[str, Result] = {}
+    problems = []
+    for part in parts:
+        try:
+            results[part] = load(part)
+        except ValueError as error:
+            problems.append(str(error))
+    if problems:
+        raise ValueError("\n".join(problems))
+    return results
 
 
 class _Runner:

@@ -12,6 +12,9 @@ MISSING = (
     "model segformer needs transformers, which is not installed: pip install 'tune-search[transformers]'"
 )
 
+LEAST_SIDE = 32
+"""The first attention reduces the quarter-size features by 8."""
+
 _B1_WIDTHS = (64, 128, 320, 512)
 SIZES: dict[str, dict[str, Any]] = {
     "tiny": {"depths": (1, 1, 1, 1), "hidden_sizes": (16, 32, 64, 128), "decoder_hidden_size": 64},
@@ -26,15 +29,22 @@ SIZES: dict[str, dict[str, Any]] = {
 
 
 class Segformer(nn.Module):
-    """Images [N, C, H, W] to logits [N, num_classes, H, W]: the network's quarter-size logits, resized."""
+    """Images [N, C, H, W] to logits [N, num_classes, H, W]: the network's quarter-size logits, resized.
+
+    Images smaller than 32 pixels along a side, which the network cannot take, are padded with zeros inside.
+    """
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, images: Tensor) -> Tensor:
-        logits = self.network(pixel_values=images).logits
-        return F.interpolate(logits, size=images.shape[-2:], mode="bilinear", align_corners=False)
+        height, width = images.shape[-2:]
+        bottom, right = max(0, LEAST_SIDE - height), max(0, LEAST_SIDE - width)
+        padded = F.pad(images, (0, right, 0, bottom)) if bottom or right else images
+        logits = self.network(pixel_values=padded).logits
+        resized = F.interpolate(logits, size=padded.shape[-2:], mode="bilinear", align_corners=False)
+        return resized[..., :height, :width]
 
 
 def build_segformer(
