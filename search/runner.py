@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,6 +20,7 @@ from search.run_folder import RunFolder, write_json
 from search.sampling import ViewSampler, sampler_factory, view_trials
 from search.study import SearchStudy, TrialRecord
 from search.summary import Status, Summary, summarize
+from trainables.build import load_arrays
 from trainables.session import TrialPlan, data_key
 
 log = logging.getLogger(__name__)
@@ -114,7 +115,7 @@ def _run(config: Config, folder: RunFolder, address: str | None, watcher: Watche
             try:
                 with _signals(coordinator, watcher) as received:
                     _fit(config, folder, coordinator, shared)
-                return _finish(config, folder, coordinator, received)
+                    return _finish(config, folder, coordinator, received)
             finally:
                 watcher.end()
                 shutil.rmtree(folder.scratch, ignore_errors=True)
@@ -155,7 +156,7 @@ def _load_shared_data(config: Config, task_class: Any) -> dict[str, Any]:
     if any(name == "data" or name.startswith("data.") for name in _hparam_names(config)):
         return {}
     key = data_key(config.task_path, first.raw)
-    return {key: task_class.load_data(task_class.Options.model_validate(first.tree))}
+    return {key: load_arrays(task_class, task_class.Options.model_validate(first.tree))}
 
 
 def _hparam_names(config: Config) -> list[str]:
@@ -330,8 +331,10 @@ def _signals(coordinator: Coordinator, watcher: Watcher) -> Iterator[list[int]]:
         received.append(number)
         if len(received) > 1:
             raise KeyboardInterrupt
-        coordinator.end("interrupted" if number == signal.SIGINT else "terminated")
-        watcher.note("finishing and saving the running virtual epochs; once more to leave at once")
+        coordinator.end("Ctrl-C" if number == signal.SIGINT else "SIGTERM")
+        # The signal may have come in the middle of a print, which cannot be entered twice.
+        with suppress(RuntimeError):
+            watcher.note("finishing and saving the running virtual epochs; once more to leave at once")
 
     try:
         previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}

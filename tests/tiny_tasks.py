@@ -72,3 +72,19 @@ def search_config(**sections: Mapping[str, Any]) -> dict[str, Any]:
         "sampler": {"name": "tpe", "seed": 0},
         **sections,
     }
+
+
+class FailingTask(DigitsTask):
+    """Raises in the virtual epoch `model.fail_at` whenever it gets there; never with 0."""
+
+    def metrics(self) -> AccuracyMetrics:
+        self._validations = getattr(self, "_validations", 0) + 1
+        return super().metrics()
+
+    def forward(self, model: nn.Module, batch: Any) -> Any:
+        if model.training and self._due():
+            raise RuntimeError(f"virtual epoch {self.options.model['fail_at']} is cursed")
+        return super().forward(model, batch)
+
+    def _due(self) -> bool:
+        return self.options.model["fail_at"] == getattr(self, "_validations", 0) + 1

@@ -1,0 +1,79 @@
+"""What all tests share: one Ray for the whole session, finished runs to look at, and a way to run the program."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+TESTS = Path(__file__).parent
+
+# Trials run in processes of their own, and those must find the tasks of the tests too.
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH", "")]))
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def ray_session() -> Iterator[None]:
+    """A local Ray with two CPUs and one GPU that is only declared."""
+    import ray
+
+    ray.init(
+        "local", num_cpus=2, num_gpus=1, include_dashboard=False, configure_logging=False, log_to_driver=False
+    )
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def finished_run(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The summary of a search over DigitsTask that went to its end; look at it, change nothing."""
+    from tiny_tasks import search_config
+
+    import search
+
+    return search.search(search_config(), results=tmp_path_factory.mktemp("results"))
+
+
+@pytest.fixture
+def program() -> Callable[..., subprocess.Popen[str]]:
+    """Starts `tune-search …` in a process group of its own, its output in a pipe."""
+
+    def start(*args: str, cwd: Path | None = None) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-c", "from search.cli import main; main()", *args],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=cwd or TESTS,
+            start_new_session=True,
+        )
+
+    return start
+
+
+def wait_for_line(process: subprocess.Popen[str], text: str, limit: float = 90.0) -> list[str]:
+    """Read the output up to the first line that contains `text`; fails when it ends or the limit passes."""
+    assert process.stdout is not None
+    lines: list[str] = []
+    deadline = time.monotonic() + limit
+    for line in process.stdout:
+        lines.append(line)
+        if text in line:
+            return lines
+        if time.monotonic() > deadline:
+            break
+    raise AssertionError(f"no line with {text!r} in\n{''.join(lines)}")
