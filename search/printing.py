@@ -11,7 +11,7 @@ from search.checking import Check
 from search.exporting import Export
 from search.retraining import Retraining
 from search.summary import Summary
-from search.view import duration, number_text, short_path, value_text
+from search.view import duration, number_text, one_line, short_path, value_text
 
 _WIDTH = 18
 
@@ -28,18 +28,19 @@ def summary_text(summary: Summary, *, color: bool = False) -> str:
         lines.append(_bold(head, color) + f" at virtual epoch {best.virtual_epoch}, step {best.step}")
         lines += [f"  {name} = {value_text(value)}" for name, value in best.params.items()]
     full = summary.steps + summary.steps_saved
-    saved = f", {summary.steps_saved} saved by early stopping ({summary.steps_saved / full:.0%})" if full else ""
+    share = summary.steps_saved / full if full else 0.0
+    saved = f", {summary.steps_saved:,} saved by early stopping ({share:.0%})" if summary.steps_saved else ""
     counts = ", ".join(f"{number} {kind}" for kind, number in sorted(summary.counts.items()))
     rows = {
         "trials": f"{summary.trials}: {counts}",
-        "steps": f"{summary.steps} spent{saved}",
-        "samples": f"{summary.samples}",
-        "time": f"{duration(summary.seconds)}, of which trials trained {duration(summary.trial_seconds)}",
+        "steps": f"{summary.steps:,} spent{saved}",
+        "samples": f"{summary.samples:,}",
+        "time": f"{duration(summary.seconds)}; all trials together trained for {duration(summary.trial_seconds)}",
     }
     lines += ["", *_table(rows)]
     if summary.failures:
         lines += ["", "failed trials (the trace is in error.txt of the trial's folder):"]
-        lines += [f"  {number}  {cause}" for number, cause in summary.failures.items()]
+        lines += [f"  {number}  {one_line(cause)}" for number, cause in summary.failures.items()]
     lines += ["", *_next_commands(summary, folder)]
     return "\n".join(lines)
 
@@ -82,9 +83,9 @@ def retraining_text(done: Retraining, command: str) -> str:
 def check_text(check: Check) -> str:
     """The resolved plan."""
     config, budget, scheduler = check.config, check.config.budget, check.config.scheduler
-    unit = config.virtual_epoch
+    unit, steps = config.virtual_epoch, check.steps_per_virtual_epoch
     expected = check.expected_virtual_epochs
-    per_epoch = check.seconds_per_validation + (check.seconds_per_step * unit.count if unit.unit == "steps" else 0)
+    per_epoch = check.seconds_per_validation + check.seconds_per_step * check.steps_per_virtual_epoch
     rows = {
         "name": config.name,
         "task": config.task_path,
@@ -94,17 +95,16 @@ def check_text(check: Check) -> str:
         "model": f"{check.num_parameters:,} parameters (of the trial that was tried)",
         "device": check.device,
         "step": f"{check.seconds_per_step * 1e3:.1f} ms, validation {check.seconds_per_validation * 1e3:.0f} ms",
-        "virtual epoch": f"{unit.count} {unit.unit}",
+        "virtual epoch": f"{unit.count} {unit.unit}" + (f", {steps} steps" if unit.unit != "steps" else ""),
         "trials": f"{budget.trials}, up to {budget.virtual_epochs} virtual epochs each, {check.concurrency} at a time",
         "sampler": f"{config.sampler.name}, seed {config.sampler.seed}",
-        "scheduler": f"{scheduler.name}, rungs at {check.rungs} {getattr(scheduler, 'axis', 'virtual_epochs').replace('_', ' ')}"
+        "scheduler": f"{scheduler.name}, rungs at {check.rungs} {scheduler.axis.replace('_', ' ')}"
         if hasattr(scheduler, "reduction_factor")
         else scheduler.name,
     }
     if expected is not None:
         whole = expected * per_epoch / check.concurrency
-        about = f", about {duration(whole)} at this trial's speed" if unit.unit == "steps" else ""
-        rows["work"] = f"about {expected} virtual epochs{about}"
+        rows["work"] = f"about {expected} virtual epochs, about {duration(whole)} at this trial's speed"
     metrics = {k: v for k, v in check.metrics.items() if "/" not in k}
     lines = [*_table(rows), "", "space"]
     lines += [f"  {parameter}" for parameter in config.space.parameters()] or ["  nothing is searched"]
@@ -147,5 +147,3 @@ def _table(rows: Mapping[str, str]) -> list[str]:
 
 def _bold(text: str, color: bool) -> str:
     return f"\x1b[1m{text}\x1b[0m" if color else text
-
-

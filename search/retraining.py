@@ -80,6 +80,7 @@ def retrain(
         num_virtual_epochs=number,
         metric=config.objective.metric,
         mode=config.objective.mode,
+        reported=number,  # what an earlier call has computed need not be told again
         num_threads=0,
         gpu_fraction=1.0,
         data=data,

@@ -10,8 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from rich.console import Console, Group, RenderableType
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
+from rich.measure import Measurement
 from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
 from rich.table import Table
@@ -20,10 +22,12 @@ from rich.text import Text
 from search.config import Config
 from search.coordinator import Coordinator, Event, EventKind
 from search.run_folder import RunFolder
-from search.study import Outcome, TrialRecord
+from search.study import BROKEN_OFF, Outcome, TrialRecord
 
-_STATE_STYLE = {"running": "cyan", "paused": "yellow", "completed": "green", "stopped": "dim", "new": "cyan"}
-_MAX_BEST = 6
+_STATE_STYLE = {"running": "cyan", "paused": "yellow", "waiting": "yellow", "completed": "green", "stopped": "dim"}
+_MAX_RUNNING, _MAX_BEST = 12, 6
+_WIDE = 100
+"""Columns of a terminal from which on the speed is shown too."""
 
 
 class PlainView:
@@ -73,7 +77,7 @@ class PlainView:
         self._out.flush()
 
     def _line(self, text: str) -> None:
-        print(time.strftime("%H:%M:%S"), text, file=self._out, flush=True)
+        print(time.strftime("%H:%M:%S"), one_line(text), file=self._out, flush=True)
 
 
 class LiveView:
@@ -86,7 +90,14 @@ class LiveView:
         self._notes: list[str] = []
         self._metrics: dict[int, Mapping[str, Any]] = {}
         self._spinner = Spinner("dots")
-        self._live = Live(console=console, get_renderable=self._render, refresh_per_second=4, transient=True)
+        self._live = Live(
+            console=console,
+            get_renderable=self._render,
+            refresh_per_second=4,
+            transient=True,
+            redirect_stdout=False,  # what others print goes into the log, see `screen`
+            redirect_stderr=False,
+        )
 
     def phase(self, text: str) -> None:
         self._text = text
@@ -103,7 +114,7 @@ class LiveView:
             self.note(f"trial {event.record.number}: {event.text}")
 
     def note(self, text: str) -> None:
-        self._notes = [*self._notes[-2:], text]
+        self._notes = [*self._notes[-2:], one_line(text)]
 
     def end(self) -> None:
         self._live.stop()
@@ -112,63 +123,103 @@ class LiveView:
         if self._coordinator is None:
             self._spinner.update(text=self._text)
             return self._spinner
-        notes = [Text(f"! {note}", style="yellow") for note in self._notes]
-        return Group(self._progress(self._coordinator), Text(""), self._table(self._coordinator), *notes)
+        coordinator = self._coordinator
+        parts = [*self._progress(coordinator), Text(""), self._table(coordinator)]
+        hidden = len(coordinator.running) - _MAX_RUNNING
+        if hidden > 0:
+            parts.append(Text(f"and {hidden} more running", style="dim"))
+        best = coordinator.best
+        if best is not None:
+            value = number_text(best.best(coordinator.study.mode))
+            head = f"best: trial {best.number}, {self._config.objective.metric} {value}"
+            parts += [Text(""), Text(f"{head}  {self._params(best)}", style="bold")]
+        return Group(*parts, *(Text(f"! {note}", style="yellow") for note in self._notes))
 
-    def _progress(self, coordinator: Coordinator) -> RenderableType:
-        fraction = coordinator.progress()
-        left = coordinator.seconds_left()
-        records = coordinator.study.records
+    def _progress(self, coordinator: Coordinator) -> list[RenderableType]:
+        fraction, left = coordinator.progress(), coordinator.seconds_left()
+        running, begun = len(coordinator.running), len(coordinator.study.records)
         line = Table.grid(padding=(0, 2))
-        cells = [
+        line.add_column(no_wrap=True, overflow="ellipsis")
+        line.add_row(
             Text(self._config.name, style="bold"),
             ProgressBar(total=1.0, completed=fraction, width=24),
-            Text(f"{fraction:4.0%}"),
-            Text(f"{duration(coordinator.elapsed_seconds)} gone"),
-            Text("time left unknown" if left is None else f"about {duration(left)} left"),
-            Text(f"{len(records)}/{coordinator.limits.trials} trials begun"),
-            Text(f"{coordinator.steps} steps"),
-        ]
-        line.add_row(*cells)
-        return line
+            f"{fraction:4.0%}",
+            "time left unknown" if left is None else f"about {duration(left)} left",
+        )
+        counts = (
+            f"{begun} of {coordinator.limits.trials} trials begun, {running} running, "
+            f"{coordinator.steps:,} steps in {duration(coordinator.elapsed_seconds)}"
+        )
+        return [line, Text(counts, style="dim")]
 
     def _table(self, coordinator: Coordinator) -> RenderableType:
-        metric = self._config.objective.metric
         table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
-        for name in ("trial", "state", "epoch", metric, "best", "samples/s"):
+        names = ["trial", "state", "epoch", self._config.objective.metric, "best"]
+        for name in [*names, "samples/s"] if self._wide else names:
             table.add_column(name, justify="left" if name == "state" else "right", no_wrap=True)
-        table.add_column("parameters", ratio=1, no_wrap=True, overflow="ellipsis")
+        table.add_column("parameters", ratio=1, no_wrap=True)
         best = coordinator.best
         for record in self._rows(coordinator):
             table.add_row(*self._cells(record, coordinator), style="bold" if record is best else "")
         return table
 
+    @property
+    def _wide(self) -> bool:
+        return self._console.width >= _WIDE
+
     def _rows(self, coordinator: Coordinator) -> list[TrialRecord]:
-        sign = 1.0 if coordinator.study.mode == "max" else -1.0
+        """The running trials, then the best of the others."""
         mode = coordinator.study.mode
+        sign = 1.0 if mode == "max" else -1.0
         seen = [r for r in coordinator.study.records if r.values and not r.running]
-        seen.sort(key=lambda r: -sign * (r.best(mode) or 0.0))
-        return [*coordinator.running, *seen[:_MAX_BEST]]
+        seen.sort(key=lambda r: (r.outcome in BROKEN_OFF, -sign * (r.best(mode) or 0.0)))
+        return [*coordinator.running[:_MAX_RUNNING], *seen[:_MAX_BEST]]
 
     def _cells(self, record: TrialRecord, coordinator: Coordinator) -> list[RenderableType]:
         state = state_text(record)
         speed = self._metrics.get(record.number, {}).get("samples_per_second")
-        return [
+        cells: list[RenderableType] = [
             str(record.number),
             Text(state, style=_STATE_STYLE.get(state, "red")),
             f"{record.depth}/{coordinator.limits.virtual_epochs}",
             number_text(record.values[-1] if record.values else None),
             number_text(record.best(coordinator.study.mode)),
-            f"{speed:.0f}" if speed and record.running else "",
-            params_text(record.resolved.params, self._names),
         ]
+        if self._wide:
+            cells.append(f"{speed:.0f}" if speed and record.running else "")
+        return [*cells, _WholeWords(self._params(record))]
+
+    def _params(self, record: TrialRecord) -> str:
+        return params_text(record.resolved.params, self._names)
+
+
+class _WholeWords:
+    """As many words as there is room for on one line, and a sign that there are more."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        text, words = self._text, self._text.split(" ")
+        while words and cell_len(text) > options.max_width:
+            words.pop()
+            text = " ".join([*words, "…"])
+        yield Text(text, no_wrap=True, overflow="ellipsis")
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement(1, max(1, cell_len(self._text)))
 
 
 def state_text(record: TrialRecord) -> str:
-    """running, paused, or how the trial ended."""
+    """running, paused, waiting for its first or next attempt, or how the trial ended."""
     if record.outcome is not None:
         return str(record.outcome.value)
-    return "running" if record.running else "paused"
+    return "running" if record.running else "paused" if record.values else "waiting"
+
+
+def one_line(text: str) -> str:
+    """The text without line breaks and control characters."""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
 
 
 def varying_names(config: Config) -> list[str]:
@@ -224,14 +275,15 @@ def screen(log_file: Path, *, plain: bool = False) -> Iterator[LiveView | PlainV
     kept = os.dup(1), os.dup(2)
     log_file.parent.mkdir(parents=True, exist_ok=True)
     log = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    # A dumb terminal cannot draw in place.
+    live = out.isatty() and not plain and os.environ.get("TERM") not in (None, "dumb", "unknown")
+    view = LiveView(Console(file=out)) if live else PlainView(out)
     try:
         os.dup2(log, 1)
         os.dup2(log, 2)
-        if plain or not out.isatty():
-            yield PlainView(out)
-        else:
-            yield LiveView(Console(file=out))
+        yield view
     finally:
+        view.end()
         sys.stdout.flush()
         sys.stderr.flush()
         for descriptor, original in zip((1, 2), kept, strict=True):

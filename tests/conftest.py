@@ -1,4 +1,4 @@
-"""What all tests share: one Ray for the whole session, finished runs to look at, and a way to run the program."""
+"""What all tests share: one Ray for the whole session, finished runs to look at, a way to run the program."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 TESTS = Path(__file__).parent
 
@@ -46,6 +48,43 @@ def finished_run(ray_session: None, tmp_path_factory: pytest.TempPathFactory) ->
     import search
 
     return search.search(search_config(), results=tmp_path_factory.mktemp("results"))
+
+
+@pytest.fixture(scope="session")
+def discs_run(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The summary of a search on a folder of images and masks; look at it, change nothing.
+
+    Bright discs on dark ground, written as files in the layout that people have.
+    """
+    import search
+
+    root = tmp_path_factory.mktemp("discs")
+    rng = np.random.default_rng(0)
+    yy, xx = np.mgrid[:32, :32]
+    for part, number in (("train", 24), ("val", 8)):
+        for kind in ("images", "masks"):
+            (root / part / kind).mkdir(parents=True)
+        for index in range(number):
+            (cy, cx), radius = rng.integers(8, 24, 2), rng.integers(4, 8)
+            mask = ((yy - cy) ** 2 + (xx - cx) ** 2 <= radius**2).astype(np.uint8)
+            image = (mask[..., None] * 150 + rng.integers(0, 80, (32, 32, 3))).astype(np.uint8)
+            Image.fromarray(image).save(root / part / "images" / f"{index:03d}.png")
+            Image.fromarray(mask).save(root / part / "masks" / f"{index:03d}.png")
+    config = {
+        "name": "discs",
+        "task": "segmentation",
+        "objective": {"metric": "miou", "mode": "max"},
+        "trial": {
+            "data": {"source": "folder", "root": str(root)},
+            "model": {"name": "unet", "width": 8, "depth": 1},
+            "optimizer": {"name": "adamw", "lr": {"loguniform": [1e-3, 1e-1]}},
+            "augment": {"horizontal_flip": 0.5},
+            "batch_size": 8,
+        },
+        "virtual_epoch": {"passes": 1},
+        "budget": {"trials": 4, "virtual_epochs": 6},
+    }
+    return search.search(config, results=tmp_path_factory.mktemp("results"))
 
 
 @pytest.fixture

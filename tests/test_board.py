@@ -1,14 +1,10 @@
 """TensorBoard events as TensorBoard reads them, in the process and through its server."""
 
 import io
-import json
 import math
-import re
-import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,10 +14,9 @@ import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import metadata
+from tensorboard_server import SERVER_SECONDS, ask, tensorboard
 
 from trainables.board import Board, Param
-
-SERVER_SECONDS = 60
 
 
 def curve(folder: Path, tag: str) -> list[tuple[int, float]]:
@@ -113,32 +108,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     board = Board(root / "trials" / "0001", start_step=21)
     board.scalars({"loss": math.nan, "best/miou": 1.875}, 30)
 
-    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(root)]
-    command += ["--host", "127.0.0.1", "--port", "0", "--reload_interval", "1"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    try:
-        yield address(process)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(SERVER_SECONDS)
-
-
-def address(process: subprocess.Popen[str]) -> str:
-    """Where the server is, once it says so; pytest's own time limit ends a wait for nothing."""
-    assert process.stdout is not None
-    output = []
-    for line in process.stdout:
-        output.append(line)
-        if found := re.search(r"http://127\.0\.0\.1:\d+", line):
-            return found.group()
-    raise AssertionError("".join(output))
-
-
-def ask(url: str, question: Any = None) -> Any:
-    data = None if question is None else json.dumps(question).encode()
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=SERVER_SECONDS) as answer:
-        return json.load(answer)
+    with tensorboard(root) as address:
+        yield address
 
 
 def scalar_tags(server: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Searches on a real Ray: trials in their own processes, pausing, promotion, sharing of a GPU, and what is left."""
+"""Searches on a real Ray: trials in their own processes, pausing, promotion, a shared GPU, and what is left."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optuna
 import pytest
-from PIL import Image
 from tiny_tasks import search_config
 
 import search
@@ -250,35 +248,7 @@ def test_a_failing_trial_is_tried_again_then_named_and_the_others_go_on(tmp_path
     assert trace.count("RuntimeError: virtual epoch 2 is cursed") == 2
 
 
-def test_a_folder_of_images_and_masks_is_searched(tmp_path: Path) -> None:
-    """Bright discs on dark ground, written as files in the layout that people have."""
-    rng = np.random.default_rng(0)
-    yy, xx = np.mgrid[:32, :32]
-    for part, number in (("train", 24), ("val", 8)):
-        for kind in ("images", "masks"):
-            (tmp_path / "discs" / part / kind).mkdir(parents=True)
-        for index in range(number):
-            (cy, cx), radius = rng.integers(8, 24, 2), rng.integers(4, 8)
-            mask = ((yy - cy) ** 2 + (xx - cx) ** 2 <= radius**2).astype(np.uint8)
-            image = (mask[..., None] * 150 + rng.integers(0, 80, (32, 32, 3))).astype(np.uint8)
-            Image.fromarray(image).save(tmp_path / "discs" / part / "images" / f"{index:03d}.png")
-            Image.fromarray(mask).save(tmp_path / "discs" / part / "masks" / f"{index:03d}.png")
-    config = {
-        "name": "discs",
-        "task": "segmentation",
-        "objective": {"metric": "miou", "mode": "max"},
-        "trial": {
-            "data": {"source": "folder", "root": str(tmp_path / "discs")},
-            "model": {"name": "unet", "width": 8, "depth": 1},
-            "optimizer": {"name": "adamw", "lr": {"loguniform": [1e-3, 1e-1]}},
-            "augment": {"horizontal_flip": 0.5},
-            "batch_size": 8,
-        },
-        "virtual_epoch": {"passes": 1},
-        "budget": {"trials": 4, "virtual_epochs": 6},
-    }
-    summary = search.search(config, results=tmp_path)
-    assert summary.best is not None
-    assert summary.best.value > 0.8
-    exported = search.export(summary.folder)
-    assert exported.value == pytest.approx(summary.best.value, rel=1e-3)
+def test_a_folder_of_images_and_masks_is_searched(discs_run: Summary) -> None:
+    assert discs_run.best is not None
+    assert discs_run.best.value > 0.8
+    assert discs_run.samples == 24 * discs_run.virtual_epochs

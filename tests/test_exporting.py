@@ -1,0 +1,176 @@
+"""Export and retraining on a finished search: files that open without the program, and the same trainer."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tiny_tasks import DigitsTask
+
+import search
+from search.config import load_config
+from search.errors import SearchError
+from search.summary import Summary
+from trainables.checkpoint import read_checkpoint, write_checkpoint
+from trainables.options import TrialOptions
+
+
+@pytest.fixture
+def run(finished_run: Summary, tmp_path: Path) -> Path:
+    """A copy of a finished run, to write into."""
+    return Path(shutil.copytree(finished_run.folder, tmp_path / "run"))
+
+
+def test_the_export_is_the_best_trial_and_evaluates_to_its_value(run: Path, finished_run: Summary) -> None:
+    exported = search.export(run)
+    assert finished_run.best is not None
+    assert exported.trial == finished_run.best.trial
+    assert exported.value == finished_run.best.value
+    assert sorted(path.name for path in exported.folder.iterdir()) == [
+        "README.md",
+        "SHA256SUMS",
+        "config.yaml",
+        "metrics.json",
+        "model.safetensors",
+    ]
+    report = json.loads((exported.folder / "metrics.json").read_text())
+    assert report["objective"] == {"metric": "accuracy", "mode": "max", "value": finished_run.best.value}
+    assert report["virtual_epoch"] == finished_run.best.virtual_epoch
+    assert report["versions"]["torch"] == torch.__version__
+
+
+def test_the_sums_are_those_of_the_files(run: Path) -> None:
+    folder = search.export(run).folder
+    checked = subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=folder, capture_output=True, text=True)
+    assert checked.returncode == 0
+    assert checked.stdout.count(": OK") == 4
+
+
+def test_the_weights_load_in_plain_pytorch(run: Path, finished_run: Summary) -> None:
+    exported = search.export(run)
+    assert finished_run.best is not None
+    hidden = finished_run.best.params["model.hidden"]
+    code = f"""
+import torch
+from safetensors.torch import load_file
+model = torch.nn.Sequential(
+    torch.nn.Linear(64, {hidden}), torch.nn.BatchNorm1d({hidden}), torch.nn.ReLU(), torch.nn.Dropout(0.1),
+    torch.nn.Linear({hidden}, 10))
+model.load_state_dict(load_file({str(exported.folder / "model.safetensors")!r}))
+print(sum(p.numel() for p in model.parameters()))
+"""
+    printed = subprocess.check_output([sys.executable, "-c", code], text=True, cwd=run)
+    assert int(printed) == 64 * hidden + hidden + 2 * hidden + hidden * 10 + 10
+
+
+def test_the_exported_configuration_is_one_that_a_search_reads(run: Path) -> None:
+    config = load_config(search.export(run).folder / "config.yaml")
+    assert config.is_fixed
+    assert config.budget.virtual_epochs == 9
+    assert config.virtual_epoch.count == 5
+
+
+def test_another_trial_can_be_exported_elsewhere(run: Path, tmp_path: Path) -> None:
+    exported = search.export(run, trial=0, out=tmp_path / "elsewhere")
+    assert exported.trial == 0
+    assert exported.folder == tmp_path / "elsewhere"
+    with pytest.raises(SearchError, match=r"there is no trial 99; .* has trials 0 to 8"):
+        search.export(run, trial=99)
+
+
+def test_weights_that_do_not_give_the_recorded_value_are_refused(run: Path, finished_run: Summary) -> None:
+    best = finished_run.best
+    assert best is not None
+    trial = run / "trials" / f"{best.trial:04d}"
+    checkpoint = read_checkpoint(trial, best.virtual_epoch)
+    others = {name: tensor * 0 for name, tensor in checkpoint.weights().items()}
+    write_checkpoint(
+        trial, best.virtual_epoch, weights=others, state=checkpoint.state(), info=checkpoint.info
+    )
+    with pytest.raises(SearchError, match="was recorded; nothing was exported"):
+        search.export(run)
+    assert not (run / "export").exists()
+    assert not list(run.glob(".export*"))
+
+
+def test_a_damaged_best_checkpoint_is_named(run: Path, finished_run: Summary) -> None:
+    assert finished_run.best is not None
+    weights = run / finished_run.best.checkpoint / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(bytes(content))
+    with pytest.raises(SearchError, match=r"model\.safetensors: SHA-256"):
+        search.export(run)
+
+
+def keep_in(records: list[dict]) -> Callable[[dict, int], None]:
+    return lambda record, of: records.append(record)
+
+
+def test_retraining_begins_with_the_exported_weights(run: Path) -> None:
+    exported = search.export(run)
+    records = []
+    done = search.retrain(exported.folder, virtual_epochs=2, progress=keep_in(records))
+    assert [record["virtual_epoch"] for record in records] == [1, 2]
+    assert records[0]["accuracy"] > exported.value - 0.15
+    assert done.export is not None
+    assert done.export.value == max(record["accuracy"] for record in records)
+    assert done.export.folder == run / "retrain" / "export"
+
+
+def test_retraining_from_scratch_repeats_the_search(run: Path, finished_run: Summary) -> None:
+    """The same trainer, seed, data and length: the weights of the search, bit for bit."""
+    assert finished_run.best is not None
+    exported = search.export(run)
+    done = search.retrain(exported.folder, from_scratch=True)
+    assert done.export is not None
+    assert done.export.value == finished_run.best.value
+    first, second = (
+        load_file(folder / "model.safetensors") for folder in (exported.folder, done.export.folder)
+    )
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_retraining_is_resumed_by_the_same_call_and_refuses_another(run: Path) -> None:
+    exported = search.export(run)
+
+    def interrupt(record: dict, of: int) -> None:
+        if record["virtual_epoch"] == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        search.retrain(exported.folder, virtual_epochs=4, from_scratch=True, progress=interrupt)
+    records = []
+    search.retrain(
+        exported.folder,
+        virtual_epochs=4,
+        from_scratch=True,
+        progress=keep_in(records),
+    )
+    assert [record["virtual_epoch"] for record in records] == [3, 4]
+    with pytest.raises(SearchError, match="a retraining with other virtual_epochs"):
+        search.retrain(exported.folder, virtual_epochs=5, from_scratch=True)
+
+
+def test_steps_are_rounded_up_to_virtual_epochs(run: Path) -> None:
+    done = search.retrain(search.export(run).folder, steps=12)
+    assert done.of == 3
+
+
+def test_retraining_on_all_data_draws_the_validation_samples_too() -> None:
+    task = DigitsTask(TrialOptions(), DigitsTask.load_data(TrialOptions()))
+    assert len(task.all_data()) == 1797
+
+
+def test_a_folder_that_is_no_export_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SearchError, match=r"no model\.safetensors; `tune-search export RUN` writes one"):
+        search.retrain(tmp_path)
+    with pytest.raises(SearchError, match="is not the folder of a search"):
+        search.export(tmp_path)
