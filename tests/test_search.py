@@ -111,18 +111,22 @@ def test_paused_trials_are_promoted_and_go_on_in_another_process(tmp_path: Path)
 
 
 def test_four_trials_share_one_gpu(tmp_path: Path) -> None:
+    """No trial begins before four processes are there, each with a trial of its own."""
+    (tmp_path / "processes").mkdir()
     recorder = Recorder()
     config = search_config(
+        task="tiny_tasks:RendezvousTask",
+        trial={
+            "data": {"folder": str(tmp_path / "processes"), "processes": 4},
+            "optimizer": {"lr": {"loguniform": [1e-4, 1e-1]}},
+        },
         resources={"cpus_per_trial": 0.5, "gpus_per_trial": 0.25},
-        virtual_epoch={"steps": 100},
-        budget={"trials": 6, "virtual_epochs": 2},
-        scheduler={"name": "none"},
+        budget={"trials": 4, "virtual_epochs": 1},
     )
     summary = search.search(config, results=tmp_path, watcher=recorder)
+    assert summary.counts == {"completed": 4}
     assert recorder.most_running == 4
-    assert summary.counts == {"completed": 6}
-    processes = {process for reports in recorder.reports.values() for _, process in reports}
-    assert len(processes) == 4
+    assert len(list((tmp_path / "processes").iterdir())) == 4
 
 
 @pytest.mark.parametrize(
@@ -252,3 +256,11 @@ def test_a_folder_of_images_and_masks_is_searched(discs_run: Summary) -> None:
     assert discs_run.best is not None
     assert discs_run.best.value > 0.8
     assert discs_run.samples == 24 * discs_run.virtual_epochs
+
+
+def test_trials_read_the_data_from_the_object_store_on_their_own_threads(tmp_path: Path) -> None:
+    recorder = Recorder()
+    config = search_config(task="tiny_tasks:SharedDataTask", budget={"trials": 2, "virtual_epochs": 1})
+    search.search(config, results=tmp_path, watcher=recorder)
+    reports = [event.metrics for event in recorder.events if event.kind is EventKind.REPORTED]
+    assert [(report["shared"], report["threads"]) for report in reports] == [(1.0, 1.0)] * 2

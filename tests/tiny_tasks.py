@@ -1,8 +1,11 @@
-"""Small real problems for the tests: scikit-learn's digits read by a perceptron, milliseconds a virtual epoch."""
+"""Small real problems for the tests: scikit-learn's digits read by a perceptron, milliseconds a step."""
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -88,3 +91,33 @@ class FailingTask(DigitsTask):
 
     def _due(self) -> bool:
         return self.options.model["fail_at"] == getattr(self, "_validations", 0) + 1
+
+
+class SharedDataTask(DigitsTask):
+    """Reports whether its data lies in the object store, and how many threads it has."""
+
+    def metrics(self) -> AccuracyMetrics:
+        shared = all(not array.flags.writeable and not array.flags.owndata for array in self.arrays.values())
+        return _Constants({"accuracy": 0.5, "shared": float(shared), "threads": float(torch.get_num_threads())})
+
+
+class _Constants(AccuracyMetrics):
+    def __init__(self, values: dict[str, float]) -> None:
+        super().__init__()
+        self._values = values
+
+    def compute(self) -> dict[str, float]:
+        return self._values
+
+
+class RendezvousTask(DigitsTask):
+    """Begins to train only when `data.processes` processes have come as far, each with a trial of its own."""
+
+    def build_model(self) -> nn.Module:
+        folder, wanted = Path(self.options.data["folder"]), self.options.data["processes"]
+        (folder / str(os.getpid())).touch()
+        deadline = time.monotonic() + 120
+        while len(list(folder.iterdir())) < wanted:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"only {len(list(folder.iterdir()))} processes came, not {wanted}")
+        return super().build_model()

@@ -42,7 +42,7 @@ class ConfusionMetrics:
         return self._counts[:-1].view(num_classes, num_classes).cpu().numpy()
 
     def compute(self) -> dict[str, float]:
-        """`miou`, `mean_dice`, `pixel_accuracy`, `valid_pixels`, and `iou/<class>` of each class.
+        """`miou`, `mean_dice`, `pixel_accuracy`, and `iou/<class>` of each class.
 
         Intersections and unions are summed over the data set before they are divided, as papers report.
         Means are over the classes that occur in truth or prediction; others have no `iou/<class>`. Without
@@ -54,7 +54,7 @@ class ConfusionMetrics:
         seen = either > 0
         total = confusion.sum()
         if total == 0:
-            return {"miou": np.nan, "mean_dice": np.nan, "pixel_accuracy": np.nan, "valid_pixels": 0.0}
+            return {"miou": np.nan, "mean_dice": np.nan, "pixel_accuracy": np.nan}
         iou = hits[seen] / either[seen]
         dice = 2.0 * hits[seen] / (either + hits)[seen]
         names = [name for name, known in zip(self._names, seen, strict=True) if known]
@@ -62,7 +62,6 @@ class ConfusionMetrics:
             "miou": float(iou.mean()),
             "mean_dice": float(dice.mean()),
             "pixel_accuracy": float(hits.sum() / total),
-            "valid_pixels": float(total),
             **{f"iou/{name}": float(value) for name, value in zip(names, iou, strict=True)},
         }
 
