@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from search.config import Config, load_config
 from search.early_stopping import build_rule
 from search.errors import SearchError
 from search.runner import concurrent_trials
-from trainables.build import build_trainer
+from trainables.build import build_trainer, load_arrays
 from trainables.data import as_source
 from trainables.session import select_device
 
@@ -36,6 +36,7 @@ class Check:
     seconds_per_validation: float
     metrics: Mapping[str, float]
     rungs: str
+    steps_per_virtual_epoch: int
     expected_virtual_epochs: int | None
     concurrency: int
     device: str
@@ -59,7 +60,7 @@ def check(
     first = next(iter(loaded.space.candidates()))
     options = task_class.Options.model_validate(first.tree)
     phase("loading data")
-    arrays = task_class.load_data(options)
+    arrays = load_arrays(task_class, options)
     phase("building the model")
     torch.set_num_threads(max(1, int(loaded.resources.cpus_per_trial)))
     trainer = build_trainer(
@@ -80,11 +81,10 @@ def check(
     validation = time.perf_counter() - began
     metric = loaded.objective.metric
     if metric not in metrics:
-        raise SearchError(
-            f"objective.metric is {metric!r}; the task reports {', '.join(sorted(metrics))}"
-        )
+        raise SearchError(f"objective.metric is {metric!r}; the task reports {', '.join(sorted(metrics))}")
     rule = build_rule(loaded)
-    budget = loaded.budget
+    budget, unit = loaded.budget, loaded.virtual_epoch
+    lengths = replace(trainer.virtual_epochs, unit=unit.unit, count=unit.count)
     return Check(
         config=loaded,
         params=first.params,
@@ -94,8 +94,9 @@ def check(
         seconds_per_step=max(0.0, both - validation) / _NUM_STEPS,
         seconds_per_validation=validation,
         metrics=metrics,
-        rungs=rule.rungs.describe(budget.virtual_epochs),
-        expected_virtual_epochs=rule.expected_virtual_epochs(budget.trials, budget.virtual_epochs),
+        rungs=rule.rungs.describe(budget.virtual_epochs, lengths),
+        steps_per_virtual_epoch=lengths.end_step(1),
+        expected_virtual_epochs=rule.expected_virtual_epochs(budget.trials, budget.virtual_epochs, lengths),
         concurrency=concurrency,
         device=str(trainer.device),
     )

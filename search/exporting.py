@@ -1,4 +1,4 @@
-"""Export: the best checkpoint as files that open without this program, evaluated again before they are handed out."""
+"""Export: the best checkpoint as files that open without this program, evaluated again beforehand."""
 
 from __future__ import annotations
 
@@ -21,13 +21,19 @@ from search.errors import SearchError
 from search.model_card import model_card
 from search.run_folder import RunFolder, write_json
 from search.study import Outcome, best_record, read_records
-from trainables.build import build_trainer
+from trainables.build import build_trainer, load_arrays
 from trainables.checkpoint import Checkpoint, DamagedCheckpointError, library_versions, read_checkpoint
 from trainables.environment import expand
 from trainables.session import load_task_class, select_device
 from trainables.trainer import Trainer
 
-WEIGHTS, CONFIG, METRICS, CARD, SUMS = "model.safetensors", "config.yaml", "metrics.json", "README.md", "SHA256SUMS"
+WEIGHTS, CONFIG, METRICS, CARD, SUMS = (
+    "model.safetensors",
+    "config.yaml",
+    "metrics.json",
+    "README.md",
+    "SHA256SUMS",
+)
 
 # The same device and versions give the same number; another device sums in another order.
 _RELATIVE_TOLERANCE = 1e-3
@@ -70,11 +76,15 @@ def export(run: str | Path, *, trial: int | None = None, out: str | Path | None 
             raise SearchError(f"there is no trial {trial}; {folder.path} has trials 0 to {len(records) - 1}")
         record = found[0]
     if not record.values or record.outcome in (Outcome.FAILED, Outcome.OUT_OF_MEMORY):
-        raise SearchError(f"trial {record.number} has no value to export ({record.reason or 'no virtual epoch yet'})")
+        raise SearchError(
+            f"trial {record.number} has no value to export ({record.reason or 'no virtual epoch yet'})"
+        )
     try:
         checkpoint = read_checkpoint(folder.trial(record.number), record.best_virtual_epoch(mode))
     except DamagedCheckpointError as error:
-        raise SearchError(f"trial {record.number} cannot be exported: {error}; try --trial with another") from error
+        raise SearchError(
+            f"trial {record.number} cannot be exported: {error}; try --trial with another"
+        ) from error
     return export_checkpoint(checkpoint, config, Path(out) if out else folder.exported)
 
 
@@ -119,7 +129,7 @@ def trainer_of(checkpoint: Checkpoint) -> Trainer:
     trainer = build_trainer(
         task_class,
         options,
-        task_class.load_data(options),
+        load_arrays(task_class, options),
         unit=unit,
         count=count,
         num_virtual_epochs=info["num_virtual_epochs"],
@@ -161,7 +171,9 @@ def _write_texts(
     }
     write_json(folder / METRICS, report)
     num_parameters = sum(p.numel() for p in trainer.evaluated_model.parameters())
-    (folder / CARD).write_text(model_card(config.name, config.task_path, report, info["options"], num_parameters))
+    (folder / CARD).write_text(
+        model_card(config.name, config.task_path, report, info["options"], num_parameters)
+    )
     names = [WEIGHTS, CONFIG, METRICS, CARD]
     sums = [f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}" for name in names]
     (folder / SUMS).write_text("\n".join(sums) + "\n")

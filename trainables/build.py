@@ -14,11 +14,23 @@ from trainables.lr_schedules import schedule_factor
 from trainables.optimizers import build_optimizer
 from trainables.options import TrialOptions
 from trainables.precision import Precision
-from trainables.random_state import clean_process, seed_everything
+from trainables.random_state import RandomStates, clean_process, seed_everything
 from trainables.stream import LoaderStream, SampleStream, TrainingStream
-from trainables.task import Task
+from trainables.task import Arrays, Task
 from trainables.trainer import Trainer
 from trainables.virtual_epoch import Unit, VirtualEpochs
+from trainables.virtual_loader import known_length
+
+
+def load_arrays(task_class: type[Task], options: TrialOptions) -> Arrays:
+    """The decoded data of these options: the same whoever loads it, for random numbers in it are seeded."""
+    states = RandomStates()
+    before = states.state_dict()
+    seed_everything(0)
+    try:
+        return task_class.load_data(options)
+    finally:
+        states.load_state_dict(before)
 
 
 def build_trainer(
@@ -35,7 +47,7 @@ def build_trainer(
     """Build task, data, model and optimizer from freshly seeded random states.
 
     Args:
-        arrays: what `task_class.load_data` returned for these options.
+        arrays: what `load_arrays` returned for these options.
         unit, count: length of a virtual epoch.
         num_virtual_epochs: full length of the trial, which learning-rate schedules need to know.
         with_validation_data: train on the validation data too.
@@ -46,7 +58,7 @@ def build_trainer(
     train_data = task.all_data() if with_validation_data else task.train_data()
     model = task.build_model().to(device)
     if options.channels_last:
-        model = model.to(memory_format=torch.channels_last)
+        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if options.compile:
         model.compile()
     stream, pass_samples = _training_stream(train_data, options, whole_passes=unit == "passes")
@@ -94,11 +106,9 @@ def _training_stream(
 ) -> tuple[TrainingStream, int | None]:
     """The stream, and the samples of one pass where the data has a length."""
     if isinstance(data, torch.utils.data.DataLoader):
-        try:
-            num_batches: int | None = len(data)
-        except TypeError:
-            num_batches = None
-        return LoaderStream(data), None if num_batches is None else num_batches * options.batch_size
+        num_batches = known_length(data)
+        pass_samples = None if num_batches is None else num_batches * options.batch_size
+        return LoaderStream(data, whole_passes=whole_passes), pass_samples
     source = as_source(data)
     stream = SampleStream(source, batch_size=options.batch_size, seed=options.seed, whole_passes=whole_passes)
     return stream, len(source)

@@ -2,7 +2,8 @@
 
 A checkpoint is a folder `checkpoint_000003` (virtual epoch 3) with model.safetensors (parameters and
 buffers), state.pt (everything else, loaded with weights_only=True) and manifest.json, which is written
-last. A folder under its final name is whole; anything else is ignored and removed.
+last and carries a sum of itself too. A folder under its final name is whole; anything else is ignored and
+removed.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 MANIFEST_VERSION = 1
 _PREFIX = "checkpoint_"
 _WEIGHTS, _STATE, _MANIFEST = "model.safetensors", "state.pt", "manifest.json"
+_FILES = (_WEIGHTS, _STATE)
 
 
 class DamagedCheckpointError(Exception):
@@ -63,18 +65,20 @@ def write_checkpoint(
     partial = trial_folder / f".{final.name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}, partial / _WEIGHTS)
+    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}
+    save_file(plain, partial / _WEIGHTS)
     torch.save(dict(state), partial / _STATE)
-    files = {name: {"sha256": sha256(partial / name), "bytes": (partial / name).stat().st_size} for name in (_WEIGHTS, _STATE)}
     manifest = {
         "version": MANIFEST_VERSION,
         "virtual_epoch": virtual_epoch,
-        "files": files,
+        "files": {name: {"sha256": sha256(partial / name)} for name in _FILES},
         "versions": library_versions(),
         "info": dict(info),
     }
-    (partial / _MANIFEST).write_text(json.dumps(manifest, indent=1))
-    for name in (_WEIGHTS, _STATE, _MANIFEST):
+    # Through JSON first: what is summed up is what is read back, with keys of mappings as text.
+    content = json.loads(json.dumps(manifest))
+    (partial / _MANIFEST).write_text(json.dumps(content | {"sha256": _content_sum(content)}, indent=1))
+    for name in (*_FILES, _MANIFEST):
         _sync(partial / name)
     _sync(partial)
     if final.exists():
@@ -102,23 +106,33 @@ def read_checkpoint(trial_folder: Path, virtual_epoch: int) -> Checkpoint:
 
     Raises:
         DamagedCheckpointError: a file is missing or its SHA-256 sum is another.
+        ValueError: it is whole, but another version of this program wrote it.
     """
     folder = checkpoint_folder(trial_folder, virtual_epoch)
     try:
         manifest = json.loads((folder / _MANIFEST).read_text())
-        for name, expected in manifest["files"].items():
-            found = sha256(folder / name)
-            if found != expected["sha256"]:
-                raise DamagedCheckpointError(
-                    f"{folder / name}: SHA-256 is {found[:12]}…, the manifest says {expected['sha256'][:12]}…"
-                )
-        return Checkpoint(folder, manifest["virtual_epoch"], manifest["info"])
-    except (OSError, ValueError, KeyError) as error:
-        raise DamagedCheckpointError(f"{folder}: {error}") from error
+        _compare(folder / _MANIFEST, _content_sum(manifest), manifest["sha256"])
+        version = manifest["version"]
+        if version == MANIFEST_VERSION:
+            for name in _FILES:
+                _compare(folder / name, sha256(folder / name), manifest["files"][name]["sha256"])
+            if manifest["virtual_epoch"] != virtual_epoch:
+                raise DamagedCheckpointError(f"{folder} holds virtual epoch {manifest['virtual_epoch']}")
+            return Checkpoint(folder, virtual_epoch, manifest["info"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DamagedCheckpointError(f"{folder}: {type(error).__name__}: {error}") from error
+    raise ValueError(
+        f"{folder} has version {version} of the checkpoint format and this program reads version "
+        f"{MANIFEST_VERSION}; go on with the version of tune-search that wrote it, or take another folder"
+    )
 
 
 def newest_checkpoint(trial_folder: Path) -> Checkpoint | None:
-    """The newest checkpoint that is intact; damaged ones are passed over with a warning."""
+    """The newest checkpoint that is intact; damaged ones are passed over with a warning.
+
+    Raises:
+        ValueError: the newest intact one was written by another version of this program.
+    """
     for virtual_epoch in reversed(list_checkpoints(trial_folder)):
         try:
             return read_checkpoint(trial_folder, virtual_epoch)
@@ -127,14 +141,18 @@ def newest_checkpoint(trial_folder: Path) -> Checkpoint | None:
     return None
 
 
-def remove_old_checkpoints(trial_folder: Path, *, best: int, keep: int) -> None:
-    """Keep the best one and, with it, the newest ones up to `keep` in all (at least best and newest)."""
+def remove_old_checkpoints(trial_folder: Path, *, newest: int, best: int, keep: int) -> None:
+    """Keep the best one and, with it, the newest ones up to `keep` in all (at least best and newest).
+
+    What lies beyond `newest`, the one just written, is a damaged one that was passed over: it goes too, and
+    so do the rests of an interrupted writing.
+    """
     there = list_checkpoints(trial_folder)
-    newest_first = [number for number in reversed(there) if number != best]
+    newest_first = [number for number in reversed(there) if number != best and number <= newest]
     kept = {best, *newest_first[: max(1, keep - 1)]}
-    for number in there:
-        if number not in kept:
-            shutil.rmtree(checkpoint_folder(trial_folder, number), ignore_errors=True)
+    unwanted = [checkpoint_folder(trial_folder, number) for number in there if number not in kept]
+    for folder in (*unwanted, *trial_folder.glob(f".{_PREFIX}*.partial")):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def sha256(path: Path) -> str:
@@ -150,6 +168,17 @@ def library_versions() -> dict[str, str]:
         "numpy": np.__version__,
         "safetensors": safetensors.__version__,
     }
+
+
+def _content_sum(manifest: Mapping[str, Any]) -> str:
+    """SHA-256 of a manifest's content: everything in it besides this sum."""
+    content = {name: value for name, value in manifest.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _compare(file: Path, found: str, expected: str) -> None:
+    if found != expected:
+        raise DamagedCheckpointError(f"{file}: SHA-256 is {found[:12]}…, the manifest says {expected[:12]}…")
 
 
 def _sync(path: Path) -> None:

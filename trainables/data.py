@@ -39,6 +39,10 @@ class ArraySource:
     num_randoms = 0
 
     def __init__(self, *arrays: np.ndarray | torch.Tensor) -> None:
+        if not arrays:
+            raise ValueError(
+                "data is an empty tuple; it must hold at least one array, such as (inputs, targets)"
+            )
         self._arrays = [np.asarray(array) for array in arrays]
         lengths = [len(array) for array in self._arrays]
         if len(set(lengths)) != 1:
@@ -82,13 +86,15 @@ class JoinedSource:
     def batch(self, indices: np.ndarray, randoms: np.ndarray | None) -> Batch:
         in_first = indices < len(self._first)
         parts, order = [], []
-        for source, chosen, offset in ((self._first, in_first, 0), (self._second, ~in_first, len(self._first))):
+        for source, chosen, offset in (
+            (self._first, in_first, 0),
+            (self._second, ~in_first, len(self._first)),
+        ):
             if chosen.any():
                 drawn = None if randoms is None else randoms[chosen, : source.num_randoms]
                 parts.append(source.batch(indices[chosen] - offset, drawn))
                 order.append(np.flatnonzero(chosen))
-        back = torch.from_numpy(np.argsort(np.concatenate(order)))
-        return tuple(torch.cat(columns)[back] for columns in zip(*parts, strict=True))
+        return _join(parts, torch.from_numpy(np.argsort(np.concatenate(order))))
 
 
 def as_source(data: Any) -> BatchSource:
@@ -118,8 +124,27 @@ def to_device(batch: Batch, device: torch.device, channels_last: bool = False) -
     if isinstance(batch, dict):
         return {key: to_device(value, device, channels_last) for key, value in batch.items()}
     if isinstance(batch, list | tuple):
-        return type(batch)(to_device(value, device, channels_last) for value in batch)
+        return _like(batch, [to_device(value, device, channels_last) for value in batch])
     return batch
+
+
+def _join(batches: Sequence[Batch], order: torch.Tensor) -> Batch:
+    """One batch of the rows of several, in this order."""
+    first = batches[0]
+    if isinstance(first, torch.Tensor):
+        return torch.cat(list(batches))[order]
+    if isinstance(first, dict):
+        return {key: _join([batch[key] for batch in batches], order) for key in first}
+    if isinstance(first, list | tuple):
+        return _like(first, [_join(column, order) for column in zip(*batches, strict=True)])
+    raise TypeError(
+        f"a batch holds a {type(first).__name__}; only tensors can be joined: override all_data()"
+    )
+
+
+def _like(model: list[Any] | tuple[Any, ...], values: list[Any]) -> Any:
+    """The values as the list, tuple or named tuple that `model` is."""
+    return type(model)(*values) if hasattr(model, "_fields") else type(model)(values)
 
 
 def _tensor(rows: np.ndarray) -> torch.Tensor:

@@ -27,5 +27,7 @@ def expand(tree: Any, variables: Mapping[str, str] = os.environ) -> Any:
 
 def _value(name: str, variables: Mapping[str, str]) -> str:
     if name not in variables:
-        raise KeyError(f"the environment variable {name} is not set in this process; ${{env:{name}}} needs it")
+        raise KeyError(
+            f"the environment variable {name} is not set in this process; ${{env:{name}}} needs it"
+        )
     return variables[name]

@@ -17,21 +17,33 @@ _CAUSE_FILE = ".failure.json"
 
 @contextmanager
 def recorded_failure(folder: Path) -> Iterator[None]:
-    """Append the trace of an exception to error.txt of the trial's folder, note its cause, and let it pass."""
+    """Append an exception's trace to error.txt of the trial's folder, note its cause, and let it pass."""
     try:
         yield
     except Exception as error:
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / TRACE_FILE).open("a") as file:
             file.write("".join(traceback.format_exception(error)) + "\n")
-        message = str(error).strip().splitlines()
         cause = {
             "type": type(error).__name__,
-            "message": message[0] if message else "",
-            "out_of_memory": isinstance(error, torch.OutOfMemoryError | MemoryError),
+            "message": _first_line(error),
+            "out_of_memory": _is_out_of_memory(error),
         }
         (folder / _CAUSE_FILE).write_text(json.dumps(cause))
         raise
+
+
+def _first_line(error: Exception) -> str:
+    # A KeyError shows its text as a literal, in quotes.
+    text = error.args[0] if isinstance(error, KeyError) and error.args else error
+    return next(iter(str(text).strip().splitlines()), "")
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # Torch reports a full CPU memory as a plain RuntimeError.
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    )
 
 
 def take_failure(folder: Path) -> dict[str, Any] | None:

@@ -69,4 +69,4 @@ class TrialOptions(Options):
     """Decay of an exponential moving average of the weights, which is then what is validated and exported."""
     valid_batch_size: PositiveInt = 32
     seed: Annotated[int, Field(ge=0)] = 0
-    """Of the initial weights, the order of the data and augmentation; the same for every trial unless searched."""
+    """Of initial weights, order of the data and augmentation; the same for every trial unless searched."""

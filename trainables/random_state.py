@@ -24,6 +24,10 @@ def clean_process() -> None:
     torch.set_grad_enabled(True)
     torch.use_deterministic_algorithms(False)
     torch.autograd.set_detect_anomaly(False)
+    torch.set_float32_matmul_precision("highest")
+    torch.set_flush_denormal(False)
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = False
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
 

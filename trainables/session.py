@@ -1,4 +1,4 @@
-"""One trial in a process: its trainer, its checkpoints and its TensorBoard events. Used by trials and retraining."""
+"""One trial in a process: its trainer, checkpoints and TensorBoard events. Trials and retraining use it."""
 
 from __future__ import annotations
 
@@ -15,15 +15,21 @@ import numpy as np
 import torch
 
 from trainables.board import Board
-from trainables.build import build_trainer
+from trainables.build import build_trainer, load_arrays
 from trainables.checkpoint import Checkpoint, newest_checkpoint, remove_old_checkpoints, write_checkpoint
 from trainables.environment import expand
 from trainables.options import TrialOptions
+from trainables.random_state import clean_process
 from trainables.task import Task
 from trainables.trainer import DivergedError
 from trainables.virtual_epoch import Unit
 
 log = logging.getLogger(__name__)
+
+RESERVED = frozenset(
+    {"virtual_epoch", "step", "samples", "seconds", "diverged", "lengths", "process", "done"}
+)
+"""Names in a report that a task's metrics may not have."""
 
 DataSplit = Literal["train", "train+val"]
 
@@ -91,7 +97,8 @@ class TrialSession:
 
     `next_report` gives the records of virtual epochs reported + 1, reported + 2, … in order. One that a
     checkpoint already holds (its process died between saving and reporting) is given from there and not
-    computed again.
+    computed again. Where the newest intact checkpoint is from before `reported`, the first records are those
+    after it, once more: equal to what was reported, save for the times.
 
     Args:
         plan: the trial.
@@ -99,6 +106,7 @@ class TrialSession:
     """
 
     def __init__(self, plan: TrialPlan, arrays: Mapping[str, np.ndarray] | None) -> None:
+        clean_process()
         if plan.num_threads:
             torch.set_num_threads(plan.num_threads)
         self.plan = plan
@@ -108,7 +116,7 @@ class TrialSession:
         self.trainer = build_trainer(
             task_class,
             self.options,
-            task_class.load_data(self.options) if arrays is None else arrays,
+            load_arrays(task_class, self.options) if arrays is None else arrays,
             unit=plan.unit,
             count=plan.count,
             num_virtual_epochs=plan.num_virtual_epochs,
@@ -117,6 +125,7 @@ class TrialSession:
         )
         self.history: list[Record] = []
         self._saved = 0
+        self._between = True  # virtual epochs, where alone a checkpoint can be taken
         checkpoint = newest_checkpoint(self._folder)
         if checkpoint is not None:
             self._load(checkpoint)
@@ -155,15 +164,24 @@ class TrialSession:
         self._next += 1
         return record
 
-    def close(self) -> None:
-        """Save what is not saved yet (a trial may pause between two checkpoints) and close the event file."""
-        if len(self.history) > self._saved:
+    def save(self) -> None:
+        """Write a checkpoint of what has none yet: a trial may pause between two checkpoints.
+
+        Inside a virtual epoch, where an exception or a divergence ended it, there is nothing to go on from,
+        and nothing is written.
+        """
+        if self._between and len(self.history) > self._saved:
             self._save()
+
+    def close(self) -> None:
+        """Save what is not saved yet and close the event file."""
+        self.save()
         self._board.close()
 
     def _train(self) -> Record | None:
         """Compute one virtual epoch and save it; returns a record only if the trial diverged."""
         metrics: dict[str, float] = {}
+        self._between = False
         try:
             metrics = self.trainer.run_virtual_epoch()
             reason = self._objective_fault(metrics)
@@ -173,6 +191,7 @@ class TrialSession:
             number = len(self.history) + 1
             return {"virtual_epoch": number, "diverged": f"virtual epoch {number}, {reason}", **self._spent()}
         self.history.append({"virtual_epoch": len(self.history) + 1, **self._spent(), **metrics})
+        self._between = True
         # Events first: what is written and then computed again is purged, what is lost stays lost.
         self._write_events(self.history[-1])
         if self._is_due():
@@ -180,6 +199,11 @@ class TrialSession:
         return None
 
     def _objective_fault(self, metrics: Mapping[str, float]) -> str | None:
+        clashing = sorted(RESERVED & set(metrics))
+        if clashing:
+            raise ValueError(
+                f"the task reports {', '.join(clashing)}, which every report has already; rename it"
+            )
         value = metrics.get(self.plan.metric)
         if value is None:
             known = ", ".join(sorted(metrics))
@@ -220,7 +244,12 @@ class TrialSession:
             self._folder, len(self.history), weights=trainer.weights(), state=trainer.state_dict(), info=info
         )
         self._saved = len(self.history)
-        remove_old_checkpoints(self._folder, best=best["virtual_epoch"], keep=self.plan.checkpoint_keep)
+        remove_old_checkpoints(
+            self._folder,
+            newest=self._saved,
+            best=best["virtual_epoch"],
+            keep=self.plan.checkpoint_keep,
+        )
 
     def _load(self, checkpoint: Checkpoint) -> None:
         self.trainer.load(checkpoint.weights(), checkpoint.state())

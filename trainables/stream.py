@@ -16,6 +16,11 @@ STATE_VERSION = 1
 class TrainingStream(Protocol):
     """What the trainer draws from; it never ends."""
 
+    @property
+    def passes(self) -> float:
+        """Passes over the data so far."""
+        ...
+
     def next_step(self, num_micro_batches: int) -> list[Batch]:
         """The micro-batches of one optimizer step."""
         ...
@@ -43,7 +48,9 @@ class SampleStream:
         ValueError: the source is empty or holds less than one batch.
     """
 
-    def __init__(self, source: BatchSource, *, batch_size: int, seed: int, whole_passes: bool = False) -> None:
+    def __init__(
+        self, source: BatchSource, *, batch_size: int, seed: int, whole_passes: bool = False
+    ) -> None:
         if len(source) == 0:
             raise ValueError(f"the training data ({type(source).__name__}) is empty")
         if batch_size > len(source):
@@ -87,9 +94,15 @@ class SampleStream:
             ValueError: the state is of other data or another seed.
         """
         here = self.state_dict()
-        differing = {k: (state.get(k), here[k]) for k in here if k != "position" and state.get(k) != here[k]}
-        if differing or set(state) != set(here):
-            raise ValueError(f"the saved position belongs to other data: (saved, here) = {differing}")
+        missing, unknown = sorted(set(here) - set(state)), sorted(set(state) - set(here))
+        if missing or unknown:
+            raise ValueError(f"the saved position lacks {missing} and has unknown {unknown}; they must agree")
+        differing = {k: (state[k], here[k]) for k in here if k != "position" and state[k] != here[k]}
+        if differing:
+            raise ValueError(
+                f"the saved position belongs to other data: (saved, here) = {differing}; "
+                "resume with the same data and seed"
+            )
         self.position = int(state["position"])
 
     def _next_batch(self) -> Batch:
@@ -124,10 +137,19 @@ class SampleStream:
 
 
 class LoaderStream:
-    """The same for a DataLoader that the user brings: batches as they come, pass after pass."""
+    """The same for a DataLoader that the user brings: batches as they come, pass after pass.
 
-    def __init__(self, loader: Iterable[Batch]) -> None:
+    Args:
+        loader: makes a new iterator for each pass.
+        whole_passes: end a step where a pass ends; the loader's length must be known.
+
+    Raises:
+        ValueError: the loader is empty or can be read only once.
+    """
+
+    def __init__(self, loader: Iterable[Batch], *, whole_passes: bool = False) -> None:
         self._loader = VirtualDataLoader(loader, steps_per_epoch=1)
+        self._whole_passes = whole_passes
 
     @property
     def passes(self) -> float:
@@ -135,7 +157,12 @@ class LoaderStream:
         return float(self._loader.passes)
 
     def next_step(self, num_micro_batches: int) -> list[Batch]:
-        return [self._loader.next_batch() for _ in range(num_micro_batches)]
+        passes, batches = self._loader.passes, [self._loader.next_batch()]
+        for _ in range(num_micro_batches - 1):
+            if self._whole_passes and self._loader.passes > passes:
+                break
+            batches.append(self._loader.next_batch())
+        return batches
 
     def state_dict(self) -> dict[str, Any]:
         return self._loader.state_dict()

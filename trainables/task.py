@@ -51,7 +51,10 @@ class Task:
         raise TypeError(f"{type(self).__name__} does not define valid_data()")
 
     def all_data(self) -> Any:
-        """Training and validation data together, to train a chosen configuration on all there is."""
+        """Training and validation data together, to train a chosen configuration on all there is.
+
+        Where `train_data` is a DataLoader, a task that wants this overrides it.
+        """
         return JoinedSource(as_source(self.train_data()), as_source(self.valid_data()))
 
     def build_model(self) -> nn.Module:

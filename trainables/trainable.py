@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 from ray import tune
 
+from trainables.build import load_arrays
 from trainables.environment import expand
 from trainables.failure import recorded_failure
+from trainables.random_state import clean_process
 from trainables.session import TrialPlan, TrialSession, data_key, load_task_class
 
 
@@ -22,7 +24,9 @@ class TrialTrainable(tune.Trainable):
     Checkpoints are the session's own, in the trial's folder; Ray keeps none.
     """
 
-    def setup(self, config: dict[str, Any], shared: Mapping[str, Mapping[str, np.ndarray]] | None = None) -> None:
+    def setup(
+        self, config: dict[str, Any], shared: Mapping[str, Mapping[str, np.ndarray]] | None = None
+    ) -> None:
         self._shared = dict(shared or {})
         self._session: TrialSession | None = None
         self._begin(config)
@@ -42,7 +46,9 @@ class TrialTrainable(tune.Trainable):
         self._end()
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        return None
+        """Called when the trial pauses, before another process may go on with it."""
+        if self._session is not None:
+            self._session.save()
 
     def load_checkpoint(self, checkpoint: Any) -> None:
         return None
@@ -60,7 +66,10 @@ class TrialTrainable(tune.Trainable):
         key = data_key(plan.task, plan.options)
         if key not in self._shared:
             task_class = load_task_class(plan.task)
-            self._shared = {key: task_class.load_data(task_class.Options.model_validate(expand(plan.options)))}
+            clean_process()
+            self._shared = {
+                key: load_arrays(task_class, task_class.Options.model_validate(expand(plan.options)))
+            }
         return self._shared[key]
 
     def _end(self) -> None:

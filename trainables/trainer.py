@@ -1,4 +1,4 @@
-"""The training loop, counted in optimizer steps. It knows a model, data and an optimizer, and no configuration."""
+"""The training loop, counted in optimizer steps: a model, data and an optimizer, and no configuration."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,8 +18,10 @@ from trainables.lr_schedules import set_lr
 from trainables.precision import Precision
 from trainables.random_state import RandomStates
 from trainables.stream import TrainingStream
-from trainables.task import Task
 from trainables.virtual_epoch import VirtualEpochs
+
+if TYPE_CHECKING:
+    from trainables.task import Task
 
 _TINY = torch.finfo(torch.float32).tiny
 
@@ -65,6 +67,9 @@ class Trainer:
         accumulate: micro-batches of one step.
         clip_norm: largest norm of the gradient, or None.
         average: moving average of the weights, which is then what is validated.
+
+    Raises:
+        ValueError: there is no validation data.
     """
 
     def __init__(
@@ -85,6 +90,8 @@ class Trainer:
         valid_batch_size: int = 32,
         channels_last: bool = False,
     ) -> None:
+        if len(valid_source) == 0:
+            raise ValueError(f"the validation data ({type(valid_source).__name__}) is empty")
         self.task = task
         self.model = model
         self.stream = stream
@@ -153,11 +160,11 @@ class Trainer:
                 batch = to_device(batch, self.device, self.channels_last)
                 outputs = self.task.forward(model, batch)
                 weight = self.task.loss_weight(batch)
-                loss_sum = loss_sum + self.task.loss(outputs, batch).float() * weight
+                loss_sum = loss_sum + _weighted(self.task.loss(outputs, batch).float(), weight)
                 weight_sum = weight_sum + weight
                 metrics.update(outputs, batch)
         loss = (loss_sum / weight_sum.clamp_min(_TINY)).sum()
-        return {"valid_loss": float(loss), **metrics.compute()}
+        return {"valid_loss": float(loss)} | {name: float(value) for name, value in metrics.compute().items()}
 
     def weights(self) -> dict[str, Tensor]:
         """Parameters and buffers of the trained model, not averaged."""
@@ -165,7 +172,8 @@ class Trainer:
 
     def state_dict(self) -> dict[str, Any]:
         """All state besides the weights; tensors, numbers and strings only."""
-        return {name: part.state_dict() for name, part in self._parts().items()} | {"counters": vars(self.counters).copy()}
+        states = {name: part.state_dict() for name, part in self._parts().items()}
+        return {**states, "counters": vars(self.counters).copy()}
 
     def load(self, weights: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
         """Go on exactly where the state was taken.
@@ -183,7 +191,9 @@ class Trainer:
         self.model.load_state_dict(dict(weights))
         self.counters = Counters(**state["counters"])
         for name, part in parts.items():
-            part.load_state_dict(state[name])
+            # A scaler saved where none was needed has no state: this one begins anew.
+            if name != "scaler" or state[name]:
+                part.load_state_dict(state[name])
 
     def restart_average(self) -> None:
         """Begin the moving average anew from the weights that are in the model now."""
@@ -198,14 +208,15 @@ class Trainer:
         return parts | {"stream": self.stream, "random": RandomStates()}
 
     def _train_step(self) -> tuple[Tensor, Tensor]:
-        batches = [to_device(b, self.device, self.channels_last) for b in self.stream.next_step(self.accumulate)]
+        drawn = self.stream.next_step(self.accumulate)
+        batches = [to_device(batch, self.device, self.channels_last) for batch in drawn]
         weights = [self.task.loss_weight(batch) for batch in batches]
         total = torch.stack(weights).sum(0).clamp_min(_TINY)
         step_loss = torch.zeros((), device=self.device)
         for batch, weight in zip(batches, weights, strict=True):
             with self.precision.autocast():
                 outputs = self.task.forward(self.model, batch)
-                loss = (self.task.loss(outputs, batch) * (weight / total)).sum()
+                loss = _weighted(self.task.loss(outputs, batch), weight / total).sum()
             self.precision.scaler.scale(loss).backward()
             step_loss += loss.detach()
         return step_loss, self._update_parameters()
@@ -219,13 +230,19 @@ class Trainer:
         if self.clip_norm is not None:
             nn.utils.clip_grads_with_norm_(self._parameters, self.clip_norm, grad_norm)
         set_lr(self.optimizer, self.schedule(self.counters.num_steps))
+        scale = scaler.scale(torch.ones_like(grad_norm))
         scaler.step(self.optimizer)
         scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
         if self.average is not None:
             self.average.update(self.model)
-        # With a loss scaler, an infinite gradient is an ordinary event: the step is skipped, the scale halved.
-        return torch.zeros_like(grad_norm) if scaler.is_enabled() else grad_norm
+        # An infinite gradient of a scaled-up loss is an ordinary event: no step, and half the scale next.
+        return torch.where(scale > 1.0, torch.zeros_like(grad_norm), grad_norm)
+
+
+def _weighted(loss: Tensor, weight: Tensor) -> Tensor:
+    """Their product, and 0 where the weight is: the mean over no valid target is NaN in most losses."""
+    return torch.where(weight > 0, loss * weight, 0.0)
 
 
 class _Progress:
@@ -244,7 +261,8 @@ class _Progress:
                 raise DivergedError(step, float(loss), float(grad_norm))
             return
         bad = ~(torch.isfinite(loss) & torch.isfinite(grad_norm))
-        seen = torch.stack([torch.full_like(loss, step), loss, grad_norm]).double()
+        at = torch.full_like(loss, step, dtype=torch.float64)
+        seen = torch.stack([at, loss.double(), grad_norm.double()])
         self._first_bad = torch.where(bad & (self._first_bad[0] < 0), seen, self._first_bad)
 
     def raise_if_diverged(self) -> None:

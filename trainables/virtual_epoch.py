@@ -23,7 +23,7 @@ class VirtualEpochs:
         pass_samples: samples of one pass over the training data; None when nobody knows.
 
     Raises:
-        ValueError: passes are asked for and `pass_samples` is not known.
+        ValueError: `count` is below 1, or passes are asked for and `pass_samples` is not known.
     """
 
     unit: Unit
@@ -32,6 +32,8 @@ class VirtualEpochs:
     pass_samples: int | None
 
     def __post_init__(self) -> None:
+        if self.count < 1:
+            raise ValueError(f"virtual_epoch is {{{self.unit}: {self.count}}}; it must be 1 or more")
         if self.unit == "passes" and self.pass_samples is None:
             raise ValueError(
                 f"virtual_epoch is {{passes: {self.count}}} but the training data has no length; "

@@ -49,7 +49,7 @@ class VirtualDataLoader:
                 f"{_describe(loader)} can be read only once; give an object whose __iter__ makes a new "
                 "iterator, such as a DataLoader or a list"
             )
-        if _length(loader) == 0:
+        if known_length(loader) == 0:
             raise ValueError(_empty_message(loader))
         self.loader = loader
         self.steps_per_epoch = steps_per_epoch
@@ -133,7 +133,7 @@ class VirtualDataLoader:
     def _begin_pass(self) -> None:
         self._iterator = None
         self._start_states = self._random_states()
-        self._length = _length(self.loader)
+        self._length = known_length(self.loader)
         self._iterator = iter(self.loader)
 
     def _take(self) -> Batch:
@@ -186,7 +186,7 @@ class VirtualDataLoader:
             )
 
 
-def _length(loader: Iterable[Batch]) -> int | None:
+def known_length(loader: Iterable[Batch]) -> int | None:
     """Batches of one pass where they are known for sure; an IterableDataset's length is only a claim."""
     if isinstance(loader, DataLoader) and isinstance(loader.dataset, IterableDataset):
         return None

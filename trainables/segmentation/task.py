@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trainables.data import Batch, to_device
+from trainables.data import Batch, JoinedSource, to_device
 from trainables.options import TrialOptions
 from trainables.segmentation.augment import IGNORE, Augmentation
 from trainables.segmentation.digits import load_digits_arrays
@@ -67,10 +67,14 @@ class SegmentationTask(Task):
         )
 
     def train_data(self) -> SegmentationSource:
-        return self._source("train", Augmentation(**self.options.augment.model_dump()))
+        return self._source("train", self._augmentation())
 
     def valid_data(self) -> SegmentationSource:
         return self._source("valid", None)
+
+    def all_data(self) -> JoinedSource:
+        # Augmented alike: whole validation images would not fit into one batch with crops.
+        return JoinedSource(self.train_data(), self._source("valid", self._augmentation()))
 
     def build_model(self) -> nn.Module:
         model = self.options.model
@@ -110,6 +114,9 @@ class SegmentationTask(Task):
         model.train(was_training)
         pixels = images.permute(0, 2, 3, 1).numpy() * self.arrays["std"] + self.arrays["mean"]
         return {"validation": sample_sheet(pixels, masks.numpy(), predicted)}
+
+    def _augmentation(self) -> Augmentation:
+        return Augmentation(**self.options.augment.model_dump())
 
     def _source(self, part: str, augmentation: Augmentation | None) -> SegmentationSource:
         samples = samples_of(self.arrays, part)
