@@ -46,9 +46,15 @@ def cli() -> None:
 
 
 _set = click.option(
-    "--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Override a value; may be given more than once."
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="PATH=VALUE",
+    help="Override a value; may be given more than once.",
 )
-_address = click.option("--address", metavar="HOST:PORT", help="Of a Ray cluster; without it a local Ray is started.")
+_address = click.option(
+    "--address", metavar="HOST:PORT", help="Of a Ray cluster; without it a local Ray is started."
+)
 _plain = click.option("--plain", is_flag=True, help="One line per event, also on a terminal.")
 
 
@@ -126,7 +132,9 @@ def export(run: str, trial: int | None, out: str | None) -> None:
 
 @cli.command(short_help="Train an exported model on, or anew.")
 @click.argument("export", type=click.Path(file_okay=False, exists=True))
-@click.option("--virtual-epochs", type=click.IntRange(min=1), metavar="N", help="Length; as in the search without it.")
+@click.option(
+    "--virtual-epochs", type=click.IntRange(min=1), metavar="N", help="Length; as in the search without it."
+)
 @click.option("--steps", type=click.IntRange(min=1), metavar="N", help="Length in optimizer steps.")
 @click.option("--from-scratch", is_flag=True, help="Begin with new weights instead of the exported ones.")
 @click.option("--data", type=click.Choice(["train", "train+val"]), default="train", show_default=True)
@@ -174,7 +182,9 @@ def check(config: str, overrides: tuple[str, ...]) -> None:
     from search.checking import check as run_check
     from search.printing import check_text
 
-    click.echo(check_text(run_check(config, overrides=overrides, phase=lambda text: click.echo(text, err=True))))
+    click.echo(
+        check_text(run_check(config, overrides=overrides, phase=lambda text: click.echo(text, err=True)))
+    )
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The search itself: what a free worker does next, and what a report leads to. No Ray, no files but the study."""
+"""The search itself: what a free worker does next, what a report leads to. No Ray, no files but the study."""
 
 from __future__ import annotations
 
@@ -124,17 +124,23 @@ class Coordinator:
 
     def progress(self) -> float:
         """Rough share of the search that is done, from 0 to 1, by whichever limit is nearest to it."""
-        records = self.study.records
-        expected = self.rule.expected_virtual_epochs(self.limits.trials, self.limits.virtual_epochs)
-        if expected is not None:
-            shares = [sum(r.depth for r in records) / max(1, expected)]
-        else:
-            shares = [sum(r.outcome is not None for r in records) / self.limits.trials]
+        shares = [self._trained_share()]
         if self.limits.seconds is not None:
             shares.append(self.elapsed_seconds / self.limits.seconds)
         if self.limits.steps is not None:
             shares.append(self.steps / self.limits.steps)
-        return min(1.0, max(shares))
+        # A rule may take more than expected; the search is not over while a trial is being trained.
+        return min(0.99 if self.running else 1.0, max(shares))
+
+    def _trained_share(self) -> float:
+        """Virtual epochs trained, of those that are expected; an ended trial counts as one of full length."""
+        records, limits = self.study.records, self.limits
+        lengths = next((r.lengths for r in records if r.lengths is not None), None)
+        expected = self.rule.expected_virtual_epochs(limits.trials, limits.virtual_epochs, lengths)
+        if expected is not None:
+            return sum(r.depth for r in records) / max(1, expected)
+        full = limits.virtual_epochs
+        return sum(full if r.outcome else r.depth for r in records) / max(1, full * limits.trials)
 
     def seconds_left(self) -> float | None:
         """Rough time to the end at the pace so far; None while nothing can be said."""
@@ -166,10 +172,11 @@ class Coordinator:
         """
         record = self.study.records[number]
         if "diverged" in report:
+            self._failed_in_a_row = 0
             self._finish(record, Outcome.DIVERGED, report["diverged"], report)
             return False
         if report["virtual_epoch"] <= record.depth:
-            return True
+            return self._leg_goes_on(record)
         assert report["virtual_epoch"] == record.depth + 1, (report["virtual_epoch"], record.depth)
         self.study.report(record, report["objective"], lengths, report["seconds"])
         self._failed_in_a_row = 0
@@ -184,6 +191,9 @@ class Coordinator:
         elif decision is Decision.PAUSE:
             record.running = False
             self._tell(EventKind.PAUSED, record, report)
+        return self._leg_goes_on(record)
+
+    def _leg_goes_on(self, record: TrialRecord) -> bool:
         self._check_limits()
         if self.ending is not None:
             record.running = False
@@ -199,7 +209,7 @@ class Coordinator:
         if not record.running:
             return
         record.running = False
-        self.study.add_failure(record)
+        self.study.add_failure(record, cause)
         if outcome is Outcome.OUT_OF_MEMORY or record.failures > self.limits.max_failures:
             self._failed_in_a_row += 1
             self._finish(record, outcome, cause, {})
@@ -207,7 +217,8 @@ class Coordinator:
                 self.gave_up = True
                 self.end(f"{self._failed_in_a_row} trials in a row failed, the last with: {cause}")
             return
-        if self._goes_on(record):
+        # At a rung it is paused again, and promoted again if it still is among the best.
+        if not record.values or self.rule.after_report(self.study, record) is not Decision.PAUSE:
             self._waiting.append(record)
         self._tell(EventKind.RETRIED, record, text=cause)
 
@@ -222,9 +233,8 @@ class Coordinator:
             return
         for record in self.study.records:
             if record.outcome is None:
-                reason = f"paused at virtual epoch {record.depth}, not promoted"
-                if not self.rule.rungs.reached(record) or self.ending:
-                    reason = f"at virtual epoch {record.depth} when the search ended"
+                at = f"at virtual epoch {record.depth}"
+                reason = f"{at} when the search ended" if self.ending else f"paused {at}, not promoted"
                 self.study.finish(record, Outcome.STOPPED, reason)
 
     def _choose(self) -> tuple[TrialRecord | None, EventKind]:
@@ -245,6 +255,9 @@ class Coordinator:
         A process may have died between a report and what followed from it, so that is decided here again.
         """
         if record.outcome is not None:
+            return False
+        if record.failures > self.limits.max_failures:
+            self.study.finish(record, Outcome.FAILED, record.reason)
             return False
         if record.depth == 0:
             return True

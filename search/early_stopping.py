@@ -6,14 +6,17 @@ trial goes on next (`next_promotion`). Rules keep no state.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from bisect import bisect_left
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import optuna
 
-from search.study import SearchStudy, TrialRecord
+from search.study import BROKEN_OFF, Outcome, SearchStudy, TrialRecord
+from trainables.virtual_epoch import VirtualEpochs
 
 if TYPE_CHECKING:
     from search.config import Config
@@ -55,24 +58,56 @@ class Rungs:
 
     def value_at(self, record: TrialRecord, level: int, mode: Mode) -> float | None:
         """Best objective up to the report that reached `level`; None if the trial has not come so far."""
-        for depth in range(1, record.depth + 1):
-            if self.level(record, depth) >= level:
-                return record.best(mode, depth)
-        return None
+        rung = self.grace * self.reduction_factor ** (level - 1)
+        depths = range(1, record.depth + 1)
+        place = bisect_left(depths, rung, key=lambda depth: self._amount(record, depth))
+        return record.best(mode, depths[place]) if place < len(depths) else None
 
-    def _amount(self, record: TrialRecord, depth: int) -> int:
-        if self.axis == "virtual_epochs" or depth == 0:
-            return depth
-        assert record.lengths is not None
-        return record.lengths.end_step(depth) if self.axis == "steps" else record.lengths.samples_at(depth)
+    def ranked(self, records: Sequence[TrialRecord], level: int, mode: Mode) -> list[TrialRecord]:
+        """The trials that have reached `level`, best first by what each had shown there.
 
-    def describe(self, limit: int) -> str:
-        """The rungs below `limit` as text: `1, 3, 9`."""
-        rungs, rung = [], self.grace
+        The lower number is first among equals. A trial that diverged later is last: what it had shown there
+        was worth nothing. One that failed or ran out of memory is left out, and so takes nobody's place.
+        """
+        sign = -1.0 if mode == "max" else 1.0
+        keys: list[tuple[float, int, TrialRecord]] = []
+        for record in records:
+            value = None if record.outcome in _NO_VERDICT else self.value_at(record, level, mode)
+            if value is not None:
+                worst = record.outcome is Outcome.DIVERGED
+                keys.append((math.inf if worst else sign * value, record.number, record))
+        return [record for *_, record in sorted(keys, key=lambda key: key[:2])]
+
+    def describe(self, num_virtual_epochs: int, lengths: VirtualEpochs | None = None) -> str:
+        """The rungs that a trial of full length pauses at, as text: `1, 3, 9`.
+
+        Args:
+            num_virtual_epochs: the full length.
+            lengths: of a trial's virtual epochs; on another axis than virtual epochs nothing is said without.
+        """
+        if self.axis != "virtual_epochs" and lengths is None:
+            return f"{self.grace}, {self.grace * self.reduction_factor}, …"
+        limit = _amount(self.axis, lengths, num_virtual_epochs)
+        rungs: list[str] = []
+        rung = self.grace
         while rung < limit and len(rungs) < 8:
             rungs.append(str(rung))
             rung *= self.reduction_factor
         return ", ".join(rungs) or "none"
+
+    def _amount(self, record: TrialRecord, depth: int) -> int:
+        return _amount(self.axis, record.lengths, depth)
+
+
+_NO_VERDICT = (Outcome.FAILED, Outcome.OUT_OF_MEMORY)
+
+
+def _amount(axis: Axis, lengths: VirtualEpochs | None, depth: int) -> int:
+    """What `depth` virtual epochs are on the axis."""
+    if axis == "virtual_epochs" or depth == 0:
+        return depth
+    assert lengths is not None
+    return lengths.end_step(depth) if axis == "steps" else lengths.samples_at(depth)
 
 
 class Rule(Protocol):
@@ -85,8 +120,13 @@ class Rule(Protocol):
 
     def next_promotion(self, study: SearchStudy, *, closing: bool) -> TrialRecord | None: ...
 
-    def expected_virtual_epochs(self, num_trials: int, num_virtual_epochs: int) -> int | None:
-        """Virtual epochs that a whole search should take, where that can be said beforehand."""
+    def expected_virtual_epochs(
+        self, num_trials: int, num_virtual_epochs: int, lengths: VirtualEpochs | None = None
+    ) -> int | None:
+        """Virtual epochs that a whole search should take, where that can be said.
+
+        `lengths` are those of a typical trial, for rungs that are not counted in virtual epochs.
+        """
         ...
 
 
@@ -101,7 +141,6 @@ class Promotion:
 
     def __init__(self, rungs: Rungs, mode: Mode, num_virtual_epochs: int) -> None:
         self.rungs = rungs
-        self._sign = 1.0 if mode == "max" else -1.0
         self._mode = mode
         self._num_virtual_epochs = num_virtual_epochs
 
@@ -110,78 +149,153 @@ class Promotion:
         return Decision.PAUSE if self.rungs.reached(record) and not at_end else Decision.GO_ON
 
     def next_promotion(self, study: SearchStudy, *, closing: bool) -> TrialRecord | None:
-        levels = {r.number: self.rungs.level(r) for r in study.records}
-        paused = [r for r in study.records if self._is_paused(r)]
-        for level in sorted({levels[r.number] for r in paused}, reverse=True):
-            ranked = self._ranked([r for r in study.records if levels[r.number] >= level], level)
-            best = ranked[: len(ranked) // self.rungs.reduction_factor]
-            for record in best:
-                if levels[record.number] == level and record in paused:
+        levels = {r.number: self.rungs.level(r) for r in study.records if self._is_paused(r)}
+        for level in sorted(set(levels.values()), reverse=True):
+            ranked = self.rungs.ranked(study.records, level, self._mode)
+            for record in ranked[: len(ranked) // self.rungs.reduction_factor]:
+                if levels.get(record.number) == level:
                     return record
         alone = closing and not any(r.running for r in study.records)
-        return self._winner(study.records, paused, levels) if alone else None
+        return self._winner(study.records, levels) if alone else None
 
-    def expected_virtual_epochs(self, num_trials: int, num_virtual_epochs: int) -> int | None:
-        if self.rungs.axis != "virtual_epochs":
+    def expected_virtual_epochs(
+        self, num_trials: int, num_virtual_epochs: int, lengths: VirtualEpochs | None = None
+    ) -> int | None:
+        if self.rungs.axis != "virtual_epochs" and lengths is None:
             return None
+        amounts = [_amount(self.rungs.axis, lengths, depth) for depth in range(1, num_virtual_epochs)]
         total, depth, rung, left = 0, 0, self.rungs.grace, num_trials
-        while left >= 1 and rung < num_virtual_epochs:
-            total += left * (rung - depth)
-            depth, rung, left = rung, rung * self.rungs.reduction_factor, left // self.rungs.reduction_factor
+        while left >= 1 and (place := bisect_left(amounts, rung)) < len(amounts):
+            # Several rungs may lie within one virtual epoch: a trial pauses once, at the last of them.
+            while rung <= amounts[place]:
+                rung *= self.rungs.reduction_factor
+            total += left * (place + 1 - depth)
+            depth, left = place + 1, left // self.rungs.reduction_factor
         return total + max(1, left) * (num_virtual_epochs - depth)
 
     def _is_paused(self, record: TrialRecord) -> bool:
         return record.outcome is None and not record.running and self.rungs.reached(record)
 
-    def _ranked(self, records: Sequence[TrialRecord], level: int) -> list[TrialRecord]:
-        """Best first by what each had shown at `level`, the lower number first among equals."""
-
-        def key(record: TrialRecord) -> tuple[float, int]:
-            value = self.rungs.value_at(record, level, self._mode)
-            assert value is not None
-            return -self._sign * value, record.number
-
-        return sorted(records, key=key)
-
-    def _winner(
-        self, records: Sequence[TrialRecord], paused: Sequence[TrialRecord], levels: dict[int, int]
-    ) -> TrialRecord | None:
+    def _winner(self, records: Sequence[TrialRecord], levels: dict[int, int]) -> TrialRecord | None:
         """The best paused trial of the deepest rung, unless a trial is trained to the end already."""
-        if not paused or any(r.depth >= self._num_virtual_epochs for r in records):
+        trained = any(r.depth >= self._num_virtual_epochs and r.outcome not in BROKEN_OFF for r in records)
+        if not levels or trained:
             return None
-        deepest = max(levels[r.number] for r in paused)
-        return self._ranked([r for r in paused if levels[r.number] == deepest], deepest)[0]
+        deepest = max(levels.values())
+        return self.rungs.ranked(
+            [r for r in records if levels.get(r.number) == deepest], deepest, self._mode
+        )[0]
 
 
-class Stopping:
+class _NoPromotion:
+    """The part of a rule that never pauses a trial."""
+
+    def next_promotion(self, study: SearchStudy, *, closing: bool) -> TrialRecord | None:
+        return None
+
+    def expected_virtual_epochs(
+        self, num_trials: int, num_virtual_epochs: int, lengths: VirtualEpochs | None = None
+    ) -> int | None:
+        return None
+
+
+class Unstopped(_NoPromotion):
+    """Every trial runs to its full length."""
+
+    rungs = Rungs()
+
+    def after_report(self, study: SearchStudy, record: TrialRecord) -> Decision:
+        return Decision.GO_ON
+
+    def expected_virtual_epochs(
+        self, num_trials: int, num_virtual_epochs: int, lengths: VirtualEpochs | None = None
+    ) -> int | None:
+        return num_trials * num_virtual_epochs
+
+
+class Stopping(_NoPromotion):
     """Asynchronous successive halving by stopping: at each rung a trial that is not among the best
     1/reduction_factor of those that came there before it ends."""
 
     def __init__(self, rungs: Rungs, mode: Mode) -> None:
         self.rungs = rungs
         self._mode = mode
-        self._sign = 1.0 if mode == "max" else -1.0
 
     def after_report(self, study: SearchStudy, record: TrialRecord) -> Decision:
-        if not self.rungs.reached(record):
+        return _halve(self.rungs, study.records, record, self._mode)
+
+
+class Hyperband(_NoPromotion):
+    """Several successive halvings side by side, each with its own first rung (Li et al., arXiv:1603.06560).
+
+    Which of them a trial belongs to is a function of its number: in turn, each as often as its share.
+    Optuna's pruner is not used: it writes into the study when it is asked, so a process that dies there
+    decides otherwise afterwards.
+    """
+
+    def __init__(self, grace: int, reduction_factor: int, mode: Mode, num_virtual_epochs: int) -> None:
+        self.rungs = Rungs(grace, reduction_factor)
+        self._mode = mode
+        first_rungs = [grace]
+        while first_rungs[-1] * reduction_factor <= num_virtual_epochs:
+            first_rungs.append(first_rungs[-1] * reduction_factor)
+        self._brackets = [Rungs(rung, reduction_factor) for rung in first_rungs]
+        count = len(first_rungs)
+        # n in Algorithm 1 of the paper, the bracket with the smallest first rung first.
+        shares = [math.ceil(count * reduction_factor**s / (s + 1)) for s in reversed(range(count))]
+        self._turns = _in_turn(shares)
+
+    def bracket(self, number: int) -> int:
+        """The bracket of trial `number`; 0 has the smallest first rung."""
+        return self._turns[number % len(self._turns)]
+
+    def after_report(self, study: SearchStudy, record: TrialRecord) -> Decision:
+        bracket = self.bracket(record.number)
+        rivals = [r for r in study.records if self.bracket(r.number) == bracket]
+        return _halve(self._brackets[bracket], rivals, record, self._mode)
+
+
+def _halve(rungs: Rungs, rivals: Sequence[TrialRecord], record: TrialRecord, mode: Mode) -> Decision:
+    """Stop a trial that has just reached a rung and is not among the best 1/reduction_factor there."""
+    if not rungs.reached(record):
+        return Decision.GO_ON
+    level = rungs.level(record)
+    ranked = rungs.ranked(rivals, level, mode)
+    place = max(1, len(ranked) // rungs.reduction_factor) - 1
+    as_good = rungs.value_at(ranked[place], level, mode) == rungs.value_at(record, level, mode)
+    return Decision.GO_ON if as_good or ranked.index(record) <= place else Decision.STOP
+
+
+def _in_turn(shares: Collection[int]) -> list[int]:
+    """Indices of `shares`, each as often as its share says, spread evenly."""
+    turns: list[int] = []
+    for length in range(1, sum(shares) + 1):
+        lags = [share * length / sum(shares) - turns.count(index) for index, share in enumerate(shares)]
+        turns.append(max(range(len(lags)), key=lags.__getitem__))
+    return turns
+
+
+class Patience(_NoPromotion):
+    """Ends a trial whose best has not grown by more than `min_delta` in `patience` virtual epochs."""
+
+    rungs = Rungs()
+
+    def __init__(self, patience: int, min_delta: float, mode: Mode) -> None:
+        self._patience = patience
+        self._min_delta = min_delta
+        self._mode = mode
+
+    def after_report(self, study: SearchStudy, record: TrialRecord) -> Decision:
+        if record.depth <= self._patience:
             return Decision.GO_ON
-        level = self.rungs.level(record)
-        values = [self.rungs.value_at(r, level, self._mode) for r in study.records]
-        ranked = sorted((self._sign * v for v in values if v is not None), reverse=True)
-        threshold = ranked[max(1, len(ranked) // self.rungs.reduction_factor) - 1]
-        own = record.best(self._mode)
-        assert own is not None
-        return Decision.GO_ON if self._sign * own >= threshold else Decision.STOP
-
-    def next_promotion(self, study: SearchStudy, *, closing: bool) -> TrialRecord | None:
-        return None
-
-    def expected_virtual_epochs(self, num_trials: int, num_virtual_epochs: int) -> int | None:
-        return None
+        now, before = record.best(self._mode), record.best(self._mode, record.depth - self._patience)
+        assert now is not None
+        assert before is not None
+        return Decision.GO_ON if abs(now - before) > self._min_delta else Decision.STOP
 
 
-class Pruning:
-    """Asks an Optuna pruner after each virtual epoch."""
+class Pruning(_NoPromotion):
+    """Asks an Optuna pruner after each virtual epoch; one that decides without writing into the study."""
 
     def __init__(self, pruner: optuna.pruners.BasePruner) -> None:
         self.rungs = Rungs()
@@ -191,39 +305,26 @@ class Pruning:
         prune = self._pruner.prune(study.study, study.frozen(record))
         return Decision.STOP if prune else Decision.GO_ON
 
-    def next_promotion(self, study: SearchStudy, *, closing: bool) -> TrialRecord | None:
-        return None
-
-    def expected_virtual_epochs(self, num_trials: int, num_virtual_epochs: int) -> int | None:
-        return None
-
 
 def build_rule(config: Config) -> Rule:
     """The rule that `scheduler:` names."""
     scheduler, mode = config.scheduler, config.objective.mode
     length = config.budget.virtual_epochs
-    if scheduler.name in ("asha", "asha_stop"):
-        rungs = Rungs(scheduler.grace, scheduler.reduction_factor, scheduler.axis)
-        return Promotion(rungs, mode, length) if scheduler.name == "asha" else Stopping(rungs, mode)
-    return Pruning(_build_pruner(config))
-
-
-def _build_pruner(config: Config) -> optuna.pruners.BasePruner:
-    scheduler = config.scheduler
-    pruners = optuna.pruners
+    if scheduler.name == "asha":
+        return Promotion(Rungs(scheduler.grace, scheduler.reduction_factor, scheduler.axis), mode, length)
+    if scheduler.name == "asha_stop":
+        return Stopping(Rungs(scheduler.grace, scheduler.reduction_factor, scheduler.axis), mode)
     if scheduler.name == "hyperband":
-        return pruners.HyperbandPruner(
-            min_resource=scheduler.grace,
-            max_resource=config.budget.virtual_epochs,
-            reduction_factor=scheduler.reduction_factor,
-        )
-    # Optuna's warm-up counts reported steps before the first decision; ours the virtual epochs granted.
-    if scheduler.name == "median":
-        return pruners.MedianPruner(scheduler.startup_trials, n_warmup_steps=scheduler.grace)
-    if scheduler.name == "percentile":
-        return pruners.PercentilePruner(
-            scheduler.percentile, scheduler.startup_trials, n_warmup_steps=scheduler.grace
-        )
+        return Hyperband(scheduler.grace, scheduler.reduction_factor, mode, length)
     if scheduler.name == "patient":
-        return pruners.PatientPruner(None, patience=scheduler.patience, min_delta=scheduler.min_delta)
-    return pruners.NopPruner()
+        return Patience(scheduler.patience, scheduler.min_delta, mode)
+    # Optuna's warm-up is the first report that may end a trial; ours are virtual epochs in which none ends.
+    if scheduler.name == "median":
+        pruner = optuna.pruners.MedianPruner(scheduler.startup_trials, n_warmup_steps=scheduler.grace + 1)
+        return Pruning(pruner)
+    if scheduler.name == "percentile":
+        pruner = optuna.pruners.PercentilePruner(
+            scheduler.percentile, scheduler.startup_trials, n_warmup_steps=scheduler.grace + 1
+        )
+        return Pruning(pruner)
+    return Unstopped()

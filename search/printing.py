@@ -30,12 +30,13 @@ def summary_text(summary: Summary, *, color: bool = False) -> str:
     full = summary.steps + summary.steps_saved
     share = summary.steps_saved / full if full else 0.0
     saved = f", {summary.steps_saved:,} saved by early stopping ({share:.0%})" if summary.steps_saved else ""
+    trained = duration(summary.trial_seconds)
     counts = ", ".join(f"{number} {kind}" for kind, number in sorted(summary.counts.items()))
     rows = {
         "trials": f"{summary.trials}: {counts}",
         "steps": f"{summary.steps:,} spent{saved}",
         "samples": f"{summary.samples:,}",
-        "time": f"{duration(summary.seconds)}; all trials together trained for {duration(summary.trial_seconds)}",
+        "time": f"{duration(summary.seconds)}; all trials together trained for {trained}",
     }
     lines += ["", *_table(rows)]
     if summary.failures:
@@ -74,9 +75,9 @@ def retraining_text(done: Retraining, command: str) -> str:
     """The outcome of a retraining, or how to go on."""
     if done.export is None:
         return f"stopped after virtual epoch {done.virtual_epochs} of {done.of}; go on with\n  {command}"
+    best = f"{done.export.metric} {number_text(done.export.value)}"
     return (
-        f"retrained for {done.of} virtual epochs: best {done.export.metric} {number_text(done.export.value)}\n"
-        f"exported to {short_path(done.export.folder)}"
+        f"retrained for {done.of} virtual epochs: best {best}\nexported to {short_path(done.export.folder)}"
     )
 
 
@@ -84,7 +85,11 @@ def check_text(check: Check) -> str:
     """The resolved plan."""
     config, budget, scheduler = check.config, check.config.budget, check.config.scheduler
     unit, steps = config.virtual_epoch, check.steps_per_virtual_epoch
-    expected = check.expected_virtual_epochs
+    expected, length, validation = (
+        check.expected_virtual_epochs,
+        budget.virtual_epochs,
+        check.seconds_per_validation * 1e3,
+    )
     per_epoch = check.seconds_per_validation + check.seconds_per_step * check.steps_per_virtual_epoch
     rows = {
         "name": config.name,
@@ -94,9 +99,9 @@ def check_text(check: Check) -> str:
         "validation data": f"{check.num_valid} samples",
         "model": f"{check.num_parameters:,} parameters (of the trial that was tried)",
         "device": check.device,
-        "step": f"{check.seconds_per_step * 1e3:.1f} ms, validation {check.seconds_per_validation * 1e3:.0f} ms",
+        "step": f"{check.seconds_per_step * 1e3:.1f} ms, validation {validation:.0f} ms",
         "virtual epoch": f"{unit.count} {unit.unit}" + (f", {steps} steps" if unit.unit != "steps" else ""),
-        "trials": f"{budget.trials}, up to {budget.virtual_epochs} virtual epochs each, {check.concurrency} at a time",
+        "trials": f"{budget.trials}, up to {length} virtual epochs each, {check.concurrency} at a time",
         "sampler": f"{config.sampler.name}, seed {config.sampler.seed}",
         "scheduler": f"{scheduler.name}, rungs at {check.rungs} {scheduler.axis.replace('_', ' ')}"
         if hasattr(scheduler, "reduction_factor")
@@ -108,7 +113,11 @@ def check_text(check: Check) -> str:
     metrics = {k: v for k, v in check.metrics.items() if "/" not in k}
     lines = [*_table(rows), "", "space"]
     lines += [f"  {parameter}" for parameter in config.space.parameters()] or ["  nothing is searched"]
-    lines += ["", "metrics after 3 steps", "  " + "  ".join(f"{k} {number_text(v)}" for k, v in metrics.items())]
+    lines += [
+        "",
+        "metrics after 3 steps",
+        "  " + "  ".join(f"{k} {number_text(v)}" for k, v in metrics.items()),
+    ]
     return "\n".join([*lines, "", "ok"])
 
 
@@ -131,7 +140,9 @@ class RetrainProgress:
         """Show one virtual epoch's record."""
         number = record["virtual_epoch"]
         left = record["seconds"] / number * (of - number)
-        names = [k for k in record if k not in ("virtual_epoch", "step", "samples", "seconds") and "/" not in k]
+        names = [
+            k for k in record if k not in ("virtual_epoch", "step", "samples", "seconds") and "/" not in k
+        ]
         values = "  ".join(f"{k} {number_text(record[k])}" for k in names[:8])
         line = f"virtual epoch {number}/{of}  {duration(left)} left  {values}"
         if self._out.isatty():

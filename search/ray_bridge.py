@@ -116,4 +116,6 @@ def classify(failure: Mapping[str, Any] | None, ray_error: str | None) -> tuple[
 
 def _lengths(report: dict[str, Any]) -> dict[str, Any]:
     """The trial's virtual-epoch lengths, which travel in each report."""
-    return {key.removeprefix("lengths/"): value for key, value in report.items() if key.startswith("lengths/")}
+    return {
+        key.removeprefix("lengths/"): value for key, value in report.items() if key.startswith("lengths/")
+    }

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from safetensors.torch import load_file
 
@@ -62,14 +62,18 @@ def retrain(
     source = Path(exported).absolute()
     for name in (WEIGHTS, CONFIG, METRICS):
         if not (source / name).is_file():
-            raise SearchError(f"{source} is not an export: it has no {name}; `tune-search export RUN` writes one")
+            raise SearchError(
+                f"{source} is not an export: it has no {name}; `tune-search export RUN` writes one"
+            )
     if virtual_epochs is not None and steps is not None:
         raise SearchError("give --virtual-epochs or --steps, not both")
     folder = RunFolder(Path(out).absolute() if out else source.parent / "retrain")
     report = json.loads((source / METRICS).read_text())
     lengths = VirtualEpochs(**report["lengths"])
     config = load_config(source / CONFIG)
-    number = virtual_epochs or (_virtual_epochs_for(steps, lengths) if steps else config.budget.virtual_epochs)
+    number = virtual_epochs or (
+        _virtual_epochs_for(steps, lengths) if steps else config.budget.virtual_epochs
+    )
     plan = TrialPlan(
         number=report["trial"],
         folder=str(folder.path / "training"),
@@ -92,7 +96,9 @@ def retrain(
         return _train(plan, folder, None if from_scratch else source / WEIGHTS, config, progress)
 
 
-def _train(plan: TrialPlan, folder: RunFolder, weights: Path | None, config: Any, progress: Any) -> Retraining:
+def _train(
+    plan: TrialPlan, folder: RunFolder, weights: Path | None, config: Any, progress: Any
+) -> Retraining:
     session = TrialSession(plan, None)
     try:
         if weights is not None and not session.history:
@@ -102,7 +108,9 @@ def _train(plan: TrialPlan, folder: RunFolder, weights: Path | None, config: Any
             while not session.finished and not received:
                 record = session.next_report()
                 if "diverged" in record:
-                    raise SearchError(f"the training diverged at {record['diverged']}; try a lower learning rate")
+                    raise SearchError(
+                        f"the training diverged at {record['diverged']}; try a lower learning rate"
+                    )
                 progress(record, plan.num_virtual_epochs)
         done, best = len(session.history), session.best
     finally:
@@ -114,9 +122,7 @@ def _train(plan: TrialPlan, folder: RunFolder, weights: Path | None, config: Any
         except DamagedCheckpointError as error:
             raise SearchError(f"the best checkpoint cannot be exported: {error}") from error
         exported = export_checkpoint(checkpoint, config, folder.exported)
-    return Retraining(
-        folder.path, done, plan.num_virtual_epochs, received[0] if received else None, exported
-    )
+    return Retraining(folder.path, done, plan.num_virtual_epochs, received[0] if received else None, exported)
 
 
 def _virtual_epochs_for(steps: int, lengths: VirtualEpochs) -> int:
@@ -140,7 +146,8 @@ def _same_or_new(folder: RunFolder, plan: TrialPlan, from_scratch: bool) -> None
         differing = [key for key in wanted if json.loads(json.dumps(wanted[key])) != found.get(key)]
         if differing:
             raise SearchError(
-                f"{folder.path} holds a retraining with other {', '.join(differing)}; give another --out, or remove it"
+                f"{folder.path} holds a retraining with other {', '.join(differing)}; "
+                "give another --out, or remove it"
             )
     else:
         file.write_text(json.dumps(wanted, indent=2) + "\n")

@@ -126,7 +126,9 @@ def _record_config(config: Config, folder: RunFolder) -> None:
     if folder.journal.exists() and folder.config.exists():
         before, after = load_config(folder.config).raw, config.raw
         differing = [
-            Problem(str(config.file or "config"), path, f"was {old!r} when this search began and is {new!r} now")
+            Problem(
+                str(config.file or "config"), path, f"was {old!r} when this search began and is {new!r} now"
+            )
             for path, old, new in _differences(before, after)
             if not _may_change(path)
         ]
@@ -163,9 +165,7 @@ def _hparam_names(config: Config) -> list[str]:
     return [parameter.name for parameter in config.space.parameters()]
 
 
-def _build_coordinator(
-    config: Config, folder: RunFolder, concurrency: int, watcher: Watcher
-) -> Coordinator:
+def _build_coordinator(config: Config, folder: RunFolder, concurrency: int, watcher: Watcher) -> Coordinator:
     rule = build_rule(config)
     make_sampler, seed = sampler_factory(config), config.sampler.seed
     study = SearchStudy(
@@ -173,7 +173,9 @@ def _build_coordinator(
         name=config.name,
         mode=config.objective.mode,
         space=config.space,
-        sampler=lambda study: ViewSampler(make_sampler, seed, lambda all: view_trials(study, all, rule.rungs)),
+        sampler=lambda study: ViewSampler(
+            make_sampler, seed, lambda all: view_trials(study, all, rule.rungs)
+        ),
     )
     points = config.space.grid() if config.sampler.name == "grid" else config.initial
     trials = len(points) if config.sampler.name == "grid" else config.budget.trials
@@ -185,9 +187,7 @@ def _build_coordinator(
         max_failures=config.max_failures,
         max_failed=config.max_failed,
     )
-    return Coordinator(
-        study, rule, limits, concurrency=concurrency, known_points=points, watch=watcher.event
-    )
+    return Coordinator(study, rule, limits, concurrency=concurrency, known_points=points, watch=watcher.event)
 
 
 def trial_plan(config: Config, folder: RunFolder, record: TrialRecord) -> TrialPlan:
@@ -222,7 +222,7 @@ def _prepare_trial(config: Config, folder: RunFolder, record: TrialRecord) -> Tr
 
 @contextmanager
 def _ray(address: str | None) -> Iterator[None]:
-    """Ray for the time of a search: one of this process if there is one, a cluster if named, else a local one."""
+    """Ray for the time of a search: that of this process if it has one, a named cluster, else a local one."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
@@ -262,7 +262,11 @@ def concurrent_trials(config: Config, available: Mapping[str, float]) -> int:
     """
     resources = config.resources
     fits = int(available.get("CPU", 0) / resources.cpus_per_trial + 1e-9)
-    lacking = [] if fits else [f"cpus_per_trial is {resources.cpus_per_trial:g}, there are {available.get('CPU', 0):g}"]
+    lacking = (
+        []
+        if fits
+        else [f"cpus_per_trial is {resources.cpus_per_trial:g}, there are {available.get('CPU', 0):g}"]
+    )
     if resources.gpus_per_trial > 0:
         gpus, share = available.get("GPU", 0), resources.gpus_per_trial
         on_gpus = int(gpus) * int(1 / share + 1e-9) if share <= 1 else int(gpus / share)
@@ -271,7 +275,8 @@ def concurrent_trials(config: Config, available: Mapping[str, float]) -> int:
             lacking.append(f"gpus_per_trial is {share:g}, there are {gpus:g}")
     if lacking:
         raise SearchError(
-            f"resources: {'; '.join(lacking)}. Ask for less with --set, or name a larger Ray cluster with --address"
+            f"resources: {'; '.join(lacking)}. "
+            "Ask for less with --set, or name a larger Ray cluster with --address"
         )
     return min(fits, resources.concurrent_trials or fits)
 
@@ -307,9 +312,7 @@ def _fit(config: Config, folder: RunFolder, coordinator: Coordinator, shared: di
     tuner.fit()
 
 
-def _finish(
-    config: Config, folder: RunFolder, coordinator: Coordinator, received: Sequence[int]
-) -> Summary:
+def _finish(config: Config, folder: RunFolder, coordinator: Coordinator, received: Sequence[int]) -> Summary:
     status: Status = "complete"
     reason = coordinator.ending or f"all {coordinator.limits.trials} trials are done"
     if received:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ _EPOCH = datetime(2000, 1, 1)
 
 
 def halving_scores(records: Sequence[TrialRecord], rungs: Rungs, mode: Mode) -> dict[int, float]:
-    """Trials of any depth on one scale from 0 to 1: first how deep a rung was reached, then the objective there.
+    """Trials of any depth on one scale from 0 to 1: first how deep a rung was reached, then the objective.
 
     A trial that diverged or ran out of memory is below all others; one that failed by an error is left out,
     for the error says nothing about its parameters.
@@ -113,15 +114,18 @@ class _StudyView:
 class ViewSampler(BaseSampler):
     """Hands each trial to a sampler made anew from (seed, trial number), over a view of the study.
 
+    What is drawn for one parameter alone comes from (seed, trial number, its name): a trial that was killed
+    while its parameters were drawn gets the others that it would have got.
+
     Args:
-        make: a sampler from its seed.
+        make: a sampler from its own seed and the trial's number.
         seed: of the search.
         view: what the sampler sees of the trials that Optuna has.
     """
 
     def __init__(
         self,
-        make: Callable[[int], BaseSampler],
+        make: Callable[[int, int], BaseSampler],
         seed: int,
         view: Callable[[Sequence[FrozenTrial]], list[FrozenTrial]],
     ) -> None:
@@ -149,30 +153,54 @@ class ViewSampler(BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        sampler, view = self._for(study, trial)
+        _, view = self._for(study, trial)
+        sampler = self._make(self._seed_of(trial.number, zlib.crc32(param_name.encode())), trial.number)
         return sampler.sample_independent(view, trial, param_name, param_distribution)
 
     def _for(self, study: optuna.Study, trial: FrozenTrial) -> tuple[BaseSampler, Any]:
         if self._current is None or self._current[0] != trial.number:
-            seed = int(np.random.SeedSequence([self._seed, trial.number]).generate_state(1)[0])
+            sampler = self._make(self._seed_of(trial.number), trial.number)
             view = _StudyView(study, self._view(study.get_trials(deepcopy=False)))
-            self._current = (trial.number, self._make(seed), view)
+            self._current = (trial.number, sampler, view)
         return self._current[1], self._current[2]
 
+    def _seed_of(self, *words: int) -> int:
+        return int(np.random.SeedSequence([self._seed, *words]).generate_state(1)[0])
 
-def sampler_factory(config: Config) -> Callable[[int], BaseSampler]:
-    """The sampler that `sampler:` names, as a function of a seed. A grid is handed out as known points."""
+
+class _NumberedQMCSampler(optuna.samplers.QMCSampler):
+    """Gives trial n the n-th point of its sequence, where Optuna counts the points that were asked for."""
+
+    def __init__(self, number: int, **options: Any) -> None:
+        super().__init__(**options)
+        self._number = number
+
+    def _find_sample_id(self, study: optuna.Study, search_space: dict[str, BaseDistribution]) -> int:
+        return self._number
+
+
+def sampler_factory(config: Config) -> Callable[[int, int], BaseSampler]:
+    """The sampler that `sampler:` names, as a function of a seed and the number of the trial that it is for.
+
+    A grid is handed out as known points.
+    """
     options, samplers = config.sampler, optuna.samplers
     startup = options.startup_trials
     if options.name == "tpe":
-        return lambda seed: samplers.TPESampler(
+        return lambda seed, _: samplers.TPESampler(
             seed=seed, n_startup_trials=startup, multivariate=True, group=True, constant_liar=True
         )
     if options.name == "gp":
-        return lambda seed: samplers.GPSampler(seed=seed, n_startup_trials=startup)
+        return lambda seed, _: samplers.GPSampler(seed=seed, n_startup_trials=startup)
     if options.name == "cmaes":
-        return lambda seed: samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
+        return lambda seed, _: samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
     if options.name == "qmc":
-        # One scrambled sequence for the whole search: the study holds how far it has come.
-        return lambda _: samplers.QMCSampler(seed=options.seed, scramble=True, warn_independent_sampling=False)
-    return lambda seed: samplers.RandomSampler(seed=seed)
+        # One scrambled sequence for the whole search; what lies outside of it is drawn at random.
+        return lambda seed, number: _NumberedQMCSampler(
+            number,
+            seed=options.seed,
+            scramble=True,
+            independent_sampler=samplers.RandomSampler(seed=seed),
+            warn_independent_sampling=False,
+        )
+    return lambda seed, _: samplers.RandomSampler(seed=seed)

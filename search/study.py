@@ -1,4 +1,4 @@
-"""The study on disk: every trial, every virtual epoch's objective and every end. The only truth about a search."""
+"""The study on disk: each trial, each virtual epoch's objective, each end. The only truth about a search."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.storages.journal._file import BaseJournalFileLock
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from search.errors import SearchError
@@ -48,6 +49,11 @@ class Outcome(StrEnum):
     OUT_OF_MEMORY = "out of memory"
 
 
+_DIRECTIONS = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
+
+BROKEN_OFF = (Outcome.DIVERGED, Outcome.FAILED, Outcome.OUT_OF_MEMORY)
+"""Ends of trials that never count as good, whatever they had reached before."""
+
 _TOLD_AS = {
     Outcome.COMPLETED: TrialState.COMPLETE,
     Outcome.STOPPED: TrialState.PRUNED,
@@ -57,7 +63,7 @@ _TOLD_AS = {
 }
 
 
-@dataclass
+@dataclass(eq=False)
 class TrialRecord:
     """One trial as the study holds it; changed only by `SearchStudy`."""
 
@@ -74,6 +80,7 @@ class TrialRecord:
     failures: int = 0
     outcome: Outcome | None = None
     reason: str = ""
+    """Why it ended; before that, what its last attempt failed of."""
     running: bool = False
     """A worker is training it now; known in this process only."""
 
@@ -117,18 +124,20 @@ class SearchStudy:
         sampler: Callable[[SearchStudy], optuna.samplers.BaseSampler] | None = None,
     ) -> None:
         _drop_half_line(path)
-        self._storage = JournalStorage(JournalFileBackend(str(path), lock_obj=_ProcessLock(path)))
+        self._storage = _open_journal(path)
         self.mode = mode
         self.records: list[TrialRecord] = []
         self._space = space
         optuna.logging.disable_default_handler()
         optuna.logging.enable_propagation()
-        self.study = optuna.create_study(
+        # A run that was renamed goes on: its folder holds one study, whatever that is called.
+        known = [study.study_name for study in self._storage.get_all_studies()]
+        if not known:
+            self._storage.create_new_study([_DIRECTIONS[mode]], name)
+        self.study = optuna.load_study(
             storage=self._storage,
-            study_name=name,
-            direction="maximize" if mode == "max" else "minimize",
+            study_name=known[0] if known else name,
             sampler=None if sampler is None else sampler(self),
-            load_if_exists=True,
         )
         for frozen in self.study.get_trials(deepcopy=False):
             if frozen.state != TrialState.WAITING:
@@ -144,7 +153,9 @@ class SearchStudy:
 
     def ask(self, known_point: Mapping[str, Any] | None = None) -> TrialRecord:
         """Begin a new trial; with `known_point` these parameters are taken and only the rest is sampled."""
-        if known_point is not None and not self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+        if known_point is not None and not self.study.get_trials(
+            deepcopy=False, states=(TrialState.WAITING,)
+        ):
             self.study.enqueue_trial(dict(known_point))
         trial = self.study.ask()
         record = TrialRecord(trial.number, trial._trial_id, self._space.suggest(trial))
@@ -157,14 +168,21 @@ class SearchStudy:
         if record.lengths is None:
             self._set(record, _LENGTHS, lengths.as_dict())
             record.lengths = lengths
-        record.steps, record.samples, record.seconds = lengths.end_step(number), lengths.samples_at(number), seconds
-        # What was spent is cumulative, so it may run ahead of the values by one virtual epoch, never behind.
-        self._set(record, _SPENT, {"steps": record.steps, "samples": record.samples, "seconds": round(seconds, 3)})
+        record.steps, record.samples, record.seconds = (
+            lengths.end_step(number),
+            lengths.samples_at(number),
+            seconds,
+        )
+        self._set(
+            record, _SPENT, {"steps": record.steps, "samples": record.samples, "seconds": round(seconds, 3)}
+        )
         self._storage.set_trial_intermediate_value(record.trial_id, number, value)
         record.values.append(value)
 
-    def add_failure(self, record: TrialRecord) -> None:
-        record.failures += 1
+    def add_failure(self, record: TrialRecord, cause: str) -> None:
+        """Record that an attempt was lost, and of what."""
+        record.failures, record.reason = record.failures + 1, cause
+        self._set(record, _REASON, cause)
         self._set(record, _FAILURES, record.failures)
 
     def finish(self, record: TrialRecord, outcome: Outcome, reason: str) -> None:
@@ -185,9 +203,12 @@ class SearchStudy:
         self._storage.set_trial_user_attr(record.trial_id, key, value)
 
     def _read(self, frozen: FrozenTrial) -> TrialRecord:
-        if frozen.state.is_finished():
+        try:
             return _record(frozen, self._space.resolve(frozen.params))
-        # Killed while its parameters were being drawn, perhaps: those that are there are kept.
+        except SearchError:
+            if frozen.state.is_finished():
+                raise
+        # Killed while its parameters were being drawn: those that are there are kept.
         return _record(frozen, self._space.suggest(optuna.trial.Trial(self.study, frozen._trial_id)))
 
 
@@ -195,11 +216,19 @@ def read_records(path: Path, space: Space) -> list[TrialRecord]:
     """The trials of a study, without writing: a search may be using it at this moment.
 
     A trial whose parameters are still being drawn is left out.
+
+    Raises:
+        SearchError: there is no journal, or it is damaged.
     """
-    storage = JournalStorage(JournalFileBackend(str(path), lock_obj=_ProcessLock(path)))
-    (study_id,) = (study._study_id for study in storage.get_all_studies())
+    if not path.is_file():
+        raise SearchError(f"there is no {path}")
+    storage = _open_journal(path)
     records = []
-    for frozen in storage.get_all_trials(study_id, deepcopy=False):
+    for frozen in (
+        t for s in storage.get_all_studies() for t in storage.get_all_trials(s._study_id, deepcopy=False)
+    ):
+        if frozen.state == TrialState.WAITING:
+            continue
         try:
             records.append(_record(frozen, space.resolve(frozen.params)))
         except SearchError:
@@ -211,33 +240,39 @@ def _record(frozen: FrozenTrial, resolved: Resolved) -> TrialRecord:
     attrs = frozen.user_attrs
     spent = attrs.get(_SPENT, {})
     finished = frozen.state.is_finished()
+    values = [frozen.intermediate_values[step] for step in sorted(frozen.intermediate_values)]
+    lengths = VirtualEpochs(**attrs[_LENGTHS]) if _LENGTHS in attrs else None
     return TrialRecord(
         number=frozen.number,
         trial_id=frozen._trial_id,
         resolved=resolved,
-        values=[frozen.intermediate_values[step] for step in sorted(frozen.intermediate_values)],
-        lengths=VirtualEpochs(**attrs[_LENGTHS]) if _LENGTHS in attrs else None,
-        steps=spent.get("steps", 0),
-        samples=spent.get("samples", 0),
+        values=values,
+        lengths=lengths,
+        # Not what is recorded as spent: killed before the value, that would count a virtual epoch twice.
+        steps=lengths.end_step(len(values)) if lengths and values else 0,
+        samples=lengths.samples_at(len(values)) if lengths and values else 0,
         seconds=spent.get("seconds", 0.0),
         failures=attrs.get(_FAILURES, 0),
         outcome=Outcome(attrs.get(_OUTCOME, Outcome.FAILED)) if finished else None,
-        reason=attrs.get(_REASON, "") if finished else "",
+        reason=attrs.get(_REASON, ""),
     )
 
 
 def best_record(records: Sequence[TrialRecord], mode: Literal["max", "min"]) -> TrialRecord | None:
-    """The trial with the best objective of all; the first of equals. A failed trial has no say."""
+    """The trial with the best objective of all; the first of equals. One that broke off has no say."""
     sign = 1.0 if mode == "max" else -1.0
-    candidates = [r for r in records if r.values and r.outcome not in (Outcome.FAILED, Outcome.OUT_OF_MEMORY)]
+    candidates = [r for r in records if r.values and r.outcome not in BROKEN_OFF]
     return max(candidates, key=lambda r: (sign * (r.best(mode) or 0.0), -r.number), default=None)
 
 
 class _ProcessLock(BaseJournalFileLock):
-    """A lock that the kernel releases when its holder dies, where Optuna's own stays for 30 s."""
+    """A lock on the journal itself, which the kernel releases when its holder dies.
+
+    Optuna's own, a file beside it, would stay for 30 s.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._path = path.with_name(f".{path.name}.lock")
+        self._path = path
         self._descriptor: int | None = None
 
     def acquire(self) -> bool:
@@ -249,6 +284,13 @@ class _ProcessLock(BaseJournalFileLock):
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def _open_journal(path: Path) -> JournalStorage:
+    try:
+        return JournalStorage(JournalFileBackend(str(path), lock_obj=_ProcessLock(path)))
+    except (ValueError, KeyError) as error:
+        raise SearchError(f"{path} is damaged and cannot be read: {error}") from error
 
 
 def _drop_half_line(path: Path) -> None:

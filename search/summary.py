@@ -76,14 +76,17 @@ def summarize(
         seconds=round(coordinator.elapsed_seconds, 3),
         steps_saved=sum(_steps_saved(r, coordinator.limits.virtual_epochs) for r in records),
         failures={
-            str(r.number): r.reason for r in records if r.outcome and r.outcome.value in ("failed", "out of memory")
+            str(r.number): r.reason
+            for r in records
+            if r.outcome and r.outcome.value in ("failed", "out of memory")
         },
     )
 
 
 def _best(record: TrialRecord, mode: Mode, folder: RunFolder) -> Best:
     value = record.best(mode)
-    assert value is not None and record.lengths is not None
+    assert value is not None
+    assert record.lengths is not None
     virtual_epoch = record.best_virtual_epoch(mode)
     checkpoint = checkpoint_folder(folder.trial(record.number), virtual_epoch)
     return Best(

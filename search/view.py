@@ -24,7 +24,13 @@ from search.coordinator import Coordinator, Event, EventKind
 from search.run_folder import RunFolder
 from search.study import BROKEN_OFF, Outcome, TrialRecord
 
-_STATE_STYLE = {"running": "cyan", "paused": "yellow", "waiting": "yellow", "completed": "green", "stopped": "dim"}
+_STATE_STYLE = {
+    "running": "cyan",
+    "paused": "yellow",
+    "waiting": "yellow",
+    "completed": "green",
+    "stopped": "dim",
+}
 _MAX_RUNNING, _MAX_BEST = 12, 6
 _WIDE = 100
 """Columns of a terminal from which on the speed is shown too."""
@@ -46,7 +52,8 @@ class PlainView:
         done = sum(record.outcome is not None for record in coordinator.study.records)
         again = f", {done} of them done before" if done else ""
         self._line(
-            f"search {config.name}: {limits.trials} trials{again}, up to {limits.virtual_epochs} virtual epochs each, "
+            f"search {config.name}: {limits.trials} trials{again}, "
+            f"up to {limits.virtual_epochs} virtual epochs each, "
             f"{coordinator.concurrency} at a time, in {short_path(folder.path)}"
         )
 
@@ -229,7 +236,10 @@ def varying_names(config: Config) -> list[str]:
 def params_text(params: Mapping[str, Any], names: Sequence[str]) -> str:
     """The searched parameters in their order; of a dotted name only what tells it from the others."""
     last = [name.rpartition(".")[2] for name in names]
-    short = {n: s if last.count(s) == 1 or not _same_time(n, s, names, params) else n for n, s in zip(names, last, strict=True)}
+    short = {
+        n: s if last.count(s) == 1 or not _same_time(n, s, names, params) else n
+        for n, s in zip(names, last, strict=True)
+    }
     return " ".join(f"{short[name]}={value_text(params[name])}" for name in names if name in params)
 
 

@@ -96,18 +96,27 @@ def test_the_best_checkpoint_is_kept_and_is_that_of_the_summary(finished_run: Su
 
 
 def test_paused_trials_are_promoted_and_go_on_in_another_process(tmp_path: Path) -> None:
+    (tmp_path / "processes").mkdir()
     recorder = Recorder()
-    config = search_config(virtual_epoch={"steps": 40}, budget={"trials": 27, "virtual_epochs": 9})
+    config = search_config(
+        task="tiny_tasks:RendezvousTask",
+        trial={
+            "data": {"folder": str(tmp_path / "processes"), "processes": 2},
+            "optimizer": {"lr": {"loguniform": [1e-4, 1e-1]}},
+        },
+        virtual_epoch={"steps": 20},
+        budget={"trials": 27, "virtual_epochs": 9},
+    )
     summary = search.search(config, results=tmp_path, watcher=recorder)
+    assert summary.status == "complete"
     assert recorder.kinds().count(EventKind.PAUSED) >= 27
     assert recorder.kinds().count(EventKind.PROMOTED) >= 9
     for number, reports in recorder.reports.items():
         assert [depth for depth, _ in reports] == list(range(1, len(reports) + 1)), number
     processes = {number: {process for _, process in reports} for number, reports in recorder.reports.items()}
     assert any(len(found) > 1 for found in processes.values())
-    # Pausing starts no processes: the two that began serve all legs.
-    assert len(set.union(*processes.values())) == 2
-    assert summary.status == "complete"
+    # Some 40 legs, and processes are not started for each.
+    assert len(set.union(*processes.values())) <= 4
 
 
 def test_four_trials_share_one_gpu(tmp_path: Path) -> None:

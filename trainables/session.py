@@ -87,8 +87,7 @@ def select_device(gpu_fraction: float) -> torch.device:
     """The GPU, held to its share of the memory, where one is granted and there; else the CPU."""
     if gpu_fraction <= 0 or not torch.cuda.is_available():
         return torch.device("cpu")
-    if gpu_fraction < 1:
-        torch.cuda.set_per_process_memory_fraction(gpu_fraction)
+    torch.cuda.set_per_process_memory_fraction(min(1.0, gpu_fraction))
     return torch.device("cuda")
 
 

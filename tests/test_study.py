@@ -1,0 +1,282 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+from simulated_search import FLAT_SPACE, Simulation, config_of, history, open_study, outcomes
+
+from search.errors import SearchError
+from search.space import Resolved
+from search.study import JOURNAL, Outcome, SearchStudy, TrialRecord, best_record, read_records
+from trainables.virtual_epoch import VirtualEpochs
+
+CONFIG: dict[str, Any] = {"sampler": {"name": "random"}}
+LENGTHS = VirtualEpochs(unit="samples", count=100, step_samples=16, pass_samples=None)
+
+
+def make_study(folder: Path, name: str = "digits", mode: Any = "max") -> SearchStudy:
+    return SearchStudy(folder / JOURNAL, name=name, mode=mode, space=config_of(FLAT_SPACE).space)
+
+
+def trial(number: int, *values: float, outcome: Outcome | None = None) -> TrialRecord:
+    return TrialRecord(number, number, Resolved({}, {}, {}, {}), values=list(values), outcome=outcome)
+
+
+def test_what_is_recorded_is_read_back(tmp_path: Path) -> None:
+    study = make_study(tmp_path)
+    record = study.ask()
+    study.report(record, 0.1, LENGTHS, seconds=1.5)
+    study.report(record, 0.7, LENGTHS, seconds=3.0)
+    study.report(record, 0.3, LENGTHS, seconds=4.5)
+    study.add_failure(record, "the machine caught fire")
+    study.save_elapsed(12.3)
+    (again,) = make_study(tmp_path).records
+    assert again.resolved == record.resolved
+    assert (again.values, again.lengths, again.seconds) == ([0.1, 0.7, 0.3], LENGTHS, 4.5)
+    assert (again.steps, again.samples) == (record.steps, record.samples) == (19, 304)
+    assert (again.failures, again.reason, again.outcome) == (1, "the machine caught fire", None)
+    assert make_study(tmp_path).elapsed_seconds == 12.3
+
+
+@pytest.mark.parametrize(("mode", "best", "virtual_epoch"), [("max", 0.7, 2), ("min", 0.1, 1)])
+def test_the_best_virtual_epoch_is_the_first_of_equals(mode: Any, best: float, virtual_epoch: int) -> None:
+    record = trial(0, 0.1, 0.7, 0.1, 0.7)
+    assert record.best(mode) == best
+    assert record.best_virtual_epoch(mode) == virtual_epoch
+    assert record.best(mode, depth=1) == 0.1
+    assert trial(1).best(mode) is None
+
+
+def test_the_best_trial_is_the_first_of_equals_and_none_that_broke_off() -> None:
+    broken = [Outcome.DIVERGED, Outcome.FAILED, Outcome.OUT_OF_MEMORY]
+    records = [
+        trial(0),
+        *(trial(1 + n, 0.9, outcome=outcome) for n, outcome in enumerate(broken)),
+        trial(4, 0.5),
+        trial(5, 0.2, 0.7, 0.1, outcome=Outcome.STOPPED),
+        trial(6, 0.7, outcome=Outcome.COMPLETED),
+    ]
+    best, smallest = best_record(records, "max"), best_record(records, "min")
+    assert best is records[5]
+    assert smallest is records[5]
+    assert best_record(records[:4], "max") is None
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state", "value"),
+    [
+        (Outcome.COMPLETED, TrialState.COMPLETE, 0.7),
+        (Outcome.STOPPED, TrialState.PRUNED, 0.7),
+        (Outcome.DIVERGED, TrialState.PRUNED, None),
+        (Outcome.OUT_OF_MEMORY, TrialState.PRUNED, None),
+        (Outcome.FAILED, TrialState.FAIL, None),
+    ],
+)
+def test_optuna_is_told_once_how_a_trial_ended(
+    tmp_path: Path, outcome: Outcome, state: TrialState, value: float | None
+) -> None:
+    study = make_study(tmp_path)
+    record = study.ask()
+    for number, objective in enumerate([0.1, 0.7, 0.3], start=1):
+        study.report(record, objective, LENGTHS, seconds=number)
+    study.finish(record, outcome, "why")
+    frozen = study.frozen(record)
+    assert (frozen.state, frozen.value) == (state, value)
+    assert frozen.intermediate_values == {1: 0.1, 2: 0.7, 3: 0.3}
+    with pytest.raises(optuna.exceptions.UpdateFinishedTrialError):
+        study.finish(record, outcome, "again")
+    (again,) = make_study(tmp_path).records
+    assert (again.outcome, again.reason) == (outcome, "why")
+
+
+def test_a_stopped_trial_without_a_value_is_pruned(tmp_path: Path) -> None:
+    study = make_study(tmp_path)
+    study.finish(study.ask(), Outcome.STOPPED, "the search ended")
+    assert study.study.get_trials()[0].state is TrialState.PRUNED
+
+
+def test_optuna_opens_the_journal_as_it_is(tmp_path: Path) -> None:
+    Simulation(tmp_path, config_of(**CONFIG)).run()
+    backend = optuna.storages.journal.JournalFileBackend(str(tmp_path / JOURNAL))
+    study = optuna.load_study(study_name=None, storage=optuna.storages.JournalStorage(backend))
+    assert len(study.trials) == 9
+    assert study.direction is optuna.study.StudyDirection.MAXIMIZE
+    assert study.best_value == max(study.best_trial.intermediate_values.values())
+
+
+def test_opening_a_study_again_writes_nothing(tmp_path: Path) -> None:
+    Simulation(tmp_path, config_of(**CONFIG)).run(max_reports=7)
+    before = (tmp_path / JOURNAL).read_bytes()
+    open_study(tmp_path, config_of(**CONFIG))
+    assert (tmp_path / JOURNAL).read_bytes() == before
+
+
+def test_a_renamed_search_goes_on_with_its_study(tmp_path: Path) -> None:
+    make_study(tmp_path, "before").ask()
+    renamed = make_study(tmp_path, "after")
+    assert len(renamed.records) == 1
+    renamed.ask()
+    assert len(read_records(tmp_path / JOURNAL, config_of(FLAT_SPACE).space)) == 2
+
+
+def test_a_known_point_is_taken_and_the_rest_is_drawn(tmp_path: Path) -> None:
+    study = make_study(tmp_path)
+    record = study.ask({"model.hidden": 8})
+    assert record.resolved.tree["model"]["hidden"] == 8
+    assert set(record.resolved.params) == {"model.hidden", "optimizer.lr", "optimizer.weight_decay"}
+
+
+def test_a_known_point_left_waiting_by_a_killed_process_is_used_once(tmp_path: Path) -> None:
+    study = make_study(tmp_path)
+    study.ask()
+    study.study.enqueue_trial({"model.hidden": 8})
+    again = make_study(tmp_path)
+    assert len(again.records) == 1
+    record = again.ask({"model.hidden": 8})
+    assert (record.number, record.resolved.tree["model"]["hidden"]) == (1, 8)
+    assert again.ask().number == 2
+    assert len(again.study.get_trials()) == 3
+
+
+# --- killed processes
+
+
+def test_half_a_line_at_the_end_is_dropped_and_the_rest_is_used(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = config_of(**CONFIG)
+    before = Simulation(tmp_path, config).run(max_reports=6)
+    whole = (tmp_path / JOURNAL).read_bytes()
+    with (tmp_path / JOURNAL).open("ab") as file:
+        file.write(b'{"op_code":7,"worker_id":"x","trial_id":0,"st')
+    study = open_study(tmp_path, config)
+    assert outcomes(study.records) == outcomes(before.records)
+    assert (tmp_path / JOURNAL).read_bytes() == whole
+    assert "half a line of 45 bytes" in caplog.text
+    study.ask()
+    assert len(open_study(tmp_path, config).records) == len(before.records) + 1
+
+
+def test_a_journal_of_nothing_but_half_a_line_is_a_new_study(tmp_path: Path) -> None:
+    (tmp_path / JOURNAL).write_bytes(b'{"op_code":0,')
+    assert make_study(tmp_path).records == []
+
+
+def test_damage_in_the_middle_of_a_journal_is_named(tmp_path: Path) -> None:
+    Simulation(tmp_path, config_of(**CONFIG)).run(max_reports=3)
+    lines = (tmp_path / JOURNAL).read_bytes().splitlines(keepends=True)
+    (tmp_path / JOURNAL).write_bytes(b"".join([*lines[:4], b"\0\0\0\n", *lines[5:]]))
+    with pytest.raises(SearchError, match=r"study\.journal is damaged"):
+        open_study(tmp_path, config_of(**CONFIG))
+    with pytest.raises(SearchError, match=r"study\.journal is damaged"):
+        read_records(tmp_path / JOURNAL, config_of().space)
+
+
+_HOLDER = """
+import sys, time
+from pathlib import Path
+from search.study import _ProcessLock
+_ProcessLock(Path(sys.argv[1])).acquire()
+print("held", flush=True)
+time.sleep(600)
+"""
+
+
+def test_the_lock_of_a_killed_process_does_not_block(tmp_path: Path) -> None:
+    study = make_study(tmp_path)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", _HOLDER, str(tmp_path / JOURNAL)], stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    asking = threading.Thread(target=study.ask, daemon=True)
+    asking.start()
+    asking.join(0.3)
+    assert asking.is_alive()  # the lock is a lock
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.wait(10)
+    asking.join(10)
+    assert not asking.is_alive()
+    assert len(study.records) == 1
+
+
+# --- readers
+
+
+def test_reading_gives_what_the_search_holds(tmp_path: Path) -> None:
+    config = config_of(**CONFIG)
+    simulation = Simulation(tmp_path, config).run()
+    assert outcomes(read_records(tmp_path / JOURNAL, config.space)) == outcomes(simulation.records)
+
+
+def test_reading_while_a_search_writes_gives_whole_trials_only(tmp_path: Path) -> None:
+    config = config_of(FLAT_SPACE, **CONFIG)
+    study = open_study(tmp_path, config)
+    done = threading.Event()
+
+    def write() -> None:
+        for _ in range(25):
+            record = study.ask()
+            study.report(record, 0.5, LENGTHS, seconds=1.0)
+            study.finish(record, Outcome.STOPPED, "x")
+        done.set()
+
+    writer = threading.Thread(target=write, daemon=True)
+    writer.start()
+    seen = 0
+    deadline = time.monotonic() + 30
+    while not done.is_set():
+        records = read_records(tmp_path / JOURNAL, config.space)
+        assert len(records) >= seen
+        assert [record.number for record in records] == list(range(len(records)))
+        assert all(len(record.resolved.params) == 3 for record in records)
+        seen = len(records)
+        assert time.monotonic() < deadline
+    writer.join()
+    assert len(read_records(tmp_path / JOURNAL, config.space)) == 25
+
+
+def test_a_trial_that_is_still_being_drawn_or_waits_is_left_out(tmp_path: Path) -> None:
+    space = config_of(FLAT_SPACE).space
+    study = make_study(tmp_path)
+    study.ask()
+    study.study.ask()
+    study.study.enqueue_trial({"model.hidden": 8})
+    assert [record.number for record in read_records(tmp_path / JOURNAL, space)] == [0]
+
+
+def test_reading_cuts_nothing_off_a_line_that_is_being_written(tmp_path: Path) -> None:
+    config = config_of(**CONFIG)
+    Simulation(tmp_path, config).run(max_reports=4)
+    with (tmp_path / JOURNAL).open("ab") as file:
+        file.write(b'{"op_code":7,"worker')
+    content = (tmp_path / JOURNAL).read_bytes()
+    assert len(read_records(tmp_path / JOURNAL, config.space)) >= 1
+    assert (tmp_path / JOURNAL).read_bytes() == content
+
+
+def test_reading_where_no_search_was_is_an_error_and_makes_nothing(tmp_path: Path) -> None:
+    with pytest.raises(SearchError, match="there is no"):
+        read_records(tmp_path / JOURNAL, config_of().space)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / JOURNAL).touch()
+    assert read_records(tmp_path / JOURNAL, config_of().space) == []
+
+
+def test_every_write_is_on_disk_when_the_call_returns(tmp_path: Path) -> None:
+    study = make_study(tmp_path)
+    record = study.ask()
+    study.report(record, 0.25, LENGTHS, seconds=1.0)
+    assert (record.trial_id, 1, 0.25) in history(tmp_path)
+    last = (tmp_path / JOURNAL).read_bytes().splitlines()[-1]
+    assert json.loads(last)["intermediate_value"] == 0.25
