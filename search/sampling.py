@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import zlib
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
+from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
@@ -154,18 +156,22 @@ class ViewSampler(BaseSampler):
         param_distribution: BaseDistribution,
     ) -> Any:
         _, view = self._for(study, trial)
-        sampler = self._make(self._seed_of(trial.number, zlib.crc32(param_name.encode())), trial.number)
+        sampler = self._new_sampler(trial.number, zlib.crc32(param_name.encode()))
         return sampler.sample_independent(view, trial, param_name, param_distribution)
 
     def _for(self, study: optuna.Study, trial: FrozenTrial) -> tuple[BaseSampler, Any]:
         if self._current is None or self._current[0] != trial.number:
-            sampler = self._make(self._seed_of(trial.number), trial.number)
+            sampler = self._new_sampler(trial.number)
             view = _StudyView(study, self._view(study.get_trials(deepcopy=False)))
             self._current = (trial.number, sampler, view)
         return self._current[1], self._current[2]
 
-    def _seed_of(self, *words: int) -> int:
-        return int(np.random.SeedSequence([self._seed, *words]).generate_state(1)[0])
+    def _new_sampler(self, number: int, *words: int) -> BaseSampler:
+        seed = int(np.random.SeedSequence([self._seed, number, *words]).generate_state(1)[0])
+        with warnings.catch_warnings():
+            # Conditional spaces and QMC are what Optuna calls experimental; the versions are pinned.
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            return self._make(seed, number)
 
 
 class _NumberedQMCSampler(optuna.samplers.QMCSampler):

@@ -1,4 +1,4 @@
-"""Searches on a real Ray: trials in their own processes, pausing, promotion, a shared GPU, and what is left."""
+"""Searches on a real Ray: trials in their own processes, pausing, promotion, a shared GPU, what is left."""
 
 from __future__ import annotations
 

@@ -98,7 +98,9 @@ class SharedDataTask(DigitsTask):
 
     def metrics(self) -> AccuracyMetrics:
         shared = all(not array.flags.writeable and not array.flags.owndata for array in self.arrays.values())
-        return _Constants({"accuracy": 0.5, "shared": float(shared), "threads": float(torch.get_num_threads())})
+        return _Constants(
+            {"accuracy": 0.5, "shared": float(shared), "threads": float(torch.get_num_threads())}
+        )
 
 
 class _Constants(AccuracyMetrics):
