@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -146,7 +147,8 @@ class RetrainProgress:
         values = "  ".join(f"{k} {number_text(record[k])}" for k in names[:8])
         line = f"virtual epoch {number}/{of}  {duration(left)} left  {values}"
         if self._out.isatty():
-            self._out.write(f"\r\x1b[2K{line}")
+            width = shutil.get_terminal_size().columns - 1  # a line that wraps cannot be rewritten
+            self._out.write(f"\r\x1b[2K{line[:width]}")
         else:
             self._out.write(line + "\n")
         self._out.flush()
