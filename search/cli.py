@@ -76,6 +76,8 @@ def search(
       tune-search configs/seg.yaml --set trial.batch_size=16
       tune-search configs/seg.yaml --set 'trial.optimizer.lr={loguniform: [1e-4, 1e-2]}'
     """
+    if sys.stderr.isatty():
+        click.echo("reading the configuration", err=True)
     from search.config import load_config
 
     loaded = load_config(config, overrides)

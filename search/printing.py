@@ -116,7 +116,7 @@ def check_text(check: Check) -> str:
     lines += [f"  {parameter}" for parameter in config.space.parameters()] or ["  nothing is searched"]
     lines += [
         "",
-        "metrics after 3 steps",
+        "metrics after these few steps",
         "  " + "  ".join(f"{k} {number_text(v)}" for k, v in metrics.items()),
     ]
     return "\n".join([*lines, "", "ok"])
