@@ -187,7 +187,7 @@ def test_the_screen_of_a_check() -> None:
         "  model.hidden: choice 8, 16, 32",
         "  optimizer.lr: loguniform 0.0001 .. 0.1",
         "",
-        "metrics after 3 steps",
+        "metrics after these few steps",
         "  accuracy 0.125  loss 2.25",
         "",
         "ok",
