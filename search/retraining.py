@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from safetensors.torch import load_file
 
-from search.config import load_config
+from search.config import Config, load_config
 from search.errors import SearchError
 from search.exporting import CONFIG, METRICS, WEIGHTS, Export, export_checkpoint
 from search.run_folder import RunFolder
+from search.signals import heard_signals
 from trainables.checkpoint import DamagedCheckpointError, read_checkpoint
 from trainables.session import DataSplit, Record, TrialPlan, TrialSession
 from trainables.virtual_epoch import VirtualEpochs
@@ -68,13 +66,30 @@ def retrain(
     if virtual_epochs is not None and steps is not None:
         raise SearchError("give --virtual-epochs or --steps, not both")
     folder = RunFolder(Path(out).absolute() if out else source.parent / "retrain")
+    config = load_config(source / CONFIG)
+    plan = _plan(source, config, folder, virtual_epochs=virtual_epochs, steps=steps, data=data)
+    folder.create()
+    with folder.owned():
+        _same_or_new(folder, plan, from_scratch)
+        config.task_class()
+        return _train(plan, folder, None if from_scratch else source / WEIGHTS, config, progress)
+
+
+def _plan(
+    source: Path,
+    config: Config,
+    folder: RunFolder,
+    *,
+    virtual_epochs: int | None,
+    steps: int | None,
+    data: DataSplit,
+) -> TrialPlan:
     report = json.loads((source / METRICS).read_text())
     lengths = VirtualEpochs(**report["lengths"])
-    config = load_config(source / CONFIG)
-    number = virtual_epochs or (
-        _virtual_epochs_for(steps, lengths) if steps else config.budget.virtual_epochs
-    )
-    plan = TrialPlan(
+    number = virtual_epochs or config.budget.virtual_epochs
+    if steps is not None:
+        number = _virtual_epochs_for(steps, lengths)
+    return TrialPlan(
         number=report["trial"],
         folder=str(folder.path / "training"),
         task=config.task_path,
@@ -89,22 +104,21 @@ def retrain(
         gpu_fraction=1.0,
         data=data,
     )
-    folder.create()
-    with folder.owned():
-        _same_or_new(folder, plan, from_scratch)
-        config.task_class()
-        return _train(plan, folder, None if from_scratch else source / WEIGHTS, config, progress)
 
 
 def _train(
-    plan: TrialPlan, folder: RunFolder, weights: Path | None, config: Any, progress: Any
+    plan: TrialPlan,
+    folder: RunFolder,
+    weights: Path | None,
+    config: Config,
+    progress: Callable[[Record, int], None],
 ) -> Retraining:
     session = TrialSession(plan, None)
     try:
         if weights is not None and not session.history:
             session.trainer.model.load_state_dict(load_file(weights))
             session.trainer.restart_average()
-        with _interruptible() as received:
+        with heard_signals() as received:
             while not session.finished and not received:
                 record = session.next_report()
                 if "diverged" in record:
@@ -151,25 +165,3 @@ def _same_or_new(folder: RunFolder, plan: TrialPlan, from_scratch: bool) -> None
             )
     else:
         file.write_text(json.dumps(wanted, indent=2) + "\n")
-
-
-@contextmanager
-def _interruptible() -> Iterator[list[int]]:
-    """Ctrl-C and SIGTERM end the training after the running virtual epoch; a second one ends it at once."""
-    received: list[int] = []
-
-    def handle(number: int, frame: Any) -> None:
-        received.append(number)
-        if len(received) > 1:
-            raise KeyboardInterrupt
-
-    try:
-        previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not in the main thread
-        yield received
-        return
-    try:
-        yield received
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

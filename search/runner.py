@@ -18,6 +18,7 @@ from search.early_stopping import build_rule
 from search.errors import ConfigError, Problem, SearchError
 from search.run_folder import RunFolder, write_json
 from search.sampling import ViewSampler, sampler_factory, view_trials
+from search.signals import heard_signals
 from search.study import SearchStudy, TrialRecord
 from search.summary import Status, Summary, summarize
 from trainables.build import load_arrays
@@ -113,7 +114,7 @@ def _run(config: Config, folder: RunFolder, address: str | None, watcher: Watche
             coordinator = _build_coordinator(config, folder, concurrency, watcher)
             watcher.begin(coordinator, config, folder)
             try:
-                with _signals(coordinator, watcher) as received:
+                with heard_signals(lambda number: _wind_down(coordinator, watcher, number)) as received:
                     _fit(config, folder, coordinator, shared)
                     return _finish(config, folder, coordinator, received)
             finally:
@@ -325,27 +326,8 @@ def _finish(config: Config, folder: RunFolder, coordinator: Coordinator, receive
     return summary
 
 
-@contextmanager
-def _signals(coordinator: Coordinator, watcher: Watcher) -> Iterator[list[int]]:
-    """Ctrl-C and SIGTERM let the running virtual epochs finish; a second one leaves at once."""
-    received: list[int] = []
-
-    def handle(number: int, frame: Any) -> None:
-        received.append(number)
-        if len(received) > 1:
-            raise KeyboardInterrupt
-        coordinator.end("Ctrl-C" if number == signal.SIGINT else "SIGTERM")
-        # The signal may have come in the middle of a print, which cannot be entered twice.
-        with suppress(RuntimeError):
-            watcher.note("finishing and saving the running virtual epochs; once more to leave at once")
-
-    try:
-        previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not in the main thread: a notebook's worker, say
-        yield received
-        return
-    try:
-        yield received
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+def _wind_down(coordinator: Coordinator, watcher: Watcher, number: int) -> None:
+    coordinator.end("Ctrl-C" if number == signal.SIGINT else "SIGTERM")
+    # The signal may have come in the middle of a print, which cannot be entered twice.
+    with suppress(RuntimeError):
+        watcher.note("finishing and saving the running virtual epochs; once more to leave at once")

@@ -54,6 +54,25 @@ def test_what_is_computed_again_after_a_crash_stands_once(tmp_path: Path) -> Non
     assert curve(tmp_path, "loss") == [(10, 10.0), (20, -1.0)]
 
 
+def test_legs_within_one_second_are_read_in_their_order(tmp_path: Path) -> None:
+    """Each leg of a trial may run in another process, whose number says nothing about the order."""
+    code = (
+        "import sys; from pathlib import Path; from trainables.board import Board\n"
+        "start = int(sys.argv[2]); board = Board(Path(sys.argv[1]), start_step=start)\n"
+        "[board.scalars({'miou': step / 64}, step) for step in range(start, start + 3)]"
+    )
+    legs = [4, 7]
+    processes = [[sys.executable, "-c", code, str(tmp_path), str(start)] for start in legs]
+    board = Board(tmp_path, start_step=1)
+    for step in (1, 2, 3):
+        board.scalars({"miou": step / 64}, step)
+    for command in processes:
+        subprocess.run(command, check=True)
+    again = Board(tmp_path, start_step=10)
+    again.scalars({"miou": 10 / 64}, 10)
+    assert curve(tmp_path, "miou") == [(step, step / 64) for step in range(1, 11)]
+
+
 def test_images_come_back_pixel_by_pixel(tmp_path: Path) -> None:
     image = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
     board = Board(tmp_path, start_step=1)

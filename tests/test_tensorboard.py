@@ -21,9 +21,15 @@ from search.summary import Summary
 def server(discs_run: Summary) -> Iterator[str]:
     with tensorboard(Path(discs_run.folder)) as address:
         deadline = time.monotonic() + SERVER_SECONDS
-        while len(ask(f"{address}/data/plugin/scalars/tags")) < discs_run.trials:
+        while _num_points(address) < discs_run.virtual_epochs:
             assert time.monotonic() < deadline
         yield address
+
+
+def _num_points(server: str) -> int:
+    """Virtual epochs that the server has read so far."""
+    runs = ask(f"{server}/data/plugin/scalars/tags")
+    return sum(len(points(server, run, "miou")) for run in runs if "miou" in runs[run])
 
 
 def points(server: str, run: str, tag: str) -> list[tuple[int, float]]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,11 +13,17 @@ import numpy as np
 
 Param = float | int | str | bool | None
 
+_FILE_PREFIX = "events.out.tfevents."
+
 
 class Board:
     """An event file in the trial's folder, on an axis of optimizer steps; what is written is on disk at once.
 
-    Importing TensorBoard's writer takes 0.3 s, so it is imported with the first Board.
+    A trial has one file for each process that trained it, and TensorBoard reads them in the order of their
+    names. So they are numbered: times have one second and clocks differ, and a file read out of its turn
+    would purge what belongs after it.
+
+    Importing TensorBoard takes 0.3 s, so it is imported with the first Board.
 
     Args:
         folder: of the trial; its path below the logdir is the run's name in TensorBoard.
@@ -23,21 +32,33 @@ class Board:
     """
 
     def __init__(self, folder: Path, start_step: int) -> None:
-        from torch.utils.tensorboard import SummaryWriter
+        from tensorboard.compat.proto.event_pb2 import SessionLog
+        from tensorboard.summary.writer.record_writer import RecordWriter
 
-        self._writer = SummaryWriter(str(folder), purge_step=start_step)
+        folder.mkdir(parents=True, exist_ok=True)
+        number = len(list(folder.glob(f"{_FILE_PREFIX}*")))
+        name = f"{_FILE_PREFIX}{number:010d}.{socket.gethostname()}.{os.getpid()}"
+        self._file = (folder / name).open("wb")
+        self._records = RecordWriter(self._file)
+        self._write(file_version="brain.Event:2")
+        self._write(step=start_step, session_log=SessionLog(status=SessionLog.START))
+        self._file.flush()
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         """Write one number per tag; NaN and infinities as they are."""
+        from torch.utils.tensorboard.summary import scalar
+
         for tag, value in values.items():
-            self._writer.add_scalar(tag, value, step)
-        self._writer.flush()
+            self._write(step=step, summary=scalar(tag, value))
+        self._file.flush()
 
     def images(self, images: Mapping[str, np.ndarray], step: int) -> None:
         """Write one picture per tag: uint8 of shape [H, W, 3]."""
-        for tag, image in images.items():
-            self._writer.add_image(tag, image, step, dataformats="HWC")
-        self._writer.flush()
+        from torch.utils.tensorboard.summary import image
+
+        for tag, pixels in images.items():
+            self._write(step=step, summary=image(tag, pixels, dataformats="HWC"))
+        self._file.flush()
 
     def hparams(self, params: Mapping[str, Param], metric_tag: str) -> None:
         """Write the trial's parameters, at its start: the HParams tab shows it from then on.
@@ -51,12 +72,17 @@ class Board:
             metric_tag: tag of a scalar.
         """
         for summary in (_columns(params, metric_tag), _session_start(params)):
-            self._writer.file_writer.add_summary(summary)
-        self._writer.flush()
+            self._write(summary=summary)
+        self._file.flush()
 
     def close(self) -> None:
         """Close the file; nothing can be written afterwards."""
-        self._writer.close()
+        self._file.close()
+
+    def _write(self, **content: Any) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event
+
+        self._records.write(Event(wall_time=time.time(), **content).SerializeToString())
 
 
 def _columns(params: Mapping[str, Param], metric_tag: str) -> Any:

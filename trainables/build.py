@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from trainables.data import as_source
 from trainables.ema import WeightAverage
@@ -56,11 +57,7 @@ def build_trainer(
     seed_everything(options.seed)
     task = task_class(options, arrays)
     train_data = task.all_data() if with_validation_data else task.train_data()
-    model = task.build_model().to(device)
-    if options.channels_last:
-        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if options.compile:
-        model.compile()
+    model = _build_model(task, options, device)
     stream, pass_samples = _training_stream(train_data, options, whole_passes=unit == "passes")
     virtual_epochs = VirtualEpochs(
         unit=unit,
@@ -68,27 +65,14 @@ def build_trainer(
         step_samples=options.batch_size * options.accumulate,
         pass_samples=pass_samples,
     )
-    schedule = options.lr_schedule
-    optimizer = options.optimizer
     return Trainer(
         task=task,
         model=model,
         stream=stream,
         valid_source=as_source(task.valid_data()),
-        optimizer=build_optimizer(
-            model,
-            name=optimizer.name,
-            lr=optimizer.lr,
-            weight_decay=optimizer.weight_decay,
-            extra=optimizer.extra,
-            device=device,
-        ),
+        optimizer=_build_optimizer(model, options, device),
         schedule=schedule_factor(
-            schedule.name,
-            total_steps=virtual_epochs.end_step(num_virtual_epochs),
-            warmup=schedule.warmup,
-            final_factor=schedule.final_factor,
-            power=schedule.power,
+            total_steps=virtual_epochs.end_step(num_virtual_epochs), **options.lr_schedule.model_dump()
         ),
         virtual_epochs=virtual_epochs,
         device=device,
@@ -98,6 +82,27 @@ def build_trainer(
         average=None if options.ema is None else WeightAverage(model, options.ema),
         valid_batch_size=options.valid_batch_size,
         channels_last=options.channels_last,
+    )
+
+
+def _build_model(task: Task, options: TrialOptions, device: torch.device) -> nn.Module:
+    model = task.build_model().to(device)
+    if options.channels_last:
+        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if options.compile:
+        model.compile()
+    return model
+
+
+def _build_optimizer(model: nn.Module, options: TrialOptions, device: torch.device) -> torch.optim.Optimizer:
+    optimizer = options.optimizer
+    return build_optimizer(
+        model,
+        name=optimizer.name,
+        lr=optimizer.lr,
+        weight_decay=optimizer.weight_decay,
+        extra=optimizer.extra,
+        device=device,
     )
 
 

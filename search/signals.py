@@ -1,0 +1,34 @@
+"""Ctrl-C and SIGTERM: the first lets the running virtual epochs finish, a second one leaves at once."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+@contextmanager
+def heard_signals(on_first: Callable[[int], None] = lambda number: None) -> Iterator[list[int]]:
+    """The signals received so far, as a list that grows; `on_first` is called with the first.
+
+    Outside of the main thread, where no signal can be heard, the list stays empty.
+    """
+    received: list[int] = []
+
+    def handle(number: int, frame: Any) -> None:
+        received.append(number)
+        if len(received) > 1:
+            raise KeyboardInterrupt
+        on_first(number)
+
+    try:
+        previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:
+        yield received
+        return
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
