@@ -53,7 +53,10 @@ _set = click.option(
     help="Override a value; may be given more than once.",
 )
 _address = click.option(
-    "--address", metavar="HOST:PORT", help="Of a Ray cluster; without it a local Ray is started."
+    "--address",
+    metavar="ADDRESS",
+    help="Of a Ray cluster, as `ray start` prints it, or auto for the one of this machine; "
+    "without it a local Ray is started.",
 )
 _plain = click.option("--plain", is_flag=True, help="One line per event, also on a terminal.")
 

@@ -242,7 +242,12 @@ def _ray(address: str | None) -> Iterator[None]:
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
         where = f"at {address}" if address else "locally"
-        raise SearchError(f"Ray could not be started or reached {where}: {error}") from error
+        hint = (
+            "; give the address that `ray start` printed, or auto on a machine of the cluster"
+            if address
+            else ""
+        )
+        raise SearchError(f"Ray could not be started or reached {where}: {error}{hint}") from error
     try:
         yield
     finally:
@@ -285,11 +290,14 @@ def concurrent_trials(config: Config, available: Mapping[str, float]) -> int:
 def _fit(config: Config, folder: RunFolder, coordinator: Coordinator, shared: dict[str, Any]) -> None:
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(coordinator.concurrency)
     os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "3600"
+    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
     from ray import tune
 
     from search.ray_bridge import StudyScheduler, StudySearcher
     from trainables.trainable import TrialTrainable
 
+    # It misses the result files of Ray's own loggers, which are off.
+    logging.getLogger("ray.tune.analysis.experiment_analysis").setLevel(logging.ERROR)
     shutil.rmtree(folder.scratch, ignore_errors=True)
     trainable = tune.with_parameters(TrialTrainable, shared=shared)
     resources = {"cpu": config.resources.cpus_per_trial, "gpu": config.resources.gpus_per_trial}
