@@ -169,7 +169,7 @@ def retrain(
             progress=progress.report,
         )
     click.echo(retraining_text(done, " ".join(["tune-search", *sys.argv[1:]])))
-    if done.interrupted_by is not None:
+    if done.export is None and done.interrupted_by is not None:
         sys.exit(128 + done.interrupted_by)
 
 

@@ -122,6 +122,10 @@ def check_text(check: Check) -> str:
     return "\n".join([*lines, "", "ok"])
 
 
+_COUNTED = ("virtual_epoch", "step", "samples", "seconds")
+_TRAINER_METRICS = ("valid_loss", "train_loss", "lr", "samples_per_second", "passes")
+
+
 class RetrainProgress:
     """A line per virtual epoch, rewritten in place on a terminal."""
 
@@ -141,9 +145,9 @@ class RetrainProgress:
         """Show one virtual epoch's record."""
         number = record["virtual_epoch"]
         left = record["seconds"] / number * (of - number)
-        names = [
-            k for k in record if k not in ("virtual_epoch", "step", "samples", "seconds") and "/" not in k
-        ]
+        # The task's own metrics first: they must be seen on a narrow terminal too.
+        names = [k for k in record if k not in (*_COUNTED, *_TRAINER_METRICS) and "/" not in k]
+        names += [k for k in _TRAINER_METRICS if k in record]
         values = "  ".join(f"{k} {number_text(record[k])}" for k in names[:8])
         line = f"virtual epoch {number}/{of}  {duration(left)} left  {values}"
         if self._out.isatty():

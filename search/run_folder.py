@@ -60,7 +60,7 @@ class RunFolder:
             SearchError: that is not possible.
         """
         try:
-            (self.path / "trials").mkdir(parents=True, exist_ok=True)
+            self.path.mkdir(parents=True, exist_ok=True)
             probe = self.path / f".write-test-{os.getpid()}"
             probe.write_bytes(b"")
             probe.unlink()

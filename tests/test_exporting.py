@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from tiny_tasks import DigitsTask
 import search
 from search.config import load_config
 from search.errors import SearchError
+from search.printing import RetrainProgress
 from search.summary import Summary
 from trainables.checkpoint import read_checkpoint, write_checkpoint
 from trainables.options import TrialOptions
@@ -174,3 +176,12 @@ def test_a_folder_that_is_no_export_is_named(tmp_path: Path) -> None:
         search.retrain(tmp_path)
     with pytest.raises(SearchError, match="is not the folder of a search"):
         search.export(tmp_path)
+
+
+def test_progress_names_the_objective_within_a_narrow_line() -> None:
+    out = io.StringIO()
+    record = {"virtual_epoch": 2, "step": 40, "samples": 640, "seconds": 3.0, "train_loss": 0.5, "lr": 0.1}
+    with RetrainProgress(out) as progress:
+        progress.report({**record, "passes": 0.1, "valid_loss": 0.4, "miou": 0.75, "iou/a": 0.9}, 6)
+    assert out.getvalue().startswith("virtual epoch 2/6  6 s left  miou 0.75")
+    assert "iou/a" not in out.getvalue()
