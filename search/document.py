@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,8 +20,7 @@ from ruamel.yaml.representer import RoundTripRepresenter
 from search.errors import ConfigError, KeyPath, Problem
 from search.wording import dotted, shown
 from search.yaml_reader import MAX_BYTES, MAX_DEPTH, MAX_NODES, Parsed, UnreadableError, parse_yaml
-
-_ENVIRONMENT = re.compile(r"\$\{env:([^}]*)\}")
+from trainables.environment import REFERENCE
 
 
 @dataclass(frozen=True)
@@ -116,7 +114,7 @@ def substitute(tree: Any, variables: Mapping[str, str]) -> Any:
     if isinstance(tree, list):
         return [substitute(value, variables) for value in tree]
     if isinstance(tree, str):
-        return _ENVIRONMENT.sub(lambda found: variables.get(found[1], found[0]), tree)
+        return REFERENCE.sub(lambda found: variables.get(found[1], found[0]), tree)
     return tree
 
 
@@ -294,7 +292,7 @@ def _variables(tree: Any) -> tuple[dict[str, str], dict[KeyPath, str]]:
         if isinstance(node, dict | list):
             for key, item in node.items() if isinstance(node, dict) else enumerate(node):
                 visit(item, (*path, key))
-        for name in _ENVIRONMENT.findall(node) if isinstance(node, str) else ():
+        for name in REFERENCE.findall(node) if isinstance(node, str) else ():
             if name in os.environ:
                 found[name] = os.environ[name]
             else:

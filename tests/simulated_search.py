@@ -20,6 +20,19 @@ from search.space import Resolved
 from search.study import JOURNAL, Outcome, SearchStudy, TrialRecord
 from trainables.virtual_epoch import VirtualEpochs
 
+RULES: dict[str, dict[str, Any]] = {
+    "asha": {"name": "asha"},
+    "asha_stop": {"name": "asha_stop"},
+    "hyperband": {"name": "hyperband"},
+    "median": {"name": "median", "startup_trials": 2},
+    "percentile": {"name": "percentile", "startup_trials": 2, "percentile": 40.0},
+    "patient": {"name": "patient", "patience": 2, "min_delta": 0.02},
+    "none": {"name": "none"},
+}
+NONE = {"name": "none"}
+FALLING = [1.0 - number / 100 for number in range(30)]
+"""Trial 0 is the best, each one after it worse."""
+
 SPACE = {
     "model": {"hidden": {"choice": [8, 16, 32]}},
     "optimizer": {
@@ -224,3 +237,16 @@ def assert_whole(folder: Path, records: Sequence[TrialRecord]) -> None:
         assert steps == list(range(1, record.depth + 1))
         assert [entry[0] for entry in mine].count("ended") == 1
         assert record.outcome is not None
+
+
+def cut_journal(whole: Path, folder: Path, num_lines: int, extra_bytes: int = 0) -> Path:
+    """What a process leaves that is killed after so many writes, or in the middle of the next one."""
+    lines = (whole / JOURNAL).read_bytes().splitlines(keepends=True)
+    folder.mkdir(exist_ok=True)
+    next_line = lines[num_lines][:extra_bytes] if extra_bytes else b""
+    (folder / JOURNAL).write_bytes(b"".join(lines[:num_lines]) + next_line)
+    return folder
+
+
+def num_lines(folder: Path) -> int:
+    return len((folder / JOURNAL).read_bytes().splitlines())

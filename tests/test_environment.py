@@ -2,6 +2,7 @@
 
 import pytest
 
+from search.document import read_document
 from trainables.environment import expand
 
 
@@ -18,7 +19,7 @@ def test_references_are_replaced_at_any_depth():
 
 
 def test_other_dollars_and_braces_stay():
-    for text in ("$DATA", "${DATA}", "${env:1X}", "${env:}", "$5", "{env:DATA}"):
+    for text in ("$DATA", "${DATA}", "$5", "{env:DATA}"):
         assert expand(text, {"DATA": "x"}) == text
 
 
@@ -38,3 +39,13 @@ def test_a_variable_that_is_not_set_is_named():
 def test_the_process_environment_is_read_when_asked(monkeypatch):
     monkeypatch.setenv("TUNE_SEARCH_TEST", "now")
     assert expand("${env:TUNE_SEARCH_TEST}") == "now"
+
+
+def test_a_reference_that_a_configuration_takes_is_one_that_a_trial_replaces(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Names of variables may have more than letters; both sides must see the same references."""
+    monkeypatch.setenv("data.root-1", "somewhere")
+    document = read_document({"trial": {"data": {"root": "${env:data.root-1}/images"}}})
+    assert document.tree["trial"]["data"]["root"] == "somewhere/images"
+    assert expand(document.raw["trial"])["data"]["root"] == "somewhere/images"

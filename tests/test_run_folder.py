@@ -15,12 +15,12 @@ from search.errors import SearchError
 from search.run_folder import RunFolder, write_json
 
 _OWNER = """
-import sys, time
+import signal, sys
 from pathlib import Path
 from search.run_folder import RunFolder
 with RunFolder(Path(sys.argv[1])).owned():
     print("owned", flush=True)
-    time.sleep(600)
+    signal.pause()
 """
 
 

@@ -183,12 +183,12 @@ def test_damage_in_the_middle_of_a_journal_is_named(tmp_path: Path) -> None:
 
 
 _HOLDER = """
-import sys, time
+import signal, sys
 from pathlib import Path
 from search.study import _ProcessLock
 _ProcessLock(Path(sys.argv[1])).acquire()
 print("held", flush=True)
-time.sleep(600)
+signal.pause()
 """
 
 

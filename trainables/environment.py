@@ -7,7 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-REFERENCE = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
+REFERENCE = re.compile(r"\$\{env:([^}]*)\}")
+"""Group 1 is the variable's name. Reading a configuration uses it too, so both see the same references."""
 
 
 def expand(tree: Any, variables: Mapping[str, str] = os.environ) -> Any:
