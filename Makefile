@@ -1,8 +1,8 @@
-# make search | test | install | test-slow | lint | clean
+# make search | test | install | test-slow | chaos | lint | clean
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: install search test test-slow lint clean
+.PHONY: install search test test-slow chaos lint clean
 
 install: .venv/installed
 
@@ -10,10 +10,14 @@ search: .venv/installed
 	$(BIN)/tune-search configs/seg.yaml
 
 test: .venv/installed-test lint
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not chaos"
 
 test-slow: .venv/installed-test
 	$(BIN)/python -m pytest -m slow
+
+# 20 kills at random moments; CHAOS_SEED=123 repeats the moments of a run.
+chaos: .venv/installed-test
+	$(BIN)/python -m pytest -m chaos -s
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .

@@ -11,19 +11,23 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from search.checking import check
+    from search.cleaning import clean
     from search.exporting import export
     from search.retraining import retrain
     from search.runner import resume, search
+    from search.verifying import verify
 
 _HOME = {
     "check": "search.checking",
+    "clean": "search.cleaning",
     "export": "search.exporting",
     "resume": "search.runner",
     "retrain": "search.retraining",
     "search": "search.runner",
+    "verify": "search.verifying",
 }
 
-__all__ = ["check", "export", "resume", "retrain", "search"]
+__all__ = ["check", "clean", "export", "resume", "retrain", "search", "verify"]
 
 
 def __getattr__(name: str) -> Any:

@@ -14,10 +14,13 @@ import torch
 from search.config import Config, load_config
 from search.early_stopping import build_rule
 from search.errors import SearchError
-from search.runner import concurrent_trials
+from search.housekeeping import space_needed
+from search.provenance import task_source
+from search.ray_session import concurrent_trials
 from trainables.build import build_trainer, load_arrays
 from trainables.data import as_source
 from trainables.session import select_device
+from trainables.trainer import Trainer
 
 _NUM_STEPS = 3
 
@@ -40,6 +43,12 @@ class Check:
     expected_virtual_epochs: int | None
     concurrency: int
     device: str
+    task_file: str
+    """Where the task's code is."""
+    checkpoint_bytes: int
+    """Of one checkpoint, nearly."""
+    space_needed: float
+    """Bytes of all checkpoints of the search at its fullest."""
 
 
 def check(
@@ -85,6 +94,7 @@ def check(
         raise SearchError(f"objective.metric is {metric!r}; the task reports {', '.join(sorted(metrics))}")
     rule = build_rule(loaded)
     budget, unit = loaded.budget, loaded.virtual_epoch
+    size = _state_size(trainer)
     lengths = replace(trainer.virtual_epochs, unit=unit.unit, count=unit.count)
     return Check(
         config=loaded,
@@ -100,7 +110,23 @@ def check(
         expected_virtual_epochs=rule.expected_virtual_epochs(budget.trials, budget.virtual_epochs, lengths),
         concurrency=concurrency,
         device=str(trainer.device),
+        task_file=task_source(loaded)["file"],
+        checkpoint_bytes=size,
+        space_needed=space_needed(loaded, rule, concurrency, size),
     )
+
+
+def _state_size(trainer: Trainer) -> int:
+    """Bytes of the tensors in a checkpoint."""
+
+    def size(value: Any) -> int:
+        if isinstance(value, torch.Tensor):
+            return value.nbytes
+        if isinstance(value, Mapping):
+            return sum(size(item) for item in value.values())
+        return sum(size(item) for item in value) if isinstance(value, list | tuple) else 0
+
+    return size(trainer.weights()) + size(trainer.state_dict())
 
 
 def _local_resources() -> dict[str, float]:

@@ -7,11 +7,12 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from search.errors import SearchError
+from trainables.environment import conceal
 
 _INTERRUPTED, _TERMINATED = 130, 143
 
@@ -35,7 +36,9 @@ Examples:
   tensorboard --logdir results/seg                     look at the trials
   tune-search export results/seg                       the best checkpoint, as plain files
   tune-search retrain results/seg/export               train it on, at full length
-  tune-search resume results/seg                       go on with an interrupted search
+  tune-search resume results/seg --trials 50           go on with a search, with more trials
+  tune-search verify results/seg                       is anything damaged, and what does that cost
+  tune-search clean results/seg --dry-run              what of it is not needed any more
 """
 
 
@@ -66,10 +69,22 @@ _plain = click.option("--plain", is_flag=True, help="One line per event, also on
 @_set
 @click.option("--results", default="results", show_default=True, metavar="DIR", help="Where runs live.")
 @click.option("--name", metavar="NAME", help="Of the run; the configuration's without it.")
+@click.option(
+    "--from-run",
+    type=click.Path(file_okay=False, exists=True),
+    metavar="RUN",
+    help="Let the sampler learn from the trials of an older run too.",
+)
 @_address
 @_plain
 def search(
-    config: str, overrides: tuple[str, ...], results: str, name: str | None, address: str | None, plain: bool
+    config: str,
+    overrides: tuple[str, ...],
+    results: str,
+    name: str | None,
+    from_run: str | None,
+    address: str | None,
+    plain: bool,
 ) -> None:
     """Run the search that CONFIG describes. If its folder is there, the search goes on.
 
@@ -78,6 +93,7 @@ def search(
       tune-search configs/seg.yaml
       tune-search configs/seg.yaml --set trial.batch_size=16
       tune-search configs/seg.yaml --set 'trial.optimizer.lr={loguniform: [1e-4, 1e-2]}'
+      tune-search configs/wider.yaml --from-run results/seg
     """
     if sys.stderr.isatty():
         click.echo("reading the configuration", err=True)
@@ -89,29 +105,57 @@ def search(
     def run(watcher: Any) -> Any:
         from search.runner import search as run_search
 
-        return run_search(loaded, results=results, name=name, address=address, watcher=watcher)
+        return run_search(
+            loaded, results=results, name=name, from_run=from_run, address=address, watcher=watcher
+        )
 
     _watched(folder, plain, run)
 
 
-@cli.command(short_help="Go on with an interrupted search.")
+@cli.command(short_help="Go on with a search, or let it grow.")
 @click.argument("run", type=click.Path(file_okay=False, exists=True))
+@click.option("--trials", type=click.IntRange(min=1), metavar="N", help="So many in all.")
+@click.option("--virtual-epochs", type=click.IntRange(min=1), metavar="N", help="Full length of a trial.")
+@click.option("--time", metavar="DURATION", help="Of the whole search, such as 2h.")
+@click.option(
+    "--config",
+    type=click.Path(dir_okay=False, exists=True),
+    metavar="FILE",
+    help="Another configuration: a new space, sampler or scheduler for new trials.",
+)
 @_set
 @_address
 @_plain
-def resume(run: str, overrides: tuple[str, ...], address: str | None, plain: bool) -> None:
-    """Go on with the search in the folder RUN, perhaps with more trials or time.
+def resume(
+    run: str,
+    trials: int | None,
+    virtual_epochs: int | None,
+    time: str | None,
+    config: str | None,
+    overrides: tuple[str, ...],
+    address: str | None,
+    plain: bool,
+) -> None:
+    """Go on with the search in the folder RUN, interrupted or complete.
+
+    Limits may grow, known points be added, and new trials come from another space; objective, task, data and
+    virtual epoch stay. Trials that had ended early or at full length go on where their checkpoint is there.
 
     \b
     Examples:
       tune-search resume results/seg
-      tune-search resume results/seg --set budget.trials=50 --set budget.time=2h
+      tune-search resume results/seg --trials 50 --time 2h
+      tune-search resume results/seg --trials 50 --set 'trial.model.width={choice: [16, 32, 64]}'
     """
+    limits = {"trials": trials, "virtual_epochs": virtual_epochs, "time": time}
+    grown = [f"budget.{name}={value}" for name, value in limits.items() if value is not None]
 
     def go_on(watcher: Any) -> Any:
         from search.runner import resume as run_resume
 
-        return run_resume(run, overrides=overrides, address=address, watcher=watcher)
+        return run_resume(
+            run, config=config, overrides=(*overrides, *grown), address=address, watcher=watcher
+        )
 
     _watched(Path(run).absolute(), plain, go_on)
 
@@ -192,6 +236,57 @@ def check(config: str, overrides: tuple[str, ...]) -> None:
     )
 
 
+@cli.command(short_help="Look for damaged files, and say what each costs.")
+@click.argument("run", type=click.Path(file_okay=False, exists=True))
+def verify(run: str) -> None:
+    """Check all that is kept of the search in RUN: its study, every checkpoint, configuration and export.
+
+    Nothing is written, and the search may be running. Exits with 1 if anything is damaged.
+
+    \b
+    Examples:
+      tune-search verify results/seg
+      tune-search verify results/seg && tar -cf seg.tar results/seg
+    """
+    from search.printing import ByteProgress, verification_text
+    from search.verifying import verify as run_verify
+
+    with ByteProgress(sys.stderr) as progress:
+        found = run_verify(run, progress=progress.report)
+    click.echo(verification_text(found))
+    sys.exit(1 if found.damages else 0)
+
+
+@cli.command(short_help="Remove what a search does not need any more.")
+@click.argument("run", type=click.Path(file_okay=False, exists=True))
+@click.option("--dry-run", is_flag=True, help="Only show what would go.")
+@click.option(
+    "--keep-trials",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="So many of the best trials keep their checkpoints; as configured without it.",
+)
+def clean(run: str, dry_run: bool, keep_trials: int | None) -> None:
+    """Remove checkpoints of all but the best trials in RUN, damaged ones, and rests of interrupted writes.
+
+    The study, TensorBoard's curves and the export stay, and the checkpoints of the best trial and of trials
+    that have not ended. A trial without checkpoints is over, also if the search is given more time later.
+
+    \b
+    Examples:
+      tune-search clean results/seg --dry-run
+      tune-search clean results/seg --keep-trials 1
+    """
+    from search.cleaning import clean as run_clean
+    from search.printing import cleaning_text
+
+    cleaning = run_clean(run, dry_run=dry_run, keep_trials=keep_trials)
+    click.echo(cleaning_text(cleaning))
+    if dry_run and cleaning.items:
+        options = "" if keep_trials is None else f" --keep-trials {keep_trials}"
+        click.echo(f"\nnext\n  tune-search clean {run}{options}")
+
+
 def main(args: Sequence[str] | None = None) -> None:
     """Entry point: errors meant for the user are one line (or one per problem), others a line and a file."""
     # User tasks are imported from the folder that the command is given in.
@@ -202,17 +297,24 @@ def main(args: Sequence[str] | None = None) -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(2)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort) as error:
+        # Click takes the end of any file for the end of what a person types.
+        if isinstance(error.__cause__, EOFError):
+            _unexpected(error.__cause__)
         click.echo("interrupted", err=True)
         sys.exit(_INTERRUPTED)
     except SearchError as error:
-        click.echo(str(error), err=True)
+        click.echo(conceal(str(error)), err=True)
         sys.exit(error.exit_code)
     except Exception as error:
-        trace = Path("tune-search-error.txt").absolute()
-        trace.write_text("".join(traceback.format_exception(error)))
-        click.echo(f"{type(error).__name__}: {error}\nthe trace is in {trace}", err=True)
-        sys.exit(1)
+        _unexpected(error)
+
+
+def _unexpected(error: Exception) -> NoReturn:
+    trace = Path("tune-search-error.txt").absolute()
+    trace.write_text(conceal("".join(traceback.format_exception(error))))
+    click.echo(conceal(f"{type(error).__name__}: {error}\nthe trace is in {trace}"), err=True)
+    sys.exit(1)
 
 
 def _watched(folder: Path, plain: bool, run: Callable[[Any], Any]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
-from search.document import Document, conceal, read_document
+from search.document import Document, read_document
 from search.errors import ConfigError, KeyPath, Problem
 from search.sections import (
     Budget,
@@ -26,6 +26,7 @@ from search.space_reader import is_domain
 from search.tasks import load_task, task_path
 from search.validation import explain
 from search.wording import shown
+from trainables.environment import conceal
 
 if TYPE_CHECKING:
     from trainables.task import Task
@@ -57,6 +58,8 @@ class Config:
     checkpoint: Checkpoint
     max_failures: int
     max_failed: int
+    timeout: float | None
+    """Seconds of one virtual epoch."""
     space: Space = field(repr=False)
     initial: list[dict[str, Any]]
     """`sampler.initial` as parameters for Optuna."""
@@ -200,7 +203,7 @@ def _check_task(
         task = load_task(document.tree["task"], document.where(("task",)))
     except ConfigError as error:
         return [replace(p, message=conceal(p.message, document.variables)) for p in error.problems]
-    return check_trial(document, space, task, told)
+    return [] if ("trial",) in told else check_trial(document, space, task, told)
 
 
 def _complete(sections: Sections, raw: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from search.attempts import FailedAlike, failed_as, may_retry
 from search.early_stopping import Decision, Rule
+from search.limits import Limits
 from search.study import Outcome, SearchStudy, TrialRecord, best_record
+from trainables.failure import Failure, FailureKind
 from trainables.virtual_epoch import VirtualEpochs
 
 
@@ -30,6 +33,8 @@ class EventKind(Enum):
     PAUSED = "paused"
     ENDED = "ended"
     RETRIED = "retried"
+    NOTED = "noted"
+    """something about it that a person should read"""
 
 
 @dataclass(frozen=True)
@@ -38,22 +43,6 @@ class Event:
     record: TrialRecord
     metrics: Mapping[str, Any]
     text: str = ""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Where a search ends; None is no limit."""
-
-    trials: int
-    virtual_epochs: int
-    """of one trial"""
-    seconds: float | None = None
-    steps: int | None = None
-    """optimizer steps of all trials together"""
-    max_failures: int = 2
-    """attempts beyond the first that a failing trial gets"""
-    max_failed: int = 5
-    """failed trials in a row after which the search gives up"""
 
 
 class Coordinator:
@@ -68,7 +57,8 @@ class Coordinator:
         rule: pauses, promotes and stops.
         limits: where the search ends.
         concurrency: legs that may run at once.
-        known_points: parameters of the first trials, in order.
+        known_points: parameters that new trials take, in order, unless a trial has taken them already.
+        can_go_on: whether a trial that has ended has a checkpoint to go on from.
         watch: is told of every event.
         clock: seconds, monotonic.
     """
@@ -81,6 +71,7 @@ class Coordinator:
         *,
         concurrency: int,
         known_points: Sequence[Mapping[str, Any]] = (),
+        can_go_on: Callable[[TrialRecord], bool] = lambda record: True,
         watch: Callable[[Event], None] = lambda event: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -91,14 +82,24 @@ class Coordinator:
         self.ending: str | None = None
         """Why no further virtual epoch begins; None while the search goes on."""
         self.gave_up = False
+        self.broken: Exception | None = None
+        """What keeps the study from being written."""
         self._known_points = list(known_points)
-        self._watch = watch
+        self.watch = watch
         self._clock = clock
         self._elapsed_before = study.elapsed_seconds
         self._began = clock()
         self._elapsed_saved = self._elapsed_before
-        self._failed_in_a_row = 0
-        self._waiting = [record for record in study.records if self._goes_on(record)]
+        self._failed_alike = FailedAlike()
+        self._slowest = max((r.seconds / r.depth for r in study.records if r.values), default=None)
+        self._noted_difference = False
+        for record in study.records:
+            # One that had no virtual epoch yet needs no checkpoint.
+            record.dormant = self._is_cut_short(record) and (record.depth == 0 or can_go_on(record))
+        # The last report first: what follows from it came before anything else that is made up for here.
+        latest_first = sorted(study.records, key=lambda record: -record.order)
+        waiting = [record for record in latest_first if self._goes_on(record)]
+        self._waiting = sorted(waiting, key=lambda record: record.number)
 
     @property
     def running(self) -> list[TrialRecord]:
@@ -140,7 +141,8 @@ class Coordinator:
         if expected is not None:
             return sum(r.depth for r in records) / max(1, expected)
         full = limits.virtual_epochs
-        return sum(full if r.outcome else r.depth for r in records) / max(1, full * limits.trials)
+        trained = sum(full if r.outcome and not r.dormant else r.depth for r in records)
+        return trained / max(1, full * limits.trials)
 
     def seconds_left(self) -> float | None:
         """Rough time to the end at the pace so far; None while nothing can be said."""
@@ -150,6 +152,17 @@ class Coordinator:
             return left
         until_limit = max(0.0, self.limits.seconds - self.elapsed_seconds)
         return until_limit if left is None else min(left, until_limit)
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that a virtual epoch may take from now on."""
+        return self.limits.timeout_after(self._slowest)
+
+    def going_on(self) -> set[int]:
+        """Numbers of the trials that need their checkpoints: running, waiting, or to be promoted perhaps."""
+        num_new = max(0, self.limits.trials - len(self.study.records))
+        paused = self.rule.may_promote(self.study, num_new)
+        return {record.number for record in (*self.running, *self._waiting, *paused)}
 
     def next_trial(self) -> TrialRecord | Turn:
         """The trial that a free worker trains next, or what it does without one."""
@@ -171,15 +184,19 @@ class Coordinator:
         A virtual epoch that the study holds already (it was computed again after a crash) changes nothing.
         """
         record = self.study.records[number]
+        if "note" in report:
+            self._tell(EventKind.NOTED, record, text=report["note"])
         if "diverged" in report:
-            self._failed_in_a_row = 0
+            self._failed_alike.survived(record.depth + 1)
             self._finish(record, Outcome.DIVERGED, report["diverged"], report)
             return False
         if report["virtual_epoch"] <= record.depth:
+            self._compare(record, report["virtual_epoch"], report["objective"])
             return self._leg_goes_on(record)
         assert report["virtual_epoch"] == record.depth + 1, (report["virtual_epoch"], record.depth)
+        self._slowest = max(self._slowest or 0.0, report["seconds"] - record.seconds)
         self.study.report(record, report["objective"], lengths, report["seconds"])
-        self._failed_in_a_row = 0
+        self._failed_alike.survived(record.depth)
         self._tell(EventKind.REPORTED, record, report)
         self._save_elapsed()
         if record.depth >= self.limits.virtual_epochs:
@@ -193,34 +210,57 @@ class Coordinator:
             self._tell(EventKind.PAUSED, record, report)
         return self._leg_goes_on(record)
 
+    def _compare(self, record: TrialRecord, virtual_epoch: int, objective: float) -> None:
+        """Say once if a virtual epoch that was computed again came out otherwise."""
+        before = record.values[virtual_epoch - 1]
+        if objective != before and not self._noted_difference:
+            self._noted_difference = True
+            text = (
+                f"virtual epoch {virtual_epoch} was computed again and gave {objective:.6g}, "
+                f"before {before:.6g}: this training does not repeat exactly here"
+            )
+            self._tell(EventKind.NOTED, record, text=text)
+
     def _leg_goes_on(self, record: TrialRecord) -> bool:
         self._check_limits()
         if self.ending is not None:
             record.running = False
         return record.running
 
-    def on_lost(self, number: int, outcome: Outcome, cause: str) -> None:
-        """The leg ended without a report: by an exception, out of memory, or with its process.
+    def on_lost(self, number: int, failure: Failure) -> None:
+        """The leg ended without a report; it is tried again from its checkpoint, or the trial has failed.
 
-        Tried again from its checkpoint up to `max_failures` times; out of memory never, for the same values
-        would run out again.
+        A full disk is not the trial's fault: the search ends, to be gone on with when there is space.
         """
         record = self.study.records[number]
         if not record.running:
             return
         record.running = False
-        self.study.add_failure(record, cause)
-        if outcome is Outcome.OUT_OF_MEMORY or record.failures > self.limits.max_failures:
-            self._failed_in_a_row += 1
-            self._finish(record, outcome, cause, {})
-            if self._failed_in_a_row >= self.limits.max_failed:
-                self.gave_up = True
-                self.end(f"{self._failed_in_a_row} trials in a row failed, the last with: {cause}")
+        if failure.kind is FailureKind.DISK_FULL:
+            self.give_up(f"trial {number}: {failure.cause}; free some, and go on")
             return
-        # At a rung it is paused again, and promoted again if it still is among the best.
-        if not record.values or self.rule.after_report(self.study, record) is not Decision.PAUSE:
+        self.study.add_failure(record, failure)
+        if self._may_retry(record):
             self._waiting.append(record)
-        self._tell(EventKind.RETRIED, record, text=cause)
+            self._tell(EventKind.RETRIED, record, text=failure.cause)
+            return
+        self._finish(record, *failed_as(failure))
+        self._failed_alike.add(failure.cause, record.depth)
+        if self._failed_alike.count >= self.limits.max_failed:
+            self.give_up(f"{self._failed_alike.count} trials in a row failed alike: {failure.cause}")
+
+    def _may_retry(self, record: TrialRecord) -> bool:
+        return may_retry(record.failures, self.limits.max_failures)
+
+    def give_up(self, reason: str) -> None:
+        """End the search as one that could not go on."""
+        self.gave_up = True
+        self.end(reason)
+
+    def on_broken(self, error: Exception) -> None:
+        """The study cannot be written any more: nothing that happens from here on would be kept."""
+        self.broken = self.broken or error
+        self.give_up(str(error))
 
     def end(self, reason: str) -> None:
         """Begin no further virtual epoch; the first reason given stands."""
@@ -228,6 +268,8 @@ class Coordinator:
 
     def close(self, *, resumable: bool) -> None:
         """After the last leg: unless the search is to be resumed, paused trials end where they are."""
+        if self.broken is not None:
+            return
         self.study.save_elapsed(self.elapsed_seconds)
         if resumable:
             return
@@ -235,41 +277,69 @@ class Coordinator:
             if record.outcome is None:
                 at = f"at virtual epoch {record.depth}"
                 reason = f"{at} when the search ended" if self.ending else f"paused {at}, not promoted"
-                self.study.finish(record, Outcome.STOPPED, reason)
+                self.study.finish(record, Outcome.STOPPED, reason, cut_off=True)
 
     def _choose(self) -> tuple[TrialRecord | None, EventKind]:
-        if self._waiting:
-            record = self._waiting.pop(0)
-            return record, EventKind.RESUMED if record.depth else EventKind.STARTED
+        waiting = self._next_waiting()
+        if waiting is not None:
+            return waiting, EventKind.RESUMED if waiting.depth else EventKind.STARTED
         closing = len(self.study.records) >= self.limits.trials
         promoted = self.rule.next_promotion(self.study, closing=closing)
+        if promoted is not None:
+            self._promote(promoted)
         if promoted is not None or closing:
             return promoted, EventKind.PROMOTED
-        number = len(self.study.records)
-        known = self._known_points[number] if number < len(self._known_points) else None
+        known = next(untried(self._known_points, self.study.records), None)
         return self.study.ask(known), EventKind.STARTED
 
-    def _goes_on(self, record: TrialRecord) -> bool:
-        """Whether an unfinished trial that nobody runs is to be run, rather than paused or ended.
+    def _next_waiting(self) -> TrialRecord | None:
+        while self._waiting:
+            record = self._waiting.pop(0)
+            if record.outcome is None:
+                return record
+            # What was its end has become a virtual epoch like others, after which the rule has a say.
+            completed = record.outcome is Outcome.COMPLETED
+            if not completed or self.rule.after_report(self.study, record) is not Decision.STOP:
+                self._promote(record)
+                return record
+            record.dormant = False
+        return None
 
-        A process may have died between a report and what followed from it, so that is decided here again.
+    def _promote(self, record: TrialRecord) -> None:
+        self.study.promote(record)
+        record.dormant = False
+
+    def _is_cut_short(self, record: TrialRecord) -> bool:
+        """Ended by a limit that has grown since."""
+        longer = record.depth < self.limits.virtual_epochs
+        return longer and (record.cut_off or record.outcome is Outcome.COMPLETED)
+
+    def _goes_on(self, record: TrialRecord) -> bool:
+        """Whether a trial that nobody runs is to be run now, rather than paused or ended.
+
+        A process may have died between a report and what followed from it, so that is decided here again. It
+        can only have been the last report of all: before another one the decision was made and recorded.
         """
-        if record.outcome is not None:
+        if record.outcome is not None and not record.dormant:
             return False
-        if record.failures > self.limits.max_failures:
-            self.study.finish(record, Outcome.FAILED, record.reason)
+        if record.outcome is None and record.failures and not self._may_retry(record):
+            self.study.finish(record, *failed_as(record.failures[-1]))
             return False
-        if record.depth == 0:
+        if record.depth == record.promoted:  # or nothing was reported yet
             return True
         if record.depth >= self.limits.virtual_epochs:
             self.study.finish(record, Outcome.COMPLETED, "full length")
             return False
         decision = self.rule.after_report(self.study, record)
-        if decision is Decision.STOP:
+        last = record.outcome is None and record.order == self.study.last_order
+        if decision is Decision.STOP and last:
             self.study.finish(record, Outcome.STOPPED, f"stopped at virtual epoch {record.depth}")
-        return decision is Decision.GO_ON
+            return False
+        return decision is not Decision.PAUSE
 
-    def _finish(self, record: TrialRecord, outcome: Outcome, reason: str, report: Mapping[str, Any]) -> None:
+    def _finish(
+        self, record: TrialRecord, outcome: Outcome, reason: str, report: Mapping[str, Any] | None = None
+    ) -> None:
         record.running = False
         self.study.finish(record, outcome, reason)
         self._tell(EventKind.ENDED, record, report, reason)
@@ -289,4 +359,20 @@ class Coordinator:
     def _tell(
         self, kind: EventKind, record: TrialRecord, metrics: Mapping[str, Any] | None = None, text: str = ""
     ) -> None:
-        self._watch(Event(kind, record, metrics or {}, text))
+        self.watch(Event(kind, record, metrics or {}, text))
+
+
+def untried(
+    points: Sequence[Mapping[str, Any]], records: Sequence[TrialRecord]
+) -> Iterator[Mapping[str, Any]]:
+    """The points, each given by some or all of the parameters, that no trial has taken; equal ones once.
+
+    A trial has taken the point that was given to it, and one that has all of its parameters by chance.
+    """
+    given = [record.known for record in records if record.known is not None]
+    taken = {frozenset(params.items()) for params in (*given, *(r.resolved.params for r in records))}
+    for point in points:
+        key = frozenset(point.items())
+        if key not in taken:
+            taken.add(key)
+            yield point

@@ -8,19 +8,27 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
-from ruamel.yaml.representer import RoundTripRepresenter
-
 from search.errors import ConfigError, KeyPath, Problem
-from search.wording import dotted, shown
-from search.yaml_reader import MAX_BYTES, MAX_DEPTH, MAX_NODES, Parsed, UnreadableError, parse_yaml
-from trainables.environment import REFERENCE
+from search.wording import cut, dotted, printable, shown
+from search.yaml_reader import (
+    MAX_BYTES,
+    MAX_DEPTH,
+    MAX_DIGITS,
+    MAX_NODES,
+    TEXT_OF_A_NODE,
+    Parsed,
+    UnreadableError,
+    mistake_in_key,
+    mistake_in_text,
+    parse_yaml,
+)
+from search.yaml_writer import yaml_lines
+from trainables.environment import REFERENCE, remember
 
 
 @dataclass(frozen=True)
@@ -48,7 +56,7 @@ class Document:
         """`configs/seg.yaml:14`, `--set trial.x=1` or `config`, for this path or the nearest above it."""
         for length in range(len(path), -1, -1):
             if path[:length] in self.overrides:
-                return f"--set {self.overrides[path[:length]]}"
+                return f"--set {printable(self.overrides[path[:length]])}"
             if path[:length] in self.lines:
                 return f"{self.name}:{self.lines[path[:length]]}"
         return self.name
@@ -92,8 +100,11 @@ def read_document(source: str | Path | Mapping[str, Any], overrides: Sequence[st
     edit = _Overrides(parsed.tree, dict(parsed.lines))
     for text in overrides:
         edit.apply(text)
+    if overrides:
+        _plain(edit.tree, "--set")
     problems = [Problem(f"{name}:{fault.line}", dotted(fault.path), fault.message) for fault in parsed.faults]
     variables, told = _variables(edit.tree)
+    remember(variables)
     document = Document(
         name=name,
         file=file,
@@ -118,14 +129,6 @@ def substitute(tree: Any, variables: Mapping[str, str]) -> Any:
     return tree
 
 
-def conceal(text: str, variables: Mapping[str, str]) -> str:
-    """The text with every value of these variables written as `${env:NAME}` again."""
-    for name, value in sorted(variables.items(), key=lambda item: -len(item[1])):
-        if value:
-            text = text.replace(value, f"${{env:{name}}}")
-    return text
-
-
 def value_at(tree: Any, path: KeyPath, default: Any = None) -> Any:
     """The value at this path in nested mappings and lists, or `default`."""
     for part in path:
@@ -142,12 +145,11 @@ def value_at(tree: Any, path: KeyPath, default: Any = None) -> Any:
 def write_yaml(path: str | Path, tree: Mapping[str, Any]) -> None:
     """Write plain values as readable YAML that reads back identically; the file is complete or not there."""
     path = Path(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # One name for all processes: what a killed one leaves is replaced by the next writing.
+    beside = path.with_name(f".{path.name}.tmp")
     try:
         with beside.open("w", encoding="utf-8") as stream:
-            root = CommentedMap(_plain(tree, str(path)))
-            root.fa.set_block_style()
-            _writer().dump(root, stream)
+            stream.write(_text_of(tree, str(path)))
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(beside, path)
@@ -158,6 +160,33 @@ def write_yaml(path: str | Path, tree: Mapping[str, Any]) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def yaml_text(tree: Mapping[str, Any]) -> str:
+    """Plain values as YAML that `plain_yaml` reads back identically.
+
+    Raises:
+        ConfigError: values that YAML does not have, or more of them than may be read.
+    """
+    return _text_of(tree, "config")
+
+
+def plain_yaml(text: str) -> Any:
+    """The values of a YAML text that `yaml_text` wrote.
+
+    Raises:
+        ConfigError: it is broken.
+    """
+    return _parse(text, "config").tree
+
+
+def _text_of(tree: Mapping[str, Any], where: str) -> str:
+    text = yaml_lines(_plain(tree, where))
+    if len(text.encode()) > MAX_BYTES:
+        raise ConfigError(
+            [Problem(where, "", f"written out larger than {MAX_BYTES} bytes, which is the limit")]
+        )
+    return text
 
 
 class _Overrides:
@@ -174,6 +203,10 @@ class _Overrides:
         keys = [key.strip() for key in name.split(".")]
         if not equals or not all(keys):
             self._problem(text, "", "must be a dotted path, =, and a value, such as trial.batch_size=16")
+            return
+        mistake = next(filter(None, map(mistake_in_key, keys)), None)
+        if mistake is not None:
+            self._problem(text, "", mistake)
             return
         try:
             parsed = parse_yaml(value)
@@ -216,7 +249,7 @@ class _Overrides:
         self.places[path] = text
 
     def _problem(self, text: str, path: str, message: str) -> None:
-        self.problems.append(Problem(f"--set {text}", path, message))
+        self.problems.append(Problem(f"--set {printable(text)}", path, message))
 
 
 def _read_text(file: Path, name: str) -> str:
@@ -249,38 +282,52 @@ def _plain(source: Any, where: str) -> Any:
     budget = [MAX_NODES]
 
     def convert(value: Any, path: KeyPath) -> Any:
-        budget[0] -= 1
+        mistakes = list(_mistakes_in(value))
+        problems.extend(Problem(where, dotted(path), mistake) for mistake in mistakes)
+        if mistakes:
+            return None
+        budget[0] -= _num_nodes(value)
         if budget[0] < 0:
             raise ConfigError([Problem(where, "", f"more than {MAX_NODES} values, which is the limit")])
         if len(path) > MAX_DEPTH:
-            raise ConfigError(
-                [Problem(where, dotted(path[:5]), f"nested deeper than {MAX_DEPTH}, which is the limit")]
-            )
+            message = f"nested deeper than {MAX_DEPTH}, which is the limit"
+            raise ConfigError([Problem(where, dotted(path[:5]), message)])
         if isinstance(value, Mapping):
-            for key in value:
-                if not isinstance(key, str):
-                    problems.append(
-                        Problem(where, dotted(path), f"a key must be text, received {shown(key)}")
-                    )
-            return {str(key): convert(item, (*path, str(key))) for key, item in value.items()}
+            return {key: convert(item, (*path, key)) for key, item in value.items()}
         if isinstance(value, list | tuple):
             return [convert(item, (*path, index)) for index, item in enumerate(value)]
-        for kind in (bool, int, float, str):
-            if isinstance(value, kind):
-                return kind(value)
-        if isinstance(value, Path):
-            return str(value)
-        if value is not None:
-            message = (
-                f"received a {type(value).__name__}; must be a mapping, list, text, number, bool or None"
-            )
-            problems.append(Problem(where, dotted(path), message))
-        return None
+        kind = next((kind for kind in (bool, int, float) if isinstance(value, kind)), str)
+        return None if value is None else kind(value)
 
     tree = convert(source, ())
     if problems:
         raise ConfigError(problems)
     return tree
+
+
+def _mistakes_in(value: Any) -> Iterator[str]:
+    """Why YAML has no such value, whatever stands inside of it."""
+    if isinstance(value, Mapping):
+        for key in value:
+            mistake = (
+                mistake_in_key(key) if isinstance(key, str) else f"a key must be text, received {shown(key)}"
+            )
+            yield from [mistake] if mistake else []
+    elif isinstance(value, str | Path):
+        mistake = mistake_in_text(str(value))
+        yield from [mistake] if mistake else []
+    elif isinstance(value, int):
+        if abs(value) >= 10**MAX_DIGITS:
+            yield f"a whole number of more than {MAX_DIGITS} digits, which is the limit"
+    elif value is not None and not isinstance(value, float | list | tuple):
+        yield f"received a {type(value).__name__}; must be a mapping, list, text, number, bool or None"
+
+
+def _num_nodes(value: Any) -> int:
+    """Values and keys, without those inside, as the reader of a text counts them."""
+    if isinstance(value, Mapping | list | tuple):
+        return 1 + (len(value) if isinstance(value, Mapping) else 0)
+    return 1 + len(str(value)) // TEXT_OF_A_NODE
 
 
 def _variables(tree: Any) -> tuple[dict[str, str], dict[KeyPath, str]]:
@@ -296,33 +343,7 @@ def _variables(tree: Any) -> tuple[dict[str, str], dict[KeyPath, str]]:
             if name in os.environ:
                 found[name] = os.environ[name]
             else:
-                missing[path] = f"the environment variable {name or '(empty name)'} is not set"
+                missing[path] = f"the environment variable {cut(name) or '(empty name)'} is not set"
 
     visit(tree, ())
     return found, missing
-
-
-class _Representer(RoundTripRepresenter):
-    """Floats with a point, so that readers of YAML 1.1 also see a number in 1.0e-05."""
-
-    def represent_number(self, data: float) -> Any:
-        text = {"inf": ".inf", "-inf": "-.inf", "nan": ".nan"}.get(repr(data), repr(data))
-        if "e" in text and "." not in text:
-            text = text.replace("e", ".0e")
-        return self.represent_scalar("tag:yaml.org,2002:float", text)
-
-    def represent_nothing(self, _: None) -> Any:
-        return self.represent_scalar("tag:yaml.org,2002:null", "null")
-
-
-_Representer.add_representer(float, _Representer.represent_number)
-_Representer.add_representer(type(None), _Representer.represent_nothing)
-
-
-def _writer() -> YAML:
-    yaml = YAML(typ="rt", pure=True)
-    yaml.Representer = _Representer
-    yaml.default_flow_style = None  # innermost lists and mappings on one line
-    yaml.width = 110
-    yaml.allow_unicode = True
-    return yaml

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal, Protocol
 
 from search.errors import KeyPath
-from search.wording import shown
+from search.wording import cut, shown
 
 Kind = Literal["uniform", "loguniform", "quniform", "randint", "lograndint", "choice"]
 DOMAIN_NAMES: tuple[Kind, ...] = ("uniform", "loguniform", "quniform", "randint", "lograndint", "choice")
@@ -48,9 +49,12 @@ class Real:
         return self.rounded(value)
 
     def rounded(self, value: float) -> float:
-        """Of quniform, low plus a multiple of the step without binary noise: 0.3, not 0.30000000000000004."""
+        """Without binary noise: inside the bounds, which exp(log(high)) need not be, and on a step of quniform.
+
+        0.3, not 0.30000000000000004.
+        """
         if self.step is None:
-            return float(value)
+            return min(max(float(value), self.low), self.high)
         return self.at(round((value - self.low) / self.step))
 
     def at(self, index: int) -> float:
@@ -78,7 +82,9 @@ class Real:
             or not self.low <= value <= self.high
         ):
             return False
-        return self.step is None or abs(self.rounded(value) - value) <= 1e-8 * max(1.0, abs(value))
+        return self.step is None or abs(self.rounded(value) - value) <= max(
+            1e-8 * self.step, 2 * math.ulp(value)
+        )
 
     def __str__(self) -> str:
         low, high = self.bounds
@@ -125,6 +131,9 @@ class Option:
 
     label: Any
     node: Node
+
+    def __str__(self) -> str:
+        return cut(self.label) if isinstance(self.label, str) else shown(self.label)
 
 
 @dataclass(frozen=True)
@@ -195,5 +204,4 @@ Node = Real | Integer | Choice | Fixed | Table | Items | Broken
 
 def _option_text(option: Option) -> str:
     """The label, and what an option that is itself a domain stands for."""
-    label = option.label if isinstance(option.label, str) else shown(option.label)
-    return f"{label} ({option.node})" if isinstance(option.node, Real | Integer | Choice) else label
+    return f"{option} ({option.node})" if isinstance(option.node, Real | Integer | Choice) else str(option)

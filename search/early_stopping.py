@@ -11,9 +11,10 @@ from bisect import bisect_left
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import optuna
+from optuna.trial import FrozenTrial, TrialState
 
 from search.study import BROKEN_OFF, Outcome, SearchStudy, TrialRecord
 from trainables.virtual_epoch import VirtualEpochs
@@ -120,6 +121,10 @@ class Rule(Protocol):
 
     def next_promotion(self, study: SearchStudy, *, closing: bool) -> TrialRecord | None: ...
 
+    def may_promote(self, study: SearchStudy, num_new: int) -> list[TrialRecord]:
+        """Paused trials that may still be promoted when at most `num_new` trials are yet to begin."""
+        ...
+
     def expected_virtual_epochs(
         self, num_trials: int, num_virtual_epochs: int, lengths: VirtualEpochs | None = None
     ) -> int | None:
@@ -158,6 +163,22 @@ class Promotion:
         alone = closing and not any(r.running for r in study.records)
         return self._winner(study.records, levels) if alone else None
 
+    def may_promote(self, study: SearchStudy, num_new: int) -> list[TrialRecord]:
+        # Rung by rung: as many as would go on if all came there that can; and the best, who may do so alone.
+        levels = {r.number: self.rungs.level(r) for r in study.records if r.outcome is None or r.dormant}
+        paused = {r.number for r in study.records if self._is_paused(r)}
+        found: list[TrialRecord] = []
+        to_come = num_new
+        for level in range(max(levels.values(), default=0) + 1):
+            here = {number for number, other in levels.items() if other == level}
+            ranked = self.rungs.ranked(study.records, level, self._mode) if here & paused else []
+            places = (len(ranked) + to_come) // self.rungs.reduction_factor
+            waiting = [(place, r) for place, r in enumerate(ranked) if r.number in here & paused]
+            promotable = [r for place, r in waiting if place < places] or [r for _, r in waiting[:1]]
+            found += promotable
+            to_come += len(promotable) + len(here - paused)
+        return found
+
     def expected_virtual_epochs(
         self, num_trials: int, num_virtual_epochs: int, lengths: VirtualEpochs | None = None
     ) -> int | None:
@@ -174,7 +195,8 @@ class Promotion:
         return total + max(1, left) * (num_virtual_epochs - depth)
 
     def _is_paused(self, record: TrialRecord) -> bool:
-        return record.outcome is None and not record.running and self.rungs.reached(record)
+        unended = record.outcome is None or record.dormant
+        return unended and not record.running and self.rungs.reached(record)
 
     def _winner(self, records: Sequence[TrialRecord], levels: dict[int, int]) -> TrialRecord | None:
         """The best paused trial of the deepest rung, unless a trial is trained to the end already."""
@@ -192,6 +214,9 @@ class _NoPromotion:
 
     def next_promotion(self, study: SearchStudy, *, closing: bool) -> TrialRecord | None:
         return None
+
+    def may_promote(self, study: SearchStudy, num_new: int) -> list[TrialRecord]:
+        return []
 
     def expected_virtual_epochs(
         self, num_trials: int, num_virtual_epochs: int, lengths: VirtualEpochs | None = None
@@ -294,15 +319,32 @@ class Patience(_NoPromotion):
         return Decision.GO_ON if abs(now - before) > self._min_delta else Decision.STOP
 
 
+class _Completed:
+    """As much of an Optuna study as the pruners below look at: trials of full length, each once.
+
+    In the study itself, a trial that went on after it had ended is there twice.
+    """
+
+    def __init__(self, study: SearchStudy) -> None:
+        self.direction = study.study.direction
+        self._trials = study.completed()
+
+    def get_trials(
+        self, deepcopy: bool = True, states: Collection[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        return self._trials
+
+
 class Pruning(_NoPromotion):
-    """Asks an Optuna pruner after each virtual epoch; one that decides without writing into the study."""
+    """Asks an Optuna pruner, which looks at completed trials only, after each virtual epoch."""
 
     def __init__(self, pruner: optuna.pruners.BasePruner) -> None:
         self.rungs = Rungs()
         self._pruner = pruner
 
     def after_report(self, study: SearchStudy, record: TrialRecord) -> Decision:
-        prune = self._pruner.prune(study.study, study.frozen(record))
+        completed: Any = _Completed(study)
+        prune = self._pruner.prune(completed, study.frozen(record))
         return Decision.STOP if prune else Decision.GO_ON
 
 

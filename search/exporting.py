@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,10 +17,18 @@ from search.config import Config, load_config
 from search.document import write_yaml
 from search.errors import SearchError
 from search.model_card import model_card
+from search.provenance import working_folder
 from search.run_folder import RunFolder, write_json
 from search.study import Outcome, best_record, read_records
 from trainables.build import build_trainer, load_arrays
-from trainables.checkpoint import Checkpoint, DamagedCheckpointError, library_versions, read_checkpoint
+from trainables.checkpoint import (
+    Checkpoint,
+    DamagedCheckpointError,
+    library_versions,
+    read_checkpoint,
+    sha256,
+    sync,
+)
 from trainables.environment import expand
 from trainables.session import load_task_class, select_device
 from trainables.trainer import Trainer
@@ -34,6 +40,8 @@ WEIGHTS, CONFIG, METRICS, CARD, SUMS = (
     "README.md",
     "SHA256SUMS",
 )
+FILES = (WEIGHTS, CONFIG, METRICS, CARD)
+"""Of an export, besides their sums."""
 
 # The same device and versions give the same number; another device sums in another order.
 _RELATIVE_TOLERANCE = 1e-3
@@ -56,16 +64,23 @@ def export(run: str | Path, *, trial: int | None = None, out: str | Path | None 
     Args:
         run: the search's folder.
         trial: its number; the best trial without it.
-        out: folder to write; `<run>/export` without it. One that is there is replaced as a whole.
+        out: folder to write; `<run>/export` without it. An export that is there is replaced as a whole.
 
     Raises:
-        SearchError: there is no such trial or no intact checkpoint, or the value is not the recorded one.
+        SearchError: there is no such trial or no intact checkpoint, the value is not the recorded one, or
+            `out` holds something else than an export.
     """
     folder = RunFolder(Path(run).absolute())
     folder.require()
+    target = Path(out).absolute() if out else folder.exported
+    with working_folder(folder):
+        return _export(folder, trial, target)
+
+
+def _export(folder: RunFolder, trial: int | None, out: Path) -> Export:
     config = load_config(folder.config)
     mode = config.objective.mode
-    records = read_records(folder.journal, config.space)
+    records = read_records(folder.journal)
     if trial is None:
         record = best_record(records, mode)
         if record is None:
@@ -81,24 +96,28 @@ def export(run: str | Path, *, trial: int | None = None, out: str | Path | None 
         )
     try:
         checkpoint = read_checkpoint(folder.trial(record.number), record.best_virtual_epoch(mode))
+        return export_checkpoint(checkpoint, config, out)
     except DamagedCheckpointError as error:
         raise SearchError(
-            f"trial {record.number} cannot be exported: {error}; try --trial with another"
+            f"trial {record.number} cannot be exported: {error}; "
+            f"`tune-search verify {folder.path}` says which other can, for --trial"
         ) from error
-    return export_checkpoint(checkpoint, config, Path(out) if out else folder.exported)
 
 
 def export_checkpoint(checkpoint: Checkpoint, config: Config, out: Path) -> Export:
     """Write one checkpoint's evaluated model; whole or not at all.
 
     Raises:
-        SearchError: evaluating what was written does not give the recorded value.
+        SearchError: evaluating what was written does not give the recorded value, or `out` is no export.
+        DamagedCheckpointError: the checkpoint cannot be loaded.
     """
     info = checkpoint.info
     record = info["history"][checkpoint.virtual_epoch - 1]
-    trainer = trainer_of(checkpoint)
     out = out.absolute()
-    partial = out.with_name(f".{out.name}.partial")
+    _refuse_other_content(out)
+    trainer = trainer_of(checkpoint)
+    partial, old = out.with_name(f".{out.name}.partial"), out.with_name(f".{out.name}.old")
+    _restore(out, old)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
@@ -113,11 +132,31 @@ def export_checkpoint(checkpoint: Checkpoint, config: Config, out: Path) -> Expo
                 "nothing was exported. Did the data, the task's code or a library change since?"
             )
         _write_texts(partial, config, checkpoint, metrics, trainer)
-        shutil.rmtree(out, ignore_errors=True)
+        sync(partial)
+        if out.exists():
+            out.rename(old)
         partial.rename(out)
+        sync(out.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        _restore(out, old)
     return Export(out, info["trial"], info["metric"], found, metrics)
+
+
+def _refuse_other_content(out: Path) -> None:
+    empty = out.is_dir() and not any(out.iterdir())
+    if out.exists() and not empty and not (out / SUMS).is_file():
+        raise SearchError(
+            f"{out} is there and is no export: it has no {SUMS}; it would be replaced as a whole, so give "
+            "another --out, or remove it"
+        )
+
+
+def _restore(out: Path, old: Path) -> None:
+    """Put back the export before this one if the new one did not take its place; else remove it."""
+    if old.exists() and not out.exists():
+        old.rename(out)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def trainer_of(checkpoint: Checkpoint) -> Trainer:
@@ -174,12 +213,10 @@ def _write_texts(
     (folder / CARD).write_text(
         model_card(config.name, config.task_path, report, info["options"], num_parameters)
     )
-    names = [WEIGHTS, CONFIG, METRICS, CARD]
-    sums = [f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}" for name in names]
+    sums = [f"{sha256(folder / name)}  {name}" for name in FILES]
     (folder / SUMS).write_text("\n".join(sums) + "\n")
-    for name in [*names, SUMS]:
-        with (folder / name).open("rb") as file:
-            os.fsync(file.fileno())
+    for name in (*FILES, SUMS):
+        sync(folder / name)
 
 
 def _plain(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

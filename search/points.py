@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from search.domains import Broken, Choice, Domain, Fixed, Integer, Items, Node, Option, Real, Table
@@ -22,18 +22,24 @@ class Point(NamedTuple):
 def read_point(root: Node, partial: Mapping[str, Any]) -> Point:
     """Match a partial trial, nested or with dotted names, with the tree of a space."""
     by_name = {domain.name: domain for domain in _domains(root)}
-    direct = {name: value for name, value in partial.items() if "." in name and name in by_name}
-    nested = _nested({name: value for name, value in partial.items() if name not in direct})
+    # A key may have a dot in itself.
+    exact = {key for key, _ in root.items if "." in key} if isinstance(root, Table) else set()
+    direct = {
+        name: value
+        for name, value in partial.items()
+        if "." in name and name in by_name and name not in exact
+    }
+    nested = _nested({name: value for name, value in partial.items() if name not in direct}, exact)
     matches = [_match(by_name[name], value, (name,)) for name, value in direct.items()]
     return _joined([_match(root, nested, ()), *matches])
 
 
-def _nested(partial: Mapping[str, Any]) -> dict[str, Any]:
-    """`{optimizer: adamw, optimizer.lr: 1}` as `{optimizer: {name: adamw, lr: 1}}`."""
+def _nested(partial: Mapping[str, Any], exact: Collection[str]) -> dict[str, Any]:
+    """`{optimizer: adamw, optimizer.lr: 1}` as `{optimizer: {name: adamw, lr: 1}}`; `exact` keys stay."""
     tree: dict[str, Any] = {}
     for name, value in partial.items():
         node = tree
-        *parents, last = name.split(".")
+        *parents, last = [name] if name in exact else name.split(".")
         for key in parents:
             below = node.get(key, {})
             node[key] = dict(below) if isinstance(below, Mapping) else {"name": below}
@@ -91,21 +97,24 @@ def _match_items(node: Items, value: Any, at: KeyPath) -> Point:
 
 
 def _match_choice(choice: Choice, value: Any, at: KeyPath) -> Point:
-    if not isinstance(value, Mapping | list | tuple):
-        option = choice.option(value)
-        if option is not None:
-            return Point({choice.name: option.label}, [])
-    named = choice.option(value["name"]) if isinstance(value, Mapping) and "name" in value else None
-    options = (named,) if named is not None and isinstance(named.node, Table) else choice.options
-    matches = [(option, _enter(choice, option, value, at)) for option in options]
+    """By what stands in the options, then by label: an option's value may be the label of another one."""
+    label = value.get("name") if isinstance(value, Mapping) else value
+    named = None if isinstance(label, Mapping | list | tuple) else choice.option(label)
+    matches = [(option, _enter(choice, option, value, at)) for option in choice.options]
     fitting = [(option, match) for option, match in matches if not match.mistakes]
-    if len(fitting) == 1 or (len(matches) == 1 and not fitting):
-        return (fitting or matches)[0][1]
+    for option, match in fitting:
+        if option is named or len(fitting) == 1:
+            return match
     if fitting:
-        labels = ", ".join(str(option.label) for option, _ in fitting)
+        labels = ", ".join(str(option) for option, _ in fitting)
         return _mistake(
             at, f"received {shown(value)}, which fits several options ({labels}); add the name of one"
         )
+    if named is not None and not isinstance(value, Mapping):
+        return Point({choice.name: named.label}, [])
+    for option, match in matches:
+        if option is named or len(matches) == 1:
+            return match
     return _mistake(at, f"received {shown(value)}, which is outside of {choice}")
 
 
@@ -113,7 +122,7 @@ def _enter(choice: Choice, option: Option, value: Any, at: KeyPath) -> Point:
     """The value as this option; its name may be left out, or be given where the option has only a label."""
     node = option.node
     if isinstance(node, Table) and isinstance(value, Mapping) and value.get("name") == option.label:
-        value = {key: item for key, item in value.items() if key != "name"}
+        value = {key: item for key, item in value.items() if key != "name" or node.get(key) is not None}
     match = _match(node, value, at)
     return Point({choice.name: option.label, **match.params}, match.mistakes)
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
 from search.checking import Check
+from search.cleaning import Cleaning
 from search.exporting import Export
+from search.housekeeping import size_text
 from search.retraining import Retraining
 from search.summary import Summary
+from search.verifying import Verification
 from search.view import duration, number_text, one_line, short_path, value_text
 
 _WIDTH = 18
@@ -50,6 +54,9 @@ def summary_text(summary: Summary, *, color: bool = False) -> str:
 def _next_commands(summary: Summary, folder: str) -> list[str]:
     if summary.status in ("interrupted", "terminated"):
         return ["go on with", f"  tune-search resume {folder}"]
+    if summary.status == "failed":
+        log = f"what was printed meanwhile stands in {folder}/search.log"
+        return [log, "once the cause is gone, go on with", f"  tune-search resume {folder}"]
     if summary.best is None:
         return [f"what went wrong stands in {folder}/search.log"]
     return [
@@ -94,13 +101,15 @@ def check_text(check: Check) -> str:
     per_epoch = check.seconds_per_validation + check.seconds_per_step * check.steps_per_virtual_epoch
     rows = {
         "name": config.name,
-        "task": config.task_path,
+        "task": f"{config.task_path} in {short_path(Path(check.task_file))}",
         "objective": f"{config.objective.metric}, {config.objective.mode}",
         "training data": "no length" if check.num_train is None else f"{check.num_train} samples",
         "validation data": f"{check.num_valid} samples",
         "model": f"{check.num_parameters:,} parameters (of the trial that was tried)",
         "device": check.device,
         "step": f"{check.seconds_per_step * 1e3:.1f} ms, validation {validation:.0f} ms",
+        "checkpoint": f"{size_text(check.checkpoint_bytes)}, "
+        f"up to {size_text(check.space_needed)} for the whole search",
         "virtual epoch": f"{unit.count} {unit.unit}" + (f", {steps} steps" if unit.unit != "steps" else ""),
         "trials": f"{budget.trials}, up to {length} virtual epochs each, {check.concurrency} at a time",
         "sampler": f"{config.sampler.name}, seed {config.sampler.seed}",
@@ -120,6 +129,66 @@ def check_text(check: Check) -> str:
         "  " + "  ".join(f"{k} {number_text(v)}" for k, v in metrics.items()),
     ]
     return "\n".join([*lines, "", "ok"])
+
+
+def verification_text(found: Verification) -> str:
+    """What was checked, each damage with its cost, and the verdict."""
+    folder, damages = short_path(found.folder), found.damages
+    counts = (
+        _counted(found.trials, "trial"),
+        _counted(found.virtual_epochs, "virtual epoch"),
+        f"{_counted(found.checkpoints, 'checkpoint')} of {size_text(found.num_bytes)}",
+    )
+    lines = [f"checked {folder}: {', '.join(counts)}"]
+    if found.owner is not None:
+        lines.append(f"a search is running there ({found.owner}): what it is writing now was left out")
+    for damage in damages:
+        lines += ["", f"{one_line(damage.path)}: {one_line(damage.what)}", f"  cost: {one_line(damage.cost)}"]
+    verdict = f"damage in {_counted(len(damages), 'place')}" if damages else "nothing is damaged"
+    return "\n".join([*lines, "", verdict])
+
+
+def cleaning_text(cleaning: Cleaning) -> str:
+    """What went, or would go, and how many bytes that is."""
+    folder, items = short_path(cleaning.folder), cleaning.items
+    if not items:
+        return f"nothing to remove from {folder}"
+    width = max(len(item.path) for item in items)
+    lines = [f"would be removed from {folder}:" if cleaning.dry_run else f"removed from {folder}:"]
+    lines += [f"  {item.path:<{width}}  {size_text(item.num_bytes):>9}  {item.why}" for item in items]
+    size = f"{size_text(cleaning.num_bytes)} ({cleaning.num_bytes:,} bytes)"
+    return "\n".join([*lines, "", f"{_counted(len(items), 'item')}, {size}"])
+
+
+class ByteProgress:
+    """How much was read, shown when that takes longer than two seconds: in place on a terminal."""
+
+    def __init__(self, out: IO[str]) -> None:
+        self._out = out
+        self._terminal = out.isatty()
+        self._next: float | None = None
+        self._shown = False
+
+    def __enter__(self) -> ByteProgress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._shown and self._terminal:
+            self._out.write("\r\x1b[2K")
+            self._out.flush()
+
+    def report(self, done: int, of: int) -> None:
+        """Show that `done` of `of` bytes were read, if it is time to."""
+        now = time.monotonic()
+        self._next = now + 2.0 if self._next is None else self._next
+        if now < self._next:
+            return
+        self._next, self._shown = now + (0.2 if self._terminal else 10.0), True
+        line = f"read {size_text(done)} of {size_text(of)}"
+        self._out.write(f"\r\x1b[2K{line}" if self._terminal else line + "\n")
+        self._out.flush()
 
 
 _COUNTED = ("virtual_epoch", "step", "samples", "seconds")
@@ -156,6 +225,10 @@ class RetrainProgress:
         else:
             self._out.write(line + "\n")
         self._out.flush()
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _table(rows: Mapping[str, str]) -> list[str]:

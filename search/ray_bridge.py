@@ -7,7 +7,8 @@ that would have to be right.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 from search.coordinator import Coordinator, Turn
-from search.study import Outcome, TrialRecord
-from trainables.failure import take_failure
+from search.journal import JournalWriteError
+from search.study import TrialRecord
+from trainables.failure import Failure, FailureKind, take_failure
 from trainables.session import TrialPlan
 from trainables.virtual_epoch import VirtualEpochs
 
@@ -37,18 +39,23 @@ class StudySearcher(_Stateless, Searcher):
         super().__init__(metric=None, mode=None)
         self._coordinator = coordinator
         self._plan = plan
+        self._legs: set[str] = set()
+        """Ids of Ray's trials that have not ended."""
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        turn = self._coordinator.next_trial()
-        if turn is Turn.DONE:
-            return Searcher.FINISHED
-        if turn is Turn.WAIT:
-            return None
-        assert isinstance(turn, TrialRecord)
-        return {"plan": self._plan(turn).as_dict()}
+        # A leg that has ended for the coordinator may still be saving what the next one goes on from.
+        try:
+            turn = self._coordinator.next_trial()
+            if isinstance(turn, TrialRecord):
+                self._legs.add(trial_id)
+                return {"plan": self._plan(turn).as_dict()}
+        except (JournalWriteError, OSError) as error:
+            self._coordinator.on_broken(error)
+            turn = Turn.DONE
+        return Searcher.FINISHED if turn is Turn.DONE else None
 
     def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
-        return None
+        self._legs.discard(trial_id)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the study on disk is the state."""
@@ -74,14 +81,22 @@ class StudyScheduler(_Stateless, TrialScheduler):
         report = dict(result)
         if "diverged" not in report:
             report["objective"] = float(report[plan.metric])
-        goes_on = self._coordinator.on_report(plan.number, report, VirtualEpochs(**_lengths(report)))
+        try:
+            goes_on = self._coordinator.on_report(plan.number, report, VirtualEpochs(**_lengths(report)))
+        except JournalWriteError as error:
+            self._coordinator.on_broken(error)
+            goes_on = False
         return TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         plan = TrialPlan(**trial.config["plan"])
         error_file = Path(trial.local_path or "") / EXPR_ERROR_FILE
         ray_error = error_file.read_text() if error_file.is_file() else None
-        self._coordinator.on_lost(plan.number, *classify(take_failure(Path(plan.folder)), ray_error))
+        failure = take_failure(Path(plan.folder)) or failure_in(ray_error or "")
+        try:
+            self._coordinator.on_lost(plan.number, failure)
+        except JournalWriteError as error:
+            self._coordinator.on_broken(error)
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
         return None
@@ -99,19 +114,18 @@ class StudyScheduler(_Stateless, TrialScheduler):
         return "search/study"
 
 
-def classify(failure: Mapping[str, Any] | None, ray_error: str | None) -> tuple[Outcome, str]:
-    """What a lost leg died of, and the cause in one line.
+_TRIAL_ERROR = re.compile(rf"TrialError: ({'|'.join(FailureKind)}): (.*)")
 
-    Args:
-        failure: what the trial's process wrote of its exception, if it lived to do so.
-        ray_error: what Ray says of the process.
-    """
-    if failure is not None:
-        outcome = Outcome.OUT_OF_MEMORY if failure["out_of_memory"] else Outcome.FAILED
-        return outcome, f"{failure['type']}: {failure['message']}"
-    if ray_error and "OutOfMemoryError" in ray_error:
-        return Outcome.OUT_OF_MEMORY, "the machine ran out of memory, and the trial's process was ended"
-    return Outcome.FAILED, "the trial's process died"
+
+def failure_in(ray_error: str) -> Failure:
+    """What a lost leg died of by what Ray says, where the trial's process could leave no note."""
+    found = _TRIAL_ERROR.search(ray_error)
+    if found:
+        return Failure(FailureKind(found[1]), found[2])
+    if "OutOfMemoryError" in ray_error:
+        cause = "the machine ran out of memory, and the trial's process was ended"
+        return Failure(FailureKind.MEMORY, cause)
+    return Failure(FailureKind.DIED, "the trial's process died")
 
 
 def _lengths(report: dict[str, Any]) -> dict[str, Any]:

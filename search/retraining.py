@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from search.config import Config, load_config
 from search.errors import SearchError
 from search.exporting import CONFIG, METRICS, WEIGHTS, Export, export_checkpoint
+from search.provenance import working_folder
 from search.run_folder import RunFolder
 from search.signals import heard_signals
 from trainables.checkpoint import DamagedCheckpointError, read_checkpoint
@@ -66,13 +67,14 @@ def retrain(
     if virtual_epochs is not None and steps is not None:
         raise SearchError("give --virtual-epochs or --steps, not both")
     folder = RunFolder(Path(out).absolute() if out else source.parent / "retrain")
-    config = load_config(source / CONFIG)
-    plan = _plan(source, config, folder, virtual_epochs=virtual_epochs, steps=steps, data=data)
-    folder.create()
-    with folder.owned():
-        _same_or_new(folder, plan, from_scratch)
-        config.task_class()
-        return _train(plan, folder, None if from_scratch else source / WEIGHTS, config, progress)
+    with working_folder(RunFolder(source.parent)):
+        config = load_config(source / CONFIG)
+        plan = _plan(source, config, folder, virtual_epochs=virtual_epochs, steps=steps, data=data)
+        folder.create()
+        with folder.owned():
+            _same_or_new(folder, plan, from_scratch)
+            config.task_class()
+            return _train(plan, folder, None if from_scratch else source / WEIGHTS, config, progress)
 
 
 def _plan(

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import socket
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,6 +38,16 @@ class RunFolder:
         return self.path / "summary.json"
 
     @property
+    def history(self) -> Path:
+        """The study of an older run that this one learns from."""
+        return self.path / "history.journal"
+
+    @property
+    def provenance(self) -> Path:
+        """Versions, code and working folder of each session."""
+        return self.path / "provenance.json"
+
+    @property
     def log(self) -> Path:
         """What Ray, Optuna and the trials' processes print."""
         return self.path / "search.log"
@@ -54,51 +65,88 @@ class RunFolder:
         return self.path / "trials" / f"{number:04d}"
 
     def create(self) -> None:
-        """Make the folder and try to write in it.
+        """Make the folder, for its owner alone, and try to write in it.
 
         Raises:
-            SearchError: that is not possible.
+            SearchError: that is not possible, or others could write in it.
         """
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            probe = self.path / f".write-test-{os.getpid()}"
-            probe.write_bytes(b"")
-            probe.unlink()
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.require_private()
+            probe = self.path / ".write-test.tmp"
+            probe.write_bytes(b"x")  # a full disk still takes names
+            probe.unlink(missing_ok=True)
         except OSError as error:
             raise SearchError(
                 f"cannot write to {self.path}: {error.strerror}; choose another with --results"
             ) from error
 
     def require(self) -> None:
-        """Raise SearchError unless a search has been here."""
+        """Raise SearchError unless a search has been here, and only we can write."""
+        self.require_private()
         if not self.journal.is_file() or not self.config.is_file():
             raise SearchError(
                 f"{self.path} is not the folder of a search: it has no {JOURNAL} and config.yaml"
             )
 
+    def require_private(self) -> None:
+        """Raise SearchError if the folder belongs to another user, or group or others can write in it.
+
+        What is read from it decides what is trained and which task's code runs. Of a link, its target counts.
+        """
+        if not self.path.exists():
+            return
+        found = self.path.stat()
+        if os.getuid() not in (0, found.st_uid):
+            raise SearchError(
+                f"{self.path} belongs to user {found.st_uid} and you are user {os.getuid()}; "
+                "take a folder of your own"
+            )
+        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise SearchError(
+                f"{self.path} has mode {stat.S_IMODE(found.st_mode):o}: others can write in it, and only its "
+                f"owner may; `chmod go-w {self.path}` sees to that"
+            )
+
+    @property
+    def _owner_file(self) -> Path:
+        return self.path / ".owner.json"
+
     @contextmanager
-    def owned(self) -> Iterator[None]:
-        """Own the folder for the time of a search.
+    def owned(self) -> Iterator[str | None]:
+        """Own the folder for the time of a search; gives what an owner that died has said about itself.
 
         The kernel drops the lock with its process, however that ends: a dead owner never stands in the way.
 
         Raises:
             SearchError: another search owns it; names its process.
         """
-        file = self.path / ".owner.json"
-        descriptor = self._lock(file)
+        descriptor = self._lock()
         try:
+            previous = _read_owner(descriptor)
             since = f"{datetime.now(UTC):%F %T} UTC"
             owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": since}
             os.truncate(descriptor, 0)
             os.pwrite(descriptor, json.dumps(owner).encode(), 0)
-            yield
+            yield previous
         finally:
-            file.unlink(missing_ok=True)
+            self._owner_file.unlink(missing_ok=True)
             os.close(descriptor)
 
-    def _lock(self, file: Path) -> int:
-        """Lock the file and return its descriptor."""
+    def owner(self) -> str | None:
+        """What the search that runs in the folder now says about itself; None without one. Writes nothing."""
+        try:
+            descriptor = os.open(self._owner_file, os.O_RDONLY)
+        except FileNotFoundError:
+            return None
+        try:
+            return None if _shared(descriptor) else _read_owner(descriptor) or _JUST_BEGUN
+        finally:
+            os.close(descriptor)
+
+    def _lock(self) -> int:
+        """Lock the file that names the owner and return its descriptor."""
+        file = self._owner_file
         while True:
             descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
             try:
@@ -107,24 +155,38 @@ class RunFolder:
                 if file.exists() and os.path.samestat(os.fstat(descriptor), file.stat()):
                     return descriptor
             except BlockingIOError:
-                owner = _owner(os.read(descriptor, 4096))
-                os.close(descriptor)
-                raise SearchError(
-                    f"{self.path} belongs to a running search: {owner}; "
-                    "end that one first, or choose another --name"
-                ) from None
+                # Somebody may be asking for the owner at this moment, which is no reason to give up.
+                if not _shared(descriptor):
+                    owner = _read_owner(descriptor) or _JUST_BEGUN
+                    os.close(descriptor)
+                    raise SearchError(
+                        f"{self.path} belongs to a running search: {owner}; "
+                        "end that one first, or choose another --name"
+                    ) from None
             except FileNotFoundError:
                 pass
             os.close(descriptor)
 
 
-def _owner(content: bytes) -> str:
-    """The owner's words about itself; it may have come this moment and not have written them."""
+_JUST_BEGUN = "a process that has just begun"
+
+
+def _shared(descriptor: int) -> bool:
+    """Lock an open file together with others; fails where one process has it alone."""
     try:
-        owner = json.loads(content)
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return True
+    except BlockingIOError:
+        return False
+
+
+def _read_owner(descriptor: int) -> str | None:
+    """The owner's words about itself; None if it has not written them yet."""
+    try:
+        owner = json.loads(os.pread(descriptor, 4096, 0))
         return f"process {owner['pid']} on {owner['host']} since {owner['since']}"
-    except (ValueError, KeyError):
-        return "a process that has just begun"
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
@@ -134,11 +196,15 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """
     text = json.dumps(_finite(value), indent=2, allow_nan=False)
     partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w") as file:
-        file.write(text + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    try:
+        with partial.open("w") as file:
+            file.write(text + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def _finite(value: Any) -> Any:

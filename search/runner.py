@@ -3,32 +3,34 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import signal
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
+from search.changes import record_config, refuse_other_problem
 from search.config import Config, load_config
-from search.coordinator import Coordinator, Event, Limits
+from search.coordinator import Coordinator, Event, EventKind, untried
 from search.document import write_yaml
 from search.early_stopping import build_rule
-from search.errors import ConfigError, Problem, SearchError
+from search.errors import SearchError
+from search.housekeeping import Housekeeper
+from search.journal import drop_half_line
+from search.limits import Limits
+from search.provenance import record_provenance, task_source, working_folder
+from search.ray_session import concurrent_trials, quiet_tune, ray_resources, ray_session
 from search.run_folder import RunFolder, write_json
-from search.sampling import ViewSampler, sampler_factory, view_trials
+from search.sampling import StudyView, ViewSampler, sampler_factory
 from search.signals import heard_signals
-from search.study import SearchStudy, TrialRecord
+from search.study import SearchStudy, TrialRecord, read_records
 from search.summary import Status, Summary, summarize
 from trainables.build import load_arrays
+from trainables.checkpoint import list_checkpoints
 from trainables.session import TrialPlan, data_key
 
 log = logging.getLogger(__name__)
-
-# Sections that a search may be continued with in another form; everything else would make another search.
-_MAY_CHANGE = ("name", "resources", "checkpoint", "max_failures", "max_failed")
-_BUDGET_MAY_CHANGE = ("trials", "time", "steps")
 
 
 class Watcher(Protocol):
@@ -66,6 +68,7 @@ def search(
     overrides: Sequence[str] = (),
     results: str | Path = "results",
     name: str | None = None,
+    from_run: str | Path | None = None,
     address: str | None = None,
     watcher: Watcher | None = None,
 ) -> Summary:
@@ -76,6 +79,8 @@ def search(
         overrides: `trial.batch_size=16` and the like.
         results: where runs live.
         name: the run's name; the configuration's without it.
+        from_run: folder of an older run with the same task, data and objective, whose trials the sampler
+            learns from.
         address: of a running Ray cluster; without it a local Ray is started, or the one of this process used.
         watcher: is shown what happens.
 
@@ -85,72 +90,93 @@ def search(
     """
     loaded = config if isinstance(config, Config) else load_config(config, overrides)
     folder = RunFolder(Path(results).absolute() / (name or loaded.name))
-    return _run(loaded, folder, address, watcher or SilentWatcher())
+    older = None if from_run is None else RunFolder(Path(from_run).absolute())
+    return _run(loaded, folder, address, watcher or SilentWatcher(), older=older)
 
 
 def resume(
     run: str | Path,
     *,
+    config: str | Path | Mapping[str, Any] | None = None,
     overrides: Sequence[str] = (),
     address: str | None = None,
     watcher: Watcher | None = None,
 ) -> Summary:
-    """Go on with the search in the folder `run`, with more trials or time if `overrides` say so."""
+    """Go on with the search in the folder `run`.
+
+    What `config` or `overrides` change may be limits (more trials, time or virtual epochs), known points,
+    and for new trials the space, the sampler and the scheduler. Objective, task, data and virtual epoch stay.
+
+    Args:
+        run: the folder.
+        config: another configuration than the one that the run was last given.
+        overrides: `budget.trials=50` and the like.
+        address: of a running Ray cluster, see `search`.
+        watcher: is shown what happens.
+
+    Raises:
+        ConfigError: the configuration is wrong, or changes what must stay.
+        SearchError: the search cannot go on.
+    """
     folder = RunFolder(Path(run).absolute())
     folder.require()
-    return _run(load_config(folder.config, overrides), folder, address, watcher or SilentWatcher())
+    source = config if isinstance(config, Mapping | None) else Path(config).absolute()
+    with working_folder(folder):
+        loaded = load_config(folder.config if source is None else source, overrides)
+    return _run(loaded, folder, address, watcher or SilentWatcher(), growing=True)
 
 
-def _run(config: Config, folder: RunFolder, address: str | None, watcher: Watcher) -> Summary:
+def _run(
+    config: Config,
+    folder: RunFolder,
+    address: str | None,
+    watcher: Watcher,
+    *,
+    growing: bool = False,
+    older: RunFolder | None = None,
+) -> Summary:
     folder.create()
-    with folder.owned():
-        _record_config(config, folder)
-        task_class = config.task_class()
+    with folder.owned() as previous_owner, working_folder(folder):
+        if previous_owner:
+            watcher.phase(f"taking over from a search that has died ({previous_owner})")
+        record_config(config, folder, growing=growing)
+        if older is not None:
+            _take_history(config, folder, older)
+        changes = record_provenance(config, folder)
+        watcher.phase(f"task {config.task_path} in {task_source(config)['file']}")
         watcher.phase("loading data")
-        shared = _load_shared_data(config, task_class)
+        shared = _load_shared_data(config, config.task_class())
         watcher.phase("starting Ray")
-        with _ray(address):
-            concurrency = concurrent_trials(config, _ray_resources())
-            coordinator = _build_coordinator(config, folder, concurrency, watcher)
+        with ray_session(address):
+            concurrency = concurrent_trials(config, ray_resources())
+            coordinator = _build_coordinator(config, folder, concurrency)
             watcher.begin(coordinator, config, folder)
+            for change in changes:
+                watcher.note(f"since this search was last run: {change}")
             try:
                 with heard_signals(lambda number: _wind_down(coordinator, watcher, number)) as received:
+                    housekeeper = _watch(coordinator, config, folder, watcher)
                     _fit(config, folder, coordinator, shared)
-                    return _finish(config, folder, coordinator, received)
+                    return _finish(config, folder, coordinator, housekeeper, received)
             finally:
                 watcher.end()
                 shutil.rmtree(folder.scratch, ignore_errors=True)
 
 
-def _record_config(config: Config, folder: RunFolder) -> None:
-    """Write config.yaml, or hold it against the one that is there."""
-    if folder.journal.exists() and folder.config.exists():
-        before, after = load_config(folder.config).raw, config.raw
-        differing = [
-            Problem(
-                str(config.file or "config"), path, f"was {old!r} when this search began and is {new!r} now"
-            )
-            for path, old, new in _differences(before, after)
-            if not _may_change(path)
-        ]
-        if differing:
-            hint = f"take another --name, or remove {folder.path}, for another search"
-            raise ConfigError([*differing, Problem(str(folder.path), "", hint)])
-    write_yaml(folder.config, config.raw)
-
-
-def _may_change(path: str) -> bool:
-    section, _, key = path.partition(".")
-    return section in _MAY_CHANGE or (section == "budget" and key in _BUDGET_MAY_CHANGE)
-
-
-def _differences(before: Any, after: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
-    if isinstance(before, Mapping) and isinstance(after, Mapping):
-        for key in {**before, **after}:
-            below = f"{path}.{key}" if path else str(key)
-            yield from _differences(before.get(key), after.get(key), below)
-    elif before != after:
-        yield path, before, after
+def _take_history(config: Config, folder: RunFolder, older: RunFolder) -> None:
+    """Copy the study of an older run, so that this one needs it no more."""
+    if folder.history.exists():
+        return
+    if folder.journal.exists():
+        raise SearchError(
+            f"{folder.path} has begun without the trials of {older.path}; take another --name to use them"
+        )
+    older.require()
+    refuse_other_problem(config, load_config(older.config))
+    partial = folder.history.with_name(f".{folder.history.name}.partial")
+    shutil.copyfile(older.journal, partial)
+    drop_half_line(partial)
+    partial.replace(folder.history)
 
 
 def _load_shared_data(config: Config, task_class: Any) -> dict[str, Any]:
@@ -166,7 +192,7 @@ def _hparam_names(config: Config) -> list[str]:
     return [parameter.name for parameter in config.space.parameters()]
 
 
-def _build_coordinator(config: Config, folder: RunFolder, concurrency: int, watcher: Watcher) -> Coordinator:
+def _build_coordinator(config: Config, folder: RunFolder, concurrency: int) -> Coordinator:
     rule = build_rule(config)
     make_sampler, seed = sampler_factory(config), config.sampler.seed
     study = SearchStudy(
@@ -174,24 +200,46 @@ def _build_coordinator(config: Config, folder: RunFolder, concurrency: int, watc
         name=config.name,
         mode=config.objective.mode,
         space=config.space,
-        sampler=lambda study: ViewSampler(
-            make_sampler, seed, lambda all: view_trials(study, all, rule.rungs)
-        ),
+        sampler=lambda study: ViewSampler(make_sampler, seed, StudyView(study, rule.rungs)),
+        history=read_records(folder.history) if folder.history.exists() else [],
     )
-    points = config.space.grid() if config.sampler.name == "grid" else config.initial
-    trials = len(points) if config.sampler.name == "grid" else config.budget.trials
+    grid = config.sampler.name == "grid"
+    points = list(untried(config.space.grid() if grid else config.initial, study.records))
+    trials = config.budget.trials
     limits = Limits(
-        trials=min(trials, config.budget.trials),
+        trials=min(trials, len(study.records) + len(points)) if grid else trials,
         virtual_epochs=config.budget.virtual_epochs,
         seconds=config.budget.seconds,
         steps=config.budget.steps,
         max_failures=config.max_failures,
         max_failed=config.max_failed,
+        timeout=config.timeout,
     )
-    return Coordinator(study, rule, limits, concurrency=concurrency, known_points=points, watch=watcher.event)
+    return Coordinator(
+        study,
+        rule,
+        limits,
+        concurrency=concurrency,
+        known_points=points,
+        can_go_on=lambda record: bool(list_checkpoints(folder.trial(record.number))),
+    )
 
 
-def trial_plan(config: Config, folder: RunFolder, record: TrialRecord) -> TrialPlan:
+def _watch(coordinator: Coordinator, config: Config, folder: RunFolder, watcher: Watcher) -> Housekeeper:
+    """Show every event to the watcher and to whoever keeps the disk from filling up."""
+    housekeeper = Housekeeper(coordinator, config, folder, watcher.note)
+
+    def follow(event: Event) -> None:
+        if event.kind is EventKind.NOTED:
+            log.warning("trial %d: %s", event.record.number, event.text)
+        watcher.event(event)
+        housekeeper.event(event)
+
+    coordinator.watch = follow
+    return housekeeper
+
+
+def trial_plan(config: Config, folder: RunFolder, record: TrialRecord, timeout: float) -> TrialPlan:
     """What the process that runs a trial's next leg needs to know."""
     return TrialPlan(
         number=record.number,
@@ -210,101 +258,34 @@ def trial_plan(config: Config, folder: RunFolder, record: TrialRecord) -> TrialP
         num_threads=max(1, int(config.resources.cpus_per_trial)),
         gpu_fraction=config.resources.gpus_per_trial,
         working_folder=str(Path.cwd()),
+        timeout=timeout,
     )
 
 
-def _prepare_trial(config: Config, folder: RunFolder, record: TrialRecord) -> TrialPlan:
-    plan = trial_plan(config, folder, record)
+def _prepare_trial(config: Config, folder: RunFolder, record: TrialRecord, timeout: float) -> TrialPlan:
+    plan = trial_plan(config, folder, record, timeout)
     trial_folder = folder.trial(record.number)
     trial_folder.mkdir(parents=True, exist_ok=True)
     write_yaml(trial_folder / "trial.yaml", {"trial": record.number, "options": record.resolved.raw})
     return plan
 
 
-@contextmanager
-def _ray(address: str | None) -> Iterator[None]:
-    """Ray for the time of a search: that of this process if it has one, a named cluster, else a local one."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
-    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
-    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
-    import ray
-
-    if ray.is_initialized() and address is None:
-        yield
-        return
-    try:
-        ray.init(
-            address or "local",
-            include_dashboard=None if address else False,
-            configure_logging=False,
-            log_to_driver=True,
-        )
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        where = f"at {address}" if address else "locally"
-        hint = (
-            "; give the address that `ray start` printed, or auto on a machine of the cluster"
-            if address
-            else ""
-        )
-        raise SearchError(f"Ray could not be started or reached {where}: {error}{hint}") from error
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-def _ray_resources() -> dict[str, float]:
-    import ray
-
-    return ray.cluster_resources()
-
-
-def concurrent_trials(config: Config, available: Mapping[str, float]) -> int:
-    """Trials that run at once, from what a trial asks for and what is there.
-
-    Raises:
-        SearchError: not even one trial fits.
-    """
-    resources = config.resources
-    fits = int(available.get("CPU", 0) / resources.cpus_per_trial + 1e-9)
-    lacking = (
-        []
-        if fits
-        else [f"cpus_per_trial is {resources.cpus_per_trial:g}, there are {available.get('CPU', 0):g}"]
-    )
-    if resources.gpus_per_trial > 0:
-        gpus, share = available.get("GPU", 0), resources.gpus_per_trial
-        on_gpus = int(gpus) * int(1 / share + 1e-9) if share <= 1 else int(gpus / share)
-        fits = min(fits, on_gpus)
-        if not on_gpus:
-            lacking.append(f"gpus_per_trial is {share:g}, there are {gpus:g}")
-    if lacking:
-        raise SearchError(
-            f"resources: {'; '.join(lacking)}. "
-            "Ask for less with --set, or name a larger Ray cluster with --address"
-        )
-    return min(fits, resources.concurrent_trials or fits)
-
-
 def _fit(config: Config, folder: RunFolder, coordinator: Coordinator, shared: dict[str, Any]) -> None:
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(coordinator.concurrency)
-    os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "3600"
-    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
+    quiet_tune(coordinator.concurrency)
     from ray import tune
 
     from search.ray_bridge import StudyScheduler, StudySearcher
     from trainables.trainable import TrialTrainable
 
-    # It misses the result files of Ray's own loggers, which are off.
-    logging.getLogger("ray.tune.analysis.experiment_analysis").setLevel(logging.ERROR)
     shutil.rmtree(folder.scratch, ignore_errors=True)
     trainable = tune.with_parameters(TrialTrainable, shared=shared)
     resources = {"cpu": config.resources.cpus_per_trial, "gpu": config.resources.gpus_per_trial}
     tuner = tune.Tuner(
         tune.with_resources(trainable, resources),
         tune_config=tune.TuneConfig(
-            search_alg=StudySearcher(coordinator, lambda record: _prepare_trial(config, folder, record)),
+            search_alg=StudySearcher(
+                coordinator, lambda record: _prepare_trial(config, folder, record, coordinator.timeout)
+            ),
             scheduler=StudyScheduler(coordinator),
             num_samples=-1,
             reuse_actors=True,
@@ -314,23 +295,38 @@ def _fit(config: Config, folder: RunFolder, coordinator: Coordinator, shared: di
         run_config=tune.RunConfig(
             name="legs",
             storage_path=str(folder.scratch),
-            checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=True),
             verbose=0,
         ),
     )
-    tuner.fit()
+    try:
+        tuner.fit()
+    except Exception:
+        # Whatever ended the search, a full disk above all, may keep Ray from reading its own files.
+        if not coordinator.gave_up:
+            raise
+        log.exception("Ray Tune")
 
 
-def _finish(config: Config, folder: RunFolder, coordinator: Coordinator, received: Sequence[int]) -> Summary:
+def _finish(
+    config: Config,
+    folder: RunFolder,
+    coordinator: Coordinator,
+    housekeeper: Housekeeper,
+    received: Sequence[int],
+) -> Summary:
     status: Status = "complete"
     reason = coordinator.ending or f"all {coordinator.limits.trials} trials are done"
-    if received:
-        status = "terminated" if received[0] == signal.SIGTERM else "interrupted"
-    elif coordinator.gave_up:
+    if coordinator.gave_up:
         status = "failed"
+    elif received:
+        status = "terminated" if received[0] == signal.SIGTERM else "interrupted"
     coordinator.close(resumable=status != "complete")
+    housekeeper.close()
     summary = summarize(coordinator, folder, config.objective.metric, status, reason)
-    write_json(folder.summary, summary.as_dict())
+    # The study holds all of it too, and a full disk must not hide what this says.
+    with suppress(OSError):
+        write_json(folder.summary, summary.as_dict())
     return summary
 
 

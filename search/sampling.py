@@ -16,7 +16,11 @@ from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from search.cmaes_sampler import ReplayedCmaEsSampler
+from search.drawing import Draw, UnknownParameterError
 from search.early_stopping import Mode, Rungs
+from search.errors import SearchError
+from search.space import Space
 from search.study import Outcome, SearchStudy, TrialRecord
 
 if TYPE_CHECKING:
@@ -25,78 +29,110 @@ if TYPE_CHECKING:
 _EPOCH = datetime(2000, 1, 1)
 
 
-def halving_scores(records: Sequence[TrialRecord], rungs: Rungs, mode: Mode) -> dict[int, float]:
+def halving_scores(records: Sequence[TrialRecord], rungs: Rungs, mode: Mode) -> dict[TrialRecord, float]:
     """Trials of any depth on one scale from 0 to 1: first how deep a rung was reached, then the objective.
 
-    A trial that diverged or ran out of memory is below all others; one that failed by an error is left out,
-    for the error says nothing about its parameters.
+    Full length counts as one rung more, unless another trial has gone further since. A trial that diverged
+    or ran out of memory is below all others; one that failed by an error is left out, for the error says
+    nothing about its parameters.
     """
+    longest = max((record.depth for record in records), default=0)
     sign = 1.0 if mode == "max" else -1.0
     bad = (Outcome.DIVERGED, Outcome.OUT_OF_MEMORY)
-    keys: dict[int, tuple[float, float]] = {}
+    keys: dict[TrialRecord, tuple[float, float]] = {}
     for record in records:
         if record.outcome in bad:
-            keys[record.number] = (-1.0, 0.0)
+            keys[record] = (-1.0, 0.0)
         elif record.values and record.outcome is not Outcome.FAILED:
             best = record.best(mode)
             assert best is not None
-            level = rungs.level(record) + (record.outcome is Outcome.COMPLETED)
-            keys[record.number] = (float(level), sign * best)
+            full = record.outcome is Outcome.COMPLETED and record.depth == longest
+            level = rungs.level(record) + full
+            keys[record] = (float(level), sign * best)
     order = sorted(set(keys.values()))
     place = {key: index / max(1, len(order) - 1) for index, key in enumerate(order)}
-    return {number: place[key] for number, key in keys.items()}
+    return {record: place[key] for record, key in keys.items()}
 
 
-def view_trials(study: SearchStudy, frozen: Sequence[FrozenTrial], rungs: Rungs) -> list[FrozenTrial]:
-    """What samplers learn from: each trial once, comparable across depths.
+class StudyView:
+    """What samplers learn from: each trial once, comparable across depths, as a trial of the current space.
 
-    A trial that is being trained at this moment stays RUNNING; every other one that has something to say is
-    COMPLETE with its halving score, to be maximized. Optuna's own view would ignore paused trials or take
-    them for bad, and would compare values of different depths.
+    A trial that is being trained at this moment is RUNNING; every other one that has something to say, also
+    in the study's history, is COMPLETE with its halving score, to be maximized. Optuna's own view would
+    ignore paused trials or take them for bad, and would compare values of different depths. A trial of
+    another space is left out where its values lie outside of the current one.
     """
-    scores = halving_scores(study.records, rungs, study.mode)
-    running = {record.number for record in study.records if record.running}
-    view = []
-    for trial in frozen:
-        if trial.number in running:
-            view.append(trial)
-        elif trial.number in scores:
-            view.append(
-                FrozenTrial(
-                    number=trial.number,
-                    state=TrialState.COMPLETE,
-                    value=scores[trial.number],
-                    datetime_start=_EPOCH,
-                    datetime_complete=_EPOCH,
-                    params=trial.params,
-                    distributions=trial.distributions,
-                    user_attrs={},
-                    system_attrs=trial.system_attrs,
-                    intermediate_values={},
-                    trial_id=trial._trial_id,
-                )
-            )
-    return view
+
+    def __init__(self, study: SearchStudy, rungs: Rungs) -> None:
+        self._study, self._rungs = study, rungs
+        self._drawn: dict[TrialRecord, Draw | None] = {}
+
+    def __call__(self) -> list[FrozenTrial]:
+        study = self._study
+        records = [*study.history, *study.records]
+        scores = halving_scores(records, self._rungs, study.mode)
+        view = []
+        for place, record in enumerate(records):
+            if record.running or record in scores:
+                drawn = self._in_this_space(record, own=place >= len(study.history))
+                if drawn is not None:
+                    view.append(_frozen(place, drawn, None if record.running else scores[record]))
+        return view
+
+    def _in_this_space(self, record: TrialRecord, *, own: bool) -> Draw | None:
+        """The parameters as if they had been drawn from the current space; None if they cannot have been."""
+        if record not in self._drawn:
+            same = own and record.space == self._study.space_number
+            self._drawn[record] = _drawn(self._study.space, record, same)
+        return self._drawn[record]
 
 
-class _StudyView:
-    """An Optuna study with other trials and the direction of the halving score."""
+def _drawn(space: Space, record: TrialRecord, same: bool) -> Draw | None:
+    try:
+        params = record.resolved.params if same else space.params_of(record.resolved.raw)
+        draw = Draw(record.number, params)
+        space.suggest(draw)
+    except (SearchError, UnknownParameterError):
+        return None
+    return draw
+
+
+def _frozen(number: int, drawn: Draw, score: float | None) -> FrozenTrial:
+    return FrozenTrial(
+        number=number,
+        trial_id=number,
+        state=TrialState.RUNNING if score is None else TrialState.COMPLETE,
+        value=score,
+        datetime_start=_EPOCH,
+        datetime_complete=None if score is None else _EPOCH,
+        params=drawn.params,
+        distributions=drawn.distributions,
+        user_attrs={},
+        system_attrs={},
+        intermediate_values={},
+    )
+
+
+class _Shown:
+    """As much of an Optuna study as a sampler looks at: these trials, and the halving score's direction."""
 
     direction = StudyDirection.MAXIMIZE
     directions = (StudyDirection.MAXIMIZE,)
+    _study_id = 0
 
-    def __init__(self, study: optuna.Study, trials: Sequence[FrozenTrial]) -> None:
-        self._study = study
-        self._trials = list(trials)
+    class _storage:  # noqa: N801
+        """Where samplers leave notes for other processes; there are none."""
 
-    @property
-    def trials(self) -> list[FrozenTrial]:
-        return self._trials
+        @staticmethod
+        def set_trial_system_attr(trial_id: int, key: str, value: Any) -> None: ...
+
+    def __init__(self, trials: Sequence[FrozenTrial]) -> None:
+        self.trials = list(trials)
 
     def get_trials(
         self, deepcopy: bool = True, states: Collection[TrialState] | None = None
     ) -> list[FrozenTrial]:
-        return [t for t in self._trials if states is None or t.state in states]
+        return [t for t in self.trials if states is None or t.state in states]
 
     def _get_trials(
         self,
@@ -109,27 +145,24 @@ class _StudyView:
     def _is_multi_objective(self) -> bool:
         return False
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._study, name)
-
 
 class ViewSampler(BaseSampler):
     """Hands each trial to a sampler made anew from (seed, trial number), over a view of the study.
 
-    What is drawn for one parameter alone comes from (seed, trial number, its name): a trial that was killed
-    while its parameters were drawn gets the others that it would have got.
+    What is drawn for one parameter alone comes from (seed, trial number, its name), whatever was drawn
+    before it.
 
     Args:
         make: a sampler from its own seed and the trial's number.
         seed: of the search.
-        view: what the sampler sees of the trials that Optuna has.
+        view: what the sampler sees.
     """
 
     def __init__(
         self,
         make: Callable[[int, int], BaseSampler],
         seed: int,
-        view: Callable[[Sequence[FrozenTrial]], list[FrozenTrial]],
+        view: Callable[[], list[FrozenTrial]],
     ) -> None:
         self._make = make
         self._seed = seed
@@ -139,14 +172,16 @@ class ViewSampler(BaseSampler):
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        sampler, view = self._for(study, trial)
-        return sampler.infer_relative_search_space(view, trial)
+        # The first thing that is asked for a trial: from here on it is drawn from one view.
+        self._current = (trial.number, self._new_sampler(trial.number), _Shown(self._view()))
+        _, sampler, shown = self._current
+        return sampler.infer_relative_search_space(shown, trial)
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        sampler, view = self._for(study, trial)
-        return sampler.sample_relative(view, trial, search_space)
+        _, sampler, shown = self._of(trial)
+        return sampler.sample_relative(shown, trial, search_space)
 
     def sample_independent(
         self,
@@ -155,16 +190,14 @@ class ViewSampler(BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        _, view = self._for(study, trial)
+        _, _, shown = self._of(trial)
         sampler = self._new_sampler(trial.number, zlib.crc32(param_name.encode()))
-        return sampler.sample_independent(view, trial, param_name, param_distribution)
+        return sampler.sample_independent(shown, trial, param_name, param_distribution)
 
-    def _for(self, study: optuna.Study, trial: FrozenTrial) -> tuple[BaseSampler, Any]:
-        if self._current is None or self._current[0] != trial.number:
-            sampler = self._new_sampler(trial.number)
-            view = _StudyView(study, self._view(study.get_trials(deepcopy=False)))
-            self._current = (trial.number, sampler, view)
-        return self._current[1], self._current[2]
+    def _of(self, trial: FrozenTrial) -> tuple[int, BaseSampler, Any]:
+        assert self._current is not None
+        assert self._current[0] == trial.number
+        return self._current
 
     def _new_sampler(self, number: int, *words: int) -> BaseSampler:
         seed = int(np.random.SeedSequence([self._seed, number, *words]).generate_state(1)[0])
@@ -199,7 +232,7 @@ def sampler_factory(config: Config) -> Callable[[int, int], BaseSampler]:
     if options.name == "gp":
         return lambda seed, _: samplers.GPSampler(seed=seed, n_startup_trials=startup)
     if options.name == "cmaes":
-        return lambda seed, _: samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
+        return lambda seed, _: ReplayedCmaEsSampler(seed)
     if options.name == "qmc":
         # One scrambled sequence for the whole search; what lies outside of it is drawn at random.
         return lambda seed, number: _NumberedQMCSampler(

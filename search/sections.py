@@ -222,7 +222,9 @@ class Checkpoint(Section):
     every: PositiveInt = 1
     """Virtual epochs from one checkpoint to the next."""
     keep: PositiveInt = 2
-    """Newest checkpoints that are kept, besides the best."""
+    """Checkpoints that a trial keeps: the best one, and the newest besides it."""
+    keep_trials: PositiveInt = 5
+    """Trials that keep checkpoints: so many of the best, and those that may still go on."""
 
 
 class Sections(Section):
@@ -243,4 +245,6 @@ class Sections(Section):
     max_failures: NonNegativeInt = 2
     """Times that a failed trial is tried again."""
     max_failed: PositiveInt = 5
-    """The run ends after so many failed trials in a row."""
+    """The run ends after so many failed trials in a row with the same cause."""
+    timeout: Annotated[float | None, BeforeValidator(parse_duration)] = None
+    """Seconds that a virtual epoch may take, written as 10m; without it ten times the slowest one so far."""

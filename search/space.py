@@ -68,6 +68,8 @@ class Space:
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Values of the environment variables that the tree names."""
     locate: Locate = field(default=_config, repr=False, compare=False)
+    source: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """The tree as written, from which `parse_space` makes this space again."""
 
     def suggest(self, trial: Suggester) -> Resolved:
         """Draw the parameters of one trial, those of an option only where it was chosen."""
@@ -186,7 +188,7 @@ def read_space(
         broken.append(path)
 
     root = SpaceReader(report).read(dict(tree), base, ())
-    return Space(root, dict(variables or {}), locate), problems, broken
+    return Space(root, dict(variables or {}), locate, dict(tree)), problems, broken
 
 
 def parse_space(
@@ -257,8 +259,7 @@ def _domains(node: Node, condition: str = "") -> Iterator[tuple[Domain, str]]:
 
 
 def _and(condition: str, choice: Choice, option: Option) -> str:
-    label = option.label if isinstance(option.label, str) else shown(option.label)
-    return " and ".join(part for part in (condition, f"{choice.name} = {label}") if part)
+    return " and ".join(part for part in (condition, f"{choice.name} = {option}") if part)
 
 
 def _variants(node: Node) -> list[dict[str, Any]]:

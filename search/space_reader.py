@@ -21,7 +21,7 @@ from search.domains import (
     Table,
 )
 from search.errors import KeyPath
-from search.wording import compact, dotted, nearest, shown
+from search.wording import MAX_SHOWN, compact, dotted, nearest, shown
 
 Report = Callable[[KeyPath, str, str], None]
 """Takes the path in the source, the path for the user, and the message."""
@@ -34,6 +34,15 @@ _FORMS: dict[str, str] = {
     "lograndint": "[low, high] of whole numbers with 1 <= low < high, both included",
     "choice": "a list of at least one option",
 }
+
+
+MAX_EXACT = 2**53
+"""Floats are exact for whole numbers up to this one, and Optuna keeps every number as a float."""
+MAX_STEPS = 2**50
+"""Multiples of a step up to this one are told apart, whatever the rounding."""
+
+MIN_LOG_RANGE = 1e-9
+"""Samplers divide by the difference of two logarithms, which must not be all rounding."""
 
 
 class SpaceReader:
@@ -52,6 +61,8 @@ class SpaceReader:
         if isinstance(tree, list):
             return Items(path, tuple(self.read(item, (*path, i), (*name, i)) for i, item in enumerate(tree)))
         if not isinstance(tree, dict):
+            if tree != tree:
+                return self._broken(path, name, "received NaN, which equals nothing; remove it")
             return Fixed(path, tree)
         mistake = _near_domain(tree)
         if mistake:
@@ -122,7 +133,7 @@ def _near_domain(tree: dict[str, Any]) -> str | None:
 def _labels(options: list[Any]) -> list[Any]:
     """A scalar is its own label, a list its JSON text, a mapping its name or else its index."""
     names = [option.get("name") if isinstance(option, dict) else None for option in options]
-    named = all(isinstance(name, str) for name in names) and len(set(names)) == len(names)
+    named = all(map(_is_short_name, names)) and len(set(names)) == len(names)
     labels: list[Any] = []
     for index, option in enumerate(options):
         if isinstance(option, dict):
@@ -130,6 +141,11 @@ def _labels(options: list[Any]) -> list[Any]:
         else:
             labels.append(compact(option) if isinstance(option, list) else option)
     return labels
+
+
+def _is_short_name(name: Any) -> bool:
+    """Parameters may be named after it: in messages, tables and TensorBoard."""
+    return isinstance(name, str) and 0 < len(name) <= MAX_SHOWN and name.isprintable()
 
 
 def _same(options: list[Any], labels: list[Any], first: int, second: int) -> bool:
@@ -149,10 +165,28 @@ def _wrong_arguments(kind: str, arguments: Any) -> str | None:
         number = isinstance(value, int) if whole else isinstance(value, int | float)
         if not number or isinstance(value, bool) or not _is_finite(value):
             return f"received {shown(value)} in {shown(arguments)}; {rule}"
-    low, high, *step = [Decimal(repr(value)) for value in arguments]
+    # As floats, which is what Optuna keeps.
+    low, high, *step = [Decimal(repr(value if whole else float(value))) for value in arguments]
     lowest_allowed = {"loguniform": low > 0, "lograndint": low >= 1}.get(kind, True)
     if low >= high or not lowest_allowed or (step and not 0 < step[0] <= high - low):
         return f"received {shown(arguments)}; {rule}"
+    limit = _beyond_floats(kind, arguments)
+    return f"received {shown(arguments)}; {limit}" if limit else None
+
+
+def _beyond_floats(kind: str, arguments: list[Any]) -> str | None:
+    """What floats ask of a range, where it asks for more."""
+    low, high, *step = map(float, arguments)
+    largest = max(abs(low), abs(high))
+    whole = isinstance(arguments[0], int) and isinstance(arguments[-1], int)
+    if whole and kind in ("randint", "lograndint", "quniform") and largest > MAX_EXACT:
+        return f"whole numbers may be at most {MAX_EXACT}"
+    if step and largest > step[0] * MAX_STEPS:
+        return f"the bounds may be at most {MAX_STEPS} steps from 0"
+    if not math.isfinite(high - low + sum(step)):
+        return "the range is wider than the largest number"
+    if kind in ("loguniform", "lograndint") and high < low * (1 + MIN_LOG_RANGE):
+        return f"high must be larger than low by at least {MIN_LOG_RANGE:g} of it, or take uniform or randint"
     return None
 
 

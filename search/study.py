@@ -2,37 +2,46 @@
 
 from __future__ import annotations
 
-import fcntl
-import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
 
 import optuna
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
-from optuna.storages.journal._file import BaseJournalFileLock
+from optuna.samplers import BaseSampler
+from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from search.document import plain_yaml, yaml_text
+from search.drawing import Draw
 from search.errors import SearchError
-from search.space import Resolved, Space
+from search.journal import damage_named, drop_half_line, open_journal
+from search.space import Resolved, Space, parse_space
+from trainables.failure import Failure, FailureKind
 from trainables.virtual_epoch import VirtualEpochs
 
-log = logging.getLogger(__name__)
-
 JOURNAL = "study.journal"
-_LENGTHS, _SPENT, _OUTCOME, _REASON, _FAILURES, _ELAPSED = (
+
+# User attributes of a trial.
+_TRIAL, _CONTINUES, _SPACE, _KNOWN, _LENGTHS, _SPENT, _PROMOTED, _FAILURES, _OUTCOME, _REASON, _END = (
+    "trial",
+    "continues",
+    "space",
+    "known",
     "virtual_epochs",
     "spent",
+    "promoted",
+    "failures",
     "outcome",
     "reason",
-    "failures",
-    "elapsed_seconds",
+    "end",
 )
+# And of the study; spaces are numbered, as a run that grows may take a new one for its next trials.
+_ELAPSED, _SPACE_PREFIX = "elapsed_seconds", "space/"
 
 
 class Outcome(StrEnum):
@@ -69,7 +78,12 @@ class TrialRecord:
 
     number: int
     trial_id: int
+    """Of the Optuna trial; a trial that goes on after it had ended gets a new one."""
     resolved: Resolved
+    space: int = 0
+    """Which of the study's spaces it was drawn from."""
+    known: dict[str, Any] | None = None
+    """The known point that it took: some or all of its parameters."""
     values: list[float] = field(default_factory=list)
     """Objective of virtual epochs 1, 2, … that have been reported."""
     lengths: VirtualEpochs | None = None
@@ -77,12 +91,21 @@ class TrialRecord:
     steps: int = 0
     samples: int = 0
     seconds: float = 0.0
-    failures: int = 0
+    order: int = 0
+    """Number of its last report, or of its end, among all of the study, from 1; 0 if it has none."""
+    promoted: int = 0
+    """Virtual epoch from which it was last promoted."""
+    failures: list[Failure] = field(default_factory=list)
+    """Attempts that were lost."""
     outcome: Outcome | None = None
     reason: str = ""
-    """Why it ended; before that, what its last attempt failed of."""
+    """Why it ended."""
+    cut_off: bool = False
+    """Stopped only because the search ended: it may go on in a longer one."""
     running: bool = False
     """A worker is training it now; known in this process only."""
+    dormant: bool = False
+    """Ended, but goes on if its turn comes, for its run has grown; known in this process only."""
 
     @property
     def depth(self) -> int:
@@ -108,8 +131,9 @@ class SearchStudy:
         path: the journal; made if it is not there.
         name: of the study.
         mode: whether the objective is to be maximized or minimized.
-        space: turns recorded parameters back into a trial's options.
+        space: what new trials are drawn from; a study keeps the one of each earlier trial.
         sampler: made for this study, gives new trials their parameters.
+        history: trials of an older study, which samplers learn from.
 
     See `read_records` for looking at a study that another process may be writing.
     """
@@ -121,27 +145,27 @@ class SearchStudy:
         name: str,
         mode: Literal["max", "min"],
         space: Space,
-        sampler: Callable[[SearchStudy], optuna.samplers.BaseSampler] | None = None,
+        sampler: Callable[[SearchStudy], BaseSampler] | None = None,
+        history: Sequence[TrialRecord] = (),
     ) -> None:
-        _drop_half_line(path)
-        self._storage = _open_journal(path)
+        drop_half_line(path)
+        self._storage, self._journal = open_journal(path)
         self.mode = mode
-        self.records: list[TrialRecord] = []
-        self._space = space
+        self.space = space
+        self.history = list(history)
         optuna.logging.disable_default_handler()
         optuna.logging.enable_propagation()
         # A run that was renamed goes on: its folder holds one study, whatever that is called.
         known = [study.study_name for study in self._storage.get_all_studies()]
         if not known:
             self._storage.create_new_study([_DIRECTIONS[mode]], name)
-        self.study = optuna.load_study(
-            storage=self._storage,
-            study_name=known[0] if known else name,
-            sampler=None if sampler is None else sampler(self),
-        )
-        for frozen in self.study.get_trials(deepcopy=False):
-            if frozen.state != TrialState.WAITING:
-                self.records.append(self._read(frozen))
+        self.study = optuna.load_study(storage=self._storage, study_name=known[0] if known else name)
+        with damage_named(path):
+            self.records: list[TrialRecord] = list(_read(self._storage))
+        self.last_order = max((record.order for record in self.records), default=0)
+        """Number of the last report or end of all."""
+        self.space_number = self._number_of_space()
+        self._sampler = None if sampler is None else sampler(self)
 
     @property
     def elapsed_seconds(self) -> float:
@@ -153,108 +177,169 @@ class SearchStudy:
 
     def ask(self, known_point: Mapping[str, Any] | None = None) -> TrialRecord:
         """Begin a new trial; with `known_point` these parameters are taken and only the rest is sampled."""
-        if known_point is not None and not self.study.get_trials(
-            deepcopy=False, states=(TrialState.WAITING,)
-        ):
-            self.study.enqueue_trial(dict(known_point))
-        trial = self.study.ask()
-        record = TrialRecord(trial.number, trial._trial_id, self._space.suggest(trial))
+        number = len(self.records)
+        # Samplers count the trials of the history first.
+        draw = Draw(len(self.history) + number, known_point or {}, self._sampler, self.study)
+        resolved = self.space.suggest(draw)
+        known = None if known_point is None else dict(known_point)
+        attrs = {_TRIAL: number, _SPACE: self.space_number} | ({} if known is None else {_KNOWN: known})
+        trial_id = self._create(draw, {}, attrs)
+        record = TrialRecord(number, trial_id, resolved, space=self.space_number, known=known)
         self.records.append(record)
         return record
 
     def report(self, record: TrialRecord, value: float, lengths: VirtualEpochs, seconds: float) -> None:
         """Record the objective of the trial's next virtual epoch."""
-        number = record.depth + 1
-        if record.lengths is None:
-            self._set(record, _LENGTHS, lengths.as_dict())
-            record.lengths = lengths
-        record.steps, record.samples, record.seconds = (
-            lengths.end_step(number),
-            lengths.samples_at(number),
-            seconds,
-        )
-        self._set(
-            record, _SPENT, {"steps": record.steps, "samples": record.samples, "seconds": round(seconds, 3)}
-        )
-        self._storage.set_trial_intermediate_value(record.trial_id, number, value)
+        assert record.outcome is None
+        number, order = record.depth + 1, self.last_order + 1
+        steps, samples = lengths.end_step(number), lengths.samples_at(number)
+        spent = {"steps": steps, "samples": samples, "seconds": round(seconds, 3), "order": order}
+        with self._journal.together():
+            if record.lengths is None:
+                self._set(record, _LENGTHS, lengths.as_dict())
+            self._set(record, _SPENT, spent)
+            self._storage.set_trial_intermediate_value(record.trial_id, number, value)
+        record.lengths, record.steps, record.samples, record.seconds = lengths, steps, samples, seconds
+        record.order = self.last_order = order
         record.values.append(value)
 
-    def add_failure(self, record: TrialRecord, cause: str) -> None:
-        """Record that an attempt was lost, and of what."""
-        record.failures, record.reason = record.failures + 1, cause
-        self._set(record, _REASON, cause)
-        self._set(record, _FAILURES, record.failures)
+    def promote(self, record: TrialRecord) -> None:
+        """Record that a paused trial goes on; if Optuna holds it as ended, as a new Optuna trial."""
+        if record.outcome is not None:
+            self._reopen(record)
+        else:
+            self._set(record, _PROMOTED, record.depth)
+        record.promoted = record.depth
 
-    def finish(self, record: TrialRecord, outcome: Outcome, reason: str) -> None:
+    def add_failure(self, record: TrialRecord, failure: Failure) -> None:
+        """Record that an attempt was lost, and to what."""
+        failures = [*record.failures, failure]
+        self._set(record, _FAILURES, [asdict(item) for item in failures])
+        record.failures = failures
+
+    def finish(self, record: TrialRecord, outcome: Outcome, reason: str, *, cut_off: bool = False) -> None:
         """End a trial: COMPLETE with its best value, PRUNED, or FAIL; told to Optuna exactly once."""
-        record.outcome, record.reason = outcome, reason
-        self._set(record, _OUTCOME, outcome.value)
-        self._set(record, _REASON, reason)
-        values = [record.best(self.mode)] if outcome is Outcome.COMPLETED else None
-        if outcome is Outcome.STOPPED and record.values:
+        assert record.outcome is None
+        order = self.last_order + 1
+        values = None
+        if outcome in (Outcome.COMPLETED, Outcome.STOPPED) and record.values:
             values = [record.best(self.mode)]
-        self._storage.set_trial_state_values(record.trial_id, _TOLD_AS[outcome], values)
+        with self._journal.together():
+            self._set(record, _OUTCOME, outcome.value)
+            self._set(record, _REASON, reason)
+            self._set(record, _END, {"order": order, "cut_off": cut_off})
+            self._storage.set_trial_state_values(record.trial_id, _TOLD_AS[outcome], values)
+        record.outcome, record.reason, record.cut_off = outcome, reason, cut_off
+        record.order = self.last_order = order
 
     def frozen(self, record: TrialRecord) -> FrozenTrial:
         """Optuna's view of the trial."""
         return self._storage.get_trial(record.trial_id)
 
+    def completed(self) -> list[FrozenTrial]:
+        """Optuna's view of the trials that were trained to a full length; of each the longest, once."""
+        trials = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        return list({t.user_attrs[_TRIAL]: t for t in trials if _TRIAL in t.user_attrs}.values())
+
+    def _reopen(self, record: TrialRecord) -> None:
+        """Let an ended trial go on: Optuna's are final, so a new one takes over all that this one holds."""
+        old = self.frozen(record)
+        carried = (_TRIAL, _SPACE, _KNOWN, _LENGTHS, _SPENT, _FAILURES)
+        attrs = {key: old.user_attrs[key] for key in carried if key in old.user_attrs}
+        attrs |= {_PROMOTED: record.depth, _CONTINUES: old.number}
+        record.trial_id = self._create(old, old.intermediate_values, attrs)
+        record.outcome, record.reason, record.cut_off = None, "", False
+
+    def _create(
+        self, drawn: Draw | FrozenTrial, values: Mapping[int, float], attrs: Mapping[str, Any]
+    ) -> int:
+        """A running Optuna trial, all of it in one entry of the journal; returns its id."""
+        template = FrozenTrial(
+            number=-1,
+            trial_id=-1,
+            state=TrialState.RUNNING,
+            value=None,
+            datetime_start=datetime.now(),
+            datetime_complete=None,
+            params=dict(drawn.params),
+            distributions=dict(drawn.distributions),
+            user_attrs=dict(attrs),
+            system_attrs={},
+            intermediate_values=dict(values),
+        )
+        return self._storage.create_new_trial(self.study._study_id, template)
+
+    def _number_of_space(self) -> int:
+        """The number under which the study has `self.space`, which is written if it is new."""
+        texts, text = _space_texts(self.study.user_attrs), yaml_text(self.space.source)
+        if text not in texts:
+            self.study.set_user_attr(f"{_SPACE_PREFIX}{len(texts)}", text)
+        return [*texts, text].index(text)
+
     def _set(self, record: TrialRecord, key: str, value: Any) -> None:
         self._storage.set_trial_user_attr(record.trial_id, key, value)
 
-    def _read(self, frozen: FrozenTrial) -> TrialRecord:
-        try:
-            return _record(frozen, self._space.resolve(frozen.params))
-        except SearchError:
-            if frozen.state.is_finished():
-                raise
-        # Killed while its parameters were being drawn: those that are there are kept.
-        return _record(frozen, self._space.suggest(optuna.trial.Trial(self.study, frozen._trial_id)))
 
-
-def read_records(path: Path, space: Space) -> list[TrialRecord]:
+def read_records(path: Path) -> list[TrialRecord]:
     """The trials of a study, without writing: a search may be using it at this moment.
-
-    A trial whose parameters are still being drawn is left out.
 
     Raises:
         SearchError: there is no journal, or it is damaged.
     """
     if not path.is_file():
         raise SearchError(f"there is no {path}")
-    storage = _open_journal(path)
-    records = []
-    for frozen in (
-        t for s in storage.get_all_studies() for t in storage.get_all_trials(s._study_id, deepcopy=False)
-    ):
-        if frozen.state == TrialState.WAITING:
-            continue
-        try:
-            records.append(_record(frozen, space.resolve(frozen.params)))
-        except SearchError:
-            log.info("trial %d has no complete parameters yet", frozen.number)
-    return records
+    storage, _ = open_journal(path)
+    with damage_named(path):
+        return list(_read(storage))
 
 
-def _record(frozen: FrozenTrial, resolved: Resolved) -> TrialRecord:
-    attrs = frozen.user_attrs
-    spent = attrs.get(_SPENT, {})
-    finished = frozen.state.is_finished()
+def _space_texts(attrs: Mapping[str, Any]) -> list[str]:
+    """The spaces that trials were drawn from, as YAML, in the order in which the study took them up."""
+    count = sum(key.startswith(_SPACE_PREFIX) for key in attrs)
+    return [attrs[f"{_SPACE_PREFIX}{number}"] for number in range(count)]
+
+
+def _read(storage: BaseStorage) -> Iterator[TrialRecord]:
+    """Each trial once, in order; of one that went on after it had ended, the newest Optuna trial."""
+    newest: dict[int, FrozenTrial] = {}
+    spaces: list[Space] = []
+    # A run has one study; it is open to all of Optuna's tools, which may have added trials of their own.
+    for study in storage.get_all_studies()[:1]:
+        texts = _space_texts(study.user_attrs)
+        spaces = [parse_space(plain_yaml(text), variables=os.environ) for text in texts]
+        for frozen in storage.get_all_trials(study._study_id, deepcopy=False):
+            if _TRIAL in frozen.user_attrs:
+                newest[frozen.user_attrs[_TRIAL]] = frozen
+    for number, frozen in sorted(newest.items()):
+        yield _record(number, frozen, spaces[frozen.user_attrs[_SPACE]])
+
+
+def _record(number: int, frozen: FrozenTrial, space: Space) -> TrialRecord:
+    attrs, ended = frozen.user_attrs, frozen.state.is_finished()
+    spent, end = attrs.get(_SPENT, {}), attrs.get(_END, {}) if ended else {}
     values = [frozen.intermediate_values[step] for step in sorted(frozen.intermediate_values)]
     lengths = VirtualEpochs(**attrs[_LENGTHS]) if _LENGTHS in attrs else None
+    failures = [Failure(FailureKind(item["kind"]), item["cause"]) for item in attrs.get(_FAILURES, [])]
+    # Not what is recorded as spent: with the power gone before the value, that is one virtual epoch more.
+    steps = lengths.end_step(len(values)) if lengths and values else 0
+    reported = spent.get("order", 0) if spent.get("steps") == steps else 0
     return TrialRecord(
-        number=frozen.number,
+        number=number,
         trial_id=frozen._trial_id,
-        resolved=resolved,
+        resolved=space.resolve(frozen.params),
+        space=attrs[_SPACE],
+        known=attrs.get(_KNOWN),
         values=values,
         lengths=lengths,
-        # Not what is recorded as spent: killed before the value, that would count a virtual epoch twice.
-        steps=lengths.end_step(len(values)) if lengths and values else 0,
+        steps=steps,
         samples=lengths.samples_at(len(values)) if lengths and values else 0,
         seconds=spent.get("seconds", 0.0),
-        failures=attrs.get(_FAILURES, 0),
-        outcome=Outcome(attrs.get(_OUTCOME, Outcome.FAILED)) if finished else None,
-        reason=attrs.get(_REASON, ""),
+        order=end.get("order", reported),
+        promoted=attrs.get(_PROMOTED, 0),
+        failures=failures,
+        outcome=Outcome(attrs.get(_OUTCOME, Outcome.FAILED)) if ended else None,
+        reason=attrs.get(_REASON, "") if ended else "",
+        cut_off=end.get("cut_off", False),
     )
 
 
@@ -263,44 +348,3 @@ def best_record(records: Sequence[TrialRecord], mode: Literal["max", "min"]) -> 
     sign = 1.0 if mode == "max" else -1.0
     candidates = [r for r in records if r.values and r.outcome not in BROKEN_OFF]
     return max(candidates, key=lambda r: (sign * (r.best(mode) or 0.0), -r.number), default=None)
-
-
-class _ProcessLock(BaseJournalFileLock):
-    """A lock on the journal itself, which the kernel releases when its holder dies.
-
-    Optuna's own, a file beside it, would stay for 30 s.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._descriptor: int | None = None
-
-    def acquire(self) -> bool:
-        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-        return True
-
-    def release(self) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
-
-
-def _open_journal(path: Path) -> JournalStorage:
-    try:
-        return JournalStorage(JournalFileBackend(str(path), lock_obj=_ProcessLock(path)))
-    except (ValueError, KeyError) as error:
-        raise SearchError(f"{path} is damaged and cannot be read: {error}") from error
-
-
-def _drop_half_line(path: Path) -> None:
-    """Cut a journal back to its last whole line: a process was killed while it appended."""
-    if not path.exists():
-        return
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        log.warning("%s ended in half a line of %d bytes, which is dropped", path, len(content) - whole)
-        with path.open("r+b") as file:
-            file.truncate(whole)
-            os.fsync(file.fileno())

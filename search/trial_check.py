@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
-from search.document import Document, conceal
+from search.document import Document
 from search.errors import KeyPath, Problem
 from search.space import Resolved, Space
 from search.validation import explain
 from search.wording import compact, dotted
+from trainables.environment import conceal
 
 if TYPE_CHECKING:
     from trainables.task import Task

@@ -8,10 +8,11 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from search.document import conceal, value_at
+from search.document import value_at
 from search.errors import KeyPath
 from search.model_fields import known_keys, known_tags
 from search.wording import nearest, shown, suggestion
+from trainables.environment import conceal
 
 _RULES = {
     "greater_than": "greater than {gt}",

@@ -74,6 +74,8 @@ class PlainView:
             self._line(f"{head} {record.outcome}: {event.text}")
         elif event.kind is EventKind.RETRIED:
             self._line(f"{head} lost, is tried again: {event.text}")
+        elif event.kind is EventKind.NOTED:
+            self._line(f"{head}: {event.text}")
         else:
             self._line(f"{head} {event.kind.value} at virtual epoch {record.depth}")
 
@@ -117,7 +119,8 @@ class LiveView:
     def event(self, event: Event) -> None:
         if event.kind is EventKind.REPORTED:
             self._metrics[event.record.number] = event.metrics
-        if event.kind is EventKind.RETRIED or event.record.outcome in (Outcome.FAILED, Outcome.OUT_OF_MEMORY):
+        failed = event.record.outcome in (Outcome.FAILED, Outcome.OUT_OF_MEMORY)
+        if failed or event.kind in (EventKind.RETRIED, EventKind.NOTED):
             self.note(f"trial {event.record.number}: {event.text}")
 
     def note(self, text: str) -> None:

@@ -38,6 +38,17 @@ def _shown(value: Any) -> str:
     return repr(value)
 
 
+def printable(text: str) -> str:
+    """The text on one line, with escapes for what cannot be shown."""
+    return text if text.isprintable() else repr(text)[1:-1]
+
+
+def cut(text: str) -> str:
+    """The text on one line, printable and not too long: for names that messages show without quotes."""
+    text = printable(text)
+    return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 3] + "..."
+
+
 def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     """The known word most like this one, whatever the case; None where none is similar."""
     by_lower = {str(name).lower(): str(name) for name in known}

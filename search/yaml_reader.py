@@ -25,17 +25,26 @@ from ruamel.yaml.events import (
 )
 
 from search.errors import KeyPath
+from search.wording import cut, shown
 
-MAX_BYTES = 1 << 20
+MAX_BYTES = 1 << 18
 MAX_NODES = 10_000
 MAX_DEPTH = 50
+MAX_KEY = 200
+MAX_TAG = 1000
+"""Characters of a word with an exclamation mark in it; the parser takes quadratic time for a tag."""
+TEXT_OF_A_NODE = 100
+"""A text counts as one value more for each so many characters, for an alias repeats it as a whole."""
 
 _NULL = {"", "~", "null", "Null", "NULL"}
 _BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
-_INTEGER = re.compile(r"[-+]?[0-9]{1,4000}")
-_OCTAL_OR_HEX = re.compile(r"0o[0-7]{1,4000}|0x[0-9a-fA-F]{1,4000}")
+MAX_DIGITS = 300
+"""Of a whole number: no more than a float can hold, so that no arithmetic with it overflows."""
+_INTEGER = re.compile(rf"[-+]?[0-9]{{1,{MAX_DIGITS}}}")
+_OCTAL_OR_HEX = re.compile(r"0o[0-7]{1,300}|0x[0-9a-fA-F]{1,249}")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _SPECIAL_FLOAT = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -66,7 +75,7 @@ class Parsed:
 
 @dataclass(frozen=True)
 class _Node:
-    """`content` is a scalar, a list of nodes, or a dict of (line of the key, node)."""
+    """`content` is a scalar, a list of nodes, or a dict of key to (line of the key, node)."""
 
     line: int
     content: Any
@@ -78,19 +87,27 @@ def parse_yaml(text: str) -> Parsed:
 
     Raises:
         UnreadableError: broken syntax, more than MAX_NODES values with aliases expanded, nesting deeper
-            than MAX_DEPTH, an alias to nothing or to what it stands in, or a second document.
+            than MAX_DEPTH, a tag longer than MAX_TAG, a key that cannot be shown, text that cannot be
+            written, an alias to nothing or to what it stands in, or a second document.
     """
     if len(text.encode(errors="replace")) > MAX_BYTES:
         raise UnreadableError(Fault(1, (), f"larger than {MAX_BYTES} bytes, which is the limit"))
+    _refuse_long_tags(text)
     reader = _Reader(text)
     try:
         root = reader.read_document()
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        message = ", ".join(part for part in (error.problem, error.context) if part)
+        message = ", ".join(cut(part) for part in (error.problem, error.context) if part)
         raise UnreadableError(Fault(mark.line + 1 if mark else 1, (), f"not valid YAML: {message}")) from None
     except YAMLError as error:
-        raise UnreadableError(Fault(1, (), f"not valid YAML: {str(error).splitlines()[0]}")) from None
+        line = text.count("\n", 0, getattr(error, "position", 0)) + 1
+        raise UnreadableError(Fault(line, (), f"not valid YAML: {str(error).splitlines()[0]}")) from None
+    except AssertionError as error:  # the parser's way to refuse a version
+        raise UnreadableError(Fault(1, (), f"not valid YAML: {cut(str(error))}")) from None
+    except (ValueError, OverflowError):  # from chr() in the scanner
+        reason = "a \\U escape at or after this line is no character"
+        raise UnreadableError(Fault(reader.line, (), f"not valid YAML: {reason}")) from None
     lines: dict[KeyPath, int] = {}
     return Parsed(_unfold(root, (), lines), lines, reader.faults)
 
@@ -110,6 +127,26 @@ def plain_scalar(text: str) -> Any:
     if _SPECIAL_FLOAT.fullmatch(text):
         return float(text.replace(".", "").lower())
     return text
+
+
+def mistake_in_text(text: str) -> str | None:
+    """Why it cannot be written to a file, if so."""
+    return "half a surrogate pair is no character; write the whole" if _SURROGATE.search(text) else None
+
+
+def mistake_in_key(key: str) -> str | None:
+    """Why it cannot be a key, if so."""
+    if len(key) <= MAX_KEY and key.isprintable():
+        return None
+    return f"a key must be printable and at most {MAX_KEY} characters long, received {shown(key)}"
+
+
+def _refuse_long_tags(text: str) -> None:
+    for word in text.split():
+        if len(word) > MAX_TAG and "!" in word:
+            line = text.count("\n", 0, text.index(word)) + 1
+            message = f"a tag longer than {MAX_TAG} characters, which is the limit"
+            raise UnreadableError(Fault(line, (), message))
 
 
 def _unfold(node: _Node, path: KeyPath, lines: dict[KeyPath, int]) -> Any:
@@ -134,6 +171,8 @@ class _Reader:
         self._events: Iterator[Any] = iter(YAML(typ="safe", pure=True).parse(text))
         self._anchors: dict[str, _Node | None] = {}
         self._num_read = 0
+        self.line = 1
+        """Of the last event."""
 
     def read_document(self) -> _Node:
         root: _Node | None = None
@@ -148,25 +187,35 @@ class _Reader:
 
     def _node(self, event: Any, path: KeyPath) -> _Node:
         self._num_read += 1
+        self.line = _line(event)
+        if self._num_read > MAX_NODES:
+            raise _too_many(event)
         if len(path) > MAX_DEPTH:
             raise _unreadable(event, path[:5], f"nested deeper than {MAX_DEPTH}, which is the limit")
         if isinstance(event, AliasEvent):
             return self._alias(event, path)
         if event.tag is not None:
-            self._fault(event, path, f"tags are refused, received {event.tag}; remove it")
+            self._fault(event, path, f"tags are refused, received {cut(event.tag)}; remove it")
         if event.anchor is not None:
             self._anchors[event.anchor] = None
         if isinstance(event, ScalarEvent):
-            node = _Node(
-                _line(event), plain_scalar(event.value) if event.style in (None, "") else event.value
-            )
+            node = self._scalar(event, path)
         elif isinstance(event, SequenceStartEvent):
             node = self._sequence(event, path)
         else:
             node = self._mapping(event, path)
         if event.anchor is not None:
             self._anchors[event.anchor] = node
-        return self._bounded(node, event)
+        if node.num_nodes > MAX_NODES:
+            raise _too_many(event)
+        return node
+
+    def _scalar(self, event: Any, path: KeyPath) -> _Node:
+        mistake = mistake_in_text(event.value)
+        if mistake is not None:
+            raise _unreadable(event, path, mistake)
+        value = plain_scalar(event.value) if event.style in (None, "") else event.value
+        return _Node(_line(event), value, 1 + len(event.value) // TEXT_OF_A_NODE)
 
     def _alias(self, event: Any, path: KeyPath) -> _Node:
         node = self._anchors.get(event.anchor)
@@ -175,7 +224,7 @@ class _Reader:
         reason = (
             "refers to what it stands in" if event.anchor in self._anchors else "refers to no anchor above it"
         )
-        raise _unreadable(event, path, f"alias *{event.anchor} {reason}")
+        raise _unreadable(event, path, f"alias *{cut(event.anchor)} {reason}")
 
     def _sequence(self, start: Any, path: KeyPath) -> _Node:
         items: list[_Node] = []
@@ -206,18 +255,15 @@ class _Reader:
         node = self._node(event, (*path, "?"))
         if isinstance(node.content, list | dict):
             raise _unreadable(event, path, "a key must be text, received a list or mapping")
+        key = str(getattr(event, "value", node.content))
+        mistake = mistake_in_key(key)
+        if mistake is not None:
+            raise _unreadable(event, path, mistake)
         if node.content == "<<":
             self._fault(event, path, "merge keys (<<) are not part of YAML 1.2; write the keys out")
         elif not isinstance(node.content, str):
-            self._fault(event, path, f"a key must be text, received {event.value}; put it in quotes")
-        return str(getattr(event, "value", node.content))
-
-    def _bounded(self, node: _Node, event: Any) -> _Node:
-        if max(node.num_nodes, self._num_read) > MAX_NODES:
-            raise _unreadable(
-                event, (), f"more than {MAX_NODES} values with aliases expanded, which is the limit"
-            )
-        return node
+            self._fault(event, path, f"a key must be text, received {key}; put it in quotes")
+        return key
 
     def _fault(self, event: Any, path: KeyPath, message: str) -> None:
         self.faults.append(Fault(_line(event), path, message))
@@ -225,6 +271,11 @@ class _Reader:
 
 def _line(event: Any) -> int:
     return int(event.start_mark.line) + 1
+
+
+def _too_many(event: Any) -> UnreadableError:
+    message = f"more than {MAX_NODES} values with aliases expanded, which is the limit"
+    return _unreadable(event, (), message)
 
 
 def _unreadable(event: Any, path: KeyPath, message: str) -> UnreadableError:

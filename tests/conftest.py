@@ -6,7 +6,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import torch
 from PIL import Image
 
 TESTS = Path(__file__).parent
+SESSIONS: dict[Path, list[int]] = defaultdict(list)
+"""By the folder of a test, ids of the sessions (in the kernel's sense) of the programs it has started."""
 
 # Trials run in processes of their own, and those must find the tasks of the tests too.
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH", "")]))
@@ -88,18 +91,26 @@ def discs_run(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> An
 
 
 @pytest.fixture
-def program() -> Callable[..., subprocess.Popen[str]]:
-    """Starts `tune-search …` in a process group of its own, its output in a pipe."""
+def program(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+    """Starts `tune-search …` in a process group of its own, its output in a pipe.
 
-    def start(*args: str, cwd: Path | None = None) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+    `no_process_left(tmp_path)` finds all that came of it; `env` adds to the environment.
+    """
+
+    def start(
+        *args: str, cwd: Path | None = None, env: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
             [sys.executable, "-c", "from search.cli import main; main()", *args],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             cwd=cwd or TESTS,
+            env={**os.environ, **(env or {})},
             start_new_session=True,
         )
+        SESSIONS[tmp_path].append(process.pid)
+        return process
 
     return start
 

@@ -13,11 +13,13 @@ from typing import Any
 from tiny_tasks import search_config
 
 from search.config import Config, load_config
-from search.coordinator import Coordinator, Event, EventKind, Limits, Turn
+from search.coordinator import Coordinator, Event, EventKind, Turn, untried
 from search.early_stopping import Rule, build_rule
-from search.sampling import ViewSampler, sampler_factory, view_trials
+from search.limits import Limits
+from search.sampling import StudyView, ViewSampler, sampler_factory
 from search.space import Resolved
-from search.study import JOURNAL, Outcome, SearchStudy, TrialRecord
+from search.study import JOURNAL, SearchStudy, TrialRecord
+from trainables.failure import Failure, FailureKind
 from trainables.virtual_epoch import VirtualEpochs
 
 RULES: dict[str, dict[str, Any]] = {
@@ -96,6 +98,8 @@ class Simulation:
         folder: of the journal; one that is there is gone on with.
         faults: what becomes of virtual epoch v of trial n in attempt a: None, or how it fails.
         stale: virtual epochs that a leg computes again, as after the loss of that many checkpoints.
+        can_go_on: whether a trial that has ended has a checkpoint to go on from.
+        history: trials of an older study.
     """
 
     def __init__(
@@ -108,8 +112,10 @@ class Simulation:
         limits: Mapping[str, Any] | None = None,
         rule: Rule | None = None,
         lengths: Callable[[TrialRecord], VirtualEpochs] | None = None,
-        faults: Callable[[int, int, int], Outcome | None] = lambda number, virtual_epoch, attempt: None,
+        faults: Callable[[int, int, int], FailureKind | None] = lambda number, virtual_epoch, attempt: None,
         stale: int = 0,
+        can_go_on: Callable[[TrialRecord], bool] = lambda record: True,
+        history: Sequence[TrialRecord] = (),
     ) -> None:
         folder.mkdir(exist_ok=True)
         self.config, self.curve, self.workers, self.faults, self.stale = config, curve, workers, faults, stale
@@ -122,10 +128,11 @@ class Simulation:
         self.samples_at_pauses: list[tuple[int, int]] = []
         """Trial, samples."""
         self.rule = rule or build_rule(config)
-        self.study = open_study(folder, config, self.rule)
+        self.study = open_study(folder, config, self.rule, history)
         grid = config.sampler.name == "grid"
-        points = config.space.grid() if grid else config.initial
-        trials = min(len(points), config.budget.trials) if grid else config.budget.trials
+        points = list(untried(config.space.grid() if grid else config.initial, self.study.records))
+        trials = config.budget.trials
+        trials = min(trials, len(self.study.records) + len(points)) if grid else trials
         given = Limits(trials=trials, virtual_epochs=config.budget.virtual_epochs)
         self.coordinator = Coordinator(
             self.study,
@@ -133,6 +140,7 @@ class Simulation:
             replace(given, **(limits or {})),
             concurrency=workers,
             known_points=points,
+            can_go_on=can_go_on,
             watch=self._watch,
             clock=self.clock,
         )
@@ -172,9 +180,9 @@ class Simulation:
 
     def _finish_virtual_epoch(self, number: int, virtual_epoch: int) -> None:
         record, coordinator = self.records[number], self.coordinator
-        fault = self.faults(number, virtual_epoch, record.failures)
+        fault = self.faults(number, virtual_epoch, len(record.failures))
         if fault is not None:
-            coordinator.on_lost(number, fault, f"{fault.value} in virtual epoch {virtual_epoch}")
+            coordinator.on_lost(number, Failure(fault, f"{fault} in virtual epoch {virtual_epoch}"))
             return
         lengths = self.lengths(record)
         value = self.curve(record, virtual_epoch)
@@ -193,7 +201,9 @@ class Simulation:
             self.samples_at_pauses.append((record.number, record.samples))
 
 
-def open_study(folder: Path, config: Config, rule: Rule | None = None) -> SearchStudy:
+def open_study(
+    folder: Path, config: Config, rule: Rule | None = None, history: Sequence[TrialRecord] = ()
+) -> SearchStudy:
     rungs = (rule or build_rule(config)).rungs
     make, seed = sampler_factory(config), config.sampler.seed
     return SearchStudy(
@@ -201,7 +211,8 @@ def open_study(folder: Path, config: Config, rule: Rule | None = None) -> Search
         name=config.name,
         mode=config.objective.mode,
         space=config.space,
-        sampler=lambda study: ViewSampler(make, seed, lambda trials: view_trials(study, trials, rungs)),
+        sampler=lambda study: ViewSampler(make, seed, StudyView(study, rungs)),
+        history=history,
     )
 
 
@@ -210,7 +221,7 @@ def outcomes(records: Sequence[TrialRecord]) -> list[tuple[Any, ...]]:
     return [(r.number, r.resolved.params, r.values, r.outcome, r.reason, r.steps, r.samples) for r in records]
 
 
-_PARAM, _STATE, _VALUE = 5, 6, 7
+_CREATE, _STATE, _VALUE = 4, 6, 7
 
 
 def history(folder: Path) -> list[tuple[Any, ...]]:
@@ -219,8 +230,8 @@ def history(folder: Path) -> list[tuple[Any, ...]]:
     for line in (folder / JOURNAL).read_text().splitlines():
         entry = json.loads(line)
         trial, operation = entry.get("trial_id"), entry["op_code"]
-        if operation == _PARAM:
-            told.append((trial, entry["param_name"], entry["param_value_internal"]))
+        if operation == _CREATE:
+            told.append((entry["user_attrs"]["trial"], sorted(entry["params"].items())))
         elif operation == _VALUE:
             told.append((trial, entry["step"], entry["intermediate_value"]))
         elif operation == _STATE and entry["state"] != 0:

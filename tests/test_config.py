@@ -152,7 +152,7 @@ def test_raw_is_complete_and_loads_to_the_same(monkeypatch):
     assert again.space == config.space
     assert (again.budget, again.scheduler, again.initial) == (config.budget, config.scheduler, config.initial)
     assert config.raw["budget"] == {"trials": 3, "virtual_epochs": 27, "time": "1h30m", "steps": None}
-    assert config.raw["checkpoint"] == {"every": 1, "keep": 2}
+    assert config.raw["checkpoint"] == {"every": 1, "keep": 2, "keep_trials": 5}
     assert "secret" not in Path("config.yaml").read_text()
     assert next(config.space.candidates()).tree["token"] == "secret"
 

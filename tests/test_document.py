@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from search.document import conceal, read_document, substitute, value_at, write_yaml
+from search.document import read_document, substitute, value_at, write_yaml
 from search.errors import ConfigError, Problem
 from search.yaml_reader import MAX_BYTES, MAX_NODES, plain_scalar
+from trainables.environment import conceal
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import random
 import time
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from simulated_search import Simulation, by_number, config_of
 
+from search.coordinator import Event, EventKind
 from search.early_stopping import (
     Decision,
     Hyperband,
@@ -176,6 +178,90 @@ def test_when_closing_nobody_goes_on_where_one_is_trained_to_the_end() -> None:
     assert promote(rule, done, trial(1, 0.9), closing=True) is None
 
 
+def test_an_ended_trial_is_promoted_only_where_it_may_go_on_and_keeps_its_place_anyway() -> None:
+    rule = Promotion(Rungs(), "max", num_virtual_epochs=9)
+    ended = trial(0, 0.9, outcome=Outcome.STOPPED)
+    others = [trial(number, 0.5 - number / 100) for number in range(1, 6)]
+    assert promote(rule, ended, *others) == 1
+    assert promote(rule, ended, *others[:4]) is None
+    ended.dormant = True
+    assert promote(rule, ended, *others) == 0
+
+
+def test_trials_of_a_former_full_length_are_paused_where_that_was_a_rung() -> None:
+    rule = Promotion(Rungs(), "max", num_virtual_epochs=27)
+    completed = [
+        trial(n, *[0.1 * n] * 9, outcome=Outcome.COMPLETED, cut_off=False, dormant=True) for n in range(3)
+    ]
+    assert promote(rule, *completed) == 2
+    assert promote(rule, *completed[:2]) is None
+    assert promote(rule, *completed[:2], closing=True) == 1
+
+
+# --- trials that may yet be promoted
+
+
+def may_promote(rule: Rule, num_new: int, *records: TrialRecord) -> list[int]:
+    return sorted(r.number for r in rule.may_promote(Records(*records), num_new))  # type: ignore[arg-type]
+
+
+def test_as_many_may_be_promoted_as_would_be_if_all_came_to_their_rung_that_can() -> None:
+    rule = Promotion(Rungs(), "max", num_virtual_epochs=9)
+    paused = [trial(number, 0.9 - number / 10) for number in range(5)]
+    assert may_promote(rule, 0, *paused) == [0]
+    assert may_promote(rule, 1, *paused) == [0, 1]
+    assert may_promote(rule, 100, *paused) == [0, 1, 2, 3, 4]
+    # One that is under way to the rung, and one that is there and runs on.
+    assert may_promote(rule, 0, *paused, trial(5, running=True)) == [0, 1]
+    paused[0].running = True
+    assert may_promote(rule, 1, *paused) == [1]
+
+
+def test_the_best_of_a_rung_may_be_promoted_alone() -> None:
+    rule = Promotion(Rungs(), "max", num_virtual_epochs=9)
+    assert may_promote(rule, 0, trial(0, 0.5), trial(1, 0.9)) == [1]
+    assert may_promote(rule, 0, trial(0, 0.5, 0.5, 0.5), trial(1, 0.9), trial(2, 0.8)) == [0, 1]
+
+
+def test_an_ended_trial_may_be_promoted_only_where_it_may_go_on() -> None:
+    rule = Promotion(Rungs(), "max", num_virtual_epochs=9)
+    ended = [trial(number, 0.9 - number / 10, outcome=Outcome.STOPPED) for number in range(3)]
+    assert may_promote(rule, 9, *ended) == []
+    ended[1].dormant = True
+    assert may_promote(rule, 3, *ended) == [1]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whoever_is_promoted_has_been_among_those_who_go_on_ever_since(tmp_path: Path, seed: int) -> None:
+    rng = random.Random(seed)
+    config = config_of(
+        sampler={"name": "random", "seed": seed},
+        scheduler={
+            "reduction_factor": rng.choice([2, 3, 4]),
+            "axis": "samples",
+            "grace": 80 * (1 + seed % 3),
+        },
+        budget={"trials": rng.choice([5, 9, 25]), "virtual_epochs": rng.choice([4, 9, 27])},
+    )
+    values = [rng.random() for _ in range(25)]
+    simulation = Simulation(
+        tmp_path, config, lambda r, v: round(values[r.number] + rng.random(), 1), workers=1 + seed % 5
+    )
+    dropped: set[int] = set()
+    kept: list[int] = []
+
+    def follow(event: Event) -> None:
+        number, going_on = event.record.number, simulation.coordinator.going_on()
+        assert not (event.kind is EventKind.PROMOTED and number in dropped)
+        dropped.update({r.number for r in simulation.records if r.outcome is None} - going_on)
+        kept.append(len(going_on))
+
+    simulation.coordinator.watch = follow
+    simulation.run()
+    # At the end, one of each rung at most, who could have gone on alone.
+    assert kept[-1] <= max(simulation.rule.rungs.level(record) for record in simulation.records)
+
+
 def test_choosing_a_promotion_among_1000_trials_takes_milliseconds() -> None:
     rule = Promotion(Rungs(), "max", num_virtual_epochs=81)
     records = [
@@ -283,6 +369,19 @@ def test_percentile_lets_the_best_part_go_on(tmp_path: Path) -> None:
     )
     simulation = Simulation(tmp_path, config, by_number([0.1, 0.2, 0.3, 0.4, 0.5, 0.35, 0.45])).run()
     assert [record.depth for record in simulation.records] == [2, 2, 2, 2, 2, 1, 2]
+
+
+def test_a_trial_that_completed_twice_counts_once_for_the_median(tmp_path: Path) -> None:
+    config = config_of(
+        sampler={"name": "random"},
+        budget={"trials": 3, "virtual_epochs": 2},
+        scheduler={"name": "median", "startup_trials": 2},
+    )
+    curve = by_number([0.5, 0.9, 0.8])
+    assert [r.depth for r in Simulation(tmp_path, config, curve).run().records] == [2, 2, 2]
+    longer = Simulation(tmp_path, config, curve, limits={"virtual_epochs": 3}).run()
+    # When trial 2 is decided, trial 1 has gone on already: with its 0.9 twice the median would be 0.85.
+    assert [r.depth for r in longer.records] == [2, 3, 3]
 
 
 @pytest.mark.parametrize("mode", ["max", "min"])

@@ -1,9 +1,21 @@
-"""References to environment variables in options."""
+"""References to environment variables in options, and their values, which are not shown."""
+
+import io
+import json
+import logging
+import sys
+import traceback
 
 import pytest
 
 from search.document import read_document
-from trainables.environment import expand
+from trainables import environment
+from trainables.environment import Concealing, conceal, conceal_output, expand, remember
+
+
+@pytest.fixture(autouse=True)
+def nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "_replaced", {})
 
 
 def test_references_are_replaced_at_any_depth():
@@ -49,3 +61,67 @@ def test_a_reference_that_a_configuration_takes_is_one_that_a_trial_replaces(
     document = read_document({"trial": {"data": {"root": "${env:data.root-1}/images"}}})
     assert document.tree["trial"]["data"]["root"] == "somewhere/images"
     assert expand(document.raw["trial"])["data"]["root"] == "somewhere/images"
+
+
+# What must not be shown
+
+
+def test_a_value_becomes_its_reference_again() -> None:
+    variables = {"TOKEN": "s3cr3t", "EMPTY": ""}
+    assert conceal("bearer s3cr3t, s3cr3t!", variables) == "bearer ${env:TOKEN}, ${env:TOKEN}!"
+    assert conceal("nothing here", variables) == "nothing here"
+    assert conceal("", {}) == ""
+
+
+def test_of_values_that_hold_each_other_the_longer_one_is_named() -> None:
+    variables = {"SHORT": "abc", "LONG": "abcdef", "NAME": "LONG"}
+    assert conceal("abcdef abc", variables) == "${env:LONG} ${env:SHORT}"
+
+
+@pytest.mark.parametrize("value", ["a\\b'c", 'quote"quote', "line\nline", "tab\tend", "grün", ".*[a-z]+"])
+def test_a_value_is_known_inside_literals_too(value: str) -> None:
+    variables = {"TOKEN": value}
+    for text in (value, repr(value), repr([value]), json.dumps({"x": value}), f"{(1, value)}"):
+        hidden = conceal(text, variables)
+        assert "${env:TOKEN}" in hidden
+        assert value not in hidden
+        assert value[1:-1] not in hidden
+
+
+def test_what_was_replaced_or_remembered_in_this_process_is_concealed() -> None:
+    assert conceal("one two three") == "one two three"
+    expand({"a": "${env:ONE}"}, {"ONE": "one", "OTHER": "three"})
+    remember({"TWO": "two"})
+    assert conceal("one two three") == "${env:ONE} ${env:TWO} three"
+
+
+def test_reading_a_configuration_is_enough_to_conceal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKEN_OF_TEST", "s3cr3t")
+    read_document({"trial": {"data": {"token": "${env:TOKEN_OF_TEST}"}}})
+    assert conceal("s3cr3t") == "${env:TOKEN_OF_TEST}"
+
+
+def test_whatever_is_printed_or_logged_is_concealed(monkeypatch: pytest.MonkeyPatch) -> None:
+    remember({"TOKEN": "s3cr3t"})
+    out, err = io.StringIO(), io.StringIO()
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "stderr", err)
+    conceal_output()
+    conceal_output()
+    print("it is", "s3cr3t", end=".")
+    sys.stdout.writelines(["a s3cr3t\n", "b"])
+    logging.lastResort.emit(logging.makeLogRecord({"msg": "log s3cr3t"}))
+    try:
+        raise ValueError("trace: s3cr3t")
+    except ValueError:
+        traceback.print_exc()
+    assert out.getvalue() == "it is ${env:TOKEN}.a ${env:TOKEN}\nb"
+    assert [word in err.getvalue() for word in ("log $", "trace: $", "s3cr3t")] == [True, True, False]
+
+
+def test_a_concealing_stream_is_otherwise_the_stream() -> None:
+    with open("/dev/null", "w") as file:
+        stream = Concealing(file)
+        assert stream.write("abc") == 3
+        assert (stream.fileno(), stream.isatty(), stream.name) == (file.fileno(), False, "/dev/null")
+        stream.flush()

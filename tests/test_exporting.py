@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -30,6 +31,18 @@ def run(finished_run: Summary, tmp_path: Path) -> Path:
     return Path(shutil.copytree(finished_run.folder, tmp_path / "run"))
 
 
+def change_weights(run: Path, finished_run: Summary) -> None:
+    """Make the best checkpoint another one, whose sums are right."""
+    best = finished_run.best
+    assert best is not None
+    trial = run / "trials" / f"{best.trial:04d}"
+    checkpoint = read_checkpoint(trial, best.virtual_epoch)
+    others = {name: tensor * 0 for name, tensor in checkpoint.weights().items()}
+    write_checkpoint(
+        trial, best.virtual_epoch, weights=others, state=checkpoint.state(), info=checkpoint.info
+    )
+
+
 def test_the_export_is_the_best_trial_and_evaluates_to_its_value(run: Path, finished_run: Summary) -> None:
     exported = search.export(run)
     assert finished_run.best is not None
@@ -49,10 +62,7 @@ def test_the_export_is_the_best_trial_and_evaluates_to_its_value(run: Path, fini
 
 
 def test_the_sums_are_those_of_the_files(run: Path) -> None:
-    folder = search.export(run).folder
-    checked = subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=folder, capture_output=True, text=True)
-    assert checked.returncode == 0
-    assert checked.stdout.count(": OK") == 4
+    assert_whole(search.export(run).folder)
 
 
 def test_the_weights_load_in_plain_pytorch(run: Path, finished_run: Summary) -> None:
@@ -88,14 +98,7 @@ def test_another_trial_can_be_exported_elsewhere(run: Path, tmp_path: Path) -> N
 
 
 def test_weights_that_do_not_give_the_recorded_value_are_refused(run: Path, finished_run: Summary) -> None:
-    best = finished_run.best
-    assert best is not None
-    trial = run / "trials" / f"{best.trial:04d}"
-    checkpoint = read_checkpoint(trial, best.virtual_epoch)
-    others = {name: tensor * 0 for name, tensor in checkpoint.weights().items()}
-    write_checkpoint(
-        trial, best.virtual_epoch, weights=others, state=checkpoint.state(), info=checkpoint.info
-    )
+    change_weights(run, finished_run)
     with pytest.raises(SearchError, match="was recorded; nothing was exported"):
         search.export(run)
     assert not (run / "export").exists()
@@ -110,6 +113,113 @@ def test_a_damaged_best_checkpoint_is_named(run: Path, finished_run: Summary) ->
     weights.write_bytes(bytes(content))
     with pytest.raises(SearchError, match=r"model\.safetensors: SHA-256"):
         search.export(run)
+
+
+def test_a_hostile_state_behind_a_forged_manifest_is_refused(run: Path, finished_run: Summary) -> None:
+    from test_checkpoint import Malicious, forge
+
+    assert finished_run.best is not None
+    checkpoint, victim = run / finished_run.best.checkpoint, run / "executed"
+    torch.save({"trainer": Malicious(victim)}, checkpoint / "state.pt")
+    forge(checkpoint)
+    with pytest.raises(
+        SearchError, match=r"cannot be exported: .*state\.pt: cannot be read \(UnpicklingError"
+    ):
+        search.export(run)
+    assert not victim.exists()
+    assert not list(run.glob("*export*"))
+
+
+def assert_whole(folder: Path) -> None:
+    checked = subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=folder, capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stderr
+    assert checked.stdout.count(": OK") == 4
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import tiny_tasks
+from search.exporting import FILES, SUMS, export
+from trainables.checkpoint import sha256
+
+run, expected = Path(sys.argv[1]), Path(sys.argv[2])
+export(run, out=expected)  # what is imported on the way is imported here, once
+
+def is_whole(folder):
+    sums = (folder / SUMS).read_text()
+    return all(f"{sha256(folder / name)}  {name}" in sums for name in FILES)
+
+def killed_at(point):
+    # The process is gone at the point-th change to a file or folder of the export; whether it was.
+    child = os.fork()
+    if not child:
+        left = [point]
+        def count(event, arguments):
+            written = event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+            if written or event in ("os.mkdir", "os.rename", "os.rmdir", "os.remove"):
+                if "export" in str(arguments[0]):
+                    left[0] -= 1
+                    if not left[0]:
+                        os.kill(os.getpid(), signal.SIGKILL)
+        sys.addaudithook(count)
+        export(run)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+for export_before in (False, True):
+    point = 1
+    while killed_at(point):
+        if (run / "export").exists():
+            assert is_whole(run / "export"), point
+        elif export_before:
+            assert is_whole(run / ".export.old"), point
+        point += 1
+    assert [path.name for path in run.glob("*export*")] == ["export"], list(run.glob("*export*"))
+    print(point - 1)
+"""
+
+
+def test_a_kill_at_any_point_leaves_no_export_or_a_whole_one_and_again_gives_the_same(
+    run: Path, tmp_path: Path
+) -> None:
+    expected = tmp_path / "expected"
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(run), str(expected)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert all(int(line) >= 8 for line in done.stdout.split())
+    assert_whole(run / "export")
+    for name in ("model.safetensors", "config.yaml"):
+        assert (run / "export" / name).read_bytes() == (expected / name).read_bytes()
+
+
+def test_an_export_that_was_about_to_be_replaced_is_put_back(run: Path, finished_run: Summary) -> None:
+    before = search.export(run).folder
+    (before / "mine.txt").write_text("kept")
+    before.rename(run / ".export.old")
+    change_weights(run, finished_run)
+    with pytest.raises(SearchError, match="was recorded; nothing was exported"):
+        search.export(run)
+    assert_whole(run / "export")
+    assert (run / "export" / "mine.txt").exists()
+    assert [path.name for path in run.glob("*export*")] == ["export"]
+
+
+def test_a_folder_that_is_no_export_is_not_replaced(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    search.export(run, out=tmp_path / "models")
+    search.export(run, out=tmp_path / "models")
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.tex").write_text("years of work")
+    (tmp_path / "file").write_text("x")
+    for name in ("thesis", "file"):
+        with pytest.raises(SearchError, match=f"{name} is there and is no export: it has no SHA256SUMS"):
+            search.export(run, out=tmp_path / name)
+    assert (tmp_path / "thesis" / "chapter.tex").read_text() == "years of work"
 
 
 def keep_in(records: list[dict]) -> Callable[[dict, int], None]:

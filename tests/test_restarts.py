@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import os
+import random
 from pathlib import Path
 from typing import Any
 
 import pytest
+from decisions import assert_decisions
 from simulated_search import (
     FLAT_SPACE,
     RULES,
     SPACE,
     Simulation,
     assert_whole,
+    by_number,
     config_of,
     cut_journal,
     history,
@@ -20,7 +24,8 @@ from simulated_search import (
     outcomes,
 )
 
-from search.coordinator import Turn
+from search.study import JOURNAL, Outcome, TrialRecord, read_records
+from trainables.failure import Failure, FailureKind
 
 
 @pytest.fixture(autouse=True)
@@ -58,29 +63,107 @@ def test_a_sampler_killed_between_writes_draws_alike(tmp_path: Path, sampler: st
     assert_alike_when_killed(tmp_path, config, stride={"gp": 37, "cmaes": 13}.get(sampler, 19))
 
 
-def assert_alike_when_killed(tmp_path: Path, config: Any, stride: int) -> None:
+def assert_alike_when_killed(tmp_path: Path, config: Any, stride: int, **options: Any) -> None:
     whole = tmp_path / "whole"
-    reference = Simulation(whole, config).run()
+    reference = Simulation(whole, config, **options).run()
     assert_whole(whole, reference.records)
+    assert_decisions(whole, config)
     for lines in range(1, num_lines(whole), stride):
         folder = cut_journal(whole, tmp_path / f"cut{lines}", lines, extra_bytes=lines % 3 * 10)
-        resumed = Simulation(folder, config).run()
+        resumed = Simulation(folder, config, **options).run()
         assert outcomes(resumed.records) == outcomes(reference.records), f"killed after write {lines}"
         assert history(folder) == history(whole), f"killed after write {lines}"
 
 
-@pytest.mark.parametrize("rule", ["asha", "asha_stop", "median"])
-def test_several_workers_killed_between_writes_leave_nothing_missing_or_double(
+def noise(*key: Any) -> float:
+    """From 0 to 1, always the same for the same key."""
+    return random.Random(str(key)).random()
+
+
+def rough_curve(record: TrialRecord, virtual_epoch: int) -> float:
+    """Learning curves that cross each other; one virtual epoch in 25 diverges."""
+    if noise("diverges", record.number, virtual_epoch) < 0.04:
+        return math.nan
+    return round(3 * noise(record.number) + noise(record.number, virtual_epoch), 1)
+
+
+def troubles(number: int, virtual_epoch: int, attempt: int) -> FailureKind | None:
+    """A quarter of the trials fails for good at some point, every tenth virtual epoch once."""
+    if noise("bad", number) < 0.25 and virtual_epoch > 5 * noise("at", number):
+        return FailureKind.ERROR
+    return FailureKind.DIED if noise("dies", number, virtual_epoch, attempt) < 0.1 else None
+
+
+TROUBLED: dict[str, Any] = {"curve": rough_curve, "faults": troubles, "limits": {"max_failed": 99}}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_troubled_search_killed_between_writes_goes_on_alike(tmp_path: Path, rule: str) -> None:
+    config = config_of(sampler={"name": "random"}, scheduler=RULES[rule])
+    assert_alike_when_killed(tmp_path, config, stride=17, **TROUBLED)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_several_workers_killed_between_writes_decide_as_if_they_had_not_been(
     tmp_path: Path, rule: str
 ) -> None:
-    config = config_of(sampler={"name": "tpe", "seed": 1, "startup_trials": 3}, scheduler=RULES[rule])
+    config = config_of(
+        sampler={"name": "random"}, scheduler=RULES[rule], budget={"trials": 12, "virtual_epochs": 9}
+    )
     whole = tmp_path / "whole"
-    Simulation(whole, config, workers=4).run()
-    for lines in range(1, num_lines(whole), 23):
-        folder = cut_journal(whole, tmp_path / f"cut{lines}", lines)
-        resumed = Simulation(folder, config, workers=4).run()
+    reference = Simulation(whole, config, workers=4, **TROUBLED).run()
+    outcomes_seen = {record.outcome for record in reference.records}
+    assert {Outcome.DIVERGED, Outcome.FAILED} <= outcomes_seen
+    decided = assert_decisions(whole, config)
+    assert decided["begin"] == 12
+    assert decided[{"asha": "promote", "none": "go on"}.get(rule, "stop")] > 1
+    for lines in range(1, num_lines(whole), 13):
+        folder = cut_journal(whole, tmp_path / f"cut{lines}", lines, extra_bytes=lines % 3 * 10)
+        resumed = Simulation(folder, config, workers=4, **TROUBLED).run()
         assert_whole(folder, resumed.records)
-        assert [record.number for record in resumed.records] == list(range(9))
+        assert assert_decisions(folder, config)["begin"] == 12, f"killed after write {lines}"
+
+
+def test_a_decision_is_not_made_again_after_another_trial_has_failed_since(tmp_path: Path) -> None:
+    """Among five trials the last one would be stopped; among the six that were there it is not."""
+    config = config_of(sampler={"name": "random"}, scheduler=RULES["asha_stop"])
+    curve = by_number([0.1, 0.2, 0.3, 0.4, 0.9, 0.8, 0.0, 0.0, 0.0])
+    first = Simulation(
+        tmp_path,
+        config,
+        curve,
+        workers=6,
+        limits={"max_failures": 0},
+        faults=lambda number, v, _: FailureKind.ERROR if (number, v) == (0, 2) else None,
+    ).run(max_reports=7)
+    assert first.records[0].outcome is Outcome.FAILED
+    assert [record.depth for record in first.records] == [1] * 6
+    again = Simulation(tmp_path, config, curve, workers=6).run()
+    assert again.records[5].depth > 1
+    assert_decisions(tmp_path, config)
+
+
+def test_a_decision_that_was_due_is_made_before_anything_else(tmp_path: Path) -> None:
+    """Also before another trial ends, which has failed more often than is allowed now."""
+    config = config_of(sampler={"name": "random"}, scheduler=RULES["asha_stop"])
+    curve = by_number([0.1, 0.2, 0.3, 0.4, 0.9, 0.3, 0.0, 0.0, 0.0])
+    first = Simulation(tmp_path, config, curve, workers=6).run(max_reports=5)
+    study, (failed, *_, due) = first.study, first.records
+    study.add_failure(failed, Failure(FailureKind.ERROR, "why"))
+    study.report(due, 0.3, first.lengths(due), seconds=1.0)
+    again = Simulation(tmp_path, config, curve, workers=6, limits={"max_failures": 0})
+    assert (due.number, again.records[5].outcome) == (5, Outcome.STOPPED)
+    assert again.records[0].outcome is Outcome.FAILED
+    again.run()
+    assert_decisions(tmp_path, config)
+
+
+def test_a_sampler_with_a_history_draws_alike_when_it_was_killed(tmp_path: Path) -> None:
+    older = config_of(SPACE, sampler={"name": "random", "seed": 5})
+    Simulation(tmp_path / "older", older).run()
+    history = read_records(tmp_path / "older" / JOURNAL)
+    config = config_of(FLAT_SPACE, sampler={"name": "tpe", "seed": 1, "startup_trials": 3})
+    assert_alike_when_killed(tmp_path, config, stride=19, history=history)
 
 
 def test_a_search_that_is_killed_again_and_again_comes_to_its_end(tmp_path: Path) -> None:
@@ -91,24 +174,3 @@ def test_a_search_that_is_killed_again_and_again_comes_to_its_end(tmp_path: Path
         if all(record.outcome for record in simulation.records) and len(simulation.records) == 9:
             break
     assert_whole(tmp_path, Simulation(tmp_path, config).run().records)
-
-
-def test_a_finished_search_started_again_does_nothing(tmp_path: Path) -> None:
-    config = config_of(sampler={"name": "random"})
-    first = Simulation(tmp_path, config).run()
-    told = history(tmp_path)
-    again = Simulation(tmp_path, config)
-    assert again.coordinator.next_trial() is Turn.DONE
-    again.run()
-    assert outcomes(again.records) == outcomes(first.records)
-    assert history(tmp_path) == told
-
-
-def test_more_trials_can_be_asked_for_afterwards(tmp_path: Path) -> None:
-    config = config_of(sampler={"name": "random"})
-    first = Simulation(tmp_path, config).run()
-    before = outcomes(first.records)
-    more = Simulation(tmp_path, config, limits={"trials": 12}).run()
-    assert outcomes(more.records)[:9] == before
-    assert len(more.records) == 12
-    assert_whole(tmp_path, more.records)

@@ -3,13 +3,16 @@ from __future__ import annotations
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from small_disk import fill, small_disk
 
 from search.errors import SearchError
 from search.run_folder import RunFolder, write_json
@@ -81,11 +84,117 @@ def test_a_second_owner_is_refused_with_the_process_of_the_first(
     assert "\n" not in str(refused.value)
 
 
-def test_a_dead_owner_does_not_stand_in_the_way(folder: RunFolder, owner: subprocess.Popen[str]) -> None:
+def test_a_dead_owner_does_not_stand_in_the_way_and_is_named(
+    folder: RunFolder, owner: subprocess.Popen[str]
+) -> None:
     os.kill(owner.pid, signal.SIGKILL)
     owner.wait(10)
-    with folder.owned():
+    with folder.owned() as previous:
         assert json.loads((folder.path / ".owner.json").read_text())["pid"] == os.getpid()
+        assert previous is not None
+        assert previous.startswith(f"process {owner.pid} on ")
+        assert " since 20" in previous
+    with folder.owned() as previous:
+        assert previous is None
+
+
+@pytest.mark.parametrize("words", [b"", b'{"pid": 12', b"[]", b'{"pid": 12}', b"\xff\x00"])
+def test_a_dead_owner_that_had_not_said_who_it_is_is_nobody(folder: RunFolder, words: bytes) -> None:
+    (folder.path / ".owner.json").write_bytes(words)
+    with folder.owned() as previous:
+        assert previous is None
+
+
+def test_the_owner_can_be_asked_for_without_a_trace(folder: RunFolder, owner: subprocess.Popen[str]) -> None:
+    before = sorted(folder.path.iterdir())
+    words = folder.owner()
+    assert words is not None
+    assert words.startswith(f"process {owner.pid} on ")
+    os.kill(owner.pid, signal.SIGKILL)
+    owner.wait(10)
+    assert folder.owner() is None
+    assert sorted(folder.path.iterdir()) == before
+
+
+def test_a_folder_that_nobody_has_owned_has_no_owner(folder: RunFolder) -> None:
+    assert folder.owner() is None
+    assert list(folder.path.iterdir()) == []
+
+
+def test_somebody_who_asks_for_the_owner_keeps_nobody_out(folder: RunFolder) -> None:
+    stop = threading.Event()
+
+    def ask() -> None:
+        while not stop.is_set():
+            folder.owner()
+
+    askers = [threading.Thread(target=ask) for _ in range(3)]
+    for asker in askers:
+        asker.start()
+    try:
+        for _ in range(300):
+            with folder.owned():
+                pass
+    finally:
+        stop.set()
+        for asker in askers:
+            asker.join()
+
+
+def test_a_folder_is_made_for_its_owner_alone(folder: RunFolder) -> None:
+    assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("mode", [0o720, 0o702, 0o777])
+def test_a_folder_that_others_can_write_is_refused_with_the_way_out(folder: RunFolder, mode: int) -> None:
+    folder.journal.touch()
+    folder.config.touch()
+    folder.path.chmod(mode)
+    for use in (folder.create, folder.require):
+        with pytest.raises(SearchError, match=rf"has mode {mode:o}: .*; `chmod go-w {folder.path}`"):
+            use()
+    subprocess.run(["chmod", "go-w", str(folder.path)], check=True)
+    folder.create()
+    folder.require()
+
+
+def test_of_a_linked_folder_the_target_counts(folder: RunFolder, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(folder.path)
+    linked = RunFolder(tmp_path / "link")
+    linked.create()
+    folder.path.chmod(0o770)
+    with pytest.raises(SearchError, match="has mode 770"):
+        linked.create()
+
+
+_AS_NOBODY = """
+import os, sys
+from pathlib import Path
+from search.errors import SearchError
+from search.run_folder import RunFolder
+os.setuid(65534)
+for name in ("of_root", "of_nobody"):
+    try:
+        RunFolder(Path(sys.argv[1]) / name).create()
+        print(name, "taken")
+    except SearchError as error:
+        print(name, error)
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+def test_the_folder_of_another_user_is_refused_but_not_to_root() -> None:
+    # Not below tmp_path, which nobody else can enter.
+    with tempfile.TemporaryDirectory() as parent:
+        os.chmod(parent, 0o755)
+        for name in ("of_root", "of_nobody"):
+            RunFolder(Path(parent) / name).create()
+        os.chown(Path(parent) / "of_nobody", 65534, -1)
+        RunFolder(Path(parent) / "of_nobody").create()
+        printed = subprocess.check_output([sys.executable, "-c", _AS_NOBODY, parent], text=True)
+    of_root, of_nobody = printed.splitlines()
+    assert "belongs to user 0 and you are user 65534" in of_root
+    assert of_nobody == "of_nobody taken"
 
 
 def test_a_refused_one_takes_nothing_away(folder: RunFolder, owner: subprocess.Popen[str]) -> None:
@@ -139,6 +248,17 @@ def test_json_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
         write_json(file, {"trials": object()})
     assert json.loads(file.read_text()) == {"trials": 1}
     assert [path.name for path in tmp_path.iterdir()] == ["summary.json"]
+
+
+def test_a_full_disk_leaves_the_json_of_before_and_nothing_else(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "64k") as disk:
+        file = disk / "summary.json"
+        write_json(file, {"trials": 1})
+        fill(disk)
+        with pytest.raises(OSError, match="No space left on device"):
+            write_json(file, {"trials": list(range(2000))})
+        assert json.loads(file.read_text()) == {"trials": 1}
+        assert sorted(path.name for path in disk.iterdir()) == ["filler", "summary.json"]
 
 
 def test_json_has_no_numbers_that_other_programs_cannot_read(tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ from optuna.trial import TrialState
 from simulated_search import FLAT_SPACE, SPACE, Simulation, config_of, learning_curve, open_study
 
 from search.early_stopping import Rungs
-from search.sampling import halving_scores, view_trials
+from search.sampling import StudyView, halving_scores
 from search.space import Resolved
-from search.study import JOURNAL, Outcome, TrialRecord
+from search.study import JOURNAL, Outcome, TrialRecord, read_records
 from trainables.virtual_epoch import VirtualEpochs
 
 STEPS = VirtualEpochs(unit="steps", count=5, step_samples=16, pass_samples=None)
@@ -46,22 +46,33 @@ def drawn(folder: Path, sampler: str, seed: int = 0, trials: int = 9) -> list[di
 # --- scores
 
 
+def scores(records: list[TrialRecord], mode: Any = "max") -> dict[int, float]:
+    return {record.number: score for record, score in halving_scores(records, Rungs(), mode).items()}
+
+
 def test_a_deeper_rung_ranks_above_a_better_value_at_a_shallow_one() -> None:
     records = [trial(0, 0.9), trial(1, 0.1, 0.2, 0.3), trial(2, 0.5), trial(3, 0.1, 0.1, 0.1)]
-    scores = halving_scores(records, Rungs(), "max")
-    assert sorted(scores, key=scores.__getitem__) == [2, 0, 3, 1]
-    assert (min(scores.values()), max(scores.values())) == (0.0, 1.0)
+    found = scores(records)
+    assert sorted(found, key=found.__getitem__) == [2, 0, 3, 1]
+    assert (min(found.values()), max(found.values())) == (0.0, 1.0)
 
 
 def test_with_mode_min_the_smaller_value_scores_higher() -> None:
-    scores = halving_scores([trial(0, 0.9), trial(1, 0.1)], Rungs(), "min")
-    assert scores == {0: 0.0, 1: 1.0}
+    assert scores([trial(0, 0.9), trial(1, 0.1)], "min") == {0: 0.0, 1: 1.0}
 
 
 def test_a_full_length_ranks_above_its_last_rung() -> None:
-    records = [trial(0, *[0.9] * 3), trial(1, *[0.5] * 4, outcome=Outcome.COMPLETED)]
-    scores = halving_scores(records, Rungs(), "max")
-    assert scores[1] > scores[0]
+    found = scores([trial(0, *[0.9] * 3), trial(1, *[0.5] * 4, outcome=Outcome.COMPLETED)])
+    assert found[1] > found[0]
+
+
+def test_a_former_full_length_ranks_with_its_last_rung_once_another_trial_has_gone_further() -> None:
+    former = [trial(n, *[value] * 3, outcome=Outcome.COMPLETED) for n, value in enumerate([0.5, 0.3])]
+    rung = trial(2, *[0.4] * 3)
+    assert scores([*former, rung])[1] > scores([*former, rung])[2]
+    further = trial(3, *[0.1] * 9)
+    found = scores([*former, rung, further])
+    assert sorted(found, key=found.__getitem__) == [1, 2, 0, 3]
 
 
 def test_diverged_and_out_of_memory_rank_worst_and_failed_is_left_out() -> None:
@@ -72,12 +83,12 @@ def test_diverged_and_out_of_memory_rank_worst_and_failed_is_left_out() -> None:
         trial(3, 0.1),
         trial(4),
     ]
-    assert halving_scores(records, Rungs(), "max") == {0: 0.0, 1: 0.0, 3: 1.0}
+    assert scores(records) == {0: 0.0, 1: 0.0, 3: 1.0}
 
 
 def test_equals_score_alike() -> None:
-    scores = halving_scores([trial(0, 0.5), trial(1, 0.5), trial(2, 0.7)], Rungs(), "max")
-    assert scores[0] == scores[1] < scores[2]
+    found = scores([trial(0, 0.5), trial(1, 0.5), trial(2, 0.7)])
+    assert found[0] == found[1] < found[2]
 
 
 # --- the view
@@ -91,7 +102,7 @@ def test_in_the_view_paused_trials_are_complete_and_running_ones_run(tmp_path: P
 
     simulation = Simulation(tmp_path, config, curve, workers=2).run(max_reports=7)
     study = simulation.study
-    view = view_trials(study, study.study.get_trials(), simulation.rule.rungs)
+    view = StudyView(study, simulation.rule.rungs)()
     states = {frozen.number: frozen.state for frozen in view}
     for record in study.records:
         expected = TrialState.RUNNING if record.running else TrialState.COMPLETE
@@ -103,6 +114,126 @@ def test_in_the_view_paused_trials_are_complete_and_running_ones_run(tmp_path: P
     assert all(values[record.number] > 0.0 for record in paused)
     best = max(paused, key=lambda record: (record.depth, record.best("max")))
     assert values[best.number] == 1.0
+
+
+OTHER_SPACES: dict[str, tuple[dict[str, Any], Any]] = {
+    # What is changed in FLAT_SPACE, and which of its trials could have been drawn from that.
+    "categories": ({"model": {"hidden": {"choice": [64, 32, 16]}}}, lambda p: p["model.hidden"] != 8),
+    "a range": ({"batch_size": {"randint": [8, 16]}}, lambda p: True),
+    "a domain made fixed": ({"model": {"hidden": 16}}, lambda p: p["model.hidden"] == 16),
+    "another fixed value": ({"batch_size": 8}, lambda p: False),
+    "a fixed value made a domain": ({"batch_size": {"choice": [8, 16]}}, lambda p: True),
+    "a new parameter": ({"accumulate": {"choice": [1, 2]}}, lambda p: False),
+    "a narrower range": (
+        {"optimizer": FLAT_SPACE["optimizer"] | {"lr": {"loguniform": [1e-3, 1e-1]}}},
+        lambda p: p["optimizer.lr"] >= 1e-3,
+    ),
+}
+
+
+@pytest.mark.parametrize("change", OTHER_SPACES)
+def test_trials_of_another_space_are_seen_as_if_drawn_from_this_one_where_they_could_be(
+    tmp_path: Path, change: str
+) -> None:
+    sections, fits = OTHER_SPACES[change]
+    sampler = {"name": "random"}
+    before = Simulation(tmp_path, config_of(FLAT_SPACE, sampler=sampler)).run().records
+    study = open_study(tmp_path, config_of(FLAT_SPACE | sections, sampler=sampler))
+    view = {frozen.number: frozen for frozen in StudyView(study, Rungs())()}
+    assert set(view) == {record.number for record in before if fits(record.resolved.params)}
+    names = {parameter.name for parameter in study.space.parameters()}
+    for number, frozen in view.items():
+        assert set(frozen.params) == set(frozen.distributions) == names
+        known = {"batch_size": 16} | before[number].resolved.params
+        assert frozen.params == {name: known[name] for name in names}
+    record = study.ask()
+    study.report(record, 0.5, STEPS, seconds=1.0)
+    assert {f.number: f.params for f in StudyView(study, Rungs())()}[9] == record.resolved.params
+
+
+def test_where_a_choice_got_another_name_the_trials_of_the_other_choices_are_seen(tmp_path: Path) -> None:
+    adamw, sgd = SPACE["optimizer"]["choice"]
+    renamed = SPACE | {"optimizer": {"choice": [sgd | {"name": "rmsprop"}, adamw]}}
+    before = Simulation(tmp_path, config_of(sampler={"name": "random"})).run().records
+    study = open_study(tmp_path, config_of(renamed, sampler={"name": "random"}))
+    seen = [frozen.number for frozen in StudyView(study, Rungs())()]
+    assert seen == [r.number for r in before if r.resolved.params["optimizer"] == "adamw"]
+    assert 0 < len(seen) < 9
+
+
+def test_tpe_learns_from_trials_of_another_space(tmp_path: Path) -> None:
+    def first_draw(name: str, space: Any) -> dict[str, Any]:
+        folder = tmp_path / f"{name}{len(list(tmp_path.iterdir()))}"
+        sampler = {"name": "random", "startup_trials": 4}
+        Simulation(folder, config_of(FLAT_SPACE, sampler=sampler)).run()
+        config = config_of(space, sampler=sampler | {"name": name})
+        return open_study(folder, config).ask().resolved.params
+
+    wider = FLAT_SPACE | {"model": {"hidden": {"choice": [8, 16, 32, 64]}}}
+    assert first_draw("tpe", wider) != first_draw("random", wider)
+    apart = FLAT_SPACE | {"batch_size": 8}
+    assert first_draw("tpe", apart) == first_draw("random", apart)
+
+
+# --- the trials of an older study
+
+
+def searched(folder: Path, sampler: str, history: list[TrialRecord]) -> list[dict[str, Any]]:
+    config = config_of(FLAT_SPACE, sampler={"name": sampler, "startup_trials": 4})
+    return [r.resolved.params for r in Simulation(folder, config, history=history).run().records]
+
+
+def test_with_a_history_the_first_draw_is_not_random_and_is_always_the_same(tmp_path: Path) -> None:
+    older = config_of(
+        SPACE, sampler={"name": "random", "seed": 5}, budget={"trials": 16, "virtual_epochs": 3}
+    )
+    Simulation(tmp_path / "older", older).run()
+    history = read_records(tmp_path / "older" / JOURNAL)
+    taught = searched(tmp_path / "taught", "tpe", history)
+    assert taught[0] != searched(tmp_path / "random", "random", history)[0]
+    assert searched(tmp_path / "again", "tpe", read_records(tmp_path / "older" / JOURNAL)) == taught
+
+
+@pytest.mark.parametrize("sampler", ["random", "qmc"])
+def test_after_a_history_from_the_same_seed_no_draw_comes_a_second_time(tmp_path: Path, sampler: str) -> None:
+    older = searched(tmp_path / "older", sampler, [])
+    newer = searched(tmp_path / "newer", sampler, read_records(tmp_path / "older" / JOURNAL))
+    assert not {p["optimizer.lr"] for p in older} & {p["optimizer.lr"] for p in newer}
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "gp", "cmaes"])
+def test_each_trial_of_a_history_counts(tmp_path: Path, sampler: str) -> None:
+    """Also one that has the number of the trial that is drawn."""
+    older = config_of(FLAT_SPACE, sampler={"name": "random", "seed": 5})
+    Simulation(tmp_path / "older", older).run()
+    records = read_records(tmp_path / "older" / JOURNAL)
+    config = config_of(FLAT_SPACE, sampler={"name": sampler, "startup_trials": 4})
+
+    def first_draw(folder: str, history: list[TrialRecord]) -> dict[str, Any]:
+        (tmp_path / folder).mkdir()
+        return open_study(tmp_path / folder, config, history=history).ask().resolved.params
+
+    whole = first_draw("whole", records)
+    # The last place keeps the numbers of the others and of what is drawn as they are.
+    moved = [*records[1:], TrialRecord(9, 9, Resolved({}, {}, {}, {}))]
+    assert first_draw("without_the_first", moved) != whole
+
+
+def test_an_older_study_is_seen_before_the_first_trial_with_those_that_could_be_drawn_here(
+    tmp_path: Path,
+) -> None:
+    older = Simulation(tmp_path / "older", config_of(SPACE, sampler={"name": "random"})).run()
+    config = config_of(FLAT_SPACE, sampler={"name": "random"})
+    simulation = Simulation(tmp_path / "new", config, history=read_records(tmp_path / "older" / JOURNAL)).run(
+        max_reports=1
+    )
+    view = StudyView(simulation.study, simulation.rule.rungs)()
+    fitting = [r for r in older.records if r.resolved.params["optimizer"] == "adamw"]
+    assert [f.number for f in view] == [*(r.number for r in fitting), 9]
+    assert [f.params["optimizer.lr"] for f in view[:-1]] == [
+        r.resolved.params["optimizer.adamw.lr"] for r in fitting
+    ]
+    assert all(f.state is TrialState.COMPLETE for f in view)
 
 
 def test_tpe_learns_from_paused_trials(tmp_path: Path) -> None:
@@ -180,5 +311,5 @@ def test_a_trial_that_is_fully_drawn_is_not_drawn_again_when_the_study_is_opened
     study = open_study(tmp_path, config)
     assert [r.resolved.params for r in study.records] == [r.resolved.params for r in drawn]
     assert (tmp_path / JOURNAL).read_bytes() == written
-    sampler: Any = study.study.sampler
+    sampler: Any = study._sampler
     assert sampler._current is None

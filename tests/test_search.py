@@ -78,6 +78,7 @@ def test_a_run_leaves_no_scratch_lock_or_partial_file(finished_run: Summary) -> 
     folder = Path(finished_run.folder)
     assert sorted(p.name for p in folder.iterdir()) == [
         "config.yaml",
+        "provenance.json",
         "study.journal",
         "summary.json",
         "trials",

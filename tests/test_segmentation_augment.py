@@ -166,8 +166,9 @@ def test_zero_strengths_change_nothing_and_need_no_randoms():
 
 def flat(sizes):
     shapes = np.array(sizes, np.int64)
-    total = int(shapes.prod(1).sum())
-    return FlatSamples((np.arange(total) % 251).astype(np.uint8), np.ones(total, np.uint8), shapes)
+    ends = shapes.prod(1).cumsum()
+    images, masks = (np.arange(ends[-1]) % 251).astype(np.uint8), np.ones(ends[-1], np.uint8)
+    return FlatSamples(images, masks, shapes, ends - shapes.prod(1))
 
 
 def test_validation_of_different_sizes_is_padded_to_the_largest_of_the_batch():
@@ -184,3 +185,25 @@ def test_training_on_different_sizes_without_a_crop_names_the_option():
         SegmentationSource(flat([(2, 5), (4, 3)]), MEAN, STD, Augmentation(horizontal_flip=0.5))
     with_crop = SegmentationSource(flat([(2, 5), (4, 3)]), MEAN, STD, Augmentation(crop=4))
     assert with_crop.batch(np.array([0, 1]), randoms(2))[0].shape == (2, 1, 4, 4)
+
+
+@pytest.mark.parametrize("indices", [[1], [1, 1], [0, 1], [1, 2]])
+@pytest.mark.parametrize("augmentation", [None, Augmentation(crop=4, scale_max=2.0, gamma=0.2)])
+def test_a_skipped_sample_is_padding_of_which_every_pixel_is_ignored(indices, augmentation):
+    data = SegmentationSource(flat([(3, 5), (0, 0), (4, 3)]), MEAN, STD, augmentation)
+    drawn = None if augmentation is None else randoms(len(indices))
+    images, masks = data.batch(np.array(indices), drawn)
+    skipped = torch.tensor(indices) == 1
+    assert images.shape[0] == masks.shape[0] == len(indices)
+    assert min(masks.shape[1:]) >= 3
+    assert (masks[skipped] == IGNORE).all()
+    assert (masks[~skipped] == 1).flatten(1).any(1).all()
+    # One colour all over: what is left of the mean is its rounding and, augmented, its light.
+    assert (images[skipped].flatten(1).std(1) < 1e-5).all()
+
+
+def test_a_skipped_sample_is_not_another_size():
+    data = SegmentationSource(flat([(2, 5), (0, 0)]), MEAN, STD, Augmentation(horizontal_flip=1.0))
+    images, masks = data.batch(np.array([1, 0]), randoms(2))
+    assert images.shape == (2, 1, 2, 5)
+    assert masks.sum() == 10 * IGNORE + 10

@@ -1,7 +1,6 @@
 """Trials in a process: interrupted and resumed they are, bit for bit, what they would have been."""
 
 import json
-import logging
 import math
 import os
 import random
@@ -26,7 +25,7 @@ from small_trials import (
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_tasks import AccuracyMetrics, DigitsTask
 
-from trainables.checkpoint import list_checkpoints, newest_checkpoint, read_checkpoint
+from trainables.checkpoint import list_checkpoints, load_newest, read_checkpoint
 from trainables.random_state import clean_process
 from trainables.session import TrialSession, data_key, load_task_class
 
@@ -147,17 +146,19 @@ def test_a_trial_resumed_in_a_new_process_is_the_uninterrupted_one(tmp_path, uni
     assert_identical(*states)
 
 
-def test_after_damage_the_checkpoint_before_gives_the_same_trial(tmp_path, uninterrupted, caplog):
+def test_after_damage_the_checkpoint_before_gives_the_same_trial(tmp_path, uninterrupted):
     run(segmentation_plan(tmp_path, checkpoint_keep=5), 3)
     for number, name in ((3, "state.pt"), (2, "model.safetensors")):
         file = tmp_path / f"checkpoint_00000{number}" / name
         content = bytearray(file.read_bytes())
         content[-9] ^= 4
         file.write_bytes(content)
-    with caplog.at_level(logging.WARNING):
-        resumed = TrialSession(segmentation_plan(tmp_path, reported=3), None)
-    assert len(caplog.records) == 2
+    resumed = TrialSession(segmentation_plan(tmp_path, reported=3), None)
     again = [resumed.next_report() for _ in range(3)]
+    note = again[0].pop("note")
+    assert note.count("and was set aside") == 2
+    assert note.endswith("; the one before is used")
+    assert [path.name for path in sorted(tmp_path.glob("damaged_*"))] == ["damaged_000002", "damaged_000003"]
     assert [record["virtual_epoch"] for record in again] == [2, 3, 4]
     resumed.close()
     assert_identical(everything(resumed), uninterrupted[0])
@@ -385,7 +386,7 @@ def test_a_virtual_epoch_that_went_wrong_does_not_get_into_a_checkpoint(tmp_path
 
 def test_a_checkpoint_names_what_it_is_of(tmp_path):
     run(digits_plan(tmp_path), 1)
-    info = newest_checkpoint(tmp_path).info
+    info = load_newest(tmp_path)[0].info
     assert info["trial"] == 7
     assert info["task"] == "tiny_tasks:DigitsTask"
     assert info["options"] == {"batch_size": 16}
@@ -398,7 +399,7 @@ def test_references_to_the_environment_are_kept_as_written(tmp_path, monkeypatch
     plan = digits_plan(tmp_path, options={"model": {"hidden": 8}, "batch_size": "${env:SECRET_HIDDEN}"})
     session = run(plan, 1)
     assert session.options.batch_size == 24
-    assert newest_checkpoint(tmp_path).info["options"]["batch_size"] == "${env:SECRET_HIDDEN}"
+    assert load_newest(tmp_path)[0].info["options"]["batch_size"] == "${env:SECRET_HIDDEN}"
     monkeypatch.delenv("SECRET_HIDDEN")
     with pytest.raises(KeyError, match="SECRET_HIDDEN is not set"):
         TrialSession(plan, None)

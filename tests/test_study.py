@@ -13,19 +13,36 @@ from typing import Any
 import optuna
 import pytest
 from optuna.trial import TrialState
-from simulated_search import FLAT_SPACE, Simulation, config_of, history, open_study, outcomes
+from simulated_search import FLAT_SPACE, SPACE, Simulation, config_of, history, open_study, outcomes
 
+from search.drawing import UnknownParameterError
 from search.errors import SearchError
 from search.space import Resolved
 from search.study import JOURNAL, Outcome, SearchStudy, TrialRecord, best_record, read_records
+from trainables.failure import Failure, FailureKind
 from trainables.virtual_epoch import VirtualEpochs
 
 CONFIG: dict[str, Any] = {"sampler": {"name": "random"}}
 LENGTHS = VirtualEpochs(unit="samples", count=100, step_samples=16, pass_samples=None)
+BURNT = Failure(FailureKind.DIED, "the machine caught fire")
 
 
-def make_study(folder: Path, name: str = "digits", mode: Any = "max") -> SearchStudy:
-    return SearchStudy(folder / JOURNAL, name=name, mode=mode, space=config_of(FLAT_SPACE).space)
+def make_study(folder: Path, space: Any = FLAT_SPACE, **sections: Any) -> SearchStudy:
+    return open_study(folder, config_of(space, **CONFIG | sections))
+
+
+def reported(study: SearchStudy, *values: float) -> TrialRecord:
+    """A new trial with these values."""
+    record = study.ask()
+    for number, value in enumerate(values, start=1):
+        study.report(record, value, LENGTHS, seconds=float(number))
+    return record
+
+
+def held(record: TrialRecord) -> dict[str, Any]:
+    """All of a record that is on disk."""
+    in_this_process = ("running", "dormant")
+    return {key: value for key, value in vars(record).items() if key not in in_this_process}
 
 
 def trial(number: int, *values: float, outcome: Outcome | None = None) -> TrialRecord:
@@ -34,18 +51,21 @@ def trial(number: int, *values: float, outcome: Outcome | None = None) -> TrialR
 
 def test_what_is_recorded_is_read_back(tmp_path: Path) -> None:
     study = make_study(tmp_path)
-    record = study.ask()
+    record = study.ask({"model.hidden": 8})
     study.report(record, 0.1, LENGTHS, seconds=1.5)
     study.report(record, 0.7, LENGTHS, seconds=3.0)
+    study.promote(record)
     study.report(record, 0.3, LENGTHS, seconds=4.5)
-    study.add_failure(record, "the machine caught fire")
+    study.add_failure(record, BURNT)
+    study.add_failure(record, Failure(FailureKind.HUNG, "a virtual epoch took more than 3 s"))
+    study.finish(reported(study, 0.5), Outcome.STOPPED, "why", cut_off=True)
     study.save_elapsed(12.3)
-    (again,) = make_study(tmp_path).records
-    assert again.resolved == record.resolved
-    assert (again.values, again.lengths, again.seconds) == ([0.1, 0.7, 0.3], LENGTHS, 4.5)
-    assert (again.steps, again.samples) == (record.steps, record.samples) == (19, 304)
-    assert (again.failures, again.reason, again.outcome) == (1, "the machine caught fire", None)
-    assert make_study(tmp_path).elapsed_seconds == 12.3
+    again = make_study(tmp_path)
+    assert [held(r) for r in again.records] == [held(r) for r in study.records]
+    assert (again.records[0].values, again.records[0].promoted) == ([0.1, 0.7, 0.3], 2)
+    assert (again.records[0].steps, again.records[0].samples) == (19, 304)
+    assert again.records[0].known == {"model.hidden": 8}
+    assert (again.elapsed_seconds, again.last_order) == (12.3, 5)
 
 
 @pytest.mark.parametrize(("mode", "best", "virtual_epoch"), [("max", 0.7, 2), ("min", 0.1, 1)])
@@ -86,15 +106,17 @@ def test_optuna_is_told_once_how_a_trial_ended(
     tmp_path: Path, outcome: Outcome, state: TrialState, value: float | None
 ) -> None:
     study = make_study(tmp_path)
-    record = study.ask()
-    for number, objective in enumerate([0.1, 0.7, 0.3], start=1):
-        study.report(record, objective, LENGTHS, seconds=number)
+    record = reported(study, 0.1, 0.7, 0.3)
     study.finish(record, outcome, "why")
     frozen = study.frozen(record)
     assert (frozen.state, frozen.value) == (state, value)
     assert frozen.intermediate_values == {1: 0.1, 2: 0.7, 3: 0.3}
-    with pytest.raises(optuna.exceptions.UpdateFinishedTrialError):
+    written = (tmp_path / JOURNAL).read_bytes()
+    with pytest.raises(AssertionError):
         study.finish(record, outcome, "again")
+    with pytest.raises(AssertionError):
+        study.report(record, 0.9, LENGTHS, seconds=4.0)
+    assert (tmp_path / JOURNAL).read_bytes() == written
     (again,) = make_study(tmp_path).records
     assert (again.outcome, again.reason) == (outcome, "why")
 
@@ -122,11 +144,11 @@ def test_opening_a_study_again_writes_nothing(tmp_path: Path) -> None:
 
 
 def test_a_renamed_search_goes_on_with_its_study(tmp_path: Path) -> None:
-    make_study(tmp_path, "before").ask()
-    renamed = make_study(tmp_path, "after")
+    make_study(tmp_path, name="before").ask()
+    renamed = make_study(tmp_path, name="after")
     assert len(renamed.records) == 1
     renamed.ask()
-    assert len(read_records(tmp_path / JOURNAL, config_of(FLAT_SPACE).space)) == 2
+    assert len(read_records(tmp_path / JOURNAL)) == 2
 
 
 def test_a_known_point_is_taken_and_the_rest_is_drawn(tmp_path: Path) -> None:
@@ -136,16 +158,111 @@ def test_a_known_point_is_taken_and_the_rest_is_drawn(tmp_path: Path) -> None:
     assert set(record.resolved.params) == {"model.hidden", "optimizer.lr", "optimizer.weight_decay"}
 
 
-def test_a_known_point_left_waiting_by_a_killed_process_is_used_once(tmp_path: Path) -> None:
+def test_a_study_without_a_sampler_takes_whole_known_points_only(tmp_path: Path) -> None:
+    config = config_of(FLAT_SPACE)
+    study = SearchStudy(tmp_path / JOURNAL, name="x", mode="max", space=config.space)
+    written = (tmp_path / JOURNAL).read_bytes()
+    with pytest.raises(UnknownParameterError):
+        study.ask({"model.hidden": 8})
+    assert (study.records, (tmp_path / JOURNAL).read_bytes()) == ([], written)
+    point = {"model.hidden": 8, "optimizer.lr": 0.01, "optimizer.weight_decay": 1e-3}
+    assert study.ask(point).resolved.params == point
+
+
+def test_a_trial_is_in_the_journal_with_all_of_its_parameters_or_not_at_all(tmp_path: Path) -> None:
+    study = make_study(tmp_path, SPACE)
+    before = (tmp_path / JOURNAL).read_bytes()
+    record = study.ask()
+    (line,) = (tmp_path / JOURNAL).read_bytes()[len(before) :].splitlines()
+    assert set(json.loads(line)["params"]) == set(record.resolved.params)
+
+
+def test_trials_that_others_added_to_the_study_are_left_alone(tmp_path: Path) -> None:
     study = make_study(tmp_path)
     study.ask()
+    study.study.ask()
     study.study.enqueue_trial({"model.hidden": 8})
+    study.ask()
     again = make_study(tmp_path)
-    assert len(again.records) == 1
-    record = again.ask({"model.hidden": 8})
-    assert (record.number, record.resolved.tree["model"]["hidden"]) == (1, 8)
+    assert [(r.number, r.trial_id) for r in again.records] == [(0, 0), (1, 3)]
+    again.report(again.records[1], 0.5, LENGTHS, seconds=1.0)
+    assert again.study.get_trials()[3].intermediate_values == {1: 0.5}
+    again.finish(again.records[1], Outcome.COMPLETED, "full length")
+    again.study.tell(again.study.get_trials()[1].number, 0.9)
+    assert [t.number for t in again.completed()] == [3]
+
+
+# --- going on after an end
+
+
+def test_a_trial_that_goes_on_after_its_end_is_a_new_optuna_trial_with_all_that_it_held(
+    tmp_path: Path,
+) -> None:
+    study = make_study(tmp_path)
+    study.ask()
+    record = study.ask({"model.hidden": 8})
+    study.report(record, 0.1, LENGTHS, seconds=1.0)
+    study.report(record, 0.7, LENGTHS, seconds=2.0)
+    study.add_failure(record, BURNT)
+    study.finish(record, Outcome.STOPPED, "when the search ended", cut_off=True)
+    old = study.frozen(record)
+    before = held(record)
+    study.promote(record)
+    new = study.frozen(record)
+    assert study.frozen(study.records[0]).number == 0
+    assert (new.number, new.state, new.user_attrs["continues"]) == (2, TrialState.RUNNING, 1)
+    assert (new.params, new.intermediate_values) == (old.params, old.intermediate_values)
+    changed = {"trial_id": 2, "promoted": 2, "outcome": None, "reason": "", "cut_off": False}
+    assert held(record) == before | changed
+    study.report(record, 0.9, LENGTHS, seconds=3.0)
+    study.finish(record, Outcome.COMPLETED, "full length")
+    again = make_study(tmp_path)
+    assert [held(r) for r in again.records] == [held(r) for r in study.records]
+    assert [t.state for t in study.study.get_trials()][1:] == [TrialState.PRUNED, TrialState.COMPLETE]
+    assert study.study.get_trials()[1] == old
     assert again.ask().number == 2
-    assert len(again.study.get_trials()) == 3
+
+
+def test_of_a_trial_that_completed_twice_the_longer_one_counts(tmp_path: Path) -> None:
+    study = make_study(tmp_path)
+    for values in ([0.1, 0.7], [0.2, 0.3]):
+        study.finish(reported(study, *values), Outcome.COMPLETED, "full length")
+    study.finish(reported(study, 0.9), Outcome.STOPPED, "x")
+    study.promote(study.records[0])
+    assert [t.number for t in study.completed()] == [0, 1]
+    study.report(study.records[0], 0.8, LENGTHS, seconds=3.0)
+    study.finish(study.records[0], Outcome.COMPLETED, "full length")
+    assert [len(t.intermediate_values) for t in study.completed()] == [3, 2]
+
+
+# --- killed between the entries of one write
+
+
+def test_a_report_cut_off_before_its_value_has_not_been_made(tmp_path: Path) -> None:
+    study = make_study(tmp_path)
+    first, second = reported(study, 0.1, 0.2), reported(study, 0.3)
+    study.report(first, 0.4, LENGTHS, seconds=9.0)
+    lines = (tmp_path / JOURNAL).read_bytes().splitlines(keepends=True)
+    (tmp_path / JOURNAL).write_bytes(b"".join(lines[:-1]))
+    again = make_study(tmp_path)
+    assert [r.values for r in again.records] == [[0.1, 0.2], [0.3]]
+    assert again.records[0].steps == LENGTHS.end_step(2)
+    # That its third report had begun tells that the second is long decided.
+    assert (again.records[0].order, again.records[1].order, again.last_order) == (0, second.order, 3)
+
+
+def test_an_end_cut_off_before_the_state_has_not_come(tmp_path: Path) -> None:
+    study = make_study(tmp_path)
+    record = reported(study, 0.1)
+    study.finish(record, Outcome.STOPPED, "when the search ended", cut_off=True)
+    lines = (tmp_path / JOURNAL).read_bytes().splitlines(keepends=True)
+    (tmp_path / JOURNAL).write_bytes(b"".join(lines[:-1]))
+    again = make_study(tmp_path)
+    (record,) = again.records
+    assert (record.outcome, record.reason, record.cut_off, record.order) == (None, "", False, 1)
+    again.finish(record, Outcome.STOPPED, "stopped at virtual epoch 1")
+    (last,) = make_study(tmp_path).records
+    assert (last.outcome, last.cut_off) == (Outcome.STOPPED, False)
 
 
 # --- killed processes
@@ -178,14 +295,37 @@ def test_damage_in_the_middle_of_a_journal_is_named(tmp_path: Path) -> None:
     (tmp_path / JOURNAL).write_bytes(b"".join([*lines[:4], b"\0\0\0\n", *lines[5:]]))
     with pytest.raises(SearchError, match=r"study\.journal is damaged"):
         open_study(tmp_path, config_of(**CONFIG))
-    with pytest.raises(SearchError, match=r"study\.journal is damaged"):
-        read_records(tmp_path / JOURNAL, config_of().space)
+    with pytest.raises(SearchError, match=r"study\.journal is damaged.*tune-search verify"):
+        read_records(tmp_path / JOURNAL)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda lines: [lines[0], *lines[2:]],  # the space
+        lambda lines: [*lines, b'{"op_code":99,"worker_id":"x"}\n'],
+        lambda lines: [*lines, b"[" * 5000 + b"]" * 5000 + b"\n"],
+        lambda lines: [line.replace(b'"optimizer.lr"', b'"optimizer.rl"') for line in lines],
+        lambda lines: [line.replace(b'"outcome":"', b'"outcome":"un') for line in lines],
+        lambda lines: [line.replace(b'"kind":"', b'"kind":"un') for line in lines],
+    ],
+    ids=["a lost line", "an unknown entry", "deep nesting", "a parameter", "an outcome", "a failure"],
+)
+def test_lines_that_are_no_study_of_ours_are_named_as_damage(tmp_path: Path, damage: Any) -> None:
+    study = make_study(tmp_path)
+    study.add_failure(reported(study, 0.1), BURNT)
+    study.finish(study.records[0], Outcome.FAILED, "fire")
+    lines = (tmp_path / JOURNAL).read_bytes().splitlines(keepends=True)
+    (tmp_path / JOURNAL).write_bytes(b"".join(damage(lines)))
+    for read in (lambda: make_study(tmp_path), lambda: read_records(tmp_path / JOURNAL)):
+        with pytest.raises(SearchError, match=r"study\.journal is damaged"):
+            read()
 
 
 _HOLDER = """
 import signal, sys
 from pathlib import Path
-from search.study import _ProcessLock
+from search.journal import _ProcessLock
 _ProcessLock(Path(sys.argv[1])).acquire()
 print("held", flush=True)
 signal.pause()
@@ -216,7 +356,7 @@ def test_the_lock_of_a_killed_process_does_not_block(tmp_path: Path) -> None:
 def test_reading_gives_what_the_search_holds(tmp_path: Path) -> None:
     config = config_of(**CONFIG)
     simulation = Simulation(tmp_path, config).run()
-    assert outcomes(read_records(tmp_path / JOURNAL, config.space)) == outcomes(simulation.records)
+    assert outcomes(read_records(tmp_path / JOURNAL)) == outcomes(simulation.records)
 
 
 def test_reading_while_a_search_writes_gives_whole_trials_only(tmp_path: Path) -> None:
@@ -236,23 +376,14 @@ def test_reading_while_a_search_writes_gives_whole_trials_only(tmp_path: Path) -
     seen = 0
     deadline = time.monotonic() + 30
     while not done.is_set():
-        records = read_records(tmp_path / JOURNAL, config.space)
+        records = read_records(tmp_path / JOURNAL)
         assert len(records) >= seen
         assert [record.number for record in records] == list(range(len(records)))
         assert all(len(record.resolved.params) == 3 for record in records)
         seen = len(records)
         assert time.monotonic() < deadline
     writer.join()
-    assert len(read_records(tmp_path / JOURNAL, config.space)) == 25
-
-
-def test_a_trial_that_is_still_being_drawn_or_waits_is_left_out(tmp_path: Path) -> None:
-    space = config_of(FLAT_SPACE).space
-    study = make_study(tmp_path)
-    study.ask()
-    study.study.ask()
-    study.study.enqueue_trial({"model.hidden": 8})
-    assert [record.number for record in read_records(tmp_path / JOURNAL, space)] == [0]
+    assert len(read_records(tmp_path / JOURNAL)) == 25
 
 
 def test_reading_cuts_nothing_off_a_line_that_is_being_written(tmp_path: Path) -> None:
@@ -261,16 +392,16 @@ def test_reading_cuts_nothing_off_a_line_that_is_being_written(tmp_path: Path) -
     with (tmp_path / JOURNAL).open("ab") as file:
         file.write(b'{"op_code":7,"worker')
     content = (tmp_path / JOURNAL).read_bytes()
-    assert len(read_records(tmp_path / JOURNAL, config.space)) >= 1
+    assert len(read_records(tmp_path / JOURNAL)) >= 1
     assert (tmp_path / JOURNAL).read_bytes() == content
 
 
 def test_reading_where_no_search_was_is_an_error_and_makes_nothing(tmp_path: Path) -> None:
     with pytest.raises(SearchError, match="there is no"):
-        read_records(tmp_path / JOURNAL, config_of().space)
+        read_records(tmp_path / JOURNAL)
     assert list(tmp_path.iterdir()) == []
     (tmp_path / JOURNAL).touch()
-    assert read_records(tmp_path / JOURNAL, config_of().space) == []
+    assert read_records(tmp_path / JOURNAL) == []
 
 
 def test_every_write_is_on_disk_when_the_call_returns(tmp_path: Path) -> None:

@@ -28,6 +28,12 @@ def test_ends_counted_in_samples_do_not_drift(count, step_samples):
         assert epochs.samples_at(number) == epochs.end_step(number) * step_samples
 
 
+def test_ends_are_exact_where_a_float_is_not():
+    assert lengths("samples", 67_153, 1).end_step(141_845_098_761) == 67_153 * 141_845_098_761
+    assert lengths("samples", 10**400, 3).end_step(1) == 10**400 // 3 + 1
+    assert lengths("passes", 1, 1, 2**53 + 1).steps_per_pass == 2**53 + 1
+
+
 def test_a_virtual_epoch_shorter_than_a_step_is_one_step():
     epochs = lengths("samples", 5, 32)
     assert [epochs.end_step(n) for n in range(4)] == [0, 1, 2, 3]

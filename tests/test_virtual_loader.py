@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -45,6 +46,22 @@ class ProcessNumbers(Numbers):
 
     def __getitem__(self, index: int) -> int:
         return os.getpid()
+
+
+class DeadlyNumbers(Numbers):
+    """Whoever reads the last one is killed."""
+
+    def __getitem__(self, index: int) -> int:
+        if index == self.num_samples - 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return index
+
+
+class RefusedNumbers(Numbers):
+    """The connection that they come from breaks."""
+
+    def __getitem__(self, index: int) -> int:
+        raise ConnectionResetError("the server of the numbers has gone")
 
 
 class NumberStream(IterableDataset[int]):
@@ -184,6 +201,25 @@ def test_data_that_can_be_read_only_once_is_an_error_in_the_second_pass() -> Non
     with pytest.raises(
         ValueError, match="over OneShotStream gave no batch in pass 2, after 4 batches before"
     ):
+        epoch(loader)
+
+
+@pytest.mark.parametrize("attempt", range(8))
+def test_a_worker_that_is_killed_is_named_once_whatever_is_noticed_of_it_first(attempt: int) -> None:
+    """Its process is gone, or its pipe is broken; that is a race, so it is run several times."""
+    workers = {"num_workers": 2, "persistent_workers": True, "multiprocessing_context": "fork"}
+    loader = VirtualDataLoader(DataLoader(DeadlyNumbers(12), **workers), steps_per_epoch=12)  # type: ignore[arg-type]
+    with pytest.raises(RuntimeError, match=r"^DataLoader worker \(pid(\(s\))? \d+\)"):
+        epoch(loader)
+
+
+@pytest.mark.parametrize("workers", [{}, {"num_workers": 1, "multiprocessing_context": "fork"}])
+def test_a_broken_connection_of_a_dataset_is_told_as_it_is(
+    workers: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainables.virtual_loader.DYING_SECONDS", 0.1)
+    loader = VirtualDataLoader(DataLoader(RefusedNumbers(3), **workers), steps_per_epoch=1)
+    with pytest.raises(ConnectionResetError, match="the server of the numbers has gone"):
         epoch(loader)
 
 

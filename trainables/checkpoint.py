@@ -3,18 +3,20 @@
 A checkpoint is a folder `checkpoint_000003` (virtual epoch 3) with model.safetensors (parameters and
 buffers), state.pt (everything else, loaded with weights_only=True) and manifest.json, which is written
 last and carries a sum of itself too. A folder under its final name is whole; anything else is ignored and
-removed.
+removed. One that was damaged later is set aside as `damaged_000003`, and the one before it is loaded.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
-import logging
 import os
 import platform
+import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,34 +24,62 @@ from typing import Any
 import numpy as np
 import safetensors
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-log = logging.getLogger(__name__)
-
 MANIFEST_VERSION = 1
-_PREFIX = "checkpoint_"
+_PREFIX, _DAMAGED = "checkpoint_", "damaged_"
 _WEIGHTS, _STATE, _MANIFEST = "model.safetensors", "state.pt", "manifest.json"
 _FILES = (_WEIGHTS, _STATE)
+REASON = "reason.txt"
+"""In a checkpoint that was set aside: why."""
+
+
+# Errors that say nothing about the file: a checkpoint must not be set aside for them.
+_NOT_THE_FILE = (errno.EACCES, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE)
 
 
 class DamagedCheckpointError(Exception):
-    """A checkpoint whose files are not those of its manifest."""
+    """A checkpoint whose files are not those of its manifest, or cannot be loaded."""
+
+    def __init__(self, folder: Path, reason: str) -> None:
+        super().__init__(f"{folder}: {reason}")
+        self.folder, self.reason = folder, reason
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A verified checkpoint: `info` is what the writer gave, the rest is read on demand."""
+    """A verified checkpoint: `info` is what the writer gave, the rest is read on demand.
+
+    `weights` and `state` raise DamagedCheckpointError for files that their sums vouch for and that still do
+    not hold tensors and plain values. Nothing in them is executed.
+    """
 
     folder: Path
     virtual_epoch: int
     info: dict[str, Any]
 
     def weights(self) -> dict[str, Tensor]:
-        return load_file(self.folder / _WEIGHTS)
+        with _damage_of(self.folder, _WEIGHTS):
+            return load_file(self.folder / _WEIGHTS)
 
     def state(self) -> dict[str, Any]:
-        return torch.load(self.folder / _STATE, map_location="cpu", weights_only=True)
+        with _damage_of(self.folder, _STATE):
+            state = torch.load(self.folder / _STATE, map_location="cpu", weights_only=True)
+        if not isinstance(state, dict):
+            raise DamagedCheckpointError(self.folder, f"{_STATE} holds a {type(state).__name__}, not a dict")
+        return state
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The contents of a checkpoint, all in memory."""
+
+    virtual_epoch: int
+    weights: dict[str, Tensor]
+    state: dict[str, Any]
+    info: dict[str, Any]
 
 
 def write_checkpoint(
@@ -60,32 +90,53 @@ def write_checkpoint(
     state: Mapping[str, Any],
     info: Mapping[str, Any],
 ) -> Path:
-    """Write one checkpoint so that it is there whole or not at all; returns its folder."""
+    """Write one checkpoint so that it is there whole or not at all; returns its folder.
+
+    Raises:
+        OSError: the disk is full or cannot be written; nothing is left of the attempt.
+    """
     final = checkpoint_folder(trial_folder, virtual_epoch)
     partial = trial_folder / f".{final.name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    try:
+        partial.mkdir(parents=True)
+        with _system_errors():
+            _write_files(partial, virtual_epoch, weights, state, info)
+        if final.exists():
+            discard(final)
+        partial.rename(final)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    sync(trial_folder)
+    return final
+
+
+def _write_files(
+    folder: Path,
+    virtual_epoch: int,
+    weights: Mapping[str, Tensor],
+    state: Mapping[str, Any],
+    info: Mapping[str, Any],
+) -> None:
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}
-    save_file(plain, partial / _WEIGHTS)
-    torch.save(dict(state), partial / _STATE)
+    save_file(plain, folder / _WEIGHTS)
+    # A file of Python's: torch's own writer does not say why it could not write.
+    with (folder / _STATE).open("wb") as file:
+        torch.save(dict(state), file)
     manifest = {
         "version": MANIFEST_VERSION,
         "virtual_epoch": virtual_epoch,
-        "files": {name: {"sha256": sha256(partial / name)} for name in _FILES},
+        "files": {name: {"sha256": sha256(folder / name)} for name in _FILES},
         "versions": library_versions(),
         "info": dict(info),
     }
     # Through JSON first: what is summed up is what is read back, with keys of mappings as text.
     content = json.loads(json.dumps(manifest))
-    (partial / _MANIFEST).write_text(json.dumps(content | {"sha256": _content_sum(content)}, indent=1))
+    (folder / _MANIFEST).write_text(json.dumps(content | {"sha256": _content_sum(content)}, indent=1))
     for name in (*_FILES, _MANIFEST):
-        _sync(partial / name)
-    _sync(partial)
-    if final.exists():
-        shutil.rmtree(final)
-    partial.rename(final)
-    _sync(trial_folder)
-    return final
+        sync(folder / name)
+    sync(folder)
 
 
 def checkpoint_folder(trial_folder: Path, virtual_epoch: int) -> Path:
@@ -94,11 +145,8 @@ def checkpoint_folder(trial_folder: Path, virtual_epoch: int) -> Path:
 
 def list_checkpoints(trial_folder: Path) -> list[int]:
     """Virtual epochs that have a checkpoint, in rising order; nothing is verified."""
-    return sorted(
-        int(path.name.removeprefix(_PREFIX))
-        for path in trial_folder.glob(f"{_PREFIX}*")
-        if path.name.removeprefix(_PREFIX).isdigit()
-    )
+    numbers = (path.name.removeprefix(_PREFIX) for path in trial_folder.glob(f"{_PREFIX}*"))
+    return sorted(int(number) for number in numbers if re.fullmatch("[0-9]{6,}", number))
 
 
 def read_checkpoint(trial_folder: Path, virtual_epoch: int) -> Checkpoint:
@@ -107,52 +155,151 @@ def read_checkpoint(trial_folder: Path, virtual_epoch: int) -> Checkpoint:
     Raises:
         DamagedCheckpointError: a file is missing or its SHA-256 sum is another.
         ValueError: it is whole, but another version of this program wrote it.
+        OSError: it could not be read for a reason that says nothing about it, such as missing rights.
     """
     folder = checkpoint_folder(trial_folder, virtual_epoch)
-    try:
+    with _damage_of(folder, _MANIFEST):
         manifest = json.loads((folder / _MANIFEST).read_text())
-        _compare(folder / _MANIFEST, _content_sum(manifest), manifest["sha256"])
+        _compare(folder, _MANIFEST, _content_sum(manifest), manifest["sha256"])
         version = manifest["version"]
-        if version == MANIFEST_VERSION:
-            for name in _FILES:
-                _compare(folder / name, sha256(folder / name), manifest["files"][name]["sha256"])
-            if manifest["virtual_epoch"] != virtual_epoch:
-                raise DamagedCheckpointError(f"{folder} holds virtual epoch {manifest['virtual_epoch']}")
-            return Checkpoint(folder, virtual_epoch, manifest["info"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DamagedCheckpointError(f"{folder}: {type(error).__name__}: {error}") from error
-    raise ValueError(
-        f"{folder} has version {version} of the checkpoint format and this program reads version "
-        f"{MANIFEST_VERSION}; go on with the version of tune-search that wrote it, or take another folder"
-    )
+    if version != MANIFEST_VERSION:
+        raise ValueError(
+            f"{folder} has version {version} of the checkpoint format and this program reads version "
+            f"{MANIFEST_VERSION}; go on with the version of tune-search that wrote it, or take another folder"
+        )
+    with _damage_of(folder, _MANIFEST):
+        number, info, sums = manifest["virtual_epoch"], manifest["info"], manifest["files"]
+    for name in _FILES:
+        with _damage_of(folder, name):
+            _compare(folder, name, sha256(folder / name), sums[name]["sha256"])
+    if number != virtual_epoch:
+        raise DamagedCheckpointError(folder, f"holds virtual epoch {number}")
+    if not isinstance(info, dict):
+        raise DamagedCheckpointError(folder, f"{_MANIFEST}: info is a {type(info).__name__}, not a mapping")
+    return Checkpoint(folder, virtual_epoch, info)
 
 
-def newest_checkpoint(trial_folder: Path) -> Checkpoint | None:
-    """The newest checkpoint that is intact; damaged ones are passed over with a warning.
+def load_newest(trial_folder: Path) -> tuple[Loaded | None, list[str]]:
+    """Load the newest checkpoint that is intact; damaged ones are set aside.
+
+    Returns:
+        The checkpoint, None without one, and a line for each damaged one.
 
     Raises:
         ValueError: the newest intact one was written by another version of this program.
+        OSError: a checkpoint could not be read for a reason that says nothing about it.
     """
+    damaged: list[str] = []
+    loaded = None
     for virtual_epoch in reversed(list_checkpoints(trial_folder)):
         try:
-            return read_checkpoint(trial_folder, virtual_epoch)
+            checkpoint = read_checkpoint(trial_folder, virtual_epoch)
+            weights, state = checkpoint.weights(), checkpoint.state()
         except DamagedCheckpointError as error:
-            log.warning("damaged checkpoint passed over: %s", error)
-    return None
+            set_aside(trial_folder, virtual_epoch, error.reason)
+            damaged.append(f"{error.folder.name} is damaged ({error.reason}) and was set aside")
+        else:
+            loaded = Loaded(virtual_epoch, weights, state, checkpoint.info)
+            break
+    before = "the trial begins again" if loaded is None else "the one before is used"
+    # Of several, each but the last was followed by one that is damaged too.
+    return loaded, [*damaged[:-1], *(f"{line}; {before}" for line in damaged[-1:])]
+
+
+def set_aside(trial_folder: Path, virtual_epoch: int, reason: str) -> Path:
+    """Rename a damaged checkpoint so that nobody loads it again, and say why in its reason.txt.
+
+    Returns:
+        Where it is now: `damaged_000003`, or `damaged_000003_2` where there is one of that name.
+    """
+    target = trial_folder / f"{_DAMAGED}{virtual_epoch:06d}"
+    others = 1
+    while target.exists():
+        others += 1
+        target = trial_folder / f"{_DAMAGED}{virtual_epoch:06d}_{others}"
+    # It may have vanished meanwhile, and a full disk has no room for the reason.
+    with suppress(FileNotFoundError):
+        checkpoint_folder(trial_folder, virtual_epoch).rename(target)
+        with suppress(OSError):
+            (target / REASON).write_text(reason + "\n")
+    return target
 
 
 def remove_old_checkpoints(trial_folder: Path, *, newest: int, best: int, keep: int) -> None:
     """Keep the best one and, with it, the newest ones up to `keep` in all (at least best and newest).
 
-    What lies beyond `newest`, the one just written, is a damaged one that was passed over: it goes too, and
-    so do the rests of an interrupted writing.
+    The rests of an interrupted writing go too, and what lies beyond `newest`, the one just written.
     """
     there = list_checkpoints(trial_folder)
     newest_first = [number for number in reversed(there) if number != best and number <= newest]
     kept = {best, *newest_first[: max(1, keep - 1)]}
     unwanted = [checkpoint_folder(trial_folder, number) for number in there if number not in kept]
-    for folder in (*unwanted, *trial_folder.glob(f".{_PREFIX}*.partial")):
-        shutil.rmtree(folder, ignore_errors=True)
+    _discard_all((*unwanted, *list_partial(trial_folder)))
+
+
+def remove_partial(trial_folder: Path) -> None:
+    """Remove the rests of interrupted writing and removal; while nobody trains the trial."""
+    _discard_all(list_partial(trial_folder))
+
+
+def _discard_all(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        with suppress(OSError):
+            discard(folder)
+
+
+def remove_checkpoints(trial_folder: Path) -> int:
+    """Remove all checkpoints of a trial, also those set aside or half written; returns the bytes freed."""
+    freed = 0
+    for folder in _all_folders(trial_folder):
+        size = folder_bytes(folder)
+        with suppress(OSError):
+            discard(folder)
+            freed += size
+    return freed
+
+
+def checkpoint_bytes(trial_folder: Path) -> int:
+    """Bytes that `remove_checkpoints` would free."""
+    return sum(folder_bytes(folder) for folder in _all_folders(trial_folder))
+
+
+def list_damaged(trial_folder: Path) -> list[Path]:
+    """Checkpoints that were set aside."""
+    return sorted(trial_folder.glob(f"{_DAMAGED}*"))
+
+
+def list_partial(trial_folder: Path) -> list[Path]:
+    """What is left of checkpoints whose writing or removal was interrupted, or is going on at this moment."""
+    return sorted(trial_folder.glob(f".{_PREFIX}*.partial"))
+
+
+def discard(folder: Path) -> None:
+    """Remove a checkpoint's folder, which is out of sight at once: half of one must not pass for a whole one.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
+    if folder.name.startswith(_PREFIX):
+        hidden = folder.with_name(f".{folder.name}.removed.partial")
+        shutil.rmtree(hidden, ignore_errors=True)
+        folder = folder.rename(hidden)
+    shutil.rmtree(folder)
+
+
+def folder_bytes(folder: Path) -> int:
+    """Bytes of all files below a folder; those that vanish meanwhile do not count."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += os.lstat(os.path.join(parent, name)).st_size
+    return total
+
+
+def _all_folders(trial_folder: Path) -> list[Path]:
+    whole = [checkpoint_folder(trial_folder, number) for number in list_checkpoints(trial_folder)]
+    return [*whole, *list_damaged(trial_folder), *list_partial(trial_folder)]
 
 
 def sha256(path: Path) -> str:
@@ -176,14 +323,51 @@ def _content_sum(manifest: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _compare(file: Path, found: str, expected: str) -> None:
-    if found != expected:
-        raise DamagedCheckpointError(f"{file}: SHA-256 is {found[:12]}…, the manifest says {expected[:12]}…")
-
-
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Have the disk hold what was written to a file, or the names in a folder."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _compare(folder: Path, name: str, found: str, expected: str) -> None:
+    if found != expected:
+        reason = f"{name}: SHA-256 is {found[:12]}…, the manifest says {expected[:12]}…"
+        raise DamagedCheckpointError(folder, reason)
+
+
+@contextmanager
+def _damage_of(folder: Path, name: str) -> Iterator[None]:
+    """Raise DamagedCheckpointError for whatever comes of reading a file that is not what it should be."""
+    try:
+        yield
+    except DamagedCheckpointError:
+        raise
+    except Exception as error:
+        own = isinstance(error, OSError) and error.errno in _NOT_THE_FILE
+        # Torch reports a full main memory as a plain RuntimeError.
+        if own or isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+            raise
+        raise DamagedCheckpointError(folder, f"{name}: {_in_short(error)}") from error
+
+
+def _in_short(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    # Torch's own text is a page, and says how to load the file without care.
+    return f"cannot be read ({type(error).__name__})"
+
+
+@contextmanager
+def _system_errors() -> Iterator[None]:
+    """Raise as OSError what the system said; safetensors and torch put errors of their own around it."""
+    try:
+        yield
+    except (SafetensorError, RuntimeError) as error:
+        found = re.search(r"os error (\d+)", str(error))
+        number = int(found[1]) if found else getattr(error.__context__, "errno", None)
+        if number is None:
+            raise
+        raise OSError(number, os.strerror(number)) from error

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
-from collections.abc import Mapping
-from typing import Any
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any, TextIO
 
 REFERENCE = re.compile(r"\$\{env:([^}]*)\}")
 """Group 1 is the variable's name. Reading a configuration uses it too, so both see the same references."""
+
+_replaced: dict[str, str] = {}
+"""Every variable that was replaced in this process, with its value."""
 
 
 def expand(tree: Any, variables: Mapping[str, str] = os.environ) -> Any:
@@ -26,9 +31,57 @@ def expand(tree: Any, variables: Mapping[str, str] = os.environ) -> Any:
     return tree
 
 
+def remember(variables: Mapping[str, str]) -> None:
+    """These values must not be shown from now on, see `conceal`."""
+    _replaced.update(variables)
+
+
+def conceal(text: str, variables: Mapping[str, str] | None = None) -> str:
+    """The text with each value of these variables (all replaced in this process) as `${env:NAME}` again."""
+    hidden = _replaced if variables is None else variables
+    names = {form: name for name, value in hidden.items() if value for form in _forms(value)}
+    if not names:
+        return text
+    # The longest first, for one value may be a part of another.
+    values = "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
+    return re.sub(values, lambda found: f"${{env:{names[found[0]]}}}", text)
+
+
+class Concealing:
+    """A text stream that conceals what is written to it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._stream.write(conceal(text))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def conceal_output() -> None:
+    """Have all that this process prints from now on concealed."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if not isinstance(stream, Concealing):
+            setattr(sys, name, Concealing(stream))
+
+
+def _forms(value: str) -> set[str]:
+    """The value as such, and as it stands inside a literal of Python or JSON."""
+    return {value, repr(value)[1:-1], json.dumps(value)[1:-1]}
+
+
 def _value(name: str, variables: Mapping[str, str]) -> str:
     if name not in variables:
         raise KeyError(
             f"the environment variable {name} is not set in this process; ${{env:{name}}} needs it"
         )
+    remember({name: variables[name]})
     return variables[name]

@@ -6,7 +6,8 @@ import importlib
 import json
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +17,7 @@ import torch
 
 from trainables.board import Board
 from trainables.build import build_trainer, load_arrays
-from trainables.checkpoint import Checkpoint, newest_checkpoint, remove_old_checkpoints, write_checkpoint
+from trainables.checkpoint import load_newest, remove_old_checkpoints, write_checkpoint
 from trainables.environment import expand
 from trainables.options import TrialOptions
 from trainables.random_state import clean_process
@@ -27,7 +28,7 @@ from trainables.virtual_epoch import Unit
 log = logging.getLogger(__name__)
 
 RESERVED = frozenset(
-    {"virtual_epoch", "step", "samples", "seconds", "diverged", "lengths", "process", "done"}
+    {"virtual_epoch", "step", "samples", "seconds", "diverged", "lengths", "process", "done", "note"}
 )
 """Names in a report that a task's metrics may not have."""
 
@@ -65,6 +66,8 @@ class TrialPlan:
     gpu_fraction: float = 0.0
     """Share of the GPU's memory that this trial may use; 1 and above is all of it."""
     data: DataSplit = "train"
+    timeout: float | None = None
+    """Seconds that a virtual epoch may take."""
     working_folder: str = "."
     """Where the search was started: relative data paths and tasks of the user are found from there."""
 
@@ -125,9 +128,7 @@ class TrialSession:
         self.history: list[Record] = []
         self._saved = 0
         self._between = True  # virtual epochs, where alone a checkpoint can be taken
-        checkpoint = newest_checkpoint(self._folder)
-        if checkpoint is not None:
-            self._load(checkpoint)
+        self._notes = self._load()
         self._next = min(plan.reported, len(self.history))
         self._board = Board(self._folder, start_step=self.trainer.counters.num_steps + 1)
         if not self.history:
@@ -147,6 +148,11 @@ class TrialSession:
         return max(self.history, key=lambda record: sign * record[self.plan.metric])
 
     @property
+    def where(self) -> str:
+        """How far the training has come."""
+        return f"step {self.trainer.counters.num_steps}"
+
+    @property
     def finished(self) -> bool:
         return self._next >= self.plan.num_virtual_epochs
 
@@ -161,7 +167,8 @@ class TrialSession:
                 return diverged
         record = self.history[self._next]
         self._next += 1
-        return record
+        notes, self._notes = self._notes, []
+        return {**record, "note": "; ".join(notes)} if notes else record
 
     def save(self) -> None:
         """Write a checkpoint of what has none yet: a trial may pause between two checkpoints.
@@ -170,7 +177,8 @@ class TrialSession:
         and nothing is written.
         """
         if self._between and len(self.history) > self._saved:
-            self._save()
+            with _naming(self._folder):
+                self._save()
 
     def close(self) -> None:
         """Save what is not saved yet and close the event file."""
@@ -192,9 +200,10 @@ class TrialSession:
         self.history.append({"virtual_epoch": len(self.history) + 1, **self._spent(), **metrics})
         self._between = True
         # Events first: what is written and then computed again is purged, what is lost stays lost.
-        self._write_events(self.history[-1])
-        if self._is_due():
-            self._save()
+        with _naming(self._folder):
+            self._write_events(self.history[-1])
+            if self._is_due():
+                self._save()
         return None
 
     def _objective_fault(self, metrics: Mapping[str, float]) -> str | None:
@@ -250,10 +259,14 @@ class TrialSession:
             keep=self.plan.checkpoint_keep,
         )
 
-    def _load(self, checkpoint: Checkpoint) -> None:
-        self.trainer.load(checkpoint.weights(), checkpoint.state())
-        self.history = list(checkpoint.info["history"])
-        self._saved = len(self.history)
+    def _load(self) -> list[str]:
+        """Go on from the newest intact checkpoint, if there is one; returns a line for each damaged one."""
+        loaded, notes = load_newest(self._folder)
+        if loaded is not None:
+            self.trainer.load(loaded.weights, loaded.state)
+            self.history = list(loaded.info["history"])
+            self._saved = len(self.history)
+        return notes
 
     def _write_events(self, record: Record) -> None:
         best = self.best
@@ -263,3 +276,13 @@ class TrialSession:
         self._board.scalars({**scalars, self.best_tag: best[self.plan.metric]}, int(step))
         images = self.trainer.task.images(self.trainer.evaluated_model, self.trainer.device)
         self._board.images(images, int(step))
+
+
+@contextmanager
+def _naming(folder: Path) -> Iterator[None]:
+    """Name the folder in an error of the system that names no file, such as a full disk's."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(folder)
+        raise

@@ -12,10 +12,19 @@ import numpy as np
 from ray import tune
 
 from trainables.build import load_arrays
-from trainables.environment import expand
-from trainables.failure import recorded_failure
+from trainables.environment import conceal_output, expand
+from trainables.failure import (
+    Failure,
+    FailureKind,
+    TrialError,
+    failure_note,
+    recorded_failure,
+    take_failure,
+)
+from trainables.process_state import ProcessState
 from trainables.random_state import clean_process
 from trainables.session import TrialPlan, TrialSession, data_key, load_task_class
+from trainables.watchdog import Watchdog
 
 
 class TrialTrainable(tune.Trainable):
@@ -29,6 +38,8 @@ class TrialTrainable(tune.Trainable):
     ) -> None:
         self._shared = dict(shared or {})
         self._session: TrialSession | None = None
+        self._watchdog = Watchdog()
+        self._clean: ProcessState | None = None
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -37,13 +48,17 @@ class TrialTrainable(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        assert self._session is not None
-        with recorded_failure(Path(self._session.plan.folder)):
-            lengths = self._session.trainer.virtual_epochs.as_dict()
-            return {**self._session.next_report(), "lengths": lengths, "process": os.getpid()}
+        session = self._session
+        assert session is not None
+        folder, timeout = Path(session.plan.folder), session.plan.timeout
+        note, text = failure_note(folder, _too_long(session))
+        with recorded_failure(folder, lambda: session.where), self._watchdog.limit(timeout, note, text):
+            lengths = session.trainer.virtual_epochs.as_dict()
+            return {**session.next_report(), "lengths": lengths, "process": os.getpid()}
 
     def cleanup(self) -> None:
         self._end()
+        self._watchdog.close()
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Called when the trial pauses, before another process may go on with it."""
@@ -55,11 +70,22 @@ class TrialTrainable(tune.Trainable):
 
     def _begin(self, config: dict[str, Any]) -> None:
         plan = TrialPlan(**config["plan"])
+        conceal_output()
+        take_failure(Path(plan.folder))  # of an earlier attempt that nobody was there to read
+        with recorded_failure(Path(plan.folder)):
+            self._clean_up(plan)
+            self._session = TrialSession(plan, self._arrays(plan))
+
+    def _clean_up(self, plan: TrialPlan) -> None:
+        """Make this process what it was before its first trial."""
         os.chdir(plan.working_folder)
         if plan.working_folder not in sys.path:
             sys.path.insert(0, plan.working_folder)
-        with recorded_failure(Path(plan.folder)):
-            self._session = TrialSession(plan, self._arrays(plan))
+        # What a task does when it is imported it does for all trials of a process.
+        load_task_class(plan.task)
+        if self._clean is None:
+            self._clean = ProcessState()
+        self._clean.restore()
 
     def _arrays(self, plan: TrialPlan) -> Mapping[str, np.ndarray]:
         """The shared data of this plan's `data` section, loaded here only where nobody shares it."""
@@ -73,6 +99,19 @@ class TrialTrainable(tune.Trainable):
         return self._shared[key]
 
     def _end(self) -> None:
-        if self._session is not None:
-            self._session.close()
-            self._session = None
+        session, self._session = self._session, None
+        if session is None:
+            return
+        folder = Path(session.plan.folder)
+        try:
+            with recorded_failure(folder):
+                session.close()
+        except TrialError:
+            # What it had reported is told. The trial that comes next here is not to blame.
+            take_failure(folder)
+
+
+def _too_long(session: TrialSession) -> Failure:
+    limit = session.plan.timeout
+    cause = f"a virtual epoch took more than {round(limit, 1):g} s, begun at {session.where}" if limit else ""
+    return Failure(FailureKind.HUNG, cause)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -43,7 +42,7 @@ class VirtualEpochs:
     @property
     def steps_per_pass(self) -> int | None:
         """Optimizer steps of one pass whose last step takes what is left; None without a length."""
-        return None if self.pass_samples is None else math.ceil(self.pass_samples / self.step_samples)
+        return None if self.pass_samples is None else _divided_up(self.pass_samples, self.step_samples)
 
     def end_step(self, virtual_epoch: int) -> int:
         """Optimizer steps done when virtual epoch number `virtual_epoch` (from 1) ends."""
@@ -51,7 +50,7 @@ class VirtualEpochs:
             return virtual_epoch * self.count
         if self.unit == "samples":
             # At least one step each, also where a step holds more samples than a virtual epoch.
-            return max(virtual_epoch, math.ceil(virtual_epoch * self.count / self.step_samples))
+            return max(virtual_epoch, _divided_up(virtual_epoch * self.count, self.step_samples))
         assert self.steps_per_pass is not None
         return virtual_epoch * self.count * self.steps_per_pass
 
@@ -64,3 +63,8 @@ class VirtualEpochs:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def _divided_up(number: int, by: int) -> int:
+    """The quotient rounded up; exact also where a float is not."""
+    return -(-number // by)

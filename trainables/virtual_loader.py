@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from multiprocessing.connection import wait
 from typing import Any
 
 import torch
@@ -12,6 +13,9 @@ from torch.utils.data import DataLoader, IterableDataset
 from trainables.data import Batch
 
 STATE_VERSION = 1
+
+DYING_SECONDS = 5.0
+"""Between the end of a worker's pipe and that of its process."""
 
 _END = object()
 
@@ -75,6 +79,7 @@ class VirtualDataLoader:
 
         Raises:
             ValueError: if a pass gives no batch at all.
+            RuntimeError: if a worker process died; it names the process.
         """
         if self._iterator is None:
             self._begin_pass()
@@ -139,7 +144,13 @@ class VirtualDataLoader:
     def _take(self) -> Batch:
         """The next batch of this pass, or _END."""
         assert self._iterator is not None
-        return self._ahead.pop() if self._ahead else next(self._iterator, _END)
+        if self._ahead:
+            return self._ahead.pop()
+        try:
+            return next(self._iterator, _END)
+        except (ConnectionError, EOFError) as error:
+            _raise_if_worker_died(self._iterator, error)
+            raise
 
     def _look_for_end(self) -> None:
         """Complete the pass after the last batch that the loader's length promises, if it holds true."""
@@ -194,6 +205,19 @@ def known_length(loader: Iterable[Batch]) -> int | None:
         return len(loader)  # type: ignore[arg-type]
     except (TypeError, NotImplementedError):
         return None
+
+
+def _raise_if_worker_died(iterator: Iterator[Batch], error: Exception) -> None:
+    """What a DataLoader tells of a worker's death may be that its pipe broke, and a moment later, wherever
+    the program then is, that the worker was killed. Here it is waited for, and told once.
+    """
+    workers = {worker.sentinel: worker for worker in getattr(iterator, "_workers", ())}
+    for sentinel in wait(list(workers), DYING_SECONDS) if workers else ():
+        worker = workers[sentinel]
+        worker.join()
+        raise RuntimeError(
+            f"DataLoader worker (pid {worker.pid}) ended unexpectedly, with exit code {worker.exitcode}"
+        ) from error
 
 
 def _generators(loader: Iterable[Batch]) -> list[torch.Generator]:

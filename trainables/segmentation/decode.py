@@ -20,23 +20,39 @@ PIXEL_LIMIT = 89_478_485
 UNSCALED = {"L;2": 85, "L;4": 17}
 """Pillow stretches the greys of 2 and 4 bits to 0..255, by these factors."""
 
-EXIF_ORIENTATION = 0x0112
-
 
 def num_threads() -> int:
     """Threads that decode; decoding releases Python's lock."""
     return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
-def read_size(file: Path) -> tuple[int, int]:
-    """Height and width as `read_image` will give them, from the header alone.
+def count_pixels(file: Path) -> int:
+    """From the header alone.
 
     Raises:
         ValueError: if the file is no PNG or JPEG, or has too many pixels.
     """
     with _opened(file) as image:
-        turned = image.getexif().get(EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
-        return (image.width, image.height) if turned else (image.height, image.width)
+        return image.width * image.height
+
+
+def read_pair(
+    image_file: Path, mask_file: Path, channels: int, lookup: np.ndarray, num_classes: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Image uint8 [H, W, channels] and mask uint8 [H, W] of classes and `IGNORE`.
+
+    Raises:
+        ValueError: naming the file that cannot be decoded, does not fit to the other, or holds a wrong label.
+    """
+    image, mask = read_image(image_file, channels), read_mask(mask_file)
+    if image.shape[:2] != mask.shape:
+        raise ValueError(
+            f"{mask_file}: is {mask.shape[1]}x{mask.shape[0]}, its image {image_file} "
+            f"{image.shape[1]}x{image.shape[0]}; sizes must agree"
+        )
+    labels = map_labels(mask_file, mask, lookup)
+    check_labels(mask_file, labels, num_classes)
+    return image, labels
 
 
 def read_image(file: Path, channels: int) -> np.ndarray:
@@ -103,7 +119,7 @@ def check_labels(file: Path, labels: np.ndarray, num_classes: int) -> None:
     wrong = labels[(labels >= num_classes) & (labels != IGNORE)]
     if wrong.size:
         raise ValueError(
-            f"{file}: holds label {wrong.max()}; with data.num_classes {num_classes} labels must be below "
+            f"{file}: holds label {wrong.max()}; with {num_classes} classes labels must be below "
             f"{num_classes} or the ignored one: raise data.num_classes, or map it in data.mask_values"
         )
 
@@ -117,6 +133,8 @@ def _raw_mode(image: Image.Image) -> str:
 @contextmanager
 def _opened(file: Path) -> Iterator[Image.Image]:
     """The open image; whatever goes wrong with it while open becomes a ValueError that names the file."""
+    if not file.is_file():  # A named pipe would be waited for without end.
+        raise ValueError(f"{file}: {'is no regular file' if file.exists() else 'there is no such file'}")
     limit = Image.MAX_IMAGE_PIXELS or PIXEL_LIMIT
     too_large = f"more than {limit} pixels, which may be a decompression bomb; cut it into tiles"
     try:

@@ -32,14 +32,18 @@ class Layout:
 
 @dataclass(frozen=True)
 class Pair:
-    """An image and its mask."""
+    """An image and its mask; one of them may not be there, if orphans are asked for."""
 
     image: Path
     mask: Path
 
 
-def find_pairs(root: Path, layout: Layout) -> dict[str, list[Pair]]:
+def find_pairs(root: Path, layout: Layout, *, with_orphans: bool = False) -> dict[str, list[Pair]]:
     """The pairs for "train" and "valid", each sorted by name.
+
+    Args:
+        with_orphans: an image or a mask that lacks the other has its place as a pair all the same, so that
+            the split and the order do not change when a file is lost; else it is an error.
 
     Raises:
         ValueError: if the folder has no known layout, or has orphans, links that leave it, or nothing in it.
@@ -48,14 +52,53 @@ def find_pairs(root: Path, layout: Layout) -> dict[str, list[Pair]]:
         raise ValueError(f"data.root is {root}; it must be a folder with images and masks")
     split = None if layout.train_list else _split_folders(root, layout)
     if split is not None:
-        return {part: list(_pair_all(root, *folders, layout).values()) for part, folders in split.items()}
+        return {
+            part: list(_pair_all(_Folders(root, *folders, layout), with_orphans).values())
+            for part, folders in split.items()
+        }
     folders = root / layout.images_folder, root / layout.masks_folder
     if not (folders[0].is_dir() and folders[1].is_dir()):
         raise ValueError(_unknown_layout(root, layout))
-    lists = _split_lists(root, layout)
-    if lists is not None:
-        return {part: _pair_listed(root, *folders, layout, file) for part, file in _disjoint(lists).items()}
-    return _split_by_hash(_pair_all(root, *folders, layout), layout)
+    both, lists = _Folders(root, *folders, layout), _split_lists(root, layout)
+    if lists is None:
+        return _split_by_hash(_pair_all(both, with_orphans), layout)
+    names = _disjoint(root, lists)
+    return {part: _pair_listed(both, names[part], file, with_orphans) for part, file in lists.items()}
+
+
+def read_lines(root: Path, file: Path) -> list[str]:
+    """The lines of a text file below `root`, without surrounding spaces; empty ones are left out.
+
+    Raises:
+        ValueError: if the file lies outside of `root`, or is not UTF-8.
+    """
+    _check_inside(root, file)
+    try:
+        lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file}: is not UTF-8 text ({error}); it must hold one name a line") from error
+    return [line for line in lines if line]
+
+
+class _Folders:
+    """The files of a folder of images and of one of masks, by name."""
+
+    def __init__(self, root: Path, images: Path, masks: Path, layout: Layout) -> None:
+        self.images, self.masks, self.suffix = images, masks, layout.mask_suffix
+        self.image_files, self.mask_files = _scan(root, images), _scan(root, masks)
+
+    def pair(self, name: str) -> Pair:
+        """Image and mask of this name; a file that is not there as it would be called."""
+        image, mask = self.images / f"{name}.*", self.masks / f"{name}{self.suffix}.png"
+        return Pair(self.image_files.get(name, image), self.mask_files.get(name + self.suffix, mask))
+
+    def without_image(self) -> list[str]:
+        """Names of masks."""
+        return sorted(self.mask_files.keys() - {name + self.suffix for name in self.image_files})
+
+    def without_mask(self) -> list[str]:
+        """Names of images."""
+        return sorted(name for name in self.image_files if name + self.suffix not in self.mask_files)
 
 
 def _split_folders(root: Path, layout: Layout) -> dict[str, tuple[Path, Path]] | None:
@@ -85,8 +128,6 @@ def _split_lists(root: Path, layout: Layout) -> dict[str, Path] | None:
     candidates = (layout.valid_list,) if layout.valid_list else VALID_LISTS
     valid = next((root / name for name in candidates if (root / name).is_file()), None)
     if train.is_file() and valid is not None:
-        for file in (train, valid):
-            _check_inside(root, file)
         return {"train": train, "valid": valid}
     if layout.train_list or layout.valid_list or train.is_file() or valid is not None:
         missing = f"{root / candidates[0]}" if train.is_file() else f"{train}"
@@ -94,62 +135,57 @@ def _split_lists(root: Path, layout: Layout) -> dict[str, Path] | None:
     return None
 
 
-def _disjoint(lists: dict[str, Path]) -> dict[str, Path]:
-    shared = sorted(set(_read_list(lists["train"])) & set(_read_list(lists["valid"])))
+def _disjoint(root: Path, lists: dict[str, Path]) -> dict[str, list[str]]:
+    """The names of each list."""
+    names = {part: _read_list(root, file) for part, file in lists.items()}
+    shared = sorted(set(names["train"]) & set(names["valid"]))
     if shared:
         raise ValueError(
             f"{lists['train']} and {lists['valid']} share {len(shared)} names, as {shared[0]}; "
             "validation images must not be trained on"
         )
-    return lists
+    return names
 
 
-def _read_list(file: Path) -> list[str]:
+def _read_list(root: Path, file: Path) -> list[str]:
     """Names without suffix, each once."""
-    try:
-        lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{file}: is not UTF-8 text ({error}); it must hold one image name a line"
-        ) from error
-    names = [_stem(PurePosixPath(line)) for line in lines if line and not line.startswith("#")]
+    names = [_stem(PurePosixPath(line)) for line in read_lines(root, file) if not line.startswith("#")]
     if not names:
         raise ValueError(f"{file}: is empty; it must hold one image name a line")
-    return list(dict.fromkeys(names))
+    for name in names:
+        if name.startswith("/") or ".." in name.split("/"):
+            raise ValueError(f"{file}: names {name}, which leads out of the folder; names must stay in it")
+    return sorted(set(names))
 
 
-def _pair_listed(root: Path, images: Path, masks: Path, layout: Layout, file: Path) -> list[Pair]:
-    image_files, mask_files = _scan(root, images), _scan(root, masks)
-    names = sorted(_read_list(file))
-    lost = [f"{images / name}.*" for name in names if name not in image_files]
+def _pair_listed(folders: _Folders, names: list[str], file: Path, with_orphans: bool) -> list[Pair]:
+    lost = [str(folders.pair(name).image) for name in names if name not in folders.image_files]
     lost += [
-        f"{masks / name}{layout.mask_suffix}.png"
-        for name in names
-        if name + layout.mask_suffix not in mask_files
+        str(folders.pair(name).mask) for name in names if name + folders.suffix not in folders.mask_files
     ]
-    if lost:
+    if lost and not with_orphans:
         raise ValueError(f"{file}: names {len(lost)} files that are not there: {_some(lost)}")
-    return [Pair(image_files[name], mask_files[name + layout.mask_suffix]) for name in names]
+    return [folders.pair(name) for name in names]
 
 
-def _pair_all(root: Path, images: Path, masks: Path, layout: Layout) -> dict[str, Pair]:
-    """Every image with its mask, by name; an orphan of either kind is an error."""
-    image_files, mask_files = _scan(root, images), _scan(root, masks)
-    if not image_files:
-        raise ValueError(f"{images}: holds no PNG or JPEG image")
-    wanted = {name + layout.mask_suffix: name for name in image_files}
-    without_mask = [str(image_files[wanted[name]]) for name in sorted(wanted.keys() - mask_files.keys())]
-    without_image = [str(mask_files[name]) for name in sorted(mask_files.keys() - wanted.keys())]
-    if without_mask or without_image:
-        parts = [f"images without a mask: {_some(without_mask)}"] if without_mask else []
-        parts += [f"masks without an image: {_some(without_image)}"] if without_image else []
+def _pair_all(folders: _Folders, with_orphans: bool) -> dict[str, Pair]:
+    """Every image with its mask, by name."""
+    if not folders.image_files:
+        raise ValueError(f"{folders.images}: holds no PNG or JPEG image")
+    without_mask, without_image = folders.without_mask(), folders.without_image()
+    # A mask whose name no image can have is no half of a pair.
+    nameless = [name for name in without_image if not name.endswith(folders.suffix)]
+    if nameless or ((without_mask or without_image) and not with_orphans):
+        images = [str(folders.image_files[name]) for name in without_mask]
+        masks = [str(folders.mask_files[name]) for name in without_image]
+        parts = [f"images without a mask: {_some(images)}"] if images else []
+        parts += [f"masks without an image: {_some(masks)}"] if masks else []
         raise ValueError(
-            f"{masks}: {'; '.join(parts)}. Names must agree but for the suffix and "
-            f"data.mask_suffix (now {layout.mask_suffix!r})"
+            f"{folders.masks}: {'; '.join(parts)}. Names must agree but for the suffix and "
+            f"data.mask_suffix (now {folders.suffix!r})"
         )
-    return {
-        name: Pair(image_files[name], mask_files[name + layout.mask_suffix]) for name in sorted(image_files)
-    }
+    names = {*folders.image_files, *(name.removesuffix(folders.suffix) for name in without_image)}
+    return {name: folders.pair(name) for name in sorted(names)}
 
 
 def _split_by_hash(pairs: dict[str, Pair], layout: Layout) -> dict[str, list[Pair]]:

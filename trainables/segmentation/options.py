@@ -33,6 +33,8 @@ class DigitsOptions(Options):
 class FolderOptions(Options):
     """Images (PNG or JPEG) and masks (PNG of class numbers, or palette PNG) below one folder.
 
+    Every file is decoded once before a search begins, also where it stays on disk.
+
     Layouts: images/ and masks/ (with train.txt and val.txt, or split by `valid_fraction`); train/images and
     train/masks beside val/images and val/masks; images/train beside masks/train; train/ beside trainannot/.
     """
@@ -62,8 +64,18 @@ class FolderOptions(Options):
     split_seed: NonNegativeInt = 0
     max_memory: NonNegativeInt = 4 * 2**30
     """Bytes. Decoded images and masks that need more stay on disk and are decoded for each batch."""
+    on_error: Literal["raise", "skip"] = "raise"
+    """What a sample is that lacks its image or mask, cannot be decoded, has two sizes or a label that is no
+    class: an error that names the file, or left out of losses and metrics, every pixel of it ignored."""
+    max_skipped: NonNegativeInt = 10
+    """With `on_error: skip`, more such samples than these are an error all the same."""
     normalization: Literal["data", "imagenet"] = "data"
     """Mean and deviation of the training images, or those of ImageNet (for pretrained weights)."""
+
+    @property
+    def skip_limit(self) -> int:
+        """Samples that may be skipped."""
+        return self.max_skipped if self.on_error == "skip" else 0
 
     @model_validator(mode="after")
     def _imagenet_is_rgb(self) -> Self:

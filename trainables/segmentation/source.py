@@ -21,7 +21,7 @@ class SegmentationSource:
     """A BatchSource: images float32 [B, C, H, W] and masks int64 [B, H, W].
 
     With random numbers samples are augmented; without, they are whole, and samples of different sizes are
-    padded to the largest of the batch with the mean colour and `IGNORE`.
+    padded to the largest of the batch with the mean colour and `IGNORE`. One that is skipped is all padding.
 
     Raises:
         ValueError: if an augmentation without a crop is given for samples of different sizes.
@@ -36,6 +36,7 @@ class SegmentationSource:
         self._augmentation = augmentation
         self._fill = (mean * 255.0).round().astype(np.uint8)
         self._length = len(samples.shapes)
+        self._some_shape = samples.shapes[samples.shapes.any(axis=1)][0]
         self.num_randoms = 0 if augmentation is None else augmentation.num_randoms
 
     def __len__(self) -> int:
@@ -56,6 +57,9 @@ class SegmentationSource:
         if isinstance(self._samples, StackedSamples):
             return self._samples.images[indices], self._samples.masks[indices]
         images, masks = self._samples.read(indices)
+        if not any(mask.size for mask in masks):
+            masks[0] = np.full(self._some_shape, IGNORE, np.uint8)
+            images[0] = np.full((*self._some_shape, len(self._fill)), self._fill, np.uint8)
         return pad_together(images, self._fill), pad_together(masks, IGNORE)
 
     def _crops(
@@ -73,7 +77,7 @@ def _tensors(images: np.ndarray, masks: np.ndarray) -> tuple[Tensor, Tensor]:
 
 
 def _check_one_size(shapes: np.ndarray) -> None:
-    sizes = np.unique(shapes, axis=0)
+    sizes = np.unique(shapes[shapes.any(axis=1)], axis=0)
     if len(sizes) > 1:
         (low_h, low_w), (high_h, high_w) = sizes[0], sizes[-1]
         raise ValueError(

@@ -19,7 +19,7 @@ from trainables.segmentation.layout import Layout
 from trainables.segmentation.losses import MixedLoss, median_frequency_weights
 from trainables.segmentation.metrics import ConfusionMetrics
 from trainables.segmentation.options import FolderOptions, SegmentationOptions, UNetOptions
-from trainables.segmentation.samples import samples_of
+from trainables.segmentation.samples import samples_of, skipped_of
 from trainables.segmentation.segformer import build_segformer
 from trainables.segmentation.sheet import sample_sheet
 from trainables.segmentation.source import SegmentationSource
@@ -39,6 +39,8 @@ class SegmentationTask(Task):
     def __init__(self, options: TrialOptions, arrays: Mapping[str, np.ndarray]) -> None:
         super().__init__(options, arrays)
         self.class_names = tuple(str(name) for name in arrays["class_names"])
+        data = self.options.data
+        self._skipped = skipped_of(arrays, data.skip_limit if isinstance(data, FolderOptions) else 0)
         self._loss = MixedLoss(
             {name: getattr(self.options.loss, name) for name in ("cross_entropy", "dice", "focal")},
             class_weights=self._class_weights(),
@@ -64,6 +66,7 @@ class SegmentationTask(Task):
             mask_values=data.mask_values,
             max_memory=data.max_memory,
             imagenet_statistics=data.normalization == "imagenet",
+            max_skipped=data.skip_limit,
         )
 
     def train_data(self) -> SegmentationSource:
@@ -119,7 +122,7 @@ class SegmentationTask(Task):
         return Augmentation(**self.options.augment.model_dump())
 
     def _source(self, part: str, augmentation: Augmentation | None) -> SegmentationSource:
-        samples = samples_of(self.arrays, part)
+        samples = samples_of(self.arrays, part, self._skipped)
         return SegmentationSource(samples, self.arrays["mean"], self.arrays["std"], augmentation)
 
     def _class_weights(self) -> np.ndarray | None:

@@ -1,0 +1,100 @@
+"""One trial's parameters, drawn in memory, so that the study gets them all in one entry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial, TrialState
+
+
+class UnknownParameterError(Exception):
+    """A parameter that is neither given nor to be sampled."""
+
+
+class Draw:
+    """Stands for an Optuna trial while its parameters are drawn; `params` and `distributions` fill up.
+
+    Args:
+        number: of the trial, for the sampler.
+        given: values of parameters that are not sampled, each in its domain.
+        sampler: for the others; without one they raise UnknownParameterError.
+        study: passed to the sampler.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        given: Mapping[str, Any],
+        sampler: BaseSampler | None = None,
+        study: optuna.Study | None = None,
+    ) -> None:
+        self.params: dict[str, Any] = {}
+        self.distributions: dict[str, BaseDistribution] = {}
+        self._given = given
+        self._sampler, self._study = sampler, study
+        self._trial = self._frozen(number)
+        self._relative: dict[str, Any] = {}
+        if sampler is not None:
+            space = sampler.infer_relative_search_space(study, self._trial)
+            self._relative = sampler.sample_relative(study, self._trial, space)
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        return float(self._draw(name, FloatDistribution(low, high, log=log, step=step)))
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
+        return int(self._draw(name, IntDistribution(low, high, log=log, step=step)))
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        return self._draw(name, CategoricalDistribution(choices))
+
+    def _draw(self, name: str, distribution: BaseDistribution) -> Any:
+        value = self._value(name, distribution)
+        # Through the form on disk: what is drawn is what is read again.
+        value = distribution.to_external_repr(distribution.to_internal_repr(value))
+        self.params[name] = self._trial.params[name] = value
+        self.distributions[name] = self._trial.distributions[name] = distribution
+        return value
+
+    def _value(self, name: str, distribution: BaseDistribution) -> Any:
+        if name in self._given:
+            return self._given[name]
+        if self._sampler is None:
+            raise UnknownParameterError(name)
+        if distribution.single():
+            return (
+                distribution.choices[0]
+                if isinstance(distribution, CategoricalDistribution)
+                else distribution.low  # type: ignore[attr-defined]
+            )
+        if name in self._relative and distribution._contains(
+            distribution.to_internal_repr(self._relative[name])
+        ):
+            return self._relative[name]
+        return self._sampler.sample_independent(self._study, self._trial, name, distribution)
+
+    def _frozen(self, number: int) -> FrozenTrial:
+        return FrozenTrial(
+            number=number,
+            trial_id=number,
+            state=TrialState.RUNNING,
+            value=None,
+            datetime_start=datetime.now(),
+            datetime_complete=None,
+            params={},
+            distributions={},
+            user_attrs={},
+            system_attrs={},
+            intermediate_values={},
+        )
