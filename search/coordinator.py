@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 from search.attempts import FailedAlike, failed_as, may_retry
 from search.early_stopping import Decision, Rule
+from search.journal import JournalWriteError
 from search.limits import Limits
 from search.study import Outcome, SearchStudy, TrialRecord, best_record
 from trainables.failure import Failure, FailureKind
@@ -223,9 +225,14 @@ class Coordinator:
 
     def _leg_goes_on(self, record: TrialRecord) -> bool:
         self._check_limits()
-        if self.ending is not None:
-            record.running = False
+        if self.ending is not None and record.running:
+            self._cut_off(record)
         return record.running
+
+    def _cut_off(self, record: TrialRecord) -> None:
+        """End a leg with the search: the trial would be among the first to go on."""
+        record.running = False
+        self._waiting.append(record)
 
     def on_lost(self, number: int, failure: Failure) -> None:
         """The leg ended without a report; it is tried again from its checkpoint, or the trial has failed.
@@ -235,10 +242,11 @@ class Coordinator:
         record = self.study.records[number]
         if not record.running:
             return
-        record.running = False
         if failure.kind is FailureKind.DISK_FULL:
+            self._cut_off(record)
             self.give_up(f"trial {number}: {failure.cause}; free some, and go on")
             return
+        record.running = False
         self.study.add_failure(record, failure)
         if self._may_retry(record):
             self._waiting.append(record)
@@ -270,7 +278,9 @@ class Coordinator:
         """After the last leg: unless the search is to be resumed, paused trials end where they are."""
         if self.broken is not None:
             return
-        self.study.save_elapsed(self.elapsed_seconds)
+        # On a disk that is full, what has been said already is worth more.
+        with suppress(JournalWriteError):
+            self.study.save_elapsed(self.elapsed_seconds)
         if resumable:
             return
         for record in self.study.records:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from search.errors import ConfigError, KeyPath, Problem
-from search.wording import cut, dotted, printable, shown
+from search.wording import cut, dotted, shown
 from search.yaml_reader import (
     MAX_BYTES,
     MAX_DEPTH,
@@ -29,6 +29,9 @@ from search.yaml_reader import (
 )
 from search.yaml_writer import yaml_lines
 from trainables.environment import REFERENCE, remember
+
+MAX_OVERRIDE = 200
+"""Characters of an override that messages show."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Document:
         """`configs/seg.yaml:14`, `--set trial.x=1` or `config`, for this path or the nearest above it."""
         for length in range(len(path), -1, -1):
             if path[:length] in self.overrides:
-                return f"--set {printable(self.overrides[path[:length]])}"
+                return f"--set {cut(self.overrides[path[:length]], MAX_OVERRIDE)}"
             if path[:length] in self.lines:
                 return f"{self.name}:{self.lines[path[:length]]}"
         return self.name
@@ -205,16 +208,17 @@ class _Overrides:
             self._problem(text, "", "must be a dotted path, =, and a value, such as trial.batch_size=16")
             return
         mistake = next(filter(None, map(mistake_in_key, keys)), None)
-        if mistake is not None:
-            self._problem(text, "", mistake)
+        if mistake is not None or len(keys) > MAX_DEPTH:
+            self._problem(text, "", mistake or f"nested deeper than {MAX_DEPTH}, which is the limit")
             return
+        path = dotted(tuple(keys))
         try:
             parsed = parse_yaml(value)
         except UnreadableError as error:
-            self._problem(text, name, error.fault.message)
+            self._problem(text, path, error.fault.message)
             return
         for fault in parsed.faults:
-            self._problem(text, name, fault.message)
+            self._problem(text, path, fault.message)
         self._set(text, keys, parsed.tree)
 
     def _set(self, text: str, keys: list[str], value: Any) -> None:
@@ -249,7 +253,7 @@ class _Overrides:
         self.places[path] = text
 
     def _problem(self, text: str, path: str, message: str) -> None:
-        self.problems.append(Problem(f"--set {printable(text)}", path, message))
+        self.problems.append(Problem(f"--set {cut(text, MAX_OVERRIDE)}", path, message))
 
 
 def _read_text(file: Path, name: str) -> str:

@@ -114,16 +114,26 @@ def damage_named(path: Path) -> Iterator[None]:
 
 
 def drop_half_line(path: Path) -> None:
-    """Cut a journal back to its last whole line: a process was killed while it appended."""
+    """Cut a journal back to its last whole entry: a process was killed while it appended."""
     if not path.exists():
         return
     content = path.read_bytes()
     whole = content.rfind(b"\n") + 1
+    last = content.rfind(b"\n", 0, max(0, whole - 1)) + 1
+    if whole == len(content) and not _is_entry(content[last:whole]):
+        whole = last
     if whole < len(content):
         log.warning("%s ended in half a line of %d bytes, which is dropped", path, len(content) - whole)
         with path.open("r+b") as file:
             file.truncate(whole)
             os.fsync(file.fileno())
+
+
+def _is_entry(line: bytes) -> bool:
+    try:
+        return not line or isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 class _ProcessLock(BaseJournalFileLock):

@@ -20,8 +20,6 @@ from search.errors import SearchError
 from search.journal import open_journal
 from search.study import JOURNAL, TrialRecord, read_records
 
-_UNREADABLE = (SearchError, ValueError, KeyError, TypeError, IndexError, AttributeError, AssertionError)
-
 
 @dataclass(frozen=True)
 class Fault:
@@ -101,7 +99,7 @@ def _num_readable(lines: Sequence[bytes]) -> int:
     def is_readable(count: int) -> bool:
         try:
             return _is_complete(_records(_joined(lines[:count])))
-        except _UNREADABLE:
+        except SearchError:
             return False
 
     if is_readable(len(lines)):

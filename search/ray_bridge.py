@@ -19,10 +19,13 @@ from ray.tune.search import Searcher
 
 from search.coordinator import Coordinator, Turn
 from search.journal import JournalWriteError
+from search.ray_memory import OUT_OF_MEMORY, outlive_memory_kills
 from search.study import TrialRecord
 from trainables.failure import Failure, FailureKind, take_failure
 from trainables.session import TrialPlan
 from trainables.virtual_epoch import VirtualEpochs
+
+outlive_memory_kills()
 
 
 class _Stateless:
@@ -44,6 +47,8 @@ class StudySearcher(_Stateless, Searcher):
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         # A leg that has ended for the coordinator may still be saving what the next one goes on from.
+        if len(self._legs) > len(self._coordinator.running):
+            return None
         try:
             turn = self._coordinator.next_trial()
             if isinstance(turn, TrialRecord):
@@ -122,9 +127,8 @@ def failure_in(ray_error: str) -> Failure:
     found = _TRIAL_ERROR.search(ray_error)
     if found:
         return Failure(FailureKind(found[1]), found[2])
-    if "OutOfMemoryError" in ray_error:
-        cause = "the machine ran out of memory, and the trial's process was ended"
-        return Failure(FailureKind.MEMORY, cause)
+    if OUT_OF_MEMORY in ray_error:
+        return Failure(FailureKind.MEMORY, OUT_OF_MEMORY)
     return Failure(FailureKind.DIED, "the trial's process died")
 
 

@@ -18,11 +18,16 @@ from pathlib import Path
 _LOCK = "lock"
 
 
+def has_token() -> bool:
+    """Whether this user has a token of Ray's."""
+    return "RAY_AUTH_TOKEN" in os.environ or _token_file().is_file()
+
+
 def make_token_private() -> None:
     """See to it that Ray's token file is there and readable for nobody else."""
     if "RAY_AUTH_TOKEN" in os.environ:
         return
-    file = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+    file = _token_file()
     # Where this cannot be done Ray itself says what it needs.
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -33,6 +38,10 @@ def make_token_private() -> None:
             return
         with os.fdopen(descriptor, "w") as out:
             out.write(secrets.token_hex(32))
+
+
+def _token_file() -> Path:
+    return Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
 
 
 @contextmanager

@@ -66,6 +66,7 @@ def retrain(
             )
     if virtual_epochs is not None and steps is not None:
         raise SearchError("give --virtual-epochs or --steps, not both")
+    RunFolder(source).require_private()
     folder = RunFolder(Path(out).absolute() if out else source.parent / "retrain")
     with working_folder(RunFolder(source.parent)):
         config = load_config(source / CONFIG)

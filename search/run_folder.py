@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import math
@@ -107,6 +108,23 @@ class RunFolder:
                 f"{self.path} has mode {stat.S_IMODE(found.st_mode):o}: others can write in it, and only its "
                 f"owner may; `chmod go-w {self.path}` sees to that"
             )
+
+    @contextmanager
+    def needs_space(self) -> Iterator[None]:
+        """Say of what finds the disk full inside that it does.
+
+        Raises:
+            SearchError: instead of the system's error.
+        """
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            where = error.filename or self.path
+            raise SearchError(
+                f"cannot write to {where}: {error.strerror}; free some, and start the same again"
+            ) from error
 
     @property
     def _owner_file(self) -> Path:

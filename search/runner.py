@@ -136,7 +136,7 @@ def _run(
     older: RunFolder | None = None,
 ) -> Summary:
     folder.create()
-    with folder.owned() as previous_owner, working_folder(folder):
+    with folder.needs_space(), folder.owned() as previous_owner, working_folder(folder):
         if previous_owner:
             watcher.phase(f"taking over from a search that has died ({previous_owner})")
         record_config(config, folder, growing=growing)

@@ -14,8 +14,6 @@ from pydantic import (
     Field,
     NonNegativeFloat,
     NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
     model_validator,
 )
 
@@ -27,6 +25,13 @@ _DURATION = re.compile(
     r"(?:(\d+(?:\.\d+)?)d)?(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?"
 )
 _SECONDS = (86_400, 3_600, 60, 1)
+_MAX_SECONDS = 10_000 * 86_400
+
+Count = Annotated[int, Field(gt=0, le=10**15)]
+CountOrZero = Annotated[int, Field(ge=0, le=10**15)]
+"""Sums and products of two of them are still far from the largest float."""
+_MIN_RESOURCE = 1e-4
+"""Ray counts in ten-thousandths of a CPU or GPU."""
 
 
 class Section(BaseModel):
@@ -46,8 +51,9 @@ def parse_duration(text: Any) -> float | None:
     found = _DURATION.fullmatch(text.replace(" ", "")) if isinstance(text, str) else None
     parts = found.groups() if found else ()
     seconds = sum(float(part) * unit for part, unit in zip(parts, _SECONDS, strict=False) if part)
-    if seconds <= 0:
-        raise ValueError("must be a duration with units, such as 45s, 30m, 1h30m or 2d, or null for no limit")
+    if not 0 < seconds <= _MAX_SECONDS:
+        units = "must be a duration with units, such as 45s, 30m, 1h30m or 2d"
+        raise ValueError(f"{units}, of at most 10000d, or null for no limit")
     return seconds
 
 
@@ -69,9 +75,9 @@ class Objective(Section):
 class VirtualEpoch(Section):
     """The length of a virtual epoch, in exactly one unit."""
 
-    steps: PositiveInt | None = None
-    samples: PositiveInt | None = None
-    passes: PositiveInt | None = None
+    steps: Count | None = None
+    samples: Count | None = None
+    passes: Count | None = None
 
     @model_validator(mode="after")
     def _exactly_one(self) -> VirtualEpoch:
@@ -95,12 +101,12 @@ class VirtualEpoch(Section):
 class Budget(Section):
     """Where the search ends: at the first of these."""
 
-    trials: PositiveInt = 24
-    virtual_epochs: PositiveInt = 27
+    trials: Count = 24
+    virtual_epochs: Count = 27
     """Full length of one trial."""
     time: Annotated[float | None, BeforeValidator(parse_duration)] = None
     """Seconds, written as 30m or 1h30m."""
-    steps: PositiveInt | None = None
+    steps: Count | None = None
     """Optimizer steps over all trials."""
 
     @property
@@ -116,15 +122,15 @@ class Sampler(Section):
     seed: NonNegativeInt = 0
     initial: list[dict[str, Any]] = Field(default_factory=list)
     """Known good points, tried first: partial trials, or dotted names such as optimizer.lr."""
-    startup_trials: NonNegativeInt = 10
+    startup_trials: CountOrZero = 10
     """Random trials of tpe and gp before their model is used."""
 
 
-ReductionFactor = Annotated[int, Field(ge=2)]
+ReductionFactor = Annotated[int, Field(ge=2, le=10**15)]
 
 
 class _Asha(Section):
-    grace: PositiveInt = 1
+    grace: Count = 1
     """The first rung, in units of `axis`."""
     reduction_factor: ReductionFactor = 3
     """One in this many goes on from each rung; each rung is this many times longer than the last."""
@@ -151,7 +157,7 @@ class Hyperband(_OnVirtualEpochs):
     """Several successive halvings with different first rungs (Li et al., arXiv:1603.06560)."""
 
     name: Literal["hyperband"] = "hyperband"
-    grace: PositiveInt = 1
+    grace: Count = 1
     reduction_factor: ReductionFactor = 3
 
 
@@ -159,8 +165,8 @@ class Median(_OnVirtualEpochs):
     """Ends a trial whose best is below the median of earlier trials at the same virtual epoch."""
 
     name: Literal["median"] = "median"
-    startup_trials: NonNegativeInt = 5
-    grace: NonNegativeInt = 0
+    startup_trials: CountOrZero = 5
+    grace: CountOrZero = 0
     """Virtual epochs in which no trial is ended."""
 
 
@@ -170,15 +176,15 @@ class Percentile(_OnVirtualEpochs):
     name: Literal["percentile"] = "percentile"
     percentile: Annotated[float, Field(gt=0, lt=100)] = 25.0
     """The best 25 % go on."""
-    startup_trials: NonNegativeInt = 5
-    grace: NonNegativeInt = 0
+    startup_trials: CountOrZero = 5
+    grace: CountOrZero = 0
 
 
 class Patient(_OnVirtualEpochs):
     """Ends a trial that has not become better for `patience` virtual epochs."""
 
     name: Literal["patient"] = "patient"
-    patience: PositiveInt
+    patience: Count
     min_delta: NonNegativeFloat = 0.0
 
 
@@ -201,6 +207,8 @@ Scheduler = Annotated[
 
 
 def _share_or_whole(gpus: float) -> float:
+    if 0 < gpus < _MIN_RESOURCE:
+        raise ValueError(f"must be 0 or at least {_MIN_RESOURCE}")
     if gpus > 1 and gpus != int(gpus):
         raise ValueError("must be at most 1 (a share of a GPU) or a whole number of GPUs")
     return gpus
@@ -209,21 +217,21 @@ def _share_or_whole(gpus: float) -> float:
 class Resources(Section):
     """What one trial takes of the machine."""
 
-    cpus_per_trial: PositiveFloat = 1
+    cpus_per_trial: Annotated[float, Field(ge=_MIN_RESOURCE)] = 1
     gpus_per_trial: Annotated[NonNegativeFloat, AfterValidator(_share_or_whole)] = 0
     """A share, such as 0.25, puts several trials on one GPU."""
-    concurrent_trials: PositiveInt | None = None
+    concurrent_trials: Count | None = None
     """At most this many at a time; none is as many as fit."""
 
 
 class Checkpoint(Section):
     """Checkpoints of a trial."""
 
-    every: PositiveInt = 1
+    every: Count = 1
     """Virtual epochs from one checkpoint to the next."""
-    keep: PositiveInt = 2
+    keep: Count = 2
     """Checkpoints that a trial keeps: the best one, and the newest besides it."""
-    keep_trials: PositiveInt = 5
+    keep_trials: Count = 5
     """Trials that keep checkpoints: so many of the best, and those that may still go on."""
 
 
@@ -242,9 +250,9 @@ class Sections(Section):
     scheduler: Scheduler = Asha()
     resources: Resources = Resources()
     checkpoint: Checkpoint = Checkpoint()
-    max_failures: NonNegativeInt = 2
+    max_failures: CountOrZero = 2
     """Times that a failed trial is tried again."""
-    max_failed: PositiveInt = 5
+    max_failed: Count = 5
     """The run ends after so many failed trials in a row with the same cause."""
     timeout: Annotated[float | None, BeforeValidator(parse_duration)] = None
     """Seconds that a virtual epoch may take, written as 10m; without it ten times the slowest one so far."""

@@ -94,17 +94,17 @@ class SpaceReader:
             return self._broken(path, name, f"received {shown(options)}; choice needs {_FORMS['choice']}")
         labels = _labels(options)
         read: list[Option] = []
-        repeated = False
+        broken = any(option != option for option in options)
         for index, option in enumerate(options):
             part = labels[index] if isinstance(option, dict) else str(index)
             node = self.read(option, (*path, "choice", index), (*name, part))
             first = next((i for i in range(index) if _same(options, labels, i, index)), None)
             if first is not None:
-                repeated = True
+                broken = True
                 message = f"option {index + 1} of the choice, {shown(option)}, repeats option {first + 1}"
                 self._report((*path, "choice", index), dotted(name), f"{message}, {shown(options[first])}")
             read.append(Option(labels[index], node))
-        return Broken(path) if repeated else Choice(dotted(name), path, tuple(read))
+        return Broken(path) if broken else Choice(dotted(name), path, tuple(read))
 
     def _broken(self, path: KeyPath, name: KeyPath, message: str) -> Broken:
         self._report(path, dotted(name), message)

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -297,9 +297,10 @@ def screen(log_file: Path, *, plain: bool = False) -> Iterator[LiveView | PlainV
         yield view
     finally:
         view.end()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        for descriptor, original in zip((1, 2), kept, strict=True):
+        for stream, descriptor, original in zip((sys.stdout, sys.stderr), (1, 2), kept, strict=True):
+            # What a full disk has no room for comes onto the screen.
+            with suppress(OSError):
+                stream.flush()
             os.dup2(original, descriptor)
             os.close(original)
         os.close(log)

@@ -24,8 +24,7 @@ def compact(value: Any) -> str:
 
 def shown(value: Any) -> str:
     """The value as YAML has it, on one line and not too long: 1e-05, null, 'text', [1, 2], {a: 1}."""
-    text = _shown(value)
-    return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 3] + "..."
+    return cut(_shown(value))
 
 
 def _shown(value: Any) -> str:
@@ -43,10 +42,10 @@ def printable(text: str) -> str:
     return text if text.isprintable() else repr(text)[1:-1]
 
 
-def cut(text: str) -> str:
+def cut(text: str, width: int = MAX_SHOWN) -> str:
     """The text on one line, printable and not too long: for names that messages show without quotes."""
     text = printable(text)
-    return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 3] + "..."
+    return text if len(text) <= width else text[: width - 3] + "..."
 
 
 def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:

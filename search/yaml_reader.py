@@ -259,7 +259,7 @@ class _Reader:
         mistake = mistake_in_key(key)
         if mistake is not None:
             raise _unreadable(event, path, mistake)
-        if node.content == "<<":
+        if node.content == "<<" and getattr(event, "style", None) in (None, ""):
             self._fault(event, path, "merge keys (<<) are not part of YAML 1.2; write the keys out")
         elif not isinstance(node.content, str):
             self._fault(event, path, f"a key must be text, received {key}; put it in quotes")

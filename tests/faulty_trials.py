@@ -21,6 +21,8 @@ from trainables import session
 STEPS = 3
 """Of a virtual epoch of these tasks; their searches say so too."""
 ALWAYS = 99
+_POLL_SECONDS = 0.01
+_LEFT_BEHIND = "TUNE_SEARCH_LEFT_BEHIND"
 
 
 class TracingTask(DigitsTask):
@@ -204,7 +206,7 @@ class SlowSavingTask(TracingTask):
 
     def loss(self, outputs: Tensor, batch: Any) -> Tensor:
         if outputs.requires_grad and self.rate == 0.041 and self.step == 2 * STEPS:
-            wait(lambda: '"step": 2' in Path(self.options.data["journal"]).read_text())
+            wait(lambda: '"step":2' in Path(self.options.data["journal"]).read_text())
             self._save_late()
         return super().loss(outputs, batch)
 
@@ -228,7 +230,7 @@ def wait(until: Callable[[], bool], limit: float = 120.0) -> None:
     """Wait for a condition, and no longer than that many seconds."""
     deadline = time.monotonic() + limit
     while not until() and time.monotonic() < deadline:
-        pass
+        time.sleep(_POLL_SECONDS)
 
 
 class MessyTask(TracingTask):
@@ -239,6 +241,9 @@ class MessyTask(TracingTask):
         if self.rate == 0.031:
             make_a_mess()
         return model
+
+    def metrics(self) -> AccuracyMetrics:
+        return _Changed(lambda values: values | {"left_behind": float(_LEFT_BEHIND in os.environ)})
 
 
 def make_a_mess() -> None:
@@ -253,5 +258,26 @@ def make_a_mess() -> None:
     torch.set_num_threads(3)
     torch.set_flush_denormal(True)
     np.seterr(all="raise")
-    os.environ["TUNE_SEARCH_LEFT_BEHIND"] = "x"
+    os.environ[_LEFT_BEHIND] = "x"
     os.chdir("/")
+
+
+class FileNeedingTask(TracingTask):
+    """Cannot be trained without the file `data.file`."""
+
+    def loss(self, outputs: Tensor, batch: Any) -> Tensor:
+        Path(self.options.data["file"]).read_text()
+        return super().loss(outputs, batch)
+
+
+class HoardingTask(TracingTask):
+    """The trial with learning rate 0.051 takes memory, `data.gigabytes` at most, until its process is ended."""
+
+    def loss(self, outputs: Tensor, batch: Any) -> Tensor:
+        if outputs.requires_grad and self.rate == 0.051 and self.step == STEPS + 2:
+            taken = []
+            while len(taken) < 4 * self.options.data["gigabytes"]:
+                taken.append(np.ones(2**28, np.uint8))
+                time.sleep(_POLL_SECONDS)
+            wait(lambda: False, limit=30.0)
+        return super().loss(outputs, batch)

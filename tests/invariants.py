@@ -20,7 +20,7 @@ from search.study import TrialRecord, best_record, read_records
 
 DIFFERED = "was computed again and gave"
 """In the note about a virtual epoch that did not repeat exactly."""
-_LIMIT_SECONDS = 60.0
+_LIMIT_SECONDS, _POLL_SECONDS = 60.0, 0.05
 
 
 def assert_nothing_lost(run: Path) -> None:
@@ -98,6 +98,7 @@ def no_process_left(folder: Path) -> None:
     deadline = time.monotonic() + _LIMIT_SECONDS
     while left := processes_of(folder):
         assert time.monotonic() < deadline, "\n".join(f"{pid} {name}" for pid, name in left.items())
+        time.sleep(_POLL_SECONDS)
 
 
 def processes_of(folder: Path) -> dict[int, str]:

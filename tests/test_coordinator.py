@@ -27,7 +27,7 @@ from simulated_search import (
 from search.coordinator import EventKind, Turn
 from search.journal import JournalWriteError
 from search.study import JOURNAL, Outcome
-from trainables.failure import FailureKind
+from trainables.failure import Failure, FailureKind
 
 
 @pytest.fixture(autouse=True)
@@ -510,3 +510,17 @@ def test_optunas_own_best_is_a_trial_of_full_length(tmp_path: Path) -> None:
     best = simulation.study.study.best_trial
     assert len(best.intermediate_values) == 9
     assert isinstance(best, optuna.trial.FrozenTrial)
+
+
+@pytest.mark.parametrize("how", ["interrupted", "disk full"])
+def test_a_trial_whose_leg_ends_with_the_search_keeps_its_checkpoints(tmp_path: Path, how: str) -> None:
+    simulation = Simulation(tmp_path, config_of(scheduler=NONE), workers=1).run(max_reports=2)
+    coordinator = simulation.coordinator
+    (running,) = coordinator.running
+    if how == "interrupted":
+        coordinator.end("Ctrl-C")
+        simulation.run()
+    else:
+        coordinator.on_lost(running.number, Failure(FailureKind.DISK_FULL, "no space left"))
+    assert coordinator.running == []
+    assert running.number in coordinator.going_on()

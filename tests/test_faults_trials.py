@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from faulty_trials import FAULTS, STEPS
-from invariants import DIFFERED, assert_nothing_lost
+from invariants import DIFFERED, assert_nothing_lost, no_process_left
+from ruamel.yaml import YAML
 from test_search import Recorder, optuna_study
+from test_watchdog import wait
 from tiny_tasks import search_config
 
 import search
 from search.coordinator import EventKind
 from search.early_stopping import Rungs
+from search.ray_bridge import failure_in
 from search.sampling import halving_scores
 from search.study import Outcome, read_records
 from search.summary import Summary
 from trainables.checkpoint import checkpoint_folder, list_checkpoints
+from trainables.failure import Failure, FailureKind
 
 pytestmark = [pytest.mark.usefixtures("ray_session"), pytest.mark.timeout(600)]
 
@@ -73,6 +79,11 @@ class Done:
         trial = self.run / "trials" / f"{self.records[rate].number:04d}"
         newest = list_checkpoints(trial)[-1]
         return (checkpoint_folder(trial, newest) / "model.safetensors").read_bytes()
+
+    def environments(self) -> list[float]:
+        """Whether each trial ended in an environment that one has left behind."""
+        last = {event.record.number: event.metrics for event in self.recorder.events if event.metrics}
+        return [last[number]["left_behind"] for number in sorted(last)]
 
     def notes(self) -> list[str]:
         return [event.text for event in self.recorder.events if event.kind is EventKind.NOTED]
@@ -214,6 +225,142 @@ def test_every_exception_has_its_trace(name: str, request: pytest.FixtureRequest
         trace = done.run / "trials" / f"{record.number:04d}" / "error.txt"
         raised = sum(kind != "process died" for kind in done.lost(rate))
         assert (trace.read_text().count("Traceback") if trace.exists() else 0) == raised
+
+
+def test_a_trial_that_stands_still_is_ended_after_its_limit_and_tried_again_once(
+    folder: Path, calm: Done
+) -> None:
+    """4: SIGSTOP in the second virtual epoch, of one trial once, of another in every attempt."""
+    done = Done(config_of([0.021, 0.022, 0.023], folder / "still", timeout="4s"), folder / "still")
+    assert done.lost(0.021) == ["hung"]
+    assert done.begun(0.021) == [1, 2, 1]
+    assert done.weights(0.021) == calm.weights(0.021)
+    assert done.lost(0.022) == ["hung", "hung"]
+    assert done.records[0.022].outcome is Outcome.FAILED
+    assert done.records[0.022].reason == "a virtual epoch took more than 4 s, begun at step 3"
+    assert done.summary.counts == {"completed": 2, "failed": 1}
+    assert_nothing_lost(done.run)
+    assert [note for note in done.notes() if DIFFERED in note] == []
+    wait(lambda: not watchers_of(done), "the end of the watching processes")
+
+
+def watchers_of(done: Done) -> list[str]:
+    """Command lines of processes that watch one of this search's."""
+    trained = {str(process) for reports in done.recorder.reports.values() for _, process in reports}
+    found = []
+    for command_line in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            *_, name, watched = ["", "", *command_line.read_bytes().decode(errors="replace").split("\0")[:-1]]
+            if name.endswith("watchdog.py") and watched in trained:
+                found.append(f"{name} {watched}")
+    return found
+
+
+def test_when_every_trial_fails_alike_the_search_gives_up_and_goes_on_once_that_is_repaired(
+    folder: Path,
+) -> None:
+    """7: not as many times the same trace as there are trials."""
+    config = config_of(
+        [0.001 * number for number in range(61, 73)],
+        folder / "hopeless",
+        task="faulty_trials:FileNeedingTask",
+        max_failed=3,
+        max_failures=0,
+        resources={"cpus_per_trial": 1, "concurrent_trials": 1},
+    )
+    needed = folder / "hopeless" / "needed-17.txt"
+    config["trial"]["data"]["file"] = str(needed)
+    gave_up = search.search(config, results=folder / "hopeless")
+    cause = f"FileNotFoundError: [Errno 2] No such file or directory: '{needed}'"
+    assert (gave_up.status, gave_up.trials) == ("failed", 3)
+    assert gave_up.reason == f"3 trials in a row failed alike: {cause}"
+    assert set(gave_up.failures.values()) == {cause}
+    needed.touch()
+    done = Done(config, folder / "hopeless")
+    assert done.summary.counts == {"failed": 3, "completed": 9}
+    assert_nothing_lost(done.run)
+
+
+def test_a_trial_that_dirties_its_process_leaves_the_next_one_in_it_untouched(folder: Path) -> None:
+    """29: random states, defaults of torch and numpy, hooks, the environment, the working folder."""
+    alone = {"cpus_per_trial": 1, "concurrent_trials": 1}
+    clean = Done(mess_config([0.032], folder / "clean", alone), folder / "clean")
+    dirty = Done(mess_config([0.031, 0.032], folder / "dirty", alone), folder / "dirty")
+    processes = {process for reports in dirty.recorder.reports.values() for _, process in reports}
+    assert len(processes) == 1
+    assert dirty.records[0.032].values == clean.records[0.032].values
+    assert dirty.weights(0.032) == clean.weights(0.032)
+    assert dirty.environments() == [True, False]
+    assert clean.environments() == [False]
+
+
+def mess_config(rates: list[float], folder: Path, resources: dict[str, int]) -> dict[str, Any]:
+    return config_of(rates, folder, task="faulty_trials:MessyTask", resources=resources)
+
+
+def test_a_process_that_ray_ends_for_its_memory_is_told_as_that_and_tried_again_once(
+    tmp_path: Path, program: Callable[..., Any]
+) -> None:
+    """11: Ray's own monitor, with its threshold a little above what is in use now."""
+    total, available = memory_gigabytes()
+    if available < _SPARE + _TAKEN:
+        pytest.skip(f"needs {_SPARE + _TAKEN} GB of free memory, there are {available:.1f}")
+    config = config_of(
+        [0.051, 0.052],
+        tmp_path,
+        task="faulty_trials:HoardingTask",
+        resources={"cpus_per_trial": 1, "concurrent_trials": 1},
+    )
+    config["trial"]["data"]["gigabytes"] = _TAKEN
+    with (tmp_path / "hoard.yaml").open("w") as file:
+        YAML(typ="safe").dump(config, file)
+    threshold = 1 - (available - _SPARE) / total
+    monitor = {"RAY_memory_usage_threshold": f"{threshold:.4f}", "RAY_memory_monitor_refresh_ms": "100"}
+    process = program(str(tmp_path / "hoard.yaml"), "--results", str(tmp_path), env=monitor)
+    output = process.communicate(timeout=500)[0]
+    assert process.returncode == 0, output
+    cause = "the machine ran out of memory, and Ray ended the trial's process"
+    assert f"trial 0 lost, is tried again: {cause}" in output
+    hoarder, other = read_records(tmp_path / "digits" / "study.journal")
+    assert (hoarder.outcome, hoarder.reason) == (Outcome.OUT_OF_MEMORY, cause)
+    assert [failure.kind for failure in hoarder.failures] == [FailureKind.MEMORY] * 2
+    assert other.outcome is Outcome.COMPLETED
+    assert_nothing_lost(tmp_path / "digits")
+    no_process_left(tmp_path)
+
+
+_SPARE, _TAKEN = 3, 6
+"""Gigabytes that a search may take until Ray's monitor acts, and that the trial tries to take."""
+
+
+def memory_gigabytes() -> tuple[float, float]:
+    """Of this machine, and how much of it is available."""
+    lines = (line.split() for line in Path("/proc/meminfo").read_text().splitlines())
+    kilobytes = {name: int(value) for name, value, *_ in lines}
+    return kilobytes["MemTotal:"] / 2**20, kilobytes["MemAvailable:"] / 2**20
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "ray.exceptions.RayTaskError(TrialError): ray::ResourceTrainable.train() (pid=1)\n"
+            "trainables.failure.TrialError: disk full: no space left on the disk at step 7\n",
+            Failure(FailureKind.DISK_FULL, "no space left on the disk at step 7"),
+        ),
+        (
+            "trainables.failure.TrialError: out of memory on the GPU: out of memory on the GPU at step 4",
+            Failure(FailureKind.GPU_MEMORY, "out of memory on the GPU at step 4"),
+        ),
+        (
+            "The actor died unexpectedly before finishing this task. Worker exit type: SYSTEM_ERROR",
+            Failure(FailureKind.DIED, "the trial's process died"),
+        ),
+        ("", Failure(FailureKind.DIED, "the trial's process died")),
+    ],
+)
+def test_without_a_note_the_cause_is_what_ray_carries(text: str, expected: Failure) -> None:
+    assert failure_in(text) == expected
 
 
 def test_where_checkpoints_are_rare_a_trial_is_saved_before_another_process_goes_on_with_it(

@@ -236,3 +236,11 @@ def test_a_study_whose_last_write_was_cut_anywhere_goes_on(tmp_path: Path) -> No
         again = open_study(tmp_path, CONFIG)
         again.report(again.records[0], 0.5, LENGTHS, seconds=1.0)
         assert outcomes(read_records(path)) == outcomes(study.records)
+
+
+@pytest.mark.parametrize("last", [b'{"op\n', b"\0\0\0\n", b"5\n", b"[" * 5000 + b"]" * 5000 + b"\n"])
+def test_a_last_line_that_is_no_entry_is_cut_off(tmp_path: Path, last: bytes) -> None:
+    journal = tmp_path / JOURNAL
+    journal.write_bytes(b'{"op_code": 0}\n' + last)
+    drop_half_line(journal)
+    assert journal.read_bytes() == b'{"op_code": 0}\n'

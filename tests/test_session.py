@@ -446,3 +446,15 @@ def test_pictures_are_written(tmp_path, uninterrupted):
     events = EventAccumulator(str(uninterrupted[1]))
     events.Reload()
     assert [image.step for image in events.Images("validation")] == [5, 10, 15, 20]
+
+
+def test_a_checkpoint_of_another_trial_in_the_folder_is_set_aside(tmp_path):
+    first = TrialSession(digits_plan(tmp_path), None)
+    first.next_report()
+    first.close()
+    options = {**digits_plan(tmp_path).options, "batch_size": 8}
+    session = TrialSession(digits_plan(tmp_path, options=options), None)
+    assert session.history == []
+    record = session.next_report()
+    assert record["virtual_epoch"] == 1
+    assert "set aside as damaged_000001" in record["note"]

@@ -304,7 +304,7 @@ def test_damage_in_the_middle_of_a_journal_is_named(tmp_path: Path) -> None:
     [
         lambda lines: [lines[0], *lines[2:]],  # the space
         lambda lines: [*lines, b'{"op_code":99,"worker_id":"x"}\n'],
-        lambda lines: [*lines, b"[" * 5000 + b"]" * 5000 + b"\n"],
+        lambda lines: [*lines[:-1], b"[" * 5000 + b"]" * 5000 + b"\n", lines[-1]],
         lambda lines: [line.replace(b'"optimizer.lr"', b'"optimizer.rl"') for line in lines],
         lambda lines: [line.replace(b'"outcome":"', b'"outcome":"un') for line in lines],
         lambda lines: [line.replace(b'"kind":"', b'"kind":"un') for line in lines],

@@ -70,6 +70,7 @@ def wait(until: Callable[[], bool], what: str) -> None:
     deadline = time.monotonic() + LIMIT_SECONDS
     while not until():
         assert time.monotonic() < deadline, f"{what} did not come"
+        time.sleep(0.01)
 
 
 def is_there(pid: int) -> bool:

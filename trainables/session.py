@@ -17,7 +17,7 @@ import torch
 
 from trainables.board import Board
 from trainables.build import build_trainer, load_arrays
-from trainables.checkpoint import load_newest, remove_old_checkpoints, write_checkpoint
+from trainables.checkpoint import load_newest, remove_old_checkpoints, set_aside, write_checkpoint
 from trainables.environment import expand
 from trainables.options import TrialOptions
 from trainables.random_state import clean_process
@@ -262,11 +262,20 @@ class TrialSession:
     def _load(self) -> list[str]:
         """Go on from the newest intact checkpoint, if there is one; returns a line for each damaged one."""
         loaded, notes = load_newest(self._folder)
+        while loaded is not None and not self._is_own(loaded.info):
+            aside = set_aside(self._folder, loaded.virtual_epoch, "it was written with other options")
+            notes.append(f"a checkpoint with other options than this trial's was set aside as {aside.name}")
+            loaded, more = load_newest(self._folder)
+            notes += more
         if loaded is not None:
             self.trainer.load(loaded.weights, loaded.state)
             self.history = list(loaded.info["history"])
             self._saved = len(self.history)
         return notes
+
+    def _is_own(self, info: Mapping[str, Any]) -> bool:
+        """Whether a checkpoint is of this trial: a study that was set back may have numbered anew."""
+        return info["options"] == json.loads(json.dumps(self.plan.options))
 
     def _write_events(self, record: Record) -> None:
         best = self.best

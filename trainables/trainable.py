@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from trainables.watchdog import Watchdog
 class TrialTrainable(tune.Trainable):
     """Runs trials one after another in one process.
 
-    Checkpoints are the session's own, in the trial's folder; Ray keeps none.
+    Checkpoints are the session's own, in the trial's folder; those of Ray are empty.
     """
 
     def setup(
@@ -50,9 +51,7 @@ class TrialTrainable(tune.Trainable):
     def step(self) -> dict[str, Any]:
         session = self._session
         assert session is not None
-        folder, timeout = Path(session.plan.folder), session.plan.timeout
-        note, text = failure_note(folder, _too_long(session))
-        with recorded_failure(folder, lambda: session.where), self._watchdog.limit(timeout, note, text):
+        with self._guarded(session):
             lengths = session.trainer.virtual_epochs.as_dict()
             return {**session.next_report(), "lengths": lengths, "process": os.getpid()}
 
@@ -61,12 +60,21 @@ class TrialTrainable(tune.Trainable):
         self._watchdog.close()
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Called when the trial pauses, before another process may go on with it."""
+        """Called when a leg of the trial ends, before another process may go on with it."""
         if self._session is not None:
-            self._session.save()
+            with self._guarded(self._session):
+                self._session.save()
 
     def load_checkpoint(self, checkpoint: Any) -> None:
         return None
+
+    @contextmanager
+    def _guarded(self, session: TrialSession) -> Iterator[None]:
+        """What is inside may take as long as a virtual epoch may; what it fails of is recorded."""
+        folder, timeout = Path(session.plan.folder), session.plan.timeout
+        note, text = failure_note(folder, _too_long(session))
+        with recorded_failure(folder, lambda: session.where), self._watchdog.limit(timeout, note, text):
+            yield
 
     def _begin(self, config: dict[str, Any]) -> None:
         plan = TrialPlan(**config["plan"])
