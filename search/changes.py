@@ -9,6 +9,7 @@ from search.config import Config, load_config
 from search.document import write_yaml
 from search.errors import ConfigError, Problem
 from search.run_folder import RunFolder
+from search.wording import shown
 
 # What concerns how a search runs, not what it finds.
 _ALWAYS = (
@@ -46,7 +47,7 @@ def record_config(config: Config, folder: RunFolder, *, growing: bool) -> None:
         differences = list(_differences(before.raw, config.raw))
         allowed = _ALWAYS + (_WHEN_GROWING if growing else ())
         refused = [
-            Problem(_where(config), path, f"was {old!r} when this search began and is {new!r} now")
+            Problem(_where(config), path, f"was {shown(old)} when this search began and is {shown(new)} now")
             for path, old, new in differences
             if _is_in(path, _NEVER) or not _is_in(path, allowed)
         ]
@@ -64,7 +65,7 @@ def record_config(config: Config, folder: RunFolder, *, growing: bool) -> None:
 def refuse_other_problem(config: Config, older: Config) -> None:
     """Raise ConfigError unless trials of the run `older` are comparable with those of `config`."""
     problems = [
-        Problem(_where(config), path, f"is {new!r}, and in the older run it is {old!r}; they must agree")
+        Problem(_where(config), path, f"is {shown(new)}, and in the older run {shown(old)}; they must agree")
         for path, old, new in _differences(older.raw, config.raw)
         if _is_in(path, _NEVER)
     ]

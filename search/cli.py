@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import click
 
 from search.errors import SearchError
-from trainables.environment import conceal
+from trainables.environment import conceal, conceal_output
 
 _INTERRUPTED, _TERMINATED = 130, 143
 
@@ -292,6 +292,7 @@ def main(args: Sequence[str] | None = None) -> None:
     # User tasks are imported from the folder that the command is given in.
     if "" not in sys.path and os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
+    conceal_output()
     try:
         cli.main(args=args, standalone_mode=False)
     except click.ClickException as error:

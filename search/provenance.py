@@ -53,10 +53,17 @@ def working_folder(folder: RunFolder) -> Iterator[None]:
 
 
 def _read(folder: RunFolder) -> list[dict[str, Any]]:
+    """The sessions so far; what is not as this program writes it counts as not there."""
     try:
-        return list(json.loads(folder.provenance.read_text())["sessions"])
+        entries = json.loads(folder.provenance.read_text())["sessions"]
+        return [entry for entry in entries if _is_whole(entry)]
     except (OSError, ValueError, KeyError, TypeError):
         return []
+
+
+def _is_whole(entry: Any) -> bool:
+    kinds = {"working_folder": str, "versions": dict, "task": dict}
+    return isinstance(entry, dict) and all(isinstance(entry.get(key), kind) for key, kind in kinds.items())
 
 
 def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
@@ -64,5 +71,5 @@ def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]
     for name in sorted({*old, *new}):
         if old.get(name) != new.get(name):
             yield f"{name} was {old.get(name, 'not there')} and is {new.get(name, 'not there')} now"
-    if before["task"]["sha256"] != now["task"]["sha256"]:
+    if before["task"].get("sha256") != now["task"]["sha256"]:
         yield f"the code of {now['task']['class']} in {now['task']['file']} has changed"

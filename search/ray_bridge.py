@@ -19,13 +19,13 @@ from ray.tune.search import Searcher
 
 from search.coordinator import Coordinator, Turn
 from search.journal import JournalWriteError
-from search.ray_memory import OUT_OF_MEMORY, outlive_memory_kills
+from search.ray_repairs import OUT_OF_MEMORY, repair_tune
 from search.study import TrialRecord
 from trainables.failure import Failure, FailureKind, take_failure
 from trainables.session import TrialPlan
 from trainables.virtual_epoch import VirtualEpochs
 
-outlive_memory_kills()
+repair_tune()
 
 
 class _Stateless:

@@ -18,9 +18,27 @@ from pathlib import Path
 _LOCK = "lock"
 
 
-def has_token() -> bool:
-    """Whether this user has a token of Ray's."""
-    return "RAY_AUTH_TOKEN" in os.environ or _token_file().is_file()
+def send_token_where_asked(address: str) -> None:
+    """Have Ray send this user's token if the cluster at the address refuses those that send none.
+
+    Of its own accord Ray sends it to `auto` alone. A cluster without tokens must not be joined with one: its
+    processes would be refused by this one.
+    """
+    known = "RAY_AUTH_TOKEN" in os.environ or _token_file().is_file()
+    if not known or "RAY_AUTH_MODE" in os.environ or address == "auto":
+        return
+    from ray._private.authentication.authentication_token_setup import (
+        maybe_enable_token_auth_if_token_available as send_token,
+    )
+    from ray._raylet import GcsClient
+    from ray.exceptions import AuthenticationError
+
+    try:
+        GcsClient(address=address)
+    except AuthenticationError:
+        send_token(warn_if_disabled=False)
+    except Exception:  # of an address where nobody answers; joining it says so
+        return
 
 
 def make_token_private() -> None:

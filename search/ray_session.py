@@ -9,7 +9,7 @@ from contextlib import contextmanager, nullcontext
 
 from search.config import Config
 from search.errors import SearchError
-from search.ray_private import has_token, make_token_private, private_folder
+from search.ray_private import make_token_private, private_folder, send_token_where_asked
 
 
 @contextmanager
@@ -23,9 +23,8 @@ def ray_session(address: str | None) -> Iterator[None]:
     os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
-    if address and has_token():
-        # A cluster has one by default, and Ray sends it of its own accord to `auto` alone.
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    if address:
+        send_token_where_asked(address)
     import ray
 
     if ray.is_initialized() and address is None:

@@ -6,7 +6,6 @@ import errno
 import json
 import os
 import pickle
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,6 +14,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 from safetensors.torch import save_file
+from small_disk import fill, small_disk
 from torch.utils.data import DataLoader
 
 from trainables.checkpoint import write_checkpoint
@@ -53,17 +53,9 @@ def error_of(action: Any) -> Exception:
 @pytest.fixture
 def full_disk(tmp_path: Path) -> Iterator[Path]:
     """A folder without a byte of space left."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], check=False).returncode:
-        pytest.skip("mounting a small tmpfs is not permitted here")
-    try:
-        with pytest.raises(OSError), (folder / "ballast").open("wb", buffering=0) as file:
-            while True:
-                file.write(bytes(4096))
+    with small_disk(tmp_path / "disk", "64k") as folder:
+        fill(folder)
         yield folder
-    finally:
-        subprocess.run(["umount", folder], check=True)
 
 
 def test_the_trace_is_for_people_and_the_cause_in_one_line_for_the_search(tmp_path: Path) -> None:
@@ -111,24 +103,24 @@ def test_ctrl_c_is_not_a_failure(tmp_path: Path) -> None:
 # What reaches Ray
 
 
-class Unpicklable(Exception):
+class UnpicklableError(Exception):
     def __init__(self, number: int, file: object) -> None:
         super().__init__(f"number {number}")
         self.file = file
 
 
-class Silent(Exception):
+class SilentError(Exception):
     def __str__(self) -> str:
         raise AttributeError("no text")
 
 
 def test_an_exception_that_cannot_be_pickled_does_not_reach_ray(tmp_path: Path) -> None:
-    original = Unpicklable(3, (tmp_path / "open").open("w"))
+    original = UnpicklableError(3, (tmp_path / "open").open("w"))
     with pytest.raises(TypeError):
         pickle.dumps(original)
     copy = pickle.loads(pickle.dumps(fail(tmp_path, original)))
     assert isinstance(copy, TrialError)
-    assert str(copy) == "error: Unpicklable: number 3"
+    assert str(copy) == "error: UnpicklableError: number 3"
 
 
 def test_what_is_raised_does_not_show_the_original(tmp_path: Path) -> None:
@@ -138,23 +130,22 @@ def test_what_is_raised_does_not_show_the_original(tmp_path: Path) -> None:
 
 
 def test_an_exception_that_has_no_text_is_a_failure_like_others(tmp_path: Path) -> None:
-    fail(tmp_path, Silent())
-    cause = "Silent: its text cannot be shown (AttributeError)"
+    fail(tmp_path, SilentError())
+    cause = "SilentError: its text cannot be shown (AttributeError)"
     assert take_failure(tmp_path) == Failure(FailureKind.ERROR, cause)
 
 
 # Kinds
 
 
-def out_of_gpu_memory() -> Exception:
-    return torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+ON_GPU = "out of memory on the GPU at step 120"
 
 
 @pytest.mark.parametrize(
     ("error", "kind", "cause"),
     [
-        (out_of_gpu_memory(), FailureKind.GPU_MEMORY, "out of memory on the GPU at step 120"),
-        (RuntimeError("CUDA error: out of memory"), FailureKind.GPU_MEMORY, "out of memory on the GPU at step 120"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried"), FailureKind.GPU_MEMORY, ON_GPU),
+        (RuntimeError("CUDA error: out of memory"), FailureKind.GPU_MEMORY, ON_GPU),
         (MemoryError(), FailureKind.MEMORY, "out of memory at step 120"),
         (OSError(errno.ENOMEM, "x"), FailureKind.MEMORY, "out of memory at step 120"),
         (OSError(errno.ENOSPC, "x"), FailureKind.DISK_FULL, "no space left on the disk at step 120"),

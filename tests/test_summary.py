@@ -14,8 +14,8 @@ from search.checking import Check
 from search.exporting import Export
 from search.printing import check_text, export_text, summary_text
 from search.run_folder import RunFolder, write_json
-from search.study import Outcome
 from search.summary import Summary, summarize
+from trainables.failure import FailureKind
 
 FALLING = [0.9 - number / 100 for number in range(30)]
 
@@ -26,10 +26,10 @@ def no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
-def faults(number: int, virtual_epoch: int, attempt: int) -> Outcome | None:
+def faults(number: int, virtual_epoch: int, attempt: int) -> FailureKind | None:
     if number == 7:
-        return Outcome.OUT_OF_MEMORY
-    return Outcome.FAILED if number == 8 and virtual_epoch == 1 else None
+        return FailureKind.GPU_MEMORY
+    return FailureKind.ERROR if number == 8 and virtual_epoch == 1 else None
 
 
 def curve(record: Any, virtual_epoch: int) -> float:
@@ -63,7 +63,10 @@ def test_counts_and_sums_cover_every_trial(tmp_path: Path) -> None:
     assert summary.samples == 16 * summary.steps
     assert summary.trial_seconds == 16.0
     assert summary.steps_saved == (9 - 3) * 5 + 4 * (9 - 1) * 5
-    assert summary.failures == {"7": "out of memory in virtual epoch 1", "8": "failed in virtual epoch 1"}
+    assert summary.failures == {
+        "7": "out of memory on the GPU in virtual epoch 1",
+        "8": "error in virtual epoch 1",
+    }
 
 
 def test_the_summary_survives_a_restart_and_json(tmp_path: Path) -> None:
@@ -114,8 +117,8 @@ def test_the_last_screen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         "time              3 min 20 s; all trials together trained for 16 s",
         "",
         "failed trials (the trace is in error.txt of the trial's folder):",
-        "  7  out of memory in virtual epoch 1",
-        "  8  failed in virtual epoch 1",
+        "  7  out of memory on the GPU in virtual epoch 1",
+        "  8  error in virtual epoch 1",
         "",
         "next",
         "  tensorboard --logdir seg",
@@ -167,16 +170,20 @@ def test_the_screen_of_a_check() -> None:
         expected_virtual_epochs=21,
         concurrency=2,
         device="cpu",
+        task_file="/home/jane/tiny_tasks.py",
+        checkpoint_bytes=150_000,
+        space_needed=4_500_000,
     )
     assert check_text(check).splitlines() == [
         "name              digits",
-        "task              tiny_tasks:DigitsTask",
+        "task              tiny_tasks:DigitsTask in /home/jane/tiny_tasks.py",
         "objective         accuracy, max",
         "training data     1200 samples",
         "validation data   597 samples",
         "model             12,345 parameters (of the trial that was tried)",
         "device            cpu",
         "step              10.0 ms, validation 500 ms",
+        "checkpoint        150.0 kB, up to 4.5 MB for the whole search",
         "virtual epoch     1600 samples, 100 steps",
         "trials            9, up to 9 virtual epochs each, 2 at a time",
         "sampler           tpe, seed 0",

@@ -15,8 +15,8 @@ from simulated_search import SPACE, Simulation, by_number, config_of
 from search.config import Config
 from search.coordinator import Event, EventKind
 from search.run_folder import RunFolder
-from search.study import Outcome
 from search.view import LiveView, PlainView, duration, one_line, params_text, short_path, value_text
+from trainables.failure import FailureKind
 
 WIDE_SPACE = {
     **SPACE,
@@ -55,13 +55,13 @@ def watched(
     """A simulated search whose events the view is told."""
     config = config or config_of(WIDE_SPACE, sampler={"name": "random"})
     simulation = Simulation(folder, config, **options)
-    told = simulation.coordinator._watch
+    told = simulation.coordinator.watch
 
     def watch(event: Event) -> None:
         view.event(replace(event, metrics={**event.metrics, **SPEED}))
         told(event)
 
-    simulation.coordinator._watch = watch
+    simulation.coordinator.watch = watch
     view.begin(simulation.coordinator, config, RunFolder(folder))
     return simulation
 
@@ -76,7 +76,7 @@ def test_plain_output_is_one_line_per_event_without_control_characters(tmp_path:
     simulation = watched(
         tmp_path,
         view,
-        faults=lambda number, v, attempt: Outcome.FAILED if number == 2 and attempt == 0 else None,
+        faults=lambda number, v, attempt: FailureKind.ERROR if number == 2 and attempt == 0 else None,
     ).run()
     view.note("a note\nof two lines\x1b[31m\r")
     view.end()
@@ -98,7 +98,7 @@ def test_plain_output_says_what_happened(tmp_path: Path) -> None:
         PlainView(out),
         config,
         curve=by_number([0.5, 0.25, 0.125], gain=0.25),
-        faults=lambda number, v, attempt: Outcome.FAILED if number == 1 and attempt == 0 else None,
+        faults=lambda number, v, attempt: FailureKind.ERROR if number == 1 and attempt == 0 else None,
     ).run()
     lines = [line[9:] for line in out.getvalue().splitlines()]
     assert lines[:9] == [
@@ -107,7 +107,7 @@ def test_plain_output_says_what_happened(tmp_path: Path) -> None:
         "trial 0 virtual epoch 1/2 accuracy 0.75 best 0.75 1234 samples/s",
         "trial 0 paused at virtual epoch 1",
         lines[4],
-        "trial 1 lost, is tried again: failed in virtual epoch 1",
+        "trial 1 lost, is tried again: error in virtual epoch 1",
         "trial 1 started " + lines[4].split()[-1],
         "trial 1 virtual epoch 1/2 accuracy 0.5 best 0.5 1234 samples/s",
         "trial 1 paused at virtual epoch 1",
@@ -136,7 +136,7 @@ def test_the_live_view_fits_the_terminal_at_every_stage(tmp_path: Path, width: i
         tmp_path,
         view,
         workers=4,
-        faults=lambda number, v, attempt: Outcome.FAILED if number == 2 else None,
+        faults=lambda number, v, attempt: FailureKind.ERROR if number == 2 else None,
     )
     if reports:
         simulation.run(max_reports=reports)
@@ -221,10 +221,10 @@ def test_of_many_running_trials_a_part_is_shown(tmp_path: Path) -> None:
 
 def test_failures_are_noted_below_the_table_the_last_three(tmp_path: Path) -> None:
     view, console = live_view(80)
-    faults = lambda number, v, attempt: Outcome.FAILED if number < 5 and not attempt else None  # noqa: E731
+    faults = lambda number, v, attempt: FailureKind.ERROR if number < 5 and not attempt else None  # noqa: E731
     watched(tmp_path, view, faults=faults).run(max_reports=12)
     notes = [line for line in rendered(view, console) if line.startswith("! ")]
-    assert notes == [f"! trial {number}: failed in virtual epoch 1" for number in (2, 3, 4)]
+    assert notes == [f"! trial {number}: error in virtual epoch 1" for number in (2, 3, 4)]
 
 
 def test_the_live_view_draws_and_leaves_the_terminal_clean(tmp_path: Path) -> None:
