@@ -49,7 +49,7 @@ class Real:
         return self.rounded(value)
 
     def rounded(self, value: float) -> float:
-        """Inside the bounds, which exp(log(high)) need not be; of quniform, 0.3 and not 0.30000000000000004."""
+        """Within the bounds, which exp(log(high)) need not be; of quniform, 0.3, not 0.30000000000000004."""
         if self.step is None:
             return min(max(float(value), self.low), self.high)
         return self.at(round((value - self.low) / self.step))

@@ -177,7 +177,7 @@ def _wrong_arguments(kind: str, arguments: Any) -> str | None:
 def _beyond_floats(kind: str, arguments: list[Any]) -> str | None:
     """What floats ask of a range, where it asks for more."""
     low, high, *step = map(float, arguments)
-    largest = max(abs(low), abs(high))
+    largest = max(abs(arguments[0]), abs(arguments[1]))
     whole = isinstance(arguments[0], int) and isinstance(arguments[-1], int)
     if whole and kind in ("randint", "lograndint", "quniform") and largest > MAX_EXACT:
         return f"whole numbers may be at most {MAX_EXACT}"

@@ -9,7 +9,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PARTS = ("checkpoint", "ema", "lr_schedules", "optimizers", "precision", "stream", "trainer", "virtual_epoch")
 UNWANTED = {"PIL", "click", "optuna", "pydantic", "ray", "rich", "scipy", "search", "sklearn", "tensorboard"}
-WITH_RAY = {"trainables/trainable.py", "search/ray_session.py", "search/runner.py", "search/ray_bridge.py"}
+WITH_RAY = {"trainables/trainable.py"} | {
+    f"search/{name}.py" for name in ("ray_bridge", "ray_private", "ray_repairs", "ray_session", "runner")
+}
 
 
 @functools.cache

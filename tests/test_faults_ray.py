@@ -12,10 +12,8 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
-import pytest
-from conftest import SESSIONS, TESTS
+from conftest import SESSIONS
 from invariants import assert_nothing_lost, no_process_left, processes_of
 from test_cli import write_config
 
