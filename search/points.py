@@ -98,18 +98,17 @@ def _match_items(node: Items, value: Any, at: KeyPath) -> Point:
 
 def _match_choice(choice: Choice, value: Any, at: KeyPath) -> Point:
     """By what stands in the options, then by label: an option's value may be the label of another one."""
-    label = value.get("name") if isinstance(value, Mapping) else value
-    named = None if isinstance(label, Mapping | list | tuple) else choice.option(label)
     matches = [(option, _enter(choice, option, value, at)) for option in choice.options]
     fitting = [(option, match) for option, match in matches if not match.mistakes]
-    for option, match in fitting:
-        if option is named or len(fitting) == 1:
-            return match
+    if len(fitting) == 1:
+        return fitting[0][1]
     if fitting:
         labels = ", ".join(str(option) for option, _ in fitting)
         return _mistake(
             at, f"received {shown(value)}, which fits several options ({labels}); add the name of one"
         )
+    # A list or mapping equals no label.
+    named = choice.option(value.get("name", value) if isinstance(value, Mapping) else value)
     if named is not None and not isinstance(value, Mapping):
         return Point({choice.name: named.label}, [])
     for option, match in matches:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import secrets
 import shutil
 import tempfile
@@ -18,6 +19,11 @@ from pathlib import Path
 _LOCK = "lock"
 
 
+def is_of_machine(address: str) -> bool:
+    """Whether it is `host:port`, as `ray start` prints it, and not `auto` or with a protocol."""
+    return re.fullmatch(r"[^/]+:\d+", address) is not None
+
+
 def send_token_where_asked(address: str) -> None:
     """Have Ray send this user's token if the cluster at the address refuses those that send none.
 
@@ -25,7 +31,7 @@ def send_token_where_asked(address: str) -> None:
     processes would be refused by this one.
     """
     known = "RAY_AUTH_TOKEN" in os.environ or _token_file().is_file()
-    if not known or "RAY_AUTH_MODE" in os.environ or address == "auto":
+    if not known or "RAY_AUTH_MODE" in os.environ or not is_of_machine(address):
         return
     from ray._private.authentication.authentication_token_setup import (
         maybe_enable_token_auth_if_token_available as send_token,

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 
 from search.config import Config
 from search.errors import SearchError
-from search.ray_private import make_token_private, private_folder, send_token_where_asked
+from search.ray_private import is_of_machine, make_token_private, private_folder, send_token_where_asked
+
+_KNOCK_SECONDS = 10.0
 
 
 @contextmanager
@@ -24,6 +27,7 @@ def ray_session(address: str | None) -> Iterator[None]:
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
     if address:
+        _knock(address)
         send_token_where_asked(address)
     import ray
 
@@ -42,17 +46,29 @@ def ray_session(address: str | None) -> Iterator[None]:
                 _temp_dir=folder,
             )
         except (ConnectionError, RuntimeError, ValueError) as error:
-            where = f"at {address}" if address else "locally"
-            hint = (
-                "; give the address that `ray start` printed, or auto on a machine of the cluster"
-                if address
-                else ""
-            )
-            raise SearchError(f"Ray could not be started or reached {where}: {error}{hint}") from error
+            if address:
+                raise _unreachable(address, error) from error
+            raise SearchError(f"Ray could not be started: {error}") from error
         try:
             yield
         finally:
             ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Raise SearchError if nobody listens at the address; Ray itself would try for a quarter of an hour."""
+    if not is_of_machine(address):
+        return
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _KNOCK_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise _unreachable(address, error) from error
+
+
+def _unreachable(address: str, error: Exception) -> SearchError:
+    hint = "give the address that `ray start` printed, or auto on a machine of the cluster"
+    return SearchError(f"Ray could not be reached at {address}: {error}; {hint}")
 
 
 def ray_resources() -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""A search on a cluster of two machines; one is lost while a trial runs on it."""
+"""A search on a cluster of two machines, one of which is lost while trial 0 runs on it."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from search.runner import SilentWatcher
 
 
 class LosesMachine(SilentWatcher):
-    """Ends all processes of the machine that trial 0 runs on after its second virtual epoch."""
+    """Ends all processes of the machine on which trial 0 has reported its second virtual epoch."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self.lost: list[int] = []
-        """Process of each trial that was lost, by trial."""
 
     def event(self, event: Event) -> None:
+        number, depth = event.record.number, event.record.depth
         if event.kind is EventKind.RETRIED:
-            print("lost", event.record.number, event.text, flush=True)
-        if event.kind is EventKind.REPORTED and (event.record.number, event.record.depth) == (0, 2):
+            print(f"lost trial {number}", flush=True)
+        if event.kind is EventKind.REPORTED:
             machine = self._machine_of(event.metrics["process"])
-            self._cluster.remove_node(machine, allow_graceful=False)
-            print("removed", flush=True)
+            print(f"trial {number} ends virtual epoch {depth} on {machine.node_id}", flush=True)
+            if (number, depth) == (0, 2):
+                self._cluster.remove_node(machine, allow_graceful=False)
 
     def _machine_of(self, process: int) -> Any:
         parent = int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
         for machine in self._cluster.worker_nodes:
             if parent in [info.process.pid for info in machine.all_processes["raylet"]]:
                 return machine
-        raise AssertionError(f"no machine runs process {process}")
+        raise AssertionError(f"process {process} is on no machine")
 
 
 def main(config: Path, results: Path) -> None:
@@ -43,9 +43,10 @@ def main(config: Path, results: Path) -> None:
     for _ in range(2):
         cluster.add_node(num_cpus=1)
     try:
-        tree = YAML(typ="safe").load(config)
-        summary = search.search(tree, results=results, address=cluster.address, watcher=LosesMachine(cluster))
-        print(summary.status, summary.counts)
+        watcher = LosesMachine(cluster)
+        search.search(
+            YAML(typ="safe").load(config), results=results, address=cluster.address, watcher=watcher
+        )
     finally:
         cluster.shutdown()
 

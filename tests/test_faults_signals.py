@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -62,10 +64,12 @@ def test_killed_interrupted_and_terminated_a_search_ends_as_if_nothing_had_been(
         fourth.send_signal(signal.SIGTERM)
         wait_for_line(fourth, WINDING_DOWN)
     assert "search terminated: SIGTERM" in ended(fourth, 143)
+    assert json.loads((folder / "summary.json").read_text())["status"] == "terminated"
     assert sum(depths(folder)) > sum(before)
     everything_reported_is_saved(folder)
 
-    ended(program(*command), 0)
+    output = ended(program(*command), 0)
+    assert not re.search(r"[\x00-\x08\x0b-\x1f]", output)
     calm = search.search(search_config(**sections), results=tmp_path / "calm")
     assert_same_search(Path(calm.folder), folder, calm.best.checkpoint)
     assert_nothing_lost(folder)

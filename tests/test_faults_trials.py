@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from faulty_trials import FAULTS, STEPS
 from invariants import DIFFERED, assert_nothing_lost, no_process_left
+from ray.air.execution._internal.actor_manager import RayActorManager
+from ray.tune.execution import class_cache
 from ruamel.yaml import YAML
 from test_search import Recorder, optuna_study
 from test_watchdog import wait
@@ -20,6 +22,7 @@ import search
 from search.coordinator import EventKind
 from search.early_stopping import Rungs
 from search.ray_bridge import failure_in
+from search.ray_repairs import repair_tune
 from search.sampling import halving_scores
 from search.study import Outcome, read_records
 from search.summary import Summary
@@ -361,6 +364,15 @@ def memory_gigabytes() -> tuple[float, float]:
 )
 def test_without_a_note_the_cause_is_what_ray_carries(text: str, expected: Failure) -> None:
     assert failure_in(text) == expected
+
+
+def test_tune_is_repaired_once_however_often_a_search_begins() -> None:
+    repair_tune()
+    repaired = RayActorManager._actor_task_failed
+    repair_tune()
+    assert RayActorManager._actor_task_failed is repaired
+    assert hasattr(repaired, "__wrapped__")
+    assert not [name for name in class_cache.ENV_VARS_TO_PROPAGATE if "SECRET" in name or "TOKEN" in name]
 
 
 def test_where_checkpoints_are_rare_a_trial_is_saved_before_another_process_goes_on_with_it(
