@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
-from search.document import Document, read_document
+from search.document import Document, read_document, yaml_text
 from search.errors import ConfigError, KeyPath, Problem
 from search.sections import (
     Budget,
@@ -116,11 +116,13 @@ def load_config(source: str | Path | Mapping[str, Any], overrides: Sequence[str]
     ]
     if problems:
         raise ConfigError(problems)
+    raw = _complete(sections, document.raw)
+    yaml_text(raw, document.name)  # The run's folder keeps it, and it must be possible to read it again.
     return Config(
         **dict(sections),
         space=space,
         initial=initial,
-        raw=_complete(sections, document.raw),
+        raw=raw,
         file=document.file,
         task_where=document.where(("task",)),
     )

@@ -152,7 +152,7 @@ def write_yaml(path: str | Path, tree: Mapping[str, Any]) -> None:
     beside = path.with_name(f".{path.name}.tmp")
     try:
         with beside.open("w", encoding="utf-8") as stream:
-            stream.write(_text_of(tree, str(path)))
+            stream.write(yaml_text(tree, str(path)))
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(beside, path)
@@ -165,13 +165,17 @@ def write_yaml(path: str | Path, tree: Mapping[str, Any]) -> None:
         os.close(folder)
 
 
-def yaml_text(tree: Mapping[str, Any]) -> str:
+def yaml_text(tree: Mapping[str, Any], where: str = "config") -> str:
     """Plain values as YAML that `plain_yaml` reads back identically.
 
     Raises:
-        ConfigError: values that YAML does not have, or more of them than may be read.
+        ConfigError: at `where`: values that YAML does not have, or more of them than may be read again.
     """
-    return _text_of(tree, "config")
+    text = yaml_lines(_plain(tree, where))
+    if len(text.encode()) > MAX_BYTES:
+        message = f"written out it is larger than {MAX_BYTES} bytes, which is the limit"
+        raise ConfigError([Problem(where, "", message)])
+    return text
 
 
 def plain_yaml(text: str) -> Any:
@@ -181,15 +185,6 @@ def plain_yaml(text: str) -> Any:
         ConfigError: it is broken.
     """
     return _parse(text, "config").tree
-
-
-def _text_of(tree: Mapping[str, Any], where: str) -> str:
-    text = yaml_lines(_plain(tree, where))
-    if len(text.encode()) > MAX_BYTES:
-        raise ConfigError(
-            [Problem(where, "", f"written out larger than {MAX_BYTES} bytes, which is the limit")]
-        )
-    return text
 
 
 class _Overrides:

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, given, settings
 
 _COMMON = settings(
     database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
-QUICK = settings(_COMMON, derandomize=True, phases=[Phase.explicit, Phase.generate, Phase.shrink])
+QUICK = settings(_COMMON, derandomize=True)
 THOROUGH = settings(_COMMON, derandomize=False, print_blob=True)
-"""Seeded anew in each run; what fails comes with the seed and the example."""
+"""Seeded anew in each run; what fails comes with the example and a line that repeats it."""
 
 
 def for_all(*, examples: int, many: int, **strategies: Any) -> Callable[[Callable[..., None]], Any]:

@@ -219,6 +219,12 @@ budget: {trails: 24}
             "budget: {trials: {randint: [1, 9]}}",
             "budget.trials: received {randint: [1, 9]}; must be a whole number; domains stand under trial:",
         ),
+        (
+            "budget: {trials: 1000000000000001}",
+            "budget.trials: received 1000000000000001; must be at most 10",
+        ),
+        ("budget: {time: 10001d}", "budget.time: received '10001d'; must be a duration with units"),
+        ("timeout: 9999999999999999999d", "timeout: received '9999999999999999999d'; must be a duration"),
         ("sampler: {name: tpee}", "sampler.name: received 'tpee'; must be 'tpe', 'gp'"),
         ("sampler: {initial: {a: 1}}", "sampler.initial: received {a: 1}; must be a list"),
         ("sampler: {initial: [{batch_sise: 1}]}", "sampler.initial.0.batch_sise: unknown key 'batch_sise'"),
@@ -228,6 +234,11 @@ budget: {trails: 24}
         ("scheduler: {reduction_factor: 1}", "scheduler.reduction_factor: received 1; must be at least 2"),
         ("scheduler: {grace: 28}", "scheduler.grace: received 28; must be at most budget.virtual_epochs"),
         ("resources: {gpus_per_trial: 1.5}", "resources.gpus_per_trial: received 1.5; must be at most 1"),
+        ("resources: {gpus_per_trial: 1e-5}", "resources.gpus_per_trial: received 1e-05; must be 0 or at"),
+        (
+            "resources: {cpus_per_trial: 5e-324}",
+            "resources.cpus_per_trial: received 5e-324; must be at least",
+        ),
         ("checkpoint: {keep: 0}", "checkpoint.keep: received 0; must be greater than 0"),
         ("max_failures: -1", "max_failures: received -1; must be at least 0"),
         ("max_failed: .inf", "max_failed: received inf; must be a"),
@@ -242,6 +253,18 @@ def test_mistake_in_a_section_is_told_in_a_sentence(section, message):
 
 def test_grace_in_steps_is_not_held_against_virtual_epochs():
     assert load(MINIMAL + "scheduler: {grace: 500, axis: steps}").scheduler.grace == 500
+
+
+def test_trial_that_is_one_domain_is_the_only_problem():
+    for trial in ("{choice: [{batch_size: 1}, {batch_size: 2}]}", "{unifrom: [0, 1]}"):
+        (problem,) = trial_problems(trial)
+        assert problem.startswith("c.yaml:3: trial: ")
+
+
+def test_what_could_not_be_read_again_from_the_folder_of_the_run_is_refused():
+    deep = "[" * 40 + "1, " * 4000 + "1" + "]" * 40
+    (problem,) = problems_of(MINIMAL.replace("trial: {}", f"trial: {{data: {{x: {deep}}}}}"))
+    assert problem == "c.yaml: written out it is larger than 262144 bytes, which is the limit"
 
 
 def test_missing_sections_are_told_together():

@@ -41,6 +41,8 @@ def problems_of(text, *overrides):
         ("-7", -7),
         ("0o17", 15),
         ("0x1F", 31),
+        ("0x" + "f" * 249, 16**249 - 1),
+        ("0x" + "f" * 250, "0x" + "f" * 250),
         ("true", True),
         ("~", None),
         ("", None),
@@ -83,6 +85,7 @@ def test_every_value_knows_its_line():
         ("a: &x\n  - *x", "c.yaml:2: a.0: alias *x refers to what it stands in"),
         ("a: 1\n---\nb: 2", "c.yaml:2: a second document starts here"),
         ("? [a]\n: 1", "c.yaml:1: a key must be text"),
+        ("%YAML 1.3\n---\na: 1", "c.yaml:1: not valid YAML: version minor part can only be 2 or 1"),
         ("- 1", "c.yaml: must be a mapping (key: value), received [1]"),
         ("# nothing\n", "c.yaml: must be a mapping (key: value), received nothing"),
     ],
@@ -193,11 +196,22 @@ def test_later_override_wins_and_is_the_place():
         ("l.x=1", "--set l.x=1: l.x: received 'x' as the place in a list of 2"),
         ("a=[1", "--set a=[1: a: not valid YAML: "),
         ("a=!!int 3", "--set a=!!int 3: a: tags are refused"),
+        ("a =[", "--set a =[: a: not valid YAML: "),
+        ("b\n=[1,\n", "--set b\\n=[1,\\n: b: not valid YAML: "),
+        ("b\tc=1", "--set b\\tc=1: a key must be printable and at most 200 characters long"),
+        ("l." + "9" * 5000 + "=1", "--set l.9999"),
+        ("b.c" * 51 + "=1", "--set b.cb.cb.c"),
     ],
 )
 def test_malformed_override_is_a_problem(override, message):
     (problem,) = problems_of("a: 5\nl: [1, 2]", override)
     assert problem.startswith(message)
+
+
+def test_override_may_not_make_more_than_may_be_read():
+    for override in (f"b={'[' * 50}{']' * 50}", f"b=[{'1, ' * 9_990}1]"):
+        with pytest.raises(ConfigError, match=r"^--set: .* which is the limit$"):
+            read("a: {b: 1}\nc: [" + "1, " * 9 + "1]", f"a.{override}")
 
 
 def test_python_values_are_taken_as_config():
@@ -209,10 +223,13 @@ def test_python_values_are_taken_as_config():
 
 def test_python_values_that_yaml_does_not_have_are_refused():
     with pytest.raises(ConfigError) as caught:
-        read_document({"a": {1: 2}, "b": [object()]})
+        read_document({"a": {1: 2}, "b": [object()], "c": 10**5000, "d": "\ud800", "e": {"\n": 1}})
     assert [str(problem) for problem in caught.value.problems] == [
         "config: a: a key must be text, received 1",
         "config: b.0: received a object; must be a mapping, list, text, number, bool or None",
+        "config: c: a whole number of more than 300 digits, which is the limit",
+        "config: d: half a surrogate pair is no character; write the whole",
+        "config: e: a key must be printable and at most 200 characters long, received '\\n'",
     ]
 
 
@@ -246,7 +263,10 @@ TREE = {
         "é\u2028",
         "*a",
         "x " * 200,
+        [":a", "?a", "<<", {":b": 1, "?b": 2}],
+        "a\\ \"b' : " * 30,
     ],
+    "long " * 30: {"<<": 1},
     "options": {"choice": [{"name": "a", "lr": {"uniform": [0, 1.0]}}, {"name": "b", "x": []}, None, True]},
     "1": {"true": {}},
     "env": "${env:HOME}/x",

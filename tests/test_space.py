@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import optuna
 import pytest
 
@@ -106,6 +108,17 @@ def test_options_are_labelled_by_index_unless_all_are_mappings_with_distinct_nam
     assert labels([1, {"a": 2}], 3.5) == ['[1,{"a":2}]', 3.5]
 
 
+def test_options_with_long_or_unprintable_names_are_labelled_by_index():
+    for name in ("x" * 300, "a\nb"):
+        tree = {"o": {"choice": [{"name": name, "x": {"uniform": [0, 1]}}, {"name": "b"}]}}
+        assert [parameter.name for parameter in parse_space(tree).parameters()] == ["o", "o.0.x"]
+
+
+def test_labels_are_described_on_one_line_and_not_at_length():
+    described = parse_space({"o": {"choice": ["a\nb", "x" * 300]}}).describe()
+    assert described == f"o: choice a\\nb, {'x' * 57}..."
+
+
 def test_candidates_enter_every_option_and_both_bounds():
     candidates = list(space_of(TREE).candidates())
     seen = {(name, value) for candidate in candidates for name, value in candidate.params.items()}
@@ -167,6 +180,12 @@ def test_record_without_a_parameter_or_with_an_unknown_option_is_refused():
         space.resolve({"a": 1, "b": "x"})
 
 
+def test_what_is_recorded_beyond_a_bound_by_rounding_is_the_bound():
+    space = parse_space({"x": {"loguniform": [1e-4, 1e-1]}})
+    assert space.resolve({"x": math.nextafter(0.1, 1)}).params == {"x": 0.1}
+    assert space.resolve({"x": math.nextafter(1e-4, 0)}).params == {"x": 1e-4}
+
+
 @pytest.mark.parametrize(
     ("domain", "message"),
     [
@@ -189,6 +208,16 @@ def test_record_without_a_parameter_or_with_an_unknown_option_is_refused():
             {"lograndint": [0, 3]},
             "received [0, 3]; lograndint needs [low, high] of whole numbers with 1 <= low",
         ),
+        ({"randint": [0, 2**53 + 1]}, "received [0, 9007199254740993]; whole numbers may be at most 9007"),
+        ({"quniform": [0, 2**60, 2**8]}, "received [0, 1152921504606846976, 256]; whole numbers may be at"),
+        (
+            {"quniform": [0, 1e30, 1.5]},
+            "received [0, 1e+30, 1.5]; the bounds may be at most 1125899906842624",
+        ),
+        ({"uniform": [-1e308, 1e308]}, "received [-1e+308, 1e+308]; the range is wider than the largest"),
+        ({"quniform": [0, 1e308, 1e308]}, "received [0, 1e+308, 1e+308]; the range is wider"),
+        ({"loguniform": [1.0, 1.0 + 1e-12]}, "received [1.0, 1.000000000001]; high must be larger than low"),
+        ({"choice": [1, float("nan")]}, "received NaN, which equals nothing; remove it"),
         ({"choice": []}, "received []; choice needs a list of at least one option"),
         ({"choice": 3}, "received 3; choice needs"),
         ({"choice": [1, 2, 1]}, "option 3 of the choice, 1, repeats option 1, 1"),
@@ -201,7 +230,17 @@ def test_record_without_a_parameter_or_with_an_unknown_option_is_refused():
 )
 def test_mistake_in_a_domain_is_told(domain, message):
     (problem,) = problems_of({"a": {"x": domain}})
-    assert problem.startswith(f"config: trial.a.x: {message}")
+    assert problem.removeprefix("config: trial.a.x").removeprefix(".1").startswith(f": {message}")
+
+
+def test_largest_ranges_are_allowed():
+    tree = {
+        "a": {"randint": [-(2**53), 2**53]},
+        "b": {"uniform": [-8e307, 8e307]},
+        "c": {"quniform": [0, 2**50, 1]},
+        "d": {"loguniform": [5e-324, 1.7e308]},
+    }
+    assert [parameter.name for parameter in parse_space(tree).parameters()] == ["a", "b", "c", "d"]
 
 
 def test_step_equal_to_the_range_is_allowed_whatever_the_binary_noise():
@@ -342,3 +381,31 @@ def test_known_point_is_drawn_first_by_optuna():
     study.enqueue_trial(space.params_of({"optimizer": {"name": "sgd", "lr": 0.5}, "batch_size": 24}))
     tree = space.suggest(study.ask()).tree
     assert (tree["optimizer"]["name"], tree["optimizer"]["lr"], tree["batch_size"]) == ("sgd", 0.5, 24)
+
+
+def test_small_step_has_only_its_own_values():
+    space = parse_space({"x": {"quniform": [0.0, 1e-9, 1e-10]}})
+    assert space.params_of({"x": 3e-10}) == {"x": 3e-10}
+    with pytest.raises(ConfigError, match="outside of quniform"):
+        space.params_of({"x": 3.3e-10})
+
+
+@pytest.mark.parametrize(
+    ("tree", "trial", "params"),
+    [
+        ({"a.b": {"c": {"randint": [1, 3]}}}, {"a.b": {"c": 2}}, {"a.b.c": 2}),
+        ({"o": {"choice": [{"choice": ["x", "0"]}, 5]}}, {"o": "0"}, {"o": "0", "o.0": "0"}),
+        ({"o": {"choice": [{"choice": ["1", "x"]}, 5]}}, {"o": "1"}, {"o": "0", "o.0": "1"}),
+        (
+            {"o": {"choice": [{"name": {"choice": ["0", "1"]}}, 5]}},
+            {"o": {"name": "0"}},
+            {"o": "0", "o.0.name": "0"},
+        ),
+        ({"o": {"choice": [{"name": "1", "x": 1}, {"y": 1}]}}, {"o": {"name": "1", "x": 1}}, {"o": "0"}),
+    ],
+    ids=["dot in a key", "own label", "label of another", "drawn name", "name like a label"],
+)
+def test_trial_is_a_known_point_whatever_its_values_look_like(tree, trial, params):
+    space = parse_space(tree)
+    assert space.params_of(trial) == params
+    assert space.resolve(params).raw == trial
