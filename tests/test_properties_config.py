@@ -27,7 +27,7 @@ from tiny_tasks import DigitsTask, search_config
 
 from search.cli import main
 from search.config import Config, load_config
-from search.document import value_at, write_yaml, yaml_text
+from search.document import plain_yaml, value_at, write_yaml, yaml_text
 from search.early_stopping import build_rule
 from search.errors import ConfigError, KeyPath
 from search.run_folder import RunFolder
@@ -234,14 +234,14 @@ def assert_a_trial_is_drawn(config: Config) -> None:
     assert read.resolved == drawn.resolved
 
 
-@for_all(examples=80, many=4000, edits=EDITS)
+@for_all(examples=80, many=2500, edits=EDITS)
 def test_a_changed_configuration_is_refused_in_plain_lines_or_can_be_gone_on_with(edits: list[Edit]) -> None:
     config = load(edited(edits))
     if config is not None:
         assert_can_be_gone_on_with(config)
 
 
-@for_all(examples=60, many=4000, model=st.dictionaries(KEYS, VALUES, max_size=4))
+@for_all(examples=60, many=3000, model=st.dictionaries(KEYS, VALUES, max_size=4))
 def test_any_values_that_a_task_leaves_open_are_refused_or_can_be_gone_on_with(model: dict[str, Any]) -> None:
     config = load(search_config(trial={"model": model}))
     if config is not None:
@@ -312,6 +312,32 @@ def test_the_program_ends_with_2_and_the_problems_where_a_file_is_refused(
         assert os.listdir() == ["c.yaml"]  # no trace
 
 
+# Files
+
+TEXTS_OF_SIGNS = st.text(st.sampled_from("ab 0.:?-#,[]{}&*!|>'\"%@`~\\\n\t漢"), max_size=200)
+PLAIN = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(1 - 10**300, 10**300 - 1),
+        st.floats(),
+        st.text(UTF8),
+        TEXTS_OF_SIGNS,
+        st.sampled_from(["yes", "1e5", "0x1F", ".nan", "---", "<<", "2026-01-01", "${env:CANARY}"]),
+    ),
+    lambda inside: st.one_of(
+        st.lists(inside, max_size=4),
+        st.dictionaries(st.one_of(st.text(UTF8), TEXTS_OF_SIGNS).filter(str.isprintable), inside, max_size=4),
+    ),
+    max_leaves=8,
+)
+
+
+@for_all(examples=150, many=5000, value=PLAIN)
+def test_what_is_written_reads_back_identically(value: Any) -> None:
+    assert repr(plain_yaml(yaml_text({"": value}))) == repr({"": value})  # repr: types, order, NaN and -0.0
+
+
 # Overrides
 
 PATHS = st.one_of(
@@ -332,7 +358,7 @@ OVERRIDES = st.one_of(
 )
 
 
-@for_all(examples=80, many=4000, overrides=st.lists(OVERRIDES, min_size=1, max_size=2))
+@for_all(examples=80, many=3000, overrides=st.lists(OVERRIDES, min_size=1, max_size=2))
 def test_any_overrides_are_refused_in_plain_lines_or_can_be_gone_on_with(overrides: list[str]) -> None:
     config = load(FULL, overrides)
     if config is not None:

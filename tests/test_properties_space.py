@@ -176,7 +176,7 @@ def drawn(config: Config, num_trials: int) -> tuple[list[Resolved], list[Resolve
 
 
 @for_all(
-    examples=60, many=2500, tree=TREES, sampler=st.sampled_from(["random", "tpe", "tpe", "qmc", "cmaes"])
+    examples=60, many=2000, tree=TREES, sampler=st.sampled_from(["random", "tpe", "tpe", "qmc", "cmaes"])
 )
 def test_what_is_drawn_is_inside_of_the_space_and_the_same_when_it_is_read_again(
     tree: dict[str, Any], sampler: str
@@ -195,7 +195,7 @@ def drawn_at_random(space: Space, seed: int) -> Resolved:
     return space.suggest(Draw(0, {}, optuna.samplers.RandomSampler(seed=seed)))
 
 
-@for_all(examples=150, many=8000, tree=DISTINCT_TREES, seed=st.integers(0, 99))
+@for_all(examples=150, many=3000, tree=DISTINCT_TREES, seed=st.integers(0, 99))
 def test_a_trial_is_a_known_point_with_its_own_parameters(tree: dict[str, Any], seed: int) -> None:
     space = parse_space(tree)
     trial = drawn_at_random(space, seed)
@@ -203,7 +203,7 @@ def test_a_trial_is_a_known_point_with_its_own_parameters(tree: dict[str, Any], 
     assert space.params_of(trial.params) == trial.params
 
 
-@for_all(examples=100, many=8000, tree=TREES, seed=st.integers(0, 99))
+@for_all(examples=100, many=3000, tree=TREES, seed=st.integers(0, 99))
 def test_where_options_overlap_a_trial_is_a_known_point_that_gives_it_again_or_is_refused(
     tree: dict[str, Any], seed: int
 ) -> None:
@@ -219,7 +219,7 @@ def test_where_options_overlap_a_trial_is_a_known_point_that_gives_it_again_or_i
     assert "several options" in refused or "outside of" in refused
 
 
-@for_all(examples=100, many=5000, tree=FINITE_TREES, seed=st.integers(0, 99))
+@for_all(examples=100, many=3000, tree=FINITE_TREES, seed=st.integers(0, 99))
 def test_a_grid_has_every_trial_once(tree: dict[str, Any], seed: int) -> None:
     space = parse_space(tree)
     grid = space.grid()
@@ -230,7 +230,7 @@ def test_a_grid_has_every_trial_once(tree: dict[str, Any], seed: int) -> None:
     assert all(candidate.params in grid for candidate in space.candidates())
 
 
-@for_all(examples=100, many=5000, tree=TREES)
+@for_all(examples=100, many=3000, tree=TREES)
 def test_candidates_have_every_option_and_both_bounds(tree: dict[str, Any]) -> None:
     space = parse_space(tree)
     candidates = list(space.candidates())
@@ -242,6 +242,6 @@ def test_candidates_have_every_option_and_both_bounds(tree: dict[str, Any]) -> N
             assert value in seen
 
 
-@for_all(examples=100, many=5000, tree=TREES)
+@for_all(examples=100, many=3000, tree=TREES)
 def test_written_as_text_it_is_the_same_space(tree: dict[str, Any]) -> None:
     assert parse_space(plain_yaml(yaml_text(tree))) == parse_space(tree)

@@ -113,7 +113,7 @@ def assert_same(found: Any, expected: Any) -> None:
 
 @for_all(
     examples=120,
-    many=5000,
+    many=2500,
     length=SIZES,
     sizes=st.tuples(SIZES, SIZES),
     accumulate=SMALL,
@@ -149,7 +149,7 @@ def test_a_stream_goes_on_in_a_new_object_as_if_it_had_not_been_cut(
 
 @for_all(
     examples=120,
-    many=5000,
+    many=2500,
     unit=st.sampled_from(["steps", "samples", "passes"]),
     count=st.integers(1, 100),
     length=SIZES,
@@ -176,7 +176,7 @@ LENGTHS = st.one_of(st.integers(1, 100), st.integers(1, 2**80))
 
 @for_all(
     examples=300,
-    many=20_000,
+    many=10_000,
     unit=st.sampled_from(["steps", "samples", "passes"]),
     count=LENGTHS,
     step_samples=LENGTHS,
@@ -297,7 +297,7 @@ def assert_resumes(
 @pytest.mark.filterwarnings("ignore:Length of IterableDataset:UserWarning")
 @for_all(
     examples=120,
-    many=5000,
+    many=2500,
     made=LOADERS,
     accumulate=SMALL,
     whole_passes=st.booleans(),
@@ -347,7 +347,7 @@ def test_a_loader_with_workers_goes_on_too(
 @pytest.mark.filterwarnings("ignore:Length of IterableDataset:UserWarning")
 @for_all(
     examples=80,
-    many=3000,
+    many=2500,
     made=LOADERS,
     steps_per_epoch=st.integers(1, 20),
     left_after=st.lists(st.integers(1, 25), max_size=4),
@@ -370,7 +370,7 @@ def test_virtual_epochs_of_a_loader_cut_its_stream_and_change_nothing_in_it(
 
 @for_all(
     examples=80,
-    many=3000,
+    many=2500,
     made=LOADERS,
     accumulate=SMALL,
     count=st.integers(1, 3),
