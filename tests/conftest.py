@@ -16,6 +16,8 @@ import pytest
 import torch
 from PIL import Image
 
+from trainables import environment
+
 TESTS = Path(__file__).parent
 SESSIONS: dict[Path, list[int]] = defaultdict(list)
 """By the folder of a test, ids of the sessions (in the kernel's sense) of the programs it has started."""
@@ -29,6 +31,12 @@ os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process conceals for ever what it has once replaced; a test must not see another one's values."""
+    monkeypatch.setattr(environment, "_replaced", {})
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,22 +28,39 @@ class LosesMachine(SilentWatcher):
         if event.kind is EventKind.RETRIED:
             print(f"lost trial {number}", flush=True)
         if event.kind is EventKind.REPORTED:
-            machine = self._machine_of(event.metrics["process"])
-            name = "a lost machine" if machine is None else machine.node_id
-            print(f"trial {number} ends virtual epoch {depth} on {name}", flush=True)
-            if machine is not None and (number, depth) == (0, 2):
-                self._cluster.remove_node(machine, allow_graceful=False)
+            machine = self._machine_of(_parent(event.metrics["process"]))
+            print(f"trial {number} ends virtual epoch {depth} on {machine.node_id}", flush=True)
+            if (number, depth) == (0, 2):
+                self._lose(machine)
 
-    def _machine_of(self, process: int) -> Any:
-        """None once its machine is lost: its processes outlive it by a moment, and may report in that."""
-        try:
-            parent = int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
-        except FileNotFoundError:
-            return None
+    def _machine_of(self, raylet: int) -> Any:
         for machine in self._cluster.worker_nodes:
-            if parent in [info.process.pid for info in machine.all_processes["raylet"]]:
+            if raylet in _raylets(machine):
                 return machine
-        return None
+        raise AssertionError(f"process {raylet} is no machine's")
+
+    def _lose(self, machine: Any) -> None:
+        raylets = _raylets(machine)
+        others = [
+            pid for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))) if _parent(pid) in raylets
+        ]
+        self._cluster.remove_node(machine, allow_graceful=False)
+        # Ray's utility ends the raylet alone; its workers may go on, which those of a lost machine cannot.
+        for pid in others:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _raylets(machine: Any) -> list[int]:
+    return [info.process.pid for info in machine.all_processes["raylet"]]
+
+
+def _parent(process: int) -> int:
+    """The process that started it; 0 if it is no more."""
+    try:
+        return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
 
 
 def main(config: Path, results: Path) -> None:

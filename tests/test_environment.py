@@ -9,13 +9,7 @@ import traceback
 import pytest
 
 from search.document import read_document
-from trainables import environment
 from trainables.environment import Concealing, conceal, conceal_output, expand, remember
-
-
-@pytest.fixture(autouse=True)
-def nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(environment, "_replaced", {})
 
 
 def test_references_are_replaced_at_any_depth():
@@ -74,8 +68,15 @@ def test_a_value_becomes_its_reference_again() -> None:
 
 
 def test_of_values_that_hold_each_other_the_longer_one_is_named() -> None:
-    variables = {"SHORT": "abc", "LONG": "abcdef", "NAME": "LONG"}
-    assert conceal("abcdef abc", variables) == "${env:LONG} ${env:SHORT}"
+    variables = {"SHORT": "abcd", "LONG": "abcdef", "NAME": "LONG"}
+    assert conceal("abcdef abcd", variables) == "${env:LONG} ${env:SHORT}"
+
+
+@pytest.mark.parametrize("value", ["7", "abc", "1000", "8080", "1234567"])
+def test_a_short_value_is_no_secret_and_nothing_else_is_mistaken_for_it(value: str) -> None:
+    text = f"trial 7 of 1000: abc, 8080 steps, {value} and {value}00"
+    assert conceal(text, {"TRIALS": value}) == text
+    assert conceal("pin 12345678", {"PIN": "12345678"}) == "pin ${env:PIN}"
 
 
 @pytest.mark.parametrize("value", ["a\\b'c", 'quote"quote', "line\nline", "tab\tend", "grün", ".*[a-z]+"])
@@ -89,10 +90,10 @@ def test_a_value_is_known_inside_literals_too(value: str) -> None:
 
 
 def test_what_was_replaced_or_remembered_in_this_process_is_concealed() -> None:
-    assert conceal("one two three") == "one two three"
-    expand({"a": "${env:ONE}"}, {"ONE": "one", "OTHER": "three"})
-    remember({"TWO": "two"})
-    assert conceal("one two three") == "${env:ONE} ${env:TWO} three"
+    assert conceal("first second third") == "first second third"
+    expand({"a": "${env:ONE}"}, {"ONE": "first", "OTHER": "third"})
+    remember({"TWO": "second"})
+    assert conceal("first second third") == "${env:ONE} ${env:TWO} third"
 
 
 def test_reading_a_configuration_is_enough_to_conceal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -279,10 +279,10 @@ def test_without_a_limit_nobody_watches_and_stopping_leaves_no_child(tmp_path):
 
 
 def test_what_a_trial_prints_shows_no_value_of_the_environment(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("WIDTH_OF_TEST", "24")
-    options = {"model": {"hidden": 8}, "batch_size": "${env:WIDTH_OF_TEST}"}
+    monkeypatch.setenv("TOKEN_OF_TEST", "s3cr3t")
+    options = {"data": {"token": "${env:TOKEN_OF_TEST}"}, "model": {"hidden": 8}}
     trainable = TrialTrainable(config(digits_plan(tmp_path, options=options)))
     assert isinstance(sys.stdout, Concealing)
-    print("width 24")
-    assert "width ${env:WIDTH_OF_TEST}" in capsys.readouterr().out
+    print("it is s3cr3t")
+    assert "it is ${env:TOKEN_OF_TEST}" in capsys.readouterr().out
     trainable.stop()

@@ -12,6 +12,9 @@ from typing import Any, TextIO
 REFERENCE = re.compile(r"\$\{env:([^}]*)\}")
 """Group 1 is the variable's name. Reading a configuration uses it too, so both see the same references."""
 
+_LEAST_CHARACTERS, _LEAST_DIGITS = 4, 8
+"""Shorter values, and shorter whole numbers, are no secrets: they stand by chance in much that is printed."""
+
 _replaced: dict[str, str] = {}
 """Every variable that was replaced in this process, with its value."""
 
@@ -39,7 +42,7 @@ def remember(variables: Mapping[str, str]) -> None:
 def conceal(text: str, variables: Mapping[str, str] | None = None) -> str:
     """The text with each value of these variables (all replaced in this process) as `${env:NAME}` again."""
     hidden = _replaced if variables is None else variables
-    names = {form: name for name, value in hidden.items() if value for form in _forms(value)}
+    names = {form: name for name, value in hidden.items() if _may_be_secret(value) for form in _forms(value)}
     if not names:
         return text
     # The longest first, for one value may be a part of another.
@@ -71,6 +74,10 @@ def conceal_output() -> None:
         stream = getattr(sys, name)
         if not isinstance(stream, Concealing):
             setattr(sys, name, Concealing(stream))
+
+
+def _may_be_secret(value: str) -> bool:
+    return len(value) >= (_LEAST_DIGITS if value.isdigit() else _LEAST_CHARACTERS)
 
 
 def _forms(value: str) -> set[str]:
