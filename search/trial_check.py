@@ -57,6 +57,7 @@ def _optimizer_mistakes(resolved: Resolved, task: type[Task], document: Document
     """Hold `optimizer` against its class of torch.optim: names first, then a real one with these values."""
     from trainables.optimizers import check_options, optimizer_class
     from trainables.options import OptimizerOptions
+    from trainables.task import Task
 
     given = resolved.tree.get("optimizer", {})
     model: Any = task.Options.model_fields["optimizer"].annotation
@@ -77,6 +78,9 @@ def _optimizer_mistakes(resolved: Resolved, task: type[Task], document: Document
             check_options(options.name, [key])
         except ValueError as error:
             mistakes.append((("optimizer", key), conceal(str(error), document.variables)))
+    if options.layer_decay < 1.0 and task.layers is Task.layers:
+        message = f"received {options.layer_decay:g}, but {task.__name__} has no layers(); must be 1"
+        mistakes.append((("optimizer", "layer_decay"), message))
     yield from mistakes or _value_mistakes(options, document)
 
 

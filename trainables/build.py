@@ -58,11 +58,12 @@ def build_trainer(
     task = task_class(options, arrays)
     train_data = task.all_data() if with_validation_data else task.train_data()
     model = _build_model(task, options, device)
+    task.setup(device)
     stream, pass_samples = _training_stream(train_data, options, whole_passes=unit == "passes")
     virtual_epochs = VirtualEpochs(
         unit=unit,
         count=count,
-        step_samples=options.batch_size * options.accumulate,
+        step_samples=options.batch_size * options.accumulate * task.batches_per_step,
         pass_samples=pass_samples,
     )
     return Trainer(
@@ -70,7 +71,7 @@ def build_trainer(
         model=model,
         stream=stream,
         valid_source=as_source(task.valid_data()),
-        optimizer=_build_optimizer(model, options, device),
+        optimizer=_build_optimizer(task, model, options, device),
         schedule=schedule_factor(
             total_steps=virtual_epochs.end_step(num_virtual_epochs), **options.lr_schedule.model_dump()
         ),
@@ -94,7 +95,9 @@ def _build_model(task: Task, options: TrialOptions, device: torch.device) -> nn.
     return model
 
 
-def _build_optimizer(model: nn.Module, options: TrialOptions, device: torch.device) -> torch.optim.Optimizer:
+def _build_optimizer(
+    task: Task, model: nn.Module, options: TrialOptions, device: torch.device
+) -> torch.optim.Optimizer:
     optimizer = options.optimizer
     return build_optimizer(
         model,
@@ -103,6 +106,8 @@ def _build_optimizer(model: nn.Module, options: TrialOptions, device: torch.devi
         weight_decay=optimizer.weight_decay,
         extra=optimizer.extra,
         device=device,
+        layers=task.layers(model),
+        layer_decay=optimizer.layer_decay,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -11,8 +11,12 @@ from torch import Tensor, nn
 
 from trainables.data import Batch, JoinedSource, as_source
 from trainables.options import TrialOptions
+from trainables.parameter_groups import Layer
 
 Arrays = dict[str, np.ndarray]
+
+Watch = Callable[[str, Tensor, Tensor], None]
+"""Takes a name, a loss and a gradient norm; the trial has diverged where these are not finite."""
 
 
 class Metrics(Protocol):
@@ -35,11 +39,20 @@ class Task:
     def __init__(self, options: TrialOptions, arrays: Mapping[str, np.ndarray]) -> None:
         self.options = options
         self.arrays = arrays
-        """What `load_data` returned; read-only, shared by all trials of a machine."""
+        """What `load_data` and `prepare` returned; read-only, shared by all trials of a machine."""
 
     @classmethod
     def load_data(cls, options: TrialOptions) -> Arrays:
         """Decode what fits in memory, once per machine. May depend on `options.data` only."""
+        return {}
+
+    @classmethod
+    def prepare(cls, options: TrialOptions, arrays: Mapping[str, np.ndarray]) -> Arrays:
+        """What must be the same for all trials of a run and cannot be loaded, such as a network that measures.
+
+        Computed once, kept in the run's folder, and exported with the model. May depend on `options.data` and
+        on what `load_data` returned only; the names must be others than there.
+        """
         return {}
 
     def train_data(self) -> Any:
@@ -60,6 +73,49 @@ class Task:
     def build_model(self) -> nn.Module:
         """The model with freshly drawn weights; random states are seeded before the call."""
         raise TypeError(f"{type(self).__name__} does not define build_model()")
+
+    def layers(self, model: nn.Module) -> Sequence[Layer]:
+        """The model's layers from input to head, for `optimizer.layer_decay`; without them it must be 1.
+
+        A layer is a list of parameters, or of modules with all of theirs; every trainable parameter is in
+        exactly one layer.
+        """
+        return ()
+
+    def setup(self, device: torch.device) -> None:
+        """Called once, with the model on this device: build here what the task itself trains.
+
+        That has a `state_dict`, and takes its steps in `prepare_step`.
+        """
+
+    @property
+    def batches_per_step(self) -> int:
+        """Batches of `accumulate` micro-batches that one optimizer step draws."""
+        return 1
+
+    def prepare_step(
+        self, model: nn.Module, batches: list[Batch], *, lr_factor: float, watch: Watch
+    ) -> list[Batch]:
+        """Called before each optimizer step: train here what the model is trained against.
+
+        Args:
+            model: in training mode.
+            batches: all micro-batches of the step, on the device; where a virtual epoch of whole passes ends,
+                fewer than `accumulate` times `batches_per_step`.
+            lr_factor: of `lr_schedule` at this step, for optimizers of the task's own.
+            watch: to be given the loss and the gradient norm of each step taken here.
+
+        Returns:
+            The micro-batches that the model's own step is made of.
+        """
+        return batches
+
+    def state_dict(self) -> dict[str, Any]:
+        """State of what the task itself trains: tensors, numbers and strings. It goes into each checkpoint."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
 
     def forward(self, model: nn.Module, batch: Batch) -> Any:
         """Outputs of the model for one batch."""
