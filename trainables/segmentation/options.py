@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
 from trainables.options import Fraction, Options, TrialOptions
+from trainables.segmentation.segformer import MISSING, transformers_found
 
 Label = Annotated[int, Field(ge=0, le=255)]
 Dropout = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -112,6 +121,14 @@ class SegformerOptions(Options):
     """In the classifier of the decoder."""
     drop_path: Dropout = 0.1
     """Stochastic depth of the deepest block."""
+
+    @field_validator("name")
+    @classmethod
+    def _installed(cls, name: str) -> str:
+        """Said before anything is trained; importing it takes seconds, finding it does not."""
+        if not transformers_found():
+            raise ValueError(MISSING)
+        return name
 
 
 class LossOptions(Options):

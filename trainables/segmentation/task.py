@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from trainables.data import Batch, JoinedSource, to_device
 from trainables.options import TrialOptions
+from trainables.parameter_groups import Layer
 from trainables.segmentation.augment import IGNORE, Augmentation
 from trainables.segmentation.digits import load_digits_arrays
 from trainables.segmentation.folder import load_folder_arrays
@@ -20,7 +21,7 @@ from trainables.segmentation.losses import MixedLoss, median_frequency_weights
 from trainables.segmentation.metrics import ConfusionMetrics
 from trainables.segmentation.options import FolderOptions, SegmentationOptions, UNetOptions
 from trainables.segmentation.samples import samples_of, skipped_of
-from trainables.segmentation.segformer import build_segformer
+from trainables.segmentation.segformer import Segformer, build_segformer
 from trainables.segmentation.sheet import sample_sheet
 from trainables.segmentation.source import SegmentationSource
 from trainables.segmentation.unet import UNet
@@ -89,6 +90,10 @@ class SegmentationTask(Task):
         if isinstance(model, UNetOptions):
             return UNet(**(sizes | arguments))
         return build_segformer(**(sizes | arguments))
+
+    def layers(self, model: nn.Module) -> Sequence[Layer]:
+        assert isinstance(model, UNet | Segformer)
+        return model.layers()
 
     def loss(self, outputs: Any, batch: Batch) -> Tensor:
         return self._loss.means(outputs, batch[1])
