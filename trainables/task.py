@@ -48,7 +48,7 @@ class Task:
 
     @classmethod
     def prepare(cls, options: TrialOptions, arrays: Mapping[str, np.ndarray]) -> Arrays:
-        """What must be the same for all trials of a run and cannot be loaded, such as a network that measures.
+        """What all trials of a run must have alike and nobody can load, such as a network that measures them.
 
         Computed once, kept in the run's folder, and exported with the model. May depend on `options.data` and
         on what `load_data` returned only; the names must be others than there.
@@ -111,7 +111,7 @@ class Task:
         return batches
 
     def state_dict(self) -> dict[str, Any]:
-        """State of what the task itself trains: tensors, numbers and strings. It goes into each checkpoint."""
+        """State of what the task itself trains, for each checkpoint: tensors, numbers and strings."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
