@@ -184,11 +184,14 @@ def trainer_with(layer_decay: float) -> Any:
 
 
 def test_the_learning_rate_of_the_head_is_reported_and_a_checkpoint_goes_on_exactly() -> None:
-    whole, first, second = (trainer_with(0.5) for _ in range(3))
+    whole = trainer_with(0.5)
     reports = [whole.run_virtual_epoch() for _ in range(2)]
     assert reports[-1]["lr"] == 0.005
+    first = trainer_with(0.5)
     first.run_virtual_epoch()
-    second.load(first.weights(), first.state_dict())
+    weights, state = first.weights(), first.state_dict()
+    second = trainer_with(0.5)
+    second.load(weights, state)
     second.run_virtual_epoch()
     for name, tensor in whole.weights().items():
         assert torch.equal(tensor, second.weights()[name]), name
