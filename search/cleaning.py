@@ -129,7 +129,7 @@ def _of_trials(folder: RunFolder, ended: Collection[int], why: str) -> Iterator[
 def _of_the_run(folder: RunFolder) -> Iterator[tuple[Path, str]]:
     if folder.scratch.exists():
         yield folder.scratch, "Ray's own files"
-    for pattern in (".*.partial", ".*.tmp", ".write-test-*"):
+    for pattern in (".*.partial", ".*.tmp", ".write-test-*", "prepared/.*.partial"):
         yield from ((path, _INTERRUPTED) for path in sorted(folder.path.glob(pattern)))
 
 

@@ -30,7 +30,8 @@ from trainables.checkpoint import (
     sync,
 )
 from trainables.environment import expand
-from trainables.session import load_task_class, select_device
+from trainables.prepared import DamagedArraysError, prepared_file
+from trainables.session import data_key, load_task_class, select_device
 from trainables.trainer import Trainer
 
 WEIGHTS, CONFIG, METRICS, CARD, SUMS = (
@@ -42,6 +43,8 @@ WEIGHTS, CONFIG, METRICS, CARD, SUMS = (
 )
 FILES = (WEIGHTS, CONFIG, METRICS, CARD)
 """Of an export, besides their sums."""
+PREPARED = "prepared.safetensors"
+"""What the task had computed for the run, where it had."""
 
 # The same device and versions give the same number; another device sums in another order.
 _RELATIVE_TOLERANCE = 1e-3
@@ -96,7 +99,7 @@ def _export(folder: RunFolder, trial: int | None, out: Path) -> Export:
         )
     try:
         checkpoint = read_checkpoint(folder.trial(record.number), record.best_virtual_epoch(mode))
-        return export_checkpoint(checkpoint, config, out)
+        return export_checkpoint(checkpoint, config, out, folder.prepared)
     except DamagedCheckpointError as error:
         raise SearchError(
             f"trial {record.number} cannot be exported: {error}; "
@@ -104,8 +107,11 @@ def _export(folder: RunFolder, trial: int | None, out: Path) -> Export:
         ) from error
 
 
-def export_checkpoint(checkpoint: Checkpoint, config: Config, out: Path) -> Export:
+def export_checkpoint(checkpoint: Checkpoint, config: Config, out: Path, prepared: Path) -> Export:
     """Write one checkpoint's evaluated model; whole or not at all.
+
+    Args:
+        prepared: folder of what the task prepared for the run; what there is for this checkpoint is exported.
 
     Raises:
         SearchError: evaluating what was written does not give the recorded value, or `out` is no export.
@@ -115,7 +121,8 @@ def export_checkpoint(checkpoint: Checkpoint, config: Config, out: Path) -> Expo
     record = info["history"][checkpoint.virtual_epoch - 1]
     out = out.absolute()
     _refuse_other_content(out)
-    trainer = trainer_of(checkpoint)
+    file = prepared_file(prepared, data_key(info["task"], info["options"]))
+    trainer = trainer_of(checkpoint, file)
     partial, old = out.with_name(f".{out.name}.partial"), out.with_name(f".{out.name}.old")
     _restore(out, old)
     shutil.rmtree(partial, ignore_errors=True)
@@ -131,6 +138,8 @@ def export_checkpoint(checkpoint: Checkpoint, config: Config, out: Path) -> Expo
                 f"the exported weights give {info['metric']} {found:.6g} and {expected:.6g} was recorded; "
                 "nothing was exported. Did the data, the task's code or a library change since?"
             )
+        if file.is_file():
+            shutil.copyfile(file, partial / PREPARED)
         _write_texts(partial, config, checkpoint, metrics, trainer)
         sync(partial)
         if out.exists():
@@ -159,16 +168,27 @@ def _restore(out: Path, old: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def trainer_of(checkpoint: Checkpoint) -> Trainer:
-    """The trainer of a checkpoint, on the best device here, with its data and all of its state."""
+def trainer_of(checkpoint: Checkpoint, prepared: Path | None = None) -> Trainer:
+    """The trainer of a checkpoint, on the best device here, with its data and all of its state.
+
+    Args:
+        prepared: file of what its task prepared.
+
+    Raises:
+        SearchError: that file is damaged.
+    """
     info = checkpoint.info
     task_class = load_task_class(info["task"])
     options = task_class.Options.model_validate(expand(info["options"]))
     ((unit, count),) = info["virtual_epoch"].items()
+    try:
+        arrays = load_arrays(task_class, options, prepared)
+    except DamagedArraysError as error:
+        raise SearchError(str(error)) from error
     trainer = build_trainer(
         task_class,
         options,
-        load_arrays(task_class, options),
+        arrays,
         unit=unit,
         count=count,
         num_virtual_epochs=info["num_virtual_epochs"],
@@ -213,9 +233,10 @@ def _write_texts(
     (folder / CARD).write_text(
         model_card(config.name, config.task_path, report, info["options"], num_parameters)
     )
-    sums = [f"{sha256(folder / name)}  {name}" for name in FILES]
+    written = [name for name in (*FILES, PREPARED) if (folder / name).is_file()]
+    sums = [f"{sha256(folder / name)}  {name}" for name in written]
     (folder / SUMS).write_text("\n".join(sums) + "\n")
-    for name in (*FILES, SUMS):
+    for name in (*written, SUMS):
         sync(folder / name)
 
 

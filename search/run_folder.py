@@ -59,6 +59,11 @@ class RunFolder:
         return self.path / ".ray"
 
     @property
+    def prepared(self) -> Path:
+        """What the task computed once for all trials."""
+        return self.path / "prepared"
+
+    @property
     def exported(self) -> Path:
         return self.path / "export"
 

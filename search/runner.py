@@ -28,6 +28,7 @@ from search.study import SearchStudy, TrialRecord, read_records
 from search.summary import Status, Summary, summarize
 from trainables.build import load_arrays
 from trainables.checkpoint import list_checkpoints
+from trainables.prepared import DamagedArraysError, list_partial_arrays, prepared_file
 from trainables.session import TrialPlan, data_key
 
 log = logging.getLogger(__name__)
@@ -145,7 +146,7 @@ def _run(
         changes = record_provenance(config, folder)
         watcher.phase(f"task {config.task_path} in {task_source(config)['file']}")
         watcher.phase("loading data")
-        shared = _load_shared_data(config, config.task_class())
+        shared = _load_shared_data(config, folder)
         watcher.phase("starting Ray")
         with ray_session(address):
             concurrency = concurrent_trials(config, ray_resources())
@@ -179,13 +180,20 @@ def _take_history(config: Config, folder: RunFolder, older: RunFolder) -> None:
     partial.replace(folder.history)
 
 
-def _load_shared_data(config: Config, task_class: Any) -> dict[str, Any]:
+def _load_shared_data(config: Config, folder: RunFolder) -> dict[str, Any]:
     """Decode the data once, unless it differs from trial to trial."""
+    task_class = config.task_class()
     first = next(iter(config.space.candidates()))
+    for rest in list_partial_arrays(folder.prepared):
+        rest.unlink(missing_ok=True)
     if any(name == "data" or name.startswith("data.") for name in _hparam_names(config)):
         return {}
     key = data_key(config.task_path, first.raw)
-    return {key: load_arrays(task_class, task_class.Options.model_validate(first.tree))}
+    file = prepared_file(folder.prepared, key)
+    try:
+        return {key: load_arrays(task_class, task_class.Options.model_validate(first.tree), file)}
+    except DamagedArraysError as error:
+        raise SearchError(str(error)) from error
 
 
 def _hparam_names(config: Config) -> list[str]:
@@ -257,6 +265,7 @@ def trial_plan(config: Config, folder: RunFolder, record: TrialRecord, timeout: 
         hparams={name: record.resolved.params.get(name) for name in _hparam_names(config)},
         num_threads=max(1, int(config.resources.cpus_per_trial)),
         gpu_fraction=config.resources.gpus_per_trial,
+        prepared=str(folder.prepared),
         working_folder=str(Path.cwd()),
         timeout=timeout,
     )

@@ -14,7 +14,10 @@ from search.wording import shown, suggestion
 if TYPE_CHECKING:
     from trainables.task import Task
 
-BUILT_IN = {"segmentation": "trainables.segmentation.task:SegmentationTask"}
+BUILT_IN = {
+    "gan": "trainables.gan.task:GANTask",
+    "segmentation": "trainables.segmentation.task:SegmentationTask",
+}
 
 
 def task_path(task: str) -> str:

@@ -13,7 +13,7 @@ from search.coordinator import Coordinator
 from search.document import read_document
 from search.early_stopping import build_rule
 from search.errors import ConfigError
-from search.exporting import FILES, SUMS
+from search.exporting import FILES, PREPARED, SUMS
 from search.journal_check import JournalReading, journal_copy, read_journal
 from search.limits import Limits
 from search.provenance import working_folder
@@ -31,6 +31,7 @@ from trainables.checkpoint import (
     read_checkpoint,
     sha256,
 )
+from trainables.prepared import DamagedArraysError, read_arrays
 
 _UNKNOWN = "its values are lost; move it away, or the search takes its checkpoints for those of a new trial"
 
@@ -121,6 +122,7 @@ class _Inspection:
         for trial in self._trials.values():
             self._judge(trial)
         self._check_missing()
+        self._check_prepared()
         self._check_export()
         self._check_json(self._folder.summary, "none, as the search writes it anew when it ends")
         self._check_json(self._folder.provenance, "changed versions and code are not told at the next start")
@@ -260,6 +262,15 @@ class _Inspection:
                 folder = checkpoint_folder(trial.folder, newest)
                 self._add(folder, "is missing", _again(trial, record, newest))
 
+    def _check_prepared(self) -> None:
+        for file in sorted(self._folder.prepared.glob("*.safetensors")):
+            try:
+                read_arrays(file)
+            except DamagedArraysError as error:
+                cost = "trials that need it cannot go on or be exported; removed, it is computed again"
+                what = "values from before and after compare only where the same libraries give the same"
+                self._add(file, error.reason, f"{cost}, and {what}")
+
     def _check_export(self) -> None:
         folder = self._folder.exported
         if not folder.is_dir():
@@ -271,7 +282,7 @@ class _Inspection:
             return
         lines = [line.partition("  ") for line in sums.read_text(errors="replace").splitlines()]
         listed = {name: expected for expected, _, name in lines}
-        for name in FILES:
+        for name in (*FILES, *({PREPARED} & set(listed))):
             file, expected = folder / name, listed.get(name, "nothing")
             found = sha256(file) if file.is_file() else None
             if found is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from trainables.lr_schedules import schedule_factor
 from trainables.optimizers import build_optimizer
 from trainables.options import TrialOptions
 from trainables.precision import Precision
+from trainables.prepared import with_prepared
 from trainables.random_state import RandomStates, clean_process, seed_everything
 from trainables.stream import LoaderStream, SampleStream, TrainingStream
 from trainables.task import Arrays, Task
@@ -23,14 +25,25 @@ from trainables.virtual_epoch import Unit, VirtualEpochs
 from trainables.virtual_loader import known_length
 
 
-def load_arrays(task_class: type[Task], options: TrialOptions) -> Arrays:
-    """The decoded data of these options: the same whoever loads it, for random numbers in it are seeded."""
+def load_arrays(task_class: type[Task], options: TrialOptions, prepared: Path | None = None) -> Arrays:
+    """The decoded data of these options: the same whoever loads it, for random numbers in it are seeded.
+
+    Args:
+        prepared: file of what the task's `prepare` returned, see `prepared_file`; written if it is not there.
+
+    Raises:
+        DamagedArraysError: that file is not as it was written.
+    """
     states = RandomStates()
-    before = states.state_dict()
+    before, num_threads = states.state_dict(), torch.get_num_threads()
     seed_everything(0)
     try:
-        return task_class.load_data(options)
+        arrays = task_class.load_data(options)
+        seed_everything(0)
+        torch.set_num_threads(1)  # several add up in another order
+        return with_prepared(arrays, prepared, lambda: task_class.prepare(options, arrays))
     finally:
+        torch.set_num_threads(num_threads)
         states.load_state_dict(before)
 
 

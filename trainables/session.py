@@ -20,6 +20,7 @@ from trainables.build import build_trainer, load_arrays
 from trainables.checkpoint import load_newest, remove_old_checkpoints, set_aside, write_checkpoint
 from trainables.environment import expand
 from trainables.options import TrialOptions
+from trainables.prepared import prepared_file
 from trainables.random_state import clean_process
 from trainables.task import Task
 from trainables.trainer import DivergedError
@@ -68,8 +69,17 @@ class TrialPlan:
     data: DataSplit = "train"
     timeout: float | None = None
     """Seconds that a virtual epoch may take."""
+    prepared: str | None = None
+    """Folder of what the task prepared once for the whole run; computed anew for each trial without it."""
     working_folder: str = "."
     """Where the search was started: relative data paths and tasks of the user are found from there."""
+
+    @property
+    def prepared_file(self) -> Path | None:
+        """In that folder, the file for this plan's task and data."""
+        if self.prepared is None:
+            return None
+        return prepared_file(Path(self.prepared), data_key(self.task, self.options))
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -118,7 +128,7 @@ class TrialSession:
         self.trainer = build_trainer(
             task_class,
             self.options,
-            load_arrays(task_class, self.options) if arrays is None else arrays,
+            load_arrays(task_class, self.options, plan.prepared_file) if arrays is None else arrays,
             unit=plan.unit,
             count=plan.count,
             num_virtual_epochs=plan.num_virtual_epochs,
