@@ -19,6 +19,8 @@ from search.verifying import Verification
 from search.view import duration, number_text, one_line, short_path, value_text
 
 _WIDTH = 18
+_MAX_SKIPPED = 5
+"""Skipped samples that the last screen names."""
 
 
 def summary_text(summary: Summary, *, color: bool = False) -> str:
@@ -47,8 +49,18 @@ def summary_text(summary: Summary, *, color: bool = False) -> str:
     if summary.failures:
         lines += ["", "failed trials (the trace is in error.txt of the trial's folder):"]
         lines += [f"  {number}  {one_line(cause)}" for number, cause in summary.failures.items()]
+    if summary.skipped_samples:
+        lines += ["", *_skipped_lines(summary.skipped_samples)]
     lines += ["", *_next_commands(summary, folder)]
     return "\n".join(lines)
+
+
+def _skipped_lines(skipped: Mapping[str, str]) -> list[str]:
+    lines = [f"{_counted(len(skipped), 'sample')} skipped:"]
+    for file, reason in list(skipped.items())[:_MAX_SKIPPED]:
+        lines.append(f"  {short_path(Path(file))}: {one_line(reason)}")
+    more = len(skipped) - _MAX_SKIPPED
+    return [*lines, f"  and {more} more, see summary.json"] if more > 0 else lines
 
 
 def _next_commands(summary: Summary, folder: str) -> list[str]:
