@@ -13,7 +13,16 @@ import numpy as np
 from search.config import load_config
 from trainables.build import load_arrays
 from trainables.drawn_samples import DrawnInspection
-from trainables.inspection import IGNORED, Contents, Finding, Inspection, Kind, SampleName, in_threads
+from trainables.inspection import (
+    IGNORED,
+    Contents,
+    Finding,
+    Inspection,
+    Kind,
+    SampleName,
+    in_threads,
+    short_name,
+)
 from trainables.options import TrialOptions
 from trainables.task import Task
 
@@ -255,17 +264,13 @@ def _doubled(inspection: Inspection, contents: Sequence[Contents]) -> list[Findi
         Finding(
             inspection.doubled,
             sample.where,
-            f"the same {inspection.compared} as {_short(trained[digest], inspection.root)}",
+            f"the same {inspection.compared} as {short_name(trained[digest], inspection.root)}",
         )
         for sample, held in zip(inspection.samples, contents, strict=True)
         if sample.part == "valid"
         for digest in held.digests
         if digest in trained
     ]
-
-
-def _short(where: str, root: Path | None) -> str:
-    return where if root is None or not where.startswith(f"{root}/") else where[len(f"{root}/") :]
 
 
 def _absent(classes: Sequence[ClassSummary], parts: set[str]) -> list[Finding]:

@@ -21,7 +21,7 @@ from search.data_check import ClassSummary, DataCheck, Reached
 from search.housekeeping import size_text
 from search.view import duration, short_path
 from search.wording import printable
-from trainables.inspection import Finding
+from trainables.inspection import Finding, short_name
 
 MAX_FILES = 3
 """Files that the table names of each kind."""
@@ -88,16 +88,11 @@ def _problems(severity: str, findings: Sequence[Finding], root: Path | None, wid
 
 def _places(findings: Sequence[Finding], root: Path | None) -> Iterator[RenderableType]:
     for finding in findings[:MAX_FILES]:
-        where = printable(_below(finding.where, root))
+        where = printable(short_name(finding.where, root))
         message = f": {printable(' '.join(finding.message.split()))}" if finding.message else ""
         yield Text(where + message)
     if len(findings) > MAX_FILES:
         yield Text(f"and {len(findings) - MAX_FILES:,} more", style="dim")
-
-
-def _below(where: str, root: Path | None) -> str:
-    """A file's path below the folder of the data."""
-    return where.removeprefix(f"{root}/") if root is not None else where
 
 
 def _class_table(found: DataCheck) -> Table:

@@ -238,7 +238,8 @@ class BrokenDigits(DigitsTask):
         tensors = TensorDataset(torch.from_numpy(x), torch.from_numpy(y))
         if kind == "loader":
             return DataLoader(tensors, batch_size=7, shuffle=True)
-        return DataLoader((SizedStream if kind == "sized stream" else Stream)(tensors), batch_size=10)
+        stream = (Stream if kind == "stream" else SizedStream)(tensors)
+        return stream if kind == "bare stream" else DataLoader(stream, batch_size=10)
 
     def valid_data(self) -> Any:
         x, y = self.arrays["x"][38:60], self.arrays["y"][38:60]
@@ -296,6 +297,7 @@ def test_a_stream_of_known_length_is_read_batch_by_batch_and_one_without_is_told
     assert named(found, "number not finite") == {"train batch 0"}
     assert named(found, "stream ends early") == {"train batch 4"}
     assert named(found, "in training and validation") == {"valid sample 0", "valid sample 1"}
+    assert named(check_digits("bare stream"), "number not finite") == {"train sample 5", "train sample 7"}
     found = check_digits("stream")
     assert named(found, "stream not read") == {"train data"}
     assert [

@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, IterableDataset
 
 from trainables.data import Batch, as_source
 from trainables.inspection import IGNORED, Conclusion, Contents, Finding, Inspection, Kind, SampleName
@@ -52,15 +51,9 @@ class DrawnInspection(Inspection):
             self._add(part, data)
 
     def _add(self, part: str, data: Any) -> None:
-        if isinstance(data, DataLoader) and isinstance(data.dataset, torch.utils.data.IterableDataset):
-            try:
-                length = len(data)
-            except TypeError:
-                self.findings.append(Finding(NO_LENGTH, f"{part} data", type(data.dataset).__name__))
-                return
-            batches = iter(data)
-            self.samples += [SampleName(part, f"{part} batch {number}") for number in range(length)]
-            self._draws += [lambda: next(batches)] * length
+        stream = data.dataset if isinstance(data, DataLoader) else data
+        if isinstance(stream, IterableDataset):
+            self._add_stream(part, data if isinstance(data, DataLoader) else DataLoader(stream, batch_size=1))
             return
         if isinstance(data, DataLoader):
             dataset, collate = data.dataset, data.collate_fn
@@ -72,6 +65,17 @@ class DrawnInspection(Inspection):
             ]
         self.samples += [SampleName(part, f"{part} sample {number}") for number in range(len(draws))]
         self._draws += draws
+
+    def _add_stream(self, part: str, loader: DataLoader) -> None:
+        try:
+            length = len(loader)
+        except TypeError:
+            self.findings.append(Finding(NO_LENGTH, f"{part} data", type(loader.dataset).__name__))
+            return
+        batches = iter(loader)
+        name = "sample" if loader.batch_size == 1 else "batch"
+        self.samples += [SampleName(part, f"{part} {name} {number}") for number in range(length)]
+        self._draws += [lambda: next(batches)] * length
 
     def look(self, number: int) -> Contents:
         where = self.samples[number].where

@@ -85,6 +85,11 @@ DOUBLED = Kind(
 )
 
 
+def short_name(where: str, root: Path | None) -> str:
+    """A file's path below the folder of the data."""
+    return where if root is None else where.removeprefix(f"{root}/")
+
+
 class Inspection:
     """Looks at the data of a task, sample by sample. Subclass it, set `samples` and define `look`."""
 

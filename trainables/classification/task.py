@@ -11,18 +11,21 @@ import torch
 from torch import Tensor, nn
 
 from trainables.classification.confusion_picture import confusion_picture
-from trainables.classification.data import load_arrays
+from trainables.classification.data import load_arrays, read_class_sheets
+from trainables.classification.folder_inspection import ImageFolderInspection
 from trainables.classification.loss import ClassificationLoss, balanced_weights
 from trainables.classification.metrics import ClassificationMetrics
-from trainables.classification.options import ClassificationOptions
+from trainables.classification.options import ClassCSVOptions, ClassificationOptions, ImagesOptions
 from trainables.classification.source import ClassificationSource
 from trainables.data import Batch, JoinedSource
+from trainables.inspection import Inspection
 from trainables.networks.cnn import CNN
 from trainables.networks.mlp import MLP
 from trainables.networks.options import MLPOptions, ResNetOptions
 from trainables.networks.resnet import ResNet
 from trainables.options import TrialOptions
 from trainables.parameter_groups import Layer
+from trainables.tables.inspection import TableInspection
 from trainables.task import Arrays, Task
 
 
@@ -42,6 +45,15 @@ class ClassificationTask(Task):
     def load_data(cls, options: TrialOptions) -> Arrays:
         assert isinstance(options, ClassificationOptions)
         return load_arrays(options.data)
+
+    @classmethod
+    def inspect(cls, options: TrialOptions) -> Inspection | None:
+        assert isinstance(options, ClassificationOptions)
+        if isinstance(options.data, ImagesOptions):
+            return ImageFolderInspection(options.data)
+        if isinstance(options.data, ClassCSVOptions):
+            return TableInspection(read_class_sheets(options.data), options.data, of_classes=True)
+        return None
 
     def preprocessing(self) -> dict[str, Any]:
         return json.loads(str(self.arrays["preprocessing"]))

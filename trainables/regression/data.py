@@ -28,11 +28,16 @@ def load_arrays(options: DiabetesOptions | NumberCSVOptions) -> Arrays:
     """
     if isinstance(options, DiabetesOptions):
         return _diabetes(options)
-    sheets = read_sheets(
-        options, lambda sheet: split_rows(len(sheet), options.valid_fraction, options.split_seed)
-    )
+    sheets = read_number_sheets(options)
     targets = _targets(sheets, options.target)
     return _arrays(encoded_table(sheets, options), targets, options.target, str(sheets.train.file))
+
+
+def read_number_sheets(options: NumberCSVOptions) -> Sheets:
+    """The rows of training and of validation."""
+    return read_sheets(
+        options, lambda sheet: split_rows(len(sheet), options.valid_fraction, options.split_seed)
+    )
 
 
 def _diabetes(options: DiabetesOptions) -> Arrays:

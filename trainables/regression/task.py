@@ -10,12 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainables.data import Batch
+from trainables.inspection import Inspection
 from trainables.networks.mlp import MLP
 from trainables.options import TrialOptions
 from trainables.parameter_groups import Layer
-from trainables.regression.data import load_arrays
+from trainables.regression.data import load_arrays, read_number_sheets
 from trainables.regression.metrics import RegressionMetrics
-from trainables.regression.options import HuberOptions, MAEOptions, RegressionOptions
+from trainables.regression.options import HuberOptions, MAEOptions, NumberCSVOptions, RegressionOptions
+from trainables.tables.inspection import TableInspection
 from trainables.task import Arrays, Task
 
 
@@ -29,6 +31,13 @@ class RegressionTask(Task):
     def load_data(cls, options: TrialOptions) -> Arrays:
         assert isinstance(options, RegressionOptions)
         return load_arrays(options.data)
+
+    @classmethod
+    def inspect(cls, options: TrialOptions) -> Inspection | None:
+        assert isinstance(options, RegressionOptions)
+        if not isinstance(options.data, NumberCSVOptions):
+            return None
+        return TableInspection(read_number_sheets(options.data), options.data, of_classes=False)
 
     def preprocessing(self) -> dict[str, Any]:
         return json.loads(str(self.arrays["preprocessing"]))
