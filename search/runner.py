@@ -128,6 +128,16 @@ def resume(
 
 
 def _run(
+    config: Config, folder: RunFolder, address: str | None, watcher: Watcher, **options: Any
+) -> Summary:
+    if config.stages is None:
+        return run_in_folder(config, folder, address, watcher, **options)
+    from search.staged_runs import run_stages
+
+    return run_stages(config, folder, address, watcher, **options)
+
+
+def run_in_folder(
     config: Config,
     folder: RunFolder,
     address: str | None,
@@ -136,6 +146,7 @@ def _run(
     growing: bool = False,
     older: RunFolder | None = None,
 ) -> Summary:
+    """One search in its folder, see `search` and `resume`."""
     folder.create()
     with folder.needs_space(), folder.owned() as previous_owner, working_folder(folder):
         if previous_owner:
@@ -173,6 +184,8 @@ def _take_history(config: Config, folder: RunFolder, older: RunFolder) -> None:
             f"{folder.path} has begun without the trials of {older.path}; take another --name to use them"
         )
     older.require()
+    if older.is_staged:
+        raise SearchError(f"{older.path} is a search in stages; name one of them, in {older.stages}")
     refuse_other_problem(config, load_config(older.config))
     partial = folder.history.with_name(f".{folder.history.name}.partial")
     shutil.copyfile(older.journal, partial)
@@ -213,12 +226,14 @@ def _build_coordinator(config: Config, folder: RunFolder, concurrency: int) -> C
     )
     grid = config.sampler.name == "grid"
     points = list(untried(config.space.grid() if grid else config.initial, study.records))
-    trials = config.budget.trials
+    trials, plateau = config.budget.trials, config.budget.plateau
     limits = Limits(
         trials=min(trials, len(study.records) + len(points)) if grid else trials,
         virtual_epochs=config.budget.virtual_epochs,
         seconds=config.budget.seconds,
         steps=config.budget.steps,
+        plateau_trials=None if plateau is None else plateau.trials,
+        plateau_min_delta=0.0 if plateau is None else plateau.min_delta,
         max_failures=config.max_failures,
         max_failed=config.max_failed,
         timeout=config.timeout,

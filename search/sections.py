@@ -98,6 +98,15 @@ class VirtualEpoch(Section):
         return int(getattr(self, self.unit))
 
 
+class SearchPlateau(Section):
+    """Ends the search once its best objective has not become better by more than `min_delta` in so many trials."""
+
+    trials: Count
+    """Trials that have ended since; those that failed by an error do not count."""
+    min_delta: NonNegativeFloat = 0.0
+    """In units of the objective."""
+
+
 class Budget(Section):
     """Where the search ends: at the first of these."""
 
@@ -108,6 +117,7 @@ class Budget(Section):
     """Seconds, written as 30m or 1h30m."""
     steps: Count | None = None
     """Optimizer steps over all trials."""
+    plateau: SearchPlateau | None = None
 
     @property
     def seconds(self) -> float | None:
@@ -180,14 +190,6 @@ class Percentile(_OnVirtualEpochs):
     grace: CountOrZero = 0
 
 
-class Patient(_OnVirtualEpochs):
-    """Ends a trial that has not become better for `patience` virtual epochs."""
-
-    name: Literal["patient"] = "patient"
-    patience: Count
-    min_delta: NonNegativeFloat = 0.0
-
-
 class NoScheduler(_OnVirtualEpochs):
     """Every trial runs to its full length."""
 
@@ -200,10 +202,46 @@ def _asha_unless_named(value: Any) -> Any:
 
 Scheduler = Annotated[
     Annotated[
-        Asha | AshaStop | Hyperband | Median | Percentile | Patient | NoScheduler, Field(discriminator="name")
+        Asha | AshaStop | Hyperband | Median | Percentile | NoScheduler, Field(discriminator="name")
     ],
     BeforeValidator(_asha_unless_named),
 ]
+
+
+class Plateau(Section):
+    """Ends a trial whose objective has not become better by more than `min_delta` for `patience` virtual epochs.
+
+    Goes with any scheduler. With `patience` 1 on a loss this is the convergence loop of many optimizers: train
+    until an iteration lowers the loss by no more than `min_delta`.
+    """
+
+    patience: Count = 5
+    """Virtual epochs."""
+    min_delta: NonNegativeFloat = 0.0
+    """In units of the objective."""
+    ema: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Decay of an exponential moving average of the objective, which is what is looked at; 0 is the objective
+    itself. Its start at zero is corrected as in Adam (arXiv:1412.6980)."""
+
+
+class Stage(Section):
+    """One of several searches in turn; each section here is merged over the one of the whole configuration."""
+
+    name: Annotated[str, AfterValidator(_check_name)]
+    trial: dict[str, Any] = Field(default_factory=dict)
+    """Domains of this stage, and other values that are to differ in it."""
+    budget: dict[str, Any] = Field(default_factory=dict)
+    sampler: dict[str, Any] = Field(default_factory=dict)
+    scheduler: dict[str, Any] = Field(default_factory=dict)
+    plateau: dict[str, Any] | None = None
+
+
+def _other_names(stages: list[Stage]) -> list[Stage]:
+    names = [stage.name for stage in stages]
+    repeated = [name for index, name in enumerate(names) if name in names[:index]]
+    if repeated:
+        raise ValueError(f"two stages have the name {repeated[0]!r}; give each another")
+    return stages
 
 
 def _share_or_whole(gpus: float) -> float:
@@ -248,6 +286,7 @@ class Sections(Section):
     budget: Budget = Budget()
     sampler: Sampler = Sampler()
     scheduler: Scheduler = Asha()
+    plateau: Plateau | None = None
     resources: Resources = Resources()
     checkpoint: Checkpoint = Checkpoint()
     max_failures: CountOrZero = 2
@@ -256,3 +295,5 @@ class Sections(Section):
     """The run ends after so many failed trials in a row with the same cause."""
     timeout: Annotated[float | None, BeforeValidator(parse_duration)] = None
     """Seconds that a virtual epoch may take, written as 10m; without it ten times the slowest one so far."""
+    stages: Annotated[list[Stage], AfterValidator(_other_names)] = Field(default_factory=list)
+    """Searches in turn, each with what the one before has found; without any there is one search."""
