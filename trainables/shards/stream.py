@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ MAX_SAMPLE = 2**31
 """Bytes of one sample, which is in memory as a whole."""
 
 
-class ShardDataset(IterableDataset[Sample]):
+class ShardDataset(IterableDataset[Any]):
     """The samples of shards without an index, whose number is not known: what a task may return as it is.
 
     Each worker reads its part of the shards, in the order that `set_pass` gave; a `.gz` is unpacked on the
@@ -27,25 +27,26 @@ class ShardDataset(IterableDataset[Sample]):
 
     Args:
         shards: tar files, .tar.gz files or pipes.
+        decode: takes a sample and gives what is collated into a batch; for workers a function of a module.
         seed: of the order of the shards.
 
     Raises:
         ShardError: while iterating, naming the shard and the last sample that could be read.
     """
 
-    def __init__(self, shards: Sequence[Path], *, seed: int = 0) -> None:
-        self._shards, self._seed, self._number = list(shards), seed, 0
+    def __init__(self, shards: Sequence[Path], decode: Callable[[Sample], Any], *, seed: int = 0) -> None:
+        self._shards, self._decode, self._seed, self._number = list(shards), decode, seed, 0
 
     def set_pass(self, number: int) -> None:
         """The next iteration is pass `number`, from 0."""
         self._number = number
 
-    def __iter__(self) -> Iterator[Sample]:
+    def __iter__(self) -> Iterator[Any]:
         order = np.random.default_rng([self._seed, SHARDS, self._number]).permutation(len(self._shards))
         worker = get_worker_info()
         first, step = (0, 1) if worker is None else (worker.id, worker.num_workers)
         for shard in order[first::step]:
-            yield from read_forward(self._shards[shard])
+            yield from map(self._decode, read_forward(self._shards[shard]))
 
 
 def read_forward(shard: Path) -> Iterator[Sample]:
