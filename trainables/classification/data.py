@@ -22,7 +22,7 @@ from trainables.classification.options import (
 )
 from trainables.pixel_statistics import mean_and_std, pixel_sums
 from trainables.tables.encoding import HOW_TO_ENCODE
-from trainables.tables.loading import Sheets, Table, encoded_table, plain_table, read_sheets
+from trainables.tables.loading import Sheets, Table, encoded_table, plain_table, read_sheets, targets_of
 from trainables.tables.reading import Sheet
 from trainables.tables.splitting import split_by_class
 
@@ -93,34 +93,41 @@ def _breast_cancer(options: BreastCancerOptions) -> Arrays:
     return _table_arrays(table, (labels[train], labels[valid]), [str(name) for name in data.target_names])
 
 
-def _csv(options: ClassCSVOptions) -> Arrays:
+def read_class_sheets(options: ClassCSVOptions) -> Sheets:
+    """The rows of training and of validation, of each class its share."""
+
     def split(sheet: Sheet) -> tuple[np.ndarray, np.ndarray]:
+        _class_names(sheet, options.target)
         try:
             labels = np.array(sheet.columns[options.target])
             return split_by_class(labels, options.valid_fraction, options.split_seed)
         except ValueError as error:
             raise ValueError(f"{sheet.file}: column {options.target!r}: {error}") from error
 
-    sheets = read_sheets(options, split)
-    names = _class_names(sheets, options.target)
+    return read_sheets(options, split)
+
+
+def _csv(options: ClassCSVOptions) -> Arrays:
+    sheets = read_class_sheets(options)
+    names = _class_names(sheets.train, options.target)
     labels = _labels(sheets, options.target, names)
     return _table_arrays(encoded_table(sheets, options), labels, names)
 
 
-def _class_names(sheets: Sheets, target: str) -> list[str]:
-    """The classes of the training rows, whole numbers in their order.
+def _class_names(sheet: Sheet, target: str) -> list[str]:
+    """The classes of these rows, whole numbers in their order.
 
     Raises:
         ValueError: if there is one class only, or nearly as many as rows.
     """
-    texts, where = sheets.target(target, "train"), f"{sheets.train.file}: column {target!r}"
+    texts, where = targets_of(sheet, target), f"{sheet.file}: column {target!r}"
     names = sorted(set(texts))
     if len(names) < 2:
         raise ValueError(f"{where}: holds {names[0]!r} only; a target must have two classes at least")
     if len(names) > max(2, len(texts) // 2):
         raise ValueError(
-            f"{where}: holds {len(names)} different texts in {len(texts)} training rows, as {names[0]!r}; "
-            "classes must repeat: use task: regression for a quantity"
+            f"{where}: holds {len(names)} different texts in {len(texts)} rows, as {names[0]!r}; classes "
+            "must repeat: use task: regression for a quantity"
         )
     if all(name.lstrip("+-").isdecimal() for name in names):
         names.sort(key=int)
@@ -129,7 +136,7 @@ def _class_names(sheets: Sheets, target: str) -> list[str]:
 
 def _labels(sheets: Sheets, target: str, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     number = {name: index for index, name in enumerate(names)}
-    for row, text in enumerate(sheets.target(target, "valid")):
+    for row, text in enumerate(targets_of(sheets.valid, target)):
         if text not in number:
             raise ValueError(
                 f"{sheets.valid.cell(row, target)}: received {text!r}, which no training row has; must be "

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -32,19 +31,6 @@ class Sheets:
 
     train: Sheet
     valid: Sheet
-
-    def target(self, name: str, part: Literal["train", "valid"]) -> list[str]:
-        """The texts of the target of these rows.
-
-        Raises:
-            ValueError: naming a cell that is empty.
-        """
-        sheet = getattr(self, part)
-        texts = sheet.columns[name]
-        for row, text in enumerate(texts):
-            if not text:
-                raise ValueError(f"{sheet.cell(row, name)}: is empty; every row must have a target")
-        return texts
 
 
 def read_sheets(options: CSVOptions, split: Callable[[Sheet], tuple[np.ndarray, np.ndarray]]) -> Sheets:
@@ -83,9 +69,7 @@ def encoded_table(sheets: Sheets, options: CSVOptions) -> Table:
     """
     names = [n for n in sheets.train.columns if n != options.target and n not in options.ignore_columns]
     missing = {"", *options.missing}
-    numeric = {
-        n for n in names if n not in options.text_columns and _is_numeric(sheets.train.columns[n], missing)
-    }
+    numeric = numeric_columns(sheets.train, options)
 
     def columns_of(sheet: Sheet) -> Columns:
         return {
@@ -103,12 +87,31 @@ def encoded_table(sheets: Sheets, options: CSVOptions) -> Table:
     return Table(encode(train, encoding), encode(columns_of(sheets.valid), encoding), encoding)
 
 
+def numeric_columns(sheet: Sheet, options: CSVOptions) -> list[str]:
+    """Columns besides the target of which most cells are numbers."""
+    left_out = {options.target, *options.ignore_columns, *options.text_columns}
+    missing = {"", *options.missing}
+    return [n for n, texts in sheet.columns.items() if n not in left_out and _is_numeric(texts, missing)]
+
+
 def plain_table(rows: np.ndarray, names: Sequence[str], train: np.ndarray, valid: np.ndarray) -> Table:
     """Rows of numbers [N, C] that are in memory, of which `train` and `valid` are chosen."""
     by_name = dict(zip(names, rows.astype(np.float64).T, strict=True))
     of_train, of_valid = ({n: column[chosen] for n, column in by_name.items()} for chosen in (train, valid))
     encoding = fit_encoding(of_train, 0)
     return Table(encode(of_train, encoding), encode(of_valid, encoding), encoding)
+
+
+def targets_of(sheet: Sheet, name: str) -> list[str]:
+    """The texts of the target.
+
+    Raises:
+        ValueError: naming a cell that is empty.
+    """
+    for row, text in enumerate(sheet.columns[name]):
+        if not text:
+            raise ValueError(f"{sheet.cell(row, name)}: is empty; every row must have a target")
+    return sheet.columns[name]
 
 
 def number_at(sheet: Sheet, row: int, name: str, remedy: str) -> float:
@@ -118,7 +121,7 @@ def number_at(sheet: Sheet, row: int, name: str, remedy: str) -> float:
         ValueError: naming the cell that holds none, or one that is not finite.
     """
     text = sheet.columns[name][row]
-    number = _number(text)
+    number = finite_number(text)
     if number is None:
         raise ValueError(f"{sheet.cell(row, name)}: received {text!r}; must be a finite number{remedy}")
     return number
@@ -141,10 +144,11 @@ def _numbers_of(sheet: Sheet, name: str, missing: set[str]) -> np.ndarray:
 def _is_numeric(texts: Sequence[str], missing: set[str]) -> bool:
     """Whether most of the cells that are there hold numbers; also if none is there."""
     there = [text for text in texts if text not in missing]
-    return 2 * sum(_number(text) is not None for text in there) > len(there) or not there
+    return 2 * sum(finite_number(text) is not None for text in there) > len(there) or not there
 
 
-def _number(text: str) -> float | None:
+def finite_number(text: str) -> float | None:
+    """The number that a cell holds; None where it holds none, or one that is not finite."""
     try:
         number = float(text)
     except ValueError:
