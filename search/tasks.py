@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from trainables.task import Task
 
 BUILT_IN = {
+    "classification": "trainables.classification.task:ClassificationTask",
     "gan": "trainables.gan.task:GANTask",
+    "regression": "trainables.regression.task:RegressionTask",
     "segmentation": "trainables.segmentation.task:SegmentationTask",
 }
 
