@@ -14,7 +14,7 @@ from trainables.gan.frechet import mean_and_covariance
 
 NUM_FEATURES = 32
 _PREFIX = "classifier."
-_NUM_PASSES, _BATCH_SIZE, _LR = 12, 32, 2e-3
+_NUM_PASSES, _BATCH_SIZE, _LR = 10, 64, 3e-3
 
 
 class DigitClassifier(nn.Module):
