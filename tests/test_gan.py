@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 from scipy.linalg import sqrtm
-from small_trials import CPU, assert_identical, everything, segmentation_plan
+from small_trials import CPU, assert_identical, everything, segmentation_plan, small_trainer
+from tiny_tasks import DigitsTask
 from torch import nn
 from torch.nn import functional as F
 
@@ -494,3 +495,10 @@ def test_metrics_are_what_the_trainer_reports(arrays):
     assert {"frechet_distance", "class_coverage", "discriminator_loss", "valid_loss", "train_loss"} <= set(
         trainer.run_virtual_epoch()
     )
+
+
+def test_a_task_without_state_has_no_part_in_a_checkpoint_so_that_older_ones_load():
+    trainer = small_trainer(DigitsTask, {"batch_size": 16})
+    state = trainer.state_dict()
+    assert set(state) == {"optimizer", "scaler", "stream", "random", "counters"}
+    trainer.load(trainer.weights(), state)
