@@ -89,6 +89,7 @@ def check(
     began = time.perf_counter()
     trainer.validate()
     validation = time.perf_counter() - began
+    trainer.stream.close()
     metric = loaded.objective.metric
     if metric not in metrics:
         raise SearchError(f"objective.metric is {metric!r}; the task reports {', '.join(sorted(metrics))}")

@@ -12,6 +12,7 @@ from torch import nn
 
 from trainables.data import as_source
 from trainables.ema import WeightAverage
+from trainables.iterable_stream import IterableStream
 from trainables.lr_schedules import schedule_factor
 from trainables.optimizers import build_optimizer
 from trainables.options import TrialOptions
@@ -23,6 +24,7 @@ from trainables.task import Arrays, Task
 from trainables.trainer import Trainer
 from trainables.virtual_epoch import Unit, VirtualEpochs
 from trainables.virtual_loader import known_length
+from trainables.worker_stream import WorkerStream
 
 
 def load_arrays(task_class: type[Task], options: TrialOptions, prepared: Path | None = None) -> Arrays:
@@ -72,7 +74,7 @@ def build_trainer(
     train_data = task.all_data() if with_validation_data else task.train_data()
     model = _build_model(task, options, device)
     task.setup(device)
-    stream, pass_samples = _training_stream(train_data, options, whole_passes=unit == "passes")
+    stream, pass_samples = _training_stream(train_data, options, task, whole_passes=unit == "passes")
     virtual_epochs = VirtualEpochs(
         unit=unit,
         count=count,
@@ -94,7 +96,7 @@ def build_trainer(
         accumulate=options.accumulate,
         clip_norm=options.clip_norm,
         average=None if options.ema is None else WeightAverage(model, options.ema),
-        valid_batch_size=options.valid_batch_size,
+        valid_batch_size=task.valid_batch_size,
         channels_last=options.channels_last,
     )
 
@@ -125,13 +127,23 @@ def _build_optimizer(
 
 
 def _training_stream(
-    data: Any, options: TrialOptions, *, whole_passes: bool
+    data: Any, options: TrialOptions, task: Task, *, whole_passes: bool
 ) -> tuple[TrainingStream, int | None]:
     """The stream, and the samples of one pass where the data has a length."""
     if isinstance(data, torch.utils.data.DataLoader):
         num_batches = known_length(data)
         pass_samples = None if num_batches is None else num_batches * options.batch_size
         return LoaderStream(data, whole_passes=whole_passes), pass_samples
-    source = as_source(data)
-    stream = SampleStream(source, batch_size=options.batch_size, seed=options.seed, whole_passes=whole_passes)
+    size, seed = options.batch_size, options.seed
+    if isinstance(data, torch.utils.data.IterableDataset):
+        shuffle = task.shuffle_buffer
+        return IterableStream(
+            data, batch_size=size, seed=seed, shuffle=shuffle, num_workers=task.num_workers
+        ), None
+    source, num_workers = as_source(data), task.num_workers
+    if not num_workers:
+        return SampleStream(source, batch_size=size, seed=seed, whole_passes=whole_passes), len(source)
+    stream = WorkerStream(
+        source, batch_size=size, seed=seed, num_workers=num_workers, whole_passes=whole_passes
+    )
     return stream, len(source)

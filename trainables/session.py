@@ -22,6 +22,7 @@ from trainables.environment import expand
 from trainables.options import TrialOptions
 from trainables.prepared import prepared_file
 from trainables.random_state import clean_process
+from trainables.skipped import keep_skipped
 from trainables.task import Task
 from trainables.trainer import DivergedError
 from trainables.virtual_epoch import Unit
@@ -140,6 +141,7 @@ class TrialSession:
         self._between = True  # virtual epochs, where alone a checkpoint can be taken
         self._notes = self._load()
         self._next = min(plan.reported, len(self.history))
+        self._keep_skipped()
         self._board = Board(self._folder, start_step=self.trainer.counters.num_steps + 1)
         if not self.history:
             self._board.hparams(plan.hparams, self.best_tag)
@@ -191,9 +193,12 @@ class TrialSession:
                 self._save()
 
     def close(self) -> None:
-        """Save what is not saved yet and close the event file."""
-        self.save()
-        self._board.close()
+        """Save what is not saved yet, close the event file and end processes that read data."""
+        try:
+            self.save()
+            self._board.close()
+        finally:
+            self.trainer.stream.close()
 
     def _train(self) -> Record | None:
         """Compute one virtual epoch and save it; returns a record only if the trial diverged."""
@@ -204,6 +209,8 @@ class TrialSession:
             reason = self._objective_fault(metrics)
         except DivergedError as error:
             reason = str(error)
+        finally:
+            self._keep_skipped()
         if reason is not None:
             number = len(self.history) + 1
             return {"virtual_epoch": number, "diverged": f"virtual epoch {number}, {reason}", **self._spent()}
@@ -215,6 +222,10 @@ class TrialSession:
             if self._is_due():
                 self._save()
         return None
+
+    def _keep_skipped(self) -> None:
+        with _naming(self._folder):
+            keep_skipped(self._folder, self.trainer.task.skipped_samples)
 
     def _objective_fault(self, metrics: Mapping[str, float]) -> str | None:
         clashing = sorted(RESERVED & set(metrics))

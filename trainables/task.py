@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables.data import Batch, JoinedSource, as_source
+from trainables.inspection import Inspection
 from trainables.options import TrialOptions
 from trainables.parameter_groups import Layer
 
@@ -55,8 +56,43 @@ class Task:
         """
         return {}
 
+    @classmethod
+    def inspect(cls, options: TrialOptions) -> Inspection | None:
+        """The samples of the data, to be looked at by `tune-search check --data`; for files that may be damaged.
+
+        Without one, every sample of `train_data` and `valid_data` is drawn once.
+        """
+        return None
+
+    @property
+    def skipped_samples(self) -> Mapping[str, str]:
+        """Samples that were left out because they cannot be read, by file, each with the reason."""
+        return {}
+
+    @property
+    def num_workers(self) -> int:
+        """Processes that make training batches ahead of time, where `train_data` is no DataLoader; 0 is none.
+
+        Each gets a copy of the source, so it should hold where the data lies and not the data.
+        """
+        return 0
+
+    @property
+    def shuffle_buffer(self) -> int:
+        """Samples that are mixed in memory where `train_data` is an IterableDataset; 0: in their order."""
+        return 0
+
+    @property
+    def valid_batch_size(self) -> int:
+        """Samples of one validation batch."""
+        return self.options.valid_batch_size
+
     def train_data(self) -> Any:
-        """A BatchSource, a tuple of arrays, a map-style Dataset, or any DataLoader, sized or not."""
+        """A BatchSource, a tuple of arrays, a map-style Dataset, an IterableDataset, or any DataLoader.
+
+        An IterableDataset gives samples one by one; batches, workers and shuffling are added here (see
+        `trainables.iterable_stream.IterableStream`). A DataLoader is taken as it is.
+        """
         raise TypeError(f"{type(self).__name__} does not define train_data()")
 
     def valid_data(self) -> Any:
@@ -136,6 +172,14 @@ class Task:
     def metrics(self) -> Metrics:
         """A new accumulator for one validation."""
         raise TypeError(f"{type(self).__name__} does not define metrics()")
+
+    def preprocessing(self) -> dict[str, Any]:
+        """How raw data become the model's inputs, exported with the model as preprocessing.json.
+
+        JSON values: means, deviations, the names of columns and classes; `how`, if there, says in words how to
+        apply them. Empty where there is nothing to say.
+        """
+        return {}
 
     def images(self, model: nn.Module, device: torch.device) -> dict[str, np.ndarray]:
         """Pictures for TensorBoard after a validation, by tag: uint8 of shape [H, W, 3]."""
