@@ -2,7 +2,8 @@
 
 For part "train" and "valid": `{part}_inputs`, images uint8 [N, H, W, C] or encoded rows float32 [N, F], and
 `{part}_labels` int64 [N]. Besides `class_names` [K], `preprocessing` (a text of JSON), and for images `mean`
-and `std` float32 [C] of the training images, 1 being the value 255.
+and `std` float32 [C] of the training images, 1 being the value 255. Of shards, all these are of the samples
+that were looked at, and the index of all is there besides.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from trainables.classification.folder import load_image_folder
 from trainables.classification.options import (
     BreastCancerOptions,
     ClassCSVOptions,
+    ClassShardsOptions,
     DigitsOptions,
     ImagesOptions,
 )
+from trainables.classification.shards import look_at_shards
 from trainables.pixel_statistics import mean_and_std, pixel_sums
 from trainables.tables.encoding import HOW_TO_ENCODE
 from trainables.tables.loading import Sheets, Table, encoded_table, plain_table, read_sheets, targets_of
@@ -27,7 +30,7 @@ from trainables.tables.reading import Sheet
 from trainables.tables.splitting import split_by_class
 
 Arrays = dict[str, np.ndarray]
-DataOptions = DigitsOptions | ImagesOptions | BreastCancerOptions | ClassCSVOptions
+DataOptions = DigitsOptions | ImagesOptions | ClassShardsOptions | BreastCancerOptions | ClassCSVOptions
 
 HOW_TO_READ = "softmax of the outputs gives the probabilities of `class_names`"
 
@@ -43,6 +46,10 @@ def load_arrays(options: DataOptions) -> Arrays:
     if isinstance(options, ImagesOptions):
         folder = load_image_folder(options)
         return _image_arrays(folder.inputs, folder.labels, folder.class_names, {"resize": options.resize})
+    if isinstance(options, ClassShardsOptions):
+        indexes, (train_images, train_labels), (valid_images, valid_labels) = look_at_shards(options)
+        images, labels = (train_images, valid_images), (train_labels, valid_labels)
+        return _image_arrays(images, labels, options.class_names, {"resize": options.resize}) | indexes
     if isinstance(options, BreastCancerOptions):
         return _breast_cancer(options)
     return _csv(options)

@@ -154,7 +154,7 @@ def _decode(files: Sequence[Path], options: ImagesOptions) -> np.ndarray:
             pixels = read_image(file, options.channels)
         except ValueError as error:
             return error
-        return pixels if options.resize is None else _resized(pixels, options.resize)
+        return pixels if options.resize is None else resized(pixels, options.resize)
 
     stacked: np.ndarray | None = None
     problems: list[str] = []
@@ -194,7 +194,7 @@ def _room(number: int, shape: tuple[int, ...], max_memory: int) -> np.ndarray:
     return np.empty((number, *shape), np.uint8)
 
 
-def _resized(pixels: np.ndarray, side: int) -> np.ndarray:
+def resized(pixels: np.ndarray, side: int) -> np.ndarray:
     """The shorter side scaled to `side`, and the middle square."""
     image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
     fitted = ImageOps.fit(image, (side, side), method=Image.Resampling.BILINEAR)

@@ -10,15 +10,17 @@ from pydantic import (
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
+    PositiveInt,
     ValidationInfo,
     field_validator,
 )
 
 from trainables.networks.options import CNNOptions, MLPOptions, ResNetOptions
 from trainables.options import Fraction, Options, TrialOptions
+from trainables.shards.options import ShardPlaces, Texts
 from trainables.tables.options import CSVOptions, SplitOptions
 
-IMAGE_SOURCES = ("digits", "images")
+IMAGE_SOURCES = ("digits", "images", "shards")
 TABLE_SOURCES = ("breast_cancer", "csv")
 
 
@@ -57,6 +59,25 @@ class ClassCSVOptions(CSVOptions):
     source: Literal["csv"]
 
 
+class ClassShardsOptions(ShardPlaces):
+    """Tar files of images with the number of each one's class, from 0, as text."""
+
+    source: Literal["shards"]
+    label: Texts = ("cls",)
+    """What follows the first dot in the name of a class number."""
+    class_names: Annotated[tuple[str, ...], Field(min_length=2)]
+    """In the order of the numbers."""
+    channels: Literal[1, 3] = 3
+    """Images are converted to grey (1) or RGB (3)."""
+    resize: Annotated[int, Field(ge=1, le=4096)] | None = None
+    """In pixels: the shorter side is scaled to it, and the middle square kept. None: all have one size."""
+    sample_size: PositiveInt = 512
+    """Samples of each part that are looked at before a search, for statistics and wrong files."""
+    workers: NonNegativeInt = 0
+    """Processes of each trial that decode its training batches; they change nothing else. 0: the trial's own
+    process, in threads."""
+
+
 class LossOptions(Options):
     """Cross-entropy."""
 
@@ -82,7 +103,7 @@ class ClassificationOptions(TrialOptions):
 
     model_config = ConfigDict(validate_default=True)
 
-    data: DigitsOptions | ImagesOptions | BreastCancerOptions | ClassCSVOptions = Field(  # type: ignore[assignment]
+    data: DigitsOptions | ImagesOptions | ClassShardsOptions | BreastCancerOptions | ClassCSVOptions = Field(  # type: ignore[assignment]
         default=DigitsOptions(source="digits"), discriminator="source"
     )
     model: CNNOptions | ResNetOptions | MLPOptions = Field(  # type: ignore[assignment]  # narrows an open mapping

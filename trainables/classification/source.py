@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 import torch
 from scipy.special import betaincinv
 from torch import Tensor
 
 from trainables.classification.options import AugmentOptions
+from trainables.stream import Order
 
 FLIP, DOWN, RIGHT, PARTNER, SHARE, PARTNER_FLIP, PARTNER_DOWN, PARTNER_RIGHT = range(8)
 """Columns of the random numbers; fixed, so that switching one augmentation on leaves the others alike."""
+
+
+class Rows(Protocol):
+    """An array, or what reads rows of one when they are asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, indices: np.ndarray, /) -> np.ndarray: ...
 
 
 class ClassificationSource:
@@ -25,19 +36,22 @@ class ClassificationSource:
         labels: int64 [N].
         mean, std: float32 [C] of images, 1 being the value 255.
         augment: of images.
+        order: of the training samples, where it is not any order; see `trainables.stream`.
         mixup: alpha of the Beta distribution of the share (arXiv:1710.09412); 0 mixes none.
     """
 
     def __init__(
         self,
-        inputs: np.ndarray,
-        labels: np.ndarray,
+        inputs: Rows,
+        labels: Rows,
         *,
         mean: np.ndarray | None = None,
         std: np.ndarray | None = None,
         augment: AugmentOptions | None = None,
         mixup: float = 0.0,
+        order: Order | None = None,
     ) -> None:
+        self.order = order
         self._inputs, self._labels = inputs, labels
         self._mean, self._std = mean, std
         self._augment = augment or AugmentOptions()

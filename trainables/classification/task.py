@@ -15,7 +15,13 @@ from trainables.classification.data import load_arrays, read_class_sheets
 from trainables.classification.folder_inspection import ImageFolderInspection
 from trainables.classification.loss import ClassificationLoss, balanced_weights
 from trainables.classification.metrics import ClassificationMetrics
-from trainables.classification.options import ClassCSVOptions, ClassificationOptions, ImagesOptions
+from trainables.classification.options import (
+    ClassCSVOptions,
+    ClassificationOptions,
+    ClassShardsOptions,
+    ImagesOptions,
+)
+from trainables.classification.shards import ShardImages
 from trainables.classification.source import ClassificationSource
 from trainables.data import Batch, JoinedSource
 from trainables.inspection import Inspection
@@ -25,6 +31,7 @@ from trainables.networks.options import MLPOptions, ResNetOptions
 from trainables.networks.resnet import ResNet
 from trainables.options import TrialOptions
 from trainables.parameter_groups import Layer
+from trainables.stream import Order
 from trainables.tables.inspection import TableInspection
 from trainables.task import Arrays, Task
 
@@ -64,9 +71,15 @@ class ClassificationTask(Task):
     def valid_data(self) -> ClassificationSource:
         return self._source("valid", trained=False)
 
-    def all_data(self) -> JoinedSource:
+    def all_data(self) -> JoinedSource | ClassificationSource:
         # Augmented and mixed alike, each sample with one of its own part.
+        if "train_shards" in self.arrays:
+            return self._shard_source("train", "valid", trained=True)
         return JoinedSource(self.train_data(), self._source("valid", trained=True))
+
+    @property
+    def num_workers(self) -> int:
+        return self.options.data.workers if isinstance(self.options.data, ClassShardsOptions) else 0
 
     def build_model(self) -> nn.Module:
         model, num_channels = self.options.model, self.arrays["train_inputs"].shape[-1]
@@ -97,10 +110,24 @@ class ClassificationTask(Task):
         return {"confusion": confusion_picture(self._last_metrics.confusion(), self.class_names)}
 
     def _source(self, part: str, *, trained: bool) -> ClassificationSource:
+        if "train_shards" in self.arrays:
+            return self._shard_source(part, trained=trained)
+        return self._source_of(self.arrays[f"{part}_inputs"], self.arrays[f"{part}_labels"], trained=trained)
+
+    def _shard_source(self, *parts: str, trained: bool) -> ClassificationSource:
+        """Of these parts, one after another."""
+        assert isinstance(self.options.data, ClassShardsOptions)
+        samples = ShardImages(self.arrays, parts, self.options.data)
+        return self._source_of(samples.images, samples.labels, trained=trained, order=samples.order)
+
+    def _source_of(
+        self, inputs: Any, labels: Any, *, trained: bool, order: Order | None = None
+    ) -> ClassificationSource:
         arrays = self.arrays
         return ClassificationSource(
-            arrays[f"{part}_inputs"],
-            arrays[f"{part}_labels"],
+            inputs,
+            labels,
+            order=order,
             mean=arrays.get("mean"),
             std=arrays.get("std"),
             augment=self.options.augment if trained else None,

@@ -14,7 +14,7 @@ from trainables.segmentation.labels import check_class_names, label_lookup
 from trainables.segmentation.loading import Loading, load_pairs
 from trainables.segmentation.readers import Reading
 from trainables.segmentation.samples import ReadSamples, Skipped
-from trainables.shards import ShardIndex, ShardReader, find_shards, index_shards
+from trainables.shards import ShardIndex, ShardReader, find_parts, index_shards
 from trainables.shards.order import BlockOrder
 
 Extensions = Sequence[str]
@@ -143,7 +143,7 @@ def load_shard_arrays(
         lookup=label_lookup(ignore_index, mask_values),
         num_classes=len(names) or num_classes or 0,
     )
-    indexes, damaged = _indexes({"train": train, "valid": valid}, root, max_skipped)
+    indexes, damaged = _indexes(train, valid, root, max_skipped)
     pairs = {
         part: ShardPairs(index, image, mask, reading, _chosen(len(index), scan, sample_size))
         for part, index in indexes.items()
@@ -170,22 +170,15 @@ def load_shard_arrays(
 
 
 def _indexes(
-    patterns: Mapping[str, Sequence[str]], root: str, max_skipped: int
+    train: Sequence[str], valid: Sequence[str], root: str, max_skipped: int
 ) -> tuple[dict[str, ShardIndex], dict[str, str]]:
     """Index of each part, and the shards that end too early.
 
     Raises:
         ValueError: a shard is in both parts, or more are damaged than may be.
     """
-    shards = {part: find_shards(of_part, root) for part, of_part in patterns.items()}
-    both = {file.resolve() for file in shards["train"]} & {file.resolve() for file in shards["valid"]}
-    if both:
-        raise ValueError(
-            f"{min(both)}: is a shard of data.train and of data.valid; the validation would flatter what was "
-            "learnt by heart"
-        )
     indexes, damaged = {}, dict[str, str]()
-    for part, files in shards.items():
+    for part, files in find_parts(train, valid, root).items():
         indexes[part], found = index_shards(files, skip_damaged=max_skipped > 0)
         damaged |= found
     if len(damaged) > max_skipped:

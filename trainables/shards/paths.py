@@ -30,6 +30,22 @@ def find_shards(patterns: str | Sequence[str], root: str | Path = ".") -> list[P
     return list(found)
 
 
+def find_parts(train: Sequence[str], valid: Sequence[str], root: str) -> dict[str, list[Path]]:
+    """The shards of "train" and "valid".
+
+    Raises:
+        ValueError: as `find_shards`, or a shard is in both.
+    """
+    parts = {"train": find_shards(train, root), "valid": find_shards(valid, root)}
+    both = {file.resolve() for file in parts["train"]} & {file.resolve() for file in parts["valid"]}
+    if both:
+        raise ValueError(
+            f"{min(both)}: is a shard of data.train and of data.valid; the validation would flatter what was "
+            "learnt by heart"
+        )
+    return parts
+
+
 def expand_braces(pattern: str) -> list[str]:
     """`a-{08..10}.tar` as `a-08.tar`, `a-09.tar`, `a-10.tar`; several braces as all their combinations.
 
