@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: install search test test-slow chaos lint clean
+.PHONY: install search test test-slow chaos lint clean compare-epochs
 
 install: .venv/installed
 
@@ -18,6 +18,10 @@ test-slow: .venv/installed-test
 # 20 kills at random moments; CHAOS_SEED=123 repeats the moments of a run.
 chaos: .venv/installed-test
 	$(BIN)/python -m pytest -m chaos -s
+
+# Virtual epochs of a pass, of steps and of samples, side by side: docs/iteration_based_training.md.
+compare-epochs: .venv/installed
+	$(BIN)/python benchmarks/epochs_or_iterations.py
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .
