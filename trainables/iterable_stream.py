@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import pickle
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -183,7 +182,9 @@ class IterableStream:
             return map(part.draw_aside, self._requests())
         try:
             return iter(endless_loader(part, self._requests(), self._num_workers))
-        except (pickle.PicklingError, TypeError, AttributeError) as error:
+        except (OSError, RuntimeError):
+            raise
+        except Exception as error:  # What cannot be pickled raises errors of many kinds.
             raise ValueError(
                 f"the training data ({self._name}) cannot be copied to worker processes ({error}); read it "
                 "in the trial's own process (no workers), or let it open in __iter__ what cannot be copied"
