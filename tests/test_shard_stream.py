@@ -267,6 +267,6 @@ def test_a_search_over_shards_with_a_worker_is_exported_and_retrained(ray_sessio
     assert summary.samples % 24 == 0
     exported = search.export(summary.folder)
     assert exported.value == summary.best.value
-    retrained = search.retrain(exported.folder, virtual_epochs=3)
+    retrained = search.retrain(exported.folder, virtual_epochs=3, data="train+val")
     assert retrained.export is not None
     assert multiprocessing.active_children() == []

@@ -162,7 +162,12 @@ class TrialSession:
     @property
     def where(self) -> str:
         """How far the training has come."""
-        return f"step {self.trainer.counters.num_steps}"
+        at = f"step {self.trainer.counters.num_steps}"
+        if self.options.batch_size != "full":
+            return at
+        # Where this is told, memory may have been short.
+        samples = self.trainer.virtual_epochs.pass_samples
+        return f"{at}, with batch_size full ({samples} samples; smaller ones with accumulate take less memory)"
 
     @property
     def finished(self) -> bool:
@@ -261,6 +266,7 @@ class TrialSession:
             "trial": self.plan.number,
             "task": self.plan.task,
             "options": dict(self.plan.options),
+            "data": self.plan.data,
             "virtual_epoch": {self.plan.unit: self.plan.count},
             "num_virtual_epochs": self.plan.num_virtual_epochs,
             "metric": self.plan.metric,
