@@ -203,28 +203,27 @@ def test_data_that_fits_into_memory_needs_no_workers(tmp_path, root):
 
 
 @pytest.mark.usefixtures("ray_session")
-def test_a_search_with_workers_finds_what_one_without_finds_and_leaves_no_process(tmp_path, root):
-    values = {}
-    for workers in (0, 2):
-        recorder = Recorder()
-        config = search_config(
-            name=f"with-{workers}",
-            task="segmentation",
-            objective={"metric": "miou", "mode": "max"},
-            trial={
-                **trial_options(root, workers=workers),
-                "optimizer": {"name": "adamw", "lr": {"choice": [0.01, 0.03]}},
-            },
-            sampler={"name": "grid", "seed": 0},
-            budget={"trials": 2, "virtual_epochs": 2},
-            scheduler={"name": "none"},
+def test_a_search_with_workers_finds_what_a_trial_without_finds_and_leaves_no_process(tmp_path, root):
+    config = search_config(
+        task="segmentation",
+        objective={"metric": "miou", "mode": "max"},
+        trial={**trial_options(root, workers=1), "seed": {"choice": [0, 1]}},
+        virtual_epoch={"steps": 3},
+        sampler={"name": "grid", "seed": 0},
+        budget={"trials": 2, "virtual_epochs": 2},
+        scheduler={"name": "none"},
+    )
+    recorder = Recorder()
+    summary = search.search(config, results=tmp_path / "results", watcher=recorder)
+    assert summary.counts == {"completed": 2}
+    assert not [event for event in recorder.events if event.kind is EventKind.RETRIED]
+    for trial in optuna_study(summary.folder).trials:
+        options = {**trial_options(root), "seed": trial.params["seed"]}
+        plan = segmentation_plan(
+            tmp_path / f"alone-{trial.number}", options=options, count=3, num_virtual_epochs=2
         )
-        summary = search.search(config, results=tmp_path / "results", watcher=recorder)
-        assert summary.counts == {"completed": 2}
-        assert not [event for event in recorder.events if event.kind is EventKind.RETRIED]
-        trials = optuna_study(summary.folder).trials
-        values[workers] = [(trial.params, trial.intermediate_values) for trial in trials]
-    assert values[2] == values[0]
+        values = [record["miou"] for record in run(plan).history]
+        assert list(trial.intermediate_values.values()) == values
     assert loaders() == []
 
 

@@ -67,9 +67,9 @@ class ImageOptions(Options):
     sample_size: PositiveInt = 512
     """Samples of each part that are decoded where not all are, drawn with a fixed seed."""
     workers: NonNegativeInt = 0
-    """Processes of each trial that decode and augment its training batches where they stay on disk; 0: the
-    trial's own process, in threads. Batches come through shared memory (/dev/shm). They change nothing else:
-    the same trial with another number of workers is the same bit for bit."""
+    """Processes of each trial that decode and augment its training batches where they stay on disk, one core
+    each, which `resources.cpus_per_trial` does not count; 0: the trial's own process, in threads, as for
+    validation. Batches come through shared memory (/dev/shm). The number changes no result, bit for bit."""
     bad_samples: Literal["raise", "skip"] = "raise"
     """What a sample is that lacks its image or mask, cannot be decoded, has two sizes or a label that is no
     class: an error that names the file, or left out of losses and metrics, every pixel of it ignored."""
