@@ -62,3 +62,12 @@ def test_gan_searches_the_options_of_both_players(ray_session: None, tmp_path: P
     assert summary.counts == {"completed": 2}
     assert summary.best is not None
     assert {"optimizer.lr", "discriminator_optimizer.lr", "discriminator_steps"} <= set(summary.best.params)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_gan_brings_its_digits_near_to_held_out_ones(ray_session: None, tmp_path: Path) -> None:
+    summary = search.search(TESTS.parent / "configs" / "gan.yaml", results=tmp_path)
+    assert summary.best is not None
+    assert summary.best.value < 20.0
+    assert summary.counts["stopped"] > summary.trials / 2

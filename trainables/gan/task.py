@@ -30,8 +30,8 @@ COLUMNS, ROWS = 10, 6
 class GANTask(Task):
     """Generates handwritten digits; the objective to minimize is `frechet_distance` to held-out ones.
 
-    The model that is averaged, exported and retrained is the generator. An optimizer step is one of the
-    generator, after `discriminator_steps` of the discriminator.
+    The model that is averaged and exported is the generator. An optimizer step is one of the generator, after
+    `discriminator_steps` of the discriminator. Retraining begins with a new discriminator.
     """
 
     Options = GANOptions
