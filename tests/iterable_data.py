@@ -46,3 +46,13 @@ class Wrong(IterableDataset):
     def __iter__(self):
         yield from range(4)
         raise ValueError("row 5 of table.csv: received 'x'; it must be a number")
+
+
+class InOrder(IterableDataset):
+    """0, 1, 2, … as lists of one number, all for each worker."""
+
+    def __init__(self, length):
+        self.length = length
+
+    def __iter__(self):
+        return iter([[number] for number in range(self.length)])

@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import strategies as st
-from iterable_data import Numbers, OneShot, Unhandy, Wrong
+from iterable_data import InOrder, Numbers, OneShot, Unhandy, Wrong
 from properties import for_all
 from tiny_tasks import DigitsTask
-from torch.utils.data import IterableDataset
+from torch.utils.data import DataLoader, IterableDataset
 
 from trainables.build import build_trainer
 from trainables.data import as_source
 from trainables.iterable_stream import IterableStream
+from trainables.stream import LoaderStream
 
 
 def stream_of(dataset, **options):
@@ -88,6 +89,14 @@ def test_workers_that_read_the_same_samples_are_refused_with_the_way_out():
     ):
         drawn(stream, 2)
     assert multiprocessing.active_children() == []
+
+
+def test_workers_of_a_dataloader_of_ones_own_that_read_the_same_samples_are_refused_too():
+    same = DataLoader(InOrder(20), batch_size=4, num_workers=2, multiprocessing_context="forkserver")
+    with pytest.raises(ValueError, match=r"two workers of the DataLoader over InOrder read the same"):
+        drawn(LoaderStream(same), 2)
+    one_batch = DataLoader(InOrder(4), batch_size=4)
+    assert drawn(LoaderStream(one_batch), 2)[0] == drawn(LoaderStream(one_batch), 2)[1]
 
 
 def test_a_killed_worker_is_an_error_that_names_it():

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch.utils.data import Dataset, IterableDataset, default_collate, get_worker_info
 
 from trainables.data import Batch
 from trainables.random_state import RandomStates, seed_everything
+from trainables.same_contents import digest
+from trainables.stream import WAY_OUT
 from trainables.virtual_loader import raise_if_worker_died
 from trainables.worker_stream import endless_loader
 
@@ -209,9 +209,7 @@ class IterableStream:
         if other != drawn.worker:
             raise ValueError(
                 f"workers {other} and {drawn.worker} read the same samples of the training data "
-                f"({self._name}), so each would be trained on more than once: let its __iter__ give each "
-                "worker a part, as in itertools.islice(samples, info.id, None, info.num_workers) with info = "
-                "torch.utils.data.get_worker_info(), or set the number of workers to 1"
+                f"({self._name}), {WAY_OUT}"
             )
 
 
@@ -275,7 +273,7 @@ class _Part(Dataset[_Drawn]):
             self._dataset.set_pass(number)
         samples = iter(self._dataset)
         firsts = list(itertools.islice(samples, NUM_COMPARED))
-        told = hashlib.sha256(repr([_contents(sample) for sample in firsts]).encode()).hexdigest()
+        told = digest(firsts)
         seed_everything(self._seed_of(number, worker))
         all_samples = itertools.chain(firsts, samples)
         self._samples = self._shuffled(all_samples, worker) if self._shuffle > 1 else all_samples
@@ -293,17 +291,3 @@ class _Part(Dataset[_Drawn]):
                 return
             rng = np.random.default_rng([self._seed, 4, self._number, worker, block])
             yield from (taken[place] for place in rng.permutation(len(taken)))
-
-
-def _contents(sample: Any) -> Any:
-    """Something whose repr is equal in two processes where the samples are."""
-    if isinstance(sample, torch.Tensor):
-        values = sample.detach().cpu().contiguous().view(-1)
-        return str(sample.dtype), tuple(sample.shape), _contents(values.view(torch.uint8).numpy())
-    if isinstance(sample, np.ndarray) and not sample.dtype.hasobject:
-        return str(sample.dtype), sample.shape, hashlib.sha256(np.ascontiguousarray(sample).data).digest()
-    if isinstance(sample, Mapping):
-        return [(repr(key), _contents(value)) for key, value in sample.items()]
-    if isinstance(sample, list | tuple):
-        return [_contents(value) for value in sample]
-    return sample

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 import numpy as np
+from torch.utils.data import DataLoader, IterableDataset
 
 from trainables.data import Batch, BatchSource
+from trainables.same_contents import digest
 from trainables.virtual_loader import VirtualDataLoader
 
 STATE_VERSION = 1
+
+
+WAY_OUT = (
+    "so each would be trained on more than once: let its __iter__ give each worker a part, as in "
+    "itertools.islice(samples, info.id, None, info.num_workers) with info = "
+    "torch.utils.data.get_worker_info(), or set the number of workers to 1"
+)
 
 
 class TrainingStream(Protocol):
@@ -176,11 +185,12 @@ class LoaderStream:
         whole_passes: end a step where a pass ends; the loader's length must be known.
 
     Raises:
-        ValueError: the loader is empty or can be read only once.
+        ValueError: the loader is empty or can be read only once; from `next_step`, its workers read the same.
     """
 
     def __init__(self, loader: Iterable[Batch], *, whole_passes: bool = False) -> None:
         self._loader = VirtualDataLoader(loader, steps_per_epoch=1)
+        self._first: str | None = None
         self._whole_passes = whole_passes
 
     @property
@@ -189,11 +199,11 @@ class LoaderStream:
         return float(self._loader.passes)
 
     def next_step(self, num_micro_batches: int) -> list[Batch]:
-        passes, batches = self._loader.passes, [self._loader.next_batch()]
+        passes, batches = self._loader.passes, [self._next_batch()]
         for _ in range(num_micro_batches - 1):
             if self._whole_passes and self._loader.passes > passes:
                 break
-            batches.append(self._loader.next_batch())
+            batches.append(self._next_batch())
         return batches
 
     def state_dict(self) -> dict[str, Any]:
@@ -204,3 +214,22 @@ class LoaderStream:
 
     def close(self) -> None:
         """The loader is its owner's, and so are its workers."""
+
+    def _next_batch(self) -> Batch:
+        """Of an IterableDataset, the first two batches come from two workers: they must not be one."""
+        batch, loader = self._loader.next_batch(), self._loader.loader
+        if self._loader.batches > 2 or self._loader.passes or not _has_copies(loader):
+            return batch
+        found = digest(batch)
+        if self._loader.batches == 1:
+            self._first = found
+        elif self._first == found:
+            name = type(loader.dataset).__name__
+            raise ValueError(f"two workers of the DataLoader over {name} read the same samples, {WAY_OUT}")
+        return batch
+
+
+def _has_copies(loader: Any) -> TypeGuard[DataLoader]:
+    """Whether every worker has a copy of the whole data."""
+    several = isinstance(loader, DataLoader) and loader.num_workers > 1
+    return several and isinstance(loader.dataset, IterableDataset)

@@ -17,6 +17,7 @@ from trainables.segmentation.augment import (
     scale_and_crop,
 )
 from trainables.segmentation.samples import Samples, Skipped, StackedSamples
+from trainables.stream import Order
 
 
 class SegmentationSource:
@@ -37,15 +38,15 @@ class SegmentationSource:
         augmentation: Augmentation | None = None,
         skipped: Skipped | None = None,
     ) -> None:
-        if augmentation is not None and augmentation.crop is None:
+        self.order: Order | None = getattr(samples, "order", None)
+        """Of the training samples, where it is not any order; then their sizes are not known before."""
+        if self.order is None and augmentation is not None and augmentation.crop is None:
             _check_one_size(samples.shapes)
         self._samples, self._mean, self._std = samples, mean, std
         self._augmentation = augmentation
         self._skipped = skipped
         self._fill = (mean * 255.0).round().astype(np.uint8)
         self._length = len(samples.shapes)
-        self.order = getattr(samples, "order", None)
-        """Of the training samples, where it is not any order; see `trainables.stream`."""
         self._some_shape = samples.shapes[samples.shapes.any(axis=1)][0]
         self.num_randoms = 0 if augmentation is None else augmentation.num_randoms
 
