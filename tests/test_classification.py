@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -155,6 +156,22 @@ def test_images_of_other_sizes_and_forms_are_read_with_resize(tmp_path: Path) ->
     assert pixels.shape == (5, 10, 10, 3)
     assert any((np.abs(image[:, 1:-1].astype(int) - 200) < 12).all() for image in pixels)
     assert task.preprocessing()["resize"] == 10
+
+
+def test_preprocessing_normalizes_raw_images_as_the_batches_are(tmp_path: Path) -> None:
+    paint(tmp_path / "train", {"a": 3, "b": 2})
+    paint(tmp_path / "val", {"a": 1})
+    task = folder_task(tmp_path)
+    preprocessing = json.loads(json.dumps(task.preprocessing()))
+    with Image.open(tmp_path / "val" / "a" / "0.png") as image:
+        pixels = (np.asarray(image) / 255 - preprocessing["mean"]) / preprocessing["std"]
+    batch, _ = task.valid_data().batch(np.arange(1), None)
+    np.testing.assert_allclose(batch[0].permute(1, 2, 0).numpy(), pixels, rtol=1e-4, atol=1e-5)
+    assert (preprocessing["height"], preprocessing["width"], preprocessing["class_names"]) == (
+        8,
+        8,
+        ["a", "b"],
+    )
 
 
 def test_a_folder_that_cannot_be_used_says_why(tmp_path: Path) -> None:
@@ -330,6 +347,7 @@ def test_balanced_weights_are_those_of_scikit_learn() -> None:
     labels = np.repeat([0, 1, 2], [5, 30, 7])
     expected = compute_class_weight("balanced", classes=np.arange(3), y=labels)
     np.testing.assert_allclose(balanced_weights(labels, 3), expected)
+    np.testing.assert_allclose(balanced_weights(np.array([0, 0, 2]), 3), [0.5, 1.0, 1.0])
     with pytest.raises(
         ValueError, match=r"loss\.class_weights has 3 numbers; there are 2 classes: malignant, benign"
     ):

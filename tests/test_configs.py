@@ -71,3 +71,15 @@ def test_gan_brings_its_digits_near_to_held_out_ones(ray_session: None, tmp_path
     assert summary.best is not None
     assert summary.best.value < 20.0
     assert summary.counts["stopped"] > summary.trials / 2
+
+
+@pytest.mark.parametrize(("name", "metric"), [("classification", "accuracy"), ("regression", "rmse")])
+def test_classification_and_regression_search_and_end_trials_early(
+    ray_session: None, tmp_path: Path, name: str, metric: str
+) -> None:
+    short = ["budget.trials=3", "budget.virtual_epochs=3", "virtual_epoch={steps: 3}"]
+    summary = search.search(TESTS.parent / "configs" / f"{name}.yaml", overrides=short, results=tmp_path)
+    assert summary.counts["stopped"] >= 1
+    assert summary.counts["completed"] >= 1
+    assert summary.best is not None
+    assert search.export(summary.folder).metrics[metric] == summary.best.value

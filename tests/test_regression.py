@@ -167,7 +167,13 @@ def houses(file: Path, number: int, seed: int) -> None:
                 ["Bern", "Basel, town", "Chur"] if seed else ["Bern", "Basel, town", "Chur", "Genf"]
             )
             price = 5000 * area - 1000 * age + (90000 if city == "Bern" else 0) + rng.normal(0, 5000)
-            row = [f"{area:.1f}", city, age if rng.random() > 0.1 else "NA", round(price), "CH"]
+            row = [
+                f"{area:.1f}",
+                city,
+                age if rng.random() > 0.1 else rng.choice(["", "NA"]),
+                round(price),
+                "CH",
+            ]
             writer.writerow(row)
 
 
@@ -181,7 +187,11 @@ def encoded_by_hand(file: Path, preprocessing: Mapping[str, Any]) -> tuple[np.nd
         for column in preprocessing["columns"]:
             cell = row[column["name"]]
             if column["kind"] == "number":
-                values.append(0.0 if cell == "NA" else (float(cell) - column["mean"]) / column["std"])
+                values.append(
+                    0.0
+                    if cell in preprocessing["missing"]
+                    else (float(cell) - column["mean"]) / column["std"]
+                )
             else:
                 own = [float(cell == category) for category in column["categories"]]
                 values += [*own, float(not any(own))]

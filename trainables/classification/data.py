@@ -24,7 +24,6 @@ from trainables.classification.options import (
 )
 from trainables.classification.shards import look_at_shards
 from trainables.pixel_statistics import mean_and_std, pixel_sums
-from trainables.tables.encoding import HOW_TO_ENCODE
 from trainables.tables.loading import Sheets, Table, encoded_table, plain_table, read_sheets, targets_of
 from trainables.tables.reading import Sheet
 from trainables.tables.splitting import split_by_class
@@ -157,8 +156,7 @@ def _labels(sheets: Sheets, target: str, names: Sequence[str]) -> tuple[np.ndarr
 
 
 def _table_arrays(table: Table, labels: tuple[np.ndarray, np.ndarray], class_names: Sequence[str]) -> Arrays:
-    preprocessing = {"how": f"{HOW_TO_ENCODE}; {HOW_TO_READ}", "columns": table.encoding}
-    return _arrays((table.train, table.valid), labels, class_names, preprocessing)
+    return _arrays((table.train, table.valid), labels, class_names, table.preprocessing(HOW_TO_READ))
 
 
 def _arrays(

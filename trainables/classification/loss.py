@@ -65,5 +65,9 @@ class ClassificationLoss:
 
 
 def balanced_weights(labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """N / (K * number of samples of the class): float64 [K]; every class must have a sample."""
-    return len(labels) / (num_classes * np.bincount(labels, minlength=num_classes))
+    """N / (K * number of samples of the class): float64 [K].
+
+    A class without a sample has weight 1: there is nothing to balance.
+    """
+    counts = np.bincount(labels, minlength=num_classes)
+    return np.where(counts > 0, len(labels) / (num_classes * np.maximum(counts, 1)), 1.0)

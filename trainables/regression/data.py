@@ -11,7 +11,7 @@ import json
 import numpy as np
 
 from trainables.regression.options import DiabetesOptions, NumberCSVOptions
-from trainables.tables.encoding import HOW_TO_ENCODE, mean_and_std
+from trainables.tables.encoding import mean_and_std
 from trainables.tables.loading import Sheets, Table, encoded_table, number_at, plain_table, read_sheets
 from trainables.tables.splitting import split_rows
 
@@ -65,8 +65,7 @@ def _arrays(table: Table, targets: tuple[np.ndarray, np.ndarray], name: str, whe
             f"{where}: column {name!r} is {mean:g} in each training row; a target must vary to be learnt"
         )
     preprocessing = {
-        "how": f"{HOW_TO_ENCODE}; {HOW_TO_READ}",
-        "columns": table.encoding,
+        **table.preprocessing(HOW_TO_READ),
         "target": {"name": name, "mean": mean, "std": std},
     }
     train, valid = (((part - mean) / std).astype(np.float32)[:, None] for part in targets)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from trainables.tables.encoding import Columns, Encoding, encode, fit_encoding
+from trainables.tables.encoding import HOW_TO_ENCODE, Columns, Encoding, encode, fit_encoding
 from trainables.tables.options import CSVOptions
 from trainables.tables.reading import Sheet, read_csv
 
@@ -23,6 +24,13 @@ class Table:
     train: np.ndarray
     valid: np.ndarray
     encoding: Encoding
+    missing: tuple[str, ...] = ()
+    """Texts that stand for a missing number."""
+
+    def preprocessing(self, how_to_read: str) -> dict[str, Any]:
+        """How other rows become inputs, and outputs predictions: JSON values."""
+        missing = {"missing": list(self.missing)} if self.missing else {}
+        return {"how": f"{HOW_TO_ENCODE}; {how_to_read}", **missing, "columns": self.encoding}
 
 
 @dataclass(frozen=True)
@@ -68,7 +76,7 @@ def encoded_table(sheets: Sheets, options: CSVOptions) -> Table:
         ValueError: naming the cell that is no number in a column of numbers, or a column that cannot be used.
     """
     names = [n for n in sheets.train.columns if n != options.target and n not in options.ignore_columns]
-    missing = {"", *options.missing}
+    missing = ("", *options.missing)
     numeric = numeric_columns(sheets.train, options)
 
     def columns_of(sheet: Sheet) -> Columns:
@@ -84,13 +92,13 @@ def encoded_table(sheets: Sheets, options: CSVOptions) -> Table:
         encoding = fit_encoding(train, options.max_categories)
     except ValueError as error:
         raise ValueError(f"{sheets.train.file}: {error}") from error
-    return Table(encode(train, encoding), encode(columns_of(sheets.valid), encoding), encoding)
+    return Table(encode(train, encoding), encode(columns_of(sheets.valid), encoding), encoding, missing)
 
 
 def numeric_columns(sheet: Sheet, options: CSVOptions) -> list[str]:
     """Columns besides the target of which most cells are numbers."""
     left_out = {options.target, *options.ignore_columns, *options.text_columns}
-    missing = {"", *options.missing}
+    missing = ("", *options.missing)
     return [n for n, texts in sheet.columns.items() if n not in left_out and _is_numeric(texts, missing)]
 
 
@@ -127,7 +135,7 @@ def number_at(sheet: Sheet, row: int, name: str, remedy: str) -> float:
     return number
 
 
-def _numbers_of(sheet: Sheet, name: str, missing: set[str]) -> np.ndarray:
+def _numbers_of(sheet: Sheet, name: str, missing: Collection[str]) -> np.ndarray:
     remedy = (
         "; if it stands for a missing one, put it into data.missing, if the column holds names, the column "
     )
@@ -141,7 +149,7 @@ def _numbers_of(sheet: Sheet, name: str, missing: set[str]) -> np.ndarray:
     )
 
 
-def _is_numeric(texts: Sequence[str], missing: set[str]) -> bool:
+def _is_numeric(texts: Sequence[str], missing: Collection[str]) -> bool:
     """Whether most of the cells that are there hold numbers; also if none is there."""
     there = [text for text in texts if text not in missing]
     return 2 * sum(finite_number(text) is not None for text in there) > len(there) or not there
