@@ -1,15 +1,18 @@
 """Four accumulated micro-batches of 8 against one batch of 32: weights, and memory.
 
-    python benchmarks/accumulation.py        prints a table, writes benchmarks/results/accumulation.json
+    python benchmarks/accumulation.py        prints the numbers, writes benchmarks/results/accumulation.json
+    python benchmarks/accumulation.py --figure docs/training_loop.png
 
 The differences repeat exactly on one machine; the memory is the process's peak, in a fresh process each.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import multiprocessing
 import resource
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,18 +51,17 @@ def trainer_with(
     )
 
 
-def largest_difference(normalization: str) -> dict[str, float]:
-    """Between the weights of the two ways, after one step and after all."""
+def largest_differences(normalization: str) -> dict[str, Any]:
+    """Between the weights of the two ways, after each step."""
     one, four = (trainer_with(*split, normalization) for split in SPLITS.values())
-    found = {}
-    for step in range(1, NUM_STEPS + 1):
+    found = []
+    for _ in range(NUM_STEPS):
         one.run_virtual_epoch()
         four.run_virtual_epoch()
-        if step in (1, NUM_STEPS):
-            pairs = zip(one.model.parameters(), four.model.parameters(), strict=True)
-            found[f"after step {step}"] = max(float((a - b).detach().abs().max()) for a, b in pairs)
-    found["largest weight"] = max(float(p.detach().abs().max()) for p in one.model.parameters())
-    return found
+        pairs = zip(one.model.parameters(), four.model.parameters(), strict=True)
+        found.append(max(float((a - b).detach().abs().max()) for a, b in pairs))
+    largest = max(float(weight.detach().abs().max()) for weight in one.model.parameters())
+    return {"by step": found, "largest weight": largest}
 
 
 def peak_memory(split: str) -> float:
@@ -87,19 +89,44 @@ def snippet_gradients() -> dict[str, Any]:
     return {"gradient of each step": sums, "left over": float(weight.grad)}
 
 
+def draw(found: Mapping[str, Any], path: Path) -> None:
+    """Differences over the steps, and the memory of both ways."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.4), dpi=100, layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(2, 1))
+    for name, result in found["largest difference of a weight"].items():
+        left.semilogy(range(1, NUM_STEPS + 1), result["by step"], marker=".", label=f"{name} normalization")
+    left.set_xlabel("optimizer step")
+    left.set_ylabel("largest difference of a weight")
+    left.legend(frameon=False)
+    right.bar(list(SPLITS), [found["peak memory in MiB"][split] for split in SPLITS], width=0.5)
+    right.set_ylabel("peak memory in MiB")
+    figure.savefig(path)
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--figure", type=Path, help="draw it into this PNG too")
+    parser.add_argument(
+        "--results", type=Path, default=Path(__file__).parent / "results" / "accumulation.json"
+    )
+    arguments = parser.parse_args()
     torch.set_num_threads(1)
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
         memory = {split: pool.apply(peak_memory, (split,)) for split in SPLITS}
     found = {
-        "largest difference of a weight": {name: largest_difference(name) for name in ("group", "batch")},
+        "largest difference of a weight": {name: largest_differences(name) for name in ("group", "batch")},
         "peak memory in MiB": memory,
         "the article's loop": snippet_gradients(),
     }
-    target = Path(__file__).parent / "results" / "accumulation.json"
-    target.parent.mkdir(exist_ok=True)
-    target.write_text(json.dumps(found, indent=2) + "\n")
+    arguments.results.parent.mkdir(parents=True, exist_ok=True)
+    arguments.results.write_text(json.dumps(found, indent=2) + "\n")
     print(json.dumps(found, indent=2))
+    if arguments.figure is not None:
+        draw(found, arguments.figure)
 
 
 if __name__ == "__main__":
