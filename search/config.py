@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
+from search.auto_batch import AutoBatch, auto_batch
 from search.document import Document, read_document, yaml_text
 from search.errors import ConfigError, KeyPath, Problem
 from search.sections import (
@@ -74,6 +75,8 @@ class Config:
     """Where `task` stands, for messages."""
     stages: Stages | None = field(default=None, repr=False)
     """Of a configuration with `stages:`, all of them; the rest is then the first stage's."""
+    auto_batch: AutoBatch | None = field(default=None, repr=False)
+    """Where the largest batch that fits is asked for; until it is found, another number stands there."""
 
     @property
     def is_fixed(self) -> bool:
@@ -105,6 +108,18 @@ def load_config(source: str | Path | Mapping[str, Any], overrides: Sequence[str]
         ConfigError: with everything that is wrong, in the order of the lines.
     """
     document = _with_name(read_document(source, overrides))
+    auto = auto_batch(document)
+    if auto is None:
+        return load_document(document)
+    return replace(load_document(auto.stand_in()), auto_batch=auto)
+
+
+def load_document(document: Document) -> Config:
+    """The configuration that a document with numbers for all batch sizes describes.
+
+    Raises:
+        ConfigError: with everything that is wrong.
+    """
     if document.raw.get("stages"):
         from search.stages import load_stages
 

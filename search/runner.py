@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
+from search.auto_batch import settled
 from search.changes import record_config, refuse_other_problem
 from search.config import Config, load_config
 from search.coordinator import Coordinator, Event, EventKind, untried
@@ -130,6 +131,10 @@ def resume(
 def _run(
     config: Config, folder: RunFolder, address: str | None, watcher: Watcher, **options: Any
 ) -> Summary:
+    if config.auto_batch is not None:
+        folder.create()
+        with working_folder(folder):
+            config = settled(config, folder, watcher.phase)
     if config.stages is None:
         return run_in_folder(config, folder, address, watcher, **options)
     from search.staged_runs import run_stages

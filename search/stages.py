@@ -13,6 +13,7 @@ from search.config import Config, Reading, complete, read_config, read_sections
 from search.document import Document, substitute, yaml_text
 from search.errors import ConfigError, KeyPath, Problem
 from search.sections import Budget, Stage
+from search.space import Space
 from search.space_reader import is_domain
 from search.wording import dotted
 
@@ -71,6 +72,8 @@ class Stages:
     document: Document = field(repr=False)
     """Of the whole, with `stages:` in it."""
     stages: tuple[Stage, ...]
+    spaces: tuple[Space, ...] = field(default=(), repr=False)
+    """Of every stage, with each option before it in place."""
 
     def __len__(self) -> int:
         return len(self.stages)
@@ -159,11 +162,13 @@ def load_stages(document: Document) -> Config:
     problems = [problem for problem in problems if problem.path.startswith("stages")]
     stages = Stages(document, tuple(sections.stages))
     first: Config | None = None
+    spaces: list[Space] = []
     if not problems:
         bases = [stages.start]
         for number in range(len(stages)):
             readings = [_read(stages, number, base) for base in bases]
             problems += [problem for found, _ in readings for problem in found.problems]
+            spaces += [found.space for found, _ in readings]
             first = first or readings[0][0].config
             bases = list(_next_bases(readings))
     else:
@@ -174,7 +179,7 @@ def load_stages(document: Document) -> Config:
         raise ConfigError(problems)
     raw = complete(sections, document.raw)
     yaml_text(raw, document.name)
-    return replace(first, raw=raw, stages=stages)
+    return replace(first, raw=raw, stages=replace(stages, spaces=tuple(spaces)))
 
 
 def merged(base: Any, over: Any) -> Any:

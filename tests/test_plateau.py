@@ -83,7 +83,7 @@ def test_with_patience_one_a_falling_loss_is_trained_until_it_moves_by_no_more_t
 def test_neither_trap_of_the_articles_comparison_is_ours() -> None:
     falling, rising = [1.0, 0.8, 0.6, 0.4, 0.2, 0.1], [1.0, 2.0, 4.0, 8.0, 16.0, 32.0]
     rule = plateau(1, EPSILON, mode="min")
-    # As written, loss - last_loss > EPSILON ends at the first fall, and trains on for as long as the loss rises.
+    # As written, loss - last_loss > EPSILON ends at the first fall, and trains on while the loss rises.
     as_written = {"distance": lambda loss, last: loss - last}
     assert [article_ends_after(losses, **as_written) for losses in (falling, rising)] == [2, 6]
     # With abs alone a rising loss is still trained on.

@@ -117,9 +117,7 @@ def test_the_last_stages_best_is_exported_and_its_retraining_is_ready(run: Any, 
     assert done.export is not None
 
 
-def test_verify_looks_at_every_stage_and_names_the_place(
-    ray_session: None, run: Any, tmp_path: Path
-) -> None:
+def test_verify_looks_at_every_stage_and_names_the_place(ray_session: None, run: Any, tmp_path: Path) -> None:
     summary, _ = run
     found = search.verify(summary.folder)
     assert (found.trials, found.damages) == (7, [])
@@ -186,7 +184,9 @@ def test_a_stage_that_grows_later_leaves_what_the_next_one_has_begun_with(
 def test_after_a_stage_without_any_value_the_next_one_cannot_begin(ray_session: None, tmp_path: Path) -> None:
     config = staged_config()
     config["stages"][0]["trial"]["optimizer"]["lr"] = {"uniform": [1e30, 1e31]}
-    with pytest.raises(SearchError, match=r"stage 2 of 2 \(batch\) cannot begin: no trial before it has a value"):
+    with pytest.raises(
+        SearchError, match=r"stage 2 of 2 \(batch\) cannot begin: no trial before it has a value"
+    ):
         search.search(config, results=tmp_path)
 
 
@@ -208,13 +208,15 @@ def test_killed_and_interrupted_in_its_second_stage_a_search_ends_as_if_nothing_
     del sections["virtual_epoch"]
     sections["trial"] = {"data": {"hold": str(hold)}, "model": {"hidden": 8}}
     config = staged_config(**sections)
+    for stage in config["stages"]:
+        stage["budget"] = {"trials": 2}
     command = (str(write_config(tmp_path, **config)), "--results", str(results))
     folder = results / "digits"
 
     first = program(*command)
-    wait_for_line(first, "search digits, stage 2 of 2 (batch): 3 trials")
+    wait_for_line(first, "search digits, stage 2 of 2 (batch): 2 trials")
+    wait_for_line(first, "trial 0 virtual epoch 1/3")
     with held(hold):
-        wait_for_line(first, "trial 1 started")
         os.killpg(first.pid, signal.SIGKILL)
         first.communicate(timeout=60)
     assert first.returncode == -signal.SIGKILL
@@ -223,7 +225,7 @@ def test_killed_and_interrupted_in_its_second_stage_a_search_ends_as_if_nothing_
     shown = wait_for_line(second, "stage 2 of 2 (batch) goes on with the values of")
     assert any("stage 1 of 2 (rate) is done" in line for line in shown)
     with held(hold):
-        wait_for_line(second, "search digits, stage 2 of 2 (batch): 3 trials")
+        wait_for_line(second, "search digits, stage 2 of 2 (batch): 2 trials")
         os.killpg(second.pid, signal.SIGINT)
         wait_for_line(second, WINDING_DOWN)
     output = ended(second, 130)

@@ -74,11 +74,14 @@ def build_trainer(
     train_data = task.all_data() if with_validation_data else task.train_data()
     model = _build_model(task, options, device)
     task.setup(device)
-    stream, pass_samples = _training_stream(train_data, options, task, whole_passes=unit == "passes")
+    batch_size = _batch_size(train_data, options)
+    stream, pass_samples = _training_stream(
+        train_data, options, task, batch_size=batch_size, whole_passes=unit == "passes"
+    )
     virtual_epochs = VirtualEpochs(
         unit=unit,
         count=count,
-        step_samples=options.batch_size * options.accumulate * task.batches_per_step,
+        step_samples=batch_size * options.accumulate * task.batches_per_step,
         pass_samples=pass_samples,
     )
     return Trainer(
@@ -126,15 +129,26 @@ def _build_optimizer(
     )
 
 
+def _batch_size(data: Any, options: TrialOptions) -> int:
+    if options.batch_size != "full":
+        return options.batch_size
+    if isinstance(data, torch.utils.data.DataLoader | torch.utils.data.IterableDataset):
+        raise ValueError(
+            f"batch_size is full, and train_data() gives a {type(data).__name__}, of which nobody knows the "
+            "length beforehand; give a number"
+        )
+    return len(as_source(data))
+
+
 def _training_stream(
-    data: Any, options: TrialOptions, task: Task, *, whole_passes: bool
+    data: Any, options: TrialOptions, task: Task, *, batch_size: int, whole_passes: bool
 ) -> tuple[TrainingStream, int | None]:
     """The stream, and the samples of one pass where the data has a length."""
     if isinstance(data, torch.utils.data.DataLoader):
         num_batches = known_length(data)
-        pass_samples = None if num_batches is None else num_batches * options.batch_size
+        pass_samples = None if num_batches is None else num_batches * batch_size
         return LoaderStream(data, whole_passes=whole_passes), pass_samples
-    size, seed = options.batch_size, options.seed
+    size, seed = batch_size, options.seed
     if isinstance(data, torch.utils.data.IterableDataset):
         shuffle = task.shuffle_buffer
         return IterableStream(

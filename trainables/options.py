@@ -58,8 +58,9 @@ class TrialOptions(Options):
     model: dict[str, Any] = Field(default_factory=dict)
     optimizer: OptimizerOptions = OptimizerOptions()
     lr_schedule: ScheduleOptions = ScheduleOptions()
-    batch_size: PositiveInt = 16
-    """Samples in one micro-batch, that is in one forward and backward."""
+    batch_size: PositiveInt | Literal["full"] = 16
+    """Samples in one micro-batch, that is in one forward and backward; full is the whole training data. In a
+    search's YAML also auto, the largest number that fits into memory, alone or as the end of a range."""
     accumulate: PositiveInt = 1
     """Micro-batches whose gradients make one optimizer step."""
     clip_norm: PositiveFloat | None = None

@@ -167,7 +167,7 @@ class TrialSession:
             return at
         # Where this is told, memory may have been short.
         samples = self.trainer.virtual_epochs.pass_samples
-        return f"{at}, with batch_size full ({samples} samples; smaller ones with accumulate take less memory)"
+        return f"{at} with batch_size full: {samples} samples; smaller ones with accumulate take less memory"
 
     @property
     def finished(self) -> bool:

@@ -153,6 +153,18 @@ class Trainer:
         counters.seconds += time.perf_counter() - began
         return metrics
 
+    def take_steps(self, num_steps: int) -> None:
+        """Train some steps and no more: without validation, counting or a schedule that goes on.
+
+        Raises:
+            DivergedError: as `run_virtual_epoch`.
+        """
+        progress = _Progress(self.device)
+        self.model.train()
+        for _ in range(num_steps):
+            self._train_step(progress)
+        progress.raise_if_diverged()
+
     def validate(self) -> dict[str, float]:
         """The task's metrics and `valid_loss` over all validation data."""
         model, metrics = self.evaluated_model, self.task.metrics()
