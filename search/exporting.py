@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,9 @@ FILES = (WEIGHTS, CONFIG, METRICS, CARD)
 """Of an export, besides their sums."""
 PREPARED = "prepared.safetensors"
 """What the task had computed for the run, where it had."""
+PREPROCESSING = "preprocessing.json"
+"""How raw data become the model's inputs, where the task says so."""
+OPTIONAL_FILES = (PREPARED, PREPROCESSING)
 
 # The same device and versions give the same number; another device sums in another order.
 _RELATIVE_TOLERANCE = 1e-3
@@ -59,13 +62,15 @@ class Export:
     metric: str
     value: float
     metrics: Mapping[str, Any]
+    stage: str | None = None
+    """Of a search in stages, the one that the trial is of."""
 
 
 def export(run: str | Path, *, trial: int | None = None, out: str | Path | None = None) -> Export:
     """Export a trial's best checkpoint from the folder of a search, which may still be running.
 
     Args:
-        run: the search's folder.
+        run: the search's folder. Of one in stages, the last stage that has a best trial is exported.
         trial: its number; the best trial without it.
         out: folder to write; `<run>/export` without it. An export that is there is replaced as a whole.
 
@@ -76,6 +81,11 @@ def export(run: str | Path, *, trial: int | None = None, out: str | Path | None 
     folder = RunFolder(Path(run).absolute())
     folder.require()
     target = Path(out).absolute() if out else folder.exported
+    if folder.is_staged:
+        from search.staged_folder import last_stage_with_a_best
+
+        stage = last_stage_with_a_best(folder)
+        return replace(export(stage.path, trial=trial, out=target), stage=stage.path.name)
     with working_folder(folder):
         return _export(folder, trial, target)
 
@@ -193,6 +203,7 @@ def trainer_of(checkpoint: Checkpoint, prepared: Path | None = None) -> Trainer:
         count=count,
         num_virtual_epochs=info["num_virtual_epochs"],
         device=select_device(1.0),
+        with_validation_data=info.get("data") == "train+val",
     )
     trainer.load(checkpoint.weights(), checkpoint.state())
     return trainer
@@ -229,11 +240,14 @@ def _write_texts(
         "exported": f"{datetime.now(UTC):%F %T} UTC",
     }
     write_json(folder / METRICS, report)
+    preprocessing = trainer.task.preprocessing()
+    if preprocessing:
+        write_json(folder / PREPROCESSING, preprocessing)
     num_parameters = sum(p.numel() for p in trainer.evaluated_model.parameters())
     (folder / CARD).write_text(
-        model_card(config.name, config.task_path, report, info["options"], num_parameters)
+        model_card(config.name, config.task_path, report, info["options"], num_parameters, preprocessing)
     )
-    written = [name for name in (*FILES, PREPARED) if (folder / name).is_file()]
+    written = [name for name in (*FILES, *OPTIONAL_FILES) if (folder / name).is_file()]
     sums = [f"{sha256(folder / name)}  {name}" for name in written]
     (folder / SUMS).write_text("\n".join(sums) + "\n")
     for name in (*written, SUMS):

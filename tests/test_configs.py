@@ -41,7 +41,7 @@ def test_seg_transformer_searches_layer_wise_learning_rates(ray_session: None, t
 
 
 def test_batch_size_compares_mini_batches_with_one_big_batch(ray_session: None, tmp_path: Path) -> None:
-    short = ["budget.virtual_epochs=3", "trial.batch_size={choice: [50, 350]}", "budget.trials=2"]
+    short = ["budget.virtual_epochs=3", "trial.batch_size={choice: [50, full]}", "budget.trials=2"]
     path = TESTS.parent / "configs" / "batch_size.yaml"
     summary = search.search(path, overrides=short, results=tmp_path)
     assert summary.counts == {"completed": 2}
@@ -83,3 +83,14 @@ def test_classification_and_regression_search_and_end_trials_early(
     assert summary.counts["completed"] >= 1
     assert summary.best is not None
     assert search.export(summary.folder).metrics[metric] == summary.best.value
+
+
+@pytest.mark.slow
+def test_stages_finds_that_with_the_same_samples_smaller_batches_come_further(
+    ray_session: None, tmp_path: Path
+) -> None:
+    overrides = ["stages.0.budget.trials=3", "stages.1.trial.batch_size={choice: [4, 32]}"]
+    summary = search.search(TESTS.parent / "configs" / "stages.yaml", overrides=overrides, results=tmp_path)
+    assert [stage.name for stage in summary.stages] == ["1-optimizer", "2-batch_size"]
+    assert summary.best.params == {"batch_size": 4}
+    assert summary.best.value > summary.stages[0].best.value
