@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -198,7 +199,7 @@ def _too_few(
         return f"{folder.path}: {notes[0]}"
     size = chosen[0].lengths.step_samples if chosen[0].lengths else 0
     trials = f"{len(records)} trial{'' if len(records) == 1 else 's'}"
-    way_out = "search over it, such as trial.batch_size: {choice: [1, 10, 50]}"
+    way_out = "search over it, such as trial.batch_size: {choice: [1, 10, 50, full]}"
     more = f" ({notes[0]})" if notes else ""
     return f"{folder.path} has {trials}, and one batch size only, {size}{more}; {way_out}"
 
@@ -218,8 +219,6 @@ def _confounders(chosen: Sequence[TrialRecord]) -> list[str]:
 def _noise(records: Sequence[TrialRecord], folder: RunFolder, config: Config, max_samples: int) -> BatchNoise:
     """The spread of the loss at the best checkpoint that is there."""
     checkpoint = _best_checkpoint(records, folder, config)
-    # The same number wherever it runs, and no fight of threads over batches of one.
-    torch.set_num_threads(1)
     trainer = trainer_of(checkpoint)
     data = trainer.task.train_data()
     try:
@@ -231,10 +230,22 @@ def _noise(records: Sequence[TrialRecord], folder: RunFolder, config: Config, ma
         ) from error
     count = min(len(source), max_samples)
     indices = np.linspace(0, len(source) - 1, count).round().astype(np.int64)
-    losses, weights = sample_losses(trainer, source, indices)
+    with _one_thread():
+        losses, weights = sample_losses(trainer, source, indices)
     return batch_noise(
         losses, weights, trial=checkpoint.info["trial"], virtual_epoch=checkpoint.virtual_epoch
     )
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Batches of one are too small to share out: threads would only wait for one another."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _best_checkpoint(records: Sequence[TrialRecord], folder: RunFolder, config: Config) -> Checkpoint:
