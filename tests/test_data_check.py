@@ -371,7 +371,7 @@ def test_ctrl_c_ends_the_reading_at_once_also_in_the_middle_of_samples(
     rest, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert rest.splitlines()[-1] == "interrupted"
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 3.0  # 10 ms on an idle machine
 
 
 def test_in_a_pipe_a_line_comes_every_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -407,3 +407,11 @@ def test_a_task_may_say_what_its_samples_are() -> None:
     rows: list[Mapping[str, int]] = [row.counts for row in found.classes]
     assert rows == [{"train": 1, "valid": 0}, {"train": 0, "valid": 1}]
     assert named(found, "class without samples") == {"class 0", "class 1"}
+
+
+def test_the_page_shows_what_is_printed_for_the_broken_folder(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs/data_check.md").read_text()
+    text = data_check_text(check(broken_folder(tmp_path / "streets")), width=96)
+    lines = text[text.index("\nerrors ") + 1 :].splitlines()
+    shown = "\n".join(f"    {line}".rstrip() for line in lines)
+    assert shown in page

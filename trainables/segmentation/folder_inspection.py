@@ -172,9 +172,9 @@ def _orphan(pair: Pair) -> Finding | None:
     if image and mask:
         return None
     if image:
-        return Finding(faults.NO_MASK, str(pair.image), f"there is no {pair.mask.name}")
+        return Finding(faults.NO_MASK, str(pair.image), f"no mask is called {pair.mask.name}")
     if mask:
-        return Finding(faults.NO_IMAGE, str(pair.mask), f"there is no {pair.image.name}")
+        return Finding(faults.NO_IMAGE, str(pair.mask), f"no image is called {pair.image.name}")
     return Finding(faults.NO_FILE, str(pair.image), "")
 
 
