@@ -363,7 +363,7 @@ def test_values_from_the_environment_are_never_shown(monkeypatch):
     )
     assert len(problems) == 8
     assert not any("secret" in problem for problem in problems)
-    assert "c.yaml:3: trial.batch_size: received '${env:TOKEN}'; must be a whole number" in problems
+    assert "c.yaml:3: trial.batch_size: received '${env:TOKEN}'; must be a whole number or 'full'" in problems
     assert "c.yaml:3: trial.token: received '${env:TOKEN}'; ${env:TOKEN} is refused" in problems
 
 
