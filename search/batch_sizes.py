@@ -23,7 +23,9 @@ from search.run_folder import RunFolder, write_json
 from search.study import TrialRecord, read_records
 from trainables.checkpoint import Checkpoint, DamagedCheckpointError, list_checkpoints, read_checkpoint
 from trainables.data import as_source
+from trainables.prepared import prepared_file
 from trainables.sample_losses import sample_losses
+from trainables.session import data_key
 
 LOSS = "train_loss"
 """In every report: the mean over a virtual epoch's steps, each taken before its step."""
@@ -219,7 +221,8 @@ def _confounders(chosen: Sequence[TrialRecord]) -> list[str]:
 def _noise(records: Sequence[TrialRecord], folder: RunFolder, config: Config, max_samples: int) -> BatchNoise:
     """The spread of the loss at the best checkpoint that is there."""
     checkpoint = _best_checkpoint(records, folder, config)
-    trainer = trainer_of(checkpoint)
+    key = data_key(checkpoint.info["task"], checkpoint.info["options"])
+    trainer = trainer_of(checkpoint, prepared_file(folder.prepared, key))
     data = trainer.task.train_data()
     try:
         source = as_source(data)
