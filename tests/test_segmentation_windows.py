@@ -1,4 +1,4 @@
-"""Whole images from overlapping windows: exact where one window is enough, bounded in memory, used everywhere."""
+"""Whole images from overlapping windows: exact where one window is enough, bounded in memory."""
 
 import numpy as np
 import pytest
@@ -123,7 +123,7 @@ def test_windows_that_cover_every_image_change_no_value(photos, window):
 
 def test_training_is_not_touched_and_pictures_show_what_is_validated(photos, tmp_path):
     whole, windows = (
-        run(segmentation_plan(tmp_path / name, options=options(photos, **more), count=2, num_virtual_epochs=1))
+        run(segmentation_plan(tmp_path / name, options=options(photos, **more), num_virtual_epochs=1))
         for name, more in (("whole", {}), ("windows", {"validation": WINDOW}))
     )
     for name, weights in whole.trainer.weights().items():

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -80,6 +83,21 @@ def test_workers_stay_have_one_thread_each_and_are_gone_after_close(workers):
     assert {threads for _, *threads in found for threads in threads} == {1}
     stream.close()
     assert not any(Path("/proc", str(pid)).exists() for pid, _, _ in found)
+
+
+def test_workers_end_with_a_killed_trial():
+    """And so does the process that forked them: the pipe that all of them hold comes to its end."""
+    code = """
+import os, signal
+from worker_sources import Signed
+from trainables.worker_stream import WorkerStream
+stream = WorkerStream(Signed(), batch_size=4, seed=5, num_workers=2)
+print({int(stream.next_step(1)[0][2][0]) for _ in range(4)}, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, timeout=120)
+    assert done.returncode == -signal.SIGKILL
+    assert len(done.stdout.strip("{}\n").split(", ")) == 2
 
 
 def test_the_random_state_of_the_process_is_left_alone(workers):

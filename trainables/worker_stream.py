@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from multiprocessing.connection import wait
 from typing import Any
 
 import numpy as np
@@ -110,7 +113,7 @@ def endless_loader(dataset: Dataset[Any], requests: Iterable[Any], num_workers: 
         prefetch_factor=BATCHES_AHEAD,
         collate_fn=_as_it_is,
         multiprocessing_context=context,
-        worker_init_fn=_leave_signals_to_the_trial,
+        worker_init_fn=_belong_to_the_trial,
         # Of its own: a worker's seed would be drawn from the random state that the model uses.
         generator=torch.Generator(),
     )
@@ -166,6 +169,17 @@ def _as_it_is(made: Any) -> Any:
     return made
 
 
-def _leave_signals_to_the_trial(worker: int) -> None:
-    """Ctrl-C reaches every process of a terminal, and the trial may want to end its virtual epoch first."""
+def _belong_to_the_trial(worker: int) -> None:
+    """Leave Ctrl-C, which reaches every process of a terminal, to the trial, and end when the trial ends.
+
+    A killed trial tells nobody, and the process that forked this one lives as long as this one does.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    trial = multiprocessing.parent_process()
+    assert trial is not None
+    threading.Thread(target=_end_with, args=(trial.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)
