@@ -176,7 +176,7 @@ class Task:
     def preprocessing(self) -> dict[str, Any]:
         """How raw data become the model's inputs, exported with the model as preprocessing.json.
 
-        JSON values: means, deviations, the names of columns and classes; `how`, if there, says in words how to
+        JSON values: means, deviations, names of columns and classes; `how`, if there, says in words how to
         apply them. Empty where there is nothing to say.
         """
         return {}
