@@ -174,8 +174,8 @@ class SegmentationTask(Task):
 
     def preprocessing(self) -> dict[str, Any]:
         return {
-            "how": "a pixel of each channel is (value / 255 - mean) / std, images are [N, C, H, W]; argmax of "
-            "the outputs over their second dimension gives the numbers of `class_names`",
+            "how": "a pixel of each channel is (value / 255 - mean) / std, images are [N, C, H, W]; argmax "
+            "of the outputs over their second dimension gives the numbers of `class_names`",
             "channels": len(self.arrays["mean"]),
             "mean": self.arrays["mean"].tolist(),
             "std": self.arrays["std"].tolist(),
