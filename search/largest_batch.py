@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -156,7 +157,8 @@ class _Prober:
         answer = self._ask({"task": task, "options": options})
         if answer is None:
             raise SearchError(
-                "batch_size: auto: a trial's data and model do not fit into its memory with a batch of one"
+                "batch_size: auto: the process that was to try died of a trial's data and model, or hung; "
+                "give a trial more memory, or write a number"
             )
         number = int(answer.partition(" ")[2])
         return None if number < 0 else number
@@ -170,15 +172,19 @@ class _Prober:
         process = self._running()
         assert process.stdin is not None
         assert process.stdout is not None
+        hanging = threading.Timer(_SECONDS, process.kill)
+        hanging.start()
         try:
             process.stdin.write(json.dumps(request) + "\n")
             process.stdin.flush()
             answer = process.stdout.readline().strip()
         except BrokenPipeError:
             answer = ""
+        finally:
+            hanging.cancel()
         if answer.startswith("failed: "):
             raise SearchError(f"batch_size: auto: {answer.removeprefix('failed: ')}")
-        if not answer:
+        if answer in ("", "spoiled"):
             self.close()
         return answer or None
 

@@ -1,9 +1,9 @@
 """Tries whether training steps of a batch size fit into memory, in a process of its own that may die of it.
 
 Reads a JSON object per line: first the limits (`num_threads`, `gpu_fraction`, `memory` in bytes or null),
-then one try each (`task`, `options`, `size`). Answers each try with `fits`, `too large`, or `failed: CAUSE`,
-and a line without a size with `length N`: the samples of one pass over the training data, -1 where nobody
-knows.
+then one try each (`task`, `options`, `size`). Answers each try with `fits`, `too large`, `failed: CAUSE`, or
+`spoiled` where it was too large and the next try needs another process; and a line without a size with
+`length N`, the samples of one pass over the training data, -1 where nobody knows.
 """
 
 from __future__ import annotations
@@ -32,6 +32,13 @@ NUM_STEPS = 2
 
 _TOO_LARGE = (FailureKind.GPU_MEMORY, FailureKind.MEMORY)
 
+_LIBRARY_SIGNS = (
+    "could not create a primitive",
+    "could not create a memory",
+    "could not execute a primitive",
+)
+"""What oneDNN says on a CPU when it finds no memory, and at other times too."""
+
 
 class BatchProbe:
     """Trains a few steps of one configuration after the other.
@@ -44,6 +51,8 @@ class BatchProbe:
     def __init__(self, device: torch.device, memory: float | None = None) -> None:
         self._device, self._memory = device, memory
         self._data: tuple[str, Arrays] | None = None
+        self.spoiled = False
+        """Later tries here would not tell the truth."""
 
     def length(self, task: str, options: Mapping[str, Any]) -> int | None:
         """Samples of one pass over the training data."""
@@ -55,13 +64,19 @@ class BatchProbe:
             self._train(task, options, size)
             return True
         except Exception as error:
-            if failure_of(error, "").kind not in _TOO_LARGE:
+            if not self._is_of_memory(error):
                 raise
+            # On a CPU, libraries keep broken what they could not complete.
+            self.spoiled = not isinstance(error, torch.OutOfMemoryError)
             return False
         finally:
             gc.collect()
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
+
+    def _is_of_memory(self, error: Exception) -> bool:
+        of_library = self._memory is not None and any(sign in str(error) for sign in _LIBRARY_SIGNS)
+        return of_library or failure_of(error, "").kind in _TOO_LARGE
 
     def _train(self, task: str, options: Mapping[str, Any], size: int) -> None:
         trainer = self._trainer(task, options, size)
@@ -125,7 +140,8 @@ def main() -> None:
                 length = probe.length(task, options)
                 answers.write(f"length {-1 if length is None else length}\n")
             else:
-                answers.write("fits\n" if probe.fits(task, options, size) else "too large\n")
+                fits = probe.fits(task, options, size)
+                answers.write("fits\n" if fits else "spoiled\n" if probe.spoiled else "too large\n")
         except Exception as error:
             answers.write(f"failed: {failure_of(error, '').cause}\n")
 
