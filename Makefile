@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: install search test test-slow chaos lint clean
+.PHONY: install search test test-slow chaos lint clean compare-epochs
 
 install: .venv/installed
 
@@ -19,6 +19,10 @@ test-slow: .venv/installed-test
 chaos: .venv/installed-test
 	$(BIN)/python -m pytest -m chaos -s
 
+# Virtual epochs of a pass, of steps and of samples, side by side: docs/iteration_based_training.md.
+compare-epochs: .venv/installed
+	$(BIN)/python benchmarks/epochs_or_iterations.py
+
 lint: .venv/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -33,5 +37,5 @@ clean:
 	touch $@
 
 .venv/installed-test: .venv/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,transformers]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,transformers,datasets]'
 	touch $@

@@ -10,8 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from search.batch_sizes import study_batch_sizes
     from search.checking import check
     from search.cleaning import clean
+    from search.data_check import check_data
     from search.exporting import export
     from search.retraining import retrain
     from search.runner import resume, search
@@ -19,15 +21,17 @@ if TYPE_CHECKING:
 
 _HOME = {
     "check": "search.checking",
+    "check_data": "search.data_check",
     "clean": "search.cleaning",
     "export": "search.exporting",
     "resume": "search.runner",
     "retrain": "search.retraining",
     "search": "search.runner",
+    "study_batch_sizes": "search.batch_sizes",
     "verify": "search.verifying",
 }
 
-__all__ = ["check", "clean", "export", "resume", "retrain", "search", "verify"]
+__all__ = ["check", "check_data", "clean", "export", "resume", "retrain", "search", "study_batch_sizes", "verify"]
 
 
 def __getattr__(name: str) -> Any:

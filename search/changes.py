@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -42,9 +43,9 @@ def record_config(config: Config, folder: RunFolder, *, growing: bool) -> None:
     Raises:
         ConfigError: with every difference that is not allowed.
     """
-    if folder.journal.exists() and folder.config.exists():
+    if folder.has_begun:
         before = load_config(folder.config)
-        differences = list(_differences(before.raw, config.raw))
+        differences = list(_differences(_by_number(before.raw), _by_number(config.raw)))
         allowed = _ALWAYS + (_WHEN_GROWING if growing else ())
         refused = [
             Problem(_where(config), path, f"was {shown(old)} when this search began and is {shown(new)} now")
@@ -54,11 +55,17 @@ def record_config(config: Config, folder: RunFolder, *, growing: bool) -> None:
         if refused:
             final = any(_is_in(problem.path, _NEVER) for problem in refused)
             raise ConfigError([*refused, Problem(str(folder.path), "", _way_out(config, folder, final))])
-        shorter = config.budget.virtual_epochs
-        if shorter < before.budget.virtual_epochs:
-            longest = before.budget.virtual_epochs
-            message = f"received {shorter}; a search that goes on may only grow, and this one has {longest}"
-            raise ConfigError([Problem(_where(config), "budget.virtual_epochs", message)])
+        problems = [
+            Problem(
+                _where(config),
+                "budget.virtual_epochs",
+                f"received {now}; a search that goes on may only grow, and this one has {longest}",
+            )
+            for longest, now in zip(_lengths(before), _lengths(config), strict=True)
+            if now < longest
+        ]
+        if problems:
+            raise ConfigError(problems)
     write_yaml(folder.config, config.raw)
 
 
@@ -85,7 +92,23 @@ def _where(config: Config) -> str:
     return str(config.file or "config")
 
 
+def _lengths(config: Config) -> list[int]:
+    """Virtual epochs of a trial, in each stage."""
+    stages = config.stages
+    if stages is None:
+        return [config.budget.virtual_epochs]
+    return [stages.virtual_epochs(number) for number in range(len(stages))]
+
+
+def _by_number(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Stages as a mapping, so that they are compared one by one."""
+    stages = raw.get("stages")
+    return dict(raw) if stages is None else {**raw, "stages": {str(n): s for n, s in enumerate(stages)}}
+
+
 def _is_in(path: str, sections: tuple[str, ...]) -> bool:
+    # What is allowed of a section is allowed of it in a stage; a stage's name is that of its folder.
+    path = re.sub(r"^stages\.\d+\.(?!name$)", "", path)
     return any(path == section or path.startswith(f"{section}.") for section in sections)
 
 

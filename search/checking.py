@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from search.auto_batch import settled
 from search.config import Config, load_config
 from search.early_stopping import build_rule
 from search.errors import SearchError
@@ -49,6 +50,8 @@ class Check:
     """Of one checkpoint, nearly."""
     space_needed: float
     """Bytes of all checkpoints of the search at its fullest."""
+    largest_batch: str | None
+    """What `batch_size: auto` came to, and how; None where it is not asked for."""
 
 
 def check(
@@ -63,7 +66,10 @@ def check(
         ConfigError: the configuration is wrong.
         SearchError: a trial asks for more than this machine has, or the objective is not among the metrics.
     """
-    loaded = load_config(config, overrides)
+    lines: list[str] = []
+    loaded = settled(load_config(config, overrides), None, lines.append)
+    for line in lines:
+        phase(line)
     concurrency = concurrent_trials(loaded, _local_resources())
     task_class = loaded.task_class()
     first = next(iter(loaded.space.candidates()))
@@ -89,6 +95,7 @@ def check(
     began = time.perf_counter()
     trainer.validate()
     validation = time.perf_counter() - began
+    trainer.stream.close()
     metric = loaded.objective.metric
     if metric not in metrics:
         raise SearchError(f"objective.metric is {metric!r}; the task reports {', '.join(sorted(metrics))}")
@@ -113,6 +120,7 @@ def check(
         task_file=task_source(loaded)["file"],
         checkpoint_bytes=size,
         space_needed=space_needed(loaded, rule, concurrency, size),
+        largest_batch=lines[-1].partition(": ")[2] if lines else None,
     )
 
 

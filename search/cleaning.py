@@ -70,6 +70,10 @@ def clean(run: str | Path, *, dry_run: bool = False, keep_trials: int | None = N
         raise SearchError(f"keep_trials is {keep_trials}; must be at least 1, as the best trial always stays")
     folder = RunFolder(Path(run).absolute())
     folder.require()
+    if folder.is_staged:
+        from search.staged_folder import clean_stages
+
+        return clean_stages(folder, dry_run=dry_run, keep_trials=keep_trials)
     if not dry_run:
         with folder.owned():
             cleaning = _plan(folder, keep_trials, dry_run=False)
@@ -90,7 +94,7 @@ def _plan(folder: RunFolder, keep_trials: int | None, *, dry_run: bool) -> Clean
     kept = _kept(folder, records, config.objective.mode, number)
     ended = {record.number for record in records} - kept
     why = f"not among the best {number} trials" if number > 1 else "not the best trial"
-    found = [*_of_trials(folder, ended, why), *_of_the_run(folder)]
+    found = [*_of_trials(folder, ended, why), *of_the_run(folder)]
     items = [Item(str(path.relative_to(folder.path)), _size(path), reason) for path, reason in found]
     return Cleaning(folder=folder.path, dry_run=dry_run, keep_trials=number, items=items)
 
@@ -126,10 +130,11 @@ def _of_trials(folder: RunFolder, ended: Collection[int], why: str) -> Iterator[
         yield from ((path, _INTERRUPTED) for path in (*list_partial(trial), *sorted(trial.glob(".*.tmp"))))
 
 
-def _of_the_run(folder: RunFolder) -> Iterator[tuple[Path, str]]:
+def of_the_run(folder: RunFolder) -> Iterator[tuple[Path, str]]:
+    """What interrupted writes have left beside the study, and why it may go."""
     if folder.scratch.exists():
         yield folder.scratch, "Ray's own files"
-    for pattern in (".*.partial", ".*.tmp", ".write-test-*"):
+    for pattern in (".*.partial", ".*.tmp", ".write-test-*", "prepared/.*.partial"):
         yield from ((path, _INTERRUPTED) for path in sorted(folder.path.glob(pattern)))
 
 

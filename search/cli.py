@@ -37,6 +37,7 @@ Examples:
   tune-search export results/seg                       the best checkpoint, as plain files
   tune-search retrain results/seg/export               train it on, at full length
   tune-search resume results/seg --trials 50           go on with a search, with more trials
+  tune-search batch-sizes results/batch_size           what mini-batches gain and cost
   tune-search verify results/seg                       is anything damaged, and what does that cost
   tune-search clean results/seg --dry-run              what of it is not needed any more
 """
@@ -220,14 +221,30 @@ def retrain(
 @cli.command(short_help="Try everything once, and print the plan.")
 @click.argument("config", type=click.Path(dir_okay=False))
 @_set
-def check(config: str, overrides: tuple[str, ...]) -> None:
+@click.option("--data", is_flag=True, help="Read every sample instead, and list what is wrong with the data.")
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="With --data: all of it as JSON.",
+)
+def check(config: str, overrides: tuple[str, ...], data: bool, json_file: str | None) -> None:
     """Validate CONFIG, build its data and model, train a few steps, validate once, and print the plan.
+
+    With --data nothing is trained: every sample is read, and damaged files, wrong labels, samples that are
+    both in training and validation, class frequencies and statistics are shown. Exits with 1 if it finds errors.
 
     \b
     Examples:
       tune-search check configs/seg.yaml
       tune-search check configs/seg.yaml --set trial.model.width=64
+      tune-search check configs/seg.yaml --data --json problems.json
     """
+    if data:
+        _check_data(config, overrides, json_file)
+    if json_file is not None:
+        raise click.UsageError("--json is for the problems of the data: give --data too")
     from search.checking import check as run_check
     from search.printing import check_text
 
@@ -255,6 +272,33 @@ def verify(run: str) -> None:
         found = run_verify(run, progress=progress.report)
     click.echo(verification_text(found))
     sys.exit(1 if found.damages else 0)
+
+
+@cli.command("batch-sizes", short_help="What mini-batches gain and cost, from a run.")
+@click.argument("run", type=click.Path(file_okay=False, exists=True))
+@click.option(
+    "--samples",
+    type=click.IntRange(min=2),
+    default=4096,
+    show_default=True,
+    metavar="N",
+    help="At most so many training samples show the spread of the loss.",
+)
+def batch_sizes(run: str, samples: int) -> None:
+    """Compare the batch sizes of the trials in RUN: passes and steps to the same loss, and the loss's spread.
+
+    Writes batch_sizes.json and three figures into RUN. Nothing is trained, and the search may be running.
+
+    \b
+    Examples:
+      tune-search configs/batch_size.yaml && tune-search batch-sizes results/batch_size
+      tune-search batch-sizes results/seg --samples 500
+    """
+    click.echo("loading the data and evaluating the best checkpoint on single samples", err=True)
+    from search.batch_sizes import study_batch_sizes
+    from search.batch_sizes_text import batch_sizes_text
+
+    click.echo(batch_sizes_text(study_batch_sizes(run, max_samples=samples)))
 
 
 @cli.command(short_help="Remove what a search does not need any more.")
@@ -285,6 +329,25 @@ def clean(run: str, dry_run: bool, keep_trials: int | None) -> None:
     if dry_run and cleaning.items:
         options = "" if keep_trials is None else f" --keep-trials {keep_trials}"
         click.echo(f"\nnext\n  tune-search clean {run}{options}")
+
+
+def _check_data(config: str, overrides: tuple[str, ...], json_file: str | None) -> NoReturn:
+    from search.data_check import check_data
+    from search.data_printing import DataProgress, data_check_text
+
+    try:
+        with DataProgress(sys.stderr) as progress:
+            found = check_data(config, overrides=overrides, progress=progress.report)
+    except KeyboardInterrupt:
+        click.echo("interrupted", err=True)
+        sys.stderr.flush()
+        os._exit(_INTERRUPTED)  # threads that are in the middle of a file would be in the way of a proper end
+    click.echo(data_check_text(found, color=sys.stdout.isatty()))
+    if json_file is not None:
+        from search.run_folder import write_json
+
+        write_json(Path(json_file), found.as_dict())
+    sys.exit(1 if found.errors else 0)
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
+from search.auto_batch import AutoBatch, auto_batch
 from search.document import Document, read_document, yaml_text
 from search.errors import ConfigError, KeyPath, Problem
 from search.sections import (
     Budget,
     Checkpoint,
     Objective,
+    Plateau,
     Resources,
     Sampler,
     Scheduler,
@@ -29,6 +31,7 @@ from search.wording import shown
 from trainables.environment import conceal
 
 if TYPE_CHECKING:
+    from search.stages import Stages
     from trainables.task import Task
 
 _STAND_INS: dict[str, Any] = {
@@ -54,6 +57,7 @@ class Config:
     budget: Budget
     sampler: Sampler
     scheduler: Scheduler
+    plateau: Plateau | None
     resources: Resources
     checkpoint: Checkpoint
     max_failures: int
@@ -69,6 +73,10 @@ class Config:
     """None for a configuration from Python."""
     task_where: str = field(default="config", repr=False)
     """Where `task` stands, for messages."""
+    stages: Stages | None = field(default=None, repr=False)
+    """Of a configuration with `stages:`, all of them; the rest is then the first stage's."""
+    auto_batch: AutoBatch | None = field(default=None, repr=False)
+    """Where the largest batch that fits is asked for; until it is found, another number stands there."""
 
     @property
     def is_fixed(self) -> bool:
@@ -100,7 +108,42 @@ def load_config(source: str | Path | Mapping[str, Any], overrides: Sequence[str]
         ConfigError: with everything that is wrong, in the order of the lines.
     """
     document = _with_name(read_document(source, overrides))
-    sections, section_problems, failed = _read_sections(document)
+    auto = auto_batch(document)
+    if auto is None:
+        return load_document(document)
+    return replace(load_document(auto.stand_in()), auto_batch=auto)
+
+
+def load_document(document: Document) -> Config:
+    """The configuration that a document with numbers for all batch sizes describes.
+
+    Raises:
+        ConfigError: with everything that is wrong.
+    """
+    if document.raw.get("stages"):
+        from search.stages import load_stages
+
+        return load_stages(document)
+    reading = read_config(document)
+    if reading.config is None:
+        raise ConfigError(reading.problems)
+    return reading.config
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a document comes to: a configuration, or all that is wrong with it."""
+
+    config: Config | None
+    problems: list[Problem]
+    space: Space
+    broken: list[KeyPath]
+    """Paths in the source of domains with mistakes."""
+
+
+def read_config(document: Document) -> Reading:
+    """Check a document as a whole."""
+    sections, section_problems, failed = read_sections(document)
     trial = document.raw_value(("trial",))
     space, space_problems, broken = read_space(
         trial if isinstance(trial, dict) else {}, locate=document.where, variables=document.variables
@@ -115,17 +158,18 @@ def load_config(source: str | Path | Mapping[str, Any], overrides: Sequence[str]
         *_check_task(document, space, {*broken, *document.told}, failed),
     ]
     if problems:
-        raise ConfigError(problems)
-    raw = _complete(sections, document.raw)
+        return Reading(None, problems, space, broken)
+    raw = complete(sections, document.raw)
     yaml_text(raw, document.name)  # The run's folder keeps it, and it must be possible to read it again.
-    return Config(
-        **dict(sections),
+    config = Config(
+        **{name: value for name, value in sections if name != "stages"},
         space=space,
         initial=initial,
         raw=raw,
         file=document.file,
         task_where=document.where(("task",)),
     )
+    return Reading(config, [], space, broken)
 
 
 def _with_name(document: Document) -> Document:
@@ -135,7 +179,7 @@ def _with_name(document: Document) -> Document:
     return document
 
 
-def _read_sections(document: Document) -> tuple[Sections, list[Problem], set[str | int]]:
+def read_sections(document: Document) -> tuple[Sections, list[Problem], set[str | int]]:
     """The sections, what is wrong with them, and the names of those that had to be replaced by stand-ins."""
     tree = (
         {**document.tree, "trial": document.raw.get("trial")} if "trial" in document.tree else document.tree
@@ -208,14 +252,16 @@ def _check_task(
     return [] if ("trial",) in told else check_trial(document, space, task, told)
 
 
-def _complete(sections: Sections, raw: Mapping[str, Any]) -> dict[str, Any]:
+def complete(sections: Sections, raw: Mapping[str, Any]) -> dict[str, Any]:
     """As written, and the defaults of what was left out."""
-    complete: dict[str, Any] = {}
+    filled_in: dict[str, Any] = {}
     for name, value in sections:
+        if name == "stages" and not value:
+            continue
         if name in ("trial", "virtual_epoch") or not isinstance(value, BaseModel):
-            complete[name] = raw.get(name, value)
+            filled_in[name] = raw.get(name, value)
         else:
             filled = {**value.model_dump(), **raw.get(name, {})}
             first = {"name": filled["name"]} if "name" in filled else {}
-            complete[name] = first | filled
-    return complete
+            filled_in[name] = first | filled
+    return filled_in

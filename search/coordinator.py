@@ -13,6 +13,7 @@ from search.attempts import FailedAlike, failed_as, may_retry
 from search.early_stopping import Decision, Rule
 from search.journal import JournalWriteError
 from search.limits import Limits
+from search.plateau import is_on_plateau
 from search.study import Outcome, SearchStudy, TrialRecord, best_record
 from trainables.failure import Failure, FailureKind
 from trainables.virtual_epoch import VirtualEpochs
@@ -360,6 +361,17 @@ class Coordinator:
             self.end("time limit")
         if limits.steps is not None and self.steps >= limits.steps:
             self.end("step limit")
+        if limits.plateau_trials is not None and self.ending is None:
+            self._check_plateau(limits.plateau_trials, limits.plateau_min_delta)
+
+    def _check_plateau(self, trials: int, min_delta: float) -> None:
+        """End the search where its best objective moves no more; recorded, as running trials may still report."""
+        asked = {"trials": trials, "min_delta": min_delta}
+        if self.study.has_ended_on(asked) or is_on_plateau(
+            self.study, self.rule, trials=trials, min_delta=min_delta
+        ):
+            self.end(f"the best has not moved by more than {min_delta:g} in {trials} trials")
+            self.study.end_on(asked)
 
     def _save_elapsed(self) -> None:
         if self.elapsed_seconds - self._elapsed_saved >= 5.0:

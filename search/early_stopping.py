@@ -116,6 +116,8 @@ class Rule(Protocol):
 
     rungs: Rungs
     """Used to compare trials of different depth, also by rules that stop by other means."""
+    pauses: bool
+    """Trials pause at rungs, and some are promoted from there."""
 
     def after_report(self, study: SearchStudy, record: TrialRecord) -> Decision: ...
 
@@ -143,6 +145,8 @@ class Promotion:
     the best trial of the deepest rung goes on alone, so that a search ends with a fully trained trial even
     where the trials are too few for the fraction to give one.
     """
+
+    pauses = True
 
     def __init__(self, rungs: Rungs, mode: Mode, num_virtual_epochs: int) -> None:
         self.rungs = rungs
@@ -199,18 +203,27 @@ class Promotion:
         return unended and not record.running and self.rungs.reached(record)
 
     def _winner(self, records: Sequence[TrialRecord], levels: dict[int, int]) -> TrialRecord | None:
-        """The best paused trial of the deepest rung, unless a trial is trained to the end already."""
+        """The best paused trial of the deepest rung, unless a trial is trained to its end already.
+
+        That is its full length, or a plateau where it was the best of that rung.
+        """
         trained = any(r.depth >= self._num_virtual_epochs and r.outcome not in BROKEN_OFF for r in records)
         if not levels or trained:
             return None
         deepest = max(levels.values())
-        return self.rungs.ranked(
-            [r for r in records if levels.get(r.number) == deepest], deepest, self._mode
-        )[0]
+        rivals = [r for r in records if levels.get(r.number) == deepest or _has_stopped(r)]
+        best = self.rungs.ranked(rivals, deepest, self._mode)[0]
+        return None if _has_stopped(best) else best
+
+
+def _has_stopped(record: TrialRecord) -> bool:
+    return record.outcome is Outcome.STOPPED and not record.cut_off
 
 
 class _NoPromotion:
     """The part of a rule that never pauses a trial."""
+
+    pauses = False
 
     def next_promotion(self, study: SearchStudy, *, closing: bool) -> TrialRecord | None:
         return None
@@ -300,25 +313,6 @@ def _in_turn(shares: Collection[int]) -> list[int]:
     return turns
 
 
-class Patience(_NoPromotion):
-    """Ends a trial whose best has not grown by more than `min_delta` in `patience` virtual epochs."""
-
-    rungs = Rungs()
-
-    def __init__(self, patience: int, min_delta: float, mode: Mode) -> None:
-        self._patience = patience
-        self._min_delta = min_delta
-        self._mode = mode
-
-    def after_report(self, study: SearchStudy, record: TrialRecord) -> Decision:
-        if record.depth <= self._patience:
-            return Decision.GO_ON
-        now, before = record.best(self._mode), record.best(self._mode, record.depth - self._patience)
-        assert now is not None
-        assert before is not None
-        return Decision.GO_ON if abs(now - before) > self._min_delta else Decision.STOP
-
-
 class _Completed:
     """As much of an Optuna study as the pruners below look at: trials of full length, each once.
 
@@ -349,7 +343,18 @@ class Pruning(_NoPromotion):
 
 
 def build_rule(config: Config) -> Rule:
-    """The rule that `scheduler:` names."""
+    """The rule that `scheduler:` names, and `plateau:` with it."""
+    rule, plateau = _scheduler_rule(config), config.plateau
+    if plateau is None:
+        return rule
+    from search.plateau import EndedByPlateau
+
+    return EndedByPlateau(
+        rule, patience=plateau.patience, min_delta=plateau.min_delta, ema=plateau.ema, mode=config.objective.mode
+    )
+
+
+def _scheduler_rule(config: Config) -> Rule:
     scheduler, mode = config.scheduler, config.objective.mode
     length = config.budget.virtual_epochs
     if scheduler.name == "asha":
@@ -358,8 +363,6 @@ def build_rule(config: Config) -> Rule:
         return Stopping(Rungs(scheduler.grace, scheduler.reduction_factor, scheduler.axis), mode)
     if scheduler.name == "hyperband":
         return Hyperband(scheduler.grace, scheduler.reduction_factor, mode, length)
-    if scheduler.name == "patient":
-        return Patience(scheduler.patience, scheduler.min_delta, mode)
     # Optuna's warm-up is the first report that may end a trial; ours are virtual epochs in which none ends.
     if scheduler.name == "median":
         pruner = optuna.pruners.MedianPruner(scheduler.startup_trials, n_warmup_steps=scheduler.grace + 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,8 @@ from trainables.checkpoint import (
     sync,
 )
 from trainables.environment import expand
-from trainables.session import load_task_class, select_device
+from trainables.prepared import DamagedArraysError, prepared_file
+from trainables.session import data_key, load_task_class, select_device
 from trainables.trainer import Trainer
 
 WEIGHTS, CONFIG, METRICS, CARD, SUMS = (
@@ -42,6 +43,11 @@ WEIGHTS, CONFIG, METRICS, CARD, SUMS = (
 )
 FILES = (WEIGHTS, CONFIG, METRICS, CARD)
 """Of an export, besides their sums."""
+PREPARED = "prepared.safetensors"
+"""What the task had computed for the run, where it had."""
+PREPROCESSING = "preprocessing.json"
+"""How raw data become the model's inputs, where the task says so."""
+OPTIONAL_FILES = (PREPARED, PREPROCESSING)
 
 # The same device and versions give the same number; another device sums in another order.
 _RELATIVE_TOLERANCE = 1e-3
@@ -56,13 +62,15 @@ class Export:
     metric: str
     value: float
     metrics: Mapping[str, Any]
+    stage: str | None = None
+    """Of a search in stages, the one that the trial is of."""
 
 
 def export(run: str | Path, *, trial: int | None = None, out: str | Path | None = None) -> Export:
     """Export a trial's best checkpoint from the folder of a search, which may still be running.
 
     Args:
-        run: the search's folder.
+        run: the search's folder. Of one in stages, the last stage that has a best trial is exported.
         trial: its number; the best trial without it.
         out: folder to write; `<run>/export` without it. An export that is there is replaced as a whole.
 
@@ -73,6 +81,11 @@ def export(run: str | Path, *, trial: int | None = None, out: str | Path | None 
     folder = RunFolder(Path(run).absolute())
     folder.require()
     target = Path(out).absolute() if out else folder.exported
+    if folder.is_staged:
+        from search.staged_folder import last_stage_with_a_best
+
+        stage = last_stage_with_a_best(folder)
+        return replace(export(stage.path, trial=trial, out=target), stage=stage.path.name)
     with working_folder(folder):
         return _export(folder, trial, target)
 
@@ -96,7 +109,7 @@ def _export(folder: RunFolder, trial: int | None, out: Path) -> Export:
         )
     try:
         checkpoint = read_checkpoint(folder.trial(record.number), record.best_virtual_epoch(mode))
-        return export_checkpoint(checkpoint, config, out)
+        return export_checkpoint(checkpoint, config, out, folder.prepared)
     except DamagedCheckpointError as error:
         raise SearchError(
             f"trial {record.number} cannot be exported: {error}; "
@@ -104,8 +117,11 @@ def _export(folder: RunFolder, trial: int | None, out: Path) -> Export:
         ) from error
 
 
-def export_checkpoint(checkpoint: Checkpoint, config: Config, out: Path) -> Export:
+def export_checkpoint(checkpoint: Checkpoint, config: Config, out: Path, prepared: Path) -> Export:
     """Write one checkpoint's evaluated model; whole or not at all.
+
+    Args:
+        prepared: folder of what the task prepared for the run; what there is for this checkpoint is exported.
 
     Raises:
         SearchError: evaluating what was written does not give the recorded value, or `out` is no export.
@@ -115,7 +131,8 @@ def export_checkpoint(checkpoint: Checkpoint, config: Config, out: Path) -> Expo
     record = info["history"][checkpoint.virtual_epoch - 1]
     out = out.absolute()
     _refuse_other_content(out)
-    trainer = trainer_of(checkpoint)
+    file = prepared_file(prepared, data_key(info["task"], info["options"]))
+    trainer = trainer_of(checkpoint, file)
     partial, old = out.with_name(f".{out.name}.partial"), out.with_name(f".{out.name}.old")
     _restore(out, old)
     shutil.rmtree(partial, ignore_errors=True)
@@ -131,6 +148,8 @@ def export_checkpoint(checkpoint: Checkpoint, config: Config, out: Path) -> Expo
                 f"the exported weights give {info['metric']} {found:.6g} and {expected:.6g} was recorded; "
                 "nothing was exported. Did the data, the task's code or a library change since?"
             )
+        if file.is_file():
+            shutil.copyfile(file, partial / PREPARED)
         _write_texts(partial, config, checkpoint, metrics, trainer)
         sync(partial)
         if out.exists():
@@ -159,20 +178,32 @@ def _restore(out: Path, old: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def trainer_of(checkpoint: Checkpoint) -> Trainer:
-    """The trainer of a checkpoint, on the best device here, with its data and all of its state."""
+def trainer_of(checkpoint: Checkpoint, prepared: Path | None = None) -> Trainer:
+    """The trainer of a checkpoint, on the best device here, with its data and all of its state.
+
+    Args:
+        prepared: file of what its task prepared.
+
+    Raises:
+        SearchError: that file is damaged.
+    """
     info = checkpoint.info
     task_class = load_task_class(info["task"])
     options = task_class.Options.model_validate(expand(info["options"]))
     ((unit, count),) = info["virtual_epoch"].items()
+    try:
+        arrays = load_arrays(task_class, options, prepared)
+    except DamagedArraysError as error:
+        raise SearchError(str(error)) from error
     trainer = build_trainer(
         task_class,
         options,
-        load_arrays(task_class, options),
+        arrays,
         unit=unit,
         count=count,
         num_virtual_epochs=info["num_virtual_epochs"],
         device=select_device(1.0),
+        with_validation_data=info.get("data") == "train+val",
     )
     trainer.load(checkpoint.weights(), checkpoint.state())
     return trainer
@@ -209,13 +240,17 @@ def _write_texts(
         "exported": f"{datetime.now(UTC):%F %T} UTC",
     }
     write_json(folder / METRICS, report)
+    preprocessing = trainer.task.preprocessing()
+    if preprocessing:
+        write_json(folder / PREPROCESSING, preprocessing)
     num_parameters = sum(p.numel() for p in trainer.evaluated_model.parameters())
     (folder / CARD).write_text(
-        model_card(config.name, config.task_path, report, info["options"], num_parameters)
+        model_card(config.name, config.task_path, report, info["options"], num_parameters, preprocessing)
     )
-    sums = [f"{sha256(folder / name)}  {name}" for name in FILES]
+    written = [name for name in (*FILES, *OPTIONAL_FILES) if (folder / name).is_file()]
+    sums = [f"{sha256(folder / name)}  {name}" for name in written]
     (folder / SUMS).write_text("\n".join(sums) + "\n")
-    for name in (*FILES, SUMS):
+    for name in (*written, SUMS):
         sync(folder / name)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from search.config import Config
 from search.coordinator import Coordinator, Event, EventKind
-from search.early_stopping import Promotion, Rule
+from search.early_stopping import Rule
 from search.retention import trials_to_keep
 from search.run_folder import RunFolder
 from trainables.checkpoint import (
@@ -90,7 +90,7 @@ def space_needed(config: Config, rule: Rule, concurrency: int, checkpoint_size: 
     """Bytes of a run's checkpoints at its fullest, when one takes `checkpoint_size`."""
     trials, checkpoint = config.budget.trials, config.checkpoint
     holding = checkpoint.keep_trials + concurrency
-    if isinstance(rule, Promotion):
+    if rule.pauses:
         holding += math.ceil(trials / rule.rungs.reduction_factor)
     # One more than a trial keeps is there while it is written.
     return checkpoint_size * (checkpoint.keep + 1) * min(holding, trials)

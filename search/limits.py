@@ -17,6 +17,10 @@ class Limits:
     seconds: float | None = None
     steps: int | None = None
     """optimizer steps of all trials together"""
+    plateau_trials: int | None = None
+    """trials in which the best objective must have become better"""
+    plateau_min_delta: float = 0.0
+    """by more than this"""
     max_failures: int = 2
     """attempts beyond the first that a failing trial gets"""
     max_failed: int = 5

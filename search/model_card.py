@@ -8,9 +8,14 @@ from typing import Any
 
 
 def model_card(
-    name: str, task: str, report: Mapping[str, Any], options: Mapping[str, Any], num_parameters: int
+    name: str,
+    task: str,
+    report: Mapping[str, Any],
+    options: Mapping[str, Any],
+    num_parameters: int,
+    preprocessing: Mapping[str, Any],
 ) -> str:
-    """What the model is, what it reached and how to load it, as Markdown."""
+    """What the model is, what it reached, how to load it and what to feed it with, as Markdown."""
     objective = report["objective"]
     rows = "\n".join(f"| {key} | {value:.4f} |" for key, value in report["metrics"].items())
     return f"""# {name}, trial {report["trial"]}
@@ -33,10 +38,21 @@ model.load_state_dict(weights)            # an instance of the architecture unde
 
 `config.yaml` is the complete configuration of this trial, `metrics.json` every virtual epoch's values and the
 library versions, `SHA256SUMS` the sums of these files (`sha256sum -c SHA256SUMS`).
-
+{_inputs(preprocessing)}
 ## Options
 
 ```json
 {json.dumps(options, indent=2, default=str)}
 ```
+"""
+
+
+def _inputs(preprocessing: Mapping[str, Any]) -> str:
+    if not preprocessing:
+        return ""
+    how = f", as its `how` says: {preprocessing['how']}" if "how" in preprocessing else ""
+    return f"""
+## From raw data to inputs
+
+`preprocessing.json` holds the statistics of the training data; apply them to raw data before the model{how}.
 """

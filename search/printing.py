@@ -14,11 +14,14 @@ from search.cleaning import Cleaning
 from search.exporting import Export
 from search.housekeeping import size_text
 from search.retraining import Retraining
+from search.staged_summary import StagedSummary, StageOutcome
 from search.summary import Summary
 from search.verifying import Verification
 from search.view import duration, number_text, one_line, short_path, value_text
 
 _WIDTH = 18
+_MAX_SKIPPED = 5
+"""Skipped samples that the last screen names."""
 
 
 def summary_text(summary: Summary, *, color: bool = False) -> str:
@@ -32,6 +35,8 @@ def summary_text(summary: Summary, *, color: bool = False) -> str:
         head = f"best trial {best.trial}: {summary.metric} {number_text(best.value)}"
         lines.append(_bold(head, color) + f" at virtual epoch {best.virtual_epoch}, step {best.step}")
         lines += [f"  {name} = {value_text(value)}" for name, value in best.params.items()]
+    if isinstance(summary, StagedSummary):
+        lines += ["", *_stage_lines(summary)]
     full = summary.steps + summary.steps_saved
     share = summary.steps_saved / full if full else 0.0
     saved = f", {summary.steps_saved:,} saved by early stopping ({share:.0%})" if summary.steps_saved else ""
@@ -47,8 +52,33 @@ def summary_text(summary: Summary, *, color: bool = False) -> str:
     if summary.failures:
         lines += ["", "failed trials (the trace is in error.txt of the trial's folder):"]
         lines += [f"  {number}  {one_line(cause)}" for number, cause in summary.failures.items()]
+    if summary.skipped_samples:
+        lines += ["", *_skipped_lines(summary.skipped_samples)]
     lines += ["", *_next_commands(summary, folder)]
     return "\n".join(lines)
+
+
+def _stage_lines(summary: StagedSummary) -> list[str]:
+    """The best of each stage; the last one stands above with all its values."""
+    rows = {f"stage {stage.name}": _stage_text(stage, summary.metric) for stage in summary.stages}
+    left = summary.of - len(summary.stages)
+    width = max(_WIDTH, *(len(name) + 2 for name in rows))
+    lines = [f"{name:<{width}}{text}" for name, text in rows.items()]
+    return [*lines, f"{_counted(left, 'stage')} not begun"] if left else lines
+
+
+def _stage_text(stage: StageOutcome, metric: str) -> str:
+    best = stage.best
+    value = "no trial has a value" if best is None else f"trial {best.trial}, {metric} {number_text(best.value)}"
+    return f"{value}; {_counted(stage.trials, 'trial')} in {duration(stage.seconds)}, {stage.status}"
+
+
+def _skipped_lines(skipped: Mapping[str, str]) -> list[str]:
+    lines = [f"{_counted(len(skipped), 'sample')} skipped:"]
+    for file, reason in list(skipped.items())[:_MAX_SKIPPED]:
+        lines.append(f"  {short_path(Path(file))}: {one_line(reason)}")
+    more = len(skipped) - _MAX_SKIPPED
+    return [*lines, f"  and {more} more, see summary.json"] if more > 0 else lines
 
 
 def _next_commands(summary: Summary, folder: str) -> list[str]:
@@ -69,11 +99,12 @@ def _next_commands(summary: Summary, folder: str) -> list[str]:
 
 def export_text(export: Export) -> str:
     """What was written and that it was evaluated again."""
+    of = "" if export.stage is None else f" of stage {export.stage}"
     files = "\n".join(
         f"  {path.name:<20} {path.stat().st_size:>12,} bytes" for path in sorted(export.folder.iterdir())
     )
     return (
-        f"trial {export.trial} exported to {short_path(export.folder)}\n{files}\n"
+        f"trial {export.trial}{of} exported to {short_path(export.folder)}\n{files}\n"
         f"evaluated again from these files: {export.metric} {number_text(export.value)}, as recorded\n\n"
         f"next\n  tune-search retrain {short_path(export.folder)}"
     )
@@ -117,6 +148,11 @@ def check_text(check: Check) -> str:
         if hasattr(scheduler, "reduction_factor")
         else scheduler.name,
     }
+    if check.largest_batch is not None:
+        rows["batch size"] = check.largest_batch
+    if config.stages is not None:
+        names = ", ".join(stage.name for stage in config.stages.stages)
+        rows["stages"] = f"{names}; this is the plan of the first"
     if expected is not None:
         whole = expected * per_epoch / check.concurrency
         rows["work"] = f"about {expected} virtual epochs, about {duration(whole)} at this trial's speed"

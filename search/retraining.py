@@ -12,11 +12,12 @@ from safetensors.torch import load_file
 
 from search.config import Config, load_config
 from search.errors import SearchError
-from search.exporting import CONFIG, METRICS, WEIGHTS, Export, export_checkpoint
+from search.exporting import CONFIG, METRICS, PREPARED, WEIGHTS, Export, export_checkpoint
 from search.provenance import working_folder
 from search.run_folder import RunFolder
 from search.signals import heard_signals
 from trainables.checkpoint import DamagedCheckpointError, read_checkpoint
+from trainables.prepared import DamagedArraysError, read_arrays, write_arrays
 from trainables.session import DataSplit, Record, TrialPlan, TrialSession
 from trainables.virtual_epoch import VirtualEpochs
 
@@ -75,6 +76,7 @@ def retrain(
         with folder.owned():
             _same_or_new(folder, plan, from_scratch)
             config.task_class()
+            _take_prepared(source / PREPARED, plan)
             return _train(plan, folder, None if from_scratch else source / WEIGHTS, config, progress)
 
 
@@ -105,6 +107,7 @@ def _plan(
         reported=number,  # what an earlier call has computed need not be told again
         num_threads=0,
         gpu_fraction=1.0,
+        prepared=str(folder.prepared),
         data=data,
     )
 
@@ -116,7 +119,10 @@ def _train(
     config: Config,
     progress: Callable[[Record, int], None],
 ) -> Retraining:
-    session = TrialSession(plan, None)
+    try:
+        session = TrialSession(plan, None)
+    except DamagedArraysError as error:
+        raise SearchError(str(error)) from error
     try:
         if weights is not None and not session.history:
             session.trainer.model.load_state_dict(load_file(weights))
@@ -138,8 +144,19 @@ def _train(
             checkpoint = read_checkpoint(Path(plan.folder), best["virtual_epoch"])
         except DamagedCheckpointError as error:
             raise SearchError(f"the best checkpoint cannot be exported: {error}") from error
-        exported = export_checkpoint(checkpoint, config, folder.exported)
+        exported = export_checkpoint(checkpoint, config, folder.exported, folder.prepared)
     return Retraining(folder.path, done, plan.num_virtual_epochs, received[0] if received else None, exported)
+
+
+def _take_prepared(exported: Path, plan: TrialPlan) -> None:
+    """Measure by the same arrays as the search did."""
+    file = plan.prepared_file
+    if file is None or file.exists() or not exported.is_file():
+        return
+    try:
+        write_arrays(file, read_arrays(exported))
+    except DamagedArraysError as error:
+        raise SearchError(f"{exported} is damaged ({error.reason}); export again") from error
 
 
 def _virtual_epochs_for(steps: int, lengths: VirtualEpochs) -> int:

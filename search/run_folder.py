@@ -59,6 +59,25 @@ class RunFolder:
         return self.path / ".ray"
 
     @property
+    def prepared(self) -> Path:
+        """What the task computed once for all trials."""
+        return self.path / "prepared"
+
+    @property
+    def stages(self) -> Path:
+        """Of a search in stages, the folders of the stages, each as one of a search."""
+        return self.path / "stages"
+
+    @property
+    def is_staged(self) -> bool:
+        return self.stages.is_dir()
+
+    @property
+    def has_begun(self) -> bool:
+        """A search has been here."""
+        return self.config.is_file() and (self.journal.is_file() or self.is_staged)
+
+    @property
     def exported(self) -> Path:
         return self.path / "export"
 
@@ -85,7 +104,7 @@ class RunFolder:
     def require(self) -> None:
         """Raise SearchError unless a search has been here, and only we can write."""
         self.require_private()
-        if not self.journal.is_file() or not self.config.is_file():
+        if not self.has_begun:
             raise SearchError(
                 f"{self.path} is not the folder of a search: it has no {JOURNAL} and config.yaml"
             )

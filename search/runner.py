@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
+from search.auto_batch import settled
 from search.changes import record_config, refuse_other_problem
 from search.config import Config, load_config
 from search.coordinator import Coordinator, Event, EventKind, untried
@@ -28,6 +29,7 @@ from search.study import SearchStudy, TrialRecord, read_records
 from search.summary import Status, Summary, summarize
 from trainables.build import load_arrays
 from trainables.checkpoint import list_checkpoints
+from trainables.prepared import DamagedArraysError, list_partial_arrays, prepared_file
 from trainables.session import TrialPlan, data_key
 
 log = logging.getLogger(__name__)
@@ -127,6 +129,20 @@ def resume(
 
 
 def _run(
+    config: Config, folder: RunFolder, address: str | None, watcher: Watcher, **options: Any
+) -> Summary:
+    if config.auto_batch is not None:
+        folder.create()
+        with working_folder(folder):
+            config = settled(config, folder, watcher.phase)
+    if config.stages is None:
+        return run_in_folder(config, folder, address, watcher, **options)
+    from search.staged_runs import run_stages
+
+    return run_stages(config, folder, address, watcher, **options)
+
+
+def run_in_folder(
     config: Config,
     folder: RunFolder,
     address: str | None,
@@ -135,6 +151,7 @@ def _run(
     growing: bool = False,
     older: RunFolder | None = None,
 ) -> Summary:
+    """One search in its folder, see `search` and `resume`."""
     folder.create()
     with folder.needs_space(), folder.owned() as previous_owner, working_folder(folder):
         if previous_owner:
@@ -145,7 +162,7 @@ def _run(
         changes = record_provenance(config, folder)
         watcher.phase(f"task {config.task_path} in {task_source(config)['file']}")
         watcher.phase("loading data")
-        shared = _load_shared_data(config, config.task_class())
+        shared = _load_shared_data(config, folder)
         watcher.phase("starting Ray")
         with ray_session(address):
             concurrency = concurrent_trials(config, ray_resources())
@@ -172,6 +189,8 @@ def _take_history(config: Config, folder: RunFolder, older: RunFolder) -> None:
             f"{folder.path} has begun without the trials of {older.path}; take another --name to use them"
         )
     older.require()
+    if older.is_staged:
+        raise SearchError(f"{older.path} is a search in stages; name one of them, in {older.stages}")
     refuse_other_problem(config, load_config(older.config))
     partial = folder.history.with_name(f".{folder.history.name}.partial")
     shutil.copyfile(older.journal, partial)
@@ -179,13 +198,20 @@ def _take_history(config: Config, folder: RunFolder, older: RunFolder) -> None:
     partial.replace(folder.history)
 
 
-def _load_shared_data(config: Config, task_class: Any) -> dict[str, Any]:
+def _load_shared_data(config: Config, folder: RunFolder) -> dict[str, Any]:
     """Decode the data once, unless it differs from trial to trial."""
+    task_class = config.task_class()
     first = next(iter(config.space.candidates()))
+    for rest in list_partial_arrays(folder.prepared):
+        rest.unlink(missing_ok=True)
     if any(name == "data" or name.startswith("data.") for name in _hparam_names(config)):
         return {}
     key = data_key(config.task_path, first.raw)
-    return {key: load_arrays(task_class, task_class.Options.model_validate(first.tree))}
+    file = prepared_file(folder.prepared, key)
+    try:
+        return {key: load_arrays(task_class, task_class.Options.model_validate(first.tree), file)}
+    except DamagedArraysError as error:
+        raise SearchError(str(error)) from error
 
 
 def _hparam_names(config: Config) -> list[str]:
@@ -205,12 +231,14 @@ def _build_coordinator(config: Config, folder: RunFolder, concurrency: int) -> C
     )
     grid = config.sampler.name == "grid"
     points = list(untried(config.space.grid() if grid else config.initial, study.records))
-    trials = config.budget.trials
+    trials, plateau = config.budget.trials, config.budget.plateau
     limits = Limits(
         trials=min(trials, len(study.records) + len(points)) if grid else trials,
         virtual_epochs=config.budget.virtual_epochs,
         seconds=config.budget.seconds,
         steps=config.budget.steps,
+        plateau_trials=None if plateau is None else plateau.trials,
+        plateau_min_delta=0.0 if plateau is None else plateau.min_delta,
         max_failures=config.max_failures,
         max_failed=config.max_failed,
         timeout=config.timeout,
@@ -257,6 +285,7 @@ def trial_plan(config: Config, folder: RunFolder, record: TrialRecord, timeout: 
         hparams={name: record.resolved.params.get(name) for name in _hparam_names(config)},
         num_threads=max(1, int(config.resources.cpus_per_trial)),
         gpu_fraction=config.resources.gpus_per_trial,
+        prepared=str(folder.prepared),
         working_folder=str(Path.cwd()),
         timeout=timeout,
     )

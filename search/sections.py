@@ -24,6 +24,13 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 _DURATION = re.compile(
     r"(?:(\d+(?:\.\d+)?)d)?(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?"
 )
+_UNITS = {
+    f"{prefix}{kind}": base ** (1 + "kMGT".index(prefix))
+    for prefix in "kMGT"
+    for kind, base in (("B", 1000), ("iB", 1024))
+}
+_SIZE = re.compile(rf"(\d+(?:\.\d+)?)({'|'.join(_UNITS)})")
+_MAX_BYTES = 10**15
 _SECONDS = (86_400, 3_600, 60, 1)
 _MAX_SECONDS = 10_000 * 86_400
 
@@ -55,6 +62,21 @@ def parse_duration(text: Any) -> float | None:
         units = "must be a duration with units, such as 45s, 30m, 1h30m or 2d"
         raise ValueError(f"{units}, of at most 10000d, or null for no limit")
     return seconds
+
+
+def parse_size(text: Any) -> float | None:
+    """Bytes of `500MB`, `2GB` or `1.5GiB`; None stays None.
+
+    Raises:
+        ValueError: anything else.
+    """
+    if text is None:
+        return None
+    found = _SIZE.fullmatch(text.replace(" ", "")) if isinstance(text, str) else None
+    size = float(found[1]) * _UNITS[found[2]] if found else 0.0
+    if not 1 <= size <= _MAX_BYTES:
+        raise ValueError("must be a size with its unit, such as 500MB, 2GB or 1.5GiB, or null for no limit")
+    return size
 
 
 def _check_name(name: str) -> str:
@@ -98,6 +120,15 @@ class VirtualEpoch(Section):
         return int(getattr(self, self.unit))
 
 
+class SearchPlateau(Section):
+    """Ends the search once its best has not become better by more than `min_delta` in so many trials."""
+
+    trials: Count
+    """Trials that have ended since; those that failed by an error do not count."""
+    min_delta: NonNegativeFloat = 0.0
+    """In units of the objective."""
+
+
 class Budget(Section):
     """Where the search ends: at the first of these."""
 
@@ -108,6 +139,7 @@ class Budget(Section):
     """Seconds, written as 30m or 1h30m."""
     steps: Count | None = None
     """Optimizer steps over all trials."""
+    plateau: SearchPlateau | None = None
 
     @property
     def seconds(self) -> float | None:
@@ -180,14 +212,6 @@ class Percentile(_OnVirtualEpochs):
     grace: CountOrZero = 0
 
 
-class Patient(_OnVirtualEpochs):
-    """Ends a trial that has not become better for `patience` virtual epochs."""
-
-    name: Literal["patient"] = "patient"
-    patience: Count
-    min_delta: NonNegativeFloat = 0.0
-
-
 class NoScheduler(_OnVirtualEpochs):
     """Every trial runs to its full length."""
 
@@ -199,11 +223,45 @@ def _asha_unless_named(value: Any) -> Any:
 
 
 Scheduler = Annotated[
-    Annotated[
-        Asha | AshaStop | Hyperband | Median | Percentile | Patient | NoScheduler, Field(discriminator="name")
-    ],
+    Annotated[Asha | AshaStop | Hyperband | Median | Percentile | NoScheduler, Field(discriminator="name")],
     BeforeValidator(_asha_unless_named),
 ]
+
+
+class Plateau(Section):
+    """Ends a trial that has not become better by more than `min_delta` for `patience` virtual epochs.
+
+    Goes with any scheduler. With `patience` 1 on a loss this is the convergence loop of many optimizers:
+    train until an iteration lowers the loss by no more than `min_delta`.
+    """
+
+    patience: Count = 5
+    """Virtual epochs."""
+    min_delta: NonNegativeFloat = 0.0
+    """In units of the objective."""
+    ema: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Decay of an exponential moving average of the objective, which is what is looked at; 0 is the objective
+    itself. Its start at zero is corrected as in Adam (arXiv:1412.6980)."""
+
+
+class Stage(Section):
+    """One of several searches in turn; each section here is merged over that of the whole configuration."""
+
+    name: Annotated[str, AfterValidator(_check_name)]
+    trial: dict[str, Any] = Field(default_factory=dict)
+    """Domains of this stage, and other values that are to differ in it."""
+    budget: dict[str, Any] = Field(default_factory=dict)
+    sampler: dict[str, Any] = Field(default_factory=dict)
+    scheduler: dict[str, Any] = Field(default_factory=dict)
+    plateau: dict[str, Any] | None = None
+
+
+def _other_names(stages: list[Stage]) -> list[Stage]:
+    names = [stage.name for stage in stages]
+    repeated = [name for index, name in enumerate(names) if name in names[:index]]
+    if repeated:
+        raise ValueError(f"two stages have the name {repeated[0]!r}; give each another")
+    return stages
 
 
 def _share_or_whole(gpus: float) -> float:
@@ -220,6 +278,8 @@ class Resources(Section):
     cpus_per_trial: Annotated[float, Field(ge=_MIN_RESOURCE)] = 1
     gpus_per_trial: Annotated[NonNegativeFloat, AfterValidator(_share_or_whole)] = 0
     """A share, such as 0.25, puts several trials on one GPU."""
+    memory_per_trial: Annotated[float | None, BeforeValidator(parse_size)] = None
+    """Bytes, written as 2GB, that `batch_size: auto` may take on a CPU; on a GPU that is its share of it."""
     concurrent_trials: Count | None = None
     """At most this many at a time; none is as many as fit."""
 
@@ -248,6 +308,7 @@ class Sections(Section):
     budget: Budget = Budget()
     sampler: Sampler = Sampler()
     scheduler: Scheduler = Asha()
+    plateau: Plateau | None = None
     resources: Resources = Resources()
     checkpoint: Checkpoint = Checkpoint()
     max_failures: CountOrZero = 2
@@ -256,3 +317,5 @@ class Sections(Section):
     """The run ends after so many failed trials in a row with the same cause."""
     timeout: Annotated[float | None, BeforeValidator(parse_duration)] = None
     """Seconds that a virtual epoch may take, written as 10m; without it ten times the slowest one so far."""
+    stages: Annotated[list[Stage], AfterValidator(_other_names)] = Field(default_factory=list)
+    """Searches in turn, each with what the one before has found; without any there is one search."""

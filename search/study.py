@@ -41,7 +41,7 @@ _TRIAL, _CONTINUES, _SPACE, _KNOWN, _LENGTHS, _SPENT, _PROMOTED, _FAILURES, _OUT
     "end",
 )
 # And of the study; spaces are numbered, as a run that grows may take a new one for its next trials.
-_ELAPSED, _SPACE_PREFIX = "elapsed_seconds", "space/"
+_ELAPSED, _PLATEAU, _SPACE_PREFIX = "elapsed_seconds", "plateau", "space/"
 
 
 class Outcome(StrEnum):
@@ -93,6 +93,8 @@ class TrialRecord:
     seconds: float = 0.0
     order: int = 0
     """Number of its last report, or of its end, among all of the study, from 1; 0 if it has none."""
+    reported: int = 0
+    """Number of its last report."""
     promoted: int = 0
     """Virtual epoch from which it was last promoted."""
     failures: list[Failure] = field(default_factory=list)
@@ -175,6 +177,15 @@ class SearchStudy:
     def save_elapsed(self, seconds: float) -> None:
         self.study.set_user_attr(_ELAPSED, round(seconds, 1))
 
+    def has_ended_on(self, plateau: Mapping[str, Any]) -> bool:
+        """Whether the search has come to an end on a plateau as it is asked for here."""
+        return bool(self.study.user_attrs.get(_PLATEAU) == dict(plateau))
+
+    def end_on(self, plateau: Mapping[str, Any]) -> None:
+        """Record that end: what runs on for a moment must not undo it."""
+        if not self.has_ended_on(plateau):
+            self.study.set_user_attr(_PLATEAU, dict(plateau))
+
     def ask(self, known_point: Mapping[str, Any] | None = None) -> TrialRecord:
         """Begin a new trial; with `known_point` these parameters are taken and only the rest is sampled."""
         number = len(self.records)
@@ -200,7 +211,7 @@ class SearchStudy:
             self._set(record, _SPENT, spent)
             self._storage.set_trial_intermediate_value(record.trial_id, number, value)
         record.lengths, record.steps, record.samples, record.seconds = lengths, steps, samples, seconds
-        record.order = self.last_order = order
+        record.order = record.reported = self.last_order = order
         record.values.append(value)
 
     def promote(self, record: TrialRecord) -> None:
@@ -335,6 +346,7 @@ def _record(number: int, frozen: FrozenTrial, space: Space) -> TrialRecord:
         samples=lengths.samples_at(len(values)) if lengths and values else 0,
         seconds=spent.get("seconds", 0.0),
         order=end.get("order", reported),
+        reported=reported,
         promoted=attrs.get(_PROMOTED, 0),
         failures=failures,
         outcome=Outcome(attrs.get(_OUTCOME, Outcome.FAILED)) if ended else None,

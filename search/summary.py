@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from search.coordinator import Coordinator
@@ -11,6 +13,7 @@ from search.early_stopping import Mode
 from search.run_folder import RunFolder
 from search.study import TrialRecord
 from trainables.checkpoint import checkpoint_folder
+from trainables.skipped import read_skipped
 
 Status = Literal["complete", "interrupted", "terminated", "failed"]
 
@@ -47,6 +50,8 @@ class Summary:
     steps_saved: int
     failures: dict[str, str]
     """Cause of each failed trial, by its number."""
+    skipped_samples: dict[str, str]
+    """Why each sample was left out that some trial could not read, by its file; each once over all trials."""
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -80,6 +85,7 @@ def summarize(
             for r in records
             if r.outcome and r.outcome.value in ("failed", "out of memory")
         },
+        skipped_samples=_skipped_samples(records, folder),
     )
 
 
@@ -97,6 +103,15 @@ def _best(record: TrialRecord, mode: Mode, folder: RunFolder) -> Best:
         params=record.resolved.params,
         checkpoint=str(checkpoint.relative_to(folder.path)),
     )
+
+
+def _skipped_samples(records: Sequence[TrialRecord], folder: RunFolder) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for record in records:
+        found = {**read_skipped(folder.trial(record.number)), **found}
+    # An image that is lost altogether has no suffix any more, and is named `2.*` from then on.
+    whole = {str(Path(file).with_suffix("")) for file in found if not file.endswith(".*")}
+    return {file: why for file, why in sorted(found.items()) if file.removesuffix(".*") not in whole}
 
 
 def _steps_saved(record: TrialRecord, num_virtual_epochs: int) -> int:

@@ -14,7 +14,12 @@ from search.wording import shown, suggestion
 if TYPE_CHECKING:
     from trainables.task import Task
 
-BUILT_IN = {"segmentation": "trainables.segmentation.task:SegmentationTask"}
+BUILT_IN = {
+    "classification": "trainables.classification.task:ClassificationTask",
+    "gan": "trainables.gan.task:GANTask",
+    "regression": "trainables.regression.task:RegressionTask",
+    "segmentation": "trainables.segmentation.task:SegmentationTask",
+}
 
 
 def task_path(task: str) -> str:

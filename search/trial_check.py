@@ -33,10 +33,11 @@ def check_trial(
     checked: set[str] = set()
     for resolved in space.candidates():
         mistakes = list(_options_mistakes(resolved, task.Options, document))
-        optimizer = compact(resolved.raw.get("optimizer"))
-        if optimizer not in checked:
-            checked.add(optimizer)
-            mistakes += _optimizer_mistakes(resolved, task, document)
+        for field in _optimizer_fields(task):
+            optimizer = f"{field} {compact(resolved.raw.get(field))}"
+            if optimizer not in checked:
+                checked.add(optimizer)
+                mistakes += _optimizer_mistakes(resolved, field, task, document)
         for path, message in mistakes:
             source = resolved.source(path)
             if not any(source[: len(known)] == known for known in told):
@@ -53,15 +54,27 @@ def _options_mistakes(resolved: Resolved, model: type[BaseModel], document: Docu
         yield (), f"{model.__qualname__} raised {_text(error, document)}"
 
 
-def _optimizer_mistakes(resolved: Resolved, task: type[Task], document: Document) -> Iterator[Mistake]:
-    """Hold `optimizer` against its class of torch.optim: names first, then a real one with these values."""
-    from trainables.optimizers import check_options, optimizer_class
+def _optimizer_fields(task: type[Task]) -> list[str]:
+    """Names of the options that are an optimizer: `optimizer`, and those of networks beside the model."""
     from trainables.options import OptimizerOptions
 
-    given = resolved.tree.get("optimizer", {})
-    model: Any = task.Options.model_fields["optimizer"].annotation
-    if not (isinstance(model, type) and issubclass(model, OptimizerOptions)):
-        return
+    fields = task.Options.model_fields.items()
+    return [
+        name
+        for name, field in fields
+        if isinstance(field.annotation, type) and issubclass(field.annotation, OptimizerOptions)
+    ]
+
+
+def _optimizer_mistakes(
+    resolved: Resolved, field: str, task: type[Task], document: Document
+) -> Iterator[Mistake]:
+    """Hold an optimizer against its class of torch.optim: names first, then a real one with these values."""
+    from trainables.optimizers import check_options, optimizer_class
+    from trainables.task import Task
+
+    given = resolved.tree.get(field, {})
+    model: Any = task.Options.model_fields[field].annotation
     try:
         options = model.model_validate(given)
     except Exception:  # told by the check of the whole
@@ -69,18 +82,21 @@ def _optimizer_mistakes(resolved: Resolved, task: type[Task], document: Document
     try:
         optimizer_class(options.name)
     except ValueError as error:
-        yield ("optimizer", "name"), conceal(str(error), document.variables)
+        yield (field, "name"), conceal(str(error), document.variables)
         return
     mistakes = []
     for key in options.extra:
         try:
             check_options(options.name, [key])
         except ValueError as error:
-            mistakes.append((("optimizer", key), conceal(str(error), document.variables)))
-    yield from mistakes or _value_mistakes(options, document)
+            mistakes.append(((field, key), conceal(str(error), document.variables)))
+    if field == "optimizer" and options.layer_decay < 1.0 and task.layers is Task.layers:
+        message = f"received {options.layer_decay:g}, but {task.__name__} has no layers(); must be 1"
+        mistakes.append((("optimizer", "layer_decay"), message))
+    yield from mistakes or _value_mistakes(field, options, document)
 
 
-def _value_mistakes(options: Any, document: Document) -> Iterator[Mistake]:
+def _value_mistakes(field: str, options: Any, document: Document) -> Iterator[Mistake]:
     import torch
 
     from trainables.optimizers import build_optimizer
@@ -96,7 +112,7 @@ def _value_mistakes(options: Any, document: Document) -> Iterator[Mistake]:
         )
     except Exception as error:  # torch.optim raises all kinds for values of the wrong type
         cause = error.__cause__ or error
-        yield ("optimizer",), f"torch.optim refuses these values: {_text(cause, document)}"
+        yield (field,), f"torch.optim refuses these values: {_text(cause, document)}"
 
 
 def _text(error: BaseException, document: Document) -> str:

@@ -13,7 +13,7 @@ from search.coordinator import Coordinator
 from search.document import read_document
 from search.early_stopping import build_rule
 from search.errors import ConfigError
-from search.exporting import FILES, SUMS
+from search.exporting import FILES, OPTIONAL_FILES, SUMS
 from search.journal_check import JournalReading, journal_copy, read_journal
 from search.limits import Limits
 from search.provenance import working_folder
@@ -31,7 +31,9 @@ from trainables.checkpoint import (
     read_checkpoint,
     sha256,
 )
+from trainables.prepared import DamagedArraysError, read_arrays
 
+_NO_STUDY = JournalReading(b"", [], "max", [])
 _UNKNOWN = "its values are lost; move it away, or the search takes its checkpoints for those of a new trial"
 
 
@@ -79,7 +81,12 @@ def verify(run: str | Path, *, progress: Callable[[int, int], None] = lambda don
     if not folder.config.is_file() and not folder.journal.is_file():
         folder.require()
     with working_folder(folder):
-        return _Inspection(folder, progress).verification()
+        found = _Inspection(folder, progress).verification()
+    if not folder.is_staged:
+        return found
+    from search.staged_folder import verify_stages
+
+    return verify_stages(found, folder, progress)
 
 
 @dataclass
@@ -106,7 +113,7 @@ class _Inspection:
         # Before the journal: a trial is in the study before it has a folder.
         numbers = [int(path.name) for path in (folder.path / "trials").glob("*") if path.name.isdecimal()]
         self._config = self._read_config()
-        self._journal = self._read_journal(folder.journal)
+        self._journal = _NO_STUDY if folder.is_staged else self._read_journal(folder.journal)
         self._ranked = ranked(self._journal.records, self._journal.mode)
         self._records = {record.number: record for record in self._journal.records}
         self._trials = {
@@ -121,6 +128,7 @@ class _Inspection:
         for trial in self._trials.values():
             self._judge(trial)
         self._check_missing()
+        self._check_prepared()
         self._check_export()
         self._check_json(self._folder.summary, "none, as the search writes it anew when it ends")
         self._check_json(self._folder.provenance, "changed versions and code are not told at the next start")
@@ -154,7 +162,7 @@ class _Inspection:
             reading = read_journal(file, being_written=self._owner is not None)
         except OSError as error:
             self._add(file, f"cannot be read: {error.strerror}", "every parameter and value in it")
-            return JournalReading(b"", [], "max", [])
+            return _NO_STUDY
         for fault in reading.faults:
             self._add(file, fault.what, fault.cost)
         return reading
@@ -260,6 +268,15 @@ class _Inspection:
                 folder = checkpoint_folder(trial.folder, newest)
                 self._add(folder, "is missing", _again(trial, record, newest))
 
+    def _check_prepared(self) -> None:
+        for file in sorted(self._folder.prepared.glob("*.safetensors")):
+            try:
+                read_arrays(file)
+            except DamagedArraysError as error:
+                cost = "trials that need it cannot go on or be exported; removed, it is computed again"
+                what = "values from before and after compare only where the same libraries give the same"
+                self._add(file, error.reason, f"{cost}, and {what}")
+
     def _check_export(self) -> None:
         folder = self._folder.exported
         if not folder.is_dir():
@@ -271,7 +288,7 @@ class _Inspection:
             return
         lines = [line.partition("  ") for line in sums.read_text(errors="replace").splitlines()]
         listed = {name: expected for expected, _, name in lines}
-        for name in FILES:
+        for name in (*FILES, *(name for name in OPTIONAL_FILES if name in listed)):
             file, expected = folder / name, listed.get(name, "nothing")
             found = sha256(file) if file.is_file() else None
             if found is None:

@@ -114,7 +114,7 @@ class LiveView:
 
     def begin(self, coordinator: Coordinator, config: Config, folder: RunFolder) -> None:
         self._coordinator, self._config, self._folder = coordinator, config, folder
-        self._names = varying_names(config)
+        self._names, self._metrics = varying_names(config), {}
 
     def event(self, event: Event) -> None:
         if event.kind is EventKind.REPORTED:
@@ -128,6 +128,7 @@ class LiveView:
 
     def end(self) -> None:
         self._live.stop()
+        self._coordinator = None
 
     def _render(self) -> RenderableType:
         if self._coordinator is None:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import optuna
 from optuna.storages.journal._storage import JournalOperation
@@ -15,9 +15,10 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from search.config import Config
-from search.early_stopping import Decision, Promotion, build_rule
+from search.early_stopping import Decision, build_rule
+from search.plateau import is_on_plateau
 from search.space import Resolved
-from search.study import JOURNAL, Outcome, TrialRecord
+from search.study import JOURNAL, Outcome, SearchStudy, TrialRecord
 from trainables.virtual_epoch import VirtualEpochs
 
 
@@ -57,6 +58,8 @@ class _Replay:
         self.counts: Counter[str] = Counter()
         self._rule: Any = build_rule(config)
         self._length = config.budget.virtual_epochs
+        self._plateau = config.budget.plateau
+        self._last_order = 0
         self._by_id: list[TrialRecord] = []
         self._completed: dict[int, list[float]] = {}
         self._attrs: dict[int, dict[str, Any]] = {}
@@ -101,6 +104,7 @@ class _Replay:
         assert number == len(self.records)
         passed_over = self._rule.next_promotion(self, closing=False)
         assert passed_over is None, f"trial {number} began before trial {passed_over.number} was promoted"
+        self._assert_no_plateau(f"trial {number} began")
         # All have ended where a search is gone on with, to have more trials.
         self._alone = self._alone and not all(r.outcome for r in self.records)
         assert not self._alone, f"a trial went on alone, and trial {number} was yet to begin"
@@ -115,13 +119,13 @@ class _Replay:
         self._alone = False
         assert values == record.values
         assert attrs["promoted"] == record.depth
-        if isinstance(self._rule, Promotion) and self._rule.rungs.reached(record):
+        if self._rule.pauses and self._rule.rungs.reached(record):
             record.dormant = True
             self._assert_promotable(record)
         elif record.outcome is Outcome.COMPLETED:
             assert self._rule.after_report(self, record) is not Decision.STOP
         record.outcome, record.cut_off, record.dormant, record.running = None, False, False, True
-        record.trial_id = len(self._by_id)
+        record.trial_id, record.promoted = len(self._by_id), record.depth
         self._by_id.append(record)
         self._said.pop(record.number, None)
         self.counts["go on after an end"] += 1
@@ -135,7 +139,7 @@ class _Replay:
             assert value == record.depth
             assert self._said[record.number] is Decision.PAUSE, f"trial {record.number} had not paused"
             self._assert_promotable(record)
-            record.running = True
+            record.promoted, record.running = record.depth, True
 
     def _report(self, record: TrialRecord, step: int, value: float) -> None:
         assert record.outcome is None
@@ -144,6 +148,8 @@ class _Replay:
         assert said is not Decision.STOP, f"trial {record.number} went on and was to be stopped"
         assert record.running, f"trial {record.number} went on and was to pause"
         record.values.append(value)
+        self._count(record)
+        record.reported = record.order
         self._last_reported = record.number
         self._said[record.number] = said = self._rule.after_report(self, record)
         record.running = said is not Decision.PAUSE
@@ -164,7 +170,18 @@ class _Replay:
         if attrs["reason"].endswith("not promoted"):
             self._assert_nobody_passed_over()
         record.outcome, record.cut_off, record.running = outcome, cut_off, False
+        self._count(record)
         self.counts[f"end as {outcome}"] += 1
+
+    def _count(self, record: TrialRecord) -> None:
+        self._last_order += 1
+        record.order = self._last_order
+
+    def _assert_no_plateau(self, what: str) -> None:
+        plateau, study = self._plateau, cast(SearchStudy, self)
+        if plateau is not None:
+            ended = is_on_plateau(study, self._rule, trials=plateau.trials, min_delta=plateau.min_delta)
+            assert not ended, f"{what}, and the search was on a plateau"
 
     def _assert_promotable(self, record: TrialRecord) -> None:
         chosen = self._rule.next_promotion(self, closing=True)

@@ -23,14 +23,16 @@ from trainables.failure import Failure, FailureKind
 from trainables.virtual_epoch import VirtualEpochs
 
 RULES: dict[str, dict[str, Any]] = {
-    "asha": {"name": "asha"},
-    "asha_stop": {"name": "asha_stop"},
-    "hyperband": {"name": "hyperband"},
-    "median": {"name": "median", "startup_trials": 2},
-    "percentile": {"name": "percentile", "startup_trials": 2, "percentile": 40.0},
-    "patient": {"name": "patient", "patience": 2, "min_delta": 0.02},
-    "none": {"name": "none"},
+    "asha": {"scheduler": {"name": "asha"}},
+    "asha_stop": {"scheduler": {"name": "asha_stop"}},
+    "hyperband": {"scheduler": {"name": "hyperband"}},
+    "median": {"scheduler": {"name": "median", "startup_trials": 2}},
+    "percentile": {"scheduler": {"name": "percentile", "startup_trials": 2, "percentile": 40.0}},
+    "plateau": {"scheduler": {"name": "none"}, "plateau": {"patience": 2, "min_delta": 0.05, "ema": 0.3}},
+    "asha and plateau": {"scheduler": {"name": "asha"}, "plateau": {"patience": 2, "min_delta": 0.1}},
+    "none": {"scheduler": {"name": "none"}},
 }
+"""By name, the sections that say which trials end early."""
 NONE = {"name": "none"}
 FALLING = [1.0 - number / 100 for number in range(30)]
 """Trial 0 is the best, each one after it worse."""
@@ -133,7 +135,13 @@ class Simulation:
         points = list(untried(config.space.grid() if grid else config.initial, self.study.records))
         trials = config.budget.trials
         trials = min(trials, len(self.study.records) + len(points)) if grid else trials
-        given = Limits(trials=trials, virtual_epochs=config.budget.virtual_epochs)
+        plateau = config.budget.plateau
+        given = Limits(
+            trials=trials,
+            virtual_epochs=config.budget.virtual_epochs,
+            plateau_trials=plateau.trials if plateau else None,
+            plateau_min_delta=plateau.min_delta if plateau else 0.0,
+        )
         self.coordinator = Coordinator(
             self.study,
             self.rule,

@@ -11,7 +11,7 @@ import pytest
 from search.config import load_config
 from search.document import write_yaml
 from search.errors import ConfigError
-from search.sections import Asha, Patient, parse_duration
+from search.sections import Asha, Median, parse_duration
 from search.tasks import load_task, task_path
 
 TASK = """
@@ -151,7 +151,13 @@ def test_raw_is_complete_and_loads_to_the_same(monkeypatch):
     assert again.raw == config.raw
     assert again.space == config.space
     assert (again.budget, again.scheduler, again.initial) == (config.budget, config.scheduler, config.initial)
-    assert config.raw["budget"] == {"trials": 3, "virtual_epochs": 27, "time": "1h30m", "steps": None}
+    assert config.raw["budget"] == {
+        "trials": 3,
+        "virtual_epochs": 27,
+        "time": "1h30m",
+        "steps": None,
+        "plateau": None,
+    }
     assert config.raw["checkpoint"] == {"every": 1, "keep": 2, "keep_trials": 5}
     assert "secret" not in Path("config.yaml").read_text()
     assert next(config.space.candidates()).tree["token"] == "secret"
@@ -165,11 +171,11 @@ def test_python_values_are_a_configuration_too():
             "objective": {"metric": "miou", "mode": "max"},
             "trial": {"batch_size": {"choice": (8, 16)}},
             "virtual_epoch": {"passes": 1},
-            "scheduler": {"name": "patient", "patience": 3},
+            "scheduler": {"name": "median", "grace": 3},
         },
         ["budget.time=45s"],
     )
-    assert config.scheduler == Patient(patience=3)
+    assert config.scheduler == Median(grace=3)
     assert config.budget.time == 45
     assert config.file is None
     with pytest.raises(ConfigError, match="config: name: is required and missing"):
@@ -197,7 +203,7 @@ budget: {trails: 24}
         "0 < low < high; write 1e-4 without quotes",
         "c.yaml:8: trial.optimizer.momentun: optimizer SGD has no option 'momentun'; nearest is 'momentum' "
         "(known: dampening, differentiable, foreach, fused, maximize, momentum, nesterov)",
-        "c.yaml:9: trial.batch_size: received 0; must be greater than 0",
+        "c.yaml:9: trial.batch_size: received 0; must be greater than 0 or 'full'",
         "c.yaml:11: budget.trails: unknown key 'trails'; did you mean 'trials'?",
     ]
 
@@ -230,7 +236,9 @@ budget: {trails: 24}
         ("sampler: {initial: [{batch_sise: 1}]}", "sampler.initial.0.batch_sise: unknown key 'batch_sise'"),
         ("scheduler: {name: ash}", "scheduler.name: received 'ash'; must be one of 'asha', 'asha_stop'"),
         ("scheduler: {name: asha, patience: 1}", "scheduler.patience: unknown key 'patience'; known: grace"),
-        ("scheduler: {name: patient}", "scheduler.patience: is required and missing"),
+        ("plateau: {patience: 0}", "plateau.patience: received 0; must be greater than 0"),
+        ("plateau: {ema: 1.0}", "plateau.ema: received 1.0; must be less than 1"),
+        ("budget: {plateau: {min_delta: 0.1}}", "budget.plateau.trials: is required and missing"),
         ("scheduler: {reduction_factor: 1}", "scheduler.reduction_factor: received 1; must be at least 2"),
         ("scheduler: {grace: 28}", "scheduler.grace: received 28; must be at most budget.virtual_epochs"),
         ("resources: {gpus_per_trial: 1.5}", "resources.gpus_per_trial: received 1.5; must be at most 1"),
@@ -355,7 +363,7 @@ def test_values_from_the_environment_are_never_shown(monkeypatch):
     )
     assert len(problems) == 8
     assert not any("secret" in problem for problem in problems)
-    assert "c.yaml:3: trial.batch_size: received '${env:TOKEN}'; must be a whole number" in problems
+    assert "c.yaml:3: trial.batch_size: received '${env:TOKEN}'; must be a whole number or 'full'" in problems
     assert "c.yaml:3: trial.token: received '${env:TOKEN}'; ${env:TOKEN} is refused" in problems
 
 

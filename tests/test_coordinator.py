@@ -81,7 +81,7 @@ def test_stopped_and_paused_trials_are_told_as_pruned_with_their_depth(tmp_path:
     assert [trial.last_step for trial in told] == [9, 3, 3, 1, 1, 1, 1, 1, 1]
     assert told[1].value == FALLING[1] + 0.003
     assert simulation.records[1].reason == "paused at virtual epoch 3, not promoted"
-    stopping = config_of(sampler={"name": "random"}, scheduler=RULES["asha_stop"])
+    stopping = config_of(sampler={"name": "random"}, **RULES["asha_stop"])
     simulation = Simulation(tmp_path / "stop", stopping, by_number(FALLING)).run()
     assert simulation.records[0].depth == 9
     assert simulation.records[8].reason == "stopped at virtual epoch 1"
@@ -267,7 +267,7 @@ def test_a_lost_leg_of_a_trial_that_was_not_stopped_goes_on_although_others_came
 ) -> None:
     """The rule was asked after the report; a crash is no reason to ask it again."""
     config = config_of(
-        sampler={"name": "random"}, budget={"trials": 4, "virtual_epochs": 9}, scheduler=RULES["asha_stop"]
+        sampler={"name": "random"}, budget={"trials": 4, "virtual_epochs": 9}, **RULES["asha_stop"]
     )
     simulation = Simulation(
         tmp_path,
@@ -475,12 +475,16 @@ def test_a_grid_with_more_points_goes_on_with_those(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "scheduler",
-    [*RULES.values(), {"axis": "samples", "grace": 80}, {"axis": "steps", "grace": 7, "reduction_factor": 2}],
+    "sections",
+    [
+        *RULES.values(),
+        {"scheduler": {"axis": "samples", "grace": 80}},
+        {"scheduler": {"axis": "steps", "grace": 7, "reduction_factor": 2}},
+    ],
     ids=str,
 )
-def test_progress_grows_from_nothing_to_all(tmp_path: Path, scheduler: dict[str, Any]) -> None:
-    config = config_of(sampler={"name": "random"}, scheduler=scheduler)
+def test_progress_grows_from_nothing_to_all(tmp_path: Path, sections: dict[str, Any]) -> None:
+    config = config_of(sampler={"name": "random"}, **sections)
     simulation = Simulation(tmp_path, config, workers=2)
     shares = [simulation.coordinator.progress()]
     assert shares == [0.0]

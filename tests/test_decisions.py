@@ -24,15 +24,19 @@ def no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
-def config(scheduler: Any) -> Any:
-    return config_of(sampler={"name": "random"}, scheduler=scheduler)
+def config(sections: Any) -> Any:
+    return config_of(sampler={"name": "random"}, **sections)
+
+
+def scheduled(**scheduler: Any) -> dict[str, Any]:
+    return {"scheduler": scheduler}
 
 
 @pytest.mark.parametrize("mode", ["max", "min"])
 @pytest.mark.parametrize("rule", RULES)
 def test_a_search_has_decided_as_its_own_rule_says(tmp_path: Path, rule: str, mode: str) -> None:
     objective = {"metric": "accuracy", "mode": mode}
-    own = config_of(sampler={"name": "random"}, scheduler=RULES[rule], objective=objective)
+    own = config_of(sampler={"name": "random"}, **RULES[rule], objective=objective)
     records = Simulation(tmp_path, own, workers=3).run().records
     decided = assert_decisions(tmp_path, own)
     assert decided["begin"] == 9
@@ -43,20 +47,21 @@ def test_a_search_has_decided_as_its_own_rule_says(tmp_path: Path, rule: str, mo
 @pytest.mark.parametrize(
     ("own", "other"),
     [
-        ({"name": "asha"}, {"name": "asha", "reduction_factor": 2}),
-        ({"name": "asha"}, {"name": "asha", "grace": 2}),
-        ({"name": "asha"}, {"name": "none"}),
-        ({"name": "none"}, {"name": "asha"}),
-        ({"name": "asha_stop"}, {"name": "asha_stop", "reduction_factor": 2}),
-        ({"name": "none"}, {"name": "asha_stop"}),
-        ({"name": "hyperband"}, {"name": "asha_stop"}),
-        (RULES["median"], RULES["percentile"] | {"percentile": 10.0}),
-        (RULES["patient"], RULES["patient"] | {"patience": 1}),
+        (RULES["asha"], scheduled(name="asha", reduction_factor=2)),
+        (RULES["asha"], scheduled(name="asha", grace=2)),
+        (RULES["asha"], RULES["none"]),
+        (RULES["none"], RULES["asha"]),
+        (RULES["asha_stop"], scheduled(name="asha_stop", reduction_factor=2)),
+        (RULES["none"], RULES["asha_stop"]),
+        (RULES["hyperband"], RULES["asha_stop"]),
+        (RULES["median"], scheduled(name="percentile", startup_trials=2, percentile=10.0)),
+        (RULES["plateau"], RULES["plateau"] | {"plateau": {"patience": 1, "min_delta": 0.05, "ema": 0.3}}),
+        (RULES["plateau"], RULES["none"]),
     ],
     ids=str,
 )
 def test_by_another_rule_its_decisions_are_wrong(tmp_path: Path, own: Any, other: Any) -> None:
-    curve = learning_curve if own["name"] == "patient" else by_number([(n * 4 % 9) / 10 for n in range(9)])
+    curve = learning_curve if "plateau" in own else by_number([(n * 4 % 9) / 10 for n in range(9)])
     Simulation(tmp_path, config(own), curve).run()
     assert_decisions(tmp_path, config(own))
     with pytest.raises(AssertionError):

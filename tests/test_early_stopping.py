@@ -14,7 +14,6 @@ from search.early_stopping import (
     Decision,
     Hyperband,
     Mode,
-    Patience,
     Promotion,
     Rule,
     Rungs,
@@ -328,23 +327,6 @@ def test_a_bracket_has_its_own_first_rung_and_its_own_rivals() -> None:
     assert decide(rule, trial(of[1][1], 0.1, 0.1, 0.1), deep) is Decision.STOP
 
 
-# --- patience
-
-
-def test_patience_ends_a_trial_that_has_not_become_better() -> None:
-    rule = Patience(patience=2, min_delta=0.0, mode="max")
-    assert decide(rule, trial(0, 0.5, 0.4)) is Decision.GO_ON
-    assert decide(rule, trial(0, 0.5, 0.5, 0.5)) is Decision.STOP
-    assert decide(rule, trial(0, 0.5, 0.4, 0.6)) is Decision.GO_ON
-    assert decide(rule, trial(0, 0.5, 0.6, 0.4, 0.4)) is Decision.STOP
-
-
-def test_an_improvement_of_no_more_than_min_delta_is_none() -> None:
-    rule = Patience(patience=1, min_delta=0.1, mode="min")
-    assert decide(rule, trial(0, 0.5, 0.45)) is Decision.STOP
-    assert decide(rule, trial(0, 0.5, 0.3)) is Decision.GO_ON
-
-
 # --- Optuna's pruners, in a search
 
 
@@ -393,7 +375,6 @@ def test_a_trial_that_completed_twice_counts_once_for_the_median(tmp_path: Path)
         {"name": "hyperband"},
         {"name": "median", "startup_trials": 1},
         {"name": "percentile", "startup_trials": 1},
-        {"name": "patient", "patience": 1},
         {"name": "none"},
     ],
     ids=lambda scheduler: scheduler["name"],

@@ -88,7 +88,7 @@ def test_a_broken_file_is_named_by_check_or_skipped_with_a_line(
     assert "train/images/5.jpg: cannot be decoded" in str(caught.value)
     assert "val/masks/1.png: holds label 37; with 2 classes" in str(caught.value)
     assert capsys.readouterr().err == ""
-    search.check(folder_config(root, num_classes=2, max_memory=max_memory, on_error="skip"))
+    search.check(folder_config(root, num_classes=2, max_memory=max_memory, bad_samples="skip"))
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("2 of 12 samples are skipped: ")
 
@@ -100,7 +100,7 @@ def test_a_file_that_breaks_in_training_fails_the_trial_with_a_line_that_names_i
     trainable = TrialTrainable({"plan": folder_plan(tmp_path / "trial", root).as_dict()})
     trainable.train()
     spoil(root / "train/images/5.jpg")
-    with pytest.raises(TrialError, match=rf"^error: ValueError: \S*/train/images/5\.jpg: {reason}"):
+    with pytest.raises(TrialError, match=rf"^error: SampleError: \S*/train/images/5\.jpg: {reason}"):
         trainable.train()
     trainable.stop()
 
@@ -112,7 +112,7 @@ def test_a_file_that_breaks_in_training_may_be_skipped_and_a_restart_is_exact(
     other = shutil.copytree(root, tmp_path / "other")
     intact = everything(run(folder_plan(tmp_path / "intact", root)))
 
-    whole = TrialSession(folder_plan(tmp_path / "whole", root, on_error="skip"), None)
+    whole = TrialSession(folder_plan(tmp_path / "whole", root, bad_samples="skip"), None)
     whole.next_report()
     spoil(root / "train/images/5.jpg")
     spoil(root / "val/masks/1.png")
@@ -123,11 +123,11 @@ def test_a_file_that_breaks_in_training_may_be_skipped_and_a_restart_is_exact(
         f"{root}/{file}" for file in ("train/images/5.jpg", "val/masks/1.png")
     ]
 
-    killed = TrialSession(folder_plan(tmp_path / "killed", other, on_error="skip"), None)
+    killed = TrialSession(folder_plan(tmp_path / "killed", other, bad_samples="skip"), None)
     killed.next_report()
     spoil(other / "train/images/5.jpg")
     spoil(other / "val/masks/1.png")
-    resumed = run(folder_plan(tmp_path / "killed", other, on_error="skip"))
+    resumed = run(folder_plan(tmp_path / "killed", other, bad_samples="skip"))
     assert_identical(everything(resumed), everything(whole))
     assert resumed.history[0]["valid_loss"] == intact["history"][0]["valid_loss"]
     assert resumed.history[1]["train_loss"] != intact["history"][1]["train_loss"]
@@ -136,7 +136,7 @@ def test_a_file_that_breaks_in_training_may_be_skipped_and_a_restart_is_exact(
 def test_more_files_that_break_in_training_than_may_be_skipped_fail_the_trial(
     tmp_path: Path, root: Path
 ) -> None:
-    session = TrialSession(folder_plan(tmp_path / "trial", root, on_error="skip", max_skipped=2), None)
+    session = TrialSession(folder_plan(tmp_path / "trial", root, bad_samples="skip", max_skipped=2), None)
     for number in range(3):
         (root / f"train/images/{number}.jpg").unlink()
     with pytest.raises(ValueError, match=r"\.jpg: there is no such file; 3 samples are wrong and data\.max_"):
@@ -146,7 +146,7 @@ def test_more_files_that_break_in_training_than_may_be_skipped_fail_the_trial(
 def test_a_trial_of_which_whole_batches_are_skipped_goes_on(tmp_path: Path, root: Path) -> None:
     for number in range(6):
         (root / f"train/masks/{number}.png").write_bytes(b"")
-    session = run(folder_plan(tmp_path / "trial", root, on_error="skip"))
+    session = run(folder_plan(tmp_path / "trial", root, bad_samples="skip"))
     assert [record["step"] for record in session.history] == [4, 8, 12]
     assert all(np.isfinite(record["valid_loss"]) for record in session.history)
 

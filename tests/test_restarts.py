@@ -37,13 +37,13 @@ def no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES)
 def test_a_search_killed_after_each_single_write_goes_on_alike(tmp_path: Path, rule: str) -> None:
-    config = config_of(sampler={"name": "random", "seed": 1}, scheduler=RULES[rule])
+    config = config_of(sampler={"name": "random", "seed": 1}, **RULES[rule])
     assert_alike_when_killed(tmp_path, config, stride=1)
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_a_search_killed_between_writes_goes_on_alike(tmp_path: Path, rule: str) -> None:
-    config = config_of(sampler={"name": "random", "seed": 1}, scheduler=RULES[rule])
+    config = config_of(sampler={"name": "random", "seed": 1}, **RULES[rule])
     assert_alike_when_killed(tmp_path, config, stride=5 if rule == "asha" else 29)
 
 
@@ -99,7 +99,7 @@ TROUBLED: dict[str, Any] = {"curve": rough_curve, "faults": troubles, "limits": 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_a_troubled_search_killed_between_writes_goes_on_alike(tmp_path: Path, rule: str) -> None:
-    config = config_of(sampler={"name": "random"}, scheduler=RULES[rule])
+    config = config_of(sampler={"name": "random"}, **RULES[rule])
     assert_alike_when_killed(tmp_path, config, stride=17, **TROUBLED)
 
 
@@ -107,16 +107,14 @@ def test_a_troubled_search_killed_between_writes_goes_on_alike(tmp_path: Path, r
 def test_several_workers_killed_between_writes_decide_as_if_they_had_not_been(
     tmp_path: Path, rule: str
 ) -> None:
-    config = config_of(
-        sampler={"name": "random"}, scheduler=RULES[rule], budget={"trials": 12, "virtual_epochs": 9}
-    )
+    config = config_of(sampler={"name": "random"}, **RULES[rule], budget={"trials": 12, "virtual_epochs": 9})
     whole = tmp_path / "whole"
     reference = Simulation(whole, config, workers=4, **TROUBLED).run()
     outcomes_seen = {record.outcome for record in reference.records}
     assert {Outcome.DIVERGED, Outcome.FAILED} <= outcomes_seen
     decided = assert_decisions(whole, config)
     assert decided["begin"] == 12
-    assert decided[{"asha": "promote", "none": "go on"}.get(rule, "stop")] > 1
+    assert decided["promote" if "asha" in rule.split() else "go on" if rule == "none" else "stop"] > 1
     for lines in range(1, num_lines(whole), 13):
         folder = cut_journal(whole, tmp_path / f"cut{lines}", lines, extra_bytes=lines % 3 * 10)
         resumed = Simulation(folder, config, workers=4, **TROUBLED).run()
@@ -126,7 +124,7 @@ def test_several_workers_killed_between_writes_decide_as_if_they_had_not_been(
 
 def test_a_decision_is_not_made_again_after_another_trial_has_failed_since(tmp_path: Path) -> None:
     """Among five trials the last one would be stopped; among the six that were there it is not."""
-    config = config_of(sampler={"name": "random"}, scheduler=RULES["asha_stop"])
+    config = config_of(sampler={"name": "random"}, **RULES["asha_stop"])
     curve = by_number([0.1, 0.2, 0.3, 0.4, 0.9, 0.8, 0.0, 0.0, 0.0])
     first = Simulation(
         tmp_path,
@@ -145,7 +143,7 @@ def test_a_decision_is_not_made_again_after_another_trial_has_failed_since(tmp_p
 
 def test_a_decision_that_was_due_is_made_before_anything_else(tmp_path: Path) -> None:
     """Also before another trial ends, which has failed more often than is allowed now."""
-    config = config_of(sampler={"name": "random"}, scheduler=RULES["asha_stop"])
+    config = config_of(sampler={"name": "random"}, **RULES["asha_stop"])
     curve = by_number([0.1, 0.2, 0.3, 0.4, 0.9, 0.3, 0.0, 0.0, 0.0])
     first = Simulation(tmp_path, config, curve, workers=6).run(max_reports=5)
     study, (failed, *_, due) = first.study, first.records

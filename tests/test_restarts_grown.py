@@ -106,7 +106,7 @@ def assert_alike_when_killed(folder: Path, before: int, config: Config, stride: 
 def test_an_ended_search_started_again_with_the_same_limits_writes_nothing_but_its_time(
     tmp_path: Path, rule: str, limits: dict[str, Any]
 ) -> None:
-    config = asking(scheduler=RULES[rule])
+    config = asking(**RULES[rule])
     first = Simulation(tmp_path, config, workers=2, limits=limits).run()
     before = entries(tmp_path)
     again = Simulation(tmp_path, config, workers=2, limits=limits)
@@ -137,12 +137,12 @@ def test_trials_that_were_paused_to_the_end_are_promoted_among_more_trials(tmp_p
     assert all(set(attrs) == held for attrs in reopened)
 
 
-@pytest.mark.parametrize("rule", ["asha_stop", "hyperband", "patient", "none"])
+@pytest.mark.parametrize("rule", ["asha_stop", "hyperband", "plateau", "none"])
 def test_more_trials_leave_those_that_have_ended_as_they_are(tmp_path: Path, rule: str) -> None:
-    before = outcomes(Simulation(tmp_path, asking(9, scheduler=RULES[rule])).run().records)
-    more = Simulation(tmp_path, asking(14, scheduler=RULES[rule])).run()
+    before = outcomes(Simulation(tmp_path, asking(9, **RULES[rule])).run().records)
+    more = Simulation(tmp_path, asking(14, **RULES[rule])).run()
     assert outcomes(more.records)[:9] == before
-    whole = Simulation(tmp_path / "whole", asking(14, scheduler=RULES[rule])).run()
+    whole = Simulation(tmp_path / "whole", asking(14, **RULES[rule])).run()
     assert outcomes(more.records) == outcomes(whole.records)
     assert set(assert_told_once(tmp_path, more.records).values()) == {1}
 
@@ -161,9 +161,9 @@ def test_a_search_can_grow_again_and_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize("rule", ["asha", "asha_stop", "median", "none"])
 def test_a_search_that_has_grown_is_killed_anywhere(tmp_path: Path, rule: str, workers: int) -> None:
     folder = tmp_path / "grown"
-    Simulation(folder, asking(9, 3, scheduler=RULES[rule]), workers=workers).run()
+    Simulation(folder, asking(9, 3, **RULES[rule]), workers=workers).run()
     before = num_lines(folder)
-    config = asking(12, 9, scheduler=RULES[rule])
+    config = asking(12, 9, **RULES[rule])
     Simulation(folder, config, workers=workers).run()
     assert_decisions(folder, config)
     if workers == 1:
@@ -192,17 +192,17 @@ def test_longer_trials_are_those_of_a_search_that_was_longer_from_the_start(tmp_
     assert [number for number, count in begun.items() if count > 1] == [0]
 
 
-@pytest.mark.parametrize("rule", ["none", "patient"])
+@pytest.mark.parametrize("rule", ["none", "plateau"])
 def test_without_rungs_all_completed_trials_go_on_that_the_rule_lets(tmp_path: Path, rule: str) -> None:
-    scheduler = RULES[rule]
+    rules = RULES[rule]
     curve = by_number(FALLING, gain=0.1) if rule == "none" else None
     options = {} if curve is None else {"curve": curve}
-    Simulation(tmp_path / "grown", asking(5, 4, scheduler=scheduler), **options).run()
-    grown = Simulation(tmp_path / "grown", asking(5, 9, scheduler=scheduler), **options).run()
-    whole = Simulation(tmp_path / "whole", asking(5, 9, scheduler=scheduler), **options).run()
+    Simulation(tmp_path / "grown", asking(5, 4, **rules), **options).run()
+    grown = Simulation(tmp_path / "grown", asking(5, 9, **rules), **options).run()
+    whole = Simulation(tmp_path / "whole", asking(5, 9, **rules), **options).run()
     assert [r[:3] for r in results(grown.records)] == [r[:3] for r in results(whole.records)]
     assert max(assert_told_once(tmp_path / "grown", grown.records).values()) == 2
-    assert_decisions(tmp_path / "grown", asking(5, 9, scheduler=scheduler))
+    assert_decisions(tmp_path / "grown", asking(5, 9, **rules))
 
 
 def test_by_stopping_completed_trials_go_on_that_are_among_the_best_of_their_former_end(
@@ -210,9 +210,9 @@ def test_by_stopping_completed_trials_go_on_that_are_among_the_best_of_their_for
 ) -> None:
     # Each one is better than those before, so none is stopped, and all nine come to virtual epoch 3.
     curve = by_number(FALLING[:9][::-1])
-    config = asking(9, 3, scheduler=RULES["asha_stop"])
+    config = asking(9, 3, **RULES["asha_stop"])
     assert {r.depth for r in Simulation(tmp_path, config, curve).run().records} == {3}
-    longer = asking(9, 9, scheduler=RULES["asha_stop"])
+    longer = asking(9, 9, **RULES["asha_stop"])
     grown = Simulation(tmp_path, longer, curve).run()
     assert [r.depth for r in grown.records] == [3] * 6 + [9] * 3
     assert [r.outcome for r in grown.records] == [Outcome.COMPLETED] * 9
@@ -247,7 +247,7 @@ def test_the_progress_of_a_longer_search_begins_where_the_shorter_one_ended(tmp_
 def test_with_a_later_limit_a_search_comes_to_what_it_would_have_come_to_without(
     tmp_path: Path, rule: str, limits: dict[str, Any]
 ) -> None:
-    config = asking(scheduler=RULES[rule], sampler={"name": "tpe", "startup_trials": 3})
+    config = asking(**RULES[rule], sampler={"name": "tpe", "startup_trials": 3})
     whole = Simulation(tmp_path / "whole", config).run()
     cut = Simulation(tmp_path / "cut", config, limits=limits).run()
     assert cut.coordinator.ending in ("time limit", "step limit")

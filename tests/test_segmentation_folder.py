@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainables.segmentation.decode import read_image
+from trainables.images import read_image
 from trainables.segmentation.folder import load_folder_arrays
 from trainables.segmentation.layout import Layout
 from trainables.segmentation.samples import samples_of, skipped_of

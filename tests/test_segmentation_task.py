@@ -1,3 +1,6 @@
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -222,3 +225,13 @@ def test_training_on_different_sizes_without_a_crop_is_an_error_that_names_the_o
     with pytest.raises(ValueError, match=r"set augment\.crop"):
         make_task(data=photos).train_data()
     assert len(make_task(data=photos).valid_data()) == 3
+
+
+def test_preprocessing_normalizes_raw_images_as_the_batches_are(photos):
+    task = make_task(data=photos, augment={"crop": 16})
+    preprocessing = json.loads(json.dumps(task.preprocessing()))
+    assert (preprocessing["channels"], preprocessing["class_names"]) == (3, ["0", "1"])
+    with Image.open(Path(photos["root"]) / "val" / "images" / "0.png") as image:
+        pixels = (np.asarray(image) / 255 - preprocessing["mean"]) / preprocessing["std"]
+    batch, _ = task.valid_data().batch(np.arange(1), None)
+    np.testing.assert_allclose(batch[0].permute(1, 2, 0).numpy(), pixels, rtol=1e-4, atol=1e-5)

@@ -1,6 +1,5 @@
 """The training loop: against the large batch, against a plain loop, and without the articles' faults."""
 
-import contextlib
 import copy
 import itertools
 import math
@@ -15,6 +14,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from trainables.options import TrialOptions
+from trainables.precision import Precision
 from trainables.segmentation.task import SegmentationTask
 from trainables.task import Task
 from trainables.trainer import DivergedError, _Progress
@@ -482,14 +482,12 @@ def test_finite_steps_pass_and_average_either_way():
         assert progress.mean_loss(3) == 3.0
 
 
-class Scaled:
+class Scaled(Precision):
     """Loss scaling as under fp16, on a CPU."""
 
     def __init__(self, scale):
+        super().__init__("fp32", CPU)
         self.scaler = torch.amp.GradScaler("cpu", init_scale=scale)
-
-    def autocast(self):
-        return contextlib.nullcontext()
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw", "radam"])

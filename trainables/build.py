@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,26 +12,40 @@ from torch import nn
 
 from trainables.data import as_source
 from trainables.ema import WeightAverage
+from trainables.iterable_stream import IterableStream
 from trainables.lr_schedules import schedule_factor
 from trainables.optimizers import build_optimizer
 from trainables.options import TrialOptions
 from trainables.precision import Precision
+from trainables.prepared import with_prepared
 from trainables.random_state import RandomStates, clean_process, seed_everything
 from trainables.stream import LoaderStream, SampleStream, TrainingStream
 from trainables.task import Arrays, Task
 from trainables.trainer import Trainer
 from trainables.virtual_epoch import Unit, VirtualEpochs
 from trainables.virtual_loader import known_length
+from trainables.worker_stream import WorkerStream
 
 
-def load_arrays(task_class: type[Task], options: TrialOptions) -> Arrays:
-    """The decoded data of these options: the same whoever loads it, for random numbers in it are seeded."""
+def load_arrays(task_class: type[Task], options: TrialOptions, prepared: Path | None = None) -> Arrays:
+    """The decoded data of these options: the same whoever loads it, for random numbers in it are seeded.
+
+    Args:
+        prepared: file of what the task's `prepare` returned, see `prepared_file`; written if it is not there.
+
+    Raises:
+        DamagedArraysError: that file is not as it was written.
+    """
     states = RandomStates()
-    before = states.state_dict()
+    before, num_threads = states.state_dict(), torch.get_num_threads()
     seed_everything(0)
     try:
-        return task_class.load_data(options)
+        arrays = task_class.load_data(options)
+        seed_everything(0)
+        torch.set_num_threads(1)  # several add up in another order
+        return with_prepared(arrays, prepared, lambda: task_class.prepare(options, arrays))
     finally:
+        torch.set_num_threads(num_threads)
         states.load_state_dict(before)
 
 
@@ -58,11 +73,15 @@ def build_trainer(
     task = task_class(options, arrays)
     train_data = task.all_data() if with_validation_data else task.train_data()
     model = _build_model(task, options, device)
-    stream, pass_samples = _training_stream(train_data, options, whole_passes=unit == "passes")
+    task.setup(device)
+    batch_size = _batch_size(train_data, options)
+    stream, pass_samples = _training_stream(
+        train_data, options, task, batch_size=batch_size, whole_passes=unit == "passes"
+    )
     virtual_epochs = VirtualEpochs(
         unit=unit,
         count=count,
-        step_samples=options.batch_size * options.accumulate,
+        step_samples=batch_size * options.accumulate * task.batches_per_step,
         pass_samples=pass_samples,
     )
     return Trainer(
@@ -70,7 +89,7 @@ def build_trainer(
         model=model,
         stream=stream,
         valid_source=as_source(task.valid_data()),
-        optimizer=_build_optimizer(model, options, device),
+        optimizer=_build_optimizer(task, model, options, device),
         schedule=schedule_factor(
             total_steps=virtual_epochs.end_step(num_virtual_epochs), **options.lr_schedule.model_dump()
         ),
@@ -80,7 +99,7 @@ def build_trainer(
         accumulate=options.accumulate,
         clip_norm=options.clip_norm,
         average=None if options.ema is None else WeightAverage(model, options.ema),
-        valid_batch_size=options.valid_batch_size,
+        valid_batch_size=task.valid_batch_size,
         channels_last=options.channels_last,
     )
 
@@ -94,7 +113,9 @@ def _build_model(task: Task, options: TrialOptions, device: torch.device) -> nn.
     return model
 
 
-def _build_optimizer(model: nn.Module, options: TrialOptions, device: torch.device) -> torch.optim.Optimizer:
+def _build_optimizer(
+    task: Task, model: nn.Module, options: TrialOptions, device: torch.device
+) -> torch.optim.Optimizer:
     optimizer = options.optimizer
     return build_optimizer(
         model,
@@ -103,17 +124,40 @@ def _build_optimizer(model: nn.Module, options: TrialOptions, device: torch.devi
         weight_decay=optimizer.weight_decay,
         extra=optimizer.extra,
         device=device,
+        layers=task.layers(model),
+        layer_decay=optimizer.layer_decay,
     )
 
 
+def _batch_size(data: Any, options: TrialOptions) -> int:
+    if options.batch_size != "full":
+        return options.batch_size
+    if isinstance(data, torch.utils.data.DataLoader | torch.utils.data.IterableDataset):
+        raise ValueError(
+            f"batch_size is full, and train_data() gives a {type(data).__name__}, of which nobody knows the "
+            "length beforehand; give a number"
+        )
+    return len(as_source(data))
+
+
 def _training_stream(
-    data: Any, options: TrialOptions, *, whole_passes: bool
+    data: Any, options: TrialOptions, task: Task, *, batch_size: int, whole_passes: bool
 ) -> tuple[TrainingStream, int | None]:
     """The stream, and the samples of one pass where the data has a length."""
     if isinstance(data, torch.utils.data.DataLoader):
         num_batches = known_length(data)
-        pass_samples = None if num_batches is None else num_batches * options.batch_size
+        pass_samples = None if num_batches is None else num_batches * batch_size
         return LoaderStream(data, whole_passes=whole_passes), pass_samples
-    source = as_source(data)
-    stream = SampleStream(source, batch_size=options.batch_size, seed=options.seed, whole_passes=whole_passes)
+    size, seed = batch_size, options.seed
+    if isinstance(data, torch.utils.data.IterableDataset):
+        shuffle = task.shuffle_buffer
+        return IterableStream(
+            data, batch_size=size, seed=seed, shuffle=shuffle, num_workers=task.num_workers
+        ), None
+    source, num_workers = as_source(data), task.num_workers
+    if not num_workers:
+        return SampleStream(source, batch_size=size, seed=seed, whole_passes=whole_passes), len(source)
+    stream = WorkerStream(
+        source, batch_size=size, seed=seed, num_workers=num_workers, whole_passes=whole_passes
+    )
     return stream, len(source)

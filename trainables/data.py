@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from torch.utils.data import default_collate
+from torch.utils.data import IterableDataset, default_collate
 
 Batch = Any
 """A tensor, or tuples, lists and dicts of tensors; by convention (inputs, targets)."""
@@ -96,6 +96,17 @@ class JoinedSource:
                 order.append(np.flatnonzero(chosen))
         return _join(parts, torch.from_numpy(np.argsort(np.concatenate(order))))
 
+    def take_findings(self) -> list[tuple[int, list[Any]]]:
+        """In a worker process (see `trainables.worker_stream`): what each source has found."""
+        sources = enumerate((self._first, self._second))
+        return [(number, each.take_findings()) for number, each in sources if hasattr(each, "take_findings")]
+
+    def add_findings(self, findings: Sequence[tuple[int, list[Any]]]) -> None:
+        """What the copies in a worker have found goes to the sources."""
+        sources: tuple[Any, Any] = (self._first, self._second)
+        for number, found in findings:
+            sources[number].add_findings(found)
+
 
 def as_source(data: Any) -> BatchSource:
     """Turn what a task returns into a BatchSource: a source, a tuple of arrays, or a map-style Dataset.
@@ -107,6 +118,12 @@ def as_source(data: Any) -> BatchSource:
         return data
     if isinstance(data, tuple) and all(isinstance(part, np.ndarray | torch.Tensor) for part in data):
         return ArraySource(*data)
+    if isinstance(data, IterableDataset):
+        raise TypeError(
+            f"data is a {type(data).__name__}, an IterableDataset: that can only be train_data(), as "
+            "validation and training on all data need a known length and order; return a map-style Dataset, "
+            "or of tar files a trainables.shards.ShardSource"
+        )
     if hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, Sequence):
         return DatasetSource(data)
     raise TypeError(

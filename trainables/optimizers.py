@@ -1,15 +1,17 @@
-"""The optimizer of a trial: any class of torch.optim by name, with weight decay only where it belongs."""
+"""The optimizer of a trial: any class of torch.optim by name, with its parameters in the groups they need."""
 
 from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
+
+from trainables.parameter_groups import Layer, parameter_groups
 
 REFUSED = {
     "lbfgs": "it evaluates the loss again inside a step, through a closure; take adamw or sgd",
@@ -20,14 +22,6 @@ REFUSED = {
 
 _OWN_FIELDS = {"self", "params", "lr", "weight_decay"}
 _IMPLEMENTATION = {"foreach", "fused", "capturable", "differentiable"}
-_UNDECAYED = (
-    nn.modules.batchnorm._NormBase,
-    nn.LayerNorm,
-    nn.GroupNorm,
-    nn.RMSNorm,
-    nn.Embedding,
-    nn.EmbeddingBag,
-)
 
 
 def build_optimizer(
@@ -38,27 +32,35 @@ def build_optimizer(
     weight_decay: float,
     extra: Mapping[str, Any],
     device: torch.device,
+    layers: Sequence[Layer] = (),
+    layer_decay: float = 1.0,
 ) -> Optimizer:
-    """An optimizer of the model's trainable parameters, in at most two groups.
+    """An optimizer of the model's trainable parameters.
 
     `weight_decay` acts on matrices and kernels (two dimensions or more); biases, normalization parameters,
     embeddings and everything else below two dimensions are left out of it. Every group carries
     `initial_lr`, the peak that a schedule scales. The fused implementation is used where it works for these
     parameters on `device`, else the foreach one, unless `extra` says something about the implementation.
 
+    With `layer_decay` below 1 the peak of a layer is lr * layer_decay**d, d layers away from the last one,
+    as for ELECTRA (arXiv:2003.10555) and BEiT (arXiv:2106.08254). The groups of the last layer come first.
+
     Args:
         model: already on `device`.
         name: a class of torch.optim, in any case.
         lr: peak learning rate.
         extra: further keyword arguments of that class; lists become tuples of floats.
+        layers: parameters, or modules with all of theirs, from input to head; every trainable parameter in
+            exactly one. Not looked at where `layer_decay` is 1.
+        layer_decay: in [0, 1].
 
     Raises:
-        ValueError: for a name or an option that does not exist or a value that the class refuses, and for
-            a model without trainable parameters.
+        ValueError: for a name or an option that does not exist or a value that the class refuses, for a
+            model without trainable parameters, and for layers that are not as said.
     """
     check_options(name, extra)
     cls = optimizer_class(name)
-    groups = _parameter_groups(model, weight_decay)
+    groups = parameter_groups(model, lr=lr, weight_decay=weight_decay, layers=layers, layer_decay=layer_decay)
     if weight_decay and "weight_decay" not in inspect.signature(cls).parameters:
         raise ValueError(
             f"optimizer {cls.__name__} has no weight decay, got weight_decay {weight_decay}; set it to 0"
@@ -68,7 +70,7 @@ def build_optimizer(
     implementation = _fastest_implementation(cls, model, options, device)
     optimizer = _construct(cls, groups, options | implementation)
     for group in optimizer.param_groups:
-        group["initial_lr"] = lr
+        group["initial_lr"] = float(group["lr"])
     return optimizer
 
 
@@ -118,27 +120,6 @@ def _classes() -> dict[str, type[Optimizer]]:
 
 def _nearest(word: str, known: list[str]) -> str:
     return difflib.get_close_matches(word, known, n=1, cutoff=0.0)[0]
-
-
-def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    undecayed = {
-        id(parameter)
-        for module in model.modules()
-        if isinstance(module, _UNDECAYED)
-        for parameter in module.parameters(recurse=False)
-    }
-    decay: list[Tensor] = []
-    no_decay: list[Tensor] = []
-    for parameter in model.parameters():
-        if parameter.requires_grad:
-            plain = parameter.ndim < 2 or id(parameter) in undecayed
-            (no_decay if plain else decay).append(parameter)
-    if not decay and not no_decay:
-        raise ValueError(
-            f"model {type(model).__name__} has no trainable parameter; at least one must have requires_grad"
-        )
-    groups = [{"params": decay, "weight_decay": weight_decay}, {"params": no_decay, "weight_decay": 0.0}]
-    return [group for group in groups if group["params"]]
 
 
 def _as_float_tuple(value: Any) -> Any:

@@ -28,10 +28,14 @@ class OptimizerOptions(Options):
     """Peak learning rate; `lr_schedule` scales it."""
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
     """Applied to matrices and kernels only; biases and normalization parameters are left out."""
+    layer_decay: Fraction = 1.0
+    """Factor of the learning rate from one layer to the one before it, the head having `lr` (ELECTRA,
+    arXiv:2003.10555; BEiT, arXiv:2106.08254). 1 trains all layers alike, 0 the head alone; below 1 the task
+    must name its model's layers."""
 
     @property
     def extra(self) -> dict[str, Any]:
-        """Keyword arguments for the optimizer's class besides lr and weight_decay."""
+        """Keyword arguments for the optimizer's class: all keys that are no fields here."""
         return dict(self.model_extra or {})
 
 
@@ -54,8 +58,9 @@ class TrialOptions(Options):
     model: dict[str, Any] = Field(default_factory=dict)
     optimizer: OptimizerOptions = OptimizerOptions()
     lr_schedule: ScheduleOptions = ScheduleOptions()
-    batch_size: PositiveInt = 16
-    """Samples in one micro-batch, that is in one forward and backward."""
+    batch_size: PositiveInt | Literal["full"] = 16
+    """Samples in one micro-batch, that is in one forward and backward; full is the whole training data. In a
+    search's YAML also auto, the largest number that fits into memory, alone or as the end of a range."""
     accumulate: PositiveInt = 1
     """Micro-batches whose gradients make one optimizer step."""
     clip_norm: PositiveFloat | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor, nn
 
 _DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -34,6 +35,20 @@ class Precision:
         """A new context manager for forward pass and loss."""
         dtype = _DTYPES[self.name]
         return torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)
+
+    def step(self, optimizer: torch.optim.Optimizer, clip_norm: float | None) -> Tensor:
+        """One step from the gradients that are there; clears them and returns their norm before clipping."""
+        self.scaler.unscale_(optimizer)
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        grad_norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        if clip_norm is not None:
+            nn.utils.clip_grads_with_norm_(parameters, clip_norm, grad_norm)
+        scale = self.scaler.scale(torch.ones_like(grad_norm))
+        self.scaler.step(optimizer)
+        self.scaler.update()
+        optimizer.zero_grad(set_to_none=True)
+        # An infinite gradient of a scaled-up loss is an ordinary event: no step, and half the scale next.
+        return torch.where(scale > 1.0, torch.zeros_like(grad_norm), grad_norm)
 
 
 def _best(device: torch.device) -> str:

@@ -20,7 +20,9 @@ from trainables.build import build_trainer, load_arrays
 from trainables.checkpoint import load_newest, remove_old_checkpoints, set_aside, write_checkpoint
 from trainables.environment import expand
 from trainables.options import TrialOptions
+from trainables.prepared import prepared_file
 from trainables.random_state import clean_process
+from trainables.skipped import keep_skipped
 from trainables.task import Task
 from trainables.trainer import DivergedError
 from trainables.virtual_epoch import Unit
@@ -68,8 +70,17 @@ class TrialPlan:
     data: DataSplit = "train"
     timeout: float | None = None
     """Seconds that a virtual epoch may take."""
+    prepared: str | None = None
+    """Folder of what the task prepared once for the whole run; computed anew for each trial without it."""
     working_folder: str = "."
     """Where the search was started: relative data paths and tasks of the user are found from there."""
+
+    @property
+    def prepared_file(self) -> Path | None:
+        """In that folder, the file for this plan's task and data."""
+        if self.prepared is None:
+            return None
+        return prepared_file(Path(self.prepared), data_key(self.task, self.options))
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -118,7 +129,7 @@ class TrialSession:
         self.trainer = build_trainer(
             task_class,
             self.options,
-            load_arrays(task_class, self.options) if arrays is None else arrays,
+            load_arrays(task_class, self.options, plan.prepared_file) if arrays is None else arrays,
             unit=plan.unit,
             count=plan.count,
             num_virtual_epochs=plan.num_virtual_epochs,
@@ -130,6 +141,7 @@ class TrialSession:
         self._between = True  # virtual epochs, where alone a checkpoint can be taken
         self._notes = self._load()
         self._next = min(plan.reported, len(self.history))
+        self._keep_skipped()
         self._board = Board(self._folder, start_step=self.trainer.counters.num_steps + 1)
         if not self.history:
             self._board.hparams(plan.hparams, self.best_tag)
@@ -150,7 +162,12 @@ class TrialSession:
     @property
     def where(self) -> str:
         """How far the training has come."""
-        return f"step {self.trainer.counters.num_steps}"
+        at = f"step {self.trainer.counters.num_steps}"
+        if self.options.batch_size != "full":
+            return at
+        # Where this is told, memory may have been short.
+        samples = self.trainer.virtual_epochs.pass_samples
+        return f"{at} with batch_size full: {samples} samples; smaller ones with accumulate take less memory"
 
     @property
     def finished(self) -> bool:
@@ -181,9 +198,12 @@ class TrialSession:
                 self._save()
 
     def close(self) -> None:
-        """Save what is not saved yet and close the event file."""
-        self.save()
-        self._board.close()
+        """Save what is not saved yet, close the event file and end processes that read data."""
+        try:
+            self.save()
+            self._board.close()
+        finally:
+            self.trainer.stream.close()
 
     def _train(self) -> Record | None:
         """Compute one virtual epoch and save it; returns a record only if the trial diverged."""
@@ -194,6 +214,8 @@ class TrialSession:
             reason = self._objective_fault(metrics)
         except DivergedError as error:
             reason = str(error)
+        finally:
+            self._keep_skipped()
         if reason is not None:
             number = len(self.history) + 1
             return {"virtual_epoch": number, "diverged": f"virtual epoch {number}, {reason}", **self._spent()}
@@ -205,6 +227,10 @@ class TrialSession:
             if self._is_due():
                 self._save()
         return None
+
+    def _keep_skipped(self) -> None:
+        with _naming(self._folder):
+            keep_skipped(self._folder, self.trainer.task.skipped_samples)
 
     def _objective_fault(self, metrics: Mapping[str, float]) -> str | None:
         clashing = sorted(RESERVED & set(metrics))
@@ -240,6 +266,7 @@ class TrialSession:
             "trial": self.plan.number,
             "task": self.plan.task,
             "options": dict(self.plan.options),
+            "data": self.plan.data,
             "virtual_epoch": {self.plan.unit: self.plan.count},
             "num_virtual_epochs": self.plan.num_virtual_epochs,
             "metric": self.plan.metric,

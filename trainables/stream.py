@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 import numpy as np
+from torch.utils.data import DataLoader, IterableDataset
 
 from trainables.data import Batch, BatchSource
+from trainables.same_contents import digest
 from trainables.virtual_loader import VirtualDataLoader
 
 STATE_VERSION = 1
+
+
+WAY_OUT = (
+    "so each would be trained on more than once: let its __iter__ give each worker a part, as in "
+    "itertools.islice(samples, info.id, None, info.num_workers) with info = "
+    "torch.utils.data.get_worker_info(), or set the number of workers to 1"
+)
 
 
 class TrainingStream(Protocol):
@@ -29,6 +38,21 @@ class TrainingStream(Protocol):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
 
+    def close(self) -> None:
+        """End whatever works for the stream; the next step begins it anew."""
+        ...
+
+
+class Order(Protocol):
+    """What a source has as `order` if it cannot well be read in any order."""
+
+    def indices(self, seed: int, number: int, start: int, stop: int) -> np.ndarray:
+        """The samples at places `start` to `stop` of pass `number`: int64 [stop - start].
+
+        A pure function of its arguments that has every sample once in a pass.
+        """
+        ...
+
 
 class SampleStream:
     """Batches from a source, pass after pass, each pass in a new order.
@@ -38,7 +62,7 @@ class SampleStream:
     nothing and is exact, also after a change of batch size.
 
     Args:
-        source: data with a length.
+        source: data with a length. If it has an `order` (see Order), that takes the place of a permutation.
         batch_size: samples of one micro-batch.
         seed: of the order and of the random numbers.
         whole_passes: end a micro-batch and a step where a pass ends, so that a virtual epoch of passes
@@ -105,13 +129,24 @@ class SampleStream:
             )
         self.position = int(state["position"])
 
+    def close(self) -> None:
+        """Nothing works for this stream but its own process."""
+
     def _next_batch(self) -> Batch:
-        start, size = self.position, self._batch_size
-        if self._whole_passes:
-            size = min(size, len(self._source) - start % len(self._source))
-        batch = self._source.batch(self._indices(start, start + size), self._randoms(start, size))
-        self.position = start + size
+        batch = self._source.batch(*self._request(self.position))
+        self.position += self._size(self.position)
         return batch
+
+    def _size(self, start: int) -> int:
+        """Samples of the micro-batch that begins at a position."""
+        if self._whole_passes:
+            return min(self._batch_size, len(self._source) - start % len(self._source))
+        return self._batch_size
+
+    def _request(self, start: int) -> tuple[np.ndarray, np.ndarray]:
+        """Indices and random numbers of the micro-batch that begins at a position."""
+        size = self._size(start)
+        return self._indices(start, start + size), self._randoms(start, size)
 
     def _indices(self, start: int, stop: int) -> np.ndarray:
         length = len(self._source)
@@ -119,9 +154,15 @@ class SampleStream:
         while start < stop:
             number, offset = divmod(start, length)
             end = min(length, offset + stop - start)
-            parts.append(self._pass_order(number)[offset:end])
+            parts.append(self._part_of_pass(number, offset, end))
             start += end - offset
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _part_of_pass(self, number: int, start: int, stop: int) -> np.ndarray:
+        order: Order | None = getattr(self._source, "order", None)
+        if order is None:
+            return self._pass_order(number)[start:stop]
+        return order.indices(self._seed, number, start, stop)
 
     def _pass_order(self, number: int) -> np.ndarray:
         if self._order is None or self._order[0] != number:
@@ -144,11 +185,12 @@ class LoaderStream:
         whole_passes: end a step where a pass ends; the loader's length must be known.
 
     Raises:
-        ValueError: the loader is empty or can be read only once.
+        ValueError: the loader is empty or can be read only once; from `next_step`, its workers read the same.
     """
 
     def __init__(self, loader: Iterable[Batch], *, whole_passes: bool = False) -> None:
         self._loader = VirtualDataLoader(loader, steps_per_epoch=1)
+        self._first: str | None = None
         self._whole_passes = whole_passes
 
     @property
@@ -157,11 +199,11 @@ class LoaderStream:
         return float(self._loader.passes)
 
     def next_step(self, num_micro_batches: int) -> list[Batch]:
-        passes, batches = self._loader.passes, [self._loader.next_batch()]
+        passes, batches = self._loader.passes, [self._next_batch()]
         for _ in range(num_micro_batches - 1):
             if self._whole_passes and self._loader.passes > passes:
                 break
-            batches.append(self._loader.next_batch())
+            batches.append(self._next_batch())
         return batches
 
     def state_dict(self) -> dict[str, Any]:
@@ -169,3 +211,25 @@ class LoaderStream:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self._loader.load_state_dict(state)
+
+    def close(self) -> None:
+        """The loader is its owner's, and so are its workers."""
+
+    def _next_batch(self) -> Batch:
+        """Of an IterableDataset, the first two batches come from two workers: they must not be one."""
+        batch, loader = self._loader.next_batch(), self._loader.loader
+        if self._loader.batches > 2 or self._loader.passes or not _has_copies(loader):
+            return batch
+        found = digest(batch)
+        if self._loader.batches == 1:
+            self._first = found
+        elif self._first == found:
+            name = type(loader.dataset).__name__
+            raise ValueError(f"two workers of the DataLoader over {name} read the same samples, {WAY_OUT}")
+        return batch
+
+
+def _has_copies(loader: Any) -> TypeGuard[DataLoader]:
+    """Whether every worker has a copy of the whole data."""
+    several = isinstance(loader, DataLoader) and loader.num_workers > 1
+    return several and isinstance(loader.dataset, IterableDataset)

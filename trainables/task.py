@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -10,9 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from trainables.data import Batch, JoinedSource, as_source
+from trainables.inspection import Inspection
 from trainables.options import TrialOptions
+from trainables.parameter_groups import Layer
 
 Arrays = dict[str, np.ndarray]
+
+Watch = Callable[[str, Tensor, Tensor], None]
+"""Takes a name, a loss and a gradient norm; the trial has diverged where these are not finite."""
 
 
 class Metrics(Protocol):
@@ -35,15 +40,59 @@ class Task:
     def __init__(self, options: TrialOptions, arrays: Mapping[str, np.ndarray]) -> None:
         self.options = options
         self.arrays = arrays
-        """What `load_data` returned; read-only, shared by all trials of a machine."""
+        """What `load_data` and `prepare` returned; read-only, shared by all trials of a machine."""
 
     @classmethod
     def load_data(cls, options: TrialOptions) -> Arrays:
         """Decode what fits in memory, once per machine. May depend on `options.data` only."""
         return {}
 
+    @classmethod
+    def prepare(cls, options: TrialOptions, arrays: Mapping[str, np.ndarray]) -> Arrays:
+        """What all trials of a run must have alike and nobody can load, such as a network that measures them.
+
+        Computed once, kept in the run's folder, and exported with the model. May depend on `options.data` and
+        on what `load_data` returned only; the names must be others than there.
+        """
+        return {}
+
+    @classmethod
+    def inspect(cls, options: TrialOptions) -> Inspection | None:
+        """The samples of the data, to be looked at by `tune-search check --data`; for files that may be damaged.
+
+        Without one, every sample of `train_data` and `valid_data` is drawn once.
+        """
+        return None
+
+    @property
+    def skipped_samples(self) -> Mapping[str, str]:
+        """Samples that were left out because they cannot be read, by file, each with the reason."""
+        return {}
+
+    @property
+    def num_workers(self) -> int:
+        """Processes that make training batches ahead of time, where `train_data` is no DataLoader; 0 is none.
+
+        Each gets a copy of the source, so it should hold where the data lies and not the data.
+        """
+        return 0
+
+    @property
+    def shuffle_buffer(self) -> int:
+        """Samples that are mixed in memory where `train_data` is an IterableDataset; 0: in their order."""
+        return 0
+
+    @property
+    def valid_batch_size(self) -> int:
+        """Samples of one validation batch."""
+        return self.options.valid_batch_size
+
     def train_data(self) -> Any:
-        """A BatchSource, a tuple of arrays, a map-style Dataset, or any DataLoader, sized or not."""
+        """A BatchSource, a tuple of arrays, a map-style Dataset, an IterableDataset, or any DataLoader.
+
+        An IterableDataset gives samples one by one; batches, workers and shuffling are added here (see
+        `trainables.iterable_stream.IterableStream`). A DataLoader is taken as it is.
+        """
         raise TypeError(f"{type(self).__name__} does not define train_data()")
 
     def valid_data(self) -> Any:
@@ -60,6 +109,49 @@ class Task:
     def build_model(self) -> nn.Module:
         """The model with freshly drawn weights; random states are seeded before the call."""
         raise TypeError(f"{type(self).__name__} does not define build_model()")
+
+    def layers(self, model: nn.Module) -> Sequence[Layer]:
+        """The model's layers from input to head, for `optimizer.layer_decay`; without them it must be 1.
+
+        A layer is a list of parameters, or of modules with all of theirs; every trainable parameter is in
+        exactly one layer.
+        """
+        return ()
+
+    def setup(self, device: torch.device) -> None:
+        """Called once, with the model on this device: build here what the task itself trains.
+
+        That has a `state_dict`, and takes its steps in `prepare_step`.
+        """
+
+    @property
+    def batches_per_step(self) -> int:
+        """Batches of `accumulate` micro-batches that one optimizer step draws."""
+        return 1
+
+    def prepare_step(
+        self, model: nn.Module, batches: list[Batch], *, lr_factor: float, watch: Watch
+    ) -> list[Batch]:
+        """Called before each optimizer step: train here what the model is trained against.
+
+        Args:
+            model: in training mode.
+            batches: all micro-batches of the step, on the device; where a virtual epoch of whole passes ends,
+                fewer than `accumulate` times `batches_per_step`.
+            lr_factor: of `lr_schedule` at this step, for optimizers of the task's own.
+            watch: to be given the loss and the gradient norm of each step taken here.
+
+        Returns:
+            The micro-batches that the model's own step is made of.
+        """
+        return batches
+
+    def state_dict(self) -> dict[str, Any]:
+        """State of what the task itself trains, for each checkpoint: tensors, numbers and strings."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
 
     def forward(self, model: nn.Module, batch: Batch) -> Any:
         """Outputs of the model for one batch."""
@@ -80,6 +172,14 @@ class Task:
     def metrics(self) -> Metrics:
         """A new accumulator for one validation."""
         raise TypeError(f"{type(self).__name__} does not define metrics()")
+
+    def preprocessing(self) -> dict[str, Any]:
+        """How raw data become the model's inputs, exported with the model as preprocessing.json.
+
+        JSON values: means, deviations, names of columns and classes; `how`, if there, says in words how to
+        apply them. Empty where there is nothing to say.
+        """
+        return {}
 
     def images(self, model: nn.Module, device: torch.device) -> dict[str, np.ndarray]:
         """Pictures for TensorBoard after a validation, by tag: uint8 of shape [H, W, 3]."""

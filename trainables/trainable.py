@@ -101,9 +101,8 @@ class TrialTrainable(tune.Trainable):
         if key not in self._shared:
             task_class = load_task_class(plan.task)
             clean_process()
-            self._shared = {
-                key: load_arrays(task_class, task_class.Options.model_validate(expand(plan.options)))
-            }
+            options = task_class.Options.model_validate(expand(plan.options))
+            self._shared = {key: load_arrays(task_class, options, plan.prepared_file)}
         return self._shared[key]
 
     def _end(self) -> None:

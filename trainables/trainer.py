@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,10 +28,14 @@ _TINY = torch.finfo(torch.float32).tiny
 
 
 class DivergedError(Exception):
-    """A loss or a gradient norm that is not finite, with the optimizer step at which it came."""
+    """A loss or a gradient norm that is not finite, with the optimizer step at which it came.
 
-    def __init__(self, step: int, loss: float, grad_norm: float) -> None:
-        super().__init__(f"step {step}: loss {loss:g}, gradient norm {grad_norm:g}")
+    `of` names what is trained beside the model, such as a GAN's discriminator.
+    """
+
+    def __init__(self, step: int, loss: float, grad_norm: float, of: str = "") -> None:
+        whose = f" of the {of}" if of else ""
+        super().__init__(f"step {step}: loss {loss:g}, gradient norm {grad_norm:g}{whose}")
         self.step, self.loss, self.grad_norm = step, loss, grad_norm
 
 
@@ -50,6 +55,7 @@ class Trainer:
 
         while num_steps < end of this virtual epoch:
             draw the micro-batches of one step
+            let the task take steps of its own with them (a GAN's discriminator)
             forward and backward each, weighted by its share of the valid targets
             measure (and clip) the gradient norm, set the learning rate, step the optimizer
         validate on all validation data
@@ -107,7 +113,6 @@ class Trainer:
         self.valid_batch_size = valid_batch_size
         self.channels_last = channels_last
         self.counters = Counters()
-        self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
 
     @property
     def evaluated_model(self) -> nn.Module:
@@ -132,7 +137,7 @@ class Trainer:
         progress = _Progress(self.device)
         self.model.train()
         while counters.num_steps < end_step:
-            progress.add(counters.num_steps, *self._train_step())
+            self._train_step(progress)
             counters.num_steps += 1
         progress.raise_if_diverged()
         trained = time.perf_counter() - began
@@ -147,6 +152,18 @@ class Trainer:
         }
         counters.seconds += time.perf_counter() - began
         return metrics
+
+    def take_steps(self, num_steps: int) -> None:
+        """Train some steps and no more: without validation, counting or a schedule that goes on.
+
+        Raises:
+            DivergedError: as `run_virtual_epoch`.
+        """
+        progress = _Progress(self.device)
+        self.model.train()
+        for _ in range(num_steps):
+            self._train_step(progress)
+        progress.raise_if_diverged()
 
     def validate(self) -> dict[str, float]:
         """The task's metrics and `valid_loss` over all validation data."""
@@ -205,11 +222,16 @@ class Trainer:
         parts: dict[str, Any] = {"optimizer": self.optimizer, "scaler": self.precision.scaler}
         if self.average is not None:
             parts["average"] = self.average
+        if self.task.state_dict():
+            parts["task"] = self.task
         return parts | {"stream": self.stream, "random": RandomStates()}
 
-    def _train_step(self) -> tuple[Tensor, Tensor]:
-        drawn = self.stream.next_step(self.accumulate)
+    def _train_step(self, progress: _Progress) -> None:
+        step, lr_factor = self.counters.num_steps, self.schedule(self.counters.num_steps)
+        drawn = self.stream.next_step(self.accumulate * self.task.batches_per_step)
         batches = [to_device(batch, self.device, self.channels_last) for batch in drawn]
+        watch = partial(progress.watch, step)
+        batches = self.task.prepare_step(self.model, batches, lr_factor=lr_factor, watch=watch)
         weights = [self.task.loss_weight(batch) for batch in batches]
         total = torch.stack(weights).sum(0).clamp_min(_TINY)
         step_loss = torch.zeros((), device=self.device)
@@ -219,25 +241,10 @@ class Trainer:
                 loss = _weighted(self.task.loss(outputs, batch), weight / total).sum()
             self.precision.scaler.scale(loss).backward()
             step_loss += loss.detach()
-        return step_loss, self._update_parameters()
-
-    def _update_parameters(self) -> Tensor:
-        """One optimizer step from the gradients that are there; returns their norm before clipping."""
-        scaler = self.precision.scaler
-        scaler.unscale_(self.optimizer)
-        gradients = [p.grad for p in self._parameters if p.grad is not None]
-        grad_norm = nn.utils.get_total_norm(gradients)
-        if self.clip_norm is not None:
-            nn.utils.clip_grads_with_norm_(self._parameters, self.clip_norm, grad_norm)
-        set_lr(self.optimizer, self.schedule(self.counters.num_steps))
-        scale = scaler.scale(torch.ones_like(grad_norm))
-        scaler.step(self.optimizer)
-        scaler.update()
-        self.optimizer.zero_grad(set_to_none=True)
+        set_lr(self.optimizer, lr_factor)
+        progress.add(step, step_loss, self.precision.step(self.optimizer, self.clip_norm))
         if self.average is not None:
             self.average.update(self.model)
-        # An infinite gradient of a scaled-up loss is an ordinary event: no step, and half the scale next.
-        return torch.where(scale > 1.0, torch.zeros_like(grad_norm), grad_norm)
 
 
 def _weighted(loss: Tensor, weight: Tensor) -> Tensor:
@@ -250,25 +257,33 @@ class _Progress:
 
     def __init__(self, device: torch.device) -> None:
         self._loss_sum = torch.zeros((), device=device)
-        self._first_bad = torch.full((3,), -1.0, device=device, dtype=torch.float64)
+        self._first_bad: dict[str, Tensor] = {}
         # On a CPU looking at the value costs nothing, and a diverged trial need not finish its virtual epoch.
         self._look_at_once = device.type == "cpu"
 
     def add(self, step: int, loss: Tensor, grad_norm: Tensor) -> None:
         self._loss_sum += loss
+        self.watch(step, "", loss, grad_norm)
+
+    def watch(self, step: int, of: str, loss: Tensor, grad_norm: Tensor) -> None:
+        """Note the step if one of these is not finite; `of` names what is trained beside the model."""
         if self._look_at_once:
             if not (math.isfinite(loss) and math.isfinite(grad_norm)):
-                raise DivergedError(step, float(loss), float(grad_norm))
+                raise DivergedError(step, float(loss), float(grad_norm), of)
             return
         bad = ~(torch.isfinite(loss) & torch.isfinite(grad_norm))
         at = torch.full_like(loss, step, dtype=torch.float64)
         seen = torch.stack([at, loss.double(), grad_norm.double()])
-        self._first_bad = torch.where(bad & (self._first_bad[0] < 0), seen, self._first_bad)
+        before = self._first_bad.get(of, torch.full_like(seen, -1.0))
+        self._first_bad[of] = torch.where(bad & (before[0] < 0), seen, before)
 
     def raise_if_diverged(self) -> None:
-        step, loss, grad_norm = self._first_bad.tolist()
-        if step >= 0:
-            raise DivergedError(int(step), loss, grad_norm)
+        found = [(*first.tolist(), of) for of, first in self._first_bad.items()]
+        bad = [entry for entry in found if entry[0] >= 0]
+        if bad:
+            # Of one step, what came first: it is named first.
+            step, loss, grad_norm, of = min(bad, key=lambda entry: entry[0])
+            raise DivergedError(int(step), loss, grad_norm, of)
 
     def mean_loss(self, num_steps: int) -> float:
         return float(self._loss_sum) / num_steps

@@ -18,7 +18,7 @@ class VirtualEpochs:
     Args:
         unit: what `count` counts.
         count: steps, samples or passes in one virtual epoch.
-        step_samples: samples of one optimizer step (batch size times accumulated micro-batches).
+        step_samples: samples of one optimizer step (batch size times its micro-batches).
         pass_samples: samples of one pass over the training data; None when nobody knows.
 
     Raises:

@@ -149,7 +149,7 @@ class VirtualDataLoader:
         try:
             return next(self._iterator, _END)
         except (ConnectionError, EOFError) as error:
-            _raise_if_worker_died(self._iterator, error)
+            raise_if_worker_died(self._iterator, error)
             raise
 
     def _look_for_end(self) -> None:
@@ -207,7 +207,7 @@ def known_length(loader: Iterable[Batch]) -> int | None:
         return None
 
 
-def _raise_if_worker_died(iterator: Iterator[Batch], error: Exception) -> None:
+def raise_if_worker_died(iterator: Iterator[Any], error: Exception) -> None:
     """What a DataLoader tells of a worker's death may be that its pipe broke, and a moment later, wherever
     the program then is, that the worker was killed. Here it is waited for, and told once.
     """

@@ -2,49 +2,49 @@
 
 from __future__ import annotations
 
-import os
-import struct
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
+from trainables.images import UNREADABLE, SampleError, Stored, opened, read_image
 from trainables.segmentation.augment import IGNORE
-
-PIXEL_LIMIT = 89_478_485
-"""Pillow's own limit, for where a program has switched that off."""
 
 UNSCALED = {"L;2": 85, "L;4": 17}
 """Pillow stretches the greys of 2 and 4 bits to 0..255, by these factors."""
 
 
-def num_threads() -> int:
-    """Threads that decode; decoding releases Python's lock."""
-    return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+COLOURED, JPEG_MASK, WRONG_LABEL = "mask with colours", "mask saved as JPEG", "label out of range"
 
 
-def count_pixels(file: Path) -> int:
-    """From the header alone.
+def mask_shape(file: Path | Stored) -> tuple[int, int]:
+    """Height and width from the header alone; those of an image may be turned by its EXIF.
 
     Raises:
         ValueError: if the file is no PNG or JPEG, or has too many pixels.
     """
-    with _opened(file) as image:
-        return image.width * image.height
+    with opened(file) as image:
+        return image.height, image.width
 
 
 def read_pair(
-    image_file: Path, mask_file: Path, channels: int, lookup: np.ndarray, num_classes: int
+    image_file: Path | Stored,
+    mask_file: Path | Stored,
+    channels: int,
+    lookup: np.ndarray,
+    num_classes: int,
+    more: Sequence[Path] = (),
 ) -> tuple[np.ndarray, np.ndarray]:
     """Image uint8 [H, W, channels] and mask uint8 [H, W] of classes and `IGNORE`.
+
+    Args:
+        more: further channels of the image, one grey file each.
 
     Raises:
         ValueError: naming the file that cannot be decoded, does not fit to the other, or holds a wrong label.
     """
-    image, mask = read_image(image_file, channels), read_mask(mask_file)
+    image, mask = read_channels([image_file, *more], channels), read_mask(mask_file)
     if image.shape[:2] != mask.shape:
         raise ValueError(
             f"{mask_file}: is {mask.shape[1]}x{mask.shape[0]}, its image {image_file} "
@@ -55,46 +55,57 @@ def read_pair(
     return image, labels
 
 
-def read_image(file: Path, channels: int) -> np.ndarray:
-    """uint8 [H, W, channels], turned upright as its EXIF says; 16-bit grey is reduced to 8 bits.
+def read_channels(files: Sequence[Path | Stored], channels: int) -> np.ndarray:
+    """uint8 [H, W, channels]: of one file as `read_image` does, of several each one's grey.
 
     Raises:
-        ValueError: if the file cannot be decoded.
+        ValueError: if a file cannot be decoded, or there is neither one (for 1 or 3 channels) nor one for
+            each channel.
     """
-    with _opened(file) as image:
-        upright = ImageOps.exif_transpose(image)
-        if upright.mode.startswith("I"):
-            upright = Image.fromarray((np.asarray(upright) >> 8).clip(0, 255).astype(np.uint8))
-        if upright.mode == "P" and "transparency" in upright.info:
-            upright = upright.convert("RGBA")
-        pixels = np.asarray(upright.convert("L" if channels == 1 else "RGB"))
-    return pixels.reshape(*pixels.shape[:2], channels)
+    if len(files) == 1 and channels in (1, 3):
+        return read_image(files[0], channels)
+    if len(files) != channels:
+        raise SampleError(
+            UNREADABLE,
+            f"{files[0]}: comes in {len(files)} files and data.channels is {channels}; it must be 1 or 3 for "
+            "one file, or the number of files that hold one channel each (layout nnunet)",
+        )
+    planes = [read_image(file, 1) for file in files]
+    for file, plane in zip(files, planes, strict=True):
+        if plane.shape != planes[0].shape:
+            sizes = [f"{found.shape[1]}x{found.shape[0]}" for found in (plane, planes[0])]
+            raise SampleError(
+                UNREADABLE, f"{file}: is {sizes[0]}, and {files[0]} {sizes[1]}; sizes must agree"
+            )
+    return np.concatenate(planes, axis=-1)
 
 
-def read_mask(file: Path) -> np.ndarray:
+def read_mask(file: Path | Stored) -> np.ndarray:
     """The labels as they are in the file, palette indices for a palette PNG: uint8 [H, W].
 
     Raises:
         ValueError: if the file cannot be decoded, is no PNG, has colours, or holds a number above 255.
     """
-    with _opened(file) as image:
+    with opened(file) as image:
         if image.format != "PNG":
-            raise ValueError(
-                f"{file}: is a {image.format}; masks must be PNG, because {image.format} alters labels"
+            raise SampleError(
+                JPEG_MASK,
+                f"{file}: is a {image.format}; masks must be PNG, because {image.format} alters labels",
             )
         if image.mode not in ("L", "P", "1") and not image.mode.startswith("I"):
-            raise ValueError(
+            raise SampleError(
+                COLOURED,
                 f"{file}: has {len(image.getbands())} channels ({image.mode}); a mask must have one "
-                "channel of class numbers: replace each colour by its class, or save a palette PNG"
+                "channel of class numbers: replace each colour by its class, or save a palette PNG",
             )
         factor = UNSCALED.get(_raw_mode(image), 1)
         labels = np.asarray(image)
     if labels.size and labels.max() > IGNORE:
-        raise ValueError(f"{file}: holds label {labels.max()}; labels must be at most {IGNORE}")
+        raise SampleError(WRONG_LABEL, f"{file}: holds label {labels.max()}; labels must be at most {IGNORE}")
     return labels.astype(np.uint8) // np.uint8(factor)
 
 
-def map_labels(file: Path, labels: np.ndarray, lookup: np.ndarray) -> np.ndarray:
+def map_labels(file: Path | Stored, labels: np.ndarray, lookup: np.ndarray) -> np.ndarray:
     """The file's labels as classes and `IGNORE`: uint8, by a table int16 [256] in which -1 is no class.
 
     Raises:
@@ -110,7 +121,7 @@ def map_labels(file: Path, labels: np.ndarray, lookup: np.ndarray) -> np.ndarray
     return mapped.astype(np.uint8)
 
 
-def check_labels(file: Path, labels: np.ndarray, num_classes: int) -> None:
+def check_labels(file: Path | Stored, labels: np.ndarray, num_classes: int) -> None:
     """Refuse labels that are neither a class nor `IGNORE`.
 
     Raises:
@@ -128,27 +139,3 @@ def _raw_mode(image: Image.Image) -> str:
     """How grey values lie in the file, as Pillow names it: "L;4" for 4 bits."""
     tiles = getattr(image, "tile", [])
     return str(tiles[0][3]) if tiles else ""
-
-
-@contextmanager
-def _opened(file: Path) -> Iterator[Image.Image]:
-    """The open image; whatever goes wrong with it while open becomes a ValueError that names the file."""
-    if not file.is_file():  # A named pipe would be waited for without end.
-        raise ValueError(f"{file}: {'is no regular file' if file.exists() else 'there is no such file'}")
-    limit = Image.MAX_IMAGE_PIXELS or PIXEL_LIMIT
-    too_large = f"more than {limit} pixels, which may be a decompression bomb; cut it into tiles"
-    try:
-        with Image.open(file, formats=("PNG", "JPEG")) as image:
-            if image.width * image.height > limit:
-                raise ValueError(f"{file}: {image.width}x{image.height} is {too_large}")
-            yield image
-    except Image.DecompressionBombError as error:
-        raise ValueError(f"{file}: has {too_large}") from error
-    except UnidentifiedImageError as error:
-        raise ValueError(f"{file}: is neither PNG nor JPEG, or its header is damaged") from error
-    except (OSError, SyntaxError, EOFError, struct.error, zlib.error) as error:
-        raise ValueError(f"{file}: cannot be decoded, it may be cut short ({error})") from error
-    except ValueError as error:
-        if str(error).startswith(f"{file}: "):
-            raise
-        raise ValueError(f"{file}: cannot be decoded ({error})") from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import re
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,14 @@ SIZES: dict[str, dict[str, Any]] = {
 """As in table 6 of the paper; tiny is ours, for small images and tests."""
 
 
+def transformers_found() -> bool:
+    """Whether transformers is installed; does not import it."""
+    try:
+        return importlib.util.find_spec("transformers") is not None
+    except (ImportError, ValueError):  # what stands in its place is no module
+        return False
+
+
 class Segformer(nn.Module):
     """Images [N, C, H, W] to logits [N, num_classes, H, W]: the network's quarter-size logits, resized.
 
@@ -45,6 +55,15 @@ class Segformer(nn.Module):
         logits = self.network(pixel_values=padded).logits
         resized = F.interpolate(logits, size=padded.shape[-2:], mode="bilinear", align_corners=False)
         return resized[..., :height, :width]
+
+    def layers(self) -> list[list[nn.Parameter]]:
+        """From input to head: each of the four stages with its patch embedding, and the decode head."""
+        stages: dict[int, list[nn.Parameter]] = {}
+        # The modules that hold a stage differ between releases; its number comes first in all names.
+        for name, parameter in self.network.segformer.named_parameters():  # type: ignore[union-attr]
+            stages.setdefault(int(re.findall(r"\d+", name)[0]), []).append(parameter)
+        head: nn.Module = self.network.decode_head  # type: ignore[assignment]
+        return [*(stages[number] for number in sorted(stages)), list(head.parameters())]
 
 
 def build_segformer(

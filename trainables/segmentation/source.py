@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -14,7 +16,8 @@ from trainables.segmentation.augment import (
     pad_together,
     scale_and_crop,
 )
-from trainables.segmentation.samples import Samples, StackedSamples
+from trainables.segmentation.samples import Samples, Skipped, StackedSamples
+from trainables.stream import Order
 
 
 class SegmentationSource:
@@ -28,12 +31,20 @@ class SegmentationSource:
     """
 
     def __init__(
-        self, samples: Samples, mean: np.ndarray, std: np.ndarray, augmentation: Augmentation | None = None
+        self,
+        samples: Samples,
+        mean: np.ndarray,
+        std: np.ndarray,
+        augmentation: Augmentation | None = None,
+        skipped: Skipped | None = None,
     ) -> None:
-        if augmentation is not None and augmentation.crop is None:
+        self.order: Order | None = getattr(samples, "order", None)
+        """Of the training samples, where it is not any order; then their sizes are not known before."""
+        if self.order is None and augmentation is not None and augmentation.crop is None:
             _check_one_size(samples.shapes)
         self._samples, self._mean, self._std = samples, mean, std
         self._augmentation = augmentation
+        self._skipped = skipped
         self._fill = (mean * 255.0).round().astype(np.uint8)
         self._length = len(samples.shapes)
         self._some_shape = samples.shapes[samples.shapes.any(axis=1)][0]
@@ -53,6 +64,20 @@ class SegmentationSource:
         images, masks = flip(images, masks, randoms, self._augmentation)
         return _tensors(normalize(images, self._mean, self._std, randoms, self._augmentation), masks)
 
+    def take_findings(self) -> list[tuple[str, str]]:
+        """In a worker process: what it has skipped since it was last asked."""
+        return [] if self._skipped is None else self._skipped.take_noted()
+
+    def add_findings(self, findings: Sequence[tuple[str, str]]) -> None:
+        """Count what a worker has skipped.
+
+        Raises:
+            ValueError: if there are more than may be skipped.
+        """
+        for file, problem in findings:
+            assert self._skipped is not None
+            self._skipped.add(file, ValueError(problem))
+
     def _whole(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if isinstance(self._samples, StackedSamples):
             return self._samples.images[indices], self._samples.masks[indices]
@@ -65,11 +90,12 @@ class SegmentationSource:
     def _crops(
         self, indices: np.ndarray, randoms: np.ndarray, augmentation: Augmentation
     ) -> tuple[np.ndarray, np.ndarray]:
-        pairs = [
-            scale_and_crop(image, mask, row, augmentation, self._fill)
-            for image, mask, row in zip(*self._samples.read(indices), randoms, strict=True)
-        ]
-        return np.stack([image for image, _ in pairs]), np.stack([mask for _, mask in pairs])
+        def crop(place: int, image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            window, labels = scale_and_crop(image, mask, randoms[place], augmentation, self._fill)
+            return window.copy(), labels.copy()  # A view would keep the whole image in memory.
+
+        images, masks = self._samples.read(indices, crop)
+        return np.stack(images), np.stack(masks)
 
 
 def _tensors(images: np.ndarray, masks: np.ndarray) -> tuple[Tensor, Tensor]:

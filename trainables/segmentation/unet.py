@@ -63,6 +63,10 @@ class UNet(nn.Module):
             features = block(torch.cat([skipped.pop(), larger], dim=1))
         return self.head(features)[..., :height, :width]
 
+    def layers(self) -> list[list[nn.Module]]:
+        """From input to head: each level of the encoder, the decoder, the head."""
+        return [*([level] for level in self.down), [self.shrink, self.up], [self.head]]
+
 
 def _block(before: int, after: int, normalization: Normalization) -> nn.Sequential:
     layers: list[nn.Module] = []

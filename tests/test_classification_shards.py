@@ -1,0 +1,121 @@
+"""Classification from shards: as from the same images in memory, exact with workers, wrong samples named."""
+
+from __future__ import annotations
+
+import io
+import multiprocessing
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from shard_data import png
+from small_trials import assert_identical, everything, run, segmentation_plan
+
+from trainables.build import load_arrays
+from trainables.classification.options import ClassificationOptions
+from trainables.classification.task import ClassificationTask
+from trainables.session import TrialSession
+from trainables.shards import ShardWriter
+
+
+def pictures(folder, num_train=20, num_valid=6, side=8):
+    """Shards of grey levels with noise; the class says how bright."""
+    rng = np.random.default_rng(0)
+    for part, count in (("train", num_train), ("valid", num_valid)):
+        with ShardWriter(folder, part, per_shard=6) as writer:
+            for number in range(count):
+                pixels = rng.integers(0, 60, (side, side, 3)) + 90 * (number % 3)
+                content = {"png": png(pixels.astype(np.uint8)), "cls": str(number % 3).encode()}
+                writer.write(f"{part}{number:03d}", content)
+    return folder
+
+
+def trial(root, **data):
+    shards = {"source": "shards", "root": str(root), "train": "train-*.tar", "valid": "valid-*.tar"}
+    return {
+        "data": {**shards, "class_names": ["dark", "middle", "bright"], "shuffle": 8, **data},
+        "model": {"name": "cnn", "width": 4},
+        "augment": {"horizontal_flip": 0.5},
+        "loss": {"mixup": 0.2},
+        "batch_size": 4,
+    }
+
+
+def task_of(root, **data):
+    options = ClassificationOptions.model_validate(trial(root, **data))
+    return ClassificationTask(options, load_arrays(ClassificationTask, options))
+
+
+def plan(folder, root, **data):
+    return segmentation_plan(
+        folder,
+        task="trainables.classification.task:ClassificationTask",
+        options=trial(root, **data),
+        unit="passes",
+        count=1,
+        num_virtual_epochs=2,
+        metric="accuracy",
+    )
+
+
+def test_a_trial_resumes_bit_for_bit_and_is_the_same_with_a_worker(tmp_path):
+    root = pictures(tmp_path / "data")
+    whole = run(plan(tmp_path / "whole", root))
+    assert [record["samples"] for record in whole.history] == [20, 40]
+    begun = TrialSession(plan(tmp_path / "begun", root), None)
+    begun.next_report()
+    begun.close()
+    assert_identical(everything(run(plan(tmp_path / "begun", root))), everything(whole))
+    with_worker = run(plan(tmp_path / "worker", root, workers=1))
+    with_worker.trainer.stream.close()
+    losses = [[record["train_loss"] for record in session.history] for session in (with_worker, whole)]
+    assert losses[0] == losses[1]
+    assert multiprocessing.active_children() == []
+
+
+def test_images_and_classes_are_those_of_the_shards_in_order(tmp_path):
+    task = task_of(pictures(tmp_path), sample_size=5)
+    source = task.valid_data()
+    inputs, labels = source.batch(np.arange(6), None)
+    assert labels.tolist() == [0, 1, 2, 0, 1, 2]
+    assert inputs.shape == (6, 3, 8, 8)
+    assert torch.equal(inputs.mean((1, 2, 3))[:3].argsort(), torch.arange(3))
+    assert (len(task.train_data()), len(task.all_data())) == (20, 26)
+    assert len(task.arrays["train_labels"]) == 5
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ({"cls": b"3"}, r"train-more-000000\.tar: x\.cls: is 3; with 3 classes it must be 0 to 2"),
+        ({"cls": b"-1"}, r"x\.cls: is -1; with 3 classes"),
+        ({"cls": b"dark"}, r"x\.cls: holds 'dark'; it must be a whole number"),
+        ({"txt": b"1"}, r"sample x has png, txt and lacks cls"),
+        ({"png": b"no picture"}, r"x\.png: is neither PNG nor JPEG"),
+        (
+            {"png": png(np.zeros((4, 8, 3), np.uint8))},
+            r"x\.png: is 8x4, and the image of train000 8x8",
+        ),
+    ],
+)
+def test_a_wrong_sample_is_named(tmp_path, members, message):
+    root = pictures(tmp_path)
+    if "txt" not in members:
+        members = {"cls": b"1", **members}
+    with ShardWriter(root, "train-more") as writer:
+        writer.write("x", {"png": png(np.zeros((8, 8, 3), np.uint8)), **members})
+    with pytest.raises(ValueError, match=message):
+        task_of(root)
+
+
+def test_images_of_any_size_and_kind_are_resized(tmp_path):
+    file = io.BytesIO()
+    Image.fromarray(np.zeros((30, 17), np.uint8)).save(file, "JPEG")
+    for part in ("train", "valid"):
+        with ShardWriter(tmp_path, part) as writer:
+            writer.write("a", {"jpeg": file.getvalue(), "cls": b"0"})
+            writer.write("b", {"png": png(np.zeros((9, 12, 3), np.uint8)), "cls": b"1"})
+    task = task_of(tmp_path, resize=8, channels=1)
+    assert task.train_data().batch(np.arange(2), None)[0].shape == (2, 1, 8, 8)
+    assert task.preprocessing()["resize"] == 8

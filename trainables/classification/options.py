@@ -1,0 +1,139 @@
+"""The `trial:` section of a classification: data, model, loss and augmentation."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import (
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationInfo,
+    field_validator,
+)
+
+from trainables.networks.options import CNNOptions, MLPOptions, ResNetOptions
+from trainables.options import Fraction, Options, TrialOptions
+from trainables.shards.options import ShardPlaces, Texts
+from trainables.tables.options import CSVOptions, SplitOptions
+
+IMAGE_SOURCES = ("digits", "images", "shards")
+TABLE_SOURCES = ("breast_cancer", "csv")
+
+
+class DigitsOptions(SplitOptions):
+    """The 1,797 handwritten digits of scikit-learn, 8x8 pixels, ten classes; nothing to download."""
+
+    source: Literal["digits"]
+
+
+class ImagesOptions(SplitOptions):
+    """PNG and JPEG images below one folder, a folder for each class.
+
+    Layouts: root/<class>/*.png, split by the hash of each name; or root/train/<class> and root/val/<class>.
+    """
+
+    source: Literal["images"]
+    root: Annotated[str, Field(min_length=1)]
+    """Relative to where the search was started."""
+    channels: Literal[1, 3] = 3
+    """Images are converted to grey (1) or RGB (3)."""
+    resize: Annotated[int, Field(ge=1, le=4096)] | None = None
+    """In pixels: the shorter side is scaled to it, and the middle square kept. None: all have one size."""
+    max_memory: NonNegativeInt = 4 * 2**30
+    """Bytes that the decoded images may take."""
+
+
+class BreastCancerOptions(SplitOptions):
+    """scikit-learn's breast cancer data: 569 rows of 30 numbers, two classes; nothing to download."""
+
+    source: Literal["breast_cancer"]
+
+
+class ClassCSVOptions(CSVOptions):
+    """A CSV file whose target is a class, text or number."""
+
+    source: Literal["csv"]
+
+
+class ClassShardsOptions(ShardPlaces):
+    """Tar files of images with the number of each one's class, from 0, as text."""
+
+    source: Literal["shards"]
+    label: Texts = ("cls",)
+    """What follows the first dot in the name of a class number."""
+    class_names: Annotated[tuple[str, ...], Field(min_length=2)]
+    """In the order of the numbers."""
+    channels: Literal[1, 3] = 3
+    """Images are converted to grey (1) or RGB (3)."""
+    resize: Annotated[int, Field(ge=1, le=4096)] | None = None
+    """In pixels: the shorter side is scaled to it, and the middle square kept. None: all have one size."""
+    sample_size: PositiveInt = 512
+    """Samples of each part that are looked at before a search, for statistics and wrong files."""
+    workers: NonNegativeInt = 0
+    """Processes of each trial that decode its training batches; they change nothing else. 0: the trial's own
+    process, in threads."""
+
+
+class LossOptions(Options):
+    """Cross-entropy."""
+
+    label_smoothing: Fraction = 0.0
+    """Share of the target that is spread over all classes (arXiv:1512.00567)."""
+    class_weights: Literal["none", "balanced"] | tuple[PositiveFloat, ...] = "none"
+    """One weight per class; balanced gives each class of the training data the same total weight."""
+    mixup: NonNegativeFloat = 0.0
+    """Alpha of the Beta distribution by which two samples are mixed (arXiv:1710.09412); 0 mixes none."""
+
+
+class AugmentOptions(Options):
+    """Of images, drawn anew for each sample; everything off by default."""
+
+    horizontal_flip: Fraction = 0.0
+    """Probability; 0.5 suits most photographs, 0 digits and letters."""
+    shift: Annotated[int, Field(ge=0, le=1024)] = 0
+    """Largest shift along each side in pixels; what comes in has the mean colour."""
+
+
+class ClassificationOptions(TrialOptions):
+    """Everything that one classification trial gets."""
+
+    model_config = ConfigDict(validate_default=True)
+
+    data: DigitsOptions | ImagesOptions | ClassShardsOptions | BreastCancerOptions | ClassCSVOptions = Field(  # type: ignore[assignment]
+        default=DigitsOptions(source="digits"), discriminator="source"
+    )
+    model: CNNOptions | ResNetOptions | MLPOptions = Field(  # type: ignore[assignment]  # narrows an open mapping
+        default=CNNOptions(name="cnn"), discriminator="name"
+    )
+    loss: LossOptions = LossOptions()
+    augment: AugmentOptions = AugmentOptions()
+
+    @field_validator("model")
+    @classmethod
+    def _fits_the_data(
+        cls, model: CNNOptions | ResNetOptions | MLPOptions, info: ValidationInfo
+    ) -> CNNOptions | ResNetOptions | MLPOptions:
+        source = getattr(info.data.get("data"), "source", None)
+        if source in TABLE_SOURCES and model.name != "mlp":
+            raise ValueError(
+                f"model.name is {model.name}, which takes images, and data.source {source} is a table; "
+                "use model.name mlp, or a data.source of images: " + ", ".join(IMAGE_SOURCES)
+            )
+        if source in IMAGE_SOURCES and model.name == "mlp":
+            raise ValueError(
+                f"model.name is mlp, which takes tables, and data.source {source} holds images; "
+                "use model.name cnn or resnet, or a data.source of a table: " + ", ".join(TABLE_SOURCES)
+            )
+        return model
+
+    @field_validator("augment")
+    @classmethod
+    def _augments_images(cls, augment: AugmentOptions, info: ValidationInfo) -> AugmentOptions:
+        source = getattr(info.data.get("data"), "source", None)
+        if source in TABLE_SOURCES and augment != AugmentOptions():
+            raise ValueError(f"augment changes images, and data.source {source} is a table; leave it out")
+        return augment

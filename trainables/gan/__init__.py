@@ -1,0 +1,1 @@
+"""Generative adversarial networks: the task and its parts."""

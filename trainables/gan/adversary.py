@@ -1,0 +1,93 @@
+"""The discriminator of a GAN with all that trains it: the trainer knows nothing of either."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from trainables.gan.losses import discriminator_loss, gradient_penalty
+from trainables.lr_schedules import set_lr
+from trainables.precision import Precision
+
+
+class Adversary:
+    """A discriminator that takes steps of its own; between them it is frozen and in eval mode.
+
+    Args:
+        discriminator: on its device, images to logits.
+        optimizer: of the discriminator's parameters; its groups carry `initial_lr`.
+        loss: as in LossOptions.
+        r1: coefficient of the gradient penalty; 0 leaves it out.
+        precision: with a scaler of the discriminator's own.
+        clip_norm: largest norm of the gradient, or None.
+    """
+
+    def __init__(
+        self,
+        discriminator: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        *,
+        loss: str,
+        r1: float,
+        precision: Precision,
+        clip_norm: float | None,
+    ) -> None:
+        self.discriminator = discriminator
+        self.optimizer = optimizer
+        self._loss = loss
+        self._r1 = r1
+        self._precision = precision
+        self._clip_norm = clip_norm
+        self._freeze(True)
+
+    def step(
+        self, reals: Sequence[Tensor], fakes: Sequence[Tensor], lr_factor: float
+    ) -> tuple[Tensor, Tensor]:
+        """One optimizer step from micro-batches of real and generated images; loss and gradient norm."""
+        self._freeze(False)
+        total = sum(len(real) for real in reals)
+        step_loss = torch.zeros((), device=reals[0].device)
+        for real, fake in zip(reals, fakes, strict=True):
+            loss = self._mean_loss(real, fake.detach()) * (len(real) / total)
+            self._precision.scaler.scale(loss).backward()
+            step_loss += loss.detach()
+        set_lr(self.optimizer, lr_factor)
+        grad_norm = self._precision.step(self.optimizer, self._clip_norm)
+        self._freeze(True)
+        return step_loss, grad_norm
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: part.state_dict() for name, part in self._parts().items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave.
+
+        Raises:
+            ValueError: parts of the state are missing or unknown.
+        """
+        parts = self._parts()
+        if set(parts) != set(state):
+            raise ValueError(f"state of a GAN has {sorted(state)}; it must have exactly {sorted(parts)}")
+        for name, part in parts.items():
+            # A scaler saved where none was needed has no state: this one begins anew.
+            if name != "scaler" or state[name]:
+                part.load_state_dict(state[name])
+
+    def _parts(self) -> dict[str, Any]:
+        return {
+            "discriminator": self.discriminator,
+            "optimizer": self.optimizer,
+            "scaler": self._precision.scaler,
+        }
+
+    def _mean_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        with self._precision.autocast():
+            loss = discriminator_loss(self._loss, self.discriminator(real), self.discriminator(fake))
+        return loss + self._r1 * gradient_penalty(self.discriminator, real) if self._r1 else loss
+
+    def _freeze(self, frozen: bool) -> None:
+        # In eval mode a spectral norm stays as the last step has left it.
+        self.discriminator.requires_grad_(not frozen).train(not frozen)

@@ -1,0 +1,138 @@
+"""The GAN task: a generator is the trainer's model, its discriminator belongs to the task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from trainables.data import Batch
+from trainables.gan.adversary import Adversary
+from trainables.gan.classifier import classifier_arrays, classifier_from, train_classifier
+from trainables.gan.data import NoisySource, fixed_latents, load_digit_images
+from trainables.gan.losses import generator_loss
+from trainables.gan.metrics import GANMetrics, Generated, HeldOut
+from trainables.gan.networks import build_discriminator, build_generator
+from trainables.gan.options import GANOptions
+from trainables.gan.sheet import image_grid
+from trainables.optimizers import build_optimizer
+from trainables.options import TrialOptions
+from trainables.precision import Precision
+from trainables.task import Arrays, Task, Watch
+
+COLUMNS, ROWS = 10, 6
+"""Of the sheet of generated digits."""
+
+
+class GANTask(Task):
+    """Generates handwritten digits; the objective to minimize is `frechet_distance` to held-out ones.
+
+    The model that is averaged and exported is the generator. An optimizer step is one of the generator, after
+    `discriminator_steps` of the discriminator. Retraining begins with a new discriminator.
+    """
+
+    Options = GANOptions
+    options: GANOptions
+
+    def __init__(self, options: TrialOptions, arrays: Mapping[str, np.ndarray]) -> None:
+        super().__init__(options, arrays)
+        evaluation = self.options.evaluation
+        self._latents = fixed_latents(evaluation.num_samples, self.options.model.latent_size, evaluation.seed)
+
+    @classmethod
+    def load_data(cls, options: TrialOptions) -> Arrays:
+        assert isinstance(options, GANOptions)
+        return load_digit_images(options.data.seed)
+
+    @classmethod
+    def prepare(cls, options: TrialOptions, arrays: Mapping[str, np.ndarray]) -> Arrays:
+        assert isinstance(options, GANOptions)
+        classifier = train_classifier(arrays["train_images"], arrays["train_labels"], options.data.seed)
+        return classifier_arrays(classifier, arrays["valid_images"])
+
+    def train_data(self) -> NoisySource:
+        return NoisySource(self.arrays["train_images"], self.options.model.latent_size)
+
+    def valid_data(self) -> tuple[np.ndarray]:
+        """The noise of the digits that are compared with the held-out ones."""
+        return (self._latents,)
+
+    def all_data(self) -> NoisySource:
+        both = np.concatenate([self.arrays["train_images"], self.arrays["valid_images"]])
+        return NoisySource(both, self.options.model.latent_size)
+
+    def build_model(self) -> nn.Module:
+        model = self.options.model
+        return build_generator(model.name, latent_size=model.latent_size, width=model.width)
+
+    def setup(self, device: torch.device) -> None:
+        options, optimizer = self.options, self.options.discriminator_optimizer
+        discriminator = build_discriminator(
+            options.model.name, width=options.model.width, normalized=options.model.spectral_norm
+        ).to(device)
+        self._precision = Precision(options.precision, device)
+        self._adversary = Adversary(
+            discriminator,
+            build_optimizer(
+                discriminator,
+                name=optimizer.name,
+                lr=optimizer.lr,
+                weight_decay=optimizer.weight_decay,
+                extra=optimizer.extra,
+                device=device,
+            ),
+            loss=options.loss.name,
+            r1=options.loss.r1,
+            precision=self._precision,
+            clip_norm=options.clip_norm,
+        )
+        self._classifier = classifier_from(self.arrays).to(device)
+        names = ("valid_images", "valid_labels", "valid_mean", "valid_covariance")
+        self._held_out = HeldOut(*(torch.tensor(self.arrays[name], device=device) for name in names))
+
+    @property
+    def batches_per_step(self) -> int:
+        return self.options.discriminator_steps
+
+    def prepare_step(
+        self, model: nn.Module, batches: list[Batch], *, lr_factor: float, watch: Watch
+    ) -> list[Batch]:
+        """Steps of the discriminator against the generator as it is; the generator's has the last batches."""
+        size = self.options.accumulate
+        for start in range(0, len(batches), size):
+            chosen = batches[start : start + size]
+            with torch.no_grad(), self._precision.autocast():
+                fakes = [model(latents) for _, latents, _ in chosen]
+            watch("discriminator", *self._adversary.step([b[0] for b in chosen], fakes, lr_factor))
+        return batches[-size:]
+
+    def state_dict(self) -> dict[str, Any]:
+        return self._adversary.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._adversary.load_state_dict(state)
+
+    def forward(self, model: nn.Module, batch: Batch) -> Generated:
+        images = model(batch[-1])
+        return Generated(images, self._adversary.discriminator(images))
+
+    def loss(self, outputs: Generated, batch: Batch) -> Tensor:
+        return generator_loss(self.options.loss.name, outputs.logits)
+
+    def metrics(self) -> GANMetrics:
+        return GANMetrics(
+            self._held_out,
+            self._classifier,
+            self._adversary.discriminator,
+            loss=self.options.loss.name,
+            precision=self._precision,
+        )
+
+    def images(self, model: nn.Module, device: torch.device) -> dict[str, np.ndarray]:
+        """`generated`: the first digits of those that are measured."""
+        with torch.inference_mode():
+            generated = model(torch.tensor(self._latents[: COLUMNS * ROWS], device=device))
+        return {"generated": image_grid(generated.float().cpu().numpy(), COLUMNS)}

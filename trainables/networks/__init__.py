@@ -1,0 +1,1 @@
+"""Networks of classification and regression; each is built from numbers and names its layers."""

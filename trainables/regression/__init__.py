@@ -1,0 +1,1 @@
+"""Regression on the rows of tables: the task and its parts."""

@@ -1,0 +1,79 @@
+"""The arrays of a regression: rows and targets, standardized by statistics of the training rows.
+
+For part "train" and "valid": `{part}_inputs` float32 [N, F] and `{part}_targets` float32 [N, 1]. Besides
+`target_std`, float64 and without dimensions, and `preprocessing` (a text of JSON).
+"""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+
+from trainables.regression.options import DiabetesOptions, NumberCSVOptions
+from trainables.tables.encoding import mean_and_std
+from trainables.tables.loading import Sheets, Table, encoded_table, number_at, plain_table, read_sheets
+from trainables.tables.splitting import split_rows
+
+Arrays = dict[str, np.ndarray]
+
+HOW_TO_READ = "the prediction is the output * target.std + target.mean"
+
+
+def load_arrays(options: DiabetesOptions | NumberCSVOptions) -> Arrays:
+    """Read what the options name.
+
+    Raises:
+        ValueError: naming file, line and column of what is wrong.
+    """
+    if isinstance(options, DiabetesOptions):
+        return _diabetes(options)
+    sheets = read_number_sheets(options)
+    targets = _targets(sheets, options.target)
+    return _arrays(encoded_table(sheets, options), targets, options.target, str(sheets.train.file))
+
+
+def read_number_sheets(options: NumberCSVOptions) -> Sheets:
+    """The rows of training and of validation."""
+    return read_sheets(
+        options, lambda sheet: split_rows(len(sheet), options.valid_fraction, options.split_seed)
+    )
+
+
+def _diabetes(options: DiabetesOptions) -> Arrays:
+    from sklearn.datasets import load_diabetes
+
+    data = load_diabetes(scaled=False)
+    train, valid = split_rows(len(data.target), options.valid_fraction, options.split_seed)
+    table = plain_table(data.data, data.feature_names, train, valid)
+    return _arrays(table, (data.target[train], data.target[valid]), "progression", "diabetes")
+
+
+def _targets(sheets: Sheets, name: str) -> tuple[np.ndarray, np.ndarray]:
+    remedy = ": use task: classification for names"
+    train, valid = (
+        np.array([number_at(sheet, row, name, remedy) for row in range(len(sheet))])
+        for sheet in (sheets.train, sheets.valid)
+    )
+    return train, valid
+
+
+def _arrays(table: Table, targets: tuple[np.ndarray, np.ndarray], name: str, where: str) -> Arrays:
+    mean, std = mean_and_std(targets[0])
+    if not std:
+        raise ValueError(
+            f"{where}: column {name!r} is {mean:g} in each training row; a target must vary to be learnt"
+        )
+    preprocessing = {
+        **table.preprocessing(HOW_TO_READ),
+        "target": {"name": name, "mean": mean, "std": std},
+    }
+    train, valid = (((part - mean) / std).astype(np.float32)[:, None] for part in targets)
+    return {
+        "train_inputs": table.train,
+        "train_targets": train,
+        "valid_inputs": table.valid,
+        "valid_targets": valid,
+        "target_std": np.array(std),
+        "preprocessing": np.array(json.dumps(preprocessing)),
+    }

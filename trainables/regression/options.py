@@ -1,0 +1,54 @@
+"""The `trial:` section of a regression: data, model and loss."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, PositiveFloat
+
+from trainables.networks.options import MLPOptions
+from trainables.options import Options, TrialOptions
+from trainables.tables.options import CSVOptions, SplitOptions
+
+
+class DiabetesOptions(SplitOptions):
+    """scikit-learn's diabetes data: 442 rows of 10 numbers, and how it progressed; nothing to download."""
+
+    source: Literal["diabetes"]
+
+
+class NumberCSVOptions(CSVOptions):
+    """A CSV file whose target is a number."""
+
+    source: Literal["csv"]
+
+
+class MSEOptions(Options):
+    """Mean squared error."""
+
+    name: Literal["mse"]
+
+
+class MAEOptions(Options):
+    """Mean absolute error."""
+
+    name: Literal["mae"]
+
+
+class HuberOptions(Options):
+    """Squared for small errors and linear beyond (Huber 1964, doi:10.1214/aoms/1177703732)."""
+
+    name: Literal["huber"]
+    delta: PositiveFloat = 1.0
+    """Where it becomes linear, in deviations of the target."""
+
+
+class RegressionOptions(TrialOptions):
+    """Everything that one regression trial gets."""
+
+    data: DiabetesOptions | NumberCSVOptions = Field(  # type: ignore[assignment]  # narrows an open mapping
+        default=DiabetesOptions(source="diabetes"), discriminator="source"
+    )
+    model: MLPOptions = MLPOptions(name="mlp")  # type: ignore[assignment]
+    loss: MSEOptions | MAEOptions | HuberOptions = Field(default=MSEOptions(name="mse"), discriminator="name")
+    """Of the standardized target."""

@@ -1,0 +1,68 @@
+"""The regression task: what the trainer asks for, put together from this package's parts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from trainables.data import Batch
+from trainables.inspection import Inspection
+from trainables.networks.mlp import MLP
+from trainables.options import TrialOptions
+from trainables.parameter_groups import Layer
+from trainables.regression.data import load_arrays, read_number_sheets
+from trainables.regression.metrics import RegressionMetrics
+from trainables.regression.options import HuberOptions, MAEOptions, NumberCSVOptions, RegressionOptions
+from trainables.tables.inspection import TableInspection
+from trainables.task import Arrays, Task
+
+
+class RegressionTask(Task):
+    """Every row gets a number. A batch is (rows float32 [B, F], standardized targets float32 [B, 1])."""
+
+    Options = RegressionOptions
+    options: RegressionOptions
+
+    @classmethod
+    def load_data(cls, options: TrialOptions) -> Arrays:
+        assert isinstance(options, RegressionOptions)
+        return load_arrays(options.data)
+
+    @classmethod
+    def inspect(cls, options: TrialOptions) -> Inspection | None:
+        assert isinstance(options, RegressionOptions)
+        if not isinstance(options.data, NumberCSVOptions):
+            return None
+        return TableInspection(read_number_sheets(options.data), options.data, of_classes=False)
+
+    def preprocessing(self) -> dict[str, Any]:
+        return json.loads(str(self.arrays["preprocessing"]))
+
+    def train_data(self) -> Any:
+        return self.arrays["train_inputs"], self.arrays["train_targets"]
+
+    def valid_data(self) -> Any:
+        return self.arrays["valid_inputs"], self.arrays["valid_targets"]
+
+    def build_model(self) -> nn.Module:
+        arguments = self.options.model.model_dump(exclude={"name"})
+        return MLP(in_features=self.arrays["train_inputs"].shape[1], out_features=1, **arguments)
+
+    def layers(self, model: nn.Module) -> Sequence[Layer]:
+        assert isinstance(model, MLP)
+        return model.layers()
+
+    def loss(self, outputs: Any, batch: Batch) -> Tensor:
+        loss, predicted, targets = self.options.loss, outputs.float(), batch[1]
+        if isinstance(loss, HuberOptions):
+            return F.huber_loss(predicted, targets, delta=loss.delta)
+        if isinstance(loss, MAEOptions):
+            return F.l1_loss(predicted, targets)
+        return F.mse_loss(predicted, targets)
+
+    def metrics(self) -> RegressionMetrics:
+        return RegressionMetrics(float(self.arrays["target_std"]))

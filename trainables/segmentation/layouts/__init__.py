@@ -1,0 +1,1 @@
+"""The folder layouts of data sets that people have, one file each."""

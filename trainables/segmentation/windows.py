@@ -1,0 +1,87 @@
+"""Logits of whole images from overlapping windows, as in nnU-Net (Isensee et al. 2021, Nature Methods 18)."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+SIGMA = 0.125
+"""Standard deviation of the weights, in sides of the window."""
+
+LEAST_WEIGHT = 1e-3
+"""Of the largest. At the corner of a window the Gaussian is 1e-7, which would drown in rounding."""
+
+Place = tuple[int, int, int]
+"""Number of the image, and top and left of the window in it."""
+
+
+def window_logits(
+    predict: Callable[[Tensor], Tensor],
+    images: Tensor,
+    *,
+    window: int,
+    overlap: float,
+    batch_size: int,
+) -> Tensor:
+    """Logits float32 [N, K, H, W] of images [N, C, H, W]: means over windows, weighted by a Gaussian.
+
+    An image that one window covers is predicted whole, so the result is exactly that of `predict`. Windows
+    lie at most `(1 - overlap) * window` apart and evenly, the first and last ones at the edges; along a side
+    shorter than `window` they are as long as that side.
+
+    Args:
+        predict: images [n, C, h, w] to logits [n, K, h, w].
+        window: side in pixels.
+        overlap: share of a window that the next one covers too, at least: 0 <= overlap < 1.
+        batch_size: windows that are predicted at once; besides them only images and logits take memory.
+    """
+    height, width = images.shape[-2:]
+    if height <= window and width <= window:
+        return predict(images)
+    tall, wide = min(window, height), min(window, width)
+    weight = _gaussian(tall, wide).to(images.device)
+    places = itertools.product(
+        range(len(images)), _starts(height, window, overlap), _starts(width, window, overlap)
+    )
+    total = torch.zeros((), device=images.device)
+    weights = torch.zeros((len(images), 1, height, width), device=images.device)
+    for chosen in _chunks(places, batch_size):
+        crops = [images[n, :, y : y + tall, x : x + wide] for n, y, x in chosen]
+        logits = predict(torch.stack(crops)).float() * weight
+        if not total.dim():
+            total = logits.new_zeros((len(images), logits.shape[1], height, width))
+        for (n, y, x), of_window in zip(chosen, logits, strict=True):
+            total[n, :, y : y + tall, x : x + wide] += of_window
+            weights[n, :, y : y + tall, x : x + wide] += weight
+    return total / weights
+
+
+def _starts(length: int, window: int, overlap: float) -> list[int]:
+    """First pixels of the windows along a side of `length` pixels."""
+    room = length - window
+    if room <= 0:
+        return [0]
+    step = max(1.0, window * (1.0 - overlap))
+    number = math.ceil(room / step)
+    return [round(room * place / number) for place in range(number + 1)]
+
+
+def _chunks(places: Iterator[Place], size: int) -> Iterator[Sequence[Place]]:
+    while chunk := tuple(itertools.islice(places, size)):
+        yield chunk
+
+
+@lru_cache(maxsize=16)
+def _gaussian(height: int, width: int) -> Tensor:
+    """Weights float32 [height, width], 1 in the middle."""
+    columns = []
+    for side in (height, width):
+        offset = torch.arange(side, dtype=torch.float64) - (side - 1) / 2.0
+        columns.append(torch.exp(-0.5 * (offset / (SIGMA * side)) ** 2))
+    together = columns[0][:, None] * columns[1][None, :]
+    return (together / together.max()).clamp_min(LEAST_WEIGHT).float()

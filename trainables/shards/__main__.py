@@ -1,0 +1,85 @@
+"""`python -m trainables.shards index …` and `… write …`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from trainables.shards.index import index_shards
+from trainables.shards.paths import find_shards
+from trainables.shards.write import ShardWriter
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit code: 0, or 1 after one line of what is wrong."""
+    parser = argparse.ArgumentParser(prog="python -m trainables.shards", description="Tar files of samples.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    index = commands.add_parser(
+        "index", help="write an index beside each shard, and tell how many samples there are"
+    )
+    index.add_argument(
+        "shards", nargs="+", help="folders, files or patterns such as 'train-{000000..000127}.tar'"
+    )
+    write = commands.add_parser(
+        "write", help="write images and masks of two folders, paired by name, as shards"
+    )
+    write.add_argument("images", type=Path, help="folder of images")
+    write.add_argument("masks", type=Path, help="folder of masks (PNG)")
+    write.add_argument("folder", type=Path, help="where the shards are written")
+    write.add_argument("--prefix", default="train", help="of the names of the shards (default: train)")
+    write.add_argument("--per-shard", type=int, default=1000, help="samples of a shard (default: 1000)")
+    write.add_argument(
+        "--mask-suffix", default="", help="what a mask's name has more than its image's, as _mask"
+    )
+    chosen = parser.parse_args(arguments)
+    try:
+        if chosen.command == "index":
+            return _index(chosen.shards)
+        return _write(chosen)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _index(patterns: Sequence[str]) -> int:
+    shards = find_shards(patterns)
+    index, damaged = index_shards(shards, skip_damaged=True)
+    print(f"{len(index)} samples in {len(shards)} shards")
+    for file, reason in damaged.items():
+        print(f"{file}: {reason}", file=sys.stderr)
+    return 1 if damaged else 0
+
+
+def _write(chosen: argparse.Namespace) -> int:
+    pairs = _pairs(chosen.images, chosen.masks, chosen.mask_suffix)
+    with ShardWriter(chosen.folder, chosen.prefix, per_shard=chosen.per_shard) as writer:
+        for image, mask in pairs:
+            key = image.stem.replace(".", "_")
+            writer.write(key, {image.suffix[1:].lower(): image, f"mask{mask.suffix.lower()}": mask})
+    print(f"{len(pairs)} samples in {len(writer.files)} shards below {chosen.folder}")
+    return 0
+
+
+def _pairs(images: Path, masks: Path, suffix: str) -> list[tuple[Path, Path]]:
+    """Images and their masks, sorted by name.
+
+    Raises:
+        ValueError: an image without a mask, or none at all.
+    """
+    known = {mask.stem: mask for mask in sorted(masks.iterdir()) if mask.suffix.lower() == ".png"}
+    found = sorted(each for each in images.iterdir() if each.suffix.lower() in (".png", ".jpg", ".jpeg"))
+    if not found:
+        raise ValueError(f"{images}: holds no .png, .jpg or .jpeg; give the folder of the images")
+    lacking = [image.name for image in found if image.stem + suffix not in known]
+    if lacking:
+        raise ValueError(
+            f"{masks}: has no {Path(lacking[0]).stem}{suffix}.png for {lacking[0]}, nor for "
+            f"{len(lacking) - 1} more; --mask-suffix tells their names apart"
+        )
+    return [(image, known[image.stem + suffix]) for image in found]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,49 @@
+"""Where shards are and what is in them, for the `data:` of any task."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, NonNegativeInt, field_validator
+
+from trainables.options import Options
+from trainables.shards.sample import check_extension
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _checked(extensions: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(check_extension(each.removeprefix(".").lower()) for each in extensions)
+
+
+Text = Annotated[str, Field(min_length=1)]
+Texts = Annotated[tuple[Text, ...], BeforeValidator(_listed), Field(min_length=1)]
+"""One text, or several in a list."""
+
+
+class ShardPlaces(Options):
+    """Tar files in which the members of a sample have one name but for what follows its first dot.
+
+    Nothing is unpacked or kept in memory: training and validation read the shards where they lie. Their
+    indexes, which `python -m trainables.shards index` writes, are made where they are missing. A pass takes
+    the shards in an order of its own.
+    """
+
+    root: Text = "."
+    """Folder from which the patterns start."""
+    train: Texts
+    """Files, folders or patterns: train-{000000..000127}.tar, train-*.tar, or train for all of a folder."""
+    valid: Texts
+    """As `train`; read in order."""
+    image: Texts = ("jpg", "jpeg", "png")
+    """What follows the first dot in the name of an image; the first one that a sample has."""
+    shuffle: NonNegativeInt = 1000
+    """Samples that are mixed, among those next to each other in the shards' order of a pass; larger mixes
+    better and reads less in order. The samples of a few shards are a good number."""
+
+    @field_validator("image", "mask", "label", check_fields=False)
+    @classmethod
+    def _no_pickles(cls, extensions: tuple[str, ...]) -> tuple[str, ...]:
+        return _checked(extensions)

@@ -1,0 +1,122 @@
+"""Samples of shards by number, at once and from any process."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trainables.data import Batch
+from trainables.shards.index import ShardIndex
+from trainables.shards.order import BlockOrder
+from trainables.shards.sample import Sample
+from trainables.shards.tar import ShardError, groups
+
+MAX_OPEN = 64
+"""Shards that a process keeps open."""
+
+
+class ShardReader:
+    """Reads samples by number. It may be copied to other processes, which open the files themselves."""
+
+    def __init__(self, index: ShardIndex) -> None:
+        self.index = index
+        self._open_files()
+
+    def read(self, number: int) -> Sample:
+        """One sample, whole.
+
+        Raises:
+            ShardError: naming shard and number, if the shard is not what it was when its index was made.
+        """
+        where, start, size = self.index.place(number)
+        data = self._bytes(where, start, size)
+        if len(data) < size:
+            raise ShardError(f"{where}: ends before sample {number}; it was longer when its index was made")
+        changed = f"{where}: has changed since its index was made, at byte {start}"
+        try:
+            found = list(groups(lambda at, length: data[at : at + length], where, stop=size))
+        except ShardError as error:
+            raise ShardError(f"{changed} ({error}); remove its .idx and resume with the same data") from error
+        if len(found) != 1:
+            raise ShardError(f"{changed}; remove its .idx and resume with the same data")
+        contents = {
+            extension: data[member.data : member.data + member.size]
+            for extension, member in found[0].members.items()
+        }
+        return Sample(where, found[0].key, contents)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"index": self.index}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.index = state["index"]
+        self._open_files()
+
+    def _open_files(self) -> None:
+        self._files: dict[str, Any] = {}
+        self._lock = threading.Lock()
+
+    def _bytes(self, where: str, start: int, size: int) -> bytes:
+        try:
+            file = self._file(where)  # Stays open as long as somebody reads, also if another thread drops it.
+            return os.pread(file.fileno(), size, start)
+        except OSError as error:
+            raise ShardError(f"{where}: cannot be read at byte {start} ({error.strerror})") from error
+
+    def _file(self, where: str) -> Any:
+        with self._lock:
+            file = self._files.pop(where, None)
+            if file is None:
+                if not Path(where).is_file():
+                    raise ShardError(f"{where}: there is no such file any more")
+                file = open(where, "rb", buffering=0)  # noqa: SIM115
+                while len(self._files) >= MAX_OPEN:
+                    del self._files[next(iter(self._files))]
+            self._files[where] = file  # The last one used is the last one dropped.
+            return file
+
+
+class ShardSource:
+    """A BatchSource of shards, for a task of one's own: what to make of samples is given as a function.
+
+    Training draws it in an order in which `shuffle` samples are mixed (see BlockOrder); as validation data it
+    is read in order. Nothing but a batch is in memory.
+
+    Args:
+        index: of `index_shards`.
+        make_batch: takes samples, and random numbers float64 [len(samples), num_randoms], or None where
+            nothing may be augmented; for workers it must be a function of a module. A ValueError of it ends
+            the trial.
+        shuffle: samples that are mixed.
+        num_randoms: uniform random numbers that one training sample needs.
+        num_threads: that read samples at the same time.
+    """
+
+    def __init__(
+        self,
+        index: ShardIndex,
+        make_batch: Callable[[Sequence[Sample], np.ndarray | None], Batch],
+        *,
+        shuffle: int = 1000,
+        num_randoms: int = 0,
+        num_threads: int = 1,
+    ) -> None:
+        self.num_randoms = num_randoms
+        self.order = BlockOrder(index.firsts, shuffle)
+        self._reader, self._make_batch, self._num_threads = ShardReader(index), make_batch, num_threads
+
+    def __len__(self) -> int:
+        return len(self._reader.index)
+
+    def batch(self, indices: np.ndarray, randoms: np.ndarray | None) -> Batch:
+        numbers = [int(index) for index in indices]
+        if self._num_threads == 1:
+            return self._make_batch([self._reader.read(number) for number in numbers], randoms)
+        with ThreadPoolExecutor(min(self._num_threads, len(numbers))) as pool:
+            return self._make_batch(list(pool.map(self._reader.read, numbers)), randoms)

@@ -1,0 +1,1 @@
+"""Rows of a CSV file, or of any table, as numbers for a model."""
