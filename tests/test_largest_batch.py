@@ -92,6 +92,7 @@ def test_where_nothing_bounds_the_memory_nothing_is_tried() -> None:
     assert (found.size, found.tries) == (UNBOUNDED, 0)
 
 
+@pytest.mark.slow
 def test_a_limit_of_memory_holds_and_more_of_it_is_a_larger_batch() -> None:
     sizes = [
         find_largest_batch("test_largest_batch:HungryTask", [{}], Resources(memory_per_trial=text)).size  # type: ignore[arg-type]

@@ -200,6 +200,7 @@ def test_interrupted_in_its_first_stage_it_goes_on_there(ray_session: None, tmp_
     assert (second.status, second.trials) == ("complete", 7)
 
 
+@pytest.mark.slow
 def test_killed_and_interrupted_in_its_second_stage_a_search_ends_as_if_nothing_had_been(
     tmp_path: Path, program: Callable[..., Process], ray_session: None
 ) -> None:

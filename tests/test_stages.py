@@ -178,7 +178,8 @@ def test_an_override_of_a_stage_is_named_as_it_was_given() -> None:
         load_config(config, ["stages.0.trial.batch_size=0"])
     (problem,) = caught.value.problems
     assert str(problem) == (
-        "--set stages.0.trial.batch_size=0: stages.0.trial.batch_size: received 0; must be greater than 0 or 'full'"
+        "--set stages.0.trial.batch_size=0: stages.0.trial.batch_size: received 0; "
+        "must be greater than 0 or 'full'"
     )
 
 
