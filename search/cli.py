@@ -233,7 +233,8 @@ def check(config: str, overrides: tuple[str, ...], data: bool, json_file: str | 
     """Validate CONFIG, build its data and model, train a few steps, validate once, and print the plan.
 
     With --data nothing is trained: every sample is read, and damaged files, wrong labels, samples that are
-    both in training and validation, class frequencies and statistics are shown. Exits with 1 if it finds errors.
+    both in training and validation, class frequencies and statistics are shown. Exits with 1 if it finds
+    errors.
 
     \b
     Examples:

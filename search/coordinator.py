@@ -365,7 +365,7 @@ class Coordinator:
             self._check_plateau(limits.plateau_trials, limits.plateau_min_delta)
 
     def _check_plateau(self, trials: int, min_delta: float) -> None:
-        """End the search where its best objective moves no more; recorded, as running trials may still report."""
+        """End the search where its best moves no more; recorded, as running trials may still report."""
         asked = {"trials": trials, "min_delta": min_delta}
         if self.study.has_ended_on(asked) or is_on_plateau(
             self.study, self.rule, trials=trials, min_delta=min_delta

@@ -350,7 +350,11 @@ def build_rule(config: Config) -> Rule:
     from search.plateau import EndedByPlateau
 
     return EndedByPlateau(
-        rule, patience=plateau.patience, min_delta=plateau.min_delta, ema=plateau.ema, mode=config.objective.mode
+        rule,
+        patience=plateau.patience,
+        min_delta=plateau.min_delta,
+        ema=plateau.ema,
+        mode=config.objective.mode,
     )
 
 

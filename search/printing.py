@@ -69,7 +69,9 @@ def _stage_lines(summary: StagedSummary) -> list[str]:
 
 def _stage_text(stage: StageOutcome, metric: str) -> str:
     best = stage.best
-    value = "no trial has a value" if best is None else f"trial {best.trial}, {metric} {number_text(best.value)}"
+    value = (
+        "no trial has a value" if best is None else f"trial {best.trial}, {metric} {number_text(best.value)}"
+    )
     return f"{value}; {_counted(stage.trials, 'trial')} in {duration(stage.seconds)}, {stage.status}"
 
 

@@ -128,9 +128,7 @@ def resume(
     return _run(loaded, folder, address, watcher or SilentWatcher(), growing=True)
 
 
-def _run(
-    config: Config, folder: RunFolder, address: str | None, watcher: Watcher, **options: Any
-) -> Summary:
+def _run(config: Config, folder: RunFolder, address: str | None, watcher: Watcher, **options: Any) -> Summary:
     if config.auto_batch is not None:
         folder.create()
         with working_folder(folder):

@@ -58,7 +58,7 @@ class Task:
 
     @classmethod
     def inspect(cls, options: TrialOptions) -> Inspection | None:
-        """The samples of the data, to be looked at by `tune-search check --data`; for files that may be damaged.
+        """The samples of the data, for `tune-search check --data` to look at; for files that may be damaged.
 
         Without one, every sample of `train_data` and `valid_data` is drawn once.
         """
