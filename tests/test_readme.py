@@ -58,3 +58,13 @@ def test_the_configurations_of_the_readme_are_right(tmp_path: Path) -> None:
     config = load_config(tmp_path / "seg.yaml")
     assert config.initial == [{"optimizer": "adamw", "optimizer.adamw.lr": 1e-3}]
     assert config.budget.steps == 100_000
+
+
+@pytest.mark.parametrize("block", [b for b in blocks("yaml") if b.startswith(("task:", "trial:"))])
+def test_the_parts_of_configurations_in_the_readme_are_right(block: str, tmp_path: Path) -> None:
+    from search.config import load_config
+
+    task = "" if block.startswith("task:") else "task: segmentation\n"
+    rest = "objective: {metric: valid_loss, mode: min}\nvirtual_epoch: {steps: 20}\n"
+    (tmp_path / "part.yaml").write_text(task + block + rest)
+    assert load_config(tmp_path / "part.yaml").space.candidates()

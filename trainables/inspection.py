@@ -109,7 +109,7 @@ class Inspection:
 
     def look(self, number: int) -> Contents:
         """Read one sample. Called once for each; must not keep its pixels."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} does not define look()")
 
     def conclude(self, contents: Sequence[Contents]) -> Conclusion:
         """Called when all were looked at, with what each held."""
