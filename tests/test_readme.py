@@ -68,3 +68,15 @@ def test_the_parts_of_configurations_in_the_readme_are_right(block: str, tmp_pat
     rest = "objective: {metric: valid_loss, mode: min}\nvirtual_epoch: {steps: 20}\n"
     (tmp_path / "part.yaml").write_text(task + block + rest)
     assert load_config(tmp_path / "part.yaml").space.candidates()
+
+
+def test_every_test_that_a_document_names_is_there() -> None:
+    documents = [TESTS.parent / "README.md", *(TESTS.parent / "docs").glob("*.md")]
+    named = {
+        found for text in documents for found in re.findall(r"`(test_\w+)::(test_\w+)`", text.read_text())
+    }
+    assert len(named) > 30
+    lost = [
+        f"{file}::{test}" for file, test in named if f"def {test}(" not in (TESTS / f"{file}.py").read_text()
+    ]
+    assert lost == []
