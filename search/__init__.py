@@ -31,7 +31,17 @@ _HOME = {
     "verify": "search.verifying",
 }
 
-__all__ = ["check", "check_data", "clean", "export", "resume", "retrain", "search", "study_batch_sizes", "verify"]
+__all__ = [
+    "check",
+    "check_data",
+    "clean",
+    "export",
+    "resume",
+    "retrain",
+    "search",
+    "study_batch_sizes",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> Any:
