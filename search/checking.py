@@ -67,50 +67,32 @@ def check(
         SearchError: a trial asks for more than this machine has, or the objective is not among the metrics.
     """
     lines: list[str] = []
-    loaded = settled(load_config(config, overrides), None, lines.append)
-    for line in lines:
+
+    def tell(line: str) -> None:
+        lines.append(line)
         phase(line)
+
+    loaded = settled(load_config(config, overrides), None, tell)
     concurrency = concurrent_trials(loaded, _local_resources())
-    task_class = loaded.task_class()
     first = next(iter(loaded.space.candidates()))
-    options = task_class.Options.model_validate(first.tree)
-    phase("loading data")
-    arrays = load_arrays(task_class, options)
-    phase("building the model")
-    torch.set_num_threads(max(1, int(loaded.resources.cpus_per_trial)))
-    trainer = build_trainer(
-        task_class,
-        options,
-        arrays,
-        unit="steps",
-        count=_NUM_STEPS,
-        num_virtual_epochs=loaded.budget.virtual_epochs,
-        device=select_device(loaded.resources.gpus_per_trial),
-    )
+    trainer = _build(loaded, first.tree, phase)
     phase("training a few steps")
-    trainer.run_virtual_epoch()  # the first steps load what later ones have
-    began = time.perf_counter()
-    metrics = trainer.run_virtual_epoch()
-    both = time.perf_counter() - began
-    began = time.perf_counter()
-    trainer.validate()
-    validation = time.perf_counter() - began
-    trainer.stream.close()
+    metrics, seconds_per_step, seconds_per_validation = _try(trainer)
     metric = loaded.objective.metric
     if metric not in metrics:
         raise SearchError(f"objective.metric is {metric!r}; the task reports {', '.join(sorted(metrics))}")
-    rule = build_rule(loaded)
-    budget, unit = loaded.budget, loaded.virtual_epoch
-    size = _state_size(trainer)
-    lengths = replace(trainer.virtual_epochs, unit=unit.unit, count=unit.count)
+    rule, budget, size = build_rule(loaded), loaded.budget, _state_size(trainer)
+    lengths = replace(
+        trainer.virtual_epochs, unit=loaded.virtual_epoch.unit, count=loaded.virtual_epoch.count
+    )
     return Check(
         config=loaded,
         params=first.params,
         num_parameters=sum(p.numel() for p in trainer.model.parameters()),
         num_train=trainer.virtual_epochs.pass_samples,
         num_valid=len(as_source(trainer.valid_source)),
-        seconds_per_step=max(0.0, both - validation) / _NUM_STEPS,
-        seconds_per_validation=validation,
+        seconds_per_step=seconds_per_step,
+        seconds_per_validation=seconds_per_validation,
         metrics=metrics,
         rungs=rule.rungs.describe(budget.virtual_epochs, lengths),
         steps_per_virtual_epoch=lengths.end_step(1),
@@ -122,6 +104,38 @@ def check(
         space_needed=space_needed(loaded, rule, concurrency, size),
         largest_batch=lines[-1].partition(": ")[2] if lines else None,
     )
+
+
+def _build(config: Config, tree: Mapping[str, Any], phase: Callable[[str], None]) -> Trainer:
+    """The trainer of one trial, with virtual epochs of a few steps."""
+    task_class = config.task_class()
+    options = task_class.Options.model_validate(tree)
+    phase("loading data")
+    arrays = load_arrays(task_class, options)
+    phase("building the model")
+    torch.set_num_threads(max(1, int(config.resources.cpus_per_trial)))
+    return build_trainer(
+        task_class,
+        options,
+        arrays,
+        unit="steps",
+        count=_NUM_STEPS,
+        num_virtual_epochs=config.budget.virtual_epochs,
+        device=select_device(config.resources.gpus_per_trial),
+    )
+
+
+def _try(trainer: Trainer) -> tuple[dict[str, float], float, float]:
+    """Metrics after a few steps, and the seconds of one step and of one validation."""
+    trainer.run_virtual_epoch()  # the first steps load what later ones have
+    began = time.perf_counter()
+    metrics = trainer.run_virtual_epoch()
+    both = time.perf_counter() - began
+    began = time.perf_counter()
+    trainer.validate()
+    validation = time.perf_counter() - began
+    trainer.stream.close()
+    return metrics, max(0.0, both - validation) / _NUM_STEPS, validation
 
 
 def _state_size(trainer: Trainer) -> int:

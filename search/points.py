@@ -17,6 +17,8 @@ class Point(NamedTuple):
 
     params: dict[str, Any]
     mistakes: list[Mistake]
+    ambiguous: bool = False
+    """All that is wrong is that several options fit."""
 
 
 def read_point(root: Node, partial: Mapping[str, Any]) -> Point:
@@ -99,14 +101,14 @@ def _match_items(node: Items, value: Any, at: KeyPath) -> Point:
 def _match_choice(choice: Choice, value: Any, at: KeyPath) -> Point:
     """By what stands in the options, then by label: an option's value may be the label of another one."""
     matches = [(option, _enter(choice, option, value, at)) for option in choice.options]
-    fitting = [(option, match) for option, match in matches if not match.mistakes]
+    # One inside of which several options fit, fits too: another must not be taken in its place.
+    fitting = [(option, match) for option, match in matches if not match.mistakes or match.ambiguous]
     if len(fitting) == 1:
         return fitting[0][1]
     if fitting:
         labels = ", ".join(str(option) for option, _ in fitting)
-        return _mistake(
-            at, f"received {shown(value)}, which fits several options ({labels}); add the name of one"
-        )
+        message = f"received {shown(value)}, which fits several options ({labels}); add the name of one"
+        return Point({}, [(at, message)], ambiguous=True)
     # A list or mapping equals no label.
     named = choice.option(value.get("name", value) if isinstance(value, Mapping) else value)
     if named is not None and not isinstance(value, Mapping):
@@ -123,7 +125,7 @@ def _enter(choice: Choice, option: Option, value: Any, at: KeyPath) -> Point:
     if isinstance(node, Table) and isinstance(value, Mapping) and value.get("name") == option.label:
         value = {key: item for key, item in value.items() if key != "name" or node.get(key) is not None}
     match = _match(node, value, at)
-    return Point({choice.name: option.label, **match.params}, match.mistakes)
+    return Point({choice.name: option.label, **match.params}, match.mistakes, match.ambiguous)
 
 
 def _domains(node: Node) -> Iterator[Domain]:
@@ -142,7 +144,9 @@ def _domains(node: Node) -> Iterator[Domain]:
 
 def _joined(points: list[Point]) -> Point:
     params = {name: value for point in points for name, value in point.params.items()}
-    return Point(params, [mistake for point in points for mistake in point.mistakes])
+    mistakes = [mistake for point in points for mistake in point.mistakes]
+    ambiguous = bool(mistakes) and all(point.ambiguous or not point.mistakes for point in points)
+    return Point(params, mistakes, ambiguous)
 
 
 def _mistake(at: KeyPath, message: str) -> Point:

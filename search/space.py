@@ -107,7 +107,7 @@ class Space:
         Raises:
             ConfigError: unknown keys, values outside their domain, or other than a fixed one.
         """
-        params, mistakes = read_point(self.root, partial)
+        params, mistakes, _ = read_point(self.root, partial)
         where = locate or self.locate
         problems = [
             Problem(where((*base, *path)), dotted((*base, *path)), message) for path, message in mistakes

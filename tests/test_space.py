@@ -409,3 +409,16 @@ def test_trial_is_a_known_point_whatever_its_values_look_like(tree, trial, param
     space = parse_space(tree)
     assert space.params_of(trial) == params
     assert space.resolve(params).raw == trial
+
+
+@pytest.mark.parametrize(
+    ("options", "given"),
+    [
+        ([{"choice": [[], {}]}, None, {"a": None}], {}),
+        ([{"choice": [{"b": 1}, {"b": 1, "c": 2}]}, {"b": 1, "d": 3}], {"b": 1}),
+    ],
+)
+def test_where_several_options_inside_of_one_fit_another_one_is_not_taken_silently(options, given):
+    space = parse_space({"o": {"choice": options}})
+    with pytest.raises(ConfigError, match=r"fits several options .*; add the name of one"):
+        space.params_of({"o": given})

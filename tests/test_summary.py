@@ -173,6 +173,7 @@ def test_the_screen_of_a_check() -> None:
         task_file="/home/jane/tiny_tasks.py",
         checkpoint_bytes=150_000,
         space_needed=4_500_000,
+        largest_batch=None,
     )
     assert check_text(check).splitlines() == [
         "name              digits",

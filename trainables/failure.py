@@ -125,7 +125,10 @@ def _text(error: Exception) -> str:
 def _one_line(error: Exception, text: str) -> str:
     if isinstance(error, ValidationError):
         fault = error.errors()[0]
-        text = conceal(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}")
+        # Of a union the place says in pydantic's words which member was tried, as in `constrained-int`.
+        keys = map(str, fault["loc"])
+        place = ".".join(key for key in keys if key.isidentifier() or key.isdigit())
+        text = conceal(f"{place}: {fault['msg']}")
     first, *rest = text.splitlines() or [""]
     if "in DataLoader worker process" not in first:
         return first
