@@ -22,6 +22,30 @@ def test_seg_finds_a_good_model_within_four_minutes_and_ends_most_trials_early(
     assert summary.seconds < 240
 
 
+SMALL = ["trial.data.num_train=64", "trial.data.num_valid=8", "trial.data.size=24"]
+
+
+def test_seg_pauses_trials_and_promotes_the_best(ray_session: None, tmp_path: Path) -> None:
+    short = [*SMALL, "budget.trials=3", "budget.virtual_epochs=2", "virtual_epoch.steps=2"]
+    summary = search.search(TESTS.parent / "configs" / "seg.yaml", overrides=short, results=tmp_path)
+    assert summary.counts == {"completed": 1, "stopped": 2}
+    assert summary.steps == 8
+
+
+def test_stages_fixes_the_optimizer_and_searches_the_batch_size(ray_session: None, tmp_path: Path) -> None:
+    short = [
+        *SMALL,
+        "budget.virtual_epochs=1",
+        "virtual_epoch.samples=32",
+        "stages.0.budget.trials=2",
+        "stages.1.trial.batch_size={choice: [8, 16]}",
+    ]
+    summary = search.search(TESTS.parent / "configs" / "stages.yaml", overrides=short, results=tmp_path)
+    assert [stage.name for stage in summary.stages] == ["1-optimizer", "2-batch_size"]
+    assert summary.best is not None
+    assert set(summary.best.params) == {"batch_size"}
+
+
 def test_seg_transformer_searches_layer_wise_learning_rates(ray_session: None, tmp_path: Path) -> None:
     short = [
         "budget.trials=2",
