@@ -10,7 +10,7 @@ search: .venv/installed
 	$(BIN)/tune-search configs/seg.yaml
 
 test: .venv/installed-test lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not chaos"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not chaos"
 
 test-slow: .venv/installed-test
 	$(BIN)/python -m pytest -m slow

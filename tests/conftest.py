@@ -28,6 +28,21 @@ os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
 
 
+LONGEST_FIRST = (
+    "test_chaos",
+    "test_faults_",
+    "test_staged_runs",
+    "test_growing",
+    "test_largest_batch",
+    "test_search",
+)
+"""Files whose tests start programs: begun last, one of them would keep a single process busy at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.path.name.startswith(LONGEST_FIRST))
+
+
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> None:
     torch.set_num_threads(1)

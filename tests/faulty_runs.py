@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,8 +22,12 @@ class HeldTask(DigitsTask):
     """Ends no virtual epoch while a test holds the file `data.hold`, see `held`; and prints, as tasks do."""
 
     def metrics(self) -> AccuracyMetrics:
-        with Path(self.options.data["hold"]).open() as file:
+        hold = Path(self.options.data["hold"])
+        mark = hold.with_name(f"{hold.name}-{os.getpid()}")
+        mark.touch()
+        with hold.open() as file:
             fcntl.flock(file, fcntl.LOCK_SH)
+        mark.unlink()
         print("validating")
         return super().metrics()
 
@@ -32,6 +38,19 @@ def held(file: Path) -> Iterator[None]:
     with file.open("w") as opened:
         fcntl.flock(opened, fcntl.LOCK_EX)
         yield
+
+
+def wait_until_one_is_held(file: Path, limit: float = 60.0) -> None:
+    """Wait until a HeldTask stands at the end of its virtual epoch; fails at the limit."""
+    deadline = time.monotonic() + limit
+    while not any(Path(f"/proc/{mark.name.rpartition('-')[2]}").exists() for mark in _marks(file)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def _marks(file: Path) -> Iterator[Path]:
+    """Of processes that are held, and of some that were killed there."""
+    return file.parent.glob(f"{file.name}-*")
 
 
 class StoredDigitsTask(DigitsTask):

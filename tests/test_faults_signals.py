@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from conftest import wait_for_line
-from faulty_runs import held
+from faulty_runs import held, wait_until_one_is_held
 from invariants import assert_nothing_lost, no_process_left
 from test_chaos import assert_same_search
 from test_cli import run, write_config
@@ -60,6 +60,7 @@ def test_killed_interrupted_and_terminated_a_search_ends_as_if_nothing_had_been(
     fourth = program(*command)
     wait_for_line(fourth, "trial 4 virtual epoch 1/")
     with held(hold):
+        wait_until_one_is_held(hold)
         before = depths(folder)
         fourth.send_signal(signal.SIGTERM)
         wait_for_line(fourth, WINDING_DOWN)
