@@ -42,6 +42,7 @@ def test_killed_interrupted_and_terminated_a_search_ends_as_if_nothing_had_been(
         lines = wait_for_line(second, "trial 0 started")
         assert any(f"taking over from a search that has died (process {first.pid} on " in x for x in lines)
         a_second_search_is_refused(command, second.pid)
+        wait_until_one_is_held(hold)
         # As a terminal does it: to the whole group, in which Ray's processes are too.
         os.killpg(second.pid, signal.SIGINT)
         wait_for_line(second, WINDING_DOWN)
@@ -52,6 +53,7 @@ def test_killed_interrupted_and_terminated_a_search_ends_as_if_nothing_had_been(
     third = program(*printed_command(output))
     wait_for_line(third, "trial 2 virtual epoch 1/")
     with held(hold):
+        wait_until_one_is_held(hold)  # and nothing is being printed, into which a signal may come
         os.killpg(third.pid, signal.SIGINT)
         wait_for_line(third, WINDING_DOWN)
         os.killpg(third.pid, signal.SIGINT)
