@@ -20,7 +20,9 @@ from search.cmaes_sampler import ReplayedCmaEsSampler
 from search.drawing import Draw, UnknownParameterError
 from search.early_stopping import Mode, Rungs
 from search.errors import SearchError
+from search.forest_sampler import ForestSampler
 from search.space import Space
+from search.space_encoding import SpaceEncoding
 from search.study import Outcome, SearchStudy, TrialRecord
 
 if TYPE_CHECKING:
@@ -225,6 +227,9 @@ def sampler_factory(config: Config) -> Callable[[int, int], BaseSampler]:
     """
     options, samplers = config.sampler, optuna.samplers
     startup = options.startup_trials
+    if options.name == "forest":
+        encoding = SpaceEncoding(config.space)
+        return lambda seed, _: ForestSampler(encoding, seed, startup_trials=startup)
     if options.name == "tpe":
         return lambda seed, _: samplers.TPESampler(
             seed=seed, n_startup_trials=startup, multivariate=True, group=True, constant_liar=True

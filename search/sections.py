@@ -150,12 +150,12 @@ class Budget(Section):
 class Sampler(Section):
     """Where the next hyperparameters come from."""
 
-    name: Literal["tpe", "gp", "cmaes", "qmc", "random", "grid"] = "tpe"
+    name: Literal["forest", "tpe", "gp", "cmaes", "qmc", "random", "grid"] = "forest"
     seed: NonNegativeInt = 0
     initial: list[dict[str, Any]] = Field(default_factory=list)
     """Known good points, tried first: partial trials, or dotted names such as optimizer.lr."""
     startup_trials: CountOrZero = 10
-    """Random trials of tpe and gp before their model is used."""
+    """Random trials of forest, tpe and gp before their model is used."""
 
 
 ReductionFactor = Annotated[int, Field(ge=2, le=10**15)]

@@ -176,7 +176,7 @@ def drawn(config: Config, num_trials: int) -> tuple[list[Resolved], list[Resolve
 
 
 @for_all(
-    examples=60, many=2000, tree=TREES, sampler=st.sampled_from(["random", "tpe", "tpe", "qmc", "cmaes"])
+    examples=60, many=2000, tree=TREES, sampler=st.sampled_from(["random", "forest", "tpe", "qmc", "cmaes"])
 )
 def test_what_is_drawn_is_inside_of_the_space_and_the_same_when_it_is_read_again(
     tree: dict[str, Any], sampler: str

@@ -47,7 +47,7 @@ def test_a_search_killed_between_writes_goes_on_alike(tmp_path: Path, rule: str)
     assert_alike_when_killed(tmp_path, config, stride=5 if rule == "asha" else 29)
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "gp", "cmaes", "qmc", "grid"])
+@pytest.mark.parametrize("sampler", ["forest", "tpe", "gp", "cmaes", "qmc", "grid"])
 def test_a_sampler_killed_between_writes_draws_alike(tmp_path: Path, sampler: str) -> None:
     space = FLAT_SPACE if sampler in ("gp", "cmaes") else SPACE
     if sampler == "grid":

@@ -288,7 +288,7 @@ WIDER = {
 """SPACE with a category less and one more, an option renamed, a range moved, fixed and searched exchanged."""
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe"])
+@pytest.mark.parametrize("sampler", ["random", "forest", "tpe"])
 def test_after_a_change_of_the_space_old_trials_stay_and_new_ones_come_from_it(
     tmp_path: Path, sampler: str
 ) -> None:

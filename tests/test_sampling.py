@@ -17,7 +17,7 @@ from search.study import JOURNAL, Outcome, TrialRecord, read_records
 from trainables.virtual_epoch import VirtualEpochs
 
 STEPS = VirtualEpochs(unit="steps", count=5, step_samples=16, pass_samples=None)
-SAMPLERS = ["random", "tpe", "gp", "cmaes", "qmc"]
+SAMPLERS = ["random", "forest", "tpe", "gp", "cmaes", "qmc"]
 
 
 @pytest.fixture(autouse=True)
@@ -201,7 +201,7 @@ def test_after_a_history_from_the_same_seed_no_draw_comes_a_second_time(tmp_path
     assert not {p["optimizer.lr"] for p in older} & {p["optimizer.lr"] for p in newer}
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "gp", "cmaes"])
+@pytest.mark.parametrize("sampler", ["forest", "tpe", "gp", "cmaes"])
 def test_each_trial_of_a_history_counts(tmp_path: Path, sampler: str) -> None:
     """Also one that has the number of the trial that is drawn."""
     older = config_of(FLAT_SPACE, sampler={"name": "random", "seed": 5})
