@@ -1,9 +1,9 @@
-"""What every benchmark here shares: alternating measurements, ratios with their spread, one table, one JSON form.
+"""What every benchmark shares: alternating measurements, ratios with their spread, a table, a form of JSON.
 
-measured = alternate({"bare": bare, "ours": ours}, pairs=7)      # seconds, or whatever the functions return
-ratio = spread(ratios(measured["ours"], measured["bare"]))       # paired: round by round, then the median
-print_table("Loop", ["who", "of the bare loop"], [["ours", str(ratio)]])
-write_results("loop", settings={...}, measurements={"unet": measured}, summary={...}, packages=["torch"])
+    measured = alternate({"bare": bare, "ours": ours}, pairs=7)   # each returns its own measurement
+    ratio = spread(ratios(measured["ours"], measured["bare"]))    # round by round, then the median
+    print_table("Loop", ["who", "of the bare loop"], [["ours", ratio]])
+    write_results("loop", settings=..., measurements=measured, summary={"ours": ratio}, packages=["torch"])
 """
 
 from __future__ import annotations
