@@ -324,7 +324,7 @@ def measure(name: str, asked: argparse.Namespace) -> tuple[dict[str, list[float]
     runs = {key: timed(key) for key in chosen}
     for run in runs.values():
         run()
-    weights = {key: nn.utils.parameters_to_vector(it.model.parameters()) for key, it in entered.items()}
+    weights = {key: _vector(it.model) for key, it in entered.items()}
     differences = {key: float((each - weights["tune-search"]).abs().max()) for key, each in weights.items()}
     for key, difference in differences.items():
         if device.type == "cpu" and "defaults" not in key and difference > SAME_WEIGHTS:
@@ -333,6 +333,10 @@ def measure(name: str, asked: argparse.Namespace) -> tuple[dict[str, list[float]
                 f"than {SAME_WEIGHTS:g}: it does not train the same, so it cannot be compared"
             )
     return measuring.alternate(runs, asked.pairs, warm_up=0), differences
+
+
+def _vector(model: nn.Module) -> Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
 
 
 def summarized(name: str, measured: dict[str, list[float]], steps: int) -> dict[str, dict[str, Any]]:
