@@ -78,7 +78,7 @@ class Precision:
 
 def _clipped(parameters: list[Tensor], gradients: list[Tensor], clip_norm: float | None) -> Tensor:
     """The norm of the gradients, which are scaled down where it is above `clip_norm`."""
-    if clip_norm is None and gradients and all(gradient.is_cpu for gradient in gradients):
+    if clip_norm is None and gradients and gradients[0].is_cpu:
         # As `get_total_norm` does it, without sorting by device and type: that costs a small model more.
         return torch.tensor(math.hypot(*[norm.item() for norm in torch._foreach_norm(gradients)]))
     grad_norm = nn.utils.get_total_norm(gradients)

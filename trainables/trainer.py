@@ -259,9 +259,9 @@ def _weighted(loss: Tensor, weight: Tensor) -> Tensor:
 
 def _counting(loss: Tensor, weight: Tensor | float) -> Tensor:
     """The loss where it has a weight, else 0."""
-    if not isinstance(weight, Tensor):
-        return loss if weight > 0 else loss.new_zeros(loss.shape, requires_grad=True)
     # On a CPU looking at the value costs less than what it mostly saves.
-    if weight.device.type == "cpu" and weight.min().item() > 0:
-        return loss
-    return torch.where(weight > 0, loss, 0.0)
+    if not isinstance(weight, Tensor) or weight.is_cpu:
+        least = weight.min().item() if isinstance(weight, Tensor) else weight
+        if least > 0:
+            return loss
+    return torch.where(_on(loss.device, weight) > 0, loss, 0.0)
