@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from search.early_stopping import Decision, Rule
 from search.journal import JournalWriteError
 from search.limits import Limits
 from search.plateau import is_on_plateau
+from search.progress import seconds_left, share_done
 from search.study import Outcome, SearchStudy, TrialRecord, best_record
 from trainables.failure import Failure, FailureKind
 from trainables.virtual_epoch import VirtualEpochs
@@ -87,7 +89,9 @@ class Coordinator:
         self.gave_up = False
         self.broken: Exception | None = None
         """What keeps the study from being written."""
-        self._known_points = list(known_points)
+        self._running: dict[int, TrialRecord] = {}
+        self._untried = deque(known_points)
+        self._taken = _taken(study.records) if known_points else None
         self.watch = watch
         self._clock = clock
         self._elapsed_before = study.elapsed_seconds
@@ -107,10 +111,10 @@ class Coordinator:
     @property
     def running(self) -> list[TrialRecord]:
         """Trials with a leg that is being run."""
-        return [record for record in self.study.records if record.running]
+        return [self._running[number] for number in sorted(self._running)]
 
     def is_running(self, number: int) -> bool:
-        return self.study.records[number].running
+        return number in self._running
 
     @property
     def elapsed_seconds(self) -> float:
@@ -120,41 +124,19 @@ class Coordinator:
     @property
     def steps(self) -> int:
         """Optimizer steps spent by all trials."""
-        return sum(record.steps for record in self.study.records)
+        return self.study.num_steps
 
     @property
     def best(self) -> TrialRecord | None:
         return best_record(self.study.records, self.study.mode)
 
     def progress(self) -> float:
-        """Rough share of the search that is done, from 0 to 1, by whichever limit is nearest to it."""
-        shares = [self._trained_share()]
-        if self.limits.seconds is not None:
-            shares.append(self.elapsed_seconds / self.limits.seconds)
-        if self.limits.steps is not None:
-            shares.append(self.steps / self.limits.steps)
-        # A rule may take more than expected; the search is not over while a trial is being trained.
-        return min(0.99 if self.running else 1.0, max(shares))
-
-    def _trained_share(self) -> float:
-        """Virtual epochs trained, of those that are expected; an ended trial counts as one of full length."""
-        records, limits = self.study.records, self.limits
-        lengths = next((r.lengths for r in records if r.lengths is not None), None)
-        expected = self.rule.expected_virtual_epochs(limits.trials, limits.virtual_epochs, lengths)
-        if expected is not None:
-            return sum(r.depth for r in records) / max(1, expected)
-        full = limits.virtual_epochs
-        trained = sum(full if r.outcome and not r.dormant else r.depth for r in records)
-        return trained / max(1, full * limits.trials)
+        """Rough share of the search that is done, from 0 to 1."""
+        return share_done(self)
 
     def seconds_left(self) -> float | None:
-        """Rough time to the end at the pace so far; None while nothing can be said."""
-        share = self.progress()
-        left = self.elapsed_seconds * (1 / share - 1) if share > 0.02 else None
-        if self.limits.seconds is None:
-            return left
-        until_limit = max(0.0, self.limits.seconds - self.elapsed_seconds)
-        return until_limit if left is None else min(left, until_limit)
+        """Rough time to the end; None while nothing can be said."""
+        return seconds_left(self)
 
     @property
     def timeout(self) -> float:
@@ -172,12 +154,13 @@ class Coordinator:
         self._check_limits()
         if self.ending is not None:
             return Turn.DONE
-        if len(self.running) >= self.concurrency:
+        if len(self._running) >= self.concurrency:
             return Turn.WAIT
         record, kind = self._choose()
         if record is None:
-            return Turn.WAIT if self.running else Turn.DONE
+            return Turn.WAIT if self._running else Turn.DONE
         record.running = True
+        self._running[record.number] = record
         self._tell(kind, record)
         return record
 
@@ -209,7 +192,7 @@ class Coordinator:
         if decision is Decision.STOP:
             self._finish(record, Outcome.STOPPED, f"stopped at virtual epoch {record.depth}", report)
         elif decision is Decision.PAUSE:
-            record.running = False
+            self._end_leg(record)
             self._tell(EventKind.PAUSED, record, report)
         return self._leg_goes_on(record)
 
@@ -232,8 +215,12 @@ class Coordinator:
 
     def _cut_off(self, record: TrialRecord) -> None:
         """End a leg with the search: the trial would be among the first to go on."""
-        record.running = False
+        self._end_leg(record)
         self._waiting.append(record)
+
+    def _end_leg(self, record: TrialRecord) -> None:
+        record.running = False
+        self._running.pop(record.number, None)
 
     def on_lost(self, number: int, failure: Failure) -> None:
         """The leg ended without a report; it is tried again from its checkpoint, or the trial has failed.
@@ -247,7 +234,7 @@ class Coordinator:
             self._cut_off(record)
             self.give_up(f"trial {number}: {failure.cause}; free some, and go on")
             return
-        record.running = False
+        self._end_leg(record)
         self.study.add_failure(record, failure)
         if self._may_retry(record):
             self._waiting.append(record)
@@ -300,8 +287,17 @@ class Coordinator:
             self._promote(promoted)
         if promoted is not None or closing:
             return promoted, EventKind.PROMOTED
-        known = next(untried(self._known_points, self.study.records), None)
-        return self.study.ask(known), EventKind.STARTED
+        return self._new_trial(), EventKind.STARTED
+
+    def _new_trial(self) -> TrialRecord:
+        """The next known point that no trial has taken, or what the sampler gives."""
+        if self._taken is None:
+            return self.study.ask()
+        while self._untried and frozenset(self._untried[0].items()) in self._taken:
+            self._untried.popleft()
+        record = self.study.ask(self._untried[0] if self._untried else None)
+        self._taken |= _taken([record])
+        return record
 
     def _next_waiting(self) -> TrialRecord | None:
         while self._waiting:
@@ -314,6 +310,7 @@ class Coordinator:
                 self._promote(record)
                 return record
             record.dormant = False
+            self.study.indexes.update(record)
         return None
 
     def _promote(self, record: TrialRecord) -> None:
@@ -351,7 +348,7 @@ class Coordinator:
     def _finish(
         self, record: TrialRecord, outcome: Outcome, reason: str, report: Mapping[str, Any] | None = None
     ) -> None:
-        record.running = False
+        self._end_leg(record)
         self.study.finish(record, outcome, reason)
         self._tell(EventKind.ENDED, record, report, reason)
 
@@ -391,10 +388,14 @@ def untried(
 
     A trial has taken the point that was given to it, and one that has all of its parameters by chance.
     """
-    given = [record.known for record in records if record.known is not None]
-    taken = {frozenset(params.items()) for params in (*given, *(r.resolved.params for r in records))}
+    taken = _taken(records)
     for point in points:
         key = frozenset(point.items())
         if key not in taken:
             taken.add(key)
             yield point
+
+
+def _taken(records: Sequence[TrialRecord]) -> set[frozenset[tuple[str, Any]]]:
+    given = [record.known for record in records if record.known is not None]
+    return {frozenset(params.items()) for params in (*given, *(r.resolved.params for r in records))}

@@ -35,6 +35,8 @@ class Housekeeper:
         self._coordinator = coordinator
         self._config, self._folder, self._note = config, folder, note
         self._estimated = False
+        self._num_left = 0
+        """Trials that may pause or end before the next sweep."""
         self._holding = {
             record.number
             for record in coordinator.study.records
@@ -47,7 +49,11 @@ class Housekeeper:
             self._holding.add(event.record.number)
             self._estimate(event.record.number)
         elif event.kind in (EventKind.PAUSED, EventKind.ENDED):
-            self.sweep()
+            self._num_left -= 1
+            if self._num_left < 0:
+                self.sweep()
+                # A sweep looks at all trials: in a large search one comes when an eighth more may have to go.
+                self._num_left = len(self._holding) // 8
 
     def sweep(self) -> None:
         """Remove the checkpoints of all trials that neither are among the best nor may go on."""

@@ -6,7 +6,8 @@ import fcntl
 import json
 import logging
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,43 @@ class Journal(JournalFileBackend):
     def __init__(self, path: Path) -> None:
         self._path = path
         self._together: list[dict[str, Any]] | None = None
+        self._number, self._offset = 0, 0
+        """The entry after those that have been read, and where it begins."""
         super().__init__(str(path), lock_obj=_ProcessLock(path))
+
+    def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
+        """The entries from that number on.
+
+        The last one is left for later while it is not whole: somebody may be writing it. Optuna's own keeps
+        the place of each entry in memory, and each key of each entry as a text of its own.
+
+        Raises:
+            ValueError: an entry before the last one cannot be read.
+        """
+        number, offset = (self._number, self._offset) if log_number_from >= self._number else (0, 0)
+        size = os.stat(self._path).st_size
+        if offset >= size and number == log_number_from:
+            return
+        broken: ValueError | None = None
+        with self._path.open("rb") as file:
+            file.seek(offset)
+            for line in file:
+                offset += len(line)
+                if offset > size:
+                    return
+                if broken is not None:
+                    raise broken
+                if number < log_number_from:
+                    number += 1
+                    continue
+                try:
+                    entry = _entry(line)
+                except ValueError as error:
+                    broken = error
+                    continue
+                number += 1
+                self._number, self._offset = number, offset
+                yield entry
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -57,6 +94,16 @@ class Journal(JournalFileBackend):
                 _append(self._path, "".join(lines).encode())
         except OSError as error:
             raise JournalWriteError(f"cannot write {self._path}: {error.strerror}") from error
+
+
+def _entry(line: bytes) -> dict[str, Any]:
+    if not line.endswith(b"\n"):
+        raise ValueError("Invalid log format.")
+    return json.loads(line, object_pairs_hook=_with_shared_keys)
+
+
+def _with_shared_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {sys.intern(key): value for key, value in pairs}
 
 
 def _append(path: Path, data: bytes) -> None:

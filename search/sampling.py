@@ -16,7 +16,6 @@ from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from search.cmaes_sampler import ReplayedCmaEsSampler
 from search.drawing import Draw, UnknownParameterError
 from search.early_stopping import Mode, Rungs
 from search.errors import SearchError
@@ -237,6 +236,9 @@ def sampler_factory(config: Config) -> Callable[[int, int], BaseSampler]:
     if options.name == "gp":
         return lambda seed, _: samplers.GPSampler(seed=seed, n_startup_trials=startup)
     if options.name == "cmaes":
+        # Imported for those who use it: it brings scipy.stats, a second of every other search's start.
+        from search.cmaes_sampler import ReplayedCmaEsSampler
+
         return lambda seed, _: ReplayedCmaEsSampler(seed)
     if options.name == "qmc":
         # One scrambled sequence for the whole search; what lies outside of it is drawn at random.

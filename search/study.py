@@ -19,7 +19,9 @@ from optuna.trial import FrozenTrial, TrialState
 from search.document import plain_yaml, yaml_text
 from search.drawing import Draw
 from search.errors import SearchError
+from search.indexes import Indexes
 from search.journal import damage_named, drop_half_line, open_journal
+from search.recalled import Recalled, share_distributions
 from search.space import Resolved, Space, parse_space
 from trainables.failure import Failure, FailureKind
 from trainables.virtual_epoch import VirtualEpochs
@@ -164,6 +166,10 @@ class SearchStudy:
         self.study = optuna.load_study(storage=self._storage, study_name=known[0] if known else name)
         with damage_named(path):
             self.records: list[TrialRecord] = list(_read(self._storage))
+        self.indexes = Indexes()
+        self._lengths: dict[VirtualEpochs, VirtualEpochs] = {}
+        self.num_steps = sum(record.steps for record in self.records)
+        """Optimizer steps of all trials."""
         self.last_order = max((record.order for record in self.records), default=0)
         """Number of the last report or end of all."""
         self.space_number = self._number_of_space()
@@ -191,12 +197,13 @@ class SearchStudy:
         number = len(self.records)
         # Samplers count the trials of the history first.
         draw = Draw(len(self.history) + number, known_point or {}, self._sampler, self.study)
-        resolved = self.space.suggest(draw)
+        resolved = Recalled(self.space, self.space.suggest(draw).params)
         known = None if known_point is None else dict(known_point)
         attrs = {_TRIAL: number, _SPACE: self.space_number} | ({} if known is None else {_KNOWN: known})
         trial_id = self._create(draw, {}, attrs)
         record = TrialRecord(number, trial_id, resolved, space=self.space_number, known=known)
         self.records.append(record)
+        self.indexes.update(record)
         return record
 
     def report(self, record: TrialRecord, value: float, lengths: VirtualEpochs, seconds: float) -> None:
@@ -210,9 +217,12 @@ class SearchStudy:
                 self._set(record, _LENGTHS, lengths.as_dict())
             self._set(record, _SPENT, spent)
             self._storage.set_trial_intermediate_value(record.trial_id, number, value)
+        lengths = record.lengths or self._lengths.setdefault(lengths, lengths)
+        self.num_steps += steps - record.steps
         record.lengths, record.steps, record.samples, record.seconds = lengths, steps, samples, seconds
         record.order = record.reported = self.last_order = order
         record.values.append(value)
+        self.indexes.update(record)
 
     def promote(self, record: TrialRecord) -> None:
         """Record that a paused trial goes on; if Optuna holds it as ended, as a new Optuna trial."""
@@ -221,6 +231,7 @@ class SearchStudy:
         else:
             self._set(record, _PROMOTED, record.depth)
         record.promoted = record.depth
+        self.indexes.update(record)
 
     def add_failure(self, record: TrialRecord, failure: Failure) -> None:
         """Record that an attempt was lost, and to what."""
@@ -242,6 +253,7 @@ class SearchStudy:
             self._storage.set_trial_state_values(record.trial_id, _TOLD_AS[outcome], values)
         record.outcome, record.reason, record.cut_off = outcome, reason, cut_off
         record.order = self.last_order = order
+        self.indexes.update(record)
 
     def frozen(self, record: TrialRecord) -> FrozenTrial:
         """Optuna's view of the trial."""
@@ -278,7 +290,9 @@ class SearchStudy:
             system_attrs={},
             intermediate_values=dict(values),
         )
-        return self._storage.create_new_trial(self.study._study_id, template)
+        trial_id = self._storage.create_new_trial(self.study._study_id, template)
+        share_distributions(self._storage.get_trial(trial_id))
+        return trial_id
 
     def _number_of_space(self) -> int:
         """The number under which the study has `self.space`, which is written if it is new."""
@@ -319,6 +333,7 @@ def _read(storage: BaseStorage) -> Iterator[TrialRecord]:
         texts = _space_texts(study.user_attrs)
         spaces = [parse_space(plain_yaml(text), variables=os.environ) for text in texts]
         for frozen in storage.get_all_trials(study._study_id, deepcopy=False):
+            share_distributions(frozen)
             if _TRIAL in frozen.user_attrs:
                 newest[frozen.user_attrs[_TRIAL]] = frozen
     for number, frozen in sorted(newest.items()):
@@ -337,7 +352,7 @@ def _record(number: int, frozen: FrozenTrial, space: Space) -> TrialRecord:
     return TrialRecord(
         number=number,
         trial_id=frozen._trial_id,
-        resolved=space.resolve(frozen.params),
+        resolved=Recalled(space, frozen.params),
         space=attrs[_SPACE],
         known=attrs.get(_KNOWN),
         values=values,

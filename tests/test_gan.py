@@ -25,9 +25,9 @@ from trainables.gan.metrics import GANMetrics, Generated
 from trainables.gan.networks import build_discriminator, build_generator
 from trainables.gan.sheet import image_grid
 from trainables.gan.task import GANTask
+from trainables.progress import DivergedError, Progress
 from trainables.session import TrialSession
 from trainables.stream import SampleStream
-from trainables.trainer import DivergedError, _Progress
 
 ADAM = {"name": "adam", "lr": 0.003, "betas": [0.0, 0.99]}
 SGD = {"name": "sgd", "lr": 0.05}
@@ -185,7 +185,7 @@ def test_a_discriminator_whose_gradient_alone_is_not_finite_ends_the_trial(array
 
 
 def test_where_looking_costs_time_the_earlier_of_both_is_named():
-    progress = _Progress(CPU)
+    progress = Progress(CPU)
     progress._look_at_once = False
     one, bad = torch.tensor(1.0), torch.tensor(math.inf)
     for step, (discriminator, generator) in enumerate([(one, one), (one, bad), (bad, bad)]):
@@ -193,7 +193,7 @@ def test_where_looking_costs_time_the_earlier_of_both_is_named():
         progress.add(step, generator, one)
     with pytest.raises(DivergedError, match=r"^step 1: loss inf, gradient norm 1$"):
         progress.raise_if_diverged()
-    progress = _Progress(CPU)
+    progress = Progress(CPU)
     progress._look_at_once = False
     progress.watch(4, "discriminator", bad, one)
     progress.add(4, bad, one)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from simulated_search import FLAT_SPACE, Simulation, config_of, open_study, outcomes
 from small_disk import fill, small_disk
@@ -244,3 +245,37 @@ def test_a_last_line_that_is_no_entry_is_cut_off(tmp_path: Path, last: bytes) ->
     journal.write_bytes(b'{"op_code": 0}\n' + last)
     drop_half_line(journal)
     assert journal.read_bytes() == b'{"op_code": 0}\n'
+
+
+def test_entries_are_read_as_optuna_reads_them_from_any_place_on(tmp_path: Path) -> None:
+    Simulation(tmp_path, CONFIG).run()
+    path = tmp_path / JOURNAL
+    lines = len(path.read_bytes().splitlines())
+    journal = Journal(path)
+    for start in (0, 3, lines - 1, lines, 1, lines):
+        expected = list(JournalFileBackend(str(path)).read_logs(start))
+        assert len(expected) == lines - start
+        assert list(journal.read_logs(start)) == expected
+
+
+def test_a_line_that_is_being_written_is_read_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / JOURNAL
+    path.write_bytes(b'{"a": 1}\n{"b"')
+    journal = Journal(path)
+    assert list(journal.read_logs(0)) == [{"a": 1}]
+    assert list(journal.read_logs(1)) == []
+    with path.open("ab") as file:
+        file.write(b': 2}\n{"c": 3}\n')
+    assert list(journal.read_logs(1)) == [{"b": 2}, {"c": 3}]
+    assert list(journal.read_logs(3)) == []
+
+
+def test_a_line_that_cannot_be_read_is_an_error_if_others_follow(tmp_path: Path) -> None:
+    path = tmp_path / JOURNAL
+    path.write_bytes(b'{"a": 1}\n{"b"\n')
+    journal = Journal(path)
+    assert list(journal.read_logs(0)) == [{"a": 1}]
+    with path.open("ab") as file:
+        file.write(b'{"c": 3}\n')
+    with pytest.raises(ValueError, match="delimiter"):
+        list(journal.read_logs(1))

@@ -26,9 +26,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tiny_tasks import AccuracyMetrics, DigitsTask
 
 from trainables.checkpoint import list_checkpoints, load_newest, read_checkpoint
+from trainables.progress import Progress
 from trainables.random_state import clean_process
 from trainables.session import TrialSession, data_key, load_task_class
-from trainables.trainer import _Progress
 
 HERE = "test_session"
 
@@ -129,7 +129,7 @@ def test_a_trial_resumed_in_a_new_session_is_the_uninterrupted_one(tmp_path, uni
 def test_a_trial_killed_inside_a_virtual_epoch_is_the_uninterrupted_one(tmp_path, uninterrupted):
     session = run(segmentation_plan(tmp_path), 1)
     for _ in range(3):
-        session.trainer._train_step(_Progress(session.trainer.device))
+        session.trainer._train_step(Progress(session.trainer.device))
     resumed = run(segmentation_plan(tmp_path, reported=1))
     assert_identical(everything(resumed), uninterrupted[0])
 

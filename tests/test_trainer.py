@@ -15,9 +15,9 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from trainables.options import TrialOptions
 from trainables.precision import Precision
+from trainables.progress import DivergedError, Progress
 from trainables.segmentation.task import SegmentationTask
 from trainables.task import Task
-from trainables.trainer import DivergedError, _Progress
 
 SGD = {"name": "sgd", "lr": 0.1, "momentum": 0.9}
 
@@ -461,7 +461,7 @@ def test_a_gradient_that_is_not_finite_ends_the_trial_though_the_loss_is_finite(
 
 
 def test_where_looking_costs_time_the_first_bad_step_is_found_at_the_end():
-    progress = _Progress(CPU)
+    progress = Progress(CPU)
     progress._look_at_once = False
     losses = [1.0, 2.0, math.inf, math.nan, 1.0]
     first = 2**24 + 1  # not a float32
@@ -474,7 +474,7 @@ def test_where_looking_costs_time_the_first_bad_step_is_found_at_the_end():
 
 def test_finite_steps_pass_and_average_either_way():
     for at_once in (True, False):
-        progress = _Progress(CPU)
+        progress = Progress(CPU)
         progress._look_at_once = at_once
         for loss in (1.0, 2.0, 6.0):
             progress.add(0, torch.tensor(loss), torch.tensor(1.0))

@@ -23,9 +23,10 @@ from trainables.build import build_trainer, load_arrays
 from trainables.environment import expand
 from trainables.failure import FailureKind, failure_of
 from trainables.options import TrialOptions
+from trainables.progress import DivergedError
 from trainables.session import data_key, load_task_class, select_device
 from trainables.task import Arrays, Task
-from trainables.trainer import DivergedError, Trainer
+from trainables.trainer import Trainer
 
 NUM_STEPS = 2
 """The first one makes the state of the optimizer, which the second one has beside its gradients."""

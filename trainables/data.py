@@ -52,7 +52,7 @@ class ArraySource:
         return len(self._arrays[0])
 
     def batch(self, indices: np.ndarray, randoms: np.ndarray | None) -> tuple[torch.Tensor, ...]:
-        return tuple(_tensor(array[indices]) for array in self._arrays)
+        return tuple(_tensor(array.take(indices, axis=0)) for array in self._arrays)
 
 
 class DatasetSource:
@@ -137,7 +137,7 @@ def to_device(batch: Batch, device: torch.device, channels_last: bool = False) -
     if isinstance(batch, torch.Tensor):
         if channels_last and batch.dim() == 4 and batch.is_floating_point():
             return batch.to(device, non_blocking=True, memory_format=torch.channels_last)
-        return batch.to(device, non_blocking=True)
+        return batch if batch.device == device else batch.to(device, non_blocking=True)
     if isinstance(batch, dict):
         return {key: to_device(value, device, channels_last) for key, value in batch.items()}
     if isinstance(batch, list | tuple):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor, nn
 
 _DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+_AS_IT_IS: AbstractContextManager[object] = nullcontext()
 
 
 class Precision:
@@ -31,24 +35,56 @@ class Precision:
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.name == "fp16")
         """Scales the loss so that small fp16 gradients do not vanish; passes everything on otherwise."""
 
-    def autocast(self) -> torch.autocast:
-        """A new context manager for forward pass and loss."""
+    def autocast(self) -> AbstractContextManager[object]:
+        """A context manager for forward pass and loss."""
         dtype = _DTYPES[self.name]
+        if dtype is None and not torch.is_autocast_enabled(self.device.type):
+            return _AS_IT_IS
         return torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)
 
     def step(self, optimizer: torch.optim.Optimizer, clip_norm: float | None) -> Tensor:
         """One step from the gradients that are there; clears them and returns their norm before clipping."""
+        parameters, gradients = [], []
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                gradient = parameter.grad
+                if gradient is not None:
+                    parameters.append(parameter)
+                    gradients.append(gradient)
+        if self.scaler.is_enabled():
+            grad_norm = self._scaled_step(optimizer, parameters, gradients, clip_norm)
+        else:
+            grad_norm = _clipped(parameters, gradients, clip_norm)
+            optimizer.step()
+        for parameter in parameters:
+            parameter.grad = None
+        return grad_norm
+
+    def _scaled_step(
+        self,
+        optimizer: torch.optim.Optimizer,
+        parameters: list[Tensor],
+        gradients: list[Tensor],
+        clip_norm: float | None,
+    ) -> Tensor:
         self.scaler.unscale_(optimizer)
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        grad_norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-        if clip_norm is not None:
-            nn.utils.clip_grads_with_norm_(parameters, clip_norm, grad_norm)
+        grad_norm = _clipped(parameters, gradients, clip_norm)
         scale = self.scaler.scale(torch.ones_like(grad_norm))
         self.scaler.step(optimizer)
         self.scaler.update()
-        optimizer.zero_grad(set_to_none=True)
         # An infinite gradient of a scaled-up loss is an ordinary event: no step, and half the scale next.
         return torch.where(scale > 1.0, torch.zeros_like(grad_norm), grad_norm)
+
+
+def _clipped(parameters: list[Tensor], gradients: list[Tensor], clip_norm: float | None) -> Tensor:
+    """The norm of the gradients, which are scaled down where it is above `clip_norm`."""
+    if clip_norm is None and gradients and gradients[0].is_cpu:
+        # As `get_total_norm` does it, without sorting by device and type: that costs a small model more.
+        return torch.tensor(math.hypot(*[norm.item() for norm in torch._foreach_norm(gradients)]))
+    grad_norm = nn.utils.get_total_norm(gradients)
+    if clip_norm is not None:
+        nn.utils.clip_grads_with_norm_(parameters, clip_norm, grad_norm)
+    return grad_norm
 
 
 def _best(device: torch.device) -> str:

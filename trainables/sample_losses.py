@@ -25,7 +25,7 @@ def sample_losses(
         for index in indices:
             batch = to_device(source.batch(np.array([index]), None), trainer.device, trainer.channels_last)
             losses.append(task.loss(task.forward(model, batch), batch).reshape(-1))
-            weights.append(task.loss_weight(batch).reshape(-1))
+            weights.append(torch.as_tensor(task.loss_weight(batch)).reshape(-1))
     return _host(losses), _host(weights)
 
 

@@ -21,10 +21,10 @@ from trainables.checkpoint import load_newest, remove_old_checkpoints, set_aside
 from trainables.environment import expand
 from trainables.options import TrialOptions
 from trainables.prepared import prepared_file
+from trainables.progress import DivergedError
 from trainables.random_state import clean_process
 from trainables.skipped import keep_skipped
 from trainables.task import Task
-from trainables.trainer import DivergedError
 from trainables.virtual_epoch import Unit
 
 log = logging.getLogger(__name__)

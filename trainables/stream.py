@@ -172,6 +172,8 @@ class SampleStream:
 
     def _randoms(self, start: int, size: int) -> np.ndarray:
         needed = self._source.num_randoms
+        if not needed:
+            return np.empty((size, 0))
         blocks = -(-needed // 4)  # Philox gives four numbers per count, so each sample begins on a count.
         generator = np.random.Generator(np.random.Philox(key=self._key, counter=start * blocks))
         return generator.random((size, 4 * blocks))[:, :needed]

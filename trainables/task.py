@@ -165,9 +165,12 @@ class Task:
         """
         raise TypeError(f"{type(self).__name__} does not define loss()")
 
-    def loss_weight(self, batch: Batch) -> Tensor:
-        """How much the batch's mean counts: number of samples, or of valid targets. Same shape as `loss`."""
-        return torch.tensor(float(len(batch[0])), device=batch[0].device)
+    def loss_weight(self, batch: Batch) -> Tensor | float:
+        """How much the batch's mean counts: number of samples, or of valid targets. Same shape as `loss`.
+
+        A number where the host knows it, else a tensor on the batch's device, so that nobody waits for that.
+        """
+        return float(len(batch[0]))
 
     def metrics(self) -> Metrics:
         """A new accumulator for one validation."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,10 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trainables.data import BatchSource, to_device
+from trainables.data import Batch, BatchSource, to_device
 from trainables.ema import WeightAverage
 from trainables.lr_schedules import set_lr
 from trainables.precision import Precision
+from trainables.progress import Progress
 from trainables.random_state import RandomStates
 from trainables.stream import TrainingStream
 from trainables.virtual_epoch import VirtualEpochs
@@ -25,18 +25,6 @@ if TYPE_CHECKING:
     from trainables.task import Task
 
 _TINY = torch.finfo(torch.float32).tiny
-
-
-class DivergedError(Exception):
-    """A loss or a gradient norm that is not finite, with the optimizer step at which it came.
-
-    `of` names what is trained beside the model, such as a GAN's discriminator.
-    """
-
-    def __init__(self, step: int, loss: float, grad_norm: float, of: str = "") -> None:
-        whose = f" of the {of}" if of else ""
-        super().__init__(f"step {step}: loss {loss:g}, gradient norm {grad_norm:g}{whose}")
-        self.step, self.loss, self.grad_norm = step, loss, grad_norm
 
 
 @dataclass
@@ -134,7 +122,7 @@ class Trainer:
         counters = self.counters
         first_step = counters.num_steps
         end_step = self.virtual_epochs.end_step(counters.num_virtual_epochs + 1)
-        progress = _Progress(self.device)
+        progress = Progress(self.device)
         self.model.train()
         while counters.num_steps < end_step:
             self._train_step(progress)
@@ -159,7 +147,7 @@ class Trainer:
         Raises:
             DivergedError: as `run_virtual_epoch`.
         """
-        progress = _Progress(self.device)
+        progress = Progress(self.device)
         self.model.train()
         for _ in range(num_steps):
             self._train_step(progress)
@@ -176,7 +164,7 @@ class Trainer:
                 batch = self.valid_source.batch(np.arange(start, stop), None)
                 batch = to_device(batch, self.device, self.channels_last)
                 outputs = self.task.forward(model, batch)
-                weight = self.task.loss_weight(batch)
+                weight = _on(self.device, self.task.loss_weight(batch))
                 loss_sum = loss_sum + _weighted(self.task.loss(outputs, batch).float(), weight)
                 weight_sum = weight_sum + weight
                 metrics.update(outputs, batch)
@@ -226,25 +214,42 @@ class Trainer:
             parts["task"] = self.task
         return parts | {"stream": self.stream, "random": RandomStates()}
 
-    def _train_step(self, progress: _Progress) -> None:
+    def _train_step(self, progress: Progress) -> None:
         step, lr_factor = self.counters.num_steps, self.schedule(self.counters.num_steps)
         drawn = self.stream.next_step(self.accumulate * self.task.batches_per_step)
         batches = [to_device(batch, self.device, self.channels_last) for batch in drawn]
         watch = partial(progress.watch, step)
         batches = self.task.prepare_step(self.model, batches, lr_factor=lr_factor, watch=watch)
-        weights = [self.task.loss_weight(batch) for batch in batches]
-        total = torch.stack(weights).sum(0).clamp_min(_TINY)
-        step_loss = torch.zeros((), device=self.device)
-        for batch, weight in zip(batches, weights, strict=True):
-            with self.precision.autocast():
-                outputs = self.task.forward(self.model, batch)
-                loss = _weighted(self.task.loss(outputs, batch), weight / total).sum()
-            self.precision.scaler.scale(loss).backward()
-            step_loss += loss.detach()
+        step_loss = self._backward(batches)
         set_lr(self.optimizer, lr_factor)
         progress.add(step, step_loss, self.precision.step(self.optimizer, self.clip_norm))
         if self.average is not None:
             self.average.update(self.model)
+
+    def _backward(self, batches: Sequence[Batch]) -> Tensor:
+        """The loss of one step, a scalar, after adding its gradient to the parameters'."""
+        weights = [self.task.loss_weight(batch) for batch in batches]
+        # The share of the only micro-batch is 1.
+        total = self._total(weights) if len(batches) > 1 else None
+        step_loss = None
+        for batch, weight in zip(batches, weights, strict=True):
+            with self.precision.autocast():
+                outputs = self.task.forward(self.model, batch)
+                loss = self.task.loss(outputs, batch)
+                loss = _counting(loss, weight) if total is None else _weighted(loss, weight / total)
+                loss = loss.sum() if loss.dim() else loss
+            self.precision.scaler.scale(loss).backward()
+            step_loss = loss.detach() if step_loss is None else step_loss + loss.detach()
+        assert step_loss is not None
+        return step_loss
+
+    def _total(self, weights: Sequence[Tensor | float]) -> Tensor:
+        return torch.stack([_on(self.device, weight) for weight in weights]).sum(0).clamp_min(_TINY)
+
+
+def _on(device: torch.device, weight: Tensor | float) -> Tensor:
+    """As a tensor, and the host does not wait for the device."""
+    return weight if isinstance(weight, Tensor) else torch.full((), weight, device=device)
 
 
 def _weighted(loss: Tensor, weight: Tensor) -> Tensor:
@@ -252,38 +257,11 @@ def _weighted(loss: Tensor, weight: Tensor) -> Tensor:
     return torch.where(weight > 0, loss * weight, 0.0)
 
 
-class _Progress:
-    """Sum of the losses of one virtual epoch, and the first step that was not finite, kept on the device."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._loss_sum = torch.zeros((), device=device)
-        self._first_bad: dict[str, Tensor] = {}
-        # On a CPU looking at the value costs nothing, and a diverged trial need not finish its virtual epoch.
-        self._look_at_once = device.type == "cpu"
-
-    def add(self, step: int, loss: Tensor, grad_norm: Tensor) -> None:
-        self._loss_sum += loss
-        self.watch(step, "", loss, grad_norm)
-
-    def watch(self, step: int, of: str, loss: Tensor, grad_norm: Tensor) -> None:
-        """Note the step if one of these is not finite; `of` names what is trained beside the model."""
-        if self._look_at_once:
-            if not (math.isfinite(loss) and math.isfinite(grad_norm)):
-                raise DivergedError(step, float(loss), float(grad_norm), of)
-            return
-        bad = ~(torch.isfinite(loss) & torch.isfinite(grad_norm))
-        at = torch.full_like(loss, step, dtype=torch.float64)
-        seen = torch.stack([at, loss.double(), grad_norm.double()])
-        before = self._first_bad.get(of, torch.full_like(seen, -1.0))
-        self._first_bad[of] = torch.where(bad & (before[0] < 0), seen, before)
-
-    def raise_if_diverged(self) -> None:
-        found = [(*first.tolist(), of) for of, first in self._first_bad.items()]
-        bad = [entry for entry in found if entry[0] >= 0]
-        if bad:
-            # Of one step, what came first: it is named first.
-            step, loss, grad_norm, of = min(bad, key=lambda entry: entry[0])
-            raise DivergedError(int(step), loss, grad_norm, of)
-
-    def mean_loss(self, num_steps: int) -> float:
-        return float(self._loss_sum) / num_steps
+def _counting(loss: Tensor, weight: Tensor | float) -> Tensor:
+    """The loss where it has a weight, else 0."""
+    # On a CPU looking at the value costs less than what it mostly saves.
+    if not isinstance(weight, Tensor) or weight.is_cpu:
+        least = weight.min().item() if isinstance(weight, Tensor) else weight
+        if least > 0:
+            return loss
+    return torch.where(_on(loss.device, weight) > 0, loss, 0.0)

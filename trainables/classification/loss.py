@@ -43,7 +43,7 @@ class ClassificationLoss:
         labels = batch[1]
         weights = self._weights_on(labels.device)
         if weights is None:
-            return torch.tensor(float(len(labels)), device=labels.device)
+            return torch.full((), float(len(labels)), device=labels.device)
         if len(batch) == 2:
             return weights[labels].sum()
         _, _, others, share = batch
