@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from search.standings import Standings, standings_of
 from search.study import BROKEN_OFF, Outcome, SearchStudy, TrialRecord
 from trainables.virtual_epoch import VirtualEpochs
 
@@ -158,29 +159,25 @@ class Promotion:
         return Decision.PAUSE if self.rungs.reached(record) and not at_end else Decision.GO_ON
 
     def next_promotion(self, study: SearchStudy, *, closing: bool) -> TrialRecord | None:
-        levels = {r.number: self.rungs.level(r) for r in study.records if self._is_paused(r)}
-        for level in sorted(set(levels.values()), reverse=True):
-            ranked = self.rungs.ranked(study.records, level, self._mode)
-            for record in ranked[: len(ranked) // self.rungs.reduction_factor]:
-                if levels.get(record.number) == level:
-                    return record
+        standings = standings_of(study, self.rungs, self._mode)
+        for level in range(standings.num_levels, 0, -1):
+            place, record = next(standings.waiting(level), (0, None))
+            if record is not None and place < standings.num_ranked(level) // self.rungs.reduction_factor:
+                return record
         alone = closing and not any(r.running for r in study.records)
-        return self._winner(study.records, levels) if alone else None
+        return self._winner(study.records, standings) if alone else None
 
     def may_promote(self, study: SearchStudy, num_new: int) -> list[TrialRecord]:
         # Rung by rung: as many as would go on if all came there that can; and the best, who may do so alone.
-        levels = {r.number: self.rungs.level(r) for r in study.records if r.outcome is None or r.dormant}
-        paused = {r.number for r in study.records if self._is_paused(r)}
+        standings = standings_of(study, self.rungs, self._mode)
         found: list[TrialRecord] = []
         to_come = num_new
-        for level in range(max(levels.values(), default=0) + 1):
-            here = {number for number, other in levels.items() if other == level}
-            ranked = self.rungs.ranked(study.records, level, self._mode) if here & paused else []
-            places = (len(ranked) + to_come) // self.rungs.reduction_factor
-            waiting = [(place, r) for place, r in enumerate(ranked) if r.number in here & paused]
+        for level in range(standings.num_levels + 1):
+            waiting = list(standings.waiting(level))
+            places = (standings.num_ranked(level) + to_come) // self.rungs.reduction_factor
             promotable = [r for place, r in waiting if place < places] or [r for _, r in waiting[:1]]
             found += promotable
-            to_come += len(promotable) + len(here - paused)
+            to_come += len(promotable) + standings.num_unended(level) - len(waiting)
         return found
 
     def expected_virtual_epochs(
@@ -198,20 +195,18 @@ class Promotion:
             depth, left = place + 1, left // self.rungs.reduction_factor
         return total + max(1, left) * (num_virtual_epochs - depth)
 
-    def _is_paused(self, record: TrialRecord) -> bool:
-        unended = record.outcome is None or record.dormant
-        return unended and not record.running and self.rungs.reached(record)
-
-    def _winner(self, records: Sequence[TrialRecord], levels: dict[int, int]) -> TrialRecord | None:
+    def _winner(self, records: Sequence[TrialRecord], standings: Standings) -> TrialRecord | None:
         """The best paused trial of the deepest rung, unless a trial is trained to its end already.
 
         That is its full length, or a plateau where it was the best of that rung.
         """
         trained = any(r.depth >= self._num_virtual_epochs and r.outcome not in BROKEN_OFF for r in records)
-        if not levels or trained:
+        levels = range(standings.num_levels, 0, -1)
+        deepest = next((level for level in levels if next(standings.waiting(level), None)), None)
+        if deepest is None or trained:
             return None
-        deepest = max(levels.values())
-        rivals = [r for r in records if levels.get(r.number) == deepest or _has_stopped(r)]
+        rivals = [record for _, record in standings.waiting(deepest)]
+        rivals += [record for record in records if _has_stopped(record)]
         best = self.rungs.ranked(rivals, deepest, self._mode)[0]
         return None if _has_stopped(best) else best
 
@@ -260,7 +255,9 @@ class Stopping(_NoPromotion):
         self._mode = mode
 
     def after_report(self, study: SearchStudy, record: TrialRecord) -> Decision:
-        return _halve(self.rungs, study.records, record, self._mode)
+        if not self.rungs.reached(record):
+            return Decision.GO_ON
+        return _halve(self.rungs, standings_of(study, self.rungs, self._mode), record, self._mode)
 
 
 class Hyperband(_NoPromotion):
@@ -289,19 +286,21 @@ class Hyperband(_NoPromotion):
 
     def after_report(self, study: SearchStudy, record: TrialRecord) -> Decision:
         bracket = self.bracket(record.number)
-        rivals = [r for r in study.records if self.bracket(r.number) == bracket]
-        return _halve(self._brackets[bracket], rivals, record, self._mode)
+        rungs = self._brackets[bracket]
+        if not rungs.reached(record):
+            return Decision.GO_ON
+        standings = standings_of(
+            study, rungs, self._mode, group=bracket, among=lambda number: self.bracket(number) == bracket
+        )
+        return _halve(rungs, standings, record, self._mode)
 
 
-def _halve(rungs: Rungs, rivals: Sequence[TrialRecord], record: TrialRecord, mode: Mode) -> Decision:
+def _halve(rungs: Rungs, standings: Standings, record: TrialRecord, mode: Mode) -> Decision:
     """Stop a trial that has just reached a rung and is not among the best 1/reduction_factor there."""
-    if not rungs.reached(record):
-        return Decision.GO_ON
     level = rungs.level(record)
-    ranked = rungs.ranked(rivals, level, mode)
-    place = max(1, len(ranked) // rungs.reduction_factor) - 1
-    as_good = rungs.value_at(ranked[place], level, mode) == rungs.value_at(record, level, mode)
-    return Decision.GO_ON if as_good or ranked.index(record) <= place else Decision.STOP
+    place = max(1, standings.num_ranked(level) // rungs.reduction_factor) - 1
+    as_good = rungs.value_at(standings.at(level, place), level, mode) == rungs.value_at(record, level, mode)
+    return Decision.GO_ON if as_good or standings.place(record, level) <= place else Decision.STOP
 
 
 def _in_turn(shares: Collection[int]) -> list[int]:
