@@ -1,7 +1,8 @@
 """NePS's PriorBand in the simulator, without knowledge and with the middle of every range as a prior.
 
 Its base is Hyperband, the default. Its asynchronous bases, as of 0.17, promote all but two trials of a rung
-in the end, for those already promoted do not count in it; with 6 seeds on two tables neither was better over all budgets.
+in the end, for those already promoted do not count in it; with 6 seeds on two tables neither was better
+over all budgets.
 
 ifBO is not here: its surrogate's weights are not in the package, they are downloaded when it is made.
 

@@ -6,13 +6,16 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
 from search.errors import SearchError
+from search.signals import leaving_on_sigterm
 from trainables.environment import conceal, conceal_output
+from trainables.quick_imports import uncollected
 
 _INTERRUPTED, _TERMINATED = 130, 143
 
@@ -98,19 +101,22 @@ def search(
     """
     if sys.stderr.isatty():
         click.echo("reading the configuration", err=True)
-    from search.config import load_config
+    with uncollected():
+        from search.config import load_config
+        from search.ray_session import RaySession
 
-    loaded = load_config(config, overrides)
-    folder = Path(results).absolute() / (name or loaded.name)
+    with leaving_on_sigterm(), closing(RaySession(address)) as ray:
+        try:
+            with uncollected():
+                loaded = load_config(config, overrides, before_task=ray.begin)
+                from search.runner import search as run_search
+        except SearchError as error:
+            _refuse(error)  # at once: the end of a Ray that has begun takes a second
 
-    def run(watcher: Any) -> Any:
-        from search.runner import search as run_search
+        def run(watcher: Any) -> Any:
+            return run_search(loaded, results=results, name=name, from_run=from_run, watcher=watcher, ray=ray)
 
-        return run_search(
-            loaded, results=results, name=name, from_run=from_run, address=address, watcher=watcher
-        )
-
-    _watched(folder, plain, run)
+        _watched(Path(results).absolute() / (name or loaded.name), plain, run)
 
 
 @cli.command(short_help="Go on with a search, or let it grow.")
@@ -152,13 +158,15 @@ def resume(
     grown = [f"budget.{name}={value}" for name, value in limits.items() if value is not None]
 
     def go_on(watcher: Any) -> Any:
-        from search.runner import resume as run_resume
+        with uncollected():
+            from search.runner import resume as run_resume
 
         return run_resume(
             run, config=config, overrides=(*overrides, *grown), address=address, watcher=watcher
         )
 
-    _watched(Path(run).absolute(), plain, go_on)
+    with leaving_on_sigterm():
+        _watched(Path(run).absolute(), plain, go_on)
 
 
 @cli.command(short_help="Export the best checkpoint as plain files.")
@@ -246,8 +254,9 @@ def check(config: str, overrides: tuple[str, ...], data: bool, json_file: str | 
         _check_data(config, overrides, json_file)
     if json_file is not None:
         raise click.UsageError("--json is for the problems of the data: give --data too")
-    from search.checking import check as run_check
-    from search.printing import check_text
+    with uncollected():
+        from search.checking import check as run_check
+        from search.printing import check_text
 
     click.echo(
         check_text(run_check(config, overrides=overrides, phase=lambda text: click.echo(text, err=True)))
@@ -369,10 +378,14 @@ def main(args: Sequence[str] | None = None) -> None:
         click.echo("interrupted", err=True)
         sys.exit(_INTERRUPTED)
     except SearchError as error:
-        click.echo(conceal(str(error)), err=True)
-        sys.exit(error.exit_code)
+        _refuse(error)
     except Exception as error:
         _unexpected(error)
+
+
+def _refuse(error: SearchError) -> NoReturn:
+    click.echo(conceal(str(error)), err=True)
+    sys.exit(error.exit_code)
 
 
 def _unexpected(error: Exception) -> NoReturn:

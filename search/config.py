@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,12 +97,19 @@ class Config:
         return load_task(self.task, self.task_where)
 
 
-def load_config(source: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> Config:
+def load_config(
+    source: str | Path | Mapping[str, Any],
+    overrides: Sequence[str] = (),
+    *,
+    before_task: Callable[[str], None] | None = None,
+) -> Config:
     """Read and check a configuration.
 
     Args:
         source: a YAML file, or the same as Python values.
         overrides: such as `trial.batch_size=16` or `trial.optimizer.lr={loguniform: [1e-4, 1e-2]}`.
+        before_task: is called with the task's name when all else is right, before torch and the task are
+            imported, which takes seconds. Not where there are stages or a batch size to be found.
 
     Raises:
         ConfigError: with everything that is wrong, in the order of the lines.
@@ -110,11 +117,11 @@ def load_config(source: str | Path | Mapping[str, Any], overrides: Sequence[str]
     document = _with_name(read_document(source, overrides))
     auto = auto_batch(document)
     if auto is None:
-        return load_document(document)
+        return load_document(document, before_task)
     return replace(load_document(auto.stand_in()), auto_batch=auto)
 
 
-def load_document(document: Document) -> Config:
+def load_document(document: Document, before_task: Callable[[str], None] | None = None) -> Config:
     """The configuration that a document with numbers for all batch sizes describes.
 
     Raises:
@@ -124,7 +131,7 @@ def load_document(document: Document) -> Config:
         from search.stages import load_stages
 
         return load_stages(document)
-    reading = read_config(document)
+    reading = read_config(document, before_task)
     if reading.config is None:
         raise ConfigError(reading.problems)
     return reading.config
@@ -141,8 +148,8 @@ class Reading:
     """Paths in the source of domains with mistakes."""
 
 
-def read_config(document: Document) -> Reading:
-    """Check a document as a whole."""
+def read_config(document: Document, before_task: Callable[[str], None] | None = None) -> Reading:
+    """Check a document as a whole; `before_task` as in `load_config`."""
     sections, section_problems, failed = read_sections(document)
     trial = document.raw_value(("trial",))
     space, space_problems, broken = read_space(
@@ -155,8 +162,10 @@ def read_config(document: Document) -> Reading:
         *space_problems,
         *initial_problems,
         *_cross_check(document, sections, space if not space_problems else None, failed),
-        *_check_task(document, space, {*broken, *document.told}, failed),
     ]
+    if before_task is not None and not problems:
+        before_task(sections.task)
+    problems += _check_task(document, space, {*broken, *document.told}, failed)
     if problems:
         return Reading(None, problems, space, broken)
     raw = complete(sections, document.raw)

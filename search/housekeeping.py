@@ -58,8 +58,9 @@ class Housekeeper:
     def sweep(self) -> None:
         """Remove the checkpoints of all trials that neither are among the best nor may go on."""
         study = self._coordinator.study
+        # The best of all are among those with a checkpoint: one that has lost it was not, and trains no more.
         kept = trials_to_keep(
-            study.records,
+            [study.records[number] for number in sorted(self._holding)],
             mode=study.mode,
             keep_trials=self._config.checkpoint.keep_trials,
             going_on=self._coordinator.going_on(),
@@ -98,6 +99,7 @@ def space_needed(config: Config, rule: Rule, concurrency: int, checkpoint_size: 
     holding = checkpoint.keep_trials + concurrency
     if rule.pauses:
         holding += math.ceil(trials / rule.rungs.reduction_factor)
+    holding += holding // 8  # until the next sweep
     # One more than a trial keeps is there while it is written.
     return checkpoint_size * (checkpoint.keep + 1) * min(holding, trials)
 

@@ -5,54 +5,103 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 
 from search.config import Config
 from search.errors import SearchError
-from search.ray_private import is_of_machine, make_token_private, private_folder, send_token_where_asked
+from search.ray_lean import imported_by_workers, let_workers_inherit, trials_take_waiting_workers
+from search.ray_local import LocalRay
+from search.ray_private import is_of_machine, send_token_where_asked
+from search.tasks import BUILT_IN
 
 _KNOCK_SECONDS = 10.0
 
 
-@contextmanager
-def ray_session(address: str | None) -> Iterator[None]:
-    """Ray for the time of a search. One that somebody else runs is joined only if `address` says so.
+class RaySession:
+    """The Ray of a search: `with` waits until it can be used, and ends it. One that somebody else runs is
+    joined only if `address` says so; the one that this process has already is used, and stays.
 
-    Raises:
-        SearchError: it cannot be started or reached.
+    A local Ray can begin earlier, while other things are made ready. Then `close` ends it in any case. Inside
+    of a `with`, another one changes nothing.
     """
+
+    def __init__(self, address: str | None = None) -> None:
+        self._address = address
+        self._local: LocalRay | None = None
+        self._joined = False
+        self._depth = 0
+
+    def begin(self, task: str = "") -> None:
+        """Start a local Ray in the background, unless one is there or an address is given.
+
+        Args:
+            task: as in the configuration; one that is built in is imported by the trials' processes already.
+        """
+        if self._address or self._local is not None:
+            return
+        _set_environment()
+        import ray
+
+        if not ray.is_initialized():
+            let_workers_inherit()
+            built_in = BUILT_IN.get(task, "").partition(":")[0]
+            self._local = LocalRay(imported_by_workers(built_in or None))
+            self._local.start()
+
+    def __enter__(self) -> RaySession:
+        """
+        Raises:
+            SearchError: Ray cannot be started or reached.
+        """
+        if self._depth == 0:
+            if self._address:
+                _join(self._address)
+                self._joined = True
+            self.begin()
+            if self._local is not None:
+                self._local.wait()
+        self._depth += 1
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._depth -= 1
+        if self._depth == 0:
+            self.close()
+
+    def close(self) -> None:
+        """End what was begun; a start that is under way is waited for. Again does nothing."""
+        if self._joined:
+            import ray
+
+            ray.shutdown()
+            self._joined = False
+        if self._local is not None:
+            self._local.end()
+
+    def tune_settings(self) -> AbstractContextManager[None]:
+        """For the time in which Ray Tune starts trials here."""
+        return nullcontext() if self._local is None else trials_take_waiting_workers()
+
+
+def _set_environment() -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
-    if address:
-        _knock(address)
-        send_token_where_asked(address)
+
+
+def _join(address: str) -> None:
+    """Become a driver of the cluster at the address."""
+    _set_environment()
+    _knock(address)
+    send_token_where_asked(address)
     import ray
 
-    if ray.is_initialized() and address is None:
-        yield
-        return
-    with nullcontext(None) if address else private_folder() as folder:
-        if not address:
-            make_token_private()
-        try:
-            ray.init(
-                address or "local",
-                include_dashboard=None if address else False,
-                configure_logging=False,
-                log_to_driver=True,
-                _temp_dir=folder,
-            )
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            if address:
-                raise _unreachable(address, error) from error
-            raise SearchError(f"Ray could not be started: {error}") from error
-        try:
-            yield
-        finally:
-            ray.shutdown()
+    try:
+        ray.init(address, configure_logging=False, log_to_driver=True)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise _unreachable(address, error) from error
 
 
 def _knock(address: str) -> None:

@@ -6,7 +6,7 @@ import logging
 import shutil
 import signal
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,7 +21,7 @@ from search.housekeeping import Housekeeper
 from search.journal import drop_half_line
 from search.limits import Limits
 from search.provenance import record_provenance, task_source, working_folder
-from search.ray_session import concurrent_trials, quiet_tune, ray_resources, ray_session
+from search.ray_session import RaySession, concurrent_trials, quiet_tune, ray_resources
 from search.run_folder import RunFolder, write_json
 from search.sampling import StudyView, ViewSampler, sampler_factory
 from search.signals import heard_signals
@@ -30,6 +30,7 @@ from search.summary import Status, Summary, summarize
 from trainables.build import load_arrays
 from trainables.checkpoint import list_checkpoints
 from trainables.prepared import DamagedArraysError, list_partial_arrays, prepared_file
+from trainables.quick_imports import uncollected
 from trainables.session import TrialPlan, data_key
 
 log = logging.getLogger(__name__)
@@ -73,6 +74,7 @@ def search(
     from_run: str | Path | None = None,
     address: str | None = None,
     watcher: Watcher | None = None,
+    ray: RaySession | None = None,
 ) -> Summary:
     """Run a search, or go on with the one whose folder is there.
 
@@ -85,15 +87,21 @@ def search(
             learns from.
         address: of a running Ray cluster; without it a local Ray is started, or the one of this process used.
         watcher: is shown what happens.
+        ray: one that may have begun already, in the place of `address`.
 
     Raises:
         ConfigError: the configuration is wrong.
         SearchError: the search cannot go on.
     """
-    loaded = config if isinstance(config, Config) else load_config(config, overrides)
-    folder = RunFolder(Path(results).absolute() / (name or loaded.name))
-    older = None if from_run is None else RunFolder(Path(from_run).absolute())
-    return _run(loaded, folder, address, watcher or SilentWatcher(), older=older)
+    with closing(ray or RaySession(address)) as session:
+        loaded = (
+            config
+            if isinstance(config, Config)
+            else load_config(config, overrides, before_task=session.begin)
+        )
+        folder = RunFolder(Path(results).absolute() / (name or loaded.name))
+        older = None if from_run is None else RunFolder(Path(from_run).absolute())
+        return _run(loaded, folder, session, watcher or SilentWatcher(), older=older)
 
 
 def resume(
@@ -123,27 +131,30 @@ def resume(
     folder = RunFolder(Path(run).absolute())
     folder.require()
     source = config if isinstance(config, Mapping | None) else Path(config).absolute()
-    with working_folder(folder):
-        loaded = load_config(folder.config if source is None else source, overrides)
-    return _run(loaded, folder, address, watcher or SilentWatcher(), growing=True)
+    with closing(RaySession(address)) as ray:
+        with working_folder(folder):
+            loaded = load_config(
+                folder.config if source is None else source, overrides, before_task=ray.begin
+            )
+        return _run(loaded, folder, ray, watcher or SilentWatcher(), growing=True)
 
 
-def _run(config: Config, folder: RunFolder, address: str | None, watcher: Watcher, **options: Any) -> Summary:
+def _run(config: Config, folder: RunFolder, ray: RaySession, watcher: Watcher, **options: Any) -> Summary:
     if config.auto_batch is not None:
         folder.create()
         with working_folder(folder):
             config = settled(config, folder, watcher.phase)
     if config.stages is None:
-        return run_in_folder(config, folder, address, watcher, **options)
+        return run_in_folder(config, folder, ray, watcher, **options)
     from search.staged_runs import run_stages
 
-    return run_stages(config, folder, address, watcher, **options)
+    return run_stages(config, folder, ray, watcher, **options)
 
 
 def run_in_folder(
     config: Config,
     folder: RunFolder,
-    address: str | None,
+    ray: RaySession,
     watcher: Watcher,
     *,
     growing: bool = False,
@@ -162,7 +173,7 @@ def run_in_folder(
         watcher.phase("loading data")
         shared = _load_shared_data(config, folder)
         watcher.phase("starting Ray")
-        with ray_session(address):
+        with ray:
             concurrency = concurrent_trials(config, ray_resources())
             coordinator = _build_coordinator(config, folder, concurrency)
             watcher.begin(coordinator, config, folder)
@@ -171,7 +182,8 @@ def run_in_folder(
             try:
                 with heard_signals(lambda number: _wind_down(coordinator, watcher, number)) as received:
                     housekeeper = _watch(coordinator, config, folder, watcher)
-                    _fit(config, folder, coordinator, shared)
+                    with ray.tune_settings():
+                        _fit(config, folder, coordinator, shared)
                     return _finish(config, folder, coordinator, housekeeper, received)
             finally:
                 watcher.end()
@@ -299,10 +311,11 @@ def _prepare_trial(config: Config, folder: RunFolder, record: TrialRecord, timeo
 
 def _fit(config: Config, folder: RunFolder, coordinator: Coordinator, shared: dict[str, Any]) -> None:
     quiet_tune(coordinator.concurrency)
-    from ray import tune
+    with uncollected():
+        from ray import tune
 
-    from search.ray_bridge import StudyScheduler, StudySearcher
-    from trainables.trainable import TrialTrainable
+        from search.ray_bridge import StudyScheduler, StudySearcher
+        from trainables.trainable import TrialTrainable
 
     shutil.rmtree(folder.scratch, ignore_errors=True)
     trainable = tune.with_parameters(TrialTrainable, shared=shared)

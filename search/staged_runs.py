@@ -14,7 +14,7 @@ from search.coordinator import Coordinator, Event
 from search.document import read_document, value_at, write_yaml
 from search.errors import ConfigError, KeyPath, SearchError
 from search.provenance import record_provenance, working_folder
-from search.ray_session import ray_session
+from search.ray_session import RaySession
 from search.run_folder import RunFolder, write_json
 from search.runner import Watcher, run_in_folder
 from search.staged_folder import BASE
@@ -30,7 +30,7 @@ _ABSENT = object()
 def run_stages(
     config: Config,
     folder: RunFolder,
-    address: str | None,
+    ray: RaySession,
     watcher: Watcher,
     *,
     growing: bool = False,
@@ -41,7 +41,7 @@ def run_stages(
     Args:
         config: with stages.
         folder: of the whole.
-        address: of a running Ray cluster.
+        ray: is started when a stage needs it.
         watcher: is shown what happens.
         growing: another space, sampler or scheduler was asked for in so many words.
         older: a run whose trials the sampler of the first stage learns from.
@@ -52,7 +52,7 @@ def run_stages(
     stages = config.stages
     assert stages is not None
     folder.create()
-    with folder.needs_space(), folder.owned() as previous_owner, working_folder(folder), ExitStack() as ray:
+    with folder.needs_space(), folder.owned() as previous_owner, working_folder(folder), ExitStack() as stack:
         if previous_owner:
             watcher.phase(f"taking over from a search that has died ({previous_owner})")
         record_config(config, folder, growing=growing)
@@ -66,13 +66,13 @@ def run_stages(
             summary = stage.finished(stage_config)
             if summary is None:
                 if not started:
-                    ray.enter_context(ray_session(address))
+                    stack.enter_context(ray)
                     started = True
                 watcher.phase(stage.introduction())
                 summary = run_in_folder(
                     stage_config,
                     stage.folder,
-                    None,
+                    ray,
                     _StageWatcher(watcher, stage.title),
                     growing=growing,
                     older=None if summaries else older,

@@ -10,7 +10,8 @@ ROOT = Path(__file__).parents[1]
 PARTS = ("checkpoint", "ema", "lr_schedules", "optimizers", "precision", "stream", "trainer", "virtual_epoch")
 UNWANTED = {"PIL", "click", "optuna", "pydantic", "ray", "rich", "scipy", "search", "sklearn", "tensorboard"}
 WITH_RAY = {"trainables/trainable.py"} | {
-    f"search/{name}.py" for name in ("ray_bridge", "ray_private", "ray_repairs", "ray_session", "runner")
+    f"search/{name}.py"
+    for name in ("ray_bridge", "ray_lean", "ray_local", "ray_private", "ray_repairs", "ray_session", "runner")
 }
 
 

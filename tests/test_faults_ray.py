@@ -21,7 +21,7 @@ from invariants import assert_nothing_lost, no_process_left, processes_of
 from test_cli import write_config
 
 from search.errors import SearchError
-from search.ray_session import ray_session
+from search.ray_session import RaySession
 
 Process = subprocess.Popen[str]
 
@@ -104,7 +104,7 @@ def test_an_address_where_nobody_listens_is_one_error_at_once() -> None:
         address = f"127.0.0.1:{bound.getsockname()[1]}"
         with (
             pytest.raises(SearchError, match=rf"Ray could not be reached at {address}: .*refused; give the"),
-            ray_session(address),
+            RaySession(address),
         ):
             pass
 
