@@ -1,9 +1,9 @@
 """What every benchmark shares: alternating measurements, ratios with their spread, a table, a form of JSON.
 
-    measured = alternate({"bare": bare, "ours": ours}, pairs=7)   # each returns its own measurement
-    ratio = spread(ratios(measured["ours"], measured["bare"]))    # round by round, then the median
-    print_table("Loop", ["who", "of the bare loop"], [["ours", ratio]])
-    write_results("loop", settings=..., measurements=measured, summary={"ours": ratio}, packages=["torch"])
+measured = alternate({"bare": bare, "ours": ours}, pairs=7)   # each returns its own measurement
+ratio = spread(ratios(measured["ours"], measured["bare"]))    # round by round, then the median
+print_table("Loop", ["who", "of the bare loop"], [["ours", ratio]])
+write_results("loop", settings=..., measurements=measured, summary={"ours": ratio}, packages=["torch"])
 """
 
 from __future__ import annotations

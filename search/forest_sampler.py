@@ -65,7 +65,7 @@ class ForestSampler(BaseSampler):
         count = len(scored)
         if count < max(2, self._startup_trials) or self._rng.random() < self._random_share(count):
             return self._encoding.random(self._rng, 1)[0]
-        rows = np.stack([self._encoding.row(trial.params) for trial in scored])
+        rows = self._encoding.rows([trial.params for trial in scored])
         scores = np.asarray([trial.value for trial in scored])
         candidates = self._candidates(rows, scores)
         predicted = self._predict(rows, scores, candidates)

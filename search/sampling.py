@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import warnings
 import zlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
 _EPOCH = datetime(2000, 1, 1)
 
 
+MAX_LEARNED = 1000
+"""Scored trials that a sampler sees: more would only make it slower."""
+_BEST_LEARNED = 250
+
+
 def halving_scores(records: Sequence[TrialRecord], rungs: Rungs, mode: Mode) -> dict[TrialRecord, float]:
     """Trials of any depth on one scale from 0 to 1: first how deep a rung was reached, then the objective.
 
@@ -37,22 +43,47 @@ def halving_scores(records: Sequence[TrialRecord], rungs: Rungs, mode: Mode) -> 
     or ran out of memory is below all others; one that failed by an error is left out, for the error says
     nothing about its parameters.
     """
-    longest = max((record.depth for record in records), default=0)
-    sign = 1.0 if mode == "max" else -1.0
-    bad = (Outcome.DIVERGED, Outcome.OUT_OF_MEMORY)
-    keys: dict[TrialRecord, tuple[float, float]] = {}
-    for record in records:
-        if record.outcome in bad:
-            keys[record] = (-1.0, 0.0)
+    scores = _Scores(records, rungs, mode)
+    return {record: score for record, score in scores() if score is not None}
+
+
+class _Scores:
+    """Halving scores that follow each change of a study.
+
+    Args:
+        records: of which `update` then tells every change.
+    """
+
+    def __init__(self, records: Sequence[TrialRecord], rungs: Rungs, mode: Mode) -> None:
+        self._rungs, self._mode = rungs, mode
+        self._keys: dict[TrialRecord, tuple[float, float, bool]] = {}
+        """Rungs, objective (larger is better), and whether that is all that was asked for."""
+        self._longest = 0
+        for record in records:
+            self.update(record)
+
+    def update(self, record: TrialRecord) -> None:
+        """The record is new or has changed."""
+        self._longest = max(self._longest, record.depth)
+        self._keys.pop(record, None)
+        if record.outcome in (Outcome.DIVERGED, Outcome.OUT_OF_MEMORY):
+            self._keys[record] = (-1.0, 0.0, False)
         elif record.values and record.outcome is not Outcome.FAILED:
-            best = record.best(mode)
+            best = record.best(self._mode)
             assert best is not None
-            full = record.outcome is Outcome.COMPLETED and record.depth == longest
-            level = rungs.level(record) + full
-            keys[record] = (float(level), sign * best)
-    order = sorted(set(keys.values()))
-    place = {key: index / max(1, len(order) - 1) for index, key in enumerate(order)}
-    return {record: place[key] for record, key in keys.items()}
+            level, completed = self._rungs.level(record), record.outcome is Outcome.COMPLETED
+            self._keys[record] = (float(level), best if self._mode == "max" else -best, completed)
+
+    def __call__(self) -> Iterator[tuple[TrialRecord, float]]:
+        """Each trial that has something to say, with its score, the worst first."""
+        keys = {
+            record: (level + (completed and record.depth == self._longest), value)
+            for record, (level, value, completed) in self._keys.items()
+        }
+        order = sorted(set(keys.values()))
+        place = {key: index / max(1, len(order) - 1) for index, key in enumerate(order)}
+        ranked = sorted(keys, key=lambda record: (keys[record], record.number))
+        return ((record, place[keys[record]]) for record in ranked)
 
 
 class StudyView:
@@ -61,24 +92,31 @@ class StudyView:
     A trial that is being trained at this moment is RUNNING; every other one that has something to say, also
     in the study's history, is COMPLETE with its halving score, to be maximized. Optuna's own view would
     ignore paused trials or take them for bad, and would compare values of different depths. A trial of
-    another space is left out where its values lie outside of the current one.
+    another space is left out where its values lie outside of the current one. Of more than MAX_LEARNED that
+    are scored, the best and an even choice of the others are shown.
     """
 
     def __init__(self, study: SearchStudy, rungs: Rungs) -> None:
         self._study, self._rungs = study, rungs
         self._drawn: dict[TrialRecord, Draw | None] = {}
+        self._places = {record: place for place, record in enumerate(study.history)}
 
     def __call__(self) -> list[FrozenTrial]:
         study = self._study
-        records = [*study.history, *study.records]
-        scores = halving_scores(records, self._rungs, study.mode)
+        scores = study.indexes.get(("halving scores", self._rungs), self._scores)
+        scored = [(record, score) for record, score in scores() if not record.running]
+        shown = dict(_thinned(scored)) | {record: None for record in study.records if record.running}
         view = []
-        for place, record in enumerate(records):
-            if record.running or record in scores:
-                drawn = self._in_this_space(record, own=place >= len(study.history))
-                if drawn is not None:
-                    view.append(_frozen(place, drawn, None if record.running else scores[record]))
-        return view
+        for record, score in shown.items():
+            own = record not in self._places
+            drawn = self._in_this_space(record, own=own)
+            if drawn is not None:
+                place = len(study.history) + record.number if own else self._places[record]
+                view.append(_frozen(place, drawn, score))
+        return sorted(view, key=lambda frozen: frozen.number)
+
+    def _scores(self) -> _Scores:
+        return _Scores([*self._study.history, *self._study.records], self._rungs, self._study.mode)
 
     def _in_this_space(self, record: TrialRecord, *, own: bool) -> Draw | None:
         """The parameters as if they had been drawn from the current space; None if they cannot have been."""
@@ -86,6 +124,15 @@ class StudyView:
             same = own and record.space == self._study.space_number
             self._drawn[record] = _drawn(self._study.space, record, same)
         return self._drawn[record]
+
+
+def _thinned(scored: list[tuple[TrialRecord, float]]) -> list[tuple[TrialRecord, float]]:
+    """At most MAX_LEARNED of the trials, which come worst first: the best, and some of the others."""
+    if len(scored) <= MAX_LEARNED:
+        return scored
+    others = scored[:-_BEST_LEARNED]
+    places = np.linspace(0, len(others) - 1, MAX_LEARNED - _BEST_LEARNED).round().astype(int)
+    return [*(others[place] for place in places), *scored[-_BEST_LEARNED:]]
 
 
 def _drawn(space: Space, record: TrialRecord, same: bool) -> Draw | None:
@@ -127,8 +174,13 @@ class _Shown:
         @staticmethod
         def set_trial_system_attr(trial_id: int, key: str, value: Any) -> None: ...
 
-    def __init__(self, trials: Sequence[FrozenTrial]) -> None:
-        self.trials = list(trials)
+    def __init__(self, view: Callable[[], list[FrozenTrial]]) -> None:
+        self._view = view
+
+    @cached_property
+    def trials(self) -> list[FrozenTrial]:
+        """Made when a sampler looks at them, which not all do."""
+        return self._view()
 
     def get_trials(
         self, deepcopy: bool = True, states: Collection[TrialState] | None = None
@@ -174,7 +226,7 @@ class ViewSampler(BaseSampler):
         self, study: optuna.Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
         # The first thing that is asked for a trial: from here on it is drawn from one view.
-        self._current = (trial.number, self._new_sampler(trial.number), _Shown(self._view()))
+        self._current = (trial.number, self._new_sampler(trial.number), _Shown(self._view))
         _, sampler, shown = self._current
         return sampler.infer_relative_search_space(shown, trial)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,12 +44,18 @@ class SpaceEncoding:
 
     def row(self, params: Mapping[str, Any]) -> np.ndarray:
         """Parameters as numbers: float64 [D]."""
-        row = np.full(self.num_columns, INACTIVE)
+        return self.rows([params])[0]
+
+    def rows(self, trials: Sequence[Mapping[str, Any]]) -> np.ndarray:
+        """The parameters of several trials: float64 [N, D]."""
+        rows = np.full((len(trials), self.num_columns), INACTIVE)
         for place, column in enumerate(self._columns):
-            if column.domain.name in params:
-                row[place] = _scaled(column.domain, params[column.domain.name])
+            name, domain = column.domain.name, column.domain
+            for row, params in zip(rows, trials, strict=True):
+                if name in params:
+                    row[place] = _scaled(domain, params[name])
         # Two options may have a parameter of the same name; what was not chosen is not there.
-        return self.masked(row[None])[0]
+        return self.masked(rows)
 
     def params(self, row: np.ndarray) -> dict[str, Any]:
         """The parameters of a row [D], without those that are inactive."""

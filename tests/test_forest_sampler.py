@@ -37,7 +37,8 @@ def scored(count: int) -> _Shown:
     """Trials drawn at random; adamw is better, best at a learning rate of 1e-3."""
     encoding = SpaceEncoding(parse_space(TREE))
     rows = encoding.random(np.random.default_rng(0), count)
-    return _Shown([_frozen(n, Drawn(p := encoding.params(row)), score(p)) for n, row in enumerate(rows)])
+    trials = [_frozen(n, Drawn(p := encoding.params(row)), score(p)) for n, row in enumerate(rows)]
+    return _Shown(lambda: trials)
 
 
 def score(params: dict[str, Any]) -> float:
