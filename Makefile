@@ -1,8 +1,9 @@
-# make search | test | install | test-slow | chaos | lint | clean
+# make search | test | install | test-slow | chaos | bench | tables | lint | clean
 PYTHON ?= python3.11
 BIN := .venv/bin
+BENCH := .venv-bench/bin/python
 
-.PHONY: install search test test-slow chaos lint clean compare-epochs
+.PHONY: install search test test-slow chaos lint clean compare-epochs bench tables
 
 install: .venv/installed
 
@@ -23,13 +24,27 @@ chaos: .venv/installed-test
 compare-epochs: .venv/installed
 	$(BIN)/python benchmarks/epochs_or_iterations.py
 
+# Side by side with those that people would use instead; tables in README, numbers in benchmarks/results/.
+# Measured on a machine with nothing else to do. What efficiency.json holds already is not simulated again.
+bench: .venv-bench/installed
+	$(BENCH) benchmarks/loop.py
+	$(BENCH) benchmarks/overhead.py --pairs 5
+	$(BENCH) benchmarks/start.py
+	$(BENCH) benchmarks/memory.py --pairs 5
+	$(BENCH) benchmarks/growth.py
+	$(BENCH) -m benchmarks.efficiency
+
+# The recorded learning curves that `make bench` replays: an hour on two cores.
+tables: .venv-bench/installed
+	$(BENCH) -m benchmarks.record_curves
+
 lint: .venv/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 clean:
-	rm -rf .venv build *.egg-info
+	rm -rf .venv .venv-bench build *.egg-info
 
 .venv/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -38,4 +53,11 @@ clean:
 
 .venv/installed-test: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,transformers,datasets]'
+	touch $@
+
+# In an environment of its own: what is compared with must not change what people install.
+.venv-bench/installed: pyproject.toml constraints.txt benchmarks/neps-requirements.txt
+	test -x $(BENCH) || $(PYTHON) -m venv .venv-bench
+	$(BENCH) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(BENCH) -m pip install --quiet --disable-pip-version-check --no-deps -r benchmarks/neps-requirements.txt
 	touch $@

@@ -175,8 +175,8 @@ class Table:
     A configuration that was not recorded has the curve of the nearest recorded one, and no two trials of a
     search have the same: another training near the best is another training, not that one again. Near is by
     Euclidean distance over the ranges, each scaled to 0 .. 1 (logarithmically where it is drawn so), and the
-    choices with half that weight, numbers by their place and others as equal or not. Where a choice decides which parameters
-    there are (adamw or sgd), only curves of the same option count.
+    choices with half that weight, numbers by their place and others as equal or not. Where a choice decides
+    which parameters there are (adamw or sgd), only curves of the same option count.
     """
 
     def __init__(self, problem: Problem) -> None:

@@ -1,7 +1,7 @@
 """What the driver of a search costs as the search grows: time and memory per trial, with the study on disk.
 
     python benchmarks/growth.py              100, 1,000 and 10,000 trials; five minutes
-    python benchmarks/growth.py --sizes 100 1000 --samplers random tpe
+    python benchmarks/growth.py --sizes 100 1000 --samplers forest tpe
 
 prints two tables and writes benchmarks/results/growth.json.
 
@@ -240,7 +240,7 @@ def main() -> None:
     parser.add_argument(
         "--sizes", type=int, nargs="+", default=[100, 1_000, 10_000], help="numbers of trials"
     )
-    parser.add_argument("--samplers", nargs="+", default=["random", "tpe"], help="the first grows the study")
+    parser.add_argument("--samplers", nargs="+", default=["forest", "tpe", "random"], help="the first grows the study")
     parser.add_argument("--scheduler", default="asha")
     parser.add_argument("--workers", type=int, default=4, help="trials at once")
     parser.add_argument("--out", type=Path, default=RESULTS)

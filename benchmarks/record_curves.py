@@ -3,8 +3,8 @@
     python benchmarks/record_curves.py                       what is not recorded yet, on all cores
     python benchmarks/record_curves.py digits_mlp --again
 
-Half of the configurations are drawn at random (seed 0), half near the best tenth of these. Each is one trial of
-this project's own trainer, on one thread of the CPU, so the files come out alike wherever floating point does.
+Half of the configurations are drawn at random (seed 0), half near the best tenth of these. Each is one trial
+of this project's own trainer, on one thread of the CPU; the files come out alike where floating point does.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from search.space import parse_space
 from search.space_encoding import SpaceEncoding
 from search.tasks import BUILT_IN
 from trainables.build import build_trainer, load_arrays
-from trainables.session import load_task_class
 from trainables.progress import DivergedError
+from trainables.session import load_task_class
 
 
 def draw(problem: Problem) -> list[dict[str, Any]]:
