@@ -45,7 +45,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
 """Sections of a tune-search configuration; what is left out is the default."""
 OPTUNA = {
     "random, full length": ("random", "none"),
-    "Optuna TPE, full length": ("tpe", "none"),
     "Optuna TPE + successive halving": ("tpe", "halving"),
     "Optuna TPE + Hyperband": ("tpe", "hyperband"),
     "Optuna TPE + median": ("tpe", "median"),
