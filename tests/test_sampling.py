@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 import os
 import statistics
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from optuna.trial import TrialState
 from simulated_search import FLAT_SPACE, SPACE, Simulation, config_of, learning_curve, open_study
 
 from search.early_stopping import Rungs
-from search.sampling import StudyView, halving_scores
+from search.sampling import MAX_LEARNED, StudyView, _thinned, halving_scores
 from search.space import Resolved
 from search.study import JOURNAL, Outcome, TrialRecord, read_records
 from trainables.virtual_epoch import VirtualEpochs
@@ -313,3 +314,29 @@ def test_a_trial_that_is_fully_drawn_is_not_drawn_again_when_the_study_is_opened
     assert (tmp_path / JOURNAL).read_bytes() == written
     sampler: Any = study._sampler
     assert sampler._current is None
+
+
+# --- many trials
+
+
+def test_of_very_many_trials_a_sampler_sees_the_best_and_some_of_the_others() -> None:
+    scored = [(trial(number, number / 5000), number / 5000) for number in range(5000)]
+    shown = [record.number for record, _ in _thinned(scored)]
+    assert len(set(shown)) == len(shown) == MAX_LEARNED
+    assert shown[-250:] == list(range(4750, 5000))
+    assert shown == sorted(shown)
+    assert shown[0] == 0
+    assert max(after - before for before, after in pairwise(shown)) <= 8
+    assert _thinned(scored[:MAX_LEARNED]) == scored[:MAX_LEARNED]
+
+
+def test_scores_that_follow_a_study_are_those_of_its_records(tmp_path: Path) -> None:
+    simulation = Simulation(tmp_path, config_of(budget={"trials": 12, "virtual_epochs": 9}))
+    study = simulation.coordinator.study
+    view = StudyView(study, Rungs())
+    assert view() == []
+    simulation.run()
+    followed = {frozen.number: frozen.value for frozen in view()}
+    assert len(followed) == 12
+    made_anew = halving_scores(study.records, Rungs(), study.mode)
+    assert followed == {record.number: score for record, score in made_anew.items()}
