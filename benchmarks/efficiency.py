@@ -168,26 +168,64 @@ def mean_interval(values: list[float]) -> tuple[float, float]:
 
 
 def show(results: dict[str, Any], tables: list[str], seeds: set[int]) -> None:
-    """Print one table per problem."""
+    """Print one table per problem, and how the default stands to those of others."""
     for table in tables:
-        aside = ", held out" if PROBLEMS[table].held_out else ""
-        counted = max((len(_of(r, seeds)) for r in results.get(table, {}).values()), default=0)
-        print(f"\n{table} ({counted} seeds{aside}): regret in % after full trainings, 95 % interval")
-        print(f"{'method':36}" + "".join(f"{b:>14}" for b in BUDGETS) + f"{'to 2 %':>16}")
-        for name, by_seed in results.get(table, {}).items():
-            chosen = _of(by_seed, seeds)
-            if not chosen:
-                continue
-            cells = []
-            for place in range(len(BUDGETS)):
-                mean, half = mean_interval([item["regret"][place] for item in chosen])
-                cells.append(f"{mean:7.1f} ±{half:5.1f}")
-            limit = max(BUDGETS) * LENGTH
-            reached = [item["close_at"] or limit for item in chosen]
-            mean, half = mean_interval([value / LENGTH for value in reached])
-            cells.append(f"{mean:7.1f} ±{half:5.1f}")
-            misses = sum(item["close_at"] is None for item in chosen)
-            print(f"{name:36}" + "".join(f"{cell:>14}" for cell in cells) + f"  missed {misses}")
+        rows = {name: _of(by_seed, seeds) for name, by_seed in results.get(table, {}).items()}
+        rows = {name: chosen for name, chosen in rows.items() if chosen}
+        if not rows:
+            continue
+        aside = ", nothing was tuned on it" if PROBLEMS[table].held_out else ""
+        print(
+            f"\n{table}{aside}: regret in % after full trainings, and full trainings to {CLOSE:g} %, ± 95 %"
+        )
+        print(
+            f"{'method':34}{'seeds':>6}"
+            + "".join(f"{b:>15}" for b in BUDGETS)
+            + f"{'to 2 %':>15}{'missed':>8}"
+        )
+        for name in sorted(rows, key=lambda name: mean_interval(_trainings(rows[name]))[0]):
+            cells = [
+                mean_interval([item["regret"][place] for item in rows[name]]) for place in range(len(BUDGETS))
+            ]
+            cells.append(mean_interval(_trainings(rows[name])))
+            missed = sum(item["close_at"] is None for item in rows[name])
+            texts = "".join(f"{mean:8.1f} ±{half:5.1f}" for mean, half in cells)
+            print(f"{name:34}{len(rows[name]):>6}{texts}{missed:>8}")
+        if DEFAULT in rows:
+            print(verdict(rows))
+
+
+def verdict(rows: dict[str, list[dict[str, Any]]]) -> str:
+    """The default against the best of the peers, which is another one for each budget."""
+    peers = [name for name in rows if name not in VARIANTS]
+    if not peers:
+        return ""
+    parts = []
+    for place, budget in enumerate(BUDGETS):
+        own = mean_interval([item["regret"][place] for item in rows[DEFAULT]])
+        others = {n: mean_interval([item["regret"][place] for item in rows[n]]) for n in peers}
+        best = min(others, key=lambda name: others[name][0])
+        if own[0] <= others[best][0]:
+            word = "best"
+        else:
+            word = "within" if own[0] - own[1] <= others[best][0] + others[best][1] else f"behind {best}"
+        parts.append(f"{budget}: {word}")
+    best = min(peers, key=lambda name: np.mean(_trainings(rows[name])))
+    ratio, low, high = ratio_interval(_trainings(rows[DEFAULT]), _trainings(rows[best]))
+    return f"{', '.join(parts)}; to 2 % in {ratio:.2f} ({low:.2f} to {high:.2f}) of the steps of {best}"
+
+
+def ratio_interval(ours: list[float], theirs: list[float]) -> tuple[float, float, float]:
+    """Ratio of the means, and its 95 % interval by bootstrap."""
+    rng = np.random.default_rng(0)
+    means = [rng.choice(values, (2000, len(values))).mean(1) for values in (ours, theirs)]
+    low, high = np.quantile(means[0] / means[1], (0.025, 0.975))
+    return float(np.mean(ours) / np.mean(theirs)), float(low), float(high)
+
+
+def _trainings(items: list[dict[str, Any]]) -> list[float]:
+    """Full trainings until close to the best; a search that never was counts as all of its budget."""
+    return [(item["close_at"] or max(BUDGETS) * LENGTH) / LENGTH for item in items]
 
 
 def _of(by_seed: dict[str, Any], seeds: set[int]) -> list[dict[str, Any]]:
