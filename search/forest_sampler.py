@@ -63,7 +63,11 @@ class ForestSampler(BaseSampler):
 
     def _draw(self, scored: list[FrozenTrial]) -> np.ndarray:
         count = len(scored)
-        if count < max(2, self._startup_trials) or self._rng.random() < self._random_share(count):
+        if (
+            not self._encoding.num_columns
+            or count < max(2, self._startup_trials)
+            or self._rng.random() < self._random_share(count)
+        ):
             return self._encoding.random(self._rng, 1)[0]
         rows = self._encoding.rows([trial.params for trial in scored])
         scores = np.asarray([trial.value for trial in scored])

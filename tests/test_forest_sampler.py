@@ -83,6 +83,12 @@ def test_trials_that_are_drawn_from_the_same_scores_differ() -> None:
     assert len({tuple(sorted(params.items())) for params in chosen}) == len(chosen)
 
 
+def test_a_space_without_parameters_has_one_trial() -> None:
+    encoding = SpaceEncoding(parse_space({"width": 16}))
+    study = _Shown(lambda: [_frozen(number, Drawn({}), 0.5) for number in range(12)])
+    assert ForestSampler(encoding, 0, startup_trials=10).sample_relative(study, study.trials[0], {}) == {}
+
+
 def test_constant_scores_lead_nowhere() -> None:
     study = scored(40)
     for trial in study.trials:
