@@ -27,10 +27,8 @@ compare-epochs: .venv/installed
 # Side by side with those that people would use instead; tables in README, numbers in benchmarks/results/.
 # Measured on a machine with nothing else to do. What efficiency.json holds already is not simulated again.
 bench: .venv-bench/installed
-	$(BENCH) benchmarks/loop.py
-	$(BENCH) benchmarks/overhead.py --pairs 5
+	$(BENCH) benchmarks/loop.py --pairs 9 --scale 1.5
 	$(BENCH) benchmarks/start.py
-	$(BENCH) benchmarks/memory.py --pairs 5
 	$(BENCH) benchmarks/growth.py
 	$(BENCH) -m benchmarks.efficiency
 

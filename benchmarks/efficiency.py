@@ -39,7 +39,7 @@ CLOSE = 2.0
 DEFAULT = "tune-search"
 VARIANTS: dict[str, dict[str, Any]] = {
     DEFAULT: {},
-    "tune-search, tpe": {"sampler": {"name": "tpe"}},
+    "tune-search, forest": {"sampler": {"name": "forest"}},
     "tune-search, random": {"sampler": {"name": "random"}},
 }
 """Sections of a tune-search configuration; what is left out is the default."""
@@ -156,7 +156,7 @@ def save(results: dict[str, Any]) -> None:
     RESULTS.parent.mkdir(exist_ok=True)
     new = RESULTS.with_suffix(".new")
     settings = {"workers": NUM_WORKERS, "virtual_epochs": LENGTH, "budgets": BUDGETS, "close": CLOSE}
-    new.write_text(json.dumps({"settings": settings, "results": results}, sort_keys=True, indent=0))
+    new.write_text(json.dumps({"settings": settings, "results": results}, sort_keys=True))
     new.replace(RESULTS)
 
 

@@ -241,7 +241,7 @@ def main() -> None:
         "--sizes", type=int, nargs="+", default=[100, 1_000, 10_000], help="numbers of trials"
     )
     parser.add_argument(
-        "--samplers", nargs="+", default=["forest", "tpe", "random"], help="the first grows the study"
+        "--samplers", nargs="+", default=["random", "forest", "tpe"], help="the first grows the study"
     )
     parser.add_argument("--scheduler", default="asha")
     parser.add_argument("--workers", type=int, default=4, help="trials at once")

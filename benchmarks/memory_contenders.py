@@ -116,7 +116,7 @@ def tune_search(trials: int, megabytes: int, folder: Path) -> None:
 def ray_closure(trials: int, megabytes: int, folder: Path) -> None:
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
     # Ray refuses what is larger than 95 MiB in a function, until it is told otherwise.
-    os.environ["FUNCTION_SIZE_ERROR_THRESHOLD"] = str(2 * megabytes * 2**20)
+    os.environ["FUNCTION_SIZE_ERROR_THRESHOLD"] = str(4 * megabytes * 2**20)
     import ray
     from ray import tune
 

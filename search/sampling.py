@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 _EPOCH = datetime(2000, 1, 1)
 
 
-MAX_LEARNED = 1000
+MAX_LEARNED = 600
 """Scored trials that a sampler sees: more would only make it slower."""
-_BEST_LEARNED = 250
+_BEST_LEARNED = 150
 
 
 def halving_scores(records: Sequence[TrialRecord], rungs: Rungs, mode: Mode) -> dict[TrialRecord, float]:
@@ -76,14 +76,18 @@ class _Scores:
 
     def __call__(self) -> Iterator[tuple[TrialRecord, float]]:
         """Each trial that has something to say, with its score, the worst first."""
-        keys = {
-            record: (level + (completed and record.depth == self._longest), value)
-            for record, (level, value, completed) in self._keys.items()
-        }
-        order = sorted(set(keys.values()))
-        place = {key: index / max(1, len(order) - 1) for index, key in enumerate(order)}
-        ranked = sorted(keys, key=lambda record: (keys[record], record.number))
-        return ((record, place[keys[record]]) for record in ranked)
+        # Numbers before records, which have no order; in a tie those of the history come first.
+        ranked = sorted(
+            (level + (completed and record.depth == self._longest), value, record.number, place, record)
+            for place, (record, (level, value, completed)) in enumerate(self._keys.items())
+        )
+        places: list[int] = []
+        before = None
+        for level, value, *_ in ranked:
+            places.append(places[-1] + (before != (level, value)) if places else 0)
+            before = (level, value)
+        highest = max(1, places[-1]) if places else 1
+        return ((record, place / highest) for place, (*_, record) in zip(places, ranked, strict=True))
 
 
 class StudyView:

@@ -150,7 +150,7 @@ class Budget(Section):
 class Sampler(Section):
     """Where the next hyperparameters come from."""
 
-    name: Literal["forest", "tpe", "gp", "cmaes", "qmc", "random", "grid"] = "forest"
+    name: Literal["tpe", "forest", "gp", "cmaes", "qmc", "random", "grid"] = "tpe"
     seed: NonNegativeInt = 0
     initial: list[dict[str, Any]] = Field(default_factory=list)
     """Known good points, tried first: partial trials, or dotted names such as optimizer.lr."""

@@ -136,7 +136,7 @@ def test_defaults_and_the_name_of_the_file():
     config = load(MINIMAL)
     assert config.name == "c"
     assert (config.budget.trials, config.budget.virtual_epochs, config.budget.time) == (24, 27, None)
-    assert (config.sampler.name, config.sampler.seed, config.sampler.startup_trials) == ("forest", 0, 10)
+    assert (config.sampler.name, config.sampler.seed, config.sampler.startup_trials) == ("tpe", 0, 10)
     assert config.scheduler == Asha()
     assert (config.checkpoint.every, config.checkpoint.keep) == (1, 2)
     assert (config.max_failures, config.max_failed) == (2, 5)
@@ -231,7 +231,7 @@ budget: {trails: 24}
         ),
         ("budget: {time: 10001d}", "budget.time: received '10001d'; must be a duration with units"),
         ("timeout: 9999999999999999999d", "timeout: received '9999999999999999999d'; must be a duration"),
-        ("sampler: {name: tpee}", "sampler.name: received 'tpee'; must be 'forest', 'tpe'"),
+        ("sampler: {name: tpee}", "sampler.name: received 'tpee'; must be 'tpe', 'forest'"),
         ("sampler: {initial: {a: 1}}", "sampler.initial: received {a: 1}; must be a list"),
         ("sampler: {initial: [{batch_sise: 1}]}", "sampler.initial.0.batch_sise: unknown key 'batch_sise'"),
         ("scheduler: {name: ash}", "scheduler.name: received 'ash'; must be one of 'asha', 'asha_stop'"),
