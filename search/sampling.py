@@ -131,12 +131,16 @@ class StudyView:
 
 
 def _thinned(scored: list[tuple[TrialRecord, float]]) -> list[tuple[TrialRecord, float]]:
-    """At most MAX_LEARNED of the trials, which come worst first: the best, and some of the others."""
+    """About MAX_LEARNED of the trials, which come worst first: the best, and some of the others.
+
+    Of the others those with every second, fourth, … number: the same ones from one ask to the next.
+    """
     if len(scored) <= MAX_LEARNED:
         return scored
-    others = scored[:-_BEST_LEARNED]
-    places = np.linspace(0, len(others) - 1, MAX_LEARNED - _BEST_LEARNED).round().astype(int)
-    return [*(others[place] for place in places), *scored[-_BEST_LEARNED:]]
+    others, stride = scored[:-_BEST_LEARNED], 2
+    while len(others) // stride > MAX_LEARNED - _BEST_LEARNED:
+        stride *= 2
+    return [*(item for item in others if item[0].number % stride == 0), *scored[-_BEST_LEARNED:]]
 
 
 def _drawn(space: Space, record: TrialRecord, same: bool) -> Draw | None:

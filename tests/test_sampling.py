@@ -3,7 +3,6 @@ from __future__ import annotations
 import math
 import os
 import statistics
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -322,11 +321,13 @@ def test_a_trial_that_is_fully_drawn_is_not_drawn_again_when_the_study_is_opened
 def test_of_very_many_trials_a_sampler_sees_the_best_and_some_of_the_others() -> None:
     scored = [(trial(number, number / 5000), number / 5000) for number in range(5000)]
     shown = [record.number for record, _ in _thinned(scored)]
-    assert len(set(shown)) == len(shown) == MAX_LEARNED
+    assert len(set(shown)) == len(shown)
+    assert 0.5 * MAX_LEARNED < len(shown) <= MAX_LEARNED
     assert shown[-150:] == list(range(4850, 5000))
-    assert shown == sorted(shown)
-    assert shown[0] == 0
-    assert max(after - before for before, after in pairwise(shown)) <= 11
+    assert shown[:3] == [0, 16, 32]
+    # One trial more, and nearly all are the same ones.
+    more = [*scored, (trial(5000, 1.0), 1.0)]
+    assert len({record.number for record, _ in _thinned(more)} - set(shown)) == 1
     assert _thinned(scored[:MAX_LEARNED]) == scored[:MAX_LEARNED]
 
 
