@@ -117,6 +117,9 @@ class Inspection:
         return Conclusion(class_names=[str(number) for number in range(1 + max(held, default=-1))])
 
 
+_LOOK_SECONDS = 0.5
+
+
 def in_threads(function: Callable[[int], Result], count: int, num_threads: int) -> Iterator[Result]:
     """`function` of 0, 1, … count - 1 in order, computed by threads that are only a few numbers ahead.
 
@@ -150,7 +153,7 @@ def in_threads(function: Callable[[int], Result], count: int, num_threads: int) 
                 orders.put(ordered_next)
                 ordered = ordered_next + 1
             while number not in early:
-                index, outcome = done.get()
+                index, outcome = _next(done)
                 early[index] = outcome
             result = early.pop(number)
             if isinstance(result, BaseException):
@@ -160,3 +163,14 @@ def in_threads(function: Callable[[int], Result], count: int, num_threads: int) 
         left.set()
         for _ in range(num_threads):
             orders.put(None)
+
+
+def _next(results: queue.SimpleQueue[Result]) -> Result:
+    """The next item. Waiting ends now and then, because a signal does not end it if it came to another
+    thread, or just before the waiting began: Python handles it when the main thread runs again.
+    """
+    while True:
+        try:
+            return results.get(timeout=_LOOK_SECONDS)
+        except queue.Empty:
+            continue
