@@ -31,7 +31,10 @@ from measuring import parser, print_table, ratios, spread, write_results  # noqa
 from overhead_contenders import CONTENDERS, WORKERS  # noqa: E402
 
 NUM_TRIALS, VIRTUAL_EPOCHS = 16, 5
-NUM_EMPTY = 40
+NUM_EMPTY = 300
+NUM_SLOW = 16
+SLOW = ("Ray Tune, function", "Syne Tune, local")
+"""They start a process for each trial, which takes seconds."""
 
 
 def lengths(shortest: float, longest: float) -> list[float]:
@@ -60,7 +63,7 @@ def run(contender: str, seconds: list[float], virtual_epochs: int) -> dict[str, 
         done = subprocess.run(command, env=environment, cwd=HERE, capture_output=True, text=True, timeout=900)
         whole = time.monotonic() - began
         lines = log.read_text().splitlines() if log.exists() else []
-    if len(lines) != len(seconds) * virtual_epochs:
+    if len(lines) < len(seconds) * virtual_epochs:
         raise RuntimeError(
             f"{contender} trained {len(lines)} virtual epochs; {len(seconds) * virtual_epochs} were asked "
             f"for. It said:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
@@ -73,6 +76,7 @@ def run(contender: str, seconds: list[float], virtual_epochs: int) -> dict[str, 
         "until first trial": first - began,
         "span": last - first,
         "waited": waited,
+        "trials": len(lines) / virtual_epochs,
         "after last trial": began + whole - last,
     }
 
@@ -83,8 +87,8 @@ def timed(contender: str, seconds: list[float]) -> dict[str, float]:
 
 
 def empty(contender: str) -> dict[str, float]:
-    found = run(contender, [0.0] * NUM_EMPTY, 1)
-    return found | {"per minute": 60 * NUM_EMPTY / found["span"]}
+    found = run(contender, [0.0] * (NUM_SLOW if contender in SLOW else NUM_EMPTY), 1)
+    return found | {"per minute": 60 * found["trials"] / found["span"]}
 
 
 def main() -> None:

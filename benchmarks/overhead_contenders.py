@@ -162,7 +162,7 @@ def _optimize(points: list[float], num_trials: int, virtual_epochs: int, folder:
 def syne_tune_local(seconds: list[float], virtual_epochs: int, folder: Path) -> None:
     """One process for each trial, see Syne Tune's getting started; it looks every 0.1 s, not 5 s."""
     os.environ["SYNETUNE_FOLDER"] = str(folder)
-    from syne_tune import StoppingCriterion, Tuner
+    from syne_tune import Tuner
     from syne_tune.backend import LocalBackend
     from syne_tune.config_space import choice
     from syne_tune.optimizer.baselines import RandomSearch
@@ -181,7 +181,8 @@ def syne_tune_local(seconds: list[float], virtual_epochs: int, folder: Path) -> 
     Tuner(
         trial_backend=LocalBackend(entry_point=str(Path(__file__).with_name("overhead_syne_tune_trial.py"))),
         scheduler=scheduler,
-        stop_criterion=StoppingCriterion(max_num_trials_started=len(seconds)),
+        # Its own criterion stops after one more. Two that are begun at once may still be one more.
+        stop_criterion=lambda status: status.num_trials_started >= len(seconds),
         wait_trial_completion_when_stopping=True,
         n_workers=WORKERS,
         sleep_time=0.1,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,11 @@ class StudyScheduler(_Stateless, TrialScheduler):
         except JournalWriteError as error:
             self._coordinator.on_broken(error)
             goes_on = False
-        return TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
+        if goes_on:
+            return TrialScheduler.CONTINUE
+        with suppress(AttributeError):
+            _save_at_end(trial, needed=not report.get("saved"))
+        return TrialScheduler.STOP
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         plan = TrialPlan(**trial.config["plan"])
@@ -117,6 +122,11 @@ class StudyScheduler(_Stateless, TrialScheduler):
 
     def debug_string(self) -> str:
         return "search/study"
+
+
+def _save_at_end(trial: Trial, *, needed: bool) -> None:
+    """Whether Tune asks the trial's process for a checkpoint, which keeps that from its next trial."""
+    trial.run_metadata.checkpoint_manager.checkpoint_config.checkpoint_at_end = needed
 
 
 _TRIAL_ERROR = re.compile(rf"TrialError: ({'|'.join(FailureKind)}): (.*)")

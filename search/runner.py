@@ -214,7 +214,7 @@ def _load_shared_data(config: Config, folder: RunFolder) -> dict[str, Any]:
     first = next(iter(config.space.candidates()))
     for rest in list_partial_arrays(folder.prepared):
         rest.unlink(missing_ok=True)
-    if any(name == "data" or name.startswith("data.") for name in _hparam_names(config)):
+    if any(name == "data" or name.startswith("data.") for name in config.space.names):
         return {}
     key = data_key(config.task_path, first.raw)
     file = prepared_file(folder.prepared, key)
@@ -222,10 +222,6 @@ def _load_shared_data(config: Config, folder: RunFolder) -> dict[str, Any]:
         return {key: load_arrays(task_class, task_class.Options.model_validate(first.tree), file)}
     except DamagedArraysError as error:
         raise SearchError(str(error)) from error
-
-
-def _hparam_names(config: Config) -> list[str]:
-    return [parameter.name for parameter in config.space.parameters()]
 
 
 def _build_coordinator(config: Config, folder: RunFolder, concurrency: int) -> Coordinator:
@@ -292,7 +288,7 @@ def trial_plan(config: Config, folder: RunFolder, record: TrialRecord, timeout: 
         reported=record.depth,
         checkpoint_every=config.checkpoint.every,
         checkpoint_keep=config.checkpoint.keep,
-        hparams={name: record.resolved.params.get(name) for name in _hparam_names(config)},
+        hparams={name: record.resolved.params.get(name) for name in config.space.names},
         num_threads=max(1, int(config.resources.cpus_per_trial)),
         gpu_fraction=config.resources.gpus_per_trial,
         prepared=str(folder.prepared),

@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from search.document import substitute
@@ -145,6 +146,11 @@ class Space:
         """
         for params in _variants(self.root):
             yield self.resolve(params)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Of every parameter, in the order of the source."""
+        return tuple(domain.name for domain, _ in _domains(self.root))
 
     def parameters(self) -> list[Parameter]:
         """Every parameter, in the order of the source."""

@@ -47,7 +47,7 @@ class PlainView:
 
     def begin(self, coordinator: Coordinator, config: Config, folder: RunFolder) -> None:
         self._coordinator, self._config = coordinator, config
-        self._names = varying_names(config)
+        self._names = config.space.names
         limits = coordinator.limits
         done = sum(record.outcome is not None for record in coordinator.study.records)
         again = f", {done} of them done before" if done else ""
@@ -114,7 +114,7 @@ class LiveView:
 
     def begin(self, coordinator: Coordinator, config: Config, folder: RunFolder) -> None:
         self._coordinator, self._config, self._folder = coordinator, config, folder
-        self._names, self._metrics = varying_names(config), {}
+        self._names, self._metrics = config.space.names, {}
 
     def event(self, event: Event) -> None:
         if event.kind is EventKind.REPORTED:
@@ -231,10 +231,6 @@ def state_text(record: TrialRecord) -> str:
 def one_line(text: str) -> str:
     """The text without line breaks and control characters."""
     return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
-
-
-def varying_names(config: Config) -> list[str]:
-    return [parameter.name for parameter in config.space.parameters()]
 
 
 def params_text(params: Mapping[str, Any], names: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ from search.coordinator import Coordinator, Event, EventKind
 from search.errors import ConfigError, SearchError
 from search.runner import SilentWatcher
 from search.summary import Summary
+from trainables.checkpoint import list_checkpoints
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
@@ -117,6 +118,43 @@ def test_paused_trials_are_promoted_and_go_on_in_few_processes(tmp_path: Path) -
     processes = {number: {process for _, process in reports} for number, reports in recorder.reports.items()}
     # Some 40 legs, and processes are not started for each.
     assert len(set.union(*processes.values())) <= 4
+
+
+class PromotionRecorder(SilentWatcher):
+    """Whether each promoted trial had a checkpoint of all its virtual epochs, and the checkpoints of Ray."""
+
+    def __init__(self) -> None:
+        self.complete: list[bool] = []
+        self.asked_for: set[Path] = set()
+
+    def begin(self, coordinator: Coordinator, config: Any, folder: Any) -> None:
+        self._folder = folder
+
+    def event(self, event: Event) -> None:
+        self.asked_for |= set(self._folder.scratch.rglob("checkpoint_0*"))
+        if event.kind is EventKind.PROMOTED:
+            newest = list_checkpoints(self._folder.trial(event.record.number))[-1]
+            self.complete.append(newest == event.record.depth)
+
+
+@pytest.mark.parametrize("every", [1, 100])
+def test_only_a_trial_that_is_not_saved_yet_is_asked_to_save_when_it_pauses(
+    tmp_path: Path, every: int
+) -> None:
+    """With the share of passes to be made small the first virtual epoch is the best, and the others are not
+    saved by themselves.
+    """
+    recorder = PromotionRecorder()
+    config = search_config(
+        objective={"metric": "passes", "mode": "min"},
+        virtual_epoch={"steps": 2},
+        checkpoint={"every": every},
+        scheduler={"name": "asha", "grace": 2},
+    )
+    assert search.search(config, results=tmp_path, watcher=recorder).status == "complete"
+    assert recorder.complete
+    assert all(recorder.complete)
+    assert bool(recorder.asked_for) == (every > 1)
 
 
 def test_four_trials_share_one_gpu(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from trainables.virtual_epoch import Unit
 log = logging.getLogger(__name__)
 
 RESERVED = frozenset(
-    {"virtual_epoch", "step", "samples", "seconds", "diverged", "lengths", "process", "done", "note"}
+    {"virtual_epoch", "step", "samples", "seconds", "diverged", "lengths", "process", "saved", "done", "note"}
 )
 """Names in a report that a task's metrics may not have."""
 
@@ -173,6 +173,11 @@ class TrialSession:
     def finished(self) -> bool:
         return self._next >= self.plan.num_virtual_epochs
 
+    @property
+    def saved(self) -> bool:
+        """Whether a checkpoint holds all that another process could go on from."""
+        return not self._between or len(self.history) <= self._saved
+
     def next_report(self) -> Record:
         """The next virtual epoch's record; computed, unless a checkpoint holds it.
 
@@ -193,7 +198,7 @@ class TrialSession:
         Inside a virtual epoch, where an exception or a divergence ended it, there is nothing to go on from,
         and nothing is written.
         """
-        if self._between and len(self.history) > self._saved:
+        if not self.saved:
             with _naming(self._folder):
                 self._save()
 

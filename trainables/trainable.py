@@ -52,8 +52,9 @@ class TrialTrainable(tune.Trainable):
         session = self._session
         assert session is not None
         with self._guarded(session):
+            report = session.next_report()
             lengths = session.trainer.virtual_epochs.as_dict()
-            return {**session.next_report(), "lengths": lengths, "process": os.getpid()}
+            return {**report, "lengths": lengths, "process": os.getpid(), "saved": session.saved}
 
     def cleanup(self) -> None:
         self._end()
