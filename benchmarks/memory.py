@@ -1,14 +1,15 @@
 """Memory that each further trial at once adds, on data that lies in memory.
 
-    python benchmarks/memory.py               1 to 4 trials on 400 MB, three ways; three minutes
-    python benchmarks/memory.py --megabytes 100 --trials 1 2
+    python benchmarks/memory.py               1 and 2 trials on 50 and 200 MB, three ways; five minutes
+    python benchmarks/memory.py --megabytes 100 400 --trials 1 4 --only tune-search
 
 prints a table and writes benchmarks/results/memory.json.
 
 Every trial trains a small network on the same array of so many megabytes. Measured is the sum over all
 processes below this one of their proportional set size (what several share is counted once), while all trials
 train and have read all of the data. The processes of Ray are in it, once; what a further trial adds is the
-difference. tune-search shares the array. The others are what is written most often: a function for Ray Tune
+difference between two numbers of trials, and what of it is data that between two amounts of data.
+tune-search shares the array. The others are what is written most often: a function for Ray Tune
 that holds the array in its closure, and Optuna in processes that each load the file.
 """
 
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -90,9 +92,20 @@ def measure(way: str, num_trials: int, megabytes: int) -> float:
     return found / MEGABYTE
 
 
-def _added(found: dict[int, list[float]], fewest: int, most: int) -> float:
-    """Megabytes that a trial more takes, from the smallest measurements of fewest and most trials."""
-    return (min(found[most]) - min(found[fewest])) / max(1, most - fewest)
+def slopes(found: dict[tuple[int, int], list[float]]) -> dict[str, float]:
+    """What a further trial adds at the fewest and at the most data, and how much of that is data.
+
+    Args:
+        found: megabytes measured, by (megabytes of data, trials at once), two numbers of each.
+    """
+    (less, more), (few, many) = (sorted({key[place] for key in found}) for place in (0, 1))
+    middle = {key: statistics.median(values) for key, values in found.items()}
+    added = {size: (middle[size, many] - middle[size, few]) / (many - few) for size in (less, more)}
+    return {
+        f"further trial, {less} MB of data": added[less],
+        f"further trial, {more} MB of data": added[more],
+        "copies of the data": (added[more] - added[less]) / (more - less),
+    }
 
 
 def main() -> None:
@@ -101,30 +114,35 @@ def main() -> None:
         "python benchmarks/memory.py --pairs 5",
         pairs=1,
     )
-    made.add_argument("--megabytes", type=int, default=400, help="of the data")
-    made.add_argument("--trials", type=int, nargs="+", default=[1, 2, 4], help="numbers of trials at once")
+    made.add_argument("--megabytes", type=int, nargs=2, default=[50, 200], help="less and more data")
+    made.add_argument("--trials", type=int, nargs=2, default=[1, 2], help="fewer and more trials at once")
     made.add_argument("--only", nargs="+", choices=WAYS, default=list(WAYS))
     options = made.parse_args()
-    counts = sorted(options.trials)
-    measured: dict[str, dict[int, list[float]]] = {way: {n: [] for n in counts} for way in options.only}
+    cases = [(size, count) for size in sorted(options.megabytes) for count in sorted(options.trials)]
+    measured: dict[str, dict[tuple[int, int], list[float]]] = {
+        way: {case: [] for case in cases} for way in options.only
+    }
     for _ in range(options.pairs):
-        for count in counts:
+        for size, count in cases:
             for way in options.only:
-                measured[way][count].append(measure(way, count, options.megabytes))
-    added = {way: _added(found, counts[0], counts[-1]) for way, found in measured.items()}
+                measured[way][size, count].append(measure(way, count, size))
+    summary = {way: slopes(found) for way, found in measured.items()}
     print_table(
-        f"MB of all processes, {options.megabytes} MB of data",
-        ["", *(f"{count} at once" for count in counts), "each further trial"],
+        f"MB that a further trial adds to {min(options.trials)} at once",
+        ["", *next(iter(summary.values()))],
         [
-            [way, *(f"{min(found[count]):.0f}" for count in counts), f"{added[way]:.0f}"]
-            for way, found in measured.items()
+            [way, *(f"{value:.2f}" if "copies" in name else f"{value:.0f}" for name, value in row.items())]
+            for way, row in summary.items()
         ],
     )
     write_results(
         "memory",
-        settings={"megabytes": options.megabytes, "trials": counts, "pairs": options.pairs},
-        measurements=measured,
-        summary={"megabytes added by each further trial": added},
+        settings={"megabytes": options.megabytes, "trials": options.trials, "pairs": options.pairs},
+        measurements={
+            way: {f"{size} MB, {count} at once": values for (size, count), values in found.items()}
+            for way, found in measured.items()
+        },
+        summary=summary,
         packages=["ray", "optuna", "torch", "numpy"],
         folder=options.out,
     )
