@@ -93,11 +93,12 @@ class _Scores:
 class StudyView:
     """What samplers learn from: each trial once, comparable across depths, as a trial of the current space.
 
-    A trial that is being trained at this moment is RUNNING; every other one that has something to say, also
-    in the study's history, is COMPLETE with its halving score, to be maximized. Optuna's own view would
-    ignore paused trials or take them for bad, and would compare values of different depths. A trial of
-    another space is left out where its values lie outside of the current one. Of more than MAX_LEARNED that
-    are scored, the best and an even choice of the others are shown.
+    A trial that is being trained and has shown nothing is RUNNING; every other one that has something to
+    say, also in the study's history, is COMPLETE with its halving score, to be maximized. Optuna's own view
+    would ignore paused trials or take them for bad, as it does those that are being trained, and would
+    compare values of different depths. A trial of another space is left out where its values lie outside of
+    the current one. Of more than MAX_LEARNED that are scored, the best and an even choice of the others are
+    shown.
     """
 
     def __init__(self, study: SearchStudy, rungs: Rungs) -> None:
@@ -108,8 +109,9 @@ class StudyView:
     def __call__(self) -> list[FrozenTrial]:
         study = self._study
         scores = study.indexes.get(("halving scores", self._rungs), self._scores)
-        scored = [(record, score) for record, score in scores() if not record.running]
-        shown = dict(_thinned(scored)) | {record: None for record in study.records if record.running}
+        # A trial that goes on is one of the best: what it has shown so far counts meanwhile.
+        shown: dict[TrialRecord, float | None] = dict(_thinned(list(scores())))
+        shown |= {record: None for record in study.records if record.running and record not in shown}
         view = []
         for record, score in shown.items():
             own = record not in self._places

@@ -105,7 +105,8 @@ def test_in_the_view_paused_trials_are_complete_and_running_ones_run(tmp_path: P
     view = StudyView(study, simulation.rule.rungs)()
     states = {frozen.number: frozen.state for frozen in view}
     for record in study.records:
-        expected = TrialState.RUNNING if record.running else TrialState.COMPLETE
+        fresh = record.running and not record.values
+        expected = TrialState.RUNNING if fresh else TrialState.COMPLETE
         assert states[record.number] is expected
     paused = [r for r in study.records if r.values and not r.running and r.outcome is None]
     assert len(paused) >= 2
@@ -114,6 +115,19 @@ def test_in_the_view_paused_trials_are_complete_and_running_ones_run(tmp_path: P
     assert all(values[record.number] > 0.0 for record in paused)
     best = max(paused, key=lambda record: (record.depth, record.best("max")))
     assert values[best.number] == 1.0
+
+
+def test_a_trial_that_goes_on_counts_with_what_it_has_shown(tmp_path: Path) -> None:
+    """It goes on because it is among the best; taken for one without a value it would count as bad."""
+    simulation = Simulation(tmp_path, config_of(sampler={"name": "random"}), workers=2)
+    simulation.run(max_reports=11)
+    going_on = [record for record in simulation.study.records if record.running and record.values]
+    assert going_on
+    view = {frozen.number: frozen for frozen in StudyView(simulation.study, simulation.rule.rungs)()}
+    scores = halving_scores(simulation.study.records, simulation.rule.rungs, "max")
+    for record in going_on:
+        assert view[record.number].state is TrialState.COMPLETE
+        assert view[record.number].value == scores[record]
 
 
 OTHER_SPACES: dict[str, tuple[dict[str, Any], Any]] = {
