@@ -29,6 +29,8 @@ compare-epochs: .venv/installed
 bench: .venv-bench/installed
 	$(BENCH) benchmarks/loop.py --pairs 9 --scale 1.5
 	$(BENCH) benchmarks/start.py
+	$(BENCH) benchmarks/overhead.py --pairs 5
+	$(BENCH) benchmarks/memory.py --pairs 5
 	$(BENCH) benchmarks/growth.py
 	$(BENCH) -m benchmarks.efficiency
 
