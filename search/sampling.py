@@ -111,7 +111,7 @@ class StudyView:
         scores = study.indexes.get(("halving scores", self._rungs), self._scores)
         # A trial that goes on is one of the best: what it has shown so far counts meanwhile.
         shown: dict[TrialRecord, float | None] = dict(_thinned(list(scores())))
-        shown |= {record: None for record in study.records if record.running and record not in shown}
+        shown |= {record: None for record in study.records if record.running and not record.values}
         view = []
         for record, score in shown.items():
             own = record not in self._places
