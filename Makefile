@@ -22,21 +22,21 @@ chaos: .venv/installed-test
 
 # Virtual epochs of a pass, of steps and of samples, side by side: docs/iteration_based_training.md.
 compare-epochs: .venv/installed
-	$(BIN)/python benchmarks/epochs_or_iterations.py
+	$(BIN)/python benchmarks/loop/epochs_or_iterations.py
 
 # Side by side with those that people would use instead; tables in README, numbers in benchmarks/results/.
 # Measured on a machine with nothing else to do. What efficiency.json holds already is not simulated again.
 bench: .venv-bench/installed
-	$(BENCH) benchmarks/loop.py --pairs 9 --scale 1.5
-	$(BENCH) benchmarks/start.py
-	$(BENCH) benchmarks/overhead.py --pairs 5
-	$(BENCH) benchmarks/memory.py --pairs 5
-	$(BENCH) benchmarks/growth.py
-	$(BENCH) -m benchmarks.efficiency
+	$(BENCH) benchmarks/loop/run.py --pairs 9 --scale 1.5
+	$(BENCH) benchmarks/overhead/start.py
+	$(BENCH) benchmarks/overhead/run.py --pairs 5
+	$(BENCH) benchmarks/overhead/memory.py --pairs 5
+	$(BENCH) benchmarks/overhead/growth.py
+	$(BENCH) -m benchmarks.efficiency.run
 
 # The recorded learning curves that `make bench` replays: an hour on two cores.
 tables: .venv-bench/installed
-	$(BENCH) -m benchmarks.record_curves
+	$(BENCH) -m benchmarks.efficiency.record_curves
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .

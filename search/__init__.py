@@ -10,25 +10,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from search.batch_sizes import study_batch_sizes
-    from search.checking import check
-    from search.cleaning import clean
-    from search.data_check import check_data
-    from search.exporting import export
-    from search.retraining import retrain
-    from search.runner import resume, search
-    from search.verifying import verify
+    from search.commands.batch_sizes import study_batch_sizes
+    from search.commands.check import check
+    from search.commands.check_data import check_data
+    from search.commands.clean import clean
+    from search.commands.export import export
+    from search.commands.retrain import retrain
+    from search.commands.verify import verify
+    from search.run.search import resume, search
 
 _HOME = {
-    "check": "search.checking",
-    "check_data": "search.data_check",
-    "clean": "search.cleaning",
-    "export": "search.exporting",
-    "resume": "search.runner",
-    "retrain": "search.retraining",
-    "search": "search.runner",
-    "study_batch_sizes": "search.batch_sizes",
-    "verify": "search.verifying",
+    "check": "search.commands.check",
+    "check_data": "search.commands.check_data",
+    "clean": "search.commands.clean",
+    "export": "search.commands.export",
+    "resume": "search.run.search",
+    "retrain": "search.commands.retrain",
+    "search": "search.run.search",
+    "study_batch_sizes": "search.commands.batch_sizes",
+    "verify": "search.commands.verify",
 }
 
 __all__ = [

@@ -13,9 +13,9 @@ from typing import Any, NoReturn
 import click
 
 from search.errors import SearchError
-from search.signals import leaving_on_sigterm
-from trainables.environment import conceal, conceal_output
-from trainables.quick_imports import uncollected
+from search.run.signals import leaving_on_sigterm
+from trainables.process.environment import conceal, conceal_output
+from trainables.process.quick_imports import uncollected
 
 _INTERRUPTED, _TERMINATED = 130, 143
 
@@ -102,14 +102,14 @@ def search(
     if sys.stderr.isatty():
         click.echo("reading the configuration", err=True)
     with uncollected():
-        from search.config import load_config
-        from search.ray_session import RaySession
+        from search.config.config import load_config
+        from search.ray.session import RaySession
 
     with leaving_on_sigterm(), closing(RaySession(address)) as ray:
         try:
             with uncollected():
                 loaded = load_config(config, overrides, before_task=ray.begin)
-                from search.runner import search as run_search
+                from search.run.search import search as run_search
         except SearchError as error:
             _refuse(error)  # at once: the end of a Ray that has begun takes a second
 
@@ -159,7 +159,7 @@ def resume(
 
     def go_on(watcher: Any) -> Any:
         with uncollected():
-            from search.runner import resume as run_resume
+            from search.run.search import resume as run_resume
 
         return run_resume(
             run, config=config, overrides=(*overrides, *grown), address=address, watcher=watcher
@@ -182,8 +182,8 @@ def export(run: str, trial: int | None, out: str | None) -> None:
       tune-search export results/seg --trial 7 --out models/seg-7
     """
     click.echo("loading the data and evaluating the checkpoint again", err=True)
-    from search.exporting import export as run_export
-    from search.printing import export_text
+    from search.commands.export import export as run_export
+    from search.screen.text import export_text
 
     click.echo(export_text(run_export(run, trial=trial, out=out)))
 
@@ -208,8 +208,8 @@ def retrain(
       tune-search retrain results/seg/export --from-scratch --steps 20000 --data train+val
     """
     click.echo("loading the data", err=True)
-    from search.printing import RetrainProgress, retraining_text
-    from search.retraining import retrain as run_retrain
+    from search.commands.retrain import retrain as run_retrain
+    from search.screen.text import RetrainProgress, retraining_text
 
     with RetrainProgress(sys.stdout) as progress:
         done = run_retrain(
@@ -255,8 +255,8 @@ def check(config: str, overrides: tuple[str, ...], data: bool, json_file: str | 
     if json_file is not None:
         raise click.UsageError("--json is for the problems of the data: give --data too")
     with uncollected():
-        from search.checking import check as run_check
-        from search.printing import check_text
+        from search.commands.check import check as run_check
+        from search.screen.text import check_text
 
     click.echo(
         check_text(run_check(config, overrides=overrides, phase=lambda text: click.echo(text, err=True)))
@@ -275,8 +275,8 @@ def verify(run: str) -> None:
       tune-search verify results/seg
       tune-search verify results/seg && tar -cf seg.tar results/seg
     """
-    from search.printing import ByteProgress, verification_text
-    from search.verifying import verify as run_verify
+    from search.commands.verify import verify as run_verify
+    from search.screen.text import ByteProgress, verification_text
 
     with ByteProgress(sys.stderr) as progress:
         found = run_verify(run, progress=progress.report)
@@ -305,8 +305,8 @@ def batch_sizes(run: str, samples: int) -> None:
       tune-search batch-sizes results/seg --samples 500
     """
     click.echo("loading the data and evaluating the best checkpoint on single samples", err=True)
-    from search.batch_sizes import study_batch_sizes
-    from search.batch_sizes_text import batch_sizes_text
+    from search.commands.batch_sizes import study_batch_sizes
+    from search.screen.batch_sizes_text import batch_sizes_text
 
     click.echo(batch_sizes_text(study_batch_sizes(run, max_samples=samples)))
 
@@ -331,8 +331,8 @@ def clean(run: str, dry_run: bool, keep_trials: int | None) -> None:
       tune-search clean results/seg --dry-run
       tune-search clean results/seg --keep-trials 1
     """
-    from search.cleaning import clean as run_clean
-    from search.printing import cleaning_text
+    from search.commands.clean import clean as run_clean
+    from search.screen.text import cleaning_text
 
     cleaning = run_clean(run, dry_run=dry_run, keep_trials=keep_trials)
     click.echo(cleaning_text(cleaning))
@@ -342,8 +342,8 @@ def clean(run: str, dry_run: bool, keep_trials: int | None) -> None:
 
 
 def _check_data(config: str, overrides: tuple[str, ...], json_file: str | None) -> NoReturn:
-    from search.data_check import check_data
-    from search.data_printing import DataProgress, data_check_text
+    from search.commands.check_data import check_data
+    from search.screen.data_text import DataProgress, data_check_text
 
     try:
         with DataProgress(sys.stderr) as progress:
@@ -354,7 +354,7 @@ def _check_data(config: str, overrides: tuple[str, ...], json_file: str | None) 
         os._exit(_INTERRUPTED)  # threads that are in the middle of a file would be in the way of a proper end
     click.echo(data_check_text(found, color=sys.stdout.isatty()))
     if json_file is not None:
-        from search.run_folder import write_json
+        from search.run.folder import write_json
 
         write_json(Path(json_file), found.as_dict())
     sys.exit(1 if found.errors else 0)
@@ -397,9 +397,9 @@ def _unexpected(error: Exception) -> NoReturn:
 
 def _watched(folder: Path, plain: bool, run: Callable[[Any], Any]) -> None:
     """Run a search with a view, print its outcome and exit with its code."""
-    from search.printing import summary_text
-    from search.run_folder import RunFolder
-    from search.view import screen
+    from search.run.folder import RunFolder
+    from search.screen.live import screen
+    from search.screen.text import summary_text
 
     run_folder = RunFolder(folder)
     run_folder.create()

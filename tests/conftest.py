@@ -16,14 +16,15 @@ import pytest
 import torch
 from PIL import Image
 
-from trainables import environment
+from trainables.process import environment
 
-TESTS = Path(__file__).parent
+ROOT = Path(__file__).parents[1]
+HELPERS = ROOT / "tests" / "helpers"
 SESSIONS: dict[Path, list[int]] = defaultdict(list)
 """By the folder of a test, ids of the sessions (in the kernel's sense) of the programs it has started."""
 
 # Trials run in processes of their own, and those must find the tasks of the tests too.
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH", "")]))
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(HELPERS), os.environ.get("PYTHONPATH", "")]))
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
 
@@ -128,7 +129,7 @@ def program(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            cwd=cwd or TESTS,
+            cwd=cwd or HELPERS,
             env={**os.environ, **(env or {})},
             start_new_session=True,
         )

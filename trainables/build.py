@@ -10,21 +10,21 @@ import numpy as np
 import torch
 from torch import nn
 
-from trainables.data import as_source
-from trainables.ema import WeightAverage
-from trainables.iterable_stream import IterableStream
-from trainables.lr_schedules import schedule_factor
-from trainables.optimizers import build_optimizer
+from trainables.data.iterable_stream import IterableStream
+from trainables.data.prepared import with_prepared
+from trainables.data.source import as_source
+from trainables.data.stream import LoaderStream, SampleStream, TrainingStream
+from trainables.data.virtual_epoch import Unit, VirtualEpochs
+from trainables.data.virtual_loader import known_length
+from trainables.data.worker_stream import WorkerStream
+from trainables.optim.ema import WeightAverage
+from trainables.optim.lr_schedules import schedule_factor
+from trainables.optim.optimizers import build_optimizer
+from trainables.optim.precision import Precision
 from trainables.options import TrialOptions
-from trainables.precision import Precision
-from trainables.prepared import with_prepared
-from trainables.random_state import RandomStates, clean_process, seed_everything
-from trainables.stream import LoaderStream, SampleStream, TrainingStream
+from trainables.process.random_state import RandomStates, clean_process, seed_everything
 from trainables.task import Arrays, Task
 from trainables.trainer import Trainer
-from trainables.virtual_epoch import Unit, VirtualEpochs
-from trainables.virtual_loader import known_length
-from trainables.worker_stream import WorkerStream
 
 
 def load_arrays(task_class: type[Task], options: TrialOptions, prepared: Path | None = None) -> Arrays:

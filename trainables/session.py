@@ -15,17 +15,17 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from trainables.board import Board
 from trainables.build import build_trainer, load_arrays
 from trainables.checkpoint import load_newest, remove_old_checkpoints, set_aside, write_checkpoint
-from trainables.environment import expand
+from trainables.data.prepared import prepared_file
+from trainables.data.virtual_epoch import Unit
+from trainables.images.skipped import keep_skipped
 from trainables.options import TrialOptions
-from trainables.prepared import prepared_file
+from trainables.process.environment import expand
+from trainables.process.random_state import clean_process
 from trainables.progress import DivergedError
-from trainables.random_state import clean_process
-from trainables.skipped import keep_skipped
 from trainables.task import Task
-from trainables.virtual_epoch import Unit
+from trainables.tensorboard import Board
 
 log = logging.getLogger(__name__)
 

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trainables.data import Batch, JoinedSource, as_source
-from trainables.inspection import Inspection
+from trainables.data.source import Batch, JoinedSource, as_source
+from trainables.inspect.inspection import Inspection
+from trainables.optim.parameter_groups import Layer
 from trainables.options import TrialOptions
-from trainables.parameter_groups import Layer
 
 Arrays = dict[str, np.ndarray]
 
@@ -91,7 +91,7 @@ class Task:
         """A BatchSource, a tuple of arrays, a map-style Dataset, an IterableDataset, or any DataLoader.
 
         An IterableDataset gives samples one by one; batches, workers and shuffling are added here (see
-        `trainables.iterable_stream.IterableStream`). A DataLoader is taken as it is.
+        `trainables.data.iterable_stream.IterableStream`). A DataLoader is taken as it is.
         """
         raise TypeError(f"{type(self).__name__} does not define train_data()")
 

@@ -13,8 +13,8 @@ import numpy as np
 from ray import tune
 
 from trainables.build import load_arrays
-from trainables.environment import conceal_output, expand
-from trainables.failure import (
+from trainables.process.environment import conceal_output, expand
+from trainables.process.failure import (
     Failure,
     FailureKind,
     TrialError,
@@ -22,10 +22,10 @@ from trainables.failure import (
     recorded_failure,
     take_failure,
 )
-from trainables.process_state import ProcessState
-from trainables.random_state import clean_process
+from trainables.process.process_state import ProcessState
+from trainables.process.random_state import clean_process
+from trainables.process.watchdog import Watchdog
 from trainables.session import TrialPlan, TrialSession, data_key, load_task_class
-from trainables.watchdog import Watchdog
 
 
 class TrialTrainable(tune.Trainable):

@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trainables.data import Batch, BatchSource, to_device
-from trainables.ema import WeightAverage
-from trainables.lr_schedules import set_lr
-from trainables.precision import Precision
+from trainables.data.source import Batch, BatchSource, to_device
+from trainables.data.stream import TrainingStream
+from trainables.data.virtual_epoch import VirtualEpochs
+from trainables.optim.ema import WeightAverage
+from trainables.optim.lr_schedules import set_lr
+from trainables.optim.precision import Precision
+from trainables.process.random_state import RandomStates
 from trainables.progress import Progress
-from trainables.random_state import RandomStates
-from trainables.stream import TrainingStream
-from trainables.virtual_epoch import VirtualEpochs
 
 if TYPE_CHECKING:
     from trainables.task import Task

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from trainables.classification.folder import load_image_folder
 from trainables.classification.options import (
     BreastCancerOptions,
     ClassCSVOptions,
@@ -22,8 +21,9 @@ from trainables.classification.options import (
     DigitsOptions,
     ImagesOptions,
 )
-from trainables.classification.shards import look_at_shards
-from trainables.pixel_statistics import mean_and_std, pixel_sums
+from trainables.images.class_folder import load_image_folder
+from trainables.images.class_shards import look_at_shards
+from trainables.images.statistics import mean_and_std, pixel_sums
 from trainables.tables.loading import Sheets, Table, encoded_table, plain_table, read_sheets, targets_of
 from trainables.tables.reading import Sheet
 from trainables.tables.splitting import split_by_class

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trainables.data import Batch
+from trainables.data.source import Batch
 
 _TINY = torch.finfo(torch.float32).tiny
 

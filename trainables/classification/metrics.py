@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainables.data import Batch
+from trainables.data.source import Batch
 
 NUM_BINS = 15
 """Of the expected calibration error, as in Guo et al. 2017 (arXiv:1706.04599)."""

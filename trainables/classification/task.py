@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from trainables.classification.confusion_picture import confusion_picture
 from trainables.classification.data import load_arrays, read_class_sheets
-from trainables.classification.folder_inspection import ImageFolderInspection
 from trainables.classification.loss import ClassificationLoss, balanced_weights
 from trainables.classification.metrics import ClassificationMetrics
 from trainables.classification.options import (
@@ -21,18 +20,19 @@ from trainables.classification.options import (
     ClassShardsOptions,
     ImagesOptions,
 )
-from trainables.classification.shards import ShardImages
-from trainables.classification.source import ClassificationSource
-from trainables.data import Batch, JoinedSource
-from trainables.inspection import Inspection
+from trainables.data.source import Batch, JoinedSource
+from trainables.data.stream import Order
+from trainables.images.class_shards import ShardImages
+from trainables.images.class_source import ClassificationSource
+from trainables.inspect.class_folder import ImageFolderInspection
+from trainables.inspect.inspection import Inspection
+from trainables.inspect.table import TableInspection
 from trainables.networks.cnn import CNN
 from trainables.networks.mlp import MLP
 from trainables.networks.options import MLPOptions, ResNetOptions
 from trainables.networks.resnet import ResNet
+from trainables.optim.parameter_groups import Layer
 from trainables.options import TrialOptions
-from trainables.parameter_groups import Layer
-from trainables.stream import Order
-from trainables.tables.inspection import TableInspection
 from trainables.task import Arrays, Task
 
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from trainables.gan.losses import discriminator_loss, gradient_penalty
-from trainables.lr_schedules import set_lr
-from trainables.precision import Precision
+from trainables.optim.lr_schedules import set_lr
+from trainables.optim.precision import Precision
 
 
 class Adversary:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from trainables.data import Batch
+from trainables.data.source import Batch
 from trainables.gan.classifier import DigitClassifier
 from trainables.gan.data import NUM_CLASSES
 from trainables.gan.frechet import frechet_distance, mean_and_covariance
 from trainables.gan.losses import discriminator_loss
-from trainables.precision import Precision
+from trainables.optim.precision import Precision
 
 
 @dataclass(frozen=True)

@@ -9,18 +9,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trainables.data import Batch
+from trainables.data.source import Batch
 from trainables.gan.adversary import Adversary
 from trainables.gan.classifier import classifier_arrays, classifier_from, train_classifier
 from trainables.gan.data import NoisySource, fixed_latents, load_digit_images
 from trainables.gan.losses import generator_loss
 from trainables.gan.metrics import GANMetrics, Generated, HeldOut
-from trainables.gan.networks import build_discriminator, build_generator
 from trainables.gan.options import GANOptions
 from trainables.gan.sheet import image_grid
-from trainables.optimizers import build_optimizer
+from trainables.networks.gan import build_discriminator, build_generator
+from trainables.optim.optimizers import build_optimizer
+from trainables.optim.precision import Precision
 from trainables.options import TrialOptions
-from trainables.precision import Precision
 from trainables.task import Arrays, Task, Watch
 
 COLUMNS, ROWS = 10, 6

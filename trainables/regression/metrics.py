@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainables.data import Batch
+from trainables.data.source import Batch
 
 
 class RegressionMetrics:

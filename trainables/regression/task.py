@@ -9,15 +9,15 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainables.data import Batch
-from trainables.inspection import Inspection
+from trainables.data.source import Batch
+from trainables.inspect.inspection import Inspection
+from trainables.inspect.table import TableInspection
 from trainables.networks.mlp import MLP
+from trainables.optim.parameter_groups import Layer
 from trainables.options import TrialOptions
-from trainables.parameter_groups import Layer
 from trainables.regression.data import load_arrays, read_number_sheets
 from trainables.regression.metrics import RegressionMetrics
 from trainables.regression.options import HuberOptions, MAEOptions, NumberCSVOptions, RegressionOptions
-from trainables.tables.inspection import TableInspection
 from trainables.task import Arrays, Task
 
 

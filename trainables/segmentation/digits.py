@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from trainables.pixel_statistics import mean_and_std, pixel_sums
+from trainables.images.statistics import mean_and_std, pixel_sums
 
 CLASS_NAMES = ("background", "0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
 DIGIT_SIZE = 8

@@ -14,8 +14,8 @@ from pydantic import (
     model_validator,
 )
 
+from trainables.networks.segformer import MISSING, transformers_found
 from trainables.options import Fraction, Options, TrialOptions
-from trainables.segmentation.segformer import MISSING, transformers_found
 from trainables.shards.options import ShardPlaces, Texts
 
 Label = Annotated[int, Field(ge=0, le=255)]

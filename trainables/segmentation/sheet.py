@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from trainables.segmentation.augment import IGNORE, pad_together
+from trainables.images.augment import IGNORE, pad_together
 
 IGNORED_COLOUR = (255, 255, 255)
 """White, which no class has."""

@@ -10,14 +10,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trainables.data import Batch, JoinedSource, to_device
+from trainables.data.source import Batch, JoinedSource, to_device
+from trainables.images.augment import IGNORE, Augmentation, pad_together
+from trainables.images.hf_datasets import load_table_arrays
+from trainables.images.layouts.find import Layout
+from trainables.images.mask_folder import load_folder_arrays
+from trainables.images.mask_shards import load_shard_arrays, shard_samples_of
+from trainables.images.samples import Samples, samples_of, skipped_of
+from trainables.images.source import SegmentationSource
+from trainables.inspect.mask_folder import FolderInspection
+from trainables.networks.segformer import Segformer, build_segformer
+from trainables.networks.unet import UNet
+from trainables.optim.parameter_groups import Layer
 from trainables.options import TrialOptions
-from trainables.parameter_groups import Layer
-from trainables.segmentation.augment import IGNORE, Augmentation, pad_together
 from trainables.segmentation.digits import load_digits_arrays
-from trainables.segmentation.folder import load_folder_arrays
-from trainables.segmentation.folder_inspection import FolderInspection
-from trainables.segmentation.layout import Layout
 from trainables.segmentation.losses import MixedLoss, median_frequency_weights
 from trainables.segmentation.metrics import ConfusionMetrics
 from trainables.segmentation.options import (
@@ -27,13 +33,7 @@ from trainables.segmentation.options import (
     ShardsOptions,
     UNetOptions,
 )
-from trainables.segmentation.samples import Samples, samples_of, skipped_of
-from trainables.segmentation.segformer import Segformer, build_segformer
-from trainables.segmentation.shards import load_shard_arrays, shard_samples_of
 from trainables.segmentation.sheet import sample_sheet
-from trainables.segmentation.source import SegmentationSource
-from trainables.segmentation.table import load_table_arrays
-from trainables.segmentation.unet import UNet
 from trainables.segmentation.windows import window_logits
 from trainables.task import Arrays, Task
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from trainables.data import Batch
+from trainables.data.source import Batch
 from trainables.shards.index import ShardIndex
 from trainables.shards.order import BlockOrder
 from trainables.shards.sample import Sample

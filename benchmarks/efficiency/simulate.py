@@ -1,0 +1,89 @@
+"""Replays recorded learning curves: W workers that train at once, and a method that tells them what."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from benchmarks.efficiency.curve_tables import LENGTH, Table
+
+
+@dataclass(frozen=True)
+class Leg:
+    """A free worker's next work: a trial from `depth` virtual epochs on."""
+
+    trial: int
+    params: Mapping[str, Any]
+    depth: int = 0
+
+
+class Method(Protocol):
+    """A searcher with its scheduler, behind the two questions that a worker asks."""
+
+    def next_leg(self) -> Leg | None:
+        """What a free worker trains; None if there is nothing for it now."""
+        ...
+
+    def report(self, trial: int, virtual_epoch: int, value: float) -> bool:
+        """Take the metric of one virtual epoch; whether the leg goes on.
+
+        It is also told of the last virtual epoch, after which the leg ends whatever is returned.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What a search had found when."""
+
+    costs: list[int] = field(default_factory=list)
+    """Virtual epochs trained by all workers together."""
+    bests: list[float] = field(default_factory=list)
+    """The best metric that had been reported by then."""
+
+    def best_at(self, cost: float) -> float | None:
+        """None before the first report."""
+        place = int(np.searchsorted(self.costs, cost, side="right")) - 1
+        return self.bests[place] if place >= 0 else None
+
+
+def simulate(table: Table, method: Method, *, budget: int, seed: int, num_workers: int = 4) -> Trace:
+    """Run a search on recorded curves until its trials have trained `budget` virtual epochs.
+
+    Workers are asynchronous: a virtual epoch takes as long as its trial is slow, which is drawn from (seed,
+    trial), lognormal around 1 with a deviation of 0.2. A virtual epoch is paid for when it has been trained.
+    """
+    trace = Trace()
+    rows: dict[int, int] = {}
+    events: list[tuple[float, int, Leg, int]] = []
+    idle, now, count = num_workers, 0.0, 0
+    best = -np.inf
+    while len(trace.costs) < budget:
+        while idle and (leg := method.next_leg()) is not None:
+            idle -= 1
+            if leg.trial not in rows:
+                rows[leg.trial] = table.row(leg.params, set(rows.values()))
+            heapq.heappush(events, (now + _pace(seed, leg.trial), count, leg, leg.depth + 1))
+            count += 1
+        if not events:
+            break
+        now, _, leg, virtual_epoch = heapq.heappop(events)
+        value = float(table.values[rows[leg.trial], virtual_epoch - 1])
+        best = max(best, table.sign * value)
+        trace.costs.append(len(trace.costs) + 1)
+        trace.bests.append(table.sign * best)
+        goes_on = method.report(leg.trial, virtual_epoch, value)
+        if goes_on and virtual_epoch < LENGTH:
+            heapq.heappush(events, (now + _pace(seed, leg.trial), count, leg, virtual_epoch + 1))
+            count += 1
+        else:
+            idle += 1
+    return trace
+
+
+def _pace(seed: int, trial: int) -> float:
+    return float(np.exp(0.2 * np.random.default_rng((seed, trial)).standard_normal()))

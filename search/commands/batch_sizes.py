@@ -1,0 +1,264 @@
+"""What mini-batches cost and gain, from a run whose trials differ in batch size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from search.commands.batch_claims import Claim, Reached, judge, reached
+from search.commands.batch_noise import BatchNoise, batch_noise
+from search.commands.batch_plots import plot_batch_noise, plot_convergence
+from search.commands.export import trainer_of
+from search.commands.sample_losses import sample_losses
+from search.config.config import Config, load_config
+from search.errors import SearchError
+from search.run.folder import RunFolder, write_json
+from search.run.provenance import working_folder
+from search.run.retention import ranked
+from search.study.study import TrialRecord, read_records
+from trainables.checkpoint import Checkpoint, DamagedCheckpointError, list_checkpoints, read_checkpoint
+from trainables.data.prepared import prepared_file
+from trainables.data.source import as_source
+from trainables.session import data_key
+
+LOSS = "train_loss"
+"""In every report: the mean over a virtual epoch's steps, each taken before its step."""
+
+NUMBERS = "batch_sizes.json"
+_BATCH_SIZE_PARAMS = {"batch_size", "accumulate"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """The training loss of the best trial of one batch size; a value per virtual epoch."""
+
+    batch_size: int
+    """Samples of one optimizer step."""
+    trial: int
+    passes: tuple[float, ...]
+    """Over the data, at the end of each virtual epoch."""
+    steps: tuple[int, ...]
+    losses: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchSizes:
+    """The whole study; what batch_sizes.json holds."""
+
+    folder: str
+    num_train: int
+    """Training samples, of one pass."""
+    curves: tuple[Curve, ...]
+    """By batch size, the smallest first."""
+    target: float
+    """The loss of the biggest batch at its end."""
+    reached: tuple[Reached | None, ...]
+    """Where each curve is at or below the target for the first time; None where it never is."""
+    noise: BatchNoise
+    claims: tuple[Claim, ...]
+    notes: tuple[str, ...]
+    """What is missing, and what else than the batch size differs."""
+    files: tuple[str, ...]
+    """Written into the folder."""
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def study_batch_sizes(run: str | Path, *, max_samples: int = 4096) -> BatchSizes:
+    """Compare the batch sizes of a run, write figures and numbers into its folder, and judge three claims.
+
+    The claims: mini-batches need fewer passes than one big batch, they need more steps, and a batch's loss
+    varies less than its mean from some size on. Nothing is trained; the run may still be going on.
+
+    Args:
+        run: folder of a search whose trials differ in batch_size or accumulate.
+        max_samples: training samples that the spread of the loss is measured on; an even choice of them.
+
+    Raises:
+        SearchError: there is one batch size only, or no trial with a value or an intact checkpoint; the
+            training data has no length or cannot be read by index.
+    """
+    folder = RunFolder(Path(run).absolute())
+    folder.require()
+    with working_folder(folder), folder.needs_space():
+        return _study(folder, max_samples)
+
+
+def _study(folder: RunFolder, max_samples: int) -> BatchSizes:
+    config = load_config(folder.config)
+    records = ranked(read_records(folder.journal), config.objective.mode)
+    if not records:
+        raise SearchError(f"{folder.path} has no trial with a value yet; there is nothing to compare")
+    losses, notes = _losses(records, folder, config)
+    chosen = _best_of_each_size([record for record in records if record.number in losses])
+    if len(chosen) < 2:
+        raise SearchError(_too_few(folder, records, chosen, notes))
+    curves = [_curve(record, losses[record.number]) for record in chosen]
+    notes += _confounders(chosen)
+    target = curves[-1].losses[-1]
+    found = [reached(curve.losses, curve.passes, curve.steps, target) for curve in curves]
+    noise = _noise(records, folder, config, max_samples)
+    num_train = _pass_samples(chosen[0])
+    if noise.num_samples < num_train:
+        notes.append(f"the spread of the loss was measured on {noise.num_samples} of {num_train} samples")
+    study = BatchSizes(
+        folder=str(folder.path),
+        num_train=num_train,
+        curves=tuple(curves),
+        target=target,
+        reached=tuple(found),
+        noise=noise,
+        claims=judge(curves, found, noise),
+        notes=tuple(notes),
+        files=("convergence_passes.png", "convergence_steps.png", "batch_noise.png", NUMBERS),
+    )
+    _write(study, folder)
+    return study
+
+
+def _write(study: BatchSizes, folder: RunFolder) -> None:
+    by_passes, by_steps, by_noise, numbers = (folder.path / name for name in study.files)
+    plot_convergence(study.curves, by_passes, axis="passes", target=study.target)
+    plot_convergence(study.curves, by_steps, axis="steps", target=study.target)
+    plot_batch_noise(study.noise, by_noise)
+    write_json(numbers, study.as_dict())
+
+
+def _losses(
+    records: Sequence[TrialRecord], folder: RunFolder, config: Config
+) -> tuple[dict[int, list[float]], list[str]]:
+    """Training losses by trial: from the study where it holds them, else from each newest checkpoint."""
+    if config.objective.metric == LOSS:
+        return {record.number: record.values for record in records}, []
+    found: dict[int, list[float]] = {}
+    without = []
+    for record in records:
+        info = _newest_info(folder.trial(record.number))
+        if info is None:
+            without.append(record.number)
+        else:
+            found[record.number] = [entry[LOSS] for entry in info["history"]]
+    if not without:
+        return found, []
+    shown = ", ".join(str(number) for number in sorted(without))
+    return found, [
+        f"without a checkpoint, and left out: trials {shown}; keep more with checkpoint.keep_trials, or take "
+        f"{LOSS} as the objective, which is kept of all trials"
+    ]
+
+
+def _newest_info(trial_folder: Path) -> Mapping[str, Any] | None:
+    for number in reversed(list_checkpoints(trial_folder)):
+        try:
+            return read_checkpoint(trial_folder, number).info
+        except DamagedCheckpointError:
+            continue
+    return None
+
+
+def _best_of_each_size(records: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Of trials in order of rank, the first of each batch size; the smallest batch size first."""
+    best: dict[int, TrialRecord] = {}
+    for record in records:
+        if record.lengths is not None:
+            best.setdefault(record.lengths.step_samples, record)
+    return [best[size] for size in sorted(best)]
+
+
+def _curve(record: TrialRecord, losses: Sequence[float]) -> Curve:
+    lengths, num_train = record.lengths, _pass_samples(record)
+    assert lengths is not None
+    numbers = range(1, len(losses) + 1)
+    return Curve(
+        batch_size=min(lengths.step_samples, num_train),
+        trial=record.number,
+        passes=tuple(lengths.samples_at(number) / num_train for number in numbers),
+        steps=tuple(lengths.end_step(number) for number in numbers),
+        losses=tuple(losses),
+    )
+
+
+def _pass_samples(record: TrialRecord) -> int:
+    assert record.lengths is not None
+    if record.lengths.pass_samples is None:
+        raise SearchError(
+            "the training data has no length, so passes cannot be counted; give the DataLoader one (__len__)"
+        )
+    return record.lengths.pass_samples
+
+
+def _too_few(
+    folder: RunFolder, records: Sequence[TrialRecord], chosen: Sequence[TrialRecord], notes: Sequence[str]
+) -> str:
+    if not chosen:
+        return f"{folder.path}: {notes[0]}"
+    size = chosen[0].lengths.step_samples if chosen[0].lengths else 0
+    trials = f"{len(records)} trial{'' if len(records) == 1 else 's'}"
+    way_out = "search over it, such as trial.batch_size: {choice: [1, 10, 50, full]}"
+    more = f" ({notes[0]})" if notes else ""
+    return f"{folder.path} has {trials}, and one batch size only, {size}{more}; {way_out}"
+
+
+def _confounders(chosen: Sequence[TrialRecord]) -> list[str]:
+    params = [record.resolved.params for record in chosen]
+    names = sorted({name for one in params for name in one} - _BATCH_SIZE_PARAMS)
+    differing = [name for name in names if any(one.get(name) != params[0].get(name) for one in params)]
+    if not differing:
+        return []
+    return [
+        f"the trials differ in {', '.join(differing)} too: what is compared is the best trial of each batch "
+        "size, not the batch size alone"
+    ]
+
+
+def _noise(records: Sequence[TrialRecord], folder: RunFolder, config: Config, max_samples: int) -> BatchNoise:
+    """The spread of the loss at the best checkpoint that is there."""
+    checkpoint = _best_checkpoint(records, folder, config)
+    key = data_key(checkpoint.info["task"], checkpoint.info["options"])
+    trainer = trainer_of(checkpoint, prepared_file(folder.prepared, key))
+    data = trainer.task.train_data()
+    try:
+        source = as_source(data)
+    except TypeError as error:
+        raise SearchError(
+            f"the training data is a {type(data).__name__}; the loss of single samples needs data that is "
+            "read by index: a BatchSource, arrays, or a map-style Dataset"
+        ) from error
+    count = min(len(source), max_samples)
+    indices = np.linspace(0, len(source) - 1, count).round().astype(np.int64)
+    with _one_thread():
+        losses, weights = sample_losses(trainer, source, indices)
+    return batch_noise(
+        losses, weights, trial=checkpoint.info["trial"], virtual_epoch=checkpoint.virtual_epoch
+    )
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Batches of one are too small to share out: threads would only wait for one another."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _best_checkpoint(records: Sequence[TrialRecord], folder: RunFolder, config: Config) -> Checkpoint:
+    for record in records:
+        try:
+            number = record.best_virtual_epoch(config.objective.mode)
+            return read_checkpoint(folder.trial(record.number), number)
+        except DamagedCheckpointError:
+            continue
+    raise SearchError(
+        f"{folder.path} has no intact checkpoint of a best value, which the spread of the loss is measured "
+        "with; `tune-search resume` with more trials makes new ones"
+    )

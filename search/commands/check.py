@@ -1,0 +1,157 @@
+"""Check a configuration before it costs anything: data, model, a few steps, one validation, and the plan."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from search.config.auto_batch import settled
+from search.config.config import Config, load_config
+from search.errors import SearchError
+from search.ray.session import concurrent_trials
+from search.run.housekeeping import space_needed
+from search.run.provenance import task_source
+from search.schedulers.early_stopping import build_rule
+from trainables.build import build_trainer, load_arrays
+from trainables.data.source import as_source
+from trainables.session import select_device
+from trainables.trainer import Trainer
+
+_NUM_STEPS = 3
+
+
+@dataclass(frozen=True)
+class Check:
+    """The resolved plan of a search and what a first look at its parts showed."""
+
+    config: Config
+    params: Mapping[str, Any]
+    """The trial that was tried: one of the space, with the first option of every choice."""
+    num_parameters: int
+    num_train: int | None
+    num_valid: int
+    seconds_per_step: float
+    seconds_per_validation: float
+    metrics: Mapping[str, float]
+    rungs: str
+    steps_per_virtual_epoch: int
+    expected_virtual_epochs: int | None
+    concurrency: int
+    device: str
+    task_file: str
+    """Where the task's code is."""
+    checkpoint_bytes: int
+    """Of one checkpoint, nearly."""
+    space_needed: float
+    """Bytes of all checkpoints of the search at its fullest."""
+    largest_batch: str | None
+    """What `batch_size: auto` came to, and how; None where it is not asked for."""
+
+
+def check(
+    config: str | Path | Mapping[str, Any],
+    *,
+    overrides: Sequence[str] = (),
+    phase: Callable[[str], None] = lambda text: None,
+) -> Check:
+    """Validate a configuration, build its data and model, train a few steps and validate once.
+
+    Raises:
+        ConfigError: the configuration is wrong.
+        SearchError: a trial asks for more than this machine has, or the objective is not among the metrics.
+    """
+    lines: list[str] = []
+
+    def tell(line: str) -> None:
+        lines.append(line)
+        phase(line)
+
+    loaded = settled(load_config(config, overrides), None, tell)
+    concurrency = concurrent_trials(loaded, _local_resources())
+    first = next(iter(loaded.space.candidates()))
+    trainer = _build(loaded, first.tree, phase)
+    phase("training a few steps")
+    metrics, seconds_per_step, seconds_per_validation = _try(trainer)
+    metric = loaded.objective.metric
+    if metric not in metrics:
+        raise SearchError(f"objective.metric is {metric!r}; the task reports {', '.join(sorted(metrics))}")
+    rule, budget, size = build_rule(loaded), loaded.budget, _state_size(trainer)
+    lengths = replace(
+        trainer.virtual_epochs, unit=loaded.virtual_epoch.unit, count=loaded.virtual_epoch.count
+    )
+    return Check(
+        config=loaded,
+        params=first.params,
+        num_parameters=sum(p.numel() for p in trainer.model.parameters()),
+        num_train=trainer.virtual_epochs.pass_samples,
+        num_valid=len(as_source(trainer.valid_source)),
+        seconds_per_step=seconds_per_step,
+        seconds_per_validation=seconds_per_validation,
+        metrics=metrics,
+        rungs=rule.rungs.describe(budget.virtual_epochs, lengths),
+        steps_per_virtual_epoch=lengths.end_step(1),
+        expected_virtual_epochs=rule.expected_virtual_epochs(budget.trials, budget.virtual_epochs, lengths),
+        concurrency=concurrency,
+        device=str(trainer.device),
+        task_file=task_source(loaded)["file"],
+        checkpoint_bytes=size,
+        space_needed=space_needed(loaded, rule, concurrency, size),
+        largest_batch=lines[-1].partition(": ")[2] if lines else None,
+    )
+
+
+def _build(config: Config, tree: Mapping[str, Any], phase: Callable[[str], None]) -> Trainer:
+    """The trainer of one trial, with virtual epochs of a few steps."""
+    task_class = config.task_class()
+    options = task_class.Options.model_validate(tree)
+    phase("loading data")
+    arrays = load_arrays(task_class, options)
+    phase("building the model")
+    torch.set_num_threads(max(1, int(config.resources.cpus_per_trial)))
+    return build_trainer(
+        task_class,
+        options,
+        arrays,
+        unit="steps",
+        count=_NUM_STEPS,
+        num_virtual_epochs=config.budget.virtual_epochs,
+        device=select_device(config.resources.gpus_per_trial),
+    )
+
+
+def _try(trainer: Trainer) -> tuple[dict[str, float], float, float]:
+    """Metrics after a few steps, and the seconds of one step and of one validation."""
+    trainer.run_virtual_epoch()  # the first steps load what later ones have
+    began = time.perf_counter()
+    metrics = trainer.run_virtual_epoch()
+    both = time.perf_counter() - began
+    began = time.perf_counter()
+    trainer.validate()
+    validation = time.perf_counter() - began
+    trainer.stream.close()
+    return metrics, max(0.0, both - validation) / _NUM_STEPS, validation
+
+
+def _state_size(trainer: Trainer) -> int:
+    """Bytes of the tensors in a checkpoint."""
+
+    def size(value: Any) -> int:
+        if isinstance(value, torch.Tensor):
+            return value.nbytes
+        if isinstance(value, Mapping):
+            return sum(size(item) for item in value.values())
+        return sum(size(item) for item in value) if isinstance(value, list | tuple) else 0
+
+    return size(trainer.weights()) + size(trainer.state_dict())
+
+
+def _local_resources() -> dict[str, float]:
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return {"CPU": float(cpus), "GPU": float(gpus)}

@@ -1,0 +1,152 @@
+"""Frees the disk of what a finished or interrupted search does not need any more."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from search.config.config import load_config
+from search.errors import SearchError
+from search.run.folder import RunFolder
+from search.run.provenance import working_folder
+from search.run.retention import trials_to_keep
+from search.schedulers.early_stopping import Mode
+from search.study.study import TrialRecord, read_records
+from trainables.checkpoint import (
+    DamagedCheckpointError,
+    checkpoint_folder,
+    discard,
+    folder_bytes,
+    list_checkpoints,
+    list_damaged,
+    list_partial,
+    read_checkpoint,
+)
+
+_INTERRUPTED = "rest of an interrupted write"
+
+
+@dataclass(frozen=True)
+class Item:
+    """A file or folder that goes."""
+
+    path: str
+    """Relative to the run's folder."""
+    num_bytes: int
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cleaning:
+    """What was removed, or would be with `dry_run`."""
+
+    folder: Path
+    dry_run: bool
+    keep_trials: int
+    items: list[Item]
+
+    @property
+    def num_bytes(self) -> int:
+        return sum(item.num_bytes for item in self.items)
+
+
+def clean(run: str | Path, *, dry_run: bool = False, keep_trials: int | None = None) -> Cleaning:
+    """Remove checkpoints of all but the best trials, and what interrupted and damaged work has left.
+
+    The study, TensorBoard's events and the export stay, and all checkpoints of trials that have not ended.
+
+    Args:
+        run: folder of a search that is not running.
+        dry_run: only say what would go; nothing is written.
+        keep_trials: so many of the best trials keep theirs; as many as the configuration says without it. One
+            whose best checkpoint is damaged or gone keeps what it has, and the next one counts in its place.
+
+    Raises:
+        SearchError: a search is running there, it is no folder of a search, or something cannot be removed.
+        ConfigError: the configuration cannot be read.
+    """
+    if keep_trials is not None and keep_trials < 1:
+        raise SearchError(f"keep_trials is {keep_trials}; must be at least 1, as the best trial always stays")
+    folder = RunFolder(Path(run).absolute())
+    folder.require()
+    if folder.is_staged:
+        from search.commands.staged_folder import clean_stages
+
+        return clean_stages(folder, dry_run=dry_run, keep_trials=keep_trials)
+    if not dry_run:
+        with folder.owned():
+            cleaning = _plan(folder, keep_trials, dry_run=False)
+            for item in cleaning.items:
+                _remove(folder.path / item.path)
+            return cleaning
+    owner = folder.owner()
+    if owner is not None:
+        raise SearchError(f"{folder.path} belongs to a running search: {owner}; end that one first")
+    return _plan(folder, keep_trials, dry_run=True)
+
+
+def _plan(folder: RunFolder, keep_trials: int | None, *, dry_run: bool) -> Cleaning:
+    with working_folder(folder):
+        config = load_config(folder.config)
+    number = keep_trials or config.checkpoint.keep_trials
+    records = read_records(folder.journal)
+    kept = _kept(folder, records, config.objective.mode, number)
+    ended = {record.number for record in records} - kept
+    why = f"not among the best {number} trials" if number > 1 else "not the best trial"
+    found = [*_of_trials(folder, ended, why), *of_the_run(folder)]
+    items = [Item(str(path.relative_to(folder.path)), _size(path), reason) for path, reason in found]
+    return Cleaning(folder=folder.path, dry_run=dry_run, keep_trials=number, items=items)
+
+
+def _kept(folder: RunFolder, records: Sequence[TrialRecord], mode: Mode, keep_trials: int) -> set[int]:
+    """Trials that keep their checkpoints: with each that could not be exported, one more of the others."""
+    going_on = {record.number for record in records if record.outcome is None}
+    by_number = {record.number: record for record in records}
+    intact: set[int] = set()
+    broken: set[int] = set()
+    while True:
+        sound = [record for record in records if record.number not in broken]
+        best = trials_to_keep(sound, mode=mode, keep_trials=keep_trials, going_on=())
+        if best <= intact:
+            return best | broken | going_on
+        for number in best - intact:
+            (intact if _can_be_exported(folder, by_number[number], mode) else broken).add(number)
+
+
+def _can_be_exported(folder: RunFolder, record: TrialRecord, mode: Mode) -> bool:
+    try:
+        read_checkpoint(folder.trial(record.number), record.best_virtual_epoch(mode))
+        return True
+    except (DamagedCheckpointError, ValueError):
+        return False
+
+
+def _of_trials(folder: RunFolder, ended: Collection[int], why: str) -> Iterator[tuple[Path, str]]:
+    for trial in sorted((folder.path / "trials").glob("*")):
+        if trial.name.isdecimal() and int(trial.name) in ended:
+            yield from ((checkpoint_folder(trial, number), why) for number in list_checkpoints(trial))
+        yield from ((path, "damaged, was set aside") for path in list_damaged(trial))
+        yield from ((path, _INTERRUPTED) for path in (*list_partial(trial), *sorted(trial.glob(".*.tmp"))))
+
+
+def of_the_run(folder: RunFolder) -> Iterator[tuple[Path, str]]:
+    """What interrupted writes have left beside the study, and why it may go."""
+    if folder.scratch.exists():
+        yield folder.scratch, "Ray's own files"
+    for pattern in (".*.partial", ".*.tmp", ".write-test-*", "prepared/.*.partial"):
+        yield from ((path, _INTERRUPTED) for path in sorted(folder.path.glob(pattern)))
+
+
+def _size(path: Path) -> int:
+    return folder_bytes(path) if path.is_dir() else path.stat().st_size
+
+
+def _remove(path: Path) -> None:
+    try:
+        if path.is_dir():
+            discard(path)
+        else:
+            path.unlink()
+    except OSError as error:
+        raise SearchError(f"cannot remove {path}: {error.strerror}") from error

@@ -1,0 +1,259 @@
+"""Export: the best checkpoint as files that open without this program, evaluated again beforehand."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from search.commands.model_card import model_card
+from search.config.config import Config, load_config
+from search.config.document import write_yaml
+from search.errors import SearchError
+from search.run.folder import RunFolder, write_json
+from search.run.provenance import working_folder
+from search.study.study import Outcome, best_record, read_records
+from trainables.build import build_trainer, load_arrays
+from trainables.checkpoint import (
+    Checkpoint,
+    DamagedCheckpointError,
+    library_versions,
+    read_checkpoint,
+    sha256,
+    sync,
+)
+from trainables.data.prepared import DamagedArraysError, prepared_file
+from trainables.process.environment import expand
+from trainables.session import data_key, load_task_class, select_device
+from trainables.trainer import Trainer
+
+WEIGHTS, CONFIG, METRICS, CARD, SUMS = (
+    "model.safetensors",
+    "config.yaml",
+    "metrics.json",
+    "README.md",
+    "SHA256SUMS",
+)
+FILES = (WEIGHTS, CONFIG, METRICS, CARD)
+"""Of an export, besides their sums."""
+PREPARED = "prepared.safetensors"
+"""What the task had computed for the run, where it had."""
+PREPROCESSING = "preprocessing.json"
+"""How raw data become the model's inputs, where the task says so."""
+OPTIONAL_FILES = (PREPARED, PREPROCESSING)
+
+# The same device and versions give the same number; another device sums in another order.
+_RELATIVE_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Export:
+    """An exported model: its folder, the trial it comes from and the objective that was evaluated again."""
+
+    folder: Path
+    trial: int
+    metric: str
+    value: float
+    metrics: Mapping[str, Any]
+    stage: str | None = None
+    """Of a search in stages, the one that the trial is of."""
+
+
+def export(run: str | Path, *, trial: int | None = None, out: str | Path | None = None) -> Export:
+    """Export a trial's best checkpoint from the folder of a search, which may still be running.
+
+    Args:
+        run: the search's folder. Of one in stages, the last stage that has a best trial is exported.
+        trial: its number; the best trial without it.
+        out: folder to write; `<run>/export` without it. An export that is there is replaced as a whole.
+
+    Raises:
+        SearchError: there is no such trial or no intact checkpoint, the value is not the recorded one, or
+            `out` holds something else than an export.
+    """
+    folder = RunFolder(Path(run).absolute())
+    folder.require()
+    target = Path(out).absolute() if out else folder.exported
+    if folder.is_staged:
+        from search.commands.staged_folder import last_stage_with_a_best
+
+        stage = last_stage_with_a_best(folder)
+        return replace(export(stage.path, trial=trial, out=target), stage=stage.path.name)
+    with working_folder(folder):
+        return _export(folder, trial, target)
+
+
+def _export(folder: RunFolder, trial: int | None, out: Path) -> Export:
+    config = load_config(folder.config)
+    mode = config.objective.mode
+    records = read_records(folder.journal)
+    if trial is None:
+        record = best_record(records, mode)
+        if record is None:
+            raise SearchError(f"{folder.path} has no trial with a value yet; nothing to export")
+    else:
+        found = [r for r in records if r.number == trial]
+        if not found:
+            raise SearchError(f"there is no trial {trial}; {folder.path} has trials 0 to {len(records) - 1}")
+        record = found[0]
+    if not record.values or record.outcome in (Outcome.FAILED, Outcome.OUT_OF_MEMORY):
+        raise SearchError(
+            f"trial {record.number} has no value to export ({record.reason or 'no virtual epoch yet'})"
+        )
+    try:
+        checkpoint = read_checkpoint(folder.trial(record.number), record.best_virtual_epoch(mode))
+        return export_checkpoint(checkpoint, config, out, folder.prepared)
+    except DamagedCheckpointError as error:
+        raise SearchError(
+            f"trial {record.number} cannot be exported: {error}; "
+            f"`tune-search verify {folder.path}` says which other can, for --trial"
+        ) from error
+
+
+def export_checkpoint(checkpoint: Checkpoint, config: Config, out: Path, prepared: Path) -> Export:
+    """Write one checkpoint's evaluated model; whole or not at all.
+
+    Args:
+        prepared: folder of what the task prepared for the run; what there is for this checkpoint is exported.
+
+    Raises:
+        SearchError: evaluating what was written does not give the recorded value, or `out` is no export.
+        DamagedCheckpointError: the checkpoint cannot be loaded.
+    """
+    info = checkpoint.info
+    record = info["history"][checkpoint.virtual_epoch - 1]
+    out = out.absolute()
+    _refuse_other_content(out)
+    file = prepared_file(prepared, data_key(info["task"], info["options"]))
+    trainer = trainer_of(checkpoint, file)
+    partial, old = out.with_name(f".{out.name}.partial"), out.with_name(f".{out.name}.old")
+    _restore(out, old)
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        save_file(_plain(trainer.evaluated_model.state_dict()), partial / WEIGHTS)
+        # What is evaluated is what was written, not what was in memory.
+        trainer.evaluated_model.load_state_dict(load_file(partial / WEIGHTS))
+        metrics = trainer.validate()
+        expected, found = record[info["metric"]], metrics[info["metric"]]
+        if not math.isclose(expected, found, rel_tol=_RELATIVE_TOLERANCE, abs_tol=1e-6):
+            raise SearchError(
+                f"the exported weights give {info['metric']} {found:.6g} and {expected:.6g} was recorded; "
+                "nothing was exported. Did the data, the task's code or a library change since?"
+            )
+        if file.is_file():
+            shutil.copyfile(file, partial / PREPARED)
+        _write_texts(partial, config, checkpoint, metrics, trainer)
+        sync(partial)
+        if out.exists():
+            out.rename(old)
+        partial.rename(out)
+        sync(out.parent)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        _restore(out, old)
+    return Export(out, info["trial"], info["metric"], found, metrics)
+
+
+def _refuse_other_content(out: Path) -> None:
+    empty = out.is_dir() and not any(out.iterdir())
+    if out.exists() and not empty and not (out / SUMS).is_file():
+        raise SearchError(
+            f"{out} is there and is no export: it has no {SUMS}; it would be replaced as a whole, so give "
+            "another --out, or remove it"
+        )
+
+
+def _restore(out: Path, old: Path) -> None:
+    """Put back the export before this one if the new one did not take its place; else remove it."""
+    if old.exists() and not out.exists():
+        old.rename(out)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def trainer_of(checkpoint: Checkpoint, prepared: Path | None = None) -> Trainer:
+    """The trainer of a checkpoint, on the best device here, with its data and all of its state.
+
+    Args:
+        prepared: file of what its task prepared.
+
+    Raises:
+        SearchError: that file is damaged.
+    """
+    info = checkpoint.info
+    task_class = load_task_class(info["task"])
+    options = task_class.Options.model_validate(expand(info["options"]))
+    ((unit, count),) = info["virtual_epoch"].items()
+    try:
+        arrays = load_arrays(task_class, options, prepared)
+    except DamagedArraysError as error:
+        raise SearchError(str(error)) from error
+    trainer = build_trainer(
+        task_class,
+        options,
+        arrays,
+        unit=unit,
+        count=count,
+        num_virtual_epochs=info["num_virtual_epochs"],
+        device=select_device(1.0),
+        with_validation_data=info.get("data") == "train+val",
+    )
+    trainer.load(checkpoint.weights(), checkpoint.state())
+    return trainer
+
+
+def exported_config(config: Config, checkpoint: Checkpoint) -> dict[str, Any]:
+    """The configuration with the trial's values in place of domains: the form that a search reads too."""
+    info = checkpoint.info
+    return {
+        "name": config.name,
+        "task": config.raw["task"],
+        "objective": config.raw["objective"],
+        "trial": info["options"],
+        "virtual_epoch": info["virtual_epoch"],
+        "budget": {"trials": 1, "virtual_epochs": info["num_virtual_epochs"]},
+        "scheduler": {"name": "none"},
+    }
+
+
+def _write_texts(
+    folder: Path, config: Config, checkpoint: Checkpoint, metrics: Mapping[str, float], trainer: Trainer
+) -> None:
+    info = checkpoint.info
+    write_yaml(folder / CONFIG, exported_config(config, checkpoint))
+    report = {
+        "trial": info["trial"],
+        "virtual_epoch": checkpoint.virtual_epoch,
+        "step": info["history"][checkpoint.virtual_epoch - 1]["step"],
+        "objective": {"metric": info["metric"], "mode": info["mode"], "value": metrics[info["metric"]]},
+        "metrics": dict(metrics),
+        "history": info["history"],
+        "lengths": trainer.virtual_epochs.as_dict(),
+        "versions": library_versions(),
+        "exported": f"{datetime.now(UTC):%F %T} UTC",
+    }
+    write_json(folder / METRICS, report)
+    preprocessing = trainer.task.preprocessing()
+    if preprocessing:
+        write_json(folder / PREPROCESSING, preprocessing)
+    num_parameters = sum(p.numel() for p in trainer.evaluated_model.parameters())
+    (folder / CARD).write_text(
+        model_card(config.name, config.task_path, report, info["options"], num_parameters, preprocessing)
+    )
+    written = [name for name in (*FILES, *OPTIONAL_FILES) if (folder / name).is_file()]
+    sums = [f"{sha256(folder / name)}  {name}" for name in written]
+    (folder / SUMS).write_text("\n".join(sums) + "\n")
+    for name in (*written, SUMS):
+        sync(folder / name)
+
+
+def _plain(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Contiguous copies on the CPU; tied weights are written under each of their names."""
+    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}

@@ -1,0 +1,187 @@
+"""Retraining an exported model with the search's own trainer, without Ray."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors.torch import load_file
+
+from search.commands.export import CONFIG, METRICS, PREPARED, WEIGHTS, Export, export_checkpoint
+from search.config.config import Config, load_config
+from search.errors import SearchError
+from search.run.folder import RunFolder
+from search.run.provenance import working_folder
+from search.run.signals import heard_signals
+from trainables.checkpoint import DamagedCheckpointError, read_checkpoint
+from trainables.data.prepared import DamagedArraysError, read_arrays, write_arrays
+from trainables.data.virtual_epoch import VirtualEpochs
+from trainables.session import DataSplit, Record, TrialPlan, TrialSession
+
+
+@dataclass(frozen=True)
+class Retraining:
+    """How a retraining ended; `export` is there when it is complete."""
+
+    folder: Path
+    virtual_epochs: int
+    of: int
+    interrupted_by: int | None
+    export: Export | None
+
+
+def retrain(
+    exported: str | Path,
+    *,
+    virtual_epochs: int | None = None,
+    steps: int | None = None,
+    from_scratch: bool = False,
+    data: DataSplit = "train",
+    out: str | Path | None = None,
+    progress: Callable[[Record, int], None] = lambda record, of: None,
+) -> Retraining:
+    """Train an exported model on, or its configuration anew, with the full length of the schedule.
+
+    The same call again goes on where an interrupted one ended.
+
+    Args:
+        exported: folder that `export` wrote.
+        virtual_epochs, steps: length; as long as in the search without either. Steps are rounded up to
+            whole virtual epochs.
+        from_scratch: begin with new weights instead of the exported ones.
+        data: `train+val` trains on the validation data too, so validation says nothing about new data then.
+        out: folder to write; `retrain` beside the export without it.
+        progress: called with each virtual epoch's record and their number in all.
+
+    Raises:
+        SearchError: the folder is no export, or `out` holds another retraining.
+    """
+    source = Path(exported).absolute()
+    for name in (WEIGHTS, CONFIG, METRICS):
+        if not (source / name).is_file():
+            raise SearchError(
+                f"{source} is not an export: it has no {name}; `tune-search export RUN` writes one"
+            )
+    if virtual_epochs is not None and steps is not None:
+        raise SearchError("give --virtual-epochs or --steps, not both")
+    RunFolder(source).require_private()
+    folder = RunFolder(Path(out).absolute() if out else source.parent / "retrain")
+    with working_folder(RunFolder(source.parent)):
+        config = load_config(source / CONFIG)
+        plan = _plan(source, config, folder, virtual_epochs=virtual_epochs, steps=steps, data=data)
+        folder.create()
+        with folder.owned():
+            _same_or_new(folder, plan, from_scratch)
+            config.task_class()
+            _take_prepared(source / PREPARED, plan)
+            return _train(plan, folder, None if from_scratch else source / WEIGHTS, config, progress)
+
+
+def _plan(
+    source: Path,
+    config: Config,
+    folder: RunFolder,
+    *,
+    virtual_epochs: int | None,
+    steps: int | None,
+    data: DataSplit,
+) -> TrialPlan:
+    report = json.loads((source / METRICS).read_text())
+    lengths = VirtualEpochs(**report["lengths"])
+    number = virtual_epochs or config.budget.virtual_epochs
+    if steps is not None:
+        number = _virtual_epochs_for(steps, lengths)
+    return TrialPlan(
+        number=report["trial"],
+        folder=str(folder.path / "training"),
+        task=config.task_path,
+        options=next(iter(config.space.candidates())).raw,
+        unit=lengths.unit,
+        count=lengths.count,
+        num_virtual_epochs=number,
+        metric=config.objective.metric,
+        mode=config.objective.mode,
+        reported=number,  # what an earlier call has computed need not be told again
+        num_threads=0,
+        gpu_fraction=1.0,
+        prepared=str(folder.prepared),
+        data=data,
+    )
+
+
+def _train(
+    plan: TrialPlan,
+    folder: RunFolder,
+    weights: Path | None,
+    config: Config,
+    progress: Callable[[Record, int], None],
+) -> Retraining:
+    try:
+        session = TrialSession(plan, None)
+    except DamagedArraysError as error:
+        raise SearchError(str(error)) from error
+    try:
+        if weights is not None and not session.history:
+            session.trainer.model.load_state_dict(load_file(weights))
+            session.trainer.restart_average()
+        with heard_signals() as received:
+            while not session.finished and not received:
+                record = session.next_report()
+                if "diverged" in record:
+                    raise SearchError(
+                        f"the training diverged at {record['diverged']}; try a lower learning rate"
+                    )
+                progress(record, plan.num_virtual_epochs)
+        done, best = len(session.history), session.best
+    finally:
+        session.close()
+    exported = None
+    if session.finished and best is not None:
+        try:
+            checkpoint = read_checkpoint(Path(plan.folder), best["virtual_epoch"])
+        except DamagedCheckpointError as error:
+            raise SearchError(f"the best checkpoint cannot be exported: {error}") from error
+        exported = export_checkpoint(checkpoint, config, folder.exported, folder.prepared)
+    return Retraining(folder.path, done, plan.num_virtual_epochs, received[0] if received else None, exported)
+
+
+def _take_prepared(exported: Path, plan: TrialPlan) -> None:
+    """Measure by the same arrays as the search did."""
+    file = plan.prepared_file
+    if file is None or file.exists() or not exported.is_file():
+        return
+    try:
+        write_arrays(file, read_arrays(exported))
+    except DamagedArraysError as error:
+        raise SearchError(f"{exported} is damaged ({error.reason}); export again") from error
+
+
+def _virtual_epochs_for(steps: int, lengths: VirtualEpochs) -> int:
+    number = max(1, math.floor(steps / max(1, lengths.end_step(1))))
+    while lengths.end_step(number) < steps:
+        number += 1
+    return number
+
+
+def _same_or_new(folder: RunFolder, plan: TrialPlan, from_scratch: bool) -> None:
+    """Refuse to go on with a retraining that was begun with other arguments."""
+    file = folder.path / "retrain.json"
+    wanted = {
+        "options": plan.options,
+        "virtual_epochs": plan.num_virtual_epochs,
+        "from_scratch": from_scratch,
+        "data": plan.data,
+    }
+    if file.is_file():
+        found = json.loads(file.read_text())
+        differing = [key for key in wanted if json.loads(json.dumps(wanted[key])) != found.get(key)]
+        if differing:
+            raise SearchError(
+                f"{folder.path} holds a retraining with other {', '.join(differing)}; "
+                "give another --out, or remove it"
+            )
+    else:
+        file.write_text(json.dumps(wanted, indent=2) + "\n")

@@ -1,0 +1,252 @@
+"""The folder of one search: where its files are, and who may write there."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import math
+import os
+import socket
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from search.errors import SearchError
+from search.study.study import JOURNAL
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """results/<name>: config.yaml, study.journal, summary.json, trials/0007/, search.log."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def journal(self) -> Path:
+        return self.path / JOURNAL
+
+    @property
+    def summary(self) -> Path:
+        return self.path / "summary.json"
+
+    @property
+    def history(self) -> Path:
+        """The study of an older run that this one learns from."""
+        return self.path / "history.journal"
+
+    @property
+    def provenance(self) -> Path:
+        """Versions, code and working folder of each session."""
+        return self.path / "provenance.json"
+
+    @property
+    def log(self) -> Path:
+        """What Ray, Optuna and the trials' processes print."""
+        return self.path / "search.log"
+
+    @property
+    def scratch(self) -> Path:
+        """Ray's own files, removed when the search ends."""
+        return self.path / ".ray"
+
+    @property
+    def prepared(self) -> Path:
+        """What the task computed once for all trials."""
+        return self.path / "prepared"
+
+    @property
+    def stages(self) -> Path:
+        """Of a search in stages, the folders of the stages, each as one of a search."""
+        return self.path / "stages"
+
+    @property
+    def is_staged(self) -> bool:
+        return self.stages.is_dir()
+
+    @property
+    def has_begun(self) -> bool:
+        """A search has been here."""
+        return self.config.is_file() and (self.journal.is_file() or self.is_staged)
+
+    @property
+    def exported(self) -> Path:
+        return self.path / "export"
+
+    def trial(self, number: int) -> Path:
+        return self.path / "trials" / f"{number:04d}"
+
+    def create(self) -> None:
+        """Make the folder, for its owner alone, and try to write in it.
+
+        Raises:
+            SearchError: that is not possible, or others could write in it.
+        """
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.require_private()
+            probe = self.path / ".write-test.tmp"
+            probe.write_bytes(b"x")  # a full disk still takes names
+            probe.unlink(missing_ok=True)
+        except OSError as error:
+            raise SearchError(
+                f"cannot write to {self.path}: {error.strerror}; choose another with --results"
+            ) from error
+
+    def require(self) -> None:
+        """Raise SearchError unless a search has been here, and only we can write."""
+        self.require_private()
+        if not self.has_begun:
+            raise SearchError(
+                f"{self.path} is not the folder of a search: it has no {JOURNAL} and config.yaml"
+            )
+
+    def require_private(self) -> None:
+        """Raise SearchError if the folder belongs to another user, or group or others can write in it.
+
+        What is read from it decides what is trained and which task's code runs. Of a link, its target counts.
+        """
+        if not self.path.exists():
+            return
+        found = self.path.stat()
+        if os.getuid() not in (0, found.st_uid):
+            raise SearchError(
+                f"{self.path} belongs to user {found.st_uid} and you are user {os.getuid()}; "
+                "take a folder of your own"
+            )
+        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise SearchError(
+                f"{self.path} has mode {stat.S_IMODE(found.st_mode):o}: others can write in it, and only its "
+                f"owner may; `chmod go-w {self.path}` sees to that"
+            )
+
+    @contextmanager
+    def needs_space(self) -> Iterator[None]:
+        """Say of what finds the disk full inside that it does.
+
+        Raises:
+            SearchError: instead of the system's error.
+        """
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            where = error.filename or self.path
+            raise SearchError(
+                f"cannot write to {where}: {error.strerror}; free some, and start the same again"
+            ) from error
+
+    @property
+    def _owner_file(self) -> Path:
+        return self.path / ".owner.json"
+
+    @contextmanager
+    def owned(self) -> Iterator[str | None]:
+        """Own the folder for the time of a search; gives what an owner that died has said about itself.
+
+        The kernel drops the lock with its process, however that ends: a dead owner never stands in the way.
+
+        Raises:
+            SearchError: another search owns it; names its process.
+        """
+        descriptor = self._lock()
+        try:
+            previous = _read_owner(descriptor)
+            since = f"{datetime.now(UTC):%F %T} UTC"
+            owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": since}
+            os.truncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps(owner).encode(), 0)
+            yield previous
+        finally:
+            self._owner_file.unlink(missing_ok=True)
+            os.close(descriptor)
+
+    def owner(self) -> str | None:
+        """What the search that runs in the folder now says about itself; None without one. Writes nothing."""
+        try:
+            descriptor = os.open(self._owner_file, os.O_RDONLY)
+        except FileNotFoundError:
+            return None
+        try:
+            return None if _shared(descriptor) else _read_owner(descriptor) or _JUST_BEGUN
+        finally:
+            os.close(descriptor)
+
+    def _lock(self) -> int:
+        """Lock the file that names the owner and return its descriptor."""
+        file = self._owner_file
+        while True:
+            descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # An owner that left between the two lines before has removed the file that is locked now.
+                if file.exists() and os.path.samestat(os.fstat(descriptor), file.stat()):
+                    return descriptor
+            except BlockingIOError:
+                # Somebody may be asking for the owner at this moment, which is no reason to give up.
+                if not _shared(descriptor):
+                    owner = _read_owner(descriptor) or _JUST_BEGUN
+                    os.close(descriptor)
+                    raise SearchError(
+                        f"{self.path} belongs to a running search: {owner}; "
+                        "end that one first, or choose another --name"
+                    ) from None
+            except FileNotFoundError:
+                pass
+            os.close(descriptor)
+
+
+_JUST_BEGUN = "a process that has just begun"
+
+
+def _shared(descriptor: int) -> bool:
+    """Lock an open file together with others; fails where one process has it alone."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return True
+    except BlockingIOError:
+        return False
+
+
+def _read_owner(descriptor: int) -> str | None:
+    """The owner's words about itself; None if it has not written them yet."""
+    try:
+        owner = json.loads(os.pread(descriptor, 4096, 0))
+        return f"process {owner['pid']} on {owner['host']} since {owner['since']}"
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write beside, sync and rename, so that a reader finds the old file or the new one.
+
+    JSON knows no NaN and no infinity: they become null.
+    """
+    text = json.dumps(_finite(value), indent=2, allow_nan=False)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with partial.open("w") as file:
+            file.write(text + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,216 @@
+"""The largest batch that fits into memory, found by doubling and bisection on the real model and data."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from search.config.schema import Resources
+from search.errors import SearchError
+from search.text import compact
+
+UNBOUNDED = 1024
+"""The largest batch that is looked for where nothing bounds the memory."""
+_LONGEST = 2**20
+_SECONDS = 300.0
+"""No further try begins after so long."""
+
+
+@dataclass(frozen=True)
+class LargestBatch:
+    """What was found, and how."""
+
+    size: int
+    tries: int
+    seconds: float
+    bound: str
+    """What it was held against."""
+
+    def __str__(self) -> str:
+        tried = f"{self.tries} tries in {self.seconds:.0f} s" if self.tries else "not tried"
+        return f"{self.size}, {self.bound} ({tried})"
+
+
+def largest_fitting(fits: Callable[[int], bool], limit: int) -> int:
+    """The largest size from 1 to `limit` that fits, where all smaller ones do; 0 if none does.
+
+    Doubles until a size does not fit, then bisects: at most 2 log2(limit) + 2 tries. Begins with 2, and comes
+    to 1 only where that does not fit: normalization over a batch of one is an error.
+    """
+    low, high = 0, min(2, limit)
+    while fits(high):
+        low = high
+        if low == limit:
+            return low
+        high = min(2 * high, limit)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if fits(middle):
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def find_largest_batch(
+    task: str, candidates: Iterable[Mapping[str, Any]], resources: Resources
+) -> LargestBatch:
+    """The largest batch that every one of these trials can be trained with.
+
+    On a GPU, within the trial's share of its memory; on a CPU within `resources.memory_per_trial`, and
+    without one the length of the training data, at most 1024.
+
+    Args:
+        task: `package.module:Class`.
+        candidates: resolved `trial:` sections, `${env:NAME}` kept.
+        resources: of a trial.
+
+    Raises:
+        SearchError: not even one sample fits, a step fails by something else, or the GPU that a trial is to
+            have is not on this machine.
+    """
+    if resources.gpus_per_trial > 0 and not torch.cuda.is_available():
+        raise SearchError(
+            "batch_size: auto is found on the machine where the search is started, and there is no GPU here; "
+            "write a number"
+        )
+    began = time.monotonic()
+    distinct = list(_distinct(candidates))
+    bounded = resources.gpus_per_trial > 0 or resources.memory_per_trial is not None
+    with _prober(resources) as prober:
+        lengths = [prober.length(task, options) for options in distinct]
+        known = [length for length in lengths if length is not None]
+        limit = min(known, default=_LONGEST if bounded else UNBOUNDED)
+        if not bounded:
+            size = min(limit, UNBOUNDED)
+            bound = "as nothing bounds the memory (resources.memory_per_trial may)"
+            return LargestBatch(size, 0, time.monotonic() - began, bound)
+        return _bisected(prober, task, distinct, limit, began)
+
+
+def _bisected(
+    prober: _Prober, task: str, candidates: Sequence[Mapping[str, Any]], limit: int, began: float
+) -> LargestBatch:
+    size, in_time = limit, True
+
+    def fits(options: Mapping[str, Any], tried: int) -> bool:
+        nonlocal in_time
+        # What has not been tried counts as too large; one that is not tried at all would count as nothing.
+        in_time = in_time and (time.monotonic() - began < _SECONDS or tried <= 2)
+        return in_time and prober.fits(task, options, tried)
+
+    for index, options in enumerate(candidates):
+        # Of most trials, one try shows that they bound nothing.
+        if index > 0 and fits(options, size):
+            continue
+        size = largest_fitting(lambda tried, options=options: fits(options, tried), size)  # type: ignore[misc]
+        if size == 0:
+            raise SearchError(
+                f"batch_size: auto: not even one sample fits into memory with {compact(options)}"
+            )
+    bound = "the whole training data" if size == limit else "the most that fits into a trial's memory"
+    if not in_time:
+        bound = f"the most that was found to fit in {_SECONDS:.0f} s"
+    return LargestBatch(size, prober.tries, time.monotonic() - began, bound)
+
+
+def _distinct(candidates: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The candidates that may differ in the memory that they need, each once."""
+    seen: set[str] = set()
+    for options in candidates:
+        key = compact({name: value for name, value in options.items() if name not in _NO_MEMORY})
+        optimizer = options.get("optimizer")
+        if isinstance(optimizer, Mapping):
+            # A learning rate takes no memory; whether there is momentum does.
+            kinds = {name: v if isinstance(v, str | bool) else v != 0 for name, v in optimizer.items()}
+            key += compact(kinds)
+        if key not in seen:
+            seen.add(key)
+            yield dict(options)
+
+
+_NO_MEMORY = ("batch_size", "optimizer", "lr_schedule", "seed")
+
+
+class _Prober:
+    """Asks a process that tries; one that dies has found that a size is too large."""
+
+    def __init__(self, resources: Resources) -> None:
+        self._limits = {
+            "num_threads": max(1, int(resources.cpus_per_trial)),
+            "gpu_fraction": resources.gpus_per_trial,
+            "memory": resources.memory_per_trial,
+        }
+        self._process: subprocess.Popen[str] | None = None
+        self.tries = 0
+
+    def length(self, task: str, options: Mapping[str, Any]) -> int | None:
+        answer = self._ask({"task": task, "options": options})
+        if answer is None:
+            raise SearchError(
+                "batch_size: auto: the process that was to try died of a trial's data and model, or hung; "
+                "give a trial more memory, or write a number"
+            )
+        number = int(answer.partition(" ")[2])
+        return None if number < 0 else number
+
+    def fits(self, task: str, options: Mapping[str, Any], size: int) -> bool:
+        self.tries += 1
+        return self._ask({"task": task, "options": options, "size": size}) == "fits"
+
+    def _ask(self, request: Mapping[str, Any]) -> str | None:
+        """The answer; None if the process died of it."""
+        process = self._running()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        hanging = threading.Timer(_SECONDS, process.kill)
+        hanging.start()
+        try:
+            process.stdin.write(json.dumps(request) + "\n")
+            process.stdin.flush()
+            answer = process.stdout.readline().strip()
+        except BrokenPipeError:
+            answer = ""
+        finally:
+            hanging.cancel()
+        if answer.startswith("failed: "):
+            raise SearchError(f"batch_size: auto: {answer.removeprefix('failed: ')}")
+        if answer in ("", "spoiled"):
+            self.close()
+        return answer or None
+
+    def _running(self) -> subprocess.Popen[str]:
+        if self._process is None:
+            # User tasks are found from where this process finds them.
+            probe = "from trainables.process.batch_probe import main; main()"
+            code = f"import sys; sys.path[:] = {sys.path!r}; {probe}"
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+            assert self._process.stdin is not None
+            self._process.stdin.write(json.dumps(self._limits) + "\n")
+        return self._process
+
+    def close(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
+
+
+@contextmanager
+def _prober(resources: Resources) -> Iterator[_Prober]:
+    prober = _Prober(resources)
+    try:
+        yield prober
+    finally:
+        prober.close()

@@ -1,0 +1,204 @@
+"""The values a hyperparameter can take: ranges of numbers and choices, and the tree that they stand in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Literal, Protocol
+
+from search.errors import KeyPath
+from search.text import cut, shown
+
+Kind = Literal["uniform", "loguniform", "quniform", "randint", "lograndint", "choice"]
+DOMAIN_NAMES: tuple[Kind, ...] = ("uniform", "loguniform", "quniform", "randint", "lograndint", "choice")
+
+
+class Suggester(Protocol):
+    """What is needed of an Optuna trial."""
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float: ...
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int: ...
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Real:
+    """uniform, loguniform or quniform: numbers from low to high, both included."""
+
+    name: str
+    path: KeyPath
+    """Where the domain stands in the source."""
+    kind: Kind
+    low: float
+    high: float
+    """Of quniform, the last multiple of the step from low that is not above the bound given."""
+    step: float | None = None
+    integral: bool = False
+    """Low and step of quniform are written as whole numbers, and so are its values."""
+
+    def suggest(self, trial: Suggester) -> float:
+        value = trial.suggest_float(
+            self.name, self.low, self.high, step=self.step, log=self.kind == "loguniform"
+        )
+        return self.rounded(value)
+
+    def rounded(self, value: float) -> float:
+        """Within the bounds, which exp(log(high)) need not be; of quniform, 0.3, not 0.30000000000000004."""
+        if self.step is None:
+            return min(max(float(value), self.low), self.high)
+        return self.at(round((value - self.low) / self.step))
+
+    def at(self, index: int) -> float:
+        """Value number `index` of quniform."""
+        value = Decimal(repr(self.low)) + index * Decimal(repr(self.step))
+        return int(value) if self.integral else float(value)
+
+    @property
+    def bounds(self) -> list[float]:
+        return [self.rounded(self.low), self.rounded(self.high)]
+
+    def values(self) -> list[float] | None:
+        """All values of quniform; the others have no end of them."""
+        if self.step is None:
+            return None
+        return [self.at(index) for index in range(self.num_values() or 0)]
+
+    def num_values(self) -> int | None:
+        return None if self.step is None else round((self.high - self.low) / self.step) + 1
+
+    def contains(self, value: Any) -> bool:
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not self.low <= value <= self.high
+        ):
+            return False
+        return self.step is None or abs(self.rounded(value) - value) <= max(
+            1e-8 * self.step, 2 * math.ulp(value)
+        )
+
+    def __str__(self) -> str:
+        low, high = self.bounds
+        step = "" if self.step is None else f" step {int(self.step) if self.integral else self.step}"
+        return f"{self.kind} {low} .. {high}{step}"
+
+
+@dataclass(frozen=True)
+class Integer:
+    """randint or lograndint: whole numbers from low to high, both included."""
+
+    name: str
+    path: KeyPath
+    kind: Kind
+    low: int
+    high: int
+
+    def suggest(self, trial: Suggester) -> int:
+        return trial.suggest_int(self.name, self.low, self.high, log=self.kind == "lograndint")
+
+    def rounded(self, value: float) -> int:
+        return int(value)
+
+    @property
+    def bounds(self) -> list[int]:
+        return [self.low, self.high]
+
+    def values(self) -> list[int]:
+        return list(range(self.low, self.high + 1))
+
+    def num_values(self) -> int:
+        return self.high - self.low + 1
+
+    def contains(self, value: Any) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool) and self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.low} .. {self.high}"
+
+
+@dataclass(frozen=True)
+class Option:
+    """One of a choice: its label is what Optuna records, its node what the trial gets."""
+
+    label: Any
+    node: Node
+
+    def __str__(self) -> str:
+        return cut(self.label) if isinstance(self.label, str) else shown(self.label)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of several options; an option may hold domains, which are drawn only when it is chosen."""
+
+    name: str
+    path: KeyPath
+    options: tuple[Option, ...]
+    kind: Kind = "choice"
+
+    @property
+    def labels(self) -> list[Any]:
+        return [option.label for option in self.options]
+
+    def suggest(self, trial: Suggester) -> Any:
+        return trial.suggest_categorical(self.name, self.labels)
+
+    def option(self, label: Any) -> Option | None:
+        """The option with this label. As in Optuna, equal is equal: 1, 1.0 and true are one label."""
+        return next((option for option in self.options if option.label == label), None)
+
+    def contains(self, value: Any) -> bool:
+        return self.option(value) is not None
+
+    def __str__(self) -> str:
+        return f"choice {', '.join(_option_text(option) for option in self.options)}"
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """A scalar that is no domain."""
+
+    path: KeyPath
+    value: Any
+
+
+@dataclass(frozen=True)
+class Table:
+    """A mapping that is no domain."""
+
+    path: KeyPath
+    items: tuple[tuple[str, Node], ...]
+
+    def get(self, key: str) -> Node | None:
+        return next((node for name, node in self.items if name == key), None)
+
+
+@dataclass(frozen=True)
+class Items:
+    """A list."""
+
+    path: KeyPath
+    nodes: tuple[Node, ...]
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A domain with mistakes in it, so that the rest can still be checked."""
+
+    path: KeyPath
+
+
+Number = Real | Integer
+Domain = Real | Integer | Choice
+Node = Real | Integer | Choice | Fixed | Table | Items | Broken
+
+
+def _option_text(option: Option) -> str:
+    """The label, and what an option that is itself a domain stands for."""
+    return f"{option} ({option.node})" if isinstance(option.node, Real | Integer | Choice) else str(option)

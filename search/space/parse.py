@@ -1,0 +1,218 @@
+"""From the `trial:` mapping of a configuration to a tree of domains, with everything that is wrong in it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any, cast
+
+from search.errors import KeyPath
+from search.space.domains import (
+    DOMAIN_NAMES,
+    Broken,
+    Choice,
+    Fixed,
+    Integer,
+    Items,
+    Kind,
+    Node,
+    Option,
+    Real,
+    Table,
+)
+from search.text import MAX_SHOWN, compact, dotted, nearest, shown
+
+Report = Callable[[KeyPath, str, str], None]
+"""Takes the path in the source, the path for the user, and the message."""
+
+_FORMS: dict[str, str] = {
+    "uniform": "[low, high] with low < high",
+    "loguniform": "[low, high] with 0 < low < high",
+    "quniform": "[low, high, step] with low < high and 0 < step <= high - low",
+    "randint": "[low, high] of whole numbers with low < high, both included",
+    "lograndint": "[low, high] of whole numbers with 1 <= low < high, both included",
+    "choice": "a list of at least one option",
+}
+
+
+MAX_EXACT = 2**53
+"""Floats are exact for whole numbers up to this one, and Optuna keeps every number as a float."""
+MAX_STEPS = 2**50
+"""Multiples of a step up to this one are told apart, whatever the rounding."""
+
+MIN_LOG_RANGE = 1e-9
+"""Samplers divide by the difference of two logarithms, which must not be all rounding."""
+
+
+class SpaceReader:
+    """Reads one tree; `problems` fills up on the way.
+
+    `path` is where a node stands in the source, `name` its place in a resolved trial with the label of each
+    option that was entered.
+    """
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._names: dict[str, KeyPath] = {}
+
+    def read(self, tree: Any, path: KeyPath, name: KeyPath) -> Node:
+        """The node for a tree of plain values."""
+        if isinstance(tree, list):
+            return Items(path, tuple(self.read(item, (*path, i), (*name, i)) for i, item in enumerate(tree)))
+        if not isinstance(tree, dict):
+            if tree != tree:
+                return self._broken(path, name, "received NaN, which equals nothing; remove it")
+            return Fixed(path, tree)
+        mistake = _near_domain(tree)
+        if mistake:
+            return self._broken(path, name, mistake)
+        if is_domain(tree):
+            return self._domain(tree, path, name)
+        items = ((key, self.read(item, (*path, key), (*name, key))) for key, item in tree.items())
+        return Table(path, tuple(items))
+
+    def _domain(self, tree: dict[str, Any], path: KeyPath, name: KeyPath) -> Node:
+        ((kind, arguments),) = tree.items()
+        if not name:
+            return self._broken(path, name, f"cannot be one {kind} as a whole; put domains at keys under it")
+        if dotted(name) in self._names:
+            other = dotted(self._names[dotted(name)])
+            return self._broken(
+                path, name, f"two parameters have this name, the other is at {other}; rename one"
+            )
+        self._names[dotted(name)] = path
+        if kind == "choice":
+            return self._choice(arguments, path, name)
+        mistake = _wrong_arguments(kind, arguments)
+        if mistake:
+            return self._broken(path, name, mistake)
+        return _number(cast(Kind, kind), arguments, path, dotted(name))
+
+    def _choice(self, options: Any, path: KeyPath, name: KeyPath) -> Node:
+        if not isinstance(options, list) or not options:
+            return self._broken(path, name, f"received {shown(options)}; choice needs {_FORMS['choice']}")
+        labels = _labels(options)
+        read: list[Option] = []
+        broken = any(option != option for option in options)
+        for index, option in enumerate(options):
+            part = labels[index] if isinstance(option, dict) else str(index)
+            node = self.read(option, (*path, "choice", index), (*name, part))
+            first = next((i for i in range(index) if _same(options, labels, i, index)), None)
+            if first is not None:
+                broken = True
+                message = f"option {index + 1} of the choice, {shown(option)}, repeats option {first + 1}"
+                self._report((*path, "choice", index), dotted(name), f"{message}, {shown(options[first])}")
+            read.append(Option(labels[index], node))
+        return Broken(path) if broken else Choice(dotted(name), path, tuple(read))
+
+    def _broken(self, path: KeyPath, name: KeyPath, message: str) -> Broken:
+        self._report(path, dotted(name), message)
+        return Broken(path)
+
+
+def is_domain(tree: Any) -> bool:
+    """Whether this is a mapping with one key that names a domain."""
+    return isinstance(tree, dict) and len(tree) == 1 and next(iter(tree)) in DOMAIN_NAMES
+
+
+def _near_domain(tree: dict[str, Any]) -> str | None:
+    """What is wrong with a mapping that was meant as a domain and is none."""
+    for key, value in tree.items():
+        if not isinstance(value, list):
+            continue
+        if len(tree) > 1 and key in DOMAIN_NAMES:
+            others = ", ".join(repr(other) for other in tree if other != key)
+            return f"{key} must stand alone in its mapping, received also {others}"
+        close = nearest(key, DOMAIN_NAMES, cutoff=0.75)
+        if len(tree) == 1 and key not in DOMAIN_NAMES and close is not None:
+            return f"unknown domain {key!r}; did you mean {close!r}? known: {', '.join(DOMAIN_NAMES)}"
+    return None
+
+
+def _labels(options: list[Any]) -> list[Any]:
+    """A scalar is its own label, a list its JSON text, a mapping its name or else its index."""
+    names = [option.get("name") if isinstance(option, dict) else None for option in options]
+    named = all(map(_is_short_name, names)) and len(set(names)) == len(names)
+    labels: list[Any] = []
+    for index, option in enumerate(options):
+        if isinstance(option, dict):
+            labels.append(names[index] if named else str(index))
+        else:
+            labels.append(compact(option) if isinstance(option, list) else option)
+    return labels
+
+
+def _is_short_name(name: Any) -> bool:
+    """Parameters may be named after it: in messages, tables and TensorBoard."""
+    return isinstance(name, str) and 0 < len(name) <= MAX_SHOWN and name.isprintable()
+
+
+def _same(options: list[Any], labels: list[Any], first: int, second: int) -> bool:
+    return bool(options[first] == options[second] or labels[first] == labels[second])
+
+
+def _wrong_arguments(kind: str, arguments: Any) -> str | None:
+    """What is wrong with the bounds of a range."""
+    rule = f"{kind} needs {_FORMS[kind]}"
+    size = 3 if kind == "quniform" else 2
+    if not isinstance(arguments, list) or len(arguments) != size:
+        return f"received {shown(arguments)}; {rule}"
+    whole = kind in ("randint", "lograndint")
+    for value in arguments:
+        if isinstance(value, str) and _is_number(value):
+            return f"received the text {value!r}; {rule}; write {value} without quotes"
+        number = isinstance(value, int) if whole else isinstance(value, int | float)
+        if not number or isinstance(value, bool) or not _is_finite(value):
+            return f"received {shown(value)} in {shown(arguments)}; {rule}"
+    # As floats, which is what Optuna keeps.
+    low, high, *step = [Decimal(repr(value if whole else float(value))) for value in arguments]
+    lowest_allowed = {"loguniform": low > 0, "lograndint": low >= 1}.get(kind, True)
+    if low >= high or not lowest_allowed or (step and not 0 < step[0] <= high - low):
+        return f"received {shown(arguments)}; {rule}"
+    limit = _beyond_floats(kind, arguments)
+    return f"received {shown(arguments)}; {limit}" if limit else None
+
+
+def _beyond_floats(kind: str, arguments: list[Any]) -> str | None:
+    """What floats ask of a range, where it asks for more."""
+    low, high, *step = map(float, arguments)
+    largest = max(abs(arguments[0]), abs(arguments[1]))
+    whole = isinstance(arguments[0], int) and isinstance(arguments[-1], int)
+    if whole and kind in ("randint", "lograndint", "quniform") and largest > MAX_EXACT:
+        return f"whole numbers may be at most {MAX_EXACT}"
+    if step and largest > step[0] * MAX_STEPS:
+        return f"the bounds may be at most {MAX_STEPS} steps from 0"
+    if not math.isfinite(high - low + sum(step)):
+        return "the range is wider than the largest number"
+    if kind in ("loguniform", "lograndint") and high < low * (1 + MIN_LOG_RANGE):
+        return f"high must be larger than low by at least {MIN_LOG_RANGE:g} of it, or take uniform or randint"
+    return None
+
+
+def _number(kind: Kind, arguments: list[Any], path: KeyPath, name: str) -> Node:
+    if kind in ("randint", "lograndint"):
+        return Integer(name, path, kind, arguments[0], arguments[1])
+    low, high = float(arguments[0]), float(arguments[1])
+    if kind != "quniform":
+        return Real(name, path, kind, low, high)
+    step = float(arguments[2])
+    exact_low, exact_step = Decimal(repr(low)), Decimal(repr(step))
+    num_steps = (Decimal(repr(high)) - exact_low) // exact_step
+    integral = isinstance(arguments[0], int) and isinstance(arguments[2], int)
+    return Real(name, path, kind, low, float(exact_low + num_steps * exact_step), step, integral)
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond the largest float
+        return False
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

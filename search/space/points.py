@@ -1,0 +1,153 @@
+"""A known good point, written by hand, as parameters of a space."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from search.errors import KeyPath
+from search.space.domains import Broken, Choice, Domain, Fixed, Integer, Items, Node, Option, Real, Table
+from search.text import shown, suggestion
+
+Mistake = tuple[KeyPath, str]
+
+
+class Point(NamedTuple):
+    """Parameters by name, and what is wrong, by path in what was given."""
+
+    params: dict[str, Any]
+    mistakes: list[Mistake]
+    ambiguous: bool = False
+    """All that is wrong is that several options fit."""
+
+
+def read_point(root: Node, partial: Mapping[str, Any]) -> Point:
+    """Match a partial trial, nested or with dotted names, with the tree of a space."""
+    by_name = {domain.name: domain for domain in _domains(root)}
+    # A key may have a dot in itself.
+    exact = {key for key, _ in root.items if "." in key} if isinstance(root, Table) else set()
+    direct = {
+        name: value
+        for name, value in partial.items()
+        if "." in name and name in by_name and name not in exact
+    }
+    nested = _nested({name: value for name, value in partial.items() if name not in direct}, exact)
+    matches = [_match(by_name[name], value, (name,)) for name, value in direct.items()]
+    return _joined([_match(root, nested, ()), *matches])
+
+
+def _nested(partial: Mapping[str, Any], exact: Collection[str]) -> dict[str, Any]:
+    """`{optimizer: adamw, optimizer.lr: 1}` as `{optimizer: {name: adamw, lr: 1}}`; `exact` keys stay."""
+    tree: dict[str, Any] = {}
+    for name, value in partial.items():
+        node = tree
+        *parents, last = [name] if name in exact else name.split(".")
+        for key in parents:
+            below = node.get(key, {})
+            node[key] = dict(below) if isinstance(below, Mapping) else {"name": below}
+            node = node[key]
+        known = node.get(last)
+        if isinstance(known, dict):
+            node[last] = {**known, **(value if isinstance(value, Mapping) else {"name": value})}
+        else:
+            node[last] = value
+    return tree
+
+
+def _match(node: Node, value: Any, at: KeyPath) -> Point:
+    if isinstance(node, Table):
+        return _match_table(node, value, at)
+    if isinstance(node, Items):
+        return _match_items(node, value, at)
+    if isinstance(node, Choice):
+        return _match_choice(node, value, at)
+    if isinstance(node, Real | Integer):
+        if node.contains(value):
+            return Point({node.name: node.rounded(value)}, [])
+        return _mistake(at, f"received {shown(value)}, which is outside of {node}")
+    if isinstance(node, Fixed) and node.value != value:
+        return _mistake(at, f"received {shown(value)}, but the value is fixed at {shown(node.value)}")
+    return Point({}, [])
+
+
+def _match_table(node: Table, value: Any, at: KeyPath) -> Point:
+    if not isinstance(value, Mapping):
+        return _mistake(at, f"received {shown(value)}; must be a mapping (key: value)")
+    matches = []
+    for key, item in value.items():
+        child = node.get(key)
+        if child is None:
+            known = suggestion(key, [name for name, _ in node.items])
+            matches.append(_mistake((*at, key), f"unknown key {key!r} in what is searched; {known}"))
+        else:
+            matches.append(_match(child, item, (*at, key)))
+    return _joined(matches)
+
+
+def _match_items(node: Items, value: Any, at: KeyPath) -> Point:
+    size = len(node.nodes)
+    if isinstance(value, Mapping):  # from dotted names
+        unknown = [key for key in value if not (key.isdecimal() and int(key) < size)]
+        if unknown:
+            return _mistake(
+                at, f"received {unknown[0]!r} as the place in a list of {size}; must be 0 to {size - 1}"
+            )
+        return _joined([_match(node.nodes[int(key)], item, (*at, key)) for key, item in value.items()])
+    if not isinstance(value, list | tuple) or len(value) != size:
+        return _mistake(at, f"received {shown(value)}; must be a list of {size}")
+    return _joined([_match(node.nodes[index], item, (*at, index)) for index, item in enumerate(value)])
+
+
+def _match_choice(choice: Choice, value: Any, at: KeyPath) -> Point:
+    """By what stands in the options, then by label: an option's value may be the label of another one."""
+    matches = [(option, _enter(choice, option, value, at)) for option in choice.options]
+    # One inside of which several options fit, fits too: another must not be taken in its place.
+    fitting = [(option, match) for option, match in matches if not match.mistakes or match.ambiguous]
+    if len(fitting) == 1:
+        return fitting[0][1]
+    if fitting:
+        labels = ", ".join(str(option) for option, _ in fitting)
+        message = f"received {shown(value)}, which fits several options ({labels}); add the name of one"
+        return Point({}, [(at, message)], ambiguous=True)
+    # A list or mapping equals no label.
+    named = choice.option(value.get("name", value) if isinstance(value, Mapping) else value)
+    if named is not None and not isinstance(value, Mapping):
+        return Point({choice.name: named.label}, [])
+    for option, match in matches:
+        if option is named or len(matches) == 1:
+            return match
+    return _mistake(at, f"received {shown(value)}, which is outside of {choice}")
+
+
+def _enter(choice: Choice, option: Option, value: Any, at: KeyPath) -> Point:
+    """The value as this option; its name may be left out, or be given where the option has only a label."""
+    node = option.node
+    if isinstance(node, Table) and isinstance(value, Mapping) and value.get("name") == option.label:
+        value = {key: item for key, item in value.items() if key != "name" or node.get(key) is not None}
+    match = _match(node, value, at)
+    return Point({choice.name: option.label, **match.params}, match.mistakes, match.ambiguous)
+
+
+def _domains(node: Node) -> Iterator[Domain]:
+    if isinstance(node, Table):
+        for _, child in node.items:
+            yield from _domains(child)
+    elif isinstance(node, Items):
+        for child in node.nodes:
+            yield from _domains(child)
+    elif not isinstance(node, Fixed | Broken):
+        yield node
+        if isinstance(node, Choice):
+            for option in node.options:
+                yield from _domains(option.node)
+
+
+def _joined(points: list[Point]) -> Point:
+    params = {name: value for point in points for name, value in point.params.items()}
+    mistakes = [mistake for point in points for mistake in point.mistakes]
+    ambiguous = bool(mistakes) and all(point.ambiguous or not point.mistakes for point in points)
+    return Point(params, mistakes, ambiguous)
+
+
+def _mistake(at: KeyPath, message: str) -> Point:
+    return Point({}, [(at, message)])

@@ -1,0 +1,377 @@
+"""The study on disk: each trial, each virtual epoch's objective, each end. The only truth about a search."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Literal
+
+import optuna
+from optuna.samplers import BaseSampler
+from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from search.config.document import plain_yaml, yaml_text
+from search.errors import SearchError
+from search.space.space import Resolved, Space, parse_space
+from search.study.indexes import Indexes
+from search.study.journal import damage_named, drop_half_line, open_journal
+from search.study.recalled import Recalled, share_distributions
+from search.study.suggest import Draw
+from trainables.data.virtual_epoch import VirtualEpochs
+from trainables.process.failure import Failure, FailureKind
+
+JOURNAL = "study.journal"
+
+# User attributes of a trial.
+_TRIAL, _CONTINUES, _SPACE, _KNOWN, _LENGTHS, _SPENT, _PROMOTED, _FAILURES, _OUTCOME, _REASON, _END = (
+    "trial",
+    "continues",
+    "space",
+    "known",
+    "virtual_epochs",
+    "spent",
+    "promoted",
+    "failures",
+    "outcome",
+    "reason",
+    "end",
+)
+# And of the study; spaces are numbered, as a run that grows may take a new one for its next trials.
+_ELAPSED, _PLATEAU, _SPACE_PREFIX = "elapsed_seconds", "plateau", "space/"
+
+
+class Outcome(StrEnum):
+    """How a trial ended."""
+
+    COMPLETED = "completed"
+    """trained to its full length"""
+    STOPPED = "stopped"
+    """ended early, by the scheduler or at the end of the run"""
+    DIVERGED = "diverged"
+    """a loss, gradient or objective that is not finite"""
+    FAILED = "failed"
+    """an error in every attempt"""
+    OUT_OF_MEMORY = "out of memory"
+
+
+_DIRECTIONS = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
+
+BROKEN_OFF = (Outcome.DIVERGED, Outcome.FAILED, Outcome.OUT_OF_MEMORY)
+"""Ends of trials that never count as good, whatever they had reached before."""
+
+_TOLD_AS = {
+    Outcome.COMPLETED: TrialState.COMPLETE,
+    Outcome.STOPPED: TrialState.PRUNED,
+    Outcome.DIVERGED: TrialState.PRUNED,
+    Outcome.FAILED: TrialState.FAIL,
+    Outcome.OUT_OF_MEMORY: TrialState.PRUNED,
+}
+
+
+@dataclass(eq=False)
+class TrialRecord:
+    """One trial as the study holds it; changed only by `SearchStudy`."""
+
+    number: int
+    trial_id: int
+    """Of the Optuna trial; a trial that goes on after it had ended gets a new one."""
+    resolved: Resolved
+    space: int = 0
+    """Which of the study's spaces it was drawn from."""
+    known: dict[str, Any] | None = None
+    """The known point that it took: some or all of its parameters."""
+    values: list[float] = field(default_factory=list)
+    """Objective of virtual epochs 1, 2, … that have been reported."""
+    lengths: VirtualEpochs | None = None
+    """How long the trial's virtual epochs are; known from its first report."""
+    steps: int = 0
+    samples: int = 0
+    seconds: float = 0.0
+    order: int = 0
+    """Number of its last report, or of its end, among all of the study, from 1; 0 if it has none."""
+    reported: int = 0
+    """Number of its last report."""
+    promoted: int = 0
+    """Virtual epoch from which it was last promoted."""
+    failures: list[Failure] = field(default_factory=list)
+    """Attempts that were lost."""
+    outcome: Outcome | None = None
+    reason: str = ""
+    """Why it ended."""
+    cut_off: bool = False
+    """Stopped only because the search ended: it may go on in a longer one."""
+    running: bool = False
+    """A worker is training it now; known in this process only."""
+    dormant: bool = False
+    """Ended, but goes on if its turn comes, for its run has grown; known in this process only."""
+
+    @property
+    def depth(self) -> int:
+        """Virtual epochs reported."""
+        return len(self.values)
+
+    def best(self, mode: Literal["max", "min"], depth: int | None = None) -> float | None:
+        """Best objective of the first `depth` virtual epochs (all without it); None before the first."""
+        values = self.values[:depth]
+        return (max(values) if mode == "max" else min(values)) if values else None
+
+    def best_virtual_epoch(self, mode: Literal["max", "min"]) -> int:
+        """The virtual epoch (from 1) of the best objective, the first of equals."""
+        best = self.best(mode)
+        assert best is not None
+        return self.values.index(best) + 1
+
+
+class SearchStudy:
+    """An Optuna study in a journal file, with a mirror of every trial in memory.
+
+    Args:
+        path: the journal; made if it is not there.
+        name: of the study.
+        mode: whether the objective is to be maximized or minimized.
+        space: what new trials are drawn from; a study keeps the one of each earlier trial.
+        sampler: made for this study, gives new trials their parameters.
+        history: trials of an older study, which samplers learn from.
+
+    See `read_records` for looking at a study that another process may be writing.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        name: str,
+        mode: Literal["max", "min"],
+        space: Space,
+        sampler: Callable[[SearchStudy], BaseSampler] | None = None,
+        history: Sequence[TrialRecord] = (),
+    ) -> None:
+        drop_half_line(path)
+        self._storage, self._journal = open_journal(path)
+        self.mode = mode
+        self.space = space
+        self.history = list(history)
+        optuna.logging.disable_default_handler()
+        optuna.logging.enable_propagation()
+        # A run that was renamed goes on: its folder holds one study, whatever that is called.
+        known = [study.study_name for study in self._storage.get_all_studies()]
+        if not known:
+            self._storage.create_new_study([_DIRECTIONS[mode]], name)
+        self.study = optuna.load_study(storage=self._storage, study_name=known[0] if known else name)
+        with damage_named(path):
+            self.records: list[TrialRecord] = list(_read(self._storage))
+        self.indexes = Indexes()
+        self._lengths: dict[VirtualEpochs, VirtualEpochs] = {}
+        self.num_steps = sum(record.steps for record in self.records)
+        """Optimizer steps of all trials."""
+        self.last_order = max((record.order for record in self.records), default=0)
+        """Number of the last report or end of all."""
+        self.space_number = self._number_of_space()
+        self._sampler = None if sampler is None else sampler(self)
+
+    @property
+    def elapsed_seconds(self) -> float:
+        """Wall time of all sessions of this search so far."""
+        return float(self.study.user_attrs.get(_ELAPSED, 0.0))
+
+    def save_elapsed(self, seconds: float) -> None:
+        self.study.set_user_attr(_ELAPSED, round(seconds, 1))
+
+    def has_ended_on(self, plateau: Mapping[str, Any]) -> bool:
+        """Whether the search has come to an end on a plateau as it is asked for here."""
+        return bool(self.study.user_attrs.get(_PLATEAU) == dict(plateau))
+
+    def end_on(self, plateau: Mapping[str, Any]) -> None:
+        """Record that end: what runs on for a moment must not undo it."""
+        if not self.has_ended_on(plateau):
+            self.study.set_user_attr(_PLATEAU, dict(plateau))
+
+    def ask(self, known_point: Mapping[str, Any] | None = None) -> TrialRecord:
+        """Begin a new trial; with `known_point` these parameters are taken and only the rest is sampled."""
+        number = len(self.records)
+        # Samplers count the trials of the history first.
+        draw = Draw(len(self.history) + number, known_point or {}, self._sampler, self.study)
+        resolved = Recalled(self.space, self.space.suggest(draw).params)
+        known = None if known_point is None else dict(known_point)
+        attrs = {_TRIAL: number, _SPACE: self.space_number} | ({} if known is None else {_KNOWN: known})
+        trial_id = self._create(draw, {}, attrs)
+        record = TrialRecord(number, trial_id, resolved, space=self.space_number, known=known)
+        self.records.append(record)
+        self.indexes.update(record)
+        return record
+
+    def report(self, record: TrialRecord, value: float, lengths: VirtualEpochs, seconds: float) -> None:
+        """Record the objective of the trial's next virtual epoch."""
+        assert record.outcome is None
+        number, order = record.depth + 1, self.last_order + 1
+        steps, samples = lengths.end_step(number), lengths.samples_at(number)
+        spent = {"steps": steps, "samples": samples, "seconds": round(seconds, 3), "order": order}
+        with self._journal.together():
+            if record.lengths is None:
+                self._set(record, _LENGTHS, lengths.as_dict())
+            self._set(record, _SPENT, spent)
+            self._storage.set_trial_intermediate_value(record.trial_id, number, value)
+        lengths = record.lengths or self._lengths.setdefault(lengths, lengths)
+        self.num_steps += steps - record.steps
+        record.lengths, record.steps, record.samples, record.seconds = lengths, steps, samples, seconds
+        record.order = record.reported = self.last_order = order
+        record.values.append(value)
+        self.indexes.update(record)
+
+    def promote(self, record: TrialRecord) -> None:
+        """Record that a paused trial goes on; if Optuna holds it as ended, as a new Optuna trial."""
+        if record.outcome is not None:
+            self._reopen(record)
+        else:
+            self._set(record, _PROMOTED, record.depth)
+        record.promoted = record.depth
+        self.indexes.update(record)
+
+    def add_failure(self, record: TrialRecord, failure: Failure) -> None:
+        """Record that an attempt was lost, and to what."""
+        failures = [*record.failures, failure]
+        self._set(record, _FAILURES, [asdict(item) for item in failures])
+        record.failures = failures
+
+    def finish(self, record: TrialRecord, outcome: Outcome, reason: str, *, cut_off: bool = False) -> None:
+        """End a trial: COMPLETE with its best value, PRUNED, or FAIL; told to Optuna exactly once."""
+        assert record.outcome is None
+        order = self.last_order + 1
+        values = None
+        if outcome in (Outcome.COMPLETED, Outcome.STOPPED) and record.values:
+            values = [record.best(self.mode)]
+        with self._journal.together():
+            self._set(record, _OUTCOME, outcome.value)
+            self._set(record, _REASON, reason)
+            self._set(record, _END, {"order": order, "cut_off": cut_off})
+            self._storage.set_trial_state_values(record.trial_id, _TOLD_AS[outcome], values)
+        record.outcome, record.reason, record.cut_off = outcome, reason, cut_off
+        record.order = self.last_order = order
+        self.indexes.update(record)
+
+    def frozen(self, record: TrialRecord) -> FrozenTrial:
+        """Optuna's view of the trial."""
+        return self._storage.get_trial(record.trial_id)
+
+    def completed(self) -> list[FrozenTrial]:
+        """Optuna's view of the trials that were trained to a full length; of each the longest, once."""
+        trials = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        return list({t.user_attrs[_TRIAL]: t for t in trials if _TRIAL in t.user_attrs}.values())
+
+    def _reopen(self, record: TrialRecord) -> None:
+        """Let an ended trial go on: Optuna's are final, so a new one takes over all that this one holds."""
+        old = self.frozen(record)
+        carried = (_TRIAL, _SPACE, _KNOWN, _LENGTHS, _SPENT, _FAILURES)
+        attrs = {key: old.user_attrs[key] for key in carried if key in old.user_attrs}
+        attrs |= {_PROMOTED: record.depth, _CONTINUES: old.number}
+        record.trial_id = self._create(old, old.intermediate_values, attrs)
+        record.outcome, record.reason, record.cut_off = None, "", False
+
+    def _create(
+        self, drawn: Draw | FrozenTrial, values: Mapping[int, float], attrs: Mapping[str, Any]
+    ) -> int:
+        """A running Optuna trial, all of it in one entry of the journal; returns its id."""
+        template = FrozenTrial(
+            number=-1,
+            trial_id=-1,
+            state=TrialState.RUNNING,
+            value=None,
+            datetime_start=datetime.now(),
+            datetime_complete=None,
+            params=dict(drawn.params),
+            distributions=dict(drawn.distributions),
+            user_attrs=dict(attrs),
+            system_attrs={},
+            intermediate_values=dict(values),
+        )
+        trial_id = self._storage.create_new_trial(self.study._study_id, template)
+        share_distributions(self._storage.get_trial(trial_id))
+        return trial_id
+
+    def _number_of_space(self) -> int:
+        """The number under which the study has `self.space`, which is written if it is new."""
+        texts, text = _space_texts(self.study.user_attrs), yaml_text(self.space.source)
+        if text not in texts:
+            self.study.set_user_attr(f"{_SPACE_PREFIX}{len(texts)}", text)
+        return [*texts, text].index(text)
+
+    def _set(self, record: TrialRecord, key: str, value: Any) -> None:
+        self._storage.set_trial_user_attr(record.trial_id, key, value)
+
+
+def read_records(path: Path) -> list[TrialRecord]:
+    """The trials of a study, without writing: a search may be using it at this moment.
+
+    Raises:
+        SearchError: there is no journal, or it is damaged.
+    """
+    if not path.is_file():
+        raise SearchError(f"there is no {path}")
+    storage, _ = open_journal(path)
+    with damage_named(path):
+        return list(_read(storage))
+
+
+def _space_texts(attrs: Mapping[str, Any]) -> list[str]:
+    """The spaces that trials were drawn from, as YAML, in the order in which the study took them up."""
+    count = sum(key.startswith(_SPACE_PREFIX) for key in attrs)
+    return [attrs[f"{_SPACE_PREFIX}{number}"] for number in range(count)]
+
+
+def _read(storage: BaseStorage) -> Iterator[TrialRecord]:
+    """Each trial once, in order; of one that went on after it had ended, the newest Optuna trial."""
+    newest: dict[int, FrozenTrial] = {}
+    spaces: list[Space] = []
+    # A run has one study; it is open to all of Optuna's tools, which may have added trials of their own.
+    for study in storage.get_all_studies()[:1]:
+        texts = _space_texts(study.user_attrs)
+        spaces = [parse_space(plain_yaml(text), variables=os.environ) for text in texts]
+        for frozen in storage.get_all_trials(study._study_id, deepcopy=False):
+            share_distributions(frozen)
+            if _TRIAL in frozen.user_attrs:
+                newest[frozen.user_attrs[_TRIAL]] = frozen
+    for number, frozen in sorted(newest.items()):
+        yield _record(number, frozen, spaces[frozen.user_attrs[_SPACE]])
+
+
+def _record(number: int, frozen: FrozenTrial, space: Space) -> TrialRecord:
+    attrs, ended = frozen.user_attrs, frozen.state.is_finished()
+    spent, end = attrs.get(_SPENT, {}), attrs.get(_END, {}) if ended else {}
+    values = [frozen.intermediate_values[step] for step in sorted(frozen.intermediate_values)]
+    lengths = VirtualEpochs(**attrs[_LENGTHS]) if _LENGTHS in attrs else None
+    failures = [Failure(FailureKind(item["kind"]), item["cause"]) for item in attrs.get(_FAILURES, [])]
+    # Not what is recorded as spent: with the power gone before the value, that is one virtual epoch more.
+    steps = lengths.end_step(len(values)) if lengths and values else 0
+    reported = spent.get("order", 0) if spent.get("steps") == steps else 0
+    return TrialRecord(
+        number=number,
+        trial_id=frozen._trial_id,
+        resolved=Recalled(space, frozen.params),
+        space=attrs[_SPACE],
+        known=attrs.get(_KNOWN),
+        values=values,
+        lengths=lengths,
+        steps=steps,
+        samples=lengths.samples_at(len(values)) if lengths and values else 0,
+        seconds=spent.get("seconds", 0.0),
+        order=end.get("order", reported),
+        reported=reported,
+        promoted=attrs.get(_PROMOTED, 0),
+        failures=failures,
+        outcome=Outcome(attrs.get(_OUTCOME, Outcome.FAILED)) if ended else None,
+        reason=attrs.get(_REASON, "") if ended else "",
+        cut_off=end.get("cut_off", False),
+    )
+
+
+def best_record(records: Sequence[TrialRecord], mode: Literal["max", "min"]) -> TrialRecord | None:
+    """The trial with the best objective of all; the first of equals. One that broke off has no say."""
+    sign = 1.0 if mode == "max" else -1.0
+    candidates = [r for r in records if r.values and r.outcome not in BROKEN_OFF]
+    return max(candidates, key=lambda r: (sign * (r.best(mode) or 0.0), -r.number), default=None)

@@ -1,0 +1,442 @@
+from __future__ import annotations
+
+import io
+import json
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from broken_folder import (
+    DAMAGE,
+    NUM_TRAIN,
+    NUM_VALID,
+    broken_folder,
+    folder_config,
+    intact_folder,
+    mask_of,
+    save_mask,
+)
+from conftest import wait_for_line
+from PIL import Image
+from tiny_tasks import DigitsTask, search_config
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+
+import search
+from search.cli import main
+from search.commands.check_data import DataCheck, Reached
+from search.screen.data_text import DataProgress, data_check_text
+from trainables.images.layouts.find import Layout
+from trainables.images.mask_folder import load_folder_arrays
+from trainables.inspect.inspection import Contents, Inspection, SampleName, in_threads
+from trainables.options import TrialOptions
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return intact_folder(tmp_path / "streets")
+
+
+def check(root: Path, **data: object) -> DataCheck:
+    return search.check_data(folder_config(root, **data))
+
+
+def named(found: DataCheck, kind: str) -> set[str]:
+    """Files of the findings of one kind, below the folder of the data."""
+    return {f.where.removeprefix(f"{found.root}/") for f in found.findings if f.kind.name == kind}
+
+
+def messages(found: DataCheck) -> list[str]:
+    return [finding.message for finding in found.findings]
+
+
+# What is found in a folder of images and masks
+
+
+def test_nothing_is_wrong_with_a_folder_without_damage(root: Path) -> None:
+    found = check(root)
+    assert found.findings == []
+    assert {part: summary.samples for part, summary in found.parts.items()} == {
+        "train": NUM_TRAIN,
+        "valid": NUM_VALID,
+    }
+    assert data_check_text(found).endswith("nothing is wrong")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "kind", "files"), DAMAGE, ids=[spoil.__name__.strip("_") for spoil, _, _ in DAMAGE]
+)
+def test_each_kind_of_damage_is_found_with_its_files_and_nothing_else(
+    root: Path, spoil: Callable[[Path], None], kind: str, files: set[str]
+) -> None:
+    spoil(root)
+    found = check(root)
+    assert named(found, kind) == files
+    assert {finding.kind.name for finding in found.findings} == {kind}
+
+
+def test_all_damage_at_once_is_told_in_text_and_json_and_the_exit_code_is_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = broken_folder(tmp_path / "streets")
+    monkeypatch.setenv("COLUMNS", "100")
+    (tmp_path / "config.json").write_text(json.dumps(folder_config(root)))
+    with pytest.raises(SystemExit) as left:
+        main(["check", str(tmp_path / "config.json"), "--data", "--json", str(tmp_path / "found.json")])
+    assert left.value.code == 1
+    told = capsys.readouterr().out
+    assert max(map(len, told.splitlines())) <= 100
+    written = json.loads((tmp_path / "found.json").read_text())
+    for _, kind, files in DAMAGE:
+        of_kind = {f["file"].removeprefix(f"{root}/") for f in written["findings"] if f["kind"] == kind}
+        assert files <= of_kind
+        (row,) = [line for line in told.splitlines() if line.startswith(f"{kind}  ")]
+        assert row.split("  ")[0] == kind
+        assert sorted(of_kind)[0] in told
+    assert (written["errors"], written["warnings"]) == (17, 5)
+    assert told.rstrip().endswith("17 errors, 5 warnings; --json FILE names every file")
+    assert "and 2 more" in told  # of the five images without a mask
+    assert [row["name"] for row in written["classes"]] == ["road", "car", "sky", "ignored"]
+    assert written["parts"]["valid"]["sizes"] == {"min": [32, 24], "median": [32, 24], "max": [32, 24]}
+
+
+def test_warnings_alone_leave_the_exit_code_0_and_json_needs_data(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_mask(root, "train/masks/003", np.full((24, 32), 255, np.uint8))
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(folder_config(root)))
+    with pytest.raises(SystemExit) as left:
+        main(["check", str(config), "--data"])
+    assert left.value.code == 0
+    assert "1 warning" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as left:
+        main(["check", str(config), "--json", "found.json"])
+    assert left.value.code == 2
+    assert "give --data too" in capsys.readouterr().err
+
+
+def test_a_wrong_label_is_told_with_its_pixels_and_the_classes(root: Path) -> None:
+    labels = mask_of(root, "train/masks/006")
+    labels[0, :20], labels[1, :3] = 37, 41
+    save_mask(root, "train/masks/006", labels)
+    save_mask(
+        root, "train/masks/007", np.where(mask_of(root, "train/masks/007") == 2, 999, 0).astype(np.uint16)
+    )
+    sky = int((mask_of(root, "train/masks/007") > 0).sum())
+    assert messages(check(root)) == [
+        "label 37 in 20 pixels, 41 in 3; classes are 0 to 2, ignored is 255",
+        f"label 999 in {sky} pixels; labels are at most 255",
+    ]
+
+
+def test_masks_that_are_all_binary_are_one_error_that_suggests_mask_values(root: Path) -> None:
+    (root / "classes.txt").unlink()
+    for file in root.glob("*/masks/*.png"):
+        Image.fromarray(np.where(np.asarray(Image.open(file)) == 1, 255, 0).astype(np.uint8)).save(file)
+    for ignore_index in (255, 254):
+        found = check(root, ignore_index=ignore_index)
+        (error,) = found.errors
+        assert error.kind.name == "masks of 0 and 255"
+        assert "data.mask_values: {255: 1}" in error.kind.remedy
+        assert error.message.startswith(f"{NUM_TRAIN + NUM_VALID} masks hold 0 and 255")
+    found = check(root, mask_values={"255": 1}, ignore_index=254)
+    assert found.findings == []
+    assert [row.name for row in found.classes] == ["0", "1"]
+
+
+def test_a_label_that_alone_decides_the_number_of_classes_is_a_warning(root: Path) -> None:
+    (root / "classes.txt").unlink()
+    labels = mask_of(root, "train/masks/006")
+    labels[0, :7] = 200
+    save_mask(root, "train/masks/006", labels)
+    found = check(root)
+    assert named(found, "label above a gap") == {"train/masks/006.png"}
+    assert "label 200 in 7 pixels, while no mask holds 3" in messages(found)
+    assert "label out of range" in {finding.kind.name for finding in check(root, num_classes=3).errors}
+
+
+def test_images_that_are_all_of_another_mode_are_one_warning(root: Path) -> None:
+    for file in root.glob("*/images/*.png"):
+        Image.open(file).convert("L").save(file)
+    (finding,) = check(root).findings
+    assert finding.message == f"all {NUM_TRAIN + NUM_VALID} images are L, read as RGB"
+    assert check(root, channels=1).findings == []
+
+
+def test_statistics_and_class_frequencies_are_those_that_training_would_use(root: Path) -> None:
+    Image.open(root / "train/images/002.png").resize((64, 48)).save(root / "train/images/002.png")
+    Image.open(root / "train/masks/002.png").resize((64, 48), 0).save(root / "train/masks/002.png")
+    found = check(root)
+    arrays = load_folder_arrays(
+        root, Layout(), channels=3, num_classes=None, class_names=(), ignore_index=255, mask_values={},
+        max_memory=2**30,
+    )  # fmt: skip
+    train = found.parts["train"]
+    np.testing.assert_allclose(train.mean, arrays["mean"], rtol=1e-6)
+    np.testing.assert_allclose(train.std, arrays["std"], rtol=1e-6)
+    assert train.sizes == {"min": (32, 24), "median": (32, 24), "max": (64, 48)}
+    counts = [row.counts["train"] for row in found.classes if row.name != "ignored"]
+    np.testing.assert_array_equal(counts, arrays["class_pixels"])
+    assert found.classes[-1].counts["train"] == 32 * (NUM_TRAIN - 1) + 2 * 64  # the last row of each mask
+    masks = [mask_of(root, f"val/masks/{number:03}") for number in range(NUM_VALID)]
+    assert found.classes[1].counts["valid"] == sum(int((mask == 1).sum()) for mask in masks)
+    assert found.classes[1].samples["valid"] == sum(bool((mask == 1).any()) for mask in masks)
+
+
+def test_a_folder_of_no_layout_is_one_error(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    (finding,) = check(tmp_path).errors
+    assert finding.kind.name == "folder"
+    assert "holds pictures; expected" in finding.message
+    (finding,) = check(tmp_path / "nowhere").errors
+    assert "must be a folder" in finding.message
+
+
+def test_a_name_with_control_characters_cannot_move_the_cursor(root: Path) -> None:
+    (root / "train/images/\x1b[2J.png").write_bytes(b"")
+    text = data_check_text(check(root))
+    assert all(line.isprintable() for line in text.splitlines())
+    assert r"train/images/\x1b[2J.png" in text
+
+
+def test_the_most_and_the_least_frequent_of_many_classes_are_shown(root: Path) -> None:
+    (root / "classes.txt").write_text("\n".join(f"kind {number}" for number in range(100)))
+    rows = [line for line in data_check_text(check(root), width=100).splitlines() if line.startswith("kind ")]
+    assert len(rows) == 39  # and the ignored pixels
+    assert {"kind 0", "kind 1", "kind 2"} <= {" ".join(row.split()[:2]) for row in rows}
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_no_line_is_wider_than_the_terminal(tmp_path: Path, width: int) -> None:
+    text = data_check_text(check(broken_folder(tmp_path / "streets")), width=width)
+    assert max(map(len, text.splitlines())) <= width
+
+
+# Tasks that do not say what their files are
+
+
+class BrokenDigits(DigitsTask):
+    """Digits of which some samples are broken; `data.training` says how they are given."""
+
+    Options = TrialOptions
+
+    def train_data(self) -> Any:
+        x, y = self.arrays["x"][:40].copy(), self.arrays["y"][:40]
+        x[5, 3:5], x[7, 0] = np.nan, np.inf
+        kind = self.options.data["training"]
+        if kind == "arrays":
+            return x, y
+        if kind == "dataset":
+            return RaisingDataset(x, y)
+        tensors = TensorDataset(torch.from_numpy(x), torch.from_numpy(y))
+        if kind == "loader":
+            return DataLoader(tensors, batch_size=7, shuffle=True)
+        stream = (Stream if kind == "stream" else SizedStream)(tensors)
+        return stream if kind == "bare stream" else DataLoader(stream, batch_size=10)
+
+    def valid_data(self) -> Any:
+        x, y = self.arrays["x"][38:60], self.arrays["y"][38:60]
+        return x, y
+
+
+class RaisingDataset(Dataset[Any]):
+    def __init__(self, x: np.ndarray, y: np.ndarray) -> None:
+        self.x, self.y = x, y
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, index: int) -> Any:
+        if index == 11:
+            raise KeyError("no such page")
+        return torch.from_numpy(self.x[index]), int(self.y[index])
+
+
+class Stream(IterableDataset[Any]):
+    def __init__(self, samples: TensorDataset) -> None:
+        self.samples = samples
+
+    def __iter__(self) -> Any:
+        return (self.samples[index] for index in range(len(self.samples)))
+
+
+class SizedStream(Stream):
+    """Says that it has three batches of ten more than it has."""
+
+    def __len__(self) -> int:
+        return len(self.samples) + 30
+
+
+def check_digits(training: str) -> DataCheck:
+    trial = {"data": {"training": training}, "optimizer": {"name": "adamw", "lr": 0.1}, "batch_size": 10}
+    return search.check_data(search_config(task="test_data_check:BrokenDigits", trial=trial))
+
+
+@pytest.mark.parametrize("training", ["arrays", "dataset", "loader"])
+def test_every_sample_of_any_task_is_drawn_once_and_named(training: str) -> None:
+    found = check_digits(training)
+    assert named(found, "number not finite") == {"train sample 5", "train sample 7"}
+    assert {"input holds 2 NaN of 64 numbers", "input holds 1 infinite of 64 numbers"} <= set(messages(found))
+    assert named(found, "in training and validation") == {"valid sample 0", "valid sample 1"}
+    assert "the same inputs as train sample 38" in messages(found)
+    assert named(found, "sample raises") == ({"train sample 11"} if training == "dataset" else set())
+    counts = np.bincount(DigitsTask.load_data(TrialOptions())["y"][38:60], minlength=10)
+    assert [row.counts["valid"] for row in found.classes] == counts.tolist()
+    assert found.parts["train"].samples == 40
+
+
+def test_a_stream_of_known_length_is_read_batch_by_batch_and_one_without_is_told() -> None:
+    found = check_digits("sized stream")
+    assert named(found, "number not finite") == {"train batch 0"}
+    assert named(found, "stream ends early") == {"train batch 4"}
+    assert named(found, "in training and validation") == {"valid sample 0", "valid sample 1"}
+    assert named(check_digits("bare stream"), "number not finite") == {"train sample 5", "train sample 7"}
+    found = check_digits("stream")
+    assert named(found, "stream not read") == {"train data"}
+    assert [
+        finding.kind.severity for finding in found.findings if finding.kind.name == "stream not read"
+    ] == ["warning"]
+
+
+def test_data_that_cannot_be_loaded_is_one_error() -> None:
+    trial = {"data": {}, "optimizer": {"name": "adamw", "lr": 0.1}}
+    found = search.check_data(search_config(task="test_data_check:BrokenDigits", trial=trial))
+    (finding,) = found.findings
+    assert finding.message == "KeyError: 'training'"
+    assert "KeyError" in data_check_text(found)
+
+
+# Reading in threads
+
+
+@pytest.mark.parametrize("num_threads", [1, 3])
+def test_results_come_in_order_and_an_exception_in_its_turn(num_threads: int) -> None:
+    def square(number: int) -> int:
+        if number == 60:
+            raise ValueError("sixty")
+        return number**2
+
+    results = in_threads(square, 100, num_threads)
+    assert [next(results) for _ in range(60)] == [number**2 for number in range(60)]
+    with pytest.raises(ValueError, match="sixty"):
+        next(results)
+
+
+def test_threads_are_only_a_few_numbers_ahead_and_end_when_the_loop_is_left() -> None:
+    begun: list[int] = []
+    results = in_threads(lambda number: begun.append(number), 10_000, 2)
+    for _ in range(20):
+        next(results)
+    before = threading.active_count()
+    results.close()  # type: ignore[attr-defined]
+    assert len(begun) <= 20 + 2 * 4
+    deadline = time.monotonic() + 10
+    while threading.active_count() > before - 2:
+        assert time.monotonic() < deadline
+
+
+class EndlessTask(DigitsTask):
+    """Its samples are never read to an end."""
+
+    @classmethod
+    def inspect(cls, options: TrialOptions) -> Inspection:
+        return EndlessInspection()
+
+
+class EndlessInspection(Inspection):
+    samples = [SampleName("train", f"sample {number}") for number in range(9)]  # noqa: RUF012
+    num_threads = 2
+
+    def look(self, number: int) -> Contents:
+        print(f"sample {number} has begun", flush=True)
+        threading.Event().wait()
+        return Contents()
+
+
+def test_ctrl_c_ends_the_reading_at_once_also_in_the_middle_of_samples(
+    program: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(search_config(task="test_data_check:EndlessTask")))
+    process = program("check", str(tmp_path / "config.json"), "--data")
+    wait_for_line(process, "has begun")
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    rest, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert rest.splitlines()[-1] == "interrupted"
+    assert time.monotonic() - began < 10.0  # 10 ms on an idle machine
+
+
+class InterruptedTask(DigitsTask):
+    """Ctrl-C comes to a thread that reads, and does not wake the main thread up."""
+
+    @classmethod
+    def inspect(cls, options: TrialOptions) -> Inspection:
+        return InterruptedInspection()
+
+
+class InterruptedInspection(EndlessInspection):
+    def look(self, number: int) -> Contents:
+        if number == 1:
+            signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+        return super().look(number)
+
+
+def test_ctrl_c_is_heard_while_the_main_thread_waits(
+    program: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(search_config(task="test_data_check:InterruptedTask")))
+    process = program("check", str(tmp_path / "config.json"), "--data")
+    rest, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert rest.splitlines()[-1] == "interrupted"
+
+
+def test_in_a_pipe_a_line_comes_every_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, out = [100.0], io.StringIO()
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    with DataProgress(out) as progress:
+        for number in range(1, 31):
+            now[0] += 1.0
+            progress.report(Reached(number, 60, number * 2**20, 60 * 2**20, number // 10))
+    first, second, third = out.getvalue().splitlines()
+    assert first == "10 of 60 samples, 10.5 MB of 62.9 MB, about 45 s left, 1 problem"
+    assert second.startswith("20 of 60 samples, ")
+    assert third.endswith(", 3 problems")
+
+
+def test_a_task_may_say_what_its_samples_are() -> None:
+    """The least that an inspection needs."""
+
+    class Two(Inspection):
+        samples = [SampleName("train", "a.wav"), SampleName("valid", "b.wav")]  # noqa: RUF012
+
+        def look(self, number: int) -> Contents:
+            return Contents(digests=[b"same"], labels={number: 1})
+
+    class TwoTask(DigitsTask):
+        @classmethod
+        def inspect(cls, options: TrialOptions) -> Inspection:
+            return Two()
+
+    globals()["TwoTask"] = TwoTask
+    found = search.check_data(search_config(task="test_data_check:TwoTask"))
+    assert named(found, "in training and validation") == {"b.wav"}
+    rows: list[Mapping[str, int]] = [row.counts for row in found.classes]
+    assert rows == [{"train": 1, "valid": 0}, {"train": 0, "valid": 1}]
+    assert named(found, "class without samples") == {"class 0", "class 1"}
+
+
+def test_the_page_shows_what_is_printed_for_the_broken_folder(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs/data_check.md").read_text()
+    text = data_check_text(check(broken_folder(tmp_path / "streets")), width=96)
+    lines = text[text.index("\nerrors ") + 1 :].splitlines()
+    shown = "\n".join(f"    {line}".rstrip() for line in lines)
+    assert shown in page

@@ -1,0 +1,166 @@
+"""`check --data` on the built-in tasks besides segmentation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_data_check import messages, named
+
+import search
+from search.commands.check_data import DataCheck
+from search.screen.data_text import data_check_text
+
+
+def check(task: str, data: dict[str, Any], model: str) -> DataCheck:
+    metric = "accuracy" if task == "classification" else "rmse"
+    return search.check_data(
+        {
+            "name": task,
+            "task": task,
+            "objective": {"metric": metric, "mode": "max" if task == "classification" else "min"},
+            "trial": {"data": data, "model": {"name": model}},
+            "virtual_epoch": {"passes": 1},
+            "budget": {"trials": 1, "virtual_epochs": 1},
+        }
+    )
+
+
+# A folder of images for each class
+
+
+@pytest.fixture
+def animals(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 6), ("val", 3)):
+        for name in ("cat", "dog"):
+            folder = tmp_path / "animals" / part / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                Image.fromarray(rng.integers(0, 256, (8, 10, 3), np.uint8)).save(folder / f"{number}.png")
+    return tmp_path / "animals"
+
+
+def check_images(root: Path, **data: Any) -> DataCheck:
+    return check("classification", {"source": "images", "root": str(root), **data}, "cnn")
+
+
+def test_nothing_is_wrong_with_intact_images_and_their_statistics_are_those_of_the_pixels(
+    animals: Path,
+) -> None:
+    found = check_images(animals)
+    assert found.findings == []
+    assert [(row.name, row.counts) for row in found.classes] == [
+        ("cat", {"train": 6, "valid": 3}),
+        ("dog", {"train": 6, "valid": 3}),
+    ]
+    pixels = np.concatenate([np.asarray(Image.open(file)) for file in animals.glob("train/*/*.png")]) / 255.0
+    np.testing.assert_allclose(found.parts["train"].mean, pixels.reshape(-1, 3).mean(0), rtol=1e-12)
+    np.testing.assert_allclose(found.parts["train"].std, pixels.reshape(-1, 3).std(0), rtol=1e-12)
+    assert found.parts["valid"].sizes == {"min": (10, 8), "median": (10, 8), "max": (10, 8)}
+
+
+def test_broken_doubled_and_odd_images_are_found(animals: Path) -> None:
+    train, valid = animals / "train", animals / "val"
+    (train / "cat/0.png").write_bytes((train / "cat/0.png").read_bytes()[:-50])
+    (train / "cat/1.png").write_bytes(b"")
+    Image.open(train / "cat/2.png").save(valid / "cat/0.png", compress_level=0)
+    Image.open(train / "cat/3.png").save(train / "dog/3.png", compress_level=0)
+    Image.open(train / "dog/4.png").convert("RGBA").save(train / "dog/4.png")
+    Image.new("RGB", (9, 9)).save(train / "dog/5.png")
+    found = check_images(animals)
+    assert named(found, "unreadable file") == {"train/cat/0.png"}
+    assert named(found, "empty file") == {"train/cat/1.png"}
+    assert named(found, "in training and validation") == {"val/cat/0.png"}
+    assert named(found, "in two classes") == {"train/dog/3.png"}
+    assert named(found, "converted image") == {"train/dog/4.png"}
+    assert named(found, "sizes differ") == {"train/dog/5.png"}
+    assert {"9x9, most are 10x8", "the same decoded pixels as train/cat/3.png"} <= set(messages(found))
+    assert (len(found.errors), len(found.warnings)) == (5, 1)
+    assert named(check_images(animals, resize=8), "sizes differ") == set()
+
+
+def test_images_of_no_layout_are_one_error(tmp_path: Path) -> None:
+    (finding,) = check_images(tmp_path).errors
+    assert "holds no folders" in finding.message
+
+
+# A table
+
+
+def write_table(file: Path, rows: list[str], header: str = "age,height,town,kind") -> None:
+    file.write_text("\n".join([header, *rows]) + "\n")
+
+
+def intact_rows(count: int) -> list[str]:
+    return [f"{20 + n},{1.5 + n / 100:.2f},{'Ulm' if n % 3 else 'Kiel'},{n % 2}" for n in range(count)]
+
+
+def test_rows_with_missing_infinite_and_wrong_cells_and_doubled_rows_are_found_by_their_line(
+    tmp_path: Path,
+) -> None:
+    rows = intact_rows(20)
+    rows[3] = ",nan,Ulm,1"
+    rows[4] = "inf,1.54,Ulm,0"
+    rows[5] = "old,1.55,Ulm,1"
+    rows[6] = "26,1.56,Kiel,"
+    write_table(tmp_path / "train.csv", rows)
+    write_table(tmp_path / "valid.csv", [rows[0], "99,1.99,Bonn,1", "98,1.98,Bonn,7"])
+    data = {
+        "source": "csv",
+        "path": str(tmp_path / "train.csv"),
+        "valid_path": str(tmp_path / "valid.csv"),
+        "target": "kind",
+    }
+    found = check("classification", data, "mlp")
+    assert named(found, "row with missing numbers") == {"train.csv:5"}
+    assert named(found, "no finite number") == {"train.csv:6", "train.csv:7"}
+    assert named(found, "row without a target") == {"train.csv:8"}
+    assert named(found, "in training and validation") == {"valid.csv:2"}
+    assert named(found, "class not in training") == {"valid.csv:4"}
+    assert {"age, height", "age is 'inf'", "age is 'old'"} <= set(messages(found))
+    assert "the same cells besides the target as train.csv:2" in messages(found)
+    assert [(row.name, row.counts) for row in found.classes] == [
+        ("0", {"train": 9, "valid": 1}),
+        ("1", {"train": 10, "valid": 1}),
+    ]
+    assert "train.csv:6: age is 'inf'" in data_check_text(found, width=120)
+
+
+def test_the_target_of_a_regression_must_be_a_finite_number(tmp_path: Path) -> None:
+    rows = intact_rows(10)
+    rows[2] = "22,1.52,Ulm,many"
+    write_table(tmp_path / "people.csv", rows)
+    data = {"source": "csv", "path": str(tmp_path / "people.csv"), "target": "kind"}
+    found = check("regression", data, "mlp")
+    assert named(found, "no finite number") == {"people.csv:4"}
+    assert messages(found) == ["kind is 'many'"]
+    assert list(found.classes) == []
+
+
+def test_a_table_that_cannot_be_read_is_one_error(tmp_path: Path) -> None:
+    write_table(tmp_path / "people.csv", ["1,2"])
+    data = {"source": "csv", "path": str(tmp_path / "people.csv"), "target": "kind"}
+    (finding,) = check("regression", data, "mlp").errors
+    assert "people.csv:2: has 2 cells and the header 4" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("task", "source", "model", "num_samples"),
+    [
+        ("classification", "digits", "cnn", 1797),
+        ("classification", "breast_cancer", "mlp", 569),
+        ("regression", "diabetes", "mlp", 442),
+        ("segmentation", "digits", "unet", 60),
+    ],
+)
+def test_data_that_come_with_the_program_have_no_errors(
+    task: str, source: str, model: str, num_samples: int
+) -> None:
+    more = {"num_train": 50, "num_valid": 10} if task == "segmentation" else {}
+    found = check(task, {"source": source, **more}, model)
+    assert found.errors == []
+    assert sum(part.samples for part in found.parts.values()) == num_samples

@@ -1,0 +1,133 @@
+"""A run that grows: more trials, longer ones, another space for new ones; one that learns from another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+from test_search import Recorder
+from tiny_tasks import search_config
+
+import search
+from search.errors import ConfigError, SearchError
+from search.run.coordinator import EventKind
+from search.run.summary import Summary
+from search.study.study import TrialRecord, read_records
+
+pytestmark = pytest.mark.usefixtures("ray_session")
+
+ALONE = {"cpus_per_trial": 1, "concurrent_trials": 1}
+EVERY = {"scheduler": {"name": "none"}, "resources": ALONE, "checkpoint": {"keep_trials": 9}}
+
+
+def records(run: str) -> list[TrialRecord]:
+    return read_records(Path(run) / "study.journal")
+
+
+def test_longer_trials_go_on_from_where_they_were_as_if_they_had_been_longer_from_the_start(
+    tmp_path: Path,
+) -> None:
+    short = search_config(**EVERY, budget={"trials": 2, "virtual_epochs": 3})
+    long = search_config(**EVERY, budget={"trials": 2, "virtual_epochs": 5})
+    for config in (short, long):
+        config["trial"]["lr_schedule"] = {"name": "constant"}
+    run = search.search(short, results=tmp_path / "grown").folder
+    recorder = Recorder()
+    grown = search.resume(run, overrides=["budget.virtual_epochs=5"], watcher=recorder)
+    whole = search.search(long, results=tmp_path / "whole")
+    assert [depth for number in (0, 1) for depth, _ in recorder.reports[number]] == [4, 5, 4, 5]
+    assert [r.values for r in records(run)] == [r.values for r in records(whole.folder)]
+    assert grown.best == whole.best
+    assert grown.best is not None
+    weights = [load_file(Path(s.folder) / s.best.checkpoint / "model.safetensors") for s in (grown, whole)]
+    assert all(weights[0][name].equal(weights[1][name]) for name in weights[0])
+
+
+def test_a_search_with_more_trials_promotes_those_that_were_paused_at_its_end(tmp_path: Path) -> None:
+    config = search_config(
+        resources=ALONE, budget={"trials": 4, "virtual_epochs": 9}, checkpoint={"keep_trials": 4}
+    )
+    run = search.search(config, results=tmp_path).folder
+    before = records(run)
+    recorder = Recorder()
+    search.resume(run, overrides=["budget.trials=12"], watcher=recorder)
+    promoted = [e.record.number for e in recorder.events if e.kind is EventKind.PROMOTED]
+    after = records(run)
+    assert len(after) == 12
+    assert any(number < 4 for number in promoted)
+    for old, new in zip(before, after, strict=False):
+        assert new.resolved.params == old.resolved.params
+        assert new.values[: old.depth] == old.values
+
+
+def test_new_trials_come_from_another_space_and_earlier_ones_stay_what_they_are(tmp_path: Path) -> None:
+    run = search.search(
+        search_config(budget={"trials": 3, "virtual_epochs": 1}, resources=ALONE), results=tmp_path
+    ).folder
+    before = [r.resolved.raw for r in records(run)]
+    space = ["trial.model.hidden={choice: [64, 128]}", "trial.batch_size={choice: [16, 32]}"]
+    search.resume(run, overrides=["budget.trials=6", *space])
+    after = records(run)
+    assert [r.resolved.raw for r in after[:3]] == before
+    assert all(r.resolved.raw["model"]["hidden"] in (64, 128) for r in after[3:])
+    # The same again has nothing to do, and exports whichever is best.
+    assert search.resume(run).trials == 6
+    assert search.export(run, out=tmp_path / "out").value == max(max(r.values) for r in after)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "objective={metric: valid_loss, mode: min}",
+        "virtual_epoch.steps=6",
+        "trial.data={rows: 100}",
+        "task=tiny_tasks:FailingTask",
+    ],
+)
+def test_what_makes_values_incomparable_is_refused_with_the_difference(
+    finished_run: Summary, change: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        search.resume(finished_run.folder, overrides=[change])
+    assert "when this search began and is" in str(caught.value)
+
+
+def test_a_new_run_learns_from_an_older_one_and_needs_it_no_more(tmp_path: Path) -> None:
+    older = search.search(
+        search_config(budget={"trials": 12, "virtual_epochs": 1}), results=tmp_path, name="older"
+    )
+    config = search_config(budget={"trials": 2, "virtual_epochs": 1}, resources=ALONE)
+    alone = search.search(config, results=tmp_path, name="alone")
+    taught = search.search(config, results=tmp_path, name="taught", from_run=older.folder)
+    again = search.search(config, results=tmp_path, name="again", from_run=older.folder)
+    params = [[r.resolved.params for r in records(s.folder)] for s in (alone, taught, again)]
+    assert params[1] == params[2] != params[0]
+    Path(older.folder).rename(tmp_path / "gone")
+    assert search.resume(taught.folder, overrides=["budget.trials=3"]).trials == 3
+    with pytest.raises(SearchError, match="begun without the trials"):
+        search.search(config, results=tmp_path, name="alone", from_run=tmp_path / "gone")
+    other = config | {"virtual_epoch": {"steps": 6}}
+    with pytest.raises(ConfigError, match="they must agree"):
+        search.search(other, results=tmp_path, name="other", from_run=tmp_path / "gone")
+
+
+def test_known_points_that_are_added_come_next(tmp_path: Path) -> None:
+    config = search_config(budget={"trials": 2, "virtual_epochs": 1}, resources=ALONE)
+    run = search.search(config, results=tmp_path).folder
+    search.resume(run, overrides=["budget.trials=4", "sampler.initial=[{optimizer: {lr: 0.0123}}]"])
+    rates = [r.resolved.params["optimizer.lr"] for r in records(run)]
+    assert rates.index(0.0123) == 2
+    assert rates.count(0.0123) == 1
+
+
+def test_only_the_best_trials_and_those_that_may_go_on_keep_checkpoints(tmp_path: Path) -> None:
+    config = search_config(
+        budget={"trials": 12, "virtual_epochs": 3}, checkpoint={"keep_trials": 2, "keep": 1}
+    )
+    summary = search.search(config, results=tmp_path)
+    holding = sorted(
+        int(p.name) for p in Path(summary.folder).glob("trials/*") if list(p.glob("checkpoint_*"))
+    )
+    best = sorted(records(summary.folder), key=lambda r: (-r.best("max"), r.number))[:2]
+    assert holding == sorted(r.number for r in best)

@@ -1,0 +1,154 @@
+"""Ray begins in the background while a search is made ready; nothing of it is left behind, whatever comes."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import wait_for_line
+from invariants import no_process_left
+from test_cli import write_config
+
+from search.errors import SearchError
+from search.ray.local import LocalRay
+from search.ray.session import RaySession
+from trainables.process.quick_imports import uncollected
+
+Process = subprocess.Popen[str]
+
+HELD_TASK = """
+import signal
+
+print("importing the task", flush=True)
+signal.pause()
+"""
+"""A user's module whose import takes for ever: Ray has begun before it."""
+
+
+def interrupted_while_ray_starts(folder: Path, program: Callable[..., Process], number: int) -> Process:
+    (folder / "held_task.py").write_text(HELD_TASK)
+    config = write_config(folder, task="held_task:HeldDigitsTask")
+    process = program(str(config), "--results", str(folder / "results"), cwd=folder)
+    wait_for_line(process, "importing the task")
+    process.send_signal(number)
+    process.output = process.communicate(timeout=120)[0]  # type: ignore[attr-defined]
+    return process
+
+
+def nothing_is_left(folder: Path, process: Process) -> None:
+    no_process_left(folder)
+    assert not list(Path("/tmp").glob(f"tune-search-{os.getuid()}-{process.pid}-*"))
+    assert not (folder / "results").exists()
+
+
+def test_ctrl_c_while_ray_starts_leaves_nothing_behind(tmp_path: Path, program: Any) -> None:
+    process = interrupted_while_ray_starts(tmp_path, program, signal.SIGINT)
+    assert process.returncode == 130
+    assert process.output.strip() == "interrupted"
+    nothing_is_left(tmp_path, process)
+
+
+def test_sigterm_while_ray_starts_leaves_nothing_behind(tmp_path: Path, program: Any) -> None:
+    process = interrupted_while_ray_starts(tmp_path, program, signal.SIGTERM)
+    assert process.returncode == 143  # where Ray has come so far, it prints a trace of its own before
+    nothing_is_left(tmp_path, process)
+
+
+def test_a_configuration_refused_while_ray_starts_leaves_nothing_behind(tmp_path: Path, program: Any) -> None:
+    config = write_config(tmp_path, trial={"optimizer": {"name": "adamm", "lr": 0.1}})
+    process = program(str(config), "--results", str(tmp_path / "results"))
+    output = process.communicate(timeout=120)[0]
+    assert process.returncode == 2
+    (line,) = output.splitlines()
+    assert "trial.optimizer.name: optimizer 'adamm' is not" in line
+    nothing_is_left(tmp_path, process)
+
+
+def test_no_ray_begins_for_a_configuration_with_a_wrong_section() -> None:
+    from tiny_tasks import search_config
+
+    from search.config.config import load_config
+    from search.errors import ConfigError
+
+    begun: list[str] = []
+    load_config(search_config(), before_task=begun.append)
+    assert begun == [search_config()["task"]]
+    with pytest.raises(ConfigError):
+        load_config(search_config(budget={"trials": 0}), before_task=begun.append)
+    assert len(begun) == 1
+
+
+def test_the_ray_of_this_process_is_used_and_stays(ray_session: None) -> None:
+    import ray
+
+    session = RaySession()
+    session.begin("segmentation")
+    with session, session:
+        assert ray.is_initialized()
+    session.close()
+    assert ray.is_initialized()
+
+
+def test_what_keeps_ray_from_starting_is_told_by_who_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_TMPDIR", "/proc/not-there")
+    monkeypatch.setattr(LocalRay, "_start_ray", refuse)
+    local = LocalRay()
+    local.start()
+    with pytest.raises(SearchError, match="Ray could not be started: no room"):
+        local.wait()
+    local.end()
+
+
+def refuse(self: LocalRay, folder: str | None) -> None:
+    raise RuntimeError("no room")
+
+
+def test_trials_take_workers_that_wait_where_these_have_tunes_variables(ray_session: None) -> None:
+    from ray.tune.execution import class_cache
+
+    from search.ray.lean import trials_take_waiting_workers
+
+    class Trainable:
+        pass
+
+    def variables() -> dict[str, str]:
+        made = class_cache._ActorClassCache().get(Trainable)
+        return made._default_options["runtime_env"].get("env_vars", {})
+
+    before = variables()
+    assert before["PL_DISABLE_FORK"] == "1"
+    with trials_take_waiting_workers():
+        assert variables() == {}
+    assert variables() == before
+
+
+def test_garbage_is_collected_again_after_imports() -> None:
+    assert gc.isenabled()
+    with uncollected():
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        with uncollected():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
+def test_help_imports_neither_torch_nor_ray() -> None:
+    code = (
+        "import sys\nfrom search.cli import main\n"
+        "try: main(['--help'])\nfinally: print('\\nMODULES', *sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    modules = {name.partition(".")[0] for name in done.stdout.partition("MODULES")[2].split()}
+    assert "click" in modules
+    assert not modules & {"torch", "ray", "numpy", "pydantic", "optuna", "rich"}

@@ -1,0 +1,76 @@
+"""Fault 15: killed at random moments, a search comes to what it would have come to undisturbed."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chaos import run_with_kills
+from invariants import assert_nothing_lost, no_process_left
+from ruamel.yaml import YAML
+from simulated_search import history
+from tiny_tasks import search_config
+
+import search
+from search.study.study import read_records
+
+SECTIONS: dict[str, Any] = {
+    "resources": {"cpus_per_trial": 1, "concurrent_trials": 1},
+    "virtual_epoch": {"steps": 60},
+    "budget": {"trials": 9, "virtual_epochs": 9},
+    "checkpoint": {"keep_trials": 2},
+}
+
+
+def test_killed_five_times_a_search_ends_as_if_nothing_had_been(
+    tmp_path: Path, program: Callable[..., Any], ray_session: None
+) -> None:
+    assert_unharmed(tmp_path, program, SECTIONS, num_kills=5, seed=5)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(1500)
+def test_killed_twenty_times_a_search_ends_as_if_nothing_had_been(
+    tmp_path: Path, program: Callable[..., Any], ray_session: None
+) -> None:
+    seed = int(os.environ.get("CHAOS_SEED", random.randrange(10**6)))
+    sections = SECTIONS | {"virtual_epoch": {"steps": 150}, "budget": {"trials": 18, "virtual_epochs": 9}}
+    assert_unharmed(tmp_path, program, sections, num_kills=20, seed=seed)
+
+
+def assert_unharmed(
+    folder: Path, program: Callable[..., Any], sections: dict[str, Any], *, num_kills: int, seed: int
+) -> None:
+    print(f"\nCHAOS_SEED={seed}")
+    config = search_config(**sections)
+    calm = search.search(config, results=folder / "calm")
+    calm_run, run = Path(calm.folder), folder / "killed" / "digits"
+    file = folder / "digits.yaml"
+    with file.open("w") as out:
+        YAML(typ="safe").dump(config, out)
+
+    def start() -> Any:
+        return program(str(file), "--results", str(run.parent))
+
+    journal_bytes = (calm_run / "study.journal").stat().st_size
+    for kill in run_with_kills(start, run, journal_bytes, num_kills, seed):
+        print(kill)
+    assert_same_search(calm_run, run, calm.best.checkpoint)
+    assert_nothing_lost(run)
+    no_process_left(folder)
+
+
+def assert_same_search(calm: Path, run: Path, best_checkpoint: str) -> None:
+    """Trials, parameters, values, ends and their order, and the best weights, byte for byte."""
+    assert history(run) == history(calm)
+    ends = [
+        [(r.number, r.resolved.raw, r.values, r.outcome, r.reason) for r in read_records(f / "study.journal")]
+        for f in (calm, run)
+    ]
+    assert ends[0] == ends[1]
+    weights = [(f / best_checkpoint / "model.safetensors").read_bytes() for f in (calm, run)]
+    assert weights[0] == weights[1]

@@ -1,0 +1,524 @@
+"""Faults 18 to 26 and 32: files and folders that change, break, fill up or have odd names around a search."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import HELPERS, wait_for_line
+from faulty_runs import Watching, held, interrupted_at
+from invariants import assert_nothing_lost, left_over, no_process_left
+from simulated_search import Simulation, config_of
+from small_disk import fill, small_disk
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from test_chaos import assert_same_search
+from test_cli import run as cli
+from test_cli import write_config
+from tiny_tasks import DigitsTask, search_config
+
+import search
+from search.cli import main
+from search.config.document import write_yaml
+from search.errors import ConfigError, SearchError
+from search.run.coordinator import Event, EventKind
+from search.run.summary import Summary
+from search.study.journal import JournalWriteError
+from search.study.study import JOURNAL, TrialRecord, read_records
+from trainables.checkpoint import (
+    REASON,
+    checkpoint_folder,
+    list_checkpoints,
+    list_damaged,
+    read_checkpoint,
+    sha256,
+)
+from trainables.options import TrialOptions
+from trainables.process.failure import Failure, FailureKind
+
+pytestmark = pytest.mark.usefixtures("ray_session")
+
+ONE_BY_ONE: dict[str, Any] = {
+    "resources": {"cpus_per_trial": 1, "concurrent_trials": 1},
+    "budget": {"trials": 6, "virtual_epochs": 3},
+}
+"""One trial at a time, so that two searches can be compared."""
+
+
+@pytest.fixture(scope="module")
+def calm(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Summary:
+    """What the search comes to when nothing happens; look at it, change nothing."""
+    return search.search(search_config(**ONE_BY_ONE), results=tmp_path_factory.mktemp("calm"))
+
+
+@pytest.fixture(scope="module")
+def broken_off(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the same search, interrupted on the way; look at it, change nothing."""
+    results = tmp_path_factory.mktemp("interrupted")
+    summary = search.search(search_config(**ONE_BY_ONE), results=results, watcher=interrupted_at(3, 1))
+    assert summary.status == "interrupted"
+    return Path(summary.folder)
+
+
+@pytest.fixture
+def interrupted(broken_off: Path, tmp_path: Path) -> Path:
+    """A copy of it, to do things to and to go on with."""
+    return Path(shutil.copytree(broken_off, tmp_path / "digits"))
+
+
+def assert_goes_on_as_if_nothing_had_been(run: Path, calm: Summary) -> Watching:
+    watching = Watching()
+    summary = search.search(search_config(**ONE_BY_ONE), results=run.parent, watcher=watching)
+    assert summary.status == "complete"
+    assert_same_search(Path(calm.folder), run, calm.best.checkpoint)
+    assert_nothing_lost(run)
+    return watching
+
+
+# 18
+
+
+def test_an_edited_configuration_is_refused_with_the_difference_and_the_way_out(
+    interrupted: Path, tmp_path: Path
+) -> None:
+    trial = search_config()["trial"] | {"batch_size": 32}
+    file = write_config(tmp_path, **ONE_BY_ONE, trial=trial)
+    before = (interrupted / JOURNAL).read_bytes()
+    with pytest.raises(ConfigError) as refused:
+        search.search(file, results=tmp_path)
+    difference, way_out = str(refused.value).splitlines()
+    assert difference.startswith(f"{file}")
+    assert difference.endswith("trial.batch_size: was 16 when this search began and is 32 now")
+    assert f"`tune-search resume {interrupted} --config {file}` takes them for new trials" in way_out
+    assert (interrupted / JOURNAL).read_bytes() == before
+
+    # What it says, with more trials and more time besides.
+    more = {"trials": 8, "virtual_epochs": 3, "time": "1h"}
+    file = write_config(tmp_path, **ONE_BY_ONE | {"budget": more}, trial=trial)
+    assert search.resume(interrupted, config=file).status == "complete"
+    records = read_records(interrupted / JOURNAL)
+    assert [r.resolved.tree["batch_size"] for r in records] == [16] * 4 + [32] * 4
+    assert_nothing_lost(interrupted)
+
+
+def test_an_edited_configuration_with_more_trials_and_time_goes_through(
+    interrupted: Path, tmp_path: Path
+) -> None:
+    more = {"trials": 8, "virtual_epochs": 3, "time": "1h", "steps": 10_000}
+    file = write_config(tmp_path, **ONE_BY_ONE | {"budget": more})
+    assert search.search(file, results=tmp_path).trials == 8
+    assert_nothing_lost(interrupted)
+
+
+# 19
+
+
+def test_other_versions_and_other_code_are_said_and_the_search_goes_on(
+    interrupted: Path, calm: Summary
+) -> None:
+    file = interrupted / "provenance.json"
+    sessions = json.loads(file.read_text())["sessions"]
+    now = sessions[-1]["versions"]["torch"]
+    sessions[-1]["versions"]["torch"] = "1.0.0"
+    sessions[-1]["task"]["sha256"] = "0" * 64
+    file.write_text(json.dumps({"sessions": sessions}))
+    lines = assert_goes_on_as_if_nothing_had_been(interrupted, calm).lines
+    told = [line for line in lines if line.startswith("since this search was last run: ")]
+    assert [line.partition(": ")[2] for line in told] == [
+        f"torch was 1.0.0 and is {now} now",
+        f"the code of tiny_tasks:DigitsTask in {HELPERS / 'tiny_tasks.py'} has changed",
+    ]
+    assert [s["versions"]["torch"] for s in json.loads(file.read_text())["sessions"]] == ["1.0.0", now]
+
+
+# 20
+
+
+def test_a_moved_run_goes_on_from_another_folder_with_its_relative_data_and_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calm: Summary
+) -> None:
+    home = place_with_task_and_data(tmp_path / "home")
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.chdir(home)
+    first = search.search("digits.yaml", results="results", watcher=interrupted_at(3, 1))
+    assert first.status == "interrupted"
+    moved = Path(shutil.move(home / "results" / "digits", tmp_path / "moved"))
+    in_a_new_process_at(tmp_path / "elsewhere", home, monkeypatch)
+    assert search.resume("../moved").status == "complete"
+    assert_nothing_lost(moved)
+    values = [[r.values for r in read_records(run / JOURNAL)] for run in (Path(calm.folder), moved)]
+    assert values[0] == values[1]
+    assert search.export("../moved").value == calm.best.value
+
+    # The place itself too: what is relative is looked for where the command is given.
+    in_a_new_process_at(home.rename(tmp_path / "new home"), home, monkeypatch)
+    done = search.retrain("../moved/export", from_scratch=True)
+    assert done.export.value == calm.best.value
+
+
+def place_with_task_and_data(folder: Path) -> Path:
+    """A folder as people have it: a configuration, a module with the task, the data."""
+    folder.mkdir()
+    (folder / "stored_digits.py").write_text("from faulty_runs import StoredDigitsTask as Digits\n")
+    np.savez(folder / "digits.npz", **DigitsTask.load_data(TrialOptions()))
+    trial = search_config()["trial"] | {"data": {"file": "digits.npz"}}
+    write_config(folder, **ONE_BY_ONE, task="stored_digits:Digits", trial=trial)
+    return folder
+
+
+def in_a_new_process_at(folder: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Be in another folder, knowing nothing of the modules at home."""
+    folder.mkdir(exist_ok=True)
+    monkeypatch.chdir(folder)
+    sys.path.remove(str(home))
+    del sys.modules["stored_digits"]
+
+
+# 21
+
+
+def test_damaged_checkpoints_are_set_aside_and_the_ones_before_are_used(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Four trials of two virtual epochs go on, each with another damage to its newest checkpoint."""
+    config = search_config(
+        trial={"optimizer": {"name": "adamw", "lr": {"choice": [1e-3, 2e-3, 5e-3, 1e-2]}}, "batch_size": 16},
+        sampler={"name": "grid"},
+        scheduler={"name": "none"},
+        budget={"trials": 4, "virtual_epochs": 2},
+        checkpoint={"keep_trials": 4, "keep": 3},
+        resources=ONE_BY_ONE["resources"],
+    )
+    calm, run = tmp_path / "calm", tmp_path / "digits"
+    shutil.copytree(search.search(config, results=tmp_path).folder, calm)
+    executed = tmp_path / "executed"
+    damages = (truncate, flip_one_bit, delete, lambda checkpoint: replace_by_pickle(checkpoint, executed))
+    for number, damage in enumerate(damages):
+        damage(checkpoint_folder(run / "trials" / f"{number:04d}", 2))
+
+    watching = Watching()
+    for folder in (calm, run):
+        search.resume(folder, overrides=["budget.virtual_epochs=4"], watcher=watching)
+    notes = [event.text for event in watching.events if event.kind is EventKind.NOTED]
+    reasons = [r"model\.safetensors: SHA-256 is .*", r"state\.pt: SHA-256 is .*"]
+    reasons += [r"state\.pt: No such file or directory", r"state\.pt: cannot be read \(UnpicklingError\)"]
+    assert len(notes) == 4
+    for number, reason in enumerate(reasons):
+        pattern = rf"checkpoint_000002 is damaged \({reason}\) and was set aside; the one before is used"
+        assert any(re.fullmatch(pattern, note) for note in notes), (pattern, notes)
+        (aside,) = list_damaged(run / "trials" / f"{number:04d}")
+        assert aside.name == "damaged_000002"
+        assert re.fullmatch(reason, (aside / REASON).read_text().strip())
+    assert not executed.exists()
+    assert outcomes(calm) == outcomes(run)
+    assert_nothing_lost(run)
+
+
+def truncate(checkpoint: Path) -> None:
+    weights = checkpoint / "model.safetensors"
+    os.truncate(weights, weights.stat().st_size // 2)
+
+
+def flip_one_bit(checkpoint: Path) -> None:
+    content = bytearray((checkpoint / "state.pt").read_bytes())
+    content[len(content) // 2] ^= 1
+    (checkpoint / "state.pt").write_bytes(content)
+
+
+def delete(checkpoint: Path) -> None:
+    (checkpoint / "state.pt").unlink()
+
+
+class Executes:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self._file),)
+
+
+def replace_by_pickle(checkpoint: Path, executed: Path) -> None:
+    """A pickle that runs code, and a manifest whose sums vouch for it."""
+    (checkpoint / "state.pt").write_bytes(pickle.dumps(Executes(executed)))
+    manifest = json.loads((checkpoint / "manifest.json").read_text())
+    manifest["files"]["state.pt"]["sha256"] = sha256(checkpoint / "state.pt")
+    del manifest["sha256"]
+    text = json.dumps(manifest, sort_keys=True)
+    manifest["sha256"] = hashlib.sha256(text.encode()).hexdigest()
+    (checkpoint / "manifest.json").write_text(json.dumps(manifest))
+
+
+def outcomes(run: Path) -> list[Any]:
+    """Values and end of each trial, and the sum of its last weights."""
+    found = []
+    for record in read_records(run / JOURNAL):
+        newest = checkpoint_folder(run / "trials" / f"{record.number:04d}", record.depth)
+        found.append((record.values, record.outcome, sha256(newest / "model.safetensors")))
+    return found
+
+
+# 22
+
+
+def test_what_a_killed_process_left_half_done_is_dropped(
+    interrupted: Path, calm: Summary, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal = interrupted / JOURNAL
+    content = journal.read_bytes()
+    last_report = content.rfind(b'"intermediate_value"')
+    journal.write_bytes(content[:last_report])
+    half = last_report - content.rfind(b"\n", 0, last_report) - 1
+    (interrupted / ".config.yaml.tmp").write_text("name: dig")
+    for record in read_records(interrupted / JOURNAL):
+        trial = interrupted / "trials" / f"{record.number:04d}"
+        (trial / ".checkpoint_000001.removed.partial").mkdir()
+    assert_goes_on_as_if_nothing_had_been(interrupted, calm)
+    assert f"{journal} ended in half a line of {half} bytes, which is dropped" in caplog.text
+
+
+# 23
+
+
+def test_a_disk_that_becomes_full_ends_the_search_which_goes_on_when_there_is_space(
+    tmp_path: Path, program: Callable[..., subprocess.Popen[str]]
+) -> None:
+    hold = tmp_path / "hold"
+    hold.touch()
+    trial = {
+        "data": {"hold": str(hold)},
+        "model": {"hidden": 256},
+        "optimizer": {"name": "adamw", "lr": {"loguniform": [1e-3, 1e-1]}},
+        "batch_size": 16,
+    }
+    sections = ONE_BY_ONE | {
+        "task": "faulty_runs:HeldTask",
+        "trial": trial,
+        "budget": {"trials": 2, "virtual_epochs": 6},
+        "scheduler": {"name": "none"},
+    }
+    with small_disk(tmp_path / "disk", "8m") as disk:
+        command = (str(write_config(tmp_path, **sections)), "--results", str(disk))
+        run = disk / "digits"
+        first = program(*command)
+        wait_for_line(first, "trial 0 virtual epoch 2/")
+        with held(hold):
+            fill(disk)
+        output = first.communicate(timeout=60)[0]
+        assert first.returncode == 1
+        full = f"no space left on the disk of {run / 'trials' / '0000'}"
+        (line,) = (line for line in output.splitlines() if "no space" in line.lower())
+        assert re.fullmatch(f"search failed: trial 0: {full} at step .*; free some, and go on", line)
+        # Started again too early.
+        fill(disk)
+        again = cli(*command)
+        assert again.returncode == 1
+        assert again.stderr.splitlines() == [
+            f"cannot write to {run}: No space left on device; choose another with --results"
+        ]
+        (record,) = read_records(run / JOURNAL)
+        trial_folder = run / "trials" / "0000"
+        assert list_checkpoints(trial_folder)[-1] == record.depth
+        read_checkpoint(trial_folder, record.depth)
+
+        (disk / "filler").unlink()
+        assert search.search(command[0], results=disk).status == "complete"
+        calm = search.search(search_config(**sections), results=tmp_path / "calm")
+        assert_same_search(Path(calm.folder), run, calm.best.checkpoint)
+        assert_nothing_lost(run)
+        no_process_left(tmp_path)
+
+
+def test_a_disk_that_is_nearly_full_when_a_search_goes_on_is_one_error(
+    interrupted: Path, tmp_path: Path
+) -> None:
+    with small_disk(tmp_path / "disk") as disk:
+        run = Path(shutil.copytree(interrupted, disk / "digits"))
+        fill_but_for(disk, num_bytes=4096)
+        message = f"cannot write to {run}: No space left on device; free some, and start the same again"
+        with pytest.raises(SearchError, match=re.escape(message)):
+            search.search(search_config(**ONE_BY_ONE), results=disk)
+        assert left_over(run) == []
+
+
+def fill_but_for(disk: Path, num_bytes: int) -> None:
+    reserve = disk / "reserve"
+    reserve.write_bytes(bytes(num_bytes))
+    fill(disk)
+    reserve.unlink()
+
+
+def test_a_journal_that_cannot_be_appended_to_ends_the_search_which_goes_on_when_there_is_space(
+    tmp_path: Path, calm: Summary
+) -> None:
+    (tmp_path / "trials").mkdir()
+    with small_disk(tmp_path / "disk") as disk:
+        run = disk / "digits"
+        run.mkdir(mode=0o700)
+        (run / "trials").symlink_to(tmp_path / "trials")
+
+        def act(event: Event) -> None:
+            if (event.record.number, event.record.depth) == (3, 1):
+                fill(disk)
+
+        watching = Watching(act)
+        summary = search.search(search_config(**ONE_BY_ONE), results=disk, watcher=watching)
+        assert summary.status == "failed"
+        assert f"cannot write {run / JOURNAL}: No space left on device" in summary.reason
+        (disk / "filler").unlink()
+        assert_goes_on_as_if_nothing_had_been(run, calm)
+
+
+def test_a_full_disk_ends_the_search_though_not_even_the_time_spent_can_be_kept(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk") as disk:
+        simulation = Simulation(disk / "run", config_of())
+        record = simulation.coordinator.next_trial()
+        assert isinstance(record, TrialRecord)
+        fill(disk)
+        while writes(simulation.study.save_elapsed):
+            pass
+        simulation.coordinator.on_lost(record.number, Failure(FailureKind.DISK_FULL, "no space left"))
+        simulation.coordinator.close(resumable=True)
+        assert simulation.coordinator.ending == "trial 0: no space left; free some, and go on"
+
+
+def writes(save: Callable[[float], None]) -> bool:
+    try:
+        save(1.0)
+    except JournalWriteError:
+        return False
+    return True
+
+
+def test_what_a_full_disk_keeps_out_of_the_log_comes_onto_the_screen(tmp_path: Path) -> None:
+    code = f"""
+from pathlib import Path
+from search.screen.live import screen
+with screen(Path({str(tmp_path / "disk" / "search.log")!r})):
+    print("printed meanwhile")
+print("printed afterwards")
+"""
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with small_disk(tmp_path / "disk") as disk:
+        fill(disk)
+        shown = subprocess.check_output([sys.executable, "-c", code], text=True, env=buffered)
+    assert shown == "printed meanwhile\nprinted afterwards\n"
+
+
+# 24
+
+
+def test_results_that_cannot_be_written_are_one_error_before_any_trial(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for results in (tmp_path / "file", tmp_path / "file" / "below"):
+        message = f"cannot write to {results}/digits: Not a directory; choose another with --results"
+        with pytest.raises(SearchError, match=re.escape(message)):
+            search.search(search_config(**ONE_BY_ONE), results=results)
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
+
+
+def test_a_disk_that_has_become_read_only_is_one_error_before_any_trial(
+    interrupted: Path, tmp_path: Path
+) -> None:
+    with small_disk(tmp_path / "disk", "8m") as disk:
+        run = Path(shutil.copytree(interrupted, disk / "digits"))
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        with pytest.raises(SearchError) as refused:
+            search.resume(run)
+        message = f"cannot write to {run}: Read-only file system; choose another with --results"
+        assert str(refused.value) == message
+
+
+# 25
+
+
+def test_more_cpus_and_gpus_than_there_are_is_one_error_before_any_trial(tmp_path: Path) -> None:
+    budget = {"trials": 1, "virtual_epochs": 1}
+    config = search_config(resources={"cpus_per_trial": 3, "gpus_per_trial": 2}, budget=budget)
+    with pytest.raises(SearchError) as refused:
+        search.search(config, results=tmp_path)
+    lacking = "cpus_per_trial is 3, there are 2; gpus_per_trial is 2, there are 1"
+    assert str(refused.value).startswith(f"resources: {lacking}. Ask for less with --set")
+    run = tmp_path / "digits"
+    assert not (run / JOURNAL).exists()
+    assert left_over(run) == []
+    less = ["resources.cpus_per_trial=2", "resources.gpus_per_trial=0"]
+    search.search(config, results=tmp_path, overrides=less)
+    assert_nothing_lost(run)
+
+
+# 26
+
+
+def test_categories_of_any_kind_give_short_plain_names_of_files(tmp_path: Path) -> None:
+    labels = ["a/b\\c", "../../..", "x" * 300, "学習率: 高い"]
+    config = search_config(
+        trial={"model": {"label": {"choice": labels}}, "batch_size": 16},
+        sampler={"name": "grid"},
+        budget={"trials": 4, "virtual_epochs": 1},
+        resources=ONE_BY_ONE["resources"],
+    )
+    run = Path(search.search(config, results=tmp_path / "results").folder)
+    assert [path.name for path in sorted((run / "trials").iterdir())] == ["0000", "0001", "0002", "0003"]
+    assert [r.resolved.params["model.label"] for r in read_records(run / JOURNAL)] == labels
+    for path in run.rglob("*"):
+        assert re.fullmatch(r"[\w.-]{1,100}", path.name, re.ASCII), path
+    for number in range(4):
+        events = EventAccumulator(str(run / "trials" / f"{number:04d}")).Reload()
+        assert len(events.Scalars("best/accuracy")) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["results"]
+    assert_nothing_lost(run)
+
+
+# 32
+
+
+def test_an_export_that_is_killed_leaves_nothing_or_the_whole_and_gives_the_same_again(
+    calm: Summary, tmp_path: Path
+) -> None:
+    command = [sys.executable, str(HELPERS / "killed_exports.py"), calm.folder, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 25
+
+
+# And what was found on the way.
+
+
+def test_a_kill_while_yaml_is_written_leaves_nothing_after_the_next_writing(tmp_path: Path) -> None:
+    code = f"""
+import os, signal
+os.replace = lambda *args: os.kill(os.getpid(), signal.SIGKILL)
+from search.config.document import write_yaml
+write_yaml({str(tmp_path / "config.yaml")!r}, {{"name": "digits"}})
+"""
+    assert subprocess.run([sys.executable, "-c", code]).returncode == -signal.SIGKILL
+    assert len(list(tmp_path.iterdir())) == 1
+    write_yaml(tmp_path / "config.yaml", {"name": "digits"})
+    assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
+
+
+def test_a_file_that_ends_too_early_is_no_interruption(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Click takes an EOFError for Ctrl-D."""
+    (tmp_path / "digits.npz").write_bytes(b"")
+    trial = {"data": {"file": "digits.npz"}}
+    file = write_config(tmp_path, task="faulty_runs:StoredDigitsTask", trial=trial)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as left:
+        main(["check", str(file)])
+    assert left.value.code == 1
+    assert "EOFError: No data left in file" in capsys.readouterr().err

@@ -1,0 +1,271 @@
+"""A search without Ray or training: the real study and coordinator, simulated workers, a virtual clock."""
+
+from __future__ import annotations
+
+import heapq
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tiny_tasks import search_config
+
+from search.config.config import Config, load_config
+from search.run.coordinator import Coordinator, Event, EventKind, Turn, untried
+from search.run.limits import Limits
+from search.samplers.samplers import StudyView, ViewSampler, sampler_factory
+from search.schedulers.early_stopping import Rule, build_rule
+from search.space.space import Resolved
+from search.study.study import JOURNAL, SearchStudy, TrialRecord
+from trainables.data.virtual_epoch import VirtualEpochs
+from trainables.process.failure import Failure, FailureKind
+
+RULES: dict[str, dict[str, Any]] = {
+    "asha": {"scheduler": {"name": "asha"}},
+    "asha_stop": {"scheduler": {"name": "asha_stop"}},
+    "hyperband": {"scheduler": {"name": "hyperband"}},
+    "median": {"scheduler": {"name": "median", "startup_trials": 2}},
+    "percentile": {"scheduler": {"name": "percentile", "startup_trials": 2, "percentile": 40.0}},
+    "plateau": {"scheduler": {"name": "none"}, "plateau": {"patience": 2, "min_delta": 0.05, "ema": 0.3}},
+    "asha and plateau": {"scheduler": {"name": "asha"}, "plateau": {"patience": 2, "min_delta": 0.1}},
+    "none": {"scheduler": {"name": "none"}},
+}
+"""By name, the sections that say which trials end early."""
+NONE = {"name": "none"}
+FALLING = [1.0 - number / 100 for number in range(30)]
+"""Trial 0 is the best, each one after it worse."""
+
+SPACE = {
+    "model": {"hidden": {"choice": [8, 16, 32]}},
+    "optimizer": {
+        "choice": [
+            {
+                "name": "adamw",
+                "lr": {"loguniform": [1e-4, 1e-1]},
+                "weight_decay": {"loguniform": [1e-6, 1e-2]},
+            },
+            {"name": "sgd", "lr": {"loguniform": [1e-3, 1.0]}, "momentum": {"uniform": [0.0, 0.99]}},
+        ]
+    },
+    "batch_size": 16,
+}
+"""A conditional space."""
+
+FLAT_SPACE = {
+    "model": {"hidden": {"choice": [8, 16, 32]}},
+    "optimizer": {
+        "name": "adamw",
+        "lr": {"loguniform": [1e-4, 1e-1]},
+        "weight_decay": {"loguniform": [1e-6, 1e-2]},
+    },
+    "batch_size": 16,
+}
+
+Curve = Callable[[TrialRecord, int], float]
+"""Objective of a trial after so many virtual epochs; NaN diverges."""
+
+
+def config_of(space: Mapping[str, Any] = SPACE, **sections: Any) -> Config:
+    """A loaded configuration over `space`."""
+    return load_config(search_config(trial=space, **sections))
+
+
+def learning_curve(record: TrialRecord, virtual_epoch: int) -> float:
+    """Best at a learning rate of 0.01; wider models learn slower and end higher."""
+    options: Resolved = record.resolved
+    rate = math.log10(options.tree["optimizer"]["lr"])
+    width = options.tree["model"]["hidden"]
+    return (math.exp(-((rate + 2) ** 2)) + width / 100) * (1 - math.exp(-virtual_epoch * 4 / width))
+
+
+def by_number(values: Sequence[float], gain: float = 0.0) -> Curve:
+    """Trial n always shows values[n], and `gain` more with each virtual epoch."""
+    return lambda record, virtual_epoch: values[record.number] + gain * virtual_epoch
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Simulation:
+    """Runs a coordinator on simulated workers that take one second for a virtual epoch, trial n 1 + n/1000.
+
+    Args:
+        folder: of the journal; one that is there is gone on with.
+        faults: what becomes of virtual epoch v of trial n in attempt a: None, or how it fails.
+        stale: virtual epochs that a leg computes again, as after the loss of that many checkpoints.
+        can_go_on: whether a trial that has ended has a checkpoint to go on from.
+        history: trials of an older study.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        config: Config,
+        curve: Curve = learning_curve,
+        *,
+        workers: int = 1,
+        limits: Mapping[str, Any] | None = None,
+        rule: Rule | None = None,
+        lengths: Callable[[TrialRecord], VirtualEpochs] | None = None,
+        faults: Callable[[int, int, int], FailureKind | None] = lambda number, virtual_epoch, attempt: None,
+        stale: int = 0,
+        can_go_on: Callable[[TrialRecord], bool] = lambda record: True,
+        history: Sequence[TrialRecord] = (),
+    ) -> None:
+        folder.mkdir(exist_ok=True)
+        self.config, self.curve, self.workers, self.faults, self.stale = config, curve, workers, faults, stale
+        self.lengths = lengths or (
+            lambda record: VirtualEpochs(unit="steps", count=5, step_samples=16, pass_samples=1200)
+        )
+        self.clock = Clock()
+        self.events: list[tuple[EventKind, int, int]] = []
+        """Kind, trial, depth."""
+        self.samples_at_pauses: list[tuple[int, int]] = []
+        """Trial, samples."""
+        self.rule = rule or build_rule(config)
+        self.study = open_study(folder, config, self.rule, history)
+        grid = config.sampler.name == "grid"
+        points = list(untried(config.space.grid() if grid else config.initial, self.study.records))
+        trials = config.budget.trials
+        trials = min(trials, len(self.study.records) + len(points)) if grid else trials
+        plateau = config.budget.plateau
+        given = Limits(
+            trials=trials,
+            virtual_epochs=config.budget.virtual_epochs,
+            plateau_trials=plateau.trials if plateau else None,
+            plateau_min_delta=plateau.min_delta if plateau else 0.0,
+        )
+        self.coordinator = Coordinator(
+            self.study,
+            self.rule,
+            replace(given, **(limits or {})),
+            concurrency=workers,
+            known_points=points,
+            can_go_on=can_go_on,
+            watch=self._watch,
+            clock=self.clock,
+        )
+        self._legs: list[tuple[float, int, int]] = []
+
+    @property
+    def records(self) -> list[TrialRecord]:
+        return self.study.records
+
+    def run(self, max_reports: int | None = None) -> Simulation:
+        """Run to the end, or until so many virtual epochs have been computed; then drop this object."""
+        reports = 0
+        while max_reports is None or reports < max_reports:
+            self._start_legs()
+            if not self._legs:
+                self.coordinator.close(resumable=False)
+                return self
+            self.clock.now, number, virtual_epoch = heapq.heappop(self._legs)
+            self._finish_virtual_epoch(number, virtual_epoch)
+            reports += 1
+        return self
+
+    def step(self) -> None:
+        """One virtual epoch of one worker."""
+        self.run(max_reports=1)
+
+    def _start_legs(self) -> None:
+        while len(self._legs) < self.workers:
+            turn = self.coordinator.next_trial()
+            if isinstance(turn, Turn):
+                return
+            self._go_on(turn, max(1, turn.depth + 1 - self.stale))
+
+    def _go_on(self, record: TrialRecord, virtual_epoch: int) -> None:
+        ends = self.clock.now + 1 + record.number / 1000
+        heapq.heappush(self._legs, (ends, record.number, virtual_epoch))
+
+    def _finish_virtual_epoch(self, number: int, virtual_epoch: int) -> None:
+        record, coordinator = self.records[number], self.coordinator
+        fault = self.faults(number, virtual_epoch, len(record.failures))
+        if fault is not None:
+            coordinator.on_lost(number, Failure(fault, f"{fault} in virtual epoch {virtual_epoch}"))
+            return
+        lengths = self.lengths(record)
+        value = self.curve(record, virtual_epoch)
+        report: dict[str, Any] = {"virtual_epoch": virtual_epoch, "seconds": float(virtual_epoch)}
+        if math.isfinite(value):
+            report["objective"] = value
+        else:
+            report["diverged"] = f"virtual epoch {virtual_epoch}, loss is {value}"
+        if coordinator.on_report(number, report, lengths):
+            self._go_on(record, virtual_epoch + 1)
+
+    def _watch(self, event: Event) -> None:
+        record = event.record
+        self.events.append((event.kind, record.number, record.depth))
+        if event.kind is EventKind.PAUSED:
+            self.samples_at_pauses.append((record.number, record.samples))
+
+
+def open_study(
+    folder: Path, config: Config, rule: Rule | None = None, history: Sequence[TrialRecord] = ()
+) -> SearchStudy:
+    rungs = (rule or build_rule(config)).rungs
+    make, seed = sampler_factory(config), config.sampler.seed
+    return SearchStudy(
+        folder / JOURNAL,
+        name=config.name,
+        mode=config.objective.mode,
+        space=config.space,
+        sampler=lambda study: ViewSampler(make, seed, StudyView(study, rungs)),
+        history=history,
+    )
+
+
+def outcomes(records: Sequence[TrialRecord]) -> list[tuple[Any, ...]]:
+    """All that a search came to, to compare with another."""
+    return [(r.number, r.resolved.params, r.values, r.outcome, r.reason, r.steps, r.samples) for r in records]
+
+
+_CREATE, _STATE, _VALUE = 4, 6, 7
+
+
+def history(folder: Path) -> list[tuple[Any, ...]]:
+    """Parameters, values and ends in the order in which the journal has them."""
+    told: list[tuple[Any, ...]] = []
+    for line in (folder / JOURNAL).read_text().splitlines():
+        entry = json.loads(line)
+        trial, operation = entry.get("trial_id"), entry["op_code"]
+        if operation == _CREATE:
+            told.append((entry["user_attrs"]["trial"], sorted(entry["params"].items())))
+        elif operation == _VALUE:
+            told.append((trial, entry["step"], entry["intermediate_value"]))
+        elif operation == _STATE and entry["state"] != 0:
+            told.append((trial, "ended", entry["state"], entry["values"]))
+    return told
+
+
+def assert_whole(folder: Path, records: Sequence[TrialRecord]) -> None:
+    """Every trial ended once, with its virtual epochs 1 to n, each once."""
+    told = history(folder)
+    for record in records:
+        mine = [entry[1:] for entry in told if entry[0] == record.trial_id]
+        steps = [entry[0] for entry in mine if isinstance(entry[0], int)]
+        assert steps == list(range(1, record.depth + 1))
+        assert [entry[0] for entry in mine].count("ended") == 1
+        assert record.outcome is not None
+
+
+def cut_journal(whole: Path, folder: Path, num_lines: int, extra_bytes: int = 0) -> Path:
+    """What a process leaves that is killed after so many writes, or in the middle of the next one."""
+    lines = (whole / JOURNAL).read_bytes().splitlines(keepends=True)
+    folder.mkdir(exist_ok=True)
+    next_line = lines[num_lines][:extra_bytes] if extra_bytes else b""
+    (folder / JOURNAL).write_bytes(b"".join(lines[:num_lines]) + next_line)
+    return folder
+
+
+def num_lines(folder: Path) -> int:
+    return len((folder / JOURNAL).read_bytes().splitlines())

@@ -1,0 +1,530 @@
+"""What the coordinator tells Optuna, retries, ends and counts, driven by simulated workers."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+from simulated_search import (
+    FALLING,
+    NONE,
+    RULES,
+    Simulation,
+    assert_whole,
+    by_number,
+    config_of,
+    cut_journal,
+    learning_curve,
+    num_lines,
+    outcomes,
+)
+
+from search.run.coordinator import EventKind, Turn
+from search.study.journal import JournalWriteError
+from search.study.study import JOURNAL, Outcome
+from trainables.process.failure import Failure, FailureKind
+
+
+@pytest.fixture(autouse=True)
+def no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The death of a process loses nothing that was written; only a power cut would, and none comes here."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
+# --- what Optuna is told
+
+
+def test_each_trial_is_told_to_optuna_as_what_it_was(tmp_path: Path) -> None:
+    config = config_of(sampler={"name": "random"}, budget={"trials": 5, "virtual_epochs": 3}, scheduler=NONE)
+
+    def curve(record: Any, virtual_epoch: int) -> float:
+        if record.number == 1 and virtual_epoch == 2:
+            return math.nan
+        return [0.1, 0.9, 0.5][virtual_epoch - 1]
+
+    def faults(number: int, virtual_epoch: int, attempt: int) -> FailureKind | None:
+        if number == 2 and virtual_epoch == 2:
+            return FailureKind.ERROR
+        return FailureKind.GPU_MEMORY if number == 3 and virtual_epoch == 1 else None
+
+    simulation = Simulation(tmp_path, config, curve, faults=faults).run()
+    told = simulation.study.study.get_trials()
+    assert [trial.state for trial in told] == [
+        TrialState.COMPLETE,
+        TrialState.PRUNED,
+        TrialState.FAIL,
+        TrialState.PRUNED,
+        TrialState.COMPLETE,
+    ]
+    assert [trial.value for trial in told] == [0.9, None, None, None, 0.9]
+    assert [trial.intermediate_values for trial in told] == [
+        {1: 0.1, 2: 0.9, 3: 0.5},
+        {1: 0.1},
+        {1: 0.1},
+        {},
+        {1: 0.1, 2: 0.9, 3: 0.5},
+    ]
+    assert_whole(tmp_path, simulation.records)
+    assert simulation.records[1].reason == "virtual epoch 2, loss is nan"
+
+
+def test_stopped_and_paused_trials_are_told_as_pruned_with_their_depth(tmp_path: Path) -> None:
+    config = config_of(sampler={"name": "random"})
+    simulation = Simulation(tmp_path, config, by_number(FALLING, gain=0.001)).run()
+    told = simulation.study.study.get_trials()
+    assert [trial.state for trial in told] == [TrialState.COMPLETE] + [TrialState.PRUNED] * 8
+    assert [trial.last_step for trial in told] == [9, 3, 3, 1, 1, 1, 1, 1, 1]
+    assert told[1].value == FALLING[1] + 0.003
+    assert simulation.records[1].reason == "paused at virtual epoch 3, not promoted"
+    stopping = config_of(sampler={"name": "random"}, **RULES["asha_stop"])
+    simulation = Simulation(tmp_path / "stop", stopping, by_number(FALLING)).run()
+    assert simulation.records[0].depth == 9
+    assert simulation.records[8].reason == "stopped at virtual epoch 1"
+
+
+def test_a_diverged_trial_is_never_best_and_gives_its_place_at_the_rung_to_another(tmp_path: Path) -> None:
+    config = config_of(sampler={"name": "random"})
+
+    def curve(record: Any, virtual_epoch: int) -> float:
+        return math.nan if record.number == 0 and virtual_epoch == 2 else FALLING[record.number]
+
+    simulation = Simulation(tmp_path, config, curve).run()
+    assert [record.depth for record in simulation.records] == [1, 9, 3, 3, 1, 1, 1, 1, 1]
+    assert simulation.records[0].outcome is Outcome.DIVERGED
+    assert simulation.coordinator.best is simulation.records[1]
+
+
+def test_a_failed_trial_does_not_block_the_others(tmp_path: Path) -> None:
+    config = config_of(sampler={"name": "random"})
+    faults = lambda number, virtual_epoch, attempt: (  # noqa: E731
+        FailureKind.ERROR if number == 0 and virtual_epoch == 2 else None
+    )
+    simulation = Simulation(tmp_path, config, by_number(FALLING), faults=faults).run()
+    # Eight are left to be compared: two of them go on.
+    assert [record.depth for record in simulation.records] == [1, 9, 3, 1, 1, 1, 1, 1, 1]
+    assert simulation.records[0].outcome is Outcome.FAILED
+    assert len(simulation.records[0].failures) == 3
+    assert simulation.coordinator.best is simulation.records[1]
+
+
+# --- failures
+
+
+def test_a_trial_is_tried_again_as_often_as_allowed(tmp_path: Path) -> None:
+    config = config_of(sampler={"name": "random"}, budget={"trials": 1, "virtual_epochs": 4}, scheduler=NONE)
+    simulation = Simulation(
+        tmp_path, config, faults=lambda _, v, attempt: FailureKind.ERROR if v == 3 and attempt < 2 else None
+    ).run()
+    (record,) = simulation.records
+    assert (record.outcome, len(record.failures), record.depth) == (Outcome.COMPLETED, 2, 4)
+    assert [kind for kind, *_ in simulation.events].count(EventKind.RETRIED) == 2
+    assert_whole(tmp_path, simulation.records)
+
+
+@pytest.mark.parametrize(
+    ("kind", "attempts", "outcome"),
+    [
+        (FailureKind.ERROR, 3, Outcome.FAILED),
+        (FailureKind.DIED, 3, Outcome.FAILED),
+        (FailureKind.HUNG, 2, Outcome.FAILED),
+        (FailureKind.MEMORY, 2, Outcome.OUT_OF_MEMORY),
+        (FailureKind.GPU_MEMORY, 1, Outcome.OUT_OF_MEMORY),
+    ],
+)
+def test_a_trial_that_always_fails_gets_as_many_attempts_as_its_kind_of_failure_makes_sense_of(
+    tmp_path: Path, kind: FailureKind, attempts: int, outcome: Outcome
+) -> None:
+    config = config_of(sampler={"name": "random"}, budget={"trials": 2, "virtual_epochs": 2}, scheduler=NONE)
+    faults = lambda number, v, _: kind if number == 0 and v == 2 else None  # noqa: E731
+    simulation = Simulation(tmp_path, config, faults=faults).run()
+    first, second = simulation.records
+    assert (first.outcome, first.reason) == (outcome, f"{kind} in virtual epoch 2")
+    assert [failure.kind for failure in first.failures] == [kind] * attempts
+    assert (first.depth, second.outcome) == (1, Outcome.COMPLETED)
+    assert_whole(tmp_path, simulation.records)
+
+
+def test_the_search_gives_up_when_too_many_trials_in_a_row_fail_alike(tmp_path: Path) -> None:
+    config = config_of(sampler={"name": "random"}, budget={"trials": 20, "virtual_epochs": 2})
+    coordinator = (
+        Simulation(
+            tmp_path,
+            config,
+            limits={"max_failures": 0, "max_failed": 3},
+            faults=lambda number, v, _: FailureKind.ERROR if number not in (0, 2) else None,
+        )
+        .run()
+        .coordinator
+    )
+    assert coordinator.gave_up
+    assert coordinator.ending == "3 trials in a row failed alike: error in virtual epoch 1"
+    assert len(coordinator.study.records) == 6
+
+
+def test_trials_that_all_fail_alike_after_good_virtual_epochs_end_the_search_too(tmp_path: Path) -> None:
+    config = config_of(sampler={"name": "random"}, budget={"trials": 20, "virtual_epochs": 9}, scheduler=NONE)
+    faults = lambda number, v, _: FailureKind.ERROR if v == 3 else None  # noqa: E731
+    simulation = Simulation(
+        tmp_path, config, workers=2, limits={"max_failures": 1, "max_failed": 4}, faults=faults
+    ).run()
+    assert simulation.coordinator.gave_up
+    assert [r.outcome for r in simulation.records].count(Outcome.FAILED) == 4
+    assert str(simulation.coordinator.ending).startswith("4 trials in a row failed alike: error in virtual")
+
+
+def test_trials_that_fail_alike_among_others_that_do_well_do_not_end_the_search(tmp_path: Path) -> None:
+    """Under promotion the others pause, and none has ended yet."""
+    config = config_of(sampler={"name": "random"}, budget={"trials": 20, "virtual_epochs": 9})
+    faults = lambda number, v, _: FailureKind.ERROR if number % 3 == 1 else None  # noqa: E731
+    simulation = Simulation(
+        tmp_path, config, by_number(FALLING), limits={"max_failures": 0, "max_failed": 2}, faults=faults
+    ).run()
+    assert not simulation.coordinator.gave_up
+    assert [r.outcome for r in simulation.records].count(Outcome.FAILED) == 7
+    assert len(simulation.records) == 20
+
+
+def test_trials_that_fail_for_different_reasons_do_not_end_the_search(tmp_path: Path) -> None:
+    config = config_of(sampler={"name": "random"}, budget={"trials": 9, "virtual_epochs": 2})
+    kinds = [FailureKind.ERROR, FailureKind.GPU_MEMORY, FailureKind.DIED]
+    simulation = Simulation(
+        tmp_path,
+        config,
+        limits={"max_failures": 0, "max_failed": 2},
+        faults=lambda number, v, _: kinds[number % 3],
+    ).run()
+    assert not simulation.coordinator.gave_up
+    assert len(simulation.records) == 9
+
+
+def test_a_diverged_trial_is_no_failed_one(tmp_path: Path) -> None:
+    config = config_of(sampler={"name": "random"}, budget={"trials": 9, "virtual_epochs": 2})
+    simulation = Simulation(
+        tmp_path,
+        config,
+        lambda record, _: math.nan,
+        limits={"max_failures": 0, "max_failed": 2},
+        faults=lambda number, v, _: FailureKind.ERROR if number % 2 else None,
+    ).run()
+    assert not simulation.coordinator.gave_up
+    assert len(simulation.records) == 9
+
+
+def test_a_trial_that_failed_too_often_is_not_tried_again_after_a_restart(tmp_path: Path) -> None:
+    config = config_of(sampler={"name": "random"}, budget={"trials": 1, "virtual_epochs": 2})
+    whole = Simulation(tmp_path / "whole", config, faults=lambda *_: FailureKind.ERROR).run()
+    assert len(whole.records[0].failures) == 3
+    lines = (tmp_path / "whole" / JOURNAL).read_text().splitlines()
+    last_failure = max(n for n, line in enumerate(lines, start=1) if '"failures"' in line)
+    folder = cut_journal(tmp_path / "whole", tmp_path / "cut", last_failure)
+    again = Simulation(folder, config).run()
+    assert outcomes(again.records) == outcomes(whole.records)
+    assert again.records[0].failures == whole.records[0].failures
+
+
+def test_a_full_disk_ends_the_search_and_is_no_failure_of_the_trial(tmp_path: Path) -> None:
+    config = config_of(sampler={"name": "random"}, scheduler=NONE)
+    reference = Simulation(tmp_path / "whole", config, workers=2).run()
+    full = Simulation(
+        tmp_path / "full",
+        config,
+        workers=2,
+        faults=lambda number, v, _: FailureKind.DISK_FULL if (number, v) == (2, 4) else None,
+    )
+    while full.coordinator.ending is None or full.coordinator.running:
+        full.step()
+    assert full.coordinator.gave_up
+    assert full.coordinator.ending == "trial 2: disk full in virtual epoch 4; free some, and go on"
+    full.coordinator.close(resumable=True)
+    assert (full.records[2].failures, full.records[2].outcome, full.records[2].depth) == ([], None, 3)
+    again = Simulation(tmp_path / "full", config, workers=2).run()
+    assert outcomes(again.records) == outcomes(reference.records)
+
+
+def test_a_trial_lost_after_its_promotion_is_tried_again_and_stays_promoted(tmp_path: Path) -> None:
+    config = config_of(sampler={"name": "random"}, budget={"trials": 4, "virtual_epochs": 9})
+    # With 0.1 trial 3 is the best, so nobody would promote trial 0 a second time.
+    simulation = Simulation(
+        tmp_path,
+        config,
+        by_number([0.9, 0.5, 0.1, 1.0]),
+        faults=lambda number, v, attempt: FailureKind.ERROR if (number, v, attempt) == (0, 2, 0) else None,
+    ).run()
+    promoted = [(number, depth) for kind, number, depth in simulation.events if kind is EventKind.PROMOTED]
+    assert promoted.count((0, 1)) == 1
+    assert (EventKind.RESUMED, 0, 1) in simulation.events
+    assert simulation.records[0].depth >= 3
+    assert_whole(tmp_path, simulation.records)
+
+
+def test_a_lost_leg_of_a_trial_that_was_not_stopped_goes_on_although_others_came_since(
+    tmp_path: Path,
+) -> None:
+    """The rule was asked after the report; a crash is no reason to ask it again."""
+    config = config_of(
+        sampler={"name": "random"}, budget={"trials": 4, "virtual_epochs": 9}, **RULES["asha_stop"]
+    )
+    simulation = Simulation(
+        tmp_path,
+        config,
+        by_number([0.1, 0.2, 0.3, 0.4]),
+        workers=4,
+        faults=lambda number, v, attempt: FailureKind.ERROR if (number, v, attempt) == (0, 2, 0) else None,
+    ).run()
+    assert simulation.records[0].depth >= 3
+    ended = [number for kind, number, _ in simulation.events if kind is EventKind.ENDED]
+    assert sorted(ended) == [0, 1, 2, 3]
+
+
+def test_a_virtual_epoch_that_comes_out_otherwise_when_computed_again_is_noted_once(tmp_path: Path) -> None:
+    config = config_of(sampler={"name": "random"}, scheduler=NONE, budget={"trials": 2, "virtual_epochs": 4})
+    before = Simulation(tmp_path, config).run(max_reports=3)
+    again = Simulation(tmp_path, config, lambda record, v: 0.5, stale=3)
+    again.run()
+    noted = [number for kind, number, _ in again.events if kind is EventKind.NOTED]
+    assert noted == [0]
+    assert again.records[0].values[:3] == before.records[0].values
+
+
+def test_a_virtual_epoch_may_take_ten_times_as_long_as_the_slowest_so_far(tmp_path: Path) -> None:
+    config = config_of(sampler={"name": "random"})
+    simulation = Simulation(tmp_path, config)
+    assert simulation.coordinator.timeout == 3600.0
+    assert simulation.run(max_reports=3).coordinator.timeout == 300.0
+    record = simulation.records[-1]
+    lengths = simulation.lengths(record)
+    report = {"virtual_epoch": record.depth + 1, "objective": 0.5, "seconds": record.seconds + 90.0}
+    simulation.coordinator.on_report(record.number, report, lengths)
+    assert simulation.coordinator.timeout == 900.0
+    given = Simulation(tmp_path, config, limits={"timeout": 2.0})
+    assert given.coordinator.timeout == 2.0
+
+
+# --- a study that cannot be written
+
+
+def test_a_study_that_cannot_be_written_ends_the_search_and_is_left_as_it_is(tmp_path: Path) -> None:
+    simulation = Simulation(tmp_path, config_of(sampler={"name": "random"}), workers=2).run(max_reports=4)
+    coordinator = simulation.coordinator
+    error = JournalWriteError("cannot write study.journal: No space left on device")
+    coordinator.on_broken(error)
+    coordinator.on_broken(OSError("another"))
+    assert coordinator.next_trial() is Turn.DONE
+    assert (coordinator.broken, coordinator.gave_up, coordinator.ending) == (error, True, str(error))
+    written = (tmp_path / JOURNAL).read_bytes()
+    coordinator.close(resumable=False)
+    assert (tmp_path / JOURNAL).read_bytes() == written
+
+
+# --- limits
+
+
+def test_the_number_of_trials_ends_a_search(tmp_path: Path) -> None:
+    simulation = Simulation(tmp_path, config_of(sampler={"name": "random"})).run()
+    assert len(simulation.records) == 9
+    assert simulation.coordinator.ending is None
+
+
+def test_the_time_limit_lets_running_virtual_epochs_finish_and_counts_over_restarts(tmp_path: Path) -> None:
+    config = config_of(sampler={"name": "random"})
+    limits = {"seconds": 10.0}
+    first = Simulation(tmp_path, config, workers=2, limits=limits)
+    first.run(max_reports=12)
+    first.coordinator.close(resumable=True)
+    spent = first.coordinator.elapsed_seconds
+    assert 6 <= spent < 7
+    second = Simulation(tmp_path, config, workers=2, limits=limits)
+    assert second.coordinator.elapsed_seconds == pytest.approx(spent, abs=0.06)
+    second.run()
+    assert second.coordinator.ending == "time limit"
+    assert 10 <= second.coordinator.elapsed_seconds < 11.1
+    assert {record.outcome for record in second.records} <= {Outcome.COMPLETED, Outcome.STOPPED}
+    assert any("when the search ended" in record.reason for record in second.records)
+    assert_whole(tmp_path, second.records)
+
+
+def test_a_killed_search_has_saved_its_time_to_within_seconds(tmp_path: Path) -> None:
+    config = config_of(sampler={"name": "random"})
+    Simulation(tmp_path, config).run(max_reports=14)
+    elapsed = Simulation(tmp_path, config).coordinator.elapsed_seconds
+    assert 14 - 6 <= elapsed <= 14.1
+
+
+def test_the_step_limit_counts_the_steps_of_all_trials(tmp_path: Path) -> None:
+    simulation = Simulation(tmp_path, config_of(sampler={"name": "random"}), limits={"steps": 52}).run()
+    assert simulation.coordinator.ending == "step limit"
+    assert simulation.coordinator.steps == 55
+    assert_whole(tmp_path, simulation.records)
+
+
+def test_the_step_limit_is_met_alike_after_a_kill_between_two_writes_of_a_report(tmp_path: Path) -> None:
+    config = config_of(sampler={"name": "random"})
+    reference = Simulation(tmp_path / "whole", config, limits={"steps": 52}).run()
+    for lines in range(num_lines(tmp_path / "whole") - 40, num_lines(tmp_path / "whole"), 3):
+        folder = cut_journal(tmp_path / "whole", tmp_path / f"cut{lines}", lines)
+        resumed = Simulation(folder, config, limits={"steps": 52}).run()
+        assert outcomes(resumed.records) == outcomes(reference.records)
+
+
+def test_the_first_reason_to_end_stands(tmp_path: Path) -> None:
+    simulation = Simulation(
+        tmp_path, config_of(sampler={"name": "random"}), limits={"steps": 20, "seconds": 9.0}
+    )
+    simulation.coordinator.end("interrupted")
+    assert simulation.coordinator.next_trial() is Turn.DONE
+    assert simulation.coordinator.ending == "interrupted"
+
+
+def test_an_ended_search_begins_no_further_virtual_epoch(tmp_path: Path) -> None:
+    simulation = Simulation(tmp_path, config_of(sampler={"name": "random"}), workers=3)
+    simulation.run(max_reports=7)
+    under_way = len(simulation.coordinator.running)
+    reported = sum(record.depth for record in simulation.records)
+    simulation.coordinator.end("interrupted")
+    simulation.run()
+    assert sum(record.depth for record in simulation.records) == reported + under_way
+    assert simulation.coordinator.running == []
+
+
+def test_an_ended_search_does_not_wait_for_virtual_epochs_that_are_known(tmp_path: Path) -> None:
+    config = config_of(sampler={"name": "random"}, scheduler=NONE)
+    Simulation(tmp_path, config).run(max_reports=5)
+    simulation = Simulation(tmp_path, config, stale=4)
+    simulation.step()
+    simulation.coordinator.end("interrupted")
+    assert simulation.run(max_reports=2).coordinator.running == []
+
+
+# --- known points, progress
+
+
+def test_known_points_come_first_and_once(tmp_path: Path) -> None:
+    points = [
+        {"optimizer": {"name": "sgd", "lr": 0.1}},
+        {"model": {"hidden": 8}},
+        {"model": {"hidden": 16}},
+        {"model": {"hidden": 8}},
+        {"optimizer": "adamw"},
+    ]
+    # With this seed what is drawn for the first trials has the values of later points by chance.
+    config = config_of(sampler={"name": "random", "initial": points, "seed": 3})
+    reference = Simulation(tmp_path / "whole", config).run()
+    records = reference.records
+    assert [r.known for r in records[:5]] == [
+        {"optimizer": "sgd", "optimizer.sgd.lr": 0.1},
+        {"model.hidden": 8},
+        {"model.hidden": 16},
+        {"optimizer": "adamw"},
+        None,
+    ]
+    for record in records[:4]:
+        assert record.resolved.params | record.known == record.resolved.params
+    assert records[0].resolved.params["model.hidden"] in (8, 16)
+    for lines in range(1, num_lines(tmp_path / "whole"), 3):
+        folder = cut_journal(tmp_path / "whole", tmp_path / f"cut{lines}", lines)
+        assert outcomes(Simulation(folder, config).run().records) == outcomes(records)
+
+
+def test_known_points_that_are_added_are_tried_next_and_none_twice(tmp_path: Path) -> None:
+    first = {"model": {"hidden": 8}}
+    config = config_of(sampler={"name": "random", "initial": [first]})
+    before = Simulation(tmp_path, config).run(max_reports=4).records
+    num_before = len(before)
+    added = [{"optimizer": {"name": "sgd", "lr": 0.25}}, first, {"optimizer": {"name": "sgd", "lr": 0.5}}]
+    records = Simulation(tmp_path, config_of(sampler={"name": "random", "initial": added})).run().records
+    rates = [r.resolved.params.get("optimizer.sgd.lr") for r in records]
+    assert rates[num_before : num_before + 2] == [0.25, 0.5]
+    assert [r.known for r in records].count({"model.hidden": 8}) == 1
+    assert [r.known for r in records].count(None) == len(records) - 3
+
+
+def test_a_point_with_all_parameters_of_a_trial_is_not_tried_again(tmp_path: Path) -> None:
+    space = {"model": {"hidden": {"choice": [8, 16]}}, "optimizer": {"name": "adamw", "lr": 0.01}}
+    config = config_of(space, sampler={"name": "random"}, budget={"trials": 1, "virtual_epochs": 1})
+    drawn = Simulation(tmp_path, config).run().records[0].resolved.params["model.hidden"]
+    grid = config_of(space, sampler={"name": "grid"}, budget={"trials": 9, "virtual_epochs": 1})
+    records = Simulation(tmp_path, grid).run().records
+    assert [r.resolved.params["model.hidden"] for r in records] == [drawn, 24 - drawn]
+
+
+def test_a_grid_gives_every_point_once(tmp_path: Path) -> None:
+    space = {
+        "model": {"hidden": {"choice": [8, 16]}},
+        "optimizer": {"name": "adamw", "lr": {"choice": [1e-3, 1e-2]}},
+    }
+    simulation = Simulation(tmp_path, config_of(space, sampler={"name": "grid"}), workers=2).run()
+    drawn = {tuple(record.resolved.params.values()) for record in simulation.records}
+    assert len(simulation.records) == len(drawn) == 4
+
+
+def test_a_grid_with_more_points_goes_on_with_those(tmp_path: Path) -> None:
+    def grid(*rates: float) -> Any:
+        space = {"optimizer": {"name": "adamw", "lr": {"choice": list(rates)}}, "batch_size": 16}
+        return config_of(space, sampler={"name": "grid"}, budget={"trials": 9, "virtual_epochs": 3})
+
+    curve = by_number(FALLING)
+    before = [r.resolved.params for r in Simulation(tmp_path, grid(1e-3, 1e-2), curve).run().records]
+    simulation = Simulation(tmp_path, grid(1e-1, 1e-2, 1e-3, 1.0), curve, workers=2).run()
+    assert [r.resolved.params["optimizer.lr"] for r in simulation.records] == [1e-3, 1e-2, 1e-1, 1.0]
+    assert [r.resolved.params for r in simulation.records[:2]] == before
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        *RULES.values(),
+        {"scheduler": {"axis": "samples", "grace": 80}},
+        {"scheduler": {"axis": "steps", "grace": 7, "reduction_factor": 2}},
+    ],
+    ids=str,
+)
+def test_progress_grows_from_nothing_to_all(tmp_path: Path, sections: dict[str, Any]) -> None:
+    config = config_of(sampler={"name": "random"}, **sections)
+    simulation = Simulation(tmp_path, config, workers=2)
+    shares = [simulation.coordinator.progress()]
+    assert shares == [0.0]
+    assert simulation.coordinator.seconds_left() is None
+    while shares[-1] != 1.0:
+        simulation.step()
+        shares.append(simulation.coordinator.progress())
+        if not simulation.coordinator.running and all(r.outcome for r in simulation.records):
+            break
+        assert len(shares) < 200
+    assert shares == sorted(shares)
+    at_half = next(index for index, share in enumerate(shares) if share >= 0.5) / len(shares)
+    assert 0.2 < at_half < 0.9
+
+
+def test_time_left_is_no_longer_than_the_time_limit(tmp_path: Path) -> None:
+    simulation = Simulation(tmp_path, config_of(sampler={"name": "random"}), limits={"seconds": 8.0})
+    assert simulation.coordinator.seconds_left() == 8.0
+    simulation.run(max_reports=5)
+    left = simulation.coordinator.seconds_left()
+    assert left is not None
+    assert 2.5 < left < 3.5
+
+
+def test_optunas_own_best_is_a_trial_of_full_length(tmp_path: Path) -> None:
+    simulation = Simulation(tmp_path, config_of(sampler={"name": "random"}), learning_curve).run()
+    best = simulation.study.study.best_trial
+    assert len(best.intermediate_values) == 9
+    assert isinstance(best, optuna.trial.FrozenTrial)
+
+
+@pytest.mark.parametrize("how", ["interrupted", "disk full"])
+def test_a_trial_whose_leg_ends_with_the_search_keeps_its_checkpoints(tmp_path: Path, how: str) -> None:
+    simulation = Simulation(tmp_path, config_of(scheduler=NONE), workers=1).run(max_reports=2)
+    coordinator = simulation.coordinator
+    (running,) = coordinator.running
+    if how == "interrupted":
+        coordinator.end("Ctrl-C")
+        simulation.run()
+    else:
+        coordinator.on_lost(running.number, Failure(FailureKind.DISK_FULL, "no space left"))
+    assert coordinator.running == []
+    assert running.number in coordinator.going_on()

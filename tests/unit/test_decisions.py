@@ -1,0 +1,112 @@
+"""The check of a search's decisions finds those that are wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from decisions import assert_decisions
+from simulated_search import FALLING, RULES, Simulation, by_number, config_of, learning_curve
+
+from search.schedulers.early_stopping import Decision
+from search.study.study import JOURNAL
+
+Entries = list[dict[str, Any]]
+
+
+@pytest.fixture(autouse=True)
+def no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The death of a process loses nothing that was written; only a power cut would, and none comes here."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
+def config(sections: Any) -> Any:
+    return config_of(sampler={"name": "random"}, **sections)
+
+
+def scheduled(**scheduler: Any) -> dict[str, Any]:
+    return {"scheduler": scheduler}
+
+
+@pytest.mark.parametrize("mode", ["max", "min"])
+@pytest.mark.parametrize("rule", RULES)
+def test_a_search_has_decided_as_its_own_rule_says(tmp_path: Path, rule: str, mode: str) -> None:
+    objective = {"metric": "accuracy", "mode": mode}
+    own = config_of(sampler={"name": "random"}, **RULES[rule], objective=objective)
+    records = Simulation(tmp_path, own, workers=3).run().records
+    decided = assert_decisions(tmp_path, own)
+    assert decided["begin"] == 9
+    virtual_epochs = sum(decided[decision.value] for decision in Decision)
+    assert virtual_epochs == sum(record.depth for record in records)
+
+
+@pytest.mark.parametrize(
+    ("own", "other"),
+    [
+        (RULES["asha"], scheduled(name="asha", reduction_factor=2)),
+        (RULES["asha"], scheduled(name="asha", grace=2)),
+        (RULES["asha"], RULES["none"]),
+        (RULES["none"], RULES["asha"]),
+        (RULES["asha_stop"], scheduled(name="asha_stop", reduction_factor=2)),
+        (RULES["none"], RULES["asha_stop"]),
+        (RULES["hyperband"], RULES["asha_stop"]),
+        (RULES["median"], scheduled(name="percentile", startup_trials=2, percentile=10.0)),
+        (RULES["plateau"], RULES["plateau"] | {"plateau": {"patience": 1, "min_delta": 0.05, "ema": 0.3}}),
+        (RULES["plateau"], RULES["none"]),
+    ],
+    ids=str,
+)
+def test_by_another_rule_its_decisions_are_wrong(tmp_path: Path, own: Any, other: Any) -> None:
+    curve = learning_curve if "plateau" in own else by_number([(n * 4 % 9) / 10 for n in range(9)])
+    Simulation(tmp_path, config(own), curve).run()
+    assert_decisions(tmp_path, config(own))
+    with pytest.raises(AssertionError):
+        assert_decisions(tmp_path, config(other))
+
+
+def without(entries: Entries, matches: Callable[[dict[str, Any]], bool]) -> Entries:
+    return [entry for entry in entries if not matches(entry)]
+
+
+def _promotes(entry: dict[str, Any]) -> bool:
+    return "promoted" in entry.get("user_attr", {})
+
+
+def _with_another_value(entries: Entries) -> Entries:
+    """The best trial was worse than it said when it was promoted."""
+    first = next(entry for entry in entries if "intermediate_value" in entry)
+    return [entry | {"intermediate_value": 0.0} if entry is first else entry for entry in entries]
+
+
+def _ended_early(entries: Entries) -> Entries:
+    """The first pause is an end by the rule."""
+    return [
+        entry | {"user_attr": {"end": {"order": 1, "cut_off": False}}}
+        if "end" in entry.get("user_attr", {})
+        else entry
+        for entry in entries
+    ]
+
+
+@pytest.mark.parametrize(
+    "tampered",
+    [
+        lambda entries: without(entries, _promotes),
+        lambda entries: without(entries, lambda entry: entry.get("step") == 2),
+        _with_another_value,
+        _ended_early,
+    ],
+    ids=["without promotions", "without a virtual epoch", "with another value", "with other ends"],
+)
+def test_what_was_not_decided_that_way_is_found(
+    tmp_path: Path, tampered: Callable[[Entries], Entries]
+) -> None:
+    Simulation(tmp_path, config(RULES["asha"]), by_number(FALLING)).run()
+    entries = [json.loads(line) for line in (tmp_path / JOURNAL).read_text().splitlines()]
+    (tmp_path / JOURNAL).write_text("".join(json.dumps(entry) + "\n" for entry in tampered(entries)))
+    with pytest.raises(AssertionError):
+        assert_decisions(tmp_path, config(RULES["asha"]))

@@ -1,0 +1,267 @@
+"""What an exception in a trial leaves behind: a trace for people, a cause for the search."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from pydantic import ValidationError
+from safetensors.torch import save_file
+from small_disk import fill, small_disk
+from torch.utils.data import DataLoader
+
+from trainables.checkpoint import write_checkpoint
+from trainables.options import TrialOptions
+from trainables.process.environment import remember
+from trainables.process.failure import (
+    TRACE_FILE,
+    Failure,
+    FailureKind,
+    TrialError,
+    failure_note,
+    failure_of,
+    recorded_failure,
+    take_failure,
+)
+
+SECRET = "s3cr3t-of-test-failure"
+
+
+def fail(folder: Path, error: Exception, where: str = "") -> TrialError:
+    """What comes out when `error` is raised in a trial of this folder."""
+    with pytest.raises(TrialError) as caught, recorded_failure(folder, lambda: where):
+        raise error
+    return caught.value
+
+
+def error_of(action: Any) -> Exception:
+    """What the action raises, without the trace, whose frames would keep files open."""
+    try:
+        action()
+    except Exception as error:
+        return error.with_traceback(None)
+    raise AssertionError("nothing was raised")
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder without a byte of space left."""
+    with small_disk(tmp_path / "disk", "64k") as folder:
+        fill(folder)
+        yield folder
+
+
+def test_the_trace_is_for_people_and_the_cause_in_one_line_for_the_search(tmp_path: Path) -> None:
+    raised = fail(tmp_path / "0003", ValueError("width is 0\nsecond line"))
+    text = (tmp_path / "0003" / TRACE_FILE).read_text()
+    assert "Traceback" in text
+    assert "second line" in text
+    assert "test_failure.py" in text
+    assert str(raised) == "error: ValueError: width is 0"
+    assert take_failure(tmp_path / "0003") == Failure(FailureKind.ERROR, "ValueError: width is 0")
+
+
+def test_a_cause_is_taken_once_and_traces_are_kept(tmp_path: Path) -> None:
+    fail(tmp_path, ValueError("first"))
+    fail(tmp_path, RuntimeError("second"))
+    assert take_failure(tmp_path) == Failure(FailureKind.ERROR, "RuntimeError: second")
+    assert take_failure(tmp_path) is None
+    text = (tmp_path / TRACE_FILE).read_text()
+    assert text.index("ValueError: first") < text.index("RuntimeError: second")
+    assert os.listdir(tmp_path) == [TRACE_FILE]
+
+
+def test_without_an_exception_nothing_is_written(tmp_path: Path) -> None:
+    with recorded_failure(tmp_path):
+        pass
+    assert os.listdir(tmp_path) == []
+    assert take_failure(tmp_path) is None
+    assert take_failure(tmp_path / "nowhere") is None
+
+
+@pytest.mark.parametrize("text", ['{"kind": "err', "", "[]", '{"kind": "unheard of", "cause": "x"}', "{}"])
+def test_a_damaged_note_is_no_cause_and_does_not_stay(tmp_path: Path, text: str) -> None:
+    note, _ = failure_note(tmp_path, Failure(FailureKind.ERROR, "x"))
+    note.write_text(text)
+    assert take_failure(tmp_path) is None
+    assert os.listdir(tmp_path) == []
+
+
+def test_ctrl_c_is_not_a_failure(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), recorded_failure(tmp_path):
+        raise KeyboardInterrupt
+    assert os.listdir(tmp_path) == []
+
+
+# What reaches Ray
+
+
+class UnpicklableError(Exception):
+    def __init__(self, number: int, file: object) -> None:
+        super().__init__(f"number {number}")
+        self.file = file
+
+
+class SilentError(Exception):
+    def __str__(self) -> str:
+        raise AttributeError("no text")
+
+
+def test_an_exception_that_cannot_be_pickled_does_not_reach_ray(tmp_path: Path) -> None:
+    original = UnpicklableError(3, (tmp_path / "open").open("w"))
+    with pytest.raises(TypeError):
+        pickle.dumps(original)
+    copy = pickle.loads(pickle.dumps(fail(tmp_path, original)))
+    assert isinstance(copy, TrialError)
+    assert str(copy) == "error: UnpicklableError: number 3"
+
+
+def test_what_is_raised_does_not_show_the_original(tmp_path: Path) -> None:
+    raised = fail(tmp_path, ValueError("x"))
+    assert raised.__suppress_context__
+    assert raised.__cause__ is None
+
+
+def test_an_exception_that_has_no_text_is_a_failure_like_others(tmp_path: Path) -> None:
+    fail(tmp_path, SilentError())
+    cause = "SilentError: its text cannot be shown (AttributeError)"
+    assert take_failure(tmp_path) == Failure(FailureKind.ERROR, cause)
+
+
+# Kinds
+
+
+ON_GPU = "out of memory on the GPU at step 120"
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "cause"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried"), FailureKind.GPU_MEMORY, ON_GPU),
+        (RuntimeError("CUDA error: out of memory"), FailureKind.GPU_MEMORY, ON_GPU),
+        (MemoryError(), FailureKind.MEMORY, "out of memory at step 120"),
+        (OSError(errno.ENOMEM, "x"), FailureKind.MEMORY, "out of memory at step 120"),
+        (OSError(errno.ENOSPC, "x"), FailureKind.DISK_FULL, "no space left on the disk at step 120"),
+        (OSError(errno.EDQUOT, "x"), FailureKind.DISK_FULL, "no space left on the disk at step 120"),
+        (OSError(errno.EIO, "broken"), FailureKind.ERROR, "OSError: [Errno 5] broken"),
+        (AssertionError(), FailureKind.ERROR, "AssertionError: "),
+        (KeyError("no metric 'miou'"), FailureKind.ERROR, "KeyError: no metric 'miou'"),
+    ],
+)  # fmt: skip
+def test_the_kind_of_an_exception_decides_what_is_said(
+    tmp_path: Path, error: Exception, kind: FailureKind, cause: str
+) -> None:
+    fail(tmp_path, error, "step 120")
+    assert take_failure(tmp_path) == Failure(kind, cause)
+
+
+def test_a_tensor_that_does_not_fit_into_the_machine_is_out_of_memory() -> None:
+    error = error_of(lambda: torch.empty(2**50))
+    assert failure_of(error, "step 3") == Failure(FailureKind.MEMORY, "out of memory at step 3")
+
+
+def test_a_full_disk_is_told_whoever_wraps_it(full_disk: Path) -> None:
+    tensors = {"w": torch.zeros(10_000)}
+    errors = [
+        error_of(lambda: (full_disk / "text").write_text("x" * 9999)),
+        error_of(lambda: save_file(tensors, full_disk / "w.safetensors")),
+        error_of(lambda: write_checkpoint(full_disk, 1, weights=tensors, state={}, info={})),
+    ]
+    kinds = [(type(error).__name__, failure_of(error, "").kind) for error in errors]
+    assert kinds == [
+        ("OSError", FailureKind.DISK_FULL),
+        ("SafetensorError", FailureKind.DISK_FULL),
+        ("OSError", FailureKind.DISK_FULL),
+    ]
+
+
+def test_on_a_full_disk_the_cause_is_raised_though_nothing_can_be_written(full_disk: Path) -> None:
+    raised = fail(full_disk / "0001", OSError(errno.ENOSPC, "No space left on device"), "step 7")
+    assert str(raised) == "disk full: no space left on the disk at step 7"
+    assert take_failure(full_disk / "0001") is None
+
+
+class Options(TrialOptions):
+    width: int
+
+
+def test_a_wrong_option_is_named() -> None:
+    error = error_of(lambda: Options.model_validate({"width": "x", "optimizer": {"lr": -1}}))
+    assert isinstance(error, ValidationError)
+    cause = "ValidationError: optimizer.lr: Input should be greater than 0"
+    assert failure_of(error, "") == Failure(FailureKind.ERROR, cause)
+
+
+class BrokenFiles:
+    """A data set that cannot be read."""
+
+    errors: ClassVar[list[Exception]] = [ValueError("masks/0.png: label 37\nand more"), MemoryError()]
+
+    def __init__(self, error: int) -> None:
+        self._error = error
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, index: int) -> Any:
+        raise self.errors[self._error]
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (0, Failure(FailureKind.ERROR, "ValueError: masks/0.png: label 37")),
+        (1, Failure(FailureKind.MEMORY, "out of memory")),
+    ],
+)
+def test_what_a_data_loading_worker_raises_is_told_as_if_raised_here(error: int, expected: Failure) -> None:
+    raised = error_of(lambda: list(DataLoader(BrokenFiles(error), num_workers=1)))  # type: ignore[arg-type]
+    assert "in DataLoader worker process 0" in str(raised)
+    assert failure_of(raised, "") == expected
+
+
+# Secrets
+
+
+@pytest.fixture
+def secret() -> str:
+    remember({"TOKEN_OF_TEST": SECRET})
+    return SECRET
+
+
+def test_a_secret_stands_neither_in_the_trace_nor_in_the_note_nor_in_what_is_raised(
+    tmp_path: Path, secret: str
+) -> None:
+    raised = fail(tmp_path, ValueError(f"denied: {secret}"))
+    files = [file.read_text() for file in tmp_path.iterdir()]
+    assert len(files) == 2
+    assert all("${env:TOKEN_OF_TEST}" in text and secret not in text for text in (*files, str(raised)))
+
+
+def test_of_a_secret_with_several_lines_the_first_is_not_shown_either(tmp_path: Path) -> None:
+    key = "-- key --\nline-two-of-test\n-- end --"
+    remember({"KEY_OF_TEST": key})
+    fail(tmp_path, RuntimeError(f"refused {key}"))
+    fail(tmp_path, KeyError(key))
+    fail(tmp_path, RuntimeError((key,)))
+    assert "line-two" not in (tmp_path / TRACE_FILE).read_text()
+    failure = take_failure(tmp_path)
+    assert failure is not None
+    assert failure.cause == "RuntimeError: ('${env:KEY_OF_TEST}',)"
+
+
+def test_a_wrong_option_with_a_secret_is_named_without_it(tmp_path: Path, secret: str) -> None:
+    long = secret + "x" * 80
+    remember({"LONG_OF_TEST": long})
+    fail(tmp_path, error_of(lambda: Options.model_validate({"width": long})))
+    text = (tmp_path / TRACE_FILE).read_text()
+    assert "width" in text
+    assert secret[:12] not in text
+    assert json.loads(failure_note(tmp_path, Failure(FailureKind.ERROR, "x"))[0].read_text())["cause"]

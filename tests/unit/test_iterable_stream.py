@@ -1,0 +1,207 @@
+"""Training data without a length: each sample once in a pass, exact resume, errors instead of hangs."""
+
+from __future__ import annotations
+
+import copy
+import multiprocessing
+import os
+import signal
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import strategies as st
+from iterable_data import InOrder, Numbers, OneShot, Unhandy, Wrong
+from properties import for_all
+from tiny_tasks import DigitsTask
+from torch.utils.data import DataLoader, IterableDataset
+
+from trainables.build import build_trainer
+from trainables.data.iterable_stream import IterableStream
+from trainables.data.source import as_source
+from trainables.data.stream import LoaderStream
+
+
+def stream_of(dataset, **options):
+    return IterableStream(dataset, **{"batch_size": 4, "seed": 0, **options})
+
+
+def drawn(stream, num_batches):
+    """Samples and random numbers of the next batches, batch by batch."""
+    return [[part.tolist() for part in stream.next_step(1)[0]] for _ in range(num_batches)]
+
+
+def passes_of(batches, length):
+    numbers = [number for batch in batches for number in batch[0]]
+    return [numbers[start : start + length] for start in range(0, len(numbers), length)]
+
+
+@for_all(
+    examples=15,
+    many=300,
+    length=st.integers(1, 30),
+    batch_size=st.integers(1, 6),
+    shuffle=st.integers(0, 12),
+    before=st.integers(0, 14),
+    after=st.integers(1, 8),
+)
+def test_resuming_is_exact_at_any_place_whatever_the_sizes(length, batch_size, shuffle, before, after):
+    batch_size = min(batch_size, length)
+    whole = stream_of(Numbers(length), batch_size=batch_size, shuffle=shuffle)
+    drawn(whole, before)
+    resumed = stream_of(Numbers(length), batch_size=batch_size, shuffle=shuffle)
+    resumed.load_state_dict(whole.state_dict())
+    assert drawn(resumed, after) == drawn(whole, after)
+    assert resumed.state_dict() == whole.state_dict()
+
+
+@for_all(examples=10, many=200, length=st.integers(1, 30), shuffle=st.integers(0, 12))
+def test_every_pass_has_every_sample_once_in_an_order_of_its_own(length, shuffle):
+    stream = stream_of(Numbers(length), batch_size=1, shuffle=shuffle)
+    orders = passes_of(drawn(stream, 3 * length), length)
+    assert [sorted(order) for order in orders] == [list(range(length))] * 3
+    if length > 10:
+        assert len(set(map(tuple, orders))) == 3
+
+
+def test_two_workers_give_every_sample_once_and_resume_exactly_and_leave_no_process():
+    whole = stream_of(Numbers(22), num_workers=2, shuffle=3)
+    batches = drawn(whole, 6)  # 11 samples for each worker: batches of 4, 4, 4, 4, 3 and 3
+    assert [len(batch[0]) for batch in batches] == [4, 4, 4, 4, 3, 3]
+    assert sorted(passes_of(batches, 22)[0]) == list(range(22))
+    batches += drawn(whole, 3)
+    state = whole.state_dict()
+    rest = drawn(whole, 5)
+    whole.close()
+    resumed = stream_of(Numbers(22), num_workers=2, shuffle=3)
+    resumed.load_state_dict(state)
+    assert drawn(resumed, 5) == rest
+    assert sorted(passes_of(batches + rest, 22)[1]) == list(range(22))
+    resumed.close()
+    assert multiprocessing.active_children() == []
+
+
+def test_workers_that_read_the_same_samples_are_refused_with_the_way_out():
+    stream = stream_of(Numbers(20, split=False), num_workers=2)
+    with pytest.raises(
+        ValueError, match=r"workers 0 and 1 read the same samples .*\(Numbers\).*get_worker_info"
+    ):
+        drawn(stream, 2)
+    assert multiprocessing.active_children() == []
+
+
+def test_workers_of_a_dataloader_of_ones_own_that_read_the_same_samples_are_refused_too():
+    same = DataLoader(InOrder(20), batch_size=4, num_workers=2, multiprocessing_context="forkserver")
+    with pytest.raises(ValueError, match=r"two workers of the DataLoader over InOrder read the same"):
+        drawn(LoaderStream(same), 2)
+    one_batch = DataLoader(InOrder(4), batch_size=4)
+    assert drawn(LoaderStream(one_batch), 2)[0] == drawn(LoaderStream(one_batch), 2)[1]
+
+
+def test_a_killed_worker_is_an_error_that_names_it():
+    stream = stream_of(Numbers(400), num_workers=1)
+    drawn(stream, 1)
+    (worker,) = stream._drawn._workers
+    os.kill(worker.pid, signal.SIGKILL)
+    with pytest.raises(RuntimeError, match=rf"worker \(pid\(?s?\)? ?{worker.pid}\)"):
+        drawn(stream, 90)
+    assert multiprocessing.active_children() == []
+
+
+@pytest.mark.parametrize(
+    ("dataset", "message"),
+    [
+        (Numbers(0), r"\(Numbers\) gave no sample; its __iter__ must"),
+        (OneShot([]), r"\(OneShot\) gave no sample"),
+        (OneShot([torch.zeros(1)] * 5), r"gave no sample in pass 2: it can be read only once"),
+        (Numbers(3), r"batch_size is 4 and the training data \(Numbers\) is shorter: it has only 3 samples"),
+        (Wrong(), r"^row 5 of table\.csv: received 'x'; it must be a number$"),
+    ],
+    ids=["empty", "empty iterator", "one-shot", "short", "wrong"],
+)
+def test_what_cannot_be_trained_on_is_an_error_and_never_a_hang(dataset, message):
+    with pytest.raises(ValueError, match=message):
+        drawn(stream_of(dataset), 3)
+
+
+def test_data_that_can_be_read_once_are_an_error_in_a_worker_too():
+    stream = stream_of(OneShot([torch.zeros(1)] * 5), num_workers=1)
+    with pytest.raises(ValueError, match=r"gave no sample in pass 2: it can be read only once"):
+        drawn(stream, 3)
+    assert multiprocessing.active_children() == []
+
+
+@pytest.mark.filterwarnings("ignore:Got pickle error")
+def test_what_cannot_be_copied_to_a_worker_is_said_and_can_be_read_without():
+    with pytest.raises(ValueError, match=r"\(Unhandy\) cannot be copied to worker processes"):
+        drawn(stream_of(Unhandy(8), num_workers=1), 1)
+    assert len(drawn(stream_of(Unhandy(8)), 1)[0][0]) == 4
+
+
+def test_reading_in_the_trials_process_leaves_its_random_states_alone():
+    torch.manual_seed(5)
+    alone = torch.rand(3)
+    torch.manual_seed(5)
+    stream = stream_of(Numbers(10))
+    found = []
+    for _ in range(3):
+        drawn(stream, 2)
+        found.append(torch.rand(()))
+    assert torch.equal(torch.stack(found), alone)
+
+
+def test_a_position_of_another_number_of_workers_is_refused():
+    state = stream_of(Numbers(10), num_workers=2).state_dict()
+    with pytest.raises(ValueError, match=r"'num_workers': \(2, 1\).*resume with the same"):
+        stream_of(Numbers(10), num_workers=1).load_state_dict(state)
+
+
+class Rows(IterableDataset):
+    def __init__(self, x, y):
+        self.x, self.y = x, y
+
+    def __iter__(self):
+        return zip(self.x, self.y, strict=True)
+
+
+class StreamTask(DigitsTask):
+    shuffle_buffer = 50
+
+    def train_data(self) -> Any:
+        return Rows(self.arrays["x"][:100], self.arrays["y"][:100])
+
+
+def trainer_of(**arguments):
+    options = StreamTask.Options(batch_size=8)
+    arrays = StreamTask.load_data(options)
+    unit = {"unit": "steps", "count": 10, "num_virtual_epochs": 2, "device": torch.device("cpu")}
+    return build_trainer(StreamTask, options, arrays, **{**unit, **arguments})
+
+
+def test_a_task_may_return_an_iterable_dataset_and_resumes_bit_for_bit():
+    whole = trainer_of()
+    first = whole.run_virtual_epoch()
+    weights, state = copy.deepcopy((whole.weights(), whole.state_dict()))
+    second = whole.run_virtual_epoch()
+    assert second["passes"] == 1.0
+    resumed = trainer_of()
+    resumed.load(weights, state)
+    again = resumed.run_virtual_epoch()
+    times = {"samples_per_second"}
+    assert again.keys() == second.keys()
+    assert all(again[name] == value for name, value in second.items() if name not in times)
+    assert all(torch.equal(resumed.weights()[name], value) for name, value in whole.weights().items())
+    assert np.isfinite(first["train_loss"])
+
+
+def test_passes_of_data_without_a_length_are_a_clear_error():
+    with pytest.raises(
+        ValueError, match=r"\{passes: 1\} but the training data has no length; use \{steps: N\}"
+    ):
+        trainer_of(unit="passes", count=1)
+
+
+def test_validation_data_without_a_length_is_a_clear_error():
+    with pytest.raises(TypeError, match=r"an IterableDataset: that can only be train_data\(\)"):
+        as_source(Numbers(5))

@@ -1,0 +1,474 @@
+"""The folder layouts that people have, written as their owners publish them, with their traps."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from trainables.images.layouts import voc
+from trainables.images.layouts.cityscapes import CLASSES
+from trainables.images.layouts.find import LAYOUTS, Layout, convention_of, find_pairs, layout_name
+from trainables.images.mask_folder import load_folder_arrays
+from trainables.images.samples import samples_of, skipped_of
+from trainables.segmentation.options import FolderOptions
+from trainables.segmentation.sheet import palette
+from trainables.segmentation.task import SegmentationTask
+
+SIZE = (6, 8)
+
+
+def load(root, layout="auto", *, said=None, fold=0, images_folder="images", masks_folder="masks", **options):
+    arguments = {
+        "channels": 3, "num_classes": None, "class_names": (), "ignore_index": 255, "mask_values": {},
+        "max_memory": 2**30, "progress": [].append if said is None else said.append, **options,
+    }  # fmt: skip
+    chosen = Layout(layout=layout, fold=fold, images_folder=images_folder, masks_folder=masks_folder)
+    return load_folder_arrays(Path(root), chosen, **arguments)
+
+
+def labels(*values):
+    """A mask of these labels, in stripes, the last one to the right edge."""
+    stripes = np.minimum(np.arange(SIZE[1]), len(values) - 1)
+    return np.array(values, np.uint8)[np.broadcast_to(stripes, SIZE)]
+
+
+def save(file, pixels, colours=None):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    picture = Image.fromarray(pixels)
+    if colours is not None:
+        picture = picture.convert("P")
+        picture.putpalette(colours.tobytes())
+    picture.save(file)
+
+
+def save_image(file, seed=0):
+    save(file, np.random.default_rng(seed).integers(0, 256, (*SIZE, 3), np.uint8))
+
+
+def classes_of(arrays, part="train"):
+    """The masks of a part as they are trained on."""
+    return samples_of(arrays, part, skipped_of(arrays, 0)).read(np.arange(len(arrays[f"{part}_masks"])))[1]
+
+
+def told_names(pairs):
+    return {part: [pair.image.stem for pair in of_part] for part, of_part in pairs.items()}
+
+
+# Pascal VOC
+
+
+@pytest.fixture
+def pascal(tmp_path):
+    """Three images in lists and one that has no mask, as most of Pascal VOC."""
+    root = tmp_path / "VOC2012"
+    for number, name in enumerate(["2007_000032", "2007_000039", "2007_000063", "2008_000001"]):
+        save_image(root / f"JPEGImages/{name}.jpg", number)
+        if number < 3:
+            save(root / f"SegmentationClass/{name}.png", labels(0, 15, 255, 20 - number), palette())
+    (root / "ImageSets/Segmentation").mkdir(parents=True)
+    (root / "ImageSets/Segmentation/train.txt").write_text("2007_000039\n2007_000032\n")
+    (root / "ImageSets/Segmentation/val.txt").write_text("2007_000063\n")
+    (root / "Annotations").mkdir()
+    return root
+
+
+def test_pascal_voc_is_read_by_palette_index_and_its_void_is_ignored(pascal):
+    said = []
+    arrays = load(pascal, said=said)
+    np.testing.assert_array_equal(classes_of(arrays), [labels(0, 15, 255, 20), labels(0, 15, 255, 19)])
+    assert list(arrays["class_names"])[15] == "person"
+    assert len(arrays["class_names"]) == len(voc.NAMES) == 21
+    assert arrays["class_pixels"].sum() == 2 * (48 - 6)
+    assert said == [
+        f"{pascal}: layout voc, with its 21 classes; 2 images to train and 1 to validate (data.layout)"
+    ]
+
+
+def test_classes_of_ones_own_in_the_layout_of_pascal_voc(pascal):
+    with pytest.raises(ValueError, match=r"2007_000032\.png: holds label 20; with 16 classes"):
+        load(pascal, num_classes=16)
+    arrays = load(pascal, mask_values={15: 1, 18: 2, 19: 2, 20: 2})
+    assert list(arrays["class_names"]) == ["0", "1", "2"]
+    np.testing.assert_array_equal(classes_of(arrays)[0], labels(0, 1, 255, 2))
+    (pascal / "classes.txt").write_text("\n".join(f"kind{number}" for number in range(21)))
+    assert load(pascal)["class_names"][20] == "kind20"
+
+
+def test_other_lists_of_pascal_voc_may_be_named(pascal):
+    (pascal / "ImageSets/Segmentation/trainaug.txt").write_text("2007_000032\n")
+    layout = Layout(train_list="ImageSets/Segmentation/trainaug.txt")
+    assert told_names(find_pairs(pascal, layout)) == {"train": ["2007_000032"], "valid": ["2007_000063"]}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (
+            lambda root: (root / "SegmentationClass/2007_000032.png").unlink(),
+            r"train\.txt: names 1 files that",
+        ),
+        (lambda root: (root / "ImageSets/Segmentation/val.txt").unlink(), r"val\.txt: is not there"),
+        (lambda root: (root / "ImageSets/Segmentation/train.txt").unlink(), r"train\.txt: is not there"),
+        (
+            lambda root: [file.unlink() for file in (root / "ImageSets/Segmentation").iterdir()],
+            r"Segmentation: holds no train\.txt; layout voc takes the split from lists",
+        ),
+    ],
+)
+def test_wrong_pascal_voc_is_refused(pascal, spoil, message):
+    spoil(pascal)
+    with pytest.raises(ValueError, match=message):
+        load(pascal)
+
+
+def test_an_orphan_of_pascal_voc_keeps_its_place_where_it_may_be_skipped(pascal):
+    (pascal / "SegmentationClass/2007_000032.png").unlink()
+    arrays = load(pascal, max_skipped=1)
+    np.testing.assert_array_equal(arrays["train_shapes"], [(0, 0), SIZE])
+
+
+def as_jpeg(file):
+    picture = Image.open(file).convert("L")
+    file.unlink()
+    picture.save(file.with_suffix(".jpg"))
+
+
+def test_masks_saved_as_jpeg_are_refused_with_the_reason(pascal):
+    as_jpeg(pascal / "SegmentationClass/2007_000032.png")
+    with pytest.raises(ValueError, match=r"2007_000032\.jpg: is a JPEG; .* because JPEG alters labels"):
+        load(pascal)
+
+
+# Cityscapes
+
+
+@pytest.fixture
+def city(tmp_path):
+    """Two cities to train, one to validate, a test part with empty masks, and the other kinds of masks."""
+    root = tmp_path / "cityscapes"
+    places = {"train/aachen": 2, "train/ulm": 1, "val/lindau": 1, "test/berlin": 1}
+    for place, count in places.items():
+        for number in range(count):
+            name = f"{place.split('/')[1]}_{number:06}_000019"
+            save_image(root / f"leftImg8bit/{place}/{name}_leftImg8bit.png", number)
+            stem = root / f"gtFine/{place}/{name}_gtFine"
+            save(stem.with_name(stem.name + "_labelIds.png"), labels(0, 7, 33, 29, 24))
+            save(stem.with_name(stem.name + "_instanceIds.png"), np.full(SIZE, 24001, np.uint16))
+            save(stem.with_name(stem.name + "_color.png"), np.zeros((*SIZE, 4), np.uint8))
+            stem.with_name(stem.name + "_polygons.json").write_text("{}")
+    return root
+
+
+def add_train_ids(root):
+    for file in list((root / "gtFine").rglob("*_labelIds.png")):
+        save(file.with_name(file.name.replace("labelIds", "labelTrainIds")), labels(255, 0, 18, 255, 11))
+
+
+@pytest.mark.parametrize("train_ids", [True, False])
+def test_cityscapes_has_19_classes_from_train_ids_or_from_ids(city, train_ids):
+    if train_ids:
+        add_train_ids(city)
+    arrays = load(city)
+    assert list(arrays["class_names"]) == list(CLASSES)
+    assert len(CLASSES) == 19
+    assert (len(arrays["train_masks"]), len(arrays["valid_masks"])) == (3, 1)
+    assert (arrays["class_names"][11], arrays["class_names"][18]) == ("person", "bicycle")
+    for part in ("train", "valid"):
+        for mask in classes_of(arrays, part):
+            np.testing.assert_array_equal(mask, labels(255, 0, 18, 255, 11))
+    suffix = "labelTrainIds" if train_ids else "labelIds"
+    assert all(pair.mask.stem.endswith(suffix) for pair in find_pairs(city, Layout())["train"])
+
+
+def test_all_34_ids_of_cityscapes_become_the_19_train_ids(city):
+    ids = convention_of(city, Layout()).labels
+    assert sorted(ids) == list(range(34))
+    assert [label for label, wanted in ids.items() if wanted == 255] == [
+        0, 1, 2, 3, 4, 5, 6, 9, 10, 14, 15, 16, 18, 29, 30,
+    ]  # fmt: skip
+    assert sorted(wanted for wanted in ids.values() if wanted != 255) == list(range(19))
+
+
+def test_wrong_cityscapes_is_refused(city):
+    file = city / "gtFine/train/ulm/ulm_000000_000019_gtFine_labelIds.png"
+    save(file, labels(7, 34))
+    with pytest.raises(
+        ValueError, match=r"ulm_000000_000019_gtFine_labelIds\.png: holds label 34, which can"
+    ):
+        load(city)
+    file.unlink()
+    with pytest.raises(ValueError, match=r"without a mask: \S*ulm_000000_000019_leftImg8bit\.png.*_labelIds"):
+        load(city)
+    assert sorted(map(tuple, load(city, max_skipped=1)["train_shapes"])) == [(0, 0), SIZE, SIZE]
+    (city / "leftImg8bit/val").rename(city / "leftImg8bit/valid")
+    with pytest.raises(ValueError, match=r"leftImg8bit/val: is not there; layout cityscapes expects"):
+        load(city, max_skipped=1)
+
+
+# ADE20K
+
+
+@pytest.fixture
+def scenes(tmp_path):
+    root = tmp_path / "ADEChallengeData2016"
+    for part, count in (("training", 2), ("validation", 1)):
+        for number in range(count):
+            save_image(root / f"images/{part}/ADE_{part}_{number:08}.jpg", number)
+            save(root / f"annotations/{part}/ADE_{part}_{number:08}.png", labels(0, 1, 150, 13 + number))
+    return root
+
+
+def write_object_info(root, names):
+    rows = [f"{number}\t0.1\t10\t1\t{name}" for number, name in enumerate(names, 1)]
+    (root / "objectInfo150.txt").write_text("\n".join(["Idx\tRatio\tTrain\tVal\tName", *rows]) + "\n")
+
+
+def test_ade20k_has_void_0_and_classes_from_1(scenes):
+    arrays = load(scenes)
+    np.testing.assert_array_equal(classes_of(arrays), [labels(255, 0, 149, 12), labels(255, 0, 149, 13)])
+    assert len(arrays["class_names"]) == 150
+    write_object_info(scenes, ["wall", "building, edifice", *(f"thing{n}" for n in range(147)), "flag"])
+    assert list(load(scenes)["class_names"][[0, 1, 149]]) == ["wall", "building", "flag"]
+
+
+def test_wrong_ade20k_is_refused(scenes):
+    write_object_info(scenes, ["wall"])
+    with pytest.raises(ValueError, match=r"objectInfo150\.txt: has 1 classes .* there must be 150"):
+        load(scenes)
+    (scenes / "objectInfo150.txt").unlink()
+    mask = scenes / "annotations/training/ADE_training_00000000.png"
+    save(mask, labels(1, 151))
+    with pytest.raises(ValueError, match=r"00000000\.png: holds label 151, which can be no class"):
+        load(scenes)
+    mask.unlink()
+    with pytest.raises(ValueError, match=r"images without a mask: \S*ADE_training_00000000\.jpg"):
+        load(scenes)
+    (scenes / "annotations/validation").rename(scenes / "annotations/val")
+    with pytest.raises(ValueError, match="annotations/validation: is not there; layout ade20k expects"):
+        load(scenes, max_skipped=1)
+
+
+# nnU-Net
+
+
+def describe(root, **changes):
+    content = {
+        "channel_names": {"0": "R", "1": "G", "2": "B"},
+        "labels": {"background": 0, "wire": 1, "box": 2},
+        "numTraining": 5,
+        "file_ending": ".png",
+        **changes,
+    }
+    (root / "dataset.json").write_text(json.dumps(content))
+
+
+def nnunet_root(tmp_path, channels=None):
+    """Five cases in one file each, or in one for each channel, and one without a label."""
+    root = tmp_path / "Dataset120_Wires"
+    rng = np.random.default_rng(0)
+    for number in range(5):
+        if channels is None:
+            save_image(root / f"imagesTr/wire_{number:03}_0000.png", number)
+        for channel in range(channels or 0):
+            grey = rng.integers(0, 256, SIZE, np.uint8)
+            save(root / f"imagesTr/wire_{number:03}_{channel:04}.png", grey)
+        save(root / f"labelsTr/wire_{number:03}.png", labels(0, 1, 2, 3))
+    save_image(root / "imagesTs/wire_100_0000.png")
+    describe(root, labels={"background": 0, "wire": 1, "box": 2, "ignore": 3})
+    return root
+
+
+def test_nnunet_has_the_classes_of_dataset_json_and_ignores_its_ignore_label(tmp_path):
+    arrays = load(nnunet_root(tmp_path))
+    assert list(arrays["class_names"]) == ["background", "wire", "box"]
+    assert (len(arrays["train_images"]), len(arrays["valid_images"])) == (4, 1)
+    np.testing.assert_array_equal(classes_of(arrays)[0], labels(0, 1, 2, 255))
+    assert "wire_100" not in str(find_pairs(tmp_path / "Dataset120_Wires", Layout()))
+
+
+@pytest.mark.parametrize("channels", [2, 3])
+@pytest.mark.parametrize("max_memory", [2**30, 0], ids=["memory", "disk"])
+def test_nnunet_stacks_the_files_of_a_case(tmp_path, channels, max_memory):
+    root = nnunet_root(tmp_path, channels)
+    arrays = load(root, channels=channels, max_memory=max_memory)
+    read = samples_of(arrays, "train", skipped_of(arrays, 0)).read(np.arange(4))[0]
+    for image, pair in zip(read, find_pairs(root, Layout())["train"], strict=True):
+        files = [root / f"imagesTr/{pair.mask.stem}_{channel:04}.png" for channel in range(channels)]
+        np.testing.assert_array_equal(image, np.stack([np.asarray(Image.open(file)) for file in files], -1))
+    assert arrays["mean"].shape == (channels,)
+    with pytest.raises(ValueError, match=rf"comes in {channels} files and data\.channels is 1;"):
+        load(root, channels=1)
+
+
+def test_a_trial_on_two_channels_of_nnunet(tmp_path):
+    root = nnunet_root(tmp_path, 2)
+    options = SegmentationTask.Options.model_validate(
+        {"data": {"source": "folder", "root": str(root), "layout": "nnunet", "channels": 2, "max_memory": 0}}
+    )
+    task = SegmentationTask(options, SegmentationTask.load_data(options))
+    batch = task.valid_data().batch(np.arange(1), None)
+    assert task.forward(task.build_model(), batch).shape == (1, 3, *SIZE)
+    assert set(task.images(task.build_model(), batch[0].device)) == {"validation"}
+
+
+def test_nnunet_splits_as_the_fold_says(tmp_path):
+    root = nnunet_root(tmp_path)
+    cases = [f"wire_{number:03}" for number in range(5)]
+    folds = [{"train": cases[1:], "val": cases[:1]}, {"train": cases[:2], "val": cases[3:]}]
+    (root / "splits_final.json").write_text(json.dumps(folds))
+    for fold in (0, 1):
+        found = told_names(find_pairs(root, Layout(fold=fold)))
+        assert [name.removesuffix("_0000") for name in found["train"]] == folds[fold]["train"]
+        assert [name.removesuffix("_0000") for name in found["valid"]] == folds[fold]["val"]
+    with pytest.raises(ValueError, match=r"splits_final\.json: has 2 folds and data\.fold is 2"):
+        find_pairs(root, Layout(fold=2))
+
+
+@pytest.mark.parametrize(
+    ("folds", "message"),
+    [
+        ([{"train": ["wire_000"], "val": ["wire_000"]}], "share 1 names, as wire_000"),
+        ([{"train": ["wire_000"], "val": ["wire_009"]}], "names 1 cases that are not there: wire_009"),
+        ([{"train": ["wire_000"], "val": []}], "train or val of fold 0 is empty"),
+        ([{"train": ["wire_000"]}], r'must be a list of \{"train"'),
+        ("nonsense", r'must be a list of \{"train"'),
+    ],
+)
+def test_wrong_folds_are_refused(tmp_path, folds, message):
+    root = nnunet_root(tmp_path)
+    (root / "splits_final.json").write_text(json.dumps(folds))
+    with pytest.raises(ValueError, match=message):
+        find_pairs(root, Layout())
+
+
+def no_channel(root):
+    (root / "imagesTr/wire_000_0000.png").rename(root / "imagesTr/wire.png")
+
+
+def lost_channel(root):
+    save(root / "imagesTr/wire_000_0001.png", labels(1))
+
+
+def other_size(root):
+    for number in range(5):
+        save(root / f"imagesTr/wire_{number:03}_0001.png", np.zeros((6, 7), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (
+            lambda root: (root / "labelsTr/wire_002.png").unlink(),
+            r"images without a mask: \S*wire_002_0000\.png",
+        ),
+        (
+            lambda root: (root / "imagesTr/wire_002_0000.png").unlink(),
+            r"masks without an image: \S*wire_002\.png",
+        ),
+        (no_channel, r"imagesTr/wire\.png: has no channel; names must end in _0000"),
+        (lost_channel, r"imagesTr: lacks wire_001_0001, .*every case must have the same channels"),
+        (other_size, r"wire_\d{3}_0001\.png: is 7x6, and \S*_0000\.png 8x6; sizes must agree"),
+        (
+            lambda root: (root / "dataset.json").unlink(),
+            r"dataset\.json: is not there; layout nnunet takes the",
+        ),
+        (lambda root: (root / "dataset.json").write_text("{"), r"dataset\.json: is no JSON"),
+        (lambda root: (root / "dataset.json").write_text("[]"), r"dataset\.json: must be a JSON object"),
+        (lambda root: describe(root, labels=3), r"dataset\.json: has no 'labels'"),
+        (
+            lambda root: describe(root, file_ending=".nii.gz"),
+            r"file_ending is \.nii\.gz; only 2-D data in \.png",
+        ),
+        (lambda root: describe(root, labels={"a": 0, "b": [1, 2]}), r"label b is \[1, 2\]; .* no regions"),
+        (lambda root: describe(root, labels={"a": 0, "b": 2}), r"labels are \[0, 2\]; they must be 0, 1, 2"),
+        (lambda root: describe(root), r"holds label 3, which can be no class"),
+    ],
+)
+def test_wrong_nnunet_is_refused(tmp_path, spoil, message):
+    root = nnunet_root(tmp_path)
+    spoil(root)
+    with pytest.raises(ValueError, match=message):
+        load(root, channels=2 if spoil is other_size else 3)
+
+
+# All of them
+
+
+def test_each_layout_is_recognized_and_may_be_named(pascal, city, scenes, tmp_path):
+    roots = {"voc": pascal, "cityscapes": city, "ade20k": scenes, "nnunet": nnunet_root(tmp_path)}
+    for name, root in roots.items():
+        assert layout_name(root, Layout()) == name
+        said = []
+        load(root, name, said=said)
+        assert said == []
+        others = set(LAYOUTS) - {name}
+        for other in sorted(others):
+            with pytest.raises(ValueError, match=rf"holds .*; layout {other} is "):
+                find_pairs(root, Layout(layout=other))
+    assert set(FolderOptions.model_fields["layout"].annotation.__args__) == {"auto", *LAYOUTS}
+
+
+def test_a_folder_that_could_be_several_must_be_told(pascal, tmp_path):
+    for folder in ("images", "masks"):
+        (pascal / folder).mkdir()
+    with pytest.raises(ValueError, match=r"may have the layouts folders, voc; set data\.layout to one"):
+        load(pascal)
+    assert len(load(pascal, "voc")["train_images"]) == 2
+
+
+def test_whoever_names_the_folders_gets_those(pascal):
+    (pascal / "JPEGImages/2008_000001.jpg").unlink()
+    arrays = load(pascal, images_folder="JPEGImages", masks_folder="SegmentationClass")
+    assert len(arrays["train_images"]) + len(arrays["valid_images"]) == 3
+    assert len(arrays["class_names"]) == 21
+    assert arrays["class_names"][0] == "0"
+
+
+def test_a_folder_of_no_layout_is_told_all_of_them(tmp_path):
+    (tmp_path / "pictures").mkdir()
+    with pytest.raises(ValueError, match=r"holds pictures; expected images/ and masks/") as caught:
+        load(tmp_path)
+    for name in ("trainannot", "JPEGImages", "leftImg8bit", "annotations", "imagesTr"):
+        assert name in str(caught.value)
+
+
+def test_lists_are_refused_where_they_mean_nothing(scenes):
+    with pytest.raises(
+        ValueError, match=r"data\.train_list and data\.valid_list mean nothing in layout ade20k"
+    ):
+        find_pairs(scenes, Layout(train_list="train.txt"))
+
+
+LINKED = {
+    "voc": "SegmentationClass/2007_000032.png",
+    "cityscapes": "gtFine/train/ulm/ulm_000000_000019_gtFine_labelIds.png",
+    "ade20k": "images/validation/ADE_validation_00000000.jpg",
+    "nnunet": "dataset.json",
+}
+
+
+@pytest.mark.parametrize("name", LINKED)
+def test_links_out_of_the_root_are_refused(name, pascal, city, scenes, tmp_path):
+    root = {"voc": pascal, "cityscapes": city, "ade20k": scenes}.get(name) or nnunet_root(tmp_path)
+    outside = tmp_path / f"outside{Path(LINKED[name]).suffix}"
+    (root / LINKED[name]).rename(outside)
+    (root / LINKED[name]).symlink_to(outside)
+    with pytest.raises(
+        ValueError, match=rf"{Path(LINKED[name]).name}: leads to {outside}, outside of data\.root"
+    ):
+        load(root)
+
+
+@pytest.mark.parametrize("layout", ["voc", "folders"])
+def test_other_channels_than_grey_and_rgb_are_for_nnunet(layout):
+    with pytest.raises(ValueError, match="channels is 2; it must be 1 or 3, but in layout nnunet"):
+        FolderOptions(source="folder", root="x", channels=2, layout=layout)
+
+
+def test_two_channels_of_one_file_are_refused_where_the_layout_is_found(pascal):
+    with pytest.raises(
+        ValueError, match=r"comes in 1 files and data\.channels is 2; it must be 1 or 3 for one"
+    ):
+        load(pascal, channels=2)

@@ -1,0 +1,191 @@
+"""Configurations with stages: what each one amounts to, and every mistake at its line before any runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_tasks import search_config
+
+from search.config.config import Config, load_config
+from search.config.schema import Asha, NoScheduler
+from search.config.stages import Base, merged
+from search.errors import ConfigError
+
+CHOICE = {"choice": [{"name": "adamw", "lr": {"loguniform": [1e-4, 1e-1]}}, {"name": "sgd", "lr": 0.1}]}
+
+
+def staged(*stages: dict[str, Any], trial: dict[str, Any] | None = None, **sections: Any) -> Config:
+    trial = {"model": {"hidden": 8}, "batch_size": 16} if trial is None else trial
+    return load_config(search_config(trial=trial, stages=list(stages), **sections))
+
+
+def test_mappings_merge_key_by_key_and_all_else_replaces() -> None:
+    base = {"a": 1, "model": {"width": 8, "depth": {"choice": [1, 2]}}, "lr": {"uniform": [0, 1]}}
+    over = {"model": {"depth": 3}, "lr": {"name": "x"}, "b": {"randint": [1, 2]}}
+    assert merged(base, over) == {
+        "a": 1,
+        "model": {"width": 8, "depth": 3},
+        "lr": {"name": "x"},
+        "b": {"randint": [1, 2]},
+    }
+    assert base["model"] == {"width": 8, "depth": {"choice": [1, 2]}}
+
+
+def test_each_stage_has_its_own_space_budget_sampler_and_scheduler() -> None:
+    config = staged(
+        {"name": "first", "trial": {"optimizer": CHOICE}, "budget": {"trials": 5}},
+        {
+            "name": "second",
+            "trial": {"batch_size": {"choice": [8, 32]}},
+            "budget": {"virtual_epochs": 2},
+            "sampler": {"name": "grid"},
+            "scheduler": {"name": "none"},
+            "plateau": {"patience": 3},
+        },
+        scheduler={"name": "asha", "grace": 2},
+        budget={"trials": 7, "virtual_epochs": 9},
+    )
+    stages = config.stages
+    assert stages is not None
+    assert [stages.folder_name(number) for number in range(len(stages))] == ["1-first", "2-second"]
+    assert [p.name for p in config.space.parameters()] == ["optimizer", "optimizer.adamw.lr"]
+    assert (config.budget.trials, config.scheduler, config.plateau) == (5, Asha(grace=2), None)
+    best = {"model": {"hidden": 8}, "batch_size": 16, "optimizer": {"name": "sgd", "lr": 0.1}}
+    second = stages.config(1, Base(best), {"batch_size": 32})
+    assert [p.name for p in second.space.parameters()] == ["batch_size"]
+    assert next(second.space.candidates()).raw == {**best, "batch_size": 8}
+    assert (second.budget.trials, second.budget.virtual_epochs) == (7, 2)
+    assert (second.sampler.name, second.scheduler, second.plateau.patience) == ("grid", NoScheduler(), 3)
+    assert second.initial == [{"batch_size": 32}]
+    assert second.stages is None
+
+
+def test_domains_that_no_stage_names_belong_to_the_first() -> None:
+    config = staged(
+        {"name": "a", "trial": {"optimizer": {"lr": {"uniform": [0.1, 1]}}}},
+        {"name": "b", "trial": {"batch_size": {"choice": [8, 16]}}},
+        trial={"model": {"hidden": {"choice": [8, 16]}}},
+    )
+    assert [p.name for p in config.space.parameters()] == ["model.hidden", "optimizer.lr"]
+
+
+def test_known_points_of_the_whole_are_of_the_first_stage() -> None:
+    config = staged(
+        {"name": "a", "trial": {"optimizer": {"lr": {"uniform": [0.1, 1]}}}},
+        {"name": "b", "trial": {"batch_size": {"choice": [8, 16]}}, "sampler": {"seed": 3}},
+        sampler={"initial": [{"optimizer.lr": 0.5}]},
+    )
+    assert config.initial == [{"optimizer.lr": 0.5}]
+    assert config.stages is not None
+    second = config.stages.config(1, Base({"optimizer": {"lr": 0.5}}))
+    assert (second.initial, second.sampler.seed) == ([], 3)
+
+
+def test_what_is_written_to_the_folder_is_read_back_alike(tmp_path: Path) -> None:
+    from search.config.document import write_yaml
+
+    config = staged({"name": "a", "trial": {"optimizer": CHOICE}}, {"name": "b"})
+    write_yaml(tmp_path / "config.yaml", config.raw)
+    again = load_config(tmp_path / "config.yaml")
+    assert again.raw == config.raw
+    assert again.space == config.space
+
+
+def problems_of(tmp_path: Path, stages: str, trial: str = "{model: {hidden: 8}}") -> list[str]:
+    file = tmp_path / "c.yaml"
+    file.write_text(
+        "task: segmentation\n"
+        "objective: {metric: miou, mode: max}\n"
+        "trial: {data: {source: digits}, model: {name: unet, width: 8}}\n"
+        "virtual_epoch: {steps: 5}\n"
+        "budget: {virtual_epochs: 9}\n"
+        f"{stages}"
+    )
+    with pytest.raises(ConfigError) as caught:
+        load_config(file)
+    return [str(problem).replace(f"{tmp_path}/", "") for problem in caught.value.problems]
+
+
+def test_every_mistake_of_every_stage_is_told_at_its_line(tmp_path: Path) -> None:
+    stages = """\
+stages:
+  - name: optimizer
+    trial:
+      optimizer: {choice: [{name: adamw, lr: {loguniform: [0, 1e-1]}}, {name: sgd, lr: 1e-2}]}
+    budget: {trails: 12}
+  - name: batch_size
+    trial:
+      batch_size: {choice: [4, 0]}
+      model: {widht: 9}
+    scheduler: {grace: 10}
+"""
+    assert problems_of(tmp_path, stages) == [
+        "c.yaml:9: stages.0.trial.optimizer.adamw.lr: received [0, 0.1]; loguniform needs [low, high] with "
+        "0 < low < high",
+        "c.yaml:10: stages.0.budget.trails: unknown key 'trails'; did you mean 'trials'?",
+        "c.yaml:13: stages.1.trial.batch_size: received 0; must be greater than 0 or 'full'",
+        "c.yaml:14: stages.1.trial.model.widht: unknown key 'widht'; did you mean 'width'?",
+        "c.yaml:15: stages.1.scheduler.grace: received 10; must be at most budget.virtual_epochs, which is 9",
+    ]
+
+
+def test_a_later_stage_is_checked_with_each_earlier_option_in_place(tmp_path: Path) -> None:
+    """Where adamw wins, the second stage's momentum is an option that it does not have."""
+    stages = """\
+stages:
+  - name: optimizer
+    trial: {optimizer: {choice: [{name: sgd, lr: 1e-2}, {name: adamw, lr: 1e-2}]}}
+  - name: width
+    trial: {model: {width: {choice: [4, 8]}}}
+  - name: momentum
+    trial:
+      optimizer: {momentum: {uniform: [0.0, 0.9]}}
+"""
+    (problem,) = problems_of(tmp_path, stages)
+    assert problem.startswith("c.yaml:13: stages.2.trial.optimizer.momentum: optimizer AdamW has no option")
+
+
+@pytest.mark.parametrize(
+    ("stages", "message"),
+    [
+        ("stages: 3", "c.yaml:6: stages: received 3; must be a list"),
+        ("stages: [{trial: {}}]", "c.yaml:6: stages.0.name: is required and missing"),
+        ("stages: [{name: a/b}]", "c.yaml:6: stages.0.name: received 'a/b'; must be letters, digits"),
+        (
+            "stages: [{name: a, trail: {}}]",
+            "c.yaml:6: stages.0.trail: unknown key 'trail'; did you mean 'trial'?",
+        ),
+        (
+            "stages: [{name: a}, {name: a}]",
+            "c.yaml:6: stages: two stages have the name 'a'; give each another",
+        ),
+        ("stages: [{name: a, trial: 4}]", "c.yaml:6: stages.0.trial: received 4; must be a mapping"),
+        ("stagse: [{name: a}]", "c.yaml:6: stagse: unknown key 'stagse'; did you mean 'stages'?"),
+    ],
+)
+def test_a_mistake_in_the_list_of_stages_is_told_in_a_sentence(
+    tmp_path: Path, stages: str, message: str
+) -> None:
+    (problem,) = problems_of(tmp_path, stages)
+    assert problem.startswith(message)
+
+
+def test_an_override_of_a_stage_is_named_as_it_was_given() -> None:
+    config = search_config(trial={"batch_size": 16}, stages=[{"name": "a", "trial": {"batch_size": 8}}])
+    with pytest.raises(ConfigError) as caught:
+        load_config(config, ["stages.0.trial.batch_size=0"])
+    (problem,) = caught.value.problems
+    assert str(problem) == (
+        "--set stages.0.trial.batch_size=0: stages.0.trial.batch_size: received 0; "
+        "must be greater than 0 or 'full'"
+    )
+
+
+def test_a_secret_of_a_stage_is_used_and_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WHERE", "/secret")
+    config = staged({"name": "a", "trial": {"data": {"root": "${env:WHERE}"}}})
+    resolved = next(config.space.candidates())
+    assert resolved.tree["data"]["root"] == "/secret"
+    assert "/secret" not in str(config.raw)

@@ -1,0 +1,334 @@
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from simulated_search import SPACE, Simulation, by_number, config_of
+
+from search.config.config import Config
+from search.run.coordinator import Event, EventKind
+from search.run.folder import RunFolder
+from search.screen.live import LiveView, PlainView, duration, one_line, params_text, short_path, value_text
+from trainables.process.failure import FailureKind
+
+WIDE_SPACE = {
+    **SPACE,
+    "model": {
+        "hidden": {"choice": [8, 16, 32]},
+        "name": {"choice": ["unet-with-a-long-name", "segformer-b0"]},
+        "dropout": {"uniform": [0, 0.5]},
+    },
+    "clip_norm": {"uniform": [0.1, 10]},
+    "accumulate": {"randint": [1, 4]},
+}
+SPEED = {"samples_per_second": 1234.5}
+
+
+@pytest.fixture(autouse=True)
+def no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The death of a process loses nothing that was written; only a power cut would, and none comes here."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
+def live_view(width: int, height: int = 50) -> tuple[LiveView, Console]:
+    console = Console(file=io.StringIO(), width=width, height=height, force_terminal=True)
+    return LiveView(console), console
+
+
+def rendered(view: LiveView, console: Console) -> list[str]:
+    """The lines that the view shows now, without colours."""
+    console.record = True
+    console.print(view._render())
+    return [line.rstrip() for line in console.export_text().splitlines()]
+
+
+def watched(
+    folder: Path, view: LiveView | PlainView, config: Config | None = None, **options: Any
+) -> Simulation:
+    """A simulated search whose events the view is told."""
+    config = config or config_of(WIDE_SPACE, sampler={"name": "random"})
+    simulation = Simulation(folder, config, **options)
+    told = simulation.coordinator.watch
+
+    def watch(event: Event) -> None:
+        view.event(replace(event, metrics={**event.metrics, **SPEED}))
+        told(event)
+
+    simulation.coordinator.watch = watch
+    view.begin(simulation.coordinator, config, RunFolder(folder))
+    return simulation
+
+
+# --- lines
+
+
+def test_plain_output_is_one_line_per_event_without_control_characters(tmp_path: Path) -> None:
+    out = io.StringIO()
+    view = PlainView(out)
+    view.phase("loading data")
+    simulation = watched(
+        tmp_path,
+        view,
+        faults=lambda number, v, attempt: FailureKind.ERROR if number == 2 and attempt == 0 else None,
+    ).run()
+    view.note("a note\nof two lines\x1b[31m\r")
+    view.end()
+    lines = out.getvalue().splitlines()
+    assert len(lines) == 1 + 1 + len(simulation.events) + 1
+    assert all(character.isprintable() for line in lines for character in line)
+    assert lines[-1].endswith("a note of two lines [31m")
+
+
+def test_plain_output_says_what_happened(tmp_path: Path) -> None:
+    out = io.StringIO()
+    config = config_of(
+        {"model": {"hidden": 8}, "optimizer": {"name": "adamw", "lr": {"loguniform": [1e-4, 1e-1]}}},
+        sampler={"name": "random", "initial": [{"optimizer": {"lr": 0.01}}]},
+        budget={"trials": 3, "virtual_epochs": 2},
+    )
+    watched(
+        tmp_path,
+        PlainView(out),
+        config,
+        curve=by_number([0.5, 0.25, 0.125], gain=0.25),
+        faults=lambda number, v, attempt: FailureKind.ERROR if number == 1 and attempt == 0 else None,
+    ).run()
+    lines = [line[9:] for line in out.getvalue().splitlines()]
+    assert lines[:9] == [
+        f"search digits: 3 trials, up to 2 virtual epochs each, 1 at a time, in {tmp_path}",
+        "trial 0 started lr=0.01",
+        "trial 0 virtual epoch 1/2 accuracy 0.75 best 0.75 1234 samples/s",
+        "trial 0 paused at virtual epoch 1",
+        lines[4],
+        "trial 1 lost, is tried again: error in virtual epoch 1",
+        "trial 1 started " + lines[4].split()[-1],
+        "trial 1 virtual epoch 1/2 accuracy 0.5 best 0.5 1234 samples/s",
+        "trial 1 paused at virtual epoch 1",
+    ]
+    assert "trial 0 promoted at virtual epoch 1" in out.getvalue()
+    assert "trial 0 completed: full length" in out.getvalue()
+
+
+def test_plain_output_of_a_resumed_search_counts_what_was_done(tmp_path: Path) -> None:
+    config = config_of(sampler={"name": "random"}, scheduler={"name": "none"})
+    Simulation(tmp_path, config).run(max_reports=20)
+    out = io.StringIO()
+    watched(tmp_path, PlainView(out), config).step()
+    assert "9 trials, 2 of them done before, up to 9" in out.getvalue()
+    assert "trial 2 resumed at virtual epoch 2" in out.getvalue()
+
+
+# --- the live table
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("reports", [0, 1, 2, 5, 12, 30])
+def test_the_live_view_fits_the_terminal_at_every_stage(tmp_path: Path, width: int, reports: int) -> None:
+    view, console = live_view(width)
+    simulation = watched(
+        tmp_path,
+        view,
+        workers=4,
+        faults=lambda number, v, attempt: FailureKind.ERROR if number == 2 else None,
+    )
+    if reports:
+        simulation.run(max_reports=reports)
+    lines = rendered(view, console)
+    assert all(len(line) <= width for line in lines)
+    assert lines[0].startswith("digits  ━")
+    assert lines[1].startswith(f"{len(simulation.records)} of 9 trials begun, ")
+    shown = [int(line[:5]) for line in lines[2:] if line[:5].strip().isdigit()]
+    assert set(shown) >= {record.number for record in simulation.coordinator.running}
+    assert len(shown) == len(set(shown))
+    assert ("samples/s" in lines[3]) == (width == 120)
+
+
+def test_before_the_first_trial_the_live_view_says_what_it_waits_for(tmp_path: Path) -> None:
+    view, console = live_view(80)
+    view._text = "starting Ray"
+    assert rendered(view, console) == ["⠋ starting Ray"]
+    watched(tmp_path, view)
+    assert rendered(view, console)[:2] == [
+        "digits  ━━━━━━━━━━━━━━━━━━━━━━━━    0%  time left unknown",
+        "0 of 9 trials begun, 0 running, 0 steps in 0 s",
+    ]
+
+
+def test_parameters_are_cut_between_two_of_them_and_shown_whole_for_the_best(tmp_path: Path) -> None:
+    view, console = live_view(80)
+    simulation = watched(tmp_path, view, workers=2)
+    simulation.run(max_reports=6)
+    lines = rendered(view, console)
+    cut = [line for line in lines if line.endswith("…")]
+    assert cut
+    shown = {
+        f"{name.rpartition('.')[2]}={value_text(value)}"
+        for r in simulation.records
+        for name, value in r.resolved.params.items()
+    }
+    for line in cut:
+        words = [word for word in line.removesuffix("…").split() if "=" in word]
+        assert words
+        assert set(words) <= shown
+    best = simulation.coordinator.best
+    assert best is not None
+    start = next(index for index, line in enumerate(lines) if line.startswith("best: trial"))
+    text = " ".join(lines[start:])
+    assert text.startswith(f"best: trial {best.number}, accuracy ")
+    for name, value in best.resolved.params.items():
+        assert f"{name.rpartition('.')[2]}={value_text(value)}" in text
+
+
+def test_the_best_of_the_others_stand_below_the_running_ones_broken_ones_last(tmp_path: Path) -> None:
+    view, console = live_view(120)
+    nan = float("nan")
+    config = config_of(sampler={"name": "random"}, budget={"trials": 6, "virtual_epochs": 3})
+    simulation = watched(
+        tmp_path,
+        view,
+        config,
+        curve=lambda record, v: (
+            nan if (record.number, v) == (2, 2) else [0.1, 0.5, 0.9, 0.3, 0.2, 0.4][record.number]
+        ),
+    )
+    simulation.run(max_reports=8)
+    simulation._start_legs()
+    table = [line.split()[:2] for line in rendered(view, console) if line[:5].strip().isdigit()]
+    running = [str(record.number) for record in simulation.coordinator.running]
+    assert [number for number, _ in table[: len(running)]] == running
+    others = [int(number) for number, _ in table[len(running) :]]
+    values = [simulation.records[number].best("max") or 0.0 for number in others]
+    assert table[-1] == ["2", "diverged"]
+    assert values[:-1] == sorted(values[:-1], reverse=True)
+    assert values[-1] == 0.9
+
+
+def test_of_many_running_trials_a_part_is_shown(tmp_path: Path) -> None:
+    view, console = live_view(100)
+    config = config_of(sampler={"name": "random"}, budget={"trials": 40, "virtual_epochs": 3})
+    simulation = watched(tmp_path, view, config, workers=30)
+    simulation.run(max_reports=3)
+    simulation._start_legs()
+    assert "and 18 more running" in rendered(view, console)
+
+
+def test_failures_are_noted_below_the_table_the_last_three(tmp_path: Path) -> None:
+    view, console = live_view(80)
+    faults = lambda number, v, attempt: FailureKind.ERROR if number < 5 and not attempt else None  # noqa: E731
+    watched(tmp_path, view, faults=faults).run(max_reports=12)
+    notes = [line for line in rendered(view, console) if line.startswith("! ")]
+    assert notes == [f"! trial {number}: error in virtual epoch 1" for number in (2, 3, 4)]
+
+
+def test_the_live_view_draws_and_leaves_the_terminal_clean(tmp_path: Path) -> None:
+    view, console = live_view(80)
+    view.phase("loading data")
+    watched(tmp_path, view).run(max_reports=3)
+    view.end()
+    view.end()
+    output = console.file.getvalue()  # type: ignore[attr-defined]
+    assert output.count("\x1b[?25l") == output.count("\x1b[?25h") == 1
+
+
+# --- where output goes
+
+_PRINTS = """
+import os, sys
+from pathlib import Path
+from search.screen.live import screen
+try:
+    with screen(Path(sys.argv[1])) as view:
+        print("chatter of a library")
+        os.write(2, b"chatter of another process\\n")
+        view.phase("loading data")
+        if len(sys.argv) > 2:
+            raise ValueError("stop")
+except ValueError:
+    pass
+print(type(view).__name__)
+"""
+
+
+@pytest.mark.parametrize("error", [[], ["error"]])
+def test_in_a_pipe_the_screen_is_plain_and_chatter_goes_to_the_log(tmp_path: Path, error: list[str]) -> None:
+    log = tmp_path / "logs" / "search.log"
+    done = subprocess.run(
+        [sys.executable, "-c", _PRINTS, str(log), *error],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    first, last = done.stdout.splitlines()
+    assert first.endswith(" loading data")
+    assert last == "PlainView"
+    assert done.stderr == ""
+    assert sorted(log.read_text().splitlines()) == ["chatter of a library", "chatter of another process"]
+
+
+@pytest.mark.parametrize(("term", "view"), [("xterm-256color", "LiveView"), ("dumb", "PlainView")])
+def test_on_a_terminal_the_screen_is_live_unless_that_cannot_draw(
+    tmp_path: Path, term: str, view: str
+) -> None:
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", _PRINTS, str(tmp_path / "search.log"), "error"],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "TERM": term},
+    )
+    os.close(theirs)
+    output = b""
+    try:
+        while chunk := os.read(ours, 4096):
+            output += chunk
+    except OSError:  # what a pseudo-terminal answers when its other end is closed
+        pass
+    os.close(ours)
+    assert process.wait(30) == 0
+    assert output.decode().splitlines()[-1].endswith(view)
+    assert output.count(b"\x1b[?25l") == output.count(b"\x1b[?25h")
+
+
+# --- words
+
+
+def test_durations() -> None:
+    texts = [duration(seconds) for seconds in (0, 45.4, 59.6, 61, 3599, 3600, 7500, 200_000)]
+    assert texts == [
+        "0 s",
+        "45 s",
+        "1 min 00 s",
+        "1 min 01 s",
+        "59 min 59 s",
+        "1 h 00 min",
+        "2 h 05 min",
+        "55 h 33 min",
+    ]
+
+
+def test_parameters_carry_the_part_of_their_name_that_tells_them_apart() -> None:
+    names = ["optimizer", "optimizer.adamw.lr", "optimizer.sgd.lr", "head.lr", "model.width"]
+    assert params_text({"optimizer": "sgd", "optimizer.sgd.lr": 0.00123456, "model.width": 16}, names) == (
+        "optimizer=sgd lr=0.00123 width=16"
+    )
+    assert params_text({"optimizer.sgd.lr": 0.1, "head.lr": 0.2}, names) == "optimizer.sgd.lr=0.1 head.lr=0.2"
+
+
+def test_one_line() -> None:
+    assert one_line("  a\n\tb\x1b[0m  ü ") == "a b [0m ü"
+
+
+def test_paths_below_the_current_folder_are_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert short_path(tmp_path / "results" / "seg") == "results/seg"
+    assert short_path(Path("/elsewhere")) == "/elsewhere"
+    assert EventKind.PAUSED.value == "paused"

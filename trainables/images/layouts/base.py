@@ -1,0 +1,67 @@
+"""What the layouts have in common: their options, what they find, and what they know of labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """How the folder is organized; the fields are those of `FolderOptions`."""
+
+    layout: str = "auto"
+    images_folder: str = "images"
+    masks_folder: str = "masks"
+    mask_suffix: str = ""
+    train_list: str | None = None
+    valid_list: str | None = None
+    valid_fraction: float = 0.2
+    split_seed: int = 0
+    fold: int = 0
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An image and its mask; one of them may not be there, if orphans are asked for."""
+
+    image: Path
+    mask: Path
+    more: tuple[Path, ...] = ()
+    """Further channels of the image, one grey file each, where `image` is the first."""
+
+
+@dataclass(frozen=True)
+class Convention:
+    """What a layout says about its masks; what the user says goes before."""
+
+    labels: Mapping[int, int] | None = None
+    """From each label in the files to its class or `IGNORE`, no other may occur; None: labels are classes."""
+    class_names: tuple[str, ...] = ()
+    """One per class; empty where the layout has no names."""
+
+
+class FolderLayout(Protocol):
+    """One way to lay out images, masks and their split."""
+
+    @property
+    def expected(self) -> str:
+        """The folders, for messages."""
+        ...
+
+    @property
+    def takes_lists(self) -> bool:
+        """Whether train_list and valid_list mean something here."""
+        ...
+
+    def is_here(self, root: Path, options: Layout) -> bool:
+        """Whether the folder looks like it."""
+        ...
+
+    def find(self, root: Path, options: Layout, with_orphans: bool) -> dict[str, list[Pair]]:
+        """See `trainables.images.layouts.find.find_pairs`."""
+        ...
+
+    def convention(self, root: Path, options: Layout) -> Convention: ...

@@ -1,0 +1,112 @@
+"""Batches of normalized images and masks for the trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainables.data.stream import Order
+from trainables.images.augment import (
+    IGNORE,
+    Augmentation,
+    flip,
+    normalize,
+    pad_together,
+    scale_and_crop,
+)
+from trainables.images.samples import Samples, Skipped, StackedSamples
+
+
+class SegmentationSource:
+    """A BatchSource: images float32 [B, C, H, W] and masks int64 [B, H, W].
+
+    With random numbers samples are augmented; without, they are whole, and samples of different sizes are
+    padded to the largest of the batch with the mean colour and `IGNORE`. One that is skipped is all padding.
+
+    Raises:
+        ValueError: if an augmentation without a crop is given for samples of different sizes.
+    """
+
+    def __init__(
+        self,
+        samples: Samples,
+        mean: np.ndarray,
+        std: np.ndarray,
+        augmentation: Augmentation | None = None,
+        skipped: Skipped | None = None,
+    ) -> None:
+        self.order: Order | None = getattr(samples, "order", None)
+        """Of the training samples, where it is not any order; then their sizes are not known before."""
+        if self.order is None and augmentation is not None and augmentation.crop is None:
+            _check_one_size(samples.shapes)
+        self._samples, self._mean, self._std = samples, mean, std
+        self._augmentation = augmentation
+        self._skipped = skipped
+        self._fill = (mean * 255.0).round().astype(np.uint8)
+        self._length = len(samples.shapes)
+        self._some_shape = samples.shapes[samples.shapes.any(axis=1)][0]
+        self.num_randoms = 0 if augmentation is None else augmentation.num_randoms
+
+    def __len__(self) -> int:
+        return self._length
+
+    def batch(self, indices: np.ndarray, randoms: np.ndarray | None) -> tuple[Tensor, Tensor]:
+        if randoms is None or self._augmentation is None or not self.num_randoms:
+            images, masks = self._whole(indices)
+            return _tensors(normalize(images, self._mean, self._std), masks)
+        if self._augmentation.crop is None:
+            images, masks = self._whole(indices)
+        else:
+            images, masks = self._crops(indices, randoms, self._augmentation)
+        images, masks = flip(images, masks, randoms, self._augmentation)
+        return _tensors(normalize(images, self._mean, self._std, randoms, self._augmentation), masks)
+
+    def take_findings(self) -> list[tuple[str, str]]:
+        """In a worker process: what it has skipped since it was last asked."""
+        return [] if self._skipped is None else self._skipped.take_noted()
+
+    def add_findings(self, findings: Sequence[tuple[str, str]]) -> None:
+        """Count what a worker has skipped.
+
+        Raises:
+            ValueError: if there are more than may be skipped.
+        """
+        for file, problem in findings:
+            assert self._skipped is not None
+            self._skipped.add(file, ValueError(problem))
+
+    def _whole(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if isinstance(self._samples, StackedSamples):
+            return self._samples.images[indices], self._samples.masks[indices]
+        images, masks = self._samples.read(indices)
+        if not any(mask.size for mask in masks):
+            masks[0] = np.full(self._some_shape, IGNORE, np.uint8)
+            images[0] = np.full((*self._some_shape, len(self._fill)), self._fill, np.uint8)
+        return pad_together(images, self._fill), pad_together(masks, IGNORE)
+
+    def _crops(
+        self, indices: np.ndarray, randoms: np.ndarray, augmentation: Augmentation
+    ) -> tuple[np.ndarray, np.ndarray]:
+        def crop(place: int, image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            window, labels = scale_and_crop(image, mask, randoms[place], augmentation, self._fill)
+            return window.copy(), labels.copy()  # A view would keep the whole image in memory.
+
+        images, masks = self._samples.read(indices, crop)
+        return np.stack(images), np.stack(masks)
+
+
+def _tensors(images: np.ndarray, masks: np.ndarray) -> tuple[Tensor, Tensor]:
+    return torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(masks.astype(np.int64))
+
+
+def _check_one_size(shapes: np.ndarray) -> None:
+    sizes = np.unique(shapes[shapes.any(axis=1)], axis=0)
+    if len(sizes) > 1:
+        (low_h, low_w), (high_h, high_w) = sizes[0], sizes[-1]
+        raise ValueError(
+            f"training images have {len(sizes)} sizes, from {low_w}x{low_h} to {high_w}x{high_h}; "
+            "one batch needs one size: set augment.crop to a side in pixels"
+        )

@@ -1,0 +1,95 @@
+"""Looks at every row of a table: cells that are missing, no number or not finite, and rows that repeat."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from trainables.inspect.inspection import Conclusion, Contents, Finding, Inspection, Kind, SampleName
+from trainables.tables.loading import Sheets, finite_number, numeric_columns
+from trainables.tables.options import CSVOptions
+from trainables.tables.reading import Sheet
+
+MISSING = Kind(
+    name="row with missing numbers", severity="warning", remedy="each becomes the mean of its column"
+)
+NO_NUMBER = Kind(
+    name="no finite number",
+    severity="error",
+    remedy="correct it, put it into data.missing, or the column into data.text_columns",
+)
+NO_TARGET = Kind(name="row without a target", severity="error", remedy="fill it in, or remove the row")
+UNKNOWN_CLASS = Kind(
+    name="class not in training", severity="error", remedy="add training rows of it, or remove these"
+)
+
+
+class TableInspection(Inspection):
+    """The rows of a CSV file, or of two.
+
+    Args:
+        sheets: what `read_sheets` returned.
+        of_classes: whether the target is a class; else it is a number.
+    """
+
+    compared = "cells besides the target"
+
+    def __init__(self, sheets: Sheets, options: CSVOptions, *, of_classes: bool) -> None:
+        self.root = sheets.train.file.parent.resolve()
+        self._target, self._missing = options.target, {"", *options.missing}
+        left_out = {options.target, *options.ignore_columns}
+        self._inputs = [name for name in sheets.train.columns if name not in left_out]
+        self._numeric = numeric_columns(sheets.train, options)
+        self._rows = [(sheet, row) for sheet in (sheets.train, sheets.valid) for row in range(len(sheet))]
+        num_train = len(sheets.train)
+        self.samples = [
+            SampleName("train" if number < num_train else "valid", _where(sheet, row))
+            for number, (sheet, row) in enumerate(self._rows)
+        ]
+        self._classes: Mapping[str, int] | None = None
+        if of_classes:
+            texts = set(sheets.train.columns[options.target]) - {""}
+            whole = all(text.lstrip("+-").isdecimal() for text in texts)
+            self._classes = {text: n for n, text in enumerate(sorted(texts, key=int if whole else None))}
+
+    def look(self, number: int) -> Contents:
+        sheet, row = self._rows[number]
+        cells = {name: sheet.columns[name][row] for name in self._inputs}
+        where = self.samples[number].where
+        found = self._faults(cells, where)
+        target = sheet.columns[self._target][row]
+        if not target:
+            found.append(Finding(NO_TARGET, where, f"{self._target} is empty"))
+        elif self._classes is None and finite_number(target) is None:
+            found.append(Finding(NO_NUMBER, where, f"{self._target} is {target!r}"))
+        elif self._classes is not None and target not in self._classes:
+            found.append(Finding(UNKNOWN_CLASS, where, f"{self._target} is {target!r}"))
+        labels = {} if self._classes is None or target not in self._classes else {self._classes[target]: 1}
+        digest = hashlib.sha256(repr(list(cells.values())).encode()).digest()
+        return Contents(findings=found, digests=[digest], labels=labels)
+
+    def conclude(self, contents: Sequence[Contents]) -> Conclusion:
+        return Conclusion(class_names=list(self._classes or ()))
+
+    def _faults(self, cells: Mapping[str, str], where: str) -> list[Finding]:
+        missing = [name for name in self._numeric if cells[name] in self._missing]
+        wrong = {
+            name: cells[name]
+            for name in self._numeric
+            if cells[name] not in self._missing and finite_number(cells[name]) is None
+        }
+        found = [Finding(MISSING, where, _some(missing))] if missing else []
+        if wrong:
+            told = _some([f"{name} is {text!r}" for name, text in wrong.items()])
+            found.append(Finding(NO_NUMBER, where, told))
+        return found
+
+
+def _where(sheet: Sheet, row: int) -> str:
+    return f"{Path(sheet.file).resolve()}:{sheet.lines[row]}"
+
+
+def _some(names: Sequence[str], shown: int = 3) -> str:
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more

@@ -1,0 +1,167 @@
+"""The optimizer of a trial: any class of torch.optim by name, with its parameters in the groups they need."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from trainables.optim.parameter_groups import Layer, parameter_groups
+
+REFUSED = {
+    "lbfgs": "it evaluates the loss again inside a step, through a closure; take adamw or sgd",
+    "sparseadam": "it takes sparse gradients only; take adamw, or sgd, which accepts them too",
+    "muon": "it takes two-dimensional parameters only, and models also have biases or kernels; take adamw",
+}
+"""Classes of torch.optim that cannot train an arbitrary model with plain steps, and why."""
+
+_OWN_FIELDS = {"self", "params", "lr", "weight_decay"}
+_IMPLEMENTATION = {"foreach", "fused", "capturable", "differentiable"}
+
+
+def build_optimizer(
+    model: nn.Module,
+    *,
+    name: str,
+    lr: float,
+    weight_decay: float,
+    extra: Mapping[str, Any],
+    device: torch.device,
+    layers: Sequence[Layer] = (),
+    layer_decay: float = 1.0,
+) -> Optimizer:
+    """An optimizer of the model's trainable parameters.
+
+    `weight_decay` acts on matrices and kernels (two dimensions or more); biases, normalization parameters,
+    embeddings and everything else below two dimensions are left out of it. Every group carries
+    `initial_lr`, the peak that a schedule scales. The fused implementation is used where it works for these
+    parameters on `device`, else the foreach one, unless `extra` says something about the implementation.
+
+    With `layer_decay` below 1 the peak of a layer is lr * layer_decay**d, d layers away from the last one,
+    as for ELECTRA (arXiv:2003.10555) and BEiT (arXiv:2106.08254). The groups of the last layer come first.
+
+    Args:
+        model: already on `device`.
+        name: a class of torch.optim, in any case.
+        lr: peak learning rate.
+        extra: further keyword arguments of that class; lists become tuples of floats.
+        layers: parameters, or modules with all of theirs, from input to head; every trainable parameter in
+            exactly one. Not looked at where `layer_decay` is 1.
+        layer_decay: in [0, 1].
+
+    Raises:
+        ValueError: for a name or an option that does not exist or a value that the class refuses, for a
+            model without trainable parameters, and for layers that are not as said.
+    """
+    check_options(name, extra)
+    cls = optimizer_class(name)
+    groups = parameter_groups(model, lr=lr, weight_decay=weight_decay, layers=layers, layer_decay=layer_decay)
+    if weight_decay and "weight_decay" not in inspect.signature(cls).parameters:
+        raise ValueError(
+            f"optimizer {cls.__name__} has no weight decay, got weight_decay {weight_decay}; set it to 0"
+        )
+    options: dict[str, Any] = {key: _as_float_tuple(value) for key, value in extra.items()}
+    options["lr"] = lr
+    implementation = _fastest_implementation(cls, model, options, device)
+    optimizer = _construct(cls, groups, options | implementation)
+    for group in optimizer.param_groups:
+        group["initial_lr"] = float(group["lr"])
+    return optimizer
+
+
+def optimizer_names() -> list[str]:
+    """Names that `build_optimizer` takes, in lower case and sorted."""
+    return sorted(set(_classes()) - set(REFUSED))
+
+
+def optimizer_class(name: str) -> type[Optimizer]:
+    """The class of torch.optim with this name, in any case.
+
+    Raises:
+        ValueError: if there is none (with the nearest name), or it cannot be used here (with the reason).
+    """
+    key = name.lower()
+    if key in REFUSED:
+        raise ValueError(f"optimizer {name!r} cannot be used: {REFUSED[key]}")
+    known = optimizer_names()
+    if key not in known:
+        raise ValueError(
+            f"optimizer {name!r} is not a class of torch.optim; nearest is {_nearest(key, known)!r} "
+            f"(known: {', '.join(known)})"
+        )
+    return _classes()[key]
+
+
+def check_options(name: str, extra: Iterable[str]) -> None:
+    """Check names only: the optimizer's, and those of its options besides lr and weight_decay.
+
+    Raises:
+        ValueError: naming the value received and the nearest known one.
+    """
+    cls = optimizer_class(name)
+    known = sorted(set(inspect.signature(cls).parameters) - _OWN_FIELDS)
+    for option in extra:
+        if option not in known:
+            raise ValueError(
+                f"optimizer {cls.__name__} has no option {option!r}; nearest is {_nearest(option, known)!r} "
+                f"(known: {', '.join(known)})"
+            )
+
+
+def _classes() -> dict[str, type[Optimizer]]:
+    members = inspect.getmembers(torch.optim, inspect.isclass)
+    return {name.lower(): cls for name, cls in members if issubclass(cls, Optimizer) and cls is not Optimizer}
+
+
+def _nearest(word: str, known: list[str]) -> str:
+    return difflib.get_close_matches(word, known, n=1, cutoff=0.0)[0]
+
+
+def _as_float_tuple(value: Any) -> Any:
+    """Lists of YAML as torch.optim wants them: betas [0, 0.99] becomes (0.0, 0.99)."""
+    if isinstance(value, list | tuple):
+        return tuple(float(item) if isinstance(item, int) else item for item in value)
+    return value
+
+
+def _fastest_implementation(
+    cls: type[Optimizer], model: nn.Module, options: Mapping[str, Any], device: torch.device
+) -> dict[str, bool]:
+    """{"fused": True}, {"foreach": True} or {}: what works here and the caller left open."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    sparse = any(getattr(module, "sparse", False) is True for module in model.modules())
+    usual = all(p.is_floating_point() and p.device.type == device.type for p in parameters)
+    if sparse or not usual or _IMPLEMENTATION & set(options):
+        return {}
+    dtypes = {parameter.dtype for parameter in parameters}
+    for choice in ("fused", "foreach"):
+        known = choice in inspect.signature(cls).parameters
+        if known and _works(cls, {**options, choice: True}, dtypes, device):
+            return {choice: True}
+    return {}
+
+
+def _works(
+    cls: type[Optimizer], options: Mapping[str, Any], dtypes: set[torch.dtype], device: torch.device
+) -> bool:
+    """Whether one step on small tensors of these types goes through."""
+    parameters = [nn.Parameter(torch.zeros(2, 2, dtype=dtype, device=device)) for dtype in dtypes]
+    for parameter in parameters:
+        parameter.grad = torch.zeros_like(parameter)
+    try:
+        cls(parameters, **options).step()
+    except (RuntimeError, TypeError, ValueError):
+        return False  # a wrong option shows when the real one is built
+    return True
+
+
+def _construct(cls: type[Optimizer], groups: list[dict[str, Any]], options: Mapping[str, Any]) -> Optimizer:
+    try:
+        return cls(groups, **options)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(f"optimizer {cls.__name__} refuses {dict(options)}: {error}") from error

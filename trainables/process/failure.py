@@ -1,0 +1,137 @@
+"""What a trial's process leaves behind of an exception: the trace for people, the cause for the search."""
+
+from __future__ import annotations
+
+import errno
+import json
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+
+from trainables.process.environment import conceal
+
+TRACE_FILE = "error.txt"
+_CAUSE_FILE = ".failure.json"
+
+
+class FailureKind(StrEnum):
+    """What an attempt at a trial was lost to."""
+
+    ERROR = "error"
+    """an exception"""
+    GPU_MEMORY = "out of memory on the GPU"
+    MEMORY = "out of memory"
+    """of the machine"""
+    DISK_FULL = "disk full"
+    HUNG = "hung"
+    """a virtual epoch that took longer than its limit"""
+    DIED = "process died"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One lost attempt; `cause` is one line."""
+
+    kind: FailureKind
+    cause: str
+
+
+class TrialError(Exception):
+    """What a trial's process ends with: the cause in one line, without values that must not be shown."""
+
+
+@contextmanager
+def recorded_failure(folder: Path, where: Callable[[], str] = lambda: "") -> Iterator[None]:
+    """Append an exception's trace to error.txt of the trial's folder, note its cause, and raise TrialError.
+
+    Args:
+        folder: of the trial.
+        where: how far the trial had come, such as `step 120`.
+    """
+    try:
+        yield
+    except Exception as error:
+        failure = failure_of(error, where())
+        trace = conceal("".join(traceback.format_exception(error)))
+        # On a full disk neither can be written; Ray still carries the cause.
+        with suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            note, text = failure_note(folder, failure)
+            note.write_text(text)
+            with (folder / TRACE_FILE).open("a") as file:
+                file.write(trace + "\n")
+        # Ray would pickle the original, which not every exception survives, and log its text.
+        raise TrialError(f"{failure.kind}: {failure.cause}") from None
+
+
+def failure_of(error: Exception, where: str) -> Failure:
+    """Kind and cause of an exception."""
+    text, at = _text(error), f" at {where}" if where else ""
+    if isinstance(error, torch.OutOfMemoryError) or any(sign in text for sign in _GPU_MEMORY_SIGNS):
+        return Failure(FailureKind.GPU_MEMORY, f"out of memory on the GPU{at}")
+    if isinstance(error, MemoryError) or _is_of_system(error, text, *_MEMORY_SIGNS):
+        return Failure(FailureKind.MEMORY, f"out of memory{at}")
+    if _is_of_system(error, text, *_DISK_SIGNS):
+        file = getattr(error, "filename", None)
+        of = conceal(f" of {file}") if file else ""
+        return Failure(FailureKind.DISK_FULL, f"no space left on the disk{of}{at}")
+    return Failure(FailureKind.ERROR, f"{type(error).__name__}: {_one_line(error, text)}")
+
+
+def failure_note(folder: Path, failure: Failure) -> tuple[Path, str]:
+    """File and text of a note that `take_failure` reads."""
+    return folder / _CAUSE_FILE, json.dumps(asdict(failure))
+
+
+def take_failure(folder: Path) -> Failure | None:
+    """The noted failure, once; None if the process died without one."""
+    file = folder / _CAUSE_FILE
+    try:
+        text = file.read_text()
+        file.unlink()
+        noted = json.loads(text)
+        return Failure(FailureKind(noted["kind"]), str(noted["cause"]))
+    # A full disk, or the death of its writer, leaves half of one.
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+# Torch, safetensors and data-loading workers wrap what the system says into errors of their own.
+_GPU_MEMORY_SIGNS = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+_MEMORY_SIGNS = ((errno.ENOMEM,), ("can't allocate memory", "Cannot allocate memory"))
+_DISK_SIGNS = ((errno.ENOSPC, errno.EDQUOT), ("No space left on device", "Disk quota exceeded"))
+
+
+def _is_of_system(error: Exception, text: str, numbers: Sequence[int], signs: Sequence[str]) -> bool:
+    own = isinstance(error, OSError) and error.errno in numbers
+    return own or any(sign in text for sign in signs)
+
+
+def _text(error: Exception) -> str:
+    """What an exception says, concealed; it may be of a class that cannot even say that."""
+    try:
+        # A KeyError shows its text as a literal, in quotes.
+        return conceal(str(error.args[0] if isinstance(error, KeyError) and error.args else error)).strip()
+    except Exception as broken:
+        return f"its text cannot be shown ({type(broken).__name__})"
+
+
+def _one_line(error: Exception, text: str) -> str:
+    if isinstance(error, ValidationError):
+        fault = error.errors()[0]
+        # Of a union the place says in pydantic's words which member was tried, as in `constrained-int`.
+        keys = map(str, fault["loc"])
+        place = ".".join(key for key in keys if key.isidentifier() or key.isdigit())
+        text = conceal(f"{place}: {fault['msg']}")
+    first, *rest = text.splitlines() or [""]
+    if "in DataLoader worker process" not in first:
+        return first
+    # What a data-loading worker raised comes with its trace, which is indented, and the cause below it.
+    below = (line for line in rest[1:] if not line.startswith(" "))
+    return next(below, first).partition(": ")[2] or first
