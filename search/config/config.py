@@ -61,12 +61,12 @@ class Config:
     resources: Resources
     checkpoint: Checkpoint
     max_failures: int
-    max_failed: int
+    max_failed_trials: int
     timeout: float | None
     """Seconds of one virtual epoch."""
     space: Space = field(repr=False)
-    initial: list[dict[str, Any]]
-    """`sampler.initial` as parameters for Optuna."""
+    points_to_evaluate: list[dict[str, Any]]
+    """`sampler.points_to_evaluate` as parameters for Optuna."""
     raw: dict[str, Any] = field(repr=False)
     """What `results/<run>/config.yaml` holds: overrides applied, defaults filled in, `${env:NAME}` kept."""
     file: Path | None
@@ -155,12 +155,12 @@ def read_config(document: Document, before_task: Callable[[str], None] | None = 
     space, space_problems, broken = read_space(
         trial if isinstance(trial, dict) else {}, locate=document.where, variables=document.variables
     )
-    initial, initial_problems = _read_initial(document, space, failed)
+    points, point_problems = _read_points(document, space, failed)
     problems = [
         *document.problems,
         *section_problems,
         *space_problems,
-        *initial_problems,
+        *point_problems,
         *_cross_check(document, sections, space if not space_problems else None, failed),
     ]
     if before_task is not None and not problems:
@@ -173,7 +173,7 @@ def read_config(document: Document, before_task: Callable[[str], None] | None = 
     config = Config(
         **{name: value for name, value in sections if name != "stages"},
         space=space,
-        initial=initial,
+        points_to_evaluate=points,
         raw=raw,
         file=document.file,
         task_where=document.where(("task",)),
@@ -212,21 +212,21 @@ def _domain_hint(value: Any) -> str:
     return "; domains stand under trial: only" if is_domain(value) else ""
 
 
-def _read_initial(
+def _read_points(
     document: Document, space: Space, failed: set[str | int]
 ) -> tuple[list[dict[str, Any]], list[Problem]]:
     """The known good points as parameters."""
-    initial: list[dict[str, Any]] = []
+    points: list[dict[str, Any]] = []
     problems: list[Problem] = []
     if failed & {"sampler", "trial"}:
-        return initial, problems
-    for index, point in enumerate(document.raw_value(("sampler", "initial"), [])):
+        return points, problems
+    for index, point in enumerate(document.raw_value(("sampler", "points_to_evaluate"), [])):
         try:
-            path = ("sampler", "initial", index)
-            initial.append(space.params_of(point, base=path, locate=document.where))
+            path = ("sampler", "points_to_evaluate", index)
+            points.append(space.params_of(point, base=path, locate=document.where))
         except ConfigError as error:
             problems += error.problems
-    return initial, problems
+    return points, problems
 
 
 def _cross_check(
@@ -238,12 +238,14 @@ def _cross_check(
             space.grid()
         except ConfigError as error:
             yield from error.problems
-    grace = getattr(sections.scheduler, "grace", 0)
-    longest = sections.budget.virtual_epochs
+    grace_period = getattr(sections.scheduler, "grace_period", 0)
+    longest = sections.budget.max_virtual_epochs
     on_virtual_epochs = sections.scheduler.axis == "virtual_epochs"
-    if on_virtual_epochs and grace > longest and not failed & {"scheduler", "budget"}:
-        message = f"received {shown(grace)}; must be at most budget.virtual_epochs, which is {longest}"
-        yield document.problem(("scheduler", "grace"), message)
+    if on_virtual_epochs and grace_period > longest and not failed & {"scheduler", "budget"}:
+        message = (
+            f"received {shown(grace_period)}; must be at most budget.max_virtual_epochs, which is {longest}"
+        )
+        yield document.problem(("scheduler", "grace_period"), message)
 
 
 def _check_task(

@@ -12,7 +12,7 @@ class Limits:
     """Where a search ends; None is no limit."""
 
     trials: int
-    virtual_epochs: int
+    max_virtual_epochs: int
     """of one trial"""
     seconds: float | None = None
     steps: int | None = None
@@ -23,7 +23,7 @@ class Limits:
     """by more than this"""
     max_failures: int = 2
     """attempts beyond the first that a failing trial gets"""
-    max_failed: int = 5
+    max_failed_trials: int = 5
     """trials failed with the same cause, with none that comes further, after which the search gives up"""
     timeout: float | None = None
     """seconds of one virtual epoch; None is ten times the slowest one so far"""

@@ -164,7 +164,7 @@ def test_the_number_is_told_and_recorded_and_stays_whatever_the_machine_has(
     ray_session: None, tmp_path: Path
 ) -> None:
     asked = asking({"lograndint": [4, "auto"]}, resources={"memory_per_trial": "4GB"})
-    asked["budget"] = {"trials": 2, "virtual_epochs": 1}
+    asked["budget"] = {"trials": 2, "max_virtual_epochs": 1}
     watching = Watching()
     summary = search.search(asked, results=tmp_path, watcher=watching)
     assert any(line.startswith("batch_size: auto is 77, the most that fits") for line in watching.lines)
@@ -173,7 +173,7 @@ def test_the_number_is_told_and_recorded_and_stays_whatever_the_machine_has(
     again = Watching()
     # With so little memory not even the data would fit.
     asked["resources"] = {"memory_per_trial": "1MB"}
-    asked["budget"] = {"trials": 3, "virtual_epochs": 1}
+    asked["budget"] = {"trials": 3, "max_virtual_epochs": 1}
     assert search.search(asked, results=tmp_path, watcher=again).trials == 3
     assert "batch_size: auto is 77, as when this search began" in again.lines
     assert search.resume(summary.folder).trials == 3
@@ -209,7 +209,7 @@ def test_a_size_without_a_unit_is_refused(text: Any) -> None:
 def test_full_is_the_whole_training_data_in_one_step() -> None:
     losses = []
     for size in ("full", 1200):
-        trainer = small_trainer(DigitsTask, {"batch_size": size, "seed": 1}, unit="passes", count=1)
+        trainer = small_trainer(DigitsTask, {"batch_size": size, "seed": 1}, unit="epochs", count=1)
         assert trainer.virtual_epochs.end_step(1) == 1
         assert trainer.virtual_epochs.step_samples == 1200
         losses.append(trainer.run_virtual_epoch()["train_loss"])

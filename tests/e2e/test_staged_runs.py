@@ -43,7 +43,7 @@ def staged_config(**sections: Any) -> dict[str, Any]:
     ]
     given: dict[str, Any] = {
         "trial": {"model": {"hidden": 8}},
-        "budget": {"virtual_epochs": 3},
+        "budget": {"max_virtual_epochs": 3},
         "checkpoint": {"keep_trials": 2},
         "stages": stages,
     }
@@ -157,7 +157,7 @@ def test_the_same_again_changes_nothing_and_another_space_is_refused(run: Any) -
     with pytest.raises(ConfigError, match=r"stages\.1\.trial\.batch_size\.choice"):
         search.search(other, results=results)
     shorter = staged_config()
-    shorter["stages"][1]["budget"]["virtual_epochs"] = 2
+    shorter["stages"][1]["budget"]["max_virtual_epochs"] = 2
     with pytest.raises(ConfigError, match="may only grow"):
         search.search(shorter, results=results)
     renamed = staged_config()
