@@ -39,7 +39,6 @@ CLOSE = 2.0
 DEFAULT = "tune-search"
 VARIANTS: dict[str, dict[str, Any]] = {
     DEFAULT: {},
-    "tune-search, forest": {"sampler": {"name": "forest"}},
     "tune-search, random": {"sampler": {"name": "random"}},
 }
 """Sections of a tune-search configuration; what is left out is the default."""

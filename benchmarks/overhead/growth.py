@@ -1,7 +1,7 @@
 """What the driver of a search costs as the search grows: time and memory per trial, with the study on disk.
 
     python benchmarks/overhead/growth.py              100, 1,000 and 10,000 trials; five minutes
-    python benchmarks/overhead/growth.py --sizes 100 1000 --samplers forest tpe
+    python benchmarks/overhead/growth.py --sizes 100 1000 --samplers random tpe
 
 prints two tables and writes benchmarks/results/growth.json.
 
@@ -38,7 +38,7 @@ from search.config.config import Config, load_config
 from search.run.coordinator import Coordinator, Turn
 from search.run.folder import RunFolder
 from search.run.search import SilentWatcher, _build_coordinator, _watch
-from search.study.study import TrialRecord
+from search.study.trial import TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs
 
 CONFIG = Path(__file__).parents[2] / "configs" / "seg.yaml"
@@ -240,9 +240,7 @@ def main() -> None:
     parser.add_argument(
         "--sizes", type=int, nargs="+", default=[100, 1_000, 10_000], help="numbers of trials"
     )
-    parser.add_argument(
-        "--samplers", nargs="+", default=["random", "forest", "tpe"], help="the first grows the study"
-    )
+    parser.add_argument("--samplers", nargs="+", default=["random", "tpe"], help="the first grows the study")
     parser.add_argument("--scheduler", default="asha")
     parser.add_argument("--workers", type=int, default=4, help="trials at once")
     parser.add_argument("--out", type=Path, default=RESULTS)

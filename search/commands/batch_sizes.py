@@ -20,8 +20,8 @@ from search.config.config import Config, load_config
 from search.errors import SearchError
 from search.run.folder import RunFolder, write_json
 from search.run.provenance import working_folder
-from search.run.retention import ranked
-from search.study.study import TrialRecord, read_records
+from search.study.study import read_records
+from search.study.trial import TrialRecord, ranked
 from trainables.checkpoint import Checkpoint, DamagedCheckpointError, list_checkpoints, read_checkpoint
 from trainables.data.prepared import prepared_file
 from trainables.data.source import as_source

@@ -17,7 +17,7 @@ from search.errors import SearchError
 from search.ray.session import concurrent_trials
 from search.run.housekeeping import space_needed
 from search.run.provenance import task_source
-from search.schedulers.early_stopping import build_rule
+from search.schedulers.build import build_scheduler
 from trainables.build import build_trainer, load_arrays
 from trainables.data.source import as_source
 from trainables.session import select_device
@@ -81,7 +81,7 @@ def check(
     metric = loaded.objective.metric
     if metric not in metrics:
         raise SearchError(f"objective.metric is {metric!r}; the task reports {', '.join(sorted(metrics))}")
-    rule, budget, size = build_rule(loaded), loaded.budget, _state_size(trainer)
+    rule, budget, size = build_scheduler(loaded), loaded.budget, _state_size(trainer)
     lengths = replace(
         trainer.virtual_epochs, unit=loaded.virtual_epoch.unit, count=loaded.virtual_epoch.count
     )

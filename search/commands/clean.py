@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from search.config.config import load_config
+from search.config.schema import Mode
 from search.errors import SearchError
 from search.run.folder import RunFolder
 from search.run.provenance import working_folder
 from search.run.retention import trials_to_keep
-from search.schedulers.early_stopping import Mode
-from search.study.study import TrialRecord, read_records
+from search.study.study import read_records
+from search.study.trial import TrialRecord
 from trainables.checkpoint import (
     DamagedCheckpointError,
     checkpoint_folder,

@@ -19,7 +19,8 @@ from search.config.document import write_yaml
 from search.errors import SearchError
 from search.run.folder import RunFolder, write_json
 from search.run.provenance import working_folder
-from search.study.study import Outcome, best_record, read_records
+from search.study.study import read_records
+from search.study.trial import Outcome, best_record
 from trainables.build import build_trainer, load_arrays
 from trainables.checkpoint import (
     Checkpoint,

@@ -12,7 +12,8 @@ from search.commands.verify import Damage, Verification, verify
 from search.config.document import read_document
 from search.errors import ConfigError, SearchError
 from search.run.folder import RunFolder
-from search.study.study import best_record, read_records
+from search.study.study import read_records
+from search.study.trial import best_record
 
 BASE = "base.yaml"
 """In the folder of each stage but the first: the trial before it whose values it goes on with."""

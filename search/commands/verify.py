@@ -16,10 +16,10 @@ from search.run.coordinator import Coordinator
 from search.run.folder import RunFolder
 from search.run.limits import Limits
 from search.run.provenance import working_folder
-from search.run.retention import ranked
-from search.schedulers.early_stopping import build_rule
+from search.schedulers.build import build_scheduler
 from search.study.journal_check import JournalReading, journal_copy, read_journal
-from search.study.study import SearchStudy, TrialRecord
+from search.study.study import SearchStudy
+from search.study.trial import TrialRecord, ranked
 from search.text import dotted
 from trainables.checkpoint import (
     REASON,
@@ -366,7 +366,7 @@ def _next_trials(config: Config, content: bytes) -> set[int]:
         limits = Limits(
             len(study.records), config.budget.max_virtual_epochs, max_failures=config.max_failures
         )
-        rule, all_at_once = build_rule(config), len(study.records) + 1
+        rule, all_at_once = build_scheduler(config), len(study.records) + 1
         coordinator = Coordinator(
             study, rule, limits, concurrency=all_at_once, can_go_on=lambda record: False
         )

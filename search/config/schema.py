@@ -17,8 +17,10 @@ from pydantic import (
     model_validator,
 )
 
+from trainables.data.virtual_epoch import Unit
+
 Axis = Literal["virtual_epochs", "steps", "samples"]
-Unit = Literal["steps", "samples", "epochs"]
+Mode = Literal["max", "min"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 _DURATION = re.compile(
@@ -91,7 +93,7 @@ class Objective(Section):
 
     metric: Annotated[str, Field(min_length=1)]
     """A name that the task's metrics return."""
-    mode: Literal["max", "min"]
+    mode: Mode
 
 
 class VirtualEpoch(Section):
@@ -150,12 +152,12 @@ class Budget(Section):
 class Sampler(Section):
     """Where the next hyperparameters come from."""
 
-    name: Literal["tpe", "forest", "gp", "cmaes", "qmc", "random", "grid"] = "tpe"
+    name: Literal["tpe", "gp", "qmc", "random", "grid"] = "tpe"
     seed: NonNegativeInt = 0
     points_to_evaluate: list[dict[str, Any]] = Field(default_factory=list)
     """Known good points, tried first: partial trials, or dotted names such as optimizer.lr."""
     startup_trials: CountOrZero = 10
-    """Random trials of forest, tpe and gp before their model is used."""
+    """Random trials of tpe and gp before their model is used."""
 
 
 ReductionFactor = Annotated[int, Field(ge=2, le=10**15)]

@@ -12,11 +12,12 @@ from typing import Any
 
 from search.run.limits import Limits
 from search.run.retries import FailedAlike, failed_as, may_retry
-from search.schedulers.early_stopping import Decision, Rule
+from search.schedulers.base import Decision, Scheduler
 from search.schedulers.plateau import is_on_plateau
 from search.screen.progress import seconds_left, share_done
 from search.study.journal import JournalWriteError
-from search.study.study import Outcome, SearchStudy, TrialRecord, best_record
+from search.study.study import SearchStudy
+from search.study.trial import Outcome, TrialRecord, best_record
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.process.failure import Failure, FailureKind
 
@@ -71,7 +72,7 @@ class Coordinator:
     def __init__(
         self,
         study: SearchStudy,
-        rule: Rule,
+        rule: Scheduler,
         limits: Limits,
         *,
         concurrency: int,
@@ -190,7 +191,7 @@ class Coordinator:
             return False
         decision = self.rule.after_report(self.study, record)
         if decision is Decision.STOP:
-            self._finish(record, Outcome.STOPPED, f"stopped at virtual epoch {record.depth}", report)
+            self._finish(record, Outcome.STOPPED, self.rule.stop_reason(record), report)
         elif decision is Decision.PAUSE:
             self._end_job(record)
             self._tell(EventKind.PAUSED, record, report)
@@ -341,7 +342,7 @@ class Coordinator:
         decision = self.rule.after_report(self.study, record)
         last = record.outcome is None and record.order == self.study.last_order
         if decision is Decision.STOP and last:
-            self.study.finish(record, Outcome.STOPPED, f"stopped at virtual epoch {record.depth}")
+            self.study.finish(record, Outcome.STOPPED, self.rule.stop_reason(record))
             return False
         return decision is not Decision.PAUSE
 

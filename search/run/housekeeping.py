@@ -10,7 +10,7 @@ from search.config.config import Config
 from search.run.coordinator import Coordinator, Event, EventKind
 from search.run.folder import RunFolder
 from search.run.retention import trials_to_keep
-from search.schedulers.early_stopping import Rule
+from search.schedulers.base import Scheduler
 from trainables.checkpoint import (
     checkpoint_bytes,
     list_checkpoints,
@@ -93,7 +93,7 @@ class Housekeeper:
             )
 
 
-def space_needed(config: Config, rule: Rule, concurrency: int, checkpoint_size: float) -> float:
+def space_needed(config: Config, rule: Scheduler, concurrency: int, checkpoint_size: float) -> float:
     """Bytes of a run's checkpoints at its fullest, when one takes `checkpoint_size`."""
     trials, checkpoint = config.budget.trials, config.checkpoint
     holding = checkpoint.keep_trials + concurrency

@@ -21,7 +21,7 @@ from ray.tune.search import Searcher
 from search.ray.repairs import OUT_OF_MEMORY, repair_tune
 from search.run.coordinator import Coordinator, Turn
 from search.study.journal import JournalWriteError
-from search.study.study import TrialRecord
+from search.study.trial import TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.process.failure import Failure, FailureKind, take_failure
 from trainables.session import TrialPlan

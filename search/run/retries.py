@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from search.study.study import Outcome
+from search.study.trial import Outcome
 from trainables.process.failure import Failure, FailureKind
 
 # Attempts beyond the first, where fewer than `max_failures` make sense: the same values would run out of

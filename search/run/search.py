@@ -23,10 +23,12 @@ from search.run.limits import Limits
 from search.run.provenance import record_provenance, task_source, working_folder
 from search.run.signals import heard_signals
 from search.run.summary import Status, Summary, summarize
-from search.samplers.samplers import StudyView, ViewSampler, sampler_factory
-from search.schedulers.early_stopping import build_rule
+from search.samplers.samplers import ViewSampler, sampler_factory
+from search.samplers.view import StudyView
+from search.schedulers.build import build_scheduler
 from search.study.journal import drop_half_line
-from search.study.study import SearchStudy, TrialRecord, read_records
+from search.study.study import SearchStudy, read_records
+from search.study.trial import TrialRecord
 from trainables.build import load_arrays
 from trainables.checkpoint import list_checkpoints
 from trainables.data.prepared import DamagedArraysError, list_partial_arrays, prepared_file
@@ -225,7 +227,7 @@ def _load_shared_data(config: Config, folder: RunFolder) -> dict[str, Any]:
 
 
 def _build_coordinator(config: Config, folder: RunFolder, concurrency: int) -> Coordinator:
-    rule = build_rule(config)
+    rule = build_scheduler(config)
     make_sampler, seed = sampler_factory(config), config.sampler.seed
     study = SearchStudy(
         folder.journal,

@@ -22,7 +22,8 @@ from search.run.search import Watcher, run_in_folder
 from search.run.staged_summary import StagedSummary, join
 from search.run.summary import Best, Summary
 from search.screen.live import number_text
-from search.study.study import best_record, read_records
+from search.study.study import read_records
+from search.study.trial import best_record
 
 _ABSENT = object()
 

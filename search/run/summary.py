@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from search.config.schema import Mode
 from search.run.coordinator import Coordinator
 from search.run.folder import RunFolder
-from search.schedulers.early_stopping import Mode
-from search.study.study import TrialRecord
+from search.study.trial import TrialRecord
 from trainables.checkpoint import checkpoint_folder
 from trainables.images.skipped import read_skipped
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_left, insort
 from collections.abc import Sequence
 from itertools import accumulate
 
-from search.schedulers.early_stopping import Decision, Mode, Rule
-from search.study.study import Outcome, SearchStudy, TrialRecord, best_record
+from search.config.schema import Mode, Plateau
+from search.schedulers.base import Decision, Scheduler
+from search.study.study import SearchStudy
+from search.study.trial import BROKEN_OFF, Outcome, TrialRecord, as_loss
 from trainables.data.virtual_epoch import VirtualEpochs
 
 
-class EndedByPlateau:
-    """A rule that also ends each trial whose objective has not become better for a while.
+class PlateauStopping(Scheduler):
+    """Another scheduler that also ends each trial whose objective has not become better for a while.
 
     A trial ends when the best of all its virtual epochs is better than the best of all but the last
     `patience` by no more than `min_delta`. Better is larger or smaller as `mode` says. So with patience 1
@@ -21,42 +25,50 @@ class EndedByPlateau:
     would end at the first fall.)
 
     Args:
-        rule: decides everything else.
-        patience: virtual epochs.
-        min_delta: in units of the objective.
-        ema: decay of the moving average of the objective that is looked at; 0 for the objective itself.
+        scheduler: decides everything else.
+        options: the section `plateau:`.
         mode: whether larger or smaller is better.
     """
 
-    def __init__(self, rule: Rule, *, patience: int, min_delta: float, ema: float, mode: Mode) -> None:
-        self.rule = rule
-        self.rungs, self.pauses = rule.rungs, rule.pauses
-        self._patience = patience
-        self._min_delta = min_delta
-        self._ema = ema
+    def __init__(self, scheduler: Scheduler, options: Plateau, mode: Mode) -> None:
+        self.scheduler = scheduler
+        self.rungs, self.pauses = scheduler.rungs, scheduler.pauses
+        self._options = options
         self._best = max if mode == "max" else min
 
     def after_report(self, study: SearchStudy, record: TrialRecord) -> Decision:
-        return Decision.STOP if self.has_ended(record) else self.rule.after_report(study, record)
+        if self._is_on_plateau(record):
+            return Decision.STOP
+        return self.scheduler.after_report(study, record)
 
-    def has_ended(self, record: TrialRecord) -> bool:
-        """Whether the trial, as far as it has come, is on a plateau."""
-        if record.depth <= self._patience:
+    def stop_reason(self, record: TrialRecord) -> str:
+        reason = self.scheduler.stop_reason(record)
+        if not self._is_on_plateau(record):
+            return reason
+        options = self._options
+        what = "its average" if options.ema else "its best"
+        epochs = "virtual epoch" if options.patience == 1 else f"{options.patience} virtual epochs"
+        by = f"by more than {options.min_delta:g} " if options.min_delta else ""
+        return f"{reason}: on a plateau ({what} did not improve {by}in the last {epochs})"
+
+    def _is_on_plateau(self, record: TrialRecord) -> bool:
+        options = self._options
+        if record.depth <= options.patience:
             return False
-        values = smoothed(record.values, self._ema)
-        return abs(self._best(values) - self._best(values[: -self._patience])) <= self._min_delta
+        values = smoothed(record.values, options.ema)
+        return abs(self._best(values) - self._best(values[: -options.patience])) <= options.min_delta
 
     def next_promotion(self, study: SearchStudy, *, closing: bool) -> TrialRecord | None:
-        return self.rule.next_promotion(study, closing=closing)
+        return self.scheduler.next_promotion(study, closing=closing)
 
     def may_promote(self, study: SearchStudy, num_new: int) -> list[TrialRecord]:
-        return self.rule.may_promote(study, num_new)
+        return self.scheduler.may_promote(study, num_new)
 
     def expected_virtual_epochs(
         self, num_trials: int, num_virtual_epochs: int, lengths: VirtualEpochs | None = None
     ) -> int | None:
         # Where trials would otherwise run to their full length, nobody knows how many will.
-        expected = self.rule.expected_virtual_epochs(num_trials, num_virtual_epochs, lengths)
+        expected = self.scheduler.expected_virtual_epochs(num_trials, num_virtual_epochs, lengths)
         return expected if self.pauses else None
 
 
@@ -72,30 +84,50 @@ def smoothed(values: Sequence[float], decay: float) -> list[float]:
     return [mean / (1 - decay**count) for count, mean in enumerate(averages) if count]
 
 
-def is_on_plateau(study: SearchStudy, rule: Rule, *, trials: int, min_delta: float) -> bool:
+def is_on_plateau(study: SearchStudy, scheduler: Scheduler, *, trials: int, min_delta: float) -> bool:
     """Whether the last `trials` trials have not made the best objective better by more than `min_delta`.
 
     Counted are trials that have ended or paused, in the order in which they did so last; one that was
     promoted counts anew when it pauses or ends again, so that deeper training is progress too. One that
     failed by an error does not count. A pure function of the study.
     """
-    settled = sorted((r for r in study.records if _is_settled(study, rule, r)), key=_settled_at)
-    before = best_record(settled[:-trials], study.mode)
-    now = best_record(settled, study.mode)
-    if before is None or now is None:
-        return False
-    best_before, best_now = before.best(study.mode), now.best(study.mode)
-    assert best_before is not None
-    assert best_now is not None
-    return abs(best_now - best_before) <= min_delta
+    settled = study.indexes.get(("settled", scheduler), lambda: _Settled(study, scheduler))
+    return settled.gain_of_last(trials) <= min_delta
 
 
-def _is_settled(study: SearchStudy, rule: Rule, record: TrialRecord) -> bool:
-    """The trial has ended, or paused; one that ended with the search counts as it was before."""
-    if record.outcome is not None and not record.cut_off:
-        return record.outcome is not Outcome.FAILED
-    return record.depth > record.promoted and rule.after_report(study, record) is Decision.PAUSE
+class _Settled:
+    """Trials that have ended or paused, in that order; kept up to date with the study."""
 
+    def __init__(self, study: SearchStudy, scheduler: Scheduler) -> None:
+        self._study, self._scheduler = study, scheduler
+        self._ordered: list[tuple[int, int, float]] = []
+        """When it ended or paused last, its number, and its best objective: smaller is better, inf without."""
+        self._entries: dict[int, tuple[int, int, float]] = {}
+        """The same by number."""
+        for record in study.records:
+            self.update(record)
 
-def _settled_at(record: TrialRecord) -> int:
-    return record.reported if record.outcome is None or record.cut_off else record.order
+    def update(self, record: TrialRecord) -> None:
+        """The record is new or has changed."""
+        before = self._entries.pop(record.number, None)
+        if before is not None:
+            del self._ordered[bisect_left(self._ordered, before)]
+        if self._is_settled(record):
+            best = None if record.outcome in BROKEN_OFF else record.best(self._study.mode)
+            loss = math.inf if best is None else as_loss(best, self._study.mode)
+            at = record.reported if record.outcome is None or record.cut_off else record.order
+            self._entries[record.number] = at, record.number, loss
+            insort(self._ordered, self._entries[record.number])
+
+    def gain_of_last(self, trials: int) -> float:
+        """By how much the last `trials` trials have improved the best; inf where there was none before."""
+        losses = [loss for *_, loss in self._ordered]
+        before = min(losses[:-trials], default=math.inf)
+        return math.inf if before == math.inf else before - min(losses)
+
+    def _is_settled(self, record: TrialRecord) -> bool:
+        """The trial has ended, or paused; one that ended with the search counts as it was before."""
+        if record.outcome is not None and not record.cut_off:
+            return record.outcome is not Outcome.FAILED
+        paused = record.depth > record.promoted
+        return paused and self._scheduler.after_report(self._study, record) is Decision.PAUSE

@@ -22,7 +22,7 @@ from rich.text import Text
 from search.config.config import Config
 from search.run.coordinator import Coordinator, Event, EventKind
 from search.run.folder import RunFolder
-from search.study.study import BROKEN_OFF, Outcome, TrialRecord
+from search.study.trial import BROKEN_OFF, Outcome, TrialRecord, ranked
 
 _STATE_STYLE = {
     "running": "cyan",
@@ -180,11 +180,10 @@ class LiveView:
 
     def _rows(self, coordinator: Coordinator) -> list[TrialRecord]:
         """The running trials, then the best of the others."""
-        mode = coordinator.study.mode
-        sign = 1.0 if mode == "max" else -1.0
-        seen = [r for r in coordinator.study.records if r.values and not r.running]
-        seen.sort(key=lambda r: (r.outcome in BROKEN_OFF, -sign * (r.best(mode) or 0.0)))
-        return [*coordinator.running[:_MAX_RUNNING], *seen[:_MAX_BEST]]
+        study = coordinator.study
+        broken_off = [r for r in study.records if r.values and r.outcome in BROKEN_OFF]
+        others = [r for r in (*ranked(study.records, study.mode), *broken_off) if not r.running]
+        return [*coordinator.running[:_MAX_RUNNING], *others[:_MAX_BEST]]
 
     def _cells(self, record: TrialRecord, coordinator: Coordinator) -> list[RenderableType]:
         state = state_text(record)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
@@ -13,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
-from optuna.storages.journal._file import BaseJournalFileLock, get_lock_file
+from optuna.storages.journal import BaseJournalBackend
 
 from search.errors import SearchError
 
@@ -25,21 +23,26 @@ class JournalWriteError(SearchError):
     """The journal could not be written; what it held before is intact."""
 
 
-class Journal(JournalFileBackend):
-    """Optuna's journal file, with several entries in one write where they belong together."""
+class Journal(BaseJournalBackend):
+    """Optuna's journal file, with several entries in one write where they belong together.
+
+    There is no lock on it: one search at a time owns a run's folder, and an append is one system call. Others
+    may read it meanwhile.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._together: list[dict[str, Any]] | None = None
+        self._pending: list[dict[str, Any]] | None = None
         self._number, self._offset = 0, 0
         """The entry after those that have been read, and where it begins."""
-        super().__init__(str(path), lock_obj=_ProcessLock(path))
+        if not path.exists():
+            path.touch()
 
     def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
         """The entries from that number on.
 
-        The last one is left for later while it is not whole: somebody may be writing it. Optuna's own keeps
-        the place of each entry in memory, and each key of each entry as a text of its own.
+        The last one is left for later while it is not whole: somebody may be writing it. Optuna's own reader
+        keeps the place of each entry in memory, and each key of each entry as a text of its own.
 
         Raises:
             ValueError: an entry before the last one cannot be read.
@@ -48,50 +51,45 @@ class Journal(JournalFileBackend):
         size = os.stat(self._path).st_size
         if offset >= size and number == log_number_from:
             return
-        broken: ValueError | None = None
         with self._path.open("rb") as file:
             file.seek(offset)
             for line in file:
                 offset += len(line)
                 if offset > size:
                     return
-                if broken is not None:
-                    raise broken
-                if number < log_number_from:
-                    number += 1
-                    continue
-                try:
-                    entry = _entry(line)
-                except ValueError as error:
-                    broken = error
-                    continue
+                if number >= log_number_from:
+                    try:
+                        entry = _entry(line)
+                    except ValueError:
+                        if offset < size:
+                            raise
+                        return
+                    self._number, self._offset = number + 1, offset
+                    yield entry
                 number += 1
-                self._number, self._offset = number, offset
-                yield entry
 
     @contextmanager
-    def together(self) -> Iterator[None]:
+    def transaction(self) -> Iterator[None]:
         """Write what is appended inside in one piece at the end, with one sync; nothing if an error comes.
 
         Readers make do with the first lines alone too: a power cut can still leave those.
         """
-        assert self._together is None
-        self._together = []
+        assert self._pending is None
+        self._pending = []
         try:
             yield
-            entries, self._together = self._together, None
+            entries, self._pending = self._pending, None
             self.append_logs(entries)
         finally:
-            self._together = None
+            self._pending = None
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        if self._together is not None:
-            self._together += logs
+        if self._pending is not None:
+            self._pending += logs
             return
         lines = [json.dumps(log, separators=(",", ":")) + "\n" for log in logs]
         try:
-            with get_lock_file(self._lock):
-                _append(self._path, "".join(lines).encode())
+            _append(self._path, "".join(lines).encode())
         except OSError as error:
             raise JournalWriteError(f"cannot write {self._path}: {error.strerror}") from error
 
@@ -130,7 +128,7 @@ def open_journal(path: Path) -> tuple[JournalStorage, Journal]:
         SearchError: it is damaged, or cannot be made.
     """
     try:
-        with damage_named(path):
+        with reraise_as_damaged(path):
             journal = Journal(path)
             return JournalStorage(journal), journal
     except OSError as error:
@@ -138,7 +136,7 @@ def open_journal(path: Path) -> tuple[JournalStorage, Journal]:
 
 
 @contextmanager
-def damage_named(path: Path) -> Iterator[None]:
+def reraise_as_damaged(path: Path) -> Iterator[None]:
     """Say of what fails inside, which reads a journal, that the journal is damaged.
 
     Raises:
@@ -181,25 +179,3 @@ def _is_entry(line: bytes) -> bool:
         return not line or isinstance(json.loads(line), dict)
     except (ValueError, RecursionError):
         return False
-
-
-class _ProcessLock(BaseJournalFileLock):
-    """A lock on the journal itself, which the kernel releases when its holder dies.
-
-    Optuna's own, a file beside it, would stay for 30 s.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._descriptor: int | None = None
-
-    def acquire(self) -> bool:
-        # Not made here: a journal that was removed while in use must not begin again in its middle.
-        self._descriptor = os.open(self._path, os.O_RDWR)
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-        return True
-
-    def release(self) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Protocol, TypeVar, cast
 
 import optuna
 from optuna.samplers import BaseSampler
@@ -17,12 +16,13 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from search.config.document import plain_yaml, yaml_text
+from search.config.schema import Mode
 from search.errors import SearchError
-from search.space.space import Resolved, Space, parse_space
-from search.study.indexes import Indexes
-from search.study.journal import damage_named, drop_half_line, open_journal
-from search.study.recalled import Recalled, share_distributions
-from search.study.suggest import Draw
+from search.space.space import Space, parse_space
+from search.study.journal import drop_half_line, open_journal, reraise_as_damaged
+from search.study.patches import share_distributions
+from search.study.suggest import PendingTrial
+from search.study.trial import Outcome, Recalled, TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.process.failure import Failure, FailureKind
 
@@ -45,25 +45,7 @@ _TRIAL, _CONTINUES, _SPACE, _KNOWN, _LENGTHS, _SPENT, _PROMOTED, _FAILURES, _OUT
 # And of the study; spaces are numbered, as a run that grows may take a new one for its next trials.
 _ELAPSED, _PLATEAU, _SPACE_PREFIX = "elapsed_seconds", "plateau", "space/"
 
-
-class Outcome(StrEnum):
-    """How a trial ended."""
-
-    COMPLETED = "completed"
-    """trained to its full length"""
-    STOPPED = "stopped"
-    """ended early, by the scheduler or at the end of the run"""
-    DIVERGED = "diverged"
-    """a loss, gradient or objective that is not finite"""
-    FAILED = "failed"
-    """an error in every attempt"""
-    OUT_OF_MEMORY = "out of memory"
-
-
 _DIRECTIONS = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
-
-BROKEN_OFF = (Outcome.DIVERGED, Outcome.FAILED, Outcome.OUT_OF_MEMORY)
-"""Ends of trials that never count as good, whatever they had reached before."""
 
 _TOLD_AS = {
     Outcome.COMPLETED: TrialState.COMPLETE,
@@ -74,58 +56,32 @@ _TOLD_AS = {
 }
 
 
-@dataclass(eq=False)
-class TrialRecord:
-    """One trial as the study holds it; changed only by `SearchStudy`."""
+class Index(Protocol):
+    """A function of a study's records that follows each change instead of being computed anew."""
 
-    number: int
-    trial_id: int
-    """Of the Optuna trial; a trial that goes on after it had ended gets a new one."""
-    resolved: Resolved
-    space: int = 0
-    """Which of the study's spaces it was drawn from."""
-    known: dict[str, Any] | None = None
-    """The known point that it took: some or all of its parameters."""
-    values: list[float] = field(default_factory=list)
-    """Objective of virtual epochs 1, 2, … that have been reported."""
-    lengths: VirtualEpochs | None = None
-    """How long the trial's virtual epochs are; known from its first report."""
-    steps: int = 0
-    samples: int = 0
-    seconds: float = 0.0
-    order: int = 0
-    """Number of its last report, or of its end, among all of the study, from 1; 0 if it has none."""
-    reported: int = 0
-    """Number of its last report."""
-    promoted: int = 0
-    """Virtual epoch from which it was last promoted."""
-    failures: list[Failure] = field(default_factory=list)
-    """Attempts that were lost."""
-    outcome: Outcome | None = None
-    reason: str = ""
-    """Why it ended."""
-    cut_off: bool = False
-    """Stopped only because the search ended: it may go on in a longer one."""
-    running: bool = False
-    """A worker is training it now; known in this process only."""
-    dormant: bool = False
-    """Ended, but goes on if its turn comes, for its run has grown; known in this process only."""
+    def update(self, record: TrialRecord) -> None:
+        """The record is new or has changed."""
 
-    @property
-    def depth(self) -> int:
-        """Virtual epochs reported."""
-        return len(self.values)
 
-    def best(self, mode: Literal["max", "min"], depth: int | None = None) -> float | None:
-        """Best objective of the first `depth` virtual epochs (all without it); None before the first."""
-        values = self.values[:depth]
-        return (max(values) if mode == "max" else min(values)) if values else None
+AnyIndex = TypeVar("AnyIndex", bound=Index)
 
-    def best_virtual_epoch(self, mode: Literal["max", "min"]) -> int:
-        """The virtual epoch (from 1) of the best objective, the first of equals."""
-        best = self.best(mode)
-        assert best is not None
-        return self.values.index(best) + 1
+
+class Indexes:
+    """The indexes of one study."""
+
+    def __init__(self) -> None:
+        self._made: dict[Hashable, Index] = {}
+
+    def get(self, key: Hashable, make: Callable[[], AnyIndex]) -> AnyIndex:
+        """The index under that key; `make` derives it from all records when it is first asked for."""
+        if key not in self._made:
+            self._made[key] = make()
+        return cast(AnyIndex, self._made[key])
+
+    def update(self, record: TrialRecord) -> None:
+        """The record is new or has changed."""
+        for index in self._made.values():
+            index.update(record)
 
 
 class SearchStudy:
@@ -147,7 +103,7 @@ class SearchStudy:
         path: Path,
         *,
         name: str,
-        mode: Literal["max", "min"],
+        mode: Mode,
         space: Space,
         sampler: Callable[[SearchStudy], BaseSampler] | None = None,
         history: Sequence[TrialRecord] = (),
@@ -164,8 +120,9 @@ class SearchStudy:
         if not known:
             self._storage.create_new_study([_DIRECTIONS[mode]], name)
         self.study = optuna.load_study(storage=self._storage, study_name=known[0] if known else name)
-        with damage_named(path):
-            self.records: list[TrialRecord] = list(_read(self._storage))
+        self._study_id = self._storage.get_study_id_from_name(self.study.study_name)
+        with reraise_as_damaged(path):
+            self.records: list[TrialRecord] = list(records_of(self._storage))
         self.indexes = Indexes()
         self._lengths: dict[VirtualEpochs, VirtualEpochs] = {}
         self.num_steps = sum(record.steps for record in self.records)
@@ -196,11 +153,11 @@ class SearchStudy:
         """Begin a new trial; with `point_to_evaluate` these parameters are taken and only the rest is sampled."""
         number = len(self.records)
         # Samplers count the trials of the history first.
-        draw = Draw(len(self.history) + number, point_to_evaluate or {}, self._sampler, self.study)
-        resolved = Recalled(self.space, self.space.suggest(draw).params)
+        pending = PendingTrial(len(self.history) + number, point_to_evaluate or {}, self._sampler, self.study)
+        resolved = Recalled(self.space, self.space.suggest(pending).params)
         known = None if point_to_evaluate is None else dict(point_to_evaluate)
         attrs = {_TRIAL: number, _SPACE: self.space_number} | ({} if known is None else {_KNOWN: known})
-        trial_id = self._create(draw, {}, attrs)
+        trial_id = self._create(pending, {}, attrs)
         record = TrialRecord(number, trial_id, resolved, space=self.space_number, known=known)
         self.records.append(record)
         self.indexes.update(record)
@@ -212,7 +169,7 @@ class SearchStudy:
         number, order = record.depth + 1, self.last_order + 1
         steps, samples = lengths.end_step(number), lengths.samples_at(number)
         spent = {"steps": steps, "samples": samples, "seconds": round(seconds, 3), "order": order}
-        with self._journal.together():
+        with self._journal.transaction():
             if record.lengths is None:
                 self._set(record, _LENGTHS, lengths.as_dict())
             self._set(record, _SPENT, spent)
@@ -246,7 +203,7 @@ class SearchStudy:
         values = None
         if outcome in (Outcome.COMPLETED, Outcome.STOPPED) and record.values:
             values = [record.best(self.mode)]
-        with self._journal.together():
+        with self._journal.transaction():
             self._set(record, _OUTCOME, outcome.value)
             self._set(record, _REASON, reason)
             self._set(record, _END, {"order": order, "cut_off": cut_off})
@@ -274,7 +231,7 @@ class SearchStudy:
         record.outcome, record.reason, record.cut_off = None, "", False
 
     def _create(
-        self, drawn: Draw | FrozenTrial, values: Mapping[int, float], attrs: Mapping[str, Any]
+        self, drawn: PendingTrial | FrozenTrial, values: Mapping[int, float], attrs: Mapping[str, Any]
     ) -> int:
         """A running Optuna trial, all of it in one entry of the journal; returns its id."""
         template = FrozenTrial(
@@ -290,7 +247,7 @@ class SearchStudy:
             system_attrs={},
             intermediate_values=dict(values),
         )
-        trial_id = self._storage.create_new_trial(self.study._study_id, template)
+        trial_id = self._storage.create_new_trial(self._study_id, template)
         share_distributions(self._storage.get_trial(trial_id))
         return trial_id
 
@@ -314,8 +271,8 @@ def read_records(path: Path) -> list[TrialRecord]:
     if not path.is_file():
         raise SearchError(f"there is no {path}")
     storage, _ = open_journal(path)
-    with damage_named(path):
-        return list(_read(storage))
+    with reraise_as_damaged(path):
+        return list(records_of(storage))
 
 
 def _space_texts(attrs: Mapping[str, Any]) -> list[str]:
@@ -324,23 +281,24 @@ def _space_texts(attrs: Mapping[str, Any]) -> list[str]:
     return [attrs[f"{_SPACE_PREFIX}{number}"] for number in range(count)]
 
 
-def _read(storage: BaseStorage) -> Iterator[TrialRecord]:
+def records_of(storage: BaseStorage) -> Iterator[TrialRecord]:
     """Each trial once, in order; of one that went on after it had ended, the newest Optuna trial."""
-    newest: dict[int, FrozenTrial] = {}
-    spaces: list[Space] = []
     # A run has one study; it is open to all of Optuna's tools, which may have added trials of their own.
     for study in storage.get_all_studies()[:1]:
+        study_id = storage.get_study_id_from_name(study.study_name)
         texts = _space_texts(study.user_attrs)
         spaces = [parse_space(plain_yaml(text), variables=os.environ) for text in texts]
-        for frozen in storage.get_all_trials(study._study_id, deepcopy=False):
+        newest: dict[int, FrozenTrial] = {}
+        for frozen in storage.get_all_trials(study_id, deepcopy=False):
             share_distributions(frozen)
             if _TRIAL in frozen.user_attrs:
                 newest[frozen.user_attrs[_TRIAL]] = frozen
-    for number, frozen in sorted(newest.items()):
-        yield _record(number, frozen, spaces[frozen.user_attrs[_SPACE]])
+        for number, frozen in sorted(newest.items()):
+            trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, frozen.number)
+            yield _record(number, trial_id, frozen, spaces[frozen.user_attrs[_SPACE]])
 
 
-def _record(number: int, frozen: FrozenTrial, space: Space) -> TrialRecord:
+def _record(number: int, trial_id: int, frozen: FrozenTrial, space: Space) -> TrialRecord:
     attrs, ended = frozen.user_attrs, frozen.state.is_finished()
     spent, end = attrs.get(_SPENT, {}), attrs.get(_END, {}) if ended else {}
     values = [frozen.intermediate_values[step] for step in sorted(frozen.intermediate_values)]
@@ -351,7 +309,7 @@ def _record(number: int, frozen: FrozenTrial, space: Space) -> TrialRecord:
     reported = spent.get("order", 0) if spent.get("steps") == steps else 0
     return TrialRecord(
         number=number,
-        trial_id=frozen._trial_id,
+        trial_id=trial_id,
         resolved=Recalled(space, frozen.params),
         space=attrs[_SPACE],
         known=attrs.get(_KNOWN),
@@ -368,10 +326,3 @@ def _record(number: int, frozen: FrozenTrial, space: Space) -> TrialRecord:
         reason=attrs.get(_REASON, "") if ended else "",
         cut_off=end.get("cut_off", False),
     )
-
-
-def best_record(records: Sequence[TrialRecord], mode: Literal["max", "min"]) -> TrialRecord | None:
-    """The trial with the best objective of all; the first of equals. One that broke off has no say."""
-    sign = 1.0 if mode == "max" else -1.0
-    candidates = [r for r in records if r.values and r.outcome not in BROKEN_OFF]
-    return max(candidates, key=lambda r: (sign * (r.best(mode) or 0.0), -r.number), default=None)

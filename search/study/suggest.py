@@ -1,4 +1,4 @@
-"""One trial's parameters, drawn in memory, so that the study gets them all in one entry."""
+"""A trial whose parameters are drawn in memory, so that the study gets them all in one entry."""
 
 from __future__ import annotations
 
@@ -16,18 +16,20 @@ from optuna.distributions import (
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
+from search.study.patches import contains
+
 
 class UnknownParameterError(Exception):
     """A parameter that is neither given nor to be sampled."""
 
 
-class Draw:
+class PendingTrial:
     """Stands for an Optuna trial while its parameters are drawn; `params` and `distributions` fill up.
 
     Args:
-        number: of the trial, for the sampler.
+        number: number of the trial, for the sampler.
         given: values of parameters that are not sampled, each in its domain.
-        sampler: for the others; without one they raise UnknownParameterError.
+        sampler: draws the others; without one they raise UnknownParameterError.
         study: passed to the sampler.
     """
 
@@ -78,9 +80,7 @@ class Draw:
                 if isinstance(distribution, CategoricalDistribution)
                 else distribution.low  # type: ignore[attr-defined]
             )
-        if name in self._relative and distribution._contains(
-            distribution.to_internal_repr(self._relative[name])
-        ):
+        if name in self._relative and contains(distribution, self._relative[name]):
             return self._relative[name]
         return self._sampler.sample_independent(self._study, self._trial, name, distribution)
 

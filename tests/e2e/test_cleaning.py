@@ -19,8 +19,8 @@ from search.cli import main
 from search.commands.clean import Cleaning, clean
 from search.commands.verify import verify
 from search.errors import SearchError
-from search.run.retention import ranked
 from search.run.summary import Summary
+from search.study.trial import ranked
 
 _OWNER = """
 import signal, sys

@@ -13,7 +13,8 @@ import search
 from search.errors import ConfigError, SearchError
 from search.run.coordinator import EventKind
 from search.run.summary import Summary
-from search.study.study import TrialRecord, read_records
+from search.study.study import read_records
+from search.study.trial import TrialRecord
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 

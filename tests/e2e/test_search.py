@@ -240,7 +240,7 @@ def test_a_stopping_scheduler_completes_a_search(tmp_path: Path, scheduler: str)
     assert summary.counts["completed"] >= 1
 
 
-@pytest.mark.parametrize("sampler", ["cmaes", "grid"])
+@pytest.mark.parametrize("sampler", ["qmc", "grid"])
 def test_another_sampler_completes_a_search(tmp_path: Path, sampler: str) -> None:
     config = search_config(
         budget={"trials": 6, "max_virtual_epochs": 1}, sampler={"name": sampler, "seed": 0}

@@ -20,11 +20,11 @@ from search.cli import main
 from search.commands.verify import Damage, Verification, verify
 from search.errors import ConfigError, SearchError
 from search.run.coordinator import Event, EventKind
-from search.run.retention import ranked
 from search.run.search import SilentWatcher
 from search.run.summary import Summary
 from search.screen.text import ByteProgress
-from search.study.study import JOURNAL, TrialRecord, read_records
+from search.study.study import JOURNAL, read_records
+from search.study.trial import TrialRecord, ranked
 from trainables.checkpoint import (
     checkpoint_folder,
     list_checkpoints,

@@ -35,7 +35,8 @@ from search.errors import ConfigError, SearchError
 from search.run.coordinator import Event, EventKind
 from search.run.summary import Summary
 from search.study.journal import JournalWriteError
-from search.study.study import JOURNAL, TrialRecord, read_records
+from search.study.study import JOURNAL, read_records
+from search.study.trial import TrialRecord
 from trainables.checkpoint import (
     REASON,
     checkpoint_folder,

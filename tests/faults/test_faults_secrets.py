@@ -15,7 +15,8 @@ from ruamel.yaml import YAML
 from tiny_tasks import search_config
 
 import search
-from search.study.study import Outcome, read_records
+from search.study.study import read_records
+from search.study.trial import Outcome
 
 REFERENCED, NEVER_NAMED, SEARCHED = "cAnArY-rEfErEnCeD-71f3", "cAnArY-nEvEr-82a4", "cAnArY-sEaRcHeD-93b5"
 ENVIRONMENT = {

@@ -23,9 +23,10 @@ from search.ray.repairs import repair_tune
 from search.run.coordinator import EventKind
 from search.run.ray_tune import failure_in
 from search.run.summary import Summary
-from search.samplers.samplers import halving_scores
-from search.schedulers.early_stopping import Rungs
-from search.study.study import Outcome, read_records
+from search.samplers.view import HalvingScores
+from search.schedulers.base import Rungs
+from search.study.study import read_records
+from search.study.trial import Outcome
 from trainables.checkpoint import checkpoint_folder, list_checkpoints
 from trainables.process.failure import Failure, FailureKind
 
@@ -212,7 +213,7 @@ def test_optuna_is_told_and_the_sampler_learns_what_diverged_or_did_not_fit(brok
         0.015: "FAIL",
         0.016: "COMPLETE",
     }
-    scores = halving_scores(list(broken.records.values()), Rungs(), "max")
+    scores = dict(HalvingScores(list(broken.records.values()), Rungs(), "max")())
     assert {r.resolved.tree["optimizer"]["lr"]: score for r, score in scores.items()} == {
         0.011: 0.0,
         0.012: 0.0,

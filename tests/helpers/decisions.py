@@ -13,12 +13,15 @@ import optuna
 from optuna.storages.journal._storage import JournalOperation
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
+from records import NewIndexes
 
 from search.config.config import Config
-from search.schedulers.early_stopping import Decision, build_rule
+from search.schedulers.base import Decision
+from search.schedulers.build import build_scheduler
 from search.schedulers.plateau import is_on_plateau
 from search.space.space import Resolved
-from search.study.study import JOURNAL, Outcome, SearchStudy, TrialRecord
+from search.study.study import JOURNAL, SearchStudy
+from search.study.trial import Outcome, TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs
 
 
@@ -55,8 +58,9 @@ class _Replay:
             direction=StudyDirection.MAXIMIZE if maximize else StudyDirection.MINIMIZE
         )
         self.records: list[TrialRecord] = []
+        self.indexes = NewIndexes()
         self.counts: Counter[str] = Counter()
-        self._rule: Any = build_rule(config)
+        self._rule: Any = build_scheduler(config)
         self._length = config.budget.max_virtual_epochs
         self._plateau = config.budget.plateau
         self._last_order = 0
@@ -195,11 +199,11 @@ class _Replay:
     def _is_among_the_best(self, record: TrialRecord) -> bool:
         """By Li et al., Algorithm 2, of the trials that have reached its rung."""
         rungs = self._rule.rungs
-        level = rungs.level(record)
+        index = rungs.index(record)
         sign = 1.0 if self.mode == "max" else -1.0
         values: dict[int, float] = {}
         for rival in self.records:
-            value = rungs.value_at(rival, level, self.mode)
+            value = rungs.value_at(rival, index, self.mode)
             if value is not None and rival.outcome not in (Outcome.FAILED, Outcome.OUT_OF_MEMORY):
                 diverged = rival.outcome is Outcome.DIVERGED
                 values[rival.number] = float("-inf") if diverged else sign * value

@@ -16,7 +16,8 @@ from simulated_search import history
 import search
 from search.config.config import Config, load_config
 from search.run.folder import RunFolder
-from search.study.study import TrialRecord, best_record, read_records
+from search.study.study import read_records
+from search.study.trial import TrialRecord, best_record
 
 DIFFERED = "was computed again and gave"
 """In the note about a virtual epoch that did not repeat exactly."""

@@ -15,10 +15,13 @@ from tiny_tasks import search_config
 from search.config.config import Config, load_config
 from search.run.coordinator import Coordinator, Event, EventKind, Turn, untried
 from search.run.limits import Limits
-from search.samplers.samplers import StudyView, ViewSampler, sampler_factory
-from search.schedulers.early_stopping import Rule, build_rule
+from search.samplers.samplers import ViewSampler, sampler_factory
+from search.samplers.view import StudyView
+from search.schedulers.base import Scheduler
+from search.schedulers.build import build_scheduler
 from search.space.space import Resolved
-from search.study.study import JOURNAL, SearchStudy, TrialRecord
+from search.study.study import JOURNAL, SearchStudy
+from search.study.trial import TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.process.failure import Failure, FailureKind
 
@@ -112,7 +115,7 @@ class Simulation:
         *,
         workers: int = 1,
         limits: Mapping[str, Any] | None = None,
-        rule: Rule | None = None,
+        rule: Scheduler | None = None,
         lengths: Callable[[TrialRecord], VirtualEpochs] | None = None,
         faults: Callable[[int, int, int], FailureKind | None] = lambda number, virtual_epoch, attempt: None,
         stale: int = 0,
@@ -129,7 +132,7 @@ class Simulation:
         """Kind, trial, depth."""
         self.samples_at_pauses: list[tuple[int, int]] = []
         """Trial, samples."""
-        self.rule = rule or build_rule(config)
+        self.rule = rule or build_scheduler(config)
         self.study = open_study(folder, config, self.rule, history)
         grid = config.sampler.name == "grid"
         points = list(untried(config.space.grid() if grid else config.points_to_evaluate, self.study.records))
@@ -210,9 +213,9 @@ class Simulation:
 
 
 def open_study(
-    folder: Path, config: Config, rule: Rule | None = None, history: Sequence[TrialRecord] = ()
+    folder: Path, config: Config, rule: Scheduler | None = None, history: Sequence[TrialRecord] = ()
 ) -> SearchStudy:
-    rungs = (rule or build_rule(config)).rungs
+    rungs = (rule or build_scheduler(config)).rungs
     make, seed = sampler_factory(config), config.sampler.seed
     return SearchStudy(
         folder / JOURNAL,

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from search.run.retries import FailedAlike, failed_as, may_retry
-from search.study.study import Outcome
+from search.study.trial import Outcome
 from trainables.process.failure import Failure, FailureKind
 
 ERROR, DIED, HUNG, MEMORY, GPU = (

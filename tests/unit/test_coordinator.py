@@ -26,7 +26,8 @@ from simulated_search import (
 
 from search.run.coordinator import EventKind, Turn
 from search.study.journal import JournalWriteError
-from search.study.study import JOURNAL, Outcome
+from search.study.study import JOURNAL
+from search.study.trial import Outcome
 from trainables.process.failure import Failure, FailureKind
 
 

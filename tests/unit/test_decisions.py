@@ -12,7 +12,7 @@ import pytest
 from decisions import assert_decisions
 from simulated_search import FALLING, RULES, Simulation, by_number, config_of, learning_curve
 
-from search.schedulers.early_stopping import Decision
+from search.schedulers.base import Decision
 from search.study.study import JOURNAL
 
 Entries = list[dict[str, Any]]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from decisions import assert_decisions
+from records import Records, decide, trial
 from simulated_search import (
     NONE,
     RULES,
@@ -20,12 +21,13 @@ from simulated_search import (
     num_lines,
     outcomes,
 )
-from test_early_stopping import Records, decide, trial
 from test_restarts import assert_alike_when_killed
 
-from search.schedulers.early_stopping import Decision, Promotion, Rungs, Unstopped
-from search.schedulers.plateau import EndedByPlateau, is_on_plateau, smoothed
-from search.study.study import Outcome
+from search.config.schema import Plateau
+from search.schedulers.asha import ASHA
+from search.schedulers.base import Decision, NoScheduler, Rungs
+from search.schedulers.plateau import PlateauStopping, is_on_plateau, smoothed
+from search.study.trial import Outcome
 
 EPSILON = 0.01
 
@@ -36,28 +38,29 @@ def no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
-def plateau(patience: int, min_delta: float = 0.0, ema: float = 0.0, mode: Any = "max") -> EndedByPlateau:
-    return EndedByPlateau(Unstopped(), patience=patience, min_delta=min_delta, ema=ema, mode=mode)
+def plateau(patience: int, min_delta: float = 0.0, ema: float = 0.0, mode: Any = "max") -> PlateauStopping:
+    options = Plateau(patience=patience, min_delta=min_delta, ema=ema)
+    return PlateauStopping(NoScheduler(), options, mode)
 
 
 def test_a_trial_ends_that_has_not_become_better() -> None:
-    rule = plateau(2)
-    assert decide(rule, trial(0, 0.5, 0.4)) is Decision.GO_ON
-    assert decide(rule, trial(0, 0.5, 0.5, 0.5)) is Decision.STOP
-    assert decide(rule, trial(0, 0.5, 0.4, 0.6)) is Decision.GO_ON
-    assert decide(rule, trial(0, 0.5, 0.6, 0.4, 0.4)) is Decision.STOP
+    scheduler = plateau(2)
+    assert decide(scheduler, trial(0, 0.5, 0.4)) is Decision.GO_ON
+    assert decide(scheduler, trial(0, 0.5, 0.5, 0.5)) is Decision.STOP
+    assert decide(scheduler, trial(0, 0.5, 0.4, 0.6)) is Decision.GO_ON
+    assert decide(scheduler, trial(0, 0.5, 0.6, 0.4, 0.4)) is Decision.STOP
 
 
 def test_an_improvement_of_no_more_than_min_delta_is_none() -> None:
-    rule = plateau(1, min_delta=0.1, mode="min")
-    assert decide(rule, trial(0, 0.5, 0.45)) is Decision.STOP
-    assert decide(rule, trial(0, 0.5, 0.3)) is Decision.GO_ON
+    scheduler = plateau(1, min_delta=0.1, mode="min")
+    assert decide(scheduler, trial(0, 0.5, 0.45)) is Decision.STOP
+    assert decide(scheduler, trial(0, 0.5, 0.3)) is Decision.GO_ON
 
 
-def ended_after(rule: EndedByPlateau, losses: list[float]) -> int:
+def ended_after(scheduler: PlateauStopping, losses: list[float]) -> int:
     """Virtual epochs after which a trial with these losses ends."""
     depths = range(1, len(losses) + 1)
-    stops = (n for n in depths if decide(rule, trial(0, *losses[:n])) is Decision.STOP)
+    stops = (n for n in depths if decide(scheduler, trial(0, *losses[:n])) is Decision.STOP)
     return next(stops, len(losses))
 
 
@@ -82,13 +85,13 @@ def test_with_patience_one_a_falling_loss_is_trained_until_it_moves_by_no_more_t
 
 def test_neither_trap_of_the_articles_comparison_is_ours() -> None:
     falling, rising = [1.0, 0.8, 0.6, 0.4, 0.2, 0.1], [1.0, 2.0, 4.0, 8.0, 16.0, 32.0]
-    rule = plateau(1, EPSILON, mode="min")
+    scheduler = plateau(1, EPSILON, mode="min")
     # As written, loss - last_loss > EPSILON ends at the first fall, and trains on while the loss rises.
     as_written = {"distance": lambda loss, last: loss - last}
     assert [article_ends_after(losses, **as_written) for losses in (falling, rising)] == [2, 6]
     # With abs alone a rising loss is still trained on.
     assert article_ends_after(rising, distance=lambda loss, last: abs(loss - last)) == 6
-    assert [ended_after(rule, losses) for losses in (falling, rising)] == [6, 2]
+    assert [ended_after(scheduler, losses) for losses in (falling, rising)] == [6, 2]
 
 
 def test_the_average_is_corrected_for_its_start_as_in_adam() -> None:
@@ -108,23 +111,23 @@ def test_one_lucky_value_does_not_end_a_trial_whose_average_still_grows() -> Non
     assert decide(plateau(3, ema=0.8), trial(0, *values)) is Decision.GO_ON
 
 
-def test_any_rule_goes_with_it() -> None:
+def test_any_scheduler_goes_with_it() -> None:
     rungs = Rungs(grace_period=1, reduction_factor=3)
-    rule = EndedByPlateau(Promotion(rungs, "max", 9), patience=2, min_delta=0.0, ema=0.0, mode="max")
-    assert rule.rungs == rungs
-    assert decide(rule, trial(0, 0.5)) is Decision.PAUSE
-    assert decide(rule, trial(0, 0.5, 0.6)) is Decision.GO_ON
-    assert decide(rule, trial(0, 0.5, 0.6, 0.7)) is Decision.PAUSE
-    assert decide(rule, trial(0, 0.5, 0.5, 0.5)) is Decision.STOP
+    scheduler = PlateauStopping(ASHA(rungs, "max", 9), Plateau(patience=2), "max")
+    assert scheduler.rungs == rungs
+    assert decide(scheduler, trial(0, 0.5)) is Decision.PAUSE
+    assert decide(scheduler, trial(0, 0.5, 0.6)) is Decision.GO_ON
+    assert decide(scheduler, trial(0, 0.5, 0.6, 0.7)) is Decision.PAUSE
+    assert decide(scheduler, trial(0, 0.5, 0.5, 0.5)) is Decision.STOP
 
 
 def test_where_the_best_of_a_rung_has_ended_on_a_plateau_nobody_goes_on_alone() -> None:
-    rule = Promotion(Rungs(), "max", 27)
+    scheduler = ASHA(Rungs(), "max", 27)
     ended = trial(0, 0.1, 0.5, 0.9, 0.9, 0.9, outcome=Outcome.STOPPED)
     study: Any = Records(ended, trial(1, 0.1, 0.4, 0.8))
-    assert rule.next_promotion(study, closing=True) is None
+    assert scheduler.next_promotion(study, closing=True) is None
     study = Records(trial(0, 0.1, 0.2, 0.3, 0.3, 0.3, outcome=Outcome.STOPPED), trial(1, 0.1, 0.4, 0.8))
-    assert rule.next_promotion(study, closing=True) is study.records[1]
+    assert scheduler.next_promotion(study, closing=True) is study.records[1]
 
 
 # --- of the search
@@ -138,9 +141,8 @@ def settled(*values: float) -> list[Any]:
 
 
 def on_plateau(records: list[Any], trials: int, min_delta: float = 0.0, mode: str = "max") -> bool:
-    study: Any = Records(*records)
-    study.mode = mode
-    return is_on_plateau(study, Unstopped(), trials=trials, min_delta=min_delta)
+    study: Any = Records(*records, mode=mode)
+    return is_on_plateau(study, NoScheduler(), trials=trials, min_delta=min_delta)
 
 
 def test_a_search_is_on_a_plateau_when_its_last_trials_were_no_better() -> None:
@@ -158,13 +160,13 @@ def test_what_failed_or_is_being_trained_does_not_count_and_what_diverged_does()
     assert on_plateau([*settled(0.5), diverged], 1)
 
 
-@pytest.mark.parametrize("rule", ["asha", "none"])
+@pytest.mark.parametrize("name", ["asha", "none"])
 @pytest.mark.parametrize("workers", [1, 3])
 def test_a_search_ends_on_a_plateau_and_a_restart_leaves_it_ended(
-    tmp_path: Path, rule: str, workers: int
+    tmp_path: Path, name: str, workers: int
 ) -> None:
     budget = {"trials": 30, "max_virtual_epochs": 3, "plateau": {"trials": 4, "min_delta": 0.01}}
-    config = config_of(sampler={"name": "random"}, budget=budget, **RULES[rule])
+    config = config_of(sampler={"name": "random"}, budget=budget, **RULES[name])
     curve = by_number([0.1, 0.2, 0.3, 0.9] + [0.5] * 26)
     simulation = Simulation(tmp_path, config, curve, workers=workers).run()
     assert simulation.coordinator.ending == "the best has not moved by more than 0.01 in 4 trials"
@@ -174,7 +176,7 @@ def test_a_search_ends_on_a_plateau_and_a_restart_leaves_it_ended(
     before = outcomes(again.records)
     assert outcomes(again.run().records) == before
     budget = {"trials": 30, "max_virtual_epochs": 3, "plateau": {"trials": 9, "min_delta": 0.01}}
-    config = config_of(sampler={"name": "random"}, budget=budget, **RULES[rule])
+    config = config_of(sampler={"name": "random"}, budget=budget, **RULES[name])
     assert len(Simulation(tmp_path, config, curve, workers=workers).run().records) > len(before)
 
 

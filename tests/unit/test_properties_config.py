@@ -30,7 +30,7 @@ from search.config.config import Config, load_config
 from search.config.document import plain_yaml, value_at, write_yaml, yaml_text
 from search.errors import ConfigError, KeyPath
 from search.run.folder import RunFolder
-from search.schedulers.early_stopping import build_rule
+from search.schedulers.build import build_scheduler
 from search.study.study import JOURNAL, read_records
 from trainables.options import TrialOptions
 from trainables.session import TrialSession
@@ -236,7 +236,7 @@ def sections(config: Config) -> Any:
 
 def assert_a_trial_is_drawn(config: Config) -> None:
     Path(JOURNAL).unlink(missing_ok=True)
-    study = open_study(Path(), config, build_rule(config))
+    study = open_study(Path(), config, build_scheduler(config))
     drawn = study.ask(config.points_to_evaluate[0] if config.points_to_evaluate else None)
     (read,) = read_records(Path(JOURNAL))
     assert read.resolved == drawn.resolved
@@ -397,7 +397,7 @@ def test_any_categories_give_short_plain_names_of_files_and_are_shown_by_tensorb
     with TemporaryDirectory(dir=".") as folder:
         run = RunFolder(Path(folder).absolute() / config.name)
         run.create()
-        record = open_study(run.path, config, build_rule(config)).ask()
+        record = open_study(run.path, config, build_scheduler(config)).ask()
         session = TrialSession(trial_plan(config, run, record, 60.0), digits())
         session.next_report()
         session.close()

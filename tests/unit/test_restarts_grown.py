@@ -30,7 +30,8 @@ from simulated_search import (
 
 from search.config.config import Config, load_config
 from search.run.coordinator import EventKind, Turn
-from search.study.study import JOURNAL, Outcome, TrialRecord, read_records
+from search.study.study import JOURNAL, read_records
+from search.study.trial import Outcome, TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.process.failure import FailureKind
 
@@ -288,7 +289,7 @@ WIDER = {
 """SPACE with a category less and one more, an option renamed, a range moved, fixed and searched exchanged."""
 
 
-@pytest.mark.parametrize("sampler", ["random", "forest", "tpe"])
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
 def test_after_a_change_of_the_space_old_trials_stay_and_new_ones_come_from_it(
     tmp_path: Path, sampler: str
 ) -> None:

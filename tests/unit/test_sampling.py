@@ -10,14 +10,15 @@ import pytest
 from optuna.trial import TrialState
 from simulated_search import FLAT_SPACE, SPACE, Simulation, config_of, learning_curve, open_study
 
-from search.samplers.samplers import MAX_LEARNED, StudyView, _thinned, halving_scores
-from search.schedulers.early_stopping import Rungs
+from search.samplers.view import MAX_LEARNED, HalvingScores, StudyView, _thinned
+from search.schedulers.base import Rungs
 from search.space.space import Resolved
-from search.study.study import JOURNAL, Outcome, TrialRecord, read_records
+from search.study.study import JOURNAL, read_records
+from search.study.trial import Outcome, TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs
 
 STEPS = VirtualEpochs(unit="steps", count=5, step_samples=16, epoch_samples=None)
-SAMPLERS = ["random", "forest", "tpe", "gp", "cmaes", "qmc"]
+SAMPLERS = ["random", "tpe", "gp", "qmc"]
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +32,7 @@ def trial(number: int, *values: float, **fields: Any) -> TrialRecord:
 
 
 def space_for(sampler: str) -> Any:
-    return FLAT_SPACE if sampler in ("gp", "cmaes") else SPACE
+    return FLAT_SPACE if sampler == "gp" else SPACE
 
 
 def drawn(folder: Path, sampler: str, seed: int = 0, trials: int = 9) -> list[dict[str, Any]]:
@@ -47,7 +48,7 @@ def drawn(folder: Path, sampler: str, seed: int = 0, trials: int = 9) -> list[di
 
 
 def scores(records: list[TrialRecord], mode: Any = "max") -> dict[int, float]:
-    return {record.number: score for record, score in halving_scores(records, Rungs(), mode).items()}
+    return {record.number: score for record, score in HalvingScores(records, Rungs(), mode)()}
 
 
 def test_a_deeper_rung_ranks_above_a_better_value_at_a_shallow_one() -> None:
@@ -124,7 +125,7 @@ def test_a_trial_that_goes_on_counts_with_what_it_has_shown(tmp_path: Path) -> N
     going_on = [record for record in simulation.study.records if record.running and record.values]
     assert going_on
     view = {frozen.number: frozen for frozen in StudyView(simulation.study, simulation.rule.rungs)()}
-    scores = halving_scores(simulation.study.records, simulation.rule.rungs, "max")
+    scores = dict(HalvingScores(simulation.study.records, simulation.rule.rungs, "max")())
     for record in going_on:
         assert view[record.number].state is TrialState.COMPLETE
         assert view[record.number].value == scores[record]
@@ -215,7 +216,7 @@ def test_after_a_history_from_the_same_seed_no_draw_comes_a_second_time(tmp_path
     assert not {p["optimizer.lr"] for p in older} & {p["optimizer.lr"] for p in newer}
 
 
-@pytest.mark.parametrize("sampler", ["forest", "tpe", "gp", "cmaes"])
+@pytest.mark.parametrize("sampler", ["tpe", "gp"])
 def test_each_trial_of_a_history_counts(tmp_path: Path, sampler: str) -> None:
     """Also one that has the number of the trial that is drawn."""
     older = config_of(FLAT_SPACE, sampler={"name": "random", "seed": 5})
@@ -353,5 +354,5 @@ def test_scores_that_follow_a_study_are_those_of_its_records(tmp_path: Path) -> 
     simulation.run()
     followed = {frozen.number: frozen.value for frozen in view()}
     assert len(followed) == 12
-    made_anew = halving_scores(study.records, Rungs(), study.mode)
+    made_anew = dict(HalvingScores(study.records, Rungs(), study.mode)())
     assert followed == {record.number: score for record, score in made_anew.items()}

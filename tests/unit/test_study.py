@@ -1,10 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -16,9 +12,9 @@ from optuna.trial import TrialState
 from simulated_search import FLAT_SPACE, SPACE, Simulation, config_of, history, open_study, outcomes
 
 from search.errors import SearchError
-from search.space.space import Resolved
-from search.study.study import JOURNAL, Outcome, SearchStudy, TrialRecord, best_record, read_records
+from search.study.study import JOURNAL, SearchStudy, read_records
 from search.study.suggest import UnknownParameterError
+from search.study.trial import Outcome, TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.process.failure import Failure, FailureKind
 
@@ -45,10 +41,6 @@ def held(record: TrialRecord) -> dict[str, Any]:
     return {key: value for key, value in vars(record).items() if key not in in_this_process}
 
 
-def trial(number: int, *values: float, outcome: Outcome | None = None) -> TrialRecord:
-    return TrialRecord(number, number, Resolved({}, {}, {}, {}), values=list(values), outcome=outcome)
-
-
 def test_what_is_recorded_is_read_back(tmp_path: Path) -> None:
     study = make_study(tmp_path)
     record = study.ask({"model.hidden": 8})
@@ -66,30 +58,6 @@ def test_what_is_recorded_is_read_back(tmp_path: Path) -> None:
     assert (again.records[0].steps, again.records[0].samples) == (19, 304)
     assert again.records[0].known == {"model.hidden": 8}
     assert (again.elapsed_seconds, again.last_order) == (12.3, 5)
-
-
-@pytest.mark.parametrize(("mode", "best", "virtual_epoch"), [("max", 0.7, 2), ("min", 0.1, 1)])
-def test_the_best_virtual_epoch_is_the_first_of_equals(mode: Any, best: float, virtual_epoch: int) -> None:
-    record = trial(0, 0.1, 0.7, 0.1, 0.7)
-    assert record.best(mode) == best
-    assert record.best_virtual_epoch(mode) == virtual_epoch
-    assert record.best(mode, depth=1) == 0.1
-    assert trial(1).best(mode) is None
-
-
-def test_the_best_trial_is_the_first_of_equals_and_none_that_broke_off() -> None:
-    broken = [Outcome.DIVERGED, Outcome.FAILED, Outcome.OUT_OF_MEMORY]
-    records = [
-        trial(0),
-        *(trial(1 + n, 0.9, outcome=outcome) for n, outcome in enumerate(broken)),
-        trial(4, 0.5),
-        trial(5, 0.2, 0.7, 0.1, outcome=Outcome.STOPPED),
-        trial(6, 0.7, outcome=Outcome.COMPLETED),
-    ]
-    best, smallest = best_record(records, "max"), best_record(records, "min")
-    assert best is records[5]
-    assert smallest is records[5]
-    assert best_record(records[:4], "max") is None
 
 
 @pytest.mark.parametrize(
@@ -320,34 +288,6 @@ def test_lines_that_are_no_study_of_ours_are_named_as_damage(tmp_path: Path, dam
     for read in (lambda: make_study(tmp_path), lambda: read_records(tmp_path / JOURNAL)):
         with pytest.raises(SearchError, match=r"study\.journal is damaged"):
             read()
-
-
-_HOLDER = """
-import signal, sys
-from pathlib import Path
-from search.study.journal import _ProcessLock
-_ProcessLock(Path(sys.argv[1])).acquire()
-print("held", flush=True)
-signal.pause()
-"""
-
-
-def test_the_lock_of_a_killed_process_does_not_block(tmp_path: Path) -> None:
-    study = make_study(tmp_path)
-    holder = subprocess.Popen(
-        [sys.executable, "-c", _HOLDER, str(tmp_path / JOURNAL)], stdout=subprocess.PIPE, text=True
-    )
-    assert holder.stdout is not None
-    assert holder.stdout.readline() == "held\n"
-    asking = threading.Thread(target=study.ask, daemon=True)
-    asking.start()
-    asking.join(0.3)
-    assert asking.is_alive()  # the lock is a lock
-    os.kill(holder.pid, signal.SIGKILL)
-    holder.wait(10)
-    asking.join(10)
-    assert not asking.is_alive()
-    assert len(study.records) == 1
 
 
 # --- readers

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from search.samplers.encoding import INACTIVE, SpaceEncoding
+from benchmarks.efficiency.encoding import INACTIVE, SpaceEncoding
 from search.space.space import parse_space
 
 TREE: dict[str, Any] = {

@@ -18,7 +18,7 @@ from simulated_search import (
 )
 
 from search.run.coordinator import EventKind
-from search.study.study import Outcome
+from search.study.trial import Outcome
 from trainables.data.virtual_epoch import VirtualEpochs
 
 

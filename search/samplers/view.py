@@ -1,0 +1,152 @@
+"""What samplers learn from: the trials of a study, comparable across depths."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from optuna.trial import FrozenTrial, TrialState
+
+from search.config.schema import Mode
+from search.errors import SearchError
+from search.schedulers.base import Rungs
+from search.space.space import Space
+from search.study.study import SearchStudy
+from search.study.suggest import PendingTrial, UnknownParameterError
+from search.study.trial import Outcome, TrialRecord, as_loss
+
+_EPOCH = datetime(2000, 1, 1)
+
+MAX_LEARNED = 600
+"""Scored trials that a sampler sees: more would only make it slower."""
+_BEST_LEARNED = 150
+
+
+class HalvingScores:
+    """Trials of any depth on one scale from 0 to 1: first how deep a rung was reached, then the objective.
+
+    Full length counts as one rung more, unless another trial has gone further since. A trial that diverged
+    or ran out of memory is below all others; one that failed by an error is left out, for the error says
+    nothing about its parameters.
+
+    Args:
+        records: the trials; `update` is told of every later change.
+        rungs: where trials are compared.
+        mode: whether larger or smaller is better.
+    """
+
+    def __init__(self, records: Sequence[TrialRecord], rungs: Rungs, mode: Mode) -> None:
+        self._rungs, self._mode = rungs, mode
+        self._keys: dict[TrialRecord, tuple[float, float, bool]] = {}
+        """Rungs, objective (larger is better), and whether that is all that was asked for."""
+        self._longest = 0
+        for record in records:
+            self.update(record)
+
+    def update(self, record: TrialRecord) -> None:
+        """The record is new or has changed."""
+        self._longest = max(self._longest, record.depth)
+        self._keys.pop(record, None)
+        if record.outcome in (Outcome.DIVERGED, Outcome.OUT_OF_MEMORY):
+            self._keys[record] = (-1.0, 0.0, False)
+        elif record.values and record.outcome is not Outcome.FAILED:
+            best = record.best(self._mode)
+            assert best is not None
+            index, completed = self._rungs.index(record), record.outcome is Outcome.COMPLETED
+            self._keys[record] = (float(index), -as_loss(best, self._mode), completed)
+
+    def __call__(self) -> Iterator[tuple[TrialRecord, float]]:
+        """Each trial that has something to say, with its score, the worst first."""
+        # Numbers before records, which have no order; in a tie those of the history come first.
+        ranked = sorted(
+            (index + (completed and record.depth == self._longest), value, record.number, place, record)
+            for place, (record, (index, value, completed)) in enumerate(self._keys.items())
+        )
+        places: list[int] = []
+        before = None
+        for index, value, *_ in ranked:
+            places.append(places[-1] + (before != (index, value)) if places else 0)
+            before = (index, value)
+        highest = max(1, places[-1]) if places else 1
+        return ((record, place / highest) for place, (*_, record) in zip(places, ranked, strict=True))
+
+
+class StudyView:
+    """What samplers learn from: each trial once, comparable across depths, as a trial of the current space.
+
+    A trial that is being trained and has shown nothing is RUNNING; every other one that has something to
+    say, also in the study's history, is COMPLETE with its halving score, to be maximized. Optuna's own view
+    would ignore paused trials or take them for bad, as it does those that are being trained, and would
+    compare values of different depths. A trial of another space is left out where its values lie outside of
+    the current one. Of more than MAX_LEARNED that are scored, the best and an even choice of the others are
+    shown.
+    """
+
+    def __init__(self, study: SearchStudy, rungs: Rungs) -> None:
+        self._study, self._rungs = study, rungs
+        self._drawn: dict[TrialRecord, PendingTrial | None] = {}
+        self._places = {record: place for place, record in enumerate(study.history)}
+
+    def __call__(self) -> list[FrozenTrial]:
+        study = self._study
+        scores = study.indexes.get(("halving scores", self._rungs), self._scores)
+        # A trial that goes on is one of the best: what it has shown so far counts meanwhile.
+        shown: dict[TrialRecord, float | None] = dict(_thinned(list(scores())))
+        shown |= {record: None for record in study.records if record.running and not record.values}
+        view = []
+        for record, score in shown.items():
+            own = record not in self._places
+            drawn = self._in_this_space(record, own=own)
+            if drawn is not None:
+                place = len(study.history) + record.number if own else self._places[record]
+                view.append(_frozen(place, drawn, score))
+        return sorted(view, key=lambda frozen: frozen.number)
+
+    def _scores(self) -> HalvingScores:
+        return HalvingScores([*self._study.history, *self._study.records], self._rungs, self._study.mode)
+
+    def _in_this_space(self, record: TrialRecord, *, own: bool) -> PendingTrial | None:
+        """The parameters as if they had been drawn from the current space; None if they cannot have been."""
+        if record not in self._drawn:
+            same = own and record.space == self._study.space_number
+            self._drawn[record] = _drawn(self._study.space, record, same)
+        return self._drawn[record]
+
+
+def _thinned(scored: list[tuple[TrialRecord, float]]) -> list[tuple[TrialRecord, float]]:
+    """About MAX_LEARNED of the trials, which come worst first: the best, and some of the others.
+
+    Of the others those with every second, fourth, … number: the same ones from one ask to the next.
+    """
+    if len(scored) <= MAX_LEARNED:
+        return scored
+    others, stride = scored[:-_BEST_LEARNED], 2
+    while len(others) // stride > MAX_LEARNED - _BEST_LEARNED:
+        stride *= 2
+    return [*(item for item in others if item[0].number % stride == 0), *scored[-_BEST_LEARNED:]]
+
+
+def _drawn(space: Space, record: TrialRecord, same: bool) -> PendingTrial | None:
+    try:
+        params = record.resolved.params if same else space.params_of(record.resolved.raw)
+        pending = PendingTrial(record.number, params)
+        space.suggest(pending)
+    except (SearchError, UnknownParameterError):
+        return None
+    return pending
+
+
+def _frozen(number: int, drawn: PendingTrial, score: float | None) -> FrozenTrial:
+    return FrozenTrial(
+        number=number,
+        trial_id=number,
+        state=TrialState.RUNNING if score is None else TrialState.COMPLETE,
+        value=score,
+        datetime_start=_EPOCH,
+        datetime_complete=None if score is None else _EPOCH,
+        params=drawn.params,
+        distributions=drawn.distributions,
+        user_attrs={},
+        system_attrs={},
+        intermediate_values={},
+    )

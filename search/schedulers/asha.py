@@ -1,0 +1,111 @@
+"""Asynchronous successive halving, by promotion and by stopping."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+
+from search.config.schema import Mode
+from search.schedulers.base import Decision, Rungs, Scheduler, amount_of
+from search.schedulers.rung_table import RungTable, rung_table_of
+from search.study.study import SearchStudy
+from search.study.trial import BROKEN_OFF, Outcome, TrialRecord
+from trainables.data.virtual_epoch import VirtualEpochs
+
+
+class ASHA(Scheduler):
+    """Asynchronous successive halving (Li et al., arXiv:1810.05934): pause at each rung, promote the best.
+
+    A paused trial is promoted when it is among the best 1/reduction_factor of all that have reached its
+    rung; deeper rungs first. Once no new trial will begin (`closing`) and nothing is running or promotable,
+    the best trial of the deepest rung goes on alone, so that a search ends with a fully trained trial even
+    where the trials are too few for the fraction to give one.
+    """
+
+    pauses = True
+
+    def __init__(self, rungs: Rungs, mode: Mode, num_virtual_epochs: int) -> None:
+        self.rungs = rungs
+        self._mode = mode
+        self._num_virtual_epochs = num_virtual_epochs
+
+    def after_report(self, study: SearchStudy, record: TrialRecord) -> Decision:
+        at_end = record.depth >= self._num_virtual_epochs
+        return Decision.PAUSE if self.rungs.reached(record) and not at_end else Decision.GO_ON
+
+    def next_promotion(self, study: SearchStudy, *, closing: bool) -> TrialRecord | None:
+        table = rung_table_of(study, self.rungs, self._mode)
+        for index in range(table.num_rungs, 0, -1):
+            rank, record = next(table.waiting(index), (0, None))
+            if record is not None and rank < table.num_ranked(index) // self.rungs.reduction_factor:
+                return record
+        alone = closing and not any(r.running for r in study.records)
+        return self._winner(study, table) if alone else None
+
+    def may_promote(self, study: SearchStudy, num_new: int) -> list[TrialRecord]:
+        # Rung by rung: as many as would go on if all came there that can; and the best, who may do so alone.
+        table = rung_table_of(study, self.rungs, self._mode)
+        found: list[TrialRecord] = []
+        to_come = num_new
+        for index in range(table.num_rungs + 1):
+            waiting = list(table.waiting(index))
+            num_promoted = (table.num_ranked(index) + to_come) // self.rungs.reduction_factor
+            promotable = [r for rank, r in waiting if rank < num_promoted] or [r for _, r in waiting[:1]]
+            found += promotable
+            to_come += len(promotable) + table.num_unended(index) - len(waiting)
+        return found
+
+    def expected_virtual_epochs(
+        self, num_trials: int, num_virtual_epochs: int, lengths: VirtualEpochs | None = None
+    ) -> int | None:
+        if self.rungs.axis != "virtual_epochs" and lengths is None:
+            return None
+        amounts = [amount_of(self.rungs.axis, lengths, depth) for depth in range(1, num_virtual_epochs)]
+        total, depth, rung, left = 0, 0, self.rungs.grace_period, num_trials
+        while left >= 1 and (place := bisect_left(amounts, rung)) < len(amounts):
+            # Several rungs may lie within one virtual epoch: a trial pauses once, at the last of them.
+            while rung <= amounts[place]:
+                rung *= self.rungs.reduction_factor
+            total += left * (place + 1 - depth)
+            depth, left = place + 1, left // self.rungs.reduction_factor
+        return total + max(1, left) * (num_virtual_epochs - depth)
+
+    def _winner(self, study: SearchStudy, table: RungTable) -> TrialRecord | None:
+        """The best paused trial of the deepest rung, unless a trial is trained to its end already.
+
+        That is its full length, or a plateau where it was the best of that rung.
+        """
+        if any(r.depth >= self._num_virtual_epochs and r.outcome not in BROKEN_OFF for r in study.records):
+            return None
+        for index in range(table.num_rungs, 0, -1):
+            _, best = next(table.waiting(index), (0, None))
+            if best is not None:
+                rivals = (record for record in table.ranked(index) if record is best or _has_stopped(record))
+                return best if next(rivals) is best else None
+        return None
+
+
+def _has_stopped(record: TrialRecord) -> bool:
+    return record.outcome is Outcome.STOPPED and not record.cut_off
+
+
+class ASHAStopping(Scheduler):
+    """Asynchronous successive halving by stopping: at each rung a trial that is not among the best
+    1/reduction_factor of those that came there before it ends."""
+
+    def __init__(self, rungs: Rungs, mode: Mode) -> None:
+        self.rungs = rungs
+        self._mode = mode
+
+    def after_report(self, study: SearchStudy, record: TrialRecord) -> Decision:
+        if not self.rungs.reached(record):
+            return Decision.GO_ON
+        return halve(rung_table_of(study, self.rungs, self._mode), record)
+
+
+def halve(table: RungTable, record: TrialRecord) -> Decision:
+    """Stop a trial that has just reached a rung and is not among the best 1/reduction_factor there."""
+    index = table.rungs.index(record)
+    last = max(1, table.num_ranked(index) // table.rungs.reduction_factor) - 1
+    value = table.rungs.value_at(record, index, table.mode)
+    as_good = value == table.rungs.value_at(table.at(index, last), index, table.mode)
+    return Decision.GO_ON if as_good or table.rank(record, index) <= last else Decision.STOP

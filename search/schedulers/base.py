@@ -1,0 +1,133 @@
+"""What a scheduler is, and the rungs at which trials are compared.
+
+Which trials go on is a pure function of the study's values, so that a restart decides alike: schedulers keep
+no state.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass
+from enum import Enum
+
+from search.config.schema import Axis, Mode
+from search.study.study import SearchStudy
+from search.study.trial import TrialRecord
+from trainables.data.virtual_epoch import VirtualEpochs
+
+
+class Decision(Enum):
+    """What becomes of a trial after a report."""
+
+    GO_ON = "go on"
+    PAUSE = "pause"
+    STOP = "stop"
+
+
+@dataclass(frozen=True)
+class Rungs:
+    """Amounts of training at which trials are compared: grace_period, grace_period * reduction_factor, …
+
+    `axis` is what is counted: virtual epochs, optimizer steps or samples. Rung indices count from 1; index 0
+    is that of a trial that has reached no rung.
+    """
+
+    grace_period: int = 1
+    reduction_factor: int = 3
+    axis: Axis = "virtual_epochs"
+
+    def index(self, record: TrialRecord, depth: int | None = None) -> int:
+        """Index of the deepest rung that the trial reached with its first `depth` virtual epochs (default: all)."""
+        amount = self._amount(record, record.depth if depth is None else depth)
+        index, rung = 0, self.grace_period
+        while amount >= rung:
+            index, rung = index + 1, rung * self.reduction_factor
+        return index
+
+    def reached(self, record: TrialRecord) -> bool:
+        """Whether the last report reached a rung that the one before it had not."""
+        return record.depth > 0 and self.index(record) > self.index(record, record.depth - 1)
+
+    def value_at(self, record: TrialRecord, index: int, mode: Mode) -> float | None:
+        """Best objective up to the report that reached a rung; None if the trial has not come so far."""
+        rung = self.grace_period * self.reduction_factor ** (index - 1)
+        depths = range(1, record.depth + 1)
+        place = bisect_left(depths, rung, key=lambda depth: self._amount(record, depth))
+        return record.best(mode, depths[place]) if place < len(depths) else None
+
+    def describe(self, num_virtual_epochs: int, lengths: VirtualEpochs | None = None) -> str:
+        """The rungs that a trial of full length pauses at, as text: `1, 3, 9`.
+
+        Args:
+            num_virtual_epochs: the full length.
+            lengths: lengths of a trial's virtual epochs, without which nothing can be said on another axis.
+        """
+        if self.axis != "virtual_epochs" and lengths is None:
+            return f"{self.grace_period}, {self.grace_period * self.reduction_factor}, …"
+        limit = amount_of(self.axis, lengths, num_virtual_epochs)
+        rungs: list[str] = []
+        rung = self.grace_period
+        while rung < limit and len(rungs) < 8:
+            rungs.append(str(rung))
+            rung *= self.reduction_factor
+        return ", ".join(rungs) or "none"
+
+    def _amount(self, record: TrialRecord, depth: int) -> int:
+        return amount_of(self.axis, record.lengths, depth)
+
+
+def amount_of(axis: Axis, lengths: VirtualEpochs | None, depth: int) -> int:
+    """What `depth` virtual epochs are on the axis."""
+    if axis == "virtual_epochs" or depth == 0:
+        return depth
+    assert lengths is not None
+    return lengths.end_step(depth) if axis == "steps" else lengths.samples_at(depth)
+
+
+class Scheduler:
+    """How a search ends trials early; without more it ends none.
+
+    A scheduler looks at a trial after each report (`after_report`), and, if it pauses trials, says which
+    paused trial goes on next (`next_promotion`).
+    """
+
+    rungs: Rungs = Rungs()
+    """Used to compare trials of different depth, also by schedulers that stop by other means."""
+    pauses: bool = False
+    """Trials pause at rungs, and some are promoted from there."""
+
+    def after_report(self, study: SearchStudy, record: TrialRecord) -> Decision:
+        return Decision.GO_ON
+
+    def stop_reason(self, record: TrialRecord) -> str:
+        """Why a trial ends for which `after_report` has said STOP."""
+        return f"stopped at virtual epoch {record.depth}"
+
+    def next_promotion(self, study: SearchStudy, *, closing: bool) -> TrialRecord | None:
+        """The paused trial that goes on next; `closing` says that no new trial will begin."""
+        return None
+
+    def may_promote(self, study: SearchStudy, num_new: int) -> list[TrialRecord]:
+        """Paused trials that may still be promoted when at most `num_new` trials are yet to begin."""
+        return []
+
+    def expected_virtual_epochs(
+        self, num_trials: int, num_virtual_epochs: int, lengths: VirtualEpochs | None = None
+    ) -> int | None:
+        """Virtual epochs that a whole search should take, where that can be said.
+
+        Args:
+            num_trials: trials of the search.
+            num_virtual_epochs: the full length.
+            lengths: lengths of a typical trial's virtual epochs, for rungs that are not counted in these.
+        """
+        return None
+
+
+class NoScheduler(Scheduler):
+    """Every trial runs to its full length."""
+
+    def expected_virtual_epochs(
+        self, num_trials: int, num_virtual_epochs: int, lengths: VirtualEpochs | None = None
+    ) -> int | None:
+        return num_trials * num_virtual_epochs

@@ -1,0 +1,165 @@
+"""One trial as the study holds it, and which trials are the best."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from search.config.schema import Mode
+from search.errors import KeyPath
+from search.space.space import Resolved, Space
+from trainables.data.virtual_epoch import VirtualEpochs
+from trainables.process.failure import Failure
+
+
+class Outcome(StrEnum):
+    """How a trial ended."""
+
+    COMPLETED = "completed"
+    """trained to its full length"""
+    STOPPED = "stopped"
+    """ended early, by the scheduler or at the end of the run"""
+    DIVERGED = "diverged"
+    """a loss, gradient or objective that is not finite"""
+    FAILED = "failed"
+    """an error in every attempt"""
+    OUT_OF_MEMORY = "out of memory"
+
+
+BROKEN_OFF = (Outcome.DIVERGED, Outcome.FAILED, Outcome.OUT_OF_MEMORY)
+"""Ends of trials that never count as good, whatever they had reached before."""
+
+NO_VERDICT = (Outcome.FAILED, Outcome.OUT_OF_MEMORY)
+"""Ends that say nothing about how well a trial's parameters train: at a rung it takes nobody's rank."""
+
+
+class Recalled(Resolved):
+    """The same as `space.resolve(params)`, of which only the parameters are kept.
+
+    A study has thousands of trials, the configuration of each takes kilobytes, and once a trial is under way
+    it is hardly looked at again.
+
+    Raises:
+        SearchError: the space cannot have given these parameters.
+    """
+
+    params: dict[str, Any]
+
+    def __init__(self, space: Space, params: Mapping[str, Any]) -> None:
+        # Parameters that were dropped from the journal or are not the space's are found here.
+        kept = space.resolve(params).params
+        object.__setattr__(self, "_space", space)
+        object.__setattr__(self, "params", kept)
+
+    @property
+    def tree(self) -> dict[str, Any]:  # type: ignore[override]
+        return self._resolved.tree
+
+    @property
+    def raw(self) -> dict[str, Any]:  # type: ignore[override]
+        return self._resolved.raw
+
+    @property
+    def origin(self) -> dict[KeyPath, KeyPath]:  # type: ignore[override]
+        return self._resolved.origin
+
+    @property
+    def _resolved(self) -> Resolved:
+        space: Space = self._space  # type: ignore[attr-defined]
+        return space.resolve(self.params)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Resolved):
+            return NotImplemented
+        return (self.tree, self.raw, self.params, self.origin) == (
+            other.tree,
+            other.raw,
+            other.params,
+            other.origin,
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@dataclass(eq=False)
+class TrialRecord:
+    """One trial as the study holds it; changed only by `SearchStudy`."""
+
+    number: int
+    trial_id: int
+    """Id of the Optuna trial; a trial that goes on after it had ended gets a new one."""
+    resolved: Resolved
+    space: int = 0
+    """Which of the study's spaces it was drawn from."""
+    known: dict[str, Any] | None = None
+    """The point to evaluate that it took: some or all of its parameters."""
+    values: list[float] = field(default_factory=list)
+    """Objective of virtual epochs 1, 2, … that have been reported."""
+    lengths: VirtualEpochs | None = None
+    """How long the trial's virtual epochs are; known from its first report."""
+    steps: int = 0
+    samples: int = 0
+    seconds: float = 0.0
+    order: int = 0
+    """Number of its last report, or of its end, among all of the study, from 1; 0 if it has none."""
+    reported: int = 0
+    """Number of its last report."""
+    promoted: int = 0
+    """Virtual epoch from which it was last promoted."""
+    failures: list[Failure] = field(default_factory=list)
+    """Attempts that were lost."""
+    outcome: Outcome | None = None
+    reason: str = ""
+    """Why it ended."""
+    cut_off: bool = False
+    """Stopped only because the search ended: it may go on in a longer one."""
+    running: bool = False
+    """A worker is training it now; known in this process only."""
+    dormant: bool = False
+    """Ended, but goes on if its turn comes, for its run has grown; known in this process only."""
+
+    @property
+    def depth(self) -> int:
+        """Number of virtual epochs that were reported."""
+        return len(self.values)
+
+    def best(self, mode: Mode, depth: int | None = None) -> float | None:
+        """Best objective of the first `depth` virtual epochs (default: all); None before the first."""
+        values = self.values[:depth]
+        return (max(values) if mode == "max" else min(values)) if values else None
+
+    def best_virtual_epoch(self, mode: Mode) -> int:
+        """The virtual epoch (from 1) of the best objective, the first of equals."""
+        best = self.best(mode)
+        assert best is not None
+        return self.values.index(best) + 1
+
+
+def as_loss(value: float, mode: Mode) -> float:
+    """The objective as a number of which the smaller is better."""
+    return -value if mode == "max" else value
+
+
+def ranked(records: Sequence[TrialRecord], mode: Mode) -> list[TrialRecord]:
+    """The trials with a value, best first; the lower number first among equals.
+
+    One that diverged, failed or ran out of memory is left out, whatever it had reached before.
+    """
+    return [record for *_, record in sorted(_with_rank_keys(records, mode))]
+
+
+def best_record(records: Sequence[TrialRecord], mode: Mode) -> TrialRecord | None:
+    """The first of `ranked`, the best trial of a search wherever one is named; None without one."""
+    *_, best = min(_with_rank_keys(records, mode), default=(None,))
+    return best
+
+
+def _with_rank_keys(records: Sequence[TrialRecord], mode: Mode) -> list[tuple[float, int, TrialRecord]]:
+    # Numbers before records, which have no order.
+    return [
+        (as_loss(best, mode), record.number, record)
+        for record in records
+        if record.outcome not in BROKEN_OFF and (best := record.best(mode)) is not None
+    ]
