@@ -19,7 +19,7 @@ Item = TypeVar("Item")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns the exit code: 0, or 1 after one line of what is wrong."""
+    """Run a command; returns the exit code: 0, or 1 after one line of what is wrong."""
     parser = argparse.ArgumentParser(prog="python -m trainables.shards", description="Tar files of samples.")
     commands = parser.add_subparsers(dest="command", required=True)
     index = commands.add_parser(
@@ -34,8 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     write.add_argument("images", type=Path, help="folder of images")
     write.add_argument("masks", type=Path, help="folder of masks (PNG)")
     write.add_argument("folder", type=Path, help="where the shards are written")
-    write.add_argument("--prefix", default="train", help="of the names of the shards (default: train)")
-    write.add_argument("--per-shard", type=int, default=1000, help="samples of a shard (default: 1000)")
+    write.add_argument(
+        "--prefix", default="train", help="what the names of the shards begin with (default: train)"
+    )
+    write.add_argument("--per-shard", type=int, default=1000, help="samples in one shard (default: 1000)")
     write.add_argument(
         "--mask-suffix", default="", help="what a mask's name has more than its image's, as _mask"
     )

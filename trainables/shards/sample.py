@@ -30,7 +30,7 @@ class Sample:
     """Contents by extension: what the name has after the first dot, in lower case."""
 
     def name(self, extension: str) -> str:
-        """Of a member, for a message: `train-000000.tar: 0001.jpg`."""
+        """Name of a member, for a message: `train-000000.tar: 0001.jpg`."""
         return f"{self.shard}: {self.key}.{extension}"
 
     def find(self, extensions: str | Sequence[str]) -> str:

@@ -22,8 +22,8 @@ class ShardWriter:
 
     Args:
         folder: is made where it is missing.
-        prefix: of the names of the files.
-        per_shard: samples of one shard. Larger shards are fewer files; a pass mixes shards as wholes.
+        prefix: what the names of the files begin with.
+        per_shard: number of samples in one shard. Larger shards are fewer files; a pass mixes whole shards.
 
     Raises:
         ValueError: `per_shard` is below 1.
