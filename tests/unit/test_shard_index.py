@@ -181,7 +181,7 @@ def test_an_index_is_written_once_and_used_where_it_fits(tmp_path, caplog):
         b"{",
         json.dumps({**content, "offsets": content["offsets"][1:]}).encode(),
         json.dumps({**content, "counts": [2, 2, 2, 2]}).encode(),
-        json.dumps({**content, "headers": [0] * 10}).encode(),
+        json.dumps({**content, "headers": [0] * len(content["headers"])}).encode(),
         json.dumps({**content, "bytes": 512}).encode(),
         json.dumps({**content, "version": 99}).encode(),
         OLD_INDEX,

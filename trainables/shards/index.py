@@ -16,6 +16,7 @@ from trainables.shards.scan import (
     ShardContents,
     ShardError,
     TruncatedShardError,
+    decoded,
     encoded,
     header_sums,
     members_of,
@@ -59,7 +60,7 @@ class ShardIndex:
         """File and key of a sample, and its members (see `members_of`)."""
         shard = int(np.searchsorted(self.firsts, number, side="right")) - 1
         members = self._members[self._bounds[number] : self._bounds[number + 1]]
-        return self.files[shard], os.fsdecode(self._keys[number]), members
+        return self.files[shard], decoded(self._keys[number]), members
 
     def joined(self, other: ShardIndex) -> ShardIndex:
         """The samples of both, the other's after these."""
@@ -151,13 +152,15 @@ def _bounds(counts: Sequence[int] | np.ndarray) -> np.ndarray:
 def _write(place: Path, contents: ShardContents, file: BinaryIO) -> bool:
     """Write an index file whole or not at all; whether that was possible."""
     members = contents.members
+    extensions, kinds = np.unique(members["extension"], return_inverse=True)
     document = {
         "version": INDEX_VERSION,
         "bytes": os.fstat(file.fileno()).st_size,
         "damage": contents.damage,
-        "keys": [os.fsdecode(key) for key in contents.keys],
+        "keys": [decoded(key) for key in contents.keys],
         "counts": contents.counts.tolist(),
-        "extensions": [os.fsdecode(extension) for extension in members["extension"]],
+        "extensions": [decoded(extension) for extension in extensions],
+        "kinds": kinds.tolist(),
         "offsets": members["offset"].tolist(),
         "sizes": members["size"].tolist(),
         "headers": members["header"].tolist(),
@@ -181,17 +184,18 @@ def _load(place: Path, file: BinaryIO) -> ShardContents | None:
         if document["version"] != INDEX_VERSION:
             log.warning("%s: is an index of another version; it is made anew", place)
             return None
+        extensions = encoded(document["extensions"])[np.array(document["kinds"], np.int64)]
         contents = ShardContents(
             keys=encoded(document["keys"]),
             counts=np.array(document["counts"], np.int64),
-            members=members_of(*(document[name] for name in ("extensions", "offsets", "sizes", "headers"))),
+            members=members_of(extensions, document["offsets"], document["sizes"], document["headers"]),
             damage=document["damage"],
         )
         if len(contents.keys) != len(contents.counts) or len(contents.members) != contents.counts.sum():
             raise ValueError("its lengths differ")
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError) as error:
         log.warning("%s: is no index (%s); it is made anew", place, error)
         return None
     if document["bytes"] != os.fstat(file.fileno()).st_size or not _fits(contents.members, file):

@@ -15,7 +15,7 @@ from trainables.data.source import Batch
 from trainables.shards.index import ShardIndex
 from trainables.shards.order import BlockOrder
 from trainables.shards.sample import Sample
-from trainables.shards.scan import BLOCK, ShardError
+from trainables.shards.scan import BLOCK, ShardError, decoded
 
 MAX_OPEN = 64
 """Shards that a process keeps open."""
@@ -46,7 +46,7 @@ class ShardReader:
                     f"{where}: has changed since its index was made, at byte {offset - BLOCK} "
                     f"(sample {key}); remove its .idx and resume with the same data"
                 )
-            contents[os.fsdecode(extension)] = data[BLOCK:]
+            contents[decoded(extension)] = data[BLOCK:]
         return Sample(where, key, contents)
 
     def __getstate__(self) -> dict[str, Any]:
