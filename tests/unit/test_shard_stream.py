@@ -45,6 +45,11 @@ def test_the_order_has_every_sample_once_in_a_pass_and_is_the_same_in_any_pieces
         assert np.array_equal(alone, whole)
 
 
+def test_the_order_is_the_one_that_recorded_searches_were_made_with():
+    order = BlockOrder(np.array([0, 4, 5, 9, 12]), 5)
+    assert order.indices(3, 2, 0, 12).tolist() == [5, 4, 7, 9, 6, 8, 10, 3, 0, 11, 2, 1]
+
+
 def test_the_order_reads_forward_in_shards_and_mixes_no_further_than_a_block():
     order = BlockOrder(np.arange(0, 1001, 100), 1)
     whole = order.indices(0, 0, 0, 1000)

@@ -204,3 +204,8 @@ def test_a_split_by_class_takes_its_share_of_each_class_and_leaves_each_some() -
     np.testing.assert_array_equal(np.bincount(labels[valid]), [10, 2])
     with pytest.raises(ValueError, match="every class has a single sample"):
         split_by_class(np.arange(3), 0.2, 0)
+
+
+def test_splits_are_those_that_recorded_searches_were_made_with() -> None:
+    assert split_rows(12, 0.3, 7)[1].tolist() == [0, 4, 6, 10]
+    assert split_by_class(np.array(list("aababcbacbab")), 0.34, 7)[1].tolist() == [0, 4, 6, 8, 10]
