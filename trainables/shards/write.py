@@ -23,7 +23,7 @@ class ShardWriter:
     Args:
         folder: is made where it is missing.
         prefix: what the names of the files begin with.
-        per_shard: number of samples in one shard. Larger shards are fewer files; a pass mixes whole shards.
+        per_shard: number of samples in one shard. Larger shards are fewer files; an epoch mixes whole shards.
 
     Raises:
         ValueError: `per_shard` is below 1.
