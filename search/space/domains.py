@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Literal, Protocol
 
 from search.errors import KeyPath
@@ -55,8 +55,8 @@ class Real:
         return self.at(round((value - self.low) / self.step))
 
     def at(self, index: int) -> float:
-        """Value number `index` of quniform."""
-        value = Decimal(repr(self.low)) + index * Decimal(repr(self.step))
+        """Value number `index` of quniform: exact in the decimals that are written, and rounded once."""
+        value = Fraction(repr(self.low)) + index * Fraction(repr(self.step))
         return int(value) if self.integral else float(value)
 
     @property
@@ -73,15 +73,15 @@ class Real:
         return None if self.step is None else round((self.high - self.low) / self.step) + 1
 
     def contains(self, value: Any) -> bool:
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int | float)
-            or not self.low <= value <= self.high
-        ):
+        """Whether this is a value of the range; of quniform, also as Optuna computes and records it."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
             return False
-        return self.step is None or abs(self.rounded(value) - value) <= max(
-            1e-8 * self.step, 2 * math.ulp(value)
-        )
+        if self.step is None:
+            return self.low <= value <= self.high
+        # Optuna's low + index * step is off by the rounding of its largest part, also where the sum is small.
+        tolerance = max(1e-8 * self.step, 2 * math.ulp(max(abs(self.low), abs(self.high))))
+        inside = self.low <= value <= max(self.high, self.rounded(self.high))
+        return inside and abs(self.rounded(value) - value) <= tolerance
 
     def __str__(self) -> str:
         low, high = self.bounds

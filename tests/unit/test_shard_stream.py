@@ -32,7 +32,7 @@ def drawn(stream, num_batches):
 
 
 @for_all(examples=60, many=2000, counts=COUNTS, shuffle=st.integers(0, 60), seed=st.integers(0, 5))
-def test_the_order_has_every_sample_once_in_a_epoch_and_is_the_same_in_any_pieces(counts, shuffle, seed):
+def test_the_order_has_every_sample_once_in_an_epoch_and_is_the_same_in_any_pieces(counts, shuffle, seed):
     firsts = np.concatenate([[0], np.cumsum(counts)])
     length = int(firsts[-1])
     for number in range(3):
@@ -43,6 +43,11 @@ def test_the_order_has_every_sample_once_in_a_epoch_and_is_the_same_in_any_piece
         assert np.array_equal(np.concatenate(pieces), whole)
         alone = [BlockOrder(firsts, shuffle).indices(seed, number, at, at + 1)[0] for at in range(length)]
         assert np.array_equal(alone, whole)
+
+
+def test_the_order_is_the_one_that_recorded_searches_were_made_with():
+    order = BlockOrder(np.array([0, 4, 5, 9, 12]), 5)
+    assert order.indices(3, 2, 0, 12).tolist() == [5, 4, 7, 9, 6, 8, 10, 3, 0, 11, 2, 1]
 
 
 def test_the_order_reads_forward_in_shards_and_mixes_no_further_than_a_block():

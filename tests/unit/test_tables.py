@@ -9,11 +9,9 @@ import numpy as np
 import pytest
 from sklearn.preprocessing import StandardScaler
 
-from trainables.tables.encoding import encode, fit_encoding, num_features
-from trainables.tables.loading import Table, encoded_table, read_sheets
+from trainables.tables.encode import Table, encode, encoded_table, fit_encoding
 from trainables.tables.options import CSVOptions
-from trainables.tables.reading import read_csv
-from trainables.tables.splitting import split_by_class, split_rows
+from trainables.tables.read import read_csv, read_sheets, split_by_class, split_rows
 
 
 def write(folder: Path, text: str | bytes, name: str = "data.csv") -> Path:
@@ -76,9 +74,9 @@ def test_a_broken_file_is_refused_by_line(tmp_path: Path, content: bytes, messag
 
 
 def test_what_is_no_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"nothing\.csv: there is no such file"):
+    with pytest.raises(ValueError, match=r"nothing\.csv: cannot be read: No such file .*; correct the path"):
         read_csv(tmp_path / "nothing.csv")
-    with pytest.raises(ValueError, match="is no regular file"):
+    with pytest.raises(ValueError, match="cannot be read: Is a directory"):
         read_csv(tmp_path)
 
 
@@ -128,7 +126,7 @@ def test_a_wrong_cell_is_named_by_line_and_column(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=f"received '{text}'; must be a finite number"):
             load(write(tmp_path, f"a,y\n1,0\n2,0\n{text},0\n4,0\n", "odd.csv"))
     assert load(file, train=3, missing=["oops"]).valid.shape == (1, 2)
-    assert num_features(load(file, train=3, text_columns=["b"]).encoding) == 5
+    assert load(file, train=3, text_columns=["b"]).train.shape == (3, 5)
 
 
 def test_the_target_and_ignored_columns_are_no_inputs(tmp_path: Path) -> None:
@@ -139,7 +137,7 @@ def test_the_target_and_ignored_columns_are_no_inputs(tmp_path: Path) -> None:
     ):
         load(file)
     assert [entry["name"] for entry in load(file, ignore_columns=["id"]).encoding] == ["a"]
-    assert num_features(load(file, max_categories=119).encoding) == 121
+    assert load(file, max_categories=119).train.shape == (119, 121)
 
 
 def test_columns_that_are_not_there_are_named_with_the_nearest(tmp_path: Path) -> None:
@@ -206,3 +204,8 @@ def test_a_split_by_class_takes_its_share_of_each_class_and_leaves_each_some() -
     np.testing.assert_array_equal(np.bincount(labels[valid]), [10, 2])
     with pytest.raises(ValueError, match="every class has a single sample"):
         split_by_class(np.arange(3), 0.2, 0)
+
+
+def test_splits_are_those_that_recorded_searches_were_made_with() -> None:
+    assert split_rows(12, 0.3, 7)[1].tolist() == [0, 4, 6, 10]
+    assert split_by_class(np.array(list("aababcbacbab")), 0.34, 7)[1].tolist() == [0, 4, 6, 8, 10]

@@ -24,9 +24,8 @@ from trainables.classification.options import (
 from trainables.images.class_folder import load_image_folder
 from trainables.images.class_shards import look_at_shards
 from trainables.images.statistics import mean_and_std, pixel_sums
-from trainables.tables.loading import Sheets, Table, encoded_table, plain_table, read_sheets, targets_of
-from trainables.tables.reading import Sheet
-from trainables.tables.splitting import split_by_class
+from trainables.tables.encode import Table, encoded_table, plain_table
+from trainables.tables.read import Sheet, Sheets, read_sheets, split_by_class, targets_of
 
 Arrays = dict[str, np.ndarray]
 DataOptions = DigitsOptions | ImagesOptions | ClassShardsOptions | BreastCancerOptions | ClassCSVOptions
@@ -95,7 +94,7 @@ def _breast_cancer(options: BreastCancerOptions) -> Arrays:
     data = load_breast_cancer()
     labels = data.target.astype(np.int64)
     train, valid = split_by_class(labels, options.valid_fraction, options.split_seed)
-    table = plain_table(data.data, [str(name) for name in data.feature_names], train, valid)
+    table = plain_table(data.data, [str(name) for name in data.feature_names], (train, valid))
     return _table_arrays(table, (labels[train], labels[valid]), [str(name) for name in data.target_names])
 
 

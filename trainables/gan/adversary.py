@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables.gan.losses import discriminator_loss, gradient_penalty
+from trainables.gan.options import LossOptions
 from trainables.optim.lr_schedules import set_lr
 from trainables.optim.precision import Precision
 
@@ -19,8 +20,6 @@ class Adversary:
     Args:
         discriminator: on its device, images to logits.
         optimizer: of the discriminator's parameters; its groups carry `initial_lr`.
-        loss: as in LossOptions.
-        r1: coefficient of the gradient penalty; 0 leaves it out.
         precision: with a scaler of the discriminator's own.
         clip_norm: largest norm of the gradient, or None.
     """
@@ -29,16 +28,14 @@ class Adversary:
         self,
         discriminator: nn.Module,
         optimizer: torch.optim.Optimizer,
+        loss: LossOptions,
         *,
-        loss: str,
-        r1: float,
         precision: Precision,
         clip_norm: float | None,
     ) -> None:
         self.discriminator = discriminator
         self.optimizer = optimizer
         self._loss = loss
-        self._r1 = r1
         self._precision = precision
         self._clip_norm = clip_norm
         self._freeze(True)
@@ -60,6 +57,7 @@ class Adversary:
         return step_loss, grad_norm
 
     def state_dict(self) -> dict[str, Any]:
+        """The state of the discriminator, its optimizer and its scaler."""
         return {name: part.state_dict() for name, part in self._parts().items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -85,8 +83,9 @@ class Adversary:
 
     def _mean_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         with self._precision.autocast():
-            loss = discriminator_loss(self._loss, self.discriminator(real), self.discriminator(fake))
-        return loss + self._r1 * gradient_penalty(self.discriminator, real) if self._r1 else loss
+            loss = discriminator_loss(self._loss.name, self.discriminator(real), self.discriminator(fake))
+        r1 = self._loss.r1
+        return loss + r1 * gradient_penalty(self.discriminator, real) if r1 else loss
 
     def _freeze(self, frozen: bool) -> None:
         # In eval mode a spectral norm stays as the last step has left it.

@@ -44,7 +44,7 @@ def train_classifier(images: np.ndarray, labels: np.ndarray, seed: int) -> Digit
     Args:
         images: float32 [N, 1, 8, 8].
         labels: int64 [N].
-        seed: of the order of the samples.
+        seed: seed of the order of the samples.
     """
     classifier = DigitClassifier()
     optimizer = torch.optim.Adam(classifier.parameters(), lr=_LR)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def mean_and_covariance(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Of features [N, D], N at least 2: float64 [D] and [D, D], on their device."""
+    """Mean and covariance of features [N, D], N at least 2: float64 [D] and [D, D], on their device."""
     features = features.double()
     return features.mean(0), torch.cov(features.T)
 

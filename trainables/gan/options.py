@@ -14,7 +14,7 @@ class DataOptions(Options):
 
     source: Literal["digits"] = "digits"
     seed: NonNegativeInt = 0
-    """Of the split into training and held-out digits, and of the classifier that measures."""
+    """Seed of the split into training and held-out digits, and of the classifier that measures."""
 
 
 class NetworkOptions(Options):
@@ -47,7 +47,7 @@ class EvaluationOptions(Options):
     num_samples: Annotated[int, Field(ge=100)] = 1000
     """Digits to generate. The Fréchet distance is biased upwards for few (arXiv:1706.08500)."""
     seed: NonNegativeInt = 0
-    """Of the noise that they are generated from, the same at every virtual epoch."""
+    """Seed of the noise that they are generated from, the same at every virtual epoch."""
 
 
 class GANOptions(TrialOptions):

@@ -24,7 +24,7 @@ from trainables.options import TrialOptions
 from trainables.task import Arrays, Task, Watch
 
 COLUMNS, ROWS = 10, 6
-"""Of the sheet of generated digits."""
+"""Size of the sheet of generated digits."""
 
 
 class GANTask(Task):
@@ -84,8 +84,7 @@ class GANTask(Task):
                 extra=optimizer.extra,
                 device=device,
             ),
-            loss=options.loss.name,
-            r1=options.loss.r1,
+            options.loss,
             precision=self._precision,
             clip_norm=options.clip_norm,
         )

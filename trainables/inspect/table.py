@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from trainables.inspect.inspection import Conclusion, Contents, Finding, Inspection, Kind, SampleName
-from trainables.tables.loading import Sheets, finite_number, numeric_columns
+from trainables.tables.encode import numeric_columns
 from trainables.tables.options import CSVOptions
-from trainables.tables.reading import Sheet
+from trainables.tables.read import Sheet, Sheets, finite_number, listed
 
 MISSING = Kind(
     name="row with missing numbers", severity="warning", remedy="each becomes the mean of its column"
@@ -23,6 +23,9 @@ NO_TARGET = Kind(name="row without a target", severity="error", remedy="fill it 
 UNKNOWN_CLASS = Kind(
     name="class not in training", severity="error", remedy="add training rows of it, or remove these"
 )
+
+SHOWN = 3
+"""Cells of a row that one finding names."""
 
 
 class TableInspection(Inspection):
@@ -79,17 +82,12 @@ class TableInspection(Inspection):
             for name in self._numeric
             if cells[name] not in self._missing and finite_number(cells[name]) is None
         }
-        found = [Finding(MISSING, where, _some(missing))] if missing else []
+        found = [Finding(MISSING, where, listed(missing, SHOWN))] if missing else []
         if wrong:
-            told = _some([f"{name} is {text!r}" for name, text in wrong.items()])
-            found.append(Finding(NO_NUMBER, where, told))
+            cells_shown = listed([f"{name} is {text!r}" for name, text in wrong.items()], SHOWN)
+            found.append(Finding(NO_NUMBER, where, cells_shown))
         return found
 
 
 def _where(sheet: Sheet, row: int) -> str:
     return f"{Path(sheet.file).resolve()}:{sheet.lines[row]}"
-
-
-def _some(names: Sequence[str], shown: int = 3) -> str:
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + more

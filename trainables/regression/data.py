@@ -11,9 +11,8 @@ import json
 import numpy as np
 
 from trainables.regression.options import DiabetesOptions, NumberCSVOptions
-from trainables.tables.encoding import mean_and_std
-from trainables.tables.loading import Sheets, Table, encoded_table, number_at, plain_table, read_sheets
-from trainables.tables.splitting import split_rows
+from trainables.tables.encode import Table, encoded_table, mean_and_std, plain_table
+from trainables.tables.read import Sheets, read_sheets, split_rows
 
 Arrays = dict[str, np.ndarray]
 
@@ -44,16 +43,15 @@ def _diabetes(options: DiabetesOptions) -> Arrays:
     from sklearn.datasets import load_diabetes
 
     data = load_diabetes(scaled=False)
-    train, valid = split_rows(len(data.target), options.valid_fraction, options.split_seed)
-    table = plain_table(data.data, data.feature_names, train, valid)
-    return _arrays(table, (data.target[train], data.target[valid]), "progression", "diabetes")
+    split = split_rows(len(data.target), options.valid_fraction, options.split_seed)
+    targets = data.target[split[0]], data.target[split[1]]
+    return _arrays(plain_table(data.data, data.feature_names, split), targets, "progression", "diabetes")
 
 
 def _targets(sheets: Sheets, name: str) -> tuple[np.ndarray, np.ndarray]:
     remedy = ": use task: classification for names"
     train, valid = (
-        np.array([number_at(sheet, row, name, remedy) for row in range(len(sheet))])
-        for sheet in (sheets.train, sheets.valid)
+        np.array([sheet.number(row, name, remedy) for row in range(len(sheet))]) for sheet in sheets
     )
     return train, valid
 

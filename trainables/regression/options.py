@@ -51,4 +51,4 @@ class RegressionOptions(TrialOptions):
     )
     model: MLPOptions = MLPOptions(name="mlp")  # type: ignore[assignment]
     loss: MSEOptions | MAEOptions | HuberOptions = Field(default=MSEOptions(name="mse"), discriminator="name")
-    """Of the standardized target."""
+    """Loss of the standardized target."""

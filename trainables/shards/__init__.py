@@ -4,12 +4,10 @@ from trainables.shards.index import ShardIndex, index_shards
 from trainables.shards.paths import find_parts, find_shards
 from trainables.shards.sample import Sample
 from trainables.shards.source import ShardReader, ShardSource
-from trainables.shards.stream import ShardDataset
 from trainables.shards.write import ShardWriter
 
 __all__ = [
     "Sample",
-    "ShardDataset",
     "ShardIndex",
     "ShardReader",
     "ShardSource",

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import track
 
 from trainables.shards.index import index_shards
 from trainables.shards.paths import find_shards
 from trainables.shards.write import ShardWriter
 
+Item = TypeVar("Item")
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns the exit code: 0, or 1 after one line of what is wrong."""
+    """Run a command; returns the exit code: 0, or 1 after one line of what is wrong."""
     parser = argparse.ArgumentParser(prog="python -m trainables.shards", description="Tar files of samples.")
     commands = parser.add_subparsers(dest="command", required=True)
     index = commands.add_parser(
-        "index", help="write an index beside each shard, and tell how many samples there are"
+        "index", help="write an index beside each shard, and print the number of samples"
     )
     index.add_argument(
         "shards", nargs="+", help="folders, files or patterns such as 'train-{000000..000127}.tar'"
@@ -28,8 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     write.add_argument("images", type=Path, help="folder of images")
     write.add_argument("masks", type=Path, help="folder of masks (PNG)")
     write.add_argument("folder", type=Path, help="where the shards are written")
-    write.add_argument("--prefix", default="train", help="of the names of the shards (default: train)")
-    write.add_argument("--per-shard", type=int, default=1000, help="samples of a shard (default: 1000)")
+    write.add_argument(
+        "--prefix", default="train", help="what the names of the shards begin with (default: train)"
+    )
+    write.add_argument("--per-shard", type=int, default=1000, help="samples in one shard (default: 1000)")
     write.add_argument(
         "--mask-suffix", default="", help="what a mask's name has more than its image's, as _mask"
     )
@@ -45,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _index(patterns: Sequence[str]) -> int:
     shards = find_shards(patterns)
-    index, damaged = index_shards(shards, skip_damaged=True)
+    index, damaged = index_shards(_shown(shards, "indexing"), skip_damaged=True)
     print(f"{len(index)} samples in {len(shards)} shards")
     for file, reason in damaged.items():
         print(f"{file}: {reason}", file=sys.stderr)
@@ -55,11 +63,16 @@ def _index(patterns: Sequence[str]) -> int:
 def _write(chosen: argparse.Namespace) -> int:
     pairs = _pairs(chosen.images, chosen.masks, chosen.mask_suffix)
     with ShardWriter(chosen.folder, chosen.prefix, per_shard=chosen.per_shard) as writer:
-        for image, mask in pairs:
+        for image, mask in _shown(pairs, "writing"):
             key = image.stem.replace(".", "_")
             writer.write(key, {image.suffix[1:].lower(): image, f"mask{mask.suffix.lower()}": mask})
     print(f"{len(pairs)} samples in {len(writer.files)} shards below {chosen.folder}")
     return 0
+
+
+def _shown(items: Sequence[Item], doing: str) -> Iterable[Item]:
+    """The items, with a bar of how many are done on a terminal."""
+    return track(items, doing, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
 
 
 def _pairs(images: Path, masks: Path, suffix: str) -> list[tuple[Path, Path]]:

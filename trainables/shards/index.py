@@ -1,4 +1,4 @@
-"""Where each sample of each shard begins: found once by reading headers, kept in a file beside the shard."""
+"""Where each member of each sample begins: found once by reading headers, kept in a file beside the shard."""
 
 from __future__ import annotations
 
@@ -7,61 +7,69 @@ import json
 import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 import numpy as np
 
-from trainables.shards.tar import BLOCK, Read, ShardError, TruncatedShardError, groups
+from trainables.shards.scan import (
+    ShardContents,
+    ShardError,
+    TruncatedShardError,
+    decoded,
+    encoded,
+    header_sums,
+    members_of,
+    scan,
+)
 
 log = logging.getLogger(__name__)
 
-INDEX_VERSION = 1
+INDEX_VERSION = 2
+"""Version 1 had the offsets of samples and not those of their members."""
 INDEX_SUFFIX = ".idx"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ShardOffsets:
-    """The samples of one shard."""
-
-    starts: np.ndarray
-    """Offset of each sample's first header: int64 [N]."""
-    sizes: np.ndarray
-    """Bytes of each sample, headers included: int64 [N]."""
-    damage: str = ""
-    """How the shard ends too early; empty if it is whole."""
 
 
 class ShardIndex:
     """The samples of many shards, numbered through in the order of the files.
 
-    It holds 16 bytes a sample, as arrays that many processes can share.
+    It holds 8 bytes, the key, and for each member 20 bytes and the extension of a sample, as arrays that many
+    processes can share.
     """
 
     def __init__(
-        self, files: Sequence[str], firsts: np.ndarray, starts: np.ndarray, sizes: np.ndarray
+        self,
+        files: Sequence[str],
+        firsts: np.ndarray,
+        keys: np.ndarray,
+        bounds: np.ndarray,
+        members: np.ndarray,
     ) -> None:
         self.files = tuple(files)
         self.firsts = firsts
         """Number of the first sample of each shard, and the number of samples: int64 [shards + 1]."""
-        self._starts, self._sizes = starts, sizes
+        self._keys = keys
+        self._bounds = bounds
+        """Place of each sample's first member in `_members`, and their number: int64 [samples + 1]."""
+        self._members = members
 
     def __len__(self) -> int:
-        return len(self._starts)
+        return len(self._keys)
 
-    def place(self, number: int) -> tuple[str, int, int]:
-        """File, offset and bytes of a sample."""
+    def place(self, number: int) -> tuple[str, str, np.ndarray]:
+        """File and key of a sample, and its members (see `members_of`)."""
         shard = int(np.searchsorted(self.firsts, number, side="right")) - 1
-        return self.files[shard], int(self._starts[number]), int(self._sizes[number])
+        members = self._members[self._bounds[number] : self._bounds[number + 1]]
+        return self.files[shard], decoded(self._keys[number]), members
 
     def joined(self, other: ShardIndex) -> ShardIndex:
         """The samples of both, the other's after these."""
         return ShardIndex(
             [*self.files, *other.files],
             np.concatenate([self.firsts, other.firsts[1:] + len(self)]),
-            np.concatenate([self._starts, other._starts]),
-            np.concatenate([self._sizes, other._sizes]),
+            np.concatenate([self._keys, other._keys]),
+            np.concatenate([self._bounds, other._bounds[1:] + len(self._members)]),
+            np.concatenate([self._members, other._members]),
         )
 
     def as_arrays(self, part: str) -> dict[str, np.ndarray]:
@@ -69,15 +77,16 @@ class ShardIndex:
         return {
             f"{part}_shards": np.array(self.files, np.str_),
             f"{part}_firsts": self.firsts,
-            f"{part}_starts": self._starts,
-            f"{part}_sizes": self._sizes,
+            f"{part}_keys": self._keys,
+            f"{part}_bounds": self._bounds,
+            f"{part}_members": self._members,
         }
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray], part: str) -> ShardIndex:
-        """What `as_arrays` gave."""
+        """The index that `as_arrays` gave."""
         files = [str(file) for file in arrays[f"{part}_shards"]]
-        return cls(files, arrays[f"{part}_firsts"], arrays[f"{part}_starts"], arrays[f"{part}_sizes"])
+        return cls(files, *(arrays[f"{part}_{name}"] for name in ("firsts", "keys", "bounds", "members")))
 
 
 def index_shards(shards: Iterable[Path], *, skip_damaged: bool = False) -> tuple[ShardIndex, dict[str, str]]:
@@ -95,80 +104,71 @@ def index_shards(shards: Iterable[Path], *, skip_damaged: bool = False) -> tuple
     Raises:
         ShardError: naming a shard that is no tar file, or ends too early, or that there is no sample at all.
     """
-    files, counts, parts, damaged = [], [0], [], {}
+    files, parts, damaged = list[str](), list[ShardContents](), dict[str, str]()
     for shard in shards:
-        offsets = offsets_of(shard)
-        if offsets.damage:
+        contents = contents_of(shard)
+        if contents.damage:
             if not skip_damaged:
-                raise TruncatedShardError(f"{offsets.damage}: copy it again, or set bad_samples: skip")
-            damaged[str(shard)] = offsets.damage.removeprefix(f"{shard}: ")
-            log.warning("%s; what comes after that is skipped", offsets.damage)
+                raise TruncatedShardError(f"{contents.damage}: copy it again, or set bad_samples: skip")
+            damaged[str(shard)] = contents.damage.removeprefix(f"{shard}: ")
+            log.warning("%s; what comes after that is skipped", contents.damage)
         files.append(str(shard))
-        counts.append(len(offsets.starts))
-        parts.append(offsets)
-    if not sum(counts):
+        parts.append(contents)
+    if not any(len(part.keys) for part in parts):
         named = ", ".join(files[:3]) or "no shard"
         raise ShardError(f"{named}: there is no sample; members are named by key and extension, as 0001.jpg")
-    starts = np.concatenate([part.starts for part in parts])
-    sizes = np.concatenate([part.sizes for part in parts])
-    return ShardIndex(files, np.cumsum(counts, dtype=np.int64), starts, sizes), damaged
+    index = ShardIndex(
+        files,
+        _bounds([len(part.keys) for part in parts]),
+        np.concatenate([part.keys for part in parts]),
+        _bounds(np.concatenate([part.counts for part in parts])),
+        np.concatenate([part.members for part in parts]),
+    )
+    return index, damaged
 
 
-def offsets_of(shard: Path) -> ShardOffsets:
-    """Of one shard, from its index file if that fits; else all headers are read, and the index is written."""
+def contents_of(shard: Path) -> ShardContents:
+    """What is in one shard, from its index file if that fits; else it is scanned, and an index is written."""
     places = [shard.with_name(shard.name + INDEX_SUFFIX), _cached(shard)]
-    with _opened(shard) as file:
-        for place in places:
-            offsets = _load(place, file)
-            if offsets is not None:
-                return offsets
-        offsets = scan(file, str(shard))
-        for place in places:
-            if write_index(place, offsets, file):
-                break
-    return offsets
-
-
-def scan(file: Any, where: str) -> ShardOffsets:
-    """Find the samples of an open file; only headers are read.
-
-    Raises:
-        ShardError: the file is no tar file, or has something that a shard may not have.
-    """
-    starts, ends, damage = list[int](), list[int](), ""
-    keys: dict[str, None] = {}
     try:
-        for group in groups(_reader(file), where):
-            if group.key in keys:
-                raise ShardError(
-                    f"{where}: members of sample {group.key} do not stand together; "
-                    "write the shard with sorted names, as tar --sort=name does"
-                )
-            keys[group.key] = None
-            starts.append(group.start)
-            ends.append(group.end)
-    except TruncatedShardError as error:
-        last = f"the last whole sample is {next(reversed(keys))}" if keys else "no sample is whole"
-        damage = f"{error}; {last}, number {len(keys)}"
-    begin, end = np.array(starts, np.int64), np.array(ends, np.int64)
-    return ShardOffsets(starts=begin, sizes=end - begin, damage=damage)
+        with shard.open("rb", buffering=0) as file:
+            for place in places:
+                contents = _load(place, file)
+                if contents is not None:
+                    return contents
+            contents = scan(file, str(shard))
+            for place in places:
+                if _write(place, contents, file):
+                    break
+    except OSError as error:
+        raise ShardError(f"{shard}: cannot be read ({error.strerror})") from error
+    return contents
 
 
-def write_index(place: Path, offsets: ShardOffsets, file: Any) -> bool:
+def _bounds(counts: Sequence[int] | np.ndarray) -> np.ndarray:
+    return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+
+
+def _write(place: Path, contents: ShardContents, file: BinaryIO) -> bool:
     """Write an index file whole or not at all; whether that was possible."""
-    content = {
+    members = contents.members
+    extensions, kinds = np.unique(members["extension"], return_inverse=True)
+    document = {
         "version": INDEX_VERSION,
-        "samples": len(offsets.starts),
         "bytes": os.fstat(file.fileno()).st_size,
-        "headers": _fingerprint(offsets.starts, file),
-        "damage": offsets.damage,
-        "starts": offsets.starts.tolist(),
-        "sizes": offsets.sizes.tolist(),
+        "damage": contents.damage,
+        "keys": [decoded(key) for key in contents.keys],
+        "counts": contents.counts.tolist(),
+        "extensions": [decoded(extension) for extension in extensions],
+        "kinds": kinds.tolist(),
+        "offsets": members["offset"].tolist(),
+        "sizes": members["size"].tolist(),
+        "headers": members["header"].tolist(),
     }
     partial = place.with_name(f".{place.name}.{os.getpid()}.partial")
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(content))
+        partial.write_text(json.dumps(document))
         partial.replace(place)
     except OSError as error:
         log.info("%s cannot be written (%s)", place, error)
@@ -177,61 +177,40 @@ def write_index(place: Path, offsets: ShardOffsets, file: Any) -> bool:
     return True
 
 
-def _load(place: Path, file: Any) -> ShardOffsets | None:
+def _load(place: Path, file: BinaryIO) -> ShardContents | None:
     """What an index file says, unless it is missing, damaged, or of another shard than the open one."""
     try:
-        content = json.loads(place.read_bytes())
-        starts = np.array(content["starts"], np.int64)
-        sizes = np.array(content["sizes"], np.int64)
-        num_bytes, damage = os.fstat(file.fileno()).st_size, content["damage"]
-        fits = (
-            (content["version"], content["bytes"]) == (INDEX_VERSION, num_bytes)
-            and starts.ndim == 1
-            and starts.shape == sizes.shape
-            and isinstance(damage, str)
-            and _in_order(starts, sizes, num_bytes)
-            and content["headers"] == _fingerprint(starts, file)
+        document = json.loads(place.read_bytes())
+        if document["version"] != INDEX_VERSION:
+            log.warning("%s: is an index of another version; it is made anew", place)
+            return None
+        extensions = encoded(document["extensions"])[np.array(document["kinds"], np.int64)]
+        contents = ShardContents(
+            keys=encoded(document["keys"]),
+            counts=np.array(document["counts"], np.int64),
+            members=members_of(extensions, document["offsets"], document["sizes"], document["headers"]),
+            damage=document["damage"],
         )
+        if len(contents.keys) != len(contents.counts) or len(contents.members) != contents.counts.sum():
+            raise ValueError("its lengths differ")
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+    except (OSError, ValueError, LookupError, TypeError) as error:
         log.warning("%s: is no index (%s); it is made anew", place, error)
         return None
-    if not fits:
+    if document["bytes"] != os.fstat(file.fileno()).st_size or not _fits(contents.members, file):
         log.warning("%s: is not of this shard; it is made anew", place)
         return None
-    return ShardOffsets(starts=starts, sizes=sizes, damage=damage)
+    return contents
 
 
-def _in_order(starts: np.ndarray, sizes: np.ndarray, num_bytes: int) -> bool:
-    if not len(starts):
-        return True
-    ends = starts + sizes
-    inside = bool(starts[0] >= 0 and ends[-1] <= num_bytes and (sizes >= BLOCK).all())
-    return inside and bool((starts[1:] >= ends[:-1]).all() and (starts % BLOCK == 0).all())
-
-
-def _fingerprint(starts: np.ndarray, file: Any) -> str:
-    """Of the headers of the first and the last sample: they tell two shards of one length apart."""
-    ends = [] if not len(starts) else [int(starts[0]), int(starts[-1])]
-    return hashlib.sha256(b"".join(os.pread(file.fileno(), BLOCK, start) for start in ends)).hexdigest()
+def _fits(members: np.ndarray, file: BinaryIO) -> bool:
+    """Whether the first and the last header are those of the index: two shards may be of one length."""
+    ends = members[[0, -1]] if len(members) else members
+    return header_sums(file, ends["offset"].tolist()) == ends["header"].tolist()
 
 
 def _cached(shard: Path) -> Path:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    name = hashlib.sha256(str(shard.resolve()).encode("utf-8", "surrogateescape")).hexdigest()
+    name = hashlib.sha256(os.fsencode(shard.resolve())).hexdigest()
     return cache / "tune-search" / "shards" / f"{name}{INDEX_SUFFIX}"
-
-
-def _opened(shard: Path) -> Any:
-    if not shard.is_file():  # A named pipe would be waited for without end.
-        what = "is no regular file, so it has no index" if shard.exists() else "there is no such file"
-        raise ShardError(f"{shard}: {what}")
-    try:
-        return shard.open("rb", buffering=0)
-    except OSError as error:
-        raise ShardError(f"{shard}: cannot be read ({error.strerror})") from error
-
-
-def _reader(file: Any) -> Read:
-    return lambda offset, size: os.pread(file.fileno(), size, offset)

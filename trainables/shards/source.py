@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
+import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from trainables.data.source import Batch
 from trainables.shards.index import ShardIndex
 from trainables.shards.order import BlockOrder
 from trainables.shards.sample import Sample
-from trainables.shards.tar import ShardError, groups
+from trainables.shards.scan import BLOCK, ShardError, decoded
 
 MAX_OPEN = 64
 """Shards that a process keeps open."""
@@ -32,24 +32,22 @@ class ShardReader:
         """One sample, whole.
 
         Raises:
-            ShardError: naming shard and number, if the shard is not what it was when its index was made.
+            ShardError: naming shard and sample, if the shard is not what it was when its index was made.
         """
-        where, start, size = self.index.place(number)
-        data = self._bytes(where, start, size)
-        if len(data) < size:
-            raise ShardError(f"{where}: ends before sample {number}; it was longer when its index was made")
-        changed = f"{where}: has changed since its index was made, at byte {start}"
-        try:
-            found = list(groups(lambda at, length: data[at : at + length], where, stop=size))
-        except ShardError as error:
-            raise ShardError(f"{changed} ({error}); remove its .idx and resume with the same data") from error
-        if len(found) != 1:
-            raise ShardError(f"{changed}; remove its .idx and resume with the same data")
-        contents = {
-            extension: data[member.data : member.data + member.size]
-            for extension, member in found[0].members.items()
-        }
-        return Sample(where, found[0].key, contents)
+        where, key, members = self.index.place(number)
+        contents = {}
+        for extension, offset, size, header in members.tolist():
+            # The header before the contents, to compare it, and the contents in one read.
+            data = self._bytes(where, offset - BLOCK, BLOCK + size)
+            if len(data) < BLOCK + size:
+                raise ShardError(f"{where}: ends before sample {key}; it was longer when its index was made")
+            if zlib.crc32(data[:BLOCK]) != header:
+                raise ShardError(
+                    f"{where}: has changed since its index was made, at byte {offset - BLOCK} "
+                    f"(sample {key}); remove its .idx and resume with the same data"
+                )
+            contents[decoded(extension)] = data[BLOCK:]
+        return Sample(where, key, contents)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"index": self.index}
@@ -73,8 +71,6 @@ class ShardReader:
         with self._lock:
             file = self._files.pop(where, None)
             if file is None:
-                if not Path(where).is_file():
-                    raise ShardError(f"{where}: there is no such file any more")
                 file = open(where, "rb", buffering=0)  # noqa: SIM115
                 while len(self._files) >= MAX_OPEN:
                     del self._files[next(iter(self._files))]

@@ -9,9 +9,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from trainables.shards.index import offsets_of
+from trainables.shards.index import contents_of
 from trainables.shards.sample import check_extension
-from trainables.shards.tar import ShardError, split_name
+from trainables.shards.scan import ShardError, split_name
 
 
 class ShardWriter:
@@ -22,8 +22,8 @@ class ShardWriter:
 
     Args:
         folder: is made where it is missing.
-        prefix: of the names of the files.
-        per_shard: samples of one shard. Larger shards are fewer files; an epoch mixes shards as wholes.
+        prefix: what the names of the files begin with.
+        per_shard: number of samples in one shard. Larger shards are fewer files; an epoch mixes whole shards.
 
     Raises:
         ValueError: `per_shard` is below 1.
@@ -75,7 +75,7 @@ class ShardWriter:
         self._tar = None
         self._keys.clear()
         self._partial.replace(self.files[-1])
-        offsets_of(self.files[-1])
+        contents_of(self.files[-1])
 
     def __enter__(self) -> Self:
         return self

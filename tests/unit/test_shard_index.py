@@ -1,0 +1,240 @@
+"""The index of shards: where samples are, what may not be in a shard, and what changed since it was made."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import pickle
+import tarfile
+import tempfile
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import strategies as st
+from properties import for_all
+from shard_data import index_of, number_of, numbered_shards, tar_of
+
+from trainables.shards import ShardReader, index_shards
+from trainables.shards.index import contents_of
+
+# What is in a shard
+
+
+KEYS = st.lists(st.text("abé-_ ", min_size=1, max_size=150), unique=True, min_size=1, max_size=6)
+
+
+@for_all(
+    examples=20,
+    many=300,
+    keys=KEYS,
+    sizes=st.lists(st.integers(0, 1500), min_size=2, max_size=2),
+    format=st.sampled_from([tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]),
+)
+def test_every_tar_of_pythons_own_is_read_as_python_reads_it(keys, sizes, format):
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "x.tar"
+        with tarfile.open(file, "w", format=format) as archive:
+            for key in keys:
+                for extension, size in zip(("jpg", "mask.png"), sizes, strict=True):
+                    info = tarfile.TarInfo(f"{key}.{extension}")
+                    info.size = size
+                    try:
+                        archive.addfile(info, io.BytesIO(bytes(range(256)) * 6))
+                    except ValueError:  # The name is too long for the format.
+                        return
+        with tarfile.open(file) as archive:
+            expected = {info.name: archive.extractfile(info).read() for info in archive}
+        reader = ShardReader(index_shards([file])[0])
+        samples = [reader.read(number) for number in range(len(reader.index))]
+    assert [sample.key for sample in samples] == keys
+    assert {
+        f"{sample.key}.{name}": data for sample in samples for name, data in sample.members.items()
+    } == expected
+
+
+def test_folders_and_hidden_files_in_a_shard_belong_to_no_sample(tmp_path):
+    folder = tarfile.TarInfo("./data")
+    folder.type = tarfile.DIRTYPE
+    file = tar_of(
+        tmp_path / "a.tar",
+        [
+            (folder, b""),
+            ("./data/1.jpg", b"x"),
+            ("./data/._1.jpg", b"?"),
+            ("./data/1.JSON", b"[1]"),
+            ("README", b""),
+        ],
+    )
+    index, _ = index_shards([file])
+    sample = ShardReader(index).read(0)
+    assert (len(index), sample.key, sorted(sample.members)) == (1, "data/1", ["jpg", "json"])
+    assert sample.json("json") == [1]
+
+
+# Hostile and truncated shards
+
+
+def link(name, kind):
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, "/etc/passwd"
+    return info
+
+
+def corrupted(file: Path, at: int) -> Path:
+    data = bytearray(file.read_bytes())
+    data[at] ^= 1
+    file.write_bytes(data)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ([(link("1.jpg", tarfile.SYMTYPE), b"")], r"'1\.jpg' is no regular file \(a link"),
+        ([(link("1.jpg", tarfile.LNKTYPE), b"")], "is no regular file"),
+        ([(link("1.jpg", tarfile.FIFOTYPE), b"")], "is no regular file"),
+        ([("\x1b[2J.jpg", b""), ("\x1b[2J.jpg", b"")], r"'\\x1b\[2J\.jpg' twice"),
+        ([("1.jpg", b""), ("2.jpg", b""), ("1.png", b"")], "members of sample 1 do not stand together"),
+        ([("README", b"x")], "there is no sample"),
+        ([], "there is no sample"),
+    ],
+)
+def test_what_a_shard_may_not_hold_is_refused_by_name(tmp_path, members, message):
+    file = tar_of(tmp_path / "a.tar", members)
+    with pytest.raises(ValueError, match=message) as caught:
+        index_shards([file])
+    assert str(caught.value).startswith(f"{file}: ")
+    assert list(tmp_path.iterdir()) == [file] or "no sample" in message
+
+
+@pytest.mark.parametrize(
+    "headers", [{"size": "-5000"}, {"GNU.sparse.map": "0,3", "GNU.sparse.size": "3"}, {"path": "x" * 2**21}]
+)
+def test_extended_headers_that_no_shard_may_have_are_refused(tmp_path, headers):
+    info = tarfile.TarInfo("1.jpg")
+    info.pax_headers = headers
+    file = tar_of(tmp_path / "a.tar", [(info, b"abc")], format=tarfile.PAX_FORMAT)
+    with pytest.raises(ValueError, match=r"^\S+a\.tar: "):
+        index_shards([file])
+
+
+def test_what_is_no_tar_file_is_refused(tmp_path):
+    (tmp_path / "z.tar").write_bytes(gzip.compress(b"x" * 2000))
+    (tmp_path / "text.tar").write_text("hello " * 500)
+    (tmp_path / "short.tar").write_text("hello")
+    for name, message in (
+        ("z.tar", "is compressed, .*; unpack it with gunzip, or use webdataset"),
+        ("text.tar", "is no tar file, or a damaged one"),
+        ("short.tar", "ends at byte 5 without the mark of its end; no sample is whole"),
+        ("none.tar", r"cannot be read \(No such file"),
+    ):
+        with pytest.raises(ValueError, match=rf"{name}: {message}"):
+            index_shards([tmp_path / name])
+    file = corrupted(numbered_shards(tmp_path, [2])[0], 1024 + 5)
+    file.with_name(file.name + ".idx").unlink()
+    with pytest.raises(ValueError, match="has no header of a tar member at byte 1024"):
+        index_shards([file])
+
+
+@for_all(examples=15, many=150, cut=st.integers(0, 6 * 2048))
+def test_a_truncated_shard_names_its_last_whole_sample_or_gives_what_is_whole(cut):
+    with tempfile.TemporaryDirectory() as folder:
+        (file,) = numbered_shards(Path(folder), [6])
+        file.with_name(file.name + ".idx").unlink()
+        file.write_bytes(file.read_bytes()[:cut])
+        # A sample is known to be whole where the header of the next one is.
+        num_whole = max(0, cut - 512) // 2048
+        last = f"the last whole sample is {num_whole - 1:05d}, number {num_whole}"
+        with pytest.raises(ValueError, match="copy it again, or set bad_samples: skip") as caught:
+            index_shards([file])
+        assert str(caught.value).startswith(f"{file}: ends ")
+        assert (last if num_whole else "no sample is whole") in str(caught.value)
+        if num_whole:
+            index, damaged = index_shards([file], skip_damaged=True)
+            read = ShardReader(index).read
+            assert [number_of(read(number)) for number in range(len(index))] == list(range(num_whole))
+            assert list(damaged) == [str(file)]
+
+
+# The index
+
+
+OLD_INDEX = json.dumps(
+    {"version": 1, "samples": 1, "bytes": 0, "headers": "", "damage": "", "starts": [0], "sizes": [1024]}
+).encode()
+"""Version 1 had no members."""
+
+
+def test_an_index_is_written_once_and_used_where_it_fits(tmp_path, caplog):
+    (file,) = numbered_shards(tmp_path, [5])
+    idx = file.with_name(file.name + ".idx")
+    content = json.loads(idx.read_text())
+    assert len(content["keys"]) == 5
+    before = idx.stat().st_mtime_ns
+    contents_of(file)
+    assert idx.stat().st_mtime_ns == before
+    for spoiled in (
+        b"",
+        b"[]",
+        b"{",
+        json.dumps({**content, "offsets": content["offsets"][1:]}).encode(),
+        json.dumps({**content, "counts": [2, 2, 2, 2]}).encode(),
+        json.dumps({**content, "headers": [0] * len(content["headers"])}).encode(),
+        json.dumps({**content, "bytes": 512}).encode(),
+        json.dumps({**content, "version": 99}).encode(),
+        OLD_INDEX,
+    ):
+        idx.write_bytes(spoiled)
+        assert len(contents_of(file).keys) == 5
+        assert json.loads(idx.read_text()) == content
+    assert all("it is made anew" in record.getMessage() for record in caplog.records)
+
+
+def test_an_index_of_a_folder_that_cannot_be_written_is_kept_in_the_cache(tmp_path, monkeypatch):
+    (file,) = numbered_shards(tmp_path / "data", [5])
+    file.with_name(file.name + ".idx").unlink()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    # A folder of that name stands for one that cannot be written: these tests may run as root.
+    file.with_name(file.name + ".idx").mkdir()
+    assert len(contents_of(file).keys) == 5
+    (kept,) = (tmp_path / "cache" / "tune-search" / "shards").iterdir()
+    before = kept.stat().st_mtime_ns
+    assert len(contents_of(file).keys) == 5
+    assert kept.stat().st_mtime_ns == before
+
+
+def test_a_shard_that_changed_since_it_was_indexed_is_an_error_that_names_it(tmp_path):
+    (file,) = numbered_shards(tmp_path, [5])
+    reader = ShardReader(index_of(tmp_path))
+    reader.read(4)
+    data = file.read_bytes()
+    file.write_bytes(data[:5000])
+    with pytest.raises(ValueError, match=rf"{file}: ends before sample 00004"):
+        reader.read(4)
+    file.write_bytes(data.replace(b"00004.npy", b"00005.npy"))
+    with pytest.raises(ValueError, match=r"has changed .* \(sample 00004\); remove its \.idx and resume"):
+        reader.read(4)
+    file.write_bytes(b"\0" * len(data))
+    with pytest.raises(ValueError, match=rf"{file}: has changed since its index was made"):
+        reader.read(4)
+    file.unlink()
+    with pytest.raises(ValueError, match=rf"{file}: cannot be read at byte \d+ \(No such file"):
+        pickle.loads(pickle.dumps(reader)).read(4)
+
+
+def test_more_shards_than_are_kept_open_are_read_by_threads(tmp_path, monkeypatch):
+    monkeypatch.setattr("trainables.shards.source.MAX_OPEN", 2)
+    numbered_shards(tmp_path, [1] * 6)
+    reader, found = ShardReader(index_of(tmp_path)), []
+
+    def read() -> None:
+        found.extend(number_of(reader.read(number % 6)) == number % 6 for number in range(60))
+
+    threads = [threading.Thread(target=read) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [True] * 240

@@ -1,0 +1,139 @@
+"""Columns of numbers and texts as one matrix, by statistics of the training rows that are plain JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from trainables.tables.options import CSVOptions
+from trainables.tables.read import Sheet, Sheets, Split, finite_number
+
+Columns = Mapping[str, np.ndarray]
+"""Values by name: float64 [N] with NaN where one is missing, or texts [N]."""
+
+Encoding = list[dict[str, Any]]
+"""For each used column `name` and `kind`: number with `mean` and `std`, or text with `categories`."""
+
+HOW_TO_ENCODE = (
+    "for each entry of `columns`, in order, a number is (value - mean) / std, or 0 where it is missing; a "
+    "text is one number for each of its `categories`, 1 for its own and else 0, and one more, 1 for any other"
+)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Encoded rows: float32 [N, F] each."""
+
+    train: np.ndarray
+    valid: np.ndarray
+    encoding: Encoding
+    missing: tuple[str, ...] = ()
+    """Texts that stand for a missing number."""
+
+    def preprocessing(self, how_to_read: str) -> dict[str, Any]:
+        """How other rows become inputs, and outputs predictions: JSON values."""
+        missing = {"missing": list(self.missing)} if self.missing else {}
+        return {"how": f"{HOW_TO_ENCODE}; {how_to_read}", **missing, "columns": self.encoding}
+
+
+def encoded_table(sheets: Sheets, options: CSVOptions) -> Table:
+    """Every column but the target and the ignored ones.
+
+    Raises:
+        ValueError: naming the cell that is no number in a column of numbers, or a column that cannot be used.
+    """
+    missing, numeric = ("", *options.missing), numeric_columns(sheets.train, options)
+    names = [n for n in sheets.train.columns if n != options.target and n not in options.ignore_columns]
+    train, valid = (
+        {
+            name: _numbers(sheet, name, missing) if name in numeric else np.array(sheet.columns[name])
+            for name in names
+        }
+        for sheet in sheets
+    )
+    try:
+        encoding = fit_encoding(train, options.max_categories)
+    except ValueError as error:
+        raise ValueError(f"{sheets.train.file}: {error}") from error
+    return Table(encode(train, encoding), encode(valid, encoding), encoding, missing)
+
+
+def plain_table(rows: np.ndarray, names: Sequence[str], split: Split) -> Table:
+    """Rows of numbers [N, C] that are in memory."""
+    columns = dict(zip(names, rows.astype(np.float64).T, strict=True))
+    train, valid = ({name: column[part] for name, column in columns.items()} for part in split)
+    encoding = fit_encoding(train, max_categories=0)
+    return Table(encode(train, encoding), encode(valid, encoding), encoding)
+
+
+def numeric_columns(sheet: Sheet, options: CSVOptions) -> list[str]:
+    """Columns besides the target of which most cells that are there are numbers, or none is there."""
+    left_out = {options.target, *options.ignore_columns, *options.text_columns}
+    missing, numeric = {"", *options.missing}, []
+    for name, texts in sheet.columns.items():
+        there = [finite_number(text) is not None for text in texts if text not in missing]
+        if name not in left_out and (2 * sum(there) > len(there) or not there):
+            numeric.append(name)
+    return numeric
+
+
+def fit_encoding(columns: Columns, max_categories: int) -> Encoding:
+    """Statistics of the training rows; columns without variation are left out.
+
+    The deviation is that of all rows (divided by N).
+
+    Raises:
+        ValueError: for a column with too many different texts, or if no column is left.
+    """
+    found = [_fit(name, values, max_categories) for name, values in columns.items()]
+    encoding = [entry for entry in found if entry is not None]
+    if not encoding:
+        names = ", ".join(columns) or "none"
+        raise ValueError(f"no column varies in the training rows ({names}); one must, to learn from")
+    return encoding
+
+
+def encode(columns: Columns, encoding: Encoding) -> np.ndarray:
+    """The rows as a matrix: float32 [N, F]."""
+    return np.concatenate([_encode(columns[entry["name"]], entry) for entry in encoding], axis=1)
+
+
+def mean_and_std(values: np.ndarray) -> tuple[float, float]:
+    """Mean and deviation of float64 [N] without NaN; a deviation that is rounding alone is 0."""
+    mean, std = float(values.mean()), float(values.std())
+    return mean, std if std > 1e-12 * max(1.0, abs(mean)) else 0.0
+
+
+def _numbers(sheet: Sheet, name: str, missing: Collection[str]) -> np.ndarray:
+    remedy = (
+        "; if it stands for a missing one, put it into data.missing, if the column holds names, the column "
+        "into data.text_columns"
+    )
+    texts = enumerate(sheet.columns[name])
+    return np.array([np.nan if text in missing else sheet.number(row, name, remedy) for row, text in texts])
+
+
+def _fit(name: str, values: np.ndarray, max_categories: int) -> dict[str, Any] | None:
+    if values.dtype == np.float64:
+        known = values[~np.isnan(values)]
+        mean, std = mean_and_std(known) if len(known) else (0.0, 0.0)
+        return {"name": name, "kind": "number", "mean": mean, "std": std} if std else None
+    categories = np.unique(values).tolist()
+    if len(categories) > max_categories:
+        raise ValueError(
+            f"column {name!r} holds {len(categories)} different texts, as {categories[-1]!r}, and "
+            f"data.max_categories is {max_categories}; put it into data.ignore_columns, or raise the limit"
+        )
+    return {"name": name, "kind": "text", "categories": categories} if len(categories) > 1 else None
+
+
+def _encode(values: np.ndarray, entry: Mapping[str, Any]) -> np.ndarray:
+    if entry["kind"] == "number":
+        standardized = (values - entry["mean"]) / entry["std"]
+        return np.nan_to_num(standardized, nan=0.0).astype(np.float32)[:, None]
+    place = {text: number for number, text in enumerate(entry["categories"])}
+    chosen = [place.get(text, len(place)) for text in values.tolist()]
+    return np.eye(len(place) + 1, dtype=np.float32)[chosen]
