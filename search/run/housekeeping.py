@@ -15,8 +15,8 @@ from trainables.checkpoint import (
     checkpoint_bytes,
     list_checkpoints,
     remove_checkpoints,
-    remove_partial,
 )
+from trainables.files import discard_all, list_partial
 
 
 class Housekeeper:
@@ -73,7 +73,7 @@ class Housekeeper:
         """After the last job: remove what is not needed, and what killed processes have left half done."""
         self.sweep()
         for record in self._coordinator.study.records:
-            remove_partial(self._folder.trial(record.number))
+            discard_all(list_partial(self._folder.trial(record.number)))
 
     def _estimate(self, number: int) -> None:
         """From the first checkpoint, what the run will need at its fullest."""

@@ -29,7 +29,8 @@ from search.study.journal import drop_half_line
 from search.study.study import SearchStudy, TrialRecord, read_records
 from trainables.build import load_arrays
 from trainables.checkpoint import list_checkpoints
-from trainables.data.prepared import DamagedArraysError, list_partial_arrays, prepared_file
+from trainables.data.prepared import DamagedArraysError, prepared_file
+from trainables.files import atomic_file, discard_all, list_partial
 from trainables.process.quick_imports import uncollected
 from trainables.session import TrialPlan, data_key
 
@@ -202,18 +203,16 @@ def _take_history(config: Config, folder: RunFolder, older: RunFolder) -> None:
     if older.is_staged:
         raise SearchError(f"{older.path} is a search in stages; name one of them, in {older.stages}")
     refuse_other_problem(config, load_config(older.config))
-    partial = folder.history.with_name(f".{folder.history.name}.partial")
-    shutil.copyfile(older.journal, partial)
-    drop_half_line(partial)
-    partial.replace(folder.history)
+    with atomic_file(folder.history) as partial:
+        shutil.copyfile(older.journal, partial)
+        drop_half_line(partial)
 
 
 def _load_shared_data(config: Config, folder: RunFolder) -> dict[str, Any]:
     """Decode the data once, unless it differs from trial to trial."""
     task_class = config.task_class()
     first = next(iter(config.space.candidates()))
-    for rest in list_partial_arrays(folder.prepared):
-        rest.unlink(missing_ok=True)
+    discard_all(list_partial(folder.prepared))
     if any(name == "data" or name.startswith("data.") for name in config.space.names):
         return {}
     key = data_key(config.task_path, first.raw)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from trainables.files import atomic_write
 from trainables.shards.tar import BLOCK, Read, ShardError, TruncatedShardError, groups
 
 log = logging.getLogger(__name__)
@@ -165,14 +166,11 @@ def write_index(place: Path, offsets: ShardOffsets, file: Any) -> bool:
         "starts": offsets.starts.tolist(),
         "sizes": offsets.sizes.tolist(),
     }
-    partial = place.with_name(f".{place.name}.{os.getpid()}.partial")
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(content))
-        partial.replace(place)
+        atomic_write(place, json.dumps(content), many_writers=True)
     except OSError as error:
         log.info("%s cannot be written (%s)", place, error)
-        partial.unlink(missing_ok=True)
         return False
     return True
 
