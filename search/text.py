@@ -62,3 +62,12 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     if close is not None:
         return f"did you mean {close!r}?"
     return f"known: {', '.join(names)}" if names else "no key is known here"
+
+
+def size_text(num_bytes: float) -> str:
+    """`1.4 GB`."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if num_bytes < 1000:
+            return f"{num_bytes:.0f} {unit}" if unit == "bytes" else f"{num_bytes:.1f} {unit}"
+        num_bytes /= 1000
+    return f"{num_bytes:.1f} TB"

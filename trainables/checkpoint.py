@@ -14,8 +14,7 @@ import json
 import os
 import platform
 import re
-import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+
+from trainables.files import atomic_folder, discard, discard_all, folder_bytes, list_partial
 
 MANIFEST_VERSION = 1
 _PREFIX, _DAMAGED = "checkpoint_", "damaged_"
@@ -96,19 +97,11 @@ def write_checkpoint(
         OSError: the disk is full or cannot be written; nothing is left of the attempt.
     """
     final = checkpoint_folder(trial_folder, virtual_epoch)
-    partial = trial_folder / f".{final.name}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        partial.mkdir(parents=True)
+    with atomic_folder(final) as folder:
         with _system_errors():
-            _write_files(partial, virtual_epoch, weights, state, info)
+            _write_files(folder, virtual_epoch, weights, state, info)
         if final.exists():
             discard(final)
-        partial.rename(final)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    sync(trial_folder)
     return final
 
 
@@ -134,9 +127,6 @@ def _write_files(
     # Through JSON first: what is summed up is what is read back, with keys of mappings as text.
     content = json.loads(json.dumps(manifest))
     (folder / _MANIFEST).write_text(json.dumps(content | {"sha256": _content_sum(content)}, indent=1))
-    for name in (*_FILES, _MANIFEST):
-        sync(folder / name)
-    sync(folder)
 
 
 def checkpoint_folder(trial_folder: Path, virtual_epoch: int) -> Path:
@@ -234,18 +224,7 @@ def remove_old_checkpoints(trial_folder: Path, *, newest: int, best: int, keep: 
     newest_first = [number for number in reversed(there) if number != best and number <= newest]
     kept = {best, *newest_first[: max(1, keep - 1)]}
     unwanted = [checkpoint_folder(trial_folder, number) for number in there if number not in kept]
-    _discard_all((*unwanted, *list_partial(trial_folder)))
-
-
-def remove_partial(trial_folder: Path) -> None:
-    """Remove the rests of interrupted writing and removal; while nobody trains the trial."""
-    _discard_all(list_partial(trial_folder))
-
-
-def _discard_all(folders: Iterable[Path]) -> None:
-    for folder in folders:
-        with suppress(OSError):
-            discard(folder)
+    discard_all((*unwanted, *_list_partial(trial_folder)))
 
 
 def remove_checkpoints(trial_folder: Path) -> int:
@@ -269,37 +248,14 @@ def list_damaged(trial_folder: Path) -> list[Path]:
     return sorted(trial_folder.glob(f"{_DAMAGED}*"))
 
 
-def list_partial(trial_folder: Path) -> list[Path]:
-    """What is left of checkpoints whose writing or removal was interrupted, or is going on at this moment."""
-    return sorted(trial_folder.glob(f".{_PREFIX}*.partial"))
-
-
-def discard(folder: Path) -> None:
-    """Remove a checkpoint's folder, which is out of sight at once: half of one must not pass for a whole one.
-
-    Raises:
-        OSError: it cannot be removed.
-    """
-    if folder.name.startswith(_PREFIX):
-        hidden = folder.with_name(f".{folder.name}.removed.partial")
-        shutil.rmtree(hidden, ignore_errors=True)
-        folder = folder.rename(hidden)
-    shutil.rmtree(folder)
-
-
-def folder_bytes(folder: Path) -> int:
-    """Bytes of all files below a folder; those that vanish meanwhile do not count."""
-    total = 0
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            with suppress(FileNotFoundError):
-                total += os.lstat(os.path.join(parent, name)).st_size
-    return total
+def _list_partial(trial_folder: Path) -> list[Path]:
+    """Checkpoints whose writing or removal was interrupted, or is going on at this moment."""
+    return [path for path in list_partial(trial_folder) if path.name.startswith(f".{_PREFIX}")]
 
 
 def _all_folders(trial_folder: Path) -> list[Path]:
     whole = [checkpoint_folder(trial_folder, number) for number in list_checkpoints(trial_folder)]
-    return [*whole, *list_damaged(trial_folder), *list_partial(trial_folder)]
+    return [*whole, *list_damaged(trial_folder), *_list_partial(trial_folder)]
 
 
 def sha256(path: Path) -> str:
@@ -321,15 +277,6 @@ def _content_sum(manifest: Mapping[str, Any]) -> str:
     """SHA-256 of a manifest's content: everything in it besides this sum."""
     content = {name: value for name, value in manifest.items() if name != "sha256"}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def sync(path: Path) -> None:
-    """Have the disk hold what was written to a file, or the names in a folder."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _compare(folder: Path, name: str, found: str, expected: str) -> None:

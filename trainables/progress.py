@@ -1,4 +1,4 @@
-"""What is noted of every optimizer step: its loss, and whether the training has diverged."""
+"""The losses of the optimizer steps of one virtual epoch, and whether the training has diverged."""
 
 from __future__ import annotations
 
@@ -30,31 +30,40 @@ class Progress:
     def __init__(self, device: torch.device) -> None:
         self._look_at_once = device.type == "cpu"
         self._loss_sum = 0.0
+        self._weights: list[float] = []
         self._kept: dict[str, _KeptSteps] = {}
 
-    def add(self, step: int, loss: Tensor, grad_norm: Tensor) -> None:
-        """Note the model's own step."""
+    def add(self, step: int, loss: Tensor, grad_norm: Tensor, weight: float = 1.0) -> None:
+        """Take in one step of the model; `weight` is how much its loss counts in the mean."""
         self.watch(step, "", loss, grad_norm)
+        self._weights.append(weight)
         if self._look_at_once:
-            self._loss_sum += loss.item()
+            self._loss_sum += weight * loss.item()
 
     def watch(self, step: int, of: str, loss: Tensor, grad_norm: Tensor) -> None:
-        """Note the step if one of these is not finite; `of` names what is trained beside the model."""
+        """Find out whether these are finite; `of` names what is trained beside the model.
+
+        Raises:
+            DivergedError: one of them is not, where looking at it costs nothing.
+        """
         if not self._look_at_once:
             self._kept.setdefault(of, _KeptSteps()).add(step, loss, grad_norm)
         elif not (math.isfinite(loss.item()) and math.isfinite(grad_norm.item())):
             raise DivergedError(step, float(loss), float(grad_norm), of)
 
     def raise_if_diverged(self) -> None:
+        """Raise DivergedError for the first step that was not finite."""
         found = [(*bad, of) for of, kept in self._kept.items() if (bad := kept.first_bad()) is not None]
         if found:
             # Of one step, what came first: it is named first.
             step, loss, grad_norm, of = min(found, key=lambda entry: entry[0])
             raise DivergedError(step, loss, grad_norm, of)
 
-    def mean_loss(self, num_steps: int) -> float:
+    def mean_loss(self) -> float:
+        """The weighted mean over the steps so far, at least one."""
         own = self._kept.get("")
-        return (self._loss_sum if own is None else own.loss_sum()) / num_steps
+        loss_sum = self._loss_sum if own is None else own.loss_sum(self._weights)
+        return loss_sum / sum(self._weights)
 
 
 class _KeptSteps:
@@ -82,15 +91,16 @@ class _KeptSteps:
         loss, grad_norm = values[first].tolist()
         return self._steps[first], loss, grad_norm
 
-    def loss_sum(self) -> float:
-        return float(self._on_host()[:, 0].sum())
+    def loss_sum(self, weights: list[float]) -> float:
+        """The sum over the steps, each times its weight."""
+        return float((self._on_host()[:, 0] * torch.tensor(weights, dtype=torch.float64)).sum())
 
     def _pack(self) -> None:
         self._packed.append(torch.stack([value.float() for value in self._pending]).view(-1, 2))
         self._pending = []
 
     def _on_host(self) -> Tensor:
-        """float64 [steps, 2]"""
+        """Loss and gradient norm of every step: float64 [steps, 2]."""
         if self._pending:
             self._pack()
         self._packed = [torch.cat([part.cpu() for part in self._packed])]

@@ -25,7 +25,7 @@ from trainables.process.environment import expand
 from trainables.process.random_state import clean_process
 from trainables.progress import DivergedError
 from trainables.task import Task
-from trainables.tensorboard import Board
+from trainables.tensorboard import TensorBoardWriter
 
 log = logging.getLogger(__name__)
 
@@ -142,9 +142,9 @@ class TrialSession:
         self._notes = self._load()
         self._next = min(plan.reported, len(self.history))
         self._keep_skipped()
-        self._board = Board(self._folder, start_step=self.trainer.counters.num_steps + 1)
+        self._writer = TensorBoardWriter(self._folder, start_step=self.trainer.counters.num_steps + 1)
         if not self.history:
-            self._board.hparams(plan.hparams, self.best_tag)
+            self._writer.hparams(plan.hparams, self.best_tag)
 
     @property
     def best_tag(self) -> str:
@@ -206,7 +206,7 @@ class TrialSession:
         """Save what is not saved yet, close the event file and end processes that read data."""
         try:
             self.save()
-            self._board.close()
+            self._writer.close()
         finally:
             self.trainer.stream.close()
 
@@ -314,9 +314,9 @@ class TrialSession:
         assert best is not None
         scalars = {name: value for name, value in record.items() if isinstance(value, float | int)}
         step = scalars.pop("step")
-        self._board.scalars({**scalars, self.best_tag: best[self.plan.metric]}, int(step))
+        self._writer.scalars({**scalars, self.best_tag: best[self.plan.metric]}, int(step))
         images = self.trainer.task.images(self.trainer.evaluated_model, self.trainer.device)
-        self._board.images(images, int(step))
+        self._writer.images(images, int(step))
 
 
 @contextmanager

@@ -16,14 +16,14 @@ Param = float | int | str | bool | None
 _FILE_PREFIX = "events.out.tfevents."
 
 
-class Board:
+class TensorBoardWriter:
     """An event file in the trial's folder, on an axis of optimizer steps; what is written is on disk at once.
 
     A trial has one file for each process that trained it, and TensorBoard reads them in the order of their
     names. So they are numbered: times have one second and clocks differ, and a file read out of its turn
     would purge what belongs after it.
 
-    Importing TensorBoard takes 0.3 s, so it is imported with the first Board.
+    Importing TensorBoard takes 0.3 s, so it is imported with the first TensorBoardWriter.
 
     Args:
         folder: of the trial; its path below the logdir is the run's name in TensorBoard.

@@ -120,7 +120,6 @@ class Trainer:
         """
         began = time.perf_counter()
         counters = self.counters
-        first_step = counters.num_steps
         end_step = self.virtual_epochs.end_step(counters.num_virtual_epochs + 1)
         progress = Progress(self.device)
         self.model.train()
@@ -132,7 +131,7 @@ class Trainer:
         samples_before = self.num_samples
         counters.num_virtual_epochs += 1
         metrics = {
-            "train_loss": progress.mean_loss(end_step - first_step),
+            "train_loss": progress.mean_loss(),
             "lr": float(self.optimizer.param_groups[0]["lr"]),
             "samples_per_second": (self.num_samples - samples_before) / trained,
             "epoch": self.stream.epochs,
@@ -164,8 +163,8 @@ class Trainer:
                 batch = self.valid_source.batch(np.arange(start, stop), None)
                 batch = to_device(batch, self.device, self.channels_last)
                 outputs = self.task.forward(model, batch)
-                weight = _on(self.device, self.task.loss_weight(batch))
-                loss_sum = loss_sum + _weighted(self.task.loss(outputs, batch).float(), weight)
+                weight = _as_tensor(self.device, self.task.loss_weight(batch))
+                loss_sum = loss_sum + _mul_or_zero(self.task.loss(outputs, batch).float(), weight)
                 weight_sum = weight_sum + weight
                 metrics.update(outputs, batch)
         loss = (loss_sum / weight_sum.clamp_min(_TINY)).sum()
@@ -222,7 +221,10 @@ class Trainer:
         batches = self.task.prepare_step(self.model, batches, lr_factor=lr_factor, watch=watch)
         step_loss = self._backward(batches)
         set_lr(self.optimizer, lr_factor)
-        progress.add(step, step_loss, self.precision.step(self.optimizer, self.clip_norm))
+        grad_norm = self.precision.step(self.optimizer, self.clip_norm)
+        # The last step of an epoch may have fewer samples: in the mean, a sample counts like any other.
+        weight = self.virtual_epochs.step_size(step) / self.virtual_epochs.step_samples
+        progress.add(step, step_loss, grad_norm, weight)
         if self.average is not None:
             self.average.update(self.model)
 
@@ -236,7 +238,9 @@ class Trainer:
             with self.precision.autocast():
                 outputs = self.task.forward(self.model, batch)
                 loss = self.task.loss(outputs, batch)
-                loss = _counting(loss, weight) if total is None else _weighted(loss, weight / total)
+                loss = (
+                    _zero_if_unweighted(loss, weight) if total is None else _mul_or_zero(loss, weight / total)
+                )
                 loss = loss.sum() if loss.dim() else loss
             self.precision.scaler.scale(loss).backward()
             step_loss = loss.detach() if step_loss is None else step_loss + loss.detach()
@@ -244,24 +248,24 @@ class Trainer:
         return step_loss
 
     def _total(self, weights: Sequence[Tensor | float]) -> Tensor:
-        return torch.stack([_on(self.device, weight) for weight in weights]).sum(0).clamp_min(_TINY)
+        return torch.stack([_as_tensor(self.device, weight) for weight in weights]).sum(0).clamp_min(_TINY)
 
 
-def _on(device: torch.device, weight: Tensor | float) -> Tensor:
-    """As a tensor, and the host does not wait for the device."""
+def _as_tensor(device: torch.device, weight: Tensor | float) -> Tensor:
+    """The weight as a tensor; the host does not wait for the device."""
     return weight if isinstance(weight, Tensor) else torch.full((), weight, device=device)
 
 
-def _weighted(loss: Tensor, weight: Tensor) -> Tensor:
-    """Their product, and 0 where the weight is: the mean over no valid target is NaN in most losses."""
+def _mul_or_zero(loss: Tensor, weight: Tensor) -> Tensor:
+    """The product, and 0 where the weight is 0: the mean over no valid target is NaN in most losses."""
     return torch.where(weight > 0, loss * weight, 0.0)
 
 
-def _counting(loss: Tensor, weight: Tensor | float) -> Tensor:
-    """The loss where it has a weight, else 0."""
+def _zero_if_unweighted(loss: Tensor, weight: Tensor | float) -> Tensor:
+    """The loss where its weight is above 0, else 0."""
     # On a CPU looking at the value costs less than what it mostly saves.
     if not isinstance(weight, Tensor) or weight.is_cpu:
         least = weight.min().item() if isinstance(weight, Tensor) else weight
         if least > 0:
             return loss
-    return torch.where(_on(loss.device, weight) > 0, loss, 0.0)
+    return torch.where(_as_tensor(loss.device, weight) > 0, loss, 0.0)

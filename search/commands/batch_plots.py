@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from search.commands.batch_noise import BatchNoise
+from trainables.files import atomic_file
 
 if TYPE_CHECKING:
     from search.commands.batch_sizes import Curve
@@ -77,10 +78,5 @@ def _colors(count: int) -> list[Any]:
 
 
 def _save(figure: Any, path: Path) -> None:
-    """Write beside and rename: a reader finds the old figure or the new one."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
+    with atomic_file(path) as partial:
         figure.savefig(partial, format="png")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -11,12 +11,12 @@ from typing import Any
 
 import torch
 
-from search.config.auto_batch import settled
 from search.config.config import Config, load_config
 from search.errors import SearchError
 from search.ray.session import concurrent_trials
-from search.run.housekeeping import space_needed
+from search.run.largest_batch import settled
 from search.run.provenance import task_source
+from search.run.retention import space_needed
 from search.schedulers.build import build_scheduler
 from trainables.build import build_trainer, load_arrays
 from trainables.data.source import as_source

@@ -17,13 +17,11 @@ from search.study.trial import TrialRecord
 from trainables.checkpoint import (
     DamagedCheckpointError,
     checkpoint_folder,
-    discard,
-    folder_bytes,
     list_checkpoints,
     list_damaged,
-    list_partial,
     read_checkpoint,
 )
+from trainables.files import discard, folder_bytes, list_partial
 
 _INTERRUPTED = "rest of an interrupted write"
 
@@ -128,15 +126,15 @@ def _of_trials(folder: RunFolder, ended: Collection[int], why: str) -> Iterator[
         if trial.name.isdecimal() and int(trial.name) in ended:
             yield from ((checkpoint_folder(trial, number), why) for number in list_checkpoints(trial))
         yield from ((path, "damaged, was set aside") for path in list_damaged(trial))
-        yield from ((path, _INTERRUPTED) for path in (*list_partial(trial), *sorted(trial.glob(".*.tmp"))))
+        yield from ((path, _INTERRUPTED) for path in list_partial(trial))
 
 
 def of_the_run(folder: RunFolder) -> Iterator[tuple[Path, str]]:
     """What interrupted writes have left beside the study, and why it may go."""
     if folder.scratch.exists():
         yield folder.scratch, "Ray's own files"
-    for pattern in (".*.partial", ".*.tmp", ".write-test-*", "prepared/.*.partial"):
-        yield from ((path, _INTERRUPTED) for path in sorted(folder.path.glob(pattern)))
+    for place in (folder.path, folder.prepared):
+        yield from ((path, _INTERRUPTED) for path in list_partial(place))
 
 
 def _size(path: Path) -> int:
@@ -145,9 +143,6 @@ def _size(path: Path) -> int:
 
 def _remove(path: Path) -> None:
     try:
-        if path.is_dir():
-            discard(path)
-        else:
-            path.unlink()
+        discard(path)
     except OSError as error:
         raise SearchError(f"cannot remove {path}: {error.strerror}") from error

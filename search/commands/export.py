@@ -28,9 +28,9 @@ from trainables.checkpoint import (
     library_versions,
     read_checkpoint,
     sha256,
-    sync,
 )
 from trainables.data.prepared import DamagedArraysError, prepared_file
+from trainables.files import atomic_folder
 from trainables.process.environment import expand
 from trainables.session import data_key, load_task_class, select_device
 from trainables.trainer import Trainer
@@ -134,11 +134,7 @@ def export_checkpoint(checkpoint: Checkpoint, config: Config, out: Path, prepare
     _refuse_other_content(out)
     file = prepared_file(prepared, data_key(info["task"], info["options"]))
     trainer = trainer_of(checkpoint, file)
-    partial, old = out.with_name(f".{out.name}.partial"), out.with_name(f".{out.name}.old")
-    _restore(out, old)
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
+    with atomic_folder(out) as partial:
         save_file(_plain(trainer.evaluated_model.state_dict()), partial / WEIGHTS)
         # What is evaluated is what was written, not what was in memory.
         trainer.evaluated_model.load_state_dict(load_file(partial / WEIGHTS))
@@ -152,14 +148,6 @@ def export_checkpoint(checkpoint: Checkpoint, config: Config, out: Path, prepare
         if file.is_file():
             shutil.copyfile(file, partial / PREPARED)
         _write_texts(partial, config, checkpoint, metrics, trainer)
-        sync(partial)
-        if out.exists():
-            out.rename(old)
-        partial.rename(out)
-        sync(out.parent)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        _restore(out, old)
     return Export(out, info["trial"], info["metric"], found, metrics)
 
 
@@ -170,13 +158,6 @@ def _refuse_other_content(out: Path) -> None:
             f"{out} is there and is no export: it has no {SUMS}; it would be replaced as a whole, so give "
             "another --out, or remove it"
         )
-
-
-def _restore(out: Path, old: Path) -> None:
-    """Put back the export before this one if the new one did not take its place; else remove it."""
-    if old.exists() and not out.exists():
-        old.rename(out)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def trainer_of(checkpoint: Checkpoint, prepared: Path | None = None) -> Trainer:
@@ -251,8 +232,6 @@ def _write_texts(
     written = [name for name in (*FILES, *OPTIONAL_FILES) if (folder / name).is_file()]
     sums = [f"{sha256(folder / name)}  {name}" for name in written]
     (folder / SUMS).write_text("\n".join(sums) + "\n")
-    for name in (*written, SUMS):
-        sync(folder / name)
 
 
 def _plain(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

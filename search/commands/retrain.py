@@ -19,6 +19,7 @@ from search.run.signals import heard_signals
 from trainables.checkpoint import DamagedCheckpointError, read_checkpoint
 from trainables.data.prepared import DamagedArraysError, read_arrays, write_arrays
 from trainables.data.virtual_epoch import VirtualEpochs
+from trainables.files import atomic_write
 from trainables.session import DataSplit, Record, TrialPlan, TrialSession
 
 
@@ -184,4 +185,4 @@ def _same_or_new(folder: RunFolder, plan: TrialPlan, from_scratch: bool) -> None
                 "give another --out, or remove it"
             )
     else:
-        file.write_text(json.dumps(wanted, indent=2) + "\n")
+        atomic_write(file, json.dumps(wanted, indent=2) + "\n")

@@ -25,13 +25,13 @@ from trainables.checkpoint import (
     REASON,
     DamagedCheckpointError,
     checkpoint_folder,
-    folder_bytes,
     list_checkpoints,
     list_damaged,
     read_checkpoint,
     sha256,
 )
 from trainables.data.prepared import DamagedArraysError, read_arrays
+from trainables.files import folder_bytes
 
 _NO_STUDY = JournalReading(b"", [], "max", [])
 _UNKNOWN = "its values are lost; move it away, or the search takes its checkpoints for those of a new trial"

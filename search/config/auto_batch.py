@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from search.config.document import Document, read_document, value_at
+from search.config.document import Document, value_at
 from search.errors import ConfigError, KeyPath
 from search.space.parse import is_domain
-
-if TYPE_CHECKING:
-    from search.config.config import Config
-    from search.run.folder import RunFolder
 
 AUTO = "auto"
 
@@ -67,48 +63,6 @@ def auto_batch(document: Document) -> AutoBatch | None:
         places += [("stages", number, "trial", "batch_size") for number in range(len(stages))]
     paths = [path for place in places for path in _autos(document.raw_value(place), place)]
     return AutoBatch(document, tuple(paths)) if paths else None
-
-
-def settled(config: Config, folder: RunFolder | None, tell: Callable[[str], None]) -> Config:
-    """The configuration with the largest batch that fits in the place of `auto`.
-
-    In a folder where a search has begun it is the number that was found then, whatever this machine has.
-
-    Raises:
-        ConfigError: a range begins above it.
-        SearchError: it cannot be found, see `find_largest_batch`.
-    """
-    from search.config.config import load_document
-    from search.run.largest_batch import find_largest_batch
-
-    auto = config.auto_batch
-    if auto is None:
-        return config
-    size = _recorded(auto, folder)
-    if size is not None:
-        tell(f"batch_size: auto is {size}, as when this search began")
-    else:
-        tell("looking for the largest batch that fits")
-        found = find_largest_batch(config.task_path, candidates(config), config.resources)
-        size = found.size
-        tell(f"batch_size: auto is {found}")
-    mistake = auto.too_small(size)
-    if mistake is not None:
-        raise mistake
-    return load_document(auto.with_size(size))
-
-
-def candidates(config: Config) -> list[Mapping[str, Any]]:
-    """Trials of the search, of all of its stages, with each option and both ends of each range."""
-    spaces = [config.space] if config.stages is None else config.stages.spaces
-    return [resolved.raw for space in spaces for resolved in space.candidates()]
-
-
-def _recorded(auto: AutoBatch, folder: RunFolder | None) -> int | None:
-    if folder is None or not folder.has_begun:
-        return None
-    value = value_at(read_document(folder.config).raw, auto.paths[0])
-    return value if isinstance(value, int) else None
 
 
 def _autos(value: Any, path: KeyPath) -> Iterator[KeyPath]:

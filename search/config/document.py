@@ -28,6 +28,7 @@ from search.config.yaml_reader import (
 from search.config.yaml_writer import yaml_lines
 from search.errors import ConfigError, KeyPath, Problem
 from search.text import cut, dotted, shown
+from trainables.files import atomic_write
 from trainables.process.environment import REFERENCE, remember
 
 MAX_OVERRIDE = 200
@@ -147,22 +148,7 @@ def value_at(tree: Any, path: KeyPath, default: Any = None) -> Any:
 
 def write_yaml(path: str | Path, tree: Mapping[str, Any]) -> None:
     """Write plain values as readable YAML that reads back identically; the file is complete or not there."""
-    path = Path(path)
-    # One name for all processes: what a killed one leaves is replaced by the next writing.
-    beside = path.with_name(f".{path.name}.tmp")
-    try:
-        with beside.open("w", encoding="utf-8") as stream:
-            stream.write(yaml_text(tree, str(path)))
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    atomic_write(Path(path), yaml_text(tree, str(path)))
 
 
 def yaml_text(tree: Mapping[str, Any], where: str = "config") -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import math
 import os
@@ -16,8 +15,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from search.errors import SearchError
 from search.study.study import JOURNAL
+from trainables.files import atomic_write, partial_path
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ class RunFolder:
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.require_private()
-            probe = self.path / ".write-test.tmp"
+            probe = partial_path(self.path / "write-test")
             probe.write_bytes(b"x")  # a full disk still takes names
             probe.unlink(missing_ok=True)
         except OSError as error:
@@ -147,7 +149,11 @@ class RunFolder:
 
     @property
     def _owner_file(self) -> Path:
+        """What the owner says about itself; a lock beside it says whether the owner is alive."""
         return self.path / ".owner.json"
+
+    def _lock(self) -> FileLock:
+        return FileLock(self.path / ".owner.lock", timeout=_PATIENCE, poll_interval=0.01)
 
     @contextmanager
     def owned(self) -> Iterator[str | None]:
@@ -156,74 +162,56 @@ class RunFolder:
         The kernel drops the lock with its process, however that ends: a dead owner never stands in the way.
 
         Raises:
-            SearchError: another search owns it; names its process.
+            SearchError: another search owns it; names its process. Or nothing can be written in the folder.
         """
-        descriptor = self._lock()
+        lock = self._lock()
         try:
-            previous = _read_owner(descriptor)
+            lock.acquire()
+        except Timeout:
+            raise SearchError(
+                f"{self.path} belongs to a running search: {self._read_owner() or _JUST_BEGUN}; "
+                "end that one first, or choose another --name"
+            ) from None
+        except OSError as error:
+            raise SearchError(f"cannot write to {self.path}: {error.strerror}") from error
+        try:
+            previous = self._read_owner()
             since = f"{datetime.now(UTC):%F %T} UTC"
             owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": since}
-            os.truncate(descriptor, 0)
-            os.pwrite(descriptor, json.dumps(owner).encode(), 0)
+            self._owner_file.write_text(json.dumps(owner))
             yield previous
         finally:
             self._owner_file.unlink(missing_ok=True)
-            os.close(descriptor)
+            # Removed while it is held: whoever waits for it sees that, and makes a new one.
+            Path(lock.lock_file).unlink(missing_ok=True)
+            lock.release()
 
     def owner(self) -> str | None:
         """What the search that runs in the folder now says about itself; None without one. Writes nothing."""
-        try:
-            descriptor = os.open(self._owner_file, os.O_RDONLY)
-        except FileNotFoundError:
+        lock = self._lock()
+        if not Path(lock.lock_file).exists():
             return None
         try:
-            return None if _shared(descriptor) else _read_owner(descriptor) or _JUST_BEGUN
-        finally:
-            os.close(descriptor)
+            with lock:
+                return None
+        except Timeout:
+            return self._read_owner() or _JUST_BEGUN
+        except OSError:
+            return None  # where nobody can write, nobody searches
 
-    def _lock(self) -> int:
-        """Lock the file that names the owner and return its descriptor."""
-        file = self._owner_file
-        while True:
-            descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                # An owner that left between the two lines before has removed the file that is locked now.
-                if file.exists() and os.path.samestat(os.fstat(descriptor), file.stat()):
-                    return descriptor
-            except BlockingIOError:
-                # Somebody may be asking for the owner at this moment, which is no reason to give up.
-                if not _shared(descriptor):
-                    owner = _read_owner(descriptor) or _JUST_BEGUN
-                    os.close(descriptor)
-                    raise SearchError(
-                        f"{self.path} belongs to a running search: {owner}; "
-                        "end that one first, or choose another --name"
-                    ) from None
-            except FileNotFoundError:
-                pass
-            os.close(descriptor)
+    def _read_owner(self) -> str | None:
+        """The owner's words about itself; None if it has not written them yet."""
+        try:
+            owner = json.loads(self._owner_file.read_bytes())
+            return f"process {owner['pid']} on {owner['host']} since {owner['since']}"
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
 
 _JUST_BEGUN = "a process that has just begun"
 
-
-def _shared(descriptor: int) -> bool:
-    """Lock an open file together with others; fails where one process has it alone."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        return True
-    except BlockingIOError:
-        return False
-
-
-def _read_owner(descriptor: int) -> str | None:
-    """The owner's words about itself; None if it has not written them yet."""
-    try:
-        owner = json.loads(os.pread(descriptor, 4096, 0))
-        return f"process {owner['pid']} on {owner['host']} since {owner['since']}"
-    except (ValueError, KeyError, TypeError):
-        return None
+_PATIENCE = 0.5
+"""Seconds: whoever asks for the owner holds the lock too, for a moment."""
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
@@ -232,16 +220,7 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     JSON knows no NaN and no infinity: they become null.
     """
     text = json.dumps(_finite(value), indent=2, allow_nan=False)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with partial.open("w") as file:
-            file.write(text + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    atomic_write(path, text + "\n")
 
 
 def _finite(value: Any) -> Any:

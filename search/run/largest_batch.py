@@ -1,4 +1,4 @@
-"""The largest batch that fits into memory, found by doubling and bisection on the real model and data."""
+"""`batch_size: auto`: the largest batch that fits into memory, by doubling and bisection on the real model."""
 
 from __future__ import annotations
 
@@ -7,22 +7,27 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from search.config.config import Config, load_document
+from search.config.document import read_document, value_at
 from search.config.schema import Resources
 from search.errors import SearchError
+from search.run.folder import RunFolder
 from search.text import compact
 
 UNBOUNDED = 1024
 """The largest batch that is looked for where nothing bounds the memory."""
 _LONGEST = 2**20
 _SECONDS = 300.0
-"""No further try begins after so long."""
+"""A try that takes longer counts as too large."""
+_NO_MEMORY = ("batch_size", "optimizer", "lr_schedule", "seed")
+"""Options of a trial of which most values need the same memory."""
 
 
 @dataclass(frozen=True)
@@ -33,32 +38,45 @@ class LargestBatch:
     tries: int
     seconds: float
     bound: str
-    """What it was held against."""
+    """What kept it from being larger."""
 
     def __str__(self) -> str:
         tried = f"{self.tries} tries in {self.seconds:.0f} s" if self.tries else "not tried"
         return f"{self.size}, {self.bound} ({tried})"
 
 
-def largest_fitting(fits: Callable[[int], bool], limit: int) -> int:
-    """The largest size from 1 to `limit` that fits, where all smaller ones do; 0 if none does.
+def settled(config: Config, folder: RunFolder | None, report: Callable[[str], None]) -> Config:
+    """The configuration with the largest batch that fits in the place of `auto`.
 
-    Doubles until a size does not fit, then bisects: at most 2 log2(limit) + 2 tries. Begins with 2, and comes
-    to 1 only where that does not fit: normalization over a batch of one is an error.
+    In a folder where a search has begun it is the number that was found then, whatever this machine has.
+
+    Raises:
+        ConfigError: a range begins above it.
+        SearchError: it cannot be found, see `find_largest_batch`.
     """
-    low, high = 0, min(2, limit)
-    while fits(high):
-        low = high
-        if low == limit:
-            return low
-        high = min(2 * high, limit)
-    while high - low > 1:
-        middle = (low + high) // 2
-        if fits(middle):
-            low = middle
-        else:
-            high = middle
-    return low
+    auto = config.auto_batch
+    if auto is None:
+        return config
+    size = None
+    if folder is not None and folder.has_begun:
+        size = value_at(read_document(folder.config).raw, auto.paths[0])
+    if isinstance(size, int):
+        report(f"batch_size: auto is {size}, as when this search began")
+    else:
+        report("looking for the largest batch that fits")
+        found = find_largest_batch(config.task_path, candidates(config), config.resources)
+        size = found.size
+        report(f"batch_size: auto is {found}")
+    problem = auto.too_small(size)
+    if problem is not None:
+        raise problem
+    return load_document(auto.with_size(size))
+
+
+def candidates(config: Config) -> list[Mapping[str, Any]]:
+    """Trials of the search, of all of its stages, with each option and both ends of each range."""
+    spaces = [config.space] if config.stages is None else config.stages.spaces
+    return [resolved.raw for space in spaces for resolved in space.candidates()]
 
 
 def find_largest_batch(
@@ -85,42 +103,43 @@ def find_largest_batch(
         )
     began = time.monotonic()
     distinct = list(_distinct(candidates))
-    bounded = resources.gpus_per_trial > 0 or resources.memory_per_trial is not None
-    with _prober(resources) as prober:
-        lengths = [prober.length(task, options) for options in distinct]
-        known = [length for length in lengths if length is not None]
-        limit = min(known, default=_LONGEST if bounded else UNBOUNDED)
-        if not bounded:
-            size = min(limit, UNBOUNDED)
+    with closing(_Prober(task, resources)) as prober:
+        known = [length for options in distinct if (length := prober.length(options)) is not None]
+        if resources.gpus_per_trial <= 0 and resources.memory_per_trial is None:
             bound = "as nothing bounds the memory (resources.memory_per_trial may)"
-            return LargestBatch(size, 0, time.monotonic() - began, bound)
-        return _bisected(prober, task, distinct, limit, began)
-
-
-def _bisected(
-    prober: _Prober, task: str, candidates: Sequence[Mapping[str, Any]], limit: int, began: float
-) -> LargestBatch:
-    size, in_time = limit, True
-
-    def fits(options: Mapping[str, Any], tried: int) -> bool:
-        nonlocal in_time
-        # What has not been tried counts as too large; one that is not tried at all would count as nothing.
-        in_time = in_time and (time.monotonic() - began < _SECONDS or tried <= 2)
-        return in_time and prober.fits(task, options, tried)
-
-    for index, options in enumerate(candidates):
-        # Of most trials, one try shows that they bound nothing.
-        if index > 0 and fits(options, size):
-            continue
-        size = largest_fitting(lambda tried, options=options: fits(options, tried), size)  # type: ignore[misc]
-        if size == 0:
-            raise SearchError(
-                f"batch_size: auto: not even one sample fits into memory with {compact(options)}"
-            )
+            return LargestBatch(min([*known, UNBOUNDED]), 0, time.monotonic() - began, bound)
+        limit = size = min(known, default=_LONGEST)
+        for index, options in enumerate(distinct):
+            # Of most trials, one try shows that they bound nothing.
+            if index == 0 or not prober.fits(options, size):
+                size = largest_fitting(lambda tried, options=options: prober.fits(options, tried), size)  # type: ignore[misc]
+            if size == 0:
+                raise SearchError(
+                    f"batch_size: auto: not even one sample fits into memory with {compact(options)}"
+                )
     bound = "the whole training data" if size == limit else "the most that fits into a trial's memory"
-    if not in_time:
-        bound = f"the most that was found to fit in {_SECONDS:.0f} s"
     return LargestBatch(size, prober.tries, time.monotonic() - began, bound)
+
+
+def largest_fitting(fits: Callable[[int], bool], limit: int) -> int:
+    """The largest size from 1 to `limit` that fits, where all smaller ones do; 0 if none does.
+
+    Doubles until a size does not fit, then bisects: at most 2 log2(limit) + 2 tries. Begins with 2, and comes
+    to 1 only where that does not fit: normalization over a batch of one is an error.
+    """
+    low, high = 0, min(2, limit)
+    while fits(high):
+        low = high
+        if low == limit:
+            return low
+        high = min(2 * high, limit)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if fits(middle):
+            low = middle
+        else:
+            high = middle
+    return low
 
 
 def _distinct(candidates: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -138,14 +157,12 @@ def _distinct(candidates: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any
             yield dict(options)
 
 
-_NO_MEMORY = ("batch_size", "optimizer", "lr_schedule", "seed")
-
-
 class _Prober:
-    """Asks a process that tries; one that dies has found that a size is too large."""
+    """Asks a process that tries (`trainables.process.batch_probe`); one that dies has found a size too large."""
 
-    def __init__(self, resources: Resources) -> None:
-        self._limits = {
+    def __init__(self, task: str, resources: Resources) -> None:
+        self._setup = {
+            "task": task,
             "num_threads": max(1, int(resources.cpus_per_trial)),
             "gpu_fraction": resources.gpus_per_trial,
             "memory": resources.memory_per_trial,
@@ -153,22 +170,22 @@ class _Prober:
         self._process: subprocess.Popen[str] | None = None
         self.tries = 0
 
-    def length(self, task: str, options: Mapping[str, Any]) -> int | None:
-        answer = self._ask({"task": task, "options": options})
+    def length(self, options: Mapping[str, Any]) -> int | None:
+        """Samples of one epoch over the training data; None where nobody knows."""
+        answer = self._ask({"options": options})
         if answer is None:
             raise SearchError(
                 "batch_size: auto: the process that was to try died of a trial's data and model, or hung; "
                 "give a trial more memory, or write a number"
             )
-        number = int(answer.partition(" ")[2])
-        return None if number < 0 else number
+        return json.loads(answer)
 
-    def fits(self, task: str, options: Mapping[str, Any], size: int) -> bool:
+    def fits(self, options: Mapping[str, Any], size: int) -> bool:
         self.tries += 1
-        return self._ask({"task": task, "options": options, "size": size}) == "fits"
+        return self._ask({"options": options, "size": size}) == "true"
 
     def _ask(self, request: Mapping[str, Any]) -> str | None:
-        """The answer; None if the process died of it."""
+        """The answer; None if the process died of the question."""
         process = self._running()
         assert process.stdin is not None
         assert process.stdout is not None
@@ -184,20 +201,20 @@ class _Prober:
             hanging.cancel()
         if answer.startswith("failed: "):
             raise SearchError(f"batch_size: auto: {answer.removeprefix('failed: ')}")
-        if answer in ("", "spoiled"):
+        if not answer:
             self.close()
         return answer or None
 
     def _running(self) -> subprocess.Popen[str]:
         if self._process is None:
-            # User tasks are found from where this process finds them.
+            # Tasks of the user's are found from where this process finds them.
             probe = "from trainables.process.batch_probe import main; main()"
             code = f"import sys; sys.path[:] = {sys.path!r}; {probe}"
             self._process = subprocess.Popen(
                 [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
             )
             assert self._process.stdin is not None
-            self._process.stdin.write(json.dumps(self._limits) + "\n")
+            self._process.stdin.write(json.dumps(self._setup) + "\n")
         return self._process
 
     def close(self) -> None:
@@ -205,12 +222,3 @@ class _Prober:
             self._process.kill()
             self._process.communicate()
             self._process = None
-
-
-@contextmanager
-def _prober(resources: Resources) -> Iterator[_Prober]:
-    prober = _Prober(resources)
-    try:
-        yield prober
-    finally:
-        prober.close()

@@ -1,11 +1,20 @@
-"""Which trials keep their checkpoints."""
+"""Which trials keep their checkpoints, and how a run's disk use stays bounded while it runs."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import math
+import shutil
+from collections.abc import Callable, Collection, Sequence
 
+from search.config.config import Config
 from search.config.schema import Mode
+from search.run.coordinator import Coordinator, Event, EventKind
+from search.run.folder import RunFolder
+from search.schedulers.base import Scheduler
 from search.study.trial import TrialRecord, ranked
+from search.text import size_text
+from trainables.checkpoint import checkpoint_bytes, list_checkpoints, remove_checkpoints
+from trainables.files import discard_all, list_partial
 
 
 def trials_to_keep(
@@ -17,3 +26,87 @@ def trials_to_keep(
 ) -> set[int]:
     """Numbers of the best `keep_trials` trials and of those in `going_on`."""
     return {record.number for record in ranked(records, mode)[:keep_trials]} | set(going_on)
+
+
+def space_needed(config: Config, scheduler: Scheduler, concurrency: int, checkpoint_size: float) -> float:
+    """Bytes of a run's checkpoints at its fullest, when one takes `checkpoint_size`."""
+    trials, checkpoint = config.budget.trials, config.checkpoint
+    holding = checkpoint.keep_trials + concurrency
+    if scheduler.pauses:
+        holding += math.ceil(trials / scheduler.rungs.reduction_factor)
+    holding += holding // 8  # until the next sweep
+    # One more than a trial keeps is there while it is written.
+    return checkpoint_size * (checkpoint.keep + 1) * min(holding, trials)
+
+
+class CheckpointRetention:
+    """Removes checkpoints that nobody needs, and warns once if the disk is too small for the rest.
+
+    Args:
+        coordinator: knows which trials may still go on.
+        config: says how much is kept.
+        folder: of the run.
+        warn: gives the user a warning.
+    """
+
+    def __init__(
+        self, coordinator: Coordinator, config: Config, folder: RunFolder, warn: Callable[[str], None]
+    ) -> None:
+        self._coordinator, self._config, self._folder, self._warn = coordinator, config, folder, warn
+        self._estimated = False
+        self._until_sweep = 0
+        """Trials that may pause or end before the next sweep."""
+        self._holding = {
+            record.number
+            for record in coordinator.study.records
+            if checkpoint_bytes(folder.trial(record.number))  # half removed ones too
+        }
+
+    def event(self, event: Event) -> None:
+        """Follow the search."""
+        if event.kind is EventKind.REPORTED:
+            self._holding.add(event.record.number)
+            self._check_space(event.record.number)
+        elif event.kind in (EventKind.PAUSED, EventKind.ENDED):
+            self._until_sweep -= 1
+            if self._until_sweep < 0:
+                self.sweep()
+                # A sweep looks at all trials: in a large search one comes when an eighth more may have to go.
+                self._until_sweep = len(self._holding) // 8
+
+    def sweep(self) -> None:
+        """Remove the checkpoints of all trials that neither are among the best nor may go on."""
+        study = self._coordinator.study
+        # The best of all are among those with a checkpoint: one that has lost it was not, and trains no more.
+        kept = trials_to_keep(
+            [study.records[number] for number in sorted(self._holding)],
+            mode=study.mode,
+            keep_trials=self._config.checkpoint.keep_trials,
+            going_on=self._coordinator.going_on(),
+        )
+        for number in self._holding - kept:
+            remove_checkpoints(self._folder.trial(number))
+        self._holding &= kept
+
+    def close(self) -> None:
+        """After the last job: remove what is not needed, and what killed processes have left half done."""
+        self.sweep()
+        for record in self._coordinator.study.records:
+            discard_all(list_partial(self._folder.trial(record.number)))
+
+    def _check_space(self, number: int) -> None:
+        """At the first checkpoint, estimate what the run will need at its fullest."""
+        trial = self._folder.trial(number)
+        num_checkpoints = len(list_checkpoints(trial))
+        if self._estimated or not num_checkpoints:
+            return
+        self._estimated = True
+        one = checkpoint_bytes(trial) / num_checkpoints
+        needed = space_needed(self._config, self._coordinator.rule, self._coordinator.concurrency, one)
+        free = shutil.disk_usage(self._folder.path).free
+        if needed > free:
+            self._warn(
+                f"the disk may become full: checkpoints of {size_text(one)} each need up to "
+                f"{size_text(needed)}, and {size_text(free)} are free; lower checkpoint.keep or "
+                "checkpoint.keep_trials, or free some (the search can be resumed if it fills up)"
+            )

@@ -10,7 +10,6 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from search.config.auto_batch import settled
 from search.config.config import Config, load_config
 from search.config.document import write_yaml
 from search.errors import SearchError
@@ -18,9 +17,10 @@ from search.ray.session import RaySession, concurrent_trials, quiet_tune, ray_re
 from search.run.changes import record_config, refuse_other_problem
 from search.run.coordinator import Coordinator, Event, EventKind, untried
 from search.run.folder import RunFolder, write_json
-from search.run.housekeeping import Housekeeper
+from search.run.largest_batch import settled
 from search.run.limits import Limits
 from search.run.provenance import record_provenance, task_source, working_folder
+from search.run.retention import CheckpointRetention
 from search.run.signals import heard_signals
 from search.run.summary import Status, Summary, summarize
 from search.samplers.samplers import ViewSampler, sampler_factory
@@ -31,7 +31,8 @@ from search.study.study import SearchStudy, read_records
 from search.study.trial import TrialRecord
 from trainables.build import load_arrays
 from trainables.checkpoint import list_checkpoints
-from trainables.data.prepared import DamagedArraysError, list_partial_arrays, prepared_file
+from trainables.data.prepared import DamagedArraysError, prepared_file
+from trainables.files import atomic_file, discard_all, list_partial
 from trainables.process.quick_imports import uncollected
 from trainables.session import TrialPlan, data_key
 
@@ -183,10 +184,10 @@ def run_in_folder(
                 watcher.note(f"since this search was last run: {change}")
             try:
                 with heard_signals(lambda number: _wind_down(coordinator, watcher, number)) as received:
-                    housekeeper = _watch(coordinator, config, folder, watcher)
+                    retention = _watch(coordinator, config, folder, watcher)
                     with ray.tune_settings():
                         _fit(config, folder, coordinator, shared)
-                    return _finish(config, folder, coordinator, housekeeper, received)
+                    return _finish(config, folder, coordinator, retention, received)
             finally:
                 watcher.end()
                 shutil.rmtree(folder.scratch, ignore_errors=True)
@@ -204,18 +205,16 @@ def _take_history(config: Config, folder: RunFolder, older: RunFolder) -> None:
     if older.is_staged:
         raise SearchError(f"{older.path} is a search in stages; name one of them, in {older.stages}")
     refuse_other_problem(config, load_config(older.config))
-    partial = folder.history.with_name(f".{folder.history.name}.partial")
-    shutil.copyfile(older.journal, partial)
-    drop_half_line(partial)
-    partial.replace(folder.history)
+    with atomic_file(folder.history) as partial:
+        shutil.copyfile(older.journal, partial)
+        drop_half_line(partial)
 
 
 def _load_shared_data(config: Config, folder: RunFolder) -> dict[str, Any]:
     """Decode the data once, unless it differs from trial to trial."""
     task_class = config.task_class()
     first = next(iter(config.space.candidates()))
-    for rest in list_partial_arrays(folder.prepared):
-        rest.unlink(missing_ok=True)
+    discard_all(list_partial(folder.prepared))
     if any(name == "data" or name.startswith("data.") for name in config.space.names):
         return {}
     key = data_key(config.task_path, first.raw)
@@ -261,18 +260,20 @@ def _build_coordinator(config: Config, folder: RunFolder, concurrency: int) -> C
     )
 
 
-def _watch(coordinator: Coordinator, config: Config, folder: RunFolder, watcher: Watcher) -> Housekeeper:
+def _watch(
+    coordinator: Coordinator, config: Config, folder: RunFolder, watcher: Watcher
+) -> CheckpointRetention:
     """Show every event to the watcher and to whoever keeps the disk from filling up."""
-    housekeeper = Housekeeper(coordinator, config, folder, watcher.note)
+    retention = CheckpointRetention(coordinator, config, folder, watcher.note)
 
     def follow(event: Event) -> None:
         if event.kind is EventKind.NOTED:
             log.warning("trial %d: %s", event.record.number, event.text)
         watcher.event(event)
-        housekeeper.event(event)
+        retention.event(event)
 
     coordinator.watch = follow
-    return housekeeper
+    return retention
 
 
 def trial_plan(config: Config, folder: RunFolder, record: TrialRecord, timeout: float) -> TrialPlan:
@@ -350,7 +351,7 @@ def _finish(
     config: Config,
     folder: RunFolder,
     coordinator: Coordinator,
-    housekeeper: Housekeeper,
+    retention: CheckpointRetention,
     received: Sequence[int],
 ) -> Summary:
     status: Status = "complete"
@@ -360,7 +361,7 @@ def _finish(
     elif received:
         status = "terminated" if received[0] == signal.SIGTERM else "interrupted"
     coordinator.close(resumable=status != "complete")
-    housekeeper.close()
+    retention.close()
     summary = summarize(coordinator, folder, config.objective.metric, status, reason)
     # The study holds all of it too, and a full disk must not hide what this says.
     with suppress(OSError):

@@ -18,9 +18,8 @@ from rich.table import Table
 from rich.text import Text
 
 from search.commands.check_data import ClassSummary, DataCheck, Reached
-from search.run.housekeeping import size_text
 from search.screen.live import duration, short_path
-from search.text import printable
+from search.text import printable, size_text
 from trainables.inspect.inspection import Finding, short_name
 
 MAX_FILES = 3

@@ -14,10 +14,10 @@ from search.commands.clean import Cleaning
 from search.commands.export import Export
 from search.commands.retrain import Retraining
 from search.commands.verify import Verification
-from search.run.housekeeping import size_text
 from search.run.staged_summary import StagedSummary, StageOutcome
 from search.run.summary import Summary
 from search.screen.live import duration, number_text, one_line, short_path, value_text
+from search.text import size_text
 
 _WIDTH = 18
 _MAX_SKIPPED = 5

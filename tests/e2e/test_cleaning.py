@@ -122,7 +122,7 @@ def test_rests_of_interrupted_work_and_damaged_checkpoints_go(run: Path) -> None
     ):
         folder.mkdir(parents=True)
         (folder / "file").write_bytes(bytes(1234))
-    for file in (run / ".summary.json.partial", run / ".config.yaml.77.tmp", trial / ".trial.yaml.77.tmp"):
+    for file in (run / ".summary.json.partial", run / ".config.yaml.partial", trial / ".trial.yaml.partial"):
         file.write_bytes(bytes(321))
     kept = {path for path in run.rglob("*") if not any(part.startswith(".") for part in path.parts)}
     cleaning = clean(run)
@@ -130,11 +130,11 @@ def test_rests_of_interrupted_work_and_damaged_checkpoints_go(run: Path) -> None
         f"trials/{trial.name}/damaged_000002": (1234, "damaged, was set aside"),
         f"trials/{trial.name}/.checkpoint_000006.removed.partial": (1234, "rest of an interrupted write"),
         f"trials/{trial.name}/.checkpoint_000007.partial": (1234, "rest of an interrupted write"),
-        f"trials/{trial.name}/.trial.yaml.77.tmp": (321, "rest of an interrupted write"),
+        f"trials/{trial.name}/.trial.yaml.partial": (321, "rest of an interrupted write"),
         ".ray": (1234, "Ray's own files"),
         ".export.partial": (1234, "rest of an interrupted write"),
         ".summary.json.partial": (321, "rest of an interrupted write"),
-        ".config.yaml.77.tmp": (321, "rest of an interrupted write"),
+        ".config.yaml.partial": (321, "rest of an interrupted write"),
     }
     assert cleaning.num_bytes == 5 * 1234 + 3 * 321
     damaged = {trial / "damaged_000002", trial / "damaged_000002" / "file"}

@@ -15,12 +15,11 @@ from tiny_tasks import DigitsTask, search_config
 from torch import nn
 
 import search
-from search.config.auto_batch import candidates
 from search.config.config import load_config
 from search.config.document import read_document, write_yaml
 from search.config.schema import Resources, parse_size
 from search.errors import ConfigError, SearchError
-from search.run.largest_batch import UNBOUNDED, find_largest_batch, largest_fitting
+from search.run.largest_batch import UNBOUNDED, candidates, find_largest_batch, largest_fitting
 from search.screen.text import check_text
 from trainables.process.batch_probe import BatchProbe
 from trainables.process.failure import failure_of
@@ -113,9 +112,8 @@ def test_what_cannot_be_found_is_said() -> None:
 
 
 def test_a_probe_leaves_no_memory_behind_that_a_later_try_would_miss() -> None:
-    probe = BatchProbe(CPU)
-    options = bounded(50)[0]
-    answers = [probe.fits("test_largest_batch:BoundedTask", options, size) for size in (50, 51, 50, 200, 2)]
+    probe = BatchProbe("test_largest_batch:BoundedTask", CPU)
+    answers = [probe.fits(bounded(50)[0], size) for size in (50, 51, 50, 200, 2)]
     assert answers == [True, False, True, False, True]
 
 

@@ -282,7 +282,7 @@ def test_what_a_killed_process_left_half_done_is_dropped(
     last_report = content.rfind(b'"intermediate_value"')
     journal.write_bytes(content[:last_report])
     half = last_report - content.rfind(b"\n", 0, last_report) - 1
-    (interrupted / ".config.yaml.tmp").write_text("name: dig")
+    (interrupted / ".config.yaml.partial").write_text("name: dig")
     for record in read_records(interrupted / JOURNAL):
         trial = interrupted / "trials" / f"{record.number:04d}"
         (trial / ".checkpoint_000001.removed.partial").mkdir()

@@ -121,7 +121,8 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import numpy as np
-from trainables.data.prepared import list_partial_arrays, read_arrays, write_arrays
+from trainables.data.prepared import read_arrays, write_arrays
+from trainables.files import list_partial
 
 folder, ARRAYS = Path(sys.argv[1]), {"x": np.arange(9.0)}
 point, whole = 1, 0
@@ -145,7 +146,7 @@ while True:
     if not killed:
         break
     point += 1
-assert list_partial_arrays(folder)
+assert list_partial(folder)
 print(point, whole)
 """
 

@@ -197,6 +197,40 @@ def test_the_folder_of_another_user_is_refused_but_not_to_root() -> None:
     assert of_nobody == "of_nobody taken"
 
 
+_READ_ONLY = """
+import os, sys
+from pathlib import Path
+from search.errors import SearchError
+from search.run.folder import RunFolder
+folder = RunFolder(Path(sys.argv[1]))
+os.setuid(65534)
+print(folder.owner())
+for use in (folder.create, folder.owned().__enter__):
+    try:
+        use()
+        print("taken")
+    except SearchError as error:
+        print(error)
+"""
+
+
+@pytest.mark.skipif(
+    os.getuid() != 0, reason="root can write everywhere, and only root can become another user"
+)
+def test_a_folder_that_can_only_be_read_says_so() -> None:
+    with tempfile.TemporaryDirectory() as parent:
+        os.chmod(parent, 0o755)
+        folder = Path(parent) / "run"
+        RunFolder(folder).create()
+        os.chown(folder, 65534, -1)
+        folder.chmod(0o500)
+        printed = subprocess.check_output([sys.executable, "-c", _READ_ONLY, str(folder)], text=True)
+    owner, created, owned = printed.splitlines()
+    assert owner == "None"
+    assert created == f"cannot write to {folder}: Permission denied; choose another with --results"
+    assert owned == f"cannot write to {folder}: Permission denied"
+
+
 def test_a_refused_one_takes_nothing_away(folder: RunFolder, owner: subprocess.Popen[str]) -> None:
     for _ in range(2):
         with pytest.raises(SearchError, match=str(owner.pid)), folder.owned():

@@ -371,6 +371,22 @@ def test_train_loss_is_the_mean_over_the_steps():
     )
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+def test_in_train_loss_a_smaller_last_step_of_an_epoch_counts_by_its_samples(at_once, monkeypatch):
+    """Ten samples in steps of 4, 4 and 2: the mean over the samples, not over the steps."""
+    created = Progress.__init__
+
+    def create(progress, device):
+        created(progress, device)
+        progress._look_at_once = at_once
+
+    monkeypatch.setattr(Progress, "__init__", create)
+    options = {"batch_size": 2, "accumulate": 2, "optimizer": {"name": "sgd", "lr": 1e-12}}
+    trainer = small_trainer(LinearTask, options, unit="epochs", count=2)
+    train_loss = trainer.run_virtual_epoch()["train_loss"]
+    assert train_loss == pytest.approx(trainer.validate()["valid_loss"], rel=1e-6)
+
+
 def test_the_gradient_is_clipped_to_its_norm():
     deltas = []
     for clip_norm in (None, 1e-3):
@@ -479,7 +495,7 @@ def test_finite_steps_epoch_and_average_either_way():
         for loss in (1.0, 2.0, 6.0):
             progress.add(0, torch.tensor(loss), torch.tensor(1.0))
         progress.raise_if_diverged()
-        assert progress.mean_loss(3) == 3.0
+        assert progress.mean_loss() == 3.0
 
 
 class Scaled(Precision):

@@ -47,7 +47,7 @@ def test_ends_rise_strictly():
 
 
 @pytest.mark.parametrize(("epoch_samples", "step_samples"), [(100, 16), (96, 16), (10, 10), (11, 10)])
-def test_a_epoch_is_every_sample_once_with_a_last_step_of_what_is_left(epoch_samples, step_samples):
+def test_an_epoch_is_every_sample_once_with_a_last_step_of_what_is_left(epoch_samples, step_samples):
     epochs = lengths("epochs", 2, step_samples, epoch_samples)
     assert epochs.steps_per_epoch == math.ceil(epoch_samples / step_samples)
     assert epochs.end_step(3) == 6 * epochs.steps_per_epoch
@@ -77,3 +77,11 @@ def test_a_virtual_epoch_of_nothing_is_refused(unit, count):
 def test_lengths_survive_being_written_as_json():
     epochs = lengths("samples", 100, 16, 1000)
     assert VirtualEpochs(**epochs.as_dict()) == epochs
+
+
+def test_only_the_last_step_of_an_epoch_is_smaller():
+    epochs = lengths("epochs", 2, 16, 40)
+    assert [epochs.step_size(step) for step in range(7)] == [16, 16, 8, 16, 16, 8, 16]
+    assert sum(epochs.step_size(step) for step in range(epochs.end_step(3))) == epochs.samples_at(3)
+    for even in (lengths("epochs", 1, 20, 40), lengths("steps", 5, 20, 30), lengths("samples", 5, 20, 30)):
+        assert {even.step_size(step) for step in range(9)} == {20}

@@ -6,9 +6,7 @@ compute it at once, the first one's is everybody's. The file is safetensors, wit
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -16,7 +14,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from trainables.checkpoint import sync
+from trainables.files import atomic_file
 
 Arrays = dict[str, np.ndarray]
 
@@ -68,16 +66,8 @@ def write_arrays(file: Path, arrays: Mapping[str, np.ndarray]) -> None:
     plain = {name: np.asarray(array, order="C") for name, array in sorted(arrays.items())}
     content = save(plain, metadata={_SUM: _content_sum(plain)})
     file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as opened:
-            opened.write(content)
-            opened.flush()
-            os.fsync(opened.fileno())
-        _take_name(partial, file)
-    finally:
-        partial.unlink(missing_ok=True)
-    sync(file.parent)
+    with atomic_file(file, keep_first=True) as partial:
+        partial.write_bytes(content)
 
 
 def read_arrays(file: Path) -> Arrays:
@@ -96,22 +86,6 @@ def read_arrays(file: Path) -> Arrays:
     if found != expected:
         raise DamagedArraysError(file, f"SHA-256 is {found[:12]}…, its header says {expected[:12]}…")
     return arrays
-
-
-def list_partial_arrays(folder: Path) -> list[Path]:
-    """What interrupted writing has left."""
-    return sorted(folder.glob(".*.partial"))
-
-
-def _take_name(partial: Path, file: Path) -> None:
-    try:
-        os.link(partial, file)
-    except FileExistsError:
-        pass
-    except OSError as error:
-        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS):
-            raise
-        partial.replace(file)  # where there are no hard links
 
 
 def _content_sum(arrays: Mapping[str, np.ndarray]) -> str:

@@ -54,6 +54,14 @@ class VirtualEpochs:
         assert self.steps_per_epoch is not None
         return virtual_epoch * self.count * self.steps_per_epoch
 
+    def step_size(self, step: int) -> int:
+        """Training samples of optimizer step `step` (from 0): less than the others in the last of an epoch only."""
+        if self.unit != "epochs":
+            return self.step_samples
+        assert self.steps_per_epoch is not None
+        assert self.epoch_samples is not None
+        return min(self.step_samples, self.epoch_samples - step % self.steps_per_epoch * self.step_samples)
+
     def samples_at(self, virtual_epoch: int) -> int:
         """Training samples drawn when virtual epoch number `virtual_epoch` ends."""
         if self.unit == "epochs":

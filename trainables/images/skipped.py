@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from trainables.files import atomic_write
+
 SKIPPED_FILE = "skipped.json"
 
 
@@ -22,9 +24,7 @@ def keep_skipped(folder: Path, skipped: Mapping[str, str]) -> None:
     if together == known:
         return
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f".{SKIPPED_FILE}.partial"
-    partial.write_text(json.dumps(together, indent=1) + "\n")
-    partial.replace(folder / SKIPPED_FILE)
+    atomic_write(folder / SKIPPED_FILE, json.dumps(together, indent=1) + "\n")
 
 
 def read_skipped(folder: Path) -> dict[str, str]:

@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from trainables.files import atomic_write
 from trainables.shards.scan import (
     ShardContents,
     ShardError,
@@ -165,14 +166,11 @@ def _write(place: Path, contents: ShardContents, file: BinaryIO) -> bool:
         "sizes": members["size"].tolist(),
         "headers": members["header"].tolist(),
     }
-    partial = place.with_name(f".{place.name}.{os.getpid()}.partial")
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(document))
-        partial.replace(place)
+        atomic_write(place, json.dumps(document), many_writers=True)
     except OSError as error:
         log.info("%s cannot be written (%s)", place, error)
-        partial.unlink(missing_ok=True)
         return False
     return True
 

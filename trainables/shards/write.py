@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from trainables.files import partial_path, sync
 from trainables.shards.index import contents_of
 from trainables.shards.sample import check_extension
 from trainables.shards.scan import ShardError, split_name
@@ -74,6 +75,7 @@ class ShardWriter:
         self._tar.close()
         self._tar = None
         self._keys.clear()
+        sync(self._partial)
         self._partial.replace(self.files[-1])
         contents_of(self.files[-1])
 
@@ -91,7 +93,7 @@ class ShardWriter:
 
     @property
     def _partial(self) -> Path:
-        return self.files[-1].with_name(f".{self.files[-1].name}.partial")
+        return partial_path(self.files[-1])
 
     def _begin(self) -> None:
         file = self._folder / f"{self._prefix}-{len(self.files):06d}.tar"

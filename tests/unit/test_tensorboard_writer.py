@@ -16,7 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import metadata
 from tensorboard_server import SERVER_SECONDS, ask, tensorboard
 
-from trainables.tensorboard import Board, Param
+from trainables.tensorboard import Param, TensorBoardWriter
 
 
 def curve(folder: Path, tag: str) -> list[tuple[int, float]]:
@@ -26,7 +26,7 @@ def curve(folder: Path, tag: str) -> list[tuple[int, float]]:
 
 
 def test_scalars_are_readable_while_the_file_is_open(tmp_path: Path) -> None:
-    board = Board(tmp_path, start_step=1)
+    board = TensorBoardWriter(tmp_path, start_step=1)
     board.scalars({"loss": 0.5, "best/miou": 0.25}, 10)
     board.scalars({"loss": 0.125}, 20)
     assert curve(tmp_path, "loss") == [(10, 0.5), (20, 0.125)]
@@ -35,7 +35,7 @@ def test_scalars_are_readable_while_the_file_is_open(tmp_path: Path) -> None:
 
 
 def test_values_that_are_not_finite_are_written_as_they_are(tmp_path: Path) -> None:
-    board = Board(tmp_path, start_step=1)
+    board = TensorBoardWriter(tmp_path, start_step=1)
     for step, value in enumerate([math.nan, math.inf, -math.inf], start=1):
         board.scalars({"loss": value}, step)
     board.close()
@@ -45,10 +45,10 @@ def test_values_that_are_not_finite_are_written_as_they_are(tmp_path: Path) -> N
 
 
 def test_what_is_computed_again_after_a_crash_stands_once(tmp_path: Path) -> None:
-    crashed = Board(tmp_path, start_step=1)
+    crashed = TensorBoardWriter(tmp_path, start_step=1)
     for step in (10, 20, 30):
         crashed.scalars({"loss": float(step)}, step)
-    board = Board(tmp_path, start_step=11)
+    board = TensorBoardWriter(tmp_path, start_step=11)
     board.scalars({"loss": -1.0}, 20)
     board.close()
     assert curve(tmp_path, "loss") == [(10, 10.0), (20, -1.0)]
@@ -57,25 +57,25 @@ def test_what_is_computed_again_after_a_crash_stands_once(tmp_path: Path) -> Non
 def test_jobs_within_one_second_are_read_in_their_order(tmp_path: Path) -> None:
     """Each job of a trial may run in another process, whose number says nothing about the order."""
     code = (
-        "import sys; from pathlib import Path; from trainables.tensorboard import Board\n"
-        "start = int(sys.argv[2]); board = Board(Path(sys.argv[1]), start_step=start)\n"
+        "import sys; from pathlib import Path; from trainables.tensorboard import TensorBoardWriter\n"
+        "start = int(sys.argv[2]); board = TensorBoardWriter(Path(sys.argv[1]), start_step=start)\n"
         "[board.scalars({'miou': step / 64}, step) for step in range(start, start + 3)]"
     )
     jobs = [4, 7]
     processes = [[sys.executable, "-c", code, str(tmp_path), str(start)] for start in jobs]
-    board = Board(tmp_path, start_step=1)
+    board = TensorBoardWriter(tmp_path, start_step=1)
     for step in (1, 2, 3):
         board.scalars({"miou": step / 64}, step)
     for command in processes:
         subprocess.run(command, check=True)
-    again = Board(tmp_path, start_step=10)
+    again = TensorBoardWriter(tmp_path, start_step=10)
     again.scalars({"miou": 10 / 64}, 10)
     assert curve(tmp_path, "miou") == [(step, step / 64) for step in range(1, 11)]
 
 
 def test_images_come_back_pixel_by_pixel(tmp_path: Path) -> None:
     image = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
-    board = Board(tmp_path, start_step=1)
+    board = TensorBoardWriter(tmp_path, start_step=1)
     board.images({"mask": image}, 10)
     board.close()
     events = EventAccumulator(str(tmp_path))
@@ -91,7 +91,7 @@ def decoded(png: bytes) -> np.ndarray:
 
 def test_each_trial_names_the_parameters_that_it_does_not_have(tmp_path: Path) -> None:
     """TensorBoard takes the columns from an arbitrary trial, so each must name them all."""
-    board = Board(tmp_path, start_step=1)
+    board = TensorBoardWriter(tmp_path, start_step=1)
     board.hparams({"lr": 0.5, "momentum": None, "name": "sgd", "nesterov": True}, "best/miou")
     board.close()
     events = EventAccumulator(str(tmp_path))
@@ -120,11 +120,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         {"optimizer.name": "adamw", "lr": 0.5, "nesterov": None, "momentum": None},
     ]
     for number, params in enumerate(trials):
-        board = Board(root / "trials" / f"{number:04d}", start_step=1)
+        board = TensorBoardWriter(root / "trials" / f"{number:04d}", start_step=1)
         board.hparams(params, "best/miou")
         for step in (10, 20, 30):
             board.scalars({"loss": 1.0, "best/miou": number + step / 64}, step)
-    board = Board(root / "trials" / "0001", start_step=21)
+    board = TensorBoardWriter(root / "trials" / "0001", start_step=21)
     board.scalars({"loss": math.nan, "best/miou": 1.875}, 30)
 
     with tensorboard(root) as address:

@@ -1,0 +1,157 @@
+"""Files and folders that are there whole or not at all: written beside, synced, renamed.
+
+What is being written is `.NAME.partial` beside `NAME`, for files and folders alike. A killed process leaves no
+other trace, and whatever has such a name may be removed when nobody writes there.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+_PATTERN = ".*.partial"
+_NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS)
+
+
+def partial_path(path: Path) -> Path:
+    """Where `path` is written before it gets its name."""
+    return path.with_name(f".{path.name}.partial")
+
+
+def list_partial(folder: Path) -> list[Path]:
+    """What is being written in a folder at this moment, or was when a process died; sorted."""
+    return sorted(folder.glob(_PATTERN))
+
+
+@contextmanager
+def atomic_file(path: Path, *, many_writers: bool = False, keep_first: bool = False) -> Iterator[Path]:
+    """Write a file at the path this gives; it becomes `path` when the block ends, and goes with an error.
+
+    Args:
+        many_writers: several processes may write the file at once, each beside the others; the last one wins.
+        keep_first: of several processes, the first one wins.
+
+    Raises:
+        OSError: the file cannot be written; what was there before stays.
+    """
+    name = f"{path.name}.{uuid.uuid4().hex[:8]}" if many_writers or keep_first else path.name
+    partial = partial_path(path.with_name(name))
+    try:
+        yield partial
+        sync(partial)
+        if keep_first:
+            _link(partial, path)
+        else:
+            partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)  # the link has a name of its own
+    sync(path.parent)
+
+
+def atomic_write(path: Path, content: str | bytes, *, many_writers: bool = False) -> None:
+    """Write a whole file as `atomic_file` does; text is UTF-8."""
+    with atomic_file(path, many_writers=many_writers) as partial:
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Fill the empty folder this gives; it becomes `path` when the block ends, and goes with an error.
+
+    A folder that is there already is replaced. Between the two renames that this takes it is `.NAME.old`;
+    `restore_folder` puts it back where a process died there.
+
+    Raises:
+        OSError: the disk is full or cannot be written; what was there before stays.
+    """
+    restore_folder(path)
+    partial = partial_path(path)
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        for file in partial.iterdir():
+            sync(file)
+        sync(partial)
+        replaced = path.exists()
+        if replaced:
+            path.rename(_old(path))
+        partial.rename(path)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        restore_folder(path)
+        raise
+    if replaced:
+        shutil.rmtree(_old(path), ignore_errors=True)
+    sync(path.parent)
+
+
+def restore_folder(path: Path) -> None:
+    """Put back the folder that was about to be replaced if the new one did not take its place; else remove it."""
+    old = _old(path)
+    if old.exists() and not path.exists():
+        old.rename(path)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def discard(path: Path) -> None:
+    """Remove a file or folder. A folder loses its name first: half of one must not pass for a whole one.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
+    if not path.is_dir():
+        path.unlink()
+        return
+    if not path.match(_PATTERN):
+        hidden = partial_path(path.with_name(f"{path.name}.removed"))
+        shutil.rmtree(hidden, ignore_errors=True)
+        path = path.rename(hidden)
+    shutil.rmtree(path)
+
+
+def discard_all(paths: Iterable[Path]) -> None:
+    """Remove those of these files and folders that can be removed."""
+    for path in paths:
+        with suppress(OSError):
+            discard(path)
+
+
+def folder_bytes(folder: Path) -> int:
+    """Bytes of all files below a folder; those that vanish meanwhile do not count."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += os.lstat(os.path.join(parent, name)).st_size
+    return total
+
+
+def sync(path: Path) -> None:
+    """Have the disk hold what was written to a file, or the names in a folder."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _old(path: Path) -> Path:
+    return path.with_name(f".{path.name}.old")
+
+
+def _link(partial: Path, path: Path) -> None:
+    """Give the file its name unless there is one of that name."""
+    try:
+        os.link(partial, path)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        partial.replace(path)
