@@ -11,6 +11,7 @@ from search.run.coordinator import Coordinator, Event, EventKind
 from search.run.folder import RunFolder
 from search.run.retention import trials_to_keep
 from search.schedulers.early_stopping import Rule
+from search.text import size_text
 from trainables.checkpoint import (
     checkpoint_bytes,
     list_checkpoints,
@@ -102,12 +103,3 @@ def space_needed(config: Config, rule: Rule, concurrency: int, checkpoint_size: 
     holding += holding // 8  # until the next sweep
     # One more than a trial keeps is there while it is written.
     return checkpoint_size * (checkpoint.keep + 1) * min(holding, trials)
-
-
-def size_text(num_bytes: float) -> str:
-    """`1.4 GB`."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if num_bytes < 1000:
-            return f"{num_bytes:.0f} {unit}" if unit == "bytes" else f"{num_bytes:.1f} {unit}"
-        num_bytes /= 1000
-    return f"{num_bytes:.1f} TB"

@@ -21,8 +21,8 @@ from search.run.provenance import record_provenance, working_folder
 from search.run.search import Watcher, run_in_folder
 from search.run.staged_summary import StagedSummary, join
 from search.run.summary import Best, Summary
-from search.screen.live import number_text
 from search.study.study import best_record, read_records
+from search.text import number_text
 
 _ABSENT = object()
 
