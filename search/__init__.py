@@ -10,14 +10,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from search.commands.batch_sizes import study_batch_sizes
-    from search.commands.check import check
-    from search.commands.check_data import check_data
-    from search.commands.clean import clean
-    from search.commands.export import export
-    from search.commands.retrain import retrain
-    from search.commands.verify import verify
-    from search.run.search import resume, search
+    from search.commands.batch_sizes import study_batch_sizes as study_batch_sizes
+    from search.commands.check import check as check
+    from search.commands.check_data import check_data as check_data
+    from search.commands.clean import clean as clean
+    from search.commands.export import export as export
+    from search.commands.retrain import retrain as retrain
+    from search.commands.verify import verify as verify
+    from search.run.search import resume as resume
+    from search.run.search import search as search
 
 _HOME = {
     "check": "search.commands.check",
@@ -31,17 +32,7 @@ _HOME = {
     "verify": "search.commands.verify",
 }
 
-__all__ = [
-    "check",
-    "check_data",
-    "clean",
-    "export",
-    "resume",
-    "retrain",
-    "search",
-    "study_batch_sizes",
-    "verify",
-]
+__all__ = list(_HOME)
 
 
 def __getattr__(name: str) -> Any:

@@ -1,10 +1,11 @@
-"""How values, paths and near misses are written in messages."""
+"""How values, numbers, sizes, durations, paths and near misses are written in messages."""
 
 from __future__ import annotations
 
 import difflib
 import json
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from search.errors import KeyPath
@@ -64,6 +65,26 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     return f"known: {', '.join(names)}" if names else "no key is known here"
 
 
+def one_line(text: str) -> str:
+    """The text without line breaks and control characters."""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+
+
+def value_text(value: Any) -> str:
+    """A hyperparameter's value: floats with three digits."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def number_text(value: float | None) -> str:
+    """A metric with four digits; empty for None."""
+    return "" if value is None else f"{value:.4g}"
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 trial`, `2,000 trials`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def size_text(num_bytes: float) -> str:
     """`1.4 GB`."""
     for unit in ("bytes", "kB", "MB", "GB"):
@@ -71,3 +92,21 @@ def size_text(num_bytes: float) -> str:
             return f"{num_bytes:.0f} {unit}" if unit == "bytes" else f"{num_bytes:.1f} {unit}"
         num_bytes /= 1000
     return f"{num_bytes:.1f} TB"
+
+
+def duration(seconds: float) -> str:
+    """`45 s`, `3 min 20 s`, `2 h 05 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def short_path(path: Path) -> str:
+    """The path relative to the current folder where it is below it."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

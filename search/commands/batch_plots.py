@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-from search.commands.batch_noise import BatchNoise
+from search.commands.batch_analysis import BatchNoise, Curve
 from trainables.files import atomic_file
-
-if TYPE_CHECKING:
-    from search.commands.batch_sizes import Curve
 
 _SIZE, _DPI = (6.4, 4.0), 110
 _WIDE = 30
-"""A range of losses beyond this ratio is shown on a logarithmic axis."""
+"""Losses whose largest is more than this many times the smallest get a logarithmic axis."""
 
-_LABELS = {"epochs": "epochs over the training data", "steps": "function calls (optimizer steps)"}
+_LABELS = {"epochs": "epochs over the training data", "steps": "optimizer steps"}
 
 
 def plot_convergence(
@@ -47,8 +44,8 @@ def plot_batch_noise(noise: BatchNoise, path: Path) -> None:
     figure, axes = _figure()
     axes.plot(noise.batch_sizes, noise.means, marker=".", label="mean of the loss")
     axes.plot(noise.batch_sizes, noise.deviations, marker=".", label="standard deviation of the loss")
-    label = f"standard deviation below the mean from {noise.calm_from:,} on"
-    axes.axvline(noise.calm_from, color="0.4", ls=":", lw=1, zorder=0, label=label)
+    label = f"coefficient of variation below 1 from {noise.smallest_batch_cv_below_1:,} on"
+    axes.axvline(noise.smallest_batch_cv_below_1, color="0.4", ls=":", lw=1, zorder=0, label=label)
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter("{x:.0f}")
     axes.set_ylim(bottom=0)

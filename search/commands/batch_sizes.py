@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from search.commands.batch_claims import Claim, Reached, judge, reached
-from search.commands.batch_noise import BatchNoise, batch_noise
+from search.commands.batch_analysis import BatchNoise, Curve, Reached, batch_noise
 from search.commands.batch_plots import plot_batch_noise, plot_convergence
 from search.commands.export import trainer_of
 from search.commands.sample_losses import sample_losses
@@ -35,21 +32,8 @@ _BATCH_SIZE_PARAMS = {"batch_size", "accumulate"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Curve:
-    """The training loss of the best trial of one batch size; a value per virtual epoch."""
-
-    batch_size: int
-    """Samples of one optimizer step."""
-    trial: int
-    epochs: tuple[float, ...]
-    """Over the data, at the end of each virtual epoch."""
-    steps: tuple[int, ...]
-    losses: tuple[float, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
 class BatchSizes:
-    """The whole study; what batch_sizes.json holds."""
+    """The comparison of the batch sizes of a run; what batch_sizes.json holds."""
 
     folder: str
     num_train: int
@@ -61,7 +45,6 @@ class BatchSizes:
     reached: tuple[Reached | None, ...]
     """Where each curve is at or below the target for the first time; None where it never is."""
     noise: BatchNoise
-    claims: tuple[Claim, ...]
     notes: tuple[str, ...]
     """What is missing, and what else than the batch size differs."""
     files: tuple[str, ...]
@@ -72,10 +55,10 @@ class BatchSizes:
 
 
 def study_batch_sizes(run: str | Path, *, max_samples: int = 4096) -> BatchSizes:
-    """Compare the batch sizes of a run, write figures and numbers into its folder, and judge three claims.
+    """Compare the batch sizes of a run, and write figures and numbers into its folder.
 
-    The claims: mini-batches need fewer epochs than one big batch, they need more steps, and a batch's loss
-    varies less than its mean from some size on. Nothing is trained; the run may still be going on.
+    What is compared: epochs and steps to the loss that the biggest batch ends with, and the spread of a
+    batch's loss by its size. Nothing is trained, and the search may be running.
 
     Args:
         run: folder of a search whose trials differ in batch_size or accumulate.
@@ -83,7 +66,7 @@ def study_batch_sizes(run: str | Path, *, max_samples: int = 4096) -> BatchSizes
 
     Raises:
         SearchError: there is one batch size only, or no trial with a value or an intact checkpoint; the
-            training data has no length or cannot be read by index.
+            training data has an unknown length or cannot be read by index.
     """
     folder = RunFolder(Path(run).absolute())
     folder.require()
@@ -103,7 +86,6 @@ def _study(folder: RunFolder, max_samples: int) -> BatchSizes:
     curves = [_curve(record, losses[record.number]) for record in chosen]
     notes += _confounders(chosen)
     target = curves[-1].losses[-1]
-    found = [reached(curve.losses, curve.epochs, curve.steps, target) for curve in curves]
     noise = _noise(records, folder, config, max_samples)
     num_train = _epoch_samples(chosen[0])
     if noise.num_samples < num_train:
@@ -113,9 +95,8 @@ def _study(folder: RunFolder, max_samples: int) -> BatchSizes:
         num_train=num_train,
         curves=tuple(curves),
         target=target,
-        reached=tuple(found),
+        reached=tuple(curve.reached(target) for curve in curves),
         noise=noise,
-        claims=judge(curves, found, noise),
         notes=tuple(notes),
         files=("convergence_epochs.png", "convergence_steps.png", "batch_noise.png", NUMBERS),
     )
@@ -189,7 +170,8 @@ def _epoch_samples(record: TrialRecord) -> int:
     assert record.lengths is not None
     if record.lengths.epoch_samples is None:
         raise SearchError(
-            "the training data has no length, so epochs cannot be counted; give the DataLoader one (__len__)"
+            "the length of the training data is unknown, so epochs cannot be counted; give the DataLoader "
+            "a length (__len__)"
         )
     return record.lengths.epoch_samples
 
@@ -233,22 +215,10 @@ def _noise(records: Sequence[TrialRecord], folder: RunFolder, config: Config, ma
         ) from error
     count = min(len(source), max_samples)
     indices = np.linspace(0, len(source) - 1, count).round().astype(np.int64)
-    with _one_thread():
-        losses, weights = sample_losses(trainer, source, indices)
+    losses, weights = sample_losses(trainer, source, indices)
     return batch_noise(
         losses, weights, trial=checkpoint.info["trial"], virtual_epoch=checkpoint.virtual_epoch
     )
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Batches of one are too small to share out: threads would only wait for one another."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _best_checkpoint(records: Sequence[TrialRecord], folder: RunFolder, config: Config) -> Checkpoint:

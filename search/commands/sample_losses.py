@@ -1,6 +1,9 @@
-"""The loss of single training samples by the task's own rule, with the weights that a model has now."""
+"""The loss of single training samples as the task computes it, with the current weights of a model."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -21,12 +24,23 @@ def sample_losses(
     task, model = trainer.task, trainer.evaluated_model
     losses, weights = [], []
     model.eval()
-    with torch.inference_mode(), trainer.precision.autocast():
+    with _one_thread(), torch.inference_mode(), trainer.precision.autocast():
         for index in indices:
             batch = to_device(source.batch(np.array([index]), None), trainer.device, trainer.channels_last)
             losses.append(task.loss(task.forward(model, batch), batch).reshape(-1))
             weights.append(torch.as_tensor(task.loss_weight(batch)).reshape(-1))
     return _host(losses), _host(weights)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Batches of one are too small to share out: threads would only wait for one another."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _host(rows: list[torch.Tensor]) -> np.ndarray:

@@ -21,9 +21,9 @@ from search.run.provenance import record_provenance, working_folder
 from search.run.search import Watcher, run_in_folder
 from search.run.staged_summary import StagedSummary, join
 from search.run.summary import Best, Summary
-from search.screen.live import number_text
 from search.study.study import read_records
 from search.study.trial import best_record
+from search.text import number_text
 
 _ABSENT = object()
 

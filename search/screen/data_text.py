@@ -9,17 +9,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
-from types import TracebackType
-from typing import IO
 
 from rich.console import Console, Group, RenderableType
-from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
 from search.commands.check_data import ClassSummary, DataCheck, Reached
-from search.screen.live import duration, short_path
-from search.text import printable, size_text
+from search.screen.progress_bar import ProgressBar
+from search.text import counted, duration, printable, short_path, size_text
 from trainables.inspect.inspection import Finding, short_name
 
 MAX_FILES = 3
@@ -66,7 +63,7 @@ def _head(found: DataCheck) -> Text:
     speed = f", {samples / found.seconds:,.0f} samples/s" if found.seconds > 0.1 else ""
     where = f"below {printable(short_path(found.root))}" if found.root else f"of {found.name}"
     took = f"{found.seconds:.1f} s" if found.seconds < 10 else duration(found.seconds)
-    return Text(f"read {_counted(samples, 'sample')}{size} {where} in {took}{speed}")
+    return Text(f"read {counted(samples, 'sample')}{size} {where} in {took}{speed}")
 
 
 def _problems(severity: str, findings: Sequence[Finding], root: Path | None, width: int) -> Table:
@@ -158,72 +155,34 @@ def _verdict(found: DataCheck) -> Text:
         else ""
     )
     if not errors and not warnings:
-        return Text(f"{doubled}nothing is wrong")
-    told = [_counted(n, noun) for n, noun in ((errors, "error"), (warnings, "warning")) if n]
+        return Text(f"{doubled}no problems found")
+    told = [counted(n, noun) for n, noun in ((errors, "error"), (warnings, "warning")) if n]
     kinds = Counter(finding.kind for finding in found.findings)
     more = "; --json FILE names every file" if max(kinds.values()) > MAX_FILES else ""
     return Text(f"{doubled}{', '.join(told)}{more}")
 
 
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 class DataProgress:
-    """A bar on a terminal that can draw one, elsewhere a line every ten seconds."""
+    """Shows on a bar how far the reading of the data has come."""
 
-    def __init__(self, out: IO[str], *, plain: bool = False) -> None:
-        self._out = out
-        console = Console(file=out)
-        self._bar: Progress | None = None
-        if console.is_terminal and not console.is_dumb_terminal and not plain:
-            columns = (BarColumn(bar_width=24), TextColumn("{task.fields[told]}"))
-            self._bar = Progress(
-                *columns,
-                console=console,
-                transient=True,
-                redirect_stdout=False,
-                redirect_stderr=False,
-                refresh_per_second=5,
-            )
-            self._task = self._bar.add_task("", total=None, told="finding the samples")
-        self._began = self._told = time.monotonic()
-
-    def __enter__(self) -> DataProgress:
-        if self._bar is not None:
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+    def __init__(self, bar: ProgressBar) -> None:
+        self._bar, self._began = bar, time.monotonic()
 
     def report(self, reached: Reached) -> None:
-        """Show it, if it is time to."""
         now = time.monotonic()
         if reached.samples == 1:
             self._began = now
-        if now - self._told < (0.1 if self._bar is not None else 10.0):
-            return
-        self._told = now
-        line = self._line(reached, now - self._began)
-        if self._bar is None:
-            print(line, file=self._out, flush=True)
-        else:
-            done, total = _amounts(reached)
-            self._bar.update(self._task, completed=done, total=total, told=line)
-
-    def _line(self, reached: Reached, seconds: float) -> str:
         done, total = _amounts(reached)
-        read = f"{reached.samples:,} of {_counted(reached.of_samples, 'sample')}"
-        size = (
-            f", {size_text(reached.num_bytes)} of {size_text(reached.of_bytes)}" if reached.of_bytes else ""
-        )
-        left = f", about {duration(seconds * (total - done) / done)} left" if done and seconds > 1 else ""
-        problems = f", {_counted(reached.findings, 'problem')}" if reached.findings else ""
-        return f"{read}{size}{left}{problems}"
+        self._bar.report(_progress_text(reached, now - self._began), done, total)
+
+
+def _progress_text(reached: Reached, seconds: float) -> str:
+    done, total = _amounts(reached)
+    read = f"{reached.samples:,} of {counted(reached.of_samples, 'sample')}"
+    size = f", {size_text(reached.num_bytes)} of {size_text(reached.of_bytes)}" if reached.of_bytes else ""
+    left = f", about {duration(seconds * (total - done) / done)} left" if done and seconds > 1 else ""
+    problems = f", {counted(reached.findings, 'problem')}" if reached.findings else ""
+    return f"{read}{size}{left}{problems}"
 
 
 def _amounts(reached: Reached) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""What a person sees while a search runs: a live table on a terminal, one plain line per event elsewhere."""
+"""What is shown while a search runs: a live table on a terminal, one plain line per event elsewhere."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ from rich.text import Text
 from search.config.config import Config
 from search.run.coordinator import Coordinator, Event, EventKind
 from search.run.folder import RunFolder
+from search.screen.progress import seconds_left, share_done
+from search.screen.progress_bar import draws_in_place
 from search.study.trial import BROKEN_OFF, Outcome, TrialRecord, ranked
+from search.text import duration, number_text, one_line, short_path, value_text
 
 _STATE_STYLE = {
     "running": "cyan",
@@ -33,7 +36,7 @@ _STATE_STYLE = {
 }
 _MAX_RUNNING, _MAX_BEST = 12, 6
 _WIDE = 100
-"""Columns of a terminal from which on the speed is shown too."""
+"""Columns that a terminal must have for the speed to be shown too."""
 
 
 class PlainView:
@@ -50,7 +53,7 @@ class PlainView:
         self._names = config.space.names
         limits = coordinator.limits
         done = sum(record.outcome is not None for record in coordinator.study.records)
-        again = f", {done} of them done before" if done else ""
+        again = f", {done} of them already done" if done else ""
         self._line(
             f"search {config.name}: {limits.trials} trials{again}, "
             f"up to {limits.max_virtual_epochs} virtual epochs each, "
@@ -73,7 +76,7 @@ class PlainView:
         elif event.kind is EventKind.ENDED:
             self._line(f"{head} {record.outcome}: {event.text}")
         elif event.kind is EventKind.RETRIED:
-            self._line(f"{head} lost, is tried again: {event.text}")
+            self._line(f"{head} failed, retrying: {event.text}")
         elif event.kind is EventKind.NOTED:
             self._line(f"{head}: {event.text}")
         else:
@@ -90,7 +93,7 @@ class PlainView:
 
 
 class LiveView:
-    """A view that is drawn anew in place: progress, time left, running and best trials."""
+    """A view that is redrawn in place: progress, time left, running and best trials."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -147,7 +150,7 @@ class LiveView:
         return Group(*parts, *(Text(f"! {note}", style="yellow") for note in self._notes))
 
     def _progress(self, coordinator: Coordinator) -> list[RenderableType]:
-        fraction, left = coordinator.progress(), coordinator.seconds_left()
+        fraction, left = share_done(coordinator), seconds_left(coordinator)
         running, begun = len(coordinator.running), len(coordinator.study.records)
         line = Table.grid(padding=(0, 2))
         line.add_column(no_wrap=True, overflow="ellipsis")
@@ -204,7 +207,7 @@ class LiveView:
 
 
 class _WholeWords:
-    """As many words as there is room for on one line, and a sign that there are more."""
+    """As many words as fit on one line, followed by an ellipsis if there are more."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -227,13 +230,8 @@ def state_text(record: TrialRecord) -> str:
     return "running" if record.running else "paused" if record.values else "waiting"
 
 
-def one_line(text: str) -> str:
-    """The text without line breaks and control characters."""
-    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
-
-
 def params_text(params: Mapping[str, Any], names: Sequence[str]) -> str:
-    """The searched parameters in their order; of a dotted name only what tells it from the others."""
+    """The searched parameters in their order, each by the last part of its name where that is unambiguous."""
     last = [name.rpartition(".")[2] for name in names]
     short = {
         n: s if last.count(s) == 1 or not _same_time(n, s, names, params) else n
@@ -246,35 +244,9 @@ def _same_time(name: str, short: str, names: Sequence[str], params: Mapping[str,
     return any(o != name and o in params and o.rpartition(".")[2] == short for o in names)
 
 
-def value_text(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def number_text(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"
-
-
-def duration(seconds: float) -> str:
-    """`45 s`, `3 min 20 s`, `2 h 05 min`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
-def short_path(path: Path) -> str:
-    """Relative to the current folder where it is below it."""
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
-
-
 @contextmanager
 def screen(log_file: Path, *, plain: bool = False) -> Iterator[LiveView | PlainView]:
-    """The view for this terminal or pipe, while all else that is printed goes into `log_file`.
+    """The view for this terminal or pipe, while everything else that is printed goes into `log_file`.
 
     Ray's processes write to the descriptors 1 and 2 of this one, so these are what is redirected.
     """
@@ -284,9 +256,7 @@ def screen(log_file: Path, *, plain: bool = False) -> Iterator[LiveView | PlainV
     kept = os.dup(1), os.dup(2)
     log_file.parent.mkdir(parents=True, exist_ok=True)
     log = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    # A dumb terminal cannot draw in place.
-    live = out.isatty() and not plain and os.environ.get("TERM") not in (None, "dumb", "unknown")
-    view = LiveView(Console(file=out)) if live else PlainView(out)
+    view = PlainView(out) if plain or not draws_in_place(out) else LiveView(Console(file=out))
     try:
         os.dup2(log, 1)
         os.dup2(log, 2)

@@ -1,14 +1,13 @@
-"""The last screen of each command, as text."""
+"""What each command prints at its end, as text."""
 
 from __future__ import annotations
 
-import shutil
-import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
+from search.commands.batch_analysis import BatchNoise, Curve, Reached
+from search.commands.batch_sizes import BatchSizes
 from search.commands.check import Check
 from search.commands.clean import Cleaning
 from search.commands.export import Export
@@ -16,12 +15,11 @@ from search.commands.retrain import Retraining
 from search.commands.verify import Verification
 from search.run.staged_summary import StagedSummary, StageOutcome
 from search.run.summary import Summary
-from search.screen.live import duration, number_text, one_line, short_path, value_text
-from search.text import size_text
+from search.text import counted, duration, number_text, one_line, short_path, size_text, value_text
 
 _WIDTH = 18
 _MAX_SKIPPED = 5
-"""Skipped samples that the last screen names."""
+"""Skipped samples that are named."""
 
 
 def summary_text(summary: Summary, *, color: bool = False) -> str:
@@ -46,11 +44,11 @@ def summary_text(summary: Summary, *, color: bool = False) -> str:
         "trials": f"{summary.trials}: {counts}",
         "steps": f"{summary.steps:,} spent{saved}",
         "samples": f"{summary.samples:,}",
-        "time": f"{duration(summary.seconds)}; all trials together trained for {trained}",
+        "time": f"{duration(summary.seconds)}; {trained} of training in all trials",
     }
     lines += ["", *_table(rows)]
     if summary.failures:
-        lines += ["", "failed trials (the trace is in error.txt of the trial's folder):"]
+        lines += ["", "failed trials (traceback in error.txt in the trial's folder):"]
         lines += [f"  {number}  {one_line(cause)}" for number, cause in summary.failures.items()]
     if summary.skipped_samples:
         lines += ["", *_skipped_lines(summary.skipped_samples)]
@@ -64,7 +62,7 @@ def _stage_lines(summary: StagedSummary) -> list[str]:
     left = summary.of - len(summary.stages)
     width = max(_WIDTH, *(len(name) + 2 for name in rows))
     lines = [f"{name:<{width}}{text}" for name, text in rows.items()]
-    return [*lines, f"{_counted(left, 'stage')} not begun"] if left else lines
+    return [*lines, f"{counted(left, 'stage')} not started"] if left else lines
 
 
 def _stage_text(stage: StageOutcome, metric: str) -> str:
@@ -72,11 +70,11 @@ def _stage_text(stage: StageOutcome, metric: str) -> str:
     value = (
         "no trial has a value" if best is None else f"trial {best.trial}, {metric} {number_text(best.value)}"
     )
-    return f"{value}; {_counted(stage.trials, 'trial')} in {duration(stage.seconds)}, {stage.status}"
+    return f"{value}; {counted(stage.trials, 'trial')} in {duration(stage.seconds)}, {stage.status}"
 
 
 def _skipped_lines(skipped: Mapping[str, str]) -> list[str]:
-    lines = [f"{_counted(len(skipped), 'sample')} skipped:"]
+    lines = [f"{counted(len(skipped), 'sample')} skipped:"]
     for file, reason in list(skipped.items())[:_MAX_SKIPPED]:
         lines.append(f"  {short_path(Path(file))}: {one_line(reason)}")
     more = len(skipped) - _MAX_SKIPPED
@@ -85,12 +83,12 @@ def _skipped_lines(skipped: Mapping[str, str]) -> list[str]:
 
 def _next_commands(summary: Summary, folder: str) -> list[str]:
     if summary.status in ("interrupted", "terminated"):
-        return ["go on with", f"  tune-search resume {folder}"]
+        return ["continue with", f"  tune-search resume {folder}"]
     if summary.status == "failed":
-        log = f"what was printed meanwhile stands in {folder}/search.log"
-        return [log, "once the cause is gone, go on with", f"  tune-search resume {folder}"]
+        log = f"output of the search: {folder}/search.log"
+        return [log, "once the cause is removed, continue with", f"  tune-search resume {folder}"]
     if summary.best is None:
-        return [f"what went wrong stands in {folder}/search.log"]
+        return [f"what went wrong is in {folder}/search.log"]
     return [
         "next",
         f"  tensorboard --logdir {folder}",
@@ -100,22 +98,22 @@ def _next_commands(summary: Summary, folder: str) -> list[str]:
 
 
 def export_text(export: Export) -> str:
-    """What was written and that it was evaluated again."""
+    """What was written, and the value that it evaluates to."""
     of = "" if export.stage is None else f" of stage {export.stage}"
     files = "\n".join(
         f"  {path.name:<20} {path.stat().st_size:>12,} bytes" for path in sorted(export.folder.iterdir())
     )
     return (
         f"trial {export.trial}{of} exported to {short_path(export.folder)}\n{files}\n"
-        f"evaluated again from these files: {export.metric} {number_text(export.value)}, as recorded\n\n"
+        f"re-evaluated from these files: {export.metric} {number_text(export.value)}, as recorded\n\n"
         f"next\n  tune-search retrain {short_path(export.folder)}"
     )
 
 
 def retraining_text(done: Retraining, command: str) -> str:
-    """The outcome of a retraining, or how to go on."""
+    """The outcome of a retraining, or how to continue it."""
     if done.export is None:
-        return f"stopped after virtual epoch {done.virtual_epochs} of {done.of}; go on with\n  {command}"
+        return f"stopped after virtual epoch {done.virtual_epochs} of {done.of}; continue with\n  {command}"
     best = f"{done.export.metric} {number_text(done.export.value)}"
     return (
         f"retrained for {done.of} virtual epochs: best {best}\nexported to {short_path(done.export.folder)}"
@@ -136,7 +134,7 @@ def check_text(check: Check) -> str:
         "name": config.name,
         "task": f"{config.task_path} in {short_path(Path(check.task_file))}",
         "objective": f"{config.objective.metric}, {config.objective.mode}",
-        "training data": "no length" if check.num_train is None else f"{check.num_train} samples",
+        "training data": "unknown length" if check.num_train is None else f"{check.num_train} samples",
         "validation data": f"{check.num_valid} samples",
         "model": f"{check.num_parameters:,} parameters (of the trial that was tried)",
         "device": check.device,
@@ -170,24 +168,29 @@ def check_text(check: Check) -> str:
 
 
 def verification_text(found: Verification) -> str:
-    """What was checked, each damage with its cost, and the verdict."""
+    """What was checked, each damage with its cost, and the result."""
     folder, damages = short_path(found.folder), found.damages
     counts = (
-        _counted(found.trials, "trial"),
-        _counted(found.virtual_epochs, "virtual epoch"),
-        f"{_counted(found.checkpoints, 'checkpoint')} of {size_text(found.num_bytes)}",
+        counted(found.trials, "trial"),
+        counted(found.virtual_epochs, "virtual epoch"),
+        f"{counted(found.checkpoints, 'checkpoint')} of {size_text(found.num_bytes)}",
     )
     lines = [f"checked {folder}: {', '.join(counts)}"]
     if found.owner is not None:
-        lines.append(f"a search is running there ({found.owner}): what it is writing now was left out")
+        lines.append(f"a search is running there ({found.owner}): files it is writing now were left out")
     for damage in damages:
         lines += ["", f"{one_line(damage.path)}: {one_line(damage.what)}", f"  cost: {one_line(damage.cost)}"]
-    verdict = f"damage in {_counted(len(damages), 'place')}" if damages else "nothing is damaged"
+    verdict = f"{counted(len(damages), 'damaged file')}" if damages else "no problems found"
     return "\n".join([*lines, "", verdict])
 
 
+def reading_progress(done: int, total: int) -> str:
+    """How many bytes of the checkpoints were read."""
+    return f"read {size_text(done)} of {size_text(total)}"
+
+
 def cleaning_text(cleaning: Cleaning) -> str:
-    """What went, or would go, and how many bytes that is."""
+    """What was removed, or would be, and its size."""
     folder, items = short_path(cleaning.folder), cleaning.items
     if not items:
         return f"nothing to remove from {folder}"
@@ -195,78 +198,62 @@ def cleaning_text(cleaning: Cleaning) -> str:
     lines = [f"would be removed from {folder}:" if cleaning.dry_run else f"removed from {folder}:"]
     lines += [f"  {item.path:<{width}}  {size_text(item.num_bytes):>9}  {item.why}" for item in items]
     size = f"{size_text(cleaning.num_bytes)} ({cleaning.num_bytes:,} bytes)"
-    return "\n".join([*lines, "", f"{_counted(len(items), 'item')}, {size}"])
-
-
-class ByteProgress:
-    """How much was read, shown when that takes longer than two seconds: in place on a terminal."""
-
-    def __init__(self, out: IO[str]) -> None:
-        self._out = out
-        self._terminal = out.isatty()
-        self._next: float | None = None
-        self._shown = False
-
-    def __enter__(self) -> ByteProgress:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._shown and self._terminal:
-            self._out.write("\r\x1b[2K")
-            self._out.flush()
-
-    def report(self, done: int, of: int) -> None:
-        """Show that `done` of `of` bytes were read, if it is time to."""
-        now = time.monotonic()
-        self._next = now + 2.0 if self._next is None else self._next
-        if now < self._next:
-            return
-        self._next, self._shown = now + (0.2 if self._terminal else 10.0), True
-        line = f"read {size_text(done)} of {size_text(of)}"
-        self._out.write(f"\r\x1b[2K{line}" if self._terminal else line + "\n")
-        self._out.flush()
+    return "\n".join([*lines, "", f"{counted(len(items), 'item')}, {size}"])
 
 
 _COUNTED = ("virtual_epoch", "step", "samples", "seconds")
 _TRAINER_METRICS = ("valid_loss", "train_loss", "lr", "samples_per_second", "epoch")
 
 
-class RetrainProgress:
-    """A line per virtual epoch, rewritten in place on a terminal."""
-
-    def __init__(self, out: IO[str]) -> None:
-        self._out = out
-
-    def __enter__(self) -> RetrainProgress:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._out.isatty():
-            self._out.write("\n")
-
-    def report(self, record: Mapping[str, Any], of: int) -> None:
-        """Show one virtual epoch's record."""
-        number = record["virtual_epoch"]
-        left = record["seconds"] / number * (of - number)
-        # The task's own metrics first: they must be seen on a narrow terminal too.
-        names = [k for k in record if k not in (*_COUNTED, *_TRAINER_METRICS) and "/" not in k]
-        names += [k for k in _TRAINER_METRICS if k in record]
-        values = "  ".join(f"{k} {number_text(record[k])}" for k in names[:8])
-        line = f"virtual epoch {number}/{of}  {duration(left)} left  {values}"
-        if self._out.isatty():
-            width = shutil.get_terminal_size().columns - 1  # a line that wraps cannot be rewritten
-            self._out.write(f"\r\x1b[2K{line[:width]}")
-        else:
-            self._out.write(line + "\n")
-        self._out.flush()
+def retraining_progress(record: Mapping[str, Any], num_virtual_epochs: int) -> str:
+    """One virtual epoch's record, with the time left."""
+    number = record["virtual_epoch"]
+    left = record["seconds"] / number * (num_virtual_epochs - number)
+    # The task's own metrics first: they must be seen on a narrow terminal too.
+    names = [k for k in record if k not in (*_COUNTED, *_TRAINER_METRICS) and "/" not in k]
+    names += [k for k in _TRAINER_METRICS if k in record]
+    values = "  ".join(f"{k} {number_text(record[k])}" for k in names[:8])
+    return f"virtual epoch {number}/{num_virtual_epochs}  {duration(left)} left  {values}"
 
 
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def batch_sizes_text(study: BatchSizes) -> str:
+    """A row per batch size, the spread of the loss, and what was written."""
+    big = study.curves[-1]
+    head = (
+        f"training loss of {len(study.curves)} batch sizes over {study.num_train:,} samples; the largest, "
+        f"{big.batch_size:,}, ends at {number_text(study.target)} after {big.epochs[-1]:g} epochs"
+    )
+    rows: list[tuple[str, ...]] = [
+        ("batch size", "trial", "loss at end", "best loss", "epochs to reach it", "steps to reach it")
+    ]
+    rows += [_batch_size_row(curve, here) for curve, here in zip(study.curves, study.reached, strict=True)]
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    notes = [line for note in study.notes for line in ("", f"note: {note}")]
+    folder = short_path(Path(study.folder))
+    files = [f"  {folder}/{name}" for name in study.files]
+    return "\n".join([head, "", *lines, "", *_spread_lines(study.noise), *notes, "", *files])
+
+
+def _batch_size_row(curve: Curve, reached: Reached | None) -> tuple[str, ...]:
+    return (
+        f"{curve.batch_size:,}",
+        str(curve.trial),
+        number_text(curve.losses[-1]),
+        number_text(min(curve.losses)),
+        "not reached" if reached is None else f"{reached.epochs:g}",
+        "not reached" if reached is None else f"{reached.steps:,}",
+    )
+
+
+def _spread_lines(noise: BatchNoise) -> list[str]:
+    mean, deviation = noise.means[0], noise.deviations[0]
+    return [
+        f"spread of the loss: trial {noise.trial} at virtual epoch {noise.virtual_epoch}, on "
+        f"{noise.num_samples:,} training samples",
+        f"  single samples: standard deviation {deviation:.3g}, mean {mean:.3g}",
+        f"  smallest batch with a coefficient of variation below 1: {noise.smallest_batch_cv_below_1:,}",
+    ]
 
 
 def _table(rows: Mapping[str, str]) -> list[str]:

@@ -32,6 +32,7 @@ import search
 from search.cli import main
 from search.commands.check_data import DataCheck, Reached
 from search.screen.data_text import DataProgress, data_check_text
+from search.screen.progress_bar import ProgressBar
 from trainables.images.layouts.find import Layout
 from trainables.images.mask_folder import load_folder_arrays
 from trainables.inspect.inspection import Contents, Inspection, SampleName, in_threads
@@ -66,7 +67,7 @@ def test_nothing_is_wrong_with_a_folder_without_damage(root: Path) -> None:
         "train": NUM_TRAIN,
         "valid": NUM_VALID,
     }
-    assert data_check_text(found).endswith("nothing is wrong")
+    assert data_check_text(found).endswith("no problems found")
 
 
 @pytest.mark.parametrize(
@@ -402,11 +403,13 @@ def test_ctrl_c_is_heard_while_the_main_thread_waits(
 def test_in_a_pipe_a_line_comes_every_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     now, out = [100.0], io.StringIO()
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    with DataProgress(out) as progress:
+    with ProgressBar(out, "finding the samples") as bar:
+        progress = DataProgress(bar)
         for number in range(1, 31):
             now[0] += 1.0
             progress.report(Reached(number, 60, number * 2**20, 60 * 2**20, number // 10))
-    first, second, third = out.getvalue().splitlines()
+    begun, first, second, third = out.getvalue().splitlines()
+    assert begun == "finding the samples"
     assert first == "10 of 60 samples, 10.5 MB of 62.9 MB, about 45 s left, 1 problem"
     assert second.startswith("20 of 60 samples, ")
     assert third.endswith(", 3 problems")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import shutil
@@ -20,7 +19,6 @@ import search
 from search.config.config import load_config
 from search.errors import SearchError
 from search.run.summary import Summary
-from search.screen.text import RetrainProgress
 from trainables.checkpoint import read_checkpoint, write_checkpoint
 from trainables.options import TrialOptions
 
@@ -286,12 +284,3 @@ def test_a_folder_that_is_no_export_is_named(tmp_path: Path) -> None:
         search.retrain(tmp_path)
     with pytest.raises(SearchError, match="is not the folder of a search"):
         search.export(tmp_path)
-
-
-def test_progress_names_the_objective_within_a_narrow_line() -> None:
-    out = io.StringIO()
-    record = {"virtual_epoch": 2, "step": 40, "samples": 640, "seconds": 3.0, "train_loss": 0.5, "lr": 0.1}
-    with RetrainProgress(out) as progress:
-        progress.report({**record, "epoch": 0.1, "valid_loss": 0.4, "miou": 0.75, "iou/a": 0.9}, 6)
-    assert out.getvalue().startswith("virtual epoch 2/6  6 s left  miou 0.75")
-    assert "iou/a" not in out.getvalue()

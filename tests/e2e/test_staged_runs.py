@@ -193,7 +193,7 @@ def test_after_a_stage_without_any_value_the_next_one_cannot_begin(ray_session: 
 def test_interrupted_in_its_first_stage_it_goes_on_there(ray_session: None, tmp_path: Path) -> None:
     first = search.search(staged_config(), results=tmp_path, watcher=interrupted_at(1, 1))
     assert (first.status, [stage.name for stage in first.stages]) == ("interrupted", [FIRST])
-    assert "1 stage not begun" in summary_text(first)
+    assert "1 stage not started" in summary_text(first)
     assert f"tune-search resume {first.folder}" in summary_text(first)
     assert not (Path(first.folder) / "stages" / SECOND).exists()
     second = search.resume(first.folder)

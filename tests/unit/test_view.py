@@ -13,9 +13,10 @@ from rich.console import Console
 from simulated_search import SPACE, Simulation, by_number, config_of
 
 from search.config.config import Config
-from search.run.coordinator import Event, EventKind
+from search.run.coordinator import Event
 from search.run.folder import RunFolder
-from search.screen.live import LiveView, PlainView, duration, one_line, params_text, short_path, value_text
+from search.screen.live import LiveView, PlainView, params_text
+from search.text import value_text
 from trainables.process.failure import FailureKind
 
 WIDE_SPACE = {
@@ -107,7 +108,7 @@ def test_plain_output_says_what_happened(tmp_path: Path) -> None:
         "trial 0 virtual epoch 1/2 accuracy 0.75 best 0.75 1234 samples/s",
         "trial 0 paused at virtual epoch 1",
         lines[4],
-        "trial 1 lost, is tried again: error in virtual epoch 1",
+        "trial 1 failed, retrying: error in virtual epoch 1",
         "trial 1 started " + lines[4].split()[-1],
         "trial 1 virtual epoch 1/2 accuracy 0.5 best 0.5 1234 samples/s",
         "trial 1 paused at virtual epoch 1",
@@ -121,7 +122,7 @@ def test_plain_output_of_a_resumed_search_counts_what_was_done(tmp_path: Path) -
     Simulation(tmp_path, config).run(max_reports=20)
     out = io.StringIO()
     watched(tmp_path, PlainView(out), config).step()
-    assert "9 trials, 2 of them done before, up to 9" in out.getvalue()
+    assert "9 trials, 2 of them already done, up to 9" in out.getvalue()
     assert "trial 2 resumed at virtual epoch 2" in out.getvalue()
 
 
@@ -301,34 +302,9 @@ def test_on_a_terminal_the_screen_is_live_unless_that_cannot_draw(
 # --- words
 
 
-def test_durations() -> None:
-    texts = [duration(seconds) for seconds in (0, 45.4, 59.6, 61, 3599, 3600, 7500, 200_000)]
-    assert texts == [
-        "0 s",
-        "45 s",
-        "1 min 00 s",
-        "1 min 01 s",
-        "59 min 59 s",
-        "1 h 00 min",
-        "2 h 05 min",
-        "55 h 33 min",
-    ]
-
-
 def test_parameters_carry_the_part_of_their_name_that_tells_them_apart() -> None:
     names = ["optimizer", "optimizer.adamw.lr", "optimizer.sgd.lr", "head.lr", "model.width"]
     assert params_text({"optimizer": "sgd", "optimizer.sgd.lr": 0.00123456, "model.width": 16}, names) == (
         "optimizer=sgd lr=0.00123 width=16"
     )
     assert params_text({"optimizer.sgd.lr": 0.1, "head.lr": 0.2}, names) == "optimizer.sgd.lr=0.1 head.lr=0.2"
-
-
-def test_one_line() -> None:
-    assert one_line("  a\n\tb\x1b[0m  ü ") == "a b [0m ü"
-
-
-def test_paths_below_the_current_folder_are_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert short_path(tmp_path / "results" / "seg") == "results/seg"
-    assert short_path(Path("/elsewhere")) == "/elsewhere"
-    assert EventKind.PAUSED.value == "paused"

@@ -1,4 +1,4 @@
-"""How much the loss of a mini-batch varies, by its size, for one fixed set of parameters."""
+"""What batches of a size gain and cost: curves of the loss, where they reach a target, its spread."""
 
 from __future__ import annotations
 
@@ -11,8 +11,40 @@ NUM_ORDERS = 200
 
 
 @dataclass(frozen=True, kw_only=True)
+class Curve:
+    """The training loss of the best trial of one batch size; a value per virtual epoch."""
+
+    batch_size: int
+    """Samples of one optimizer step."""
+    trial: int
+    epochs: tuple[float, ...]
+    """Over the data, at the end of each virtual epoch."""
+    steps: tuple[int, ...]
+    losses: tuple[float, ...]
+
+    def reached(self, target: float) -> Reached | None:
+        """Where the loss is at or below the target for the first time; None where it never is."""
+        for index, loss in enumerate(self.losses):
+            if loss <= target:
+                return Reached(virtual_epoch=index + 1, epochs=self.epochs[index], steps=self.steps[index])
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reached:
+    """The end of the first virtual epoch with a loss at or below a target."""
+
+    virtual_epoch: int
+    epochs: float
+    steps: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class BatchNoise:
-    """Mean and standard deviation of the loss of one batch, over all batches of a size."""
+    """Mean and standard deviation of the loss of one batch, over all batches of a size.
+
+    The parameters are those of one checkpoint, so that only the choice of the samples varies.
+    """
 
     trial: int
     virtual_epoch: int
@@ -21,8 +53,8 @@ class BatchNoise:
     """1, 2, 4, … and all samples."""
     means: tuple[float, ...]
     deviations: tuple[float, ...]
-    calm_from: int
-    """The smallest batch size whose standard deviation is below the mean."""
+    smallest_batch_cv_below_1: int
+    """The smallest batch size with a coefficient of variation (standard deviation over mean) below 1."""
 
 
 def batch_noise(losses: np.ndarray, weights: np.ndarray, *, trial: int, virtual_epoch: int) -> BatchNoise:
@@ -37,18 +69,18 @@ def batch_noise(losses: np.ndarray, weights: np.ndarray, *, trial: int, virtual_
     rng = np.random.default_rng(0)
     orders = [rng.permutation(num_samples) for _ in range(NUM_ORDERS)]
 
-    def of(batch_size: int) -> tuple[float, float]:
+    def moments_of(batch_size: int) -> tuple[float, float]:
         found = np.concatenate([batch_losses(losses, weights, order, batch_size) for order in orders])
         return float(found.mean()), float(found.std())
 
     sizes = [2**power for power in range((num_samples - 1).bit_length())] + [num_samples]
-    moments = [of(size) for size in sizes]
-    first = next(i for i, (mean, deviation) in enumerate(moments) if deviation < mean or i == len(sizes) - 1)
-    calm, noisy = sizes[first], sizes[first - 1] if first else 0
-    while calm - noisy > 1:
-        middle = (calm + noisy) // 2
-        mean, deviation = of(middle)
-        calm, noisy = (middle, noisy) if deviation < mean else (calm, middle)
+    moments = [moments_of(size) for size in sizes]
+    first = next((i for i, (mean, deviation) in enumerate(moments) if deviation < mean), len(sizes) - 1)
+    steady, noisy = sizes[first], sizes[first - 1] if first else 0
+    while steady - noisy > 1:
+        middle = (steady + noisy) // 2
+        mean, deviation = moments_of(middle)
+        steady, noisy = (middle, noisy) if deviation < mean else (steady, middle)
     return BatchNoise(
         trial=trial,
         virtual_epoch=virtual_epoch,
@@ -56,7 +88,7 @@ def batch_noise(losses: np.ndarray, weights: np.ndarray, *, trial: int, virtual_
         batch_sizes=tuple(sizes),
         means=tuple(mean for mean, _ in moments),
         deviations=tuple(deviation for _, deviation in moments),
-        calm_from=calm,
+        smallest_batch_cv_below_1=steady,
     )
 
 

@@ -1,0 +1,154 @@
+"""The commands that look at a configuration or a run, and train nothing."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from search.cli_options import config_argument, count_option, run_argument, set_option
+from trainables.process.quick_imports import uncollected
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C."""
+
+
+@click.command(short_help="Try everything once, and print the plan.")
+@config_argument
+@set_option
+@click.option("--data", is_flag=True, help="Read every sample instead, and list all problems of the data.")
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="With --data: write all problems as JSON.",
+)
+def check(config: str, overrides: tuple[str, ...], data: bool, json_file: str | None) -> None:
+    """Validate CONFIG, build its data and model, train a few steps, validate once, and print the plan.
+
+    With --data nothing is trained: every sample is read, and damaged files, wrong labels, leakage between
+    training and validation data, class frequencies and statistics are shown. Exits with 1 if it finds errors.
+
+    \b
+    Examples:
+      tune-search check configs/seg.yaml
+      tune-search check configs/seg.yaml --set trial.model.width=64
+      tune-search check configs/seg.yaml --data --json problems.json
+    """
+    if data:
+        _check_data(config, overrides, json_file)
+    if json_file is not None:
+        raise click.UsageError("--json needs --data, whose problems it writes")
+    from search.screen.progress_bar import ProgressBar
+
+    with ProgressBar(sys.stderr, "reading the configuration") as bar:
+        with uncollected():
+            from search.commands.check import check as run_check
+            from search.screen.text import check_text
+
+        checked = run_check(config, overrides=overrides, phase=bar.phase)
+    click.echo(check_text(checked))
+
+
+@click.command(short_help="Look for damaged files.")
+@run_argument
+def verify(run: str) -> None:
+    """Check every file of the search in RUN: study, checkpoints, configuration and export.
+
+    For each damaged file it says what is wrong and what that costs. Nothing is written, and the search may be
+    running. Exits with 1 if anything is damaged.
+
+    \b
+    Examples:
+      tune-search verify results/seg
+      tune-search verify results/seg && tar -cf seg.tar results/seg
+    """
+    from search.screen.progress_bar import ProgressBar
+
+    with ProgressBar(sys.stderr, "reading the study") as bar:
+        from search.commands.verify import verify as run_verify
+        from search.screen.text import reading_progress, verification_text
+
+        found = run_verify(run, progress=lambda done, of: bar.report(reading_progress(done, of), done, of))
+    click.echo(verification_text(found))
+    sys.exit(1 if found.damages else 0)
+
+
+@click.command("batch-sizes", short_help="Compare the batch sizes of a search.")
+@run_argument
+@click.option(
+    "--samples",
+    type=click.IntRange(min=2),
+    default=4096,
+    show_default=True,
+    metavar="N",
+    help="Largest number of training samples to measure the spread of the loss on.",
+)
+def batch_sizes(run: str, samples: int) -> None:
+    """Compare the batch sizes of the trials in RUN: epochs and steps to the same loss, and its spread.
+
+    Writes batch_sizes.json and three figures into RUN. Nothing is trained, and the search may be running.
+
+    \b
+    Examples:
+      tune-search configs/batch_size.yaml && tune-search batch-sizes results/batch_size
+      tune-search batch-sizes results/seg --samples 500
+    """
+    from search.screen.progress_bar import ProgressBar
+
+    with ProgressBar(sys.stderr, "loading data and evaluating the best checkpoint on single samples"):
+        from search.commands.batch_sizes import study_batch_sizes
+        from search.screen.text import batch_sizes_text
+
+        compared = study_batch_sizes(run, max_samples=samples)
+    click.echo(batch_sizes_text(compared))
+
+
+@click.command(short_help="Remove what a search no longer needs.")
+@run_argument
+@click.option("--dry-run", is_flag=True, help="Only show what would be removed.")
+@count_option("--keep-trials", "Keep checkpoints of the N best trials (default: as configured).")
+def clean(run: str, dry_run: bool, keep_trials: int | None) -> None:
+    """Remove checkpoints of all but the best trials in RUN, damaged checkpoints, and partial files.
+
+    The study, TensorBoard events, the export, and the checkpoints of the best trial and of unfinished trials
+    stay. A trial without checkpoints cannot continue, even if the search gets a larger budget later.
+
+    \b
+    Examples:
+      tune-search clean results/seg --dry-run
+      tune-search clean results/seg --keep-trials 1
+    """
+    from search.commands.clean import clean as run_clean
+    from search.screen.text import cleaning_text
+
+    cleaning = run_clean(run, dry_run=dry_run, keep_trials=keep_trials)
+    click.echo(cleaning_text(cleaning))
+    if dry_run and cleaning.items:
+        options = "" if keep_trials is None else f" --keep-trials {keep_trials}"
+        click.echo(f"\nnext\n  tune-search clean {run}{options}")
+
+
+def _check_data(config: str, overrides: tuple[str, ...], json_file: str | None) -> NoReturn:
+    from search.screen.progress_bar import ProgressBar
+
+    try:
+        with ProgressBar(sys.stderr, "finding the samples") as bar:
+            from search.commands.check_data import check_data
+            from search.screen.data_text import DataProgress, data_check_text
+
+            found = check_data(config, overrides=overrides, progress=DataProgress(bar).report)
+    except KeyboardInterrupt:
+        click.echo("interrupted", err=True)
+        sys.stderr.flush()
+        os._exit(INTERRUPTED)  # threads still reading files would delay a clean exit
+    click.echo(data_check_text(found, color=sys.stdout.isatty()))
+    if json_file is not None:
+        from search.run.folder import write_json
+
+        write_json(Path(json_file), found.as_dict())
+    sys.exit(1 if found.errors else 0)

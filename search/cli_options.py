@@ -1,0 +1,37 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+config_argument = click.argument("config", type=click.Path(dir_okay=False))
+run_argument = click.argument("run", type=click.Path(file_okay=False, exists=True))
+set_option = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="PATH=VALUE",
+    help="Override a value of the configuration; may be repeated.",
+)
+address_option = click.option(
+    "--address",
+    metavar="ADDRESS",
+    help="Address of a Ray cluster as printed by `ray start`, or auto for the cluster on this machine "
+    "(default: start a local Ray).",
+)
+plain_option = click.option("--plain", is_flag=True, help="Print one line per event, also on a terminal.")
+
+
+def count_option(name: str, text: str) -> Callable[[_Command], _Command]:
+    """An option that takes a whole number from 1 on; None where it is not given."""
+    return click.option(name, type=click.IntRange(min=1), metavar="N", help=text)
+
+
+def out_option(default: str) -> Callable[[_Command], _Command]:
+    """The folder that a command writes."""
+    return click.option("--out", metavar="DIR", help=f"Folder to write (default: {default}).")
