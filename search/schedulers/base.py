@@ -37,7 +37,7 @@ class Rungs:
     axis: Axis = "virtual_epochs"
 
     def index(self, record: TrialRecord, depth: int | None = None) -> int:
-        """Index of the deepest rung that the trial reached with its first `depth` virtual epochs (default: all)."""
+        """Index of the deepest rung reached within the first `depth` virtual epochs (default: all)."""
         amount = self._amount(record, record.depth if depth is None else depth)
         index, rung = 0, self.grace_period
         while amount >= rung:

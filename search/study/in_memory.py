@@ -1,4 +1,4 @@
-"""An Optuna study that shows given trials, for samplers and pruners that are to see others than the one on disk."""
+"""An Optuna study that shows given trials, for samplers and pruners that must not see the one on disk."""
 
 from __future__ import annotations
 

@@ -150,7 +150,7 @@ class SearchStudy:
             self.study.set_user_attr(_PLATEAU, dict(plateau))
 
     def ask(self, point_to_evaluate: Mapping[str, Any] | None = None) -> TrialRecord:
-        """Begin a new trial; with `point_to_evaluate` these parameters are taken and only the rest is sampled."""
+        """Begin a new trial: the parameters of `point_to_evaluate` are taken, only the others are sampled."""
         number = len(self.records)
         # Samplers count the trials of the history first.
         pending = PendingTrial(len(self.history) + number, point_to_evaluate or {}, self._sampler, self.study)

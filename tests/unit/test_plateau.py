@@ -202,7 +202,7 @@ def test_what_failed_or_is_being_trained_does_not_count_and_what_diverged_does()
 
 
 def sorted_anew(study: SearchStudy, scheduler: Scheduler, trials: int, min_delta: float) -> bool:
-    """The definition: all trials in the order in which they ended or paused last, the best of all but the last."""
+    """The definition: all trials in the order in which they ended or paused last."""
 
     def at(record: TrialRecord) -> int:
         return record.reported if record.outcome is None or record.cut_off else record.order
