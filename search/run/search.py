@@ -23,7 +23,7 @@ from search.run.provenance import record_provenance, task_source, working_folder
 from search.run.retention import CheckpointRetention
 from search.run.signals import heard_signals
 from search.run.summary import Status, Summary, summarize
-from search.samplers.samplers import ViewSampler, sampler_factory
+from search.samplers.samplers import ViewSampler
 from search.samplers.view import StudyView
 from search.schedulers.build import build_scheduler
 from search.study.journal import drop_half_line
@@ -227,13 +227,12 @@ def _load_shared_data(config: Config, folder: RunFolder) -> dict[str, Any]:
 
 def _build_coordinator(config: Config, folder: RunFolder, concurrency: int) -> Coordinator:
     rule = build_scheduler(config)
-    make_sampler, seed = sampler_factory(config), config.sampler.seed
     study = SearchStudy(
         folder.journal,
         name=config.name,
         mode=config.objective.mode,
         space=config.space,
-        sampler=lambda study: ViewSampler(make_sampler, seed, StudyView(study, rule.rungs)),
+        sampler=lambda study: ViewSampler(config.sampler, StudyView(study, rule.rungs)),
         history=read_records(folder.history) if folder.history.exists() else [],
     )
     grid = config.sampler.name == "grid"

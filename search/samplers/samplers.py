@@ -15,7 +15,7 @@ from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
-from search.config.config import Config
+from search.config.schema import Sampler
 from search.study.in_memory import study_showing
 from search.study.patches import NumberedQMCSampler
 
@@ -27,19 +27,12 @@ class ViewSampler(BaseSampler):
     before it.
 
     Args:
-        make: a sampler from its own seed and the trial's number.
-        seed: the search's.
-        view: the trials that the sampler sees, with halving scores, which are to be maximized.
+        options: the section `sampler:`.
+        view: gives the trials that the sampler sees, with halving scores, which are to be maximized.
     """
 
-    def __init__(
-        self,
-        make: Callable[[int, int], BaseSampler],
-        seed: int,
-        view: Callable[[], list[FrozenTrial]],
-    ) -> None:
-        self._make = make
-        self._seed = seed
+    def __init__(self, options: Sampler, view: Callable[[], list[FrozenTrial]]) -> None:
+        self._options = options
         self._view = view
         self._current: tuple[int, BaseSampler, optuna.Study] | None = None
 
@@ -75,33 +68,37 @@ class ViewSampler(BaseSampler):
         return self._current
 
     def _new_sampler(self, number: int, *words: int) -> BaseSampler:
-        seed = int(np.random.SeedSequence([self._seed, number, *words]).generate_state(1)[0])
+        seed = int(np.random.SeedSequence([self._options.seed, number, *words]).generate_state(1)[0])
         with warnings.catch_warnings():
             # Conditional spaces and QMC are what Optuna calls experimental; the versions are pinned.
             warnings.simplefilter("ignore", ExperimentalWarning)
-            return self._make(seed, number)
+            return build_sampler(self._options, seed, number)
 
 
-def sampler_factory(config: Config) -> Callable[[int, int], BaseSampler]:
-    """The sampler that `sampler:` names, as a function of a seed and the number of the trial that it is for.
+def build_sampler(options: Sampler, seed: int, number: int) -> BaseSampler:
+    """The Optuna sampler that `sampler:` names; a grid is handed out as points to evaluate.
 
-    A grid is handed out as points to evaluate.
+    Args:
+        options: the section.
+        seed: seed of this sampler, which draws one trial or one parameter.
+        number: number of the trial.
     """
-    options = config.sampler
     startup = options.startup_trials
-    if options.name == "tpe":
-        return lambda seed, _: TPESampler(
-            seed=seed, n_startup_trials=startup, multivariate=True, group=True, constant_liar=True
-        )
-    if options.name == "gp":
-        return lambda seed, _: GPSampler(seed=seed, n_startup_trials=startup)
-    if options.name == "qmc":
-        # One scrambled sequence for the whole search; what lies outside of it is drawn at random.
-        return lambda seed, number: NumberedQMCSampler(
-            number,
-            seed=options.seed,
-            scramble=True,
-            independent_sampler=RandomSampler(seed=seed),
-            warn_independent_sampling=False,
-        )
-    return lambda seed, _: RandomSampler(seed=seed)
+    match options.name:
+        case "tpe":
+            return TPESampler(
+                seed=seed, n_startup_trials=startup, multivariate=True, group=True, constant_liar=True
+            )
+        case "gp":
+            return GPSampler(seed=seed, n_startup_trials=startup)
+        case "qmc":
+            # One scrambled sequence for the whole search; what lies outside of it is drawn at random.
+            return NumberedQMCSampler(
+                number,
+                seed=options.seed,
+                scramble=True,
+                independent_sampler=RandomSampler(seed=seed),
+                warn_independent_sampling=False,
+            )
+        case "random" | "grid":
+            return RandomSampler(seed=seed)

@@ -59,16 +59,16 @@ class HalvingScores:
         """Each trial that has something to say, with its score, the worst first."""
         # Numbers before records, which have no order; in a tie those of the history come first.
         ranked = sorted(
-            (index + (completed and record.depth == self._longest), value, record.number, place, record)
-            for place, (record, (index, value, completed)) in enumerate(self._keys.items())
+            (index + (completed and record.depth == self._longest), value, record.number, position, record)
+            for position, (record, (index, value, completed)) in enumerate(self._keys.items())
         )
-        places: list[int] = []
+        ranks: list[int] = []
         before = None
         for index, value, *_ in ranked:
-            places.append(places[-1] + (before != (index, value)) if places else 0)
+            ranks.append(ranks[-1] + (before != (index, value)) if ranks else 0)
             before = (index, value)
-        highest = max(1, places[-1]) if places else 1
-        return ((record, place / highest) for place, (*_, record) in zip(places, ranked, strict=True))
+        highest = max(1, ranks[-1]) if ranks else 1
+        return ((record, rank / highest) for rank, (*_, record) in zip(ranks, ranked, strict=True))
 
 
 class StudyView:
@@ -85,7 +85,7 @@ class StudyView:
     def __init__(self, study: SearchStudy, rungs: Rungs) -> None:
         self._study, self._rungs = study, rungs
         self._drawn: dict[TrialRecord, PendingTrial | None] = {}
-        self._places = {record: place for place, record in enumerate(study.history)}
+        self._in_history = {record: number for number, record in enumerate(study.history)}
 
     def __call__(self) -> list[FrozenTrial]:
         study = self._study
@@ -95,11 +95,11 @@ class StudyView:
         shown |= {record: None for record in study.records if record.running and not record.values}
         view = []
         for record, score in shown.items():
-            own = record not in self._places
+            own = record not in self._in_history
             drawn = self._in_this_space(record, own=own)
             if drawn is not None:
-                place = len(study.history) + record.number if own else self._places[record]
-                view.append(_frozen(place, drawn, score))
+                number = len(study.history) + record.number if own else self._in_history[record]
+                view.append(_frozen(number, drawn, score))
         return sorted(view, key=lambda frozen: frozen.number)
 
     def _scores(self) -> HalvingScores:

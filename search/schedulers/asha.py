@@ -61,12 +61,12 @@ class ASHA(Scheduler):
             return None
         amounts = [amount_of(self.rungs.axis, lengths, depth) for depth in range(1, num_virtual_epochs)]
         total, depth, rung, left = 0, 0, self.rungs.grace_period, num_trials
-        while left >= 1 and (place := bisect_left(amounts, rung)) < len(amounts):
+        while left >= 1 and (first := bisect_left(amounts, rung)) < len(amounts):
             # Several rungs may lie within one virtual epoch: a trial pauses once, at the last of them.
-            while rung <= amounts[place]:
+            while rung <= amounts[first]:
                 rung *= self.rungs.reduction_factor
-            total += left * (place + 1 - depth)
-            depth, left = place + 1, left // self.rungs.reduction_factor
+            total += left * (first + 1 - depth)
+            depth, left = first + 1, left // self.rungs.reduction_factor
         return total + max(1, left) * (num_virtual_epochs - depth)
 
     def _winner(self, study: SearchStudy, table: RungTable) -> TrialRecord | None:

@@ -37,7 +37,7 @@ class Rungs:
     axis: Axis = "virtual_epochs"
 
     def index(self, record: TrialRecord, depth: int | None = None) -> int:
-        """Index of the deepest rung that the trial reached with its first `depth` virtual epochs (default: all)."""
+        """Index of the deepest rung reached within the first `depth` virtual epochs (default: all)."""
         amount = self._amount(record, record.depth if depth is None else depth)
         index, rung = 0, self.grace_period
         while amount >= rung:
@@ -52,8 +52,8 @@ class Rungs:
         """Best objective up to the report that reached a rung; None if the trial has not come so far."""
         rung = self.grace_period * self.reduction_factor ** (index - 1)
         depths = range(1, record.depth + 1)
-        place = bisect_left(depths, rung, key=lambda depth: self._amount(record, depth))
-        return record.best(mode, depths[place]) if place < len(depths) else None
+        first = bisect_left(depths, rung, key=lambda depth: self._amount(record, depth))
+        return record.best(mode, depths[first]) if first < len(depths) else None
 
     def describe(self, num_virtual_epochs: int, lengths: VirtualEpochs | None = None) -> str:
         """The rungs that a trial of full length pauses at, as text: `1, 3, 9`.

@@ -29,7 +29,7 @@ def _build(config: Config) -> Scheduler:
             return ASHAStopping(Rungs(options.grace_period, options.reduction_factor, options.axis), mode)
         case schema.Hyperband():
             return Hyperband(options.grace_period, options.reduction_factor, mode, length)
-        # Optuna's warm-up is the first report that may end a trial; ours are virtual epochs in which none ends.
+        # Optuna's warm-up is the first report that may end a trial; ours, virtual epochs in which none ends.
         case schema.Median():
             pruner = MedianPruner(options.startup_trials, n_warmup_steps=options.grace_period + 1)
             return OptunaPruner(pruner)

@@ -101,7 +101,7 @@ class _Settled:
     def __init__(self, study: SearchStudy, scheduler: Scheduler) -> None:
         self._study, self._scheduler = study, scheduler
         self._ordered: list[tuple[int, int, float]] = []
-        """When it ended or paused last, its number, and its best objective: smaller is better, inf without."""
+        """When it ended or paused last, its number, its best objective (smaller is better, inf if none)."""
         self._entries: dict[int, tuple[int, int, float]] = {}
         """The same by number."""
         for record in study.records:

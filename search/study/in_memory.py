@@ -1,4 +1,4 @@
-"""An Optuna study that shows given trials, for samplers and pruners that are to see others than the one on disk."""
+"""An Optuna study that shows given trials, for samplers and pruners that must not see the one on disk."""
 
 from __future__ import annotations
 
@@ -23,19 +23,25 @@ def study_showing(trials: Callable[[], Sequence[FrozenTrial]], direction: StudyD
         trials: called once, when a sampler or pruner looks at them, which not all do.
         direction: what is to be done with their values.
     """
-    storage = _Showing(trials)
-    storage.create_new_study([direction], "shown")
-    return optuna.load_study(storage=storage, study_name="shown", sampler=RandomSampler())
+    return optuna.load_study(storage=_Showing(trials, direction), study_name="shown", sampler=RandomSampler())
 
 
 class _Showing(InMemoryStorage):
-    def __init__(self, trials: Callable[[], Sequence[FrozenTrial]]) -> None:
+    """One study, which nobody has to create: Optuna logs a line for each."""
+
+    def __init__(self, trials: Callable[[], Sequence[FrozenTrial]], direction: StudyDirection) -> None:
         super().__init__()
-        self._show = trials
+        self._show, self._direction = trials, direction
 
     @cached_property
     def _shown(self) -> Sequence[FrozenTrial]:
         return self._show()
+
+    def get_study_id_from_name(self, study_name: str) -> int:
+        return 0
+
+    def get_study_directions(self, study_id: int) -> list[StudyDirection]:
+        return [self._direction]
 
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None

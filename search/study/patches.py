@@ -1,13 +1,20 @@
 """All that the program uses of Optuna without being promised it. Checked with Optuna 5.0.0.
 
-| what | why | if it changes |
-|---|---|---|
-| `BaseDistribution._contains` | a sampler may draw a value for another option's parameter of the same name; Optuna's own `Trial` asks the same, and offers it to nobody else | AttributeError at the first trial of a model |
-| `QMCSampler._find_sample_id` | Optuna numbers the points of the sequence in the study, in the order in which they are asked for, so that a trial that is asked for again gets another one | two trials get the same point |
-| `storage.get_trial` and `get_all_trials(deepcopy=False)` give the storage's own objects | so trials can share one description of their space; Optuna decodes a new one for each, kilobytes that never differ | more memory |
+1. `BaseDistribution._contains`.
+   Why: a sampler may have drawn a value for another option's parameter of the same name. Optuna's `Trial`
+   asks the same question, and nothing public answers it.
+   If it changes: AttributeError at the first trial that is drawn from a model.
+2. `QMCSampler._find_sample_id`.
+   Why: Optuna numbers the points of the sequence in the order in which they are asked for, and keeps the
+   count in the study. A trial that is asked for again after a kill would get another point.
+   Upstream: https://github.com/optuna/optuna/pull/6616 is about this sampler's state.
+   If it changes: silent, trials get other points of the sequence.
+3. `storage.get_trial` and `get_all_trials(deepcopy=False)` give the storage's own objects.
+   Why: so trials of equal spaces can share one description of it; Optuna decodes a new one for each.
+   If it changes: silent, kilobytes more memory for each trial.
 
-Each row has a test in tests/unit/test_patches_optuna.py. Studies that samplers and pruners are shown, in_memory.py,
-and the journal need no private name.
+Each has a test in tests/unit/test_patches_optuna.py. The journal, and the studies that samplers and pruners
+are shown (in_memory.py), need no private name.
 """
 
 from __future__ import annotations

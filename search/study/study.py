@@ -47,7 +47,7 @@ _ELAPSED, _PLATEAU, _SPACE_PREFIX = "elapsed_seconds", "plateau", "space/"
 
 _DIRECTIONS = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
 
-_TOLD_AS = {
+_STATES = {
     Outcome.COMPLETED: TrialState.COMPLETE,
     Outcome.STOPPED: TrialState.PRUNED,
     Outcome.DIVERGED: TrialState.PRUNED,
@@ -150,7 +150,7 @@ class SearchStudy:
             self.study.set_user_attr(_PLATEAU, dict(plateau))
 
     def ask(self, point_to_evaluate: Mapping[str, Any] | None = None) -> TrialRecord:
-        """Begin a new trial; with `point_to_evaluate` these parameters are taken and only the rest is sampled."""
+        """Begin a new trial: the parameters of `point_to_evaluate` are taken, only the others are sampled."""
         number = len(self.records)
         # Samplers count the trials of the history first.
         pending = PendingTrial(len(self.history) + number, point_to_evaluate or {}, self._sampler, self.study)
@@ -197,7 +197,7 @@ class SearchStudy:
         record.failures = failures
 
     def finish(self, record: TrialRecord, outcome: Outcome, reason: str, *, cut_off: bool = False) -> None:
-        """End a trial: COMPLETE with its best value, PRUNED, or FAIL; told to Optuna exactly once."""
+        """End a trial: COMPLETE with its best value, PRUNED, or FAIL in Optuna's terms, exactly once."""
         assert record.outcome is None
         order = self.last_order + 1
         values = None
@@ -207,7 +207,7 @@ class SearchStudy:
             self._set(record, _OUTCOME, outcome.value)
             self._set(record, _REASON, reason)
             self._set(record, _END, {"order": order, "cut_off": cut_off})
-            self._storage.set_trial_state_values(record.trial_id, _TOLD_AS[outcome], values)
+            self._storage.set_trial_state_values(record.trial_id, _STATES[outcome], values)
         record.outcome, record.reason, record.cut_off = outcome, reason, cut_off
         record.order = self.last_order = order
         self.indexes.update(record)

@@ -412,29 +412,6 @@ def test_half_a_last_line_costs_one_record_at_most(run: Path, verified: Verify) 
     assert verified(run)[0] == 1
 
 
-def test_a_virtual_epoch_that_is_told_twice_is_found(run: Path, verified: Verify) -> None:
-    lines = lines_of(run)
-    first = next(number for number, line in enumerate(lines) if line["op_code"] == 7)
-    write_lines(run, [*lines[: first + 1], lines[first], *lines[first + 1 :]])
-    damage = only(verify(run))
-    trial = lines[first]["trial_id"]
-    assert (
-        damage.what == f"lines {first + 1} and {first + 2} each give virtual epoch 1 of trial {trial} a value"
-    )
-    assert damage.cost == "the last one counts"
-    assert verified(run)[0] == 1
-
-
-def test_a_trial_that_is_ended_twice_is_found(run: Path, verified: Verify) -> None:
-    lines = lines_of(run)
-    end = next(number for number, line in enumerate(lines) if line["op_code"] == 6)
-    write_lines(run, [*lines, lines[end]])
-    damage = only(verify(run))
-    assert damage.what == f"lines {end + 1} and {len(lines) + 1} each end trial {lines[end]['trial_id']}"
-    assert damage.cost == "the first one counts"
-    assert verified(run)[0] == 1
-
-
 def test_a_missing_virtual_epoch_is_found(run: Path, verified: Verify) -> None:
     lines = lines_of(run)
     gap = next(n for n, x in enumerate(lines) if x["op_code"] == 7 and x["step"] == 2)

@@ -15,7 +15,7 @@ from tiny_tasks import search_config
 from search.config.config import Config, load_config
 from search.run.coordinator import Coordinator, Event, EventKind, Turn, untried
 from search.run.limits import Limits
-from search.samplers.samplers import ViewSampler, sampler_factory
+from search.samplers.samplers import ViewSampler
 from search.samplers.view import StudyView
 from search.schedulers.base import Scheduler
 from search.schedulers.build import build_scheduler
@@ -216,13 +216,12 @@ def open_study(
     folder: Path, config: Config, rule: Scheduler | None = None, history: Sequence[TrialRecord] = ()
 ) -> SearchStudy:
     rungs = (rule or build_scheduler(config)).rungs
-    make, seed = sampler_factory(config), config.sampler.seed
     return SearchStudy(
         folder / JOURNAL,
         name=config.name,
         mode=config.objective.mode,
         space=config.space,
-        sampler=lambda study: ViewSampler(make, seed, StudyView(study, rungs)),
+        sampler=lambda study: ViewSampler(config.sampler, StudyView(study, rungs)),
         history=history,
     )
 

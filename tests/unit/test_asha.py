@@ -170,10 +170,10 @@ def test_choosing_a_promotion_among_1000_trials_takes_milliseconds() -> None:
     records = [
         trial(n, *[n % 7 / 7] * (1 if n % 3 else 3 if n % 9 else 9 if n % 27 else 27)) for n in range(1000)
     ]
-    began = time.perf_counter()
+    began = time.process_time()
     for _ in range(5):
         promote(scheduler, *records)
-    assert (time.perf_counter() - began) / 5 < 0.1
+    assert (time.process_time() - began) / 5 < 0.1
 
 
 # --- stopping

@@ -8,11 +8,12 @@ import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.pruners import MedianPruner, PercentilePruner
-from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.study.in_memory import study_showing
+from search.study.patches import NumberedQMCSampler
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 SPACE: dict[str, Any] = {
@@ -24,7 +25,7 @@ SAMPLERS: dict[str, Any] = {
     "random": lambda: RandomSampler(seed=1),
     "tpe": lambda: TPESampler(seed=1, n_startup_trials=5, multivariate=True, group=True, constant_liar=True),
     "gp": lambda: GPSampler(seed=1, n_startup_trials=5),
-    "qmc": lambda: QMCSampler(seed=1, scramble=True, warn_independent_sampling=False),
+    "qmc": lambda: NumberedQMCSampler(12, seed=1, scramble=True, warn_independent_sampling=False),
 }
 
 
@@ -77,12 +78,19 @@ def test_a_pruner_says_the_same_of_it(pruner: optuna.pruners.BasePruner) -> None
     assert set(said) == {True, False}
 
 
-def test_the_trials_are_asked_for_once_and_only_where_they_are_looked_at() -> None:
+def test_the_trials_are_asked_for_once_and_only_where_they_are_looked_at_and_nothing_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    optuna.logging.enable_propagation()
     calls = []
+
+    shown = trials(4)
+    caplog.clear()
 
     def view() -> list[FrozenTrial]:
         calls.append("view")
-        return trials(4)
+        return shown
 
     study = study_showing(view, StudyDirection.MINIMIZE)
     assert study.direction is StudyDirection.MINIMIZE
@@ -90,3 +98,4 @@ def test_the_trials_are_asked_for_once_and_only_where_they_are_looked_at() -> No
     assert len(study.trials) == 4
     assert len(study.get_trials(states=(TrialState.COMPLETE,))) == 2
     assert calls == ["view"]
+    assert caplog.records == []

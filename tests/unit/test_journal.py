@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -94,6 +95,13 @@ def test_a_report_and_an_end_are_one_write_each(tmp_path: Path, monkeypatch: pyt
     assert calls.made == ["write", "fsync"]
     study.ask()
     assert calls.made == ["write", "fsync"] * 2
+
+
+def test_every_write_is_on_disk_when_the_call_returns(tmp_path: Path) -> None:
+    study = open_study(tmp_path, CONFIG)
+    study.report(study.ask(), 0.25, LENGTHS, seconds=1.0)
+    last = (tmp_path / JOURNAL).read_bytes().splitlines()[-1]
+    assert json.loads(last)["intermediate_value"] == 0.25
 
 
 def test_an_error_between_entries_that_belong_together_writes_none(tmp_path: Path) -> None:

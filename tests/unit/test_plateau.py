@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import random
+import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,9 +28,10 @@ from test_restarts import assert_alike_when_killed
 
 from search.config.schema import Plateau
 from search.schedulers.asha import ASHA
-from search.schedulers.base import Decision, NoScheduler, Rungs
+from search.schedulers.base import Decision, NoScheduler, Rungs, Scheduler
 from search.schedulers.plateau import PlateauStopping, is_on_plateau, smoothed
-from search.study.trial import Outcome
+from search.study.study import JOURNAL, Indexes, SearchStudy, read_records
+from search.study.trial import Outcome, TrialRecord, best_record
 
 EPSILON = 0.01
 
@@ -130,6 +134,43 @@ def test_where_the_best_of_a_rung_has_ended_on_a_plateau_nobody_goes_on_alone() 
     assert scheduler.next_promotion(study, closing=True) is study.records[1]
 
 
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"patience": 2}, "its best did not improve in the last 2 virtual epochs"),
+        (
+            {"patience": 1, "min_delta": 0.5},
+            "its best did not improve by more than 0.5 in the last virtual epoch",
+        ),
+        (
+            {"patience": 2, "ema": 0.3, "min_delta": 0.01},
+            "its average did not improve by more than 0.01 in the last 2 virtual epochs",
+        ),
+    ],
+)
+def test_a_trial_that_ends_on_a_plateau_says_so_in_the_study(
+    tmp_path: Path, options: dict[str, Any], why: str
+) -> None:
+    config = config_of(
+        sampler={"name": "random"},
+        scheduler=NONE,
+        plateau=options,
+        budget={"trials": 2, "max_virtual_epochs": 9},
+    )
+    Simulation(tmp_path, config, by_number([0.5, 0.4])).run()
+    depth = options["patience"] + 1
+    expected = f"stopped at virtual epoch {depth}: on a plateau ({why})"
+    assert [record.reason for record in read_records(tmp_path / JOURNAL)] == [expected] * 2
+
+
+def test_a_trial_that_another_scheduler_ends_does_not_speak_of_a_plateau(tmp_path: Path) -> None:
+    sections = {"scheduler": {"name": "asha_stop"}, "plateau": {"patience": 5}}
+    config = config_of(sampler={"name": "random"}, **sections)
+    records = Simulation(tmp_path, config, by_number([0.5, 0.4] * 5, gain=0.01)).run().records
+    assert "stopped at virtual epoch 1" in {record.reason for record in records}
+    assert not any("plateau" in record.reason for record in records)
+
+
 # --- of the search
 
 
@@ -158,6 +199,61 @@ def test_what_failed_or_is_being_trained_does_not_count_and_what_diverged_does()
     failed.outcome, running.outcome, diverged.outcome = Outcome.FAILED, None, Outcome.DIVERGED
     assert not on_plateau([*settled(0.5), failed, running], 1)
     assert on_plateau([*settled(0.5), diverged], 1)
+
+
+def sorted_anew(study: SearchStudy, scheduler: Scheduler, trials: int, min_delta: float) -> bool:
+    """The definition: all trials in the order in which they ended or paused last."""
+
+    def at(record: TrialRecord) -> int:
+        return record.reported if record.outcome is None or record.cut_off else record.order
+
+    def is_settled(record: TrialRecord) -> bool:
+        if record.outcome is not None and not record.cut_off:
+            return record.outcome is not Outcome.FAILED
+        paused = scheduler.after_report(study, record) is Decision.PAUSE
+        return record.depth > record.promoted and paused
+
+    settled = sorted((record for record in study.records if is_settled(record)), key=at)
+    before, now = best_record(settled[:-trials], study.mode), best_record(settled, study.mode)
+    if before is None or now is None:
+        return False
+    return abs(now.best(study.mode) - before.best(study.mode)) <= min_delta  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("name", ["asha", "asha and plateau", "asha_stop", "none"])
+@pytest.mark.parametrize("mode", ["max", "min"])
+def test_what_follows_a_search_says_the_same_as_sorting_all_of_its_trials(
+    tmp_path: Path, name: str, mode: str
+) -> None:
+    objective = {"metric": "accuracy", "mode": mode}
+    budget = {"trials": 16, "max_virtual_epochs": 9}
+    config = config_of(sampler={"name": "random"}, objective=objective, budget=budget, **RULES[name])
+
+    def noisy(record: TrialRecord, virtual_epoch: int) -> float:
+        dice = random.Random(f"{record.number} {virtual_epoch}")
+        return float("nan") if dice.random() < 0.05 else dice.randrange(8) / 8
+
+    simulation = Simulation(tmp_path, config, noisy, workers=3)
+    study, scheduler, said = simulation.study, simulation.rule, set()
+    while not simulation.records or not all(record.outcome for record in simulation.records):
+        simulation.step()
+        for trials, min_delta in ((1, 0.0), (3, 0.0), (5, 0.2)):
+            expected = sorted_anew(study, scheduler, trials, min_delta)
+            assert is_on_plateau(study, scheduler, trials=trials, min_delta=min_delta) == expected
+            said.add(expected)
+    assert said == {True, False}
+
+
+def test_asking_for_a_plateau_among_2000_trials_takes_milliseconds_at_most(tmp_path: Path) -> None:
+    study: Any = Records(*settled(*(number % 97 / 97 for number in range(2000))))
+    kept = SimpleNamespace(records=study.records, mode="max", indexes=Indexes())
+    scheduler = NoScheduler()
+    assert is_on_plateau(kept, scheduler, trials=500, min_delta=0.0)  # type: ignore[arg-type]
+    began = time.process_time()
+    for record in study.records[:100]:
+        kept.indexes.update(record)
+        is_on_plateau(kept, scheduler, trials=500, min_delta=0.0)  # type: ignore[arg-type]
+    assert (time.process_time() - began) / 100 < 0.005
 
 
 @pytest.mark.parametrize("name", ["asha", "none"])

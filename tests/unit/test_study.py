@@ -9,7 +9,7 @@ from typing import Any
 import optuna
 import pytest
 from optuna.trial import TrialState
-from simulated_search import FLAT_SPACE, SPACE, Simulation, config_of, history, open_study, outcomes
+from simulated_search import FLAT_SPACE, SPACE, Simulation, config_of, open_study, outcomes
 
 from search.errors import SearchError
 from search.study.study import JOURNAL, SearchStudy, read_records
@@ -342,12 +342,3 @@ def test_reading_where_no_search_was_is_an_error_and_makes_nothing(tmp_path: Pat
     assert list(tmp_path.iterdir()) == []
     (tmp_path / JOURNAL).touch()
     assert read_records(tmp_path / JOURNAL) == []
-
-
-def test_every_write_is_on_disk_when_the_call_returns(tmp_path: Path) -> None:
-    study = make_study(tmp_path)
-    record = study.ask()
-    study.report(record, 0.25, LENGTHS, seconds=1.0)
-    assert (record.trial_id, 1, 0.25) in history(tmp_path)
-    last = (tmp_path / JOURNAL).read_bytes().splitlines()[-1]
-    assert json.loads(last)["intermediate_value"] == 0.25
