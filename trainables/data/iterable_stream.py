@@ -15,6 +15,7 @@ from trainables.data.source import Batch
 from trainables.data.stream import WAY_OUT
 from trainables.data.virtual_loader import raise_if_worker_died
 from trainables.data.worker_stream import endless_loader
+from trainables.process.patches import shut_down_workers
 from trainables.process.random_state import RandomStates, seed_everything
 
 STATE_VERSION = 1
@@ -114,9 +115,7 @@ class IterableStream:
     def close(self) -> None:
         """End the workers, and wait until they are gone; the next step begins them anew."""
         drawn, self._drawn = self._drawn, None
-        shut_down = getattr(drawn, "_shutdown_workers", None)
-        if shut_down is not None:
-            shut_down()
+        shut_down_workers(drawn)
         self._begin()
 
     def _begin(self) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from trainables.data.source import Batch
+from trainables.process.patches import loader_workers
 
 STATE_VERSION = 1
 
@@ -211,7 +212,7 @@ def raise_if_worker_died(iterator: Iterator[Any], error: Exception) -> None:
     """What a DataLoader tells of a worker's death may be that its pipe broke, and a moment later, wherever
     the program then is, that the worker was killed. Here it is waited for, and told once.
     """
-    workers = {worker.sentinel: worker for worker in getattr(iterator, "_workers", ())}
+    workers = {worker.sentinel: worker for worker in loader_workers(iterator)}
     for sentinel in wait(list(workers), DYING_SECONDS) if workers else ():
         worker = workers[sentinel]
         worker.join()

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from trainables.data.source import Batch, BatchSource
 from trainables.data.stream import SampleStream
 from trainables.data.virtual_loader import raise_if_worker_died
+from trainables.process.patches import shut_down_workers
 
 BATCHES_AHEAD = 2
 """Batches that each worker has begun or finished before they are asked for."""
@@ -68,9 +69,7 @@ class WorkerStream(SampleStream):
     def close(self) -> None:
         """End the workers, and wait until they are gone."""
         made, self._made = self._made, None
-        shut_down = getattr(made, "_shutdown_workers", None)
-        if shut_down is not None:  # Else they would live as long as a trace that holds the iterator.
-            shut_down()
+        shut_down_workers(made)
 
     def _next_batch(self) -> Batch:
         try:
