@@ -158,7 +158,7 @@ def _distinct(candidates: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any
 
 
 class _Prober:
-    """Asks a process that tries (`trainables.process.batch_probe`); one that dies has found a size too large."""
+    """Asks a process that tries (`trainables.batch_probe`); one that dies has found a size too large."""
 
     def __init__(self, task: str, resources: Resources) -> None:
         self._setup = {
@@ -208,7 +208,7 @@ class _Prober:
     def _running(self) -> subprocess.Popen[str]:
         if self._process is None:
             # Tasks of the user's are found from where this process finds them.
-            probe = "from trainables.process.batch_probe import main; main()"
+            probe = "from trainables.batch_probe import main; main()"
             code = f"import sys; sys.path[:] = {sys.path!r}; {probe}"
             self._process = subprocess.Popen(
                 [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
