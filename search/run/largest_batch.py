@@ -1,4 +1,4 @@
-"""`batch_size: auto`: the largest batch that fits into memory, by doubling and bisection on the real model."""
+"""`batch_size: auto`: the largest batch that fits into memory, found on the real model and data."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -112,7 +113,7 @@ def find_largest_batch(
         for index, options in enumerate(distinct):
             # Of most trials, one try shows that they bound nothing.
             if index == 0 or not prober.fits(options, size):
-                size = largest_fitting(lambda tried, options=options: prober.fits(options, tried), size)  # type: ignore[misc]
+                size = largest_fitting(partial(prober.fits, options), size)
             if size == 0:
                 raise SearchError(
                     f"batch_size: auto: not even one sample fits into memory with {compact(options)}"

@@ -14,39 +14,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
+_TRAINABLES = """
+    __init__ files options findings process networks optim data tables shards images pictures inspect
+    task segmentation classification regression gan integrations
+    progress trainer checkpoint tensorboard build session worker trainable batch_probe worker_imports
+"""
+_SEARCH = """
+    errors text space config study schedulers samplers ray run commands screen __init__ cli
+"""
 ORDER: Mapping[str, tuple[str, ...]] = {
-    "trainables": (
-        *(
-            "__init__",
-            "files",
-            "options",
-            "findings",
-            "pictures",
-            "process",
-            "networks",
-            "optim",
-            "data",
-            "tables",
-            "shards",
-        ),
-        *(
-            "images",
-            "pictures",
-            "inspect",
-            "task",
-            "segmentation",
-            "classification",
-            "regression",
-            "gan",
-            "integrations",
-        ),
-        *("progress", "trainer", "checkpoint", "tensorboard", "build", "session", "worker", "trainable"),
-        *("batch_probe", "worker_imports"),
-    ),
-    "search": (
-        *("errors", "text", "space", "config", "study", "schedulers", "samplers", "ray"),
-        *("run", "commands", "screen", "__init__", "cli"),
-    ),
+    "trainables": tuple(_TRAINABLES.split()),
+    "search": tuple(_SEARCH.split()),
 }
 """The rooms of each package from the bottom up: a room may import what stands before it, and itself."""
 
@@ -81,7 +59,7 @@ def imported(file: Path) -> Iterator[str]:
 
 @functools.cache
 def graph(package: str, without: tuple[str, ...] = ()) -> Graph:
-    """The modules of the package that each of its modules imports; some are left out by their first letters."""
+    """The modules of the package that each of its modules imports; `without`: names begin so."""
     known = {module: file for module, file in modules(package).items() if not module.startswith(without)}
     return {
         module: frozenset(

@@ -14,9 +14,10 @@ from torch.utils.data import DataLoader
 from trainables.process.patches import GlobalHooks, loader_workers, shut_down_workers, tensor_norms
 
 
-def numbers(num_workers: int) -> DataLoader[Any]:
+def numbers(num_workers: int) -> Any:
     context = multiprocessing.get_context("fork") if num_workers else None
-    return DataLoader(range(100), num_workers=num_workers, multiprocessing_context=context)  # type: ignore[arg-type]
+    data: Any = range(100)
+    return DataLoader(data, num_workers=num_workers, multiprocessing_context=context)
 
 
 def test_the_workers_of_a_loader_are_found_and_end_when_they_are_told_to() -> None:
