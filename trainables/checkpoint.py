@@ -34,7 +34,7 @@ _PREFIX, _DAMAGED = "checkpoint_", "damaged_"
 _WEIGHTS, _STATE, _MANIFEST = "model.safetensors", "state.pt", "manifest.json"
 _FILES = (_WEIGHTS, _STATE)
 REASON = "reason.txt"
-"""In a checkpoint that was set aside: why."""
+"""File in a checkpoint that was set aside, which says why."""
 
 
 # Errors that say nothing about the file: a checkpoint must not be set aside for them.
@@ -62,11 +62,11 @@ class Checkpoint:
     info: dict[str, Any]
 
     def weights(self) -> dict[str, Tensor]:
-        with _damage_of(self.folder, _WEIGHTS):
+        with _reraise_as_damaged(self.folder, _WEIGHTS):
             return load_file(self.folder / _WEIGHTS)
 
     def state(self) -> dict[str, Any]:
-        with _damage_of(self.folder, _STATE):
+        with _reraise_as_damaged(self.folder, _STATE):
             state = torch.load(self.folder / _STATE, map_location="cpu", weights_only=True)
         if not isinstance(state, dict):
             raise DamagedCheckpointError(self.folder, f"{_STATE} holds a {type(state).__name__}, not a dict")
@@ -148,7 +148,7 @@ def read_checkpoint(trial_folder: Path, virtual_epoch: int) -> Checkpoint:
         OSError: it could not be read for a reason that says nothing about it, such as missing rights.
     """
     folder = checkpoint_folder(trial_folder, virtual_epoch)
-    with _damage_of(folder, _MANIFEST):
+    with _reraise_as_damaged(folder, _MANIFEST):
         manifest = json.loads((folder / _MANIFEST).read_text())
         _compare(folder, _MANIFEST, _content_sum(manifest), manifest["sha256"])
         version = manifest["version"]
@@ -157,10 +157,10 @@ def read_checkpoint(trial_folder: Path, virtual_epoch: int) -> Checkpoint:
             f"{folder} has version {version} of the checkpoint format and this program reads version "
             f"{MANIFEST_VERSION}; go on with the version of tune-search that wrote it, or take another folder"
         )
-    with _damage_of(folder, _MANIFEST):
+    with _reraise_as_damaged(folder, _MANIFEST):
         number, info, sums = manifest["virtual_epoch"], manifest["info"], manifest["files"]
     for name in _FILES:
-        with _damage_of(folder, name):
+        with _reraise_as_damaged(folder, name):
             _compare(folder, name, sha256(folder / name), sums[name]["sha256"])
     if number != virtual_epoch:
         raise DamagedCheckpointError(folder, f"holds virtual epoch {number}")
@@ -286,7 +286,7 @@ def _compare(folder: Path, name: str, found: str, expected: str) -> None:
 
 
 @contextmanager
-def _damage_of(folder: Path, name: str) -> Iterator[None]:
+def _reraise_as_damaged(folder: Path, name: str) -> Iterator[None]:
     """Raise DamagedCheckpointError for whatever comes of reading a file that is not what it should be."""
     try:
         yield

@@ -1,7 +1,7 @@
 """Files and folders that are there whole or not at all: written beside, synced, renamed.
 
-What is being written is `.NAME.partial` beside `NAME`, for files and folders alike. A killed process leaves no
-other trace, and whatever has such a name may be removed when nobody writes there.
+What is being written is `.NAME.partial` beside `NAME`, for files and folders alike. A killed process leaves
+no other trace, and whatever has such a name may be removed when nobody writes there.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def restore_folder(path: Path) -> None:
-    """Put back the folder that was about to be replaced if the new one did not take its place; else remove it."""
+    """Put back the folder that was about to be replaced if the new one is not there; else remove it."""
     old = _old(path)
     if old.exists() and not path.exists():
         old.rename(path)

@@ -49,7 +49,7 @@ class Task:
 
     @classmethod
     def prepare(cls, options: TrialOptions, arrays: Mapping[str, np.ndarray]) -> Arrays:
-        """What all trials of a run must have alike and nobody can load, such as a network that measures them.
+        """Arrays that all trials of a run share and nobody can load, such as a network that measures them.
 
         Computed once, kept in the run's folder, and exported with the model. May depend on `options.data` and
         on what `load_data` returned only; the names must be others than there.
@@ -96,7 +96,7 @@ class Task:
         raise TypeError(f"{type(self).__name__} does not define train_data()")
 
     def valid_data(self) -> Any:
-        """As `train_data`, but of known length; never augmented, always in the same order."""
+        """Data as in `train_data`, but of known length; never augmented, always in the same order."""
         raise TypeError(f"{type(self).__name__} does not define valid_data()")
 
     def all_data(self) -> Any:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-WORKER_IMPORTS = "trainables.process.worker_imports"
+WORKER_IMPORTS = "trainables.worker_imports"
 _MOST_WORKERS = 16
 
 _INHERITED = {"PL_DISABLE_FORK": "1"}

@@ -52,7 +52,7 @@ class RunFolder:
 
     @property
     def log(self) -> Path:
-        """What Ray, Optuna and the trials' processes print."""
+        """Output of Ray, Optuna and the trials' processes."""
         return self.path / "search.log"
 
     @property
@@ -62,12 +62,12 @@ class RunFolder:
 
     @property
     def prepared(self) -> Path:
-        """What the task computed once for all trials."""
+        """Folder of arrays that the task computed once for all trials."""
         return self.path / "prepared"
 
     @property
     def stages(self) -> Path:
-        """Of a search in stages, the folders of the stages, each as one of a search."""
+        """Folder of the stages of a search in stages, each as the folder of a search."""
         return self.path / "stages"
 
     @property

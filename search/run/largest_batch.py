@@ -1,4 +1,4 @@
-"""`batch_size: auto`: the largest batch that fits into memory, by doubling and bisection on the real model."""
+"""`batch_size: auto`: the largest batch that fits into memory, found on the real model and data."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -112,7 +113,7 @@ def find_largest_batch(
         for index, options in enumerate(distinct):
             # Of most trials, one try shows that they bound nothing.
             if index == 0 or not prober.fits(options, size):
-                size = largest_fitting(lambda tried, options=options: prober.fits(options, tried), size)  # type: ignore[misc]
+                size = largest_fitting(partial(prober.fits, options), size)
             if size == 0:
                 raise SearchError(
                     f"batch_size: auto: not even one sample fits into memory with {compact(options)}"
@@ -158,7 +159,7 @@ def _distinct(candidates: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any
 
 
 class _Prober:
-    """Asks a process that tries (`trainables.process.batch_probe`); one that dies has found a size too large."""
+    """Asks a process that tries (`trainables.batch_probe`); one that dies has found a size too large."""
 
     def __init__(self, task: str, resources: Resources) -> None:
         self._setup = {
@@ -208,7 +209,7 @@ class _Prober:
     def _running(self) -> subprocess.Popen[str]:
         if self._process is None:
             # Tasks of the user's are found from where this process finds them.
-            probe = "from trainables.process.batch_probe import main; main()"
+            probe = "from trainables.batch_probe import main; main()"
             code = f"import sys; sys.path[:] = {sys.path!r}; {probe}"
             self._process = subprocess.Popen(
                 [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -21,7 +21,7 @@ from search.config.schema import Resources, parse_size
 from search.errors import ConfigError, SearchError
 from search.run.largest_batch import UNBOUNDED, candidates, find_largest_batch, largest_fitting
 from search.screen.text import check_text
-from trainables.process.batch_probe import BatchProbe
+from trainables.batch_probe import BatchProbe
 from trainables.process.failure import failure_of
 from trainables.session import TrialPlan, TrialSession
 

@@ -1,12 +1,18 @@
-"""Which part of the program may import what."""
+"""Which part of the program may import what, and how long files and functions are."""
 
 import ast
-import functools
 import subprocess
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+import pytest
+import rooms
+from rooms import ROOT, imported, parsed
+
+IN_ORDER = ("trainables",)
+"""Packages whose rooms are in order. `search` joins them when its parts have been put together."""
+LEAVING = ("trainables.images.class_", "trainables.inspect.class_")
+"""Modules that the image pipeline of all tasks replaces, and this line goes with them."""
+
 PARTS = (
     "checkpoint",
     "data.stream",
@@ -30,23 +36,6 @@ WITH_RAY = {
 }
 
 
-@functools.cache
-def parsed(file: Path) -> ast.Module:
-    return ast.parse(file.read_text())
-
-
-def imported(file: Path) -> set[str]:
-    """Modules that a file imports anywhere in it, inside functions and for types too."""
-    names: set[str] = set()
-    for node in ast.walk(parsed(file)):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{file}: relative import"
-            names |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return names
-
-
 def importing(package: str, module: str) -> set[str]:
     """Files of a package that import a module or something inside it."""
     return {
@@ -54,6 +43,32 @@ def importing(package: str, module: str) -> set[str]:
         for file in (ROOT / package).rglob("*.py")
         if any(name == module or name.startswith(f"{module}.") for name in imported(file))
     }
+
+
+@pytest.mark.parametrize("package", IN_ORDER)
+def test_no_two_files_or_rooms_import_each_other(package: str) -> None:
+    assert rooms.circles(rooms.graph(package, LEAVING)) == []
+    assert rooms.circles(rooms.rooms(package, LEAVING)) == []
+
+
+@pytest.mark.parametrize("package", IN_ORDER)
+def test_imports_run_downwards(package: str) -> None:
+    assert rooms.upward(package, LEAVING) == []
+
+
+@pytest.mark.parametrize("package", IN_ORDER)
+def test_files_are_read_in_one_sitting_and_functions_fit_a_screen(package: str) -> None:
+    assert rooms.long_files(package) == []
+    assert rooms.long_functions(package) == []
+
+
+def test_what_is_out_of_order_is_found() -> None:
+    edges = {name: frozenset(targets) for name, targets in {"a": "b", "b": "cd", "c": "a", "d": ""}.items()}
+    assert rooms.circles(edges) == [["a", "b", "c"]]
+    assert rooms.circles({**edges, "c": frozenset()}) == []
+    assert rooms.num_floors({**edges, "c": frozenset("d")}) == 4
+    assert "trainables.session" in rooms.graph("trainables")["trainables.trainable"]
+    assert rooms.room_of("trainables.data.stream") == "data"
 
 
 def test_the_training_does_not_know_the_search():

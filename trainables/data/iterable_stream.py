@@ -15,6 +15,7 @@ from trainables.data.source import Batch
 from trainables.data.stream import WAY_OUT
 from trainables.data.virtual_loader import raise_if_worker_died
 from trainables.data.worker_stream import endless_loader
+from trainables.process.patches import shut_down_workers
 from trainables.process.random_state import RandomStates, seed_everything
 
 STATE_VERSION = 1
@@ -114,13 +115,11 @@ class IterableStream:
     def close(self) -> None:
         """End the workers, and wait until they are gone; the next step begins them anew."""
         drawn, self._drawn = self._drawn, None
-        shut_down = getattr(drawn, "_shutdown_workers", None)
-        if shut_down is not None:
-            shut_down()
+        shut_down_workers(drawn)
         self._begin()
 
     def _begin(self) -> None:
-        """What holds for workers that have not given anything yet."""
+        """Set the state of workers that have not given anything yet."""
         self._dropped = tuple(self._given)
         self._early: list[list[_Drawn]] = [[] for _ in range(self._parts)]
         self._ended: set[int] = set()
@@ -221,12 +220,12 @@ _Request = tuple[int, tuple[int, ...]]
 class _Drawn:
     worker: int
     number: int
-    """Of the epoch."""
+    """Number of the epoch, from 0."""
     batch: Batch | None = None
     """None when the epoch has ended for this worker."""
     num_samples: int = 0
     first: str | None = None
-    """Tells the first samples of the epoch; with the first draw of it only."""
+    """Digest of the first samples of the epoch; with the first draw of it only."""
     refused: str = ""
 
 
@@ -246,7 +245,7 @@ class _Part(Dataset[_Drawn]):
         try:
             first = self._begin(number, worker, dropped[worker]) if number != self._number else None
             samples = list(itertools.islice(self._samples, self._batch_size))
-        except ValueError as error:  # Told as it is; of anything else the trace in the worker matters.
+        except ValueError as error:  # Reported as it is; of any other error, the trace in the worker matters.
             return _Drawn(worker=worker, number=number, refused=str(error) or repr(error))
         if not samples:
             return _Drawn(worker=worker, number=number, first=first)
@@ -266,19 +265,19 @@ class _Part(Dataset[_Drawn]):
             states.load_state_dict(before)
 
     def _begin(self, number: int, worker: int, dropped: int) -> str:
-        """Begin an epoch; tells its first samples."""
+        """Begin an epoch; returns the digest of its first samples."""
         self._number = number
         seed_everything(self._seed_of(number))
         if hasattr(self._dataset, "set_epoch"):
             self._dataset.set_epoch(number)
         samples = iter(self._dataset)
         firsts = list(itertools.islice(samples, NUM_COMPARED))
-        told = digest(firsts)
+        first = digest(firsts)
         seed_everything(self._seed_of(number, worker))
         all_samples = itertools.chain(firsts, samples)
         self._samples = self._shuffled(all_samples, worker) if self._shuffle > 1 else all_samples
         next(itertools.islice(self._samples, dropped, dropped), None)
-        return told
+        return first
 
     def _seed_of(self, *key: int) -> int:
         return int(np.random.SeedSequence([self._seed, 3, *key]).generate_state(1)[0])

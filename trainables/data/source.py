@@ -97,12 +97,12 @@ class JoinedSource:
         return _join(parts, torch.from_numpy(np.argsort(np.concatenate(order))))
 
     def take_findings(self) -> list[tuple[int, list[Any]]]:
-        """In a worker process (see `trainables.data.worker_stream`): what each source has found."""
+        """The findings of each source, in a worker process (see `trainables.data.worker_stream`)."""
         sources = enumerate((self._first, self._second))
         return [(number, each.take_findings()) for number, each in sources if hasattr(each, "take_findings")]
 
     def add_findings(self, findings: Sequence[tuple[int, list[Any]]]) -> None:
-        """What the copies in a worker have found goes to the sources."""
+        """Give the findings of the copies in a worker to the sources."""
         sources: tuple[Any, Any] = (self._first, self._second)
         for number, found in findings:
             sources[number].add_findings(found)

@@ -23,7 +23,7 @@ WAY_OUT = (
 
 
 class TrainingStream(Protocol):
-    """What the trainer draws from; it never ends."""
+    """The endless stream of training batches that the trainer draws from."""
 
     @property
     def epochs(self) -> float:
@@ -44,7 +44,7 @@ class TrainingStream(Protocol):
 
 
 class Order(Protocol):
-    """What a source has as `order` if it cannot well be read in any order."""
+    """The order of a source that cannot well be read in any order, its attribute `order`."""
 
     def indices(self, seed: int, number: int, start: int, stop: int) -> np.ndarray:
         """The samples at places `start` to `stop` of epoch `number`: int64 [stop - start].
@@ -218,7 +218,7 @@ class LoaderStream:
         """The loader is its owner's, and so are its workers."""
 
     def _next_batch(self) -> Batch:
-        """Of an IterableDataset, the first two batches come from two workers: they must not be one."""
+        """The next batch. The first two of an IterableDataset come from two workers, and must differ."""
         batch, loader = self._loader.next_batch(), self._loader.loader
         if self._loader.batches > 2 or self._loader.epochs or not _has_copies(loader):
             return batch

@@ -55,7 +55,7 @@ class VirtualEpochs:
         return virtual_epoch * self.count * self.steps_per_epoch
 
     def step_size(self, step: int) -> int:
-        """Training samples of optimizer step `step` (from 0): less than the others in the last of an epoch only."""
+        """Training samples of optimizer step `step` (from 0): fewer only in the last one of an epoch."""
         if self.unit != "epochs":
             return self.step_samples
         assert self.steps_per_epoch is not None

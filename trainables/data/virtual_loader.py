@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from trainables.data.source import Batch
+from trainables.process.patches import loader_workers
 
 STATE_VERSION = 1
 
@@ -178,8 +179,8 @@ class VirtualDataLoader:
         if self.epochs == 0:
             return _empty_message(self.loader)
         return (
-            f"{_describe(self.loader)} gave no batch in epoch {self.epochs + 1}, after {self.batches} batches "
-            "before: it can be read only once; give an object whose __iter__ begins anew each time"
+            f"{_describe(self.loader)} gave no batch in epoch {self.epochs + 1}, after {self.batches} "
+            "batches before: it can be read only once; give an object whose __iter__ begins anew each time"
         )
 
     def _check_state(self, state: Mapping[str, Any]) -> None:
@@ -208,10 +209,12 @@ def known_length(loader: Iterable[Batch]) -> int | None:
 
 
 def raise_if_worker_died(iterator: Iterator[Any], error: Exception) -> None:
-    """What a DataLoader tells of a worker's death may be that its pipe broke, and a moment later, wherever
-    the program then is, that the worker was killed. Here it is waited for, and told once.
+    """Raise RuntimeError if one of the iterator's workers has died, naming it with its exit code.
+
+    A DataLoader may report only that the pipe broke, and a moment later, wherever the program then is, that
+    the worker was killed. Here its end is waited for, and reported once.
     """
-    workers = {worker.sentinel: worker for worker in getattr(iterator, "_workers", ())}
+    workers = {worker.sentinel: worker for worker in loader_workers(iterator)}
     for sentinel in wait(list(workers), DYING_SECONDS) if workers else ():
         worker = workers[sentinel]
         worker.join()
@@ -221,7 +224,7 @@ def raise_if_worker_died(iterator: Iterator[Any], error: Exception) -> None:
 
 
 def _generators(loader: Iterable[Batch]) -> list[torch.Generator]:
-    """Those that decide the order of a DataLoader, each once."""
+    """The generators that decide the order of a DataLoader, each once."""
     sampler, batch_sampler = getattr(loader, "sampler", None), getattr(loader, "batch_sampler", None)
     owners = [loader, sampler, batch_sampler, getattr(batch_sampler, "sampler", None)]
     found = [getattr(owner, "generator", None) for owner in owners]

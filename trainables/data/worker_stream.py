@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from trainables.data.source import Batch, BatchSource
 from trainables.data.stream import SampleStream
 from trainables.data.virtual_loader import raise_if_worker_died
+from trainables.process.patches import shut_down_workers
 
 BATCHES_AHEAD = 2
 """Batches that each worker has begun or finished before they are asked for."""
@@ -38,7 +39,7 @@ class WorkerStream(SampleStream):
 
     Args:
         source: goes to every worker as a copy (pickled), so it should hold file names and no pixels.
-        batch_size, seed, whole_epochs: as of SampleStream.
+        batch_size, seed, whole_epochs: see SampleStream.
         num_workers: processes, 1 or more.
 
     Raises:
@@ -68,9 +69,7 @@ class WorkerStream(SampleStream):
     def close(self) -> None:
         """End the workers, and wait until they are gone."""
         made, self._made = self._made, None
-        shut_down = getattr(made, "_shutdown_workers", None)
-        if shut_down is not None:  # Else they would live as long as a trace that holds the iterator.
-            shut_down()
+        shut_down_workers(made)
 
     def _next_batch(self) -> Batch:
         try:
@@ -123,7 +122,7 @@ def endless_loader(dataset: Dataset[Any], requests: Iterable[Any], num_workers: 
 class _Made:
     batch: Batch
     findings: list[Any]
-    """What the source's copy in the worker met since the last batch."""
+    """Findings of the source's copy in the worker since the last batch."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +141,7 @@ class _Requests(Sampler[Any]):
 
 
 class _Worker(Dataset[Any]):
-    """What each worker process has: makes the batch of a request."""
+    """The data set of a worker process, which makes the batch of a request."""
 
     def __init__(self, source: BatchSource) -> None:
         self._source = source
@@ -150,7 +149,7 @@ class _Worker(Dataset[Any]):
     def __getitem__(self, request: Request) -> _Made | _Refused:
         try:
             batch = self._source.batch(*request)
-        except ValueError as error:  # Told as it is; of anything else the trace in the worker matters.
+        except ValueError as error:  # Reported as it is; of any other error, the trace in the worker matters.
             return _Refused(str(error))
         return _Made(batch, _take_findings(self._source))
 
@@ -172,7 +171,7 @@ def _as_it_is(made: Any) -> Any:
 def _belong_to_the_trial(worker: int) -> None:
     """Leave Ctrl-C, which reaches every process of a terminal, to the trial, and end when the trial ends.
 
-    A killed trial tells nobody, and the process that forked this one lives as long as this one does.
+    A killed trial notifies nobody, and the process that forked this one lives as long as this one does.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     trial = multiprocessing.parent_process()

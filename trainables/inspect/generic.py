@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from torch import Tensor
@@ -12,7 +12,6 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from trainables.data.source import Batch, as_source
 from trainables.inspect.inspection import IGNORED, Conclusion, Contents, Finding, Inspection, Kind, SampleName
-from trainables.task import Task
 
 MAX_CLASSES = 255
 """Targets with more different whole numbers than these are taken for something else than classes."""
@@ -31,6 +30,14 @@ NO_LENGTH = Kind(
 )
 
 
+class HasData(Protocol):
+    """What of a task is looked at."""
+
+    def train_data(self) -> Any: ...
+
+    def valid_data(self) -> Any: ...
+
+
 class DrawnInspection(Inspection):
     """What `train_data` and `valid_data` give, without augmentation.
 
@@ -41,7 +48,7 @@ class DrawnInspection(Inspection):
 
     unit = "targets"
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: HasData) -> None:
         self.findings: list[Finding] = []
         self.samples: list[SampleName] = []
         self._draws: list[Callable[[], Batch]] = []

@@ -40,7 +40,7 @@ class CNN(nn.Module):
         return self.head(self.dropout(features.mean(dim=(2, 3))))
 
     def layers(self) -> list[list[nn.Module]]:
-        """From input to head: each level, the head."""
+        """The layers from input to head: each level, the head."""
         return [*([level] for level in self.levels), [self.head]]
 
 

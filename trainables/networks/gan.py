@@ -6,11 +6,11 @@ from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 _SLOPE = 0.2
-"""Of the leaky ReLU below 0, as in DCGAN (arXiv:1511.06434)."""
+"""Slope of the leaky ReLU below 0, as in DCGAN (arXiv:1511.06434)."""
 
 
 def build_generator(name: str, *, latent_size: int, width: int) -> nn.Sequential:
-    """From latents [N, latent_size] to images [N, 1, 8, 8] in -1..1; nearest-neighbour upsampling."""
+    """Generator from latents [N, latent_size] to images [N, 1, 8, 8] in -1..1, by nearest-neighbour steps."""
     if name == "mlp":
         hidden = 8 * width
         return nn.Sequential(
@@ -38,7 +38,7 @@ def build_generator(name: str, *, latent_size: int, width: int) -> nn.Sequential
 
 
 def build_discriminator(name: str, *, width: int, normalized: bool) -> nn.Sequential:
-    """From images [N, 1, 8, 8] to logits [N, 1], high for real ones.
+    """Discriminator from images [N, 1, 8, 8] to logits [N, 1], high for real ones.
 
     Args:
         normalized: hold each layer to a spectral norm of 1 (arXiv:1802.05957).

@@ -46,7 +46,7 @@ class MLP(nn.Module):
         return self.head(rows)
 
     def layers(self) -> list[list[nn.Module]]:
-        """From input to head: each hidden layer, the head."""
+        """The layers from input to head: each hidden layer, the head."""
         return [*([layer] for layer in self.hidden), [self.head]]
 
 

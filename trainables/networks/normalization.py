@@ -6,9 +6,10 @@ from torch import Tensor, nn
 
 
 class BatchNorm1d(nn.BatchNorm1d):
-    """As in torch (arXiv:1502.03167), but one training row alone is normalized by the running statistics.
+    """Torch's batch normalization (arXiv:1502.03167) that also takes one training row.
 
-    One row has no deviation, and torch refuses it; the last batch of an epoch may be one row.
+    One row has no deviation, and torch refuses it; here it is normalized by the running statistics. The last
+    batch of an epoch may be one row.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -16,7 +17,7 @@ class BatchNorm1d(nn.BatchNorm1d):
 
 
 class BatchNorm2d(nn.BatchNorm2d):
-    """As in torch, but one training pixel alone is normalized by the running statistics."""
+    """Torch's batch normalization that also takes one training pixel, see BatchNorm1d."""
 
     def forward(self, input: Tensor) -> Tensor:
         return super().forward(input) if _has_deviation(self, input) else _by_running(self, input)

@@ -31,7 +31,7 @@ class ResNetOptions(Options):
     width: Width = 16
     """Channels of the first stage; each later one has twice as many."""
     stages: Annotated[int, Field(ge=1, le=6)] = 3
-    """With one halving between each two."""
+    """Number of stages, with one halving between each two."""
     blocks: Annotated[int, Field(ge=1, le=64)] = 1
     """Basic blocks of each stage."""
     stem: Literal["small", "large"] = "small"

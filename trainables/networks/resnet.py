@@ -58,7 +58,7 @@ class ResNet(nn.Module):
         return self.head(self.dropout(features.mean(dim=(2, 3))))
 
     def layers(self) -> list[list[nn.Module]]:
-        """From input to head: the stem, each block, the head."""
+        """The layers from input to head: the stem, each block, the head."""
         blocks = [block for stage in self.stages for block in stage.children()]
         return [[self.stem], *([block] for block in blocks), [self.head]]
 

@@ -27,7 +27,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "b4": {"depths": (3, 8, 27, 3), "hidden_sizes": _B1_WIDTHS, "decoder_hidden_size": 768},
     "b5": {"depths": (3, 6, 40, 3), "hidden_sizes": _B1_WIDTHS, "decoder_hidden_size": 768},
 }
-"""As in table 6 of the paper; tiny is ours, for small images and tests."""
+"""Sizes of table 6 of the paper; tiny is ours, for small images and tests."""
 
 
 def transformers_found() -> bool:
@@ -57,7 +57,7 @@ class Segformer(nn.Module):
         return resized[..., :height, :width]
 
     def layers(self) -> list[list[nn.Parameter]]:
-        """From input to head: each of the four stages with its patch embedding, and the decode head."""
+        """The layers from input to head: the four stages, each with its patch embedding, the decode head."""
         stages: dict[int, list[nn.Parameter]] = {}
         # The modules that hold a stage differ between releases; its number comes first in all names.
         for name, parameter in self.network.segformer.named_parameters():  # type: ignore[union-attr]

@@ -64,7 +64,7 @@ class UNet(nn.Module):
         return self.head(features)[..., :height, :width]
 
     def layers(self) -> list[list[nn.Module]]:
-        """From input to head: each level of the encoder, the decoder, the head."""
+        """The layers from input to head: each level of the encoder, the decoder, the head."""
         return [*([level] for level in self.down), [self.shrink, self.up], [self.head]]
 
 

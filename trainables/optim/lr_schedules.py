@@ -73,7 +73,7 @@ _SHAPES: dict[str, Callable[[float, float], float]] = {
     "polynomial": lambda progress, power: (1.0 - progress) ** power,
     "one_cycle": lambda progress, power: (1.0 + math.cos(math.pi * progress)) / 2,
 }
-"""From 1 at progress 0 to 0 at progress 1."""
+"""Factors of the learning rate, from 1 at progress 0 to 0 at progress 1."""
 
 
 def _rise_steps(name: str, total_steps: int, warmup: float) -> int:

@@ -9,16 +9,10 @@ from typing import Any
 from torch import nn
 
 Layer = Sequence[nn.Module | nn.Parameter]
-"""What has one learning rate: parameters, or modules with all of theirs."""
+"""A layer has one learning rate: parameters, or modules with all of theirs."""
 
-_UNDECAYED = (
-    nn.modules.batchnorm._NormBase,
-    nn.LayerNorm,
-    nn.GroupNorm,
-    nn.RMSNorm,
-    nn.Embedding,
-    nn.EmbeddingBag,
-)
+_UNDECAYED = (nn.LayerNorm, nn.RMSNorm, nn.Embedding, nn.EmbeddingBag)
+"""Modules whose matrices are not decayed either; biases and the vectors of other normalizations never are."""
 
 
 def parameter_groups(

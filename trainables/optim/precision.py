@@ -8,6 +8,8 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor, nn
 
+from trainables.process.patches import tensor_norms
+
 _DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 _AS_IT_IS: AbstractContextManager[object] = nullcontext()
 
@@ -80,7 +82,7 @@ def _clipped(parameters: list[Tensor], gradients: list[Tensor], clip_norm: float
     """The norm of the gradients, which are scaled down where it is above `clip_norm`."""
     if clip_norm is None and gradients and gradients[0].is_cpu:
         # As `get_total_norm` does it, without sorting by device and type: that costs a small model more.
-        return torch.tensor(math.hypot(*[norm.item() for norm in torch._foreach_norm(gradients)]))
+        return torch.tensor(math.hypot(*[norm.item() for norm in tensor_norms(gradients)]))
     grad_norm = nn.utils.get_total_norm(gradients)
     if clip_norm is not None:
         nn.utils.clip_grads_with_norm_(parameters, clip_norm, grad_norm)

@@ -1,0 +1,70 @@
+"""Every private name of torch that this program uses, in one place.
+
+=========================================  ==================================================  =======
+Name                                       What it is for, and what it would be without it     Checked
+=========================================  ==================================================  =======
+`_MultiProcessingDataLoaderIter._workers`  A worker that was killed is named with its exit      2.13
+                                           code. Without it: "connection reset".
+`…._shutdown_workers`                      A trial's workers end with its stream. Without it    2.13
+                                           they live as long as a trace holds the iterator.
+`torch.nn.modules.module._global_*`        Hooks on all modules that a trial left behind do     2.13
+                                           not reach the next one in its process; torch has no
+                                           function that removes a hook whose handle is lost.
+`torch._foreach_norm`                      Norms of all gradients in one call; `get_total_norm`  2.13
+                                           sorts them by device and type first, which costs a
+                                           small model more than the norms.
+=========================================  ==================================================  =======
+
+tests/unit/test_patches_torch.py has a test for each row, which fails when the name is gone or means
+something else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.modules import module as _modules
+
+_HOOK_KIND = "_global_is_full_backward_hook"
+
+
+def loader_workers(iterator: Any) -> Sequence[BaseProcess]:
+    """The worker processes of a DataLoader's iterator; none where it has none, or is another iterator."""
+    return getattr(iterator, "_workers", ())
+
+
+def shut_down_workers(iterator: Any) -> None:
+    """End the workers of a DataLoader's iterator, if it has any, and wait until they are gone."""
+    shut_down = getattr(iterator, "_shutdown_workers", None)
+    if shut_down is not None:
+        shut_down()
+
+
+class GlobalHooks:
+    """Torch's hooks on all modules, as they are when this is made."""
+
+    def __init__(self) -> None:
+        self._hooks = {name: dict(hooks) for name, hooks in _hook_tables()}
+        self._kind = getattr(_modules, _HOOK_KIND)
+
+    def restore(self) -> None:
+        """Remove what was added since, and put back what was removed."""
+        for name, hooks in _hook_tables():
+            hooks.clear()
+            hooks.update(self._hooks[name])
+        setattr(_modules, _HOOK_KIND, self._kind)
+
+
+def tensor_norms(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
+    """The Euclidean norm of each tensor; all are on one device and of one type."""
+    return torch._foreach_norm(tensors)
+
+
+def _hook_tables() -> Iterator[tuple[str, dict[int, Any]]]:
+    for name, value in vars(_modules).items():
+        if name.startswith("_global_") and isinstance(value, dict):
+            yield name, value
