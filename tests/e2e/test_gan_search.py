@@ -157,7 +157,7 @@ def test_damage_to_what_measures_is_found_with_its_cost_and_stops_everything(run
     damage(file)
     (found,) = search.verify(run).damages
     assert found.path == f"prepared/{file.name}"
-    assert "cannot go on or be exported; removed, it is computed again" in found.cost
+    assert "cannot continue or be exported; once removed, it is computed again" in found.cost
     for call in (search.export, search.resume):
         with pytest.raises(SearchError, match=r"safetensors is damaged \(SHA-256 is .*remove it"):
             call(run)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import shutil
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,9 +20,8 @@ from search.errors import ConfigError, SearchError
 from search.run.coordinator import Event, EventKind
 from search.run.search import SilentWatcher
 from search.run.summary import Summary
-from search.screen.text import ByteProgress
 from search.study.study import JOURNAL, read_records
-from search.study.trial import TrialRecord, ranked
+from search.study.trial import TrialRecord
 from trainables.checkpoint import (
     checkpoint_folder,
     list_checkpoints,
@@ -141,7 +138,7 @@ def test_a_finished_run_is_sound_and_says_what_was_checked(run: Path, verified: 
     code, text = verified(run)
     assert code == 0
     assert text.splitlines()[0].endswith(f"{len(checkpoints)} checkpoints of {num_bytes / 1000:.1f} kB")
-    assert text.splitlines()[-1] == "nothing is damaged"
+    assert text.splitlines()[-1] == "no problems found"
 
 
 def test_an_interrupted_run_is_sound(interrupted_run: Path, verified: Verify) -> None:
@@ -214,7 +211,7 @@ def test_of_a_damaged_best_checkpoint_the_next_best_is_named(run: Path, verified
     )
     code, text = verified(run)
     assert code == 1
-    assert f"{damage.path}: {damage.what}\n  cost: {damage.cost}\n\ndamage in 1 place\n" in text
+    assert f"{damage.path}: {damage.what}\n  cost: {damage.cost}\n\n1 damaged file\n" in text
     with pytest.raises(SearchError, match="tune-search verify"):
         search.export(run)
     assert search.export(run, trial=other.number).value == other.best("max")
@@ -251,7 +248,7 @@ def test_a_damaged_checkpoint_that_nobody_needs_costs_nothing(run: Path, verifie
     other = next(path for path in best.parent.glob("checkpoint_*") if path != best)
     flip(other / "model.safetensors")
     damage = only(verify(run))
-    assert damage.cost == f"none, as trial {record.number} has ended and another one is its best"
+    assert damage.cost == f"none: trial {record.number} does not need it"
     assert verified(run)[0] == 1
 
 
@@ -265,7 +262,10 @@ def test_a_trial_goes_on_from_the_checkpoint_before_a_damaged_one(unfinished: Pa
     trial = unfinished / "trials" / "0001"
     assert list_checkpoints(trial)[-2:] == [3, 4]
     flip(trial / "checkpoint_000004" / "state.pt")
-    assert only(verify(unfinished)).cost == "trial 1 goes on from virtual epoch 3: 1 to compute again"
+    assert (
+        only(verify(unfinished)).cost
+        == "trial 1 continues from virtual epoch 3: 1 virtual epoch to compute again"
+    )
     assert verified(unfinished)[0] == 1
     assert load_newest(trial)[0].virtual_epoch == 3  # as was said
 
@@ -274,10 +274,9 @@ def test_a_trial_without_an_intact_checkpoint_begins_again(unfinished: Path, ver
     trial = unfinished / "trials" / "0001"
     for number in list_checkpoints(trial):
         flip(trial / f"checkpoint_{number:06d}" / "model.safetensors")
-    *others, newest = verify(unfinished).damages
-    assert newest.path == "trials/0001/checkpoint_000004"
-    assert newest.cost == "trial 1 begins again: 4 virtual epochs computed again"
-    assert {damage.cost for damage in others} == {"none, as trial 1 loses more with checkpoint_000004"}
+    damages = verify(unfinished).damages
+    assert damages[-1].path == "trials/0001/checkpoint_000004"
+    assert {damage.cost for damage in damages} == {"trial 1 starts again: 4 virtual epochs to compute again"}
     assert verified(unfinished)[0] == 1
     assert load_newest(trial)[0] is None  # as was said
 
@@ -288,12 +287,12 @@ def test_a_missing_checkpoint_of_a_trial_that_goes_on_is_named(unfinished: Path,
     damages = {damage.path: damage for damage in verify(unfinished).damages}
     damage = damages["trials/0001/checkpoint_000004"]
     assert damage.what == "is missing"
-    assert damage.cost == "trial 1 goes on from virtual epoch 3: 1 to compute again"
+    assert damage.cost == "trial 1 continues from virtual epoch 3: 1 virtual epoch to compute again"
     for number in list_checkpoints(trial):
         shutil.rmtree(checkpoint_folder(trial, number))
     damages = {damage.path: damage for damage in verify(unfinished).damages}
     damage = damages["trials/0001/checkpoint_000004"]
-    assert damage.cost == "trial 1 begins again: 4 virtual epochs computed again"
+    assert damage.cost == "trial 1 starts again: 4 virtual epochs to compute again"
     assert verified(unfinished)[0] == 1
 
 
@@ -305,7 +304,7 @@ def test_a_checkpoint_that_was_set_aside_is_named_with_its_reason(unfinished: Pa
     assert aside.path == "trials/0001/damaged_000004"
     assert aside.what.startswith("was set aside: state.pt: SHA-256 is ")
     assert "`tune-search clean` removes it" in aside.cost
-    assert missing.cost == "trial 1 goes on from virtual epoch 3: 1 to compute again"
+    assert missing.cost == "trial 1 continues from virtual epoch 3: 1 virtual epoch to compute again"
     assert verified(unfinished)[0] == 1
 
 
@@ -432,7 +431,7 @@ def test_a_changed_value_is_found_by_the_checkpoint(run: Path, verified: Verify)
     write_lines(run, lines)
     damage = next(d for d in verify(run).damages if d.path == str(checkpoint.relative_to(run)))
     assert damage.what == f"says accuracy {before} at virtual epoch 1, and the study {before / 2}"
-    assert damage.cost == "the search goes by the study's value, an export by the checkpoint's"
+    assert damage.cost == "the search uses the value in the study, an export the one in the checkpoint"
     assert verified(run)[0] == 1
 
 
@@ -467,7 +466,7 @@ def test_a_broken_configuration_is_named(run: Path, verified: Verify, old: str, 
     assert damage.path == "config.yaml"
     assert what in damage.what
     assert damage.cost.startswith(
-        "the search cannot go on and nothing can be exported, until it is put right"
+        "the search cannot continue and nothing can be exported until it is repaired"
     )
     assert verified(run)[0] == 1
 
@@ -528,7 +527,7 @@ def test_sums_that_name_no_file_prove_nothing(run: Path) -> None:
     assert all("SHA256SUMS says nothing" in damage.what for damage in found)
 
 
-@pytest.mark.parametrize(("name", "cost"), [("summary.json", "none, as "), ("provenance.json", "changed ")])
+@pytest.mark.parametrize(("name", "cost"), [("summary.json", "none: "), ("provenance.json", "changes ")])
 def test_a_broken_json_file_is_named(run: Path, verified: Verify, name: str, cost: str) -> None:
     with (run / name).open("r+") as file:
         file.truncate(20)
@@ -556,33 +555,6 @@ def test_progress_counts_the_bytes_of_the_checkpoints(run: Path) -> None:
     assert [of for _, of in told] == [found.num_bytes] * found.checkpoints
     assert sorted(told) == told
     assert told[0][0] == 0 < told[-1][0] < found.num_bytes
-
-
-@pytest.fixture
-def terminal() -> io.StringIO:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    return Terminal()
-
-
-def test_progress_is_shown_after_two_seconds_and_wiped_away(terminal: io.StringIO) -> None:
-    began = time.monotonic()
-    with ByteProgress(terminal) as progress:
-        while not terminal.getvalue():
-            progress.report(1_500_000, 3_000_000)
-            assert time.monotonic() - began < 30
-        assert time.monotonic() - began >= 2.0
-        assert terminal.getvalue() == "\r\x1b[2Kread 1.5 MB of 3.0 MB"
-    assert terminal.getvalue().endswith("\r\x1b[2K")
-
-
-def test_of_a_quick_verification_no_progress_is_shown(terminal: io.StringIO) -> None:
-    with ByteProgress(terminal) as progress:
-        progress.report(0, 10)
-        progress.report(10, 10)
-    assert terminal.getvalue() == ""
 
 
 def test_the_command_explains_itself_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
