@@ -11,7 +11,8 @@ from ray.tune.schedulers import TrialScheduler
 
 from benchmarks.efficiency.curve_tables import LENGTH, Problem
 from benchmarks.efficiency.simulate import Job
-from search.config.config import Config, load_config
+from search.config.config import Config
+from search.config.stages import load_config
 from search.run.folder import RunFolder
 from search.run.ray_tune import StudyScheduler, StudySearcher
 from search.run.stage import _build_coordinator, trial_plan
@@ -84,4 +85,4 @@ def _config(problem: Problem, seed: int, sections: Mapping[str, Any]) -> Config:
             "sampler": {**sections.pop("sampler", {}), "seed": seed},
         },
         (),
-    )
+    ).first

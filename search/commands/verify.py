@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from search.commands.export import FILES, OPTIONAL_FILES, SUMS
-from search.config.config import Config, load_config
-from search.config.document import read_document
+from search.config.config import Config
+from search.config.document import read_values
+from search.config.stages import open_run
 from search.errors import ConfigError
 from search.run.coordinator import Coordinator
 from search.run.folder import RunFolder
@@ -20,7 +21,6 @@ from search.run.retention import ranked
 from search.schedulers.early_stopping import build_rule
 from search.study.journal_check import JournalReading, journal_copy, read_journal
 from search.study.study import SearchStudy, TrialRecord
-from search.text import dotted
 from trainables.checkpoint import (
     REASON,
     DamagedCheckpointError,
@@ -74,7 +74,6 @@ def verify(run: str | Path, *, progress: Callable[[int, int], None] = lambda don
 
     Raises:
         SearchError: it is not the folder of a search, or others than its owner can write in it.
-        ConfigError: the task cannot be imported here, or an environment variable is not set.
     """
     folder = RunFolder(Path(run).absolute())
     folder.require_private()
@@ -84,9 +83,31 @@ def verify(run: str | Path, *, progress: Callable[[int, int], None] = lambda don
         found = _Inspection(folder, progress).verification()
     if not folder.is_staged:
         return found
-    from search.commands.staged_folder import verify_stages
+    stages = folder.stages()
+    parts = [verify(stage.path, progress=progress) for stage in stages]
+    damages = [*found.damages, *_damaged_bases(folder, stages[1:])]
+    for stage, part in zip(stages, parts, strict=True):
+        damages += [replace(d, path=f"stages/{stage.path.name}/{d.path}") for d in part.damages]
+    return replace(
+        found,
+        trials=sum(part.trials for part in parts),
+        virtual_epochs=sum(part.virtual_epochs for part in parts),
+        checkpoints=sum(part.checkpoints for part in parts),
+        num_bytes=sum(part.num_bytes for part in parts),
+        damages=sorted(damages, key=lambda damage: damage.path),
+    )
 
-    return verify_stages(found, folder, progress)
+
+def _damaged_bases(folder: RunFolder, later_stages: Sequence[RunFolder]) -> Iterator[Damage]:
+    """Files that say what a stage begins with, and cannot be read."""
+    for stage in later_stages:
+        try:
+            reason = None if "options" in read_values(stage.base) else "is not whole"
+        except ConfigError as error:
+            reason = error.problems[0].message
+        if reason is not None:
+            cost = "this stage cannot go on; its values stand in its config.yaml too, under trial:"
+            yield Damage(str(stage.base.relative_to(folder.path)), reason, cost)
 
 
 @dataclass
@@ -148,10 +169,8 @@ class _Inspection:
     def _read_config(self) -> Config | None:
         file = self._folder.config
         try:
-            return load_config(file)
+            return open_run(file).first
         except ConfigError as error:
-            if _lies_in_surroundings(error, file):
-                raise
             what = "; ".join(": ".join(p for p in (x.path, x.message) if p) for x in error.problems)
             cost = "the search cannot go on and nothing can be exported, until it is put right"
             self._add(file, what, f"{cost}; the file that the search was started with will do")
@@ -304,15 +323,6 @@ class _Inspection:
             self._add(file, f"cannot be read: {error}", cost)
 
 
-def _lies_in_surroundings(error: ConfigError, file: Path) -> bool:
-    """The file is as it was, but its task or an environment variable that it names is not to be found."""
-    try:
-        told = read_document(file).told
-    except ConfigError:
-        return False
-    return {problem.path for problem in error.problems} <= {"task", *(dotted(path) for path in told)}
-
-
 def _foreign(info: Mapping[str, Any], virtual_epoch: int, record: TrialRecord) -> str | None:
     """Why a checkpoint cannot be the trial's."""
     history = info.get("history")
@@ -320,7 +330,7 @@ def _foreign(info: Mapping[str, Any], virtual_epoch: int, record: TrialRecord) -
         return f"its history is not one of {virtual_epoch} virtual epochs"
     if info.get("trial") != record.number:
         return f"it is of trial {info.get('trial')}"
-    if info.get("options") != json.loads(json.dumps(record.resolved.raw)):
+    if info.get("options") != json.loads(json.dumps(record.resolved.options)):
         return "it was trained with other options than the study has for the trial"
     return None
 

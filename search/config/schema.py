@@ -267,8 +267,11 @@ def _other_names(stages: list[Stage]) -> list[Stage]:
 def _share_or_whole(gpus: float) -> float:
     if 0 < gpus < _MIN_RESOURCE:
         raise ValueError(f"must be 0 or at least {_MIN_RESOURCE}")
-    if gpus > 1 and gpus != int(gpus):
-        raise ValueError("must be at most 1 (a share of a GPU) or a whole number of GPUs")
+    if gpus > 1:
+        raise ValueError(
+            "must be at most 1, for a trial is one process, which uses one GPU; "
+            "with 1 as many trials run at a time as there are GPUs"
+        )
     return gpus
 
 
@@ -295,8 +298,8 @@ class Checkpoint(Section):
     """Trials that keep checkpoints: so many of the best, and those that may still go on."""
 
 
-class Sections(Section):
-    """A whole configuration; `trial` as it stands in the source, with its domains."""
+class StageSections(Section):
+    """The sections of one search; `trial` as it stands in the source, with its domains."""
 
     name: Annotated[str, AfterValidator(_check_name)]
     """Of the run, and of its folder under results/."""
@@ -317,5 +320,10 @@ class Sections(Section):
     """The run ends after so many failed trials in a row with the same cause."""
     timeout: Annotated[float | None, BeforeValidator(parse_duration)] = None
     """Seconds that a virtual epoch may take, written as 10m; without it ten times the slowest one so far."""
+
+
+class Sections(StageSections):
+    """A whole configuration."""
+
     stages: Annotated[list[Stage], AfterValidator(_other_names)] = Field(default_factory=list)
     """Searches in turn, each with what the one before has found; without any there is one search."""

@@ -14,9 +14,13 @@ from typing import Any
 
 import torch
 
+from search.config.auto_batch import AutoBatch
+from search.config.document import read_document
 from search.config.schema import Resources
+from search.config.stages import SearchConfig, read_search
 from search.errors import SearchError
-from search.text import compact
+from search.run.folder import RunFolder
+from search.text import compact, value_at
 
 UNBOUNDED = 1024
 """The largest batch that is looked for where nothing bounds the memory."""
@@ -38,6 +42,42 @@ class LargestBatch:
     def __str__(self) -> str:
         tried = f"{self.tries} tries in {self.seconds:.0f} s" if self.tries else "not tried"
         return f"{self.size}, {self.bound} ({tried})"
+
+
+def settled(search: SearchConfig, folder: RunFolder | None, report: Callable[[str], None]) -> SearchConfig:
+    """The configuration with the largest batch that fits in the place of `auto`.
+
+    In a folder where a search has begun it is the number that was found then, whatever this machine has.
+
+    Raises:
+        ConfigError: a range begins above it.
+        SearchError: it cannot be found, see `find_largest_batch`.
+    """
+    auto = search.auto_batch
+    if auto is None:
+        return search
+    size = _recorded(auto, folder)
+    if size is not None:
+        report(f"batch_size: auto is {size}, as when this search began")
+    else:
+        report("looking for the largest batch that fits")
+        found = find_largest_batch(search.first.task_path, candidates(search), search.first.resources)
+        size = found.size
+        report(f"batch_size: auto is {found}")
+    return read_search(auto.with_size(size))
+
+
+def candidates(search: SearchConfig) -> list[Mapping[str, Any]]:
+    """Trials of the search, of all of its stages, with each option and both ends of each range."""
+    spaces = [config.space for stage in search.stages for config in stage.configs]
+    return [resolved.options for space in spaces for resolved in space.candidates()]
+
+
+def _recorded(auto: AutoBatch, folder: RunFolder | None) -> int | None:
+    if folder is None or not folder.has_begun:
+        return None
+    value = value_at(read_document(folder.config).tree, auto.paths[0])
+    return value if isinstance(value, int) else None
 
 
 def largest_fitting(fits: Callable[[int], bool], limit: int) -> int:
@@ -71,7 +111,7 @@ def find_largest_batch(
 
     Args:
         task: `package.module:Class`.
-        candidates: resolved `trial:` sections, `${env:NAME}` kept.
+        candidates: resolved `trial:` sections.
         resources: of a trial.
 
     Raises:

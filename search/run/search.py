@@ -1,24 +1,36 @@
-"""Runs a search, or goes on with one."""
+"""Runs a search stage after stage, or goes on with one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from search.config.auto_batch import settled
-from search.config.config import Config, load_config
+from search.config.config import Config
+from search.config.document import read_values, write_yaml
+from search.config.stages import SearchConfig, load_config, open_run
+from search.errors import ConfigError, KeyPath, SearchError
 from search.ray.session import RaySession
-from search.run.folder import RunFolder
-from search.run.provenance import working_folder
+from search.run.changes import record_config
+from search.run.coordinator import Coordinator, Event
+from search.run.folder import RunFolder, write_json
+from search.run.largest_batch import settled
+from search.run.provenance import record_provenance, working_folder
 from search.run.stage import run_in_folder
-from search.run.summary import Summary
+from search.run.summary import Best, Summary, join
 from search.run.watcher import SilentWatcher, Watcher
+from search.study.study import TrialRecord, best_record, read_records
+from search.text import value_at
+from trainables.options import expand_paths
+
+_ABSENT = object()
 
 
 def search(
-    config: str | Path | Mapping[str, Any] | Config,
+    config: str | Path | Mapping[str, Any] | SearchConfig,
     *,
     overrides: Sequence[str] = (),
     results: str | Path = "results",
@@ -48,7 +60,7 @@ def search(
     with closing(ray or RaySession(address)) as session:
         loaded = (
             config
-            if isinstance(config, Config)
+            if isinstance(config, SearchConfig)
             else load_config(config, overrides, before_task=session.begin)
         )
         folder = RunFolder(Path(results).absolute() / (name or loaded.name))
@@ -91,13 +103,195 @@ def resume(
         return _run(loaded, folder, ray, watcher or SilentWatcher(), growing=True)
 
 
-def _run(config: Config, folder: RunFolder, ray: RaySession, watcher: Watcher, **options: Any) -> Summary:
-    if config.auto_batch is not None:
-        folder.create()
-        with working_folder(folder):
-            config = settled(config, folder, watcher.phase)
-    if config.stages is None:
-        return run_in_folder(config, folder, ray, watcher, **options)
-    from search.run.staged_runs import run_stages
+def _run(
+    search: SearchConfig,
+    folder: RunFolder,
+    ray: RaySession,
+    watcher: Watcher,
+    *,
+    growing: bool = False,
+    older: RunFolder | None = None,
+) -> Summary:
+    """Search stage after stage; what is done stays, and what a stage has begun with stays too.
 
-    return run_stages(config, folder, ray, watcher, **options)
+    Args:
+        search: all stages.
+        folder: of the whole.
+        ray: is started when a stage needs it.
+        watcher: is shown what happens.
+        growing: another space, sampler or scheduler was asked for in so many words.
+        older: a run whose trials the sampler of the first stage learns from.
+    """
+    folder.create()
+    with working_folder(folder):
+        search = settled(search, folder, watcher.phase)
+    with ExitStack() as stack:
+        if search.is_staged:
+            stack.enter_context(_recorded_whole(search, folder, watcher, growing=growing))
+        summaries: list[Summary] = []
+        for number in range(len(search.stages)):
+            stage = _StageRun(search, number, folder)
+            config = stage.config()
+            summary = stage.finished(config)
+            if summary is not None:
+                watcher.phase(f"{stage.title} is done")
+            elif search.is_staged:
+                stack.enter_context(ray)  # stays for the stages to come
+                watcher.phase(stage.introduction())
+            summary = summary or run_in_folder(
+                config,
+                stage.folder,
+                ray,
+                stage.watcher(watcher),
+                growing=growing,
+                older=None if number else older,
+            )
+            summaries.append(summary)
+            if summary.status != "complete":
+                break
+        if not search.is_staged:
+            return summaries[0]
+        whole = join(summaries, folder.path, len(search.stages))
+        write_json(folder.summary, whole.as_dict())
+        return whole
+
+
+@contextmanager
+def _recorded_whole(
+    search: SearchConfig, folder: RunFolder, watcher: Watcher, *, growing: bool
+) -> Iterator[None]:
+    """Own the folder of a search in named stages, with the whole configuration in it."""
+    with folder.needs_space(), folder.owned() as previous_owner, working_folder(folder):
+        if previous_owner:
+            watcher.phase(f"taking over from a search that has died ({previous_owner})")
+        record_config(search, folder, growing=growing)
+        record_provenance(search.first, folder)
+        folder.stages_path.mkdir(mode=0o700, exist_ok=True)
+        yield
+
+
+@dataclass(frozen=True)
+class _StageRun:
+    """One stage of a search, with what it begins from."""
+
+    search: SearchConfig
+    number: int
+    whole: RunFolder
+
+    @property
+    def title(self) -> str:
+        return (
+            f"stage {self.number + 1} of {len(self.search.stages)} ({self.search.stages[self.number].name})"
+        )
+
+    @property
+    def folder(self) -> RunFolder:
+        """The stage's own folder; that of the search where the stage has no name."""
+        return self._folder_of(self.number)
+
+    def config(self) -> Config:
+        """The stage's configuration, from what it has begun with or begins with now."""
+        if self.number == 0:
+            return self.search.first
+        recorded = self._recorded() or self._begin()
+        return self.search.stage(self.number, recorded["options"], recorded.get("points_to_evaluate"))
+
+    def introduction(self) -> str:
+        """A line that says where the stage's fixed values come from."""
+        recorded = self._recorded()
+        if recorded is None:
+            return self.title
+        origin = f"{recorded['stage']} trial {recorded['trial']}, {recorded['metric']}"
+        return f"{self.title} continues with the values of {origin} {recorded['value']:.4g}"
+
+    def finished(self, config: Config) -> Summary | None:
+        """The summary of a named stage that is complete as it is asked for now."""
+        if not self.search.is_staged:
+            return None
+        try:
+            written = json.loads(self.folder.summary.read_text())
+            same = open_run(self.folder.config).raw == config.raw and self.folder.journal.is_file()
+            best = None if written["best"] is None else Best(**written["best"])
+            summary = Summary(**{**written, "best": best, "folder": str(self.folder.path)})
+        # What cannot be read is found out again from the study.
+        except (OSError, ValueError, KeyError, TypeError, ConfigError):
+            return None
+        return summary if same and summary.status == "complete" else None
+
+    def watcher(self, watcher: Watcher) -> Watcher:
+        """The watcher, which shows the stage beside the search's name."""
+        return _StageWatcher(watcher, self.title) if self.search.is_staged else watcher
+
+    def _folder_of(self, number: int) -> RunFolder:
+        if not self.search.is_staged:
+            return self.whole
+        return RunFolder(self.whole.stages_path / self.search.folder_name(number))
+
+    def _recorded(self) -> Mapping[str, Any] | None:
+        return read_values(self.folder.base) if self.folder.base.is_file() else None
+
+    def _begin(self) -> Mapping[str, Any]:
+        """Take the best trial before this stage, and record it: whatever comes later cannot change it."""
+        objective = self.search.objective
+        number, record = self._best_before()
+        options = record.resolved.options
+        recorded = {
+            "stage": self.search.folder_name(number),
+            "trial": record.number,
+            "metric": objective.metric,
+            "value": record.best(objective.mode),
+            "options": options,
+            "points_to_evaluate": self._point(options),
+        }
+        self.folder.path.mkdir(mode=0o700, exist_ok=True)
+        write_yaml(self.folder.base, recorded)
+        return recorded
+
+    def _best_before(self) -> tuple[int, TrialRecord]:
+        """The best trial of the last stage before this one that has one, and that stage's number."""
+        for number in reversed(range(self.number)):
+            record = best_record(read_records(self._folder_of(number).journal), self.search.objective.mode)
+            if record is not None:
+                return number, record
+        name = self.search.folder_name(self.number - 1)
+        raise SearchError(
+            f"{self.title} cannot begin: no trial before it has a value; "
+            f"see {self.whole.stages_path / name}, and take another --name for a search with another space"
+        )
+
+    def _point(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The base as a point of this stage's space; empty where it lies outside."""
+        task_options = self.search.first.task_class().Options.model_validate(expand_paths(options))
+        defaults = task_options.model_dump(mode="json")
+        point: dict[str, Any] = {}
+        for path in self.search.searched_paths(self.number):
+            value = value_at(options, path, value_at(defaults, path, _ABSENT))
+            if value is not _ABSENT:
+                _put(point, path, value)
+        try:
+            self.search.stage(self.number, options).space.params_of(point)
+        except ConfigError:
+            return {}
+        return point
+
+
+class _StageWatcher:
+    """Names the stage where the search's name is shown."""
+
+    def __init__(self, watcher: Watcher, title: str) -> None:
+        self._watcher, self._title = watcher, title
+        self.phase, self.note, self.end = watcher.phase, watcher.note, watcher.end
+
+    def begin(self, coordinator: Coordinator, config: Config, folder: RunFolder) -> None:
+        named = config.model_copy(update={"name": f"{config.name}, {self._title}"})
+        self._watcher.begin(coordinator, named, folder)
+
+    def event(self, event: Event) -> None:
+        self._watcher.event(event)
+
+
+def _put(tree: dict[str, Any], path: KeyPath, value: Any) -> None:
+    *parents, last = path
+    for key in parents:
+        tree = tree.setdefault(str(key), {})
+    tree[str(last)] = value

@@ -10,8 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from search.config.config import Config, load_config
+from search.config.config import Config
 from search.config.document import write_yaml
+from search.config.stages import open_run
 from search.errors import SearchError
 from search.ray.session import RaySession, concurrent_trials, quiet_tune, ray_resources
 from search.run.changes import record_config, refuse_other_problem
@@ -30,6 +31,7 @@ from search.study.study import SearchStudy, TrialRecord, read_records
 from trainables.build import load_arrays
 from trainables.checkpoint import list_checkpoints
 from trainables.data.prepared import DamagedArraysError, list_partial_arrays, prepared_file
+from trainables.options import expand_paths
 from trainables.process.quick_imports import uncollected
 from trainables.session import TrialPlan, data_key
 
@@ -85,8 +87,8 @@ def _take_history(config: Config, folder: RunFolder, older: RunFolder) -> None:
         )
     older.require()
     if older.is_staged:
-        raise SearchError(f"{older.path} is a search in stages; name one of them, in {older.stages}")
-    refuse_other_problem(config, load_config(older.config))
+        raise SearchError(f"{older.path} is a search in stages; name one of them, in {older.stages_path}")
+    refuse_other_problem(config, open_run(older.config))
     partial = folder.history.with_name(f".{folder.history.name}.partial")
     shutil.copyfile(older.journal, partial)
     drop_half_line(partial)
@@ -101,10 +103,12 @@ def _load_shared_data(config: Config, folder: RunFolder) -> dict[str, Any]:
         rest.unlink(missing_ok=True)
     if any(name == "data" or name.startswith("data.") for name in config.space.names):
         return {}
-    key = data_key(config.task_path, first.raw)
+    key = data_key(config.task_path, first.options)
     file = prepared_file(folder.prepared, key)
     try:
-        return {key: load_arrays(task_class, task_class.Options.model_validate(first.tree), file)}
+        return {
+            key: load_arrays(task_class, task_class.Options.model_validate(expand_paths(first.options)), file)
+        }
     except DamagedArraysError as error:
         raise SearchError(str(error)) from error
 
@@ -164,7 +168,7 @@ def trial_plan(config: Config, folder: RunFolder, record: TrialRecord, timeout: 
         number=record.number,
         folder=str(folder.trial(record.number)),
         task=config.task_path,
-        options=record.resolved.raw,
+        options=record.resolved.options,
         unit=config.virtual_epoch.unit,
         count=config.virtual_epoch.count,
         num_virtual_epochs=config.budget.max_virtual_epochs,
@@ -186,7 +190,7 @@ def _prepare_trial(config: Config, folder: RunFolder, record: TrialRecord, timeo
     plan = trial_plan(config, folder, record, timeout)
     trial_folder = folder.trial(record.number)
     trial_folder.mkdir(parents=True, exist_ok=True)
-    write_yaml(trial_folder / "trial.yaml", {"trial": record.number, "options": record.resolved.raw})
+    write_yaml(trial_folder / "trial.yaml", {"trial": record.number, "options": record.resolved.options})
     return plan
 
 

@@ -147,7 +147,7 @@ def _thinned(scored: list[tuple[TrialRecord, float]]) -> list[tuple[TrialRecord,
 
 def _drawn(space: Space, record: TrialRecord, same: bool) -> Draw | None:
     try:
-        params = record.resolved.params if same else space.params_of(record.resolved.raw)
+        params = record.resolved.params if same else space.params_of(record.resolved.options)
         draw = Draw(record.number, params)
         space.suggest(draw)
     except (SearchError, UnknownParameterError):

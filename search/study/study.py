@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -331,7 +330,7 @@ def _read(storage: BaseStorage) -> Iterator[TrialRecord]:
     # A run has one study; it is open to all of Optuna's tools, which may have added trials of their own.
     for study in storage.get_all_studies()[:1]:
         texts = _space_texts(study.user_attrs)
-        spaces = [parse_space(plain_yaml(text), variables=os.environ) for text in texts]
+        spaces = [parse_space(plain_yaml(text)) for text in texts]
         for frozen in storage.get_all_trials(study._study_id, deepcopy=False):
             share_distributions(frozen)
             if _TRIAL in frozen.user_attrs:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from tiny_tasks import search_config
 
-from search.config.config import Config, load_config
 from search.config.document import write_yaml
+from search.config.stages import SearchConfig, load_config
 from search.errors import ConfigError
 from search.run.changes import record_config, refuse_other_problem
 from search.run.folder import RunFolder
@@ -31,7 +31,7 @@ def run(tmp_path: Path) -> RunFolder:
     return folder
 
 
-def changed(changes: dict[str, Any]) -> Config:
+def changed(changes: dict[str, Any]) -> SearchConfig:
     """BASE with other values at dotted paths; ... removes one."""
     tree = copy.deepcopy(BASE)
     for path, value in changes.items():
@@ -46,7 +46,7 @@ def changed(changes: dict[str, Any]) -> Config:
     return load_config(tree)
 
 
-def refusal(config: Config, run: RunFolder, *, growing: bool = False) -> list[str]:
+def refusal(config: SearchConfig, run: RunFolder, *, growing: bool = False) -> list[str]:
     """The lines of the refusal; config.yaml stays as it was."""
     before = run.config.read_bytes()
     with pytest.raises(ConfigError) as caught:
@@ -55,7 +55,7 @@ def refusal(config: Config, run: RunFolder, *, growing: bool = False) -> list[st
     return str(caught.value).splitlines()
 
 
-def assert_taken(config: Config, run: RunFolder, *, growing: bool = False) -> None:
+def assert_taken(config: SearchConfig, run: RunFolder, *, growing: bool = False) -> None:
     record_config(config, run, growing=growing)
     assert load_config(run.config).raw == config.raw
 

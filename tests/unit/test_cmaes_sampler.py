@@ -242,7 +242,7 @@ def test_it_comes_closer_than_chance_with_the_same_budget(tmp_path: Path, no_fsy
     """On a sphere over two learning-rate scales, with trials that pause at rungs."""
 
     def distance(record: TrialRecord) -> float:
-        optimizer = record.resolved.tree["optimizer"]
+        optimizer = record.resolved.options["optimizer"]
         return math.hypot(math.log10(optimizer["lr"]) + 1.5, math.log10(optimizer["weight_decay"]) + 3)
 
     def closest_trial(sampler: str, seed: int) -> float:

@@ -14,7 +14,7 @@ from tiny_tasks import DigitsTask
 from torch import nn
 from torch.nn import functional as F
 
-from search.config.config import load_config
+from search.config.stages import load_config
 from search.errors import ConfigError
 from trainables.build import build_trainer, load_arrays
 from trainables.data.stream import SampleStream
