@@ -54,7 +54,7 @@ class Check:
     """Bytes of all checkpoints of the search at its fullest."""
     largest_batch: str | None
     """What `batch_size: auto` came to, and how; None where it is not asked for."""
-    stages: tuple[str, ...]
+    stages: tuple[str, ...] = ()
     """Names of the stages, of which this is the plan of the first; empty without."""
 
 

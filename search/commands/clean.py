@@ -93,7 +93,9 @@ def _plan(folder: RunFolder, keep_trials: int | None, *, dry_run: bool) -> Clean
     ]
     found += _of_the_run(folder) if folder.is_staged else ()
     items = [Item(str(path.relative_to(folder.path)), _size(path), reason) for path, reason in found]
-    return Cleaning(folder=folder.path, dry_run=dry_run, keep_trials=max(numbers, default=1), items=items)
+    return Cleaning(
+        folder=folder.path, dry_run=dry_run, keep_trials=max(numbers, default=keep_trials or 1), items=items
+    )
 
 
 def _kept(folder: RunFolder, records: Sequence[TrialRecord], mode: Mode, keep_trials: int) -> set[int]:

@@ -121,7 +121,7 @@ class VirtualEpoch(Section):
 
 
 class SearchPlateau(Section):
-    """Ends the search once its best has not become better by more than `min_delta` in so many trials."""
+    """Ends the search once its best has not become better by more than `min_delta` within `trials` trials."""
 
     trials: Count
     """Trials that have ended since; those that failed by an error do not count."""
@@ -165,7 +165,7 @@ class _Asha(Section):
     grace_period: Count = 1
     """The first rung, in units of `axis`."""
     reduction_factor: ReductionFactor = 3
-    """One in this many goes on from each rung; each rung is this many times longer than the last."""
+    """One in this many trials continues from each rung; each rung is this many times longer than the last."""
     axis: Axis = "virtual_epochs"
 
 
@@ -207,7 +207,7 @@ class Percentile(_OnVirtualEpochs):
 
     name: Literal["percentile"] = "percentile"
     percentile: Annotated[float, Field(gt=0, lt=100)] = 25.0
-    """The best 25 % go on."""
+    """The best 25 % continue."""
     startup_trials: CountOrZero = 5
     grace_period: CountOrZero = 0
 
@@ -295,7 +295,7 @@ class Checkpoint(Section):
     keep: Count = 2
     """Checkpoints that a trial keeps: the best one, and the newest besides it."""
     keep_trials: Count = 5
-    """Trials that keep checkpoints: so many of the best, and those that may still go on."""
+    """Number of the best trials that keep checkpoints, beside those that may still continue."""
 
 
 class StageSections(Section):
@@ -317,7 +317,7 @@ class StageSections(Section):
     max_failures: CountOrZero = 2
     """Times that a failed trial is tried again."""
     max_failed_trials: Count = 5
-    """The run ends after so many failed trials in a row with the same cause."""
+    """Number of failed trials in a row with the same cause after which the run ends."""
     timeout: Annotated[float | None, BeforeValidator(parse_duration)] = None
     """Seconds that a virtual epoch may take, written as 10m; without it ten times the slowest one so far."""
 

@@ -39,7 +39,7 @@ def record_config(config: Config | SearchConfig, folder: RunFolder, *, growing: 
     Args:
         config: what is asked for now, of one stage in its own folder, or the whole.
         folder: of the run, or of the stage.
-        growing: another space, sampler or scheduler was asked for in so many words.
+        growing: another space, sampler or scheduler was asked for explicitly.
 
     Raises:
         ConfigError: with every difference that is not allowed.
@@ -60,7 +60,7 @@ def record_config(config: Config | SearchConfig, folder: RunFolder, *, growing: 
             Problem(
                 _where(config),
                 "budget.max_virtual_epochs",
-                f"received {now}; a search that goes on may only grow, and this one has {longest}",
+                f"received {now}; must be at least {longest}, for a run that continues may only grow",
             )
             for longest, now in zip(_lengths(before), _lengths(config), strict=True)
             if now < longest

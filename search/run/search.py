@@ -1,4 +1,4 @@
-"""Runs a search stage after stage, or goes on with one."""
+"""Runs a search stage after stage, or continues one."""
 
 from __future__ import annotations
 
@@ -40,22 +40,22 @@ def search(
     watcher: Watcher | None = None,
     ray: RaySession | None = None,
 ) -> Summary:
-    """Run a search, or go on with the one whose folder is there.
+    """Run a search, or continue the one whose folder is there.
 
     Args:
         config: a YAML file, the same as a mapping, or a loaded configuration.
-        overrides: `trial.batch_size=16` and the like.
-        results: where runs live.
-        name: the run's name; the configuration's without it.
+        overrides: values to set, such as `trial.batch_size=16`.
+        results: folder of all runs.
+        name: the run's name (default: the configuration's).
         from_run: folder of an older run with the same task, data and objective, whose trials the sampler
             learns from.
-        address: of a running Ray cluster; without it a local Ray is started, or the one of this process used.
-        watcher: is shown what happens.
-        ray: one that may have begun already, in the place of `address`.
+        address: address of a running Ray cluster (default: the Ray of this process, or else a new local one).
+        watcher: shown what happens.
+        ray: a session that may have begun already, in the place of `address`.
 
     Raises:
         ConfigError: the configuration is wrong.
-        SearchError: the search cannot go on.
+        SearchError: the search cannot continue.
     """
     with closing(ray or RaySession(address)) as session:
         loaded = (
@@ -76,21 +76,21 @@ def resume(
     address: str | None = None,
     watcher: Watcher | None = None,
 ) -> Summary:
-    """Go on with the search in the folder `run`.
+    """Continue the search in the folder `run`.
 
-    What `config` or `overrides` change may be limits (more trials, time or virtual epochs), known points,
+    What `config` or `overrides` change may be limits (more trials, time or virtual epochs), points to evaluate,
     and for new trials the space, the sampler and the scheduler. Objective, task, data and virtual epoch stay.
 
     Args:
         run: the folder.
         config: another configuration than the one that the run was last given.
-        overrides: `budget.trials=50` and the like.
+        overrides: values to set, such as `budget.trials=50`.
         address: of a running Ray cluster, see `search`.
-        watcher: is shown what happens.
+        watcher: shown what happens.
 
     Raises:
         ConfigError: the configuration is wrong, or changes what must stay.
-        SearchError: the search cannot go on.
+        SearchError: the search cannot continue.
     """
     folder = RunFolder(Path(run).absolute())
     folder.require()
@@ -117,9 +117,9 @@ def _run(
     Args:
         search: all stages.
         folder: of the whole.
-        ray: is started when a stage needs it.
-        watcher: is shown what happens.
-        growing: another space, sampler or scheduler was asked for in so many words.
+        ray: started when a stage needs it.
+        watcher: shown what happens.
+        growing: another space, sampler or scheduler was asked for explicitly.
         older: a run whose trials the sampler of the first stage learns from.
     """
     folder.create()

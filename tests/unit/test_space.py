@@ -74,6 +74,23 @@ def test_quniform_of_whole_numbers_gives_whole_numbers_and_ends_on_its_grid():
     assert space.describe() == "batch_size: quniform 8 .. 24 step 8"
 
 
+def test_walk_gives_every_node_once_in_order_with_its_conditions():
+    tree = {"a": [{"uniform": [0, 1]}], "b": {"choice": [1, {"c": {"choice": [{"d": {"randint": [1, 2]}}]}}]}}
+    found = [(node.path[1:], condition) for node, condition in parse_space(tree).root.walk()]
+    inner = "b = 1"
+    assert found == [
+        ((), ""),
+        (("a",), ""),
+        (("a", 0), ""),
+        (("b",), ""),
+        (("b", "choice", 0), inner),
+        (("b", "choice", 1), inner),
+        (("b", "choice", 1, "c"), inner),
+        (("b", "choice", 1, "c", "choice", 0), f"{inner} and b.1.c = 0"),
+        (("b", "choice", 1, "c", "choice", 0, "d"), f"{inner} and b.1.c = 0"),
+    ]
+
+
 def test_parameters_have_names_descriptions_and_conditions():
     assert [str(parameter) for parameter in parse_space(TREE).parameters()] == [
         "model.width: choice 16, 32, 64",
