@@ -24,7 +24,6 @@ from search.cli_options import (
 )
 from search.errors import SearchError
 from search.run.signals import leaving_on_sigterm
-from trainables.process.environment import conceal, conceal_output
 from trainables.process.quick_imports import uncollected
 
 _TERMINATED = 143
@@ -96,7 +95,7 @@ def search(
     if sys.stderr.isatty():
         click.echo("reading the configuration", err=True)
     with uncollected():
-        from search.config.config import load_config
+        from search.config.stages import load_config
         from search.ray.session import RaySession
 
     with leaving_on_sigterm(), closing(RaySession(address)) as ray:
@@ -245,7 +244,6 @@ def main(args: Sequence[str] | None = None) -> None:
     # The user's tasks are imported from the folder in which the command is given.
     if "" not in sys.path and os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
-    conceal_output()
     try:
         cli.main(args=args, standalone_mode=False)
     except click.ClickException as error:
@@ -264,14 +262,14 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 def _refuse(error: SearchError) -> NoReturn:
-    click.echo(conceal(str(error)), err=True)
+    click.echo(str(error), err=True)
     sys.exit(error.exit_code)
 
 
 def _unexpected(error: Exception) -> NoReturn:
     trace = Path("tune-search-error.txt").absolute()
-    trace.write_text(conceal("".join(traceback.format_exception(error))))
-    click.echo(conceal(f"{type(error).__name__}: {error}\ntraceback in {trace}"), err=True)
+    trace.write_text("".join(traceback.format_exception(error)))
+    click.echo(f"{type(error).__name__}: {error}\ntraceback in {trace}", err=True)
     sys.exit(1)
 
 

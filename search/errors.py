@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 KeyPath = tuple[str | int, ...]
@@ -27,6 +27,19 @@ class Problem:
     """Dotted, such as `trial.optimizer.lr`; empty for the whole document."""
     message: str
     """The value received, the rule, and the way out."""
+    at: KeyPath | None = field(default=None, compare=False, repr=False)
+    """Path in the document, from which `Document.located` finds `where`; None where that is known already."""
+
+    @classmethod
+    def of(cls, at: KeyPath, message: str, name: KeyPath | None = None) -> Problem:
+        """A problem with the value at a path, before its line is known.
+
+        Args:
+            at: path in the document.
+            message: what is wrong.
+            name: the path that users are shown; `at` without it.
+        """
+        return cls("config", ".".join(map(str, at if name is None else name)), message, at)
 
     def __str__(self) -> str:
         return ": ".join(part for part in (self.where, self.path, self.message) if part)

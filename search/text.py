@@ -18,6 +18,19 @@ def dotted(path: KeyPath) -> str:
     return ".".join(str(part) for part in path)
 
 
+def value_at(tree: Any, path: KeyPath, default: Any = None) -> Any:
+    """The value at this path in nested mappings and lists, or `default`."""
+    for part in path:
+        if isinstance(tree, list):
+            known = isinstance(part, int) and 0 <= part < len(tree)
+        else:
+            known = isinstance(tree, dict) and part in tree
+        if not known:
+            return default
+        tree = tree[part]
+    return tree
+
+
 def compact(value: Any) -> str:
     """JSON on one line without spaces, the label of a list in a choice."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=str)

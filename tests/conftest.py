@@ -16,8 +16,6 @@ import pytest
 import torch
 from PIL import Image
 
-from trainables.process import environment
-
 ROOT = Path(__file__).parents[1]
 HELPERS = ROOT / "tests" / "helpers"
 SESSIONS: dict[Path, list[int]] = defaultdict(list)
@@ -47,12 +45,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> None:
     torch.set_num_threads(1)
-
-
-@pytest.fixture(autouse=True)
-def nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process conceals for ever what it has once replaced; a test must not see another one's values."""
-    monkeypatch.setattr(environment, "_replaced", {})
 
 
 @pytest.fixture(scope="session")

@@ -5,9 +5,15 @@ A task adds its own fields by subclassing `TrialOptions` (see `trainables.task.T
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+
+REFERENCE = re.compile(r"\$\{env:([^}]*)\}")
+"""`${env:NAME}`; group 1 is the variable's name."""
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -75,3 +81,30 @@ class TrialOptions(Options):
     valid_batch_size: PositiveInt = 32
     seed: Annotated[int, Field(ge=0)] = 0
     """Of initial weights, order of the data and augmentation; the same for every trial unless searched."""
+
+
+def expand_paths(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a trial with each `${env:NAME}` in the texts of `data` replaced from the environment.
+
+    Every file and message keeps the reference, so that a run can be taken to another machine.
+
+    Raises:
+        KeyError: a variable is not set; its text names it.
+    """
+
+    def expanded(value: Any) -> Any:
+        if isinstance(value, str):
+            return REFERENCE.sub(lambda found: _variable(found[1]), value)
+        if isinstance(value, Mapping):
+            return {key: expanded(item) for key, item in value.items()}
+        return [expanded(item) for item in value] if isinstance(value, list | tuple) else value
+
+    return {key: expanded(value) if key == "data" else value for key, value in options.items()}
+
+
+def _variable(name: str) -> str:
+    if name not in os.environ:
+        raise KeyError(
+            f"the environment variable {name} is not set; ${{env:{name}}} in the data options needs it"
+        )
+    return os.environ[name]

@@ -20,8 +20,7 @@ from trainables.checkpoint import load_newest, remove_old_checkpoints, set_aside
 from trainables.data.prepared import prepared_file
 from trainables.data.virtual_epoch import Unit
 from trainables.images.skipped import keep_skipped
-from trainables.options import TrialOptions
-from trainables.process.environment import expand
+from trainables.options import TrialOptions, expand_paths
 from trainables.process.random_state import clean_process
 from trainables.progress import DivergedError
 from trainables.task import Task
@@ -49,7 +48,7 @@ class TrialPlan:
     task: str
     """`package.module:Class`"""
     options: Mapping[str, Any]
-    """The resolved `trial:` section; `${env:NAME}` is replaced where the trial begins."""
+    """The resolved `trial:` section; `${env:NAME}` in data paths is replaced where the trial begins."""
     unit: Unit
     count: int
     """Length of a virtual epoch: `count` steps, samples or epochs."""
@@ -125,7 +124,7 @@ class TrialSession:
         self.plan = plan
         self._folder = Path(plan.folder)
         task_class = load_task_class(plan.task)
-        self.options: TrialOptions = task_class.Options.model_validate(expand(plan.options))
+        self.options: TrialOptions = task_class.Options.model_validate(expand_paths(plan.options))
         self.trainer = build_trainer(
             task_class,
             self.options,

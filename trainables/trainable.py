@@ -13,7 +13,7 @@ import numpy as np
 from ray import tune
 
 from trainables.build import load_arrays
-from trainables.process.environment import conceal_output, expand
+from trainables.options import expand_paths
 from trainables.process.failure import (
     Failure,
     FailureKind,
@@ -79,7 +79,6 @@ class TrialTrainable(tune.Trainable):
 
     def _begin(self, config: dict[str, Any]) -> None:
         plan = TrialPlan(**config["plan"])
-        conceal_output()
         take_failure(Path(plan.folder))  # of an earlier attempt that nobody was there to read
         with recorded_failure(Path(plan.folder)):
             self._clean_up(plan)
@@ -102,7 +101,7 @@ class TrialTrainable(tune.Trainable):
         if key not in self._shared:
             task_class = load_task_class(plan.task)
             clean_process()
-            options = task_class.Options.model_validate(expand(plan.options))
+            options = task_class.Options.model_validate(expand_paths(plan.options))
             self._shared = {key: load_arrays(task_class, options, plan.prepared_file)}
         return self._shared[key]
 

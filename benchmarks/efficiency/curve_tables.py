@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 
 from search.space.domains import Choice, Fixed, Integer, Real
-from search.space.space import Space, _domains, parse_space
+from search.space.space import Space, parse_space
 
 FOLDER = Path(__file__).parents[1] / "tables"
 LENGTH = 27
@@ -226,7 +226,8 @@ class Table:
     @cached_property
     def domains(self) -> list[tuple[Real | Integer | Choice, str]]:
         """Every domain, and the options that it depends on as text."""
-        return list(_domains(self.space.root))
+        nodes = self.space.root.walk()
+        return [(node, condition) for node, condition in nodes if isinstance(node, Real | Integer | Choice)]
 
     def _branch(self, params: Mapping[str, Any]) -> tuple[Any, ...]:
         return tuple(params.get(d.name) for d, _ in self.domains if _branches(d))

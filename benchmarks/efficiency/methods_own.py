@@ -11,10 +11,11 @@ from ray.tune.schedulers import TrialScheduler
 
 from benchmarks.efficiency.curve_tables import LENGTH, Problem
 from benchmarks.efficiency.simulate import Job
-from search.config.config import Config, load_config
+from search.config.config import Config
+from search.config.stages import load_config
 from search.run.folder import RunFolder
 from search.run.ray_tune import StudyScheduler, StudySearcher
-from search.run.search import _build_coordinator, trial_plan
+from search.run.stage import _build_coordinator, trial_plan
 from trainables.data.virtual_epoch import VirtualEpochs
 
 
@@ -84,4 +85,4 @@ def _config(problem: Problem, seed: int, sections: Mapping[str, Any]) -> Config:
             "sampler": {**sections.pop("sampler", {}), "seed": seed},
         },
         (),
-    )
+    ).first

@@ -73,7 +73,10 @@ class _Recorder:
 
     def curve(self, params: dict[str, Any]) -> list[float]:
         """The metric of each virtual epoch; NaN from where the training diverged."""
-        problem, options = self._problem, self._task.Options.model_validate(self._space.resolve(params).tree)
+        problem, options = (
+            self._problem,
+            self._task.Options.model_validate(self._space.resolve(params).options),
+        )
         if self._arrays is None:
             self._arrays = load_arrays(self._task, options)
         trainer = build_trainer(

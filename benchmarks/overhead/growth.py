@@ -34,10 +34,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from search.config.config import Config, load_config
+from search.config.config import Config
+from search.config.stages import load_config
 from search.run.coordinator import Coordinator, Turn
 from search.run.folder import RunFolder
-from search.run.search import SilentWatcher, _build_coordinator, _watch
+from search.run.stage import _build_coordinator, _watch
+from search.run.watcher import SilentWatcher
 from search.study.trial import TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs
 
@@ -51,12 +53,12 @@ LENGTHS = VirtualEpochs(unit="steps", count=20, step_samples=16, epoch_samples=2
 def configuration(num_trials: int, sampler: str, scheduler: str) -> Config:
     """The space of configs/seg.yaml, with its 27 virtual epochs, for so many trials without a time limit."""
     overrides = [f"budget.trials={num_trials}", "budget.time=null", f"sampler.name={sampler}"]
-    return load_config(CONFIG, [*overrides, f"scheduler.name={scheduler}"])
+    return load_config(CONFIG, [*overrides, f"scheduler.name={scheduler}"]).first
 
 
 def objective(record: TrialRecord, virtual_epoch: int) -> float:
     """A learning curve as real ones are: steep, then flat, with noise; it crosses those of other trials."""
-    options = record.resolved.tree
+    options = record.resolved.options
     best = -2.0 if options["optimizer"]["name"] == "adamw" else -0.7
     distance = math.log10(options["optimizer"]["lr"]) - best
     ceiling = 0.93 * math.exp(-(distance**2) / 2) + options["model"]["width"] / 800
@@ -127,7 +129,7 @@ class Search:
         self._go_on(record)
 
     def _go_on(self, record: TrialRecord) -> None:
-        seconds = 1 + record.resolved.tree["model"]["width"] / 16 + record.number % 7 / 10
+        seconds = 1 + record.resolved.options["model"]["width"] / 16 + record.number % 7 / 10
         heapq.heappush(self._jobs, (self._now + seconds, record.number))
 
     def _end_virtual_epoch(self) -> None:

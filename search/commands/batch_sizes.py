@@ -13,7 +13,8 @@ from search.commands.batch_analysis import BatchNoise, Curve, Reached, batch_noi
 from search.commands.batch_plots import plot_batch_noise, plot_convergence
 from search.commands.export import trainer_of
 from search.commands.sample_losses import sample_losses
-from search.config.config import Config, load_config
+from search.config.config import Config
+from search.config.stages import open_run
 from search.errors import SearchError
 from search.run.folder import RunFolder, write_json
 from search.run.provenance import working_folder
@@ -75,7 +76,7 @@ def study_batch_sizes(run: str | Path, *, max_samples: int = 4096) -> BatchSizes
 
 
 def _study(folder: RunFolder, max_samples: int) -> BatchSizes:
-    config = load_config(folder.config)
+    config = open_run(folder.config).first
     records = ranked(read_records(folder.journal), config.objective.mode)
     if not records:
         raise SearchError(f"{folder.path} has no trial with a value yet; there is nothing to compare")

@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from search.config.config import Config, load_config
+from search.config.config import Config
+from search.config.stages import load_config
 from search.errors import SearchError
 from search.ray.session import concurrent_trials
 from search.run.largest_batch import settled
@@ -20,6 +21,7 @@ from search.run.retention import space_needed
 from search.schedulers.build import build_scheduler
 from trainables.build import build_trainer, load_arrays
 from trainables.data.source import as_source
+from trainables.options import expand_paths
 from trainables.session import select_device
 from trainables.trainer import Trainer
 
@@ -52,6 +54,8 @@ class Check:
     """Bytes of all checkpoints of the search at its fullest."""
     largest_batch: str | None
     """What `batch_size: auto` came to, and how; None where it is not asked for."""
+    stages: tuple[str, ...] = ()
+    """Names of the stages, of which this is the plan of the first; empty without."""
 
 
 def check(
@@ -72,10 +76,11 @@ def check(
         lines.append(line)
         phase(line)
 
-    loaded = settled(load_config(config, overrides), None, tell)
+    search = settled(load_config(config, overrides), None, tell)
+    loaded = search.first
     concurrency = concurrent_trials(loaded, _local_resources())
     first = next(iter(loaded.space.candidates()))
-    trainer = _build(loaded, first.tree, phase)
+    trainer = _build(loaded, first.options, phase)
     phase("training a few steps")
     metrics, seconds_per_step, seconds_per_validation = _try(trainer)
     metric = loaded.objective.metric
@@ -105,13 +110,14 @@ def check(
         checkpoint_bytes=size,
         space_needed=space_needed(loaded, rule, concurrency, size),
         largest_batch=lines[-1].partition(": ")[2] if lines else None,
+        stages=tuple(stage.name for stage in search.stages if stage.name),
     )
 
 
-def _build(config: Config, tree: Mapping[str, Any], phase: Callable[[str], None]) -> Trainer:
+def _build(config: Config, given: Mapping[str, Any], phase: Callable[[str], None]) -> Trainer:
     """The trainer of one trial, with virtual epochs of a few steps."""
     task_class = config.task_class()
-    options = task_class.Options.model_validate(tree)
+    options = task_class.Options.model_validate(expand_paths(given))
     phase("loading data")
     arrays = load_arrays(task_class, options)
     phase("building the model")

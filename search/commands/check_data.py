@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from search.config.config import load_config
+from search.config.stages import load_config
 from trainables.build import load_arrays
 from trainables.inspect.generic import DrawnInspection
 from trainables.inspect.inspection import (
@@ -23,7 +23,7 @@ from trainables.inspect.inspection import (
     in_threads,
     short_name,
 )
-from trainables.options import TrialOptions
+from trainables.options import TrialOptions, expand_paths
 from trainables.task import Task
 
 UNUSABLE = Kind(name="data", severity="error", remedy="without it no sample can be read")
@@ -131,9 +131,9 @@ def check_data(
     Raises:
         ConfigError: the configuration is wrong.
     """
-    loaded = load_config(config, overrides)
+    loaded = load_config(config, overrides).first
     task_class = loaded.task_class()
-    options = task_class.Options.model_validate(next(iter(loaded.space.candidates())).tree)
+    options = task_class.Options.model_validate(expand_paths(next(iter(loaded.space.candidates())).options))
     inspection = _inspection(task_class, options)
     if isinstance(inspection, Finding):
         findings, summary = [inspection], _Summary.nothing()

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from search.config.config import load_config
 from search.config.schema import Mode
+from search.config.stages import open_run
 from search.errors import SearchError
 from search.run.folder import RunFolder
-from search.run.provenance import working_folder
 from search.run.retention import trials_to_keep
 from search.study.study import read_records
 from search.study.trial import TrialRecord
@@ -69,33 +69,32 @@ def clean(run: str | Path, *, dry_run: bool = False, keep_trials: int | None = N
         raise SearchError(f"keep_trials is {keep_trials}; must be at least 1, as the best trial always stays")
     folder = RunFolder(Path(run).absolute())
     folder.require()
-    if folder.is_staged:
-        from search.commands.staged_folder import clean_stages
-
-        return clean_stages(folder, dry_run=dry_run, keep_trials=keep_trials)
-    if not dry_run:
-        with folder.owned():
-            cleaning = _plan(folder, keep_trials, dry_run=False)
-            for item in cleaning.items:
-                _remove(folder.path / item.path)
-            return cleaning
-    owner = folder.owner()
-    if owner is not None:
-        raise SearchError(f"{folder.path} belongs to a running search: {owner}; end that one first")
-    return _plan(folder, keep_trials, dry_run=True)
+    with ExitStack() as stack:
+        for place in dict.fromkeys([folder, *folder.stages()]):
+            if not dry_run:
+                stack.enter_context(place.owned())
+            elif (owner := place.owner()) is not None:
+                raise SearchError(f"{place.path} belongs to a running search: {owner}; end that one first")
+        cleaning = _plan(folder, keep_trials, dry_run=dry_run)
+        for item in () if dry_run else cleaning.items:
+            _remove(folder.path / item.path)
+    return cleaning
 
 
 def _plan(folder: RunFolder, keep_trials: int | None, *, dry_run: bool) -> Cleaning:
-    with working_folder(folder):
-        config = load_config(folder.config)
-    number = keep_trials or config.checkpoint.keep_trials
-    records = read_records(folder.journal)
-    kept = _kept(folder, records, config.objective.mode, number)
-    ended = {record.number for record in records} - kept
-    why = f"not among the best {number} trials" if number > 1 else "not the best trial"
-    found = [*_of_trials(folder, ended, why), *of_the_run(folder)]
+    stages = folder.stages()
+    configs = [open_run(stage.config).first for stage in stages]
+    numbers = [keep_trials or config.checkpoint.keep_trials for config in configs]
+    found = [
+        item
+        for stage, config, number in zip(stages, configs, numbers, strict=True)
+        for item in (*_of_trials(stage, config.objective.mode, number), *_of_the_run(stage))
+    ]
+    found += _of_the_run(folder) if folder.is_staged else ()
     items = [Item(str(path.relative_to(folder.path)), _size(path), reason) for path, reason in found]
-    return Cleaning(folder=folder.path, dry_run=dry_run, keep_trials=number, items=items)
+    return Cleaning(
+        folder=folder.path, dry_run=dry_run, keep_trials=max(numbers, default=keep_trials or 1), items=items
+    )
 
 
 def _kept(folder: RunFolder, records: Sequence[TrialRecord], mode: Mode, keep_trials: int) -> set[int]:
@@ -121,7 +120,11 @@ def _can_be_exported(folder: RunFolder, record: TrialRecord, mode: Mode) -> bool
         return False
 
 
-def _of_trials(folder: RunFolder, ended: Collection[int], why: str) -> Iterator[tuple[Path, str]]:
+def _of_trials(folder: RunFolder, mode: Mode, keep_trials: int) -> Iterator[tuple[Path, str]]:
+    records = read_records(folder.journal)
+    kept = _kept(folder, records, mode, keep_trials)
+    ended = {record.number for record in records} - kept
+    why = f"not among the best {keep_trials} trials" if keep_trials > 1 else "not the best trial"
     for trial in sorted((folder.path / "trials").glob("*")):
         if trial.name.isdecimal() and int(trial.name) in ended:
             yield from ((checkpoint_folder(trial, number), why) for number in list_checkpoints(trial))
@@ -129,7 +132,7 @@ def _of_trials(folder: RunFolder, ended: Collection[int], why: str) -> Iterator[
         yield from ((path, _INTERRUPTED) for path in list_partial(trial))
 
 
-def of_the_run(folder: RunFolder) -> Iterator[tuple[Path, str]]:
+def _of_the_run(folder: RunFolder) -> Iterator[tuple[Path, str]]:
     """What interrupted writes have left beside the study, and why it may go."""
     if folder.scratch.exists():
         yield folder.scratch, "Ray's own files"

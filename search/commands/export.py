@@ -14,8 +14,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from search.commands.model_card import model_card
-from search.config.config import Config, load_config
+from search.config.config import Config
 from search.config.document import write_yaml
+from search.config.stages import open_run
 from search.errors import SearchError
 from search.run.folder import RunFolder, write_json
 from search.run.provenance import working_folder
@@ -31,7 +32,7 @@ from trainables.checkpoint import (
 )
 from trainables.data.prepared import DamagedArraysError, prepared_file
 from trainables.files import atomic_folder
-from trainables.process.environment import expand
+from trainables.options import expand_paths
 from trainables.session import data_key, load_task_class, select_device
 from trainables.trainer import Trainer
 
@@ -82,17 +83,22 @@ def export(run: str | Path, *, trial: int | None = None, out: str | Path | None 
     folder = RunFolder(Path(run).absolute())
     folder.require()
     target = Path(out).absolute() if out else folder.exported
-    if folder.is_staged:
-        from search.commands.staged_folder import last_stage_with_a_best
+    stage = _last_with_a_value(folder)
+    with working_folder(stage):
+        return replace(_export(stage, trial, target), stage=stage.path.name if folder.is_staged else None)
 
-        stage = last_stage_with_a_best(folder)
-        return replace(export(stage.path, trial=trial, out=target), stage=stage.path.name)
-    with working_folder(folder):
-        return _export(folder, trial, target)
+
+def _last_with_a_value(folder: RunFolder) -> RunFolder:
+    """The last stage that has a trial with a value; of a search without named stages its folder."""
+    for stage in reversed(folder.stages()):
+        # Which of two trials is better does not matter for whether there is one.
+        if not folder.is_staged or best_record(read_records(stage.journal), "max") is not None:
+            return stage
+    raise SearchError(f"{folder.path} has no trial with a value yet; nothing to export")
 
 
 def _export(folder: RunFolder, trial: int | None, out: Path) -> Export:
-    config = load_config(folder.config)
+    config = open_run(folder.config).first
     mode = config.objective.mode
     records = read_records(folder.journal)
     if trial is None:
@@ -171,7 +177,7 @@ def trainer_of(checkpoint: Checkpoint, prepared: Path | None = None) -> Trainer:
     """
     info = checkpoint.info
     task_class = load_task_class(info["task"])
-    options = task_class.Options.model_validate(expand(info["options"]))
+    options = task_class.Options.model_validate(expand_paths(info["options"]))
     ((unit, count),) = info["virtual_epoch"].items()
     try:
         arrays = load_arrays(task_class, options, prepared)

@@ -11,7 +11,8 @@ from pathlib import Path
 from safetensors.torch import load_file
 
 from search.commands.export import CONFIG, METRICS, PREPARED, WEIGHTS, Export, export_checkpoint
-from search.config.config import Config, load_config
+from search.config.config import Config
+from search.config.stages import load_config
 from search.errors import SearchError
 from search.run.folder import RunFolder
 from search.run.provenance import working_folder
@@ -71,7 +72,7 @@ def retrain(
     RunFolder(source).require_private()
     folder = RunFolder(Path(out).absolute() if out else source.parent / "retrain")
     with working_folder(RunFolder(source.parent)):
-        config = load_config(source / CONFIG)
+        config = load_config(source / CONFIG).first
         plan = _plan(source, config, folder, virtual_epochs=virtual_epochs, steps=steps, data=data)
         folder.create()
         with folder.owned():
@@ -99,7 +100,7 @@ def _plan(
         number=report["trial"],
         folder=str(folder.path / "training"),
         task=config.task_path,
-        options=next(iter(config.space.candidates())).raw,
+        options=next(iter(config.space.candidates())).options,
         unit=lengths.unit,
         count=lengths.count,
         num_virtual_epochs=number,

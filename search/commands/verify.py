@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from search.commands.export import FILES, OPTIONAL_FILES, SUMS
 from search.commands.verify_checkpoints import CheckpointCheck, Damage
-from search.config.config import Config, load_config
-from search.config.document import read_document
+from search.config.config import Config
+from search.config.document import read_values
 from search.config.schema import Mode
+from search.config.stages import open_run
 from search.errors import ConfigError
 from search.run.folder import RunFolder
 from search.run.provenance import working_folder
 from search.study.journal_check import read_journal
 from search.study.trial import TrialRecord
-from search.text import dotted
 from trainables.checkpoint import sha256
 from trainables.data.prepared import DamagedArraysError, read_arrays
 
@@ -48,7 +48,6 @@ def verify(run: str | Path, *, progress: Callable[[int, int], None] = lambda don
 
     Raises:
         SearchError: it is not the folder of a search, or others than its owner can write in it.
-        ConfigError: the task cannot be imported here, or an environment variable is not set.
     """
     folder = RunFolder(Path(run).absolute())
     folder.require_private()
@@ -58,9 +57,31 @@ def verify(run: str | Path, *, progress: Callable[[int, int], None] = lambda don
         found = _Inspection(folder).verification(progress)
     if not folder.is_staged:
         return found
-    from search.commands.staged_folder import verify_stages
+    stages = folder.stages()
+    parts = [verify(stage.path, progress=progress) for stage in stages]
+    damages = [*found.damages, *_damaged_bases(folder, stages[1:])]
+    for stage, part in zip(stages, parts, strict=True):
+        damages += [replace(d, path=f"stages/{stage.path.name}/{d.path}") for d in part.damages]
+    return replace(
+        found,
+        trials=sum(part.trials for part in parts),
+        virtual_epochs=sum(part.virtual_epochs for part in parts),
+        checkpoints=sum(part.checkpoints for part in parts),
+        num_bytes=sum(part.num_bytes for part in parts),
+        damages=sorted(damages, key=lambda damage: damage.path),
+    )
 
-    return verify_stages(found, folder, progress)
+
+def _damaged_bases(folder: RunFolder, later_stages: Sequence[RunFolder]) -> Iterator[Damage]:
+    """Files that say what a stage begins with, and cannot be read."""
+    for stage in later_stages:
+        try:
+            reason = None if "options" in read_values(stage.base) else "is not whole"
+        except ConfigError as error:
+            reason = error.problems[0].message
+        if reason is not None:
+            cost = "this stage cannot go on; its values stand in its config.yaml too, under trial:"
+            yield Damage(str(stage.base.relative_to(folder.path)), reason, cost)
 
 
 class _Inspection:
@@ -101,10 +122,8 @@ class _Inspection:
     def _read_config(self) -> Config | None:
         file = self._folder.config
         try:
-            return load_config(file)
+            return open_run(file).first
         except ConfigError as error:
-            if _lies_in_surroundings(error, file):
-                raise
             what = "; ".join(": ".join(p for p in (x.path, x.message) if p) for x in error.problems)
             cost = "the search cannot continue and nothing can be exported until it is repaired"
             self._add(file, what, f"{cost}; the file that the search was started with will do")
@@ -157,12 +176,3 @@ class _Inspection:
                 json.loads(file.read_text())
         except (ValueError, OSError) as error:
             self._add(file, f"cannot be read: {error}", cost)
-
-
-def _lies_in_surroundings(error: ConfigError, file: Path) -> bool:
-    """The file is intact, but its task or an environment variable that it names cannot be found here."""
-    try:
-        told = read_document(file).told
-    except ConfigError:
-        return False
-    return {problem.path for problem in error.problems} <= {"task", *(dotted(path) for path in told)}

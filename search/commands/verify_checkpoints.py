@@ -198,7 +198,7 @@ def _mismatch(info: Mapping[str, Any], virtual_epoch: int, record: TrialRecord) 
         return f"its history is not one of {virtual_epoch} virtual epochs; remove it"
     if info.get("trial") != record.number:
         return f"it is of trial {info.get('trial')}; remove it"
-    if info.get("options") != json.loads(json.dumps(record.resolved.raw)):
+    if info.get("options") != json.loads(json.dumps(record.resolved.options)):
         return "it was trained with other options than the study has for the trial; remove it"
     return None
 

@@ -1,37 +1,26 @@
-"""A search's configuration: read, checked as a whole before anything runs, and complete with defaults."""
+"""The configuration of one stage: its sections and its space, read and checked as a whole."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError
 
-from search.config.auto_batch import AutoBatch, auto_batch
-from search.config.document import Document, read_document, yaml_text
+from search.config.document import Document
 from search.config.messages import explain
-from search.config.schema import (
-    Budget,
-    Checkpoint,
-    Objective,
-    Plateau,
-    Resources,
-    Sampler,
-    Scheduler,
-    Sections,
-    VirtualEpoch,
-)
+from search.config.references import check_texts
+from search.config.schema import Sections, StageSections
 from search.config.tasks import load_task, task_path
+from search.config.trial_check import check_trial
 from search.errors import ConfigError, KeyPath, Problem
 from search.space.parse import is_domain
 from search.space.space import Space, read_space
-from search.text import shown
-from trainables.process.environment import conceal
+from search.text import shown, value_at
 
 if TYPE_CHECKING:
-    from search.config.stages import Stages
     from trainables.task import Task
 
 _STAND_INS: dict[str, Any] = {
@@ -41,47 +30,23 @@ _STAND_INS: dict[str, Any] = {
     "trial": {},
     "virtual_epoch": {"steps": 1},
 }
-"""For required sections with mistakes in them, so that the others can still be checked."""
+"""For required sections with problems in them, so that the others can still be checked."""
 
 
-@dataclass(frozen=True)
-class Config:
-    """A configuration without mistakes."""
+class Config(StageSections):
+    """The configuration of one stage, without problems; `space` is `trial` to draw from."""
 
-    name: str
-    task: str
-    objective: Objective
-    trial: Mapping[str, Any] = field(repr=False)
-    """As written, with its domains; `space` is what to use."""
-    virtual_epoch: VirtualEpoch
-    budget: Budget
-    sampler: Sampler
-    scheduler: Scheduler
-    plateau: Plateau | None
-    resources: Resources
-    checkpoint: Checkpoint
-    max_failures: int
-    max_failed_trials: int
-    timeout: float | None
-    """Seconds of one virtual epoch."""
-    space: Space = field(repr=False)
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    space: InstanceOf[Space] = Field(repr=False)
     points_to_evaluate: list[dict[str, Any]]
     """`sampler.points_to_evaluate` as parameters for Optuna."""
-    raw: dict[str, Any] = field(repr=False)
-    """What `results/<run>/config.yaml` holds: overrides applied, defaults filled in, `${env:NAME}` kept."""
+    raw: dict[str, Any] = Field(repr=False)
+    """The configuration as config.yaml holds it: overrides applied, defaults filled in."""
     file: Path | None
-    """None for a configuration from Python."""
-    task_where: str = field(default="config", repr=False)
-    """Where `task` stands, for messages."""
-    stages: Stages | None = field(default=None, repr=False)
-    """Of a configuration with `stages:`, all of them; the rest is then the first stage's."""
-    auto_batch: AutoBatch | None = field(default=None, repr=False)
-    """Where the largest batch that fits is asked for; until it is found, another number stands there."""
-
-    @property
-    def is_fixed(self) -> bool:
-        """Nothing is searched."""
-        return not self.space.parameters()
+    """The file that it was read from; None for a configuration from Python."""
+    task_where: str = Field(default="config", repr=False)
+    """File and line of `task`, for messages."""
 
     @property
     def task_path(self) -> str:
@@ -97,115 +62,89 @@ class Config:
         return load_task(self.task, self.task_where)
 
 
-def load_config(
-    source: str | Path | Mapping[str, Any],
-    overrides: Sequence[str] = (),
-    *,
-    before_task: Callable[[str], None] | None = None,
-) -> Config:
-    """Read and check a configuration.
-
-    Args:
-        source: a YAML file, or the same as Python values.
-        overrides: such as `trial.batch_size=16` or `trial.optimizer.lr={loguniform: [1e-4, 1e-2]}`.
-        before_task: is called with the task's name when all else is right, before torch and the task are
-            imported, which takes seconds. Not where there are stages or a batch size to be found.
-
-    Raises:
-        ConfigError: with everything that is wrong, in the order of the lines.
-    """
-    document = _with_name(read_document(source, overrides))
-    auto = auto_batch(document)
-    if auto is None:
-        return load_document(document, before_task)
-    return replace(load_document(auto.stand_in()), auto_batch=auto)
-
-
-def load_document(document: Document, before_task: Callable[[str], None] | None = None) -> Config:
-    """The configuration that a document with numbers for all batch sizes describes.
-
-    Raises:
-        ConfigError: with everything that is wrong.
-    """
-    if document.raw.get("stages"):
-        from search.config.stages import load_stages
-
-        return load_stages(document)
-    reading = read_config(document, before_task)
-    if reading.config is None:
-        raise ConfigError(reading.problems)
-    return reading.config
-
-
 @dataclass(frozen=True)
 class Reading:
     """What a document comes to: a configuration, or all that is wrong with it."""
 
     config: Config | None
-    problems: list[Problem]
     space: Space
-    broken: list[KeyPath]
-    """Paths in the source of domains with mistakes."""
+    problems: list[Problem]
+    broken: frozenset[KeyPath]
+    """Paths whose problems are reported; what is wrong there later on follows from them."""
 
 
-def read_config(document: Document, before_task: Callable[[str], None] | None = None) -> Reading:
-    """Check a document as a whole; `before_task` as in `load_config`."""
-    sections, section_problems, failed = read_sections(document)
-    trial = document.raw_value(("trial",))
-    space, space_problems, broken = read_space(
-        trial if isinstance(trial, dict) else {}, locate=document.where, variables=document.variables
-    )
-    points, point_problems = _read_points(document, space, failed)
-    problems = [
-        *document.problems,
-        *section_problems,
-        *space_problems,
-        *point_problems,
-        *_cross_check(document, sections, space if not space_problems else None, failed),
-    ]
-    if before_task is not None and not problems:
-        before_task(sections.task)
-    problems += _check_task(document, space, {*broken, *document.told}, failed)
+def read_config(
+    document: Document,
+    *,
+    check_task: bool = True,
+    before_task: Callable[[str], None] | None = None,
+    reported: frozenset[KeyPath] = frozenset(),
+) -> Reading:
+    """Read a document without stages.
+
+    Args:
+        document: with a number for each batch size.
+        check_task: hold every trial against the task, which is imported for that, and references against the
+            environment; not needed for what this program wrote itself.
+        before_task: is called with the task's name when all else is right, before torch and the task are
+            imported, which takes seconds.
+        reported: paths whose problems are known already.
+    """
+    sections, section_problems, failed = read_sections(document.tree)
+    trial = document.tree.get("trial")
+    space, space_problems = read_space(trial if isinstance(trial, dict) else {})
+    text_problems = list(check_texts(document.tree)) if check_task else []
+    texts = {problem.at for problem in text_problems if problem.at}
+    failed |= {path[0] for path in texts if path[0] != "trial"}
+    points, point_problems = _read_points(document.tree, space, failed)
+    problems = [*text_problems, *(p for p in section_problems if p.at not in texts)]
+    problems += [*space_problems, *point_problems]
+    problems += _cross_check(sections, None if space_problems else space, failed)
+    broken = reported | texts | {problem.at for problem in space_problems if problem.at}
+    if check_task and not failed & {"task", "trial"}:
+        if before_task is not None and not (problems or document.problems):
+            before_task(sections.task)
+        problems += _check_task(document, sections.task, space, broken)
+    problems = [*document.problems, *document.located(problems)]
     if problems:
-        return Reading(None, problems, space, broken)
-    raw = complete(sections, document.raw)
-    yaml_text(raw, document.name)  # The run's folder keeps it, and it must be possible to read it again.
-    config = Config(
+        return Reading(None, space, problems, broken)
+    config = Config.model_construct(
         **{name: value for name, value in sections if name != "stages"},
         space=space,
         points_to_evaluate=points,
-        raw=raw,
+        raw=complete(sections, document.tree),
         file=document.file,
         task_where=document.where(("task",)),
     )
-    return Reading(config, [], space, broken)
+    return Reading(config, space, [], broken)
 
 
-def _with_name(document: Document) -> Document:
-    """The file's stem is the name where none is given."""
-    if document.file is not None and "name" not in document.raw:
-        document.raw["name"] = document.tree["name"] = document.file.stem
-    return document
-
-
-def read_sections(document: Document) -> tuple[Sections, list[Problem], set[str | int]]:
+def read_sections(tree: Mapping[str, Any]) -> tuple[Sections, list[Problem], set[str | int]]:
     """The sections, what is wrong with them, and the names of those that had to be replaced by stand-ins."""
-    tree = (
-        {**document.tree, "trial": document.raw.get("trial")} if "trial" in document.tree else document.tree
-    )
     try:
         return Sections.model_validate(tree), [], set()
     except ValidationError as error:
-        mistakes = explain(error, Sections, document.raw, document.variables)
-    failed = {path[0] for path, _ in mistakes if path}
-    problems = [
-        document.problem(path, message + _domain_hint(document.raw_value(path)))
-        for path, message in mistakes
-        if not any(path[: len(known)] == known for known in document.told)
-    ]
+        found = explain(error, Sections, tree)
+    failed = {path[0] for path, _ in found if path}
+    problems = [Problem.of(path, message + _domain_hint(value_at(tree, path))) for path, message in found]
     kept = {key: value for key, value in tree.items() if key not in failed}
     stand_ins = {key: value for key, value in _STAND_INS.items() if key in failed}
     return Sections.model_validate(kept | stand_ins), problems, failed
+
+
+def complete(sections: Sections, tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The values as written, and the defaults of what was left out."""
+    filled_in: dict[str, Any] = {}
+    for name, value in sections:
+        if name == "stages" and not value:
+            continue
+        if name in ("trial", "virtual_epoch") or not isinstance(value, BaseModel):
+            filled_in[name] = tree.get(name, value)
+        else:
+            filled = {**value.model_dump(), **tree.get(name, {})}
+            first = {"name": filled["name"]} if "name" in filled else {}
+            filled_in[name] = first | filled
+    return filled_in
 
 
 def _domain_hint(value: Any) -> str:
@@ -213,25 +152,23 @@ def _domain_hint(value: Any) -> str:
 
 
 def _read_points(
-    document: Document, space: Space, failed: set[str | int]
+    tree: Mapping[str, Any], space: Space, failed: set[str | int]
 ) -> tuple[list[dict[str, Any]], list[Problem]]:
-    """The known good points as parameters."""
+    """The points to evaluate as parameters."""
     points: list[dict[str, Any]] = []
     problems: list[Problem] = []
     if failed & {"sampler", "trial"}:
         return points, problems
-    for index, point in enumerate(document.raw_value(("sampler", "points_to_evaluate"), [])):
+    path: KeyPath = ("sampler", "points_to_evaluate")
+    for index, point in enumerate(value_at(tree, path, [])):
         try:
-            path = ("sampler", "points_to_evaluate", index)
-            points.append(space.params_of(point, base=path, locate=document.where))
+            points.append(space.params_of(point, base=(*path, index)))
         except ConfigError as error:
             problems += error.problems
     return points, problems
 
 
-def _cross_check(
-    document: Document, sections: Sections, space: Space | None, failed: set[str | int]
-) -> Iterable[Problem]:
+def _cross_check(sections: Sections, space: Space | None, failed: set[str | int]) -> Iterator[Problem]:
     """Rules that concern two sections, where both are otherwise right."""
     if sections.sampler.name == "grid" and space is not None:
         try:
@@ -242,37 +179,14 @@ def _cross_check(
     longest = sections.budget.max_virtual_epochs
     on_virtual_epochs = sections.scheduler.axis == "virtual_epochs"
     if on_virtual_epochs and grace_period > longest and not failed & {"scheduler", "budget"}:
-        message = (
-            f"received {shown(grace_period)}; must be at most budget.max_virtual_epochs, which is {longest}"
-        )
-        yield document.problem(("scheduler", "grace_period"), message)
+        message = f"must be at most budget.max_virtual_epochs, which is {longest}"
+        yield Problem.of(("scheduler", "grace_period"), f"received {shown(grace_period)}; {message}")
 
 
-def _check_task(
-    document: Document, space: Space, told: set[KeyPath], failed: set[str | int]
-) -> list[Problem]:
+def _check_task(document: Document, task: str, space: Space, reported: frozenset[KeyPath]) -> list[Problem]:
     """The task is there, and takes every trial of the space."""
-    if failed & {"task", "trial"}:
-        return []
-    from search.config.trial_check import check_trial
-
     try:
-        task = load_task(document.tree["task"], document.where(("task",)))
+        found = load_task(task, document.where(("task",)))
     except ConfigError as error:
-        return [replace(p, message=conceal(p.message, document.variables)) for p in error.problems]
-    return [] if ("trial",) in told else check_trial(document, space, task, told)
-
-
-def complete(sections: Sections, raw: Mapping[str, Any]) -> dict[str, Any]:
-    """As written, and the defaults of what was left out."""
-    filled_in: dict[str, Any] = {}
-    for name, value in sections:
-        if name == "stages" and not value:
-            continue
-        if name in ("trial", "virtual_epoch") or not isinstance(value, BaseModel):
-            filled_in[name] = raw.get(name, value)
-        else:
-            filled = {**value.model_dump(), **raw.get(name, {})}
-            first = {"name": filled["name"]} if "name" in filled else {}
-            filled_in[name] = first | filled
-    return filled_in
+        return error.problems
+    return [] if ("trial",) in reported else check_trial(space, found, reported)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from search.config.document import value_at
-from search.config.model_fields import known_keys, known_tags
 from search.errors import KeyPath
-from search.text import nearest, shown, suggestion
-from trainables.process.environment import conceal
+from search.text import nearest, shown, suggestion, value_at
 
 _RULES = {
     "greater_than": "greater than {gt}",
@@ -47,124 +43,107 @@ _TYPE_ERRORS = ("type", "parsing", "from_float", "parsing_size", "attributes_typ
 _ABSENT = object()
 
 
-@dataclass(frozen=True)
-class _Found:
+class _Found(NamedTuple):
     """One of pydantic's errors, at a path in the tree; `member` is the member of a union that it is about."""
 
     error: Mapping[str, Any]
     path: KeyPath
-    union: KeyPath | None = None
-    member: str | int = ""
+    union: KeyPath | None
+    member: str | int
 
     @property
     def type(self) -> str:
         return str(self.error["type"])
 
 
-def explain(
-    error: ValidationError, model: type[BaseModel], raw: Any, variables: Mapping[str, str]
-) -> list[tuple[KeyPath, str]]:
+def explain(error: ValidationError, model: type[BaseModel], tree: Any) -> list[tuple[KeyPath, str]]:
     """Path and message of everything that pydantic found.
 
     Args:
-        model: what the tree was validated as.
-        raw: the tree as written, so that no value of an environment variable is shown.
-        variables: those values, which are concealed in the texts of a model's own validators.
+        error: from validating the tree.
+        model: what it was validated as.
+        tree: plain values as written, which messages show.
     """
-    found = [_place(detail, raw) for detail in error.errors(include_url=False)]
+    found = [_place(detail, tree) for detail in error.errors(include_url=False)]
     unions: dict[KeyPath, list[_Found]] = {}
     for item in found:
         if item.union is not None:
             unions.setdefault(item.union, []).append(item)
-    messages = [_message(item, model, raw, variables) for item in found if item.union is None]
-    for group in unions.values():
-        messages += _union_messages(group, model, raw, variables)
-    return messages
+    messages = [_message(item, model, tree) for item in found if item.union is None]
+    return messages + [message for group in unions.values() for message in _of_union(group, model, tree)]
 
 
-def _place(error: Mapping[str, Any], raw: Any) -> _Found:
+def _place(error: Mapping[str, Any], tree: Any) -> _Found:
     """Walk the tree along the error's location; what is in no tree is the name of a union's member."""
     path: KeyPath = ()
     union: KeyPath | None = None
     member: str | int = ""
-    location = error["loc"]
-    for index, part in enumerate(location):
-        last = index == len(location) - 1
-        if value_at(raw, (*path, part), _ABSENT) is not _ABSENT or (last and error["type"] == "missing"):
+    for index, part in enumerate(error["loc"]):
+        is_missing = error["type"] == "missing" and index == len(error["loc"]) - 1
+        if is_missing or value_at(tree, (*path, part), _ABSENT) is not _ABSENT:
             path = (*path, part)
         elif union is None:
             union, member = path, part
     return _Found(error, path, union, member)
 
 
-def _union_messages(
-    group: list[_Found], model: type[BaseModel], raw: Any, variables: Mapping[str, str]
-) -> list[tuple[KeyPath, str]]:
+def _of_union(group: list[_Found], model: type[BaseModel], tree: Any) -> list[tuple[KeyPath, str]]:
     """The errors of the member that was most likely meant, or what all members ask for in one sentence."""
     members: dict[str | int, list[_Found]] = {}
     for item in group:
         members.setdefault(item.member, []).append(item)
-    meant = [
-        items
-        for items in members.values()
-        if all(item.path != item.union and item.type != "literal_error" for item in items)
-    ]
+    at_a_word = [item for item in group if item.path != item.union and item.type == "literal_error"]
+    at_the_whole = [item for item in group if item.path == item.union]
+    refused = {item.member for item in (*at_a_word, *at_the_whole)}
+    meant = [items for member, items in members.items() if member not in refused]
     if len(members) == 1 or meant:
-        return [_message(item, model, raw, variables) for item in min(meant or members.values(), key=len)]
-    tagged = [item for item in group if item.path != item.union and item.type == "literal_error"]
-    same = tagged or [item for item in group if item.path == item.union]
-    rules = list(dict.fromkeys(_rule(item.error, variables) for item in same))
-    value = value_at(raw, same[0].path)
+        return [_message(item, model, tree) for item in min(meant or members.values(), key=len)]
+    same = at_a_word or at_the_whole
+    rules = " or ".join(dict.fromkeys(_rule(item.error) for item in same))
+    value = value_at(tree, same[0].path)
     hint = _did_you_mean(value, [item.error for item in same])
-    return [(same[0].path, f"received {shown(value)}; must be {' or '.join(rules)}{hint}")]
+    return [(same[0].path, f"received {shown(value)}; must be {rules}{hint}")]
 
 
-def _message(
-    found: _Found, model: type[BaseModel], raw: Any, variables: Mapping[str, str]
-) -> tuple[KeyPath, str]:
+def _message(found: _Found, model: type[BaseModel], tree: Any) -> tuple[KeyPath, str]:
     error, path = found.error, found.path
-    value = value_at(raw, path)
-    context = error.get("ctx", {})
+    value, context = value_at(tree, path), error.get("ctx", {})
     if found.type == "missing":
         return path, "is required and missing"
     if found.type == "extra_forbidden":
-        return (
-            path,
-            f"unknown key {path[-1]!r}; {suggestion(str(path[-1]), known_keys(model, error['loc'][:-1]))}",
-        )
+        known = [name for at in _models_at(model, error["loc"][:-1]) for name in at.model_fields]
+        return path, f"unknown key {path[-1]!r}; {suggestion(str(path[-1]), known)}"
     if found.type in ("union_tag_invalid", "union_tag_not_found"):
-        return _tag_message(found, model, raw)
+        return _tag_message(found, model, tree)
     if found.type in ("value_error", "assertion_error"):
-        text = conceal(str(context.get("error", error["msg"])), variables)
+        text = str(context.get("error", error["msg"]))
         return path, text if isinstance(value, dict | list) else f"received {shown(value)}; {text}"
-    return path, f"received {shown(value)}; must be {_rule(error, variables)}{_did_you_mean(value, [error])}"
+    return path, f"received {shown(value)}; must be {_rule(error)}{_did_you_mean(value, [error])}"
 
 
-def _tag_message(found: _Found, model: type[BaseModel], raw: Any) -> tuple[KeyPath, str]:
+def _tag_message(found: _Found, model: type[BaseModel], tree: Any) -> tuple[KeyPath, str]:
     """About the key that says which member of a union is meant."""
     key = str(found.error["ctx"]["discriminator"]).strip("'")
-    tags = known_tags(model, found.error["loc"], key)
+    tags = list(dict.fromkeys(tag for at in _models_at(model, found.error["loc"]) for tag in _tags(at, key)))
     rule = f"one of {', '.join(repr(tag) for tag in tags)}" if tags else "a known name"
     if found.type == "union_tag_not_found":
         return (*found.path, key), f"is required and missing; must be {rule}"
-    value = value_at(raw, (*found.path, key))
+    value = value_at(tree, (*found.path, key))
     close = nearest(str(value), tags)
     hint = f"; did you mean {close!r}?" if close else ""
     return (*found.path, key), f"received {shown(value)}; must be {rule}{hint}"
 
 
-def _rule(error: Mapping[str, Any], variables: Mapping[str, str]) -> str:
+def _rule(error: Mapping[str, Any]) -> str:
     """What follows `must be`."""
-    name = str(error["type"])
+    name, text = str(error["type"]), str(error["msg"])
     if name in _RULES:
         return _RULES[name].format(**error.get("ctx", {}))
     kind, _, what = name.partition("_")
     if kind in _TYPES and what in _TYPE_ERRORS:
         return _TYPES[kind]
-    text = conceal(str(error["msg"]), variables)
-    return (
-        text.removeprefix("Input should be ") if text.startswith("Input should be ") else f"otherwise: {text}"
-    )
+    rule = text.removeprefix("Input should be ")
+    return f"otherwise: {text}" if rule == text else rule
 
 
 def _did_you_mean(value: Any, errors: Sequence[Mapping[str, Any]]) -> str:
@@ -177,3 +156,29 @@ def _did_you_mean(value: Any, errors: Sequence[Mapping[str, Any]]) -> str:
     ]
     close = nearest(value, words) if isinstance(value, str) and words else None
     return f"; did you mean {close!r}?" if close else ""
+
+
+def _models_at(model: type[BaseModel], loc: Sequence[str | int]) -> list[type[BaseModel]]:
+    """The models that may stand at the `loc` of a pydantic error: of a union all that may be meant."""
+    found = [model]
+    for part in loc:
+        below = [m for at in found if part in at.model_fields for m in _models(at.model_fields[part])]
+        # What is no field is an index, or the name or tag of a union's member.
+        found = below or [at for at in found if part == at.__name__ or part in _tags(at)] or found
+    return found
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models in an annotation: in lists, mappings and unions too."""
+    annotation = getattr(annotation, "annotation", annotation)  # a field's
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models(argument)
+
+
+def _tags(model: type[BaseModel], key: str | None = None) -> list[str]:
+    """Words that a model's field allows; those of all fields without a key."""
+    fields = [field for name, field in model.model_fields.items() if key in (None, name)]
+    literals = [field.annotation for field in fields if get_origin(field.annotation) is Literal]
+    return [str(word) for literal in literals for word in get_args(literal)]

@@ -123,7 +123,7 @@ class VirtualEpoch(Section):
 
 
 class SearchPlateau(Section):
-    """Ends the search once its best has not become better by more than `min_delta` in so many trials."""
+    """Ends the search once its best has not become better by more than `min_delta` within `trials` trials."""
 
     trials: Count
     """Trials that have ended since; those that failed by an error do not count."""
@@ -167,7 +167,7 @@ class _Asha(Section):
     grace_period: Count = 1
     """The first rung, in units of `axis`."""
     reduction_factor: ReductionFactor = 3
-    """One in this many goes on from each rung; each rung is this many times longer than the last."""
+    """One in this many trials continues from each rung; each rung is this many times longer than the last."""
     axis: Axis = "virtual_epochs"
 
 
@@ -209,7 +209,7 @@ class Percentile(_OnVirtualEpochs):
 
     name: Literal["percentile"] = "percentile"
     percentile: Annotated[float, Field(gt=0, lt=100)] = 25.0
-    """The best 25 % go on."""
+    """The best 25 % continue."""
     startup_trials: CountOrZero = 5
     grace_period: CountOrZero = 0
 
@@ -269,8 +269,11 @@ def _other_names(stages: list[Stage]) -> list[Stage]:
 def _share_or_whole(gpus: float) -> float:
     if 0 < gpus < _MIN_RESOURCE:
         raise ValueError(f"must be 0 or at least {_MIN_RESOURCE}")
-    if gpus > 1 and gpus != int(gpus):
-        raise ValueError("must be at most 1 (a share of a GPU) or a whole number of GPUs")
+    if gpus > 1:
+        raise ValueError(
+            "must be at most 1, for a trial is one process, which uses one GPU; "
+            "with 1 as many trials run at a time as there are GPUs"
+        )
     return gpus
 
 
@@ -294,11 +297,11 @@ class Checkpoint(Section):
     keep: Count = 2
     """Checkpoints that a trial keeps: the best one, and the newest besides it."""
     keep_trials: Count = 5
-    """Trials that keep checkpoints: so many of the best, and those that may still go on."""
+    """Number of the best trials that keep checkpoints, beside those that may still continue."""
 
 
-class Sections(Section):
-    """A whole configuration; `trial` as it stands in the source, with its domains."""
+class StageSections(Section):
+    """The sections of one search; `trial` as it stands in the source, with its domains."""
 
     name: Annotated[str, AfterValidator(_check_name)]
     """Of the run, and of its folder under results/."""
@@ -316,8 +319,13 @@ class Sections(Section):
     max_failures: CountOrZero = 2
     """Times that a failed trial is tried again."""
     max_failed_trials: Count = 5
-    """The run ends after so many failed trials in a row with the same cause."""
+    """Number of failed trials in a row with the same cause after which the run ends."""
     timeout: Annotated[float | None, BeforeValidator(parse_duration)] = None
     """Seconds that a virtual epoch may take, written as 10m; without it ten times the slowest one so far."""
+
+
+class Sections(StageSections):
+    """A whole configuration."""
+
     stages: Annotated[list[Stage], AfterValidator(_other_names)] = Field(default_factory=list)
     """Searches in turn, each with what the one before has found; without any there is one search."""

@@ -1,36 +1,199 @@
-"""A configuration with `stages:`: searches in turn, each over domains of its own, all checked first.
+"""A whole configuration: one search or several in turn, each with what the one before has found.
 
-The batch size, for example, is to be tuned last, since it depends on all of the rest.
+A YAML without `stages:` is one stage without a name. The batch size, for example, is to be tuned in a last
+stage, since it depends on all of the rest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
+from search.config.auto_batch import AutoBatch, auto_batch
 from search.config.config import Config, Reading, complete, read_config, read_sections
-from search.config.document import Document, substitute, yaml_text
-from search.config.schema import Budget, Stage
+from search.config.document import Document, read_document
+from search.config.schema import Objective
 from search.errors import ConfigError, KeyPath, Problem
+from search.space.domains import Choice, Integer, Real
 from search.space.parse import is_domain
-from search.space.space import Space
+from search.space.space import read_space
 from search.text import dotted
 
 SECTIONS = ("trial", "budget", "sampler", "scheduler", "plateau")
 """What a stage may have of its own."""
 
 
+class Stage(NamedTuple):
+    """One search of a configuration."""
+
+    name: str
+    """Empty where the configuration has no `stages:`."""
+    configs: tuple[Config, ...]
+    """What it may amount to: with each option of each earlier stage in place at least once."""
+
+
 @dataclass(frozen=True)
-class Base:
+class SearchConfig:
+    """A configuration without problems."""
+
+    document: Document = field(repr=False)
+    stages: tuple[Stage, ...]
+    """One at least."""
+    raw: dict[str, Any] = field(repr=False)
+    """The whole as config.yaml holds it: overrides applied, defaults filled in."""
+    auto_batch: AutoBatch | None = field(default=None, repr=False)
+    """Where the largest batch that fits is asked for; until it is found, another number stands there."""
+
+    @property
+    def first(self) -> Config:
+        """The configuration of the first stage."""
+        return self.stages[0].configs[0]
+
+    @property
+    def name(self) -> str:
+        return self.first.name
+
+    @property
+    def task(self) -> str:
+        return self.first.task
+
+    @property
+    def objective(self) -> Objective:
+        return self.first.objective
+
+    @property
+    def file(self) -> Path | None:
+        return self.document.file
+
+    @property
+    def is_staged(self) -> bool:
+        """The stages have names, and each a folder."""
+        return self.stages[0].name != ""
+
+    def folder_name(self, number: int) -> str:
+        """`1-optimizer` for stage 0."""
+        return f"{number + 1}-{self.stages[number].name}"
+
+    def stage(
+        self, number: int, base: Mapping[str, Any] | None = None, point: Mapping[str, Any] | None = None
+    ) -> Config:
+        """The configuration of one stage.
+
+        Args:
+            number: of the stage, from 0.
+            base: options of the trial that a stage after the first begins with.
+            point: the first point to evaluate.
+
+        Raises:
+            ConfigError: the task does not take the base together with the stage.
+        """
+        if base is None:
+            return self.stages[number].configs[0]
+        document = _stage_document(self.document, number, _Base(base))
+        if point:
+            sampler = document.tree.get("sampler") or {}
+            points = [dict(point), *sampler.get("points_to_evaluate", [])]
+            document.tree["sampler"] = {**sampler, "points_to_evaluate": points}
+        return _config(read_config(document))
+
+    def searched_paths(self, number: int) -> Iterator[KeyPath]:
+        """Paths in `trial:` of what a stage searches itself."""
+        space, _ = read_space(self.document.tree["stages"][number].get("trial", {}), base=())
+        for node, condition in space.root.walk():
+            if isinstance(node, Real | Integer | Choice) and not condition:
+                yield node.path
+
+
+def load_config(
+    source: str | Path | Mapping[str, Any],
+    overrides: Sequence[str] = (),
+    *,
+    before_task: Callable[[str], None] | None = None,
+) -> SearchConfig:
+    """Read a configuration, and check it as a whole before anything runs.
+
+    Args:
+        source: a YAML file, or the same as Python values.
+        overrides: such as `trial.batch_size=16` or `trial.optimizer.lr={loguniform: [1e-4, 1e-2]}`.
+        before_task: is called with the task's name when all else is right, before torch and the task are
+            imported, which takes seconds. Not where there are stages or a batch size to be found.
+
+    Raises:
+        ConfigError: with everything that is wrong, in the order of the lines.
+    """
+    document = read_document(source, overrides)
+    if document.file is not None and "name" not in document.tree:
+        document.tree["name"] = document.file.stem
+    auto = auto_batch(document)
+    if auto is None:
+        return read_search(document, before_task=before_task)
+    return replace(read_search(auto.stand_in()), auto_batch=auto)
+
+
+def open_run(file: Path) -> SearchConfig:
+    """Read the config.yaml that this program wrote into the folder of a run; no task is imported.
+
+    Raises:
+        ConfigError: it is not as it was written.
+    """
+    return read_search(read_document(file), check_task=False)
+
+
+def read_search(
+    document: Document,
+    *,
+    check_task: bool = True,
+    before_task: Callable[[str], None] | None = None,
+) -> SearchConfig:
+    """The configuration that a document with numbers for all batch sizes describes, as `read_config`.
+
+    Every later stage is checked with each option of each earlier domain in place.
+
+    Raises:
+        ConfigError: with everything that is wrong in any stage.
+    """
+    if not document.tree.get("stages"):
+        config = _config(read_config(document, check_task=check_task, before_task=before_task))
+        return SearchConfig(document, (Stage("", (config,)),), config.raw)
+    sections, problems, _ = read_sections(document.tree)
+    problems = document.located(p for p in problems if p.at and p.at[0] == "stages")
+    if problems:
+        rest = {key: value for key, value in document.tree.items() if key != "stages"}
+        raise ConfigError([*problems, *read_config(replace(document, tree=rest)).problems])
+    stages: list[Stage] = []
+    bases = [_Base(document.tree.get("trial", {}))]
+    for number, stage in enumerate(sections.stages):
+        documents = [_stage_document(document, number, base) for base in bases]
+        readings = [
+            read_config(inner, check_task=check_task, reported=base.broken)
+            for inner, base in zip(documents, bases, strict=True)
+        ]
+        problems += [problem for reading in readings for problem in reading.problems]
+        configs = [reading.config for reading in readings if reading.config is not None]
+        stages.append(Stage(stage.name, tuple(configs)))
+        bases = list(_next_bases(documents, readings))
+    if problems:
+        raise ConfigError(problems)
+    return SearchConfig(document, tuple(stages), complete(sections, document.tree))
+
+
+def merged(base: Any, over: Any) -> Any:
+    """`over` merged over `base`: mappings key by key, all else, domains too, replaces."""
+    return _merged(base, over, (), (), {})
+
+
+@dataclass(frozen=True)
+class _Base:
     """What a stage begins with: the values of a trial."""
 
     options: Mapping[str, Any]
     """A `trial:` section; with domains in it only before the first stage."""
     origins: Mapping[KeyPath, KeyPath] = field(default_factory=dict)
     """Where in the document each path was written."""
-    told: frozenset[KeyPath] = frozenset()
-    """Paths of what has been found wrong already."""
+    broken: frozenset[KeyPath] = frozenset()
+    """Paths whose problems are reported."""
 
 
 @dataclass(frozen=True)
@@ -50,163 +213,51 @@ class _StageDocument(Document):
     def where(self, path: KeyPath) -> str:
         return super().where(self.source(path))
 
-    def problem(self, path: KeyPath, message: str) -> Problem:
-        return Problem(self.where(path), dotted(path), message)
-
-    def named(self, problem: Problem) -> Problem:
-        """The problem, with `stages.1.` before its path where that was written there."""
-        by_name = {dotted(path): origin for path, origin in self.origins.items()}
-        parts = problem.path.split(".")
-        for length in range(len(parts), 0, -1):
-            origin = by_name.get(".".join(parts[:length]))
-            if origin is not None:
-                in_stage = origin[0] == "stages"
-                return replace(problem, path=f"{dotted(origin[:2])}.{problem.path}") if in_stage else problem
-        return problem
+    def located(self, problems: Iterable[Problem]) -> list[Problem]:
+        """As of any document, with `stages.1.` before the path of what was written there."""
+        return [
+            replace(p, path=f"{dotted(self.source(p.at)[:2])}.{p.path}")
+            if p.at and self.source(p.at)[0] == "stages"
+            else p
+            for p in super().located(problems)
+        ]
 
 
-@dataclass(frozen=True)
-class Stages:
-    """All stages of a configuration."""
-
-    document: Document = field(repr=False)
-    """Of the whole, with `stages:` in it."""
-    stages: tuple[Stage, ...]
-    spaces: tuple[Space, ...] = field(default=(), repr=False)
-    """Of every stage, with each option before it in place."""
-
-    def __len__(self) -> int:
-        return len(self.stages)
-
-    def folder_name(self, number: int) -> str:
-        """`1-optimizer` for stage 0."""
-        return f"{number + 1}-{self.stages[number].name}"
-
-    @property
-    def start(self) -> Base:
-        """What the first stage begins with."""
-        return Base(self.document.raw_value(("trial",), {}))
-
-    def config(self, number: int, base: Base, initial: Mapping[str, Any] | None = None) -> Config:
-        """The configuration of one stage.
-
-        Args:
-            number: of the stage, from 0.
-            base: what the stages before it have found.
-            initial: the first known point.
-
-        Raises:
-            ConfigError: the task does not take the base together with the stage.
-        """
-        document = self.document_of(number, base)
-        if initial:
-            document.raw.setdefault("sampler", {})
-            sampler = document.raw["sampler"]
-            document.raw["sampler"] = {
-                **sampler,
-                "points_to_evaluate": [dict(initial), *sampler.get("points_to_evaluate", [])],
-            }
-            document.tree["sampler"] = substitute(document.raw["sampler"], document.variables)
-        reading = read_config(document)
-        if reading.config is None:
-            raise ConfigError(map(document.named, reading.problems))
-        return reading.config
-
-    def virtual_epochs(self, number: int) -> int:
-        """Full length of a trial of one stage."""
-        own = self.document.raw["stages"][number].get("budget", {})
-        budget = merged(self.document.raw.get("budget", {}), own)
-        return int(budget.get("max_virtual_epochs", Budget().max_virtual_epochs))
-
-    def document_of(self, number: int, base: Base) -> _StageDocument:
-        """The whole document with one stage's sections merged in."""
-        whole, stage = self.document, self.document.raw["stages"][number]
-        raw = {key: value for key, value in whole.raw.items() if key != "stages"}
-        raw["trial"] = dict(base.options)
-        origins = dict(base.origins)
-        if number > 0 and isinstance(raw.get("sampler"), dict):
-            # Known points of the whole are of the first stage, and its values are fixed by now.
-            raw["sampler"] = {
-                key: value for key, value in raw["sampler"].items() if key != "points_to_evaluate"
-            }
-        for section in SECTIONS:
-            if section in stage:
-                here: KeyPath = (section,)
-                raw[section] = _merged(
-                    raw.get(section), stage[section], here, ("stages", number, *here), origins
-                )
-        outer = {path: path for path in whole.told}
-        told = {path for path, origin in {**outer, **origins}.items() if origin in whole.told}
-        return _StageDocument(
-            name=whole.name,
-            file=whole.file,
-            raw=raw,
-            tree=substitute(raw, whole.variables),
-            variables=whole.variables,
-            lines=whole.lines,
-            overrides=whole.overrides,
-            problems=whole.problems,
-            told=frozenset({*told, *base.told}),
-            origins=origins,
-        )
-
-    def own_domains(self, number: int) -> Iterator[KeyPath]:
-        """Paths in `trial:` of what the stage searches."""
-        yield from _domains(self.document.raw["stages"][number].get("trial", {}), ())
+def _config(reading: Reading) -> Config:
+    if reading.config is None:
+        raise ConfigError(reading.problems)
+    return reading.config
 
 
-def load_stages(document: Document) -> Config:
-    """The configuration of the first stage, with all of them in `stages`.
-
-    Every later stage is checked with each option of each earlier domain in place.
-
-    Raises:
-        ConfigError: with everything that is wrong in any stage.
-    """
-    sections, problems, _ = read_sections(document)
-    problems = [problem for problem in problems if problem.path.startswith("stages")]
-    stages = Stages(document, tuple(sections.stages))
-    first: Config | None = None
-    spaces: list[Space] = []
-    if not problems:
-        bases = [stages.start]
-        for number in range(len(stages)):
-            readings = [_read(stages, number, base) for base in bases]
-            problems += [problem for found, _ in readings for problem in found.problems]
-            spaces += [found.space for found, _ in readings]
-            first = first or readings[0][0].config
-            bases = list(_next_bases(readings))
-    else:
-        problems += read_config(
-            replace(document, raw=_without_stages(document.raw), tree=_without_stages(document.tree))
-        ).problems
-    if problems or first is None:
-        raise ConfigError(problems)
-    raw = complete(sections, document.raw)
-    yaml_text(raw, document.name)
-    return replace(first, raw=raw, stages=replace(stages, spaces=tuple(spaces)))
+def _stage_document(whole: Document, number: int, base: _Base) -> _StageDocument:
+    """The whole document with one stage's sections merged in."""
+    tree = {key: value for key, value in whole.tree.items() if key != "stages"}
+    tree["trial"] = dict(base.options)
+    origins = dict(base.origins)
+    if number > 0 and isinstance(tree.get("sampler"), dict):
+        # Points of the whole are of the first stage, and its values are fixed by now.
+        tree["sampler"] = {k: v for k, v in tree["sampler"].items() if k != "points_to_evaluate"}
+    for section in SECTIONS:
+        own = whole.tree["stages"][number]
+        if section in own:
+            source: KeyPath = ("stages", number, section)
+            tree[section] = _merged(tree.get(section), own[section], (section,), source, origins)
+    return _StageDocument(
+        whole.name, whole.file, tree, whole.lines, whole.overrides, whole.problems, origins=origins
+    )
 
 
-def merged(base: Any, over: Any) -> Any:
-    """`over` merged over `base`: mappings key by key, all else, domains too, replaces."""
-    return _merged(base, over, (), (), {})
-
-
-def _read(stages: Stages, number: int, base: Base) -> tuple[Reading, _StageDocument]:
-    document = stages.document_of(number, base)
-    reading = read_config(document)
-    return replace(reading, problems=list(map(document.named, reading.problems))), document
-
-
-def _next_bases(readings: list[tuple[Reading, _StageDocument]]) -> Iterator[Base]:
+def _next_bases(documents: Sequence[_StageDocument], readings: Sequence[Reading]) -> Iterator[_Base]:
     """Few trials that the next stage may begin with: each option of each stage at least once."""
-    for index, (reading, document) in enumerate(readings):
+    for index, (document, reading) in enumerate(zip(documents, readings, strict=True)):
         for resolved in reading.space.candidates():
             origins = {
                 ("trial", *path): document.source(source) for path, source in resolved.origin.items() if path
             }
-            wrong = {path for path in resolved.origin if resolved.origin[path] in reading.broken}
-            yield Base(resolved.raw, origins, frozenset(("trial", *path) for path in wrong))
+            broken = {
+                ("trial", *path) for path, source in resolved.origin.items() if source in reading.broken
+            }
+            yield _Base(resolved.options, origins, frozenset(broken))
             if index > 0:
                 break
 
@@ -225,15 +276,3 @@ def _merged(base: Any, over: Any, path: KeyPath, source: KeyPath, origins: dict[
     for key, value in over.items():
         joined[key] = _merged(base.get(key), value, (*path, key), (*source, key), origins)
     return joined
-
-
-def _domains(tree: Any, path: KeyPath) -> Iterator[KeyPath]:
-    if is_domain(tree):
-        yield path
-    elif isinstance(tree, dict):
-        for key, value in tree.items():
-            yield from _domains(value, (*path, key))
-
-
-def _without_stages(tree: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in tree.items() if key != "stages"}

@@ -7,96 +7,100 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
-from search.config.document import Document
 from search.config.messages import explain
 from search.errors import KeyPath, Problem
 from search.space.space import Resolved, Space
-from search.text import compact, dotted
-from trainables.process.environment import conceal
+from search.text import compact
+from trainables.options import OptimizerOptions, TrialOptions, expand_paths
 
 if TYPE_CHECKING:
     from trainables.task import Task
 
-Mistake = tuple[KeyPath, str]
+Found = tuple[KeyPath, str]
+"""Path in a trial's options, and message."""
 
 
-def check_trial(
-    document: Document, space: Space, task: type[Task], told: Collection[KeyPath] = ()
-) -> list[Problem]:
-    """What is wrong with the trials of this space, each problem once and at its line.
+def check_trial(space: Space, task: type[Task], reported: Collection[KeyPath] = ()) -> list[Problem]:
+    """What is wrong with the trials of this space, each problem once.
 
     Args:
-        told: paths in the source that have been reported already; what is wrong at or below them follows
-            from that.
+        space: of the trials.
+        task: which is to take them.
+        reported: paths in the source whose problems are known; what is wrong at or below them follows from that.
     """
     problems: dict[Problem, None] = {}
-    checked: set[str] = set()
+    optimizers: set[str] = set()
     for resolved in space.candidates():
-        mistakes = list(_options_mistakes(resolved, task.Options, document))
+        options, found = _validate(resolved, task.Options)
         for field in _optimizer_fields(task):
-            optimizer = f"{field} {compact(resolved.raw.get(field))}"
-            if optimizer not in checked:
-                checked.add(optimizer)
-                mistakes += _optimizer_mistakes(resolved, field, task, document)
-        for path, message in mistakes:
+            optimizer = f"{field} {compact(resolved.options.get(field))}"
+            if optimizer not in optimizers:
+                optimizers.add(optimizer)
+                found += _optimizer_problems(resolved, options, field, task)
+        for path, message in found:
             source = resolved.source(path)
-            if not any(source[: len(known)] == known for known in told):
-                problems[Problem(document.where(source), dotted(("trial", *path)), message)] = None
+            if not any(source[: len(known)] == known for known in reported):
+                problems[Problem.of(source, message, ("trial", *path))] = None
     return list(problems)
 
 
-def _options_mistakes(resolved: Resolved, model: type[BaseModel], document: Document) -> Iterator[Mistake]:
+def _validate(resolved: Resolved, model: type[TrialOptions]) -> tuple[TrialOptions | None, list[Found]]:
     try:
-        model.model_validate(resolved.tree)
+        return model.model_validate(expand_paths(resolved.options)), []
     except ValidationError as error:
-        yield from explain(error, model, resolved.raw, document.variables)
+        return None, explain(error, model, resolved.options)
+    except KeyError:  # a variable that is not set, which the check of texts reports
+        return None, []
     except Exception as error:  # a validator of the user's task
-        yield (), f"{model.__qualname__} raised {_text(error, document)}"
+        return None, [((), f"{model.__qualname__} raised {_text(error)}")]
 
 
 def _optimizer_fields(task: type[Task]) -> list[str]:
     """Names of the options that are an optimizer: `optimizer`, and those of networks beside the model."""
-    from trainables.options import OptimizerOptions
-
-    fields = task.Options.model_fields.items()
     return [
         name
-        for name, field in fields
+        for name, field in task.Options.model_fields.items()
         if isinstance(field.annotation, type) and issubclass(field.annotation, OptimizerOptions)
     ]
 
 
-def _optimizer_mistakes(
-    resolved: Resolved, field: str, task: type[Task], document: Document
-) -> Iterator[Mistake]:
+def _optimizer_problems(
+    resolved: Resolved, valid: TrialOptions | None, field: str, task: type[Task]
+) -> Iterator[Found]:
     """Hold an optimizer against its class of torch.optim: names first, then a real one with these values."""
     from trainables.optim.optimizers import check_options, optimizer_class
     from trainables.task import Task
 
-    given = resolved.tree.get(field, {})
-    model: Any = task.Options.model_fields[field].annotation
-    try:
-        options = model.model_validate(given)
-    except Exception:  # told by the check of the whole
+    options = getattr(valid, field, None) or _optimizer_options(resolved, field, task.Options)
+    if options is None:
         return
     try:
         optimizer_class(options.name)
     except ValueError as error:
-        yield (field, "name"), conceal(str(error), document.variables)
+        yield (field, "name"), str(error)
         return
-    mistakes = []
+    found: list[Found] = []
     for key in options.extra:
         try:
             check_options(options.name, [key])
         except ValueError as error:
-            mistakes.append(((field, key), conceal(str(error), document.variables)))
+            found.append(((field, key), str(error)))
     if field == "optimizer" and options.layer_decay < 1.0 and task.layers is Task.layers:
         message = f"received {options.layer_decay:g}, but {task.__name__} has no layers(); must be 1"
-        mistakes.append((("optimizer", "layer_decay"), message))
-    yield from mistakes or _value_mistakes(field, options, document)
+        found.append((("optimizer", "layer_decay"), message))
+    yield from found or _value_problems(field, options)
 
 
-def _value_mistakes(field: str, options: Any, document: Document) -> Iterator[Mistake]:
+def _optimizer_options(resolved: Resolved, field: str, model: type[BaseModel]) -> OptimizerOptions | None:
+    """The optimizer of a trial that is wrong elsewhere; None where the optimizer itself is wrong."""
+    optimizer: Any = model.model_fields[field].annotation
+    try:
+        return optimizer.model_validate(resolved.options.get(field, {}))
+    except Exception:
+        return None
+
+
+def _value_problems(field: str, options: OptimizerOptions) -> Iterator[Found]:
     import torch
 
     from trainables.optim.optimizers import build_optimizer
@@ -111,11 +115,9 @@ def _value_mistakes(field: str, options: Any, document: Document) -> Iterator[Mi
             device=torch.device("cpu"),
         )
     except Exception as error:  # torch.optim raises all kinds for values of the wrong type
-        cause = error.__cause__ or error
-        yield (field,), f"torch.optim refuses these values: {_text(cause, document)}"
+        yield (field,), f"torch.optim refuses these values: {_text(error.__cause__ or error)}"
 
 
-def _text(error: BaseException, document: Document) -> str:
+def _text(error: BaseException) -> str:
     lines = str(error).splitlines()
-    text = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
-    return conceal(text, document.variables)
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

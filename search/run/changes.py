@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from search.config.config import Config, load_config
+from search.config.config import Config
 from search.config.document import write_yaml
+from search.config.stages import SearchConfig, open_run
 from search.errors import ConfigError, Problem
 from search.run.folder import RunFolder
 from search.text import shown
@@ -32,19 +33,19 @@ _WHEN_GROWING = ("trial", "sampler", "scheduler")
 _NEVER = ("objective", "task", "virtual_epoch", "trial.data")
 
 
-def record_config(config: Config, folder: RunFolder, *, growing: bool) -> None:
+def record_config(config: Config | SearchConfig, folder: RunFolder, *, growing: bool) -> None:
     """Write config.yaml, or hold it against the one that is there.
 
     Args:
-        config: what is asked for now.
-        folder: of the run.
-        growing: another space, sampler or scheduler was asked for in so many words.
+        config: what is asked for now, of one stage in its own folder, or the whole.
+        folder: of the run, or of the stage.
+        growing: another space, sampler or scheduler was asked for explicitly.
 
     Raises:
         ConfigError: with every difference that is not allowed.
     """
     if folder.has_begun:
-        before = load_config(folder.config)
+        before = open_run(folder.config)
         differences = list(_differences(_by_number(before.raw), _by_number(config.raw)))
         allowed = _ALWAYS + (_WHEN_GROWING if growing else ())
         refused = [
@@ -59,7 +60,7 @@ def record_config(config: Config, folder: RunFolder, *, growing: bool) -> None:
             Problem(
                 _where(config),
                 "budget.max_virtual_epochs",
-                f"received {now}; a search that goes on may only grow, and this one has {longest}",
+                f"received {now}; must be at least {longest}, for a run that continues may only grow",
             )
             for longest, now in zip(_lengths(before), _lengths(config), strict=True)
             if now < longest
@@ -69,7 +70,7 @@ def record_config(config: Config, folder: RunFolder, *, growing: bool) -> None:
     write_yaml(folder.config, config.raw)
 
 
-def refuse_other_problem(config: Config, older: Config) -> None:
+def refuse_other_problem(config: Config | SearchConfig, older: Config | SearchConfig) -> None:
     """Raise ConfigError unless trials of the run `older` are comparable with those of `config`."""
     problems = [
         Problem(_where(config), path, f"is {shown(new)}, and in the older run {shown(old)}; they must agree")
@@ -80,7 +81,7 @@ def refuse_other_problem(config: Config, older: Config) -> None:
         raise ConfigError(problems)
 
 
-def _way_out(config: Config, folder: RunFolder, final: bool) -> str:
+def _way_out(config: Config | SearchConfig, folder: RunFolder, final: bool) -> str:
     another = f"take another --name, or remove {folder.path}, for another search"
     if final or config.file is None:
         return another
@@ -88,16 +89,14 @@ def _way_out(config: Config, folder: RunFolder, final: bool) -> str:
     return f"`{command}` takes them for new trials; or {another}"
 
 
-def _where(config: Config) -> str:
+def _where(config: Config | SearchConfig) -> str:
     return str(config.file or "config")
 
 
-def _lengths(config: Config) -> list[int]:
+def _lengths(config: Config | SearchConfig) -> list[int]:
     """Virtual epochs of a trial, in each stage."""
-    stages = config.stages
-    if stages is None:
-        return [config.budget.max_virtual_epochs]
-    return [stages.virtual_epochs(number) for number in range(len(stages))]
+    stages = [stage.configs[0] for stage in config.stages] if isinstance(config, SearchConfig) else [config]
+    return [stage.budget.max_virtual_epochs for stage in stages]
 
 
 def _by_number(raw: Mapping[str, Any]) -> dict[str, Any]:

@@ -66,13 +66,27 @@ class RunFolder:
         return self.path / "prepared"
 
     @property
-    def stages(self) -> Path:
-        """Folder of the stages of a search in stages, each as the folder of a search."""
+    def stages_path(self) -> Path:
+        """The folder of the named stages' folders, each as one of a search."""
         return self.path / "stages"
 
     @property
+    def base(self) -> Path:
+        """Of a named stage after the first: the trial before it whose values it begins with."""
+        return self.path / "base.yaml"
+
+    @property
     def is_staged(self) -> bool:
-        return self.stages.is_dir()
+        """The search is one in named stages."""
+        return self.stages_path.is_dir()
+
+    def stages(self) -> list[RunFolder]:
+        """This folder itself, or those of the named stages that have begun, in their order."""
+        if not self.is_staged:
+            return [self]
+        found = [path for path in self.stages_path.iterdir() if path.name.partition("-")[0].isdecimal()]
+        found.sort(key=lambda path: int(path.name.partition("-")[0]))
+        return [stage for stage in map(RunFolder, found) if stage.journal.is_file()]
 
     @property
     def has_begun(self) -> bool:

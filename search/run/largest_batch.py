@@ -15,12 +15,13 @@ from typing import Any
 
 import torch
 
-from search.config.config import Config, load_document
-from search.config.document import read_document, value_at
+from search.config.auto_batch import AutoBatch
+from search.config.document import read_document
 from search.config.schema import Resources
+from search.config.stages import SearchConfig, read_search
 from search.errors import SearchError
 from search.run.folder import RunFolder
-from search.text import compact
+from search.text import compact, value_at
 
 UNBOUNDED = 1024
 """The largest batch that is looked for where nothing bounds the memory."""
@@ -46,7 +47,7 @@ class LargestBatch:
         return f"{self.size}, {self.bound} ({tried})"
 
 
-def settled(config: Config, folder: RunFolder | None, report: Callable[[str], None]) -> Config:
+def settled(search: SearchConfig, folder: RunFolder | None, report: Callable[[str], None]) -> SearchConfig:
     """The configuration with the largest batch that fits in the place of `auto`.
 
     In a folder where a search has begun it is the number that was found then, whatever this machine has.
@@ -55,29 +56,31 @@ def settled(config: Config, folder: RunFolder | None, report: Callable[[str], No
         ConfigError: a range begins above it.
         SearchError: it cannot be found, see `find_largest_batch`.
     """
-    auto = config.auto_batch
+    auto = search.auto_batch
     if auto is None:
-        return config
-    size = None
-    if folder is not None and folder.has_begun:
-        size = value_at(read_document(folder.config).raw, auto.paths[0])
-    if isinstance(size, int):
+        return search
+    size = _recorded(auto, folder)
+    if size is not None:
         report(f"batch_size: auto is {size}, as when this search began")
     else:
         report("looking for the largest batch that fits")
-        found = find_largest_batch(config.task_path, candidates(config), config.resources)
+        found = find_largest_batch(search.first.task_path, candidates(search), search.first.resources)
         size = found.size
         report(f"batch_size: auto is {found}")
-    problem = auto.too_small(size)
-    if problem is not None:
-        raise problem
-    return load_document(auto.with_size(size))
+    return read_search(auto.with_size(size))
 
 
-def candidates(config: Config) -> list[Mapping[str, Any]]:
+def candidates(search: SearchConfig) -> list[Mapping[str, Any]]:
     """Trials of the search, of all of its stages, with each option and both ends of each range."""
-    spaces = [config.space] if config.stages is None else config.stages.spaces
-    return [resolved.raw for space in spaces for resolved in space.candidates()]
+    spaces = [config.space for stage in search.stages for config in stage.configs]
+    return [resolved.options for space in spaces for resolved in space.candidates()]
+
+
+def _recorded(auto: AutoBatch, folder: RunFolder | None) -> int | None:
+    if folder is None or not folder.has_begun:
+        return None
+    value = value_at(read_document(folder.config).tree, auto.paths[0])
+    return value if isinstance(value, int) else None
 
 
 def find_largest_batch(
@@ -90,7 +93,7 @@ def find_largest_batch(
 
     Args:
         task: `package.module:Class`.
-        candidates: resolved `trial:` sections, `${env:NAME}` kept.
+        candidates: resolved `trial:` sections.
         resources: of a trial.
 
     Raises:

@@ -1,75 +1,37 @@
-"""Runs a search: starts Ray, shares the data, hands the coordinator to Ray Tune, and sums up."""
+"""Runs a search stage after stage, or continues one."""
 
 from __future__ import annotations
 
-import logging
-import shutil
-import signal
-from collections.abc import Mapping, Sequence
-from contextlib import closing, suppress
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from search.config.config import Config, load_config
-from search.config.document import write_yaml
-from search.errors import SearchError
-from search.ray.session import RaySession, concurrent_trials, quiet_tune, ray_resources
-from search.run.changes import record_config, refuse_other_problem
-from search.run.coordinator import Coordinator, Event, EventKind, untried
+from search.config.config import Config
+from search.config.document import read_values, write_yaml
+from search.config.stages import SearchConfig, load_config, open_run
+from search.errors import ConfigError, KeyPath, SearchError
+from search.ray.session import RaySession
+from search.run.changes import record_config
+from search.run.coordinator import Coordinator, Event
 from search.run.folder import RunFolder, write_json
 from search.run.largest_batch import settled
-from search.run.limits import Limits
-from search.run.provenance import record_provenance, task_source, working_folder
-from search.run.retention import CheckpointRetention
-from search.run.signals import heard_signals
-from search.run.summary import Status, Summary, summarize
-from search.samplers.samplers import ViewSampler
-from search.samplers.view import StudyView
-from search.schedulers.build import build_scheduler
-from search.study.journal import drop_half_line
-from search.study.study import SearchStudy, read_records
-from search.study.trial import TrialRecord
-from trainables.build import load_arrays
-from trainables.checkpoint import list_checkpoints
-from trainables.data.prepared import DamagedArraysError, prepared_file
-from trainables.files import atomic_file, discard_all, list_partial
-from trainables.process.quick_imports import uncollected
-from trainables.session import TrialPlan, data_key
+from search.run.provenance import record_provenance, working_folder
+from search.run.stage import run_in_folder
+from search.run.summary import Best, Summary, join
+from search.run.watcher import SilentWatcher, Watcher
+from search.study.study import read_records
+from search.study.trial import TrialRecord, best_record
+from search.text import value_at
+from trainables.options import expand_paths
 
-log = logging.getLogger(__name__)
-
-
-class Watcher(Protocol):
-    """Whoever shows a search while it runs."""
-
-    def phase(self, text: str) -> None:
-        """Something before the first trial that takes time."""
-
-    def begin(self, coordinator: Coordinator, config: Config, folder: RunFolder) -> None: ...
-
-    def event(self, event: Event) -> None: ...
-
-    def note(self, text: str) -> None: ...
-
-    def end(self) -> None: ...
-
-
-class SilentWatcher:
-    """Shows nothing; for notebooks and tests."""
-
-    def phase(self, text: str) -> None: ...
-
-    def begin(self, coordinator: Coordinator, config: Config, folder: RunFolder) -> None: ...
-
-    def event(self, event: Event) -> None: ...
-
-    def note(self, text: str) -> None: ...
-
-    def end(self) -> None: ...
+_ABSENT = object()
 
 
 def search(
-    config: str | Path | Mapping[str, Any] | Config,
+    config: str | Path | Mapping[str, Any] | SearchConfig,
     *,
     overrides: Sequence[str] = (),
     results: str | Path = "results",
@@ -79,27 +41,27 @@ def search(
     watcher: Watcher | None = None,
     ray: RaySession | None = None,
 ) -> Summary:
-    """Run a search, or go on with the one whose folder is there.
+    """Run a search, or continue the one whose folder is there.
 
     Args:
         config: a YAML file, the same as a mapping, or a loaded configuration.
-        overrides: `trial.batch_size=16` and the like.
-        results: where runs live.
-        name: the run's name; the configuration's without it.
+        overrides: values to set, such as `trial.batch_size=16`.
+        results: folder of all runs.
+        name: the run's name (default: the configuration's).
         from_run: folder of an older run with the same task, data and objective, whose trials the sampler
             learns from.
-        address: of a running Ray cluster; without it a local Ray is started, or the one of this process used.
-        watcher: is shown what happens.
-        ray: one that may have begun already, in the place of `address`.
+        address: address of a running Ray cluster (default: the Ray of this process, or else a new local one).
+        watcher: shown what happens.
+        ray: a session that may have begun already, in the place of `address`.
 
     Raises:
         ConfigError: the configuration is wrong.
-        SearchError: the search cannot go on.
+        SearchError: the search cannot continue.
     """
     with closing(ray or RaySession(address)) as session:
         loaded = (
             config
-            if isinstance(config, Config)
+            if isinstance(config, SearchConfig)
             else load_config(config, overrides, before_task=session.begin)
         )
         folder = RunFolder(Path(results).absolute() / (name or loaded.name))
@@ -115,21 +77,21 @@ def resume(
     address: str | None = None,
     watcher: Watcher | None = None,
 ) -> Summary:
-    """Go on with the search in the folder `run`.
+    """Continue the search in the folder `run`.
 
-    What `config` or `overrides` change may be limits (more trials, time or virtual epochs), known points,
+    What `config` or `overrides` change may be limits (more trials, time or virtual epochs), points to evaluate,
     and for new trials the space, the sampler and the scheduler. Objective, task, data and virtual epoch stay.
 
     Args:
         run: the folder.
         config: another configuration than the one that the run was last given.
-        overrides: `budget.trials=50` and the like.
+        overrides: values to set, such as `budget.trials=50`.
         address: of a running Ray cluster, see `search`.
-        watcher: is shown what happens.
+        watcher: shown what happens.
 
     Raises:
         ConfigError: the configuration is wrong, or changes what must stay.
-        SearchError: the search cannot go on.
+        SearchError: the search cannot continue.
     """
     folder = RunFolder(Path(run).absolute())
     folder.require()
@@ -142,20 +104,8 @@ def resume(
         return _run(loaded, folder, ray, watcher or SilentWatcher(), growing=True)
 
 
-def _run(config: Config, folder: RunFolder, ray: RaySession, watcher: Watcher, **options: Any) -> Summary:
-    if config.auto_batch is not None:
-        folder.create()
-        with working_folder(folder):
-            config = settled(config, folder, watcher.phase)
-    if config.stages is None:
-        return run_in_folder(config, folder, ray, watcher, **options)
-    from search.run.staged_runs import run_stages
-
-    return run_stages(config, folder, ray, watcher, **options)
-
-
-def run_in_folder(
-    config: Config,
+def _run(
+    search: SearchConfig,
     folder: RunFolder,
     ray: RaySession,
     watcher: Watcher,
@@ -163,213 +113,186 @@ def run_in_folder(
     growing: bool = False,
     older: RunFolder | None = None,
 ) -> Summary:
-    """One search in its folder, see `search` and `resume`."""
+    """Search stage after stage; what is done stays, and what a stage has begun with stays too.
+
+    Args:
+        search: all stages.
+        folder: of the whole.
+        ray: started when a stage needs it.
+        watcher: shown what happens.
+        growing: another space, sampler or scheduler was asked for explicitly.
+        older: a run whose trials the sampler of the first stage learns from.
+    """
     folder.create()
+    with working_folder(folder):
+        search = settled(search, folder, watcher.phase)
+    with ExitStack() as stack:
+        if search.is_staged:
+            stack.enter_context(_recorded_whole(search, folder, watcher, growing=growing))
+        summaries: list[Summary] = []
+        for number in range(len(search.stages)):
+            stage = _StageRun(search, number, folder)
+            config = stage.config()
+            summary = stage.finished(config)
+            if summary is not None:
+                watcher.phase(f"{stage.title} is done")
+            elif search.is_staged:
+                stack.enter_context(ray)  # stays for the stages to come
+                watcher.phase(stage.introduction())
+            summary = summary or run_in_folder(
+                config,
+                stage.folder,
+                ray,
+                stage.watcher(watcher),
+                growing=growing,
+                older=None if number else older,
+            )
+            summaries.append(summary)
+            if summary.status != "complete":
+                break
+        if not search.is_staged:
+            return summaries[0]
+        whole = join(summaries, folder.path, len(search.stages))
+        write_json(folder.summary, whole.as_dict())
+        return whole
+
+
+@contextmanager
+def _recorded_whole(
+    search: SearchConfig, folder: RunFolder, watcher: Watcher, *, growing: bool
+) -> Iterator[None]:
+    """Own the folder of a search in named stages, with the whole configuration in it."""
     with folder.needs_space(), folder.owned() as previous_owner, working_folder(folder):
         if previous_owner:
             watcher.phase(f"taking over from a search that has died ({previous_owner})")
-        record_config(config, folder, growing=growing)
-        if older is not None:
-            _take_history(config, folder, older)
-        changes = record_provenance(config, folder)
-        watcher.phase(f"task {config.task_path} in {task_source(config)['file']}")
-        watcher.phase("loading data")
-        shared = _load_shared_data(config, folder)
-        watcher.phase("starting Ray")
-        with ray:
-            concurrency = concurrent_trials(config, ray_resources())
-            coordinator = _build_coordinator(config, folder, concurrency)
-            watcher.begin(coordinator, config, folder)
-            for change in changes:
-                watcher.note(f"since this search was last run: {change}")
-            try:
-                with heard_signals(lambda number: _wind_down(coordinator, watcher, number)) as received:
-                    retention = _watch(coordinator, config, folder, watcher)
-                    with ray.tune_settings():
-                        _fit(config, folder, coordinator, shared)
-                    return _finish(config, folder, coordinator, retention, received)
-            finally:
-                watcher.end()
-                shutil.rmtree(folder.scratch, ignore_errors=True)
+        record_config(search, folder, growing=growing)
+        record_provenance(search.first, folder)
+        folder.stages_path.mkdir(mode=0o700, exist_ok=True)
+        yield
 
 
-def _take_history(config: Config, folder: RunFolder, older: RunFolder) -> None:
-    """Copy the study of an older run, so that this one needs it no more."""
-    if folder.history.exists():
-        return
-    if folder.journal.exists():
-        raise SearchError(
-            f"{folder.path} has begun without the trials of {older.path}; take another --name to use them"
+@dataclass(frozen=True)
+class _StageRun:
+    """One stage of a search, with what it begins from."""
+
+    search: SearchConfig
+    number: int
+    whole: RunFolder
+
+    @property
+    def title(self) -> str:
+        return (
+            f"stage {self.number + 1} of {len(self.search.stages)} ({self.search.stages[self.number].name})"
         )
-    older.require()
-    if older.is_staged:
-        raise SearchError(f"{older.path} is a search in stages; name one of them, in {older.stages}")
-    refuse_other_problem(config, load_config(older.config))
-    with atomic_file(folder.history) as partial:
-        shutil.copyfile(older.journal, partial)
-        drop_half_line(partial)
+
+    @property
+    def folder(self) -> RunFolder:
+        """The stage's own folder; that of the search where the stage has no name."""
+        return self._folder_of(self.number)
+
+    def config(self) -> Config:
+        """The stage's configuration, from what it has begun with or begins with now."""
+        if self.number == 0:
+            return self.search.first
+        recorded = self._recorded() or self._begin()
+        return self.search.stage(self.number, recorded["options"], recorded.get("points_to_evaluate"))
+
+    def introduction(self) -> str:
+        """A line that says where the stage's fixed values come from."""
+        recorded = self._recorded()
+        if recorded is None:
+            return self.title
+        origin = f"{recorded['stage']} trial {recorded['trial']}, {recorded['metric']}"
+        return f"{self.title} continues with the values of {origin} {recorded['value']:.4g}"
+
+    def finished(self, config: Config) -> Summary | None:
+        """The summary of a named stage that is complete as it is asked for now."""
+        if not self.search.is_staged:
+            return None
+        try:
+            written = json.loads(self.folder.summary.read_text())
+            same = open_run(self.folder.config).raw == config.raw and self.folder.journal.is_file()
+            best = None if written["best"] is None else Best(**written["best"])
+            summary = Summary(**{**written, "best": best, "folder": str(self.folder.path)})
+        # What cannot be read is found out again from the study.
+        except (OSError, ValueError, KeyError, TypeError, ConfigError):
+            return None
+        return summary if same and summary.status == "complete" else None
+
+    def watcher(self, watcher: Watcher) -> Watcher:
+        """The watcher, which shows the stage beside the search's name."""
+        return _StageWatcher(watcher, self.title) if self.search.is_staged else watcher
+
+    def _folder_of(self, number: int) -> RunFolder:
+        if not self.search.is_staged:
+            return self.whole
+        return RunFolder(self.whole.stages_path / self.search.folder_name(number))
+
+    def _recorded(self) -> Mapping[str, Any] | None:
+        return read_values(self.folder.base) if self.folder.base.is_file() else None
+
+    def _begin(self) -> Mapping[str, Any]:
+        """Take the best trial before this stage, and record it: whatever comes later cannot change it."""
+        objective = self.search.objective
+        number, record = self._best_before()
+        options = record.resolved.options
+        recorded = {
+            "stage": self.search.folder_name(number),
+            "trial": record.number,
+            "metric": objective.metric,
+            "value": record.best(objective.mode),
+            "options": options,
+            "points_to_evaluate": self._point(options),
+        }
+        self.folder.path.mkdir(mode=0o700, exist_ok=True)
+        write_yaml(self.folder.base, recorded)
+        return recorded
+
+    def _best_before(self) -> tuple[int, TrialRecord]:
+        """The best trial of the last stage before this one that has one, and that stage's number."""
+        for number in reversed(range(self.number)):
+            record = best_record(read_records(self._folder_of(number).journal), self.search.objective.mode)
+            if record is not None:
+                return number, record
+        name = self.search.folder_name(self.number - 1)
+        raise SearchError(
+            f"{self.title} cannot begin: no trial before it has a value; "
+            f"see {self.whole.stages_path / name}, and take another --name for a search with another space"
+        )
+
+    def _point(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The base as a point of this stage's space; empty where it lies outside."""
+        task_options = self.search.first.task_class().Options.model_validate(expand_paths(options))
+        defaults = task_options.model_dump(mode="json")
+        point: dict[str, Any] = {}
+        for path in self.search.searched_paths(self.number):
+            value = value_at(options, path, value_at(defaults, path, _ABSENT))
+            if value is not _ABSENT:
+                _put(point, path, value)
+        try:
+            self.search.stage(self.number, options).space.params_of(point)
+        except ConfigError:
+            return {}
+        return point
 
 
-def _load_shared_data(config: Config, folder: RunFolder) -> dict[str, Any]:
-    """Decode the data once, unless it differs from trial to trial."""
-    task_class = config.task_class()
-    first = next(iter(config.space.candidates()))
-    discard_all(list_partial(folder.prepared))
-    if any(name == "data" or name.startswith("data.") for name in config.space.names):
-        return {}
-    key = data_key(config.task_path, first.raw)
-    file = prepared_file(folder.prepared, key)
-    try:
-        return {key: load_arrays(task_class, task_class.Options.model_validate(first.tree), file)}
-    except DamagedArraysError as error:
-        raise SearchError(str(error)) from error
+class _StageWatcher:
+    """Names the stage where the search's name is shown."""
+
+    def __init__(self, watcher: Watcher, title: str) -> None:
+        self._watcher, self._title = watcher, title
+        self.phase, self.note, self.end = watcher.phase, watcher.note, watcher.end
+
+    def begin(self, coordinator: Coordinator, config: Config, folder: RunFolder) -> None:
+        named = config.model_copy(update={"name": f"{config.name}, {self._title}"})
+        self._watcher.begin(coordinator, named, folder)
+
+    def event(self, event: Event) -> None:
+        self._watcher.event(event)
 
 
-def _build_coordinator(config: Config, folder: RunFolder, concurrency: int) -> Coordinator:
-    rule = build_scheduler(config)
-    study = SearchStudy(
-        folder.journal,
-        name=config.name,
-        mode=config.objective.mode,
-        space=config.space,
-        sampler=lambda study: ViewSampler(config.sampler, StudyView(study, rule.rungs)),
-        history=read_records(folder.history) if folder.history.exists() else [],
-    )
-    grid = config.sampler.name == "grid"
-    points = list(untried(config.space.grid() if grid else config.points_to_evaluate, study.records))
-    trials, plateau = config.budget.trials, config.budget.plateau
-    limits = Limits(
-        trials=min(trials, len(study.records) + len(points)) if grid else trials,
-        max_virtual_epochs=config.budget.max_virtual_epochs,
-        seconds=config.budget.seconds,
-        steps=config.budget.steps,
-        plateau_trials=None if plateau is None else plateau.trials,
-        plateau_min_delta=0.0 if plateau is None else plateau.min_delta,
-        max_failures=config.max_failures,
-        max_failed_trials=config.max_failed_trials,
-        timeout=config.timeout,
-    )
-    return Coordinator(
-        study,
-        rule,
-        limits,
-        concurrency=concurrency,
-        points_to_evaluate=points,
-        can_go_on=lambda record: bool(list_checkpoints(folder.trial(record.number))),
-    )
-
-
-def _watch(
-    coordinator: Coordinator, config: Config, folder: RunFolder, watcher: Watcher
-) -> CheckpointRetention:
-    """Show every event to the watcher and to whoever keeps the disk from filling up."""
-    retention = CheckpointRetention(coordinator, config, folder, watcher.note)
-
-    def follow(event: Event) -> None:
-        if event.kind is EventKind.NOTED:
-            log.warning("trial %d: %s", event.record.number, event.text)
-        watcher.event(event)
-        retention.event(event)
-
-    coordinator.watch = follow
-    return retention
-
-
-def trial_plan(config: Config, folder: RunFolder, record: TrialRecord, timeout: float) -> TrialPlan:
-    """What the process that runs a trial's next job needs to know."""
-    return TrialPlan(
-        number=record.number,
-        folder=str(folder.trial(record.number)),
-        task=config.task_path,
-        options=record.resolved.raw,
-        unit=config.virtual_epoch.unit,
-        count=config.virtual_epoch.count,
-        num_virtual_epochs=config.budget.max_virtual_epochs,
-        metric=config.objective.metric,
-        mode=config.objective.mode,
-        reported=record.depth,
-        checkpoint_every=config.checkpoint.every,
-        checkpoint_keep=config.checkpoint.keep,
-        hparams={name: record.resolved.params.get(name) for name in config.space.names},
-        num_threads=max(1, int(config.resources.cpus_per_trial)),
-        gpu_fraction=config.resources.gpus_per_trial,
-        prepared=str(folder.prepared),
-        working_folder=str(Path.cwd()),
-        timeout=timeout,
-    )
-
-
-def _prepare_trial(config: Config, folder: RunFolder, record: TrialRecord, timeout: float) -> TrialPlan:
-    plan = trial_plan(config, folder, record, timeout)
-    trial_folder = folder.trial(record.number)
-    trial_folder.mkdir(parents=True, exist_ok=True)
-    write_yaml(trial_folder / "trial.yaml", {"trial": record.number, "options": record.resolved.raw})
-    return plan
-
-
-def _fit(config: Config, folder: RunFolder, coordinator: Coordinator, shared: dict[str, Any]) -> None:
-    quiet_tune(coordinator.concurrency)
-    with uncollected():
-        from ray import tune
-
-        from search.run.ray_tune import StudyScheduler, StudySearcher
-        from trainables.trainable import TrialTrainable
-
-    shutil.rmtree(folder.scratch, ignore_errors=True)
-    trainable = tune.with_parameters(TrialTrainable, shared=shared)
-    resources = {"cpu": config.resources.cpus_per_trial, "gpu": config.resources.gpus_per_trial}
-    tuner = tune.Tuner(
-        tune.with_resources(trainable, resources),
-        tune_config=tune.TuneConfig(
-            search_alg=StudySearcher(
-                coordinator, lambda record: _prepare_trial(config, folder, record, coordinator.timeout)
-            ),
-            scheduler=StudyScheduler(coordinator),
-            num_samples=-1,
-            reuse_actors=True,
-            trial_dirname_creator=lambda trial: trial.trial_id,
-            trial_name_creator=lambda trial: trial.trial_id,
-        ),
-        run_config=tune.RunConfig(
-            name="jobs",
-            storage_path=str(folder.scratch),
-            checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=True),
-            verbose=0,
-        ),
-    )
-    try:
-        tuner.fit()
-    except Exception:
-        # Whatever ended the search, a full disk above all, may keep Ray from reading its own files.
-        if not coordinator.gave_up:
-            raise
-        log.exception("Ray Tune")
-
-
-def _finish(
-    config: Config,
-    folder: RunFolder,
-    coordinator: Coordinator,
-    retention: CheckpointRetention,
-    received: Sequence[int],
-) -> Summary:
-    status: Status = "complete"
-    reason = coordinator.ending or f"all {coordinator.limits.trials} trials are done"
-    if coordinator.gave_up:
-        status = "failed"
-    elif received:
-        status = "terminated" if received[0] == signal.SIGTERM else "interrupted"
-    coordinator.close(resumable=status != "complete")
-    retention.close()
-    summary = summarize(coordinator, folder, config.objective.metric, status, reason)
-    # The study holds all of it too, and a full disk must not hide what this says.
-    with suppress(OSError):
-        write_json(folder.summary, summary.as_dict())
-    return summary
-
-
-def _wind_down(coordinator: Coordinator, watcher: Watcher, number: int) -> None:
-    coordinator.end("Ctrl-C" if number == signal.SIGINT else "SIGTERM")
-    # The signal may have come in the middle of a print, which cannot be entered twice.
-    with suppress(RuntimeError):
-        watcher.note("finishing and saving the running virtual epochs; once more to leave at once")
+def _put(tree: dict[str, Any], path: KeyPath, value: Any) -> None:
+    *parents, last = path
+    for key in parents:
+        tree = tree.setdefault(str(key), {})
+    tree[str(last)] = value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,8 +31,26 @@ class Best:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StageOutcome:
+    """One named stage that has begun."""
+
+    name: str
+    """`1-optimizer`"""
+    status: Status
+    reason: str
+    best: Best | None
+    trials: int
+    steps: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Summary:
-    """What a search came to. Seconds are wall time; `steps_saved` is against every trial at full length."""
+    """What a search came to. Seconds are wall time; `steps_saved` is against every trial at full length.
+
+    Of one in named stages, `best` is that of the last stage that has one, all numbers are sums, paths are
+    relative to the folder of the whole, and trials in `failures` are named `1-optimizer/7`.
+    """
 
     folder: str
     status: Status
@@ -52,9 +70,16 @@ class Summary:
     """Cause of each failed trial, by its number."""
     skipped_samples: dict[str, str]
     """Why each sample was left out that some trial could not read, by its file; each once over all trials."""
+    stages: list[StageOutcome] = field(default_factory=list)
+    """The named stages that have begun; empty for a search without."""
+    of: int = 0
+    """Named stages in all."""
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """What summary.json holds; `stages` and `of` only where there are named stages."""
+        return {
+            name: value for name, value in asdict(self).items() if self.of or name not in ("stages", "of")
+        }
 
 
 def summarize(
@@ -118,3 +143,53 @@ def _steps_saved(record: TrialRecord, num_virtual_epochs: int) -> int:
     if record.lengths is None or record.outcome is None:
         return 0
     return record.lengths.end_step(num_virtual_epochs) - record.steps
+
+
+def join(summaries: Sequence[Summary], folder: Path, num_stages: int) -> Summary:
+    """The summary of the whole from those of the stages that have begun, one at least."""
+    last = summaries[-1]
+    names = [Path(summary.folder).name for summary in summaries]
+    complete = last.status == "complete" and len(summaries) == num_stages
+    bests = [_in_whole(summary.best, name) for summary, name in zip(summaries, names, strict=True)]
+    counts: Counter[str] = Counter()
+    for summary in summaries:
+        counts.update(summary.counts)
+    return Summary(
+        folder=str(folder),
+        status=last.status,
+        reason=f"all {num_stages} stages are done" if complete else f"stage {names[-1]}: {last.reason}",
+        metric=last.metric,
+        mode=last.mode,
+        best=next((best for best in reversed(bests) if best is not None), None),
+        counts=dict(counts),
+        trials=sum(s.trials for s in summaries),
+        steps=sum(s.steps for s in summaries),
+        samples=sum(s.samples for s in summaries),
+        virtual_epochs=sum(s.virtual_epochs for s in summaries),
+        trial_seconds=round(sum(s.trial_seconds for s in summaries), 3),
+        seconds=round(sum(s.seconds for s in summaries), 3),
+        steps_saved=sum(s.steps_saved for s in summaries),
+        failures={
+            f"{name}/{number}": cause
+            for name, summary in zip(names, summaries, strict=True)
+            for number, cause in summary.failures.items()
+        },
+        skipped_samples={file: why for summary in summaries for file, why in summary.skipped_samples.items()},
+        stages=[
+            StageOutcome(
+                name=name,
+                status=summary.status,
+                reason=summary.reason,
+                best=best,
+                trials=summary.trials,
+                steps=summary.steps,
+                seconds=summary.seconds,
+            )
+            for name, summary, best in zip(names, summaries, bests, strict=True)
+        ],
+        of=num_stages,
+    )
+
+
+def _in_whole(best: Best | None, stage: str) -> Best | None:
+    return None if best is None else replace(best, checkpoint=f"stages/{stage}/{best.checkpoint}")

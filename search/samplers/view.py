@@ -128,7 +128,7 @@ def _thinned(scored: list[tuple[TrialRecord, float]]) -> list[tuple[TrialRecord,
 
 def _drawn(space: Space, record: TrialRecord, same: bool) -> PendingTrial | None:
     try:
-        params = record.resolved.params if same else space.params_of(record.resolved.raw)
+        params = record.resolved.params if same else space.params_of(record.resolved.options)
         pending = PendingTrial(record.number, params)
         space.suggest(pending)
     except (SearchError, UnknownParameterError):

@@ -13,8 +13,7 @@ from search.commands.clean import Cleaning
 from search.commands.export import Export
 from search.commands.retrain import Retraining
 from search.commands.verify import Verification
-from search.run.staged_summary import StagedSummary, StageOutcome
-from search.run.summary import Summary
+from search.run.summary import StageOutcome, Summary
 from search.text import counted, duration, number_text, one_line, short_path, size_text, value_text
 
 _WIDTH = 18
@@ -33,7 +32,7 @@ def summary_text(summary: Summary, *, color: bool = False) -> str:
         head = f"best trial {best.trial}: {summary.metric} {number_text(best.value)}"
         lines.append(_bold(head, color) + f" at virtual epoch {best.virtual_epoch}, step {best.step}")
         lines += [f"  {name} = {value_text(value)}" for name, value in best.params.items()]
-    if isinstance(summary, StagedSummary):
+    if summary.stages:
         lines += ["", *_stage_lines(summary)]
     full = summary.steps + summary.steps_saved
     share = summary.steps_saved / full if full else 0.0
@@ -56,7 +55,7 @@ def summary_text(summary: Summary, *, color: bool = False) -> str:
     return "\n".join(lines)
 
 
-def _stage_lines(summary: StagedSummary) -> list[str]:
+def _stage_lines(summary: Summary) -> list[str]:
     """The best of each stage; the last one stands above with all its values."""
     rows = {f"stage {stage.name}": _stage_text(stage, summary.metric) for stage in summary.stages}
     left = summary.of - len(summary.stages)
@@ -150,9 +149,8 @@ def check_text(check: Check) -> str:
     }
     if check.largest_batch is not None:
         rows["batch size"] = check.largest_batch
-    if config.stages is not None:
-        names = ", ".join(stage.name for stage in config.stages.stages)
-        rows["stages"] = f"{names}; this is the plan of the first"
+    if check.stages:
+        rows["stages"] = f"{', '.join(check.stages)}; this is the plan of the first"
     if expected is not None:
         whole = expected * per_epoch / check.concurrency
         rows["work"] = f"about {expected} virtual epochs, about {duration(whole)} at this trial's speed"

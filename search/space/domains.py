@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal, Protocol
@@ -27,13 +27,29 @@ class Suggester(Protocol):
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any: ...
 
 
+class Node:
+    """A place in the tree of a space: a domain, a fixed value, or what holds other nodes."""
+
+    path: KeyPath
+    """Where it stands in the source."""
+
+    def children(self) -> Iterator[tuple[Node, str]]:
+        """The nodes directly below this one, each with the condition under which it is part of a trial."""
+        yield from ()
+
+    def walk(self, condition: str = "") -> Iterator[tuple[Node, str]]:
+        """This node and all below it in the order of the source, each with the choices it depends on."""
+        yield self, condition
+        for child, further in self.children():
+            yield from child.walk(" and ".join(part for part in (condition, further) if part))
+
+
 @dataclass(frozen=True)
-class Real:
+class Real(Node):
     """uniform, loguniform or quniform: numbers from low to high, both included."""
 
     name: str
     path: KeyPath
-    """Where the domain stands in the source."""
     kind: Kind
     low: float
     high: float
@@ -90,7 +106,7 @@ class Real:
 
 
 @dataclass(frozen=True)
-class Integer:
+class Integer(Node):
     """randint or lograndint: whole numbers from low to high, both included."""
 
     name: str
@@ -134,7 +150,7 @@ class Option:
 
 
 @dataclass(frozen=True)
-class Choice:
+class Choice(Node):
     """One of several options; an option may hold domains, which are drawn only when it is chosen."""
 
     name: str
@@ -145,6 +161,10 @@ class Choice:
     @property
     def labels(self) -> list[Any]:
         return [option.label for option in self.options]
+
+    def children(self) -> Iterator[tuple[Node, str]]:
+        for option in self.options:
+            yield option.node, f"{self.name} = {option}"
 
     def suggest(self, trial: Suggester) -> Any:
         return trial.suggest_categorical(self.name, self.labels)
@@ -161,7 +181,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Fixed:
+class Fixed(Node):
     """A scalar that is no domain."""
 
     path: KeyPath
@@ -169,34 +189,40 @@ class Fixed:
 
 
 @dataclass(frozen=True)
-class Table:
+class Table(Node):
     """A mapping that is no domain."""
 
     path: KeyPath
     items: tuple[tuple[str, Node], ...]
+
+    def children(self) -> Iterator[tuple[Node, str]]:
+        for _, node in self.items:
+            yield node, ""
 
     def get(self, key: str) -> Node | None:
         return next((node for name, node in self.items if name == key), None)
 
 
 @dataclass(frozen=True)
-class Items:
+class Items(Node):
     """A list."""
 
     path: KeyPath
     nodes: tuple[Node, ...]
 
+    def children(self) -> Iterator[tuple[Node, str]]:
+        for node in self.nodes:
+            yield node, ""
+
 
 @dataclass(frozen=True)
-class Broken:
-    """A domain with mistakes in it, so that the rest can still be checked."""
+class Broken(Node):
+    """A domain with problems in it, so that the rest can still be checked."""
 
     path: KeyPath
 
 
-Number = Real | Integer
 Domain = Real | Integer | Choice
-Node = Real | Integer | Choice | Fixed | Table | Items | Broken
 
 
 def _option_text(option: Option) -> str:

@@ -1,13 +1,12 @@
-"""From the `trial:` mapping of a configuration to a tree of domains, with everything that is wrong in it."""
+"""From the `trial:` mapping of a configuration to a tree of domains, with all problems in it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, cast
 
-from search.errors import KeyPath
+from search.errors import KeyPath, Problem
 from search.space.domains import (
     DOMAIN_NAMES,
     Broken,
@@ -22,9 +21,6 @@ from search.space.domains import (
     Table,
 )
 from search.text import MAX_SHOWN, compact, dotted, nearest, shown
-
-Report = Callable[[KeyPath, str, str], None]
-"""Takes the path in the source, the path for the user, and the message."""
 
 _FORMS: dict[str, str] = {
     "uniform": "[low, high] with low < high",
@@ -50,10 +46,14 @@ class SpaceReader:
 
     `path` is where a node stands in the source, `name` its place in a resolved trial with the label of each
     option that was entered.
+
+    Args:
+        base: where the tree stands in its document.
     """
 
-    def __init__(self, report: Report) -> None:
-        self._report = report
+    def __init__(self, base: KeyPath) -> None:
+        self.problems: list[Problem] = []
+        self._base = base
         self._names: dict[str, KeyPath] = {}
 
     def read(self, tree: Any, path: KeyPath, name: KeyPath) -> Node:
@@ -64,9 +64,9 @@ class SpaceReader:
             if tree != tree:
                 return self._broken(path, name, "received NaN, which equals nothing; remove it")
             return Fixed(path, tree)
-        mistake = _near_domain(tree)
-        if mistake:
-            return self._broken(path, name, mistake)
+        problem = _near_domain(tree)
+        if problem:
+            return self._broken(path, name, problem)
         if is_domain(tree):
             return self._domain(tree, path, name)
         items = ((key, self.read(item, (*path, key), (*name, key))) for key, item in tree.items())
@@ -84,9 +84,9 @@ class SpaceReader:
         self._names[dotted(name)] = path
         if kind == "choice":
             return self._choice(arguments, path, name)
-        mistake = _wrong_arguments(kind, arguments)
-        if mistake:
-            return self._broken(path, name, mistake)
+        problem = _wrong_arguments(kind, arguments)
+        if problem:
+            return self._broken(path, name, problem)
         return _number(cast(Kind, kind), arguments, path, dotted(name))
 
     def _choice(self, options: Any, path: KeyPath, name: KeyPath) -> Node:
@@ -102,13 +102,16 @@ class SpaceReader:
             if first is not None:
                 broken = True
                 message = f"option {index + 1} of the choice, {shown(option)}, repeats option {first + 1}"
-                self._report((*path, "choice", index), dotted(name), f"{message}, {shown(options[first])}")
+                self._report((*path, "choice", index), name, f"{message}, {shown(options[first])}")
             read.append(Option(labels[index], node))
         return Broken(path) if broken else Choice(dotted(name), path, tuple(read))
 
     def _broken(self, path: KeyPath, name: KeyPath, message: str) -> Broken:
-        self._report(path, dotted(name), message)
+        self._report(path, name, message)
         return Broken(path)
+
+    def _report(self, path: KeyPath, name: KeyPath, message: str) -> None:
+        self.problems.append(Problem.of(path, message, (*self._base, *name)))
 
 
 def is_domain(tree: Any) -> bool:

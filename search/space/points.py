@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from search.errors import KeyPath
-from search.space.domains import Broken, Choice, Domain, Fixed, Integer, Items, Node, Option, Real, Table
+from search.space.domains import Choice, Fixed, Integer, Items, Node, Option, Real, Table
 from search.text import shown, suggestion
-
-Mistake = tuple[KeyPath, str]
 
 
 class Point(NamedTuple):
-    """Parameters by name, and what is wrong, by path in what was given."""
+    """Parameters by name, and what is wrong with them."""
 
     params: dict[str, Any]
-    mistakes: list[Mistake]
+    problems: list[tuple[KeyPath, str]]
+    """Path in what was given, and message."""
     ambiguous: bool = False
     """All that is wrong is that several options fit."""
 
 
 def read_point(root: Node, partial: Mapping[str, Any]) -> Point:
     """Match a partial trial, nested or with dotted names, with the tree of a space."""
-    by_name = {domain.name: domain for domain in _domains(root)}
+    by_name = {node.name: node for node, _ in root.walk() if isinstance(node, Real | Integer | Choice)}
     # A key may have a dot in itself.
     exact = {key for key, _ in root.items if "." in key} if isinstance(root, Table) else set()
     direct = {
@@ -64,21 +63,21 @@ def _match(node: Node, value: Any, at: KeyPath) -> Point:
     if isinstance(node, Real | Integer):
         if node.contains(value):
             return Point({node.name: node.rounded(value)}, [])
-        return _mistake(at, f"received {shown(value)}, which is outside of {node}")
+        return _problem(at, f"received {shown(value)}, which is outside of {node}")
     if isinstance(node, Fixed) and node.value != value:
-        return _mistake(at, f"received {shown(value)}, but the value is fixed at {shown(node.value)}")
+        return _problem(at, f"received {shown(value)}, but the value is fixed at {shown(node.value)}")
     return Point({}, [])
 
 
 def _match_table(node: Table, value: Any, at: KeyPath) -> Point:
     if not isinstance(value, Mapping):
-        return _mistake(at, f"received {shown(value)}; must be a mapping (key: value)")
+        return _problem(at, f"received {shown(value)}; must be a mapping (key: value)")
     matches = []
     for key, item in value.items():
         child = node.get(key)
         if child is None:
             known = suggestion(key, [name for name, _ in node.items])
-            matches.append(_mistake((*at, key), f"unknown key {key!r} in what is searched; {known}"))
+            matches.append(_problem((*at, key), f"unknown key {key!r} in what is searched; {known}"))
         else:
             matches.append(_match(child, item, (*at, key)))
     return _joined(matches)
@@ -89,12 +88,12 @@ def _match_items(node: Items, value: Any, at: KeyPath) -> Point:
     if isinstance(value, Mapping):  # from dotted names
         unknown = [key for key in value if not (key.isdecimal() and int(key) < size)]
         if unknown:
-            return _mistake(
+            return _problem(
                 at, f"received {unknown[0]!r} as the place in a list of {size}; must be 0 to {size - 1}"
             )
         return _joined([_match(node.nodes[int(key)], item, (*at, key)) for key, item in value.items()])
     if not isinstance(value, list | tuple) or len(value) != size:
-        return _mistake(at, f"received {shown(value)}; must be a list of {size}")
+        return _problem(at, f"received {shown(value)}; must be a list of {size}")
     return _joined([_match(node.nodes[index], item, (*at, index)) for index, item in enumerate(value)])
 
 
@@ -102,7 +101,7 @@ def _match_choice(choice: Choice, value: Any, at: KeyPath) -> Point:
     """By what stands in the options, then by label: an option's value may be the label of another one."""
     matches = [(option, _enter(choice, option, value, at)) for option in choice.options]
     # One inside of which several options fit, fits too: another must not be taken in its place.
-    fitting = [(option, match) for option, match in matches if not match.mistakes or match.ambiguous]
+    fitting = [(option, match) for option, match in matches if not match.problems or match.ambiguous]
     if len(fitting) == 1:
         return fitting[0][1]
     if fitting:
@@ -116,7 +115,7 @@ def _match_choice(choice: Choice, value: Any, at: KeyPath) -> Point:
     for option, match in matches:
         if option is named or len(matches) == 1:
             return match
-    return _mistake(at, f"received {shown(value)}, which is outside of {choice}")
+    return _problem(at, f"received {shown(value)}, which is outside of {choice}")
 
 
 def _enter(choice: Choice, option: Option, value: Any, at: KeyPath) -> Point:
@@ -125,29 +124,15 @@ def _enter(choice: Choice, option: Option, value: Any, at: KeyPath) -> Point:
     if isinstance(node, Table) and isinstance(value, Mapping) and value.get("name") == option.label:
         value = {key: item for key, item in value.items() if key != "name" or node.get(key) is not None}
     match = _match(node, value, at)
-    return Point({choice.name: option.label, **match.params}, match.mistakes, match.ambiguous)
-
-
-def _domains(node: Node) -> Iterator[Domain]:
-    if isinstance(node, Table):
-        for _, child in node.items:
-            yield from _domains(child)
-    elif isinstance(node, Items):
-        for child in node.nodes:
-            yield from _domains(child)
-    elif not isinstance(node, Fixed | Broken):
-        yield node
-        if isinstance(node, Choice):
-            for option in node.options:
-                yield from _domains(option.node)
+    return Point({choice.name: option.label, **match.params}, match.problems, match.ambiguous)
 
 
 def _joined(points: list[Point]) -> Point:
     params = {name: value for point in points for name, value in point.params.items()}
-    mistakes = [mistake for point in points for mistake in point.mistakes]
-    ambiguous = bool(mistakes) and all(point.ambiguous or not point.mistakes for point in points)
-    return Point(params, mistakes, ambiguous)
+    problems = [problem for point in points for problem in point.problems]
+    ambiguous = bool(problems) and all(point.ambiguous or not point.problems for point in points)
+    return Point(params, problems, ambiguous)
 
 
-def _mistake(at: KeyPath, message: str) -> Point:
+def _problem(at: KeyPath, message: str) -> Point:
     return Point({}, [(at, message)])

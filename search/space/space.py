@@ -9,43 +9,31 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from search.config.document import substitute
 from search.errors import ConfigError, KeyPath, Problem, SearchError
 from search.space.domains import (
-    Broken,
     Choice,
     Domain,
     Fixed,
     Integer,
     Items,
     Node,
-    Option,
     Real,
     Suggester,
     Table,
 )
 from search.space.parse import SpaceReader
 from search.space.points import read_point
-from search.text import dotted, shown
+from search.text import shown
 
 MAX_GRID = 10_000
-
-Locate = Callable[[KeyPath], str]
-"""Where in the source a path stands, such as `configs/seg.yaml:14`."""
-
-
-def _config(_: KeyPath) -> str:
-    return "config"
 
 
 @dataclass(frozen=True)
 class Resolved:
     """The configuration of one trial: every domain replaced by a value."""
 
-    tree: dict[str, Any] = field(repr=False)
-    """What the task gets, `${env:NAME}` replaced."""
-    raw: dict[str, Any]
-    """The same with `${env:NAME}` kept, for messages and files."""
+    options: dict[str, Any]
+    """The task's options, `${env:NAME}` in data paths as written, see `trainables.options.expand_paths`."""
     params: dict[str, Any]
     """Parameter name to value, as Optuna records them."""
     origin: dict[KeyPath, KeyPath] = field(repr=False)
@@ -78,9 +66,6 @@ class Space:
     """A tree of fixed values and domains. Immutable; what is drawn comes from what is passed in."""
 
     root: Node
-    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Values of the environment variables that the tree names."""
-    locate: Locate = field(default=_config, repr=False, compare=False)
     source: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
     """The tree as written, from which `parse_space` makes this space again."""
 
@@ -109,9 +94,7 @@ class Space:
 
         return self._build(recorded)
 
-    def params_of(
-        self, partial: Mapping[str, Any], *, base: KeyPath = (), locate: Locate | None = None
-    ) -> dict[str, Any]:
+    def params_of(self, partial: Mapping[str, Any], *, base: KeyPath = ()) -> dict[str, Any]:
         """Parameters for Optuna's `enqueue_trial` from a point written like a trial or with dotted names.
 
         `{optimizer: {name: adamw, lr: 1e-3}}`, `{optimizer.lr: 1e-3}` and `{optimizer.adamw.lr: 1e-3}` all
@@ -120,13 +103,9 @@ class Space:
         Raises:
             ConfigError: unknown keys, values outside their domain, or other than a fixed one.
         """
-        params, mistakes, _ = read_point(self.root, partial)
-        where = locate or self.locate
-        problems = [
-            Problem(where((*base, *path)), dotted((*base, *path)), message) for path, message in mistakes
-        ]
+        params, problems, _ = read_point(self.root, partial)
         if problems:
-            raise ConfigError(problems)
+            raise ConfigError(Problem.of((*base, *path), message) for path, message in problems)
         return params
 
     def grid(self) -> list[dict[str, Any]]:
@@ -135,19 +114,17 @@ class Space:
         Raises:
             ConfigError: a range has no end of values, or there are more than MAX_GRID combinations.
         """
-        endless = [
-            domain for domain, _ in _domains(self.root) if isinstance(domain, Real) and not domain.step
-        ]
+        endless = [domain for domain in self._domains if isinstance(domain, Real) and not domain.step]
         if endless:
             message = "has no end of values, and a grid needs a finite number; use quniform or choice"
-            raise ConfigError(self._problem(domain, f"{domain} {message}") for domain in endless)
+            raise ConfigError(_problem(domain, f"{domain} {message}") for domain in endless)
         size = _grid_size(self.root)
         if size > MAX_GRID:
-            largest = max((domain for domain, _ in _domains(self.root)), key=_num_values)
+            largest = max(self._domains, key=_num_values)
             message = (
                 f"the grid has {size} points, and {MAX_GRID} are allowed; use quniform or choice with fewer"
             )
-            raise ConfigError([self._problem(largest, f"{message} values, here {_num_values(largest)}")])
+            raise ConfigError([_problem(largest, f"{message} values, here {_num_values(largest)}")])
         return list(_grid(self.root))
 
     def candidates(self) -> Iterator[Resolved]:
@@ -161,73 +138,53 @@ class Space:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """Of every parameter, in the order of the source."""
-        return tuple(domain.name for domain, _ in _domains(self.root))
+        """Names of the parameters, in the order of the source."""
+        return tuple(domain.name for domain in self._domains)
 
     def parameters(self) -> list[Parameter]:
         """Every parameter, in the order of the source."""
         return [
-            Parameter(domain.name, domain.kind, str(domain), condition)
-            for domain, condition in _domains(self.root)
+            Parameter(node.name, node.kind, str(node), condition)
+            for node, condition in self.root.walk()
+            if isinstance(node, Real | Integer | Choice)
         ]
 
     def describe(self) -> str:
         """One line for each parameter."""
         return "\n".join(str(parameter) for parameter in self.parameters()) or "nothing is searched"
 
+    @property
+    def _domains(self) -> list[Domain]:
+        return [node for node, _ in self.root.walk() if isinstance(node, Real | Integer | Choice)]
+
     def _build(self, choose: Callable[[Domain], Any]) -> Resolved:
         params: dict[str, Any] = {}
         origin: dict[KeyPath, KeyPath] = {}
-        raw = _resolve(self.root, (), choose, params, origin)
-        return Resolved(substitute(raw, self.variables), raw, params, origin)
-
-    def _problem(self, domain: Domain, message: str) -> Problem:
-        return Problem(self.locate(domain.path), dotted(("trial", domain.name)), message)
+        options = _resolve(self.root, (), choose, params, origin)
+        return Resolved(options, params, origin)
 
 
-def read_space(
-    tree: Mapping[str, Any],
-    *,
-    base: KeyPath = ("trial",),
-    locate: Locate = _config,
-    variables: Mapping[str, str] | None = None,
-) -> tuple[Space, list[Problem], list[KeyPath]]:
-    """The space, what is wrong in it, and the paths in the source where the mistakes are.
+def read_space(tree: Mapping[str, Any], base: KeyPath = ("trial",)) -> tuple[Space, list[Problem]]:
+    """The space that a `trial:` mapping describes, and what is wrong in it.
 
-    A domain with a mistake becomes null, so that the rest can be checked.
-    """
-    problems: list[Problem] = []
-    broken: list[KeyPath] = []
-
-    def report(path: KeyPath, name: str, message: str) -> None:
-        problems.append(
-            Problem(locate(path), ".".join(part for part in (dotted(base), name) if part), message)
-        )
-        broken.append(path)
-
-    root = SpaceReader(report).read(dict(tree), base, ())
-    return Space(root, dict(variables or {}), locate, dict(tree)), problems, broken
-
-
-def parse_space(
-    tree: Mapping[str, Any],
-    *,
-    base: KeyPath = ("trial",),
-    locate: Locate = _config,
-    variables: Mapping[str, str] | None = None,
-) -> Space:
-    """The space that a `trial:` mapping describes.
+    A domain with a problem becomes null, so that the rest can be checked.
 
     Args:
-        tree: plain values, with `${env:NAME}` as written.
+        tree: plain values.
         base: where the mapping stands in its document.
-        locate: where in the source a path stands, for messages.
-        variables: values for `${env:NAME}`.
+    """
+    reader = SpaceReader(base)
+    root = reader.read(dict(tree), base, ())
+    return Space(root, dict(tree)), reader.problems
+
+
+def parse_space(tree: Mapping[str, Any], base: KeyPath = ("trial",)) -> Space:
+    """The space that a `trial:` mapping describes, as `read_space`.
 
     Raises:
-        ConfigError: with everything that is wrong.
+        ConfigError: with all problems.
     """
-    space, problems, _ = read_space(tree, base=base, locate=locate, variables=variables)
+    space, problems = read_space(tree, base)
     if problems:
         raise ConfigError(problems)
     return space
@@ -248,8 +205,8 @@ def _resolve(
         return [_resolve(item, (*at, i), choose, params, origin) for i, item in enumerate(node.nodes)]
     if isinstance(node, Fixed):
         return node.value
-    if isinstance(node, Broken):
-        return None
+    if not isinstance(node, Real | Integer | Choice):
+        return None  # a domain with a problem
     value = params[node.name] = choose(node)
     if not isinstance(node, Choice):
         return value
@@ -259,25 +216,8 @@ def _resolve(
     return _resolve(option.node, at, choose, params, origin)
 
 
-def _children(node: Node) -> list[Node]:
-    if isinstance(node, Table):
-        return [child for _, child in node.items]
-    return list(node.nodes) if isinstance(node, Items) else []
-
-
-def _domains(node: Node, condition: str = "") -> Iterator[tuple[Domain, str]]:
-    """All domains under a node, each with the choices that it depends on."""
-    for child in _children(node):
-        yield from _domains(child, condition)
-    if isinstance(node, Real | Integer | Choice):
-        yield node, condition
-    if isinstance(node, Choice):
-        for option in node.options:
-            yield from _domains(option.node, _and(condition, node, option))
-
-
-def _and(condition: str, choice: Choice, option: Option) -> str:
-    return " and ".join(part for part in (condition, f"{choice.name} = {option}") if part)
+def _problem(domain: Domain, message: str) -> Problem:
+    return Problem.of(domain.path, message, ("trial", domain.name))
 
 
 def _variants(node: Node) -> list[dict[str, Any]]:
@@ -290,7 +230,7 @@ def _variants(node: Node) -> list[dict[str, Any]]:
         ]
     if isinstance(node, Real | Integer):
         return [{node.name: bound} for bound in node.bounds]
-    groups = [_variants(child) for child in _children(node)]
+    groups = [_variants(child) for child, _ in node.children()]
     variants = [_merged(group[0] for group in groups)]
     for index, group in enumerate(groups):
         others = [other[0] for number, other in enumerate(groups) if number != index]
@@ -307,7 +247,7 @@ def _grid_size(node: Node) -> int:
         return sum(_grid_size(option.node) for option in node.options)
     if isinstance(node, Real | Integer):
         return _num_values(node)
-    return math.prod(_grid_size(child) for child in _children(node))
+    return math.prod(_grid_size(child) for child, _ in node.children())
 
 
 def _grid(node: Node) -> Iterator[dict[str, Any]]:
@@ -317,7 +257,7 @@ def _grid(node: Node) -> Iterator[dict[str, Any]]:
     elif isinstance(node, Real | Integer):
         yield from ({node.name: value} for value in node.values() or [])
     else:
-        for parts in itertools.product(*(list(_grid(child)) for child in _children(node))):
+        for parts in itertools.product(*(list(_grid(child)) for child, _ in node.children())):
             yield _merged(parts)
 
 

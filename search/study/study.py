@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -287,7 +286,7 @@ def records_of(storage: BaseStorage) -> Iterator[TrialRecord]:
     for study in storage.get_all_studies()[:1]:
         study_id = storage.get_study_id_from_name(study.study_name)
         texts = _space_texts(study.user_attrs)
-        spaces = [parse_space(plain_yaml(text), variables=os.environ) for text in texts]
+        spaces = [parse_space(plain_yaml(text)) for text in texts]
         newest: dict[int, FrozenTrial] = {}
         for frozen in storage.get_all_trials(study_id, deepcopy=False):
             share_distributions(frozen)

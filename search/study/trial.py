@@ -54,12 +54,8 @@ class Recalled(Resolved):
         object.__setattr__(self, "params", kept)
 
     @property
-    def tree(self) -> dict[str, Any]:  # type: ignore[override]
-        return self._resolved.tree
-
-    @property
-    def raw(self) -> dict[str, Any]:  # type: ignore[override]
-        return self._resolved.raw
+    def options(self) -> dict[str, Any]:  # type: ignore[override]
+        return self._resolved.options
 
     @property
     def origin(self) -> dict[KeyPath, KeyPath]:  # type: ignore[override]
@@ -73,12 +69,7 @@ class Recalled(Resolved):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Resolved):
             return NotImplemented
-        return (self.tree, self.raw, self.params, self.origin) == (
-            other.tree,
-            other.raw,
-            other.params,
-            other.origin,
-        )
+        return (self.options, self.params, self.origin) == (other.options, other.params, other.origin)
 
     __hash__ = None  # type: ignore[assignment]
 

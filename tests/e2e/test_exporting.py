@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from tiny_tasks import DigitsTask
 
 import search
-from search.config.config import load_config
+from search.config.stages import load_config
 from search.errors import SearchError
 from search.run.summary import Summary
 from trainables.checkpoint import read_checkpoint, write_checkpoint
@@ -81,7 +81,7 @@ print(sum(p.numel() for p in model.parameters()))
 
 
 def test_the_exported_configuration_is_one_that_a_search_reads(run: Path) -> None:
-    config = load_config(search.export(run).folder / "config.yaml")
+    config = load_config(search.export(run).folder / "config.yaml").first
     assert config.is_fixed
     assert config.budget.max_virtual_epochs == 9
     assert config.virtual_epoch.count == 5

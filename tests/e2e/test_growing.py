@@ -66,12 +66,12 @@ def test_new_trials_come_from_another_space_and_earlier_ones_stay_what_they_are(
     run = search.search(
         search_config(budget={"trials": 3, "max_virtual_epochs": 1}, resources=ALONE), results=tmp_path
     ).folder
-    before = [r.resolved.raw for r in records(run)]
+    before = [r.resolved.options for r in records(run)]
     space = ["trial.model.hidden={choice: [64, 128]}", "trial.batch_size={choice: [16, 32]}"]
     search.resume(run, overrides=["budget.trials=6", *space])
     after = records(run)
-    assert [r.resolved.raw for r in after[:3]] == before
-    assert all(r.resolved.raw["model"]["hidden"] in (64, 128) for r in after[3:])
+    assert [r.resolved.options for r in after[:3]] == before
+    assert all(r.resolved.options["model"]["hidden"] in (64, 128) for r in after[3:])
     # The same again has nothing to do, and exports whichever is best.
     assert search.resume(run).trials == 6
     assert search.export(run, out=tmp_path / "out").value == max(max(r.values) for r in after)

@@ -15,9 +15,9 @@ from tiny_tasks import DigitsTask, search_config
 from torch import nn
 
 import search
-from search.config.config import load_config
 from search.config.document import read_document, write_yaml
 from search.config.schema import Resources, parse_size
+from search.config.stages import load_config
 from search.errors import ConfigError, SearchError
 from search.run.largest_batch import UNBOUNDED, candidates, find_largest_batch, largest_fitting
 from search.screen.text import check_text
@@ -131,8 +131,8 @@ def asking(batch_size: Any, **sections: Any) -> dict[str, Any]:
 def test_auto_stands_alone_or_ends_a_range(batch_size: Any) -> None:
     config = load_config(asking(batch_size))
     assert config.auto_batch is not None
-    settled = load_config(config.auto_batch.with_size(77).raw)
-    sizes = {resolved.raw["batch_size"] for resolved in settled.space.candidates()}
+    settled = load_config(config.auto_batch.with_size(77).tree).first
+    sizes = {resolved.options["batch_size"] for resolved in settled.space.candidates()}
     assert max(sizes) == 77
 
 
@@ -166,7 +166,7 @@ def test_the_number_is_told_and_recorded_and_stays_whatever_the_machine_has(
     watching = Watching()
     summary = search.search(asked, results=tmp_path, watcher=watching)
     assert any(line.startswith("batch_size: auto is 77, the most that fits") for line in watching.lines)
-    recorded = read_document(Path(summary.folder) / "config.yaml").raw
+    recorded = read_document(Path(summary.folder) / "config.yaml").tree
     assert recorded["trial"]["batch_size"] == {"lograndint": [4, 77]}
     again = Watching()
     # With so little memory not even the data would fit.
@@ -216,7 +216,7 @@ def test_full_is_the_whole_training_data_in_one_step() -> None:
 
 def test_full_is_an_option_of_a_choice() -> None:
     config = load_config(search_config(trial={"batch_size": {"choice": [8, "full"]}}))
-    assert [c.raw["batch_size"] for c in config.space.candidates()] == [8, "full"]
+    assert [c.options["batch_size"] for c in config.first.space.candidates()] == [8, "full"]
     with pytest.raises(ConfigError, match="received 0; must be greater than 0 or 'full'"):
         load_config(search_config(trial={"batch_size": 0}))
 

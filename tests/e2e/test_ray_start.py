@@ -74,7 +74,7 @@ def test_a_configuration_refused_while_ray_starts_leaves_nothing_behind(tmp_path
 def test_no_ray_begins_for_a_configuration_with_a_wrong_section() -> None:
     from tiny_tasks import search_config
 
-    from search.config.config import load_config
+    from search.config.stages import load_config
     from search.errors import ConfigError
 
     begun: list[str] = []

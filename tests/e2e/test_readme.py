@@ -52,22 +52,22 @@ def test_the_first_lines_name_the_two_commands() -> None:
 
 
 def test_the_configurations_of_the_readme_are_right(tmp_path: Path) -> None:
-    from search.config.config import load_config
+    from search.config.stages import load_config
 
     (tmp_path / "seg.yaml").write_text(next(b for b in blocks("yaml") if b.startswith("name: seg")))
-    config = load_config(tmp_path / "seg.yaml")
+    config = load_config(tmp_path / "seg.yaml").first
     assert config.points_to_evaluate == [{"optimizer": "adamw", "optimizer.adamw.lr": 1e-3}]
     assert config.budget.steps == 100_000
 
 
 @pytest.mark.parametrize("block", [b for b in blocks("yaml") if b.startswith(("task:", "trial:"))])
 def test_the_parts_of_configurations_in_the_readme_are_right(block: str, tmp_path: Path) -> None:
-    from search.config.config import load_config
+    from search.config.stages import load_config
 
     task = "" if block.startswith("task:") else "task: segmentation\n"
     rest = "objective: {metric: valid_loss, mode: min}\nvirtual_epoch: {steps: 20}\n"
     (tmp_path / "part.yaml").write_text(task + block + rest)
-    assert load_config(tmp_path / "part.yaml").space.candidates()
+    assert load_config(tmp_path / "part.yaml").first.space.candidates()
 
 
 def test_every_test_that_a_document_names_is_there() -> None:

@@ -20,10 +20,8 @@ from test_faults_signals import WINDING_DOWN, ended, printed_command, sections_w
 from tiny_tasks import search_config
 
 import search
-from search.commands.staged_folder import BASE
 from search.config.document import read_document
 from search.errors import ConfigError, SearchError
-from search.run.staged_summary import StagedSummary
 from search.screen.text import export_text, summary_text
 from search.study.study import JOURNAL, read_records
 from trainables.checkpoint import list_checkpoints
@@ -67,17 +65,19 @@ def test_the_second_stage_begins_with_the_best_of_the_first_and_searches_its_own
     first, second = records_of(summary.folder, FIRST), records_of(summary.folder, SECOND)
     best = first[summary.stages[0].best.trial].resolved
     assert [list(record.resolved.params) for record in second] == [["batch_size"]] * 3
-    assert all(r.resolved.raw == {**best.raw, "batch_size": r.resolved.params["batch_size"]} for r in second)
+    assert all(
+        r.resolved.options == {**best.options, "batch_size": r.resolved.params["batch_size"]} for r in second
+    )
     # It was trained with the default of the task's options, which stands nowhere.
     assert second[0].known == second[0].resolved.params == {"batch_size": 16}
     assert "stage 1 of 2 (rate)" in lines
-    begun = f"stage 2 of 2 (batch) goes on with the values of {FIRST} trial {summary.stages[0].best.trial}"
+    begun = f"stage 2 of 2 (batch) continues with the values of {FIRST} trial {summary.stages[0].best.trial}"
     assert any(line.startswith(begun) for line in lines)
 
 
 def test_the_summary_tells_of_every_stage_and_its_best_is_the_last_ones(run: Any) -> None:
     summary, _ = run
-    assert isinstance(summary, StagedSummary)
+    assert summary.of == 2
     assert (summary.status, summary.reason, summary.trials) == ("complete", "all 2 stages are done", 7)
     assert [stage.name for stage in summary.stages] == [FIRST, SECOND]
     assert summary.best == summary.stages[1].best
@@ -124,9 +124,9 @@ def test_verify_looks_at_every_stage_and_names_the_place(ray_session: None, run:
     copy = tmp_path / "copy"
     subprocess.run(["cp", "-r", summary.folder, str(copy)], check=True)
     (copy / summary.best.checkpoint / "model.safetensors").write_bytes(b"x")
-    (copy / "stages" / SECOND / BASE).write_text("{")
+    (copy / "stages" / SECOND / "base.yaml").write_text("{")
     damaged = [damage.path for damage in search.verify(copy).damages]
-    assert damaged == [f"stages/{SECOND}/{BASE}", summary.best.checkpoint]
+    assert damaged == [f"stages/{SECOND}/base.yaml", summary.best.checkpoint]
 
 
 def test_clean_frees_every_stage(run: Any, tmp_path: Path) -> None:
@@ -173,12 +173,12 @@ def test_a_stage_that_grows_later_leaves_what_the_next_one_has_begun_with(
     summary, _ = run
     copy = tmp_path / "copy"
     subprocess.run(["cp", "-r", summary.folder, str(copy)], check=True)
-    begun = (copy / "stages" / SECOND / BASE).read_bytes()
+    begun = (copy / "stages" / SECOND / "base.yaml").read_bytes()
     grown = search.resume(copy, overrides=["stages.0.budget.trials=6", "stages.1.budget.trials=4"])
     assert [stage.trials for stage in grown.stages] == [6, 4]
-    assert (copy / "stages" / SECOND / BASE).read_bytes() == begun
-    fixed = read_document(copy / "stages" / SECOND / BASE).raw["options"]
-    assert all(r.resolved.raw["optimizer"] == fixed["optimizer"] for r in records_of(copy, SECOND))
+    assert (copy / "stages" / SECOND / "base.yaml").read_bytes() == begun
+    fixed = read_document(copy / "stages" / SECOND / "base.yaml").tree["options"]
+    assert all(r.resolved.options["optimizer"] == fixed["optimizer"] for r in records_of(copy, SECOND))
 
 
 def test_after_a_stage_without_any_value_the_next_one_cannot_begin(ray_session: None, tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_killed_and_interrupted_in_its_second_stage_a_search_ends_as_if_nothing_
     assert first.returncode == -signal.SIGKILL
 
     second = program(*command)
-    shown = wait_for_line(second, "stage 2 of 2 (batch) goes on with the values of")
+    shown = wait_for_line(second, "stage 2 of 2 (batch) continues with the values of")
     assert any("stage 1 of 2 (rate) is done" in line for line in shown)
     with held(hold):
         wait_for_line(second, "search digits, stage 2 of 2 (batch): 2 trials")

@@ -14,8 +14,6 @@ from small_trials import assert_identical, digits_plan, everything, run
 from tiny_tasks import DigitsTask
 
 from trainables.checkpoint import list_checkpoints
-from trainables.process import environment
-from trainables.process.environment import Concealing
 from trainables.process.failure import (
     TRACE_FILE,
     Failure,
@@ -37,7 +35,6 @@ def process_as_it_was(monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setattr(sys, "stdout", sys.stdout)
     monkeypatch.setattr(sys, "stderr", sys.stderr)
-    monkeypatch.setattr(environment, "_replaced", {})
     yield
     before.restore()
     os.chdir(folder)
@@ -280,16 +277,3 @@ def test_without_a_limit_nobody_watches_and_stopping_leaves_no_child(tmp_path):
     assert child.poll() is None
     trainable.stop()
     assert child.poll() == 0
-
-
-# What is printed
-
-
-def test_what_a_trial_prints_shows_no_value_of_the_environment(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("TOKEN_OF_TEST", "s3cr3t")
-    options = {"data": {"token": "${env:TOKEN_OF_TEST}"}, "model": {"hidden": 8}}
-    trainable = TrialTrainable(config(digits_plan(tmp_path, options=options)))
-    assert isinstance(sys.stdout, Concealing)
-    print("it is s3cr3t")
-    assert "it is ${env:TOKEN_OF_TEST}" in capsys.readouterr().out
-    trainable.stop()

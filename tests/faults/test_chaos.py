@@ -68,7 +68,10 @@ def assert_same_search(calm: Path, run: Path, best_checkpoint: str) -> None:
     """Trials, parameters, values, ends and their order, and the best weights, byte for byte."""
     assert history(run) == history(calm)
     ends = [
-        [(r.number, r.resolved.raw, r.values, r.outcome, r.reason) for r in read_records(f / "study.journal")]
+        [
+            (r.number, r.resolved.options, r.values, r.outcome, r.reason)
+            for r in read_records(f / "study.journal")
+        ]
         for f in (calm, run)
     ]
     assert ends[0] == ends[1]

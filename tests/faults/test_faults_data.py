@@ -364,6 +364,6 @@ def test_a_hostile_configuration_is_refused_at_once_in_short_lines_and_nothing_i
 def test_a_byte_order_mark_at_the_start_is_no_fault(tmp_path: Path) -> None:
     file = tmp_path / "marked.yaml"
     file.write_text("\ufeff" + in_batch_size("8"), encoding="utf-8")
-    from search.config.config import load_config
+    from search.config.stages import load_config
 
     assert load_config(file).name == "seg"

@@ -109,7 +109,7 @@ def test_an_edited_configuration_is_refused_with_the_difference_and_the_way_out(
     file = write_config(tmp_path, **ONE_BY_ONE | {"budget": more}, trial=trial)
     assert search.resume(interrupted, config=file).status == "complete"
     records = read_records(interrupted / JOURNAL)
-    assert [r.resolved.tree["batch_size"] for r in records] == [16] * 4 + [32] * 4
+    assert [r.resolved.options["batch_size"] for r in records] == [16] * 4 + [32] * 4
     assert_nothing_lost(interrupted)
 
 

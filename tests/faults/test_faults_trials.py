@@ -64,7 +64,7 @@ class Done:
         self.summary: Summary = search.search(config, results=results, watcher=self.recorder)
         self.run = Path(self.summary.folder)
         self.records = {
-            r.resolved.tree["optimizer"]["lr"]: r for r in read_records(self.run / "study.journal")
+            r.resolved.options["optimizer"]["lr"]: r for r in read_records(self.run / "study.journal")
         }
         lines = (Path(config["trial"]["data"]["folder"]) / "trace").read_text().splitlines()
         self._begun = Counter((float(rate), int(n)) for rate, n in map(str.split, lines))
@@ -214,7 +214,7 @@ def test_optuna_is_told_and_the_sampler_learns_what_diverged_or_did_not_fit(brok
         0.016: "COMPLETE",
     }
     scores = dict(HalvingScores(list(broken.records.values()), Rungs(), "max")())
-    assert {r.resolved.tree["optimizer"]["lr"]: score for r, score in scores.items()} == {
+    assert {r.resolved.options["optimizer"]["lr"]: score for r, score in scores.items()} == {
         0.011: 0.0,
         0.012: 0.0,
         0.013: 0.0,

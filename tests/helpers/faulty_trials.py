@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import random
 import signal
-import sys
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +17,6 @@ from tiny_tasks import AccuracyMetrics, DigitsTask
 from torch import Tensor, nn
 
 from trainables import session
-from trainables.options import TrialOptions
 
 STEPS = 3
 """Of a virtual epoch of these tasks; their searches say so too."""
@@ -285,30 +281,3 @@ class HoardingTask(TracingTask):
                 time.sleep(_POLL_SECONDS)
             wait(lambda: False, limit=30.0)
         return super().loss(outputs, batch)
-
-
-class IndiscreetTask(DigitsTask):
-    """Shows `data.token` wherever it can; where `model.tag` is b it raises with it."""
-
-    @classmethod
-    def load_data(cls, options: TrialOptions) -> dict[str, np.ndarray]:
-        show(options, "the search")
-        return super().load_data(options)
-
-    def build_model(self) -> nn.Module:
-        show(self.options, "a trial")
-        return super().build_model()
-
-    def loss(self, outputs: Tensor, batch: Any) -> Tensor:
-        if self.options.model["tag"] == "b":
-            raise ValueError(f"refused: {self.options.data['token']}")
-        return super().loss(outputs, batch)
-
-
-def show(options: TrialOptions, where: str) -> None:
-    token = options.data["token"]
-    print(f"printed in {where}: {token}")
-    print("print this:", [token, options.model], file=sys.stderr, flush=True)
-    sys.stdout.writelines([f"lines in {where}: {token}\n"])
-    logging.getLogger("task").warning("logged in %s: %s", where, token)
-    warnings.warn(f"warned in {where}: {token}", stacklevel=1)

@@ -14,7 +14,8 @@ from decisions import assert_decisions
 from simulated_search import history
 
 import search
-from search.config.config import Config, load_config
+from search.config.config import Config
+from search.config.stages import open_run
 from search.run.folder import RunFolder
 from search.study.study import read_records
 from search.study.trial import TrialRecord, best_record
@@ -31,7 +32,7 @@ def assert_nothing_lost(run: Path) -> None:
     from the reports before them; the best checkpoint gives the study's value; nothing temporary is left.
     """
     folder = RunFolder(run)
-    config, records = load_config(folder.config), read_records(folder.journal)
+    config, records = open_run(folder.config).first, read_records(folder.journal)
     assert json.loads(folder.summary.read_text())["status"] == "complete"
     assert [record.number for record in records] == list(range(asked_for(config)))
     assert_told_once(run, records)
@@ -82,7 +83,7 @@ def assert_traced_once(
         trace: the file.
         again: (trial, virtual epoch) that were computed once more, for their process died before their end.
     """
-    by_rate = {f"{record.resolved.tree['optimizer']['lr']!r}": record.number for record in records}
+    by_rate = {f"{record.resolved.options['optimizer']['lr']!r}": record.number for record in records}
     assert len(by_rate) == len(records), "trials are told apart by their learning rate"
     computed = Counter((by_rate[rate], int(n)) for rate, n in map(str.split, trace.read_text().splitlines()))
     expected = Counter((r.number, n) for r in records for n in range(1, r.depth + 1)) + Counter(again)

@@ -12,7 +12,8 @@ from typing import Any
 
 from tiny_tasks import search_config
 
-from search.config.config import Config, load_config
+from search.config.config import Config
+from search.config.stages import load_config
 from search.run.coordinator import Coordinator, Event, EventKind, Turn, untried
 from search.run.limits import Limits
 from search.samplers.samplers import ViewSampler
@@ -72,14 +73,14 @@ Curve = Callable[[TrialRecord, int], float]
 
 def config_of(space: Mapping[str, Any] = SPACE, **sections: Any) -> Config:
     """A loaded configuration over `space`."""
-    return load_config(search_config(trial=space, **sections))
+    return load_config(search_config(trial=space, **sections)).first
 
 
 def learning_curve(record: TrialRecord, virtual_epoch: int) -> float:
     """Best at a learning rate of 0.01; wider models learn slower and end higher."""
     options: Resolved = record.resolved
-    rate = math.log10(options.tree["optimizer"]["lr"])
-    width = options.tree["model"]["hidden"]
+    rate = math.log10(options.options["optimizer"]["lr"])
+    width = options.options["model"]["hidden"]
     return (math.exp(-((rate + 2) ** 2)) + width / 100) * (1 - math.exp(-virtual_epoch * 4 / width))
 
 

@@ -31,7 +31,7 @@ WITH_RAY = {
     "search/ray/repairs.py",
     "search/ray/session.py",
     "search/run/ray_tune.py",
-    "search/run/search.py",
+    "search/run/stage.py",
     "trainables/trainable.py",
 }
 

@@ -139,11 +139,11 @@ def test_on_the_axis_of_samples_trials_are_compared_after_equal_amounts_of_data(
     )
 
     def lengths(record: Any) -> VirtualEpochs:
-        batch = record.resolved.tree["batch_size"]
+        batch = record.resolved.options["batch_size"]
         return VirtualEpochs(unit="steps", count=5, step_samples=batch, epoch_samples=1200)
 
     simulation = Simulation(tmp_path, config, lengths=lengths, workers=2).run()
-    batches = [record.resolved.tree["batch_size"] for record in simulation.records]
+    batches = [record.resolved.options["batch_size"] for record in simulation.records]
     assert {batches[number] for number, _ in simulation.samples_at_pauses} == {8, 16, 32}
     # A rung is reached in the virtual epoch that epochs it, so less than one virtual epoch later.
     for number, samples in simulation.samples_at_pauses:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from tiny_tasks import search_config
 
-from search.config.config import Config, load_config
 from search.config.document import write_yaml
+from search.config.stages import SearchConfig, load_config
 from search.errors import ConfigError
 from search.run.changes import record_config, refuse_other_problem
 from search.run.folder import RunFolder
@@ -31,7 +31,7 @@ def run(tmp_path: Path) -> RunFolder:
     return folder
 
 
-def changed(changes: dict[str, Any]) -> Config:
+def changed(changes: dict[str, Any]) -> SearchConfig:
     """BASE with other values at dotted paths; ... removes one."""
     tree = copy.deepcopy(BASE)
     for path, value in changes.items():
@@ -46,7 +46,7 @@ def changed(changes: dict[str, Any]) -> Config:
     return load_config(tree)
 
 
-def refusal(config: Config, run: RunFolder, *, growing: bool = False) -> list[str]:
+def refusal(config: SearchConfig, run: RunFolder, *, growing: bool = False) -> list[str]:
     """The lines of the refusal; config.yaml stays as it was."""
     before = run.config.read_bytes()
     with pytest.raises(ConfigError) as caught:
@@ -55,7 +55,7 @@ def refusal(config: Config, run: RunFolder, *, growing: bool = False) -> list[st
     return str(caught.value).splitlines()
 
 
-def assert_taken(config: Config, run: RunFolder, *, growing: bool = False) -> None:
+def assert_taken(config: SearchConfig, run: RunFolder, *, growing: bool = False) -> None:
     record_config(config, run, growing=growing)
     assert load_config(run.config).raw == config.raw
 
@@ -144,7 +144,7 @@ def test_all_differences_are_told_at_once_and_one_that_can_never_be_is_no_growth
 def test_trials_are_not_made_shorter(run: RunFolder) -> None:
     shorter = changed({"budget.max_virtual_epochs": 5})
     expected = [
-        "config: budget.max_virtual_epochs: received 5; a search that goes on may only grow, and this one has 9"
+        "config: budget.max_virtual_epochs: received 5; must be at least 9, for a run that continues may only grow"
     ]
     for growing in (False, True):
         assert refusal(shorter, run, growing=growing) == expected
@@ -153,7 +153,7 @@ def test_trials_are_not_made_shorter(run: RunFolder) -> None:
 def test_what_counts_is_what_the_run_was_last_given(run: RunFolder) -> None:
     record_config(changed({"budget.max_virtual_epochs": 20}), run, growing=False)
     assert refusal(changed({}), run) == [
-        "config: budget.max_virtual_epochs: received 9; a search that goes on may only grow, and this one has 20"
+        "config: budget.max_virtual_epochs: received 9; must be at least 20, for a run that continues may only grow"
     ]
     record_config(changed({"budget.max_virtual_epochs": 20, "trial.batch_size": 32}), run, growing=True)
     assert refusal(changed({"budget.max_virtual_epochs": 20}), run)

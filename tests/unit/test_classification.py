@@ -16,7 +16,7 @@ from scipy import stats
 from sklearn import metrics as reference
 from small_trials import assert_identical, everything, run, segmentation_plan, small_trainer, timeless
 
-from search.config.config import load_config
+from search.config.stages import load_config
 from search.errors import ConfigError
 from trainables.classification.confusion_picture import CELL, MOST_CLASSES, confusion_picture
 from trainables.classification.loss import ClassificationLoss, balanced_weights

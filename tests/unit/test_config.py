@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from search.config.config import load_config
 from search.config.document import write_yaml
 from search.config.schema import Asha, Median, parse_duration
+from search.config.stages import load_config, open_run
 from search.config.tasks import load_task, task_path
 from search.errors import ConfigError
 
@@ -43,14 +43,14 @@ class MyOptions(TrialOptions):
     head: Annotated[Fcn | Deep, Field(discriminator="kind")] = Fcn()
     plain: Fcn | Deep | None = None
     size: int | list[int] | Literal["auto"] = "auto"
-    token: str = ""
+    tag: str = ""
 
-    @field_validator("token")
+    @field_validator("tag")
     @classmethod
-    def _no_token(cls, token: str) -> str:
-        if token.startswith("bad"):
-            raise ValueError(f"{token} is refused")
-        return token
+    def _good(cls, tag: str) -> str:
+        if tag.startswith("bad"):
+            raise ValueError("a tag must be good")
+        return tag
 
 
 class MyTask(Task):
@@ -104,7 +104,7 @@ def _task_in_current_folder(tmp_path, monkeypatch):
 
 def load(text, *overrides):
     Path("c.yaml").write_text(text)
-    return load_config("c.yaml", overrides)
+    return load_config("c.yaml", overrides).first
 
 
 def problems_of(text, *overrides):
@@ -126,7 +126,6 @@ def test_full_configuration_is_typed():
     assert config.scheduler == Asha(grace_period=1, reduction_factor=3)
     assert config.resources.gpus_per_trial == 0.25
     assert config.points_to_evaluate == [{"optimizer": "adamw", "optimizer.adamw.lr": 1e-3, "batch_size": 16}]
-    assert not config.is_fixed
     assert config.task_class().__name__ == "MyTask"
     assert config.task_path == "my_task:MyTask"
     assert config.file == Path("c.yaml")
@@ -140,21 +139,20 @@ def test_defaults_and_the_name_of_the_file():
     assert config.scheduler == Asha()
     assert (config.checkpoint.every, config.checkpoint.keep) == (1, 2)
     assert (config.max_failures, config.max_failed_trials) == (2, 5)
-    assert config.is_fixed
+    assert config.space.parameters() == []
 
 
-def test_raw_is_complete_and_loads_to_the_same(monkeypatch):
-    monkeypatch.setenv("TOKEN", "secret")
-    config = load(FULL, "trial.token=${env:TOKEN}", "budget.trials=3")
+def test_raw_is_complete_and_loads_to_the_same():
+    config = load(FULL, "budget.trials=3")
     write_yaml("config.yaml", config.raw)
-    again = load_config("config.yaml")
-    assert again.raw == config.raw
-    assert again.space == config.space
-    assert (again.budget, again.scheduler, again.points_to_evaluate) == (
-        config.budget,
-        config.scheduler,
-        config.points_to_evaluate,
-    )
+    for again in (load_config("config.yaml").first, open_run(Path("config.yaml")).first):
+        assert again.raw == config.raw
+        assert again.space == config.space
+        assert (again.budget, again.scheduler, again.points_to_evaluate) == (
+            config.budget,
+            config.scheduler,
+            config.points_to_evaluate,
+        )
     assert config.raw["budget"] == {
         "trials": 3,
         "max_virtual_epochs": 27,
@@ -163,8 +161,6 @@ def test_raw_is_complete_and_loads_to_the_same(monkeypatch):
         "plateau": None,
     }
     assert config.raw["checkpoint"] == {"every": 1, "keep": 2, "keep_trials": 5}
-    assert "secret" not in Path("config.yaml").read_text()
-    assert next(config.space.candidates()).tree["token"] == "secret"
 
 
 def test_python_values_are_a_configuration_too():
@@ -178,7 +174,7 @@ def test_python_values_are_a_configuration_too():
             "scheduler": {"name": "median", "grace_period": 3},
         },
         ["budget.time=45s"],
-    )
+    ).first
     assert config.scheduler == Median(grace_period=3)
     assert config.budget.time == 45
     assert config.file is None
@@ -263,6 +259,11 @@ budget: {trails: 24}
             "scheduler.grace_period: received 28; must be at most budget.max_virtual_epochs",
         ),
         ("resources: {gpus_per_trial: 1.5}", "resources.gpus_per_trial: received 1.5; must be at most 1"),
+        (
+            "resources: {gpus_per_trial: 2}",
+            "resources.gpus_per_trial: received 2; must be at most 1, for a trial is one process, which uses one "
+            "GPU; with 1 as many trials run at a time as there are GPUs",
+        ),
         ("resources: {gpus_per_trial: 1e-5}", "resources.gpus_per_trial: received 1e-05; must be 0 or at"),
         (
             "resources: {cpus_per_trial: 5e-324}",
@@ -290,10 +291,17 @@ def test_trial_that_is_one_domain_is_the_only_problem():
         assert problem.startswith("c.yaml:3: trial: ")
 
 
-def test_what_could_not_be_read_again_from_the_folder_of_the_run_is_refused():
-    deep = "[" * 40 + "1, " * 4000 + "1" + "]" * 40
-    (problem,) = problems_of(MINIMAL.replace("trial: {}", f"trial: {{data: {{x: {deep}}}}}"))
-    assert problem == "c.yaml: written out it is larger than 262144 bytes, which is the limit"
+def test_a_run_is_opened_without_its_task_and_environment():
+    config = load(MINIMAL.replace("trial: {}", "trial: {batch_size: {choice: [8, 16]}}"))
+    raw = {**config.raw, "task": "not_here:Task", "trial": {"data": {"root": "${env:NOT_SET}"}, "x": 1}}
+    write_yaml("config.yaml", raw)
+    opened = open_run(Path("config.yaml"))
+    assert (opened.task, opened.raw, opened.is_staged) == ("not_here:Task", raw, False)
+    write_yaml("config.yaml", {**raw, "budget": {"trials": 0}})
+    with pytest.raises(
+        ConfigError, match=r"^config\.yaml:\d+: budget\.trials: received 0; must be greater than 0"
+    ):
+        open_run(Path("config.yaml"))
 
 
 def test_missing_sections_are_told_together():
@@ -372,39 +380,44 @@ def test_override_is_the_place_of_its_mistakes():
     ]
 
 
-def test_values_from_the_environment_are_never_shown(monkeypatch):
-    monkeypatch.setenv("TOKEN", "bad-secret")
-    problems = trial_problems(
-        "{token: '${env:TOKEN}', batch_size: '${env:TOKEN}', optimizer: {name: '${env:TOKEN}'}}",
-        "trial.model=${env:TOKEN}",
-        "name=${env:TOKEN}/x",
-        "max_failed_trials=${env:TOKEN}",
-        "sampler.points_to_evaluate=[{token: x}]",
-        "scheduler.name=${env:TOKEN}",
-    )
-    assert len(problems) == 8
-    assert not any("secret" in problem for problem in problems)
-    assert "c.yaml:3: trial.batch_size: received '${env:TOKEN}'; must be a whole number or 'full'" in problems
-    assert "c.yaml:3: trial.token: received '${env:TOKEN}'; ${env:TOKEN} is refused" in problems
+def test_problem_of_a_tasks_own_validator_shows_what_was_received():
+    (problem,) = trial_problems("{tag: badge}")
+    assert problem == "c.yaml:3: trial.tag: received 'badge'; a tag must be good"
 
 
-def test_task_path_from_the_environment_is_never_shown(monkeypatch):
-    monkeypatch.setenv("TOKEN", "secret_module:Secret")
-    (problem,) = problems_of(MINIMAL.replace("my_task:MyTask", "${env:TOKEN}"))
-    assert problem.startswith("c.yaml:1: task: ")
-
-
-def test_variable_that_is_not_set_is_the_only_problem_of_its_value(monkeypatch):
+def test_reference_to_the_environment_is_for_paths_of_data(monkeypatch):
+    monkeypatch.setenv("ROOT", "/big")
     monkeypatch.delenv("NOT_SET", raising=False)
-    assert trial_problems("{batch_size: '${env:NOT_SET}'}", "max_failed_trials=${env:NOT_SET}") == [
-        "c.yaml:3: trial.batch_size: the environment variable NOT_SET is not set",
-        "--set max_failed_trials=${env:NOT_SET}: max_failed_trials: the environment variable NOT_SET is not set",
+    config = load(MINIMAL.replace("trial: {}", "trial: {data: {roots: ['${env:ROOT}/x']}}"))
+    assert next(config.space.candidates()).options == {"data": {"roots": ["${env:ROOT}/x"]}}
+    assert trial_problems(
+        "{batch_size: '${env:ROOT}', data: {root: '${env:NOT_SET}'}}", "budget.trials=${env:ROOT}"
+    ) == [
+        "c.yaml:3: trial.batch_size: ${env:ROOT} stands for a part of a path, and only texts under trial.data are "
+        "paths; write the value, or give it with --set",
+        "c.yaml:3: trial.data.root: the environment variable NOT_SET is not set; export it, or write the path",
+        "--set budget.trials=${env:ROOT}: budget.trials: ${env:ROOT} stands for a part of a path, and only texts "
+        "under trial.data are paths; write the value, or give it with --set",
     ]
+    (problem,) = problems_of(MINIMAL.replace("my_task:MyTask", "${env:ROOT}"))
+    assert problem.startswith("c.yaml:1: task: ${env:ROOT} stands for a part of a path")
 
 
-def test_number_from_the_environment_is_a_number(monkeypatch):
-    monkeypatch.setenv("TRIALS", "7")
-    assert load(MINIMAL + "budget: {trials: '${env:TRIALS}'}").budget.trials == 7
+@pytest.mark.parametrize(
+    "key", ["password", "hf_token", "Token", "api-key", "aws_secret_access_key", "secret", "db_credentials"]
+)
+def test_secret_is_refused_with_the_way_out(key):
+    for value in ("x1y2", "${env:HOME}"):
+        problems = trial_problems(f"{{data: {{{key}: '{value}'}}}}")
+        assert problems == [
+            f"c.yaml:3: trial.data.{key}: is a secret by its name, and a run's files keep what stands here; "
+            "remove it, and let the task read it from the environment (os.environ)"
+        ]
+
+
+@pytest.mark.parametrize("pair", ["num_tokens: 4", "pad_token: <pad>", "cls_token: true", "keys: [a]"])
+def test_what_only_sounds_like_a_secret_is_taken(pair):
+    assert load(MINIMAL.replace("trial: {}", f"trial: {{data: {{{pair}}}}}"))
 
 
 def test_grid_needs_a_finite_space():

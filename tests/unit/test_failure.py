@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import pickle
 from collections.abc import Iterator
@@ -19,7 +18,6 @@ from torch.utils.data import DataLoader
 
 from trainables.checkpoint import write_checkpoint
 from trainables.options import TrialOptions
-from trainables.process.environment import remember
 from trainables.process.failure import (
     TRACE_FILE,
     Failure,
@@ -30,8 +28,6 @@ from trainables.process.failure import (
     recorded_failure,
     take_failure,
 )
-
-SECRET = "s3cr3t-of-test-failure"
 
 
 def fail(folder: Path, error: Exception, where: str = "") -> TrialError:
@@ -225,43 +221,3 @@ def test_what_a_data_loading_worker_raises_is_told_as_if_raised_here(error: int,
     raised = error_of(lambda: list(DataLoader(BrokenFiles(error), num_workers=1)))  # type: ignore[arg-type]
     assert "in DataLoader worker process 0" in str(raised)
     assert failure_of(raised, "") == expected
-
-
-# Secrets
-
-
-@pytest.fixture
-def secret() -> str:
-    remember({"TOKEN_OF_TEST": SECRET})
-    return SECRET
-
-
-def test_a_secret_stands_neither_in_the_trace_nor_in_the_note_nor_in_what_is_raised(
-    tmp_path: Path, secret: str
-) -> None:
-    raised = fail(tmp_path, ValueError(f"denied: {secret}"))
-    files = [file.read_text() for file in tmp_path.iterdir()]
-    assert len(files) == 2
-    assert all("${env:TOKEN_OF_TEST}" in text and secret not in text for text in (*files, str(raised)))
-
-
-def test_of_a_secret_with_several_lines_the_first_is_not_shown_either(tmp_path: Path) -> None:
-    key = "-- key --\nline-two-of-test\n-- end --"
-    remember({"KEY_OF_TEST": key})
-    fail(tmp_path, RuntimeError(f"refused {key}"))
-    fail(tmp_path, KeyError(key))
-    fail(tmp_path, RuntimeError((key,)))
-    assert "line-two" not in (tmp_path / TRACE_FILE).read_text()
-    failure = take_failure(tmp_path)
-    assert failure is not None
-    assert failure.cause == "RuntimeError: ('${env:KEY_OF_TEST}',)"
-
-
-def test_a_wrong_option_with_a_secret_is_named_without_it(tmp_path: Path, secret: str) -> None:
-    long = secret + "x" * 80
-    remember({"LONG_OF_TEST": long})
-    fail(tmp_path, error_of(lambda: Options.model_validate({"width": long})))
-    text = (tmp_path / TRACE_FILE).read_text()
-    assert "width" in text
-    assert secret[:12] not in text
-    assert json.loads(failure_note(tmp_path, Failure(FailureKind.ERROR, "x"))[0].read_text())["cause"]

@@ -21,7 +21,7 @@ from gan_trials import (
 from small_trials import CPU, assert_identical, everything, segmentation_plan, small_trainer
 from tiny_tasks import DigitsTask
 
-from search.config.config import load_config
+from search.config.stages import load_config
 from search.errors import ConfigError
 from trainables.data.stream import SampleStream
 from trainables.gan.data import NoisySource, fixed_latents

@@ -26,12 +26,14 @@ from tensorboard.plugins.hparams import metadata
 from tiny_tasks import DigitsTask, search_config
 
 from search.cli import main
-from search.config.config import Config, load_config
-from search.config.document import plain_yaml, value_at, write_yaml, yaml_text
+from search.config.config import Config
+from search.config.document import plain_yaml, write_yaml, yaml_text
+from search.config.stages import load_config, open_run
 from search.errors import ConfigError, KeyPath
 from search.run.folder import RunFolder
 from search.schedulers.build import build_scheduler
 from search.study.study import JOURNAL, read_records
+from search.text import value_at
 from trainables.options import TrialOptions
 from trainables.session import TrialSession
 
@@ -207,7 +209,7 @@ def load(source: Any, overrides: Sequence[str] = ()) -> Config | None:
 def read(source: Any, overrides: Sequence[str] = ()) -> tuple[Config | None, list[str]]:
     """The configuration, or a line for each problem."""
     try:
-        return load_config(source, overrides), []
+        return load_config(source, overrides).first, []
     except ConfigError as error:
         return None, str(error).splitlines()
 
@@ -216,9 +218,10 @@ def assert_can_be_gone_on_with(config: Config) -> None:
     """Written and read again it is the same, and a trial is drawn from it and read from the study."""
     write_yaml("config.yaml", config.raw)
     assert SECRET not in Path("config.yaml").read_text()
-    again = load_config("config.yaml")
+    again = load_config("config.yaml").first
+    opened = open_run(Path("config.yaml")).first
     for part in (lambda c: c.raw, lambda c: c.space, lambda c: c.points_to_evaluate, sections):
-        assert part(again) == part(config)
+        assert part(again) == part(config) == part(opened)
     assert (Path("results") / config.name).parent == Path("results")
     parameters = config.space.parameters()
     assert len({parameter.name for parameter in parameters}) == len(parameters)
@@ -389,11 +392,11 @@ CATEGORIES = st.lists(
 def test_any_categories_give_short_plain_names_of_files_and_are_shown_by_tensorboard(
     categories: list[str],
 ) -> None:
-    from search.run.search import trial_plan
+    from search.run.stage import trial_plan
 
     models = [{"name": category, "hidden": {"randint": [2, 4]}} for category in categories]
     trial = {"data": {"label": {"choice": categories}}, "model": {"choice": models}}
-    config = load_config(search_config(trial=trial, virtual_epoch={"steps": 1}))
+    config = load_config(search_config(trial=trial, virtual_epoch={"steps": 1})).first
     with TemporaryDirectory(dir=".") as folder:
         run = RunFolder(Path(folder).absolute() / config.name)
         run.create()

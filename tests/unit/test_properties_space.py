@@ -16,8 +16,9 @@ from properties import for_all
 from simulated_search import open_study
 from tiny_tasks import search_config
 
-from search.config.config import Config, load_config
-from search.config.document import plain_yaml, value_at, yaml_text
+from search.config.config import Config
+from search.config.document import plain_yaml, yaml_text
+from search.config.stages import load_config
 from search.errors import ConfigError
 from search.schedulers.build import build_scheduler
 from search.space.domains import Broken, Choice, Domain, Fixed, Items, Node, Table
@@ -25,6 +26,7 @@ from search.space.space import Resolved, Space, parse_space, read_space
 from search.study.study import JOURNAL, read_records
 from search.study.suggest import PendingTrial
 from search.study.trial import Outcome
+from search.text import value_at
 from trainables.data.virtual_epoch import VirtualEpochs
 
 # Optuna's, about logarithms of nearly nothing, and steps of 17 digits.
@@ -160,7 +162,7 @@ def is_in_range(kind: str, arguments: list[Any], value: Any) -> bool:
 def config_of(tree: dict[str, Any], sampler: str) -> Config:
     """A search over these options of the model."""
     options = {"name": sampler, "startup_trials": 2}
-    return load_config(search_config(trial={"model": tree}, sampler=options))
+    return load_config(search_config(trial={"model": tree}, sampler=options)).first
 
 
 def drawn(config: Config, num_trials: int) -> tuple[list[Resolved], list[Resolved]]:
@@ -186,7 +188,7 @@ def test_what_is_drawn_is_inside_of_the_space_and_the_same_when_it_is_read_again
         assert_inside({"trial": config.trial}, config.space, trial.params)
         assert config.space.resolve(trial.params) == trial
     # repr: types and -0.0 too
-    assert [repr(trial.tree) for trial in again] == [repr(trial.tree) for trial in trials]
+    assert [repr(trial.options) for trial in again] == [repr(trial.options) for trial in trials]
     assert again == trials
 
 
@@ -198,7 +200,7 @@ def drawn_at_random(space: Space, seed: int) -> Resolved:
 def test_a_trial_is_a_known_point_with_its_own_parameters(tree: dict[str, Any], seed: int) -> None:
     space = parse_space(tree)
     trial = drawn_at_random(space, seed)
-    assert space.params_of(trial.raw) == trial.params
+    assert space.params_of(trial.options) == trial.params
     assert space.params_of(trial.params) == trial.params
 
 
@@ -209,11 +211,11 @@ def test_where_options_overlap_a_trial_is_a_known_point_that_gives_it_again_or_i
     space = parse_space(tree)
     trial = drawn_at_random(space, seed)
     try:
-        params = space.params_of(trial.raw)
+        params = space.params_of(trial.options)
     except ConfigError as error:
         refused = str(error)
     else:
-        assert space.resolve(params).raw == trial.raw
+        assert space.resolve(params).options == trial.options
         return
     assert "several options" in refused or "outside of" in refused
 

@@ -15,7 +15,8 @@ import pytest
 import tiny_tasks
 from tiny_tasks import search_config
 
-from search.config.config import Config, load_config
+from search.config.config import Config
+from search.config.stages import load_config
 from search.run.folder import RunFolder
 from search.run.provenance import record_provenance, task_source, working_folder
 
@@ -32,7 +33,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
 
 @pytest.fixture
 def config() -> Config:
-    return load_config(search_config())
+    return load_config(search_config()).first
 
 
 def entries(run: RunFolder) -> list[dict[str, Any]]:
@@ -102,7 +103,7 @@ def test_a_task_whose_file_has_changed_is_told_with_the_file(
     monkeypatch.syspath_prepend(str(tmp_path))
     file = tmp_path / "task_of_mine.py"
     file.write_text("from tiny_tasks import DigitsTask\nclass Mine(DigitsTask):\n    pass\n")
-    config = load_config(search_config(task="task_of_mine:Mine"))
+    config = load_config(search_config(task="task_of_mine:Mine")).first
     record_provenance(config, run)
     file.write_text(file.read_text() + "# more\n")
     assert record_provenance(config, run) == [f"the code of task_of_mine:Mine in {file} has changed"]

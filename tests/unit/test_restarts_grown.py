@@ -28,7 +28,8 @@ from simulated_search import (
     outcomes,
 )
 
-from search.config.config import Config, load_config
+from search.config.config import Config
+from search.config.stages import load_config
 from search.run.coordinator import EventKind, Turn
 from search.study.study import JOURNAL, read_records
 from search.study.trial import Outcome, TrialRecord
@@ -303,7 +304,7 @@ def test_after_a_change_of_the_space_old_trials_stay_and_new_ones_come_from_it(
     assert {r.number: r.resolved for r in grown.records[:6]} == before
     assert {r.space for r in grown.records[:6]} == {0}
     assert {r.space for r in grown.records[6:]} == {1}
-    new = [r.resolved.raw for r in grown.records[6:]]
+    new = [r.resolved.options for r in grown.records[6:]]
     assert all(set(tree) == {"model", "optimizer", "batch_size"} for tree in new)
     assert {tree["model"]["hidden"] for tree in new} <= {4, 16, 32}
     assert {tree["optimizer"]["name"] for tree in new} <= {"sgd", "rmsprop"}
@@ -327,7 +328,7 @@ def test_numbers_and_truth_values_are_not_taken_for_each_other(tmp_path: Path) -
     for space in spaces:
         open_study(tmp_path, config_of(space, sampler=RANDOM)).ask()
     assert [r.space for r in read_records(tmp_path / JOURNAL)] == [0, 1, 2]
-    found = [r.resolved.raw["data"]["shuffle"] for r in read_records(tmp_path / JOURNAL)]
+    found = [r.resolved.options["data"]["shuffle"] for r in read_records(tmp_path / JOURNAL)]
     assert [type(value) for value in found] == [int, bool, float]
 
 
@@ -350,18 +351,17 @@ budget: {trials: 9, max_virtual_epochs: 1}
 
 def test_options_written_with_all_that_yaml_has_are_the_same_after_a_restart(tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text(_WRITTEN)
-    config = load_config(tmp_path / "run.yaml")
+    config = load_config(tmp_path / "run.yaml").first
     study = open_study(tmp_path, config)
     for _ in range(9):
         study.ask()
     written = (tmp_path / JOURNAL).read_bytes()
-    again = open_study(tmp_path, load_config(tmp_path / "run.yaml"))
+    again = open_study(tmp_path, load_config(tmp_path / "run.yaml").first)
     assert (tmp_path / JOURNAL).read_bytes() == written
     for record, old in zip(again.records, study.records, strict=True):
         assert record.resolved == old.resolved
-        assert repr(record.resolved.tree) == repr(old.resolved.tree)
-    assert study.records[0].resolved.raw["data"]["where"] == "${env:HOME}/data"
-    assert study.records[0].resolved.tree["data"]["where"] == f"{os.environ['HOME']}/data"
+        assert repr(record.resolved.options) == repr(old.resolved.options)
+    assert study.records[0].resolved.options["data"]["where"] == "${env:HOME}/data"
 
 
 # --- large studies

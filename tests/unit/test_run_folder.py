@@ -34,6 +34,15 @@ def folder(tmp_path: Path) -> RunFolder:
     return folder
 
 
+def test_the_stages_are_the_folder_itself_or_those_that_have_begun_in_their_order(folder: RunFolder) -> None:
+    assert folder.stages() == [folder]
+    for name in ("10-last", "2-batch", "1-rate", "3-not-begun", "notes"):
+        (folder.stages_path / name).mkdir(parents=True)
+        if name != "3-not-begun":
+            (folder.stages_path / name / "study.journal").touch()
+    assert [stage.path.name for stage in folder.stages()] == ["1-rate", "2-batch", "10-last"]
+
+
 @pytest.fixture
 def owner(folder: RunFolder) -> Iterator[subprocess.Popen[str]]:
     """Another process that owns the folder."""

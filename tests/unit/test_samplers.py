@@ -76,7 +76,7 @@ def test_qmc_fills_the_space_more_evenly_than_chance(tmp_path: Path) -> None:
     space = {"optimizer": {"name": "adamw", "lr": {"loguniform": [1e-4, 1.0]}}, "batch_size": 16}
     config = config_of(space, sampler={"name": "qmc"}, budget={"trials": 17, "max_virtual_epochs": 1})
     records = Simulation(tmp_path, config, lambda record, _: float(record.number)).run().records
-    places = [(math.log10(r.resolved.tree["optimizer"]["lr"]) + 4) / 4 for r in records]
+    places = [(math.log10(r.resolved.options["optimizer"]["lr"]) + 4) / 4 for r in records]
     # 16 points of a scrambled Sobol sequence, after the first: at most two in any eighth.
     eighths = [int(place * 8) for place in places[1:]]
     assert max(eighths.count(eighth) for eighth in range(8)) <= 3
@@ -157,7 +157,7 @@ def test_tpe_learns_from_paused_trials(tmp_path: Path) -> None:
     space = {"optimizer": {"name": "adamw", "lr": {"loguniform": [1e-6, 1.0]}}, "batch_size": 16}
 
     def distance(record: TrialRecord, virtual_epoch: int = 0) -> float:
-        return abs(math.log10(record.resolved.tree["optimizer"]["lr"]) + 2)
+        return abs(math.log10(record.resolved.options["optimizer"]["lr"]) + 2)
 
     def median_of_later_trials(sampler: str, seed: int) -> float:
         config = config_of(

@@ -396,13 +396,13 @@ def test_a_checkpoint_names_what_it_is_of(tmp_path):
 
 
 def test_references_to_the_environment_are_kept_as_written(tmp_path, monkeypatch):
-    monkeypatch.setenv("SECRET_HIDDEN", "24")
-    plan = digits_plan(tmp_path, options={"model": {"hidden": 8}, "batch_size": "${env:SECRET_HIDDEN}"})
+    monkeypatch.setenv("ROOT_OF_TEST", "/big")
+    plan = digits_plan(tmp_path, options={"model": {"hidden": 8}, "data": {"root": "${env:ROOT_OF_TEST}/x"}})
     session = run(plan, 1)
-    assert session.options.batch_size == 24
-    assert load_newest(tmp_path)[0].info["options"]["batch_size"] == "${env:SECRET_HIDDEN}"
-    monkeypatch.delenv("SECRET_HIDDEN")
-    with pytest.raises(KeyError, match="SECRET_HIDDEN is not set"):
+    assert session.options.data["root"] == "/big/x"
+    assert load_newest(tmp_path)[0].info["options"]["data"]["root"] == "${env:ROOT_OF_TEST}/x"
+    monkeypatch.delenv("ROOT_OF_TEST")
+    with pytest.raises(KeyError, match="ROOT_OF_TEST is not set"):
         TrialSession(plan, None)
 
 

@@ -11,7 +11,7 @@ from search.errors import ConfigError, SearchError
 from search.space.space import parse_space
 
 TREE = {
-    "data": {"source": "digits", "token": "${env:TOKEN}"},
+    "data": {"source": "digits", "root": "${env:DATA}"},
     "model": {"name": "unet", "width": {"choice": [16, 32, 64]}, "rate": {"quniform": [0.1, 1.0, 0.1]}},
     "optimizer": {
         "choice": [
@@ -23,10 +23,6 @@ TREE = {
     "batch_size": {"quniform": [8, 30, 8]},
     "steps": {"lograndint": [1, 100]},
 }
-
-
-def space_of(tree, **kwargs):
-    return parse_space(tree, variables={"TOKEN": "secret"}, **kwargs)
 
 
 def problems_of(tree):
@@ -51,23 +47,23 @@ def draw(space, num_trials):
 
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 def test_conditional_space_is_drawn_and_resolved_back_from_the_record():
-    space = space_of(TREE)
+    space = parse_space(TREE)
     optimizers = set()
     for trial, resolved in draw(space, 40):
         assert space.resolve(trial.params) == resolved
-        name = resolved.tree["optimizer"]["name"]
+        name = resolved.options["optimizer"]["name"]
         optimizers.add(name)
         assert resolved.params["optimizer"] == name
         assert ("optimizer.sgd.momentum" in resolved.params) == (name == "sgd")
-        assert resolved.tree["optimizer"]["lr"] == resolved.params[f"optimizer.{name}.lr"]
+        assert resolved.options["optimizer"]["lr"] == resolved.params[f"optimizer.{name}.lr"]
         assert set(trial.params) == set(resolved.params)
     assert optimizers == {"adamw", "sgd"}
 
 
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 def test_quniform_values_are_free_of_binary_noise():
-    for _, resolved in draw(space_of(TREE), 30):
-        assert repr(resolved.tree["model"]["rate"]) in {f"0.{digit}" for digit in range(1, 10)} | {"1.0"}
+    for _, resolved in draw(parse_space(TREE), 30):
+        assert repr(resolved.options["model"]["rate"]) in {f"0.{digit}" for digit in range(1, 10)} | {"1.0"}
 
 
 def test_quniform_of_whole_numbers_gives_whole_numbers_and_ends_on_its_grid():
@@ -78,8 +74,25 @@ def test_quniform_of_whole_numbers_gives_whole_numbers_and_ends_on_its_grid():
     assert space.describe() == "batch_size: quniform 8 .. 24 step 8"
 
 
+def test_walk_gives_every_node_once_in_order_with_its_conditions():
+    tree = {"a": [{"uniform": [0, 1]}], "b": {"choice": [1, {"c": {"choice": [{"d": {"randint": [1, 2]}}]}}]}}
+    found = [(node.path[1:], condition) for node, condition in parse_space(tree).root.walk()]
+    inner = "b = 1"
+    assert found == [
+        ((), ""),
+        (("a",), ""),
+        (("a", 0), ""),
+        (("b",), ""),
+        (("b", "choice", 0), inner),
+        (("b", "choice", 1), inner),
+        (("b", "choice", 1, "c"), inner),
+        (("b", "choice", 1, "c", "choice", 0), f"{inner} and b.1.c = 0"),
+        (("b", "choice", 1, "c", "choice", 0, "d"), f"{inner} and b.1.c = 0"),
+    ]
+
+
 def test_parameters_have_names_descriptions_and_conditions():
-    assert [str(parameter) for parameter in space_of(TREE).parameters()] == [
+    assert [str(parameter) for parameter in parse_space(TREE).parameters()] == [
         "model.width: choice 16, 32, 64",
         "model.rate: quniform 0.1 .. 1.0 step 0.1",
         "optimizer: choice adamw, sgd",
@@ -120,7 +133,7 @@ def test_labels_are_described_on_one_line_and_not_at_length():
 
 
 def test_candidates_enter_every_option_and_both_bounds():
-    candidates = list(space_of(TREE).candidates())
+    candidates = list(parse_space(TREE).candidates())
     seen = {(name, value) for candidate in candidates for name, value in candidate.params.items()}
     expected = {
         "model.width": [16, 32, 64],
@@ -148,26 +161,18 @@ def test_number_of_candidates_is_linear_in_the_number_of_options():
 def test_fixed_tree_has_one_candidate_and_nothing_to_draw():
     space = parse_space({"a": {"b": [1, {"c": 2}]}})
     (candidate,) = space.candidates()
-    assert candidate.tree == {"a": {"b": [1, {"c": 2}]}}
+    assert candidate.options == {"a": {"b": [1, {"c": 2}]}}
     assert candidate.params == {}
     assert space.grid() == [{}]
     assert space.describe() == "nothing is searched"
 
 
 def test_origin_leads_from_the_resolved_tree_into_the_options():
-    resolved = next(space_of(TREE).candidates())
+    resolved = next(parse_space(TREE).candidates())
     assert resolved.origin[("optimizer", "lr")] == ("trial", "optimizer", "choice", 0, "lr")
     assert resolved.origin[("optimizer", "betas", 1)] == ("trial", "optimizer", "choice", 0, "betas", 1)
     assert resolved.origin[("model", "width")] == ("trial", "model", "width", "choice", 0)
     assert resolved.source(("model", "unknown")) == ("trial", "model")
-
-
-def test_environment_is_in_the_tree_but_not_in_raw_or_params():
-    space = parse_space({"x": {"choice": ["${env:TOKEN}", "b"]}}, variables={"TOKEN": "secret"})
-    resolved = space.resolve({"x": "${env:TOKEN}"})
-    assert resolved.tree == {"x": "secret"}
-    assert resolved.raw == {"x": "${env:TOKEN}"}
-    assert "secret" not in repr(resolved) + repr(space) + space.describe()
 
 
 def test_record_without_a_parameter_or_with_an_unknown_option_is_refused():
@@ -259,7 +264,7 @@ def test_all_mistakes_come_at_once_with_those_inside_options():
 
 def test_mapping_that_resembles_no_domain_is_a_mapping():
     tree = {"a": {"source": [1, 2]}, "b": {"uniforms": {"x": 1}}, "c": {"distribution": [1]}}
-    assert next(parse_space(tree).candidates()).tree == tree
+    assert next(parse_space(tree).candidates()).options == tree
 
 
 def test_two_parameters_of_one_name_are_refused():
@@ -338,7 +343,7 @@ def test_grid_that_is_too_large_is_refused_with_its_size():
     ],
 )
 def test_known_point_becomes_parameters(partial, params):
-    assert space_of(TREE).params_of(partial) == params
+    assert parse_space(TREE).params_of(partial) == params
 
 
 @pytest.mark.parametrize(
@@ -370,16 +375,16 @@ def test_known_point_becomes_parameters(partial, params):
 )
 def test_mistake_in_a_known_point_is_told_at_its_place(partial, message):
     with pytest.raises(ConfigError) as caught:
-        space_of(TREE).params_of(partial, base=("sampler", "points_to_evaluate", 0))
+        parse_space(TREE).params_of(partial, base=("sampler", "points_to_evaluate", 0))
     (problem,) = caught.value.problems
     assert str(problem).startswith(f"config: sampler.points_to_evaluate.0.{message}")
 
 
 def test_known_point_is_drawn_first_by_optuna():
-    space = space_of(TREE)
+    space = parse_space(TREE)
     study = optuna.create_study()
     study.enqueue_trial(space.params_of({"optimizer": {"name": "sgd", "lr": 0.5}, "batch_size": 24}))
-    tree = space.suggest(study.ask()).tree
+    tree = space.suggest(study.ask()).options
     assert (tree["optimizer"]["name"], tree["optimizer"]["lr"], tree["batch_size"]) == ("sgd", 0.5, 24)
 
 
@@ -408,7 +413,7 @@ def test_small_step_has_only_its_own_values():
 def test_trial_is_a_known_point_whatever_its_values_look_like(tree, trial, params):
     space = parse_space(tree)
     assert space.params_of(trial) == params
-    assert space.resolve(params).raw == trial
+    assert space.resolve(params).options == trial
 
 
 @pytest.mark.parametrize(

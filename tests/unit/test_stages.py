@@ -8,15 +8,14 @@ from typing import Any
 import pytest
 from tiny_tasks import search_config
 
-from search.config.config import Config, load_config
 from search.config.schema import Asha, NoScheduler
-from search.config.stages import Base, merged
+from search.config.stages import SearchConfig, load_config, merged, open_run
 from search.errors import ConfigError
 
 CHOICE = {"choice": [{"name": "adamw", "lr": {"loguniform": [1e-4, 1e-1]}}, {"name": "sgd", "lr": 0.1}]}
 
 
-def staged(*stages: dict[str, Any], trial: dict[str, Any] | None = None, **sections: Any) -> Config:
+def staged(*stages: dict[str, Any], trial: dict[str, Any] | None = None, **sections: Any) -> SearchConfig:
     trial = {"model": {"hidden": 8}, "batch_size": 16} if trial is None else trial
     return load_config(search_config(trial=trial, stages=list(stages), **sections))
 
@@ -47,19 +46,28 @@ def test_each_stage_has_its_own_space_budget_sampler_and_scheduler() -> None:
         scheduler={"name": "asha", "grace_period": 2},
         budget={"trials": 7, "max_virtual_epochs": 9},
     )
-    stages = config.stages
-    assert stages is not None
-    assert [stages.folder_name(number) for number in range(len(stages))] == ["1-first", "2-second"]
-    assert [p.name for p in config.space.parameters()] == ["optimizer", "optimizer.adamw.lr"]
-    assert (config.budget.trials, config.scheduler, config.plateau) == (5, Asha(grace_period=2), None)
+    assert [config.folder_name(number) for number in range(len(config.stages))] == ["1-first", "2-second"]
+    first = config.first
+    assert [p.name for p in first.space.parameters()] == ["optimizer", "optimizer.adamw.lr"]
+    assert (first.budget.trials, first.scheduler, first.plateau) == (5, Asha(grace_period=2), None)
     best = {"model": {"hidden": 8}, "batch_size": 16, "optimizer": {"name": "sgd", "lr": 0.1}}
-    second = stages.config(1, Base(best), {"batch_size": 32})
+    second = config.stage(1, best, {"batch_size": 32})
     assert [p.name for p in second.space.parameters()] == ["batch_size"]
-    assert next(second.space.candidates()).raw == {**best, "batch_size": 8}
+    assert next(second.space.candidates()).options == {**best, "batch_size": 8}
     assert (second.budget.trials, second.budget.max_virtual_epochs) == (7, 2)
     assert (second.sampler.name, second.scheduler, second.plateau.patience) == ("grid", NoScheduler(), 3)
     assert second.points_to_evaluate == [{"batch_size": 32}]
-    assert second.stages is None
+    assert list(config.searched_paths(0)) == [("optimizer",)]
+
+
+def test_without_stages_it_is_one_without_a_name() -> None:
+    config = load_config(search_config())
+    assert [stage.name for stage in config.stages] == [""]
+    assert not config.is_staged
+    assert config.stage(0) is config.first
+    assert config.raw == config.first.raw
+    assert [stage.name for stage in staged().stages] == [""]
+    assert staged({"name": "only"}).is_staged
 
 
 def test_domains_that_no_stage_names_belong_to_the_first() -> None:
@@ -68,7 +76,7 @@ def test_domains_that_no_stage_names_belong_to_the_first() -> None:
         {"name": "b", "trial": {"batch_size": {"choice": [8, 16]}}},
         trial={"model": {"hidden": {"choice": [8, 16]}}},
     )
-    assert [p.name for p in config.space.parameters()] == ["model.hidden", "optimizer.lr"]
+    assert [p.name for p in config.first.space.parameters()] == ["model.hidden", "optimizer.lr"]
 
 
 def test_known_points_of_the_whole_are_of_the_first_stage() -> None:
@@ -77,9 +85,8 @@ def test_known_points_of_the_whole_are_of_the_first_stage() -> None:
         {"name": "b", "trial": {"batch_size": {"choice": [8, 16]}}, "sampler": {"seed": 3}},
         sampler={"points_to_evaluate": [{"optimizer.lr": 0.5}]},
     )
-    assert config.points_to_evaluate == [{"optimizer.lr": 0.5}]
-    assert config.stages is not None
-    second = config.stages.config(1, Base({"optimizer": {"lr": 0.5}}))
+    assert config.first.points_to_evaluate == [{"optimizer.lr": 0.5}]
+    second = config.stage(1, {"optimizer": {"lr": 0.5}})
     assert (second.points_to_evaluate, second.sampler.seed) == ([], 3)
 
 
@@ -88,9 +95,11 @@ def test_what_is_written_to_the_folder_is_read_back_alike(tmp_path: Path) -> Non
 
     config = staged({"name": "a", "trial": {"optimizer": CHOICE}}, {"name": "b"})
     write_yaml(tmp_path / "config.yaml", config.raw)
-    again = load_config(tmp_path / "config.yaml")
-    assert again.raw == config.raw
-    assert again.space == config.space
+    for again in (load_config(tmp_path / "config.yaml"), open_run(tmp_path / "config.yaml")):
+        assert again.raw == config.raw
+        assert [c.space for s in again.stages for c in s.configs] == [
+            c.space for s in config.stages for c in s.configs
+        ]
 
 
 def problems_of(tmp_path: Path, stages: str, trial: str = "{model: {hidden: 8}}") -> list[str]:
@@ -183,9 +192,7 @@ def test_an_override_of_a_stage_is_named_as_it_was_given() -> None:
     )
 
 
-def test_a_secret_of_a_stage_is_used_and_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WHERE", "/secret")
-    config = staged({"name": "a", "trial": {"data": {"root": "${env:WHERE}"}}})
-    resolved = next(config.space.candidates())
-    assert resolved.tree["data"]["root"] == "/secret"
-    assert "/secret" not in str(config.raw)
+def test_a_secret_in_a_stage_is_refused_at_its_line(tmp_path: Path) -> None:
+    stages = "stages:\n  - {name: a}\n  - {name: b, trial: {data: {api_key: x}}}\n"
+    (problem,) = problems_of(tmp_path, stages)
+    assert problem.startswith("c.yaml:8: stages.1.trial.data.api_key: is a secret by its name")

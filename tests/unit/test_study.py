@@ -122,7 +122,7 @@ def test_a_renamed_search_goes_on_with_its_study(tmp_path: Path) -> None:
 def test_a_known_point_is_taken_and_the_rest_is_drawn(tmp_path: Path) -> None:
     study = make_study(tmp_path)
     record = study.ask({"model.hidden": 8})
-    assert record.resolved.tree["model"]["hidden"] == 8
+    assert record.resolved.options["model"]["hidden"] == 8
     assert set(record.resolved.params) == {"model.hidden", "optimizer.lr", "optimizer.weight_decay"}
 
 

@@ -13,7 +13,7 @@ from simulated_search import FLAT_SPACE, Simulation, by_number, config_of
 from search.commands.check import Check
 from search.commands.export import Export
 from search.run.folder import RunFolder, write_json
-from search.run.summary import Summary, summarize
+from search.run.summary import Summary, join, summarize
 from search.screen.text import check_text, export_text, summary_text
 from trainables.process.failure import FailureKind
 
@@ -75,6 +75,28 @@ def test_the_summary_survives_a_restart_and_json(tmp_path: Path) -> None:
     assert replace(again, seconds=first.seconds) == first
     write_json(tmp_path / "summary.json", first.as_dict())
     assert json.loads((tmp_path / "summary.json").read_text()) == first.as_dict()
+
+
+def test_summaries_of_named_stages_are_joined(tmp_path: Path) -> None:
+    folders = [tmp_path / "stages" / name for name in ("1-rate", "2-batch")]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    first, second = map(summary_of, folders)
+    whole = join([first, replace(second, status="interrupted", reason="Ctrl-C", best=None)], tmp_path, 3)
+    assert (whole.status, whole.reason, whole.trials, whole.of) == (
+        "interrupted",
+        "stage 2-batch: Ctrl-C",
+        18,
+        3,
+    )
+    assert [(stage.name, stage.status) for stage in whole.stages] == [
+        ("1-rate", "complete"),
+        ("2-batch", "interrupted"),
+    ]
+    assert first.best is not None
+    assert whole.best == replace(first.best, checkpoint=f"stages/1-rate/{first.best.checkpoint}")
+    assert whole.failures.keys() == {f"{name}/{n}" for name in ("1-rate", "2-batch") for n in first.failures}
+    assert {"stages", "of"} == whole.as_dict().keys() - first.as_dict().keys()
 
 
 def test_a_search_without_a_value_has_no_best(tmp_path: Path) -> None:

@@ -63,8 +63,8 @@ def test_a_recalled_configuration_is_what_was_resolved() -> None:
         assert recalled == resolved
         assert resolved == recalled
         assert (recalled.tree, recalled.raw, recalled.origin) == (
-            resolved.tree,
-            resolved.raw,
+            resolved.options,
+            resolved.options,
             resolved.origin,
         )
         assert recalled.source(("optimizer", "lr")) == resolved.source(("optimizer", "lr"))

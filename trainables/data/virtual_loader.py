@@ -216,7 +216,7 @@ def raise_if_worker_died(iterator: Iterator[Any], error: Exception) -> None:
     """
     workers = {worker.sentinel: worker for worker in loader_workers(iterator)}
     for sentinel in wait(list(workers), DYING_SECONDS) if workers else ():
-        worker = workers[sentinel]
+        worker = workers[sentinel]  # type: ignore[index]
         worker.join()
         raise RuntimeError(
             f"DataLoader worker (pid {worker.pid}) ended unexpectedly, with exit code {worker.exitcode}"

@@ -14,8 +14,6 @@ from pathlib import Path
 import torch
 from pydantic import ValidationError
 
-from trainables.process.environment import conceal
-
 TRACE_FILE = "error.txt"
 _CAUSE_FILE = ".failure.json"
 
@@ -58,7 +56,7 @@ def recorded_failure(folder: Path, where: Callable[[], str] = lambda: "") -> Ite
         yield
     except Exception as error:
         failure = failure_of(error, where())
-        trace = conceal("".join(traceback.format_exception(error)))
+        trace = "".join(traceback.format_exception(error))
         # On a full disk neither can be written; Ray still carries the cause.
         with suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
@@ -79,7 +77,7 @@ def failure_of(error: Exception, where: str) -> Failure:
         return Failure(FailureKind.MEMORY, f"out of memory{at}")
     if _is_of_system(error, text, *_DISK_SIGNS):
         file = getattr(error, "filename", None)
-        of = conceal(f" of {file}") if file else ""
+        of = f" of {file}" if file else ""
         return Failure(FailureKind.DISK_FULL, f"no space left on the disk{of}{at}")
     return Failure(FailureKind.ERROR, f"{type(error).__name__}: {_one_line(error, text)}")
 
@@ -114,10 +112,10 @@ def _is_of_system(error: Exception, text: str, numbers: Sequence[int], signs: Se
 
 
 def _text(error: Exception) -> str:
-    """What an exception says, concealed; it may be of a class that cannot even say that."""
+    """What an exception says; it may be of a class that cannot even say that."""
     try:
         # A KeyError shows its text as a literal, in quotes.
-        return conceal(str(error.args[0] if isinstance(error, KeyError) and error.args else error)).strip()
+        return str(error.args[0] if isinstance(error, KeyError) and error.args else error).strip()
     except Exception as broken:
         return f"its text cannot be shown ({type(broken).__name__})"
 
@@ -128,7 +126,7 @@ def _one_line(error: Exception, text: str) -> str:
         # Of a union the place says in pydantic's words which member was tried, as in `constrained-int`.
         keys = map(str, fault["loc"])
         place = ".".join(key for key in keys if key.isidentifier() or key.isdigit())
-        text = conceal(f"{place}: {fault['msg']}")
+        text = f"{place}: {fault['msg']}"
     first, *rest = text.splitlines() or [""]
     if "in DataLoader worker process" not in first:
         return first

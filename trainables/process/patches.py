@@ -61,7 +61,7 @@ class GlobalHooks:
 
 def tensor_norms(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
     """The Euclidean norm of each tensor; all are on one device and of one type."""
-    return torch._foreach_norm(tensors)
+    return torch._foreach_norm(list(tensors))
 
 
 def _hook_tables() -> Iterator[tuple[str, dict[int, Any]]]:
