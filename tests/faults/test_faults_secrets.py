@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from invariants import assert_nothing_lost, no_process_left
+from invariants import assert_nothing_lost
+from programs import no_process_left
 from ruamel.yaml import YAML
 from tiny_tasks import search_config
 

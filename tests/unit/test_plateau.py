@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from decisions import assert_decisions
+from killed_simulations import assert_alike_when_killed
 from simulated_search import (
     NONE,
     RULES,
@@ -21,7 +22,6 @@ from simulated_search import (
     outcomes,
 )
 from test_early_stopping import Records, decide, trial
-from test_restarts import assert_alike_when_killed
 
 from search.schedulers.early_stopping import Decision, Promotion, Rungs, Unstopped
 from search.schedulers.plateau import EndedByPlateau, is_on_plateau, smoothed
