@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-import time
-from collections import defaultdict
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import programs
 import pytest
 import torch
 from PIL import Image
-
-ROOT = Path(__file__).parents[1]
-HELPERS = ROOT / "tests" / "helpers"
-SESSIONS: dict[Path, list[int]] = defaultdict(list)
-"""By the folder of a test, ids of the sessions (in the kernel's sense) of the programs it has started."""
+from programs import HELPERS, PROGRAM, Process
 
 # Trials run in processes of their own, and those must find the tasks of the tests too.
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(HELPERS), os.environ.get("PYTHONPATH", "")]))
@@ -36,6 +30,15 @@ LONGEST_FIRST = (
     "test_search",
 )
 """Files whose tests start programs: begun last, one of them would keep a single process busy at the end."""
+
+
+def pytest_configure() -> None:
+    """Ctrl-C is heard in the tests and in all that they start, also where it was to be ignored.
+
+    A shell without job control starts what runs in the background so (`make test &`, some CI systems), and
+    every process hands that down.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -107,39 +110,13 @@ def discs_run(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> An
 
 
 @pytest.fixture
-def program(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+def program(tmp_path: Path) -> Callable[..., Process]:
     """Starts `tune-search …` in a process group of its own, its output in a pipe.
 
     `no_process_left(tmp_path)` finds all that came of it; `env` adds to the environment.
     """
 
-    def start(
-        *args: str, cwd: Path | None = None, env: Mapping[str, str] | None = None
-    ) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-c", "from search.cli import main; main()", *args],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            cwd=cwd or HELPERS,
-            env={**os.environ, **(env or {})},
-            start_new_session=True,
-        )
-        SESSIONS[tmp_path].append(process.pid)
-        return process
+    def start(*args: str, cwd: Path = HELPERS, env: Mapping[str, str] | None = None) -> Process:
+        return programs.start(tmp_path, [*PROGRAM, *args], cwd=cwd, env=env)
 
     return start
-
-
-def wait_for_line(process: subprocess.Popen[str], text: str, limit: float = 90.0) -> list[str]:
-    """Read the output up to the first line that contains `text`; fails when it ends or the limit epochs."""
-    assert process.stdout is not None
-    lines: list[str] = []
-    deadline = time.monotonic() + limit
-    for line in process.stdout:
-        lines.append(line)
-        if text in line:
-            return lines
-        if time.monotonic() > deadline:
-            break
-    raise AssertionError(f"no line with {text!r} in\n{''.join(lines)}")

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from run_files import best_of, flip, lines_of, records_of, snapshot, write_lines
 from small_disk import small_disk
-from test_verifying import best_of, flip, lines_of, records_of, snapshot, write_lines
 
 import search
 from search.cli import main

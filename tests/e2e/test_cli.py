@@ -7,24 +7,9 @@ import resource
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-from conftest import HELPERS, ROOT
-from ruamel.yaml import YAML
-from tiny_tasks import search_config
-
-
-def run(*args: str, cwd: Path = HELPERS) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from search.cli import main; main()", *args]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=120)
-
-
-def write_config(folder: Path, **sections: Any) -> Path:
-    file = folder / "digits.yaml"
-    with file.open("w") as out:
-        YAML(typ="safe").dump(search_config(**sections), out)
-    return file
+from programs import ROOT, run, write_config
 
 
 def processor_seconds() -> float:

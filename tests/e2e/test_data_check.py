@@ -21,10 +21,12 @@ from broken_folder import (
     folder_config,
     intact_folder,
     mask_of,
+    messages,
+    named,
     save_mask,
 )
-from conftest import wait_for_line
 from PIL import Image
+from programs import wait_for_line
 from tiny_tasks import DigitsTask, search_config
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
@@ -46,15 +48,6 @@ def root(tmp_path: Path) -> Path:
 
 def check(root: Path, **data: object) -> DataCheck:
     return search.check_data(folder_config(root, **data))
-
-
-def named(found: DataCheck, kind: str) -> set[str]:
-    """Files of the findings of one kind, below the folder of the data."""
-    return {f.where.removeprefix(f"{found.root}/") for f in found.findings if f.kind.name == kind}
-
-
-def messages(found: DataCheck) -> list[str]:
-    return [finding.message for finding in found.findings]
 
 
 # What is found in a folder of images and masks
@@ -343,28 +336,10 @@ def test_threads_are_only_a_few_numbers_ahead_and_end_when_the_loop_is_left() ->
         assert time.monotonic() < deadline
 
 
-class EndlessTask(DigitsTask):
-    """Its samples are never read to an end."""
-
-    @classmethod
-    def inspect(cls, options: TrialOptions) -> Inspection:
-        return EndlessInspection()
-
-
-class EndlessInspection(Inspection):
-    samples = [SampleName("train", f"sample {number}") for number in range(9)]  # noqa: RUF012
-    num_threads = 2
-
-    def look(self, number: int) -> Contents:
-        print(f"sample {number} has begun", flush=True)
-        threading.Event().wait()
-        return Contents()
-
-
 def test_ctrl_c_ends_the_reading_at_once_also_in_the_middle_of_samples(
     program: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
-    (tmp_path / "config.json").write_text(json.dumps(search_config(task="test_data_check:EndlessTask")))
+    (tmp_path / "config.json").write_text(json.dumps(search_config(task="endless_tasks:EndlessTask")))
     process = program("check", str(tmp_path / "config.json"), "--data")
     wait_for_line(process, "has begun")
     began = time.monotonic()
@@ -375,25 +350,10 @@ def test_ctrl_c_ends_the_reading_at_once_also_in_the_middle_of_samples(
     assert time.monotonic() - began < 10.0  # 10 ms on an idle machine
 
 
-class InterruptedTask(DigitsTask):
-    """Ctrl-C comes to a thread that reads, and does not wake the main thread up."""
-
-    @classmethod
-    def inspect(cls, options: TrialOptions) -> Inspection:
-        return InterruptedInspection()
-
-
-class InterruptedInspection(EndlessInspection):
-    def look(self, number: int) -> Contents:
-        if number == 1:
-            signal.pthread_kill(threading.get_ident(), signal.SIGINT)
-        return super().look(number)
-
-
 def test_ctrl_c_is_heard_while_the_main_thread_waits(
     program: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
-    (tmp_path / "config.json").write_text(json.dumps(search_config(task="test_data_check:InterruptedTask")))
+    (tmp_path / "config.json").write_text(json.dumps(search_config(task="endless_tasks:InterruptedTask")))
     process = program("check", str(tmp_path / "config.json"), "--data")
     rest, _ = process.communicate(timeout=60)
     assert process.returncode == 130

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from broken_folder import messages, named
 from PIL import Image
-from test_data_check import messages, named
 
 import search
 from search.commands.check_data import DataCheck

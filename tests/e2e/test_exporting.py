@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from forged import Malicious, forge
 from safetensors.torch import load_file
 from tiny_tasks import DigitsTask
 
@@ -114,8 +115,6 @@ def test_a_damaged_best_checkpoint_is_named(run: Path, finished_run: Summary) ->
 
 
 def test_a_hostile_state_behind_a_forged_manifest_is_refused(run: Path, finished_run: Summary) -> None:
-    from test_checkpoint import Malicious, forge
-
     assert finished_run.best is not None
     checkpoint, victim = run / finished_run.best.checkpoint, run / "executed"
     torch.save({"trainer": Malicious(victim)}, checkpoint / "state.pt")

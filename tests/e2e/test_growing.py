@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from recorder import Recorder
 from safetensors.torch import load_file
-from test_search import Recorder
 from tiny_tasks import search_config
 
 import search

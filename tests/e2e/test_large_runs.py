@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import wait_for_line
-from invariants import no_process_left
+from programs import no_process_left, wait_for_line, write_config
 from simulated_search import FLAT_SPACE, Simulation, config_of
-from test_cli import write_config
 
 from search.run.changes import record_config
 from search.run.folder import RunFolder

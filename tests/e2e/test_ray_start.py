@@ -12,16 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import wait_for_line
-from invariants import no_process_left
-from test_cli import write_config
+from programs import Process, no_process_left, wait_for_line, write_config
 
 from search.errors import SearchError
 from search.ray.local import LocalRay
 from search.ray.session import RaySession
 from trainables.process.quick_imports import uncollected
-
-Process = subprocess.Popen[str]
 
 HELD_TASK = """
 import signal

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-import optuna
 import pytest
+from recorder import Recorder, optuna_study
 from tiny_tasks import search_config
 
 import search
@@ -19,36 +18,6 @@ from search.run.watcher import SilentWatcher
 from trainables.checkpoint import list_checkpoints
 
 pytestmark = pytest.mark.usefixtures("ray_session")
-
-
-class Recorder(SilentWatcher):
-    """Keeps every event, and how many trials were running at it."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-        self.reports: dict[int, list[tuple[int, int]]] = defaultdict(list)
-        """Per trial (virtual epoch, process)."""
-        self.most_running = 0
-
-    def begin(self, coordinator: Coordinator, config: Any, folder: Any) -> None:
-        self._coordinator = coordinator
-
-    def event(self, event: Event) -> None:
-        self.events.append(event)
-        self.most_running = max(self.most_running, len(self._coordinator.running))
-        if event.kind is EventKind.REPORTED:
-            self.reports[event.record.number].append((event.record.depth, event.metrics["process"]))
-
-    def kinds(self) -> list[EventKind]:
-        return [event.kind for event in self.events]
-
-
-def optuna_study(folder: str | Path) -> optuna.Study:
-    """The study as any Optuna program opens it."""
-    backend = optuna.storages.journal.JournalFileBackend(str(Path(folder) / "study.journal"))
-    storage = optuna.storages.JournalStorage(backend)
-    (name,) = (study.study_name for study in storage.get_all_studies())
-    return optuna.load_study(study_name=name, storage=storage)
 
 
 def test_the_summary_is_what_the_study_holds(finished_run: Summary) -> None:

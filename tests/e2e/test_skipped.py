@@ -7,18 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jpeg_folder import cut_short, folder_trial, jpeg_folder
 from small_trials import run, segmentation_plan
-from test_faults_data import cut_short, folder_trial, root  # noqa: F401  # the fixture
 from tiny_tasks import search_config
 
 import search
 from search.screen.text import summary_text
 from trainables.images.skipped import SKIPPED_FILE, keep_skipped, read_skipped
-from trainables.segmentation.task import SegmentationTask
 from trainables.session import TrialPlan, TrialSession
 
 
-def plan(folder: Path, root: Path, **data: Any) -> TrialPlan:  # noqa: F811
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return jpeg_folder(tmp_path / "data")
+
+
+def plan(folder: Path, root: Path, **data: Any) -> TrialPlan:
     options = folder_trial(root, bad_samples="skip", **data)
     return segmentation_plan(folder, options=options, count=4, num_virtual_epochs=3)
 
@@ -41,7 +45,7 @@ def test_a_damaged_list_of_files_is_none(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize("max_memory", [0, 2**20], ids=["disk", "memory"])
 def test_a_trial_keeps_what_was_skipped_when_its_data_was_loaded(
     tmp_path: Path,
-    root: Path,  # noqa: F811
+    root: Path,
     max_memory: int,
 ) -> None:
     cut_short(root / "train/images/5.jpg")
@@ -55,7 +59,7 @@ def test_a_trial_keeps_what_was_skipped_when_its_data_was_loaded(
 
 def test_a_file_that_broke_in_training_is_still_counted_after_a_restart_without_it(
     tmp_path: Path,
-    root: Path,  # noqa: F811
+    root: Path,
 ) -> None:
     session = TrialSession(plan(tmp_path / "trial", root), None)
     session.next_report()
@@ -69,7 +73,7 @@ def test_a_file_that_broke_in_training_is_still_counted_after_a_restart_without_
     assert list(read_skipped(tmp_path / "trial")) == [f"{root}/train/images/5.jpg"]
 
 
-def test_a_trial_that_fails_of_too_many_has_kept_those_before(tmp_path: Path, root: Path) -> None:  # noqa: F811
+def test_a_trial_that_fails_of_too_many_has_kept_those_before(tmp_path: Path, root: Path) -> None:
     session = TrialSession(plan(tmp_path / "trial", root, max_skipped=2), None)
     for number in range(3):
         (root / f"train/images/{number}.jpg").unlink()
@@ -78,17 +82,9 @@ def test_a_trial_that_fails_of_too_many_has_kept_those_before(tmp_path: Path, ro
     assert len(read_skipped(tmp_path / "trial")) == 2
 
 
-class BreakingTask(SegmentationTask):
-    """A training image is lost while the first trial validates."""
-
-    def metrics(self) -> Any:
-        (Path(self.options.data.root) / "train/images/2.jpg").unlink(missing_ok=True)  # type: ignore[union-attr]
-        return super().metrics()
-
-
-def breaking_config(root: Path, trials: int) -> Mapping[str, Any]:  # noqa: F811
+def breaking_config(root: Path, trials: int) -> Mapping[str, Any]:
     return search_config(
-        task="test_skipped:BreakingTask",
+        task="jpeg_folder:BreakingTask",
         objective={"metric": "miou", "mode": "max"},
         trial=folder_trial(root, bad_samples="skip"),
         virtual_epoch={"epochs": 1},
@@ -101,7 +97,7 @@ def breaking_config(root: Path, trials: int) -> Mapping[str, Any]:  # noqa: F811
 @pytest.mark.usefixtures("ray_session")
 def test_a_search_counts_each_skipped_file_once_over_all_trials_also_when_it_goes_on(
     tmp_path: Path,
-    root: Path,  # noqa: F811
+    root: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -11,12 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import wait_for_line
-from faulty_runs import Watching, held, interrupted_at
-from invariants import assert_nothing_lost, left_over, no_process_left
-from test_chaos import assert_same_search
-from test_cli import write_config
-from test_faults_signals import WINDING_DOWN, ended, printed_command, sections_with
+from faulty_runs import Watching, held, interrupted_at, sections_with
+from invariants import assert_nothing_lost, assert_same_search, left_over
+from programs import (
+    WINDING_DOWN,
+    Process,
+    ended,
+    no_process_left,
+    printed_command,
+    wait_for_line,
+    write_config,
+)
 from tiny_tasks import search_config
 
 import search
@@ -26,7 +31,6 @@ from search.screen.text import export_text, summary_text
 from search.study.study import JOURNAL, read_records
 from trainables.checkpoint import list_checkpoints
 
-Process = subprocess.Popen[str]
 FIRST, SECOND = "1-rate", "2-batch"
 
 

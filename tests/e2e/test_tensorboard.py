@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from recorder import optuna_study
 from tensorboard_server import SERVER_SECONDS, ask, tensorboard
-from test_search import optuna_study
 
 from search.run.summary import Summary
 

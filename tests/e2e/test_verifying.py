@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forged import forge
+from run_files import best_of, flip, lines_of, records_of, snapshot, write_lines
 from tiny_tasks import search_config
 
 import search
@@ -20,8 +21,8 @@ from search.errors import SearchError
 from search.run.coordinator import Event, EventKind
 from search.run.summary import Summary
 from search.run.watcher import SilentWatcher
-from search.study.study import JOURNAL, read_records
-from search.study.trial import TrialRecord, ranked
+from search.study.study import JOURNAL
+from search.study.trial import ranked
 from trainables.checkpoint import (
     checkpoint_folder,
     list_checkpoints,
@@ -83,43 +84,9 @@ def verified(capsys: pytest.CaptureFixture[str]) -> Verify:
     return run
 
 
-def records_of(run: Path) -> list[TrialRecord]:
-    return read_records(run / JOURNAL)
-
-
-def best_of(run: Path, place: int = 0) -> tuple[TrialRecord, Path]:
-    """A trial by its place among the best, and its best checkpoint."""
-    record = ranked(records_of(run), "max")[place]
-    return record, checkpoint_folder(
-        run / "trials" / f"{record.number:04d}", record.best_virtual_epoch("max")
-    )
-
-
-def flip(file: Path) -> None:
-    content = bytearray(file.read_bytes())
-    content[len(content) // 2] ^= 1
-    file.write_bytes(content)
-
-
-def lines_of(run: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (run / JOURNAL).read_text().splitlines()]
-
-
-def write_lines(run: Path, lines: list[dict[str, Any]]) -> None:
-    (run / JOURNAL).write_text("".join(json.dumps(line) + "\n" for line in lines))
-
-
 def only(found: Verification) -> Damage:
     (damage,) = found.damages
     return damage
-
-
-def snapshot(folder: Path) -> dict[Path, tuple[int, bytes]]:
-    """Everything in a folder, hidden files too, with the times of the last change."""
-    return {
-        path: (path.lstat().st_mtime_ns, path.read_bytes() if path.is_file() else b"")
-        for path in [folder, *folder.rglob("*")]
-    }
 
 
 # What is sound
@@ -353,8 +320,6 @@ def test_a_checkpoint_that_does_not_fit_to_the_study_is_found(
 
 
 def test_a_checkpoint_of_another_version_of_the_format_is_named(run: Path, verified: Verify) -> None:
-    from test_checkpoint import forge
-
     forge(best_of(run)[1], version=2)
     assert only(verify(run)).what.startswith("has version 2 of the checkpoint format and this program reads")
     assert verified(run)[0] == 1

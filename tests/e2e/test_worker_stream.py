@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from recorder import Recorder, optuna_study
 from small_trials import assert_identical, everything, run, segmentation_plan
-from test_search import Recorder, optuna_study
 from tiny_tasks import search_config
 from worker_sources import Asked, Faulty, Signed
 

@@ -10,13 +10,12 @@ from typing import Any
 
 import pytest
 from chaos import run_with_kills
-from invariants import assert_nothing_lost, no_process_left
+from invariants import assert_nothing_lost, assert_same_search
+from programs import no_process_left
 from ruamel.yaml import YAML
-from simulated_search import history
 from tiny_tasks import search_config
 
 import search
-from search.study.study import read_records
 
 SECTIONS: dict[str, Any] = {
     "resources": {"cpus_per_trial": 1, "concurrent_trials": 1},
@@ -62,18 +61,3 @@ def assert_unharmed(
     assert_same_search(calm_run, run, calm.best.checkpoint)
     assert_nothing_lost(run)
     no_process_left(folder)
-
-
-def assert_same_search(calm: Path, run: Path, best_checkpoint: str) -> None:
-    """Trials, parameters, values, ends and their order, and the best weights, byte for byte."""
-    assert history(run) == history(calm)
-    ends = [
-        [
-            (r.number, r.resolved.options, r.values, r.outcome, r.reason)
-            for r in read_records(f / "study.journal")
-        ]
-        for f in (calm, run)
-    ]
-    assert ends[0] == ends[1]
-    weights = [(f / best_checkpoint / "model.safetensors").read_bytes() for f in (calm, run)]
-    assert weights[0] == weights[1]

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from jpeg_folder import cut_short, folder_trial, jpeg_folder
 from PIL import Image
+from recorder import Recorder, optuna_study
 from small_trials import assert_identical, digits_plan, everything, run, segmentation_plan
-from test_search import Recorder, optuna_study
 from tiny_tasks import search_config
 
 import search
@@ -29,37 +30,12 @@ from trainables.trainable import TrialTrainable
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Eight JPEG images to train on and four to validate on, 16x16, two classes."""
-    rng = np.random.default_rng(0)
-    for part, count in (("train", 8), ("val", 4)):
-        for kind in ("images", "masks"):
-            (tmp_path / "data" / part / kind).mkdir(parents=True)
-        for number in range(count):
-            mask = np.zeros((16, 16), np.uint8)
-            mask[:, number : number + 6] = 1
-            image = mask[..., None] * 120 + rng.integers(0, 100, (16, 16, 3), np.uint8)
-            Image.fromarray(image.astype(np.uint8)).save(tmp_path / f"data/{part}/images/{number}.jpg")
-            Image.fromarray(mask).save(tmp_path / f"data/{part}/masks/{number}.png")
-    return tmp_path / "data"
-
-
-def folder_trial(root: Path, **data: Any) -> dict[str, Any]:
-    """Of images that stay on disk."""
-    return {
-        "data": {"source": "folder", "root": str(root), "max_memory": 0, "normalization": "imagenet", **data},
-        "model": {"name": "unet", "width": 4, "depth": 1},
-        "augment": {"horizontal_flip": 0.5},
-        "batch_size": 2,
-    }
+    return jpeg_folder(tmp_path / "data")
 
 
 def folder_plan(folder: Path, root: Path, **data: Any) -> TrialPlan:
     """Three virtual epochs of one epoch each."""
     return segmentation_plan(folder, options=folder_trial(root, **data), count=4, num_virtual_epochs=3)
-
-
-def cut_short(file: Path) -> None:
-    file.write_bytes(file.read_bytes()[:-60])
 
 
 BREAKS: list[tuple[Callable[[Path], None], str]] = [

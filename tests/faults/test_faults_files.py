@@ -17,15 +17,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import HELPERS, wait_for_line
 from faulty_runs import Watching, held, interrupted_at
-from invariants import assert_nothing_lost, left_over, no_process_left
+from invariants import assert_nothing_lost, assert_same_search, left_over
+from programs import HELPERS, no_process_left, wait_for_line, write_config
+from programs import run as cli
 from simulated_search import Simulation, config_of
 from small_disk import fill, small_disk
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from test_chaos import assert_same_search
-from test_cli import run as cli
-from test_cli import write_config
 from tiny_tasks import DigitsTask, search_config
 
 import search

@@ -7,7 +7,6 @@ import re
 import secrets
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -16,14 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import HELPERS, SESSIONS
-from invariants import assert_nothing_lost, no_process_left, processes_of
-from test_cli import write_config
+from invariants import assert_nothing_lost
+from programs import HELPERS, Process, no_process_left, processes_of, start, write_config
 
 from search.errors import SearchError
 from search.ray.session import RaySession
-
-Process = subprocess.Popen[str]
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +36,7 @@ def strangers_ray(folder: Path, session: Path) -> Iterator[str]:
     """A Ray that asks for the token and has seven GPUs, which are only declared; gives its address."""
     command = [str(Path(sys.executable).parent / "ray"), "start", "--head", "--port=0", "--num-cpus=1"]
     command += ["--num-gpus=7", "--include-dashboard=false", f"--temp-dir={session}"]
-    process = started(folder, command)
+    process = start(folder, command)
     try:
         output = process.communicate(timeout=120)[0]
         found = re.search(r"--address='([^']+)'", output)
@@ -57,20 +53,6 @@ def session() -> Iterator[Path]:
     """A folder for a session of Ray's, which puts sockets there; their paths must be short."""
     with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as folder:
         yield Path(folder)
-
-
-def started(folder: Path, command: list[str], **env: str) -> Process:
-    """A program of the test in `folder`, all of whose processes `processes_of` finds."""
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, **env},
-        start_new_session=True,
-    )
-    SESSIONS[folder].append(process.pid)
-    return process
 
 
 # 30
@@ -121,7 +103,7 @@ def test_the_trial_of_a_lost_machine_goes_on_elsewhere(tmp_path: Path, session: 
     }
     config = write_config(tmp_path, **sections)
     command = [sys.executable, str(HELPERS / "lost_machine.py"), str(config), str(tmp_path)]
-    process = started(tmp_path, command, RAY_TMPDIR=str(session))
+    process = start(tmp_path, command, env={"RAY_TMPDIR": str(session)})
     output = process.communicate(timeout=200)[0]
     assert process.returncode == 0, output
     lines = output.splitlines()

@@ -5,26 +5,27 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import signal
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from conftest import wait_for_line
-from faulty_runs import held, wait_until_one_is_held
-from invariants import assert_nothing_lost, no_process_left
-from test_chaos import assert_same_search
-from test_cli import run, write_config
+from faulty_runs import held, sections_with, wait_until_one_is_held
+from invariants import assert_nothing_lost, assert_same_search
+from programs import (
+    WINDING_DOWN,
+    Process,
+    ended,
+    no_process_left,
+    printed_command,
+    run,
+    wait_for_line,
+    write_config,
+)
 from tiny_tasks import search_config
 
 import search
 from search.study.study import JOURNAL, read_records
 from trainables.checkpoint import list_checkpoints
-
-Process = subprocess.Popen[str]
-WINDING_DOWN = "finishing and saving the running virtual epochs"
 
 
 def test_killed_interrupted_and_terminated_a_search_ends_as_if_nothing_had_been(
@@ -79,23 +80,6 @@ def test_killed_interrupted_and_terminated_a_search_ends_as_if_nothing_had_been(
     no_process_left(tmp_path)
 
 
-def sections_with(hold: Path) -> dict[str, Any]:
-    """One trial at a time, so that two searches can be compared."""
-    hold.touch()
-    return {
-        "task": "faulty_runs:HeldTask",
-        "trial": {
-            "data": {"hold": str(hold)},
-            "model": {"hidden": {"choice": [8, 16, 32]}},
-            "optimizer": {"name": "adamw", "lr": {"loguniform": [1e-4, 1e-1]}},
-            "batch_size": 16,
-        },
-        "resources": {"cpus_per_trial": 1, "concurrent_trials": 1},
-        "virtual_epoch": {"steps": 60},
-        "checkpoint": {"keep_trials": 9},
-    }
-
-
 def killed_before_the_first_report(process: Process) -> None:
     lines = wait_for_line(process, "trial 0 started")
     os.killpg(process.pid, signal.SIGKILL)
@@ -111,13 +95,6 @@ def a_second_search_is_refused(command: tuple[str, ...], owner: int) -> None:
     assert len(refused.stderr.splitlines()) == 1
 
 
-def ended(process: Process, code: int) -> str:
-    """The rest of the output of a program that ends by itself with this code."""
-    output = process.communicate(timeout=120)[0]
-    assert process.returncode == code, output
-    return output
-
-
 def depths(folder: Path) -> list[int]:
     return [record.depth for record in read_records(folder / JOURNAL)]
 
@@ -127,9 +104,3 @@ def everything_reported_is_saved(folder: Path) -> None:
         if record.outcome is None and record.values:
             newest = list_checkpoints(folder / "trials" / f"{record.number:04d}")[-1]
             assert newest == record.depth, record.number
-
-
-def printed_command(output: str) -> list[str]:
-    """What the last screen says to type next."""
-    (line,) = (line for line in output.splitlines() if "tune-search resume" in line)
-    return shlex.split(line)[1:]

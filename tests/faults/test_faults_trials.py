@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 from faulty_trials import FAULTS, STEPS
-from invariants import DIFFERED, assert_nothing_lost, no_process_left
+from invariants import DIFFERED, assert_nothing_lost
+from programs import no_process_left
 from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.tune.execution import class_cache
+from recorder import Recorder, optuna_study
 from ruamel.yaml import YAML
-from test_search import Recorder, optuna_study
 from test_watchdog import wait
 from tiny_tasks import search_config
 

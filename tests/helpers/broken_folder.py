@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from search.commands.check_data import DataCheck
+
 SIZE = (24, 32)
 """Height and width."""
 NUM_TRAIN, NUM_VALID = 28, 8
@@ -161,3 +163,12 @@ def folder_config(root: Path, **data: object) -> dict[str, object]:
         "virtual_epoch": {"epochs": 1},
         "budget": {"trials": 1, "max_virtual_epochs": 1},
     }
+
+
+def named(found: DataCheck, kind: str) -> set[str]:
+    """Files of the findings of one kind, below the folder of the data."""
+    return {f.where.removeprefix(f"{found.root}/") for f in found.findings if f.kind.name == kind}
+
+
+def messages(found: DataCheck) -> list[str]:
+    return [finding.message for finding in found.findings]

@@ -9,9 +9,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from test_search import Recorder
+from recorder import Recorder
 from tiny_tasks import AccuracyMetrics, DigitsTask
 
 from search.run.coordinator import Event, EventKind
@@ -90,3 +91,20 @@ def interrupted_at(number: int, depth: int) -> Watching:
             signal.raise_signal(signal.SIGINT)
 
     return Watching(act)
+
+
+def sections_with(hold: Path) -> dict[str, Any]:
+    """One trial at a time, so that two searches can be compared."""
+    hold.touch()
+    return {
+        "task": "faulty_runs:HeldTask",
+        "trial": {
+            "data": {"hold": str(hold)},
+            "model": {"hidden": {"choice": [8, 16, 32]}},
+            "optimizer": {"name": "adamw", "lr": {"loguniform": [1e-4, 1e-1]}},
+            "batch_size": 16,
+        },
+        "resources": {"cpus_per_trial": 1, "concurrent_trials": 1},
+        "virtual_epoch": {"steps": 60},
+        "checkpoint": {"keep_trials": 9},
+    }

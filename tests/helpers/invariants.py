@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from conftest import SESSIONS
 from decisions import assert_decisions
 from simulated_search import history
 
@@ -22,7 +20,6 @@ from search.study.trial import TrialRecord, best_record
 
 DIFFERED = "was computed again and gave"
 """In the note about a virtual epoch that did not repeat exactly."""
-_LIMIT_SECONDS, _POLL_SECONDS = 60.0, 0.05
 
 
 def assert_nothing_lost(run: Path) -> None:
@@ -95,23 +92,16 @@ def left_over(run: Path) -> list[Path]:
     return [p for p in run.rglob("*") if p.name.startswith(".") or "partial" in p.name or p.suffix == ".tmp"]
 
 
-def no_process_left(folder: Path) -> None:
-    """Wait until no process is there that a program of the test in `folder` has started; fails at a limit."""
-    deadline = time.monotonic() + _LIMIT_SECONDS
-    while left := processes_of(folder):
-        assert time.monotonic() < deadline, "\n".join(f"{pid} {name}" for pid, name in left.items())
-        time.sleep(_POLL_SECONDS)
-
-
-def processes_of(folder: Path) -> dict[int, str]:
-    """Process ids and command lines of what the programs of the test in `folder` have started."""
-    found = {}
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            state, _, _, session = (process / "stat").read_text().rpartition(")")[2].split()[:4]
-            if int(session) in SESSIONS[folder] and state != "Z":
-                command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                found[int(process.name)] = command
-        except OSError:  # it has ended meanwhile
-            continue
-    return found
+def assert_same_search(calm: Path, run: Path, best_checkpoint: str) -> None:
+    """Trials, parameters, values, ends and their order, and the best weights, byte for byte."""
+    assert history(run) == history(calm)
+    ends = [
+        [
+            (r.number, r.resolved.options, r.values, r.outcome, r.reason)
+            for r in read_records(f / "study.journal")
+        ]
+        for f in (calm, run)
+    ]
+    assert ends[0] == ends[1]
+    weights = [(f / best_checkpoint / "model.safetensors").read_bytes() for f in (calm, run)]
+    assert weights[0] == weights[1]

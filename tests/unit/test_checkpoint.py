@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from forged import Malicious, forge
 from small_disk import fill, small_disk
 
 from trainables.checkpoint import (
     DamagedCheckpointError,
-    _content_sum,
     checkpoint_bytes,
     checkpoint_folder,
     library_versions,
@@ -26,7 +26,6 @@ from trainables.checkpoint import (
     remove_checkpoints,
     remove_old_checkpoints,
     set_aside,
-    sha256,
     write_checkpoint,
 )
 
@@ -52,25 +51,6 @@ def flip(file: Path) -> None:
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
-
-
-def forge(folder: Path, **changes) -> None:
-    """Make the manifest agree with the files that are there, and with `changes`."""
-    manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["files"] = {name: {"sha256": sha256(folder / name)} for name in FILES[:2]}
-    manifest |= changes
-    manifest["sha256"] = _content_sum(manifest)
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-
-
-class Malicious:
-    """Creates a file when it is unpickled."""
-
-    def __init__(self, file: Path) -> None:
-        self.file = file
-
-    def __reduce__(self):
-        return Path.touch, (self.file,)
 
 
 def test_what_is_written_is_read(tmp_path):

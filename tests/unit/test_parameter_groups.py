@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import ROOT
+from programs import ROOT
 from tiny_tasks import DigitsTask, search_config
 from torch import nn
 

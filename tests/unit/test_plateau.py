@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from decisions import assert_decisions
+from killed_simulations import assert_alike_when_killed
 from records import Records, decide, trial
 from simulated_search import (
     NONE,
@@ -24,7 +25,6 @@ from simulated_search import (
     num_lines,
     outcomes,
 )
-from test_restarts import assert_alike_when_killed
 
 from search.config.schema import Plateau
 from search.schedulers.asha import ASHA

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import ROOT
 from hypothesis import strategies as st
+from programs import ROOT
 from properties import for_all
 from simulated_search import open_study
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from decisions import assert_decisions
+from killed_simulations import assert_alike_when_killed
 from simulated_search import (
     FLAT_SPACE,
     RULES,
@@ -19,9 +20,7 @@ from simulated_search import (
     by_number,
     config_of,
     cut_journal,
-    history,
     num_lines,
-    outcomes,
 )
 
 from search.study.study import JOURNAL, read_records
@@ -62,18 +61,6 @@ def test_a_sampler_killed_between_writes_draws_alike(tmp_path: Path, sampler: st
         budget={"trials": 6 if sampler == "gp" else 9, "max_virtual_epochs": 9},
     )
     assert_alike_when_killed(tmp_path, config, stride=37 if sampler == "gp" else 19)
-
-
-def assert_alike_when_killed(tmp_path: Path, config: Any, stride: int, **options: Any) -> None:
-    whole = tmp_path / "whole"
-    reference = Simulation(whole, config, **options).run()
-    assert_whole(whole, reference.records)
-    assert_decisions(whole, config)
-    for lines in range(1, num_lines(whole), stride):
-        folder = cut_journal(whole, tmp_path / f"cut{lines}", lines, extra_bytes=lines % 3 * 10)
-        resumed = Simulation(folder, config, **options).run()
-        assert outcomes(resumed.records) == outcomes(reference.records), f"killed after write {lines}"
-        assert history(folder) == history(whole), f"killed after write {lines}"
 
 
 def noise(*key: Any) -> float:

@@ -1,0 +1,45 @@
+"""The files of a run, to look at and to damage."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from search.run.retention import ranked
+from search.study.study import JOURNAL, TrialRecord, read_records
+from trainables.checkpoint import checkpoint_folder
+
+
+def records_of(run: Path) -> list[TrialRecord]:
+    return read_records(run / JOURNAL)
+
+
+def best_of(run: Path, place: int = 0) -> tuple[TrialRecord, Path]:
+    """A trial by its place among the best, and its best checkpoint."""
+    record = ranked(records_of(run), "max")[place]
+    return record, checkpoint_folder(
+        run / "trials" / f"{record.number:04d}", record.best_virtual_epoch("max")
+    )
+
+
+def flip(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def lines_of(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / JOURNAL).read_text().splitlines()]
+
+
+def write_lines(run: Path, lines: list[dict[str, Any]]) -> None:
+    (run / JOURNAL).write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def snapshot(folder: Path) -> dict[Path, tuple[int, bytes]]:
+    """Everything in a folder, hidden files too, with the times of the last change."""
+    return {
+        path: (path.lstat().st_mtime_ns, path.read_bytes() if path.is_file() else b"")
+        for path in [folder, *folder.rglob("*")]
+    }
