@@ -31,7 +31,7 @@ class Records:
 
 def trial(number: int, *values: float, **fields: Any) -> TrialRecord:
     return TrialRecord(
-        number, number, Resolved({}, {}, {}, {}), values=list(values), lengths=STEPS_OF_5, **fields
+        number, number, Resolved({}, {}, {}), values=list(values), lengths=STEPS_OF_5, **fields
     )
 
 

@@ -8,7 +8,7 @@ from search.run.retention import trials_to_keep
 from search.space.space import Resolved
 from search.study.trial import BROKEN_OFF, Outcome, TrialRecord
 
-RESOLVED = Resolved({}, {}, {}, {})
+RESOLVED = Resolved({}, {}, {})
 
 
 def record(number: int, *values: float, outcome: Outcome | None = Outcome.STOPPED) -> TrialRecord:
