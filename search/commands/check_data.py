@@ -12,17 +12,9 @@ import numpy as np
 
 from search.config.config import load_config
 from trainables.build import load_arrays
+from trainables.findings import Finding, Kind, short_name
 from trainables.inspect.generic import DrawnInspection
-from trainables.inspect.inspection import (
-    IGNORED,
-    Contents,
-    Finding,
-    Inspection,
-    Kind,
-    SampleName,
-    in_threads,
-    short_name,
-)
+from trainables.inspect.inspection import IGNORED, Contents, Inspection, SampleName, in_threads
 from trainables.options import TrialOptions
 from trainables.task import Task
 

@@ -21,7 +21,7 @@ from search.commands.check_data import ClassSummary, DataCheck, Reached
 from search.run.housekeeping import size_text
 from search.screen.live import duration, short_path
 from search.text import printable
-from trainables.inspect.inspection import Finding, short_name
+from trainables.findings import Finding, short_name
 
 MAX_FILES = 3
 """Files that the table names of each kind."""
@@ -89,7 +89,8 @@ def _problems(severity: str, findings: Sequence[Finding], root: Path | None, wid
 def _places(findings: Sequence[Finding], root: Path | None) -> Iterator[RenderableType]:
     for finding in findings[:MAX_FILES]:
         where = printable(short_name(finding.where, root))
-        message = f": {printable(' '.join(finding.message.split()))}" if finding.message else ""
+        message = finding.message if root is None else finding.message.replace(f"{root}/", "")
+        message = f": {printable(' '.join(message.split()))}" if message else ""
         yield Text(where + message)
     if len(findings) > MAX_FILES:
         yield Text(f"and {len(findings) - MAX_FILES:,} more", style="dim")

@@ -23,9 +23,9 @@ from trainables.gan.data import NoisySource, fixed_latents
 from trainables.gan.frechet import frechet_distance, mean_and_covariance
 from trainables.gan.losses import discriminator_loss, generator_loss, gradient_penalty
 from trainables.gan.metrics import GANMetrics, Generated
-from trainables.gan.sheet import image_grid
 from trainables.gan.task import GANTask
 from trainables.networks.gan import build_discriminator, build_generator
+from trainables.pictures import image_grid
 from trainables.progress import DivergedError, Progress
 from trainables.session import TrialSession
 

@@ -8,8 +8,8 @@ from PIL import Image
 from pydantic import ValidationError
 
 from trainables.data.source import BatchSource, to_device
+from trainables.pictures import GAP, IGNORED_COLOUR, palette, sample_grid
 from trainables.segmentation.options import SegmentationOptions
-from trainables.segmentation.sheet import IGNORED_COLOUR, palette, sample_sheet
 from trainables.segmentation.task import SegmentationTask
 
 CPU = torch.device("cpu")
@@ -165,9 +165,14 @@ def test_sheet_shows_image_truth_and_prediction_and_restores_the_mode(photos):
 
 def test_sheet_has_the_colours_of_the_classes_and_white_for_ignored():
     truth, predicted = np.array([[[0, 1], [2, 255]]]), np.array([[[2, 1], [0, 0]]])
-    sheet = sample_sheet(np.full((1, 2, 2, 1), 0.5), truth, predicted)
-    side = sheet.shape[1] // 3
-    corners = [(0, 0), (0, side - 4), (sheet.shape[0] - 4, 0), (sheet.shape[0] - 4, side - 4)]
+    sheet = sample_grid(np.full((1, 2, 2, 1), 0.5), truth, predicted)
+    side = 128 + GAP
+    corners = [
+        (GAP, GAP),
+        (GAP, side - 1),
+        (sheet.shape[0] - GAP - 1, GAP),
+        (sheet.shape[0] - GAP - 1, side - 1),
+    ]
     for place, labels in ((1, truth), (2, predicted)):
         found = [sheet[y, place * side + x] for y, x in corners]
         np.testing.assert_array_equal(found, palette()[labels.ravel()])
@@ -176,7 +181,7 @@ def test_sheet_has_the_colours_of_the_classes_and_white_for_ignored():
 
 
 def test_large_pictures_are_thinned():
-    sheet = sample_sheet(np.zeros((2, 700, 900, 3)), *np.zeros((2, 2, 700, 900), np.int64))
+    sheet = sample_grid(np.zeros((2, 700, 900, 3)), *np.zeros((2, 2, 700, 900), np.int64))
     assert max(sheet.shape) < 900
 
 

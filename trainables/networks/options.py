@@ -52,6 +52,3 @@ class MLPOptions(Options):
     """After each hidden linear layer (arXiv:1502.03167, arXiv:1607.06450)."""
     dropout: Dropout = 0.0
     """Share of hidden units dropped."""
-
-
-ImageModel = CNNOptions | ResNetOptions
