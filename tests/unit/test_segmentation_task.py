@@ -1,4 +1,6 @@
 import json
+import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,8 +8,12 @@ import pytest
 import torch
 from PIL import Image
 from pydantic import ValidationError
+from small_trials import run, segmentation_plan
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from trainables.data.source import BatchSource, to_device
+from trainables.findings import SampleError, sample_error
+from trainables.images import kinds
 from trainables.pictures import GAP, IGNORED_COLOUR, palette, sample_grid
 from trainables.segmentation.options import SegmentationOptions
 from trainables.segmentation.task import SegmentationTask
@@ -240,3 +246,28 @@ def test_preprocessing_normalizes_raw_images_as_the_batches_are(photos):
         pixels = (np.asarray(image) / 255 - preprocessing["mean"]) / preprocessing["std"]
     batch, _ = task.valid_data().batch(np.arange(1), None)
     np.testing.assert_allclose(batch[0].permute(1, 2, 0).numpy(), pixels, rtol=1e-4, atol=1e-5)
+
+
+def test_curves_of_classes_are_named_as_the_data_names_them(photos, tmp_path):
+    (Path(photos["root"]) / "classes.txt").write_text("road\ntraffic light\n")
+    options = {
+        "data": photos,
+        "model": {"name": "unet", "width": 4, "depth": 1},
+        "augment": {"crop": 8},
+        "batch_size": 2,
+    }
+    plan = segmentation_plan(tmp_path / "trial", options=options, count=1, num_virtual_epochs=1)
+    record = run(replace(plan, metric="iou/road")).history[0]
+    assert {"iou/road", "iou/traffic light", "miou"} <= set(record)
+    events = EventAccumulator(str(tmp_path / "trial"))
+    events.Reload()
+    tags = events.Tags()["scalars"]
+    assert {"iou/road", "iou/traffic light", "best/iou/road"} <= set(tags)
+
+
+def test_what_is_wrong_with_a_sample_survives_the_way_from_a_worker_process():
+    error = sample_error(kinds.UNREADABLE, "a.png", "is cut short", "copy it again")
+    copied = pickle.loads(pickle.dumps(error))
+    assert str(copied) == "a.png: is cut short; copy it again"
+    assert copied.finding == error.finding
+    assert str(SampleError(str(error))) == str(error)  # as a DataLoader raises it again
