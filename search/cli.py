@@ -122,7 +122,7 @@ def search(
 @cli.command(short_help="Go on with a search, or let it grow.")
 @click.argument("run", type=click.Path(file_okay=False, exists=True))
 @click.option("--trials", type=click.IntRange(min=1), metavar="N", help="So many in all.")
-@click.option("--virtual-epochs", type=click.IntRange(min=1), metavar="N", help="Full length of a trial.")
+@click.option("--max-virtual-epochs", type=click.IntRange(min=1), metavar="N", help="Full length of a trial.")
 @click.option("--time", metavar="DURATION", help="Of the whole search, such as 2h.")
 @click.option(
     "--config",
@@ -154,7 +154,7 @@ def resume(
       tune-search resume results/seg --trials 50 --time 2h
       tune-search resume results/seg --trials 50 --set 'trial.model.width={choice: [16, 32, 64]}'
     """
-    limits = {"trials": trials, "virtual_epochs": virtual_epochs, "time": time}
+    limits = {"trials": trials, "max_virtual_epochs": virtual_epochs, "time": time}
     grown = [f"budget.{name}={value}" for name, value in limits.items() if value is not None]
 
     def go_on(watcher: Any) -> Any:
@@ -191,7 +191,10 @@ def export(run: str, trial: int | None, out: str | None) -> None:
 @cli.command(short_help="Train an exported model on, or anew.")
 @click.argument("export", type=click.Path(file_okay=False, exists=True))
 @click.option(
-    "--virtual-epochs", type=click.IntRange(min=1), metavar="N", help="Length; as in the search without it."
+    "--max-virtual-epochs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Length; as in the search without it.",
 )
 @click.option("--steps", type=click.IntRange(min=1), metavar="N", help="Length in optimizer steps.")
 @click.option("--from-scratch", is_flag=True, help="Begin with new weights instead of the exported ones.")
@@ -295,7 +298,7 @@ def verify(run: str) -> None:
     help="At most so many training samples show the spread of the loss.",
 )
 def batch_sizes(run: str, samples: int) -> None:
-    """Compare the batch sizes of the trials in RUN: passes and steps to the same loss, and the loss's spread.
+    """Compare the batch sizes of the trials in RUN: epochs and steps to the same loss, and the loss's spread.
 
     Writes batch_sizes.json and three figures into RUN. Nothing is trained, and the search may be running.
 

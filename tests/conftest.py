@@ -108,8 +108,8 @@ def discs_run(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> An
             "augment": {"horizontal_flip": 0.5},
             "batch_size": 8,
         },
-        "virtual_epoch": {"passes": 1},
-        "budget": {"trials": 4, "virtual_epochs": 6},
+        "virtual_epoch": {"epochs": 1},
+        "budget": {"trials": 4, "max_virtual_epochs": 6},
     }
     return search.search(config, results=tmp_path_factory.mktemp("results"))
 
@@ -140,7 +140,7 @@ def program(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
 
 
 def wait_for_line(process: subprocess.Popen[str], text: str, limit: float = 90.0) -> list[str]:
-    """Read the output up to the first line that contains `text`; fails when it ends or the limit passes."""
+    """Read the output up to the first line that contains `text`; fails when it ends or the limit epochs."""
     assert process.stdout is not None
     lines: list[str] = []
     deadline = time.monotonic() + limit

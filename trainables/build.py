@@ -75,14 +75,14 @@ def build_trainer(
     model = _build_model(task, options, device)
     task.setup(device)
     batch_size = _batch_size(train_data, options)
-    stream, pass_samples = _training_stream(
-        train_data, options, task, batch_size=batch_size, whole_passes=unit == "passes"
+    stream, epoch_samples = _training_stream(
+        train_data, options, task, batch_size=batch_size, whole_epochs=unit == "epochs"
     )
     virtual_epochs = VirtualEpochs(
         unit=unit,
         count=count,
         step_samples=batch_size * options.accumulate * task.batches_per_step,
-        pass_samples=pass_samples,
+        epoch_samples=epoch_samples,
     )
     return Trainer(
         task=task,
@@ -141,13 +141,13 @@ def _batch_size(data: Any, options: TrialOptions) -> int:
 
 
 def _training_stream(
-    data: Any, options: TrialOptions, task: Task, *, batch_size: int, whole_passes: bool
+    data: Any, options: TrialOptions, task: Task, *, batch_size: int, whole_epochs: bool
 ) -> tuple[TrainingStream, int | None]:
-    """The stream, and the samples of one pass where the data has a length."""
+    """The stream, and the samples of one epoch where the data has a length."""
     if isinstance(data, torch.utils.data.DataLoader):
         num_batches = known_length(data)
-        pass_samples = None if num_batches is None else num_batches * batch_size
-        return LoaderStream(data, whole_passes=whole_passes), pass_samples
+        epoch_samples = None if num_batches is None else num_batches * batch_size
+        return LoaderStream(data, whole_epochs=whole_epochs), epoch_samples
     size, seed = batch_size, options.seed
     if isinstance(data, torch.utils.data.IterableDataset):
         shuffle = task.shuffle_buffer
@@ -156,8 +156,8 @@ def _training_stream(
         ), None
     source, num_workers = as_source(data), task.num_workers
     if not num_workers:
-        return SampleStream(source, batch_size=size, seed=seed, whole_passes=whole_passes), len(source)
+        return SampleStream(source, batch_size=size, seed=seed, whole_epochs=whole_epochs), len(source)
     stream = WorkerStream(
-        source, batch_size=size, seed=seed, num_workers=num_workers, whole_passes=whole_passes
+        source, batch_size=size, seed=seed, num_workers=num_workers, whole_epochs=whole_epochs
     )
     return stream, len(source)

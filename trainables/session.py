@@ -52,7 +52,7 @@ class TrialPlan:
     """The resolved `trial:` section; `${env:NAME}` is replaced where the trial begins."""
     unit: Unit
     count: int
-    """Length of a virtual epoch: `count` steps, samples or passes."""
+    """Length of a virtual epoch: `count` steps, samples or epochs."""
     num_virtual_epochs: int
     """Full length of the trial."""
     metric: str
@@ -166,7 +166,7 @@ class TrialSession:
         if self.options.batch_size != "full":
             return at
         # Where this is told, memory may have been short.
-        samples = self.trainer.virtual_epochs.pass_samples
+        samples = self.trainer.virtual_epochs.epoch_samples
         return f"{at} with batch_size full: {samples} samples; smaller ones with accumulate take less memory"
 
     @property

@@ -136,7 +136,7 @@ class Task:
 
         Args:
             model: in training mode.
-            batches: all micro-batches of the step, on the device; where a virtual epoch of whole passes ends,
+            batches: all micro-batches of the step, on the device; where a virtual epoch of whole epochs ends,
                 fewer than `accumulate` times `batches_per_step`.
             lr_factor: of `lr_schedule` at this step, for optimizers of the task's own.
             watch: to be given the loss and the gradient norm of each step taken here.

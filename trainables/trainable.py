@@ -61,7 +61,7 @@ class TrialTrainable(tune.Trainable):
         self._watchdog.close()
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Called when a leg of the trial ends, before another process may go on with it."""
+        """Called when a job of the trial ends, before another process may go on with it."""
         if self._session is not None:
             with self._guarded(self._session):
                 self._session.save()

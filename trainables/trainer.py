@@ -135,7 +135,7 @@ class Trainer:
             "train_loss": progress.mean_loss(end_step - first_step),
             "lr": float(self.optimizer.param_groups[0]["lr"]),
             "samples_per_second": (self.num_samples - samples_before) / trained,
-            "passes": self.stream.passes,
+            "epochs": self.stream.epochs,
             **self.validate(),
         }
         counters.seconds += time.perf_counter() - began

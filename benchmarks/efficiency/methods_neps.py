@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from benchmarks.efficiency.curve_tables import LENGTH, Table
-from benchmarks.efficiency.simulate import Leg
+from benchmarks.efficiency.simulate import Job
 from search.space.domains import Choice, Integer, Real
 
 REDUCTION_FACTOR = 3
@@ -40,12 +40,12 @@ class Neps:
         """What NePS calls a trial: a configuration on one rung."""
         self._depths: dict[int, int] = {}
 
-    def next_leg(self) -> Leg:
+    def next_job(self) -> Job:
         """A new trial, or the next rung of one that Hyperband has promoted."""
         asked = self._optimizer.ask()
         number = int(asked.id.split("_rung_")[0])
         self._running[number] = asked
-        return Leg(number, active_params(self._table, asked.config), self._depths.get(number, 0))
+        return Job(number, active_params(self._table, asked.config), self._depths.get(number, 0))
 
     def report(self, trial: int, virtual_epoch: int, value: float) -> bool:
         asked = self._running[trial]

@@ -11,7 +11,7 @@ from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
 from benchmarks.efficiency.curve_tables import LENGTH, Table
-from benchmarks.efficiency.simulate import Leg
+from benchmarks.efficiency.simulate import Job
 
 REDUCTION_FACTOR = 3
 
@@ -32,11 +32,11 @@ class OptunaStudy:
         self._trials: dict[int, optuna.Trial] = {}
         self._last: dict[int, float] = {}
 
-    def next_leg(self) -> Leg:
+    def next_job(self) -> Job:
         trial = self._study.ask()
         params = self._space.suggest(trial).params
         self._trials[trial.number] = trial
-        return Leg(trial.number, params)
+        return Job(trial.number, params)
 
     def report(self, trial: int, virtual_epoch: int, value: float) -> bool:
         asked = self._trials[trial]
@@ -58,7 +58,7 @@ class RayTune:
         self._searcher, self._scheduler = searcher, scheduler
         self._trials: list[Trial] = []
 
-    def next_leg(self) -> Leg | None:
+    def next_job(self) -> Job | None:
         number = len(self._trials)
         config = self._searcher.suggest(str(number))
         if config is None:
@@ -66,7 +66,7 @@ class RayTune:
         trial = Trial("trial", config=config, trial_id=str(number), stub=True)
         self._trials.append(trial)
         self._scheduler.on_trial_add(None, trial)
-        return Leg(number, config)
+        return Job(number, config)
 
     def report(self, trial: int, virtual_epoch: int, value: float) -> bool:
         asked = self._trials[trial]

@@ -10,7 +10,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
 from benchmarks.efficiency.curve_tables import LENGTH, Problem
-from benchmarks.efficiency.simulate import Leg
+from benchmarks.efficiency.simulate import Job
 from search.config.config import Config, load_config
 from search.run.folder import RunFolder
 from search.run.ray_tune import StudyScheduler, StudySearcher
@@ -38,23 +38,23 @@ class TuneSearch:
             self.coordinator, lambda record: trial_plan(config, run, record, timeout=3600.0)
         )
         self._scheduler = StudyScheduler(self.coordinator)
-        self._legs: dict[int, Trial] = {}
-        self._lengths = VirtualEpochs(unit="steps", count=problem.steps, step_samples=1, pass_samples=None)
+        self._jobs: dict[int, Trial] = {}
+        self._lengths = VirtualEpochs(unit="steps", count=problem.steps, step_samples=1, epoch_samples=None)
         self._count = 0
 
-    def next_leg(self) -> Leg | None:
+    def next_job(self) -> Job | None:
         self._count += 1
         config = self._searcher.suggest(str(self._count))
         if not isinstance(config, dict):
             return None
         trial = Trial("trial", config=config, trial_id=str(self._count), stub=True)
         number = config["plan"]["number"]
-        self._legs[number] = trial
+        self._jobs[number] = trial
         record = self.coordinator.study.records[number]
-        return Leg(number, record.resolved.params, record.depth)
+        return Job(number, record.resolved.params, record.depth)
 
     def report(self, trial: int, virtual_epoch: int, value: float) -> bool:
-        leg = self._legs[trial]
+        job = self._jobs[trial]
         lengths = {f"lengths/{name}": item for name, item in self._lengths.as_dict().items()}
         result = {
             self._problem.metric: value,
@@ -62,11 +62,11 @@ class TuneSearch:
             "seconds": float(virtual_epoch),
             **lengths,
         }
-        decision = self._scheduler.on_trial_result(None, leg, result)
+        decision = self._scheduler.on_trial_result(None, job, result)
         goes_on = decision == TrialScheduler.CONTINUE
         if not goes_on:
-            self._searcher.on_trial_complete(leg.trial_id, result)
-            del self._legs[trial]
+            self._searcher.on_trial_complete(job.trial_id, result)
+            del self._jobs[trial]
         return goes_on
 
 
@@ -79,7 +79,7 @@ def _config(problem: Problem, seed: int, sections: Mapping[str, Any]) -> Config:
             "objective": {"metric": problem.metric, "mode": problem.mode},
             "trial": problem.trial,
             "virtual_epoch": {"steps": problem.steps},
-            "budget": {"trials": 100_000, "virtual_epochs": LENGTH},
+            "budget": {"trials": 100_000, "max_virtual_epochs": LENGTH},
             **sections,
             "sampler": {**sections.pop("sampler", {}), "seed": seed},
         },

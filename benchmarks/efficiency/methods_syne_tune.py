@@ -20,7 +20,7 @@ from syne_tune.optimizer.schedulers.searchers.last_value_multi_fidelity_searcher
 from syne_tune.utils import streamline_config_space
 
 from benchmarks.efficiency.curve_tables import LENGTH, Table
-from benchmarks.efficiency.simulate import Leg
+from benchmarks.efficiency.simulate import Job
 from search.space.domains import Choice, Integer, Real
 
 REDUCTION_FACTOR = 3
@@ -43,7 +43,7 @@ class SyneTune:
         self._trials: list[Trial] = []
         self._depths: list[int] = []
 
-    def next_leg(self) -> Leg | None:
+    def next_job(self) -> Job | None:
         suggestion = self._scheduler.suggest()
         if suggestion is None:
             return None
@@ -55,7 +55,7 @@ class SyneTune:
         else:
             number = suggestion.checkpoint_trial_id
         params = active_params(self._table, self._trials[number].config)
-        return Leg(number, params, self._depths[number])
+        return Job(number, params, self._depths[number])
 
     def report(self, trial: int, virtual_epoch: int, value: float) -> bool:
         asked = self._trials[trial]

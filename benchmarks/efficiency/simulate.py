@@ -13,7 +13,7 @@ from benchmarks.efficiency.curve_tables import LENGTH, Table
 
 
 @dataclass(frozen=True)
-class Leg:
+class Job:
     """A free worker's next work: a trial from `depth` virtual epochs on."""
 
     trial: int
@@ -24,14 +24,14 @@ class Leg:
 class Method(Protocol):
     """A searcher with its scheduler, behind the two questions that a worker asks."""
 
-    def next_leg(self) -> Leg | None:
+    def next_job(self) -> Job | None:
         """What a free worker trains; None if there is nothing for it now."""
         ...
 
     def report(self, trial: int, virtual_epoch: int, value: float) -> bool:
-        """Take the metric of one virtual epoch; whether the leg goes on.
+        """Take the metric of one virtual epoch; whether the job goes on.
 
-        It is also told of the last virtual epoch, after which the leg ends whatever is returned.
+        It is also told of the last virtual epoch, after which the job ends whatever is returned.
         """
         ...
 
@@ -59,26 +59,26 @@ def simulate(table: Table, method: Method, *, budget: int, seed: int, num_worker
     """
     trace = Trace()
     rows: dict[int, int] = {}
-    events: list[tuple[float, int, Leg, int]] = []
+    events: list[tuple[float, int, Job, int]] = []
     idle, now, count = num_workers, 0.0, 0
     best = -np.inf
     while len(trace.costs) < budget:
-        while idle and (leg := method.next_leg()) is not None:
+        while idle and (job := method.next_job()) is not None:
             idle -= 1
-            if leg.trial not in rows:
-                rows[leg.trial] = table.row(leg.params, set(rows.values()))
-            heapq.heappush(events, (now + _pace(seed, leg.trial), count, leg, leg.depth + 1))
+            if job.trial not in rows:
+                rows[job.trial] = table.row(job.params, set(rows.values()))
+            heapq.heappush(events, (now + _pace(seed, job.trial), count, job, job.depth + 1))
             count += 1
         if not events:
             break
-        now, _, leg, virtual_epoch = heapq.heappop(events)
-        value = float(table.values[rows[leg.trial], virtual_epoch - 1])
+        now, _, job, virtual_epoch = heapq.heappop(events)
+        value = float(table.values[rows[job.trial], virtual_epoch - 1])
         best = max(best, table.sign * value)
         trace.costs.append(len(trace.costs) + 1)
         trace.bests.append(table.sign * best)
-        goes_on = method.report(leg.trial, virtual_epoch, value)
+        goes_on = method.report(job.trial, virtual_epoch, value)
         if goes_on and virtual_epoch < LENGTH:
-            heapq.heappush(events, (now + _pace(seed, leg.trial), count, leg, virtual_epoch + 1))
+            heapq.heappush(events, (now + _pace(seed, job.trial), count, job, virtual_epoch + 1))
             count += 1
         else:
             idle += 1

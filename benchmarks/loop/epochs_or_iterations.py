@@ -1,4 +1,4 @@
-"""The same training in virtual epochs of one pass, of 50 steps and of 1600 samples, and what each shows when.
+"""The same training in virtual epochs of one epoch, of 50 steps and of 1600 samples, and what each shows when.
 
     python benchmarks/loop/epochs_or_iterations.py            prints a table, writes benchmarks/results/
     python benchmarks/loop/epochs_or_iterations.py --figure docs/iteration_based_training.png
@@ -31,7 +31,7 @@ from trainables.session import TrialPlan, TrialSession
 from trainables.task import Task
 
 NUM_TRAIN = 8192
-UNITS = {"one pass": ("passes", 1), "50 steps": ("steps", 50), "1600 samples": ("samples", 1600)}
+UNITS = {"one epoch": ("epochs", 1), "50 steps": ("steps", 50), "1600 samples": ("samples", 1600)}
 BATCH_SIZES = (1, 4, 16, 64)
 NUM_ITERATIONS = 250
 SEGMENTATION = "trainables.segmentation.task:SegmentationTask"
@@ -102,8 +102,8 @@ def session(task: str, options: Mapping[str, Any], unit: str, folder: Path, **mo
     return TrialSession(plan, arrays)
 
 
-def one_pass(unit: str, arrays: Mapping[str, np.ndarray], folder: Path) -> dict[str, Any]:
-    """Train for one pass (to the last virtual epoch that fits) and note when reports and checkpoints come."""
+def one_epoch(unit: str, arrays: Mapping[str, np.ndarray], folder: Path) -> dict[str, Any]:
+    """Train for one epoch (to the last virtual epoch that fits) and note when reports and checkpoints come."""
     began = time.perf_counter()
     trial = session(SEGMENTATION, DIGITS, unit, folder, arrays=arrays, metric="miou", mode="max")
     curve = []
@@ -220,7 +220,7 @@ def measure(folder: Path) -> dict[str, Any]:
     for index, unit in enumerate(UNITS):
         here = folder / str(index)
         units[unit] = {
-            **one_pass(unit, arrays, here / "whole"),
+            **one_epoch(unit, arrays, here / "whole"),
             "useless_trial": useless_trial(unit, arrays, here / "useless"),
             "diverging_trial": diverging_trial(unit, arrays, here / "diverging"),
             "broken_folder": broken_folder(unit, here / "folder"),
@@ -242,8 +242,8 @@ def table(found: Mapping[str, Any]) -> str:
     rows: dict[str, Callable[[Mapping[str, Any]], str]] = {
         "samples to the first report": lambda u: f"{u['first_report']['samples']:,}",
         "seconds to the first report": lambda u: f"{u['first_report']['seconds']:.1f}",
-        "reports in one pass": lambda u: str(u["reports"]),
-        "checkpoints in one pass": lambda u: str(u["checkpoints"]),
+        "reports in one epoch": lambda u: str(u["reports"]),
+        "checkpoints in one epoch": lambda u: str(u["checkpoints"]),
         "seconds between checkpoints": lambda u: f"{u['seconds_between_checkpoints']:.1f}",
         "samples until a useless trial is seen": lambda u: f"{u['useless_trial']['samples']:,}",
         "  its mIoU then": lambda u: f"{u['useless_trial']['miou']:.3f}",
@@ -271,7 +271,7 @@ def table(found: Mapping[str, Any]) -> str:
 
 
 def draw(found: Mapping[str, Any], path: Path) -> None:
-    """Validation over the samples of one pass, and the loss of each iteration."""
+    """Validation over the samples of one epoch, and the loss of each iteration."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.8), dpi=100, layout="constrained")

@@ -109,7 +109,7 @@ class Batches:
         self._inputs = inputs.to(trainer.device).contiguous(memory_format=layout)
         self._targets = targets.to(trainer.device)
         self._batch_size, self._steps, self._as_dict = batch_size, steps, as_dict
-        self._rest, self._passes = torch.empty(0, dtype=torch.int64, device=trainer.device), 0
+        self._rest, self._epochs = torch.empty(0, dtype=torch.int64, device=trainer.device), 0
         self.dataset = range(len(source))
 
     def __len__(self) -> int:
@@ -118,9 +118,9 @@ class Batches:
     def __iter__(self) -> Iterator[Any]:
         for _ in range(self._steps):
             if len(self._rest) < self._batch_size:
-                order = np.random.default_rng([0, 0, self._passes]).permutation(len(self._inputs))
+                order = np.random.default_rng([0, 0, self._epochs]).permutation(len(self._inputs))
                 self._rest = torch.cat([self._rest, torch.from_numpy(order).to(self._rest.device)])
-                self._passes += 1
+                self._epochs += 1
             rows, self._rest = self._rest[: self._batch_size], self._rest[self._batch_size :]
             inputs, targets = self._inputs[rows], self._targets[rows]
             yield {"inputs": inputs, "labels": targets} if self._as_dict else (inputs, targets)

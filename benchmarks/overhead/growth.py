@@ -45,7 +45,7 @@ CONFIG = Path(__file__).parents[2] / "configs" / "seg.yaml"
 RESULTS = Path(__file__).parents[1] / "results" / "growth.json"
 WINDOW = 40
 """New trials whose asks are measured at a size."""
-LENGTHS = VirtualEpochs(unit="steps", count=20, step_samples=16, pass_samples=2000)
+LENGTHS = VirtualEpochs(unit="steps", count=20, step_samples=16, epoch_samples=2000)
 
 
 def configuration(num_trials: int, sampler: str, scheduler: str) -> Config:
@@ -100,7 +100,7 @@ class Search:
         self.asks, self.promotions, self.reports = Timed(), Timed(), Timed()
         self._workers = workers
         self._now = 0.0
-        self._legs: list[tuple[float, int]] = []
+        self._jobs: list[tuple[float, int]] = []
 
     @property
     def num_trials(self) -> int:
@@ -113,11 +113,11 @@ class Search:
     def grow(self, num_trials: int) -> None:
         """Until so many trials have begun."""
         while self.num_trials < num_trials:
-            while len(self._legs) < self._workers and self.num_trials < num_trials:
-                self._start_leg()
+            while len(self._jobs) < self._workers and self.num_trials < num_trials:
+                self._start_job()
             self._end_virtual_epoch()
 
-    def _start_leg(self) -> None:
+    def _start_job(self) -> None:
         begun, turn = self.num_trials, Timed()
         record = turn.call(self.coordinator.next_trial)
         assert not isinstance(record, Turn), self.coordinator.ending
@@ -128,10 +128,10 @@ class Search:
 
     def _go_on(self, record: TrialRecord) -> None:
         seconds = 1 + record.resolved.tree["model"]["width"] / 16 + record.number % 7 / 10
-        heapq.heappush(self._legs, (self._now + seconds, record.number))
+        heapq.heappush(self._jobs, (self._now + seconds, record.number))
 
     def _end_virtual_epoch(self) -> None:
-        self._now, number = heapq.heappop(self._legs)
+        self._now, number = heapq.heappop(self._jobs)
         record = self.coordinator.study.records[number]
         virtual_epoch = record.depth + 1
         report = {

@@ -56,7 +56,7 @@ def train(data: np.ndarray) -> float:
 
 
 class MeetingMetrics(NoMetrics):
-    """Validation comes after the pass over the training data: all trials have read all of it."""
+    """Validation comes after the epoch over the training data: all trials have read all of it."""
 
     def compute(self) -> dict[str, float]:
         meet()
@@ -104,8 +104,8 @@ def tune_search(trials: int, megabytes: int, folder: Path) -> None:
                 "optimizer": {"name": "adamw", "lr": {"loguniform": [1e-4, 1e-3]}},
                 "batch_size": 256,
             },
-            "virtual_epoch": {"passes": 1},
-            "budget": {"trials": trials, "virtual_epochs": 1},
+            "virtual_epoch": {"epochs": 1},
+            "budget": {"trials": trials, "max_virtual_epochs": 1},
             "sampler": {"name": "random"},
             "scheduler": {"name": "none"},
         },

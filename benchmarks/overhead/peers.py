@@ -34,10 +34,10 @@ def tune_search(seconds: list[float], virtual_epochs: int, folder: Path) -> None
                 "batch_size": 16,
             },
             "virtual_epoch": {"steps": 1},
-            "budget": {"trials": len(seconds), "virtual_epochs": virtual_epochs},
+            "budget": {"trials": len(seconds), "max_virtual_epochs": virtual_epochs},
             "sampler": {
                 "name": "random",
-                "initial": [
+                "points_to_evaluate": [
                     {"model": {"seconds": value, "number": number}} for number, value in enumerate(seconds)
                 ],
             },

@@ -32,7 +32,7 @@ TRIAL = {
     "trial.batch_size": str(BATCH),
     "virtual_epoch.steps": str(STEPS),
     "budget.trials": "1",
-    "budget.virtual_epochs": "1",
+    "budget.max_virtual_epochs": "1",
 }
 """One trial, known beforehand; the rest is the configuration's."""
 

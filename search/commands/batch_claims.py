@@ -19,7 +19,7 @@ class Reached:
     """The end of the first virtual epoch with a loss at or below a target."""
 
     virtual_epoch: int
-    passes: float
+    epochs: float
     steps: int
     steps_before: int
     """Of the virtual epoch before it: the target may have been reached just after them."""
@@ -38,20 +38,20 @@ class _Curve(Protocol):
     @property
     def batch_size(self) -> int: ...
     @property
-    def passes(self) -> Sequence[float]: ...
+    def epochs(self) -> Sequence[float]: ...
     @property
     def steps(self) -> Sequence[int]: ...
 
 
 def reached(
-    losses: Sequence[float], passes: Sequence[float], steps: Sequence[int], target: float
+    losses: Sequence[float], epochs: Sequence[float], steps: Sequence[int], target: float
 ) -> Reached | None:
     """Where a curve is at or below the target for the first time; None where it never is."""
     for index, loss in enumerate(losses):
         if loss <= target:
             return Reached(
                 virtual_epoch=index + 1,
-                passes=passes[index],
+                epochs=epochs[index],
                 steps=steps[index],
                 steps_before=steps[index - 1] if index else 0,
             )
@@ -62,24 +62,24 @@ def judge(
     curves: Sequence[_Curve], found: Sequence[Reached | None], noise: BatchNoise
 ) -> tuple[Claim, Claim, Claim]:
     """The verdicts. The last curve is of the biggest batch, whose loss at its end is the target."""
-    return _fewer_passes(curves, found), _more_steps(curves, found), _calm(noise)
+    return _fewer_epochs(curves, found), _more_steps(curves, found), _calm(noise)
 
 
-def _fewer_passes(curves: Sequence[_Curve], found: Sequence[Reached | None]) -> Claim:
+def _fewer_epochs(curves: Sequence[_Curve], found: Sequence[Reached | None]) -> Claim:
     big = found[-1]
     assert big is not None
     smaller = list(zip(curves[:-1], found[:-1], strict=True))
-    fewer = [here is not None and here.passes < big.passes for _, here in smaller]
+    fewer = [here is not None and here.epochs < big.epochs for _, here in smaller]
     nearest, here = min(smaller, key=lambda pair: abs(pair[0].batch_size - _ARTICLE_BATCH))
     if here is None:
-        numbers = f"{_batch(nearest)} does not reach it in {_count(nearest.passes[-1])} passes"
+        numbers = f"{_batch(nearest)} does not reach it in {_count(nearest.epochs[-1])} epochs"
     else:
         numbers = (
-            f"{_batch(nearest)} needs {_count(here.passes)} of the {_count(big.passes)} passes of the big "
-            f"one, a share of {here.passes / big.passes:.2f}"
+            f"{_batch(nearest)} needs {_count(here.epochs)} of the {_count(big.epochs)} epochs of the big "
+            f"one, a share of {here.epochs / big.epochs:.2f}"
         )
     return Claim(
-        claim="mini-batches need fewer passes over the data (in the article, of 50, about a sixth)",
+        claim="mini-batches need fewer epochs over the data (in the article, of 50, about a sixth)",
         verdict=_share(fewer),
         numbers=numbers,
     )
@@ -124,5 +124,5 @@ def _batch(curve: _Curve) -> str:
     return f"a batch of {curve.batch_size:,}"
 
 
-def _count(passes: float) -> str:
-    return f"{passes:.3g}" if passes < 100 else f"{passes:.0f}"
+def _count(epochs: float) -> str:
+    return f"{epochs:.3g}" if epochs < 100 else f"{epochs:.0f}"

@@ -15,13 +15,13 @@ _SIZE, _DPI = (6.4, 4.0), 110
 _WIDE = 30
 """A range of losses beyond this ratio is shown on a logarithmic axis."""
 
-_LABELS = {"passes": "passes over the training data", "steps": "function calls (optimizer steps)"}
+_LABELS = {"epochs": "epochs over the training data", "steps": "function calls (optimizer steps)"}
 
 
 def plot_convergence(
-    curves: Sequence[Curve], path: Path, *, axis: Literal["passes", "steps"], target: float
+    curves: Sequence[Curve], path: Path, *, axis: Literal["epochs", "steps"], target: float
 ) -> None:
-    """Training loss against passes or steps, one line per batch size, the last being the big batch."""
+    """Training loss against epochs or steps, one line per batch size, the last being the big batch."""
     figure, axes = _figure()
     colors = _colors(len(curves))
     for curve, color in zip(curves, colors, strict=True):

@@ -41,7 +41,7 @@ class Curve:
     batch_size: int
     """Samples of one optimizer step."""
     trial: int
-    passes: tuple[float, ...]
+    epochs: tuple[float, ...]
     """Over the data, at the end of each virtual epoch."""
     steps: tuple[int, ...]
     losses: tuple[float, ...]
@@ -53,7 +53,7 @@ class BatchSizes:
 
     folder: str
     num_train: int
-    """Training samples, of one pass."""
+    """Training samples, of one epoch."""
     curves: tuple[Curve, ...]
     """By batch size, the smallest first."""
     target: float
@@ -74,7 +74,7 @@ class BatchSizes:
 def study_batch_sizes(run: str | Path, *, max_samples: int = 4096) -> BatchSizes:
     """Compare the batch sizes of a run, write figures and numbers into its folder, and judge three claims.
 
-    The claims: mini-batches need fewer passes than one big batch, they need more steps, and a batch's loss
+    The claims: mini-batches need fewer epochs than one big batch, they need more steps, and a batch's loss
     varies less than its mean from some size on. Nothing is trained; the run may still be going on.
 
     Args:
@@ -103,9 +103,9 @@ def _study(folder: RunFolder, max_samples: int) -> BatchSizes:
     curves = [_curve(record, losses[record.number]) for record in chosen]
     notes += _confounders(chosen)
     target = curves[-1].losses[-1]
-    found = [reached(curve.losses, curve.passes, curve.steps, target) for curve in curves]
+    found = [reached(curve.losses, curve.epochs, curve.steps, target) for curve in curves]
     noise = _noise(records, folder, config, max_samples)
-    num_train = _pass_samples(chosen[0])
+    num_train = _epoch_samples(chosen[0])
     if noise.num_samples < num_train:
         notes.append(f"the spread of the loss was measured on {noise.num_samples} of {num_train} samples")
     study = BatchSizes(
@@ -117,15 +117,15 @@ def _study(folder: RunFolder, max_samples: int) -> BatchSizes:
         noise=noise,
         claims=judge(curves, found, noise),
         notes=tuple(notes),
-        files=("convergence_passes.png", "convergence_steps.png", "batch_noise.png", NUMBERS),
+        files=("convergence_epochs.png", "convergence_steps.png", "batch_noise.png", NUMBERS),
     )
     _write(study, folder)
     return study
 
 
 def _write(study: BatchSizes, folder: RunFolder) -> None:
-    by_passes, by_steps, by_noise, numbers = (folder.path / name for name in study.files)
-    plot_convergence(study.curves, by_passes, axis="passes", target=study.target)
+    by_epochs, by_steps, by_noise, numbers = (folder.path / name for name in study.files)
+    plot_convergence(study.curves, by_epochs, axis="epochs", target=study.target)
     plot_convergence(study.curves, by_steps, axis="steps", target=study.target)
     plot_batch_noise(study.noise, by_noise)
     write_json(numbers, study.as_dict())
@@ -173,25 +173,25 @@ def _best_of_each_size(records: Sequence[TrialRecord]) -> list[TrialRecord]:
 
 
 def _curve(record: TrialRecord, losses: Sequence[float]) -> Curve:
-    lengths, num_train = record.lengths, _pass_samples(record)
+    lengths, num_train = record.lengths, _epoch_samples(record)
     assert lengths is not None
     numbers = range(1, len(losses) + 1)
     return Curve(
         batch_size=min(lengths.step_samples, num_train),
         trial=record.number,
-        passes=tuple(lengths.samples_at(number) / num_train for number in numbers),
+        epochs=tuple(lengths.samples_at(number) / num_train for number in numbers),
         steps=tuple(lengths.end_step(number) for number in numbers),
         losses=tuple(losses),
     )
 
 
-def _pass_samples(record: TrialRecord) -> int:
+def _epoch_samples(record: TrialRecord) -> int:
     assert record.lengths is not None
-    if record.lengths.pass_samples is None:
+    if record.lengths.epoch_samples is None:
         raise SearchError(
-            "the training data has no length, so passes cannot be counted; give the DataLoader one (__len__)"
+            "the training data has no length, so epochs cannot be counted; give the DataLoader one (__len__)"
         )
-    return record.lengths.pass_samples
+    return record.lengths.epoch_samples
 
 
 def _too_few(

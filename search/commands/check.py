@@ -89,14 +89,16 @@ def check(
         config=loaded,
         params=first.params,
         num_parameters=sum(p.numel() for p in trainer.model.parameters()),
-        num_train=trainer.virtual_epochs.pass_samples,
+        num_train=trainer.virtual_epochs.epoch_samples,
         num_valid=len(as_source(trainer.valid_source)),
         seconds_per_step=seconds_per_step,
         seconds_per_validation=seconds_per_validation,
         metrics=metrics,
-        rungs=rule.rungs.describe(budget.virtual_epochs, lengths),
+        rungs=rule.rungs.describe(budget.max_virtual_epochs, lengths),
         steps_per_virtual_epoch=lengths.end_step(1),
-        expected_virtual_epochs=rule.expected_virtual_epochs(budget.trials, budget.virtual_epochs, lengths),
+        expected_virtual_epochs=rule.expected_virtual_epochs(
+            budget.trials, budget.max_virtual_epochs, lengths
+        ),
         concurrency=concurrency,
         device=str(trainer.device),
         task_file=task_source(loaded)["file"],
@@ -120,7 +122,7 @@ def _build(config: Config, tree: Mapping[str, Any], phase: Callable[[str], None]
         arrays,
         unit="steps",
         count=_NUM_STEPS,
-        num_virtual_epochs=config.budget.virtual_epochs,
+        num_virtual_epochs=config.budget.max_virtual_epochs,
         device=select_device(config.resources.gpus_per_trial),
     )
 

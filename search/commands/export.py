@@ -218,7 +218,7 @@ def exported_config(config: Config, checkpoint: Checkpoint) -> dict[str, Any]:
         "objective": config.raw["objective"],
         "trial": info["options"],
         "virtual_epoch": info["virtual_epoch"],
-        "budget": {"trials": 1, "virtual_epochs": info["num_virtual_epochs"]},
+        "budget": {"trials": 1, "max_virtual_epochs": info["num_virtual_epochs"]},
         "scheduler": {"name": "none"},
     }
 

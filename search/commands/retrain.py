@@ -66,7 +66,7 @@ def retrain(
                 f"{source} is not an export: it has no {name}; `tune-search export RUN` writes one"
             )
     if virtual_epochs is not None and steps is not None:
-        raise SearchError("give --virtual-epochs or --steps, not both")
+        raise SearchError("give --max-virtual-epochs or --steps, not both")
     RunFolder(source).require_private()
     folder = RunFolder(Path(out).absolute() if out else source.parent / "retrain")
     with working_folder(RunFolder(source.parent)):
@@ -91,7 +91,7 @@ def _plan(
 ) -> TrialPlan:
     report = json.loads((source / METRICS).read_text())
     lengths = VirtualEpochs(**report["lengths"])
-    number = virtual_epochs or config.budget.virtual_epochs
+    number = virtual_epochs or config.budget.max_virtual_epochs
     if steps is not None:
         number = _virtual_epochs_for(steps, lengths)
     return TrialPlan(

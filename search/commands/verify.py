@@ -363,7 +363,9 @@ def _next_trials(config: Config, content: bytes) -> set[int]:
     found: set[int] = set()
     with journal_copy(content) as copy:
         study = SearchStudy(copy, name=config.name, mode=config.objective.mode, space=config.space)
-        limits = Limits(len(study.records), config.budget.virtual_epochs, max_failures=config.max_failures)
+        limits = Limits(
+            len(study.records), config.budget.max_virtual_epochs, max_failures=config.max_failures
+        )
         rule, all_at_once = build_rule(config), len(study.records) + 1
         coordinator = Coordinator(
             study, rule, limits, concurrency=all_at_once, can_go_on=lambda record: False

@@ -61,12 +61,12 @@ class Config:
     resources: Resources
     checkpoint: Checkpoint
     max_failures: int
-    max_failed: int
+    max_failed_trials: int
     timeout: float | None
     """Seconds of one virtual epoch."""
     space: Space = field(repr=False)
     initial: list[dict[str, Any]]
-    """`sampler.initial` as parameters for Optuna."""
+    """`sampler.points_to_evaluate` as parameters for Optuna."""
     raw: dict[str, Any] = field(repr=False)
     """What `results/<run>/config.yaml` holds: overrides applied, defaults filled in, `${env:NAME}` kept."""
     file: Path | None
@@ -220,9 +220,9 @@ def _read_initial(
     problems: list[Problem] = []
     if failed & {"sampler", "trial"}:
         return initial, problems
-    for index, point in enumerate(document.raw_value(("sampler", "initial"), [])):
+    for index, point in enumerate(document.raw_value(("sampler", "points_to_evaluate"), [])):
         try:
-            path = ("sampler", "initial", index)
+            path = ("sampler", "points_to_evaluate", index)
             initial.append(space.params_of(point, base=path, locate=document.where))
         except ConfigError as error:
             problems += error.problems
@@ -238,12 +238,14 @@ def _cross_check(
             space.grid()
         except ConfigError as error:
             yield from error.problems
-    grace = getattr(sections.scheduler, "grace", 0)
-    longest = sections.budget.virtual_epochs
+    grace_period = getattr(sections.scheduler, "grace_period", 0)
+    longest = sections.budget.max_virtual_epochs
     on_virtual_epochs = sections.scheduler.axis == "virtual_epochs"
-    if on_virtual_epochs and grace > longest and not failed & {"scheduler", "budget"}:
-        message = f"received {shown(grace)}; must be at most budget.virtual_epochs, which is {longest}"
-        yield document.problem(("scheduler", "grace"), message)
+    if on_virtual_epochs and grace_period > longest and not failed & {"scheduler", "budget"}:
+        message = (
+            f"received {shown(grace_period)}; must be at most budget.max_virtual_epochs, which is {longest}"
+        )
+        yield document.problem(("scheduler", "grace_period"), message)
 
 
 def _check_task(

@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 Axis = Literal["virtual_epochs", "steps", "samples"]
-Unit = Literal["steps", "samples", "passes"]
+Unit = Literal["steps", "samples", "epochs"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 _DURATION = re.compile(
@@ -99,24 +99,24 @@ class VirtualEpoch(Section):
 
     steps: Count | None = None
     samples: Count | None = None
-    passes: Count | None = None
+    epochs: Count | None = None
 
     @model_validator(mode="after")
     def _exactly_one(self) -> VirtualEpoch:
-        given = [key for key in ("steps", "samples", "passes") if getattr(self, key) is not None]
+        given = [key for key in ("steps", "samples", "epochs") if getattr(self, key) is not None]
         if len(given) != 1:
             received = " and ".join(given) or "none of them"
-            raise ValueError(f"received {received}; must be exactly one of steps, samples and passes")
+            raise ValueError(f"received {received}; must be exactly one of steps, samples and epochs")
         return self
 
     @property
     def unit(self) -> Unit:
         """What `count` counts."""
-        return "steps" if self.steps is not None else "samples" if self.samples is not None else "passes"
+        return "steps" if self.steps is not None else "samples" if self.samples is not None else "epochs"
 
     @property
     def count(self) -> int:
-        """Steps, samples or passes in one virtual epoch."""
+        """Steps, samples or epochs in one virtual epoch."""
         return int(getattr(self, self.unit))
 
 
@@ -162,7 +162,7 @@ ReductionFactor = Annotated[int, Field(ge=2, le=10**15)]
 
 
 class _Asha(Section):
-    grace: Count = 1
+    grace_period: Count = 1
     """The first rung, in units of `axis`."""
     reduction_factor: ReductionFactor = 3
     """One in this many goes on from each rung; each rung is this many times longer than the last."""
@@ -189,7 +189,7 @@ class Hyperband(_OnVirtualEpochs):
     """Several successive halvings with different first rungs (Li et al., arXiv:1603.06560)."""
 
     name: Literal["hyperband"] = "hyperband"
-    grace: Count = 1
+    grace_period: Count = 1
     reduction_factor: ReductionFactor = 3
 
 
@@ -198,7 +198,7 @@ class Median(_OnVirtualEpochs):
 
     name: Literal["median"] = "median"
     startup_trials: CountOrZero = 5
-    grace: CountOrZero = 0
+    grace_period: CountOrZero = 0
     """Virtual epochs in which no trial is ended."""
 
 
@@ -209,7 +209,7 @@ class Percentile(_OnVirtualEpochs):
     percentile: Annotated[float, Field(gt=0, lt=100)] = 25.0
     """The best 25 % go on."""
     startup_trials: CountOrZero = 5
-    grace: CountOrZero = 0
+    grace_period: CountOrZero = 0
 
 
 class NoScheduler(_OnVirtualEpochs):
@@ -313,7 +313,7 @@ class Sections(Section):
     checkpoint: Checkpoint = Checkpoint()
     max_failures: CountOrZero = 2
     """Times that a failed trial is tried again."""
-    max_failed: Count = 5
+    max_failed_trials: Count = 5
     """The run ends after so many failed trials in a row with the same cause."""
     timeout: Annotated[float | None, BeforeValidator(parse_duration)] = None
     """Seconds that a virtual epoch may take, written as 10m; without it ten times the slowest one so far."""

@@ -102,7 +102,10 @@ class Stages:
         if initial:
             document.raw.setdefault("sampler", {})
             sampler = document.raw["sampler"]
-            document.raw["sampler"] = {**sampler, "initial": [dict(initial), *sampler.get("initial", [])]}
+            document.raw["sampler"] = {
+                **sampler,
+                "points_to_evaluate": [dict(initial), *sampler.get("points_to_evaluate", [])],
+            }
             document.tree["sampler"] = substitute(document.raw["sampler"], document.variables)
         reading = read_config(document)
         if reading.config is None:
@@ -123,7 +126,9 @@ class Stages:
         origins = dict(base.origins)
         if number > 0 and isinstance(raw.get("sampler"), dict):
             # Known points of the whole are of the first stage, and its values are fixed by now.
-            raw["sampler"] = {key: value for key, value in raw["sampler"].items() if key != "initial"}
+            raw["sampler"] = {
+                key: value for key, value in raw["sampler"].items() if key != "points_to_evaluate"
+            }
         for section in SECTIONS:
             if section in stage:
                 here: KeyPath = (section,)

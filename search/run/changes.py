@@ -18,13 +18,13 @@ _ALWAYS = (
     "resources",
     "checkpoint",
     "max_failures",
-    "max_failed",
+    "max_failed_trials",
     "timeout",
     "budget.trials",
-    "budget.virtual_epochs",
+    "budget.max_virtual_epochs",
     "budget.time",
     "budget.steps",
-    "sampler.initial",
+    "sampler.points_to_evaluate",
 )
 # What new trials are and which of them go on; earlier ones stay what they are.
 _WHEN_GROWING = ("trial", "sampler", "scheduler")
@@ -58,7 +58,7 @@ def record_config(config: Config, folder: RunFolder, *, growing: bool) -> None:
         problems = [
             Problem(
                 _where(config),
-                "budget.virtual_epochs",
+                "budget.max_virtual_epochs",
                 f"received {now}; a search that goes on may only grow, and this one has {longest}",
             )
             for longest, now in zip(_lengths(before), _lengths(config), strict=True)
@@ -96,7 +96,7 @@ def _lengths(config: Config) -> list[int]:
     """Virtual epochs of a trial, in each stage."""
     stages = config.stages
     if stages is None:
-        return [config.budget.virtual_epochs]
+        return [config.budget.max_virtual_epochs]
     return [stages.virtual_epochs(number) for number in range(len(stages))]
 
 

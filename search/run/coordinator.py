@@ -53,16 +53,16 @@ class Event:
 class Coordinator:
     """Decides what runs, in one thread, from the study and a clock.
 
-    A trial runs in legs: it starts, pauses at a rung, and goes on in a later leg, perhaps in another
-    process, from its checkpoint. Whoever executes legs asks `next_trial`, passes on every report, and says
-    when a leg was lost.
+    A trial runs in jobs: it starts, pauses at a rung, and goes on in a later job, perhaps in another
+    process, from its checkpoint. Whoever executes jobs asks `next_trial`, passes on every report, and says
+    when a job was lost.
 
     Args:
         study: the truth about the search.
         rule: pauses, promotes and stops.
         limits: where the search ends.
-        concurrency: legs that may run at once.
-        known_points: parameters that new trials take, in order, unless a trial has taken them already.
+        concurrency: jobs that may run at once.
+        points_to_evaluate: parameters that new trials take, in order, unless a trial has taken them already.
         can_go_on: whether a trial that has ended has a checkpoint to go on from.
         watch: is told of every event.
         clock: seconds, monotonic.
@@ -75,7 +75,7 @@ class Coordinator:
         limits: Limits,
         *,
         concurrency: int,
-        known_points: Sequence[Mapping[str, Any]] = (),
+        points_to_evaluate: Sequence[Mapping[str, Any]] = (),
         can_go_on: Callable[[TrialRecord], bool] = lambda record: True,
         watch: Callable[[Event], None] = lambda event: None,
         clock: Callable[[], float] = time.monotonic,
@@ -90,8 +90,8 @@ class Coordinator:
         self.broken: Exception | None = None
         """What keeps the study from being written."""
         self._running: dict[int, TrialRecord] = {}
-        self._untried = deque(known_points)
-        self._taken = _taken(study.records) if known_points else None
+        self._untried = deque(points_to_evaluate)
+        self._taken = _taken(study.records) if points_to_evaluate else None
         self.watch = watch
         self._clock = clock
         self._elapsed_before = study.elapsed_seconds
@@ -110,7 +110,7 @@ class Coordinator:
 
     @property
     def running(self) -> list[TrialRecord]:
-        """Trials with a leg that is being run."""
+        """Trials with a job that is being run."""
         return [self._running[number] for number in sorted(self._running)]
 
     def is_running(self, number: int) -> bool:
@@ -165,7 +165,7 @@ class Coordinator:
         return record
 
     def on_report(self, number: int, report: Mapping[str, Any], lengths: VirtualEpochs) -> bool:
-        """Record one virtual epoch; returns whether the trial's leg goes on.
+        """Record one virtual epoch; returns whether the trial's job goes on.
 
         A virtual epoch that the study holds already (it was computed again after a crash) changes nothing.
         """
@@ -178,23 +178,23 @@ class Coordinator:
             return False
         if report["virtual_epoch"] <= record.depth:
             self._compare(record, report["virtual_epoch"], report["objective"])
-            return self._leg_goes_on(record)
+            return self._job_goes_on(record)
         assert report["virtual_epoch"] == record.depth + 1, (report["virtual_epoch"], record.depth)
         self._slowest = max(self._slowest or 0.0, report["seconds"] - record.seconds)
         self.study.report(record, report["objective"], lengths, report["seconds"])
         self._failed_alike.survived(record.depth)
         self._tell(EventKind.REPORTED, record, report)
         self._save_elapsed()
-        if record.depth >= self.limits.virtual_epochs:
+        if record.depth >= self.limits.max_virtual_epochs:
             self._finish(record, Outcome.COMPLETED, "full length", report)
             return False
         decision = self.rule.after_report(self.study, record)
         if decision is Decision.STOP:
             self._finish(record, Outcome.STOPPED, f"stopped at virtual epoch {record.depth}", report)
         elif decision is Decision.PAUSE:
-            self._end_leg(record)
+            self._end_job(record)
             self._tell(EventKind.PAUSED, record, report)
-        return self._leg_goes_on(record)
+        return self._job_goes_on(record)
 
     def _compare(self, record: TrialRecord, virtual_epoch: int, objective: float) -> None:
         """Say once if a virtual epoch that was computed again came out otherwise."""
@@ -207,23 +207,23 @@ class Coordinator:
             )
             self._tell(EventKind.NOTED, record, text=text)
 
-    def _leg_goes_on(self, record: TrialRecord) -> bool:
+    def _job_goes_on(self, record: TrialRecord) -> bool:
         self._check_limits()
         if self.ending is not None and record.running:
             self._cut_off(record)
         return record.running
 
     def _cut_off(self, record: TrialRecord) -> None:
-        """End a leg with the search: the trial would be among the first to go on."""
-        self._end_leg(record)
+        """End a job with the search: the trial would be among the first to go on."""
+        self._end_job(record)
         self._waiting.append(record)
 
-    def _end_leg(self, record: TrialRecord) -> None:
+    def _end_job(self, record: TrialRecord) -> None:
         record.running = False
         self._running.pop(record.number, None)
 
     def on_lost(self, number: int, failure: Failure) -> None:
-        """The leg ended without a report; it is tried again from its checkpoint, or the trial has failed.
+        """The job ended without a report; it is tried again from its checkpoint, or the trial has failed.
 
         A full disk is not the trial's fault: the search ends, to be gone on with when there is space.
         """
@@ -234,7 +234,7 @@ class Coordinator:
             self._cut_off(record)
             self.give_up(f"trial {number}: {failure.cause}; free some, and go on")
             return
-        self._end_leg(record)
+        self._end_job(record)
         self.study.add_failure(record, failure)
         if self._may_retry(record):
             self._waiting.append(record)
@@ -242,7 +242,7 @@ class Coordinator:
             return
         self._finish(record, *failed_as(failure))
         self._failed_alike.add(failure.cause, record.depth)
-        if self._failed_alike.count >= self.limits.max_failed:
+        if self._failed_alike.count >= self.limits.max_failed_trials:
             self.give_up(f"{self._failed_alike.count} trials in a row failed alike: {failure.cause}")
 
     def _may_retry(self, record: TrialRecord) -> bool:
@@ -263,7 +263,7 @@ class Coordinator:
         self.ending = self.ending or reason
 
     def close(self, *, resumable: bool) -> None:
-        """After the last leg: unless the search is to be resumed, paused trials end where they are."""
+        """After the last job: unless the search is to be resumed, paused trials end where they are."""
         if self.broken is not None:
             return
         # On a disk that is full, what has been said already is worth more.
@@ -319,7 +319,7 @@ class Coordinator:
 
     def _is_cut_short(self, record: TrialRecord) -> bool:
         """Ended by a limit that has grown since."""
-        longer = record.depth < self.limits.virtual_epochs
+        longer = record.depth < self.limits.max_virtual_epochs
         return longer and (record.cut_off or record.outcome is Outcome.COMPLETED)
 
     def _goes_on(self, record: TrialRecord) -> bool:
@@ -335,7 +335,7 @@ class Coordinator:
             return False
         if record.depth == record.promoted:  # or nothing was reported yet
             return True
-        if record.depth >= self.limits.virtual_epochs:
+        if record.depth >= self.limits.max_virtual_epochs:
             self.study.finish(record, Outcome.COMPLETED, "full length")
             return False
         decision = self.rule.after_report(self.study, record)
@@ -348,7 +348,7 @@ class Coordinator:
     def _finish(
         self, record: TrialRecord, outcome: Outcome, reason: str, report: Mapping[str, Any] | None = None
     ) -> None:
-        self._end_leg(record)
+        self._end_job(record)
         self.study.finish(record, outcome, reason)
         self._tell(EventKind.ENDED, record, report, reason)
 

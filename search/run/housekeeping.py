@@ -70,7 +70,7 @@ class Housekeeper:
         self._holding &= kept
 
     def close(self) -> None:
-        """After the last leg: remove what is not needed, and what killed processes have left half done."""
+        """After the last job: remove what is not needed, and what killed processes have left half done."""
         self.sweep()
         for record in self._coordinator.study.records:
             remove_partial(self._folder.trial(record.number))

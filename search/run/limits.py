@@ -23,7 +23,7 @@ class Limits:
     """by more than this"""
     max_failures: int = 2
     """attempts beyond the first that a failing trial gets"""
-    max_failed: int = 5
+    max_failed_trials: int = 5
     """trials failed with the same cause, with none that comes further, after which the search gives up"""
     timeout: float | None = None
     """seconds of one virtual epoch; None is ten times the slowest one so far"""

@@ -1,7 +1,7 @@
-"""Ray Tune's two interfaces over the coordinator: Ray executes legs, the coordinator decides.
+"""Ray Tune's two interfaces over the coordinator: Ray executes jobs, the coordinator decides.
 
-Every leg of a trial is a Ray trial of its own that begins from the trial's newest checkpoint. So pausing is
-the end of a leg, promotion and retrying are new legs, and Ray has no paused trials, no retries and no state
+Every job of a trial is a Ray trial of its own that begins from the trial's newest checkpoint. So pausing is
+the end of a job, promotion and retrying are new jobs, and Ray has no paused trials, no retries and no state
 that would have to be right.
 """
 
@@ -37,23 +37,23 @@ class _Stateless:
 
 
 class StudySearcher(_Stateless, Searcher):
-    """Gives Ray the next leg as a configuration."""
+    """Gives Ray the next job as a configuration."""
 
     def __init__(self, coordinator: Coordinator, plan: Callable[[TrialRecord], TrialPlan]) -> None:
         super().__init__(metric=None, mode=None)
         self._coordinator = coordinator
         self._plan = plan
-        self._legs: set[str] = set()
+        self._jobs: set[str] = set()
         """Ids of Ray's trials that have not ended."""
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        # A leg that has ended for the coordinator may still be saving what the next one goes on from.
-        if len(self._legs) > len(self._coordinator.running):
+        # A job that has ended for the coordinator may still be saving what the next one goes on from.
+        if len(self._jobs) > len(self._coordinator.running):
             return None
         try:
             turn = self._coordinator.next_trial()
             if isinstance(turn, TrialRecord):
-                self._legs.add(trial_id)
+                self._jobs.add(trial_id)
                 return {"plan": self._plan(turn).as_dict()}
         except (JournalWriteError, OSError) as error:
             self._coordinator.on_broken(error)
@@ -61,7 +61,7 @@ class StudySearcher(_Stateless, Searcher):
         return Searcher.FINISHED if turn is Turn.DONE else None
 
     def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
-        self._legs.discard(trial_id)
+        self._jobs.discard(trial_id)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the study on disk is the state."""
@@ -133,7 +133,7 @@ _TRIAL_ERROR = re.compile(rf"TrialError: ({'|'.join(FailureKind)}): (.*)")
 
 
 def failure_in(ray_error: str) -> Failure:
-    """What a lost leg died of by what Ray says, where the trial's process could leave no note."""
+    """What a lost job died of by what Ray says, where the trial's process could leave no note."""
     found = _TRIAL_ERROR.search(ray_error)
     if found:
         return Failure(FailureKind(found[1]), found[2])

@@ -236,17 +236,17 @@ def _build_coordinator(config: Config, folder: RunFolder, concurrency: int) -> C
         history=read_records(folder.history) if folder.history.exists() else [],
     )
     grid = config.sampler.name == "grid"
-    points = list(untried(config.space.grid() if grid else config.initial, study.records))
+    points = list(untried(config.space.grid() if grid else config.points_to_evaluate, study.records))
     trials, plateau = config.budget.trials, config.budget.plateau
     limits = Limits(
         trials=min(trials, len(study.records) + len(points)) if grid else trials,
-        virtual_epochs=config.budget.virtual_epochs,
+        virtual_epochs=config.budget.max_virtual_epochs,
         seconds=config.budget.seconds,
         steps=config.budget.steps,
         plateau_trials=None if plateau is None else plateau.trials,
         plateau_min_delta=0.0 if plateau is None else plateau.min_delta,
         max_failures=config.max_failures,
-        max_failed=config.max_failed,
+        max_failed_trials=config.max_failed_trials,
         timeout=config.timeout,
     )
     return Coordinator(
@@ -254,7 +254,7 @@ def _build_coordinator(config: Config, folder: RunFolder, concurrency: int) -> C
         rule,
         limits,
         concurrency=concurrency,
-        known_points=points,
+        points_to_evaluate=points,
         can_go_on=lambda record: bool(list_checkpoints(folder.trial(record.number))),
     )
 
@@ -274,7 +274,7 @@ def _watch(coordinator: Coordinator, config: Config, folder: RunFolder, watcher:
 
 
 def trial_plan(config: Config, folder: RunFolder, record: TrialRecord, timeout: float) -> TrialPlan:
-    """What the process that runs a trial's next leg needs to know."""
+    """What the process that runs a trial's next job needs to know."""
     return TrialPlan(
         number=record.number,
         folder=str(folder.trial(record.number)),
@@ -282,7 +282,7 @@ def trial_plan(config: Config, folder: RunFolder, record: TrialRecord, timeout: 
         options=record.resolved.raw,
         unit=config.virtual_epoch.unit,
         count=config.virtual_epoch.count,
-        num_virtual_epochs=config.budget.virtual_epochs,
+        num_virtual_epochs=config.budget.max_virtual_epochs,
         metric=config.objective.metric,
         mode=config.objective.mode,
         reported=record.depth,
@@ -329,7 +329,7 @@ def _fit(config: Config, folder: RunFolder, coordinator: Coordinator, shared: di
             trial_name_creator=lambda trial: trial.trial_id,
         ),
         run_config=tune.RunConfig(
-            name="legs",
+            name="jobs",
             storage_path=str(folder.scratch),
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=True),
             verbose=0,

@@ -106,7 +106,7 @@ class _Stage:
         if self.number == 0:
             return self.stages.config(0, self.stages.start)
         recorded = self._recorded() or self._begin(whole)
-        return self.stages.config(self.number, Base(recorded["options"]), recorded.get("initial"))
+        return self.stages.config(self.number, Base(recorded["options"]), recorded.get("points_to_evaluate"))
 
     def introduction(self) -> str:
         """A line that tells where the stage's fixed values come from."""
@@ -155,7 +155,7 @@ class _Stage:
             "metric": whole.objective.metric,
             "value": record.best(mode),
             "options": options,
-            "initial": self._known_point(whole, options, record.resolved.tree),
+            "points_to_evaluate": self._known_point(whole, options, record.resolved.tree),
         }
         self.folder.path.mkdir(mode=0o700, exist_ok=True)
         write_yaml(self.folder.path / BASE, recorded)

@@ -37,19 +37,19 @@ class Decision(Enum):
 
 @dataclass(frozen=True)
 class Rungs:
-    """Amounts of training at which trials are compared: grace, grace * reduction_factor, …
+    """Amounts of training at which trials are compared: grace_period, grace_period * reduction_factor, …
 
     `axis` is what is counted: virtual epochs, optimizer steps or samples.
     """
 
-    grace: int = 1
+    grace_period: int = 1
     reduction_factor: int = 3
     axis: Axis = "virtual_epochs"
 
     def level(self, record: TrialRecord, depth: int | None = None) -> int:
         """Rungs that the trial has reached with its first `depth` virtual epochs (all without it)."""
         amount = self._amount(record, record.depth if depth is None else depth)
-        level, rung = 0, self.grace
+        level, rung = 0, self.grace_period
         while amount >= rung:
             level, rung = level + 1, rung * self.reduction_factor
         return level
@@ -60,7 +60,7 @@ class Rungs:
 
     def value_at(self, record: TrialRecord, level: int, mode: Mode) -> float | None:
         """Best objective up to the report that reached `level`; None if the trial has not come so far."""
-        rung = self.grace * self.reduction_factor ** (level - 1)
+        rung = self.grace_period * self.reduction_factor ** (level - 1)
         depths = range(1, record.depth + 1)
         place = bisect_left(depths, rung, key=lambda depth: self._amount(record, depth))
         return record.best(mode, depths[place]) if place < len(depths) else None
@@ -88,10 +88,10 @@ class Rungs:
             lengths: of a trial's virtual epochs; on another axis than virtual epochs nothing is said without.
         """
         if self.axis != "virtual_epochs" and lengths is None:
-            return f"{self.grace}, {self.grace * self.reduction_factor}, …"
+            return f"{self.grace_period}, {self.grace_period * self.reduction_factor}, …"
         limit = _amount(self.axis, lengths, num_virtual_epochs)
         rungs: list[str] = []
-        rung = self.grace
+        rung = self.grace_period
         while rung < limit and len(rungs) < 8:
             rungs.append(str(rung))
             rung *= self.reduction_factor
@@ -186,7 +186,7 @@ class Promotion:
         if self.rungs.axis != "virtual_epochs" and lengths is None:
             return None
         amounts = [_amount(self.rungs.axis, lengths, depth) for depth in range(1, num_virtual_epochs)]
-        total, depth, rung, left = 0, 0, self.rungs.grace, num_trials
+        total, depth, rung, left = 0, 0, self.rungs.grace_period, num_trials
         while left >= 1 and (place := bisect_left(amounts, rung)) < len(amounts):
             # Several rungs may lie within one virtual epoch: a trial pauses once, at the last of them.
             while rung <= amounts[place]:
@@ -268,10 +268,10 @@ class Hyperband(_NoPromotion):
     decides otherwise afterwards.
     """
 
-    def __init__(self, grace: int, reduction_factor: int, mode: Mode, num_virtual_epochs: int) -> None:
-        self.rungs = Rungs(grace, reduction_factor)
+    def __init__(self, grace_period: int, reduction_factor: int, mode: Mode, num_virtual_epochs: int) -> None:
+        self.rungs = Rungs(grace_period, reduction_factor)
         self._mode = mode
-        first_rungs = [grace]
+        first_rungs = [grace_period]
         while first_rungs[-1] * reduction_factor <= num_virtual_epochs:
             first_rungs.append(first_rungs[-1] * reduction_factor)
         self._brackets = [Rungs(rung, reduction_factor) for rung in first_rungs]
@@ -359,20 +359,24 @@ def build_rule(config: Config) -> Rule:
 
 def _scheduler_rule(config: Config) -> Rule:
     scheduler, mode = config.scheduler, config.objective.mode
-    length = config.budget.virtual_epochs
+    length = config.budget.max_virtual_epochs
     if scheduler.name == "asha":
-        return Promotion(Rungs(scheduler.grace, scheduler.reduction_factor, scheduler.axis), mode, length)
+        return Promotion(
+            Rungs(scheduler.grace_period, scheduler.reduction_factor, scheduler.axis), mode, length
+        )
     if scheduler.name == "asha_stop":
-        return Stopping(Rungs(scheduler.grace, scheduler.reduction_factor, scheduler.axis), mode)
+        return Stopping(Rungs(scheduler.grace_period, scheduler.reduction_factor, scheduler.axis), mode)
     if scheduler.name == "hyperband":
-        return Hyperband(scheduler.grace, scheduler.reduction_factor, mode, length)
+        return Hyperband(scheduler.grace_period, scheduler.reduction_factor, mode, length)
     # Optuna's warm-up is the first report that may end a trial; ours are virtual epochs in which none ends.
     if scheduler.name == "median":
-        pruner = optuna.pruners.MedianPruner(scheduler.startup_trials, n_warmup_steps=scheduler.grace + 1)
+        pruner = optuna.pruners.MedianPruner(
+            scheduler.startup_trials, n_warmup_steps=scheduler.grace_period + 1
+        )
         return Pruning(pruner)
     if scheduler.name == "percentile":
         pruner = optuna.pruners.PercentilePruner(
-            scheduler.percentile, scheduler.startup_trials, n_warmup_steps=scheduler.grace + 1
+            scheduler.percentile, scheduler.startup_trials, n_warmup_steps=scheduler.grace_period + 1
         )
         return Pruning(pruner)
     return Unstopped()

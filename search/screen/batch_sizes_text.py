@@ -14,10 +14,10 @@ def batch_sizes_text(study: BatchSizes) -> str:
     big = study.curves[-1]
     head = (
         f"training loss of {len(study.curves)} batch sizes over {study.num_train:,} samples; the biggest, "
-        f"{big.batch_size:,}, ends at {number_text(study.target)} after {big.passes[-1]:g} passes"
+        f"{big.batch_size:,}, ends at {number_text(study.target)} after {big.epochs[-1]:g} epochs"
     )
     rows: list[tuple[str, ...]] = [
-        ("batch size", "trial", "loss at end", "best loss", "passes to reach it", "steps to reach it")
+        ("batch size", "trial", "loss at end", "best loss", "epochs to reach it", "steps to reach it")
     ]
     rows += [_row(curve, here) for curve, here in zip(study.curves, study.reached, strict=True)]
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
@@ -43,6 +43,6 @@ def _row(curve: Curve, here: Reached | None) -> tuple[str, ...]:
         str(curve.trial),
         number_text(curve.losses[-1]),
         number_text(min(curve.losses)),
-        "not reached" if here is None else f"{here.passes:g}",
+        "not reached" if here is None else f"{here.epochs:g}",
         "not reached" if here is None else f"{here.steps:,}",
     )

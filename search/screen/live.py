@@ -53,7 +53,7 @@ class PlainView:
         again = f", {done} of them done before" if done else ""
         self._line(
             f"search {config.name}: {limits.trials} trials{again}, "
-            f"up to {limits.virtual_epochs} virtual epochs each, "
+            f"up to {limits.max_virtual_epochs} virtual epochs each, "
             f"{coordinator.concurrency} at a time, in {short_path(folder.path)}"
         )
 
@@ -64,7 +64,7 @@ class PlainView:
             best = record.best(self._coordinator.study.mode)
             speed = event.metrics.get("samples_per_second")
             self._line(
-                f"{head} virtual epoch {record.depth}/{self._coordinator.limits.virtual_epochs} "
+                f"{head} virtual epoch {record.depth}/{self._coordinator.limits.max_virtual_epochs} "
                 f"{metric} {number_text(record.values[-1])} best {number_text(best)}"
                 + (f" {speed:.0f} samples/s" if speed else "")
             )
@@ -192,7 +192,7 @@ class LiveView:
         cells: list[RenderableType] = [
             str(record.number),
             Text(state, style=_STATE_STYLE.get(state, "red")),
-            f"{record.depth}/{coordinator.limits.virtual_epochs}",
+            f"{record.depth}/{coordinator.limits.max_virtual_epochs}",
             number_text(record.values[-1] if record.values else None),
             number_text(record.best(coordinator.study.mode)),
         ]

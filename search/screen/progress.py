@@ -33,9 +33,9 @@ def _trained_share(search: Coordinator) -> float:
     """Virtual epochs trained, of those that are expected; an ended trial counts as one of full length."""
     records, limits = search.study.records, search.limits
     lengths = next((r.lengths for r in records if r.lengths is not None), None)
-    expected = search.rule.expected_virtual_epochs(limits.trials, limits.virtual_epochs, lengths)
+    expected = search.rule.expected_virtual_epochs(limits.trials, limits.max_virtual_epochs, lengths)
     if expected is not None:
         return sum(r.depth for r in records) / max(1, expected)
-    full = limits.virtual_epochs
+    full = limits.max_virtual_epochs
     trained = sum(full if r.outcome and not r.dormant else r.depth for r in records)
     return trained / max(1, full * limits.trials)

@@ -128,7 +128,7 @@ def check_text(check: Check) -> str:
     unit, steps = config.virtual_epoch, check.steps_per_virtual_epoch
     expected, length, validation = (
         check.expected_virtual_epochs,
-        budget.virtual_epochs,
+        budget.max_virtual_epochs,
         check.seconds_per_validation * 1e3,
     )
     per_epoch = check.seconds_per_validation + check.seconds_per_step * check.steps_per_virtual_epoch
@@ -230,7 +230,7 @@ class ByteProgress:
 
 
 _COUNTED = ("virtual_epoch", "step", "samples", "seconds")
-_TRAINER_METRICS = ("valid_loss", "train_loss", "lr", "samples_per_second", "passes")
+_TRAINER_METRICS = ("valid_loss", "train_loss", "lr", "samples_per_second", "epochs")
 
 
 class RetrainProgress:

@@ -192,13 +192,13 @@ class SearchStudy:
         if not self.has_ended_on(plateau):
             self.study.set_user_attr(_PLATEAU, dict(plateau))
 
-    def ask(self, known_point: Mapping[str, Any] | None = None) -> TrialRecord:
-        """Begin a new trial; with `known_point` these parameters are taken and only the rest is sampled."""
+    def ask(self, point_to_evaluate: Mapping[str, Any] | None = None) -> TrialRecord:
+        """Begin a new trial; with `point_to_evaluate` these parameters are taken and only the rest is sampled."""
         number = len(self.records)
         # Samplers count the trials of the history first.
-        draw = Draw(len(self.history) + number, known_point or {}, self._sampler, self.study)
+        draw = Draw(len(self.history) + number, point_to_evaluate or {}, self._sampler, self.study)
         resolved = Recalled(self.space, self.space.suggest(draw).params)
-        known = None if known_point is None else dict(known_point)
+        known = None if point_to_evaluate is None else dict(point_to_evaluate)
         attrs = {_TRIAL: number, _SPACE: self.space_number} | ({} if known is None else {_KNOWN: known})
         trial_id = self._create(draw, {}, attrs)
         record = TrialRecord(number, trial_id, resolved, space=self.space_number, known=known)

@@ -42,8 +42,8 @@ def study(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> BatchS
             "optimizer": {"name": "adam", "lr": 0.01},
             "batch_size": {"choice": list(SIZES)},
         },
-        virtual_epoch={"passes": 1},
-        budget={"trials": 3, "virtual_epochs": 5},
+        virtual_epoch={"epochs": 1},
+        budget={"trials": 3, "max_virtual_epochs": 5},
         sampler={"name": "grid"},
         scheduler={"name": "none"},
     )
@@ -81,18 +81,18 @@ def test_curves_are_the_histories_of_the_trials(study: BatchSizes) -> None:
     assert [curve.batch_size for curve in study.curves] == list(SIZES)
     for curve in study.curves:
         assert list(curve.losses) == histories[curve.batch_size]
-        assert curve.passes == (1, 2, 3, 4, 5)
+        assert curve.epochs == (1, 2, 3, 4, 5)
         assert curve.steps == tuple(n * (1200 // curve.batch_size) for n in range(1, 6))
 
 
-def test_passes_and_steps_to_the_loss_of_the_big_batch_follow_from_the_histories(study: BatchSizes) -> None:
+def test_epochs_and_steps_to_the_loss_of_the_big_batch_follow_from_the_histories(study: BatchSizes) -> None:
     histories = losses_of_histories(study)
     target = histories[1200][-1]
     assert study.target == target
     for curve, here in zip(study.curves, study.reached, strict=True):
         below = [number for number, loss in enumerate(histories[curve.batch_size], 1) if loss <= target]
         assert here is not None
-        assert (here.virtual_epoch, here.passes) == (below[0], below[0])
+        assert (here.virtual_epoch, here.epochs) == (below[0], below[0])
         assert here.steps == below[0] * (1200 // curve.batch_size)
 
 
@@ -185,13 +185,13 @@ def test_losses_of_single_samples_make_the_loss_of_a_batch_of_several_terms() ->
             assert loss == pytest.approx(float(expected), rel=1e-5)
 
 
-def curve(batch_size: int, steps_per_pass: int, losses: list[float]) -> Curve:
+def curve(batch_size: int, steps_per_epoch: int, losses: list[float]) -> Curve:
     numbers = range(1, len(losses) + 1)
     return Curve(
         batch_size=batch_size,
         trial=0,
-        passes=tuple(float(n) for n in numbers),
-        steps=tuple(n * steps_per_pass for n in numbers),
+        epochs=tuple(float(n) for n in numbers),
+        steps=tuple(n * steps_per_epoch for n in numbers),
         losses=tuple(losses),
     )
 
@@ -212,7 +212,7 @@ BIG = [9.0, 8.0, 7.0, 6.0, 5.0, 4.0]
 
 
 @pytest.mark.parametrize(
-    ("small", "per_pass", "passes", "steps"),
+    ("small", "per_epoch", "epochs", "steps"),
     [
         ([6.0, 4.0, 3.0], 10, "found", "found"),
         ([9.0, 9.0, 9.0, 9.0, 9.0, 9.0], 10, "not found", "found"),
@@ -221,26 +221,26 @@ BIG = [9.0, 8.0, 7.0, 6.0, 5.0, 4.0]
         ([9.0, 9.0], 2, "not found", "undecided"),  # four steps, and not there yet
     ],
 )
-def test_verdicts_on_passes_and_steps(small: list[float], per_pass: int, passes: str, steps: str) -> None:
-    curves = [curve(10, per_pass, small), curve(100, 1, BIG)]
-    found = [reached(one.losses, one.passes, one.steps, BIG[-1]) for one in curves]
+def test_verdicts_on_epochs_and_steps(small: list[float], per_epoch: int, epochs: str, steps: str) -> None:
+    curves = [curve(10, per_epoch, small), curve(100, 1, BIG)]
+    found = [reached(one.losses, one.epochs, one.steps, BIG[-1]) for one in curves]
     verdicts = [claim.verdict for claim in judge(curves, found, noise_from(45))]
-    assert verdicts == [passes, steps, "found"]
+    assert verdicts == [epochs, steps, "found"]
 
 
 def test_batch_sizes_that_disagree_are_told_apart() -> None:
     curves = [curve(1, 100, [4.0]), curve(50, 2, BIG), curve(100, 1, BIG)]
-    found = [reached(one.losses, one.passes, one.steps, BIG[-1]) for one in curves]
+    found = [reached(one.losses, one.epochs, one.steps, BIG[-1]) for one in curves]
     first, _, last = judge(curves, found, noise_from(3))
     assert first.verdict == "found in part"
-    assert "a batch of 50 needs 6 of the 6 passes of the big one, a share of 1.00" in first.numbers
+    assert "a batch of 50 needs 6 of the 6 epochs of the big one, a share of 1.00" in first.numbers
     assert last.verdict == "not found"
     assert "below from size 3 on" in last.numbers
 
 
 def test_a_loss_that_was_there_before_the_end_counts_from_then() -> None:
     assert reached([5.0, 3.0, 4.0], [0.5, 1.0, 1.5], [5, 10, 15], 4.0) == Reached(
-        virtual_epoch=2, passes=1.0, steps=10, steps_before=5
+        virtual_epoch=2, epochs=1.0, steps=10, steps_before=5
     )
     assert reached([5.0], [1.0], [5], 4.0) is None
 

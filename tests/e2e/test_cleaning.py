@@ -117,7 +117,7 @@ def test_rests_of_interrupted_work_and_damaged_checkpoints_go(run: Path) -> None
         trial / "damaged_000002",
         trial / ".checkpoint_000007.partial",
         trial / ".checkpoint_000006.removed.partial",
-        run / ".ray" / "legs",
+        run / ".ray" / "jobs",
         run / ".export.partial",
     ):
         folder.mkdir(parents=True)

@@ -61,7 +61,7 @@ def test_six_mistakes_give_six_messages_with_lines_and_no_trace(tmp_path: Path) 
         "  model: {name: unet, widht: 16}\n"
         "  optimizer: {name: adamw, lr: {loguniform: [0, 1e-1]}}\n"
         "  batch_size: 0\n"
-        "virtual_epoch: {steps: 20, passes: 1}\n"
+        "virtual_epoch: {steps: 20, epochs: 1}\n"
         "budget: {trails: 24}\n"
     )
     shown = run("bad.yaml", cwd=tmp_path)

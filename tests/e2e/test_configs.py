@@ -26,7 +26,7 @@ SMALL = ["trial.data.num_train=64", "trial.data.num_valid=8", "trial.data.size=2
 
 
 def test_seg_pauses_trials_and_promotes_the_best(ray_session: None, tmp_path: Path) -> None:
-    short = [*SMALL, "budget.trials=3", "budget.virtual_epochs=2", "virtual_epoch.steps=2"]
+    short = [*SMALL, "budget.trials=3", "budget.max_virtual_epochs=2", "virtual_epoch.steps=2"]
     summary = search.search(ROOT / "configs" / "seg.yaml", overrides=short, results=tmp_path)
     assert summary.counts == {"completed": 1, "stopped": 2}
     assert summary.steps == 8
@@ -35,7 +35,7 @@ def test_seg_pauses_trials_and_promotes_the_best(ray_session: None, tmp_path: Pa
 def test_stages_fixes_the_optimizer_and_searches_the_batch_size(ray_session: None, tmp_path: Path) -> None:
     short = [
         *SMALL,
-        "budget.virtual_epochs=1",
+        "budget.max_virtual_epochs=1",
         "virtual_epoch.samples=32",
         "stages.0.budget.trials=2",
         "stages.1.trial.batch_size={choice: [8, 16]}",
@@ -49,8 +49,8 @@ def test_stages_fixes_the_optimizer_and_searches_the_batch_size(ray_session: Non
 def test_seg_transformer_searches_layer_wise_learning_rates(ray_session: None, tmp_path: Path) -> None:
     short = [
         "budget.trials=2",
-        "budget.virtual_epochs=1",
-        "scheduler.grace=1",
+        "budget.max_virtual_epochs=1",
+        "scheduler.grace_period=1",
         "virtual_epoch.steps=2",
         "trial.data.num_train=32",
         "trial.data.num_valid=8",
@@ -65,7 +65,7 @@ def test_seg_transformer_searches_layer_wise_learning_rates(ray_session: None, t
 
 
 def test_batch_size_compares_mini_batches_with_one_big_batch(ray_session: None, tmp_path: Path) -> None:
-    short = ["budget.virtual_epochs=3", "trial.batch_size={choice: [50, full]}", "budget.trials=2"]
+    short = ["budget.max_virtual_epochs=3", "trial.batch_size={choice: [50, full]}", "budget.trials=2"]
     path = ROOT / "configs" / "batch_size.yaml"
     summary = search.search(path, overrides=short, results=tmp_path)
     assert summary.counts == {"completed": 2}
@@ -78,7 +78,7 @@ def test_batch_size_compares_mini_batches_with_one_big_batch(ray_session: None, 
 def test_gan_searches_the_options_of_both_players(ray_session: None, tmp_path: Path) -> None:
     short = [
         "budget.trials=2",
-        "budget.virtual_epochs=1",
+        "budget.max_virtual_epochs=1",
         "virtual_epoch.steps=2",
         "trial.evaluation.num_samples=100",
     ]
@@ -101,7 +101,7 @@ def test_gan_brings_its_digits_near_to_held_out_ones(ray_session: None, tmp_path
 def test_classification_and_regression_search_and_end_trials_early(
     ray_session: None, tmp_path: Path, name: str, metric: str
 ) -> None:
-    short = ["budget.trials=3", "budget.virtual_epochs=3", "virtual_epoch={steps: 3}"]
+    short = ["budget.trials=3", "budget.max_virtual_epochs=3", "virtual_epoch={steps: 3}"]
     summary = search.search(ROOT / "configs" / f"{name}.yaml", overrides=short, results=tmp_path)
     assert summary.counts["stopped"] >= 1
     assert summary.counts["completed"] >= 1

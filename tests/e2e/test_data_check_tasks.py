@@ -23,8 +23,8 @@ def check(task: str, data: dict[str, Any], model: str) -> DataCheck:
             "task": task,
             "objective": {"metric": metric, "mode": "max" if task == "classification" else "min"},
             "trial": {"data": data, "model": {"name": model}},
-            "virtual_epoch": {"passes": 1},
-            "budget": {"trials": 1, "virtual_epochs": 1},
+            "virtual_epoch": {"epochs": 1},
+            "budget": {"trials": 1, "max_virtual_epochs": 1},
         }
     )
 

@@ -85,7 +85,7 @@ print(sum(p.numel() for p in model.parameters()))
 def test_the_exported_configuration_is_one_that_a_search_reads(run: Path) -> None:
     config = load_config(search.export(run).folder / "config.yaml")
     assert config.is_fixed
-    assert config.budget.virtual_epochs == 9
+    assert config.budget.max_virtual_epochs == 9
     assert config.virtual_epoch.count == 5
 
 
@@ -292,6 +292,6 @@ def test_progress_names_the_objective_within_a_narrow_line() -> None:
     out = io.StringIO()
     record = {"virtual_epoch": 2, "step": 40, "samples": 640, "seconds": 3.0, "train_loss": 0.5, "lr": 0.1}
     with RetrainProgress(out) as progress:
-        progress.report({**record, "passes": 0.1, "valid_loss": 0.4, "miou": 0.75, "iou/a": 0.9}, 6)
+        progress.report({**record, "epochs": 0.1, "valid_loss": 0.4, "miou": 0.75, "iou/a": 0.9}, 6)
     assert out.getvalue().startswith("virtual epoch 2/6  6 s left  miou 0.75")
     assert "iou/a" not in out.getvalue()

@@ -36,7 +36,7 @@ CONFIG: dict[str, Any] = {
         "batch_size": 8,
     },
     "virtual_epoch": {"steps": 4},
-    "budget": {"trials": 3, "virtual_epochs": 3},
+    "budget": {"trials": 3, "max_virtual_epochs": 3},
 }
 
 

@@ -28,13 +28,13 @@ def records(run: str) -> list[TrialRecord]:
 def test_longer_trials_go_on_from_where_they_were_as_if_they_had_been_longer_from_the_start(
     tmp_path: Path,
 ) -> None:
-    short = search_config(**EVERY, budget={"trials": 2, "virtual_epochs": 3})
-    long = search_config(**EVERY, budget={"trials": 2, "virtual_epochs": 5})
+    short = search_config(**EVERY, budget={"trials": 2, "max_virtual_epochs": 3})
+    long = search_config(**EVERY, budget={"trials": 2, "max_virtual_epochs": 5})
     for config in (short, long):
         config["trial"]["lr_schedule"] = {"name": "constant"}
     run = search.search(short, results=tmp_path / "grown").folder
     recorder = Recorder()
-    grown = search.resume(run, overrides=["budget.virtual_epochs=5"], watcher=recorder)
+    grown = search.resume(run, overrides=["budget.max_virtual_epochs=5"], watcher=recorder)
     whole = search.search(long, results=tmp_path / "whole")
     assert [depth for number in (0, 1) for depth, _ in recorder.reports[number]] == [4, 5, 4, 5]
     assert [r.values for r in records(run)] == [r.values for r in records(whole.folder)]
@@ -46,7 +46,7 @@ def test_longer_trials_go_on_from_where_they_were_as_if_they_had_been_longer_fro
 
 def test_a_search_with_more_trials_promotes_those_that_were_paused_at_its_end(tmp_path: Path) -> None:
     config = search_config(
-        resources=ALONE, budget={"trials": 4, "virtual_epochs": 9}, checkpoint={"keep_trials": 4}
+        resources=ALONE, budget={"trials": 4, "max_virtual_epochs": 9}, checkpoint={"keep_trials": 4}
     )
     run = search.search(config, results=tmp_path).folder
     before = records(run)
@@ -63,7 +63,7 @@ def test_a_search_with_more_trials_promotes_those_that_were_paused_at_its_end(tm
 
 def test_new_trials_come_from_another_space_and_earlier_ones_stay_what_they_are(tmp_path: Path) -> None:
     run = search.search(
-        search_config(budget={"trials": 3, "virtual_epochs": 1}, resources=ALONE), results=tmp_path
+        search_config(budget={"trials": 3, "max_virtual_epochs": 1}, resources=ALONE), results=tmp_path
     ).folder
     before = [r.resolved.raw for r in records(run)]
     space = ["trial.model.hidden={choice: [64, 128]}", "trial.batch_size={choice: [16, 32]}"]
@@ -95,9 +95,9 @@ def test_what_makes_values_incomparable_is_refused_with_the_difference(
 
 def test_a_new_run_learns_from_an_older_one_and_needs_it_no_more(tmp_path: Path) -> None:
     older = search.search(
-        search_config(budget={"trials": 12, "virtual_epochs": 1}), results=tmp_path, name="older"
+        search_config(budget={"trials": 12, "max_virtual_epochs": 1}), results=tmp_path, name="older"
     )
-    config = search_config(budget={"trials": 2, "virtual_epochs": 1}, resources=ALONE)
+    config = search_config(budget={"trials": 2, "max_virtual_epochs": 1}, resources=ALONE)
     alone = search.search(config, results=tmp_path, name="alone")
     taught = search.search(config, results=tmp_path, name="taught", from_run=older.folder)
     again = search.search(config, results=tmp_path, name="again", from_run=older.folder)
@@ -113,9 +113,11 @@ def test_a_new_run_learns_from_an_older_one_and_needs_it_no_more(tmp_path: Path)
 
 
 def test_known_points_that_are_added_come_next(tmp_path: Path) -> None:
-    config = search_config(budget={"trials": 2, "virtual_epochs": 1}, resources=ALONE)
+    config = search_config(budget={"trials": 2, "max_virtual_epochs": 1}, resources=ALONE)
     run = search.search(config, results=tmp_path).folder
-    search.resume(run, overrides=["budget.trials=4", "sampler.initial=[{optimizer: {lr: 0.0123}}]"])
+    search.resume(
+        run, overrides=["budget.trials=4", "sampler.points_to_evaluate=[{optimizer: {lr: 0.0123}}]"]
+    )
     rates = [r.resolved.params["optimizer.lr"] for r in records(run)]
     assert rates.index(0.0123) == 2
     assert rates.count(0.0123) == 1
@@ -123,7 +125,7 @@ def test_known_points_that_are_added_come_next(tmp_path: Path) -> None:
 
 def test_only_the_best_trials_and_those_that_may_go_on_keep_checkpoints(tmp_path: Path) -> None:
     config = search_config(
-        budget={"trials": 12, "virtual_epochs": 3}, checkpoint={"keep_trials": 2, "keep": 1}
+        budget={"trials": 12, "max_virtual_epochs": 3}, checkpoint={"keep_trials": 2, "keep": 1}
     )
     summary = search.search(config, results=tmp_path)
     holding = sorted(

@@ -26,7 +26,7 @@ LIMIT_SECONDS = 5.0
 def test_a_run_of_1000_finished_trials_goes_on_within_seconds(
     tmp_path: Path, program: Callable[..., Any]
 ) -> None:
-    budget = {"trials": NUM_TRIALS, "virtual_epochs": 9}
+    budget = {"trials": NUM_TRIALS, "max_virtual_epochs": 9}
     more = budget | {"trials": NUM_TRIALS + 1}
     folder = RunFolder(tmp_path / "digits")
     folder.create()

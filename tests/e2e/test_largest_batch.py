@@ -209,7 +209,7 @@ def test_a_size_without_a_unit_is_refused(text: Any) -> None:
 def test_full_is_the_whole_training_data_in_one_step() -> None:
     losses = []
     for size in ("full", 1200):
-        trainer = small_trainer(DigitsTask, {"batch_size": size, "seed": 1}, unit="passes", count=1)
+        trainer = small_trainer(DigitsTask, {"batch_size": size, "seed": 1}, unit="epochs", count=1)
         assert trainer.virtual_epochs.end_step(1) == 1
         assert trainer.virtual_epochs.step_samples == 1200
         losses.append(trainer.run_virtual_epoch()["train_loss"])

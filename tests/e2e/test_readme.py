@@ -56,7 +56,7 @@ def test_the_configurations_of_the_readme_are_right(tmp_path: Path) -> None:
 
     (tmp_path / "seg.yaml").write_text(next(b for b in blocks("yaml") if b.startswith("name: seg")))
     config = load_config(tmp_path / "seg.yaml")
-    assert config.initial == [{"optimizer": "adamw", "optimizer.adamw.lr": 1e-3}]
+    assert config.points_to_evaluate == [{"optimizer": "adamw", "optimizer.adamw.lr": 1e-3}]
     assert config.budget.steps == 100_000
 
 

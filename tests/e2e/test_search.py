@@ -107,7 +107,7 @@ def test_paused_trials_are_promoted_and_go_on_in_few_processes(tmp_path: Path) -
             "optimizer": {"lr": {"loguniform": [1e-4, 1e-1]}},
         },
         virtual_epoch={"steps": 20},
-        budget={"trials": 27, "virtual_epochs": 9},
+        budget={"trials": 27, "max_virtual_epochs": 9},
     )
     summary = search.search(config, results=tmp_path, watcher=recorder)
     assert summary.status == "complete"
@@ -116,7 +116,7 @@ def test_paused_trials_are_promoted_and_go_on_in_few_processes(tmp_path: Path) -
     for number, reports in recorder.reports.items():
         assert [depth for depth, _ in reports] == list(range(1, len(reports) + 1)), number
     processes = {number: {process for _, process in reports} for number, reports in recorder.reports.items()}
-    # Some 40 legs, and processes are not started for each.
+    # Some 40 jobs, and processes are not started for each.
     assert len(set.union(*processes.values())) <= 4
 
 
@@ -141,15 +141,15 @@ class PromotionRecorder(SilentWatcher):
 def test_only_a_trial_that_is_not_saved_yet_is_asked_to_save_when_it_pauses(
     tmp_path: Path, every: int
 ) -> None:
-    """With the share of passes to be made small the first virtual epoch is the best, and the others are not
+    """With the share of epochs to be made small the first virtual epoch is the best, and the others are not
     saved by themselves.
     """
     recorder = PromotionRecorder()
     config = search_config(
-        objective={"metric": "passes", "mode": "min"},
+        objective={"metric": "epochs", "mode": "min"},
         virtual_epoch={"steps": 2},
         checkpoint={"every": every},
-        scheduler={"name": "asha", "grace": 2},
+        scheduler={"name": "asha", "grace_period": 2},
     )
     assert search.search(config, results=tmp_path, watcher=recorder).status == "complete"
     assert recorder.complete
@@ -168,7 +168,7 @@ def test_four_trials_share_one_gpu(tmp_path: Path) -> None:
             "optimizer": {"lr": {"loguniform": [1e-4, 1e-1]}},
         },
         resources={"cpus_per_trial": 0.5, "gpus_per_trial": 0.25},
-        budget={"trials": 4, "virtual_epochs": 1},
+        budget={"trials": 4, "max_virtual_epochs": 1},
     )
     summary = search.search(config, results=tmp_path, watcher=recorder)
     assert summary.counts == {"completed": 4}
@@ -193,7 +193,8 @@ def test_more_than_there_is_stops_before_anything_starts(
 
 def test_the_same_seed_one_at_a_time_gives_the_same_trials(tmp_path: Path) -> None:
     config = search_config(
-        resources={"cpus_per_trial": 1, "concurrent_trials": 1}, budget={"trials": 12, "virtual_epochs": 3}
+        resources={"cpus_per_trial": 1, "concurrent_trials": 1},
+        budget={"trials": 12, "max_virtual_epochs": 3},
     )
     runs = []
     for name in ("a", "b"):
@@ -203,7 +204,7 @@ def test_the_same_seed_one_at_a_time_gives_the_same_trials(tmp_path: Path) -> No
 
 
 def test_a_finished_search_is_left_alone_and_grows_when_asked(tmp_path: Path) -> None:
-    config = search_config(budget={"trials": 4, "virtual_epochs": 3})
+    config = search_config(budget={"trials": 4, "max_virtual_epochs": 3})
     first = search.search(config, results=tmp_path)
     again = search.search(config, results=tmp_path)
     assert (again.trials, again.steps, again.best) == (first.trials, first.steps, first.best)
@@ -214,9 +215,9 @@ def test_a_finished_search_is_left_alone_and_grows_when_asked(tmp_path: Path) ->
 
 
 def test_a_run_is_not_continued_with_another_objective(tmp_path: Path) -> None:
-    search.search(search_config(budget={"trials": 1, "virtual_epochs": 1}), results=tmp_path)
+    search.search(search_config(budget={"trials": 1, "max_virtual_epochs": 1}), results=tmp_path)
     other = search_config(
-        budget={"trials": 1, "virtual_epochs": 1}, objective={"metric": "valid_loss", "mode": "min"}
+        budget={"trials": 1, "max_virtual_epochs": 1}, objective={"metric": "valid_loss", "mode": "min"}
     )
     with pytest.raises(ConfigError) as caught:
         search.search(other, results=tmp_path)
@@ -228,7 +229,7 @@ def test_a_run_is_not_continued_with_another_objective(tmp_path: Path) -> None:
 @pytest.mark.parametrize("scheduler", ["hyperband", "none"])
 def test_a_stopping_scheduler_completes_a_search(tmp_path: Path, scheduler: str) -> None:
     config = search_config(
-        budget={"trials": 8, "virtual_epochs": 4},
+        budget={"trials": 8, "max_virtual_epochs": 4},
         scheduler={"name": scheduler},
         sampler={"name": "random", "seed": 3},
     )
@@ -241,7 +242,9 @@ def test_a_stopping_scheduler_completes_a_search(tmp_path: Path, scheduler: str)
 
 @pytest.mark.parametrize("sampler", ["cmaes", "grid"])
 def test_another_sampler_completes_a_search(tmp_path: Path, sampler: str) -> None:
-    config = search_config(budget={"trials": 6, "virtual_epochs": 1}, sampler={"name": sampler, "seed": 0})
+    config = search_config(
+        budget={"trials": 6, "max_virtual_epochs": 1}, sampler={"name": sampler, "seed": 0}
+    )
     if sampler == "grid":
         config["trial"]["optimizer"] = {"name": "adamw", "lr": {"choice": [1e-3, 1e-2]}}
     summary = search.search(config, results=tmp_path)
@@ -251,15 +254,19 @@ def test_another_sampler_completes_a_search(tmp_path: Path, sampler: str) -> Non
 
 def test_known_good_points_come_first(tmp_path: Path) -> None:
     config = search_config(
-        budget={"trials": 3, "virtual_epochs": 1},
-        sampler={"name": "tpe", "seed": 0, "initial": [{"model": {"hidden": 16}, "optimizer": {"lr": 0.02}}]},
+        budget={"trials": 3, "max_virtual_epochs": 1},
+        sampler={
+            "name": "tpe",
+            "seed": 0,
+            "points_to_evaluate": [{"model": {"hidden": 16}, "optimizer": {"lr": 0.02}}],
+        },
     )
     summary = search.search(config, results=tmp_path)
     assert optuna_study(summary.folder).trials[0].params == {"model.hidden": 16, "optimizer.lr": 0.02}
 
 
 def test_a_step_limit_ends_the_search_and_says_so(tmp_path: Path) -> None:
-    config = search_config(budget={"trials": 50, "virtual_epochs": 9, "steps": 100})
+    config = search_config(budget={"trials": 50, "max_virtual_epochs": 9, "steps": 100})
     summary = search.search(config, results=tmp_path)
     assert summary.reason == "step limit"
     assert 100 <= summary.steps <= 110
@@ -269,7 +276,7 @@ def test_a_diverging_trial_ends_with_its_step_and_is_never_best(tmp_path: Path) 
     config = search_config(
         trial={"optimizer": {"name": "sgd", "lr": {"choice": [0.1, 1e20]}}, "batch_size": 16},
         sampler={"name": "grid", "seed": 0},
-        budget={"trials": 2, "virtual_epochs": 3},
+        budget={"trials": 2, "max_virtual_epochs": 3},
     )
     summary = search.search(config, results=tmp_path)
     diverged = next(t for t in optuna_study(summary.folder).trials if t.params["optimizer.lr"] == 1e20)
@@ -285,7 +292,7 @@ def test_a_failing_trial_is_tried_again_then_named_and_the_others_go_on(tmp_path
         task="tiny_tasks:FailingTask",
         trial={"model": {"fail_at": {"choice": [0, 2]}}, "batch_size": 16},
         sampler={"name": "grid", "seed": 0},
-        budget={"trials": 2, "virtual_epochs": 3},
+        budget={"trials": 2, "max_virtual_epochs": 3},
         scheduler={"name": "none"},
         max_failures=1,
     )
@@ -307,7 +314,7 @@ def test_a_folder_of_images_and_masks_is_searched(discs_run: Summary) -> None:
 
 def test_trials_read_the_data_from_the_object_store_on_their_own_threads(tmp_path: Path) -> None:
     recorder = Recorder()
-    config = search_config(task="tiny_tasks:SharedDataTask", budget={"trials": 2, "virtual_epochs": 1})
+    config = search_config(task="tiny_tasks:SharedDataTask", budget={"trials": 2, "max_virtual_epochs": 1})
     search.search(config, results=tmp_path, watcher=recorder)
     reports = [event.metrics for event in recorder.events if event.kind is EventKind.REPORTED]
     assert [(report["shared"], report["threads"]) for report in reports] == [(1.0, 1.0)] * 2

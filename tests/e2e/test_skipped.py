@@ -91,8 +91,8 @@ def breaking_config(root: Path, trials: int) -> Mapping[str, Any]:  # noqa: F811
         task="test_skipped:BreakingTask",
         objective={"metric": "miou", "mode": "max"},
         trial=folder_trial(root, bad_samples="skip"),
-        virtual_epoch={"passes": 1},
-        budget={"trials": trials, "virtual_epochs": 2},
+        virtual_epoch={"epochs": 1},
+        budget={"trials": trials, "max_virtual_epochs": 2},
         scheduler={"name": "none"},
         sampler={"name": "random", "seed": 0},
     )

@@ -43,7 +43,7 @@ def staged_config(**sections: Any) -> dict[str, Any]:
     ]
     given: dict[str, Any] = {
         "trial": {"model": {"hidden": 8}},
-        "budget": {"virtual_epochs": 3},
+        "budget": {"max_virtual_epochs": 3},
         "checkpoint": {"keep_trials": 2},
         "stages": stages,
     }

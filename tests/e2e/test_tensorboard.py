@@ -40,14 +40,14 @@ def points(server: str, run: str, tag: str) -> list[tuple[int, float]]:
 def test_every_virtual_epoch_is_one_point_on_an_axis_of_steps(server: str, discs_run: Summary) -> None:
     for trial in optuna_study(discs_run.folder).trials:
         curve = points(server, f"trials/{trial.number:04d}", "miou")
-        # 24 images in batches of 8 are three steps a pass.
+        # 24 images in batches of 8 are three steps an epoch.
         assert [step for step, _ in curve] == [3 * number for number in trial.intermediate_values]
         assert [value for _, value in curve] == pytest.approx(list(trial.intermediate_values.values()))
 
 
 def test_losses_metrics_rate_and_speed_are_curves(server: str) -> None:
     tags = set(ask(f"{server}/data/plugin/scalars/tags")["trials/0000"])
-    wanted = {"train_loss", "valid_loss", "miou", "pixel_accuracy", "lr", "samples_per_second", "passes"}
+    wanted = {"train_loss", "valid_loss", "miou", "pixel_accuracy", "lr", "samples_per_second", "epochs"}
     assert wanted <= tags
 
 

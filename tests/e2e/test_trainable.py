@@ -85,14 +85,14 @@ def config(plan):
 
 def falling(folder, **changes):
     """Only the first virtual epoch is the best, the others are saved when due."""
-    return digits_plan(folder, metric="passes", mode="min", checkpoint_every=10, **changes)
+    return digits_plan(folder, metric="epochs", mode="min", checkpoint_every=10, **changes)
 
 
 def test_a_step_is_a_virtual_epoch_with_the_lengths_and_the_process(tmp_path):
     trainable = TrialTrainable(config(digits_plan(tmp_path)))
     result = trainable.train()
     assert (result["virtual_epoch"], result["step"], result["process"]) == (1, 3, os.getpid())
-    assert result["lengths"] == {"unit": "steps", "count": 3, "step_samples": 16, "pass_samples": 1200}
+    assert result["lengths"] == {"unit": "steps", "count": 3, "step_samples": 16, "epoch_samples": 1200}
     trainable.stop()
 
 

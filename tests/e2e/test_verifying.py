@@ -62,7 +62,7 @@ def interrupted_run(ray_session: None, tmp_path_factory: pytest.TempPathFactory)
     config = search_config(
         resources={"concurrent_trials": 1},
         scheduler={"name": "none"},
-        budget={"trials": 2, "virtual_epochs": 6},
+        budget={"trials": 2, "max_virtual_epochs": 6},
     )
     results = tmp_path_factory.mktemp("results")
     return Path(search.search(config, results=results, watcher=InterruptedAt(10)).folder)

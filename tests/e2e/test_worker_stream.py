@@ -53,16 +53,16 @@ def processes(stream: SampleStream, num_batches: int = 4) -> set[tuple[int, ...]
     return {tuple(stream.next_step(1)[0][2].tolist()) for _ in range(num_batches)}
 
 
-@pytest.mark.parametrize(("num_workers", "whole_passes"), [(1, True), (2, False)])
-def test_batches_are_those_of_the_trials_own_process_at_any_position(workers, num_workers, whole_passes):
-    plain = SampleStream(Asked(), batch_size=4, seed=5, whole_passes=whole_passes)
-    stream = workers(num_workers=num_workers, whole_passes=whole_passes)
+@pytest.mark.parametrize(("num_workers", "whole_epochs"), [(1, True), (2, False)])
+def test_batches_are_those_of_the_trials_own_process_at_any_position(workers, num_workers, whole_epochs):
+    plain = SampleStream(Asked(), batch_size=4, seed=5, whole_epochs=whole_epochs)
+    stream = workers(num_workers=num_workers, whole_epochs=whole_epochs)
     assert_identical(drawn(stream, 5), drawn(plain, 5))
     assert stream.state_dict() == plain.state_dict()
-    resumed = workers(num_workers=3 - num_workers, whole_passes=whole_passes)
+    resumed = workers(num_workers=3 - num_workers, whole_epochs=whole_epochs)
     resumed.load_state_dict(stream.state_dict())
     assert_identical(drawn(resumed, 3), drawn(plain, 3))
-    assert resumed.passes == plain.passes
+    assert resumed.epochs == plain.epochs
 
 
 def test_a_running_stream_goes_where_it_is_told_and_on_after_it_was_closed(workers):
@@ -228,7 +228,7 @@ def test_a_search_with_workers_finds_what_a_trial_without_finds_and_leaves_no_pr
         trial={**trial_options(root, workers=1), "seed": {"choice": [0, 1]}},
         virtual_epoch={"steps": 3},
         sampler={"name": "grid", "seed": 0},
-        budget={"trials": 2, "virtual_epochs": 2},
+        budget={"trials": 2, "max_virtual_epochs": 2},
         scheduler={"name": "none"},
     )
     recorder = Recorder()

@@ -21,7 +21,7 @@ from search.study.study import read_records
 SECTIONS: dict[str, Any] = {
     "resources": {"cpus_per_trial": 1, "concurrent_trials": 1},
     "virtual_epoch": {"steps": 60},
-    "budget": {"trials": 9, "virtual_epochs": 9},
+    "budget": {"trials": 9, "max_virtual_epochs": 9},
     "checkpoint": {"keep_trials": 2},
 }
 
@@ -38,7 +38,7 @@ def test_killed_twenty_times_a_search_ends_as_if_nothing_had_been(
     tmp_path: Path, program: Callable[..., Any], ray_session: None
 ) -> None:
     seed = int(os.environ.get("CHAOS_SEED", random.randrange(10**6)))
-    sections = SECTIONS | {"virtual_epoch": {"steps": 150}, "budget": {"trials": 18, "virtual_epochs": 9}}
+    sections = SECTIONS | {"virtual_epoch": {"steps": 150}, "budget": {"trials": 18, "max_virtual_epochs": 9}}
     assert_unharmed(tmp_path, program, sections, num_kills=20, seed=seed)
 
 

@@ -54,7 +54,7 @@ def folder_trial(root: Path, **data: Any) -> dict[str, Any]:
 
 
 def folder_plan(folder: Path, root: Path, **data: Any) -> TrialPlan:
-    """Three virtual epochs of one pass each."""
+    """Three virtual epochs of one epoch each."""
     return segmentation_plan(folder, options=folder_trial(root, **data), count=4, num_virtual_epochs=3)
 
 
@@ -73,7 +73,7 @@ def folder_config(root: Path, **data: Any) -> dict[str, Any]:
         task="segmentation",
         objective={"metric": "miou", "mode": "max"},
         trial=folder_trial(root, **data),
-        budget={"trials": 1, "virtual_epochs": 1},
+        budget={"trials": 1, "max_virtual_epochs": 1},
     )
 
 
@@ -155,7 +155,7 @@ def test_a_trial_of_which_whole_batches_are_skipped_goes_on(tmp_path: Path, root
 
 
 def loader_trial(folder: Path, unit: str = "steps", **data: str) -> TrialPlan:
-    """Three virtual epochs of five steps, or of one pass."""
+    """Three virtual epochs of five steps, or of one epoch."""
     return digits_plan(
         folder,
         task="faulty_tasks:LoaderTask",
@@ -167,20 +167,20 @@ def loader_trial(folder: Path, unit: str = "steps", **data: str) -> TrialPlan:
 
 
 @pytest.mark.parametrize(
-    ("training", "passes"),
+    ("training", "epochs"),
     [("unsized", [1, 3, 4]), ("overstated", [1, 3, 4]), ("short", [5, 10, 15])],
 )
 def test_a_loader_without_a_length_or_shorter_than_a_batch_gives_every_step(
-    tmp_path: Path, training: str, passes: list[int]
+    tmp_path: Path, training: str, epochs: list[int]
 ) -> None:
     history = run(loader_trial(tmp_path, training=training)).history
     assert [record["step"] for record in history] == [5, 10, 15]
     # The end of a loader without a length shows when the next batch is taken.
-    assert [record["passes"] for record in history] == passes
+    assert [record["epochs"] for record in history] == epochs
 
 
-def test_a_virtual_epoch_of_one_pass_over_a_loader_shorter_than_a_batch_is_one_step(tmp_path: Path) -> None:
-    history = run(loader_trial(tmp_path, unit="passes", training="short")).history
+def test_a_virtual_epoch_of_one_epoch_over_a_loader_shorter_than_a_batch_is_one_step(tmp_path: Path) -> None:
+    history = run(loader_trial(tmp_path, unit="epochs", training="short")).history
     assert [record["step"] for record in history] == [1, 2, 3]
 
 
@@ -195,7 +195,10 @@ def test_a_virtual_epoch_of_one_pass_over_a_loader_shorter_than_a_batch_is_one_s
         ({"training": "empty arrays"}, r"the training data \(ArraySource\) is empty"),
         ({"training": "empty"}, "DataLoader over TensorDataset of 0 samples gave no batch"),
         ({"training": "empty, unsized"}, "DataLoader over Stream gave no batch; it must give at least one"),
-        ({"training": "one-shot"}, "DataLoader over OneShot gave no batch in pass 2, after 3 batches before"),
+        (
+            {"training": "one-shot"},
+            "DataLoader over OneShot gave no batch in epoch 2, after 3 batches before",
+        ),
         ({"training": "generator"}, "data is a generator; it must be a BatchSource, a tuple of arrays"),
         ({"validation": "empty"}, r"the validation data \(DatasetSource\) is empty"),
         ({"validation": "loader"}, "data is a DataLoader; it must be a BatchSource, a tuple of arrays"),
@@ -212,11 +215,11 @@ def test_data_that_cannot_fill_a_virtual_epoch_is_an_error_that_names_it(
 
 
 @pytest.mark.parametrize("training", ["unsized", "overstated", "one-shot"])
-def test_a_virtual_epoch_of_passes_over_a_loader_of_unknown_length_is_refused(
+def test_a_virtual_epoch_of_epochs_over_a_loader_of_unknown_length_is_refused(
     tmp_path: Path, training: str
 ) -> None:
     with pytest.raises(ValueError, match="length"):
-        TrialSession(loader_trial(tmp_path, unit="passes", training=training), None)
+        TrialSession(loader_trial(tmp_path, unit="epochs", training=training), None)
 
 
 # A process that loads data
@@ -236,7 +239,7 @@ def test_a_data_loading_worker_that_is_killed_is_named_and_the_trial_is_as_if_it
             "batch_size": 4,
         },
         sampler={"name": "grid", "seed": 0},
-        budget={"trials": 2, "virtual_epochs": 3},
+        budget={"trials": 2, "max_virtual_epochs": 3},
         scheduler={"name": "none"},
         max_failures=1,
     )

@@ -51,7 +51,7 @@ pytestmark = pytest.mark.usefixtures("ray_session")
 
 ONE_BY_ONE: dict[str, Any] = {
     "resources": {"cpus_per_trial": 1, "concurrent_trials": 1},
-    "budget": {"trials": 6, "virtual_epochs": 3},
+    "budget": {"trials": 6, "max_virtual_epochs": 3},
 }
 """One trial at a time, so that two searches can be compared."""
 
@@ -196,7 +196,7 @@ def test_damaged_checkpoints_are_set_aside_and_the_ones_before_are_used(
         trial={"optimizer": {"name": "adamw", "lr": {"choice": [1e-3, 2e-3, 5e-3, 1e-2]}}, "batch_size": 16},
         sampler={"name": "grid"},
         scheduler={"name": "none"},
-        budget={"trials": 4, "virtual_epochs": 2},
+        budget={"trials": 4, "max_virtual_epochs": 2},
         checkpoint={"keep_trials": 4, "keep": 3},
         resources=ONE_BY_ONE["resources"],
     )
@@ -209,7 +209,7 @@ def test_damaged_checkpoints_are_set_aside_and_the_ones_before_are_used(
 
     watching = Watching()
     for folder in (calm, run):
-        search.resume(folder, overrides=["budget.virtual_epochs=4"], watcher=watching)
+        search.resume(folder, overrides=["budget.max_virtual_epochs=4"], watcher=watching)
     notes = [event.text for event in watching.events if event.kind is EventKind.NOTED]
     reasons = [r"model\.safetensors: SHA-256 is .*", r"state\.pt: SHA-256 is .*"]
     reasons += [r"state\.pt: No such file or directory", r"state\.pt: cannot be read \(UnpicklingError\)"]
@@ -306,7 +306,7 @@ def test_a_disk_that_becomes_full_ends_the_search_which_goes_on_when_there_is_sp
     sections = ONE_BY_ONE | {
         "task": "faulty_runs:HeldTask",
         "trial": trial,
-        "budget": {"trials": 2, "virtual_epochs": 6},
+        "budget": {"trials": 2, "max_virtual_epochs": 6},
         "scheduler": {"name": "none"},
     }
     with small_disk(tmp_path / "disk", "8m") as disk:
@@ -445,7 +445,7 @@ def test_a_disk_that_has_become_read_only_is_one_error_before_any_trial(
 
 
 def test_more_cpus_and_gpus_than_there_are_is_one_error_before_any_trial(tmp_path: Path) -> None:
-    budget = {"trials": 1, "virtual_epochs": 1}
+    budget = {"trials": 1, "max_virtual_epochs": 1}
     config = search_config(resources={"cpus_per_trial": 3, "gpus_per_trial": 2}, budget=budget)
     with pytest.raises(SearchError) as refused:
         search.search(config, results=tmp_path)
@@ -467,7 +467,7 @@ def test_categories_of_any_kind_give_short_plain_names_of_files(tmp_path: Path) 
     config = search_config(
         trial={"model": {"label": {"choice": labels}}, "batch_size": 16},
         sampler={"name": "grid"},
-        budget={"trials": 4, "virtual_epochs": 1},
+        budget={"trials": 4, "max_virtual_epochs": 1},
         resources=ONE_BY_ONE["resources"],
     )
     run = Path(search.search(config, results=tmp_path / "results").folder)

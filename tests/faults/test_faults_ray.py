@@ -80,7 +80,7 @@ def test_a_strangers_ray_is_joined_only_when_its_address_is_given(
     tmp_path: Path, session: Path, program: Callable[..., Process]
 ) -> None:
     config = write_config(
-        tmp_path, resources={"gpus_per_trial": 1}, budget={"trials": 2, "virtual_epochs": 1}
+        tmp_path, resources={"gpus_per_trial": 1}, budget={"trials": 2, "max_virtual_epochs": 1}
     )
     command = (str(config), "--results", str(tmp_path))
     with strangers_ray(tmp_path, session) as address:
@@ -116,7 +116,7 @@ def test_the_trial_of_a_lost_machine_goes_on_elsewhere(tmp_path: Path, session: 
     """On a cluster that asks for no token, although there is one."""
     sections: dict[str, Any] = {
         "virtual_epoch": {"steps": 40},
-        "budget": {"trials": 4, "virtual_epochs": 4},
+        "budget": {"trials": 4, "max_virtual_epochs": 4},
         "scheduler": {"name": "none"},
     }
     config = write_config(tmp_path, **sections)

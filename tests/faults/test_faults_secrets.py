@@ -46,7 +46,7 @@ def indiscreet_config(folder: Path) -> dict[str, Any]:
         },
         sampler={"name": "grid"},
         scheduler={"name": "none"},
-        budget={"trials": 2, "virtual_epochs": 2},
+        budget={"trials": 2, "max_virtual_epochs": 2},
         max_failures=0,
     )
 

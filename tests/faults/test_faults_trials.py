@@ -45,7 +45,7 @@ def config_of(rates: list[float], folder: Path, **sections: Any) -> dict[str, An
             "task": "faulty_trials:FaultyTask",
             "trial": trial,
             "virtual_epoch": {"steps": STEPS},
-            "budget": {"trials": len(rates), "virtual_epochs": 3},
+            "budget": {"trials": len(rates), "max_virtual_epochs": 3},
             "sampler": {"name": "grid"},
             "scheduler": {"name": "none"},
             "checkpoint": {"keep_trials": len(rates)},
@@ -267,7 +267,7 @@ def test_when_every_trial_fails_alike_the_search_gives_up_and_goes_on_once_that_
         [0.001 * number for number in range(61, 73)],
         folder / "hopeless",
         task="faulty_trials:FileNeedingTask",
-        max_failed=3,
+        max_failed_trials=3,
         max_failures=0,
         resources={"cpus_per_trial": 1, "concurrent_trials": 1},
     )
@@ -383,8 +383,8 @@ def test_where_checkpoints_are_rare_a_trial_is_saved_before_another_process_goes
         [0.041, 0.042],
         folder / "rare",
         task="faulty_trials:SlowSavingTask",
-        budget={"trials": 2, "virtual_epochs": 4},
-        scheduler={"name": "asha", "grace": 2},
+        budget={"trials": 2, "max_virtual_epochs": 4},
+        scheduler={"name": "asha", "grace_period": 2},
         checkpoint={"every": 20},
     )
     config["trial"]["data"]["journal"] = str(folder / "rare" / "digits" / "study.journal")

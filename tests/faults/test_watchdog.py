@@ -123,7 +123,7 @@ for _ in range(4):
     assert not (tmp_path / "note").exists()
 
 
-def test_an_exception_inside_ends_the_limit_and_passes(
+def test_an_exception_inside_ends_the_limit_and_epochs(
     tmp_path: Path, start: Callable[[str], subprocess.Popen[str]]
 ) -> None:
     process = start("""

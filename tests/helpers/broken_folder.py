@@ -158,6 +158,6 @@ def folder_config(root: Path, **data: object) -> dict[str, object]:
         "task": "segmentation",
         "objective": {"metric": "miou", "mode": "max"},
         "trial": {"data": {"source": "folder", "root": str(root), **data}},
-        "virtual_epoch": {"passes": 1},
-        "budget": {"trials": 1, "virtual_epochs": 1},
+        "virtual_epoch": {"epochs": 1},
+        "budget": {"trials": 1, "max_virtual_epochs": 1},
     }

@@ -57,7 +57,7 @@ class _Replay:
         self.records: list[TrialRecord] = []
         self.counts: Counter[str] = Counter()
         self._rule: Any = build_rule(config)
-        self._length = config.budget.virtual_epochs
+        self._length = config.budget.max_virtual_epochs
         self._plateau = config.budget.plateau
         self._last_order = 0
         self._by_id: list[TrialRecord] = []

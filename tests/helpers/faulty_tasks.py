@@ -105,7 +105,7 @@ class MortalSamples(Dataset[Any]):
 
 
 class DyingWorkerTask(DigitsTask):
-    """Reads sixty digits in a worker process that stays for all passes. `model.label` changes nothing."""
+    """Reads sixty digits in a worker process that stays for all epochs. `model.label` changes nothing."""
 
     def train_data(self) -> Any:
         x, y = super().train_data()

@@ -99,7 +99,7 @@ class Simulation:
     Args:
         folder: of the journal; one that is there is gone on with.
         faults: what becomes of virtual epoch v of trial n in attempt a: None, or how it fails.
-        stale: virtual epochs that a leg computes again, as after the loss of that many checkpoints.
+        stale: virtual epochs that a job computes again, as after the loss of that many checkpoints.
         can_go_on: whether a trial that has ended has a checkpoint to go on from.
         history: trials of an older study.
     """
@@ -122,7 +122,7 @@ class Simulation:
         folder.mkdir(exist_ok=True)
         self.config, self.curve, self.workers, self.faults, self.stale = config, curve, workers, faults, stale
         self.lengths = lengths or (
-            lambda record: VirtualEpochs(unit="steps", count=5, step_samples=16, pass_samples=1200)
+            lambda record: VirtualEpochs(unit="steps", count=5, step_samples=16, epoch_samples=1200)
         )
         self.clock = Clock()
         self.events: list[tuple[EventKind, int, int]] = []
@@ -132,13 +132,13 @@ class Simulation:
         self.rule = rule or build_rule(config)
         self.study = open_study(folder, config, self.rule, history)
         grid = config.sampler.name == "grid"
-        points = list(untried(config.space.grid() if grid else config.initial, self.study.records))
+        points = list(untried(config.space.grid() if grid else config.points_to_evaluate, self.study.records))
         trials = config.budget.trials
         trials = min(trials, len(self.study.records) + len(points)) if grid else trials
         plateau = config.budget.plateau
         given = Limits(
             trials=trials,
-            virtual_epochs=config.budget.virtual_epochs,
+            virtual_epochs=config.budget.max_virtual_epochs,
             plateau_trials=plateau.trials if plateau else None,
             plateau_min_delta=plateau.min_delta if plateau else 0.0,
         )
@@ -147,12 +147,12 @@ class Simulation:
             self.rule,
             replace(given, **(limits or {})),
             concurrency=workers,
-            known_points=points,
+            points_to_evaluate=points,
             can_go_on=can_go_on,
             watch=self._watch,
             clock=self.clock,
         )
-        self._legs: list[tuple[float, int, int]] = []
+        self._jobs: list[tuple[float, int, int]] = []
 
     @property
     def records(self) -> list[TrialRecord]:
@@ -162,11 +162,11 @@ class Simulation:
         """Run to the end, or until so many virtual epochs have been computed; then drop this object."""
         reports = 0
         while max_reports is None or reports < max_reports:
-            self._start_legs()
-            if not self._legs:
+            self._start_jobs()
+            if not self._jobs:
                 self.coordinator.close(resumable=False)
                 return self
-            self.clock.now, number, virtual_epoch = heapq.heappop(self._legs)
+            self.clock.now, number, virtual_epoch = heapq.heappop(self._jobs)
             self._finish_virtual_epoch(number, virtual_epoch)
             reports += 1
         return self
@@ -175,8 +175,8 @@ class Simulation:
         """One virtual epoch of one worker."""
         self.run(max_reports=1)
 
-    def _start_legs(self) -> None:
-        while len(self._legs) < self.workers:
+    def _start_jobs(self) -> None:
+        while len(self._jobs) < self.workers:
             turn = self.coordinator.next_trial()
             if isinstance(turn, Turn):
                 return
@@ -184,7 +184,7 @@ class Simulation:
 
     def _go_on(self, record: TrialRecord, virtual_epoch: int) -> None:
         ends = self.clock.now + 1 + record.number / 1000
-        heapq.heappush(self._legs, (ends, record.number, virtual_epoch))
+        heapq.heappush(self._jobs, (ends, record.number, virtual_epoch))
 
     def _finish_virtual_epoch(self, number: int, virtual_epoch: int) -> None:
         record, coordinator = self.records[number], self.coordinator

@@ -18,7 +18,7 @@ from trainables.trainer import Trainer
 CPU = torch.device("cpu")
 TIMES = ("seconds", "samples_per_second")
 
-# 40 training samples and steps of 3 x 4: virtual epochs of 5 steps end in the middle of a pass.
+# 40 training samples and steps of 3 x 4: virtual epochs of 5 steps end in the middle of an epoch.
 SEGMENTATION: dict[str, Any] = {
     "data": {"source": "digits", "size": 16, "num_train": 40, "num_valid": 10},
     "model": {"name": "unet", "width": 4, "depth": 1, "dropout": 0.3},

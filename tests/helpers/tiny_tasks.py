@@ -71,7 +71,7 @@ def search_config(**sections: Mapping[str, Any]) -> dict[str, Any]:
             "batch_size": 16,
         },
         "virtual_epoch": {"steps": 5},
-        "budget": {"trials": 9, "virtual_epochs": 9},
+        "budget": {"trials": 9, "max_virtual_epochs": 9},
         "sampler": {"name": "tpe", "seed": 0},
         **sections,
     }

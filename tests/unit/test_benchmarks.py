@@ -11,24 +11,24 @@ import pytest
 
 from benchmarks.efficiency.curve_tables import LENGTH, PROBLEMS, Table
 from benchmarks.efficiency.methods_own import TuneSearch
-from benchmarks.efficiency.simulate import Leg, simulate
+from benchmarks.efficiency.simulate import Job, simulate
 
 
 class Fixed:
     """Trials with given parameters, in turn, each paused after the virtual epoch that `ends` names."""
 
     def __init__(self, params: list[Mapping[str, Any]], ends: Mapping[int, int]) -> None:
-        self.waiting = [Leg(number, item) for number, item in enumerate(params)]
+        self.waiting = [Job(number, item) for number, item in enumerate(params)]
         self.ends = dict(ends)
         self.reports: list[tuple[int, int, float]] = []
 
-    def next_leg(self) -> Leg | None:
+    def next_job(self) -> Job | None:
         return self.waiting.pop(0) if self.waiting else None
 
     def report(self, trial: int, virtual_epoch: int, value: float) -> bool:
         self.reports.append((trial, virtual_epoch, value))
         if self.ends.get(trial) == virtual_epoch:
-            self.waiting.append(Leg(trial, {}, virtual_epoch))
+            self.waiting.append(Job(trial, {}, virtual_epoch))
             return False
         return True
 

@@ -54,15 +54,15 @@ def test_what_is_computed_again_after_a_crash_stands_once(tmp_path: Path) -> Non
     assert curve(tmp_path, "loss") == [(10, 10.0), (20, -1.0)]
 
 
-def test_legs_within_one_second_are_read_in_their_order(tmp_path: Path) -> None:
-    """Each leg of a trial may run in another process, whose number says nothing about the order."""
+def test_jobs_within_one_second_are_read_in_their_order(tmp_path: Path) -> None:
+    """Each job of a trial may run in another process, whose number says nothing about the order."""
     code = (
         "import sys; from pathlib import Path; from trainables.tensorboard import Board\n"
         "start = int(sys.argv[2]); board = Board(Path(sys.argv[1]), start_step=start)\n"
         "[board.scalars({'miou': step / 64}, step) for step in range(start, start + 3)]"
     )
-    legs = [4, 7]
-    processes = [[sys.executable, "-c", code, str(tmp_path), str(start)] for start in legs]
+    jobs = [4, 7]
+    processes = [[sys.executable, "-c", code, str(tmp_path), str(start)] for start in jobs]
     board = Board(tmp_path, start_step=1)
     for step in (1, 2, 3):
         board.scalars({"miou": step / 64}, step)

@@ -16,7 +16,9 @@ from search.run.changes import record_config, refuse_other_problem
 from search.run.folder import RunFolder
 
 DATA = {"data": {"root": "/data/a"}}
-BASE = search_config(trial={**search_config()["trial"], **DATA}, budget={"trials": 9, "virtual_epochs": 9})
+BASE = search_config(
+    trial={**search_config()["trial"], **DATA}, budget={"trials": 9, "max_virtual_epochs": 9}
+)
 
 
 @pytest.fixture
@@ -61,13 +63,13 @@ def assert_taken(config: Config, run: RunFolder, *, growing: bool = False) -> No
 ALWAYS = {
     "more trials": {"budget.trials": 12},
     "fewer trials": {"budget.trials": 4},
-    "longer trials": {"budget.virtual_epochs": 12},
+    "longer trials": {"budget.max_virtual_epochs": 12},
     "a time limit": {"budget.time": "2h"},
     "a step limit": {"budget.steps": 1000},
     "other resources": {"resources": {"cpus_per_trial": 2, "concurrent_trials": 1}},
     "other checkpoints": {"checkpoint": {"keep": 5, "keep_trials": 1, "every": 2}},
-    "another patience with failures": {"max_failures": 7, "max_failed": 1, "timeout": "1h"},
-    "known points": {"sampler.initial": [{"optimizer.lr": 0.01}]},
+    "another patience with failures": {"max_failures": 7, "max_failed_trials": 1, "timeout": "1h"},
+    "known points": {"sampler.points_to_evaluate": [{"optimizer.lr": 0.01}]},
     "another name": {"name": "digits-2"},
 }
 GROWING = {
@@ -78,7 +80,7 @@ GROWING = {
     "one that is not there any more": {"trial.batch_size": ...},
     "another sampler": {"sampler": {"name": "random", "seed": 3}},
     "another scheduler": {"scheduler": {"name": "none"}},
-    "another rung": {"scheduler": {"name": "asha", "grace": 2}},
+    "another rung": {"scheduler": {"name": "asha", "grace_period": 2}},
 }
 NEVER = {
     "another metric": {"objective.metric": "valid_loss"},
@@ -140,32 +142,32 @@ def test_all_differences_are_told_at_once_and_one_that_can_never_be_is_no_growth
 
 
 def test_trials_are_not_made_shorter(run: RunFolder) -> None:
-    shorter = changed({"budget.virtual_epochs": 5})
+    shorter = changed({"budget.max_virtual_epochs": 5})
     expected = [
-        "config: budget.virtual_epochs: received 5; a search that goes on may only grow, and this one has 9"
+        "config: budget.max_virtual_epochs: received 5; a search that goes on may only grow, and this one has 9"
     ]
     for growing in (False, True):
         assert refusal(shorter, run, growing=growing) == expected
 
 
 def test_what_counts_is_what_the_run_was_last_given(run: RunFolder) -> None:
-    record_config(changed({"budget.virtual_epochs": 20}), run, growing=False)
+    record_config(changed({"budget.max_virtual_epochs": 20}), run, growing=False)
     assert refusal(changed({}), run) == [
-        "config: budget.virtual_epochs: received 9; a search that goes on may only grow, and this one has 20"
+        "config: budget.max_virtual_epochs: received 9; a search that goes on may only grow, and this one has 20"
     ]
-    record_config(changed({"budget.virtual_epochs": 20, "trial.batch_size": 32}), run, growing=True)
-    assert refusal(changed({"budget.virtual_epochs": 20}), run)
+    record_config(changed({"budget.max_virtual_epochs": 20, "trial.batch_size": 32}), run, growing=True)
+    assert refusal(changed({"budget.max_virtual_epochs": 20}), run)
 
 
 def test_before_the_first_trial_all_may_change(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "digits")
     folder.create()
     record_config(load_config(BASE), folder, growing=False)
-    assert_taken(changed({"objective.metric": "valid_loss", "budget.virtual_epochs": 1}), folder)
+    assert_taken(changed({"objective.metric": "valid_loss", "budget.max_virtual_epochs": 1}), folder)
 
 
 def test_defaults_written_out_are_no_change(run: RunFolder) -> None:
-    assert_taken(changed({"scheduler": {"name": "asha", "grace": 1}, "max_failures": 2}), run)
+    assert_taken(changed({"scheduler": {"name": "asha", "grace_period": 1}, "max_failures": 2}), run)
 
 
 def test_a_reference_to_the_environment_is_compared_as_written(
@@ -183,7 +185,7 @@ def test_a_reference_to_the_environment_is_compared_as_written(
 
 def test_an_older_run_is_taken_with_another_space_sampler_and_length() -> None:
     refuse_other_problem(
-        changed({**GROWING["another domain"], "budget.virtual_epochs": 3}), load_config(BASE)
+        changed({**GROWING["another domain"], "budget.max_virtual_epochs": 3}), load_config(BASE)
     )
 
 

@@ -513,12 +513,12 @@ def test_a_digits_trial_learns() -> None:
     assert trainer.run_virtual_epoch()["accuracy"] > 0.7
 
 
-def test_whole_passes_may_end_in_a_batch_of_one_row() -> None:
+def test_whole_epochs_may_end_in_a_batch_of_one_row() -> None:
     options = {**TABLE, "model": {"name": "mlp", "width": 4, "normalization": "batch"}, "batch_size": 16}
-    num_train = small_trainer(ClassificationTask, options).virtual_epochs.pass_samples
+    num_train = small_trainer(ClassificationTask, options).virtual_epochs.epoch_samples
     assert num_train is not None
     trainer = small_trainer(
-        ClassificationTask, {**options, "batch_size": num_train - 1}, unit="passes", count=1
+        ClassificationTask, {**options, "batch_size": num_train - 1}, unit="epochs", count=1
     )
     assert np.isfinite(trainer.run_virtual_epoch()["train_loss"])
 

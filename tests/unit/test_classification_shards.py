@@ -52,7 +52,7 @@ def plan(folder, root, **data):
         folder,
         task="trainables.classification.task:ClassificationTask",
         options=trial(root, **data),
-        unit="passes",
+        unit="epochs",
         count=1,
         num_virtual_epochs=2,
         metric="accuracy",

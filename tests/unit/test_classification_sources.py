@@ -316,7 +316,7 @@ def test_a_saved_data_set_is_checked_row_by_row(tmp_path: Path) -> None:
             "objective": {"metric": "accuracy", "mode": "max"},
             "trial": {"data": {"source": "datasets", "root": save(tmp_path / "saved", change=spoil)}},
             "virtual_epoch": {"steps": 1},
-            "budget": {"trials": 1, "virtual_epochs": 1},
+            "budget": {"trials": 1, "max_virtual_epochs": 1},
         }
     )
     assert {(finding.kind.name, finding.where.split("saved")[-1]) for finding in found.findings} == {

@@ -247,7 +247,9 @@ def test_it_comes_closer_than_chance_with_the_same_budget(tmp_path: Path, no_fsy
 
     def closest_trial(sampler: str, seed: int) -> float:
         config = config_of(
-            FLAT_SPACE, sampler={"name": sampler, "seed": seed}, budget={"trials": 64, "virtual_epochs": 3}
+            FLAT_SPACE,
+            sampler={"name": sampler, "seed": seed},
+            budget={"trials": 64, "max_virtual_epochs": 3},
         )
         folder = tmp_path / f"{sampler}{seed}"
         records = Simulation(folder, config, lambda record, _: -distance(record)).run().records
@@ -262,7 +264,7 @@ def test_no_pickle_is_read_or_written(
     tmp_path: Path, no_fsync: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = config_of(
-        FLAT_SPACE, sampler={"name": "cmaes", "seed": 0}, budget={"trials": 30, "virtual_epochs": 3}
+        FLAT_SPACE, sampler={"name": "cmaes", "seed": 0}, budget={"trials": 30, "max_virtual_epochs": 3}
     )
     used: list[str] = []
     for name in ("dump", "dumps", "load", "loads", "Pickler", "Unpickler"):

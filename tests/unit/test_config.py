@@ -81,12 +81,12 @@ trial:
       - {name: sgd, lr: {loguniform: [1e-3, 1.0]}, momentum: {uniform: [0.0, 0.99]}}
   batch_size: {choice: [8, 16, 32]}
 virtual_epoch: {steps: 50}
-budget: {trials: 24, virtual_epochs: 27, time: 1h30m}
+budget: {trials: 24, max_virtual_epochs: 27, time: 1h30m}
 sampler:
   name: tpe
   initial:
     - {optimizer: {name: adamw, lr: 1e-3}, batch_size: 16}
-scheduler: {name: asha, grace: 1, reduction_factor: 3}
+scheduler: {name: asha, grace_period: 1, reduction_factor: 3}
 resources: {cpus_per_trial: 1, gpus_per_trial: 0.25}
 """
 
@@ -123,9 +123,9 @@ def test_full_configuration_is_typed():
     assert (config.name, config.objective.metric, config.objective.mode) == ("seg", "miou", "max")
     assert (config.virtual_epoch.unit, config.virtual_epoch.count) == ("steps", 50)
     assert config.budget.seconds == 5400
-    assert config.scheduler == Asha(grace=1, reduction_factor=3)
+    assert config.scheduler == Asha(grace_period=1, reduction_factor=3)
     assert config.resources.gpus_per_trial == 0.25
-    assert config.initial == [{"optimizer": "adamw", "optimizer.adamw.lr": 1e-3, "batch_size": 16}]
+    assert config.points_to_evaluate == [{"optimizer": "adamw", "optimizer.adamw.lr": 1e-3, "batch_size": 16}]
     assert not config.is_fixed
     assert config.task_class().__name__ == "MyTask"
     assert config.task_path == "my_task:MyTask"
@@ -135,11 +135,11 @@ def test_full_configuration_is_typed():
 def test_defaults_and_the_name_of_the_file():
     config = load(MINIMAL)
     assert config.name == "c"
-    assert (config.budget.trials, config.budget.virtual_epochs, config.budget.time) == (24, 27, None)
+    assert (config.budget.trials, config.budget.max_virtual_epochs, config.budget.time) == (24, 27, None)
     assert (config.sampler.name, config.sampler.seed, config.sampler.startup_trials) == ("tpe", 0, 10)
     assert config.scheduler == Asha()
     assert (config.checkpoint.every, config.checkpoint.keep) == (1, 2)
-    assert (config.max_failures, config.max_failed) == (2, 5)
+    assert (config.max_failures, config.max_failed_trials) == (2, 5)
     assert config.is_fixed
 
 
@@ -150,7 +150,11 @@ def test_raw_is_complete_and_loads_to_the_same(monkeypatch):
     again = load_config("config.yaml")
     assert again.raw == config.raw
     assert again.space == config.space
-    assert (again.budget, again.scheduler, again.initial) == (config.budget, config.scheduler, config.initial)
+    assert (again.budget, again.scheduler, again.initial) == (
+        config.budget,
+        config.scheduler,
+        config.points_to_evaluate,
+    )
     assert config.raw["budget"] == {
         "trials": 3,
         "virtual_epochs": 27,
@@ -170,12 +174,12 @@ def test_python_values_are_a_configuration_too():
             "task": "my_task:MyTask",
             "objective": {"metric": "miou", "mode": "max"},
             "trial": {"batch_size": {"choice": (8, 16)}},
-            "virtual_epoch": {"passes": 1},
-            "scheduler": {"name": "median", "grace": 3},
+            "virtual_epoch": {"epochs": 1},
+            "scheduler": {"name": "median", "grace_period": 3},
         },
         ["budget.time=45s"],
     )
-    assert config.scheduler == Median(grace=3)
+    assert config.scheduler == Median(grace_period=3)
     assert config.budget.time == 45
     assert config.file is None
     with pytest.raises(ConfigError, match="config: name: is required and missing"):
@@ -215,7 +219,7 @@ budget: {trails: 24}
         ("name: ..", "name: received '..'; must be letters, digits"),
         (f"name: {'x' * 81}", "name: received"),
         ("virtual_epoch: {}", "virtual_epoch: received none of them; must be exactly one of"),
-        ("virtual_epoch: {steps: 1, passes: 1}", "virtual_epoch: received steps and passes; must be exactly"),
+        ("virtual_epoch: {steps: 1, epochs: 1}", "virtual_epoch: received steps and epochs; must be exactly"),
         ("virtual_epoch: {steps: 0}", "virtual_epoch.steps: received 0; must be greater than 0"),
         ("virtual_epoch: 50", "virtual_epoch: received 50; must be a mapping (key: value)"),
         ("budget: {time: 90}", "budget.time: received 90; must be a duration with units"),
@@ -232,15 +236,24 @@ budget: {trails: 24}
         ("budget: {time: 10001d}", "budget.time: received '10001d'; must be a duration with units"),
         ("timeout: 9999999999999999999d", "timeout: received '9999999999999999999d'; must be a duration"),
         ("sampler: {name: tpee}", "sampler.name: received 'tpee'; must be 'tpe', 'forest'"),
-        ("sampler: {initial: {a: 1}}", "sampler.initial: received {a: 1}; must be a list"),
-        ("sampler: {initial: [{batch_sise: 1}]}", "sampler.initial.0.batch_sise: unknown key 'batch_sise'"),
+        ("sampler: {initial: {a: 1}}", "sampler.points_to_evaluate: received {a: 1}; must be a list"),
+        (
+            "sampler: {points_to_evaluate: [{batch_sise: 1}]}",
+            "sampler.points_to_evaluate.0.batch_sise: unknown key 'batch_sise'",
+        ),
         ("scheduler: {name: ash}", "scheduler.name: received 'ash'; must be one of 'asha', 'asha_stop'"),
-        ("scheduler: {name: asha, patience: 1}", "scheduler.patience: unknown key 'patience'; known: grace"),
+        (
+            "scheduler: {name: asha, patience: 1}",
+            "scheduler.patience: unknown key 'patience'; known: grace_period",
+        ),
         ("plateau: {patience: 0}", "plateau.patience: received 0; must be greater than 0"),
         ("plateau: {ema: 1.0}", "plateau.ema: received 1.0; must be less than 1"),
         ("budget: {plateau: {min_delta: 0.1}}", "budget.plateau.trials: is required and missing"),
         ("scheduler: {reduction_factor: 1}", "scheduler.reduction_factor: received 1; must be at least 2"),
-        ("scheduler: {grace: 28}", "scheduler.grace: received 28; must be at most budget.virtual_epochs"),
+        (
+            "scheduler: {grace_period: 28}",
+            "scheduler.grace_period: received 28; must be at most budget.max_virtual_epochs",
+        ),
         ("resources: {gpus_per_trial: 1.5}", "resources.gpus_per_trial: received 1.5; must be at most 1"),
         ("resources: {gpus_per_trial: 1e-5}", "resources.gpus_per_trial: received 1e-05; must be 0 or at"),
         (
@@ -249,7 +262,7 @@ budget: {trails: 24}
         ),
         ("checkpoint: {keep: 0}", "checkpoint.keep: received 0; must be greater than 0"),
         ("max_failures: -1", "max_failures: received -1; must be at least 0"),
-        ("max_failed: .inf", "max_failed: received inf; must be a"),
+        ("max_failed_trials: .inf", "max_failed_trials: received inf; must be a"),
         ("bugdet: {}", "bugdet: unknown key 'bugdet'; did you mean 'budget'?"),
     ],
 )
@@ -260,7 +273,7 @@ def test_mistake_in_a_section_is_told_in_a_sentence(section, message):
 
 
 def test_grace_in_steps_is_not_held_against_virtual_epochs():
-    assert load(MINIMAL + "scheduler: {grace: 500, axis: steps}").scheduler.grace == 500
+    assert load(MINIMAL + "scheduler: {grace_period: 500, axis: steps}").scheduler.grace_period == 500
 
 
 def test_trial_that_is_one_domain_is_the_only_problem():
@@ -276,7 +289,7 @@ def test_what_could_not_be_read_again_from_the_folder_of_the_run_is_refused():
 
 
 def test_missing_sections_are_told_together():
-    assert problems_of("max_failed: 1") == [
+    assert problems_of("max_failed_trials: 1") == [
         "c.yaml:1: task: is required and missing",
         "c.yaml:1: objective: is required and missing",
         "c.yaml:1: trial: is required and missing",
@@ -357,8 +370,8 @@ def test_values_from_the_environment_are_never_shown(monkeypatch):
         "{token: '${env:TOKEN}', batch_size: '${env:TOKEN}', optimizer: {name: '${env:TOKEN}'}}",
         "trial.model=${env:TOKEN}",
         "name=${env:TOKEN}/x",
-        "max_failed=${env:TOKEN}",
-        "sampler.initial=[{token: x}]",
+        "max_failed_trials=${env:TOKEN}",
+        "sampler.points_to_evaluate=[{token: x}]",
         "scheduler.name=${env:TOKEN}",
     )
     assert len(problems) == 8
@@ -375,9 +388,9 @@ def test_task_path_from_the_environment_is_never_shown(monkeypatch):
 
 def test_variable_that_is_not_set_is_the_only_problem_of_its_value(monkeypatch):
     monkeypatch.delenv("NOT_SET", raising=False)
-    assert trial_problems("{batch_size: '${env:NOT_SET}'}", "max_failed=${env:NOT_SET}") == [
+    assert trial_problems("{batch_size: '${env:NOT_SET}'}", "max_failed_trials=${env:NOT_SET}") == [
         "c.yaml:3: trial.batch_size: the environment variable NOT_SET is not set",
-        "--set max_failed=${env:NOT_SET}: max_failed: the environment variable NOT_SET is not set",
+        "--set max_failed_trials=${env:NOT_SET}: max_failed_trials: the environment variable NOT_SET is not set",
     ]
 
 

@@ -40,7 +40,9 @@ def no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_each_trial_is_told_to_optuna_as_what_it_was(tmp_path: Path) -> None:
-    config = config_of(sampler={"name": "random"}, budget={"trials": 5, "virtual_epochs": 3}, scheduler=NONE)
+    config = config_of(
+        sampler={"name": "random"}, budget={"trials": 5, "max_virtual_epochs": 3}, scheduler=NONE
+    )
 
     def curve(record: Any, virtual_epoch: int) -> float:
         if record.number == 1 and virtual_epoch == 2:
@@ -116,7 +118,9 @@ def test_a_failed_trial_does_not_block_the_others(tmp_path: Path) -> None:
 
 
 def test_a_trial_is_tried_again_as_often_as_allowed(tmp_path: Path) -> None:
-    config = config_of(sampler={"name": "random"}, budget={"trials": 1, "virtual_epochs": 4}, scheduler=NONE)
+    config = config_of(
+        sampler={"name": "random"}, budget={"trials": 1, "max_virtual_epochs": 4}, scheduler=NONE
+    )
     simulation = Simulation(
         tmp_path, config, faults=lambda _, v, attempt: FailureKind.ERROR if v == 3 and attempt < 2 else None
     ).run()
@@ -139,7 +143,9 @@ def test_a_trial_is_tried_again_as_often_as_allowed(tmp_path: Path) -> None:
 def test_a_trial_that_always_fails_gets_as_many_attempts_as_its_kind_of_failure_makes_sense_of(
     tmp_path: Path, kind: FailureKind, attempts: int, outcome: Outcome
 ) -> None:
-    config = config_of(sampler={"name": "random"}, budget={"trials": 2, "virtual_epochs": 2}, scheduler=NONE)
+    config = config_of(
+        sampler={"name": "random"}, budget={"trials": 2, "max_virtual_epochs": 2}, scheduler=NONE
+    )
     faults = lambda number, v, _: kind if number == 0 and v == 2 else None  # noqa: E731
     simulation = Simulation(tmp_path, config, faults=faults).run()
     first, second = simulation.records
@@ -150,12 +156,12 @@ def test_a_trial_that_always_fails_gets_as_many_attempts_as_its_kind_of_failure_
 
 
 def test_the_search_gives_up_when_too_many_trials_in_a_row_fail_alike(tmp_path: Path) -> None:
-    config = config_of(sampler={"name": "random"}, budget={"trials": 20, "virtual_epochs": 2})
+    config = config_of(sampler={"name": "random"}, budget={"trials": 20, "max_virtual_epochs": 2})
     coordinator = (
         Simulation(
             tmp_path,
             config,
-            limits={"max_failures": 0, "max_failed": 3},
+            limits={"max_failures": 0, "max_failed_trials": 3},
             faults=lambda number, v, _: FailureKind.ERROR if number not in (0, 2) else None,
         )
         .run()
@@ -167,10 +173,12 @@ def test_the_search_gives_up_when_too_many_trials_in_a_row_fail_alike(tmp_path: 
 
 
 def test_trials_that_all_fail_alike_after_good_virtual_epochs_end_the_search_too(tmp_path: Path) -> None:
-    config = config_of(sampler={"name": "random"}, budget={"trials": 20, "virtual_epochs": 9}, scheduler=NONE)
+    config = config_of(
+        sampler={"name": "random"}, budget={"trials": 20, "max_virtual_epochs": 9}, scheduler=NONE
+    )
     faults = lambda number, v, _: FailureKind.ERROR if v == 3 else None  # noqa: E731
     simulation = Simulation(
-        tmp_path, config, workers=2, limits={"max_failures": 1, "max_failed": 4}, faults=faults
+        tmp_path, config, workers=2, limits={"max_failures": 1, "max_failed_trials": 4}, faults=faults
     ).run()
     assert simulation.coordinator.gave_up
     assert [r.outcome for r in simulation.records].count(Outcome.FAILED) == 4
@@ -179,10 +187,14 @@ def test_trials_that_all_fail_alike_after_good_virtual_epochs_end_the_search_too
 
 def test_trials_that_fail_alike_among_others_that_do_well_do_not_end_the_search(tmp_path: Path) -> None:
     """Under promotion the others pause, and none has ended yet."""
-    config = config_of(sampler={"name": "random"}, budget={"trials": 20, "virtual_epochs": 9})
+    config = config_of(sampler={"name": "random"}, budget={"trials": 20, "max_virtual_epochs": 9})
     faults = lambda number, v, _: FailureKind.ERROR if number % 3 == 1 else None  # noqa: E731
     simulation = Simulation(
-        tmp_path, config, by_number(FALLING), limits={"max_failures": 0, "max_failed": 2}, faults=faults
+        tmp_path,
+        config,
+        by_number(FALLING),
+        limits={"max_failures": 0, "max_failed_trials": 2},
+        faults=faults,
     ).run()
     assert not simulation.coordinator.gave_up
     assert [r.outcome for r in simulation.records].count(Outcome.FAILED) == 7
@@ -190,12 +202,12 @@ def test_trials_that_fail_alike_among_others_that_do_well_do_not_end_the_search(
 
 
 def test_trials_that_fail_for_different_reasons_do_not_end_the_search(tmp_path: Path) -> None:
-    config = config_of(sampler={"name": "random"}, budget={"trials": 9, "virtual_epochs": 2})
+    config = config_of(sampler={"name": "random"}, budget={"trials": 9, "max_virtual_epochs": 2})
     kinds = [FailureKind.ERROR, FailureKind.GPU_MEMORY, FailureKind.DIED]
     simulation = Simulation(
         tmp_path,
         config,
-        limits={"max_failures": 0, "max_failed": 2},
+        limits={"max_failures": 0, "max_failed_trials": 2},
         faults=lambda number, v, _: kinds[number % 3],
     ).run()
     assert not simulation.coordinator.gave_up
@@ -203,12 +215,12 @@ def test_trials_that_fail_for_different_reasons_do_not_end_the_search(tmp_path: 
 
 
 def test_a_diverged_trial_is_no_failed_one(tmp_path: Path) -> None:
-    config = config_of(sampler={"name": "random"}, budget={"trials": 9, "virtual_epochs": 2})
+    config = config_of(sampler={"name": "random"}, budget={"trials": 9, "max_virtual_epochs": 2})
     simulation = Simulation(
         tmp_path,
         config,
         lambda record, _: math.nan,
-        limits={"max_failures": 0, "max_failed": 2},
+        limits={"max_failures": 0, "max_failed_trials": 2},
         faults=lambda number, v, _: FailureKind.ERROR if number % 2 else None,
     ).run()
     assert not simulation.coordinator.gave_up
@@ -216,7 +228,7 @@ def test_a_diverged_trial_is_no_failed_one(tmp_path: Path) -> None:
 
 
 def test_a_trial_that_failed_too_often_is_not_tried_again_after_a_restart(tmp_path: Path) -> None:
-    config = config_of(sampler={"name": "random"}, budget={"trials": 1, "virtual_epochs": 2})
+    config = config_of(sampler={"name": "random"}, budget={"trials": 1, "max_virtual_epochs": 2})
     whole = Simulation(tmp_path / "whole", config, faults=lambda *_: FailureKind.ERROR).run()
     assert len(whole.records[0].failures) == 3
     lines = (tmp_path / "whole" / JOURNAL).read_text().splitlines()
@@ -247,7 +259,7 @@ def test_a_full_disk_ends_the_search_and_is_no_failure_of_the_trial(tmp_path: Pa
 
 
 def test_a_trial_lost_after_its_promotion_is_tried_again_and_stays_promoted(tmp_path: Path) -> None:
-    config = config_of(sampler={"name": "random"}, budget={"trials": 4, "virtual_epochs": 9})
+    config = config_of(sampler={"name": "random"}, budget={"trials": 4, "max_virtual_epochs": 9})
     # With 0.1 trial 3 is the best, so nobody would promote trial 0 a second time.
     simulation = Simulation(
         tmp_path,
@@ -262,12 +274,12 @@ def test_a_trial_lost_after_its_promotion_is_tried_again_and_stays_promoted(tmp_
     assert_whole(tmp_path, simulation.records)
 
 
-def test_a_lost_leg_of_a_trial_that_was_not_stopped_goes_on_although_others_came_since(
+def test_a_lost_job_of_a_trial_that_was_not_stopped_goes_on_although_others_came_since(
     tmp_path: Path,
 ) -> None:
     """The rule was asked after the report; a crash is no reason to ask it again."""
     config = config_of(
-        sampler={"name": "random"}, budget={"trials": 4, "virtual_epochs": 9}, **RULES["asha_stop"]
+        sampler={"name": "random"}, budget={"trials": 4, "max_virtual_epochs": 9}, **RULES["asha_stop"]
     )
     simulation = Simulation(
         tmp_path,
@@ -282,7 +294,9 @@ def test_a_lost_leg_of_a_trial_that_was_not_stopped_goes_on_although_others_came
 
 
 def test_a_virtual_epoch_that_comes_out_otherwise_when_computed_again_is_noted_once(tmp_path: Path) -> None:
-    config = config_of(sampler={"name": "random"}, scheduler=NONE, budget={"trials": 2, "virtual_epochs": 4})
+    config = config_of(
+        sampler={"name": "random"}, scheduler=NONE, budget={"trials": 2, "max_virtual_epochs": 4}
+    )
     before = Simulation(tmp_path, config).run(max_reports=3)
     again = Simulation(tmp_path, config, lambda record, v: 0.5, stale=3)
     again.run()
@@ -412,7 +426,7 @@ def test_known_points_come_first_and_once(tmp_path: Path) -> None:
         {"optimizer": "adamw"},
     ]
     # With this seed what is drawn for the first trials has the values of later points by chance.
-    config = config_of(sampler={"name": "random", "initial": points, "seed": 3})
+    config = config_of(sampler={"name": "random", "points_to_evaluate": points, "seed": 3})
     reference = Simulation(tmp_path / "whole", config).run()
     records = reference.records
     assert [r.known for r in records[:5]] == [
@@ -432,11 +446,13 @@ def test_known_points_come_first_and_once(tmp_path: Path) -> None:
 
 def test_known_points_that_are_added_are_tried_next_and_none_twice(tmp_path: Path) -> None:
     first = {"model": {"hidden": 8}}
-    config = config_of(sampler={"name": "random", "initial": [first]})
+    config = config_of(sampler={"name": "random", "points_to_evaluate": [first]})
     before = Simulation(tmp_path, config).run(max_reports=4).records
     num_before = len(before)
     added = [{"optimizer": {"name": "sgd", "lr": 0.25}}, first, {"optimizer": {"name": "sgd", "lr": 0.5}}]
-    records = Simulation(tmp_path, config_of(sampler={"name": "random", "initial": added})).run().records
+    records = (
+        Simulation(tmp_path, config_of(sampler={"name": "random", "points_to_evaluate": added})).run().records
+    )
     rates = [r.resolved.params.get("optimizer.sgd.lr") for r in records]
     assert rates[num_before : num_before + 2] == [0.25, 0.5]
     assert [r.known for r in records].count({"model.hidden": 8}) == 1
@@ -445,9 +461,9 @@ def test_known_points_that_are_added_are_tried_next_and_none_twice(tmp_path: Pat
 
 def test_a_point_with_all_parameters_of_a_trial_is_not_tried_again(tmp_path: Path) -> None:
     space = {"model": {"hidden": {"choice": [8, 16]}}, "optimizer": {"name": "adamw", "lr": 0.01}}
-    config = config_of(space, sampler={"name": "random"}, budget={"trials": 1, "virtual_epochs": 1})
+    config = config_of(space, sampler={"name": "random"}, budget={"trials": 1, "max_virtual_epochs": 1})
     drawn = Simulation(tmp_path, config).run().records[0].resolved.params["model.hidden"]
-    grid = config_of(space, sampler={"name": "grid"}, budget={"trials": 9, "virtual_epochs": 1})
+    grid = config_of(space, sampler={"name": "grid"}, budget={"trials": 9, "max_virtual_epochs": 1})
     records = Simulation(tmp_path, grid).run().records
     assert [r.resolved.params["model.hidden"] for r in records] == [drawn, 24 - drawn]
 
@@ -465,7 +481,7 @@ def test_a_grid_gives_every_point_once(tmp_path: Path) -> None:
 def test_a_grid_with_more_points_goes_on_with_those(tmp_path: Path) -> None:
     def grid(*rates: float) -> Any:
         space = {"optimizer": {"name": "adamw", "lr": {"choice": list(rates)}}, "batch_size": 16}
-        return config_of(space, sampler={"name": "grid"}, budget={"trials": 9, "virtual_epochs": 3})
+        return config_of(space, sampler={"name": "grid"}, budget={"trials": 9, "max_virtual_epochs": 3})
 
     curve = by_number(FALLING)
     before = [r.resolved.params for r in Simulation(tmp_path, grid(1e-3, 1e-2), curve).run().records]
@@ -478,8 +494,8 @@ def test_a_grid_with_more_points_goes_on_with_those(tmp_path: Path) -> None:
     "sections",
     [
         *RULES.values(),
-        {"scheduler": {"axis": "samples", "grace": 80}},
-        {"scheduler": {"axis": "steps", "grace": 7, "reduction_factor": 2}},
+        {"scheduler": {"axis": "samples", "grace_period": 80}},
+        {"scheduler": {"axis": "steps", "grace_period": 7, "reduction_factor": 2}},
     ],
     ids=str,
 )
@@ -517,7 +533,7 @@ def test_optunas_own_best_is_a_trial_of_full_length(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["interrupted", "disk full"])
-def test_a_trial_whose_leg_ends_with_the_search_keeps_its_checkpoints(tmp_path: Path, how: str) -> None:
+def test_a_trial_whose_job_ends_with_the_search_keeps_its_checkpoints(tmp_path: Path, how: str) -> None:
     simulation = Simulation(tmp_path, config_of(scheduler=NONE), workers=1).run(max_reports=2)
     coordinator = simulation.coordinator
     (running,) = coordinator.running

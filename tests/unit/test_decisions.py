@@ -48,7 +48,7 @@ def test_a_search_has_decided_as_its_own_rule_says(tmp_path: Path, rule: str, mo
     ("own", "other"),
     [
         (RULES["asha"], scheduled(name="asha", reduction_factor=2)),
-        (RULES["asha"], scheduled(name="asha", grace=2)),
+        (RULES["asha"], scheduled(name="asha", grace_period=2)),
         (RULES["asha"], RULES["none"]),
         (RULES["none"], RULES["asha"]),
         (RULES["asha_stop"], scheduled(name="asha_stop", reduction_factor=2)),

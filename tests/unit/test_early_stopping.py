@@ -24,7 +24,7 @@ from search.space.space import Resolved
 from search.study.study import JOURNAL, Outcome, TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs
 
-STEPS_OF_5 = VirtualEpochs(unit="steps", count=5, step_samples=16, pass_samples=None)
+STEPS_OF_5 = VirtualEpochs(unit="steps", count=5, step_samples=16, epoch_samples=None)
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +59,7 @@ def promote(rule: Rule, *records: TrialRecord, closing: bool = False) -> int | N
 
 
 def test_levels_are_counted_at_powers_of_the_reduction_factor() -> None:
-    rungs = Rungs(grace=2, reduction_factor=3)
+    rungs = Rungs(grace_period=2, reduction_factor=3)
     levels = [rungs.level(trial(0, *[0.0] * depth)) for depth in range(19)]
     assert levels == [0, 0, 1, 1, 1, 1, 2, *[2] * 11, 3]
     assert [depth for depth in range(19) if rungs.reached(trial(0, *[0.0] * depth))] == [2, 6, 18]
@@ -75,14 +75,14 @@ def test_a_trial_that_has_reported_nothing_is_at_level_0(axis: Any) -> None:
 
 
 def test_rungs_on_the_axes_of_steps_and_samples() -> None:
-    steps, samples = Rungs(grace=10, axis="steps"), Rungs(grace=100, axis="samples")
+    steps, samples = Rungs(grace_period=10, axis="steps"), Rungs(grace_period=100, axis="samples")
     ten = [trial(0, *[0.0] * depth) for depth in range(11)]
     assert [depth for depth in range(11) if steps.reached(ten[depth])] == [2, 6]
     assert [depth for depth in range(11) if samples.reached(ten[depth])] == [2, 4]
 
 
 def test_several_rungs_within_one_virtual_epoch_are_reached_at_once() -> None:
-    rungs = Rungs(grace=1, axis="steps")
+    rungs = Rungs(grace_period=1, axis="steps")
     assert rungs.level(trial(0, 0.0)) == 2
     assert rungs.value_at(trial(0, 0.3, 0.9), 2, "max") == 0.3
 
@@ -112,11 +112,11 @@ def test_trials_are_ranked_by_value_then_number_the_diverged_last_and_the_failed
 
 def test_rungs_are_described_below_the_full_length() -> None:
     assert Rungs().describe(27) == "1, 3, 9"
-    assert Rungs(grace=2, reduction_factor=4).describe(9) == "2, 8"
+    assert Rungs(grace_period=2, reduction_factor=4).describe(9) == "2, 8"
     assert Rungs().describe(1) == "none"
-    assert Rungs(grace=10, axis="steps").describe(27, STEPS_OF_5) == "10, 30, 90"
-    assert Rungs(grace=100, axis="samples").describe(9, STEPS_OF_5) == "100, 300"
-    assert Rungs(grace=100, axis="samples").describe(9) == "100, 300, …"
+    assert Rungs(grace_period=10, axis="steps").describe(27, STEPS_OF_5) == "10, 30, 90"
+    assert Rungs(grace_period=100, axis="samples").describe(9, STEPS_OF_5) == "100, 300"
+    assert Rungs(grace_period=100, axis="samples").describe(9) == "100, 300, …"
 
 
 # --- promotion
@@ -238,9 +238,9 @@ def test_whoever_is_promoted_has_been_among_those_who_go_on_ever_since(tmp_path:
         scheduler={
             "reduction_factor": rng.choice([2, 3, 4]),
             "axis": "samples",
-            "grace": 80 * (1 + seed % 3),
+            "grace_period": 80 * (1 + seed % 3),
         },
-        budget={"trials": rng.choice([5, 9, 25]), "virtual_epochs": rng.choice([4, 9, 27])},
+        budget={"trials": rng.choice([5, 9, 25]), "max_virtual_epochs": rng.choice([4, 9, 27])},
     )
     values = [rng.random() for _ in range(25)]
     simulation = Simulation(
@@ -308,7 +308,7 @@ def test_a_diverged_trial_holds_nobody_back() -> None:
 
 
 def test_hyperband_deals_trials_to_brackets_by_their_number() -> None:
-    rule = Hyperband(grace=1, reduction_factor=3, mode="max", num_virtual_epochs=9)
+    rule = Hyperband(grace_period=1, reduction_factor=3, mode="max", num_virtual_epochs=9)
     brackets = [rule.bracket(number) for number in range(18)]
     # n of the paper for R = 9, eta = 3: 9, 5 and 3.
     assert [brackets[:17].count(bracket) for bracket in range(3)] == [9, 5, 3]
@@ -317,7 +317,7 @@ def test_hyperband_deals_trials_to_brackets_by_their_number() -> None:
 
 
 def test_a_bracket_has_its_own_first_rung_and_its_own_rivals() -> None:
-    rule = Hyperband(grace=1, reduction_factor=3, mode="max", num_virtual_epochs=9)
+    rule = Hyperband(grace_period=1, reduction_factor=3, mode="max", num_virtual_epochs=9)
     of = [[number for number in range(17) if rule.bracket(number) == bracket] for bracket in range(3)]
     best = trial(of[1][0], 0.9)
     assert decide(rule, trial(of[0][0], 0.1), best) is Decision.GO_ON
@@ -330,14 +330,14 @@ def test_a_bracket_has_its_own_first_rung_and_its_own_rivals() -> None:
 # --- Optuna's pruners, in a search
 
 
-@pytest.mark.parametrize(("grace", "ended_after"), [(0, 1), (1, 2), (3, 4)])
+@pytest.mark.parametrize(("grace_period", "ended_after"), [(0, 1), (1, 2), (3, 4)])
 def test_median_ends_no_trial_in_the_virtual_epochs_of_grace(
-    tmp_path: Path, grace: int, ended_after: int
+    tmp_path: Path, grace_period: int, ended_after: int
 ) -> None:
     config = config_of(
         sampler={"name": "random"},
-        budget={"trials": 4, "virtual_epochs": 6},
-        scheduler={"name": "median", "startup_trials": 3, "grace": grace},
+        budget={"trials": 4, "max_virtual_epochs": 6},
+        scheduler={"name": "median", "startup_trials": 3, "grace_period": grace_period},
     )
     simulation = Simulation(tmp_path, config, by_number([0.5, 0.6, 0.7, 0.1])).run()
     assert [record.depth for record in simulation.records] == [6, 6, 6, ended_after]
@@ -346,7 +346,7 @@ def test_median_ends_no_trial_in_the_virtual_epochs_of_grace(
 def test_percentile_lets_the_best_part_go_on(tmp_path: Path) -> None:
     config = config_of(
         sampler={"name": "random"},
-        budget={"trials": 7, "virtual_epochs": 2},
+        budget={"trials": 7, "max_virtual_epochs": 2},
         scheduler={"name": "percentile", "startup_trials": 5, "percentile": 25.0},
     )
     simulation = Simulation(tmp_path, config, by_number([0.1, 0.2, 0.3, 0.4, 0.5, 0.35, 0.45])).run()
@@ -356,12 +356,12 @@ def test_percentile_lets_the_best_part_go_on(tmp_path: Path) -> None:
 def test_a_trial_that_completed_twice_counts_once_for_the_median(tmp_path: Path) -> None:
     config = config_of(
         sampler={"name": "random"},
-        budget={"trials": 3, "virtual_epochs": 2},
+        budget={"trials": 3, "max_virtual_epochs": 2},
         scheduler={"name": "median", "startup_trials": 2},
     )
     curve = by_number([0.5, 0.9, 0.8])
     assert [r.depth for r in Simulation(tmp_path, config, curve).run().records] == [2, 2, 2]
-    longer = Simulation(tmp_path, config, curve, limits={"virtual_epochs": 3}).run()
+    longer = Simulation(tmp_path, config, curve, limits={"max_virtual_epochs": 3}).run()
     # When trial 2 is decided, trial 1 has gone on already: with its 0.9 twice the median would be 0.85.
     assert [r.depth for r in longer.records] == [2, 3, 3]
 
@@ -397,7 +397,7 @@ def test_a_rule_writes_nothing_and_answers_alike_when_asked_again(
 
 def test_without_a_rule_every_trial_is_trained_to_its_end(tmp_path: Path) -> None:
     config = config_of(
-        sampler={"name": "random"}, scheduler={"name": "none"}, budget={"trials": 3, "virtual_epochs": 4}
+        sampler={"name": "random"}, scheduler={"name": "none"}, budget={"trials": 3, "max_virtual_epochs": 4}
     )
     simulation = Simulation(tmp_path, config).run()
     assert [record.depth for record in simulation.records] == [4, 4, 4]

@@ -106,7 +106,7 @@ def test_without_startup_trials_the_model_still_waits_for_two(startup_trials: in
 def test_a_search_ends_up_nearer_to_the_best_than_at_random(tmp_path: Path) -> None:
     def median_of_later_trials(sampler: str, seed: int) -> float:
         config = config_of(
-            sampler={"name": sampler, "seed": seed}, budget={"trials": 60, "virtual_epochs": 3}
+            sampler={"name": sampler, "seed": seed}, budget={"trials": 60, "max_virtual_epochs": 3}
         )
         records = Simulation(tmp_path / f"{sampler}{seed}", config).run().records
         return statistics.median(learning_curve(record, 3) for record in records[30:])

@@ -105,16 +105,16 @@ def test_the_discriminator_takes_its_steps_for_each_one_of_the_generator(arrays,
     assert num_steps(trainer.optimizer) == {3}
     assert num_steps(trainer.task._adversary.optimizer) == {3 * steps}
     assert trainer.num_samples == trainer.stream.position == 3 * 8 * steps * accumulate
-    assert metrics["passes"] == trainer.num_samples / 1437
+    assert metrics["epochs"] == trainer.num_samples / 1437
 
 
-def test_a_pass_ends_with_as_many_discriminator_steps_as_there_are_digits_for(arrays):
+def test_an_epoch_ends_with_as_many_discriminator_steps_as_there_are_digits_for(arrays):
     trainer = trainer_for(
-        arrays, unit="passes", count=1, batch_size=400, discriminator_steps=3, evaluation={"num_samples": 100}
+        arrays, unit="epochs", count=1, batch_size=400, discriminator_steps=3, evaluation={"num_samples": 100}
     )
     metrics = trainer.run_virtual_epoch()
     # Batches of 400, 400, 400 and 237 digits: three for the generator's first step, one for its second.
-    assert (metrics["passes"], trainer.num_samples) == (1.0, 1437)
+    assert (metrics["epochs"], trainer.num_samples) == (1.0, 1437)
     assert num_steps(trainer.optimizer) == {2}
     assert num_steps(trainer.task._adversary.optimizer) == {4}
 
@@ -230,7 +230,7 @@ RESUMED = {
     "lr_schedule": {"name": "cosine", "warmup": 0.1},
     "discriminator_steps": 2,
     "accumulate": 2,
-    "batch_size": 60,  # 240 digits a step, 720 a virtual epoch: the second pass begins in the second one
+    "batch_size": 60,  # 240 digits a step, 720 a virtual epoch: the second epoch begins in the second one
     "ema": 0.9,
 }
 
@@ -469,7 +469,7 @@ def config(**trial):
         "objective": {"metric": "frechet_distance", "mode": "min"},
         "trial": {**SMALL, **trial},
         "virtual_epoch": {"steps": 2},
-        "budget": {"trials": 2, "virtual_epochs": 2},
+        "budget": {"trials": 2, "max_virtual_epochs": 2},
     }
 
 

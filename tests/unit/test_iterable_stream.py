@@ -1,4 +1,4 @@
-"""Training data without a length: each sample once in a pass, exact resume, errors instead of hangs."""
+"""Training data without a length: each sample once in an epoch, exact resume, errors instead of hangs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def drawn(stream, num_batches):
     return [[part.tolist() for part in stream.next_step(1)[0]] for _ in range(num_batches)]
 
 
-def passes_of(batches, length):
+def epochs_of(batches, length):
     numbers = [number for batch in batches for number in batch[0]]
     return [numbers[start : start + length] for start in range(0, len(numbers), length)]
 
@@ -57,9 +57,9 @@ def test_resuming_is_exact_at_any_place_whatever_the_sizes(length, batch_size, s
 
 
 @for_all(examples=10, many=200, length=st.integers(1, 30), shuffle=st.integers(0, 12))
-def test_every_pass_has_every_sample_once_in_an_order_of_its_own(length, shuffle):
+def test_every_epoch_has_every_sample_once_in_an_order_of_its_own(length, shuffle):
     stream = stream_of(Numbers(length), batch_size=1, shuffle=shuffle)
-    orders = passes_of(drawn(stream, 3 * length), length)
+    orders = epochs_of(drawn(stream, 3 * length), length)
     assert [sorted(order) for order in orders] == [list(range(length))] * 3
     if length > 10:
         assert len(set(map(tuple, orders))) == 3
@@ -69,7 +69,7 @@ def test_two_workers_give_every_sample_once_and_resume_exactly_and_leave_no_proc
     whole = stream_of(Numbers(22), num_workers=2, shuffle=3)
     batches = drawn(whole, 6)  # 11 samples for each worker: batches of 4, 4, 4, 4, 3 and 3
     assert [len(batch[0]) for batch in batches] == [4, 4, 4, 4, 3, 3]
-    assert sorted(passes_of(batches, 22)[0]) == list(range(22))
+    assert sorted(epochs_of(batches, 22)[0]) == list(range(22))
     batches += drawn(whole, 3)
     state = whole.state_dict()
     rest = drawn(whole, 5)
@@ -77,7 +77,7 @@ def test_two_workers_give_every_sample_once_and_resume_exactly_and_leave_no_proc
     resumed = stream_of(Numbers(22), num_workers=2, shuffle=3)
     resumed.load_state_dict(state)
     assert drawn(resumed, 5) == rest
-    assert sorted(passes_of(batches + rest, 22)[1]) == list(range(22))
+    assert sorted(epochs_of(batches + rest, 22)[1]) == list(range(22))
     resumed.close()
     assert multiprocessing.active_children() == []
 
@@ -114,7 +114,7 @@ def test_a_killed_worker_is_an_error_that_names_it():
     [
         (Numbers(0), r"\(Numbers\) gave no sample; its __iter__ must"),
         (OneShot([]), r"\(OneShot\) gave no sample"),
-        (OneShot([torch.zeros(1)] * 5), r"gave no sample in pass 2: it can be read only once"),
+        (OneShot([torch.zeros(1)] * 5), r"gave no sample in epoch 2: it can be read only once"),
         (Numbers(3), r"batch_size is 4 and the training data \(Numbers\) is shorter: it has only 3 samples"),
         (Wrong(), r"^row 5 of table\.csv: received 'x'; it must be a number$"),
     ],
@@ -127,7 +127,7 @@ def test_what_cannot_be_trained_on_is_an_error_and_never_a_hang(dataset, message
 
 def test_data_that_can_be_read_once_are_an_error_in_a_worker_too():
     stream = stream_of(OneShot([torch.zeros(1)] * 5), num_workers=1)
-    with pytest.raises(ValueError, match=r"gave no sample in pass 2: it can be read only once"):
+    with pytest.raises(ValueError, match=r"gave no sample in epoch 2: it can be read only once"):
         drawn(stream, 3)
     assert multiprocessing.active_children() == []
 
@@ -184,7 +184,7 @@ def test_a_task_may_return_an_iterable_dataset_and_resumes_bit_for_bit():
     first = whole.run_virtual_epoch()
     weights, state = copy.deepcopy((whole.weights(), whole.state_dict()))
     second = whole.run_virtual_epoch()
-    assert second["passes"] == 1.0
+    assert second["epochs"] == 1.0
     resumed = trainer_of()
     resumed.load(weights, state)
     again = resumed.run_virtual_epoch()
@@ -195,11 +195,11 @@ def test_a_task_may_return_an_iterable_dataset_and_resumes_bit_for_bit():
     assert np.isfinite(first["train_loss"])
 
 
-def test_passes_of_data_without_a_length_are_a_clear_error():
+def test_epochs_of_data_without_a_length_are_a_clear_error():
     with pytest.raises(
-        ValueError, match=r"\{passes: 1\} but the training data has no length; use \{steps: N\}"
+        ValueError, match=r"\{epochs: 1\} but the training data has no length; use \{steps: N\}"
     ):
-        trainer_of(unit="passes", count=1)
+        trainer_of(unit="epochs", count=1)
 
 
 def test_validation_data_without_a_length_is_a_clear_error():

@@ -23,7 +23,7 @@ from search.study.study import JOURNAL, Outcome, read_records
 from trainables.data.virtual_epoch import VirtualEpochs
 
 CONFIG = config_of(FLAT_SPACE, sampler={"name": "random"})
-LENGTHS = VirtualEpochs(unit="steps", count=5, step_samples=16, pass_samples=None)
+LENGTHS = VirtualEpochs(unit="steps", count=5, step_samples=16, epoch_samples=None)
 
 
 @pytest.fixture

@@ -57,7 +57,7 @@ def weights_after(trainer, num_virtual_epochs=1):
 
 
 def test_a_trial_is_the_bare_loop_bit_for_bit():
-    count = 50  # more than two passes over 354 rows
+    count = 50  # more than two epochs over 354 rows
     ours = weights_after(small_trainer(RegressionTask, REGRESSION, count=count))
     bare = small_trainer(RegressionTask, REGRESSION, count=count)
     inputs, targets = (torch.from_numpy(bare.task.arrays[f"train_{part}"]) for part in ("inputs", "targets"))

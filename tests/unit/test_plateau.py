@@ -109,7 +109,7 @@ def test_one_lucky_value_does_not_end_a_trial_whose_average_still_grows() -> Non
 
 
 def test_any_rule_goes_with_it() -> None:
-    rungs = Rungs(grace=1, reduction_factor=3)
+    rungs = Rungs(grace_period=1, reduction_factor=3)
     rule = EndedByPlateau(Promotion(rungs, "max", 9), patience=2, min_delta=0.0, ema=0.0, mode="max")
     assert rule.rungs == rungs
     assert decide(rule, trial(0, 0.5)) is Decision.PAUSE
@@ -163,7 +163,7 @@ def test_what_failed_or_is_being_trained_does_not_count_and_what_diverged_does()
 def test_a_search_ends_on_a_plateau_and_a_restart_leaves_it_ended(
     tmp_path: Path, rule: str, workers: int
 ) -> None:
-    budget = {"trials": 30, "virtual_epochs": 3, "plateau": {"trials": 4, "min_delta": 0.01}}
+    budget = {"trials": 30, "max_virtual_epochs": 3, "plateau": {"trials": 4, "min_delta": 0.01}}
     config = config_of(sampler={"name": "random"}, budget=budget, **RULES[rule])
     curve = by_number([0.1, 0.2, 0.3, 0.9] + [0.5] * 26)
     simulation = Simulation(tmp_path, config, curve, workers=workers).run()
@@ -173,13 +173,13 @@ def test_a_search_ends_on_a_plateau_and_a_restart_leaves_it_ended(
     again = Simulation(tmp_path, config, curve, workers=workers)
     before = outcomes(again.records)
     assert outcomes(again.run().records) == before
-    budget = {"trials": 30, "virtual_epochs": 3, "plateau": {"trials": 9, "min_delta": 0.01}}
+    budget = {"trials": 30, "max_virtual_epochs": 3, "plateau": {"trials": 9, "min_delta": 0.01}}
     config = config_of(sampler={"name": "random"}, budget=budget, **RULES[rule])
     assert len(Simulation(tmp_path, config, curve, workers=workers).run().records) > len(before)
 
 
 def test_a_search_that_ends_on_a_plateau_is_killed_anywhere(tmp_path: Path) -> None:
-    budget = {"trials": 30, "virtual_epochs": 9, "plateau": {"trials": 5, "min_delta": 0.02}}
+    budget = {"trials": 30, "max_virtual_epochs": 9, "plateau": {"trials": 5, "min_delta": 0.02}}
     config = config_of(sampler={"name": "random", "seed": 1}, budget=budget, plateau={"patience": 2})
     assert_alike_when_killed(tmp_path, config, stride=11)
     assert 6 <= len(Simulation(tmp_path / "whole", config).records) < 30
@@ -187,7 +187,7 @@ def test_a_search_that_ends_on_a_plateau_is_killed_anywhere(tmp_path: Path) -> N
 
 def test_a_search_killed_between_its_plateau_and_its_end_stays_ended(tmp_path: Path) -> None:
     """The trial that ran on for a moment had become better; what was decided before stands."""
-    budget = {"trials": 9, "virtual_epochs": 1, "plateau": {"trials": 3, "min_delta": 0.0}}
+    budget = {"trials": 9, "max_virtual_epochs": 1, "plateau": {"trials": 3, "min_delta": 0.0}}
     config = config_of(sampler={"name": "random"}, scheduler=NONE, budget=budget)
     curve = by_number([0.9, 0.1, 0.1, 0.1, 1.0, 1.1, 1.2, 1.3, 1.4])
     whole = tmp_path / "whole"

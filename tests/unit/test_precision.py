@@ -13,7 +13,7 @@ def test_auto_on_a_cpu_is_fp32() -> None:
 
 
 @pytest.mark.parametrize(("name", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
-def test_autocast_sets_the_type_of_the_forward_pass(name: str, dtype: torch.dtype) -> None:
+def test_autocast_sets_the_type_of_the_forward_epoch(name: str, dtype: torch.dtype) -> None:
     precision = Precision(name, CPU)
     for _ in range(2):
         with precision.autocast():
@@ -27,7 +27,7 @@ def test_fp32_holds_inside_another_autocast() -> None:
 
 
 @pytest.mark.parametrize("name", ["fp32", "bf16"])
-def test_the_scaler_passes_on_what_needs_no_scaling(name: str) -> None:
+def test_the_scaler_epochs_on_what_needs_no_scaling(name: str) -> None:
     scaler = Precision(name, CPU).scaler
     loss = torch.tensor(2.0)
     assert not scaler.is_enabled()

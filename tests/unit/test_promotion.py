@@ -66,7 +66,7 @@ def test_trials_pause_at_each_rung_and_deeper_rungs_go_first(tmp_path: Path) -> 
 def test_the_reduction_factor_says_how_many_go_on(tmp_path: Path, factor: int, depths: list[int]) -> None:
     config = config_of(
         sampler={"name": "random"},
-        budget={"trials": 8, "virtual_epochs": 8},
+        budget={"trials": 8, "max_virtual_epochs": 8},
         scheduler={"reduction_factor": factor},
     )
     simulation = Simulation(tmp_path, config, by_number(FALLING)).run()
@@ -74,7 +74,7 @@ def test_the_reduction_factor_says_how_many_go_on(tmp_path: Path, factor: int, d
 
 
 def test_grace_is_the_first_rung(tmp_path: Path) -> None:
-    config = config_of(sampler={"name": "random"}, scheduler={"grace": 2})
+    config = config_of(sampler={"name": "random"}, scheduler={"grace_period": 2})
     simulation = Simulation(tmp_path, config, by_number(FALLING)).run()
     assert [record.depth for record in simulation.records] == [9, 6, 6, 2, 2, 2, 2, 2, 2]
 
@@ -88,7 +88,7 @@ def test_with_mode_min_the_smallest_objective_goes_on(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("trials", [1, 2, 3, 4, 5, 9, 13])
 def test_one_trial_is_trained_to_the_end_however_few_there_are(tmp_path: Path, trials: int) -> None:
-    config = config_of(sampler={"name": "random"}, budget={"trials": trials, "virtual_epochs": 9})
+    config = config_of(sampler={"name": "random"}, budget={"trials": trials, "max_virtual_epochs": 9})
     simulation = Simulation(tmp_path, config, workers=2).run()
     assert len(simulation.records) == trials
     assert [record.outcome for record in simulation.records].count(Outcome.COMPLETED) >= 1
@@ -97,7 +97,7 @@ def test_one_trial_is_trained_to_the_end_however_few_there_are(tmp_path: Path, t
 
 @pytest.mark.parametrize("length", [1, 2, 4, 27, 30])
 def test_any_full_length_will_do(tmp_path: Path, length: int) -> None:
-    config = config_of(sampler={"name": "random"}, budget={"trials": 9, "virtual_epochs": length})
+    config = config_of(sampler={"name": "random"}, budget={"trials": 9, "max_virtual_epochs": length})
     simulation = Simulation(tmp_path, config, workers=3).run()
     assert max(record.depth for record in simulation.records) == length
     assert_whole(tmp_path, simulation.records)
@@ -119,7 +119,7 @@ def test_as_many_virtual_epochs_as_expected_where_the_best_come_first(
 ) -> None:
     config = config_of(
         sampler={"name": "random"},
-        budget={"trials": trials, "virtual_epochs": length},
+        budget={"trials": trials, "max_virtual_epochs": length},
         scheduler={"reduction_factor": factor},
     )
     simulation = Simulation(tmp_path, config, by_number(FALLING)).run()
@@ -134,18 +134,18 @@ def test_on_the_axis_of_samples_trials_are_compared_after_equal_amounts_of_data(
     config = config_of(
         space,
         sampler={"name": "random", "seed": 3},
-        budget={"trials": 12, "virtual_epochs": 16},
-        scheduler={"axis": "samples", "grace": 160, "reduction_factor": 4},
+        budget={"trials": 12, "max_virtual_epochs": 16},
+        scheduler={"axis": "samples", "grace_period": 160, "reduction_factor": 4},
     )
 
     def lengths(record: Any) -> VirtualEpochs:
         batch = record.resolved.tree["batch_size"]
-        return VirtualEpochs(unit="steps", count=5, step_samples=batch, pass_samples=1200)
+        return VirtualEpochs(unit="steps", count=5, step_samples=batch, epoch_samples=1200)
 
     simulation = Simulation(tmp_path, config, lengths=lengths, workers=2).run()
     batches = [record.resolved.tree["batch_size"] for record in simulation.records]
     assert {batches[number] for number, _ in simulation.samples_at_pauses} == {8, 16, 32}
-    # A rung is reached in the virtual epoch that passes it, so less than one virtual epoch later.
+    # A rung is reached in the virtual epoch that epochs it, so less than one virtual epoch later.
     for number, samples in simulation.samples_at_pauses:
         batch = batches[number]
         assert any(rung <= samples < rung + 5 * batch for rung in (160, 640, 2560))
@@ -154,7 +154,7 @@ def test_on_the_axis_of_samples_trials_are_compared_after_equal_amounts_of_data(
 
 @pytest.mark.parametrize("workers", [2, 4, 9])
 def test_with_several_workers_no_virtual_epoch_is_missing_or_double(tmp_path: Path, workers: int) -> None:
-    config = config_of(sampler={"name": "random"}, budget={"trials": 20, "virtual_epochs": 9})
+    config = config_of(sampler={"name": "random"}, budget={"trials": 20, "max_virtual_epochs": 9})
     simulation = Simulation(tmp_path, config, workers=workers).run()
     assert_whole(tmp_path, simulation.records)
     assert len(simulation.records) == 20

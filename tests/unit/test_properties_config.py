@@ -58,12 +58,17 @@ FULL = search_config(
         "ema": {"choice": [None, 0.99]},
         "seed": 0,
     },
-    budget={"trials": 9, "virtual_epochs": 9, "time": "30m", "steps": 1000},
-    sampler={"name": "tpe", "seed": 0, "startup_trials": 3, "initial": [{"optimizer": "sgd", "seed": 0}]},
-    scheduler={"name": "asha", "grace": 1, "reduction_factor": 3, "axis": "steps"},
+    budget={"trials": 9, "max_virtual_epochs": 9, "time": "30m", "steps": 1000},
+    sampler={
+        "name": "tpe",
+        "seed": 0,
+        "startup_trials": 3,
+        "points_to_evaluate": [{"optimizer": "sgd", "seed": 0}],
+    },
+    scheduler={"name": "asha", "grace_period": 1, "reduction_factor": 3, "axis": "steps"},
     resources={"cpus_per_trial": 1, "gpus_per_trial": 0.25, "concurrent_trials": 2},
     checkpoint={"every": 1, "keep": 2},
-) | {"max_failures": 1, "max_failed": 3, "timeout": "10m"}
+) | {"max_failures": 1, "max_failed_trials": 3, "timeout": "10m"}
 """Every section, a conditional space and a variable."""
 
 
@@ -95,7 +100,7 @@ NUMBERS = [
 UTF8 = st.characters(codec="utf-8")
 KEYS = st.one_of(
     st.sampled_from(
-        [*WORDS, "name", "steps", "samples", "passes", "lr", "widht", "uniform", "trial", "axis"]
+        [*WORDS, "name", "steps", "samples", "epochs", "lr", "widht", "uniform", "trial", "axis"]
     ),
     st.text(max_size=5),
 )
@@ -223,13 +228,16 @@ def assert_can_be_gone_on_with(config: Config) -> None:
 
 def sections(config: Config) -> Any:
     names = ("name", "task", "objective", "virtual_epoch", "budget", "sampler", "scheduler", "resources")
-    return [getattr(config, name) for name in (*names, "checkpoint", "max_failures", "max_failed", "timeout")]
+    return [
+        getattr(config, name)
+        for name in (*names, "checkpoint", "max_failures", "max_failed_trials", "timeout")
+    ]
 
 
 def assert_a_trial_is_drawn(config: Config) -> None:
     Path(JOURNAL).unlink(missing_ok=True)
     study = open_study(Path(), config, build_rule(config))
-    drawn = study.ask(config.initial[0] if config.initial else None)
+    drawn = study.ask(config.points_to_evaluate[0] if config.points_to_evaluate else None)
     (read,) = read_records(Path(JOURNAL))
     assert read.resolved == drawn.resolved
 
@@ -342,7 +350,9 @@ def test_what_is_written_reads_back_identically(value: Any) -> None:
 
 PATHS = st.one_of(
     st.sampled_from(["trial.model.new", "trial.model.hidden", "trial.data.parts.0", "budget.trials"]),
-    st.sampled_from(["trial.batch_size", "sampler.initial", "trial.optimizer.choice.0.lr", "trial.a" * 60]),
+    st.sampled_from(
+        ["trial.batch_size", "sampler.points_to_evaluate", "trial.optimizer.choice.0.lr", "trial.a" * 60]
+    ),
     st.lists(st.sampled_from(["trial", "model", "choice", "0", "9" * 5000, "data", *WORDS])).map(".".join),
 )
 OVERRIDES = st.one_of(

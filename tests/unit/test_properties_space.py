@@ -164,7 +164,7 @@ def config_of(tree: dict[str, Any], sampler: str) -> Config:
 
 def drawn(config: Config, num_trials: int) -> tuple[list[Resolved], list[Resolved]]:
     """Trials of a real study on disk, each with a value; as drawn, and as read from the journal."""
-    lengths = VirtualEpochs(unit="steps", count=1, step_samples=1, pass_samples=9)
+    lengths = VirtualEpochs(unit="steps", count=1, step_samples=1, epoch_samples=9)
     with TemporaryDirectory(dir=".") as folder:
         study = open_study(Path(folder), config, build_rule(config))
         for number in range(num_trials):

@@ -119,7 +119,7 @@ def assert_same(found: Any, expected: Any) -> None:
     accumulate=SMALL,
     num_randoms=st.integers(0, 9),
     seed=st.integers(0, 2**64),
-    whole_passes=st.booleans(),
+    whole_epochs=st.booleans(),
     num_before=st.integers(0, 30),
 )
 def test_a_stream_goes_on_in_a_new_object_as_if_it_had_not_been_cut(
@@ -128,12 +128,12 @@ def test_a_stream_goes_on_in_a_new_object_as_if_it_had_not_been_cut(
     accumulate: int,
     num_randoms: int,
     seed: int,
-    whole_passes: bool,
+    whole_epochs: bool,
     num_before: int,
 ) -> None:
     def stream(size: int) -> SampleStream:
         source = Recorded(length, num_randoms)
-        return SampleStream(source, batch_size=min(size, length), seed=seed, whole_passes=whole_passes)
+        return SampleStream(source, batch_size=min(size, length), seed=seed, whole_epochs=whole_epochs)
 
     whole, resumed, resumed_with_other_size = stream(sizes[0]), stream(sizes[0]), stream(sizes[1])
     drawn(whole, num_before, accumulate)
@@ -150,7 +150,7 @@ def test_a_stream_goes_on_in_a_new_object_as_if_it_had_not_been_cut(
 @for_all(
     examples=120,
     many=2500,
-    unit=st.sampled_from(["steps", "samples", "passes"]),
+    unit=st.sampled_from(["steps", "samples", "epochs"]),
     count=st.integers(1, 100),
     length=SIZES,
     batch_size=SIZES,
@@ -159,14 +159,14 @@ def test_a_stream_goes_on_in_a_new_object_as_if_it_had_not_been_cut(
 def test_virtual_epochs_draw_the_samples_that_they_say(
     unit: Unit, count: int, length: int, batch_size: int, accumulate: int
 ) -> None:
-    count, batch_size = 1 + count % 3 if unit == "passes" else count, min(batch_size, length)
+    count, batch_size = 1 + count % 3 if unit == "epochs" else count, min(batch_size, length)
     source = Recorded(length, 0)
-    stream = SampleStream(source, batch_size=batch_size, seed=0, whole_passes=unit == "passes")
-    epochs = VirtualEpochs(unit=unit, count=count, step_samples=batch_size * accumulate, pass_samples=length)
+    stream = SampleStream(source, batch_size=batch_size, seed=0, whole_epochs=unit == "epochs")
+    epochs = VirtualEpochs(unit=unit, count=count, step_samples=batch_size * accumulate, epoch_samples=length)
     for number in range(1, 4):
         steps = drawn(stream, epochs.end_step(number) - epochs.end_step(number - 1), accumulate)
         assert stream.position == epochs.samples_at(number)
-        if unit == "passes":
+        if unit == "epochs":
             indices = joined(steps)[0].reshape(count, length)
             assert all(sorted(row.tolist()) == list(range(length)) for row in indices)
 
@@ -177,16 +177,16 @@ LENGTHS = st.one_of(st.integers(1, 100), st.integers(1, 2**80))
 @for_all(
     examples=300,
     many=10_000,
-    unit=st.sampled_from(["steps", "samples", "passes"]),
+    unit=st.sampled_from(["steps", "samples", "epochs"]),
     count=LENGTHS,
     step_samples=LENGTHS,
-    pass_samples=LENGTHS,
+    epoch_samples=LENGTHS,
     number=LENGTHS,
 )
 def test_every_virtual_epoch_has_a_step_and_ends_with_the_first_one_that_is_enough(
-    unit: Unit, count: int, step_samples: int, pass_samples: int, number: int
+    unit: Unit, count: int, step_samples: int, epoch_samples: int, number: int
 ) -> None:
-    epochs = VirtualEpochs(unit=unit, count=count, step_samples=step_samples, pass_samples=pass_samples)
+    epochs = VirtualEpochs(unit=unit, count=count, step_samples=step_samples, epoch_samples=epoch_samples)
     start, end = epochs.end_step(number - 1), epochs.end_step(number)
     assert end > start >= number - 1
     assert epochs.samples_at(number) > epochs.samples_at(number - 1)
@@ -291,7 +291,7 @@ def assert_resumes(
     resumed.load_state_dict(state)
     torch.set_rng_state(random)
     assert_same(drawn(resumed, num_after, accumulate), expected)
-    assert resumed.passes == whole.passes
+    assert resumed.epochs == whole.epochs
 
 
 @pytest.mark.filterwarnings("ignore:Length of IterableDataset:UserWarning")
@@ -300,14 +300,14 @@ def assert_resumes(
     many=2500,
     made=LOADERS,
     accumulate=SMALL,
-    whole_passes=st.booleans(),
+    whole_epochs=st.booleans(),
     num_before=st.integers(0, 30),
 )
 def test_a_loader_goes_on_in_a_new_object_as_if_it_had_not_been_cut(
-    made: Brought, accumulate: int, whole_passes: bool, num_before: int
+    made: Brought, accumulate: int, whole_epochs: bool, num_before: int
 ) -> None:
-    whole_passes = whole_passes and known_length(made()) is not None
-    assert_resumes(lambda: LoaderStream(made(), whole_passes=whole_passes), num_before, 12, accumulate)
+    whole_epochs = whole_epochs and known_length(made()) is not None
+    assert_resumes(lambda: LoaderStream(made(), whole_epochs=whole_epochs), num_before, 12, accumulate)
 
 
 @for_all(
@@ -364,8 +364,8 @@ def test_virtual_epochs_of_a_loader_cut_its_stream_and_change_nothing_in_it(
 
     torch.manual_seed(0)
     source = made()
-    passes = itertools.chain.from_iterable(iter(source) for _ in itertools.count())
-    assert_same(found, list(itertools.islice(passes, len(found))))
+    epochs = itertools.chain.from_iterable(iter(source) for _ in itertools.count())
+    assert_same(found, list(itertools.islice(epochs, len(found))))
 
 
 @for_all(
@@ -375,18 +375,18 @@ def test_virtual_epochs_of_a_loader_cut_its_stream_and_change_nothing_in_it(
     accumulate=SMALL,
     count=st.integers(1, 3),
 )
-def test_a_virtual_epoch_of_passes_over_a_sized_loader_has_every_sample_so_often(
+def test_a_virtual_epoch_of_epochs_over_a_sized_loader_has_every_sample_so_often(
     made: Brought, accumulate: int, count: int
 ) -> None:
     num_batches = known_length(made())
     if num_batches is None or made.kind == "with replacement":
         return
-    step_samples, pass_samples = made.batch_size * accumulate, made.batch_size * num_batches
-    epochs = VirtualEpochs(unit="passes", count=count, step_samples=step_samples, pass_samples=pass_samples)
-    stream = LoaderStream(made(), whole_passes=True)
+    step_samples, epoch_samples = made.batch_size * accumulate, made.batch_size * num_batches
+    epochs = VirtualEpochs(unit="epochs", count=count, step_samples=step_samples, epoch_samples=epoch_samples)
+    stream = LoaderStream(made(), whole_epochs=True)
     in_each = num_batches * made.batches["batch_size"] if made.drop_last else made.num_samples
     for number in (1, 2):
         steps = drawn(stream, epochs.end_step(number) - epochs.end_step(number - 1), accumulate)
         found = torch.cat([batch[0] for batch in itertools.chain(*steps)]).reshape(count, in_each)
         assert all(len(set(row.tolist())) == in_each for row in found)
-        assert stream.passes == number * count
+        assert stream.epochs == number * count

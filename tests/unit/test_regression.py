@@ -216,8 +216,8 @@ def houses_run(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> t
             "model": {"name": "mlp", "width": 8, "depth": 1},
             "optimizer": {"name": "adamw", "lr": {"loguniform": [1e-2, 1e-1]}},
         },
-        "virtual_epoch": {"passes": 1},
-        "budget": {"trials": 2, "virtual_epochs": 4},
+        "virtual_epoch": {"epochs": 1},
+        "budget": {"trials": 2, "max_virtual_epochs": 4},
     }
     return search.search(config, results=folder / "results"), folder / "valid.csv"
 

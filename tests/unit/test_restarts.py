@@ -58,7 +58,7 @@ def test_a_sampler_killed_between_writes_draws_alike(tmp_path: Path, sampler: st
     config = config_of(
         space,
         sampler={"name": sampler, "seed": 1, "startup_trials": 3},
-        budget={"trials": 6 if sampler == "gp" else 9, "virtual_epochs": 9},
+        budget={"trials": 6 if sampler == "gp" else 9, "max_virtual_epochs": 9},
     )
     assert_alike_when_killed(tmp_path, config, stride={"gp": 37, "cmaes": 13}.get(sampler, 19))
 
@@ -94,7 +94,7 @@ def troubles(number: int, virtual_epoch: int, attempt: int) -> FailureKind | Non
     return FailureKind.DIED if noise("dies", number, virtual_epoch, attempt) < 0.1 else None
 
 
-TROUBLED: dict[str, Any] = {"curve": rough_curve, "faults": troubles, "limits": {"max_failed": 99}}
+TROUBLED: dict[str, Any] = {"curve": rough_curve, "faults": troubles, "limits": {"max_failed_trials": 99}}
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -107,7 +107,9 @@ def test_a_troubled_search_killed_between_writes_goes_on_alike(tmp_path: Path, r
 def test_several_workers_killed_between_writes_decide_as_if_they_had_not_been(
     tmp_path: Path, rule: str
 ) -> None:
-    config = config_of(sampler={"name": "random"}, **RULES[rule], budget={"trials": 12, "virtual_epochs": 9})
+    config = config_of(
+        sampler={"name": "random"}, **RULES[rule], budget={"trials": 12, "max_virtual_epochs": 9}
+    )
     whole = tmp_path / "whole"
     reference = Simulation(whole, config, workers=4, **TROUBLED).run()
     outcomes_seen = {record.outcome for record in reference.records}

@@ -35,7 +35,7 @@ from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.process.failure import FailureKind
 
 RANDOM = {"name": "random", "seed": 1}
-LENGTHS = VirtualEpochs(unit="steps", count=5, step_samples=16, pass_samples=1200)
+LENGTHS = VirtualEpochs(unit="steps", count=5, step_samples=16, epoch_samples=1200)
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +45,7 @@ def no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def asking(trials: int = 9, virtual_epochs: int = 9, **sections: Any) -> Config:
-    budget = {"trials": trials, "virtual_epochs": virtual_epochs}
+    budget = {"trials": trials, "max_virtual_epochs": virtual_epochs}
     return config_of(**{"space": SPACE, "sampler": RANDOM, "budget": budget} | sections)
 
 
@@ -343,7 +343,7 @@ trial:
   optimizer: {name: adamw, lr: {quniform: [0.1, 0.9, 0.1]}}
   batch_size: 16
 virtual_epoch: {steps: 5}
-budget: {trials: 9, virtual_epochs: 1}
+budget: {trials: 9, max_virtual_epochs: 1}
 """
 
 
@@ -367,7 +367,7 @@ def test_options_written_with_all_that_yaml_has_are_the_same_after_a_restart(tmp
 
 
 def test_a_study_of_1000_trials_is_gone_on_with_in_seconds(tmp_path: Path) -> None:
-    config = config_of(FLAT_SPACE, sampler={"name": "tpe"}, budget={"trials": 1001, "virtual_epochs": 9})
+    config = config_of(FLAT_SPACE, sampler={"name": "tpe"}, budget={"trials": 1001, "max_virtual_epochs": 9})
     Simulation(tmp_path, config, by_number([0.5])).run(max_reports=1)
     study = open_study(tmp_path, config)
     for value in (0.6, 0.7):

@@ -16,7 +16,7 @@ from search.space.space import Resolved
 from search.study.study import JOURNAL, Outcome, TrialRecord, read_records
 from trainables.data.virtual_epoch import VirtualEpochs
 
-STEPS = VirtualEpochs(unit="steps", count=5, step_samples=16, pass_samples=None)
+STEPS = VirtualEpochs(unit="steps", count=5, step_samples=16, epoch_samples=None)
 SAMPLERS = ["random", "forest", "tpe", "gp", "cmaes", "qmc"]
 
 
@@ -38,7 +38,7 @@ def drawn(folder: Path, sampler: str, seed: int = 0, trials: int = 9) -> list[di
     config = config_of(
         space_for(sampler),
         sampler={"name": sampler, "seed": seed, "startup_trials": 4},
-        budget={"trials": trials, "virtual_epochs": 3},
+        budget={"trials": trials, "max_virtual_epochs": 3},
     )
     return [record.resolved.params for record in Simulation(folder, config).run().records]
 
@@ -199,7 +199,7 @@ def searched(folder: Path, sampler: str, history: list[TrialRecord]) -> list[dic
 
 def test_with_a_history_the_first_draw_is_not_random_and_is_always_the_same(tmp_path: Path) -> None:
     older = config_of(
-        SPACE, sampler={"name": "random", "seed": 5}, budget={"trials": 16, "virtual_epochs": 3}
+        SPACE, sampler={"name": "random", "seed": 5}, budget={"trials": 16, "max_virtual_epochs": 3}
     )
     Simulation(tmp_path / "older", older).run()
     history = read_records(tmp_path / "older" / JOURNAL)
@@ -261,7 +261,7 @@ def test_tpe_learns_from_paused_trials(tmp_path: Path) -> None:
         config = config_of(
             space,
             sampler={"name": sampler, "seed": seed, "startup_trials": 8},
-            budget={"trials": 32, "virtual_epochs": 9},
+            budget={"trials": 32, "max_virtual_epochs": 9},
         )
         folder = tmp_path / f"{sampler}{seed}"
         records = Simulation(folder, config, lambda r, v: -distance(r, v)).run().records
@@ -309,7 +309,7 @@ def test_the_first_random_draws_do_not_depend_on_the_sampler(tmp_path: Path) -> 
 
 def test_qmc_fills_the_space_more_evenly_than_chance(tmp_path: Path) -> None:
     space = {"optimizer": {"name": "adamw", "lr": {"loguniform": [1e-4, 1.0]}}, "batch_size": 16}
-    config = config_of(space, sampler={"name": "qmc"}, budget={"trials": 17, "virtual_epochs": 1})
+    config = config_of(space, sampler={"name": "qmc"}, budget={"trials": 17, "max_virtual_epochs": 1})
     records = Simulation(tmp_path, config, lambda record, _: float(record.number)).run().records
     places = [(math.log10(r.resolved.tree["optimizer"]["lr"]) + 4) / 4 for r in records]
     # 16 points of a scrambled Sobol sequence, after the first: at most two in any eighth.
@@ -346,7 +346,7 @@ def test_of_very_many_trials_a_sampler_sees_the_best_and_some_of_the_others() ->
 
 
 def test_scores_that_follow_a_study_are_those_of_its_records(tmp_path: Path) -> None:
-    simulation = Simulation(tmp_path, config_of(budget={"trials": 12, "virtual_epochs": 9}))
+    simulation = Simulation(tmp_path, config_of(budget={"trials": 12, "max_virtual_epochs": 9}))
     study = simulation.coordinator.study
     view = StudyView(study, Rungs())
     assert view() == []

@@ -110,9 +110,9 @@ def in_another_process(plan):
 # Interrupted against uninterrupted
 
 
-def test_the_trial_of_these_tests_ends_virtual_epochs_inside_a_pass_and_learns(uninterrupted):
+def test_the_trial_of_these_tests_ends_virtual_epochs_inside_an_epoch_and_learns(uninterrupted):
     history = uninterrupted[0]["history"]
-    assert [record["passes"] for record in history] == [1.5, 3.0, 4.5, 6.0]
+    assert [record["epochs"] for record in history] == [1.5, 3.0, 4.5, 6.0]
     assert [record["step"] for record in history] == [5, 10, 15, 20]
     assert [record["samples"] for record in history] == [60, 120, 180, 240]
     assert history[-1]["train_loss"] < history[0]["train_loss"]
@@ -314,7 +314,7 @@ def test_an_objective_that_is_nan_is_a_divergence(tmp_path):
 def test_a_missing_metric_is_an_error_that_names_the_known_ones(tmp_path):
     session = TrialSession(digits_plan(tmp_path, metric="miou"), None)
     with pytest.raises(
-        KeyError, match="no metric 'miou'; it reports accuracy, lr, passes, samples_per_second"
+        KeyError, match="no metric 'miou'; it reports accuracy, lr, epochs, samples_per_second"
     ):
         session.next_report()
 
@@ -407,8 +407,8 @@ def test_references_to_the_environment_are_kept_as_written(tmp_path, monkeypatch
 
 
 def test_training_and_validation_data_together(tmp_path):
-    session = TrialSession(digits_plan(tmp_path, data="train+val", unit="passes", count=1), None)
-    assert session.trainer.virtual_epochs.pass_samples == 1797
+    session = TrialSession(digits_plan(tmp_path, data="train+val", unit="epochs", count=1), None)
+    assert session.trainer.virtual_epochs.epoch_samples == 1797
 
 
 def test_shared_arrays_are_used_as_they_are(tmp_path):
@@ -438,7 +438,7 @@ def test_events_stand_once_for_each_virtual_epoch_also_after_a_crash(tmp_path):
     run(plan)
     events = EventAccumulator(str(tmp_path))
     events.Reload()
-    for tag in ("accuracy", "train_loss", "lr", "passes", "samples_per_second", "best/falling"):
+    for tag in ("accuracy", "train_loss", "lr", "epochs", "samples_per_second", "best/falling"):
         assert [event.step for event in events.Scalars(tag)] == [3, 6, 9, 12, 15, 18]
     assert "step" not in events.Tags()["scalars"]
 

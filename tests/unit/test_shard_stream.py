@@ -32,7 +32,7 @@ def drawn(stream, num_batches):
 
 
 @for_all(examples=60, many=2000, counts=COUNTS, shuffle=st.integers(0, 60), seed=st.integers(0, 5))
-def test_the_order_has_every_sample_once_in_a_pass_and_is_the_same_in_any_pieces(counts, shuffle, seed):
+def test_the_order_has_every_sample_once_in_an_epoch_and_is_the_same_in_any_pieces(counts, shuffle, seed):
     firsts = np.concatenate([[0], np.cumsum(counts)])
     length = int(firsts[-1])
     for number in range(3):
@@ -60,7 +60,7 @@ def test_the_order_reads_forward_in_shards_and_mixes_no_further_than_a_block():
     assert not np.array_equal(*others)
 
 
-def test_blocks_are_not_of_the_same_samples_in_each_pass():
+def test_blocks_are_not_of_the_same_samples_in_each_epoch():
     """Also where shards and blocks have one size."""
     firsts = np.arange(0, 1001, 100)
     starts = [
@@ -70,7 +70,7 @@ def test_blocks_are_not_of_the_same_samples_in_each_pass():
         }
         for number in range(3)
     ]
-    assert all(any(len(shards) > 1 for shards in of_pass) for of_pass in starts)
+    assert all(any(len(shards) > 1 for shards in of_epoch) for of_epoch in starts)
 
 
 @for_all(
@@ -79,17 +79,17 @@ def test_blocks_are_not_of_the_same_samples_in_each_pass():
     counts=COUNTS,
     batch_size=st.integers(1, 8),
     shuffle=st.integers(0, 30),
-    whole_passes=st.booleans(),
+    whole_epochs=st.booleans(),
     before=st.integers(0, 10),
     after=st.integers(1, 6),
 )
 def test_resuming_is_exact_at_any_place_whatever_the_sizes(
-    counts, batch_size, shuffle, whole_passes, before, after
+    counts, batch_size, shuffle, whole_epochs, before, after
 ):
     batch_size = min(batch_size, sum(counts))
     with tempfile.TemporaryDirectory() as folder:
         numbered_shards(Path(folder), [count for count in counts if count])
-        options = {"batch_size": batch_size, "seed": 3, "whole_passes": whole_passes}
+        options = {"batch_size": batch_size, "seed": 3, "whole_epochs": whole_epochs}
         whole = SampleStream(source_of(Path(folder), shuffle), **options)
         begun = drawn(whole, before)
         resumed = SampleStream(source_of(Path(folder), shuffle), **options)
@@ -139,9 +139,9 @@ SPLIT = {"train": "train-*.tar", "valid": "valid-{000000..000001}.tar"}
 
 
 def shard_plan(folder, root, **data):
-    """Three virtual epochs of one pass of 24 samples."""
+    """Three virtual epochs of one epoch of 24 samples."""
     return segmentation_plan(
-        folder, options=shard_trial(root, **data), unit="passes", count=1, num_virtual_epochs=3
+        folder, options=shard_trial(root, **data), unit="epochs", count=1, num_virtual_epochs=3
     )
 
 
@@ -259,8 +259,8 @@ def test_a_search_over_shards_with_a_worker_is_exported_and_retrained(ray_sessio
         "objective": {"metric": "miou", "mode": "max"},
         "trial": shard_trial(root, workers=1)
         | {"optimizer": {"name": "adamw", "lr": {"loguniform": [1e-3, 1e-1]}}},
-        "virtual_epoch": {"passes": 1},
-        "budget": {"trials": 1, "virtual_epochs": 2},
+        "virtual_epoch": {"epochs": 1},
+        "budget": {"trials": 1, "max_virtual_epochs": 2},
     }
     summary = search.search(config, results=tmp_path / "results")
     assert summary.counts.get("failed", 0) == 0

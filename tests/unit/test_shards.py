@@ -353,11 +353,11 @@ def test_compressed_shards_and_pipes_are_read_from_front_to_back(tmp_path):
         list(ShardDataset([packed], number_of))
 
 
-def test_shards_read_forward_come_in_another_order_in_each_pass(tmp_path):
+def test_shards_read_forward_come_in_another_order_in_each_epoch(tmp_path):
     dataset = ShardDataset(numbered_shards(tmp_path, [1] * 6), number_of)
     orders = []
     for number in range(3):
-        dataset.set_pass(number)
+        dataset.set_epoch(number)
         orders.append(tuple(dataset))
     assert len(set(orders)) == 3
     assert {tuple(sorted(order)) for order in orders} == {tuple(range(6))}

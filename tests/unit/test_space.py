@@ -370,9 +370,9 @@ def test_known_point_becomes_parameters(partial, params):
 )
 def test_mistake_in_a_known_point_is_told_at_its_place(partial, message):
     with pytest.raises(ConfigError) as caught:
-        space_of(TREE).params_of(partial, base=("sampler", "initial", 0))
+        space_of(TREE).params_of(partial, base=("sampler", "points_to_evaluate", 0))
     (problem,) = caught.value.problems
-    assert str(problem).startswith(f"config: sampler.initial.0.{message}")
+    assert str(problem).startswith(f"config: sampler.points_to_evaluate.0.{message}")
 
 
 def test_known_point_is_drawn_first_by_optuna():

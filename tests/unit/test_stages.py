@@ -39,24 +39,24 @@ def test_each_stage_has_its_own_space_budget_sampler_and_scheduler() -> None:
         {
             "name": "second",
             "trial": {"batch_size": {"choice": [8, 32]}},
-            "budget": {"virtual_epochs": 2},
+            "budget": {"max_virtual_epochs": 2},
             "sampler": {"name": "grid"},
             "scheduler": {"name": "none"},
             "plateau": {"patience": 3},
         },
-        scheduler={"name": "asha", "grace": 2},
-        budget={"trials": 7, "virtual_epochs": 9},
+        scheduler={"name": "asha", "grace_period": 2},
+        budget={"trials": 7, "max_virtual_epochs": 9},
     )
     stages = config.stages
     assert stages is not None
     assert [stages.folder_name(number) for number in range(len(stages))] == ["1-first", "2-second"]
     assert [p.name for p in config.space.parameters()] == ["optimizer", "optimizer.adamw.lr"]
-    assert (config.budget.trials, config.scheduler, config.plateau) == (5, Asha(grace=2), None)
+    assert (config.budget.trials, config.scheduler, config.plateau) == (5, Asha(grace_period=2), None)
     best = {"model": {"hidden": 8}, "batch_size": 16, "optimizer": {"name": "sgd", "lr": 0.1}}
     second = stages.config(1, Base(best), {"batch_size": 32})
     assert [p.name for p in second.space.parameters()] == ["batch_size"]
     assert next(second.space.candidates()).raw == {**best, "batch_size": 8}
-    assert (second.budget.trials, second.budget.virtual_epochs) == (7, 2)
+    assert (second.budget.trials, second.budget.max_virtual_epochs) == (7, 2)
     assert (second.sampler.name, second.scheduler, second.plateau.patience) == ("grid", NoScheduler(), 3)
     assert second.initial == [{"batch_size": 32}]
     assert second.stages is None
@@ -75,9 +75,9 @@ def test_known_points_of_the_whole_are_of_the_first_stage() -> None:
     config = staged(
         {"name": "a", "trial": {"optimizer": {"lr": {"uniform": [0.1, 1]}}}},
         {"name": "b", "trial": {"batch_size": {"choice": [8, 16]}}, "sampler": {"seed": 3}},
-        sampler={"initial": [{"optimizer.lr": 0.5}]},
+        sampler={"points_to_evaluate": [{"optimizer.lr": 0.5}]},
     )
-    assert config.initial == [{"optimizer.lr": 0.5}]
+    assert config.points_to_evaluate == [{"optimizer.lr": 0.5}]
     assert config.stages is not None
     second = config.stages.config(1, Base({"optimizer": {"lr": 0.5}}))
     assert (second.initial, second.sampler.seed) == ([], 3)
@@ -119,7 +119,7 @@ stages:
     trial:
       batch_size: {choice: [4, 0]}
       model: {widht: 9}
-    scheduler: {grace: 10}
+    scheduler: {grace_period: 10}
 """
     assert problems_of(tmp_path, stages) == [
         "c.yaml:9: stages.0.trial.optimizer.adamw.lr: received [0, 0.1]; loguniform needs [low, high] with "
@@ -127,7 +127,7 @@ stages:
         "c.yaml:10: stages.0.budget.trails: unknown key 'trails'; did you mean 'trials'?",
         "c.yaml:13: stages.1.trial.batch_size: received 0; must be greater than 0 or 'full'",
         "c.yaml:14: stages.1.trial.model.widht: unknown key 'widht'; did you mean 'width'?",
-        "c.yaml:15: stages.1.scheduler.grace: received 10; must be at most budget.virtual_epochs, which is 9",
+        "c.yaml:15: stages.1.scheduler.grace_period: received 10; must be at most budget.max_virtual_epochs, which is 9",
     ]
 
 

@@ -53,12 +53,12 @@ def look(standings: Standings) -> list[Any]:
 def test_they_follow_a_search_through_all_that_happens(tmp_path: Path, scheduler: str, axis: Any) -> None:
     config = config_of(
         sampler={"name": "random"},
-        budget={"trials": 24, "virtual_epochs": 9},
+        budget={"trials": 24, "max_virtual_epochs": 9},
         scheduler={"name": scheduler},
     )
-    rungs = Rungs(grace=1 if axis == "virtual_epochs" else 100, axis=axis)
+    rungs = Rungs(grace_period=1 if axis == "virtual_epochs" else 100, axis=axis)
     lengths = [
-        VirtualEpochs(unit="steps", count=count, step_samples=16, pass_samples=1200) for count in (5, 40)
+        VirtualEpochs(unit="steps", count=count, step_samples=16, epoch_samples=1200) for count in (5, 40)
     ]
     simulation = Simulation(
         tmp_path,
@@ -66,7 +66,7 @@ def test_they_follow_a_search_through_all_that_happens(tmp_path: Path, scheduler
         noisy,
         workers=3,
         faults=faults,
-        limits={"max_failed": 99},
+        limits={"max_failed_trials": 99},
         lengths=lambda record: lengths[record.number % 2],
     )
     kept = standings_of(simulation.study, rungs, "max")
@@ -81,9 +81,11 @@ def test_they_follow_a_search_through_all_that_happens(tmp_path: Path, scheduler
 
 
 def test_places_are_those_of_sorting(tmp_path: Path) -> None:
-    config = config_of(sampler={"name": "random"}, budget={"trials": 20, "virtual_epochs": 9})
+    config = config_of(sampler={"name": "random"}, budget={"trials": 20, "max_virtual_epochs": 9})
     study = (
-        Simulation(tmp_path, config, noisy, workers=2, faults=faults, limits={"max_failed": 99}).run().study
+        Simulation(tmp_path, config, noisy, workers=2, faults=faults, limits={"max_failed_trials": 99})
+        .run()
+        .study
     )
     rungs = Rungs()
     standings = standings_of(study, rungs, "max")

@@ -32,11 +32,11 @@ def sizes(step):
     return [len(batch[0]) for batch in step]
 
 
-def test_every_pass_has_every_sample_once_in_an_order_of_its_own():
+def test_every_epoch_has_every_sample_once_in_an_order_of_its_own():
     order, _ = drawn(SampleStream(Recorded(12), batch_size=4, seed=0), 30)
-    passes = order.reshape(10, 12)
-    assert all(sorted(row.tolist()) == list(range(12)) for row in passes)
-    assert len({tuple(row.tolist()) for row in passes}) == 10
+    epochs = order.reshape(10, 12)
+    assert all(sorted(row.tolist()) == list(range(12)) for row in epochs)
+    assert len({tuple(row.tolist()) for row in epochs}) == 10
 
 
 def test_seeds_give_different_orders_and_different_random_numbers():
@@ -66,10 +66,10 @@ def test_random_numbers_are_uniform_and_never_those_of_another_sample():
 
 
 @pytest.mark.parametrize("cut", [0, 1, 2, 3, 5, 9])
-@pytest.mark.parametrize("whole_passes", [False, True])
-def test_resume_is_exact_within_a_pass_and_across_its_end(cut, whole_passes):
+@pytest.mark.parametrize("whole_epochs", [False, True])
+def test_resume_is_exact_within_an_epoch_and_across_its_end(cut, whole_epochs):
     def stream():
-        return SampleStream(Recorded(10, 2), batch_size=4, seed=1, whole_passes=whole_passes)
+        return SampleStream(Recorded(10, 2), batch_size=4, seed=1, whole_epochs=whole_epochs)
 
     expected = drawn(stream(), 12)
     first, second = stream(), stream()
@@ -90,32 +90,32 @@ def test_resume_with_another_batch_size_goes_on_with_the_same_samples():
         assert torch.equal(found, expected)
 
 
-def test_batches_run_across_the_end_of_a_pass():
+def test_batches_run_across_the_end_of_a_epoch():
     stream = SampleStream(Recorded(10), batch_size=4, seed=0)
     assert [sizes(stream.next_step(2)) for _ in range(4)] == [[4, 4]] * 4
-    assert (stream.position, stream.passes) == (32, 3.2)
+    assert (stream.position, stream.epochs) == (32, 3.2)
 
 
-def test_a_batch_may_be_as_large_as_the_data_and_span_passes():
+def test_a_batch_may_be_as_large_as_the_data_and_span_epochs():
     stream = SampleStream(Recorded(5), batch_size=5, seed=0)
     drawn(stream, 1)
-    stream.position = 3  # the next batch begins in the middle of the first pass
+    stream.position = 3  # the next batch begins in the middle of the first epoch
     ((indices, _),) = stream.next_step(1)
     assert len(indices) == 5
 
 
-def test_with_whole_passes_micro_batches_and_steps_end_where_a_pass_ends():
-    stream = SampleStream(Recorded(10), batch_size=3, seed=0, whole_passes=True)
+def test_with_whole_epochs_micro_batches_and_steps_end_where_an_epoch_ends():
+    stream = SampleStream(Recorded(10), batch_size=3, seed=0, whole_epochs=True)
     steps = [stream.next_step(2) for _ in range(4)]
     assert [sizes(step) for step in steps] == [[3, 3], [3, 1], [3, 3], [3, 1]]
     indices = torch.cat([batch[0] for step in steps for batch in step]).reshape(2, 10)
     assert all(sorted(row.tolist()) == list(range(10)) for row in indices)
-    assert stream.passes == 2.0
+    assert stream.epochs == 2.0
 
 
-def test_whole_passes_do_not_change_the_order():
+def test_whole_epochs_do_not_change_the_order():
     across = drawn(SampleStream(Recorded(10, 2), batch_size=5, seed=2), 8)
-    whole = drawn(SampleStream(Recorded(10, 2), batch_size=3, seed=2, whole_passes=True), 16)
+    whole = drawn(SampleStream(Recorded(10, 2), batch_size=3, seed=2, whole_epochs=True), 16)
     for one, other in zip(across, whole, strict=True):
         assert torch.equal(one, other)
 
@@ -166,18 +166,18 @@ def loader(length=14, batch_size=4, **arguments):
     return DataLoader(numbers(length), batch_size=batch_size, **arguments)
 
 
-def test_a_loader_is_read_pass_after_pass():
+def test_a_loader_is_read_epoch_after_epoch():
     stream = LoaderStream(loader())
     batches = [batch[0].tolist() for step in (stream.next_step(3) for _ in range(2)) for batch in step]
     assert batches == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11], [12, 13], [0, 1, 2, 3], [4, 5, 6, 7]]
-    assert stream.passes == 1.0
+    assert stream.epochs == 1.0
 
 
-def test_with_whole_passes_a_step_ends_where_the_loaders_pass_ends():
-    stream = LoaderStream(loader(), whole_passes=True)
+def test_with_whole_epochs_a_step_ends_where_the_loaders_epoch_ends():
+    stream = LoaderStream(loader(), whole_epochs=True)
     steps = [stream.next_step(3) for _ in range(4)]
     assert [sizes(step) for step in steps] == [[4, 4, 4], [2], [4, 4, 4], [2]]
-    assert stream.passes == 2.0
+    assert stream.epochs == 2.0
 
 
 @pytest.mark.parametrize("own_generator", [True, False])
@@ -185,7 +185,7 @@ def test_with_whole_passes_a_step_ends_where_the_loaders_pass_ends():
 def test_a_shuffled_loader_resumes_exactly(own_generator, cut):
     def stream():
         generator = torch.Generator().manual_seed(1) if own_generator else None
-        return LoaderStream(loader(shuffle=True, generator=generator), whole_passes=True)
+        return LoaderStream(loader(shuffle=True, generator=generator), whole_epochs=True)
 
     def draw(stream, num_steps):
         return [batch[0].tolist() for _ in range(num_steps) for batch in stream.next_step(3)]

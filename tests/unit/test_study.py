@@ -23,7 +23,7 @@ from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.process.failure import Failure, FailureKind
 
 CONFIG: dict[str, Any] = {"sampler": {"name": "random"}}
-LENGTHS = VirtualEpochs(unit="samples", count=100, step_samples=16, pass_samples=None)
+LENGTHS = VirtualEpochs(unit="samples", count=100, step_samples=16, epoch_samples=None)
 BURNT = Failure(FailureKind.DIED, "the machine caught fire")
 
 

@@ -78,7 +78,7 @@ def test_the_summary_survives_a_restart_and_json(tmp_path: Path) -> None:
 
 
 def test_a_search_without_a_value_has_no_best(tmp_path: Path) -> None:
-    config = config_of(sampler={"name": "random"}, budget={"trials": 2, "virtual_epochs": 2})
+    config = config_of(sampler={"name": "random"}, budget={"trials": 2, "max_virtual_epochs": 2})
     coordinator = Simulation(tmp_path, config, lambda record, _: math.nan).run().coordinator
     summary = summarize(coordinator, RunFolder(tmp_path), "accuracy", "complete", "x")
     assert summary.best is None
@@ -154,7 +154,7 @@ def test_the_screen_of_a_check() -> None:
     config = config_of(
         {**FLAT_SPACE, "optimizer": {"name": "adamw", "lr": {"loguniform": [1e-4, 1e-1]}}},
         virtual_epoch={"samples": 1600},
-        scheduler={"axis": "samples", "grace": 1600},
+        scheduler={"axis": "samples", "grace_period": 1600},
     )
     check = Check(
         config=config,

@@ -145,7 +145,7 @@ def test_the_micro_batches_of_that_test_have_unequal_valid_targets():
 def test_a_micro_batch_without_any_valid_target_counts_nothing():
     def trained(batch_size, accumulate):
         options = {"batch_size": batch_size, "accumulate": accumulate, "optimizer": SGD}
-        trainer = small_trainer(IgnoringTask, options, unit="passes", count=1)
+        trainer = small_trainer(IgnoringTask, options, unit="epochs", count=1)
         return train_steps(trainer, 2), trainer.validate()["valid_loss"]
 
     whole, valid_loss = trained(10, 1)
@@ -186,7 +186,7 @@ def steps_of(weights):
     return [not torch.equal(one, two) for one, two in itertools.pairwise(weights)]
 
 
-def article_run(num_passes, accumulate):
+def article_run(num_epochs, accumulate):
     """The article's loop over LinearTask's data in micro-batches of 2, watched like ours."""
     task = WatchedTask(TrialOptions(batch_size=2), {})
     torch.manual_seed(0)
@@ -201,15 +201,15 @@ def article_run(num_passes, accumulate):
         def eval(self):
             model.eval()
 
-    for _ in range(num_passes):
+    for _ in range(num_epochs):
         article_loop(Watched(), zip(x.split(2), y.split(2), strict=True), optimizer, F.mse_loss, accumulate)
     return task, model
 
 
-def our_run(num_passes, accumulate):
+def our_run(num_epochs, accumulate):
     options = {"batch_size": 2, "accumulate": accumulate, "optimizer": {"name": "sgd", "lr": 0.1}}
-    trainer = small_trainer(WatchedTask, options, unit="passes", count=1)
-    for _ in range(num_passes):
+    trainer = small_trainer(WatchedTask, options, unit="epochs", count=1)
+    for _ in range(num_epochs):
         trainer.run_virtual_epoch()
     return trainer.task, trainer
 
@@ -230,7 +230,7 @@ def test_batch_statistics_and_dropout_are_those_of_training():
 
 
 def test_a_step_comes_after_its_last_micro_batch_only():
-    # 5 micro-batches a pass, 2 for a step, the last step of a pass of 1
+    # 5 micro-batches an epoch, 2 for a step, the last step of an epoch of 1
     task, _ = our_run(2, 2)
     assert steps_of(task.weights) == [False, True, False, True, True, False, True, False, True]
     assert steps_of(article_run(2, 2)[0].weights)[0] is True
@@ -240,7 +240,7 @@ def test_no_gradient_is_carried_into_the_next_step_or_virtual_epoch():
     task, trainer = our_run(2, 2)
     assert task.gradients == [False, True, False, True, False] * 2
     assert all(parameter.grad is None for parameter in trainer.model.parameters())
-    # The article's last step of a pass, with 3 micro-batches for a step, is after the fourth of 5.
+    # The article's last step of an epoch, with 3 micro-batches for a step, is after the fourth of 5.
     assert article_run(2, 3)[0].gradients[5] is True
 
 
@@ -257,9 +257,9 @@ def test_the_loss_is_divided_so_that_a_step_is_the_mean_over_its_samples():
     torch.testing.assert_close(deltas[2], deltas[0])
 
 
-def test_passes_with_a_remainder_equal_a_plain_loop_written_out():
+def test_epochs_with_a_remainder_equal_a_plain_loop_written_out():
     trainer = small_trainer(
-        LinearTask, {"batch_size": 2, "accumulate": 2, "optimizer": SGD}, unit="passes", count=1
+        LinearTask, {"batch_size": 2, "accumulate": 2, "optimizer": SGD}, unit="epochs", count=1
     )
     model = copy.deepcopy(trainer.model)
     stream = copy.deepcopy(trainer.stream)
@@ -285,9 +285,9 @@ def test_passes_with_a_remainder_equal_a_plain_loop_written_out():
 
 
 @pytest.mark.parametrize(("batch_size", "accumulate"), [(2, 1), (3, 1), (4, 2), (3, 3), (10, 4)])
-def test_one_pass_draws_every_sample_exactly_once_in_each_virtual_epoch(batch_size, accumulate):
+def test_one_epoch_draws_every_sample_exactly_once_in_each_virtual_epoch(batch_size, accumulate):
     options = {"batch_size": batch_size, "accumulate": accumulate}
-    trainer = small_trainer(WatchedTask, options, unit="passes", count=1)
+    trainer = small_trainer(WatchedTask, options, unit="epochs", count=1)
     drawn, draw = [], trainer.stream.next_step
 
     class Recording:
@@ -296,7 +296,7 @@ def test_one_pass_draws_every_sample_exactly_once_in_each_virtual_epoch(batch_si
             drawn.extend(float(value) for batch in step for value in batch[1])
             return step
 
-        passes = 0.0
+        epochs = 0.0
 
     trainer.stream = Recording()
     targets = sorted(float(y) for y in trainer.task.train_data()[1])
@@ -323,20 +323,20 @@ def test_steps_are_counted_whatever_the_length_of_the_data():
     metrics = trainer.run_virtual_epoch()
     assert (trainer.counters.num_steps, trainer.num_samples, len(trainer.task.sizes)) == (5, 60, 15)
     assert set(trainer.task.sizes) == {4}
-    assert metrics["passes"] == 6.0
-    assert trainer.run_virtual_epoch()["passes"] == 12.0
+    assert metrics["epochs"] == 6.0
+    assert trainer.run_virtual_epoch()["epochs"] == 12.0
 
 
-def test_passes_over_a_users_loader_with_accumulation_draw_each_batch_once():
+def test_epochs_over_a_users_loader_with_accumulation_draw_each_batch_once():
     options = {"batch_size": 16, "accumulate": 3}
-    trainer = small_trainer(LoaderTask, options, unit="passes", count=1)
+    trainer = small_trainer(LoaderTask, options, unit="epochs", count=1)
     for number in range(1, 6):
-        assert trainer.run_virtual_epoch()["passes"] == number
+        assert trainer.run_virtual_epoch()["epochs"] == number
         assert trainer.stream.state_dict()["batches"] == 7 * number
     assert trainer.counters.num_steps == 5 * 3  # of 3, 3 and 1 batches
 
 
-def test_passes_over_a_loader_of_unknown_length_are_refused():
+def test_epochs_over_a_loader_of_unknown_length_are_refused():
     class Claimed(IterableDataset):
         def __iter__(self):
             return iter([])
@@ -348,8 +348,8 @@ def test_passes_over_a_loader_of_unknown_length_are_refused():
         def train_data(self):
             return DataLoader(Claimed(), batch_size=4)
 
-    with pytest.raises(ValueError, match=r"\{passes: 1\} but the training data has no length"):
-        small_trainer(ClaimedTask, {"batch_size": 4}, unit="passes", count=1)
+    with pytest.raises(ValueError, match=r"\{epochs: 1\} but the training data has no length"):
+        small_trainer(ClaimedTask, {"batch_size": 4}, unit="epochs", count=1)
 
 
 def test_a_virtual_epoch_reports_rates_of_learning_and_of_work():
@@ -404,8 +404,8 @@ def test_empty_validation_data_is_refused():
 
 
 def test_training_and_validation_data_together():
-    trainer = small_trainer(DigitsTask, {}, unit="passes", count=1, with_validation_data=True)
-    assert trainer.virtual_epochs.pass_samples == 1797
+    trainer = small_trainer(DigitsTask, {}, unit="epochs", count=1, with_validation_data=True)
+    assert trainer.virtual_epochs.epoch_samples == 1797
     targets = torch.cat([batch[1] for _ in range(113) for batch in trainer.stream.next_step(1)])
     everything = torch.from_numpy(trainer.task.arrays["y"])
     assert torch.equal(targets.bincount(), everything.bincount())
@@ -415,11 +415,11 @@ def test_segmentation_trains_on_crops_of_the_validation_images_too():
     trainer = small_trainer(
         SegmentationTask,
         {**SEGMENTATION, "augment": {"crop": 12}},
-        unit="passes",
+        unit="epochs",
         count=1,
         with_validation_data=True,
     )
-    assert trainer.virtual_epochs.pass_samples == 50
+    assert trainer.virtual_epochs.epoch_samples == 50
     trainer.run_virtual_epoch()
     assert len(trainer.valid_source) == 10
     assert trainer.valid_source.num_randoms == 0
@@ -472,7 +472,7 @@ def test_where_looking_costs_time_the_first_bad_step_is_found_at_the_end():
     assert (caught.value.step, caught.value.loss, caught.value.grad_norm) == (first + 2, math.inf, 2.0)
 
 
-def test_finite_steps_pass_and_average_either_way():
+def test_finite_steps_epoch_and_average_either_way():
     for at_once in (True, False):
         progress = Progress(CPU)
         progress._look_at_once = at_once
@@ -573,7 +573,7 @@ def test_a_loaded_state_goes_on_exactly(optimizer, task_class, num_before):
     torch.manual_seed(123)
     other.load(weights, state)
     found = other.run_virtual_epoch()
-    for name in ("train_loss", "valid_loss", "accuracy", "passes", "lr"):
+    for name in ("train_loss", "valid_loss", "accuracy", "epochs", "lr"):
         assert found[name] == expected[name]
     other.counters.seconds = whole.counters.seconds
     assert_identical(other.state_dict(), whole.state_dict())

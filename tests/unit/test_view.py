@@ -90,8 +90,8 @@ def test_plain_output_says_what_happened(tmp_path: Path) -> None:
     out = io.StringIO()
     config = config_of(
         {"model": {"hidden": 8}, "optimizer": {"name": "adamw", "lr": {"loguniform": [1e-4, 1e-1]}}},
-        sampler={"name": "random", "initial": [{"optimizer": {"lr": 0.01}}]},
-        budget={"trials": 3, "virtual_epochs": 2},
+        sampler={"name": "random", "points_to_evaluate": [{"optimizer": {"lr": 0.01}}]},
+        budget={"trials": 3, "max_virtual_epochs": 2},
     )
     watched(
         tmp_path,
@@ -189,7 +189,7 @@ def test_parameters_are_cut_between_two_of_them_and_shown_whole_for_the_best(tmp
 def test_the_best_of_the_others_stand_below_the_running_ones_broken_ones_last(tmp_path: Path) -> None:
     view, console = live_view(120)
     nan = float("nan")
-    config = config_of(sampler={"name": "random"}, budget={"trials": 6, "virtual_epochs": 3})
+    config = config_of(sampler={"name": "random"}, budget={"trials": 6, "max_virtual_epochs": 3})
     simulation = watched(
         tmp_path,
         view,
@@ -199,7 +199,7 @@ def test_the_best_of_the_others_stand_below_the_running_ones_broken_ones_last(tm
         ),
     )
     simulation.run(max_reports=8)
-    simulation._start_legs()
+    simulation._start_jobs()
     table = [line.split()[:2] for line in rendered(view, console) if line[:5].strip().isdigit()]
     running = [str(record.number) for record in simulation.coordinator.running]
     assert [number for number, _ in table[: len(running)]] == running
@@ -212,10 +212,10 @@ def test_the_best_of_the_others_stand_below_the_running_ones_broken_ones_last(tm
 
 def test_of_many_running_trials_a_part_is_shown(tmp_path: Path) -> None:
     view, console = live_view(100)
-    config = config_of(sampler={"name": "random"}, budget={"trials": 40, "virtual_epochs": 3})
+    config = config_of(sampler={"name": "random"}, budget={"trials": 40, "max_virtual_epochs": 3})
     simulation = watched(tmp_path, view, config, workers=30)
     simulation.run(max_reports=3)
-    simulation._start_legs()
+    simulation._start_jobs()
     assert "and 18 more running" in rendered(view, console)
 
 

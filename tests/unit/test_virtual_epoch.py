@@ -8,13 +8,13 @@ import pytest
 from trainables.data.virtual_epoch import VirtualEpochs
 
 
-def lengths(unit, count, step_samples, pass_samples=None):
-    return VirtualEpochs(unit=unit, count=count, step_samples=step_samples, pass_samples=pass_samples)
+def lengths(unit, count, step_samples, epoch_samples=None):
+    return VirtualEpochs(unit=unit, count=count, step_samples=step_samples, epoch_samples=epoch_samples)
 
 
 def test_steps_are_steps_whatever_the_size_of_the_data():
-    for pass_samples in (None, 7, 10**9):
-        epochs = lengths("steps", 50, 12, pass_samples)
+    for epoch_samples in (None, 7, 10**9):
+        epochs = lengths("steps", 50, 12, epoch_samples)
         assert [epochs.end_step(n) for n in (1, 2, 27)] == [50, 100, 1350]
         assert epochs.samples_at(2) == 1200
 
@@ -31,7 +31,7 @@ def test_ends_counted_in_samples_do_not_drift(count, step_samples):
 def test_ends_are_exact_where_a_float_is_not():
     assert lengths("samples", 67_153, 1).end_step(141_845_098_761) == 67_153 * 141_845_098_761
     assert lengths("samples", 10**400, 3).end_step(1) == 10**400 // 3 + 1
-    assert lengths("passes", 1, 1, 2**53 + 1).steps_per_pass == 2**53 + 1
+    assert lengths("epochs", 1, 1, 2**53 + 1).steps_per_epoch == 2**53 + 1
 
 
 def test_a_virtual_epoch_shorter_than_a_step_is_one_step():
@@ -46,28 +46,28 @@ def test_ends_rise_strictly():
             assert all(before < after for before, after in itertools.pairwise(ends))
 
 
-@pytest.mark.parametrize(("pass_samples", "step_samples"), [(100, 16), (96, 16), (10, 10), (11, 10)])
-def test_a_pass_is_every_sample_once_with_a_last_step_of_what_is_left(pass_samples, step_samples):
-    epochs = lengths("passes", 2, step_samples, pass_samples)
-    assert epochs.steps_per_pass == math.ceil(pass_samples / step_samples)
-    assert epochs.end_step(3) == 6 * epochs.steps_per_pass
-    assert epochs.samples_at(3) == 6 * pass_samples
+@pytest.mark.parametrize(("epoch_samples", "step_samples"), [(100, 16), (96, 16), (10, 10), (11, 10)])
+def test_an_epoch_is_every_sample_once_with_a_last_step_of_what_is_left(epoch_samples, step_samples):
+    epochs = lengths("epochs", 2, step_samples, epoch_samples)
+    assert epochs.steps_per_epoch == math.ceil(epoch_samples / step_samples)
+    assert epochs.end_step(3) == 6 * epochs.steps_per_epoch
+    assert epochs.samples_at(3) == 6 * epoch_samples
 
 
 def test_nothing_is_done_before_the_first_virtual_epoch():
-    for unit in ("steps", "samples", "passes"):
+    for unit in ("steps", "samples", "epochs"):
         epochs = lengths(unit, 3, 4, 100)
         assert (epochs.end_step(0), epochs.samples_at(0)) == (0, 0)
 
 
-def test_passes_over_data_without_a_length_are_refused_with_the_way_out():
+def test_epochs_over_data_without_a_length_are_refused_with_the_way_out():
     with pytest.raises(
-        ValueError, match=r"\{passes: 1\} but the training data has no length; use \{steps: N\}"
+        ValueError, match=r"\{epochs: 1\} but the training data has no length; use \{steps: N\}"
     ):
-        lengths("passes", 1, 16)
+        lengths("epochs", 1, 16)
 
 
-@pytest.mark.parametrize("unit", ["steps", "samples", "passes"])
+@pytest.mark.parametrize("unit", ["steps", "samples", "epochs"])
 @pytest.mark.parametrize("count", [0, -3])
 def test_a_virtual_epoch_of_nothing_is_refused(unit, count):
     with pytest.raises(ValueError, match=rf"\{{{unit}: {count}\}}; it must be 1 or more"):

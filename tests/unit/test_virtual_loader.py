@@ -125,26 +125,26 @@ def test_length_is_that_of_an_epoch() -> None:
     assert len(VirtualDataLoader(DataLoader(Numbers(3)), steps_per_epoch=7)) == 7
 
 
-def test_every_pass_has_an_order_of_its_own_and_every_sample() -> None:
+def test_every_epoch_has_an_order_of_its_own_and_every_sample() -> None:
     loader = VirtualDataLoader(shuffled(), steps_per_epoch=4)
-    passes = [list(itertools.chain(*epoch(loader))) for _ in range(3)]
-    assert [sorted(each) for each in passes] == [list(range(10))] * 3
-    assert passes[0] != passes[1] != passes[2]
+    epochs = [list(itertools.chain(*epoch(loader))) for _ in range(3)]
+    assert [sorted(each) for each in epochs] == [list(range(10))] * 3
+    assert epochs[0] != epochs[1] != epochs[2]
 
 
-def test_passes_and_batches_are_counted() -> None:
+def test_epochs_and_batches_are_counted() -> None:
     loader = VirtualDataLoader(DataLoader(Numbers(3)), steps_per_epoch=1)
     counts = []
     for _ in range(7):
         loader.next_batch()
-        counts.append((loader.passes, loader.batches))
+        counts.append((loader.epochs, loader.batches))
     assert counts == [(0, 1), (0, 2), (1, 3), (1, 4), (1, 5), (2, 6), (2, 7)]
 
 
 def test_data_of_unknown_length_is_repeated() -> None:
     loader = VirtualDataLoader(DataLoader(NumberStream(3), batch_size=2), steps_per_epoch=3)
     assert epoch(loader) == [[0, 1], [2], [0, 1]]
-    assert loader.passes == 1
+    assert loader.epochs == 1
 
 
 def test_a_loader_with_more_batches_than_its_length_gives_them_all() -> None:
@@ -195,11 +195,11 @@ def test_a_generator_or_iterator_is_refused(source: Iterator[int]) -> None:
         VirtualDataLoader(source, steps_per_epoch=1)
 
 
-def test_data_that_can_be_read_only_once_is_an_error_in_the_second_pass() -> None:
+def test_data_that_can_be_read_only_once_is_an_error_in_the_second_epoch() -> None:
     loader = VirtualDataLoader(DataLoader(OneShotStream()), steps_per_epoch=4)
     assert epoch(loader) == [[0], [1], [2], [3]]
     with pytest.raises(
-        ValueError, match="over OneShotStream gave no batch in pass 2, after 4 batches before"
+        ValueError, match="over OneShotStream gave no batch in epoch 2, after 4 batches before"
     ):
         epoch(loader)
 
@@ -250,7 +250,7 @@ LOADERS = {
 
 @pytest.mark.parametrize("kind", LOADERS)
 @pytest.mark.parametrize("num_before", [0, 1, 3, 4, 5, 8, 11])
-def test_resume_is_exact_at_any_cut_also_across_passes(kind: str, num_before: int) -> None:
+def test_resume_is_exact_at_any_cut_also_across_epochs(kind: str, num_before: int) -> None:
     """A pass has 4 batches; 12 are drawn in all, with random numbers drawn in between as training does."""
 
     def draw(loader: VirtualDataLoader, num: int) -> list[list[int]]:
@@ -271,7 +271,7 @@ def test_resume_is_exact_at_any_cut_also_across_passes(kind: str, num_before: in
     resumed.load_state_dict(state)
     torch.set_rng_state(global_state)
     assert draw(resumed, 12 - num_before) == expected
-    assert (resumed.passes, resumed.batches) == (whole.passes, whole.batches)
+    assert (resumed.epochs, resumed.batches) == (whole.epochs, whole.batches)
 
 
 def test_loading_leaves_the_global_random_state_as_it_is() -> None:
@@ -293,7 +293,7 @@ def test_the_state_is_saved_and_loaded_as_weights_only(tmp_path: Any) -> None:
     assert epoch(resumed) == epoch(whole)
 
 
-def test_a_state_after_a_complete_pass_is_loaded_without_reading_data() -> None:
+def test_a_state_after_a_complete_epoch_is_loaded_without_reading_data() -> None:
     class Unreadable(Numbers):
         def __getitem__(self, index: int) -> int:
             raise AssertionError("read")
@@ -302,7 +302,7 @@ def test_a_state_after_a_complete_pass_is_loaded_without_reading_data() -> None:
     epoch(whole)
     resumed = VirtualDataLoader(DataLoader(Unreadable(4)), steps_per_epoch=4)
     resumed.load_state_dict(whole.state_dict())
-    assert (resumed.passes, resumed.batches) == (1, 4)
+    assert (resumed.epochs, resumed.batches) == (1, 4)
 
 
 @pytest.mark.parametrize("num_samples", [2, 3])
@@ -310,15 +310,15 @@ def test_a_position_beyond_the_data_is_refused(num_samples: int) -> None:
     whole = VirtualDataLoader(DataLoader(Numbers(4)), steps_per_epoch=3)
     epoch(whole)
     other = VirtualDataLoader(DataLoader(Numbers(num_samples)), steps_per_epoch=3)
-    with pytest.raises(ValueError, match="after batch 3 of a pass, but DataLoader over Numbers ended"):
+    with pytest.raises(ValueError, match="after batch 3 of an epoch, but DataLoader over Numbers ended"):
         other.load_state_dict(whole.state_dict())
 
 
 def test_a_state_with_other_names_is_refused_with_both_differences() -> None:
     loader = VirtualDataLoader([1], steps_per_epoch=1)
     state = loader.state_dict()
-    del state["passes"]
-    with pytest.raises(ValueError, match=r"lacks \['passes'\] and has unknown \['epochs'\]"):
+    del state["epochs"]
+    with pytest.raises(ValueError, match=r"lacks \['epochs'\] and has unknown \['epochs'\]"):
         loader.load_state_dict({**state, "epochs": 1})
 
 
@@ -354,7 +354,7 @@ def test_resume_with_persistent_workers_is_exact(num_before: int) -> None:
 
 
 @pytest.mark.parametrize("num_before", [2, 6])
-def test_resume_with_new_workers_in_each_pass_repeats_their_random_numbers(num_before: int) -> None:
+def test_resume_with_new_workers_in_each_epoch_repeats_their_random_numbers(num_before: int) -> None:
     def draw(loader: VirtualDataLoader, num: int) -> list[Any]:
         return [[part.tolist() for part in loader.next_batch()] for _ in range(num)]
 

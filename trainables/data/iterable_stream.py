@@ -23,20 +23,20 @@ NUM_COMPARED = 4
 
 
 class IterableStream:
-    """Batches of an IterableDataset, pass after pass, from each worker in its turn.
+    """Batches of an IterableDataset, epoch after epoch, from each worker in its turn.
 
-    Where the dataset is read, a pass begins with random states (Python, numpy, torch) of (seed, pass), the
+    Where the dataset is read, an epoch begins with random states (Python, numpy, torch) of (seed, epoch), the
     same for all workers, so that each can take its part of one order that is drawn; after the first samples
-    they are of (seed, pass, worker). A method `set_pass` of the dataset is called with the number of the
-    pass, from 0. Reading in the trial's own process (num_workers 0) leaves the trial's random states alone.
-    Resuming reads again what came before in the pass, and drops it; it is exact for a dataset that gives the
+    they are of (seed, epoch, worker). A method `set_epoch` of the dataset is called with the number of the
+    epoch, from 0. Reading in the trial's own process (num_workers 0) leaves the trial's random states alone.
+    Resuming reads again what came before in the epoch, and drops it; it is exact for a dataset that gives the
     same where its random states are the same.
 
     The dataset must give each worker a part of its own (torch.utils.data.get_worker_info). The last batch
-    of each worker in a pass takes what is left.
+    of each worker in an epoch takes what is left.
 
     Args:
-        dataset: each iteration is one pass. It goes to every worker as a copy (pickled).
+        dataset: each iteration is one epoch. It goes to every worker as a copy (pickled).
         batch_size: samples of one micro-batch.
         seed: of the random states and of the shuffling.
         shuffle: samples that are permuted together, in memory; 0 leaves them in their order.
@@ -61,17 +61,17 @@ class IterableStream:
         self._dataset, self._batch_size, self._shuffle = dataset, batch_size, shuffle
         self._seed, self._num_workers = seed, num_workers
         self._parts = max(1, num_workers)
-        self._passes = 0
+        self._epochs = 0
         self._given = [0] * self._parts
-        """Samples of this pass, by worker."""
+        """Samples of this epoch, by worker."""
         self._turn = 0
         self._drawn: Iterator[_Drawn] | None = None
         self._begin()
 
     @property
-    def passes(self) -> float:
-        """Passes over the data that are complete; the end of one shows when the next batch is drawn."""
-        return float(self._passes)
+    def epochs(self) -> float:
+        """Epochs over the data that are complete; the end of one shows when the next batch is drawn."""
+        return float(self._epochs)
 
     def next_step(self, num_micro_batches: int) -> list[Batch]:
         try:
@@ -85,7 +85,7 @@ class IterableStream:
             "version": STATE_VERSION,
             "seed": self._seed,
             "num_workers": self._num_workers,
-            "passes": self._passes,
+            "epochs": self._epochs,
             "given": list(self._given),
             "turn": self._turn,
         }
@@ -107,7 +107,7 @@ class IterableStream:
                 f"the saved position belongs to other data: (saved, here) = {differing}; an IterableDataset "
                 "gives another order to another number of workers: resume with the same"
             )
-        self._passes, self._given = int(state["passes"]), [int(number) for number in state["given"]]
+        self._epochs, self._given = int(state["epochs"]), [int(number) for number in state["given"]]
         self._turn = int(state["turn"])
         self.close()
 
@@ -129,7 +129,7 @@ class IterableStream:
     def _next_batch(self) -> Batch:
         while True:
             if len(self._ended) == self._parts:
-                self._end_pass()
+                self._end_epoch()
             worker = self._turn
             drawn = None if worker in self._ended else self._of_worker(worker)
             if drawn is not None and drawn.batch is not None:
@@ -141,27 +141,27 @@ class IterableStream:
             if drawn is not None and drawn.batch is not None:
                 return drawn.batch
 
-    def _end_pass(self) -> None:
+    def _end_epoch(self) -> None:
         if not any(self._given):
-            again = f" in pass {self._passes + 1}: it can be read only once" if self._passes else ""
+            again = f" in epoch {self._epochs + 1}: it can be read only once" if self._epochs else ""
             raise ValueError(
                 f"the training data ({self._name}) gave no sample{again}; its __iter__ must begin anew each "
                 "time and give at least one"
             )
-        self._passes += 1
+        self._epochs += 1
         self._given, self._turn = [0] * self._parts, 0
         self._dropped = tuple(self._given)
         self._ended.clear()
         self._firsts.clear()
 
     def _of_worker(self, worker: int) -> _Drawn:
-        """A worker's next draw of this pass; what was asked for too early is of the one before."""
+        """A worker's next draw of this epoch; what was asked for too early is of the one before."""
         while True:
             while not self._early[worker]:
                 drawn = self._draw()
                 self._early[drawn.worker].append(drawn)
             found = self._early[worker].pop(0)
-            if found.number == self._passes:
+            if found.number == self._epochs:
                 return found
 
     def _draw(self) -> _Drawn:
@@ -192,10 +192,10 @@ class IterableStream:
 
     def _requests(self) -> Iterator[_Request]:
         while True:
-            yield self._passes, self._dropped
+            yield self._epochs, self._dropped
 
     def _check(self, drawn: _Drawn) -> None:
-        """Look at the first batch of a worker in a pass."""
+        """Look at the first batch of a worker in an epoch."""
         if drawn.first is None:
             return
         of_all = f"worker {drawn.worker} of {self._parts} reads" if self._parts > 1 else "it has"
@@ -203,7 +203,7 @@ class IterableStream:
         if drawn.num_samples < self._batch_size and total < self._batch_size:
             raise ValueError(
                 f"batch_size is {self._batch_size} and the training data ({self._name}) is shorter: {of_all} "
-                f"only {total} samples in a pass; choose a batch_size of at most {total}, or fewer workers"
+                f"only {total} samples in an epoch; choose a batch_size of at most {total}, or fewer workers"
             )
         other = self._firsts.setdefault(drawn.first, drawn.worker)
         if other != drawn.worker:
@@ -214,19 +214,19 @@ class IterableStream:
 
 
 _Request = tuple[int, tuple[int, ...]]
-"""Number of the pass, and samples of it to drop first, by worker."""
+"""Number of the epoch, and samples of it to drop first, by worker."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Drawn:
     worker: int
     number: int
-    """Of the pass."""
+    """Of the epoch."""
     batch: Batch | None = None
-    """None when the pass has ended for this worker."""
+    """None when the epoch has ended for this worker."""
     num_samples: int = 0
     first: str | None = None
-    """Tells the first samples of the pass; with the first draw of it only."""
+    """Tells the first samples of the epoch; with the first draw of it only."""
     refused: str = ""
 
 
@@ -266,11 +266,11 @@ class _Part(Dataset[_Drawn]):
             states.load_state_dict(before)
 
     def _begin(self, number: int, worker: int, dropped: int) -> str:
-        """Begin a pass; tells its first samples."""
+        """Begin an epoch; tells its first samples."""
         self._number = number
         seed_everything(self._seed_of(number))
-        if hasattr(self._dataset, "set_pass"):
-            self._dataset.set_pass(number)
+        if hasattr(self._dataset, "set_epoch"):
+            self._dataset.set_epoch(number)
         samples = iter(self._dataset)
         firsts = list(itertools.islice(samples, NUM_COMPARED))
         told = digest(firsts)
@@ -284,7 +284,7 @@ class _Part(Dataset[_Drawn]):
         return int(np.random.SeedSequence([self._seed, 3, *key]).generate_state(1)[0])
 
     def _shuffled(self, samples: Iterator[Any], worker: int) -> Iterator[Any]:
-        """Blocks of samples, each permuted by (seed, pass, worker, block)."""
+        """Blocks of samples, each permuted by (seed, epoch, worker, block)."""
         for block in itertools.count():
             taken = list(itertools.islice(samples, self._shuffle))
             if not taken:

@@ -26,8 +26,8 @@ class TrainingStream(Protocol):
     """What the trainer draws from; it never ends."""
 
     @property
-    def passes(self) -> float:
-        """Passes over the data so far."""
+    def epochs(self) -> float:
+        """Epochs over the data so far."""
         ...
 
     def next_step(self, num_micro_batches: int) -> list[Batch]:
@@ -47,17 +47,17 @@ class Order(Protocol):
     """What a source has as `order` if it cannot well be read in any order."""
 
     def indices(self, seed: int, number: int, start: int, stop: int) -> np.ndarray:
-        """The samples at places `start` to `stop` of pass `number`: int64 [stop - start].
+        """The samples at places `start` to `stop` of epoch `number`: int64 [stop - start].
 
-        A pure function of its arguments that has every sample once in a pass.
+        A pure function of its arguments that has every sample once in an epoch.
         """
         ...
 
 
 class SampleStream:
-    """Batches from a source, pass after pass, each pass in a new order.
+    """Batches from a source, epoch after epoch, each epoch in a new order.
 
-    The order of pass p is a function of (seed, p), the random numbers of the n-th sample of the stream one
+    The order of epoch p is a function of (seed, p), the random numbers of the n-th sample of the stream one
     of (seed, n). So the stream is at any position at once, whatever it was cut into before: resuming costs
     nothing and is exact, also after a change of batch size.
 
@@ -65,15 +65,15 @@ class SampleStream:
         source: data with a length. If it has an `order` (see Order), that takes the place of a permutation.
         batch_size: samples of one micro-batch.
         seed: of the order and of the random numbers.
-        whole_passes: end a micro-batch and a step where a pass ends, so that a virtual epoch of passes
-            holds exactly these samples; otherwise batches run across the end of a pass.
+        whole_epochs: end a micro-batch and a step where an epoch ends, so that a virtual epoch of epochs
+            holds exactly these samples; otherwise batches run across the end of an epoch.
 
     Raises:
         ValueError: the source is empty or holds less than one batch.
     """
 
     def __init__(
-        self, source: BatchSource, *, batch_size: int, seed: int, whole_passes: bool = False
+        self, source: BatchSource, *, batch_size: int, seed: int, whole_epochs: bool = False
     ) -> None:
         if len(source) == 0:
             raise ValueError(f"the training data ({type(source).__name__}) is empty")
@@ -86,19 +86,19 @@ class SampleStream:
         self._source = source
         self._batch_size = batch_size
         self._seed = seed
-        self._whole_passes = whole_passes
+        self._whole_epochs = whole_epochs
         self._order: tuple[int, np.ndarray] | None = None
         self._key = int(np.random.SeedSequence([seed, 1]).generate_state(1, np.uint64)[0])
 
     @property
-    def passes(self) -> float:
-        """Passes over the data so far."""
+    def epochs(self) -> float:
+        """Epochs over the data so far."""
         return self.position / len(self._source)
 
     def next_step(self, num_micro_batches: int) -> list[Batch]:
         batches = [self._next_batch()]
         for _ in range(num_micro_batches - 1):
-            if self._whole_passes and self.position % len(self._source) == 0:
+            if self._whole_epochs and self.position % len(self._source) == 0:
                 break
             batches.append(self._next_batch())
         return batches
@@ -139,7 +139,7 @@ class SampleStream:
 
     def _size(self, start: int) -> int:
         """Samples of the micro-batch that begins at a position."""
-        if self._whole_passes:
+        if self._whole_epochs:
             return min(self._batch_size, len(self._source) - start % len(self._source))
         return self._batch_size
 
@@ -154,17 +154,17 @@ class SampleStream:
         while start < stop:
             number, offset = divmod(start, length)
             end = min(length, offset + stop - start)
-            parts.append(self._part_of_pass(number, offset, end))
+            parts.append(self._part_of_epoch(number, offset, end))
             start += end - offset
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    def _part_of_pass(self, number: int, start: int, stop: int) -> np.ndarray:
+    def _part_of_epoch(self, number: int, start: int, stop: int) -> np.ndarray:
         order: Order | None = getattr(self._source, "order", None)
         if order is None:
-            return self._pass_order(number)[start:stop]
+            return self._epoch_order(number)[start:stop]
         return order.indices(self._seed, number, start, stop)
 
-    def _pass_order(self, number: int) -> np.ndarray:
+    def _epoch_order(self, number: int) -> np.ndarray:
         if self._order is None or self._order[0] != number:
             rng = np.random.default_rng([self._seed, 0, number])
             self._order = (number, rng.permutation(len(self._source)))
@@ -180,30 +180,30 @@ class SampleStream:
 
 
 class LoaderStream:
-    """The same for a DataLoader that the user brings: batches as they come, pass after pass.
+    """The same for a DataLoader that the user brings: batches as they come, epoch after epoch.
 
     Args:
-        loader: makes a new iterator for each pass.
-        whole_passes: end a step where a pass ends; the loader's length must be known.
+        loader: makes a new iterator for each epoch.
+        whole_epochs: end a step where an epoch ends; the loader's length must be known.
 
     Raises:
         ValueError: the loader is empty or can be read only once; from `next_step`, its workers read the same.
     """
 
-    def __init__(self, loader: Iterable[Batch], *, whole_passes: bool = False) -> None:
+    def __init__(self, loader: Iterable[Batch], *, whole_epochs: bool = False) -> None:
         self._loader = VirtualDataLoader(loader, steps_per_epoch=1)
         self._first: str | None = None
-        self._whole_passes = whole_passes
+        self._whole_epochs = whole_epochs
 
     @property
-    def passes(self) -> float:
-        """Passes over the data that are complete."""
-        return float(self._loader.passes)
+    def epochs(self) -> float:
+        """Epochs over the data that are complete."""
+        return float(self._loader.epochs)
 
     def next_step(self, num_micro_batches: int) -> list[Batch]:
-        passes, batches = self._loader.passes, [self._next_batch()]
+        epochs, batches = self._loader.epochs, [self._next_batch()]
         for _ in range(num_micro_batches - 1):
-            if self._whole_passes and self._loader.passes > passes:
+            if self._whole_epochs and self._loader.epochs > epochs:
                 break
             batches.append(self._next_batch())
         return batches
@@ -220,7 +220,7 @@ class LoaderStream:
     def _next_batch(self) -> Batch:
         """Of an IterableDataset, the first two batches come from two workers: they must not be one."""
         batch, loader = self._loader.next_batch(), self._loader.loader
-        if self._loader.batches > 2 or self._loader.passes or not _has_copies(loader):
+        if self._loader.batches > 2 or self._loader.epochs or not _has_copies(loader):
             return batch
         found = digest(batch)
         if self._loader.batches == 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-Unit = Literal["steps", "samples", "passes"]
+Unit = Literal["steps", "samples", "epochs"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,32 +17,32 @@ class VirtualEpochs:
 
     Args:
         unit: what `count` counts.
-        count: steps, samples or passes in one virtual epoch.
+        count: steps, samples or epochs in one virtual epoch.
         step_samples: samples of one optimizer step (batch size times its micro-batches).
-        pass_samples: samples of one pass over the training data; None when nobody knows.
+        epoch_samples: samples of one epoch over the training data; None when nobody knows.
 
     Raises:
-        ValueError: `count` is below 1, or passes are asked for and `pass_samples` is not known.
+        ValueError: `count` is below 1, or epochs are asked for and `epoch_samples` is not known.
     """
 
     unit: Unit
     count: int
     step_samples: int
-    pass_samples: int | None
+    epoch_samples: int | None
 
     def __post_init__(self) -> None:
         if self.count < 1:
             raise ValueError(f"virtual_epoch is {{{self.unit}: {self.count}}}; it must be 1 or more")
-        if self.unit == "passes" and self.pass_samples is None:
+        if self.unit == "epochs" and self.epoch_samples is None:
             raise ValueError(
-                f"virtual_epoch is {{passes: {self.count}}} but the training data has no length; "
+                f"virtual_epoch is {{epochs: {self.count}}} but the training data has no length; "
                 "use {steps: N} or {samples: N}"
             )
 
     @property
-    def steps_per_pass(self) -> int | None:
-        """Optimizer steps of one pass whose last step takes what is left; None without a length."""
-        return None if self.pass_samples is None else _divided_up(self.pass_samples, self.step_samples)
+    def steps_per_epoch(self) -> int | None:
+        """Optimizer steps of one epoch whose last step takes what is left; None without a length."""
+        return None if self.epoch_samples is None else _divided_up(self.epoch_samples, self.step_samples)
 
     def end_step(self, virtual_epoch: int) -> int:
         """Optimizer steps done when virtual epoch number `virtual_epoch` (from 1) ends."""
@@ -51,14 +51,14 @@ class VirtualEpochs:
         if self.unit == "samples":
             # At least one step each, also where a step holds more samples than a virtual epoch.
             return max(virtual_epoch, _divided_up(virtual_epoch * self.count, self.step_samples))
-        assert self.steps_per_pass is not None
-        return virtual_epoch * self.count * self.steps_per_pass
+        assert self.steps_per_epoch is not None
+        return virtual_epoch * self.count * self.steps_per_epoch
 
     def samples_at(self, virtual_epoch: int) -> int:
         """Training samples drawn when virtual epoch number `virtual_epoch` ends."""
-        if self.unit == "passes":
-            assert self.pass_samples is not None
-            return virtual_epoch * self.count * self.pass_samples
+        if self.unit == "epochs":
+            assert self.epoch_samples is not None
+            return virtual_epoch * self.count * self.epoch_samples
         return self.end_step(virtual_epoch) * self.step_samples
 
     def as_dict(self) -> dict[str, Any]:

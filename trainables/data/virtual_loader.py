@@ -24,16 +24,16 @@ class VirtualDataLoader:
     """Cuts the endless repetition of a loader into virtual epochs of `steps_per_epoch` batches.
 
     Every `for` loop over it gives exactly `steps_per_epoch` batches and goes on where the last loop ended,
-    also where that one was left early. When the loader is exhausted a new pass over it begins, in the
+    also where that one was left early. When the loader is exhausted a new epoch over it begins, in the
     middle of a virtual epoch if need be. Make it once, before the training loop. Worker processes are
-    started only by the loader itself, as often as it would be in a plain loop over passes.
+    started only by the loader itself, as often as it would be in a plain loop over epochs.
 
     Resuming is exact for any loader whose order depends on torch generators only (its own, its sampler's,
-    or torch's global one): the pass is begun again with the random states of its start, and the batches
+    or torch's global one): the epoch is begun again with the random states of its start, and the batches
     already given are drawn and dropped, which takes as long as loading them. Random numbers that a dataset
     draws itself are repeated as far as they come from the worker's seed and the workers are new in each
-    pass; persistent workers are seeded once in their life, so augmentation inside them differs after
-    resuming in a later pass, while the order does not. In the main process (num_workers=0) a dataset draws
+    epoch; persistent workers are seeded once in their life, so augmentation inside them differs after
+    resuming in a later epoch, while the order does not. In the main process (num_workers=0) a dataset draws
     from the global random states, which are for the caller to save and to restore after the position.
 
     Args:
@@ -57,11 +57,11 @@ class VirtualDataLoader:
             raise ValueError(_empty_message(loader))
         self.loader = loader
         self.steps_per_epoch = steps_per_epoch
-        self.passes = 0
-        """Completed passes; of a loader of unknown length the end shows only when the next batch is taken."""
+        self.epochs = 0
+        """Completed epochs; of a loader of unknown length the end shows only when the next batch is taken."""
         self.batches = 0
         """Batches given in all."""
-        self._batch_in_pass = 0
+        self._batch_in_epoch = 0
         self._iterator: Iterator[Batch] | None = None
         self._ahead: list[Batch] = []
         self._length: int | None = None
@@ -78,32 +78,32 @@ class VirtualDataLoader:
         """The next batch of the endless stream.
 
         Raises:
-            ValueError: if a pass gives no batch at all.
+            ValueError: if an epoch gives no batch at all.
             RuntimeError: if a worker process died; it names the process.
         """
         if self._iterator is None:
-            self._begin_pass()
+            self._begin_epoch()
         batch = self._take()
-        if batch is _END and self._batch_in_pass > 0:
-            self._end_pass()
-            self._begin_pass()
+        if batch is _END and self._batch_in_epoch > 0:
+            self._end_epoch()
+            self._begin_epoch()
             batch = self._take()
         if batch is _END:
             self._iterator = None
             raise ValueError(self._no_batch_message())
-        self._batch_in_pass += 1
+        self._batch_in_epoch += 1
         self.batches += 1
-        if self._batch_in_pass == self._length:
+        if self._batch_in_epoch == self._length:
             self._look_for_end()
         return batch
 
     def state_dict(self) -> dict[str, Any]:
-        """The position and the random states of the pass's start: numbers and tensors only."""
-        states = self._start_states if self._batch_in_pass else self._random_states()
+        """The position and the random states of the epoch's start: numbers and tensors only."""
+        states = self._start_states if self._batch_in_epoch else self._random_states()
         return {
             "version": STATE_VERSION,
-            "passes": self.passes,
-            "batch_in_pass": self._batch_in_pass,
+            "epochs": self.epochs,
+            "batch_in_epoch": self._batch_in_epoch,
             "batches": self.batches,
             "global_state": states[0],
             "generator_states": states[1:],
@@ -117,32 +117,32 @@ class VirtualDataLoader:
                 batches than were given.
         """
         self._check_state(state)
-        given = int(state["batch_in_pass"])
+        given = int(state["batch_in_epoch"])
         self._iterator = None
         self._ahead.clear()
-        self.passes = int(state["passes"])
+        self.epochs = int(state["epochs"])
         self.batches = int(state["batches"]) - given
-        self._batch_in_pass = 0
+        self._batch_in_epoch = 0
         with torch.random.fork_rng(devices=[]):
-            if self.passes and getattr(self.loader, "persistent_workers", False):
-                iter(self.loader)  # Takes the workers' seed from the generator, as only a first pass does.
+            if self.epochs and getattr(self.loader, "persistent_workers", False):
+                iter(self.loader)  # Takes the workers' seed from the generator, as only a first epoch does.
             self._set_random_states([state["global_state"], *state["generator_states"]])
-            while self._batch_in_pass < given and self.passes == state["passes"]:
+            while self._batch_in_epoch < given and self.epochs == state["epochs"]:
                 self.next_batch()
-        if (self.passes, self._batch_in_pass) != (state["passes"], given):
+        if (self.epochs, self._batch_in_epoch) != (state["epochs"], given):
             raise ValueError(
-                f"the saved position is after batch {given} of a pass, but {_describe(self.loader)} ended "
+                f"the saved position is after batch {given} of an epoch, but {_describe(self.loader)} ended "
                 "earlier or there; resume with the same data and batch size"
             )
 
-    def _begin_pass(self) -> None:
+    def _begin_epoch(self) -> None:
         self._iterator = None
         self._start_states = self._random_states()
         self._length = known_length(self.loader)
         self._iterator = iter(self.loader)
 
     def _take(self) -> Batch:
-        """The next batch of this pass, or _END."""
+        """The next batch of this epoch, or _END."""
         assert self._iterator is not None
         if self._ahead:
             return self._ahead.pop()
@@ -153,16 +153,16 @@ class VirtualDataLoader:
             raise
 
     def _look_for_end(self) -> None:
-        """Complete the pass after the last batch that the loader's length promises, if it holds true."""
+        """Complete the epoch after the last batch that the loader's length promises, if it holds true."""
         batch = self._take()
         if batch is _END:
-            self._end_pass()
+            self._end_epoch()
         else:
             self._ahead.append(batch)
 
-    def _end_pass(self) -> None:
-        self.passes += 1
-        self._batch_in_pass = 0
+    def _end_epoch(self) -> None:
+        self.epochs += 1
+        self._batch_in_epoch = 0
         self._iterator = None
 
     def _random_states(self) -> list[Tensor]:
@@ -175,10 +175,10 @@ class VirtualDataLoader:
             generator.set_state(state)
 
     def _no_batch_message(self) -> str:
-        if self.passes == 0:
+        if self.epochs == 0:
             return _empty_message(self.loader)
         return (
-            f"{_describe(self.loader)} gave no batch in pass {self.passes + 1}, after {self.batches} batches "
+            f"{_describe(self.loader)} gave no batch in epoch {self.epochs + 1}, after {self.batches} batches "
             "before: it can be read only once; give an object whose __iter__ begins anew each time"
         )
 
@@ -198,7 +198,7 @@ class VirtualDataLoader:
 
 
 def known_length(loader: Iterable[Batch]) -> int | None:
-    """Batches of one pass where they are known for sure; an IterableDataset's length is only a claim."""
+    """Batches of one epoch where they are known for sure; an IterableDataset's length is only a claim."""
     if isinstance(loader, DataLoader) and isinstance(loader.dataset, IterableDataset):
         return None
     try:

@@ -38,7 +38,7 @@ class WorkerStream(SampleStream):
 
     Args:
         source: goes to every worker as a copy (pickled), so it should hold file names and no pixels.
-        batch_size, seed, whole_passes: as of SampleStream.
+        batch_size, seed, whole_epochs: as of SampleStream.
         num_workers: processes, 1 or more.
 
     Raises:
@@ -53,11 +53,11 @@ class WorkerStream(SampleStream):
         batch_size: int,
         seed: int,
         num_workers: int,
-        whole_passes: bool = False,
+        whole_epochs: bool = False,
     ) -> None:
         if num_workers < 1:
             raise ValueError(f"num_workers is {num_workers}; it must be 1 or more")
-        super().__init__(source, batch_size=batch_size, seed=seed, whole_passes=whole_passes)
+        super().__init__(source, batch_size=batch_size, seed=seed, whole_epochs=whole_epochs)
         self._num_workers = num_workers
         self._made: Iterator[_Made | _Refused] | None = None
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 class BatchNorm1d(nn.BatchNorm1d):
     """As in torch (arXiv:1502.03167), but one training row alone is normalized by the running statistics.
 
-    One row has no deviation, and torch refuses it; the last batch of a pass may be one row.
+    One row has no deviation, and torch refuses it; the last batch of an epoch may be one row.
     """
 
     def forward(self, input: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 Reads a JSON object per line: first the limits (`num_threads`, `gpu_fraction`, `memory` in bytes or null),
 then one try each (`task`, `options`, `size`). Answers each try with `fits`, `too large`, `failed: CAUSE`, or
 `spoiled` where it was too large and the next try needs another process; and a line without a size with
-`length N`, the samples of one pass over the training data, -1 where nobody knows.
+`length N`, the samples of one epoch over the training data, -1 where nobody knows.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ class BatchProbe:
         """Later tries here would not tell the truth."""
 
     def length(self, task: str, options: Mapping[str, Any]) -> int | None:
-        """Samples of one pass over the training data."""
-        return self._trainer(task, options, size=1).virtual_epochs.pass_samples
+        """Samples of one epoch over the training data."""
+        return self._trainer(task, options, size=1).virtual_epochs.epoch_samples
 
     def fits(self, task: str, options: Mapping[str, Any], size: int) -> bool:
         """Whether two steps with micro-batches of `size` find the memory that they need."""

@@ -27,7 +27,7 @@ class ShardPlaces(Options):
     """Tar files in which the members of a sample have one name but for what follows its first dot.
 
     Nothing is unpacked or kept in memory: training and validation read the shards where they lie. Their
-    indexes, which `python -m trainables.shards index` writes, are made where they are missing. A pass takes
+    indexes, which `python -m trainables.shards index` writes, are made where they are missing. An epoch takes
     the shards in an order of its own.
     """
 
@@ -40,7 +40,7 @@ class ShardPlaces(Options):
     image: Texts = ("jpg", "jpeg", "png")
     """What follows the first dot in the name of an image; the first one that a sample has."""
     shuffle: NonNegativeInt = 1000
-    """Samples that are mixed, among those next to each other in the shards' order of a pass; larger mixes
+    """Samples that are mixed, among those next to each other in the shards' order of an epoch; larger mixes
     better and reads less in order. The samples of a few shards are a good number."""
 
     @field_validator("image", "mask", "label", check_fields=False)

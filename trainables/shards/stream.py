@@ -21,7 +21,7 @@ MAX_SAMPLE = 2**31
 class ShardDataset(IterableDataset[Any]):
     """The samples of shards without an index, whose number is not known: what a task may return as it is.
 
-    Each worker reads its part of the shards, in the order that `set_pass` gave; a `.gz` is unpacked on the
+    Each worker reads its part of the shards, in the order that `set_epoch` gave; a `.gz` is unpacked on the
     way. A file that can be read from any place needs none of this, see ShardSource: resuming is instant
     there, and here it takes as long as reading what came before.
 
@@ -37,8 +37,8 @@ class ShardDataset(IterableDataset[Any]):
     def __init__(self, shards: Sequence[Path], decode: Callable[[Sample], Any], *, seed: int = 0) -> None:
         self._shards, self._decode, self._seed, self._number = list(shards), decode, seed, 0
 
-    def set_pass(self, number: int) -> None:
-        """The next iteration is pass `number`, from 0."""
+    def set_epoch(self, number: int) -> None:
+        """The next iteration is epoch `number`, from 0."""
         self._number = number
 
     def __iter__(self) -> Iterator[Any]:

@@ -23,7 +23,7 @@ class ShardWriter:
     Args:
         folder: is made where it is missing.
         prefix: of the names of the files.
-        per_shard: samples of one shard. Larger shards are fewer files; a pass mixes shards as wholes.
+        per_shard: samples of one shard. Larger shards are fewer files; an epoch mixes shards as wholes.
 
     Raises:
         ValueError: `per_shard` is below 1.
