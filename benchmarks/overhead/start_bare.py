@@ -17,6 +17,7 @@ from torch.nn.functional import cross_entropy
 
 from trainables.networks.unet import UNet
 from trainables.segmentation.digits import load_digits_arrays
+from trainables.segmentation.options import DigitsOptions
 
 NUM_CLASSES = 11
 
@@ -28,15 +29,13 @@ class Trial:
     def __init__(self) -> None:
         torch.set_num_threads(1)
         torch.manual_seed(0)
-        arrays = load_digits_arrays(
-            size=40, enlarge=1, num_train=2048, num_valid=128, noise=0.1, empty=0.1, seed=0
-        )
+        arrays = load_digits_arrays(DigitsOptions(source="digits"))
         mean, std = torch.from_numpy(arrays["mean"]), torch.from_numpy(arrays["std"])
         self.parts = {}
         for part in ("train", "valid"):
-            images = torch.from_numpy(arrays[f"{part}_images"]).float() / 255
+            images = torch.from_numpy(arrays[f"{part}_inputs"]).float() / 255
             images = (images - mean) / std
-            masks = torch.from_numpy(arrays[f"{part}_masks"]).long()
+            masks = torch.from_numpy(arrays[f"{part}_targets"]).long()
             self.parts[part] = (images.permute(0, 3, 1, 2).contiguous(), masks)
         self.model = UNet(in_channels=len(mean), num_classes=NUM_CLASSES, width=8, depth=2)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-3)

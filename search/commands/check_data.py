@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +12,9 @@ import numpy as np
 
 from search.config.stages import load_config
 from trainables.build import load_arrays
+from trainables.findings import Finding, Kind, short_name
 from trainables.inspect.generic import DrawnInspection
-from trainables.inspect.inspection import (
-    IGNORED,
-    Contents,
-    Finding,
-    Inspection,
-    Kind,
-    SampleName,
-    in_threads,
-    short_name,
-)
+from trainables.inspect.inspection import IGNORED, Contents, Inspection, SampleName, in_threads
 from trainables.options import TrialOptions, expand_paths
 from trainables.task import Task
 
@@ -73,16 +65,16 @@ class DataCheck:
     task: str
     root: Path | None
     """The folder of the files."""
-    findings: Sequence[Finding]
+    findings: Sequence[Finding] = ()
     """Errors first, and those of a kind together."""
-    parts: Mapping[str, PartSummary]
-    classes: Sequence[ClassSummary]
+    parts: Mapping[str, PartSummary] = field(default_factory=dict)
+    classes: Sequence[ClassSummary] = ()
     """In the order of the class numbers; the last one is what is ignored, if there is such."""
-    unit: str
+    unit: str = ""
     """What is counted of a class, as `pixels`."""
-    compared: str
+    compared: str = ""
     """What was compared by SHA-256 between training and validation."""
-    seconds: float
+    seconds: float = 0.0
     """That reading took."""
 
     @property
@@ -136,16 +128,9 @@ def check_data(
     options = task_class.Options.model_validate(expand_paths(next(iter(loaded.space.candidates())).options))
     inspection = _inspection(task_class, options)
     if isinstance(inspection, Finding):
-        findings, summary = [inspection], _Summary.nothing()
-    else:
-        findings, summary = _read(inspection, progress)
-    findings.sort(key=lambda finding: (finding.kind.severity, finding.kind.name))
-    return DataCheck(
-        name=loaded.name,
-        task=loaded.task_path,
-        root=getattr(inspection, "root", None),
-        findings=findings,
-        **vars(summary),
+        return DataCheck(name=loaded.name, task=loaded.task_path, root=None, findings=[inspection])
+    return _read(
+        inspection, DataCheck(name=loaded.name, task=loaded.task_path, root=inspection.root), progress
     )
 
 
@@ -160,20 +145,7 @@ def _inspection(task_class: type[Task], options: TrialOptions) -> Inspection | F
         return Finding(UNUSABLE, task_class.__name__, told)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Summary:
-    parts: Mapping[str, PartSummary]
-    classes: Sequence[ClassSummary]
-    unit: str
-    compared: str
-    seconds: float
-
-    @classmethod
-    def nothing(cls) -> _Summary:
-        return cls(parts={}, classes=(), unit="", compared="", seconds=0.0)
-
-
-def _read(inspection: Inspection, progress: Callable[[Reached], None]) -> tuple[list[Finding], _Summary]:
+def _read(inspection: Inspection, empty: DataCheck, progress: Callable[[Reached], None]) -> DataCheck:
     samples = inspection.samples
     of_bytes = sum(sample.num_bytes for sample in samples)
     contents: list[Contents] = []
@@ -200,7 +172,10 @@ def _read(inspection: Inspection, progress: Callable[[Reached], None]) -> tuple[
         )
         for part in dict.fromkeys(sample.part for sample in samples)
     }
-    return findings, _Summary(
+    findings.sort(key=lambda finding: (finding.kind.severity, finding.kind.name))
+    return replace(
+        empty,
+        findings=findings,
         parts=parts,
         classes=classes,
         unit=inspection.unit,

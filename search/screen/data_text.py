@@ -17,7 +17,7 @@ from rich.text import Text
 from search.commands.check_data import ClassSummary, DataCheck, Reached
 from search.screen.progress_bar import ProgressBar
 from search.text import counted, duration, printable, short_path, size_text
-from trainables.inspect.inspection import Finding, short_name
+from trainables.findings import Finding, short_name
 
 MAX_FILES = 3
 """Files that the table names of each kind."""
@@ -85,7 +85,8 @@ def _problems(severity: str, findings: Sequence[Finding], root: Path | None, wid
 def _places(findings: Sequence[Finding], root: Path | None) -> Iterator[RenderableType]:
     for finding in findings[:MAX_FILES]:
         where = printable(short_name(finding.where, root))
-        message = f": {printable(' '.join(finding.message.split()))}" if finding.message else ""
+        message = finding.message if root is None else finding.message.replace(f"{root}/", "")
+        message = f": {printable(' '.join(message.split()))}" if message else ""
         yield Text(where + message)
     if len(findings) > MAX_FILES:
         yield Text(f"and {len(findings) - MAX_FILES:,} more", style="dim")

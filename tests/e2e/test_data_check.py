@@ -35,8 +35,8 @@ from search.cli import main
 from search.commands.check_data import DataCheck, Reached
 from search.screen.data_text import DataProgress, data_check_text
 from search.screen.progress_bar import ProgressBar
-from trainables.images.layouts.find import Layout
-from trainables.images.mask_folder import load_folder_arrays
+from trainables.images.loading import load_images
+from trainables.images.options import MaskFolderOptions
 from trainables.inspect.inspection import Contents, Inspection, SampleName, in_threads
 from trainables.options import TrialOptions
 
@@ -125,8 +125,8 @@ def test_a_wrong_label_is_told_with_its_pixels_and_the_classes(root: Path) -> No
     )
     sky = int((mask_of(root, "train/masks/007") > 0).sum())
     assert messages(check(root)) == [
-        "label 37 in 20 pixels, 41 in 3; classes are 0 to 2, ignored is 255",
-        f"label 999 in {sky} pixels; labels are at most 255",
+        "holds label 37 in 20 pixels, 41 in 3; classes are 0 to 2, ignored is 255",
+        f"holds label 999 in {sky} pixels; labels must be at most 255",
     ]
 
 
@@ -168,16 +168,13 @@ def test_statistics_and_class_frequencies_are_those_that_training_would_use(root
     Image.open(root / "train/images/002.png").resize((64, 48)).save(root / "train/images/002.png")
     Image.open(root / "train/masks/002.png").resize((64, 48), 0).save(root / "train/masks/002.png")
     found = check(root)
-    arrays = load_folder_arrays(
-        root, Layout(), channels=3, num_classes=None, class_names=(), ignore_index=255, mask_values={},
-        max_memory=2**30,
-    )  # fmt: skip
+    arrays = load_images(MaskFolderOptions(source="folder", root=str(root)))
     train = found.parts["train"]
     np.testing.assert_allclose(train.mean, arrays["mean"], rtol=1e-6)
     np.testing.assert_allclose(train.std, arrays["std"], rtol=1e-6)
     assert train.sizes == {"min": (32, 24), "median": (32, 24), "max": (64, 48)}
     counts = [row.counts["train"] for row in found.classes if row.name != "ignored"]
-    np.testing.assert_array_equal(counts, arrays["class_pixels"])
+    np.testing.assert_array_equal(counts, arrays["class_counts"])
     assert found.classes[-1].counts["train"] == 32 * (NUM_TRAIN - 1) + 2 * 64  # the last row of each mask
     masks = [mask_of(root, f"val/masks/{number:03}") for number in range(NUM_VALID)]
     assert found.classes[1].counts["valid"] == sum(int((mask == 1).sum()) for mask in masks)

@@ -62,7 +62,7 @@ def test_a_broken_file_is_named_by_check_or_skipped_with_a_line(
     with pytest.raises(ValueError, match="2 of 12 samples are wrong") as caught:
         search.check(folder_config(root, num_classes=2, max_memory=max_memory))
     assert "train/images/5.jpg: cannot be decoded" in str(caught.value)
-    assert "val/masks/1.png: holds label 37; with 2 classes" in str(caught.value)
+    assert "val/masks/1.png: holds label 37 in 256 pixels; classes are 0 to 1" in str(caught.value)
     assert capsys.readouterr().err == ""
     search.check(folder_config(root, num_classes=2, max_memory=max_memory, bad_samples="skip"))
     (line,) = capsys.readouterr().err.splitlines()

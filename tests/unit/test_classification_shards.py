@@ -82,7 +82,7 @@ def test_images_and_classes_are_those_of_the_shards_in_order(tmp_path):
     assert inputs.shape == (6, 3, 8, 8)
     assert torch.equal(inputs.mean((1, 2, 3))[:3].argsort(), torch.arange(3))
     assert (len(task.train_data()), len(task.all_data())) == (20, 26)
-    assert len(task.arrays["train_labels"]) == 5
+    assert task.arrays["class_counts"].sum() == 5
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_images_and_classes_are_those_of_the_shards_in_order(tmp_path):
         ({"png": b"no picture"}, r"x\.png: is neither PNG nor JPEG"),
         (
             {"png": png(np.zeros((4, 8, 3), np.uint8))},
-            r"x\.png: is 8x4, and the image of train000 8x8",
+            r"x\.png: is 8x4, and .*train000\.png 8x8; all must",
         ),
     ],
 )

@@ -26,7 +26,7 @@ from search.errors import ConfigError
 from trainables.data.stream import SampleStream
 from trainables.gan.data import NoisySource, fixed_latents
 from trainables.gan.metrics import GANMetrics
-from trainables.gan.sheet import image_grid
+from trainables.pictures import image_grid
 from trainables.progress import DivergedError, Progress
 from trainables.session import TrialSession
 

@@ -9,23 +9,28 @@ from PIL import Image
 
 from trainables.images.layouts import voc
 from trainables.images.layouts.cityscapes import CLASSES
-from trainables.images.layouts.find import LAYOUTS, Layout, convention_of, find_pairs, layout_name
-from trainables.images.mask_folder import load_folder_arrays
-from trainables.images.samples import samples_of, skipped_of
-from trainables.segmentation.options import FolderOptions
-from trainables.segmentation.sheet import palette
+from trainables.images.layouts.find import LAYOUTS, convention_of, find_pairs, layout_name
+from trainables.images.loading import load_images
+from trainables.images.options import MaskFolderOptions
+from trainables.images.samples import LoadedImages
+from trainables.pictures import palette
 from trainables.segmentation.task import SegmentationTask
 
 SIZE = (6, 8)
 
 
-def load(root, layout="auto", *, said=None, fold=0, images_folder="images", masks_folder="masks", **options):
-    arguments = {
-        "channels": 3, "num_classes": None, "class_names": (), "ignore_index": 255, "mask_values": {},
-        "max_memory": 2**30, "progress": [].append if said is None else said.append, **options,
-    }  # fmt: skip
-    chosen = Layout(layout=layout, fold=fold, images_folder=images_folder, masks_folder=masks_folder)
-    return load_folder_arrays(Path(root), chosen, **arguments)
+def options_of(root, **options):
+    return MaskFolderOptions(source="folder", root=str(root), **options)
+
+
+def load(root, layout="auto", *, said=None, max_skipped=0, **options):
+    skipping = {"bad_samples": "skip", "max_skipped": max_skipped} if max_skipped else {}
+    chosen = options_of(root, layout=layout, **skipping, **options)
+    return load_images(chosen, [].append if said is None else said.append)
+
+
+def pairs_of(root, **options):
+    return find_pairs(root, options_of(root, **options))
 
 
 def labels(*values):
@@ -49,7 +54,7 @@ def save_image(file, seed=0):
 
 def classes_of(arrays, part="train"):
     """The masks of a part as they are trained on."""
-    return samples_of(arrays, part, skipped_of(arrays, 0)).read(np.arange(len(arrays[f"{part}_masks"])))[1]
+    return LoadedImages(arrays, None).samples(part).read(np.arange(len(arrays[f"{part}_targets"])))[1]
 
 
 def told_names(pairs):
@@ -80,14 +85,14 @@ def test_pascal_voc_is_read_by_palette_index_and_its_void_is_ignored(pascal):
     np.testing.assert_array_equal(classes_of(arrays), [labels(0, 15, 255, 20), labels(0, 15, 255, 19)])
     assert list(arrays["class_names"])[15] == "person"
     assert len(arrays["class_names"]) == len(voc.NAMES) == 21
-    assert arrays["class_pixels"].sum() == 2 * (48 - 6)
+    assert arrays["class_counts"].sum() == 2 * (48 - 6)
     assert said == [
         f"{pascal}: layout voc, with its 21 classes; 2 images to train and 1 to validate (data.layout)"
     ]
 
 
 def test_classes_of_ones_own_in_the_layout_of_pascal_voc(pascal):
-    with pytest.raises(ValueError, match=r"2007_000032\.png: holds label 20; with 16 classes"):
+    with pytest.raises(ValueError, match=r"2007_000032\.png: holds label 20 in .* classes are 0 to 15"):
         load(pascal, num_classes=16)
     arrays = load(pascal, mask_values={15: 1, 18: 2, 19: 2, 20: 2})
     assert list(arrays["class_names"]) == ["0", "1", "2"]
@@ -98,8 +103,8 @@ def test_classes_of_ones_own_in_the_layout_of_pascal_voc(pascal):
 
 def test_other_lists_of_pascal_voc_may_be_named(pascal):
     (pascal / "ImageSets/Segmentation/trainaug.txt").write_text("2007_000032\n")
-    layout = Layout(train_list="ImageSets/Segmentation/trainaug.txt")
-    assert told_names(find_pairs(pascal, layout)) == {"train": ["2007_000032"], "valid": ["2007_000063"]}
+    found = pairs_of(pascal, train_list="ImageSets/Segmentation/trainaug.txt")
+    assert told_names(found) == {"train": ["2007_000032"], "valid": ["2007_000063"]}
 
 
 @pytest.mark.parametrize(
@@ -173,17 +178,17 @@ def test_cityscapes_has_19_classes_from_train_ids_or_from_ids(city, train_ids):
     arrays = load(city)
     assert list(arrays["class_names"]) == list(CLASSES)
     assert len(CLASSES) == 19
-    assert (len(arrays["train_masks"]), len(arrays["valid_masks"])) == (3, 1)
+    assert (len(arrays["train_targets"]), len(arrays["valid_targets"])) == (3, 1)
     assert (arrays["class_names"][11], arrays["class_names"][18]) == ("person", "bicycle")
     for part in ("train", "valid"):
         for mask in classes_of(arrays, part):
             np.testing.assert_array_equal(mask, labels(255, 0, 18, 255, 11))
     suffix = "labelTrainIds" if train_ids else "labelIds"
-    assert all(pair.mask.stem.endswith(suffix) for pair in find_pairs(city, Layout())["train"])
+    assert all(pair.mask.stem.endswith(suffix) for pair in pairs_of(city)["train"])
 
 
 def test_all_34_ids_of_cityscapes_become_the_19_train_ids(city):
-    ids = convention_of(city, Layout()).labels
+    ids = convention_of(city, options_of(city)).labels
     assert sorted(ids) == list(range(34))
     assert [label for label, wanted in ids.items() if wanted == 255] == [
         0, 1, 2, 3, 4, 5, 6, 9, 10, 14, 15, 16, 18, 29, 30,
@@ -195,7 +200,8 @@ def test_wrong_cityscapes_is_refused(city):
     file = city / "gtFine/train/ulm/ulm_000000_000019_gtFine_labelIds.png"
     save(file, labels(7, 34))
     with pytest.raises(
-        ValueError, match=r"ulm_000000_000019_gtFine_labelIds\.png: holds label 34, which can"
+        ValueError,
+        match=r"gtFine_labelIds\.png: holds label 34 in \d+ pixels; classes are 0 to 18",
     ):
         load(city)
     file.unlink()
@@ -240,7 +246,7 @@ def test_wrong_ade20k_is_refused(scenes):
     (scenes / "objectInfo150.txt").unlink()
     mask = scenes / "annotations/training/ADE_training_00000000.png"
     save(mask, labels(1, 151))
-    with pytest.raises(ValueError, match=r"00000000\.png: holds label 151, which can be no class"):
+    with pytest.raises(ValueError, match=r"00000000\.png: holds label 151 in .*; set data\.ignore_index"):
         load(scenes)
     mask.unlink()
     with pytest.raises(ValueError, match=r"images without a mask: \S*ADE_training_00000000\.jpg"):
@@ -283,9 +289,9 @@ def nnunet_root(tmp_path, channels=None):
 def test_nnunet_has_the_classes_of_dataset_json_and_ignores_its_ignore_label(tmp_path):
     arrays = load(nnunet_root(tmp_path))
     assert list(arrays["class_names"]) == ["background", "wire", "box"]
-    assert (len(arrays["train_images"]), len(arrays["valid_images"])) == (4, 1)
+    assert (len(arrays["train_inputs"]), len(arrays["valid_inputs"])) == (4, 1)
     np.testing.assert_array_equal(classes_of(arrays)[0], labels(0, 1, 2, 255))
-    assert "wire_100" not in str(find_pairs(tmp_path / "Dataset120_Wires", Layout()))
+    assert "wire_100" not in str(pairs_of(tmp_path / "Dataset120_Wires"))
 
 
 @pytest.mark.parametrize("channels", [2, 3])
@@ -293,8 +299,8 @@ def test_nnunet_has_the_classes_of_dataset_json_and_ignores_its_ignore_label(tmp
 def test_nnunet_stacks_the_files_of_a_case(tmp_path, channels, max_memory):
     root = nnunet_root(tmp_path, channels)
     arrays = load(root, channels=channels, max_memory=max_memory)
-    read = samples_of(arrays, "train", skipped_of(arrays, 0)).read(np.arange(4))[0]
-    for image, pair in zip(read, find_pairs(root, Layout())["train"], strict=True):
+    read = LoadedImages(arrays, options_of(root)).samples("train").read(np.arange(4))[0]
+    for image, pair in zip(read, pairs_of(root)["train"], strict=True):
         files = [root / f"imagesTr/{pair.mask.stem}_{channel:04}.png" for channel in range(channels)]
         np.testing.assert_array_equal(image, np.stack([np.asarray(Image.open(file)) for file in files], -1))
     assert arrays["mean"].shape == (channels,)
@@ -319,11 +325,11 @@ def test_nnunet_splits_as_the_fold_says(tmp_path):
     folds = [{"train": cases[1:], "val": cases[:1]}, {"train": cases[:2], "val": cases[3:]}]
     (root / "splits_final.json").write_text(json.dumps(folds))
     for fold in (0, 1):
-        found = told_names(find_pairs(root, Layout(fold=fold)))
+        found = told_names(pairs_of(root, fold=fold))
         assert [name.removesuffix("_0000") for name in found["train"]] == folds[fold]["train"]
         assert [name.removesuffix("_0000") for name in found["valid"]] == folds[fold]["val"]
     with pytest.raises(ValueError, match=r"splits_final\.json: has 2 folds and data\.fold is 2"):
-        find_pairs(root, Layout(fold=2))
+        pairs_of(root, fold=2)
 
 
 @pytest.mark.parametrize(
@@ -340,7 +346,7 @@ def test_wrong_folds_are_refused(tmp_path, folds, message):
     root = nnunet_root(tmp_path)
     (root / "splits_final.json").write_text(json.dumps(folds))
     with pytest.raises(ValueError, match=message):
-        find_pairs(root, Layout())
+        pairs_of(root)
 
 
 def no_channel(root):
@@ -383,7 +389,7 @@ def other_size(root):
         ),
         (lambda root: describe(root, labels={"a": 0, "b": [1, 2]}), r"label b is \[1, 2\]; .* no regions"),
         (lambda root: describe(root, labels={"a": 0, "b": 2}), r"labels are \[0, 2\]; they must be 0, 1, 2"),
-        (lambda root: describe(root), r"holds label 3, which can be no class"),
+        (lambda root: describe(root), r"holds label 3 in \d+ pixels; classes are 0 to 2"),
     ],
 )
 def test_wrong_nnunet_is_refused(tmp_path, spoil, message):
@@ -399,15 +405,15 @@ def test_wrong_nnunet_is_refused(tmp_path, spoil, message):
 def test_each_layout_is_recognized_and_may_be_named(pascal, city, scenes, tmp_path):
     roots = {"voc": pascal, "cityscapes": city, "ade20k": scenes, "nnunet": nnunet_root(tmp_path)}
     for name, root in roots.items():
-        assert layout_name(root, Layout()) == name
+        assert layout_name(root, options_of(root)) == name
         said = []
         load(root, name, said=said)
         assert said == []
         others = set(LAYOUTS) - {name}
         for other in sorted(others):
             with pytest.raises(ValueError, match=rf"holds .*; layout {other} is "):
-                find_pairs(root, Layout(layout=other))
-    assert set(FolderOptions.model_fields["layout"].annotation.__args__) == {"auto", *LAYOUTS}
+                pairs_of(root, layout=other)
+    assert set(MaskFolderOptions.model_fields["layout"].annotation.__args__) == {"auto", *LAYOUTS}
 
 
 def test_a_folder_that_could_be_several_must_be_told(pascal, tmp_path):
@@ -415,13 +421,13 @@ def test_a_folder_that_could_be_several_must_be_told(pascal, tmp_path):
         (pascal / folder).mkdir()
     with pytest.raises(ValueError, match=r"may have the layouts folders, voc; set data\.layout to one"):
         load(pascal)
-    assert len(load(pascal, "voc")["train_images"]) == 2
+    assert len(load(pascal, "voc")["train_inputs"]) == 2
 
 
 def test_whoever_names_the_folders_gets_those(pascal):
     (pascal / "JPEGImages/2008_000001.jpg").unlink()
     arrays = load(pascal, images_folder="JPEGImages", masks_folder="SegmentationClass")
-    assert len(arrays["train_images"]) + len(arrays["valid_images"]) == 3
+    assert len(arrays["train_inputs"]) + len(arrays["valid_inputs"]) == 3
     assert len(arrays["class_names"]) == 21
     assert arrays["class_names"][0] == "0"
 
@@ -438,7 +444,7 @@ def test_lists_are_refused_where_they_mean_nothing(scenes):
     with pytest.raises(
         ValueError, match=r"data\.train_list and data\.valid_list mean nothing in layout ade20k"
     ):
-        find_pairs(scenes, Layout(train_list="train.txt"))
+        pairs_of(scenes, train_list="train.txt")
 
 
 LINKED = {
@@ -464,7 +470,7 @@ def test_links_out_of_the_root_are_refused(name, pascal, city, scenes, tmp_path)
 @pytest.mark.parametrize("layout", ["voc", "folders"])
 def test_other_channels_than_grey_and_rgb_are_for_nnunet(layout):
     with pytest.raises(ValueError, match="channels is 2; it must be 1 or 3, but in layout nnunet"):
-        FolderOptions(source="folder", root="x", channels=2, layout=layout)
+        MaskFolderOptions(source="folder", root="x", channels=2, layout=layout)
 
 
 def test_two_channels_of_one_file_are_refused_where_the_layout_is_found(pascal):

@@ -9,9 +9,8 @@ from PIL import Image
 from test_segmentation_folder import load, names, samples, write
 
 from trainables.images import samples as samples_module
-from trainables.images.augment import Augmentation
+from trainables.images.options import JointAugmentOptions, MaskDatasetsOptions
 from trainables.images.source import SegmentationSource
-from trainables.segmentation.options import DatasetsOptions
 
 NUM_TRAIN, NUM_VALID = 40, 12
 
@@ -43,7 +42,7 @@ def test_statistics_are_those_of_a_sample_and_the_same_each_time(large):
     np.testing.assert_allclose(arrays["mean"], pixels.mean(0), rtol=1e-5)
     np.testing.assert_allclose(arrays["std"], pixels.std(0), rtol=1e-5)
     counted = np.bincount(np.concatenate([masks[n].ravel() for n in drawn]), minlength=3)
-    np.testing.assert_array_equal(arrays["class_pixels"], counted)
+    np.testing.assert_array_equal(arrays["class_counts"], counted)
     again = load_sample(large, progress=[].append)
     assert all((again[name] == arrays[name]).all() for name in arrays)
 
@@ -60,7 +59,7 @@ def test_sizes_and_order_are_those_of_all_files(large):
 )
 def test_all_is_decoded_where_it_fits_where_it_is_little_and_where_that_is_asked_for(large, options):
     (large / "train/images/07.png").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"train/images/07\.png: is neither PNG nor JPEG"):
+    with pytest.raises(ValueError, match=r"train/images/07\.png: is empty"):
         load_sample(large, **options)
 
 
@@ -69,7 +68,7 @@ def test_a_wrong_file_outside_of_the_sample_is_found_when_it_is_needed(large):
     number = min(set(range(NUM_TRAIN)) - drawn)
     (large / f"train/images/{number:02}.png").write_bytes(b"")
     arrays = load_sample(large, progress=[].append)
-    with pytest.raises(ValueError, match=rf"images/{number:02}\.png: is neither PNG nor JPEG"):
+    with pytest.raises(ValueError, match=rf"images/{number:02}\.png: is empty"):
         samples(arrays, "train").read(np.array([number]))
     assert samples(arrays, "train", limit=1).read(np.array([number]))[1][0].shape == (0, 0)
     (large / f"train/masks/{min(drawn):02}.png").unlink()
@@ -79,7 +78,7 @@ def test_a_wrong_file_outside_of_the_sample_is_found_when_it_is_needed(large):
 
 def test_a_header_is_read_of_every_mask(large):
     (large / "val/masks/11.png").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"val/masks/11\.png: is neither PNG nor JPEG"):
+    with pytest.raises(ValueError, match=r"val/masks/11\.png: is empty"):
         load_sample(large, sample_size=1)
 
 
@@ -99,7 +98,7 @@ def test_a_sample_may_be_asked_for_where_all_would_fit(large):
     arrays = load_sample(large, max_memory=2**30, scan="sample", progress=[].append)
     assert "train_image_files" in arrays
     with pytest.raises(ValueError, match="the classes must be told"):
-        DatasetsOptions(source="datasets", root="x", scan="sample")
+        MaskDatasetsOptions(source="datasets", root="x", scan="sample")
 
 
 def test_a_turned_image_has_the_size_of_its_mask(large):
@@ -121,7 +120,7 @@ def test_crops_of_large_images_hold_no_more_whole_images_than_threads(tmp_path, 
             Image.fromarray(pixels).save(tmp_path / kind / f"{number:02}.png", compress_level=1)
     arrays = load(tmp_path, max_memory=0)
     monkeypatch.setattr(samples_module, "num_threads", lambda: 1)
-    augmentation = Augmentation(crop=32, horizontal_flip=0.5)
+    augmentation = JointAugmentOptions(crop=32, horizontal_flip=0.5)
     source = SegmentationSource(samples(arrays, "train"), arrays["mean"], arrays["std"], augmentation)
     randoms = np.random.default_rng(0).random((10, source.num_randoms))
     tracemalloc.start()

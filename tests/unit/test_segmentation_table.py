@@ -9,7 +9,9 @@ import pytest
 from PIL import Image
 from test_segmentation_folder import samples
 
-from trainables.images.hf_datasets import load_table_arrays
+from trainables.images.loading import load_images
+from trainables.images.options import MaskDatasetsOptions
+from trainables.images.scan import to_stderr
 from trainables.segmentation.options import SegmentationOptions
 from trainables.segmentation.task import SegmentationTask
 
@@ -51,13 +53,10 @@ def save(root, splits=("train", "validation", "test"), columns=("image", "mask")
     return root
 
 
-def load(root, **options):
-    arguments = {
-        "image_column": "image", "mask_column": "mask", "train_split": "train", "valid_split": None,
-        "channels": 3, "num_classes": None, "class_names": (), "ignore_index": 255, "mask_values": {},
-        "max_memory": 2**30, **options,
-    }  # fmt: skip
-    return load_table_arrays(root, **arguments)
+def load(root, progress=to_stderr, max_skipped=0, **options):
+    skipping = {"bad_samples": "skip", "max_skipped": max_skipped} if max_skipped else {}
+    chosen = MaskDatasetsOptions(source="datasets", root=str(root), **skipping, **options)
+    return load_images(chosen, progress)
 
 
 @needs_library
@@ -65,11 +64,11 @@ def load(root, **options):
 def test_rows_are_images_and_masks(tmp_path, max_memory):
     arrays = load(save(tmp_path / "saved"), max_memory=max_memory)
     for part, split in (("train", "train"), ("valid", "validation")):
-        images, masks = samples(arrays, part).read(np.arange(len(SIZES[split])))
+        images, masks = samples(arrays, part, options=MaskDatasetsOptions).read(np.arange(len(SIZES[split])))
         for found, expected in zip((*images, *masks), (*written(split)[0], *written(split)[1]), strict=True):
             np.testing.assert_array_equal(found, expected)
     assert list(arrays["class_names"]) == ["0", "1", "2"]
-    assert ("train_table" in arrays) == (max_memory == 0)
+    assert ("train_rows" in arrays) == (max_memory == 0)
 
 
 @needs_library
@@ -128,7 +127,7 @@ def no_image(rows):
     ("change", "message"),
     [
         (jpeg_mask, r"saved\[train\]\[1\]\[mask\]: is a JPEG; masks must be PNG, because JPEG alters labels"),
-        (far_label, r"saved\[train\]\[1\]\[mask\]: holds label 37; with 3 classes"),
+        (far_label, r"saved\[train\]\[1\]\[mask\]: holds label 37 in 63 pixels; classes are 0 to 2"),
         (other_size, r"\[mask\]: is 8x7, its image \S*saved\[train\]\[1\]\[image\] 9x7; sizes must agree"),
         (no_mask, r"saved\[train\]\[1\]\[mask\]: is empty"),
         (no_image, r"saved\[train\]\[1\]\[image\]: is neither PNG nor JPEG"),

@@ -1,4 +1,6 @@
 import json
+import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,10 +8,14 @@ import pytest
 import torch
 from PIL import Image
 from pydantic import ValidationError
+from small_trials import run, segmentation_plan
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from trainables.data.source import BatchSource, to_device
+from trainables.findings import SampleError, sample_error
+from trainables.images import kinds
+from trainables.pictures import GAP, IGNORED_COLOUR, palette, sample_grid
 from trainables.segmentation.options import SegmentationOptions
-from trainables.segmentation.sheet import IGNORED_COLOUR, palette, sample_sheet
 from trainables.segmentation.task import SegmentationTask
 
 CPU = torch.device("cpu")
@@ -165,9 +171,14 @@ def test_sheet_shows_image_truth_and_prediction_and_restores_the_mode(photos):
 
 def test_sheet_has_the_colours_of_the_classes_and_white_for_ignored():
     truth, predicted = np.array([[[0, 1], [2, 255]]]), np.array([[[2, 1], [0, 0]]])
-    sheet = sample_sheet(np.full((1, 2, 2, 1), 0.5), truth, predicted)
-    side = sheet.shape[1] // 3
-    corners = [(0, 0), (0, side - 4), (sheet.shape[0] - 4, 0), (sheet.shape[0] - 4, side - 4)]
+    sheet = sample_grid(np.full((1, 2, 2, 1), 0.5), truth, predicted)
+    side = 128 + GAP
+    corners = [
+        (GAP, GAP),
+        (GAP, side - 1),
+        (sheet.shape[0] - GAP - 1, GAP),
+        (sheet.shape[0] - GAP - 1, side - 1),
+    ]
     for place, labels in ((1, truth), (2, predicted)):
         found = [sheet[y, place * side + x] for y, x in corners]
         np.testing.assert_array_equal(found, palette()[labels.ravel()])
@@ -176,7 +187,7 @@ def test_sheet_has_the_colours_of_the_classes_and_white_for_ignored():
 
 
 def test_large_pictures_are_thinned():
-    sheet = sample_sheet(np.zeros((2, 700, 900, 3)), *np.zeros((2, 2, 700, 900), np.int64))
+    sheet = sample_grid(np.zeros((2, 700, 900, 3)), *np.zeros((2, 2, 700, 900), np.int64))
     assert max(sheet.shape) < 900
 
 
@@ -235,3 +246,28 @@ def test_preprocessing_normalizes_raw_images_as_the_batches_are(photos):
         pixels = (np.asarray(image) / 255 - preprocessing["mean"]) / preprocessing["std"]
     batch, _ = task.valid_data().batch(np.arange(1), None)
     np.testing.assert_allclose(batch[0].permute(1, 2, 0).numpy(), pixels, rtol=1e-4, atol=1e-5)
+
+
+def test_curves_of_classes_are_named_as_the_data_names_them(photos, tmp_path):
+    (Path(photos["root"]) / "classes.txt").write_text("road\ntraffic light\n")
+    options = {
+        "data": photos,
+        "model": {"name": "unet", "width": 4, "depth": 1},
+        "augment": {"crop": 8},
+        "batch_size": 2,
+    }
+    plan = segmentation_plan(tmp_path / "trial", options=options, count=1, num_virtual_epochs=1)
+    record = run(replace(plan, metric="iou/road")).history[0]
+    assert {"iou/road", "iou/traffic light", "miou"} <= set(record)
+    events = EventAccumulator(str(tmp_path / "trial"))
+    events.Reload()
+    tags = events.Tags()["scalars"]
+    assert {"iou/road", "iou/traffic light", "best/iou/road"} <= set(tags)
+
+
+def test_what_is_wrong_with_a_sample_survives_the_way_from_a_worker_process():
+    error = sample_error(kinds.UNREADABLE, "a.png", "is cut short", "copy it again")
+    copied = pickle.loads(pickle.dumps(error))
+    assert str(copied) == "a.png: is cut short; copy it again"
+    assert copied.finding == error.finding
+    assert str(SampleError(str(error))) == str(error)  # as a DataLoader raises it again

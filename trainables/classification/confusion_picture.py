@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
-
-CELL, GAP, MARGIN, FONT_SIZE = 44, 1, 10, 14
-LONGEST_NAME = 24
-"""Characters of a class's name that are shown."""
 MOST_CLASSES = 30
 """Rows and columns; of more classes those with the most errors are shown, the rest together."""
-WHITE, BLACK, GREY = (255, 255, 255), (0, 0, 0), (225, 225, 225)
+LONGEST_NAME = 24
+"""Characters of a class's name that are shown."""
+CELL = 0.44
+"""Side of a cell in inches, at 100 pixels an inch."""
 RIGHT, WRONG = (8, 81, 156), (165, 15, 21)
 """Blue of the diagonal and red beside it, where all samples of a row are."""
 
@@ -29,46 +26,27 @@ def confusion_picture(confusion: np.ndarray, class_names: Sequence[str]) -> np.n
     Returns:
         uint8 [H, W, 3].
     """
-    confusion, names = _fewer(confusion, [_short(name) for name in class_names])
-    font = ImageFont.load_default(FONT_SIZE)
-    longest = max(int(font.getlength(name)) for name in names) + MARGIN
-    title = FONT_SIZE + MARGIN
-    left, top = title + longest + MARGIN, title + longest + MARGIN
-    side = len(names) * CELL
-    picture = Image.new("RGB", (left + side + MARGIN, top + side + MARGIN), WHITE)
-    draw = ImageDraw.Draw(picture)
-    draw.text((left + side // 2, MARGIN), "predicted", BLACK, font, anchor="ma")
-    _upright(picture, "true", font, (MARGIN, top + side // 2))
-    for number, name in enumerate(names):
-        middle = number * CELL + CELL // 2
-        draw.text((left - MARGIN, top + middle), name, BLACK, font, anchor="rm")
-        if font.getlength(name) < CELL - 6:
-            draw.text((left + middle, top - MARGIN), name, BLACK, font, anchor="ms")
-        else:
-            length = int(font.getlength(name))
-            _upright(picture, name, font, (left + middle - FONT_SIZE // 2, top - MARGIN - length // 2))
-    _cells(draw, confusion, font, (left, top))
-    return np.asarray(picture)
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
 
-
-def _cells(draw: ImageDraw.ImageDraw, confusion: np.ndarray, font: Font, corner: tuple[int, int]) -> None:
-    totals = confusion.sum(axis=1)
-    for row, column in np.ndindex(*confusion.shape):
-        count = int(confusion[row, column])
-        share = count / totals[row] if totals[row] else 0.0
-        x, y = corner[0] + column * CELL, corner[1] + row * CELL
-        colour = _blend(RIGHT if row == column else WRONG, share)
-        draw.rectangle((x, y, x + CELL - GAP, y + CELL - GAP), colour, outline=GREY)
-        if count:
-            shade = WHITE if share > 0.5 else BLACK
-            draw.text((x + CELL // 2, y + CELL // 2), _shown(count), shade, font, anchor="mm")
-
-
-def _blend(colour: tuple[int, int, int], share: float) -> tuple[int, int, int]:
-    """White for 0, the colour for 1; even a small share is seen."""
-    strength = share**0.5
-    red, green, blue = (round(255 + (channel - 255) * strength) for channel in colour)
-    return red, green, blue
+    confusion, names = _fewer(confusion, list(class_names))
+    names = [name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…" for name in names]
+    shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    colours = np.where(np.eye(len(names), dtype=bool)[..., None], RIGHT, WRONG) / 255.0
+    side = 1.0 + CELL * len(names)
+    figure = Figure(figsize=(side, side), dpi=100, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    # By the square root, so that even a small share is seen.
+    axes.imshow(1.0 - np.sqrt(shares)[..., None] * (1.0 - colours))
+    axes.set(xlabel="predicted", ylabel="true")
+    axes.set_xticks(range(len(names)), labels=names, rotation=90, parse_math=False)
+    axes.set_yticks(range(len(names)), labels=names, parse_math=False)
+    for row, column in zip(*confusion.nonzero(), strict=True):
+        shade = "white" if shares[row, column] > 0.5 else "black"
+        axes.text(column, row, _shown(confusion[row, column]), ha="center", va="center", color=shade)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 def _shown(count: int) -> str:
@@ -77,18 +55,6 @@ def _shown(count: int) -> str:
         if count >= 10 * size:
             return f"{count // size}{unit}"
     return str(count)
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
-
-
-def _upright(picture: Image.Image, text: str, font: Font, at: tuple[int, int]) -> None:
-    """Draw text that reads from below; `at` is the middle of its left edge."""
-    size = int(font.getlength(text)) + 2, FONT_SIZE + 6
-    strip = Image.new("RGB", size, WHITE)
-    ImageDraw.Draw(strip).text((1, size[1] // 2), text, BLACK, font, anchor="lm")
-    picture.paste(strip.rotate(90, expand=True), (at[0], at[1] - size[0] // 2))
 
 
 def _fewer(confusion: np.ndarray, names: list[str]) -> tuple[np.ndarray, list[str]]:

@@ -1,34 +1,26 @@
-"""The arrays of a classification, whatever its data come from.
+"""The arrays of a classification of built-in images or of a table.
 
 For part "train" and "valid": `{part}_inputs`, images uint8 [N, H, W, C] or encoded rows float32 [N, F], and
-`{part}_labels` int64 [N]. Besides `class_names` [K], `preprocessing` (a text of JSON), and for images `mean`
-and `std` float32 [C] of the training images, 1 being the value 255. Of shards, all these are of the samples
-that were looked at, and the index of all is there besides.
+`{part}_targets` int64 [N]. Besides `class_names` [K] and `class_counts` int64 [K] of the training samples;
+for images `mean` and `std` float32 [C] of the training images, 1 being the value 255; for a table
+`preprocessing`, a text of JSON. Images in files have arrays of their own, see `trainables.images.loading`.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from trainables.classification.options import (
-    BreastCancerOptions,
-    ClassCSVOptions,
-    ClassShardsOptions,
-    DigitsOptions,
-    ImagesOptions,
-)
-from trainables.images.class_folder import load_image_folder
-from trainables.images.class_shards import look_at_shards
+from trainables.classification.options import BreastCancerOptions, ClassCSVOptions, DataOptions, DigitsOptions
+from trainables.images.loading import load_images
+from trainables.images.options import ImageOptions
 from trainables.images.statistics import mean_and_std, pixel_sums
 from trainables.tables.encode import Table, encoded_table, plain_table
 from trainables.tables.read import Sheet, Sheets, read_sheets, split_by_class, targets_of
 
 Arrays = dict[str, np.ndarray]
-DataOptions = DigitsOptions | ImagesOptions | ClassShardsOptions | BreastCancerOptions | ClassCSVOptions
 
 HOW_TO_READ = "softmax of the outputs gives the probabilities of `class_names`"
 
@@ -41,13 +33,8 @@ def load_arrays(options: DataOptions) -> Arrays:
     """
     if isinstance(options, DigitsOptions):
         return _digits(options)
-    if isinstance(options, ImagesOptions):
-        folder = load_image_folder(options)
-        return _image_arrays(folder.inputs, folder.labels, folder.class_names, {"resize": options.resize})
-    if isinstance(options, ClassShardsOptions):
-        indexes, (train_images, train_labels), (valid_images, valid_labels) = look_at_shards(options)
-        images, labels = (train_images, valid_images), (train_labels, valid_labels)
-        return _image_arrays(images, labels, options.class_names, {"resize": options.resize}) | indexes
+    if isinstance(options, ImageOptions):
+        return load_images(options)
     if isinstance(options, BreastCancerOptions):
         return _breast_cancer(options)
     return _csv(options)
@@ -61,31 +48,9 @@ def _digits(options: DigitsOptions) -> Arrays:
     labels = labels.astype(np.int64)
     train, valid = split_by_class(labels, options.valid_fraction, options.split_seed)
     names = [str(digit) for digit in range(10)]
-    return _image_arrays((images[train], images[valid]), (labels[train], labels[valid]), names, {})
-
-
-def _image_arrays(
-    images: tuple[np.ndarray, np.ndarray],
-    labels: tuple[np.ndarray, np.ndarray],
-    class_names: Sequence[str],
-    more: dict[str, Any],
-) -> Arrays:
-    mean, std = mean_and_std(pixel_sums(images[0]))
-    height, width, channels = images[0].shape[1:]
-    resize = (
-        "the shorter side is scaled to `resize` and the middle square kept; " if more.get("resize") else ""
-    )
-    preprocessing = {
-        "how": f"{resize}a pixel of each channel is (value / 255 - mean) / std, images are [N, C, H, W]; "
-        f"{HOW_TO_READ}",
-        **more,
-        "height": height,
-        "width": width,
-        "channels": channels,
-        "mean": mean.tolist(),
-        "std": std.tolist(),
-    }
-    return _arrays(images, labels, class_names, preprocessing) | {"mean": mean, "std": std}
+    mean, std = mean_and_std(pixel_sums(images[train]))
+    arrays = _arrays((images[train], images[valid]), (labels[train], labels[valid]), names)
+    return {**arrays, "mean": mean, "std": std}
 
 
 def _breast_cancer(options: BreastCancerOptions) -> Arrays:
@@ -155,20 +120,19 @@ def _labels(sheets: Sheets, target: str, names: Sequence[str]) -> tuple[np.ndarr
 
 
 def _table_arrays(table: Table, labels: tuple[np.ndarray, np.ndarray], class_names: Sequence[str]) -> Arrays:
-    return _arrays((table.train, table.valid), labels, class_names, table.preprocessing(HOW_TO_READ))
+    preprocessing = {**table.preprocessing(HOW_TO_READ), "class_names": list(class_names)}
+    arrays = _arrays((table.train, table.valid), labels, class_names)
+    return {**arrays, "preprocessing": np.array(json.dumps(preprocessing))}
 
 
 def _arrays(
-    inputs: tuple[np.ndarray, np.ndarray],
-    labels: tuple[np.ndarray, np.ndarray],
-    class_names: Sequence[str],
-    preprocessing: dict[str, Any],
+    inputs: tuple[np.ndarray, np.ndarray], labels: tuple[np.ndarray, np.ndarray], class_names: Sequence[str]
 ) -> Arrays:
     return {
         "train_inputs": inputs[0],
-        "train_labels": labels[0],
+        "train_targets": labels[0],
         "valid_inputs": inputs[1],
-        "valid_labels": labels[1],
+        "valid_targets": labels[1],
         "class_names": np.array(class_names, np.str_),
-        "preprocessing": np.array(json.dumps({**preprocessing, "class_names": list(class_names)})),
+        "class_counts": np.bincount(labels[0], minlength=len(class_names)),
     }

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from trainables.data.source import Batch
+from trainables.images.targets import NO_CLASS
 
 _TINY = torch.finfo(torch.float32).tiny
 
@@ -15,8 +18,8 @@ _TINY = torch.finfo(torch.float32).tiny
 class ClassificationLoss:
     """The mean over samples, each weighted by its class; of a mixed sample by both of its classes.
 
-    `weight` gives the sum of those weights, so that means averaged with them over micro-batches are exactly
-    the mean of the large batch.
+    A skipped sample, of class `NO_CLASS`, has no loss and no weight. `weight` gives the sum of the weights,
+    so that means averaged with them over micro-batches are exactly the mean of the large batch.
 
     Args:
         class_weights: One per class; none weighs all alike.
@@ -29,34 +32,29 @@ class ClassificationLoss:
         self._label_smoothing = label_smoothing
 
     def mean(self, logits: Tensor, batch: Batch) -> Tensor:
-        """Scalar, from logits [B, K] and a batch of `ClassificationSource`."""
+        """Scalar, from logits [B, K] and a batch of `trainables.classification.mixup`."""
         logits = logits.float()
-        if len(batch) == 2:
-            losses = self._each(logits, batch[1])
-        else:
-            _, labels, others, share = batch
-            losses = share * self._each(logits, labels) + (1.0 - share) * self._each(logits, others)
+        losses = _mixed(batch, lambda labels: self._each(logits, labels))
         return losses.sum() / self.weight(batch).clamp_min(_TINY)
 
     def weight(self, batch: Batch) -> Tensor:
         """Scalar: the number of samples, weighted by class."""
-        labels = batch[1]
-        weights = self._weights_on(labels.device)
-        if weights is None:
-            return torch.full((), float(len(labels)), device=labels.device)
-        if len(batch) == 2:
-            return weights[labels].sum()
-        _, _, others, share = batch
-        return (share * weights[labels] + (1.0 - share) * weights[others]).sum()
+        return _mixed(batch, self._weight_of).sum()
 
     def _each(self, logits: Tensor, labels: Tensor) -> Tensor:
         return F.cross_entropy(
             logits,
             labels,
             weight=self._weights_on(logits.device),
+            ignore_index=NO_CLASS,
             reduction="none",
             label_smoothing=self._label_smoothing,
         )
+
+    def _weight_of(self, labels: Tensor) -> Tensor:
+        """Of each sample: float32 [B]."""
+        weights, known = self._weights_on(labels.device), labels != NO_CLASS
+        return known.float() if weights is None else weights[labels.clamp_min(0)] * known
 
     def _weights_on(self, device: torch.device) -> Tensor | None:
         if self._weights is not None and self._weights.device != device:
@@ -64,10 +62,18 @@ class ClassificationLoss:
         return self._weights
 
 
-def balanced_weights(labels: np.ndarray, num_classes: int) -> np.ndarray:
+def _mixed(batch: Batch, each: Callable[[Tensor], Tensor]) -> Tensor:
+    """Of each sample what `each` makes of its class, or of both of its classes by their shares: [B]."""
+    if len(batch) == 2:
+        return each(batch[1])
+    _, labels, others, share = batch
+    return share * each(labels) + (1.0 - share) * each(others)
+
+
+def balanced_weights(class_counts: np.ndarray) -> np.ndarray:
     """N / (K * number of samples of the class): float64 [K].
 
     A class without a sample has weight 1: there is nothing to balance.
     """
-    counts = np.bincount(labels, minlength=num_classes)
-    return np.where(counts > 0, len(labels) / (num_classes * np.maximum(counts, 1)), 1.0)
+    balanced = class_counts.sum() / (len(class_counts) * np.maximum(class_counts, 1))
+    return np.where(class_counts > 0, balanced, 1.0)

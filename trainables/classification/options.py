@@ -8,19 +8,17 @@ from pydantic import (
     ConfigDict,
     Field,
     NonNegativeFloat,
-    NonNegativeInt,
     PositiveFloat,
-    PositiveInt,
     ValidationInfo,
     field_validator,
 )
 
+from trainables.images.options import ClassDatasetsOptions, ClassFolderOptions, ClassShardsOptions
 from trainables.networks.options import CNNOptions, MLPOptions, ResNetOptions
 from trainables.options import Fraction, Options, TrialOptions
-from trainables.shards.options import ShardPlaces, Texts
 from trainables.tables.options import CSVOptions, SplitOptions
 
-IMAGE_SOURCES = ("digits", "images", "shards")
+IMAGE_SOURCES = ("digits", "images", "datasets", "shards")
 TABLE_SOURCES = ("breast_cancer", "csv")
 
 
@@ -28,23 +26,6 @@ class DigitsOptions(SplitOptions):
     """The 1,797 handwritten digits of scikit-learn, 8x8 pixels, ten classes; nothing to download."""
 
     source: Literal["digits"]
-
-
-class ImagesOptions(SplitOptions):
-    """PNG and JPEG images below one folder, a folder for each class.
-
-    Layouts: root/<class>/*.png, split by the hash of each name; or root/train/<class> and root/val/<class>.
-    """
-
-    source: Literal["images"]
-    root: Annotated[str, Field(min_length=1)]
-    """Relative to where the search was started."""
-    channels: Literal[1, 3] = 3
-    """Images are converted to grey (1) or RGB (3)."""
-    resize: Annotated[int, Field(ge=1, le=4096)] | None = None
-    """In pixels: the shorter side is scaled to it, and the middle square kept. None: all have one size."""
-    max_memory: NonNegativeInt = 4 * 2**30
-    """Bytes that the decoded images may take."""
 
 
 class BreastCancerOptions(SplitOptions):
@@ -57,25 +38,6 @@ class ClassCSVOptions(CSVOptions):
     """A CSV file whose target is a class, text or number."""
 
     source: Literal["csv"]
-
-
-class ClassShardsOptions(ShardPlaces):
-    """Tar files of images with the number of each one's class, from 0, as text."""
-
-    source: Literal["shards"]
-    label: Texts = ("cls",)
-    """What follows the first dot in the name of a class number."""
-    class_names: Annotated[tuple[str, ...], Field(min_length=2)]
-    """In the order of the numbers."""
-    channels: Literal[1, 3] = 3
-    """Images are converted to grey (1) or RGB (3)."""
-    resize: Annotated[int, Field(ge=1, le=4096)] | None = None
-    """In pixels: the shorter side is scaled to it, and the middle square kept. None: all have one size."""
-    sample_size: PositiveInt = 512
-    """Samples of each part that are looked at before a search, for statistics and wrong files."""
-    workers: NonNegativeInt = 0
-    """Processes of each trial that decode its training batches; they change nothing else. 0: the trial's own
-    process, in threads."""
 
 
 class LossOptions(Options):
@@ -98,12 +60,22 @@ class AugmentOptions(Options):
     """Largest shift along each side in pixels; what comes in has the mean colour."""
 
 
+DataOptions = (
+    DigitsOptions
+    | ClassFolderOptions
+    | ClassDatasetsOptions
+    | ClassShardsOptions
+    | BreastCancerOptions
+    | ClassCSVOptions
+)
+
+
 class ClassificationOptions(TrialOptions):
     """Everything that one classification trial gets."""
 
     model_config = ConfigDict(validate_default=True)
 
-    data: DigitsOptions | ImagesOptions | ClassShardsOptions | BreastCancerOptions | ClassCSVOptions = Field(  # type: ignore[assignment]
+    data: DataOptions = Field(  # type: ignore[assignment]  # narrows an open mapping
         default=DigitsOptions(source="digits"), discriminator="source"
     )
     model: CNNOptions | ResNetOptions | MLPOptions = Field(  # type: ignore[assignment]  # narrows an open mapping

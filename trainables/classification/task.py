@@ -11,20 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from trainables.classification.confusion_picture import confusion_picture
-from trainables.classification.data import load_arrays, read_class_sheets
+from trainables.classification.data import HOW_TO_READ, load_arrays, read_class_sheets
 from trainables.classification.loss import ClassificationLoss, balanced_weights
 from trainables.classification.metrics import ClassificationMetrics
-from trainables.classification.options import (
-    ClassCSVOptions,
-    ClassificationOptions,
-    ClassShardsOptions,
-    ImagesOptions,
-)
+from trainables.classification.mixup import ClassificationSource, RowSource
+from trainables.classification.options import ClassCSVOptions, ClassificationOptions
 from trainables.data.source import Batch, JoinedSource
-from trainables.data.stream import Order
-from trainables.images.class_shards import ShardImages
-from trainables.images.class_source import ClassificationSource
-from trainables.inspect.class_folder import ImageFolderInspection
+from trainables.images.labels import given_class_weights
+from trainables.images.options import ClassOptions, ClassShardsOptions, ImageOptions
+from trainables.images.samples import LoadedImages, size_of
+from trainables.inspect.images import ClassInspection
 from trainables.inspect.inspection import Inspection
 from trainables.inspect.table import TableInspection
 from trainables.networks.cnn import CNN
@@ -37,14 +33,18 @@ from trainables.task import Arrays, Task
 
 
 class ClassificationTask(Task):
-    """Every image, or row of a table, gets a class. Batches are those of `ClassificationSource`."""
+    """Every image, or row of a table, gets a class. Batches are those of `mixed_batch`."""
 
     Options = ClassificationOptions
     options: ClassificationOptions
 
     def __init__(self, options: TrialOptions, arrays: Mapping[str, np.ndarray]) -> None:
         super().__init__(options, arrays)
+        data = self.options.data
         self.class_names = tuple(str(name) for name in arrays["class_names"])
+        self._images = None
+        if "mean" in arrays:
+            self._images = LoadedImages(arrays, data if isinstance(data, ImageOptions) else None)
         self._loss = ClassificationLoss(self._class_weights(), self.options.loss.label_smoothing)
         self._last_metrics: ClassificationMetrics | None = None
 
@@ -56,38 +56,53 @@ class ClassificationTask(Task):
     @classmethod
     def inspect(cls, options: TrialOptions) -> Inspection | None:
         assert isinstance(options, ClassificationOptions)
-        if isinstance(options.data, ImagesOptions):
-            return ImageFolderInspection(options.data)
+        if isinstance(options.data, ClassOptions):
+            return ClassInspection(options.data)
         if isinstance(options.data, ClassCSVOptions):
             return TableInspection(read_class_sheets(options.data), options.data, of_classes=True)
         return None
 
-    def preprocessing(self) -> dict[str, Any]:
-        return json.loads(str(self.arrays["preprocessing"]))
-
-    def train_data(self) -> ClassificationSource:
-        return self._source("train", trained=True)
-
-    def valid_data(self) -> ClassificationSource:
-        return self._source("valid", trained=False)
-
-    def all_data(self) -> JoinedSource | ClassificationSource:
-        # Augmented and mixed alike, each sample with one of its own part.
-        if "train_shards" in self.arrays:
-            return self._shard_source("train", "valid", trained=True)
-        return JoinedSource(self.train_data(), self._source("valid", trained=True))
+    @property
+    def skipped_samples(self) -> Mapping[str, str]:
+        return {} if self._images is None else self._images.skipped.reasons
 
     @property
     def num_workers(self) -> int:
-        return self.options.data.workers if isinstance(self.options.data, ClassShardsOptions) else 0
+        return 0 if self._images is None else self._images.num_workers
+
+    def preprocessing(self) -> dict[str, Any]:
+        if self._images is None:
+            return json.loads(str(self.arrays["preprocessing"]))
+        height, width = size_of(self._images.samples("train").shapes)
+        described = self._images.described(HOW_TO_READ)
+        if not isinstance(self.options.data, ClassOptions):
+            return {**described, "height": height, "width": width}
+        resize = self.options.data.resize
+        if resize is not None:
+            cut = "the shorter side is scaled to `resize` and the middle square kept; "
+            described["how"] = cut + described["how"]
+        return {**described, "resize": resize, "height": height, "width": width}
+
+    def train_data(self) -> ClassificationSource | RowSource:
+        return self._source("train", trained=True)
+
+    def valid_data(self) -> ClassificationSource | RowSource:
+        return self._source("valid", trained=False)
+
+    def all_data(self) -> JoinedSource | ClassificationSource | RowSource:
+        # Augmented and mixed alike, each sample with one of its own part.
+        if isinstance(self.options.data, ClassShardsOptions):
+            return self._source("train", "valid", trained=True)
+        return JoinedSource(self.train_data(), self._source("valid", trained=True))
 
     def build_model(self) -> nn.Module:
-        model, num_channels = self.options.model, self.arrays["train_inputs"].shape[-1]
+        model, num_classes = self.options.model, len(self.class_names)
         arguments: dict[str, Any] = model.model_dump(exclude={"name"})
         if isinstance(model, MLPOptions):
-            return MLP(in_features=num_channels, out_features=len(self.class_names), **arguments)
+            num_features = self.arrays["train_inputs"].shape[-1]
+            return MLP(in_features=num_features, out_features=num_classes, **arguments)
         network = ResNet if isinstance(model, ResNetOptions) else CNN
-        return network(in_channels=num_channels, num_classes=len(self.class_names), **arguments)
+        return network(in_channels=len(self.arrays["mean"]), num_classes=num_classes, **arguments)
 
     def layers(self, model: nn.Module) -> Sequence[Layer]:
         assert isinstance(model, CNN | ResNet | MLP)
@@ -109,40 +124,17 @@ class ClassificationTask(Task):
             return {}
         return {"confusion": confusion_picture(self._last_metrics.confusion(), self.class_names)}
 
-    def _source(self, part: str, *, trained: bool) -> ClassificationSource:
-        if "train_shards" in self.arrays:
-            return self._shard_source(part, trained=trained)
-        return self._source_of(self.arrays[f"{part}_inputs"], self.arrays[f"{part}_labels"], trained=trained)
-
-    def _shard_source(self, *parts: str, trained: bool) -> ClassificationSource:
-        """Of these parts, one after another."""
-        assert isinstance(self.options.data, ClassShardsOptions)
-        samples = ShardImages(self.arrays, parts, self.options.data)
-        return self._source_of(samples.images, samples.labels, trained=trained, order=samples.order)
-
-    def _source_of(
-        self, inputs: Any, labels: Any, *, trained: bool, order: Order | None = None
-    ) -> ClassificationSource:
-        arrays = self.arrays
-        return ClassificationSource(
-            inputs,
-            labels,
-            order=order,
-            mean=arrays.get("mean"),
-            std=arrays.get("std"),
-            augment=self.options.augment if trained else None,
-            mixup=self.options.loss.mixup if trained else 0.0,
-        )
+    def _source(self, *parts: str, trained: bool) -> ClassificationSource | RowSource:
+        mixup = self.options.loss.mixup if trained else 0.0
+        if self._images is None:
+            rows, labels = (self.arrays[f"{parts[0]}_{kind}"] for kind in ("inputs", "targets"))
+            return RowSource(rows, labels, mixup)
+        images = self._images
+        augment = self.options.augment if trained else None
+        return ClassificationSource(images.samples(*parts), images.mean, images.std, augment, mixup)
 
     def _class_weights(self) -> np.ndarray | None:
         weights = self.options.loss.class_weights
-        if weights == "none":
-            return None
         if weights == "balanced":
-            return balanced_weights(self.arrays["train_labels"], len(self.class_names))
-        if len(weights) != len(self.class_names):
-            raise ValueError(
-                f"loss.class_weights has {len(weights)} numbers; there are {len(self.class_names)} classes: "
-                f"{', '.join(self.class_names)}"
-            )
-        return np.array(weights)
+            return balanced_weights(self.arrays["class_counts"])
+        return None if weights == "none" else given_class_weights(weights, self.class_names)

@@ -16,11 +16,11 @@ from trainables.gan.data import NoisySource, fixed_latents, load_digit_images
 from trainables.gan.losses import generator_loss
 from trainables.gan.metrics import GANMetrics, Generated, HeldOut
 from trainables.gan.options import GANOptions
-from trainables.gan.sheet import image_grid
 from trainables.networks.gan import build_discriminator, build_generator
 from trainables.optim.optimizers import build_optimizer
 from trainables.optim.precision import Precision
 from trainables.options import TrialOptions
+from trainables.pictures import image_grid
 from trainables.task import Arrays, Task, Watch
 
 COLUMNS, ROWS = 10, 6

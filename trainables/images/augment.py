@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+
+from trainables.images.options import JointAugmentOptions
 
 IGNORE = 255
 """Label of ignored pixels in every mask of this package."""
@@ -16,39 +17,20 @@ H_FLIP, V_FLIP, SCALE, TOP, LEFT, BRIGHTNESS, CONTRAST, GAMMA = range(8)
 """Columns of the random numbers; fixed, so that switching one augmentation on leaves the others alike."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Augmentation:
-    """Strengths; the defaults change nothing.
-
-    Flips are probabilities. `crop` is the side of a square in pixels, taken after scaling by a factor drawn
-    log-uniformly from [scale_min, scale_max]. `brightness` is the largest shift (1 is the full range),
-    `contrast` the largest relative change of the distance from the mean, `gamma` the largest |log exponent|.
-    """
-
-    horizontal_flip: float = 0.0
-    vertical_flip: float = 0.0
-    crop: int | None = None
-    scale_min: float = 1.0
-    scale_max: float = 1.0
-    brightness: float = 0.0
-    contrast: float = 0.0
-    gamma: float = 0.0
-
-    @property
-    def num_randoms(self) -> int:
-        """Random numbers that one sample needs."""
-        return 0 if self == Augmentation() else GAMMA + 1
+def num_randoms(augment: JointAugmentOptions) -> int:
+    """Random numbers that one sample needs."""
+    return 0 if augment == JointAugmentOptions() else GAMMA + 1
 
 
 def flip(
-    images: np.ndarray, masks: np.ndarray, randoms: np.ndarray, augmentation: Augmentation
+    images: np.ndarray, masks: np.ndarray, randoms: np.ndarray, augment: JointAugmentOptions
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mirror the chosen samples of images [B, H, W, C] and masks [B, H, W], which are written into."""
-    across = randoms[:, H_FLIP] < augmentation.horizontal_flip
+    across = randoms[:, H_FLIP] < augment.horizontal_flip
     if across.any():
         images[across] = images[across, :, ::-1]
         masks[across] = masks[across, :, ::-1]
-    upside_down = randoms[:, V_FLIP] < augmentation.vertical_flip
+    upside_down = randoms[:, V_FLIP] < augment.vertical_flip
     if upside_down.any():
         images[upside_down] = images[upside_down, ::-1]
         masks[upside_down] = masks[upside_down, ::-1]
@@ -56,7 +38,7 @@ def flip(
 
 
 def scale_and_crop(
-    image: np.ndarray, mask: np.ndarray, randoms: np.ndarray, augmentation: Augmentation, fill: np.ndarray
+    image: np.ndarray, mask: np.ndarray, randoms: np.ndarray, augment: JointAugmentOptions, fill: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """A random window of one sample, scaled to the crop size: bilinear for the image, nearest for the mask.
 
@@ -67,10 +49,10 @@ def scale_and_crop(
         mask: uint8 [H, W].
         randoms: float64 [num_randoms].
     """
-    crop = augmentation.crop
+    crop = augment.crop
     assert crop is not None
-    ratio = augmentation.scale_max / augmentation.scale_min
-    scale = augmentation.scale_min * ratio ** float(randoms[SCALE])
+    ratio = augment.scale_max / augment.scale_min
+    scale = augment.scale_min * ratio ** float(randoms[SCALE])
     side = max(1, round(crop / scale))
     top = _place(mask.shape[0], side, float(randoms[TOP]))
     left = _place(mask.shape[1], side, float(randoms[LEFT]))
@@ -98,7 +80,7 @@ def normalize(
     mean: np.ndarray,
     std: np.ndarray,
     randoms: np.ndarray | None = None,
-    augmentation: Augmentation | None = None,
+    augment: JointAugmentOptions | None = None,
 ) -> np.ndarray:
     """Images [B, H, W, C] from uint8 to float32 of about zero mean and unit deviation, with changed light.
 
@@ -107,15 +89,15 @@ def normalize(
     """
     factor = 1.0 / std
     shift = -mean * factor
-    if randoms is None or augmentation is None:
+    if randoms is None or augment is None:
         return images * (factor / 255.0).astype(np.float32) + shift.astype(np.float32)
     signed = 2.0 * randoms[:, None, None, None, BRIGHTNESS:] - 1.0
-    contrast = 1.0 + augmentation.contrast * signed[..., CONTRAST - BRIGHTNESS]
+    contrast = 1.0 + augment.contrast * signed[..., CONTRAST - BRIGHTNESS]
     factors = contrast * factor
-    shifts = (mean + augmentation.brightness * signed[..., 0] - mean * contrast) * factor + shift
-    if not augmentation.gamma:
+    shifts = (mean + augment.brightness * signed[..., 0] - mean * contrast) * factor + shift
+    if not augment.gamma:
         return images * (factors / 255.0).astype(np.float32) + shifts.astype(np.float32)
-    exponents = np.exp(augmentation.gamma * signed[:, 0, 0, 0, GAMMA - BRIGHTNESS])
+    exponents = np.exp(augment.gamma * signed[:, 0, 0, 0, GAMMA - BRIGHTNESS])
     lit = _power(images, exponents)
     lit *= factors.astype(np.float32)
     lit += shifts.astype(np.float32)

@@ -1,4 +1,4 @@
-"""Images and masks in a data set of the library `datasets`, saved with `save_to_disk`."""
+"""Images and masks or classes in a data set of the library `datasets`, saved with `save_to_disk`."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from trainables.images.augment import IGNORE
-from trainables.images.decode import mask_shape, read_pair
-from trainables.images.images import Stored
-from trainables.images.labels import check_class_names, label_lookup
-from trainables.images.loading import Loading, load_pairs
-from trainables.images.readers import PairReader, Reading
-from trainables.images.scan import Progress, Scan, to_stderr
+from trainables.findings import sample_error
+from trainables.images import kinds
+from trainables.images.decode import Stored
+from trainables.images.options import ClassDatasetsOptions, SavedData
+from trainables.images.targets import Encoded
 
 MISSING = (
     "data source datasets needs the library datasets, which is not installed: "
@@ -24,131 +22,130 @@ VALID_SPLITS = ("validation", "valid", "val", "test")
 """In this order; the first that is there."""
 
 
-class TableReader:
+class RowReader:
     """The rows of one split, which stay on disk.
 
     Args:
         root: folder of the data set.
         split: its name.
-        columns: of images and of masks.
+
+    Raises:
+        ModuleNotFoundError: without the library.
+        ValueError: a column is not there, or holds something else.
     """
 
-    def __init__(self, root: str, split: str, columns: tuple[str, str], reading: Reading) -> None:
-        self._where, self._reading = (root, split, columns), reading
-        self._rows = _open_split(*self._where)
+    num_bytes = staticmethod(lambda number: 0)
+
+    def __init__(self, root: str, split: str, options: SavedData) -> None:
+        self._root, self._split, self._options = root, split, options
+        self._target = (
+            options.label_column if isinstance(options, ClassDatasetsOptions) else options.mask_column
+        )
+        self._rows = self._open()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A worker process opens the files again."""
-        return TableReader, (*self._where, self._reading)
+        return RowReader, (self._root, self._split, self._options)
 
     @classmethod
-    def of_arrays(cls, arrays: Mapping[str, np.ndarray], part: str, reading: Reading) -> TableReader:
-        root, split, images, masks = map(str, arrays[f"{part}_table"])
-        return cls(root, split, (images, masks), reading)
+    def of_arrays(cls, arrays: Mapping[str, np.ndarray], part: str, options: SavedData) -> RowReader:
+        root, split = map(str, arrays[f"{part}_rows"])
+        return cls(root, split, options)
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def name(self, number: int) -> str:
-        root, split, (images, _) = self._where
-        return f"{root}[{split}][{number}][{images}]"
+        return self._name(number, self._options.image_column)
 
-    def shape(self, number: int) -> tuple[int, int]:
-        return mask_shape(self._stored(number)[1])
+    def encoded(self, number: int) -> Encoded:
+        row, column = self._rows[number], self._options.image_column
+        image = self._stored(number, column, row[column])
+        value, name = row[self._target], self._name(number, self._target)
+        if not isinstance(self._options, ClassDatasetsOptions):
+            return Encoded((image,), self._stored(number, self._target, value))
+        if value is None:
+            raise sample_error(kinds.WRONG_CLASS, name, "is empty")
+        return Encoded((image,), int(value), name)
 
-    def read(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        reading = self._reading
-        return read_pair(*self._stored(number), reading.channels, reading.lookup, reading.num_classes)
+    @property
+    def classes(self) -> np.ndarray | None:
+        if not isinstance(self._options, ClassDatasetsOptions):
+            return None
+        return np.array([-1 if value is None else value for value in self._rows[self._target]], np.int64)
 
-    def arrays(self, part: str, shapes: np.ndarray) -> dict[str, np.ndarray]:
-        root, split, columns = self._where
-        return {f"{part}_table": np.array([root, split, *columns]), f"{part}_shapes": shapes}
+    @property
+    def class_names(self) -> list[str]:
+        """Those of the feature ClassLabel; empty where the column is of numbers or of masks."""
+        return list(getattr(self._rows.features[self._target], "names", None) or ())
 
-    def _stored(self, number: int) -> tuple[Stored, Stored]:
-        """The encoded image and mask.
+    def as_arrays(self, part: str) -> dict[str, np.ndarray]:
+        return {f"{part}_rows": np.array([self._root, self._split])}
+
+    def _name(self, number: int, column: str) -> str:
+        return f"{self._root}[{self._split}][{number}][{column}]"
+
+    def _stored(self, number: int, column: str, value: Mapping[str, Any] | None) -> Stored:
+        """The encoded file.
 
         Raises:
-            ValueError: if the data set holds nothing there, or only a path to a file elsewhere.
+            SampleError: the data set holds nothing there, or only a path to a file elsewhere.
         """
-        root, split, columns = self._where
-        row = self._rows[number]
-        files = []
-        for column in columns:
-            name = f"{root}[{split}][{number}][{column}]"
-            if row[column] is None:
-                raise ValueError(f"{name}: is empty")
-            if row[column]["bytes"] is None:
-                raise ValueError(
-                    f"{name}: is the file {row[column]['path']}, outside of the data set; save_to_disk of "
-                    "the library puts it inside"
-                )
-            files.append(Stored(name, row[column]["bytes"]))
-        return files[0], files[1]
+        name = self._name(number, column)
+        if value is None:
+            raise sample_error(kinds.EMPTY, name, "is empty")
+        if value["bytes"] is None:
+            told = f"is the file {value['path']}, outside of the data set"
+            raise sample_error(kinds.UNREADABLE, name, told, "save_to_disk of the library puts it inside")
+        return Stored(name, value["bytes"])
+
+    def _open(self) -> Any:
+        """Rows of encoded images and their targets, mapped into memory."""
+        from datasets import ClassLabel, Image
+
+        rows, options, where = (
+            load_saved(self._root)[self._split],
+            self._options,
+            f"{self._root}[{self._split}]",
+        )
+        by_class = isinstance(options, ClassDatasetsOptions)
+        keys = {
+            options.image_column: "image_column",
+            self._target: "label_column" if by_class else "mask_column",
+        }
+        for column, key in keys.items():
+            if column not in rows.features:
+                known = ", ".join(rows.features)
+                raise ValueError(f"{where}: has no column {column!r}, but {known}; set data.{key}")
+            feature = rows.features[column]
+            if by_class and column == self._target:
+                if not isinstance(feature, ClassLabel) and "int" not in str(getattr(feature, "dtype", "")):
+                    raise ValueError(
+                        f"{where}: column {column!r} is {feature}; it must be a ClassLabel or of integers"
+                    )
+                continue
+            if not isinstance(feature, Image):
+                raise ValueError(f"{where}: column {column!r} is {feature}; it must be of the feature Image")
+            rows = rows.cast_column(column, Image(decode=False))
+        return rows.select_columns(list(keys))
 
 
-def load_table_arrays(
-    root: Path,
-    *,
-    image_column: str,
-    mask_column: str,
-    train_split: str,
-    valid_split: str | None,
-    channels: int,
-    num_classes: int | None,
-    class_names: Sequence[str],
-    ignore_index: int,
-    mask_values: Mapping[int, int],
-    max_memory: int,
-    imagenet_statistics: bool = False,
-    max_skipped: int = 0,
-    scan: Scan = "auto",
-    sample_size: int = 512,
-    progress: Progress | None = None,
-) -> dict[str, np.ndarray]:
-    """Look at the images and masks of a saved data set; as `load_folder_arrays` for the rest.
+def find_rows(options: SavedData) -> tuple[str, dict[str, RowReader]]:
+    """Where the data set lies, and the rows of "train" and "valid".
 
     Raises:
         ModuleNotFoundError: without the library.
-        ValueError: naming the folder that is no such data set, the split or column that is missing, or each
-            sample that is wrong.
+        ValueError: naming the folder that is no such data set, or the split or column that is missing.
     """
-    where = str(root.expanduser().resolve())
-    known = _split_names(where)
-    splits = {"train": train_split, "valid": valid_split or _valid_split(where, known)}
+    root = str(Path(options.root).expanduser().resolve())
+    known = list(load_saved(root))
+    splits = {"train": options.train_split, "valid": options.valid_split or _valid_split(root, known)}
     for part, split in splits.items():
         if split not in known:
-            raise ValueError(f"{where}: has no split {split!r} for data.{part}_split, but {', '.join(known)}")
+            raise ValueError(f"{root}: has no split {split!r} for data.{part}_split, but {', '.join(known)}")
     if splits["train"] == splits["valid"]:
-        raise ValueError(f"data.valid_split is {train_split} like data.train_split; they must differ")
-    names = check_class_names(class_names, "data.class_names", num_classes)
-    reading = Reading(
-        channels=channels,
-        lookup=label_lookup(ignore_index, mask_values),
-        num_classes=len(names) or num_classes or IGNORE,
-    )
-    columns = image_column, mask_column
-    readers: dict[str, PairReader] = {
-        part: TableReader(where, split, columns, reading) for part, split in splits.items()
-    }
-    return load_pairs(
-        readers,
-        reading,
-        Loading(
-            origin=where,
-            class_names=names or [str(number) for number in range(num_classes or 0)],
-            mask_values=mask_values,
-            max_memory=max_memory,
-            imagenet_statistics=imagenet_statistics,
-            max_skipped=max_skipped,
-            scan=scan,
-            sample_size=sample_size,
-            progress=progress or to_stderr,
-        ),
-    )
-
-
-def _split_names(root: str) -> list[str]:
-    return list(_load(root))
+        raise ValueError(f"data.valid_split is {splits['valid']} like data.train_split; they must differ")
+    return root, {part: RowReader(root, split, options) for part, split in splits.items()}
 
 
 def _valid_split(root: str, known: Sequence[str]) -> str:
@@ -161,37 +158,12 @@ def _valid_split(root: str, known: Sequence[str]) -> str:
     return found
 
 
-def _open_split(root: str, split: str, columns: tuple[str, str]) -> Any:
-    """Rows of encoded images and masks, mapped into memory.
-
-    Raises:
-        ValueError: if a column is not there or holds no images.
-    """
-    from datasets import Image
-
-    rows = _load(root)[split]
-    for column in columns:
-        if column not in rows.features:
-            known = ", ".join(rows.features)
-            raise ValueError(
-                f"{root}[{split}]: has no column {column!r}, but {known}; set data.image_column and "
-                "data.mask_column"
-            )
-        if not isinstance(rows.features[column], Image):
-            raise ValueError(
-                f"{root}[{split}]: column {column!r} is {rows.features[column]}; it must be of the "
-                "feature Image"
-            )
-        rows = rows.cast_column(column, Image(decode=False))
-    return rows.select_columns(list(columns))
-
-
-def _load(root: str) -> Any:
+def load_saved(root: str) -> Any:
     """The data set by split.
 
     Raises:
         ModuleNotFoundError: without the library.
-        ValueError: if the folder is no data set, or has no splits.
+        ValueError: the folder is no data set, or has no splits.
     """
     try:
         from datasets import DatasetDict, load_from_disk

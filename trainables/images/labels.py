@@ -10,11 +10,10 @@ import numpy as np
 from trainables.images.augment import IGNORE
 from trainables.images.layouts.base import Convention
 from trainables.images.layouts.files import read_lines
+from trainables.images.options import MaskOptions
 
 
-def label_lookup(
-    ignore_index: int, mask_values: Mapping[int, int], convention: Convention | None = None
-) -> np.ndarray:
+def label_lookup(options: MaskOptions, convention: Convention | None = None) -> np.ndarray:
     """From labels in files to classes and `IGNORE`: int16 [256]; -1 is neither.
 
     Where the layout has a convention its labels come first, `ignore_index` and `mask_values`, which speak of
@@ -26,31 +25,31 @@ def label_lookup(
         lookup[:] = -1
         for label, wanted in convention.labels.items():
             lookup[label] = wanted
-    lookup[ignore_index] = IGNORE
-    for label, wanted in mask_values.items():
-        if wanted == IGNORE != ignore_index:
+    lookup[options.ignore_index] = IGNORE
+    for label, wanted in options.mask_values.items():
+        if wanted == IGNORE != options.ignore_index:
             raise ValueError(
                 f"data.mask_values maps {label} to {wanted}; classes are below {IGNORE}, and the label "
-                f"that is ignored is data.ignore_index {ignore_index}"
+                f"that is ignored is data.ignore_index {options.ignore_index}"
             )
-        lookup[label] = IGNORE if wanted == ignore_index else wanted
+        lookup[label] = IGNORE if wanted == options.ignore_index else wanted
     return lookup
 
 
-def listed_class_names(
-    root: Path, given: Sequence[str], num_classes: int | None, convention: Convention | None = None
+def mask_class_names(
+    options: MaskOptions, root: Path | None = None, convention: Convention | None = None
 ) -> list[str]:
     """The given names, else those in classes.txt, else the layout's if there are as many, else none."""
-    listed = root / "classes.txt"
-    if not given and listed.is_file():
-        return check_class_names(read_lines(root, listed), str(listed), num_classes)
-    if given:
-        return check_class_names(given, "data.class_names", num_classes)
-    usual = [] if convention is None else list(convention.class_names)
-    return usual if num_classes in (None, len(usual)) else []
+    listed = None if root is None else root / "classes.txt"
+    if options.class_names or root is None or listed is None:
+        return check_class_names(options.class_names, "data.class_names", options.num_classes)
+    if listed.is_file():
+        return check_class_names(read_lines(root, listed), str(listed), options.num_classes)
+    usual = [] if convention is None or options.mask_values else list(convention.class_names)
+    return usual if options.num_classes in (None, len(usual)) else []
 
 
-def check_class_names(names: Sequence[str], origin: str, num_classes: int | None) -> list[str]:
+def check_class_names(names: Sequence[str], origin: str, num_classes: int | None = None) -> list[str]:
     """The names, if any, held against the number of classes.
 
     Raises:
@@ -67,6 +66,20 @@ def check_class_names(names: Sequence[str], origin: str, num_classes: int | None
             f"{origin} has {len(names)} names and data.num_classes is {num_classes}; they must agree"
         )
     return list(names)
+
+
+def given_class_weights(weights: Sequence[float], class_names: Sequence[str]) -> np.ndarray:
+    """The weights of `loss.class_weights`, one per class: float64 [K].
+
+    Raises:
+        ValueError: there are too few or many.
+    """
+    if len(weights) != len(class_names):
+        raise ValueError(
+            f"loss.class_weights has {len(weights)} numbers; there are {len(class_names)} classes: "
+            f"{', '.join(class_names)}"
+        )
+    return np.array(weights)
 
 
 def count_classes(origin: str, pixels: np.ndarray, mask_values: Mapping[int, int]) -> int:

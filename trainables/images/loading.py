@@ -1,125 +1,271 @@
-"""Pairs of images and masks as the arrays of a task: pixels or where they lie, classes and statistics."""
+"""From the options of a data source to its samples, and to the arrays that all trials of a machine share."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
 from trainables.images.augment import IGNORE
-from trainables.images.labels import count_classes
-from trainables.images.readers import PairReader, Reading
-from trainables.images.scan import Decoded, Progress, Scan, decode_pairs
+from trainables.images.hf_datasets import RowReader, find_rows
+from trainables.images.labels import check_class_names, count_classes, label_lookup, mask_class_names
+from trainables.images.layouts.base import Convention
+from trainables.images.layouts.class_folders import find_classes
+from trainables.images.layouts.find import convention_of, find_pairs, layout_name
+from trainables.images.options import (
+    ClassDatasetsOptions,
+    ClassFolderOptions,
+    ClassOptions,
+    ClassShardsOptions,
+    ImageOptions,
+    MaskDatasetsOptions,
+    MaskFolderOptions,
+    MaskOptions,
+    MaskShardsOptions,
+)
+from trainables.images.readers import FileReader, Reader, Subset
+from trainables.images.scan import Decoded, Progress, decode_samples, to_stderr
+from trainables.images.shards import find_samples
 from trainables.images.statistics import mean_and_std
+from trainables.images.targets import ClassDecoder, Decoder, MaskDecoder, decode
 
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 IMAGENET_STD = np.array([0.229, 0.224, 0.225], np.float32)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Loading:
-    """What is known before pixels are looked at, and how many of them are."""
+class FoundImages:
+    """The samples of a data source, before one of them is decoded."""
 
     origin: str
-    """Where the data lies, for messages."""
+    """Where the data lie, for messages."""
+    parts: Mapping[str, Reader]
+    """Of "train" and "valid"."""
+    decoder: Decoder
     class_names: Sequence[str]
-    """Empty: the numbers of the labels that are found."""
-    mask_values: Mapping[int, int]
-    max_memory: int
-    """Bytes of pixels that are kept."""
-    imagenet_statistics: bool
-    max_skipped: int
-    scan: Scan
-    sample_size: int
-    progress: Progress
+    """Empty: the numbers of the labels that are found in the masks."""
+    note: str = ""
+    """What was recognized."""
+    damaged: Mapping[str, str] = field(default_factory=dict)
+    """What is wrong with shards of which a part is skipped, by file."""
 
 
-def load_pairs(parts: Mapping[str, PairReader], reading: Reading, loading: Loading) -> dict[str, np.ndarray]:
-    """Decode the pairs, or a sample of them where they are many, and keep the pixels if all fit.
+def find_images(options: ImageOptions, max_skipped: int) -> FoundImages:
+    """Find the samples that the options name.
 
-    Up to `max_skipped` samples may be wrong: each keeps its number with a shape of (0, 0), statistics are
+    Args:
+        max_skipped: damaged samples that may be left out. With any, an image or a mask that lacks the other
+            has its place among the samples all the same.
+
+    Raises:
+        ValueError: naming the folder, list, shard or file by which nothing can be found.
+        ModuleNotFoundError: for data of a library that is not installed.
+    """
+    match options:
+        case MaskFolderOptions():
+            return _mask_folder(options, with_orphans=max_skipped > 0)
+        case ClassFolderOptions():
+            root = Path(options.root).expanduser().resolve()
+            names, parts = find_classes(root, options)
+            files = {part: FileReader(*columns) for part, columns in parts.items()}
+            return _with_classes(options, str(root), files, names)
+        case MaskDatasetsOptions():
+            return _with_masks(options, *find_rows(options), mask_class_names(options))
+        case ClassDatasetsOptions():
+            origin, rows = find_rows(options)
+            return _with_classes(options, origin, rows, _row_classes(origin, rows["train"], options))
+    assert isinstance(options, MaskShardsOptions | ClassShardsOptions)
+    samples, damaged = find_samples(options, max_skipped)
+    if isinstance(options, MaskShardsOptions):
+        found = _with_masks(options, options.root, samples, mask_class_names(options))
+    else:
+        found = _with_classes(options, options.root, samples, options.class_names)
+    return replace(found, damaged=damaged)
+
+
+def _mask_folder(options: MaskFolderOptions, with_orphans: bool) -> FoundImages:
+    root = Path(options.root).expanduser().resolve()
+    pairs = find_pairs(root, options, with_orphans=with_orphans)
+    convention, layout = convention_of(root, options), layout_name(root, options)
+    names = mask_class_names(options, root, convention)
+    readers = {part: FileReader.of_pairs(of_part) for part, of_part in pairs.items()}
+    found = _with_masks(options, str(root), readers, names, convention)
+    if options.layout != "auto" or layout == "folders":
+        return found
+    classes = f", with its {len(names)} classes" if names and tuple(names) == convention.class_names else ""
+    numbers = f"{len(pairs['train'])} images to train and {len(pairs['valid'])} to validate"
+    return replace(found, note=f"{root}: layout {layout}{classes}; {numbers} (data.layout)")
+
+
+def _with_masks(
+    options: MaskOptions,
+    origin: str,
+    parts: Mapping[str, Reader],
+    names: Sequence[str],
+    convention: Convention | None = None,
+) -> FoundImages:
+    decoder = MaskDecoder(
+        channels=options.channels,
+        lookup=label_lookup(options, convention),
+        num_classes=len(names) or options.num_classes or IGNORE,
+    )
+    names = names or [str(number) for number in range(options.num_classes or 0)]
+    return FoundImages(origin=origin, parts=parts, decoder=decoder, class_names=names)
+
+
+def _with_classes(
+    options: ClassOptions, origin: str, parts: Mapping[str, Reader], names: Sequence[str]
+) -> FoundImages:
+    side = options.resize
+    decoder = ClassDecoder(
+        channels=options.channels,
+        num_classes=len(names),
+        resize=side,
+        expected=None if side is None else (side, side),
+    )
+    return FoundImages(origin=origin, parts=parts, decoder=decoder, class_names=names)
+
+
+def _row_classes(origin: str, rows: RowReader, options: ClassDatasetsOptions) -> list[str]:
+    """Those of the data set, or the given ones."""
+    names = rows.class_names
+    if names and options.class_names not in ((), tuple(names)):
+        raise ValueError(
+            f"data.class_names is {', '.join(options.class_names)}, and {origin} has {', '.join(names)}: "
+            "leave it out"
+        )
+    if not names and not options.class_names:
+        raise ValueError(
+            f"{origin}: column {options.label_column!r} has no names of classes; set data.class_names"
+        )
+    return check_class_names(names or options.class_names, "data.class_names")
+
+
+def load_images(options: ImageOptions, progress: Progress = to_stderr) -> dict[str, np.ndarray]:
+    """Decode the samples, or some of them where they are many, and keep the pixels if all fit.
+
+    Up to `skip_limit` samples may be wrong: each keeps its number with a shape of (0, 0), statistics are
     those of the others, and one line of progress tells of it.
 
     Returns:
-        For part "train" and "valid": `{part}_images` and `{part}_masks`, uint8 [N, H, W, C] and [N, H, W] if
-        all are of one size, else flat buffers with `{part}_shapes` int64 [N, 2] and `{part}_starts` int64
-        [N]; if they stay where they are, what the reader needs (as `{part}_image_files`, `{part}_mask_files`)
-        and `{part}_shapes`. Besides `class_names` [K], `class_pixels` int64 [K] of the training masks,
-        `mask_lookup` int16 [256] from labels in files to classes, and `mean`, `std` float32 [channels].
-        Ignored pixels are `IGNORE` whatever `ignore_index` is. `skipped_files` and `skipped_reasons` are the
-        images of samples that are skipped, and why. Where a sample was decoded, `class_pixels`, `mean` and
-        `std` are those of the sample.
+        The arrays that `trainables.images.samples.LoadedImages` takes: for part "train" and "valid"
+        `{part}_inputs` and `{part}_targets`, uint8 [N, H, W, C] and uint8 [N, H, W] of masks or int64 [N] of
+        classes if all are of one size, else flat ones with `{part}_shapes` int64 [N, 2] and
+        `{part}_first_pixels` int64 [N]; if they stay where they are, `{part}_shapes` and what their reader
+        needs. Besides `class_names` [K], `class_counts` int64 [K] of the training targets, `mean` and `std`
+        float32 [channels], for masks `mask_lookup` int16 [256], and `skipped_files` and `skipped_reasons` of
+        the samples that are skipped. Ignored pixels are `IGNORE` whatever `ignore_index` is. Where a sample
+        was decoded, counts and statistics are those of the sample.
 
     Raises:
-        ValueError: naming each pair that is wrong.
+        ValueError: naming each sample that is wrong.
     """
-    decoded = decode_pairs(
-        parts,
-        channels=reading.channels,
-        max_memory=loading.max_memory,
-        max_skipped=loading.max_skipped,
-        scan=loading.scan,
-        sample_size=loading.sample_size,
-        classes_known=bool(loading.class_names),
-        progress=loading.progress,
+    found = find_images(options, options.skip_limit)
+    if found.note:
+        progress(found.note)
+    streamed = isinstance(options, MaskShardsOptions | ClassShardsOptions)
+    looked_at = {part: _some_of(reader, options) for part, reader in found.parts.items()}
+    readers = looked_at if streamed else found.parts
+    decoder = _of_one_size(found.decoder, readers)
+    decoded = decode_samples(
+        readers,
+        decoder,
+        options,
+        keep=not streamed,
+        classes_known=bool(found.class_names),
+        max_skipped=options.skip_limit - len(found.damaged),
+        progress=progress,
     )
-    pixels = {part: _label_pixels(decoded, chosen) for part, chosen in decoded.parts.items()}
-    _check_labelled(loading.origin, pixels)
-    names = loading.class_names
-    if decoded.complete:
-        num_found = count_classes(loading.origin, pixels["train"] + pixels["valid"], loading.mask_values)
-        names = names or [str(number) for number in range(num_found)]
-    arrays = {
-        "mask_lookup": reading.lookup,
-        "class_names": np.array(names),
-        "class_pixels": pixels["train"][: len(names)],
-        **_skipped(decoded, parts),
-    }
-    for part, chosen in decoded.parts.items():
-        arrays |= _pixels_of(part, decoded, chosen) or parts[part].arrays(part, decoded.shapes[chosen])
+    names = _class_names(found, decoded, options)
     statistics = mean_and_std(decoded.sums[decoded.parts["train"]].sum(axis=0))
-    mean, std = (IMAGENET_MEAN, IMAGENET_STD) if loading.imagenet_statistics else statistics
-    return arrays | {"mean": mean, "std": std}
+    mean, std = (IMAGENET_MEAN, IMAGENET_STD) if options.normalization == "imagenet" else statistics
+    arrays = {
+        "class_names": np.array(names),
+        "class_counts": _class_counts(found.parts["train"], decoded, len(names)),
+        "mean": mean,
+        "std": std,
+        **_skipped(decoded, readers, found.damaged),
+    }
+    if isinstance(decoder, MaskDecoder):
+        arrays["mask_lookup"] = decoder.lookup
+    for part, reader in found.parts.items():
+        arrays |= _part_arrays(part, reader, decoded, streamed)
+    return arrays
 
 
-def _skipped(decoded: Decoded, parts: Mapping[str, PairReader]) -> dict[str, np.ndarray]:
+def _some_of(reader: Reader, options: ImageOptions) -> Reader:
+    """Samples to look at where even their headers are too many: spread over all, the same each time."""
+    if options.scan == "all" or len(reader) <= options.sample_size:
+        return reader
+    rng = np.random.default_rng(0)
+    return Subset(reader, np.sort(rng.choice(len(reader), options.sample_size, replace=False, shuffle=False)))
+
+
+def _of_one_size(decoder: Decoder, readers: Mapping[str, Reader]) -> Decoder:
+    """Where all images must have one size, it is that of the first one that can be read."""
+    if not isinstance(decoder, ClassDecoder) or decoder.expected is not None:
+        return decoder
+    for reader in readers.values():
+        for number in range(len(reader)):
+            try:
+                image, _ = decode(decoder, reader.encoded(number))
+            except ValueError:
+                continue
+            height, width = image.shape[:2]
+            return replace(decoder, expected=(height, width), example=reader.name(number))
+    return decoder
+
+
+def _class_names(found: FoundImages, decoded: Decoded, options: ImageOptions) -> Sequence[str]:
+    """The known ones, else the numbers of the labels in all masks."""
+    if not isinstance(options, MaskOptions):
+        return found.class_names
+    train, valid = (decoded.class_counts(part) for part in ("train", "valid"))
+    for part, counts in (("train", train), ("valid", valid)):
+        if not counts[:IGNORE].any():
+            told = f"every pixel of the {part} masks is ignored; some must have a class"
+            raise ValueError(f"{found.origin}: {told}")
+    if not decoded.complete:
+        return found.class_names
+    num_found = count_classes(found.origin, train + valid, options.mask_values)
+    return found.class_names or [str(number) for number in range(num_found)]
+
+
+def _class_counts(train: Reader, decoded: Decoded, num_classes: int) -> np.ndarray:
+    if train.classes is not None:
+        return np.bincount(train.classes[train.classes >= 0], minlength=num_classes)[:num_classes]
+    counts = np.zeros(num_classes, np.int64)
+    found = decoded.class_counts("train")[:num_classes]
+    counts[: len(found)] = found
+    return counts
+
+
+def _skipped(
+    decoded: Decoded, readers: Mapping[str, Reader], damaged: Mapping[str, str]
+) -> dict[str, np.ndarray]:
+    """A shard that ends too early counts as one sample."""
     files = [
-        parts[part].name(number - chosen.start)
+        readers[part].name(number - chosen.start)
         for number in decoded.problems
         for part, chosen in decoded.parts.items()
         if chosen.start <= number < chosen.stop
     ]
-    reasons = list(decoded.problems.values())
-    return {"skipped_files": np.array(files, np.str_), "skipped_reasons": np.array(reasons, np.str_)}
+    return {
+        "skipped_files": np.array([*files, *damaged], np.str_),
+        "skipped_reasons": np.array([*decoded.problems.values(), *damaged.values()], np.str_),
+    }
 
 
-def _pixels_of(part: str, decoded: Decoded, chosen: slice) -> dict[str, np.ndarray]:
-    """Images and masks of a part, stacked if they can be; nothing where they stay where they are."""
-    if decoded.images is None or decoded.masks is None:
-        return {}
-    shapes, starts = decoded.shapes[chosen], decoded.starts[chosen]
-    first, end = decoded.starts[chosen.start], decoded.starts[chosen.stop]
-    channels = decoded.sums.shape[-1]
-    images, masks = decoded.images[first * channels : end * channels], decoded.masks[first:end]
-    if (shapes == shapes[0]).all():
-        height, width = shapes[0]
-        images, masks = images.reshape(-1, height, width, channels), masks.reshape(-1, height, width)
-        return {f"{part}_images": images, f"{part}_masks": masks}
-    of_flat = {f"{part}_shapes": shapes, f"{part}_starts": starts - first}
-    return {f"{part}_images": images, f"{part}_masks": masks, **of_flat}
-
-
-def _label_pixels(decoded: Decoded, chosen: slice) -> np.ndarray:
-    """Pixels of each label in these masks together: int64 [256]."""
-    together = np.zeros(256, np.int64)
-    for pixels in decoded.pixels[chosen]:
-        for label, number in pixels.items():
-            together[label] += number
-    return together
-
-
-def _check_labelled(origin: str, pixels: Mapping[str, np.ndarray]) -> None:
-    for part, of_part in pixels.items():
-        if not of_part[:IGNORE].any():
-            raise ValueError(f"{origin}: every pixel of the {part} masks is ignored; some must have a class")
+def _part_arrays(part: str, reader: Reader, decoded: Decoded, streamed: bool) -> dict[str, np.ndarray]:
+    chosen = decoded.parts[part]
+    shapes = decoded.shapes[chosen]
+    if decoded.pixels is not None:
+        return decoded.pixels.as_arrays(part, chosen, shapes)
+    if not streamed:
+        return {**reader.as_arrays(part), f"{part}_shapes": shapes}
+    readable = shapes[shapes.all(axis=1)]
+    if not len(readable):
+        raise ValueError(f"of the {part} samples that were looked at none can be read")
+    return {**reader.as_arrays(part), f"{part}_shapes": readable[:1]}

@@ -1,99 +1,118 @@
-"""One numbered pair of image and mask at a time, from wherever they lie."""
+"""One numbered sample at a time, encoded, from wherever it lies."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from trainables.images.decode import mask_shape, read_pair
 from trainables.images.layouts.base import Pair
+from trainables.images.targets import Encoded
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reading:
-    """How files become pixels and classes, the same for all."""
-
-    channels: int
-    """Of an image after reading it."""
-    lookup: np.ndarray
-    """From labels in masks to classes and `IGNORE`: int16 [256], -1 is neither."""
-    num_classes: int
-
-
-class PairReader(Protocol):
-    """Pairs by number; `shape` and `read` raise ValueError with the name of what is wrong."""
+class Reader(Protocol):
+    """The samples of one part by number."""
 
     def __len__(self) -> int: ...
 
     def name(self, number: int) -> str:
-        """Of the image, for messages."""
+        """The image, for messages."""
         ...
 
-    def shape(self, number: int) -> tuple[int, int]:
-        """Height and width of the mask, from its header."""
+    def num_bytes(self, number: int) -> int:
+        """Bytes to read for the sample; 0 where nobody knows."""
         ...
 
-    def read(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """Image uint8 [H, W, channels] and mask uint8 [H, W] of classes and `IGNORE`."""
+    def encoded(self, number: int) -> Encoded:
+        """The sample as it lies there.
+
+        Raises:
+            ValueError: there is no such sample any more, or it lacks something.
+        """
         ...
 
-    def arrays(self, part: str, shapes: np.ndarray) -> dict[str, np.ndarray]:
-        """What `samples_of` needs to make such a reader of this part again."""
+    @property
+    def classes(self) -> np.ndarray | None:
+        """The class of every sample, int64 [N], where it is known without reading them all."""
+        ...
+
+    def as_arrays(self, part: str) -> dict[str, np.ndarray]:
+        """What makes such a reader again, see `trainables.images.samples`."""
         ...
 
 
 class FileReader:
-    """Pairs of files.
+    """Images in files, and their masks or classes.
 
     Args:
-        pairs: paths as text: image, mask, then any further channels of the image.
+        images: paths, str [N].
+        targets: paths of masks, str [N], or classes, int64 [N].
+        more: paths of each image's further channels, str [channels - 1, N].
     """
 
-    def __init__(self, pairs: Sequence[Sequence[str]], reading: Reading) -> None:
-        self._pairs, self._reading = pairs, reading
+    def __init__(self, images: np.ndarray, targets: np.ndarray, more: Sequence[np.ndarray] = ()) -> None:
+        self._images, self._targets, self._more = images, targets, more
 
     @classmethod
-    def of_pairs(cls, pairs: Sequence[Pair], reading: Reading) -> FileReader:
-        return cls([tuple(map(str, (pair.image, pair.mask, *pair.more))) for pair in pairs], reading)
+    def of_pairs(cls, pairs: Sequence[Pair]) -> FileReader:
+        columns = zip(*((pair.image, pair.mask, *pair.more) for pair in pairs), strict=True)
+        images, masks, *more = (np.array(list(map(str, column))) for column in columns)
+        return cls(images, masks, more)
 
     @classmethod
-    def of_arrays(cls, arrays: Mapping[str, np.ndarray], part: str, reading: Reading) -> FileReader:
-        columns = [arrays[f"{part}_image_files"], arrays[f"{part}_mask_files"]]
-        columns += list(arrays.get(f"{part}_more_files", ()))
-        return cls(_Rows(columns), reading)
+    def of_arrays(cls, arrays: Mapping[str, np.ndarray], part: str) -> FileReader:
+        more = list(arrays.get(f"{part}_more_files", ()))
+        return cls(arrays[f"{part}_image_files"], arrays[f"{part}_file_targets"], more)
 
     def __len__(self) -> int:
-        return len(self._pairs)
+        return len(self._images)
 
     def name(self, number: int) -> str:
-        return str(self._pairs[number][0])
+        return str(self._images[number])
 
-    def shape(self, number: int) -> tuple[int, int]:
-        return mask_shape(Path(self._pairs[number][1]))
+    def num_bytes(self, number: int) -> int:
+        sample = self.encoded(number)
+        return sum(map(_size_of, [*sample.images, sample.target]))
 
-    def read(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        image, mask, *more = map(Path, self._pairs[number])
-        reading = self._reading
-        return read_pair(image, mask, reading.channels, reading.lookup, reading.num_classes, more)
+    def encoded(self, number: int) -> Encoded:
+        images = tuple(Path(column[number]) for column in (self._images, *self._more))
+        if self.classes is not None:
+            return Encoded(images, int(self.classes[number]), str(images[0]))
+        return Encoded(images, Path(self._targets[number]))
 
-    def arrays(self, part: str, shapes: np.ndarray) -> dict[str, np.ndarray]:
-        images, masks, *more = (np.array(column) for column in zip(*self._pairs, strict=True))
-        of_part = {f"{part}_image_files": images, f"{part}_mask_files": masks, f"{part}_shapes": shapes}
-        return {**of_part, f"{part}_more_files": np.stack(more)} if more else of_part
+    @property
+    def classes(self) -> np.ndarray | None:
+        return self._targets if self._targets.dtype == np.int64 else None
+
+    def as_arrays(self, part: str) -> dict[str, np.ndarray]:
+        arrays = {f"{part}_image_files": self._images, f"{part}_file_targets": self._targets}
+        return {**arrays, f"{part}_more_files": np.stack(self._more)} if self._more else arrays
 
 
-class _Rows(Sequence[Sequence[str]]):
-    """Columns of equal length, read by row without a copy."""
+class Subset:
+    """Some of the samples of a reader, numbered anew; its arrays are those of all."""
 
-    def __init__(self, columns: Sequence[np.ndarray]) -> None:
-        self._columns = columns
+    def __init__(self, reader: Reader, numbers: np.ndarray) -> None:
+        self._reader, self._numbers = reader, numbers
+        self.classes, self.as_arrays = None, reader.as_arrays
 
     def __len__(self) -> int:
-        return len(self._columns[0])
+        return len(self._numbers)
 
-    def __getitem__(self, number: int) -> Sequence[str]:  # type: ignore[override]  # no slices
-        return [str(column[number]) for column in self._columns]
+    def name(self, number: int) -> str:
+        return self._reader.name(int(self._numbers[number]))
+
+    def num_bytes(self, number: int) -> int:
+        return self._reader.num_bytes(int(self._numbers[number]))
+
+    def encoded(self, number: int) -> Encoded:
+        return self._reader.encoded(int(self._numbers[number]))
+
+
+def _size_of(file: object) -> int:
+    try:
+        return file.stat().st_size if isinstance(file, Path) else 0
+    except OSError:
+        return 0

@@ -1,18 +1,29 @@
-"""Where images and masks lie: stacked in memory, one after another in memory, or in files."""
+"""Images and their targets by number: stacked in memory, one after another in memory, or where they lie."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from torch.utils.data import get_worker_info
 
-from trainables.images.hf_datasets import TableReader
-from trainables.images.images import num_threads
-from trainables.images.readers import FileReader, PairReader, Reading
+from trainables.data.stream import Order
+from trainables.images.decode import num_threads
+from trainables.images.hf_datasets import RowReader
+from trainables.images.options import (
+    ClassOptions,
+    ClassShardsOptions,
+    FolderData,
+    ImageOptions,
+    MaskShardsOptions,
+    SavedData,
+)
+from trainables.images.readers import FileReader, Reader
+from trainables.images.shards import ShardSamples
+from trainables.images.targets import ClassDecoder, Decoder, MaskDecoder, decode
 
 log = logging.getLogger(__name__)
 
@@ -20,9 +31,12 @@ Change = Callable[[int, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 """What becomes of the image and mask at a place of a batch as soon as they are read, such as a crop: then
 only as many whole images are in memory as there are threads that read."""
 
+Read = tuple[list[np.ndarray], list[np.ndarray]]
+"""Images uint8 [H, W, C], and for each a mask uint8 [H, W] or a class, int64 of no dimensions."""
+
 
 class Samples(Protocol):
-    """Pairs of an image, uint8 [H, W, C], and a mask, uint8 [H, W].
+    """Images with their targets.
 
     A sample that is skipped keeps its number and has no pixels: H and W are 0. So the order of the others is
     the same whether a file broke before a search, while it ran or before it was resumed.
@@ -33,47 +47,46 @@ class Samples(Protocol):
         """Height and width of each sample: int64 [N, 2]."""
         ...
 
-    def read(
-        self, indices: np.ndarray, change: Change | None = None
-    ) -> tuple[list[np.ndarray], list[np.ndarray]]: ...
+    def read(self, indices: np.ndarray, change: Change | None = None) -> Read: ...
 
 
 class StackedSamples:
-    """Images [N, H, W, C] and masks [N, H, W] of one size."""
+    """Images [N, H, W, C] of one size, or rows of a table, and their targets."""
 
-    def __init__(self, images: np.ndarray, masks: np.ndarray) -> None:
-        self.images, self.masks = images, masks
+    def __init__(self, inputs: np.ndarray, targets: np.ndarray) -> None:
+        self.inputs, self.targets = inputs, targets
 
     @property
     def shapes(self) -> np.ndarray:
-        return np.tile(np.array(self.masks.shape[1:], np.int64), (len(self.masks), 1))
+        return np.tile(np.array(self.inputs.shape[1:3], np.int64), (len(self.inputs), 1))
 
-    def read(
-        self, indices: np.ndarray, change: Change | None = None
-    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        images, masks = [self.images[index] for index in indices], [self.masks[index] for index in indices]
-        return _changed(images, masks, change)
+    def read(self, indices: np.ndarray, change: Change | None = None) -> Read:
+        inputs, targets = ([each[index] for index in indices] for each in (self.inputs, self.targets))
+        return _changed(inputs, targets, change)
 
 
 class FlatSamples:
-    """Images and masks of any size, each kind in one uint8 buffer, from the pixel `starts` [N] on."""
+    """Images of any size in one array, each from its pixel of `starts` on; masks alike, or classes [N]."""
 
-    def __init__(self, images: np.ndarray, masks: np.ndarray, shapes: np.ndarray, starts: np.ndarray) -> None:
-        self._images, self._masks, self.shapes, self._starts = images, masks, shapes, starts
-        self._channels = len(images) // len(masks)
+    def __init__(
+        self, images: np.ndarray, targets: np.ndarray, shapes: np.ndarray, starts: np.ndarray, channels: int
+    ) -> None:
+        self._images, self._targets, self.shapes = images, targets, shapes
+        self._starts, self._channels = starts, channels
+        self._per_pixel = targets.dtype == np.uint8
 
-    def read(
-        self, indices: np.ndarray, change: Change | None = None
-    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        images, masks = [], []
+    def read(self, indices: np.ndarray, change: Change | None = None) -> Read:
+        images, targets = [], []
         for index in indices:
             height, width = self.shapes[index]
             start = self._starts[index]
             stop = start + height * width
             pixels = self._images[start * self._channels : stop * self._channels]
             images.append(pixels.reshape(height, width, self._channels))
-            masks.append(self._masks[start:stop].reshape(height, width))
-        return _changed(images, masks, change)
+            targets.append(
+                self._targets[start:stop].reshape(height, width) if self._per_pixel else self._targets[index]
+            )
+        return _changed(images, targets, change)
 
 
 class Skipped:
@@ -122,20 +135,30 @@ class Skipped:
 class ReadSamples:
     """Read when asked for, by a few threads.
 
+    Args:
+        shapes: of each sample, or of one that stands for all.
+        order: of training, where it is not any order; then the sizes of samples are not known before.
+
     Raises:
         ValueError: from `read`, for a sample that cannot be read, or is of another size than before, unless
             it may be skipped.
     """
 
-    def __init__(self, reader: PairReader, shapes: np.ndarray, *, channels: int, skipped: Skipped) -> None:
-        self._reader, self.shapes, self._channels, self._skipped = reader, shapes, channels, skipped
+    def __init__(
+        self,
+        reader: Reader,
+        decoder: Decoder,
+        shapes: np.ndarray,
+        skipped: Skipped,
+        order: Order | None = None,
+    ) -> None:
+        self._reader, self._decoder, self.skipped, self.order = reader, decoder, skipped, order
+        self.shapes = np.broadcast_to(shapes, (len(reader), 2))
 
-    def read(
-        self, indices: np.ndarray, change: Change | None = None
-    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    def read(self, indices: np.ndarray, change: Change | None = None) -> Read:
         def read_place(place: int) -> tuple[np.ndarray, np.ndarray, ValueError | None]:
-            image, mask, error = self._read_one(int(indices[place]))
-            return (image, mask, error) if change is None else (*change(place, image, mask), error)
+            image, target, error = self._read_one(int(indices[place]))
+            return (image, target, error) if change is None else (*change(place, image, target), error)
 
         threads = min(num_threads(), len(indices))
         if threads < 2:
@@ -145,60 +168,105 @@ class ReadSamples:
                 outcomes = list(pool.map(read_place, range(len(indices))))
         for index, (_, _, error) in zip(indices, outcomes, strict=True):
             if error is not None:
-                self._skipped.add(self._reader.name(int(index)), error)
-        return [image for image, _, _ in outcomes], [mask for _, mask, _ in outcomes]
+                self.skipped.add(self._reader.name(int(index)), error)
+        return [image for image, _, _ in outcomes], [target for _, target, _ in outcomes]
 
     def _read_one(self, index: int) -> tuple[np.ndarray, np.ndarray, ValueError | None]:
         """Without pixels where there is an error, or was before the search."""
-        nothing = np.empty((0, 0, self._channels), np.uint8), np.empty((0, 0), np.uint8)
+        nothing = np.empty((0, 0, self._decoder.channels), np.uint8), self._decoder.nothing
         height, width = self.shapes[index]
         if not height:
             return *nothing, None
         try:
-            image, mask = self._reader.read(index)
+            image, target = decode(self._decoder, self._reader.encoded(index))
         except ValueError as error:
             return *nothing, error
-        if mask.shape != (height, width):
-            size = f"{mask.shape[1]}x{mask.shape[0]} and was {width}x{height}"
+        if self.order is None and image.shape[:2] != (height, width):
+            size = f"{image.shape[1]}x{image.shape[0]} and was {width}x{height}"
             name = self._reader.name(index)
             return *nothing, ValueError(f"{name}: is now {size}; it changed during the run")
-        return image, mask, None
+        return image, target, None
 
 
-def skipped_of(arrays: Mapping[str, np.ndarray], limit: int) -> Skipped:
-    """A count that begins with the samples that were skipped when these arrays were loaded."""
-    if "skipped_files" not in arrays:
-        return Skipped(limit)
-    pairs = zip(arrays["skipped_files"], arrays["skipped_reasons"], strict=True)
-    return Skipped(limit, {str(file): str(reason).removeprefix(f"{file}: ") for file, reason in pairs})
+class LoadedImages:
+    """What the arrays of `load_images`, or of built-in images, hold: the one place that knows their names.
 
+    Args:
+        options: by which they were loaded; of built-in images None, as those are always in memory.
+    """
 
-def samples_of(arrays: Mapping[str, np.ndarray], part: str, skipped: Skipped) -> Samples:
-    """The samples of `part` ("train" or "valid") of what a data source returned."""
-    shapes = arrays.get(f"{part}_shapes")
-    if f"{part}_images" not in arrays:
+    def __init__(self, arrays: Mapping[str, np.ndarray], options: ImageOptions | None) -> None:
+        self._arrays, self._options = arrays, options
+        self.class_names = tuple(str(name) for name in arrays["class_names"])
+        self.class_counts: np.ndarray = arrays["class_counts"]
+        """Training pixels or images of each class: int64 [K]."""
+        self.mean: np.ndarray = arrays["mean"]
+        """float32 [C], 1 being the value 255."""
+        self.std: np.ndarray = arrays["std"]
+        self.in_memory = "train_inputs" in arrays
+        pairs = zip(arrays.get("skipped_files", ()), arrays.get("skipped_reasons", ()), strict=True)
+        before = {str(name): str(reason).removeprefix(f"{name}: ") for name, reason in pairs}
+        self.skipped = Skipped(0 if options is None else options.skip_limit, before)
+        """Counts on from the samples that were skipped when the arrays were loaded."""
+
+    def described(self, outputs: str) -> dict[str, Any]:
+        """How raw images become inputs, for `Task.preprocessing`, and what the outputs mean."""
+        return {
+            "how": "a pixel of each channel is (value / 255 - mean) / std, images are [N, C, H, W]; "
+            + outputs,
+            "channels": len(self.mean),
+            "mean": self.mean.tolist(),
+            "std": self.std.tolist(),
+            "class_names": list(self.class_names),
+        }
+
+    @property
+    def num_workers(self) -> int:
+        """Processes that are worth having: none for images in memory."""
+        return 0 if self._options is None or self.in_memory else self._options.workers
+
+    def samples(self, *parts: str) -> Samples:
+        """The samples of "train" or "valid"; of shards also of both, one after another."""
+        arrays, part = self._arrays, parts[0]
+        shapes = arrays.get(f"{part}_shapes")
+        if self.in_memory:
+            inputs, targets = arrays[f"{part}_inputs"], arrays[f"{part}_targets"]
+            if shapes is None:
+                return StackedSamples(inputs, targets)
+            return FlatSamples(inputs, targets, shapes, arrays[f"{part}_first_pixels"], len(self.mean))
         assert shapes is not None
-        channels = len(arrays["mean"])
-        reading = Reading(
-            channels=channels, lookup=arrays["mask_lookup"], num_classes=len(arrays["class_names"])
+        if isinstance(self._options, MaskShardsOptions | ClassShardsOptions):
+            shards = ShardSamples.of_arrays(arrays, parts, self._options)
+            return ReadSamples(shards, self._decoder(shapes), shapes, self.skipped, shards.order)
+        return ReadSamples(self._reader(part), self._decoder(shapes), shapes, self.skipped)
+
+    def _reader(self, part: str) -> Reader:
+        if isinstance(self._options, FolderData):
+            return FileReader.of_arrays(self._arrays, part)
+        assert isinstance(self._options, SavedData)
+        return RowReader.of_arrays(self._arrays, part, self._options)
+
+    def _decoder(self, shapes: np.ndarray) -> Decoder:
+        channels, num_classes = len(self.mean), len(self.class_names)
+        if not isinstance(self._options, ClassOptions):
+            return MaskDecoder(channels=channels, lookup=self._arrays["mask_lookup"], num_classes=num_classes)
+        height, width = size_of(shapes)
+        return ClassDecoder(
+            channels=channels,
+            num_classes=num_classes,
+            resize=self._options.resize,
+            expected=(height, width),
         )
-        return ReadSamples(_reader(arrays, part, reading), shapes, channels=channels, skipped=skipped)
-    images, masks = arrays[f"{part}_images"], arrays[f"{part}_masks"]
-    if shapes is None:
-        return StackedSamples(images, masks)
-    return FlatSamples(images, masks, shapes, arrays[f"{part}_starts"])
 
 
-def _reader(arrays: Mapping[str, np.ndarray], part: str, reading: Reading) -> PairReader:
-    if f"{part}_table" in arrays:
-        return TableReader.of_arrays(arrays, part, reading)
-    return FileReader.of_arrays(arrays, part, reading)
+def size_of(shapes: np.ndarray) -> tuple[int, int]:
+    """Height and width of the first sample that is not skipped."""
+    height, width = shapes[shapes.any(axis=1)][0]
+    return int(height), int(width)
 
 
-def _changed(
-    images: list[np.ndarray], masks: list[np.ndarray], change: Change | None
-) -> tuple[list[np.ndarray], list[np.ndarray]]:
+def _changed(images: list[np.ndarray], targets: list[np.ndarray], change: Change | None) -> Read:
     if change is None:
-        return images, masks
-    pairs = [change(place, *pair) for place, pair in enumerate(zip(images, masks, strict=True))]
-    return [image for image, _ in pairs], [mask for _, mask in pairs]
+        return images, targets
+    pairs = [change(place, *pair) for place, pair in enumerate(zip(images, targets, strict=True))]
+    return [image for image, _ in pairs], [target for _, target in pairs]

@@ -1,4 +1,4 @@
-"""Batches of normalized images and masks for the trainer."""
+"""Batches of normalized images and their targets for the trainer."""
 
 from __future__ import annotations
 
@@ -11,58 +11,34 @@ from torch import Tensor
 from trainables.data.stream import Order
 from trainables.images.augment import (
     IGNORE,
-    Augmentation,
     flip,
     normalize,
+    num_randoms,
     pad_together,
     scale_and_crop,
 )
-from trainables.images.samples import Samples, Skipped, StackedSamples
+from trainables.images.options import JointAugmentOptions
+from trainables.images.samples import Samples, Skipped, StackedSamples, size_of
 
 
-class SegmentationSource:
-    """A BatchSource: images float32 [B, C, H, W] and masks int64 [B, H, W].
+class ImageSource:
+    """What sources of images with masks and with classes have in common.
 
-    With random numbers samples are augmented; without, they are whole, and samples of different sizes are
-    padded to the largest of the batch with the mean colour and `IGNORE`. One that is skipped is all padding.
-
-    Raises:
-        ValueError: if an augmentation without a crop is given for samples of different sizes.
+    Args:
+        mean, std: float32 [C], 1 being the value 255.
     """
 
-    def __init__(
-        self,
-        samples: Samples,
-        mean: np.ndarray,
-        std: np.ndarray,
-        augmentation: Augmentation | None = None,
-        skipped: Skipped | None = None,
-    ) -> None:
+    def __init__(self, samples: Samples, mean: np.ndarray, std: np.ndarray) -> None:
         self.order: Order | None = getattr(samples, "order", None)
         """Of the training samples, where it is not any order; then their sizes are not known before."""
-        if self.order is None and augmentation is not None and augmentation.crop is None:
-            _check_one_size(samples.shapes)
+        self._skipped: Skipped | None = getattr(samples, "skipped", None)
         self._samples, self._mean, self._std = samples, mean, std
-        self._augmentation = augmentation
-        self._skipped = skipped
-        self._fill = (mean * 255.0).round().astype(np.uint8)
         self._length = len(samples.shapes)
-        self._some_shape = samples.shapes[samples.shapes.any(axis=1)][0]
-        self.num_randoms = 0 if augmentation is None else augmentation.num_randoms
+        self._fill = (mean * 255.0).round().astype(np.uint8)
+        self._some_shape = size_of(samples.shapes)
 
     def __len__(self) -> int:
         return self._length
-
-    def batch(self, indices: np.ndarray, randoms: np.ndarray | None) -> tuple[Tensor, Tensor]:
-        if randoms is None or self._augmentation is None or not self.num_randoms:
-            images, masks = self._whole(indices)
-            return _tensors(normalize(images, self._mean, self._std), masks)
-        if self._augmentation.crop is None:
-            images, masks = self._whole(indices)
-        else:
-            images, masks = self._crops(indices, randoms, self._augmentation)
-        images, masks = flip(images, masks, randoms, self._augmentation)
-        return _tensors(normalize(images, self._mean, self._std, randoms, self._augmentation), masks)
 
     def take_findings(self) -> list[tuple[str, str]]:
         """In a worker process: what it has skipped since it was last asked."""
@@ -79,19 +55,59 @@ class SegmentationSource:
             self._skipped.add(file, ValueError(problem))
 
     def _whole(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Images uint8 [B, H, W, C] and masks [B, H, W] or classes [B].
+
+        Samples of different sizes are padded to the largest with the mean colour and `IGNORE`; one that is
+        skipped is all padding.
+        """
         if isinstance(self._samples, StackedSamples):
-            return self._samples.images[indices], self._samples.masks[indices]
-        images, masks = self._samples.read(indices)
-        if not any(mask.size for mask in masks):
-            masks[0] = np.full(self._some_shape, IGNORE, np.uint8)
+            return self._samples.inputs[indices], self._samples.targets[indices]
+        images, targets = self._samples.read(indices)
+        if not any(image.size for image in images):
             images[0] = np.full((*self._some_shape, len(self._fill)), self._fill, np.uint8)
-        return pad_together(images, self._fill), pad_together(masks, IGNORE)
+            targets[0] = np.full(self._some_shape, IGNORE, np.uint8) if targets[0].ndim else targets[0]
+        together = pad_together(targets, IGNORE) if targets[0].ndim else np.array(targets)
+        return pad_together(images, self._fill), together
+
+
+class SegmentationSource(ImageSource):
+    """A BatchSource: images float32 [B, C, H, W] and masks int64 [B, H, W].
+
+    With random numbers samples are augmented; without, they are whole.
+
+    Raises:
+        ValueError: if an augmentation without a crop is given for samples of different sizes.
+    """
+
+    def __init__(
+        self,
+        samples: Samples,
+        mean: np.ndarray,
+        std: np.ndarray,
+        augment: JointAugmentOptions | None = None,
+    ) -> None:
+        super().__init__(samples, mean, std)
+        if self.order is None and augment is not None and augment.crop is None:
+            _check_one_size(samples.shapes)
+        self._augment = augment
+        self.num_randoms = 0 if augment is None else num_randoms(augment)
+
+    def batch(self, indices: np.ndarray, randoms: np.ndarray | None) -> tuple[Tensor, Tensor]:
+        if randoms is None or self._augment is None or not self.num_randoms:
+            images, masks = self._whole(indices)
+            return _tensors(normalize(images, self._mean, self._std), masks)
+        if self._augment.crop is None:
+            images, masks = self._whole(indices)
+        else:
+            images, masks = self._crops(indices, randoms, self._augment)
+        images, masks = flip(images, masks, randoms, self._augment)
+        return _tensors(normalize(images, self._mean, self._std, randoms, self._augment), masks)
 
     def _crops(
-        self, indices: np.ndarray, randoms: np.ndarray, augmentation: Augmentation
+        self, indices: np.ndarray, randoms: np.ndarray, augment: JointAugmentOptions
     ) -> tuple[np.ndarray, np.ndarray]:
         def crop(place: int, image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            window, labels = scale_and_crop(image, mask, randoms[place], augmentation, self._fill)
+            window, labels = scale_and_crop(image, mask, randoms[place], augment, self._fill)
             return window.copy(), labels.copy()  # A view would keep the whole image in memory.
 
         images, masks = self._samples.read(indices, crop)

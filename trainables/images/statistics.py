@@ -1,18 +1,28 @@
-"""Mean and deviation of the pixels of many images, added up image by image."""
+"""How often each value is in images and masks, and what follows from it; added up image by image."""
 
 from __future__ import annotations
 
 import numpy as np
+from PIL import Image
 
 LEAST_STD = 1.0 / 255.0
+LEVELS = np.arange(256, dtype=np.float64)
+
+
+def value_counts(labels: np.ndarray) -> dict[int, int]:
+    """How often each value is in uint8 [H, W]."""
+    # Pillow counts without the copy to int64 that np.bincount needs.
+    counts = Image.fromarray(labels).histogram()
+    return {value: count for value, count in enumerate(counts) if count}
 
 
 def pixel_sums(images: np.ndarray) -> np.ndarray:
-    """Number, sum and sum of squares of uint8 [..., C], by channel: float64 [3, C], exact."""
-    by_channel = images.reshape(-1, images.shape[-1])
-    levels = np.arange(256, dtype=np.float64)
-    counts = [np.bincount(values, minlength=256) for values in by_channel.T]
-    return np.array([[count.sum(), count @ levels, count @ levels**2] for count in counts]).T
+    """Number, sum and sum of squares of uint8 [..., W, C], by channel: float64 [3, C], exact."""
+    rows = images.reshape(-1, *images.shape[-2:])
+    planes = [rows] if rows.shape[-1] == 3 else [rows[..., channel] for channel in range(rows.shape[-1])]
+    histograms = [Image.fromarray(np.ascontiguousarray(plane)).histogram() for plane in planes]
+    counts = np.array(histograms, np.float64).reshape(-1, 256)
+    return np.stack([counts.sum(axis=1), counts @ LEVELS, counts @ LEVELS**2])
 
 
 def mean_and_std(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from trainables.data.source import Batch, as_source
-from trainables.inspect.inspection import IGNORED, Conclusion, Contents, Finding, Inspection, Kind, SampleName
+from trainables.findings import Finding, Kind
+from trainables.inspect.inspection import IGNORED, Conclusion, Contents, Inspection, SampleName
 
 MAX_CLASSES = 255
 """Targets with more different whole numbers than these are taken for something else than classes."""

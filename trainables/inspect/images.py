@@ -1,108 +1,220 @@
-"""What an inspection of image files shares, whatever the images are for."""
+"""Looks at every sample of images as training reads them: all that is wrong, and what a person should see."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from trainables.images.images import SampleError, opened
-from trainables.inspect.inspection import Finding, Kind
+from trainables.findings import Finding, SampleError, short_name
+from trainables.images import kinds
+from trainables.images.augment import IGNORE
+from trainables.images.decode import image_mode, labels_text, num_threads
+from trainables.images.loading import FoundImages, find_images
+from trainables.images.options import ImageOptions, MaskOptions
+from trainables.images.readers import Reader
+from trainables.images.statistics import pixel_sums
+from trainables.images.targets import Encoded, Looked, MaskDecoder
+from trainables.inspect.inspection import IGNORED, Conclusion, Contents, Inspection, SampleName
 
-UNREADABLE_FILE = Kind(name="unreadable file", severity="error", remedy="copy it again, or remove the sample")
-EMPTY = Kind(name="empty file", severity="error", remedy="copy it again")
-DOUBLED = Kind(
-    name="in training and validation",
-    severity="error",
-    remedy="remove one of the two: validation would flatter what was learnt by heart",
-)
-OTHER_MODE = Kind(
-    name="converted image", severity="warning", remedy="set data.channels, or save all images alike"
-)
-LEVELS = np.arange(256, dtype=np.float64)
+ANY_NUMBER = 10**9
+"""Of damaged samples: a check stops at none."""
 
 
-@dataclass(frozen=True)
-class SeenImage:
-    """An image file that was read, or what is wrong with it."""
+class ImageInspection(Inspection):
+    """What `load_images` would decode, with every problem collected instead of raised.
 
-    pixels: np.ndarray | None
-    """uint8 [H, W, C]"""
-    mode: str | None
-    """As Pillow names it: L is grey, RGBA has transparency."""
-    findings: Sequence[Finding]
+    Of each sample only numbers are kept: at any time no more images are in memory than there are threads.
+    """
 
-    def contents(self) -> dict[str, Any]:
-        """The fields of `Contents` that an image has."""
-        if self.pixels is None:
-            return {}
-        height, width = self.pixels.shape[:2]
-        return {"digests": [_digest(self.pixels)], "size": (width, height), "sums": _sums(self.pixels)}
+    compared, doubled = "decoded pixels", kinds.DOUBLED
+
+    def __init__(self, options: ImageOptions) -> None:
+        self.num_threads = num_threads()
+        root = getattr(options, "root", None)
+        self.root = None if root is None else Path(root).expanduser().resolve()
+        self._options = options
+        self._found: FoundImages | None = None
+        self.findings: list[Finding] = []
+        self._located: list[tuple[Reader, int]] = []
+        self.samples: list[SampleName] = []
+        try:
+            self._find(find_images(options, ANY_NUMBER))
+        except (ValueError, OSError) as error:
+            self.findings.append(Finding(kinds.FOLDER, str(self.root), str(error)))
+        self._files: list[str] = [sample.where for sample in self.samples]
+        self._modes: list[str | None] = [None] * len(self.samples)
+
+    def _find(self, found: FoundImages) -> None:
+        self._found = found
+        self.findings += [Finding(kinds.UNREADABLE, file, reason) for file, reason in found.damaged.items()]
+        for part, reader in found.parts.items():
+            for number in range(len(reader)):
+                self._located.append((reader, number))
+                self.samples.append(SampleName(part, reader.name(number), reader.num_bytes(number)))
+
+    def look(self, number: int) -> Contents:
+        assert self._found is not None
+        reader, of_part = self._located[number]
+        try:
+            sample = reader.encoded(of_part)
+        except ValueError as error:
+            return Contents(findings=[_finding(error, self.samples[number].where)])
+        looked = self._found.decoder.look(sample)
+        findings = [_finding(problem, self.samples[number].where) for problem in looked.problems]
+        # Binary masks are told of in the conclusion: mostly it is all of them.
+        findings = [finding for finding in findings if finding.kind is not kinds.BINARY]
+        findings += self._warnings(number, sample, looked)
+        if looked.image is None:
+            return Contents(findings=findings)
+        self._modes[number] = image_mode(sample.images[0]) if len(sample.images) == 1 else None
+        height, width = looked.image.shape[:2]
+        return Contents(
+            findings=findings,
+            digests=[_digest(looked.image)],
+            size=(width, height),
+            labels=self._classes(looked),
+            sums=pixel_sums(looked.image) / np.array([[1.0], [255.0], [255.0**2]]),
+        )
+
+    def conclude(self, contents: Sequence[Contents]) -> Conclusion:
+        found = [*self._conclusions(contents), *self._other_modes()]
+        return Conclusion(findings=found, class_names=self._class_names(contents))
+
+    def _warnings(self, number: int, sample: Encoded, looked: Looked) -> list[Finding]:
+        """What is odd about one sample, though it can be decoded."""
+        return []
+
+    def _classes(self, looked: Looked) -> dict[int, int]:
+        """How often each class is in the target, and what is ignored."""
+        return {} if looked.target is None else {int(looked.target): 1}
+
+    def _class_names(self, contents: Sequence[Contents]) -> Sequence[str]:
+        return [] if self._found is None else self._found.class_names
+
+    def _conclusions(self, contents: Sequence[Contents]) -> Iterator[Finding]:
+        """What only all samples together show."""
+        yield from ()
+
+    def _other_modes(self) -> list[Finding]:
+        """Images that are converted: one finding if all of them are of one such mode."""
+        expected = ("RGB",) if self._options.channels == 3 else ("L", "1")
+        known = {number: mode for number, mode in enumerate(self._modes) if mode is not None}
+        others = [number for number, mode in known.items() if mode not in expected]
+        if len(set(known.values())) == 1 and len(others) > 1:
+            told = f"all {len(others)} images are {known[others[0]]}, read as {expected[0]}"
+            return [Finding(kinds.OTHER_MODE, str(Path(self._files[others[0]]).parent), told)]
+        return [
+            Finding(kinds.OTHER_MODE, self._files[n], f"{known[n]}, read as {expected[0]}") for n in others
+        ]
 
 
-def see_image(files: Sequence[Path], read: Callable[[], np.ndarray]) -> SeenImage:
-    """Read an image that lies in these files; of several the mode tells nothing."""
-    empty = [file for file in files if is_empty(file)]
-    if empty:
-        return SeenImage(None, None, [Finding(EMPTY, str(file), "") for file in empty])
-    try:
-        mode = None
-        if len(files) == 1:
-            with opened(files[0]) as header:
-                mode = header.mode
-        return SeenImage(read(), mode, [])
-    except SampleError as error:
-        return SeenImage(None, None, [unreadable(files[0], error)])
+class MaskInspection(ImageInspection):
+    """Images and masks."""
+
+    unit = "pixels"
+
+    def __init__(self, options: MaskOptions) -> None:
+        super().__init__(options)
+        self._labels: list[Mapping[int, int]] = [{} for _ in self.samples]
+        """Pixels of each label as it is in the file."""
+        self._masks = [""] * len(self.samples)
+        names = () if self._found is None else self._found.class_names
+        self._num_classes = len(names) or None
+        self._mask_values = options.mask_values
+
+    @property
+    def _decoder(self) -> MaskDecoder:
+        assert self._found is not None
+        assert isinstance(self._found.decoder, MaskDecoder)
+        return self._found.decoder
+
+    def _warnings(self, number: int, sample: Encoded, looked: Looked) -> list[Finding]:
+        self._labels[number], self._masks[number] = looked.labels, str(sample.target)
+        ignored = looked.labels and all(self._decoder.class_of(label) == IGNORE for label in looked.labels)
+        return [Finding(kinds.ALL_IGNORED, str(sample.target), "")] if ignored else []
+
+    def _classes(self, looked: Looked) -> dict[int, int]:
+        """Labels that are no class are left out."""
+        classes: Counter[int] = Counter()
+        for label, count in looked.labels.items():
+            number = self._decoder.class_of(label)
+            if number is not None:
+                classes[IGNORED if number == IGNORE else number] += count
+        return dict(classes)
+
+    def _class_names(self, contents: Sequence[Contents]) -> Sequence[str]:
+        names = super()._class_names(contents)
+        largest = max((label for held in contents for label in held.labels), default=-1)
+        return names or [str(number) for number in range(1 + largest)]
+
+    def _conclusions(self, contents: Sequence[Contents]) -> Iterator[Finding]:
+        if self._found is not None:
+            yield from self._binary_masks()
+            yield from self._far_labels()
+
+    def _binary_masks(self) -> list[Finding]:
+        """Masks of 0 and 255 where 255 is no class; where it is ignored, that may be right."""
+        if self._decoder.class_of(IGNORE) not in (IGNORE, None):
+            return []
+        binary = [number for number, labels in enumerate(self._labels) if set(labels) == {0, IGNORE}]
+        others = any(labels and not set(labels) <= {0, IGNORE} for labels in self._labels)
+        if binary and not others:
+            told = f"{len(binary)} masks hold 0 and 255, and no mask holds anything else"
+            return [Finding(kinds.BINARY, str(Path(self._masks[binary[0]]).parent), told)]
+        kind = kinds.BINARY if self._decoder.class_of(IGNORE) is None else kinds.PERHAPS_BINARY
+        return [Finding(kind, self._masks[number], "") for number in binary]
+
+    def _far_labels(self) -> Iterator[Finding]:
+        """Labels above a gap, where the number of classes is taken from the largest label."""
+        if self._num_classes is not None:
+            return
+        lookup = self._decoder.lookup
+        held = {int(lookup[label]) for labels in self._labels for label in labels}
+        gap = next((number for number in range(IGNORE) if number not in held), IGNORE)
+        for mask, labels in zip(self._masks, self._labels, strict=True):
+            far = {label: count for label, count in labels.items() if gap < lookup[label] < IGNORE}
+            if far:
+                yield Finding(kinds.FAR_LABEL, mask, f"{labels_text(far)}, while no mask holds {gap}")
 
 
-def unreadable(file: Path, error: SampleError) -> Finding:
-    return Finding(UNREADABLE_FILE, str(file), str(error).removeprefix(f"{file}: "))
+class ClassInspection(ImageInspection):
+    """Images with a class each."""
+
+    def _conclusions(self, contents: Sequence[Contents]) -> Iterator[Finding]:
+        yield from self._other_sizes(contents)
+        yield from self._in_two_classes(contents)
+
+    def _other_sizes(self, contents: Sequence[Contents]) -> Iterator[Finding]:
+        """Images of another size than most, where nothing resizes them."""
+        sizes = Counter(held.size for held in contents if held.size is not None)
+        if len(sizes) < 2 or getattr(self._options, "resize", None) is not None:
+            return
+        usual = sizes.most_common(1)[0][0]
+        for file, held in zip(self._files, contents, strict=True):
+            if held.size not in (None, usual):
+                yield Finding(kinds.IMAGE_SIZE, file, "{}x{}, most are {}x{}".format(*held.size, *usual))
+
+    def _in_two_classes(self, contents: Sequence[Contents]) -> Iterator[Finding]:
+        first: dict[bytes, int] = {}
+        for number, held in enumerate(contents):
+            for digest in held.digests:
+                other = first.setdefault(digest, number)
+                if contents[other].labels != held.labels:
+                    told = f"the same decoded pixels as {short_name(self._files[other], self.root)}"
+                    yield Finding(kinds.TWO_CLASSES, self._files[number], told)
 
 
-def other_modes(files: Sequence[Path], modes: Sequence[str | None], channels: int) -> list[Finding]:
-    """Images that are converted: one finding if all of them are of one such mode."""
-    expected = ("RGB",) if channels == 3 else ("L", "1")
-    others = [n for n, mode in enumerate(modes) if mode is not None and mode not in expected]
-    found = {mode for mode in modes if mode is not None}
-    if len(found) == 1 and len(others) > 1:
-        told = f"all {len(others)} images are {found.pop()}, read as {expected[0]}"
-        return [Finding(OTHER_MODE, str(files[others[0]].parent), told)]
-    return [Finding(OTHER_MODE, str(files[n]), f"{modes[n]}, read as {expected[0]}") for n in others]
-
-
-def num_bytes(file: Path) -> int:
-    """Size; 0 where there is no such file."""
-    try:
-        return file.stat().st_size
-    except OSError:
-        return 0
-
-
-def is_empty(file: Path) -> bool:
-    return file.is_file() and not num_bytes(file)
-
-
-def label_counts(labels: np.ndarray) -> dict[int, int]:
-    """How often each value is in uint8 [H, W]."""
-    # Pillow counts without the copy to int64 that np.bincount needs.
-    counts = Image.fromarray(labels).histogram()
-    return {label: count for label, count in enumerate(counts) if count}
+def _finding(error: ValueError, where: str) -> Finding:
+    if isinstance(error, SampleError) and error.finding is not None:
+        return error.finding
+    return Finding(kinds.UNREADABLE, where, str(error).removeprefix(f"{where}: "))
 
 
 def _digest(pixels: np.ndarray) -> bytes:
     digest = hashlib.sha256(repr(pixels.shape).encode())
     digest.update(np.ascontiguousarray(pixels).data)
     return digest.digest()
-
-
-def _sums(pixels: np.ndarray) -> np.ndarray:
-    """Number, sum and sum of squares by channel, 1 being the value 255: float64 [3, C]."""
-    planes = [pixels] if pixels.shape[-1] == 3 else [pixels[..., c] for c in range(pixels.shape[-1])]
-    histograms = [Image.fromarray(np.ascontiguousarray(plane)).histogram() for plane in planes]
-    counts = np.array(histograms, np.float64).reshape(-1, 256)
-    return np.stack([counts.sum(1), counts @ LEVELS / 255.0, counts @ LEVELS**2 / 255.0**2])

@@ -7,39 +7,16 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
-Severity = Literal["error", "warning"]
-"""Training cannot do with an error; a warning is what a person should look at."""
+from trainables.findings import Finding, Kind
 
 IGNORED = -1
 """Stands for all that has no class in `Contents.labels`."""
 
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Kind:
-    """One way in which data can be wrong."""
-
-    name: str
-    """A few words, such as `empty file`."""
-    severity: Severity
-    remedy: str
-    """What to do about it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that is wrong."""
-
-    kind: Kind
-    where: str
-    """The file, or else which sample it is."""
-    message: str
-    """The value that was found and the rule; empty where the kind says it all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +60,6 @@ DOUBLED = Kind(
     severity="warning",
     remedy="remove one of the two, unless equal inputs are natural here",
 )
-
-
-def short_name(where: str, root: Path | None) -> str:
-    """A file's path below the folder of the data."""
-    return where if root is None else where.removeprefix(f"{root}/")
 
 
 class Inspection:

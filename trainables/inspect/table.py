@@ -6,7 +6,8 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from trainables.inspect.inspection import Conclusion, Contents, Finding, Inspection, Kind, SampleName
+from trainables.findings import Finding, Kind
+from trainables.inspect.inspection import Conclusion, Contents, Inspection, SampleName
 from trainables.tables.encode import numeric_columns
 from trainables.tables.options import CSVOptions
 from trainables.tables.read import Sheet, Sheets, finite_number, listed

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from trainables.images.statistics import mean_and_std, pixel_sums
+from trainables.segmentation.options import DigitsOptions
 
 CLASS_NAMES = ("background", "0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
 DIGIT_SIZE = 8
@@ -16,28 +17,18 @@ INK = 5
 """Least grey value (of 16) of a pixel that belongs to the digit."""
 
 
-def load_digits_arrays(
-    *, size: int, enlarge: int, num_train: int, num_valid: int, noise: float, empty: float, seed: int
-) -> dict[str, np.ndarray]:
-    """Canvases and their masks, a pure function of the arguments.
-
-    Args:
-        size: Side of a canvas in pixels.
-        enlarge: How many canvas pixels a digit's pixel gets along each side.
-        num_train: Training canvases, composed from four fifths of the digits.
-        num_valid: Validation canvases, composed from the other fifth.
-        noise: Standard deviation of Gaussian noise, 1 being the full grey range.
-        empty: Share of grid cells without a digit.
-        seed: Of the split and of the composition.
+def load_digits_arrays(options: DigitsOptions) -> dict[str, np.ndarray]:
+    """Canvases and their masks, a pure function of the options; training ones of four fifths of the digits.
 
     Returns:
-        `train_images`, `valid_images`: uint8 [N, size, size, 1]; `train_masks`, `valid_masks`: uint8
-        [N, size, size], 0 the background and d + 1 the digit d; `class_names` [11], `class_pixels`
-        int64 [11] of the training masks, `mean` and `std` float32 [1] of the training images.
+        `train_inputs`, `valid_inputs`: uint8 [N, size, size, 1]; `train_targets`, `valid_targets`: uint8
+        [N, size, size], 0 the background and d + 1 the digit d; `class_names` [11], `class_counts`
+        int64 [11] of pixels in the training masks, `mean` and `std` float32 [1] of the training images.
 
     Raises:
         ValueError: if not even one enlarged digit fits on a canvas.
     """
+    enlarge, size, seed = options.enlarge, options.size, options.seed
     if size < DIGIT_SIZE * enlarge:
         raise ValueError(
             f"data.size is {size}; with data.enlarge {enlarge} a digit alone takes "
@@ -51,16 +42,16 @@ def load_digits_arrays(
     cut = len(glyphs) * 4 // 5
     arrays: dict[str, np.ndarray] = {"class_names": np.array(CLASS_NAMES)}
     for part, chosen, count, stream in (
-        ("train", order[:cut], num_train, 1),
-        ("valid", order[cut:], num_valid, 2),
+        ("train", order[:cut], options.num_train, 1),
+        ("valid", order[cut:], options.num_valid, 2),
     ):
         rng = np.random.default_rng([seed, stream])
         large = glyphs[chosen].repeat(enlarge, axis=1).repeat(enlarge, axis=2)
-        canvases, masks = _compose(large, labels[chosen].astype(np.uint8), count, size, empty, rng)
-        arrays[f"{part}_images"] = _grey(canvases, noise, rng)
-        arrays[f"{part}_masks"] = masks
-    arrays["class_pixels"] = np.bincount(arrays["train_masks"].ravel(), minlength=len(CLASS_NAMES))
-    arrays["mean"], arrays["std"] = mean_and_std(pixel_sums(arrays["train_images"]))
+        canvases, masks = _compose(large, labels[chosen].astype(np.uint8), count, size, options.empty, rng)
+        arrays[f"{part}_inputs"] = _grey(canvases, options.noise, rng)
+        arrays[f"{part}_targets"] = masks
+    arrays["class_counts"] = np.bincount(arrays["train_targets"].ravel(), minlength=len(CLASS_NAMES))
+    arrays["mean"], arrays["std"] = mean_and_std(pixel_sums(arrays["train_inputs"]))
     return arrays
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,34 +10,27 @@ import torch
 from torch import Tensor, nn
 
 from trainables.data.source import Batch, JoinedSource, to_device
-from trainables.images.augment import IGNORE, Augmentation, pad_together
-from trainables.images.hf_datasets import load_table_arrays
-from trainables.images.layouts.find import Layout
-from trainables.images.mask_folder import load_folder_arrays
-from trainables.images.mask_shards import load_shard_arrays, shard_samples_of
-from trainables.images.samples import Samples, samples_of, skipped_of
+from trainables.images.augment import IGNORE, pad_together
+from trainables.images.labels import given_class_weights
+from trainables.images.loading import load_images
+from trainables.images.options import ImageOptions, JointAugmentOptions, MaskOptions, MaskShardsOptions
+from trainables.images.samples import LoadedImages
 from trainables.images.source import SegmentationSource
-from trainables.inspect.mask_folder import FolderInspection
+from trainables.inspect.images import MaskInspection
 from trainables.networks.segformer import Segformer, build_segformer
 from trainables.networks.unet import UNet
 from trainables.optim.parameter_groups import Layer
 from trainables.options import TrialOptions
+from trainables.pictures import sample_grid
 from trainables.segmentation.digits import load_digits_arrays
 from trainables.segmentation.losses import MixedLoss, median_frequency_weights
 from trainables.segmentation.metrics import ConfusionMetrics
-from trainables.segmentation.options import (
-    FolderOptions,
-    ImageOptions,
-    SegmentationOptions,
-    ShardsOptions,
-    UNetOptions,
-)
-from trainables.segmentation.sheet import sample_sheet
+from trainables.segmentation.options import SegmentationOptions, UNetOptions
 from trainables.segmentation.windows import window_logits
 from trainables.task import Arrays, Task
 
 NUM_SHOWN = 4
-"""Validation samples on the sheet."""
+"""Validation samples in the picture."""
 
 
 class SegmentationTask(Task):
@@ -49,9 +41,9 @@ class SegmentationTask(Task):
 
     def __init__(self, options: TrialOptions, arrays: Mapping[str, np.ndarray]) -> None:
         super().__init__(options, arrays)
-        self.class_names = tuple(str(name) for name in arrays["class_names"])
         data = self.options.data
-        self._skipped = skipped_of(arrays, data.skip_limit if isinstance(data, ImageOptions) else 0)
+        self._images = LoadedImages(arrays, data if isinstance(data, ImageOptions) else None)
+        self.class_names = self._images.class_names
         self._loss = MixedLoss(
             {name: getattr(self.options.loss, name) for name in ("cross_entropy", "dice", "focal")},
             class_weights=self._class_weights(),
@@ -64,62 +56,31 @@ class SegmentationTask(Task):
     def load_data(cls, options: TrialOptions) -> Arrays:
         assert isinstance(options, SegmentationOptions)
         data = options.data
-        if not isinstance(data, ImageOptions):
-            return load_digits_arrays(**data.model_dump(exclude={"source"}))
-        common: dict[str, Any] = {
-            "channels": data.channels,
-            "num_classes": data.num_classes,
-            "class_names": data.class_names,
-            "ignore_index": data.ignore_index,
-            "mask_values": data.mask_values,
-            "max_memory": data.max_memory,
-            "imagenet_statistics": data.normalization == "imagenet",
-            "max_skipped": data.skip_limit,
-            "scan": data.scan,
-            "sample_size": data.sample_size,
-        }
-        if isinstance(data, FolderOptions):
-            layout = Layout(**data.model_dump(include=set(Layout.__dataclass_fields__)))
-            return load_folder_arrays(Path(data.root), layout, **common)
-        if isinstance(data, ShardsOptions):
-            where = data.model_dump(include={"root", "train", "valid", "image", "mask", "shuffle"})
-            return load_shard_arrays(**where, **{k: v for k, v in common.items() if k != "max_memory"})
-        where = data.model_dump(include={"image_column", "mask_column", "train_split", "valid_split"})
-        return load_table_arrays(Path(data.root), **where, **common)
+        return load_images(data) if isinstance(data, ImageOptions) else load_digits_arrays(data)
 
     @classmethod
-    def inspect(cls, options: TrialOptions) -> FolderInspection | None:
+    def inspect(cls, options: TrialOptions) -> MaskInspection | None:
         assert isinstance(options, SegmentationOptions)
-        data = options.data
-        if not isinstance(data, FolderOptions):
-            return None
-        return FolderInspection(
-            Path(data.root),
-            Layout(**data.model_dump(include=set(Layout.__dataclass_fields__))),
-            channels=data.channels,
-            num_classes=data.num_classes,
-            class_names=data.class_names,
-            ignore_index=data.ignore_index,
-            mask_values=data.mask_values,
-        )
+        return MaskInspection(options.data) if isinstance(options.data, MaskOptions) else None
 
     def train_data(self) -> SegmentationSource:
-        return self._source("train", self._augmentation())
+        return self._source("train", augment=self.options.augment)
 
     def valid_data(self) -> SegmentationSource:
-        return self._source("valid", None)
+        return self._source("valid")
 
     def all_data(self) -> JoinedSource | SegmentationSource:
         # Augmented alike: whole validation images would not fit into one batch with crops.
-        if "train_shards" in self.arrays:
-            return self._source("train", self._augmentation(), "valid")
-        return JoinedSource(self.train_data(), self._source("valid", self._augmentation()))
+        augment = self.options.augment
+        if isinstance(self.options.data, MaskShardsOptions):
+            return self._source("train", "valid", augment=augment)
+        return JoinedSource(self.train_data(), self._source("valid", augment=augment))
 
     def build_model(self) -> nn.Module:
         model = self.options.model
         arguments: dict[str, Any] = model.model_dump(exclude={"name"})
         sizes: dict[str, Any] = {
-            "in_channels": len(self.arrays["mean"]),
+            "in_channels": len(self._images.mean),
             "num_classes": len(self.class_names),
         }
         if isinstance(model, UNetOptions):
@@ -132,9 +93,7 @@ class SegmentationTask(Task):
 
     @property
     def num_workers(self) -> int:
-        data = self.options.data
-        on_disk = "train_images" not in self.arrays
-        return data.workers if isinstance(data, ImageOptions) and on_disk else 0
+        return self._images.num_workers
 
     @property
     def valid_batch_size(self) -> int:
@@ -162,7 +121,7 @@ class SegmentationTask(Task):
 
     @property
     def skipped_samples(self) -> Mapping[str, str]:
-        return self._skipped.reasons
+        return self._images.skipped.reasons
 
     @property
     def loss_terms(self) -> tuple[str, ...]:
@@ -173,14 +132,9 @@ class SegmentationTask(Task):
         return ConfusionMetrics(self.class_names, IGNORE)
 
     def preprocessing(self) -> dict[str, Any]:
-        return {
-            "how": "a pixel of each channel is (value / 255 - mean) / std, images are [N, C, H, W]; argmax "
-            "of the outputs over their second dimension gives the numbers of `class_names`",
-            "channels": len(self.arrays["mean"]),
-            "mean": self.arrays["mean"].tolist(),
-            "std": self.arrays["std"].tolist(),
-            "class_names": list(self.class_names),
-        }
+        return self._images.described(
+            "argmax of the outputs over their second dimension gives the numbers of `class_names`"
+        )
 
     def images(self, model: nn.Module, device: torch.device) -> dict[str, np.ndarray]:
         """`validation`: image, truth and prediction of a few samples, ignored pixels white."""
@@ -199,33 +153,19 @@ class SegmentationTask(Task):
                 ):
                     column.extend(found)
         model.train(was_training)
-        pixels = pad_together(shown[0], 0) * self.arrays["std"] + self.arrays["mean"]
+        pixels = pad_together(shown[0], 0) * self._images.std + self._images.mean
         truth, predictions = pad_together(shown[1], IGNORE), pad_together(shown[2], 0)
-        return {"validation": sample_sheet(pixels, truth, predictions)}
+        return {"validation": sample_grid(pixels, truth, predictions)}
 
-    def _augmentation(self) -> Augmentation:
-        return Augmentation(**self.options.augment.model_dump())
-
-    def _source(self, part: str, augmentation: Augmentation | None, *more_shards: str) -> SegmentationSource:
-        if "train_shards" in self.arrays:
-            samples: Samples = shard_samples_of(self.arrays, (part, *more_shards), self._skipped)
-        else:
-            samples = samples_of(self.arrays, part, self._skipped)
-        mean, std = self.arrays["mean"], self.arrays["std"]
-        return SegmentationSource(samples, mean, std, augmentation, self._skipped)
+    def _source(self, *parts: str, augment: JointAugmentOptions | None = None) -> SegmentationSource:
+        images = self._images
+        return SegmentationSource(images.samples(*parts), images.mean, images.std, augment)
 
     def _class_weights(self) -> np.ndarray | None:
         weights = self.options.loss.class_weights
-        if weights == "none":
-            return None
         if weights == "median_frequency":
-            return median_frequency_weights(self.arrays["class_pixels"])
-        if len(weights) != len(self.class_names):
-            raise ValueError(
-                f"loss.class_weights has {len(weights)} numbers; there are {len(self.class_names)} classes: "
-                f"{', '.join(self.class_names)}"
-            )
-        return np.array(weights)
+            return median_frequency_weights(self._images.class_counts)
+        return None if weights == "none" else given_class_weights(weights, self.class_names)
 
 
 def _pixels_last(images: Tensor) -> np.ndarray:

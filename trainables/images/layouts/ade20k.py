@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from trainables.images.augment import IGNORE
-from trainables.images.layouts.base import Convention, Layout, Pair
+from trainables.images.layouts.base import Convention, Pair
 from trainables.images.layouts.files import Folders, pair_all, read_lines
+from trainables.images.options import MaskFolderOptions
 
 IMAGES, MASKS, NAMES_FILE = "images", "annotations", "objectInfo150.txt"
 NUM_CLASSES = 150
@@ -18,10 +19,10 @@ class Ade20kLayout:
     expected = f"{IMAGES}/training, {IMAGES}/validation and the same below {MASKS}/ (ADE20K)"
     takes_lists = False
 
-    def is_here(self, root: Path, options: Layout) -> bool:
+    def is_here(self, root: Path, options: MaskFolderOptions) -> bool:
         return all((root / name / "training").is_dir() for name in (IMAGES, MASKS))
 
-    def find(self, root: Path, options: Layout, with_orphans: bool) -> dict[str, list[Pair]]:
+    def find(self, root: Path, options: MaskFolderOptions, with_orphans: bool) -> dict[str, list[Pair]]:
         found = {}
         for part, name in (("train", "training"), ("valid", "validation")):
             images, masks = root / IMAGES / name, root / MASKS / name
@@ -32,7 +33,7 @@ class Ade20kLayout:
             found[part] = list(pair_all(folders, with_orphans, "Names must agree but for .jpg").values())
         return found
 
-    def convention(self, root: Path, options: Layout) -> Convention:
+    def convention(self, root: Path, options: MaskFolderOptions) -> Convention:
         labels = {0: IGNORE, **{label: label - 1 for label in range(1, NUM_CLASSES + 1)}}
         listed = root / NAMES_FILE
         return Convention(labels, _names(root, listed) if listed.is_file() else ())

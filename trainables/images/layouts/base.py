@@ -1,4 +1,4 @@
-"""What the layouts have in common: their options, what they find, and what they know of labels."""
+"""What the layouts have in common: what they find, and what they know of labels."""
 
 from __future__ import annotations
 
@@ -7,20 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-
-@dataclass(frozen=True, kw_only=True)
-class Layout:
-    """How the folder is organized; the fields are those of `FolderOptions`."""
-
-    layout: str = "auto"
-    images_folder: str = "images"
-    masks_folder: str = "masks"
-    mask_suffix: str = ""
-    train_list: str | None = None
-    valid_list: str | None = None
-    valid_fraction: float = 0.2
-    split_seed: int = 0
-    fold: int = 0
+from trainables.images.options import MaskFolderOptions
 
 
 @dataclass(frozen=True)
@@ -56,12 +43,12 @@ class FolderLayout(Protocol):
         """Whether train_list and valid_list mean something here."""
         ...
 
-    def is_here(self, root: Path, options: Layout) -> bool:
+    def is_here(self, root: Path, options: MaskFolderOptions) -> bool:
         """Whether the folder looks like it."""
         ...
 
-    def find(self, root: Path, options: Layout, with_orphans: bool) -> dict[str, list[Pair]]:
+    def find(self, root: Path, options: MaskFolderOptions, with_orphans: bool) -> dict[str, list[Pair]]:
         """See `trainables.images.layouts.find.find_pairs`."""
         ...
 
-    def convention(self, root: Path, options: Layout) -> Convention: ...
+    def convention(self, root: Path, options: MaskFolderOptions) -> Convention: ...

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from trainables.images.augment import IGNORE
-from trainables.images.layouts.base import Convention, Layout, Pair
+from trainables.images.layouts.base import Convention, Pair
 from trainables.images.layouts.files import Folders, pair_all
+from trainables.images.options import MaskFolderOptions
 
 IMAGES, MASKS = "leftImg8bit", "gtFine"
 IMAGE_SUFFIX, TRAIN_IDS, LABEL_IDS = "_leftImg8bit", "_gtFine_labelTrainIds", "_gtFine_labelIds"
@@ -31,17 +32,17 @@ class CityscapesLayout:
     expected = f"{IMAGES}/train, {IMAGES}/val, {MASKS}/train and {MASKS}/val (Cityscapes)"
     takes_lists = False
 
-    def is_here(self, root: Path, options: Layout) -> bool:
+    def is_here(self, root: Path, options: MaskFolderOptions) -> bool:
         return (root / IMAGES / "train").is_dir() and (root / MASKS / "train").is_dir()
 
-    def find(self, root: Path, options: Layout, with_orphans: bool) -> dict[str, list[Pair]]:
+    def find(self, root: Path, options: MaskFolderOptions, with_orphans: bool) -> dict[str, list[Pair]]:
         suffix = _mask_suffix(root)
         return {
             part: self._part(root, folder, suffix, with_orphans)
             for part, folder in (("train", "train"), ("valid", "val"))
         }
 
-    def convention(self, root: Path, options: Layout) -> Convention:
+    def convention(self, root: Path, options: MaskFolderOptions) -> Convention:
         if _mask_suffix(root) == TRAIN_IDS:
             labels = {number: number for number in range(len(CLASSES))}
         else:

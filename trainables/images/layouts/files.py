@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
+from trainables.findings import some
 from trainables.images.layouts.base import Pair
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
-SHOWN = 10
-"""Names or problems that one message lists."""
 
 
 def read_text(root: Path, file: Path) -> str:
@@ -140,7 +138,7 @@ def scan(root: Path, folder: Path) -> dict[str, Path]:
                 continue
             if entry.is_dir():
                 waiting.append(path)
-            elif _is_image(path):
+            elif is_image(path):
                 if entry.is_symlink():  # a plain file is where its folder is
                     check_inside(root, path)
                 name = stem_of(PurePosixPath(path.relative_to(folder).as_posix()))
@@ -167,18 +165,12 @@ def stem_of(path: PurePosixPath) -> str:
     return str(path.with_suffix("")) if path.suffix.lower() in SUFFIXES else str(path)
 
 
-def some(names: Iterable[str]) -> str:
-    """The first names, and how many more there are."""
-    listed = list(names)
-    more = f" and {len(listed) - SHOWN} more" if len(listed) > SHOWN else ""
-    return ", ".join(listed[:SHOWN]) + more
-
-
 def _with_suffix(files: dict[str, Path], suffix: str) -> dict[str, Path]:
     return {stem: file for stem, file in files.items() if stem.endswith(suffix)}
 
 
-def _is_image(path: Path) -> bool:
+def is_image(path: Path) -> bool:
+    """Whether it is a PNG or JPEG by its name; images of other kinds are refused."""
     suffix = path.suffix.lower()
     if suffix in SUFFIXES:
         return True

@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from trainables.findings import some
 from trainables.images.augment import IGNORE
-from trainables.images.layouts.base import Convention, Layout, Pair
-from trainables.images.layouts.files import Folders, pair_all, read_text, some
+from trainables.images.layouts.base import Convention, Pair
+from trainables.images.layouts.files import Folders, pair_all, read_text
 from trainables.images.layouts.splits import check_disjoint, split_by_hash
+from trainables.images.options import MaskFolderOptions
 
 IMAGES, MASKS, DESCRIPTION, SPLITS = "imagesTr", "labelsTr", "dataset.json", "splits_final.json"
 FIRST_CHANNEL = "_0000"
@@ -28,10 +30,10 @@ class NnunetLayout:
     expected = f"{IMAGES}/, {MASKS}/ and {DESCRIPTION} (nnU-Net)"
     takes_lists = False
 
-    def is_here(self, root: Path, options: Layout) -> bool:
+    def is_here(self, root: Path, options: MaskFolderOptions) -> bool:
         return all((root / name).is_dir() for name in (IMAGES, MASKS))
 
-    def find(self, root: Path, options: Layout, with_orphans: bool) -> dict[str, list[Pair]]:
+    def find(self, root: Path, options: MaskFolderOptions, with_orphans: bool) -> dict[str, list[Pair]]:
         _check_format(root)
         folders = Folders(root, root / IMAGES, root / MASKS, image_suffix=FIRST_CHANNEL)
         further = _take_further_channels(folders)
@@ -43,7 +45,7 @@ class NnunetLayout:
         file = root / SPLITS
         return _split_by_fold(root, file, pairs, options) if file.is_file() else split_by_hash(pairs, options)
 
-    def convention(self, root: Path, options: Layout) -> Convention:
+    def convention(self, root: Path, options: MaskFolderOptions) -> Convention:
         file = root / DESCRIPTION
         labels = _object(root, file, "labels")
         for name, label in labels.items():
@@ -90,7 +92,7 @@ def _take_further_channels(folders: Folders) -> dict[str, tuple[Path, ...]]:
 
 
 def _split_by_fold(
-    root: Path, file: Path, pairs: Mapping[str, Pair], options: Layout
+    root: Path, file: Path, pairs: Mapping[str, Pair], options: MaskFolderOptions
 ) -> dict[str, list[Pair]]:
     folds = _parse(file, read_text(root, file))
     if not isinstance(folds, list) or not all(_is_fold(fold) for fold in folds):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from trainables.images.layouts.base import Convention, Layout, Pair
+from trainables.images.layouts.base import Convention, Pair
 from trainables.images.layouts.files import Folders, pair_all, pair_listed
-from trainables.images.layouts.splits import listed_names, split_by_hash, split_lists
+from trainables.images.layouts.splits import VALID_NAMES, listed_names, split_by_hash, split_lists
+from trainables.images.options import MaskFolderOptions
 
-VALID_NAMES = ("val", "valid", "validation")
 VALID_LISTS = ("val.txt", "valid.txt")
 
 
@@ -21,11 +21,11 @@ class PlainLayout:
     )
     takes_lists = True
 
-    def is_here(self, root: Path, options: Layout) -> bool:
+    def is_here(self, root: Path, options: MaskFolderOptions) -> bool:
         folders = root / options.images_folder, root / options.masks_folder
         return all(folder.is_dir() for folder in folders) or _part_folders(root, options, "train") is not None
 
-    def find(self, root: Path, options: Layout, with_orphans: bool) -> dict[str, list[Pair]]:
+    def find(self, root: Path, options: MaskFolderOptions, with_orphans: bool) -> dict[str, list[Pair]]:
         suffix = options.mask_suffix
         advice = f"Names must agree but for the suffix and data.mask_suffix (now {suffix!r})"
         split = None if options.train_list else _split_folders(root, options)
@@ -42,16 +42,18 @@ class PlainLayout:
         names = listed_names(root, lists)
         return {part: pair_listed(folders, names[part], file, with_orphans) for part, file in lists.items()}
 
-    def convention(self, root: Path, options: Layout) -> Convention:
+    def convention(self, root: Path, options: MaskFolderOptions) -> Convention:
         return Convention()
 
 
-def _templates(options: Layout) -> tuple[tuple[str, str], ...]:
+def _templates(options: MaskFolderOptions) -> tuple[tuple[str, str], ...]:
     images, masks = options.images_folder, options.masks_folder
     return ("{}/" + images, "{}/" + masks), (images + "/{}", masks + "/{}"), ("{}", "{}annot")
 
 
-def _part_folders(root: Path, options: Layout, part: str, template: int | None = None) -> int | None:
+def _part_folders(
+    root: Path, options: MaskFolderOptions, part: str, template: int | None = None
+) -> int | None:
     """The number of the first template (or of this one) whose folders of images and of masks are there."""
     for number, both in enumerate(_templates(options)):
         if template in (None, number) and all((root / one.format(part)).is_dir() for one in both):
@@ -59,7 +61,7 @@ def _part_folders(root: Path, options: Layout, part: str, template: int | None =
     return None
 
 
-def _split_folders(root: Path, options: Layout) -> dict[str, tuple[Path, Path]] | None:
+def _split_folders(root: Path, options: MaskFolderOptions) -> dict[str, tuple[Path, Path]] | None:
     """Folders of images and of masks for each part, where the folder is split into train and val."""
     number = _part_folders(root, options, "train")
     if number is None:

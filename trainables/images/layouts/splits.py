@@ -6,11 +6,17 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from trainables.images.layouts.base import Layout, Pair
+from trainables.images.layouts.base import Pair
 from trainables.images.layouts.files import read_lines, stem_of
+from trainables.images.options import ClassFolderOptions, MaskFolderOptions
+
+VALID_NAMES = ("val", "valid", "validation")
+"""Folders of the validation data; the first that is there."""
 
 
-def split_lists(root: Path, options: Layout, train: str, valid: Sequence[str]) -> dict[str, Path] | None:
+def split_lists(
+    root: Path, options: MaskFolderOptions, train: str, valid: Sequence[str]
+) -> dict[str, Path] | None:
     """The list files by part; None where there are none.
 
     Args:
@@ -46,22 +52,27 @@ def check_disjoint(names: Mapping[str, Sequence[str]], origin: str) -> None:
         )
 
 
-def split_by_hash(pairs: Mapping[str, Pair], options: Layout) -> dict[str, list[Pair]]:
-    """Validation gets the names with the smallest hashes: the same ones wherever the folder lies."""
+def split_by_hash(pairs: Mapping[str, Pair], options: MaskFolderOptions) -> dict[str, list[Pair]]:
+    """Validation gets the names that `chosen_by_hash` gives."""
     if len(pairs) < 2:
         raise ValueError(
             f"data.root holds {len(pairs)} image; training and validation need one each at least"
         )
-
-    def rank(name: str) -> bytes:
-        return hashlib.sha256(f"{options.split_seed}/{name}".encode()).digest()
-
-    count = min(max(1, round(options.valid_fraction * len(pairs))), len(pairs) - 1)
-    chosen = set(sorted(pairs, key=rank)[:count])
+    chosen = chosen_by_hash(list(pairs), options)
     return {
         "train": [pair for name, pair in pairs.items() if name not in chosen],
         "valid": [pair for name, pair in pairs.items() if name in chosen],
     }
+
+
+def chosen_by_hash(names: Sequence[str], options: MaskFolderOptions | ClassFolderOptions) -> set[str]:
+    """The names for validation, those with the smallest hashes: the same ones wherever the folder lies."""
+
+    def rank(name: str) -> bytes:
+        return hashlib.sha256(f"{options.split_seed}/{name}".encode()).digest()
+
+    count = min(max(1, round(options.valid_fraction * len(names))), len(names) - 1)
+    return set(sorted(names, key=rank)[:count])
 
 
 def _read_list(root: Path, file: Path) -> list[str]:

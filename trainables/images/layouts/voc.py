@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from trainables.images.layouts.base import Convention, Layout, Pair
+from trainables.images.layouts.base import Convention, Pair
 from trainables.images.layouts.files import Folders, pair_listed
 from trainables.images.layouts.splits import listed_names, split_lists
+from trainables.images.options import MaskFolderOptions
 
 IMAGES, MASKS, LISTS = "JPEGImages", "SegmentationClass", "ImageSets/Segmentation"
 
@@ -26,10 +27,10 @@ class VocLayout:
     expected = f"{IMAGES}/, {MASKS}/ and {LISTS}/train.txt and val.txt (Pascal VOC)"
     takes_lists = True
 
-    def is_here(self, root: Path, options: Layout) -> bool:
+    def is_here(self, root: Path, options: MaskFolderOptions) -> bool:
         return all((root / name).is_dir() for name in (IMAGES, MASKS, LISTS))
 
-    def find(self, root: Path, options: Layout, with_orphans: bool) -> dict[str, list[Pair]]:
+    def find(self, root: Path, options: MaskFolderOptions, with_orphans: bool) -> dict[str, list[Pair]]:
         lists = split_lists(root, options, f"{LISTS}/train.txt", [f"{LISTS}/val.txt"])
         if lists is None:
             raise ValueError(f"{root / LISTS}: holds no train.txt; layout voc takes the split from lists")
@@ -37,5 +38,5 @@ class VocLayout:
         folders = Folders(root, root / IMAGES, root / MASKS)
         return {part: pair_listed(folders, names[part], file, with_orphans) for part, file in lists.items()}
 
-    def convention(self, root: Path, options: Layout) -> Convention:
+    def convention(self, root: Path, options: MaskFolderOptions) -> Convention:
         return Convention(class_names=NAMES)

@@ -1,0 +1,67 @@
+"""What can be wrong with data, and the error that says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Severity = Literal["error", "warning"]
+"""Training cannot do with an error; a warning is what a person should look at."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Kind:
+    """One way in which data can be wrong."""
+
+    name: str
+    """A few words, such as `empty file`."""
+    severity: Severity
+    remedy: str
+    """What to do about it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong."""
+
+    kind: Kind
+    where: str
+    """The file, or else which sample it is."""
+    message: str
+    """The value that was found and the rule; empty where the kind says it all."""
+
+
+class SampleError(ValueError):
+    """A sample that cannot be used; `finding` says the same for a list of all that is wrong."""
+
+    finding: Finding | None = None
+
+
+def sample_error(kind: Kind, where: object, message: str, way_out: str = "") -> SampleError:
+    """The error `<where>: <message>; <way_out>`.
+
+    Args:
+        where: a file, or what names the sample.
+        way_out: what the message of the error says besides; a finding has the remedy of its kind instead.
+    """
+    error = SampleError(f"{where}: {message}" + (f"; {way_out}" if way_out else ""))
+    error.finding = Finding(kind, str(where), message)
+    return error
+
+
+def short_name(where: str, root: Path | None) -> str:
+    """A file's path below the folder of the data."""
+    return where if root is None else where.removeprefix(f"{root}/")
+
+
+SHOWN = 10
+"""Names or problems that one message lists."""
+
+
+def some(names: Iterable[str], shown: int = SHOWN, separator: str = ", ") -> str:
+    """The first names, and how many more there are."""
+    listed = list(names)
+    more = f"{separator}and {len(listed) - shown} more" if len(listed) > shown else ""
+    return separator.join(listed[:shown]) + more

@@ -1,0 +1,48 @@
+"""The ways in which images, masks and classes can be wrong, and what to do about each."""
+
+from __future__ import annotations
+
+from trainables.findings import Kind
+
+
+def _error(name: str, remedy: str) -> Kind:
+    return Kind(name=name, severity="error", remedy=remedy)
+
+
+def _warning(name: str, remedy: str) -> Kind:
+    return Kind(name=name, severity="warning", remedy=remedy)
+
+
+FOLDER = _error("folder", "make the folder one of the layouts that can be read")
+EMPTY = _error("empty file", "copy it again")
+UNREADABLE = _error("unreadable file", "copy it again, or remove the sample")
+DOUBLED = _error(
+    "in training and validation",
+    "remove one of the two: validation would flatter what was learnt by heart",
+)
+OTHER_MODE = _warning("converted image", "set data.channels, or save all images alike")
+
+NO_FILE = _error("listed but not there", "remove the name from the list")
+NO_MASK = _error(
+    "image without a mask", "add the mask or remove the image; data.mask_suffix tells their names apart"
+)
+NO_IMAGE = _error("mask without an image", "add the image or remove the mask")
+MASK_SIZE = _error("sizes differ", "save image and mask in one size")
+COLOURED = _error("mask with colours", "replace each colour by its class number, or save a palette PNG")
+JPEG_MASK = _error(
+    "mask saved as JPEG", "save masks as PNG from their source: JPEG smears labels where they meet"
+)
+WRONG_LABEL = _error(
+    "label out of range",
+    "correct the mask, or see data.num_classes, data.mask_values and data.ignore_index",
+)
+BINARY = _error("masks of 0 and 255", "set data.mask_values: {255: 1} if 255 is the class")
+ALL_IGNORED = _warning("only ignored pixels", "remove it: nothing is learnt from it")
+PERHAPS_BINARY = _warning(
+    "mask of 0 and 255", "set data.mask_values: {255: 1} if 255 is a class and not what is ignored"
+)
+FAR_LABEL = _warning("label above a gap", "set data.num_classes: now the largest label decides it")
+
+IMAGE_SIZE = _error("sizes differ", "set data.resize to a side in pixels: all must have one size")
+WRONG_CLASS = _error("class out of range", "correct it, or add the class to data.class_names")
+TWO_CLASSES = _error("in two classes", "remove it from the class where it does not belong")

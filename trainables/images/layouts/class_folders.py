@@ -1,0 +1,106 @@
+"""A folder of images for each class, with or without train/ and val/."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from trainables.findings import some
+from trainables.images.layouts.files import check_inside, is_image
+from trainables.images.layouts.splits import VALID_NAMES, chosen_by_hash
+from trainables.images.options import ClassFolderOptions
+
+Files = Mapping[str, Sequence[Path]]
+"""Images by class, both sorted by name."""
+
+Columns = tuple[np.ndarray, np.ndarray]
+"""Paths, str [N], and classes, int64 [N]."""
+
+
+def find_classes(root: Path, options: ClassFolderOptions) -> tuple[list[str], dict[str, Columns]]:
+    """The names of the classes, and the images of "train" and "valid", class after class.
+
+    Without a folder for each, every class gives its share to validation, the names with the smallest hashes:
+    the same ones wherever the folder lies, and whatever is added to other classes.
+
+    Raises:
+        ValueError: if the folder has no known layout, a class is empty or stands in validation only, or a
+            file leads out of the folder.
+    """
+    if not root.is_dir():
+        raise ValueError(f"data.root is {root}; it must be a folder with a folder of images for each class")
+    if (root / "train").is_dir():
+        train, valid = _split_folders(root)
+    else:
+        train, valid = _split_by_hash(_classes(root, root), options)
+    names = list(train)
+    if len(names) < 2:
+        raise ValueError(f"{root}: holds the one class {names[0]!r}; there must be two at least")
+    if not any(valid.values()):
+        raise ValueError(f"{root}: each class has one image; training and validation need one each at least")
+    return names, {"train": _columns(names, train), "valid": _columns(names, valid)}
+
+
+def _columns(names: Sequence[str], classes: Files) -> Columns:
+    pairs = [(str(file), number) for number, name in enumerate(names) for file in classes.get(name, ())]
+    files, numbers = zip(*pairs, strict=True)
+    return np.array(files), np.array(numbers, np.int64)
+
+
+def _split_folders(root: Path) -> tuple[Files, Files]:
+    valid_root = next((root / name for name in VALID_NAMES if (root / name).is_dir()), None)
+    if valid_root is None:
+        wanted = ", ".join(f"{name}/" for name in VALID_NAMES)
+        raise ValueError(f"{root}: has train/ and none of {wanted}; a split folder needs both")
+    train, valid = _classes(root, root / "train"), _classes(root, valid_root)
+    unknown = [name for name in valid if name not in train]
+    if unknown:
+        raise ValueError(
+            f"{valid_root / unknown[0]}: is a class that {root / 'train'} lacks, of {len(unknown)} such; "
+            f"validation must have classes of the training: {some(train)}"
+        )
+    return train, valid
+
+
+def _split_by_hash(classes: Files, options: ClassFolderOptions) -> tuple[Files, Files]:
+    train: dict[str, list[Path]] = {}
+    valid: dict[str, list[Path]] = {}
+    for name, files in classes.items():
+        chosen = chosen_by_hash([f"{name}/{file.name}" for file in files], options)
+        train[name] = [file for file in files if f"{name}/{file.name}" not in chosen]
+        valid[name] = [file for file in files if f"{name}/{file.name}" in chosen]
+    return train, valid
+
+
+def _classes(root: Path, folder: Path) -> Files:
+    """Images of each folder in this one; hidden entries are left out, and files that are no images."""
+    entries = [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith(".")]
+    loose = [entry for entry in entries if entry.is_file() and is_image(entry)]
+    if loose:
+        raise ValueError(
+            f"{loose[0]}: lies in no class; images must lie in a folder of a class: {folder.name}/<class>/"
+        )
+    classes = {entry.name: _images(root, entry) for entry in entries if entry.is_dir()}
+    if not classes:
+        raise ValueError(f"{folder}: holds no folders; it must hold one for each class")
+    return classes
+
+
+def _images(root: Path, folder: Path) -> list[Path]:
+    check_inside(root, folder)
+    files = []
+    for entry in sorted(folder.iterdir()):
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            raise ValueError(
+                f"{entry}: is a folder inside of a class; its images must lie in {folder} itself"
+            )
+        if is_image(entry):
+            check_inside(root, entry)
+            files.append(entry)
+    if not files:
+        raise ValueError(f"{folder}: holds no PNG or JPEG image; fill it, or remove the class")
+    return files

@@ -1,0 +1,247 @@
+"""The `data:` of images in files, with masks or with classes, whatever holds them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from trainables.options import Fraction, Options
+from trainables.shards.options import ShardPlaces, Texts
+from trainables.tables.options import SplitOptions
+
+Label = Annotated[int, Field(ge=0, le=255)]
+Root = Annotated[str, Field(min_length=1)]
+
+
+class ImageOptions(Options):
+    """Images, PNG or JPEG, each with a mask or a class.
+
+    What fits into `max_memory` is decoded once and kept; else a sample is decoded, see `scan`, and training
+    decodes every batch.
+    """
+
+    channels: Annotated[int, Field(ge=1, le=32)] = 3
+    """Images are converted to grey (1) or RGB (3)."""
+    max_memory: NonNegativeInt = 4 * 2**30
+    """Bytes. Decoded images that need more stay on disk and are decoded for each batch."""
+    scan: Literal["auto", "all", "sample"] = "auto"
+    """What is decoded before a search begins, to find wrong files, classes and statistics: `all`; a `sample`,
+    for which the classes must be known; `auto` is a sample where all would not fit into `max_memory`, are
+    more than twice `sample_size`, and the classes are known. Of a file outside of the sample it shows only
+    when it is needed that it is wrong; then `bad_samples` says what follows."""
+    sample_size: PositiveInt = 512
+    """Samples of each part that are decoded where not all are, drawn with a fixed seed."""
+    workers: NonNegativeInt = 0
+    """Processes of each trial that decode and augment its training batches where they stay on disk, one core
+    each, which `resources.cpus_per_trial` does not count; 0: the trial's own process, in threads, as for
+    validation. Batches come through shared memory (/dev/shm). The number changes no result, bit for bit."""
+    bad_samples: Literal["raise", "skip"] = "raise"
+    """What a sample is that cannot be decoded, or whose mask or class is missing or wrong: an error that
+    names the file, or left out of losses and metrics."""
+    max_skipped: NonNegativeInt = 10
+    """With `bad_samples: skip`, more such samples than these are an error all the same."""
+    normalization: Literal["data", "imagenet"] = "data"
+    """Mean and deviation of the training images, or those of ImageNet (for pretrained weights)."""
+
+    @property
+    def skip_limit(self) -> int:
+        """Samples that may be skipped."""
+        return self.max_skipped if self.bad_samples == "skip" else 0
+
+    @property
+    def several_files(self) -> bool:
+        """Whether an image may come in one file for each channel."""
+        return False
+
+    @model_validator(mode="after")
+    def _imagenet_is_rgb(self) -> Self:
+        if self.normalization == "imagenet" and self.channels != 3:
+            raise ValueError(
+                f"normalization is imagenet and channels {self.channels}; imagenet needs channels: 3"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _known_channels(self) -> Self:
+        if self.channels not in (1, 3) and not self.several_files:
+            raise ValueError(f"channels is {self.channels}; it must be 1 or 3, but in layout nnunet")
+        return self
+
+
+class SavedOptions(Options):
+    """A DatasetDict of Hugging Face's `datasets`, saved with `save_to_disk`; nothing is downloaded."""
+
+    source: Literal["datasets"]
+    root: Root
+    """The folder that save_to_disk wrote."""
+    image_column: str = "image"
+    """Of the feature Image."""
+    train_split: str = "train"
+    valid_split: str | None = None
+    """none: the first of validation, valid, val and test."""
+
+
+# With masks
+
+
+class MaskOptions(ImageOptions):
+    """Masks are PNG of class numbers, or palette PNG. The headers of all of them are read in any case."""
+
+    num_classes: Annotated[int, Field(ge=2, le=255)] | None = None
+    """None: one more than the largest label in the masks."""
+    class_names: tuple[str, ...] = ()
+    """One per class; else the lines of classes.txt in a folder, else its layout's, else the class numbers."""
+    ignore_index: Label = 255
+    """Label of pixels that count neither in the loss nor in the metrics."""
+    mask_values: dict[Label, Label] = Field(default_factory=dict)
+    """Labels to replace, as {255: 1} for binary masks saved as 0 and 255. Others stay."""
+
+    @model_validator(mode="after")
+    def _sample_of_known_classes(self) -> Self:
+        # In a folder, classes.txt or the layout may have them.
+        unknown = (
+            self.num_classes is None and not self.class_names and not isinstance(self, MaskFolderOptions)
+        )
+        if self.scan == "sample" and unknown:
+            raise ValueError("scan is sample, so the classes must be told: set num_classes or class_names")
+        return self
+
+
+class MaskFolderOptions(MaskOptions):
+    """Files below one folder, paired by name.
+
+    Layouts: `folders` is images/ and masks/ (with train.txt and val.txt, or split by `valid_fraction`), or
+    train/images and train/masks beside val/images and val/masks, or images/train beside masks/train, or
+    train/ beside trainannot/ (CamVid); `voc` Pascal VOC; `cityscapes`; `ade20k`; `nnunet` in two dimensions,
+    where `channels` may also be the number of one-channel files.
+    """
+
+    source: Literal["folder"]
+    root: Root
+    layout: Literal["auto", "folders", "voc", "cityscapes", "ade20k", "nnunet"] = "auto"
+    """auto: the one that the folder has, told in a line. A layout knows its void label and class names."""
+    images_folder: str = "images"
+    """In layout `folders`."""
+    masks_folder: str = "masks"
+    mask_suffix: str = ""
+    """What a mask's name has more than its image's, as "_mask" for car.jpg and car_mask.png."""
+    train_list: str | None = None
+    """A file below `root` with one image name a line; none looks for train.txt, in layout voc below
+    ImageSets/Segmentation."""
+    valid_list: str | None = None
+    """As `train_list`; none looks for val.txt and valid.txt."""
+    valid_fraction: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
+    """Share of images kept for validation where the folder has no split."""
+    split_seed: NonNegativeInt = 0
+    fold: NonNegativeInt = 0
+    """In layout nnunet: which split of splits_final.json, from 0."""
+
+    @property
+    def several_files(self) -> bool:
+        return self.layout in ("auto", "nnunet")
+
+
+class MaskDatasetsOptions(SavedOptions, MaskOptions):
+    """Images and masks of a saved data set."""
+
+    mask_column: str = "mask"
+    """Of the feature Image too."""
+
+
+class MaskShardsOptions(ShardPlaces, MaskOptions):
+    """Tar files of images and masks; `max_memory` means nothing here.
+
+    Without `augment.crop`, images of several sizes are padded to the largest of a batch.
+    """
+
+    source: Literal["shards"]
+    mask: Texts = ("mask.png", "seg.png", "png")
+    """As `image`."""
+
+    @model_validator(mode="after")
+    def _classes_told(self) -> Self:
+        if self.num_classes is None and not self.class_names:
+            raise ValueError("classes of shards are not looked for, reading all takes long: set num_classes")
+        return self
+
+
+# With classes
+
+
+class ClassOptions(ImageOptions):
+    """Every image has one class."""
+
+    channels: Literal[1, 3] = 3
+    """Images are converted to grey (1) or RGB (3)."""
+    resize: Annotated[int, Field(ge=1, le=4096)] | None = None
+    """In pixels: the shorter side is scaled to it, and the middle square kept. None: all have one size."""
+
+
+class ClassFolderOptions(SplitOptions, ClassOptions):
+    """Images below one folder, a folder for each class.
+
+    Layouts: root/<class>/*.png, split by the hash of each name; or root/train/<class> and root/val/<class>.
+    """
+
+    source: Literal["images"]
+    root: Root
+    """Relative to where the search was started."""
+
+
+class ClassDatasetsOptions(SavedOptions, ClassOptions):
+    """Images and classes of a saved data set."""
+
+    label_column: str = "label"
+    """Of the feature ClassLabel, whose names are those of the classes, or of whole numbers from 0."""
+    class_names: tuple[str, ...] = ()
+    """In the order of the numbers; needed where the feature has no names."""
+
+
+class ClassShardsOptions(ShardPlaces, ClassOptions):
+    """Tar files of images with the number of each one's class, from 0, as text; `max_memory` means nothing
+    here."""
+
+    source: Literal["shards"]
+    label: Texts = ("cls",)
+    """What follows the first dot in the name of a class number."""
+    class_names: Annotated[tuple[str, ...], Field(min_length=2)]
+    """In the order of the numbers."""
+
+
+FolderData = MaskFolderOptions | ClassFolderOptions
+SavedData = MaskDatasetsOptions | ClassDatasetsOptions
+ShardData = MaskShardsOptions | ClassShardsOptions
+
+
+# What training does with images and masks
+
+
+class JointAugmentOptions(Options):
+    """Of images and masks together, drawn anew for each sample; everything off by default."""
+
+    horizontal_flip: Fraction = 0.0
+    """Probability; 0.5 suits most photographs."""
+    vertical_flip: Fraction = 0.0
+    crop: PositiveInt | None = None
+    """Side in pixels of a random square crop; needed where training images differ in size."""
+    scale_min: PositiveFloat = 1.0
+    """Least random enlargement before the crop, drawn log-uniformly; below 1 shrinks, and pads where the
+    image ends."""
+    scale_max: PositiveFloat = 1.0
+    brightness: Fraction = 0.0
+    """Largest shift, 1 being the full range."""
+    contrast: Fraction = 0.0
+    """Largest relative change of the distance from the mean."""
+    gamma: Annotated[float, Field(ge=0.0, le=3.0)] = 0.0
+    """Largest absolute logarithm of the exponent."""
+
+    @model_validator(mode="after")
+    def _scale_range(self) -> Self:
+        if self.scale_min > self.scale_max:
+            raise ValueError(
+                f"scale_min is {self.scale_min} and scale_max {self.scale_max}; scale_min may not be larger"
+            )
+        if self.crop is None and (self.scale_min != 1.0 or self.scale_max != 1.0):
+            raise ValueError("scale_min and scale_max need a crop: set crop to a side in pixels")
+        return self

@@ -1,0 +1,83 @@
+"""Images and masks or classes in tar files, which stay there: see `trainables.shards`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from trainables.findings import some
+from trainables.images.decode import Stored
+from trainables.images.options import ClassShardsOptions, ShardData
+from trainables.images.targets import Encoded
+from trainables.shards import ShardIndex, ShardReader, find_parts, index_shards
+from trainables.shards.order import BlockOrder
+
+
+class ShardSamples:
+    """A Reader of all samples of shards."""
+
+    classes = None
+
+    def __init__(self, index: ShardIndex, options: ShardData) -> None:
+        self._reader, self._options = ShardReader(index), options
+
+    @classmethod
+    def of_arrays(
+        cls, arrays: Mapping[str, np.ndarray], parts: Sequence[str], options: ShardData
+    ) -> ShardSamples:
+        """The samples of these parts, one after another."""
+        index = ShardIndex.from_arrays(arrays, parts[0])
+        for part in parts[1:]:
+            index = index.joined(ShardIndex.from_arrays(arrays, part))
+        return cls(index, options)
+
+    def __len__(self) -> int:
+        return len(self._reader.index)
+
+    def name(self, number: int) -> str:
+        try:
+            return str(self.encoded(number).images[0])
+        except ValueError:
+            return f"{self._reader.index.place(number)[0]}: sample {number}"
+
+    def num_bytes(self, number: int) -> int:
+        return int(self._reader.index.place(number)[2]["size"].sum())
+
+    def encoded(self, number: int) -> Encoded:
+        sample, options = self._reader.read(number), self._options
+        image = sample.find(options.image)
+        images = (Stored(sample.name(image), sample.bytes(image)),)
+        if isinstance(options, ClassShardsOptions):
+            label = sample.find(options.label)
+            return Encoded(images, sample.integer(label), sample.name(label))
+        # A mask may have the extension of an image, if it is not the image itself.
+        mask = sample.find([extension for extension in options.mask if extension != image])
+        return Encoded(images, Stored(sample.name(mask), sample.bytes(mask)))
+
+    @property
+    def order(self) -> BlockOrder:
+        """Of training."""
+        return BlockOrder(self._reader.index.firsts, self._options.shuffle)
+
+    def as_arrays(self, part: str) -> dict[str, np.ndarray]:
+        return self._reader.index.as_arrays(part)
+
+
+def find_samples(options: ShardData, max_damaged: int) -> tuple[dict[str, ShardSamples], dict[str, str]]:
+    """The samples of "train" and "valid", and by file how shards end that end too early.
+
+    Raises:
+        ValueError: a shard is in both parts, or more are damaged than may be.
+    """
+    parts, damaged = {}, dict[str, str]()
+    for part, files in find_parts(options.train, options.valid, options.root).items():
+        index, found = index_shards(files, skip_damaged=max_damaged > 0)
+        parts[part] = ShardSamples(index, options)
+        damaged |= found
+    if len(damaged) > max_damaged:
+        told = some([f"{file}: {reason}" for file, reason in damaged.items()], separator="\n")
+        raise ValueError(
+            f"{len(damaged)} shards end too early and data.max_skipped is {max_damaged}:\n{told}"
+        )
+    return parts, damaged
