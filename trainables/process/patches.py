@@ -22,7 +22,6 @@ something else.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from multiprocessing.process import BaseProcess
 from typing import Any
 
 import torch
@@ -32,7 +31,7 @@ from torch.nn.modules import module as _modules
 _HOOK_KIND = "_global_is_full_backward_hook"
 
 
-def loader_workers(iterator: Any) -> Sequence[BaseProcess]:
+def loader_workers(iterator: Any) -> Sequence[Any]:
     """The worker processes of a DataLoader's iterator; none where it has none, or is another iterator."""
     return getattr(iterator, "_workers", ())
 
@@ -59,7 +58,7 @@ class GlobalHooks:
         setattr(_modules, _HOOK_KIND, self._kind)
 
 
-def tensor_norms(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
+def tensor_norms(tensors: list[Tensor]) -> Sequence[Tensor]:
     """The Euclidean norm of each tensor; all are on one device and of one type."""
     return torch._foreach_norm(list(tensors))
 
