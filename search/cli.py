@@ -187,7 +187,7 @@ def export(run: str, trial: int | None, out: str | None) -> None:
     click.echo(export_text(exported))
 
 
-@cli.command(short_help="Continue training an exported model, or retrain it from scratch.")
+@cli.command(short_help="Retrain an exported model at full length.")
 @click.argument("export", type=click.Path(file_okay=False, exists=True))
 @count_option("--virtual-epochs", "Length in virtual epochs (default: as in the search).")
 @count_option("--steps", "Length in optimizer steps, rounded up to whole virtual epochs.")

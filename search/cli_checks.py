@@ -42,7 +42,7 @@ def check(config: str, overrides: tuple[str, ...], data: bool, json_file: str | 
     if data:
         _check_data(config, overrides, json_file)
     if json_file is not None:
-        raise click.UsageError("--json needs --data, whose problems it writes")
+        raise click.UsageError("--json writes the problems of the data: give --data too")
     from search.screen.progress_bar import ProgressBar
 
     with ProgressBar(sys.stderr, "reading the configuration") as bar:

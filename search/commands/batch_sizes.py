@@ -1,4 +1,4 @@
-"""What mini-batches cost and gain, from a run whose trials differ in batch size."""
+"""Compares the batch sizes of a run: epochs and steps to the same loss, and the spread of the loss."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from search.commands.batch_analysis import BatchNoise, Curve, Reached, batch_noise
 from search.commands.batch_plots import plot_batch_noise, plot_convergence
-from search.commands.export import trainer_of
+from search.commands.restore import prepared_of, restore_trainer
 from search.commands.sample_losses import sample_losses
 from search.config.config import Config
 from search.config.stages import open_run
@@ -21,12 +21,10 @@ from search.run.provenance import working_folder
 from search.study.study import read_records
 from search.study.trial import TrialRecord, ranked
 from trainables.checkpoint import Checkpoint, DamagedCheckpointError, list_checkpoints, read_checkpoint
-from trainables.data.prepared import prepared_file
 from trainables.data.source import as_source
-from trainables.session import data_key
 
 LOSS = "train_loss"
-"""In every report: the mean over a virtual epoch's steps, each taken before its step."""
+"""Metric of every report: the mean of a virtual epoch's losses, each measured before its optimizer step."""
 
 NUMBERS = "batch_sizes.json"
 _BATCH_SIZE_PARAMS = {"batch_size", "accumulate"}
@@ -44,12 +42,12 @@ class BatchSizes:
     target: float
     """The loss of the biggest batch at its end."""
     reached: tuple[Reached | None, ...]
-    """Where each curve is at or below the target for the first time; None where it never is."""
+    """Where each curve is first at or below the target; None where it never is."""
     noise: BatchNoise
     notes: tuple[str, ...]
-    """What is missing, and what else than the batch size differs."""
+    """What is missing, and what differs besides the batch size."""
     files: tuple[str, ...]
-    """Written into the folder."""
+    """Names of the files written into the folder."""
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -63,10 +61,11 @@ def study_batch_sizes(run: str | Path, *, max_samples: int = 4096) -> BatchSizes
 
     Args:
         run: folder of a search whose trials differ in batch_size or accumulate.
-        max_samples: training samples that the spread of the loss is measured on; an even choice of them.
+        max_samples: largest number of training samples that the spread of the loss is measured on; they are
+            spaced evenly over the data.
 
     Raises:
-        SearchError: there is one batch size only, or no trial with a value or an intact checkpoint; the
+        SearchError: there is only one batch size, or no trial with a value or an intact checkpoint; the
             training data has an unknown length or cannot be read by index.
     """
     folder = RunFolder(Path(run).absolute())
@@ -116,7 +115,7 @@ def _write(study: BatchSizes, folder: RunFolder) -> None:
 def _losses(
     records: Sequence[TrialRecord], folder: RunFolder, config: Config
 ) -> tuple[dict[int, list[float]], list[str]]:
-    """Training losses by trial: from the study where it holds them, else from each newest checkpoint."""
+    """Training losses by trial, from the study if it has them, else from checkpoints; and notes."""
     if config.objective.metric == LOSS:
         return {record.number: record.values for record in records}, []
     found: dict[int, list[float]] = {}
@@ -131,8 +130,8 @@ def _losses(
         return found, []
     shown = ", ".join(str(number) for number in sorted(without))
     return found, [
-        f"without a checkpoint, and left out: trials {shown}; keep more with checkpoint.keep_trials, or take "
-        f"{LOSS} as the objective, which is kept of all trials"
+        f"left out, as they have no checkpoint: trials {shown}; keep more with checkpoint.keep_trials, or "
+        f"use {LOSS} as the objective, which the study keeps for all trials"
     ]
 
 
@@ -186,7 +185,7 @@ def _too_few(
     trials = f"{len(records)} trial{'' if len(records) == 1 else 's'}"
     way_out = "search over it, such as trial.batch_size: {choice: [1, 10, 50, full]}"
     more = f" ({notes[0]})" if notes else ""
-    return f"{folder.path} has {trials}, and one batch size only, {size}{more}; {way_out}"
+    return f"{folder.path} has {trials}, and only one batch size, {size}{more}; {way_out}"
 
 
 def _confounders(chosen: Sequence[TrialRecord]) -> list[str]:
@@ -202,10 +201,9 @@ def _confounders(chosen: Sequence[TrialRecord]) -> list[str]:
 
 
 def _noise(records: Sequence[TrialRecord], folder: RunFolder, config: Config, max_samples: int) -> BatchNoise:
-    """The spread of the loss at the best checkpoint that is there."""
+    """The spread of the loss at the best intact checkpoint."""
     checkpoint = _best_checkpoint(records, folder, config)
-    key = data_key(checkpoint.info["task"], checkpoint.info["options"])
-    trainer = trainer_of(checkpoint, prepared_file(folder.prepared, key))
+    trainer = restore_trainer(checkpoint, prepared_of(checkpoint, folder.prepared))
     data = trainer.task.train_data()
     try:
         source = as_source(data)
@@ -230,6 +228,6 @@ def _best_checkpoint(records: Sequence[TrialRecord], folder: RunFolder, config: 
         except DamagedCheckpointError:
             continue
     raise SearchError(
-        f"{folder.path} has no intact checkpoint of a best value, which the spread of the loss is measured "
-        "with; `tune-search resume` with more trials makes new ones"
+        f"{folder.path} has no intact checkpoint of a trial's best value, which the spread of the loss is "
+        "measured at; `tune-search resume` with more trials makes new ones"
     )

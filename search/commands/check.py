@@ -1,4 +1,4 @@
-"""Check a configuration before it costs anything: data, model, a few steps, one validation, and the plan."""
+"""Checks a configuration before it costs anything: data, model, a few steps, one validation, and the plan."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _NUM_STEPS = 3
 
 @dataclass(frozen=True)
 class Check:
-    """The resolved plan of a search and what a first look at its parts showed."""
+    """The resolved plan of a search, and what was measured on one trial."""
 
     config: Config
     params: Mapping[str, Any]
-    """The trial that was tried: one of the space, with the first option of every choice."""
+    """Hyperparameters of the trial that was tried, with the first option of every choice."""
     num_parameters: int
     num_train: int | None
     num_valid: int
@@ -47,13 +47,13 @@ class Check:
     concurrency: int
     device: str
     task_file: str
-    """Where the task's code is."""
+    """The file with the task's code."""
     checkpoint_bytes: int
-    """Of one checkpoint, nearly."""
+    """Approximate size of one checkpoint."""
     space_needed: float
-    """Bytes of all checkpoints of the search at its fullest."""
+    """Largest size of all checkpoints of the search, in bytes."""
     largest_batch: str | None
-    """What `batch_size: auto` came to, and how; None where it is not asked for."""
+    """What `batch_size: auto` resolved to, and how; None if it is not used."""
     stages: tuple[str, ...] = ()
     """Names of the stages, of which this is the plan of the first; empty without."""
 
@@ -68,7 +68,7 @@ def check(
 
     Raises:
         ConfigError: the configuration is wrong.
-        SearchError: a trial asks for more than this machine has, or the objective is not among the metrics.
+        SearchError: a trial needs more than this machine has, or the objective is not among the metrics.
     """
     lines: list[str] = []
 
@@ -134,8 +134,8 @@ def _build(config: Config, given: Mapping[str, Any], phase: Callable[[str], None
 
 
 def _try(trainer: Trainer) -> tuple[dict[str, float], float, float]:
-    """Metrics after a few steps, and the seconds of one step and of one validation."""
-    trainer.run_virtual_epoch()  # the first steps load what later ones have
+    """Metrics after a few steps, and the seconds that a step and a validation take."""
+    trainer.run_virtual_epoch()  # warm-up: the first steps are slower than later ones
     began = time.perf_counter()
     metrics = trainer.run_virtual_epoch()
     both = time.perf_counter() - began
@@ -147,7 +147,7 @@ def _try(trainer: Trainer) -> tuple[dict[str, float], float, float]:
 
 
 def _state_size(trainer: Trainer) -> int:
-    """Bytes of the tensors in a checkpoint."""
+    """Size of the tensors in a checkpoint, in bytes."""
 
     def size(value: Any) -> int:
         if isinstance(value, torch.Tensor):

@@ -1,4 +1,4 @@
-"""Frees the disk of what a finished or interrupted search does not need any more."""
+"""Removes what a finished or interrupted search no longer needs."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from trainables.checkpoint import (
 )
 from trainables.files import discard, folder_bytes, list_partial
 
-_INTERRUPTED = "rest of an interrupted write"
+_INTERRUPTED = "left by an interrupted write"
 
 
 @dataclass(frozen=True)
 class Item:
-    """A file or folder that goes."""
+    """A file or folder to remove."""
 
     path: str
     """Relative to the run's folder."""
@@ -38,7 +38,7 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True)
 class Cleaning:
-    """What was removed, or would be with `dry_run`."""
+    """What was removed, or would be without `dry_run`."""
 
     folder: Path
     dry_run: bool
@@ -51,18 +51,18 @@ class Cleaning:
 
 
 def clean(run: str | Path, *, dry_run: bool = False, keep_trials: int | None = None) -> Cleaning:
-    """Remove checkpoints of all but the best trials, and what interrupted and damaged work has left.
+    """Remove checkpoints of all but the best trials, damaged checkpoints, and partial files.
 
-    The study, TensorBoard's events and the export stay, and all checkpoints of trials that have not ended.
+    The study, TensorBoard events and the export stay, and all checkpoints of unfinished trials.
 
     Args:
         run: folder of a search that is not running.
-        dry_run: only say what would go; nothing is written.
-        keep_trials: so many of the best trials keep theirs; as many as the configuration says without it. One
-            whose best checkpoint is damaged or gone keeps what it has, and the next one counts in its place.
+        dry_run: only say what would be removed; nothing is written.
+        keep_trials: number of best trials that keep their checkpoints (default: as configured). A trial whose
+            best checkpoint is damaged or missing keeps what it has, and the next one counts in its place.
 
     Raises:
-        SearchError: a search is running there, it is no folder of a search, or something cannot be removed.
+        SearchError: a search is running there, it is not the folder of a search, or a file cannot be removed.
         ConfigError: the configuration cannot be read.
     """
     if keep_trials is not None and keep_trials < 1:
@@ -98,7 +98,7 @@ def _plan(folder: RunFolder, keep_trials: int | None, *, dry_run: bool) -> Clean
 
 
 def _kept(folder: RunFolder, records: Sequence[TrialRecord], mode: Mode, keep_trials: int) -> set[int]:
-    """Trials that keep their checkpoints: with each that could not be exported, one more of the others."""
+    """Trials that keep their checkpoints; for each that cannot be exported, one more of the others."""
     going_on = {record.number for record in records if record.outcome is None}
     by_number = {record.number: record for record in records}
     intact: set[int] = set()
@@ -128,12 +128,12 @@ def _of_trials(folder: RunFolder, mode: Mode, keep_trials: int) -> Iterator[tupl
     for trial in sorted((folder.path / "trials").glob("*")):
         if trial.name.isdecimal() and int(trial.name) in ended:
             yield from ((checkpoint_folder(trial, number), why) for number in list_checkpoints(trial))
-        yield from ((path, "damaged, was set aside") for path in list_damaged(trial))
+        yield from ((path, "damaged, set aside") for path in list_damaged(trial))
         yield from ((path, _INTERRUPTED) for path in list_partial(trial))
 
 
 def _of_the_run(folder: RunFolder) -> Iterator[tuple[Path, str]]:
-    """What interrupted writes have left beside the study, and why it may go."""
+    """What interrupted writes have left beside the study, and why it may be removed."""
     if folder.scratch.exists():
         yield folder.scratch, "Ray's own files"
     for place in (folder.path, folder.prepared):

@@ -1,4 +1,4 @@
-"""Export: the best checkpoint as files that open without this program, evaluated again beforehand."""
+"""Export: the best checkpoint as files that need no tune-search, re-evaluated before they are kept."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from search.commands.model_card import model_card
+from search.commands.restore import prepared_of, restore_trainer
 from search.config.config import Config
 from search.config.document import write_yaml
 from search.config.stages import open_run
@@ -22,7 +23,6 @@ from search.run.folder import RunFolder, write_json
 from search.run.provenance import working_folder
 from search.study.study import read_records
 from search.study.trial import Outcome, best_record
-from trainables.build import build_trainer, load_arrays
 from trainables.checkpoint import (
     Checkpoint,
     DamagedCheckpointError,
@@ -30,10 +30,7 @@ from trainables.checkpoint import (
     read_checkpoint,
     sha256,
 )
-from trainables.data.prepared import DamagedArraysError, prepared_file
 from trainables.files import atomic_folder
-from trainables.options import expand_paths
-from trainables.session import data_key, load_task_class, select_device
 from trainables.trainer import Trainer
 
 WEIGHTS, CONFIG, METRICS, CARD, SUMS = (
@@ -44,20 +41,20 @@ WEIGHTS, CONFIG, METRICS, CARD, SUMS = (
     "SHA256SUMS",
 )
 FILES = (WEIGHTS, CONFIG, METRICS, CARD)
-"""Of an export, besides their sums."""
+"""Files that every export has, besides their sums."""
 PREPARED = "prepared.safetensors"
-"""What the task had computed for the run, where it had."""
+"""Arrays that the task prepared for the run, if it did."""
 PREPROCESSING = "preprocessing.json"
-"""How raw data become the model's inputs, where the task says so."""
+"""How raw data become the model's inputs, if the task says so."""
 OPTIONAL_FILES = (PREPARED, PREPROCESSING)
 
-# The same device and versions give the same number; another device sums in another order.
+# On the same device and versions the number is the same; another device sums in another order.
 _RELATIVE_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
 class Export:
-    """An exported model: its folder, the trial it comes from and the objective that was evaluated again."""
+    """An exported model: its folder, the trial it comes from and its re-evaluated objective."""
 
     folder: Path
     trial: int
@@ -65,20 +62,20 @@ class Export:
     value: float
     metrics: Mapping[str, Any]
     stage: str | None = None
-    """Of a search in stages, the one that the trial is of."""
+    """The stage that the trial belongs to, in a search in stages."""
 
 
 def export(run: str | Path, *, trial: int | None = None, out: str | Path | None = None) -> Export:
     """Export a trial's best checkpoint from the folder of a search, which may still be running.
 
     Args:
-        run: the search's folder. Of one in stages, the last stage that has a best trial is exported.
-        trial: its number; the best trial without it.
-        out: folder to write; `<run>/export` without it. An export that is there is replaced as a whole.
+        run: the search's folder. For a search in stages, the last stage that has a best trial is exported.
+        trial: number of the trial (default: the best trial).
+        out: folder to write (default: `<run>/export`). An existing export is replaced as a whole.
 
     Raises:
-        SearchError: there is no such trial or no intact checkpoint, the value is not the recorded one, or
-            `out` holds something else than an export.
+        SearchError: there is no such trial or no intact checkpoint, the value differs from the recorded one,
+            or `out` holds something other than an export.
     """
     folder = RunFolder(Path(run).absolute())
     folder.require()
@@ -125,21 +122,24 @@ def _export(folder: RunFolder, trial: int | None, out: Path) -> Export:
 
 
 def export_checkpoint(checkpoint: Checkpoint, config: Config, out: Path, prepared: Path) -> Export:
-    """Write one checkpoint's evaluated model; whole or not at all.
+    """Write the evaluated model of one checkpoint; whole or not at all.
 
     Args:
-        prepared: folder of what the task prepared for the run; what there is for this checkpoint is exported.
+        checkpoint: a verified checkpoint.
+        config: the run's configuration.
+        out: folder to write.
+        prepared: the run's folder of prepared arrays; those of this checkpoint's data are exported too.
 
     Raises:
-        SearchError: evaluating what was written does not give the recorded value, or `out` is no export.
+        SearchError: the written weights do not give the recorded value, or `out` is no export.
         DamagedCheckpointError: the checkpoint cannot be loaded.
     """
     info = checkpoint.info
     record = info["history"][checkpoint.virtual_epoch - 1]
     out = out.absolute()
     _refuse_other_content(out)
-    file = prepared_file(prepared, data_key(info["task"], info["options"]))
-    trainer = trainer_of(checkpoint, file)
+    file = prepared_of(checkpoint, prepared)
+    trainer = restore_trainer(checkpoint, file)
     with atomic_folder(out) as partial:
         save_file(_plain(trainer.evaluated_model.state_dict()), partial / WEIGHTS)
         # What is evaluated is what was written, not what was in memory.
@@ -161,44 +161,13 @@ def _refuse_other_content(out: Path) -> None:
     empty = out.is_dir() and not any(out.iterdir())
     if out.exists() and not empty and not (out / SUMS).is_file():
         raise SearchError(
-            f"{out} is there and is no export: it has no {SUMS}; it would be replaced as a whole, so give "
+            f"{out} exists and is no export: it has no {SUMS}; it would be replaced as a whole, so give "
             "another --out, or remove it"
         )
 
 
-def trainer_of(checkpoint: Checkpoint, prepared: Path | None = None) -> Trainer:
-    """The trainer of a checkpoint, on the best device here, with its data and all of its state.
-
-    Args:
-        prepared: file of what its task prepared.
-
-    Raises:
-        SearchError: that file is damaged.
-    """
-    info = checkpoint.info
-    task_class = load_task_class(info["task"])
-    options = task_class.Options.model_validate(expand_paths(info["options"]))
-    ((unit, count),) = info["virtual_epoch"].items()
-    try:
-        arrays = load_arrays(task_class, options, prepared)
-    except DamagedArraysError as error:
-        raise SearchError(str(error)) from error
-    trainer = build_trainer(
-        task_class,
-        options,
-        arrays,
-        unit=unit,
-        count=count,
-        num_virtual_epochs=info["num_virtual_epochs"],
-        device=select_device(1.0),
-        with_validation_data=info.get("data") == "train+val",
-    )
-    trainer.load(checkpoint.weights(), checkpoint.state())
-    return trainer
-
-
 def exported_config(config: Config, checkpoint: Checkpoint) -> dict[str, Any]:
-    """The configuration with the trial's values in place of domains: the form that a search reads too."""
+    """The configuration with the trial's values in place of domains; a search can read it."""
     info = checkpoint.info
     return {
         "name": config.name,
@@ -241,5 +210,5 @@ def _write_texts(
 
 
 def _plain(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Contiguous copies on the CPU; tied weights are written under each of their names."""
+    """Contiguous copies on the CPU: tied weights are written under each of their names."""
     return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}

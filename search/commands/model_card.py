@@ -15,7 +15,7 @@ def model_card(
     num_parameters: int,
     preprocessing: Mapping[str, Any],
 ) -> str:
-    """What the model is, what it reached, how to load it and what to feed it with, as Markdown."""
+    """What the model is, its metrics, how to load it and how to prepare its inputs, as Markdown."""
     objective = report["objective"]
     rows = "\n".join(f"| {key} | {value:.4f} |" for key, value in report["metrics"].items())
     return f"""# {name}, trial {report["trial"]}

@@ -1,9 +1,9 @@
-"""Retraining an exported model with the search's own trainer, without Ray."""
+"""Retrains an exported model with the search's own trainer, without Ray."""
 
 from __future__ import annotations
 
 import json
-import math
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ from trainables.session import DataSplit, Record, TrialPlan, TrialSession
 
 @dataclass(frozen=True)
 class Retraining:
-    """How a retraining ended; `export` is there when it is complete."""
+    """How a retraining ended; `export` is None unless it is complete."""
 
     folder: Path
     virtual_epochs: int
@@ -45,18 +45,18 @@ def retrain(
     out: str | Path | None = None,
     progress: Callable[[Record, int], None] = lambda record, of: None,
 ) -> Retraining:
-    """Train an exported model on, or its configuration anew, with the full length of the schedule.
+    """Train an exported model, or its configuration from scratch, over the full length of the schedule.
 
-    The same call again goes on where an interrupted one ended.
+    The same call again continues an interrupted retraining.
 
     Args:
         exported: folder that `export` wrote.
-        virtual_epochs, steps: length; as long as in the search without either. Steps are rounded up to
-            whole virtual epochs.
-        from_scratch: begin with new weights instead of the exported ones.
-        data: `train+val` trains on the validation data too, so validation says nothing about new data then.
-        out: folder to write; `retrain` beside the export without it.
-        progress: called with each virtual epoch's record and their number in all.
+        virtual_epochs: length in virtual epochs (default: as in the search).
+        steps: length in optimizer steps instead, rounded up to whole virtual epochs.
+        from_scratch: start from new weights instead of the exported ones.
+        data: `train+val` trains on the validation data too; validation then says nothing about new data.
+        out: folder to write (default: `retrain` beside the export).
+        progress: called with the record of each virtual epoch and the total number of virtual epochs.
 
     Raises:
         SearchError: the folder is no export, or `out` holds another retraining.
@@ -68,12 +68,19 @@ def retrain(
                 f"{source} is not an export: it has no {name}; `tune-search export RUN` writes one"
             )
     if virtual_epochs is not None and steps is not None:
-        raise SearchError("give --max-virtual-epochs or --steps, not both")
+        raise SearchError("give --virtual-epochs or --steps, not both")
     RunFolder(source).require_private()
     folder = RunFolder(Path(out).absolute() if out else source.parent / "retrain")
     with working_folder(RunFolder(source.parent)):
         config = load_config(source / CONFIG).first
-        plan = _plan(source, config, folder, virtual_epochs=virtual_epochs, steps=steps, data=data)
+        report = json.loads((source / METRICS).read_text())
+        lengths = VirtualEpochs(**report["lengths"])
+        number = virtual_epochs or config.budget.max_virtual_epochs
+        if steps is not None:
+            number = 1 + bisect_left(range(1, steps + 1), steps, key=lengths.end_step)
+        plan = _plan(
+            config, folder, trial=report["trial"], lengths=lengths, num_virtual_epochs=number, data=data
+        )
         folder.create()
         with folder.owned():
             _same_or_new(folder, plan, from_scratch)
@@ -83,30 +90,25 @@ def retrain(
 
 
 def _plan(
-    source: Path,
     config: Config,
     folder: RunFolder,
     *,
-    virtual_epochs: int | None,
-    steps: int | None,
+    trial: int,
+    lengths: VirtualEpochs,
+    num_virtual_epochs: int,
     data: DataSplit,
 ) -> TrialPlan:
-    report = json.loads((source / METRICS).read_text())
-    lengths = VirtualEpochs(**report["lengths"])
-    number = virtual_epochs or config.budget.max_virtual_epochs
-    if steps is not None:
-        number = _virtual_epochs_for(steps, lengths)
     return TrialPlan(
-        number=report["trial"],
+        number=trial,
         folder=str(folder.path / "training"),
         task=config.task_path,
         options=next(iter(config.space.candidates())).options,
         unit=lengths.unit,
         count=lengths.count,
-        num_virtual_epochs=number,
+        num_virtual_epochs=num_virtual_epochs,
         metric=config.objective.metric,
         mode=config.objective.mode,
-        reported=number,  # what an earlier call has computed need not be told again
+        reported=num_virtual_epochs,  # what an earlier call has computed is not reported again
         num_threads=0,
         gpu_fraction=1.0,
         prepared=str(folder.prepared),
@@ -151,7 +153,7 @@ def _train(
 
 
 def _take_prepared(exported: Path, plan: TrialPlan) -> None:
-    """Measure by the same arrays as the search did."""
+    """Prepare the same arrays as the search had, so that values compare with its values."""
     file = plan.prepared_file
     if file is None or file.exists() or not exported.is_file():
         return
@@ -161,15 +163,8 @@ def _take_prepared(exported: Path, plan: TrialPlan) -> None:
         raise SearchError(f"{exported} is damaged ({error.reason}); export again") from error
 
 
-def _virtual_epochs_for(steps: int, lengths: VirtualEpochs) -> int:
-    number = max(1, math.floor(steps / max(1, lengths.end_step(1))))
-    while lengths.end_step(number) < steps:
-        number += 1
-    return number
-
-
 def _same_or_new(folder: RunFolder, plan: TrialPlan, from_scratch: bool) -> None:
-    """Refuse to go on with a retraining that was begun with other arguments."""
+    """Refuse to continue a retraining that was started with other arguments."""
     file = folder.path / "retrain.json"
     wanted = {
         "options": plan.options,

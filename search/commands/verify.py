@@ -21,6 +21,8 @@ from search.study.trial import TrialRecord
 from trainables.checkpoint import sha256
 from trainables.data.prepared import DamagedArraysError, read_arrays
 
+__all__ = ["Damage", "Verification", "verify"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Verification:

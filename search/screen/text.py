@@ -43,7 +43,7 @@ def summary_text(summary: Summary, *, color: bool = False) -> str:
         "trials": f"{summary.trials}: {counts}",
         "steps": f"{summary.steps:,} spent{saved}",
         "samples": f"{summary.samples:,}",
-        "time": f"{duration(summary.seconds)}; {trained} of training in all trials",
+        "time": f"{duration(summary.seconds)}; all trials together trained for {trained}",
     }
     lines += ["", *_table(rows)]
     if summary.failures:
@@ -120,15 +120,28 @@ def retraining_text(done: Retraining, command: str) -> str:
 
 
 def check_text(check: Check) -> str:
-    """The resolved plan."""
+    """The resolved plan, the space, and the metrics of the trial that was tried."""
+    metrics = {name: value for name, value in check.metrics.items() if "/" not in name}
+    space = [str(parameter) for parameter in check.config.space.parameters()] or ["nothing is searched"]
+    return "\n".join(
+        [
+            *_table(_plan_rows(check)),
+            "",
+            "space",
+            *(f"  {line}" for line in space),
+            "",
+            "metrics after these few steps",
+            "  " + "  ".join(f"{name} {number_text(value)}" for name, value in metrics.items()),
+            "",
+            "ok",
+        ]
+    )
+
+
+def _plan_rows(check: Check) -> dict[str, str]:
     config, budget, scheduler = check.config, check.config.budget, check.config.scheduler
     unit, steps = config.virtual_epoch, check.steps_per_virtual_epoch
-    expected, length, validation = (
-        check.expected_virtual_epochs,
-        budget.max_virtual_epochs,
-        check.seconds_per_validation * 1e3,
-    )
-    per_epoch = check.seconds_per_validation + check.seconds_per_step * check.steps_per_virtual_epoch
+    rungs = f", rungs at {check.rungs} {scheduler.axis.replace('_', ' ')}"
     rows = {
         "name": config.name,
         "task": f"{config.task_path} in {short_path(Path(check.task_file))}",
@@ -137,32 +150,26 @@ def check_text(check: Check) -> str:
         "validation data": f"{check.num_valid} samples",
         "model": f"{check.num_parameters:,} parameters (of the trial that was tried)",
         "device": check.device,
-        "step": f"{check.seconds_per_step * 1e3:.1f} ms, validation {validation:.0f} ms",
+        "step": f"{check.seconds_per_step * 1e3:.1f} ms, "
+        f"validation {check.seconds_per_validation * 1e3:.0f} ms",
         "checkpoint": f"{size_text(check.checkpoint_bytes)}, "
         f"up to {size_text(check.space_needed)} for the whole search",
         "virtual epoch": f"{unit.count} {unit.unit}" + (f", {steps} steps" if unit.unit != "steps" else ""),
-        "trials": f"{budget.trials}, up to {length} virtual epochs each, {check.concurrency} at a time",
+        "trials": f"{budget.trials}, up to {budget.max_virtual_epochs} virtual epochs each, "
+        f"{check.concurrency} at a time",
         "sampler": f"{config.sampler.name}, seed {config.sampler.seed}",
-        "scheduler": f"{scheduler.name}, rungs at {check.rungs} {scheduler.axis.replace('_', ' ')}"
-        if hasattr(scheduler, "reduction_factor")
-        else scheduler.name,
+        "scheduler": scheduler.name + (rungs if hasattr(scheduler, "reduction_factor") else ""),
     }
     if check.largest_batch is not None:
         rows["batch size"] = check.largest_batch
     if check.stages:
         rows["stages"] = f"{', '.join(check.stages)}; this is the plan of the first"
-    if expected is not None:
-        whole = expected * per_epoch / check.concurrency
-        rows["work"] = f"about {expected} virtual epochs, about {duration(whole)} at this trial's speed"
-    metrics = {k: v for k, v in check.metrics.items() if "/" not in k}
-    lines = [*_table(rows), "", "space"]
-    lines += [f"  {parameter}" for parameter in config.space.parameters()] or ["  nothing is searched"]
-    lines += [
-        "",
-        "metrics after these few steps",
-        "  " + "  ".join(f"{k} {number_text(v)}" for k, v in metrics.items()),
-    ]
-    return "\n".join([*lines, "", "ok"])
+    if check.expected_virtual_epochs is not None:
+        seconds = check.seconds_per_validation + check.seconds_per_step * steps
+        whole = check.expected_virtual_epochs * seconds / check.concurrency
+        work = f"about {check.expected_virtual_epochs} virtual epochs"
+        rows["work"] = f"{work}, about {duration(whole)} at this trial's speed"
+    return rows
 
 
 def verification_text(found: Verification) -> str:
@@ -178,7 +185,7 @@ def verification_text(found: Verification) -> str:
         lines.append(f"a search is running there ({found.owner}): files it is writing now were left out")
     for damage in damages:
         lines += ["", f"{one_line(damage.path)}: {one_line(damage.what)}", f"  cost: {one_line(damage.cost)}"]
-    verdict = f"{counted(len(damages), 'damaged file')}" if damages else "no problems found"
+    verdict = f"{counted(len(damages), 'problem')} found" if damages else "no problems found"
     return "\n".join([*lines, "", verdict])
 
 

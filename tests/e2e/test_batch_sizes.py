@@ -212,12 +212,15 @@ def test_trials_without_a_checkpoint_are_named(study: BatchSizes, tmp_path: Path
     shutil.rmtree(folder / "trials" / "0001")
     again = study_batch_sizes(folder)
     assert [one.trial for one in again.curves] == [0, 2]
-    assert "without a checkpoint, and left out: trials 1; keep more" in again.notes[0]
+    assert "left out, as they have no checkpoint: trials 1; keep more" in again.notes[0]
     shutil.rmtree(folder / "trials" / "0002")
-    with pytest.raises(SearchError, match=r"one batch size only, .*left out: trials 1, 2; .*choice: \[1, 10"):
+    with pytest.raises(
+        SearchError,
+        match=r"only one batch size, .*left out, as they have no checkpoint: trials 1, 2; .*choice: \[1, 10",
+    ):
         study_batch_sizes(folder)
     shutil.rmtree(folder / "trials" / "0000")
-    with pytest.raises(SearchError, match="without a checkpoint, and left out: trials 0, 1, 2"):
+    with pytest.raises(SearchError, match="left out, as they have no checkpoint: trials 0, 1, 2"):
         study_batch_sizes(folder)
 
 
@@ -230,12 +233,12 @@ def test_with_the_training_loss_as_objective_only_the_spread_needs_a_checkpoint(
     assert again.curves == study.curves
     assert again.noise.trial != study.noise.trial
     shutil.rmtree(folder / "trials")
-    with pytest.raises(SearchError, match="no intact checkpoint of a best value"):
+    with pytest.raises(SearchError, match="no intact checkpoint of a trial's best value"):
         study_batch_sizes(folder)
 
 
 def test_one_batch_size_is_an_error_that_says_what_to_search(finished_run: Any) -> None:
-    with pytest.raises(SearchError, match=r"9 trials, and one batch size only, 16\b.*search over it"):
+    with pytest.raises(SearchError, match=r"9 trials, and only one batch size, 16\b.*search over it"):
         study_batch_sizes(finished_run.folder)
 
 

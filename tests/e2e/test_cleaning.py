@@ -127,14 +127,14 @@ def test_rests_of_interrupted_work_and_damaged_checkpoints_go(run: Path) -> None
     kept = {path for path in run.rglob("*") if not any(part.startswith(".") for part in path.parts)}
     cleaning = clean(run)
     assert {item.path: (item.num_bytes, item.why) for item in cleaning.items} == {
-        f"trials/{trial.name}/damaged_000002": (1234, "damaged, was set aside"),
-        f"trials/{trial.name}/.checkpoint_000006.removed.partial": (1234, "rest of an interrupted write"),
-        f"trials/{trial.name}/.checkpoint_000007.partial": (1234, "rest of an interrupted write"),
-        f"trials/{trial.name}/.trial.yaml.partial": (321, "rest of an interrupted write"),
+        f"trials/{trial.name}/damaged_000002": (1234, "damaged, set aside"),
+        f"trials/{trial.name}/.checkpoint_000006.removed.partial": (1234, "left by an interrupted write"),
+        f"trials/{trial.name}/.checkpoint_000007.partial": (1234, "left by an interrupted write"),
+        f"trials/{trial.name}/.trial.yaml.partial": (321, "left by an interrupted write"),
         ".ray": (1234, "Ray's own files"),
-        ".export.partial": (1234, "rest of an interrupted write"),
-        ".summary.json.partial": (321, "rest of an interrupted write"),
-        ".config.yaml.partial": (321, "rest of an interrupted write"),
+        ".export.partial": (1234, "left by an interrupted write"),
+        ".summary.json.partial": (321, "left by an interrupted write"),
+        ".config.yaml.partial": (321, "left by an interrupted write"),
     }
     assert cleaning.num_bytes == 5 * 1234 + 3 * 321
     damaged = {trial / "damaged_000002", trial / "damaged_000002" / "file"}

@@ -214,7 +214,7 @@ def test_a_folder_that_is_no_export_is_not_replaced(run: Path, tmp_path: Path) -
     (tmp_path / "thesis" / "chapter.tex").write_text("years of work")
     (tmp_path / "file").write_text("x")
     for name in ("thesis", "file"):
-        with pytest.raises(SearchError, match=f"{name} is there and is no export: it has no SHA256SUMS"):
+        with pytest.raises(SearchError, match=f"{name} exists and is no export: it has no SHA256SUMS"):
             search.export(run, out=tmp_path / name)
     assert (tmp_path / "thesis" / "chapter.tex").read_text() == "years of work"
 
@@ -271,6 +271,12 @@ def test_retraining_is_resumed_by_the_same_call_and_refuses_another(run: Path) -
 def test_steps_are_rounded_up_to_virtual_epochs(run: Path) -> None:
     done = search.retrain(search.export(run).folder, steps=12)
     assert done.of == 3
+
+
+def test_the_length_of_a_retraining_is_given_in_one_unit(run: Path) -> None:
+    exported = search.export(run)
+    with pytest.raises(SearchError, match="give --virtual-epochs or --steps, not both"):
+        search.retrain(exported.folder, virtual_epochs=2, steps=12)
 
 
 def test_retraining_on_all_data_draws_the_validation_samples_too() -> None:

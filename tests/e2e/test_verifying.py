@@ -178,7 +178,7 @@ def test_of_a_damaged_best_checkpoint_the_next_best_is_named(run: Path, verified
     )
     code, text = verified(run)
     assert code == 1
-    assert f"{damage.path}: {damage.what}\n  cost: {damage.cost}\n\n1 damaged file\n" in text
+    assert f"{damage.path}: {damage.what}\n  cost: {damage.cost}\n\n1 problem found\n" in text
     with pytest.raises(SearchError, match="tune-search verify"):
         search.export(run)
     assert search.export(run, trial=other.number).value == other.best("max")

@@ -325,7 +325,7 @@ def test_a_process_that_ray_ends_for_its_memory_is_told_as_that_and_tried_again_
     output = process.communicate(timeout=500)[0]
     assert process.returncode == 0, output
     cause = "the machine ran out of memory, and Ray ended the trial's process"
-    assert f"trial 0 lost, is tried again: {cause}" in output
+    assert f"trial 0 failed, retrying: {cause}" in output
     hoarder, other = read_records(tmp_path / "digits" / "study.journal")
     assert (hoarder.outcome, hoarder.reason) == (Outcome.OUT_OF_MEMORY, cause)
     assert [failure.kind for failure in hoarder.failures] == [FailureKind.MEMORY] * 2

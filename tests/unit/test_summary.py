@@ -136,7 +136,7 @@ def test_the_last_screen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         "trials            9: 1 completed, 1 diverged, 1 failed, 1 out of memory, 5 stopped",
         "steps             80 spent, 190 saved by early stopping (70%)",
         "samples           1,280",
-        "time              3 min 20 s; 16 s of training in all trials",
+        "time              3 min 20 s; all trials together trained for 16 s",
         "",
         "failed trials (traceback in error.txt in the trial's folder):",
         "  7  out of memory on the GPU in virtual epoch 1",

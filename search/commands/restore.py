@@ -1,0 +1,53 @@
+"""The trainer of a checkpoint, with its data and state: what evaluates the checkpoint again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from search.config.tasks import load_task
+from search.errors import SearchError
+from trainables.build import build_trainer, load_arrays
+from trainables.checkpoint import Checkpoint
+from trainables.data.prepared import DamagedArraysError, prepared_file
+from trainables.options import expand_paths
+from trainables.session import data_key, select_device
+from trainables.trainer import Trainer
+
+
+def prepared_of(checkpoint: Checkpoint, folder: Path) -> Path:
+    """The file in a run's folder of prepared arrays that the checkpoint's data belongs to."""
+    return prepared_file(folder, data_key(checkpoint.info["task"], checkpoint.info["options"]))
+
+
+def restore_trainer(checkpoint: Checkpoint, prepared: Path) -> Trainer:
+    """The trainer of a checkpoint, on the best device here, with its data and all of its state.
+
+    Args:
+        checkpoint: a verified checkpoint.
+        prepared: file of the arrays that its task prepared, as `prepared_of` names it.
+
+    Raises:
+        SearchError: the prepared arrays are damaged.
+        ConfigError: the task cannot be imported here.
+        DamagedCheckpointError: the checkpoint cannot be loaded.
+    """
+    info = checkpoint.info
+    task_class = load_task(info["task"])
+    options = task_class.Options.model_validate(expand_paths(info["options"]))
+    ((unit, count),) = info["virtual_epoch"].items()
+    try:
+        arrays = load_arrays(task_class, options, prepared)
+    except DamagedArraysError as error:
+        raise SearchError(str(error)) from error
+    trainer = build_trainer(
+        task_class,
+        options,
+        arrays,
+        unit=unit,
+        count=count,
+        num_virtual_epochs=info["num_virtual_epochs"],
+        device=select_device(1.0),
+        with_validation_data=info.get("data") == "train+val",
+    )
+    trainer.load(checkpoint.weights(), checkpoint.state())
+    return trainer
