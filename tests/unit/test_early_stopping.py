@@ -42,7 +42,7 @@ class Records:
 
 def trial(number: int, *values: float, **fields: Any) -> TrialRecord:
     return TrialRecord(
-        number, number, Resolved({}, {}, {}, {}), values=list(values), lengths=STEPS_OF_5, **fields
+        number, number, Resolved({}, {}, {}), values=list(values), lengths=STEPS_OF_5, **fields
     )
 
 

@@ -10,7 +10,7 @@ from search.run.retention import ranked, trials_to_keep
 from search.space.space import Resolved
 from search.study.study import BROKEN_OFF, Outcome, TrialRecord, best_record
 
-RESOLVED = Resolved({}, {}, {}, {})
+RESOLVED = Resolved({}, {}, {})
 
 
 def record(number: int, *values: float, outcome: Outcome | None = Outcome.STOPPED) -> TrialRecord:

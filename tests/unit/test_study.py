@@ -46,7 +46,7 @@ def held(record: TrialRecord) -> dict[str, Any]:
 
 
 def trial(number: int, *values: float, outcome: Outcome | None = None) -> TrialRecord:
-    return TrialRecord(number, number, Resolved({}, {}, {}, {}), values=list(values), outcome=outcome)
+    return TrialRecord(number, number, Resolved({}, {}, {}), values=list(values), outcome=outcome)
 
 
 def test_what_is_recorded_is_read_back(tmp_path: Path) -> None:
