@@ -14,7 +14,7 @@ from benchmarks.efficiency.simulate import Job
 from search.config.config import Config, load_config
 from search.run.folder import RunFolder
 from search.run.ray_tune import StudyScheduler, StudySearcher
-from search.run.search import _build_coordinator, trial_plan
+from search.run.stage import _build_coordinator, trial_plan
 from trainables.data.virtual_epoch import VirtualEpochs
 
 

@@ -37,7 +37,8 @@ from typing import Any
 from search.config.config import Config, load_config
 from search.run.coordinator import Coordinator, Turn
 from search.run.folder import RunFolder
-from search.run.search import SilentWatcher, _build_coordinator, _watch
+from search.run.stage import _build_coordinator, _watch
+from search.run.watcher import SilentWatcher
 from search.study.study import TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs
 

@@ -18,9 +18,10 @@ from search.run.changes import record_config
 from search.run.coordinator import Coordinator, Event
 from search.run.folder import RunFolder, write_json
 from search.run.provenance import record_provenance, working_folder
-from search.run.search import Watcher, run_in_folder
+from search.run.stage import run_in_folder
 from search.run.staged_summary import StagedSummary, join
 from search.run.summary import Best, Summary
+from search.run.watcher import Watcher
 from search.screen.live import number_text
 from search.study.study import best_record, read_records
 

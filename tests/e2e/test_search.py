@@ -14,8 +14,8 @@ from tiny_tasks import search_config
 import search
 from search.errors import ConfigError, SearchError
 from search.run.coordinator import Coordinator, Event, EventKind
-from search.run.search import SilentWatcher
 from search.run.summary import Summary
+from search.run.watcher import SilentWatcher
 from trainables.checkpoint import list_checkpoints
 
 pytestmark = pytest.mark.usefixtures("ray_session")

@@ -21,8 +21,8 @@ from search.commands.verify import Damage, Verification, verify
 from search.errors import ConfigError, SearchError
 from search.run.coordinator import Event, EventKind
 from search.run.retention import ranked
-from search.run.search import SilentWatcher
 from search.run.summary import Summary
+from search.run.watcher import SilentWatcher
 from search.screen.text import ByteProgress
 from search.study.study import JOURNAL, TrialRecord, read_records
 from trainables.checkpoint import (

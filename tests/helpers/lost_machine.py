@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 
 import search
 from search.run.coordinator import Event, EventKind
-from search.run.search import SilentWatcher
+from search.run.watcher import SilentWatcher
 
 
 class LosesMachine(SilentWatcher):

@@ -1,0 +1,258 @@
+"""Runs one stage: shares the data, hands the coordinator to Ray Tune, and sums up."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import signal
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from search.config.config import Config, load_config
+from search.config.document import write_yaml
+from search.errors import SearchError
+from search.ray.session import RaySession, concurrent_trials, quiet_tune, ray_resources
+from search.run.changes import record_config, refuse_other_problem
+from search.run.coordinator import Coordinator, Event, EventKind, untried
+from search.run.folder import RunFolder, write_json
+from search.run.housekeeping import Housekeeper
+from search.run.limits import Limits
+from search.run.provenance import record_provenance, task_source, working_folder
+from search.run.signals import heard_signals
+from search.run.summary import Status, Summary, summarize
+from search.run.watcher import Watcher
+from search.samplers.samplers import StudyView, ViewSampler, sampler_factory
+from search.schedulers.early_stopping import build_rule
+from search.study.journal import drop_half_line
+from search.study.study import SearchStudy, TrialRecord, read_records
+from trainables.build import load_arrays
+from trainables.checkpoint import list_checkpoints
+from trainables.data.prepared import DamagedArraysError, list_partial_arrays, prepared_file
+from trainables.process.quick_imports import uncollected
+from trainables.session import TrialPlan, data_key
+
+log = logging.getLogger(__name__)
+
+
+def run_in_folder(
+    config: Config,
+    folder: RunFolder,
+    ray: RaySession,
+    watcher: Watcher,
+    *,
+    growing: bool = False,
+    older: RunFolder | None = None,
+) -> Summary:
+    """One search in its folder, see `search` and `resume`."""
+    folder.create()
+    with folder.needs_space(), folder.owned() as previous_owner, working_folder(folder):
+        if previous_owner:
+            watcher.phase(f"taking over from a search that has died ({previous_owner})")
+        record_config(config, folder, growing=growing)
+        if older is not None:
+            _take_history(config, folder, older)
+        changes = record_provenance(config, folder)
+        watcher.phase(f"task {config.task_path} in {task_source(config)['file']}")
+        watcher.phase("loading data")
+        shared = _load_shared_data(config, folder)
+        watcher.phase("starting Ray")
+        with ray:
+            concurrency = concurrent_trials(config, ray_resources())
+            coordinator = _build_coordinator(config, folder, concurrency)
+            watcher.begin(coordinator, config, folder)
+            for change in changes:
+                watcher.note(f"since this search was last run: {change}")
+            try:
+                with heard_signals(lambda number: _wind_down(coordinator, watcher, number)) as received:
+                    housekeeper = _watch(coordinator, config, folder, watcher)
+                    with ray.tune_settings():
+                        _fit(config, folder, coordinator, shared)
+                    return _finish(config, folder, coordinator, housekeeper, received)
+            finally:
+                watcher.end()
+                shutil.rmtree(folder.scratch, ignore_errors=True)
+
+
+def _take_history(config: Config, folder: RunFolder, older: RunFolder) -> None:
+    """Copy the study of an older run, so that this one needs it no more."""
+    if folder.history.exists():
+        return
+    if folder.journal.exists():
+        raise SearchError(
+            f"{folder.path} has begun without the trials of {older.path}; take another --name to use them"
+        )
+    older.require()
+    if older.is_staged:
+        raise SearchError(f"{older.path} is a search in stages; name one of them, in {older.stages}")
+    refuse_other_problem(config, load_config(older.config))
+    partial = folder.history.with_name(f".{folder.history.name}.partial")
+    shutil.copyfile(older.journal, partial)
+    drop_half_line(partial)
+    partial.replace(folder.history)
+
+
+def _load_shared_data(config: Config, folder: RunFolder) -> dict[str, Any]:
+    """Decode the data once, unless it differs from trial to trial."""
+    task_class = config.task_class()
+    first = next(iter(config.space.candidates()))
+    for rest in list_partial_arrays(folder.prepared):
+        rest.unlink(missing_ok=True)
+    if any(name == "data" or name.startswith("data.") for name in config.space.names):
+        return {}
+    key = data_key(config.task_path, first.raw)
+    file = prepared_file(folder.prepared, key)
+    try:
+        return {key: load_arrays(task_class, task_class.Options.model_validate(first.tree), file)}
+    except DamagedArraysError as error:
+        raise SearchError(str(error)) from error
+
+
+def _build_coordinator(config: Config, folder: RunFolder, concurrency: int) -> Coordinator:
+    rule = build_rule(config)
+    make_sampler, seed = sampler_factory(config), config.sampler.seed
+    study = SearchStudy(
+        folder.journal,
+        name=config.name,
+        mode=config.objective.mode,
+        space=config.space,
+        sampler=lambda study: ViewSampler(make_sampler, seed, StudyView(study, rule.rungs)),
+        history=read_records(folder.history) if folder.history.exists() else [],
+    )
+    grid = config.sampler.name == "grid"
+    points = list(untried(config.space.grid() if grid else config.points_to_evaluate, study.records))
+    trials, plateau = config.budget.trials, config.budget.plateau
+    limits = Limits(
+        trials=min(trials, len(study.records) + len(points)) if grid else trials,
+        max_virtual_epochs=config.budget.max_virtual_epochs,
+        seconds=config.budget.seconds,
+        steps=config.budget.steps,
+        plateau_trials=None if plateau is None else plateau.trials,
+        plateau_min_delta=0.0 if plateau is None else plateau.min_delta,
+        max_failures=config.max_failures,
+        max_failed_trials=config.max_failed_trials,
+        timeout=config.timeout,
+    )
+    return Coordinator(
+        study,
+        rule,
+        limits,
+        concurrency=concurrency,
+        points_to_evaluate=points,
+        can_go_on=lambda record: bool(list_checkpoints(folder.trial(record.number))),
+    )
+
+
+def _watch(coordinator: Coordinator, config: Config, folder: RunFolder, watcher: Watcher) -> Housekeeper:
+    """Show every event to the watcher and to whoever keeps the disk from filling up."""
+    housekeeper = Housekeeper(coordinator, config, folder, watcher.note)
+
+    def follow(event: Event) -> None:
+        if event.kind is EventKind.NOTED:
+            log.warning("trial %d: %s", event.record.number, event.text)
+        watcher.event(event)
+        housekeeper.event(event)
+
+    coordinator.watch = follow
+    return housekeeper
+
+
+def trial_plan(config: Config, folder: RunFolder, record: TrialRecord, timeout: float) -> TrialPlan:
+    """What the process that runs a trial's next job needs to know."""
+    return TrialPlan(
+        number=record.number,
+        folder=str(folder.trial(record.number)),
+        task=config.task_path,
+        options=record.resolved.raw,
+        unit=config.virtual_epoch.unit,
+        count=config.virtual_epoch.count,
+        num_virtual_epochs=config.budget.max_virtual_epochs,
+        metric=config.objective.metric,
+        mode=config.objective.mode,
+        reported=record.depth,
+        checkpoint_every=config.checkpoint.every,
+        checkpoint_keep=config.checkpoint.keep,
+        hparams={name: record.resolved.params.get(name) for name in config.space.names},
+        num_threads=max(1, int(config.resources.cpus_per_trial)),
+        gpu_fraction=config.resources.gpus_per_trial,
+        prepared=str(folder.prepared),
+        working_folder=str(Path.cwd()),
+        timeout=timeout,
+    )
+
+
+def _prepare_trial(config: Config, folder: RunFolder, record: TrialRecord, timeout: float) -> TrialPlan:
+    plan = trial_plan(config, folder, record, timeout)
+    trial_folder = folder.trial(record.number)
+    trial_folder.mkdir(parents=True, exist_ok=True)
+    write_yaml(trial_folder / "trial.yaml", {"trial": record.number, "options": record.resolved.raw})
+    return plan
+
+
+def _fit(config: Config, folder: RunFolder, coordinator: Coordinator, shared: dict[str, Any]) -> None:
+    quiet_tune(coordinator.concurrency)
+    with uncollected():
+        from ray import tune
+
+        from search.run.ray_tune import StudyScheduler, StudySearcher
+        from trainables.trainable import TrialTrainable
+
+    shutil.rmtree(folder.scratch, ignore_errors=True)
+    trainable = tune.with_parameters(TrialTrainable, shared=shared)
+    resources = {"cpu": config.resources.cpus_per_trial, "gpu": config.resources.gpus_per_trial}
+    tuner = tune.Tuner(
+        tune.with_resources(trainable, resources),
+        tune_config=tune.TuneConfig(
+            search_alg=StudySearcher(
+                coordinator, lambda record: _prepare_trial(config, folder, record, coordinator.timeout)
+            ),
+            scheduler=StudyScheduler(coordinator),
+            num_samples=-1,
+            reuse_actors=True,
+            trial_dirname_creator=lambda trial: trial.trial_id,
+            trial_name_creator=lambda trial: trial.trial_id,
+        ),
+        run_config=tune.RunConfig(
+            name="jobs",
+            storage_path=str(folder.scratch),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=True),
+            verbose=0,
+        ),
+    )
+    try:
+        tuner.fit()
+    except Exception:
+        # Whatever ended the search, a full disk above all, may keep Ray from reading its own files.
+        if not coordinator.gave_up:
+            raise
+        log.exception("Ray Tune")
+
+
+def _finish(
+    config: Config,
+    folder: RunFolder,
+    coordinator: Coordinator,
+    housekeeper: Housekeeper,
+    received: Sequence[int],
+) -> Summary:
+    status: Status = "complete"
+    reason = coordinator.ending or f"all {coordinator.limits.trials} trials are done"
+    if coordinator.gave_up:
+        status = "failed"
+    elif received:
+        status = "terminated" if received[0] == signal.SIGTERM else "interrupted"
+    coordinator.close(resumable=status != "complete")
+    housekeeper.close()
+    summary = summarize(coordinator, folder, config.objective.metric, status, reason)
+    # The study holds all of it too, and a full disk must not hide what this says.
+    with suppress(OSError):
+        write_json(folder.summary, summary.as_dict())
+    return summary
+
+
+def _wind_down(coordinator: Coordinator, watcher: Watcher, number: int) -> None:
+    coordinator.end("Ctrl-C" if number == signal.SIGINT else "SIGTERM")
+    # The signal may have come in the middle of a print, which cannot be entered twice.
+    with suppress(RuntimeError):
+        watcher.note("finishing and saving the running virtual epochs; once more to leave at once")

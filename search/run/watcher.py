@@ -1,0 +1,38 @@
+"""Whoever shows a search while it runs."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from search.config.config import Config
+from search.run.coordinator import Coordinator, Event
+from search.run.folder import RunFolder
+
+
+class Watcher(Protocol):
+    """Whoever shows a search while it runs."""
+
+    def phase(self, text: str) -> None:
+        """Something before the first trial that takes time."""
+
+    def begin(self, coordinator: Coordinator, config: Config, folder: RunFolder) -> None: ...
+
+    def event(self, event: Event) -> None: ...
+
+    def note(self, text: str) -> None: ...
+
+    def end(self) -> None: ...
+
+
+class SilentWatcher:
+    """Shows nothing; for notebooks and tests."""
+
+    def phase(self, text: str) -> None: ...
+
+    def begin(self, coordinator: Coordinator, config: Config, folder: RunFolder) -> None: ...
+
+    def event(self, event: Event) -> None: ...
+
+    def note(self, text: str) -> None: ...
+
+    def end(self) -> None: ...
