@@ -6,7 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -65,6 +65,12 @@ _address = click.option(
     help="Of a Ray cluster, as `ray start` prints it, or auto for the one of this machine; "
     "without it a local Ray is started.",
 )
+_local = click.option(
+    "--local",
+    is_flag=True,
+    help="Run one trial after another in this process, without Ray, so that breakpoint() in a task works. "
+    "A virtual epoch that hangs is not ended.",
+)
 _plain = click.option("--plain", is_flag=True, help="One line per event, also on a terminal.")
 
 
@@ -80,6 +86,7 @@ _plain = click.option("--plain", is_flag=True, help="One line per event, also on
     help="Let the sampler learn from the trials of an older run too.",
 )
 @_address
+@_local
 @_plain
 def search(
     config: str,
@@ -88,6 +95,7 @@ def search(
     name: str | None,
     from_run: str | None,
     address: str | None,
+    local: bool,
     plain: bool,
 ) -> None:
     """Run the search that CONFIG describes. If its folder is there, the search goes on.
@@ -98,25 +106,28 @@ def search(
       tune-search configs/seg.yaml --set trial.batch_size=16
       tune-search configs/seg.yaml --set 'trial.optimizer.lr={loguniform: [1e-4, 1e-2]}'
       tune-search configs/wider.yaml --from-run results/seg
+      tune-search configs/seg.yaml --local
     """
     if sys.stderr.isatty():
         click.echo("reading the configuration", err=True)
     with uncollected():
         from search.config.config import load_config
-        from search.ray.session import RaySession
+        from search.run.executors.choose import executor_for
 
-    with leaving_on_sigterm(), closing(RaySession(address)) as ray:
+    with leaving_on_sigterm(), closing(executor_for(address, local=local)) as executor:
         try:
             with uncollected():
-                loaded = load_config(config, overrides, before_task=ray.begin)
+                loaded = load_config(config, overrides, before_task=executor.begin)
                 from search.run.search import search as run_search
         except SearchError as error:
             _refuse(error)  # at once: the end of a Ray that has begun takes a second
 
         def run(watcher: Any) -> Any:
-            return run_search(loaded, results=results, name=name, from_run=from_run, watcher=watcher, ray=ray)
+            return run_search(
+                loaded, results=results, name=name, from_run=from_run, watcher=watcher, executor=executor
+            )
 
-        _watched(Path(results).absolute() / (name or loaded.name), plain, run)
+        _watched(Path(results).absolute() / (name or loaded.name), run, plain=plain, local=local)
 
 
 @cli.command(short_help="Go on with a search, or let it grow.")
@@ -132,6 +143,7 @@ def search(
 )
 @_set
 @_address
+@_local
 @_plain
 def resume(
     run: str,
@@ -141,6 +153,7 @@ def resume(
     config: str | None,
     overrides: tuple[str, ...],
     address: str | None,
+    local: bool,
     plain: bool,
 ) -> None:
     """Go on with the search in the folder RUN, interrupted or complete.
@@ -162,11 +175,16 @@ def resume(
             from search.run.search import resume as run_resume
 
         return run_resume(
-            run, config=config, overrides=(*overrides, *grown), address=address, watcher=watcher
+            run,
+            config=config,
+            overrides=(*overrides, *grown),
+            address=address,
+            local=local,
+            watcher=watcher,
         )
 
     with leaving_on_sigterm():
-        _watched(Path(run).absolute(), plain, go_on)
+        _watched(Path(run).absolute(), go_on, plain=plain, local=local)
 
 
 @cli.command(short_help="Export the best checkpoint as plain files.")
@@ -398,15 +416,18 @@ def _unexpected(error: Exception) -> NoReturn:
     sys.exit(1)
 
 
-def _watched(folder: Path, plain: bool, run: Callable[[Any], Any]) -> None:
-    """Run a search with a view, print its outcome and exit with its code."""
+def _watched(folder: Path, run: Callable[[Any], Any], *, plain: bool, local: bool) -> None:
+    """Run a search with a view, print its outcome and exit with its code.
+
+    What tasks print, and the debugger above all, stays on the terminal where they run in this process.
+    """
     from search.run.folder import RunFolder
-    from search.screen.live import screen
+    from search.screen.live import PlainView, screen
     from search.screen.text import summary_text
 
     run_folder = RunFolder(folder)
     run_folder.create()
-    with screen(run_folder.log, plain=plain) as watcher:
+    with nullcontext(PlainView(sys.stdout)) if local else screen(run_folder.log, plain=plain) as watcher:
         summary = run(watcher)
     click.echo(summary_text(summary, color=sys.stdout.isatty() and not plain))
     codes = {"complete": 0, "failed": 1, "interrupted": _INTERRUPTED, "terminated": _TERMINATED}

@@ -8,12 +8,12 @@ from typing import Any
 
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
+from search.run.ray_tune import StudyScheduler, StudySearcher
 
 from benchmarks.efficiency.curve_tables import LENGTH, Problem
 from benchmarks.efficiency.simulate import Job
 from search.config.config import Config, load_config
 from search.run.folder import RunFolder
-from search.run.ray_tune import StudyScheduler, StudySearcher
 from search.run.stage import _build_coordinator, trial_plan
 from trainables.data.virtual_epoch import VirtualEpochs
 

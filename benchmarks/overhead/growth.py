@@ -120,7 +120,7 @@ class Search:
 
     def _start_job(self) -> None:
         begun, turn = self.num_trials, Timed()
-        record = turn.call(self.coordinator.next_trial)
+        record = turn.call(self.coordinator.next_job)
         assert not isinstance(record, Turn), self.coordinator.ending
         kind = self.asks if self.num_trials > begun else self.promotions
         kind.cpu += turn.cpu

@@ -14,7 +14,7 @@ import torch
 from search.config.auto_batch import settled
 from search.config.config import Config, load_config
 from search.errors import SearchError
-from search.ray.session import concurrent_trials
+from search.run.executor import concurrent_trials
 from search.run.housekeeping import space_needed
 from search.run.provenance import task_source
 from search.schedulers.early_stopping import build_rule

@@ -12,10 +12,9 @@ from search.commands.export import FILES, OPTIONAL_FILES, SUMS
 from search.config.config import Config, load_config
 from search.config.document import read_document
 from search.errors import ConfigError
-from search.run.coordinator import Coordinator
 from search.run.folder import RunFolder
-from search.run.limits import Limits
 from search.run.provenance import working_folder
+from search.run.recovery import needed_trials
 from search.run.retention import ranked
 from search.schedulers.early_stopping import build_rule
 from search.study.journal_check import JournalReading, journal_copy, read_journal
@@ -356,20 +355,10 @@ def _newest_written(record: TrialRecord, config: Config) -> int:
 
 
 def _next_trials(config: Config, content: bytes) -> set[int]:
-    """Trials that the search would go on with at once; decided on a copy of the study.
+    """Trials that the search would go on with; decided on a copy of the study.
 
     Other paused trials may have lost their checkpoints to better ones.
     """
-    found: set[int] = set()
     with journal_copy(content) as copy:
         study = SearchStudy(copy, name=config.name, mode=config.objective.mode, space=config.space)
-        limits = Limits(
-            len(study.records), config.budget.max_virtual_epochs, max_failures=config.max_failures
-        )
-        rule, all_at_once = build_rule(config), len(study.records) + 1
-        coordinator = Coordinator(
-            study, rule, limits, concurrency=all_at_once, can_go_on=lambda record: False
-        )
-        while isinstance(record := coordinator.next_trial(), TrialRecord):
-            found.add(record.number)
-    return found
+        return {record.number for record in needed_trials(study, build_rule(config), config)}

@@ -7,7 +7,8 @@ import shutil
 from collections.abc import Callable
 
 from search.config.config import Config
-from search.run.coordinator import Coordinator, Event, EventKind
+from search.run.coordinator import Coordinator
+from search.run.events import Event, EventKind
 from search.run.folder import RunFolder
 from search.run.retention import trials_to_keep
 from search.schedulers.early_stopping import Rule
@@ -83,7 +84,7 @@ class Housekeeper:
             return
         self._estimated = True
         one = checkpoint_bytes(trial) / there
-        needed = space_needed(self._config, self._coordinator.rule, self._coordinator.concurrency, one)
+        needed = space_needed(self._config, self._coordinator.scheduler, self._coordinator.concurrency, one)
         free = shutil.disk_usage(self._folder.path).free
         if needed > free:
             self._note(

@@ -13,9 +13,10 @@ from search.config.config import Config, load_config
 from search.config.document import read_document, value_at, write_yaml
 from search.config.stages import Base, Stages
 from search.errors import ConfigError, KeyPath, SearchError
-from search.ray.session import RaySession
 from search.run.changes import record_config
-from search.run.coordinator import Coordinator, Event
+from search.run.coordinator import Coordinator
+from search.run.events import Event
+from search.run.executor import Executor
 from search.run.folder import RunFolder, write_json
 from search.run.provenance import record_provenance, working_folder
 from search.run.stage import run_in_folder
@@ -31,7 +32,7 @@ _ABSENT = object()
 def run_stages(
     config: Config,
     folder: RunFolder,
-    ray: RaySession,
+    executor: Executor,
     watcher: Watcher,
     *,
     growing: bool = False,
@@ -42,7 +43,7 @@ def run_stages(
     Args:
         config: with stages.
         folder: of the whole.
-        ray: is started when a stage needs it.
+        executor: is started when a stage needs it.
         watcher: is shown what happens.
         growing: another space, sampler or scheduler was asked for in so many words.
         older: a run whose trials the sampler of the first stage learns from.
@@ -67,13 +68,13 @@ def run_stages(
             summary = stage.finished(stage_config)
             if summary is None:
                 if not started:
-                    stack.enter_context(ray)
+                    stack.enter_context(executor)
                     started = True
                 watcher.phase(stage.introduction())
                 summary = run_in_folder(
                     stage_config,
                     stage.folder,
-                    ray,
+                    executor,
                     _StageWatcher(watcher, stage.title),
                     growing=growing,
                     older=None if summaries else older,

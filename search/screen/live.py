@@ -20,8 +20,10 @@ from rich.table import Table
 from rich.text import Text
 
 from search.config.config import Config
-from search.run.coordinator import Coordinator, Event, EventKind
+from search.run.coordinator import Coordinator
+from search.run.events import Event, EventKind
 from search.run.folder import RunFolder
+from search.screen.progress import seconds_left, share_done
 from search.study.study import BROKEN_OFF, Outcome, TrialRecord
 
 _STATE_STYLE = {
@@ -48,7 +50,7 @@ class PlainView:
     def begin(self, coordinator: Coordinator, config: Config, folder: RunFolder) -> None:
         self._coordinator, self._config = coordinator, config
         self._names = config.space.names
-        limits = coordinator.limits
+        limits = coordinator.budget
         done = sum(record.outcome is not None for record in coordinator.study.records)
         again = f", {done} of them done before" if done else ""
         self._line(
@@ -64,7 +66,7 @@ class PlainView:
             best = record.best(self._coordinator.study.mode)
             speed = event.metrics.get("samples_per_second")
             self._line(
-                f"{head} virtual epoch {record.depth}/{self._coordinator.limits.max_virtual_epochs} "
+                f"{head} virtual epoch {record.depth}/{self._coordinator.budget.max_virtual_epochs} "
                 f"{metric} {number_text(record.values[-1])} best {number_text(best)}"
                 + (f" {speed:.0f} samples/s" if speed else "")
             )
@@ -74,7 +76,7 @@ class PlainView:
             self._line(f"{head} {record.outcome}: {event.text}")
         elif event.kind is EventKind.RETRIED:
             self._line(f"{head} lost, is tried again: {event.text}")
-        elif event.kind is EventKind.NOTED:
+        elif event.kind is EventKind.MESSAGE:
             self._line(f"{head}: {event.text}")
         else:
             self._line(f"{head} {event.kind.value} at virtual epoch {record.depth}")
@@ -120,7 +122,7 @@ class LiveView:
         if event.kind is EventKind.REPORTED:
             self._metrics[event.record.number] = event.metrics
         failed = event.record.outcome in (Outcome.FAILED, Outcome.OUT_OF_MEMORY)
-        if failed or event.kind in (EventKind.RETRIED, EventKind.NOTED):
+        if failed or event.kind in (EventKind.RETRIED, EventKind.MESSAGE):
             self.note(f"trial {event.record.number}: {event.text}")
 
     def note(self, text: str) -> None:
@@ -147,7 +149,7 @@ class LiveView:
         return Group(*parts, *(Text(f"! {note}", style="yellow") for note in self._notes))
 
     def _progress(self, coordinator: Coordinator) -> list[RenderableType]:
-        fraction, left = coordinator.progress(), coordinator.seconds_left()
+        fraction, left = share_done(coordinator), seconds_left(coordinator)
         running, begun = len(coordinator.running), len(coordinator.study.records)
         line = Table.grid(padding=(0, 2))
         line.add_column(no_wrap=True, overflow="ellipsis")
@@ -158,7 +160,7 @@ class LiveView:
             "time left unknown" if left is None else f"about {duration(left)} left",
         )
         counts = (
-            f"{begun} of {coordinator.limits.trials} trials begun, {running} running, "
+            f"{begun} of {coordinator.budget.trials} trials begun, {running} running, "
             f"{coordinator.steps:,} steps in {duration(coordinator.elapsed_seconds)}"
         )
         return [line, Text(counts, style="dim")]
@@ -192,7 +194,7 @@ class LiveView:
         cells: list[RenderableType] = [
             str(record.number),
             Text(state, style=_STATE_STYLE.get(state, "red")),
-            f"{record.depth}/{coordinator.limits.max_virtual_epochs}",
+            f"{record.depth}/{coordinator.budget.max_virtual_epochs}",
             number_text(record.values[-1] if record.values else None),
             number_text(record.best(coordinator.study.mode)),
         ]

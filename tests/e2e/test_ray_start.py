@@ -112,7 +112,6 @@ def refuse(self: LocalRay, folder: str | None) -> None:
 
 def test_trials_take_workers_that_wait_where_these_have_tunes_variables(ray_session: None) -> None:
     from ray.tune.execution import class_cache
-
     from search.ray.lean import trials_take_waiting_workers
 
     class Trainable:

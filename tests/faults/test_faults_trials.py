@@ -14,14 +14,14 @@ from invariants import DIFFERED, assert_nothing_lost, no_process_left
 from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.tune.execution import class_cache
 from ruamel.yaml import YAML
+from search.ray.repairs import repair_tune
+from search.run.ray_tune import failure_in
 from test_search import Recorder, optuna_study
 from test_watchdog import wait
 from tiny_tasks import search_config
 
 import search
-from search.ray.repairs import repair_tune
-from search.run.coordinator import EventKind
-from search.run.ray_tune import failure_in
+from search.run.events import EventKind
 from search.run.summary import Summary
 from search.samplers.samplers import halving_scores
 from search.schedulers.early_stopping import Rungs
@@ -89,7 +89,7 @@ class Done:
         return [last[number]["left_behind"] for number in sorted(last)]
 
     def notes(self) -> list[str]:
-        return [event.text for event in self.recorder.events if event.kind is EventKind.NOTED]
+        return [event.text for event in self.recorder.events if event.kind is EventKind.MESSAGE]
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import numpy as np
 from test_search import Recorder
 from tiny_tasks import AccuracyMetrics, DigitsTask
 
-from search.run.coordinator import Event, EventKind
+from search.run.events import Event, EventKind
 from trainables.options import TrialOptions
 
 

@@ -236,7 +236,10 @@ budget: {trails: 24}
         ("budget: {time: 10001d}", "budget.time: received '10001d'; must be a duration with units"),
         ("timeout: 9999999999999999999d", "timeout: received '9999999999999999999d'; must be a duration"),
         ("sampler: {name: tpee}", "sampler.name: received 'tpee'; must be 'tpe', 'forest'"),
-        ("sampler: {points_to_evaluate: {a: 1}}", "sampler.points_to_evaluate: received {a: 1}; must be a list"),
+        (
+            "sampler: {points_to_evaluate: {a: 1}}",
+            "sampler.points_to_evaluate: received {a: 1}; must be a list",
+        ),
         (
             "sampler: {points_to_evaluate: [{batch_sise: 1}]}",
             "sampler.points_to_evaluate.0.batch_sise: unknown key 'batch_sise'",

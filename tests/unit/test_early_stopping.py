@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from simulated_search import Simulation, by_number, config_of
 
-from search.run.coordinator import Event, EventKind
+from search.run.events import Event, EventKind
 from search.schedulers.early_stopping import (
     Decision,
     Hyperband,

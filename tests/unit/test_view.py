@@ -13,7 +13,7 @@ from rich.console import Console
 from simulated_search import SPACE, Simulation, by_number, config_of
 
 from search.config.config import Config
-from search.run.coordinator import Event, EventKind
+from search.run.events import Event, EventKind
 from search.run.folder import RunFolder
 from search.screen.live import LiveView, PlainView, duration, one_line, params_text, short_path, value_text
 from trainables.process.failure import FailureKind
