@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from overhead_work import NoMetrics
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks.overhead.work import NoMetrics
 from trainables.options import TrialOptions
 from trainables.task import Task
 

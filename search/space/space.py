@@ -136,14 +136,14 @@ class Space:
             ConfigError: a range has no end of values, or there are more than MAX_GRID combinations.
         """
         endless = [
-            domain for domain, _ in _domains(self.root) if isinstance(domain, Real) and not domain.step
+            domain for domain, _ in domains_of(self.root) if isinstance(domain, Real) and not domain.step
         ]
         if endless:
             message = "has no end of values, and a grid needs a finite number; use quniform or choice"
             raise ConfigError(self._problem(domain, f"{domain} {message}") for domain in endless)
         size = _grid_size(self.root)
         if size > MAX_GRID:
-            largest = max((domain for domain, _ in _domains(self.root)), key=_num_values)
+            largest = max((domain for domain, _ in domains_of(self.root)), key=_num_values)
             message = (
                 f"the grid has {size} points, and {MAX_GRID} are allowed; use quniform or choice with fewer"
             )
@@ -162,13 +162,13 @@ class Space:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Of every parameter, in the order of the source."""
-        return tuple(domain.name for domain, _ in _domains(self.root))
+        return tuple(domain.name for domain, _ in domains_of(self.root))
 
     def parameters(self) -> list[Parameter]:
         """Every parameter, in the order of the source."""
         return [
             Parameter(domain.name, domain.kind, str(domain), condition)
-            for domain, condition in _domains(self.root)
+            for domain, condition in domains_of(self.root)
         ]
 
     def describe(self) -> str:
@@ -265,15 +265,15 @@ def _children(node: Node) -> list[Node]:
     return list(node.nodes) if isinstance(node, Items) else []
 
 
-def _domains(node: Node, condition: str = "") -> Iterator[tuple[Domain, str]]:
+def domains_of(node: Node, condition: str = "") -> Iterator[tuple[Domain, str]]:
     """All domains under a node, each with the choices that it depends on."""
     for child in _children(node):
-        yield from _domains(child, condition)
+        yield from domains_of(child, condition)
     if isinstance(node, Real | Integer | Choice):
         yield node, condition
     if isinstance(node, Choice):
         for option in node.options:
-            yield from _domains(option.node, _and(condition, node, option))
+            yield from domains_of(option.node, _and(condition, node, option))
 
 
 def _and(condition: str, choice: Choice, option: Option) -> str:

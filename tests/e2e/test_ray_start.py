@@ -110,24 +110,6 @@ def refuse(self: LocalRay, folder: str | None) -> None:
     raise RuntimeError("no room")
 
 
-def test_trials_take_workers_that_wait_where_these_have_tunes_variables(ray_session: None) -> None:
-    from ray.tune.execution import class_cache
-    from search.ray.lean import trials_take_waiting_workers
-
-    class Trainable:
-        pass
-
-    def variables() -> dict[str, str]:
-        made = class_cache._ActorClassCache().get(Trainable)
-        return made._default_options["runtime_env"].get("env_vars", {})
-
-    before = variables()
-    assert before["PL_DISABLE_FORK"] == "1"
-    with trials_take_waiting_workers():
-        assert variables() == {}
-    assert variables() == before
-
-
 def test_garbage_is_collected_again_after_imports() -> None:
     assert gc.isenabled()
     with uncollected():

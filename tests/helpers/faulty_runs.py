@@ -90,3 +90,16 @@ def interrupted_at(number: int, depth: int) -> Watching:
             signal.raise_signal(signal.SIGINT)
 
     return Watching(act)
+
+
+def interrupted_after(reports: int | None) -> Watching:
+    """Presses Ctrl-C after so many reports; None never."""
+    left = [reports]
+
+    def act(event: Event) -> None:
+        if event.kind is EventKind.REPORTED and left[0] is not None:
+            left[0] -= 1
+            if left[0] == 0:
+                signal.raise_signal(signal.SIGINT)
+
+    return Watching(act)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from search.errors import SearchError
+from search.errors import ConfigError, Problem
 from search.run.executor import Executor
 from search.run.executors.local import LocalExecutor
 from search.run.executors.ray import RayExecutor
@@ -16,10 +16,9 @@ def executor_for(address: str | None, *, local: bool) -> Executor:
         local: run one trial after another in this process.
 
     Raises:
-        SearchError: both are asked for.
+        ConfigError: both are asked for.
     """
     if local and address is not None:
-        raise SearchError(
-            f"local runs trials in this process and address, {address}, on a Ray cluster; give one of them"
-        )
+        rule = f"runs trials in this process, and address is {address}, a Ray cluster's; give one of them"
+        raise ConfigError([Problem("local", "", rule)])
     return LocalExecutor() if local else RayExecutor(address)
