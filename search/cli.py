@@ -15,7 +15,7 @@ import click
 from search.errors import SearchError
 from search.run.signals import leaving_on_sigterm
 from trainables.process.environment import conceal, conceal_output
-from trainables.process.quick_imports import uncollected
+from trainables.process.quick_imports import gc_disabled
 
 _INTERRUPTED, _TERMINATED = 130, 143
 
@@ -110,13 +110,13 @@ def search(
     """
     if sys.stderr.isatty():
         click.echo("reading the configuration", err=True)
-    with uncollected():
+    with gc_disabled():
         from search.config.config import load_config
         from search.run.executors.choose import executor_for
 
     with leaving_on_sigterm(), closing(executor_for(address, local=local)) as executor:
         try:
-            with uncollected():
+            with gc_disabled():
                 loaded = load_config(config, overrides, before_task=executor.begin)
                 from search.run.search import search as run_search
         except SearchError as error:
@@ -171,7 +171,7 @@ def resume(
     grown = [f"budget.{name}={value}" for name, value in limits.items() if value is not None]
 
     def go_on(watcher: Any) -> Any:
-        with uncollected():
+        with gc_disabled():
             from search.run.search import resume as run_resume
 
         return run_resume(
@@ -275,7 +275,7 @@ def check(config: str, overrides: tuple[str, ...], data: bool, json_file: str | 
         _check_data(config, overrides, json_file)
     if json_file is not None:
         raise click.UsageError("--json is for the problems of the data: give --data too")
-    with uncollected():
+    with gc_disabled():
         from search.commands.check import check as run_check
         from search.screen.text import check_text
 

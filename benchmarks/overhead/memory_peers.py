@@ -97,7 +97,7 @@ def tune_search(trials: int, megabytes: int, folder: Path) -> None:
     search(
         {
             "name": "memory",
-            "task": "memory_contenders:ArrayTask",
+            "task": "benchmarks.overhead.memory_peers:ArrayTask",
             "objective": {"metric": "valid_loss", "mode": "min"},
             "trial": {
                 "data": {"megabytes": megabytes},

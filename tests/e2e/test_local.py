@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 from conftest import HELPERS
 from test_cli import write_config
 
@@ -30,7 +29,8 @@ def debugged(folder: Path, typed: str) -> subprocess.CompletedProcess[str]:
     (folder / "debugged_task.py").write_text(TASK)
     resources = {"cpus_per_trial": 1, "concurrent_trials": 1}
     budget = {"trials": 2, "max_virtual_epochs": 2}
-    config = write_config(folder, task="debugged_task:DebuggedTask", resources=resources, budget=budget)
+    sections = {"resources": resources, "budget": budget, "scheduler": {"name": "none"}}
+    config = write_config(folder, task="debugged_task:DebuggedTask", **sections)
     return subprocess.run(
         [sys.executable, "-c", MAIN, str(config), "--local", "--results", str(folder / "results")],
         cwd=folder,
@@ -59,11 +59,9 @@ def test_leaving_the_debugger_leaves_the_search_which_goes_on_when_started_again
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("command", [["search"], ["resume"]])
-def test_local_and_a_cluster_exclude_each_other(tmp_path: Path, command: list[str]) -> None:
-    config = write_config(tmp_path) if command == ["search"] else tmp_path
+def test_local_and_a_cluster_exclude_each_other(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", MAIN, *command, str(config), "--local", "--address", "auto"],
+        [sys.executable, "-c", MAIN, str(write_config(tmp_path)), "--local", "--address", "auto"],
         cwd=HELPERS,
         capture_output=True,
         text=True,

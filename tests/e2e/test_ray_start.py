@@ -19,7 +19,7 @@ from test_cli import write_config
 from search.errors import SearchError
 from search.ray.local import LocalRay
 from search.ray.session import RaySession
-from trainables.process.quick_imports import uncollected
+from trainables.process.quick_imports import gc_disabled
 
 Process = subprocess.Popen[str]
 
@@ -112,12 +112,12 @@ def refuse(self: LocalRay, folder: str | None) -> None:
 
 def test_garbage_is_collected_again_after_imports() -> None:
     assert gc.isenabled()
-    with uncollected():
+    with gc_disabled():
         assert not gc.isenabled()
     assert gc.isenabled()
     gc.disable()
     try:
-        with uncollected():
+        with gc_disabled():
             pass
         assert not gc.isenabled()
     finally:

@@ -10,7 +10,7 @@ from search.config.config import Config
 from search.ray.session import RaySession, quiet_tune, ray_resources
 from search.run.coordinator import Coordinator
 from search.run.executor import Jobs, concurrent_trials
-from trainables.process.quick_imports import uncollected
+from trainables.process.quick_imports import gc_disabled
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class RayExecutor:
 
     def run(self, coordinator: Coordinator, jobs: Jobs) -> None:
         quiet_tune(coordinator.concurrency)
-        with uncollected():
+        with gc_disabled():
             from search.run.executors.ray_tune import tuner_of
 
         shutil.rmtree(jobs.scratch, ignore_errors=True)
