@@ -77,16 +77,20 @@ class SimulatedExecutor:
 
     def step(self, coordinator: Coordinator) -> bool:
         """One virtual epoch of one worker; whether there was one."""
-        while len(self._jobs) < self._workers:
-            record = coordinator.next_job()
-            if isinstance(record, Turn):
-                break
-            self._go_on(record, max(1, record.depth + 1 - self._stale))
+        self.start_jobs(coordinator)
         if not self._jobs:
             return False
         self.now, number, virtual_epoch = heapq.heappop(self._jobs)
         self._finish(coordinator, coordinator.study.records[number], virtual_epoch)
         return True
+
+    def start_jobs(self, coordinator: Coordinator) -> None:
+        """Give every free worker a job, as long as there are any."""
+        while len(self._jobs) < self._workers:
+            record = coordinator.next_job()
+            if isinstance(record, Turn):
+                return
+            self._go_on(record, max(1, record.depth + 1 - self._stale))
 
     def _go_on(self, record: TrialRecord, virtual_epoch: int) -> None:
         heapq.heappush(self._jobs, (self.now + self._pace(record.number), record.number, virtual_epoch))
