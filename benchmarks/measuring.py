@@ -3,7 +3,7 @@
 measured = alternate({"bare": bare, "ours": ours}, pairs=7)   # each returns its own measurement
 ratio = spread(ratios(measured["ours"], measured["bare"]))    # round by round, then the median
 print_table("Loop", ["who", "of the bare loop"], [["ours", ratio]])
-write_results("loop", settings=..., measurements=measured, summary={"ours": ratio}, packages=["torch"])
+write_results(settings=..., measurements=measured, summary={"ours": ratio}, packages=["torch"])
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parent / "results"
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -46,9 +45,7 @@ def parser(description: str, example: str, *, pairs: int = 5) -> argparse.Argume
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument("--pairs", type=int, default=pairs, help=f"alternating rounds (default {pairs})")
-    made.add_argument(
-        "--out", type=Path, default=None, help="folder of the JSON (default benchmarks/results)"
-    )
+    made.add_argument("--out", type=Path, default=None, help="the JSON (default: beside the program)")
     return made
 
 
@@ -101,19 +98,18 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]]
 
 
 def write_results(
-    name: str,
     *,
     settings: Mapping[str, Any],
     measurements: Any,
     summary: Any,
     packages: Sequence[str],
-    folder: Path | None = None,
+    out: Path | None = None,
 ) -> Path:
-    """`<name>.json`: the command, the versions, every single measurement, and what follows from them.
+    """`run.json` beside `run.py`, or `out`: the command, the versions, every single measurement, and what follows from them.
 
     Spreads in `summary` become mappings; everything else must be what JSON knows.
     """
-    path = (folder or RESULTS) / f"{name}.json"
+    path = out or Path(sys.argv[0]).resolve().with_suffix(".json")
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {
         "command": " ".join(["python", _program(), *sys.argv[1:]]),

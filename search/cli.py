@@ -6,7 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -17,6 +17,7 @@ from search.cli_options import (
     address_option,
     config_argument,
     count_option,
+    local_option,
     out_option,
     plain_option,
     run_argument,
@@ -24,7 +25,7 @@ from search.cli_options import (
 )
 from search.errors import SearchError
 from search.run.signals import leaving_on_sigterm
-from trainables.process.quick_imports import uncollected
+from trainables.process.quick_imports import gc_disabled
 
 _TERMINATED = 143
 
@@ -73,6 +74,7 @@ def cli() -> None:
     help="Let the sampler also learn from the trials of this older run.",
 )
 @address_option
+@local_option
 @plain_option
 def search(
     config: str,
@@ -81,6 +83,7 @@ def search(
     name: str | None,
     from_run: str | None,
     address: str | None,
+    local: bool,
     plain: bool,
 ) -> None:
     """Run the search that CONFIG describes, or continue it if its folder exists.
@@ -91,25 +94,28 @@ def search(
       tune-search configs/seg.yaml --set trial.batch_size=16
       tune-search configs/seg.yaml --set 'trial.optimizer.lr={loguniform: [1e-4, 1e-2]}'
       tune-search configs/wider.yaml --from-run results/seg
+      tune-search configs/seg.yaml --local
     """
     if sys.stderr.isatty():
         click.echo("reading the configuration", err=True)
-    with uncollected():
+    with gc_disabled():
         from search.config.stages import load_config
-        from search.ray.session import RaySession
+        from search.run.executors.choose import executor_for
 
-    with leaving_on_sigterm(), closing(RaySession(address)) as ray:
+    with leaving_on_sigterm(), closing(executor_for(address, local=local)) as executor:
         try:
-            with uncollected():
-                loaded = load_config(config, overrides, before_task=ray.begin)
+            with gc_disabled():
+                loaded = load_config(config, overrides, before_task=executor.begin)
                 from search.run.search import search as run_search
         except SearchError as error:
             _refuse(error)  # at once: the end of a Ray that has begun takes a second
 
         def run(watcher: Any) -> Any:
-            return run_search(loaded, results=results, name=name, from_run=from_run, watcher=watcher, ray=ray)
+            return run_search(
+                loaded, results=results, name=name, from_run=from_run, watcher=watcher, executor=executor
+            )
 
-        _watched(Path(results).absolute() / (name or loaded.name), plain, run)
+        _watched(Path(results).absolute() / (name or loaded.name), run, plain=plain, local=local)
 
 
 @cli.command(short_help="Continue a search, or let it grow.")
@@ -125,6 +131,7 @@ def search(
 )
 @set_option
 @address_option
+@local_option
 @plain_option
 def resume(
     run: str,
@@ -134,6 +141,7 @@ def resume(
     config: str | None,
     overrides: tuple[str, ...],
     address: str | None,
+    local: bool,
     plain: bool,
 ) -> None:
     """Continue the search in the folder RUN, interrupted or complete.
@@ -152,15 +160,20 @@ def resume(
     grown = [f"budget.{name}={value}" for name, value in limits.items() if value is not None]
 
     def continue_run(watcher: Any) -> Any:
-        with uncollected():
+        with gc_disabled():
             from search.run.search import resume as run_resume
 
         return run_resume(
-            run, config=config, overrides=(*overrides, *grown), address=address, watcher=watcher
+            run,
+            config=config,
+            overrides=(*overrides, *grown),
+            address=address,
+            local=local,
+            watcher=watcher,
         )
 
     with leaving_on_sigterm():
-        _watched(Path(run).absolute(), plain, continue_run)
+        _watched(Path(run).absolute(), continue_run, plain=plain, local=local)
 
 
 @cli.command(short_help="Export the best checkpoint as plain files.")
@@ -273,15 +286,18 @@ def _unexpected(error: Exception) -> NoReturn:
     sys.exit(1)
 
 
-def _watched(folder: Path, plain: bool, run: Callable[[Any], Any]) -> None:
-    """Run a search with a view, print its outcome and exit with its code."""
+def _watched(folder: Path, run: Callable[[Any], Any], *, plain: bool, local: bool) -> None:
+    """Run a search with a view, print its outcome and exit with its code.
+
+    What tasks print, and the debugger above all, stays on the terminal where they run in this process.
+    """
     from search.run.folder import RunFolder
-    from search.screen.live import screen
+    from search.screen.live import PlainView, screen
     from search.screen.text import summary_text
 
     run_folder = RunFolder(folder)
     run_folder.create()
-    with screen(run_folder.log, plain=plain) as watcher:
+    with nullcontext(PlainView(sys.stdout)) if local else screen(run_folder.log, plain=plain) as watcher:
         summary = run(watcher)
     click.echo(summary_text(summary, color=sys.stdout.isatty() and not plain))
     codes = {"complete": 0, "failed": 1, "interrupted": INTERRUPTED, "terminated": _TERMINATED}

@@ -10,7 +10,7 @@ from typing import NoReturn
 import click
 
 from search.cli_options import config_argument, count_option, run_argument, set_option
-from trainables.process.quick_imports import uncollected
+from trainables.process.quick_imports import gc_disabled
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""
@@ -46,7 +46,7 @@ def check(config: str, overrides: tuple[str, ...], data: bool, json_file: str | 
     from search.screen.progress_bar import ProgressBar
 
     with ProgressBar(sys.stderr, "reading the configuration") as bar:
-        with uncollected():
+        with gc_disabled():
             from search.commands.check import check as run_check
             from search.screen.text import check_text
 

@@ -24,6 +24,12 @@ address_option = click.option(
     help="Address of a Ray cluster as printed by `ray start`, or auto for the cluster on this machine "
     "(default: start a local Ray).",
 )
+local_option = click.option(
+    "--local",
+    is_flag=True,
+    help="Run one trial after another in this process, without Ray, so that breakpoint() in a task works. "
+    "A virtual epoch that hangs is not ended.",
+)
 plain_option = click.option("--plain", is_flag=True, help="Print one line per event, also on a terminal.")
 
 

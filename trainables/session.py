@@ -29,7 +29,7 @@ from trainables.tensorboard import TensorBoardWriter
 log = logging.getLogger(__name__)
 
 RESERVED = frozenset(
-    {"virtual_epoch", "step", "samples", "seconds", "diverged", "lengths", "process", "saved", "done", "note"}
+    {"virtual_epoch", "step", "samples", "seconds", "diverged", "process", "saved", "message"}
 )
 """Names in a report that a task's metrics may not have."""
 
@@ -138,7 +138,7 @@ class TrialSession:
         self.history: list[Record] = []
         self._saved = 0
         self._between = True  # virtual epochs, where alone a checkpoint can be taken
-        self._notes = self._load()
+        self._messages = self._load()
         self._next = min(plan.reported, len(self.history))
         self._keep_skipped()
         self._writer = TensorBoardWriter(self._folder, start_step=self.trainer.counters.num_steps + 1)
@@ -188,8 +188,8 @@ class TrialSession:
                 return diverged
         record = self.history[self._next]
         self._next += 1
-        notes, self._notes = self._notes, []
-        return {**record, "note": "; ".join(notes)} if notes else record
+        messages, self._messages = self._messages, []
+        return {**record, "message": "; ".join(messages)} if messages else record
 
     def save(self) -> None:
         """Write a checkpoint of what has none yet: a trial may pause between two checkpoints.
@@ -292,17 +292,19 @@ class TrialSession:
 
     def _load(self) -> list[str]:
         """Go on from the newest intact checkpoint, if there is one; returns a line for each damaged one."""
-        loaded, notes = load_newest(self._folder)
+        loaded, messages = load_newest(self._folder)
         while loaded is not None and not self._is_own(loaded.info):
             aside = set_aside(self._folder, loaded.virtual_epoch, "it was written with other options")
-            notes.append(f"a checkpoint with other options than this trial's was set aside as {aside.name}")
+            messages.append(
+                f"a checkpoint with other options than this trial's was set aside as {aside.name}"
+            )
             loaded, more = load_newest(self._folder)
-            notes += more
+            messages += more
         if loaded is not None:
             self.trainer.load(loaded.weights, loaded.state)
             self.history = list(loaded.info["history"])
             self._saved = len(self.history)
-        return notes
+        return messages
 
     def _is_own(self, info: Mapping[str, Any]) -> bool:
         """Whether a checkpoint is of this trial: a study that was set back may have numbered anew."""

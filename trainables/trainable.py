@@ -1,124 +1,69 @@
-"""The thin adapter from Ray's Trainable to our trial session: one `step()` is one virtual epoch."""
+"""The thin adapter from Ray's Trainable to a TrialWorker: one `step()` is one virtual epoch."""
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import ray
 from ray import tune
 
-from trainables.build import load_arrays
-from trainables.options import expand_paths
-from trainables.process.failure import (
-    Failure,
-    FailureKind,
-    TrialError,
-    failure_note,
-    recorded_failure,
-    take_failure,
-)
-from trainables.process.process_state import ProcessState
-from trainables.process.random_state import clean_process
-from trainables.process.watchdog import Watchdog
-from trainables.session import TrialPlan, TrialSession, data_key, load_task_class
+from trainables.session import Record, TrialPlan
+from trainables.worker import Started, TrialWorker
+
+RESULT = "result"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What `step()` sends, in one piece: Ray flattens dictionaries, and adds keys of its own to them."""
+
+    report: Record | None = None
+    """None before the first virtual epoch of a job."""
+    started: Started | None = None
+    actor: Any = None
+    """The handle with which Ray ends the trial's process."""
 
 
 class TrialTrainable(tune.Trainable):
     """Runs trials one after another in one process.
 
-    Checkpoints are the session's own, in the trial's folder; those of Ray are empty.
+    The first `step()` of a job trains nothing: its result says that the trial is ready. Checkpoints are the session's own, in the trial's folder; those of Ray are empty.
     """
 
     def setup(
         self, config: dict[str, Any], shared: Mapping[str, Mapping[str, np.ndarray]] | None = None
     ) -> None:
-        self._shared = dict(shared or {})
-        self._session: TrialSession | None = None
-        self._watchdog = Watchdog()
-        self._clean: ProcessState | None = None
+        self.worker = TrialWorker(shared)
+        self._started: Started | None = None
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self._end()
         self._begin(new_config)
         return True
 
-    def step(self) -> dict[str, Any]:
-        session = self._session
-        assert session is not None
-        with self._guarded(session):
-            report = session.next_report()
-            lengths = session.trainer.virtual_epochs.as_dict()
-            return {**report, "lengths": lengths, "process": os.getpid(), "saved": session.saved}
+    def step(self) -> dict[str, Result]:
+        if self._started is None:
+            return {RESULT: Result(report=self.worker.next_report())}
+        started, self._started = self._started, None
+        return {RESULT: Result(started=started, actor=_this_actor())}
 
     def cleanup(self) -> None:
-        self._end()
-        self._watchdog.close()
+        self.worker.end()
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Called when a job of the trial ends, before another process may go on with it."""
-        if self._session is not None:
-            with self._guarded(self._session):
-                self._session.save()
+        self.worker.save()
 
     def load_checkpoint(self, checkpoint: Any) -> None:
         return None
 
-    @contextmanager
-    def _guarded(self, session: TrialSession) -> Iterator[None]:
-        """What is inside may take as long as a virtual epoch may; what it fails of is recorded."""
-        folder, timeout = Path(session.plan.folder), session.plan.timeout
-        note, text = failure_note(folder, _too_long(session))
-        with recorded_failure(folder, lambda: session.where), self._watchdog.limit(timeout, note, text):
-            yield
-
     def _begin(self, config: dict[str, Any]) -> None:
-        plan = TrialPlan(**config["plan"])
-        take_failure(Path(plan.folder))  # of an earlier attempt that nobody was there to read
-        with recorded_failure(Path(plan.folder)):
-            self._clean_up(plan)
-            self._session = TrialSession(plan, self._arrays(plan))
-
-    def _clean_up(self, plan: TrialPlan) -> None:
-        """Make this process what it was before its first trial."""
-        os.chdir(plan.working_folder)
-        if plan.working_folder not in sys.path:
-            sys.path.insert(0, plan.working_folder)
-        # What a task does when it is imported it does for all trials of a process.
-        load_task_class(plan.task)
-        if self._clean is None:
-            self._clean = ProcessState()
-        self._clean.restore()
-
-    def _arrays(self, plan: TrialPlan) -> Mapping[str, np.ndarray]:
-        """The shared data of this plan's `data` section, loaded here only where nobody shares it."""
-        key = data_key(plan.task, plan.options)
-        if key not in self._shared:
-            task_class = load_task_class(plan.task)
-            clean_process()
-            options = task_class.Options.model_validate(expand_paths(plan.options))
-            self._shared = {key: load_arrays(task_class, options, plan.prepared_file)}
-        return self._shared[key]
-
-    def _end(self) -> None:
-        session, self._session = self._session, None
-        if session is None:
-            return
-        folder = Path(session.plan.folder)
-        try:
-            with recorded_failure(folder):
-                session.close()
-        except TrialError:
-            # What it had reported is told. The trial that comes next here is not to blame.
-            take_failure(folder)
+        self._started = self.worker.begin(TrialPlan(**config["plan"]))
 
 
-def _too_long(session: TrialSession) -> Failure:
-    limit = session.plan.timeout
-    cause = f"a virtual epoch took more than {round(limit, 1):g} s, begun at {session.where}" if limit else ""
-    return Failure(FailureKind.HUNG, cause)
+def _this_actor() -> Any:
+    """None where no Ray has made this object."""
+    return ray.get_runtime_context().current_actor if ray.is_initialized() else None

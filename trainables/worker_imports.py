@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import gc
 
-from trainables.process.quick_imports import uncollected
+from trainables.process.quick_imports import gc_disabled
 
-with uncollected():
+with gc_disabled():
     import torch
 
     import trainables.trainable

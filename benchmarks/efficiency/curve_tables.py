@@ -3,7 +3,7 @@
 A table holds the validation metric after each virtual epoch of some hundred configurations from one space,
 all trained to full length by this project's own trainer. Half of them are drawn at random, half near the best
 tenth of these: a search that narrows in finds curves of its own there, not the same one again and again.
-`record_curves.py` makes the files under `benchmarks/tables/`; `simulate.py` replays them.
+`record_curves.py` makes the files under `benchmarks/efficiency/tables/`; `simulate.py` replays them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 from search.space.domains import Choice, Fixed, Integer, Real
 from search.space.space import Space, parse_space
 
-FOLDER = Path(__file__).parents[1] / "tables"
+FOLDER = Path(__file__).with_name("tables")
 LENGTH = 27
 """Virtual epochs of a full training."""
 

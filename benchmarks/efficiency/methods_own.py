@@ -1,74 +1,68 @@
-"""tune-search in the simulator: the objects of a real run, asked through Ray's interfaces."""
+"""tune-search in the simulator: the study, the coordinator and the executor of a real run without training."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ray.tune.experiment import Trial
-from ray.tune.schedulers import TrialScheduler
-
-from benchmarks.efficiency.curve_tables import LENGTH, Problem
-from benchmarks.efficiency.simulate import Job
+from benchmarks.efficiency.curve_tables import LENGTH, Problem, Table
+from benchmarks.efficiency.simulate import Trace, pace
 from search.config.config import Config
 from search.config.stages import load_config
+from search.run.coordinator import Coordinator
+from search.run.executors.simulated import SimulatedExecutor
 from search.run.folder import RunFolder
-from search.run.ray_tune import StudyScheduler, StudySearcher
-from search.run.stage import _build_coordinator, trial_plan
+from search.run.stage import build_coordinator
+from search.study.trial import TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs
 
 
-class TuneSearch:
-    """The coordinator that a run has, with its study on disk, behind its Searcher and its TrialScheduler.
+def simulate_own(
+    table: Table,
+    folder: Path,
+    *,
+    budget: int,
+    seed: int,
+    num_workers: int = 4,
+    sections: Mapping[str, Any],
+) -> tuple[Trace, Coordinator]:
+    """As `simulate`, which runs the other methods.
 
     Args:
         folder: where the run is kept.
         sections: of the configuration, such as `{"sampler": {"name": "random"}}`; the defaults without.
     """
+    trace, rows = Trace(), dict[int, int]()
 
-    def __init__(
-        self, problem: Problem, folder: Path, *, seed: int, num_workers: int, sections: Mapping[str, Any]
-    ) -> None:
-        self._problem = problem
-        config = _config(problem, seed, sections)
-        run = RunFolder(folder)
-        run.create()
-        self.coordinator = _build_coordinator(config, run, num_workers)
-        self._searcher = StudySearcher(
-            self.coordinator, lambda record: trial_plan(config, run, record, timeout=3600.0)
-        )
-        self._scheduler = StudyScheduler(self.coordinator)
-        self._jobs: dict[int, Trial] = {}
-        self._lengths = VirtualEpochs(unit="steps", count=problem.steps, step_samples=1, epoch_samples=None)
-        self._count = 0
+    def curve(record: TrialRecord, virtual_epoch: int) -> float:
+        value = float(table.values[rows[record.number], virtual_epoch - 1])
+        trace.add(value, table.sign)
+        return value
 
-    def next_job(self) -> Job | None:
-        self._count += 1
-        config = self._searcher.suggest(str(self._count))
-        if not isinstance(config, dict):
-            return None
-        trial = Trial("trial", config=config, trial_id=str(self._count), stub=True)
-        number = config["plan"]["number"]
-        self._jobs[number] = trial
-        record = self.coordinator.study.records[number]
-        return Job(number, record.resolved.params, record.depth)
+    def begun(record: TrialRecord) -> None:
+        if record.number not in rows:
+            rows[record.number] = table.row(record.resolved.params, set(rows.values()))
 
-    def report(self, trial: int, virtual_epoch: int, value: float) -> bool:
-        job = self._jobs[trial]
-        lengths = {f"lengths/{name}": item for name, item in self._lengths.as_dict().items()}
-        result = {
-            self._problem.metric: value,
-            "virtual_epoch": virtual_epoch,
-            "seconds": float(virtual_epoch),
-            **lengths,
-        }
-        decision = self._scheduler.on_trial_result(None, job, result)
-        goes_on = decision == TrialScheduler.CONTINUE
-        if not goes_on:
-            self._searcher.on_trial_complete(job.trial_id, result)
-            del self._jobs[trial]
-        return goes_on
+    problem = table.problem
+    lengths = VirtualEpochs(unit="steps", count=problem.steps, step_samples=1, epoch_samples=None)
+    executor = SimulatedExecutor(
+        curve,
+        metric=problem.metric,
+        lengths=lambda record: lengths,
+        workers=num_workers,
+        pace=partial(pace, seed),
+    )
+    config, run = _config(problem, seed, sections), RunFolder(folder)
+    run.create()
+    coordinator = build_coordinator(
+        config, run, num_workers, watch=lambda event: begun(event.record), clock=executor.clock
+    )
+    coordinator.recover()
+    while len(trace.costs) < budget and executor.step(coordinator):
+        pass
+    return trace, coordinator
 
 
 def _config(problem: Problem, seed: int, sections: Mapping[str, Any]) -> Config:

@@ -1,7 +1,7 @@
 """Train every configuration of the tables to full length and record its learning curve.
 
-    python benchmarks/efficiency/record_curves.py                       what is not recorded yet, on all cores
-    python benchmarks/efficiency/record_curves.py digits_mlp --again
+    python -m benchmarks.efficiency.record_curves                       what is not recorded yet, on all cores
+    python -m benchmarks.efficiency.record_curves digits_mlp --again
 
 Half of the configurations are drawn at random (seed 0), half near the best tenth of these. Each is one trial
 of this project's own trainer, on one thread of the CPU; the files come out alike where floating point does.

@@ -5,7 +5,7 @@
     python -m benchmarks.efficiency.run --show                       the tables from the results alone
 
 A result depends on the table, the method and the seed alone, so runs can be split and stopped at will; what
-is in benchmarks/results/efficiency.json is not computed again (--again).
+is in run.json beside it is not computed again (--again).
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ import numpy as np
 from rich.progress import track
 
 from benchmarks.efficiency.curve_tables import LENGTH, PROBLEMS, Table
-from benchmarks.efficiency.simulate import Method, simulate
+from benchmarks.efficiency.simulate import Method, Trace, simulate
 
-RESULTS = Path(__file__).parents[1] / "results" / "efficiency.json"
+RESULTS = Path(__file__).with_suffix(".json")
 BUDGETS = (2, 5, 10, 20, 30)
 """Full trainings."""
 NUM_WORKERS = 4
@@ -59,18 +59,24 @@ def _peers() -> list[Any]:
     """The modules of libraries that need the environment of `make bench`, where they are installed."""
     names = ("syne_tune", "neps")
     return [
-        importlib.import_module(f"benchmarks.methods_{name}")
+        importlib.import_module(f"benchmarks.efficiency.methods_{name}")
         for name in names
         if importlib.util.find_spec(name)
     ]
 
 
-def make(name: str, table: Table, seed: int, folder: Path) -> Method:
-    """The method of that name, new."""
-    if name in VARIANTS:
-        from benchmarks.efficiency.methods_own import TuneSearch
+def search(name: str, table: Table, seed: int, folder: Path) -> Trace:
+    """One search of that method."""
+    settings: dict[str, Any] = {"budget": max(BUDGETS) * LENGTH, "seed": seed, "num_workers": NUM_WORKERS}
+    if name not in VARIANTS:
+        return simulate(table, make(name, table, seed), **settings)
+    from benchmarks.efficiency.methods_own import simulate_own
 
-        return TuneSearch(table.problem, folder, seed=seed, num_workers=NUM_WORKERS, sections=VARIANTS[name])
+    return simulate_own(table, folder, sections=VARIANTS[name], **settings)[0]
+
+
+def make(name: str, table: Table, seed: int) -> Method:
+    """The method of that name, new."""
     if name in OPTUNA or name in RAY:
         return _optuna_or_ray(name, table, seed)
     module = next(module for module in _peers() if name in module.NAMES)
@@ -114,8 +120,7 @@ def run(job: tuple[str, str, int]) -> tuple[tuple[str, str, int], dict[str, Any]
     table, began = _table(table_name), time.process_time()
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
-        method = make(name, table, seed, Path(folder))
-        trace = simulate(table, method, budget=max(BUDGETS) * LENGTH, seed=seed, num_workers=NUM_WORKERS)
+        trace = search(name, table, seed, Path(folder))
     regrets = [table.regret(trace.best_at(budget * LENGTH) or table.median) for budget in BUDGETS]
     close = next((c for c, b in zip(trace.costs, trace.bests, strict=True) if table.regret(b) <= CLOSE), None)
     return job, {
@@ -152,7 +157,6 @@ def load() -> dict[str, Any]:
 
 
 def save(results: dict[str, Any]) -> None:
-    RESULTS.parent.mkdir(exist_ok=True)
     new = RESULTS.with_suffix(".new")
     settings = {"workers": NUM_WORKERS, "virtual_epochs": LENGTH, "budgets": BUDGETS, "close": CLOSE}
     new.write_text(json.dumps({"settings": settings, "results": results}, sort_keys=True))

@@ -45,6 +45,12 @@ class Trace:
     bests: list[float] = field(default_factory=list)
     """The best metric that had been reported by then."""
 
+    def add(self, value: float, sign: float) -> None:
+        """One more virtual epoch was trained, with this metric; `sign` is -1 where less is better."""
+        best = sign * value if not self.bests else max(sign * self.bests[-1], sign * value)
+        self.costs.append(len(self.costs) + 1)
+        self.bests.append(sign * best)
+
     def best_at(self, cost: float) -> float | None:
         """None before the first report."""
         place = int(np.searchsorted(self.costs, cost, side="right")) - 1
@@ -61,29 +67,27 @@ def simulate(table: Table, method: Method, *, budget: int, seed: int, num_worker
     rows: dict[int, int] = {}
     events: list[tuple[float, int, Job, int]] = []
     idle, now, count = num_workers, 0.0, 0
-    best = -np.inf
     while len(trace.costs) < budget:
         while idle and (job := method.next_job()) is not None:
             idle -= 1
             if job.trial not in rows:
                 rows[job.trial] = table.row(job.params, set(rows.values()))
-            heapq.heappush(events, (now + _pace(seed, job.trial), count, job, job.depth + 1))
+            heapq.heappush(events, (now + pace(seed, job.trial), count, job, job.depth + 1))
             count += 1
         if not events:
             break
         now, _, job, virtual_epoch = heapq.heappop(events)
         value = float(table.values[rows[job.trial], virtual_epoch - 1])
-        best = max(best, table.sign * value)
-        trace.costs.append(len(trace.costs) + 1)
-        trace.bests.append(table.sign * best)
+        trace.add(value, table.sign)
         goes_on = method.report(job.trial, virtual_epoch, value)
         if goes_on and virtual_epoch < LENGTH:
-            heapq.heappush(events, (now + _pace(seed, job.trial), count, job, virtual_epoch + 1))
+            heapq.heappush(events, (now + pace(seed, job.trial), count, job, virtual_epoch + 1))
             count += 1
         else:
             idle += 1
     return trace
 
 
-def _pace(seed: int, trial: int) -> float:
+def pace(seed: int, trial: int) -> float:
+    """Time that a virtual epoch of the trial takes."""
     return float(np.exp(0.2 * np.random.default_rng((seed, trial)).standard_normal()))

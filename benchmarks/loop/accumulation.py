@@ -1,7 +1,7 @@
 """Four accumulated micro-batches of 8 against one batch of 32: weights, and memory.
 
-    python benchmarks/loop/accumulation.py     prints the numbers, writes benchmarks/results/accumulation.json
-    python benchmarks/loop/accumulation.py --figure docs/training_loop.png
+    python -m benchmarks.loop.accumulation     prints the numbers, writes accumulation.json beside it
+    python -m benchmarks.loop.accumulation --figure docs/training_loop.png
 
 The differences repeat exactly on one machine; the memory is the process's peak, in a fresh process each.
 """
@@ -110,9 +110,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--figure", type=Path, help="draw it into this PNG too")
-    parser.add_argument(
-        "--results", type=Path, default=Path(__file__).parents[1] / "results" / "accumulation.json"
-    )
+    parser.add_argument("--results", type=Path, default=Path(__file__).with_suffix(".json"))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:

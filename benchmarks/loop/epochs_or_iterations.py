@@ -1,7 +1,7 @@
 """The same training in virtual epochs of one epoch, of 50 steps and of 1600 samples, and what each shows when.
 
-    python benchmarks/loop/epochs_or_iterations.py            prints a table, writes benchmarks/results/
-    python benchmarks/loop/epochs_or_iterations.py --figure docs/iteration_based_training.png
+    python -m benchmarks.loop.epochs_or_iterations            prints a table, writes a JSON beside it
+    python -m benchmarks.loop.epochs_or_iterations --figure docs/iteration_based_training.png
 
 One thread, on the CPU. Samples and counts repeat exactly; seconds are of the machine.
 """
@@ -295,9 +295,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--figure", type=Path, help="draw it into this PNG too")
-    parser.add_argument(
-        "--results", type=Path, default=Path(__file__).parents[1] / "results" / "epochs_or_iterations.json"
-    )
+    parser.add_argument("--results", type=Path, default=Path(__file__).with_suffix(".json"))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:

@@ -1,8 +1,8 @@
 """Optimizer steps per second inside a trial, against the bare loop a person would write and against peers.
 
-    python benchmarks/loop/run.py                          three tables, and benchmarks/results/loop.json
-    python benchmarks/loop/run.py --only mlp --clock cpu   on a machine that has other work
-    python benchmarks/loop/run.py --device cuda            bf16, channels_last; against the bare loop alone
+    python -m benchmarks.loop.run                          three tables, and run.json beside it
+    python -m benchmarks.loop.run --only mlp --clock cpu   on a machine that has other work
+    python -m benchmarks.loop.run --device cuda            bf16, channels_last; against the bare loop alone
 
 Only training steps are timed, for everybody: no validation, no checkpoint, no start. Ours are virtual epochs
 as a trial runs them (`Trainer.run_virtual_epoch`), the validation left out: batches drawn from arrays by a
@@ -22,14 +22,15 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import measuring
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from benchmarks import measuring
 from trainables.build import build_trainer, load_arrays
 from trainables.classification.task import ClassificationTask
 from trainables.regression.task import RegressionTask
@@ -354,7 +355,7 @@ def summarized(name: str, measured: dict[str, list[float]], steps: int) -> dict[
 
 def main() -> None:
     parser = measuring.parser(
-        __doc__.split("\n")[0], "python benchmarks/loop/run.py --only mlp --pairs 9", pairs=9
+        __doc__.split("\n")[0], "python -m benchmarks.loop.run --only mlp --pairs 9", pairs=9
     )
     parser.add_argument("--only", choices=WORKS, action="append", help="a model; several times for several")
     parser.add_argument(
@@ -372,14 +373,13 @@ def main() -> None:
         summary[name] = summarized(f"{name}, {steps} steps a round, {asked.clock} clock", measured, steps)
         measurements[name] = measured
         settings[name] = WORKS[name].options | COMMON | {"steps": steps, "weights_differ_by": differences}
-    file = "loop" if asked.device == "cpu" else f"loop_{asked.device}"
+    beside = Path(__file__).with_name("run.json" if asked.device == "cpu" else f"run_{asked.device}.json")
     measuring.write_results(
-        file,
         settings=settings,
         measurements=measurements,
         summary=summary,
         packages=PACKAGES,
-        folder=asked.out,
+        out=asked.out or beside,
     )
 
 

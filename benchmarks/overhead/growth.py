@@ -1,13 +1,13 @@
 """What the driver of a search costs as the search grows: time and memory per trial, with the study on disk.
 
-    python benchmarks/overhead/growth.py              100, 1,000 and 10,000 trials; five minutes
-    python benchmarks/overhead/growth.py --sizes 100 1000 --samplers random tpe
+    python -m benchmarks.overhead.growth              100, 1,000 and 10,000 trials; five minutes
+    python -m benchmarks.overhead.growth --sizes 100 1000 --samplers random tpe
 
-prints two tables and writes benchmarks/results/growth.json.
+prints two tables and writes growth.json beside it.
 
 Coordinator, study, rule, sampler and the removal of checkpoints are those of a search; only the training is
 made up: four workers, and learning curves a - b t^-c with noise, whose three numbers depend on the
-parameters. There is no Ray here, so what Ray Tune costs comes on top (see overhead.py). One process grows a
+parameters. There is no Ray here, so what Ray Tune costs comes on top (see run.py). One process grows a
 study to the largest size with the first sampler. Other processes, one for each size and sampler, open a copy
 of it at that size and ask for 40 further trials. Times are those of the processor, as far as nothing else is
 said: other work on the machine and the wait for the disk are not in them.
@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import heapq
 import json
 import math
 import multiprocessing
@@ -36,15 +35,16 @@ from typing import Any
 
 from search.config.config import Config
 from search.config.stages import load_config
-from search.run.coordinator import Coordinator, Turn
+from search.run.coordinator import Turn
+from search.run.executors.simulated import SimulatedExecutor
 from search.run.folder import RunFolder
-from search.run.stage import _build_coordinator, _watch
+from search.run.stage import build_coordinator, watch
 from search.run.watcher import SilentWatcher
 from search.study.trial import TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs
 
 CONFIG = Path(__file__).parents[2] / "configs" / "seg.yaml"
-RESULTS = Path(__file__).parents[1] / "results" / "growth.json"
+RESULTS = Path(__file__).with_suffix(".json")
 WINDOW = 40
 """New trials whose asks are measured at a size."""
 LENGTHS = VirtualEpochs(unit="steps", count=20, step_samples=16, epoch_samples=2000)
@@ -97,12 +97,18 @@ class Search:
     def __init__(self, folder: Path, config: Config, workers: int) -> None:
         run = RunFolder(folder)
         run.create()
-        self.coordinator: Coordinator = _build_coordinator(config, run, workers)
-        _watch(self.coordinator, config, run, SilentWatcher())
+        self._executor = SimulatedExecutor(
+            objective,
+            metric=config.objective.metric,
+            lengths=lambda record: LENGTHS,
+            workers=workers,
+            pace=lambda number: self._pace(number),
+        )
+        self.coordinator = build_coordinator(config, run, workers)
+        self.coordinator.recover()
+        watch(self.coordinator, config, run, SilentWatcher())
         self.asks, self.promotions, self.reports = Timed(), Timed(), Timed()
-        self._workers = workers
-        self._now = 0.0
-        self._jobs: list[tuple[float, int]] = []
+        self._timed = TimedCoordinator(self)
 
     @property
     def num_trials(self) -> int:
@@ -115,34 +121,32 @@ class Search:
     def grow(self, num_trials: int) -> None:
         """Until so many trials have begun."""
         while self.num_trials < num_trials:
-            while len(self._jobs) < self._workers and self.num_trials < num_trials:
-                self._start_job()
-            self._end_virtual_epoch()
+            self._executor.step(self._timed)  # type: ignore[arg-type]
 
-    def _start_job(self) -> None:
-        begun, turn = self.num_trials, Timed()
-        record = turn.call(self.coordinator.next_trial)
-        assert not isinstance(record, Turn), self.coordinator.ending
-        kind = self.asks if self.num_trials > begun else self.promotions
+    def _pace(self, number: int) -> float:
+        record = self.coordinator.study.records[number]
+        return 1 + float(record.resolved.options["model"]["width"]) / 16 + number % 7 / 10
+
+
+class TimedCoordinator:
+    """A coordinator whose answers are timed."""
+
+    def __init__(self, search: Search) -> None:
+        self._search, self.study = search, search.coordinator.study
+
+    def next_job(self) -> TrialRecord:
+        search, turn, begun = self._search, Timed(), self._search.num_trials
+        record = turn.call(search.coordinator.next_job)
+        assert not isinstance(record, Turn), search.coordinator.ending
+        kind = search.asks if search.num_trials > begun else search.promotions
         kind.cpu += turn.cpu
         kind.wall += turn.wall
-        self._go_on(record)
+        return record
 
-    def _go_on(self, record: TrialRecord) -> None:
-        seconds = 1 + record.resolved.options["model"]["width"] / 16 + record.number % 7 / 10
-        heapq.heappush(self._jobs, (self._now + seconds, record.number))
-
-    def _end_virtual_epoch(self) -> None:
-        self._now, number = heapq.heappop(self._jobs)
-        record = self.coordinator.study.records[number]
-        virtual_epoch = record.depth + 1
-        report = {
-            "virtual_epoch": virtual_epoch,
-            "seconds": 2.0 * virtual_epoch,
-            "objective": objective(record, virtual_epoch),
-        }
-        if self.reports.call(partial(self.coordinator.on_report, number, report, LENGTHS)):
-            self._go_on(record)
+    def on_report(self, number: int, report: Any, lengths: VirtualEpochs) -> bool:
+        report = {**report, "seconds": 2.0 * report["virtual_epoch"]}
+        on_report = self._search.coordinator.on_report
+        return bool(self._search.reports.call(partial(on_report, number, report, lengths)))
 
 
 def grow(folder: Path, sizes: list[int], sampler: str, scheduler: str, workers: int) -> list[dict[str, Any]]:
@@ -268,7 +272,6 @@ def main() -> None:
         "growth": grown,
         "reopened": reopened,
     }
-    options.out.parent.mkdir(exist_ok=True)
     options.out.write_text(json.dumps(result, indent=1) + "\n")
     print(f"written to {options.out}")
 

@@ -1,9 +1,9 @@
 """Memory that each further trial at once adds, on data that lies in memory.
 
-    python benchmarks/overhead/memory.py            1 and 2 trials on 50 and 200 MB, three ways; five minutes
-    python benchmarks/overhead/memory.py --megabytes 100 400 --trials 1 4 --only tune-search
+    python -m benchmarks.overhead.memory            1 and 2 trials on 50 and 200 MB, three ways; five minutes
+    python -m benchmarks.overhead.memory --megabytes 100 400 --trials 1 4 --only tune-search
 
-prints a table and writes benchmarks/results/memory.json.
+prints a table and writes memory.json beside it.
 
 Every trial trains a small network on the same array of so many megabytes. Measured is the sum over all
 processes below this one of their proportional set size (what several share is counted once), while all trials
@@ -24,10 +24,7 @@ import tempfile
 import time
 from pathlib import Path
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
-
-from measuring import parser, print_table, write_results  # noqa: E402
+from benchmarks.measuring import ROOT, parser, print_table, write_results
 
 WAYS = ("tune-search", "Ray Tune, closure", "Optuna, processes")
 MEGABYTE = 2**20
@@ -70,13 +67,13 @@ def measure(way: str, num_trials: int, megabytes: int) -> float:
         environment = os.environ | {
             "MEMORY_FOLDER": folder,
             "MEMORY_TRIALS": str(num_trials),
-            "PYTHONPATH": os.pathsep.join([str(HERE.parent), str(HERE)]),
+            "PYTHONPATH": str(ROOT),
             "OMP_NUM_THREADS": "1",
         }
-        command = [sys.executable, str(HERE / "memory_contenders.py"), json.dumps(given)]
+        command = [sys.executable, "-m", "benchmarks.overhead.memory_peers", json.dumps(given)]
         output = Path(folder) / "output.txt"
         with output.open("w") as out:
-            search = subprocess.Popen(command, env=environment, cwd=HERE, stdout=out, stderr=out)
+            search = subprocess.Popen(command, env=environment, cwd=folder, stdout=out, stderr=out)
         try:
             while len(list(Path(folder).glob("ready_*"))) < num_trials:
                 if search.poll() is not None:
@@ -111,7 +108,7 @@ def slopes(found: dict[tuple[int, int], list[float]]) -> dict[str, float]:
 def main() -> None:
     made = parser(
         "Memory that each further trial at once adds on in-memory data.",
-        "python benchmarks/overhead/memory.py --pairs 5",
+        "python -m benchmarks.overhead.memory --pairs 5",
         pairs=1,
     )
     made.add_argument("--megabytes", type=int, nargs=2, default=[50, 200], help="less and more data")
@@ -136,7 +133,6 @@ def main() -> None:
         ],
     )
     write_results(
-        "memory",
         settings={"megabytes": options.megabytes, "trials": options.trials, "pairs": options.pairs},
         measurements={
             way: {f"{size} MB, {count} at once": values for (size, count), values in found.items()}
@@ -144,7 +140,7 @@ def main() -> None:
         },
         summary=summary,
         packages=["ray", "optuna", "torch", "numpy"],
-        folder=options.out,
+        out=options.out,
     )
 
 

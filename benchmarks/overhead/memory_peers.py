@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from overhead_work import NoMetrics
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks.overhead.work import NoMetrics
 from trainables.options import TrialOptions
 from trainables.task import Task
 
@@ -97,7 +97,7 @@ def tune_search(trials: int, megabytes: int, folder: Path) -> None:
     search(
         {
             "name": "memory",
-            "task": "memory_contenders:ArrayTask",
+            "task": "benchmarks.overhead.memory_peers:ArrayTask",
             "objective": {"metric": "valid_loss", "mode": "min"},
             "trial": {
                 "data": {"megabytes": megabytes},

@@ -1,6 +1,6 @@
-"""The contenders of overhead.py, each as its own documentation shows it; one of them runs in one process.
+"""The contenders of run.py, each as its own documentation shows it; one of them runs in one process.
 
-    python overhead_contenders.py tune-search '{"seconds": [0.1, 0.2], "virtual_epochs": 5, "folder": "/x"}'
+    python -m benchmarks.overhead.peers tune-search '{"seconds": [0.1, 0.2], "virtual_epochs": 5, "folder": "/x"}'
 
 What is not needed to run trials and to keep a checkpoint of each report is off: progress, loggers, printing.
 """
@@ -26,7 +26,7 @@ def tune_search(seconds: list[float], virtual_epochs: int, folder: Path) -> None
     search(
         {
             "name": "overhead",
-            "task": "overhead_work:TimedTask",
+            "task": "benchmarks.overhead.work:TimedTask",
             "objective": {"metric": "valid_loss", "mode": "min"},
             "trial": {
                 "model": {"seconds": {"choice": points}, "number": {"choice": list(range(len(seconds)))}},
@@ -53,7 +53,7 @@ def ray_function(seconds: list[float], virtual_epochs: int, folder: Path) -> Non
     from ray import tune
 
     def train(config: dict[str, Any]) -> None:
-        from overhead_work import PlainTrial
+        from benchmarks.overhead.work import PlainTrial
 
         trial = PlainTrial(config["point"]["seconds"])
         for _ in range(virtual_epochs):
@@ -71,7 +71,7 @@ def ray_reused(seconds: list[float], virtual_epochs: int, folder: Path) -> None:
 
     class Train(tune.Trainable):
         def setup(self, config: dict[str, Any]) -> None:
-            from overhead_work import PlainTrial
+            from benchmarks.overhead.work import PlainTrial
 
             self.trial = PlainTrial(config["point"]["seconds"])
 
@@ -139,7 +139,8 @@ def _journal(folder: Path) -> Any:
 def _optimize(points: list[float], num_trials: int, virtual_epochs: int, folder: Path) -> None:
     import optuna
     from optuna.study import MaxTrialsCallback
-    from overhead_work import PlainTrial
+
+    from benchmarks.overhead.work import PlainTrial
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
 

@@ -1,12 +1,12 @@
 """What a search costs besides its training: two trials at once, against Ray Tune, Optuna and Syne Tune.
 
-    python benchmarks/overhead/run.py              one round of all, six minutes; --pairs 5 for the claim
-    python benchmarks/overhead/run.py --seconds 5 60 --pairs 1     longer trials; 25 minutes
+    python -m benchmarks.overhead.run              one round of all, six minutes; --pairs 5 for the claim
+    python -m benchmarks.overhead.run --seconds 5 60 --pairs 1     longer trials; 25 minutes
 
-prints a table and writes benchmarks/results/overhead.json. Needs the peers' environment.
+prints a table and writes run.json beside it. Needs the peers' environment.
 
 Two searches of each contender in a round. In the first, 16 trials of known length, the longest first, in five
-virtual epochs each with a report and a checkpoint. A virtual epoch waits on the clock (overhead_work.py).
+virtual epochs each with a report and a checkpoint. A virtual epoch waits on the clock (work.py).
 Given is the time from the first trial's begin to the last one's end over the sum of all waits by two: 1 is
 perfect. The time until the first trial begins is on its own (see start.py). In the second, trials of one
 virtual epoch without a wait: trials per minute, from the first one's begin to the last one's end.
@@ -24,11 +24,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
-
-from measuring import parser, print_table, ratios, spread, write_results  # noqa: E402
-from overhead_contenders import CONTENDERS, WORKERS  # noqa: E402
+from benchmarks.measuring import ROOT, parser, print_table, ratios, spread, write_results
+from benchmarks.overhead.peers import CONTENDERS, WORKERS
 
 NUM_TRIALS, VIRTUAL_EPOCHS = 16, 5
 NUM_EMPTY = 300
@@ -54,13 +51,15 @@ def run(contender: str, seconds: list[float], virtual_epochs: int) -> dict[str, 
         }
         environment = os.environ | {
             "OVERHEAD_LOG": str(log),
-            "PYTHONPATH": os.pathsep.join([str(HERE.parent), str(HERE)]),
+            "PYTHONPATH": str(ROOT),
             "RAY_USAGE_STATS_ENABLED": "0",
             "OMP_NUM_THREADS": "1",
         }
         began = time.monotonic()
-        command = [sys.executable, str(HERE / "overhead_contenders.py"), contender, json.dumps(given)]
-        done = subprocess.run(command, env=environment, cwd=HERE, capture_output=True, text=True, timeout=900)
+        command = [sys.executable, "-m", "benchmarks.overhead.peers", contender, json.dumps(given)]
+        done = subprocess.run(
+            command, env=environment, cwd=folder, capture_output=True, text=True, timeout=900
+        )
         whole = time.monotonic() - began
         lines = log.read_text().splitlines() if log.exists() else []
     if len(lines) < len(seconds) * virtual_epochs:
@@ -94,7 +93,7 @@ def empty(contender: str) -> dict[str, float]:
 def main() -> None:
     made = parser(
         "Search overhead: wall time over training time, and trials per minute for trials of no work.",
-        "python benchmarks/overhead/run.py --pairs 5",
+        "python -m benchmarks.overhead.run --pairs 5",
         pairs=1,
     )
     made.add_argument("--seconds", type=float, nargs=2, default=[1.0, 6.0], help="shortest and longest trial")
@@ -135,12 +134,11 @@ def main() -> None:
         [[name, *row.values()] for name, row in summary.items()],
     )
     write_results(
-        "overhead",
         settings={"seconds": seconds, "virtual_epochs": VIRTUAL_EPOCHS, "pairs": options.pairs},
         measurements=measured,
         summary=summary,
         packages=["ray", "optuna", "syne-tune", "torch"],
-        folder=options.out,
+        out=options.out,
     )
 
 

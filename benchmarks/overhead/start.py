@@ -1,5 +1,7 @@
 """Start: seconds from the command to the first optimizer step and the first report, and the quick commands.
 
+    python -m benchmarks.overhead.start --pairs 7
+
 `tune-search` on configs/seg.yaml with one trial of one virtual epoch, against the same trial in bare Ray
 (start_bare.py), in alternating pairs. The first step begins when its virtual epoch does: when
 the report's line arrives, less the seconds that the trial itself counted for this virtual epoch. Reports are
@@ -18,10 +20,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-try:
-    from benchmarks import measuring
-except ImportError:  # run as a file
-    import measuring
+from benchmarks import measuring
 
 STEPS, BATCH = 20, 16
 CONFIG = measuring.ROOT / "configs" / "seg.yaml"
@@ -71,7 +70,7 @@ def searched(results: Path) -> Moments:
 
 
 def bare() -> Moments:
-    """The same of benchmarks/overhead/start_bare.py."""
+    """The same of start_bare.py."""
     command = [sys.executable, str(Path(__file__).with_name("start_bare.py")), str(STEPS), str(BATCH)]
     began = time.time()
     done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=True)
@@ -115,7 +114,7 @@ def measure(pairs: int) -> tuple[dict[str, list[float]], dict[str, list[float]]]
 
 
 def main() -> None:
-    options = measuring.parser(__doc__ or "", "python benchmarks/overhead/start.py --pairs 7").parse_args()
+    options = measuring.parser(__doc__ or "", "python -m benchmarks.overhead.start --pairs 7").parse_args()
     starts, quick = measure(options.pairs)
     summary: dict[str, measuring.Spread] = {}
     rows = []
@@ -135,12 +134,11 @@ def main() -> None:
         rows.append([f"{command} over {baseline}", *values, summary[command]])
     measuring.print_table("Other commands", ["command", "seconds", "baseline", "ratio"], rows)
     measuring.write_results(
-        "start",
         settings={"pairs": options.pairs, "config": CONFIG.name, "overrides": TRIAL},
         measurements={**starts, **quick},
         summary=summary,
         packages=["ray", "torch", "optuna", "tune-search"],
-        folder=options.out,
+        out=options.out,
     )
 
 

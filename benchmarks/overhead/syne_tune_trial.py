@@ -1,12 +1,13 @@
-"""A trial of Syne Tune's local backend in overhead.py: a script of its own, as its documentation shows it."""
+"""A trial of Syne Tune's local backend in run.py: a script of its own, as its documentation shows it."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from overhead_work import PlainTrial
 from syne_tune import Reporter
+
+from benchmarks.overhead.work import PlainTrial
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()

@@ -14,7 +14,7 @@ import torch
 from search.config.config import Config
 from search.config.stages import load_config
 from search.errors import SearchError
-from search.ray.session import concurrent_trials
+from search.run.executor import concurrent_trials
 from search.run.largest_batch import settled
 from search.run.provenance import task_source
 from search.run.retention import space_needed

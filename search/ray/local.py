@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from threading import Event, Thread
 
 from search.errors import SearchError
-from search.ray.lean import without_unused_processes
+from search.ray.patches import INIT_LOGGER, init_local_ray
 from search.ray.private import make_token_private, private_folder
 
 
@@ -61,19 +61,8 @@ class LocalRay(Thread):
             self._ready.set()
 
     def _start_ray(self, folder: str | None) -> None:
-        import ray
-
-        if self._over.is_set():
-            return
-        with without_unused_processes():
-            ray.init(
-                "local",
-                include_dashboard=False,
-                configure_logging=False,
-                log_to_driver=True,
-                _temp_dir=folder,
-                _system_config={"preload_python_modules": self._imports} if self._imports else None,
-            )
+        if not self._over.is_set():
+            init_local_ray(folder, self._imports)
 
     def _shut_down(self) -> None:
         import ray
@@ -90,7 +79,7 @@ class _HeldBack(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
         self._records: list[logging.LogRecord] = []
-        self._logger = logging.getLogger("ray._private")  # the handlers of `ray` itself are cleared there
+        self._logger = logging.getLogger(INIT_LOGGER)
         self._logger.addHandler(self)
         self._logger.propagate = False
 

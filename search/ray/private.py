@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 import secrets
 import shutil
 import tempfile
@@ -19,32 +18,10 @@ from pathlib import Path
 _LOCK = "lock"
 
 
-def is_of_machine(address: str) -> bool:
-    """Whether it is `host:port`, as `ray start` prints it, and not `auto` or with a protocol."""
-    return re.fullmatch(r"[^/]+:\d+", address) is not None
-
-
-def send_token_where_asked(address: str) -> None:
-    """Have Ray send this user's token if the cluster at the address refuses those that send none.
-
-    Of its own accord Ray sends it to `auto` alone. A cluster without tokens must not be joined with one: its
-    processes would be refused by this one.
-    """
+def user_has_token() -> bool:
+    """Whether Ray finds a token of this user, and nobody has said whether it is to be used."""
     known = "RAY_AUTH_TOKEN" in os.environ or _token_file().is_file()
-    if not known or "RAY_AUTH_MODE" in os.environ or not is_of_machine(address):
-        return
-    from ray._private.authentication.authentication_token_setup import (
-        maybe_enable_token_auth_if_token_available as send_token,
-    )
-    from ray._raylet import GcsClient  # type: ignore[attr-defined]
-    from ray.exceptions import AuthenticationError
-
-    try:
-        GcsClient(address=address)
-    except AuthenticationError:
-        send_token(warn_if_disabled=False)
-    except Exception:  # of an address where nobody answers; joining it says so
-        return
+    return known and "RAY_AUTH_MODE" not in os.environ
 
 
 def make_token_private() -> None:

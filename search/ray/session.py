@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import socket
-from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 
-from search.config.config import Config
 from search.config.tasks import BUILT_IN
 from search.errors import SearchError
-from search.ray.lean import imported_by_workers, let_workers_inherit, trials_take_waiting_workers
 from search.ray.local import LocalRay
-from search.ray.private import is_of_machine, send_token_where_asked
+from search.ray.patches import let_workers_inherit, send_token_if_refused, trials_take_waiting_workers
+from search.ray.private import user_has_token
 
 _KNOCK_SECONDS = 10.0
+_WORKER_IMPORTS = "trainables.process.worker_imports"
+_MOST_WORKERS = 16
 
 
 class RaySession:
@@ -46,7 +47,7 @@ class RaySession:
         if not ray.is_initialized():
             let_workers_inherit()
             built_in = BUILT_IN.get(task, "").partition(":")[0]
-            self._local = LocalRay(imported_by_workers(built_in or None))
+            self._local = LocalRay(_imported_by_workers(built_in or None))
             self._local.start()
 
     def __enter__(self) -> RaySession:
@@ -91,11 +92,26 @@ def _set_environment() -> None:
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
 
 
+def _imported_by_workers(task_module: str | None) -> list[str]:
+    """What Ray's workers import before anybody asks for one; nothing on machines of many cores.
+
+    Ray starts as many workers as there are cores; there, most of them would hold torch for nothing.
+    """
+    if _num_cores() > _MOST_WORKERS:
+        return []
+    return [_WORKER_IMPORTS] if task_module is None else [_WORKER_IMPORTS, task_module]
+
+
+def _num_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _join(address: str) -> None:
     """Become a driver of the cluster at the address."""
     _set_environment()
     _knock(address)
-    send_token_where_asked(address)
+    if _is_of_machine(address) and user_has_token():
+        send_token_if_refused(address)
     import ray
 
     try:
@@ -106,13 +122,18 @@ def _join(address: str) -> None:
 
 def _knock(address: str) -> None:
     """Raise SearchError if nobody listens at the address; Ray itself would try for a quarter of an hour."""
-    if not is_of_machine(address):
+    if not _is_of_machine(address):
         return
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), _KNOCK_SECONDS).close()
     except (OSError, OverflowError) as error:
         raise _unreachable(address, error) from error
+
+
+def _is_of_machine(address: str) -> bool:
+    """Whether it is `host:port`, as `ray start` prints it, and not `auto` or with a protocol."""
+    return re.fullmatch(r"[^/]+:\d+", address) is not None
 
 
 def _unreachable(address: str, error: Exception) -> SearchError:
@@ -134,30 +155,3 @@ def quiet_tune(concurrency: int) -> None:
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
     # It misses the result files of Ray's own loggers, which are off.
     logging.getLogger("ray.tune.analysis.experiment_analysis").setLevel(logging.ERROR)
-
-
-def concurrent_trials(config: Config, available: Mapping[str, float]) -> int:
-    """Trials that run at once, from what a trial asks for and what is there.
-
-    Raises:
-        SearchError: not even one trial fits.
-    """
-    resources = config.resources
-    fits = int(available.get("CPU", 0) / resources.cpus_per_trial + 1e-9)
-    lacking = (
-        []
-        if fits
-        else [f"cpus_per_trial is {resources.cpus_per_trial:g}, there are {available.get('CPU', 0):g}"]
-    )
-    if resources.gpus_per_trial > 0:
-        gpus, share = available.get("GPU", 0), resources.gpus_per_trial
-        on_gpus = int(gpus) * int(1 / share + 1e-9) if share <= 1 else int(gpus / share)
-        fits = min(fits, on_gpus)
-        if not on_gpus:
-            lacking.append(f"gpus_per_trial is {share:g}, there are {gpus:g}")
-    if lacking:
-        raise SearchError(
-            f"resources: {'; '.join(lacking)}. "
-            "Ask for less with --set, or name a larger Ray cluster with --address"
-        )
-    return min(fits, resources.concurrent_trials or fits)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
 from enum import Enum
 from typing import Any
 
-from search.run.limits import Limits
+from search.config.config import Config
+from search.config.schema import Budget, SearchPlateau
+from search.run.events import Event, EventKind
+from search.run.known_points import KnownPoints
+from search.run.limits import limit_reached, timeout_after
+from search.run.recovery import is_cut_short, recovery_of
 from search.run.retries import FailedAlike, failed_as, may_retry
 from search.schedulers.base import Decision, Scheduler
 from search.schedulers.plateau import is_on_plateau
-from search.screen.progress import seconds_left, share_done
 from search.study.journal import JournalWriteError
 from search.study.study import SearchStudy
 from search.study.trial import Outcome, TrialRecord, best_record
@@ -29,39 +31,17 @@ class Turn(Enum):
     DONE = "done"
 
 
-class EventKind(Enum):
-    """What happened to a trial, for whoever watches."""
-
-    STARTED = "started"
-    RESUMED = "resumed"
-    PROMOTED = "promoted"
-    REPORTED = "reported"
-    PAUSED = "paused"
-    ENDED = "ended"
-    RETRIED = "retried"
-    NOTED = "noted"
-    """something about it that a person should read"""
-
-
-@dataclass(frozen=True)
-class Event:
-    kind: EventKind
-    record: TrialRecord
-    metrics: Mapping[str, Any]
-    text: str = ""
-
-
 class Coordinator:
     """Decides what runs, in one thread, from the study and a clock.
 
     A trial runs in jobs: it starts, pauses at a rung, and goes on in a later job, perhaps in another
-    process, from its checkpoint. Whoever executes jobs asks `next_trial`, passes on every report, and says
-    when a job was lost.
+    process, from its checkpoint. An executor asks `next_job`, passes on every report, and says when a job
+    was lost. Once the study cannot be written any more, the search ends: see `on_broken`.
 
     Args:
-        study: the truth about the search.
-        rule: pauses, promotes and stops.
-        limits: where the search ends.
+        study: the truth about the search; `recover` is called before the first job.
+        scheduler: pauses, promotes and stops.
+        config: says where the search ends, and how often a trial is tried again.
         concurrency: jobs that may run at once.
         points_to_evaluate: parameters that new trials take, in order, unless a trial has taken them already.
         can_go_on: whether a trial that has ended has a checkpoint to go on from.
@@ -72,8 +52,8 @@ class Coordinator:
     def __init__(
         self,
         study: SearchStudy,
-        rule: Scheduler,
-        limits: Limits,
+        scheduler: Scheduler,
+        config: Config,
         *,
         concurrency: int,
         points_to_evaluate: Sequence[Mapping[str, Any]] = (),
@@ -82,18 +62,19 @@ class Coordinator:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.study = study
-        self.rule = rule
-        self.limits = limits
+        self.scheduler = scheduler
         self.concurrency = concurrency
         self.ending: str | None = None
         """Why no further virtual epoch begins; None while the search goes on."""
         self.gave_up = False
         self.broken: Exception | None = None
         """What keeps the study from being written."""
-        self._running: dict[int, TrialRecord] = {}
-        self._untried = deque(points_to_evaluate)
-        self._taken = _taken(study.records) if points_to_evaluate else None
         self.watch = watch
+        self._config = config
+        self._can_go_on = can_go_on
+        self._running: dict[int, TrialRecord] = {}
+        self._waiting: list[TrialRecord] | None = None
+        self._points = KnownPoints(points_to_evaluate, study.records)
         self._clock = clock
         self._elapsed_before = study.elapsed_seconds
         self._began = clock()
@@ -101,21 +82,30 @@ class Coordinator:
         self._failed_alike = FailedAlike()
         self._slowest = max((r.seconds / r.depth for r in study.records if r.values), default=None)
         self._noted_difference = False
-        for record in study.records:
-            # One that had no virtual epoch yet needs no checkpoint.
-            record.dormant = self._is_cut_short(record) and (record.depth == 0 or can_go_on(record))
+
+    def recover(self) -> None:
+        """Take up the trials that nobody runs: hand them out again, or record that they have ended."""
+        for record in self.study.records:
+            record.dormant = is_cut_short(record, self._config, self._can_go_on)
+        waiting = []
         # The last report first: what follows from it came before anything else that is made up for here.
-        latest_first = sorted(study.records, key=lambda record: -record.order)
-        waiting = [record for record in latest_first if self._goes_on(record)]
+        for record in sorted(self.study.records, key=lambda record: -record.order):
+            recovery = recovery_of(record, self.study, self.scheduler, self._config)
+            if recovery.ended is not None:
+                self.study.finish(record, *recovery.ended)
+            elif recovery.runs:
+                waiting.append(record)
         self._waiting = sorted(waiting, key=lambda record: record.number)
+
+    @property
+    def budget(self) -> Budget:
+        """Where the search ends."""
+        return self._config.budget
 
     @property
     def running(self) -> list[TrialRecord]:
         """Trials with a job that is being run."""
         return [self._running[number] for number in sorted(self._running)]
-
-    def is_running(self, number: int) -> bool:
-        return number in self._running
 
     @property
     def elapsed_seconds(self) -> float:
@@ -131,67 +121,74 @@ class Coordinator:
     def best(self) -> TrialRecord | None:
         return best_record(self.study.records, self.study.mode)
 
-    def progress(self) -> float:
-        """Rough share of the search that is done, from 0 to 1."""
-        return share_done(self)
-
-    def seconds_left(self) -> float | None:
-        """Rough time to the end; None while nothing can be said."""
-        return seconds_left(self)
-
     @property
     def timeout(self) -> float:
         """Seconds that a virtual epoch may take from now on."""
-        return self.limits.timeout_after(self._slowest)
+        return timeout_after(self._config.timeout, self._slowest)
 
     def going_on(self) -> set[int]:
         """Numbers of the trials that need their checkpoints: running, waiting, or to be promoted perhaps."""
-        num_new = max(0, self.limits.trials - len(self.study.records))
-        paused = self.rule.may_promote(self.study, num_new)
-        return {record.number for record in (*self.running, *self._waiting, *paused)}
+        num_new = max(0, self.budget.trials - len(self.study.records))
+        paused = self.scheduler.may_promote(self.study, num_new)
+        return {record.number for record in (*self.running, *self._queue, *paused)}
 
-    def next_trial(self) -> TrialRecord | Turn:
+    def next_job(self) -> TrialRecord | Turn:
         """The trial that a free worker trains next, or what it does without one."""
-        self._check_limits()
-        if self.ending is not None:
-            return Turn.DONE
-        if len(self._running) >= self.concurrency:
-            return Turn.WAIT
-        record, kind = self._choose()
-        if record is None:
-            return Turn.WAIT if self._running else Turn.DONE
-        record.running = True
-        self._running[record.number] = record
-        self._tell(kind, record)
-        return record
+        with self._ended_if_broken():
+            self._check_limits()
+            if self.ending is not None:
+                return Turn.DONE
+            if len(self._running) >= self.concurrency:
+                return Turn.WAIT
+            record, kind = self._choose()
+            if record is None:
+                return Turn.WAIT if self._running else Turn.DONE
+            record.running = True
+            self._running[record.number] = record
+            self._tell(kind, record)
+            return record
+        return Turn.DONE
 
     def on_report(self, number: int, report: Mapping[str, Any], lengths: VirtualEpochs) -> bool:
         """Record one virtual epoch; returns whether the trial's job goes on.
 
         A virtual epoch that the study holds already (it was computed again after a crash) changes nothing.
+
+        Args:
+            number: of the trial.
+            report: a record of its session.
+            lengths: of the trial's virtual epochs.
         """
         record = self.study.records[number]
-        if "note" in report:
-            self._tell(EventKind.NOTED, record, text=report["note"])
+        if not record.running:
+            return False
+        with self._ended_if_broken():
+            return self._on_report(record, report, lengths)
+        return False
+
+    def _on_report(self, record: TrialRecord, report: Mapping[str, Any], lengths: VirtualEpochs) -> bool:
+        if "message" in report:
+            self._tell(EventKind.MESSAGE, record, text=report["message"])
         if "diverged" in report:
             self._failed_alike.survived(record.depth + 1)
             self._finish(record, Outcome.DIVERGED, report["diverged"], report)
             return False
+        objective = float(report[self._config.objective.metric])
         if report["virtual_epoch"] <= record.depth:
-            self._compare(record, report["virtual_epoch"], report["objective"])
+            self._compare(record, report["virtual_epoch"], objective)
             return self._job_goes_on(record)
         assert report["virtual_epoch"] == record.depth + 1, (report["virtual_epoch"], record.depth)
         self._slowest = max(self._slowest or 0.0, report["seconds"] - record.seconds)
-        self.study.report(record, report["objective"], lengths, report["seconds"])
+        self.study.report(record, objective, lengths, report["seconds"])
         self._failed_alike.survived(record.depth)
         self._tell(EventKind.REPORTED, record, report)
         self._save_elapsed()
-        if record.depth >= self.limits.max_virtual_epochs:
+        if record.depth >= self.budget.max_virtual_epochs:
             self._finish(record, Outcome.COMPLETED, "full length", report)
             return False
-        decision = self.rule.after_report(self.study, record)
+        decision = self.scheduler.after_report(self.study, record)
         if decision is Decision.STOP:
-            self._finish(record, Outcome.STOPPED, self.rule.stop_reason(record), report)
+            self._finish(record, Outcome.STOPPED, self.scheduler.stop_reason(record), report)
         elif decision is Decision.PAUSE:
             self._end_job(record)
             self._tell(EventKind.PAUSED, record, report)
@@ -206,7 +203,7 @@ class Coordinator:
                 f"virtual epoch {virtual_epoch} was computed again and gave {objective:.6g}, "
                 f"before {before:.6g}: this training does not repeat exactly here"
             )
-            self._tell(EventKind.NOTED, record, text=text)
+            self._tell(EventKind.MESSAGE, record, text=text)
 
     def _job_goes_on(self, record: TrialRecord) -> bool:
         self._check_limits()
@@ -217,7 +214,13 @@ class Coordinator:
     def _cut_off(self, record: TrialRecord) -> None:
         """End a job with the search: the trial would be among the first to go on."""
         self._end_job(record)
-        self._waiting.append(record)
+        self._queue.append(record)
+
+    @property
+    def _queue(self) -> list[TrialRecord]:
+        """Trials that go on as soon as a worker is free."""
+        assert self._waiting is not None, "recover() comes first"
+        return self._waiting
 
     def _end_job(self, record: TrialRecord) -> None:
         record.running = False
@@ -229,25 +232,25 @@ class Coordinator:
         A full disk is not the trial's fault: the search ends, to be gone on with when there is space.
         """
         record = self.study.records[number]
-        if not record.running:
-            return
+        if record.running:
+            with self._ended_if_broken():
+                self._on_lost(record, failure)
+
+    def _on_lost(self, record: TrialRecord, failure: Failure) -> None:
         if failure.kind is FailureKind.DISK_FULL:
             self._cut_off(record)
-            self.give_up(f"trial {number}: {failure.cause}; free some, and go on")
+            self.give_up(f"trial {record.number}: {failure.cause}; free some, and go on")
             return
         self._end_job(record)
         self.study.add_failure(record, failure)
-        if self._may_retry(record):
-            self._waiting.append(record)
+        if may_retry(record.failures, self._config.max_failures):
+            self._queue.append(record)
             self._tell(EventKind.RETRIED, record, text=failure.cause)
             return
         self._finish(record, *failed_as(failure))
         self._failed_alike.add(failure.cause, record.depth)
-        if self._failed_alike.count >= self.limits.max_failed_trials:
+        if self._failed_alike.count >= self._config.max_failed_trials:
             self.give_up(f"{self._failed_alike.count} trials in a row failed alike: {failure.cause}")
-
-    def _may_retry(self, record: TrialRecord) -> bool:
-        return may_retry(record.failures, self.limits.max_failures)
 
     def give_up(self, reason: str) -> None:
         """End the search as one that could not go on."""
@@ -258,6 +261,13 @@ class Coordinator:
         """The study cannot be written any more: nothing that happens from here on would be kept."""
         self.broken = self.broken or error
         self.give_up(str(error))
+
+    @contextmanager
+    def _ended_if_broken(self) -> Iterator[None]:
+        try:
+            yield
+        except JournalWriteError as error:
+            self.on_broken(error)
 
     def end(self, reason: str) -> None:
         """Begin no further virtual epoch; the first reason given stands."""
@@ -282,8 +292,8 @@ class Coordinator:
         waiting = self._next_waiting()
         if waiting is not None:
             return waiting, EventKind.RESUMED if waiting.depth else EventKind.STARTED
-        closing = len(self.study.records) >= self.limits.trials
-        promoted = self.rule.next_promotion(self.study, closing=closing)
+        closing = len(self.study.records) >= self.budget.trials
+        promoted = self.scheduler.next_promotion(self.study, closing=closing)
         if promoted is not None:
             self._promote(promoted)
         if promoted is not None or closing:
@@ -291,23 +301,19 @@ class Coordinator:
         return self._new_trial(), EventKind.STARTED
 
     def _new_trial(self) -> TrialRecord:
-        """The next known point that no trial has taken, or what the sampler gives."""
-        if self._taken is None:
-            return self.study.ask()
-        while self._untried and frozenset(self._untried[0].items()) in self._taken:
-            self._untried.popleft()
-        record = self.study.ask(self._untried[0] if self._untried else None)
-        self._taken |= _taken([record])
+        """A trial of the next known point that no trial has taken, or of what the sampler gives."""
+        record = self.study.ask(self._points.next_point())
+        self._points.add(record)
         return record
 
     def _next_waiting(self) -> TrialRecord | None:
-        while self._waiting:
-            record = self._waiting.pop(0)
+        while self._queue:
+            record = self._queue.pop(0)
             if record.outcome is None:
                 return record
             # What was its end has become a virtual epoch like others, after which the rule has a say.
             completed = record.outcome is Outcome.COMPLETED
-            if not completed or self.rule.after_report(self.study, record) is not Decision.STOP:
+            if not completed or self.scheduler.after_report(self.study, record) is not Decision.STOP:
                 self._promote(record)
                 return record
             record.dormant = False
@@ -318,34 +324,6 @@ class Coordinator:
         self.study.promote(record)
         record.dormant = False
 
-    def _is_cut_short(self, record: TrialRecord) -> bool:
-        """Ended by a limit that has grown since."""
-        longer = record.depth < self.limits.max_virtual_epochs
-        return longer and (record.cut_off or record.outcome is Outcome.COMPLETED)
-
-    def _goes_on(self, record: TrialRecord) -> bool:
-        """Whether a trial that nobody runs is to be run now, rather than paused or ended.
-
-        A process may have died between a report and what followed from it, so that is decided here again. It
-        can only have been the last report of all: before another one the decision was made and recorded.
-        """
-        if record.outcome is not None and not record.dormant:
-            return False
-        if record.outcome is None and record.failures and not self._may_retry(record):
-            self.study.finish(record, *failed_as(record.failures[-1]))
-            return False
-        if record.depth == record.promoted:  # or nothing was reported yet
-            return True
-        if record.depth >= self.limits.max_virtual_epochs:
-            self.study.finish(record, Outcome.COMPLETED, "full length")
-            return False
-        decision = self.rule.after_report(self.study, record)
-        last = record.outcome is None and record.order == self.study.last_order
-        if decision is Decision.STOP and last:
-            self.study.finish(record, Outcome.STOPPED, self.rule.stop_reason(record))
-            return False
-        return decision is not Decision.PAUSE
-
     def _finish(
         self, record: TrialRecord, outcome: Outcome, reason: str, report: Mapping[str, Any] | None = None
     ) -> None:
@@ -354,19 +332,18 @@ class Coordinator:
         self._tell(EventKind.ENDED, record, report, reason)
 
     def _check_limits(self) -> None:
-        limits = self.limits
-        if limits.seconds is not None and self.elapsed_seconds >= limits.seconds:
-            self.end("time limit")
-        if limits.steps is not None and self.steps >= limits.steps:
-            self.end("step limit")
-        if limits.plateau_trials is not None and self.ending is None:
-            self._check_plateau(limits.plateau_trials, limits.plateau_min_delta)
+        reached = limit_reached(self.budget, seconds=self.elapsed_seconds, steps=self.steps)
+        if reached is not None:
+            self.end(reached)
+        if self.budget.plateau is not None and self.ending is None:
+            self._check_plateau(self.budget.plateau)
 
-    def _check_plateau(self, trials: int, min_delta: float) -> None:
+    def _check_plateau(self, plateau: SearchPlateau) -> None:
         """End the search where its best moves no more; recorded, as running trials may still report."""
+        trials, min_delta = plateau.trials, plateau.min_delta
         asked = {"trials": trials, "min_delta": min_delta}
         if self.study.has_ended_on(asked) or is_on_plateau(
-            self.study, self.rule, trials=trials, min_delta=min_delta
+            self.study, self.scheduler, trials=trials, min_delta=min_delta
         ):
             self.end(f"the best has not moved by more than {min_delta:g} in {trials} trials")
             self.study.end_on(asked)
@@ -380,23 +357,3 @@ class Coordinator:
         self, kind: EventKind, record: TrialRecord, metrics: Mapping[str, Any] | None = None, text: str = ""
     ) -> None:
         self.watch(Event(kind, record, metrics or {}, text))
-
-
-def untried(
-    points: Sequence[Mapping[str, Any]], records: Sequence[TrialRecord]
-) -> Iterator[Mapping[str, Any]]:
-    """The points, each given by some or all of the parameters, that no trial has taken; equal ones once.
-
-    A trial has taken the point that was given to it, and one that has all of its parameters by chance.
-    """
-    taken = _taken(records)
-    for point in points:
-        key = frozenset(point.items())
-        if key not in taken:
-            taken.add(key)
-            yield point
-
-
-def _taken(records: Sequence[TrialRecord]) -> set[frozenset[tuple[str, Any]]]:
-    given = [record.known for record in records if record.known is not None]
-    return {frozenset(params.items()) for params in (*given, *(r.resolved.params for r in records))}

@@ -8,7 +8,8 @@ from collections.abc import Callable, Collection, Sequence
 
 from search.config.config import Config
 from search.config.schema import Mode
-from search.run.coordinator import Coordinator, Event, EventKind
+from search.run.coordinator import Coordinator
+from search.run.events import Event, EventKind
 from search.run.folder import RunFolder
 from search.schedulers.base import Scheduler
 from search.study.trial import TrialRecord, ranked
@@ -102,7 +103,7 @@ class CheckpointRetention:
             return
         self._estimated = True
         one = checkpoint_bytes(trial) / num_checkpoints
-        needed = space_needed(self._config, self._coordinator.rule, self._coordinator.concurrency, one)
+        needed = space_needed(self._config, self._coordinator.scheduler, self._coordinator.concurrency, one)
         free = shutil.disk_usage(self._folder.path).free
         if needed > free:
             self._warn(

@@ -13,9 +13,11 @@ from search.config.config import Config
 from search.config.document import read_values, write_yaml
 from search.config.stages import SearchConfig, load_config, open_run
 from search.errors import ConfigError, KeyPath, SearchError
-from search.ray.session import RaySession
 from search.run.changes import record_config
-from search.run.coordinator import Coordinator, Event
+from search.run.coordinator import Coordinator
+from search.run.events import Event
+from search.run.executor import Executor
+from search.run.executors.choose import executor_for
 from search.run.folder import RunFolder, write_json
 from search.run.largest_batch import settled
 from search.run.provenance import record_provenance, working_folder
@@ -38,8 +40,9 @@ def search(
     name: str | None = None,
     from_run: str | Path | None = None,
     address: str | None = None,
+    local: bool = False,
     watcher: Watcher | None = None,
-    ray: RaySession | None = None,
+    executor: Executor | None = None,
 ) -> Summary:
     """Run a search, or continue the one whose folder is there.
 
@@ -51,22 +54,23 @@ def search(
         from_run: folder of an older run with the same task, data and objective, whose trials the sampler
             learns from.
         address: address of a running Ray cluster (default: the Ray of this process, or else a new local one).
+        local: run one trial after another in this process, without Ray.
         watcher: shown what happens.
-        ray: a session that may have begun already, in the place of `address`.
+        executor: one that may have begun already, in the place of `address` and `local`.
 
     Raises:
         ConfigError: the configuration is wrong.
         SearchError: the search cannot continue.
     """
-    with closing(ray or RaySession(address)) as session:
+    with closing(executor or executor_for(address, local=local)) as executor:
         loaded = (
             config
             if isinstance(config, SearchConfig)
-            else load_config(config, overrides, before_task=session.begin)
+            else load_config(config, overrides, before_task=executor.begin)
         )
         folder = RunFolder(Path(results).absolute() / (name or loaded.name))
         older = None if from_run is None else RunFolder(Path(from_run).absolute())
-        return _run(loaded, folder, session, watcher or SilentWatcher(), older=older)
+        return _run(loaded, folder, executor, watcher or SilentWatcher(), older=older)
 
 
 def resume(
@@ -75,6 +79,7 @@ def resume(
     config: str | Path | Mapping[str, Any] | None = None,
     overrides: Sequence[str] = (),
     address: str | None = None,
+    local: bool = False,
     watcher: Watcher | None = None,
 ) -> Summary:
     """Continue the search in the folder `run`.
@@ -86,7 +91,7 @@ def resume(
         run: the folder.
         config: another configuration than the one that the run was last given.
         overrides: values to set, such as `budget.trials=50`.
-        address: of a running Ray cluster, see `search`.
+        address, local: see `search`.
         watcher: shown what happens.
 
     Raises:
@@ -96,18 +101,18 @@ def resume(
     folder = RunFolder(Path(run).absolute())
     folder.require()
     source = config if isinstance(config, Mapping | None) else Path(config).absolute()
-    with closing(RaySession(address)) as ray:
+    with closing(executor_for(address, local=local)) as executor:
         with working_folder(folder):
             loaded = load_config(
-                folder.config if source is None else source, overrides, before_task=ray.begin
+                folder.config if source is None else source, overrides, before_task=executor.begin
             )
-        return _run(loaded, folder, ray, watcher or SilentWatcher(), growing=True)
+        return _run(loaded, folder, executor, watcher or SilentWatcher(), growing=True)
 
 
 def _run(
     search: SearchConfig,
     folder: RunFolder,
-    ray: RaySession,
+    executor: Executor,
     watcher: Watcher,
     *,
     growing: bool = False,
@@ -118,7 +123,7 @@ def _run(
     Args:
         search: all stages.
         folder: of the whole.
-        ray: started when a stage needs it.
+        executor: started when a stage needs it.
         watcher: shown what happens.
         growing: another space, sampler or scheduler was asked for explicitly.
         older: a run whose trials the sampler of the first stage learns from.
@@ -137,12 +142,12 @@ def _run(
             if summary is not None:
                 watcher.phase(f"{stage.title} is done")
             elif search.is_staged:
-                stack.enter_context(ray)  # stays for the stages to come
+                stack.enter_context(executor)  # stays for the stages to come
                 watcher.phase(stage.introduction())
             summary = summary or run_in_folder(
                 config,
                 stage.folder,
-                ray,
+                executor,
                 stage.watcher(watcher),
                 growing=growing,
                 older=None if number else older,

@@ -1,24 +1,25 @@
-"""Runs one stage: shares the data, hands the coordinator to Ray Tune, and sums up."""
+"""Runs one stage: shares the data, hands the coordinator to an executor, and sums up."""
 
 from __future__ import annotations
 
 import logging
 import shutil
 import signal
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from search.config.config import Config
 from search.config.document import write_yaml
 from search.config.stages import open_run
 from search.errors import SearchError
-from search.ray.session import RaySession, concurrent_trials, quiet_tune, ray_resources
 from search.run.changes import record_config, refuse_other_problem
-from search.run.coordinator import Coordinator, Event, EventKind, untried
+from search.run.coordinator import Coordinator
+from search.run.events import Event, EventKind
+from search.run.executor import Executor, Jobs
 from search.run.folder import RunFolder, write_json
-from search.run.limits import Limits
+from search.run.known_points import untried
 from search.run.provenance import record_provenance, task_source, working_folder
 from search.run.retention import CheckpointRetention
 from search.run.signals import heard_signals
@@ -35,8 +36,8 @@ from trainables.checkpoint import list_checkpoints
 from trainables.data.prepared import DamagedArraysError, prepared_file
 from trainables.files import atomic_file, discard_all, list_partial
 from trainables.options import expand_paths
-from trainables.process.quick_imports import uncollected
 from trainables.session import TrialPlan, data_key
+from trainables.task import Arrays
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ log = logging.getLogger(__name__)
 def run_in_folder(
     config: Config,
     folder: RunFolder,
-    ray: RaySession,
+    executor: Executor,
     watcher: Watcher,
     *,
     growing: bool = False,
@@ -62,18 +63,18 @@ def run_in_folder(
         watcher.phase(f"task {config.task_path} in {task_source(config)['file']}")
         watcher.phase("loading data")
         shared = _load_shared_data(config, folder)
-        watcher.phase("starting Ray")
-        with ray:
-            concurrency = concurrent_trials(config, ray_resources())
-            coordinator = _build_coordinator(config, folder, concurrency)
+        if executor.phase:
+            watcher.phase(executor.phase)
+        with executor:
+            coordinator = build_coordinator(config, folder, executor.concurrency(config))
+            coordinator.recover()
             watcher.begin(coordinator, config, folder)
             for change in changes:
                 watcher.note(f"since this search was last run: {change}")
             try:
                 with heard_signals(lambda number: _wind_down(coordinator, watcher, number)) as received:
-                    retention = _watch(coordinator, config, folder, watcher)
-                    with ray.tune_settings():
-                        _fit(config, folder, coordinator, shared)
+                    retention = watch(coordinator, config, folder, watcher)
+                    executor.run(coordinator, _jobs(config, folder, coordinator, shared))
                     return _finish(config, folder, coordinator, retention, received)
             finally:
                 watcher.end()
@@ -97,7 +98,7 @@ def _take_history(config: Config, folder: RunFolder, older: RunFolder) -> None:
         drop_half_line(partial)
 
 
-def _load_shared_data(config: Config, folder: RunFolder) -> dict[str, Any]:
+def _load_shared_data(config: Config, folder: RunFolder) -> dict[str, Arrays]:
     """Decode the data once, unless it differs from trial to trial."""
     task_class = config.task_class()
     first = next(iter(config.space.candidates()))
@@ -107,14 +108,21 @@ def _load_shared_data(config: Config, folder: RunFolder) -> dict[str, Any]:
     key = data_key(config.task_path, first.options)
     file = prepared_file(folder.prepared, key)
     try:
-        return {
-            key: load_arrays(task_class, task_class.Options.model_validate(expand_paths(first.options)), file)
-        }
+        options = task_class.Options.model_validate(expand_paths(first.options))
+        return {key: load_arrays(task_class, options, file)}
     except DamagedArraysError as error:
         raise SearchError(str(error)) from error
 
 
-def _build_coordinator(config: Config, folder: RunFolder, concurrency: int) -> Coordinator:
+def build_coordinator(
+    config: Config,
+    folder: RunFolder,
+    concurrency: int,
+    *,
+    watch: Callable[[Event], None] = lambda event: None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Coordinator:
+    """The coordinator of a search with its study on disk; nothing is written but a study that is new."""
     scheduler = build_scheduler(config)
     study = SearchStudy(
         folder.journal,
@@ -126,36 +134,30 @@ def _build_coordinator(config: Config, folder: RunFolder, concurrency: int) -> C
     )
     grid = config.sampler.name == "grid"
     points = list(untried(config.space.grid() if grid else config.points_to_evaluate, study.records))
-    trials, plateau = config.budget.trials, config.budget.plateau
-    limits = Limits(
-        trials=min(trials, len(study.records) + len(points)) if grid else trials,
-        max_virtual_epochs=config.budget.max_virtual_epochs,
-        seconds=config.budget.seconds,
-        steps=config.budget.steps,
-        plateau_trials=None if plateau is None else plateau.trials,
-        plateau_min_delta=0.0 if plateau is None else plateau.min_delta,
-        max_failures=config.max_failures,
-        max_failed_trials=config.max_failed_trials,
-        timeout=config.timeout,
-    )
+    if grid:
+        trials = min(config.budget.trials, len(study.records) + len(points))
+        budget = config.budget.model_copy(update={"trials": trials})
+        config = config.model_copy(update={"budget": budget})
     return Coordinator(
         study,
         scheduler,
-        limits,
+        config,
         concurrency=concurrency,
         points_to_evaluate=points,
         can_go_on=lambda record: bool(list_checkpoints(folder.trial(record.number))),
+        watch=watch,
+        clock=clock,
     )
 
 
-def _watch(
+def watch(
     coordinator: Coordinator, config: Config, folder: RunFolder, watcher: Watcher
 ) -> CheckpointRetention:
     """Show every event to the watcher and to whoever keeps the disk from filling up."""
     retention = CheckpointRetention(coordinator, config, folder, watcher.note)
 
     def follow(event: Event) -> None:
-        if event.kind is EventKind.NOTED:
+        if event.kind is EventKind.MESSAGE:
             log.warning("trial %d: %s", event.record.number, event.text)
         watcher.event(event)
         retention.event(event)
@@ -188,51 +190,15 @@ def trial_plan(config: Config, folder: RunFolder, record: TrialRecord, timeout: 
     )
 
 
-def _prepare_trial(config: Config, folder: RunFolder, record: TrialRecord, timeout: float) -> TrialPlan:
-    plan = trial_plan(config, folder, record, timeout)
-    trial_folder = folder.trial(record.number)
-    trial_folder.mkdir(parents=True, exist_ok=True)
-    write_yaml(trial_folder / "trial.yaml", {"trial": record.number, "options": record.resolved.options})
-    return plan
+def _jobs(config: Config, folder: RunFolder, coordinator: Coordinator, shared: Mapping[str, Arrays]) -> Jobs:
+    def plan_of(record: TrialRecord) -> TrialPlan:
+        plan = trial_plan(config, folder, record, coordinator.timeout)
+        trial_folder = folder.trial(record.number)
+        trial_folder.mkdir(parents=True, exist_ok=True)
+        write_yaml(trial_folder / "trial.yaml", {"trial": record.number, "options": record.resolved.options})
+        return plan
 
-
-def _fit(config: Config, folder: RunFolder, coordinator: Coordinator, shared: dict[str, Any]) -> None:
-    quiet_tune(coordinator.concurrency)
-    with uncollected():
-        from ray import tune
-
-        from search.run.ray_tune import StudyScheduler, StudySearcher
-        from trainables.trainable import TrialTrainable
-
-    shutil.rmtree(folder.scratch, ignore_errors=True)
-    trainable = tune.with_parameters(TrialTrainable, shared=shared)
-    resources = {"cpu": config.resources.cpus_per_trial, "gpu": config.resources.gpus_per_trial}
-    tuner = tune.Tuner(
-        tune.with_resources(trainable, resources),
-        tune_config=tune.TuneConfig(
-            search_alg=StudySearcher(
-                coordinator, lambda record: _prepare_trial(config, folder, record, coordinator.timeout)
-            ),
-            scheduler=StudyScheduler(coordinator),
-            num_samples=-1,
-            reuse_actors=True,
-            trial_dirname_creator=lambda trial: trial.trial_id,
-            trial_name_creator=lambda trial: trial.trial_id,
-        ),
-        run_config=tune.RunConfig(
-            name="jobs",
-            storage_path=str(folder.scratch),
-            checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=True),
-            verbose=0,
-        ),
-    )
-    try:
-        tuner.fit()
-    except Exception:
-        # Whatever ended the search, a full disk above all, may keep Ray from reading its own files.
-        if not coordinator.gave_up:
-            raise
-        log.exception("Ray Tune")
+    return Jobs(config=config, plan_of=plan_of, shared=shared, scratch=folder.scratch)
 
 
 def _finish(
@@ -243,7 +209,7 @@ def _finish(
     received: Sequence[int],
 ) -> Summary:
     status: Status = "complete"
-    reason = coordinator.ending or f"all {coordinator.limits.trials} trials are done"
+    reason = coordinator.ending or f"all {coordinator.budget.trials} trials are done"
     if coordinator.gave_up:
         status = "failed"
     elif received:

@@ -104,7 +104,7 @@ def summarize(
         virtual_epochs=sum(r.depth for r in records),
         trial_seconds=round(sum(r.seconds for r in records), 3),
         seconds=round(coordinator.elapsed_seconds, 3),
-        steps_saved=sum(_steps_saved(r, coordinator.limits.max_virtual_epochs) for r in records),
+        steps_saved=sum(_steps_saved(r, coordinator.budget.max_virtual_epochs) for r in records),
         failures={
             str(r.number): r.reason
             for r in records

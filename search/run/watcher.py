@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Protocol
 
 from search.config.config import Config
-from search.run.coordinator import Coordinator, Event
+from search.run.coordinator import Coordinator
+from search.run.events import Event
 from search.run.folder import RunFolder
 
 

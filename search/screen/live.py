@@ -20,7 +20,8 @@ from rich.table import Table
 from rich.text import Text
 
 from search.config.config import Config
-from search.run.coordinator import Coordinator, Event, EventKind
+from search.run.coordinator import Coordinator
+from search.run.events import Event, EventKind
 from search.run.folder import RunFolder
 from search.screen.progress import seconds_left, share_done
 from search.screen.progress_bar import draws_in_place
@@ -51,7 +52,7 @@ class PlainView:
     def begin(self, coordinator: Coordinator, config: Config, folder: RunFolder) -> None:
         self._coordinator, self._config = coordinator, config
         self._names = config.space.names
-        limits = coordinator.limits
+        limits = coordinator.budget
         done = sum(record.outcome is not None for record in coordinator.study.records)
         again = f", {done} of them already done" if done else ""
         self._line(
@@ -67,7 +68,7 @@ class PlainView:
             best = record.best(self._coordinator.study.mode)
             speed = event.metrics.get("samples_per_second")
             self._line(
-                f"{head} virtual epoch {record.depth}/{self._coordinator.limits.max_virtual_epochs} "
+                f"{head} virtual epoch {record.depth}/{self._coordinator.budget.max_virtual_epochs} "
                 f"{metric} {number_text(record.values[-1])} best {number_text(best)}"
                 + (f" {speed:.0f} samples/s" if speed else "")
             )
@@ -77,7 +78,7 @@ class PlainView:
             self._line(f"{head} {record.outcome}: {event.text}")
         elif event.kind is EventKind.RETRIED:
             self._line(f"{head} failed, retrying: {event.text}")
-        elif event.kind is EventKind.NOTED:
+        elif event.kind is EventKind.MESSAGE:
             self._line(f"{head}: {event.text}")
         else:
             self._line(f"{head} {event.kind.value} at virtual epoch {record.depth}")
@@ -123,7 +124,7 @@ class LiveView:
         if event.kind is EventKind.REPORTED:
             self._metrics[event.record.number] = event.metrics
         failed = event.record.outcome in (Outcome.FAILED, Outcome.OUT_OF_MEMORY)
-        if failed or event.kind in (EventKind.RETRIED, EventKind.NOTED):
+        if failed or event.kind in (EventKind.RETRIED, EventKind.MESSAGE):
             self.note(f"trial {event.record.number}: {event.text}")
 
     def note(self, text: str) -> None:
@@ -161,7 +162,7 @@ class LiveView:
             "time left unknown" if left is None else f"about {duration(left)} left",
         )
         counts = (
-            f"{begun} of {coordinator.limits.trials} trials begun, {running} running, "
+            f"{begun} of {coordinator.budget.trials} trials begun, {running} running, "
             f"{coordinator.steps:,} steps in {duration(coordinator.elapsed_seconds)}"
         )
         return [line, Text(counts, style="dim")]
@@ -194,7 +195,7 @@ class LiveView:
         cells: list[RenderableType] = [
             str(record.number),
             Text(state, style=_STATE_STYLE.get(state, "red")),
-            f"{record.depth}/{coordinator.limits.max_virtual_epochs}",
+            f"{record.depth}/{coordinator.budget.max_virtual_epochs}",
             number_text(record.values[-1] if record.values else None),
             number_text(record.best(coordinator.study.mode)),
         ]

@@ -11,7 +11,7 @@ from tiny_tasks import search_config
 
 import search
 from search.errors import ConfigError, SearchError
-from search.run.coordinator import EventKind
+from search.run.events import EventKind
 from search.run.summary import Summary
 from search.study.study import read_records
 from search.study.trial import TrialRecord

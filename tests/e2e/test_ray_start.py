@@ -17,7 +17,7 @@ from programs import Process, no_process_left, wait_for_line, write_config
 from search.errors import SearchError
 from search.ray.local import LocalRay
 from search.ray.session import RaySession
-from trainables.process.quick_imports import uncollected
+from trainables.process.quick_imports import gc_disabled
 
 HELD_TASK = """
 import signal
@@ -106,33 +106,14 @@ def refuse(self: LocalRay, folder: str | None) -> None:
     raise RuntimeError("no room")
 
 
-def test_trials_take_workers_that_wait_where_these_have_tunes_variables(ray_session: None) -> None:
-    from ray.tune.execution import class_cache
-
-    from search.ray.lean import trials_take_waiting_workers
-
-    class Trainable:
-        pass
-
-    def variables() -> dict[str, str]:
-        made = class_cache._ActorClassCache().get(Trainable)
-        return made._default_options["runtime_env"].get("env_vars", {})
-
-    before = variables()
-    assert before["PL_DISABLE_FORK"] == "1"
-    with trials_take_waiting_workers():
-        assert variables() == {}
-    assert variables() == before
-
-
 def test_garbage_is_collected_again_after_imports() -> None:
     assert gc.isenabled()
-    with uncollected():
+    with gc_disabled():
         assert not gc.isenabled()
     assert gc.isenabled()
     gc.disable()
     try:
-        with uncollected():
+        with gc_disabled():
             pass
         assert not gc.isenabled()
     finally:

@@ -12,7 +12,8 @@ from tiny_tasks import search_config
 
 import search
 from search.errors import ConfigError, SearchError
-from search.run.coordinator import Coordinator, Event, EventKind
+from search.run.coordinator import Coordinator
+from search.run.events import Event, EventKind
 from search.run.summary import Summary
 from search.run.watcher import SilentWatcher
 from trainables.checkpoint import list_checkpoints

@@ -18,7 +18,7 @@ import search
 from search.cli import main
 from search.commands.verify import Damage, Verification, verify
 from search.errors import SearchError
-from search.run.coordinator import Event, EventKind
+from search.run.events import Event, EventKind
 from search.run.summary import Summary
 from search.run.watcher import SilentWatcher
 from search.study.study import JOURNAL

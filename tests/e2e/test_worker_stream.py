@@ -21,7 +21,7 @@ from tiny_tasks import search_config
 from worker_sources import Asked, Faulty, Signed
 
 import search
-from search.run.coordinator import EventKind
+from search.run.events import EventKind
 from trainables.data.source import JoinedSource
 from trainables.data.stream import SampleStream
 from trainables.data.worker_stream import WorkerStream

@@ -19,7 +19,7 @@ from tiny_tasks import search_config
 import search
 from search.cli import main
 from search.commands import check as _check  # noqa: F401  # so that its import is not part of any time limit below
-from search.run.coordinator import EventKind
+from search.run.events import EventKind
 from trainables.checkpoint import list_checkpoints
 from trainables.process.failure import TrialError
 from trainables.session import TrialPlan, TrialSession

@@ -30,7 +30,7 @@ import search
 from search.cli import main
 from search.config.document import write_yaml
 from search.errors import ConfigError, SearchError
-from search.run.coordinator import Event, EventKind
+from search.run.events import Event, EventKind
 from search.run.summary import Summary
 from search.study.journal import JournalWriteError
 from search.study.study import JOURNAL, read_records
@@ -209,7 +209,7 @@ def test_damaged_checkpoints_are_set_aside_and_the_ones_before_are_used(
     watching = Watching()
     for folder in (calm, run):
         search.resume(folder, overrides=["budget.max_virtual_epochs=4"], watcher=watching)
-    notes = [event.text for event in watching.events if event.kind is EventKind.NOTED]
+    notes = [event.text for event in watching.events if event.kind is EventKind.MESSAGE]
     reasons = [r"model\.safetensors: SHA-256 is .*", r"state\.pt: SHA-256 is .*"]
     reasons += [r"state\.pt: No such file or directory", r"state\.pt: cannot be read \(UnpicklingError\)"]
     assert len(notes) == 4
@@ -383,7 +383,7 @@ def test_a_journal_that_cannot_be_appended_to_ends_the_search_which_goes_on_when
 def test_a_full_disk_ends_the_search_though_not_even_the_time_spent_can_be_kept(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk") as disk:
         simulation = Simulation(disk / "run", config_of())
-        record = simulation.coordinator.next_trial()
+        record = simulation.coordinator.next_job()
         assert isinstance(record, TrialRecord)
         fill(disk)
         while writes(simulation.study.save_elapsed):

@@ -2,96 +2,28 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from faulty_trials import FAULTS, STEPS
+from faulty_searches import Done, config_of
+from faulty_trials import FAULTS
 from invariants import DIFFERED, assert_nothing_lost
 from programs import no_process_left
-from ray.air.execution._internal.actor_manager import RayActorManager
-from ray.tune.execution import class_cache
-from recorder import Recorder, optuna_study
+from recorder import optuna_study
 from ruamel.yaml import YAML
-from test_watchdog import wait
-from tiny_tasks import search_config
 
 import search
-from search.ray.repairs import repair_tune
-from search.run.coordinator import EventKind
-from search.run.ray_tune import failure_in
-from search.run.summary import Summary
+from search.run.events import EventKind
+from search.run.executors.ray_tune import failure_in
 from search.samplers.view import HalvingScores
 from search.schedulers.base import Rungs
 from search.study.study import read_records
 from search.study.trial import Outcome
-from trainables.checkpoint import checkpoint_folder, list_checkpoints
 from trainables.process.failure import Failure, FailureKind
 
 pytestmark = [pytest.mark.usefixtures("ray_session"), pytest.mark.timeout(600)]
-
-
-def config_of(rates: list[float], folder: Path, **sections: Any) -> dict[str, Any]:
-    """A search over these learning rates, each of them once and at full length."""
-    folder.mkdir(parents=True, exist_ok=True)
-    trial = {
-        "data": {"folder": str(folder)},
-        "optimizer": {"name": "adamw", "lr": {"choice": rates}},
-        "batch_size": 16,
-    }
-    return search_config(
-        **{
-            "task": "faulty_trials:FaultyTask",
-            "trial": trial,
-            "virtual_epoch": {"steps": STEPS},
-            "budget": {"trials": len(rates), "max_virtual_epochs": 3},
-            "sampler": {"name": "grid"},
-            "scheduler": {"name": "none"},
-            "checkpoint": {"keep_trials": len(rates)},
-            "max_failures": 2,
-            **sections,
-        }
-    )
-
-
-class Done:
-    """A search that has come to its end."""
-
-    def __init__(self, config: dict[str, Any], results: Path) -> None:
-        self.recorder = Recorder()
-        self.summary: Summary = search.search(config, results=results, watcher=self.recorder)
-        self.run = Path(self.summary.folder)
-        self.records = {
-            r.resolved.options["optimizer"]["lr"]: r for r in read_records(self.run / "study.journal")
-        }
-        lines = (Path(config["trial"]["data"]["folder"]) / "trace").read_text().splitlines()
-        self._begun = Counter((float(rate), int(n)) for rate, n in map(str.split, lines))
-
-    def begun(self, rate: float) -> list[int]:
-        """How often virtual epochs 1, 2, … of a trial were begun."""
-        numbers = [n for other, n in self._begun if other == rate]
-        return [self._begun[rate, n] for n in range(1, max(numbers) + 1)]
-
-    def lost(self, rate: float) -> list[str]:
-        """Kinds of the attempts that were lost."""
-        return [str(failure.kind) for failure in self.records[rate].failures]
-
-    def weights(self, rate: float) -> bytes:
-        """Of the trial's last checkpoint."""
-        trial = self.run / "trials" / f"{self.records[rate].number:04d}"
-        newest = list_checkpoints(trial)[-1]
-        return (checkpoint_folder(trial, newest) / "model.safetensors").read_bytes()
-
-    def environments(self) -> list[float]:
-        """Whether each trial ended in an environment that one has left behind."""
-        last = {event.record.number: event.metrics for event in self.recorder.events if event.metrics}
-        return [last[number]["left_behind"] for number in sorted(last)]
-
-    def notes(self) -> list[str]:
-        return [event.text for event in self.recorder.events if event.kind is EventKind.NOTED]
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def calm(ray_session: None, folder: Path) -> Done:
     """A search without any fault."""
-    config = config_of([0.001, 0.002, 0.003, 0.005, 0.008, 0.021], folder / "calm")
+    config = config_of([0.001, 0.002, 0.003, 0.005, 0.008], folder / "calm")
     config["trial"]["data"]["calm"] = True
     return Done(config, folder / "calm")
 
@@ -232,35 +164,6 @@ def test_every_exception_has_its_trace(name: str, request: pytest.FixtureRequest
         assert (trace.read_text().count("Traceback") if trace.exists() else 0) == raised
 
 
-def test_a_trial_that_stands_still_is_ended_after_its_limit_and_tried_again_once(
-    folder: Path, calm: Done
-) -> None:
-    """4: SIGSTOP in the second virtual epoch, of one trial once, of another in every attempt."""
-    done = Done(config_of([0.021, 0.022, 0.023], folder / "still", timeout="4s"), folder / "still")
-    assert done.lost(0.021) == ["hung"]
-    assert done.begun(0.021) == [1, 2, 1]
-    assert done.weights(0.021) == calm.weights(0.021)
-    assert done.lost(0.022) == ["hung", "hung"]
-    assert done.records[0.022].outcome is Outcome.FAILED
-    assert done.records[0.022].reason == "a virtual epoch took more than 4 s, begun at step 3"
-    assert done.summary.counts == {"completed": 2, "failed": 1}
-    assert_nothing_lost(done.run)
-    assert [note for note in done.notes() if DIFFERED in note] == []
-    wait(lambda: not watchers_of(done), "the end of the watching processes")
-
-
-def watchers_of(done: Done) -> list[str]:
-    """Command lines of processes that watch one of this search's."""
-    trained = {str(process) for reports in done.recorder.reports.values() for _, process in reports}
-    found = []
-    for command_line in Path("/proc").glob("[0-9]*/cmdline"):
-        with suppress(OSError):
-            *_, name, watched = ["", "", *command_line.read_bytes().decode(errors="replace").split("\0")[:-1]]
-            if name.endswith("watchdog.py") and watched in trained:
-                found.append(f"{name} {watched}")
-    return found
-
-
 def test_when_every_trial_fails_alike_the_search_gives_up_and_goes_on_once_that_is_repaired(
     folder: Path,
 ) -> None:
@@ -367,15 +270,6 @@ def memory_gigabytes() -> tuple[float, float]:
 )
 def test_without_a_note_the_cause_is_what_ray_carries(text: str, expected: Failure) -> None:
     assert failure_in(text) == expected
-
-
-def test_tune_is_repaired_once_however_often_a_search_begins() -> None:
-    repair_tune()
-    repaired = RayActorManager._actor_task_failed
-    repair_tune()
-    assert RayActorManager._actor_task_failed is repaired
-    assert hasattr(repaired, "__wrapped__")
-    assert not [name for name in class_cache.ENV_VARS_TO_PROPAGATE if "SECRET" in name or "TOKEN" in name]
 
 
 def test_where_checkpoints_are_rare_a_trial_is_saved_before_another_process_goes_on_with_it(

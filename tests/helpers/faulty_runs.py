@@ -15,7 +15,7 @@ import numpy as np
 from recorder import Recorder
 from tiny_tasks import AccuracyMetrics, DigitsTask
 
-from search.run.coordinator import Event, EventKind
+from search.run.events import Event, EventKind
 from trainables.options import TrialOptions
 
 
@@ -108,3 +108,16 @@ def sections_with(hold: Path) -> dict[str, Any]:
         "virtual_epoch": {"steps": 60},
         "checkpoint": {"keep_trials": 9},
     }
+
+
+def interrupted_after(reports: int | None) -> Watching:
+    """Presses Ctrl-C after so many reports; None never."""
+    left = [reports]
+
+    def act(event: Event) -> None:
+        if event.kind is EventKind.REPORTED and left[0] is not None:
+            left[0] -= 1
+            if left[0] == 0:
+                signal.raise_signal(signal.SIGINT)
+
+    return Watching(act)

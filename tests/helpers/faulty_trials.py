@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import random
 import signal
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -144,6 +146,17 @@ def exhaust_memory(task: TracingTask, loss: Tensor) -> Tensor:
     raise MemoryError
 
 
+def sleep_for_ever(task: TracingTask, loss: Tensor) -> Tensor:
+    threading.Event().wait()
+    return loss
+
+
+def keep_the_lock(task: TracingTask, loss: Tensor) -> Tensor:
+    """PyDLL keeps the interpreter's lock while it is inside: no other thread of Python can run."""
+    ctypes.PyDLL(None).pause()
+    return loss
+
+
 def spoil_loss(task: TracingTask, loss: Tensor) -> Tensor:
     return loss * torch.nan
 
@@ -189,6 +202,8 @@ FAULTS = {
     0.021: Fault(stand_still, times=1),
     0.022: Fault(stand_still),
     0.023: Fault(),
+    0.024: Fault(sleep_for_ever, times=1),
+    0.025: Fault(keep_the_lock, times=1),
 }
 
 

@@ -13,7 +13,7 @@ from ray.cluster_utils import Cluster
 from ruamel.yaml import YAML
 
 import search
-from search.run.coordinator import Event, EventKind
+from search.run.events import Event, EventKind
 from search.run.watcher import SilentWatcher
 
 

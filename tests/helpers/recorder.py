@@ -8,7 +8,8 @@ from typing import Any
 
 import optuna
 
-from search.run.coordinator import Coordinator, Event, EventKind
+from search.run.coordinator import Coordinator
+from search.run.events import Event, EventKind
 from search.run.watcher import SilentWatcher
 
 

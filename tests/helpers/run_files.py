@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from search.run.retention import ranked
-from search.study.study import JOURNAL, TrialRecord, read_records
+from search.study.study import JOURNAL, read_records
+from search.study.trial import TrialRecord, ranked
 from trainables.checkpoint import checkpoint_folder
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -13,9 +12,12 @@ from typing import Any
 from tiny_tasks import search_config
 
 from search.config.config import Config
+from search.config.schema import Budget
 from search.config.stages import load_config
-from search.run.coordinator import Coordinator, Event, EventKind, Turn, untried
-from search.run.limits import Limits
+from search.run.coordinator import Coordinator
+from search.run.events import Event, EventKind
+from search.run.executors.simulated import Curve, SimulatedExecutor
+from search.run.known_points import untried
 from search.samplers.samplers import ViewSampler
 from search.samplers.view import StudyView
 from search.schedulers.base import Scheduler
@@ -24,7 +26,7 @@ from search.space.space import Resolved
 from search.study.study import JOURNAL, SearchStudy
 from search.study.trial import TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs
-from trainables.process.failure import Failure, FailureKind
+from trainables.process.failure import FailureKind
 
 RULES: dict[str, dict[str, Any]] = {
     "asha": {"scheduler": {"name": "asha"}},
@@ -67,9 +69,6 @@ FLAT_SPACE = {
     "batch_size": 16,
 }
 
-Curve = Callable[[TrialRecord, int], float]
-"""Objective of a trial after so many virtual epochs; NaN diverges."""
-
 
 def config_of(space: Mapping[str, Any] = SPACE, **sections: Any) -> Config:
     """A loaded configuration over `space`."""
@@ -89,21 +88,13 @@ def by_number(values: Sequence[float], gain: float = 0.0) -> Curve:
     return lambda record, virtual_epoch: values[record.number] + gain * virtual_epoch
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 class Simulation:
-    """Runs a coordinator on simulated workers that take one second for a virtual epoch, trial n 1 + n/1000.
+    """Runs a coordinator on a SimulatedExecutor; by default trial n takes 1 + n/1000 s for a virtual epoch.
 
     Args:
         folder: of the journal; one that is there is gone on with.
-        faults: what becomes of virtual epoch v of trial n in attempt a: None, or how it fails.
-        stale: virtual epochs that a job computes again, as after the loss of that many checkpoints.
+        limits: of the budget, and what a configuration says about failures, in the place of the given ones.
+        faults, stale: see SimulatedExecutor.
         can_go_on: whether a trial that has ended has a checkpoint to go on from.
         history: trials of an older study.
     """
@@ -124,39 +115,39 @@ class Simulation:
         history: Sequence[TrialRecord] = (),
     ) -> None:
         folder.mkdir(exist_ok=True)
-        self.config, self.curve, self.workers, self.faults, self.stale = config, curve, workers, faults, stale
         self.lengths = lengths or (
             lambda record: VirtualEpochs(unit="steps", count=5, step_samples=16, epoch_samples=1200)
         )
-        self.clock = Clock()
+        self.config, self.rule = config, rule or build_scheduler(config)
+        self.executor = SimulatedExecutor(
+            curve,
+            metric=config.objective.metric,
+            lengths=self.lengths,
+            workers=workers,
+            faults=faults,
+            stale=stale,
+        )
         self.events: list[tuple[EventKind, int, int]] = []
         """Kind, trial, depth."""
         self.samples_at_pauses: list[tuple[int, int]] = []
         """Trial, samples."""
-        self.rule = rule or build_scheduler(config)
         self.study = open_study(folder, config, self.rule, history)
         grid = config.sampler.name == "grid"
         points = list(untried(config.space.grid() if grid else config.points_to_evaluate, self.study.records))
-        trials = config.budget.trials
-        trials = min(trials, len(self.study.records) + len(points)) if grid else trials
-        plateau = config.budget.plateau
-        given = Limits(
-            trials=trials,
-            max_virtual_epochs=config.budget.max_virtual_epochs,
-            plateau_trials=plateau.trials if plateau else None,
-            plateau_min_delta=plateau.min_delta if plateau else 0.0,
-        )
+        if grid:
+            trials = min(config.budget.trials, len(self.study.records) + len(points))
+            config = with_limits(config, {"trials": trials})
         self.coordinator = Coordinator(
             self.study,
             self.rule,
-            replace(given, **(limits or {})),
+            with_limits(config, limits or {}),
             concurrency=workers,
             points_to_evaluate=points,
             can_go_on=can_go_on,
             watch=self._watch,
-            clock=self.clock,
+            clock=self.executor.clock,
         )
-        self._jobs: list[tuple[float, int, int]] = []
+        self.coordinator.recover()
 
     @property
     def records(self) -> list[TrialRecord]:
@@ -166,12 +157,9 @@ class Simulation:
         """Run to the end, or until so many virtual epochs have been computed; then drop this object."""
         reports = 0
         while max_reports is None or reports < max_reports:
-            self._start_jobs()
-            if not self._jobs:
+            if not self.executor.step(self.coordinator):
                 self.coordinator.close(resumable=False)
                 return self
-            self.clock.now, number, virtual_epoch = heapq.heappop(self._jobs)
-            self._finish_virtual_epoch(number, virtual_epoch)
             reports += 1
         return self
 
@@ -179,38 +167,19 @@ class Simulation:
         """One virtual epoch of one worker."""
         self.run(max_reports=1)
 
-    def _start_jobs(self) -> None:
-        while len(self._jobs) < self.workers:
-            turn = self.coordinator.next_trial()
-            if isinstance(turn, Turn):
-                return
-            self._go_on(turn, max(1, turn.depth + 1 - self.stale))
-
-    def _go_on(self, record: TrialRecord, virtual_epoch: int) -> None:
-        ends = self.clock.now + 1 + record.number / 1000
-        heapq.heappush(self._jobs, (ends, record.number, virtual_epoch))
-
-    def _finish_virtual_epoch(self, number: int, virtual_epoch: int) -> None:
-        record, coordinator = self.records[number], self.coordinator
-        fault = self.faults(number, virtual_epoch, len(record.failures))
-        if fault is not None:
-            coordinator.on_lost(number, Failure(fault, f"{fault} in virtual epoch {virtual_epoch}"))
-            return
-        lengths = self.lengths(record)
-        value = self.curve(record, virtual_epoch)
-        report: dict[str, Any] = {"virtual_epoch": virtual_epoch, "seconds": float(virtual_epoch)}
-        if math.isfinite(value):
-            report["objective"] = value
-        else:
-            report["diverged"] = f"virtual epoch {virtual_epoch}, loss is {value}"
-        if coordinator.on_report(number, report, lengths):
-            self._go_on(record, virtual_epoch + 1)
-
     def _watch(self, event: Event) -> None:
         record = event.record
         self.events.append((event.kind, record.number, record.depth))
         if event.kind is EventKind.PAUSED:
             self.samples_at_pauses.append((record.number, record.samples))
+
+
+def with_limits(config: Config, limits: Mapping[str, Any]) -> Config:
+    """The configuration with other limits, as `budget.max_virtual_epochs` or `max_failures`."""
+    limits = {"time" if name == "seconds" else name: value for name, value in limits.items()}
+    budget = {name: value for name, value in limits.items() if name in Budget.model_fields}
+    others = {name: value for name, value in limits.items() if name not in budget}
+    return replace(config, budget=config.budget.model_copy(update=budget), **others)
 
 
 def open_study(

@@ -25,13 +25,10 @@ PARTS = (
 )
 UNWANTED = {"PIL", "click", "optuna", "pydantic", "ray", "rich", "scipy", "search", "sklearn", "tensorboard"}
 WITH_RAY = {
-    "search/ray/lean.py",
     "search/ray/local.py",
-    "search/ray/private.py",
-    "search/ray/repairs.py",
+    "search/ray/patches.py",
     "search/ray/session.py",
-    "search/run/ray_tune.py",
-    "search/run/stage.py",
+    "search/run/executors/ray_tune.py",
     "trainables/trainable.py",
 }
 

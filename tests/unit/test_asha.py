@@ -11,7 +11,7 @@ import pytest
 from records import Records, decide, promote, trial
 from simulated_search import Simulation, config_of
 
-from search.run.coordinator import Event, EventKind
+from search.run.events import Event, EventKind
 from search.schedulers.asha import ASHA, ASHAStopping
 from search.schedulers.base import Decision, Rungs, Scheduler
 from search.study.trial import Outcome, TrialRecord

@@ -17,7 +17,8 @@ from simulated_search import (
     outcomes,
 )
 
-from search.run.coordinator import EventKind
+from search.run.events import EventKind
+from search.screen.progress import share_done
 from search.study.trial import Outcome
 from trainables.data.virtual_epoch import VirtualEpochs
 
@@ -126,7 +127,7 @@ def test_as_many_virtual_epochs_as_expected_where_the_best_come_first(
     rule = simulation.rule
     assert sum(record.depth for record in simulation.records) == rule.expected_virtual_epochs(trials, length)
     assert rule.expected_virtual_epochs(trials, length) == expected
-    assert simulation.coordinator.progress() == 1.0
+    assert share_done(simulation.coordinator) == 1.0
 
 
 def test_on_the_axis_of_samples_trials_are_compared_after_equal_amounts_of_data(tmp_path: Path) -> None:

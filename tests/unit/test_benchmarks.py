@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ import numpy as np
 import pytest
 
 from benchmarks.efficiency.curve_tables import LENGTH, PROBLEMS, Table
-from benchmarks.efficiency.methods_own import TuneSearch
+from benchmarks.efficiency.methods_own import simulate_own
 from benchmarks.efficiency.simulate import Job, simulate
+from search.run.coordinator import Coordinator
 
 
 class Fixed:
@@ -87,14 +89,26 @@ def test_workers_train_side_by_side(table: Table) -> None:
 
 
 def test_a_simulated_search_is_that_of_the_program_and_repeats(table: Table, tmp_path: Path) -> None:
-    def searched(folder: str, seed: int) -> tuple[list[float], TuneSearch]:
-        method = TuneSearch(table.problem, tmp_path / folder, seed=seed, num_workers=4, sections={})
-        return simulate(table, method, budget=60, seed=seed).bests, method
+    def searched(folder: str, seed: int) -> tuple[list[float], Coordinator]:
+        trace, coordinator = simulate_own(table, tmp_path / folder, budget=60, seed=seed, sections={})
+        return trace.bests, coordinator
 
-    first, method = searched("first", 0)
+    first, coordinator = searched("first", 0)
     assert searched("again", 0)[0] == first
     assert searched("other", 1)[0] != first
-    records = method.coordinator.study.records
+    records = coordinator.study.records
     assert sum(record.depth for record in records) >= 60 - 4
     assert len(records) > 15
     assert max(record.depth for record in records) >= 9
+
+
+PROGRAMS = """
+efficiency.record_curves efficiency.run loop.accumulation loop.epochs_or_iterations loop.run
+overhead.growth overhead.memory overhead.run overhead.start
+"""
+
+
+@pytest.mark.parametrize("name", PROGRAMS.split())
+def test_each_program_can_be_imported_and_explains_how_to_run_it(name: str) -> None:
+    program = importlib.import_module(f"benchmarks.{name}")
+    assert f"python -m benchmarks.{name}" in (program.__doc__ or "")

@@ -24,7 +24,9 @@ from simulated_search import (
     outcomes,
 )
 
-from search.run.coordinator import EventKind, Turn
+from search.run.coordinator import Turn
+from search.run.events import EventKind
+from search.screen.progress import seconds_left, share_done
 from search.study.journal import JournalWriteError
 from search.study.study import JOURNAL
 from search.study.trial import Outcome
@@ -301,7 +303,7 @@ def test_a_virtual_epoch_that_comes_out_otherwise_when_computed_again_is_noted_o
     before = Simulation(tmp_path, config).run(max_reports=3)
     again = Simulation(tmp_path, config, lambda record, v: 0.5, stale=3)
     again.run()
-    noted = [number for kind, number, _ in again.events if kind is EventKind.NOTED]
+    noted = [number for kind, number, _ in again.events if kind is EventKind.MESSAGE]
     assert noted == [0]
     assert again.records[0].values[:3] == before.records[0].values
 
@@ -311,9 +313,10 @@ def test_a_virtual_epoch_may_take_ten_times_as_long_as_the_slowest_so_far(tmp_pa
     simulation = Simulation(tmp_path, config)
     assert simulation.coordinator.timeout == 3600.0
     assert simulation.run(max_reports=3).coordinator.timeout == 300.0
-    record = simulation.records[-1]
+    record = simulation.coordinator.next_job()
+    assert not isinstance(record, Turn)
     lengths = simulation.lengths(record)
-    report = {"virtual_epoch": record.depth + 1, "objective": 0.5, "seconds": record.seconds + 90.0}
+    report = {"virtual_epoch": record.depth + 1, "accuracy": 0.5, "seconds": record.seconds + 90.0}
     simulation.coordinator.on_report(record.number, report, lengths)
     assert simulation.coordinator.timeout == 900.0
     given = Simulation(tmp_path, config, limits={"timeout": 2.0})
@@ -329,7 +332,7 @@ def test_a_study_that_cannot_be_written_ends_the_search_and_is_left_as_it_is(tmp
     error = JournalWriteError("cannot write study.journal: No space left on device")
     coordinator.on_broken(error)
     coordinator.on_broken(OSError("another"))
-    assert coordinator.next_trial() is Turn.DONE
+    assert coordinator.next_job() is Turn.DONE
     assert (coordinator.broken, coordinator.gave_up, coordinator.ending) == (error, True, str(error))
     written = (tmp_path / JOURNAL).read_bytes()
     coordinator.close(resumable=False)
@@ -391,7 +394,7 @@ def test_the_first_reason_to_end_stands(tmp_path: Path) -> None:
         tmp_path, config_of(sampler={"name": "random"}), limits={"steps": 20, "seconds": 9.0}
     )
     simulation.coordinator.end("interrupted")
-    assert simulation.coordinator.next_trial() is Turn.DONE
+    assert simulation.coordinator.next_job() is Turn.DONE
     assert simulation.coordinator.ending == "interrupted"
 
 
@@ -503,12 +506,12 @@ def test_a_grid_with_more_points_goes_on_with_those(tmp_path: Path) -> None:
 def test_progress_grows_from_nothing_to_all(tmp_path: Path, sections: dict[str, Any]) -> None:
     config = config_of(sampler={"name": "random"}, **sections)
     simulation = Simulation(tmp_path, config, workers=2)
-    shares = [simulation.coordinator.progress()]
+    shares = [share_done(simulation.coordinator)]
     assert shares == [0.0]
-    assert simulation.coordinator.seconds_left() is None
+    assert seconds_left(simulation.coordinator) is None
     while shares[-1] != 1.0:
         simulation.step()
-        shares.append(simulation.coordinator.progress())
+        shares.append(share_done(simulation.coordinator))
         if not simulation.coordinator.running and all(r.outcome for r in simulation.records):
             break
         assert len(shares) < 200
@@ -519,9 +522,9 @@ def test_progress_grows_from_nothing_to_all(tmp_path: Path, sections: dict[str, 
 
 def test_time_left_is_no_longer_than_the_time_limit(tmp_path: Path) -> None:
     simulation = Simulation(tmp_path, config_of(sampler={"name": "random"}), limits={"seconds": 8.0})
-    assert simulation.coordinator.seconds_left() == 8.0
+    assert seconds_left(simulation.coordinator) == 8.0
     simulation.run(max_reports=5)
-    left = simulation.coordinator.seconds_left()
+    left = seconds_left(simulation.coordinator)
     assert left is not None
     assert 2.5 < left < 3.5
 

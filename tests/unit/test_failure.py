@@ -5,6 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import pickle
+import subprocess
+import sys
+import time
+from bdb import BdbQuit
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,9 +29,13 @@ from trainables.process.failure import (
     TrialError,
     failure_note,
     failure_of,
+    keep_hang_trace,
     recorded_failure,
     take_failure,
+    traced_if_it_hangs,
 )
+
+ROOT = Path(__file__).parents[2]
 
 
 def fail(folder: Path, error: Exception, where: str = "") -> TrialError:
@@ -221,3 +229,73 @@ def test_what_a_data_loading_worker_raises_is_told_as_if_raised_here(error: int,
     raised = error_of(lambda: list(DataLoader(BrokenFiles(error), num_workers=1)))  # type: ignore[arg-type]
     assert "in DataLoader worker process 0" in str(raised)
     assert failure_of(raised, "") == expected
+
+
+# Hanging
+
+HANGS = {
+    "a loop": "while True: pass",
+    # PyDLL keeps the interpreter's lock while it is inside: no other thread of Python can run.
+    "a library that keeps the lock": "ctypes.PyDLL(None).pause()",
+    "a deadlock": "lock = threading.Lock(); lock.acquire(); lock.acquire()",
+}
+_HANGING = """
+import ctypes, sys, threading
+from pathlib import Path
+from trainables.process.failure import traced_if_it_hangs
+
+def hang_here():
+    HOW
+
+with traced_if_it_hangs(Path(sys.argv[1]), 0.5):
+    hang_here()
+"""
+
+
+@pytest.mark.parametrize("how", HANGS)
+def test_a_process_that_hangs_says_where_before_it_is_ended(tmp_path: Path, how: str) -> None:
+    code = _HANGING.replace("HOW", HANGS[how])
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT)
+    try:
+        deadline = time.monotonic() + 60
+        while not any(file.read_text().endswith("<module>\n") for file in tmp_path.iterdir()):
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+    finally:
+        process.kill()
+        process.wait()
+    keep_hang_trace(tmp_path, Failure(FailureKind.HUNG, "a virtual epoch took more than 0.5 s"))
+    text = (tmp_path / TRACE_FILE).read_text()
+    assert text.startswith("a virtual epoch took more than 0.5 s\n")
+    assert "in hang_here" in text
+    assert os.listdir(tmp_path) == [TRACE_FILE]
+
+
+def test_a_process_that_was_stopped_could_not_say_where(tmp_path: Path) -> None:
+    keep_hang_trace(tmp_path, Failure(FailureKind.HUNG, "a virtual epoch took more than 2 s"))
+    assert "the process did not say where" in (tmp_path / TRACE_FILE).read_text()
+
+
+def test_what_is_quick_leaves_no_trace(tmp_path: Path) -> None:
+    for _ in range(3):
+        with traced_if_it_hangs(tmp_path, 0.2):
+            pass
+    with pytest.raises(KeyError), traced_if_it_hangs(tmp_path, 0.2):
+        raise KeyError
+    with traced_if_it_hangs(tmp_path, None), traced_if_it_hangs(tmp_path, 1e300):
+        pass
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_trace_of_a_process_that_died_of_something_else_is_dropped(tmp_path: Path) -> None:
+    with traced_if_it_hangs(tmp_path, 60):
+        (begun,) = tmp_path.iterdir()
+        keep_hang_trace(tmp_path, Failure(FailureKind.DIED, "the trial's process died"))
+        assert not begun.exists()
+    assert os.listdir(tmp_path) == []
+
+
+def test_leaving_the_debugger_is_no_failure(tmp_path: Path) -> None:
+    with pytest.raises(BdbQuit), recorded_failure(tmp_path):
+        raise BdbQuit
+    assert os.listdir(tmp_path) == []

@@ -30,7 +30,9 @@ from simulated_search import (
 
 from search.config.config import Config
 from search.config.stages import load_config
-from search.run.coordinator import EventKind, Turn
+from search.run.coordinator import Turn
+from search.run.events import EventKind
+from search.screen.progress import share_done
 from search.study.study import JOURNAL, read_records
 from search.study.trial import Outcome, TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs
@@ -112,7 +114,7 @@ def test_an_ended_search_started_again_with_the_same_limits_writes_nothing_but_i
     first = Simulation(tmp_path, config, workers=2, limits=limits).run()
     before = entries(tmp_path)
     again = Simulation(tmp_path, config, workers=2, limits=limits)
-    assert again.coordinator.next_trial() is Turn.DONE
+    assert again.coordinator.next_job() is Turn.DONE
     again.run()
     assert outcomes(again.records) == outcomes(first.records)
     new = entries(tmp_path)[len(before) :]
@@ -237,8 +239,8 @@ def test_a_trial_without_a_checkpoint_stays_ended_and_keeps_its_place(tmp_path: 
 def test_the_progress_of_a_longer_search_begins_where_the_shorter_one_ended(tmp_path: Path) -> None:
     Simulation(tmp_path, asking(4, 3, scheduler=NONE)).run()
     longer = Simulation(tmp_path, asking(4, 6, scheduler=NONE))
-    assert longer.coordinator.progress() == 0.5
-    assert longer.run().coordinator.progress() == 1.0
+    assert share_done(longer.coordinator) == 0.5
+    assert share_done(longer.run().coordinator) == 1.0
 
 
 # --- more time or steps
@@ -378,7 +380,7 @@ def test_a_study_of_1000_trials_is_gone_on_with_in_seconds(tmp_path: Path) -> No
     began = time.monotonic()
     simulation = Simulation(tmp_path, config)
     # First one is promoted that was paused to the end; then tpe draws, from 1000 trials.
-    promoted = simulation.coordinator.next_trial()
+    promoted = simulation.coordinator.next_job()
     assert isinstance(promoted, TrialRecord)
     assert promoted.number < 1000
     assert simulation.study.ask().number == 1000

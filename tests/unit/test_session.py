@@ -156,7 +156,7 @@ def test_after_damage_the_checkpoint_before_gives_the_same_trial(tmp_path, unint
         file.write_bytes(content)
     resumed = TrialSession(segmentation_plan(tmp_path, reported=3), None)
     again = [resumed.next_report() for _ in range(3)]
-    note = again[0].pop("note")
+    note = again[0].pop("message")
     assert note.count("and was set aside") == 2
     assert note.endswith("; the one before is used")
     assert [path.name for path in sorted(tmp_path.glob("damaged_*"))] == ["damaged_000002", "damaged_000003"]
@@ -321,9 +321,7 @@ def test_a_missing_metric_is_an_error_that_names_the_known_ones(tmp_path):
 
 def test_metrics_under_the_names_of_counters_are_refused(tmp_path):
     session = TrialSession(odd_plan(tmp_path, "clash", 1), None)
-    with pytest.raises(
-        ValueError, match="the task reports done, step, which every report has already; rename"
-    ):
+    with pytest.raises(ValueError, match="the task reports step, which every report has already; rename"):
         session.next_report()
 
 
@@ -458,4 +456,4 @@ def test_a_checkpoint_of_another_trial_in_the_folder_is_set_aside(tmp_path):
     assert session.history == []
     record = session.next_report()
     assert record["virtual_epoch"] == 1
-    assert "set aside as damaged_000001" in record["note"]
+    assert "set aside as damaged_000001" in record["message"]

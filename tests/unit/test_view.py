@@ -13,7 +13,7 @@ from rich.console import Console
 from simulated_search import SPACE, Simulation, by_number, config_of
 
 from search.config.config import Config
-from search.run.coordinator import Event
+from search.run.events import Event
 from search.run.folder import RunFolder
 from search.screen.live import LiveView, PlainView, params_text
 from search.text import value_text
@@ -200,7 +200,7 @@ def test_the_best_of_the_others_stand_below_the_running_ones_broken_ones_last(tm
         ),
     )
     simulation.run(max_reports=8)
-    simulation._start_jobs()
+    simulation.executor.start_jobs(simulation.coordinator)
     table = [line.split()[:2] for line in rendered(view, console) if line[:5].strip().isdigit()]
     running = [str(record.number) for record in simulation.coordinator.running]
     assert [number for number, _ in table[: len(running)]] == running
@@ -216,7 +216,7 @@ def test_of_many_running_trials_a_part_is_shown(tmp_path: Path) -> None:
     config = config_of(sampler={"name": "random"}, budget={"trials": 40, "max_virtual_epochs": 3})
     simulation = watched(tmp_path, view, config, workers=30)
     simulation.run(max_reports=3)
-    simulation._start_jobs()
+    simulation.executor.start_jobs(simulation.coordinator)
     assert "and 18 more running" in rendered(view, console)
 
 

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import errno
+import faulthandler
 import json
 import traceback
+from bdb import BdbQuit
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
+from threading import TIMEOUT_MAX
 
 import torch
 from pydantic import ValidationError
 
 TRACE_FILE = "error.txt"
 _CAUSE_FILE = ".failure.json"
+_HANG_FILE = ".hang.txt"
 
 
 class FailureKind(StrEnum):
@@ -54,6 +58,8 @@ def recorded_failure(folder: Path, where: Callable[[], str] = lambda: "") -> Ite
     """
     try:
         yield
+    except BdbQuit:
+        raise  # a person has left the debugger, and so the program
     except Exception as error:
         failure = failure_of(error, where())
         trace = "".join(traceback.format_exception(error))
@@ -98,6 +104,39 @@ def take_failure(folder: Path) -> Failure | None:
     # A full disk, or the death of its writer, leaves half of one.
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+@contextmanager
+def traced_if_it_hangs(folder: Path, seconds: float | None) -> Iterator[None]:
+    """Write where every thread is, shortly before what is inside has taken so many seconds.
+
+    Whoever ends the process then passes it on with `keep_hang_trace`. It is written even while a library
+    holds the interpreter's lock; a process that is stopped writes nothing. None writes nothing either.
+    """
+    if seconds is None:
+        yield
+        return
+    file = folder / _HANG_FILE
+    with file.open("w") as out:
+        sooner = seconds - min(5.0, seconds / 10)
+        faulthandler.dump_traceback_later(min(sooner, TIMEOUT_MAX), file=out)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+            file.unlink(missing_ok=True)
+
+
+def keep_hang_trace(folder: Path, failure: Failure) -> None:
+    """Append to error.txt of the trial's folder where its process was when it was ended for hanging."""
+    file = folder / _HANG_FILE
+    with suppress(OSError):
+        trace = file.read_text() if file.exists() else ""
+        file.unlink(missing_ok=True)
+        if failure.kind is FailureKind.HUNG:
+            trace = trace or "(the process did not say where: it was stopped, or its machine is gone)\n"
+            with (folder / TRACE_FILE).open("a") as out:
+                out.write(f"{failure.cause}\n{trace}\n")
 
 
 # Torch, safetensors and data-loading workers wrap what the system says into errors of their own.

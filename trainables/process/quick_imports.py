@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def uncollected() -> Iterator[None]:
+def gc_disabled() -> Iterator[None]:
     """Collect no garbage meanwhile: imports make hundreds of thousands of objects that all stay.
 
     For torch, Ray Tune and the rest it saves a fifth of their processor time.

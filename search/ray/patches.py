@@ -1,0 +1,150 @@
+"""Every name of Ray that is not public, why it is used, and what breaks where Ray changes it.
+
+| what | why | upstream |
+|---|---|---|
+| `Node.start_monitor`, `Node.start_api_server` do nothing | autoscaler and dashboard server start even where the dashboard is not wanted: 1.2 s of processor time, 190 MB | PR 26042 |
+| `class_cache.DEFAULT_ENV_VARS`, `ENV_VARS_TO_PROPAGATE` are empty while trials start | for a process with variables Ray starts a new one, and those that wait are of no use | none known |
+| `class_cache.ENV_VARS_TO_PROPAGATE` without credentials | Tune hands them to every trial in a description that Ray logs with its values | none known |
+| `RayActorManager._actor_task_failed` takes OutOfMemoryError as an actor's death | Tune takes it for an error of its own, and the search would end with one trial | none known |
+| `Trial.run_metadata.checkpoint_manager.checkpoint_config` is set per trial | a trial that has saved already need not be asked to save: half of the time between two short trials | none known |
+| `ray.init(_temp_dir=, _system_config={"preload_python_modules": …})` | a session folder that others cannot write in; workers that have imported torch before there is a trial | none known |
+| the logger `ray._private` | what Ray logs while it starts waits for the log file of the search | none known |
+| `maybe_enable_token_auth_if_token_available`, `GcsClient` | Ray sends its token of its own accord to `auto` alone | none known |
+
+Checked with the versions in `CHECKED`; tests/e2e/test_patches_ray.py has a test for each row. Nothing here asks
+whether a name exists: where one is gone, that is an error and not a slower or less safe search.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any
+
+CHECKED = ("2.60.0",)
+
+INIT_LOGGER = "ray._private"
+"""What Ray logs while it starts; the handlers of `ray` itself are cleared there."""
+
+OUT_OF_MEMORY = "the machine ran out of memory, and Ray ended the trial's process"
+"""Begins what Ray Tune writes about such a trial."""
+
+_CREDENTIALS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN"}
+
+_INHERITED = {"PL_DISABLE_FORK": "1"}
+"""What Tune gives to the processes of trials by itself."""
+
+
+def init_local_ray(folder: str | None, imports: Sequence[str]) -> None:
+    """Start a local Ray without the processes that nobody uses in a search.
+
+    Args:
+        folder: of its session; None is Ray's own.
+        imports: modules that its workers import before anybody asks for one.
+    """
+    import ray
+
+    with _without_unused_processes():
+        ray.init(
+            "local",
+            include_dashboard=False,
+            configure_logging=False,
+            log_to_driver=True,
+            _temp_dir=folder,
+            _system_config={"preload_python_modules": list(imports)} if imports else None,
+        )
+
+
+@contextmanager
+def _without_unused_processes() -> Iterator[None]:
+    from ray._private.node import Node
+
+    kept = {name: getattr(Node, name) for name in ("start_monitor", "start_api_server")}
+    for name in kept:
+        setattr(Node, name, _nothing)
+    try:
+        yield
+    finally:
+        for name, method in kept.items():
+            setattr(Node, name, method)
+
+
+def _nothing(self: Any, *args: Any, **kwargs: Any) -> None:
+    """In the place of a method that starts a process."""
+
+
+def let_workers_inherit() -> None:
+    """Before a local Ray starts: what Tune gives to the processes of trials is in the environment."""
+    for name, value in _INHERITED.items():
+        os.environ.setdefault(name, value)
+
+
+@contextmanager
+def trials_take_waiting_workers() -> Iterator[None]:
+    """Meanwhile, Tune asks for processes with no variables of their own.
+
+    The processes of a Ray for which `let_workers_inherit` was called have the variables anyway.
+    """
+    from ray.tune.execution import class_cache
+
+    kept = {name: getattr(class_cache, name) for name in ("DEFAULT_ENV_VARS", "ENV_VARS_TO_PROPAGATE")}
+    for name, value in kept.items():
+        setattr(class_cache, name, type(value)())
+    try:
+        yield
+    finally:
+        for name, value in kept.items():
+            setattr(class_cache, name, value)
+
+
+def repair_tune() -> None:
+    """A search outlives trials that ran out of memory, and no credentials are logged; again changes nothing."""
+    _outlive_memory_kills()
+    from ray.tune.execution import class_cache
+
+    # The processes of a local Ray inherit them anyway.
+    class_cache.ENV_VARS_TO_PROPAGATE.difference_update(_CREDENTIALS)
+
+
+def _outlive_memory_kills() -> None:
+    """Ray ends a process when memory is short, and tells it with an error that is not that of a dead actor."""
+    from ray.air.execution._internal.actor_manager import RayActorManager
+    from ray.exceptions import OutOfMemoryError, RayActorError
+
+    on_failure = RayActorManager._actor_task_failed
+    if hasattr(on_failure, "__wrapped__"):
+        return
+
+    @wraps(on_failure)
+    def as_death(self: Any, tracked_actor_task: Any, exception: Exception) -> None:
+        if isinstance(exception, OutOfMemoryError):
+            exception = RayActorError(error_msg=f"{OUT_OF_MEMORY}: {exception}")
+        on_failure(self, tracked_actor_task, exception)
+
+    RayActorManager._actor_task_failed = as_death
+
+
+def save_at_end(trial: Any, *, needed: bool) -> None:
+    """Whether Tune asks the trial's process for a checkpoint, which keeps that from its next trial."""
+    trial.run_metadata.checkpoint_manager.checkpoint_config.checkpoint_at_end = needed
+
+
+def send_token_if_refused(address: str) -> None:
+    """Have Ray send this user's token if the cluster at the address refuses those that send none.
+
+    A cluster without tokens must not be joined with one: its processes would be refused by this one.
+    """
+    from ray._private.authentication.authentication_token_setup import (
+        maybe_enable_token_auth_if_token_available as send_token,
+    )
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]
+    from ray.exceptions import AuthenticationError
+
+    try:
+        GcsClient(address=address)
+    except AuthenticationError:
+        send_token(warn_if_disabled=False)
+    except Exception:  # of an address where nobody answers; joining it says so
+        return

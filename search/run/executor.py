@@ -1,0 +1,103 @@
+"""Where the jobs of a search run: the interface that the coordinator's executors share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, Self
+
+import numpy as np
+
+from search.config.config import Config
+from search.errors import SearchError
+from search.run.coordinator import Coordinator, Turn
+from search.study.trial import TrialRecord
+from trainables.session import TrialPlan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Jobs:
+    """What an executor needs to run the jobs of one search."""
+
+    config: Config
+    plan_of: Callable[[TrialRecord], TrialPlan]
+    """Makes a trial's folder, and says what its next job is. May raise OSError."""
+    shared: Mapping[str, Mapping[str, np.ndarray]]
+    """Decoded data by its key, for all trials."""
+    scratch: Path
+    """A folder for files of the executor's own, removed after the search."""
+
+    def next_plan(self, coordinator: Coordinator) -> TrialPlan | Turn:
+        """What a free worker runs next, or what it does without a job."""
+        record = coordinator.next_job()
+        if isinstance(record, Turn):
+            return record
+        try:
+            return self.plan_of(record)
+        except OSError as error:
+            coordinator.on_broken(error)
+            return Turn.DONE
+
+
+class Executor(Protocol):
+    """Runs jobs: asks the coordinator for them, passes on every report, and says when one was lost.
+
+    It is used inside of its `with`, for one search after another. Whatever it is, the coordinator is called
+    in one thread, and a trial's next job begins only after the one before has saved its checkpoint.
+    """
+
+    phase: str
+    """What a person reads while the `with` is entered; empty where that takes no time."""
+
+    def begin(self, task: str = "") -> None:
+        """Start what takes time to start, in the background; may be left out.
+
+        Args:
+            task: as in the configuration, where it is known.
+        """
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exception: object) -> None: ...
+
+    def close(self) -> None:
+        """End what `begin` has started; again does nothing."""
+
+    def concurrency(self, config: Config) -> int:
+        """Jobs that run at once.
+
+        Raises:
+            SearchError: not even one trial finds what it asks for.
+        """
+        ...
+
+    def run(self, coordinator: Coordinator, jobs: Jobs) -> None:
+        """Run jobs until the coordinator has none; returns when the last one has ended."""
+
+
+def concurrent_trials(config: Config, available: Mapping[str, float]) -> int:
+    """Trials that run at once, from what a trial asks for and what is there.
+
+    Raises:
+        SearchError: not even one trial fits.
+    """
+    resources = config.resources
+    fits = int(available.get("CPU", 0) / resources.cpus_per_trial + 1e-9)
+    lacking = (
+        []
+        if fits
+        else [f"cpus_per_trial is {resources.cpus_per_trial:g}, there are {available.get('CPU', 0):g}"]
+    )
+    if resources.gpus_per_trial > 0:
+        gpus, share = available.get("GPU", 0), resources.gpus_per_trial
+        on_gpus = int(gpus) * int(1 / share + 1e-9) if share <= 1 else int(gpus / share)
+        fits = min(fits, on_gpus)
+        if not on_gpus:
+            lacking.append(f"gpus_per_trial is {share:g}, there are {gpus:g}")
+    if lacking:
+        raise SearchError(
+            f"resources: {'; '.join(lacking)}. "
+            "Ask for less with --set, or name a larger Ray cluster with --address"
+        )
+    return min(fits, resources.concurrent_trials or fits)

@@ -1,0 +1,66 @@
+"""Runs jobs in this process, one after another, without Ray: for debuggers, notebooks and tests."""
+
+from __future__ import annotations
+
+import os
+from bdb import BdbQuit
+from dataclasses import replace
+from pathlib import Path
+from typing import Self
+
+import torch
+
+from search.config.config import Config
+from search.run.coordinator import Coordinator
+from search.run.executor import Jobs, concurrent_trials
+from trainables.process.failure import Failure, FailureKind, TrialError, take_failure
+from trainables.session import TrialPlan
+from trainables.worker import TrialWorker
+
+
+class LocalExecutor:
+    """Each trial begins as in a new process, see `TrialWorker`. A virtual epoch may take any time.
+
+    To leave the debugger with `quit` ends the search at once, as a second Ctrl-C does.
+    """
+
+    phase = ""
+
+    def begin(self, task: str = "") -> None:
+        """Nothing has to be started."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Nothing has to be ended."""
+
+    def close(self) -> None:
+        """Nothing was started."""
+
+    def concurrency(self, config: Config) -> int:
+        """One, where a trial finds what it asks for."""
+        available = {"CPU": float(os.cpu_count() or 1), "GPU": float(torch.cuda.device_count())}
+        return min(1, concurrent_trials(config, available))
+
+    def run(self, coordinator: Coordinator, jobs: Jobs) -> None:
+        worker = TrialWorker(jobs.shared)
+        with worker.surroundings_kept():
+            while isinstance(plan := jobs.next_plan(coordinator), TrialPlan):
+                try:
+                    _run_job(worker, plan, coordinator)
+                except BdbQuit:
+                    raise KeyboardInterrupt from None
+
+
+def _run_job(worker: TrialWorker, plan: TrialPlan, coordinator: Coordinator) -> None:
+    try:
+        started = worker.begin(replace(plan, timeout=None))
+        while coordinator.on_report(plan.number, worker.next_report(), started.lengths):
+            pass
+        worker.save()
+    except TrialError as error:
+        # The disk may have had no room for the note.
+        failure = take_failure(Path(plan.folder)) or Failure(FailureKind.ERROR, str(error))
+        coordinator.on_lost(plan.number, failure)
+    worker.end()

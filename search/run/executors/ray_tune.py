@@ -1,0 +1,212 @@
+"""Ray Tune's interfaces over the coordinator: Ray executes jobs, the coordinator decides.
+
+Every job of a trial is a Ray trial of its own that begins from the trial's newest checkpoint. So pausing is
+the end of a job, promotion and retrying are new jobs, and Ray has no paused trials, no retries and no state
+that would have to be right.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune.experiment import Trial
+from ray.tune.result import EXPR_ERROR_FILE
+from ray.tune.schedulers import TrialScheduler
+from ray.tune.search import Searcher
+
+from search.ray.patches import OUT_OF_MEMORY, repair_tune, save_at_end
+from search.run.coordinator import Coordinator, Turn
+from search.run.executor import Jobs
+from trainables.process.failure import Failure, FailureKind, keep_hang_trace, take_failure
+from trainables.session import TrialPlan
+from trainables.trainable import RESULT, Result, TrialTrainable
+from trainables.worker import Started
+
+repair_tune()
+
+_LONGEST_TICK = 1.0
+"""Seconds: time in which this process, or the whole machine, stood still does not count as a trial's."""
+
+
+def tuner_of(coordinator: Coordinator, jobs: Jobs) -> tune.Tuner:
+    """A Tuner whose `fit()` runs all jobs of a search."""
+    running = RunningJobs()
+    asked = jobs.config.resources
+    resources = {"cpu": asked.cpus_per_trial, "gpu": asked.gpus_per_trial}
+    trainable = tune.with_parameters(TrialTrainable, shared=dict(jobs.shared))
+    return tune.Tuner(
+        tune.with_resources(trainable, resources),
+        tune_config=tune.TuneConfig(
+            search_alg=StudySearcher(coordinator, jobs, running),
+            scheduler=StudyScheduler(coordinator, running),
+            num_samples=-1,
+            reuse_actors=True,
+            trial_dirname_creator=lambda trial: trial.trial_id,
+            trial_name_creator=lambda trial: trial.trial_id,
+        ),
+        run_config=tune.RunConfig(
+            name="jobs",
+            storage_path=str(jobs.scratch),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=True),
+            callbacks=[HangWatch(running)],
+            verbose=0,
+        ),
+    )
+
+
+class RunningJob:
+    """One job, from the time that Ray gets it to its end, and how long it may go on without a report."""
+
+    def __init__(self, plan: TrialPlan) -> None:
+        self.plan = plan
+        self.failure: Failure | None = None
+        """What it was ended for here."""
+        self._actor: Any = None
+        self._started: Started | None = None
+        self._step = 0
+        self._left: float | None = None
+
+    @property
+    def started(self) -> Started:
+        """What its process said when it was ready."""
+        assert self._started is not None
+        return self._started
+
+    def start(self, result: Result) -> None:
+        """The process is ready, and trains the first virtual epoch."""
+        self._actor, self._started = result.actor, result.started
+        self.heard(self.started.step)
+
+    def heard(self, step: int) -> None:
+        """The process trains the next virtual epoch from here, or saves this one."""
+        self._step, self._left = step, self.plan.timeout
+
+    def tick(self, seconds: float) -> None:
+        """So much time has passed: end the process if it has been silent for too long."""
+        if self._left is None or self.failure is not None:
+            return
+        self._left -= seconds
+        if self._left <= 0:
+            limit = f"{round(self.plan.timeout or 0, 1):g} s"
+            cause = f"a virtual epoch took more than {limit}, begun at step {self._step}"
+            self.failure = Failure(FailureKind.HUNG, cause)
+            ray.kill(self._actor)
+
+
+RunningJobs = dict[str, RunningJob]
+"""The jobs that have not ended, by the ids of Ray's trials."""
+
+
+class _Stateless:
+    """Ray pickles all of these for a restore that never comes; the study on disk is the state."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class HangWatch(_Stateless, tune.Callback):
+    """Ends the processes of jobs that hang; also one that is stopped, or whose machine is gone."""
+
+    def __init__(self, running: RunningJobs) -> None:
+        self._running = running
+        self._now = time.monotonic()
+
+    def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        before, self._now = self._now, time.monotonic()
+        for job in self._running.values():
+            job.tick(min(self._now - before, _LONGEST_TICK))
+
+
+class StudySearcher(_Stateless, Searcher):
+    """Gives Ray the next job as a configuration."""
+
+    def __init__(self, coordinator: Coordinator, jobs: Jobs, running: RunningJobs) -> None:
+        super().__init__(metric=None, mode=None)
+        self._coordinator, self._jobs, self._running = coordinator, jobs, running
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        # A job that has ended for the coordinator may still be saving what the next one goes on from.
+        if len(self._running) > len(self._coordinator.running):
+            return None
+        plan = self._jobs.next_plan(self._coordinator)
+        if isinstance(plan, TrialPlan):
+            self._running[trial_id] = RunningJob(plan)
+            return {"plan": plan.as_dict()}
+        return Searcher.FINISHED if plan is Turn.DONE else None
+
+    def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
+        self._running.pop(trial_id, None)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the study on disk is the state."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: a search is resumed from the study."""
+
+    def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
+        """Nothing: the study on disk is the state."""
+
+
+class StudyScheduler(_Stateless, TrialScheduler):
+    """Passes reports and losses to the coordinator. Ray itself starts whatever is pending."""
+
+    def __init__(self, coordinator: Coordinator, running: RunningJobs) -> None:
+        super().__init__()
+        self._coordinator, self._running = coordinator, running
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        job, got = self._running.get(trial.trial_id), result[RESULT]
+        if job is None:  # it has ended for Ray already
+            return TrialScheduler.STOP
+        if got.report is None:
+            job.start(got)
+            return TrialScheduler.CONTINUE
+        job.heard(got.report["step"])
+        if self._coordinator.on_report(job.plan.number, got.report, job.started.lengths):
+            return TrialScheduler.CONTINUE
+        save_at_end(trial, needed=not got.report["saved"])
+        return TrialScheduler.STOP
+
+    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
+        job = self._running.get(trial.trial_id)
+        if job is None:
+            return
+        folder = Path(job.plan.folder)
+        error_file = Path(trial.local_path or "") / EXPR_ERROR_FILE
+        ray_error = error_file.read_text() if error_file.is_file() else ""
+        failure = take_failure(folder) or job.failure or failure_in(ray_error)
+        keep_hang_trace(folder, failure)
+        self._coordinator.on_lost(job.plan.number, failure)
+
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        return None
+
+    def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
+        return None
+
+    def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
+        return None
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        return None
+
+    def debug_string(self) -> str:
+        return "search/study"
+
+
+_TRIAL_ERROR = re.compile(rf"TrialError: ({'|'.join(FailureKind)}): (.*)")
+
+
+def failure_in(ray_error: str) -> Failure:
+    """What a lost job died of by what Ray says, where the trial's process could leave no note."""
+    found = _TRIAL_ERROR.search(ray_error)
+    if found:
+        return Failure(FailureKind(found[1]), found[2])
+    if OUT_OF_MEMORY in ray_error:
+        return Failure(FailureKind.MEMORY, OUT_OF_MEMORY)
+    return Failure(FailureKind.DIED, "the trial's process died")

@@ -1,0 +1,111 @@
+"""Runs jobs without training, on a virtual clock: for tests and benchmarks of what a search decides."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Callable
+from typing import Any, Self
+
+from search.config.config import Config
+from search.run.coordinator import Coordinator, Turn
+from search.run.executor import Jobs
+from search.study.trial import TrialRecord
+from trainables.data.virtual_epoch import VirtualEpochs
+from trainables.process.failure import Failure, FailureKind
+
+Curve = Callable[[TrialRecord, int], float]
+"""Objective of a trial after so many virtual epochs; NaN diverges."""
+
+
+class SimulatedExecutor:
+    """Workers that train at once, each a virtual epoch at a time.
+
+    Args:
+        curve: what trials reach.
+        metric: name of the objective.
+        lengths: of a trial's virtual epochs.
+        workers: jobs that run at once.
+        pace: seconds that a virtual epoch of trial n takes.
+        faults: what becomes of virtual epoch v of trial n in attempt a: None, or how it fails.
+        stale: virtual epochs that a job computes again, as after the loss of that many checkpoints.
+    """
+
+    phase = ""
+
+    def __init__(
+        self,
+        curve: Curve,
+        *,
+        metric: str,
+        lengths: Callable[[TrialRecord], VirtualEpochs],
+        workers: int = 1,
+        pace: Callable[[int], float] = lambda number: 1 + number / 1000,
+        faults: Callable[[int, int, int], FailureKind | None] = lambda number, virtual_epoch, attempt: None,
+        stale: int = 0,
+    ) -> None:
+        self.now = 0.0
+        """Seconds, on the virtual clock."""
+        self._curve, self._metric, self._lengths = curve, metric, lengths
+        self._workers, self._pace, self._faults, self._stale = workers, pace, faults, stale
+        self._jobs: list[tuple[float, int, int]] = []
+        """When a virtual epoch ends, of which trial, and which it is."""
+
+    def clock(self) -> float:
+        """The virtual clock, for the coordinator."""
+        return self.now
+
+    def begin(self, task: str = "") -> None:
+        """Nothing has to be started."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Nothing has to be ended."""
+
+    def close(self) -> None:
+        """Nothing was started."""
+
+    def concurrency(self, config: Config) -> int:
+        """As many as there are workers; they have what any trial asks for."""
+        return self._workers
+
+    def run(self, coordinator: Coordinator, jobs: Jobs | None = None) -> None:
+        while self.step(coordinator):
+            pass
+
+    def step(self, coordinator: Coordinator) -> bool:
+        """One virtual epoch of one worker; whether there was one."""
+        self.start_jobs(coordinator)
+        if not self._jobs:
+            return False
+        self.now, number, virtual_epoch = heapq.heappop(self._jobs)
+        self._finish(coordinator, coordinator.study.records[number], virtual_epoch)
+        return True
+
+    def start_jobs(self, coordinator: Coordinator) -> None:
+        """Give every free worker a job, as long as there are any."""
+        while len(self._jobs) < self._workers:
+            record = coordinator.next_job()
+            if isinstance(record, Turn):
+                return
+            self._go_on(record, max(1, record.depth + 1 - self._stale))
+
+    def _go_on(self, record: TrialRecord, virtual_epoch: int) -> None:
+        heapq.heappush(self._jobs, (self.now + self._pace(record.number), record.number, virtual_epoch))
+
+    def _finish(self, coordinator: Coordinator, record: TrialRecord, virtual_epoch: int) -> None:
+        fault = self._faults(record.number, virtual_epoch, len(record.failures))
+        if fault is not None:
+            failure = Failure(fault, f"{fault} in virtual epoch {virtual_epoch}")
+            coordinator.on_lost(record.number, failure)
+            return
+        value = self._curve(record, virtual_epoch)
+        report: dict[str, Any] = {"virtual_epoch": virtual_epoch, "seconds": float(virtual_epoch)}
+        if math.isfinite(value):
+            report[self._metric] = value
+        else:
+            report["diverged"] = f"virtual epoch {virtual_epoch}, loss is {value}"
+        if coordinator.on_report(record.number, report, self._lengths(record)):
+            self._go_on(record, virtual_epoch + 1)

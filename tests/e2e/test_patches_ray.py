@@ -1,0 +1,134 @@
+"""Each change that search/ray/patches.py makes to Ray does what it is made for, in the Ray that is installed."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import ray
+from conftest import ROOT
+from ray.air.execution._internal.actor_manager import RayActorManager
+from ray.exceptions import OutOfMemoryError, RayActorError
+from ray.tune import Trainable
+from ray.tune.execution import class_cache
+from ray.tune.experiment import Trial
+
+from search.ray.patches import (
+    CHECKED,
+    OUT_OF_MEMORY,
+    repair_tune,
+    save_at_end,
+    trials_take_waiting_workers,
+)
+
+STARTING = """
+import logging, os, sys
+from pathlib import Path
+import ray
+from search.ray.patches import INIT_LOGGER, init_local_ray
+
+heard = []
+handler = logging.Handler()
+handler.emit = heard.append
+logging.getLogger(INIT_LOGGER).addHandler(handler)
+logging.getLogger(INIT_LOGGER).setLevel(logging.INFO)
+init_local_ray(sys.argv[1], ["colorsys"])
+
+@ray.remote
+def imported():
+    return "colorsys" in sys.modules
+
+def commands():
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            session = int(stat.read_text().rpartition(")")[2].split()[3])
+            if session == os.getsid(0) and stat.parent.name != str(os.getpid()):
+                yield (stat.parent / "cmdline").read_text()
+        except OSError:
+            continue
+
+started = "\\n".join(commands())
+print("raylet" in started, "monitor.py" in started.replace("log_monitor.py", ""), "dashboard.py" in started)
+print(ray.get(imported.remote()))
+print(Path(ray._private.worker._global_node.get_session_dir_path()).is_relative_to(sys.argv[1]))
+print(any("Started a local Ray instance" in record.getMessage() for record in heard))
+"""
+
+
+def test_the_version_is_one_that_was_checked() -> None:
+    assert ray.__version__ in CHECKED, "run this file's tests with it, and add it to CHECKED"
+
+
+def test_a_local_ray_starts_no_unused_process_and_workers_have_imported_what_they_are_told(
+    tmp_path: Path,
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", STARTING, "/tmp/" + tmp_path.name[-8:] + "-ray"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+        start_new_session=True,
+    )
+    processes, imported, in_folder, logged = done.stdout.splitlines()[-4:]
+    assert processes == "True False False"
+    assert (imported, in_folder, logged) == ("True", "True", "True")
+
+
+def test_trials_take_workers_that_wait_where_these_have_tunes_variables(ray_session: None) -> None:
+    def variables() -> dict[str, str]:
+        made = class_cache._ActorClassCache().get(Trainable)
+        return made._default_options["runtime_env"].get("env_vars", {})  # type: ignore[no-any-return]
+
+    before = variables()
+    assert before["PL_DISABLE_FORK"] == "1"
+    with trials_take_waiting_workers():
+        assert variables() == {}
+    assert variables() == before
+
+
+def test_no_credentials_are_handed_to_trials() -> None:
+    repair_tune()
+    assert class_cache.ENV_VARS_TO_PROPAGATE
+    for part in ("SECRET", "TOKEN", "KEY"):
+        assert not [name for name in class_cache.ENV_VARS_TO_PROPAGATE if part in name]
+
+
+def test_a_process_that_ray_ends_for_its_memory_is_one_that_died() -> None:
+    repair_tune()
+    repaired = RayActorManager._actor_task_failed
+    repair_tune()
+    assert RayActorManager._actor_task_failed is repaired
+    told: list[Exception] = []
+    actor = SimpleNamespace(actor_id=1, _on_error=lambda actor, error: told.append(error))
+    task = SimpleNamespace(_tracked_actor=actor, _on_error=None)
+    manager = SimpleNamespace(_failed_actor_ids=set(), _cleanup_actor=lambda tracked_actor: None)
+    with pytest.raises(RuntimeError, match="unexpected exception"):
+        repaired.__wrapped__(manager, task, OutOfMemoryError("700 MB"))  # else there is nothing to repair
+    repaired(manager, task, OutOfMemoryError("700 MB"))
+    (error,) = told
+    assert isinstance(error, RayActorError)
+    assert OUT_OF_MEMORY in str(error)
+
+
+def test_a_trial_that_is_saved_is_not_asked_to_save() -> None:
+    trial = Trial("trial", stub=True)
+    for needed in (False, True):
+        save_at_end(trial, needed=needed)
+        assert trial.checkpoint_at_end is needed
+
+
+def test_what_sends_a_token_is_there() -> None:
+    """That a cluster with tokens is joined, and one without, is tested in test_faults_ray.py."""
+    from ray._private.authentication.authentication_token_setup import (
+        maybe_enable_token_auth_if_token_available as send_token,
+    )
+    from ray._raylet import GcsClient
+
+    assert "warn_if_disabled" in inspect.signature(send_token).parameters
+    assert callable(GcsClient)

@@ -1,0 +1,134 @@
+"""A process that runs jobs of trials one after another, each as if the process were new."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from trainables.build import load_arrays
+from trainables.data.virtual_epoch import VirtualEpochs
+from trainables.options import expand_paths
+from trainables.process.failure import TrialError, recorded_failure, take_failure, traced_if_it_hangs
+from trainables.process.process_state import ProcessState
+from trainables.process.random_state import RandomStates, clean_process
+from trainables.session import Record, TrialPlan, TrialSession, data_key, load_task_class
+
+
+@dataclass(frozen=True)
+class Started:
+    """What a process says once its trial is ready to be trained."""
+
+    step: int
+    """Optimizer steps that the trial has had."""
+    lengths: VirtualEpochs
+
+
+class TrialWorker:
+    """Runs jobs: `begin`, `next_report` as often as the job goes on, `save` where it pauses, `end`.
+
+    What a trial fails of is recorded in its folder and raised as a TrialError.
+
+    Args:
+        shared: decoded data by its key, see `data_key`; other data are loaded here.
+    """
+
+    def __init__(self, shared: Mapping[str, Mapping[str, np.ndarray]] | None = None) -> None:
+        self._shared = dict(shared or {})
+        self._session: TrialSession | None = None
+        self._clean: ProcessState | None = None
+
+    @property
+    def session(self) -> TrialSession:
+        """The trial of the job that is under way."""
+        assert self._session is not None
+        return self._session
+
+    def begin(self, plan: TrialPlan) -> Started:
+        """Begin a job from the trial's newest checkpoint; the job before it has ended."""
+        self.end()
+        take_failure(Path(plan.folder))  # of an earlier attempt that nobody was there to read
+        with recorded_failure(Path(plan.folder)):
+            self._clean_up(plan)
+            self._session = TrialSession(plan, self._arrays(plan))
+        trainer = self.session.trainer
+        return Started(step=trainer.counters.num_steps, lengths=trainer.virtual_epochs)
+
+    def next_report(self) -> Record:
+        """The record of the trial's next virtual epoch, the process, and whether a checkpoint holds it."""
+        with self._guarded():
+            report = self.session.next_report()
+            return {**report, "process": os.getpid(), "saved": self.session.saved}
+
+    def save(self) -> None:
+        """Write what has no checkpoint yet, before another process may go on with the trial."""
+        if self._session is not None:
+            with self._guarded():
+                self.session.save()
+
+    def end(self) -> None:
+        """Close the trial, if there is one."""
+        session, self._session = self._session, None
+        if session is None:
+            return
+        folder = Path(session.plan.folder)
+        try:
+            with recorded_failure(folder):
+                session.close()
+        except TrialError:
+            # What it had reported is recorded. The trial that comes next here is not to blame.
+            take_failure(folder)
+
+    @contextmanager
+    def surroundings_kept(self) -> Iterator[None]:
+        """End the job that is under way at the end, and make the process what it was before the first."""
+        states, state = RandomStates(), ProcessState()
+        before, num_threads = states.state_dict(), torch.get_num_threads()
+        folder, path = Path.cwd(), list(sys.path)
+        try:
+            yield
+        finally:
+            self.end()
+            clean_process()
+            state.restore()
+            states.load_state_dict(before)
+            torch.set_num_threads(num_threads)
+            os.chdir(folder)
+            sys.path[:] = path
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        session = self.session
+        folder = Path(session.plan.folder)
+        with (
+            recorded_failure(folder, lambda: session.where),
+            traced_if_it_hangs(folder, session.plan.timeout),
+        ):
+            yield
+
+    def _clean_up(self, plan: TrialPlan) -> None:
+        """Make this process what it was before its first trial."""
+        os.chdir(plan.working_folder)
+        if plan.working_folder not in sys.path:
+            sys.path.insert(0, plan.working_folder)
+        # What a task does when it is imported it does for all trials of a process.
+        load_task_class(plan.task)
+        if self._clean is None:
+            self._clean = ProcessState()
+        self._clean.restore()
+
+    def _arrays(self, plan: TrialPlan) -> Mapping[str, np.ndarray]:
+        """The shared data of this plan's `data` section, loaded here only where nobody shares it."""
+        key = data_key(plan.task, plan.options)
+        if key not in self._shared:
+            task_class = load_task_class(plan.task)
+            clean_process()
+            options = task_class.Options.model_validate(expand_paths(plan.options))
+            self._shared = {key: load_arrays(task_class, options, plan.prepared_file)}
+        return self._shared[key]
