@@ -338,7 +338,9 @@ PLAIN = st.recursive(
     ),
     lambda inside: st.one_of(
         st.lists(inside, max_size=4),
-        st.dictionaries(st.one_of(st.text(UTF8), TEXTS_OF_SIGNS).filter(str.isprintable), inside, max_size=4),
+        st.dictionaries(
+            st.one_of(st.text(UTF8, max_size=50), TEXTS_OF_SIGNS).filter(str.isprintable), inside, max_size=4
+        ),
     ),
     max_leaves=8,
 )
