@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 import ray
-from conftest import ROOT
+from programs import ROOT
 from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.tune import Trainable

@@ -12,7 +12,6 @@ from tiny_tasks import DigitsTask
 
 from trainables.checkpoint import list_checkpoints
 from trainables.data.virtual_epoch import VirtualEpochs
-from trainables.process import environment
 from trainables.process.failure import (
     TRACE_FILE,
     Failure,
@@ -34,7 +33,6 @@ def process_as_it_was(monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setattr(sys, "stdout", sys.stdout)
     monkeypatch.setattr(sys, "stderr", sys.stderr)
-    monkeypatch.setattr(environment, "_replaced", {})
     yield
     before.restore()
     os.chdir(folder)
