@@ -35,7 +35,7 @@ from typing import Any
 
 from search.config.config import Config
 from search.config.stages import load_config
-from search.run.coordinator import Turn
+from search.run.events import Turn
 from search.run.executors.simulated import SimulatedExecutor
 from search.run.folder import RunFolder
 from search.run.stage import build_coordinator, watch

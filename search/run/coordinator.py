@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from enum import Enum
 from typing import Any
 
 from search.config.config import Config
 from search.config.schema import Budget, SearchPlateau
-from search.run.events import Event, EventKind
+from search.run.events import Event, EventKind, Turn
 from search.run.known_points import KnownPoints
 from search.run.limits import limit_reached, timeout_after
 from search.run.recovery import is_cut_short, recovery_of
@@ -22,13 +21,6 @@ from search.study.study import SearchStudy
 from search.study.trial import Outcome, TrialRecord, best_record
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.process.failure import Failure, FailureKind
-
-
-class Turn(Enum):
-    """What a free worker is told when there is no trial for it."""
-
-    WAIT = "wait"
-    DONE = "done"
 
 
 class Coordinator:
@@ -76,9 +68,8 @@ class Coordinator:
         self._waiting: list[TrialRecord] | None = None
         self._points = KnownPoints(points_to_evaluate, study.records)
         self._clock = clock
-        self._elapsed_before = study.elapsed_seconds
+        self._elapsed_before = self._elapsed_saved = study.elapsed_seconds
         self._began = clock()
-        self._elapsed_saved = self._elapsed_before
         self._failed_alike = FailedAlike()
         self._slowest = max((r.seconds / r.depth for r in study.records if r.values), default=None)
         self._noted_difference = False

@@ -33,3 +33,10 @@ class Event:
     metrics: Mapping[str, Any]
     """The report that led to it."""
     text: str = ""
+
+
+class Turn(Enum):
+    """What a free worker is told when there is no trial for it."""
+
+    WAIT = "wait"
+    DONE = "done"

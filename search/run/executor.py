@@ -11,7 +11,8 @@ import numpy as np
 
 from search.config.config import Config
 from search.errors import SearchError
-from search.run.coordinator import Coordinator, Turn
+from search.run.coordinator import Coordinator
+from search.run.events import Turn
 from search.study.trial import TrialRecord
 from trainables.session import TrialPlan
 

@@ -82,7 +82,7 @@ def simulated(folder: Path, config: dict[str, Any], stop_after: int | None = Non
     def curve(record: TrialRecord, virtual_epoch: int) -> float:
         return float(record.resolved.options["model"]["hidden"]) + virtual_epoch - record.number / 100
 
-    simulation = Simulation(folder / "digits", load_config(config), curve, faults=faults)
+    simulation = Simulation(folder / "digits", load_config(config).first, curve, faults=faults)
     simulation.run(stop_after)
     return simulation.records
 
@@ -96,10 +96,10 @@ class ExecutorSuite:
     def test_every_trial_is_told_once_with_all_of_its_virtual_epochs(self, run: Run, tmp_path: Path) -> None:
         records = run(tmp_path, halving())
         assert_told_once(tmp_path / "digits", records)
-        assert_decisions(tmp_path / "digits", load_config(halving()))
+        assert_decisions(tmp_path / "digits", load_config(halving()).first)
         assert sorted({record.depth for record in records}) == [1, 2, 4]
         if self.checkpoints:
-            assert_best_is_there(tmp_path / "digits", load_config(halving()), records)
+            assert_best_is_there(tmp_path / "digits", load_config(halving()).first, records)
 
     def test_a_search_that_is_stopped_in_the_middle_goes_on_as_if_it_had_not_been(
         self, run: Run, tmp_path: Path

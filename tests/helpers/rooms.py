@@ -20,7 +20,7 @@ _TRAINABLES = """
     progress trainer checkpoint tensorboard build session worker trainable batch_probe worker_imports
 """
 _SEARCH = """
-    errors text space config study schedulers samplers ray run commands screen __init__ cli
+    errors text space config study schedulers samplers ray run commands screen __init__ cli_options cli_checks cli
 """
 ORDER: Mapping[str, tuple[str, ...]] = {
     "trainables": tuple(_TRAINABLES.split()),
@@ -58,9 +58,9 @@ def imported(file: Path) -> Iterator[str]:
 
 
 @functools.cache
-def graph(package: str, without: tuple[str, ...] = ()) -> Graph:
-    """The modules of the package that each of its modules imports; `without`: names begin so."""
-    known = {module: file for module, file in modules(package).items() if not module.startswith(without)}
+def graph(package: str) -> Graph:
+    """The modules of the package that each of its modules imports."""
+    known = modules(package)
     return {
         module: frozenset(
             target
@@ -107,22 +107,22 @@ def room_of(module: str) -> str:
     return module.split(".")[1] if "." in module else "__init__"
 
 
-def rooms(package: str, without: tuple[str, ...] = ()) -> Graph:
+def rooms(package: str) -> Graph:
     """The rooms that each room imports."""
-    edges = graph(package, without)
+    edges = graph(package)
     found: dict[str, set[str]] = {room_of(module): set() for module in edges}
     for module, targets in edges.items():
         found[room_of(module)] |= {room_of(target) for target in targets} - {room_of(module)}
     return {room: frozenset(targets) for room, targets in found.items()}
 
 
-def upward(package: str, without: tuple[str, ...] = ()) -> list[str]:
+def upward(package: str) -> list[str]:
     """Imports from a room that stands above, and rooms that have no place in the order."""
     place = {room: number for number, room in enumerate(ORDER[package])}
-    unknown = sorted(room for room in rooms(package, without) if room not in place)
+    unknown = sorted(room for room in rooms(package) if room not in place)
     wrong = [
         f"{module} imports {target}"
-        for module, targets in graph(package, without).items()
+        for module, targets in graph(package).items()
         for target in sorted(targets)
         if place.get(room_of(target), 0) > place.get(room_of(module), len(place))
     ]

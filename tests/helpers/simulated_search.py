@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -179,7 +178,7 @@ def with_limits(config: Config, limits: Mapping[str, Any]) -> Config:
     limits = {"time" if name == "seconds" else name: value for name, value in limits.items()}
     budget = {name: value for name, value in limits.items() if name in Budget.model_fields}
     others = {name: value for name, value in limits.items() if name not in budget}
-    return replace(config, budget=config.budget.model_copy(update=budget), **others)
+    return config.model_copy(update={"budget": config.budget.model_copy(update=budget), **others})
 
 
 def open_study(

@@ -24,8 +24,7 @@ from simulated_search import (
     outcomes,
 )
 
-from search.run.coordinator import Turn
-from search.run.events import EventKind
+from search.run.events import EventKind, Turn
 from search.screen.progress import seconds_left, share_done
 from search.study.journal import JournalWriteError
 from search.study.study import JOURNAL

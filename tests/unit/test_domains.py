@@ -20,7 +20,7 @@ FAR_FROM_ZERO = [-1240694307631, 0.0, 1.77]
 
 
 def quniform(arguments: list[float]) -> Real | None:
-    space, problems, _ = read_space({"x": {"quniform": arguments}})
+    space, problems = read_space({"x": {"quniform": arguments}})
     if problems:
         return None
     domain: Any = space.root.get("x")  # type: ignore[union-attr]

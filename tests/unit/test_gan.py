@@ -62,7 +62,7 @@ def test_the_discriminator_takes_its_steps_for_each_one_of_the_generator(arrays,
     assert num_steps(trainer.optimizer) == {3}
     assert num_steps(trainer.task._adversary.optimizer) == {3 * steps}
     assert trainer.num_samples == trainer.stream.position == 3 * 8 * steps * accumulate
-    assert metrics["epochs"] == trainer.num_samples / 1437
+    assert metrics["epoch"] == trainer.num_samples / 1437
 
 
 def test_an_epoch_ends_with_as_many_discriminator_steps_as_there_are_digits_for(arrays):
@@ -71,7 +71,7 @@ def test_an_epoch_ends_with_as_many_discriminator_steps_as_there_are_digits_for(
     )
     metrics = trainer.run_virtual_epoch()
     # Batches of 400, 400, 400 and 237 digits: three for the generator's first step, one for its second.
-    assert (metrics["epochs"], trainer.num_samples) == (1.0, 1437)
+    assert (metrics["epoch"], trainer.num_samples) == (1.0, 1437)
     assert num_steps(trainer.optimizer) == {2}
     assert num_steps(trainer.task._adversary.optimizer) == {4}
 

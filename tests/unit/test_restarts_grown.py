@@ -30,8 +30,7 @@ from simulated_search import (
 
 from search.config.config import Config
 from search.config.stages import load_config
-from search.run.coordinator import Turn
-from search.run.events import EventKind
+from search.run.events import EventKind, Turn
 from search.screen.progress import share_done
 from search.study.study import JOURNAL, read_records
 from search.study.trial import Outcome, TrialRecord

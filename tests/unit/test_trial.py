@@ -62,9 +62,5 @@ def test_a_recalled_configuration_is_what_was_resolved() -> None:
         recalled = Recalled(space, resolved.params)
         assert recalled == resolved
         assert resolved == recalled
-        assert (recalled.tree, recalled.raw, recalled.origin) == (
-            resolved.options,
-            resolved.options,
-            resolved.origin,
-        )
+        assert (recalled.options, recalled.origin) == (resolved.options, resolved.origin)
         assert recalled.source(("optimizer", "lr")) == resolved.source(("optimizer", "lr"))

@@ -20,7 +20,8 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 from search.ray.patches import OUT_OF_MEMORY, repair_tune, save_at_end
-from search.run.coordinator import Coordinator, Turn
+from search.run.coordinator import Coordinator
+from search.run.events import Turn
 from search.run.executor import Jobs
 from trainables.process.failure import Failure, FailureKind, keep_hang_trace, take_failure
 from trainables.session import TrialPlan

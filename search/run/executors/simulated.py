@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any, Self
 
 from search.config.config import Config
-from search.run.coordinator import Coordinator, Turn
+from search.run.coordinator import Coordinator
+from search.run.events import Turn
 from search.run.executor import Jobs
 from search.study.trial import TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs
