@@ -1,20 +1,31 @@
-# make search | test | install | test-slow | chaos | bench | tables | lint | clean
-PYTHON ?= python3.11
+# make search | test | test-all | install | test-slow | chaos | bench | tables | lint | clean
+# The newest Python that is there with its venv module; make PYTHON=/path/to/python takes another.
+PYTHON ?= $(shell for version in 3.14 3.13 3.12 3.11; do \
+	command -v python$$version >/dev/null && python$$version -c 'import ensurepip, venv' 2>/dev/null \
+	&& { command -v python$$version; break; }; done)
 BIN := .venv/bin
 BENCH := .venv-bench/bin/python
+# Two tests at a time: most of their time is that of processes that start. The longest files first.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: install search test test-slow chaos lint clean compare-epochs bench tables
+.PHONY: install search test test-all test-slow chaos lint clean compare-epochs bench tables
 
 install: .venv/installed
 
 search: .venv/installed
 	$(BIN)/tune-search configs/seg.yaml
 
+# Lint, types, all of tests/unit, and one test of a whole search for each promise: at most 6 minutes on two cores.
 test: .venv/installed-test lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not chaos"
+	$(PYTEST) -m core
 
+# Everything that ends within 20 minutes on two cores: also every fault of docs/faults.md.
+test-all: .venv/installed-test lint
+	$(PYTEST) -m "not slow and not chaos"
+
+# What takes minutes each: whole searches of configs/, a kill after every single write, thousands of random inputs.
 test-slow: .venv/installed-test
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 # 20 kills at random moments; CHAOS_SEED=123 repeats the moments of a run.
 chaos: .venv/installed-test
@@ -22,16 +33,16 @@ chaos: .venv/installed-test
 
 # Virtual epochs of a pass, of steps and of samples, side by side: docs/iteration_based_training.md.
 compare-epochs: .venv/installed
-	$(BIN)/python benchmarks/loop/epochs_or_iterations.py
+	$(BIN)/python -m benchmarks.loop.epochs_or_iterations
 
 # Side by side with those that people would use instead; tables in README, numbers in benchmarks/results/.
 # Measured on a machine with nothing else to do. What efficiency.json holds already is not simulated again.
 bench: .venv-bench/installed
-	$(BENCH) benchmarks/loop/run.py --pairs 9 --scale 1.5
-	$(BENCH) benchmarks/overhead/start.py
-	$(BENCH) benchmarks/overhead/run.py --pairs 5
-	$(BENCH) benchmarks/overhead/memory.py --pairs 5
-	$(BENCH) benchmarks/overhead/growth.py
+	$(BENCH) -m benchmarks.loop.run --pairs 9 --scale 1.5
+	$(BENCH) -m benchmarks.overhead.start
+	$(BENCH) -m benchmarks.overhead.run --pairs 5
+	$(BENCH) -m benchmarks.overhead.memory --pairs 5
+	$(BENCH) -m benchmarks.overhead.growth
 	$(BENCH) -m benchmarks.efficiency.run
 
 # The recorded learning curves that `make bench` replays: an hour on two cores.
@@ -46,8 +57,18 @@ lint: .venv/installed-test
 clean:
 	rm -rf .venv .venv-bench build *.egg-info
 
+# $(call new_environment,FOLDER): unless it is there.
+define new_environment
+@test -x $(1)/bin/python || { \
+	python="$(PYTHON)"; \
+	test -n "$$python" || { echo "no Python 3.11 to 3.14 with its venv module was found;" \
+		"install one (Debian, Ubuntu: apt install python3-venv) or name it: make PYTHON=/path/to/python" >&2; exit 1; }; \
+	echo "$(1) is made by $$("$$python" --version), $$(command -v "$$python")"; \
+	"$$python" -m venv $(1); }
+endef
+
 .venv/installed: pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(call new_environment,.venv)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
 	touch $@
 
@@ -57,7 +78,7 @@ clean:
 
 # In an environment of its own: what is compared with must not change what people install.
 .venv-bench/installed: pyproject.toml constraints.txt benchmarks/neps-requirements.txt
-	test -x $(BENCH) || $(PYTHON) -m venv .venv-bench
+	$(call new_environment,.venv-bench)
 	$(BENCH) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	$(BENCH) -m pip install --quiet --disable-pip-version-check --no-deps -r benchmarks/neps-requirements.txt
 	touch $@

@@ -12,8 +12,11 @@ import numpy as np
 import programs
 import pytest
 import torch
+from core import CORE
 from PIL import Image
 from programs import HELPERS, PROGRAM, Process
+
+TESTS = Path(__file__).parent
 
 # Trials run in processes of their own, and those must find the tasks of the tests too.
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(HELPERS), os.environ.get("PYTHONPATH", "")]))
@@ -43,6 +46,17 @@ def pytest_configure() -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: not item.path.name.startswith(LONGEST_FIRST))
+    mark_core(items)
+
+
+def mark_core(items: list[pytest.Item]) -> None:
+    """Mark what `make test` runs: all of tests/unit but what takes minutes, and the tests that CORE lists."""
+    listed = {name for names in CORE.values() for name in names}
+    names = {item: (item.path.relative_to(TESTS).as_posix(), item.name.partition("[")[0]) for item in items}
+    for item, (file, test) in names.items():
+        chosen = file.startswith("unit/") or file in listed or f"{file}::{test}" in listed
+        if chosen and not any(item.iter_markers("slow")) and not any(item.iter_markers("chaos")):
+            item.add_marker("core")
 
 
 @pytest.fixture(autouse=True, scope="session")

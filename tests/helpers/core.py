@@ -1,0 +1,105 @@
+"""The tests of whole searches that `make test` runs beside all of tests/unit: those that carry most, one for each promise.
+
+`make test-all` runs the others too. A name without a test stands for all tests of its file.
+"""
+
+from __future__ import annotations
+
+CORE: dict[str, list[str]] = {
+    # README: the way from a configuration to a file that other programs load
+    "the first screen, the task and the configurations of README": ["e2e/test_readme.py"],
+    "the program answers quickly, plans, and names every mistake with its line": ["e2e/test_cli.py"],
+    "a search on Ray trains, pauses, promotes and keeps what its summary says": [
+        "e2e/test_search.py::test_the_summary_is_what_the_study_holds",
+        "e2e/test_search.py::test_every_trial_is_told_to_optuna_and_one_is_trained_to_the_end",
+        "e2e/test_search.py::test_a_run_leaves_no_scratch_lock_or_partial_file",
+        "e2e/test_search.py::test_the_best_checkpoint_is_kept_and_is_that_of_the_summary",
+        "e2e/test_search.py::test_paused_trials_are_promoted_and_go_on_in_few_processes",
+    ],
+    "the same seed gives the same trials": [
+        "e2e/test_search.py::test_the_same_seed_one_at_a_time_gives_the_same_trials"
+    ],
+    "several trials share a GPU": ["e2e/test_search.py::test_four_trials_share_one_gpu"],
+    "a folder of images and masks is searched, and TensorBoard shows it": [
+        "e2e/test_search.py::test_a_folder_of_images_and_masks_is_searched",
+        "e2e/test_tensorboard.py::test_every_virtual_epoch_is_one_point_on_an_axis_of_steps",
+    ],
+    "data-loading workers change nothing": [
+        "e2e/test_worker_stream.py::test_a_search_with_workers_finds_what_a_trial_without_finds_and_leaves_no_process"
+    ],
+    "a GAN is searched": [
+        "e2e/test_gan_search.py::test_both_learning_rates_are_searched_and_the_best_has_the_least_distance"
+    ],
+    "stages follow each other": [
+        "e2e/test_staged_runs.py::test_the_second_stage_begins_with_the_best_of_the_first_and_searches_its_own_alone",
+        "e2e/test_staged_runs.py::test_the_last_stages_best_is_exported_and_its_retraining_is_ready",
+    ],
+    "a finished search grows": [
+        "e2e/test_growing.py::test_longer_trials_go_on_from_where_they_were_as_if_they_had_been_longer_from_the_start"
+    ],
+    "the export evaluates to the study's value, loads in plain PyTorch, and is trained on": [
+        "e2e/test_exporting.py::test_the_export_is_the_best_trial_and_evaluates_to_its_value",
+        "e2e/test_exporting.py::test_the_weights_load_in_plain_pytorch",
+        "e2e/test_exporting.py::test_retraining_begins_with_the_exported_weights",
+    ],
+    "check --data finds what is wrong with the data": [
+        "e2e/test_data_check.py::test_all_damage_at_once_is_told_in_text_and_json_and_the_exit_code_is_1",
+        "e2e/test_data_check.py::test_ctrl_c_ends_the_reading_at_once_also_in_the_middle_of_samples",
+    ],
+    "verify calls a sound run sound and names damage with its cost": [
+        "e2e/test_verifying.py::test_a_finished_run_is_sound_and_says_what_was_checked",
+        "e2e/test_verifying.py::test_of_a_damaged_best_checkpoint_the_next_best_is_named",
+    ],
+    "clean frees what nobody needs": [
+        "e2e/test_cleaning.py::test_what_the_dry_run_named_goes_and_the_run_is_sound"
+    ],
+    "an actor used again trains like a fresh one": [
+        "e2e/test_trainable.py::test_an_actor_used_again_runs_the_trial_as_a_fresh_one"
+    ],
+    # docs/faults.md, by its numbers
+    "1, 2, 6: a process dies, a step raises": [
+        "faults/test_faults_trials.py::test_a_trial_goes_on_from_its_checkpoint_and_ends_as_if_undisturbed"
+    ],
+    "3: a data-loading worker dies": [
+        "faults/test_faults_data.py::"
+        "test_a_data_loading_worker_that_is_killed_is_named_and_the_trial_is_as_if_it_had_lived"
+    ],
+    "4: a step hangs": [
+        "faults/test_faults_trials.py::test_a_trial_that_stands_still_is_ended_after_its_limit_and_tried_again_once"
+    ],
+    "5, 8, 9, 10: exceptions, NaN, no metric, out of memory": [
+        "faults/test_faults_trials.py::"
+        "test_a_trial_that_cannot_be_saved_ends_with_its_reason_after_a_bounded_number_of_attempts"
+    ],
+    "12, 13, 14, 16, 17: Ctrl-C once and twice, SIGTERM, killed before the first report, begun twice": [
+        "faults/test_faults_signals.py::test_killed_interrupted_and_terminated_a_search_ends_as_if_nothing_had_been"
+    ],
+    "18: the configuration changed": [
+        "faults/test_faults_files.py::"
+        "test_an_edited_configuration_is_refused_with_the_difference_and_the_way_out"
+    ],
+    "21, 33: damaged and hostile checkpoints": [
+        "faults/test_faults_files.py::test_damaged_checkpoints_are_set_aside_and_the_ones_before_are_used"
+    ],
+    "22: half a line at the end of the journal": [
+        "faults/test_faults_files.py::test_what_a_killed_process_left_half_done_is_dropped"
+    ],
+    "23: the disk is full": [
+        "faults/test_faults_files.py::"
+        "test_a_journal_that_cannot_be_appended_to_ends_the_search_which_goes_on_when_there_is_space"
+    ],
+    "24, 25: results that cannot be written, more than there is": [
+        "faults/test_faults_files.py::test_results_that_cannot_be_written_are_one_error_before_any_trial",
+        "faults/test_faults_files.py::test_more_cpus_and_gpus_than_there_are_is_one_error_before_any_trial",
+    ],
+    "27: broken images": [
+        "faults/test_faults_data.py::test_a_broken_file_is_named_by_check_or_skipped_with_a_line",
+        "faults/test_faults_data.py::"
+        "test_a_file_that_breaks_in_training_may_be_skipped_and_a_restart_is_exact",
+    ],
+    "33: hostile configurations": [
+        "faults/test_faults_data.py::"
+        "test_a_hostile_configuration_is_refused_at_once_in_short_lines_and_nothing_is_executed"
+    ],
+}
+"""By promise, files and tests below tests/."""

@@ -1,0 +1,23 @@
+"""What holds of the tests themselves: the list for `make test` is right, and shared code is in tests/helpers."""
+
+from __future__ import annotations
+
+import re
+
+from core import CORE
+from programs import ROOT
+
+TESTS = ROOT / "tests"
+
+
+def test_every_test_that_make_test_shall_run_is_there() -> None:
+    names = [name.partition("::") for listed in CORE.values() for name in listed]
+    assert len(names) > 30
+    lost = [f"{file}::{test}" for file, _, test in names if f"def {test}" not in (TESTS / file).read_text()]
+    assert lost == []
+
+
+def test_no_test_file_imports_another_one() -> None:
+    files = sorted(TESTS.rglob("*.py"))
+    importing = re.compile(r"^\s*(?:from|import) (?:test_|conftest)", re.MULTILINE)
+    assert [file.name for file in files if importing.search(file.read_text())] == []
