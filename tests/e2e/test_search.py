@@ -116,7 +116,7 @@ def test_only_a_trial_that_is_not_saved_yet_is_asked_to_save_when_it_pauses(
     """
     recorder = PromotionRecorder()
     config = search_config(
-        objective={"metric": "epochs", "mode": "min"},
+        objective={"metric": "epoch", "mode": "min"},
         virtual_epoch={"steps": 2},
         checkpoint={"every": every},
         scheduler={"name": "asha", "grace_period": 2},
