@@ -45,7 +45,8 @@ def check(config: str, overrides: tuple[str, ...], data: bool, json_file: str | 
         raise click.UsageError("--json writes the problems of the data: give --data too")
     from search.screen.progress_bar import ProgressBar
 
-    with ProgressBar(sys.stderr, "reading the configuration") as bar:
+    # In a pipe, what is wrong with the configuration stands alone.
+    with ProgressBar(sys.stderr, "reading the configuration" if sys.stderr.isatty() else None) as bar:
         with gc_disabled():
             from search.commands.check import check as run_check
             from search.screen.text import check_text

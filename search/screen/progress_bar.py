@@ -22,12 +22,14 @@ class ProgressBar:
 
     Args:
         out: where it is shown.
-        phase: what is being done first.
+        phase: what is being done first; None says nothing yet.
         plain: print lines on a terminal too.
         interval: least seconds between two lines where there is no bar.
     """
 
-    def __init__(self, out: IO[str], phase: str, *, plain: bool = False, interval: float = 10.0) -> None:
+    def __init__(
+        self, out: IO[str], phase: str | None = None, *, plain: bool = False, interval: float = 10.0
+    ) -> None:
         self._out, self._phase, self._interval = out, phase, interval
         self._printed = time.monotonic()
         self._bar: Progress | None = None
@@ -51,7 +53,8 @@ class ProgressBar:
     def __enter__(self) -> ProgressBar:
         if self._bar is not None:
             self._bar.start()
-        self.phase(self._phase)
+        if self._phase is not None:
+            self.phase(self._phase)
         return self
 
     def __exit__(
