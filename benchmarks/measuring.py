@@ -105,7 +105,7 @@ def write_results(
     packages: Sequence[str],
     out: Path | None = None,
 ) -> Path:
-    """`run.json` beside `run.py`, or `out`: the command, the versions, every single measurement, and what follows from them.
+    """`run.json` beside `run.py`, or `out`: command, versions, every single measurement, and what follows.
 
     Spreads in `summary` become mappings; everything else must be what JSON knows.
     """

@@ -3,7 +3,7 @@
 Reads a JSON object per line: first the setup (`task`, `num_threads`, `gpu_fraction`, `memory` in bytes or
 null), then one question each. `options` and `size`: can that be trained? The answer is `true` or `false`.
 `options` alone: how many samples has one epoch over the training data? A number, or `null` where nobody
-knows. Or `failed: CAUSE`. On a CPU the process ends, which is an answer too, when it holds more than `memory`.
+knows. Or `failed: CAUSE`. On a CPU the process ends when it holds more than `memory`: an answer too.
 """
 
 from __future__ import annotations

@@ -30,7 +30,8 @@ class Result:
 class TrialTrainable(tune.Trainable):
     """Runs trials one after another in one process.
 
-    The first `step()` of a job trains nothing: its result says that the trial is ready. Checkpoints are the session's own, in the trial's folder; those of Ray are empty.
+    The first `step()` of a job trains nothing: its result says that the trial is ready.
+    Checkpoints are the session's own, in the trial's folder; those of Ray are empty.
     """
 
     def setup(

@@ -1,4 +1,4 @@
-"""tune-search in the simulator: the study, the coordinator and the executor of a real run without training."""
+"""tune-search in the simulator: study, coordinator and executor of a real run, without training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same training in virtual epochs of one epoch, of 50 steps and of 1600 samples, and what each shows when.
+"""The same training in virtual epochs of one epoch, 50 steps and 1600 samples, and what each shows when.
 
     python -m benchmarks.loop.epochs_or_iterations            prints a table, writes a JSON beside it
     python -m benchmarks.loop.epochs_or_iterations --figure docs/iteration_based_training.png
@@ -103,7 +103,7 @@ def session(task: str, options: Mapping[str, Any], unit: str, folder: Path, **mo
 
 
 def one_epoch(unit: str, arrays: Mapping[str, np.ndarray], folder: Path) -> dict[str, Any]:
-    """Train for one epoch (to the last virtual epoch that fits) and note when reports and checkpoints come."""
+    """Train for one epoch (to the last virtual epoch that fits); note when reports and checkpoints come."""
     began = time.perf_counter()
     trial = session(SEGMENTATION, DIGITS, unit, folder, arrays=arrays, metric="miou", mode="max")
     curve = []

@@ -1,6 +1,6 @@
 """The contenders of run.py, each as its own documentation shows it; one of them runs in one process.
 
-    python -m benchmarks.overhead.peers tune-search '{"seconds": [0.1, 0.2], "virtual_epochs": 5, "folder": "/x"}'
+    python -m benchmarks.overhead.peers tune-search '{"seconds": [0.1], "virtual_epochs": 5, "folder": "."}'
 
 What is not needed to run trials and to keep a checkpoint of each report is off: progress, loggers, printing.
 """

@@ -27,12 +27,12 @@ def check_texts(tree: Any) -> Iterator[Problem]:
         if any(_SECRET.fullmatch(str(key).replace("-", "_")) for key in path):
             yield Problem.of(
                 path,
-                "is a secret by its name, and a run's files keep what stands here; remove it, and let the task "
+                "is a secret by its name, and a run's files keep what stands here; remove it, and let the task "  # noqa: E501
                 "read it from the environment (os.environ)",
             )
         for name in REFERENCE.findall(text):
             if path[:2] != ("trial", "data"):
-                message = f"${{env:{cut(name)}}} stands for a part of a path, and only texts under trial.data are paths"
+                message = f"${{env:{cut(name)}}} stands for a part of a path, and only texts under trial.data are paths"  # noqa: E501
                 yield Problem.of(path, f"{message}; write the value, or give it with --set")
             elif name not in os.environ:
                 message = f"the environment variable {cut(name) or '(empty name)'} is not set"

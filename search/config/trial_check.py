@@ -26,7 +26,7 @@ def check_trial(space: Space, task: type[Task], reported: Collection[KeyPath] = 
     Args:
         space: of the trials.
         task: which is to take them.
-        reported: paths in the source whose problems are known; what is wrong at or below them follows from that.
+        reported: paths in the source whose problems are known; what is wrong below follows from that.
     """
     problems: dict[Problem, None] = {}
     optimizers: set[str] = set()

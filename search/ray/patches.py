@@ -15,6 +15,7 @@ Checked with the versions in `CHECKED`; tests/e2e/test_patches_ray.py has a test
 whether a name exists: where one is gone, that is an error and not a slower or less safe search.
 """
 
+# ruff: noqa: E501  # the table above
 from __future__ import annotations
 
 import os
@@ -100,7 +101,7 @@ def trials_take_waiting_workers() -> Iterator[None]:
 
 
 def repair_tune() -> None:
-    """A search outlives trials that ran out of memory, and no credentials are logged; again changes nothing."""
+    """A search outlives trials that ran out of memory, and no credentials are logged."""
     _outlive_memory_kills()
     from ray.tune.execution import class_cache
 
@@ -109,7 +110,7 @@ def repair_tune() -> None:
 
 
 def _outlive_memory_kills() -> None:
-    """Ray ends a process when memory is short, and tells it with an error that is not that of a dead actor."""
+    """Ray ends a process when memory is short, with an error that is not that of a dead actor."""
     from ray.air.execution._internal.actor_manager import RayActorManager
     from ray.exceptions import OutOfMemoryError, RayActorError
 

@@ -84,8 +84,9 @@ def resume(
 ) -> Summary:
     """Continue the search in the folder `run`.
 
-    What `config` or `overrides` change may be limits (more trials, time or virtual epochs), points to evaluate,
-    and for new trials the space, the sampler and the scheduler. Objective, task, data and virtual epoch stay.
+    What `config` or `overrides` change may be limits (more trials, time or virtual epochs), points to
+    evaluate, and for new trials the space, the sampler and the scheduler. Objective, task, data and virtual
+    epoch stay.
 
     Args:
         run: the folder.

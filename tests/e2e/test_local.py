@@ -6,8 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from conftest import HELPERS
-from test_cli import write_config
+from programs import HELPERS, write_config
 
 TASK = """
 from tiny_tasks import DigitsTask

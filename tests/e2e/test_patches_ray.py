@@ -1,4 +1,4 @@
-"""Each change that search/ray/patches.py makes to Ray does what it is made for, in the Ray that is installed."""
+"""Each change that search/ray/patches.py makes to Ray does what it is made for in the installed Ray."""
 
 from __future__ import annotations
 

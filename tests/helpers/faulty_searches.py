@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from faulty_trials import STEPS
-from test_search import Recorder
+from recorder import Recorder
 from tiny_tasks import search_config
 
 import search

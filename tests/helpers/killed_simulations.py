@@ -10,7 +10,7 @@ from simulated_search import Simulation, assert_whole, cut_journal, history, num
 
 
 def assert_alike_when_killed(tmp_path: Path, config: Any, stride: int, **options: Any) -> None:
-    """Assert that a search killed after every `stride`-th write comes to what the undisturbed one comes to."""
+    """Assert that a search killed after every `stride`-th write ends as the undisturbed one."""
     whole = tmp_path / "whole"
     reference = Simulation(whole, config, **options).run()
     assert_whole(whole, reference.records)

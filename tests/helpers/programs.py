@@ -1,4 +1,4 @@
-"""`tune-search …` and other programs in processes of their own: started, read, ended, and what is left of them."""
+"""`tune-search …` and other programs as processes: started, read, ended, and what is left of them."""
 
 from __future__ import annotations
 

@@ -20,7 +20,8 @@ _TRAINABLES = """
     progress trainer checkpoint tensorboard build session worker trainable batch_probe worker_imports
 """
 _SEARCH = """
-    errors text space config study schedulers samplers ray run commands screen __init__ cli_options cli_checks cli
+    errors text space config study schedulers samplers ray run commands screen __init__
+    cli_options cli_checks cli
 """
 ORDER: Mapping[str, tuple[str, ...]] = {
     "trainables": tuple(_TRAINABLES.split()),

@@ -144,7 +144,7 @@ def test_all_differences_are_told_at_once_and_one_that_can_never_be_is_no_growth
 def test_trials_are_not_made_shorter(run: RunFolder) -> None:
     shorter = changed({"budget.max_virtual_epochs": 5})
     expected = [
-        "config: budget.max_virtual_epochs: received 5; must be at least 9, for a run that continues may only grow"
+        "config: budget.max_virtual_epochs: received 5; must be at least 9, for a run that continues may only grow"  # noqa: E501
     ]
     for growing in (False, True):
         assert refusal(shorter, run, growing=growing) == expected
@@ -153,7 +153,7 @@ def test_trials_are_not_made_shorter(run: RunFolder) -> None:
 def test_what_counts_is_what_the_run_was_last_given(run: RunFolder) -> None:
     record_config(changed({"budget.max_virtual_epochs": 20}), run, growing=False)
     assert refusal(changed({}), run) == [
-        "config: budget.max_virtual_epochs: received 9; must be at least 20, for a run that continues may only grow"
+        "config: budget.max_virtual_epochs: received 9; must be at least 20, for a run that continues may only grow"  # noqa: E501
     ]
     record_config(changed({"budget.max_virtual_epochs": 20, "trial.batch_size": 32}), run, growing=True)
     assert refusal(changed({"budget.max_virtual_epochs": 20}), run)

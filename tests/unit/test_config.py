@@ -261,7 +261,7 @@ budget: {trails: 24}
         ("resources: {gpus_per_trial: 1.5}", "resources.gpus_per_trial: received 1.5; must be at most 1"),
         (
             "resources: {gpus_per_trial: 2}",
-            "resources.gpus_per_trial: received 2; must be at most 1, for a trial is one process, which uses one "
+            "resources.gpus_per_trial: received 2; must be at most 1, for a trial is one process, which uses one "  # noqa: E501
             "GPU; with 1 as many trials run at a time as there are GPUs",
         ),
         ("resources: {gpus_per_trial: 1e-5}", "resources.gpus_per_trial: received 1e-05; must be 0 or at"),
@@ -393,10 +393,10 @@ def test_reference_to_the_environment_is_for_paths_of_data(monkeypatch):
     assert trial_problems(
         "{batch_size: '${env:ROOT}', data: {root: '${env:NOT_SET}'}}", "budget.trials=${env:ROOT}"
     ) == [
-        "c.yaml:3: trial.batch_size: ${env:ROOT} stands for a part of a path, and only texts under trial.data are "
+        "c.yaml:3: trial.batch_size: ${env:ROOT} stands for a part of a path, and only texts under trial.data are "  # noqa: E501
         "paths; write the value, or give it with --set",
-        "c.yaml:3: trial.data.root: the environment variable NOT_SET is not set; export it, or write the path",
-        "--set budget.trials=${env:ROOT}: budget.trials: ${env:ROOT} stands for a part of a path, and only texts "
+        "c.yaml:3: trial.data.root: the environment variable NOT_SET is not set; export it, or write the path",  # noqa: E501
+        "--set budget.trials=${env:ROOT}: budget.trials: ${env:ROOT} stands for a part of a path, and only texts "  # noqa: E501
         "under trial.data are paths; write the value, or give it with --set",
     ]
     (problem,) = problems_of(MINIMAL.replace("my_task:MyTask", "${env:ROOT}"))

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mask_folders import load, names, samples, write
 from PIL import Image
-from test_segmentation_folder import load, names, samples, write
 
 from trainables.images import samples as samples_module
 from trainables.images.options import JointAugmentOptions, MaskDatasetsOptions

@@ -6,8 +6,8 @@ import sys
 
 import numpy as np
 import pytest
+from mask_folders import samples
 from PIL import Image
-from test_segmentation_folder import samples
 
 from trainables.images.loading import load_images
 from trainables.images.options import MaskDatasetsOptions

@@ -136,7 +136,7 @@ stages:
         "c.yaml:10: stages.0.budget.trails: unknown key 'trails'; did you mean 'trials'?",
         "c.yaml:13: stages.1.trial.batch_size: received 0; must be greater than 0 or 'full'",
         "c.yaml:14: stages.1.trial.model.widht: unknown key 'widht'; did you mean 'width'?",
-        "c.yaml:15: stages.1.scheduler.grace_period: received 10; must be at most budget.max_virtual_epochs, which is 9",
+        "c.yaml:15: stages.1.scheduler.grace_period: received 10; must be at most budget.max_virtual_epochs, which is 9",  # noqa: E501
     ]
 
 

@@ -1,4 +1,4 @@
-"""What holds of the tests themselves: the list for `make test` is right, and shared code is in tests/helpers."""
+"""The list for `make test` is right, and what tests share is in tests/helpers."""
 
 from __future__ import annotations
 

@@ -11,10 +11,10 @@ SHARDS, BLOCKS = 0, 2
 class BlockOrder:
     """Shards in an order of (seed, epoch), and samples permuted within blocks of them.
 
-    The samples of an epoch, shard after shard, are cut into blocks of `shuffle`, and each block is permuted by
+    The samples of an epoch, shard after shard, are cut into blocks of `shuffle`, each permuted by
     (seed, epoch, block). It mixes as far as a shuffle buffer of that size does, reads as little far away from
-    each other, and yet any place of it is known at once, without what came before. The first block of an epoch
-    has a random length, so that blocks are not of the same samples in each epoch.
+    each other, and yet any place of it is known at once, without what came before. The first block
+    of an epoch has a random length, so that blocks are not of the same samples in each epoch.
 
     Args:
         firsts: number of the first sample of each shard, and the number of samples: int64 [shards + 1].
