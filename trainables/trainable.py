@@ -66,5 +66,6 @@ class TrialTrainable(tune.Trainable):
 
 
 def _this_actor() -> Any:
-    """None where no Ray has made this object."""
-    return ray.get_runtime_context().current_actor if ray.is_initialized() else None
+    """The handle of this process; None where no Ray has made it."""
+    context = ray.get_runtime_context() if ray.is_initialized() else None
+    return None if context is None or context.get_actor_id() is None else context.current_actor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +31,8 @@ def debugged(folder: Path, typed: str) -> subprocess.CompletedProcess[str]:
     budget = {"trials": 2, "max_virtual_epochs": 2}
     sections = {"resources": resources, "budget": budget, "scheduler": {"name": "none"}}
     config = write_config(folder, task="debugged_task:DebuggedTask", **sections)
+    # A Ray in the process of the tests has pointed breakpoint() to its own debugger.
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONBREAKPOINT"}
     return subprocess.run(
         [sys.executable, "-c", MAIN, str(config), "--local", "--results", str(folder / "results")],
         cwd=folder,
@@ -38,6 +41,7 @@ def debugged(folder: Path, typed: str) -> subprocess.CompletedProcess[str]:
         text=True,
         timeout=180,
         check=False,
+        env=env,
     )
 
 

@@ -150,7 +150,7 @@ def test_four_trials_share_one_gpu(tmp_path: Path) -> None:
     ("resources", "message"),
     [
         ({"cpus_per_trial": 64}, "cpus_per_trial is 64, there are 2"),
-        ({"cpus_per_trial": 1, "gpus_per_trial": 2}, "gpus_per_trial is 2, there are 1"),
+        ({"cpus_per_trial": 1, "gpus_per_trial": 2}, "gpus_per_trial: received 2; must be at most 1"),
     ],
 )
 def test_more_than_there_is_stops_before_anything_starts(

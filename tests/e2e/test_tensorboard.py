@@ -47,7 +47,7 @@ def test_every_virtual_epoch_is_one_point_on_an_axis_of_steps(server: str, discs
 
 def test_losses_metrics_rate_and_speed_are_curves(server: str) -> None:
     tags = set(ask(f"{server}/data/plugin/scalars/tags")["trials/0000"])
-    wanted = {"train_loss", "valid_loss", "miou", "pixel_accuracy", "lr", "samples_per_second", "epochs"}
+    wanted = {"train_loss", "valid_loss", "miou", "pixel_accuracy", "lr", "samples_per_second", "epoch"}
     assert wanted <= tags
 
 
