@@ -110,9 +110,9 @@ def search(
         except SearchError as error:
             _refuse(error)  # at once: the end of a Ray that has begun takes a second
 
-        def run(watcher: Any) -> Any:
+        def run(reporter: Any) -> Any:
             return run_search(
-                loaded, results=results, name=name, from_run=from_run, watcher=watcher, executor=executor
+                loaded, results=results, name=name, from_run=from_run, reporter=reporter, executor=executor
             )
 
         _watched(Path(results).absolute() / (name or loaded.name), run, plain=plain, local=local)
@@ -159,7 +159,7 @@ def resume(
     limits = {"trials": trials, "max_virtual_epochs": max_virtual_epochs, "time": time}
     grown = [f"budget.{name}={value}" for name, value in limits.items() if value is not None]
 
-    def continue_run(watcher: Any) -> Any:
+    def continue_run(reporter: Any) -> Any:
         with gc_disabled():
             from search.run.search import resume as run_resume
 
@@ -169,7 +169,7 @@ def resume(
             overrides=(*overrides, *grown),
             address=address,
             local=local,
-            watcher=watcher,
+            reporter=reporter,
         )
 
     with leaving_on_sigterm():
@@ -297,8 +297,8 @@ def _watched(folder: Path, run: Callable[[Any], Any], *, plain: bool, local: boo
 
     run_folder = RunFolder(folder)
     run_folder.create()
-    with nullcontext(PlainView(sys.stdout)) if local else screen(run_folder.log, plain=plain) as watcher:
-        summary = run(watcher)
+    with nullcontext(PlainView(sys.stdout)) if local else screen(run_folder.log, plain=plain) as reporter:
+        summary = run(reporter)
     click.echo(summary_text(summary, color=sys.stdout.isatty() and not plain))
     codes = {"complete": 0, "failed": 1, "interrupted": INTERRUPTED, "terminated": _TERMINATED}
     sys.exit(codes[summary.status])

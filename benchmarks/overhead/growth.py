@@ -38,8 +38,8 @@ from search.config.stages import load_config
 from search.run.events import Turn
 from search.run.executors.simulated import SimulatedExecutor
 from search.run.folder import RunFolder
+from search.run.reporter import SilentReporter
 from search.run.stage import build_coordinator, watch
-from search.run.watcher import SilentWatcher
 from search.study.trial import TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs
 
@@ -106,7 +106,7 @@ class Search:
         )
         self.coordinator = build_coordinator(config, run, workers)
         self.coordinator.recover()
-        watch(self.coordinator, config, run, SilentWatcher())
+        watch(self.coordinator, config, run, SilentReporter())
         self.asks, self.promotions, self.reports = Timed(), Timed(), Timed()
         self._timed = TimedCoordinator(self)
 

@@ -215,7 +215,7 @@ def _other_value(info: Mapping[str, Any], record: TrialRecord) -> str | None:
 
 def _continues(record: TrialRecord, rule: Scheduler) -> bool:
     """Whether a trial was interrupted, rather than paused at a rung: a resumed search trains it first."""
-    paused = rule.pauses and record.depth != record.promoted and rule.rungs.reached(record)
+    paused = rule.pauses and record.depth != record.promoted_at and rule.rungs.reached(record)
     return record.outcome is None and not paused
 
 

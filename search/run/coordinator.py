@@ -77,10 +77,10 @@ class Coordinator:
     def recover(self) -> None:
         """Take up the trials that nobody runs: hand them out again, or record that they have ended."""
         for record in self.study.records:
-            record.dormant = is_cut_short(record, self._config, self._can_go_on)
+            record.resumable = is_cut_short(record, self._config, self._can_go_on)
         waiting = []
         # The last report first: what follows from it came before anything else that is made up for here.
-        for record in sorted(self.study.records, key=lambda record: -record.order):
+        for record in sorted(self.study.records, key=lambda record: -record.sequence):
             recovery = recovery_of(record, self.study, self.scheduler, self._config)
             if recovery.ended is not None:
                 self.study.finish(record, *recovery.ended)
@@ -277,7 +277,7 @@ class Coordinator:
             if record.outcome is None:
                 at = f"at virtual epoch {record.depth}"
                 reason = f"{at} when the search ended" if self.ending else f"paused {at}, not promoted"
-                self.study.finish(record, Outcome.STOPPED, reason, cut_off=True)
+                self.study.finish(record, Outcome.STOPPED, reason, stopped_by_budget=True)
 
     def _choose(self) -> tuple[TrialRecord | None, EventKind]:
         waiting = self._next_waiting()
@@ -307,13 +307,13 @@ class Coordinator:
             if not completed or self.scheduler.after_report(self.study, record) is not Decision.STOP:
                 self._promote(record)
                 return record
-            record.dormant = False
+            record.resumable = False
             self.study.indexes.update(record)
         return None
 
     def _promote(self, record: TrialRecord) -> None:
         self.study.promote(record)
-        record.dormant = False
+        record.resumable = False
 
     def _finish(
         self, record: TrialRecord, outcome: Outcome, reason: str, report: Mapping[str, Any] | None = None

@@ -26,16 +26,16 @@ def recovery_of(record: TrialRecord, study: SearchStudy, scheduler: Scheduler, c
     A process may have died between a report and what followed from it, so that is decided here again. It
     can only have been the last report of all: before another one the decision was made and recorded.
     """
-    if record.outcome is not None and not record.dormant:
+    if record.outcome is not None and not record.resumable:
         return Recovery(runs=False)
     if record.outcome is None and record.failures and not may_retry(record.failures, config.max_failures):
         return Recovery(runs=False, ended=failed_as(record.failures[-1]))
-    if record.depth == record.promoted:  # or nothing was reported yet
+    if record.depth == record.promoted_at:  # or nothing was reported yet
         return Recovery(runs=True)
     if record.depth >= config.budget.max_virtual_epochs:
         return Recovery(runs=False, ended=(Outcome.COMPLETED, "full length"))
     decision = scheduler.after_report(study, record)
-    last = record.outcome is None and record.order == study.last_order
+    last = record.outcome is None and record.sequence == study.last_sequence
     if decision is Decision.STOP and last:
         stopped = Outcome.STOPPED, scheduler.stop_reason(record)
         return Recovery(runs=False, ended=stopped)
@@ -48,7 +48,7 @@ def is_cut_short(record: TrialRecord, config: Config, can_go_on: Callable[[Trial
     A trial that had no virtual epoch yet needs no checkpoint.
     """
     longer = record.depth < config.budget.max_virtual_epochs
-    cut_short = longer and (record.cut_off or record.outcome is Outcome.COMPLETED)
+    cut_short = longer and (record.stopped_by_budget or record.outcome is Outcome.COMPLETED)
     return cut_short and (record.depth == 0 or can_go_on(record))
 
 

@@ -21,9 +21,9 @@ from search.run.executors.choose import executor_for
 from search.run.folder import RunFolder, write_json
 from search.run.largest_batch import settled
 from search.run.provenance import record_provenance, working_folder
+from search.run.reporter import ProgressReporter, SilentReporter
 from search.run.stage import run_in_folder
 from search.run.summary import Best, Summary, join
-from search.run.watcher import SilentWatcher, Watcher
 from search.study.study import read_records
 from search.study.trial import TrialRecord, best_record
 from search.text import value_at
@@ -41,7 +41,7 @@ def search(
     from_run: str | Path | None = None,
     address: str | None = None,
     local: bool = False,
-    watcher: Watcher | None = None,
+    reporter: ProgressReporter | None = None,
     executor: Executor | None = None,
 ) -> Summary:
     """Run a search, or continue the one whose folder is there.
@@ -55,7 +55,7 @@ def search(
             learns from.
         address: address of a running Ray cluster (default: the Ray of this process, or else a new local one).
         local: run one trial after another in this process, without Ray.
-        watcher: shown what happens.
+        reporter: shown what happens.
         executor: one that may have begun already, in the place of `address` and `local`.
 
     Raises:
@@ -70,7 +70,7 @@ def search(
         )
         folder = RunFolder(Path(results).absolute() / (name or loaded.name))
         older = None if from_run is None else RunFolder(Path(from_run).absolute())
-        return _run(loaded, folder, executor, watcher or SilentWatcher(), older=older)
+        return _run(loaded, folder, executor, reporter or SilentReporter(), older=older)
 
 
 def resume(
@@ -80,7 +80,7 @@ def resume(
     overrides: Sequence[str] = (),
     address: str | None = None,
     local: bool = False,
-    watcher: Watcher | None = None,
+    reporter: ProgressReporter | None = None,
 ) -> Summary:
     """Continue the search in the folder `run`.
 
@@ -93,7 +93,7 @@ def resume(
         config: another configuration than the one that the run was last given.
         overrides: values to set, such as `budget.trials=50`.
         address, local: see `search`.
-        watcher: shown what happens.
+        reporter: shown what happens.
 
     Raises:
         ConfigError: the configuration is wrong, or changes what must stay.
@@ -107,14 +107,14 @@ def resume(
             loaded = load_config(
                 folder.config if source is None else source, overrides, before_task=executor.begin
             )
-        return _run(loaded, folder, executor, watcher or SilentWatcher(), growing=True)
+        return _run(loaded, folder, executor, reporter or SilentReporter(), growing=True)
 
 
 def _run(
     search: SearchConfig,
     folder: RunFolder,
     executor: Executor,
-    watcher: Watcher,
+    reporter: ProgressReporter,
     *,
     growing: bool = False,
     older: RunFolder | None = None,
@@ -125,31 +125,31 @@ def _run(
         search: all stages.
         folder: of the whole.
         executor: started when a stage needs it.
-        watcher: shown what happens.
+        reporter: shown what happens.
         growing: another space, sampler or scheduler was asked for explicitly.
         older: a run whose trials the sampler of the first stage learns from.
     """
     folder.create()
     with working_folder(folder):
-        search = settled(search, folder, watcher.phase)
+        search = settled(search, folder, reporter.phase)
     with ExitStack() as stack:
         if search.is_staged:
-            stack.enter_context(_recorded_whole(search, folder, watcher, growing=growing))
+            stack.enter_context(_recorded_whole(search, folder, reporter, growing=growing))
         summaries: list[Summary] = []
         for number in range(len(search.stages)):
             stage = _StageRun(search, number, folder)
             config = stage.config()
             summary = stage.finished(config)
             if summary is not None:
-                watcher.phase(f"{stage.title} is done")
+                reporter.phase(f"{stage.title} is done")
             elif search.is_staged:
                 stack.enter_context(executor)  # stays for the stages to come
-                watcher.phase(stage.introduction())
+                reporter.phase(stage.introduction())
             summary = summary or run_in_folder(
                 config,
                 stage.folder,
                 executor,
-                stage.watcher(watcher),
+                stage.reporter(reporter),
                 growing=growing,
                 older=None if number else older,
             )
@@ -165,12 +165,12 @@ def _run(
 
 @contextmanager
 def _recorded_whole(
-    search: SearchConfig, folder: RunFolder, watcher: Watcher, *, growing: bool
+    search: SearchConfig, folder: RunFolder, reporter: ProgressReporter, *, growing: bool
 ) -> Iterator[None]:
     """Own the folder of a search in named stages, with the whole configuration in it."""
     with folder.needs_space(), folder.owned() as previous_owner, working_folder(folder):
         if previous_owner:
-            watcher.phase(f"taking over from a search that has died ({previous_owner})")
+            reporter.phase(f"taking over from a search that has died ({previous_owner})")
         record_config(search, folder, growing=growing)
         record_provenance(search.first, folder)
         folder.stages_path.mkdir(mode=0o700, exist_ok=True)
@@ -225,9 +225,9 @@ class _StageRun:
             return None
         return summary if same and summary.status == "complete" else None
 
-    def watcher(self, watcher: Watcher) -> Watcher:
-        """The watcher, which shows the stage beside the search's name."""
-        return _StageWatcher(watcher, self.title) if self.search.is_staged else watcher
+    def reporter(self, reporter: ProgressReporter) -> ProgressReporter:
+        """The reporter, which shows the stage beside the search's name."""
+        return _StageReporter(reporter, self.title) if self.search.is_staged else reporter
 
     def _folder_of(self, number: int) -> RunFolder:
         if not self.search.is_staged:
@@ -282,19 +282,19 @@ class _StageRun:
         return point
 
 
-class _StageWatcher:
+class _StageReporter:
     """Names the stage where the search's name is shown."""
 
-    def __init__(self, watcher: Watcher, title: str) -> None:
-        self._watcher, self._title = watcher, title
-        self.phase, self.note, self.end = watcher.phase, watcher.note, watcher.end
+    def __init__(self, reporter: ProgressReporter, title: str) -> None:
+        self._reporter, self._title = reporter, title
+        self.phase, self.note, self.end = reporter.phase, reporter.note, reporter.end
 
     def begin(self, coordinator: Coordinator, config: Config, folder: RunFolder) -> None:
         named = config.model_copy(update={"name": f"{config.name}, {self._title}"})
-        self._watcher.begin(coordinator, named, folder)
+        self._reporter.begin(coordinator, named, folder)
 
     def event(self, event: Event) -> None:
-        self._watcher.event(event)
+        self._reporter.event(event)
 
 
 def _put(tree: dict[str, Any], path: KeyPath, value: Any) -> None:

@@ -21,10 +21,10 @@ from search.run.executor import Executor, Jobs
 from search.run.folder import RunFolder, write_json
 from search.run.known_points import untried
 from search.run.provenance import record_provenance, task_source, working_folder
+from search.run.reporter import ProgressReporter
 from search.run.retention import CheckpointRetention
 from search.run.signals import heard_signals
 from search.run.summary import Status, Summary, summarize
-from search.run.watcher import Watcher
 from search.samplers.samplers import ViewSampler
 from search.samplers.view import StudyView
 from search.schedulers.build import build_scheduler
@@ -46,7 +46,7 @@ def run_in_folder(
     config: Config,
     folder: RunFolder,
     executor: Executor,
-    watcher: Watcher,
+    reporter: ProgressReporter,
     *,
     growing: bool = False,
     older: RunFolder | None = None,
@@ -55,29 +55,29 @@ def run_in_folder(
     folder.create()
     with folder.needs_space(), folder.owned() as previous_owner, working_folder(folder):
         if previous_owner:
-            watcher.phase(f"taking over from a search that has died ({previous_owner})")
+            reporter.phase(f"taking over from a search that has died ({previous_owner})")
         record_config(config, folder, growing=growing)
         if older is not None:
             _take_history(config, folder, older)
         changes = record_provenance(config, folder)
-        watcher.phase(f"task {config.task_path} in {task_source(config)['file']}")
-        watcher.phase("loading data")
+        reporter.phase(f"task {config.task_path} in {task_source(config)['file']}")
+        reporter.phase("loading data")
         shared = _load_shared_data(config, folder)
         if executor.phase:
-            watcher.phase(executor.phase)
+            reporter.phase(executor.phase)
         with executor:
             coordinator = build_coordinator(config, folder, executor.concurrency(config))
             coordinator.recover()
-            watcher.begin(coordinator, config, folder)
+            reporter.begin(coordinator, config, folder)
             for change in changes:
-                watcher.note(f"since this search was last run: {change}")
+                reporter.note(f"since this search was last run: {change}")
             try:
-                with heard_signals(lambda number: _wind_down(coordinator, watcher, number)) as received:
-                    retention = watch(coordinator, config, folder, watcher)
+                with heard_signals(lambda number: _wind_down(coordinator, reporter, number)) as received:
+                    retention = watch(coordinator, config, folder, reporter)
                     executor.run(coordinator, _jobs(config, folder, coordinator, shared))
                     return _finish(config, folder, coordinator, retention, received)
             finally:
-                watcher.end()
+                reporter.end()
                 shutil.rmtree(folder.scratch, ignore_errors=True)
 
 
@@ -151,15 +151,15 @@ def build_coordinator(
 
 
 def watch(
-    coordinator: Coordinator, config: Config, folder: RunFolder, watcher: Watcher
+    coordinator: Coordinator, config: Config, folder: RunFolder, reporter: ProgressReporter
 ) -> CheckpointRetention:
-    """Show every event to the watcher and to whoever keeps the disk from filling up."""
-    retention = CheckpointRetention(coordinator, config, folder, watcher.note)
+    """Show every event to the reporter and to whoever keeps the disk from filling up."""
+    retention = CheckpointRetention(coordinator, config, folder, reporter.note)
 
     def follow(event: Event) -> None:
         if event.kind is EventKind.MESSAGE:
             log.warning("trial %d: %s", event.record.number, event.text)
-        watcher.event(event)
+        reporter.event(event)
         retention.event(event)
 
     coordinator.watch = follow
@@ -223,8 +223,8 @@ def _finish(
     return summary
 
 
-def _wind_down(coordinator: Coordinator, watcher: Watcher, number: int) -> None:
+def _wind_down(coordinator: Coordinator, reporter: ProgressReporter, number: int) -> None:
     coordinator.end("Ctrl-C" if number == signal.SIGINT else "SIGTERM")
     # The signal may have come in the middle of a print, which cannot be entered twice.
     with suppress(RuntimeError):
-        watcher.note("finishing and saving the running virtual epochs; once more to leave at once")
+        reporter.note("finishing and saving the running virtual epochs; once more to leave at once")

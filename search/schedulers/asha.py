@@ -85,7 +85,7 @@ class ASHA(Scheduler):
 
 
 def _has_stopped(record: TrialRecord) -> bool:
-    return record.outcome is Outcome.STOPPED and not record.cut_off
+    return record.outcome is Outcome.STOPPED and not record.stopped_by_budget
 
 
 class ASHAStopping(Scheduler):

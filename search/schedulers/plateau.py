@@ -115,7 +115,7 @@ class _Settled:
         if self._is_settled(record):
             best = None if record.outcome in BROKEN_OFF else record.best(self._study.mode)
             loss = math.inf if best is None else as_loss(best, self._study.mode)
-            at = record.reported if record.outcome is None or record.cut_off else record.order
+            at = record.last_report if record.outcome is None or record.stopped_by_budget else record.sequence
             self._entries[record.number] = at, record.number, loss
             insort(self._ordered, self._entries[record.number])
 
@@ -127,7 +127,7 @@ class _Settled:
 
     def _is_settled(self, record: TrialRecord) -> bool:
         """The trial has ended, or paused; one that ended with the search counts as it was before."""
-        if record.outcome is not None and not record.cut_off:
+        if record.outcome is not None and not record.stopped_by_budget:
             return record.outcome is not Outcome.FAILED
-        paused = record.depth > record.promoted
+        paused = record.depth > record.promoted_at
         return paused and self._scheduler.after_report(self._study, record) is Decision.PAUSE

@@ -83,7 +83,7 @@ class RungTable:
         """Trials that are paused at the rung, best first, each with its rank among all that reached it."""
         for key in self._waiting[index - 1] if index else ():
             record = self._records[key[1]]
-            if not record.running and (record.outcome is None or record.dormant):
+            if not record.running and (record.outcome is None or record.resumable):
                 yield bisect_left(self._ranked[index - 1], key), record
 
     def num_unended(self, index: int) -> int:
@@ -116,7 +116,7 @@ class RungTable:
     def _look_at(self, record: TrialRecord) -> _Seen:
         index = self.rungs.index(record)
         keys = () if record.outcome in NO_VERDICT else self._keys(record, index)
-        if record.outcome is not None and not record.dormant:
+        if record.outcome is not None and not record.resumable:
             return _Seen(keys)
         # Several rungs may lie within one virtual epoch: a trial pauses once, at the last of them.
         return _Seen(keys, index if self.rungs.reached(record) else 0, index)

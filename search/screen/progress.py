@@ -34,5 +34,5 @@ def _trained_share(search: Coordinator) -> float:
     if expected is not None:
         return sum(r.depth for r in records) / max(1, expected)
     full = limits.max_virtual_epochs
-    trained = sum(full if r.outcome and not r.dormant else r.depth for r in records)
+    trained = sum(full if r.outcome and not r.resumable else r.depth for r in records)
     return trained / max(1, full * limits.trials)

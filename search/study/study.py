@@ -126,7 +126,7 @@ class SearchStudy:
         self._lengths: dict[VirtualEpochs, VirtualEpochs] = {}
         self.num_steps = sum(record.steps for record in self.records)
         """Optimizer steps of all trials."""
-        self.last_order = max((record.order for record in self.records), default=0)
+        self.last_sequence = max((record.sequence for record in self.records), default=0)
         """Number of the last report or end of all."""
         self.space_number = self._number_of_space()
         self._sampler = None if sampler is None else sampler(self)
@@ -165,9 +165,9 @@ class SearchStudy:
     def report(self, record: TrialRecord, value: float, lengths: VirtualEpochs, seconds: float) -> None:
         """Record the objective of the trial's next virtual epoch."""
         assert record.outcome is None
-        number, order = record.depth + 1, self.last_order + 1
+        number, sequence = record.depth + 1, self.last_sequence + 1
         steps, samples = lengths.end_step(number), lengths.samples_at(number)
-        spent = {"steps": steps, "samples": samples, "seconds": round(seconds, 3), "order": order}
+        spent = {"steps": steps, "samples": samples, "seconds": round(seconds, 3), "sequence": sequence}
         with self._journal.transaction():
             if record.lengths is None:
                 self._set(record, _LENGTHS, lengths.as_dict())
@@ -176,7 +176,7 @@ class SearchStudy:
         lengths = record.lengths or self._lengths.setdefault(lengths, lengths)
         self.num_steps += steps - record.steps
         record.lengths, record.steps, record.samples, record.seconds = lengths, steps, samples, seconds
-        record.order = record.reported = self.last_order = order
+        record.sequence = record.last_report = self.last_sequence = sequence
         record.values.append(value)
         self.indexes.update(record)
 
@@ -186,7 +186,7 @@ class SearchStudy:
             self._reopen(record)
         else:
             self._set(record, _PROMOTED, record.depth)
-        record.promoted = record.depth
+        record.promoted_at = record.depth
         self.indexes.update(record)
 
     def add_failure(self, record: TrialRecord, failure: Failure) -> None:
@@ -195,20 +195,22 @@ class SearchStudy:
         self._set(record, _FAILURES, [asdict(item) for item in failures])
         record.failures = failures
 
-    def finish(self, record: TrialRecord, outcome: Outcome, reason: str, *, cut_off: bool = False) -> None:
+    def finish(
+        self, record: TrialRecord, outcome: Outcome, reason: str, *, stopped_by_budget: bool = False
+    ) -> None:
         """End a trial: COMPLETE with its best value, PRUNED, or FAIL in Optuna's terms, exactly once."""
         assert record.outcome is None
-        order = self.last_order + 1
+        sequence = self.last_sequence + 1
         values = None
         if outcome in (Outcome.COMPLETED, Outcome.STOPPED) and record.values:
             values = [record.best(self.mode)]
         with self._journal.transaction():
             self._set(record, _OUTCOME, outcome.value)
             self._set(record, _REASON, reason)
-            self._set(record, _END, {"order": order, "cut_off": cut_off})
+            self._set(record, _END, {"sequence": sequence, "stopped_by_budget": stopped_by_budget})
             self._storage.set_trial_state_values(record.trial_id, _STATES[outcome], values)
-        record.outcome, record.reason, record.cut_off = outcome, reason, cut_off
-        record.order = self.last_order = order
+        record.outcome, record.reason, record.stopped_by_budget = outcome, reason, stopped_by_budget
+        record.sequence = self.last_sequence = sequence
         self.indexes.update(record)
 
     def frozen(self, record: TrialRecord) -> FrozenTrial:
@@ -227,7 +229,7 @@ class SearchStudy:
         attrs = {key: old.user_attrs[key] for key in carried if key in old.user_attrs}
         attrs |= {_PROMOTED: record.depth, _CONTINUES: old.number}
         record.trial_id = self._create(old, old.intermediate_values, attrs)
-        record.outcome, record.reason, record.cut_off = None, "", False
+        record.outcome, record.reason, record.stopped_by_budget = None, "", False
 
     def _create(
         self, drawn: PendingTrial | FrozenTrial, values: Mapping[int, float], attrs: Mapping[str, Any]
@@ -305,7 +307,7 @@ def _record(number: int, trial_id: int, frozen: FrozenTrial, space: Space) -> Tr
     failures = [Failure(FailureKind(item["kind"]), item["cause"]) for item in attrs.get(_FAILURES, [])]
     # Not what is recorded as spent: with the power gone before the value, that is one virtual epoch more.
     steps = lengths.end_step(len(values)) if lengths and values else 0
-    reported = spent.get("order", 0) if spent.get("steps") == steps else 0
+    last_report = spent.get("sequence", 0) if spent.get("steps") == steps else 0
     return TrialRecord(
         number=number,
         trial_id=trial_id,
@@ -317,11 +319,11 @@ def _record(number: int, trial_id: int, frozen: FrozenTrial, space: Space) -> Tr
         steps=steps,
         samples=lengths.samples_at(len(values)) if lengths and values else 0,
         seconds=spent.get("seconds", 0.0),
-        order=end.get("order", reported),
-        reported=reported,
-        promoted=attrs.get(_PROMOTED, 0),
+        sequence=end.get("sequence", last_report),
+        last_report=last_report,
+        promoted_at=attrs.get(_PROMOTED, 0),
         failures=failures,
         outcome=Outcome(attrs.get(_OUTCOME, Outcome.FAILED)) if ended else None,
         reason=attrs.get(_REASON, "") if ended else "",
-        cut_off=end.get("cut_off", False),
+        stopped_by_budget=end.get("stopped_by_budget", False),
     )

@@ -93,22 +93,22 @@ class TrialRecord:
     steps: int = 0
     samples: int = 0
     seconds: float = 0.0
-    order: int = 0
+    sequence: int = 0
     """Number of its last report, or of its end, among all of the study, from 1; 0 if it has none."""
-    reported: int = 0
+    last_report: int = 0
     """Number of its last report."""
-    promoted: int = 0
+    promoted_at: int = 0
     """Virtual epoch from which it was last promoted."""
     failures: list[Failure] = field(default_factory=list)
     """Attempts that were lost."""
     outcome: Outcome | None = None
     reason: str = ""
     """Why it ended."""
-    cut_off: bool = False
+    stopped_by_budget: bool = False
     """Stopped only because the search ended: it may go on in a longer one."""
     running: bool = False
     """A worker is training it now; known in this process only."""
-    dormant: bool = False
+    resumable: bool = False
     """Ended, but goes on if its turn comes, for its run has grown; known in this process only."""
 
     @property

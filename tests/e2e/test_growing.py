@@ -35,7 +35,7 @@ def test_longer_trials_go_on_from_where_they_were_as_if_they_had_been_longer_fro
         config["trial"]["lr_schedule"] = {"name": "constant"}
     run = search.search(short, results=tmp_path / "grown").folder
     recorder = Recorder()
-    grown = search.resume(run, overrides=["budget.max_virtual_epochs=5"], watcher=recorder)
+    grown = search.resume(run, overrides=["budget.max_virtual_epochs=5"], reporter=recorder)
     whole = search.search(long, results=tmp_path / "whole")
     assert [depth for number in (0, 1) for depth, _ in recorder.reports[number]] == [4, 5, 4, 5]
     assert [r.values for r in records(run)] == [r.values for r in records(whole.folder)]
@@ -52,7 +52,7 @@ def test_a_search_with_more_trials_promotes_those_that_were_paused_at_its_end(tm
     run = search.search(config, results=tmp_path).folder
     before = records(run)
     recorder = Recorder()
-    search.resume(run, overrides=["budget.trials=12"], watcher=recorder)
+    search.resume(run, overrides=["budget.trials=12"], reporter=recorder)
     promoted = [e.record.number for e in recorder.events if e.kind is EventKind.PROMOTED]
     after = records(run)
     assert len(after) == 12

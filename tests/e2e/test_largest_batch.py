@@ -164,7 +164,7 @@ def test_the_number_is_told_and_recorded_and_stays_whatever_the_machine_has(
     asked = asking({"lograndint": [4, "auto"]}, resources={"memory_per_trial": "4GB"})
     asked["budget"] = {"trials": 2, "max_virtual_epochs": 1}
     watching = Watching()
-    summary = search.search(asked, results=tmp_path, watcher=watching)
+    summary = search.search(asked, results=tmp_path, reporter=watching)
     assert any(line.startswith("batch_size: auto is 77, the most that fits") for line in watching.lines)
     recorded = read_document(Path(summary.folder) / "config.yaml").tree
     assert recorded["trial"]["batch_size"] == {"lograndint": [4, 77]}
@@ -172,7 +172,7 @@ def test_the_number_is_told_and_recorded_and_stays_whatever_the_machine_has(
     # With so little memory not even the data would fit.
     asked["resources"] = {"memory_per_trial": "1MB"}
     asked["budget"] = {"trials": 3, "max_virtual_epochs": 1}
-    assert search.search(asked, results=tmp_path, watcher=again).trials == 3
+    assert search.search(asked, results=tmp_path, reporter=again).trials == 3
     assert "batch_size: auto is 77, as when this search began" in again.lines
     assert search.resume(summary.folder).trials == 3
 

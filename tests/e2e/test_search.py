@@ -14,8 +14,8 @@ import search
 from search.errors import ConfigError, SearchError
 from search.run.coordinator import Coordinator
 from search.run.events import Event, EventKind
+from search.run.reporter import SilentReporter
 from search.run.summary import Summary
-from search.run.watcher import SilentWatcher
 from trainables.checkpoint import list_checkpoints
 
 pytestmark = pytest.mark.usefixtures("ray_session")
@@ -79,7 +79,7 @@ def test_paused_trials_are_promoted_and_go_on_in_few_processes(tmp_path: Path) -
         virtual_epoch={"steps": 20},
         budget={"trials": 27, "max_virtual_epochs": 9},
     )
-    summary = search.search(config, results=tmp_path, watcher=recorder)
+    summary = search.search(config, results=tmp_path, reporter=recorder)
     assert summary.status == "complete"
     assert recorder.kinds().count(EventKind.PAUSED) >= 27
     assert recorder.kinds().count(EventKind.PROMOTED) >= 9
@@ -90,7 +90,7 @@ def test_paused_trials_are_promoted_and_go_on_in_few_processes(tmp_path: Path) -
     assert len(set.union(*processes.values())) <= 4
 
 
-class PromotionRecorder(SilentWatcher):
+class PromotionRecorder(SilentReporter):
     """Whether each promoted trial had a checkpoint of all its virtual epochs, and the checkpoints of Ray."""
 
     def __init__(self) -> None:
@@ -121,7 +121,7 @@ def test_only_a_trial_that_is_not_saved_yet_is_asked_to_save_when_it_pauses(
         checkpoint={"every": every},
         scheduler={"name": "asha", "grace_period": 2},
     )
-    assert search.search(config, results=tmp_path, watcher=recorder).status == "complete"
+    assert search.search(config, results=tmp_path, reporter=recorder).status == "complete"
     assert recorder.complete
     assert all(recorder.complete)
     assert bool(recorder.asked_for) == (every > 1)
@@ -140,7 +140,7 @@ def test_four_trials_share_one_gpu(tmp_path: Path) -> None:
         resources={"cpus_per_trial": 0.5, "gpus_per_trial": 0.25},
         budget={"trials": 4, "max_virtual_epochs": 1},
     )
-    summary = search.search(config, results=tmp_path, watcher=recorder)
+    summary = search.search(config, results=tmp_path, reporter=recorder)
     assert summary.counts == {"completed": 4}
     assert recorder.most_running == 4
     assert len(list((tmp_path / "processes").iterdir())) == 4
@@ -267,7 +267,7 @@ def test_a_failing_trial_is_tried_again_then_named_and_the_others_go_on(tmp_path
         max_failures=1,
     )
     recorder = Recorder()
-    summary = search.search(config, results=tmp_path, watcher=recorder)
+    summary = search.search(config, results=tmp_path, reporter=recorder)
     assert summary.counts == {"completed": 1, "failed": 1}
     assert recorder.kinds().count(EventKind.RETRIED) == 1
     (number,) = summary.failures
@@ -285,6 +285,6 @@ def test_a_folder_of_images_and_masks_is_searched(discs_run: Summary) -> None:
 def test_trials_read_the_data_from_the_object_store_on_their_own_threads(tmp_path: Path) -> None:
     recorder = Recorder()
     config = search_config(task="tiny_tasks:SharedDataTask", budget={"trials": 2, "max_virtual_epochs": 1})
-    search.search(config, results=tmp_path, watcher=recorder)
+    search.search(config, results=tmp_path, reporter=recorder)
     reports = [event.metrics for event in recorder.events if event.kind is EventKind.REPORTED]
     assert [(report["shared"], report["threads"]) for report in reports] == [(1.0, 1.0)] * 2

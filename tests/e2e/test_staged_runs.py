@@ -56,7 +56,7 @@ def staged_config(**sections: Any) -> dict[str, Any]:
 def run(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The summary of a search in two stages, and what was shown; look at it, change nothing."""
     watching = Watching()
-    summary = search.search(staged_config(), results=tmp_path_factory.mktemp("staged"), watcher=watching)
+    summary = search.search(staged_config(), results=tmp_path_factory.mktemp("staged"), reporter=watching)
     return summary, watching.lines
 
 
@@ -153,7 +153,7 @@ def test_the_same_again_changes_nothing_and_another_space_is_refused(run: Any) -
     results = Path(summary.folder).parent
     before = {path: path.read_bytes() for path in Path(summary.folder).rglob(JOURNAL)}
     watching = Watching()
-    again = search.search(staged_config(), results=results, watcher=watching)
+    again = search.search(staged_config(), results=results, reporter=watching)
     assert again == summary
     assert watching.lines == ["stage 1 of 2 (rate) is done", "stage 2 of 2 (batch) is done"]
     other = staged_config()
@@ -195,7 +195,7 @@ def test_after_a_stage_without_any_value_the_next_one_cannot_begin(ray_session: 
 
 
 def test_interrupted_in_its_first_stage_it_goes_on_there(ray_session: None, tmp_path: Path) -> None:
-    first = search.search(staged_config(), results=tmp_path, watcher=interrupted_at(1, 1))
+    first = search.search(staged_config(), results=tmp_path, reporter=interrupted_at(1, 1))
     assert (first.status, [stage.name for stage in first.stages]) == ("interrupted", [FIRST])
     assert "1 stage not started" in summary_text(first)
     assert f"tune-search resume {first.folder}" in summary_text(first)

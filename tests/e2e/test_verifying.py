@@ -19,8 +19,8 @@ from search.cli import main
 from search.commands.verify import Damage, Verification, verify
 from search.errors import SearchError
 from search.run.events import Event, EventKind
+from search.run.reporter import SilentReporter
 from search.run.summary import Summary
-from search.run.watcher import SilentWatcher
 from search.study.study import JOURNAL
 from search.study.trial import ranked
 from trainables.checkpoint import (
@@ -34,7 +34,7 @@ from trainables.checkpoint import (
 Verify = Callable[[Path], tuple[int, str]]
 
 
-class InterruptedAt(SilentWatcher):
+class InterruptedAt(SilentReporter):
     """Looks at the search at every report, and presses Ctrl-C at the report number `number`."""
 
     def __init__(self, number: int, look: Callable[[], None] = lambda: None) -> None:
@@ -63,7 +63,7 @@ def interrupted_run(ray_session: None, tmp_path_factory: pytest.TempPathFactory)
         budget={"trials": 2, "max_virtual_epochs": 6},
     )
     results = tmp_path_factory.mktemp("results")
-    return Path(search.search(config, results=results, watcher=InterruptedAt(10)).folder)
+    return Path(search.search(config, results=results, reporter=InterruptedAt(10)).folder)
 
 
 @pytest.fixture
@@ -119,8 +119,8 @@ def test_a_search_may_run_meanwhile_and_have_removed_what_paused_trials_need_no_
     run = tmp_path / "digits"
     found: list[Verification] = []
     config = search_config(checkpoint={"keep_trials": 1}, resources={"concurrent_trials": 1})
-    watcher = InterruptedAt(13, look=lambda: found.append(verify(run)))
-    assert search.search(config, results=tmp_path, watcher=watcher).status == "interrupted"
+    reporter = InterruptedAt(13, look=lambda: found.append(verify(run)))
+    assert search.search(config, results=tmp_path, reporter=reporter).status == "interrupted"
     assert len(found) == 13
     assert [damage for verification in found for damage in verification.damages] == []
     assert all(f"process {os.getpid()} on " in (verification.owner or "") for verification in found)

@@ -232,7 +232,7 @@ def test_a_search_with_workers_finds_what_a_trial_without_finds_and_leaves_no_pr
         scheduler={"name": "none"},
     )
     recorder = Recorder()
-    summary = search.search(config, results=tmp_path / "results", watcher=recorder)
+    summary = search.search(config, results=tmp_path / "results", reporter=recorder)
     assert summary.counts == {"completed": 2}
     assert not [event for event in recorder.events if event.kind is EventKind.RETRIED]
     for trial in optuna_study(summary.folder).trials:

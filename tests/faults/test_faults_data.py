@@ -220,7 +220,7 @@ def test_a_data_loading_worker_that_is_killed_is_named_and_the_trial_is_as_if_it
         max_failures=1,
     )
     recorder = Recorder()
-    summary = search.search(config, results=tmp_path / "results", watcher=recorder)
+    summary = search.search(config, results=tmp_path / "results", reporter=recorder)
     assert (tmp_path / "died").exists()
     assert summary.counts == {"completed": 2}
     (retried,) = [event for event in recorder.events if event.kind is EventKind.RETRIED]

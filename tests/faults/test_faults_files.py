@@ -65,7 +65,7 @@ def calm(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Summary
 def broken_off(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the same search, interrupted on the way; look at it, change nothing."""
     results = tmp_path_factory.mktemp("interrupted")
-    summary = search.search(search_config(**ONE_BY_ONE), results=results, watcher=interrupted_at(3, 1))
+    summary = search.search(search_config(**ONE_BY_ONE), results=results, reporter=interrupted_at(3, 1))
     assert summary.status == "interrupted"
     return Path(summary.folder)
 
@@ -78,7 +78,7 @@ def interrupted(broken_off: Path, tmp_path: Path) -> Path:
 
 def assert_goes_on_as_if_nothing_had_been(run: Path, calm: Summary) -> Watching:
     watching = Watching()
-    summary = search.search(search_config(**ONE_BY_ONE), results=run.parent, watcher=watching)
+    summary = search.search(search_config(**ONE_BY_ONE), results=run.parent, reporter=watching)
     assert summary.status == "complete"
     assert_same_search(Path(calm.folder), run, calm.best.checkpoint)
     assert_nothing_lost(run)
@@ -150,7 +150,7 @@ def test_a_moved_run_goes_on_from_another_folder_with_its_relative_data_and_task
     home = place_with_task_and_data(tmp_path / "home")
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.chdir(home)
-    first = search.search("digits.yaml", results="results", watcher=interrupted_at(3, 1))
+    first = search.search("digits.yaml", results="results", reporter=interrupted_at(3, 1))
     assert first.status == "interrupted"
     moved = Path(shutil.move(home / "results" / "digits", tmp_path / "moved"))
     in_a_new_process_at(tmp_path / "elsewhere", home, monkeypatch)
@@ -208,7 +208,7 @@ def test_damaged_checkpoints_are_set_aside_and_the_ones_before_are_used(
 
     watching = Watching()
     for folder in (calm, run):
-        search.resume(folder, overrides=["budget.max_virtual_epochs=4"], watcher=watching)
+        search.resume(folder, overrides=["budget.max_virtual_epochs=4"], reporter=watching)
     notes = [event.text for event in watching.events if event.kind is EventKind.MESSAGE]
     reasons = [r"model\.safetensors: SHA-256 is .*", r"state\.pt: SHA-256 is .*"]
     reasons += [r"state\.pt: No such file or directory", r"state\.pt: cannot be read \(UnpicklingError\)"]
@@ -373,7 +373,7 @@ def test_a_journal_that_cannot_be_appended_to_ends_the_search_which_goes_on_when
                 fill(disk)
 
         watching = Watching(act)
-        summary = search.search(search_config(**ONE_BY_ONE), results=disk, watcher=watching)
+        summary = search.search(search_config(**ONE_BY_ONE), results=disk, reporter=watching)
         assert summary.status == "failed"
         assert f"cannot write {run / JOURNAL}: No space left on device" in summary.reason
         (disk / "filler").unlink()

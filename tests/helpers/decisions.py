@@ -63,7 +63,7 @@ class _Replay:
         self._rule: Any = build_scheduler(config)
         self._length = config.budget.max_virtual_epochs
         self._plateau = config.budget.plateau
-        self._last_order = 0
+        self._last_sequence = 0
         self._by_id: list[TrialRecord] = []
         self._completed: dict[int, list[float]] = {}
         self._attrs: dict[int, dict[str, Any]] = {}
@@ -119,17 +119,19 @@ class _Replay:
         self.counts["begin"] += 1
 
     def _reopen(self, record: TrialRecord, attrs: Mapping[str, Any], values: list[float]) -> None:
-        assert record.cut_off or record.outcome is Outcome.COMPLETED, f"trial {record.number} had its end"
+        assert record.stopped_by_budget or record.outcome is Outcome.COMPLETED, (
+            f"trial {record.number} had its end"
+        )
         self._alone = False
         assert values == record.values
         assert attrs["promoted"] == record.depth
         if self._rule.pauses and self._rule.rungs.reached(record):
-            record.dormant = True
+            record.resumable = True
             self._assert_promotable(record)
         elif record.outcome is Outcome.COMPLETED:
             assert self._rule.after_report(self, record) is not Decision.STOP
-        record.outcome, record.cut_off, record.dormant, record.running = None, False, False, True
-        record.trial_id, record.promoted = len(self._by_id), record.depth
+        record.outcome, record.stopped_by_budget, record.resumable, record.running = None, False, False, True
+        record.trial_id, record.promoted_at = len(self._by_id), record.depth
         self._by_id.append(record)
         self._said.pop(record.number, None)
         self.counts["go on after an end"] += 1
@@ -143,7 +145,7 @@ class _Replay:
             assert value == record.depth
             assert self._said[record.number] is Decision.PAUSE, f"trial {record.number} had not paused"
             self._assert_promotable(record)
-            record.promoted, record.running = record.depth, True
+            record.promoted_at, record.running = record.depth, True
 
     def _report(self, record: TrialRecord, step: int, value: float) -> None:
         assert record.outcome is None
@@ -153,7 +155,7 @@ class _Replay:
         assert record.running, f"trial {record.number} went on and was to pause"
         record.values.append(value)
         self._count(record)
-        record.reported = record.order
+        record.last_report = record.sequence
         self._last_reported = record.number
         self._said[record.number] = said = self._rule.after_report(self, record)
         record.running = said is not Decision.PAUSE
@@ -161,10 +163,12 @@ class _Replay:
 
     def _end(self, record: TrialRecord) -> None:
         attrs, said = self._attrs[record.number], self._said.get(record.number)
-        outcome, cut_off = Outcome(attrs["outcome"]), attrs["end"]["cut_off"]
+        outcome, stopped_by_budget = Outcome(attrs["outcome"]), attrs["end"]["stopped_by_budget"]
         where = f"trial {record.number} at virtual epoch {record.depth}"
         if outcome is Outcome.STOPPED:
-            assert cut_off == (said is not Decision.STOP), f"{where} was stopped and the rule said {said}"
+            assert stopped_by_budget == (said is not Decision.STOP), (
+                f"{where} was stopped and the rule said {said}"
+            )
         elif outcome is Outcome.COMPLETED:
             assert record.depth <= self._length, where
             self._completed[record.number] = list(record.values)
@@ -173,13 +177,13 @@ class _Replay:
             assert record.running, where
         if attrs["reason"].endswith("not promoted"):
             self._assert_nobody_passed_over()
-        record.outcome, record.cut_off, record.running = outcome, cut_off, False
+        record.outcome, record.stopped_by_budget, record.running = outcome, stopped_by_budget, False
         self._count(record)
         self.counts[f"end as {outcome}"] += 1
 
     def _count(self, record: TrialRecord) -> None:
-        self._last_order += 1
-        record.order = self._last_order
+        self._last_sequence += 1
+        record.sequence = self._last_sequence
 
     def _assert_no_plateau(self, what: str) -> None:
         plateau, study = self._plateau, cast(SearchStudy, self)

@@ -61,9 +61,9 @@ def trained(**executor: Any) -> Run:
     """Searches whose trials are trained; `executor` are arguments of `search.search`."""
 
     def run(folder: Path, config: dict[str, Any], stop_after: int | None = None) -> list[TrialRecord]:
-        watcher = interrupted_after(stop_after)
-        search.search(config, results=folder, watcher=watcher, **executor)
-        texts = [event.text for event in watcher.events if event.kind is EventKind.MESSAGE]
+        reporter = interrupted_after(stop_after)
+        search.search(config, results=folder, reporter=reporter, **executor)
+        texts = [event.text for event in reporter.events if event.kind is EventKind.MESSAGE]
         assert not [text for text in texts if DIFFERED in text]
         return read_records(folder / "digits" / "study.journal")
 

@@ -45,7 +45,7 @@ class Done:
 
     def __init__(self, config: dict[str, Any], results: Path) -> None:
         self.recorder = Recorder()
-        self.summary: Summary = search.search(config, results=results, watcher=self.recorder)
+        self.summary: Summary = search.search(config, results=results, reporter=self.recorder)
         self.run = Path(self.summary.folder)
         self.records = {
             r.resolved.options["optimizer"]["lr"]: r for r in read_records(self.run / "study.journal")

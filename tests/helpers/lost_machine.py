@@ -14,10 +14,10 @@ from ruamel.yaml import YAML
 
 import search
 from search.run.events import Event, EventKind
-from search.run.watcher import SilentWatcher
+from search.run.reporter import SilentReporter
 
 
-class LosesMachine(SilentWatcher):
+class LosesMachine(SilentReporter):
     """Ends all processes of the machine on which trial 0 has reported its second virtual epoch."""
 
     def __init__(self, cluster: Cluster) -> None:
@@ -68,9 +68,9 @@ def main(config: Path, results: Path) -> None:
     for _ in range(2):
         cluster.add_node(num_cpus=1)
     try:
-        watcher = LosesMachine(cluster)
+        reporter = LosesMachine(cluster)
         search.search(
-            YAML(typ="safe").load(config), results=results, address=cluster.address, watcher=watcher
+            YAML(typ="safe").load(config), results=results, address=cluster.address, reporter=reporter
         )
     finally:
         cluster.shutdown()

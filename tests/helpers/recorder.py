@@ -10,10 +10,10 @@ import optuna
 
 from search.run.coordinator import Coordinator
 from search.run.events import Event, EventKind
-from search.run.watcher import SilentWatcher
+from search.run.reporter import SilentReporter
 
 
-class Recorder(SilentWatcher):
+class Recorder(SilentReporter):
     """Keeps every event, and how many trials were running at it."""
 
     def __init__(self) -> None:

@@ -87,14 +87,15 @@ def test_an_ended_trial_is_promoted_only_where_it_may_go_on_and_keeps_its_place_
     others = [trial(number, 0.5 - number / 100) for number in range(1, 6)]
     assert promote(scheduler, ended, *others) == 1
     assert promote(scheduler, ended, *others[:4]) is None
-    ended.dormant = True
+    ended.resumable = True
     assert promote(scheduler, ended, *others) == 0
 
 
 def test_trials_of_a_former_full_length_are_paused_where_that_was_a_rung() -> None:
     scheduler = ASHA(Rungs(), "max", num_virtual_epochs=27)
     completed = [
-        trial(n, *[0.1 * n] * 9, outcome=Outcome.COMPLETED, cut_off=False, dormant=True) for n in range(3)
+        trial(n, *[0.1 * n] * 9, outcome=Outcome.COMPLETED, stopped_by_budget=False, resumable=True)
+        for n in range(3)
     ]
     assert promote(scheduler, *completed) == 2
     assert promote(scheduler, *completed[:2]) is None
@@ -130,7 +131,7 @@ def test_an_ended_trial_may_be_promoted_only_where_it_may_go_on() -> None:
     scheduler = ASHA(Rungs(), "max", num_virtual_epochs=9)
     ended = [trial(number, 0.9 - number / 10, outcome=Outcome.STOPPED) for number in range(3)]
     assert may_promote(scheduler, 9, *ended) == []
-    ended[1].dormant = True
+    ended[1].resumable = True
     assert may_promote(scheduler, 3, *ended) == [1]
 
 

@@ -85,7 +85,7 @@ def _with_another_value(entries: Entries) -> Entries:
 def _ended_early(entries: Entries) -> Entries:
     """The first pause is an end by the rule."""
     return [
-        entry | {"user_attr": {"end": {"order": 1, "cut_off": False}}}
+        entry | {"user_attr": {"end": {"sequence": 1, "stopped_by_budget": False}}}
         if "end" in entry.get("user_attr", {})
         else entry
         for entry in entries

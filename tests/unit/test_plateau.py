@@ -176,7 +176,7 @@ def test_a_trial_that_another_scheduler_ends_does_not_speak_of_a_plateau(tmp_pat
 
 def settled(*values: float) -> list[Any]:
     return [
-        trial(number, value, order=number + 1, reported=number + 1, outcome=Outcome.COMPLETED)
+        trial(number, value, sequence=number + 1, last_report=number + 1, outcome=Outcome.COMPLETED)
         for number, value in enumerate(values)
     ]
 
@@ -205,13 +205,13 @@ def sorted_anew(study: SearchStudy, scheduler: Scheduler, trials: int, min_delta
     """The definition: all trials in the order in which they ended or paused last."""
 
     def at(record: TrialRecord) -> int:
-        return record.reported if record.outcome is None or record.cut_off else record.order
+        return record.last_report if record.outcome is None or record.stopped_by_budget else record.sequence
 
     def is_settled(record: TrialRecord) -> bool:
-        if record.outcome is not None and not record.cut_off:
+        if record.outcome is not None and not record.stopped_by_budget:
             return record.outcome is not Outcome.FAILED
         paused = scheduler.after_report(study, record) is Decision.PAUSE
-        return record.depth > record.promoted and paused
+        return record.depth > record.promoted_at and paused
 
     settled = sorted((record for record in study.records if is_settled(record)), key=at)
     before, now = best_record(settled[:-trials], study.mode), best_record(settled, study.mode)

@@ -254,7 +254,7 @@ def test_with_a_later_limit_a_search_comes_to_what_it_would_have_come_to_without
     whole = Simulation(tmp_path / "whole", config).run()
     cut = Simulation(tmp_path / "cut", config, limits=limits).run()
     assert cut.coordinator.ending in ("time limit", "step limit")
-    assert any(r.cut_off for r in cut.records)
+    assert any(r.stopped_by_budget for r in cut.records)
     before = num_lines(tmp_path / "cut")
     later = Simulation(tmp_path / "cut", config).run()
     assert results(later.records) == results(whole.records)
@@ -269,7 +269,7 @@ def test_a_trial_that_was_lost_before_its_first_report_when_time_was_up_begins_w
     config = asking(3, 2, scheduler=NONE)
     faults = lambda number, v, attempt: FailureKind.DIED if (number, attempt) == (1, 0) else None  # noqa: E731
     first = Simulation(tmp_path, config, limits={"seconds": 3.0}, faults=faults).run()
-    assert [(r.depth, r.cut_off) for r in first.records] == [(2, False), (0, True)]
+    assert [(r.depth, r.stopped_by_budget) for r in first.records] == [(2, False), (0, True)]
     again = Simulation(tmp_path, config, can_go_on=lambda record: record.depth > 0).run()
     assert [(r.depth, r.outcome) for r in again.records] == [(2, Outcome.COMPLETED)] * 3
     assert len(again.records[1].failures) == 1
@@ -374,7 +374,9 @@ def test_a_study_of_1000_trials_is_gone_on_with_in_seconds(tmp_path: Path) -> No
     study = open_study(tmp_path, config)
     for value in (0.6, 0.7):
         study.report(study.records[0], value, LENGTHS, seconds=1.0)
-    study.finish(study.records[0], Outcome.STOPPED, "paused at virtual epoch 3, not promoted", cut_off=True)
+    study.finish(
+        study.records[0], Outcome.STOPPED, "paused at virtual epoch 3, not promoted", stopped_by_budget=True
+    )
     _multiply_trial(tmp_path, 1000)
     began = time.monotonic()
     simulation = Simulation(tmp_path, config)

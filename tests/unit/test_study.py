@@ -37,7 +37,7 @@ def reported(study: SearchStudy, *values: float) -> TrialRecord:
 
 def held(record: TrialRecord) -> dict[str, Any]:
     """All of a record that is on disk."""
-    in_this_process = ("running", "dormant")
+    in_this_process = ("running", "resumable")
     return {key: value for key, value in vars(record).items() if key not in in_this_process}
 
 
@@ -50,14 +50,14 @@ def test_what_is_recorded_is_read_back(tmp_path: Path) -> None:
     study.report(record, 0.3, LENGTHS, seconds=4.5)
     study.add_failure(record, BURNT)
     study.add_failure(record, Failure(FailureKind.HUNG, "a virtual epoch took more than 3 s"))
-    study.finish(reported(study, 0.5), Outcome.STOPPED, "why", cut_off=True)
+    study.finish(reported(study, 0.5), Outcome.STOPPED, "why", stopped_by_budget=True)
     study.save_elapsed(12.3)
     again = make_study(tmp_path)
     assert [held(r) for r in again.records] == [held(r) for r in study.records]
-    assert (again.records[0].values, again.records[0].promoted) == ([0.1, 0.7, 0.3], 2)
+    assert (again.records[0].values, again.records[0].promoted_at) == ([0.1, 0.7, 0.3], 2)
     assert (again.records[0].steps, again.records[0].samples) == (19, 304)
     assert again.records[0].known == {"model.hidden": 8}
-    assert (again.elapsed_seconds, again.last_order) == (12.3, 5)
+    assert (again.elapsed_seconds, again.last_sequence) == (12.3, 5)
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_a_trial_that_goes_on_after_its_end_is_a_new_optuna_trial_with_all_that_
     study.report(record, 0.1, LENGTHS, seconds=1.0)
     study.report(record, 0.7, LENGTHS, seconds=2.0)
     study.add_failure(record, BURNT)
-    study.finish(record, Outcome.STOPPED, "when the search ended", cut_off=True)
+    study.finish(record, Outcome.STOPPED, "when the search ended", stopped_by_budget=True)
     old = study.frozen(record)
     before = held(record)
     study.promote(record)
@@ -180,7 +180,7 @@ def test_a_trial_that_goes_on_after_its_end_is_a_new_optuna_trial_with_all_that_
     assert study.frozen(study.records[0]).number == 0
     assert (new.number, new.state, new.user_attrs["continues"]) == (2, TrialState.RUNNING, 1)
     assert (new.params, new.intermediate_values) == (old.params, old.intermediate_values)
-    changed = {"trial_id": 2, "promoted": 2, "outcome": None, "reason": "", "cut_off": False}
+    changed = {"trial_id": 2, "promoted_at": 2, "outcome": None, "reason": "", "stopped_by_budget": False}
     assert held(record) == before | changed
     study.report(record, 0.9, LENGTHS, seconds=3.0)
     study.finish(record, Outcome.COMPLETED, "full length")
@@ -216,21 +216,25 @@ def test_a_report_cut_off_before_its_value_has_not_been_made(tmp_path: Path) -> 
     assert [r.values for r in again.records] == [[0.1, 0.2], [0.3]]
     assert again.records[0].steps == LENGTHS.end_step(2)
     # That its third report had begun tells that the second is long decided.
-    assert (again.records[0].order, again.records[1].order, again.last_order) == (0, second.order, 3)
+    assert (again.records[0].sequence, again.records[1].sequence, again.last_sequence) == (
+        0,
+        second.sequence,
+        3,
+    )
 
 
 def test_an_end_cut_off_before_the_state_has_not_come(tmp_path: Path) -> None:
     study = make_study(tmp_path)
     record = reported(study, 0.1)
-    study.finish(record, Outcome.STOPPED, "when the search ended", cut_off=True)
+    study.finish(record, Outcome.STOPPED, "when the search ended", stopped_by_budget=True)
     lines = (tmp_path / JOURNAL).read_bytes().splitlines(keepends=True)
     (tmp_path / JOURNAL).write_bytes(b"".join(lines[:-1]))
     again = make_study(tmp_path)
     (record,) = again.records
-    assert (record.outcome, record.reason, record.cut_off, record.order) == (None, "", False, 1)
+    assert (record.outcome, record.reason, record.stopped_by_budget, record.sequence) == (None, "", False, 1)
     again.finish(record, Outcome.STOPPED, "stopped at virtual epoch 1")
     (last,) = make_study(tmp_path).records
-    assert (last.outcome, last.cut_off) == (Outcome.STOPPED, False)
+    assert (last.outcome, last.stopped_by_budget) == (Outcome.STOPPED, False)
 
 
 # --- killed processes

@@ -10,7 +10,7 @@ from search.run.events import Event
 from search.run.folder import RunFolder
 
 
-class Watcher(Protocol):
+class ProgressReporter(Protocol):
     """Whoever shows a search while it runs."""
 
     def phase(self, text: str) -> None:
@@ -25,7 +25,7 @@ class Watcher(Protocol):
     def end(self) -> None: ...
 
 
-class SilentWatcher:
+class SilentReporter:
     """Shows nothing; for notebooks and tests."""
 
     def phase(self, text: str) -> None: ...
