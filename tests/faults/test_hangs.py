@@ -123,11 +123,36 @@ def test_time_counts_from_the_moment_when_the_process_is_ready_and_anew_from_eac
     job.heard(step=9)
     job.tick(1.5)
     assert (killed.actors, job.failure) == ([], None)
+    (tmp_path / ".hang.txt").write_text("Thread 0x1 (most recent call first):\n")
     job.tick(1.0)
     job.tick(1.0)
     assert killed.actors == ["actor"]
     assert job.failure is not None
     assert job.failure.cause == "a virtual epoch took more than 2 s, begun at step 9"
+
+
+def test_a_process_that_is_late_with_where_it_hangs_has_five_seconds_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed, job, trace = Killed(monkeypatch), job_of(tmp_path, 2.0), tmp_path / ".hang.txt"
+    job.start(started())
+    trace.touch()  # opened before the virtual epoch, empty until the time has come
+    job.tick(6.9)
+    assert killed.actors == []
+    trace.write_text("Thread 0x1 (most recent call first):\n")
+    job.tick(0.05)
+    assert killed.actors == ["actor"]
+
+
+def test_a_process_that_never_says_where_it_hangs_is_ended_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed, job = Killed(monkeypatch), job_of(tmp_path, 2.0)
+    job.start(started())
+    job.tick(6.9)
+    assert killed.actors == []
+    job.tick(0.2)
+    assert killed.actors == ["actor"]
 
 
 def test_without_a_limit_nothing_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,7 +174,7 @@ def test_time_in_which_the_search_itself_stood_still_does_not_count(
         now[0] = moment
         watch.on_step_begin(iteration=0, trials=[])
     assert killed.actors == []
-    for moment in range(3601, 3605):
+    for moment in range(3601, 3610):
         now[0] = moment
         watch.on_step_begin(iteration=0, trials=[])
     assert killed.actors == ["actor"]

@@ -108,10 +108,10 @@ def take_failure(folder: Path) -> Failure | None:
 
 @contextmanager
 def traced_if_it_hangs(folder: Path, seconds: float | None) -> Iterator[None]:
-    """Write where every thread is, shortly before what is inside has taken so many seconds.
+    """Write the stack of every thread shortly before the block has taken that many seconds; never with None.
 
-    Whoever ends the process then passes it on with `keep_hang_trace`. It is written even while a library
-    holds the interpreter's lock; a process that is stopped writes nothing. None writes nothing either.
+    Whoever then ends the process passes it on with `keep_hang_trace`. It is written even while a library
+    holds the interpreter's lock; a process that is stopped writes nothing.
     """
     if seconds is None:
         yield
@@ -125,6 +125,12 @@ def traced_if_it_hangs(folder: Path, seconds: float | None) -> Iterator[None]:
         finally:
             faulthandler.cancel_dump_traceback_later()
             file.unlink(missing_ok=True)
+
+
+def has_hang_trace(folder: Path) -> bool:
+    """Whether a trial's process has written where it hangs."""
+    file = folder / _HANG_FILE
+    return file.exists() and file.stat().st_size > 0
 
 
 def keep_hang_trace(folder: Path, failure: Failure) -> None:

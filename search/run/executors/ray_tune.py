@@ -23,7 +23,7 @@ from search.ray.patches import OUT_OF_MEMORY, repair_tune, save_at_end
 from search.run.coordinator import Coordinator
 from search.run.events import Turn
 from search.run.executor import Jobs
-from trainables.process.failure import Failure, FailureKind, keep_hang_trace, take_failure
+from trainables.process.failure import Failure, FailureKind, has_hang_trace, keep_hang_trace, take_failure
 from trainables.session import TrialPlan
 from trainables.trainable import RESULT, Result, TrialTrainable
 from trainables.worker import Started
@@ -32,6 +32,9 @@ repair_tune()
 
 _LONGEST_TICK = 1.0
 """Seconds: time in which this process, or the whole machine, stood still does not count as a trial's."""
+
+_TRACE_WAIT = 5.0
+"""Seconds beyond its limit that a silent process has to write where it hangs, as on a busy machine it may be late."""
 
 
 def tuner_of(coordinator: Coordinator, jobs: Jobs) -> tune.Tuner:
@@ -88,11 +91,11 @@ class RunningJob:
         self._step, self._left = step, self.plan.timeout
 
     def tick(self, seconds: float) -> None:
-        """So much time has passed: end the process if it has been silent for too long."""
+        """Count time that has passed, and end the process if it has been silent for too long."""
         if self._left is None or self.failure is not None:
             return
         self._left -= seconds
-        if self._left <= 0:
+        if self._left <= -_TRACE_WAIT or (self._left <= 0 and has_hang_trace(Path(self.plan.folder))):
             limit = f"{round(self.plan.timeout or 0, 1):g} s"
             cause = f"a virtual epoch took more than {limit}, begun at step {self._step}"
             self.failure = Failure(FailureKind.HUNG, cause)
