@@ -242,9 +242,7 @@ def _stage_document(whole: Document, number: int, base: _Base) -> _StageDocument
         if section in own:
             source: KeyPath = ("stages", number, section)
             tree[section] = _merged(tree.get(section), own[section], (section,), source, origins)
-    return _StageDocument(
-        whole.name, whole.file, tree, whole.lines, whole.overrides, whole.problems, origins=origins
-    )
+    return _StageDocument(whole.name, whole.file, tree, whole.places, whole.problems, origins=origins)
 
 
 def _next_bases(documents: Sequence[_StageDocument], readings: Sequence[Reading]) -> Iterator[_Base]:
