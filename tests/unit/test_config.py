@@ -275,7 +275,7 @@ budget: {trails: 24}
         ("bugdet: {}", "bugdet: unknown key 'bugdet'; did you mean 'budget'?"),
     ],
 )
-def test_mistake_in_a_section_is_told_in_a_sentence(section, message):
+def test_a_problem_in_a_section_is_reported_in_a_sentence(section, message):
     lines = [line for line in MINIMAL.splitlines() if line.split(":")[0] != section.split(":")[0]]
     (problem,) = problems_of("\n".join([*lines, section]))
     assert problem.startswith(f"c.yaml:{len(lines) + 1}: {message}")
@@ -336,7 +336,7 @@ def test_missing_sections_are_told_together():
         ("{size: [1, x]}", "trial.size.1: received 'x'; must be a whole number"),
         ("{model: 3}", "trial.model: received 3; must be a mapping (key: value)"),
         ("{compile: maybe}", "trial.compile: received 'maybe'; must be true or false"),
-        ("{ema: 2}", "trial.ema: received 2; must be less than 1.0"),
+        ("{ema: 2}", "trial.ema: received 2; must be less than 1"),
         (
             "{optimizer: {name: adamv}}",
             "trial.optimizer.name: optimizer 'adamv' is not a class of torch.optim",
@@ -350,12 +350,12 @@ def test_missing_sections_are_told_together():
         ("{optimizer: {name: rprop, weight_decay: 0.1}}", "trial.optimizer: torch.optim refuses"),
     ],
 )
-def test_mistake_in_the_trial_is_told_in_a_sentence(trial, message):
+def test_a_problem_in_the_trial_is_reported_in_a_sentence(trial, message):
     (problem,) = trial_problems(trial)
     assert problem.startswith(f"c.yaml:3: {message}")
 
 
-def test_mistake_in_one_option_or_bound_is_told_once_at_its_line():
+def test_a_problem_in_one_option_or_bound_is_reported_once_at_its_line():
     text = MINIMAL.replace(
         "trial: {}",
         "trial:\n"
@@ -368,8 +368,8 @@ def test_mistake_in_one_option_or_bound_is_told_once_at_its_line():
         "         lr: {choice: [0.1, -0.1]}}\n",
     )
     assert problems_of(text) == [
-        "c.yaml:5: trial.ema: received 1.5; must be less than 1.0",
-        "c.yaml:10: trial.optimizer.lr: received -0.1; must be greater than 0.0",
+        "c.yaml:5: trial.ema: received 1.5; must be less than 1",
+        "c.yaml:10: trial.optimizer.lr: received -0.1; must be greater than 0",
     ]
 
 
