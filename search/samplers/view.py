@@ -108,7 +108,7 @@ class StudyView:
     def _in_this_space(self, record: TrialRecord, *, own: bool) -> PendingTrial | None:
         """The parameters as if they had been drawn from the current space; None if they cannot have been."""
         if record not in self._drawn:
-            same = own and record.space == self._study.space_number
+            same = own and record.space_number == self._study.space_number
             self._drawn[record] = _drawn(self._study.space, record, same)
         return self._drawn[record]
 
@@ -128,7 +128,7 @@ def _thinned(scored: list[tuple[TrialRecord, float]]) -> list[tuple[TrialRecord,
 
 def _drawn(space: Space, record: TrialRecord, same: bool) -> PendingTrial | None:
     try:
-        params = record.resolved.params if same else space.params_of(record.resolved.options)
+        params = record.params if same else space.params_of(record.resolved.options)
         pending = PendingTrial(record.number, params)
         space.suggest(pending)
     except (SearchError, UnknownParameterError):

@@ -21,7 +21,7 @@ from search.space.space import Space, parse_space
 from search.study.journal import drop_half_line, open_journal, reraise_as_damaged
 from search.study.patches import share_distributions
 from search.study.suggest import PendingTrial
-from search.study.trial import Outcome, Recalled, TrialRecord
+from search.study.trial import Outcome, TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.process.failure import Failure, FailureKind
 
@@ -153,11 +153,11 @@ class SearchStudy:
         number = len(self.records)
         # Samplers count the trials of the history first.
         pending = PendingTrial(len(self.history) + number, point_to_evaluate or {}, self._sampler, self.study)
-        resolved = Recalled(self.space, self.space.suggest(pending).params)
+        params = self.space.suggest(pending).params
         known = None if point_to_evaluate is None else dict(point_to_evaluate)
         attrs = {_TRIAL: number, _SPACE: self.space_number} | ({} if known is None else {_KNOWN: known})
         trial_id = self._create(pending, {}, attrs)
-        record = TrialRecord(number, trial_id, resolved, space=self.space_number, known=known)
+        record = TrialRecord(number, trial_id, self.space, params, self.space_number, known)
         self.records.append(record)
         self.indexes.update(record)
         return record
@@ -311,8 +311,9 @@ def _record(number: int, trial_id: int, frozen: FrozenTrial, space: Space) -> Tr
     return TrialRecord(
         number=number,
         trial_id=trial_id,
-        resolved=Recalled(space, frozen.params),
-        space=attrs[_SPACE],
+        space=space,
+        params=space.resolve(frozen.params).params,
+        space_number=attrs[_SPACE],
         known=attrs.get(_KNOWN),
         values=values,
         lengths=lengths,
