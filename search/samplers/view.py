@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
@@ -12,7 +13,7 @@ from search.errors import SearchError
 from search.schedulers.base import Rungs
 from search.space.space import Space
 from search.study.study import SearchStudy
-from search.study.suggest import PendingTrial, UnknownParameterError
+from search.study.suggest import PendingTrial, UnknownParameterError, frozen_trial
 from search.study.trial import Outcome, TrialRecord, as_loss
 
 _EPOCH = datetime(2000, 1, 1)
@@ -99,7 +100,10 @@ class StudyView:
             drawn = self._in_this_space(record, own=own)
             if drawn is not None:
                 number = len(study.history) + record.number if own else self._in_history[record]
-                view.append(_frozen(number, drawn, score))
+                fields: dict[str, Any] = {"datetime_start": _EPOCH}
+                if score is not None:
+                    fields |= {"state": TrialState.COMPLETE, "value": score, "datetime_complete": _EPOCH}
+                view.append(frozen_trial(number, drawn.params, drawn.distributions, **fields))
         return sorted(view, key=lambda frozen: frozen.number)
 
     def _scores(self) -> HalvingScores:
@@ -134,19 +138,3 @@ def _drawn(space: Space, record: TrialRecord, same: bool) -> PendingTrial | None
     except (SearchError, UnknownParameterError):
         return None
     return pending
-
-
-def _frozen(number: int, drawn: PendingTrial, score: float | None) -> FrozenTrial:
-    return FrozenTrial(
-        number=number,
-        trial_id=number,
-        state=TrialState.RUNNING if score is None else TrialState.COMPLETE,
-        value=score,
-        datetime_start=_EPOCH,
-        datetime_complete=None if score is None else _EPOCH,
-        params=drawn.params,
-        distributions=drawn.distributions,
-        user_attrs={},
-        system_attrs={},
-        intermediate_values={},
-    )

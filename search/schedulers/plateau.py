@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, insort
 from collections.abc import Sequence
 from itertools import accumulate
 
@@ -96,32 +95,27 @@ def is_on_plateau(study: SearchStudy, scheduler: Scheduler, *, trials: int, min_
 
 
 class _Settled:
-    """Trials that have ended or paused, in that order; kept up to date with the study."""
+    """Trials that have ended or paused; kept up to date with the study."""
 
     def __init__(self, study: SearchStudy, scheduler: Scheduler) -> None:
         self._study, self._scheduler = study, scheduler
-        self._ordered: list[tuple[int, int, float]] = []
-        """When it ended or paused last, its number, its best objective (smaller is better, inf if none)."""
-        self._entries: dict[int, tuple[int, int, float]] = {}
-        """The same by number."""
+        self._losses: dict[int, tuple[int, float]] = {}
+        """By number: when it last ended or paused, and its best objective as a loss (inf if none)."""
         for record in study.records:
             self.update(record)
 
     def update(self, record: TrialRecord) -> None:
         """The record is new or has changed."""
-        before = self._entries.pop(record.number, None)
-        if before is not None:
-            del self._ordered[bisect_left(self._ordered, before)]
+        self._losses.pop(record.number, None)
         if self._is_settled(record):
             best = None if record.outcome in BROKEN_OFF else record.best(self._study.mode)
             loss = math.inf if best is None else as_loss(best, self._study.mode)
             at = record.last_report if record.outcome is None or record.stopped_by_budget else record.sequence
-            self._entries[record.number] = at, record.number, loss
-            insort(self._ordered, self._entries[record.number])
+            self._losses[record.number] = at, loss
 
     def gain_of_last(self, trials: int) -> float:
         """By how much the last `trials` trials have improved the best; inf where there was none before."""
-        losses = [loss for *_, loss in self._ordered]
+        losses = [loss for _, loss in sorted(self._losses.values())]
         before = min(losses[:-trials], default=math.inf)
         return math.inf if before == math.inf else before - min(losses)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from decimal import Decimal
+from fractions import Fraction
 from typing import Any, cast
 
 from search.errors import KeyPath, Problem
@@ -169,7 +169,7 @@ def _wrong_arguments(kind: str, arguments: Any) -> str | None:
         if not number or isinstance(value, bool) or not _is_finite(value):
             return f"received {shown(value)} in {shown(arguments)}; {rule}"
     # As floats, which is what Optuna keeps.
-    low, high, *step = [Decimal(repr(value if whole else float(value))) for value in arguments]
+    low, high, *step = [Fraction(repr(value if whole else float(value))) for value in arguments]
     lowest_allowed = {"loguniform": low > 0, "lograndint": low >= 1}.get(kind, True)
     if low >= high or not lowest_allowed or (step and not 0 < step[0] <= high - low):
         return f"received {shown(arguments)}; {rule}"
@@ -200,10 +200,10 @@ def _number(kind: Kind, arguments: list[Any], path: KeyPath, name: str) -> Node:
     if kind != "quniform":
         return Real(name, path, kind, low, high)
     step = float(arguments[2])
-    exact_low, exact_step = Decimal(repr(low)), Decimal(repr(step))
-    num_steps = (Decimal(repr(high)) - exact_low) // exact_step
+    exact_low, exact_high, exact_step = (Fraction(repr(number)) for number in (low, high, step))
+    last = exact_low + (exact_high - exact_low) // exact_step * exact_step
     integral = isinstance(arguments[0], int) and isinstance(arguments[2], int)
-    return Real(name, path, kind, low, float(exact_low + num_steps * exact_step), step, integral)
+    return Real(name, path, kind, low, float(last), step, integral)
 
 
 def _is_finite(value: float) -> bool:

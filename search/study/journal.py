@@ -34,39 +34,37 @@ class Journal(BaseJournalBackend):
         self._path = path
         self._pending: list[dict[str, Any]] | None = None
         self._number, self._offset = 0, 0
-        """The entry after those that have been read, and where it begins."""
+        """Entries that have been read, and where the next one begins."""
         if not path.exists():
             path.touch()
 
     def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
         """The entries from that number on.
 
-        The last one is left for later while it is not whole: somebody may be writing it. Optuna's own reader
-        keeps the place of each entry in memory, and each key of each entry as a text of its own.
+        The last one is left for later while it is incomplete, since another process may be writing it.
+        Optuna's own reader keeps the position of each entry, and each key of each entry as its own text.
 
         Raises:
             ValueError: an entry before the last one cannot be read.
         """
-        number, offset = (self._number, self._offset) if log_number_from >= self._number else (0, 0)
+        if log_number_from < self._number:
+            self._number = self._offset = 0
         size = os.stat(self._path).st_size
-        if offset >= size and number == log_number_from:
-            return
         with self._path.open("rb") as file:
-            file.seek(offset)
+            file.seek(self._offset)
             for line in file:
-                offset += len(line)
-                if offset > size:
+                end = self._offset + len(line)
+                if end > size:
                     return
-                if number >= log_number_from:
-                    try:
-                        entry = _entry(line)
-                    except ValueError:
-                        if offset < size:
-                            raise
-                        return
-                    self._number, self._offset = number + 1, offset
+                try:
+                    entry = _entry(line)
+                except ValueError:
+                    if end < size:
+                        raise
+                    return
+                self._number, self._offset = self._number + 1, end
+                if self._number > log_number_from:
                     yield entry
-                number += 1
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
 
@@ -20,29 +19,15 @@ from search.errors import SearchError
 from search.space.space import Space, parse_space
 from search.study.journal import drop_half_line, open_journal, reraise_as_damaged
 from search.study.patches import share_distributions
-from search.study.suggest import PendingTrial
+from search.study.suggest import PendingTrial, frozen_trial
 from search.study.trial import Outcome, TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.process.failure import Failure, FailureKind
 
 JOURNAL = "study.journal"
 
-# User attributes of a trial.
-_TRIAL, _CONTINUES, _SPACE, _KNOWN, _LENGTHS, _SPENT, _PROMOTED, _FAILURES, _OUTCOME, _REASON, _END = (
-    "trial",
-    "continues",
-    "space",
-    "known",
-    "virtual_epochs",
-    "spent",
-    "promoted",
-    "failures",
-    "outcome",
-    "reason",
-    "end",
-)
-# And of the study; spaces are numbered, as a run that grows may take a new one for its next trials.
-_ELAPSED, _PLATEAU, _SPACE_PREFIX = "elapsed_seconds", "plateau", "space/"
+_SPACE_PREFIX = "space/"
+"""Prefix of the study's attributes that hold its spaces; a run that grows may add one for its next trials."""
 
 _DIRECTIONS = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
 
@@ -134,19 +119,19 @@ class SearchStudy:
     @property
     def elapsed_seconds(self) -> float:
         """Wall time of all sessions of this search so far."""
-        return float(self.study.user_attrs.get(_ELAPSED, 0.0))
+        return float(self.study.user_attrs.get("elapsed_seconds", 0.0))
 
     def save_elapsed(self, seconds: float) -> None:
-        self.study.set_user_attr(_ELAPSED, round(seconds, 1))
+        self.study.set_user_attr("elapsed_seconds", round(seconds, 1))
 
     def has_ended_on(self, plateau: Mapping[str, Any]) -> bool:
         """Whether the search has come to an end on a plateau as it is asked for here."""
-        return bool(self.study.user_attrs.get(_PLATEAU) == dict(plateau))
+        return bool(self.study.user_attrs.get("plateau") == dict(plateau))
 
     def end_on(self, plateau: Mapping[str, Any]) -> None:
         """Record that end: what runs on for a moment must not undo it."""
         if not self.has_ended_on(plateau):
-            self.study.set_user_attr(_PLATEAU, dict(plateau))
+            self.study.set_user_attr("plateau", dict(plateau))
 
     def ask(self, point_to_evaluate: Mapping[str, Any] | None = None) -> TrialRecord:
         """Begin a new trial: the parameters of `point_to_evaluate` are taken, only the others are sampled."""
@@ -155,7 +140,7 @@ class SearchStudy:
         pending = PendingTrial(len(self.history) + number, point_to_evaluate or {}, self._sampler, self.study)
         params = self.space.suggest(pending).params
         known = None if point_to_evaluate is None else dict(point_to_evaluate)
-        attrs = {_TRIAL: number, _SPACE: self.space_number} | ({} if known is None else {_KNOWN: known})
+        attrs = {"trial": number, "space": self.space_number} | ({} if known is None else {"known": known})
         trial_id = self._create(pending, {}, attrs)
         record = TrialRecord(number, trial_id, self.space, params, self.space_number, known)
         self.records.append(record)
@@ -170,8 +155,8 @@ class SearchStudy:
         spent = {"steps": steps, "samples": samples, "seconds": round(seconds, 3), "sequence": sequence}
         with self._journal.transaction():
             if record.lengths is None:
-                self._set(record, _LENGTHS, lengths.as_dict())
-            self._set(record, _SPENT, spent)
+                self._set(record, "virtual_epochs", lengths.as_dict())
+            self._set(record, "spent", spent)
             self._storage.set_trial_intermediate_value(record.trial_id, number, value)
         lengths = record.lengths or self._lengths.setdefault(lengths, lengths)
         self.num_steps += steps - record.steps
@@ -185,14 +170,14 @@ class SearchStudy:
         if record.outcome is not None:
             self._reopen(record)
         else:
-            self._set(record, _PROMOTED, record.depth)
+            self._set(record, "promoted", record.depth)
         record.promoted_at = record.depth
         self.indexes.update(record)
 
     def add_failure(self, record: TrialRecord, failure: Failure) -> None:
         """Record that an attempt was lost, and to what."""
         failures = [*record.failures, failure]
-        self._set(record, _FAILURES, [asdict(item) for item in failures])
+        self._set(record, "failures", [asdict(item) for item in failures])
         record.failures = failures
 
     def finish(
@@ -205,9 +190,9 @@ class SearchStudy:
         if outcome in (Outcome.COMPLETED, Outcome.STOPPED) and record.values:
             values = [record.best(self.mode)]
         with self._journal.transaction():
-            self._set(record, _OUTCOME, outcome.value)
-            self._set(record, _REASON, reason)
-            self._set(record, _END, {"sequence": sequence, "stopped_by_budget": stopped_by_budget})
+            self._set(record, "outcome", outcome.value)
+            self._set(record, "reason", reason)
+            self._set(record, "end", {"sequence": sequence, "stopped_by_budget": stopped_by_budget})
             self._storage.set_trial_state_values(record.trial_id, _STATES[outcome], values)
         record.outcome, record.reason, record.stopped_by_budget = outcome, reason, stopped_by_budget
         record.sequence = self.last_sequence = sequence
@@ -220,14 +205,14 @@ class SearchStudy:
     def completed(self) -> list[FrozenTrial]:
         """Optuna's view of the trials that were trained to a full length; of each the longest, once."""
         trials = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        return list({t.user_attrs[_TRIAL]: t for t in trials if _TRIAL in t.user_attrs}.values())
+        return list({t.user_attrs["trial"]: t for t in trials if "trial" in t.user_attrs}.values())
 
     def _reopen(self, record: TrialRecord) -> None:
         """Let an ended trial go on: Optuna's are final, so a new one takes over all that this one holds."""
         old = self.frozen(record)
-        carried = (_TRIAL, _SPACE, _KNOWN, _LENGTHS, _SPENT, _FAILURES)
+        carried = ("trial", "space", "known", "virtual_epochs", "spent", "failures")
         attrs = {key: old.user_attrs[key] for key in carried if key in old.user_attrs}
-        attrs |= {_PROMOTED: record.depth, _CONTINUES: old.number}
+        attrs |= {"promoted": record.depth, "continues": old.number}
         record.trial_id = self._create(old, old.intermediate_values, attrs)
         record.outcome, record.reason, record.stopped_by_budget = None, "", False
 
@@ -235,17 +220,11 @@ class SearchStudy:
         self, drawn: PendingTrial | FrozenTrial, values: Mapping[int, float], attrs: Mapping[str, Any]
     ) -> int:
         """A running Optuna trial, all of it in one entry of the journal; returns its id."""
-        template = FrozenTrial(
-            number=-1,
-            trial_id=-1,
-            state=TrialState.RUNNING,
-            value=None,
-            datetime_start=datetime.now(),
-            datetime_complete=None,
-            params=dict(drawn.params),
-            distributions=dict(drawn.distributions),
+        template = frozen_trial(
+            -1,
+            dict(drawn.params),
+            dict(drawn.distributions),
             user_attrs=dict(attrs),
-            system_attrs={},
             intermediate_values=dict(values),
         )
         trial_id = self._storage.create_new_trial(self._study_id, template)
@@ -292,19 +271,19 @@ def records_of(storage: BaseStorage) -> Iterator[TrialRecord]:
         newest: dict[int, FrozenTrial] = {}
         for frozen in storage.get_all_trials(study_id, deepcopy=False):
             share_distributions(frozen)
-            if _TRIAL in frozen.user_attrs:
-                newest[frozen.user_attrs[_TRIAL]] = frozen
+            if "trial" in frozen.user_attrs:
+                newest[frozen.user_attrs["trial"]] = frozen
         for number, frozen in sorted(newest.items()):
             trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, frozen.number)
-            yield _record(number, trial_id, frozen, spaces[frozen.user_attrs[_SPACE]])
+            yield _record(number, trial_id, frozen, spaces[frozen.user_attrs["space"]])
 
 
 def _record(number: int, trial_id: int, frozen: FrozenTrial, space: Space) -> TrialRecord:
     attrs, ended = frozen.user_attrs, frozen.state.is_finished()
-    spent, end = attrs.get(_SPENT, {}), attrs.get(_END, {}) if ended else {}
+    spent, end = attrs.get("spent", {}), attrs.get("end", {}) if ended else {}
     values = [frozen.intermediate_values[step] for step in sorted(frozen.intermediate_values)]
-    lengths = VirtualEpochs(**attrs[_LENGTHS]) if _LENGTHS in attrs else None
-    failures = [Failure(FailureKind(item["kind"]), item["cause"]) for item in attrs.get(_FAILURES, [])]
+    lengths = VirtualEpochs(**attrs["virtual_epochs"]) if "virtual_epochs" in attrs else None
+    failures = [Failure(FailureKind(item["kind"]), item["cause"]) for item in attrs.get("failures", [])]
     # Not what is recorded as spent: with the power gone before the value, that is one virtual epoch more.
     steps = lengths.end_step(len(values)) if lengths and values else 0
     last_report = spent.get("sequence", 0) if spent.get("steps") == steps else 0
@@ -313,8 +292,8 @@ def _record(number: int, trial_id: int, frozen: FrozenTrial, space: Space) -> Tr
         trial_id=trial_id,
         space=space,
         params=space.resolve(frozen.params).params,
-        space_number=attrs[_SPACE],
-        known=attrs.get(_KNOWN),
+        space_number=attrs["space"],
+        known=attrs.get("known"),
         values=values,
         lengths=lengths,
         steps=steps,
@@ -322,9 +301,9 @@ def _record(number: int, trial_id: int, frozen: FrozenTrial, space: Space) -> Tr
         seconds=spent.get("seconds", 0.0),
         sequence=end.get("sequence", last_report),
         last_report=last_report,
-        promoted_at=attrs.get(_PROMOTED, 0),
+        promoted_at=attrs.get("promoted", 0),
         failures=failures,
-        outcome=Outcome(attrs.get(_OUTCOME, Outcome.FAILED)) if ended else None,
-        reason=attrs.get(_REASON, "") if ended else "",
+        outcome=Outcome(attrs.get("outcome", Outcome.FAILED)) if ended else None,
+        reason=attrs.get("reason", "") if ended else "",
         stopped_by_budget=end.get("stopped_by_budget", False),
     )

@@ -23,6 +23,24 @@ class UnknownParameterError(Exception):
     """A parameter that is neither given nor to be sampled."""
 
 
+def frozen_trial(
+    number: int, params: dict[str, Any], distributions: dict[str, BaseDistribution], **fields: Any
+) -> FrozenTrial:
+    """A running trial that has reported nothing, save for other `fields` of Optuna's FrozenTrial."""
+    defaults: dict[str, Any] = {
+        "state": TrialState.RUNNING,
+        "value": None,
+        "datetime_start": datetime.now(),
+        "datetime_complete": None,
+        "user_attrs": {},
+        "system_attrs": {},
+        "intermediate_values": {},
+    }
+    return FrozenTrial(
+        number=number, trial_id=number, params=params, distributions=distributions, **(defaults | fields)
+    )
+
+
 class PendingTrial:
     """Stands for an Optuna trial while its parameters are drawn; `params` and `distributions` fill up.
 
@@ -44,7 +62,7 @@ class PendingTrial:
         self.distributions: dict[str, BaseDistribution] = {}
         self._given = given
         self._sampler, self._study = sampler, study
-        self._trial = self._frozen(number)
+        self._trial = frozen_trial(number, self.params, self.distributions)
         self._relative: dict[str, Any] = {}
         if sampler is not None:
             space = sampler.infer_relative_search_space(study, self._trial)
@@ -53,7 +71,10 @@ class PendingTrial:
     def suggest_float(
         self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
     ) -> float:
-        return float(self._draw(name, FloatDistribution(low, high, log=log, step=step)))
+        # Set afterwards: the constructor drops the last step where `high` was rounded down to a float.
+        distribution = FloatDistribution(low, low, log=log, step=step)
+        distribution.high = high
+        return float(self._draw(name, distribution))
 
     def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
         return int(self._draw(name, IntDistribution(low, high, log=log, step=step)))
@@ -65,8 +86,8 @@ class PendingTrial:
         value = self._value(name, distribution)
         # Through the form on disk: what is drawn is what is read again.
         value = distribution.to_external_repr(distribution.to_internal_repr(value))
-        self.params[name] = self._trial.params[name] = value
-        self.distributions[name] = self._trial.distributions[name] = distribution
+        self.params[name] = value
+        self.distributions[name] = distribution
         return value
 
     def _value(self, name: str, distribution: BaseDistribution) -> Any:
@@ -75,26 +96,8 @@ class PendingTrial:
         if self._sampler is None:
             raise UnknownParameterError(name)
         if distribution.single():
-            return (
-                distribution.choices[0]
-                if isinstance(distribution, CategoricalDistribution)
-                else distribution.low  # type: ignore[attr-defined]
-            )
+            is_choice = isinstance(distribution, CategoricalDistribution)
+            return distribution.choices[0] if is_choice else distribution.low  # type: ignore[attr-defined]
         if name in self._relative and contains(distribution, self._relative[name]):
             return self._relative[name]
         return self._sampler.sample_independent(self._study, self._trial, name, distribution)
-
-    def _frozen(self, number: int) -> FrozenTrial:
-        return FrozenTrial(
-            number=number,
-            trial_id=number,
-            state=TrialState.RUNNING,
-            value=None,
-            datetime_start=datetime.now(),
-            datetime_complete=None,
-            params={},
-            distributions={},
-            user_attrs={},
-            system_attrs={},
-            intermediate_values={},
-        )
