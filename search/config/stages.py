@@ -16,7 +16,6 @@ from search.config.config import Config, Reading, complete, read_config, read_se
 from search.config.document import Document, read_document
 from search.config.schema import Objective
 from search.errors import ConfigError, KeyPath, Problem
-from search.space.domains import Choice, Integer, Real
 from search.space.parse import is_domain
 from search.space.space import read_space
 from search.text import dotted
@@ -101,9 +100,7 @@ class SearchConfig:
     def searched_paths(self, number: int) -> Iterator[KeyPath]:
         """Paths in `trial:` of what a stage searches itself."""
         space, _ = read_space(self.document.tree["stages"][number].get("trial", {}), base=())
-        for node, condition in space.root.walk():
-            if isinstance(node, Real | Integer | Choice) and not condition:
-                yield node.path
+        return (domain.path for domain, condition in space.root.domains() if not condition)
 
 
 def load_config(

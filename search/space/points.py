@@ -22,7 +22,7 @@ class Point(NamedTuple):
 
 def read_point(root: Node, partial: Mapping[str, Any]) -> Point:
     """Match a partial trial, nested or with dotted names, with the tree of a space."""
-    by_name = {node.name: node for node, _ in root.walk() if isinstance(node, Real | Integer | Choice)}
+    by_name = {domain.name: domain for domain, _ in root.domains()}
     # A key may have a dot in itself.
     exact = {key for key, _ in root.items if "." in key} if isinstance(root, Table) else set()
     direct = {

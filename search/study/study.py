@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, TypeVar
 
 import optuna
 from optuna.samplers import BaseSampler
@@ -40,27 +40,21 @@ _STATES = {
 }
 
 
-class Index(Protocol):
-    """A function of a study's records that follows each change instead of being computed anew."""
-
-    def update(self, record: TrialRecord) -> None:
-        """The record is new or has changed."""
-
-
-AnyIndex = TypeVar("AnyIndex", bound=Index)
+Index = TypeVar("Index")
 
 
 class Indexes:
-    """The indexes of one study."""
+    """Functions of a study's records that follow each change instead of being recomputed."""
 
     def __init__(self) -> None:
-        self._made: dict[Hashable, Index] = {}
+        self._made: dict[Hashable, Any] = {}
 
-    def get(self, key: Hashable, make: Callable[[], AnyIndex]) -> AnyIndex:
-        """The index under that key; `make` derives it from all records when it is first asked for."""
+    def get(self, key: Hashable, make: Callable[[], Index]) -> Index:
+        """The index under that key; `make` derives it from all records at the first call."""
         if key not in self._made:
             self._made[key] = make()
-        return cast(AnyIndex, self._made[key])
+        index: Index = self._made[key]
+        return index
 
     def update(self, record: TrialRecord) -> None:
         """The record is new or has changed."""
@@ -72,14 +66,14 @@ class SearchStudy:
     """An Optuna study in a journal file, with a mirror of every trial in memory.
 
     Args:
-        path: the journal; made if it is not there.
+        path: the journal; created if missing.
         name: of the study.
-        mode: whether the objective is to be maximized or minimized.
-        space: what new trials are drawn from; a study keeps the one of each earlier trial.
-        sampler: made for this study, gives new trials their parameters.
-        history: trials of an older study, which samplers learn from.
+        mode: whether the objective is maximized or minimized.
+        space: what new trials are drawn from; earlier trials keep the one that they were drawn from.
+        sampler: makes the sampler of this study.
+        history: trials of an older study, from which samplers learn.
 
-    See `read_records` for looking at a study that another process may be writing.
+    `read_records` reads a study that another process may be writing.
     """
 
     def __init__(
@@ -99,7 +93,7 @@ class SearchStudy:
         self.history = list(history)
         optuna.logging.disable_default_handler()
         optuna.logging.enable_propagation()
-        # A run that was renamed goes on: its folder holds one study, whatever that is called.
+        # A renamed run continues: its folder holds one study, whatever its name.
         known = [study.study_name for study in self._storage.get_all_studies()]
         if not known:
             self._storage.create_new_study([_DIRECTIONS[mode]], name)
@@ -125,16 +119,16 @@ class SearchStudy:
         self.study.set_user_attr("elapsed_seconds", round(seconds, 1))
 
     def has_ended_on(self, plateau: Mapping[str, Any]) -> bool:
-        """Whether the search has come to an end on a plateau as it is asked for here."""
+        """Whether the search has ended on this plateau."""
         return bool(self.study.user_attrs.get("plateau") == dict(plateau))
 
     def end_on(self, plateau: Mapping[str, Any]) -> None:
-        """Record that end: what runs on for a moment must not undo it."""
+        """Record that end; trials that report meanwhile must not undo it."""
         if not self.has_ended_on(plateau):
             self.study.set_user_attr("plateau", dict(plateau))
 
     def ask(self, point_to_evaluate: Mapping[str, Any] | None = None) -> TrialRecord:
-        """Begin a new trial: the parameters of `point_to_evaluate` are taken, only the others are sampled."""
+        """Begin a new trial; parameters that `point_to_evaluate` lacks are sampled."""
         number = len(self.records)
         # Samplers count the trials of the history first.
         pending = PendingTrial(len(self.history) + number, point_to_evaluate or {}, self._sampler, self.study)
@@ -166,7 +160,7 @@ class SearchStudy:
         self.indexes.update(record)
 
     def promote(self, record: TrialRecord) -> None:
-        """Record that a paused trial goes on; if Optuna holds it as ended, as a new Optuna trial."""
+        """Record that a paused trial continues; one that Optuna holds as ended becomes a new Optuna trial."""
         if record.outcome is not None:
             self._reopen(record)
         else:
@@ -175,7 +169,7 @@ class SearchStudy:
         self.indexes.update(record)
 
     def add_failure(self, record: TrialRecord, failure: Failure) -> None:
-        """Record that an attempt was lost, and to what."""
+        """Record that an attempt failed."""
         failures = [*record.failures, failure]
         self._set(record, "failures", [asdict(item) for item in failures])
         record.failures = failures
@@ -203,12 +197,12 @@ class SearchStudy:
         return self._storage.get_trial(record.trial_id)
 
     def completed(self) -> list[FrozenTrial]:
-        """Optuna's view of the trials that were trained to a full length; of each the longest, once."""
+        """Optuna's view of the trials of full length; of each the longest, once."""
         trials = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         return list({t.user_attrs["trial"]: t for t in trials if "trial" in t.user_attrs}.values())
 
     def _reopen(self, record: TrialRecord) -> None:
-        """Let an ended trial go on: Optuna's are final, so a new one takes over all that this one holds."""
+        """Let an ended trial continue: Optuna's are final, so a new one takes over what it holds."""
         old = self.frozen(record)
         carried = ("trial", "space", "known", "virtual_epochs", "spent", "failures")
         attrs = {key: old.user_attrs[key] for key in carried if key in old.user_attrs}
@@ -232,7 +226,10 @@ class SearchStudy:
         return trial_id
 
     def _number_of_space(self) -> int:
-        """The number under which the study has `self.space`, which is written if it is new."""
+        """Number of `self.space` in the study, which is written if new.
+
+        Spaces are compared as the YAML that is stored: one written differently counts as another.
+        """
         texts, text = _space_texts(self.study.user_attrs), yaml_text(self.space.source)
         if text not in texts:
             self.study.set_user_attr(f"{_SPACE_PREFIX}{len(texts)}", text)
@@ -243,7 +240,7 @@ class SearchStudy:
 
 
 def read_records(path: Path) -> list[TrialRecord]:
-    """The trials of a study, without writing: a search may be using it at this moment.
+    """The trials of a study, without writing to it, as a search may be using it.
 
     Raises:
         SearchError: there is no journal, or it is damaged.
@@ -256,14 +253,14 @@ def read_records(path: Path) -> list[TrialRecord]:
 
 
 def _space_texts(attrs: Mapping[str, Any]) -> list[str]:
-    """The spaces that trials were drawn from, as YAML, in the order in which the study took them up."""
+    """The spaces that trials were drawn from, as YAML, in the order of their numbers."""
     count = sum(key.startswith(_SPACE_PREFIX) for key in attrs)
     return [attrs[f"{_SPACE_PREFIX}{number}"] for number in range(count)]
 
 
 def records_of(storage: BaseStorage) -> Iterator[TrialRecord]:
-    """Each trial once, in order; of one that went on after it had ended, the newest Optuna trial."""
-    # A run has one study; it is open to all of Optuna's tools, which may have added trials of their own.
+    """Each trial once, in order; of one that continued after its end, the newest Optuna trial."""
+    # A run has one study, to which Optuna's tools may have added trials of their own.
     for study in storage.get_all_studies()[:1]:
         study_id = storage.get_study_id_from_name(study.study_name)
         texts = _space_texts(study.user_attrs)
@@ -284,7 +281,7 @@ def _record(number: int, trial_id: int, frozen: FrozenTrial, space: Space) -> Tr
     values = [frozen.intermediate_values[step] for step in sorted(frozen.intermediate_values)]
     lengths = VirtualEpochs(**attrs["virtual_epochs"]) if "virtual_epochs" in attrs else None
     failures = [Failure(FailureKind(item["kind"]), item["cause"]) for item in attrs.get("failures", [])]
-    # Not what is recorded as spent: with the power gone before the value, that is one virtual epoch more.
+    # `spent` may be one virtual epoch ahead: it is written before the value, and the power may fail between.
     steps = lengths.end_step(len(values)) if lengths and values else 0
     last_report = spent.get("sequence", 0) if spent.get("steps") == steps else 0
     return TrialRecord(

@@ -139,7 +139,7 @@ def test_defaults_and_the_name_of_the_file():
     assert config.scheduler == Asha()
     assert (config.checkpoint.every, config.checkpoint.keep) == (1, 2)
     assert (config.max_failures, config.max_failed_trials) == (2, 5)
-    assert config.space.parameters() == []
+    assert config.space.names == ()
 
 
 def test_raw_is_complete_and_loads_to_the_same():
@@ -211,8 +211,8 @@ budget: {trails: 24}
 @pytest.mark.parametrize(
     ("section", "message"),
     [
-        ("name: a/b", "name: received 'a/b'; must be letters, digits"),
-        ("name: ..", "name: received '..'; must be letters, digits"),
+        ("name: a/b", "name: received 'a/b'; must be at most 80 letters, digits"),
+        ("name: ..", "name: received '..'; must be at most 80 letters, digits"),
         (f"name: {'x' * 81}", "name: received"),
         ("virtual_epoch: {}", "virtual_epoch: received none of them; must be exactly one of"),
         ("virtual_epoch: {steps: 1, epochs: 1}", "virtual_epoch: received steps and epochs; must be exactly"),
@@ -261,7 +261,7 @@ budget: {trails: 24}
         ("resources: {gpus_per_trial: 1.5}", "resources.gpus_per_trial: received 1.5; must be at most 1"),
         (
             "resources: {gpus_per_trial: 2}",
-            "resources.gpus_per_trial: received 2; must be at most 1, for a trial is one process, which uses one "  # noqa: E501
+            "resources.gpus_per_trial: received 2; must be at most 1, since a trial is one process, which uses one "  # noqa: E501
             "GPU; with 1 as many trials run at a time as there are GPUs",
         ),
         ("resources: {gpus_per_trial: 1e-5}", "resources.gpus_per_trial: received 1e-05; must be 0 or at"),

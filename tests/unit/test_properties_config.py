@@ -223,9 +223,9 @@ def assert_can_be_gone_on_with(config: Config) -> None:
     for part in (lambda c: c.raw, lambda c: c.space, lambda c: c.points_to_evaluate, sections):
         assert part(again) == part(config) == part(opened)
     assert (Path("results") / config.name).parent == Path("results")
-    parameters = config.space.parameters()
-    assert len({parameter.name for parameter in parameters}) == len(parameters)
-    assert all(str(parameter).isprintable() for parameter in parameters)
+    names = config.space.names
+    assert len(set(names)) == len(names)
+    assert all(line.isprintable() for line in config.space.describe())
     assert_a_trial_is_drawn(config)
 
 
