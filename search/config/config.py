@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError
 
+from search.config.checks import check_texts, check_trial
 from search.config.document import Document
 from search.config.messages import explain
-from search.config.references import check_texts
 from search.config.schema import Sections, StageSections
 from search.config.tasks import load_task, task_path
-from search.config.trial_check import check_trial
 from search.errors import ConfigError, KeyPath, Problem
 from search.space.parse import is_domain
 from search.space.space import Space, read_space

@@ -393,14 +393,14 @@ def test_reference_to_the_environment_is_for_paths_of_data(monkeypatch):
     assert trial_problems(
         "{batch_size: '${env:ROOT}', data: {root: '${env:NOT_SET}'}}", "budget.trials=${env:ROOT}"
     ) == [
-        "c.yaml:3: trial.batch_size: ${env:ROOT} stands for a part of a path, and only texts under trial.data are "  # noqa: E501
+        "c.yaml:3: trial.batch_size: ${env:ROOT} is part of a path, and only texts under trial.data are "  # noqa: E501
         "paths; write the value, or give it with --set",
         "c.yaml:3: trial.data.root: the environment variable NOT_SET is not set; export it, or write the path",  # noqa: E501
-        "--set budget.trials=${env:ROOT}: budget.trials: ${env:ROOT} stands for a part of a path, and only texts "  # noqa: E501
+        "--set budget.trials=${env:ROOT}: budget.trials: ${env:ROOT} is part of a path, and only texts "  # noqa: E501
         "under trial.data are paths; write the value, or give it with --set",
     ]
     (problem,) = problems_of(MINIMAL.replace("my_task:MyTask", "${env:ROOT}"))
-    assert problem.startswith("c.yaml:1: task: ${env:ROOT} stands for a part of a path")
+    assert problem.startswith("c.yaml:1: task: ${env:ROOT} is part of a path")
 
 
 @pytest.mark.parametrize(
@@ -410,7 +410,7 @@ def test_secret_is_refused_with_the_way_out(key):
     for value in ("x1y2", "${env:HOME}"):
         problems = trial_problems(f"{{data: {{{key}: '{value}'}}}}")
         assert problems == [
-            f"c.yaml:3: trial.data.{key}: is a secret by its name, and a run's files keep what stands here; "
+            f"c.yaml:3: trial.data.{key}: is a secret by its name, and a run's files keep it; "
             "remove it, and let the task read it from the environment (os.environ)"
         ]
 

@@ -1,7 +1,9 @@
-"""Holds everything that a search may draw against the task's options, before anything runs."""
+"""Checks before anything runs: secrets and references in texts, and all trials of a space."""
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +12,44 @@ from pydantic import BaseModel, ValidationError
 from search.config.messages import explain
 from search.errors import KeyPath, Problem
 from search.space.space import Resolved, Space
-from search.text import compact
-from trainables.options import OptimizerOptions, TrialOptions, expand_paths
+from search.text import compact, cut
+from trainables.options import REFERENCE, OptimizerOptions, TrialOptions, expand_paths
 
 if TYPE_CHECKING:
     from trainables.task import Task
+
+_SECRET = re.compile(
+    r"(.*_)?(password|passwd|passphrase|secret|credentials?|api_?key|access_?key|private_?key|secret_?key)"
+    r"|((auth|access|api|hf|bearer|refresh|session)_?)?token",
+    re.IGNORECASE,
+)
+
+
+def check_texts(tree: Any) -> Iterator[Problem]:
+    """Everything that is wrong with the texts of a configuration, without stages.
+
+    A run's files keep all that its configuration holds, so a secret must not be in it at all.
+    """
+    for path, text in _texts(tree, ()):
+        if any(_SECRET.fullmatch(str(key).replace("-", "_")) for key in path):
+            message = "is a secret by its name, and a run's files keep it; remove it, and let the task "
+            yield Problem.of(path, f"{message}read it from the environment (os.environ)")
+        for name in REFERENCE.findall(text):
+            if path[:2] != ("trial", "data"):
+                message = f"${{env:{cut(name)}}} is part of a path, and only texts under trial.data are paths"
+                yield Problem.of(path, f"{message}; write the value, or give it with --set")
+            elif name not in os.environ:
+                message = f"the environment variable {cut(name) or '(empty name)'} is not set"
+                yield Problem.of(path, f"{message}; export it, or write the path")
+
+
+def _texts(tree: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
+    if isinstance(tree, str):
+        yield path, tree
+    elif isinstance(tree, dict | list):
+        for key, item in tree.items() if isinstance(tree, dict) else enumerate(tree):
+            yield from _texts(item, (*path, key))
+
 
 Found = tuple[KeyPath, str]
 """Path in a trial's options, and message."""
