@@ -66,12 +66,12 @@ def check_trial(space: Space, task: type[Task], reported: Collection[KeyPath] = 
     problems: dict[Problem, None] = {}
     optimizers: set[str] = set()
     for resolved in space.candidates():
-        options, found = _validate(resolved, task.Options)
+        found = _validate(resolved, task.Options)
         for field in _optimizer_fields(task):
             optimizer = f"{field} {compact(resolved.options.get(field))}"
             if optimizer not in optimizers:
                 optimizers.add(optimizer)
-                found += _optimizer_problems(resolved, options, field, task)
+                found += _optimizer_problems(resolved, field, task)
         for path, message in found:
             source = resolved.source(path)
             if not any(source[: len(known)] == known for known in reported):
@@ -79,15 +79,16 @@ def check_trial(space: Space, task: type[Task], reported: Collection[KeyPath] = 
     return list(problems)
 
 
-def _validate(resolved: Resolved, model: type[TrialOptions]) -> tuple[TrialOptions | None, list[Found]]:
+def _validate(resolved: Resolved, model: type[TrialOptions]) -> list[Found]:
     try:
-        return model.model_validate(expand_paths(resolved.options)), []
+        model.model_validate(expand_paths(resolved.options))
     except ValidationError as error:
-        return None, explain(error, model, resolved.options)
-    except KeyError:  # a variable that is not set, which the check of texts reports
-        return None, []
+        return explain(error, model, resolved.options)
+    except KeyError:  # a variable that is not set, which check_texts reports
+        pass
     except Exception as error:  # a validator of the user's task
-        return None, [((), f"{model.__qualname__} raised {_text(error)}")]
+        return [((), f"{model.__qualname__} raised {_text(error)}")]
+    return []
 
 
 def _optimizer_fields(task: type[Task]) -> list[str]:
@@ -99,14 +100,12 @@ def _optimizer_fields(task: type[Task]) -> list[str]:
     ]
 
 
-def _optimizer_problems(
-    resolved: Resolved, valid: TrialOptions | None, field: str, task: type[Task]
-) -> Iterator[Found]:
-    """Hold an optimizer against its class of torch.optim: names first, then a real one with these values."""
+def _optimizer_problems(resolved: Resolved, field: str, task: type[Task]) -> Iterator[Found]:
+    """Check an optimizer against its class of torch.optim: names first, then a real one with these values."""
     from trainables.optim.optimizers import check_options, optimizer_class
     from trainables.task import Task
 
-    options = getattr(valid, field, None) or _optimizer_options(resolved, field, task.Options)
+    options = _optimizer_options(resolved, field, task.Options)
     if options is None:
         return
     try:
@@ -127,10 +126,12 @@ def _optimizer_problems(
 
 
 def _optimizer_options(resolved: Resolved, field: str, model: type[BaseModel]) -> OptimizerOptions | None:
-    """The optimizer of a trial that is wrong elsewhere; None where the optimizer itself is wrong."""
-    optimizer: Any = model.model_fields[field].annotation
+    """The optimizer of a trial that may be wrong elsewhere; None where the optimizer itself is wrong."""
+    optimizer: Any = model.model_fields[field]
     try:
-        return optimizer.model_validate(resolved.options.get(field, {}))
+        if field not in resolved.options:
+            return optimizer.get_default(call_default_factory=True)
+        return optimizer.annotation.model_validate(resolved.options[field])
     except Exception:
         return None
 

@@ -26,8 +26,8 @@ class JournalWriteError(SearchError):
 class Journal(BaseJournalBackend):
     """Optuna's journal file, with several entries in one write where they belong together.
 
-    There is no lock on it: one search at a time owns a run's folder, and an append is one system call. Others
-    may read it meanwhile.
+    It needs no lock: one search at a time owns a run's folder, and an append is one system call. Others may
+    read it meanwhile.
     """
 
     def __init__(self, path: Path) -> None:
@@ -68,9 +68,9 @@ class Journal(BaseJournalBackend):
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Write what is appended inside in one piece at the end, with one sync; nothing if an error comes.
+        """Write what is appended inside as one piece at the end, with one sync; nothing after an error.
 
-        Readers make do with the first lines alone too: a power cut can still leave those.
+        A power cut can still leave only its first lines, which readers accept.
         """
         assert self._pending is None
         self._pending = []
@@ -120,10 +120,10 @@ def _append(path: Path, data: bytes) -> None:
 
 
 def open_journal(path: Path) -> tuple[JournalStorage, Journal]:
-    """The storage over a journal, which is made if it is not there.
+    """The storage over a journal, which is created if missing.
 
     Raises:
-        SearchError: it is damaged, or cannot be made.
+        SearchError: it is damaged, or cannot be created.
     """
     try:
         with reraise_as_damaged(path):
@@ -135,11 +135,7 @@ def open_journal(path: Path) -> tuple[JournalStorage, Journal]:
 
 @contextmanager
 def reraise_as_damaged(path: Path) -> Iterator[None]:
-    """Say of what fails inside, which reads a journal, that the journal is damaged.
-
-    Raises:
-        SearchError: always instead of what was raised.
-    """
+    """Raise errors of code that reads a journal as a SearchError: the journal is damaged."""
     try:
         yield
     except (
@@ -157,7 +153,7 @@ def reraise_as_damaged(path: Path) -> Iterator[None]:
 
 
 def drop_half_line(path: Path) -> None:
-    """Cut a journal back to its last whole entry: a process was killed while it appended."""
+    """Cut a journal back to its last complete entry, after a process was killed while appending."""
     if not path.exists():
         return
     content = path.read_bytes()

@@ -28,10 +28,10 @@ class Outcome(StrEnum):
 
 
 BROKEN_OFF = (Outcome.DIVERGED, Outcome.FAILED, Outcome.OUT_OF_MEMORY)
-"""Ends of trials that never count as good, whatever they had reached before."""
+"""Ends of trials that never count as good, whatever their values."""
 
 NO_VERDICT = (Outcome.FAILED, Outcome.OUT_OF_MEMORY)
-"""Ends that say nothing about how well a trial's parameters train: at a rung it takes nobody's rank."""
+"""Ends that say nothing about a trial's parameters, so that it has no rank at its rungs."""
 
 
 @dataclass(eq=False)
@@ -56,13 +56,13 @@ class TrialRecord:
     samples: int = 0
     seconds: float = 0.0
     sequence: int = 0
-    """Number of its last report, or of its end, among all of the study, from 1; 0 if it has none."""
+    """Number of its last report or end among all of the study, from 1; 0 without one."""
     last_report: int = 0
     """Number of its last report."""
     promoted_at: int = 0
     """Virtual epoch from which it was last promoted."""
     failures: list[Failure] = field(default_factory=list)
-    """Attempts that were lost."""
+    """Failed attempts."""
     outcome: Outcome | None = None
     reason: str = ""
     """Why it ended."""
@@ -96,20 +96,20 @@ class TrialRecord:
 
 
 def as_loss(value: float, mode: Mode) -> float:
-    """The objective as a number of which the smaller is better."""
+    """The objective as a number to minimize."""
     return -value if mode == "max" else value
 
 
 def ranked(records: Sequence[TrialRecord], mode: Mode) -> list[TrialRecord]:
     """The trials with a value, best first; the lower number first among equals.
 
-    One that diverged, failed or ran out of memory is left out, whatever it had reached before.
+    Trials that diverged, failed or ran out of memory are left out.
     """
     return [record for *_, record in sorted(_with_rank_keys(records, mode))]
 
 
 def best_record(records: Sequence[TrialRecord], mode: Mode) -> TrialRecord | None:
-    """The first of `ranked`, the best trial of a search wherever one is named; None without one."""
+    """The first of `ranked`, the best trial of a search; None if there is none."""
     *_, best = min(_with_rank_keys(records, mode), default=(None,))
     return best
 
