@@ -32,7 +32,7 @@ class Problem:
 
     @classmethod
     def of(cls, at: KeyPath, message: str, name: KeyPath | None = None) -> Problem:
-        """A problem at a path of the document, its line yet unknown; `name` is the path to show (default: `at`)."""
+        """A problem at a path of the document, its line yet unknown; `name` is shown (default: `at`)."""
         return cls("config", ".".join(map(str, at if name is None else name)), message, at)
 
     def __str__(self) -> str:

@@ -97,7 +97,7 @@ def write_yaml(path: str | Path, tree: Mapping[str, Any]) -> None:
 
 
 def yaml_text(tree: Mapping[str, Any], where: str = "config") -> str:
-    """Plain values as YAML that `plain_yaml` reads back identically.
+    """Plain values as YAML that `parse_yaml` reads back identically.
 
     Raises:
         ConfigError: at `where`: values that YAML does not have, or more of them than may be read again.
@@ -107,15 +107,6 @@ def yaml_text(tree: Mapping[str, Any], where: str = "config") -> str:
         message = f"written out it is larger than {MAX_BYTES} bytes, which is the limit"
         raise ConfigError([Problem(where, "", message)])
     return text
-
-
-def plain_yaml(text: str) -> Any:
-    """The values of a YAML text that `yaml_text` wrote.
-
-    Raises:
-        ConfigError: it is broken.
-    """
-    return parse_yaml(text).tree
 
 
 def _override(document: Document, text: str) -> None:

@@ -12,8 +12,8 @@ from optuna.trial import FrozenTrial, TrialState
 from search.config.schema import Mode
 from search.errors import SearchError
 from search.schedulers.base import Rungs
+from search.study.in_memory import PendingTrial, UnknownParameterError, frozen_trial
 from search.study.study import SearchStudy
-from search.study.suggest import PendingTrial, UnknownParameterError, frozen_trial
 from search.study.trial import Outcome, TrialRecord, as_loss
 
 _EPOCH = datetime(2000, 1, 1)

@@ -13,13 +13,14 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from search.config.document import plain_yaml, yaml_text
+from search.config.document import yaml_text
 from search.config.schema import Mode
+from search.config.yaml import parse_yaml
 from search.errors import SearchError
 from search.space.space import Space, parse_space
+from search.study.in_memory import PendingTrial, frozen_trial
 from search.study.journal import drop_half_line, open_journal, reraise_as_damaged
 from search.study.patches import share_distributions
-from search.study.suggest import PendingTrial, frozen_trial
 from search.study.trial import Outcome, TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.process.failure import Failure, FailureKind
@@ -264,7 +265,7 @@ def records_of(storage: BaseStorage) -> Iterator[TrialRecord]:
     for study in storage.get_all_studies()[:1]:
         study_id = storage.get_study_id_from_name(study.study_name)
         texts = _space_texts(study.user_attrs)
-        spaces = [parse_space(plain_yaml(text)) for text in texts]
+        spaces = [parse_space(parse_yaml(text).tree) for text in texts]
         newest: dict[int, FrozenTrial] = {}
         for frozen in storage.get_all_trials(study_id, deepcopy=False):
             share_distributions(frozen)

@@ -393,10 +393,10 @@ def test_reference_to_the_environment_is_for_paths_of_data(monkeypatch):
     assert trial_problems(
         "{batch_size: '${env:ROOT}', data: {root: '${env:NOT_SET}'}}", "budget.trials=${env:ROOT}"
     ) == [
-        "c.yaml:3: trial.batch_size: ${env:ROOT} is part of a path, and only texts under trial.data are "  # noqa: E501
+        "c.yaml:3: trial.batch_size: ${env:ROOT} is part of a path, and only texts under trial.data are "
         "paths; write the value, or give it with --set",
         "c.yaml:3: trial.data.root: the environment variable NOT_SET is not set; export it, or write the path",  # noqa: E501
-        "--set budget.trials=${env:ROOT}: budget.trials: ${env:ROOT} is part of a path, and only texts "  # noqa: E501
+        "--set budget.trials=${env:ROOT}: budget.trials: ${env:ROOT} is part of a path, and only texts "
         "under trial.data are paths; write the value, or give it with --set",
     ]
     (problem,) = problems_of(MINIMAL.replace("my_task:MyTask", "${env:ROOT}"))

@@ -13,7 +13,7 @@ from properties import for_all
 
 from search.space.domains import Real
 from search.space.space import read_space
-from search.study.suggest import PendingTrial
+from search.study.in_memory import PendingTrial
 
 LONG_STEP = [-9999240760823.13, 0.0, 1.5244550925615141]
 """Its multiples have 30 digits."""
