@@ -11,12 +11,11 @@ import torch
 from torch import nn
 
 from trainables.data.iterable_stream import IterableStream
+from trainables.data.loader_stream import LoaderStream, known_length
 from trainables.data.prepared import with_prepared
 from trainables.data.source import as_source
-from trainables.data.stream import LoaderStream, SampleStream, TrainingStream
+from trainables.data.stream import SampleStream, TrainingStream
 from trainables.data.virtual_epoch import Unit, VirtualEpochs
-from trainables.data.virtual_loader import known_length
-from trainables.data.worker_stream import WorkerStream
 from trainables.optim.ema import WeightAverage
 from trainables.optim.lr_schedules import schedule_factor
 from trainables.optim.optimizers import build_optimizer
@@ -148,16 +147,14 @@ def _training_stream(
         num_batches = known_length(data)
         epoch_samples = None if num_batches is None else num_batches * batch_size
         return LoaderStream(data, whole_epochs=whole_epochs), epoch_samples
-    size, seed = batch_size, options.seed
+    size, seed, num_workers = batch_size, options.seed, task.num_workers
     if isinstance(data, torch.utils.data.IterableDataset):
         shuffle = task.shuffle_buffer
         return IterableStream(
-            data, batch_size=size, seed=seed, shuffle=shuffle, num_workers=task.num_workers
+            data, batch_size=size, seed=seed, shuffle=shuffle, num_workers=num_workers
         ), None
-    source, num_workers = as_source(data), task.num_workers
-    if not num_workers:
-        return SampleStream(source, batch_size=size, seed=seed, whole_epochs=whole_epochs), len(source)
-    stream = WorkerStream(
-        source, batch_size=size, seed=seed, num_workers=num_workers, whole_epochs=whole_epochs
+    source = as_source(data)
+    stream = SampleStream(
+        source, batch_size=size, seed=seed, whole_epochs=whole_epochs, num_workers=num_workers
     )
     return stream, len(source)
