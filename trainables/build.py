@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from trainables.data.iterable_stream import IterableStream
-from trainables.data.loader_stream import LoaderStream, known_length
+from trainables.data.loader_stream import LoaderStream, known_length, loader_samples
 from trainables.data.prepared import with_prepared
 from trainables.data.source import as_source
 from trainables.data.stream import SampleStream, TrainingStream
@@ -82,6 +82,7 @@ def build_trainer(
         count=count,
         step_samples=batch_size * options.accumulate * task.batches_per_step,
         epoch_samples=epoch_samples,
+        batch_samples=batch_size if _has_short_batches(train_data, epoch_samples, batch_size) else None,
     )
     return Trainer(
         task=task,
@@ -130,7 +131,8 @@ def _build_optimizer(
 
 def _batch_size(data: Any, options: TrialOptions) -> int:
     if options.batch_size != "full":
-        return options.batch_size
+        own = loader_samples(data)[0] if isinstance(data, torch.utils.data.DataLoader) else None
+        return own or options.batch_size
     if isinstance(data, torch.utils.data.DataLoader | torch.utils.data.IterableDataset):
         raise ValueError(
             f"batch_size is full, and train_data() gives a {type(data).__name__}, of which nobody knows the "
@@ -144,8 +146,9 @@ def _training_stream(
 ) -> tuple[TrainingStream, int | None]:
     """The stream, and the samples of one epoch where the data has a length."""
     if isinstance(data, torch.utils.data.DataLoader):
-        num_batches = known_length(data)
-        epoch_samples = None if num_batches is None else num_batches * batch_size
+        num_batches, (_, epoch_samples) = known_length(data), loader_samples(data)
+        if epoch_samples is None and num_batches is not None:
+            epoch_samples = num_batches * batch_size
         return LoaderStream(data, whole_epochs=whole_epochs), epoch_samples
     size, seed, num_workers = batch_size, options.seed, task.num_workers
     if isinstance(data, torch.utils.data.IterableDataset):
@@ -158,3 +161,9 @@ def _training_stream(
         source, batch_size=size, seed=seed, whole_epochs=whole_epochs, num_workers=num_workers
     )
     return stream, len(source)
+
+
+def _has_short_batches(data: Any, epoch_samples: int | None, batch_size: int) -> bool:
+    """Whether the last batch of each epoch of a DataLoader has fewer samples."""
+    is_loader = isinstance(data, torch.utils.data.DataLoader)
+    return is_loader and epoch_samples is not None and epoch_samples % batch_size > 0

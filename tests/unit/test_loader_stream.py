@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from small_trials import small_trainer
 from torch.utils.data import (
     BatchSampler,
     DataLoader,
@@ -15,10 +16,12 @@ from torch.utils.data import (
     IterableDataset,
     RandomSampler,
     SequentialSampler,
+    TensorDataset,
     WeightedRandomSampler,
 )
 
 from trainables.data.loader_stream import LoaderStream
+from trainables.regression.task import RegressionTask
 
 
 class Numbers(Dataset[int]):
@@ -338,3 +341,35 @@ def test_resume_with_new_workers_in_each_epoch_repeats_their_random_numbers(num_
     resumed = LoaderStream(loader(0))
     resumed.load_state_dict(state)
     assert draw(resumed, 5) == draw(whole, 5)
+
+
+class StillTask(RegressionTask):
+    """Twelve rows from a DataLoader in batches of 5, 5 and 2, and a learning rate that changes no weight."""
+
+    drop_last = False
+
+    def train_data(self) -> Any:
+        rows = [torch.tensor(self.arrays[f"train_{name}"][:12]) for name in ("inputs", "targets")]
+        return DataLoader(TensorDataset(*rows), batch_size=5, drop_last=self.drop_last)
+
+    def valid_data(self) -> Any:
+        return self.arrays["train_inputs"][:12], self.arrays["train_targets"][:12]
+
+
+@pytest.mark.parametrize(("unit", "count"), [("epochs", 2), ("steps", 6), ("samples", 24)])
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_short_last_batch_counts_by_its_samples(unit: str, count: int, accumulate: int) -> None:
+    """The loader's batch size counts, whatever `batch_size` says."""
+    count = count // accumulate if unit == "steps" else count
+    options = {"batch_size": 3, "accumulate": accumulate, "optimizer": {"name": "sgd", "lr": 1e-30}}
+    trainer = small_trainer(StillTask, options, unit=unit, count=count)
+    metrics = trainer.run_virtual_epoch()
+    assert trainer.num_samples == 24
+    assert metrics["epoch"] == 2
+    assert metrics["train_loss"] == pytest.approx(metrics["valid_loss"], rel=1e-6)
+
+
+def test_a_loader_of_full_batches_counts_them_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(StillTask, "drop_last", True)
+    lengths = small_trainer(StillTask, {}, unit="epochs", count=3).virtual_epochs
+    assert lengths.as_dict() == {"unit": "epochs", "count": 3, "step_samples": 5, "epoch_samples": 10}

@@ -7,7 +7,7 @@ from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import BatchSampler, DataLoader, IterableDataset
 
 from trainables.data.same_contents import digest
 from trainables.data.source import Batch
@@ -204,6 +204,17 @@ def known_length(loader: Iterable[Batch]) -> int | None:
         return len(loader)  # type: ignore[arg-type]
     except (TypeError, NotImplementedError):
         return None
+
+
+def loader_samples(loader: DataLoader[Any]) -> tuple[int | None, int | None]:
+    """Samples of one batch and of one epoch; None where the loader does not say."""
+    batches: Any = loader.batch_sampler
+    if type(batches) is not BatchSampler:  # Others have sizes of their own.
+        return None, None
+    size, num_batches = batches.batch_size, known_length(loader)
+    if num_batches is None:
+        return size, None
+    return size, num_batches * size if batches.drop_last else len(batches.sampler)  # type: ignore[arg-type]
 
 
 def _has_copies(loader: Any) -> TypeGuard[DataLoader]:
