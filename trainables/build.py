@@ -89,7 +89,7 @@ def build_trainer(
         model=model,
         stream=stream,
         valid_source=as_source(task.valid_data()),
-        optimizer=_build_optimizer(task, model, options, device),
+        optimizer=build_optimizer(model, options.optimizer, device, task.layers(model)),
         schedule=schedule_factor(
             total_steps=virtual_epochs.end_step(num_virtual_epochs), **options.lr_schedule.model_dump()
         ),
@@ -111,22 +111,6 @@ def _build_model(task: Task, options: TrialOptions, device: torch.device) -> nn.
     if options.compile:
         model.compile()
     return model
-
-
-def _build_optimizer(
-    task: Task, model: nn.Module, options: TrialOptions, device: torch.device
-) -> torch.optim.Optimizer:
-    optimizer = options.optimizer
-    return build_optimizer(
-        model,
-        name=optimizer.name,
-        lr=optimizer.lr,
-        weight_decay=optimizer.weight_decay,
-        extra=optimizer.extra,
-        device=device,
-        layers=task.layers(model),
-        layer_decay=optimizer.layer_decay,
-    )
 
 
 def _batch_size(data: Any, options: TrialOptions) -> int:

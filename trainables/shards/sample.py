@@ -13,6 +13,7 @@ import numpy as np
 from trainables.shards.scan import ShardError
 
 Value = TypeVar("Value")
+Contents = bytes  # `Sample.bytes` hides the type of that name.
 
 PICKLES = frozenset({"pyd", "pkl", "pickle", "pth", "pt", "ckpt", "bin"})
 """Extensions of files that are pickles or may hold one: to read them is to execute what they say."""
@@ -69,7 +70,7 @@ class Sample:
         return self._parsed(extensions, _array, "is no array in numpy's format")
 
     def _parsed(
-        self, extensions: str | Sequence[str], parse: Callable[[bytes], Value], problem: str
+        self, extensions: str | Sequence[str], parse: Callable[[Contents], Value], problem: str
     ) -> Value:
         try:
             return parse(self.bytes(extensions))
