@@ -11,12 +11,11 @@ import torch
 from torch import nn
 
 from trainables.data.iterable_stream import IterableStream
+from trainables.data.loader_stream import LoaderStream, known_length, loader_samples
 from trainables.data.prepared import with_prepared
 from trainables.data.source import as_source
-from trainables.data.stream import LoaderStream, SampleStream, TrainingStream
+from trainables.data.stream import SampleStream, TrainingStream
 from trainables.data.virtual_epoch import Unit, VirtualEpochs
-from trainables.data.virtual_loader import known_length
-from trainables.data.worker_stream import WorkerStream
 from trainables.optim.ema import WeightAverage
 from trainables.optim.lr_schedules import schedule_factor
 from trainables.optim.optimizers import build_optimizer
@@ -83,13 +82,14 @@ def build_trainer(
         count=count,
         step_samples=batch_size * options.accumulate * task.batches_per_step,
         epoch_samples=epoch_samples,
+        batch_samples=batch_size if _has_short_batches(train_data, epoch_samples, batch_size) else None,
     )
     return Trainer(
         task=task,
         model=model,
         stream=stream,
         valid_source=as_source(task.valid_data()),
-        optimizer=_build_optimizer(task, model, options, device),
+        optimizer=build_optimizer(model, options.optimizer, device, task.layers(model)),
         schedule=schedule_factor(
             total_steps=virtual_epochs.end_step(num_virtual_epochs), **options.lr_schedule.model_dump()
         ),
@@ -113,25 +113,10 @@ def _build_model(task: Task, options: TrialOptions, device: torch.device) -> nn.
     return model
 
 
-def _build_optimizer(
-    task: Task, model: nn.Module, options: TrialOptions, device: torch.device
-) -> torch.optim.Optimizer:
-    optimizer = options.optimizer
-    return build_optimizer(
-        model,
-        name=optimizer.name,
-        lr=optimizer.lr,
-        weight_decay=optimizer.weight_decay,
-        extra=optimizer.extra,
-        device=device,
-        layers=task.layers(model),
-        layer_decay=optimizer.layer_decay,
-    )
-
-
 def _batch_size(data: Any, options: TrialOptions) -> int:
     if options.batch_size != "full":
-        return options.batch_size
+        own = loader_samples(data)[0] if isinstance(data, torch.utils.data.DataLoader) else None
+        return own or options.batch_size
     if isinstance(data, torch.utils.data.DataLoader | torch.utils.data.IterableDataset):
         raise ValueError(
             f"batch_size is full, and train_data() gives a {type(data).__name__}, of which nobody knows the "
@@ -145,19 +130,24 @@ def _training_stream(
 ) -> tuple[TrainingStream, int | None]:
     """The stream, and the samples of one epoch where the data has a length."""
     if isinstance(data, torch.utils.data.DataLoader):
-        num_batches = known_length(data)
-        epoch_samples = None if num_batches is None else num_batches * batch_size
+        num_batches, (_, epoch_samples) = known_length(data), loader_samples(data)
+        if epoch_samples is None and num_batches is not None:
+            epoch_samples = num_batches * batch_size
         return LoaderStream(data, whole_epochs=whole_epochs), epoch_samples
-    size, seed = batch_size, options.seed
+    size, seed, num_workers = batch_size, options.seed, task.num_workers
     if isinstance(data, torch.utils.data.IterableDataset):
         shuffle = task.shuffle_buffer
         return IterableStream(
-            data, batch_size=size, seed=seed, shuffle=shuffle, num_workers=task.num_workers
+            data, batch_size=size, seed=seed, shuffle=shuffle, num_workers=num_workers
         ), None
-    source, num_workers = as_source(data), task.num_workers
-    if not num_workers:
-        return SampleStream(source, batch_size=size, seed=seed, whole_epochs=whole_epochs), len(source)
-    stream = WorkerStream(
-        source, batch_size=size, seed=seed, num_workers=num_workers, whole_epochs=whole_epochs
+    source = as_source(data)
+    stream = SampleStream(
+        source, batch_size=size, seed=seed, whole_epochs=whole_epochs, num_workers=num_workers
     )
     return stream, len(source)
+
+
+def _has_short_batches(data: Any, epoch_samples: int | None, batch_size: int) -> bool:
+    """Whether the last batch of each epoch of a DataLoader has fewer samples."""
+    is_loader = isinstance(data, torch.utils.data.DataLoader)
+    return is_loader and epoch_samples is not None and epoch_samples % batch_size > 0

@@ -142,14 +142,9 @@ def _value_problems(field: str, options: OptimizerOptions) -> Iterator[Found]:
     from trainables.optim.optimizers import build_optimizer
 
     try:
-        build_optimizer(
-            torch.nn.Linear(2, 2),
-            name=options.name,
-            lr=options.lr,
-            weight_decay=options.weight_decay,
-            extra=options.extra,
-            device=torch.device("cpu"),
-        )
+        # The layers are the task's; a small model stands in for its own.
+        values = options.model_copy(update={"layer_decay": 1.0})
+        build_optimizer(torch.nn.Linear(2, 2), values, torch.device("cpu"))
     except Exception as error:  # torch.optim raises all kinds for values of the wrong type
         yield (field,), f"torch.optim refuses these values: {_text(error.__cause__ or error)}"
 

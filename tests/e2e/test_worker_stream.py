@@ -24,7 +24,6 @@ import search
 from search.run.events import EventKind
 from trainables.data.source import JoinedSource
 from trainables.data.stream import SampleStream
-from trainables.data.worker_stream import WorkerStream
 from trainables.session import TrialPlan, TrialSession
 
 
@@ -33,9 +32,9 @@ def workers() -> Iterator[Any]:
     """Makes streams, and ends their workers."""
     made = []
 
-    def make(source: Any = None, num_workers: int = 2, **options: Any) -> WorkerStream:
+    def make(source: Any = None, num_workers: int = 2, **options: Any) -> SampleStream:
         arguments = {"batch_size": 4, "seed": 5, **options}
-        made.append(WorkerStream(source or Asked(), num_workers=num_workers, **arguments))
+        made.append(SampleStream(source or Asked(), num_workers=num_workers, **arguments))
         return made[-1]
 
     yield make
@@ -90,8 +89,8 @@ def test_workers_end_with_a_killed_trial():
     code = """
 import os, signal
 from worker_sources import Signed
-from trainables.data.worker_stream import WorkerStream
-stream = WorkerStream(Signed(), batch_size=4, seed=5, num_workers=2)
+from trainables.data.stream import SampleStream
+stream = SampleStream(Signed(), batch_size=4, seed=5, num_workers=2)
 print({int(stream.next_step(1)[0][2][0]) for _ in range(4)}, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -110,7 +109,7 @@ def test_a_killed_worker_is_named_and_the_others_end(workers):
     stream = workers(Faulty("killed"))
     with pytest.raises(RuntimeError, match=r"^DataLoader worker \(pid(\(s\))? \d+\)"):
         drawn(stream, 6)
-    assert stream._made is None
+    assert stream._workers is None
 
 
 def test_errors_of_the_source_are_told_as_they_are_or_with_their_trace(workers):
@@ -118,11 +117,6 @@ def test_errors_of_the_source_are_told_as_they_are_or_with_their_trace(workers):
         drawn(workers(Faulty("value"), 1), 6)
     with pytest.raises(TypeError, match=r"(?s)in DataLoader worker process 0.*in batch.*sample 7 is cursed"):
         drawn(workers(Faulty("type"), 1), 6)
-
-
-def test_no_workers_are_refused():
-    with pytest.raises(ValueError, match="num_workers is 0; it must be 1 or more"):
-        WorkerStream(Asked(), batch_size=4, seed=0, num_workers=0)
 
 
 def test_joined_sources_are_read_by_workers_too(workers):
@@ -167,7 +161,7 @@ def trial_plan(folder: Path, root: Path, **data: Any) -> TrialPlan:
 def test_a_trial_is_the_same_with_any_number_of_workers_also_after_it_was_killed(tmp_path, root):
     alone = run(trial_plan(tmp_path / "alone", root))
     together = run(trial_plan(tmp_path / "together", root, workers=2))
-    assert isinstance(together.trainer.stream, WorkerStream)
+    assert together.trainer.stream._num_workers == 2
     assert_identical(everything(together), everything(alone))
 
     killed = run(trial_plan(tmp_path / "killed", root, workers=2), 1)
@@ -175,7 +169,7 @@ def test_a_trial_is_the_same_with_any_number_of_workers_also_after_it_was_killed
     resumed = run(killed.plan)
     killed.trainer.stream.close()
     assert_identical(everything(resumed), everything(alone))
-    assert resumed.trainer.stream._made is None
+    assert resumed.trainer.stream._workers is None
 
 
 def test_what_workers_skip_is_counted_once_for_all_of_them(tmp_path, root):
@@ -207,7 +201,7 @@ def test_a_file_that_breaks_under_workers_fails_the_trial_with_its_name(tmp_path
     )
     with pytest.raises(ValueError, match=message):
         run_to_the_end(session)
-    assert session.trainer.stream._made is None
+    assert session.trainer.stream._workers is None
 
 
 def run_to_the_end(session: TrialSession) -> None:
@@ -217,7 +211,7 @@ def run_to_the_end(session: TrialSession) -> None:
 
 def test_data_that_fits_into_memory_needs_no_workers(tmp_path, root):
     session = TrialSession(trial_plan(tmp_path / "trial", root, workers=2, max_memory=2**20), None)
-    assert type(session.trainer.stream) is SampleStream
+    assert session.trainer.stream._num_workers == 0
 
 
 @pytest.mark.usefixtures("ray_session")

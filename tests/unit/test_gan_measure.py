@@ -12,9 +12,9 @@ from scipy.linalg import sqrtm
 from torch import nn
 from torch.nn import functional as F
 
+from trainables.gan.adversary import discriminator_loss, generator_loss, gradient_penalty
 from trainables.gan.classifier import classifier_from
 from trainables.gan.frechet import frechet_distance, mean_and_covariance
-from trainables.gan.losses import discriminator_loss, generator_loss, gradient_penalty
 from trainables.gan.metrics import Generated
 from trainables.networks.gan import build_discriminator, build_generator
 

@@ -19,8 +19,9 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from trainables.build import build_trainer
 from trainables.data.iterable_stream import IterableStream
+from trainables.data.loader_stream import LoaderStream
+from trainables.data.same_contents import digest
 from trainables.data.source import as_source
-from trainables.data.stream import LoaderStream
 
 
 def stream_of(dataset, **options):
@@ -99,10 +100,16 @@ def test_workers_of_a_dataloader_of_ones_own_that_read_the_same_samples_are_refu
     assert drawn(LoaderStream(one_batch), 2)[0] == drawn(LoaderStream(one_batch), 2)[1]
 
 
+def test_samples_of_a_single_number_with_an_odd_stride_are_compared_too():
+    column = torch.from_numpy(np.arange(3, dtype=np.float32)[:, None])
+    assert column[0].stride() == (0,)
+    assert digest(column[0]) == digest(torch.zeros(1)) != digest(column[1])
+
+
 def test_a_killed_worker_is_an_error_that_names_it():
     stream = stream_of(Numbers(400), num_workers=1)
     drawn(stream, 1)
-    (worker,) = stream._drawn._workers
+    (worker,) = stream._drawn._iterator._workers
     os.kill(worker.pid, signal.SIGKILL)
     with pytest.raises(RuntimeError, match=rf"worker \(pid\(?s?\)? ?{worker.pid}\)"):
         drawn(stream, 90)

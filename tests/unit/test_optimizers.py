@@ -14,6 +14,7 @@ from trainables.optim.optimizers import (
     optimizer_class,
     optimizer_names,
 )
+from trainables.options import OptimizerOptions
 
 CPU = torch.device("cpu")
 
@@ -32,8 +33,7 @@ class Mixed(nn.Module):
 
 
 def build(model: nn.Module, name: str, extra: dict[str, Any] | None = None, **options: Any) -> Optimizer:
-    options = {"lr": 0.1, "weight_decay": 0.0, **options}
-    return build_optimizer(model, name=name, extra=extra or {}, device=CPU, **options)
+    return build_optimizer(model, OptimizerOptions(name=name, **{"lr": 0.1, **options, **(extra or {})}), CPU)
 
 
 def step(model: nn.Module, optimizer: Optimizer) -> None:

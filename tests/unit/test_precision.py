@@ -37,8 +37,3 @@ def test_the_scaler_epochs_on_what_needs_no_scaling(name: str) -> None:
 def test_fp16_on_a_cpu_is_refused_with_the_way_out() -> None:
     with pytest.raises(ValueError, match=r"fp16 on a CPU.*use bf16 or fp32"):
         Precision("fp16", CPU)
-
-
-def test_an_unknown_name_is_refused() -> None:
-    with pytest.raises(ValueError, match="precision is 'fp8'; it must be auto, fp32, bf16 or fp16"):
-        Precision("fp8", CPU)

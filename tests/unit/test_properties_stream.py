@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from properties import for_all
 from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset, RandomSampler
 
-from trainables.data.stream import LoaderStream, SampleStream, TrainingStream
+from trainables.data.loader_stream import LoaderStream, known_length
+from trainables.data.stream import SampleStream, TrainingStream
 from trainables.data.virtual_epoch import Unit, VirtualEpochs
-from trainables.data.virtual_loader import VirtualDataLoader, known_length
 
 SIZES = st.integers(1, 40)
 SMALL = st.integers(1, 7)
@@ -349,18 +349,17 @@ def test_a_loader_with_workers_goes_on_too(
     examples=80,
     many=2500,
     made=LOADERS,
-    steps_per_epoch=st.integers(1, 20),
-    left_after=st.lists(st.integers(1, 25), max_size=4),
+    num_steps=st.integers(1, 20),
+    accumulate=SMALL,
 )
-def test_virtual_epochs_of_a_loader_cut_its_stream_and_change_nothing_in_it(
-    made: Brought, steps_per_epoch: int, left_after: list[int]
+def test_steps_of_a_loader_cut_its_stream_and_change_nothing_in_it(
+    made: Brought, num_steps: int, accumulate: int
 ) -> None:
     torch.manual_seed(0)
-    loader = VirtualDataLoader(made(), steps_per_epoch)
-    loops = [list(itertools.islice(loader, left)) for left in left_after]
-    assert [len(loop) for loop in loops] == [min(left, steps_per_epoch) for left in left_after]
-    found = [*itertools.chain(*loops), *loader]
-    assert loader.batches == len(found)
+    stream = LoaderStream(made())
+    steps = [stream.next_step(accumulate) for _ in range(num_steps)]
+    assert [len(step) for step in steps] == [accumulate] * num_steps
+    found = list(itertools.chain(*steps))
 
     torch.manual_seed(0)
     source = made()

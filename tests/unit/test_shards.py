@@ -34,10 +34,10 @@ def test_braces_expand_to_ranges_and_lists(tmp_path, pattern, names):
 @pytest.mark.parametrize(
     ("pattern", "message"),
     [
-        ("a-{0..99999}.tar", r"a-0\.tar: there is no such file"),
+        ("a-{0..99999}.tar", r"a-0\.tar: no such file"),
         ("a-{0..9.tar", "Unbalanced braces"),
-        ("missing-{0..1}.tar", r"missing-0\.tar: there is no such file"),
-        ("missing-*.tar", "no file has such a name"),
+        ("missing-{0..1}.tar", r"missing-0\.tar: no such file"),
+        ("missing-*.tar", r"missing-\*\.tar: no such file"),
         ("empty", r"has no file that ends in \.tar"),
     ],
 )
@@ -75,8 +75,8 @@ def sample_of(**members):
         ("pkl", pickle.dumps(1), "bytes", r"\.pkl is a pickle or may be one"),
         ("pth", b"", "bytes", r"\.pth is a pickle"),
         ("pyd", b"", "text", r"\.pyd is a pickle"),
-        ("cls", b"cat", "integer", r"^a\.tar: 1\.cls: holds 'cat'; it must be a whole number"),
-        ("cls", b"9" * 5000, "integer", "it must be a whole number"),
+        ("cls", b"cat", "integer", r"^a\.tar: 1\.cls: is no whole number .*cat"),
+        ("cls", b"9" * 5000, "integer", "is no whole number"),
         ("txt", b"\xff", "text", "is no UTF-8"),
         ("json", b"[1", "json", r"^a\.tar: 1\.json: is no JSON"),
     ],

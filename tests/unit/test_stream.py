@@ -5,8 +5,9 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
+from trainables.data.loader_stream import LoaderStream
 from trainables.data.source import ArraySource
-from trainables.data.stream import LoaderStream, SampleStream
+from trainables.data.stream import SampleStream
 
 
 class Recorded:

@@ -56,11 +56,11 @@ def test_other_delimiters_are_read(tmp_path: Path) -> None:
     [
         (b"", r"data\.csv: is empty; its first row must name the columns"),
         (b"\n\n", r"data\.csv: is empty"),
-        (b"a,y\n", "has a header and no rows; there must be one at least"),
+        (b"a,y\n", "has a header and no rows; there must be at least one"),
         (b"a,y\n1,2\n\n3\n", r"data\.csv:4: has 1 cells and the header 2"),
         (b"a,y\n1,2\n1,2,3\n", r"data\.csv:3: has 3 cells and the header 2; .* need quotes"),
         (b'a,y\n"x\ny",1\n1,2,3\n', r"data\.csv:4: has 3 cells"),
-        (b"a,b,a\n1,2,3\n", r"data\.csv:1: 1 names stand twice, as 'a'; names must differ"),
+        (b"a,b,a\n1,2,3\n", r"data\.csv:1: 1 names stand twice, such as 'a'; names must differ"),
         (b"a,,y\n1,2,3\n", r"data\.csv:1: column 2 of 3 has no name"),
         (b"a;b;y\n1;2;3\n", r"has the one column 'a;b;y' .*; is data\.delimiter ';'\?"),
         (b"a,y\nM\xfcller,1\n", "is not UTF-8 text .it holds the byte 0xfc.; save it as UTF-8"),

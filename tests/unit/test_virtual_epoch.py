@@ -85,3 +85,23 @@ def test_only_the_last_step_of_an_epoch_is_smaller():
     assert sum(epochs.step_size(step) for step in range(epochs.end_step(3))) == epochs.samples_at(3)
     for even in (lengths("epochs", 1, 20, 40), lengths("steps", 5, 20, 30), lengths("samples", 5, 20, 30)):
         assert {even.step_size(step) for step in range(9)} == {20}
+
+
+@pytest.mark.parametrize("epoch_samples", [1, 7, 10, 12, 40])
+@pytest.mark.parametrize("accumulate", [1, 2, 3])
+@pytest.mark.parametrize(("unit", "count"), [("steps", 3), ("samples", 11), ("samples", 1)])
+def test_the_short_last_batch_of_a_loader_counts_what_it_has(epoch_samples, accumulate, unit, count):
+    sizes = itertools.cycle([*[4] * (epoch_samples // 4), *[epoch_samples % 4] * (epoch_samples % 4 > 0)])
+    epochs = VirtualEpochs(
+        unit=unit, count=count, step_samples=4 * accumulate, epoch_samples=epoch_samples, batch_samples=4
+    )
+    steps = [sum(itertools.islice(sizes, accumulate)) for _ in range(400)]
+    assert [epochs.step_size(step) for step in range(400)] == steps
+    for number in range(1, 9):
+        end = epochs.end_step(number)
+        assert epochs.samples_at(number) == sum(steps[:end])
+        if unit == "samples":
+            assert sum(steps[:end]) >= number * count
+            assert end == number or sum(steps[: end - 1]) < number * count
+    assert VirtualEpochs(**epochs.as_dict()) == epochs
+    assert "batch_samples" not in lengths(unit, count, 4).as_dict()

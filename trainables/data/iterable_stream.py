@@ -5,17 +5,16 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
-from torch.utils.data import Dataset, IterableDataset, default_collate, get_worker_info
+from torch.utils.data import IterableDataset, default_collate, get_worker_info
 
 from trainables.data.same_contents import digest
 from trainables.data.source import Batch
-from trainables.data.stream import WAY_OUT
-from trainables.data.virtual_loader import raise_if_worker_died
-from trainables.data.worker_stream import endless_loader
-from trainables.process.patches import shut_down_workers
+from trainables.data.stream import SHARED_DATA, check_keys
+from trainables.data.workers import Workers
 from trainables.process.random_state import RandomStates, seed_everything
 
 STATE_VERSION = 1
@@ -24,10 +23,10 @@ NUM_COMPARED = 4
 
 
 class IterableStream:
-    """Batches of an IterableDataset, epoch after epoch, from each worker in its turn.
+    """Batches of an IterableDataset, epoch after epoch, from each worker in turn.
 
     Where the dataset is read, an epoch begins with random states (Python, numpy, torch) of (seed, epoch), the
-    same for all workers, so that each can take its part of one order that is drawn; after the first samples
+    same for all workers, so that each can take its part of one random order; after the first samples
     they are of (seed, epoch, worker). A method `set_epoch` of the dataset is called with the number of the
     epoch, from 0. Reading in the trial's own process (num_workers 0) leaves the trial's random states alone.
     Resuming reads again what came before in the epoch, and drops it; it is exact for a dataset that gives the
@@ -59,8 +58,8 @@ class IterableStream:
         num_workers: int = 0,
     ) -> None:
         self._name = type(dataset).__name__
-        self._dataset, self._batch_size, self._shuffle = dataset, batch_size, shuffle
-        self._seed, self._num_workers = seed, num_workers
+        self._new_part = partial(_Part, dataset, batch_size, shuffle, seed)
+        self._batch_size, self._seed, self._num_workers = batch_size, seed, num_workers
         self._parts = max(1, num_workers)
         self._epochs = 0
         self._given = [0] * self._parts
@@ -71,7 +70,7 @@ class IterableStream:
 
     @property
     def epochs(self) -> float:
-        """Epochs over the data that are complete; the end of one shows when the next batch is drawn."""
+        """Completed epochs; the end of one shows when the next batch is drawn."""
         return float(self._epochs)
 
     def next_step(self, num_micro_batches: int) -> list[Batch]:
@@ -98,9 +97,7 @@ class IterableStream:
             ValueError: the state is of another kind of data, seed or number of workers.
         """
         here = self.state_dict()
-        missing, unknown = sorted(set(here) - set(state)), sorted(set(state) - set(here))
-        if missing or unknown:
-            raise ValueError(f"the saved position lacks {missing} and has unknown {unknown}; they must agree")
+        check_keys(state, here)
         fixed = ("version", "seed", "num_workers")
         differing = {key: (state[key], here[key]) for key in fixed if state[key] != here[key]}
         if differing:
@@ -115,7 +112,8 @@ class IterableStream:
     def close(self) -> None:
         """End the workers, and wait until they are gone; the next step begins them anew."""
         drawn, self._drawn = self._drawn, None
-        shut_down_workers(drawn)
+        if isinstance(drawn, Workers):
+            drawn.close()
         self._begin()
 
     def _begin(self) -> None:
@@ -131,14 +129,14 @@ class IterableStream:
                 self._end_epoch()
             worker = self._turn
             drawn = None if worker in self._ended else self._of_worker(worker)
-            if drawn is not None and drawn.batch is not None:
+            self._turn = (worker + 1) % self._parts
+            if drawn is None:
+                continue
+            if drawn.batch is not None:
                 self._check(drawn)
                 self._given[worker] += drawn.num_samples
-            else:
-                self._ended.add(worker)
-            self._turn = (worker + 1) % self._parts
-            if drawn is not None and drawn.batch is not None:
                 return drawn.batch
+            self._ended.add(worker)
 
     def _end_epoch(self) -> None:
         if not any(self._given):
@@ -155,32 +153,21 @@ class IterableStream:
 
     def _of_worker(self, worker: int) -> _Drawn:
         """A worker's next draw of this epoch; what was asked for too early is of the one before."""
+        if self._drawn is None:
+            self._drawn = self._start()
         while True:
             while not self._early[worker]:
-                drawn = self._draw()
+                drawn = next(self._drawn)
                 self._early[drawn.worker].append(drawn)
             found = self._early[worker].pop(0)
             if found.number == self._epochs:
                 return found
 
-    def _draw(self) -> _Drawn:
-        if self._drawn is None:
-            self._drawn = self._start()
-        try:
-            drawn = next(self._drawn)
-        except (ConnectionError, EOFError) as error:
-            raise_if_worker_died(self._drawn, error)
-            raise
-        if drawn.refused:
-            raise ValueError(drawn.refused)
-        return drawn
-
     def _start(self) -> Iterator[_Drawn]:
-        part = _Part(self._dataset, self._batch_size, self._shuffle, self._seed)
         if not self._num_workers:
-            return map(part.draw_aside, self._requests())
+            return map(self._new_part().draw_aside, self._requests())
         try:
-            return iter(endless_loader(part, self._requests(), self._num_workers))
+            return Workers(self._new_part().draw, self._requests(), self._num_workers)
         except (OSError, RuntimeError):
             raise
         except Exception as error:  # What cannot be pickled raises errors of many kinds.
@@ -208,7 +195,7 @@ class IterableStream:
         if other != drawn.worker:
             raise ValueError(
                 f"workers {other} and {drawn.worker} read the same samples of the training data "
-                f"({self._name}), {WAY_OUT}"
+                f"({self._name}), {SHARED_DATA}"
             )
 
 
@@ -226,10 +213,9 @@ class _Drawn:
     num_samples: int = 0
     first: str | None = None
     """Digest of the first samples of the epoch; with the first draw of it only."""
-    refused: str = ""
 
 
-class _Part(Dataset[_Drawn]):
+class _Part:
     """Reads what one worker gets of the dataset."""
 
     def __init__(self, dataset: IterableDataset[Any], batch_size: int, shuffle: int, seed: int) -> None:
@@ -238,18 +224,13 @@ class _Part(Dataset[_Drawn]):
         self._samples: Iterator[Any] = iter(())
         self._states: dict[str, Any] | None = None
 
-    def __getitem__(self, request: _Request) -> _Drawn:
+    def draw(self, request: _Request) -> _Drawn:
         number, dropped = request
         info = get_worker_info()
         worker = 0 if info is None else info.id
-        try:
-            first = self._begin(number, worker, dropped[worker]) if number != self._number else None
-            samples = list(itertools.islice(self._samples, self._batch_size))
-        except ValueError as error:  # Reported as it is; of any other error, the trace in the worker matters.
-            return _Drawn(worker=worker, number=number, refused=str(error) or repr(error))
-        if not samples:
-            return _Drawn(worker=worker, number=number, first=first)
-        batch = default_collate(samples)
+        first = self._begin(number, worker, dropped[worker]) if number != self._number else None
+        samples = list(itertools.islice(self._samples, self._batch_size))
+        batch = default_collate(samples) if samples else None
         return _Drawn(worker=worker, number=number, batch=batch, num_samples=len(samples), first=first)
 
     def draw_aside(self, request: _Request) -> _Drawn:
@@ -259,7 +240,7 @@ class _Part(Dataset[_Drawn]):
         if self._states is not None:
             states.load_state_dict(self._states)
         try:
-            return self[request]
+            return self.draw(request)
         finally:
             self._states = states.state_dict()
             states.load_state_dict(before)

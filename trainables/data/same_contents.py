@@ -18,7 +18,8 @@ def digest(value: Any) -> str:
 def _contents(value: Any) -> Any:
     """Something whose repr is equal in two processes where the values are."""
     if isinstance(value, torch.Tensor):
-        flat = value.detach().cpu().contiguous().view(-1)
+        # Copied, as a tensor of one value may have a stride that `view` refuses.
+        flat = value.detach().cpu().clone(memory_format=torch.contiguous_format).view(-1)
         return str(value.dtype), tuple(value.shape), _contents(flat.view(torch.uint8).numpy())
     if isinstance(value, np.ndarray) and not value.dtype.hasobject:
         return str(value.dtype), value.shape, hashlib.sha256(np.ascontiguousarray(value).data).digest()

@@ -97,7 +97,7 @@ class JoinedSource:
         return _join(parts, torch.from_numpy(np.argsort(np.concatenate(order))))
 
     def take_findings(self) -> list[tuple[int, list[Any]]]:
-        """The findings of each source, in a worker process (see `trainables.data.worker_stream`)."""
+        """The findings of each source, in a worker process (see `trainables.data.stream`)."""
         sources = enumerate((self._first, self._second))
         return [(number, each.take_findings()) for number, each in sources if hasattr(each, "take_findings")]
 

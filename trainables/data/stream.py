@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Protocol, TypeGuard
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
 
 import numpy as np
-from torch.utils.data import DataLoader, IterableDataset
 
-from trainables.data.same_contents import digest
 from trainables.data.source import Batch, BatchSource
-from trainables.data.virtual_loader import VirtualDataLoader
+from trainables.data.workers import Workers
 
 STATE_VERSION = 1
 
-
-WAY_OUT = (
+SHARED_DATA = (
     "so each would be trained on more than once: let its __iter__ give each worker a part, as in "
     "itertools.islice(samples, info.id, None, info.num_workers) with info = "
     "torch.utils.data.get_worker_info(), or set the number of workers to 1"
 )
+"""Two workers read the same samples of an IterableDataset, and what to do about it."""
+
+Request = tuple[np.ndarray, np.ndarray]
+"""Indices and random numbers of a micro-batch."""
 
 
 class TrainingStream(Protocol):
@@ -39,7 +40,7 @@ class TrainingStream(Protocol):
     def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
 
     def close(self) -> None:
-        """End whatever works for the stream; the next step begins it anew."""
+        """End the stream's worker processes, if it has any; the next step starts new ones."""
         ...
 
 
@@ -59,7 +60,8 @@ class SampleStream:
 
     The order of epoch p is a function of (seed, p), the random numbers of the n-th sample of the stream one
     of (seed, n). So the stream is at any position at once, whatever it was cut into before: resuming costs
-    nothing and is exact, also after a change of batch size.
+    nothing and is exact, also after a change of batch size. With `num_workers`, other processes read the
+    source; a batch is made of its indices and random numbers alone, so it is the same bit for bit.
 
     Args:
         source: data with a length. If it has an `order` (see Order), that takes the place of a permutation.
@@ -67,13 +69,22 @@ class SampleStream:
         seed: of the order and of the random numbers.
         whole_epochs: end a micro-batch and a step where an epoch ends, so that a virtual epoch of epochs
             holds exactly these samples; otherwise batches run across the end of an epoch.
+        num_workers: processes that make batches ahead of time; 0 for none. Each gets a copy of the source
+            (pickled), which should hold file names and no pixels.
 
     Raises:
-        ValueError: the source is empty or holds less than one batch.
+        ValueError: the source is empty or holds less than one batch; from `next_step`, as the source raises.
+        RuntimeError: from `next_step`, naming a worker that was killed, or with the trace of a worker.
     """
 
     def __init__(
-        self, source: BatchSource, *, batch_size: int, seed: int, whole_epochs: bool = False
+        self,
+        source: BatchSource,
+        *,
+        batch_size: int,
+        seed: int,
+        whole_epochs: bool = False,
+        num_workers: int = 0,
     ) -> None:
         if len(source) == 0:
             raise ValueError(f"the training data ({type(source).__name__}) is empty")
@@ -87,6 +98,8 @@ class SampleStream:
         self._batch_size = batch_size
         self._seed = seed
         self._whole_epochs = whole_epochs
+        self._num_workers = num_workers
+        self._workers: Workers[Request, tuple[Batch, list[Any]]] | None = None
         self._order: tuple[int, np.ndarray] | None = None
         self._key = int(np.random.SeedSequence([seed, 1]).generate_state(1, np.uint64)[0])
 
@@ -118,9 +131,7 @@ class SampleStream:
             ValueError: the state is of other data or another seed.
         """
         here = self.state_dict()
-        missing, unknown = sorted(set(here) - set(state)), sorted(set(state) - set(here))
-        if missing or unknown:
-            raise ValueError(f"the saved position lacks {missing} and has unknown {unknown}; they must agree")
+        check_keys(state, here)
         differing = {k: (state[k], here[k]) for k in here if k != "position" and state[k] != here[k]}
         if differing:
             raise ValueError(
@@ -128,14 +139,39 @@ class SampleStream:
                 "resume with the same data and seed"
             )
         self.position = int(state["position"])
+        self.close()
 
     def close(self) -> None:
-        """Nothing works for this stream but its own process."""
+        """End the workers, and wait until they are gone; the next step starts new ones."""
+        workers, self._workers = self._workers, None
+        if workers is not None:
+            workers.close()
 
     def _next_batch(self) -> Batch:
-        batch = self._source.batch(*self._request(self.position))
+        if self._num_workers:
+            batch = self._batch_of_workers()
+        else:
+            batch = self._source.batch(*self._request(self.position))
         self.position += self._size(self.position)
         return batch
+
+    def _batch_of_workers(self) -> Batch:
+        try:
+            if self._workers is None:
+                made = _Made(self._source)
+                self._workers = Workers(made, self._requests(self.position), self._num_workers)
+            batch, findings = next(self._workers)
+            if findings:
+                self._source.add_findings(findings)  # type: ignore[attr-defined]
+        except BaseException:
+            self.close()
+            raise
+        return batch
+
+    def _requests(self, start: int) -> Iterator[Request]:
+        while True:
+            yield self._request(start)
+            start += self._size(start)
 
     def _size(self, start: int) -> int:
         """Samples of the micro-batch that begins at a position."""
@@ -143,8 +179,8 @@ class SampleStream:
             return min(self._batch_size, len(self._source) - start % len(self._source))
         return self._batch_size
 
-    def _request(self, start: int) -> tuple[np.ndarray, np.ndarray]:
-        """Indices and random numbers of the micro-batch that begins at a position."""
+    def _request(self, start: int) -> Request:
+        """What the micro-batch that begins at a position is made of."""
         size = self._size(start)
         return self._indices(start, start + size), self._randoms(start, size)
 
@@ -179,59 +215,23 @@ class SampleStream:
         return generator.random((size, 4 * blocks))[:, :needed]
 
 
-class LoaderStream:
-    """The same for a DataLoader that the user brings: batches as they come, epoch after epoch.
+class _Made:
+    """Makes batches in a worker, each with the findings of the source's copy there since the last one."""
 
-    Args:
-        loader: makes a new iterator for each epoch.
-        whole_epochs: end a step where an epoch ends; the loader's length must be known.
+    def __init__(self, source: BatchSource) -> None:
+        self._source: Any = source
+
+    def __call__(self, request: Request) -> tuple[Batch, list[Any]]:
+        batch = self._source.batch(*request)
+        return batch, self._source.take_findings() if hasattr(self._source, "take_findings") else []
+
+
+def check_keys(state: Mapping[str, Any], here: Mapping[str, Any]) -> None:
+    """Compare the names in a saved position with those of this stream.
 
     Raises:
-        ValueError: the loader is empty or can be read only once; from `next_step`, its workers read the same.
+        ValueError: with the differences both ways.
     """
-
-    def __init__(self, loader: Iterable[Batch], *, whole_epochs: bool = False) -> None:
-        self._loader = VirtualDataLoader(loader, steps_per_epoch=1)
-        self._first: str | None = None
-        self._whole_epochs = whole_epochs
-
-    @property
-    def epochs(self) -> float:
-        """Epochs over the data that are complete."""
-        return float(self._loader.epochs)
-
-    def next_step(self, num_micro_batches: int) -> list[Batch]:
-        epochs, batches = self._loader.epochs, [self._next_batch()]
-        for _ in range(num_micro_batches - 1):
-            if self._whole_epochs and self._loader.epochs > epochs:
-                break
-            batches.append(self._next_batch())
-        return batches
-
-    def state_dict(self) -> dict[str, Any]:
-        return self._loader.state_dict()
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self._loader.load_state_dict(state)
-
-    def close(self) -> None:
-        """The loader is its owner's, and so are its workers."""
-
-    def _next_batch(self) -> Batch:
-        """The next batch. The first two of an IterableDataset come from two workers, and must differ."""
-        batch, loader = self._loader.next_batch(), self._loader.loader
-        if self._loader.batches > 2 or self._loader.epochs or not _has_copies(loader):
-            return batch
-        found = digest(batch)
-        if self._loader.batches == 1:
-            self._first = found
-        elif self._first == found:
-            name = type(loader.dataset).__name__
-            raise ValueError(f"two workers of the DataLoader over {name} read the same samples, {WAY_OUT}")
-        return batch
-
-
-def _has_copies(loader: Any) -> TypeGuard[DataLoader]:
-    """Whether every worker has a copy of the whole data."""
-    several = isinstance(loader, DataLoader) and loader.num_workers > 1
-    return several and isinstance(loader.dataset, IterableDataset)
+    missing, unknown = sorted(set(here) - set(state)), sorted(set(state) - set(here))
+    if missing or unknown:
+        raise ValueError(f"the saved position lacks {missing} and has unknown {unknown}; they must agree")

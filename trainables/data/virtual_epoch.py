@@ -20,6 +20,8 @@ class VirtualEpochs:
         count: steps, samples or epochs in one virtual epoch.
         step_samples: samples of one optimizer step (batch size times its micro-batches).
         epoch_samples: samples of one epoch over the training data; None when nobody knows.
+        batch_samples: samples of one micro-batch where a last one of fewer samples ends each epoch although
+            steps run on, as in a user's DataLoader; None where every micro-batch of these steps is full.
 
     Raises:
         ValueError: `count` is below 1, or epochs are asked for and `epoch_samples` is not known.
@@ -29,6 +31,7 @@ class VirtualEpochs:
     count: int
     step_samples: int
     epoch_samples: int | None
+    batch_samples: int | None = None
 
     def __post_init__(self) -> None:
         if self.count < 1:
@@ -50,27 +53,49 @@ class VirtualEpochs:
             return virtual_epoch * self.count
         if self.unit == "samples":
             # At least one step each, also where a step holds more samples than a virtual epoch.
-            return max(virtual_epoch, _divided_up(virtual_epoch * self.count, self.step_samples))
+            return max(virtual_epoch, self._steps_to(virtual_epoch * self.count))
         assert self.steps_per_epoch is not None
         return virtual_epoch * self.count * self.steps_per_epoch
 
     def step_size(self, step: int) -> int:
-        """Training samples of optimizer step `step` (from 0): fewer only in the last one of an epoch."""
-        if self.unit != "epochs":
-            return self.step_samples
-        assert self.steps_per_epoch is not None
-        assert self.epoch_samples is not None
-        return min(self.step_samples, self.epoch_samples - step % self.steps_per_epoch * self.step_samples)
+        """Training samples of optimizer step `step` (from 0)."""
+        return self._samples_after(step + 1) - self._samples_after(step)
 
     def samples_at(self, virtual_epoch: int) -> int:
         """Training samples drawn when virtual epoch number `virtual_epoch` ends."""
+        return self._samples_after(self.end_step(virtual_epoch))
+
+    def _samples_after(self, num_steps: int) -> int:
+        """Training samples of the first `num_steps` optimizer steps."""
         if self.unit == "epochs":
             assert self.epoch_samples is not None
-            return virtual_epoch * self.count * self.epoch_samples
-        return self.end_step(virtual_epoch) * self.step_samples
+            assert self.steps_per_epoch is not None
+            epochs, rest = divmod(num_steps, self.steps_per_epoch)
+            return epochs * self.epoch_samples + rest * self.step_samples
+        if self.batch_samples is None:
+            return num_steps * self.step_samples
+        assert self.epoch_samples is not None
+        batches_per_epoch = _divided_up(self.epoch_samples, self.batch_samples)
+        epochs, rest = divmod(num_steps * self._batches_per_step, batches_per_epoch)
+        return epochs * self.epoch_samples + rest * self.batch_samples
+
+    def _steps_to(self, num_samples: int) -> int:
+        """Optimizer steps after which at least `num_samples` are drawn."""
+        if self.batch_samples is None:
+            return _divided_up(num_samples, self.step_samples)
+        assert self.epoch_samples is not None
+        epochs, rest = divmod(num_samples, self.epoch_samples)
+        batches = epochs * _divided_up(self.epoch_samples, self.batch_samples)
+        return _divided_up(batches + _divided_up(rest, self.batch_samples), self._batches_per_step)
+
+    @property
+    def _batches_per_step(self) -> int:
+        assert self.batch_samples is not None
+        return self.step_samples // self.batch_samples
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """The fields; `batch_samples` only where there is one, as runs before it had none."""
+        return {key: value for key, value in asdict(self).items() if (key, value) != ("batch_samples", None)}
 
 
 def _divided_up(number: int, by: int) -> int:

@@ -1,4 +1,4 @@
-"""The discriminator of a GAN with all that trains it: the trainer knows nothing of either."""
+"""The discriminator of a GAN with all that trains it, and the losses of both players."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from trainables.gan.losses import discriminator_loss, gradient_penalty
 from trainables.gan.options import LossOptions
 from trainables.optim.lr_schedules import set_lr
 from trainables.optim.precision import Precision
@@ -61,7 +61,7 @@ class Adversary:
         return {name: part.state_dict() for name, part in self._parts().items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` gave.
+        """Continue from what `state_dict` gave.
 
         Raises:
             ValueError: parts of the state are missing or unknown.
@@ -70,16 +70,13 @@ class Adversary:
         if set(parts) != set(state):
             raise ValueError(f"state of a GAN has {sorted(state)}; it must have exactly {sorted(parts)}")
         for name, part in parts.items():
-            # A scaler saved where none was needed has no state: this one begins anew.
+            # A scaler saved where none was needed has no state: this one starts afresh.
             if name != "scaler" or state[name]:
                 part.load_state_dict(state[name])
 
     def _parts(self) -> dict[str, Any]:
-        return {
-            "discriminator": self.discriminator,
-            "optimizer": self.optimizer,
-            "scaler": self._precision.scaler,
-        }
+        scaler = self._precision.scaler
+        return {"discriminator": self.discriminator, "optimizer": self.optimizer, "scaler": scaler}
 
     def _mean_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         with self._precision.autocast():
@@ -90,3 +87,25 @@ class Adversary:
     def _freeze(self, frozen: bool) -> None:
         # In eval mode a spectral norm stays as the last step has left it.
         self.discriminator.requires_grad_(not frozen).train(not frozen)
+
+
+def discriminator_loss(name: str, real: Tensor, fake: Tensor) -> Tensor:
+    """Mean over real and generated images, scalar; `name` as in LossOptions, logits of any shape."""
+    real, fake = real.float(), fake.float()
+    if name == "hinge":
+        return F.relu(1.0 - real).mean() + F.relu(1.0 + fake).mean()
+    return F.softplus(-real).mean() + F.softplus(fake).mean()
+
+
+def generator_loss(name: str, fake: Tensor) -> Tensor:
+    """Mean over generated images, scalar."""
+    return -fake.float().mean() if name == "hinge" else F.softplus(-fake.float()).mean()
+
+
+def gradient_penalty(discriminator: nn.Module, real: Tensor) -> Tensor:
+    """Half the mean squared gradient of the logits at real images, R1 of arXiv:1801.04406; scalar, fp32."""
+    real = real.detach().float().requires_grad_(True)
+    with torch.autocast(real.device.type, enabled=False):
+        logits = discriminator(real)
+    (gradient,) = torch.autograd.grad(logits.sum(), real, create_graph=True)
+    return 0.5 * gradient.square().flatten(1).sum(1).mean()

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from trainables.data.source import Batch
+from trainables.gan.adversary import discriminator_loss
 from trainables.gan.classifier import DigitClassifier
 from trainables.gan.data import NUM_CLASSES
 from trainables.gan.frechet import frechet_distance, mean_and_covariance
-from trainables.gan.losses import discriminator_loss
 from trainables.optim.precision import Precision
 
 

@@ -10,10 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from trainables.data.source import Batch
-from trainables.gan.adversary import Adversary
+from trainables.gan.adversary import Adversary, generator_loss
 from trainables.gan.classifier import classifier_arrays, classifier_from, train_classifier
 from trainables.gan.data import NoisySource, fixed_latents, load_digit_images
-from trainables.gan.losses import generator_loss
 from trainables.gan.metrics import GANMetrics, Generated, HeldOut
 from trainables.gan.options import GANOptions
 from trainables.networks.gan import build_discriminator, build_generator
@@ -69,21 +68,14 @@ class GANTask(Task):
         return build_generator(model.name, latent_size=model.latent_size, width=model.width)
 
     def setup(self, device: torch.device) -> None:
-        options, optimizer = self.options, self.options.discriminator_optimizer
+        options = self.options
         discriminator = build_discriminator(
             options.model.name, width=options.model.width, normalized=options.model.spectral_norm
         ).to(device)
         self._precision = Precision(options.precision, device)
         self._adversary = Adversary(
             discriminator,
-            build_optimizer(
-                discriminator,
-                name=optimizer.name,
-                lr=optimizer.lr,
-                weight_decay=optimizer.weight_decay,
-                extra=optimizer.extra,
-                device=device,
-            ),
+            build_optimizer(discriminator, options.discriminator_optimizer, device),
             options.loss,
             precision=self._precision,
             clip_norm=options.clip_norm,

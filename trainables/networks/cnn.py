@@ -13,14 +13,7 @@ from trainables.networks.normalization import BatchNorm2d
 class CNN(nn.Module):
     """Levels of two 3x3 convolutions each, halved in between; the mean over all places; a linear head.
 
-    Args:
-        in_channels: Channels of the image.
-        num_classes: Logits.
-        width: Channels of the first level; each level below has twice as many.
-        depth: Number of halvings.
-        dropout: Share of features dropped before the head while training.
-
-    The input is [N, in_channels, H, W] of any size, the output [N, num_classes].
+    From images [N, in_channels, H, W] of any size to logits [N, num_classes]; see CNNOptions.
     """
 
     def __init__(

@@ -14,15 +14,7 @@ Normalization = Literal["batch", "layer", "none"]
 class MLP(nn.Module):
     """`depth` hidden layers of `width` units: linear, normalization, ReLU, dropout each; then a linear head.
 
-    Args:
-        in_features: Numbers of a row.
-        out_features: Outputs.
-        width: Units of each hidden layer.
-        depth: Hidden layers; 0 is a linear model.
-        normalization: After each hidden linear layer; layer is arXiv:1607.06450.
-        dropout: Share of hidden units dropped while training.
-
-    The input is [N, in_features], the output [N, out_features].
+    From rows [N, in_features] to outputs [N, out_features]; see MLPOptions.
     """
 
     def __init__(
@@ -56,5 +48,4 @@ def _layer(before: int, after: int, normalization: Normalization, dropout: float
         parts.append(BatchNorm1d(after))
     elif normalization == "layer":
         parts.append(nn.LayerNorm(after))
-    parts += [nn.ReLU(), nn.Dropout(dropout)]
-    return nn.Sequential(*parts)
+    return nn.Sequential(*parts, nn.ReLU(), nn.Dropout(dropout))

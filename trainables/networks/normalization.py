@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
 
 
-class BatchNorm1d(nn.BatchNorm1d):
-    """Torch's batch normalization (arXiv:1502.03167) that also takes one training row.
+class _TakesOneValue(nn.Module):
+    """Batch normalization by the running statistics where a batch has one value per channel.
 
-    One row has no deviation, and torch refuses it; here it is normalized by the running statistics. The last
-    batch of an epoch may be one row.
+    That has no deviation, and torch refuses it. The last batch of an epoch may be one row.
     """
 
-    def forward(self, input: Tensor) -> Tensor:
-        return super().forward(input) if _has_deviation(self, input) else _by_running(self, input)
+    def forward(self: Any, input: Tensor) -> Tensor:
+        if not self.training or input.numel() // input.shape[1] > 1:
+            return super().forward(input)
+        return nn.functional.batch_norm(
+            input, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps
+        )
 
 
-class BatchNorm2d(nn.BatchNorm2d):
-    """Torch's batch normalization that also takes one training pixel, see BatchNorm1d."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        return super().forward(input) if _has_deviation(self, input) else _by_running(self, input)
+class BatchNorm1d(_TakesOneValue, nn.BatchNorm1d):
+    """Torch's batch normalization (arXiv:1502.03167) that also takes one training row."""
 
 
-def _has_deviation(module: nn.Module, batch: Tensor) -> bool:
-    return not module.training or batch.numel() // batch.shape[1] > 1
-
-
-def _by_running(module: nn.BatchNorm1d | nn.BatchNorm2d, batch: Tensor) -> Tensor:
-    return nn.functional.batch_norm(
-        batch, module.running_mean, module.running_var, module.weight, module.bias, False, 0.0, module.eps
-    )
+class BatchNorm2d(_TakesOneValue, nn.BatchNorm2d):
+    """Torch's batch normalization (arXiv:1502.03167) that also takes one training pixel."""

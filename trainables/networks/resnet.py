@@ -15,16 +15,8 @@ Stem = Literal["small", "large"]
 class ResNet(nn.Module):
     """A stem, `stages` of basic blocks that halve the image in between, mean over places, linear head.
 
-    Args:
-        in_channels: Channels of the image.
-        num_classes: Logits.
-        width: Channels of the first stage; each later one has twice as many.
-        stages: Number of stages, one halving between each two.
-        blocks: Basic blocks of each stage.
-        stem: small is a 3x3 convolution; large a 7x7 one of stride 2 and a pooling, a quarter of the sides.
-        dropout: Share of features dropped before the head while training.
-
-    The input is [N, in_channels, H, W] of any size, the output [N, num_classes].
+    The small stem is a 3x3 convolution, the large one a 7x7 convolution of stride 2 and a pooling.
+    From images [N, in_channels, H, W] of any size to logits [N, num_classes]; see ResNetOptions.
     """
 
     def __init__(

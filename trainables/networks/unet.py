@@ -80,11 +80,8 @@ def _block(before: int, after: int, normalization: Normalization) -> nn.Sequenti
 def _normalization(channels: int, name: Normalization) -> list[nn.Module]:
     if name == "batch":
         return [nn.BatchNorm2d(channels)]
-    if name == "instance":
-        return [nn.GroupNorm(channels, channels)]
-    if name == "group":
-        return [nn.GroupNorm(channels // math.gcd(4, channels), channels)]
-    return []
+    groups = {"instance": channels, "group": channels // math.gcd(4, channels)}
+    return [nn.GroupNorm(groups[name], channels)] if name in groups else []
 
 
 def _pad_to_multiple(images: Tensor, multiple: int) -> Tensor:

@@ -22,14 +22,9 @@ class WeightAverage:
         model: on its device; not changed. It may be compiled in place (`model.compile()`): the copy runs
             eagerly.
         decay: in (0, 1), for example 0.999.
-
-    Raises:
-        ValueError: for a decay out of range.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
-        if not 0.0 < decay < 1.0:
-            raise ValueError(f"decay is {decay}; it must be above 0 and below 1, such as 0.999")
         self.decay = decay
         self.num_updates = 0
         self.model = copy.deepcopy(model)
@@ -40,19 +35,23 @@ class WeightAverage:
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
         """Take in the weights after one optimizer step."""
-        pairs = list(zip(self._averaged, _tensors(self.model), _tensors(model), strict=True))
-        averages = [average for averaged, average, _ in pairs if averaged]
-        currents = [current.detach() for averaged, _, current in pairs if averaged]
+        averages: list[Tensor] = []
+        currents: list[Tensor] = []
+        for averaged, average, current in zip(
+            self._averaged, _tensors(self.model), _tensors(model), strict=True
+        ):
+            if averaged:
+                averages.append(average)
+                currents.append(current.detach())
+            else:
+                average.copy_(current)
         decay = min(self.decay, (1 + self.num_updates) / (10 + self.num_updates))
         if averages:
             get_ema_multi_avg_fn(decay)(averages, currents, None)
-        for averaged, average, current in pairs:
-            if not averaged:
-                average.copy_(current)
         self.num_updates += 1
 
     def restart(self, model: nn.Module) -> None:
-        """Forget the average so far and begin anew from these weights."""
+        """Restart the average from these weights."""
         self.model.load_state_dict(model.state_dict())
         self.num_updates = 0
 
@@ -61,18 +60,15 @@ class WeightAverage:
         return {"num_updates": self.num_updates, "model": self.model.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what `state_dict` gave.
+        """Continue from what `state_dict` gave.
 
         Raises:
-            ValueError: if parts of the state are missing or unknown.
-            RuntimeError: if names or shapes of the weights differ, naming them.
+            ValueError: parts of the state are missing or unknown.
+            RuntimeError: names or shapes of the weights differ; it names them.
         """
-        missing = {"num_updates", "model"} - set(state)
-        unknown = set(state) - {"num_updates", "model"}
-        if missing or unknown:
+        if set(state) != {"num_updates", "model"}:
             raise ValueError(
-                f"state of the weight average lacks {sorted(missing)} and has unknown {sorted(unknown)}; "
-                "it must have exactly num_updates and model"
+                f"state of the weight average has {sorted(state)}; it must have exactly model and num_updates"
             )
         self.model.load_state_dict(state["model"])
         self.num_updates = int(state["num_updates"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable
 
@@ -30,21 +29,22 @@ def schedule_factor(
             of the peak during the warm-up, or the first 30 % without one, then falls along a cosine.
         total_steps: optimizer steps of the trial's full length, also if it may be stopped before.
         warmup: below 1 a fraction of total_steps, else a number of steps; rounded to whole steps.
-        final_factor: in [0, 1].
-        power: exponent of the polynomial schedule.
+        final_factor, power: see `trainables.options.ScheduleOptions`, which has checked all of these.
 
     Raises:
-        ValueError: for an unknown name or a value out of range.
+        ValueError: the warm-up is longer than the trial.
     """
-    _check(name, total_steps, warmup, final_factor, power)
+    if warmup >= 1 and round(warmup) >= total_steps:
+        raise ValueError(
+            f"warmup is {warmup:g} steps of {total_steps}; it must be fewer than the trial's steps: "
+            "shorten it, or give it as a fraction below 1"
+        )
     rise = _rise_steps(name, total_steps, warmup)
     start = ONE_CYCLE_START if name == "one_cycle" else 1 / (rise + 1)
     fall = _SHAPES[name]
     last = total_steps - 1
 
     def factor(step: int) -> float:
-        if step < 0:
-            raise ValueError(f"step is {step}; steps are counted from 0")
         step = min(step, last)
         if step < rise:
             return start + (1.0 - start) * step / rise
@@ -82,24 +82,3 @@ def _rise_steps(name: str, total_steps: int, warmup: float) -> int:
     if warmup < 1:
         return min(round(warmup * total_steps), total_steps - 1)
     return round(warmup)
-
-
-def _check(name: str, total_steps: int, warmup: float, final_factor: float, power: float) -> None:
-    if name not in _SHAPES:
-        nearest = difflib.get_close_matches(name.lower(), _SHAPES, n=1, cutoff=0.0)[0]
-        raise ValueError(
-            f"schedule {name!r} is unknown; nearest is {nearest!r} (known: {', '.join(_SHAPES)})"
-        )
-    if total_steps < 1:
-        raise ValueError(f"total_steps is {total_steps}; it must be 1 or more")
-    if not warmup >= 0:
-        raise ValueError(f"warmup is {warmup}; it must be 0 or more (below 1 a fraction, else steps)")
-    if warmup >= 1 and round(warmup) >= total_steps:
-        raise ValueError(
-            f"warmup is {warmup:g} steps of {total_steps}; it must be fewer than the trial's steps: "
-            "shorten it, or give it as a fraction below 1"
-        )
-    if not 0 <= final_factor <= 1:
-        raise ValueError(f"final_factor is {final_factor}; it must be from 0 to 1")
-    if not power > 0:
-        raise ValueError(f"power is {power}; it must be above 0")

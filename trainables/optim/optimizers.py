@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -24,51 +24,59 @@ _OWN_FIELDS = {"self", "params", "lr", "weight_decay"}
 _IMPLEMENTATION = {"foreach", "fused", "capturable", "differentiable"}
 
 
+class Settings(Protocol):
+    """The fields of `trainables.options.OptimizerOptions`."""
+
+    name: str
+    lr: float
+    weight_decay: float
+    layer_decay: float
+
+    @property
+    def extra(self) -> dict[str, Any]: ...
+
+
 def build_optimizer(
-    model: nn.Module,
-    *,
-    name: str,
-    lr: float,
-    weight_decay: float,
-    extra: Mapping[str, Any],
-    device: torch.device,
-    layers: Sequence[Layer] = (),
-    layer_decay: float = 1.0,
+    model: nn.Module, options: Settings, device: torch.device, layers: Sequence[Layer] = ()
 ) -> Optimizer:
     """An optimizer of the model's trainable parameters.
 
     `weight_decay` acts on matrices and kernels (two dimensions or more); biases, normalization parameters,
     embeddings and everything else below two dimensions are left out of it. Every group carries
     `initial_lr`, the peak that a schedule scales. The fused implementation is used where it works for these
-    parameters on `device`, else the foreach one, unless `extra` says something about the implementation.
+    parameters on `device`, else the foreach one, unless `options` choose the implementation.
 
     With `layer_decay` below 1 the peak of a layer is lr * layer_decay**d, d layers away from the last one,
     as for ELECTRA (arXiv:2003.10555) and BEiT (arXiv:2106.08254). The groups of the last layer come first.
 
     Args:
         model: already on `device`.
-        name: a class of torch.optim, in any case.
-        lr: peak learning rate.
-        extra: further keyword arguments of that class; lists become tuples of floats.
         layers: parameters, or modules with all of theirs, from input to head; every trainable parameter in
-            exactly one. Not looked at where `layer_decay` is 1.
-        layer_decay: in [0, 1].
+            exactly one. Only used where `layer_decay` is below 1.
 
     Raises:
-        ValueError: for a name or an option that does not exist or a value that the class refuses, for a
-            model without trainable parameters, and for layers that are not as said.
+        ValueError: for a name that does not exist or a value that the class refuses, for a model without
+            trainable parameters, and for layers that do not hold every parameter once.
     """
-    check_options(name, extra)
-    cls = optimizer_class(name)
-    groups = parameter_groups(model, lr=lr, weight_decay=weight_decay, layers=layers, layer_decay=layer_decay)
-    if weight_decay and "weight_decay" not in inspect.signature(cls).parameters:
+    cls = optimizer_class(options.name)
+    groups = parameter_groups(
+        model,
+        lr=options.lr,
+        weight_decay=options.weight_decay,
+        layers=layers,
+        layer_decay=options.layer_decay,
+    )
+    if options.weight_decay and "weight_decay" not in inspect.signature(cls).parameters:
         raise ValueError(
-            f"optimizer {cls.__name__} has no weight decay, got weight_decay {weight_decay}; set it to 0"
+            f"optimizer {cls.__name__} has no weight decay, got weight_decay {options.weight_decay}; "
+            "set it to 0"
         )
-    options: dict[str, Any] = {key: _as_float_tuple(value) for key, value in extra.items()}
-    options["lr"] = lr
-    implementation = _fastest_implementation(cls, model, options, device)
-    optimizer = _construct(cls, groups, options | implementation)
+    arguments = {key: _as_float_tuple(value) for key, value in options.extra.items()} | {"lr": options.lr}
+    arguments |= _fastest_implementation(cls, model, arguments, device)
+    try:
+        optimizer = cls(groups, **arguments)  # type: ignore[call-arg]
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(f"optimizer {cls.__name__} refuses {arguments}: {error}") from error
     for group in optimizer.param_groups:
         group["initial_lr"] = float(group["lr"])
     return optimizer
@@ -138,10 +146,9 @@ def _fastest_implementation(
     usual = all(p.is_floating_point() and p.device.type == device.type for p in parameters)
     if sparse or not usual or _IMPLEMENTATION & set(options):
         return {}
-    dtypes = {parameter.dtype for parameter in parameters}
     for choice in ("fused", "foreach"):
         known = choice in inspect.signature(cls).parameters
-        if known and _works(cls, {**options, choice: True}, dtypes, device):
+        if known and _works(cls, {**options, choice: True}, {p.dtype for p in parameters}, device):
             return {choice: True}
     return {}
 
@@ -158,10 +165,3 @@ def _works(
     except (RuntimeError, TypeError, ValueError):
         return False  # a wrong option shows when the real one is built
     return True
-
-
-def _construct(cls: type[Optimizer], groups: list[dict[str, Any]], options: Mapping[str, Any]) -> Optimizer:
-    try:
-        return cls(groups, **options)
-    except (RuntimeError, TypeError, ValueError) as error:
-        raise ValueError(f"optimizer {cls.__name__} refuses {dict(options)}: {error}") from error

@@ -29,8 +29,6 @@ def parameter_groups(
         raise ValueError(
             f"model {type(model).__name__} has no trainable parameter; at least one must have requires_grad"
         )
-    if not 0.0 <= layer_decay <= 1.0:
-        raise ValueError(f"layer_decay is {layer_decay}; it must be from 0 to 1")
     by_layer = [parameters] if layer_decay == 1.0 else _by_layer(model, layers, layer_decay)
     undecayed = {
         id(parameter)
@@ -40,9 +38,8 @@ def parameter_groups(
     }
     groups: list[dict[str, Any]] = []
     for distance, members in enumerate(reversed(by_layer)):
+        decayed = [p for p in members if p.ndim >= 2 and id(p) not in undecayed]
         plain = [p for p in members if p.ndim < 2 or id(p) in undecayed]
-        plain_ids = {id(p) for p in plain}
-        decayed = [p for p in members if id(p) not in plain_ids]
         rate = lr * layer_decay**distance
         for some, decay in ((decayed, weight_decay), (plain, 0.0)):
             if some:

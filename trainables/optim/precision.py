@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from trainables.process.patches import tensor_norms
 
 _DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
-_AS_IT_IS: AbstractContextManager[object] = nullcontext()
 
 
 class Precision:
@@ -23,12 +22,10 @@ class Precision:
         device: where the model is.
 
     Raises:
-        ValueError: for an unknown name, and for fp16 on a CPU.
+        ValueError: for fp16 on a CPU.
     """
 
     def __init__(self, name: str, device: torch.device) -> None:
-        if name != "auto" and name not in _DTYPES:
-            raise ValueError(f"precision is {name!r}; it must be auto, fp32, bf16 or fp16")
         if name == "fp16" and device.type == "cpu":
             raise ValueError("precision is fp16 on a CPU, which is slow and overflows; use bf16 or fp32")
         self.name = _best(device) if name == "auto" else name
@@ -41,18 +38,14 @@ class Precision:
         """A context manager for forward pass and loss."""
         dtype = _DTYPES[self.name]
         if dtype is None and not torch.is_autocast_enabled(self.device.type):
-            return _AS_IT_IS
+            return nullcontext()
         return torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)
 
     def step(self, optimizer: torch.optim.Optimizer, clip_norm: float | None) -> Tensor:
         """One step from the gradients that are there; clears them and returns their norm before clipping."""
-        parameters, gradients = [], []
-        for group in optimizer.param_groups:
-            for parameter in group["params"]:
-                gradient = parameter.grad
-                if gradient is not None:
-                    parameters.append(parameter)
-                    gradients.append(gradient)
+        all_parameters = (parameter for group in optimizer.param_groups for parameter in group["params"])
+        parameters = [parameter for parameter in all_parameters if parameter.grad is not None]
+        gradients = [parameter.grad for parameter in parameters]
         if self.scaler.is_enabled():
             grad_norm = self._scaled_step(optimizer, parameters, gradients, clip_norm)
         else:

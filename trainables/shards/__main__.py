@@ -22,25 +22,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code: 0, or 1 after one line of what is wrong."""
     parser = argparse.ArgumentParser(prog="python -m trainables.shards", description="Tar files of samples.")
     commands = parser.add_subparsers(dest="command", required=True)
-    index = commands.add_parser(
-        "index", help="write an index beside each shard, and print the number of samples"
-    )
-    index.add_argument(
-        "shards", nargs="+", help="folders, files or patterns such as 'train-{000000..000127}.tar'"
-    )
-    write = commands.add_parser(
-        "write", help="write images and masks of two folders, paired by name, as shards"
-    )
+    index = commands.add_parser("index", help="write an index beside each shard, and count the samples")
+    index.add_argument("shards", nargs="+", help="folders, files or patterns: 'train-{000000..000127}.tar'")
+    write = commands.add_parser("write", help="write images and masks, paired by name, as shards")
     write.add_argument("images", type=Path, help="folder of images")
     write.add_argument("masks", type=Path, help="folder of masks (PNG)")
     write.add_argument("folder", type=Path, help="where the shards are written")
-    write.add_argument(
-        "--prefix", default="train", help="what the names of the shards begin with (default: train)"
-    )
+    write.add_argument("--prefix", default="train", help="of the shards' names (default: train)")
     write.add_argument("--per-shard", type=int, default=1000, help="samples in one shard (default: 1000)")
-    write.add_argument(
-        "--mask-suffix", default="", help="what a mask's name has more than its image's, as _mask"
-    )
+    write.add_argument("--mask-suffix", default="", help="added to an image's name, as _mask")
     chosen = parser.parse_args(arguments)
     try:
         if chosen.command == "index":

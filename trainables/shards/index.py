@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import io
 import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -18,16 +19,14 @@ from trainables.shards.scan import (
     ShardError,
     TruncatedShardError,
     decoded,
-    encoded,
     header_sums,
-    members_of,
     scan,
 )
 
 log = logging.getLogger(__name__)
 
-INDEX_VERSION = 2
-"""Version 1 had the offsets of samples and not those of their members."""
+INDEX_VERSION = 3
+"""A numpy archive; versions 1 and 2 were JSON."""
 INDEX_SUFFIX = ".idx"
 
 
@@ -58,7 +57,7 @@ class ShardIndex:
         return len(self._keys)
 
     def place(self, number: int) -> tuple[str, str, np.ndarray]:
-        """File and key of a sample, and its members (see `members_of`)."""
+        """File and key of a sample, and its members (see ShardContents)."""
         shard = int(np.searchsorted(self.firsts, number, side="right")) - 1
         members = self._members[self._bounds[number] : self._bounds[number + 1]]
         return self.files[shard], decoded(self._keys[number]), members
@@ -152,23 +151,11 @@ def _bounds(counts: Sequence[int] | np.ndarray) -> np.ndarray:
 
 def _write(place: Path, contents: ShardContents, file: BinaryIO) -> bool:
     """Write an index file whole or not at all; whether that was possible."""
-    members = contents.members
-    extensions, kinds = np.unique(members["extension"], return_inverse=True)
-    document = {
-        "version": INDEX_VERSION,
-        "bytes": os.fstat(file.fileno()).st_size,
-        "damage": contents.damage,
-        "keys": [decoded(key) for key in contents.keys],
-        "counts": contents.counts.tolist(),
-        "extensions": [decoded(extension) for extension in extensions],
-        "kinds": kinds.tolist(),
-        "offsets": members["offset"].tolist(),
-        "sizes": members["size"].tolist(),
-        "headers": members["header"].tolist(),
-    }
+    content = io.BytesIO()
+    np.savez(content, version=INDEX_VERSION, bytes=os.fstat(file.fileno()).st_size, **vars(contents))
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        atomic_write(place, json.dumps(document), many_writers=True)
+        atomic_write(place, content.getvalue(), many_writers=True)
     except OSError as error:
         log.info("%s cannot be written (%s)", place, error)
         return False
@@ -178,25 +165,25 @@ def _write(place: Path, contents: ShardContents, file: BinaryIO) -> bool:
 def _load(place: Path, file: BinaryIO) -> ShardContents | None:
     """What an index file says, unless it is missing, damaged, or of another shard than the open one."""
     try:
-        document = json.loads(place.read_bytes())
-        if document["version"] != INDEX_VERSION:
-            log.warning("%s: is an index of another version; it is made anew", place)
-            return None
-        extensions = encoded(document["extensions"])[np.array(document["kinds"], np.int64)]
+        saved = np.load(io.BytesIO(place.read_bytes()), allow_pickle=False)
+        version, num_bytes = int(saved["version"]), int(saved["bytes"])
         contents = ShardContents(
-            keys=encoded(document["keys"]),
-            counts=np.array(document["counts"], np.int64),
-            members=members_of(extensions, document["offsets"], document["sizes"], document["headers"]),
-            damage=document["damage"],
+            keys=saved["keys"],
+            counts=saved["counts"],
+            members=saved["members"],
+            damage=str(saved["damage"]),
         )
         if len(contents.keys) != len(contents.counts) or len(contents.members) != contents.counts.sum():
             raise ValueError("its lengths differ")
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        log.warning("%s: is no index (%s); it is made anew", place, error)
+    except (OSError, EOFError, BadZipFile, ValueError, LookupError, TypeError) as error:
+        log.warning("%s: is no index, or one of another version (%s); it is made anew", place, error)
         return None
-    if document["bytes"] != os.fstat(file.fileno()).st_size or not _fits(contents.members, file):
+    if version != INDEX_VERSION:
+        log.warning("%s: is an index of another version; it is made anew", place)
+        return None
+    if num_bytes != os.fstat(file.fileno()).st_size or not _fits(contents.members, file):
         log.warning("%s: is not of this shard; it is made anew", place)
         return None
     return contents

@@ -14,10 +14,6 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-def _checked(extensions: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(check_extension(each.removeprefix(".").lower()) for each in extensions)
-
-
 Text = Annotated[str, Field(min_length=1)]
 Texts = Annotated[tuple[Text, ...], BeforeValidator(_listed), Field(min_length=1)]
 """One text, or several in a list."""
@@ -27,8 +23,8 @@ class ShardPlaces(Options):
     """Tar files in which the members of a sample have one name but for what follows its first dot.
 
     Nothing is unpacked or kept in memory: training and validation read the shards where they lie. Their
-    indexes, which `python -m trainables.shards index` writes, are made where they are missing. An epoch takes
-    the shards in an order of its own.
+    indexes, which `python -m trainables.shards index` writes, are made where they are missing. Each epoch
+    takes the shards in another order.
     """
 
     root: Text = "."
@@ -46,4 +42,4 @@ class ShardPlaces(Options):
     @field_validator("image", "mask", "label", check_fields=False)
     @classmethod
     def _no_pickles(cls, extensions: tuple[str, ...]) -> tuple[str, ...]:
-        return _checked(extensions)
+        return tuple(check_extension(each.removeprefix(".").lower()) for each in extensions)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,13 +17,12 @@ def find_shards(patterns: str | Sequence[str], root: str | Path = ".") -> list[P
     sorted.
 
     Raises:
-        ValueError: a pattern that names nothing, a file that is not there, or a brace that is not closed.
+        ValueError: a pattern that names nothing, a file that does not exist, or a brace that is not closed.
     """
-    root = Path(root).expanduser()
     found: dict[Path, None] = {}
     for pattern in [patterns] if isinstance(patterns, str) else patterns:
         for each in braceexpand(pattern, escape=False):
-            found.update(dict.fromkeys(_files(root, each)))
+            found.update(dict.fromkeys(_files(Path(root).expanduser() / Path(each).expanduser())))
     if not found:
         raise ValueError(f"shards are {patterns!r}, which names no file; give a folder, a file or a pattern")
     return list(found)
@@ -37,26 +37,19 @@ def find_parts(train: Sequence[str], valid: Sequence[str], root: str) -> dict[st
     parts = {"train": find_shards(train, root), "valid": find_shards(valid, root)}
     both = {file.resolve() for file in parts["train"]} & {file.resolve() for file in parts["valid"]}
     if both:
-        raise ValueError(
-            f"{min(both)}: is a shard of data.train and of data.valid; the validation would flatter what was "
-            "learnt by heart"
-        )
+        raise ValueError(f"{min(both)}: is a shard of data.train and of data.valid, which is data leakage")
     return parts
 
 
-def _files(root: Path, pattern: str) -> list[Path]:
-    path = root / Path(pattern).expanduser()
+def _files(path: Path) -> list[Path]:
     if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix == ".tar" and file.is_file())
+        files = sorted(file for file in path.glob("*.tar") if file.is_file())
         if not files:
             raise ValueError(f"{path}: has no file that ends in .tar; give the folder of the shards")
-        return files
-    if path.exists():
-        return [path]
-    if any(sign in pattern for sign in "*?["):
-        base = Path(path.anchor) if path.is_absolute() else Path()
-        files = sorted(file for file in base.glob(str(path.relative_to(path.anchor))) if not file.is_dir())
-        if files:
-            return files
-        raise ValueError(f"{path}: no file has such a name; correct the pattern")
-    raise ValueError(f"{path}: there is no such file or folder; correct the pattern, or copy the shard")
+    elif path.exists():
+        files = [path]
+    else:
+        files = sorted(Path(file) for file in glob.glob(str(path), recursive=True) if not Path(file).is_dir())
+        if not files:
+            raise ValueError(f"{path}: no such file or folder; correct the pattern, or copy the shard")
+    return files

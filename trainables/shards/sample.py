@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from trainables.shards.scan import ShardError
+
+Value = TypeVar("Value")
+Contents = bytes  # `Sample.bytes` hides the type of that name.
 
 PICKLES = frozenset({"pyd", "pkl", "pickle", "pth", "pt", "ckpt", "bin"})
 """Extensions of files that are pickles or may hold one: to read them is to execute what they say."""
@@ -52,37 +55,34 @@ class Sample:
 
     def text(self, extensions: str | Sequence[str]) -> str:
         """UTF-8, without white space around it."""
-        try:
-            return self.bytes(extensions).decode("utf-8").strip()
-        except UnicodeDecodeError as error:
-            raise ShardError(f"{self._found(extensions)}: is no UTF-8 text ({error})") from error
+        return self._parsed(extensions, lambda data: data.decode("utf-8").strip(), "is no UTF-8 text")
 
     def integer(self, extensions: str | Sequence[str]) -> int:
         """A number in decimal digits, as the class in a .cls is."""
-        text = self.text(extensions)
-        try:
-            return int(text)
-        except ValueError:
-            message = f"{self._found(extensions)}: holds {text[:40]!r}; it must be a whole number"
-            raise ShardError(message) from None
+        return self._parsed(extensions, int, "is no whole number")
 
     def json(self, extensions: str | Sequence[str]) -> Any:
         """The value of a JSON text."""
-        try:
-            return json.loads(self.bytes(extensions))
-        except ValueError as error:
-            raise ShardError(f"{self._found(extensions)}: is no JSON ({error})") from error
+        return self._parsed(extensions, json.loads, "is no JSON")
 
     def array(self, extensions: str | Sequence[str]) -> np.ndarray:
         """The array of an .npy; one of Python objects is a pickle and refused."""
-        data = io.BytesIO(self.bytes(extensions))
-        try:
-            return np.lib.format.read_array(data, allow_pickle=False)
-        except ValueError as error:
-            raise ShardError(f"{self._found(extensions)}: is no array in numpy's format ({error})") from error
+        return self._parsed(extensions, _array, "is no array in numpy's format")
 
-    def _found(self, extensions: str | Sequence[str]) -> str:
-        return self.name(self.find(extensions))
+    def _parsed(
+        self, extensions: str | Sequence[str], parse: Callable[[Contents], Value], problem: str
+    ) -> Value:
+        try:
+            return parse(self.bytes(extensions))
+        except ShardError:
+            raise
+        except ValueError as error:
+            name = self.name(self.find(extensions))
+            raise ShardError(f"{name}: {problem} ({str(error)[:200]})") from error
+
+
+def _array(data: bytes) -> np.ndarray:
+    return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
 
 
 def check_extension(extension: str) -> str:

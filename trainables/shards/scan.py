@@ -31,22 +31,10 @@ class ShardContents:
     counts: np.ndarray
     """Number of members of each sample: int64 [N]."""
     members: np.ndarray
-    """What `members_of` returns: [M]."""
+    """For each member the extension (bytes, UTF-8), offset and size of the contents in bytes (int64), and the
+    CRC-32 of the header block before them (uint32): [M]."""
     damage: str = ""
     """How the shard ends too early; empty if it is whole."""
-
-
-def members_of(
-    extensions: np.ndarray, offsets: Sequence[int], sizes: Sequence[int], headers: Sequence[int]
-) -> np.ndarray:
-    """One record for each member: extension (bytes, UTF-8), offset and size of the contents in bytes (int64),
-    and the CRC-32 of the header block before them (uint32)."""
-    columns = {"extension": extensions, "offset": offsets, "size": sizes, "header": headers}
-    kinds = [("extension", extensions.dtype), ("offset", "i8"), ("size", "i8"), ("header", "u4")]
-    members = np.zeros(len(extensions), kinds)
-    for name, column in columns.items():
-        members[name] = column
-    return members
 
 
 def encoded(texts: Sequence[str]) -> np.ndarray:
@@ -113,15 +101,15 @@ def header_sums(file: BinaryIO, offsets: Sequence[int]) -> list[int]:
 
 def _contents(file: BinaryIO, samples: dict[str, dict[str, tuple[int, int]]], damage: str) -> ShardContents:
     """`samples` are offset and size of each member by extension, by key."""
-    extensions = [extension for members in samples.values() for extension in members]
+    extensions = encoded([extension for members in samples.values() for extension in members])
     places = [place for members in samples.values() for place in members.values()]
-    offsets, sizes = [offset for offset, _ in places], [size for _, size in places]
-    return ShardContents(
-        keys=encoded(list(samples)),
-        counts=np.array([len(members) for members in samples.values()], np.int64),
-        members=members_of(encoded(extensions), offsets, sizes, header_sums(file, offsets)),
-        damage=damage,
-    )
+    kinds = [("extension", extensions.dtype), ("offset", "i8"), ("size", "i8"), ("header", "u4")]
+    members = np.zeros(len(places), kinds)
+    members["extension"] = extensions
+    members["offset"], members["size"] = np.array(places, np.int64).reshape(-1, 2).T
+    members["header"] = header_sums(file, members["offset"].tolist())
+    counts = np.array([len(each) for each in samples.values()], np.int64)
+    return ShardContents(keys=encoded(list(samples)), counts=counts, members=members, damage=damage)
 
 
 def _files(file: BinaryIO, where: str) -> Iterator[tarfile.TarInfo]:

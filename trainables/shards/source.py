@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import threading
 import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 
@@ -17,16 +15,12 @@ from trainables.shards.order import BlockOrder
 from trainables.shards.sample import Sample
 from trainables.shards.scan import BLOCK, ShardError, decoded
 
-MAX_OPEN = 64
-"""Shards that a process keeps open."""
-
 
 class ShardReader:
-    """Reads samples by number. It may be copied to other processes, which open the files themselves."""
+    """Reads samples by number, in any process or thread."""
 
     def __init__(self, index: ShardIndex) -> None:
         self.index = index
-        self._open_files()
 
     def read(self, number: int) -> Sample:
         """One sample, whole.
@@ -36,46 +30,24 @@ class ShardReader:
         """
         where, key, members = self.index.place(number)
         contents = {}
-        for extension, offset, size, header in members.tolist():
-            # The header before the contents, to compare it, and the contents in one read.
-            data = self._bytes(where, offset - BLOCK, BLOCK + size)
-            if len(data) < BLOCK + size:
-                raise ShardError(f"{where}: ends before sample {key}; it was longer when its index was made")
-            if zlib.crc32(data[:BLOCK]) != header:
-                raise ShardError(
-                    f"{where}: has changed since its index was made, at byte {offset - BLOCK} "
-                    f"(sample {key}); remove its .idx and resume with the same data"
-                )
-            contents[decoded(extension)] = data[BLOCK:]
-        return Sample(where, key, contents)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"index": self.index}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.index = state["index"]
-        self._open_files()
-
-    def _open_files(self) -> None:
-        self._files: dict[str, Any] = {}
-        self._lock = threading.Lock()
-
-    def _bytes(self, where: str, start: int, size: int) -> bytes:
         try:
-            file = self._file(where)  # Stays open as long as somebody reads, also if another thread drops it.
-            return os.pread(file.fileno(), size, start)
+            with open(where, "rb", buffering=0) as file:
+                for extension, offset, size, header in members.tolist():
+                    # In one read with the header before it, which is compared.
+                    data = os.pread(file.fileno(), BLOCK + size, offset - BLOCK)
+                    if len(data) < BLOCK + size:
+                        raise ShardError(
+                            f"{where}: ends before sample {key}; it was longer when its index was made"
+                        )
+                    if zlib.crc32(data[:BLOCK]) != header:
+                        raise ShardError(
+                            f"{where}: has changed since its index was made, at byte {offset - BLOCK} "
+                            f"(sample {key}); remove its .idx and resume with the same data"
+                        )
+                    contents[decoded(extension)] = data[BLOCK:]
         except OSError as error:
-            raise ShardError(f"{where}: cannot be read at byte {start} ({error.strerror})") from error
-
-    def _file(self, where: str) -> Any:
-        with self._lock:
-            file = self._files.pop(where, None)
-            if file is None:
-                file = open(where, "rb", buffering=0)  # noqa: SIM115
-                while len(self._files) >= MAX_OPEN:
-                    del self._files[next(iter(self._files))]
-            self._files[where] = file  # The last one used is the last one dropped.
-            return file
+            raise ShardError(f"{where}: cannot be read ({error.strerror})") from error
+        return Sample(where, key, contents)
 
 
 class ShardSource:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import tarfile
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from trainables.files import partial_path, sync
+from trainables.files import atomic_file
 from trainables.shards.index import contents_of
 from trainables.shards.sample import check_extension
 from trainables.shards.scan import ShardError, split_name
@@ -38,7 +39,9 @@ class ShardWriter:
         self._folder, self._prefix, self._per_shard = Path(folder), prefix, per_shard
         self._folder.mkdir(parents=True, exist_ok=True)
         self._tar: tarfile.TarFile | None = None
-        self._keys: dict[str, None] = {}
+        self._open = ExitStack()
+        """Closes the tar file, and gives it its name or removes it."""
+        self._keys: set[str] = set()
 
     def write(self, key: str, members: Mapping[str, bytes | Path]) -> None:
         """Add a sample: contents, or the file that holds them, by extension.
@@ -56,28 +59,24 @@ class ShardWriter:
         if key in self._keys:
             raise ShardError(f"sample {key} is written twice; keys must differ")
         if self._tar is None:
-            self._begin()
-        assert self._tar is not None
+            self._tar = self._begin()
         for extension in sorted(members):
             content = members[extension]
             data = content.read_bytes() if isinstance(content, Path) else content
             info = tarfile.TarInfo(f"{key}.{extension}")
             info.size, info.mode = len(data), 0o644
             self._tar.addfile(info, io.BytesIO(data))
-        self._keys[key] = None
+        self._keys.add(key)
         if len(self._keys) == self._per_shard:
             self.close()
 
     def close(self) -> None:
         """Complete the shard that is being written; another `write` begins the next one."""
-        if self._tar is None:
-            return
-        self._tar.close()
-        self._tar = None
-        self._keys.clear()
-        sync(self._partial)
-        self._partial.replace(self.files[-1])
-        contents_of(self.files[-1])
+        if self._tar is not None:
+            self._open.close()
+            self._tar = None
+            self._keys.clear()
+            contents_of(self.files[-1])
 
     def __enter__(self) -> Self:
         return self
@@ -85,19 +84,14 @@ class ShardWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._open.__exit__(kind, error, trace)
         if kind is None:
             self.close()
-        elif self._tar is not None:
-            self._tar.close()
-            self._partial.unlink(missing_ok=True)
 
-    @property
-    def _partial(self) -> Path:
-        return partial_path(self.files[-1])
-
-    def _begin(self) -> None:
+    def _begin(self) -> tarfile.TarFile:
         file = self._folder / f"{self._prefix}-{len(self.files):06d}.tar"
         if file.exists():
             raise FileExistsError(f"{file} is there already; choose another folder or prefix, or remove it")
         self.files.append(file)
-        self._tar = tarfile.open(self._partial, "w", format=tarfile.PAX_FORMAT)  # noqa: SIM115
+        partial = self._open.enter_context(atomic_file(file))
+        return self._open.enter_context(tarfile.open(partial, "w", format=tarfile.PAX_FORMAT))

@@ -46,14 +46,13 @@ def encoded_table(sheets: Sheets, options: CSVOptions) -> Table:
         ValueError: naming the cell that is no number in a column of numbers, or a column that cannot be used.
     """
     missing, numeric = ("", *options.missing), numeric_columns(sheets.train, options)
-    names = [n for n in sheets.train.columns if n != options.target and n not in options.ignore_columns]
-    train, valid = (
-        {
-            name: _numbers(sheet, name, missing) if name in numeric else np.array(sheet.columns[name])
-            for name in names
-        }
-        for sheet in sheets
-    )
+    names = [n for n in sheets.train.columns if n not in (options.target, *options.ignore_columns)]
+
+    def columns_of(sheet: Sheet) -> Columns:
+        columns = {name: np.array(sheet.columns[name]) for name in names}
+        return columns | {name: _numbers(sheet, name, missing) for name in numeric}
+
+    train, valid = map(columns_of, sheets)
     try:
         encoding = fit_encoding(train, options.max_categories)
     except ValueError as error:
@@ -124,7 +123,7 @@ def _fit(name: str, values: np.ndarray, max_categories: int) -> dict[str, Any] |
     categories = np.unique(values).tolist()
     if len(categories) > max_categories:
         raise ValueError(
-            f"column {name!r} holds {len(categories)} different texts, as {categories[-1]!r}, and "
+            f"column {name!r} holds {len(categories)} different texts, such as {categories[-1]!r}, and "
             f"data.max_categories is {max_categories}; put it into data.ignore_columns, or raise the limit"
         )
     return {"name": name, "kind": "text", "categories": categories} if len(categories) > 1 else None

@@ -55,9 +55,8 @@ class Sheet:
         """
         for name in names:
             if name not in self.columns:
-                close = difflib.get_close_matches(name, self.columns, n=1) or [
-                    known for known in self.columns if known.lower() == name.lower()
-                ]
+                same = [known for known in self.columns if known.lower() == name.lower()]
+                close = same or difflib.get_close_matches(name, self.columns, n=1)
                 hint = f"did you mean {close[0]!r}?" if close else f"it has {listed(list(self.columns), 10)}"
                 raise ValueError(f"{self.file}: has no column {name!r} ({option}); {hint}")
 
@@ -75,7 +74,7 @@ class Sheet:
 
 
 class Sheets(NamedTuple):
-    """The training and the validation rows of a CSV file, or of two."""
+    """The rows of a CSV file, or of two."""
 
     train: Sheet
     valid: Sheet
@@ -100,7 +99,7 @@ def read_sheets(options: CSVOptions, split: Callable[[Sheet], Split]) -> Sheets:
         )
     if options.valid_path is None:
         if len(train) < 2:
-            raise ValueError(f"{train.file}: has 1 row; training and validation need one each at least")
+            raise ValueError(f"{train.file}: has 1 row; training and validation need at least one each")
         return Sheets(*map(train.take, split(train)))
     valid = read_csv(Path(options.valid_path).expanduser(), options.delimiter)
     used = [name for name in train.columns if name not in options.ignore_columns]
@@ -141,11 +140,11 @@ def read_csv(file: Path, delimiter: str = ",") -> Sheet:
     for line, row in zip(lines, rows, strict=True):
         if len(row) != len(names):
             raise ValueError(
-                f"{file}:{line}: has {len(row)} cells and the header {len(names)}; they must be equally many "
+                f"{file}:{line}: has {len(row)} cells and the header {len(names)}; the numbers must agree "
                 "(cells that hold the delimiter need quotes)"
             )
     if len(rows) == 1:
-        raise ValueError(f"{file}: has a header and no rows; there must be one at least")
+        raise ValueError(f"{file}: has a header and no rows; there must be at least one")
     columns = map(list, zip(*rows[1:], strict=True))
     return Sheet(file, dict(zip(names, columns, strict=True)), lines[1:])
 
@@ -163,7 +162,7 @@ def targets_of(sheet: Sheet, name: str) -> list[str]:
 
 
 def finite_number(text: str) -> float | None:
-    """The number that a cell holds; None where it holds none, or one that is not finite."""
+    """The number in a cell; None where there is none, or one that is not finite."""
     try:
         number = float(text)
     except ValueError:
@@ -173,17 +172,17 @@ def finite_number(text: str) -> float | None:
 
 
 def split_rows(num_rows: int, valid_fraction: float, seed: int) -> Split:
-    """A split at random, with one row at least for each; there must be two."""
+    """A random split of two rows or more, with at least one on each side."""
     order = np.random.default_rng(seed).permutation(num_rows)
     count = min(max(1, round(valid_fraction * num_rows)), num_rows - 1)
     return np.sort(order[count:]), np.sort(order[:count])
 
 
 def split_by_class(labels: np.ndarray, valid_fraction: float, seed: int) -> Split:
-    """A split that has of each class its share, to the nearest row, and one for training at least.
+    """A random split of each class, with at least one row of it for training.
 
     Raises:
-        ValueError: if that leaves nothing for validation.
+        ValueError: nothing is left for validation.
     """
     order = np.random.default_rng(seed).permutation(len(labels))
     parts: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
@@ -194,7 +193,7 @@ def split_by_class(labels: np.ndarray, valid_fraction: float, seed: int) -> Spli
         parts[1].append(rows[:count])
     train, valid = (np.sort(np.concatenate(chosen)) for chosen in parts)
     if not len(valid):
-        raise ValueError("every class has a single sample; training and validation need one each at least")
+        raise ValueError("every class has a single sample; training and validation need at least one each")
     return train, valid
 
 
@@ -211,11 +210,13 @@ def _check_names(where: str, names: Sequence[str], delimiter: str) -> None:
         )
     doubled = [name for name, count in Counter(names).items() if count > 1]
     if doubled:
-        raise ValueError(f"{where}: {len(doubled)} names stand twice, as {doubled[0]!r}; names must differ")
+        raise ValueError(
+            f"{where}: {len(doubled)} names stand twice, such as {doubled[0]!r}; names must differ"
+        )
     if len(names) == 1:
         probably = [other for other in ",;\t|" if other != delimiter and other in names[0]]
         hint = f"; is data.delimiter {probably[0]!r}?" if probably else ""
         raise ValueError(
             f"{where}: has the one column {names[0]!r} with data.delimiter {delimiter!r}; there must be a "
-            f"target and another one at least{hint}"
+            f"target and at least one other{hint}"
         )

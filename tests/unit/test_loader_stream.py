@@ -1,4 +1,4 @@
-"""Virtual epochs: fixed length, continuation, exact resume, and errors that name the source."""
+"""A user's DataLoader: one stream over its epochs, exact resume, and errors that name the source."""
 
 import itertools
 import os
@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from small_trials import small_trainer
 from torch.utils.data import (
     BatchSampler,
     DataLoader,
@@ -15,10 +16,12 @@ from torch.utils.data import (
     IterableDataset,
     RandomSampler,
     SequentialSampler,
+    TensorDataset,
     WeightedRandomSampler,
 )
 
-from trainables.data.virtual_loader import VirtualDataLoader
+from trainables.data.loader_stream import LoaderStream
+from trainables.regression.task import RegressionTask
 
 
 class Numbers(Dataset[int]):
@@ -84,9 +87,10 @@ class OneShotStream(IterableDataset[int]):
         return self.samples
 
 
-def epoch(loader: VirtualDataLoader) -> list[Any]:
-    """One virtual epoch, batches of tensors as lists."""
-    return [batch.tolist() for batch in loader]
+def drawn(stream: LoaderStream, num_batches: int) -> list[Any]:
+    """The next batches, tensors as lists."""
+    batches = [stream.next_step(1)[0] for _ in range(num_batches)]
+    return [batch.tolist() if isinstance(batch, torch.Tensor) else batch for batch in batches]
 
 
 def shuffled(seed: int = 7, **options: Any) -> DataLoader:
@@ -94,56 +98,29 @@ def shuffled(seed: int = 7, **options: Any) -> DataLoader:
     return DataLoader(Numbers(10), batch_size=3, shuffle=True, generator=generator, **options)
 
 
-def test_an_epoch_ends_at_the_given_number_of_steps() -> None:
-    assert epoch(VirtualDataLoader(DataLoader(Numbers(2)), steps_per_epoch=1)) == [[0]]
-
-
-def test_an_epoch_may_be_longer_than_the_data() -> None:
-    assert epoch(VirtualDataLoader(DataLoader(Numbers(2)), steps_per_epoch=4)) == [[0], [1], [0], [1]]
-
-
-def test_an_epoch_starts_where_the_last_one_ended() -> None:
-    loader = VirtualDataLoader(DataLoader(Numbers(3)), steps_per_epoch=2)
-    assert [epoch(loader) for _ in range(3)] == [[[0], [1]], [[2], [0]], [[1], [2]]]
-
-
-def test_leaving_an_epoch_early_does_not_shorten_the_next() -> None:
-    loader = VirtualDataLoader(DataLoader(Numbers(10)), steps_per_epoch=4)
-    for batch in loader:
-        if batch.item() == 1:
-            break
-    assert epoch(loader) == [[2], [3], [4], [5]]
-
-
-def test_loops_inside_each_other_share_the_stream_but_not_the_count() -> None:
-    loader = VirtualDataLoader(DataLoader(Numbers(6)), steps_per_epoch=2)
-    pairs = [(outer.item(), [inner.item() for inner in loader]) for outer in loader]
-    assert pairs == [(0, [1, 2]), (3, [4, 5])]
-
-
-def test_length_is_that_of_an_epoch() -> None:
-    assert len(VirtualDataLoader(DataLoader(Numbers(3)), steps_per_epoch=7)) == 7
+def test_a_new_epoch_begins_where_the_data_ends() -> None:
+    assert drawn(LoaderStream(DataLoader(Numbers(2))), 4) == [[0], [1], [0], [1]]
 
 
 def test_every_epoch_has_an_order_of_its_own_and_every_sample() -> None:
-    loader = VirtualDataLoader(shuffled(), steps_per_epoch=4)
-    epochs = [list(itertools.chain(*epoch(loader))) for _ in range(3)]
+    loader = LoaderStream(shuffled())
+    epochs = [list(itertools.chain(*drawn(loader, 4))) for _ in range(3)]
     assert [sorted(each) for each in epochs] == [list(range(10))] * 3
     assert epochs[0] != epochs[1] != epochs[2]
 
 
 def test_epochs_and_batches_are_counted() -> None:
-    loader = VirtualDataLoader(DataLoader(Numbers(3)), steps_per_epoch=1)
+    loader = LoaderStream(DataLoader(Numbers(3)))
     counts = []
     for _ in range(7):
-        loader.next_batch()
-        counts.append((loader.epochs, loader.batches))
+        loader.next_step(1)
+        counts.append((loader.epochs, loader.state_dict()["batches"]))
     assert counts == [(0, 1), (0, 2), (1, 3), (1, 4), (1, 5), (2, 6), (2, 7)]
 
 
 def test_data_of_unknown_length_is_repeated() -> None:
-    loader = VirtualDataLoader(DataLoader(NumberStream(3), batch_size=2), steps_per_epoch=3)
-    assert epoch(loader) == [[0, 1], [2], [0, 1]]
+    loader = LoaderStream(DataLoader(NumberStream(3), batch_size=2))
+    assert drawn(loader, 3) == [[0, 1], [2], [0, 1]]
     assert loader.epochs == 1
 
 
@@ -152,18 +129,12 @@ def test_a_loader_with_more_batches_than_its_length_gives_them_all() -> None:
         def __len__(self) -> int:
             return 2
 
-    loader = VirtualDataLoader(Understated([0, 1, 2]), steps_per_epoch=7)
-    assert list(loader) == [0, 1, 2, 0, 1, 2, 0]
+    loader = LoaderStream(Understated([0, 1, 2]))
+    assert drawn(loader, 7) == [0, 1, 2, 0, 1, 2, 0]
 
 
 def test_a_list_of_batches_is_a_loader() -> None:
-    assert list(VirtualDataLoader(["a", "b"], steps_per_epoch=3)) == ["a", "b", "a"]
-
-
-@pytest.mark.parametrize("steps", [0, -1])
-def test_an_epoch_without_steps_is_refused(steps: int) -> None:
-    with pytest.raises(ValueError, match=f"steps_per_epoch is {steps}; it must be 1 or more"):
-        VirtualDataLoader([1], steps_per_epoch=steps)
+    assert drawn(LoaderStream(["a", "b"]), 3) == ["a", "b", "a"]
 
 
 def test_drop_last_with_too_few_samples_is_refused() -> None:
@@ -171,46 +142,46 @@ def test_drop_last_with_too_few_samples_is_refused() -> None:
     with pytest.raises(
         ValueError, match=r"over Numbers of 3 samples gave no batch; drop_last .* batch_size 8: take"
     ):
-        VirtualDataLoader(loader, steps_per_epoch=1)
+        LoaderStream(loader)
 
 
 def test_an_empty_loader_is_refused() -> None:
     with pytest.raises(ValueError, match="loader of type list gave no batch"):
-        VirtualDataLoader([], steps_per_epoch=1)
+        LoaderStream([])
     empty = DataLoader(Numbers(0), sampler=SequentialSampler(Numbers(0)))
     with pytest.raises(ValueError, match="over Numbers of 0 samples gave no batch"):
-        VirtualDataLoader(empty, steps_per_epoch=1)
+        LoaderStream(empty)
 
 
 def test_empty_data_of_unknown_length_is_an_error_each_time_and_not_an_epoch_without_steps() -> None:
-    loader = VirtualDataLoader(DataLoader(NumberStream(0)), steps_per_epoch=5)
+    loader = LoaderStream(DataLoader(NumberStream(0)))
     for _ in range(2):
         with pytest.raises(ValueError, match="DataLoader over NumberStream gave no batch"):
-            epoch(loader)
+            drawn(loader, 1)
 
 
 @pytest.mark.parametrize("source", [(n for n in range(3)), iter([1, 2])])
 def test_a_generator_or_iterator_is_refused(source: Iterator[int]) -> None:
     with pytest.raises(ValueError, match=f"type {type(source).__name__} can be read only once"):
-        VirtualDataLoader(source, steps_per_epoch=1)
+        LoaderStream(source)
 
 
 def test_data_that_can_be_read_only_once_is_an_error_in_the_second_epoch() -> None:
-    loader = VirtualDataLoader(DataLoader(OneShotStream()), steps_per_epoch=4)
-    assert epoch(loader) == [[0], [1], [2], [3]]
+    loader = LoaderStream(DataLoader(OneShotStream()))
+    assert drawn(loader, 4) == [[0], [1], [2], [3]]
     with pytest.raises(
         ValueError, match="over OneShotStream gave no batch in epoch 2, after 4 batches before"
     ):
-        epoch(loader)
+        drawn(loader, 12)
 
 
 @pytest.mark.parametrize("attempt", range(8))
 def test_a_worker_that_is_killed_is_named_once_whatever_is_noticed_of_it_first(attempt: int) -> None:
     """Its process is gone, or the batch before cannot be fetched from it: a race, so it is run often."""
     workers = {"num_workers": 1, "persistent_workers": True, "multiprocessing_context": "fork"}
-    loader = VirtualDataLoader(DataLoader(DeadlyNumbers(12), **workers), steps_per_epoch=12)  # type: ignore[arg-type]
+    loader = LoaderStream(DataLoader(DeadlyNumbers(12), **workers))  # type: ignore[arg-type]
     with pytest.raises(RuntimeError, match=r"^DataLoader worker \(pid(\(s\))? \d+\)"):
-        epoch(loader)
+        drawn(loader, 12)
 
 
 @pytest.mark.parametrize(
@@ -220,10 +191,10 @@ def test_a_broken_connection_of_a_dataset_is_told_as_it_is(
     workers: dict[str, Any], seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without workers there is none to wait for."""
-    monkeypatch.setattr("trainables.data.virtual_loader.DYING_SECONDS", seconds)
-    loader = VirtualDataLoader(DataLoader(RefusedNumbers(3), **workers), steps_per_epoch=1)
+    monkeypatch.setattr("trainables.data.workers.DYING_SECONDS", seconds)
+    loader = LoaderStream(DataLoader(RefusedNumbers(3), **workers))
     with pytest.raises(ConnectionResetError, match="the server of the numbers has gone"):
-        epoch(loader)
+        drawn(loader, 12)
 
 
 def loader_with_own_sampler() -> DataLoader:
@@ -253,44 +224,45 @@ LOADERS = {
 def test_resume_is_exact_at_any_cut_also_across_epochs(kind: str, num_before: int) -> None:
     """A pass has 4 batches; 12 are drawn in all, with random numbers drawn in between as training does."""
 
-    def draw(loader: VirtualDataLoader, num: int) -> list[list[int]]:
-        drawn = []
+    def draw(loader: LoaderStream, num: int) -> list[list[int]]:
+        found = []
         for _ in range(num):
-            drawn.append(loader.next_batch().tolist())
+            found += drawn(loader, 1)
             torch.rand(3)
-        return drawn
+        return found
 
     torch.manual_seed(5)
-    whole = VirtualDataLoader(LOADERS[kind](), steps_per_epoch=4)
+    whole = LoaderStream(LOADERS[kind]())
     draw(whole, num_before)
     state, global_state = whole.state_dict(), torch.get_rng_state()
     expected = draw(whole, 12 - num_before)
 
     torch.manual_seed(99)
-    resumed = VirtualDataLoader(LOADERS[kind](), steps_per_epoch=4)
+    resumed = LoaderStream(LOADERS[kind]())
     resumed.load_state_dict(state)
     torch.set_rng_state(global_state)
     assert draw(resumed, 12 - num_before) == expected
-    assert (resumed.epochs, resumed.batches) == (whole.epochs, whole.batches)
+    assert resumed.epochs == whole.epochs
+    assert resumed.state_dict()["batches"] == 12
 
 
 def test_loading_leaves_the_global_random_state_as_it_is() -> None:
-    whole = VirtualDataLoader(LOADERS["global state"](), steps_per_epoch=4)
-    whole.next_batch()
+    whole = LoaderStream(LOADERS["global state"]())
+    whole.next_step(1)
     state = whole.state_dict()
     torch.manual_seed(99)
     before = torch.get_rng_state()
-    VirtualDataLoader(LOADERS["global state"](), steps_per_epoch=4).load_state_dict(state)
+    LoaderStream(LOADERS["global state"]()).load_state_dict(state)
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_the_state_is_saved_and_loaded_as_weights_only(tmp_path: Any) -> None:
-    whole = VirtualDataLoader(shuffled(), steps_per_epoch=5)
-    epoch(whole)
+    whole = LoaderStream(shuffled())
+    drawn(whole, 5)
     torch.save(whole.state_dict(), tmp_path / "state.pt")
-    resumed = VirtualDataLoader(shuffled(seed=0), steps_per_epoch=5)
+    resumed = LoaderStream(shuffled(seed=0))
     resumed.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
-    assert epoch(resumed) == epoch(whole)
+    assert drawn(resumed, 5) == drawn(whole, 5)
 
 
 def test_a_state_after_a_complete_epoch_is_loaded_without_reading_data() -> None:
@@ -298,24 +270,24 @@ def test_a_state_after_a_complete_epoch_is_loaded_without_reading_data() -> None
         def __getitem__(self, index: int) -> int:
             raise AssertionError("read")
 
-    whole = VirtualDataLoader(DataLoader(Numbers(4)), steps_per_epoch=4)
-    epoch(whole)
-    resumed = VirtualDataLoader(DataLoader(Unreadable(4)), steps_per_epoch=4)
+    whole = LoaderStream(DataLoader(Numbers(4)))
+    drawn(whole, 4)
+    resumed = LoaderStream(DataLoader(Unreadable(4)))
     resumed.load_state_dict(whole.state_dict())
-    assert (resumed.epochs, resumed.batches) == (1, 4)
+    assert resumed.epochs == 1
 
 
 @pytest.mark.parametrize("num_samples", [2, 3])
 def test_a_position_beyond_the_data_is_refused(num_samples: int) -> None:
-    whole = VirtualDataLoader(DataLoader(Numbers(4)), steps_per_epoch=3)
-    epoch(whole)
-    other = VirtualDataLoader(DataLoader(Numbers(num_samples)), steps_per_epoch=3)
+    whole = LoaderStream(DataLoader(Numbers(4)))
+    drawn(whole, 3)
+    other = LoaderStream(DataLoader(Numbers(num_samples)))
     with pytest.raises(ValueError, match="after batch 3 of an epoch, but DataLoader over Numbers ended"):
         other.load_state_dict(whole.state_dict())
 
 
 def test_a_state_with_other_names_is_refused_with_both_differences() -> None:
-    loader = VirtualDataLoader([1], steps_per_epoch=1)
+    loader = LoaderStream([1])
     state = loader.state_dict()
     del state["epochs"]
     with pytest.raises(ValueError, match=r"lacks \['epochs'\] and has unknown \['rounds'\]"):
@@ -323,21 +295,21 @@ def test_a_state_with_other_names_is_refused_with_both_differences() -> None:
 
 
 def test_a_state_of_another_version_is_refused() -> None:
-    loader = VirtualDataLoader([1], steps_per_epoch=1)
+    loader = LoaderStream([1])
     with pytest.raises(ValueError, match="version 0; it must be 1"):
         loader.load_state_dict({**loader.state_dict(), "version": 0})
 
 
 def test_a_state_of_another_kind_of_loader_is_refused() -> None:
-    state = VirtualDataLoader(shuffled(), steps_per_epoch=1).state_dict()
+    state = LoaderStream(shuffled()).state_dict()
     with pytest.raises(ValueError, match="has 1 generators and loader of type list has 0"):
-        VirtualDataLoader([1], steps_per_epoch=1).load_state_dict(state)
+        LoaderStream([1]).load_state_dict(state)
 
 
 def test_persistent_workers_are_started_once() -> None:
     workers = {"num_workers": 1, "persistent_workers": True, "multiprocessing_context": "forkserver"}
-    loader = VirtualDataLoader(DataLoader(ProcessNumbers(2), **workers), steps_per_epoch=3)  # type: ignore[arg-type]
-    readers = {batch.item() for _ in range(3) for batch in loader}
+    loader = LoaderStream(DataLoader(ProcessNumbers(2), **workers))  # type: ignore[arg-type]
+    readers = {pid for batch in drawn(loader, 9) for pid in batch}
     assert len(readers) == 1
     assert os.getpid() not in readers
 
@@ -345,27 +317,59 @@ def test_persistent_workers_are_started_once() -> None:
 @pytest.mark.parametrize("num_before", [0, 2, 4, 6, 9])
 def test_resume_with_persistent_workers_is_exact(num_before: int) -> None:
     workers = {"num_workers": 1, "persistent_workers": True, "multiprocessing_context": "fork"}
-    whole = VirtualDataLoader(shuffled(**workers), steps_per_epoch=4)
-    [whole.next_batch() for _ in range(num_before)]
+    whole = LoaderStream(shuffled(**workers))
+    drawn(whole, num_before)
     state = whole.state_dict()
-    resumed = VirtualDataLoader(shuffled(seed=0, **workers), steps_per_epoch=4)
+    resumed = LoaderStream(shuffled(seed=0, **workers))
     resumed.load_state_dict(state)
-    assert [epoch(resumed) for _ in range(2)] == [epoch(whole) for _ in range(2)]
+    assert drawn(resumed, 8) == drawn(whole, 8)
 
 
 @pytest.mark.parametrize("num_before", [2, 6])
 def test_resume_with_new_workers_in_each_epoch_repeats_their_random_numbers(num_before: int) -> None:
-    def draw(loader: VirtualDataLoader, num: int) -> list[Any]:
-        return [[part.tolist() for part in loader.next_batch()] for _ in range(num)]
+    def draw(loader: LoaderStream, num: int) -> list[Any]:
+        return [[part.tolist() for part in loader.next_step(1)[0]] for _ in range(num)]
 
     def loader(seed: int) -> DataLoader:
         generator = torch.Generator().manual_seed(seed)
         workers = {"num_workers": 1, "multiprocessing_context": "fork"}
         return DataLoader(NoisyNumbers(10), batch_size=3, shuffle=True, generator=generator, **workers)  # type: ignore[arg-type]
 
-    whole = VirtualDataLoader(loader(7), steps_per_epoch=4)
+    whole = LoaderStream(loader(7))
     draw(whole, num_before)
     state = whole.state_dict()
-    resumed = VirtualDataLoader(loader(0), steps_per_epoch=4)
+    resumed = LoaderStream(loader(0))
     resumed.load_state_dict(state)
     assert draw(resumed, 5) == draw(whole, 5)
+
+
+class StillTask(RegressionTask):
+    """Twelve rows from a DataLoader in batches of 5, 5 and 2, and a learning rate that changes no weight."""
+
+    drop_last = False
+
+    def train_data(self) -> Any:
+        rows = [torch.tensor(self.arrays[f"train_{name}"][:12]) for name in ("inputs", "targets")]
+        return DataLoader(TensorDataset(*rows), batch_size=5, drop_last=self.drop_last)
+
+    def valid_data(self) -> Any:
+        return self.arrays["train_inputs"][:12], self.arrays["train_targets"][:12]
+
+
+@pytest.mark.parametrize(("unit", "count"), [("epochs", 2), ("steps", 6), ("samples", 24)])
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_short_last_batch_counts_by_its_samples(unit: str, count: int, accumulate: int) -> None:
+    """The loader's batch size counts, whatever `batch_size` says."""
+    count = count // accumulate if unit == "steps" else count
+    options = {"batch_size": 3, "accumulate": accumulate, "optimizer": {"name": "sgd", "lr": 1e-30}}
+    trainer = small_trainer(StillTask, options, unit=unit, count=count)
+    metrics = trainer.run_virtual_epoch()
+    assert trainer.num_samples == 24
+    assert metrics["epoch"] == 2
+    assert metrics["train_loss"] == pytest.approx(metrics["valid_loss"], rel=1e-6)
+
+
+def test_a_loader_of_full_batches_counts_them_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(StillTask, "drop_last", True)
+    lengths = small_trainer(StillTask, {}, unit="epochs", count=3).virtual_epochs
+    assert lengths.as_dict() == {"unit": "epochs", "count": 3, "step_samples": 5, "epoch_samples": 10}
