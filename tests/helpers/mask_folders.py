@@ -42,4 +42,4 @@ def samples(arrays, part, limit=0, options=MaskFolderOptions):
 
 
 def names(arrays, part):
-    return [Path(file).stem for file in arrays[f"{part}_image_files"]]
+    return [Path(file).stem for file, *_ in arrays[f"{part}_image_files"]]

@@ -667,7 +667,7 @@ def cut_short(file):
 )
 def test_a_file_that_breaks_after_loading_is_an_error_or_skipped_each_time(root, spoil, reason):
     arrays = load(root, max_memory=0)
-    broken = Path(arrays["train_image_files"][1])
+    broken = Path(arrays["train_image_files"][1, 0])
     spoil(broken)
     with pytest.raises(ValueError, match=rf"{broken.name}.*{reason}"):
         samples(arrays, "train").read(np.arange(3))
@@ -680,7 +680,7 @@ def test_a_file_that_breaks_after_loading_is_an_error_or_skipped_each_time(root,
 
 def test_both_files_of_another_size_than_before_are_an_error(root):
     arrays = load(root, max_memory=0)
-    name = Path(arrays["train_image_files"][0]).stem
+    name = Path(arrays["train_image_files"][0, 0]).stem
     write(root, name, size=(5, 5))
     with pytest.raises(ValueError, match=rf"images/{name}\.png: is now 5x5 and was 8x6; it changed"):
         samples(arrays, "train").read(np.array([0]))

@@ -9,7 +9,7 @@ from PIL import Image
 
 from trainables.images.layouts import voc
 from trainables.images.layouts.cityscapes import CLASSES
-from trainables.images.layouts.find import LAYOUTS, convention_of, find_pairs, layout_name
+from trainables.images.layouts.find import LAYOUTS, find_pairs, layout_of
 from trainables.images.loading import load_images
 from trainables.images.options import MaskFolderOptions
 from trainables.images.samples import LoadedImages
@@ -30,7 +30,8 @@ def load(root, layout="auto", *, said=None, max_skipped=0, **options):
 
 
 def pairs_of(root, **options):
-    return find_pairs(root, options_of(root, **options))
+    chosen = options_of(root, **options)
+    return find_pairs(layout_of(root, chosen), root, chosen)
 
 
 def labels(*values):
@@ -57,8 +58,8 @@ def classes_of(arrays, part="train"):
     return LoadedImages(arrays, None).samples(part).read(np.arange(len(arrays[f"{part}_targets"])))[1]
 
 
-def told_names(pairs):
-    return {part: [pair.image.stem for pair in of_part] for part, of_part in pairs.items()}
+def stems_of(pairs):
+    return {part: [pair.images[0].stem for pair in of_part] for part, of_part in pairs.items()}
 
 
 # Pascal VOC
@@ -104,7 +105,7 @@ def test_classes_of_ones_own_in_the_layout_of_pascal_voc(pascal):
 def test_other_lists_of_pascal_voc_may_be_named(pascal):
     (pascal / "ImageSets/Segmentation/trainaug.txt").write_text("2007_000032\n")
     found = pairs_of(pascal, train_list="ImageSets/Segmentation/trainaug.txt")
-    assert told_names(found) == {"train": ["2007_000032"], "valid": ["2007_000063"]}
+    assert stems_of(found) == {"train": ["2007_000032"], "valid": ["2007_000063"]}
 
 
 @pytest.mark.parametrize(
@@ -184,11 +185,11 @@ def test_cityscapes_has_19_classes_from_train_ids_or_from_ids(city, train_ids):
         for mask in classes_of(arrays, part):
             np.testing.assert_array_equal(mask, labels(255, 0, 18, 255, 11))
     suffix = "labelTrainIds" if train_ids else "labelIds"
-    assert all(pair.mask.stem.endswith(suffix) for pair in pairs_of(city)["train"])
+    assert all(pair.target.stem.endswith(suffix) for pair in pairs_of(city)["train"])
 
 
 def test_all_34_ids_of_cityscapes_become_the_19_train_ids(city):
-    ids = convention_of(city, options_of(city)).labels
+    ids = layout_of(city, options_of(city)).convention(city).labels
     assert sorted(ids) == list(range(34))
     assert [label for label, wanted in ids.items() if wanted == 255] == [
         0, 1, 2, 3, 4, 5, 6, 9, 10, 14, 15, 16, 18, 29, 30,
@@ -301,7 +302,7 @@ def test_nnunet_stacks_the_files_of_a_case(tmp_path, channels, max_memory):
     arrays = load(root, channels=channels, max_memory=max_memory)
     read = LoadedImages(arrays, options_of(root)).samples("train").read(np.arange(4))[0]
     for image, pair in zip(read, pairs_of(root)["train"], strict=True):
-        files = [root / f"imagesTr/{pair.mask.stem}_{channel:04}.png" for channel in range(channels)]
+        files = [root / f"imagesTr/{pair.target.stem}_{channel:04}.png" for channel in range(channels)]
         np.testing.assert_array_equal(image, np.stack([np.asarray(Image.open(file)) for file in files], -1))
     assert arrays["mean"].shape == (channels,)
     with pytest.raises(ValueError, match=rf"comes in {channels} files and data\.channels is 1;"):
@@ -325,7 +326,7 @@ def test_nnunet_splits_as_the_fold_says(tmp_path):
     folds = [{"train": cases[1:], "val": cases[:1]}, {"train": cases[:2], "val": cases[3:]}]
     (root / "splits_final.json").write_text(json.dumps(folds))
     for fold in (0, 1):
-        found = told_names(pairs_of(root, fold=fold))
+        found = stems_of(pairs_of(root, fold=fold))
         assert [name.removesuffix("_0000") for name in found["train"]] == folds[fold]["train"]
         assert [name.removesuffix("_0000") for name in found["valid"]] == folds[fold]["val"]
     with pytest.raises(ValueError, match=r"splits_final\.json: has 2 folds and data\.fold is 2"):
@@ -405,7 +406,7 @@ def test_wrong_nnunet_is_refused(tmp_path, spoil, message):
 def test_each_layout_is_recognized_and_may_be_named(pascal, city, scenes, tmp_path):
     roots = {"voc": pascal, "cityscapes": city, "ade20k": scenes, "nnunet": nnunet_root(tmp_path)}
     for name, root in roots.items():
-        assert layout_name(root, options_of(root)) == name
+        assert layout_of(root, options_of(root)).name == name
         said = []
         load(root, name, said=said)
         assert said == []

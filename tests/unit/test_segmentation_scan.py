@@ -133,4 +133,4 @@ def test_crops_of_large_images_hold_no_more_whole_images_than_threads(tmp_path, 
 
 def test_paths_of_a_read_sample_are_those_of_the_folder(large):
     arrays = load_sample(large, progress=[].append)
-    assert Path(arrays["train_image_files"][3]) == large / "train/images/03.png"
+    assert Path(arrays["train_image_files"][3, 0]) == large / "train/images/03.png"

@@ -134,7 +134,8 @@ def _power(images: np.ndarray, exponents: np.ndarray) -> np.ndarray:
 def _resize_image(window: np.ndarray, side: int) -> np.ndarray:
     if window.shape[0] == side:
         return window
-    planes = torch.from_numpy(np.ascontiguousarray(window)).permute(2, 0, 1)[None]
+    # The window may be a view of shared memory, which is read-only; torch wants to write.
+    planes = torch.from_numpy(np.require(window, requirements=["C", "W"])).permute(2, 0, 1)[None]
     resized = F.interpolate(planes, size=(side, side), mode="bilinear", antialias=True)
     return resized[0].permute(1, 2, 0).numpy()
 
