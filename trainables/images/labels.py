@@ -68,20 +68,6 @@ def check_class_names(names: Sequence[str], origin: str, num_classes: int | None
     return list(names)
 
 
-def given_class_weights(weights: Sequence[float], class_names: Sequence[str]) -> np.ndarray:
-    """The weights of `loss.class_weights`, one per class: float64 [K].
-
-    Raises:
-        ValueError: there are too few or many.
-    """
-    if len(weights) != len(class_names):
-        raise ValueError(
-            f"loss.class_weights has {len(weights)} numbers; there are {len(class_names)} classes: "
-            f"{', '.join(class_names)}"
-        )
-    return np.array(weights)
-
-
 def count_classes(origin: str, pixels: np.ndarray, mask_values: Mapping[int, int]) -> int:
     """One more than the largest class, from the number of pixels of each label, int64 [256].
 
