@@ -309,6 +309,14 @@ def test_nnunet_stacks_the_files_of_a_case(tmp_path, channels, max_memory):
         load(root, channels=1)
 
 
+def test_a_label_without_its_image_is_skipped_also_where_images_have_several_channels(tmp_path):
+    root = nnunet_root(tmp_path, 2)
+    for channel in range(2):
+        (root / f"imagesTr/wire_002_{channel:04}.png").unlink()
+    arrays = load(root, channels=2, max_skipped=1)
+    assert [Path(file).name for file in arrays["skipped_files"]] == ["wire_002_0000.*"]
+
+
 def test_a_trial_on_two_channels_of_nnunet(tmp_path):
     root = nnunet_root(tmp_path, 2)
     options = SegmentationTask.Options.model_validate(

@@ -97,7 +97,7 @@ def test_without_known_classes_all_is_decoded_and_a_line_tells_how_to_begin_at_o
 def test_a_sample_may_be_asked_for_where_all_would_fit(large):
     arrays = load_sample(large, max_memory=2**30, scan="sample", progress=[].append)
     assert "train_image_files" in arrays
-    with pytest.raises(ValueError, match="the classes must be told"):
+    with pytest.raises(ValueError, match="the classes must be known"):
         MaskDatasetsOptions(source="datasets", root="x", scan="sample")
 
 

@@ -16,7 +16,7 @@ from torch.utils.data import get_worker_info
 Result = TypeVar("Result")
 
 _POLL_SECONDS = 0.5
-"""A signal does not end a wait if it came to another thread: Python handles it when the main thread runs again."""
+"""A signal that came to another thread ends no wait: Python handles it when the main thread runs again."""
 
 
 def num_threads() -> int:

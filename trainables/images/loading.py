@@ -26,7 +26,7 @@ from trainables.images.options import (
     MaskShardsOptions,
 )
 from trainables.images.readers import FileReader, Reader, Subset
-from trainables.images.scan import Decoded, Progress, decode_samples, to_stderr
+from trainables.images.scan import Progress, Scan, to_stderr
 from trainables.images.shards import find_samples
 from trainables.images.statistics import mean_and_std
 from trainables.images.targets import ClassDecoder, Decoder, MaskDecoder
@@ -37,7 +37,7 @@ IMAGENET_STD = np.array([0.229, 0.224, 0.225], np.float32)
 
 @dataclass(frozen=True, kw_only=True)
 class FoundImages:
-    """The samples of a data source, before one of them is decoded."""
+    """The samples of a data source, before one of them is scan."""
 
     origin: str
     """Where the data lie, for messages."""
@@ -156,7 +156,7 @@ def load_images(options: ImageOptions, progress: Progress = to_stderr) -> dict[s
         needs. Besides `class_names` [K], `class_counts` int64 [K] of the training targets, `mean` and `std`
         float32 [channels], for masks `mask_lookup` int16 [256], and `skipped_files` and `skipped_reasons` of
         the samples that are skipped. Ignored pixels are `IGNORE` whatever `ignore_index` is. Where only some
-        samples were decoded, counts and statistics are those of these.
+        samples were scan, counts and statistics are those of these.
 
     Raises:
         ValueError: naming each sample that is wrong.
@@ -169,7 +169,7 @@ def load_images(options: ImageOptions, progress: Progress = to_stderr) -> dict[s
         part: _some_of(reader, options) if streamed else reader for part, reader in found.parts.items()
     }
     decoder = _of_one_size(found.decoder, readers)
-    decoded = decode_samples(
+    scan = Scan(
         readers,
         decoder,
         options,
@@ -178,21 +178,21 @@ def load_images(options: ImageOptions, progress: Progress = to_stderr) -> dict[s
         max_skipped=options.skip_limit - len(found.damaged),
         progress=progress,
     )
-    names = _class_names(found, decoded, options)
+    names = _class_names(found, scan, options)
     mean, std = IMAGENET_MEAN, IMAGENET_STD
     if options.normalization == "data":
-        mean, std = mean_and_std(decoded.sums[decoded.parts["train"]].sum(axis=0))
+        mean, std = mean_and_std(scan.sums[scan.parts["train"]].sum(axis=0))
     arrays = {
         "class_names": np.array(names),
-        "class_counts": _class_counts(found.parts["train"], decoded, len(names)),
+        "class_counts": _class_counts(found.parts["train"], scan, len(names)),
         "mean": mean,
         "std": std,
-        **_skipped(decoded, readers, found.damaged),
+        **_skipped(scan, readers, found.damaged),
     }
     if isinstance(decoder, MaskDecoder):
         arrays["mask_lookup"] = decoder.lookup
     for part, reader in found.parts.items():
-        arrays |= _part_arrays(part, reader, decoded, streamed)
+        arrays |= _part_arrays(part, reader, scan, streamed)
     return arrays
 
 
@@ -219,47 +219,45 @@ def _of_one_size(decoder: Decoder, readers: Mapping[str, Reader]) -> Decoder:
     return decoder
 
 
-def _class_names(found: FoundImages, decoded: Decoded, options: ImageOptions) -> Sequence[str]:
+def _class_names(found: FoundImages, scan: Scan, options: ImageOptions) -> Sequence[str]:
     """The known ones, else the numbers of the labels in all masks."""
     if not isinstance(options, MaskOptions):
         return found.class_names
-    train, valid = decoded.class_counts("train"), decoded.class_counts("valid")
+    train, valid = scan.class_counts("train"), scan.class_counts("valid")
     for part, counts in (("train", train), ("valid", valid)):
         if not counts[:IGNORE].any():
             raise ValueError(
                 f"{found.origin}: every pixel of the {part} masks is ignored; some must have a class"
             )
-    if not decoded.complete:
+    if not scan.complete:
         return found.class_names
     num_found = count_classes(found.origin, train + valid, options.mask_values)
     return found.class_names or [str(number) for number in range(num_found)]
 
 
-def _class_counts(train: Reader, decoded: Decoded, num_classes: int) -> np.ndarray:
+def _class_counts(train: Reader, scan: Scan, num_classes: int) -> np.ndarray:
     if train.classes is not None:
         return np.bincount(train.classes[train.classes >= 0], minlength=num_classes)[:num_classes]
-    found = decoded.class_counts("train")[:num_classes]
+    found = scan.class_counts("train")[:num_classes]
     return np.pad(found, (0, num_classes - len(found)))
 
 
-def _skipped(
-    decoded: Decoded, readers: Mapping[str, Reader], damaged: Mapping[str, str]
-) -> dict[str, np.ndarray]:
+def _skipped(scan: Scan, readers: Mapping[str, Reader], damaged: Mapping[str, str]) -> dict[str, np.ndarray]:
     """A shard that ends too early counts as one sample."""
     skipped = {}
-    for number, reason in decoded.problems.items():
-        part = next(part for part, chosen in decoded.parts.items() if number < chosen.stop)
-        skipped[readers[part].name(number - decoded.parts[part].start)] = reason
+    for number, reason in scan.problems.items():
+        part = next(part for part, chosen in scan.parts.items() if number < chosen.stop)
+        skipped[readers[part].name(number - scan.parts[part].start)] = reason
     skipped |= damaged
     files, reasons = np.array(list(skipped), np.str_), np.array(list(skipped.values()), np.str_)
     return {"skipped_files": files, "skipped_reasons": reasons}
 
 
-def _part_arrays(part: str, reader: Reader, decoded: Decoded, streamed: bool) -> dict[str, np.ndarray]:
-    chosen = decoded.parts[part]
-    shapes = decoded.shapes[chosen]
-    if decoded.pixels is not None:
-        return decoded.pixels.as_arrays(part, chosen, shapes)
+def _part_arrays(part: str, reader: Reader, scan: Scan, streamed: bool) -> dict[str, np.ndarray]:
+    chosen = scan.parts[part]
+    shapes = scan.shapes[chosen]
+    if scan.pixels is not None:
+        return scan.pixels.as_arrays(part, chosen, shapes)
     if streamed:  # One shape stands for all.
         shapes = shapes[shapes.all(axis=1)][:1]
         if not len(shapes):

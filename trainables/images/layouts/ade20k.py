@@ -6,7 +6,7 @@ from pathlib import Path
 
 from trainables.images.augment import IGNORE
 from trainables.images.layouts.base import Convention, Layout, Parts
-from trainables.images.layouts.files import pair_parts, read_lines
+from trainables.images.layouts.files import Naming, pair_parts, read_lines
 from trainables.images.options import MaskFolderOptions
 
 TRAIN, VALID = ("images/training", "annotations/training"), ("images/validation", "annotations/validation")
@@ -22,8 +22,8 @@ class Ade20kLayout(Layout):
     recognized_by = TRAIN
 
     def find(self, root: Path, options: MaskFolderOptions, with_orphans: bool) -> Parts:
-        folders = {"train": TRAIN, "valid": VALID}
-        return pair_parts(root, folders, with_orphans, "Names must agree but for .jpg")
+        naming = Naming(advice="Names must agree but for .jpg")
+        return pair_parts(root, {"train": TRAIN, "valid": VALID}, naming, with_orphans)
 
     def convention(self, root: Path) -> Convention:
         labels = {0: IGNORE, **{label: label - 1 for label in range(1, NUM_CLASSES + 1)}}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from trainables.images.augment import IGNORE
 from trainables.images.layouts.base import Convention, Layout, Parts
-from trainables.images.layouts.files import pair_parts
+from trainables.images.layouts.files import Naming, pair_parts
 from trainables.images.options import MaskFolderOptions
 
 TRAIN, VALID = ("leftImg8bit/train", "gtFine/train"), ("leftImg8bit/val", "gtFine/val")
@@ -36,9 +36,8 @@ class CityscapesLayout(Layout):
     def find(self, root: Path, options: MaskFolderOptions, with_orphans: bool) -> Parts:
         suffix = _mask_suffix(root)
         advice = f"Names must agree but for {IMAGE_SUFFIX} and {suffix}"
-        suffixes = {"image_suffix": IMAGE_SUFFIX, "mask_suffix": suffix}
-        folders = {"train": TRAIN, "valid": VALID}
-        return pair_parts(root, folders, with_orphans, advice, **suffixes, mixed=True)
+        naming = Naming(image_suffix=IMAGE_SUFFIX, mask_suffix=suffix, mixed=True, advice=advice)
+        return pair_parts(root, {"train": TRAIN, "valid": VALID}, naming, with_orphans)
 
     def convention(self, root: Path) -> Convention:
         labels = {number: number for number in range(len(CLASSES))}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
@@ -34,32 +35,35 @@ def read_lines(root: Path, file: Path) -> list[str]:
     return [line for line in lines if line]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Naming:
+    """How the files of a sample are named."""
+
+    image_suffix: str = ""
+    """What the stem of an image has after the name of the sample."""
+    mask_suffix: str = ""
+    mixed: bool = False
+    """Whether the folders also hold files of other kinds, without these suffixes; otherwise a mask without
+    `mask_suffix` is an orphan."""
+    advice: str
+    """Ends the message about orphans: what decides which files belong together."""
+
+
 class Files:
-    """The images below one folder and the masks below another, by the name that they share.
+    """The images below one folder and the masks below another, by the name that they share."""
 
-    Args:
-        image_suffix, mask_suffix: what a file's stem has after the name.
-        mixed: the folders also hold files of other kinds, without these suffixes; otherwise a mask without
-            `mask_suffix` is an orphan.
-    """
-
-    def __init__(
-        self,
-        root: Path,
-        images: str,
-        masks: str,
-        *,
-        image_suffix: str = "",
-        mask_suffix: str = "",
-        mixed: bool = False,
-    ) -> None:
-        self._image, self._mask = root / images / f"%s{image_suffix}.*", root / masks / f"%s{mask_suffix}.png"
+    def __init__(self, root: Path, images: str, masks: str, naming: Naming) -> None:
+        self._image = root / images / f"%s{naming.image_suffix}.*"
+        self._mask = root / masks / f"%s{naming.mask_suffix}.png"
+        self._advice = naming.advice
         self.image_stems, mask_stems = find_files(root, root / images), find_files(root, root / masks)
         self.images: dict[str, tuple[Path, ...]]
-        self.images = {name: (file,) for name, file in _named(self.image_stems, image_suffix).items()}
-        self.masks = _named(mask_stems, mask_suffix)
+        self.images = {name: (file,) for name, file in _named(self.image_stems, naming.image_suffix).items()}
+        self.masks = _named(mask_stems, naming.mask_suffix)
         self.nameless = [
-            file for stem, file in mask_stems.items() if not mixed and not stem.endswith(mask_suffix)
+            file
+            for stem, file in mask_stems.items()
+            if not naming.mixed and not stem.endswith(naming.mask_suffix)
         ]
         """Masks that cannot belong to any image."""
 
@@ -68,20 +72,16 @@ class Files:
         image, mask = Path(str(self._image) % name), Path(str(self._mask) % name)
         return Encoded(self.images.get(name, (image,)), self.masks.get(name, mask))
 
-    def pair_all(self, with_orphans: bool, advice: str) -> dict[str, Encoded]:
-        """Every image with its mask, by name.
-
-        Args:
-            advice: ends the message about orphans: what decides which files belong together.
-        """
+    def pair_all(self, with_orphans: bool) -> dict[str, Encoded]:
+        """Every image with its mask, by name."""
         if not self.images:
             raise ValueError(f"{self._image.parent}: holds no PNG or JPEG image")
         images = [self.images[name][0] for name in sorted(self.images.keys() - self.masks.keys())]
         masks = [self.masks[name] for name in sorted(self.masks.keys() - self.images.keys())]
         if self.nameless or ((images or masks) and not with_orphans):
             kinds = {"images without a mask": images, "masks without an image": [*masks, *self.nameless]}
-            told = "; ".join(f"{kind}: {some(map(str, files))}" for kind, files in kinds.items() if files)
-            raise ValueError(f"{self._mask.parent}: {told}. {advice}")
+            listed = "; ".join(f"{kind}: {some(map(str, files))}" for kind, files in kinds.items() if files)
+            raise ValueError(f"{self._mask.parent}: {listed}. {self._advice}")
         return {name: self.pair(name) for name in sorted(self.images.keys() | self.masks.keys())}
 
     def pair_listed(self, names: list[str], file: Path, with_orphans: bool) -> list[Encoded]:
@@ -94,21 +94,13 @@ class Files:
 
 
 def pair_parts(
-    root: Path,
-    folders: Mapping[str, tuple[str, str]],
-    with_orphans: bool,
-    advice: str,
-    *,
-    image_suffix: str = "",
-    mask_suffix: str = "",
-    mixed: bool = False,
+    root: Path, folders: Mapping[str, tuple[str, str]], naming: Naming, with_orphans: bool
 ) -> Parts:
     """All pairs of data that are split by folders: of each part one of images and one of masks."""
-    parts = {}
-    for part, (images, masks) in folders.items():
-        files = Files(root, images, masks, image_suffix=image_suffix, mask_suffix=mask_suffix, mixed=mixed)
-        parts[part] = list(files.pair_all(with_orphans, advice).values())
-    return parts
+    return {
+        part: list(Files(root, images, masks, naming).pair_all(with_orphans).values())
+        for part, (images, masks) in folders.items()
+    }
 
 
 def find_files(root: Path, folder: Path) -> dict[str, Path]:

@@ -14,7 +14,7 @@ from typing_extensions import TypedDict
 from trainables.findings import some
 from trainables.images.augment import IGNORE
 from trainables.images.layouts.base import Convention, Layout, Parts
-from trainables.images.layouts.files import Files, read_text
+from trainables.images.layouts.files import Files, Naming, read_text
 from trainables.images.layouts.splits import check_disjoint, split_by_hash
 from trainables.images.options import MaskFolderOptions
 from trainables.images.targets import Encoded
@@ -46,10 +46,10 @@ class NnunetLayout(Layout):
             raise ValueError(
                 f"{root / DESCRIPTION}: file_ending is {ending}; only 2-D data in .png can be read"
             )
-        files = Files(root, IMAGES, MASKS, image_suffix=FIRST_CHANNEL)
-        files.images = _channels(root, files.image_stems)
         advice = f"An image is called <case>{FIRST_CHANNEL}.png and its mask <case>.png"
-        pairs = files.pair_all(with_orphans, advice)
+        files = Files(root, IMAGES, MASKS, Naming(image_suffix=FIRST_CHANNEL, advice=advice))
+        files.images = _channels(root, files.image_stems)
+        pairs = files.pair_all(with_orphans)
         return _split_by_fold(root, pairs, options) or split_by_hash(pairs, options)
 
     def convention(self, root: Path) -> Convention:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from trainables.images.layouts.base import Layout, Parts
-from trainables.images.layouts.files import Files, pair_parts
+from trainables.images.layouts.files import Files, Naming, pair_parts
 from trainables.images.layouts.splits import VALID_NAMES, split_by_hash, split_by_lists
 from trainables.images.options import MaskFolderOptions
 
@@ -27,14 +27,15 @@ class PlainLayout(Layout):
     def find(self, root: Path, options: MaskFolderOptions, with_orphans: bool) -> Parts:
         suffix = options.mask_suffix
         advice = f"Names must agree but for the suffix and data.mask_suffix (now {suffix!r})"
+        naming = Naming(mask_suffix=suffix, advice=advice)
         split = None if options.train_list else _split_folders(root, options)
         if split is not None:
-            return pair_parts(root, split, with_orphans, advice, mask_suffix=suffix)
-        files = Files(root, options.images_folder, options.masks_folder, mask_suffix=suffix)
+            return pair_parts(root, split, naming, with_orphans)
+        files = Files(root, options.images_folder, options.masks_folder, naming)
         listed = split_by_lists(
             root, files, options, with_orphans, train="train.txt", valid=("val.txt", "valid.txt")
         )
-        return listed or split_by_hash(files.pair_all(with_orphans, advice), options)
+        return listed or split_by_hash(files.pair_all(with_orphans), options)
 
 
 def _folders(options: MaskFolderOptions, part: str) -> list[tuple[str, str]]:

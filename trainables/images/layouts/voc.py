@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from trainables.images.layouts.base import Convention, Layout, Parts
-from trainables.images.layouts.files import Files
+from trainables.images.layouts.files import Files, Naming
 from trainables.images.layouts.splits import split_by_lists
 from trainables.images.options import MaskFolderOptions
 
@@ -31,7 +31,7 @@ class VocLayout(Layout):
 
     def find(self, root: Path, options: MaskFolderOptions, with_orphans: bool) -> Parts:
         train, valid = f"{LISTS}/train.txt", [f"{LISTS}/val.txt"]
-        files = Files(root, IMAGES, MASKS)
+        files = Files(root, IMAGES, MASKS, Naming(advice=""))
         found = split_by_lists(root, files, options, with_orphans, train=train, valid=valid)
         if found is None:
             raise ValueError(f"{root / LISTS}: holds no train.txt; layout voc takes the split from lists")
