@@ -221,7 +221,6 @@ def test_wrong_ade20k_is_refused(scenes):
         load(scenes, max_skipped=1)
 
 
-
 # All of them
 
 

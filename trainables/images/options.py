@@ -28,8 +28,8 @@ class ImageOptions(Options):
     scan: Literal["auto", "all", "sample"] = "auto"
     """What is decoded before a search begins, to find wrong files, classes and statistics: `all`; a `sample`,
     for which the classes must be known; `auto` is a sample where all would not fit into `max_memory`, are
-    more than twice `sample_size`, and the classes are known. Of a file outside of the sample it shows only
-    when it is needed that it is wrong; then `bad_samples` says what follows."""
+    more than twice `sample_size`, and the classes are known. A wrong file outside of the sample
+    is found when it is needed; `bad_samples` says what follows."""
     sample_size: PositiveInt = 512
     """Samples of each part that are decoded where not all are, drawn with a fixed seed."""
     workers: NonNegativeInt = 0
@@ -111,7 +111,7 @@ class MaskFolderOptions(MaskOptions):
     source: Literal["folder"]
     root: Root
     layout: Literal["auto", "folders", "voc", "cityscapes", "ade20k", "nnunet"] = "auto"
-    """auto: the one that the folder has, told in a line. A layout knows its void label and class names."""
+    """auto: the one that the folder has, reported in a line. A layout knows its void label and class names."""
     images_folder: str = "images"
     """In layout `folders`."""
     masks_folder: str = "masks"
