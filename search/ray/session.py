@@ -15,7 +15,7 @@ from search.ray.patches import let_workers_inherit, send_token_if_refused, trial
 from search.ray.private import user_has_token
 
 _KNOCK_SECONDS = 10.0
-_WORKER_IMPORTS = "trainables.worker_imports"
+_WORKER_IMPORTS = "trainables.trainable"
 _MOST_WORKERS = 16
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Self
 
 import numpy as np
 
@@ -41,55 +42,54 @@ class Jobs:
             return Turn.DONE
 
 
-class Executor(Protocol):
+class Executor(ABC):
     """Runs jobs: asks the coordinator for them, passes on every report, and says when one was lost.
 
-    It is used inside of its `with`, for one search after another. Whatever it is, the coordinator is called
-    in one thread, and a trial's next job begins only after the one before has saved its checkpoint.
+    It is used inside its `with`, for one search after another. The coordinator is called in one thread, and a
+    trial's next job begins only after the one before has saved its checkpoint.
     """
 
-    phase: str
+    phase = ""
     """What a person reads while the `with` is entered; empty where that takes no time."""
 
     def begin(self, task: str = "") -> None:
-        """Start what takes time to start, in the background; may be left out.
+        """Start in the background what takes time to start; optional.
 
         Args:
             task: as in the configuration, where it is known.
         """
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        return self
 
-    def __exit__(self, *exception: object) -> None: ...
+    def __exit__(self, *exception: object) -> None:
+        self.close()
 
     def close(self) -> None:
-        """End what `begin` has started; again does nothing."""
+        """End what `begin` has started; may be called again."""
 
+    @abstractmethod
     def concurrency(self, config: Config) -> int:
         """Jobs that run at once.
 
         Raises:
             SearchError: not even one trial finds what it asks for.
         """
-        ...
 
+    @abstractmethod
     def run(self, coordinator: Coordinator, jobs: Jobs) -> None:
         """Run jobs until the coordinator has none; returns when the last one has ended."""
 
 
 def concurrent_trials(config: Config, available: Mapping[str, float]) -> int:
-    """Trials that run at once, from what a trial asks for and what is there.
+    """Trials that run at once on the available `CPU` and `GPU`.
 
     Raises:
         SearchError: not even one trial fits.
     """
-    resources = config.resources
-    fits = int(available.get("CPU", 0) / resources.cpus_per_trial + 1e-9)
-    lacking = (
-        []
-        if fits
-        else [f"cpus_per_trial is {resources.cpus_per_trial:g}, there are {available.get('CPU', 0):g}"]
-    )
+    resources, cpus = config.resources, available.get("CPU", 0)
+    fits = int(cpus / resources.cpus_per_trial + 1e-9)
+    lacking = [] if fits else [f"cpus_per_trial is {resources.cpus_per_trial:g}, there are {cpus:g}"]
     if resources.gpus_per_trial > 0:
         gpus, share = available.get("GPU", 0), resources.gpus_per_trial
         on_gpus = int(gpus) * int(1 / share + 1e-9) if share <= 1 else int(gpus / share)

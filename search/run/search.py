@@ -19,7 +19,7 @@ from search.run.events import Event
 from search.run.executor import Executor
 from search.run.executors.choose import executor_for
 from search.run.folder import RunFolder, write_json
-from search.run.largest_batch import settled
+from search.run.largest_batch import with_largest_batch
 from search.run.provenance import record_provenance, working_folder
 from search.run.reporter import ProgressReporter, SilentReporter
 from search.run.stage import run_in_folder
@@ -131,7 +131,7 @@ def _run(
     """
     folder.create()
     with working_folder(folder):
-        search = settled(search, folder, reporter.phase)
+        search = with_largest_batch(search, folder, reporter.phase)
     with ExitStack() as stack:
         if search.is_staged:
             stack.enter_context(_recorded_whole(search, folder, reporter, growing=growing))

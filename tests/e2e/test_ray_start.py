@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import subprocess
@@ -17,7 +16,6 @@ from programs import Process, no_process_left, wait_for_line, write_config
 from search.errors import SearchError
 from search.ray.local import LocalRay
 from search.ray.session import RaySession
-from trainables.process.quick_imports import gc_disabled
 
 HELD_TASK = """
 import signal
@@ -104,20 +102,6 @@ def test_what_keeps_ray_from_starting_is_told_by_who_waits(monkeypatch: pytest.M
 
 def refuse(self: LocalRay, folder: str | None) -> None:
     raise RuntimeError("no room")
-
-
-def test_garbage_is_collected_again_after_imports() -> None:
-    assert gc.isenabled()
-    with gc_disabled():
-        assert not gc.isenabled()
-    assert gc.isenabled()
-    gc.disable()
-    try:
-        with gc_disabled():
-            pass
-        assert not gc.isenabled()
-    finally:
-        gc.enable()
 
 
 def test_help_imports_neither_torch_nor_ray() -> None:
