@@ -38,7 +38,7 @@ from search.config.config import Config
 from search.config.stages import load_config
 from search.run.events import Turn
 from search.run.folder import RunFolder
-from search.run.reporter import SilentReporter
+from search.run.reporter import ProgressReporter
 from search.run.stage import build_coordinator, watch
 from search.study.trial import TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs
@@ -106,7 +106,7 @@ class Search:
         )
         self.coordinator = build_coordinator(config, run, workers)
         self.coordinator.recover()
-        watch(self.coordinator, config, run, SilentReporter())
+        watch(self.coordinator, config, run, ProgressReporter())
         self.asks, self.promotions, self.reports = Timed(), Timed(), Timed()
         self._timed = TimedCoordinator(self)
 

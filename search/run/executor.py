@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 
@@ -45,28 +44,21 @@ class Jobs:
 class Executor(ABC):
     """Runs jobs: asks the coordinator for them, passes on every report, and says when one was lost.
 
-    It is used inside its `with`, for one search after another. The coordinator is called in one thread, and a
-    trial's next job begins only after the one before has saved its checkpoint.
+    After `wait_until_ready` it runs one search after another, until `close`. The coordinator is called in one
+    thread, and a trial's next job begins only after the one before has saved its checkpoint.
     """
 
     phase = ""
-    """What a person reads while the `with` is entered; empty where that takes no time."""
+    """What a person reads while `wait_until_ready` waits; empty where it does not."""
 
-    def begin(self, task: str = "") -> None:
-        """Start in the background what takes time to start; optional.
+    def begin(self) -> None:  # noqa: B027  # optional
+        """Start in the background what takes time to start."""
 
-        Args:
-            task: as in the configuration, where it is known.
-        """
+    def wait_until_ready(self) -> None:  # noqa: B027
+        """Wait until jobs can be run."""
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End what `begin` has started; may be called again."""
+    def close(self) -> None:  # noqa: B027
+        """End what was started; may be called again."""
 
     @abstractmethod
     def concurrency(self, config: Config) -> int:

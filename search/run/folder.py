@@ -21,6 +21,20 @@ from search.errors import SearchError
 from search.study.study import JOURNAL
 from trainables.files import atomic_write, partial_path
 
+_JUST_BEGUN = "a process that has just begun"
+_PATIENCE = 0.5
+"""Seconds: whoever asks for the owner holds the lock too, for a moment."""
+
+
+class _Inside:
+    """The path of a file or folder inside a run's folder."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, folder: RunFolder, owner: type) -> Path:
+        return folder.path / self._name
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -28,52 +42,26 @@ class RunFolder:
 
     path: Path
 
-    @property
-    def config(self) -> Path:
-        return self.path / "config.yaml"
-
-    @property
-    def journal(self) -> Path:
-        return self.path / JOURNAL
-
-    @property
-    def summary(self) -> Path:
-        return self.path / "summary.json"
-
-    @property
-    def history(self) -> Path:
-        """The study of an older run that this one learns from."""
-        return self.path / "history.journal"
-
-    @property
-    def provenance(self) -> Path:
-        """Versions, code and working folder of each session."""
-        return self.path / "provenance.json"
-
-    @property
-    def log(self) -> Path:
-        """Output of Ray, Optuna and the trials' processes."""
-        return self.path / "search.log"
-
-    @property
-    def scratch(self) -> Path:
-        """Ray's own files, removed when the search ends."""
-        return self.path / ".ray"
-
-    @property
-    def prepared(self) -> Path:
-        """Folder of arrays that the task computed once for all trials."""
-        return self.path / "prepared"
-
-    @property
-    def stages_path(self) -> Path:
-        """The folder of the named stages' folders, each as one of a search."""
-        return self.path / "stages"
-
-    @property
-    def base(self) -> Path:
-        """Of a named stage after the first: the trial before it whose values it begins with."""
-        return self.path / "base.yaml"
+    config = _Inside("config.yaml")
+    journal = _Inside(JOURNAL)
+    summary = _Inside("summary.json")
+    history = _Inside("history.journal")
+    """The study of an older run that this one learns from."""
+    provenance = _Inside("provenance.json")
+    """Versions, code and working folder of each session."""
+    log = _Inside("search.log")
+    """Output of Ray, Optuna and the trials' processes."""
+    scratch = _Inside(".ray")
+    """Ray's own files, removed when the search ends."""
+    prepared = _Inside("prepared")
+    """Folder of arrays that the task computed once for all trials."""
+    exported = _Inside("export")
+    stages_path = _Inside("stages")
+    """The folder of the named stages' folders, each as one of a search."""
+    base = _Inside("base.yaml")
+    """The trial whose values a named stage after the first begins with."""
+    _owner_file = _Inside(".owner.json")
+    """What the owner says about itself; a lock beside it says whether the owner is alive."""
 
     @property
     def is_staged(self) -> bool:
@@ -92,10 +80,6 @@ class RunFolder:
     def has_begun(self) -> bool:
         """A search has been here."""
         return self.config.is_file() and (self.journal.is_file() or self.is_staged)
-
-    @property
-    def exported(self) -> Path:
-        return self.path / "export"
 
     def trial(self, number: int) -> Path:
         return self.path / "trials" / f"{number:04d}"
@@ -161,11 +145,6 @@ class RunFolder:
                 f"cannot write to {where}: {error.strerror}; free some, and start the same again"
             ) from error
 
-    @property
-    def _owner_file(self) -> Path:
-        """What the owner says about itself; a lock beside it says whether the owner is alive."""
-        return self.path / ".owner.json"
-
     def _lock(self) -> FileLock:
         return FileLock(self.path / ".owner.lock", timeout=_PATIENCE, poll_interval=0.01)
 
@@ -220,12 +199,6 @@ class RunFolder:
             return f"process {owner['pid']} on {owner['host']} since {owner['since']}"
         except (OSError, ValueError, KeyError, TypeError):
             return None
-
-
-_JUST_BEGUN = "a process that has just begun"
-
-_PATIENCE = 0.5
-"""Seconds: whoever asks for the owner holds the lock too, for a moment."""
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

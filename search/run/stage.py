@@ -6,8 +6,8 @@ import logging
 import shutil
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from search.config.config import Config
@@ -19,7 +19,7 @@ from search.run.coordinator import Coordinator
 from search.run.events import Event, EventKind
 from search.run.executor import Executor, Jobs
 from search.run.folder import RunFolder, write_json
-from search.run.known_points import untried
+from search.run.points import untried
 from search.run.provenance import record_provenance, task_source, working_folder
 from search.run.reporter import ProgressReporter
 from search.run.retention import CheckpointRetention
@@ -42,20 +42,32 @@ from trainables.task import Arrays
 log = logging.getLogger(__name__)
 
 
+@contextmanager
+def owned(folder: RunFolder, reporter: ProgressReporter) -> Iterator[None]:
+    """Be the only search in the folder, in the working folder where it was started.
+
+    Raises:
+        SearchError: another search runs there, or the disk becomes full.
+    """
+    with folder.needs_space(), folder.owned() as previous_owner, working_folder(folder):
+        if previous_owner:
+            reporter.phase(f"taking over from a search that has died ({previous_owner})")
+        yield
+
+
 def run_in_folder(
     config: Config,
     folder: RunFolder,
     executor: Executor,
     reporter: ProgressReporter,
     *,
+    name: str = "",
     growing: bool = False,
     older: RunFolder | None = None,
 ) -> Summary:
-    """One search in its folder, see `search` and `resume`."""
+    """One search in its folder, see `search` and `resume`; `name` is shown for the configuration's."""
     folder.create()
-    with folder.needs_space(), folder.owned() as previous_owner, working_folder(folder):
-        if previous_owner:
-            reporter.phase(f"taking over from a search that has died ({previous_owner})")
+    with owned(folder, reporter):
         record_config(config, folder, growing=growing)
         if older is not None:
             _take_history(config, folder, older)
@@ -65,20 +77,20 @@ def run_in_folder(
         shared = _load_shared_data(config, folder)
         if executor.phase:
             reporter.phase(executor.phase)
-        with executor:
-            coordinator = build_coordinator(config, folder, executor.concurrency(config))
-            coordinator.recover()
-            reporter.begin(coordinator, config, folder)
-            for change in changes:
-                reporter.note(f"since this search was last run: {change}")
-            try:
-                with heard_signals(lambda number: _wind_down(coordinator, reporter, number)) as received:
-                    retention = watch(coordinator, config, folder, reporter)
-                    executor.run(coordinator, _jobs(config, folder, coordinator, shared))
-                    return _finish(config, folder, coordinator, retention, received)
-            finally:
-                reporter.end()
-                shutil.rmtree(folder.scratch, ignore_errors=True)
+        executor.wait_until_ready()
+        coordinator = build_coordinator(config, folder, executor.concurrency(config))
+        coordinator.recover()
+        reporter.begin(coordinator, config.model_copy(update={"name": name or config.name}), folder)
+        for change in changes:
+            reporter.note(f"since this search was last run: {change}")
+        try:
+            with heard_signals(lambda number: _wind_down(coordinator, reporter, number)) as received:
+                retention = watch(coordinator, config, folder, reporter)
+                executor.run(coordinator, _jobs(config, folder, coordinator, shared))
+                return _finish(config, folder, coordinator, retention, received)
+        finally:
+            reporter.end()
+            shutil.rmtree(folder.scratch, ignore_errors=True)
 
 
 def _take_history(config: Config, folder: RunFolder, older: RunFolder) -> None:

@@ -14,8 +14,7 @@ import pytest
 from programs import Process, no_process_left, wait_for_line, write_config
 
 from search.errors import SearchError
-from search.ray.local import LocalRay
-from search.ray.session import RaySession
+from search.ray.session import LocalRay, RaySession
 
 HELD_TASK = """
 import signal
@@ -71,11 +70,11 @@ def test_no_ray_begins_for_a_configuration_with_a_wrong_section() -> None:
     from search.config.stages import load_config
     from search.errors import ConfigError
 
-    begun: list[str] = []
-    load_config(search_config(), before_task=begun.append)
-    assert begun == [search_config()["task"]]
+    begun: list[bool] = []
+    load_config(search_config(), before_task=lambda: begun.append(True))
+    assert begun == [True]
     with pytest.raises(ConfigError):
-        load_config(search_config(budget={"trials": 0}), before_task=begun.append)
+        load_config(search_config(budget={"trials": 0}), before_task=lambda: begun.append(True))
     assert len(begun) == 1
 
 
@@ -83,9 +82,8 @@ def test_the_ray_of_this_process_is_used_and_stays(ray_session: None) -> None:
     import ray
 
     session = RaySession()
-    session.begin("segmentation")
-    with session, session:
-        assert ray.is_initialized()
+    session.begin()
+    session.wait_until_ready()
     session.close()
     assert ray.is_initialized()
 

@@ -16,7 +16,7 @@ from search.config.schema import Budget
 from search.config.stages import load_config
 from search.run.coordinator import Coordinator
 from search.run.events import Event, EventKind
-from search.run.known_points import untried
+from search.run.points import untried
 from search.samplers.samplers import ViewSampler
 from search.samplers.view import StudyView
 from search.schedulers.base import Scheduler

@@ -6,7 +6,7 @@ import logging
 import shutil
 
 from search.config.config import Config
-from search.ray.session import RaySession, quiet_tune, ray_resources
+from search.ray.session import RaySession, quiet_tune
 from search.run.coordinator import Coordinator
 from search.run.executor import Executor, Jobs, concurrent_trials
 
@@ -19,19 +19,18 @@ class RayExecutor(RaySession, Executor):
     phase = "starting Ray"
 
     def concurrency(self, config: Config) -> int:
-        return concurrent_trials(config, ray_resources())
+        return concurrent_trials(config, self.resources())
 
     def run(self, coordinator: Coordinator, jobs: Jobs) -> None:
         quiet_tune(coordinator.concurrency)
         from search.run.executors.ray_tune import tuner_of
 
         shutil.rmtree(jobs.scratch, ignore_errors=True)
-        with self.tune_settings():
-            tuner = tuner_of(coordinator, jobs)
-            try:
-                tuner.fit()
-            except Exception:
-                # Whatever ended the search, a full disk above all, may keep Ray from reading its own files.
-                if not coordinator.gave_up:
-                    raise
-                log.exception("Ray Tune")
+        tuner = tuner_of(coordinator, jobs)
+        try:
+            tuner.fit()
+        except Exception:
+            # Whatever ended the search, a full disk above all, may keep Ray from reading its own files.
+            if not coordinator.gave_up:
+                raise
+            log.exception("Ray Tune")
