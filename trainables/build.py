@@ -22,7 +22,7 @@ from trainables.optim.lr_schedules import schedule_factor
 from trainables.optim.optimizers import build_optimizer
 from trainables.optim.precision import Precision
 from trainables.options import TrialOptions
-from trainables.process.random_state import RandomStates, clean_process, seed_everything
+from trainables.process.process_state import RandomStates, clean_process, seed_everything
 from trainables.task import Arrays, Task
 from trainables.trainer import Trainer
 

@@ -18,7 +18,7 @@ from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.optim.ema import WeightAverage
 from trainables.optim.lr_schedules import set_lr
 from trainables.optim.precision import Precision
-from trainables.process.random_state import RandomStates
+from trainables.process.process_state import RandomStates
 from trainables.progress import Progress
 
 if TYPE_CHECKING:

@@ -16,8 +16,7 @@ from trainables.build import load_arrays
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.options import expand_paths
 from trainables.process.failure import TrialError, recorded_failure, take_failure, traced_if_it_hangs
-from trainables.process.process_state import ProcessState
-from trainables.process.random_state import RandomStates, clean_process
+from trainables.process.process_state import ProcessState, RandomStates, clean_process
 from trainables.session import Record, TrialPlan, TrialSession, data_key, load_task_class
 
 

@@ -229,7 +229,7 @@ class Coordinator:
     def _on_lost(self, record: TrialRecord, failure: Failure) -> None:
         if failure.kind is FailureKind.DISK_FULL:
             self._cut_off(record)
-            self.give_up(f"trial {record.number}: {failure.cause}; free some, and resume the search")
+            self.give_up(f"trial {record.number}: {failure.cause}; free some and resume")
             return
         self._end_job(record)
         self.study.add_failure(record, failure)

@@ -319,9 +319,7 @@ def test_a_disk_that_becomes_full_ends_the_search_which_goes_on_when_there_is_sp
         assert first.returncode == 1
         full = f"no space left on the disk of {run / 'trials' / '0000'}"
         (line,) = (line for line in output.splitlines() if "no space" in line.lower())
-        assert re.fullmatch(
-            f"search failed: trial 0: {full} at step .*; free some, and resume the search", line
-        )
+        assert re.fullmatch(f"search failed: trial 0: {full} at step .*; free some and resume", line)
         # Started again too early.
         fill(disk)
         again = cli(*command)
@@ -392,7 +390,7 @@ def test_a_full_disk_ends_the_search_though_not_even_the_time_spent_can_be_kept(
             pass
         simulation.coordinator.on_lost(record.number, Failure(FailureKind.DISK_FULL, "no space left"))
         simulation.coordinator.close(resumable=True)
-        assert simulation.coordinator.ending == "trial 0: no space left; free some, and resume the search"
+        assert simulation.coordinator.ending == "trial 0: no space left; free some and resume"
 
 
 def writes(save: Callable[[float], None]) -> bool:

@@ -16,7 +16,7 @@ from trainables.data.stream import WAY_OUT
 from trainables.data.virtual_loader import raise_if_worker_died
 from trainables.data.worker_stream import endless_loader
 from trainables.process.patches import shut_down_workers
-from trainables.process.random_state import RandomStates, seed_everything
+from trainables.process.process_state import RandomStates, seed_everything
 
 STATE_VERSION = 1
 NUM_COMPARED = 4
