@@ -108,8 +108,8 @@ class TrialSession:
 
     `next_report` gives the records of virtual epochs reported + 1, reported + 2, … in order. A virtual epoch
     that a checkpoint holds already (the process died between saving and reporting) is not computed again. If
-    the newest intact checkpoint is older than `reported`, the virtual epochs after it are computed and reported
-    once more, alike but for the times.
+    the newest intact checkpoint is older than `reported`, the virtual epochs after it are computed and
+    reported once more, alike but for the times.
 
     Args:
         plan: the trial.
@@ -170,7 +170,7 @@ class TrialSession:
         return not self._between or len(self.history) <= self._saved
 
     def next_report(self) -> Record:
-        """The next virtual epoch's record; of a trial that diverged, the reason as `diverged` and no metrics."""
+        """The next virtual epoch's record; if it diverged, with the reason as `diverged` and no metrics."""
         if self._next >= len(self.history):
             diverged = self._train()
             if diverged is not None:
