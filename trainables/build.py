@@ -1,4 +1,4 @@
-"""From a trial's options to a Trainer that is ready to run."""
+"""Builds a trial's Trainer from its options."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from trainables.trainer import Trainer
 
 
 def load_arrays(task_class: type[Task], options: TrialOptions, prepared: Path | None = None) -> Arrays:
-    """The decoded data of these options: the same whoever loads it, for random numbers in it are seeded.
+    """The decoded data of these options; the random numbers in it are seeded, so it is always the same.
 
     Args:
         prepared: file of what the task's `prepare` returned, see `prepared_file`; written if it is not there.
@@ -42,7 +42,7 @@ def load_arrays(task_class: type[Task], options: TrialOptions, prepared: Path | 
     try:
         arrays = task_class.load_data(options)
         seed_everything(0)
-        torch.set_num_threads(1)  # several add up in another order
+        torch.set_num_threads(1)  # the order of sums depends on it
         return with_prepared(arrays, prepared, lambda: task_class.prepare(options, arrays))
     finally:
         torch.set_num_threads(num_threads)
@@ -134,8 +134,8 @@ def _batch_size(data: Any, options: TrialOptions) -> int:
         return options.batch_size
     if isinstance(data, torch.utils.data.DataLoader | torch.utils.data.IterableDataset):
         raise ValueError(
-            f"batch_size is full, and train_data() gives a {type(data).__name__}, of which nobody knows the "
-            "length beforehand; give a number"
+            f"batch_size is full, and train_data() gives a {type(data).__name__}, whose length is unknown "
+            "beforehand; give a number"
         )
     return len(as_source(data))
 
@@ -148,16 +148,12 @@ def _training_stream(
         num_batches = known_length(data)
         epoch_samples = None if num_batches is None else num_batches * batch_size
         return LoaderStream(data, whole_epochs=whole_epochs), epoch_samples
-    size, seed = batch_size, options.seed
+    common: dict[str, Any] = {"batch_size": batch_size, "seed": options.seed}
     if isinstance(data, torch.utils.data.IterableDataset):
-        shuffle = task.shuffle_buffer
-        return IterableStream(
-            data, batch_size=size, seed=seed, shuffle=shuffle, num_workers=task.num_workers
-        ), None
-    source, num_workers = as_source(data), task.num_workers
-    if not num_workers:
-        return SampleStream(source, batch_size=size, seed=seed, whole_epochs=whole_epochs), len(source)
-    stream = WorkerStream(
-        source, batch_size=size, seed=seed, num_workers=num_workers, whole_epochs=whole_epochs
-    )
-    return stream, len(source)
+        shuffle, num_workers = task.shuffle_buffer, task.num_workers
+        return IterableStream(data, **common, shuffle=shuffle, num_workers=num_workers), None
+    source = as_source(data)
+    common["whole_epochs"] = whole_epochs
+    if task.num_workers:
+        return WorkerStream(source, **common, num_workers=task.num_workers), len(source)
+    return SampleStream(source, **common), len(source)

@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from trainables.data.virtual_epoch import Unit
-from trainables.options import Mode
+from trainables.options import Mode as Mode
 
 Axis = Literal["virtual_epochs", "steps", "samples"]
 

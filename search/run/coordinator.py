@@ -1,4 +1,4 @@
-"""The search itself: what a free worker does next, what a report leads to. No Ray, no files but the study."""
+"""The search itself: what a free worker does next, and what follows from a report. Writes only the study."""
 
 from __future__ import annotations
 
@@ -74,11 +74,11 @@ class Coordinator:
         self._noted_difference = False
 
     def recover(self) -> None:
-        """Take up the trials that nobody runs: hand them out again, or record that they have ended."""
+        """Take up the trials that nobody runs: queue them, or record that they have ended."""
         for record in self.study.records:
             record.resumable = is_cut_short(record, self._config, self._can_go_on)
         waiting = []
-        # The last report first: what follows from it came before anything else that is made up for here.
+        # The last report first: what followed from it preceded everything else that is recorded here.
         for record in sorted(self.study.records, key=lambda record: -record.sequence):
             recovery = recovery_of(record, self.study, self.scheduler, self._config)
             if recovery.ended is not None:
@@ -94,7 +94,7 @@ class Coordinator:
 
     @property
     def running(self) -> list[TrialRecord]:
-        """Trials with a job that is being run."""
+        """Trials with a running job."""
         return [self._running[number] for number in sorted(self._running)]
 
     @property
@@ -117,13 +117,13 @@ class Coordinator:
         return timeout_after(self._config.timeout, self._slowest)
 
     def going_on(self) -> set[int]:
-        """Numbers of the trials that need their checkpoints: running, waiting, or to be promoted perhaps."""
+        """Numbers of the trials that need their checkpoints: running, waiting, or possibly promoted later."""
         num_new = max(0, self.budget.trials - len(self.study.records))
         paused = self.scheduler.may_promote(self.study, num_new)
         return {record.number for record in (*self.running, *self._queue, *paused)}
 
     def next_job(self) -> TrialRecord | Turn:
-        """The trial that a free worker trains next, or what it does without one."""
+        """The trial that a free worker trains next, or what it does if there is none."""
         with self._ended_if_broken():
             self._check_limits()
             if self.ending is not None:
@@ -140,14 +140,9 @@ class Coordinator:
         return Turn.DONE
 
     def on_report(self, number: int, report: Mapping[str, Any], lengths: VirtualEpochs) -> bool:
-        """Record one virtual epoch; returns whether the trial's job goes on.
+        """Record one virtual epoch of trial `number`; returns whether its job continues.
 
         A virtual epoch that the study holds already (it was computed again after a crash) changes nothing.
-
-        Args:
-            number: of the trial.
-            report: a record of its session.
-            lengths: of the trial's virtual epochs.
         """
         record = self.study.records[number]
         if not record.running:
@@ -208,7 +203,7 @@ class Coordinator:
 
     @property
     def _queue(self) -> list[TrialRecord]:
-        """Trials that go on as soon as a worker is free."""
+        """Trials that continue as soon as a worker is free."""
         assert self._waiting is not None, "recover() comes first"
         return self._waiting
 
@@ -243,12 +238,12 @@ class Coordinator:
             self.give_up(f"{self._failed_alike.count} trials in a row failed alike: {failure.cause}")
 
     def give_up(self, reason: str) -> None:
-        """End the search as one that could not go on."""
+        """End the search as failed."""
         self.gave_up = True
         self.end(reason)
 
     def on_broken(self, error: Exception) -> None:
-        """The study cannot be written any more: nothing that happens from here on would be kept."""
+        """The study cannot be written any more: nothing from here on would be kept."""
         self.broken = self.broken or error
         self.give_up(str(error))
 
@@ -264,7 +259,7 @@ class Coordinator:
         self.ending = self.ending or reason
 
     def close(self, *, resumable: bool) -> None:
-        """After the last job: unless the search is to be resumed, paused trials end where they are."""
+        """After the last job; paused trials end where they are, unless the search is to be resumed."""
         if self.broken is not None:
             return
         # A full disk must not hide what ended the search.

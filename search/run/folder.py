@@ -69,7 +69,7 @@ class RunFolder:
         return self.stages_path.is_dir()
 
     def stages(self) -> list[RunFolder]:
-        """This folder itself, or those of the named stages that have begun, in their order."""
+        """This folder itself, or those of the named stages that have begun, in order."""
         if not self.is_staged:
             return [self]
         found = [path for path in self.stages_path.iterdir() if path.name.partition("-")[0].isdecimal()]
@@ -88,7 +88,7 @@ class RunFolder:
         """Make the folder, for its owner alone, and try to write in it.
 
         Raises:
-            SearchError: that is not possible, or others could write in it.
+            SearchError: that fails, or others can write in it.
         """
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -130,11 +130,7 @@ class RunFolder:
 
     @contextmanager
     def needs_space(self) -> Iterator[None]:
-        """Say of what finds the disk full inside that it does.
-
-        Raises:
-            SearchError: instead of the system's error.
-        """
+        """Raise SearchError instead of the system's error where the disk is full."""
         try:
             yield
         except OSError as error:
@@ -142,7 +138,7 @@ class RunFolder:
                 raise
             where = error.filename or self.path
             raise SearchError(
-                f"cannot write to {where}: {error.strerror}; free some, and start the same again"
+                f"cannot write to {where}: {error.strerror}; free some and start the same again"
             ) from error
 
     def _lock(self) -> FileLock:
@@ -150,9 +146,9 @@ class RunFolder:
 
     @contextmanager
     def owned(self) -> Iterator[str | None]:
-        """Own the folder for the time of a search; gives what an owner that died has said about itself.
+        """Own the folder; yields what a previous owner, which died, had written about itself.
 
-        The kernel drops the lock with its process, however that ends: a dead owner never stands in the way.
+        The kernel drops the lock with its process, however that ends.
 
         Raises:
             SearchError: another search owns it; names its process. Or nothing can be written in the folder.
@@ -175,12 +171,12 @@ class RunFolder:
             yield previous
         finally:
             self._owner_file.unlink(missing_ok=True)
-            # Removed while it is held: whoever waits for it sees that, and makes a new one.
+            # Removed while it is held: FileLock notices that in a waiting process, which makes a new one.
             Path(lock.lock_file).unlink(missing_ok=True)
             lock.release()
 
     def owner(self) -> str | None:
-        """What the search that runs in the folder now says about itself; None without one. Writes nothing."""
+        """What the search that runs in the folder now has written about itself, if any. Writes nothing."""
         lock = self._lock()
         if not Path(lock.lock_file).exists():
             return None
@@ -193,7 +189,7 @@ class RunFolder:
             return None  # where nobody can write, nobody searches
 
     def _read_owner(self) -> str | None:
-        """The owner's words about itself; None if it has not written them yet."""
+        """What the owner has written about itself, if anything yet."""
         try:
             owner = json.loads(self._owner_file.read_bytes())
             return f"process {owner['pid']} on {owner['host']} since {owner['since']}"
@@ -202,12 +198,8 @@ class RunFolder:
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write beside, sync and rename, so that a reader finds the old file or the new one.
-
-    JSON knows no NaN and no infinity: they become null.
-    """
-    text = json.dumps(_finite(value), indent=2, allow_nan=False)
-    atomic_write(path, text + "\n")
+    """Write a whole file at once; NaN and infinities, which JSON does not have, become null."""
+    atomic_write(path, json.dumps(_finite(value), indent=2, allow_nan=False) + "\n")
 
 
 def _finite(value: Any) -> Any:

@@ -61,15 +61,10 @@ def _recorded(auto: AutoBatch, folder: RunFolder | None) -> int | None:
 def find_largest_batch(
     task: str, candidates: Iterable[Mapping[str, Any]], resources: Resources
 ) -> LargestBatch:
-    """The largest batch that every one of these trials can be trained with.
+    """The largest batch that every one of these trials, resolved `trial:` sections, can be trained with.
 
     On a GPU, within the trial's share of its memory; on a CPU within `resources.memory_per_trial`, and
     without one the length of the training data, at most 1024.
-
-    Args:
-        task: `package.module:Class`.
-        candidates: resolved `trial:` sections.
-        resources: of a trial.
 
     Raises:
         SearchError: not even one sample fits, a step fails for another reason, or the GPU that a trial is to

@@ -116,14 +116,10 @@ def _run(
     growing: bool = False,
     older: RunFolder | None = None,
 ) -> Summary:
-    """Search stage after stage; what is done stays, and what a stage has begun with stays too.
+    """Run the stages in turn; complete ones stay, and a stage that has begun keeps the values it began with.
 
     Args:
-        search: all stages.
-        folder: of the whole.
-        executor: waited for when a stage needs it.
-        reporter: shown what happens.
-        growing: another space, sampler or scheduler was asked for explicitly.
+        growing: the space, sampler or scheduler of a run may change.
         older: a run whose trials the sampler of the first stage learns from.
     """
     folder.create()
@@ -179,14 +175,14 @@ class _StageRun:
         return self._folder_of(self.number)
 
     def config(self) -> Config:
-        """The stage's configuration, from what it has begun with or begins with now."""
+        """The stage's configuration, with the values that it began or begins with."""
         if self.number == 0:
             return self.search.first
         recorded = self._recorded() or self._begin()
         return self.search.stage(self.number, recorded["options"], recorded.get("points_to_evaluate"))
 
     def introduction(self) -> str:
-        """A line that says where the stage's fixed values come from."""
+        """The title, and where the stage's fixed values come from."""
         recorded = self._recorded()
         if recorded is None:
             return self.title
@@ -210,7 +206,7 @@ class _StageRun:
         return read_values(self.folder.base) if self.folder.base.is_file() else None
 
     def _begin(self) -> Mapping[str, Any]:
-        """Take the best trial before this stage, and record it: whatever comes later cannot change it."""
+        """Take the best trial before this stage, and record it, so that nothing later can change it."""
         objective = self.search.objective
         number, record = self._best_before()
         options = record.resolved.options
@@ -227,7 +223,7 @@ class _StageRun:
         return recorded
 
     def _best_before(self) -> tuple[int, TrialRecord]:
-        """The best trial of the last stage before this one that has one, and that stage's number."""
+        """Number and best trial of the last stage before this one that has a best trial."""
         for number in reversed(range(self.number)):
             record = best_record(read_records(self._folder_of(number).journal), self.search.objective.mode)
             if record is not None:
@@ -239,7 +235,7 @@ class _StageRun:
         )
 
     def _point(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """The base as a point of this stage's space; empty where it lies outside."""
+        """The base as a point of this stage's space; empty if it lies outside."""
         task_options = self.search.first.task_class().Options.model_validate(expand_paths(options))
         defaults = task_options.model_dump(mode="json")
         point: dict[str, Any] = {}

@@ -94,7 +94,7 @@ def run_in_folder(
 
 
 def _take_history(config: Config, folder: RunFolder, older: RunFolder) -> None:
-    """Copy the study of an older run, so that this one needs it no more."""
+    """Copy the study of an older run, which is then not needed any more."""
     if folder.history.exists():
         return
     if folder.journal.exists():
@@ -111,7 +111,7 @@ def _take_history(config: Config, folder: RunFolder, older: RunFolder) -> None:
 
 
 def _load_shared_data(config: Config, folder: RunFolder) -> dict[str, Arrays]:
-    """Decode the data once, unless it differs from trial to trial."""
+    """Decode the data once for all trials, unless their `data` sections differ."""
     task_class = config.task_class()
     first = next(iter(config.space.candidates()))
     discard_all(list_partial(folder.prepared))
@@ -134,7 +134,7 @@ def build_coordinator(
     watch: Callable[[Event], None] = lambda event: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Coordinator:
-    """The coordinator of a search with its study on disk; nothing is written but a study that is new."""
+    """The coordinator of a search with its study on disk, which is created if there is none."""
     scheduler = build_scheduler(config)
     study = SearchStudy(
         folder.journal,
@@ -165,7 +165,7 @@ def build_coordinator(
 def watch(
     coordinator: Coordinator, config: Config, folder: RunFolder, reporter: ProgressReporter
 ) -> CheckpointRetention:
-    """Show every event to the reporter and to whoever keeps the disk from filling up."""
+    """Pass every event to the reporter and to the retention of checkpoints."""
     retention = CheckpointRetention(coordinator, config, folder, reporter.note)
 
     def follow(event: Event) -> None:
@@ -179,7 +179,7 @@ def watch(
 
 
 def trial_plan(config: Config, folder: RunFolder, record: TrialRecord, timeout: float) -> TrialPlan:
-    """What the process that runs a trial's next job needs to know."""
+    """What a process needs to run a trial's next job."""
     return TrialPlan(
         number=record.number,
         folder=str(folder.trial(record.number)),
@@ -229,7 +229,7 @@ def _finish(
     coordinator.close(resumable=status != "complete")
     retention.close()
     summary = summarize(coordinator, folder, config.objective.metric, status, reason)
-    # The study holds all of it too, and a full disk must not hide what this says.
+    # The study holds all of it too, and a full disk must not hide the summary.
     with suppress(OSError):
         write_json(folder.summary, summary.as_dict())
     return summary
@@ -237,6 +237,6 @@ def _finish(
 
 def _wind_down(coordinator: Coordinator, reporter: ProgressReporter, number: int) -> None:
     coordinator.end("Ctrl-C" if number == signal.SIGINT else "SIGTERM")
-    # The signal may have come in the middle of a print, which cannot be entered twice.
+    # The signal may have interrupted a print, which is not reentrant.
     with suppress(RuntimeError):
         reporter.note("finishing and saving the running virtual epochs; once more to leave at once")

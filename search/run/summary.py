@@ -9,12 +9,12 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from search.config.schema import Mode
 from search.run.coordinator import Coordinator
 from search.run.folder import RunFolder
 from search.study.trial import TrialRecord
 from trainables.checkpoint import checkpoint_folder
 from trainables.images.skipped import read_skipped
+from trainables.options import Mode
 
 Status = Literal["complete", "interrupted", "terminated", "failed"]
 

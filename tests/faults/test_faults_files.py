@@ -346,7 +346,7 @@ def test_a_disk_that_is_nearly_full_when_a_search_goes_on_is_one_error(
     with small_disk(tmp_path / "disk") as disk:
         run = Path(shutil.copytree(interrupted, disk / "digits"))
         fill_but_for(disk, num_bytes=4096)
-        message = f"cannot write to {run}: No space left on device; free some, and start the same again"
+        message = f"cannot write to {run}: No space left on device; free some and start the same again"
         with pytest.raises(SearchError, match=re.escape(message)):
             search.search(search_config(**ONE_BY_ONE), results=disk)
         assert left_over(run) == []
