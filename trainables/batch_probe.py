@@ -137,7 +137,8 @@ def _limits(memory: float | None) -> Iterator[None]:
             raise MemoryError
 
     previous = signal.signal(signal.SIGALRM, look)
-    signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
+    tick = _SECONDS if memory is None else 0.002
+    signal.setitimer(signal.ITIMER_REAL, tick, tick)
     try:
         yield
         look()
