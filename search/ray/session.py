@@ -105,6 +105,7 @@ class LocalRay(Thread):
         self._over.set()
         self.join()
         self._log_directly()
+        self._held_back.buffer.clear()  # of a start that nobody waited for
 
     def run(self) -> None:
         try:
