@@ -25,7 +25,6 @@ from search.cli_options import (
 )
 from search.errors import SearchError
 from search.run.signals import leaving_on_sigterm
-from trainables.process.quick_imports import gc_disabled
 
 _TERMINATED = 143
 
@@ -98,15 +97,13 @@ def search(
     """
     if sys.stderr.isatty():
         click.echo("reading the configuration", err=True)
-    with gc_disabled():
-        from search.config.stages import load_config
-        from search.run.executors.choose import executor_for
+    from search.config.stages import load_config
+    from search.run.executors.choose import executor_for
 
     with leaving_on_sigterm(), closing(executor_for(address, local=local)) as executor:
         try:
-            with gc_disabled():
-                loaded = load_config(config, overrides, before_task=executor.begin)
-                from search.run.search import search as run_search
+            loaded = load_config(config, overrides, before_task=executor.begin)
+            from search.run.search import search as run_search
         except SearchError as error:
             _refuse(error)  # at once: the end of a Ray that has begun takes a second
 
@@ -160,8 +157,7 @@ def resume(
     grown = [f"budget.{name}={value}" for name, value in limits.items() if value is not None]
 
     def continue_run(reporter: Any) -> Any:
-        with gc_disabled():
-            from search.run.search import resume as run_resume
+        from search.run.search import resume as run_resume
 
         return run_resume(
             run,

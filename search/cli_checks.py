@@ -10,7 +10,6 @@ from typing import NoReturn
 import click
 
 from search.cli_options import config_argument, count_option, run_argument, set_option
-from trainables.process.quick_imports import gc_disabled
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""
@@ -47,9 +46,8 @@ def check(config: str, overrides: tuple[str, ...], data: bool, json_file: str | 
 
     # In a pipe, what is wrong with the configuration stands alone.
     with ProgressBar(sys.stderr, "reading the configuration" if sys.stderr.isatty() else None) as bar:
-        with gc_disabled():
-            from search.commands.check import check as run_check
-            from search.screen.text import check_text
+        from search.commands.check import check as run_check
+        from search.screen.text import check_text
 
         checked = run_check(config, overrides=overrides, phase=bar.phase)
     click.echo(check_text(checked))

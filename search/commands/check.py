@@ -15,7 +15,7 @@ from search.config.config import Config
 from search.config.stages import load_config
 from search.errors import SearchError
 from search.run.executor import concurrent_trials
-from search.run.largest_batch import settled
+from search.run.largest_batch import with_largest_batch
 from search.run.provenance import task_source
 from search.run.retention import space_needed
 from search.schedulers.build import build_scheduler
@@ -76,7 +76,7 @@ def check(
         lines.append(line)
         phase(line)
 
-    search = settled(load_config(config, overrides), None, tell)
+    search = with_largest_batch(load_config(config, overrides), None, tell)
     loaded = search.first
     concurrency = concurrent_trials(loaded, _local_resources())
     first = next(iter(loaded.space.candidates()))

@@ -23,6 +23,7 @@ from search.config.config import Config
 from search.run.coordinator import Coordinator
 from search.run.events import Event, EventKind
 from search.run.folder import RunFolder
+from search.run.reporter import ProgressReporter
 from search.screen.progress import seconds_left, share_done
 from search.screen.progress_bar import draws_in_place
 from search.study.trial import BROKEN_OFF, Outcome, TrialRecord, ranked
@@ -40,7 +41,7 @@ _WIDE = 100
 """Columns that a terminal must have for the speed to be shown too."""
 
 
-class PlainView:
+class PlainView(ProgressReporter):
     """One line per event, without control characters: for pipes, files and CI."""
 
     def __init__(self, out: IO[str]) -> None:
@@ -93,7 +94,7 @@ class PlainView:
         print(time.strftime("%H:%M:%S"), one_line(text), file=self._out, flush=True)
 
 
-class LiveView:
+class LiveView(ProgressReporter):
     """A view that is redrawn in place: progress, time left, running and best trials."""
 
     def __init__(self, console: Console) -> None:

@@ -14,7 +14,7 @@ import search
 from search.errors import ConfigError, SearchError
 from search.run.coordinator import Coordinator
 from search.run.events import Event, EventKind
-from search.run.reporter import SilentReporter
+from search.run.reporter import ProgressReporter
 from search.run.summary import Summary
 from trainables.checkpoint import list_checkpoints
 
@@ -90,7 +90,7 @@ def test_paused_trials_are_promoted_and_go_on_in_few_processes(tmp_path: Path) -
     assert len(set.union(*processes.values())) <= 4
 
 
-class PromotionRecorder(SilentReporter):
+class PromotionRecorder(ProgressReporter):
     """Whether each promoted trial had a checkpoint of all its virtual epochs, and the checkpoints of Ray."""
 
     def __init__(self) -> None:

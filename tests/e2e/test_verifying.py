@@ -19,7 +19,7 @@ from search.cli import main
 from search.commands.verify import Damage, Verification, verify
 from search.errors import SearchError
 from search.run.events import Event, EventKind
-from search.run.reporter import SilentReporter
+from search.run.reporter import ProgressReporter
 from search.run.summary import Summary
 from search.study.study import JOURNAL
 from search.study.trial import ranked
@@ -34,7 +34,7 @@ from trainables.checkpoint import (
 Verify = Callable[[Path], tuple[int, str]]
 
 
-class InterruptedAt(SilentReporter):
+class InterruptedAt(ProgressReporter):
     """Looks at the search at every report, and presses Ctrl-C at the report number `number`."""
 
     def __init__(self, number: int, look: Callable[[], None] = lambda: None) -> None:

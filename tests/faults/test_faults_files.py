@@ -319,7 +319,7 @@ def test_a_disk_that_becomes_full_ends_the_search_which_goes_on_when_there_is_sp
         assert first.returncode == 1
         full = f"no space left on the disk of {run / 'trials' / '0000'}"
         (line,) = (line for line in output.splitlines() if "no space" in line.lower())
-        assert re.fullmatch(f"search failed: trial 0: {full} at step .*; free some, and go on", line)
+        assert re.fullmatch(f"search failed: trial 0: {full} at step .*; free some and resume", line)
         # Started again too early.
         fill(disk)
         again = cli(*command)
@@ -346,7 +346,7 @@ def test_a_disk_that_is_nearly_full_when_a_search_goes_on_is_one_error(
     with small_disk(tmp_path / "disk") as disk:
         run = Path(shutil.copytree(interrupted, disk / "digits"))
         fill_but_for(disk, num_bytes=4096)
-        message = f"cannot write to {run}: No space left on device; free some, and start the same again"
+        message = f"cannot write to {run}: No space left on device; free some and start the same again"
         with pytest.raises(SearchError, match=re.escape(message)):
             search.search(search_config(**ONE_BY_ONE), results=disk)
         assert left_over(run) == []
@@ -390,7 +390,7 @@ def test_a_full_disk_ends_the_search_though_not_even_the_time_spent_can_be_kept(
             pass
         simulation.coordinator.on_lost(record.number, Failure(FailureKind.DISK_FULL, "no space left"))
         simulation.coordinator.close(resumable=True)
-        assert simulation.coordinator.ending == "trial 0: no space left; free some, and go on"
+        assert simulation.coordinator.ending == "trial 0: no space left; free some and resume"
 
 
 def writes(save: Callable[[float], None]) -> bool:
