@@ -140,9 +140,13 @@ def _check_data(config: str, overrides: tuple[str, ...], json_file: str | None) 
     try:
         with ProgressBar(sys.stderr, "finding the samples") as bar:
             from search.commands.check_data import check_data
-            from search.screen.data_text import DataProgress, data_check_text
+            from search.screen.data_text import data_check_text, data_progress_text
 
-            found = check_data(config, overrides=overrides, progress=DataProgress(bar).report)
+            found = check_data(
+                config,
+                overrides=overrides,
+                progress=lambda read: bar.report(data_progress_text(read), read.fraction, 1.0),
+            )
     except KeyboardInterrupt:
         click.echo("interrupted", err=True)
         sys.stderr.flush()

@@ -32,8 +32,8 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 import search
 from search.cli import main
-from search.commands.check_data import DataCheck, Reached
-from search.screen.data_text import DataProgress, data_check_text
+from search.commands.check_data import DataCheck, Progress
+from search.screen.data_text import data_check_text, data_progress_text
 from search.screen.progress_bar import ProgressBar
 from trainables.images.loading import load_images
 from trainables.images.options import MaskFolderOptions
@@ -94,7 +94,7 @@ def test_all_damage_at_once_is_told_in_text_and_json_and_the_exit_code_is_1(
         assert row.split("  ")[0] == kind
         assert sorted(of_kind)[0] in told
     assert (written["errors"], written["warnings"]) == (17, 5)
-    assert told.rstrip().endswith("17 errors, 5 warnings; --json FILE names every file")
+    assert told.rstrip().endswith("17 errors, 5 warnings; --json FILE lists every file")
     assert "and 2 more" in told  # of the five images without a mask
     assert [row["name"] for row in written["classes"]] == ["road", "car", "sky", "ignored"]
     assert written["parts"]["valid"]["sizes"] == {"min": [32, 24], "median": [32, 24], "max": [32, 24]}
@@ -275,7 +275,7 @@ def test_every_sample_of_any_task_is_drawn_once_and_named(training: str) -> None
     found = check_digits(training)
     assert named(found, "number not finite") == {"train sample 5", "train sample 7"}
     assert {"input holds 2 NaN of 64 numbers", "input holds 1 infinite of 64 numbers"} <= set(messages(found))
-    assert named(found, "in training and validation") == {"valid sample 0", "valid sample 1"}
+    assert named(found, "data leakage") == {"valid sample 0", "valid sample 1"}
     assert "the same inputs as train sample 38" in messages(found)
     assert named(found, "sample raises") == ({"train sample 11"} if training == "dataset" else set())
     counts = np.bincount(DigitsTask.load_data(TrialOptions())["y"][38:60], minlength=10)
@@ -287,7 +287,7 @@ def test_a_stream_of_known_length_is_read_batch_by_batch_and_one_without_is_told
     found = check_digits("sized stream")
     assert named(found, "number not finite") == {"train batch 0"}
     assert named(found, "stream ends early") == {"train batch 4"}
-    assert named(found, "in training and validation") == {"valid sample 0", "valid sample 1"}
+    assert named(found, "data leakage") == {"valid sample 0", "valid sample 1"}
     assert named(check_digits("bare stream"), "number not finite") == {"train sample 5", "train sample 7"}
     found = check_digits("stream")
     assert named(found, "stream not read") == {"train data"}
@@ -361,13 +361,13 @@ def test_in_a_pipe_a_line_comes_every_ten_seconds(monkeypatch: pytest.MonkeyPatc
     now, out = [100.0], io.StringIO()
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     with ProgressBar(out, "finding the samples") as bar:
-        progress = DataProgress(bar)
         for number in range(1, 31):
             now[0] += 1.0
-            progress.report(Reached(number, 60, number * 2**20, 60 * 2**20, number // 10))
+            read = Progress(number, 60, number * 2**20, 60 * 2**20, number // 10, seconds=number)
+            bar.report(data_progress_text(read), read.fraction, 1.0)
     begun, first, second, third = out.getvalue().splitlines()
     assert begun == "finding the samples"
-    assert first == "10 of 60 samples, 10.5 MB of 62.9 MB, about 45 s left, 1 problem"
+    assert first == "10 of 60 samples, 10.5 MB of 62.9 MB, about 50 s left, 1 problem"
     assert second.startswith("20 of 60 samples, ")
     assert third.endswith(", 3 problems")
 
@@ -388,7 +388,7 @@ def test_a_task_may_say_what_its_samples_are() -> None:
 
     globals()["TwoTask"] = TwoTask
     found = search.check_data(search_config(task="test_data_check:TwoTask"))
-    assert named(found, "in training and validation") == {"b.wav"}
+    assert named(found, "data leakage") == {"b.wav"}
     rows: list[Mapping[str, int]] = [row.counts for row in found.classes]
     assert rows == [{"train": 1, "valid": 0}, {"train": 0, "valid": 1}]
     assert named(found, "class without samples") == {"class 0", "class 1"}

@@ -74,7 +74,7 @@ def test_broken_doubled_and_odd_images_are_found(animals: Path) -> None:
     found = check_images(animals)
     assert named(found, "unreadable file") == {"train/cat/0.png"}
     assert named(found, "empty file") == {"train/cat/1.png"}
-    assert named(found, "in training and validation") == {"val/cat/0.png"}
+    assert named(found, "data leakage") == {"val/cat/0.png"}
     assert named(found, "in two classes") == {"train/dog/3.png"}
     assert named(found, "converted image") == {"train/dog/4.png"}
     assert named(found, "sizes differ") == {"train/dog/5.png"}
@@ -119,7 +119,7 @@ def test_rows_with_missing_infinite_and_wrong_cells_and_doubled_rows_are_found_b
     assert named(found, "row with missing numbers") == {"train.csv:5"}
     assert named(found, "no finite number") == {"train.csv:6", "train.csv:7"}
     assert named(found, "row without a target") == {"train.csv:8"}
-    assert named(found, "in training and validation") == {"valid.csv:2"}
+    assert named(found, "data leakage") == {"valid.csv:2"}
     assert named(found, "class not in training") == {"valid.csv:4"}
     assert {"age, height", "age is 'inf'", "age is 'old'"} <= set(messages(found))
     assert "the same cells besides the target as train.csv:2" in messages(found)
