@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from search.commands.batch_analysis import BatchNoise, Curve, Reached, batch_noise
+from search.commands.batch_analysis import BatchNoise, Curve, Reached, batch_noise, sample_losses
 from search.commands.batch_plots import plot_batch_noise, plot_convergence
 from search.commands.restore import prepared_of, restore_trainer
-from search.commands.sample_losses import sample_losses
 from search.config.config import Config
 from search.config.stages import open_run
 from search.errors import SearchError

@@ -1,4 +1,4 @@
-"""What is shown while a search runs: a live table on a terminal, one plain line per event elsewhere."""
+"""What a running search shows: a live table on a terminal, one plain line per event elsewhere."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.measure import Measurement
 from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
 from rich.table import Table
@@ -23,7 +21,6 @@ from search.config.config import Config
 from search.run.coordinator import Coordinator
 from search.run.events import Event, EventKind
 from search.run.folder import RunFolder
-from search.screen.progress import seconds_left, share_done
 from search.screen.progress_bar import draws_in_place
 from search.study.trial import BROKEN_OFF, Outcome, TrialRecord, ranked
 from search.text import duration, number_text, one_line, short_path, value_text
@@ -37,7 +34,7 @@ _STATE_STYLE = {
 }
 _MAX_RUNNING, _MAX_BEST = 12, 6
 _WIDE = 100
-"""Columns that a terminal must have for the speed to be shown too."""
+"""Minimal width of a terminal, in columns, for the speed to be shown."""
 
 
 class PlainView:
@@ -54,9 +51,9 @@ class PlainView:
         self._names = config.space.names
         limits = coordinator.budget
         done = sum(record.outcome is not None for record in coordinator.study.records)
-        again = f", {done} of them already done" if done else ""
+        already = f", {done} of them already done" if done else ""
         self._line(
-            f"search {config.name}: {limits.trials} trials{again}, "
+            f"search {config.name}: {limits.trials} trials{already}, "
             f"up to {limits.max_virtual_epochs} virtual epochs each, "
             f"{coordinator.concurrency} at a time, in {short_path(folder.path)}"
         )
@@ -94,7 +91,7 @@ class PlainView:
 
 
 class LiveView:
-    """A view that is redrawn in place: progress, time left, running and best trials."""
+    """A view that is redrawn in place: progress, time left, running trials and the best of the others."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -108,7 +105,7 @@ class LiveView:
             get_renderable=self._render,
             refresh_per_second=4,
             transient=True,
-            redirect_stdout=False,  # what others print goes into the log, see `screen`
+            redirect_stdout=False,  # all other output goes into the log, see `screen`
             redirect_stderr=False,
         )
 
@@ -201,31 +198,14 @@ class LiveView:
         ]
         if self._wide:
             cells.append(f"{speed:.0f}" if speed and record.running else "")
-        return [*cells, _WholeWords(self._params(record))]
+        return [*cells, Text(self._params(record), no_wrap=True, overflow="ellipsis")]
 
     def _params(self, record: TrialRecord) -> str:
         return params_text(record.resolved.params, self._names)
 
 
-class _WholeWords:
-    """As many words as fit on one line, followed by an ellipsis if there are more."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        text, words = self._text, self._text.split(" ")
-        while words and cell_len(text) > options.max_width:
-            words.pop()
-            text = " ".join([*words, "…"])
-        yield Text(text, no_wrap=True, overflow="ellipsis")
-
-    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        return Measurement(1, max(1, cell_len(self._text)))
-
-
 def state_text(record: TrialRecord) -> str:
-    """running, paused, waiting for its first or next attempt, or how the trial ended."""
+    """running, paused, waiting (for its first or next attempt), or the trial's outcome."""
     if record.outcome is not None:
         return str(record.outcome.value)
     return "running" if record.running else "paused" if record.values else "waiting"
@@ -233,23 +213,52 @@ def state_text(record: TrialRecord) -> str:
 
 def params_text(params: Mapping[str, Any], names: Sequence[str]) -> str:
     """The searched parameters in their order, each by the last part of its name where that is unambiguous."""
-    last = [name.rpartition(".")[2] for name in names]
-    short = {
-        n: s if last.count(s) == 1 or not _same_time(n, s, names, params) else n
-        for n, s in zip(names, last, strict=True)
-    }
-    return " ".join(f"{short[name]}={value_text(params[name])}" for name in names if name in params)
+    present = [name for name in names if name in params]
+    last = [name.rpartition(".")[2] for name in present]
+    labels = [part if last.count(part) == 1 else name for name, part in zip(present, last, strict=True)]
+    return " ".join(
+        f"{label}={value_text(params[name])}" for name, label in zip(present, labels, strict=True)
+    )
 
 
-def _same_time(name: str, short: str, names: Sequence[str], params: Mapping[str, Any]) -> bool:
-    return any(o != name and o in params and o.rpartition(".")[2] == short for o in names)
+def share_done(search: Coordinator) -> float:
+    """Rough share of the search that is done, from 0 to 1, by the limit that is nearest."""
+    shares = [_trained_share(search)]
+    if search.budget.seconds is not None:
+        shares.append(search.elapsed_seconds / search.budget.seconds)
+    if search.budget.steps is not None:
+        shares.append(search.steps / search.budget.steps)
+    # A scheduler may take more than expected; the search is not over while a trial is running.
+    return min(0.99 if search.running else 1.0, max(shares))
+
+
+def seconds_left(search: Coordinator) -> float | None:
+    """Rough time to the end at the pace so far; None in the first 2 % of a search without a time limit."""
+    share = share_done(search)
+    left = search.elapsed_seconds * (1 / share - 1) if share > 0.02 else None
+    if search.budget.seconds is None:
+        return left
+    until_limit = max(0.0, search.budget.seconds - search.elapsed_seconds)
+    return until_limit if left is None else min(left, until_limit)
+
+
+def _trained_share(search: Coordinator) -> float:
+    """Share of the expected virtual epochs that were trained; an ended trial counts as one of full length."""
+    records, limits = search.study.records, search.budget
+    lengths = next((r.lengths for r in records if r.lengths is not None), None)
+    expected = search.scheduler.expected_virtual_epochs(limits.trials, limits.max_virtual_epochs, lengths)
+    if expected is not None:
+        return sum(r.depth for r in records) / max(1, expected)
+    full = limits.max_virtual_epochs
+    trained = sum(full if r.outcome and not r.resumable else r.depth for r in records)
+    return trained / max(1, full * limits.trials)
 
 
 @contextmanager
 def screen(log_file: Path, *, plain: bool = False) -> Iterator[LiveView | PlainView]:
-    """The view for this terminal or pipe, while everything else that is printed goes into `log_file`.
+    """The view for this terminal or pipe; all other output goes into `log_file`.
 
-    Ray's processes write to the descriptors 1 and 2 of this one, so these are what is redirected.
+    Ray's processes write to the descriptors 1 and 2 of this one, so the descriptors are redirected.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -265,7 +274,7 @@ def screen(log_file: Path, *, plain: bool = False) -> Iterator[LiveView | PlainV
     finally:
         view.end()
         for stream, descriptor, original in zip((sys.stdout, sys.stderr), (1, 2), kept, strict=True):
-            # What a full disk has no room for comes onto the screen.
+            # Output that a full disk has no room for goes to the screen.
             with suppress(OSError):
                 stream.flush()
             os.dup2(original, descriptor)

@@ -45,12 +45,10 @@ class TableInspection(Inspection):
         self._inputs = [name for name in sheets.train.columns if name not in left_out]
         self._numeric = numeric_columns(sheets.train, options)
         self._rows = [(sheet, row) for sheet in (sheets.train, sheets.valid) for row in range(len(sheet))]
-        num_train = len(sheets.train)
         self.samples = [
-            SampleName(
-                "train" if number < num_train else "valid", f"{sheet.file.resolve()}:{sheet.lines[row]}"
-            )
-            for number, (sheet, row) in enumerate(self._rows)
+            SampleName(part, f"{sheet.file.resolve()}:{line}")
+            for part, sheet in (("train", sheets.train), ("valid", sheets.valid))
+            for line in sheet.lines
         ]
         self._classes: Mapping[str, int] | None = None
         if of_classes:
