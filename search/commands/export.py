@@ -128,7 +128,7 @@ def export_checkpoint(checkpoint: Checkpoint, config: Config, out: Path, prepare
         prepared: the run's folder of prepared arrays, of which those of this checkpoint are exported too.
 
     Raises:
-        SearchError: the written weights do not give the recorded value, or `out` is no export.
+        SearchError: the written weights do not give the recorded value, or `out` is not an export.
         DamagedCheckpointError: the checkpoint cannot be loaded.
     """
     info = checkpoint.info

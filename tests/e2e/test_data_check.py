@@ -113,7 +113,7 @@ def test_warnings_alone_leave_the_exit_code_0_and_json_needs_data(
     with pytest.raises(SystemExit) as left:
         main(["check", str(config), "--json", "found.json"])
     assert left.value.code == 2
-    assert "give --data too" in capsys.readouterr().err
+    assert "--json needs --data" in capsys.readouterr().err
 
 
 def test_a_wrong_label_is_told_with_its_pixels_and_the_classes(root: Path) -> None:

@@ -520,4 +520,4 @@ def test_the_command_explains_itself_with_an_example(capsys: pytest.CaptureFixtu
     main(["verify", "--help"])
     text = capsys.readouterr().out
     assert "tune-search verify results/seg\n" in text
-    assert "Exits with 1 if anything" in text
+    assert "exit code is 1 if anything" in text
