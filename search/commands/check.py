@@ -54,7 +54,7 @@ class Check:
     """Largest size of all checkpoints of the search, in bytes."""
     largest_batch: str | None
     """What `batch_size: auto` resolved to, and how; None if it is not used."""
-    stages: tuple[str, ...]
+    stages: tuple[str, ...] = ()
     """Names of the stages, if there are any; the plan is that of the first."""
 
 
