@@ -22,7 +22,7 @@ from search.errors import SearchError
 from search.run.folder import RunFolder, write_json
 from search.run.provenance import working_folder
 from search.study.study import read_records
-from search.study.trial import Outcome, best_record
+from search.study.trial import NO_VERDICT, best_record
 from trainables.checkpoint import (
     Checkpoint,
     DamagedCheckpointError,
@@ -104,7 +104,7 @@ def _export(folder: RunFolder, trial: int | None, out: Path) -> Export:
         missing = f"there is no trial {trial}; {folder.path} has trials 0 to {len(records) - 1}"
     if record is None:
         raise SearchError(missing)
-    if not record.values or record.outcome in (Outcome.FAILED, Outcome.OUT_OF_MEMORY):
+    if not record.values or record.outcome in NO_VERDICT:
         raise SearchError(
             f"trial {record.number} has no value to export ({record.reason or 'no virtual epoch yet'})"
         )

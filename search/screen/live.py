@@ -22,7 +22,7 @@ from search.run.coordinator import Coordinator
 from search.run.events import Event, EventKind
 from search.run.folder import RunFolder
 from search.screen.progress_bar import draws_in_place
-from search.study.trial import BROKEN_OFF, Outcome, TrialRecord, ranked
+from search.study.trial import BROKEN_OFF, NO_VERDICT, TrialRecord, ranked
 from search.text import duration, number_text, one_line, short_path, value_text
 
 _STATE_STYLE = {
@@ -96,7 +96,6 @@ class LiveView:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._coordinator: Coordinator | None = None
-        self._text = ""
         self._notes: list[str] = []
         self._metrics: dict[int, Mapping[str, Any]] = {}
         self._spinner = Spinner("dots")
@@ -110,18 +109,17 @@ class LiveView:
         )
 
     def phase(self, text: str) -> None:
-        self._text = text
+        self._spinner.update(text=text)
         self._live.start()
 
     def begin(self, coordinator: Coordinator, config: Config, folder: RunFolder) -> None:
-        self._coordinator, self._config, self._folder = coordinator, config, folder
+        self._coordinator, self._config = coordinator, config
         self._names, self._metrics = config.space.names, {}
 
     def event(self, event: Event) -> None:
         if event.kind is EventKind.REPORTED:
             self._metrics[event.record.number] = event.metrics
-        failed = event.record.outcome in (Outcome.FAILED, Outcome.OUT_OF_MEMORY)
-        if failed or event.kind in (EventKind.RETRIED, EventKind.MESSAGE):
+        if event.record.outcome in NO_VERDICT or event.kind in (EventKind.RETRIED, EventKind.MESSAGE):
             self.note(f"trial {event.record.number}: {event.text}")
 
     def note(self, text: str) -> None:
@@ -133,7 +131,6 @@ class LiveView:
 
     def _render(self) -> RenderableType:
         if self._coordinator is None:
-            self._spinner.update(text=self._text)
             return self._spinner
         coordinator = self._coordinator
         parts = [*self._progress(coordinator), Text(""), self._table(coordinator)]
@@ -165,19 +162,28 @@ class LiveView:
         return [line, Text(counts, style="dim")]
 
     def _table(self, coordinator: Coordinator) -> RenderableType:
+        wide = self._console.width >= _WIDE
         table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
         names = ["trial", "state", "epoch", self._config.objective.metric, "best"]
-        for name in [*names, "samples/s"] if self._wide else names:
+        for name in [*names, "samples/s"] if wide else names:
             table.add_column(name, justify="left" if name == "state" else "right", no_wrap=True)
         table.add_column("parameters", ratio=1, no_wrap=True)
         best = coordinator.best
         for record in self._rows(coordinator):
-            table.add_row(*self._cells(record, coordinator), style="bold" if record is best else "")
+            state = state_text(record)
+            speed = self._metrics.get(record.number, {}).get("samples_per_second")
+            shown_speed = f"{speed:.0f}" if speed and record.running else ""
+            table.add_row(
+                str(record.number),
+                Text(state, style=_STATE_STYLE.get(state, "red")),
+                f"{record.depth}/{coordinator.budget.max_virtual_epochs}",
+                number_text(record.values[-1] if record.values else None),
+                number_text(record.best(coordinator.study.mode)),
+                *([shown_speed] if wide else []),
+                Text(self._params(record), no_wrap=True, overflow="ellipsis"),
+                style="bold" if record is best else "",
+            )
         return table
-
-    @property
-    def _wide(self) -> bool:
-        return self._console.width >= _WIDE
 
     def _rows(self, coordinator: Coordinator) -> list[TrialRecord]:
         """The running trials, then the best of the others."""
@@ -185,20 +191,6 @@ class LiveView:
         broken_off = [r for r in study.records if r.values and r.outcome in BROKEN_OFF]
         others = [r for r in (*ranked(study.records, study.mode), *broken_off) if not r.running]
         return [*coordinator.running[:_MAX_RUNNING], *others[:_MAX_BEST]]
-
-    def _cells(self, record: TrialRecord, coordinator: Coordinator) -> list[RenderableType]:
-        state = state_text(record)
-        speed = self._metrics.get(record.number, {}).get("samples_per_second")
-        cells: list[RenderableType] = [
-            str(record.number),
-            Text(state, style=_STATE_STYLE.get(state, "red")),
-            f"{record.depth}/{coordinator.budget.max_virtual_epochs}",
-            number_text(record.values[-1] if record.values else None),
-            number_text(record.best(coordinator.study.mode)),
-        ]
-        if self._wide:
-            cells.append(f"{speed:.0f}" if speed and record.running else "")
-        return [*cells, Text(self._params(record), no_wrap=True, overflow="ellipsis")]
 
     def _params(self, record: TrialRecord) -> str:
         return params_text(record.resolved.params, self._names)

@@ -153,7 +153,7 @@ def test_the_live_view_fits_the_terminal_at_every_stage(tmp_path: Path, width: i
 
 def test_before_the_first_trial_the_live_view_says_what_it_waits_for(tmp_path: Path) -> None:
     view, console = live_view(80)
-    view._text = "starting Ray"
+    view._spinner.update(text="starting Ray")
     assert rendered(view, console) == ["⠋ starting Ray"]
     watched(tmp_path, view)
     assert rendered(view, console)[:2] == [
