@@ -20,9 +20,15 @@ from tiny_tasks import search_config
 
 import search
 from search.cli import cli
-from search.commands.batch_analysis import NUM_ORDERS, Curve, Reached, batch_losses, batch_noise
+from search.commands.batch_analysis import (
+    NUM_ORDERS,
+    Curve,
+    Reached,
+    batch_losses,
+    batch_noise,
+    sample_losses,
+)
 from search.commands.batch_sizes import BatchSizes, study_batch_sizes
-from search.commands.sample_losses import sample_losses
 from search.errors import SearchError
 from trainables.build import build_trainer
 from trainables.checkpoint import checkpoint_folder, list_checkpoints, read_checkpoint

@@ -25,7 +25,7 @@ from simulated_search import (
 )
 
 from search.run.events import EventKind, Turn
-from search.screen.progress import seconds_left, share_done
+from search.screen.live import seconds_left, share_done
 from search.study.journal import JournalWriteError
 from search.study.study import JOURNAL
 from search.study.trial import Outcome
