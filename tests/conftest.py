@@ -77,22 +77,21 @@ def ray_session() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def finished_run(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The summary of a search over DigitsTask that went to its end; look at it, change nothing."""
+    from in_process import search_locally
     from tiny_tasks import search_config
 
-    import search
-
-    return search.search(search_config(), results=tmp_path_factory.mktemp("results"))
+    return search_locally(search_config(), results=tmp_path_factory.mktemp("results"))
 
 
 @pytest.fixture(scope="session")
-def discs_run(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def discs_run(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The summary of a search on a folder of images and masks; look at it, change nothing.
 
     Bright discs on dark ground, written as files in the layout that people have.
     """
-    import search
+    from in_process import search_locally
 
     root = tmp_path_factory.mktemp("discs")
     rng = np.random.default_rng(0)
@@ -120,7 +119,7 @@ def discs_run(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> An
         "virtual_epoch": {"epochs": 1},
         "budget": {"trials": 4, "max_virtual_epochs": 6},
     }
-    return search.search(config, results=tmp_path_factory.mktemp("results"))
+    return search_locally(config, results=tmp_path_factory.mktemp("results"))
 
 
 @pytest.fixture
