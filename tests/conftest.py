@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing.process
 import os
 import signal
+import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -57,6 +59,21 @@ def mark_core(items: list[pytest.Item]) -> None:
         chosen = file.startswith("unit/") or file in listed or f"{file}::{test}" in listed
         if chosen and not any(item.iter_markers("slow")) and not any(item.iter_markers("chaos")):
             item.add_marker("core")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Refuse what starts a process in tests/unit, where a test takes milliseconds."""
+    if not item.path.is_relative_to(TESTS / "unit"):
+        return (yield)
+    with pytest.MonkeyPatch.context() as patches:
+        patches.setattr(subprocess.Popen, "__init__", refuse_process)
+        patches.setattr(multiprocessing.process.BaseProcess, "start", refuse_process)
+        return (yield)
+
+
+def refuse_process(*args: Any, **options: Any) -> None:
+    raise AssertionError("a test in tests/unit starts no process; one that must belongs in tests/e2e")
 
 
 @pytest.fixture(autouse=True, scope="session")

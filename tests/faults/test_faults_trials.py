@@ -73,9 +73,7 @@ def test_a_search_full_of_faults_is_complete_and_nothing_is_lost(
     [
         pytest.param("killed", 0.001, ["process died"], [1, 2, 1], id="1: killed in mid-step"),
         pytest.param("killed", 0.002, ["process died"], [1, 2, 1], id="2: killed between two files"),
-        pytest.param(
-            "killed", 0.003, ["process died"], [1, 1, 1], id="2: killed after saving"
-        ),
+        pytest.param("killed", 0.003, ["process died"], [1, 1, 1], id="2: killed after saving"),
         pytest.param("raising", 0.005, ["error", "error"], [1, 3, 1], id="6: an exception twice"),
         pytest.param("killed", 0.008, [], [1, 1, 1], id="no fault, among all the others"),
     ],
