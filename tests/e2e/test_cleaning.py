@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from in_process import resume_locally
 from run_files import best_of, flip, lines_of, records_of, snapshot, write_lines
 from small_disk import small_disk
 
@@ -218,10 +219,10 @@ def test_the_command_shows_each_path_with_its_size_and_the_sum_of_all(
     assert shown(capsys, run) == f"nothing to remove from {run}\n"
 
 
-def test_a_cleaned_run_can_be_resumed(run: Path, ray_session: None) -> None:
+def test_a_cleaned_run_can_be_resumed(run: Path) -> None:
     before = {record.number: record.values for record in records_of(run)}
     clean(run, keep_trials=1)
-    grown = search.resume(run, overrides=["budget.trials=10"])
+    grown = resume_locally(run, overrides=["budget.trials=10"])
     assert (grown.status, grown.trials) == ("complete", 10)
     after = {record.number: record.values for record in records_of(run)}
     assert all(after[number][: len(values)] == values for number, values in before.items())

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from forged import forge
+from in_process import resume_locally, search_locally
 from run_files import best_of, flip, only, records_of, snapshot
 from tiny_tasks import search_config
 
@@ -55,7 +56,7 @@ def run(finished_run: Summary, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def interrupted_run(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def interrupted_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Trial 0 has ended with 6 virtual epochs, trial 1 was interrupted at its virtual epoch 4."""
     config = search_config(
         resources={"concurrent_trials": 1},
@@ -63,7 +64,7 @@ def interrupted_run(ray_session: None, tmp_path_factory: pytest.TempPathFactory)
         budget={"trials": 2, "max_virtual_epochs": 6},
     )
     results = tmp_path_factory.mktemp("results")
-    return Path(search.search(config, results=results, reporter=InterruptedAt(10)).folder)
+    return Path(search_locally(config, results=results, reporter=InterruptedAt(10)).folder)
 
 
 @pytest.fixture
@@ -109,13 +110,13 @@ def test_an_interrupted_run_is_sound(interrupted_run: Path, verified: Verify) ->
 
 
 def test_checkpoints_that_a_running_search_has_removed_are_no_damage(
-    ray_session: None, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
     run = tmp_path / "digits"
     found: list[Verification] = []
     config = search_config(checkpoint={"keep_trials": 1}, resources={"concurrent_trials": 1})
     reporter = InterruptedAt(13, look=lambda: found.append(verify(run)))
-    assert search.search(config, results=tmp_path, reporter=reporter).status == "interrupted"
+    assert search_locally(config, results=tmp_path, reporter=reporter).status == "interrupted"
     assert len(found) == 13
     assert [damage for verification in found for damage in verification.damages] == []
     assert all(f"process {os.getpid()} on " in (verification.owner or "") for verification in found)
@@ -264,7 +265,7 @@ def test_a_checkpoint_that_was_set_aside_is_reported_with_its_reason(unfinished:
 def test_a_damaged_run_is_intact_after_resume_and_clean(unfinished: Path) -> None:
     before = records_of(unfinished)[1].values
     flip(unfinished / "trials" / "0001" / "checkpoint_000004" / "state.pt")
-    assert search.resume(unfinished).status == "complete"
+    assert resume_locally(unfinished).status == "complete"
     assert records_of(unfinished)[1].values[:4] == before
     assert only(verify(unfinished)).path == "trials/0001/damaged_000004"
     search.clean(unfinished)

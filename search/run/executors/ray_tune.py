@@ -34,7 +34,7 @@ _LONGEST_TICK = 1.0
 """Seconds: time in which this process, or the whole machine, stood still does not count as a trial's."""
 
 _TRACE_WAIT = 5.0
-"""Seconds beyond its limit in which a silent process may still write where it hangs: a busy machine is late."""
+"""Seconds beyond its limit in which a silent process may write where it hangs: a busy machine is late."""
 
 
 def tuner_of(coordinator: Coordinator, jobs: Jobs) -> tune.Tuner:
