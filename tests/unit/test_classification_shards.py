@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import io
-import multiprocessing
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from shard_data import png
-from small_trials import assert_identical, everything, run, segmentation_plan
 
 from trainables.build import load_arrays
 from trainables.classification.options import ClassificationOptions
 from trainables.classification.task import ClassificationTask
-from trainables.session import TrialSession
 from trainables.shards import ShardWriter
 
 
@@ -45,33 +42,6 @@ def trial(root, **data):
 def task_of(root, **data):
     options = ClassificationOptions.model_validate(trial(root, **data))
     return ClassificationTask(options, load_arrays(ClassificationTask, options))
-
-
-def plan(folder, root, **data):
-    return segmentation_plan(
-        folder,
-        task="trainables.classification.task:ClassificationTask",
-        options=trial(root, **data),
-        unit="epochs",
-        count=1,
-        num_virtual_epochs=2,
-        metric="accuracy",
-    )
-
-
-def test_a_trial_resumes_bit_for_bit_and_is_the_same_with_a_worker(tmp_path):
-    root = pictures(tmp_path / "data")
-    whole = run(plan(tmp_path / "whole", root))
-    assert [record["samples"] for record in whole.history] == [20, 40]
-    begun = TrialSession(plan(tmp_path / "begun", root), None)
-    begun.next_report()
-    begun.close()
-    assert_identical(everything(run(plan(tmp_path / "begun", root))), everything(whole))
-    with_worker = run(plan(tmp_path / "worker", root, workers=1))
-    with_worker.trainer.stream.close()
-    losses = [[record["train_loss"] for record in session.history] for session in (with_worker, whole)]
-    assert losses[0] == losses[1]
-    assert multiprocessing.active_children() == []
 
 
 def test_images_and_classes_are_those_of_the_shards_in_order(tmp_path):

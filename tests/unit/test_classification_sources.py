@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import multiprocessing
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +11,21 @@ import pytest
 import torch
 from PIL import Image
 from shard_data import png
-from small_trials import assert_identical, everything, run, segmentation_plan
 
 import search
 from trainables.build import load_arrays
 from trainables.classification.options import ClassificationOptions
 from trainables.classification.task import ClassificationTask
-from trainables.session import TrialPlan
 from trainables.shards import ShardWriter
 
 needs_library = pytest.mark.skipif(
     importlib.util.find_spec("datasets") is None, reason="the extra `datasets` is not installed"
 )
+
+
 NAMES = ("cat", "dog", "eel")
+
+
 AUGMENTED = {"augment": {"horizontal_flip": 0.5, "shift": 1}, "loss": {"mixup": 0.3}}
 
 
@@ -59,9 +60,6 @@ def batches_of(task: ClassificationTask) -> list[torch.Tensor]:
     return [tensor for batch in (*drawn, valid.batch(np.arange(len(valid)), None)) for tensor in batch]
 
 
-# Beyond memory
-
-
 @pytest.mark.parametrize("resize", [None, 6])
 def test_images_left_on_disk_give_the_same_batches_statistics_and_weights(
     root: Path, resize: int | None
@@ -76,35 +74,6 @@ def test_images_left_on_disk_give_the_same_batches_statistics_and_weights(
     batch = disk.train_data().batch(np.arange(5), None)
     logits = torch.linspace(-1, 1, 15).reshape(5, 3)
     assert torch.equal(disk.loss(logits, batch), memory.loss(logits, batch))
-
-
-def trial_plan(folder: Path, root: Path, **data: Any) -> TrialPlan:
-    options = {
-        "data": {"source": "images", "root": str(root), "max_memory": 0, **data},
-        "model": {"name": "cnn", "width": 4, "depth": 1},
-        **AUGMENTED,
-        "batch_size": 4,
-    }
-    return segmentation_plan(
-        folder,
-        task="trainables.classification.task:ClassificationTask",
-        options=options,
-        metric="accuracy",
-        count=4,
-        num_virtual_epochs=2,
-    )
-
-
-def test_a_trial_is_the_same_from_memory_from_disk_and_with_a_worker(tmp_path: Path, root: Path) -> None:
-    found = []
-    for name, data in (("disk", {}), ("memory", {"max_memory": 2**30}), ("worker", {"workers": 1})):
-        session = run(trial_plan(tmp_path / name, root, **data))
-        if name == "worker":
-            session.trainer.stream.close()
-        found.append(everything(session))
-    assert_identical(found[1], found[0])
-    assert_identical(found[2], found[0])
-    assert multiprocessing.active_children() == []
 
 
 def test_a_sample_gives_the_statistics_and_all_files_the_class_weights(root: Path) -> None:
@@ -124,9 +93,6 @@ def test_an_image_of_another_size_is_an_error_also_where_it_changes_after_loadin
         task.train_data().batch(np.arange(3), None)
     with pytest.raises(ValueError, match=r"cat/1\.png: is 5x4, and \S*cat/0\.png 8x8"):
         task_of(root)
-
-
-# Broken samples
 
 
 def spoil(root: Path) -> None:
@@ -217,9 +183,6 @@ def test_a_shard_that_ends_early_and_a_wrong_class_may_be_skipped(tmp_path: Path
         "train-000001.tar",
     ]
     assert task.train_data().batch(np.arange(4), None)[1].tolist() == [0, 1, -100, 1]
-
-
-# Saved data sets
 
 
 def save(folder: Path, names: tuple[str, ...] | None = NAMES, change: Any = None) -> str:

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import copy
-import multiprocessing
-import os
-import signal
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import strategies as st
-from iterable_data import InOrder, Numbers, OneShot, Unhandy, Wrong
+from iterable_data import Numbers, OneShot, Unhandy, Wrong
 from properties import for_all
 from tiny_tasks import DigitsTask
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import IterableDataset
 
 from trainables.build import build_trainer
 from trainables.data.iterable_stream import IterableStream
-from trainables.data.loader_stream import LoaderStream
 from trainables.data.same_contents import digest
 from trainables.data.source import as_source
 
@@ -66,54 +62,10 @@ def test_every_epoch_has_every_sample_once_in_an_order_of_its_own(length, shuffl
         assert len(set(map(tuple, orders))) == 3
 
 
-def test_two_workers_give_every_sample_once_and_resume_exactly_and_leave_no_process():
-    whole = stream_of(Numbers(22), num_workers=2, shuffle=3)
-    batches = drawn(whole, 6)  # 11 samples for each worker: batches of 4, 4, 4, 4, 3 and 3
-    assert [len(batch[0]) for batch in batches] == [4, 4, 4, 4, 3, 3]
-    assert sorted(epochs_of(batches, 22)[0]) == list(range(22))
-    batches += drawn(whole, 3)
-    state = whole.state_dict()
-    rest = drawn(whole, 5)
-    whole.close()
-    resumed = stream_of(Numbers(22), num_workers=2, shuffle=3)
-    resumed.load_state_dict(state)
-    assert drawn(resumed, 5) == rest
-    assert sorted(epochs_of(batches + rest, 22)[1]) == list(range(22))
-    resumed.close()
-    assert multiprocessing.active_children() == []
-
-
-def test_workers_that_read_the_same_samples_are_refused_with_the_way_out():
-    stream = stream_of(Numbers(20, split=False), num_workers=2)
-    with pytest.raises(
-        ValueError, match=r"workers 0 and 1 read the same samples .*\(Numbers\).*get_worker_info"
-    ):
-        drawn(stream, 2)
-    assert multiprocessing.active_children() == []
-
-
-def test_workers_of_a_dataloader_of_ones_own_that_read_the_same_samples_are_refused_too():
-    same = DataLoader(InOrder(20), batch_size=4, num_workers=2, multiprocessing_context="forkserver")
-    with pytest.raises(ValueError, match=r"two workers of the DataLoader over InOrder read the same"):
-        drawn(LoaderStream(same), 2)
-    one_batch = DataLoader(InOrder(4), batch_size=4)
-    assert drawn(LoaderStream(one_batch), 2)[0] == drawn(LoaderStream(one_batch), 2)[1]
-
-
 def test_samples_of_a_single_number_with_an_odd_stride_are_compared_too():
     column = torch.from_numpy(np.arange(3, dtype=np.float32)[:, None])
     assert column[0].stride() == (0,)
     assert digest(column[0]) == digest(torch.zeros(1)) != digest(column[1])
-
-
-def test_a_killed_worker_is_an_error_that_names_it():
-    stream = stream_of(Numbers(400), num_workers=1)
-    drawn(stream, 1)
-    (worker,) = stream._drawn._iterator._workers
-    os.kill(worker.pid, signal.SIGKILL)
-    with pytest.raises(RuntimeError, match=rf"worker \(pid\(?s?\)? ?{worker.pid}\)"):
-        drawn(stream, 90)
-    assert multiprocessing.active_children() == []
 
 
 @pytest.mark.parametrize(
@@ -130,13 +82,6 @@ def test_a_killed_worker_is_an_error_that_names_it():
 def test_what_cannot_be_trained_on_is_an_error_and_never_a_hang(dataset, message):
     with pytest.raises(ValueError, match=message):
         drawn(stream_of(dataset), 3)
-
-
-def test_data_that_can_be_read_once_are_an_error_in_a_worker_too():
-    stream = stream_of(OneShot([torch.zeros(1)] * 5), num_workers=1)
-    with pytest.raises(ValueError, match=r"gave no sample in epoch 2: it can be read only once"):
-        drawn(stream, 3)
-    assert multiprocessing.active_children() == []
 
 
 @pytest.mark.filterwarnings("ignore:Got pickle error")

@@ -1,8 +1,6 @@
 """A user's DataLoader: one stream over its epochs, exact resume, and errors that name the source."""
 
 import itertools
-import os
-import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -35,36 +33,6 @@ class Numbers(Dataset[int]):
 
     def __getitem__(self, index: int) -> int:
         return index
-
-
-class NoisyNumbers(Numbers):
-    """With a random number of the process that reads them."""
-
-    def __getitem__(self, index: int) -> Any:
-        return index, torch.rand(())
-
-
-class ProcessNumbers(Numbers):
-    """Which process reads a sample."""
-
-    def __getitem__(self, index: int) -> int:
-        return os.getpid()
-
-
-class DeadlyNumbers(Numbers):
-    """Whoever reads the last one is killed."""
-
-    def __getitem__(self, index: int) -> int:
-        if index == self.num_samples - 1:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return index
-
-
-class RefusedNumbers(Numbers):
-    """The connection that they come from breaks."""
-
-    def __getitem__(self, index: int) -> int:
-        raise ConnectionResetError("the server of the numbers has gone")
 
 
 class NumberStream(IterableDataset[int]):
@@ -175,28 +143,6 @@ def test_data_that_can_be_read_only_once_is_an_error_in_the_second_epoch() -> No
         drawn(loader, 12)
 
 
-@pytest.mark.parametrize("attempt", range(8))
-def test_a_worker_that_is_killed_is_named_once_whatever_is_noticed_of_it_first(attempt: int) -> None:
-    """Its process is gone, or the batch before cannot be fetched from it: a race, so it is run often."""
-    workers = {"num_workers": 1, "persistent_workers": True, "multiprocessing_context": "fork"}
-    loader = LoaderStream(DataLoader(DeadlyNumbers(12), **workers))  # type: ignore[arg-type]
-    with pytest.raises(RuntimeError, match=r"^DataLoader worker \(pid(\(s\))? \d+\)"):
-        drawn(loader, 12)
-
-
-@pytest.mark.parametrize(
-    ("workers", "seconds"), [({}, 1000), ({"num_workers": 1, "multiprocessing_context": "fork"}, 0.1)]
-)
-def test_a_broken_connection_of_a_dataset_is_told_as_it_is(
-    workers: dict[str, Any], seconds: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Without workers there is none to wait for."""
-    monkeypatch.setattr("trainables.data.workers.DYING_SECONDS", seconds)
-    loader = LoaderStream(DataLoader(RefusedNumbers(3), **workers))
-    with pytest.raises(ConnectionResetError, match="the server of the numbers has gone"):
-        drawn(loader, 12)
-
-
 def loader_with_own_sampler() -> DataLoader:
     generator = torch.Generator().manual_seed(3)
     sampler = WeightedRandomSampler([1.0] * 10, 10, generator=generator)
@@ -304,43 +250,6 @@ def test_a_state_of_another_kind_of_loader_is_refused() -> None:
     state = LoaderStream(shuffled()).state_dict()
     with pytest.raises(ValueError, match="has 1 generators and loader of type list has 0"):
         LoaderStream([1]).load_state_dict(state)
-
-
-def test_persistent_workers_are_started_once() -> None:
-    workers = {"num_workers": 1, "persistent_workers": True, "multiprocessing_context": "forkserver"}
-    loader = LoaderStream(DataLoader(ProcessNumbers(2), **workers))  # type: ignore[arg-type]
-    readers = {pid for batch in drawn(loader, 9) for pid in batch}
-    assert len(readers) == 1
-    assert os.getpid() not in readers
-
-
-@pytest.mark.parametrize("num_before", [0, 2, 4, 6, 9])
-def test_resume_with_persistent_workers_is_exact(num_before: int) -> None:
-    workers = {"num_workers": 1, "persistent_workers": True, "multiprocessing_context": "fork"}
-    whole = LoaderStream(shuffled(**workers))
-    drawn(whole, num_before)
-    state = whole.state_dict()
-    resumed = LoaderStream(shuffled(seed=0, **workers))
-    resumed.load_state_dict(state)
-    assert drawn(resumed, 8) == drawn(whole, 8)
-
-
-@pytest.mark.parametrize("num_before", [2, 6])
-def test_resume_with_new_workers_in_each_epoch_repeats_their_random_numbers(num_before: int) -> None:
-    def draw(loader: LoaderStream, num: int) -> list[Any]:
-        return [[part.tolist() for part in loader.next_step(1)[0]] for _ in range(num)]
-
-    def loader(seed: int) -> DataLoader:
-        generator = torch.Generator().manual_seed(seed)
-        workers = {"num_workers": 1, "multiprocessing_context": "fork"}
-        return DataLoader(NoisyNumbers(10), batch_size=3, shuffle=True, generator=generator, **workers)  # type: ignore[arg-type]
-
-    whole = LoaderStream(loader(7))
-    draw(whole, num_before)
-    state = whole.state_dict()
-    resumed = LoaderStream(loader(0))
-    resumed.load_state_dict(state)
-    assert draw(resumed, 5) == draw(whole, 5)
 
 
 class StillTask(RegressionTask):

@@ -20,16 +20,6 @@ def numbers(num_workers: int) -> Any:
     return DataLoader(data, num_workers=num_workers, multiprocessing_context=context)
 
 
-def test_the_workers_of_a_loader_are_found_and_end_when_they_are_told_to() -> None:
-    iterator = iter(numbers(2))
-    next(iterator)
-    workers = list(loader_workers(iterator))
-    assert len(workers) == 2
-    assert all(worker.is_alive() and worker.sentinel for worker in workers)
-    shut_down_workers(iterator)
-    assert not any(worker.is_alive() for worker in workers)
-
-
 @pytest.mark.parametrize("iterator", [iter(numbers(0)), iter([1]), None])
 def test_what_has_no_workers_is_left_alone(iterator: Any) -> None:
     assert list(loader_workers(iterator)) == []

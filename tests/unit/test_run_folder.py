@@ -2,17 +2,14 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import stat
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from small_disk import fill, small_disk
 
 from search.errors import SearchError
 from search.run.folder import RunFolder, write_json
@@ -83,46 +80,11 @@ def test_a_folder_without_a_search_is_refused(folder: RunFolder) -> None:
     folder.require()
 
 
-def test_a_second_owner_is_refused_with_the_process_of_the_first(
-    folder: RunFolder, owner: subprocess.Popen[str]
-) -> None:
-    with pytest.raises(SearchError) as refused, folder.owned():
-        pass
-    assert f"process {owner.pid} on " in str(refused.value)
-    assert "choose another --name" in str(refused.value)
-    assert "\n" not in str(refused.value)
-
-
-def test_a_dead_owner_does_not_stand_in_the_way_and_is_named(
-    folder: RunFolder, owner: subprocess.Popen[str]
-) -> None:
-    os.kill(owner.pid, signal.SIGKILL)
-    owner.wait(10)
-    with folder.owned() as previous:
-        assert json.loads((folder.path / ".owner.json").read_text())["pid"] == os.getpid()
-        assert previous is not None
-        assert previous.startswith(f"process {owner.pid} on ")
-        assert " since 20" in previous
-    with folder.owned() as previous:
-        assert previous is None
-
-
 @pytest.mark.parametrize("words", [b"", b'{"pid": 12', b"[]", b'{"pid": 12}', b"\xff\x00"])
 def test_a_dead_owner_that_had_not_said_who_it_is_is_nobody(folder: RunFolder, words: bytes) -> None:
     (folder.path / ".owner.json").write_bytes(words)
     with folder.owned() as previous:
         assert previous is None
-
-
-def test_the_owner_can_be_asked_for_without_a_trace(folder: RunFolder, owner: subprocess.Popen[str]) -> None:
-    before = sorted(folder.path.iterdir())
-    words = folder.owner()
-    assert words is not None
-    assert words.startswith(f"process {owner.pid} on ")
-    os.kill(owner.pid, signal.SIGKILL)
-    owner.wait(10)
-    assert folder.owner() is None
-    assert sorted(folder.path.iterdir()) == before
 
 
 def test_a_folder_that_nobody_has_owned_has_no_owner(folder: RunFolder) -> None:
@@ -154,19 +116,6 @@ def test_a_folder_is_made_for_its_owner_alone(folder: RunFolder) -> None:
     assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700
 
 
-@pytest.mark.parametrize("mode", [0o720, 0o702, 0o777])
-def test_a_folder_that_others_can_write_is_refused_with_the_way_out(folder: RunFolder, mode: int) -> None:
-    folder.journal.touch()
-    folder.config.touch()
-    folder.path.chmod(mode)
-    for use in (folder.create, folder.require):
-        with pytest.raises(SearchError, match=rf"has mode {mode:o}: .*; `chmod go-w {folder.path}`"):
-            use()
-    subprocess.run(["chmod", "go-w", str(folder.path)], check=True)
-    folder.create()
-    folder.require()
-
-
 def test_of_a_linked_folder_the_target_counts(folder: RunFolder, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(folder.path)
     linked = RunFolder(tmp_path / "link")
@@ -174,76 +123,6 @@ def test_of_a_linked_folder_the_target_counts(folder: RunFolder, tmp_path: Path)
     folder.path.chmod(0o770)
     with pytest.raises(SearchError, match="has mode 770"):
         linked.create()
-
-
-_AS_NOBODY = """
-import os, sys
-from pathlib import Path
-from search.errors import SearchError
-from search.run.folder import RunFolder
-os.setuid(65534)
-for name in ("of_root", "of_nobody"):
-    try:
-        RunFolder(Path(sys.argv[1]) / name).create()
-        print(name, "taken")
-    except SearchError as error:
-        print(name, error)
-"""
-
-
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
-def test_the_folder_of_another_user_is_refused_but_not_to_root() -> None:
-    # Not below tmp_path, which nobody else can enter.
-    with tempfile.TemporaryDirectory() as parent:
-        os.chmod(parent, 0o755)
-        for name in ("of_root", "of_nobody"):
-            RunFolder(Path(parent) / name).create()
-        os.chown(Path(parent) / "of_nobody", 65534, -1)
-        RunFolder(Path(parent) / "of_nobody").create()
-        printed = subprocess.check_output([sys.executable, "-c", _AS_NOBODY, parent], text=True)
-    of_root, of_nobody = printed.splitlines()
-    assert "belongs to user 0 and you are user 65534" in of_root
-    assert of_nobody == "of_nobody taken"
-
-
-_READ_ONLY = """
-import os, sys
-from pathlib import Path
-from search.errors import SearchError
-from search.run.folder import RunFolder
-folder = RunFolder(Path(sys.argv[1]))
-os.setuid(65534)
-print(folder.owner())
-for use in (folder.create, folder.owned().__enter__):
-    try:
-        use()
-        print("taken")
-    except SearchError as error:
-        print(error)
-"""
-
-
-@pytest.mark.skipif(
-    os.getuid() != 0, reason="root can write everywhere, and only root can become another user"
-)
-def test_a_folder_that_can_only_be_read_says_so() -> None:
-    with tempfile.TemporaryDirectory() as parent:
-        os.chmod(parent, 0o755)
-        folder = Path(parent) / "run"
-        RunFolder(folder).create()
-        os.chown(folder, 65534, -1)
-        folder.chmod(0o500)
-        printed = subprocess.check_output([sys.executable, "-c", _READ_ONLY, str(folder)], text=True)
-    owner, created, owned = printed.splitlines()
-    assert owner == "None"
-    assert created == f"cannot write to {folder}: Permission denied; choose another with --results"
-    assert owned == f"cannot write to {folder}: Permission denied"
-
-
-def test_a_refused_one_takes_nothing_away(folder: RunFolder, owner: subprocess.Popen[str]) -> None:
-    for _ in range(2):
-        with pytest.raises(SearchError, match=str(owner.pid)), folder.owned():
-            pass
 
 
 def test_a_folder_is_free_after_its_owner_and_after_its_error(folder: RunFolder) -> None:
@@ -291,17 +170,6 @@ def test_json_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
         write_json(file, {"trials": object()})
     assert json.loads(file.read_text()) == {"trials": 1}
     assert [path.name for path in tmp_path.iterdir()] == ["summary.json"]
-
-
-def test_a_full_disk_leaves_the_json_of_before_and_nothing_else(tmp_path: Path) -> None:
-    with small_disk(tmp_path / "disk", "64k") as disk:
-        file = disk / "summary.json"
-        write_json(file, {"trials": 1})
-        fill(disk)
-        with pytest.raises(OSError, match="No space left on device"):
-            write_json(file, {"trials": list(range(2000))})
-        assert json.loads(file.read_text()) == {"trials": 1}
-        assert sorted(path.name for path in disk.iterdir()) == ["filler", "summary.json"]
 
 
 def test_json_has_no_numbers_that_other_programs_cannot_read(tmp_path: Path) -> None:

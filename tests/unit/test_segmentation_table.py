@@ -18,6 +18,8 @@ from trainables.segmentation.task import SegmentationTask
 needs_library = pytest.mark.skipif(
     importlib.util.find_spec("datasets") is None, reason="the extra `datasets` is not installed"
 )
+
+
 SIZES = {"train": [(6, 8), (7, 9), (6, 8)], "validation": [(6, 8)], "test": [(5, 5), (4, 4)]}
 
 
@@ -154,24 +156,6 @@ def test_what_is_no_saved_data_set_is_refused(tmp_path):
     Dataset.from_dict({"image": ["a"]}).save_to_disk(str(tmp_path / "single"))
     with pytest.raises(ValueError, match="single: has no splits; save a DatasetDict"):
         load(tmp_path / "single")
-
-
-@needs_library
-def test_a_trial_reads_it_in_workers_too(tmp_path):
-    from small_trials import assert_identical, everything, run, segmentation_plan
-
-    root = str(save(tmp_path / "saved"))
-    found = []
-    for workers in (0, 1):
-        options = {
-            "data": {"source": "datasets", "root": root, "max_memory": 0, "workers": workers},
-            "model": {"name": "unet", "width": 4, "depth": 1},
-            "augment": {"crop": 8},
-            "batch_size": 2,
-        }
-        plan = segmentation_plan(tmp_path / f"{workers}", options=options, count=2, num_virtual_epochs=1)
-        found.append(everything(run(plan)))
-    assert_identical(found[1], found[0])
 
 
 def test_without_the_library_the_error_says_what_to_install(tmp_path, monkeypatch):

@@ -2,16 +2,11 @@
 
 import json
 import math
-import os
 import random
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-import small_trials
 import torch
 from small_trials import (
     SEGMENTATION,
@@ -97,19 +92,6 @@ def odd_plan(folder, how, at, **changes):
     return digits_plan(folder, **{**fields, **changes})
 
 
-def in_another_process(plan):
-    """Run a plan to its end in a new process."""
-    path = os.pathsep.join([str(Path(__file__).parents[2]), str(Path(small_trials.__file__).parent)])
-    subprocess.run(
-        [sys.executable, small_trials.__file__, json.dumps(plan.as_dict())],
-        check=True,
-        env={**os.environ, "PYTHONPATH": path},
-    )
-
-
-# Interrupted against uninterrupted
-
-
 def test_the_trial_of_these_tests_ends_virtual_epochs_inside_a_epoch_and_learns(uninterrupted):
     history = uninterrupted[0]["history"]
     assert [record["epoch"] for record in history] == [1.5, 3.0, 4.5, 6.0]
@@ -132,19 +114,6 @@ def test_a_trial_killed_inside_a_virtual_epoch_is_the_uninterrupted_one(tmp_path
         session.trainer._train_step(Progress(session.trainer.device))
     resumed = run(segmentation_plan(tmp_path, reported=1))
     assert_identical(everything(resumed), uninterrupted[0])
-
-
-def test_a_trial_resumed_in_a_new_process_is_the_uninterrupted_one(tmp_path, uninterrupted):
-    run(segmentation_plan(tmp_path), 1)
-    in_another_process(segmentation_plan(tmp_path, reported=1))
-    expected, folder = uninterrupted
-    found, reference = read_checkpoint(tmp_path, 4), read_checkpoint(folder, 4)
-    assert timeless(found.info["history"]) == timeless(reference.info["history"]) == expected["history"]
-    assert_identical(found.weights(), reference.weights())
-    states = [checkpoint.state() for checkpoint in (found, reference)]
-    for state in states:
-        del state["counters"]["seconds"]
-    assert_identical(*states)
 
 
 def test_after_damage_the_checkpoint_before_gives_the_same_trial(tmp_path, uninterrupted):
@@ -174,9 +143,6 @@ def test_virtual_epochs_cut_differently_train_the_same_weights(tmp_path, uninter
 def test_another_seed_is_another_trial(tmp_path, uninterrupted):
     other = run(segmentation_plan(tmp_path, options={**SEGMENTATION, "seed": 4}))
     assert timeless(other.history) != uninterrupted[0]["history"]
-
-
-# A process that ran another trial before
 
 
 def make_a_mess():
@@ -230,9 +196,6 @@ def test_threads_are_left_alone_if_the_plan_says_so(tmp_path):
     torch.set_num_threads(2)
     TrialSession(digits_plan(tmp_path, num_threads=0), None)
     assert torch.get_num_threads() == 2
-
-
-# What is reported
 
 
 def test_what_a_checkpoint_holds_beyond_the_reports_is_not_computed_again(tmp_path):
@@ -291,9 +254,6 @@ def test_records_are_flat_and_survive_json(tmp_path):
     assert json.loads(json.dumps(record)) == record
 
 
-# Divergence and mistakes
-
-
 def test_a_diverged_trial_says_where_and_how(tmp_path):
     session = run(odd_plan(tmp_path, "diverge", 3), 2)
     record = session.next_report()
@@ -328,9 +288,6 @@ def test_metrics_under_the_names_of_counters_are_refused(tmp_path):
 def test_an_option_that_is_wrong_is_refused_with_its_name(tmp_path):
     with pytest.raises(ValueError, match="batch_size"):
         TrialSession(digits_plan(tmp_path, options={"batch_size": 0}), None)
-
-
-# Checkpoints
 
 
 def test_best_and_newest_are_kept_and_the_best_is_that_of_its_virtual_epoch(tmp_path):
@@ -425,9 +382,6 @@ def test_trials_with_equal_data_sections_share_it():
     assert data_key("m:T", one) != data_key("m:T", {"data": {"b": 2, "a": "${env:X}"}})
     assert data_key("m:T", one) != data_key("m:Other", one)
     assert load_task_class("tiny_tasks:DigitsTask") is DigitsTask
-
-
-# TensorBoard
 
 
 def test_events_stand_once_for_each_virtual_epoch_also_after_a_crash(tmp_path):

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import io
 import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +27,8 @@ WIDE_SPACE = {
     "clip_norm": {"uniform": [0.1, 10]},
     "accumulate": {"randint": [1, 4]},
 }
+
+
 SPEED = {"samples_per_second": 1234.5}
 
 
@@ -65,9 +65,6 @@ def watched(
     simulation.coordinator.watch = watch
     view.begin(simulation.coordinator, config, RunFolder(folder))
     return simulation
-
-
-# --- lines
 
 
 def test_plain_output_is_one_line_per_event_without_control_characters(tmp_path: Path) -> None:
@@ -124,9 +121,6 @@ def test_plain_output_of_a_resumed_search_counts_what_was_done(tmp_path: Path) -
     watched(tmp_path, PlainView(out), config).step()
     assert "9 trials, 2 of them already done, up to 9" in out.getvalue()
     assert "trial 2 resumed at virtual epoch 2" in out.getvalue()
-
-
-# --- the live table
 
 
 @pytest.mark.parametrize("width", [80, 120])
@@ -226,70 +220,6 @@ def test_the_live_view_draws_and_leaves_the_terminal_clean(tmp_path: Path) -> No
     view.end()
     output = console.file.getvalue()  # type: ignore[attr-defined]
     assert output.count("\x1b[?25l") == output.count("\x1b[?25h") == 1
-
-
-# --- where output goes
-
-_PRINTS = """
-import os, sys
-from pathlib import Path
-from search.screen.live import screen
-try:
-    with screen(Path(sys.argv[1])) as view:
-        print("chatter of a library")
-        os.write(2, b"chatter of another process\\n")
-        view.phase("loading data")
-        if len(sys.argv) > 2:
-            raise ValueError("stop")
-except ValueError:
-    pass
-print(type(view).__name__)
-"""
-
-
-@pytest.mark.parametrize("error", [[], ["error"]])
-def test_in_a_pipe_the_screen_is_plain_and_chatter_goes_to_the_log(tmp_path: Path, error: list[str]) -> None:
-    log = tmp_path / "logs" / "search.log"
-    done = subprocess.run(
-        [sys.executable, "-c", _PRINTS, str(log), *error],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    first, last = done.stdout.splitlines()
-    assert first.endswith(" loading data")
-    assert last == "PlainView"
-    assert done.stderr == ""
-    assert sorted(log.read_text().splitlines()) == ["chatter of a library", "chatter of another process"]
-
-
-@pytest.mark.parametrize(("term", "view"), [("xterm-256color", "LiveView"), ("dumb", "PlainView")])
-def test_on_a_terminal_the_screen_is_live_unless_that_cannot_draw(
-    tmp_path: Path, term: str, view: str
-) -> None:
-    ours, theirs = os.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-c", _PRINTS, str(tmp_path / "search.log"), "error"],
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        env={**os.environ, "TERM": term},
-    )
-    os.close(theirs)
-    output = b""
-    try:
-        while chunk := os.read(ours, 4096):
-            output += chunk
-    except OSError:  # what a pseudo-terminal answers when its other end is closed
-        pass
-    os.close(ours)
-    assert process.wait(30) == 0
-    assert output.decode().splitlines()[-1].endswith(view)
-    assert output.count(b"\x1b[?25l") == output.count(b"\x1b[?25h")
-
-
-# --- words
 
 
 def test_parameters_carry_the_part_of_their_name_that_tells_them_apart() -> None:
