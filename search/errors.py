@@ -1,4 +1,4 @@
-"""What a user is told when something is wrong: one line of cause, or one line for each problem."""
+"""The errors that users see: one line of cause, or one line per problem."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ KeyPath = tuple[str | int, ...]
 
 
 class SearchError(Exception):
-    """Base of every error that is meant for the user; its text is one line."""
+    """Base of all errors that users see; its text is one line."""
 
     exit_code: ClassVar[int] = 1
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong in a configuration."""
+    """One problem in a configuration."""
 
     where: str
     """`configs/seg.yaml:14`, `--set trial.x=1`, or `config` for values that come from Python."""
@@ -32,13 +32,7 @@ class Problem:
 
     @classmethod
     def of(cls, at: KeyPath, message: str, name: KeyPath | None = None) -> Problem:
-        """A problem with the value at a path, before its line is known.
-
-        Args:
-            at: path in the document.
-            message: what is wrong.
-            name: the path that users are shown; `at` without it.
-        """
+        """A problem at a path of the document, its line yet unknown; `name` is shown (default: `at`)."""
         return cls("config", ".".join(map(str, at if name is None else name)), message, at)
 
     def __str__(self) -> str:
@@ -46,7 +40,7 @@ class Problem:
 
 
 class ConfigError(SearchError):
-    """Everything that is wrong with a configuration, in the order of its lines."""
+    """All problems of a configuration, in the order of its lines."""
 
     exit_code: ClassVar[int] = 2
 

@@ -189,7 +189,7 @@ def _too_few(
 
 
 def _confounders(chosen: Sequence[TrialRecord]) -> list[str]:
-    params = [record.resolved.params for record in chosen]
+    params = [record.params for record in chosen]
     names = sorted({name for one in params for name in one} - _BATCH_SIZE_PARAMS)
     differing = [name for name in names if any(one.get(name) != params[0].get(name) for one in params)]
     if not differing:

@@ -12,9 +12,10 @@ import numpy as np
 
 from search.config.stages import load_config
 from trainables.build import load_arrays
+from trainables.data.threads import in_threads
 from trainables.findings import Finding, Kind, short_name
 from trainables.inspect.generic import DrawnInspection
-from trainables.inspect.inspection import IGNORED, Contents, Inspection, SampleName, in_threads
+from trainables.inspect.inspection import IGNORED, Contents, Inspection, SampleName
 from trainables.options import TrialOptions, expand_paths
 from trainables.task import Task
 

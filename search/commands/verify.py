@@ -138,8 +138,8 @@ class _Inspection:
         except OSError as error:
             self._add(file, f"cannot be read: {error.strerror}", "every parameter and value in it")
             return [], "max"
-        for fault in reading.faults:
-            self._add(file, fault.what, fault.cost)
+        for what, cost in reading.damages:
+            self._add(file, what, cost)
         return reading.records, reading.mode
 
     def _check_prepared(self) -> None:

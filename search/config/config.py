@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError
 
+from search.config.checks import check_texts, check_trial
 from search.config.document import Document
 from search.config.messages import explain
-from search.config.references import check_texts
 from search.config.schema import Sections, StageSections
 from search.config.tasks import load_task, task_path
-from search.config.trial_check import check_trial
 from search.errors import ConfigError, KeyPath, Problem
 from search.space.parse import is_domain
 from search.space.space import Space, read_space
@@ -30,11 +29,11 @@ _STAND_INS: dict[str, Any] = {
     "trial": {},
     "virtual_epoch": {"steps": 1},
 }
-"""For required sections with problems in them, so that the others can still be checked."""
+"""Replace required sections that have problems, so that the others can still be checked."""
 
 
 class Config(StageSections):
-    """The configuration of one stage, without problems; `space` is `trial` to draw from."""
+    """The valid configuration of one stage; `space` is what `trial` describes."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
@@ -64,13 +63,13 @@ class Config(StageSections):
 
 @dataclass(frozen=True)
 class Reading:
-    """What a document comes to: a configuration, or all that is wrong with it."""
+    """The result of reading a document: a configuration, or its problems."""
 
     config: Config | None
     space: Space
     problems: list[Problem]
     broken: frozenset[KeyPath]
-    """Paths whose problems are reported; what is wrong there later on follows from them."""
+    """Paths with reported problems; later problems below them are consequences."""
 
 
 def read_config(
@@ -84,8 +83,8 @@ def read_config(
 
     Args:
         document: with a number for each batch size.
-        check_task: hold every trial against the task, which is imported for that, and references against the
-            environment; not needed for what this program wrote itself.
+        check_task: check every trial against the task, which is imported, and references against the
+            environment; unnecessary for a file that this program wrote.
         before_task: is called with the task's name when all else is right, before torch and the task are
             imported, which takes seconds.
         reported: paths whose problems are known already.
@@ -120,7 +119,7 @@ def read_config(
 
 
 def read_sections(tree: Mapping[str, Any]) -> tuple[Sections, list[Problem], set[str | int]]:
-    """The sections, what is wrong with them, and the names of those that had to be replaced by stand-ins."""
+    """The sections, their problems, and the names of those that were replaced by stand-ins."""
     try:
         return Sections.model_validate(tree), [], set()
     except ValidationError as error:
@@ -133,7 +132,7 @@ def read_sections(tree: Mapping[str, Any]) -> tuple[Sections, list[Problem], set
 
 
 def complete(sections: Sections, tree: Mapping[str, Any]) -> dict[str, Any]:
-    """The values as written, and the defaults of what was left out."""
+    """The values as written, with defaults filled in."""
     filled_in: dict[str, Any] = {}
     for name, value in sections:
         if name == "stages" and not value:
@@ -169,7 +168,7 @@ def _read_points(
 
 
 def _cross_check(sections: Sections, space: Space | None, failed: set[str | int]) -> Iterator[Problem]:
-    """Rules that concern two sections, where both are otherwise right."""
+    """Rules that concern two sections."""
     if sections.sampler.name == "grid" and space is not None:
         try:
             space.grid()
@@ -184,7 +183,7 @@ def _cross_check(sections: Sections, space: Space | None, failed: set[str | int]
 
 
 def _check_task(document: Document, task: str, space: Space, reported: frozenset[KeyPath]) -> list[Problem]:
-    """The task is there, and takes every trial of the space."""
+    """The task exists and accepts every trial of the space."""
     try:
         found = load_task(task, document.where(("task",)))
     except ConfigError as error:

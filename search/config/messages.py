@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
@@ -10,36 +11,22 @@ from pydantic import BaseModel, ValidationError
 from search.errors import KeyPath
 from search.text import nearest, shown, suggestion, value_at
 
-_RULES = {
-    "greater_than": "greater than {gt}",
-    "greater_than_equal": "at least {ge}",
-    "less_than": "less than {lt}",
-    "less_than_equal": "at most {le}",
-    "multiple_of": "a multiple of {multiple_of}",
-    "finite_number": "a finite number",
-    "literal_error": "{expected}",
-    "enum": "{expected}",
-    "none_required": "null",
-    "string_too_short": "text of at least {min_length} characters",
-    "string_too_long": "text of at most {max_length} characters",
-    "string_pattern_mismatch": "text that matches {pattern}",
-    "too_short": "at least {min_length} long",
-    "too_long": "at most {max_length} long",
-}
-_TYPES = {
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-    "string": "text",
-    "list": "a list",
-    "tuple": "a list",
-    "set": "a list",
-    "dict": "a mapping (key: value)",
-    "mapping": "a mapping (key: value)",
-    "model": "a mapping (key: value)",
-    "dataclass": "a mapping (key: value)",
-}
-_TYPE_ERRORS = ("type", "parsing", "from_float", "parsing_size", "attributes_type")
+_WORDING = (
+    (r"^Input should be ", ""),
+    (r"^String should have ", "text of "),
+    (r"^String should match ", "text that matches "),
+    (r"^\w+ should have (at (least|most) \d+) items? after validation.*", r"\1 long"),
+    (r"^a valid integer.*", "a whole number"),
+    (r"^a valid number.*", "a number"),
+    (r"^a valid boolean.*", "true or false"),
+    (r"^a valid string.*", "text"),
+    (r"^a valid (list|tuple|set).*", "a list"),
+    (r"^a valid dictionary.*", "a mapping (key: value)"),
+    (r"^greater than or equal to", "at least"),
+    (r"^less than or equal to", "at most"),
+    (r"^None$", "null"),
+)
+"""pydantic's message as what follows `must be`, in the words of YAML."""
 _ABSENT = object()
 
 
@@ -136,14 +123,10 @@ def _tag_message(found: _Found, model: type[BaseModel], tree: Any) -> tuple[KeyP
 
 def _rule(error: Mapping[str, Any]) -> str:
     """What follows `must be`."""
-    name, text = str(error["type"]), str(error["msg"])
-    if name in _RULES:
-        return _RULES[name].format(**error.get("ctx", {}))
-    kind, _, what = name.partition("_")
-    if kind in _TYPES and what in _TYPE_ERRORS:
-        return _TYPES[kind]
-    rule = text.removeprefix("Input should be ")
-    return f"otherwise: {text}" if rule == text else rule
+    rule = str(error["msg"])
+    for pattern, words in _WORDING:
+        rule = re.sub(pattern, words, rule)
+    return rule if rule != error["msg"] else f"valid: {rule}"
 
 
 def _did_you_mean(value: Any, errors: Sequence[Mapping[str, Any]]) -> str:

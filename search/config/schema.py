@@ -23,22 +23,17 @@ Axis = Literal["virtual_epochs", "steps", "samples"]
 Mode = Literal["max", "min"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
-_DURATION = re.compile(
-    r"(?:(\d+(?:\.\d+)?)d)?(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?"
-)
-_UNITS = {
-    f"{prefix}{kind}": base ** (1 + "kMGT".index(prefix))
-    for prefix in "kMGT"
-    for kind, base in (("B", 1000), ("iB", 1024))
-}
-_SIZE = re.compile(rf"(\d+(?:\.\d+)?)({'|'.join(_UNITS)})")
-_MAX_BYTES = 10**15
+_NUMBER = r"(\d+(?:\.\d+)?)"
+_DURATION = re.compile("".join(rf"(?:{_NUMBER}{unit})?" for unit in "dhms"))
 _SECONDS = (86_400, 3_600, 60, 1)
 _MAX_SECONDS = 10_000 * 86_400
+_UNITS = {"kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12, "kiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+_SIZE = re.compile(rf"{_NUMBER}({'|'.join(_UNITS)})")
+_MAX_BYTES = 10**15
 
 Count = Annotated[int, Field(gt=0, le=10**15)]
 CountOrZero = Annotated[int, Field(ge=0, le=10**15)]
-"""Sums and products of two of them are still far from the largest float."""
+"""The limit keeps sums and products of two of them far below the largest float."""
 _MIN_RESOURCE = 1e-4
 """Ray counts in ten-thousandths of a CPU or GPU."""
 
@@ -62,7 +57,7 @@ def parse_duration(text: Any) -> float | None:
     seconds = sum(float(part) * unit for part, unit in zip(parts, _SECONDS, strict=False) if part)
     if not 0 < seconds <= _MAX_SECONDS:
         units = "must be a duration with units, such as 45s, 30m, 1h30m or 2d"
-        raise ValueError(f"{units}, of at most 10000d, or null for no limit")
+        raise ValueError(f"{units}, at most 10000d, or null for no limit")
     return seconds
 
 
@@ -83,8 +78,7 @@ def parse_size(text: Any) -> float | None:
 
 def _check_name(name: str) -> str:
     if not _NAME.fullmatch(name):
-        rule = "must be letters, digits, '.', '_' and '-', the first a letter or digit, at most 80 in all"
-        raise ValueError(rule)
+        raise ValueError("must be at most 80 letters, digits, '.', '_' and '-', the first a letter or digit")
     return name
 
 
@@ -123,10 +117,10 @@ class VirtualEpoch(Section):
 
 
 class SearchPlateau(Section):
-    """Ends the search once its best has not become better by more than `min_delta` within `trials` trials."""
+    """Ends the search once its best has not improved by more than `min_delta` within `trials` trials."""
 
     trials: Count
-    """Trials that have ended since; those that failed by an error do not count."""
+    """Number of trials that ended since; failed ones do not count."""
     min_delta: NonNegativeFloat = 0.0
     """In units of the objective."""
 
@@ -167,7 +161,7 @@ class _Asha(Section):
     grace_period: Count = 1
     """The first rung, in units of `axis`."""
     reduction_factor: ReductionFactor = 3
-    """One in this many trials continues from each rung; each rung is this many times longer than the last."""
+    """One in N trials continues from each rung, and each rung is N times longer than the last."""
     axis: Axis = "virtual_epochs"
 
 
@@ -205,7 +199,7 @@ class Median(_OnVirtualEpochs):
 
 
 class Percentile(_OnVirtualEpochs):
-    """As median, with another part of the earlier trials to be among."""
+    """As median, with another quantile of the earlier trials."""
 
     name: Literal["percentile"] = "percentile"
     percentile: Annotated[float, Field(gt=0, lt=100)] = 25.0
@@ -231,10 +225,10 @@ Scheduler = Annotated[
 
 
 class Plateau(Section):
-    """Ends a trial that has not become better by more than `min_delta` for `patience` virtual epochs.
+    """Ends a trial that has not improved by more than `min_delta` for `patience` virtual epochs.
 
-    Goes with any scheduler. With `patience` 1 on a loss this is the convergence loop of many optimizers:
-    train until an iteration lowers the loss by no more than `min_delta`.
+    Works with any scheduler. With `patience` 1 on a loss it is the convergence test of many optimizers: train
+    until an iteration lowers the loss by no more than `min_delta`.
     """
 
     patience: Count = 5
@@ -242,16 +236,16 @@ class Plateau(Section):
     min_delta: NonNegativeFloat = 0.0
     """In units of the objective."""
     ema: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    """Decay of an exponential moving average of the objective, which is what is looked at; 0 is the objective
+    """Decay of the exponential moving average of the objective that is compared; 0 compares the objective
     itself. Its start at zero is corrected as in Adam (arXiv:1412.6980)."""
 
 
 class Stage(Section):
-    """One of several searches in turn; each section here is merged over that of the whole configuration."""
+    """One of several searches in turn; its sections are merged over those of the whole configuration."""
 
     name: Annotated[str, AfterValidator(_check_name)]
     trial: dict[str, Any] = Field(default_factory=dict)
-    """Domains of this stage, and other values that are to differ in it."""
+    """Domains and other values of this stage."""
     budget: dict[str, Any] = Field(default_factory=dict)
     sampler: dict[str, Any] = Field(default_factory=dict)
     scheduler: dict[str, Any] = Field(default_factory=dict)
@@ -270,10 +264,8 @@ def _share_or_whole(gpus: float) -> float:
     if 0 < gpus < _MIN_RESOURCE:
         raise ValueError(f"must be 0 or at least {_MIN_RESOURCE}")
     if gpus > 1:
-        raise ValueError(
-            "must be at most 1, for a trial is one process, which uses one GPU; "
-            "with 1 as many trials run at a time as there are GPUs"
-        )
+        rule = "must be at most 1, since a trial is one process, which uses one GPU"
+        raise ValueError(f"{rule}; with 1 as many trials run at a time as there are GPUs")
     return gpus
 
 
@@ -286,7 +278,7 @@ class Resources(Section):
     memory_per_trial: Annotated[float | None, BeforeValidator(parse_size)] = None
     """Bytes, written as 2GB, that `batch_size: auto` may take on a CPU; on a GPU that is its share of it."""
     concurrent_trials: Count | None = None
-    """At most this many at a time; none is as many as fit."""
+    """Maximum number at a time (default: as many as fit)."""
 
 
 class Checkpoint(Section):
@@ -297,14 +289,14 @@ class Checkpoint(Section):
     keep: Count = 2
     """Checkpoints that a trial keeps: the best one, and the newest besides it."""
     keep_trials: Count = 5
-    """Number of the best trials that keep checkpoints, beside those that may still continue."""
+    """Number of best trials that keep checkpoints, beside those that may still continue."""
 
 
 class StageSections(Section):
     """The sections of one search; `trial` as it stands in the source, with its domains."""
 
     name: Annotated[str, AfterValidator(_check_name)]
-    """Of the run, and of its folder under results/."""
+    """Name of the run and of its folder under results/."""
     task: Annotated[str, Field(min_length=1)]
     """Built in, or package.module:Class."""
     objective: Objective
@@ -317,15 +309,15 @@ class StageSections(Section):
     resources: Resources = Resources()
     checkpoint: Checkpoint = Checkpoint()
     max_failures: CountOrZero = 2
-    """Times that a failed trial is tried again."""
+    """Number of times that a failed trial is retried."""
     max_failed_trials: Count = 5
     """Number of failed trials in a row with the same cause after which the run ends."""
     timeout: Annotated[float | None, BeforeValidator(parse_duration)] = None
-    """Seconds that a virtual epoch may take, written as 10m; without it ten times the slowest one so far."""
+    """Seconds that a virtual epoch may take, written as 10m (default: ten times the slowest so far)."""
 
 
 class Sections(StageSections):
     """A whole configuration."""
 
     stages: Annotated[list[Stage], AfterValidator(_other_names)] = Field(default_factory=list)
-    """Searches in turn, each with what the one before has found; without any there is one search."""
+    """Searches in turn, each starting from the best trial of the one before; empty for one search."""

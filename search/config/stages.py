@@ -1,7 +1,6 @@
-"""A whole configuration: one search or several in turn, each with what the one before has found.
+"""A whole configuration: one search, or several in turn, each starting from the best trial of the one before.
 
-A YAML without `stages:` is one stage without a name. The batch size, for example, is to be tuned in a last
-stage, since it depends on all of the rest.
+A YAML without `stages:` is one stage without a name.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ from search.config.config import Config, Reading, complete, read_config, read_se
 from search.config.document import Document, read_document
 from search.config.schema import Objective
 from search.errors import ConfigError, KeyPath, Problem
-from search.space.domains import Choice, Integer, Real
 from search.space.parse import is_domain
 from search.space.space import read_space
 from search.text import dotted
@@ -31,7 +29,7 @@ class Stage(NamedTuple):
     name: str
     """Empty where the configuration has no `stages:`."""
     configs: tuple[Config, ...]
-    """What it may amount to: with each option of each earlier stage in place at least once."""
+    """Its possible configurations: each option of each earlier stage occurs at least once."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +38,11 @@ class SearchConfig:
 
     document: Document = field(repr=False)
     stages: tuple[Stage, ...]
-    """One at least."""
+    """At least one."""
     raw: dict[str, Any] = field(repr=False)
     """The whole as config.yaml holds it: overrides applied, defaults filled in."""
     auto_batch: AutoBatch | None = field(default=None, repr=False)
-    """Where the largest batch that fits is asked for; until it is found, another number stands there."""
+    """Where `batch_size: auto` stands; until it is resolved, the stages have a stand-in there."""
 
     @property
     def first(self) -> Config:
@@ -99,11 +97,9 @@ class SearchConfig:
         return _config(read_config(document))
 
     def searched_paths(self, number: int) -> Iterator[KeyPath]:
-        """Paths in `trial:` of what a stage searches itself."""
+        """Paths in `trial:` of the domains of a stage that do not depend on a choice."""
         space, _ = read_space(self.document.tree["stages"][number].get("trial", {}), base=())
-        for node, condition in space.root.walk():
-            if isinstance(node, Real | Integer | Choice) and not condition:
-                yield node.path
+        return (domain.path for domain, condition in space.root.domains() if not condition)
 
 
 def load_config(
@@ -118,10 +114,10 @@ def load_config(
         source: a YAML file, or the same as Python values.
         overrides: such as `trial.batch_size=16` or `trial.optimizer.lr={loguniform: [1e-4, 1e-2]}`.
         before_task: is called with the task's name when all else is right, before torch and the task are
-            imported, which takes seconds. Not where there are stages or a batch size to be found.
+            imported, which takes seconds. Not called with stages or `batch_size: auto`.
 
     Raises:
-        ConfigError: with everything that is wrong, in the order of the lines.
+        ConfigError: all problems, in the order of the lines.
     """
     document = read_document(source, overrides)
     if document.file is not None and "name" not in document.tree:
@@ -133,10 +129,10 @@ def load_config(
 
 
 def open_run(file: Path) -> SearchConfig:
-    """Read the config.yaml that this program wrote into the folder of a run; no task is imported.
+    """Read the config.yaml of a run's folder, without importing the task.
 
     Raises:
-        ConfigError: it is not as it was written.
+        ConfigError: it was damaged.
     """
     return read_search(read_document(file), check_task=False)
 
@@ -152,7 +148,7 @@ def read_search(
     Every later stage is checked with each option of each earlier domain in place.
 
     Raises:
-        ConfigError: with everything that is wrong in any stage.
+        ConfigError: all problems of all stages.
     """
     if not document.tree.get("stages"):
         config = _config(read_config(document, check_task=check_task, before_task=before_task))
@@ -186,7 +182,7 @@ def merged(base: Any, over: Any) -> Any:
 
 @dataclass(frozen=True)
 class _Base:
-    """What a stage begins with: the values of a trial."""
+    """The trial that a stage starts from."""
 
     options: Mapping[str, Any]
     """A `trial:` section; with domains in it only before the first stage."""
@@ -198,10 +194,10 @@ class _Base:
 
 @dataclass(frozen=True)
 class _StageDocument(Document):
-    """The document that one stage amounts to: its sections merged over those of the whole."""
+    """The document of one stage: its sections merged over those of the whole."""
 
     origins: Mapping[KeyPath, KeyPath] = field(default_factory=dict)
-    """Path here to path in the whole document; what has none stands there at the same one."""
+    """Path here to path in the whole document, where they differ."""
 
     def source(self, path: KeyPath) -> KeyPath:
         """Where in the whole document the value at this path stands."""
@@ -214,7 +210,7 @@ class _StageDocument(Document):
         return super().where(self.source(path))
 
     def located(self, problems: Iterable[Problem]) -> list[Problem]:
-        """As of any document, with `stages.1.` before the path of what was written there."""
+        """As for any document, with `stages.1.` before the path of values written there."""
         return [
             replace(p, path=f"{dotted(self.source(p.at)[:2])}.{p.path}")
             if p.at and self.source(p.at)[0] == "stages"
@@ -235,20 +231,18 @@ def _stage_document(whole: Document, number: int, base: _Base) -> _StageDocument
     tree["trial"] = dict(base.options)
     origins = dict(base.origins)
     if number > 0 and isinstance(tree.get("sampler"), dict):
-        # Points of the whole are of the first stage, and its values are fixed by now.
+        # The whole configuration's points are for the first stage.
         tree["sampler"] = {k: v for k, v in tree["sampler"].items() if k != "points_to_evaluate"}
     for section in SECTIONS:
         own = whole.tree["stages"][number]
         if section in own:
             source: KeyPath = ("stages", number, section)
             tree[section] = _merged(tree.get(section), own[section], (section,), source, origins)
-    return _StageDocument(
-        whole.name, whole.file, tree, whole.lines, whole.overrides, whole.problems, origins=origins
-    )
+    return _StageDocument(whole.name, whole.file, tree, whole.places, whole.problems, origins=origins)
 
 
 def _next_bases(documents: Sequence[_StageDocument], readings: Sequence[Reading]) -> Iterator[_Base]:
-    """Few trials that the next stage may begin with: each option of each stage at least once."""
+    """Few trials that the next stage may start from: each option of each stage at least once."""
     for index, (document, reading) in enumerate(zip(documents, readings, strict=True)):
         for resolved in reading.space.candidates():
             origins = {

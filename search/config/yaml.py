@@ -1,21 +1,29 @@
-"""YAML 1.2 as plain data with line numbers, and back: nothing is executed, and its size is bounded.
+"""YAML 1.2 as plain data with line numbers, and back; nothing is executed and the size is bounded.
 
 Scalars follow the core schema of YAML 1.2: 1e-4 is a number, `yes` and 2026-01-01 are texts.
 """
 
 from __future__ import annotations
 
+import copy
 import io
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.composer import Composer
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.events import AliasEvent
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.events import (
+    AliasEvent,
+    DocumentStartEvent,
+    Event,
+    MappingEndEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+)
+from ruamel.yaml.nodes import ScalarNode
 from ruamel.yaml.representer import SafeRepresenter
 
 from search.errors import ConfigError, KeyPath, Problem
@@ -28,7 +36,7 @@ MAX_KEY = 200
 MAX_DIGITS = 300
 """Digits of a whole number: no more than a float can hold, so that no arithmetic with it overflows."""
 TEXT_OF_A_NODE = 100
-"""A text counts as one value more for each so many characters, for an alias repeats it as a whole."""
+"""A text counts as one value more per this many characters, since an alias repeats it as a whole."""
 
 _NULL = {"", "~", "null", "Null", "NULL"}
 _BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
@@ -43,9 +51,9 @@ _BARE = re.compile(r"(?!(y|n|yes|no|on|off)$)[\w./$(][^\n]*", re.IGNORECASE)
 """Texts that may be written without quotes; the others are truth values in YAML 1.1, or begin with a sign."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Parsed:
-    """Plain data, the line of every key and list item, and what is wrong but did not stop the reading."""
+    """Plain data, the line of every key and list item, and problems that did not stop the parser."""
 
     tree: Any
     lines: dict[KeyPath, int] = field(default_factory=dict)
@@ -53,25 +61,17 @@ class Parsed:
 
 
 def parse_yaml(text: str, where: Callable[[int], str] = "config:{}".format) -> Parsed:
-    """Read one document.
+    """Parse one document.
 
     Args:
-        text: at most MAX_BYTES bytes in UTF-8.
+        text: the document.
         where: names a line in messages.
 
     Raises:
-        ConfigError: broken syntax, more than MAX_NODES values with aliases expanded, nesting deeper than
-            MAX_DEPTH, text that cannot be written, an alias to what it stands in, or a second document.
+        ConfigError: broken syntax, more than MAX_BYTES or MAX_NODES values with aliases expanded, nesting
+            deeper than MAX_DEPTH, text that cannot be written, an undefined alias, or a second document.
     """
-    reader = _Reader(where)
-    if len(text.encode(errors="replace")) > MAX_BYTES:
-        raise reader.error(1, (), f"larger than {MAX_BYTES} bytes, which is the limit")
-    if found := _LONG_TAG.search(text):
-        line = text.count("\n", 0, found.start()) + 1
-        raise reader.error(line, (), "tags are refused, and this one is long; remove it")
-    root = _compose(text, reader)
-    tree = None if root is None else reader.plain(root, ())
-    return Parsed(tree, reader.lines, reader.problems)
+    return _Parser(text, where).parse()
 
 
 def write_text(tree: Mapping[str, Any]) -> str:
@@ -92,7 +92,7 @@ def write_text(tree: Mapping[str, Any]) -> str:
 
 
 def plain_scalar(text: str) -> Any:
-    """The value of an unquoted scalar in the core schema of YAML 1.2."""
+    """The value of an unquoted scalar."""
     if text in _NULL:
         return None
     if text in _BOOLEANS:
@@ -113,146 +113,133 @@ def problem_in_text(text: str) -> str | None:
     return "half a surrogate pair is no character; write the whole" if _SURROGATE.search(text) else None
 
 
-def problem_in_key(key: str) -> str | None:
-    """Why a text cannot be a key, if so."""
+def problem_in_key(key: Any) -> str | None:
+    """Why a value cannot be a key, if so."""
+    if not isinstance(key, str):
+        return f"a key must be text, received {shown(key)}"
     if len(key) <= MAX_KEY and key.isprintable():
         return None
     return f"a key must be printable and at most {MAX_KEY} characters long, received {shown(key)}"
 
 
-def _compose(text: str, reader: _Reader) -> Node | None:
-    """The tree of nodes, with every error of the library as a ConfigError at its line."""
-    yaml = YAML(typ="safe", pure=True)
-    yaml.Composer = _Composer
-    composer: _Composer = yaml.composer
-    composer.reader, composer.warn_double_anchors = reader, False
-    try:
-        return yaml.compose(text)
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line, message = (
-            mark.line + 1 if mark else 1,
-            ", ".join(cut(part) for part in (error.problem, error.context) if part),
-        )
-    except YAMLError as error:
-        line = text.count("\n", 0, getattr(error, "position", 0)) + 1
-        message = str(error).splitlines()[0]
-    except AssertionError as error:  # the parser's way to refuse a version
-        line, message = 1, cut(str(error))
-    except (ValueError, OverflowError):  # from chr() in the scanner
-        line, message = composer.line, "a \\U escape at or after this line is no character"
-    raise reader.error(line, (), f"not valid YAML: {message}")
+class _Parser:
+    """Builds plain data from ruamel's events; an alias becomes a copy."""
 
-
-class _Reader:
-    """Turns nodes into plain data; aliases become copies."""
-
-    def __init__(self, where: Callable[[int], str]) -> None:
-        self._where = where
-        self.tags: dict[int, str] = {}
-        """The tag of each node that was written with one, by the node's id."""
-        self.lines: dict[KeyPath, int] = {}
-        self.problems: list[Problem] = []
+    def __init__(self, text: str, where: Callable[[int], str]) -> None:
+        self._text, self._where = text, where
+        self._events: Iterator[Event] = iter(YAML(typ="safe", pure=True).parse(text))
+        self._parsed = Parsed(None)
+        self._line = 1
+        """Line of the last event."""
         self._num_nodes = 0
-        self._open: set[int] = set()
+        self._anchors: dict[str, tuple[Any, int]] = {}
+        """The value of each anchor, once complete, and the number of nodes in it."""
 
-    def error(self, line: int, path: KeyPath, message: str) -> ConfigError:
-        """The end of the reading."""
-        return ConfigError([Problem(self._where(line), dotted(path), message)])
-
-    def plain(self, node: Node, path: KeyPath) -> Any:
-        """The value of a node at this path."""
-        line = _line(node)
-        self.lines.setdefault(path, line)
-        self._count(node, line)
-        if len(path) > MAX_DEPTH:
-            raise self.error(line, path[:5], f"nested deeper than {MAX_DEPTH}, which is the limit")
-        if id(node) in self._open:
-            raise self.error(line, path, f"alias *{cut(node.anchor)} refers to what it stands in")
-        if id(node) in self.tags:
-            message = f"tags are refused, received {cut(self.tags[id(node)])}; remove it"
-            self._add(line, path, message)
-        if isinstance(node, ScalarNode):
-            return self._scalar(node, path)
-        assert isinstance(node, SequenceNode | MappingNode)
-        self._open.add(id(node))
+    def parse(self) -> Parsed:
+        if len(self._text.encode(errors="replace")) > MAX_BYTES:
+            raise self._error((), f"larger than {MAX_BYTES} bytes, which is the limit")
+        if found := _LONG_TAG.search(self._text):
+            self._line += self._text.count("\n", 0, found.start())
+            raise self._error((), "tags are refused, and this one is long; remove it")
         try:
-            if isinstance(node, SequenceNode):
-                return [self.plain(item, (*path, index)) for index, item in enumerate(node.value)]
-            return self._mapping(node, path)
-        finally:
-            self._open.remove(id(node))
+            starts = (event for event in self._events if isinstance(event, DocumentStartEvent))
+            for number, start in enumerate(starts):
+                if number:
+                    self._line = _line(start)
+                    raise self._error((), "not valid YAML: a second document begins here")
+                self._parsed.tree = self._value(())
+        # The last three come from the scanner, for a wrong version and for escapes of no character.
+        except (YAMLError, AssertionError, ValueError, OverflowError) as error:
+            mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+            position = getattr(error, "position", None)  # of a control character
+            if mark or position is not None:
+                self._line = self._text.count("\n", 0, mark.index if mark else position) + 1
+            parts = [getattr(error, name, None) for name in ("problem", "context")]
+            message = ", ".join(cut(part) for part in parts if part) or cut(str(error).splitlines()[0], 110)
+            raise self._error((), f"not valid YAML: {message}") from None
+        return self._parsed
 
-    def _scalar(self, node: ScalarNode, path: KeyPath) -> Any:
-        problem = problem_in_text(node.value)
-        if problem is not None:
-            raise self.error(_line(node), path, problem)
-        return plain_scalar(node.value) if _is_plain(node) else node.value
+    def _value(self, path: KeyPath) -> Any:
+        """The value that begins with the next event."""
+        return self._value_of(next(self._events), path)
 
-    def _mapping(self, node: MappingNode, path: KeyPath) -> dict[str, Any]:
+    def _value_of(self, event: Any, path: KeyPath) -> Any:
+        self._line = _line(event)
+        self._parsed.lines.setdefault(path, self._line)
+        if isinstance(event, AliasEvent):
+            if event.anchor not in self._anchors:
+                raise self._error(path, f"alias *{cut(event.anchor)} refers to nothing complete before it")
+            value, num_nodes = self._anchors[event.anchor]
+            self._count(num_nodes)
+            return copy.deepcopy(value)
+        before = self._num_nodes
+        self._count(1)
+        self._refuse_tag(event, path)
+        if len(path) > MAX_DEPTH:
+            raise self._error(path[:5], f"nested deeper than {MAX_DEPTH}, which is the limit")
+        if isinstance(event, ScalarEvent):
+            text = self._text_of(event, path)
+            value = plain_scalar(text) if _is_plain(event) else text
+        elif isinstance(event, SequenceStartEvent):
+            value = []
+            while not isinstance(item := next(self._events), SequenceEndEvent):
+                value.append(self._value_of(item, (*path, len(value))))
+        else:
+            value = self._mapping(path)
+        if event.anchor:
+            self._anchors[event.anchor] = value, self._num_nodes - before
+        return value
+
+    def _mapping(self, path: KeyPath) -> dict[str, Any]:
         tree: dict[str, Any] = {}
-        for key_node, item in node.value:
-            key, line = self._key(key_node, path), _line(key_node)
+        while not isinstance(event := next(self._events), MappingEndEvent):
+            key, line = self._key(event, path), self._line
             if key in tree:
-                first = self.lines[(*path, key)]
-                self._add(line, (*path, key), f"the key stands twice, first on line {first}; remove one")
-                continue
-            self.lines[(*path, key)] = line
-            tree[key] = self.plain(item, (*path, key))
+                first = self._parsed.lines[(*path, key)]
+                self._report((*path, key), f"the key stands twice, first on line {first}; remove one")
+                self._value((*path, key))
+            else:
+                self._parsed.lines[(*path, key)] = line
+                tree[key] = self._value((*path, key))
         return tree
 
-    def _key(self, node: Node, path: KeyPath) -> str:
-        line = _line(node)
-        self._count(node, line)
-        if not isinstance(node, ScalarNode):
-            raise self.error(line, path, "a key must be text, received a list or mapping")
-        key = str(node.value)
-        problem = problem_in_text(key) or problem_in_key(key)
-        if problem is not None:
-            raise self.error(line, path, problem)
-        if key == "<<" and _is_plain(node):
-            self._add(line, path, "merge keys (<<) are not part of YAML 1.2; write the keys out")
-        elif id(node) in self.tags:
-            self._add(line, path, f"tags are refused, received {cut(self.tags[id(node)])}; remove it")
-        elif _is_plain(node) and not isinstance(plain_scalar(key), str):
-            self._add(line, path, f"a key must be text, received {key}; put it in quotes")
+    def _key(self, event: Event, path: KeyPath) -> str:
+        self._line = _line(event)
+        if not isinstance(event, ScalarEvent):
+            raise self._error(path, "a key must be text, received an alias, list or mapping")
+        self._count(1)
+        self._refuse_tag(event, path)
+        key = self._text_of(event, path)
+        if problem := problem_in_key(key):
+            raise self._error(path, problem)
+        if key == "<<" and _is_plain(event):
+            self._report(path, "merge keys (<<) are not part of YAML 1.2; write the keys out")
+        elif _is_plain(event) and not isinstance(plain_scalar(key), str):
+            self._report(path, f"a key must be text, received {key}; put it in quotes")
         return key
 
-    def _count(self, node: Node, line: int) -> None:
-        self._num_nodes += 1 + (len(node.value) // TEXT_OF_A_NODE if isinstance(node, ScalarNode) else 0)
+    def _text_of(self, event: ScalarEvent, path: KeyPath) -> str:
+        if problem := problem_in_text(event.value):
+            raise self._error(path, problem)
+        self._count(len(event.value) // TEXT_OF_A_NODE)
+        return str(event.value)
+
+    def _refuse_tag(self, event: Any, path: KeyPath) -> None:
+        if event.tag is not None:
+            tag = str(event.tag).replace("tag:yaml.org,2002:", "!!")
+            self._report(path, f"tags are refused, received {cut(tag)}; remove it")
+
+    def _count(self, num_nodes: int) -> None:
+        self._num_nodes += num_nodes
         if self._num_nodes > MAX_NODES:
             message = f"more than {MAX_NODES} values with aliases expanded, which is the limit"
-            raise self.error(line, (), message)
+            raise self._error((), message)
 
-    def _add(self, line: int, path: KeyPath, message: str) -> None:
-        self.problems.append(Problem(self._where(line), dotted(path), message))
+    def _report(self, path: KeyPath, message: str) -> None:
+        self._parsed.problems.append(Problem(self._where(self._line), dotted(path), message))
 
-
-class _Composer(Composer):
-    """Composes nodes within the limits, and notes which of them are written with a tag."""
-
-    reader: _Reader
-    line = 1
-    """The line of the last event."""
-    num_composed = 0
-    num_open = 0
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        event = self.parser.peek_event()
-        self.line = event.start_mark.line + 1
-        self.num_composed += 1
-        self.num_open += 1
-        if self.num_composed > MAX_NODES:
-            message = f"more than {MAX_NODES} values, which is the limit"
-            raise self.reader.error(self.line, (), message)
-        if self.num_open > MAX_DEPTH + 1:
-            message = f"nested deeper than {MAX_DEPTH}, which is the limit"
-            raise self.reader.error(self.line, (), message)
-        node = super().compose_node(parent, index)
-        self.num_open -= 1
-        if not isinstance(event, AliasEvent) and event.tag is not None:
-            self.reader.tags[id(node)] = str(event.tag).replace("tag:yaml.org,2002:", "!!")
-        return node
+    def _error(self, path: KeyPath, message: str) -> ConfigError:
+        return ConfigError([Problem(self._where(self._line), dotted(path), message)])
 
 
 class _Representer(SafeRepresenter):
@@ -277,9 +264,9 @@ _Representer.add_representer(float, _Representer.represent_float)
 _Representer.add_representer(str, _Representer.represent_str)
 
 
-def _is_plain(node: ScalarNode) -> bool:
-    return node.style in (None, "")
+def _is_plain(event: ScalarEvent) -> bool:
+    return event.style in (None, "")
 
 
-def _line(node: Node) -> int:
-    return int(node.start_mark.line) + 1
+def _line(event: Event) -> int:
+    return int(event.start_mark.line) + 1

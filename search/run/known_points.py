@@ -51,4 +51,4 @@ def untried(points: Sequence[Point], records: Sequence[TrialRecord]) -> Iterator
 
 def _taken(records: Sequence[TrialRecord]) -> set[frozenset[tuple[str, Any]]]:
     given = [record.known for record in records if record.known is not None]
-    return {frozenset(params.items()) for params in (*given, *(r.resolved.params for r in records))}
+    return {frozenset(params.items()) for params in (*given, *(r.params for r in records))}

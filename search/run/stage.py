@@ -181,7 +181,7 @@ def trial_plan(config: Config, folder: RunFolder, record: TrialRecord, timeout: 
         reported=record.depth,
         checkpoint_every=config.checkpoint.every,
         checkpoint_keep=config.checkpoint.keep,
-        hparams={name: record.resolved.params.get(name) for name in config.space.names},
+        hparams={name: record.params.get(name) for name in config.space.names},
         num_threads=max(1, int(config.resources.cpus_per_trial)),
         gpu_fraction=config.resources.gpus_per_trial,
         prepared=str(folder.prepared),

@@ -125,7 +125,7 @@ def _best(record: TrialRecord, mode: Mode, folder: RunFolder) -> Best:
         value=value,
         virtual_epoch=virtual_epoch,
         step=record.lengths.end_step(virtual_epoch),
-        params=record.resolved.params,
+        params=record.params,
         checkpoint=str(checkpoint.relative_to(folder.path)),
     )
 

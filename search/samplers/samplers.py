@@ -21,14 +21,13 @@ from search.study.patches import NumberedQMCSampler
 
 
 class ViewSampler(BaseSampler):
-    """Hands each trial to a sampler made anew from (seed, trial number), over a view of the study.
+    """Hands each trial to a new sampler, seeded by (seed, trial number), over a view of the study.
 
-    What is drawn for one parameter alone comes from (seed, trial number, its name), whatever was drawn
-    before it.
+    A parameter that is drawn alone comes from (seed, trial number, its name), whatever was drawn before it.
 
     Args:
         options: the section `sampler:`.
-        view: gives the trials that the sampler sees, with halving scores, which are to be maximized.
+        view: returns the trials that the sampler sees, with halving scores, which are maximized.
     """
 
     def __init__(self, options: Sampler, view: Callable[[], list[FrozenTrial]]) -> None:
@@ -39,7 +38,7 @@ class ViewSampler(BaseSampler):
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        # The first thing that is asked for a trial: from here on it is drawn from one view.
+        # Called first for each trial, so the whole trial is drawn from one view.
         shown = study_showing(self._view, StudyDirection.MAXIMIZE)
         sampler = self._new_sampler(trial.number)
         self._current = trial.number, sampler, shown
@@ -68,37 +67,28 @@ class ViewSampler(BaseSampler):
         return self._current
 
     def _new_sampler(self, number: int, *words: int) -> BaseSampler:
-        seed = int(np.random.SeedSequence([self._options.seed, number, *words]).generate_state(1)[0])
+        """The Optuna sampler that `sampler:` names, for one trial or parameter; grids come as points."""
+        options = self._options
+        seed = int(np.random.SeedSequence([options.seed, number, *words]).generate_state(1)[0])
+        startup = options.startup_trials
         with warnings.catch_warnings():
-            # Conditional spaces and QMC are what Optuna calls experimental; the versions are pinned.
+            # Conditional spaces and QMC are experimental in Optuna, whose version is pinned.
             warnings.simplefilter("ignore", ExperimentalWarning)
-            return build_sampler(self._options, seed, number)
-
-
-def build_sampler(options: Sampler, seed: int, number: int) -> BaseSampler:
-    """The Optuna sampler that `sampler:` names; a grid is handed out as points to evaluate.
-
-    Args:
-        options: the section.
-        seed: seed of this sampler, which draws one trial or one parameter.
-        number: number of the trial.
-    """
-    startup = options.startup_trials
-    match options.name:
-        case "tpe":
-            return TPESampler(
-                seed=seed, n_startup_trials=startup, multivariate=True, group=True, constant_liar=True
-            )
-        case "gp":
-            return GPSampler(seed=seed, n_startup_trials=startup)
-        case "qmc":
-            # One scrambled sequence for the whole search; what lies outside of it is drawn at random.
-            return NumberedQMCSampler(
-                number,
-                seed=options.seed,
-                scramble=True,
-                independent_sampler=RandomSampler(seed=seed),
-                warn_independent_sampling=False,
-            )
-        case "random" | "grid":
-            return RandomSampler(seed=seed)
+            match options.name:
+                case "tpe":
+                    return TPESampler(
+                        seed=seed, n_startup_trials=startup, multivariate=True, group=True, constant_liar=True
+                    )
+                case "gp":
+                    return GPSampler(seed=seed, n_startup_trials=startup)
+                case "qmc":
+                    # One scrambled sequence for the whole search; parameters outside of it are random.
+                    return NumberedQMCSampler(
+                        number,
+                        seed=options.seed,
+                        scramble=True,
+                        independent_sampler=RandomSampler(seed=seed),
+                        warn_independent_sampling=False,
+                    )
+                case "random" | "grid":
+                    return RandomSampler(seed=seed)

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
+from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
 from search.config.schema import Mode
 from search.errors import SearchError
 from search.schedulers.base import Rungs
-from search.space.space import Space
+from search.study.in_memory import PendingTrial, UnknownParameterError, frozen_trial
 from search.study.study import SearchStudy
-from search.study.suggest import PendingTrial, UnknownParameterError
 from search.study.trial import Outcome, TrialRecord, as_loss
 
 _EPOCH = datetime(2000, 1, 1)
 
 MAX_LEARNED = 600
-"""Scored trials that a sampler sees: more would only make it slower."""
+"""Scored trials that a sampler sees; more would only slow it down."""
 _BEST_LEARNED = 150
 
 
@@ -26,11 +27,11 @@ class HalvingScores:
     """Trials of any depth on one scale from 0 to 1: first how deep a rung was reached, then the objective.
 
     Full length counts as one rung more, unless another trial has gone further since. A trial that diverged
-    or ran out of memory is below all others; one that failed by an error is left out, for the error says
-    nothing about its parameters.
+    or ran out of memory is below all others; one that failed is left out, since the error says nothing about
+    its parameters.
 
     Args:
-        records: the trials; `update` is told of every later change.
+        records: the trials; `update` is called with every later change.
         rungs: where trials are compared.
         mode: whether larger or smaller is better.
     """
@@ -38,7 +39,7 @@ class HalvingScores:
     def __init__(self, records: Sequence[TrialRecord], rungs: Rungs, mode: Mode) -> None:
         self._rungs, self._mode = rungs, mode
         self._keys: dict[TrialRecord, tuple[float, float, bool]] = {}
-        """Rungs, objective (larger is better), and whether that is all that was asked for."""
+        """Rung index, objective (larger is better), and whether it was trained to full length."""
         self._longest = 0
         for record in records:
             self.update(record)
@@ -56,7 +57,7 @@ class HalvingScores:
             self._keys[record] = (float(index), -as_loss(best, self._mode), completed)
 
     def __call__(self) -> Iterator[tuple[TrialRecord, float]]:
-        """Each trial that has something to say, with its score, the worst first."""
+        """Each trial that has a score, the worst first."""
         # Numbers before records, which have no order; in a tie those of the history come first.
         ranked = sorted(
             (index + (completed and record.depth == self._longest), value, record.number, position, record)
@@ -74,12 +75,11 @@ class HalvingScores:
 class StudyView:
     """What samplers learn from: each trial once, comparable across depths, as a trial of the current space.
 
-    A trial that is being trained and has shown nothing is RUNNING; every other one that has something to
-    say, also in the study's history, is COMPLETE with its halving score, to be maximized. Optuna's own view
-    would ignore paused trials or take them for bad, as it does those that are being trained, and would
-    compare values of different depths. A trial of another space is left out where its values lie outside of
-    the current one. Of more than MAX_LEARNED that are scored, the best and an even choice of the others are
-    shown.
+    A running trial without a report is RUNNING; every other trial with a score, also in the study's history,
+    is COMPLETE with its halving score, to be maximized. Optuna's own view would ignore paused and running
+    trials or take them for bad, and compare values of different depths. A trial of another space is left out
+    if its values lie outside of the current one. Of more than MAX_LEARNED scored trials, the best and an even
+    choice of the others are shown.
     """
 
     def __init__(self, study: SearchStudy, rungs: Rungs) -> None:
@@ -89,8 +89,11 @@ class StudyView:
 
     def __call__(self) -> list[FrozenTrial]:
         study = self._study
-        scores = study.indexes.get(("halving scores", self._rungs), self._scores)
-        # A trial that goes on is one of the best: what it has shown so far counts meanwhile.
+        scores = study.indexes.get(
+            ("halving scores", self._rungs),
+            lambda: HalvingScores([*study.history, *study.records], self._rungs, study.mode),
+        )
+        # A trial that continues is one of the best: its values so far count meanwhile.
         shown: dict[TrialRecord, float | None] = dict(_thinned(list(scores())))
         shown |= {record: None for record in study.records if record.running and not record.values}
         view = []
@@ -99,54 +102,31 @@ class StudyView:
             drawn = self._in_this_space(record, own=own)
             if drawn is not None:
                 number = len(study.history) + record.number if own else self._in_history[record]
-                view.append(_frozen(number, drawn, score))
+                fields: dict[str, Any] = {"datetime_start": _EPOCH}
+                if score is not None:
+                    fields |= {"state": TrialState.COMPLETE, "value": score, "datetime_complete": _EPOCH}
+                view.append(frozen_trial(number, drawn.params, drawn.distributions, **fields))
         return sorted(view, key=lambda frozen: frozen.number)
 
-    def _scores(self) -> HalvingScores:
-        return HalvingScores([*self._study.history, *self._study.records], self._rungs, self._study.mode)
-
     def _in_this_space(self, record: TrialRecord, *, own: bool) -> PendingTrial | None:
-        """The parameters as if they had been drawn from the current space; None if they cannot have been."""
+        """The parameters as if drawn from the current space; None if they cannot have been."""
         if record not in self._drawn:
-            same = own and record.space == self._study.space_number
-            self._drawn[record] = _drawn(self._study.space, record, same)
+            space, self._drawn[record] = self._study.space, None
+            same = own and record.space_number == self._study.space_number
+            with suppress(SearchError, UnknownParameterError):
+                params = record.params if same else space.params_of(record.resolved.options)
+                pending = PendingTrial(record.number, params)
+                space.suggest(pending)
+                self._drawn[record] = pending
         return self._drawn[record]
 
 
 def _thinned(scored: list[tuple[TrialRecord, float]]) -> list[tuple[TrialRecord, float]]:
-    """About MAX_LEARNED of the trials, which come worst first: the best, and some of the others.
-
-    Of the others those with every second, fourth, … number: the same ones from one ask to the next.
-    """
+    """About MAX_LEARNED of the trials, which come worst first: the best, and of the others every second,
+    fourth, … by number, so that they are the same from one ask to the next."""
     if len(scored) <= MAX_LEARNED:
         return scored
     others, stride = scored[:-_BEST_LEARNED], 2
     while len(others) // stride > MAX_LEARNED - _BEST_LEARNED:
         stride *= 2
     return [*(item for item in others if item[0].number % stride == 0), *scored[-_BEST_LEARNED:]]
-
-
-def _drawn(space: Space, record: TrialRecord, same: bool) -> PendingTrial | None:
-    try:
-        params = record.resolved.params if same else space.params_of(record.resolved.options)
-        pending = PendingTrial(record.number, params)
-        space.suggest(pending)
-    except (SearchError, UnknownParameterError):
-        return None
-    return pending
-
-
-def _frozen(number: int, drawn: PendingTrial, score: float | None) -> FrozenTrial:
-    return FrozenTrial(
-        number=number,
-        trial_id=number,
-        state=TrialState.RUNNING if score is None else TrialState.COMPLETE,
-        value=score,
-        datetime_start=_EPOCH,
-        datetime_complete=None if score is None else _EPOCH,
-        params=drawn.params,
-        distributions=drawn.distributions,
-        user_attrs={},
-        system_attrs={},
-        intermediate_values={},
-    )

@@ -15,10 +15,10 @@ from trainables.data.virtual_epoch import VirtualEpochs
 class ASHA(Scheduler):
     """Asynchronous successive halving (Li et al., arXiv:1810.05934): pause at each rung, promote the best.
 
-    A paused trial is promoted when it is among the best 1/reduction_factor of all that have reached its
-    rung; deeper rungs first. Once no new trial will begin (`closing`) and nothing is running or promotable,
-    the best trial of the deepest rung goes on alone, so that a search ends with a fully trained trial even
-    where the trials are too few for the fraction to give one.
+    A paused trial is promoted when it is among the best 1/reduction_factor of all that reached its rung;
+    deeper rungs first. Once no new trial will begin (`closing`) and nothing is running or promotable, the
+    best trial of the deepest rung continues alone, so that even a search of few trials ends with a fully
+    trained one.
     """
 
     pauses = True
@@ -42,7 +42,7 @@ class ASHA(Scheduler):
         return self._winner(study, table) if alone else None
 
     def may_promote(self, study: SearchStudy, num_new: int) -> list[TrialRecord]:
-        # Rung by rung: as many as would go on if all came there that can; and the best, who may do so alone.
+        # Rung by rung, as many as would continue if all reached it that can, and the best, which may alone.
         table = rung_table_of(study, self.rungs, self._mode)
         found: list[TrialRecord] = []
         to_come = num_new
@@ -70,9 +70,9 @@ class ASHA(Scheduler):
         return total + max(1, left) * (num_virtual_epochs - depth)
 
     def _winner(self, study: SearchStudy, table: RungTable) -> TrialRecord | None:
-        """The best paused trial of the deepest rung, unless a trial is trained to its end already.
+        """The best paused trial of the deepest rung, unless a trial has already been trained to its end.
 
-        That is its full length, or a plateau where it was the best of that rung.
+        The end is its full length, or a plateau at which it was the best of that rung.
         """
         if any(r.depth >= self._num_virtual_epochs and r.outcome not in BROKEN_OFF for r in study.records):
             return None
@@ -89,8 +89,8 @@ def _has_stopped(record: TrialRecord) -> bool:
 
 
 class ASHAStopping(Scheduler):
-    """Asynchronous successive halving by stopping: at each rung a trial that is not among the best
-    1/reduction_factor of those that came there before it ends."""
+    """Asynchronous successive halving by stopping: a trial ends at a rung where it is not among the best
+    1/reduction_factor of those that reached it so far."""
 
     def __init__(self, rungs: Rungs, mode: Mode) -> None:
         self.rungs = rungs

@@ -1,7 +1,7 @@
 """What a scheduler is, and the rungs at which trials are compared.
 
-Which trials go on is a pure function of the study's values, so that a restart decides alike: schedulers keep
-no state.
+Schedulers keep no state: which trials continue is a pure function of the study's values, so that a restart
+decides alike.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from trainables.data.virtual_epoch import VirtualEpochs
 
 
 class Decision(Enum):
-    """What becomes of a trial after a report."""
+    """What happens to a trial after a report."""
 
     GO_ON = "go on"
     PAUSE = "pause"
@@ -49,7 +49,7 @@ class Rungs:
         return record.depth > 0 and self.index(record) > self.index(record, record.depth - 1)
 
     def value_at(self, record: TrialRecord, index: int, mode: Mode) -> float | None:
-        """Best objective up to the report that reached a rung; None if the trial has not come so far."""
+        """Best objective up to the report that reached a rung; None if the trial has not reached it."""
         rung = self.grace_period * self.reduction_factor ** (index - 1)
         depths = range(1, record.depth + 1)
         first = bisect_left(depths, rung, key=lambda depth: self._amount(record, depth))
@@ -60,7 +60,7 @@ class Rungs:
 
         Args:
             num_virtual_epochs: the full length.
-            lengths: lengths of a trial's virtual epochs, without which nothing can be said on another axis.
+            lengths: lengths of a trial's virtual epochs, needed for another axis.
         """
         if self.axis != "virtual_epochs" and lengths is None:
             return f"{self.grace_period}, {self.grace_period * self.reduction_factor}, …"
@@ -85,14 +85,14 @@ def amount_of(axis: Axis, lengths: VirtualEpochs | None, depth: int) -> int:
 
 
 class Scheduler:
-    """How a search ends trials early; without more it ends none.
+    """How a search ends trials early; this base ends none.
 
-    A scheduler looks at a trial after each report (`after_report`), and, if it pauses trials, says which
-    paused trial goes on next (`next_promotion`).
+    A scheduler decides after each report of a trial (`after_report`) and, if it pauses trials, chooses the
+    paused trial that continues next (`next_promotion`).
     """
 
     rungs: Rungs = Rungs()
-    """Used to compare trials of different depth, also by schedulers that stop by other means."""
+    """At which trials of different depth are compared, also by schedulers that stop by other means."""
     pauses: bool = False
     """Trials pause at rungs, and some are promoted from there."""
 
@@ -100,26 +100,26 @@ class Scheduler:
         return Decision.GO_ON
 
     def stop_reason(self, record: TrialRecord) -> str:
-        """Why a trial ends for which `after_report` has said STOP."""
+        """Why `after_report` decided STOP."""
         return f"stopped at virtual epoch {record.depth}"
 
     def next_promotion(self, study: SearchStudy, *, closing: bool) -> TrialRecord | None:
-        """The paused trial that goes on next; `closing` says that no new trial will begin."""
+        """The paused trial that continues next; `closing` means that no new trial will begin."""
         return None
 
     def may_promote(self, study: SearchStudy, num_new: int) -> list[TrialRecord]:
-        """Paused trials that may still be promoted when at most `num_new` trials are yet to begin."""
+        """Paused trials that may still be promoted if at most `num_new` trials are yet to begin."""
         return []
 
     def expected_virtual_epochs(
         self, num_trials: int, num_virtual_epochs: int, lengths: VirtualEpochs | None = None
     ) -> int | None:
-        """Virtual epochs that a whole search should take, where that can be said.
+        """Virtual epochs that a whole search should take; None where that is unknown.
 
         Args:
             num_trials: trials of the search.
             num_virtual_epochs: the full length.
-            lengths: lengths of a typical trial's virtual epochs, for rungs that are not counted in these.
+            lengths: lengths of a typical trial's virtual epochs, for rungs on another axis.
         """
         return None
 

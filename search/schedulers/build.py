@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
-from optuna.pruners import MedianPruner, PercentilePruner
+from optuna.pruners import BasePruner, MedianPruner, PercentilePruner
 
 from search.config import schema
 from search.config.config import Config
 from search.schedulers.asha import ASHA, ASHAStopping
-from search.schedulers.base import NoScheduler, Rungs, Scheduler
+from search.schedulers.base import Decision, NoScheduler, Rungs, Scheduler
 from search.schedulers.hyperband import Hyperband
-from search.schedulers.optuna_pruners import OptunaPruner
 from search.schedulers.plateau import PlateauStopping
+from search.study.in_memory import study_showing
+from search.study.study import SearchStudy
+from search.study.trial import TrialRecord
+
+
+class OptunaPruner(Scheduler):
+    """Asks an Optuna pruner, which looks at completed trials only, after each virtual epoch.
+
+    It sees each trial of full length once; in the study itself, one that continued after its end is there
+    twice.
+    """
+
+    def __init__(self, pruner: BasePruner) -> None:
+        self._pruner = pruner
+
+    def after_report(self, study: SearchStudy, record: TrialRecord) -> Decision:
+        completed = study_showing(study.completed, study.study.direction)
+        return Decision.STOP if self._pruner.prune(completed, study.frozen(record)) else Decision.GO_ON
 
 
 def build_scheduler(config: Config) -> Scheduler:
@@ -20,23 +37,17 @@ def build_scheduler(config: Config) -> Scheduler:
 
 
 def _build(config: Config) -> Scheduler:
-    options, mode, length = config.scheduler, config.objective.mode, config.budget.max_virtual_epochs
-    match options:
-        case schema.Asha():
-            rungs = Rungs(options.grace_period, options.reduction_factor, options.axis)
-            return ASHA(rungs, mode, length)
-        case schema.AshaStop():
-            return ASHAStopping(Rungs(options.grace_period, options.reduction_factor, options.axis), mode)
-        case schema.Hyperband():
-            return Hyperband(options.grace_period, options.reduction_factor, mode, length)
+    mode, length = config.objective.mode, config.budget.max_virtual_epochs
+    match config.scheduler:
+        case schema.Asha(grace_period=grace, reduction_factor=factor, axis=axis):
+            return ASHA(Rungs(grace, factor, axis), mode, length)
+        case schema.AshaStop(grace_period=grace, reduction_factor=factor, axis=axis):
+            return ASHAStopping(Rungs(grace, factor, axis), mode)
+        case schema.Hyperband(grace_period=grace, reduction_factor=factor):
+            return Hyperband(grace, factor, mode, length)
         # Optuna's warm-up is the first report that may end a trial; ours, virtual epochs in which none ends.
-        case schema.Median():
-            pruner = MedianPruner(options.startup_trials, n_warmup_steps=options.grace_period + 1)
-            return OptunaPruner(pruner)
-        case schema.Percentile():
-            return OptunaPruner(
-                PercentilePruner(
-                    options.percentile, options.startup_trials, n_warmup_steps=options.grace_period + 1
-                )
-            )
+        case schema.Median(startup_trials=startup, grace_period=grace):
+            return OptunaPruner(MedianPruner(startup, n_warmup_steps=grace + 1))
+        case schema.Percentile(percentile=percentile, startup_trials=startup, grace_period=grace):
+            return OptunaPruner(PercentilePruner(percentile, startup, n_warmup_steps=grace + 1))
     return NoScheduler()

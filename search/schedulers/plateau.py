@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, insort
 from collections.abc import Sequence
 from itertools import accumulate
 
@@ -15,14 +14,12 @@ from trainables.data.virtual_epoch import VirtualEpochs
 
 
 class PlateauStopping(Scheduler):
-    """Another scheduler that also ends each trial whose objective has not become better for a while.
+    """Another scheduler that also ends each trial whose objective no longer improves.
 
-    A trial ends when the best of all its virtual epochs is better than the best of all but the last
-    `patience` by no more than `min_delta`. Better is larger or smaller as `mode` says. So with patience 1
-    and a loss to be minimized it trains while each iteration lowers the loss by more than `min_delta`: the
-    loop that ends at |loss - last_loss| < epsilon, save that a loss which rises ends the trial too.
-    (Comparing the distance alone would train on while the loss rises; comparing loss - last_loss > epsilon
-    would end at the first fall.)
+    A trial ends when the best of all its virtual epochs improves on the best of all but the last `patience`
+    by no more than `min_delta`. With patience 1 and a loss it trains while each iteration lowers the loss by
+    more than `min_delta`: the loop that ends at |loss - last_loss| < epsilon, except that a rising loss ends
+    the trial too.
 
     Args:
         scheduler: decides everything else.
@@ -67,7 +64,7 @@ class PlateauStopping(Scheduler):
     def expected_virtual_epochs(
         self, num_trials: int, num_virtual_epochs: int, lengths: VirtualEpochs | None = None
     ) -> int | None:
-        # Where trials would otherwise run to their full length, nobody knows how many will.
+        # Unknown where trials would otherwise run to their full length.
         expected = self.scheduler.expected_virtual_epochs(num_trials, num_virtual_epochs, lengths)
         return expected if self.pauses else None
 
@@ -75,8 +72,7 @@ class PlateauStopping(Scheduler):
 def smoothed(values: Sequence[float], decay: float) -> list[float]:
     """Exponential moving average, its start at zero corrected as in Adam (Kingma and Ba, arXiv:1412.6980).
 
-    m_t = decay m_(t-1) + (1 - decay) v_t with m_0 = 0, and m_t / (1 - decay^t) is returned for each t: of
-    equal values, those values, from the first on.
+    m_t = decay m_(t-1) + (1 - decay) v_t with m_0 = 0; m_t / (1 - decay^t) is returned for each t.
     """
     if decay == 0.0:
         return list(values)
@@ -85,48 +81,43 @@ def smoothed(values: Sequence[float], decay: float) -> list[float]:
 
 
 def is_on_plateau(study: SearchStudy, scheduler: Scheduler, *, trials: int, min_delta: float) -> bool:
-    """Whether the last `trials` trials have not made the best objective better by more than `min_delta`.
+    """Whether the last `trials` trials improved the best objective by no more than `min_delta`.
 
-    Counted are trials that have ended or paused, in the order in which they did so last; one that was
-    promoted counts anew when it pauses or ends again, so that deeper training is progress too. One that
-    failed by an error does not count. A pure function of the study.
+    Trials count once they ended or paused, in the order in which they last did so; a promoted one counts anew
+    when it pauses or ends again, so that deeper training is progress too. Failed trials do not count. A pure
+    function of the study.
     """
     settled = study.indexes.get(("settled", scheduler), lambda: _Settled(study, scheduler))
     return settled.gain_of_last(trials) <= min_delta
 
 
 class _Settled:
-    """Trials that have ended or paused, in that order; kept up to date with the study."""
+    """Trials that have ended or paused; kept up to date with the study."""
 
     def __init__(self, study: SearchStudy, scheduler: Scheduler) -> None:
         self._study, self._scheduler = study, scheduler
-        self._ordered: list[tuple[int, int, float]] = []
-        """When it ended or paused last, its number, its best objective (smaller is better, inf if none)."""
-        self._entries: dict[int, tuple[int, int, float]] = {}
-        """The same by number."""
+        self._losses: dict[int, tuple[int, float]] = {}
+        """By number: when it last ended or paused, and its best objective as a loss (inf if none)."""
         for record in study.records:
             self.update(record)
 
     def update(self, record: TrialRecord) -> None:
         """The record is new or has changed."""
-        before = self._entries.pop(record.number, None)
-        if before is not None:
-            del self._ordered[bisect_left(self._ordered, before)]
+        self._losses.pop(record.number, None)
         if self._is_settled(record):
             best = None if record.outcome in BROKEN_OFF else record.best(self._study.mode)
             loss = math.inf if best is None else as_loss(best, self._study.mode)
             at = record.last_report if record.outcome is None or record.stopped_by_budget else record.sequence
-            self._entries[record.number] = at, record.number, loss
-            insort(self._ordered, self._entries[record.number])
+            self._losses[record.number] = at, loss
 
     def gain_of_last(self, trials: int) -> float:
-        """By how much the last `trials` trials have improved the best; inf where there was none before."""
-        losses = [loss for *_, loss in self._ordered]
+        """By how much the last `trials` trials improved the best; inf if there was none before."""
+        losses = [loss for _, loss in sorted(self._losses.values())]
         before = min(losses[:-trials], default=math.inf)
         return math.inf if before == math.inf else before - min(losses)
 
     def _is_settled(self, record: TrialRecord) -> bool:
-        """The trial has ended, or paused; one that ended with the search counts as it was before."""
+        """The trial ended or paused; one that ended with the search counts as it did before."""
         if record.outcome is not None and not record.stopped_by_budget:
             return record.outcome is not Outcome.FAILED
         paused = record.depth > record.promoted_at

@@ -73,7 +73,7 @@ class PlainView:
                 + (f" {speed:.0f} samples/s" if speed else "")
             )
         elif event.kind is EventKind.STARTED:
-            self._line(f"{head} started {params_text(record.resolved.params, self._names)}")
+            self._line(f"{head} started {params_text(record.params, self._names)}")
         elif event.kind is EventKind.ENDED:
             self._line(f"{head} {record.outcome}: {event.text}")
         elif event.kind is EventKind.RETRIED:
@@ -204,7 +204,7 @@ class LiveView:
         return [*cells, _WholeWords(self._params(record))]
 
     def _params(self, record: TrialRecord) -> str:
-        return params_text(record.resolved.params, self._names)
+        return params_text(record.params, self._names)
 
 
 class _WholeWords:

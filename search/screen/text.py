@@ -122,7 +122,7 @@ def retraining_text(done: Retraining, command: str) -> str:
 def check_text(check: Check) -> str:
     """The resolved plan, the space, and the metrics of the trial that was tried."""
     metrics = {name: value for name, value in check.metrics.items() if "/" not in name}
-    space = [str(parameter) for parameter in check.config.space.parameters()] or ["nothing is searched"]
+    space = check.config.space.describe()
     return "\n".join(
         [
             *_table(_plan_rows(check)),

@@ -35,13 +35,17 @@ class Node:
 
     def children(self) -> Iterator[tuple[Node, str]]:
         """The nodes directly below this one, each with the condition under which it is part of a trial."""
-        yield from ()
+        return iter(())
 
     def walk(self, condition: str = "") -> Iterator[tuple[Node, str]]:
         """This node and all below it in the order of the source, each with the choices it depends on."""
         yield self, condition
         for child, further in self.children():
             yield from child.walk(" and ".join(part for part in (condition, further) if part))
+
+    def domains(self) -> Iterator[tuple[Domain, str]]:
+        """The domains of `walk`."""
+        return ((node, condition) for node, condition in self.walk() if isinstance(node, Domain))
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ class Real(Node):
     kind: Kind
     low: float
     high: float
-    """Of quniform, the last multiple of the step from low that is not above the bound given."""
+    """For quniform, the last multiple of the step from low that is not above the given bound."""
     step: float | None = None
     integral: bool = False
     """Low and step of quniform are written as whole numbers, and so are its values."""
@@ -65,7 +69,7 @@ class Real(Node):
         return self.rounded(value)
 
     def rounded(self, value: float) -> float:
-        """Within the bounds, which exp(log(high)) need not be; of quniform, 0.3, not 0.30000000000000004."""
+        """Within the bounds, which exp(log(high)) may exceed; 0.3 of quniform, not 0.30000000000000004."""
         if self.step is None:
             return min(max(float(value), self.low), self.high)
         return self.at(round((value - self.low) / self.step))
@@ -79,17 +83,17 @@ class Real(Node):
     def bounds(self) -> list[float]:
         return [self.rounded(self.low), self.rounded(self.high)]
 
-    def values(self) -> list[float] | None:
-        """All values of quniform; the others have no end of them."""
-        if self.step is None:
-            return None
-        return [self.at(index) for index in range(self.num_values() or 0)]
+    def values(self) -> list[float]:
+        """All values of quniform."""
+        return [self.at(index) for index in range(self.num_values())]
 
-    def num_values(self) -> int | None:
-        return None if self.step is None else round((self.high - self.low) / self.step) + 1
+    def num_values(self) -> int:
+        """Number of values of quniform."""
+        assert self.step is not None
+        return round((self.high - self.low) / self.step) + 1
 
     def contains(self, value: Any) -> bool:
-        """Whether this is a value of the range; of quniform, also as Optuna computes and records it."""
+        """Whether this is a value of the range, for quniform also as Optuna computes and records it."""
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
         if self.step is None:
@@ -140,7 +144,7 @@ class Integer(Node):
 
 @dataclass(frozen=True)
 class Option:
-    """One of a choice: its label is what Optuna records, its node what the trial gets."""
+    """One of a choice: Optuna records its label, the trial gets its node."""
 
     label: Any
     node: Node
@@ -163,8 +167,7 @@ class Choice(Node):
         return [option.label for option in self.options]
 
     def children(self) -> Iterator[tuple[Node, str]]:
-        for option in self.options:
-            yield option.node, f"{self.name} = {option}"
+        return ((option.node, f"{self.name} = {option}") for option in self.options)
 
     def suggest(self, trial: Suggester) -> Any:
         return trial.suggest_categorical(self.name, self.labels)
@@ -177,7 +180,9 @@ class Choice(Node):
         return self.option(value) is not None
 
     def __str__(self) -> str:
-        return f"choice {', '.join(_option_text(option) for option in self.options)}"
+        # An option that is itself a domain is described as such.
+        texts = [f"{o} ({o.node})" if isinstance(o.node, Domain) else str(o) for o in self.options]
+        return f"choice {', '.join(texts)}"
 
 
 @dataclass(frozen=True)
@@ -196,8 +201,7 @@ class Table(Node):
     items: tuple[tuple[str, Node], ...]
 
     def children(self) -> Iterator[tuple[Node, str]]:
-        for _, node in self.items:
-            yield node, ""
+        return ((node, "") for _, node in self.items)
 
     def get(self, key: str) -> Node | None:
         return next((node for name, node in self.items if name == key), None)
@@ -211,8 +215,7 @@ class Items(Node):
     nodes: tuple[Node, ...]
 
     def children(self) -> Iterator[tuple[Node, str]]:
-        for node in self.nodes:
-            yield node, ""
+        return ((node, "") for node in self.nodes)
 
 
 @dataclass(frozen=True)
@@ -223,8 +226,3 @@ class Broken(Node):
 
 
 Domain = Real | Integer | Choice
-
-
-def _option_text(option: Option) -> str:
-    """The label, and what an option that is itself a domain stands for."""
-    return f"{option} ({option.node})" if isinstance(option.node, Real | Integer | Choice) else str(option)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from decimal import Decimal
+import sys
+from fractions import Fraction
 from typing import Any, cast
 
 from search.errors import KeyPath, Problem
@@ -22,7 +23,7 @@ from search.space.domains import (
 )
 from search.text import MAX_SHOWN, compact, dotted, nearest, shown
 
-_FORMS: dict[str, str] = {
+_FORMS = {
     "uniform": "[low, high] with low < high",
     "loguniform": "[low, high] with 0 < low < high",
     "quniform": "[low, high, step] with low < high and 0 < step <= high - low",
@@ -31,21 +32,19 @@ _FORMS: dict[str, str] = {
     "choice": "a list of at least one option",
 }
 
-
 MAX_EXACT = 2**53
-"""Floats are exact for whole numbers up to this one, and Optuna keeps every number as a float."""
+"""Floats are exact for whole numbers up to this one, and Optuna stores every number as a float."""
 MAX_STEPS = 2**50
-"""Multiples of a step up to this one are told apart, whatever the rounding."""
-
+"""Multiples of a step up to this one stay distinct, whatever the rounding."""
 MIN_LOG_RANGE = 1e-9
-"""Samplers divide by the difference of two logarithms, which must not be all rounding."""
+"""Samplers divide by the difference of two logarithms, which must exceed its rounding error."""
 
 
 class SpaceReader:
-    """Reads one tree; `problems` fills up on the way.
+    """Reads one tree and collects its problems.
 
     `path` is where a node stands in the source, `name` its place in a resolved trial with the label of each
-    option that was entered.
+    option on the way.
 
     Args:
         base: where the tree stands in its document.
@@ -94,11 +93,12 @@ class SpaceReader:
             return self._broken(path, name, f"received {shown(options)}; choice needs {_FORMS['choice']}")
         labels = _labels(options)
         read: list[Option] = []
-        broken = any(option != option for option in options)
+        broken = any(option != option for option in options)  # NaN
         for index, option in enumerate(options):
             part = labels[index] if isinstance(option, dict) else str(index)
             node = self.read(option, (*path, "choice", index), (*name, part))
-            first = next((i for i in range(index) if _same(options, labels, i, index)), None)
+            same = (i for i in range(index) if options[i] == option or labels[i] == labels[index])
+            first = next(same, None)
             if first is not None:
                 broken = True
                 message = f"option {index + 1} of the choice, {shown(option)}, repeats option {first + 1}"
@@ -120,7 +120,7 @@ def is_domain(tree: Any) -> bool:
 
 
 def _near_domain(tree: dict[str, Any]) -> str | None:
-    """What is wrong with a mapping that was meant as a domain and is none."""
+    """What is wrong with a mapping that was probably meant as a domain."""
     for key, value in tree.items():
         if not isinstance(value, list):
             continue
@@ -151,10 +151,6 @@ def _is_short_name(name: Any) -> bool:
     return isinstance(name, str) and 0 < len(name) <= MAX_SHOWN and name.isprintable()
 
 
-def _same(options: list[Any], labels: list[Any], first: int, second: int) -> bool:
-    return bool(options[first] == options[second] or labels[first] == labels[second])
-
-
 def _wrong_arguments(kind: str, arguments: Any) -> str | None:
     """What is wrong with the bounds of a range."""
     rule = f"{kind} needs {_FORMS[kind]}"
@@ -166,10 +162,10 @@ def _wrong_arguments(kind: str, arguments: Any) -> str | None:
         if isinstance(value, str) and _is_number(value):
             return f"received the text {value!r}; {rule}; write {value} without quotes"
         number = isinstance(value, int) if whole else isinstance(value, int | float)
-        if not number or isinstance(value, bool) or not _is_finite(value):
+        if not number or isinstance(value, bool) or not abs(value) <= sys.float_info.max:
             return f"received {shown(value)} in {shown(arguments)}; {rule}"
     # As floats, which is what Optuna keeps.
-    low, high, *step = [Decimal(repr(value if whole else float(value))) for value in arguments]
+    low, high, *step = [Fraction(repr(value if whole else float(value))) for value in arguments]
     lowest_allowed = {"loguniform": low > 0, "lograndint": low >= 1}.get(kind, True)
     if low >= high or not lowest_allowed or (step and not 0 < step[0] <= high - low):
         return f"received {shown(arguments)}; {rule}"
@@ -178,7 +174,7 @@ def _wrong_arguments(kind: str, arguments: Any) -> str | None:
 
 
 def _beyond_floats(kind: str, arguments: list[Any]) -> str | None:
-    """What floats ask of a range, where it asks for more."""
+    """The limit of floats that a range exceeds, if so."""
     low, high, *step = map(float, arguments)
     largest = max(abs(arguments[0]), abs(arguments[1]))
     whole = isinstance(arguments[0], int) and isinstance(arguments[-1], int)
@@ -200,17 +196,10 @@ def _number(kind: Kind, arguments: list[Any], path: KeyPath, name: str) -> Node:
     if kind != "quniform":
         return Real(name, path, kind, low, high)
     step = float(arguments[2])
-    exact_low, exact_step = Decimal(repr(low)), Decimal(repr(step))
-    num_steps = (Decimal(repr(high)) - exact_low) // exact_step
+    exact_low, exact_high, exact_step = (Fraction(repr(number)) for number in (low, high, step))
+    last = exact_low + (exact_high - exact_low) // exact_step * exact_step
     integral = isinstance(arguments[0], int) and isinstance(arguments[2], int)
-    return Real(name, path, kind, low, float(exact_low + num_steps * exact_step), step, integral)
-
-
-def _is_finite(value: float) -> bool:
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # a whole number beyond the largest float
-        return False
+    return Real(name, path, kind, low, float(last), step, integral)
 
 
 def _is_number(text: str) -> bool:

@@ -17,12 +17,12 @@ class Point(NamedTuple):
     problems: list[tuple[KeyPath, str]]
     """Path in what was given, and message."""
     ambiguous: bool = False
-    """All that is wrong is that several options fit."""
+    """The only problem is that several options fit."""
 
 
 def read_point(root: Node, partial: Mapping[str, Any]) -> Point:
     """Match a partial trial, nested or with dotted names, with the tree of a space."""
-    by_name = {node.name: node for node, _ in root.walk() if isinstance(node, Real | Integer | Choice)}
+    by_name = {domain.name: domain for domain, _ in root.domains()}
     # A key may have a dot in itself.
     exact = {key for key, _ in root.items if "." in key} if isinstance(root, Table) else set()
     direct = {
@@ -98,9 +98,9 @@ def _match_items(node: Items, value: Any, at: KeyPath) -> Point:
 
 
 def _match_choice(choice: Choice, value: Any, at: KeyPath) -> Point:
-    """By what stands in the options, then by label: an option's value may be the label of another one."""
+    """By the options' values, then by label: an option's value may be the label of another one."""
     matches = [(option, _enter(choice, option, value, at)) for option in choice.options]
-    # One inside of which several options fit, fits too: another must not be taken in its place.
+    # An ambiguous option fits too, so that another is not taken in its place.
     fitting = [(option, match) for option, match in matches if not match.problems or match.ambiguous]
     if len(fitting) == 1:
         return fitting[0][1]
@@ -119,7 +119,7 @@ def _match_choice(choice: Choice, value: Any, at: KeyPath) -> Point:
 
 
 def _enter(choice: Choice, option: Option, value: Any, at: KeyPath) -> Point:
-    """The value as this option; its name may be left out, or be given where the option has only a label."""
+    """The value as this option, whose name may be left out, or be given where it has only a label."""
     node = option.node
     if isinstance(node, Table) and isinstance(value, Mapping) and value.get("name") == option.label:
         value = {key: item for key, item in value.items() if key != "name" or node.get(key) is not None}

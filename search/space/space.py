@@ -10,17 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from search.errors import ConfigError, KeyPath, Problem, SearchError
-from search.space.domains import (
-    Choice,
-    Domain,
-    Fixed,
-    Integer,
-    Items,
-    Node,
-    Real,
-    Suggester,
-    Table,
-)
+from search.space.domains import Choice, Domain, Fixed, Integer, Items, Node, Real, Suggester, Table
 from search.space.parse import SpaceReader
 from search.space.points import read_point
 from search.text import shown
@@ -44,21 +34,6 @@ class Resolved:
         while path not in self.origin:
             path = path[:-1]
         return self.origin[path]
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One line of the plan."""
-
-    name: str
-    kind: str
-    description: str
-    """Such as `loguniform 0.0001 .. 0.1`."""
-    condition: str = ""
-    """Such as `optimizer = adamw`; empty where the parameter is always drawn."""
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.description}" + (f" (if {self.condition})" if self.condition else "")
 
 
 @dataclass(frozen=True)
@@ -97,8 +72,8 @@ class Space:
     def params_of(self, partial: Mapping[str, Any], *, base: KeyPath = ()) -> dict[str, Any]:
         """Parameters for Optuna's `enqueue_trial` from a point written like a trial or with dotted names.
 
-        `{optimizer: {name: adamw, lr: 1e-3}}`, `{optimizer.lr: 1e-3}` and `{optimizer.adamw.lr: 1e-3}` all
-        do; what is left out is drawn. `base` is where the point stands in its document.
+        `{optimizer: {name: adamw, lr: 1e-3}}`, `{optimizer.lr: 1e-3}` and `{optimizer.adamw.lr: 1e-3}` are
+        equal; parameters left out are drawn. `base` is where the point stands in its document.
 
         Raises:
             ConfigError: unknown keys, values outside their domain, or other than a fixed one.
@@ -114,13 +89,14 @@ class Space:
         Raises:
             ConfigError: a range has no end of values, or there are more than MAX_GRID combinations.
         """
-        endless = [domain for domain in self._domains if isinstance(domain, Real) and not domain.step]
+        domains = [domain for domain, _ in self.root.domains()]
+        endless = [domain for domain in domains if isinstance(domain, Real) and not domain.step]
         if endless:
             message = "has no end of values, and a grid needs a finite number; use quniform or choice"
             raise ConfigError(_problem(domain, f"{domain} {message}") for domain in endless)
         size = _grid_size(self.root)
         if size > MAX_GRID:
-            largest = max(self._domains, key=_num_values)
+            largest = max(domains, key=_num_values)
             message = (
                 f"the grid has {size} points, and {MAX_GRID} are allowed; use quniform or choice with fewer"
             )
@@ -130,32 +106,22 @@ class Space:
     def candidates(self) -> Iterator[Resolved]:
         """Few trials that together have every option of every choice and both bounds of every range.
 
-        Each differs in one parameter, and in what depends on it, from the first; so their number grows with
-        the number of options, not with that of combinations.
+        Each differs from the first in one parameter and what depends on it, so their number grows with the
+        number of options, not of combinations.
         """
-        for params in _variants(self.root):
-            yield self.resolve(params)
+        return map(self.resolve, _variants(self.root))
 
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Names of the parameters, in the order of the source."""
-        return tuple(domain.name for domain in self._domains)
+        return tuple(domain.name for domain, _ in self.root.domains())
 
-    def parameters(self) -> list[Parameter]:
-        """Every parameter, in the order of the source."""
+    def describe(self) -> list[str]:
+        """`optimizer.adamw.lr: loguniform 0.0001 .. 0.1 (if optimizer = adamw)` for each parameter."""
         return [
-            Parameter(node.name, node.kind, str(node), condition)
-            for node, condition in self.root.walk()
-            if isinstance(node, Real | Integer | Choice)
-        ]
-
-    def describe(self) -> str:
-        """One line for each parameter."""
-        return "\n".join(str(parameter) for parameter in self.parameters()) or "nothing is searched"
-
-    @property
-    def _domains(self) -> list[Domain]:
-        return [node for node, _ in self.root.walk() if isinstance(node, Real | Integer | Choice)]
+            f"{domain.name}: {domain}" + (f" (if {condition})" if condition else "")
+            for domain, condition in self.root.domains()
+        ] or ["nothing is searched"]
 
     def _build(self, choose: Callable[[Domain], Any]) -> Resolved:
         params: dict[str, Any] = {}
@@ -205,14 +171,13 @@ def _resolve(
         return [_resolve(item, (*at, i), choose, params, origin) for i, item in enumerate(node.nodes)]
     if isinstance(node, Fixed):
         return node.value
-    if not isinstance(node, Real | Integer | Choice):
+    if not isinstance(node, Domain):
         return None  # a domain with a problem
     value = params[node.name] = choose(node)
     if not isinstance(node, Choice):
         return value
     option = node.option(value)
-    if option is None:
-        raise AssertionError(f"{node.name} has no option {value!r}")
+    assert option is not None
     return _resolve(option.node, at, choose, params, origin)
 
 
@@ -239,7 +204,7 @@ def _variants(node: Node) -> list[dict[str, Any]]:
 
 
 def _num_values(domain: Domain) -> int:
-    return len(domain.options) if isinstance(domain, Choice) else domain.num_values() or 0
+    return len(domain.options) if isinstance(domain, Choice) else domain.num_values()
 
 
 def _grid_size(node: Node) -> int:
@@ -255,7 +220,7 @@ def _grid(node: Node) -> Iterator[dict[str, Any]]:
         for option in node.options:
             yield from ({node.name: option.label, **params} for params in _grid(option.node))
     elif isinstance(node, Real | Integer):
-        yield from ({node.name: value} for value in node.values() or [])
+        yield from ({node.name: value} for value in node.values())
     else:
         for parts in itertools.product(*(list(_grid(child)) for child, _ in node.children())):
             yield _merged(parts)

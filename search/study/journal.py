@@ -26,53 +26,51 @@ class JournalWriteError(SearchError):
 class Journal(BaseJournalBackend):
     """Optuna's journal file, with several entries in one write where they belong together.
 
-    There is no lock on it: one search at a time owns a run's folder, and an append is one system call. Others
-    may read it meanwhile.
+    It needs no lock: one search at a time owns a run's folder, and an append is one system call. Others may
+    read it meanwhile.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._pending: list[dict[str, Any]] | None = None
         self._number, self._offset = 0, 0
-        """The entry after those that have been read, and where it begins."""
+        """Entries that have been read, and where the next one begins."""
         if not path.exists():
             path.touch()
 
     def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
         """The entries from that number on.
 
-        The last one is left for later while it is not whole: somebody may be writing it. Optuna's own reader
-        keeps the place of each entry in memory, and each key of each entry as a text of its own.
+        The last one is left for later while it is incomplete, since another process may be writing it.
+        Optuna's own reader keeps the position of each entry, and each key of each entry as its own text.
 
         Raises:
             ValueError: an entry before the last one cannot be read.
         """
-        number, offset = (self._number, self._offset) if log_number_from >= self._number else (0, 0)
+        if log_number_from < self._number:
+            self._number = self._offset = 0
         size = os.stat(self._path).st_size
-        if offset >= size and number == log_number_from:
-            return
         with self._path.open("rb") as file:
-            file.seek(offset)
+            file.seek(self._offset)
             for line in file:
-                offset += len(line)
-                if offset > size:
+                end = self._offset + len(line)
+                if end > size:
                     return
-                if number >= log_number_from:
-                    try:
-                        entry = _entry(line)
-                    except ValueError:
-                        if offset < size:
-                            raise
-                        return
-                    self._number, self._offset = number + 1, offset
+                try:
+                    entry = _entry(line)
+                except ValueError:
+                    if end < size:
+                        raise
+                    return
+                self._number, self._offset = self._number + 1, end
+                if self._number > log_number_from:
                     yield entry
-                number += 1
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Write what is appended inside in one piece at the end, with one sync; nothing if an error comes.
+        """Write what is appended inside as one piece at the end, with one sync; nothing after an error.
 
-        Readers make do with the first lines alone too: a power cut can still leave those.
+        A power cut can still leave only its first lines, which readers accept.
         """
         assert self._pending is None
         self._pending = []
@@ -122,10 +120,10 @@ def _append(path: Path, data: bytes) -> None:
 
 
 def open_journal(path: Path) -> tuple[JournalStorage, Journal]:
-    """The storage over a journal, which is made if it is not there.
+    """The storage over a journal, which is created if missing.
 
     Raises:
-        SearchError: it is damaged, or cannot be made.
+        SearchError: it is damaged, or cannot be created.
     """
     try:
         with reraise_as_damaged(path):
@@ -137,11 +135,7 @@ def open_journal(path: Path) -> tuple[JournalStorage, Journal]:
 
 @contextmanager
 def reraise_as_damaged(path: Path) -> Iterator[None]:
-    """Say of what fails inside, which reads a journal, that the journal is damaged.
-
-    Raises:
-        SearchError: always instead of what was raised.
-    """
+    """Raise errors of code that reads a journal as a SearchError: the journal is damaged."""
     try:
         yield
     except (
@@ -159,7 +153,7 @@ def reraise_as_damaged(path: Path) -> Iterator[None]:
 
 
 def drop_half_line(path: Path) -> None:
-    """Cut a journal back to its last whole entry: a process was killed while it appended."""
+    """Cut a journal back to its last complete entry, after a process was killed while appending."""
     if not path.exists():
         return
     content = path.read_bytes()

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, TypeVar
 
 import optuna
 from optuna.samplers import BaseSampler
@@ -14,35 +13,22 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from search.config.document import plain_yaml, yaml_text
+from search.config.document import yaml_text
 from search.config.schema import Mode
+from search.config.yaml import parse_yaml
 from search.errors import SearchError
 from search.space.space import Space, parse_space
+from search.study.in_memory import PendingTrial, frozen_trial
 from search.study.journal import drop_half_line, open_journal, reraise_as_damaged
 from search.study.patches import share_distributions
-from search.study.suggest import PendingTrial
-from search.study.trial import Outcome, Recalled, TrialRecord
+from search.study.trial import Outcome, TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.process.failure import Failure, FailureKind
 
 JOURNAL = "study.journal"
 
-# User attributes of a trial.
-_TRIAL, _CONTINUES, _SPACE, _KNOWN, _LENGTHS, _SPENT, _PROMOTED, _FAILURES, _OUTCOME, _REASON, _END = (
-    "trial",
-    "continues",
-    "space",
-    "known",
-    "virtual_epochs",
-    "spent",
-    "promoted",
-    "failures",
-    "outcome",
-    "reason",
-    "end",
-)
-# And of the study; spaces are numbered, as a run that grows may take a new one for its next trials.
-_ELAPSED, _PLATEAU, _SPACE_PREFIX = "elapsed_seconds", "plateau", "space/"
+_SPACE_PREFIX = "space/"
+"""Prefix of the study's attributes that hold its spaces; a run that grows may add one for its next trials."""
 
 _DIRECTIONS = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
 
@@ -55,27 +41,21 @@ _STATES = {
 }
 
 
-class Index(Protocol):
-    """A function of a study's records that follows each change instead of being computed anew."""
-
-    def update(self, record: TrialRecord) -> None:
-        """The record is new or has changed."""
-
-
-AnyIndex = TypeVar("AnyIndex", bound=Index)
+Index = TypeVar("Index")
 
 
 class Indexes:
-    """The indexes of one study."""
+    """Functions of a study's records that follow each change instead of being recomputed."""
 
     def __init__(self) -> None:
-        self._made: dict[Hashable, Index] = {}
+        self._made: dict[Hashable, Any] = {}
 
-    def get(self, key: Hashable, make: Callable[[], AnyIndex]) -> AnyIndex:
-        """The index under that key; `make` derives it from all records when it is first asked for."""
+    def get(self, key: Hashable, make: Callable[[], Index]) -> Index:
+        """The index under that key; `make` derives it from all records at the first call."""
         if key not in self._made:
             self._made[key] = make()
-        return cast(AnyIndex, self._made[key])
+        index: Index = self._made[key]
+        return index
 
     def update(self, record: TrialRecord) -> None:
         """The record is new or has changed."""
@@ -87,14 +67,14 @@ class SearchStudy:
     """An Optuna study in a journal file, with a mirror of every trial in memory.
 
     Args:
-        path: the journal; made if it is not there.
+        path: the journal; created if missing.
         name: of the study.
-        mode: whether the objective is to be maximized or minimized.
-        space: what new trials are drawn from; a study keeps the one of each earlier trial.
-        sampler: made for this study, gives new trials their parameters.
-        history: trials of an older study, which samplers learn from.
+        mode: whether the objective is maximized or minimized.
+        space: what new trials are drawn from; earlier trials keep the one that they were drawn from.
+        sampler: makes the sampler of this study.
+        history: trials of an older study, from which samplers learn.
 
-    See `read_records` for looking at a study that another process may be writing.
+    `read_records` reads a study that another process may be writing.
     """
 
     def __init__(
@@ -114,7 +94,7 @@ class SearchStudy:
         self.history = list(history)
         optuna.logging.disable_default_handler()
         optuna.logging.enable_propagation()
-        # A run that was renamed goes on: its folder holds one study, whatever that is called.
+        # A renamed run continues: its folder holds one study, whatever its name.
         known = [study.study_name for study in self._storage.get_all_studies()]
         if not known:
             self._storage.create_new_study([_DIRECTIONS[mode]], name)
@@ -134,30 +114,30 @@ class SearchStudy:
     @property
     def elapsed_seconds(self) -> float:
         """Wall time of all sessions of this search so far."""
-        return float(self.study.user_attrs.get(_ELAPSED, 0.0))
+        return float(self.study.user_attrs.get("elapsed_seconds", 0.0))
 
     def save_elapsed(self, seconds: float) -> None:
-        self.study.set_user_attr(_ELAPSED, round(seconds, 1))
+        self.study.set_user_attr("elapsed_seconds", round(seconds, 1))
 
     def has_ended_on(self, plateau: Mapping[str, Any]) -> bool:
-        """Whether the search has come to an end on a plateau as it is asked for here."""
-        return bool(self.study.user_attrs.get(_PLATEAU) == dict(plateau))
+        """Whether the search has ended on this plateau."""
+        return bool(self.study.user_attrs.get("plateau") == dict(plateau))
 
     def end_on(self, plateau: Mapping[str, Any]) -> None:
-        """Record that end: what runs on for a moment must not undo it."""
+        """Record that end; trials that report meanwhile must not undo it."""
         if not self.has_ended_on(plateau):
-            self.study.set_user_attr(_PLATEAU, dict(plateau))
+            self.study.set_user_attr("plateau", dict(plateau))
 
     def ask(self, point_to_evaluate: Mapping[str, Any] | None = None) -> TrialRecord:
-        """Begin a new trial: the parameters of `point_to_evaluate` are taken, only the others are sampled."""
+        """Begin a new trial; parameters that `point_to_evaluate` lacks are sampled."""
         number = len(self.records)
         # Samplers count the trials of the history first.
         pending = PendingTrial(len(self.history) + number, point_to_evaluate or {}, self._sampler, self.study)
-        resolved = Recalled(self.space, self.space.suggest(pending).params)
+        params = self.space.suggest(pending).params
         known = None if point_to_evaluate is None else dict(point_to_evaluate)
-        attrs = {_TRIAL: number, _SPACE: self.space_number} | ({} if known is None else {_KNOWN: known})
+        attrs = {"trial": number, "space": self.space_number} | ({} if known is None else {"known": known})
         trial_id = self._create(pending, {}, attrs)
-        record = TrialRecord(number, trial_id, resolved, space=self.space_number, known=known)
+        record = TrialRecord(number, trial_id, self.space, params, self.space_number, known)
         self.records.append(record)
         self.indexes.update(record)
         return record
@@ -170,8 +150,8 @@ class SearchStudy:
         spent = {"steps": steps, "samples": samples, "seconds": round(seconds, 3), "sequence": sequence}
         with self._journal.transaction():
             if record.lengths is None:
-                self._set(record, _LENGTHS, lengths.as_dict())
-            self._set(record, _SPENT, spent)
+                self._set(record, "virtual_epochs", lengths.as_dict())
+            self._set(record, "spent", spent)
             self._storage.set_trial_intermediate_value(record.trial_id, number, value)
         lengths = record.lengths or self._lengths.setdefault(lengths, lengths)
         self.num_steps += steps - record.steps
@@ -181,18 +161,18 @@ class SearchStudy:
         self.indexes.update(record)
 
     def promote(self, record: TrialRecord) -> None:
-        """Record that a paused trial goes on; if Optuna holds it as ended, as a new Optuna trial."""
+        """Record that a paused trial continues; one that Optuna holds as ended becomes a new Optuna trial."""
         if record.outcome is not None:
             self._reopen(record)
         else:
-            self._set(record, _PROMOTED, record.depth)
+            self._set(record, "promoted", record.depth)
         record.promoted_at = record.depth
         self.indexes.update(record)
 
     def add_failure(self, record: TrialRecord, failure: Failure) -> None:
-        """Record that an attempt was lost, and to what."""
+        """Record that an attempt failed."""
         failures = [*record.failures, failure]
-        self._set(record, _FAILURES, [asdict(item) for item in failures])
+        self._set(record, "failures", [asdict(item) for item in failures])
         record.failures = failures
 
     def finish(
@@ -205,9 +185,9 @@ class SearchStudy:
         if outcome in (Outcome.COMPLETED, Outcome.STOPPED) and record.values:
             values = [record.best(self.mode)]
         with self._journal.transaction():
-            self._set(record, _OUTCOME, outcome.value)
-            self._set(record, _REASON, reason)
-            self._set(record, _END, {"sequence": sequence, "stopped_by_budget": stopped_by_budget})
+            self._set(record, "outcome", outcome.value)
+            self._set(record, "reason", reason)
+            self._set(record, "end", {"sequence": sequence, "stopped_by_budget": stopped_by_budget})
             self._storage.set_trial_state_values(record.trial_id, _STATES[outcome], values)
         record.outcome, record.reason, record.stopped_by_budget = outcome, reason, stopped_by_budget
         record.sequence = self.last_sequence = sequence
@@ -218,16 +198,16 @@ class SearchStudy:
         return self._storage.get_trial(record.trial_id)
 
     def completed(self) -> list[FrozenTrial]:
-        """Optuna's view of the trials that were trained to a full length; of each the longest, once."""
+        """Optuna's view of the trials of full length; of each the longest, once."""
         trials = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        return list({t.user_attrs[_TRIAL]: t for t in trials if _TRIAL in t.user_attrs}.values())
+        return list({t.user_attrs["trial"]: t for t in trials if "trial" in t.user_attrs}.values())
 
     def _reopen(self, record: TrialRecord) -> None:
-        """Let an ended trial go on: Optuna's are final, so a new one takes over all that this one holds."""
+        """Let an ended trial continue: Optuna's are final, so a new one takes over what it holds."""
         old = self.frozen(record)
-        carried = (_TRIAL, _SPACE, _KNOWN, _LENGTHS, _SPENT, _FAILURES)
+        carried = ("trial", "space", "known", "virtual_epochs", "spent", "failures")
         attrs = {key: old.user_attrs[key] for key in carried if key in old.user_attrs}
-        attrs |= {_PROMOTED: record.depth, _CONTINUES: old.number}
+        attrs |= {"promoted": record.depth, "continues": old.number}
         record.trial_id = self._create(old, old.intermediate_values, attrs)
         record.outcome, record.reason, record.stopped_by_budget = None, "", False
 
@@ -235,17 +215,11 @@ class SearchStudy:
         self, drawn: PendingTrial | FrozenTrial, values: Mapping[int, float], attrs: Mapping[str, Any]
     ) -> int:
         """A running Optuna trial, all of it in one entry of the journal; returns its id."""
-        template = FrozenTrial(
-            number=-1,
-            trial_id=-1,
-            state=TrialState.RUNNING,
-            value=None,
-            datetime_start=datetime.now(),
-            datetime_complete=None,
-            params=dict(drawn.params),
-            distributions=dict(drawn.distributions),
+        template = frozen_trial(
+            -1,
+            dict(drawn.params),
+            dict(drawn.distributions),
             user_attrs=dict(attrs),
-            system_attrs={},
             intermediate_values=dict(values),
         )
         trial_id = self._storage.create_new_trial(self._study_id, template)
@@ -253,7 +227,10 @@ class SearchStudy:
         return trial_id
 
     def _number_of_space(self) -> int:
-        """The number under which the study has `self.space`, which is written if it is new."""
+        """Number of `self.space` in the study, which is written if new.
+
+        Spaces are compared as the YAML that is stored: one written differently counts as another.
+        """
         texts, text = _space_texts(self.study.user_attrs), yaml_text(self.space.source)
         if text not in texts:
             self.study.set_user_attr(f"{_SPACE_PREFIX}{len(texts)}", text)
@@ -264,7 +241,7 @@ class SearchStudy:
 
 
 def read_records(path: Path) -> list[TrialRecord]:
-    """The trials of a study, without writing: a search may be using it at this moment.
+    """The trials of a study, without writing to it, as a search may be using it.
 
     Raises:
         SearchError: there is no journal, or it is damaged.
@@ -277,43 +254,44 @@ def read_records(path: Path) -> list[TrialRecord]:
 
 
 def _space_texts(attrs: Mapping[str, Any]) -> list[str]:
-    """The spaces that trials were drawn from, as YAML, in the order in which the study took them up."""
+    """The spaces that trials were drawn from, as YAML, in the order of their numbers."""
     count = sum(key.startswith(_SPACE_PREFIX) for key in attrs)
     return [attrs[f"{_SPACE_PREFIX}{number}"] for number in range(count)]
 
 
 def records_of(storage: BaseStorage) -> Iterator[TrialRecord]:
-    """Each trial once, in order; of one that went on after it had ended, the newest Optuna trial."""
-    # A run has one study; it is open to all of Optuna's tools, which may have added trials of their own.
+    """Each trial once, in order; of one that continued after its end, the newest Optuna trial."""
+    # A run has one study, to which Optuna's tools may have added trials of their own.
     for study in storage.get_all_studies()[:1]:
         study_id = storage.get_study_id_from_name(study.study_name)
         texts = _space_texts(study.user_attrs)
-        spaces = [parse_space(plain_yaml(text)) for text in texts]
+        spaces = [parse_space(parse_yaml(text).tree) for text in texts]
         newest: dict[int, FrozenTrial] = {}
         for frozen in storage.get_all_trials(study_id, deepcopy=False):
             share_distributions(frozen)
-            if _TRIAL in frozen.user_attrs:
-                newest[frozen.user_attrs[_TRIAL]] = frozen
+            if "trial" in frozen.user_attrs:
+                newest[frozen.user_attrs["trial"]] = frozen
         for number, frozen in sorted(newest.items()):
             trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, frozen.number)
-            yield _record(number, trial_id, frozen, spaces[frozen.user_attrs[_SPACE]])
+            yield _record(number, trial_id, frozen, spaces[frozen.user_attrs["space"]])
 
 
 def _record(number: int, trial_id: int, frozen: FrozenTrial, space: Space) -> TrialRecord:
     attrs, ended = frozen.user_attrs, frozen.state.is_finished()
-    spent, end = attrs.get(_SPENT, {}), attrs.get(_END, {}) if ended else {}
+    spent, end = attrs.get("spent", {}), attrs.get("end", {}) if ended else {}
     values = [frozen.intermediate_values[step] for step in sorted(frozen.intermediate_values)]
-    lengths = VirtualEpochs(**attrs[_LENGTHS]) if _LENGTHS in attrs else None
-    failures = [Failure(FailureKind(item["kind"]), item["cause"]) for item in attrs.get(_FAILURES, [])]
-    # Not what is recorded as spent: with the power gone before the value, that is one virtual epoch more.
+    lengths = VirtualEpochs(**attrs["virtual_epochs"]) if "virtual_epochs" in attrs else None
+    failures = [Failure(FailureKind(item["kind"]), item["cause"]) for item in attrs.get("failures", [])]
+    # `spent` may be one virtual epoch ahead: it is written before the value, and the power may fail between.
     steps = lengths.end_step(len(values)) if lengths and values else 0
     last_report = spent.get("sequence", 0) if spent.get("steps") == steps else 0
     return TrialRecord(
         number=number,
         trial_id=trial_id,
-        resolved=Recalled(space, frozen.params),
-        space=attrs[_SPACE],
-        known=attrs.get(_KNOWN),
+        space=space,
+        params=space.resolve(frozen.params).params,
+        space_number=attrs["space"],
+        known=attrs.get("known"),
         values=values,
         lengths=lengths,
         steps=steps,
@@ -321,9 +299,9 @@ def _record(number: int, trial_id: int, frozen: FrozenTrial, space: Space) -> Tr
         seconds=spent.get("seconds", 0.0),
         sequence=end.get("sequence", last_report),
         last_report=last_report,
-        promoted_at=attrs.get(_PROMOTED, 0),
+        promoted_at=attrs.get("promoted", 0),
         failures=failures,
-        outcome=Outcome(attrs.get(_OUTCOME, Outcome.FAILED)) if ended else None,
-        reason=attrs.get(_REASON, "") if ended else "",
+        outcome=Outcome(attrs.get("outcome", Outcome.FAILED)) if ended else None,
+        reason=attrs.get("reason", "") if ended else "",
         stopped_by_budget=end.get("stopped_by_budget", False),
     )

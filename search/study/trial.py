@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from search.config.schema import Mode
-from search.errors import KeyPath
 from search.space.space import Resolved, Space
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.process.failure import Failure
@@ -29,49 +28,10 @@ class Outcome(StrEnum):
 
 
 BROKEN_OFF = (Outcome.DIVERGED, Outcome.FAILED, Outcome.OUT_OF_MEMORY)
-"""Ends of trials that never count as good, whatever they had reached before."""
+"""Ends of trials that never count as good, whatever their values."""
 
 NO_VERDICT = (Outcome.FAILED, Outcome.OUT_OF_MEMORY)
-"""Ends that say nothing about how well a trial's parameters train: at a rung it takes nobody's rank."""
-
-
-class Recalled(Resolved):
-    """The same as `space.resolve(params)`, of which only the parameters are kept.
-
-    A study has thousands of trials, the configuration of each takes kilobytes, and once a trial is under way
-    it is hardly looked at again.
-
-    Raises:
-        SearchError: the space cannot have given these parameters.
-    """
-
-    params: dict[str, Any]
-
-    def __init__(self, space: Space, params: Mapping[str, Any]) -> None:
-        # Parameters that were dropped from the journal or are not the space's are found here.
-        kept = space.resolve(params).params
-        object.__setattr__(self, "_space", space)
-        object.__setattr__(self, "params", kept)
-
-    @property
-    def options(self) -> dict[str, Any]:  # type: ignore[override]
-        return self._resolved.options
-
-    @property
-    def origin(self) -> dict[KeyPath, KeyPath]:  # type: ignore[override]
-        return self._resolved.origin
-
-    @property
-    def _resolved(self) -> Resolved:
-        space: Space = self._space  # type: ignore[attr-defined]
-        return space.resolve(self.params)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Resolved):
-            return NotImplemented
-        return (self.options, self.params, self.origin) == (other.options, other.params, other.origin)
-
-    __hash__ = None  # type: ignore[assignment]
+"""Ends that say nothing about a trial's parameters, so that it has no rank at its rungs."""
 
 
 @dataclass(eq=False)
@@ -80,36 +40,43 @@ class TrialRecord:
 
     number: int
     trial_id: int
-    """Id of the Optuna trial; a trial that goes on after it had ended gets a new one."""
-    resolved: Resolved
-    space: int = 0
-    """Which of the study's spaces it was drawn from."""
+    """Id of the Optuna trial; a trial that continues after its end gets a new one."""
+    space: Space = field(repr=False)
+    """What it was drawn from."""
+    params: dict[str, Any]
+    space_number: int = 0
+    """Number of that space in the study."""
     known: dict[str, Any] | None = None
     """The point to evaluate that it took: some or all of its parameters."""
     values: list[float] = field(default_factory=list)
     """Objective of virtual epochs 1, 2, … that have been reported."""
     lengths: VirtualEpochs | None = None
-    """How long the trial's virtual epochs are; known from its first report."""
+    """Lengths of its virtual epochs; known from its first report."""
     steps: int = 0
     samples: int = 0
     seconds: float = 0.0
     sequence: int = 0
-    """Number of its last report, or of its end, among all of the study, from 1; 0 if it has none."""
+    """Number of its last report or end among all of the study, from 1; 0 without one."""
     last_report: int = 0
     """Number of its last report."""
     promoted_at: int = 0
     """Virtual epoch from which it was last promoted."""
     failures: list[Failure] = field(default_factory=list)
-    """Attempts that were lost."""
+    """Failed attempts."""
     outcome: Outcome | None = None
     reason: str = ""
     """Why it ended."""
     stopped_by_budget: bool = False
-    """Stopped only because the search ended: it may go on in a longer one."""
+    """Stopped only because the search ended: it may continue in a longer one."""
     running: bool = False
     """A worker is training it now; known in this process only."""
     resumable: bool = False
-    """Ended, but goes on if its turn comes, for its run has grown; known in this process only."""
+    """Ended, but may continue since its run has grown; known in this process only."""
+
+    @property
+    def resolved(self) -> Resolved:
+        """Its configuration, derived from the parameters at each access: a study has thousands of trials."""
+        return self.space.resolve(self.params)
 
     @property
     def depth(self) -> int:
@@ -129,20 +96,20 @@ class TrialRecord:
 
 
 def as_loss(value: float, mode: Mode) -> float:
-    """The objective as a number of which the smaller is better."""
+    """The objective as a number to minimize."""
     return -value if mode == "max" else value
 
 
 def ranked(records: Sequence[TrialRecord], mode: Mode) -> list[TrialRecord]:
     """The trials with a value, best first; the lower number first among equals.
 
-    One that diverged, failed or ran out of memory is left out, whatever it had reached before.
+    Trials that diverged, failed or ran out of memory are left out.
     """
     return [record for *_, record in sorted(_with_rank_keys(records, mode))]
 
 
 def best_record(records: Sequence[TrialRecord], mode: Mode) -> TrialRecord | None:
-    """The first of `ranked`, the best trial of a search wherever one is named; None without one."""
+    """The first of `ranked`, the best trial of a search; None if there is none."""
     *_, best = min(_with_rank_keys(records, mode), default=(None,))
     return best
 

@@ -35,9 +35,10 @@ from search.cli import main
 from search.commands.check_data import DataCheck, Reached
 from search.screen.data_text import DataProgress, data_check_text
 from search.screen.progress_bar import ProgressBar
+from trainables.data.threads import in_threads
 from trainables.images.loading import load_images
 from trainables.images.options import MaskFolderOptions
-from trainables.inspect.inspection import Contents, Inspection, SampleName, in_threads
+from trainables.inspect.inspection import Contents, Inspection, SampleName
 from trainables.options import TrialOptions
 
 

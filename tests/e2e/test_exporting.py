@@ -83,7 +83,7 @@ print(sum(p.numel() for p in model.parameters()))
 
 def test_the_exported_configuration_is_one_that_a_search_reads(run: Path) -> None:
     config = load_config(search.export(run).folder / "config.yaml").first
-    assert config.space.parameters() == []
+    assert config.space.names == ()
     assert config.budget.max_virtual_epochs == 9
     assert config.virtual_epoch.count == 5
 

@@ -19,7 +19,7 @@ from search.config.config import Config
 from search.schedulers.base import Decision
 from search.schedulers.build import build_scheduler
 from search.schedulers.plateau import is_on_plateau
-from search.space.space import Resolved
+from search.space.space import parse_space
 from search.study.study import JOURNAL, SearchStudy
 from search.study.trial import Outcome, TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs
@@ -112,7 +112,7 @@ class _Replay:
         # All have ended where a search is gone on with, to have more trials.
         self._alone = self._alone and not all(r.outcome for r in self.records)
         assert not self._alone, f"a trial went on alone, and trial {number} was yet to begin"
-        record = TrialRecord(number, len(self._by_id), Resolved({}, {}, {}), running=True)
+        record = TrialRecord(number, len(self._by_id), parse_space({}), {}, running=True)
         self.records.append(record)
         self._by_id.append(record)
         self._attrs[number] = {}

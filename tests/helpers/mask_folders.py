@@ -42,4 +42,10 @@ def samples(arrays, part, limit=0, options=MaskFolderOptions):
 
 
 def names(arrays, part):
-    return [Path(file).stem for file in arrays[f"{part}_image_files"]]
+    return [Path(file).stem for file, *_ in arrays[f"{part}_image_files"]]
+
+
+def parts(root, **options):
+    """Names of the training and of the validation images."""
+    arrays = load(root, max_memory=0, **options)
+    return names(arrays, "train"), names(arrays, "valid")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 from search.schedulers.base import Decision, Scheduler
-from search.space.space import Resolved
+from search.space.space import parse_space
 from search.study.trial import TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs
 
@@ -30,9 +30,7 @@ class Records:
 
 
 def trial(number: int, *values: float, **fields: Any) -> TrialRecord:
-    return TrialRecord(
-        number, number, Resolved({}, {}, {}), values=list(values), lengths=STEPS_OF_5, **fields
-    )
+    return TrialRecord(number, number, parse_space({}), {}, values=list(values), lengths=STEPS_OF_5, **fields)
 
 
 def decide(scheduler: Scheduler, record: TrialRecord, *others: TrialRecord) -> Decision:

@@ -8,7 +8,7 @@ import signal
 import numpy as np
 import torch
 
-from trainables.images.decode import num_threads
+from trainables.data.threads import num_threads
 
 
 class Asked:

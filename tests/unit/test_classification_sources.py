@@ -181,7 +181,7 @@ def test_of_a_mixture_with_a_broken_image_the_other_one_counts_by_its_share(root
     randoms[:, 3] = (8.5 / 24, 1.5 / 24)  # partners: dog/0, which is broken, and cat/1
     images, labels, others, share = source.batch(np.array([0, 3]), randoms)
     assert (labels.tolist(), others.tolist()) == ([0, -100], [-100, 0])
-    of_cat = task._loss._weights[0] if weights == "balanced" else 1.0  # type: ignore[index]
+    of_cat = float(task._loss._weights.of(labels, labels == 0)[0])
     expected = of_cat * (share[0] + 1 - share[1])
     torch.testing.assert_close(task.loss_weight((images, labels, others, share)), expected)
 

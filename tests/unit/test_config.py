@@ -139,7 +139,7 @@ def test_defaults_and_the_name_of_the_file():
     assert config.scheduler == Asha()
     assert (config.checkpoint.every, config.checkpoint.keep) == (1, 2)
     assert (config.max_failures, config.max_failed_trials) == (2, 5)
-    assert config.space.parameters() == []
+    assert config.space.names == ()
 
 
 def test_raw_is_complete_and_loads_to_the_same():
@@ -211,8 +211,8 @@ budget: {trails: 24}
 @pytest.mark.parametrize(
     ("section", "message"),
     [
-        ("name: a/b", "name: received 'a/b'; must be letters, digits"),
-        ("name: ..", "name: received '..'; must be letters, digits"),
+        ("name: a/b", "name: received 'a/b'; must be at most 80 letters, digits"),
+        ("name: ..", "name: received '..'; must be at most 80 letters, digits"),
         (f"name: {'x' * 81}", "name: received"),
         ("virtual_epoch: {}", "virtual_epoch: received none of them; must be exactly one of"),
         ("virtual_epoch: {steps: 1, epochs: 1}", "virtual_epoch: received steps and epochs; must be exactly"),
@@ -261,7 +261,7 @@ budget: {trails: 24}
         ("resources: {gpus_per_trial: 1.5}", "resources.gpus_per_trial: received 1.5; must be at most 1"),
         (
             "resources: {gpus_per_trial: 2}",
-            "resources.gpus_per_trial: received 2; must be at most 1, for a trial is one process, which uses one "  # noqa: E501
+            "resources.gpus_per_trial: received 2; must be at most 1, since a trial is one process, which uses one "  # noqa: E501
             "GPU; with 1 as many trials run at a time as there are GPUs",
         ),
         ("resources: {gpus_per_trial: 1e-5}", "resources.gpus_per_trial: received 1e-05; must be 0 or at"),
@@ -275,7 +275,7 @@ budget: {trails: 24}
         ("bugdet: {}", "bugdet: unknown key 'bugdet'; did you mean 'budget'?"),
     ],
 )
-def test_mistake_in_a_section_is_told_in_a_sentence(section, message):
+def test_a_problem_in_a_section_is_reported_in_a_sentence(section, message):
     lines = [line for line in MINIMAL.splitlines() if line.split(":")[0] != section.split(":")[0]]
     (problem,) = problems_of("\n".join([*lines, section]))
     assert problem.startswith(f"c.yaml:{len(lines) + 1}: {message}")
@@ -336,7 +336,7 @@ def test_missing_sections_are_told_together():
         ("{size: [1, x]}", "trial.size.1: received 'x'; must be a whole number"),
         ("{model: 3}", "trial.model: received 3; must be a mapping (key: value)"),
         ("{compile: maybe}", "trial.compile: received 'maybe'; must be true or false"),
-        ("{ema: 2}", "trial.ema: received 2; must be less than 1.0"),
+        ("{ema: 2}", "trial.ema: received 2; must be less than 1"),
         (
             "{optimizer: {name: adamv}}",
             "trial.optimizer.name: optimizer 'adamv' is not a class of torch.optim",
@@ -350,12 +350,12 @@ def test_missing_sections_are_told_together():
         ("{optimizer: {name: rprop, weight_decay: 0.1}}", "trial.optimizer: torch.optim refuses"),
     ],
 )
-def test_mistake_in_the_trial_is_told_in_a_sentence(trial, message):
+def test_a_problem_in_the_trial_is_reported_in_a_sentence(trial, message):
     (problem,) = trial_problems(trial)
     assert problem.startswith(f"c.yaml:3: {message}")
 
 
-def test_mistake_in_one_option_or_bound_is_told_once_at_its_line():
+def test_a_problem_in_one_option_or_bound_is_reported_once_at_its_line():
     text = MINIMAL.replace(
         "trial: {}",
         "trial:\n"
@@ -368,8 +368,8 @@ def test_mistake_in_one_option_or_bound_is_told_once_at_its_line():
         "         lr: {choice: [0.1, -0.1]}}\n",
     )
     assert problems_of(text) == [
-        "c.yaml:5: trial.ema: received 1.5; must be less than 1.0",
-        "c.yaml:10: trial.optimizer.lr: received -0.1; must be greater than 0.0",
+        "c.yaml:5: trial.ema: received 1.5; must be less than 1",
+        "c.yaml:10: trial.optimizer.lr: received -0.1; must be greater than 0",
     ]
 
 
@@ -393,14 +393,14 @@ def test_reference_to_the_environment_is_for_paths_of_data(monkeypatch):
     assert trial_problems(
         "{batch_size: '${env:ROOT}', data: {root: '${env:NOT_SET}'}}", "budget.trials=${env:ROOT}"
     ) == [
-        "c.yaml:3: trial.batch_size: ${env:ROOT} stands for a part of a path, and only texts under trial.data are "  # noqa: E501
+        "c.yaml:3: trial.batch_size: ${env:ROOT} is part of a path, and only texts under trial.data are "
         "paths; write the value, or give it with --set",
         "c.yaml:3: trial.data.root: the environment variable NOT_SET is not set; export it, or write the path",  # noqa: E501
-        "--set budget.trials=${env:ROOT}: budget.trials: ${env:ROOT} stands for a part of a path, and only texts "  # noqa: E501
+        "--set budget.trials=${env:ROOT}: budget.trials: ${env:ROOT} is part of a path, and only texts "
         "under trial.data are paths; write the value, or give it with --set",
     ]
     (problem,) = problems_of(MINIMAL.replace("my_task:MyTask", "${env:ROOT}"))
-    assert problem.startswith("c.yaml:1: task: ${env:ROOT} stands for a part of a path")
+    assert problem.startswith("c.yaml:1: task: ${env:ROOT} is part of a path")
 
 
 @pytest.mark.parametrize(
@@ -410,7 +410,7 @@ def test_secret_is_refused_with_the_way_out(key):
     for value in ("x1y2", "${env:HOME}"):
         problems = trial_problems(f"{{data: {{{key}: '{value}'}}}}")
         assert problems == [
-            f"c.yaml:3: trial.data.{key}: is a secret by its name, and a run's files keep what stands here; "
+            f"c.yaml:3: trial.data.{key}: is a secret by its name, and a run's files keep it; "
             "remove it, and let the task read it from the environment (os.environ)"
         ]
 

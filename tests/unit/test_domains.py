@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 from hypothesis import assume
 from hypothesis import strategies as st
+from optuna.samplers import RandomSampler
 from properties import for_all
 
 from search.space.domains import Real
 from search.space.space import read_space
+from search.study.in_memory import PendingTrial
 
 LONG_STEP = [-9999240760823.13, 0.0, 1.5244550925615141]
 """Its multiples have 30 digits."""
@@ -47,6 +49,22 @@ def test_a_value_near_zero_of_a_range_that_begins_far_away_is_the_exact_multiple
     assert domain.rounded(value) == exact
     assert domain.contains(exact)
     assert domain.contains(value)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [0.1, 0.9, 0.1],
+        [3.92, 16.681480900182542, 1.8230687000260772],
+        [523, 552.4415039448971, 1.6765547446994908],
+        [-7.716187086159801, -7.660104259543252, 0.003133150574428041],
+    ],
+)
+def test_every_value_of_a_stepped_range_can_be_drawn(arguments: list[float]) -> None:
+    domain = quniform(arguments)
+    assert domain is not None
+    trials = (PendingTrial(seed, {}, RandomSampler(seed=seed)) for seed in range(300))
+    assert {domain.suggest(trial) for trial in trials} == set(domain.values() or [])
 
 
 @for_all(

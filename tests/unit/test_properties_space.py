@@ -17,14 +17,15 @@ from simulated_search import open_study
 from tiny_tasks import search_config
 
 from search.config.config import Config
-from search.config.document import plain_yaml, yaml_text
+from search.config.document import yaml_text
 from search.config.stages import load_config
+from search.config.yaml import parse_yaml
 from search.errors import ConfigError
 from search.schedulers.build import build_scheduler
 from search.space.domains import Broken, Choice, Domain, Fixed, Items, Node, Table
 from search.space.space import Resolved, Space, parse_space, read_space
+from search.study.in_memory import PendingTrial
 from search.study.study import JOURNAL, read_records
-from search.study.suggest import PendingTrial
 from search.study.trial import Outcome
 from search.text import value_at
 from trainables.data.virtual_epoch import VirtualEpochs
@@ -243,4 +244,4 @@ def test_candidates_have_every_option_and_both_bounds(tree: dict[str, Any]) -> N
 
 @for_all(examples=100, many=3000, tree=TREES)
 def test_written_as_text_it_is_the_same_space(tree: dict[str, Any]) -> None:
-    assert parse_space(plain_yaml(yaml_text(tree))) == parse_space(tree)
+    assert parse_space(parse_yaml(yaml_text(tree)).tree) == parse_space(tree)

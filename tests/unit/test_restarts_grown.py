@@ -303,8 +303,8 @@ def test_after_a_change_of_the_space_old_trials_stay_and_new_ones_come_from_it(
     changed = asking(12, space=WIDER, sampler=options)
     grown = Simulation(folder, changed).run()
     assert {r.number: r.resolved for r in grown.records[:6]} == before
-    assert {r.space for r in grown.records[:6]} == {0}
-    assert {r.space for r in grown.records[6:]} == {1}
+    assert {r.space_number for r in grown.records[:6]} == {0}
+    assert {r.space_number for r in grown.records[6:]} == {1}
     new = [r.resolved.options for r in grown.records[6:]]
     assert all(set(tree) == {"model", "optimizer", "batch_size"} for tree in new)
     assert {tree["model"]["hidden"] for tree in new} <= {4, 16, 32}
@@ -320,7 +320,7 @@ def test_a_space_that_comes_back_is_not_taken_for_another_one(tmp_path: Path) ->
         study = open_study(tmp_path, config_of(space, sampler=RANDOM))
         assert study.space_number == number % 2
         study.ask()
-    assert [r.space for r in read_records(tmp_path / JOURNAL)] == [0, 1, 0, 1]
+    assert [r.space_number for r in read_records(tmp_path / JOURNAL)] == [0, 1, 0, 1]
     assert len(study.study.user_attrs) == 2
 
 
@@ -328,7 +328,7 @@ def test_numbers_and_truth_values_are_not_taken_for_each_other(tmp_path: Path) -
     spaces = [FLAT_SPACE | {"data": {"shuffle": value}} for value in (1, True, 1.0)]
     for space in spaces:
         open_study(tmp_path, config_of(space, sampler=RANDOM)).ask()
-    assert [r.space for r in read_records(tmp_path / JOURNAL)] == [0, 1, 2]
+    assert [r.space_number for r in read_records(tmp_path / JOURNAL)] == [0, 1, 2]
     found = [r.resolved.options["data"]["shuffle"] for r in read_records(tmp_path / JOURNAL)]
     assert [type(value) for value in found] == [int, bool, float]
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from search.run.retention import trials_to_keep
-from search.space.space import Resolved
+from search.space.space import parse_space
 from search.study.trial import BROKEN_OFF, Outcome, TrialRecord
 
-RESOLVED = Resolved({}, {}, {})
+SPACE = parse_space({})
 
 
 def record(number: int, *values: float, outcome: Outcome | None = Outcome.STOPPED) -> TrialRecord:
-    return TrialRecord(number, number, RESOLVED, values=list(values), outcome=outcome)
+    return TrialRecord(number, number, SPACE, {}, values=list(values), outcome=outcome)
 
 
 RECORDS = [

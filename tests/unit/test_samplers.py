@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from simulated_search import FLAT_SPACE, SPACE, Simulation, config_of, open_study
 
-from search.space.space import Resolved
+from search.space.space import parse_space
 from search.study.study import JOURNAL, read_records
 from search.study.trial import TrialRecord
 
@@ -148,7 +148,7 @@ def test_each_trial_of_a_history_counts(tmp_path: Path, sampler: str) -> None:
 
     whole = first_draw("whole", records)
     # The last place keeps the numbers of the others and of what is drawn as they are.
-    moved = [*records[1:], TrialRecord(9, 9, Resolved({}, {}, {}))]
+    moved = [*records[1:], TrialRecord(9, 9, parse_space({}), {})]
     assert first_draw("without_the_first", moved) != whole
 
 

@@ -207,3 +207,9 @@ def test_a_skipped_sample_is_not_another_size():
     images, masks = data.batch(np.array([1, 0]), randoms(2))
     assert images.shape == (2, 1, 2, 5)
     assert masks.sum() == 10 * IGNORE + 10
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_whole_image_of_shared_memory_is_scaled_without_a_warning():
+    data = source(JointAugmentOptions(crop=4, scale_min=0.4, scale_max=0.4), height=10, width=10)
+    assert data.batch(np.array([0]), randoms(1))[0].shape == (1, 1, 4, 4)

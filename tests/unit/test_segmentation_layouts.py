@@ -1,65 +1,30 @@
 """The folder layouts that people have, written as their owners publish them, with their traps."""
 
-import json
+from __future__ import annotations
+
 from pathlib import Path
 
 import numpy as np
 import pytest
+from layout_folders import (
+    SIZE,
+    classes_of,
+    labels,
+    load,
+    nnunet_root,
+    options_of,
+    pairs_of,
+    save,
+    save_image,
+    stems_of,
+)
 from PIL import Image
 
 from trainables.images.layouts import voc
 from trainables.images.layouts.cityscapes import CLASSES
-from trainables.images.layouts.find import LAYOUTS, convention_of, find_pairs, layout_name
-from trainables.images.loading import load_images
+from trainables.images.layouts.find import LAYOUTS, layout_of
 from trainables.images.options import MaskFolderOptions
-from trainables.images.samples import LoadedImages
 from trainables.pictures import palette
-from trainables.segmentation.task import SegmentationTask
-
-SIZE = (6, 8)
-
-
-def options_of(root, **options):
-    return MaskFolderOptions(source="folder", root=str(root), **options)
-
-
-def load(root, layout="auto", *, said=None, max_skipped=0, **options):
-    skipping = {"bad_samples": "skip", "max_skipped": max_skipped} if max_skipped else {}
-    chosen = options_of(root, layout=layout, **skipping, **options)
-    return load_images(chosen, [].append if said is None else said.append)
-
-
-def pairs_of(root, **options):
-    return find_pairs(root, options_of(root, **options))
-
-
-def labels(*values):
-    """A mask of these labels, in stripes, the last one to the right edge."""
-    stripes = np.minimum(np.arange(SIZE[1]), len(values) - 1)
-    return np.array(values, np.uint8)[np.broadcast_to(stripes, SIZE)]
-
-
-def save(file, pixels, colours=None):
-    file.parent.mkdir(parents=True, exist_ok=True)
-    picture = Image.fromarray(pixels)
-    if colours is not None:
-        picture = picture.convert("P")
-        picture.putpalette(colours.tobytes())
-    picture.save(file)
-
-
-def save_image(file, seed=0):
-    save(file, np.random.default_rng(seed).integers(0, 256, (*SIZE, 3), np.uint8))
-
-
-def classes_of(arrays, part="train"):
-    """The masks of a part as they are trained on."""
-    return LoadedImages(arrays, None).samples(part).read(np.arange(len(arrays[f"{part}_targets"])))[1]
-
-
-def told_names(pairs):
-    return {part: [pair.image.stem for pair in of_part] for part, of_part in pairs.items()}
-
 
 # Pascal VOC
 
@@ -104,7 +69,7 @@ def test_classes_of_ones_own_in_the_layout_of_pascal_voc(pascal):
 def test_other_lists_of_pascal_voc_may_be_named(pascal):
     (pascal / "ImageSets/Segmentation/trainaug.txt").write_text("2007_000032\n")
     found = pairs_of(pascal, train_list="ImageSets/Segmentation/trainaug.txt")
-    assert told_names(found) == {"train": ["2007_000032"], "valid": ["2007_000063"]}
+    assert stems_of(found) == {"train": ["2007_000032"], "valid": ["2007_000063"]}
 
 
 @pytest.mark.parametrize(
@@ -184,11 +149,11 @@ def test_cityscapes_has_19_classes_from_train_ids_or_from_ids(city, train_ids):
         for mask in classes_of(arrays, part):
             np.testing.assert_array_equal(mask, labels(255, 0, 18, 255, 11))
     suffix = "labelTrainIds" if train_ids else "labelIds"
-    assert all(pair.mask.stem.endswith(suffix) for pair in pairs_of(city)["train"])
+    assert all(pair.target.stem.endswith(suffix) for pair in pairs_of(city)["train"])
 
 
 def test_all_34_ids_of_cityscapes_become_the_19_train_ids(city):
-    ids = convention_of(city, options_of(city)).labels
+    ids = layout_of(city, options_of(city)).convention(city).labels
     assert sorted(ids) == list(range(34))
     assert [label for label, wanted in ids.items() if wanted == 255] == [
         0, 1, 2, 3, 4, 5, 6, 9, 10, 14, 15, 16, 18, 29, 30,
@@ -256,156 +221,13 @@ def test_wrong_ade20k_is_refused(scenes):
         load(scenes, max_skipped=1)
 
 
-# nnU-Net
-
-
-def describe(root, **changes):
-    content = {
-        "channel_names": {"0": "R", "1": "G", "2": "B"},
-        "labels": {"background": 0, "wire": 1, "box": 2},
-        "numTraining": 5,
-        "file_ending": ".png",
-        **changes,
-    }
-    (root / "dataset.json").write_text(json.dumps(content))
-
-
-def nnunet_root(tmp_path, channels=None):
-    """Five cases in one file each, or in one for each channel, and one without a label."""
-    root = tmp_path / "Dataset120_Wires"
-    rng = np.random.default_rng(0)
-    for number in range(5):
-        if channels is None:
-            save_image(root / f"imagesTr/wire_{number:03}_0000.png", number)
-        for channel in range(channels or 0):
-            grey = rng.integers(0, 256, SIZE, np.uint8)
-            save(root / f"imagesTr/wire_{number:03}_{channel:04}.png", grey)
-        save(root / f"labelsTr/wire_{number:03}.png", labels(0, 1, 2, 3))
-    save_image(root / "imagesTs/wire_100_0000.png")
-    describe(root, labels={"background": 0, "wire": 1, "box": 2, "ignore": 3})
-    return root
-
-
-def test_nnunet_has_the_classes_of_dataset_json_and_ignores_its_ignore_label(tmp_path):
-    arrays = load(nnunet_root(tmp_path))
-    assert list(arrays["class_names"]) == ["background", "wire", "box"]
-    assert (len(arrays["train_inputs"]), len(arrays["valid_inputs"])) == (4, 1)
-    np.testing.assert_array_equal(classes_of(arrays)[0], labels(0, 1, 2, 255))
-    assert "wire_100" not in str(pairs_of(tmp_path / "Dataset120_Wires"))
-
-
-@pytest.mark.parametrize("channels", [2, 3])
-@pytest.mark.parametrize("max_memory", [2**30, 0], ids=["memory", "disk"])
-def test_nnunet_stacks_the_files_of_a_case(tmp_path, channels, max_memory):
-    root = nnunet_root(tmp_path, channels)
-    arrays = load(root, channels=channels, max_memory=max_memory)
-    read = LoadedImages(arrays, options_of(root)).samples("train").read(np.arange(4))[0]
-    for image, pair in zip(read, pairs_of(root)["train"], strict=True):
-        files = [root / f"imagesTr/{pair.mask.stem}_{channel:04}.png" for channel in range(channels)]
-        np.testing.assert_array_equal(image, np.stack([np.asarray(Image.open(file)) for file in files], -1))
-    assert arrays["mean"].shape == (channels,)
-    with pytest.raises(ValueError, match=rf"comes in {channels} files and data\.channels is 1;"):
-        load(root, channels=1)
-
-
-def test_a_trial_on_two_channels_of_nnunet(tmp_path):
-    root = nnunet_root(tmp_path, 2)
-    options = SegmentationTask.Options.model_validate(
-        {"data": {"source": "folder", "root": str(root), "layout": "nnunet", "channels": 2, "max_memory": 0}}
-    )
-    task = SegmentationTask(options, SegmentationTask.load_data(options))
-    batch = task.valid_data().batch(np.arange(1), None)
-    assert task.forward(task.build_model(), batch).shape == (1, 3, *SIZE)
-    assert set(task.images(task.build_model(), batch[0].device)) == {"validation"}
-
-
-def test_nnunet_splits_as_the_fold_says(tmp_path):
-    root = nnunet_root(tmp_path)
-    cases = [f"wire_{number:03}" for number in range(5)]
-    folds = [{"train": cases[1:], "val": cases[:1]}, {"train": cases[:2], "val": cases[3:]}]
-    (root / "splits_final.json").write_text(json.dumps(folds))
-    for fold in (0, 1):
-        found = told_names(pairs_of(root, fold=fold))
-        assert [name.removesuffix("_0000") for name in found["train"]] == folds[fold]["train"]
-        assert [name.removesuffix("_0000") for name in found["valid"]] == folds[fold]["val"]
-    with pytest.raises(ValueError, match=r"splits_final\.json: has 2 folds and data\.fold is 2"):
-        pairs_of(root, fold=2)
-
-
-@pytest.mark.parametrize(
-    ("folds", "message"),
-    [
-        ([{"train": ["wire_000"], "val": ["wire_000"]}], "share 1 names, as wire_000"),
-        ([{"train": ["wire_000"], "val": ["wire_009"]}], "names 1 cases that are not there: wire_009"),
-        ([{"train": ["wire_000"], "val": []}], "train or val of fold 0 is empty"),
-        ([{"train": ["wire_000"]}], r'must be a list of \{"train"'),
-        ("nonsense", r'must be a list of \{"train"'),
-    ],
-)
-def test_wrong_folds_are_refused(tmp_path, folds, message):
-    root = nnunet_root(tmp_path)
-    (root / "splits_final.json").write_text(json.dumps(folds))
-    with pytest.raises(ValueError, match=message):
-        pairs_of(root)
-
-
-def no_channel(root):
-    (root / "imagesTr/wire_000_0000.png").rename(root / "imagesTr/wire.png")
-
-
-def lost_channel(root):
-    save(root / "imagesTr/wire_000_0001.png", labels(1))
-
-
-def other_size(root):
-    for number in range(5):
-        save(root / f"imagesTr/wire_{number:03}_0001.png", np.zeros((6, 7), np.uint8))
-
-
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
-        (
-            lambda root: (root / "labelsTr/wire_002.png").unlink(),
-            r"images without a mask: \S*wire_002_0000\.png",
-        ),
-        (
-            lambda root: (root / "imagesTr/wire_002_0000.png").unlink(),
-            r"masks without an image: \S*wire_002\.png",
-        ),
-        (no_channel, r"imagesTr/wire\.png: has no channel; names must end in _0000"),
-        (lost_channel, r"imagesTr: lacks wire_001_0001, .*every case must have the same channels"),
-        (other_size, r"wire_\d{3}_0001\.png: is 7x6, and \S*_0000\.png 8x6; sizes must agree"),
-        (
-            lambda root: (root / "dataset.json").unlink(),
-            r"dataset\.json: is not there; layout nnunet takes the",
-        ),
-        (lambda root: (root / "dataset.json").write_text("{"), r"dataset\.json: is no JSON"),
-        (lambda root: (root / "dataset.json").write_text("[]"), r"dataset\.json: must be a JSON object"),
-        (lambda root: describe(root, labels=3), r"dataset\.json: has no 'labels'"),
-        (
-            lambda root: describe(root, file_ending=".nii.gz"),
-            r"file_ending is \.nii\.gz; only 2-D data in \.png",
-        ),
-        (lambda root: describe(root, labels={"a": 0, "b": [1, 2]}), r"label b is \[1, 2\]; .* no regions"),
-        (lambda root: describe(root, labels={"a": 0, "b": 2}), r"labels are \[0, 2\]; they must be 0, 1, 2"),
-        (lambda root: describe(root), r"holds label 3 in \d+ pixels; classes are 0 to 2"),
-    ],
-)
-def test_wrong_nnunet_is_refused(tmp_path, spoil, message):
-    root = nnunet_root(tmp_path)
-    spoil(root)
-    with pytest.raises(ValueError, match=message):
-        load(root, channels=2 if spoil is other_size else 3)
-
-
 # All of them
 
 
 def test_each_layout_is_recognized_and_may_be_named(pascal, city, scenes, tmp_path):
     roots = {"voc": pascal, "cityscapes": city, "ade20k": scenes, "nnunet": nnunet_root(tmp_path)}
     for name, root in roots.items():
-        assert layout_name(root, options_of(root)) == name
+        assert layout_of(root, options_of(root)).name == name
         said = []
         load(root, name, said=said)
         assert said == []

@@ -133,7 +133,7 @@ def test_loss_and_weight_of_micro_batches_make_the_large_batch(photos):
         augment={"crop": 16},
         loss={"cross_entropy": 1.0, "dice": 0.5, "focal": 0.3, "class_weights": [0.3, 2.0]},
     )
-    assert task.loss_terms == ("cross_entropy", "dice", "focal")
+    assert task._loss.terms == ("cross_entropy", "dice", "focal")
     images, masks = task.train_data().batch(np.arange(4), np.full((4, 8), 0.4))
     model = task.build_model()
 

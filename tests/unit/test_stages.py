@@ -48,11 +48,14 @@ def test_each_stage_has_its_own_space_budget_sampler_and_scheduler() -> None:
     )
     assert [config.folder_name(number) for number in range(len(config.stages))] == ["1-first", "2-second"]
     first = config.first
-    assert [p.name for p in first.space.parameters()] == ["optimizer", "optimizer.adamw.lr"]
+    assert first.space.names == (
+        "optimizer",
+        "optimizer.adamw.lr",
+    )
     assert (first.budget.trials, first.scheduler, first.plateau) == (5, Asha(grace_period=2), None)
     best = {"model": {"hidden": 8}, "batch_size": 16, "optimizer": {"name": "sgd", "lr": 0.1}}
     second = config.stage(1, best, {"batch_size": 32})
-    assert [p.name for p in second.space.parameters()] == ["batch_size"]
+    assert second.space.names == ("batch_size",)
     assert next(second.space.candidates()).options == {**best, "batch_size": 8}
     assert (second.budget.trials, second.budget.max_virtual_epochs) == (7, 2)
     assert (second.sampler.name, second.scheduler, second.plateau.patience) == ("grid", NoScheduler(), 3)
@@ -76,7 +79,10 @@ def test_domains_that_no_stage_names_belong_to_the_first() -> None:
         {"name": "b", "trial": {"batch_size": {"choice": [8, 16]}}},
         trial={"model": {"hidden": {"choice": [8, 16]}}},
     )
-    assert [p.name for p in config.first.space.parameters()] == ["model.hidden", "optimizer.lr"]
+    assert config.first.space.names == (
+        "model.hidden",
+        "optimizer.lr",
+    )
 
 
 def test_known_points_of_the_whole_are_of_the_first_stage() -> None:
@@ -161,7 +167,10 @@ stages:
     [
         ("stages: 3", "c.yaml:6: stages: received 3; must be a list"),
         ("stages: [{trial: {}}]", "c.yaml:6: stages.0.name: is required and missing"),
-        ("stages: [{name: a/b}]", "c.yaml:6: stages.0.name: received 'a/b'; must be letters, digits"),
+        (
+            "stages: [{name: a/b}]",
+            "c.yaml:6: stages.0.name: received 'a/b'; must be at most 80 letters, digits",
+        ),
         (
             "stages: [{name: a, trail: {}}]",
             "c.yaml:6: stages.0.trail: unknown key 'trail'; did you mean 'trial'?",

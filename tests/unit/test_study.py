@@ -12,8 +12,8 @@ from optuna.trial import TrialState
 from simulated_search import FLAT_SPACE, SPACE, Simulation, config_of, open_study, outcomes
 
 from search.errors import SearchError
+from search.study.in_memory import UnknownParameterError
 from search.study.study import JOURNAL, SearchStudy, read_records
-from search.study.suggest import UnknownParameterError
 from search.study.trial import Outcome, TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.process.failure import Failure, FailureKind

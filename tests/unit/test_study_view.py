@@ -136,7 +136,7 @@ def test_trials_of_another_space_are_seen_as_if_drawn_from_this_one_where_they_c
     study = open_study(tmp_path, config_of(FLAT_SPACE | sections, sampler=sampler))
     view = {frozen.number: frozen for frozen in StudyView(study, Rungs())()}
     assert set(view) == {record.number for record in before if fits(record.resolved.params)}
-    names = {parameter.name for parameter in study.space.parameters()}
+    names = set(study.space.names)
     for number, frozen in view.items():
         assert set(frozen.params) == set(frozen.distributions) == names
         known = {"batch_size": 16} | before[number].resolved.params

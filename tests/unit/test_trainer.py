@@ -109,7 +109,7 @@ class UnweightedTask(SegmentationTask):
     """Every micro-batch counts alike, whatever it holds: what accumulation without weights does."""
 
     def loss_weight(self, batch):
-        return torch.ones(len(self.loss_terms))
+        return torch.ones(len(self._loss.terms))
 
 
 @pytest.mark.parametrize("normalization", ["none", "group"])

@@ -10,7 +10,7 @@ from records import trial
 from simulated_search import SPACE
 
 from search.space.space import parse_space
-from search.study.trial import Outcome, Recalled, best_record, ranked
+from search.study.trial import Outcome, TrialRecord, best_record, ranked
 
 RECORDS = [
     trial(0, 0.5, 0.9, 0.1, outcome=Outcome.STOPPED),
@@ -56,11 +56,7 @@ def test_the_first_is_the_trial_that_is_exported(mode: Any) -> None:
     assert ranked(records, mode)[0] is best_record(records, mode)
 
 
-def test_a_recalled_configuration_is_what_was_resolved() -> None:
+def test_the_configuration_of_a_record_is_what_its_parameters_stand_for() -> None:
     space = parse_space(SPACE)
     for resolved in space.candidates():
-        recalled = Recalled(space, resolved.params)
-        assert recalled == resolved
-        assert resolved == recalled
-        assert (recalled.options, recalled.origin) == (resolved.options, resolved.origin)
-        assert recalled.source(("optimizer", "lr")) == resolved.source(("optimizer", "lr"))
+        assert TrialRecord(0, 0, space, resolved.params).resolved == resolved

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from trainables.data.source import Batch
+from trainables.images.classes import ClassWeights
 from trainables.images.targets import NO_CLASS
 
 _TINY = torch.finfo(torch.float32).tiny
@@ -28,42 +29,32 @@ class ClassificationLoss:
     """
 
     def __init__(self, class_weights: np.ndarray | None = None, label_smoothing: float = 0.0) -> None:
-        self._weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
+        self._weights = ClassWeights(class_weights)
         self._label_smoothing = label_smoothing
 
     def mean(self, logits: Tensor, batch: Batch) -> Tensor:
         """Scalar, from logits [B, K] and a batch of `trainables.classification.mixup`."""
         logits = logits.float()
-        losses = _mixed(batch, lambda labels: self._each(logits, labels))
-        return losses.sum() / self.weight(batch).clamp_min(_TINY)
+
+        def each(labels: Tensor) -> Tensor:
+            return F.cross_entropy(
+                logits,
+                labels,
+                weight=self._weights.on(logits.device),
+                ignore_index=NO_CLASS,
+                reduction="none",
+                label_smoothing=self._label_smoothing,
+            )
+
+        return _mixed(batch, each).sum() / self.weight(batch).clamp_min(_TINY)
 
     def weight(self, batch: Batch) -> Tensor:
         """Scalar: the number of samples, weighted by class."""
-        return _mixed(batch, self._weight_of).sum()
-
-    def _each(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(
-            logits,
-            labels,
-            weight=self._weights_on(logits.device),
-            ignore_index=NO_CLASS,
-            reduction="none",
-            label_smoothing=self._label_smoothing,
-        )
-
-    def _weight_of(self, labels: Tensor) -> Tensor:
-        """Of each sample: float32 [B]."""
-        weights, known = self._weights_on(labels.device), labels != NO_CLASS
-        return known.float() if weights is None else weights[labels.clamp_min(0)] * known
-
-    def _weights_on(self, device: torch.device) -> Tensor | None:
-        if self._weights is not None and self._weights.device != device:
-            self._weights = self._weights.to(device)
-        return self._weights
+        return _mixed(batch, lambda labels: self._weights.of(labels, labels != NO_CLASS)).sum()
 
 
 def _mixed(batch: Batch, each: Callable[[Tensor], Tensor]) -> Tensor:
-    """Of each sample what `each` makes of its class, or of both of its classes by their shares: [B]."""
+    """What `each` makes of the class of each sample, or of both of its classes by their shares: [B]."""
     if len(batch) == 2:
         return each(batch[1])
     _, labels, others, share = batch

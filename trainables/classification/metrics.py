@@ -9,45 +9,30 @@ import torch
 from torch import Tensor
 
 from trainables.data.source import Batch
+from trainables.images.classes import Confusion
 from trainables.images.targets import NO_CLASS
 
 NUM_BINS = 15
-"""Of the expected calibration error, as in Guo et al. 2017 (arXiv:1706.04599)."""
+"""Number of bins of the expected calibration error, as in Guo et al. 2017 (arXiv:1706.04599)."""
 
 
-class ClassificationMetrics:
-    """Counts true against predicted classes, and how sure the model was where it was right.
+class ClassificationMetrics(Confusion):
+    """Counts true against predicted classes, and how sure the model was where it was right."""
 
-    Args:
-        num_classes: Columns of the logits.
-    """
-
-    def __init__(self, num_classes: int) -> None:
-        self._num_classes = num_classes
-        self._counts: Tensor | None = None
-        self._bins: Tensor | None = None
+    _bins: Tensor | None = None
 
     def update(self, outputs: Any, batch: Batch) -> None:
         """Add logits [B, K] against the labels int64 [B] of `batch`; skipped samples do not count."""
         labels = batch[1]
-        if self._counts is None or self._bins is None:
-            self._counts = torch.zeros(self._num_classes**2 + 1, dtype=torch.int64, device=labels.device)
-            self._bins = torch.zeros(3, NUM_BINS, dtype=torch.float64, device=labels.device)
         confidence, predicted = outputs.float().softmax(dim=1).max(dim=1)
         known = labels != NO_CLASS
-        cells = (labels * self._num_classes + predicted).where(known, self._num_classes**2)
-        self._counts.scatter_add_(0, cells, torch.ones_like(cells))
+        self.count(labels, predicted, known)
+        if self._bins is None:
+            self._bins = torch.zeros(3, NUM_BINS, dtype=torch.float64, device=labels.device)
         # Bins are open below and closed above: ((m - 1) / M, m / M].
         bins = (confidence * NUM_BINS).ceil().long().clamp(1, NUM_BINS) - 1
         values = torch.stack([known.to(confidence), confidence * known, predicted.eq(labels).to(confidence)])
         self._bins.scatter_add_(1, bins.expand(3, -1), values.double())
-
-    def confusion(self) -> np.ndarray:
-        """int64 [K, K]: rows the truth, columns the prediction."""
-        shape = self._num_classes, self._num_classes
-        return (
-            np.zeros(shape, np.int64) if self._counts is None else self._counts[:-1].view(shape).cpu().numpy()
-        )
 
     def compute(self) -> dict[str, float]:
         """`accuracy`, `balanced_accuracy`, `macro_f1` and `calibration_error`.

@@ -53,8 +53,7 @@ class ClassificationSource(ImageSource):
         if randoms is None:
             return images, labels
         across = randoms[:, 0] < self._augment.horizontal_flip
-        if across.any():
-            images[across] = images[across, :, ::-1]
+        images[across] = images[across, :, ::-1]
         return shift(images, randoms[:, 1:], self._augment.shift) if self._augment.shift else images, labels
 
 

@@ -17,7 +17,7 @@ from trainables.classification.metrics import ClassificationMetrics
 from trainables.classification.mixup import ClassificationSource, RowSource
 from trainables.classification.options import ClassCSVOptions, ClassificationOptions
 from trainables.data.source import Batch, JoinedSource
-from trainables.images.labels import given_class_weights
+from trainables.images.classes import given_class_weights
 from trainables.images.options import ClassOptions, ClassShardsOptions, ImageOptions
 from trainables.images.samples import LoadedImages, size_of
 from trainables.inspect.images import ClassInspection

@@ -25,15 +25,12 @@ def num_randoms(augment: JointAugmentOptions) -> int:
 def flip(
     images: np.ndarray, masks: np.ndarray, randoms: np.ndarray, augment: JointAugmentOptions
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mirror the chosen samples of images [B, H, W, C] and masks [B, H, W], which are written into."""
+    """Mirror the chosen samples of images [B, H, W, C] and masks [B, H, W] in place."""
     across = randoms[:, H_FLIP] < augment.horizontal_flip
-    if across.any():
-        images[across] = images[across, :, ::-1]
-        masks[across] = masks[across, :, ::-1]
     upside_down = randoms[:, V_FLIP] < augment.vertical_flip
-    if upside_down.any():
-        images[upside_down] = images[upside_down, ::-1]
-        masks[upside_down] = masks[upside_down, ::-1]
+    for arrays in (images, masks):
+        arrays[across] = arrays[across, :, ::-1]
+        arrays[upside_down] = arrays[upside_down, ::-1]
     return images, masks
 
 
@@ -87,21 +84,18 @@ def normalize(
     Without augmentation this is `(x / 255 - mean) / std`; with it x / 255 becomes
     `((x / 255) ** gamma - mean) * contrast + mean + brightness` first. `mean` and `std` are float32 [C].
     """
-    factor = 1.0 / std
-    shift = -mean * factor
-    if randoms is None or augment is None:
-        return images * (factor / 255.0).astype(np.float32) + shift.astype(np.float32)
-    signed = 2.0 * randoms[:, None, None, None, BRIGHTNESS:] - 1.0
-    contrast = 1.0 + augment.contrast * signed[..., CONTRAST - BRIGHTNESS]
-    factors = contrast * factor
-    shifts = (mean + augment.brightness * signed[..., 0] - mean * contrast) * factor + shift
-    if not augment.gamma:
-        return images * (factors / 255.0).astype(np.float32) + shifts.astype(np.float32)
-    exponents = np.exp(augment.gamma * signed[:, 0, 0, 0, GAMMA - BRIGHTNESS])
-    lit = _power(images, exponents)
-    lit *= factors.astype(np.float32)
-    lit += shifts.astype(np.float32)
-    return lit
+    factors = 1.0 / std
+    shifts = -mean * factors
+    levels = 255.0
+    if randoms is not None and augment is not None:
+        signed = 2.0 * randoms[:, None, None, None, BRIGHTNESS:] - 1.0
+        contrast = 1.0 + augment.contrast * signed[..., CONTRAST - BRIGHTNESS]
+        shifts = (mean + augment.brightness * signed[..., 0] - mean * contrast) * factors + shifts
+        factors = contrast * factors
+        if augment.gamma:
+            exponents = np.exp(augment.gamma * signed[:, 0, 0, 0, GAMMA - BRIGHTNESS])
+            images, levels = _power(images, exponents), 1.0
+    return images * (factors / levels).astype(np.float32) + shifts.astype(np.float32)
 
 
 def pad_together(arrays: Sequence[np.ndarray], fill: np.ndarray | int) -> np.ndarray:
@@ -134,7 +128,8 @@ def _power(images: np.ndarray, exponents: np.ndarray) -> np.ndarray:
 def _resize_image(window: np.ndarray, side: int) -> np.ndarray:
     if window.shape[0] == side:
         return window
-    planes = torch.from_numpy(np.ascontiguousarray(window)).permute(2, 0, 1)[None]
+    # The window may be a view of shared memory, which is read-only; torch wants to write.
+    planes = torch.from_numpy(np.require(window, requirements=["C", "W"])).permute(2, 0, 1)[None]
     resized = F.interpolate(planes, size=(side, side), mode="bilinear", antialias=True)
     return resized[0].permute(1, 2, 0).numpy()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from trainables.findings import sample_error
 from trainables.images import kinds
 from trainables.images.decode import Stored
 from trainables.images.options import ClassDatasetsOptions, SavedData
+from trainables.images.readers import Reader
 from trainables.images.targets import Encoded
 
 MISSING = (
@@ -19,10 +20,10 @@ MISSING = (
     "pip install 'tune-search[datasets]'"
 )
 VALID_SPLITS = ("validation", "valid", "val", "test")
-"""In this order; the first that is there."""
+"""In the order of preference."""
 
 
-class RowReader:
+class RowReader(Reader):
     """The rows of one split, which stay on disk.
 
     Args:
@@ -31,16 +32,14 @@ class RowReader:
 
     Raises:
         ModuleNotFoundError: without the library.
-        ValueError: a column is not there, or holds something else.
+        ValueError: a column is missing, or holds something else.
     """
-
-    num_bytes = staticmethod(lambda number: 0)
 
     def __init__(self, root: str, split: str, options: SavedData) -> None:
         self._root, self._split, self._options = root, split, options
-        self._target = (
-            options.label_column if isinstance(options, ClassDatasetsOptions) else options.mask_column
-        )
+        self._by_class = isinstance(options, ClassDatasetsOptions)
+        self._key = "label_column" if self._by_class else "mask_column"
+        self._target: str = getattr(options, self._key)
         self._rows = self._open()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -59,18 +58,18 @@ class RowReader:
         return self._name(number, self._options.image_column)
 
     def encoded(self, number: int) -> Encoded:
-        row, column = self._rows[number], self._options.image_column
-        image = self._stored(number, column, row[column])
+        row = self._rows[number]
+        images = (self._stored(number, self._options.image_column, row),)
+        if not self._by_class:
+            return Encoded(images, self._stored(number, self._target, row))
         value, name = row[self._target], self._name(number, self._target)
-        if not isinstance(self._options, ClassDatasetsOptions):
-            return Encoded((image,), self._stored(number, self._target, value))
         if value is None:
             raise sample_error(kinds.WRONG_CLASS, name, "is empty")
-        return Encoded((image,), int(value), name)
+        return Encoded(images, int(value), name)
 
     @property
     def classes(self) -> np.ndarray | None:
-        if not isinstance(self._options, ClassDatasetsOptions):
+        if not self._by_class:
             return None
         return np.array([-1 if value is None else value for value in self._rows[self._target]], np.int64)
 
@@ -85,40 +84,32 @@ class RowReader:
     def _name(self, number: int, column: str) -> str:
         return f"{self._root}[{self._split}][{number}][{column}]"
 
-    def _stored(self, number: int, column: str, value: Mapping[str, Any] | None) -> Stored:
+    def _stored(self, number: int, column: str, row: Mapping[str, Any]) -> Stored:
         """The encoded file.
 
         Raises:
-            SampleError: the data set holds nothing there, or only a path to a file elsewhere.
+            SampleError: the row holds nothing there, or only a path to a file elsewhere.
         """
-        name = self._name(number, column)
+        name, value = self._name(number, column), row[column]
         if value is None:
             raise sample_error(kinds.EMPTY, name, "is empty")
         if value["bytes"] is None:
-            told = f"is the file {value['path']}, outside of the data set"
-            raise sample_error(kinds.UNREADABLE, name, told, "save_to_disk of the library puts it inside")
+            message = f"is the file {value['path']}, outside of the data set"
+            raise sample_error(kinds.UNREADABLE, name, message, "save_to_disk of the library puts it inside")
         return Stored(name, value["bytes"])
 
     def _open(self) -> Any:
         """Rows of encoded images and their targets, mapped into memory."""
         from datasets import ClassLabel, Image
 
-        rows, options, where = (
-            load_saved(self._root)[self._split],
-            self._options,
-            f"{self._root}[{self._split}]",
-        )
-        by_class = isinstance(options, ClassDatasetsOptions)
-        keys = {
-            options.image_column: "image_column",
-            self._target: "label_column" if by_class else "mask_column",
-        }
+        rows, where = load_saved(self._root)[self._split], f"{self._root}[{self._split}]"
+        keys = {self._options.image_column: "image_column", self._target: self._key}
         for column, key in keys.items():
             if column not in rows.features:
                 known = ", ".join(rows.features)
                 raise ValueError(f"{where}: has no column {column!r}, but {known}; set data.{key}")
             feature = rows.features[column]
-            if by_class and column == self._target:
+            if key == "label_column":
                 if not isinstance(feature, ClassLabel) and "int" not in str(getattr(feature, "dtype", "")):
                     raise ValueError(
                         f"{where}: column {column!r} is {feature}; it must be a ClassLabel or of integers"
@@ -131,7 +122,7 @@ class RowReader:
 
 
 def find_rows(options: SavedData) -> tuple[str, dict[str, RowReader]]:
-    """Where the data set lies, and the rows of "train" and "valid".
+    """The folder of the data set, and the rows of "train" and "valid".
 
     Raises:
         ModuleNotFoundError: without the library.
@@ -139,23 +130,19 @@ def find_rows(options: SavedData) -> tuple[str, dict[str, RowReader]]:
     """
     root = str(Path(options.root).expanduser().resolve())
     known = list(load_saved(root))
-    splits = {"train": options.train_split, "valid": options.valid_split or _valid_split(root, known)}
-    for part, split in splits.items():
-        if split not in known:
-            raise ValueError(f"{root}: has no split {split!r} for data.{part}_split, but {', '.join(known)}")
-    if splits["train"] == splits["valid"]:
-        raise ValueError(f"data.valid_split is {splits['valid']} like data.train_split; they must differ")
-    return root, {part: RowReader(root, split, options) for part, split in splits.items()}
-
-
-def _valid_split(root: str, known: Sequence[str]) -> str:
-    found = next((name for name in VALID_SPLITS if name in known), None)
-    if found is None:
+    valid = options.valid_split or next((name for name in VALID_SPLITS if name in known), None)
+    if valid is None:
         raise ValueError(
             f"{root}: has the splits {', '.join(known)}, none of {', '.join(VALID_SPLITS)}; "
             "set data.valid_split"
         )
-    return found
+    splits = {"train": options.train_split, "valid": valid}
+    for part, split in splits.items():
+        if split not in known:
+            raise ValueError(f"{root}: has no split {split!r} for data.{part}_split, but {', '.join(known)}")
+    if options.train_split == valid:
+        raise ValueError(f"data.valid_split is {valid} like data.train_split; they must differ")
+    return root, {part: RowReader(root, split, options) for part, split in splits.items()}
 
 
 def load_saved(root: str) -> Any:

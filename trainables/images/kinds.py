@@ -18,7 +18,7 @@ EMPTY = _error("empty file", "copy it again")
 UNREADABLE = _error("unreadable file", "copy it again, or remove the sample")
 DOUBLED = _error(
     "in training and validation",
-    "remove one of the two: validation would flatter what was learnt by heart",
+    "remove one of the two: with such data leakage, validation overestimates the model",
 )
 OTHER_MODE = _warning("converted image", "set data.channels, or save all images alike")
 

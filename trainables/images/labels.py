@@ -39,10 +39,10 @@ def label_lookup(options: MaskOptions, convention: Convention | None = None) -> 
 def mask_class_names(
     options: MaskOptions, root: Path | None = None, convention: Convention | None = None
 ) -> list[str]:
-    """The given names, else those in classes.txt, else the layout's if there are as many, else none."""
-    listed = None if root is None else root / "classes.txt"
-    if options.class_names or root is None or listed is None:
+    """The given names, else those in classes.txt, else the layout's if their number fits, else none."""
+    if options.class_names or root is None:
         return check_class_names(options.class_names, "data.class_names", options.num_classes)
+    listed = root / "classes.txt"
     if listed.is_file():
         return check_class_names(read_lines(root, listed), str(listed), options.num_classes)
     usual = [] if convention is None or options.mask_values else list(convention.class_names)
@@ -50,7 +50,7 @@ def mask_class_names(
 
 
 def check_class_names(names: Sequence[str], origin: str, num_classes: int | None = None) -> list[str]:
-    """The names, if any, held against the number of classes.
+    """The names, if any, checked against the number of classes.
 
     Raises:
         ValueError: naming their origin, if there are too few or many, or one of them twice.
@@ -68,25 +68,11 @@ def check_class_names(names: Sequence[str], origin: str, num_classes: int | None
     return list(names)
 
 
-def given_class_weights(weights: Sequence[float], class_names: Sequence[str]) -> np.ndarray:
-    """The weights of `loss.class_weights`, one per class: float64 [K].
-
-    Raises:
-        ValueError: there are too few or many.
-    """
-    if len(weights) != len(class_names):
-        raise ValueError(
-            f"loss.class_weights has {len(weights)} numbers; there are {len(class_names)} classes: "
-            f"{', '.join(class_names)}"
-        )
-    return np.array(weights)
-
-
 def count_classes(origin: str, pixels: np.ndarray, mask_values: Mapping[int, int]) -> int:
     """One more than the largest class, from the number of pixels of each label, int64 [256].
 
     Raises:
-        ValueError: if there is but one class, with what is probably wrong.
+        ValueError: if there is only one class, with what is probably wrong.
     """
     num_found = 1 + int(pixels[:IGNORE].nonzero()[0].max())
     if num_found > 1:

@@ -11,9 +11,9 @@ import numpy as np
 from trainables.images.augment import IGNORE
 from trainables.images.hf_datasets import RowReader, find_rows
 from trainables.images.labels import check_class_names, count_classes, label_lookup, mask_class_names
-from trainables.images.layouts.base import Convention
+from trainables.images.layouts.base import Convention, Parts
 from trainables.images.layouts.class_folders import find_classes
-from trainables.images.layouts.find import convention_of, find_pairs, layout_name
+from trainables.images.layouts.find import find_pairs, layout_of
 from trainables.images.options import (
     ClassDatasetsOptions,
     ClassFolderOptions,
@@ -26,10 +26,10 @@ from trainables.images.options import (
     MaskShardsOptions,
 )
 from trainables.images.readers import FileReader, Reader, Subset
-from trainables.images.scan import Decoded, Progress, decode_samples, to_stderr
+from trainables.images.scan import Progress, Scan, to_stderr
 from trainables.images.shards import find_samples
 from trainables.images.statistics import mean_and_std
-from trainables.images.targets import ClassDecoder, Decoder, MaskDecoder, decode
+from trainables.images.targets import ClassDecoder, Decoder, MaskDecoder
 
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 IMAGENET_STD = np.array([0.229, 0.224, 0.225], np.float32)
@@ -37,7 +37,7 @@ IMAGENET_STD = np.array([0.229, 0.224, 0.225], np.float32)
 
 @dataclass(frozen=True, kw_only=True)
 class FoundImages:
-    """The samples of a data source, before one of them is decoded."""
+    """The samples of a data source, before one of them is scan."""
 
     origin: str
     """Where the data lie, for messages."""
@@ -69,8 +69,7 @@ def find_images(options: ImageOptions, max_skipped: int) -> FoundImages:
         case ClassFolderOptions():
             root = Path(options.root).expanduser().resolve()
             names, parts = find_classes(root, options)
-            files = {part: FileReader(*columns) for part, columns in parts.items()}
-            return _with_classes(options, str(root), files, names)
+            return _with_classes(options, str(root), _files(parts), names)
         case MaskDatasetsOptions():
             return _with_masks(options, *find_rows(options), mask_class_names(options))
         case ClassDatasetsOptions():
@@ -87,16 +86,20 @@ def find_images(options: ImageOptions, max_skipped: int) -> FoundImages:
 
 def _mask_folder(options: MaskFolderOptions, with_orphans: bool) -> FoundImages:
     root = Path(options.root).expanduser().resolve()
-    pairs = find_pairs(root, options, with_orphans=with_orphans)
-    convention, layout = convention_of(root, options), layout_name(root, options)
+    layout = layout_of(root, options)
+    pairs = find_pairs(layout, root, options, with_orphans)
+    convention = layout.convention(root)
     names = mask_class_names(options, root, convention)
-    readers = {part: FileReader.of_pairs(of_part) for part, of_part in pairs.items()}
-    found = _with_masks(options, str(root), readers, names, convention)
-    if options.layout != "auto" or layout == "folders":
+    found = _with_masks(options, str(root), _files(pairs), names, convention)
+    if options.layout != "auto" or layout.name == "folders":
         return found
     classes = f", with its {len(names)} classes" if names and tuple(names) == convention.class_names else ""
     numbers = f"{len(pairs['train'])} images to train and {len(pairs['valid'])} to validate"
-    return replace(found, note=f"{root}: layout {layout}{classes}; {numbers} (data.layout)")
+    return replace(found, note=f"{root}: layout {layout.name}{classes}; {numbers} (data.layout)")
+
+
+def _files(parts: Parts) -> dict[str, Reader]:
+    return {part: FileReader.of_samples(samples) for part, samples in parts.items()}
 
 
 def _with_masks(
@@ -119,17 +122,13 @@ def _with_classes(
     options: ClassOptions, origin: str, parts: Mapping[str, Reader], names: Sequence[str]
 ) -> FoundImages:
     side = options.resize
-    decoder = ClassDecoder(
-        channels=options.channels,
-        num_classes=len(names),
-        resize=side,
-        expected=None if side is None else (side, side),
-    )
+    expected = None if side is None else (side, side)
+    decoder = ClassDecoder(channels=options.channels, num_classes=len(names), resize=side, expected=expected)
     return FoundImages(origin=origin, parts=parts, decoder=decoder, class_names=names)
 
 
 def _row_classes(origin: str, rows: RowReader, options: ClassDatasetsOptions) -> list[str]:
-    """Those of the data set, or the given ones."""
+    """The names in the data set, or else those in the options."""
     names = rows.class_names
     if names and options.class_names not in ((), tuple(names)):
         raise ValueError(
@@ -147,7 +146,7 @@ def load_images(options: ImageOptions, progress: Progress = to_stderr) -> dict[s
     """Decode the samples, or some of them where they are many, and keep the pixels if all fit.
 
     Up to `skip_limit` samples may be wrong: each keeps its number with a shape of (0, 0), statistics are
-    those of the others, and one line of progress tells of it.
+    those of the others, and one line of progress reports it.
 
     Returns:
         The arrays that `trainables.images.samples.LoadedImages` takes: for part "train" and "valid"
@@ -156,8 +155,8 @@ def load_images(options: ImageOptions, progress: Progress = to_stderr) -> dict[s
         `{part}_first_pixels` int64 [N]; if they stay where they are, `{part}_shapes` and what their reader
         needs. Besides `class_names` [K], `class_counts` int64 [K] of the training targets, `mean` and `std`
         float32 [channels], for masks `mask_lookup` int16 [256], and `skipped_files` and `skipped_reasons` of
-        the samples that are skipped. Ignored pixels are `IGNORE` whatever `ignore_index` is. Where a sample
-        was decoded, counts and statistics are those of the sample.
+        the samples that are skipped. Ignored pixels are `IGNORE` whatever `ignore_index` is. Where only some
+        samples were scan, counts and statistics are those of these.
 
     Raises:
         ValueError: naming each sample that is wrong.
@@ -166,10 +165,11 @@ def load_images(options: ImageOptions, progress: Progress = to_stderr) -> dict[s
     if found.note:
         progress(found.note)
     streamed = isinstance(options, MaskShardsOptions | ClassShardsOptions)
-    looked_at = {part: _some_of(reader, options) for part, reader in found.parts.items()}
-    readers = looked_at if streamed else found.parts
+    readers = {
+        part: _some_of(reader, options) if streamed else reader for part, reader in found.parts.items()
+    }
     decoder = _of_one_size(found.decoder, readers)
-    decoded = decode_samples(
+    scan = Scan(
         readers,
         decoder,
         options,
@@ -178,20 +178,21 @@ def load_images(options: ImageOptions, progress: Progress = to_stderr) -> dict[s
         max_skipped=options.skip_limit - len(found.damaged),
         progress=progress,
     )
-    names = _class_names(found, decoded, options)
-    statistics = mean_and_std(decoded.sums[decoded.parts["train"]].sum(axis=0))
-    mean, std = (IMAGENET_MEAN, IMAGENET_STD) if options.normalization == "imagenet" else statistics
+    names = _class_names(found, scan, options)
+    mean, std = IMAGENET_MEAN, IMAGENET_STD
+    if options.normalization == "data":
+        mean, std = mean_and_std(scan.sums[scan.parts["train"]].sum(axis=0))
     arrays = {
         "class_names": np.array(names),
-        "class_counts": _class_counts(found.parts["train"], decoded, len(names)),
+        "class_counts": _class_counts(found.parts["train"], scan, len(names)),
         "mean": mean,
         "std": std,
-        **_skipped(decoded, readers, found.damaged),
+        **_skipped(scan, readers, found.damaged),
     }
     if isinstance(decoder, MaskDecoder):
         arrays["mask_lookup"] = decoder.lookup
     for part, reader in found.parts.items():
-        arrays |= _part_arrays(part, reader, decoded, streamed)
+        arrays |= _part_arrays(part, reader, scan, streamed)
     return arrays
 
 
@@ -210,7 +211,7 @@ def _of_one_size(decoder: Decoder, readers: Mapping[str, Reader]) -> Decoder:
     for reader in readers.values():
         for number in range(len(reader)):
             try:
-                image, _ = decode(decoder, reader.encoded(number))
+                image, _ = decoder.decode(reader.encoded(number))
             except ValueError:
                 continue
             height, width = image.shape[:2]
@@ -218,54 +219,47 @@ def _of_one_size(decoder: Decoder, readers: Mapping[str, Reader]) -> Decoder:
     return decoder
 
 
-def _class_names(found: FoundImages, decoded: Decoded, options: ImageOptions) -> Sequence[str]:
+def _class_names(found: FoundImages, scan: Scan, options: ImageOptions) -> Sequence[str]:
     """The known ones, else the numbers of the labels in all masks."""
     if not isinstance(options, MaskOptions):
         return found.class_names
-    train, valid = (decoded.class_counts(part) for part in ("train", "valid"))
+    train, valid = scan.class_counts("train"), scan.class_counts("valid")
     for part, counts in (("train", train), ("valid", valid)):
         if not counts[:IGNORE].any():
-            told = f"every pixel of the {part} masks is ignored; some must have a class"
-            raise ValueError(f"{found.origin}: {told}")
-    if not decoded.complete:
+            raise ValueError(
+                f"{found.origin}: every pixel of the {part} masks is ignored; some must have a class"
+            )
+    if not scan.complete:
         return found.class_names
     num_found = count_classes(found.origin, train + valid, options.mask_values)
     return found.class_names or [str(number) for number in range(num_found)]
 
 
-def _class_counts(train: Reader, decoded: Decoded, num_classes: int) -> np.ndarray:
+def _class_counts(train: Reader, scan: Scan, num_classes: int) -> np.ndarray:
     if train.classes is not None:
         return np.bincount(train.classes[train.classes >= 0], minlength=num_classes)[:num_classes]
-    counts = np.zeros(num_classes, np.int64)
-    found = decoded.class_counts("train")[:num_classes]
-    counts[: len(found)] = found
-    return counts
+    found = scan.class_counts("train")[:num_classes]
+    return np.pad(found, (0, num_classes - len(found)))
 
 
-def _skipped(
-    decoded: Decoded, readers: Mapping[str, Reader], damaged: Mapping[str, str]
-) -> dict[str, np.ndarray]:
+def _skipped(scan: Scan, readers: Mapping[str, Reader], damaged: Mapping[str, str]) -> dict[str, np.ndarray]:
     """A shard that ends too early counts as one sample."""
-    files = [
-        readers[part].name(number - chosen.start)
-        for number in decoded.problems
-        for part, chosen in decoded.parts.items()
-        if chosen.start <= number < chosen.stop
-    ]
-    return {
-        "skipped_files": np.array([*files, *damaged], np.str_),
-        "skipped_reasons": np.array([*decoded.problems.values(), *damaged.values()], np.str_),
-    }
+    skipped = {}
+    for number, reason in scan.problems.items():
+        part = next(part for part, chosen in scan.parts.items() if number < chosen.stop)
+        skipped[readers[part].name(number - scan.parts[part].start)] = reason
+    skipped |= damaged
+    files, reasons = np.array(list(skipped), np.str_), np.array(list(skipped.values()), np.str_)
+    return {"skipped_files": files, "skipped_reasons": reasons}
 
 
-def _part_arrays(part: str, reader: Reader, decoded: Decoded, streamed: bool) -> dict[str, np.ndarray]:
-    chosen = decoded.parts[part]
-    shapes = decoded.shapes[chosen]
-    if decoded.pixels is not None:
-        return decoded.pixels.as_arrays(part, chosen, shapes)
-    if not streamed:
-        return {**reader.as_arrays(part), f"{part}_shapes": shapes}
-    readable = shapes[shapes.all(axis=1)]
-    if not len(readable):
-        raise ValueError(f"of the {part} samples that were looked at none can be read")
-    return {**reader.as_arrays(part), f"{part}_shapes": readable[:1]}
+def _part_arrays(part: str, reader: Reader, scan: Scan, streamed: bool) -> dict[str, np.ndarray]:
+    chosen = scan.parts[part]
+    shapes = scan.shapes[chosen]
+    if scan.pixels is not None:
+        return scan.pixels.as_arrays(part, chosen, shapes)
+    if streamed:  # One shape stands for all.
+        shapes = shapes[shapes.all(axis=1)][:1]
+        if not len(shapes):
+            raise ValueError(f"none of the {part} samples that were looked at can be read")
+    return {**reader.as_arrays(part), f"{part}_shapes": shapes}

@@ -28,8 +28,8 @@ class ImageOptions(Options):
     scan: Literal["auto", "all", "sample"] = "auto"
     """What is decoded before a search begins, to find wrong files, classes and statistics: `all`; a `sample`,
     for which the classes must be known; `auto` is a sample where all would not fit into `max_memory`, are
-    more than twice `sample_size`, and the classes are known. Of a file outside of the sample it shows only
-    when it is needed that it is wrong; then `bad_samples` says what follows."""
+    more than twice `sample_size`, and the classes are known. A wrong file outside of the sample
+    is found when it is needed; `bad_samples` says what follows."""
     sample_size: PositiveInt = 512
     """Samples of each part that are decoded where not all are, drawn with a fixed seed."""
     workers: NonNegativeInt = 0
@@ -49,23 +49,12 @@ class ImageOptions(Options):
         """Samples that may be skipped."""
         return self.max_skipped if self.bad_samples == "skip" else 0
 
-    @property
-    def several_files(self) -> bool:
-        """Whether an image may come in one file for each channel."""
-        return False
-
     @model_validator(mode="after")
     def _imagenet_is_rgb(self) -> Self:
         if self.normalization == "imagenet" and self.channels != 3:
             raise ValueError(
                 f"normalization is imagenet and channels {self.channels}; imagenet needs channels: 3"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _known_channels(self) -> Self:
-        if self.channels not in (1, 3) and not self.several_files:
-            raise ValueError(f"channels is {self.channels}; it must be 1 or 3, but in layout nnunet")
         return self
 
 
@@ -82,9 +71,6 @@ class SavedOptions(Options):
     """none: the first of validation, valid, val and test."""
 
 
-# With masks
-
-
 class MaskOptions(ImageOptions):
     """Masks are PNG of class numbers, or palette PNG. The headers of all of them are read in any case."""
 
@@ -98,13 +84,18 @@ class MaskOptions(ImageOptions):
     """Labels to replace, as {255: 1} for binary masks saved as 0 and 255. Others stay."""
 
     @model_validator(mode="after")
+    def _known_channels(self) -> Self:
+        several_files = isinstance(self, MaskFolderOptions) and self.layout in ("auto", "nnunet")
+        if self.channels not in (1, 3) and not several_files:
+            raise ValueError(f"channels is {self.channels}; it must be 1 or 3, but in layout nnunet")
+        return self
+
+    @model_validator(mode="after")
     def _sample_of_known_classes(self) -> Self:
-        # In a folder, classes.txt or the layout may have them.
-        unknown = (
-            self.num_classes is None and not self.class_names and not isinstance(self, MaskFolderOptions)
-        )
-        if self.scan == "sample" and unknown:
-            raise ValueError("scan is sample, so the classes must be told: set num_classes or class_names")
+        known = self.num_classes is not None or self.class_names
+        # In a folder, classes.txt or the layout may name them.
+        if self.scan == "sample" and not known and not isinstance(self, MaskFolderOptions):
+            raise ValueError("scan is sample, so the classes must be known: set num_classes or class_names")
         return self
 
 
@@ -120,7 +111,7 @@ class MaskFolderOptions(MaskOptions):
     source: Literal["folder"]
     root: Root
     layout: Literal["auto", "folders", "voc", "cityscapes", "ade20k", "nnunet"] = "auto"
-    """auto: the one that the folder has, told in a line. A layout knows its void label and class names."""
+    """auto: the one that the folder has, reported in a line. A layout knows its void label and class names."""
     images_folder: str = "images"
     """In layout `folders`."""
     masks_folder: str = "masks"
@@ -136,10 +127,6 @@ class MaskFolderOptions(MaskOptions):
     split_seed: NonNegativeInt = 0
     fold: NonNegativeInt = 0
     """In layout nnunet: which split of splits_final.json, from 0."""
-
-    @property
-    def several_files(self) -> bool:
-        return self.layout in ("auto", "nnunet")
 
 
 class MaskDatasetsOptions(SavedOptions, MaskOptions):
@@ -160,13 +147,10 @@ class MaskShardsOptions(ShardPlaces, MaskOptions):
     """As `image`."""
 
     @model_validator(mode="after")
-    def _classes_told(self) -> Self:
+    def _known_classes(self) -> Self:
         if self.num_classes is None and not self.class_names:
-            raise ValueError("classes of shards are not looked for, reading all takes long: set num_classes")
+            raise ValueError("shards are not searched for classes, which would take long: set num_classes")
         return self
-
-
-# With classes
 
 
 class ClassOptions(ImageOptions):
@@ -212,9 +196,6 @@ class ClassShardsOptions(ShardPlaces, ClassOptions):
 FolderData = MaskFolderOptions | ClassFolderOptions
 SavedData = MaskDatasetsOptions | ClassDatasetsOptions
 ShardData = MaskShardsOptions | ClassShardsOptions
-
-
-# What training does with images and masks
 
 
 class JointAugmentOptions(Options):

@@ -4,80 +4,83 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
-from trainables.images.layouts.base import Pair
 from trainables.images.targets import Encoded
 
 
-class Reader(Protocol):
+class Reader:
     """The samples of one part by number."""
 
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        raise NotImplementedError
 
     def name(self, number: int) -> str:
         """The image, for messages."""
-        ...
-
-    def num_bytes(self, number: int) -> int:
-        """Bytes to read for the sample; 0 where nobody knows."""
-        ...
+        raise NotImplementedError
 
     def encoded(self, number: int) -> Encoded:
         """The sample as it lies there.
 
         Raises:
-            ValueError: there is no such sample any more, or it lacks something.
+            ValueError: the sample is no longer there, or lacks something.
         """
-        ...
+        raise NotImplementedError
+
+    def as_arrays(self, part: str) -> dict[str, np.ndarray]:
+        """What makes such a reader again, see `trainables.images.samples`."""
+        raise NotImplementedError
+
+    def num_bytes(self, number: int) -> int:
+        """Bytes to read for the sample; 0 where that is unknown."""
+        return 0
 
     @property
     def classes(self) -> np.ndarray | None:
         """The class of every sample, int64 [N], where it is known without reading them all."""
-        ...
-
-    def as_arrays(self, part: str) -> dict[str, np.ndarray]:
-        """What makes such a reader again, see `trainables.images.samples`."""
-        ...
+        return None
 
 
-class FileReader:
+class FileReader(Reader):
     """Images in files, and their masks or classes.
 
     Args:
-        images: paths, str [N].
+        images: paths, str [N, files of an image].
         targets: paths of masks, str [N], or classes, int64 [N].
-        more: paths of each image's further channels, str [channels - 1, N].
     """
 
-    def __init__(self, images: np.ndarray, targets: np.ndarray, more: Sequence[np.ndarray] = ()) -> None:
-        self._images, self._targets, self._more = images, targets, more
+    def __init__(self, images: np.ndarray, targets: np.ndarray) -> None:
+        self._images, self._targets = images, targets
 
     @classmethod
-    def of_pairs(cls, pairs: Sequence[Pair]) -> FileReader:
-        columns = zip(*((pair.image, pair.mask, *pair.more) for pair in pairs), strict=True)
-        images, masks, *more = (np.array(list(map(str, column))) for column in columns)
-        return cls(images, masks, more)
+    def of_samples(cls, samples: Sequence[Encoded]) -> FileReader:
+        width = max(len(sample.images) for sample in samples)
+        # A missing image is one path, whatever the number of channels.
+        files = [sample.images + sample.images[-1:] * (width - len(sample.images)) for sample in samples]
+        images = np.array([list(map(str, of_sample)) for of_sample in files])
+        targets = [
+            sample.target if isinstance(sample.target, int) else str(sample.target) for sample in samples
+        ]
+        return cls(images, np.array(targets))
 
     @classmethod
     def of_arrays(cls, arrays: Mapping[str, np.ndarray], part: str) -> FileReader:
-        more = list(arrays.get(f"{part}_more_files", ()))
-        return cls(arrays[f"{part}_image_files"], arrays[f"{part}_file_targets"], more)
+        return cls(arrays[f"{part}_image_files"], arrays[f"{part}_file_targets"])
 
     def __len__(self) -> int:
         return len(self._images)
 
     def name(self, number: int) -> str:
-        return str(self._images[number])
+        return str(self._images[number, 0])
 
     def num_bytes(self, number: int) -> int:
         sample = self.encoded(number)
-        return sum(map(_size_of, [*sample.images, sample.target]))
+        files = [file for file in (*sample.images, sample.target) if isinstance(file, Path)]
+        return sum(file.stat().st_size for file in files if file.exists())
 
     def encoded(self, number: int) -> Encoded:
-        images = tuple(Path(column[number]) for column in (self._images, *self._more))
+        images = tuple(map(Path, self._images[number]))
         if self.classes is not None:
             return Encoded(images, int(self.classes[number]), str(images[0]))
         return Encoded(images, Path(self._targets[number]))
@@ -87,16 +90,14 @@ class FileReader:
         return self._targets if self._targets.dtype == np.int64 else None
 
     def as_arrays(self, part: str) -> dict[str, np.ndarray]:
-        arrays = {f"{part}_image_files": self._images, f"{part}_file_targets": self._targets}
-        return {**arrays, f"{part}_more_files": np.stack(self._more)} if self._more else arrays
+        return {f"{part}_image_files": self._images, f"{part}_file_targets": self._targets}
 
 
-class Subset:
+class Subset(Reader):
     """Some of the samples of a reader, numbered anew; its arrays are those of all."""
 
     def __init__(self, reader: Reader, numbers: np.ndarray) -> None:
         self._reader, self._numbers = reader, numbers
-        self.classes, self.as_arrays = None, reader.as_arrays
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -104,15 +105,8 @@ class Subset:
     def name(self, number: int) -> str:
         return self._reader.name(int(self._numbers[number]))
 
-    def num_bytes(self, number: int) -> int:
-        return self._reader.num_bytes(int(self._numbers[number]))
-
     def encoded(self, number: int) -> Encoded:
         return self._reader.encoded(int(self._numbers[number]))
 
-
-def _size_of(file: object) -> int:
-    try:
-        return file.stat().st_size if isinstance(file, Path) else 0
-    except OSError:
-        return 0
+    def as_arrays(self, part: str) -> dict[str, np.ndarray]:
+        return self._reader.as_arrays(part)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from torch.utils.data import get_worker_info
 
 from trainables.data.stream import Order
-from trainables.images.decode import num_threads
+from trainables.data.threads import in_threads, num_threads
 from trainables.images.hf_datasets import RowReader
 from trainables.images.options import (
     ClassOptions,
@@ -23,7 +22,7 @@ from trainables.images.options import (
 )
 from trainables.images.readers import FileReader, Reader
 from trainables.images.shards import ShardSamples
-from trainables.images.targets import ClassDecoder, Decoder, MaskDecoder, decode
+from trainables.images.targets import ClassDecoder, Decoder, MaskDecoder
 
 log = logging.getLogger(__name__)
 
@@ -32,61 +31,7 @@ Change = Callable[[int, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 only as many whole images are in memory as there are threads that read."""
 
 Read = tuple[list[np.ndarray], list[np.ndarray]]
-"""Images uint8 [H, W, C], and for each a mask uint8 [H, W] or a class, int64 of no dimensions."""
-
-
-class Samples(Protocol):
-    """Images with their targets.
-
-    A sample that is skipped keeps its number and has no pixels: H and W are 0. So the order of the others is
-    the same whether a file broke before a search, while it ran or before it was resumed.
-    """
-
-    @property
-    def shapes(self) -> np.ndarray:
-        """Height and width of each sample: int64 [N, 2]."""
-        ...
-
-    def read(self, indices: np.ndarray, change: Change | None = None) -> Read: ...
-
-
-class StackedSamples:
-    """Images [N, H, W, C] of one size, or rows of a table, and their targets."""
-
-    def __init__(self, inputs: np.ndarray, targets: np.ndarray) -> None:
-        self.inputs, self.targets = inputs, targets
-
-    @property
-    def shapes(self) -> np.ndarray:
-        return np.tile(np.array(self.inputs.shape[1:3], np.int64), (len(self.inputs), 1))
-
-    def read(self, indices: np.ndarray, change: Change | None = None) -> Read:
-        inputs, targets = ([each[index] for index in indices] for each in (self.inputs, self.targets))
-        return _changed(inputs, targets, change)
-
-
-class FlatSamples:
-    """Images of any size in one array, each from its pixel of `starts` on; masks alike, or classes [N]."""
-
-    def __init__(
-        self, images: np.ndarray, targets: np.ndarray, shapes: np.ndarray, starts: np.ndarray, channels: int
-    ) -> None:
-        self._images, self._targets, self.shapes = images, targets, shapes
-        self._starts, self._channels = starts, channels
-        self._per_pixel = targets.dtype == np.uint8
-
-    def read(self, indices: np.ndarray, change: Change | None = None) -> Read:
-        images, targets = [], []
-        for index in indices:
-            height, width = self.shapes[index]
-            start = self._starts[index]
-            stop = start + height * width
-            pixels = self._images[start * self._channels : stop * self._channels]
-            images.append(pixels.reshape(height, width, self._channels))
-            targets.append(
-                self._targets[start:stop].reshape(height, width) if self._per_pixel else self._targets[index]
-            )
-        return _changed(images, targets, change)
+"""Images uint8 [H, W, C], and for each a mask uint8 [H, W] or a class, int64 without dimensions."""
 
 
 class Skipped:
@@ -96,7 +41,7 @@ class Skipped:
     have noted.
 
     Args:
-        limit: so many may be skipped; 0 is none.
+        limit: samples that may be skipped; 0 is none.
         reasons: of those that were skipped before, by their image.
     """
 
@@ -127,17 +72,69 @@ class Skipped:
         log.warning("%s; skipped, as %d of at most %d", error, number, self._limit)
 
     def take_noted(self) -> list[tuple[str, str]]:
-        """Images of samples that a worker has met since it was last asked, and what is wrong with each."""
+        """Images of samples that a worker has met since the last call, and what is wrong with each."""
         noted, self._noted = self._noted, []
         return noted
 
 
-class ReadSamples:
-    """Read when asked for, by a few threads.
+class Samples:
+    """Images with their targets.
+
+    A sample that is skipped keeps its number and has no pixels: H and W are 0. So the order of the others is
+    the same whether a file broke before a search, while it ran or before it was resumed.
+    """
+
+    shapes: np.ndarray
+    """Height and width of each sample: int64 [N, 2]."""
+    order: Order | None = None
+    """The order of training, if it is not free; then the sizes of samples are not known before."""
+    skipped: Skipped = Skipped(0)
+
+    def one(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Image and target of a sample."""
+        raise NotImplementedError
+
+    def read(self, indices: np.ndarray, change: Change | None = None) -> Read:
+        pairs = [self.one(index) for index in indices]
+        if change is not None:
+            pairs = [change(place, *pair) for place, pair in enumerate(pairs)]
+        return [image for image, _ in pairs], [target for _, target in pairs]
+
+
+class StackedSamples(Samples):
+    """Images [N, H, W, C] of one size and their targets."""
+
+    def __init__(self, inputs: np.ndarray, targets: np.ndarray) -> None:
+        self.inputs, self.targets = inputs, targets
+        self.shapes = np.broadcast_to(np.array(inputs.shape[1:3]), (len(inputs), 2))
+
+    def one(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        return self.inputs[index], self.targets[index]
+
+
+class FlatSamples(Samples):
+    """Images of any size in one array, each from its pixel of `starts` on; masks alike, or classes [N]."""
+
+    def __init__(
+        self, images: np.ndarray, targets: np.ndarray, shapes: np.ndarray, starts: np.ndarray, channels: int
+    ) -> None:
+        self._images, self._targets, self.shapes = images.reshape(-1, channels), targets, shapes
+        self._starts = starts
+
+    def one(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        (height, width), start = self.shapes[index], self._starts[index]
+        chosen = slice(start, start + height * width)
+        image = self._images[chosen].reshape(height, width, self._images.shape[1])
+        if self._targets.dtype == np.uint8:
+            return image, self._targets[chosen].reshape(height, width)
+        return image, self._targets[index]
+
+
+class ReadSamples(Samples):
+    """Samples that are read when they are needed, by a few threads.
 
     Args:
         shapes: of each sample, or of one that stands for all.
-        order: of training, where it is not any order; then the sizes of samples are not known before.
 
     Raises:
         ValueError: from `read`, for a sample that cannot be read, or is of another size than before, unless
@@ -157,42 +154,40 @@ class ReadSamples:
 
     def read(self, indices: np.ndarray, change: Change | None = None) -> Read:
         def read_place(place: int) -> tuple[np.ndarray, np.ndarray, ValueError | None]:
-            image, target, error = self._read_one(int(indices[place]))
+            error: ValueError | None = None
+            try:
+                image, target = self.one(int(indices[place]))
+            except ValueError as caught:
+                (image, target), error = self._nothing, caught
             return (image, target, error) if change is None else (*change(place, image, target), error)
 
-        threads = min(num_threads(), len(indices))
-        if threads < 2:
-            outcomes = list(map(read_place, range(len(indices))))
-        else:
-            with ThreadPoolExecutor(threads) as pool:
-                outcomes = list(pool.map(read_place, range(len(indices))))
+        outcomes = list(in_threads(read_place, len(indices), min(num_threads(), len(indices))))
         for index, (_, _, error) in zip(indices, outcomes, strict=True):
             if error is not None:
                 self.skipped.add(self._reader.name(int(index)), error)
         return [image for image, _, _ in outcomes], [target for _, target, _ in outcomes]
 
-    def _read_one(self, index: int) -> tuple[np.ndarray, np.ndarray, ValueError | None]:
-        """Without pixels where there is an error, or was before the search."""
-        nothing = np.empty((0, 0, self._decoder.channels), np.uint8), self._decoder.nothing
+    def one(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Image and target; without pixels for a sample that was skipped before the search."""
         height, width = self.shapes[index]
         if not height:
-            return *nothing, None
-        try:
-            image, target = decode(self._decoder, self._reader.encoded(index))
-        except ValueError as error:
-            return *nothing, error
+            return self._nothing
+        image, target = self._decoder.decode(self._reader.encoded(index))
         if self.order is None and image.shape[:2] != (height, width):
-            size = f"{image.shape[1]}x{image.shape[0]} and was {width}x{height}"
-            name = self._reader.name(index)
-            return *nothing, ValueError(f"{name}: is now {size}; it changed during the run")
-        return image, target, None
+            sizes = f"{image.shape[1]}x{image.shape[0]} and was {width}x{height}"
+            raise ValueError(f"{self._reader.name(index)}: is now {sizes}; it changed during the run")
+        return image, target
+
+    @property
+    def _nothing(self) -> tuple[np.ndarray, np.ndarray]:
+        return np.empty((0, 0, self._decoder.channels), np.uint8), self._decoder.nothing
 
 
 class LoadedImages:
     """What the arrays of `load_images`, or of built-in images, hold: the one place that knows their names.
 
     Args:
-        options: by which they were loaded; of built-in images None, as those are always in memory.
+        options: by which they were loaded; None for built-in images, which are always in memory.
     """
 
     def __init__(self, arrays: Mapping[str, np.ndarray], options: ImageOptions | None) -> None:
@@ -207,7 +202,7 @@ class LoadedImages:
         pairs = zip(arrays.get("skipped_files", ()), arrays.get("skipped_reasons", ()), strict=True)
         before = {str(name): str(reason).removeprefix(f"{name}: ") for name, reason in pairs}
         self.skipped = Skipped(0 if options is None else options.skip_limit, before)
-        """Counts on from the samples that were skipped when the arrays were loaded."""
+        """The count continues from the samples that were skipped when the arrays were loaded."""
 
     def described(self, outputs: str) -> dict[str, Any]:
         """How raw images become inputs, for `Task.preprocessing`, and what the outputs mean."""
@@ -263,10 +258,3 @@ def size_of(shapes: np.ndarray) -> tuple[int, int]:
     """Height and width of the first sample that is not skipped."""
     height, width = shapes[shapes.any(axis=1)][0]
     return int(height), int(width)
-
-
-def _changed(images: list[np.ndarray], targets: list[np.ndarray], change: Change | None) -> Read:
-    if change is None:
-        return images, targets
-    pairs = [change(place, *pair) for place, pair in enumerate(zip(images, targets, strict=True))]
-    return [image for image, _ in pairs], [target for _, target in pairs]

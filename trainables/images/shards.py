@@ -9,18 +9,19 @@ import numpy as np
 from trainables.findings import some
 from trainables.images.decode import Stored
 from trainables.images.options import ClassShardsOptions, ShardData
+from trainables.images.readers import Reader
 from trainables.images.targets import Encoded
 from trainables.shards import ShardIndex, ShardReader, find_parts, index_shards
 from trainables.shards.order import BlockOrder
 
 
-class ShardSamples:
-    """A Reader of all samples of shards."""
-
-    classes = None
+class ShardSamples(Reader):
+    """All samples of shards."""
 
     def __init__(self, index: ShardIndex, options: ShardData) -> None:
         self._reader, self._options = ShardReader(index), options
+        self.order = BlockOrder(index.firsts, options.shuffle)
+        """The order of training."""
 
     @classmethod
     def of_arrays(
@@ -55,20 +56,15 @@ class ShardSamples:
         mask = sample.find([extension for extension in options.mask if extension != image])
         return Encoded(images, Stored(sample.name(mask), sample.bytes(mask)))
 
-    @property
-    def order(self) -> BlockOrder:
-        """Of training."""
-        return BlockOrder(self._reader.index.firsts, self._options.shuffle)
-
     def as_arrays(self, part: str) -> dict[str, np.ndarray]:
         return self._reader.index.as_arrays(part)
 
 
 def find_samples(options: ShardData, max_damaged: int) -> tuple[dict[str, ShardSamples], dict[str, str]]:
-    """The samples of "train" and "valid", and by file how shards end that end too early.
+    """The samples of "train" and "valid", and what is wrong with shards that end too early, by file.
 
     Raises:
-        ValueError: a shard is in both parts, or more are damaged than may be.
+        ValueError: a shard is in both parts, or more than `max_damaged` are damaged.
     """
     parts, damaged = {}, dict[str, str]()
     for part, files in find_parts(options.train, options.valid, options.root).items():
@@ -76,8 +72,8 @@ def find_samples(options: ShardData, max_damaged: int) -> tuple[dict[str, ShardS
         parts[part] = ShardSamples(index, options)
         damaged |= found
     if len(damaged) > max_damaged:
-        told = some([f"{file}: {reason}" for file, reason in damaged.items()], separator="\n")
+        listed = some([f"{file}: {reason}" for file, reason in damaged.items()], separator="\n")
         raise ValueError(
-            f"{len(damaged)} shards end too early and data.max_skipped is {max_damaged}:\n{told}"
+            f"{len(damaged)} shards end too early and data.max_skipped is {max_damaged}:\n{listed}"
         )
     return parts, damaged

@@ -18,7 +18,7 @@ from trainables.images.augment import (
     scale_and_crop,
 )
 from trainables.images.options import JointAugmentOptions
-from trainables.images.samples import Samples, Skipped, StackedSamples, size_of
+from trainables.images.samples import Samples, StackedSamples, size_of
 
 
 class ImageSource:
@@ -29,20 +29,21 @@ class ImageSource:
     """
 
     def __init__(self, samples: Samples, mean: np.ndarray, std: np.ndarray) -> None:
-        self.order: Order | None = getattr(samples, "order", None)
-        """Of the training samples, where it is not any order; then their sizes are not known before."""
-        self._skipped: Skipped | None = getattr(samples, "skipped", None)
         self._samples, self._mean, self._std = samples, mean, std
-        self._length = len(samples.shapes)
         self._fill = (mean * 255.0).round().astype(np.uint8)
         self._some_shape = size_of(samples.shapes)
 
     def __len__(self) -> int:
-        return self._length
+        return len(self._samples.shapes)
+
+    @property
+    def order(self) -> Order | None:
+        """The order of training, if it is not free."""
+        return self._samples.order
 
     def take_findings(self) -> list[tuple[str, str]]:
-        """In a worker process: what it has skipped since it was last asked."""
-        return [] if self._skipped is None else self._skipped.take_noted()
+        """In a worker process: what it has skipped since the last call."""
+        return self._samples.skipped.take_noted()
 
     def add_findings(self, findings: Sequence[tuple[str, str]]) -> None:
         """Count what a worker has skipped.
@@ -51,8 +52,7 @@ class ImageSource:
             ValueError: if there are more than may be skipped.
         """
         for file, problem in findings:
-            assert self._skipped is not None
-            self._skipped.add(file, ValueError(problem))
+            self._samples.skipped.add(file, ValueError(problem))
 
     def _whole(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Images uint8 [B, H, W, C] and masks [B, H, W] or classes [B].
@@ -87,7 +87,7 @@ class SegmentationSource(ImageSource):
         augment: JointAugmentOptions | None = None,
     ) -> None:
         super().__init__(samples, mean, std)
-        if self.order is None and augment is not None and augment.crop is None:
+        if samples.order is None and augment is not None and augment.crop is None:
             _check_one_size(samples.shapes)
         self._augment = augment
         self.num_randoms = 0 if augment is None else num_randoms(augment)

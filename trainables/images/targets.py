@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 
@@ -40,6 +40,11 @@ class Encoded:
     target_name: str = ""
     """Of a class, for messages."""
 
+    @property
+    def mask(self) -> File:
+        assert not isinstance(self.target, int)
+        return self.target
+
 
 @dataclass
 class Looked:
@@ -48,7 +53,7 @@ class Looked:
     image: np.ndarray | None = None
     """uint8 [H, W, C]"""
     target: np.ndarray | None = None
-    """A mask uint8 [H, W] of classes and `IGNORE`, or a class, int64 of no dimensions."""
+    """A mask uint8 [H, W] of classes and `IGNORE`, or a class, int64 without dimensions."""
     labels: Mapping[int, int] = field(default_factory=dict)
     """How often each label is in the mask as it is in the file."""
     problems: list[SampleError] = field(default_factory=list)
@@ -62,79 +67,65 @@ class Looked:
             return None
 
 
-class Decoder(Protocol):
-    """Makes an image and a target of an encoded sample. All methods raise SampleErrors."""
+@dataclass(frozen=True, kw_only=True)
+class Decoder:
+    """Makes an image and a target of an encoded sample."""
 
-    @property
-    def channels(self) -> int: ...
-
-    @property
-    def num_classes(self) -> int: ...
-
-    @property
-    def per_pixel(self) -> bool:
-        """Whether a target has a class for each pixel of the image."""
-        ...
-
-    @property
-    def nothing(self) -> np.ndarray:
-        """The target of a sample that is skipped."""
-        ...
+    channels: int
+    num_classes: int
+    nothing: ClassVar[np.ndarray]
+    """The target of a sample that is skipped."""
 
     def size(self, sample: Encoded) -> tuple[int, int]:
-        """Height and width of the image, without decoding it."""
-        ...
+        """Height and width of the image, without decoding it; may raise a SampleError."""
+        raise NotImplementedError
 
     def look(self, sample: Encoded) -> Looked:
         """Decode it, and collect what is wrong instead of raising it."""
-        ...
+        raise NotImplementedError
 
+    def decode(self, sample: Encoded) -> tuple[np.ndarray, np.ndarray]:
+        """Image uint8 [H, W, C] and target, see `Looked`.
 
-def decode(decoder: Decoder, sample: Encoded) -> tuple[np.ndarray, np.ndarray]:
-    """Image uint8 [H, W, C] and target, see `Looked`.
-
-    Raises:
-        SampleError: the first problem of the sample.
-    """
-    looked = decoder.look(sample)
-    if looked.problems:
-        raise looked.problems[0]
-    assert looked.image is not None
-    assert looked.target is not None
-    return looked.image, looked.target
+        Raises:
+            SampleError: the first problem of the sample.
+        """
+        looked = self.look(sample)
+        if looked.problems:
+            raise looked.problems[0]
+        assert looked.image is not None
+        assert looked.target is not None
+        return looked.image, looked.target
 
 
 @dataclass(frozen=True, kw_only=True)
-class MaskDecoder:
+class MaskDecoder(Decoder):
     """Images and masks of one size."""
 
-    channels: int
     lookup: np.ndarray
     """From labels in masks to classes and `IGNORE`: int16 [256], -1 is neither."""
-    num_classes: int
 
-    per_pixel = True
     nothing = np.empty((0, 0), np.uint8)
 
     def size(self, sample: Encoded) -> tuple[int, int]:
-        return header_size(_mask_file(sample))
+        return header_size(sample.mask)
 
     def look(self, sample: Encoded) -> Looked:
-        looked, file = Looked(), _mask_file(sample)
+        looked = Looked()
         looked.image = looked.attempt(lambda: read_channels(sample.images, self.channels))
-        raw = looked.attempt(lambda: read_mask(file))
+        raw = looked.attempt(lambda: read_mask(sample.mask))
         if any(problem.finding and problem.finding.kind is kinds.NO_FILE for problem in looked.problems):
             return Looked(problems=[_lost_half(sample, looked.problems)])
         if looked.image is not None and raw is not None and looked.image.shape[:2] != raw.shape:
             sizes = f"is {size_text(raw)}, its image {sample.images[0]} {size_text(looked.image)}"
-            looked.problems.append(sample_error(kinds.MASK_SIZE, file, sizes, "sizes must agree"))
+            looked.problems.append(sample_error(kinds.MASK_SIZE, sample.mask, sizes, "sizes must agree"))
         if raw is not None:
             looked.labels = value_counts(raw)
-            looked.target = looked.attempt(lambda: self._classes(file, raw, looked.labels))
+            looked.target = looked.attempt(lambda: self._classes(sample.mask, raw, looked.labels))
         return looked
 
     def class_of(self, label: int) -> int | None:
-        """Of a label in a file: a class, `IGNORE`, or None for what may not be there."""
+        """The class of a label in a file, `IGNORE`, or None for a label that is not allowed."""
         mapped = int(self.lookup[label])
         return mapped if mapped == IGNORE or 0 <= mapped < self.num_classes else None
 
@@ -143,32 +134,29 @@ class MaskDecoder:
         if not wrong:
             return self.lookup.astype(np.uint8)[raw]
         binary = set(labels) == {0, IGNORE} and set(wrong) == {IGNORE}
-        ignored = [str(label) for label in range(256) if self.lookup[label] == IGNORE]
-        way_out = "raise data.num_classes, or map it in data.mask_values"
+        ignored = " or ".join(str(label) for label in range(256) if self.lookup[label] == IGNORE)
+        advice = "raise data.num_classes, or map it in data.mask_values"
         if any(self.lookup[label] < 0 for label in wrong):
-            way_out = (
+            advice = (
                 "set data.ignore_index to it if it marks pixels to leave out, or data.mask_values: {255: 1} "
                 "if the mask is binary, saved as 0 and 255"
             )
-        rule = f"classes are 0 to {self.num_classes - 1}, ignored is {' or '.join(ignored) or 'nothing'}"
+        rule = f"classes are 0 to {self.num_classes - 1}, ignored is {ignored or 'nothing'}"
         kind = kinds.BINARY if binary else kinds.WRONG_LABEL
-        raise sample_error(kind, file, f"holds {labels_text(wrong)}; {rule}", way_out)
+        raise sample_error(kind, file, f"holds {labels_text(wrong)}; {rule}", advice)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassDecoder:
+class ClassDecoder(Decoder):
     """Images with one class each, all of one size."""
 
-    channels: int
-    num_classes: int
     resize: int | None
     """Side of the middle square that is kept of each image."""
     expected: tuple[int, int] | None = None
-    """Height and width that each image must have; None: not known yet, any will do."""
+    """Height and width that each image must have; None: not known yet, every size is accepted."""
     example: str = "others are"
     """An image that has that size, for messages."""
 
-    per_pixel = False
     nothing = np.array(NO_CLASS, np.int64)
 
     def size(self, sample: Encoded) -> tuple[int, int]:
@@ -184,32 +172,24 @@ class ClassDecoder:
         pixels = read_channels(sample.images, self.channels)
         if self.resize is not None:
             pixels = resized(pixels, self.resize)
-        if self.expected not in (None, pixels.shape[:2]):
-            height, width = self.expected or (0, 0)
-            raise sample_error(
-                kinds.IMAGE_SIZE,
-                sample.images[0],
-                f"is {size_text(pixels)}, and {self.example} {width}x{height}",
-                "all must have one size: set data.resize to a side in pixels",
-            )
+        if self.expected is not None and self.expected != pixels.shape[:2]:
+            height, width = self.expected
+            sizes = f"is {size_text(pixels)}, and {self.example} {width}x{height}"
+            advice = "all must have one size: set data.resize to a side in pixels"
+            raise sample_error(kinds.IMAGE_SIZE, sample.images[0], sizes, advice)
         return pixels
 
     def _class(self, sample: Encoded) -> np.ndarray:
         number = sample.target
         assert isinstance(number, int)
         if not 0 <= number < self.num_classes:
-            told = f"is {number}; with {self.num_classes} classes it must be 0 to {self.num_classes - 1}"
-            raise sample_error(kinds.WRONG_CLASS, sample.target_name, told)
+            message = f"is {number}; with {self.num_classes} classes it must be 0 to {self.num_classes - 1}"
+            raise sample_error(kinds.WRONG_CLASS, sample.target_name, message)
         return np.array(number, np.int64)
 
 
-def _mask_file(sample: Encoded) -> File:
-    assert not isinstance(sample.target, int)
-    return sample.target
-
-
 def _lost_half(sample: Encoded, problems: list[SampleError]) -> SampleError:
-    """That one of two files is not there, told as what it means for the other."""
+    """The error for a missing file, with a finding that names the other half of the pair."""
     image, mask = Path(str(sample.images[0])), Path(str(sample.target))
     lost = {problem.finding.where: problem for problem in problems if problem.finding}
     if str(mask) not in lost:

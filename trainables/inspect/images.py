@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from trainables.data.threads import num_threads
 from trainables.findings import Finding, SampleError, short_name
 from trainables.images import kinds
 from trainables.images.augment import IGNORE
-from trainables.images.decode import image_mode, labels_text, num_threads
+from trainables.images.decode import image_mode, labels_text
 from trainables.images.loading import FoundImages, find_images
 from trainables.images.options import ImageOptions, MaskOptions
 from trainables.images.readers import Reader

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
@@ -15,8 +12,6 @@ from trainables.findings import Finding, Kind
 
 IGNORED = -1
 """Stands for all that has no class in `Contents.labels`."""
-
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,62 +82,3 @@ class Inspection:
         """Called when all were looked at, with what each held."""
         held = {label for of_sample in contents for label in of_sample.labels} - {IGNORED}
         return Conclusion(class_names=[str(number) for number in range(1 + max(held, default=-1))])
-
-
-_LOOK_SECONDS = 0.5
-
-
-def in_threads(function: Callable[[int], Result], count: int, num_threads: int) -> Iterator[Result]:
-    """`function` of 0, 1, … count - 1 in order, computed by threads that are only a few numbers ahead.
-
-    Leaving the loop, also by Ctrl-C, waits for no thread: each ends after the call that it is in. With one
-    thread all happens in the caller's.
-
-    Raises:
-        Exception: what `function` has raised, where that number's turn comes.
-    """
-    if num_threads <= 1:
-        yield from map(function, range(count))
-        return
-    orders: queue.SimpleQueue[int | None] = queue.SimpleQueue()
-    done: queue.SimpleQueue[tuple[int, Result | BaseException]] = queue.SimpleQueue()
-    left = threading.Event()
-
-    def work() -> None:
-        while (number := orders.get()) is not None and not left.is_set():
-            try:
-                done.put((number, function(number)))
-            except BaseException as error:
-                done.put((number, error))
-
-    for _ in range(num_threads):
-        threading.Thread(target=work, daemon=True).start()
-    early: dict[int, Result | BaseException] = {}
-    ordered = 0
-    try:
-        for number in range(count):
-            for ordered_next in range(ordered, min(count, number + 4 * num_threads)):
-                orders.put(ordered_next)
-                ordered = ordered_next + 1
-            while number not in early:
-                index, outcome = _next(done)
-                early[index] = outcome
-            result = early.pop(number)
-            if isinstance(result, BaseException):
-                raise result
-            yield result
-    finally:
-        left.set()
-        for _ in range(num_threads):
-            orders.put(None)
-
-
-def _next(results: queue.SimpleQueue[Result]) -> Result:
-    """The next item. Waiting ends now and then, because a signal does not end it if it came to another
-    thread, or just before the waiting began: Python handles it when the main thread runs again.
-    """
-    while True:
-        try:
-            return results.get(timeout=_LOOK_SECONDS)
-        except queue.Empty:
-            continue

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from trainables.images.classes import ClassWeights
+
 TERMS = ("cross_entropy", "dice", "focal")
 DICE_SMOOTH = 1.0
 """Pixels added to both sides of the Dice ratio; a class neither present nor predicted costs nothing."""
@@ -39,14 +41,10 @@ class MixedLoss:
         focal_gamma: float = 2.0,
         ignore_index: int = 255,
     ) -> None:
-        self.terms = [name for name in TERMS if coefficients.get(name, 0.0) > 0]
+        self.terms = tuple(name for name in TERMS if coefficients.get(name, 0.0) > 0)
         self._coefficients = [float(coefficients[name]) for name in self.terms]
-        self._class_weights = (
-            None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
-        )
-        self._label_smoothing = label_smoothing
-        self._gamma = focal_gamma
-        self._ignore = ignore_index
+        self._weights = ClassWeights(class_weights)
+        self._label_smoothing, self._gamma, self._ignore = label_smoothing, focal_gamma, ignore_index
 
     def means(self, logits: Tensor, masks: Tensor) -> Tensor:
         """[num_terms], from logits [N, K, H, W] and masks int64 [N, H, W]."""
@@ -63,27 +61,17 @@ class MixedLoss:
         counts: dict[str, Tensor] = {}
         if "dice" in self.terms:
             counts["dice"] = valid.flatten(1).any(dim=1).sum().float()
-        if counts.keys() != set(self.terms):
-            pixels = self._pixel_weights(masks, valid)
-            counts |= {"cross_entropy": pixels, "focal": pixels}
+        if self.terms != ("dice",):
+            weighted = self._weights.on(masks.device) is not None
+            pixels = self._weights.of(masks, valid).sum() if weighted else valid.sum().float()
+            counts["cross_entropy"] = counts["focal"] = pixels
         return torch.stack([counts[name] for name in self.terms])
-
-    def _pixel_weights(self, masks: Tensor, valid: Tensor) -> Tensor:
-        weights = self._weights_on(masks.device)
-        if weights is None:
-            return valid.sum().float()
-        return (weights[masks.where(valid, 0)] * valid).sum()
-
-    def _weights_on(self, device: torch.device) -> Tensor | None:
-        if self._class_weights is not None and self._class_weights.device != device:
-            self._class_weights = self._class_weights.to(device)
-        return self._class_weights
 
     def _cross_entropy(self, logits: Tensor, masks: Tensor) -> Tensor:
         return F.cross_entropy(
             logits,
             masks,
-            weight=self._weights_on(logits.device),
+            weight=self._weights.on(logits.device),
             ignore_index=self._ignore,
             reduction="sum",
             label_smoothing=self._label_smoothing,
@@ -94,10 +82,7 @@ class MixedLoss:
         surprise = F.cross_entropy(logits, masks, ignore_index=self._ignore, reduction="none")
         missing = -torch.expm1(-surprise)
         losses = missing.clamp(min=1e-8) ** self._gamma * surprise
-        weights = self._weights_on(logits.device)
-        if weights is not None:
-            losses = losses * weights[masks.where(masks != self._ignore, 0)]
-        return losses.sum()
+        return (losses * self._weights.of(masks, masks != self._ignore)).sum()
 
     def _dice(self, logits: Tensor, masks: Tensor) -> Tensor:
         """One minus the soft Dice ratio (Milletari et al. 2016, arXiv:1606.04797) over classes, summed."""

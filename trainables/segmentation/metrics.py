@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from trainables.data.source import Batch
+from trainables.images.classes import Confusion
 
 
-class ConfusionMetrics:
-    """Counts true against predicted classes over a validation; the host sees numbers only in `compute`.
+class ConfusionMetrics(Confusion):
+    """Metrics of the pixels of a validation.
 
     Args:
         class_names: One per class, in the order of the labels.
@@ -21,25 +20,13 @@ class ConfusionMetrics:
     """
 
     def __init__(self, class_names: Sequence[str], ignore_index: int = 255) -> None:
-        self._names = [str(name) for name in class_names]
-        self._ignore = ignore_index
-        self._counts: Tensor | None = None
+        super().__init__(len(class_names))
+        self._names, self._ignore = class_names, ignore_index
 
     def update(self, outputs: Any, batch: Batch) -> None:
         """Add logits [N, K, H, W] against the masks int64 [N, H, W] of `batch`."""
-        num_classes = len(self._names)
         masks = batch[1]
-        cells = masks * num_classes + outputs.argmax(dim=1)
-        cells = cells.where(masks != self._ignore, num_classes**2).flatten()
-        counts = _count(cells, num_classes**2 + 1)
-        self._counts = counts if self._counts is None else self._counts + counts
-
-    def confusion(self) -> np.ndarray:
-        """int64 [K, K]: rows the truth, columns the prediction."""
-        num_classes = len(self._names)
-        if self._counts is None:
-            return np.zeros((num_classes, num_classes), np.int64)
-        return self._counts[:-1].view(num_classes, num_classes).cpu().numpy()
+        self.count(masks, outputs.argmax(dim=1), masks != self._ignore)
 
     def compute(self) -> dict[str, float]:
         """`miou`, `mean_dice`, `pixel_accuracy`, and `iou/<class>` of each class.
@@ -64,16 +51,3 @@ class ConfusionMetrics:
             "pixel_accuracy": float(hits.sum() / total),
             **{f"iou/{name}": float(value) for name, value in zip(names, iou, strict=True)},
         }
-
-
-def _count(cells: Tensor, length: int) -> Tensor:
-    """How often each of 0 .. length - 1 occurs: int64 [length].
-
-    bincount asks the device for the largest value and so waits for it; elsewhere than on the CPU, where
-    that costs nothing, the same is counted by adding ones.
-    """
-    if cells.device.type == "cpu":
-        return torch.bincount(cells, minlength=length)
-    return torch.zeros(length, dtype=torch.int64, device=cells.device).scatter_add_(
-        0, cells, torch.ones_like(cells)
-    )

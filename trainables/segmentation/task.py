@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from trainables.data.source import Batch, JoinedSource, to_device
 from trainables.images.augment import IGNORE, pad_together
-from trainables.images.labels import given_class_weights
+from trainables.images.classes import given_class_weights
 from trainables.images.loading import load_images
 from trainables.images.options import ImageOptions, JointAugmentOptions, MaskOptions, MaskShardsOptions
 from trainables.images.samples import LoadedImages
@@ -79,13 +79,8 @@ class SegmentationTask(Task):
     def build_model(self) -> nn.Module:
         model = self.options.model
         arguments: dict[str, Any] = model.model_dump(exclude={"name"})
-        sizes: dict[str, Any] = {
-            "in_channels": len(self._images.mean),
-            "num_classes": len(self.class_names),
-        }
-        if isinstance(model, UNetOptions):
-            return UNet(**(sizes | arguments))
-        return build_segformer(**(sizes | arguments))
+        build = UNet if isinstance(model, UNetOptions) else build_segformer
+        return build(in_channels=len(self._images.mean), num_classes=len(self.class_names), **arguments)
 
     def layers(self, model: nn.Module) -> Sequence[Layer]:
         assert isinstance(model, UNet | Segformer)
@@ -123,11 +118,6 @@ class SegmentationTask(Task):
     def skipped_samples(self) -> Mapping[str, str]:
         return self._images.skipped.reasons
 
-    @property
-    def loss_terms(self) -> tuple[str, ...]:
-        """Names of the entries of `loss`."""
-        return tuple(self._loss.terms)
-
     def metrics(self) -> ConfusionMetrics:
         return ConfusionMetrics(self.class_names, IGNORE)
 
@@ -142,19 +132,20 @@ class SegmentationTask(Task):
         chosen = np.unique(np.linspace(0, len(source) - 1, NUM_SHOWN).round().astype(np.int64))
         was_training = model.training
         model.eval()
-        shown: tuple[list[np.ndarray], ...] = ([], [], [])
+        shown: list[tuple[np.ndarray, ...]] = []
         with torch.inference_mode():
-            for start in range(0, len(chosen), self.valid_batch_size):
-                images, masks = source.batch(chosen[start : start + self.valid_batch_size], None)
+            for first in range(0, len(chosen), self.valid_batch_size):
+                images, masks = source.batch(chosen[first : first + self.valid_batch_size], None)
                 batch = to_device((images, masks), device, self.options.channels_last)
-                predicted = self.forward(model, batch).argmax(dim=1).cpu().numpy()
-                for column, found in zip(
-                    shown, (_pixels_last(images), masks.numpy(), predicted), strict=True
-                ):
-                    column.extend(found)
+                predicted = self.forward(model, batch).argmax(dim=1).cpu()
+                pixels_last = images.permute(0, 2, 3, 1)
+                shown += zip(pixels_last.numpy(), masks.numpy(), predicted.numpy(), strict=True)
         model.train(was_training)
-        pixels = pad_together(shown[0], 0) * self._images.std + self._images.mean
-        truth, predictions = pad_together(shown[1], IGNORE), pad_together(shown[2], 0)
+        inputs, truth, predictions = (
+            pad_together(column, fill)
+            for column, fill in zip(zip(*shown, strict=True), (0, IGNORE, 0), strict=True)
+        )
+        pixels = inputs * self._images.std + self._images.mean
         return {"validation": sample_grid(pixels, truth, predictions)}
 
     def _source(self, *parts: str, augment: JointAugmentOptions | None = None) -> SegmentationSource:
@@ -166,7 +157,3 @@ class SegmentationTask(Task):
         if weights == "median_frequency":
             return median_frequency_weights(self._images.class_counts)
         return None if weights == "none" else given_class_weights(weights, self.class_names)
-
-
-def _pixels_last(images: Tensor) -> np.ndarray:
-    return images.permute(0, 2, 3, 1).numpy()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from functools import lru_cache
 
 import torch
@@ -15,9 +15,6 @@ SIGMA = 0.125
 
 LEAST_WEIGHT = 1e-3
 """Of the largest. At the corner of a window the Gaussian is 1e-7, which would drown in rounding."""
-
-Place = tuple[int, int, int]
-"""Number of the image, and top and left of the window in it."""
 
 
 def window_logits(
@@ -45,12 +42,12 @@ def window_logits(
         return predict(images)
     tall, wide = min(window, height), min(window, width)
     weight = _gaussian(tall, wide).to(images.device)
-    places = itertools.product(
-        range(len(images)), _starts(height, window, overlap), _starts(width, window, overlap)
-    )
+    tops, lefts = _starts(height, window, overlap), _starts(width, window, overlap)
+    places = list(itertools.product(range(len(images)), tops, lefts))
     total = torch.zeros((), device=images.device)
     weights = torch.zeros((len(images), 1, height, width), device=images.device)
-    for chosen in _chunks(places, batch_size):
+    for first in range(0, len(places), batch_size):
+        chosen = places[first : first + batch_size]
         crops = [images[n, :, y : y + tall, x : x + wide] for n, y, x in chosen]
         logits = predict(torch.stack(crops)).float() * weight
         if not total.dim():
@@ -71,17 +68,12 @@ def _starts(length: int, window: int, overlap: float) -> list[int]:
     return [round(room * place / number) for place in range(number + 1)]
 
 
-def _chunks(places: Iterator[Place], size: int) -> Iterator[Sequence[Place]]:
-    while chunk := tuple(itertools.islice(places, size)):
-        yield chunk
-
-
 @lru_cache(maxsize=16)
 def _gaussian(height: int, width: int) -> Tensor:
     """Weights float32 [height, width], 1 in the middle."""
-    columns = []
+    sides = []
     for side in (height, width):
         offset = torch.arange(side, dtype=torch.float64) - (side - 1) / 2.0
-        columns.append(torch.exp(-0.5 * (offset / (SIGMA * side)) ** 2))
-    together = columns[0][:, None] * columns[1][None, :]
+        sides.append(torch.exp(-0.5 * (offset / (SIGMA * side)) ** 2))
+    together = torch.outer(*sides)
     return (together / together.max()).clamp_min(LEAST_WEIGHT).float()

@@ -1,28 +1,22 @@
-"""What the layouts have in common: what they find, and what they know of labels."""
+"""What the layouts have in common."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from trainables.images.options import MaskFolderOptions
+from trainables.images.targets import Encoded
 
-
-@dataclass(frozen=True)
-class Pair:
-    """An image and its mask; one of them may not be there, if orphans are asked for."""
-
-    image: Path
-    mask: Path
-    more: tuple[Path, ...] = ()
-    """Further channels of the image, one grey file each, where `image` is the first."""
+Parts = Mapping[str, Sequence[Encoded]]
+"""The samples of "train" and "valid", each sorted by name. One of two files may be missing, if orphans are
+accepted."""
 
 
 @dataclass(frozen=True)
 class Convention:
-    """What a layout says about its masks; what the user says goes before."""
+    """What a layout says about its masks; the user's options take precedence."""
 
     labels: Mapping[int, int] | None = None
     """From each label in the files to its class or `IGNORE`, no other may occur; None: labels are classes."""
@@ -30,25 +24,25 @@ class Convention:
     """One per class; empty where the layout has no names."""
 
 
-class FolderLayout(Protocol):
+class Layout:
     """One way to lay out images, masks and their split."""
 
-    @property
-    def expected(self) -> str:
-        """The folders, for messages."""
-        ...
-
-    @property
-    def takes_lists(self) -> bool:
-        """Whether train_list and valid_list mean something here."""
-        ...
+    name: str
+    """In `data.layout`."""
+    expected: str
+    """The folders, for messages."""
+    recognized_by: tuple[str, ...] = ()
+    """Folders that only this layout has."""
+    takes_lists = False
+    """Whether train_list and valid_list mean something here."""
 
     def is_here(self, root: Path, options: MaskFolderOptions) -> bool:
         """Whether the folder looks like it."""
-        ...
+        return all((root / folder).is_dir() for folder in self.recognized_by)
 
-    def find(self, root: Path, options: MaskFolderOptions, with_orphans: bool) -> dict[str, list[Pair]]:
+    def find(self, root: Path, options: MaskFolderOptions, with_orphans: bool) -> Parts:
         """See `trainables.images.layouts.find.find_pairs`."""
-        ...
+        raise NotImplementedError
 
-    def convention(self, root: Path, options: MaskFolderOptions) -> Convention: ...
+    def convention(self, root: Path) -> Convention:
+        return Convention()

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from trainables.images.augment import IGNORE
-from trainables.images.layouts.base import Convention, Pair
-from trainables.images.layouts.files import Folders, pair_all
+from trainables.images.layouts.base import Convention, Layout, Parts
+from trainables.images.layouts.files import Naming, pair_parts
 from trainables.images.options import MaskFolderOptions
 
-IMAGES, MASKS = "leftImg8bit", "gtFine"
+TRAIN, VALID = ("leftImg8bit/train", "gtFine/train"), ("leftImg8bit/val", "gtFine/val")
 IMAGE_SUFFIX, TRAIN_IDS, LABEL_IDS = "_leftImg8bit", "_gtFine_labelTrainIds", "_gtFine_labelIds"
 
 CLASSES = {
@@ -23,46 +23,30 @@ NUM_IDS = 34
 """Ids that labelIds masks may hold; those that are no class are ignored."""
 
 
-class CityscapesLayout:
+class CityscapesLayout(Layout):
     """Masks of train ids where there are any, else those of ids, whose 34 labels become the 19 classes.
 
     Colour and instance masks beside them are left out, and so is the test part, whose masks are empty.
     """
 
-    expected = f"{IMAGES}/train, {IMAGES}/val, {MASKS}/train and {MASKS}/val (Cityscapes)"
-    takes_lists = False
+    name = "cityscapes"
+    expected = "leftImg8bit/train, leftImg8bit/val, gtFine/train and gtFine/val (Cityscapes)"
+    recognized_by = TRAIN
 
-    def is_here(self, root: Path, options: MaskFolderOptions) -> bool:
-        return (root / IMAGES / "train").is_dir() and (root / MASKS / "train").is_dir()
-
-    def find(self, root: Path, options: MaskFolderOptions, with_orphans: bool) -> dict[str, list[Pair]]:
+    def find(self, root: Path, options: MaskFolderOptions, with_orphans: bool) -> Parts:
         suffix = _mask_suffix(root)
-        return {
-            part: self._part(root, folder, suffix, with_orphans)
-            for part, folder in (("train", "train"), ("valid", "val"))
-        }
+        advice = f"Names must agree but for {IMAGE_SUFFIX} and {suffix}"
+        naming = Naming(image_suffix=IMAGE_SUFFIX, mask_suffix=suffix, mixed=True, advice=advice)
+        return pair_parts(root, {"train": TRAIN, "valid": VALID}, naming, with_orphans)
 
-    def convention(self, root: Path, options: MaskFolderOptions) -> Convention:
-        if _mask_suffix(root) == TRAIN_IDS:
-            labels = {number: number for number in range(len(CLASSES))}
-        else:
+    def convention(self, root: Path) -> Convention:
+        labels = {number: number for number in range(len(CLASSES))}
+        if _mask_suffix(root) == LABEL_IDS:
             labels = dict.fromkeys(range(NUM_IDS), IGNORE)
             labels |= {label: number for number, label in enumerate(CLASSES.values())}
         return Convention(labels, tuple(CLASSES))
 
-    def _part(self, root: Path, name: str, mask_suffix: str, with_orphans: bool) -> list[Pair]:
-        images, masks = root / IMAGES / name, root / MASKS / name
-        for folder in (images, masks):
-            if not folder.is_dir():
-                raise ValueError(f"{folder}: is not there; layout cityscapes expects {self.expected}")
-        folders = Folders(
-            root, images, masks, image_suffix=IMAGE_SUFFIX, mask_suffix=mask_suffix, chosen=True
-        )
-        advice = f"Names must agree but for {IMAGE_SUFFIX} and {mask_suffix}"
-        return list(pair_all(folders, with_orphans, advice).values())
-
 
 def _mask_suffix(root: Path) -> str:
-    """Of masks of train ids if there is a single one: a mixture would train on both numberings."""
-    found = next((root / MASKS).glob(f"*/*/*{TRAIN_IDS}.png"), None)
-    return LABEL_IDS if found is None else TRAIN_IDS
+    """That of train ids if there is a single such mask: a mixture would train on both numberings."""
+    return TRAIN_IDS if any((root / "gtFine").glob(f"*/*/*{TRAIN_IDS}.png")) else LABEL_IDS

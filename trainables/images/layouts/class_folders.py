@@ -5,25 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from trainables.findings import some
-from trainables.images.layouts.files import check_inside, is_image
+from trainables.images.layouts.base import Parts
+from trainables.images.layouts.files import walk
 from trainables.images.layouts.splits import VALID_NAMES, chosen_by_hash
 from trainables.images.options import ClassFolderOptions
+from trainables.images.targets import Encoded
 
-Files = Mapping[str, Sequence[Path]]
+Classes = Mapping[str, Sequence[Path]]
 """Images by class, both sorted by name."""
 
-Columns = tuple[np.ndarray, np.ndarray]
-"""Paths, str [N], and classes, int64 [N]."""
 
-
-def find_classes(root: Path, options: ClassFolderOptions) -> tuple[list[str], dict[str, Columns]]:
+def find_classes(root: Path, options: ClassFolderOptions) -> tuple[list[str], Parts]:
     """The names of the classes, and the images of "train" and "valid", class after class.
 
-    Without a folder for each, every class gives its share to validation, the names with the smallest hashes:
-    the same ones wherever the folder lies, and whatever is added to other classes.
+    Unless there is a folder for each part, every class gives its share to validation, the names with the
+    smallest hashes: the same ones wherever the folder lies, and whatever is added to other classes.
 
     Raises:
         ValueError: if the folder has no known layout, a class is empty or stands in validation only, or a
@@ -40,16 +37,18 @@ def find_classes(root: Path, options: ClassFolderOptions) -> tuple[list[str], di
         raise ValueError(f"{root}: holds the one class {names[0]!r}; there must be two at least")
     if not any(valid.values()):
         raise ValueError(f"{root}: each class has one image; training and validation need one each at least")
-    return names, {"train": _columns(names, train), "valid": _columns(names, valid)}
+    return names, {"train": _samples(names, train), "valid": _samples(names, valid)}
 
 
-def _columns(names: Sequence[str], classes: Files) -> Columns:
-    pairs = [(str(file), number) for number, name in enumerate(names) for file in classes.get(name, ())]
-    files, numbers = zip(*pairs, strict=True)
-    return np.array(files), np.array(numbers, np.int64)
+def _samples(names: Sequence[str], classes: Classes) -> list[Encoded]:
+    return [
+        Encoded((file,), number, str(file))
+        for number, name in enumerate(names)
+        for file in classes.get(name, ())
+    ]
 
 
-def _split_folders(root: Path) -> tuple[Files, Files]:
+def _split_folders(root: Path) -> tuple[Classes, Classes]:
     valid_root = next((root / name for name in VALID_NAMES if (root / name).is_dir()), None)
     if valid_root is None:
         wanted = ", ".join(f"{name}/" for name in VALID_NAMES)
@@ -64,9 +63,8 @@ def _split_folders(root: Path) -> tuple[Files, Files]:
     return train, valid
 
 
-def _split_by_hash(classes: Files, options: ClassFolderOptions) -> tuple[Files, Files]:
-    train: dict[str, list[Path]] = {}
-    valid: dict[str, list[Path]] = {}
+def _split_by_hash(classes: Classes, options: ClassFolderOptions) -> tuple[Classes, Classes]:
+    train, valid = {}, {}
     for name, files in classes.items():
         chosen = chosen_by_hash([f"{name}/{file.name}" for file in files], options)
         train[name] = [file for file in files if f"{name}/{file.name}" not in chosen]
@@ -74,33 +72,24 @@ def _split_by_hash(classes: Files, options: ClassFolderOptions) -> tuple[Files, 
     return train, valid
 
 
-def _classes(root: Path, folder: Path) -> Files:
-    """Images of each folder in this one; hidden entries are left out, and files that are no images."""
+def _classes(root: Path, folder: Path) -> Classes:
     entries = [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith(".")]
-    loose = [entry for entry in entries if entry.is_file() and is_image(entry)]
-    if loose:
-        raise ValueError(
-            f"{loose[0]}: lies in no class; images must lie in a folder of a class: {folder.name}/<class>/"
-        )
-    classes = {entry.name: _images(root, entry) for entry in entries if entry.is_dir()}
+    classes: dict[str, list[Path]] = {entry.name: [] for entry in entries if entry.is_dir()}
+    for file in walk(root, folder):
+        name, *below = file.relative_to(folder).parts
+        if not below:
+            raise ValueError(
+                f"{file}: lies in no class; images must lie in a folder of a class: {folder.name}/<class>/"
+            )
+        if len(below) > 1:
+            where = folder / name
+            raise ValueError(
+                f"{where / below[0]}: is a folder inside of a class; its images must lie in {where} itself"
+            )
+        classes[name].append(file)
     if not classes:
         raise ValueError(f"{folder}: holds no folders; it must hold one for each class")
+    for name, files in classes.items():
+        if not files:
+            raise ValueError(f"{folder / name}: holds no PNG or JPEG image; fill it, or remove the class")
     return classes
-
-
-def _images(root: Path, folder: Path) -> list[Path]:
-    check_inside(root, folder)
-    files = []
-    for entry in sorted(folder.iterdir()):
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir():
-            raise ValueError(
-                f"{entry}: is a folder inside of a class; its images must lie in {folder} itself"
-            )
-        if is_image(entry):
-            check_inside(root, entry)
-            files.append(entry)
-    if not files:
-        raise ValueError(f"{folder}: holds no PNG or JPEG image; fill it, or remove the class")
-    return files

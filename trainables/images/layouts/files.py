@@ -1,14 +1,17 @@
-"""The files of a folder of images and of one of masks: found, held inside the root, and paired by name."""
+"""The images and masks of a folder: found, kept inside the root, and paired by name."""
 
 from __future__ import annotations
 
 import os
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
 from PIL import Image
 
 from trainables.findings import some
-from trainables.images.layouts.base import Pair
+from trainables.images.layouts.base import Parts
+from trainables.images.targets import Encoded
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 
@@ -27,103 +30,96 @@ def read_text(root: Path, file: Path) -> str:
 
 
 def read_lines(root: Path, file: Path) -> list[str]:
-    """The lines of a text file below `root`, without surrounding spaces; empty ones are left out.
-
-    Raises:
-        ValueError: if the file lies outside of `root`, or is not UTF-8.
-    """
+    """The lines that are not empty, without surrounding spaces; see `read_text`."""
     lines = [line.strip() for line in read_text(root, file).splitlines()]
     return [line for line in lines if line]
 
 
-class Folders:
-    """The images below one folder and the masks below another, by name.
+@dataclass(frozen=True, kw_only=True)
+class Naming:
+    """How the files of a sample are named."""
 
-    Args:
-        image_suffix, mask_suffix: what a file's stem has more than the name.
-        chosen: files without these suffixes are something else and left out, as in a folder that holds
-            several kinds; otherwise a mask without `mask_suffix` is an orphan.
-    """
-
-    def __init__(
-        self,
-        root: Path,
-        images: Path,
-        masks: Path,
-        *,
-        image_suffix: str = "",
-        mask_suffix: str = "",
-        chosen: bool = False,
-    ) -> None:
-        self.images, self.masks = images, masks
-        self.image_suffix, self.mask_suffix = image_suffix, mask_suffix
-        images_found, masks_found = scan(root, images), scan(root, masks)
-        if chosen:
-            images_found = _with_suffix(images_found, image_suffix)
-            masks_found = _with_suffix(masks_found, mask_suffix)
-        self.image_files, self.mask_files = images_found, masks_found
-
-    @property
-    def names(self) -> set[str]:
-        """Of the images."""
-        return {stem.removesuffix(self.image_suffix) for stem in self.image_files}
-
-    def has_image(self, name: str) -> bool:
-        return name + self.image_suffix in self.image_files
-
-    def has_mask(self, name: str) -> bool:
-        return name + self.mask_suffix in self.mask_files
-
-    def pair(self, name: str) -> Pair:
-        """Image and mask of this name; a file that is not there as it would be called."""
-        image_stem, mask_stem = name + self.image_suffix, name + self.mask_suffix
-        return Pair(
-            self.image_files.get(image_stem, self.images / f"{image_stem}.*"),
-            self.mask_files.get(mask_stem, self.masks / f"{mask_stem}.png"),
-        )
-
-    def without_image(self) -> list[str]:
-        """Stems of masks."""
-        return sorted(self.mask_files.keys() - {name + self.mask_suffix for name in self.names})
-
-    def without_mask(self) -> list[str]:
-        """Names of images."""
-        return sorted(name for name in self.names if not self.has_mask(name))
+    image_suffix: str = ""
+    """What the stem of an image has after the name of the sample."""
+    mask_suffix: str = ""
+    mixed: bool = False
+    """Whether the folders also hold files of other kinds, without these suffixes; otherwise a mask without
+    `mask_suffix` is an orphan."""
+    advice: str
+    """Ends the message about orphans: what decides which files belong together."""
 
 
-def pair_all(folders: Folders, with_orphans: bool, advice: str) -> dict[str, Pair]:
-    """Every image with its mask, by name.
+class Files:
+    """The images below one folder and the masks below another, by the name that they share."""
 
-    Args:
-        advice: closes the message about files without a partner: what decides which belong together.
-    """
-    if not folders.image_files:
-        raise ValueError(f"{folders.images}: holds no PNG or JPEG image")
-    without_mask, without_image = folders.without_mask(), folders.without_image()
-    # A mask whose name no image can have is no half of a pair.
-    nameless = [stem for stem in without_image if not stem.endswith(folders.mask_suffix)]
-    if nameless or ((without_mask or without_image) and not with_orphans):
-        images = [str(folders.pair(name).image) for name in without_mask]
-        masks = [str(folders.mask_files[stem]) for stem in without_image]
-        parts = [f"images without a mask: {some(images)}"] if images else []
-        parts += [f"masks without an image: {some(masks)}"] if masks else []
-        raise ValueError(f"{folders.masks}: {'; '.join(parts)}. {advice}")
-    names = folders.names | {stem.removesuffix(folders.mask_suffix) for stem in without_image}
-    return {name: folders.pair(name) for name in sorted(names)}
+    def __init__(self, root: Path, images: str, masks: str, naming: Naming) -> None:
+        self._image = root / images / f"%s{naming.image_suffix}.*"
+        self._mask = root / masks / f"%s{naming.mask_suffix}.png"
+        self._advice = naming.advice
+        self.image_stems, mask_stems = find_files(root, root / images), find_files(root, root / masks)
+        self.images: dict[str, tuple[Path, ...]]
+        self.images = {name: (file,) for name, file in _named(self.image_stems, naming.image_suffix).items()}
+        self.masks = _named(mask_stems, naming.mask_suffix)
+        self.nameless = [
+            file
+            for stem, file in mask_stems.items()
+            if not naming.mixed and not stem.endswith(naming.mask_suffix)
+        ]
+        """Masks that cannot belong to any image."""
+
+    def pair(self, name: str) -> Encoded:
+        """Image and mask of this name; a missing file has the path where it is expected."""
+        image, mask = Path(str(self._image) % name), Path(str(self._mask) % name)
+        return Encoded(self.images.get(name, (image,)), self.masks.get(name, mask))
+
+    def pair_all(self, with_orphans: bool) -> dict[str, Encoded]:
+        """Every image with its mask, by name."""
+        if not self.images:
+            raise ValueError(f"{self._image.parent}: holds no PNG or JPEG image")
+        images = [self.images[name][0] for name in sorted(self.images.keys() - self.masks.keys())]
+        masks = [self.masks[name] for name in sorted(self.masks.keys() - self.images.keys())]
+        if self.nameless or ((images or masks) and not with_orphans):
+            kinds = {"images without a mask": images, "masks without an image": [*masks, *self.nameless]}
+            listed = "; ".join(f"{kind}: {some(map(str, files))}" for kind, files in kinds.items() if files)
+            raise ValueError(f"{self._mask.parent}: {listed}. {self._advice}")
+        return {name: self.pair(name) for name in sorted(self.images.keys() | self.masks.keys())}
+
+    def pair_listed(self, names: list[str], file: Path, with_orphans: bool) -> list[Encoded]:
+        """The pairs of these names, which stand in `file`."""
+        lost = [str(self.pair(name).images[0]) for name in names if name not in self.images]
+        lost += [str(self.pair(name).target) for name in names if name not in self.masks]
+        if lost and not with_orphans:
+            raise ValueError(f"{file}: names {len(lost)} files that are not there: {some(lost)}")
+        return [self.pair(name) for name in names]
 
 
-def pair_listed(folders: Folders, names: list[str], file: Path, with_orphans: bool) -> list[Pair]:
-    """The pairs of these names, which stand in `file`."""
-    lost = [str(folders.pair(name).image) for name in names if not folders.has_image(name)]
-    lost += [str(folders.pair(name).mask) for name in names if not folders.has_mask(name)]
-    if lost and not with_orphans:
-        raise ValueError(f"{file}: names {len(lost)} files that are not there: {some(lost)}")
-    return [folders.pair(name) for name in names]
+def pair_parts(
+    root: Path, folders: Mapping[str, tuple[str, str]], naming: Naming, with_orphans: bool
+) -> Parts:
+    """All pairs of data that are split by folders: of each part one of images and one of masks."""
+    return {
+        part: list(Files(root, images, masks, naming).pair_all(with_orphans).values())
+        for part, (images, masks) in folders.items()
+    }
 
 
-def scan(root: Path, folder: Path) -> dict[str, Path]:
-    """Images below `folder` by their path in it without suffix. Hidden and other files are left out."""
+def find_files(root: Path, folder: Path) -> dict[str, Path]:
+    """Images below `folder` by their path in it without suffix."""
     files: dict[str, Path] = {}
+    for path in walk(root, folder):
+        name = without_suffix(path.relative_to(folder).as_posix())
+        if name in files:
+            raise ValueError(f"{path}: has the same name as {files[name].name}; names must differ")
+        files[name] = path
+    return files
+
+
+def walk(root: Path, folder: Path) -> Iterator[Path]:
+    """Images below `folder`, those of each folder sorted by name; hidden and other files are left out.
+
+    Raises:
+        ValueError: a link leads out of `root` or back, or an image is neither PNG nor JPEG.
+    """
     seen: set[Path] = set()
     waiting = [folder]
     while waiting:
@@ -138,14 +134,10 @@ def scan(root: Path, folder: Path) -> dict[str, Path]:
                 continue
             if entry.is_dir():
                 waiting.append(path)
-            elif is_image(path):
+            elif _is_image(path):
                 if entry.is_symlink():  # a plain file is where its folder is
                     check_inside(root, path)
-                name = stem_of(PurePosixPath(path.relative_to(folder).as_posix()))
-                if name in files:
-                    raise ValueError(f"{path}: has the same name as {files[name].name}; names must differ")
-                files[name] = path
-    return files
+                yield path
 
 
 def check_inside(root: Path, path: Path) -> Path:
@@ -160,20 +152,18 @@ def check_inside(root: Path, path: Path) -> Path:
     return resolved
 
 
-def stem_of(path: PurePosixPath) -> str:
-    """The path without the suffix of an image."""
-    return str(path.with_suffix("")) if path.suffix.lower() in SUFFIXES else str(path)
+def without_suffix(name: str) -> str:
+    """The name without the suffix of an image."""
+    stem, suffix = os.path.splitext(name)
+    return stem if suffix.lower() in SUFFIXES else name
 
 
-def _with_suffix(files: dict[str, Path], suffix: str) -> dict[str, Path]:
-    return {stem: file for stem, file in files.items() if stem.endswith(suffix)}
+def _named(files: Mapping[str, Path], suffix: str) -> dict[str, Path]:
+    return {stem.removesuffix(suffix): file for stem, file in files.items() if stem.endswith(suffix)}
 
 
-def is_image(path: Path) -> bool:
-    """Whether it is a PNG or JPEG by its name; images of other kinds are refused."""
+def _is_image(path: Path) -> bool:
     suffix = path.suffix.lower()
-    if suffix in SUFFIXES:
-        return True
-    if suffix in Image.registered_extensions():
+    if suffix in Image.registered_extensions() and suffix not in SUFFIXES:
         raise ValueError(f"{path}: is {suffix}; images must be PNG or JPEG, masks PNG")
-    return False
+    return suffix in SUFFIXES

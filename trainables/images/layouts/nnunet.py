@@ -8,95 +8,97 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+
 from trainables.findings import some
 from trainables.images.augment import IGNORE
-from trainables.images.layouts.base import Convention, Pair
-from trainables.images.layouts.files import Folders, pair_all, read_text
+from trainables.images.layouts.base import Convention, Layout, Parts
+from trainables.images.layouts.files import Files, Naming, read_text
 from trainables.images.layouts.splits import check_disjoint, split_by_hash
 from trainables.images.options import MaskFolderOptions
+from trainables.images.targets import Encoded
 
 IMAGES, MASKS, DESCRIPTION, SPLITS = "imagesTr", "labelsTr", "dataset.json", "splits_final.json"
 FIRST_CHANNEL = "_0000"
 CHANNEL = re.compile(r"_\d{4}$")
 
 
-class NnunetLayout:
+class Fold(TypedDict):
+    train: list[str]
+    val: list[str]
+
+
+class NnunetLayout(Layout):
     """`<case>_0000.png` is an image, or its first channel where `<case>_0001.png` and so on are there too.
 
-    Split as the fold of splits_final.json says, if it is there, else by hash. imagesTs has no labels and is
+    Split as the fold of splits_final.json says, if that exists, else by hash. imagesTs has no labels and is
     not used.
     """
 
+    name = "nnunet"
     expected = f"{IMAGES}/, {MASKS}/ and {DESCRIPTION} (nnU-Net)"
-    takes_lists = False
+    recognized_by = (IMAGES, MASKS)
 
-    def is_here(self, root: Path, options: MaskFolderOptions) -> bool:
-        return all((root / name).is_dir() for name in (IMAGES, MASKS))
-
-    def find(self, root: Path, options: MaskFolderOptions, with_orphans: bool) -> dict[str, list[Pair]]:
-        _check_format(root)
-        folders = Folders(root, root / IMAGES, root / MASKS, image_suffix=FIRST_CHANNEL)
-        further = _take_further_channels(folders)
+    def find(self, root: Path, options: MaskFolderOptions, with_orphans: bool) -> Parts:
+        ending = _description(root).get("file_ending", ".png")
+        if ending != ".png":
+            raise ValueError(
+                f"{root / DESCRIPTION}: file_ending is {ending}; only 2-D data in .png can be read"
+            )
         advice = f"An image is called <case>{FIRST_CHANNEL}.png and its mask <case>.png"
-        pairs = {
-            name: Pair(pair.image, pair.mask, further.get(name, ()))
-            for name, pair in pair_all(folders, with_orphans, advice).items()
-        }
-        file = root / SPLITS
-        return _split_by_fold(root, file, pairs, options) if file.is_file() else split_by_hash(pairs, options)
+        files = Files(root, IMAGES, MASKS, Naming(image_suffix=FIRST_CHANNEL, advice=advice))
+        files.images = _channels(root, files.image_stems)
+        pairs = files.pair_all(with_orphans)
+        return _split_by_fold(root, pairs, options) or split_by_hash(pairs, options)
 
-    def convention(self, root: Path, options: MaskFolderOptions) -> Convention:
-        file = root / DESCRIPTION
-        labels = _object(root, file, "labels")
+    def convention(self, root: Path) -> Convention:
+        file, labels = root / DESCRIPTION, _description(root).get("labels")
+        if not isinstance(labels, dict):
+            raise ValueError(f"{file}: has no 'labels'; it must map the name of each class to its number")
         for name, label in labels.items():
             if not isinstance(label, int) or not 0 <= label < IGNORE:
                 raise ValueError(
                     f"{file}: label {name} is {label!r}; only numbers below {IGNORE} can be used, no regions"
                 )
         ignored = labels.pop("ignore", None)
-        names = sorted(labels, key=lambda name: labels[name])
+        names = sorted(labels, key=labels.__getitem__)
         if [labels[name] for name in names] != list(range(len(names))):
             raise ValueError(f"{file}: labels are {sorted(labels.values())}; they must be 0, 1, 2, …")
         mapping = {number: number for number in range(len(names))}
         return Convention(mapping if ignored is None else {**mapping, ignored: IGNORE}, tuple(names))
 
 
-def _check_format(root: Path) -> None:
-    ending = _read_json(root, root / DESCRIPTION).get("file_ending", ".png")
-    if ending != ".png":
-        raise ValueError(f"{root / DESCRIPTION}: file_ending is {ending}; only 2-D data in .png can be read")
-
-
-def _take_further_channels(folders: Folders) -> dict[str, tuple[Path, ...]]:
-    """The files of each case after its first, in order, taken out of `folders.image_files`.
+def _channels(root: Path, stems: Mapping[str, Path]) -> dict[str, tuple[Path, ...]]:
+    """The files of each case, one for each channel.
 
     Raises:
         ValueError: if a file's name has no channel, or a case lacks a channel that another has.
     """
-    strange = [file for stem, file in folders.image_files.items() if not CHANNEL.search(stem)]
+    strange = [str(file) for stem, file in stems.items() if not CHANNEL.search(stem)]
     if strange:
-        raise ValueError(f"{some(map(str, strange))}: has no channel; names must end in {FIRST_CHANNEL} etc.")
-    channels = sorted({stem[-5:] for stem in folders.image_files} - {FIRST_CHANNEL})
-    names = sorted({stem[:-5] for stem in folders.image_files})
-    lost = [
-        name + channel for name in names for channel in channels if name + channel not in folders.image_files
-    ]
+        raise ValueError(f"{some(strange)}: has no channel; names must end in {FIRST_CHANNEL} etc.")
+    channels = [FIRST_CHANNEL, *sorted({stem[-5:] for stem in stems} - {FIRST_CHANNEL})]
+    names = sorted({stem[:-5] for stem in stems})
+    lost = [name + channel for name in names for channel in channels[1:] if name + channel not in stems]
     if lost:
-        raise ValueError(f"{folders.images}: lacks {some(lost)}; every case must have the same channels")
-    further = {
-        name: tuple(folders.image_files[name + channel] for channel in channels) for name in names if channels
+        raise ValueError(f"{root / IMAGES}: lacks {some(lost)}; every case must have the same channels")
+    return {
+        name: tuple(stems[name + channel] for channel in channels)
+        for name in names
+        if name + FIRST_CHANNEL in stems
     }
-    for stem in [stem for stem in folders.image_files if not stem.endswith(FIRST_CHANNEL)]:
-        del folders.image_files[stem]
-    return further
 
 
-def _split_by_fold(
-    root: Path, file: Path, pairs: Mapping[str, Pair], options: MaskFolderOptions
-) -> dict[str, list[Pair]]:
-    folds = _parse(file, read_text(root, file))
-    if not isinstance(folds, list) or not all(_is_fold(fold) for fold in folds):
-        raise ValueError(f'{file}: must be a list of {{"train": [names], "val": [names]}}')
+def _split_by_fold(root: Path, pairs: Mapping[str, Encoded], options: MaskFolderOptions) -> Parts | None:
+    """As splits_final.json says; None where there is none."""
+    file = root / SPLITS
+    if not file.is_file():
+        return None
+    try:
+        folds = TypeAdapter(list[Fold]).validate_python(_read_json(root, file), strict=True)
+    except ValidationError as error:
+        raise ValueError(f'{file}: must be a list of {{"train": [names], "val": [names]}}') from error
     if options.fold >= len(folds):
         raise ValueError(f"{file}: has {len(folds)} folds and data.fold is {options.fold}; they begin with 0")
     fold = folds[options.fold]
@@ -110,30 +112,18 @@ def _split_by_fold(
     return {part: [pairs[name] for name in of_part] for part, of_part in names.items()}
 
 
-def _is_fold(fold: Any) -> bool:
-    return isinstance(fold, dict) and all(
-        isinstance(fold.get(part), list) and all(isinstance(name, str) for name in fold[part])
-        for part in ("train", "val")
-    )
-
-
-def _object(root: Path, file: Path, key: str) -> dict[str, Any]:
-    found = _read_json(root, file).get(key)
-    if not isinstance(found, dict):
-        raise ValueError(f"{file}: has no {key!r}; it must map the name of each class to its number")
-    return dict(found)
-
-
-def _read_json(root: Path, file: Path) -> dict[str, Any]:
+def _description(root: Path) -> dict[str, Any]:
+    file = root / DESCRIPTION
     if not file.is_file():
         raise ValueError(f"{file}: is not there; layout nnunet takes the classes from it")
-    found = _parse(file, read_text(root, file))
+    found = _read_json(root, file)
     if not isinstance(found, dict):
         raise ValueError(f"{file}: must be a JSON object")
     return found
 
 
-def _parse(file: Path, text: str) -> Any:
+def _read_json(root: Path, file: Path) -> Any:
+    text = read_text(root, file)
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from trainables.images.layouts.base import Convention, Pair
-from trainables.images.layouts.files import Folders, pair_all, pair_listed
-from trainables.images.layouts.splits import VALID_NAMES, listed_names, split_by_hash, split_lists
+from trainables.images.layouts.base import Layout, Parts
+from trainables.images.layouts.files import Files, Naming, pair_parts
+from trainables.images.layouts.splits import VALID_NAMES, split_by_hash, split_by_lists
 from trainables.images.options import MaskFolderOptions
 
-VALID_LISTS = ("val.txt", "valid.txt")
 
-
-class PlainLayout:
+class PlainLayout(Layout):
     """Folders of images and of masks, split by folders, by lists of names, or by a hash."""
 
+    name = "folders"
     expected = (
         "images/ and masks/, or train/images, train/masks, val/images and val/masks, or images/train, "
         "masks/train, images/val and masks/val, or train/ and trainannot/"
@@ -22,57 +21,46 @@ class PlainLayout:
     takes_lists = True
 
     def is_here(self, root: Path, options: MaskFolderOptions) -> bool:
-        folders = root / options.images_folder, root / options.masks_folder
-        return all(folder.is_dir() for folder in folders) or _part_folders(root, options, "train") is not None
+        whole = (options.images_folder, options.masks_folder)
+        return any(_exist(root, folders) for folders in (whole, *_folders(options, "train")))
 
-    def find(self, root: Path, options: MaskFolderOptions, with_orphans: bool) -> dict[str, list[Pair]]:
+    def find(self, root: Path, options: MaskFolderOptions, with_orphans: bool) -> Parts:
         suffix = options.mask_suffix
         advice = f"Names must agree but for the suffix and data.mask_suffix (now {suffix!r})"
+        naming = Naming(mask_suffix=suffix, advice=advice)
         split = None if options.train_list else _split_folders(root, options)
         if split is not None:
-            return {
-                part: list(pair_all(Folders(root, *both, mask_suffix=suffix), with_orphans, advice).values())
-                for part, both in split.items()
-            }
-        images, masks = root / options.images_folder, root / options.masks_folder
-        folders = Folders(root, images, masks, mask_suffix=suffix)
-        lists = split_lists(root, options, "train.txt", VALID_LISTS)
-        if lists is None:
-            return split_by_hash(pair_all(folders, with_orphans, advice), options)
-        names = listed_names(root, lists)
-        return {part: pair_listed(folders, names[part], file, with_orphans) for part, file in lists.items()}
-
-    def convention(self, root: Path, options: MaskFolderOptions) -> Convention:
-        return Convention()
+            return pair_parts(root, split, naming, with_orphans)
+        files = Files(root, options.images_folder, options.masks_folder, naming)
+        listed = split_by_lists(
+            root, files, options, with_orphans, train="train.txt", valid=("val.txt", "valid.txt")
+        )
+        return listed or split_by_hash(files.pair_all(with_orphans), options)
 
 
-def _templates(options: MaskFolderOptions) -> tuple[tuple[str, str], ...]:
+def _folders(options: MaskFolderOptions, part: str) -> list[tuple[str, str]]:
+    """Where the images and masks of a part may lie."""
     images, masks = options.images_folder, options.masks_folder
-    return ("{}/" + images, "{}/" + masks), (images + "/{}", masks + "/{}"), ("{}", "{}annot")
+    return [
+        (f"{part}/{images}", f"{part}/{masks}"),
+        (f"{images}/{part}", f"{masks}/{part}"),
+        (part, f"{part}annot"),
+    ]
 
 
-def _part_folders(
-    root: Path, options: MaskFolderOptions, part: str, template: int | None = None
-) -> int | None:
-    """The number of the first template (or of this one) whose folders of images and of masks are there."""
-    for number, both in enumerate(_templates(options)):
-        if template in (None, number) and all((root / one.format(part)).is_dir() for one in both):
-            return number
+def _exist(root: Path, folders: tuple[str, str]) -> bool:
+    return all((root / folder).is_dir() for folder in folders)
+
+
+def _split_folders(root: Path, options: MaskFolderOptions) -> dict[str, tuple[str, str]] | None:
+    """Folders of images and of masks for each part, where the data are split into train and val."""
+    for number, train in enumerate(_folders(options, "train")):
+        if not _exist(root, train):
+            continue
+        candidates = [_folders(options, name)[number] for name in VALID_NAMES]
+        valid = next((folders for folders in candidates if _exist(root, folders)), None)
+        if valid is None:
+            images = Path(train[0]).name
+            raise ValueError(f"{root}: is split and has {images} data but not both {list(candidates[0])}")
+        return {"train": train, "valid": valid}
     return None
-
-
-def _split_folders(root: Path, options: MaskFolderOptions) -> dict[str, tuple[Path, Path]] | None:
-    """Folders of images and of masks for each part, where the folder is split into train and val."""
-    number = _part_folders(root, options, "train")
-    if number is None:
-        return None
-    of_images, of_masks = _templates(options)[number]
-
-    def folders(name: str) -> tuple[Path, Path]:
-        return root / of_images.format(name), root / of_masks.format(name)
-
-    for name in VALID_NAMES:
-        if _part_folders(root, options, name, number) is not None:
-            return {"train": folders("train"), "valid": folders(name)}
-    wanted = [str(folder.relative_to(root)) for folder in folders("val")]
-    raise ValueError(f"{root}: is split and has {folders('train')[0].name} data but not both {wanted}")

@@ -4,44 +4,48 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from trainables.images.layouts.base import Pair
-from trainables.images.layouts.files import read_lines, stem_of
+from trainables.images.layouts.base import Parts
+from trainables.images.layouts.files import Files, read_lines, without_suffix
 from trainables.images.options import ClassFolderOptions, MaskFolderOptions
+from trainables.images.targets import Encoded
 
 VALID_NAMES = ("val", "valid", "validation")
-"""Folders of the validation data; the first that is there."""
+"""Folders of the validation data, in the order of preference."""
 
 
-def split_lists(
-    root: Path, options: MaskFolderOptions, train: str, valid: Sequence[str]
-) -> dict[str, Path] | None:
-    """The list files by part; None where there are none.
+def split_by_lists(
+    root: Path,
+    files: Files,
+    options: MaskFolderOptions,
+    with_orphans: bool,
+    *,
+    train: str,
+    valid: Sequence[str],
+) -> Parts | None:
+    """The pairs that the lists name; None where there are no lists.
 
     Args:
-        train, valid: names below `root` where the options give none; the first of `valid` that is there.
-    """
-    train_file = root / (options.train_list or train)
-    candidates = (options.valid_list,) if options.valid_list else tuple(valid)
-    valid_file = next((root / name for name in candidates if (root / name).is_file()), None)
-    if train_file.is_file() and valid_file is not None:
-        return {"train": train_file, "valid": valid_file}
-    if options.train_list or options.valid_list or train_file.is_file() or valid_file is not None:
-        missing = f"{root / candidates[0]}" if train_file.is_file() else f"{train_file}"
-        raise ValueError(f"{missing}: is not there; a split needs a list for training and one for validation")
-    return None
-
-
-def listed_names(root: Path, lists: Mapping[str, Path]) -> dict[str, list[str]]:
-    """The names of each list.
+        train, valid: lists below `root` where the options name none; the first of `valid` that exists.
 
     Raises:
-        ValueError: if a name is in both, or leads out of the folder.
+        ValueError: if one of two lists is missing, a name is in both, or one leads out of the folder.
     """
+    train_list = root / (options.train_list or train)
+    candidates = [root / name for name in ((options.valid_list,) if options.valid_list else valid)]
+    valid_list = next((file for file in candidates if file.is_file()), None)
+    if not train_list.is_file() or valid_list is None:
+        if options.train_list or options.valid_list or train_list.is_file() or valid_list is not None:
+            missing = candidates[0] if train_list.is_file() else train_list
+            raise ValueError(
+                f"{missing}: is not there; a split needs a list for training and one for validation"
+            )
+        return None
+    lists = {"train": train_list, "valid": valid_list}
     names = {part: _read_list(root, file) for part, file in lists.items()}
-    check_disjoint(names, f"{lists['train']} and {lists['valid']}")
-    return names
+    check_disjoint(names, f"{train_list} and {valid_list}")
+    return {part: files.pair_listed(names[part], file, with_orphans) for part, file in lists.items()}
 
 
 def check_disjoint(names: Mapping[str, Sequence[str]], origin: str) -> None:
@@ -52,7 +56,7 @@ def check_disjoint(names: Mapping[str, Sequence[str]], origin: str) -> None:
         )
 
 
-def split_by_hash(pairs: Mapping[str, Pair], options: MaskFolderOptions) -> dict[str, list[Pair]]:
+def split_by_hash(pairs: Mapping[str, Encoded], options: MaskFolderOptions) -> Parts:
     """Validation gets the names that `chosen_by_hash` gives."""
     if len(pairs) < 2:
         raise ValueError(
@@ -77,10 +81,10 @@ def chosen_by_hash(names: Sequence[str], options: MaskFolderOptions | ClassFolde
 
 def _read_list(root: Path, file: Path) -> list[str]:
     """Names without suffix, each once."""
-    names = [stem_of(PurePosixPath(line)) for line in read_lines(root, file) if not line.startswith("#")]
+    names = {without_suffix(line) for line in read_lines(root, file) if not line.startswith("#")}
     if not names:
         raise ValueError(f"{file}: is empty; it must hold one image name a line")
     for name in names:
         if name.startswith("/") or ".." in name.split("/"):
             raise ValueError(f"{file}: names {name}, which leads out of the folder; names must stay in it")
-    return sorted(set(names))
+    return sorted(names)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from trainables.images.layouts.base import Convention, Pair
-from trainables.images.layouts.files import Folders, pair_listed
-from trainables.images.layouts.splits import listed_names, split_lists
+from trainables.images.layouts.base import Convention, Layout, Parts
+from trainables.images.layouts.files import Files, Naming
+from trainables.images.layouts.splits import split_by_lists
 from trainables.images.options import MaskFolderOptions
 
 IMAGES, MASKS, LISTS = "JPEGImages", "SegmentationClass", "ImageSets/Segmentation"
@@ -18,25 +18,24 @@ NAMES = (
 )  # fmt: skip
 
 
-class VocLayout:
-    """Images that are in no list have no mask, as most of Pascal VOC have none, and are not used.
+class VocLayout(Layout):
+    """Images that are in no list are not used: most of Pascal VOC have no mask.
 
     Masks are palette PNGs; their indices are the classes, and 255 is the void around objects.
     """
 
+    name = "voc"
     expected = f"{IMAGES}/, {MASKS}/ and {LISTS}/train.txt and val.txt (Pascal VOC)"
+    recognized_by = (IMAGES, MASKS, LISTS)
     takes_lists = True
 
-    def is_here(self, root: Path, options: MaskFolderOptions) -> bool:
-        return all((root / name).is_dir() for name in (IMAGES, MASKS, LISTS))
-
-    def find(self, root: Path, options: MaskFolderOptions, with_orphans: bool) -> dict[str, list[Pair]]:
-        lists = split_lists(root, options, f"{LISTS}/train.txt", [f"{LISTS}/val.txt"])
-        if lists is None:
+    def find(self, root: Path, options: MaskFolderOptions, with_orphans: bool) -> Parts:
+        train, valid = f"{LISTS}/train.txt", [f"{LISTS}/val.txt"]
+        files = Files(root, IMAGES, MASKS, Naming(advice=""))
+        found = split_by_lists(root, files, options, with_orphans, train=train, valid=valid)
+        if found is None:
             raise ValueError(f"{root / LISTS}: holds no train.txt; layout voc takes the split from lists")
-        names = listed_names(root, lists)
-        folders = Folders(root, root / IMAGES, root / MASKS)
-        return {part: pair_listed(folders, names[part], file, with_orphans) for part, file in lists.items()}
+        return found
 
-    def convention(self, root: Path, options: MaskFolderOptions) -> Convention:
+    def convention(self, root: Path) -> Convention:
         return Convention(class_names=NAMES)

@@ -1,7 +1,9 @@
-"""Holds everything that a search may draw against the task's options, before anything runs."""
+"""Checks before anything runs: secrets and references in texts, and all trials of a space."""
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +12,44 @@ from pydantic import BaseModel, ValidationError
 from search.config.messages import explain
 from search.errors import KeyPath, Problem
 from search.space.space import Resolved, Space
-from search.text import compact
-from trainables.options import OptimizerOptions, TrialOptions, expand_paths
+from search.text import compact, cut
+from trainables.options import REFERENCE, OptimizerOptions, TrialOptions, expand_paths
 
 if TYPE_CHECKING:
     from trainables.task import Task
+
+_SECRET = re.compile(
+    r"(.*_)?(password|passwd|passphrase|secret|credentials?|api_?key|access_?key|private_?key|secret_?key)"
+    r"|((auth|access|api|hf|bearer|refresh|session)_?)?token",
+    re.IGNORECASE,
+)
+
+
+def check_texts(tree: Any) -> Iterator[Problem]:
+    """Everything that is wrong with the texts of a configuration, without stages.
+
+    A run's files keep all that its configuration holds, so a secret must not be in it at all.
+    """
+    for path, text in _texts(tree, ()):
+        if any(_SECRET.fullmatch(str(key).replace("-", "_")) for key in path):
+            message = "is a secret by its name, and a run's files keep it; remove it, and let the task "
+            yield Problem.of(path, f"{message}read it from the environment (os.environ)")
+        for name in REFERENCE.findall(text):
+            if path[:2] != ("trial", "data"):
+                message = f"${{env:{cut(name)}}} is part of a path, and only texts under trial.data are paths"
+                yield Problem.of(path, f"{message}; write the value, or give it with --set")
+            elif name not in os.environ:
+                message = f"the environment variable {cut(name) or '(empty name)'} is not set"
+                yield Problem.of(path, f"{message}; export it, or write the path")
+
+
+def _texts(tree: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
+    if isinstance(tree, str):
+        yield path, tree
+    elif isinstance(tree, dict | list):
+        for key, item in tree.items() if isinstance(tree, dict) else enumerate(tree):
+            yield from _texts(item, (*path, key))
+
 
 Found = tuple[KeyPath, str]
 """Path in a trial's options, and message."""
@@ -31,12 +66,12 @@ def check_trial(space: Space, task: type[Task], reported: Collection[KeyPath] = 
     problems: dict[Problem, None] = {}
     optimizers: set[str] = set()
     for resolved in space.candidates():
-        options, found = _validate(resolved, task.Options)
+        found = _validate(resolved, task.Options)
         for field in _optimizer_fields(task):
             optimizer = f"{field} {compact(resolved.options.get(field))}"
             if optimizer not in optimizers:
                 optimizers.add(optimizer)
-                found += _optimizer_problems(resolved, options, field, task)
+                found += _optimizer_problems(resolved, field, task)
         for path, message in found:
             source = resolved.source(path)
             if not any(source[: len(known)] == known for known in reported):
@@ -44,15 +79,16 @@ def check_trial(space: Space, task: type[Task], reported: Collection[KeyPath] = 
     return list(problems)
 
 
-def _validate(resolved: Resolved, model: type[TrialOptions]) -> tuple[TrialOptions | None, list[Found]]:
+def _validate(resolved: Resolved, model: type[TrialOptions]) -> list[Found]:
     try:
-        return model.model_validate(expand_paths(resolved.options)), []
+        model.model_validate(expand_paths(resolved.options))
     except ValidationError as error:
-        return None, explain(error, model, resolved.options)
-    except KeyError:  # a variable that is not set, which the check of texts reports
-        return None, []
+        return explain(error, model, resolved.options)
+    except KeyError:  # a variable that is not set, which check_texts reports
+        pass
     except Exception as error:  # a validator of the user's task
-        return None, [((), f"{model.__qualname__} raised {_text(error)}")]
+        return [((), f"{model.__qualname__} raised {_text(error)}")]
+    return []
 
 
 def _optimizer_fields(task: type[Task]) -> list[str]:
@@ -64,14 +100,12 @@ def _optimizer_fields(task: type[Task]) -> list[str]:
     ]
 
 
-def _optimizer_problems(
-    resolved: Resolved, valid: TrialOptions | None, field: str, task: type[Task]
-) -> Iterator[Found]:
-    """Hold an optimizer against its class of torch.optim: names first, then a real one with these values."""
+def _optimizer_problems(resolved: Resolved, field: str, task: type[Task]) -> Iterator[Found]:
+    """Check an optimizer against its class of torch.optim: names first, then a real one with these values."""
     from trainables.optim.optimizers import check_options, optimizer_class
     from trainables.task import Task
 
-    options = getattr(valid, field, None) or _optimizer_options(resolved, field, task.Options)
+    options = _optimizer_options(resolved, field, task.Options)
     if options is None:
         return
     try:
@@ -92,10 +126,12 @@ def _optimizer_problems(
 
 
 def _optimizer_options(resolved: Resolved, field: str, model: type[BaseModel]) -> OptimizerOptions | None:
-    """The optimizer of a trial that is wrong elsewhere; None where the optimizer itself is wrong."""
-    optimizer: Any = model.model_fields[field].annotation
+    """The optimizer of a trial that may be wrong elsewhere; None where the optimizer itself is wrong."""
+    optimizer: Any = model.model_fields[field]
     try:
-        return optimizer.model_validate(resolved.options.get(field, {}))
+        if field not in resolved.options:
+            return optimizer.get_default(call_default_factory=True)
+        return optimizer.annotation.model_validate(resolved.options[field])
     except Exception:
         return None
 

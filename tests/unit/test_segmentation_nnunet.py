@@ -1,0 +1,146 @@
+"""nnU-Net's layout: channels, folds, dataset.json."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from layout_folders import (
+    SIZE,
+    classes_of,
+    describe,
+    labels,
+    load,
+    nnunet_root,
+    options_of,
+    pairs_of,
+    save,
+    stems_of,
+)
+from PIL import Image
+
+from trainables.images.samples import LoadedImages
+from trainables.segmentation.task import SegmentationTask
+
+
+def test_nnunet_has_the_classes_of_dataset_json_and_ignores_its_ignore_label(tmp_path):
+    arrays = load(nnunet_root(tmp_path))
+    assert list(arrays["class_names"]) == ["background", "wire", "box"]
+    assert (len(arrays["train_inputs"]), len(arrays["valid_inputs"])) == (4, 1)
+    np.testing.assert_array_equal(classes_of(arrays)[0], labels(0, 1, 2, 255))
+    assert "wire_100" not in str(pairs_of(tmp_path / "Dataset120_Wires"))
+
+
+@pytest.mark.parametrize("channels", [2, 3])
+@pytest.mark.parametrize("max_memory", [2**30, 0], ids=["memory", "disk"])
+def test_nnunet_stacks_the_files_of_a_case(tmp_path, channels, max_memory):
+    root = nnunet_root(tmp_path, channels)
+    arrays = load(root, channels=channels, max_memory=max_memory)
+    read = LoadedImages(arrays, options_of(root)).samples("train").read(np.arange(4))[0]
+    for image, pair in zip(read, pairs_of(root)["train"], strict=True):
+        files = [root / f"imagesTr/{pair.target.stem}_{channel:04}.png" for channel in range(channels)]
+        np.testing.assert_array_equal(image, np.stack([np.asarray(Image.open(file)) for file in files], -1))
+    assert arrays["mean"].shape == (channels,)
+    with pytest.raises(ValueError, match=rf"comes in {channels} files and data\.channels is 1;"):
+        load(root, channels=1)
+
+
+def test_a_label_without_its_image_is_skipped_also_where_images_have_several_channels(tmp_path):
+    root = nnunet_root(tmp_path, 2)
+    for channel in range(2):
+        (root / f"imagesTr/wire_002_{channel:04}.png").unlink()
+    arrays = load(root, channels=2, max_skipped=1)
+    assert [Path(file).name for file in arrays["skipped_files"]] == ["wire_002_0000.*"]
+
+
+def test_a_trial_on_two_channels_of_nnunet(tmp_path):
+    root = nnunet_root(tmp_path, 2)
+    options = SegmentationTask.Options.model_validate(
+        {"data": {"source": "folder", "root": str(root), "layout": "nnunet", "channels": 2, "max_memory": 0}}
+    )
+    task = SegmentationTask(options, SegmentationTask.load_data(options))
+    batch = task.valid_data().batch(np.arange(1), None)
+    assert task.forward(task.build_model(), batch).shape == (1, 3, *SIZE)
+    assert set(task.images(task.build_model(), batch[0].device)) == {"validation"}
+
+
+def test_nnunet_splits_as_the_fold_says(tmp_path):
+    root = nnunet_root(tmp_path)
+    cases = [f"wire_{number:03}" for number in range(5)]
+    folds = [{"train": cases[1:], "val": cases[:1]}, {"train": cases[:2], "val": cases[3:]}]
+    (root / "splits_final.json").write_text(json.dumps(folds))
+    for fold in (0, 1):
+        found = stems_of(pairs_of(root, fold=fold))
+        assert [name.removesuffix("_0000") for name in found["train"]] == folds[fold]["train"]
+        assert [name.removesuffix("_0000") for name in found["valid"]] == folds[fold]["val"]
+    with pytest.raises(ValueError, match=r"splits_final\.json: has 2 folds and data\.fold is 2"):
+        pairs_of(root, fold=2)
+
+
+@pytest.mark.parametrize(
+    ("folds", "message"),
+    [
+        ([{"train": ["wire_000"], "val": ["wire_000"]}], "share 1 names, as wire_000"),
+        ([{"train": ["wire_000"], "val": ["wire_009"]}], "names 1 cases that are not there: wire_009"),
+        ([{"train": ["wire_000"], "val": []}], "train or val of fold 0 is empty"),
+        ([{"train": ["wire_000"]}], r'must be a list of \{"train"'),
+        ("nonsense", r'must be a list of \{"train"'),
+    ],
+)
+def test_wrong_folds_are_refused(tmp_path, folds, message):
+    root = nnunet_root(tmp_path)
+    (root / "splits_final.json").write_text(json.dumps(folds))
+    with pytest.raises(ValueError, match=message):
+        pairs_of(root)
+
+
+def no_channel(root):
+    (root / "imagesTr/wire_000_0000.png").rename(root / "imagesTr/wire.png")
+
+
+def lost_channel(root):
+    save(root / "imagesTr/wire_000_0001.png", labels(1))
+
+
+def other_size(root):
+    for number in range(5):
+        save(root / f"imagesTr/wire_{number:03}_0001.png", np.zeros((6, 7), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (
+            lambda root: (root / "labelsTr/wire_002.png").unlink(),
+            r"images without a mask: \S*wire_002_0000\.png",
+        ),
+        (
+            lambda root: (root / "imagesTr/wire_002_0000.png").unlink(),
+            r"masks without an image: \S*wire_002\.png",
+        ),
+        (no_channel, r"imagesTr/wire\.png: has no channel; names must end in _0000"),
+        (lost_channel, r"imagesTr: lacks wire_001_0001, .*every case must have the same channels"),
+        (other_size, r"wire_\d{3}_0001\.png: is 7x6, and \S*_0000\.png 8x6; sizes must agree"),
+        (
+            lambda root: (root / "dataset.json").unlink(),
+            r"dataset\.json: is not there; layout nnunet takes the",
+        ),
+        (lambda root: (root / "dataset.json").write_text("{"), r"dataset\.json: is no JSON"),
+        (lambda root: (root / "dataset.json").write_text("[]"), r"dataset\.json: must be a JSON object"),
+        (lambda root: describe(root, labels=3), r"dataset\.json: has no 'labels'"),
+        (
+            lambda root: describe(root, file_ending=".nii.gz"),
+            r"file_ending is \.nii\.gz; only 2-D data in \.png",
+        ),
+        (lambda root: describe(root, labels={"a": 0, "b": [1, 2]}), r"label b is \[1, 2\]; .* no regions"),
+        (lambda root: describe(root, labels={"a": 0, "b": 2}), r"labels are \[0, 2\]; they must be 0, 1, 2"),
+        (lambda root: describe(root), r"holds label 3 in \d+ pixels; classes are 0 to 2"),
+    ],
+)
+def test_wrong_nnunet_is_refused(tmp_path, spoil, message):
+    root = nnunet_root(tmp_path)
+    spoil(root)
+    with pytest.raises(ValueError, match=message):
+        load(root, channels=2 if spoil is other_size else 3)
