@@ -1,4 +1,4 @@
-"""The command line: parses and prints. `--help` waits only for what is imported at the top."""
+"""The command line. Heavy libraries are imported in the commands, so that `--help` answers at once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,6 @@ from search.cli_options import (
 )
 from search.errors import SearchError
 from search.run.signals import leaving_on_sigterm
-from trainables.process.quick_imports import gc_disabled
 
 _TERMINATED = 143
 
@@ -45,12 +44,12 @@ _HELP = """Search hyperparameters of a PyTorch model on Ray Tune.
 Examples:
   tune-search configs/seg.yaml                         run a search; the same command again continues it
   tune-search configs/seg.yaml --set budget.trials=50  with another value
-  tune-search check configs/seg.yaml                   try everything once, and print the plan
+  tune-search check configs/seg.yaml                   train a few steps, and print the plan
   tensorboard --logdir results/seg                     look at the trials
-  tune-search export results/seg                       write the best checkpoint as plain files
+  tune-search export results/seg                       export the best checkpoint as plain files
   tune-search retrain results/seg/export               train the exported model at full length
   tune-search resume results/seg --trials 50           continue a search with more trials
-  tune-search batch-sizes results/batch_size           compare the batch sizes of a search
+  tune-search batch-sizes results/batch_size           compare the batch sizes of the trials
   tune-search verify results/seg                       look for damaged files
   tune-search clean results/seg --dry-run              show what is no longer needed
 """
@@ -62,7 +61,7 @@ def cli() -> None:
     pass
 
 
-@cli.command(short_help="Run a search, or continue it.")
+@cli.command(short_help="Run or continue a search.")
 @config_argument
 @set_option
 @click.option("--results", default="results", show_default=True, metavar="DIR", help="Folder of all runs.")
@@ -71,7 +70,7 @@ def cli() -> None:
     "--from-run",
     type=click.Path(file_okay=False, exists=True),
     metavar="RUN",
-    help="Let the sampler also learn from the trials of this older run.",
+    help="Let the sampler also learn from the trials of an earlier run.",
 )
 @address_option
 @local_option
@@ -98,17 +97,15 @@ def search(
     """
     if sys.stderr.isatty():
         click.echo("reading the configuration", err=True)
-    with gc_disabled():
-        from search.config.stages import load_config
-        from search.run.executors.choose import executor_for
+    from search.config.stages import load_config
+    from search.run.executors.choose import executor_for
 
     with leaving_on_sigterm(), closing(executor_for(address, local=local)) as executor:
         try:
-            with gc_disabled():
-                loaded = load_config(config, overrides, before_task=executor.begin)
-                from search.run.search import search as run_search
+            loaded = load_config(config, overrides, before_task=executor.begin)
+            from search.run.search import search as run_search
         except SearchError as error:
-            _refuse(error)  # at once: the end of a Ray that has begun takes a second
+            _refuse(error)  # before a Ray that has begun is shut down, which takes a second
 
         def run(reporter: Any) -> Any:
             return run_search(
@@ -118,16 +115,16 @@ def search(
         _watched(Path(results).absolute() / (name or loaded.name), run, plain=plain, local=local)
 
 
-@cli.command(short_help="Continue a search, or let it grow.")
+@cli.command(short_help="Continue a search, also with larger limits.")
 @run_argument
 @count_option("--trials", "Total number of trials.")
-@count_option("--max-virtual-epochs", "Full length of a trial.")
+@count_option("--max-virtual-epochs", "Full length of a trial, in virtual epochs.")
 @click.option("--time", metavar="DURATION", help="Time limit of the whole search, such as 2h.")
 @click.option(
     "--config",
     type=click.Path(dir_okay=False, exists=True),
     metavar="FILE",
-    help="Another configuration: new space, sampler or scheduler for new trials.",
+    help="Take space, sampler and scheduler of new trials from this configuration.",
 )
 @set_option
 @address_option
@@ -146,9 +143,9 @@ def resume(
 ) -> None:
     """Continue the search in the folder RUN, interrupted or complete.
 
-    Limits may grow, points to evaluate may be added, and new trials may come from another space; objective,
-    task, data and virtual epoch stay. Trials that stopped early or at the old full length continue if their
-    checkpoint exists.
+    Limits can be raised, points to evaluate added, and the space of new trials changed. Objective, task, data
+    and virtual epoch cannot change. Trials that were stopped early, or completed at a smaller full length,
+    continue if they still have a checkpoint.
 
     \b
     Examples:
@@ -160,16 +157,11 @@ def resume(
     grown = [f"budget.{name}={value}" for name, value in limits.items() if value is not None]
 
     def continue_run(reporter: Any) -> Any:
-        with gc_disabled():
-            from search.run.search import resume as run_resume
+        from search.run.search import resume as run_resume
 
+        changes = (*overrides, *grown)
         return run_resume(
-            run,
-            config=config,
-            overrides=(*overrides, *grown),
-            address=address,
-            local=local,
-            reporter=reporter,
+            run, config=config, overrides=changes, address=address, local=local, reporter=reporter
         )
 
     with leaving_on_sigterm():
@@ -181,9 +173,9 @@ def resume(
 @click.option("--trial", type=int, metavar="N", help="Number of the trial (default: the best trial).")
 @out_option("RUN/export")
 def export(run: str, trial: int | None, out: str | None) -> None:
-    """Write the best checkpoint of the search in RUN as files that need no tune-search.
+    """Export the best checkpoint of the search in RUN as files that can be used without tune-search.
 
-    The written weights are evaluated again, and nothing is exported if the value is not the recorded one.
+    The written weights are evaluated; nothing is exported if their value differs from the recorded one.
 
     \b
     Examples:
@@ -210,7 +202,7 @@ def export(run: str, trial: int | None, out: str | None) -> None:
     type=click.Choice(["train", "train+val"]),
     default="train",
     show_default=True,
-    help="Data to train on; with train+val, validation says nothing about new data.",
+    help="Data to train on; train+val includes the validation data, so metrics no longer estimate new data.",
 )
 @out_option("`retrain` beside EXPORT")
 def retrain(
@@ -218,7 +210,7 @@ def retrain(
 ) -> None:
     """Train the exported model in EXPORT over the full length of its schedule.
 
-    An interrupted retraining is continued by the same command.
+    The same command continues an interrupted retraining.
 
     \b
     Examples:
@@ -227,7 +219,7 @@ def retrain(
     """
     from search.screen.progress_bar import ProgressBar
 
-    # In a pipe each virtual epoch gets its line.
+    # In a pipe, a line per virtual epoch.
     with ProgressBar(sys.stdout, "loading data", interval=0.0) as bar:
         from search.commands.retrain import retrain as run_retrain
         from search.screen.text import retraining_progress, retraining_text
@@ -253,8 +245,8 @@ for command in (check, verify, batch_sizes, clean):
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Entry point: an error meant for users is a line per problem, any other one line and a file."""
-    # The user's tasks are imported from the folder in which the command is given.
+    """Entry point. User errors are one line per problem; others are one line and a traceback in a file."""
+    # Custom tasks are imported from the current folder.
     if "" not in sys.path and os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
@@ -263,7 +255,7 @@ def main(args: Sequence[str] | None = None) -> None:
         error.show()
         sys.exit(2)
     except (KeyboardInterrupt, click.Abort) as error:
-        # Click takes the end of any file for the end of what a person types.
+        # Click converts any EOFError into Abort.
         if isinstance(error.__cause__, EOFError):
             _unexpected(error.__cause__)
         click.echo("interrupted", err=True)
@@ -287,9 +279,9 @@ def _unexpected(error: Exception) -> NoReturn:
 
 
 def _watched(folder: Path, run: Callable[[Any], Any], *, plain: bool, local: bool) -> None:
-    """Run a search with a view, print its outcome and exit with its code.
+    """Run a search with a live or plain view, print its outcome and exit with its code.
 
-    What tasks print, and the debugger above all, stays on the terminal where they run in this process.
+    With `local`, tasks run in this process: their output, and the debugger's, stays on the terminal.
     """
     from search.run.folder import RunFolder
     from search.screen.live import PlainView, screen

@@ -1,4 +1,4 @@
-"""The commands that look at a configuration or a run, and train nothing."""
+"""The commands that check, compare or clean, and run no search."""
 
 from __future__ import annotations
 
@@ -10,28 +10,27 @@ from typing import NoReturn
 import click
 
 from search.cli_options import config_argument, count_option, run_argument, set_option
-from trainables.process.quick_imports import gc_disabled
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""
 
 
-@click.command(short_help="Try everything once, and print the plan.")
+@click.command(short_help="Check a configuration with a few steps, and print the plan.")
 @config_argument
 @set_option
-@click.option("--data", is_flag=True, help="Read every sample instead, and list all problems of the data.")
+@click.option("--data", is_flag=True, help="Read every sample instead, and list the problems of the data.")
 @click.option(
     "--json",
     "json_file",
     type=click.Path(dir_okay=False),
     metavar="FILE",
-    help="With --data: write all problems as JSON.",
+    help="With --data: write the complete list as JSON.",
 )
 def check(config: str, overrides: tuple[str, ...], data: bool, json_file: str | None) -> None:
-    """Validate CONFIG, build its data and model, train a few steps, validate once, and print the plan.
+    """Validate CONFIG, load its data, build its model, train a few steps, validate once, and print the plan.
 
-    With --data nothing is trained: every sample is read, and damaged files, wrong labels, leakage between
-    training and validation data, class frequencies and statistics are shown. Exits with 1 if it finds errors.
+    With --data, every sample is read instead: damaged files, wrong labels, data leakage, class frequencies
+    and statistics are shown. The exit code is 1 if there are errors.
 
     \b
     Examples:
@@ -42,14 +41,13 @@ def check(config: str, overrides: tuple[str, ...], data: bool, json_file: str | 
     if data:
         _check_data(config, overrides, json_file)
     if json_file is not None:
-        raise click.UsageError("--json writes the problems of the data: give --data too")
+        raise click.UsageError("--json needs --data: it writes the problems of the data")
     from search.screen.progress_bar import ProgressBar
 
-    # In a pipe, what is wrong with the configuration stands alone.
+    # In a pipe, the problems of a configuration are the only lines.
     with ProgressBar(sys.stderr, "reading the configuration" if sys.stderr.isatty() else None) as bar:
-        with gc_disabled():
-            from search.commands.check import check as run_check
-            from search.screen.text import check_text
+        from search.commands.check import check as run_check
+        from search.screen.text import check_text
 
         checked = run_check(config, overrides=overrides, phase=bar.phase)
     click.echo(check_text(checked))
@@ -60,8 +58,8 @@ def check(config: str, overrides: tuple[str, ...], data: bool, json_file: str | 
 def verify(run: str) -> None:
     """Check every file of the search in RUN: study, checkpoints, configuration and export.
 
-    For each damaged file it says what is wrong and what that costs. Nothing is written, and the search may be
-    running. Exits with 1 if anything is damaged.
+    For each damaged file, the problem and its cost are shown. Nothing is written, and the search may be
+    running. The exit code is 1 if anything is damaged.
 
     \b
     Examples:
@@ -79,7 +77,7 @@ def verify(run: str) -> None:
     sys.exit(1 if found.damages else 0)
 
 
-@click.command("batch-sizes", short_help="Compare the batch sizes of a search.")
+@click.command("batch-sizes", short_help="Compare the batch sizes of the trials.")
 @run_argument
 @click.option(
     "--samples",
@@ -87,7 +85,7 @@ def verify(run: str) -> None:
     default=4096,
     show_default=True,
     metavar="N",
-    help="Largest number of training samples to measure the spread of the loss on.",
+    help="Maximal number of training samples on which the spread of the loss is measured.",
 )
 def batch_sizes(run: str, samples: int) -> None:
     """Compare the batch sizes of the trials in RUN: epochs and steps to the same loss, and its spread.
@@ -109,7 +107,7 @@ def batch_sizes(run: str, samples: int) -> None:
     click.echo(batch_sizes_text(compared))
 
 
-@click.command(short_help="Remove what a search no longer needs.")
+@click.command(short_help="Remove files that a search no longer needs.")
 @run_argument
 @click.option("--dry-run", is_flag=True, help="Only show what would be removed.")
 @count_option("--keep-trials", "Keep checkpoints of the N best trials (default: as configured).")
@@ -117,7 +115,7 @@ def clean(run: str, dry_run: bool, keep_trials: int | None) -> None:
     """Remove checkpoints of all but the best trials in RUN, damaged checkpoints, and partial files.
 
     The study, TensorBoard events, the export, and the checkpoints of the best trial and of unfinished trials
-    stay. A trial without checkpoints cannot continue, even if the search gets a larger budget later.
+    are kept. A trial without checkpoints cannot continue if the search is given a larger budget later.
 
     \b
     Examples:
@@ -140,13 +138,17 @@ def _check_data(config: str, overrides: tuple[str, ...], json_file: str | None) 
     try:
         with ProgressBar(sys.stderr, "finding the samples") as bar:
             from search.commands.check_data import check_data
-            from search.screen.data_text import DataProgress, data_check_text
+            from search.screen.data_text import data_check_text, data_progress_text
 
-            found = check_data(config, overrides=overrides, progress=DataProgress(bar).report)
+            found = check_data(
+                config,
+                overrides=overrides,
+                progress=lambda read: bar.report(data_progress_text(read), read.fraction, 1.0),
+            )
     except KeyboardInterrupt:
         click.echo("interrupted", err=True)
         sys.stderr.flush()
-        os._exit(INTERRUPTED)  # threads still reading files would delay a clean exit
+        os._exit(INTERRUPTED)  # a clean exit would wait for threads that are still reading
     click.echo(data_check_text(found, color=sys.stdout.isatty()))
     if json_file is not None:
         from search.run.folder import write_json

@@ -27,17 +27,17 @@ address_option = click.option(
 local_option = click.option(
     "--local",
     is_flag=True,
-    help="Run one trial after another in this process, without Ray, so that breakpoint() in a task works. "
-    "A virtual epoch that hangs is not ended.",
+    help="Run trials one after another in this process, without Ray, so that breakpoint() works in a task. "
+    "Hanging virtual epochs are not ended.",
 )
-plain_option = click.option("--plain", is_flag=True, help="Print one line per event, also on a terminal.")
+plain_option = click.option("--plain", is_flag=True, help="Print one line per event even on a terminal.")
 
 
 def count_option(name: str, text: str) -> Callable[[_Command], _Command]:
-    """An option that takes a whole number from 1 on; None where it is not given."""
+    """An option whose value is an integer of at least 1, or None."""
     return click.option(name, type=click.IntRange(min=1), metavar="N", help=text)
 
 
 def out_option(default: str) -> Callable[[_Command], _Command]:
-    """The folder that a command writes."""
+    """An option for the folder that a command writes."""
     return click.option("--out", metavar="DIR", help=f"Folder to write (default: {default}).")

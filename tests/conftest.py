@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing.process
 import os
 import signal
+import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -59,6 +61,21 @@ def mark_core(items: list[pytest.Item]) -> None:
             item.add_marker("core")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Refuse what starts a process in tests/unit, where a test takes milliseconds."""
+    if not item.path.is_relative_to(TESTS / "unit"):
+        return (yield)
+    with pytest.MonkeyPatch.context() as patches:
+        patches.setattr(subprocess.Popen, "__init__", refuse_process)
+        patches.setattr(multiprocessing.process.BaseProcess, "start", refuse_process)
+        return (yield)
+
+
+def refuse_process(*args: Any, **options: Any) -> None:
+    raise AssertionError("a test in tests/unit starts no process; one that must belongs in tests/e2e")
+
+
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> None:
     torch.set_num_threads(1)
@@ -77,22 +94,21 @@ def ray_session() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def finished_run(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The summary of a search over DigitsTask that went to its end; look at it, change nothing."""
+    from in_process import search_locally
     from tiny_tasks import search_config
 
-    import search
-
-    return search.search(search_config(), results=tmp_path_factory.mktemp("results"))
+    return search_locally(search_config(), results=tmp_path_factory.mktemp("results"))
 
 
 @pytest.fixture(scope="session")
-def discs_run(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def discs_run(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The summary of a search on a folder of images and masks; look at it, change nothing.
 
     Bright discs on dark ground, written as files in the layout that people have.
     """
-    import search
+    from in_process import search_locally
 
     root = tmp_path_factory.mktemp("discs")
     rng = np.random.default_rng(0)
@@ -120,7 +136,7 @@ def discs_run(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> An
         "virtual_epoch": {"epochs": 1},
         "budget": {"trials": 4, "max_virtual_epochs": 6},
     }
-    return search.search(config, results=tmp_path_factory.mktemp("results"))
+    return search_locally(config, results=tmp_path_factory.mktemp("results"))
 
 
 @pytest.fixture

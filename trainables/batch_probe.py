@@ -1,22 +1,22 @@
-"""Tries whether a batch size fits into memory, in a process of its own that may die of it.
+"""`batch_size: auto`: the largest batch that fits into memory, found on the real model and data.
 
-Reads a JSON object per line: first the setup (`task`, `num_threads`, `gpu_fraction`, `memory` in bytes or
-null), then one question each. `options` and `size`: can that be trained? The answer is `true` or `false`.
-`options` alone: how many samples has one epoch over the training data? A number, or `null` where nobody
-knows. Or `failed: CAUSE`. On a CPU the process ends when it holds more than `memory`: an answer too.
+Runs in a process of its own, which an unlucky try may end: `main` reads a question as JSON from standard
+input and writes the answer as JSON in the last line of standard output.
 """
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import gc
 import json
-import os
 import resource
+import signal
 import sys
-import threading
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,30 @@ from trainables.session import data_key, load_task_class, select_device
 from trainables.task import Arrays, Task
 from trainables.trainer import Trainer
 
-NUM_STEPS = 2
+UNBOUNDED = 1024
+"""The largest batch that is considered where nothing bounds the memory."""
+_LONGEST = 2**20
+_SECONDS = 300.0
+"""A try that takes longer counts as too large."""
+_NUM_STEPS = 2
 """The first one makes the state of the optimizer, which the second one has beside its gradients."""
+_NO_MEMORY = ("batch_size", "lr_schedule", "seed")
+"""Options of a trial of which most values need the same memory."""
+
+
+@dataclass(frozen=True)
+class LargestBatch:
+    """The size, 0 if not even one sample fits, and how it was found."""
+
+    size: int
+    bound: str
+    """What kept it from being larger."""
+    tries: int = 0
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        tried = f"{self.tries} tries in {self.seconds:.0f} s" if self.tries else "not tried"
+        return f"{self.size}, {self.bound} ({tried})"
 
 
 class BatchProbe:
@@ -40,21 +62,24 @@ class BatchProbe:
     Args:
         task: `package.module:Class`.
         device: where.
-        memory: bytes that this process may hold, from its first data on; it ends when it holds more.
+        memory: bytes that this process may hold while it trains; not for GPUs.
     """
 
     def __init__(self, task: str, device: torch.device, memory: float | None = None) -> None:
         self._task, self._device, self._memory = task, device, memory
         self._data: tuple[str, Arrays] | None = None
+        self.tries = 0
 
     def length(self, options: Mapping[str, Any]) -> int | None:
-        """Samples of one epoch over the training data."""
+        """Samples of one epoch over the training data; None if unknown."""
         return self._trainer(options, size=1).virtual_epochs.epoch_samples
 
     def fits(self, options: Mapping[str, Any], size: int) -> bool:
         """Whether two steps with micro-batches of `size` find the memory that they need."""
+        self.tries += 1
         try:
-            self._train(self._trainer(options, size))
+            with _limits(self._memory):
+                self._train(self._trainer(options, size))
             return True
         except Exception as error:
             if failure_of(error, "").kind not in (FailureKind.GPU_MEMORY, FailureKind.MEMORY):
@@ -64,11 +89,14 @@ class BatchProbe:
             gc.collect()
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
+            elif self._memory is not None:
+                # What the C library keeps for later would count against the next try.
+                ctypes.CDLL(None).malloc_trim(0)
 
     def _train(self, trainer: Trainer) -> None:
         try:
-            with suppress(DivergedError):  # It had the memory.
-                trainer.take_steps(NUM_STEPS)
+            with contextlib.suppress(DivergedError):  # It had the memory.
+                trainer.take_steps(_NUM_STEPS)
         finally:
             trainer.stream.close()
         if self._device.type == "cuda":
@@ -82,47 +110,108 @@ class BatchProbe:
             parsed,
             self._arrays(task_class, parsed, data_key(self._task, options)),
             unit="steps",
-            count=NUM_STEPS,
+            count=_NUM_STEPS,
             num_virtual_epochs=1,
             device=self._device,
         )
 
     def _arrays(self, task_class: type[Task], options: TrialOptions, key: str) -> Arrays:
         if self._data is None or self._data[0] != key:
-            began, self._data = self._data is not None, None
+            self._data = None  # before the next data are loaded
             self._data = (key, load_arrays(task_class, options))
-            if self._memory is not None and not began:
-                _end_above(self._memory)
         return self._data[1]
 
 
-def _end_above(memory: float) -> None:
-    """End this process as soon as more than so many bytes of it are in memory.
+@contextlib.contextmanager
+def _limits(memory: float | None) -> Iterator[None]:
+    """Raise MemoryError in the main thread once the process holds more bytes, or the block takes too long.
 
-    The kernel bounds the address space only, of which libraries take much more than they ever touch, and
-    they break in many ways where they do not get it.
+    The kernel could bound the address space only, of which libraries take much more than they ever touch.
     """
-    statm, page = Path("/proc/self/statm"), resource.getpagesize()
+    statm, page, ends = Path("/proc/self/statm"), resource.getpagesize(), time.monotonic() + _SECONDS
 
-    def watch() -> None:
-        while int(statm.read_text().split()[1]) * page <= memory:
-            time.sleep(0.002)
-        os._exit(1)
+    def look(*signal_and_frame: Any) -> None:
+        too_much = memory is not None and int(statm.read_text().split()[1]) * page > memory
+        if too_much or time.monotonic() > ends:
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
+            raise MemoryError
 
-    threading.Thread(target=watch, daemon=True).start()
+    previous = signal.signal(signal.SIGALRM, look)
+    tick = _SECONDS if memory is None else 0.002
+    signal.setitimer(signal.ITIMER_REAL, tick, tick)
+    try:
+        yield
+        look()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, previous)
+
+
+def largest_for_all(
+    probe: BatchProbe, candidates: Iterable[Mapping[str, Any]], bounded: bool
+) -> LargestBatch:
+    """The largest batch that each of these trials can be trained with, at most the training data.
+
+    Args:
+        probe: tries.
+        candidates: resolved `trial:` sections.
+        bounded: there is a limit of memory; without one nothing is tried, and at most 1024 is found.
+    """
+    distinct = list({_memory_key(options): options for options in candidates}.values())
+    known = [length for options in distinct if (length := probe.length(options)) is not None]
+    if not bounded:
+        bound = "as nothing bounds the memory (resources.memory_per_trial may)"
+        return LargestBatch(min([*known, UNBOUNDED]), bound)
+    limit = size = min(known, default=_LONGEST)
+    for index, options in enumerate(distinct):
+        # For most trials, one try shows that they need no smaller batch.
+        if index == 0 or not probe.fits(options, size):
+            size = largest_fitting(partial(probe.fits, options), size)
+        if size == 0:
+            return LargestBatch(0, f"not even one sample fits into memory with {json.dumps(options)}")
+    bound = "the whole training data" if size == limit else "the most that fits into a trial's memory"
+    return LargestBatch(size, bound, probe.tries)
+
+
+def largest_fitting(fits: Callable[[int], bool], limit: int) -> int:
+    """The largest size from 1 to `limit` that fits, provided that all smaller ones do; 0 if none does.
+
+    Doubles until a size does not fit, then bisects: at most 2 log2(limit) + 2 tries. Begins with 2, and comes
+    to 1 only where that does not fit: normalization over a batch of one is an error.
+    """
+    low, high = 0, min(2, limit)
+    while fits(high):
+        low = high
+        if low == limit:
+            return low
+        high = min(2 * high, limit)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
+
+
+def _memory_key(options: Mapping[str, Any]) -> str:
+    """Equal for trials that need the same memory: a learning rate takes none, having momentum does."""
+    key = {name: value for name, value in options.items() if name not in _NO_MEMORY}
+    if isinstance(optimizer := options.get("optimizer"), Mapping):
+        key["optimizer"] = {n: v if isinstance(v, str) else bool(v) for n, v in optimizer.items()}
+    return json.dumps(key, sort_keys=True)
 
 
 def main() -> None:
-    """Answer the questions on standard input until it ends."""
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # What tasks print is no answer.
-    setup = json.loads(sys.stdin.readline())
-    torch.set_num_threads(setup["num_threads"])
-    probe = BatchProbe(setup["task"], select_device(setup["gpu_fraction"]), setup["memory"])
-    for line in sys.stdin:
-        question = json.loads(line)
+    """Answer the question on standard input, see `search.run.largest_batch`."""
+    question = json.load(sys.stdin)
+    with contextlib.redirect_stdout(sys.stderr):  # what tasks print is no answer
+        began = time.monotonic()
         try:
-            answer = probe.fits(**question) if "size" in question else probe.length(**question)
-            answers.write(json.dumps(answer) + "\n")
+            torch.set_num_threads(question["num_threads"])
+            device = select_device(question["gpu_fraction"])
+            memory = None if device.type == "cuda" else question["memory"]
+            bounded = device.type == "cuda" or memory is not None
+            probe = BatchProbe(question["task"], device, memory)
+            found = asdict(largest_for_all(probe, question["candidates"], bounded))
+            answer = {**found, "seconds": time.monotonic() - began}
         except Exception as error:
-            answers.write(f"failed: {failure_of(error, '').cause}\n")
+            answer = {"failed": failure_of(error, "").cause}
+    print(json.dumps(answer))

@@ -1,4 +1,4 @@
-"""From a trial's options to a Trainer that is ready to run."""
+"""Builds a trial's Trainer from its options."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from trainables.optim.lr_schedules import schedule_factor
 from trainables.optim.optimizers import build_optimizer
 from trainables.optim.precision import Precision
 from trainables.options import TrialOptions
-from trainables.process.random_state import RandomStates, clean_process, seed_everything
+from trainables.process.process_state import RandomStates, clean_process, seed_everything
 from trainables.task import Arrays, Task
 from trainables.trainer import Trainer
 
 
 def load_arrays(task_class: type[Task], options: TrialOptions, prepared: Path | None = None) -> Arrays:
-    """The decoded data of these options: the same whoever loads it, for random numbers in it are seeded.
+    """The decoded data of these options; the random numbers in it are seeded, so it is always the same.
 
     Args:
         prepared: file of what the task's `prepare` returned, see `prepared_file`; written if it is not there.
@@ -41,7 +41,7 @@ def load_arrays(task_class: type[Task], options: TrialOptions, prepared: Path | 
     try:
         arrays = task_class.load_data(options)
         seed_everything(0)
-        torch.set_num_threads(1)  # several add up in another order
+        torch.set_num_threads(1)  # the order of sums depends on it
         return with_prepared(arrays, prepared, lambda: task_class.prepare(options, arrays))
     finally:
         torch.set_num_threads(num_threads)
@@ -119,8 +119,8 @@ def _batch_size(data: Any, options: TrialOptions) -> int:
         return own or options.batch_size
     if isinstance(data, torch.utils.data.DataLoader | torch.utils.data.IterableDataset):
         raise ValueError(
-            f"batch_size is full, and train_data() gives a {type(data).__name__}, of which nobody knows the "
-            "length beforehand; give a number"
+            f"batch_size is full, and train_data() gives a {type(data).__name__}, whose length is unknown "
+            "beforehand; give a number"
         )
     return len(as_source(data))
 

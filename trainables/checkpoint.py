@@ -1,9 +1,9 @@
 """Checkpoints on disk: written beside and renamed, with a manifest of hashes, and checked on loading.
 
 A checkpoint is a folder `checkpoint_000003` (virtual epoch 3) with model.safetensors (parameters and
-buffers), state.pt (everything else, loaded with weights_only=True) and manifest.json, which is written
-last and carries a sum of itself too. A folder under its final name is whole; anything else is ignored and
-removed. One that was damaged later is set aside as `damaged_000003`, and the one before it is loaded.
+buffers), state.pt (everything else, loaded with weights_only=True) and manifest.json, which has its own hash
+too. A folder under its final name is whole; anything else is ignored and removed. One that was damaged later
+is set aside as `damaged_000003`, and the one before it is loaded.
 """
 
 from __future__ import annotations
@@ -35,10 +35,8 @@ _WEIGHTS, _STATE, _MANIFEST = "model.safetensors", "state.pt", "manifest.json"
 _FILES = (_WEIGHTS, _STATE)
 REASON = "reason.txt"
 """File in a checkpoint that was set aside, which says why."""
-
-
-# Errors that say nothing about the file: a checkpoint must not be set aside for them.
 _NOT_THE_FILE = (errno.EACCES, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE)
+"""Errors that say nothing about the file: a checkpoint must not be set aside for them."""
 
 
 class DamagedCheckpointError(Exception):
@@ -53,8 +51,8 @@ class DamagedCheckpointError(Exception):
 class Checkpoint:
     """A verified checkpoint: `info` is what the writer gave, the rest is read on demand.
 
-    `weights` and `state` raise DamagedCheckpointError for files that their sums vouch for and that still do
-    not hold tensors and plain values. Nothing in them is executed.
+    `weights` and `state` raise DamagedCheckpointError for files with the right hash that do not hold tensors
+    and plain values. Nothing in them is executed.
     """
 
     folder: Path
@@ -91,7 +89,7 @@ def write_checkpoint(
     state: Mapping[str, Any],
     info: Mapping[str, Any],
 ) -> Path:
-    """Write one checkpoint so that it is there whole or not at all; returns its folder.
+    """Write one checkpoint whole or not at all; returns its folder.
 
     Raises:
         OSError: the disk is full or cannot be written; nothing is left of the attempt.
@@ -114,7 +112,7 @@ def _write_files(
 ) -> None:
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}
     save_file(plain, folder / _WEIGHTS)
-    # A file of Python's: torch's own writer does not say why it could not write.
+    # Python opens the file, as torch's own writer hides why it could not write.
     with (folder / _STATE).open("wb") as file:
         torch.save(dict(state), file)
     manifest = {
@@ -124,7 +122,7 @@ def _write_files(
         "versions": library_versions(),
         "info": dict(info),
     }
-    # Through JSON first: what is summed up is what is read back, with keys of mappings as text.
+    # Through JSON first: what is hashed is what is read back, with keys of mappings as text.
     content = json.loads(json.dumps(manifest))
     (folder / _MANIFEST).write_text(json.dumps(content | {"sha256": _content_sum(content)}, indent=1))
 
@@ -134,7 +132,7 @@ def checkpoint_folder(trial_folder: Path, virtual_epoch: int) -> Path:
 
 
 def list_checkpoints(trial_folder: Path) -> list[int]:
-    """Virtual epochs that have a checkpoint, in rising order; nothing is verified."""
+    """Virtual epochs that have a checkpoint, ascending; nothing is verified."""
     numbers = (path.name.removeprefix(_PREFIX) for path in trial_folder.glob(f"{_PREFIX}*"))
     return sorted(int(number) for number in numbers if re.fullmatch("[0-9]{6,}", number))
 
@@ -143,9 +141,9 @@ def read_checkpoint(trial_folder: Path, virtual_epoch: int) -> Checkpoint:
     """Verify one checkpoint against its manifest.
 
     Raises:
-        DamagedCheckpointError: a file is missing or its SHA-256 sum is another.
+        DamagedCheckpointError: a file is missing or has another SHA-256.
         ValueError: it is whole, but another version of this program wrote it.
-        OSError: it could not be read for a reason that says nothing about it, such as missing rights.
+        OSError: it could not be read for a reason outside it, such as missing rights.
     """
     folder = checkpoint_folder(trial_folder, virtual_epoch)
     with _reraise_as_damaged(folder, _MANIFEST):
@@ -155,13 +153,13 @@ def read_checkpoint(trial_folder: Path, virtual_epoch: int) -> Checkpoint:
     if version != MANIFEST_VERSION:
         raise ValueError(
             f"{folder} has version {version} of the checkpoint format and this program reads version "
-            f"{MANIFEST_VERSION}; go on with the version of tune-search that wrote it, or take another folder"
+            f"{MANIFEST_VERSION}; use the version of tune-search that wrote it, or take another folder"
         )
-    with _reraise_as_damaged(folder, _MANIFEST):
-        number, info, sums = manifest["virtual_epoch"], manifest["info"], manifest["files"]
     for name in _FILES:
         with _reraise_as_damaged(folder, name):
-            _compare(folder, name, sha256(folder / name), sums[name]["sha256"])
+            _compare(folder, name, sha256(folder / name), manifest["files"][name]["sha256"])
+    with _reraise_as_damaged(folder, _MANIFEST):
+        number, info = manifest["virtual_epoch"], manifest["info"]
     if number != virtual_epoch:
         raise DamagedCheckpointError(folder, f"holds virtual epoch {number}")
     if not isinstance(info, dict):
@@ -173,11 +171,11 @@ def load_newest(trial_folder: Path) -> tuple[Loaded | None, list[str]]:
     """Load the newest checkpoint that is intact; damaged ones are set aside.
 
     Returns:
-        The checkpoint, None without one, and a line for each damaged one.
+        The checkpoint if there is one, and a line for each damaged one.
 
     Raises:
         ValueError: the newest intact one was written by another version of this program.
-        OSError: a checkpoint could not be read for a reason that says nothing about it.
+        OSError: a checkpoint could not be read for a reason outside it.
     """
     damaged: list[str] = []
     loaded = None
@@ -192,8 +190,9 @@ def load_newest(trial_folder: Path) -> tuple[Loaded | None, list[str]]:
             loaded = Loaded(virtual_epoch, weights, state, checkpoint.info)
             break
     before = "the trial begins again" if loaded is None else "the one before is used"
-    # Of several, each but the last was followed by one that is damaged too.
-    return loaded, [*damaged[:-1], *(f"{line}; {before}" for line in damaged[-1:])]
+    if damaged:
+        damaged[-1] += f"; {before}"
+    return loaded, damaged
 
 
 def set_aside(trial_folder: Path, virtual_epoch: int, reason: str) -> Path:
@@ -207,7 +206,7 @@ def set_aside(trial_folder: Path, virtual_epoch: int, reason: str) -> Path:
     while target.exists():
         others += 1
         target = trial_folder / f"{_DAMAGED}{virtual_epoch:06d}_{others}"
-    # It may have vanished meanwhile, and a full disk has no room for the reason.
+    # The checkpoint may have vanished meanwhile, and a full disk has no room for the reason.
     with suppress(FileNotFoundError):
         checkpoint_folder(trial_folder, virtual_epoch).rename(target)
         with suppress(OSError):
@@ -216,9 +215,9 @@ def set_aside(trial_folder: Path, virtual_epoch: int, reason: str) -> Path:
 
 
 def remove_old_checkpoints(trial_folder: Path, *, newest: int, best: int, keep: int) -> None:
-    """Keep the best one and, with it, the newest ones up to `keep` in all (at least best and newest).
+    """Keep the best one and the newest ones, `keep` in all (at least best and newest).
 
-    The rests of an interrupted writing go too, and what lies beyond `newest`, the one just written.
+    What an interrupted process left half written goes too, and what lies beyond `newest`.
     """
     there = list_checkpoints(trial_folder)
     newest_first = [number for number in reversed(there) if number != best and number <= newest]
@@ -249,7 +248,7 @@ def list_damaged(trial_folder: Path) -> list[Path]:
 
 
 def _list_partial(trial_folder: Path) -> list[Path]:
-    """Checkpoints whose writing or removal was interrupted, or is going on at this moment."""
+    """Checkpoints whose writing or removal was interrupted or is under way."""
     return [path for path in list_partial(trial_folder) if path.name.startswith(f".{_PREFIX}")]
 
 
@@ -274,7 +273,7 @@ def library_versions() -> dict[str, str]:
 
 
 def _content_sum(manifest: Mapping[str, Any]) -> str:
-    """SHA-256 of a manifest's content: everything in it besides this sum."""
+    """SHA-256 of everything in a manifest but the hash itself."""
     content = {name: value for name, value in manifest.items() if name != "sha256"}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -287,7 +286,7 @@ def _compare(folder: Path, name: str, found: str, expected: str) -> None:
 
 @contextmanager
 def _reraise_as_damaged(folder: Path, name: str) -> Iterator[None]:
-    """Raise DamagedCheckpointError for whatever comes of reading a file that is not what it should be."""
+    """Raise DamagedCheckpointError for whatever goes wrong in reading a damaged file."""
     try:
         yield
     except DamagedCheckpointError:
@@ -297,19 +296,15 @@ def _reraise_as_damaged(folder: Path, name: str) -> Iterator[None]:
         # Torch reports a full main memory as a plain RuntimeError.
         if own or isinstance(error, MemoryError) or "can't allocate memory" in str(error):
             raise
-        raise DamagedCheckpointError(folder, f"{name}: {_in_short(error)}") from error
-
-
-def _in_short(error: Exception) -> str:
-    if isinstance(error, OSError):
-        return error.strerror or type(error).__name__
-    # Torch's own text is a page, and says how to load the file without care.
-    return f"cannot be read ({type(error).__name__})"
+        # Torch's own text is a page, and says how to load the file unsafely.
+        kind = type(error).__name__
+        cause = (error.strerror or kind) if isinstance(error, OSError) else f"cannot be read ({kind})"
+        raise DamagedCheckpointError(folder, f"{name}: {cause}") from error
 
 
 @contextmanager
 def _system_errors() -> Iterator[None]:
-    """Raise as OSError what the system said; safetensors and torch put errors of their own around it."""
+    """Raise the system's OSError; safetensors and torch wrap it in errors of their own."""
     try:
         yield
     except (SafetensorError, RuntimeError) as error:

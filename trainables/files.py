@@ -1,7 +1,7 @@
-"""Files and folders that are there whole or not at all: written beside, synced, renamed.
+"""Files and folders that are written whole or not at all: written beside, synced, renamed.
 
-What is being written is `.NAME.partial` beside `NAME`, for files and folders alike. A killed process leaves
-no other trace, and whatever has such a name may be removed when nobody writes there.
+What is being written is `.NAME.partial` beside `NAME`. A killed process leaves no other trace, and whatever
+has such a name may be removed when nobody writes there.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ def partial_path(path: Path) -> Path:
 
 
 def list_partial(folder: Path) -> list[Path]:
-    """What is being written in a folder at this moment, or was when a process died; sorted."""
+    """What is being written in a folder, or was when a process died; sorted."""
     return sorted(folder.glob(_PATTERN))
 
 
 @contextmanager
 def atomic_file(path: Path, *, many_writers: bool = False, keep_first: bool = False) -> Iterator[Path]:
-    """Write a file at the path this gives; it becomes `path` when the block ends, and goes with an error.
+    """Yields a path to write at, which becomes `path` when the block ends and is removed after an error.
 
     Args:
         many_writers: several processes may write the file at once, each beside the others; the last one wins.
@@ -61,10 +61,10 @@ def atomic_write(path: Path, content: str | bytes, *, many_writers: bool = False
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Fill the empty folder this gives; it becomes `path` when the block ends, and goes with an error.
+    """Yields an empty folder to fill, which becomes `path` when the block ends and is removed after an error.
 
-    A folder that is there already is replaced. Between the two renames that this takes it is `.NAME.old`;
-    `restore_folder` puts it back where a process died there.
+    A folder that exists is replaced. Between the two renames that this takes it is `.NAME.old`, from which
+    `restore_folder` puts it back if the process died there.
 
     Raises:
         OSError: the disk is full or cannot be written; what was there before stays.
@@ -92,7 +92,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def restore_folder(path: Path) -> None:
-    """Put back the folder that was about to be replaced if the new one is not there; else remove it."""
+    """Put back the folder that was about to be replaced, or remove it if the new one is there."""
     old = _old(path)
     if old.exists() and not path.exists():
         old.rename(path)
@@ -100,7 +100,7 @@ def restore_folder(path: Path) -> None:
 
 
 def discard(path: Path) -> None:
-    """Remove a file or folder. A folder loses its name first: half of one must not pass for a whole one.
+    """Remove a file or folder. A folder is renamed first: half of one must not pass for a whole one.
 
     Raises:
         OSError: it cannot be removed.
@@ -123,7 +123,7 @@ def discard_all(paths: Iterable[Path]) -> None:
 
 
 def folder_bytes(folder: Path) -> int:
-    """Bytes of all files below a folder; those that vanish meanwhile do not count."""
+    """Bytes of all files below a folder."""
     total = 0
     for parent, _, names in os.walk(folder):
         for name in names:
@@ -133,7 +133,7 @@ def folder_bytes(folder: Path) -> int:
 
 
 def sync(path: Path) -> None:
-    """Have the disk hold what was written to a file, or the names in a folder."""
+    """Flush a file, or the names in a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -146,7 +146,7 @@ def _old(path: Path) -> Path:
 
 
 def _link(partial: Path, path: Path) -> None:
-    """Give the file its name unless there is one of that name."""
+    """Give the file its name unless another file has it."""
     try:
         os.link(partial, path)
     except FileExistsError:

@@ -1,4 +1,4 @@
-"""What can be wrong with data, and the error that says so."""
+"""Problems of data, and the error that reports one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 Severity = Literal["error", "warning"]
-"""Training cannot do with an error; a warning is what a person should look at."""
+"""An error makes training impossible; a warning is for a person to look at."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,13 +28,13 @@ class Finding:
 
     kind: Kind
     where: str
-    """The file, or else which sample it is."""
+    """The file, or the sample."""
     message: str
-    """The value that was found and the rule; empty where the kind says it all."""
+    """The value found and the rule; may be empty if the kind says it all."""
 
 
 class SampleError(ValueError):
-    """A sample that cannot be used; `finding` says the same for a list of all that is wrong."""
+    """A sample that cannot be used; `finding` is the same for a list of all problems."""
 
     finding: Finding | None = None
 
@@ -44,7 +44,7 @@ def sample_error(kind: Kind, where: object, message: str, way_out: str = "") -> 
 
     Args:
         where: a file, or what names the sample.
-        way_out: what the message of the error says besides; a finding has the remedy of its kind instead.
+        way_out: added to the message of the error; a finding has the remedy of its kind instead.
     """
     error = SampleError(f"{where}: {message}" + (f"; {way_out}" if way_out else ""))
     error.finding = Finding(kind, str(where), message)
@@ -61,7 +61,7 @@ SHOWN = 10
 
 
 def some(names: Iterable[str], shown: int = SHOWN, separator: str = ", ") -> str:
-    """The first names, and how many more there are."""
+    """The first `shown` names, and the number of the rest."""
     listed = list(names)
     more = f"{separator}and {len(listed) - shown} more" if len(listed) > shown else ""
     return separator.join(listed[:shown]) + more

@@ -16,6 +16,8 @@ REFERENCE = re.compile(r"\$\{env:([^}]*)\}")
 """`${env:NAME}`; group 1 is the variable's name."""
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Mode = Literal["max", "min"]
+"""Whether the objective is to become large or small."""
 
 
 class Options(BaseModel):
@@ -84,9 +86,9 @@ class TrialOptions(Options):
 
 
 def expand_paths(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options of a trial with each `${env:NAME}` in the texts of `data` replaced from the environment.
+    """Options with each `${env:NAME}` in the texts of `data` replaced from the environment.
 
-    Every file and message keeps the reference, so that a run can be taken to another machine.
+    Every file and message keeps the reference, so that a run can be moved to another machine.
 
     Raises:
         KeyError: a variable is not set; its text names it.

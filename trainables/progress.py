@@ -1,4 +1,4 @@
-"""The losses of the optimizer steps of one virtual epoch, and whether the training has diverged."""
+"""The losses of the steps of one virtual epoch, and whether the training has diverged."""
 
 from __future__ import annotations
 
@@ -9,10 +9,7 @@ from torch import Tensor
 
 
 class DivergedError(Exception):
-    """A loss or a gradient norm that is not finite, with the optimizer step at which it came.
-
-    `of` names what is trained beside the model, such as a GAN's discriminator.
-    """
+    """A loss or gradient norm that is not finite, of the model or of what `of` names beside it."""
 
     def __init__(self, step: int, loss: float, grad_norm: float, of: str = "") -> None:
         whose = f" of the {of}" if of else ""
@@ -23,8 +20,8 @@ class DivergedError(Exception):
 class Progress:
     """Losses of one virtual epoch, and the first step that was not finite.
 
-    On a CPU looking at a value costs nothing, and a diverged trial need not finish its virtual epoch. On
-    another device the values stay there until the virtual epoch ends, and the host waits for none of them.
+    On a CPU looking at a value costs nothing, and a diverged trial ends at once. On another device the values
+    stay there until the virtual epoch ends, and the host waits for none of them.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -34,18 +31,14 @@ class Progress:
         self._kept: dict[str, _KeptSteps] = {}
 
     def add(self, step: int, loss: Tensor, grad_norm: Tensor, weight: float = 1.0) -> None:
-        """Take in one step of the model; `weight` is how much its loss counts in the mean."""
+        """Add one step of the model; `weight` is how much its loss counts in the mean."""
         self.watch(step, "", loss, grad_norm)
         self._weights.append(weight)
         if self._look_at_once:
             self._loss_sum += weight * loss.item()
 
     def watch(self, step: int, of: str, loss: Tensor, grad_norm: Tensor) -> None:
-        """Find out whether these are finite; `of` names what is trained beside the model.
-
-        Raises:
-            DivergedError: one of them is not, where looking at it costs nothing.
-        """
+        """Check that these are finite; on a CPU, raises DivergedError if not."""
         if not self._look_at_once:
             self._kept.setdefault(of, _KeptSteps()).add(step, loss, grad_norm)
         elif not (math.isfinite(loss.item()) and math.isfinite(grad_norm.item())):
@@ -55,7 +48,7 @@ class Progress:
         """Raise DivergedError for the first step that was not finite."""
         found = [(*bad, of) for of, kept in self._kept.items() if (bad := kept.first_bad()) is not None]
         if found:
-            # Of one step, what came first: it is named first.
+            # Within one step, the first to be watched.
             step, loss, grad_norm, of = min(found, key=lambda entry: entry[0])
             raise DivergedError(step, loss, grad_norm, of)
 
@@ -67,7 +60,7 @@ class Progress:
 
 
 class _KeptSteps:
-    """Loss and gradient norm of every step, on the device until they are asked for."""
+    """Loss and gradient norm of every step, on the device until they are read."""
 
     def __init__(self) -> None:
         self._steps: list[int] = []
@@ -77,7 +70,7 @@ class _KeptSteps:
     def add(self, step: int, loss: Tensor, grad_norm: Tensor) -> None:
         self._steps.append(step)
         self._pending += [loss, grad_norm]
-        # A number that is a tensor of its own takes half a kilobyte of a GPU.
+        # A scalar tensor takes half a kilobyte of a GPU.
         if len(self._pending) >= 1024:
             self._pack()
 

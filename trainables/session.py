@@ -20,8 +20,8 @@ from trainables.checkpoint import load_newest, remove_old_checkpoints, set_aside
 from trainables.data.prepared import prepared_file
 from trainables.data.virtual_epoch import Unit
 from trainables.images.skipped import keep_skipped
-from trainables.options import TrialOptions, expand_paths
-from trainables.process.random_state import clean_process
+from trainables.options import Mode, TrialOptions, expand_paths
+from trainables.process.process_state import clean_process
 from trainables.progress import DivergedError
 from trainables.task import Task
 from trainables.tensorboard import TensorBoardWriter
@@ -55,9 +55,9 @@ class TrialPlan:
     num_virtual_epochs: int
     """Full length of the trial."""
     metric: str
-    mode: Literal["max", "min"]
+    mode: Mode
     reported: int = 0
-    """Virtual epochs whose report has arrived already; the next one asked for is `reported + 1`."""
+    """Virtual epochs whose reports have arrived; the next one is `reported + 1`."""
     checkpoint_every: int = 1
     checkpoint_keep: int = 2
     hparams: Mapping[str, Any] = field(default_factory=dict)
@@ -70,16 +70,15 @@ class TrialPlan:
     timeout: float | None = None
     """Seconds that a virtual epoch may take."""
     prepared: str | None = None
-    """Folder of what the task prepared once for the whole run; computed anew for each trial without it."""
+    """Folder of what the task prepared once for the whole run; None computes it anew."""
     working_folder: str = "."
-    """Where the search was started: relative data paths and tasks of the user are found from there."""
+    """Where the search was started; relative data paths and the user's tasks are found from there."""
 
     @property
     def prepared_file(self) -> Path | None:
         """In that folder, the file for this plan's task and data."""
-        if self.prepared is None:
-            return None
-        return prepared_file(Path(self.prepared), data_key(self.task, self.options))
+        key = data_key(self.task, self.options)
+        return None if self.prepared is None else prepared_file(Path(self.prepared), key)
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -97,7 +96,7 @@ def data_key(task: str, options: Mapping[str, Any]) -> str:
 
 
 def select_device(gpu_fraction: float) -> torch.device:
-    """The GPU, held to its share of the memory, where one is granted and there; else the CPU."""
+    """The GPU, held to its share of the memory, if there is one and a share is granted; else the CPU."""
     if gpu_fraction <= 0 or not torch.cuda.is_available():
         return torch.device("cpu")
     torch.cuda.set_per_process_memory_fraction(min(1.0, gpu_fraction))
@@ -107,14 +106,14 @@ def select_device(gpu_fraction: float) -> torch.device:
 class TrialSession:
     """Runs a trial virtual epoch by virtual epoch, from its newest intact checkpoint.
 
-    `next_report` gives the records of virtual epochs reported + 1, reported + 2, … in order. One that a
-    checkpoint already holds (its process died between saving and reporting) is given from there and not
-    computed again. Where the newest intact checkpoint is from before `reported`, the first records are those
-    after it, once more: equal to what was reported, save for the times.
+    `next_report` gives the records of virtual epochs reported + 1, reported + 2, … in order. A virtual epoch
+    that a checkpoint holds already (the process died between saving and reporting) is not computed again. If
+    the newest intact checkpoint is older than `reported`, the virtual epochs after it are computed and
+    reported once more, alike but for the times.
 
     Args:
         plan: the trial.
-        arrays: the decoded data, if somebody shares it; loaded here otherwise.
+        arrays: the decoded data; None loads it here.
     """
 
     def __init__(self, plan: TrialPlan, arrays: Mapping[str, np.ndarray] | None) -> None:
@@ -143,28 +142,21 @@ class TrialSession:
         self._keep_skipped()
         self._writer = TensorBoardWriter(self._folder, start_step=self.trainer.counters.num_steps + 1)
         if not self.history:
-            self._writer.hparams(plan.hparams, self.best_tag)
-
-    @property
-    def best_tag(self) -> str:
-        """TensorBoard tag of the best value so far."""
-        return f"best/{self.plan.metric}"
+            self._writer.hparams(plan.hparams, f"best/{plan.metric}")
 
     @property
     def best(self) -> Record | None:
         """The record with the best objective; the first one of equals."""
-        if not self.history:
-            return None
-        sign = 1.0 if self.plan.mode == "max" else -1.0
-        return max(self.history, key=lambda record: sign * record[self.plan.metric])
+        best = max if self.plan.mode == "max" else min
+        return best(self.history, key=lambda record: record[self.plan.metric], default=None)
 
     @property
     def where(self) -> str:
-        """How far the training has come."""
+        """The step where the training is, for the message of an error."""
         at = f"step {self.trainer.counters.num_steps}"
         if self.options.batch_size != "full":
             return at
-        # Where this is told, memory may have been short.
+        # The error may be a lack of memory.
         samples = self.trainer.virtual_epochs.epoch_samples
         return f"{at} with batch_size full: {samples} samples; smaller ones with accumulate take less memory"
 
@@ -174,14 +166,11 @@ class TrialSession:
 
     @property
     def saved(self) -> bool:
-        """Whether a checkpoint holds all that another process could go on from."""
+        """Whether a checkpoint holds all that another process could continue from."""
         return not self._between or len(self.history) <= self._saved
 
     def next_report(self) -> Record:
-        """The next virtual epoch's record; computed, unless a checkpoint holds it.
-
-        A diverged trial gives a record with `diverged` set to the reason and without metrics.
-        """
+        """The next virtual epoch's record; if it diverged, with the reason as `diverged` and no metrics."""
         if self._next >= len(self.history):
             diverged = self._train()
             if diverged is not None:
@@ -192,10 +181,9 @@ class TrialSession:
         return {**record, "message": "; ".join(messages)} if messages else record
 
     def save(self) -> None:
-        """Write a checkpoint of what has none yet: a trial may pause between two checkpoints.
+        """Write a checkpoint if there is none of the last virtual epoch, as where a trial pauses.
 
-        Inside a virtual epoch, where an exception or a divergence ended it, there is nothing to go on from,
-        and nothing is written.
+        After an exception or a divergence inside a virtual epoch nothing is written.
         """
         if not self.saved:
             with _naming(self._folder):
@@ -225,7 +213,7 @@ class TrialSession:
             return {"virtual_epoch": number, "diverged": f"virtual epoch {number}, {reason}", **self._spent()}
         self.history.append({"virtual_epoch": len(self.history) + 1, **self._spent(), **metrics})
         self._between = True
-        # Events first: what is written and then computed again is purged, what is lost stays lost.
+        # Events first: those of a virtual epoch that is computed again are purged, lost ones stay lost.
         with _naming(self._folder):
             self._write_events(self.history[-1])
             if self._is_due():
@@ -257,41 +245,35 @@ class TrialSession:
         }
 
     def _is_due(self) -> bool:
-        number = len(self.history)
-        best = self.best
-        is_best = best is not None and best["virtual_epoch"] == number
-        last = number >= self.plan.num_virtual_epochs
-        return last or is_best or number % self.plan.checkpoint_every == 0
+        number, plan = len(self.history), self.plan
+        is_best = self.best is self.history[-1]
+        return is_best or number >= plan.num_virtual_epochs or number % plan.checkpoint_every == 0
 
     def _save(self) -> None:
-        best = self.best
+        plan, trainer, best, newest = self.plan, self.trainer, self.best, len(self.history)
         assert best is not None
         info = {
-            "trial": self.plan.number,
-            "task": self.plan.task,
-            "options": dict(self.plan.options),
-            "data": self.plan.data,
-            "virtual_epoch": {self.plan.unit: self.plan.count},
-            "num_virtual_epochs": self.plan.num_virtual_epochs,
-            "metric": self.plan.metric,
-            "mode": self.plan.mode,
+            "trial": plan.number,
+            "task": plan.task,
+            "options": dict(plan.options),
+            "data": plan.data,
+            "virtual_epoch": {plan.unit: plan.count},
+            "num_virtual_epochs": plan.num_virtual_epochs,
+            "metric": plan.metric,
+            "mode": plan.mode,
             "best": best["virtual_epoch"],
             "history": self.history,
         }
-        trainer = self.trainer
         write_checkpoint(
-            self._folder, len(self.history), weights=trainer.weights(), state=trainer.state_dict(), info=info
+            self._folder, newest, weights=trainer.weights(), state=trainer.state_dict(), info=info
         )
-        self._saved = len(self.history)
+        self._saved = newest
         remove_old_checkpoints(
-            self._folder,
-            newest=self._saved,
-            best=best["virtual_epoch"],
-            keep=self.plan.checkpoint_keep,
+            self._folder, newest=newest, best=best["virtual_epoch"], keep=plan.checkpoint_keep
         )
 
     def _load(self) -> list[str]:
-        """Go on from the newest intact checkpoint, if there is one; returns a line for each damaged one."""
+        """Continue from the newest intact checkpoint, if any; returns a line for each damaged one."""
         loaded, messages = load_newest(self._folder)
         while loaded is not None and not self._is_own(loaded.info):
             aside = set_aside(self._folder, loaded.virtual_epoch, "it was written with other options")
@@ -315,7 +297,7 @@ class TrialSession:
         assert best is not None
         scalars = {name: value for name, value in record.items() if isinstance(value, float | int)}
         step = scalars.pop("step")
-        self._writer.scalars({**scalars, self.best_tag: best[self.plan.metric]}, int(step))
+        self._writer.scalars({**scalars, f"best/{self.plan.metric}": best[self.plan.metric]}, int(step))
         images = self.trainer.task.images(self.trainer.evaluated_model, self.trainer.device)
         self._writer.images(images, int(step))
 

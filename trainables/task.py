@@ -1,4 +1,4 @@
-"""A task: one problem's data, model, loss and metrics. Everything else is the trainer's."""
+"""A task: one problem's data, model, loss and metrics. The trainer does everything else."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from trainables.options import TrialOptions
 Arrays = dict[str, np.ndarray]
 
 Watch = Callable[[str, Tensor, Tensor], None]
-"""Takes a name, a loss and a gradient norm; the trial has diverged where these are not finite."""
+"""Takes a name, a loss and a gradient norm; the trial has diverged if these are not finite."""
 
 
 class Metrics(Protocol):
-    """Accumulates over the validation data on the device; the host sees numbers only in `compute`."""
+    """Accumulates over the validation data on the device; `compute` alone brings numbers to the host."""
 
     def update(self, outputs: Any, batch: Batch) -> None: ...
 
@@ -29,9 +29,9 @@ class Metrics(Protocol):
 
 
 class Task:
-    """Subclass this for a problem of your own and name it `task: package.module:Class`.
+    """Subclass this for your own problem and name it `task: package.module:Class`.
 
-    Needed: `train_data`, `valid_data`, `build_model`, `loss`, `metrics`. The rest has defaults.
+    Required: `train_data`, `valid_data`, `build_model`, `loss`, `metrics`. The rest has defaults.
     """
 
     Options: ClassVar[type[TrialOptions]] = TrialOptions
@@ -49,37 +49,37 @@ class Task:
 
     @classmethod
     def prepare(cls, options: TrialOptions, arrays: Mapping[str, np.ndarray]) -> Arrays:
-        """Arrays that all trials of a run share and nobody can load, such as a network that measures them.
+        """Arrays that all trials of a run share and that are computed, such as a network that measures them.
 
-        Computed once, kept in the run's folder, and exported with the model. May depend on `options.data` and
-        on what `load_data` returned only; the names must be others than there.
+        Computed once, kept in the run's folder, and exported with the model. May depend only on
+        `options.data` and on what `load_data` returned; the names must differ from those there.
         """
         return {}
 
     @classmethod
     def inspect(cls, options: TrialOptions) -> Inspection | None:
-        """The samples of the data, for `tune-search check --data` to look at; for files that may be damaged.
+        """The samples of the data for `tune-search check --data`, for files that may be damaged.
 
-        Without one, every sample of `train_data` and `valid_data` is drawn once.
+        None draws every sample of `train_data` and `valid_data` once.
         """
         return None
 
     @property
     def skipped_samples(self) -> Mapping[str, str]:
-        """Samples that were left out because they cannot be read, by file, each with the reason."""
+        """Samples left out because they cannot be read: the reason by file."""
         return {}
 
     @property
     def num_workers(self) -> int:
-        """Processes that make training batches ahead of time, where `train_data` is no DataLoader; 0 is none.
+        """Processes that make training batches ahead of time, unless `train_data` is a DataLoader.
 
-        Each gets a copy of the source, so it should hold where the data lies and not the data.
+        Each gets a copy of the source, which should hold paths and not data.
         """
         return 0
 
     @property
     def shuffle_buffer(self) -> int:
-        """Samples that are mixed in memory where `train_data` is an IterableDataset; 0: in their order."""
+        """Samples that are shuffled in memory if `train_data` is an IterableDataset; 0 keeps their order."""
         return 0
 
     @property
@@ -90,8 +90,8 @@ class Task:
     def train_data(self) -> Any:
         """A BatchSource, a tuple of arrays, a map-style Dataset, an IterableDataset, or any DataLoader.
 
-        An IterableDataset gives samples one by one; batches, workers and shuffling are added here (see
-        `trainables.data.iterable_stream.IterableStream`). A DataLoader is taken as it is.
+        For an IterableDataset, batches, workers and shuffling are added (see
+        `trainables.data.iterable_stream.IterableStream`). A DataLoader is used as it is.
         """
         raise TypeError(f"{type(self).__name__} does not define train_data()")
 
@@ -100,9 +100,9 @@ class Task:
         raise TypeError(f"{type(self).__name__} does not define valid_data()")
 
     def all_data(self) -> Any:
-        """Training and validation data together, to train a chosen configuration on all there is.
+        """Training and validation data together, to train a chosen configuration on all data.
 
-        Where `train_data` is a DataLoader, a task that wants this overrides it.
+        A task whose `train_data` is a DataLoader has to override it.
         """
         return JoinedSource(as_source(self.train_data()), as_source(self.valid_data()))
 
@@ -111,18 +111,14 @@ class Task:
         raise TypeError(f"{type(self).__name__} does not define build_model()")
 
     def layers(self, model: nn.Module) -> Sequence[Layer]:
-        """The model's layers from input to head, for `optimizer.layer_decay`; without them it must be 1.
+        """The model's layers from input to head, needed by an `optimizer.layer_decay` other than 1.
 
-        A layer is a list of parameters, or of modules with all of theirs; every trainable parameter is in
-        exactly one layer.
+        A layer is a list of parameters or modules; every trainable parameter is in exactly one layer.
         """
         return ()
 
     def setup(self, device: torch.device) -> None:
-        """Called once, with the model on this device: build here what the task itself trains.
-
-        That has a `state_dict`, and takes its steps in `prepare_step`.
-        """
+        """Called once, with the model on this device: build here what the task trains in `prepare_step`."""
 
     @property
     def batches_per_step(self) -> int:
@@ -136,10 +132,10 @@ class Task:
 
         Args:
             model: in training mode.
-            batches: all micro-batches of the step, on the device; where a virtual epoch of whole epochs ends,
-                fewer than `accumulate` times `batches_per_step`.
-            lr_factor: of `lr_schedule` at this step, for optimizers of the task's own.
-            watch: to be given the loss and the gradient norm of each step taken here.
+            batches: all micro-batches of the step, on the device; at the end of a virtual epoch of whole
+                epochs fewer than `accumulate` times `batches_per_step`.
+            lr_factor: of `lr_schedule` at this step, for the task's own optimizers.
+            watch: to be called with the loss and gradient norm of each step taken here.
 
         Returns:
             The micro-batches that the model's own step is made of.
@@ -147,11 +143,11 @@ class Task:
         return batches
 
     def state_dict(self) -> dict[str, Any]:
-        """State of what the task itself trains, for each checkpoint: tensors, numbers and strings."""
+        """State of what the task itself trains, for checkpoints: tensors, numbers and strings."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` gave."""
+        """Restore what `state_dict` returned."""
 
     def forward(self, model: nn.Module, batch: Batch) -> Any:
         """Outputs of the model for one batch."""
@@ -160,15 +156,15 @@ class Task:
     def loss(self, outputs: Any, batch: Batch) -> Tensor:
         """Mean loss over the batch: a scalar, or [num_terms] with one mean per term of a mixture.
 
-        Each entry must be a mean weighted as `loss_weight` says, so that accumulated micro-batches add up
-        to exactly the loss of the large batch.
+        Each entry must be a mean weighted by `loss_weight`, so that accumulated micro-batches add up to
+        exactly the loss of the large batch.
         """
         raise TypeError(f"{type(self).__name__} does not define loss()")
 
     def loss_weight(self, batch: Batch) -> Tensor | float:
         """How much the batch's mean counts: number of samples, or of valid targets. Same shape as `loss`.
 
-        A number where the host knows it, else a tensor on the batch's device, so that nobody waits for that.
+        A number if the host knows it, else a tensor on the batch's device, for which the host does not wait.
         """
         return float(len(batch[0]))
 
@@ -179,11 +175,11 @@ class Task:
     def preprocessing(self) -> dict[str, Any]:
         """How raw data become the model's inputs, exported with the model as preprocessing.json.
 
-        JSON values: means, deviations, names of columns and classes; `how`, if there, says in words how to
-        apply them. Empty where there is nothing to say.
+        JSON values: means, deviations, names of columns and classes; an optional `how` says in words how to
+        apply them.
         """
         return {}
 
     def images(self, model: nn.Module, device: torch.device) -> dict[str, np.ndarray]:
-        """Pictures for TensorBoard after a validation, by tag: uint8 of shape [H, W, 3]."""
+        """Images for TensorBoard after a validation, by tag: uint8 of shape [H, W, 3]."""
         return {}

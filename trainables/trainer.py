@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.optim.ema import WeightAverage
 from trainables.optim.lr_schedules import set_lr
 from trainables.optim.precision import Precision
-from trainables.process.random_state import RandomStates
+from trainables.process.process_state import RandomStates
 from trainables.progress import Progress
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ class Counters:
     seconds: float = 0.0
 
 
+@dataclass(kw_only=True, eq=False)
 class Trainer:
     """Trains one model in virtual epochs.
 
@@ -50,57 +51,37 @@ class Trainer:
 
     Losses and metrics stay on the device until the virtual epoch ends.
 
-    Args:
-        task: gives forward, loss, loss_weight and metrics.
-        model: on `device` already.
-        stream: endless training batches.
-        valid_source: validation data, read in order in batches of `valid_batch_size`.
-        optimizer: its groups carry `initial_lr`.
-        schedule: factor of the learning rate for an optimizer step (from 0).
-        virtual_epochs: where each virtual epoch ends.
-        accumulate: micro-batches of one step.
-        clip_norm: largest norm of the gradient, or None.
-        average: moving average of the weights, which is then what is validated.
-
     Raises:
         ValueError: there is no validation data.
     """
 
-    def __init__(
-        self,
-        *,
-        task: Task,
-        model: nn.Module,
-        stream: TrainingStream,
-        valid_source: BatchSource,
-        optimizer: torch.optim.Optimizer,
-        schedule: Callable[[int], float],
-        virtual_epochs: VirtualEpochs,
-        device: torch.device,
-        precision: Precision,
-        accumulate: int = 1,
-        clip_norm: float | None = None,
-        average: WeightAverage | None = None,
-        valid_batch_size: int = 32,
-        channels_last: bool = False,
-    ) -> None:
-        if len(valid_source) == 0:
-            raise ValueError(f"the validation data ({type(valid_source).__name__}) is empty")
-        self.task = task
-        self.model = model
-        self.stream = stream
-        self.valid_source = valid_source
-        self.optimizer = optimizer
-        self.schedule = schedule
-        self.virtual_epochs = virtual_epochs
-        self.device = device
-        self.precision = precision
-        self.accumulate = accumulate
-        self.clip_norm = clip_norm
-        self.average = average
-        self.valid_batch_size = valid_batch_size
-        self.channels_last = channels_last
-        self.counters = Counters()
+    task: Task
+    model: nn.Module
+    """On `device` already."""
+    stream: TrainingStream
+    """Endless training batches."""
+    valid_source: BatchSource
+    """Validation data, read in order in batches of `valid_batch_size`."""
+    optimizer: torch.optim.Optimizer
+    """Its groups carry `initial_lr`."""
+    schedule: Callable[[int], float]
+    """Factor of the learning rate for an optimizer step (from 0)."""
+    virtual_epochs: VirtualEpochs
+    device: torch.device
+    precision: Precision
+    accumulate: int = 1
+    """Micro-batches of one step."""
+    clip_norm: float | None = None
+    """Largest norm of the gradient."""
+    average: WeightAverage | None = None
+    """Moving average of the weights, which is then what is validated."""
+    valid_batch_size: int = 32
+    channels_last: bool = False
+    counters: Counters = field(default_factory=Counters, init=False)
+
+    def __post_init__(self) -> None:
+        if len(self.valid_source) == 0:
+            raise ValueError(f"the validation data ({type(self.valid_source).__name__}) is empty")
 
     @property
     def evaluated_model(self) -> nn.Module:
@@ -141,7 +122,7 @@ class Trainer:
         return metrics
 
     def take_steps(self, num_steps: int) -> None:
-        """Train some steps and no more: without validation, counting or a schedule that goes on.
+        """Train some steps without validation, and without counting them.
 
         Raises:
             DivergedError: as `run_virtual_epoch`.
@@ -180,7 +161,7 @@ class Trainer:
         return {**states, "counters": vars(self.counters).copy()}
 
     def load(self, weights: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
-        """Go on exactly where the state was taken.
+        """Continue exactly where the state was taken.
 
         Raises:
             ValueError: the state holds other parts than this trainer declares.
@@ -195,17 +176,17 @@ class Trainer:
         self.model.load_state_dict(dict(weights))
         self.counters = Counters(**state["counters"])
         for name, part in parts.items():
-            # A scaler saved where none was needed has no state: this one begins anew.
+            # A scaler saved where none was needed has no state: this one starts fresh.
             if name != "scaler" or state[name]:
                 part.load_state_dict(state[name])
 
     def restart_average(self) -> None:
-        """Begin the moving average anew from the weights that are in the model now."""
+        """Restart the moving average from the model's present weights."""
         if self.average is not None:
             self.average.restart(self.model)
 
     def _parts(self) -> dict[str, Any]:
-        """Everything with state, by the name under which it is saved; random states are restored last."""
+        """Everything with state, by its name in a checkpoint; random states are restored last."""
         parts: dict[str, Any] = {"optimizer": self.optimizer, "scaler": self.precision.scaler}
         if self.average is not None:
             parts["average"] = self.average
@@ -222,7 +203,7 @@ class Trainer:
         step_loss = self._backward(batches)
         set_lr(self.optimizer, lr_factor)
         grad_norm = self.precision.step(self.optimizer, self.clip_norm)
-        # The last step of an epoch may have fewer samples: in the mean, a sample counts like any other.
+        # The last step of an epoch may have fewer samples, each of which counts like any other.
         weight = self.virtual_epochs.step_size(step) / self.virtual_epochs.step_samples
         progress.add(step, step_loss, grad_norm, weight)
         if self.average is not None:
@@ -231,8 +212,9 @@ class Trainer:
     def _backward(self, batches: Sequence[Batch]) -> Tensor:
         """The loss of one step, a scalar, after adding its gradient to the parameters'."""
         weights = [self.task.loss_weight(batch) for batch in batches]
-        # The share of the only micro-batch is 1.
-        total = self._total(weights) if len(batches) > 1 else None
+        total = None  # the share of a single micro-batch is 1
+        if len(batches) > 1:
+            total = torch.stack([_as_tensor(self.device, w) for w in weights]).sum(0).clamp_min(_TINY)
         step_loss = None
         for batch, weight in zip(batches, weights, strict=True):
             with self.precision.autocast():
@@ -247,9 +229,6 @@ class Trainer:
         assert step_loss is not None
         return step_loss
 
-    def _total(self, weights: Sequence[Tensor | float]) -> Tensor:
-        return torch.stack([_as_tensor(self.device, weight) for weight in weights]).sum(0).clamp_min(_TINY)
-
 
 def _as_tensor(device: torch.device, weight: Tensor | float) -> Tensor:
     """The weight as a tensor; the host does not wait for the device."""
@@ -263,7 +242,7 @@ def _mul_or_zero(loss: Tensor, weight: Tensor) -> Tensor:
 
 def _zero_if_unweighted(loss: Tensor, weight: Tensor | float) -> Tensor:
     """The loss where its weight is above 0, else 0."""
-    # On a CPU looking at the value costs less than what it mostly saves.
+    # On a CPU looking at the value costs less than the kernel that it saves.
     if not isinstance(weight, Tensor) or weight.is_cpu:
         least = weight.min().item() if isinstance(weight, Tensor) else weight
         if least > 0:

@@ -1,4 +1,4 @@
-"""A process that runs jobs of trials one after another, each as if the process were new."""
+"""Runs jobs of trials one after another in one process, each as if the process were new."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ from trainables.build import load_arrays
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.options import expand_paths
 from trainables.process.failure import TrialError, recorded_failure, take_failure, traced_if_it_hangs
-from trainables.process.process_state import ProcessState
-from trainables.process.random_state import RandomStates, clean_process
+from trainables.process.process_state import ProcessState, RandomStates, clean_process
 from trainables.session import Record, TrialPlan, TrialSession, data_key, load_task_class
 
 
 @dataclass(frozen=True)
 class Started:
-    """What a process says once its trial is ready to be trained."""
+    """What a worker reports once its trial is ready to be trained."""
 
     step: int
     """Optimizer steps that the trial has had."""
@@ -31,9 +30,9 @@ class Started:
 
 
 class TrialWorker:
-    """Runs jobs: `begin`, `next_report` as often as the job goes on, `save` where it pauses, `end`.
+    """Runs jobs: `begin`, `next_report` for each virtual epoch, `save` where the job pauses, `end`.
 
-    What a trial fails of is recorded in its folder and raised as a TrialError.
+    A failure is recorded in the trial's folder and raised as a TrialError.
 
     Args:
         shared: decoded data by its key, see `data_key`; other data are loaded here.
@@ -46,14 +45,14 @@ class TrialWorker:
 
     @property
     def session(self) -> TrialSession:
-        """The trial of the job that is under way."""
+        """The trial of the present job."""
         assert self._session is not None
         return self._session
 
     def begin(self, plan: TrialPlan) -> Started:
         """Begin a job from the trial's newest checkpoint; the job before it has ended."""
         self.end()
-        take_failure(Path(plan.folder))  # of an earlier attempt that nobody was there to read
+        take_failure(Path(plan.folder))  # left by an earlier attempt that nobody read
         with recorded_failure(Path(plan.folder)):
             self._clean_up(plan)
             self._session = TrialSession(plan, self._arrays(plan))
@@ -82,12 +81,12 @@ class TrialWorker:
             with recorded_failure(folder):
                 session.close()
         except TrialError:
-            # What it had reported is recorded. The trial that comes next here is not to blame.
+            # Its reports are recorded, and the next trial here is not to blame.
             take_failure(folder)
 
     @contextmanager
     def surroundings_kept(self) -> Iterator[None]:
-        """End the job that is under way at the end, and make the process what it was before the first."""
+        """At the end, end the present job and make the process what it was before the first one."""
         states, state = RandomStates(), ProcessState()
         before, num_threads = states.state_dict(), torch.get_num_threads()
         folder, path = Path.cwd(), list(sys.path)
@@ -117,7 +116,7 @@ class TrialWorker:
         os.chdir(plan.working_folder)
         if plan.working_folder not in sys.path:
             sys.path.insert(0, plan.working_folder)
-        # What a task does when it is imported it does for all trials of a process.
+        # What a task changes when it is imported holds for all trials of a process.
         load_task_class(plan.task)
         if self._clean is None:
             self._clean = ProcessState()

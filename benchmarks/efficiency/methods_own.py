@@ -9,10 +9,10 @@ from typing import Any
 
 from benchmarks.efficiency.curve_tables import LENGTH, Problem, Table
 from benchmarks.efficiency.simulate import Trace, pace
+from benchmarks.simulated import SimulatedExecutor
 from search.config.config import Config
 from search.config.stages import load_config
 from search.run.coordinator import Coordinator
-from search.run.executors.simulated import SimulatedExecutor
 from search.run.folder import RunFolder
 from search.run.stage import build_coordinator
 from search.study.trial import TrialRecord

@@ -33,12 +33,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from benchmarks.simulated import SimulatedExecutor
 from search.config.config import Config
 from search.config.stages import load_config
 from search.run.events import Turn
-from search.run.executors.simulated import SimulatedExecutor
 from search.run.folder import RunFolder
-from search.run.reporter import SilentReporter
+from search.run.reporter import ProgressReporter
 from search.run.stage import build_coordinator, watch
 from search.study.trial import TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs
@@ -106,7 +106,7 @@ class Search:
         )
         self.coordinator = build_coordinator(config, run, workers)
         self.coordinator.recover()
-        watch(self.coordinator, config, run, SilentReporter())
+        watch(self.coordinator, config, run, ProgressReporter())
         self.asks, self.promotions, self.reports = Timed(), Timed(), Timed()
         self._timed = TimedCoordinator(self)
 

@@ -1,29 +1,34 @@
-"""What batches of a size gain and cost: curves of the loss, where they reach a target, its spread."""
+"""Loss curves of batch sizes, where they reach a target, and the spread of the loss of a batch."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+
+from trainables.data.source import BatchSource, to_device
+from trainables.trainer import Trainer
 
 NUM_ORDERS = 200
-"""Orders of the samples that are cut into batches: a few large batches alone say little about a spread."""
+"""Number of random orders in which samples are cut into batches: one order has few large batches."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """The training loss of the best trial of one batch size; a value per virtual epoch."""
+    """The training loss of the best trial of one batch size, after each virtual epoch."""
 
     batch_size: int
     """Samples of one optimizer step."""
     trial: int
     epochs: tuple[float, ...]
-    """Over the data, at the end of each virtual epoch."""
     steps: tuple[int, ...]
     losses: tuple[float, ...]
 
     def reached(self, target: float) -> Reached | None:
-        """Where the loss is at or below the target for the first time; None where it never is."""
+        """Where the loss first is at or below the target; None if it never is."""
         for index, loss in enumerate(self.losses):
             if loss <= target:
                 return Reached(virtual_epoch=index + 1, epochs=self.epochs[index], steps=self.steps[index])
@@ -41,10 +46,7 @@ class Reached:
 
 @dataclass(frozen=True, kw_only=True)
 class BatchNoise:
-    """Mean and standard deviation of the loss of one batch, over all batches of a size.
-
-    The parameters are those of one checkpoint, so that only the choice of the samples varies.
-    """
+    """Mean and standard deviation of the loss of a batch by its size, at the weights of one checkpoint."""
 
     trial: int
     virtual_epoch: int
@@ -60,7 +62,7 @@ class BatchNoise:
 def batch_noise(losses: np.ndarray, weights: np.ndarray, *, trial: int, virtual_epoch: int) -> BatchNoise:
     """Cut the samples into batches of 1, 2, 4, …, all of them, in `NUM_ORDERS` orders.
 
-    What does not fill a batch at the end of an order is left out.
+    An incomplete batch at the end of an order is left out.
 
     Args:
         losses, weights: of single samples, [num_samples, num_terms].
@@ -93,10 +95,41 @@ def batch_noise(losses: np.ndarray, weights: np.ndarray, *, trial: int, virtual_
 
 
 def batch_losses(losses: np.ndarray, weights: np.ndarray, order: np.ndarray, batch_size: int) -> np.ndarray:
-    """The loss of each whole batch of samples in this order: weighted means, summed over the terms."""
+    """The loss of each complete batch of samples in this order: weighted means, summed over the terms."""
     count = len(order) // batch_size
     chosen = order[: count * batch_size].reshape(count, batch_size)
-    # A sample that nothing counts of may have any loss, NaN too.
+    # A sample without weight may have any loss, even NaN.
     weighted = np.where(weights > 0, losses * weights, 0.0)[chosen].sum(axis=1)
     totals = weights[chosen].sum(axis=1)
     return np.divide(weighted, totals, out=np.zeros_like(weighted), where=totals > 0).sum(axis=1)
+
+
+def sample_losses(
+    trainer: Trainer, source: BatchSource, indices: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Loss and weight of each of these samples, computed in batches of one without augmentation.
+
+    Returns:
+        Two float64 arrays [len(indices), num_terms]: what `Task.loss` and `Task.loss_weight` give. The loss
+        of a batch of any of them is the weighted mean of each term, summed over the terms.
+    """
+    task, model = trainer.task, trainer.evaluated_model
+    losses, weights = [], []
+    model.eval()
+    with _one_thread(), torch.inference_mode(), trainer.precision.autocast():
+        for index in indices:
+            batch = to_device(source.batch(np.array([index]), None), trainer.device, trainer.channels_last)
+            losses.append(task.loss(task.forward(model, batch), batch).reshape(-1))
+            weights.append(torch.as_tensor(task.loss_weight(batch)).reshape(-1))
+    return torch.stack(losses).double().cpu().numpy(), torch.stack(weights).double().cpu().numpy()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Batches of one are too small to be divided among threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,4 +1,4 @@
-"""Figures as PNG files. Nothing else imports matplotlib, which takes a second."""
+"""The figures of batch-sizes. Only this file imports matplotlib, and only when it draws."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import Any, Literal
 from search.commands.batch_analysis import BatchNoise, Curve
 from trainables.files import atomic_file
 
-_SIZE, _DPI = (6.4, 4.0), 110
 _WIDE = 30
-"""Losses whose largest is more than this many times the smallest get a logarithmic axis."""
+"""Ratio of the largest to the smallest loss above which the axis is logarithmic."""
 
 _LABELS = {"epochs": "epochs over the training data", "steps": "optimizer steps"}
 
@@ -19,13 +18,14 @@ _LABELS = {"epochs": "epochs over the training data", "steps": "optimizer steps"
 def plot_convergence(
     curves: Sequence[Curve], path: Path, *, axis: Literal["epochs", "steps"], target: float
 ) -> None:
-    """Training loss against epochs or steps, one line per batch size, the last being the big batch."""
+    """Training loss against epochs or steps, one line per batch size."""
+    from matplotlib import colormaps
+
     figure, axes = _figure()
-    colors = _colors(len(curves))
-    for curve, color in zip(curves, colors, strict=True):
-        one_big = " (one big batch)" if curve is curves[-1] and curve.batch_size > 1 else ""
+    for index, curve in enumerate(curves):
+        color = colormaps["viridis"](0.9 * index / max(1, len(curves) - 1))
         positions = getattr(curve, axis)
-        axes.plot(positions, curve.losses, color=color, lw=1.3, label=f"{curve.batch_size:,}{one_big}")
+        axes.plot(positions, curve.losses, color=color, lw=1.3, label=f"{curve.batch_size:,}")
         axes.plot(positions[-1], curve.losses[-1], "o", color=color, ms=4)
     axes.axhline(target, color="0.4", ls=":", lw=1, zorder=0)
     axes.set_xlabel(_LABELS[axis])
@@ -56,22 +56,13 @@ def plot_batch_noise(noise: BatchNoise, path: Path) -> None:
 
 
 def _figure() -> tuple[Any, Any]:
-    # Figure by itself: pyplot would look for a screen and keep every figure.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # without pyplot, which keeps every figure
 
-    figure = Figure(figsize=_SIZE, dpi=_DPI, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = Figure(figsize=(6.4, 4.0), dpi=110, layout="constrained")
     axes = figure.add_subplot()
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
-
-
-def _colors(count: int) -> list[Any]:
-    from matplotlib import colormaps
-
-    return [colormaps["viridis"](0.9 * index / max(1, count - 1)) for index in range(count)]
 
 
 def _save(figure: Any, path: Path) -> None:

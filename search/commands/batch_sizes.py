@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from search.commands.batch_analysis import BatchNoise, Curve, Reached, batch_noise
+from search.commands.batch_analysis import BatchNoise, Curve, Reached, batch_noise, sample_losses
 from search.commands.batch_plots import plot_batch_noise, plot_convergence
 from search.commands.restore import prepared_of, restore_trainer
-from search.commands.sample_losses import sample_losses
 from search.config.config import Config
 from search.config.stages import open_run
 from search.errors import SearchError
@@ -20,11 +19,12 @@ from search.run.folder import RunFolder, write_json
 from search.run.provenance import working_folder
 from search.study.study import read_records
 from search.study.trial import TrialRecord, ranked
+from search.text import counted
 from trainables.checkpoint import Checkpoint, DamagedCheckpointError, list_checkpoints, read_checkpoint
 from trainables.data.source import as_source
 
 LOSS = "train_loss"
-"""Metric of every report: the mean of a virtual epoch's losses, each measured before its optimizer step."""
+"""Metric of every report: the mean loss of a virtual epoch, each measured before its optimizer step."""
 
 NUMBERS = "batch_sizes.json"
 _BATCH_SIZE_PARAMS = {"batch_size", "accumulate"}
@@ -32,17 +32,17 @@ _BATCH_SIZE_PARAMS = {"batch_size", "accumulate"}
 
 @dataclass(frozen=True, kw_only=True)
 class BatchSizes:
-    """The comparison of the batch sizes of a run; what batch_sizes.json holds."""
+    """The comparison of the batch sizes of a run; the content of batch_sizes.json."""
 
     folder: str
     num_train: int
-    """Training samples, of one epoch."""
+    """Number of training samples."""
     curves: tuple[Curve, ...]
-    """By batch size, the smallest first."""
+    """Sorted by batch size, the smallest first."""
     target: float
-    """The loss of the biggest batch at its end."""
+    """The final loss of the largest batch size."""
     reached: tuple[Reached | None, ...]
-    """Where each curve is first at or below the target; None where it never is."""
+    """Where each curve first is at or below the target; None if it never is."""
     noise: BatchNoise
     notes: tuple[str, ...]
     """What is missing, and what differs besides the batch size."""
@@ -56,13 +56,12 @@ class BatchSizes:
 def study_batch_sizes(run: str | Path, *, max_samples: int = 4096) -> BatchSizes:
     """Compare the batch sizes of a run, and write figures and numbers into its folder.
 
-    What is compared: epochs and steps to the loss that the biggest batch ends with, and the spread of a
-    batch's loss by its size. Nothing is trained, and the search may be running.
+    For each batch size: epochs and steps to the final loss of the largest one, and the spread of the loss.
+    Nothing is trained, and the search may be running.
 
     Args:
         run: folder of a search whose trials differ in batch_size or accumulate.
-        max_samples: largest number of training samples that the spread of the loss is measured on; they are
-            spaced evenly over the data.
+        max_samples: maximal number of training samples, evenly spaced, on which the spread is measured.
 
     Raises:
         SearchError: there is only one batch size, or no trial with a value or an intact checkpoint; the
@@ -115,23 +114,17 @@ def _write(study: BatchSizes, folder: RunFolder) -> None:
 def _losses(
     records: Sequence[TrialRecord], folder: RunFolder, config: Config
 ) -> tuple[dict[int, list[float]], list[str]]:
-    """Training losses by trial, from the study if it has them, else from checkpoints; and notes."""
+    """Training losses by trial, from the study if it has them, else from checkpoints; and a note."""
     if config.objective.metric == LOSS:
         return {record.number: record.values for record in records}, []
-    found: dict[int, list[float]] = {}
-    without = []
-    for record in records:
-        info = _newest_info(folder.trial(record.number))
-        if info is None:
-            without.append(record.number)
-        else:
-            found[record.number] = [entry[LOSS] for entry in info["history"]]
+    infos = {record.number: _newest_info(folder.trial(record.number)) for record in records}
+    found = {number: [entry[LOSS] for entry in info["history"]] for number, info in infos.items() if info}
+    without = sorted(number for number, info in infos.items() if not info)
     if not without:
         return found, []
-    shown = ", ".join(str(number) for number in sorted(without))
     return found, [
-        f"left out, as they have no checkpoint: trials {shown}; keep more with checkpoint.keep_trials, or "
-        f"use {LOSS} as the objective, which the study keeps for all trials"
+        f"left out, as they have no checkpoint: trials {', '.join(map(str, without))}; keep more with "
+        f"checkpoint.keep_trials, or use {LOSS} as the objective, which the study keeps for all trials"
     ]
 
 
@@ -145,7 +138,7 @@ def _newest_info(trial_folder: Path) -> Mapping[str, Any] | None:
 
 
 def _best_of_each_size(records: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """Of trials in order of rank, the first of each batch size; the smallest batch size first."""
+    """The best trial of each batch size, the smallest batch size first, of trials sorted by rank."""
     best: dict[int, TrialRecord] = {}
     for record in records:
         if record.lengths is not None:
@@ -182,10 +175,11 @@ def _too_few(
     if not chosen:
         return f"{folder.path}: {notes[0]}"
     size = chosen[0].lengths.step_samples if chosen[0].lengths else 0
-    trials = f"{len(records)} trial{'' if len(records) == 1 else 's'}"
-    way_out = "search over it, such as trial.batch_size: {choice: [1, 10, 50, full]}"
     more = f" ({notes[0]})" if notes else ""
-    return f"{folder.path} has {trials}, and only one batch size, {size}{more}; {way_out}"
+    return (
+        f"{folder.path} has {counted(len(records), 'trial')}, and only one batch size, {size}{more}; "
+        "search over it, such as trial.batch_size: {choice: [1, 10, 50, full]}"
+    )
 
 
 def _confounders(chosen: Sequence[TrialRecord]) -> list[str]:
@@ -195,8 +189,8 @@ def _confounders(chosen: Sequence[TrialRecord]) -> list[str]:
     if not differing:
         return []
     return [
-        f"the trials differ in {', '.join(differing)} too: what is compared is the best trial of each batch "
-        "size, not the batch size alone"
+        f"the trials also differ in {', '.join(differing)}: compared is the best trial of each batch size, "
+        "not the batch size alone"
     ]
 
 
@@ -228,6 +222,6 @@ def _best_checkpoint(records: Sequence[TrialRecord], folder: RunFolder, config: 
         except DamagedCheckpointError:
             continue
     raise SearchError(
-        f"{folder.path} has no intact checkpoint of a trial's best value, which the spread of the loss is "
-        "measured at; `tune-search resume` with more trials makes new ones"
+        f"{folder.path} has no intact checkpoint of a trial's best value, at which the spread of the loss is "
+        "measured; `tune-search resume` with more trials makes new ones"
     )

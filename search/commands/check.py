@@ -1,4 +1,4 @@
-"""Checks a configuration before it costs anything: data, model, a few steps, one validation, and the plan."""
+"""Checks a configuration with a few training steps and one validation, and makes the plan of the search."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from search.config.config import Config
 from search.config.stages import load_config
 from search.errors import SearchError
 from search.run.executor import concurrent_trials
-from search.run.largest_batch import settled
+from search.run.largest_batch import with_largest_batch
 from search.run.provenance import task_source
 from search.run.retention import space_needed
 from search.schedulers.build import build_scheduler
@@ -34,7 +34,7 @@ class Check:
 
     config: Config
     params: Mapping[str, Any]
-    """Hyperparameters of the trial that was tried, with the first option of every choice."""
+    """Hyperparameters of the trial that was run, with the first option of every choice."""
     num_parameters: int
     num_train: int | None
     num_valid: int
@@ -55,7 +55,7 @@ class Check:
     largest_batch: str | None
     """What `batch_size: auto` resolved to, and how; None if it is not used."""
     stages: tuple[str, ...] = ()
-    """Names of the stages, of which this is the plan of the first; empty without."""
+    """Names of the stages, if there are any; the plan is that of the first."""
 
 
 def check(
@@ -72,21 +72,21 @@ def check(
     """
     lines: list[str] = []
 
-    def tell(line: str) -> None:
+    def report(line: str) -> None:
         lines.append(line)
         phase(line)
 
-    search = settled(load_config(config, overrides), None, tell)
+    search = with_largest_batch(load_config(config, overrides), None, report)
     loaded = search.first
     concurrency = concurrent_trials(loaded, _local_resources())
     first = next(iter(loaded.space.candidates()))
     trainer = _build(loaded, first.options, phase)
     phase("training a few steps")
-    metrics, seconds_per_step, seconds_per_validation = _try(trainer)
+    metrics, seconds_per_step, seconds_per_validation = _measure(trainer)
     metric = loaded.objective.metric
     if metric not in metrics:
         raise SearchError(f"objective.metric is {metric!r}; the task reports {', '.join(sorted(metrics))}")
-    rule, budget, size = build_scheduler(loaded), loaded.budget, _state_size(trainer)
+    scheduler, budget, size = build_scheduler(loaded), loaded.budget, _state_size(trainer)
     lengths = replace(
         trainer.virtual_epochs, unit=loaded.virtual_epoch.unit, count=loaded.virtual_epoch.count
     )
@@ -99,25 +99,25 @@ def check(
         seconds_per_step=seconds_per_step,
         seconds_per_validation=seconds_per_validation,
         metrics=metrics,
-        rungs=rule.rungs.describe(budget.max_virtual_epochs, lengths),
+        rungs=scheduler.rungs.describe(budget.max_virtual_epochs, lengths),
         steps_per_virtual_epoch=lengths.end_step(1),
-        expected_virtual_epochs=rule.expected_virtual_epochs(
+        expected_virtual_epochs=scheduler.expected_virtual_epochs(
             budget.trials, budget.max_virtual_epochs, lengths
         ),
         concurrency=concurrency,
         device=str(trainer.device),
         task_file=task_source(loaded)["file"],
         checkpoint_bytes=size,
-        space_needed=space_needed(loaded, rule, concurrency, size),
+        space_needed=space_needed(loaded, scheduler, concurrency, size),
         largest_batch=lines[-1].partition(": ")[2] if lines else None,
         stages=tuple(stage.name for stage in search.stages if stage.name),
     )
 
 
-def _build(config: Config, given: Mapping[str, Any], phase: Callable[[str], None]) -> Trainer:
+def _build(config: Config, values: Mapping[str, Any], phase: Callable[[str], None]) -> Trainer:
     """The trainer of one trial, with virtual epochs of a few steps."""
     task_class = config.task_class()
-    options = task_class.Options.model_validate(expand_paths(given))
+    options = task_class.Options.model_validate(expand_paths(values))
     phase("loading data")
     arrays = load_arrays(task_class, options)
     phase("building the model")
@@ -133,8 +133,8 @@ def _build(config: Config, given: Mapping[str, Any], phase: Callable[[str], None
     )
 
 
-def _try(trainer: Trainer) -> tuple[dict[str, float], float, float]:
-    """Metrics after a few steps, and the seconds that a step and a validation take."""
+def _measure(trainer: Trainer) -> tuple[dict[str, float], float, float]:
+    """Metrics after a few steps, seconds per step, and seconds per validation."""
     trainer.run_virtual_epoch()  # warm-up: the first steps are slower than later ones
     began = time.perf_counter()
     metrics = trainer.run_virtual_epoch()

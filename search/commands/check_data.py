@@ -1,9 +1,10 @@
-"""Read every sample of a configuration's data before anything is trained, and say what is wrong with it."""
+"""Reads every sample of a configuration's data before anything is trained, and reports its problems."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,35 +16,43 @@ from trainables.build import load_arrays
 from trainables.data.threads import in_threads
 from trainables.findings import Finding, Kind, short_name
 from trainables.inspect.generic import DrawnInspection
-from trainables.inspect.inspection import IGNORED, Contents, Inspection, SampleName
-from trainables.options import TrialOptions, expand_paths
-from trainables.task import Task
+from trainables.inspect.inspection import IGNORED, Conclusion, Contents, Inspection, SampleName
+from trainables.options import expand_paths
 
-UNUSABLE = Kind(name="data", severity="error", remedy="without it no sample can be read")
-ABSENT = Kind(name="class without samples", severity="warning", remedy="see whether the split is right")
+UNUSABLE = Kind(name="data", severity="error", remedy="correct it: no sample can be read")
+ABSENT = Kind(name="class without samples", severity="warning", remedy="check the split")
+
+PARTS = {"train": "training", "valid": "validation"}
+"""The parts of the data, and what messages call them."""
 
 
 @dataclass(frozen=True)
-class Reached:
-    """How far the reading has come; bytes are 0 where nobody knows them."""
+class Progress:
+    """How much was read so far; bytes are 0 if sizes are unknown."""
 
     samples: int
     of_samples: int
     num_bytes: int
     of_bytes: int
     findings: int
+    seconds: float
+
+    @property
+    def fraction(self) -> float:
+        """Part of the bytes, or of the samples if sizes are unknown, that was read."""
+        return self.num_bytes / self.of_bytes if self.of_bytes else self.samples / self.of_samples
 
 
 @dataclass(frozen=True, kw_only=True)
 class PartSummary:
-    """All samples of the training or of the validation data."""
+    """The training or the validation data."""
 
     samples: int
     num_bytes: int
     sizes: Mapping[str, tuple[int, int]]
     """Width and height of the smallest, the median and the largest image by area: min, median, max."""
     mean: tuple[float, ...]
-    """By channel of the image; 1 is the value 255."""
+    """By channel; images are scaled to [0, 1]."""
     std: tuple[float, ...]
 
 
@@ -53,9 +62,9 @@ class ClassSummary:
 
     name: str
     counts: Mapping[str, int]
-    """In `DataCheck.unit`s."""
+    """In units of `DataCheck.unit`."""
     samples: Mapping[str, int]
-    """Samples in which it occurs at all."""
+    """Number of samples that contain it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,19 +73,19 @@ class DataCheck:
 
     name: str
     task: str
-    root: Path | None
+    root: Path | None = None
     """The folder of the files."""
     findings: Sequence[Finding] = ()
-    """Errors first, and those of a kind together."""
+    """Errors first, sorted by kind."""
     parts: Mapping[str, PartSummary] = field(default_factory=dict)
     classes: Sequence[ClassSummary] = ()
-    """In the order of the class numbers; the last one is what is ignored, if there is such."""
+    """In the order of the class numbers; the last one may be `ignored`."""
     unit: str = ""
-    """What is counted of a class, as `pixels`."""
+    """What is counted of a class, such as `pixels`."""
     compared: str = ""
-    """What was compared by SHA-256 between training and validation."""
+    """What was compared by SHA-256 between training and validation, such as `decoded pixels`."""
     seconds: float = 0.0
-    """That reading took."""
+    """Time to read all samples."""
 
     @property
     def errors(self) -> list[Finding]:
@@ -87,7 +96,7 @@ class DataCheck:
         return [finding for finding in self.findings if finding.kind.severity == "warning"]
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it, for JSON."""
+        """Everything, for JSON."""
         findings = [
             {
                 "severity": finding.kind.severity,
@@ -110,16 +119,16 @@ def check_data(
     config: str | Path | Mapping[str, Any],
     *,
     overrides: Sequence[str] = (),
-    progress: Callable[[Reached], None] = lambda reached: None,
+    progress: Callable[[Progress], None] = lambda progress: None,
 ) -> DataCheck:
-    """Read every sample of the data and list what is wrong with it; nothing is trained and nothing written.
+    """Read every sample of the data and list its problems; nothing is trained and nothing is written.
 
-    Where `trial.data` is searched, it is the data of the trial with the first option of every choice.
+    If `trial.data` is searched, the data are those of the trial with the first option of every choice.
 
     Args:
         config: a YAML file, or the same as a mapping.
         overrides: `trial.data.root=data/streets` and the like.
-        progress: is told after each sample how far the reading has come.
+        progress: called after each sample.
 
     Raises:
         ConfigError: the configuration is wrong.
@@ -127,26 +136,23 @@ def check_data(
     loaded = load_config(config, overrides).first
     task_class = loaded.task_class()
     options = task_class.Options.model_validate(expand_paths(next(iter(loaded.space.candidates())).options))
-    inspection = _inspection(task_class, options)
-    if isinstance(inspection, Finding):
-        return DataCheck(name=loaded.name, task=loaded.task_path, root=None, findings=[inspection])
-    return _read(
-        inspection, DataCheck(name=loaded.name, task=loaded.task_path, root=inspection.root), progress
-    )
-
-
-def _inspection(task_class: type[Task], options: TrialOptions) -> Inspection | Finding:
+    found = DataCheck(name=loaded.name, task=loaded.task_path)
     try:
-        own = task_class.inspect(options)
-        return (
-            own if own is not None else DrawnInspection(task_class(options, load_arrays(task_class, options)))
-        )
-    except Exception as error:  # whatever a task of the user's raises
-        told = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-        return Finding(UNUSABLE, task_class.__name__, told)
+        inspection = task_class.inspect(options)
+        if inspection is None:
+            task = task_class(options, load_arrays(task_class, options))
+            names = getattr(task, "class_names", ())
+            inspection = DrawnInspection(task.train_data(), task.valid_data(), names)
+    except Exception as error:  # a user's task may raise anything
+        message = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        return replace(found, findings=[Finding(UNUSABLE, task_class.__name__, message)])
+    began = time.monotonic()
+    contents = _read(inspection, progress)
+    seconds = round(time.monotonic() - began, 3)
+    return _summarize(replace(found, root=inspection.root, seconds=seconds), inspection, contents)
 
 
-def _read(inspection: Inspection, empty: DataCheck, progress: Callable[[Reached], None]) -> DataCheck:
+def _read(inspection: Inspection, progress: Callable[[Progress], None]) -> list[Contents]:
     samples = inspection.samples
     of_bytes = sum(sample.num_bytes for sample in samples)
     contents: list[Contents] = []
@@ -156,46 +162,42 @@ def _read(inspection: Inspection, empty: DataCheck, progress: Callable[[Reached]
         num_bytes += samples[len(contents)].num_bytes
         num_findings += len(held.findings)
         contents.append(held)
-        progress(Reached(len(contents), len(samples), num_bytes, of_bytes, num_findings))
-    seconds = time.monotonic() - began
-    conclusion = inspection.conclude(contents)
-    classes = _classes(samples, contents, conclusion.class_names)
+        seconds = time.monotonic() - began
+        progress(Progress(len(contents), len(samples), num_bytes, of_bytes, num_findings, seconds))
+    return contents
+
+
+def _summarize(found: DataCheck, inspection: Inspection, contents: Sequence[Contents]) -> DataCheck:
+    conclusion = inspection.conclude(contents) if contents else Conclusion()
+    parts: dict[str, list[tuple[SampleName, Contents]]] = {}
+    for sample, held in zip(inspection.samples, contents, strict=True):
+        parts.setdefault(sample.part, []).append((sample, held))
+    classes = _classes(parts, conclusion.class_names)
     findings = [
         *inspection.findings,
         *(finding for held in contents for finding in held.findings),
         *conclusion.findings,
-        *_doubled(inspection, contents),
-        *_absent(classes, {sample.part for sample in samples}),
+        *_leakage(inspection, parts),
+        *_absent(classes),
     ]
-    parts = {
-        part: _part(
-            [(sample, held) for sample, held in zip(samples, contents, strict=True) if sample.part == part]
-        )
-        for part in dict.fromkeys(sample.part for sample in samples)
-    }
-    findings.sort(key=lambda finding: (finding.kind.severity, finding.kind.name))
     return replace(
-        empty,
-        findings=findings,
-        parts=parts,
+        found,
+        findings=sorted(findings, key=lambda finding: (finding.kind.severity, finding.kind.name)),
+        parts={part: _part(held) for part, held in parts.items()},
         classes=classes,
         unit=inspection.unit,
         compared=inspection.compared,
-        seconds=round(seconds, 3),
     )
 
 
-def _part(held: Sequence[tuple[SampleName, Contents]]) -> PartSummary:
-    sizes = sorted(
-        (c.size for _, c in held if c.size is not None), key=lambda size: (size[0] * size[1], size)
-    )
+def _part(samples: Sequence[tuple[SampleName, Contents]]) -> PartSummary:
+    sizes = sorted((c.size for _, c in samples if c.size), key=lambda size: (size[0] * size[1], size))
     ordered = {"min": sizes[0], "median": sizes[len(sizes) // 2], "max": sizes[-1]} if sizes else {}
-    # Channels may differ where a task draws them so; then there is no mean of all.
-    sums = [c.sums for _, c in held if c.sums is not None]
-    mean, std = _mean_and_std(sums) if len({of_one.shape for of_one in sums}) == 1 else ((), ())
-    return PartSummary(
-        samples=len(held), num_bytes=sum(s.num_bytes for s, _ in held), sizes=ordered, mean=mean, std=std
-    )
+    sums = [c.sums for _, c in samples if c.sums is not None]
+    # Samples that a task draws may differ in their channels; then there is no common mean.
+    mean, std = _mean_and_std(sums) if len({of_sample.shape for of_sample in sums}) == 1 else ((), ())
+    num_bytes = sum(sample.num_bytes for sample, _ in samples)
+    return PartSummary(samples=len(samples), num_bytes=num_bytes, sizes=ordered, mean=mean, std=std)
 
 
 def _mean_and_std(sums: Sequence[np.ndarray]) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -206,55 +208,49 @@ def _mean_and_std(sums: Sequence[np.ndarray]) -> tuple[tuple[float, ...], tuple[
 
 
 def _classes(
-    samples: Sequence[SampleName], contents: Sequence[Contents], names: Sequence[str]
+    parts: Mapping[str, Sequence[tuple[SampleName, Contents]]], names: Sequence[str]
 ) -> list[ClassSummary]:
-    parts = list(dict.fromkeys(sample.part for sample in samples))
-    counts = {part: np.zeros(len(names) + 1, np.int64) for part in parts}
-    occurring = {part: np.zeros(len(names) + 1, np.int64) for part in parts}
-    for sample, held in zip(samples, contents, strict=True):
-        for label, count in held.labels.items():
-            if label < len(names):  # the last place is that of IGNORED, -1
-                counts[sample.part][label] += count
-                occurring[sample.part][label] += 1
-    numbers = [
-        *range(len(names)),
-        *([IGNORED] if any(of_part[IGNORED] for of_part in counts.values()) else []),
-    ]
+    if not names:
+        return []
+    counts: dict[str, Counter[int]] = {part: Counter() for part in parts}
+    occurring: dict[str, Counter[int]] = {part: Counter() for part in parts}
+    for part, samples in parts.items():
+        for _, held in samples:
+            counts[part].update(held.labels)
+            occurring[part].update(held.labels.keys())
+    numbered = dict(enumerate(names))
+    if any(of_part[IGNORED] for of_part in counts.values()):
+        numbered[IGNORED] = "ignored"
     return [
         ClassSummary(
-            name="ignored" if number == IGNORED else names[number],
-            counts={part: int(counts[part][number]) for part in parts},
-            samples={part: int(occurring[part][number]) for part in parts},
+            name=name,
+            counts={part: counts[part][number] for part in parts},
+            samples={part: occurring[part][number] for part in parts},
         )
-        for number in (numbers if names else [])
+        for number, name in numbered.items()
     ]
 
 
-def _doubled(inspection: Inspection, contents: Sequence[Contents]) -> list[Finding]:
+def _leakage(
+    inspection: Inspection, parts: Mapping[str, Sequence[tuple[SampleName, Contents]]]
+) -> Iterator[Finding]:
     """Validation samples that are training samples too."""
     trained: dict[bytes, str] = {}
-    for sample, held in zip(inspection.samples, contents, strict=True):
-        if sample.part == "train":
-            trained |= {digest: sample.where for digest in held.digests if digest not in trained}
-    return [
-        Finding(
-            inspection.doubled,
-            sample.where,
-            f"the same {inspection.compared} as {short_name(trained[digest], inspection.root)}",
-        )
-        for sample, held in zip(inspection.samples, contents, strict=True)
-        if sample.part == "valid"
-        for digest in held.digests
-        if digest in trained
-    ]
+    for sample, held in parts.get("train", ()):
+        for digest in held.digests:
+            trained.setdefault(digest, sample.where)
+    for sample, held in parts.get("valid", ()):
+        for digest in held.digests:
+            if digest in trained:
+                other = short_name(trained[digest], inspection.root)
+                message = f"the same {inspection.compared} as {other}"
+                yield Finding(inspection.leakage, sample.where, message)
 
 
-def _absent(classes: Sequence[ClassSummary], parts: set[str]) -> list[Finding]:
+def _absent(classes: Sequence[ClassSummary]) -> Iterator[Finding]:
     """Classes that a part lacks."""
-    found = []
     for row in classes:
-        lacking = sorted(part for part in parts if not row.samples[part])
+        lacking = sorted(part for part, number in row.samples.items() if not number)
         if row.name != "ignored" and lacking:
-            told = " and ".join({"train": "training", "valid": "validation"}.get(p, p) for p in lacking)
-            found.append(Finding(ABSENT, f"class {row.name}", f"is in no {told} sample"))
-    return found
+            parts = " and ".join(PARTS.get(part, part) for part in lacking)
+            yield Finding(ABSENT, f"class {row.name}", f"is in no {parts} sample")

@@ -1,7 +1,8 @@
-"""Export: the best checkpoint as files that need no tune-search, re-evaluated before they are kept."""
+"""Exports the best checkpoint as files that need no tune-search, after evaluating what was written."""
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 from collections.abc import Mapping
@@ -13,7 +14,6 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from search.commands.model_card import model_card
 from search.commands.restore import prepared_of, restore_trainer
 from search.config.config import Config
 from search.config.document import write_yaml
@@ -22,7 +22,7 @@ from search.errors import SearchError
 from search.run.folder import RunFolder, write_json
 from search.run.provenance import working_folder
 from search.study.study import read_records
-from search.study.trial import Outcome, best_record
+from search.study.trial import NO_VERDICT, best_record
 from trainables.checkpoint import (
     Checkpoint,
     DamagedCheckpointError,
@@ -33,22 +33,20 @@ from trainables.checkpoint import (
 from trainables.files import atomic_folder
 from trainables.trainer import Trainer
 
-WEIGHTS, CONFIG, METRICS, CARD, SUMS = (
-    "model.safetensors",
-    "config.yaml",
-    "metrics.json",
-    "README.md",
-    "SHA256SUMS",
-)
+WEIGHTS = "model.safetensors"
+CONFIG = "config.yaml"
+METRICS = "metrics.json"
+CARD = "README.md"
+SUMS = "SHA256SUMS"
 FILES = (WEIGHTS, CONFIG, METRICS, CARD)
-"""Files that every export has, besides their sums."""
+"""Files of every export, besides their checksums."""
 PREPARED = "prepared.safetensors"
-"""Arrays that the task prepared for the run, if it did."""
+"""Arrays that the task prepared for the run; not in every export."""
 PREPROCESSING = "preprocessing.json"
-"""How raw data become the model's inputs, if the task says so."""
+"""How raw data become the model's inputs; not in every export."""
 OPTIONAL_FILES = (PREPARED, PREPROCESSING)
 
-# On the same device and versions the number is the same; another device sums in another order.
+# The value is the same on the same device and versions; another device sums in another order.
 _RELATIVE_TOLERANCE = 1e-3
 
 
@@ -86,9 +84,9 @@ def export(run: str | Path, *, trial: int | None = None, out: str | Path | None 
 
 
 def _last_with_a_value(folder: RunFolder) -> RunFolder:
-    """The last stage that has a trial with a value; of a search without named stages its folder."""
+    """The last stage that has a trial with a value; the folder itself if there are no named stages."""
     for stage in reversed(folder.stages()):
-        # Which of two trials is better does not matter for whether there is one.
+        # Whether there is a best trial does not depend on the mode.
         if not folder.is_staged or best_record(read_records(stage.journal), "max") is not None:
             return stage
     raise SearchError(f"{folder.path} has no trial with a value yet; nothing to export")
@@ -100,14 +98,13 @@ def _export(folder: RunFolder, trial: int | None, out: Path) -> Export:
     records = read_records(folder.journal)
     if trial is None:
         record = best_record(records, mode)
-        if record is None:
-            raise SearchError(f"{folder.path} has no trial with a value yet; nothing to export")
+        missing = f"{folder.path} has no trial with a value yet; nothing to export"
     else:
-        found = [r for r in records if r.number == trial]
-        if not found:
-            raise SearchError(f"there is no trial {trial}; {folder.path} has trials 0 to {len(records) - 1}")
-        record = found[0]
-    if not record.values or record.outcome in (Outcome.FAILED, Outcome.OUT_OF_MEMORY):
+        record = next((r for r in records if r.number == trial), None)
+        missing = f"there is no trial {trial}; {folder.path} has trials 0 to {len(records) - 1}"
+    if record is None:
+        raise SearchError(missing)
+    if not record.values or record.outcome in NO_VERDICT:
         raise SearchError(
             f"trial {record.number} has no value to export ({record.reason or 'no virtual epoch yet'})"
         )
@@ -122,16 +119,16 @@ def _export(folder: RunFolder, trial: int | None, out: Path) -> Export:
 
 
 def export_checkpoint(checkpoint: Checkpoint, config: Config, out: Path, prepared: Path) -> Export:
-    """Write the evaluated model of one checkpoint; whole or not at all.
+    """Write the evaluated model of one checkpoint, completely or not at all.
 
     Args:
         checkpoint: a verified checkpoint.
         config: the run's configuration.
         out: folder to write.
-        prepared: the run's folder of prepared arrays; those of this checkpoint's data are exported too.
+        prepared: the run's folder of prepared arrays, of which those of this checkpoint are exported too.
 
     Raises:
-        SearchError: the written weights do not give the recorded value, or `out` is no export.
+        SearchError: the written weights do not give the recorded value, or `out` is not an export.
         DamagedCheckpointError: the checkpoint cannot be loaded.
     """
     info = checkpoint.info
@@ -142,14 +139,14 @@ def export_checkpoint(checkpoint: Checkpoint, config: Config, out: Path, prepare
     trainer = restore_trainer(checkpoint, file)
     with atomic_folder(out) as partial:
         save_file(_plain(trainer.evaluated_model.state_dict()), partial / WEIGHTS)
-        # What is evaluated is what was written, not what was in memory.
+        # Evaluate the written weights, not those in memory.
         trainer.evaluated_model.load_state_dict(load_file(partial / WEIGHTS))
         metrics = trainer.validate()
         expected, found = record[info["metric"]], metrics[info["metric"]]
         if not math.isclose(expected, found, rel_tol=_RELATIVE_TOLERANCE, abs_tol=1e-6):
             raise SearchError(
                 f"the exported weights give {info['metric']} {found:.6g} and {expected:.6g} was recorded; "
-                "nothing was exported. Did the data, the task's code or a library change since?"
+                "nothing was exported. Have the data, the task's code or a library changed since?"
             )
         if file.is_file():
             shutil.copyfile(file, partial / PREPARED)
@@ -161,8 +158,7 @@ def _refuse_other_content(out: Path) -> None:
     empty = out.is_dir() and not any(out.iterdir())
     if out.exists() and not empty and not (out / SUMS).is_file():
         raise SearchError(
-            f"{out} exists and is no export: it has no {SUMS}; it would be replaced as a whole, so give "
-            "another --out, or remove it"
+            f"{out} exists and is not an export: it has no {SUMS}; give another --out, or remove it"
         )
 
 
@@ -201,14 +197,59 @@ def _write_texts(
     if preprocessing:
         write_json(folder / PREPROCESSING, preprocessing)
     num_parameters = sum(p.numel() for p in trainer.evaluated_model.parameters())
-    (folder / CARD).write_text(
-        model_card(config.name, config.task_path, report, info["options"], num_parameters, preprocessing)
-    )
+    (folder / CARD).write_text(_model_card(config, report, info["options"], num_parameters, preprocessing))
     written = [name for name in (*FILES, *OPTIONAL_FILES) if (folder / name).is_file()]
     sums = [f"{sha256(folder / name)}  {name}" for name in written]
     (folder / SUMS).write_text("\n".join(sums) + "\n")
 
 
+def _model_card(
+    config: Config,
+    report: Mapping[str, Any],
+    options: Mapping[str, Any],
+    num_parameters: int,
+    preprocessing: Mapping[str, Any],
+) -> str:
+    """The README of an exported model: its metrics, how to load it and how to prepare its inputs."""
+    objective = report["objective"]
+    inputs = ""
+    if preprocessing:
+        how = f", as its `how` says: {preprocessing['how']}" if "how" in preprocessing else ""
+        inputs = f"""
+## From raw data to inputs
+
+`preprocessing.json` holds the statistics of the training data; apply them to raw data before the model{how}.
+"""
+    rows = "\n".join(f"| {key} | {value:.4f} |" for key, value in report["metrics"].items())
+    return f"""# {config.name}, trial {report["trial"]}
+
+{objective["metric"]} **{objective["value"]:.4f}** on the validation data, at optimizer step {report["step"]}
+(virtual epoch {report["virtual_epoch"]}). {num_parameters:,} parameters. Task `{config.task_path}`.
+
+| metric | value |
+|---|---|
+{rows}
+
+## Loading the weights
+
+```python
+from safetensors.torch import load_file
+
+weights = load_file("model.safetensors")  # parameter name -> tensor; no code of this model is run
+model.load_state_dict(weights)            # an instance of the architecture under `trial.model` in config.yaml
+```
+
+`config.yaml` is the complete configuration of this trial, `metrics.json` every virtual epoch's values and the
+library versions, `SHA256SUMS` the sums of these files (`sha256sum -c SHA256SUMS`).
+{inputs}
+## Options
+
+```json
+{json.dumps(options, indent=2, default=str)}
+```
+"""
+
+
 def _plain(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Contiguous copies on the CPU: tied weights are written under each of their names."""
+    """Contiguous copies on the CPU, so that tied weights are written under each of their names."""
     return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}

@@ -1,4 +1,4 @@
-"""The trainer of a checkpoint, with its data and state: what evaluates the checkpoint again."""
+"""Restores the trainer of a checkpoint, with its data and state, to evaluate it again."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from trainables.trainer import Trainer
 
 
 def prepared_of(checkpoint: Checkpoint, folder: Path) -> Path:
-    """The file in a run's folder of prepared arrays that the checkpoint's data belongs to."""
+    """The file of a checkpoint's data in the run's folder of prepared arrays."""
     return prepared_file(folder, data_key(checkpoint.info["task"], checkpoint.info["options"]))
 
 
 def restore_trainer(checkpoint: Checkpoint, prepared: Path) -> Trainer:
-    """The trainer of a checkpoint, on the best device here, with its data and all of its state.
+    """The trainer of a checkpoint with its data and state, on a GPU if there is one.
 
     Args:
         checkpoint: a verified checkpoint.

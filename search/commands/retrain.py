@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import load_file
 
@@ -54,12 +55,12 @@ def retrain(
         virtual_epochs: length in virtual epochs (default: as in the search).
         steps: length in optimizer steps instead, rounded up to whole virtual epochs.
         from_scratch: start from new weights instead of the exported ones.
-        data: `train+val` trains on the validation data too; validation then says nothing about new data.
+        data: `train+val` includes the validation data, so metrics no longer estimate new data.
         out: folder to write (default: `retrain` beside the export).
         progress: called with the record of each virtual epoch and the total number of virtual epochs.
 
     Raises:
-        SearchError: the folder is no export, or `out` holds another retraining.
+        SearchError: the folder is not an export, or `out` holds another retraining.
     """
     source = Path(exported).absolute()
     for name in (WEIGHTS, CONFIG, METRICS):
@@ -74,41 +75,39 @@ def retrain(
     with working_folder(RunFolder(source.parent)):
         config = load_config(source / CONFIG).first
         report = json.loads((source / METRICS).read_text())
-        lengths = VirtualEpochs(**report["lengths"])
-        number = virtual_epochs or config.budget.max_virtual_epochs
-        if steps is not None:
-            number = 1 + bisect_left(range(1, steps + 1), steps, key=lengths.end_step)
-        plan = _plan(
-            config, folder, trial=report["trial"], lengths=lengths, num_virtual_epochs=number, data=data
-        )
+        plan = _plan(config, folder, report, virtual_epochs=virtual_epochs, steps=steps, data=data)
         folder.create()
         with folder.owned():
-            _same_or_new(folder, plan, from_scratch)
+            _check_arguments(folder, plan, from_scratch)
             config.task_class()
-            _take_prepared(source / PREPARED, plan)
+            _copy_prepared(source / PREPARED, plan)
             return _train(plan, folder, None if from_scratch else source / WEIGHTS, config, progress)
 
 
 def _plan(
     config: Config,
     folder: RunFolder,
+    report: Mapping[str, Any],
     *,
-    trial: int,
-    lengths: VirtualEpochs,
-    num_virtual_epochs: int,
+    virtual_epochs: int | None,
+    steps: int | None,
     data: DataSplit,
 ) -> TrialPlan:
+    lengths = VirtualEpochs(**report["lengths"])
+    number = virtual_epochs or config.budget.max_virtual_epochs
+    if steps is not None:
+        number = 1 + bisect_left(range(1, steps + 1), steps, key=lengths.end_step)
     return TrialPlan(
-        number=trial,
+        number=report["trial"],
         folder=str(folder.path / "training"),
         task=config.task_path,
         options=next(iter(config.space.candidates())).options,
         unit=lengths.unit,
         count=lengths.count,
-        num_virtual_epochs=num_virtual_epochs,
+        num_virtual_epochs=number,
         metric=config.objective.metric,
         mode=config.objective.mode,
-        reported=num_virtual_epochs,  # what an earlier call has computed is not reported again
+        reported=number,  # what an earlier call computed is not reported again
         num_threads=0,
         gpu_fraction=1.0,
         prepared=str(folder.prepared),
@@ -152,8 +151,8 @@ def _train(
     return Retraining(folder.path, done, plan.num_virtual_epochs, received[0] if received else None, exported)
 
 
-def _take_prepared(exported: Path, plan: TrialPlan) -> None:
-    """Prepare the same arrays as the search had, so that values compare with its values."""
+def _copy_prepared(exported: Path, plan: TrialPlan) -> None:
+    """Use the prepared arrays of the search, so that values can be compared with its values."""
     file = plan.prepared_file
     if file is None or file.exists() or not exported.is_file():
         return
@@ -163,7 +162,7 @@ def _take_prepared(exported: Path, plan: TrialPlan) -> None:
         raise SearchError(f"{exported} is damaged ({error.reason}); export again") from error
 
 
-def _same_or_new(folder: RunFolder, plan: TrialPlan, from_scratch: bool) -> None:
+def _check_arguments(folder: RunFolder, plan: TrialPlan, from_scratch: bool) -> None:
     """Refuse to continue a retraining that was started with other arguments."""
     file = folder.path / "retrain.json"
     wanted = {
@@ -172,13 +171,13 @@ def _same_or_new(folder: RunFolder, plan: TrialPlan, from_scratch: bool) -> None
         "from_scratch": from_scratch,
         "data": plan.data,
     }
-    if file.is_file():
-        found = json.loads(file.read_text())
-        differing = [key for key in wanted if json.loads(json.dumps(wanted[key])) != found.get(key)]
-        if differing:
-            raise SearchError(
-                f"{folder.path} holds a retraining with other {', '.join(differing)}; "
-                "give another --out, or remove it"
-            )
-    else:
+    if not file.is_file():
         atomic_write(file, json.dumps(wanted, indent=2) + "\n")
+        return
+    found = json.loads(file.read_text())
+    differing = [key for key in wanted if json.loads(json.dumps(wanted[key])) != found.get(key)]
+    if differing:
+        raise SearchError(
+            f"{folder.path} holds a retraining with other {', '.join(differing)}; "
+            "give another --out, or remove it"
+        )

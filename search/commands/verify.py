@@ -3,25 +3,44 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from search.commands.export import FILES, OPTIONAL_FILES, SUMS
-from search.commands.verify_checkpoints import CheckpointCheck, Damage
 from search.config.config import Config
 from search.config.document import read_values
 from search.config.schema import Mode
 from search.config.stages import open_run
 from search.errors import ConfigError
 from search.run.folder import RunFolder
-from search.run.provenance import working_folder
+from search.schedulers.build import build_scheduler
 from search.study.journal_check import read_journal
-from search.study.trial import TrialRecord
-from trainables.checkpoint import sha256
+from search.study.trial import TrialRecord, ranked
+from search.text import counted
+from trainables.checkpoint import (
+    REASON,
+    DamagedCheckpointError,
+    checkpoint_folder,
+    list_checkpoints,
+    list_damaged,
+    read_checkpoint,
+    sha256,
+)
 from trainables.data.prepared import DamagedArraysError, read_arrays
+from trainables.files import folder_bytes
 
-__all__ = ["Damage", "Verification", "verify"]
+
+@dataclass(frozen=True)
+class Damage:
+    """A file or folder of a run that is not as it was written."""
+
+    path: str
+    """Relative to the run's folder."""
+    what: str
+    cost: str
+    """What is lost, or has to be computed again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,80 +65,70 @@ def verify(run: str | Path, *, progress: Callable[[int, int], None] = lambda don
 
     Args:
         run: the folder of the search.
-        progress: called with the bytes of the checkpoints that were read so far, and of all of them.
+        progress: called with the number of bytes of checkpoints read so far, and their total.
 
     Raises:
-        SearchError: it is not the folder of a search, or others than its owner can write in it.
+        SearchError: it is not the folder of a search, or users other than its owner can write in it.
     """
     folder = RunFolder(Path(run).absolute())
     folder.require_private()
     if not folder.config.is_file() and not folder.journal.is_file():
         folder.require()
-    with working_folder(folder):
-        found = _Inspection(folder).verification(progress)
-    if not folder.is_staged:
-        return found
-    stages = folder.stages()
-    parts = [verify(stage.path, progress=progress) for stage in stages]
-    damages = [*found.damages, *_damaged_bases(folder, stages[1:])]
-    for stage, part in zip(stages, parts, strict=True):
-        damages += [replace(d, path=f"stages/{stage.path.name}/{d.path}") for d in part.damages]
-    return replace(
-        found,
-        trials=sum(part.trials for part in parts),
-        virtual_epochs=sum(part.virtual_epochs for part in parts),
-        checkpoints=sum(part.checkpoints for part in parts),
-        num_bytes=sum(part.num_bytes for part in parts),
-        damages=sorted(damages, key=lambda damage: damage.path),
+    places = dict.fromkeys([folder, *folder.stages()])
+    checks = [_FolderCheck(place, folder.path, progress) for place in places]
+    for later_stage in checks[2:]:
+        later_stage.check_base()
+    return Verification(
+        folder=folder.path,
+        owner=checks[0].owner,
+        trials=sum(len(check.records) for check in checks),
+        virtual_epochs=sum(record.depth for check in checks for record in check.records),
+        checkpoints=sum(len(epochs) for check in checks for epochs in check.checkpoints.values()),
+        num_bytes=sum(check.num_bytes for check in checks),
+        damages=sorted((damage for check in checks for damage in check.damages), key=lambda d: d.path),
     )
 
 
-def _damaged_bases(folder: RunFolder, later_stages: Sequence[RunFolder]) -> Iterator[Damage]:
-    """Files that say what a stage begins with, and cannot be read."""
-    for stage in later_stages:
-        try:
-            reason = None if "options" in read_values(stage.base) else "is not whole"
-        except ConfigError as error:
-            reason = error.problems[0].message
-        if reason is not None:
-            cost = "this stage cannot go on; its values stand in its config.yaml too, under trial:"
-            yield Damage(str(stage.base.relative_to(folder.path)), reason, cost)
+class _FolderCheck:
+    """What is damaged in the folder of a search, or of one of its stages."""
 
-
-class _Inspection:
-    def __init__(self, folder: RunFolder) -> None:
-        self._folder, self._owner = folder, folder.owner()
-        self._damages: list[Damage] = []
-
-    def verification(self, progress: Callable[[int, int], None]) -> Verification:
-        folder = self._folder
-        # Before the journal: a trial is in the study before it has a folder.
-        numbers = [int(path.name) for path in (folder.path / "trials").glob("*") if path.name.isdecimal()]
-        config = self._read_config()
-        records, mode = ([], "max") if folder.is_staged else self._read_journal(folder.journal)
+    def __init__(self, folder: RunFolder, root: Path, progress: Callable[[int, int], None]) -> None:
+        self._folder, self._root = folder, root
+        self.owner = folder.owner()
+        self.damages: list[Damage] = []
+        # Listed before the journal is read: a trial is in the study before it has a folder.
+        numbers = {int(path.name) for path in (folder.path / "trials").glob("*") if path.name.isdecimal()}
+        self._config = self._read_config()
+        self.records: Sequence[TrialRecord] = []
+        self._mode: Mode = "max"
+        if not folder.is_staged:
+            self.records, self._mode = self._read_journal(folder.journal)
         if folder.history.exists():
             self._read_journal(folder.history)
-        checkpoints = CheckpointCheck(
-            folder, numbers, records, mode, config, being_written=self._owner is not None
-        )
-        num_bytes = checkpoints.read(progress)
-        self._damages += checkpoints.damages()
+        self._ranked = ranked(self.records, self._mode)
+        self.checkpoints: dict[int, dict[int, str | None]] = {
+            number: {} for number in sorted(numbers | {record.number for record in self.records})
+        }
+        """By trial and virtual epoch: what is wrong with the checkpoint, or None if it is intact."""
+        self.num_bytes = self._read_checkpoints(progress)
+        self._report_checkpoints()
         self._check_prepared()
         self._check_export()
         self._check_json(folder.summary, "none: the search writes it again when it ends")
         self._check_json(folder.provenance, "changes of versions and code are not reported at the next start")
-        return Verification(
-            folder=folder.path,
-            owner=self._owner,
-            trials=len(records),
-            virtual_epochs=sum(record.depth for record in records),
-            checkpoints=checkpoints.num_checkpoints,
-            num_bytes=num_bytes,
-            damages=sorted(self._damages, key=lambda damage: damage.path),
-        )
+
+    def check_base(self) -> None:
+        """Check the file that holds the values a later stage begins with."""
+        try:
+            reason = None if "options" in read_values(self._folder.base) else "is not whole"
+        except ConfigError as error:
+            reason = error.problems[0].message
+        if reason is not None:
+            cost = "this stage cannot continue; its values are in its config.yaml too, under trial:"
+            self._add(self._folder.base, reason, cost)
 
     def _add(self, path: Path, what: str, cost: str) -> None:
-        self._damages.append(Damage(str(path.relative_to(self._folder.path)), what, cost))
+        self.damages.append(Damage(str(path.relative_to(self._root)), what, cost))
 
     def _read_config(self) -> Config | None:
         file = self._folder.config
@@ -134,13 +143,119 @@ class _Inspection:
     def _read_journal(self, file: Path) -> tuple[Sequence[TrialRecord], Mode]:
         """The trials in a journal, as far as it can be read, and the mode of the objective."""
         try:
-            reading = read_journal(file, being_written=self._owner is not None)
+            reading = read_journal(file, being_written=self.owner is not None)
         except OSError as error:
             self._add(file, f"cannot be read: {error.strerror}", "every parameter and value in it")
             return [], "max"
         for what, cost in reading.damages:
             self._add(file, what, cost)
         return reading.records, reading.mode
+
+    def _read_checkpoints(self, progress: Callable[[int, int], None]) -> int:
+        """Compare every checkpoint with its checksums and with the study; returns their bytes."""
+        records = {record.number: record for record in self.records}
+        sizes = {
+            (number, epoch): folder_bytes(self._checkpoint(number, epoch))
+            for number in self.checkpoints
+            for epoch in list_checkpoints(self._folder.trial(number))
+        }
+        done, total = 0, sum(sizes.values())
+        for (number, epoch), size in sizes.items():
+            progress(done, total)
+            fault = self._read(number, epoch, records.get(number))
+            if (
+                self.owner is None or self._checkpoint(number, epoch).exists()
+            ):  # else just removed by the search
+                self.checkpoints[number][epoch] = fault
+            done += size
+        return total
+
+    def _read(self, number: int, epoch: int, record: TrialRecord | None) -> str | None:
+        """What is wrong with a checkpoint; None if nothing is."""
+        try:
+            info = read_checkpoint(self._folder.trial(number), epoch).info
+        except DamagedCheckpointError as error:
+            return error.reason
+        except (ValueError, OSError) as error:
+            return str(error).removeprefix(f"{self._checkpoint(number, epoch)} ")
+        if record is None:
+            return None
+        mismatch = _mismatch(info, epoch, record)
+        if mismatch is None and (difference := _other_value(info, record)):
+            cost = "the search uses the value in the study, an export the one in the checkpoint"
+            self._add(self._checkpoint(number, epoch), difference, cost)
+        return mismatch
+
+    def _report_checkpoints(self) -> None:
+        """Add what is damaged, was set aside, belongs to no trial, or is missing."""
+        faults = {
+            record.number: {epoch: fault for epoch, fault in self.checkpoints[record.number].items() if fault}
+            for record in self.records
+        }
+        if self.owner is None:
+            for record, epoch in self._needed():
+                if epoch not in self.checkpoints[record.number]:
+                    faults[record.number][epoch] = "is missing"
+        for record in self.records:
+            for epoch, fault in faults[record.number].items():
+                self._add(self._checkpoint(record.number, epoch), fault, self._cost(record, epoch))
+            for folder in list_damaged(self._folder.trial(record.number)):
+                file = folder / REASON
+                reason = file.read_text().strip() if file.is_file() else "damaged"
+                cost = "none: the trial continued without it; `tune-search clean` removes it"
+                self._add(folder, f"was set aside: {reason}", cost)
+        for number, epochs in self.checkpoints.items():
+            if epochs and number not in faults and self.owner is None:
+                cost = (
+                    "its values are lost; move it away, or a new trial of this number takes its checkpoints"
+                )
+                self._add(self._folder.trial(number), "is of no trial in the study", cost)
+
+    def _checkpoint(self, number: int, epoch: int) -> Path:
+        return checkpoint_folder(self._folder.trial(number), epoch)
+
+    def _needed(self) -> list[tuple[TrialRecord, int]]:
+        """Checkpoints that must exist: the best of all, and the newest of each trial that was interrupted."""
+        needed = [(best, best.best_virtual_epoch(self._mode)) for best in self._ranked[:1]]
+        if self._config is not None:
+            scheduler, every = build_scheduler(self._config), self._config.checkpoint.every
+            for record in self.records:
+                paused = scheduler.pauses and record.depth != record.promoted_at
+                paused = paused and scheduler.rungs.reached(record)
+                epoch = _newest_written(record, self._mode, every)
+                if record.outcome is None and not paused and epoch > self._newest_intact(record):
+                    needed.append((record, epoch))
+        return needed
+
+    def _newest_intact(self, record: TrialRecord) -> int:
+        epochs = self.checkpoints[record.number]
+        return max((epoch for epoch, fault in epochs.items() if fault is None), default=0)
+
+    def _cost(self, record: TrialRecord, epoch: int) -> str:
+        """What it costs that a checkpoint is damaged or missing."""
+        newest = self._newest_intact(record)
+        lost = record.outcome is None and epoch > newest
+        exported = record in self._ranked and epoch == record.best_virtual_epoch(self._mode)
+        costs = []
+        # A value that is computed again can be exported then; the best of all is missed until then.
+        if exported and (not lost or record is self._ranked[0]):
+            costs.append(self._cost_of_export(record))
+        if lost:
+            start = f"continues from virtual epoch {newest}" if newest else "starts again"
+            again = counted(max(record.depth, epoch) - newest, "virtual epoch")
+            costs.append(f"trial {record.number} {start}: {again} to compute again")
+        return "; ".join(costs) or f"none: trial {record.number} does not need it"
+
+    def _cost_of_export(self, record: TrialRecord) -> str:
+        if record is not self._ranked[0]:
+            return f"trial {record.number} cannot be exported"
+        for other in self._ranked[1:]:
+            epoch, faults = other.best_virtual_epoch(self._mode), self.checkpoints[other.number]
+            if epoch in faults and faults[epoch] is None:
+                metric = self._config.objective.metric if self._config else "objective"
+                alternative = f"trial {other.number} ({metric} {other.best(self._mode):.4g})"
+                return f"the best trial cannot be exported; the next best intact is {alternative}"
+        return "the best trial cannot be exported, and no other has its best checkpoint"
 
     def _check_prepared(self) -> None:
         for file in sorted(self._folder.prepared.glob("*.safetensors")):
@@ -178,3 +293,34 @@ class _Inspection:
                 json.loads(file.read_text())
         except (ValueError, OSError) as error:
             self._add(file, f"cannot be read: {error}", cost)
+
+
+def _mismatch(info: Mapping[str, Any], virtual_epoch: int, record: TrialRecord) -> str | None:
+    """Why a checkpoint cannot be the trial's; None if it can."""
+    history = info.get("history")
+    if not isinstance(history, list) or len(history) != virtual_epoch:
+        return f"its history is not one of {virtual_epoch} virtual epochs; remove it"
+    if info.get("trial") != record.number:
+        return f"it is of trial {info.get('trial')}; remove it"
+    if info.get("options") != json.loads(json.dumps(record.resolved.options)):
+        return "it was trained with other options than the study has for the trial; remove it"
+    return None
+
+
+def _other_value(info: Mapping[str, Any], record: TrialRecord) -> str | None:
+    """Where a checkpoint's history and the study differ."""
+    metric = info["metric"]
+    for number, (entry, value) in enumerate(zip(info["history"], record.values, strict=False), start=1):
+        if entry.get(metric) != value:
+            return f"says {metric} {entry.get(metric)} at virtual epoch {number}, and the study {value}"
+    return None
+
+
+def _newest_written(record: TrialRecord, mode: Mode, every: int) -> int:
+    """The newest virtual epoch in the study after which a checkpoint was written; 0 before the first."""
+    written = [
+        number
+        for number in range(1, record.depth + 1)
+        if number % every == 0 or record.best(mode, number) != record.best(mode, number - 1)
+    ]
+    return max(written, default=0)

@@ -76,7 +76,7 @@ def read_config(
     document: Document,
     *,
     check_task: bool = True,
-    before_task: Callable[[str], None] | None = None,
+    before_task: Callable[[], None] | None = None,
     reported: frozenset[KeyPath] = frozenset(),
 ) -> Reading:
     """Read a document without stages.
@@ -85,7 +85,7 @@ def read_config(
         document: with a number for each batch size.
         check_task: check every trial against the task, which is imported, and references against the
             environment; unnecessary for a file that this program wrote.
-        before_task: is called with the task's name when all else is right, before torch and the task are
+        before_task: is called when all else is right, before torch and the task are
             imported, which takes seconds.
         reported: paths whose problems are known already.
     """
@@ -102,7 +102,7 @@ def read_config(
     broken = reported | texts | {problem.at for problem in space_problems if problem.at}
     if check_task and not failed & {"task", "trial"}:
         if before_task is not None and not (problems or document.problems):
-            before_task(sections.task)
+            before_task()
         problems += _check_task(document, sections.task, space, broken)
     problems = [*document.problems, *document.located(problems)]
     if problems:

@@ -18,9 +18,9 @@ from pydantic import (
 )
 
 from trainables.data.virtual_epoch import Unit
+from trainables.options import Mode as Mode
 
 Axis = Literal["virtual_epochs", "steps", "samples"]
-Mode = Literal["max", "min"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 _NUMBER = r"(\d+(?:\.\d+)?)"

@@ -106,14 +106,14 @@ def load_config(
     source: str | Path | Mapping[str, Any],
     overrides: Sequence[str] = (),
     *,
-    before_task: Callable[[str], None] | None = None,
+    before_task: Callable[[], None] | None = None,
 ) -> SearchConfig:
     """Read a configuration, and check it as a whole before anything runs.
 
     Args:
         source: a YAML file, or the same as Python values.
         overrides: such as `trial.batch_size=16` or `trial.optimizer.lr={loguniform: [1e-4, 1e-2]}`.
-        before_task: is called with the task's name when all else is right, before torch and the task are
+        before_task: is called when all else is right, before torch and the task are
             imported, which takes seconds. Not called with stages or `batch_size: auto`.
 
     Raises:
@@ -141,7 +141,7 @@ def read_search(
     document: Document,
     *,
     check_task: bool = True,
-    before_task: Callable[[str], None] | None = None,
+    before_task: Callable[[], None] | None = None,
 ) -> SearchConfig:
     """The configuration that a document with numbers for all batch sizes describes, as `read_config`.
 

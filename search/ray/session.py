@@ -6,72 +6,58 @@ import logging
 import os
 import re
 import socket
-from contextlib import AbstractContextManager, nullcontext
+from logging.handlers import MemoryHandler
+from threading import Event, Thread
 
-from search.config.tasks import BUILT_IN
 from search.errors import SearchError
-from search.ray.local import LocalRay
-from search.ray.patches import let_workers_inherit, send_token_if_refused, trials_take_waiting_workers
-from search.ray.private import user_has_token
+from search.ray.patches import INIT_LOGGER, init_local_ray, send_token_if_refused
+from search.ray.private import make_token_private, private_folder, user_has_token
 
-_KNOCK_SECONDS = 10.0
-_WORKER_IMPORTS = "trainables.worker_imports"
-_MOST_WORKERS = 16
+_CONNECT_SECONDS = 10.0
 
 
 class RaySession:
-    """The Ray of a search: `with` waits until it can be used, and ends it. One that somebody else runs is
-    joined only if `address` says so; the one that this process has already is used, and stays.
-
-    A local Ray can begin earlier, while other things are made ready. Then `close` ends it in any case. Inside
-    of a `with`, another one changes nothing.
+    """The Ray of a search. One that somebody else runs is joined only if `address` says so; the one that this
+    process has already is used, and stays.
     """
 
     def __init__(self, address: str | None = None) -> None:
         self._address = address
         self._local: LocalRay | None = None
         self._joined = False
-        self._depth = 0
 
-    def begin(self, task: str = "") -> None:
-        """Start a local Ray in the background, unless one is there or an address is given.
-
-        Args:
-            task: as in the configuration; one that is built in is imported by the trials' processes already.
-        """
+    def begin(self) -> None:
+        """Start a local Ray in the background, unless this process has one or an address is given."""
         if self._address or self._local is not None:
             return
         _set_environment()
         import ray
 
         if not ray.is_initialized():
-            let_workers_inherit()
-            built_in = BUILT_IN.get(task, "").partition(":")[0]
-            self._local = LocalRay(_imported_by_workers(built_in or None))
+            self._local = LocalRay()
             self._local.start()
 
-    def __enter__(self) -> RaySession:
-        """
+    def wait_until_ready(self) -> None:
+        """Begin if nobody has, and wait until Ray can be used.
+
         Raises:
             SearchError: Ray cannot be started or reached.
         """
-        if self._depth == 0:
-            if self._address:
-                _join(self._address)
-                self._joined = True
-            self.begin()
-            if self._local is not None:
-                self._local.wait()
-        self._depth += 1
-        return self
+        if self._address and not self._joined:
+            _join(self._address)
+            self._joined = True
+        self.begin()
+        if self._local is not None:
+            self._local.wait()
 
-    def __exit__(self, *exception: object) -> None:
-        self._depth -= 1
-        if self._depth == 0:
-            self.close()
+    def resources(self) -> dict[str, float]:
+        """What the Ray of this process has: `CPU`, `GPU` and more."""
+        import ray
+
+        return ray.cluster_resources()
 
     def close(self) -> None:
-        """End what was begun; a start that is under way is waited for. Again does nothing."""
+        """End what was begun, after a start that is under way; may be called again."""
         if self._joined:
             import ray
 
@@ -79,10 +65,75 @@ class RaySession:
             self._joined = False
         if self._local is not None:
             self._local.end()
+            self._local = None
 
-    def tune_settings(self) -> AbstractContextManager[None]:
-        """For the time in which Ray Tune starts trials here."""
-        return nullcontext() if self._local is None else trials_take_waiting_workers()
+
+class LocalRay(Thread):
+    """A local Ray from its start to its end.
+
+    The thread stays for all that time: the kernel ends Ray's processes with the thread that has started them,
+    which is what ends them when this process is killed.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(name="ray", daemon=True)
+        self._ready, self._over = Event(), Event()
+        self._error: BaseException | None = None
+        # What Ray logs while it starts waits for the log file of the search.
+        self._logger = logging.getLogger(INIT_LOGGER)
+        self._held_back = MemoryHandler(10_000, flushLevel=logging.CRITICAL + 1, target=self._logger)  # type: ignore[arg-type]
+        self._held_back.addFilter(_is_worth_logging)
+        self._logger.addHandler(self._held_back)
+        self._logger.propagate = False
+
+    def wait(self) -> None:
+        """Wait until Ray can be used.
+
+        Raises:
+            SearchError: it cannot be started.
+        """
+        self._ready.wait()
+        self._log_directly()
+        self._held_back.flush()
+        if isinstance(self._error, ConnectionError | RuntimeError | ValueError):
+            raise SearchError(f"Ray could not be started: {self._error}") from self._error
+        if self._error is not None:
+            raise self._error
+
+    def end(self) -> None:
+        """End Ray, and wait for that; a start that is under way is completed first."""
+        self._over.set()
+        self.join()
+        self._log_directly()
+        self._held_back.buffer.clear()  # of a start that nobody waited for
+
+    def run(self) -> None:
+        try:
+            with private_folder() as folder:
+                make_token_private()
+                self._start_ray(folder)
+                self._ready.set()
+                self._over.wait()
+                import ray
+
+                ray.shutdown()
+        except BaseException as error:  # which `wait` raises
+            self._error = error
+        finally:
+            self._ready.set()
+
+    def _start_ray(self, folder: str | None) -> None:
+        if not self._over.is_set():
+            init_local_ray(folder)
+
+    def _log_directly(self) -> None:
+        self._logger.removeHandler(self._held_back)
+        self._logger.propagate = True
+
+
+def _is_worth_logging(record: logging.LogRecord) -> bool:
+    """Ray reports that it sets no SIGTERM handler outside the main thread; the program has its own."""
+    return not record.getMessage().startswith("SIGTERM handler is not set")
 
 
 def _set_environment() -> None:
@@ -92,26 +143,14 @@ def _set_environment() -> None:
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
 
 
-def _imported_by_workers(task_module: str | None) -> list[str]:
-    """What Ray's workers import before anybody asks for one; nothing on machines of many cores.
-
-    Ray starts as many workers as there are cores; there, most of them would hold torch for nothing.
-    """
-    if _num_cores() > _MOST_WORKERS:
-        return []
-    return [_WORKER_IMPORTS] if task_module is None else [_WORKER_IMPORTS, task_module]
-
-
-def _num_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _join(address: str) -> None:
     """Become a driver of the cluster at the address."""
     _set_environment()
-    _knock(address)
-    if _is_of_machine(address) and user_has_token():
-        send_token_if_refused(address)
+    # `host:port`, as `ray start` prints it, and not `auto` or with a protocol
+    if re.fullmatch(r"[^/]+:\d+", address):
+        _check_listening(address)
+        if user_has_token():
+            send_token_if_refused(address)
     import ray
 
     try:
@@ -120,32 +159,18 @@ def _join(address: str) -> None:
         raise _unreachable(address, error) from error
 
 
-def _knock(address: str) -> None:
+def _check_listening(address: str) -> None:
     """Raise SearchError if nobody listens at the address; Ray itself would try for a quarter of an hour."""
-    if not _is_of_machine(address):
-        return
     host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), _KNOCK_SECONDS).close()
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
     except (OSError, OverflowError) as error:
         raise _unreachable(address, error) from error
-
-
-def _is_of_machine(address: str) -> bool:
-    """Whether it is `host:port`, as `ray start` prints it, and not `auto` or with a protocol."""
-    return re.fullmatch(r"[^/]+:\d+", address) is not None
 
 
 def _unreachable(address: str, error: Exception) -> SearchError:
     hint = "give the address that `ray start` printed, or auto on a machine of the cluster"
     return SearchError(f"Ray could not be reached at {address}: {error}; {hint}")
-
-
-def ray_resources() -> dict[str, float]:
-    """What the Ray of this process has: `CPU`, `GPU` and more."""
-    import ray
-
-    return ray.cluster_resources()
 
 
 def quiet_tune(concurrency: int) -> None:

@@ -1,4 +1,4 @@
-"""What a run may be gone on with: the limits may grow, new trials may come from another space."""
+"""What may change when a run continues: limits may grow, new trials may come from another space."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from search.errors import ConfigError, Problem
 from search.run.folder import RunFolder
 from search.text import shown
 
-# What concerns how a search runs, not what it finds.
+# How a search runs, not what it finds.
 _ALWAYS = (
     "name",
     "resources",
@@ -27,30 +27,29 @@ _ALWAYS = (
     "budget.steps",
     "sampler.points_to_evaluate",
 )
-# What new trials are and which of them go on; earlier ones stay what they are.
+# What new trials are and which of them continue; earlier ones stay what they are.
 _WHEN_GROWING = ("trial", "sampler", "scheduler")
 # With another of these, values of earlier trials would not be comparable.
 _NEVER = ("objective", "task", "virtual_epoch", "trial.data")
 
 
 def record_config(config: Config | SearchConfig, folder: RunFolder, *, growing: bool) -> None:
-    """Write config.yaml, or hold it against the one that is there.
+    """Write config.yaml, after comparing it with the one that is there.
 
     Args:
-        config: what is asked for now, of one stage in its own folder, or the whole.
-        folder: of the run, or of the stage.
-        growing: another space, sampler or scheduler was asked for explicitly.
+        config: of the whole search or of one stage, as it is asked for now.
+        folder: of the search, or of the stage.
+        growing: space, sampler and scheduler may change.
 
     Raises:
         ConfigError: with every difference that is not allowed.
     """
     if folder.has_begun:
         before = open_run(folder.config)
-        differences = list(_differences(_by_number(before.raw), _by_number(config.raw)))
         allowed = _ALWAYS + (_WHEN_GROWING if growing else ())
         refused = [
             Problem(_where(config), path, f"was {shown(old)} when this search began and is {shown(new)} now")
-            for path, old, new in differences
+            for path, old, new in _differences(_by_number(before.raw), _by_number(config.raw))
             if _is_in(path, _NEVER) or not _is_in(path, allowed)
         ]
         if refused:
@@ -100,7 +99,7 @@ def _lengths(config: Config | SearchConfig) -> list[int]:
 
 
 def _by_number(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Stages as a mapping, so that they are compared one by one."""
+    """The configuration with its stages as a mapping, so that they are compared one by one."""
     stages = raw.get("stages")
     return dict(raw) if stages is None else {**raw, "stages": {str(n): s for n, s in enumerate(stages)}}
 

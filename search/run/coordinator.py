@@ -1,4 +1,4 @@
-"""The search itself: what a free worker does next, what a report leads to. No Ray, no files but the study."""
+"""The search itself: what a free worker does next, and what follows from a report. Writes only the study."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from search.config.config import Config
-from search.config.schema import Budget, SearchPlateau
+from search.config.schema import Budget
 from search.run.events import Event, EventKind, Turn
-from search.run.known_points import KnownPoints
-from search.run.limits import limit_reached, timeout_after
+from search.run.limits import FailedAlike, failed_as, limit_reached, may_retry, timeout_after
+from search.run.points import untried
 from search.run.recovery import is_cut_short, recovery_of
-from search.run.retries import FailedAlike, failed_as, may_retry
 from search.schedulers.base import Decision, Scheduler
 from search.schedulers.plateau import is_on_plateau
 from search.study.journal import JournalWriteError
@@ -26,9 +25,9 @@ from trainables.process.failure import Failure, FailureKind
 class Coordinator:
     """Decides what runs, in one thread, from the study and a clock.
 
-    A trial runs in jobs: it starts, pauses at a rung, and goes on in a later job, perhaps in another
-    process, from its checkpoint. An executor asks `next_job`, passes on every report, and says when a job
-    was lost. Once the study cannot be written any more, the search ends: see `on_broken`.
+    A trial runs in jobs: it starts, pauses at a rung, and continues from its checkpoint in a later job,
+    perhaps in another process. An executor asks `next_job`, passes on every report, and says when a job was
+    lost. The search ends when the study cannot be written any more, see `on_broken`.
 
     Args:
         study: the truth about the search; `recover` is called before the first job.
@@ -37,7 +36,7 @@ class Coordinator:
         concurrency: jobs that may run at once.
         points_to_evaluate: parameters that new trials take, in order, unless a trial has taken them already.
         can_go_on: whether a trial that has ended has a checkpoint to go on from.
-        watch: is told of every event.
+        watch: called with every event.
         clock: seconds, monotonic.
     """
 
@@ -66,7 +65,7 @@ class Coordinator:
         self._can_go_on = can_go_on
         self._running: dict[int, TrialRecord] = {}
         self._waiting: list[TrialRecord] | None = None
-        self._points = KnownPoints(points_to_evaluate, study.records)
+        self._points = points_to_evaluate
         self._clock = clock
         self._elapsed_before = self._elapsed_saved = study.elapsed_seconds
         self._began = clock()
@@ -75,11 +74,11 @@ class Coordinator:
         self._noted_difference = False
 
     def recover(self) -> None:
-        """Take up the trials that nobody runs: hand them out again, or record that they have ended."""
+        """Take up the trials that nobody runs: queue them, or record that they have ended."""
         for record in self.study.records:
             record.resumable = is_cut_short(record, self._config, self._can_go_on)
         waiting = []
-        # The last report first: what follows from it came before anything else that is made up for here.
+        # The last report first: what followed from it preceded everything else that is recorded here.
         for record in sorted(self.study.records, key=lambda record: -record.sequence):
             recovery = recovery_of(record, self.study, self.scheduler, self._config)
             if recovery.ended is not None:
@@ -95,7 +94,7 @@ class Coordinator:
 
     @property
     def running(self) -> list[TrialRecord]:
-        """Trials with a job that is being run."""
+        """Trials with a running job."""
         return [self._running[number] for number in sorted(self._running)]
 
     @property
@@ -118,13 +117,13 @@ class Coordinator:
         return timeout_after(self._config.timeout, self._slowest)
 
     def going_on(self) -> set[int]:
-        """Numbers of the trials that need their checkpoints: running, waiting, or to be promoted perhaps."""
+        """Numbers of the trials that need their checkpoints: running, waiting, or possibly promoted later."""
         num_new = max(0, self.budget.trials - len(self.study.records))
         paused = self.scheduler.may_promote(self.study, num_new)
         return {record.number for record in (*self.running, *self._queue, *paused)}
 
     def next_job(self) -> TrialRecord | Turn:
-        """The trial that a free worker trains next, or what it does without one."""
+        """The trial that a free worker trains next, or what it does if there is none."""
         with self._ended_if_broken():
             self._check_limits()
             if self.ending is not None:
@@ -141,14 +140,9 @@ class Coordinator:
         return Turn.DONE
 
     def on_report(self, number: int, report: Mapping[str, Any], lengths: VirtualEpochs) -> bool:
-        """Record one virtual epoch; returns whether the trial's job goes on.
+        """Record one virtual epoch of trial `number`; returns whether its job continues.
 
         A virtual epoch that the study holds already (it was computed again after a crash) changes nothing.
-
-        Args:
-            number: of the trial.
-            report: a record of its session.
-            lengths: of the trial's virtual epochs.
         """
         record = self.study.records[number]
         if not record.running:
@@ -186,7 +180,7 @@ class Coordinator:
         return self._job_goes_on(record)
 
     def _compare(self, record: TrialRecord, virtual_epoch: int, objective: float) -> None:
-        """Say once if a virtual epoch that was computed again came out otherwise."""
+        """Report once if a virtual epoch that was computed again came out otherwise."""
         before = record.values[virtual_epoch - 1]
         if objective != before and not self._noted_difference:
             self._noted_difference = True
@@ -203,13 +197,13 @@ class Coordinator:
         return record.running
 
     def _cut_off(self, record: TrialRecord) -> None:
-        """End a job with the search: the trial would be among the first to go on."""
+        """End a job with the search; the trial is among the first to continue when it is resumed."""
         self._end_job(record)
         self._queue.append(record)
 
     @property
     def _queue(self) -> list[TrialRecord]:
-        """Trials that go on as soon as a worker is free."""
+        """Trials that continue as soon as a worker is free."""
         assert self._waiting is not None, "recover() comes first"
         return self._waiting
 
@@ -220,7 +214,7 @@ class Coordinator:
     def on_lost(self, number: int, failure: Failure) -> None:
         """The job ended without a report; it is tried again from its checkpoint, or the trial has failed.
 
-        A full disk is not the trial's fault: the search ends, to be gone on with when there is space.
+        A full disk is not the trial's fault: the search ends, and can be resumed when there is space.
         """
         record = self.study.records[number]
         if record.running:
@@ -230,7 +224,7 @@ class Coordinator:
     def _on_lost(self, record: TrialRecord, failure: Failure) -> None:
         if failure.kind is FailureKind.DISK_FULL:
             self._cut_off(record)
-            self.give_up(f"trial {record.number}: {failure.cause}; free some, and go on")
+            self.give_up(f"trial {record.number}: {failure.cause}; free some and resume")
             return
         self._end_job(record)
         self.study.add_failure(record, failure)
@@ -244,12 +238,12 @@ class Coordinator:
             self.give_up(f"{self._failed_alike.count} trials in a row failed alike: {failure.cause}")
 
     def give_up(self, reason: str) -> None:
-        """End the search as one that could not go on."""
+        """End the search as failed."""
         self.gave_up = True
         self.end(reason)
 
     def on_broken(self, error: Exception) -> None:
-        """The study cannot be written any more: nothing that happens from here on would be kept."""
+        """The study cannot be written any more: nothing from here on would be kept."""
         self.broken = self.broken or error
         self.give_up(str(error))
 
@@ -265,10 +259,10 @@ class Coordinator:
         self.ending = self.ending or reason
 
     def close(self, *, resumable: bool) -> None:
-        """After the last job: unless the search is to be resumed, paused trials end where they are."""
+        """After the last job; paused trials end where they are, unless the search is to be resumed."""
         if self.broken is not None:
             return
-        # On a disk that is full, what has been said already is worth more.
+        # A full disk must not hide what ended the search.
         with suppress(JournalWriteError):
             self.study.save_elapsed(self.elapsed_seconds)
         if resumable:
@@ -289,20 +283,15 @@ class Coordinator:
             self._promote(promoted)
         if promoted is not None or closing:
             return promoted, EventKind.PROMOTED
-        return self._new_trial(), EventKind.STARTED
-
-    def _new_trial(self) -> TrialRecord:
-        """A trial of the next known point that no trial has taken, or of what the sampler gives."""
-        record = self.study.ask(self._points.next_point())
-        self._points.add(record)
-        return record
+        point = next(untried(self._points, self.study.records), None)
+        return self.study.ask(point), EventKind.STARTED
 
     def _next_waiting(self) -> TrialRecord | None:
         while self._queue:
             record = self._queue.pop(0)
             if record.outcome is None:
                 return record
-            # What was its end has become a virtual epoch like others, after which the rule has a say.
+            # A former full length is now a virtual epoch like others, after which the scheduler decides.
             completed = record.outcome is Outcome.COMPLETED
             if not completed or self.scheduler.after_report(self.study, record) is not Decision.STOP:
                 self._promote(record)
@@ -326,18 +315,12 @@ class Coordinator:
         reached = limit_reached(self.budget, seconds=self.elapsed_seconds, steps=self.steps)
         if reached is not None:
             self.end(reached)
-        if self.budget.plateau is not None and self.ending is None:
-            self._check_plateau(self.budget.plateau)
-
-    def _check_plateau(self, plateau: SearchPlateau) -> None:
-        """End the search where its best moves no more; recorded, as running trials may still report."""
-        trials, min_delta = plateau.trials, plateau.min_delta
-        asked = {"trials": trials, "min_delta": min_delta}
-        if self.study.has_ended_on(asked) or is_on_plateau(
-            self.study, self.scheduler, trials=trials, min_delta=min_delta
-        ):
-            self.end(f"the best has not moved by more than {min_delta:g} in {trials} trials")
-            self.study.end_on(asked)
+        if self.budget.plateau is None or self.ending is not None:
+            return
+        asked = self.budget.plateau.model_dump()
+        if self.study.has_ended_on(asked) or is_on_plateau(self.study, self.scheduler, **asked):
+            self.end("the best has not moved by more than {min_delta:g} in {trials} trials".format(**asked))
+            self.study.end_on(asked)  # as trials that still run may move it
 
     def _save_elapsed(self) -> None:
         if self.elapsed_seconds - self._elapsed_saved >= 5.0:

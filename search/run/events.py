@@ -1,4 +1,4 @@
-"""What happens in a search, for whoever watches it."""
+"""What happens in a search, as its reporter sees it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class EventKind(Enum):
     ENDED = "ended"
     RETRIED = "retried"
     MESSAGE = "message"
-    """something about it that a person should read"""
+    """a line about it that a person should read"""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Event:
 
 
 class Turn(Enum):
-    """What a free worker is told when there is no trial for it."""
+    """What a free worker does when there is no trial for it."""
 
     WAIT = "wait"
     DONE = "done"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, Self
 
 import numpy as np
 
@@ -41,55 +41,47 @@ class Jobs:
             return Turn.DONE
 
 
-class Executor(Protocol):
+class Executor(ABC):
     """Runs jobs: asks the coordinator for them, passes on every report, and says when one was lost.
 
-    It is used inside of its `with`, for one search after another. Whatever it is, the coordinator is called
-    in one thread, and a trial's next job begins only after the one before has saved its checkpoint.
+    After `wait_until_ready` it runs one search after another, until `close`. The coordinator is called in one
+    thread, and a trial's next job begins only after the one before has saved its checkpoint.
     """
 
-    phase: str
-    """What a person reads while the `with` is entered; empty where that takes no time."""
+    phase = ""
+    """What a person reads while `wait_until_ready` waits; empty where it does not."""
 
-    def begin(self, task: str = "") -> None:
-        """Start what takes time to start, in the background; may be left out.
+    def begin(self) -> None:  # noqa: B027  # optional
+        """Start in the background what takes time to start."""
 
-        Args:
-            task: as in the configuration, where it is known.
-        """
+    def wait_until_ready(self) -> None:  # noqa: B027
+        """Wait until jobs can be run."""
 
-    def __enter__(self) -> Self: ...
+    def close(self) -> None:  # noqa: B027
+        """End what was started; may be called again."""
 
-    def __exit__(self, *exception: object) -> None: ...
-
-    def close(self) -> None:
-        """End what `begin` has started; again does nothing."""
-
+    @abstractmethod
     def concurrency(self, config: Config) -> int:
         """Jobs that run at once.
 
         Raises:
             SearchError: not even one trial finds what it asks for.
         """
-        ...
 
+    @abstractmethod
     def run(self, coordinator: Coordinator, jobs: Jobs) -> None:
         """Run jobs until the coordinator has none; returns when the last one has ended."""
 
 
 def concurrent_trials(config: Config, available: Mapping[str, float]) -> int:
-    """Trials that run at once, from what a trial asks for and what is there.
+    """Trials that run at once on the available `CPU` and `GPU`.
 
     Raises:
         SearchError: not even one trial fits.
     """
-    resources = config.resources
-    fits = int(available.get("CPU", 0) / resources.cpus_per_trial + 1e-9)
-    lacking = (
-        []
-        if fits
-        else [f"cpus_per_trial is {resources.cpus_per_trial:g}, there are {available.get('CPU', 0):g}"]
-    )
+    resources, cpus = config.resources, available.get("CPU", 0)
+    fits = int(cpus / resources.cpus_per_trial + 1e-9)
+    lacking = [] if fits else [f"cpus_per_trial is {resources.cpus_per_trial:g}, there are {cpus:g}"]
     if resources.gpus_per_trial > 0:
         gpus, share = available.get("GPU", 0), resources.gpus_per_trial
         on_gpus = int(gpus) * int(1 / share + 1e-9) if share <= 1 else int(gpus / share)

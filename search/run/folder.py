@@ -21,6 +21,20 @@ from search.errors import SearchError
 from search.study.study import JOURNAL
 from trainables.files import atomic_write, partial_path
 
+_JUST_BEGUN = "a process that has just begun"
+_PATIENCE = 0.5
+"""Seconds: whoever asks for the owner holds the lock too, for a moment."""
+
+
+class _Inside:
+    """The path of a file or folder inside a run's folder."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, folder: RunFolder, owner: type) -> Path:
+        return folder.path / self._name
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -28,52 +42,26 @@ class RunFolder:
 
     path: Path
 
-    @property
-    def config(self) -> Path:
-        return self.path / "config.yaml"
-
-    @property
-    def journal(self) -> Path:
-        return self.path / JOURNAL
-
-    @property
-    def summary(self) -> Path:
-        return self.path / "summary.json"
-
-    @property
-    def history(self) -> Path:
-        """The study of an older run that this one learns from."""
-        return self.path / "history.journal"
-
-    @property
-    def provenance(self) -> Path:
-        """Versions, code and working folder of each session."""
-        return self.path / "provenance.json"
-
-    @property
-    def log(self) -> Path:
-        """Output of Ray, Optuna and the trials' processes."""
-        return self.path / "search.log"
-
-    @property
-    def scratch(self) -> Path:
-        """Ray's own files, removed when the search ends."""
-        return self.path / ".ray"
-
-    @property
-    def prepared(self) -> Path:
-        """Folder of arrays that the task computed once for all trials."""
-        return self.path / "prepared"
-
-    @property
-    def stages_path(self) -> Path:
-        """The folder of the named stages' folders, each as one of a search."""
-        return self.path / "stages"
-
-    @property
-    def base(self) -> Path:
-        """Of a named stage after the first: the trial before it whose values it begins with."""
-        return self.path / "base.yaml"
+    config = _Inside("config.yaml")
+    journal = _Inside(JOURNAL)
+    summary = _Inside("summary.json")
+    history = _Inside("history.journal")
+    """The study of an older run that this one learns from."""
+    provenance = _Inside("provenance.json")
+    """Versions, code and working folder of each session."""
+    log = _Inside("search.log")
+    """Output of Ray, Optuna and the trials' processes."""
+    scratch = _Inside(".ray")
+    """Ray's own files, removed when the search ends."""
+    prepared = _Inside("prepared")
+    """Folder of arrays that the task computed once for all trials."""
+    exported = _Inside("export")
+    stages_path = _Inside("stages")
+    """The folder of the named stages' folders, each as one of a search."""
+    base = _Inside("base.yaml")
+    """The trial whose values a named stage after the first begins with."""
+    _owner_file = _Inside(".owner.json")
+    """What the owner says about itself; a lock beside it says whether the owner is alive."""
 
     @property
     def is_staged(self) -> bool:
@@ -81,7 +69,7 @@ class RunFolder:
         return self.stages_path.is_dir()
 
     def stages(self) -> list[RunFolder]:
-        """This folder itself, or those of the named stages that have begun, in their order."""
+        """This folder itself, or those of the named stages that have begun, in order."""
         if not self.is_staged:
             return [self]
         found = [path for path in self.stages_path.iterdir() if path.name.partition("-")[0].isdecimal()]
@@ -93,10 +81,6 @@ class RunFolder:
         """A search has been here."""
         return self.config.is_file() and (self.journal.is_file() or self.is_staged)
 
-    @property
-    def exported(self) -> Path:
-        return self.path / "export"
-
     def trial(self, number: int) -> Path:
         return self.path / "trials" / f"{number:04d}"
 
@@ -104,7 +88,7 @@ class RunFolder:
         """Make the folder, for its owner alone, and try to write in it.
 
         Raises:
-            SearchError: that is not possible, or others could write in it.
+            SearchError: that fails, or others can write in it.
         """
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -146,11 +130,7 @@ class RunFolder:
 
     @contextmanager
     def needs_space(self) -> Iterator[None]:
-        """Say of what finds the disk full inside that it does.
-
-        Raises:
-            SearchError: instead of the system's error.
-        """
+        """Raise SearchError instead of the system's error where the disk is full."""
         try:
             yield
         except OSError as error:
@@ -158,22 +138,17 @@ class RunFolder:
                 raise
             where = error.filename or self.path
             raise SearchError(
-                f"cannot write to {where}: {error.strerror}; free some, and start the same again"
+                f"cannot write to {where}: {error.strerror}; free some and start the same again"
             ) from error
-
-    @property
-    def _owner_file(self) -> Path:
-        """What the owner says about itself; a lock beside it says whether the owner is alive."""
-        return self.path / ".owner.json"
 
     def _lock(self) -> FileLock:
         return FileLock(self.path / ".owner.lock", timeout=_PATIENCE, poll_interval=0.01)
 
     @contextmanager
     def owned(self) -> Iterator[str | None]:
-        """Own the folder for the time of a search; gives what an owner that died has said about itself.
+        """Own the folder; yields what a previous owner, which died, had written about itself.
 
-        The kernel drops the lock with its process, however that ends: a dead owner never stands in the way.
+        The kernel drops the lock with its process, however that ends.
 
         Raises:
             SearchError: another search owns it; names its process. Or nothing can be written in the folder.
@@ -196,12 +171,12 @@ class RunFolder:
             yield previous
         finally:
             self._owner_file.unlink(missing_ok=True)
-            # Removed while it is held: whoever waits for it sees that, and makes a new one.
+            # Removed while it is held: FileLock notices that in a waiting process, which makes a new one.
             Path(lock.lock_file).unlink(missing_ok=True)
             lock.release()
 
     def owner(self) -> str | None:
-        """What the search that runs in the folder now says about itself; None without one. Writes nothing."""
+        """What the search that runs in the folder now has written about itself, if any. Writes nothing."""
         lock = self._lock()
         if not Path(lock.lock_file).exists():
             return None
@@ -214,7 +189,7 @@ class RunFolder:
             return None  # where nobody can write, nobody searches
 
     def _read_owner(self) -> str | None:
-        """The owner's words about itself; None if it has not written them yet."""
+        """What the owner has written about itself, if anything yet."""
         try:
             owner = json.loads(self._owner_file.read_bytes())
             return f"process {owner['pid']} on {owner['host']} since {owner['since']}"
@@ -222,19 +197,9 @@ class RunFolder:
             return None
 
 
-_JUST_BEGUN = "a process that has just begun"
-
-_PATIENCE = 0.5
-"""Seconds: whoever asks for the owner holds the lock too, for a moment."""
-
-
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write beside, sync and rename, so that a reader finds the old file or the new one.
-
-    JSON knows no NaN and no infinity: they become null.
-    """
-    text = json.dumps(_finite(value), indent=2, allow_nan=False)
-    atomic_write(path, text + "\n")
+    """Write a whole file at once; NaN and infinities, which JSON does not have, become null."""
+    atomic_write(path, json.dumps(_finite(value), indent=2, allow_nan=False) + "\n")
 
 
 def _finite(value: Any) -> Any:

@@ -1,21 +1,67 @@
-"""Where a search ends, and how long a virtual epoch may take."""
+"""Where a search ends, how long a virtual epoch may take, and how often a trial is tried again."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+
 from search.config.schema import Budget
+from search.study.trial import Outcome
+from trainables.process.failure import Failure, FailureKind
 
 _SLOWEST_TIMES, _SHORTEST_TIMEOUT, _FIRST_TIMEOUT = 10.0, 300.0, 3600.0
+# Attempts beyond the first, where fewer than `max_failures` make sense: the same values would run out of
+# memory again, but in a machine's memory another trial may have been the cause.
+_RETRIES = {FailureKind.GPU_MEMORY: 0, FailureKind.MEMORY: 1, FailureKind.HUNG: 1}
 
 
 def limit_reached(budget: Budget, *, seconds: float, steps: int) -> str | None:
-    """Which limit ends a search that has taken so many seconds and optimizer steps; None while none does."""
+    """The limit that a search with these seconds and optimizer steps has reached, if any."""
     if budget.seconds is not None and seconds >= budget.seconds:
         return "time limit"
     return "step limit" if budget.steps is not None and steps >= budget.steps else None
 
 
 def timeout_after(given: float | None, slowest: float | None) -> float:
-    """Seconds that a virtual epoch may take: as given, or ten times what the slowest one took so far."""
+    """Seconds that a virtual epoch may take: as given, or ten times the slowest so far (at least 5 min)."""
     if given is not None:
         return given
     return _FIRST_TIMEOUT if slowest is None else max(_SHORTEST_TIMEOUT, _SLOWEST_TIMES * slowest)
+
+
+def may_retry(failures: Sequence[Failure], max_failures: int) -> bool:
+    """Whether a trial is tried again after these lost attempts, at least one."""
+    last = failures[-1].kind
+    alike = sum(failure.kind is last for failure in failures)
+    return len(failures) <= max_failures and alike <= _RETRIES.get(last, max_failures)
+
+
+def failed_as(failure: Failure) -> tuple[Outcome, str]:
+    """How a trial ends whose last attempt was lost to this, and why."""
+    out_of_memory = failure.kind in (FailureKind.GPU_MEMORY, FailureKind.MEMORY)
+    return Outcome.OUT_OF_MEMORY if out_of_memory else Outcome.FAILED, failure.cause
+
+
+class FailedAlike:
+    """Counts trials that failed with the same cause while no other trial came further than they did."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._cause, self._depth = "", 0
+
+    def add(self, cause: str, depth: int) -> None:
+        """A trial has failed after `depth` virtual epochs."""
+        cause = _without_numbers(cause)
+        alike = self.count > 0 and cause == self._cause
+        self.count, self._depth = (self.count + 1, max(depth, self._depth)) if alike else (1, depth)
+        self._cause = cause
+
+    def survived(self, depth: int) -> None:
+        """A trial has completed virtual epoch `depth`."""
+        if depth > self._depth:
+            self.count = 0
+
+
+def _without_numbers(cause: str) -> str:
+    """Causes that are alike differ only in numbers: of a step, a file, a label, an address."""
+    return re.sub(r"0x[0-9a-f]+|\d+", "#", cause)

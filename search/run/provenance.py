@@ -1,4 +1,4 @@
-"""With what code, libraries and working folder a run was made, and what of that has changed since."""
+"""The code, libraries and working folder that a run was made with, and what has changed since."""
 
 from __future__ import annotations
 
@@ -21,23 +21,22 @@ _PACKAGES = ("tune-search", "ray", "optuna")
 
 
 def record_provenance(config: Config, folder: RunFolder) -> list[str]:
-    """Add an entry to provenance.json if anything differs from the last one; returns what, as text."""
+    """Add an entry to provenance.json if anything differs from the last one; returns the changes as text."""
     entries = _read(folder)
     now = {
         "working_folder": os.getcwd(),
         "versions": library_versions() | {name: version(name) for name in _PACKAGES},
         "task": task_source(config),
     }
-    last = entries[-1] if entries else now
-    changes = list(_changes(last, now))
-    if not entries or any(last.get(key) != now[key] for key in now):
+    last = entries[-1] if entries else {}
+    if any(last.get(key) != now[key] for key in now):
         entries.append({"began": f"{datetime.now(UTC):%F %T} UTC", **now})
         write_json(folder.provenance, {"sessions": entries})
-    return changes
+    return list(_changes(last or now, now))
 
 
 def task_source(config: Config) -> dict[str, str]:
-    """The class that `task:` came to, the file that it is in, and the file's SHA-256."""
+    """The class that `task:` names, its file, and the file's SHA-256."""
     file = Path(inspect.getfile(config.task_class()))
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     return {"class": config.task_path, "file": str(file), "sha256": digest}
@@ -45,15 +44,14 @@ def task_source(config: Config) -> dict[str, str]:
 
 @contextmanager
 def working_folder(folder: RunFolder) -> Iterator[None]:
-    """Be where the run was started, if that is still there: its relative paths and its task start there."""
-    entries = _read(folder)
-    recorded = Path(entries[-1]["working_folder"]) if entries else None
-    with chdir(recorded if recorded is not None and recorded.is_dir() else Path.cwd()):
+    """Change to the folder where the run was started, if it exists: relative paths are meant from there."""
+    recorded = [entry["working_folder"] for entry in _read(folder)[-1:]]
+    with chdir(next(filter(os.path.isdir, recorded), os.getcwd())):
         yield
 
 
 def _read(folder: RunFolder) -> list[dict[str, Any]]:
-    """The sessions so far; what is not as this program writes it counts as not there."""
+    """The sessions so far; entries that this program would not write are ignored."""
     try:
         entries = json.loads(folder.provenance.read_text())["sessions"]
         return [entry for entry in entries if _is_whole(entry)]

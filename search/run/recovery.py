@@ -1,4 +1,4 @@
-"""What a search that goes on does with the trials that nobody runs; told by the study, written by nobody."""
+"""What a resumed search does with the trials that nobody runs: read from the study, nothing is written."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from search.config.config import Config
-from search.run.retries import failed_as, may_retry
+from search.run.limits import failed_as, may_retry
 from search.schedulers.base import Decision, Scheduler
 from search.study.study import SearchStudy
 from search.study.trial import Outcome, TrialRecord
@@ -14,17 +14,17 @@ from search.study.trial import Outcome, TrialRecord
 
 @dataclass(frozen=True)
 class Recovery:
-    """What becomes of a trial: it runs, or has ended without that being recorded, or rests as it is."""
+    """What becomes of a trial: it runs, or has ended without that being recorded, or stays as it is."""
 
     runs: bool
     ended: tuple[Outcome, str] | None = None
 
 
 def recovery_of(record: TrialRecord, study: SearchStudy, scheduler: Scheduler, config: Config) -> Recovery:
-    """Whether a trial that nobody runs is to be run now, rather than paused or ended.
+    """What becomes of a trial that nobody runs.
 
-    A process may have died between a report and what followed from it, so that is decided here again. It
-    can only have been the last report of all: before another one the decision was made and recorded.
+    The process may have died between a report and what followed from it, which is decided again here. That
+    can only be the last report of all: before the next one the decision was recorded.
     """
     if record.outcome is not None and not record.resumable:
         return Recovery(runs=False)
@@ -43,16 +43,7 @@ def recovery_of(record: TrialRecord, study: SearchStudy, scheduler: Scheduler, c
 
 
 def is_cut_short(record: TrialRecord, config: Config, can_go_on: Callable[[TrialRecord], bool]) -> bool:
-    """Ended by a limit that has grown since, with a checkpoint to go on from.
-
-    A trial that had no virtual epoch yet needs no checkpoint.
-    """
+    """Ended by a limit that has grown since, with a checkpoint to continue from if it had a virtual epoch."""
     longer = record.depth < config.budget.max_virtual_epochs
     cut_short = longer and (record.stopped_by_budget or record.outcome is Outcome.COMPLETED)
     return cut_short and (record.depth == 0 or can_go_on(record))
-
-
-def needed_trials(study: SearchStudy, scheduler: Scheduler, config: Config) -> list[TrialRecord]:
-    """Trials that a search without new trials would go on with, by now or later: nothing is written."""
-    runs = [record for record in study.records if recovery_of(record, study, scheduler, config).runs]
-    return [*runs, *scheduler.may_promote(study, 0)]

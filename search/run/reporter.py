@@ -1,8 +1,6 @@
-"""Whoever shows a search while it runs."""
+"""What a search reports to while it runs."""
 
 from __future__ import annotations
-
-from typing import Protocol
 
 from search.config.config import Config
 from search.run.coordinator import Coordinator
@@ -10,30 +8,20 @@ from search.run.events import Event
 from search.run.folder import RunFolder
 
 
-class ProgressReporter(Protocol):
-    """Whoever shows a search while it runs."""
+class ProgressReporter:
+    """Shows a search while it runs: nothing, unless a subclass does."""
 
     def phase(self, text: str) -> None:
         """Something before the first trial that takes time."""
 
-    def begin(self, coordinator: Coordinator, config: Config, folder: RunFolder) -> None: ...
+    def begin(self, coordinator: Coordinator, config: Config, folder: RunFolder) -> None:
+        """The first trial is about to start."""
 
-    def event(self, event: Event) -> None: ...
+    def event(self, event: Event) -> None:
+        """Something happened to a trial."""
 
-    def note(self, text: str) -> None: ...
+    def note(self, text: str) -> None:
+        """A line that a person should read."""
 
-    def end(self) -> None: ...
-
-
-class SilentReporter:
-    """Shows nothing; for notebooks and tests."""
-
-    def phase(self, text: str) -> None: ...
-
-    def begin(self, coordinator: Coordinator, config: Config, folder: RunFolder) -> None: ...
-
-    def event(self, event: Event) -> None: ...
-
-    def note(self, text: str) -> None: ...
-
-    def end(self) -> None: ...
+    def end(self) -> None:
+        """The last trial has ended."""

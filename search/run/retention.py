@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Callable, Collection, Sequence
 
 from search.config.config import Config
-from search.config.schema import Mode
 from search.run.coordinator import Coordinator
 from search.run.events import Event, EventKind
 from search.run.folder import RunFolder
@@ -16,39 +15,29 @@ from search.study.trial import TrialRecord, ranked
 from search.text import size_text
 from trainables.checkpoint import checkpoint_bytes, list_checkpoints, remove_checkpoints
 from trainables.files import discard_all, list_partial
+from trainables.options import Mode
 
 
 def trials_to_keep(
-    records: Sequence[TrialRecord],
-    *,
-    mode: Mode,
-    keep_trials: int,
-    going_on: Collection[int],
+    records: Sequence[TrialRecord], *, mode: Mode, keep_trials: int, going_on: Collection[int]
 ) -> set[int]:
     """Numbers of the best `keep_trials` trials and of those in `going_on`."""
     return {record.number for record in ranked(records, mode)[:keep_trials]} | set(going_on)
 
 
 def space_needed(config: Config, scheduler: Scheduler, concurrency: int, checkpoint_size: float) -> float:
-    """Bytes of a run's checkpoints at its fullest, when one takes `checkpoint_size`."""
+    """The most bytes that a run's checkpoints take at once, at `checkpoint_size` each."""
     trials, checkpoint = config.budget.trials, config.checkpoint
     holding = checkpoint.keep_trials + concurrency
     if scheduler.pauses:
         holding += math.ceil(trials / scheduler.rungs.reduction_factor)
     holding += holding // 8  # until the next sweep
-    # One more than a trial keeps is there while it is written.
+    # While one is written, a trial has one more than it keeps.
     return checkpoint_size * (checkpoint.keep + 1) * min(holding, trials)
 
 
 class CheckpointRetention:
-    """Removes checkpoints that nobody needs, and warns once if the disk is too small for the rest.
-
-    Args:
-        coordinator: knows which trials may still go on.
-        config: says how much is kept.
-        folder: of the run.
-        warn: gives the user a warning.
-    """
+    """Removes checkpoints that are not needed, and warns once if the disk is too small for the rest."""
 
     def __init__(
         self, coordinator: Coordinator, config: Config, folder: RunFolder, warn: Callable[[str], None]
@@ -60,7 +49,7 @@ class CheckpointRetention:
         self._holding = {
             record.number
             for record in coordinator.study.records
-            if checkpoint_bytes(folder.trial(record.number))  # half removed ones too
+            if checkpoint_bytes(folder.trial(record.number))  # of half removed ones too
         }
 
     def event(self, event: Event) -> None:
@@ -72,13 +61,13 @@ class CheckpointRetention:
             self._until_sweep -= 1
             if self._until_sweep < 0:
                 self.sweep()
-                # A sweep looks at all trials: in a large search one comes when an eighth more may have to go.
+                # A sweep looks at all trials: a large search does one when an eighth more may have to go.
                 self._until_sweep = len(self._holding) // 8
 
     def sweep(self) -> None:
-        """Remove the checkpoints of all trials that neither are among the best nor may go on."""
+        """Remove the checkpoints of all trials that are neither among the best nor may continue."""
         study = self._coordinator.study
-        # The best of all are among those with a checkpoint: one that has lost it was not, and trains no more.
+        # A trial without a checkpoint was not among the best when it lost it, and trains no more.
         kept = trials_to_keep(
             [study.records[number] for number in sorted(self._holding)],
             mode=study.mode,
@@ -90,13 +79,13 @@ class CheckpointRetention:
         self._holding &= kept
 
     def close(self) -> None:
-        """After the last job: remove what is not needed, and what killed processes have left half done."""
+        """After the last job, remove what is not needed, and what killed processes left half written."""
         self.sweep()
         for record in self._coordinator.study.records:
             discard_all(list_partial(self._folder.trial(record.number)))
 
     def _check_space(self, number: int) -> None:
-        """At the first checkpoint, estimate what the run will need at its fullest."""
+        """At the first checkpoint, estimate the disk space that the run will need at most."""
         trial = self._folder.trial(number)
         num_checkpoints = len(list_checkpoints(trial))
         if self._estimated or not num_checkpoints:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,16 +13,14 @@ from search.config.document import read_values, write_yaml
 from search.config.stages import SearchConfig, load_config, open_run
 from search.errors import ConfigError, KeyPath, SearchError
 from search.run.changes import record_config
-from search.run.coordinator import Coordinator
-from search.run.events import Event
 from search.run.executor import Executor
 from search.run.executors.choose import executor_for
 from search.run.folder import RunFolder, write_json
-from search.run.largest_batch import settled
+from search.run.largest_batch import with_largest_batch
 from search.run.provenance import record_provenance, working_folder
-from search.run.reporter import ProgressReporter, SilentReporter
-from search.run.stage import run_in_folder
-from search.run.summary import Best, Summary, join
+from search.run.reporter import ProgressReporter
+from search.run.stage import owned, run_in_folder
+from search.run.summary import Summary, join, read_summary
 from search.study.study import read_records
 from search.study.trial import TrialRecord, best_record
 from search.text import value_at
@@ -70,7 +67,7 @@ def search(
         )
         folder = RunFolder(Path(results).absolute() / (name or loaded.name))
         older = None if from_run is None else RunFolder(Path(from_run).absolute())
-        return _run(loaded, folder, executor, reporter or SilentReporter(), older=older)
+        return _run(loaded, folder, executor, reporter or ProgressReporter(), older=older)
 
 
 def resume(
@@ -107,7 +104,7 @@ def resume(
             loaded = load_config(
                 folder.config if source is None else source, overrides, before_task=executor.begin
             )
-        return _run(loaded, folder, executor, reporter or SilentReporter(), growing=True)
+        return _run(loaded, folder, executor, reporter or ProgressReporter(), growing=True)
 
 
 def _run(
@@ -119,22 +116,21 @@ def _run(
     growing: bool = False,
     older: RunFolder | None = None,
 ) -> Summary:
-    """Search stage after stage; what is done stays, and what a stage has begun with stays too.
+    """Run the stages in turn; complete ones stay, and a stage that has begun keeps the values it began with.
 
     Args:
-        search: all stages.
-        folder: of the whole.
-        executor: started when a stage needs it.
-        reporter: shown what happens.
-        growing: another space, sampler or scheduler was asked for explicitly.
+        growing: the space, sampler or scheduler of a run may change.
         older: a run whose trials the sampler of the first stage learns from.
     """
     folder.create()
     with working_folder(folder):
-        search = settled(search, folder, reporter.phase)
-    with ExitStack() as stack:
-        if search.is_staged:
-            stack.enter_context(_recorded_whole(search, folder, reporter, growing=growing))
+        search = with_largest_batch(search, folder, reporter.phase)
+    if not search.is_staged:
+        return run_in_folder(search.first, folder, executor, reporter, growing=growing, older=older)
+    with owned(folder, reporter):
+        record_config(search, folder, growing=growing)
+        record_provenance(search.first, folder)
+        folder.stages_path.mkdir(mode=0o700, exist_ok=True)
         summaries: list[Summary] = []
         for number in range(len(search.stages)):
             stage = _StageRun(search, number, folder)
@@ -142,44 +138,28 @@ def _run(
             summary = stage.finished(config)
             if summary is not None:
                 reporter.phase(f"{stage.title} is done")
-            elif search.is_staged:
-                stack.enter_context(executor)  # stays for the stages to come
+            else:
                 reporter.phase(stage.introduction())
-            summary = summary or run_in_folder(
-                config,
-                stage.folder,
-                executor,
-                stage.reporter(reporter),
-                growing=growing,
-                older=None if number else older,
-            )
+                summary = run_in_folder(
+                    config,
+                    stage.folder,
+                    executor,
+                    reporter,
+                    name=f"{config.name}, {stage.title}",
+                    growing=growing,
+                    older=None if number else older,
+                )
             summaries.append(summary)
             if summary.status != "complete":
                 break
-        if not search.is_staged:
-            return summaries[0]
         whole = join(summaries, folder.path, len(search.stages))
         write_json(folder.summary, whole.as_dict())
         return whole
 
 
-@contextmanager
-def _recorded_whole(
-    search: SearchConfig, folder: RunFolder, reporter: ProgressReporter, *, growing: bool
-) -> Iterator[None]:
-    """Own the folder of a search in named stages, with the whole configuration in it."""
-    with folder.needs_space(), folder.owned() as previous_owner, working_folder(folder):
-        if previous_owner:
-            reporter.phase(f"taking over from a search that has died ({previous_owner})")
-        record_config(search, folder, growing=growing)
-        record_provenance(search.first, folder)
-        folder.stages_path.mkdir(mode=0o700, exist_ok=True)
-        yield
-
-
 @dataclass(frozen=True)
 class _StageRun:
-    """One stage of a search, with what it begins from."""
+    """One named stage of a search, with the values that it begins with."""
 
     search: SearchConfig
     number: int
@@ -187,24 +167,22 @@ class _StageRun:
 
     @property
     def title(self) -> str:
-        return (
-            f"stage {self.number + 1} of {len(self.search.stages)} ({self.search.stages[self.number].name})"
-        )
+        stages = self.search.stages
+        return f"stage {self.number + 1} of {len(stages)} ({stages[self.number].name})"
 
     @property
     def folder(self) -> RunFolder:
-        """The stage's own folder; that of the search where the stage has no name."""
         return self._folder_of(self.number)
 
     def config(self) -> Config:
-        """The stage's configuration, from what it has begun with or begins with now."""
+        """The stage's configuration, with the values that it began or begins with."""
         if self.number == 0:
             return self.search.first
         recorded = self._recorded() or self._begin()
         return self.search.stage(self.number, recorded["options"], recorded.get("points_to_evaluate"))
 
     def introduction(self) -> str:
-        """A line that says where the stage's fixed values come from."""
+        """The title, and where the stage's fixed values come from."""
         recorded = self._recorded()
         if recorded is None:
             return self.title
@@ -212,33 +190,23 @@ class _StageRun:
         return f"{self.title} continues with the values of {origin} {recorded['value']:.4g}"
 
     def finished(self, config: Config) -> Summary | None:
-        """The summary of a named stage that is complete as it is asked for now."""
-        if not self.search.is_staged:
-            return None
+        """The summary of the stage if it is complete as it is asked for now."""
         try:
-            written = json.loads(self.folder.summary.read_text())
             same = open_run(self.folder.config).raw == config.raw and self.folder.journal.is_file()
-            best = None if written["best"] is None else Best(**written["best"])
-            summary = Summary(**{**written, "best": best, "folder": str(self.folder.path)})
+            summary = read_summary(self.folder)
         # What cannot be read is found out again from the study.
         except (OSError, ValueError, KeyError, TypeError, ConfigError):
             return None
         return summary if same and summary.status == "complete" else None
 
-    def reporter(self, reporter: ProgressReporter) -> ProgressReporter:
-        """The reporter, which shows the stage beside the search's name."""
-        return _StageReporter(reporter, self.title) if self.search.is_staged else reporter
-
     def _folder_of(self, number: int) -> RunFolder:
-        if not self.search.is_staged:
-            return self.whole
         return RunFolder(self.whole.stages_path / self.search.folder_name(number))
 
     def _recorded(self) -> Mapping[str, Any] | None:
         return read_values(self.folder.base) if self.folder.base.is_file() else None
 
     def _begin(self) -> Mapping[str, Any]:
-        """Take the best trial before this stage, and record it: whatever comes later cannot change it."""
+        """Take the best trial before this stage, and record it, so that nothing later can change it."""
         objective = self.search.objective
         number, record = self._best_before()
         options = record.resolved.options
@@ -255,7 +223,7 @@ class _StageRun:
         return recorded
 
     def _best_before(self) -> tuple[int, TrialRecord]:
-        """The best trial of the last stage before this one that has one, and that stage's number."""
+        """Number and best trial of the last stage before this one that has a best trial."""
         for number in reversed(range(self.number)):
             record = best_record(read_records(self._folder_of(number).journal), self.search.objective.mode)
             if record is not None:
@@ -267,7 +235,7 @@ class _StageRun:
         )
 
     def _point(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """The base as a point of this stage's space; empty where it lies outside."""
+        """The base as a point of this stage's space; empty if it lies outside."""
         task_options = self.search.first.task_class().Options.model_validate(expand_paths(options))
         defaults = task_options.model_dump(mode="json")
         point: dict[str, Any] = {}
@@ -280,21 +248,6 @@ class _StageRun:
         except ConfigError:
             return {}
         return point
-
-
-class _StageReporter:
-    """Names the stage where the search's name is shown."""
-
-    def __init__(self, reporter: ProgressReporter, title: str) -> None:
-        self._reporter, self._title = reporter, title
-        self.phase, self.note, self.end = reporter.phase, reporter.note, reporter.end
-
-    def begin(self, coordinator: Coordinator, config: Config, folder: RunFolder) -> None:
-        named = config.model_copy(update={"name": f"{config.name}, {self._title}"})
-        self._reporter.begin(coordinator, named, folder)
-
-    def event(self, event: Event) -> None:
-        self._reporter.event(event)
 
 
 def _put(tree: dict[str, Any], path: KeyPath, value: Any) -> None:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first lets the running virtual epochs finish, a second one leaves at once."""
+"""Ctrl-C and SIGTERM: the first one lets the running virtual epochs finish, the second one exits."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 
 @contextmanager
 def heard_signals(on_first: Callable[[int], None] = lambda number: None) -> Iterator[list[int]]:
-    """The signals received so far, as a list that grows; `on_first` is called with the first.
+    """Yields the list of signals received so far; `on_first` is called with the first one.
 
-    Outside of the main thread, where no signal can be heard, the list stays empty.
+    Outside the main thread, which alone can handle signals, the list stays empty.
     """
     received: list[int] = []
 
@@ -37,7 +37,7 @@ def heard_signals(on_first: Callable[[int], None] = lambda number: None) -> Iter
 
 @contextmanager
 def leaving_on_sigterm() -> Iterator[None]:
-    """Before a search runs there is nothing to finish: SIGTERM ends the program, and it tidies up."""
+    """Before a search runs there is nothing to finish: SIGTERM exits the program in order."""
 
     def leave(number: int, frame: Any) -> None:
         sys.exit(128 + number)

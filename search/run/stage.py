@@ -6,8 +6,8 @@ import logging
 import shutil
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from search.config.config import Config
@@ -19,7 +19,7 @@ from search.run.coordinator import Coordinator
 from search.run.events import Event, EventKind
 from search.run.executor import Executor, Jobs
 from search.run.folder import RunFolder, write_json
-from search.run.known_points import untried
+from search.run.points import untried
 from search.run.provenance import record_provenance, task_source, working_folder
 from search.run.reporter import ProgressReporter
 from search.run.retention import CheckpointRetention
@@ -42,20 +42,32 @@ from trainables.task import Arrays
 log = logging.getLogger(__name__)
 
 
+@contextmanager
+def owned(folder: RunFolder, reporter: ProgressReporter) -> Iterator[None]:
+    """Be the only search in the folder, in the working folder where it was started.
+
+    Raises:
+        SearchError: another search runs there, or the disk becomes full.
+    """
+    with folder.needs_space(), folder.owned() as previous_owner, working_folder(folder):
+        if previous_owner:
+            reporter.phase(f"taking over from a search that has died ({previous_owner})")
+        yield
+
+
 def run_in_folder(
     config: Config,
     folder: RunFolder,
     executor: Executor,
     reporter: ProgressReporter,
     *,
+    name: str = "",
     growing: bool = False,
     older: RunFolder | None = None,
 ) -> Summary:
-    """One search in its folder, see `search` and `resume`."""
+    """One search in its folder, see `search` and `resume`; `name` is shown for the configuration's."""
     folder.create()
-    with folder.needs_space(), folder.owned() as previous_owner, working_folder(folder):
-        if previous_owner:
-            reporter.phase(f"taking over from a search that has died ({previous_owner})")
+    with owned(folder, reporter):
         record_config(config, folder, growing=growing)
         if older is not None:
             _take_history(config, folder, older)
@@ -65,24 +77,24 @@ def run_in_folder(
         shared = _load_shared_data(config, folder)
         if executor.phase:
             reporter.phase(executor.phase)
-        with executor:
-            coordinator = build_coordinator(config, folder, executor.concurrency(config))
-            coordinator.recover()
-            reporter.begin(coordinator, config, folder)
-            for change in changes:
-                reporter.note(f"since this search was last run: {change}")
-            try:
-                with heard_signals(lambda number: _wind_down(coordinator, reporter, number)) as received:
-                    retention = watch(coordinator, config, folder, reporter)
-                    executor.run(coordinator, _jobs(config, folder, coordinator, shared))
-                    return _finish(config, folder, coordinator, retention, received)
-            finally:
-                reporter.end()
-                shutil.rmtree(folder.scratch, ignore_errors=True)
+        executor.wait_until_ready()
+        coordinator = build_coordinator(config, folder, executor.concurrency(config))
+        coordinator.recover()
+        reporter.begin(coordinator, config.model_copy(update={"name": name or config.name}), folder)
+        for change in changes:
+            reporter.note(f"since this search was last run: {change}")
+        try:
+            with heard_signals(lambda number: _wind_down(coordinator, reporter, number)) as received:
+                retention = watch(coordinator, config, folder, reporter)
+                executor.run(coordinator, _jobs(config, folder, coordinator, shared))
+                return _finish(config, folder, coordinator, retention, received)
+        finally:
+            reporter.end()
+            shutil.rmtree(folder.scratch, ignore_errors=True)
 
 
 def _take_history(config: Config, folder: RunFolder, older: RunFolder) -> None:
-    """Copy the study of an older run, so that this one needs it no more."""
+    """Copy the study of an older run, which is then not needed any more."""
     if folder.history.exists():
         return
     if folder.journal.exists():
@@ -99,7 +111,7 @@ def _take_history(config: Config, folder: RunFolder, older: RunFolder) -> None:
 
 
 def _load_shared_data(config: Config, folder: RunFolder) -> dict[str, Arrays]:
-    """Decode the data once, unless it differs from trial to trial."""
+    """Decode the data once for all trials, unless their `data` sections differ."""
     task_class = config.task_class()
     first = next(iter(config.space.candidates()))
     discard_all(list_partial(folder.prepared))
@@ -122,7 +134,7 @@ def build_coordinator(
     watch: Callable[[Event], None] = lambda event: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Coordinator:
-    """The coordinator of a search with its study on disk; nothing is written but a study that is new."""
+    """The coordinator of a search with its study on disk, which is created if there is none."""
     scheduler = build_scheduler(config)
     study = SearchStudy(
         folder.journal,
@@ -153,7 +165,7 @@ def build_coordinator(
 def watch(
     coordinator: Coordinator, config: Config, folder: RunFolder, reporter: ProgressReporter
 ) -> CheckpointRetention:
-    """Show every event to the reporter and to whoever keeps the disk from filling up."""
+    """Pass every event to the reporter and to the retention of checkpoints."""
     retention = CheckpointRetention(coordinator, config, folder, reporter.note)
 
     def follow(event: Event) -> None:
@@ -167,7 +179,7 @@ def watch(
 
 
 def trial_plan(config: Config, folder: RunFolder, record: TrialRecord, timeout: float) -> TrialPlan:
-    """What the process that runs a trial's next job needs to know."""
+    """What a process needs to run a trial's next job."""
     return TrialPlan(
         number=record.number,
         folder=str(folder.trial(record.number)),
@@ -217,7 +229,7 @@ def _finish(
     coordinator.close(resumable=status != "complete")
     retention.close()
     summary = summarize(coordinator, folder, config.objective.metric, status, reason)
-    # The study holds all of it too, and a full disk must not hide what this says.
+    # The study holds all of it too, and a full disk must not hide the summary.
     with suppress(OSError):
         write_json(folder.summary, summary.as_dict())
     return summary
@@ -225,6 +237,6 @@ def _finish(
 
 def _wind_down(coordinator: Coordinator, reporter: ProgressReporter, number: int) -> None:
     coordinator.end("Ctrl-C" if number == signal.SIGINT else "SIGTERM")
-    # The signal may have come in the middle of a print, which cannot be entered twice.
+    # The signal may have interrupted a print, which is not reentrant.
     with suppress(RuntimeError):
         reporter.note("finishing and saving the running virtual epochs; once more to leave at once")

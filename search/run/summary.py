@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from search.config.schema import Mode
 from search.run.coordinator import Coordinator
 from search.run.folder import RunFolder
 from search.study.trial import TrialRecord
 from trainables.checkpoint import checkpoint_folder
 from trainables.images.skipped import read_skipped
+from trainables.options import Mode
 
 Status = Literal["complete", "interrupted", "terminated", "failed"]
 
@@ -46,7 +47,7 @@ class StageOutcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """What a search came to. Seconds are wall time; `steps_saved` is against every trial at full length.
+    """The outcome of a search. Seconds are wall time; `steps_saved` is against every trial at full length.
 
     Of one in named stages, `best` is that of the last stage that has one, all numbers are sums, paths are
     relative to the folder of the whole, and trials in `failures` are named `1-optimizer/7`.
@@ -77,9 +78,19 @@ class Summary:
 
     def as_dict(self) -> dict[str, Any]:
         """What summary.json holds; `stages` and `of` only where there are named stages."""
-        return {
-            name: value for name, value in asdict(self).items() if self.of or name not in ("stages", "of")
-        }
+        given = asdict(self)
+        return given if self.of else {key: given[key] for key in given if key not in ("stages", "of")}
+
+
+_SUMS = ("trials", "steps", "samples", "virtual_epochs", "trial_seconds", "seconds", "steps_saved")
+"""Fields of a summary that are added up over stages."""
+
+
+def read_summary(folder: RunFolder) -> Summary:
+    """What summary.json of a search or stage holds; raises OSError, ValueError, KeyError or TypeError."""
+    written = json.loads(folder.summary.read_text())
+    best = None if written["best"] is None else Best(**written["best"])
+    return Summary(**{**written, "best": best, "folder": str(folder.path)})
 
 
 def summarize(
@@ -150,44 +161,31 @@ def join(summaries: Sequence[Summary], folder: Path, num_stages: int) -> Summary
     last = summaries[-1]
     names = [Path(summary.folder).name for summary in summaries]
     complete = last.status == "complete" and len(summaries) == num_stages
-    bests = [_in_whole(summary.best, name) for summary, name in zip(summaries, names, strict=True)]
-    counts: Counter[str] = Counter()
-    for summary in summaries:
-        counts.update(summary.counts)
+    stages = [
+        StageOutcome(
+            name=name,
+            best=_in_whole(summary.best, name),
+            **{key: getattr(summary, key) for key in ("status", "reason", "trials", "steps", "seconds")},
+        )
+        for name, summary in zip(names, summaries, strict=True)
+    ]
     return Summary(
         folder=str(folder),
         status=last.status,
         reason=f"all {num_stages} stages are done" if complete else f"stage {names[-1]}: {last.reason}",
         metric=last.metric,
         mode=last.mode,
-        best=next((best for best in reversed(bests) if best is not None), None),
-        counts=dict(counts),
-        trials=sum(s.trials for s in summaries),
-        steps=sum(s.steps for s in summaries),
-        samples=sum(s.samples for s in summaries),
-        virtual_epochs=sum(s.virtual_epochs for s in summaries),
-        trial_seconds=round(sum(s.trial_seconds for s in summaries), 3),
-        seconds=round(sum(s.seconds for s in summaries), 3),
-        steps_saved=sum(s.steps_saved for s in summaries),
+        best=next((stage.best for stage in reversed(stages) if stage.best is not None), None),
+        counts=dict(sum((Counter(summary.counts) for summary in summaries), Counter())),
         failures={
             f"{name}/{number}": cause
             for name, summary in zip(names, summaries, strict=True)
             for number, cause in summary.failures.items()
         },
         skipped_samples={file: why for summary in summaries for file, why in summary.skipped_samples.items()},
-        stages=[
-            StageOutcome(
-                name=name,
-                status=summary.status,
-                reason=summary.reason,
-                best=best,
-                trials=summary.trials,
-                steps=summary.steps,
-                seconds=summary.seconds,
-            )
-            for name, summary, best in zip(names, summaries, bests, strict=True)
-        ],
+        stages=stages,
         of=num_stages,
+        **{key: round(sum(getattr(summary, key) for summary in summaries), 3) for key in _SUMS},
     )
 
 

@@ -1,4 +1,4 @@
-"""What is shown while a search runs: a live table on a terminal, one plain line per event elsewhere."""
+"""What a running search shows: a live table on a terminal, one plain line per event elsewhere."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.measure import Measurement
 from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
 from rich.table import Table
@@ -23,9 +21,9 @@ from search.config.config import Config
 from search.run.coordinator import Coordinator
 from search.run.events import Event, EventKind
 from search.run.folder import RunFolder
-from search.screen.progress import seconds_left, share_done
+from search.run.reporter import ProgressReporter
 from search.screen.progress_bar import draws_in_place
-from search.study.trial import BROKEN_OFF, Outcome, TrialRecord, ranked
+from search.study.trial import BROKEN_OFF, NO_VERDICT, TrialRecord, ranked
 from search.text import duration, number_text, one_line, short_path, value_text
 
 _STATE_STYLE = {
@@ -37,10 +35,10 @@ _STATE_STYLE = {
 }
 _MAX_RUNNING, _MAX_BEST = 12, 6
 _WIDE = 100
-"""Columns that a terminal must have for the speed to be shown too."""
+"""Minimal width of a terminal, in columns, for the speed to be shown."""
 
 
-class PlainView:
+class PlainView(ProgressReporter):
     """One line per event, without control characters: for pipes, files and CI."""
 
     def __init__(self, out: IO[str]) -> None:
@@ -54,9 +52,9 @@ class PlainView:
         self._names = config.space.names
         limits = coordinator.budget
         done = sum(record.outcome is not None for record in coordinator.study.records)
-        again = f", {done} of them already done" if done else ""
+        already = f", {done} of them already done" if done else ""
         self._line(
-            f"search {config.name}: {limits.trials} trials{again}, "
+            f"search {config.name}: {limits.trials} trials{already}, "
             f"up to {limits.max_virtual_epochs} virtual epochs each, "
             f"{coordinator.concurrency} at a time, in {short_path(folder.path)}"
         )
@@ -93,13 +91,12 @@ class PlainView:
         print(time.strftime("%H:%M:%S"), one_line(text), file=self._out, flush=True)
 
 
-class LiveView:
-    """A view that is redrawn in place: progress, time left, running and best trials."""
+class LiveView(ProgressReporter):
+    """A view that is redrawn in place: progress, time left, running trials and the best of the others."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._coordinator: Coordinator | None = None
-        self._text = ""
         self._notes: list[str] = []
         self._metrics: dict[int, Mapping[str, Any]] = {}
         self._spinner = Spinner("dots")
@@ -108,23 +105,22 @@ class LiveView:
             get_renderable=self._render,
             refresh_per_second=4,
             transient=True,
-            redirect_stdout=False,  # what others print goes into the log, see `screen`
+            redirect_stdout=False,  # all other output goes into the log, see `screen`
             redirect_stderr=False,
         )
 
     def phase(self, text: str) -> None:
-        self._text = text
+        self._spinner.update(text=text)
         self._live.start()
 
     def begin(self, coordinator: Coordinator, config: Config, folder: RunFolder) -> None:
-        self._coordinator, self._config, self._folder = coordinator, config, folder
+        self._coordinator, self._config = coordinator, config
         self._names, self._metrics = config.space.names, {}
 
     def event(self, event: Event) -> None:
         if event.kind is EventKind.REPORTED:
             self._metrics[event.record.number] = event.metrics
-        failed = event.record.outcome in (Outcome.FAILED, Outcome.OUT_OF_MEMORY)
-        if failed or event.kind in (EventKind.RETRIED, EventKind.MESSAGE):
+        if event.record.outcome in NO_VERDICT or event.kind in (EventKind.RETRIED, EventKind.MESSAGE):
             self.note(f"trial {event.record.number}: {event.text}")
 
     def note(self, text: str) -> None:
@@ -136,7 +132,6 @@ class LiveView:
 
     def _render(self) -> RenderableType:
         if self._coordinator is None:
-            self._spinner.update(text=self._text)
             return self._spinner
         coordinator = self._coordinator
         parts = [*self._progress(coordinator), Text(""), self._table(coordinator)]
@@ -168,19 +163,28 @@ class LiveView:
         return [line, Text(counts, style="dim")]
 
     def _table(self, coordinator: Coordinator) -> RenderableType:
+        wide = self._console.width >= _WIDE
         table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
         names = ["trial", "state", "epoch", self._config.objective.metric, "best"]
-        for name in [*names, "samples/s"] if self._wide else names:
+        for name in [*names, "samples/s"] if wide else names:
             table.add_column(name, justify="left" if name == "state" else "right", no_wrap=True)
         table.add_column("parameters", ratio=1, no_wrap=True)
         best = coordinator.best
         for record in self._rows(coordinator):
-            table.add_row(*self._cells(record, coordinator), style="bold" if record is best else "")
+            state = state_text(record)
+            speed = self._metrics.get(record.number, {}).get("samples_per_second")
+            shown_speed = f"{speed:.0f}" if speed and record.running else ""
+            table.add_row(
+                str(record.number),
+                Text(state, style=_STATE_STYLE.get(state, "red")),
+                f"{record.depth}/{coordinator.budget.max_virtual_epochs}",
+                number_text(record.values[-1] if record.values else None),
+                number_text(record.best(coordinator.study.mode)),
+                *([shown_speed] if wide else []),
+                Text(self._params(record), no_wrap=True, overflow="ellipsis"),
+                style="bold" if record is best else "",
+            )
         return table
-
-    @property
-    def _wide(self) -> bool:
-        return self._console.width >= _WIDE
 
     def _rows(self, coordinator: Coordinator) -> list[TrialRecord]:
         """The running trials, then the best of the others."""
@@ -189,43 +193,12 @@ class LiveView:
         others = [r for r in (*ranked(study.records, study.mode), *broken_off) if not r.running]
         return [*coordinator.running[:_MAX_RUNNING], *others[:_MAX_BEST]]
 
-    def _cells(self, record: TrialRecord, coordinator: Coordinator) -> list[RenderableType]:
-        state = state_text(record)
-        speed = self._metrics.get(record.number, {}).get("samples_per_second")
-        cells: list[RenderableType] = [
-            str(record.number),
-            Text(state, style=_STATE_STYLE.get(state, "red")),
-            f"{record.depth}/{coordinator.budget.max_virtual_epochs}",
-            number_text(record.values[-1] if record.values else None),
-            number_text(record.best(coordinator.study.mode)),
-        ]
-        if self._wide:
-            cells.append(f"{speed:.0f}" if speed and record.running else "")
-        return [*cells, _WholeWords(self._params(record))]
-
     def _params(self, record: TrialRecord) -> str:
         return params_text(record.params, self._names)
 
 
-class _WholeWords:
-    """As many words as fit on one line, followed by an ellipsis if there are more."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        text, words = self._text, self._text.split(" ")
-        while words and cell_len(text) > options.max_width:
-            words.pop()
-            text = " ".join([*words, "…"])
-        yield Text(text, no_wrap=True, overflow="ellipsis")
-
-    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        return Measurement(1, max(1, cell_len(self._text)))
-
-
 def state_text(record: TrialRecord) -> str:
-    """running, paused, waiting for its first or next attempt, or how the trial ended."""
+    """running, paused, waiting (for its first or next attempt), or the trial's outcome."""
     if record.outcome is not None:
         return str(record.outcome.value)
     return "running" if record.running else "paused" if record.values else "waiting"
@@ -233,23 +206,52 @@ def state_text(record: TrialRecord) -> str:
 
 def params_text(params: Mapping[str, Any], names: Sequence[str]) -> str:
     """The searched parameters in their order, each by the last part of its name where that is unambiguous."""
-    last = [name.rpartition(".")[2] for name in names]
-    short = {
-        n: s if last.count(s) == 1 or not _same_time(n, s, names, params) else n
-        for n, s in zip(names, last, strict=True)
-    }
-    return " ".join(f"{short[name]}={value_text(params[name])}" for name in names if name in params)
+    present = [name for name in names if name in params]
+    last = [name.rpartition(".")[2] for name in present]
+    labels = [part if last.count(part) == 1 else name for name, part in zip(present, last, strict=True)]
+    return " ".join(
+        f"{label}={value_text(params[name])}" for name, label in zip(present, labels, strict=True)
+    )
 
 
-def _same_time(name: str, short: str, names: Sequence[str], params: Mapping[str, Any]) -> bool:
-    return any(o != name and o in params and o.rpartition(".")[2] == short for o in names)
+def share_done(search: Coordinator) -> float:
+    """Rough share of the search that is done, from 0 to 1, by the limit that is nearest."""
+    shares = [_trained_share(search)]
+    if search.budget.seconds is not None:
+        shares.append(search.elapsed_seconds / search.budget.seconds)
+    if search.budget.steps is not None:
+        shares.append(search.steps / search.budget.steps)
+    # A scheduler may take more than expected; the search is not over while a trial is running.
+    return min(0.99 if search.running else 1.0, max(shares))
+
+
+def seconds_left(search: Coordinator) -> float | None:
+    """Rough time to the end at the pace so far; None in the first 2 % of a search without a time limit."""
+    share = share_done(search)
+    left = search.elapsed_seconds * (1 / share - 1) if share > 0.02 else None
+    if search.budget.seconds is None:
+        return left
+    until_limit = max(0.0, search.budget.seconds - search.elapsed_seconds)
+    return until_limit if left is None else min(left, until_limit)
+
+
+def _trained_share(search: Coordinator) -> float:
+    """Share of the expected virtual epochs that were trained; an ended trial counts as one of full length."""
+    records, limits = search.study.records, search.budget
+    lengths = next((r.lengths for r in records if r.lengths is not None), None)
+    expected = search.scheduler.expected_virtual_epochs(limits.trials, limits.max_virtual_epochs, lengths)
+    if expected is not None:
+        return sum(r.depth for r in records) / max(1, expected)
+    full = limits.max_virtual_epochs
+    trained = sum(full if r.outcome and not r.resumable else r.depth for r in records)
+    return trained / max(1, full * limits.trials)
 
 
 @contextmanager
 def screen(log_file: Path, *, plain: bool = False) -> Iterator[LiveView | PlainView]:
-    """The view for this terminal or pipe, while everything else that is printed goes into `log_file`.
+    """The view for this terminal or pipe; all other output goes into `log_file`.
 
-    Ray's processes write to the descriptors 1 and 2 of this one, so these are what is redirected.
+    Ray's processes write to the descriptors 1 and 2 of this one, so the descriptors are redirected.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -265,7 +267,7 @@ def screen(log_file: Path, *, plain: bool = False) -> Iterator[LiveView | PlainV
     finally:
         view.end()
         for stream, descriptor, original in zip((sys.stdout, sys.stderr), (1, 2), kept, strict=True):
-            # What a full disk has no room for comes onto the screen.
+            # Output that a full disk has no room for goes to the screen.
             with suppress(OSError):
                 stream.flush()
             os.dup2(original, descriptor)

@@ -1,10 +1,9 @@
-"""How far a command has come: a bar that is redrawn in place on a terminal, plain lines elsewhere."""
+"""Progress of a command: a bar that is redrawn in place on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
 import os
 import time
-from types import TracebackType
 from typing import IO
 
 from rich.console import Console
@@ -13,35 +12,28 @@ from rich.table import Column
 
 
 def draws_in_place(out: IO[str]) -> bool:
-    """Whether `out` is a terminal that can rewrite its lines."""
+    """Whether `out` is a terminal that can redraw its lines."""
     return out.isatty() and os.environ.get("TERM") not in (None, "dumb", "unknown")
 
 
 class ProgressBar:
-    """Progress of a command that takes longer than a moment; nothing of the bar is left when it ends.
+    """A progress bar that is removed when the command ends.
 
     Args:
         out: where it is shown.
-        phase: what is being done first; None says nothing yet.
-        plain: print lines on a terminal too.
-        interval: least seconds between two lines where there is no bar.
+        phase: the first phase, if it should be shown.
+        interval: minimal number of seconds between two lines if there is no bar.
     """
 
-    def __init__(
-        self, out: IO[str], phase: str | None = None, *, plain: bool = False, interval: float = 10.0
-    ) -> None:
+    def __init__(self, out: IO[str], phase: str | None = None, *, interval: float = 10.0) -> None:
         self._out, self._phase, self._interval = out, phase, interval
         self._printed = time.monotonic()
         self._bar: Progress | None = None
-        if not plain and draws_in_place(out):
-            text = TextColumn(
-                "{task.description}",
-                markup=False,
-                table_column=Column(no_wrap=True, overflow="ellipsis"),
-            )
+        if draws_in_place(out):
+            one_line = Column(no_wrap=True, overflow="ellipsis")
             self._bar = Progress(
                 BarColumn(bar_width=24),
-                text,
+                TextColumn("{task.description}", markup=False, table_column=one_line),
                 console=Console(file=out, force_terminal=True),
                 transient=True,
                 redirect_stdout=False,
@@ -57,21 +49,19 @@ class ProgressBar:
             self.phase(self._phase)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         if self._bar is not None:
             self._bar.stop()
 
     def phase(self, text: str) -> None:
-        """Say what is being done now, of which nobody knows how long it takes."""
+        """Show what is being done now, of unknown length."""
         if self._bar is not None:
             self._bar.update(self._task, description=text, completed=0, total=None)
         else:
             self._print(text)
 
     def report(self, text: str, done: float, total: float) -> None:
-        """Show that `done` of `total` is done, with `text` beside the bar; a line only if one is due."""
+        """Show the progress with `text` beside the bar; without a bar, a line if one is due."""
         if self._bar is not None:
             self._bar.update(self._task, description=text, completed=done, total=total)
         elif time.monotonic() - self._printed >= self._interval:

@@ -1,10 +1,12 @@
-"""What each command prints at its end, as text."""
+"""The final output of each command."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import click
 
 from search.commands.batch_analysis import BatchNoise, Curve, Reached
 from search.commands.batch_sizes import BatchSizes
@@ -18,11 +20,11 @@ from search.text import counted, duration, number_text, one_line, short_path, si
 
 _WIDTH = 18
 _MAX_SKIPPED = 5
-"""Skipped samples that are named."""
+"""Number of skipped samples that are listed."""
 
 
 def summary_text(summary: Summary, *, color: bool = False) -> str:
-    """Best trial, counts, steps spent and saved, and what to type next."""
+    """Best trial, counts, steps spent and saved, and the commands to run next."""
     folder = short_path(Path(summary.folder))
     lines = [f"search {summary.status}: {summary.reason}", ""]
     if summary.best is None:
@@ -30,13 +32,15 @@ def summary_text(summary: Summary, *, color: bool = False) -> str:
     else:
         best = summary.best
         head = f"best trial {best.trial}: {summary.metric} {number_text(best.value)}"
-        lines.append(_bold(head, color) + f" at virtual epoch {best.virtual_epoch}, step {best.step}")
+        head = click.style(head, bold=True) if color else head
+        lines.append(f"{head} at virtual epoch {best.virtual_epoch}, step {best.step}")
         lines += [f"  {name} = {value_text(value)}" for name, value in best.params.items()]
     if summary.stages:
         lines += ["", *_stage_lines(summary)]
-    full = summary.steps + summary.steps_saved
-    share = summary.steps_saved / full if full else 0.0
-    saved = f", {summary.steps_saved:,} saved by early stopping ({share:.0%})" if summary.steps_saved else ""
+    saved = ""
+    if summary.steps_saved:
+        share = summary.steps_saved / (summary.steps + summary.steps_saved)
+        saved = f", {summary.steps_saved:,} saved by early stopping ({share:.0%})"
     trained = duration(summary.trial_seconds)
     counts = ", ".join(f"{number} {kind}" for kind, number in sorted(summary.counts.items()))
     rows = {
@@ -56,19 +60,15 @@ def summary_text(summary: Summary, *, color: bool = False) -> str:
 
 
 def _stage_lines(summary: Summary) -> list[str]:
-    """The best of each stage; the last one stands above with all its values."""
-    rows = {f"stage {stage.name}": _stage_text(stage, summary.metric) for stage in summary.stages}
+    """The best trial of each stage, without the values that `summary_text` shows for the last."""
+    lines = _table({f"stage {stage.name}": _stage_text(stage, summary.metric) for stage in summary.stages})
     left = summary.of - len(summary.stages)
-    width = max(_WIDTH, *(len(name) + 2 for name in rows))
-    lines = [f"{name:<{width}}{text}" for name, text in rows.items()]
     return [*lines, f"{counted(left, 'stage')} not started"] if left else lines
 
 
 def _stage_text(stage: StageOutcome, metric: str) -> str:
     best = stage.best
-    value = (
-        "no trial has a value" if best is None else f"trial {best.trial}, {metric} {number_text(best.value)}"
-    )
+    value = f"trial {best.trial}, {metric} {number_text(best.value)}" if best else "no trial has a value"
     return f"{value}; {counted(stage.trials, 'trial')} in {duration(stage.seconds)}, {stage.status}"
 
 
@@ -85,9 +85,9 @@ def _next_commands(summary: Summary, folder: str) -> list[str]:
         return ["continue with", f"  tune-search resume {folder}"]
     if summary.status == "failed":
         log = f"output of the search: {folder}/search.log"
-        return [log, "once the cause is removed, continue with", f"  tune-search resume {folder}"]
+        return [log, "once the cause is fixed, continue with", f"  tune-search resume {folder}"]
     if summary.best is None:
-        return [f"what went wrong is in {folder}/search.log"]
+        return [f"see the errors in {folder}/search.log"]
     return [
         "next",
         f"  tensorboard --logdir {folder}",
@@ -97,7 +97,7 @@ def _next_commands(summary: Summary, folder: str) -> list[str]:
 
 
 def export_text(export: Export) -> str:
-    """What was written, and the value that it evaluates to."""
+    """The files that were written, and the value they evaluate to."""
     of = "" if export.stage is None else f" of stage {export.stage}"
     files = "\n".join(
         f"  {path.name:<20} {path.stat().st_size:>12,} bytes" for path in sorted(export.folder.iterdir())
@@ -110,7 +110,7 @@ def export_text(export: Export) -> str:
 
 
 def retraining_text(done: Retraining, command: str) -> str:
-    """The outcome of a retraining, or how to continue it."""
+    """The outcome of a retraining, or the command that continues it."""
     if done.export is None:
         return f"stopped after virtual epoch {done.virtual_epochs} of {done.of}; continue with\n  {command}"
     best = f"{done.export.metric} {number_text(done.export.value)}"
@@ -120,7 +120,7 @@ def retraining_text(done: Retraining, command: str) -> str:
 
 
 def check_text(check: Check) -> str:
-    """The resolved plan, the space, and the metrics of the trial that was tried."""
+    """The plan of the search, its space, and the metrics of the trial that was run."""
     metrics = {name: value for name, value in check.metrics.items() if "/" not in name}
     space = check.config.space.describe()
     return "\n".join(
@@ -148,7 +148,7 @@ def _plan_rows(check: Check) -> dict[str, str]:
         "objective": f"{config.objective.metric}, {config.objective.mode}",
         "training data": "unknown length" if check.num_train is None else f"{check.num_train} samples",
         "validation data": f"{check.num_valid} samples",
-        "model": f"{check.num_parameters:,} parameters (of the trial that was tried)",
+        "model": f"{check.num_parameters:,} parameters (of the trial that was run)",
         "device": check.device,
         "step": f"{check.seconds_per_step * 1e3:.1f} ms, "
         f"validation {check.seconds_per_validation * 1e3:.0f} ms",
@@ -182,7 +182,7 @@ def verification_text(found: Verification) -> str:
     )
     lines = [f"checked {folder}: {', '.join(counts)}"]
     if found.owner is not None:
-        lines.append(f"a search is running there ({found.owner}): files it is writing now were left out")
+        lines.append(f"a search is running there ({found.owner}): files that it is writing were left out")
     for damage in damages:
         lines += ["", f"{one_line(damage.path)}: {one_line(damage.what)}", f"  cost: {one_line(damage.cost)}"]
     verdict = f"{counted(len(damages), 'problem')} found" if damages else "no problems found"
@@ -195,7 +195,7 @@ def reading_progress(done: int, total: int) -> str:
 
 
 def cleaning_text(cleaning: Cleaning) -> str:
-    """What was removed, or would be, and its size."""
+    """What was removed or would be removed, with sizes."""
     folder, items = short_path(cleaning.folder), cleaning.items
     if not items:
         return f"nothing to remove from {folder}"
@@ -214,7 +214,7 @@ def retraining_progress(record: Mapping[str, Any], num_virtual_epochs: int) -> s
     """One virtual epoch's record, with the time left."""
     number = record["virtual_epoch"]
     left = record["seconds"] / number * (num_virtual_epochs - number)
-    # The task's own metrics first: they must be seen on a narrow terminal too.
+    # The task's own metrics come first, to be visible on a narrow terminal.
     names = [k for k in record if k not in (*_COUNTED, *_TRAINER_METRICS) and "/" not in k]
     names += [k for k in _TRAINER_METRICS if k in record]
     values = "  ".join(f"{k} {number_text(record[k])}" for k in names[:8])
@@ -222,7 +222,7 @@ def retraining_progress(record: Mapping[str, Any], num_virtual_epochs: int) -> s
 
 
 def batch_sizes_text(study: BatchSizes) -> str:
-    """A row per batch size, the spread of the loss, and what was written."""
+    """A row per batch size, the spread of the loss, and the files that were written."""
     big = study.curves[-1]
     head = (
         f"training loss of {len(study.curves)} batch sizes over {study.num_train:,} samples; the largest, "
@@ -262,8 +262,5 @@ def _spread_lines(noise: BatchNoise) -> list[str]:
 
 
 def _table(rows: Mapping[str, str]) -> list[str]:
-    return [f"{name:<{_WIDTH}}{value}" for name, value in rows.items()]
-
-
-def _bold(text: str, color: bool) -> str:
-    return f"\x1b[1m{text}\x1b[0m" if color else text
+    width = max(_WIDTH, *(len(name) + 2 for name in rows))
+    return [f"{name:<{width}}{value}" for name, value in rows.items()]

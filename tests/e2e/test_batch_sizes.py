@@ -13,16 +13,22 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from in_process import search_locally
 from PIL import Image
 from safetensors.numpy import load_file
 from sklearn.datasets import load_digits
 from tiny_tasks import search_config
 
-import search
 from search.cli import cli
-from search.commands.batch_analysis import NUM_ORDERS, Curve, Reached, batch_losses, batch_noise
+from search.commands.batch_analysis import (
+    NUM_ORDERS,
+    Curve,
+    Reached,
+    batch_losses,
+    batch_noise,
+    sample_losses,
+)
 from search.commands.batch_sizes import BatchSizes, study_batch_sizes
-from search.commands.sample_losses import sample_losses
 from search.errors import SearchError
 from trainables.build import build_trainer
 from trainables.checkpoint import checkpoint_folder, list_checkpoints, read_checkpoint
@@ -32,7 +38,7 @@ SIZES = (16, 100, 1200)
 
 
 @pytest.fixture(scope="module")
-def study(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> BatchSizes:
+def study(tmp_path_factory: pytest.TempPathFactory) -> BatchSizes:
     """Of a search over three batch sizes, 1200 being all training samples."""
     config = search_config(
         objective={"metric": "train_loss", "mode": "min"},
@@ -46,7 +52,7 @@ def study(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> BatchS
         sampler={"name": "grid"},
         scheduler={"name": "none"},
     )
-    summary = search.search(config, results=tmp_path_factory.mktemp("results"))
+    summary = search_locally(config, results=tmp_path_factory.mktemp("results"))
     return study_batch_sizes(summary.folder)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from in_process import resume_locally
 from run_files import best_of, flip, lines_of, records_of, snapshot, write_lines
 from small_disk import small_disk
 
@@ -62,7 +63,7 @@ def test_after_a_search_there_is_nothing_to_remove(run: Path) -> None:
     }
 
 
-def test_a_dry_run_names_what_would_go_with_its_bytes_and_writes_nothing(run: Path) -> None:
+def test_a_dry_run_lists_files_with_their_bytes_and_writes_nothing(run: Path) -> None:
     best, *others = best_numbers(run)
     before = snapshot(run)
     cleaning = clean(run, dry_run=True, keep_trials=1)
@@ -75,7 +76,7 @@ def test_a_dry_run_names_what_would_go_with_its_bytes_and_writes_nothing(run: Pa
     assert checkpoints(run, best)
 
 
-def test_what_the_dry_run_named_goes_and_the_run_is_sound(run: Path) -> None:
+def test_clean_removes_what_the_dry_run_lists_and_the_run_is_intact(run: Path) -> None:
     named = clean(run, dry_run=True, keep_trials=2)
     before = {path for path in run.rglob("*") if path.is_file()}
     gone = {file for item in named.items for file in (run / item.path).iterdir()}
@@ -88,7 +89,7 @@ def test_what_the_dry_run_named_goes_and_the_run_is_sound(run: Path) -> None:
     assert clean(run, keep_trials=2).items == []
 
 
-def test_a_best_trial_that_cannot_be_exported_is_kept_and_takes_nobodys_place(run: Path) -> None:
+def test_a_best_trial_that_cannot_be_exported_is_kept_and_not_counted(run: Path) -> None:
     first, second, third, *_ = best_numbers(run)
     flip(best_of(run)[1] / "state.pt")
     shutil.rmtree(best_of(run, 1)[1])
@@ -111,7 +112,7 @@ def test_trials_that_have_not_ended_keep_their_checkpoints(run: Path) -> None:
     assert checkpoints(run, unfinished) == before
 
 
-def test_rests_of_interrupted_work_and_damaged_checkpoints_go(run: Path) -> None:
+def test_partial_files_and_damaged_checkpoints_are_removed(run: Path) -> None:
     trial = best_of(run)[1].parent
     for folder in (
         trial / "damaged_000002",
@@ -218,10 +219,10 @@ def test_the_command_shows_each_path_with_its_size_and_the_sum_of_all(
     assert shown(capsys, run) == f"nothing to remove from {run}\n"
 
 
-def test_the_run_can_be_gone_on_with_afterwards(run: Path, ray_session: None) -> None:
+def test_a_cleaned_run_can_be_resumed(run: Path) -> None:
     before = {record.number: record.values for record in records_of(run)}
     clean(run, keep_trials=1)
-    grown = search.resume(run, overrides=["budget.trials=10"])
+    grown = resume_locally(run, overrides=["budget.trials=10"])
     assert (grown.status, grown.trials) == ("complete", 10)
     after = {record.number: record.values for record in records_of(run)}
     assert all(after[number][: len(values)] == values for number, values in before.items())

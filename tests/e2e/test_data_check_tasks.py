@@ -1,4 +1,4 @@
-"""`check --data` on the built-in tasks besides segmentation."""
+"""`check --data` on other tasks than segmentation."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from broken_folder import messages, named
 from PIL import Image
+from tiny_tasks import DigitsTask, search_config
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 import search
 from search.commands.check_data import DataCheck
 from search.screen.data_text import data_check_text
+from trainables.options import TrialOptions
 
 
 def check(task: str, data: dict[str, Any], model: str) -> DataCheck:
@@ -63,7 +67,7 @@ def test_nothing_is_wrong_with_intact_images_and_their_statistics_are_those_of_t
     assert found.parts["valid"].sizes == {"min": (10, 8), "median": (10, 8), "max": (10, 8)}
 
 
-def test_broken_doubled_and_odd_images_are_found(animals: Path) -> None:
+def test_broken_duplicate_and_converted_images_are_found(animals: Path) -> None:
     train, valid = animals / "train", animals / "val"
     (train / "cat/0.png").write_bytes((train / "cat/0.png").read_bytes()[:-50])
     (train / "cat/1.png").write_bytes(b"")
@@ -74,7 +78,7 @@ def test_broken_doubled_and_odd_images_are_found(animals: Path) -> None:
     found = check_images(animals)
     assert named(found, "unreadable file") == {"train/cat/0.png"}
     assert named(found, "empty file") == {"train/cat/1.png"}
-    assert named(found, "in training and validation") == {"val/cat/0.png"}
+    assert named(found, "data leakage") == {"val/cat/0.png"}
     assert named(found, "in two classes") == {"train/dog/3.png"}
     assert named(found, "converted image") == {"train/dog/4.png"}
     assert named(found, "sizes differ") == {"train/dog/5.png"}
@@ -99,7 +103,7 @@ def intact_rows(count: int) -> list[str]:
     return [f"{20 + n},{1.5 + n / 100:.2f},{'Ulm' if n % 3 else 'Kiel'},{n % 2}" for n in range(count)]
 
 
-def test_rows_with_missing_infinite_and_wrong_cells_and_doubled_rows_are_found_by_their_line(
+def test_rows_with_missing_infinite_and_wrong_cells_and_duplicate_rows_are_found_by_their_line(
     tmp_path: Path,
 ) -> None:
     rows = intact_rows(20)
@@ -119,7 +123,7 @@ def test_rows_with_missing_infinite_and_wrong_cells_and_doubled_rows_are_found_b
     assert named(found, "row with missing numbers") == {"train.csv:5"}
     assert named(found, "no finite number") == {"train.csv:6", "train.csv:7"}
     assert named(found, "row without a target") == {"train.csv:8"}
-    assert named(found, "in training and validation") == {"valid.csv:2"}
+    assert named(found, "data leakage") == {"valid.csv:2"}
     assert named(found, "class not in training") == {"valid.csv:4"}
     assert {"age, height", "age is 'inf'", "age is 'old'"} <= set(messages(found))
     assert "the same cells besides the target as train.csv:2" in messages(found)
@@ -164,3 +168,97 @@ def test_data_that_come_with_the_program_have_no_errors(
     found = check(task, {"source": source, **more}, model)
     assert found.errors == []
     assert sum(part.samples for part in found.parts.values()) == num_samples
+
+
+# Tasks without an inspection of their own
+
+
+class BrokenDigits(DigitsTask):
+    """Digits of which some samples are broken; `data.training` says how they are given."""
+
+    Options = TrialOptions
+
+    def train_data(self) -> Any:
+        x, y = self.arrays["x"][:40].copy(), self.arrays["y"][:40]
+        x[5, 3:5], x[7, 0] = np.nan, np.inf
+        kind = self.options.data["training"]
+        if kind == "arrays":
+            return x, y
+        if kind == "dataset":
+            return RaisingDataset(x, y)
+        tensors = TensorDataset(torch.from_numpy(x), torch.from_numpy(y))
+        if kind == "loader":
+            return DataLoader(tensors, batch_size=7, shuffle=True)
+        stream = (Stream if kind == "stream" else SizedStream)(tensors)
+        return stream if kind == "bare stream" else DataLoader(stream, batch_size=10)
+
+    def valid_data(self) -> Any:
+        x, y = self.arrays["x"][38:60], self.arrays["y"][38:60]
+        return x, y
+
+
+class RaisingDataset(Dataset[Any]):
+    def __init__(self, x: np.ndarray, y: np.ndarray) -> None:
+        self.x, self.y = x, y
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, index: int) -> Any:
+        if index == 11:
+            raise KeyError("no such page")
+        return torch.from_numpy(self.x[index]), int(self.y[index])
+
+
+class Stream(IterableDataset[Any]):
+    def __init__(self, samples: TensorDataset) -> None:
+        self.samples = samples
+
+    def __iter__(self) -> Any:
+        return (self.samples[index] for index in range(len(self.samples)))
+
+
+class SizedStream(Stream):
+    """Says that it has three batches of ten more than it has."""
+
+    def __len__(self) -> int:
+        return len(self.samples) + 30
+
+
+def check_digits(training: str) -> DataCheck:
+    trial = {"data": {"training": training}, "optimizer": {"name": "adamw", "lr": 0.1}, "batch_size": 10}
+    return search.check_data(search_config(task="test_data_check_tasks:BrokenDigits", trial=trial))
+
+
+@pytest.mark.parametrize("training", ["arrays", "dataset", "loader"])
+def test_every_sample_of_any_task_is_drawn_once_and_named(training: str) -> None:
+    found = check_digits(training)
+    assert named(found, "number not finite") == {"train sample 5", "train sample 7"}
+    assert {"input holds 2 NaN of 64 numbers", "input holds 1 infinite of 64 numbers"} <= set(messages(found))
+    assert named(found, "data leakage") == {"valid sample 0", "valid sample 1"}
+    assert "the same inputs as train sample 38" in messages(found)
+    assert named(found, "sample raises") == ({"train sample 11"} if training == "dataset" else set())
+    counts = np.bincount(DigitsTask.load_data(TrialOptions())["y"][38:60], minlength=10)
+    assert [row.counts["valid"] for row in found.classes] == counts.tolist()
+    assert found.parts["train"].samples == 40
+
+
+def test_a_stream_of_known_length_is_read_batch_by_batch_and_one_without_is_reported() -> None:
+    found = check_digits("sized stream")
+    assert named(found, "number not finite") == {"train batch 0"}
+    assert named(found, "stream ends early") == {"train batch 4"}
+    assert named(found, "data leakage") == {"valid sample 0", "valid sample 1"}
+    assert named(check_digits("bare stream"), "number not finite") == {"train sample 5", "train sample 7"}
+    found = check_digits("stream")
+    assert named(found, "stream not read") == {"train data"}
+    assert [
+        finding.kind.severity for finding in found.findings if finding.kind.name == "stream not read"
+    ] == ["warning"]
+
+
+def test_data_that_cannot_be_loaded_is_one_error() -> None:
+    trial = {"data": {}, "optimizer": {"name": "adamw", "lr": 0.1}}
+    found = search.check_data(search_config(task="test_data_check_tasks:BrokenDigits", trial=trial))
+    (finding,) = found.findings
+    assert finding.message == "KeyError: 'training'"
+    assert "KeyError" in data_check_text(found)

@@ -214,7 +214,7 @@ def test_a_folder_that_is_no_export_is_not_replaced(run: Path, tmp_path: Path) -
     (tmp_path / "thesis" / "chapter.tex").write_text("years of work")
     (tmp_path / "file").write_text("x")
     for name in ("thesis", "file"):
-        with pytest.raises(SearchError, match=f"{name} exists and is no export: it has no SHA256SUMS"):
+        with pytest.raises(SearchError, match=f"{name} exists and is not an export: it has no SHA256SUMS"):
             search.export(run, out=tmp_path / name)
     assert (tmp_path / "thesis" / "chapter.tex").read_text() == "years of work"
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from in_process import search_locally
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -41,9 +42,9 @@ CONFIG: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def gan_run(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Summary:
+def gan_run(tmp_path_factory: pytest.TempPathFactory) -> Summary:
     """The summary of a finished search; look at it, change nothing."""
-    return search.search(CONFIG, results=tmp_path_factory.mktemp("results"))
+    return search_locally(CONFIG, results=tmp_path_factory.mktemp("results"))
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from in_process import resume_locally, search_locally
 from recorder import Recorder
 from safetensors.torch import load_file
 from tiny_tasks import search_config
@@ -15,8 +16,6 @@ from search.run.events import EventKind
 from search.run.summary import Summary
 from search.study.study import read_records
 from search.study.trial import TrialRecord
-
-pytestmark = pytest.mark.usefixtures("ray_session")
 
 ALONE = {"cpus_per_trial": 1, "concurrent_trials": 1}
 EVERY = {"scheduler": {"name": "none"}, "resources": ALONE, "checkpoint": {"keep_trials": 9}}
@@ -33,10 +32,10 @@ def test_longer_trials_go_on_from_where_they_were_as_if_they_had_been_longer_fro
     long = search_config(**EVERY, budget={"trials": 2, "max_virtual_epochs": 5})
     for config in (short, long):
         config["trial"]["lr_schedule"] = {"name": "constant"}
-    run = search.search(short, results=tmp_path / "grown").folder
+    run = search_locally(short, results=tmp_path / "grown").folder
     recorder = Recorder()
-    grown = search.resume(run, overrides=["budget.max_virtual_epochs=5"], reporter=recorder)
-    whole = search.search(long, results=tmp_path / "whole")
+    grown = resume_locally(run, overrides=["budget.max_virtual_epochs=5"], reporter=recorder)
+    whole = search_locally(long, results=tmp_path / "whole")
     assert [depth for number in (0, 1) for depth, _ in recorder.reports[number]] == [4, 5, 4, 5]
     assert [r.values for r in records(run)] == [r.values for r in records(whole.folder)]
     assert grown.best == whole.best
@@ -49,10 +48,10 @@ def test_a_search_with_more_trials_promotes_those_that_were_paused_at_its_end(tm
     config = search_config(
         resources=ALONE, budget={"trials": 4, "max_virtual_epochs": 9}, checkpoint={"keep_trials": 4}
     )
-    run = search.search(config, results=tmp_path).folder
+    run = search_locally(config, results=tmp_path).folder
     before = records(run)
     recorder = Recorder()
-    search.resume(run, overrides=["budget.trials=12"], reporter=recorder)
+    resume_locally(run, overrides=["budget.trials=12"], reporter=recorder)
     promoted = [e.record.number for e in recorder.events if e.kind is EventKind.PROMOTED]
     after = records(run)
     assert len(after) == 12
@@ -63,17 +62,17 @@ def test_a_search_with_more_trials_promotes_those_that_were_paused_at_its_end(tm
 
 
 def test_new_trials_come_from_another_space_and_earlier_ones_stay_what_they_are(tmp_path: Path) -> None:
-    run = search.search(
+    run = search_locally(
         search_config(budget={"trials": 3, "max_virtual_epochs": 1}, resources=ALONE), results=tmp_path
     ).folder
     before = [r.resolved.options for r in records(run)]
     space = ["trial.model.hidden={choice: [64, 128]}", "trial.batch_size={choice: [16, 32]}"]
-    search.resume(run, overrides=["budget.trials=6", *space])
+    resume_locally(run, overrides=["budget.trials=6", *space])
     after = records(run)
     assert [r.resolved.options for r in after[:3]] == before
     assert all(r.resolved.options["model"]["hidden"] in (64, 128) for r in after[3:])
     # The same again has nothing to do, and exports whichever is best.
-    assert search.resume(run).trials == 6
+    assert resume_locally(run).trials == 6
     assert search.export(run, out=tmp_path / "out").value == max(max(r.values) for r in after)
 
 
@@ -90,33 +89,33 @@ def test_what_makes_values_incomparable_is_refused_with_the_difference(
     finished_run: Summary, change: str
 ) -> None:
     with pytest.raises(ConfigError) as caught:
-        search.resume(finished_run.folder, overrides=[change])
+        resume_locally(finished_run.folder, overrides=[change])
     assert "when this search began and is" in str(caught.value)
 
 
 def test_a_new_run_learns_from_an_older_one_and_needs_it_no_more(tmp_path: Path) -> None:
-    older = search.search(
+    older = search_locally(
         search_config(budget={"trials": 12, "max_virtual_epochs": 1}), results=tmp_path, name="older"
     )
     config = search_config(budget={"trials": 2, "max_virtual_epochs": 1}, resources=ALONE)
-    alone = search.search(config, results=tmp_path, name="alone")
-    taught = search.search(config, results=tmp_path, name="taught", from_run=older.folder)
-    again = search.search(config, results=tmp_path, name="again", from_run=older.folder)
+    alone = search_locally(config, results=tmp_path, name="alone")
+    taught = search_locally(config, results=tmp_path, name="taught", from_run=older.folder)
+    again = search_locally(config, results=tmp_path, name="again", from_run=older.folder)
     params = [[r.resolved.params for r in records(s.folder)] for s in (alone, taught, again)]
     assert params[1] == params[2] != params[0]
     Path(older.folder).rename(tmp_path / "gone")
-    assert search.resume(taught.folder, overrides=["budget.trials=3"]).trials == 3
+    assert resume_locally(taught.folder, overrides=["budget.trials=3"]).trials == 3
     with pytest.raises(SearchError, match="begun without the trials"):
-        search.search(config, results=tmp_path, name="alone", from_run=tmp_path / "gone")
+        search_locally(config, results=tmp_path, name="alone", from_run=tmp_path / "gone")
     other = config | {"virtual_epoch": {"steps": 6}}
     with pytest.raises(ConfigError, match="they must agree"):
-        search.search(other, results=tmp_path, name="other", from_run=tmp_path / "gone")
+        search_locally(other, results=tmp_path, name="other", from_run=tmp_path / "gone")
 
 
 def test_known_points_that_are_added_come_next(tmp_path: Path) -> None:
     config = search_config(budget={"trials": 2, "max_virtual_epochs": 1}, resources=ALONE)
-    run = search.search(config, results=tmp_path).folder
-    search.resume(
+    run = search_locally(config, results=tmp_path).folder
+    resume_locally(
         run, overrides=["budget.trials=4", "sampler.points_to_evaluate=[{optimizer: {lr: 0.0123}}]"]
     )
     rates = [r.resolved.params["optimizer.lr"] for r in records(run)]
@@ -128,7 +127,7 @@ def test_only_the_best_trials_and_those_that_may_go_on_keep_checkpoints(tmp_path
     config = search_config(
         budget={"trials": 12, "max_virtual_epochs": 3}, checkpoint={"keep_trials": 2, "keep": 1}
     )
-    summary = search.search(config, results=tmp_path)
+    summary = search_locally(config, results=tmp_path)
     holding = sorted(
         int(p.name) for p in Path(summary.folder).glob("trials/*") if list(p.glob("checkpoint_*"))
     )

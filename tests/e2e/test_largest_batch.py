@@ -19,9 +19,9 @@ from search.config.document import read_document, write_yaml
 from search.config.schema import Resources, parse_size
 from search.config.stages import load_config
 from search.errors import ConfigError, SearchError
-from search.run.largest_batch import UNBOUNDED, candidates, find_largest_batch, largest_fitting
+from search.run.largest_batch import candidates, find_largest_batch
 from search.screen.text import check_text
-from trainables.batch_probe import BatchProbe
+from trainables.batch_probe import UNBOUNDED, BatchProbe, largest_fitting
 from trainables.process.failure import failure_of
 from trainables.session import TrialPlan, TrialSession
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import subprocess
@@ -15,9 +14,7 @@ import pytest
 from programs import Process, no_process_left, wait_for_line, write_config
 
 from search.errors import SearchError
-from search.ray.local import LocalRay
-from search.ray.session import RaySession
-from trainables.process.quick_imports import gc_disabled
+from search.ray.session import LocalRay, RaySession
 
 HELD_TASK = """
 import signal
@@ -73,11 +70,11 @@ def test_no_ray_begins_for_a_configuration_with_a_wrong_section() -> None:
     from search.config.stages import load_config
     from search.errors import ConfigError
 
-    begun: list[str] = []
-    load_config(search_config(), before_task=begun.append)
-    assert begun == [search_config()["task"]]
+    begun: list[bool] = []
+    load_config(search_config(), before_task=lambda: begun.append(True))
+    assert begun == [True]
     with pytest.raises(ConfigError):
-        load_config(search_config(budget={"trials": 0}), before_task=begun.append)
+        load_config(search_config(budget={"trials": 0}), before_task=lambda: begun.append(True))
     assert len(begun) == 1
 
 
@@ -85,9 +82,8 @@ def test_the_ray_of_this_process_is_used_and_stays(ray_session: None) -> None:
     import ray
 
     session = RaySession()
-    session.begin("segmentation")
-    with session, session:
-        assert ray.is_initialized()
+    session.begin()
+    session.wait_until_ready()
     session.close()
     assert ray.is_initialized()
 
@@ -104,20 +100,6 @@ def test_what_keeps_ray_from_starting_is_told_by_who_waits(monkeypatch: pytest.M
 
 def refuse(self: LocalRay, folder: str | None) -> None:
     raise RuntimeError("no room")
-
-
-def test_garbage_is_collected_again_after_imports() -> None:
-    assert gc.isenabled()
-    with gc_disabled():
-        assert not gc.isenabled()
-    assert gc.isenabled()
-    gc.disable()
-    try:
-        with gc_disabled():
-            pass
-        assert not gc.isenabled()
-    finally:
-        gc.enable()
 
 
 def test_help_imports_neither_torch_nor_ray() -> None:

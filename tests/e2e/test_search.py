@@ -1,4 +1,4 @@
-"""Searches on a real Ray: trials in their own processes, pausing, promotion, a shared GPU, what is left."""
+"""Whole searches, most on Ray: processes of their own, pausing, promotion, a shared GPU, what is left."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from in_process import resume_locally, search_locally
 from recorder import Recorder, optuna_study
 from tiny_tasks import search_config
 
@@ -14,39 +15,45 @@ import search
 from search.errors import ConfigError, SearchError
 from search.run.coordinator import Coordinator
 from search.run.events import Event, EventKind
-from search.run.reporter import SilentReporter
+from search.run.reporter import ProgressReporter
 from search.run.summary import Summary
 from trainables.checkpoint import list_checkpoints
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
 
-def test_the_summary_is_what_the_study_holds(finished_run: Summary) -> None:
-    study = optuna_study(finished_run.folder)
+@pytest.fixture(scope="module")
+def ray_run(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Summary:
+    """The summary of a search on Ray that went to its end; look at it, change nothing."""
+    return search.search(search_config(), results=tmp_path_factory.mktemp("results"))
+
+
+def test_the_summary_is_what_the_study_holds(ray_run: Summary) -> None:
+    study = optuna_study(ray_run.folder)
     values = {t.number: t.intermediate_values for t in study.trials}
-    assert finished_run.status == "complete"
-    assert len(values) == finished_run.trials == sum(finished_run.counts.values()) == 9
+    assert ray_run.status == "complete"
+    assert len(values) == ray_run.trials == sum(ray_run.counts.values()) == 9
     assert all(sorted(v) == list(range(1, len(v) + 1)) for v in values.values())
-    best = finished_run.best
+    best = ray_run.best
     assert best is not None
     assert best.value == max(value for v in values.values() for value in v.values())
     assert values[best.trial][best.virtual_epoch] == best.value
     assert best.step == best.virtual_epoch * 5
-    assert finished_run.steps == 5 * sum(len(v) for v in values.values())
-    assert finished_run.steps_saved == 9 * 9 * 5 - finished_run.steps
-    assert json.loads((Path(finished_run.folder) / "summary.json").read_text()) == finished_run.as_dict()
+    assert ray_run.steps == 5 * sum(len(v) for v in values.values())
+    assert ray_run.steps_saved == 9 * 9 * 5 - ray_run.steps
+    assert json.loads((Path(ray_run.folder) / "summary.json").read_text()) == ray_run.as_dict()
 
 
-def test_every_trial_is_told_to_optuna_and_one_is_trained_to_the_end(finished_run: Summary) -> None:
-    trials = optuna_study(finished_run.folder).trials
+def test_every_trial_is_told_to_optuna_and_one_is_trained_to_the_end(ray_run: Summary) -> None:
+    trials = optuna_study(ray_run.folder).trials
     states = [trial.state.name for trial in trials]
     assert set(states) == {"COMPLETE", "PRUNED"}
     assert all(len(t.intermediate_values) == 9 for t in trials if t.state.name == "COMPLETE")
     assert all(len(t.intermediate_values) in (1, 3) for t in trials if t.state.name == "PRUNED")
 
 
-def test_a_run_leaves_no_scratch_lock_or_partial_file(finished_run: Summary) -> None:
-    folder = Path(finished_run.folder)
+def test_a_run_leaves_no_scratch_lock_or_partial_file(ray_run: Summary) -> None:
+    folder = Path(ray_run.folder)
     assert sorted(p.name for p in folder.iterdir()) == [
         "config.yaml",
         "provenance.json",
@@ -57,14 +64,12 @@ def test_a_run_leaves_no_scratch_lock_or_partial_file(finished_run: Summary) -> 
     assert [p for p in folder.rglob("*") if p.name.startswith(".") or "partial" in p.name] == []
 
 
-def test_the_best_checkpoint_is_kept_and_is_that_of_the_summary(finished_run: Summary) -> None:
-    assert finished_run.best is not None
-    manifest = json.loads(
-        (Path(finished_run.folder) / finished_run.best.checkpoint / "manifest.json").read_text()
-    )
+def test_the_best_checkpoint_is_kept_and_is_that_of_the_summary(ray_run: Summary) -> None:
+    assert ray_run.best is not None
+    manifest = json.loads((Path(ray_run.folder) / ray_run.best.checkpoint / "manifest.json").read_text())
     record = manifest["info"]["history"][-1]
-    assert record["accuracy"] == finished_run.best.value
-    assert record["virtual_epoch"] == finished_run.best.virtual_epoch
+    assert record["accuracy"] == ray_run.best.value
+    assert record["virtual_epoch"] == ray_run.best.virtual_epoch
 
 
 def test_paused_trials_are_promoted_and_go_on_in_few_processes(tmp_path: Path) -> None:
@@ -90,7 +95,7 @@ def test_paused_trials_are_promoted_and_go_on_in_few_processes(tmp_path: Path) -
     assert len(set.union(*processes.values())) <= 4
 
 
-class PromotionRecorder(SilentReporter):
+class PromotionRecorder(ProgressReporter):
     """Whether each promoted trial had a checkpoint of all its virtual epochs, and the checkpoints of Ray."""
 
     def __init__(self) -> None:
@@ -168,29 +173,29 @@ def test_the_same_seed_one_at_a_time_gives_the_same_trials(tmp_path: Path) -> No
     )
     runs = []
     for name in ("a", "b"):
-        summary = search.search(config, results=tmp_path, name=name)
+        summary = search_locally(config, results=tmp_path, name=name)
         runs.append([(t.params, t.intermediate_values, t.state) for t in optuna_study(summary.folder).trials])
     assert runs[0] == runs[1]
 
 
 def test_a_finished_search_is_left_alone_and_grows_when_asked(tmp_path: Path) -> None:
     config = search_config(budget={"trials": 4, "max_virtual_epochs": 3})
-    first = search.search(config, results=tmp_path)
-    again = search.search(config, results=tmp_path)
+    first = search_locally(config, results=tmp_path)
+    again = search_locally(config, results=tmp_path)
     assert (again.trials, again.steps, again.best) == (first.trials, first.steps, first.best)
     before = optuna_study(first.folder).trials
-    grown = search.resume(first.folder, overrides=["budget.trials=7"])
+    grown = resume_locally(first.folder, overrides=["budget.trials=7"])
     assert grown.trials == 7
     assert optuna_study(first.folder).trials[:4] == before
 
 
 def test_a_run_is_not_continued_with_another_objective(tmp_path: Path) -> None:
-    search.search(search_config(budget={"trials": 1, "max_virtual_epochs": 1}), results=tmp_path)
+    search_locally(search_config(budget={"trials": 1, "max_virtual_epochs": 1}), results=tmp_path)
     other = search_config(
         budget={"trials": 1, "max_virtual_epochs": 1}, objective={"metric": "valid_loss", "mode": "min"}
     )
     with pytest.raises(ConfigError) as caught:
-        search.search(other, results=tmp_path)
+        search_locally(other, results=tmp_path)
     assert "objective.metric: was 'accuracy' when this search began and is 'valid_loss' now" in str(
         caught.value
     )
@@ -203,7 +208,7 @@ def test_a_stopping_scheduler_completes_a_search(tmp_path: Path, scheduler: str)
         scheduler={"name": scheduler},
         sampler={"name": "random", "seed": 3},
     )
-    summary = search.search(config, results=tmp_path)
+    summary = search_locally(config, results=tmp_path)
     assert summary.status == "complete"
     assert summary.trials == 8
     assert set(summary.counts) <= {"completed", "stopped"}
@@ -217,7 +222,7 @@ def test_another_sampler_completes_a_search(tmp_path: Path, sampler: str) -> Non
     )
     if sampler == "grid":
         config["trial"]["optimizer"] = {"name": "adamw", "lr": {"choice": [1e-3, 1e-2]}}
-    summary = search.search(config, results=tmp_path)
+    summary = search_locally(config, results=tmp_path)
     params = [json.dumps(t.params) for t in optuna_study(summary.folder).trials]
     assert summary.trials == len(set(params)) == 6
 
@@ -231,13 +236,13 @@ def test_known_good_points_come_first(tmp_path: Path) -> None:
             "points_to_evaluate": [{"model": {"hidden": 16}, "optimizer": {"lr": 0.02}}],
         },
     )
-    summary = search.search(config, results=tmp_path)
+    summary = search_locally(config, results=tmp_path)
     assert optuna_study(summary.folder).trials[0].params == {"model.hidden": 16, "optimizer.lr": 0.02}
 
 
 def test_a_step_limit_ends_the_search_and_says_so(tmp_path: Path) -> None:
     config = search_config(budget={"trials": 50, "max_virtual_epochs": 9, "steps": 100})
-    summary = search.search(config, results=tmp_path)
+    summary = search_locally(config, results=tmp_path)
     assert summary.reason == "step limit"
     assert 100 <= summary.steps <= 110
 
@@ -248,7 +253,7 @@ def test_a_diverging_trial_ends_with_its_step_and_is_never_best(tmp_path: Path) 
         sampler={"name": "grid", "seed": 0},
         budget={"trials": 2, "max_virtual_epochs": 3},
     )
-    summary = search.search(config, results=tmp_path)
+    summary = search_locally(config, results=tmp_path)
     diverged = next(t for t in optuna_study(summary.folder).trials if t.params["optimizer.lr"] == 1e20)
     assert summary.counts["diverged"] == 1
     assert summary.best is not None
@@ -267,7 +272,7 @@ def test_a_failing_trial_is_tried_again_then_named_and_the_others_go_on(tmp_path
         max_failures=1,
     )
     recorder = Recorder()
-    summary = search.search(config, results=tmp_path, reporter=recorder)
+    summary = search_locally(config, results=tmp_path, reporter=recorder)
     assert summary.counts == {"completed": 1, "failed": 1}
     assert recorder.kinds().count(EventKind.RETRIED) == 1
     (number,) = summary.failures

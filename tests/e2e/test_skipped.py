@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from in_process import resume_locally, search_locally
 from jpeg_folder import cut_short, folder_trial, jpeg_folder
 from small_trials import run, segmentation_plan
 from tiny_tasks import search_config
 
-import search
 from search.screen.text import summary_text
 from trainables.images.skipped import SKIPPED_FILE, keep_skipped, read_skipped
 from trainables.session import TrialPlan, TrialSession
@@ -94,7 +94,6 @@ def breaking_config(root: Path, trials: int) -> Mapping[str, Any]:
     )
 
 
-@pytest.mark.usefixtures("ray_session")
 def test_a_search_counts_each_skipped_file_once_over_all_trials_also_when_it_goes_on(
     tmp_path: Path,
     root: Path,
@@ -103,7 +102,7 @@ def test_a_search_counts_each_skipped_file_once_over_all_trials_also_when_it_goe
 ) -> None:
     monkeypatch.chdir(root)
     cut_short(root / "val/images/3.jpg")
-    summary = search.search(breaking_config(root, trials=2), results=tmp_path / "results")
+    summary = search_locally(breaking_config(root, trials=2), results=tmp_path / "results")
     assert summary.counts == {"completed": 2}
     lost, cut = f"{root}/train/images/2.jpg", f"{root}/val/images/3.jpg"
     assert list(summary.skipped_samples) == [lost, cut]
@@ -113,7 +112,7 @@ def test_a_search_counts_each_skipped_file_once_over_all_trials_also_when_it_goe
     )
     told = summary_text(summary)
     assert "\n2 samples skipped:\n  train/images/2.jpg: there is no such file\n  val/images/3.jpg: " in told
-    grown = search.resume(summary.folder, overrides=["budget.trials=3"])
+    grown = resume_locally(summary.folder, overrides=["budget.trials=3"])
     assert grown.counts == {"completed": 3}
     assert list(grown.skipped_samples) == [lost, cut]
 

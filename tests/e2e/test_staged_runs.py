@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from faulty_runs import Watching, held, interrupted_at, sections_with
+from in_process import resume_locally, search_locally
 from invariants import assert_nothing_lost, assert_same_search, left_over
 from programs import (
     WINDING_DOWN,
@@ -53,10 +54,10 @@ def staged_config(**sections: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def run(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def run(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The summary of a search in two stages, and what was shown; look at it, change nothing."""
     watching = Watching()
-    summary = search.search(staged_config(), results=tmp_path_factory.mktemp("staged"), reporter=watching)
+    summary = search_locally(staged_config(), results=tmp_path_factory.mktemp("staged"), reporter=watching)
     return summary, watching.lines
 
 
@@ -121,7 +122,7 @@ def test_the_last_stages_best_is_exported_and_its_retraining_is_ready(run: Any, 
     assert done.export is not None
 
 
-def test_verify_looks_at_every_stage_and_names_the_place(ray_session: None, run: Any, tmp_path: Path) -> None:
+def test_verify_looks_at_every_stage_and_names_the_place(run: Any, tmp_path: Path) -> None:
     summary, _ = run
     found = search.verify(summary.folder)
     assert (found.trials, found.damages) == (7, [])
@@ -153,60 +154,58 @@ def test_the_same_again_changes_nothing_and_another_space_is_refused(run: Any) -
     results = Path(summary.folder).parent
     before = {path: path.read_bytes() for path in Path(summary.folder).rglob(JOURNAL)}
     watching = Watching()
-    again = search.search(staged_config(), results=results, reporter=watching)
+    again = search_locally(staged_config(), results=results, reporter=watching)
     assert again == summary
     assert watching.lines == ["stage 1 of 2 (rate) is done", "stage 2 of 2 (batch) is done"]
     other = staged_config()
     other["stages"][1]["trial"] = {"batch_size": {"choice": [8, 32]}}
     with pytest.raises(ConfigError, match=r"stages\.1\.trial\.batch_size\.choice"):
-        search.search(other, results=results)
+        search_locally(other, results=results)
     shorter = staged_config()
     shorter["stages"][1]["budget"]["max_virtual_epochs"] = 2
     with pytest.raises(ConfigError, match="may only grow"):
-        search.search(shorter, results=results)
+        search_locally(shorter, results=results)
     renamed = staged_config()
     renamed["stages"][1]["name"] = "size"
     with pytest.raises(ConfigError, match=r"stages\.1\.name"):
-        search.search(renamed, results=results)
+        search_locally(renamed, results=results)
     assert {path: path.read_bytes() for path in Path(summary.folder).rglob(JOURNAL)} == before
 
 
-def test_a_stage_that_grows_later_leaves_what_the_next_one_has_begun_with(
-    ray_session: None, run: Any, tmp_path: Path
-) -> None:
+def test_a_stage_that_grows_later_leaves_what_the_next_one_has_begun_with(run: Any, tmp_path: Path) -> None:
     summary, _ = run
     copy = tmp_path / "copy"
     subprocess.run(["cp", "-r", summary.folder, str(copy)], check=True)
     begun = (copy / "stages" / SECOND / "base.yaml").read_bytes()
-    grown = search.resume(copy, overrides=["stages.0.budget.trials=6", "stages.1.budget.trials=4"])
+    grown = resume_locally(copy, overrides=["stages.0.budget.trials=6", "stages.1.budget.trials=4"])
     assert [stage.trials for stage in grown.stages] == [6, 4]
     assert (copy / "stages" / SECOND / "base.yaml").read_bytes() == begun
     fixed = read_document(copy / "stages" / SECOND / "base.yaml").tree["options"]
     assert all(r.resolved.options["optimizer"] == fixed["optimizer"] for r in records_of(copy, SECOND))
 
 
-def test_after_a_stage_without_any_value_the_next_one_cannot_begin(ray_session: None, tmp_path: Path) -> None:
+def test_after_a_stage_without_any_value_the_next_one_cannot_begin(tmp_path: Path) -> None:
     config = staged_config()
     config["stages"][0]["trial"]["optimizer"]["lr"] = {"uniform": [1e30, 1e31]}
     with pytest.raises(
         SearchError, match=r"stage 2 of 2 \(batch\) cannot begin: no trial before it has a value"
     ):
-        search.search(config, results=tmp_path)
+        search_locally(config, results=tmp_path)
 
 
-def test_interrupted_in_its_first_stage_it_goes_on_there(ray_session: None, tmp_path: Path) -> None:
-    first = search.search(staged_config(), results=tmp_path, reporter=interrupted_at(1, 1))
+def test_interrupted_in_its_first_stage_it_goes_on_there(tmp_path: Path) -> None:
+    first = search_locally(staged_config(), results=tmp_path, reporter=interrupted_at(1, 1))
     assert (first.status, [stage.name for stage in first.stages]) == ("interrupted", [FIRST])
     assert "1 stage not started" in summary_text(first)
     assert f"tune-search resume {first.folder}" in summary_text(first)
     assert not (Path(first.folder) / "stages" / SECOND).exists()
-    second = search.resume(first.folder)
+    second = resume_locally(first.folder)
     assert (second.status, second.trials) == ("complete", 7)
 
 
 @pytest.mark.slow
 def test_killed_and_interrupted_in_its_second_stage_a_search_ends_as_if_nothing_had_been(
-    tmp_path: Path, program: Callable[..., Process], ray_session: None
+    tmp_path: Path, program: Callable[..., Process]
 ) -> None:
     hold, results = tmp_path / "hold", tmp_path / "disturbed"
     sections = sections_with(hold)
@@ -237,7 +236,7 @@ def test_killed_and_interrupted_in_its_second_stage_a_search_ends_as_if_nothing_
 
     output = ended(program(*printed_command(output)), 0)
     assert "search complete: all 2 stages are done" in output
-    calm = search.search(config, results=tmp_path / "calm")
+    calm = search_locally(config, results=tmp_path / "calm")
     for stage in calm.stages:
         best = stage.best.checkpoint.removeprefix(f"stages/{stage.name}/")
         assert_same_search(Path(calm.folder) / "stages" / stage.name, folder / "stages" / stage.name, best)

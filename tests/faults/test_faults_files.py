@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 from faulty_runs import Watching, held, interrupted_at
+from in_process import resume_locally, search_locally
 from invariants import assert_nothing_lost, assert_same_search, left_over
 from programs import HELPERS, no_process_left, wait_for_line, write_config
 from programs import run as cli
@@ -46,8 +47,6 @@ from trainables.checkpoint import (
 from trainables.options import TrialOptions
 from trainables.process.failure import Failure, FailureKind
 
-pytestmark = pytest.mark.usefixtures("ray_session")
-
 ONE_BY_ONE: dict[str, Any] = {
     "resources": {"cpus_per_trial": 1, "concurrent_trials": 1},
     "budget": {"trials": 6, "max_virtual_epochs": 3},
@@ -56,16 +55,16 @@ ONE_BY_ONE: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def calm(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Summary:
+def calm(tmp_path_factory: pytest.TempPathFactory) -> Summary:
     """What the search comes to when nothing happens; look at it, change nothing."""
-    return search.search(search_config(**ONE_BY_ONE), results=tmp_path_factory.mktemp("calm"))
+    return search_locally(search_config(**ONE_BY_ONE), results=tmp_path_factory.mktemp("calm"))
 
 
 @pytest.fixture(scope="module")
-def broken_off(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def broken_off(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the same search, interrupted on the way; look at it, change nothing."""
     results = tmp_path_factory.mktemp("interrupted")
-    summary = search.search(search_config(**ONE_BY_ONE), results=results, reporter=interrupted_at(3, 1))
+    summary = search_locally(search_config(**ONE_BY_ONE), results=results, reporter=interrupted_at(3, 1))
     assert summary.status == "interrupted"
     return Path(summary.folder)
 
@@ -78,7 +77,7 @@ def interrupted(broken_off: Path, tmp_path: Path) -> Path:
 
 def assert_goes_on_as_if_nothing_had_been(run: Path, calm: Summary) -> Watching:
     watching = Watching()
-    summary = search.search(search_config(**ONE_BY_ONE), results=run.parent, reporter=watching)
+    summary = search_locally(search_config(**ONE_BY_ONE), results=run.parent, reporter=watching)
     assert summary.status == "complete"
     assert_same_search(Path(calm.folder), run, calm.best.checkpoint)
     assert_nothing_lost(run)
@@ -95,7 +94,7 @@ def test_an_edited_configuration_is_refused_with_the_difference_and_the_way_out(
     file = write_config(tmp_path, **ONE_BY_ONE, trial=trial)
     before = (interrupted / JOURNAL).read_bytes()
     with pytest.raises(ConfigError) as refused:
-        search.search(file, results=tmp_path)
+        search_locally(file, results=tmp_path)
     difference, way_out = str(refused.value).splitlines()
     assert difference.startswith(f"{file}")
     assert difference.endswith("trial.batch_size: was 16 when this search began and is 32 now")
@@ -105,7 +104,7 @@ def test_an_edited_configuration_is_refused_with_the_difference_and_the_way_out(
     # What it says, with more trials and more time besides.
     more = {"trials": 8, "max_virtual_epochs": 3, "time": "1h"}
     file = write_config(tmp_path, **ONE_BY_ONE | {"budget": more}, trial=trial)
-    assert search.resume(interrupted, config=file).status == "complete"
+    assert resume_locally(interrupted, config=file).status == "complete"
     records = read_records(interrupted / JOURNAL)
     assert [r.resolved.options["batch_size"] for r in records] == [16] * 4 + [32] * 4
     assert_nothing_lost(interrupted)
@@ -116,7 +115,7 @@ def test_an_edited_configuration_with_more_trials_and_time_goes_through(
 ) -> None:
     more = {"trials": 8, "max_virtual_epochs": 3, "time": "1h", "steps": 10_000}
     file = write_config(tmp_path, **ONE_BY_ONE | {"budget": more})
-    assert search.search(file, results=tmp_path).trials == 8
+    assert search_locally(file, results=tmp_path).trials == 8
     assert_nothing_lost(interrupted)
 
 
@@ -150,11 +149,11 @@ def test_a_moved_run_goes_on_from_another_folder_with_its_relative_data_and_task
     home = place_with_task_and_data(tmp_path / "home")
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.chdir(home)
-    first = search.search("digits.yaml", results="results", reporter=interrupted_at(3, 1))
+    first = search_locally("digits.yaml", results="results", reporter=interrupted_at(3, 1))
     assert first.status == "interrupted"
     moved = Path(shutil.move(home / "results" / "digits", tmp_path / "moved"))
     in_a_new_process_at(tmp_path / "elsewhere", home, monkeypatch)
-    assert search.resume("../moved").status == "complete"
+    assert resume_locally("../moved").status == "complete"
     assert_nothing_lost(moved)
     values = [[r.values for r in read_records(run / JOURNAL)] for run in (Path(calm.folder), moved)]
     assert values[0] == values[1]
@@ -200,7 +199,7 @@ def test_damaged_checkpoints_are_set_aside_and_the_ones_before_are_used(
         resources=ONE_BY_ONE["resources"],
     )
     calm, run = tmp_path / "calm", tmp_path / "digits"
-    shutil.copytree(search.search(config, results=tmp_path).folder, calm)
+    shutil.copytree(search_locally(config, results=tmp_path).folder, calm)
     executed = tmp_path / "executed"
     damages = (truncate, flip_one_bit, delete, lambda checkpoint: replace_by_pickle(checkpoint, executed))
     for number, damage in enumerate(damages):
@@ -208,7 +207,7 @@ def test_damaged_checkpoints_are_set_aside_and_the_ones_before_are_used(
 
     watching = Watching()
     for folder in (calm, run):
-        search.resume(folder, overrides=["budget.max_virtual_epochs=4"], reporter=watching)
+        resume_locally(folder, overrides=["budget.max_virtual_epochs=4"], reporter=watching)
     notes = [event.text for event in watching.events if event.kind is EventKind.MESSAGE]
     reasons = [r"model\.safetensors: SHA-256 is .*", r"state\.pt: SHA-256 is .*"]
     reasons += [r"state\.pt: No such file or directory", r"state\.pt: cannot be read \(UnpicklingError\)"]
@@ -319,7 +318,7 @@ def test_a_disk_that_becomes_full_ends_the_search_which_goes_on_when_there_is_sp
         assert first.returncode == 1
         full = f"no space left on the disk of {run / 'trials' / '0000'}"
         (line,) = (line for line in output.splitlines() if "no space" in line.lower())
-        assert re.fullmatch(f"search failed: trial 0: {full} at step .*; free some, and go on", line)
+        assert re.fullmatch(f"search failed: trial 0: {full} at step .*; free some and resume", line)
         # Started again too early.
         fill(disk)
         again = cli(*command)
@@ -333,8 +332,8 @@ def test_a_disk_that_becomes_full_ends_the_search_which_goes_on_when_there_is_sp
         read_checkpoint(trial_folder, record.depth)
 
         (disk / "filler").unlink()
-        assert search.search(command[0], results=disk).status == "complete"
-        calm = search.search(search_config(**sections), results=tmp_path / "calm")
+        assert search_locally(command[0], results=disk).status == "complete"
+        calm = search_locally(search_config(**sections), results=tmp_path / "calm")
         assert_same_search(Path(calm.folder), run, calm.best.checkpoint)
         assert_nothing_lost(run)
         no_process_left(tmp_path)
@@ -346,9 +345,9 @@ def test_a_disk_that_is_nearly_full_when_a_search_goes_on_is_one_error(
     with small_disk(tmp_path / "disk") as disk:
         run = Path(shutil.copytree(interrupted, disk / "digits"))
         fill_but_for(disk, num_bytes=4096)
-        message = f"cannot write to {run}: No space left on device; free some, and start the same again"
+        message = f"cannot write to {run}: No space left on device; free some and start the same again"
         with pytest.raises(SearchError, match=re.escape(message)):
-            search.search(search_config(**ONE_BY_ONE), results=disk)
+            search_locally(search_config(**ONE_BY_ONE), results=disk)
         assert left_over(run) == []
 
 
@@ -373,7 +372,7 @@ def test_a_journal_that_cannot_be_appended_to_ends_the_search_which_goes_on_when
                 fill(disk)
 
         watching = Watching(act)
-        summary = search.search(search_config(**ONE_BY_ONE), results=disk, reporter=watching)
+        summary = search_locally(search_config(**ONE_BY_ONE), results=disk, reporter=watching)
         assert summary.status == "failed"
         assert f"cannot write {run / JOURNAL}: No space left on device" in summary.reason
         (disk / "filler").unlink()
@@ -390,7 +389,7 @@ def test_a_full_disk_ends_the_search_though_not_even_the_time_spent_can_be_kept(
             pass
         simulation.coordinator.on_lost(record.number, Failure(FailureKind.DISK_FULL, "no space left"))
         simulation.coordinator.close(resumable=True)
-        assert simulation.coordinator.ending == "trial 0: no space left; free some, and go on"
+        assert simulation.coordinator.ending == "trial 0: no space left; free some and resume"
 
 
 def writes(save: Callable[[float], None]) -> bool:
@@ -424,7 +423,7 @@ def test_results_that_cannot_be_written_are_one_error_before_any_trial(tmp_path:
     for results in (tmp_path / "file", tmp_path / "file" / "below"):
         message = f"cannot write to {results}/digits: Not a directory; choose another with --results"
         with pytest.raises(SearchError, match=re.escape(message)):
-            search.search(search_config(**ONE_BY_ONE), results=results)
+            search_locally(search_config(**ONE_BY_ONE), results=results)
     assert list(tmp_path.iterdir()) == [tmp_path / "file"]
 
 
@@ -435,7 +434,7 @@ def test_a_disk_that_has_become_read_only_is_one_error_before_any_trial(
         run = Path(shutil.copytree(interrupted, disk / "digits"))
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
         with pytest.raises(SearchError) as refused:
-            search.resume(run)
+            resume_locally(run)
         message = f"cannot write to {run}: Read-only file system; choose another with --results"
         assert str(refused.value) == message
 
@@ -443,6 +442,7 @@ def test_a_disk_that_has_become_read_only_is_one_error_before_any_trial(
 # 25
 
 
+@pytest.mark.usefixtures("ray_session")
 def test_more_cpus_and_gpus_than_there_are_is_one_error_before_any_trial(tmp_path: Path) -> None:
     budget = {"trials": 1, "max_virtual_epochs": 1}
     config = search_config(resources={"cpus_per_trial": 3, "gpus_per_trial": 1}, budget=budget)
@@ -454,7 +454,7 @@ def test_more_cpus_and_gpus_than_there_are_is_one_error_before_any_trial(tmp_pat
     assert not (run / JOURNAL).exists()
     assert left_over(run) == []
     less = ["resources.cpus_per_trial=2", "resources.gpus_per_trial=0"]
-    search.search(config, results=tmp_path, overrides=less)
+    search_locally(config, results=tmp_path, overrides=less)
     assert_nothing_lost(run)
 
 
@@ -469,7 +469,7 @@ def test_categories_of_any_kind_give_short_plain_names_of_files(tmp_path: Path) 
         budget={"trials": 4, "max_virtual_epochs": 1},
         resources=ONE_BY_ONE["resources"],
     )
-    run = Path(search.search(config, results=tmp_path / "results").folder)
+    run = Path(search_locally(config, results=tmp_path / "results").folder)
     assert [path.name for path in sorted((run / "trials").iterdir())] == ["0000", "0001", "0002", "0003"]
     assert [r.resolved.params["model.label"] for r in read_records(run / JOURNAL)] == labels
     for path in run.rglob("*"):

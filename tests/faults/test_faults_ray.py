@@ -84,11 +84,8 @@ def test_an_address_where_nobody_listens_is_one_error_at_once() -> None:
     with socket.socket() as bound:  # which does not listen
         bound.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{bound.getsockname()[1]}"
-        with (
-            pytest.raises(SearchError, match=rf"Ray could not be reached at {address}: .*refused; give the"),
-            RaySession(address),
-        ):
-            pass
+        with pytest.raises(SearchError, match=rf"Ray could not be reached at {address}: .*refused; give the"):
+            RaySession(address).wait_until_ready()
 
 
 # 31

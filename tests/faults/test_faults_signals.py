@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from faulty_runs import held, sections_with, wait_until_one_is_held
+from in_process import search_locally
 from invariants import assert_nothing_lost, assert_same_search
 from programs import (
     WINDING_DOWN,
@@ -23,13 +24,12 @@ from programs import (
 )
 from tiny_tasks import search_config
 
-import search
 from search.study.study import JOURNAL, read_records
 from trainables.checkpoint import list_checkpoints
 
 
 def test_killed_interrupted_and_terminated_a_search_ends_as_if_nothing_had_been(
-    tmp_path: Path, program: Callable[..., Process], ray_session: None
+    tmp_path: Path, program: Callable[..., Process]
 ) -> None:
     hold, results = tmp_path / "hold", tmp_path / "disturbed"
     sections = sections_with(hold)
@@ -74,7 +74,7 @@ def test_killed_interrupted_and_terminated_a_search_ends_as_if_nothing_had_been(
 
     output = ended(program(*command), 0)
     assert not re.search(r"[\x00-\x08\x0b-\x1f]", output)
-    calm = search.search(search_config(**sections), results=tmp_path / "calm")
+    calm = search_locally(search_config(**sections), results=tmp_path / "calm")
     assert_same_search(Path(calm.folder), folder, calm.best.checkpoint)
     assert_nothing_lost(folder)
     no_process_left(tmp_path)

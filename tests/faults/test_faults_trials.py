@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from faulty_searches import Done, config_of
 from faulty_trials import FAULTS
+from in_process import search_locally
 from invariants import DIFFERED, assert_nothing_lost
 from programs import no_process_left
 from recorder import optuna_study
 from ruamel.yaml import YAML
 
-import search
 from search.run.events import EventKind
 from search.run.executors.ray_tune import failure_in
 from search.samplers.view import HalvingScores
@@ -32,29 +32,33 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def calm(ray_session: None, folder: Path) -> Done:
+def calm(folder: Path) -> Done:
     """A search without any fault."""
     config = config_of([0.001, 0.002, 0.003, 0.005, 0.008], folder / "calm")
     config["trial"]["data"]["calm"] = True
-    return Done(config, folder / "calm")
+    return Done(config, folder / "calm", local=True)
 
 
 @pytest.fixture(scope="module")
-def disturbed(ray_session: None, folder: Path) -> Done:
-    """A search whose trials, but the last one, each have a fault of their own, and are tried again."""
-    return Done(
-        config_of([rate for rate in FAULTS if rate < 0.01], folder / "disturbed"), folder / "disturbed"
-    )
+def killed(ray_session: None, folder: Path) -> Done:
+    """A search in which the processes of all trials but the last die, each in another place."""
+    return Done(config_of([0.001, 0.002, 0.003, 0.008], folder / "killed"), folder / "killed")
 
 
 @pytest.fixture(scope="module")
-def broken(ray_session: None, folder: Path) -> Done:
-    """The same for faults that another attempt would meet again."""
+def raising(folder: Path) -> Done:
+    """A search whose trials raise, and are tried again."""
+    return Done(config_of([0.004, 0.005, 0.006, 0.007], folder / "raising"), folder / "raising", local=True)
+
+
+@pytest.fixture(scope="module")
+def broken(folder: Path) -> Done:
+    """A search whose trials have faults that another attempt would meet again."""
     rates = [rate for rate in FAULTS if 0.01 < rate < 0.02]
-    return Done(config_of(rates, folder / "broken", max_failures=0), folder / "broken")
+    return Done(config_of(rates, folder / "broken", max_failures=0), folder / "broken", local=True)
 
 
-@pytest.mark.parametrize("name", ["disturbed", "broken"])
+@pytest.mark.parametrize("name", ["killed", "raising", "broken"])
 def test_a_search_full_of_faults_is_complete_and_nothing_is_lost(
     name: str, request: pytest.FixtureRequest
 ) -> None:
@@ -65,18 +69,19 @@ def test_a_search_full_of_faults_is_complete_and_nothing_is_lost(
 
 
 @pytest.mark.parametrize(
-    ("rate", "lost", "begun"),
+    ("name", "rate", "lost", "begun"),
     [
-        pytest.param(0.001, ["process died"], [1, 2, 1], id="1: killed in mid-step"),
-        pytest.param(0.002, ["process died"], [1, 2, 1], id="2: killed between two files"),
-        pytest.param(0.003, ["process died"], [1, 1, 1], id="2: killed between saving and reporting"),
-        pytest.param(0.005, ["error", "error"], [1, 3, 1], id="6: an exception twice"),
-        pytest.param(0.008, [], [1, 1, 1], id="no fault, among all the others"),
+        pytest.param("killed", 0.001, ["process died"], [1, 2, 1], id="1: killed in mid-step"),
+        pytest.param("killed", 0.002, ["process died"], [1, 2, 1], id="2: killed between two files"),
+        pytest.param("killed", 0.003, ["process died"], [1, 1, 1], id="2: killed after saving"),
+        pytest.param("raising", 0.005, ["error", "error"], [1, 3, 1], id="6: an exception twice"),
+        pytest.param("killed", 0.008, [], [1, 1, 1], id="no fault, among all the others"),
     ],
 )
 def test_a_trial_goes_on_from_its_checkpoint_and_ends_as_if_undisturbed(
-    disturbed: Done, calm: Done, rate: float, lost: list[str], begun: list[int]
+    request: pytest.FixtureRequest, calm: Done, name: str, rate: float, lost: list[str], begun: list[int]
 ) -> None:
+    disturbed: Done = request.getfixturevalue(name)
     assert disturbed.records[rate].outcome is Outcome.COMPLETED
     assert disturbed.lost(rate) == lost
     assert disturbed.begun(rate) == begun
@@ -119,7 +124,7 @@ ERROR, GPU, MEMORY = "error", "out of memory on the GPU", "out of memory"
 def test_a_trial_that_cannot_be_saved_ends_with_its_reason_after_a_bounded_number_of_attempts(
     request: pytest.FixtureRequest, rate: float, outcome: Outcome, lost: list[str], reason: str
 ) -> None:
-    done: Done = request.getfixturevalue("disturbed" if rate < 0.01 else "broken")
+    done: Done = request.getfixturevalue("raising" if rate < 0.01 else "broken")
     record = done.records[rate]
     assert record.outcome is outcome
     assert record.reason.startswith(reason)
@@ -155,7 +160,7 @@ def test_optuna_is_told_and_the_sampler_learns_what_diverged_or_did_not_fit(brok
     }
 
 
-@pytest.mark.parametrize("name", ["disturbed", "broken"])
+@pytest.mark.parametrize("name", ["killed", "raising", "broken"])
 def test_every_exception_has_its_trace(name: str, request: pytest.FixtureRequest) -> None:
     done: Done = request.getfixturevalue(name)
     for rate, record in done.records.items():
@@ -178,13 +183,13 @@ def test_when_every_trial_fails_alike_the_search_gives_up_and_goes_on_once_that_
     )
     needed = folder / "hopeless" / "needed-17.txt"
     config["trial"]["data"]["file"] = str(needed)
-    gave_up = search.search(config, results=folder / "hopeless")
+    gave_up = search_locally(config, results=folder / "hopeless")
     cause = f"FileNotFoundError: [Errno 2] No such file or directory: '{needed}'"
     assert (gave_up.status, gave_up.trials) == ("failed", 3)
     assert gave_up.reason == f"3 trials in a row failed alike: {cause}"
     assert set(gave_up.failures.values()) == {cause}
     needed.touch()
-    done = Done(config, folder / "hopeless")
+    done = Done(config, folder / "hopeless", local=True)
     assert done.summary.counts == {"failed": 3, "completed": 9}
     assert_nothing_lost(done.run)
 

@@ -137,7 +137,7 @@ DAMAGE: list[tuple[Callable[[Path], None], str, set[str]]] = [
     (_mask_saved_as_jpeg, "mask saved as JPEG", {"train/masks/007.jpg"}),
     (_lost_masks, "image without a mask", {f"train/images/{n:03}.png" for n in range(8, 13)}),
     (_lost_image, "mask without an image", {"val/masks/003.png"}),
-    (_training_image_in_validation, "in training and validation", {"val/images/004.png"}),
+    (_training_image_in_validation, "data leakage", {"val/images/004.png"}),
     (_mask_of_ignored_pixels, "only ignored pixels", {"train/masks/013.png"}),
     (_binary_mask, "mask of 0 and 255", {"train/masks/014.png"}),
     (_images_in_other_modes, "converted image", {"train/images/015.png", "train/images/016.png"}),

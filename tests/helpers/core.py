@@ -43,15 +43,15 @@ CORE: dict[str, list[str]] = {
         "e2e/test_exporting.py::test_retraining_begins_with_the_exported_weights",
     ],
     "check --data finds what is wrong with the data": [
-        "e2e/test_data_check.py::test_all_damage_at_once_is_told_in_text_and_json_and_the_exit_code_is_1",
+        "e2e/test_data_check.py::test_all_damage_is_reported_in_text_and_json_and_the_exit_code_is_1",
         "e2e/test_data_check.py::test_ctrl_c_ends_the_reading_at_once_also_in_the_middle_of_samples",
     ],
     "verify calls a sound run sound and names damage with its cost": [
         "e2e/test_verifying.py::test_a_finished_run_is_sound_and_says_what_was_checked",
-        "e2e/test_verifying.py::test_of_a_damaged_best_checkpoint_the_next_best_is_named",
+        "e2e/test_verifying.py::test_a_damaged_best_checkpoint_is_reported_with_the_next_best",
     ],
     "clean frees what nobody needs": [
-        "e2e/test_cleaning.py::test_what_the_dry_run_named_goes_and_the_run_is_sound"
+        "e2e/test_cleaning.py::test_clean_removes_what_the_dry_run_lists_and_the_run_is_intact"
     ],
     "an actor used again trains like a fresh one": ["e2e/test_trainable.py"],
     # docs/faults.md, by its numbers

@@ -43,9 +43,9 @@ def config_of(rates: list[float], folder: Path, **sections: Any) -> dict[str, An
 class Done:
     """A search that has come to its end."""
 
-    def __init__(self, config: dict[str, Any], results: Path) -> None:
+    def __init__(self, config: dict[str, Any], results: Path, *, local: bool = False) -> None:
         self.recorder = Recorder()
-        self.summary: Summary = search.search(config, results=results, reporter=self.recorder)
+        self.summary: Summary = search.search(config, results=results, reporter=self.recorder, local=local)
         self.run = Path(self.summary.folder)
         self.records = {
             r.resolved.options["optimizer"]["lr"]: r for r in read_records(self.run / "study.journal")

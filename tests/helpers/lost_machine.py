@@ -14,10 +14,10 @@ from ruamel.yaml import YAML
 
 import search
 from search.run.events import Event, EventKind
-from search.run.reporter import SilentReporter
+from search.run.reporter import ProgressReporter
 
 
-class LosesMachine(SilentReporter):
+class LosesMachine(ProgressReporter):
     """Ends all processes of the machine on which trial 0 has reported its second virtual epoch."""
 
     def __init__(self, cluster: Cluster) -> None:

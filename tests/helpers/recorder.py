@@ -10,10 +10,10 @@ import optuna
 
 from search.run.coordinator import Coordinator
 from search.run.events import Event, EventKind
-from search.run.reporter import SilentReporter
+from search.run.reporter import ProgressReporter
 
 
-class Recorder(SilentReporter):
+class Recorder(ProgressReporter):
     """Keeps every event, and how many trials were running at it."""
 
     def __init__(self) -> None:

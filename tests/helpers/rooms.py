@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 _TRAINABLES = """
     __init__ files options findings process networks optim data tables shards images pictures inspect
     task segmentation classification regression gan integrations
-    progress trainer checkpoint tensorboard build session worker trainable batch_probe worker_imports
+    progress trainer checkpoint tensorboard build session worker trainable batch_probe
 """
 _SEARCH = """
     errors text space config study schedulers samplers ray run commands screen __init__

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from search.commands.verify import Damage, Verification
 from search.study.study import JOURNAL, read_records
 from search.study.trial import TrialRecord, ranked
 from trainables.checkpoint import checkpoint_folder
@@ -43,3 +44,9 @@ def snapshot(folder: Path) -> dict[Path, tuple[int, bytes]]:
         path: (path.lstat().st_mtime_ns, path.read_bytes() if path.is_file() else b"")
         for path in [folder, *folder.rglob("*")]
     }
+
+
+def only(found: Verification) -> Damage:
+    """The damage of a run that has exactly one."""
+    (damage,) = found.damages
+    return damage

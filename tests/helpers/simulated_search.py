@@ -10,13 +10,13 @@ from typing import Any
 
 from tiny_tasks import search_config
 
+from benchmarks.simulated import Curve, SimulatedExecutor
 from search.config.config import Config
 from search.config.schema import Budget
 from search.config.stages import load_config
 from search.run.coordinator import Coordinator
 from search.run.events import Event, EventKind
-from search.run.executors.simulated import Curve, SimulatedExecutor
-from search.run.known_points import untried
+from search.run.points import untried
 from search.samplers.samplers import ViewSampler
 from search.samplers.view import StudyView
 from search.schedulers.base import Scheduler

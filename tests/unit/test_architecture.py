@@ -20,7 +20,6 @@ PARTS = (
 )
 UNWANTED = {"PIL", "click", "optuna", "pydantic", "ray", "rich", "scipy", "search", "sklearn", "tensorboard"}
 WITH_RAY = {
-    "search/ray/local.py",
     "search/ray/patches.py",
     "search/ray/session.py",
     "search/run/executors/ray_tune.py",

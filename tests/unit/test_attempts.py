@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from search.run.retries import FailedAlike, failed_as, may_retry
+from search.run.limits import FailedAlike, failed_as, may_retry
 from search.study.trial import Outcome
 from trainables.process.failure import Failure, FailureKind
 

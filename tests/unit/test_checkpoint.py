@@ -296,7 +296,7 @@ def test_another_format_is_no_damage_but_an_error_with_the_way_out(tmp_path):
     write(tmp_path, 1)
     folder = write(tmp_path, 2)
     forge(folder, version=2, files=None)
-    with pytest.raises(ValueError, match=r"has version 2 .* reads version 1; go on with the version"):
+    with pytest.raises(ValueError, match=r"has version 2 .* reads version 1; use the version"):
         load_newest(tmp_path)
     assert list_checkpoints(tmp_path) == [1, 2]
 

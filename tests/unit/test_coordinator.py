@@ -25,7 +25,7 @@ from simulated_search import (
 )
 
 from search.run.events import EventKind, Turn
-from search.screen.progress import seconds_left, share_done
+from search.screen.live import seconds_left, share_done
 from search.study.journal import JournalWriteError
 from search.study.study import JOURNAL
 from search.study.trial import Outcome
@@ -253,7 +253,7 @@ def test_a_full_disk_ends_the_search_and_is_no_failure_of_the_trial(tmp_path: Pa
     while full.coordinator.ending is None or full.coordinator.running:
         full.step()
     assert full.coordinator.gave_up
-    assert full.coordinator.ending == "trial 2: disk full in virtual epoch 4; free some, and go on"
+    assert full.coordinator.ending == "trial 2: disk full in virtual epoch 4; free some and resume"
     full.coordinator.close(resumable=True)
     assert (full.records[2].failures, full.records[2].outcome, full.records[2].depth) == ([], None, 3)
     again = Simulation(tmp_path / "full", config, workers=2).run()

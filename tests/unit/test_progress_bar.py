@@ -53,12 +53,6 @@ def test_a_terminal_that_cannot_draw_gets_lines(
     assert terminal.getvalue() == "loading data\n"
 
 
-def test_plain_lines_can_be_asked_for(terminal: Terminal) -> None:
-    with ProgressBar(terminal, "loading data", plain=True):
-        pass
-    assert terminal.getvalue() == "loading data\n"
-
-
 def test_in_a_pipe_phases_come_at_once_and_progress_when_it_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
     now, out = [0.0], io.StringIO()
     monkeypatch.setattr(time, "monotonic", lambda: now[0])

@@ -8,7 +8,7 @@ import pytest
 from simulated_search import RULES, Simulation, config_of, cut_journal, num_lines, open_study
 
 from search.run.coordinator import Coordinator
-from search.run.recovery import needed_trials, recovery_of
+from search.run.recovery import recovery_of
 from search.schedulers.build import build_scheduler
 from search.study.study import JOURNAL
 from search.study.trial import Outcome
@@ -23,7 +23,7 @@ def test_making_a_coordinator_and_asking_what_is_needed_write_nothing(tmp_path: 
         study = open_study(folder, config, scheduler)
         before = (folder / JOURNAL).read_bytes()
         coordinator = Coordinator(study, scheduler, config, concurrency=2)
-        needed_trials(study, scheduler, config)
+        [recovery_of(record, study, scheduler, config) for record in study.records]
         assert (folder / JOURNAL).read_bytes() == before
         coordinator.recover()
 

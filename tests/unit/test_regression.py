@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from in_process import search_locally
 from pydantic import ValidationError
 from safetensors.torch import load_file
 from sklearn import metrics as reference
@@ -201,7 +202,7 @@ def encoded_by_hand(file: Path, preprocessing: Mapping[str, Any]) -> tuple[np.nd
 
 
 @pytest.fixture(scope="module")
-def houses_run(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
+def houses_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
     """The summary of a search on houses in two CSV files, and the file of its validation rows."""
     folder = tmp_path_factory.mktemp("houses")
     houses(folder / "train.csv", 120, 1)
@@ -219,7 +220,7 @@ def houses_run(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> t
         "virtual_epoch": {"epochs": 1},
         "budget": {"trials": 2, "max_virtual_epochs": 4},
     }
-    return search.search(config, results=folder / "results"), folder / "valid.csv"
+    return search_locally(config, results=folder / "results"), folder / "valid.csv"
 
 
 def test_an_export_gives_its_value_on_raw_rows_in_plain_pytorch(houses_run: tuple[Any, Path]) -> None:

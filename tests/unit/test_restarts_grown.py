@@ -31,7 +31,7 @@ from simulated_search import (
 from search.config.config import Config
 from search.config.stages import load_config
 from search.run.events import EventKind, Turn
-from search.screen.progress import share_done
+from search.screen.live import share_done
 from search.study.study import JOURNAL, read_records
 from search.study.trial import Outcome, TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs

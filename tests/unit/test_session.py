@@ -26,7 +26,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tiny_tasks import AccuracyMetrics, DigitsTask
 
 from trainables.checkpoint import list_checkpoints, load_newest, read_checkpoint
-from trainables.process.random_state import clean_process
+from trainables.process.process_state import clean_process
 from trainables.progress import Progress
 from trainables.session import TrialSession, data_key, load_task_class
 

@@ -203,7 +203,7 @@ def test_the_screen_of_a_check() -> None:
         "objective         accuracy, max",
         "training data     1200 samples",
         "validation data   597 samples",
-        "model             12,345 parameters (of the trial that was tried)",
+        "model             12,345 parameters (of the trial that was run)",
         "device            cpu",
         "step              10.0 ms, validation 500 ms",
         "checkpoint        150.0 kB, up to 4.5 MB for the whole search",

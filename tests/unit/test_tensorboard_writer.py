@@ -104,12 +104,6 @@ def test_each_trial_names_the_parameters_that_it_does_not_have(tmp_path: Path) -
     assert set(metadata.parse_session_start_info_plugin_data(content).hparams) == {"lr", "name", "nesterov"}
 
 
-def test_the_writer_is_imported_with_the_first_board_only() -> None:
-    code = "import sys, trainables.tensorboard; print([m for m in sys.modules if m[:11] == 'tensorboard'])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """TensorBoard over three trials that have not ended; two are alike, one was interrupted and resumed."""

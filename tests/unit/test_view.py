@@ -153,7 +153,7 @@ def test_the_live_view_fits_the_terminal_at_every_stage(tmp_path: Path, width: i
 
 def test_before_the_first_trial_the_live_view_says_what_it_waits_for(tmp_path: Path) -> None:
     view, console = live_view(80)
-    view._text = "starting Ray"
+    view._spinner.update(text="starting Ray")
     assert rendered(view, console) == ["⠋ starting Ray"]
     watched(tmp_path, view)
     assert rendered(view, console)[:2] == [
@@ -162,22 +162,12 @@ def test_before_the_first_trial_the_live_view_says_what_it_waits_for(tmp_path: P
     ]
 
 
-def test_parameters_are_cut_between_two_of_them_and_shown_whole_for_the_best(tmp_path: Path) -> None:
+def test_parameters_are_cut_to_the_line_and_shown_in_full_for_the_best(tmp_path: Path) -> None:
     view, console = live_view(80)
     simulation = watched(tmp_path, view, workers=2)
     simulation.run(max_reports=6)
     lines = rendered(view, console)
-    cut = [line for line in lines if line.endswith("…")]
-    assert cut
-    shown = {
-        f"{name.rpartition('.')[2]}={value_text(value)}"
-        for r in simulation.records
-        for name, value in r.resolved.params.items()
-    }
-    for line in cut:
-        words = [word for word in line.removesuffix("…").split() if "=" in word]
-        assert words
-        assert set(words) <= shown
+    assert any(line.endswith("…") for line in lines)
     best = simulation.coordinator.best
     assert best is not None
     start = next(index for index, line in enumerate(lines) if line.startswith("best: trial"))

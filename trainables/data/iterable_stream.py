@@ -15,7 +15,7 @@ from trainables.data.same_contents import digest
 from trainables.data.source import Batch
 from trainables.data.stream import SHARED_DATA, check_keys
 from trainables.data.workers import Workers
-from trainables.process.random_state import RandomStates, seed_everything
+from trainables.process.process_state import RandomStates, seed_everything
 
 STATE_VERSION = 1
 NUM_COMPARED = 4

@@ -16,9 +16,9 @@ def _warning(name: str, remedy: str) -> Kind:
 FOLDER = _error("folder", "make the folder one of the layouts that can be read")
 EMPTY = _error("empty file", "copy it again")
 UNREADABLE = _error("unreadable file", "copy it again, or remove the sample")
-DOUBLED = _error(
-    "in training and validation",
-    "remove one of the two: with such data leakage, validation overestimates the model",
+LEAKAGE = _error(
+    "data leakage",
+    "remove it from one of the two parts: the validation score would be too good",
 )
 OTHER_MODE = _warning("converted image", "set data.channels, or save all images alike")
 

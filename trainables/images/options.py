@@ -111,7 +111,7 @@ class MaskFolderOptions(MaskOptions):
     source: Literal["folder"]
     root: Root
     layout: Literal["auto", "folders", "voc", "cityscapes", "ade20k", "nnunet"] = "auto"
-    """auto: the one that the folder has, reported in a line. A layout knows its void label and class names."""
+    """auto: the folder's own, reported in a line. A layout knows its void label and class names."""
     images_folder: str = "images"
     """In layout `folders`."""
     masks_folder: str = "masks"

@@ -1,10 +1,9 @@
-"""Draws every sample of a task's data once, for tasks that do not say what their files are."""
+"""Draws every sample of a task's data once, for tasks that define no inspection of their own."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -12,17 +11,19 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from trainables.data.source import Batch, as_source
 from trainables.findings import Finding, Kind
-from trainables.inspect.inspection import IGNORED, Conclusion, Contents, Inspection, SampleName
+from trainables.inspect.inspection import IGNORED, Conclusion, Contents, Inspection, SampleName, digest_of
 
 MAX_CLASSES = 255
-"""Targets with more different whole numbers than these are taken for something else than classes."""
+"""Targets with more distinct integers than this are not taken for classes."""
 
 RAISES = Kind(name="sample raises", severity="error", remedy="correct the data, or what reads it")
 NOT_FINITE = Kind(
     name="number not finite", severity="error", remedy="correct or remove the sample: the loss would be NaN"
 )
 TOO_SHORT = Kind(
-    name="stream ends early", severity="warning", remedy="its length says more than it gives: correct __len__"
+    name="stream ends early",
+    severity="warning",
+    remedy="it has fewer samples than its length says: correct __len__",
 )
 NO_LENGTH = Kind(
     name="stream not read",
@@ -31,31 +32,22 @@ NO_LENGTH = Kind(
 )
 
 
-class HasData(Protocol):
-    """What of a task is looked at."""
-
-    def train_data(self) -> Any: ...
-
-    def valid_data(self) -> Any: ...
-
-
 class DrawnInspection(Inspection):
-    """What `train_data` and `valid_data` give, without augmentation.
+    """The training and validation data of a task, without augmentation.
 
-    A BatchSource, arrays, a Dataset and the Dataset of a DataLoader are asked sample by sample, a DataLoader
-    over an IterableDataset batch by batch. All of it happens in the caller's thread: what a user has written
-    need not stand more.
+    A BatchSource, arrays, a Dataset and the Dataset of a DataLoader are read sample by sample, a DataLoader
+    over an IterableDataset batch by batch. All in the caller's thread: a user's code need not be thread-safe.
     """
 
     unit = "targets"
 
-    def __init__(self, task: HasData) -> None:
+    def __init__(self, train_data: Any, valid_data: Any, class_names: Sequence[str] = ()) -> None:
         self.findings: list[Finding] = []
         self.samples: list[SampleName] = []
         self._draws: list[Callable[[], Batch]] = []
         self._ended = False
-        self._class_names = [str(name) for name in getattr(task, "class_names", ())]
-        for part, data in (("train", task.train_data()), ("valid", task.valid_data())):
+        self._class_names = [str(name) for name in class_names]
+        for part, data in (("train", train_data), ("valid", valid_data)):
             self._add(part, data)
 
     def _add(self, part: str, data: Any) -> None:
@@ -90,7 +82,7 @@ class DrawnInspection(Inspection):
         try:
             batch = self._draws[number]()
         except StopIteration:
-            # The length of a stream is only a claim; training takes it as it comes.
+            # Training takes a stream as it comes, whatever its length says.
             first_missing = not self._ended
             self._ended = True
             return Contents(findings=[Finding(TOO_SHORT, where, "")] if first_missing else ())
@@ -98,9 +90,9 @@ class DrawnInspection(Inspection):
             first = (str(error).splitlines() or [""])[0]
             return Contents(findings=[Finding(RAISES, where, f"{type(error).__name__}: {first}")])
         found = [
-            Finding(NOT_FINITE, where, f"{name} {told}")
+            Finding(NOT_FINITE, where, f"{name} {text}")
             for name, values in _tensors(batch)
-            if (told := _not_finite(values))
+            if (text := _not_finite(values))
         ]
         inputs = next((values for _, values in _tensors(batch)), None)
         if inputs is None:
@@ -108,7 +100,7 @@ class DrawnInspection(Inspection):
         is_images = inputs.dim() == 4
         return Contents(
             findings=found,
-            digests=[_digest(row) for row in inputs] if inputs.dim() else [],
+            digests=[digest_of(row) for row in inputs.detach().cpu().numpy()] if inputs.dim() else [],
             size=(inputs.shape[3], inputs.shape[2]) if is_images else None,
             labels=_labels(batch),
             sums=_sums(inputs) if is_images and not found else None,
@@ -122,7 +114,7 @@ class DrawnInspection(Inspection):
 
 
 def _tensors(batch: Batch, name: str = "batch") -> Iterator[tuple[str, Tensor]]:
-    """Every tensor of a batch with its place in it; those of a pair are `input` and `target`."""
+    """Every tensor of a batch with its name; those of a pair are `input` and `target`."""
     if isinstance(batch, Tensor):
         yield name, batch
     elif isinstance(batch, Mapping):
@@ -138,17 +130,12 @@ def _not_finite(values: Tensor) -> str:
     if not (values.is_floating_point() or values.is_complex()):
         return ""
     num_nan, num_inf = int(values.isnan().sum()), int(values.isinf().sum())
-    told = [f"{count} {name}" for count, name in ((num_nan, "NaN"), (num_inf, "infinite")) if count]
-    return f"holds {' and '.join(told)} of {values.numel():,} numbers" if told else ""
-
-
-def _digest(row: Tensor) -> bytes:
-    values = np.ascontiguousarray(row.detach().cpu().numpy())
-    return hashlib.sha256(repr((values.shape, values.dtype.str)).encode() + values.tobytes()).digest()
+    text = [f"{count} {name}" for count, name in ((num_nan, "NaN"), (num_inf, "infinite")) if count]
+    return f"holds {' and '.join(text)} of {values.numel():,} numbers" if text else ""
 
 
 def _labels(batch: Batch) -> dict[int, int]:
-    """How often each whole number is in the target; negative ones count as ignored."""
+    """Number of occurrences of each integer in the target; negative ones count as ignored."""
     target = batch[1] if isinstance(batch, list | tuple) and len(batch) == 2 else None
     if not isinstance(target, Tensor) or target.is_floating_point() or target.is_complex():
         return {}

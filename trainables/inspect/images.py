@@ -1,8 +1,7 @@
-"""Looks at every sample of images as training reads them: all that is wrong, and what a person should see."""
+"""Reads every sample of images as training does, and collects all problems instead of raising the first."""
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,34 +18,34 @@ from trainables.images.options import ImageOptions, MaskOptions
 from trainables.images.readers import Reader
 from trainables.images.statistics import pixel_sums
 from trainables.images.targets import Encoded, Looked, MaskDecoder
-from trainables.inspect.inspection import IGNORED, Conclusion, Contents, Inspection, SampleName
+from trainables.inspect.inspection import IGNORED, Conclusion, Contents, Inspection, SampleName, digest_of
 
-ANY_NUMBER = 10**9
-"""Of damaged samples: a check stops at none."""
+NO_LIMIT = 10**9
+"""Number of damaged samples after which a check would stop."""
 
 
 class ImageInspection(Inspection):
     """What `load_images` would decode, with every problem collected instead of raised.
 
-    Of each sample only numbers are kept: at any time no more images are in memory than there are threads.
+    Only numbers are kept of each sample: there are never more images in memory than threads.
     """
 
-    compared, doubled = "decoded pixels", kinds.DOUBLED
+    compared, leakage = "decoded pixels", kinds.LEAKAGE
+    _found: FoundImages
+    """Not set if nothing could be found; then there are no samples either."""
 
     def __init__(self, options: ImageOptions) -> None:
         self.num_threads = num_threads()
         root = getattr(options, "root", None)
         self.root = None if root is None else Path(root).expanduser().resolve()
         self._options = options
-        self._found: FoundImages | None = None
         self.findings: list[Finding] = []
         self._located: list[tuple[Reader, int]] = []
         self.samples: list[SampleName] = []
         try:
-            self._find(find_images(options, ANY_NUMBER))
+            self._find(find_images(options, NO_LIMIT))
         except (ValueError, OSError) as error:
             self.findings.append(Finding(kinds.FOLDER, str(self.root), str(error)))
-        self._files: list[str] = [sample.where for sample in self.samples]
         self._modes: list[str | None] = [None] * len(self.samples)
 
     def _find(self, found: FoundImages) -> None:
@@ -58,15 +57,14 @@ class ImageInspection(Inspection):
                 self.samples.append(SampleName(part, reader.name(number), reader.num_bytes(number)))
 
     def look(self, number: int) -> Contents:
-        assert self._found is not None
-        reader, of_part = self._located[number]
+        reader, index = self._located[number]
         try:
-            sample = reader.encoded(of_part)
+            sample = reader.encoded(index)
         except ValueError as error:
             return Contents(findings=[_finding(error, self.samples[number].where)])
         looked = self._found.decoder.look(sample)
         findings = [_finding(problem, self.samples[number].where) for problem in looked.problems]
-        # Binary masks are told of in the conclusion: mostly it is all of them.
+        # Binary masks are reported in the conclusion: mostly all masks are.
         findings = [finding for finding in findings if finding.kind is not kinds.BINARY]
         findings += self._warnings(number, sample, looked)
         if looked.image is None:
@@ -75,7 +73,7 @@ class ImageInspection(Inspection):
         height, width = looked.image.shape[:2]
         return Contents(
             findings=findings,
-            digests=[_digest(looked.image)],
+            digests=[digest_of(looked.image)],
             size=(width, height),
             labels=self._classes(looked),
             sums=pixel_sums(looked.image) / np.array([[1.0], [255.0], [255.0**2]]),
@@ -90,26 +88,27 @@ class ImageInspection(Inspection):
         return []
 
     def _classes(self, looked: Looked) -> dict[int, int]:
-        """How often each class is in the target, and what is ignored."""
+        """Number of occurrences of each class, and of what is ignored, in the target."""
         return {} if looked.target is None else {int(looked.target): 1}
 
     def _class_names(self, contents: Sequence[Contents]) -> Sequence[str]:
-        return [] if self._found is None else self._found.class_names
+        return self._found.class_names
 
     def _conclusions(self, contents: Sequence[Contents]) -> Iterator[Finding]:
         """What only all samples together show."""
         yield from ()
 
     def _other_modes(self) -> list[Finding]:
-        """Images that are converted: one finding if all of them are of one such mode."""
+        """Images that are converted on reading: one finding if all have the same mode."""
         expected = ("RGB",) if self._options.channels == 3 else ("L", "1")
         known = {number: mode for number, mode in enumerate(self._modes) if mode is not None}
         others = [number for number, mode in known.items() if mode not in expected]
         if len(set(known.values())) == 1 and len(others) > 1:
-            told = f"all {len(others)} images are {known[others[0]]}, read as {expected[0]}"
-            return [Finding(kinds.OTHER_MODE, str(Path(self._files[others[0]]).parent), told)]
+            message = f"all {len(others)} images are {known[others[0]]}, read as {expected[0]}"
+            return [Finding(kinds.OTHER_MODE, str(Path(self.samples[others[0]].where).parent), message)]
         return [
-            Finding(kinds.OTHER_MODE, self._files[n], f"{known[n]}, read as {expected[0]}") for n in others
+            Finding(kinds.OTHER_MODE, self.samples[number].where, f"{known[number]}, read as {expected[0]}")
+            for number in others
         ]
 
 
@@ -121,15 +120,11 @@ class MaskInspection(ImageInspection):
     def __init__(self, options: MaskOptions) -> None:
         super().__init__(options)
         self._labels: list[Mapping[int, int]] = [{} for _ in self.samples]
-        """Pixels of each label as it is in the file."""
+        """Number of pixels of each label in the file, by sample."""
         self._masks = [""] * len(self.samples)
-        names = () if self._found is None else self._found.class_names
-        self._num_classes = len(names) or None
-        self._mask_values = options.mask_values
 
     @property
     def _decoder(self) -> MaskDecoder:
-        assert self._found is not None
         assert isinstance(self._found.decoder, MaskDecoder)
         return self._found.decoder
 
@@ -153,9 +148,8 @@ class MaskInspection(ImageInspection):
         return names or [str(number) for number in range(1 + largest)]
 
     def _conclusions(self, contents: Sequence[Contents]) -> Iterator[Finding]:
-        if self._found is not None:
-            yield from self._binary_masks()
-            yield from self._far_labels()
+        yield from self._binary_masks()
+        yield from self._far_labels()
 
     def _binary_masks(self) -> list[Finding]:
         """Masks of 0 and 255 where 255 is no class; where it is ignored, that may be right."""
@@ -164,14 +158,14 @@ class MaskInspection(ImageInspection):
         binary = [number for number, labels in enumerate(self._labels) if set(labels) == {0, IGNORE}]
         others = any(labels and not set(labels) <= {0, IGNORE} for labels in self._labels)
         if binary and not others:
-            told = f"{len(binary)} masks hold 0 and 255, and no mask holds anything else"
-            return [Finding(kinds.BINARY, str(Path(self._masks[binary[0]]).parent), told)]
+            message = f"{len(binary)} masks hold 0 and 255, and no mask holds anything else"
+            return [Finding(kinds.BINARY, str(Path(self._masks[binary[0]]).parent), message)]
         kind = kinds.BINARY if self._decoder.class_of(IGNORE) is None else kinds.PERHAPS_BINARY
         return [Finding(kind, self._masks[number], "") for number in binary]
 
     def _far_labels(self) -> Iterator[Finding]:
-        """Labels above a gap, where the number of classes is taken from the largest label."""
-        if self._num_classes is not None:
+        """Labels above a gap, if the number of classes is taken from the largest label."""
+        if self._found.class_names:
             return
         lookup = self._decoder.lookup
         held = {int(lookup[label]) for labels in self._labels for label in labels}
@@ -190,14 +184,15 @@ class ClassInspection(ImageInspection):
         yield from self._in_two_classes(contents)
 
     def _other_sizes(self, contents: Sequence[Contents]) -> Iterator[Finding]:
-        """Images of another size than most, where nothing resizes them."""
+        """Images of another size than most, if nothing resizes them."""
         sizes = Counter(held.size for held in contents if held.size is not None)
         if len(sizes) < 2 or getattr(self._options, "resize", None) is not None:
             return
         usual = sizes.most_common(1)[0][0]
-        for file, held in zip(self._files, contents, strict=True):
-            if held.size not in (None, usual):
-                yield Finding(kinds.IMAGE_SIZE, file, "{}x{}, most are {}x{}".format(*held.size, *usual))
+        for sample, held in zip(self.samples, contents, strict=True):
+            if held.size is not None and held.size != usual:
+                message = "{}x{}, most are {}x{}".format(*held.size, *usual)
+                yield Finding(kinds.IMAGE_SIZE, sample.where, message)
 
     def _in_two_classes(self, contents: Sequence[Contents]) -> Iterator[Finding]:
         first: dict[bytes, int] = {}
@@ -205,17 +200,11 @@ class ClassInspection(ImageInspection):
             for digest in held.digests:
                 other = first.setdefault(digest, number)
                 if contents[other].labels != held.labels:
-                    told = f"the same decoded pixels as {short_name(self._files[other], self.root)}"
-                    yield Finding(kinds.TWO_CLASSES, self._files[number], told)
+                    message = f"the same decoded pixels as {short_name(self.samples[other].where, self.root)}"
+                    yield Finding(kinds.TWO_CLASSES, self.samples[number].where, message)
 
 
 def _finding(error: ValueError, where: str) -> Finding:
     if isinstance(error, SampleError) and error.finding is not None:
         return error.finding
     return Finding(kinds.UNREADABLE, where, str(error).removeprefix(f"{where}: "))
-
-
-def _digest(pixels: np.ndarray) -> bytes:
-    digest = hashlib.sha256(repr(pixels.shape).encode())
-    digest.update(np.ascontiguousarray(pixels).data)
-    return digest.digest()

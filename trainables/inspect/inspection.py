@@ -1,7 +1,8 @@
-"""What a task tells about its data before anything is trained: the samples, and what each of them holds."""
+"""The samples of a task's data and their contents, as `check --data` reads them."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,34 +12,34 @@ import numpy as np
 from trainables.findings import Finding, Kind
 
 IGNORED = -1
-"""Stands for all that has no class in `Contents.labels`."""
+"""The number in `Contents.labels` of everything that belongs to no class."""
 
 
 @dataclass(frozen=True, slots=True)
 class SampleName:
-    """One sample to look at."""
+    """One sample to read."""
 
     part: str
     """train or valid"""
     where: str
     """Its file, or `row 12`, or `train sample 12`."""
     num_bytes: int = 0
-    """To read for it; 0 where nobody knows."""
+    """Size on disk; 0 if it is unknown."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Contents:
-    """What one sample holds; of one that cannot be read, only what is wrong with it."""
+    """What one sample holds; only the findings if it cannot be read."""
 
     findings: Sequence[Finding] = ()
     digests: Sequence[bytes] = ()
-    """SHA-256 of each input: samples with equal ones are the same."""
+    """SHA-256 of each input: samples with equal digests are the same."""
     size: tuple[int, int] | None = None
     """Width and height in pixels."""
     labels: Mapping[int, int] = field(default_factory=dict)
-    """How often each class number occurs in the target, and `IGNORED`."""
+    """Number of occurrences of each class number, and of `IGNORED`, in the target."""
     sums: np.ndarray | None = None
-    """Number, sum and sum of squares of the values by channel: float64 [3, C]; 255 counts as 1 in images."""
+    """Number, sum and sum of squares by channel: float64 [3, C]; images are scaled to [0, 1]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,38 +48,43 @@ class Conclusion:
 
     findings: Sequence[Finding] = ()
     class_names: Sequence[str] = ()
-    """In the order of the class numbers; none where there are no classes."""
+    """In the order of the class numbers; empty for a target without classes."""
 
 
-DOUBLED = Kind(
-    name="in training and validation",
+LEAKAGE = Kind(
+    name="data leakage",
     severity="warning",
-    remedy="remove one of the two, unless equal inputs are natural here",
+    remedy="remove it from one of the two parts, unless equal inputs are expected",
 )
 
 
 class Inspection:
-    """Looks at the data of a task, sample by sample. Subclass it, set `samples` and define `look`."""
+    """The data of a task, read sample by sample. Subclass it, set `samples` and define `look`."""
 
     samples: Sequence[SampleName]
     root: Path | None = None
-    """The folder of the files; None where samples are no files."""
+    """The folder of the files; None if the samples are not files."""
     findings: Sequence[Finding] = ()
-    """What is wrong with the data as a whole, such as a folder of an unknown layout."""
+    """Problems of the data as a whole, such as a folder of an unknown layout."""
     unit: str = "samples"
-    """What labels count, as `pixels`."""
+    """What `labels` count, such as `pixels`."""
     compared: str = "inputs"
-    """What `digests` are made of, as `decoded pixels`."""
-    doubled: Kind = DOUBLED
-    """What it is if a training sample is a validation sample too."""
+    """What `digests` are computed from, such as `decoded pixels`."""
+    leakage: Kind = LEAKAGE
+    """Kind of finding for a training sample that is also a validation sample."""
     num_threads: int = 1
-    """In which `look` may be called at the same time."""
+    """Number of threads that may call `look` at the same time."""
 
     def look(self, number: int) -> Contents:
         """Read one sample. Called once for each; must not keep its pixels."""
         raise TypeError(f"{type(self).__name__} does not define look()")
 
     def conclude(self, contents: Sequence[Contents]) -> Conclusion:
-        """Called when all were looked at, with what each held."""
+        """Called after all samples were read, unless there are none."""
         held = {label for of_sample in contents for label in of_sample.labels} - {IGNORED}
         return Conclusion(class_names=[str(number) for number in range(1 + max(held, default=-1))])
+
+
+def digest_of(values: np.ndarray) -> bytes:
+    """SHA-256 of an array's shape, type and values."""
+    return hashlib.sha256(repr((values.shape, values.dtype.str)).encode() + values.tobytes()).digest()

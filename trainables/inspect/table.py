@@ -1,16 +1,15 @@
-"""Looks at every row of a table: cells that are missing, no number or not finite, and rows that repeat."""
+"""Reads every row of a table: cells that are missing, no number or not finite, and repeated rows."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-from trainables.findings import Finding, Kind
+from trainables.findings import Finding, Kind, some
 from trainables.inspect.inspection import Conclusion, Contents, Inspection, SampleName
 from trainables.tables.encode import numeric_columns
 from trainables.tables.options import CSVOptions
-from trainables.tables.read import Sheet, Sheets, finite_number, listed
+from trainables.tables.read import Sheets, finite_number
 
 MISSING = Kind(
     name="row with missing numbers", severity="warning", remedy="each becomes the mean of its column"
@@ -26,7 +25,7 @@ UNKNOWN_CLASS = Kind(
 )
 
 SHOWN = 3
-"""Cells of a row that one finding names."""
+"""Number of cells of a row that one finding names."""
 
 
 class TableInspection(Inspection):
@@ -46,10 +45,10 @@ class TableInspection(Inspection):
         self._inputs = [name for name in sheets.train.columns if name not in left_out]
         self._numeric = numeric_columns(sheets.train, options)
         self._rows = [(sheet, row) for sheet in (sheets.train, sheets.valid) for row in range(len(sheet))]
-        num_train = len(sheets.train)
         self.samples = [
-            SampleName("train" if number < num_train else "valid", _where(sheet, row))
-            for number, (sheet, row) in enumerate(self._rows)
+            SampleName(part, f"{sheet.file.resolve()}:{line}")
+            for part, sheet in (("train", sheets.train), ("valid", sheets.valid))
+            for line in sheet.lines
         ]
         self._classes: Mapping[str, int] | None = None
         if of_classes:
@@ -61,7 +60,7 @@ class TableInspection(Inspection):
         sheet, row = self._rows[number]
         cells = {name: sheet.columns[name][row] for name in self._inputs}
         where = self.samples[number].where
-        found = self._faults(cells, where)
+        found = self._input_findings(cells, where)
         target = sheet.columns[self._target][row]
         if not target:
             found.append(Finding(NO_TARGET, where, f"{self._target} is empty"))
@@ -76,19 +75,9 @@ class TableInspection(Inspection):
     def conclude(self, contents: Sequence[Contents]) -> Conclusion:
         return Conclusion(class_names=list(self._classes or ()))
 
-    def _faults(self, cells: Mapping[str, str], where: str) -> list[Finding]:
+    def _input_findings(self, cells: Mapping[str, str], where: str) -> list[Finding]:
         missing = [name for name in self._numeric if cells[name] in self._missing]
-        wrong = {
-            name: cells[name]
-            for name in self._numeric
-            if cells[name] not in self._missing and finite_number(cells[name]) is None
-        }
-        found = [Finding(MISSING, where, listed(missing, SHOWN))] if missing else []
-        if wrong:
-            cells_shown = listed([f"{name} is {text!r}" for name, text in wrong.items()], SHOWN)
-            found.append(Finding(NO_NUMBER, where, cells_shown))
-        return found
-
-
-def _where(sheet: Sheet, row: int) -> str:
-    return f"{Path(sheet.file).resolve()}:{sheet.lines[row]}"
+        present = [name for name in self._numeric if cells[name] not in self._missing]
+        wrong = [f"{name} is {cells[name]!r}" for name in present if finite_number(cells[name]) is None]
+        found = [Finding(MISSING, where, some(missing, SHOWN))] if missing else []
+        return [*found, Finding(NO_NUMBER, where, some(wrong, SHOWN))] if wrong else found

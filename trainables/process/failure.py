@@ -1,4 +1,4 @@
-"""What a trial's process leaves behind of an exception: the trace for people, the cause for the search."""
+"""How an exception in a trial is recorded: the trace for people, the cause for the search."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _HANG_FILE = ".hang.txt"
 
 
 class FailureKind(StrEnum):
-    """What an attempt at a trial was lost to."""
+    """Why an attempt at a trial was lost."""
 
     ERROR = "error"
     """an exception"""
@@ -38,14 +38,14 @@ class FailureKind(StrEnum):
 
 @dataclass(frozen=True)
 class Failure:
-    """One lost attempt; `cause` is one line."""
+    """A lost attempt; `cause` is one line."""
 
     kind: FailureKind
     cause: str
 
 
 class TrialError(Exception):
-    """What a trial's process ends with: the cause in one line, without values that must not be shown."""
+    """The cause in one line, as the process of a trial raises it."""
 
 
 @contextmanager
@@ -63,14 +63,14 @@ def recorded_failure(folder: Path, where: Callable[[], str] = lambda: "") -> Ite
     except Exception as error:
         failure = failure_of(error, where())
         trace = "".join(traceback.format_exception(error))
-        # On a full disk neither can be written; Ray still carries the cause.
+        # On a full disk neither can be written, and Ray still passes on the cause.
         with suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
             note, text = failure_note(folder, failure)
             note.write_text(text)
             with (folder / TRACE_FILE).open("a") as file:
                 file.write(trace + "\n")
-        # Ray would pickle the original, which not every exception survives, and log its text.
+        # Ray would pickle the original, which not every exception survives.
         raise TrialError(f"{failure.kind}: {failure.cause}") from None
 
 
@@ -101,7 +101,7 @@ def take_failure(folder: Path) -> Failure | None:
         file.unlink()
         noted = json.loads(text)
         return Failure(FailureKind(noted["kind"]), str(noted["cause"]))
-    # A full disk, or the death of its writer, leaves half of one.
+    # A full disk, or the death of its writer, leaves half a note.
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -145,7 +145,7 @@ def keep_hang_trace(folder: Path, failure: Failure) -> None:
                 out.write(f"{failure.cause}\n{trace}\n")
 
 
-# Torch, safetensors and data-loading workers wrap what the system says into errors of their own.
+# Torch, safetensors and data-loading workers wrap the system's errors in their own.
 _GPU_MEMORY_SIGNS = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
 _MEMORY_SIGNS = ((errno.ENOMEM,), ("can't allocate memory", "Cannot allocate memory"))
 _DISK_SIGNS = ((errno.ENOSPC, errno.EDQUOT), ("No space left on device", "Disk quota exceeded"))
@@ -157,7 +157,7 @@ def _is_of_system(error: Exception, text: str, numbers: Sequence[int], signs: Se
 
 
 def _text(error: Exception) -> str:
-    """What an exception says; it may be of a class that cannot even say that."""
+    """An exception's text; even reading that may fail."""
     try:
         # A KeyError shows its text as a literal, in quotes.
         return str(error.args[0] if isinstance(error, KeyError) and error.args else error).strip()
@@ -168,13 +168,13 @@ def _text(error: Exception) -> str:
 def _one_line(error: Exception, text: str) -> str:
     if isinstance(error, ValidationError):
         fault = error.errors()[0]
-        # Of a union the place says in pydantic's words which member was tried, as in `constrained-int`.
+        # For a union, pydantic's place also names the member that was tried, as in `constrained-int`.
         keys = map(str, fault["loc"])
         place = ".".join(key for key in keys if key.isidentifier() or key.isdigit())
         text = f"{place}: {fault['msg']}"
     first, *rest = text.splitlines() or [""]
     if "in DataLoader worker process" not in first:
         return first
-    # What a data-loading worker raised comes with its trace, which is indented, and the cause below it.
+    # An exception from a data-loading worker comes with its indented trace, and the cause below it.
     below = (line for line in rest[1:] if not line.startswith(" "))
     return next(below, first).partition(": ")[2] or first

@@ -1,12 +1,67 @@
-"""What a trial may change in its process besides random states and the settings of torch."""
+"""What a trial may change in its process: random states, settings of torch and numpy, environment, hooks."""
 
 from __future__ import annotations
 
 import os
+import random
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+import torch
 
 from trainables.process.patches import GlobalHooks
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, numpy and torch on every device."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def clean_process() -> None:
+    """Undo what a trial may have left behind in its process, so that the next one starts as in a new one."""
+    torch.set_default_dtype(torch.float32)
+    torch.set_default_device(None)
+    torch.set_grad_enabled(True)
+    torch.use_deterministic_algorithms(False)
+    torch.autograd.set_detect_anomaly(False)
+    torch.set_float32_matmul_precision("highest")
+    torch.set_flush_denormal(False)
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = False
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+
+
+class RandomStates:
+    """The global random states as something with a state_dict, made of tensors and numbers only."""
+
+    def state_dict(self) -> dict[str, Any]:
+        version, words, gauss = random.getstate()
+        name, keys, position, has_gauss, cached = np.random.get_state()
+        return {
+            "python": {"version": version, "words": torch.tensor(words), "gauss": gauss},
+            "numpy": {
+                "name": name,
+                "keys": torch.from_numpy(np.asarray(keys).astype(np.int64)),
+                "position": int(position),
+                "has_gauss": int(has_gauss),
+                "cached": float(cached),
+            },
+            "torch": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        python, numpy = state["python"], state["numpy"]
+        random.setstate((python["version"], tuple(python["words"].tolist()), python["gauss"]))
+        keys = numpy["keys"].numpy().astype(np.uint32)
+        np.random.set_state((numpy["name"], keys, numpy["position"], numpy["has_gauss"], numpy["cached"]))
+        torch.set_rng_state(state["torch"])
+        if state["cuda"] is not None and torch.cuda.is_initialized():
+            torch.cuda.set_rng_state(state["cuda"])
 
 
 class ProcessState:

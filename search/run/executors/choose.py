@@ -9,14 +9,10 @@ from search.run.executors.ray import RayExecutor
 
 
 def executor_for(address: str | None, *, local: bool) -> Executor:
-    """An executor: Ray's, or this process.
-
-    Args:
-        address: of a running Ray cluster; without it a local Ray is started, or the one of this process used.
-        local: run one trial after another in this process.
+    """Ray's executor, see `RaySession`, or the one that runs trials in this process.
 
     Raises:
-        ConfigError: both are asked for.
+        ConfigError: `local`, and the address of a cluster.
     """
     if local and address is not None:
         rule = f"runs trials in this process, and address is {address}, a Ray cluster's; give one of them"

@@ -6,40 +6,25 @@ import os
 from bdb import BdbQuit
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
 
 import torch
 
 from search.config.config import Config
 from search.run.coordinator import Coordinator
-from search.run.executor import Jobs, concurrent_trials
+from search.run.executor import Executor, Jobs, concurrent_trials
 from trainables.process.failure import Failure, FailureKind, TrialError, take_failure
 from trainables.session import TrialPlan
 from trainables.worker import TrialWorker
 
 
-class LocalExecutor:
+class LocalExecutor(Executor):
     """Each trial begins as in a new process, see `TrialWorker`. A virtual epoch may take any time.
 
-    To leave the debugger with `quit` ends the search at once, as a second Ctrl-C does.
+    Leaving the debugger with `quit` ends the search at once, as a second Ctrl-C does.
     """
 
-    phase = ""
-
-    def begin(self, task: str = "") -> None:
-        """Nothing has to be started."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        """Nothing has to be ended."""
-
-    def close(self) -> None:
-        """Nothing was started."""
-
     def concurrency(self, config: Config) -> int:
-        """One, where a trial finds what it asks for."""
+        """One, if this machine has what a trial asks for."""
         available = {"CPU": float(os.cpu_count() or 1), "GPU": float(torch.cuda.device_count())}
         return min(1, concurrent_trials(config, available))
 

@@ -16,7 +16,7 @@ import ray
 from ray import tune
 from ray.tune.experiment import Trial
 from ray.tune.result import EXPR_ERROR_FILE
-from ray.tune.schedulers import TrialScheduler
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from search.ray.patches import OUT_OF_MEMORY, repair_tune, save_at_end
@@ -34,7 +34,7 @@ _LONGEST_TICK = 1.0
 """Seconds: time in which this process, or the whole machine, stood still does not count as a trial's."""
 
 _TRACE_WAIT = 5.0
-"""Seconds beyond its limit that a silent process has to write where it hangs, as on a busy machine it may be late."""
+"""Seconds beyond its limit in which a silent process may write where it hangs: a busy machine is late."""
 
 
 def tuner_of(coordinator: Coordinator, jobs: Jobs) -> tune.Tuner:
@@ -156,7 +156,7 @@ class StudySearcher(_Stateless, Searcher):
         """Nothing: the study on disk is the state."""
 
 
-class StudyScheduler(_Stateless, TrialScheduler):
+class StudyScheduler(_Stateless, FIFOScheduler):
     """Passes reports and losses to the coordinator. Ray itself starts whatever is pending."""
 
     def __init__(self, coordinator: Coordinator, running: RunningJobs) -> None:
@@ -186,15 +186,6 @@ class StudyScheduler(_Stateless, TrialScheduler):
         failure = take_failure(folder) or job.failure or failure_in(ray_error)
         keep_hang_trace(folder, failure)
         self._coordinator.on_lost(job.plan.number, failure)
-
-    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
-        return None
-
-    def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
-        return None
-
-    def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
-        return None
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
         return None

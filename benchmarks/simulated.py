@@ -5,12 +5,12 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any
 
 from search.config.config import Config
 from search.run.coordinator import Coordinator
 from search.run.events import Turn
-from search.run.executor import Jobs
+from search.run.executor import Executor, Jobs
 from search.study.trial import TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.process.failure import Failure, FailureKind
@@ -19,7 +19,7 @@ Curve = Callable[[TrialRecord, int], float]
 """Objective of a trial after so many virtual epochs; NaN diverges."""
 
 
-class SimulatedExecutor:
+class SimulatedExecutor(Executor):
     """Workers that train at once, each a virtual epoch at a time.
 
     Args:
@@ -31,8 +31,6 @@ class SimulatedExecutor:
         faults: what becomes of virtual epoch v of trial n in attempt a: None, or how it fails.
         stale: virtual epochs that a job computes again, as after the loss of that many checkpoints.
     """
-
-    phase = ""
 
     def __init__(
         self,
@@ -55,18 +53,6 @@ class SimulatedExecutor:
     def clock(self) -> float:
         """The virtual clock, for the coordinator."""
         return self.now
-
-    def begin(self, task: str = "") -> None:
-        """Nothing has to be started."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        """Nothing has to be ended."""
-
-    def close(self) -> None:
-        """Nothing was started."""
 
     def concurrency(self, config: Config) -> int:
         """As many as there are workers; they have what any trial asks for."""
