@@ -71,7 +71,7 @@ def test_a_class_that_only_validation_has_is_named_by_line(tmp_path: Path) -> No
             "use task: regression for a quantity",
         ),
         ("a,y\n1,x\n2,z\n", "every class has a single sample"),
-        ("a,y\n1,x\n", "has 1 row; training and validation need one each"),
+        ("a,y\n1,x\n", "has 1 row; training and validation need at least one each"),
     ],
 )
 def test_a_target_that_cannot_be_learnt_is_refused(tmp_path: Path, text: str, message: str) -> None:

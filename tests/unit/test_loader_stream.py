@@ -267,10 +267,13 @@ class StillTask(RegressionTask):
 
 @pytest.mark.parametrize(("unit", "count"), [("epochs", 2), ("steps", 6), ("samples", 24)])
 @pytest.mark.parametrize("accumulate", [1, 2])
-def test_a_short_last_batch_counts_by_its_samples(unit: str, count: int, accumulate: int) -> None:
-    """The loader's batch size counts, whatever `batch_size` says."""
+@pytest.mark.parametrize("batch_size", [5, 3])
+def test_a_short_last_batch_counts_by_its_samples(
+    unit: str, count: int, accumulate: int, batch_size: int
+) -> None:
+    """The loader's batch size counts, also where the trial's `batch_size` is another."""
     count = count // accumulate if unit == "steps" else count
-    options = {"batch_size": 3, "accumulate": accumulate, "optimizer": {"name": "sgd", "lr": 1e-30}}
+    options = {"batch_size": batch_size, "accumulate": accumulate, "optimizer": {"name": "sgd", "lr": 1e-30}}
     trainer = small_trainer(StillTask, options, unit=unit, count=count)
     metrics = trainer.run_virtual_epoch()
     assert trainer.num_samples == 24
@@ -280,5 +283,5 @@ def test_a_short_last_batch_counts_by_its_samples(unit: str, count: int, accumul
 
 def test_a_loader_of_full_batches_counts_them_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(StillTask, "drop_last", True)
-    lengths = small_trainer(StillTask, {}, unit="epochs", count=3).virtual_epochs
+    lengths = small_trainer(StillTask, {"batch_size": 5}, unit="epochs", count=3).virtual_epochs
     assert lengths.as_dict() == {"unit": "epochs", "count": 3, "step_samples": 5, "epoch_samples": 10}
