@@ -1,4 +1,4 @@
-# make search | test | test-all | install | test-slow | chaos | bench | tables | lint | clean
+# make search | test | test-rest | test-all | install | test-slow | chaos | bench | tables | lint | clean
 # The newest Python that is there with its venv module; make PYTHON=/path/to/python takes another.
 PYTHON ?= $(shell for version in 3.14 3.13 3.12 3.11; do \
 	command -v python$$version >/dev/null && python$$version -c 'import ensurepip, venv' 2>/dev/null \
@@ -8,7 +8,7 @@ BENCH := .venv-bench/bin/python
 # Two tests at a time: most of their time is that of processes that start. The longest files first.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: install search test test-all test-slow chaos lint clean compare-epochs bench tables
+.PHONY: install search test test-rest test-all test-slow chaos lint clean compare-epochs bench tables
 
 install: .venv/installed
 
@@ -19,9 +19,12 @@ search: .venv/installed
 test: .venv/installed-test lint
 	$(PYTEST) -m core
 
-# Everything that ends within 20 minutes on two cores: also every fault of docs/faults.md.
-test-all: .venv/installed-test lint
-	$(PYTEST) -m "not slow and not chaos"
+# The other whole searches, and every fault of docs/faults.md.
+test-rest: .venv/installed-test
+	$(PYTEST) -m "not core and not slow and not chaos"
+
+# Everything that ends within 20 minutes on two cores.
+test-all: test test-rest
 
 # What takes minutes each: whole searches of configs/, a kill after every single write, thousands of random inputs.
 test-slow: .venv/installed-test

@@ -54,9 +54,15 @@ CORE: dict[str, list[str]] = {
         "e2e/test_cleaning.py::test_clean_removes_what_the_dry_run_lists_and_the_run_is_intact"
     ],
     "an actor used again trains like a fresh one": ["e2e/test_trainable.py"],
+    "a loader resumes exactly, whatever it loads": ["e2e/test_properties_stream.py"],
+    "the trainer and its parts can be used alone": ["e2e/test_architecture_processes.py"],
     # docs/faults.md, by its numbers
     "1, 2, 6: a process dies, a step raises": [
         "faults/test_faults_trials.py::test_a_trial_goes_on_from_its_checkpoint_and_ends_as_if_undisturbed"
+    ],
+    "2, 20, 23: a kill or a full disk while a checkpoint or the journal is written": [
+        "faults/test_checkpoint_faults.py",
+        "faults/test_journal_faults.py",
     ],
     "3: a data-loading worker dies": [
         "faults/test_faults_data.py::"
