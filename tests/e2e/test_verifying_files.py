@@ -35,7 +35,7 @@ def test_a_broken_line_is_reported_with_the_part_of_the_study_before_it(run: Pat
     assert damage.what == f"line {broken + 1} is not JSON"
     assert damage.cost == (
         f"the study cannot be read beyond line {broken}: 6 of 8 trials are before it; "
-        f"what `head -n {broken} study.journal` gives is a study to go on with"
+        f"`head -n {broken} study.journal` gives a study that can be continued"
     )
     with pytest.raises(SearchError, match="is damaged and cannot be read"):
         search.resume(run)
@@ -48,7 +48,7 @@ def test_a_missing_line_that_later_lines_need_is_found(run: Path) -> None:
     begun = [number for number, line in enumerate(lines) if line["op_code"] == 4]
     write_lines(run, lines[: begun[2]] + lines[begun[2] + 1 :])
     damage = next(damage for damage in verify(run).damages if damage.path == JOURNAL)
-    assert damage.what == f"line {begun[3]} does not fit to the lines before it"
+    assert damage.what == f"line {begun[3]} does not fit the lines before it"
     assert f"beyond line {begun[3] - 1}: 2 of 8 trials are before it" in damage.cost
 
 
@@ -59,7 +59,7 @@ def test_half_a_last_line_costs_one_record_at_most(run: Path) -> None:
     assert damage == Damage(
         JOURNAL,
         "ends in half a line of 17 bytes",
-        "one record at most, which is made again when the search goes on",
+        "one record at most, which is written again when the search continues",
     )
 
 

@@ -22,6 +22,7 @@ from trainables.process.failure import (
     Failure,
     FailureKind,
     TrialError,
+    discard_hang_trace,
     failure_of,
     keep_hang_trace,
     recorded_failure,
@@ -113,4 +114,5 @@ def test_a_process_that_hangs_says_where_before_it_is_ended(tmp_path: Path, how:
     text = (tmp_path / TRACE_FILE).read_text()
     assert text.startswith("a virtual epoch took more than 0.5 s\n")
     assert "in hang_here" in text
+    discard_hang_trace(tmp_path)
     assert os.listdir(tmp_path) == [TRACE_FILE]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import faulthandler
 import json
+import time
 import traceback
 from bdb import BdbQuit
 from collections.abc import Callable, Iterator, Sequence
@@ -110,7 +111,7 @@ def take_failure(folder: Path) -> Failure | None:
 def traced_if_it_hangs(folder: Path, seconds: float | None) -> Iterator[None]:
     """Write the stack of every thread shortly before the block has taken that many seconds; never with None.
 
-    Whoever then ends the process passes it on with `keep_hang_trace`. It is written even while a library
+    Whoever ends the process passes it on with `keep_hang_trace` before. It is written even while a library
     holds the interpreter's lock; a process that is stopped writes nothing.
     """
     if seconds is None:
@@ -127,22 +128,32 @@ def traced_if_it_hangs(folder: Path, seconds: float | None) -> Iterator[None]:
             file.unlink(missing_ok=True)
 
 
-def has_hang_trace(folder: Path) -> bool:
-    """Whether a trial's process has written where it hangs."""
-    file = folder / _HANG_FILE
-    return file.exists() and file.stat().st_size > 0
+def hang_trace_is_due(folder: Path, seconds: float) -> bool:
+    """Whether a trial's process has written where it hangs, or has had the time to do so and 5 s more."""
+    try:
+        status = (folder / _HANG_FILE).stat()
+    except OSError:
+        return False
+    return status.st_size > 0 or time.time() - status.st_mtime > seconds + 5
 
 
 def keep_hang_trace(folder: Path, failure: Failure) -> None:
-    """Append to error.txt of the trial's folder where its process was when it was ended for hanging."""
+    """Append to error.txt of the trial's folder where its process hangs.
+
+    This comes before the process is ended: the signal may wake it, and then it removes what it had written.
+    """
     file = folder / _HANG_FILE
     with suppress(OSError):
         trace = file.read_text() if file.exists() else ""
-        file.unlink(missing_ok=True)
-        if failure.kind is FailureKind.HUNG:
-            trace = trace or "(the process did not say where: it was stopped, or its machine is gone)\n"
-            with (folder / TRACE_FILE).open("a") as out:
-                out.write(f"{failure.cause}\n{trace}\n")
+        trace = trace or "(the process did not say where: it was stopped, or its machine is gone)\n"
+        with (folder / TRACE_FILE).open("a") as out:
+            out.write(f"{failure.cause}\n{trace}\n")
+
+
+def discard_hang_trace(folder: Path) -> None:
+    """Remove what a process that has died, of whatever, left of `traced_if_it_hangs`."""
+    with suppress(OSError):
+        (folder / _HANG_FILE).unlink(missing_ok=True)
 
 
 # Torch, safetensors and data-loading workers wrap the system's errors in their own.

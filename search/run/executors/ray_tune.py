@@ -23,7 +23,14 @@ from search.ray.patches import OUT_OF_MEMORY, repair_tune, save_at_end
 from search.run.coordinator import Coordinator
 from search.run.events import Turn
 from search.run.executor import Jobs
-from trainables.process.failure import Failure, FailureKind, has_hang_trace, keep_hang_trace, take_failure
+from trainables.process.failure import (
+    Failure,
+    FailureKind,
+    discard_hang_trace,
+    hang_trace_is_due,
+    keep_hang_trace,
+    take_failure,
+)
 from trainables.session import TrialPlan
 from trainables.trainable import RESULT, Result, TrialTrainable
 from trainables.worker import Started
@@ -32,9 +39,6 @@ repair_tune()
 
 _LONGEST_TICK = 1.0
 """Seconds: time in which this process, or the whole machine, stood still does not count as a trial's."""
-
-_TRACE_WAIT = 5.0
-"""Seconds beyond its limit in which a silent process may write where it hangs: a busy machine is late."""
 
 
 def tuner_of(coordinator: Coordinator, jobs: Jobs) -> tune.Tuner:
@@ -95,10 +99,13 @@ class RunningJob:
         if self._left is None or self.failure is not None:
             return
         self._left -= seconds
-        if self._left <= -_TRACE_WAIT or (self._left <= 0 and has_hang_trace(Path(self.plan.folder))):
-            limit = f"{round(self.plan.timeout or 0, 1):g} s"
-            cause = f"a virtual epoch took more than {limit}, begun at step {self._step}"
+        limit = self.plan.timeout or 0
+        # On a busy machine it may have begun late; one that has not begun at all is gone.
+        said = self._left <= 0 and hang_trace_is_due(Path(self.plan.folder), limit)
+        if said or self._left <= -limit:
+            cause = f"a virtual epoch took more than {round(limit, 1):g} s, begun at step {self._step}"
             self.failure = Failure(FailureKind.HUNG, cause)
+            keep_hang_trace(Path(self.plan.folder), self.failure)
             ray.kill(self._actor)
 
 
@@ -184,7 +191,7 @@ class StudyScheduler(_Stateless, FIFOScheduler):
         error_file = Path(trial.local_path or "") / EXPR_ERROR_FILE
         ray_error = error_file.read_text() if error_file.is_file() else ""
         failure = take_failure(folder) or job.failure or failure_in(ray_error)
-        keep_hang_trace(folder, failure)
+        discard_hang_trace(folder)
         self._coordinator.on_lost(job.plan.number, failure)
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
