@@ -1,4 +1,4 @@
-"""The list for `make test` is right, and what tests share is in tests/helpers."""
+"""The list for `make test` and the names of tests in docs are right; what tests share is in tests/helpers."""
 
 from __future__ import annotations
 
@@ -21,3 +21,11 @@ def test_no_test_file_imports_another_one() -> None:
     files = sorted(TESTS.rglob("*.py"))
     importing = re.compile(r"^\s*(?:from|import) (?:test_|conftest)", re.MULTILINE)
     assert [file.name for file in files if importing.search(file.read_text())] == []
+
+
+def test_tests_that_the_docs_name_are_there() -> None:
+    named = re.compile(r"\b(test_\w+)::(test_\w+)")
+    files = {file.stem: file.read_text() for file in TESTS.rglob("test_*.py")}
+    found = [pair for doc in (ROOT / "docs").glob("*.md") for pair in named.findall(doc.read_text())]
+    assert len(found) > 30
+    assert [f"{file}::{test}" for file, test in found if f"def {test}" not in files.get(file, "")] == []
