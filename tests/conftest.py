@@ -67,12 +67,13 @@ def mark_core(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Refuse what starts a process in tests/unit, where a test takes milliseconds."""
+    """Refuse what starts a process in tests/unit, where a test takes milliseconds; Ray starts by Popen."""
     if not item.path.is_relative_to(TESTS / "unit"):
         return (yield)
     with pytest.MonkeyPatch.context() as patches:
         patches.setattr(subprocess.Popen, "__init__", refuse_process)
         patches.setattr(multiprocessing.process.BaseProcess, "start", refuse_process)
+        patches.setattr(os, "fork", refuse_process)
         return (yield)
 
 

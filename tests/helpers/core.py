@@ -66,6 +66,8 @@ CORE: dict[str, list[str]] = {
     "2, 20, 23: a kill or a full disk while a checkpoint or the journal is written": [
         "faults/test_checkpoint_faults.py",
         "faults/test_journal_faults.py",
+        "faults/test_files_faults.py::"
+        "test_what_a_process_has_half_written_when_it_dies_is_replaced_by_the_next_writing",
     ],
     "3: a data-loading worker dies": [
         "faults/test_faults_data.py::"

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import re
+import subprocess
+from collections.abc import Callable
 
+import pytest
 from core import CORE
 from programs import ROOT
 
@@ -29,3 +34,17 @@ def test_tests_that_the_docs_name_are_there() -> None:
     found = [pair for doc in (ROOT / "docs").glob("*.md") for pair in named.findall(doc.read_text())]
     assert len(found) > 30
     assert [f"{file}::{test}" for file, test in found if f"def {test}" not in files.get(file, "")] == []
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        lambda: subprocess.Popen(["true"]),
+        lambda: multiprocessing.get_context("spawn").Process().start(),
+        lambda: os.fork() or os._exit(0),
+    ],
+    ids=["subprocess", "multiprocessing", "fork"],
+)
+def test_a_process_is_refused_in_tests_unit(start: Callable[[], object]) -> None:
+    with pytest.raises(AssertionError, match="a test in tests/unit starts no process"):
+        start()
