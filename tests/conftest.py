@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import multiprocessing.process
 import os
+import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,8 @@ import torch
 from core import CORE
 from PIL import Image
 from programs import HELPERS, PROGRAM, Process
+
+from trainables.process.process_state import clean_process
 
 TESTS = Path(__file__).parent
 
@@ -63,12 +67,13 @@ def mark_core(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Refuse what starts a process in tests/unit, where a test takes milliseconds."""
+    """Refuse what starts a process in tests/unit, where a test takes milliseconds; Ray starts by Popen."""
     if not item.path.is_relative_to(TESTS / "unit"):
         return (yield)
     with pytest.MonkeyPatch.context() as patches:
         patches.setattr(subprocess.Popen, "__init__", refuse_process)
         patches.setattr(multiprocessing.process.BaseProcess, "start", refuse_process)
+        patches.setattr(os, "fork", refuse_process)
         return (yield)
 
 
@@ -79,6 +84,35 @@ def refuse_process(*args: Any, **options: Any) -> None:
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The death of a process loses nothing that was written; only a power cut would, and none comes here."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
+@pytest.fixture
+def small_machine() -> Iterator[None]:
+    """One thread, and a process as a trial leaves it when it has ended."""
+    torch.set_num_threads(1)
+    yield
+    clean_process()
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def task_in_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The current folder is `tmp_path`, and the module `my_task` of own_task.py is in it."""
+    from own_task import TASK
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    Path("my_task.py").write_text(TASK)
+    yield
+    for name in ("my_task", "broken_task"):
+        sys.modules.pop(name, None)
 
 
 @pytest.fixture(scope="session")
@@ -137,6 +171,36 @@ def discs_run(tmp_path_factory: pytest.TempPathFactory) -> Any:
         "budget": {"trials": 4, "max_virtual_epochs": 6},
     }
     return search_locally(config, results=tmp_path_factory.mktemp("results"))
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The summary of the search of one_by_one.py when nothing happens; look at it, change nothing."""
+    from in_process import search_locally
+    from one_by_one import ONE_BY_ONE
+    from tiny_tasks import search_config
+
+    return search_locally(search_config(**ONE_BY_ONE), results=tmp_path_factory.mktemp("undisturbed"))
+
+
+@pytest.fixture(scope="session")
+def broken_off(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the same search, interrupted on the way; look at it, change nothing."""
+    from faulty_runs import interrupted_at
+    from in_process import search_locally
+    from one_by_one import ONE_BY_ONE
+    from tiny_tasks import search_config
+
+    results = tmp_path_factory.mktemp("interrupted")
+    summary = search_locally(search_config(**ONE_BY_ONE), results=results, reporter=interrupted_at(3, 1))
+    assert summary.status == "interrupted"
+    return Path(summary.folder)
+
+
+@pytest.fixture
+def interrupted(broken_off: Path, tmp_path: Path) -> Path:
+    """A copy of it, to do things to and to go on with."""
+    return Path(shutil.copytree(broken_off, tmp_path / "digits"))
 
 
 @pytest.fixture

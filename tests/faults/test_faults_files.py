@@ -1,4 +1,4 @@
-"""Faults 18 to 26 and 32: files and folders that change, break, fill up or have odd names around a search."""
+"""Faults 18 to 22, 25, 26 and 32: files and folders that change, break or have odd names around a search."""
 
 from __future__ import annotations
 
@@ -11,19 +11,16 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from faulty_runs import Watching, held, interrupted_at
+from faulty_runs import Watching, interrupted_at
 from in_process import resume_locally, search_locally
-from invariants import assert_nothing_lost, assert_same_search, left_over
-from programs import HELPERS, no_process_left, wait_for_line, write_config
-from programs import run as cli
-from simulated_search import Simulation, config_of
-from small_disk import fill, small_disk
+from invariants import assert_nothing_lost, left_over
+from one_by_one import ONE_BY_ONE, assert_goes_on_as_if_nothing_had_been
+from programs import HELPERS, write_config
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_tasks import DigitsTask, search_config
 
@@ -31,58 +28,16 @@ import search
 from search.cli import main
 from search.config.document import write_yaml
 from search.errors import ConfigError, SearchError
-from search.run.events import Event, EventKind
+from search.run.events import EventKind
 from search.run.summary import Summary
-from search.study.journal import JournalWriteError
 from search.study.study import JOURNAL, read_records
-from search.study.trial import TrialRecord
 from trainables.checkpoint import (
     REASON,
     checkpoint_folder,
-    list_checkpoints,
     list_damaged,
-    read_checkpoint,
     sha256,
 )
 from trainables.options import TrialOptions
-from trainables.process.failure import Failure, FailureKind
-
-ONE_BY_ONE: dict[str, Any] = {
-    "resources": {"cpus_per_trial": 1, "concurrent_trials": 1},
-    "budget": {"trials": 6, "max_virtual_epochs": 3},
-}
-"""One trial at a time, so that two searches can be compared."""
-
-
-@pytest.fixture(scope="module")
-def calm(tmp_path_factory: pytest.TempPathFactory) -> Summary:
-    """What the search comes to when nothing happens; look at it, change nothing."""
-    return search_locally(search_config(**ONE_BY_ONE), results=tmp_path_factory.mktemp("calm"))
-
-
-@pytest.fixture(scope="module")
-def broken_off(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the same search, interrupted on the way; look at it, change nothing."""
-    results = tmp_path_factory.mktemp("interrupted")
-    summary = search_locally(search_config(**ONE_BY_ONE), results=results, reporter=interrupted_at(3, 1))
-    assert summary.status == "interrupted"
-    return Path(summary.folder)
-
-
-@pytest.fixture
-def interrupted(broken_off: Path, tmp_path: Path) -> Path:
-    """A copy of it, to do things to and to go on with."""
-    return Path(shutil.copytree(broken_off, tmp_path / "digits"))
-
-
-def assert_goes_on_as_if_nothing_had_been(run: Path, calm: Summary) -> Watching:
-    watching = Watching()
-    summary = search_locally(search_config(**ONE_BY_ONE), results=run.parent, reporter=watching)
-    assert summary.status == "complete"
-    assert_same_search(Path(calm.folder), run, calm.best.checkpoint)
-    assert_nothing_lost(run)
-    return watching
-
 
 # 18
 
@@ -123,7 +78,7 @@ def test_an_edited_configuration_with_more_trials_and_time_goes_through(
 
 
 def test_other_versions_and_other_code_are_said_and_the_search_goes_on(
-    interrupted: Path, calm: Summary
+    interrupted: Path, undisturbed: Summary
 ) -> None:
     file = interrupted / "provenance.json"
     sessions = json.loads(file.read_text())["sessions"]
@@ -131,7 +86,7 @@ def test_other_versions_and_other_code_are_said_and_the_search_goes_on(
     sessions[-1]["versions"]["torch"] = "1.0.0"
     sessions[-1]["task"]["sha256"] = "0" * 64
     file.write_text(json.dumps({"sessions": sessions}))
-    lines = assert_goes_on_as_if_nothing_had_been(interrupted, calm).lines
+    lines = assert_goes_on_as_if_nothing_had_been(interrupted, undisturbed).lines
     told = [line for line in lines if line.startswith("since this search was last run: ")]
     assert [line.partition(": ")[2] for line in told] == [
         f"torch was 1.0.0 and is {now} now",
@@ -144,7 +99,7 @@ def test_other_versions_and_other_code_are_said_and_the_search_goes_on(
 
 
 def test_a_moved_run_goes_on_from_another_folder_with_its_relative_data_and_task(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calm: Summary
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undisturbed: Summary
 ) -> None:
     home = place_with_task_and_data(tmp_path / "home")
     monkeypatch.setattr(sys, "path", list(sys.path))
@@ -155,14 +110,14 @@ def test_a_moved_run_goes_on_from_another_folder_with_its_relative_data_and_task
     in_a_new_process_at(tmp_path / "elsewhere", home, monkeypatch)
     assert resume_locally("../moved").status == "complete"
     assert_nothing_lost(moved)
-    values = [[r.values for r in read_records(run / JOURNAL)] for run in (Path(calm.folder), moved)]
+    values = [[r.values for r in read_records(run / JOURNAL)] for run in (Path(undisturbed.folder), moved)]
     assert values[0] == values[1]
-    assert search.export("../moved").value == calm.best.value
+    assert search.export("../moved").value == undisturbed.best.value
 
     # The place itself too: what is relative is looked for where the command is given.
     in_a_new_process_at(home.rename(tmp_path / "new home"), home, monkeypatch)
     done = search.retrain("../moved/export", from_scratch=True)
-    assert done.export.value == calm.best.value
+    assert done.export.value == undisturbed.best.value
 
 
 def place_with_task_and_data(folder: Path) -> Path:
@@ -272,7 +227,7 @@ def outcomes(run: Path) -> list[Any]:
 
 
 def test_what_a_killed_process_left_half_done_is_dropped(
-    interrupted: Path, calm: Summary, caplog: pytest.LogCaptureFixture
+    interrupted: Path, undisturbed: Summary, caplog: pytest.LogCaptureFixture
 ) -> None:
     journal = interrupted / JOURNAL
     content = journal.read_bytes()
@@ -283,160 +238,8 @@ def test_what_a_killed_process_left_half_done_is_dropped(
     for record in read_records(interrupted / JOURNAL):
         trial = interrupted / "trials" / f"{record.number:04d}"
         (trial / ".checkpoint_000001.removed.partial").mkdir()
-    assert_goes_on_as_if_nothing_had_been(interrupted, calm)
+    assert_goes_on_as_if_nothing_had_been(interrupted, undisturbed)
     assert f"{journal} ended in half a line of {half} bytes, which is dropped" in caplog.text
-
-
-# 23
-
-
-def test_a_disk_that_becomes_full_ends_the_search_which_goes_on_when_there_is_space(
-    tmp_path: Path, program: Callable[..., subprocess.Popen[str]]
-) -> None:
-    hold = tmp_path / "hold"
-    hold.touch()
-    trial = {
-        "data": {"hold": str(hold)},
-        "model": {"hidden": 256},
-        "optimizer": {"name": "adamw", "lr": {"loguniform": [1e-3, 1e-1]}},
-        "batch_size": 16,
-    }
-    sections = ONE_BY_ONE | {
-        "task": "faulty_runs:HeldTask",
-        "trial": trial,
-        "budget": {"trials": 2, "max_virtual_epochs": 6},
-        "scheduler": {"name": "none"},
-    }
-    with small_disk(tmp_path / "disk", "8m") as disk:
-        command = (str(write_config(tmp_path, **sections)), "--results", str(disk))
-        run = disk / "digits"
-        first = program(*command)
-        wait_for_line(first, "trial 0 virtual epoch 2/")
-        with held(hold):
-            fill(disk)
-        output = first.communicate(timeout=60)[0]
-        assert first.returncode == 1
-        full = f"no space left on the disk of {run / 'trials' / '0000'}"
-        (line,) = (line for line in output.splitlines() if "no space" in line.lower())
-        assert re.fullmatch(f"search failed: trial 0: {full} at step .*; free some and resume", line)
-        # Started again too early.
-        fill(disk)
-        again = cli(*command)
-        assert again.returncode == 1
-        assert again.stderr.splitlines() == [
-            f"cannot write to {run}: No space left on device; choose another with --results"
-        ]
-        (record,) = read_records(run / JOURNAL)
-        trial_folder = run / "trials" / "0000"
-        assert list_checkpoints(trial_folder)[-1] == record.depth
-        read_checkpoint(trial_folder, record.depth)
-
-        (disk / "filler").unlink()
-        assert search_locally(command[0], results=disk).status == "complete"
-        calm = search_locally(search_config(**sections), results=tmp_path / "calm")
-        assert_same_search(Path(calm.folder), run, calm.best.checkpoint)
-        assert_nothing_lost(run)
-        no_process_left(tmp_path)
-
-
-def test_a_disk_that_is_nearly_full_when_a_search_goes_on_is_one_error(
-    interrupted: Path, tmp_path: Path
-) -> None:
-    with small_disk(tmp_path / "disk") as disk:
-        run = Path(shutil.copytree(interrupted, disk / "digits"))
-        fill_but_for(disk, num_bytes=4096)
-        message = f"cannot write to {run}: No space left on device; free some and start the same again"
-        with pytest.raises(SearchError, match=re.escape(message)):
-            search_locally(search_config(**ONE_BY_ONE), results=disk)
-        assert left_over(run) == []
-
-
-def fill_but_for(disk: Path, num_bytes: int) -> None:
-    reserve = disk / "reserve"
-    reserve.write_bytes(bytes(num_bytes))
-    fill(disk)
-    reserve.unlink()
-
-
-def test_a_journal_that_cannot_be_appended_to_ends_the_search_which_goes_on_when_there_is_space(
-    tmp_path: Path, calm: Summary
-) -> None:
-    (tmp_path / "trials").mkdir()
-    with small_disk(tmp_path / "disk") as disk:
-        run = disk / "digits"
-        run.mkdir(mode=0o700)
-        (run / "trials").symlink_to(tmp_path / "trials")
-
-        def act(event: Event) -> None:
-            if (event.record.number, event.record.depth) == (3, 1):
-                fill(disk)
-
-        watching = Watching(act)
-        summary = search_locally(search_config(**ONE_BY_ONE), results=disk, reporter=watching)
-        assert summary.status == "failed"
-        assert f"cannot write {run / JOURNAL}: No space left on device" in summary.reason
-        (disk / "filler").unlink()
-        assert_goes_on_as_if_nothing_had_been(run, calm)
-
-
-def test_a_full_disk_ends_the_search_though_not_even_the_time_spent_can_be_kept(tmp_path: Path) -> None:
-    with small_disk(tmp_path / "disk") as disk:
-        simulation = Simulation(disk / "run", config_of())
-        record = simulation.coordinator.next_job()
-        assert isinstance(record, TrialRecord)
-        fill(disk)
-        while writes(simulation.study.save_elapsed):
-            pass
-        simulation.coordinator.on_lost(record.number, Failure(FailureKind.DISK_FULL, "no space left"))
-        simulation.coordinator.close(resumable=True)
-        assert simulation.coordinator.ending == "trial 0: no space left; free some and resume"
-
-
-def writes(save: Callable[[float], None]) -> bool:
-    try:
-        save(1.0)
-    except JournalWriteError:
-        return False
-    return True
-
-
-def test_what_a_full_disk_keeps_out_of_the_log_comes_onto_the_screen(tmp_path: Path) -> None:
-    code = f"""
-from pathlib import Path
-from search.screen.live import screen
-with screen(Path({str(tmp_path / "disk" / "search.log")!r})):
-    print("printed meanwhile")
-print("printed afterwards")
-"""
-    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
-    with small_disk(tmp_path / "disk") as disk:
-        fill(disk)
-        shown = subprocess.check_output([sys.executable, "-c", code], text=True, env=buffered)
-    assert shown == "printed meanwhile\nprinted afterwards\n"
-
-
-# 24
-
-
-def test_results_that_cannot_be_written_are_one_error_before_any_trial(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    for results in (tmp_path / "file", tmp_path / "file" / "below"):
-        message = f"cannot write to {results}/digits: Not a directory; choose another with --results"
-        with pytest.raises(SearchError, match=re.escape(message)):
-            search_locally(search_config(**ONE_BY_ONE), results=results)
-    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
-
-
-def test_a_disk_that_has_become_read_only_is_one_error_before_any_trial(
-    interrupted: Path, tmp_path: Path
-) -> None:
-    with small_disk(tmp_path / "disk", "8m") as disk:
-        run = Path(shutil.copytree(interrupted, disk / "digits"))
-        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-        with pytest.raises(SearchError) as refused:
-            resume_locally(run)
-        message = f"cannot write to {run}: Read-only file system; choose another with --results"
-        assert str(refused.value) == message
 
 
 # 25
@@ -485,9 +288,9 @@ def test_categories_of_any_kind_give_short_plain_names_of_files(tmp_path: Path) 
 
 
 def test_an_export_that_is_killed_leaves_nothing_or_the_whole_and_gives_the_same_again(
-    calm: Summary, tmp_path: Path
+    undisturbed: Summary, tmp_path: Path
 ) -> None:
-    command = [sys.executable, str(HELPERS / "killed_exports.py"), calm.folder, str(tmp_path)]
+    command = [sys.executable, str(HELPERS / "killed_exports.py"), undisturbed.folder, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 25

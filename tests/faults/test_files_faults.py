@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from small_disk import fill, small_disk
 from search.config.document import write_yaml
 from search.run.folder import write_json
 from trainables.files import (
+    atomic_file,
     atomic_write,
     list_partial,
 )
@@ -60,3 +63,16 @@ def test_a_full_disk_leaves_what_was_there_and_no_partial_file(tmp_path: Path, k
             WRITERS[kind](file, 30_000)
         assert (file.read_bytes() if file.exists() else None) == before
         assert list_partial(disk) == []
+
+
+def test_what_a_process_has_half_written_when_it_dies_is_replaced_by_the_next_writing(tmp_path: Path) -> None:
+    file = tmp_path / "retrain.json"
+    child = os.fork()
+    if not child:
+        with atomic_file(file) as partial:
+            partial.write_text('{"options": {')
+            os._exit(0)
+    os.waitpid(child, 0)
+    assert not file.exists()
+    atomic_write(file, json.dumps({"options": {}}))
+    assert names(tmp_path) == ["retrain.json"]

@@ -54,7 +54,10 @@ CORE: dict[str, list[str]] = {
         "e2e/test_cleaning.py::test_clean_removes_what_the_dry_run_lists_and_the_run_is_intact"
     ],
     "an actor used again trains like a fresh one": ["e2e/test_trainable.py"],
-    "a loader resumes exactly, whatever it loads": ["e2e/test_properties_stream.py"],
+    "a loader resumes exactly, whatever it loads": [
+        "e2e/test_properties_stream.py",
+        "e2e/test_properties_loader_stream.py",
+    ],
     "the trainer and its parts can be used alone": ["e2e/test_architecture_processes.py"],
     # docs/faults.md, by its numbers
     "1, 2, 6: a process dies, a step raises": [
@@ -63,6 +66,8 @@ CORE: dict[str, list[str]] = {
     "2, 20, 23: a kill or a full disk while a checkpoint or the journal is written": [
         "faults/test_checkpoint_faults.py",
         "faults/test_journal_faults.py",
+        "faults/test_files_faults.py::"
+        "test_what_a_process_has_half_written_when_it_dies_is_replaced_by_the_next_writing",
     ],
     "3: a data-loading worker dies": [
         "faults/test_faults_data.py::"
@@ -87,11 +92,11 @@ CORE: dict[str, list[str]] = {
         "faults/test_faults_files.py::test_what_a_killed_process_left_half_done_is_dropped"
     ],
     "23: the disk is full": [
-        "faults/test_faults_files.py::"
+        "faults/test_faults_disk.py::"
         "test_a_journal_that_cannot_be_appended_to_ends_the_search_which_goes_on_when_there_is_space"
     ],
     "24, 25: results that cannot be written, more than there is": [
-        "faults/test_faults_files.py::test_results_that_cannot_be_written_are_one_error_before_any_trial",
+        "faults/test_faults_disk.py::test_results_that_cannot_be_written_are_one_error_before_any_trial",
         "faults/test_faults_files.py::test_more_cpus_and_gpus_than_there_are_is_one_error_before_any_trial",
     ],
     "27: broken images": [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +21,7 @@ from search.screen.live import share_done
 from search.study.trial import Outcome
 from trainables.data.virtual_epoch import VirtualEpochs
 
-
-@pytest.fixture(autouse=True)
-def no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The death of a process loses nothing that was written; only a power cut would, and none comes here."""
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+pytestmark = pytest.mark.usefixtures("no_fsync")
 
 
 def test_the_best_third_goes_on_from_each_rung_and_the_rest_stays(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
@@ -114,16 +113,3 @@ def test_bytes_of_a_folder_are_those_of_all_files_below(tmp_path: Path) -> None:
     os.symlink("nowhere", tmp_path / "link")
     assert folder_bytes(tmp_path) == 111 + len("nowhere")
     assert folder_bytes(tmp_path / "missing") == 0
-
-
-def test_what_a_process_has_half_written_when_it_dies_is_replaced_by_the_next_writing(tmp_path: Path) -> None:
-    file = tmp_path / "retrain.json"
-    child = os.fork()
-    if not child:
-        with atomic_file(file) as partial:
-            partial.write_text('{"options": {')
-            os._exit(0)
-    os.waitpid(child, 0)
-    assert not file.exists()
-    atomic_write(file, json.dumps({"options": {}}))
-    assert names(tmp_path) == ["retrain.json"]

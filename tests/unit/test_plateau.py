@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from pathlib import Path
@@ -36,10 +35,7 @@ from search.study.trial import Outcome, TrialRecord, best_record
 EPSILON = 0.01
 
 
-@pytest.fixture(autouse=True)
-def no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The death of a process loses nothing that was written; only a power cut would, and none comes here."""
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+pytestmark = pytest.mark.usefixtures("no_fsync")
 
 
 def plateau(patience: int, min_delta: float = 0.0, ema: float = 0.0, mode: Any = "max") -> PlateauStopping:

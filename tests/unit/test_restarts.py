@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import random
 from pathlib import Path
 from typing import Any
@@ -27,11 +26,7 @@ from search.study.study import JOURNAL, read_records
 from search.study.trial import Outcome, TrialRecord
 from trainables.process.failure import Failure, FailureKind
 
-
-@pytest.fixture(autouse=True)
-def no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The death of a process loses nothing that was written; only a power cut would, and none comes here."""
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+pytestmark = pytest.mark.usefixtures("no_fsync")
 
 
 @pytest.mark.slow

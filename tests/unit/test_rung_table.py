@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import random
 from pathlib import Path
 from typing import Any
@@ -19,11 +18,7 @@ from search.study.trial import NO_VERDICT, Outcome, TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.process.failure import FailureKind
 
-
-@pytest.fixture(autouse=True)
-def no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The death of a process loses nothing that was written; only a power cut would, and none comes here."""
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+pytestmark = pytest.mark.usefixtures("no_fsync")
 
 
 def noisy(record: TrialRecord, virtual_epoch: int) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,7 @@ from search.schedulers.base import Rungs
 from search.schedulers.build import build_scheduler
 from search.study.study import JOURNAL
 
-
-@pytest.fixture(autouse=True)
-def no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The death of a process loses nothing that was written; only a power cut would, and none comes here."""
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+pytestmark = pytest.mark.usefixtures("no_fsync")
 
 
 # --- rungs

@@ -1,13 +1,13 @@
 """Trials in a process: interrupted and resumed they are, bit for bit, what they would have been."""
 
 import json
-import math
 import random
 import shutil
 
 import numpy as np
 import pytest
 import torch
+from odd_tasks import odd_plan
 from small_trials import (
     SEGMENTATION,
     assert_identical,
@@ -18,22 +18,14 @@ from small_trials import (
     timeless,
 )
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tiny_tasks import AccuracyMetrics, DigitsTask
+from tiny_tasks import DigitsTask
 
-from trainables.checkpoint import list_checkpoints, load_newest, read_checkpoint
+from trainables.checkpoint import load_newest
 from trainables.process.process_state import clean_process
 from trainables.progress import Progress
 from trainables.session import TrialSession, data_key, load_task_class
 
-HERE = "test_session"
-
-
-@pytest.fixture(autouse=True)
-def small_machine():
-    torch.set_num_threads(1)
-    yield
-    clean_process()
-    torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("small_machine")
 
 
 @pytest.fixture(scope="module")
@@ -43,53 +35,6 @@ def uninterrupted(tmp_path_factory):
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("whole") / "0007"
     return everything(run(segmentation_plan(folder))), folder
-
-
-class OddTask(DigitsTask):
-    """Misbehaves in virtual epoch `model.at`, in the way that `model.how` says."""
-
-    def metrics(self):
-        self.validations = getattr(self, "validations", 0) + 1
-        return OddMetrics(self.options.model["how"] if self.validations == self.options.model["at"] else "")
-
-    def loss(self, outputs, batch):
-        loss = super().loss(outputs, batch)
-        if outputs.requires_grad and getattr(self, "validations", 0) + 1 == self.options.model["at"]:
-            if self.options.model["how"] == "diverge":
-                return loss * torch.nan
-            if self.options.model["how"] == "raise":
-                raise RuntimeError("broken")
-        return loss
-
-
-class OddMetrics(AccuracyMetrics):
-    def __init__(self, how):
-        super().__init__()
-        self.how = how
-
-    def compute(self):
-        # The best is the first, so that later ones are saved only when they are due.
-        metrics = {**super().compute(), "falling": -float(self._right == -1)}
-        if self.how == "nan":
-            metrics["falling"] = math.nan
-        return {**metrics, "step": 3.0, "done": 1.0} if self.how == "clash" else metrics
-
-
-class UnseededTask(DigitsTask):
-    """Its data is drawn from the global random states."""
-
-    @classmethod
-    def load_data(cls, options):
-        arrays = super().load_data(options)
-        order = np.random.permutation(len(arrays["x"]))
-        noise = torch.rand(len(order), 1).numpy() + random.random()
-        return {"x": (arrays["x"][order] + noise).astype(np.float32), "y": arrays["y"][order]}
-
-
-def odd_plan(folder, how, at, **changes):
-    options = {"batch_size": 16, "model": {"how": how, "at": at}}
-    fields = {"task": f"{HERE}:OddTask", "options": options, "metric": "falling", "checkpoint_every": 10}
-    return digits_plan(folder, **{**fields, **changes})
 
 
 def test_the_trial_of_these_tests_ends_virtual_epochs_inside_a_epoch_and_learns(uninterrupted):
@@ -183,7 +128,7 @@ def test_a_resumed_trial_in_a_used_process_is_the_trial_in_a_fresh_one(tmp_path,
 
 
 def test_data_drawn_at_random_is_the_same_in_every_process(tmp_path):
-    plan = digits_plan(tmp_path, task=f"{HERE}:UnseededTask")
+    plan = digits_plan(tmp_path, task="odd_tasks:UnseededTask")
     clean = run(plan, 1).trainer.task.arrays
     make_a_mess()
     shutil.rmtree(tmp_path)
@@ -290,66 +235,6 @@ def test_an_option_that_is_wrong_is_refused_with_its_name(tmp_path):
         TrialSession(digits_plan(tmp_path, options={"batch_size": 0}), None)
 
 
-def test_best_and_newest_are_kept_and_the_best_is_that_of_its_virtual_epoch(tmp_path):
-    session = run(digits_plan(tmp_path, checkpoint_keep=2))
-    best = session.best["virtual_epoch"]
-    assert list_checkpoints(tmp_path) == sorted({best, 6} | ({5} if best == 6 else set()))
-    info = read_checkpoint(tmp_path, best).info
-    assert info["best"] == best
-    assert info["history"][-1] == session.best
-    assert len(info["history"]) == best
-
-
-def test_only_what_is_due_or_best_or_last_is_saved(tmp_path):
-    run(odd_plan(tmp_path, "", 0, checkpoint_every=4, checkpoint_keep=9))
-    assert list_checkpoints(tmp_path) == [1, 4, 6]
-
-
-def test_closing_saves_a_virtual_epoch_that_was_not_due(tmp_path):
-    plan = odd_plan(tmp_path, "", 0)
-    session = run(plan, 3)
-    assert list_checkpoints(tmp_path) == [1]
-    session.save()
-    session.close()
-    assert list_checkpoints(tmp_path) == [1, 3]
-    whole = everything(run(odd_plan(tmp_path / "whole", "", 0)))
-    assert_identical(everything(run(plan)), whole)
-
-
-def test_closing_twice_writes_once(tmp_path):
-    session = run(odd_plan(tmp_path, "", 0), 2)
-    session.save()
-    before = (tmp_path / "checkpoint_000002" / "manifest.json").stat()
-    session.save()
-    session.close()
-    assert (tmp_path / "checkpoint_000002" / "manifest.json").stat() == before
-
-
-@pytest.mark.parametrize("how", ["diverge", "nan", "raise", "clash"])
-def test_a_virtual_epoch_that_went_wrong_does_not_get_into_a_checkpoint(tmp_path, how):
-    session = run(odd_plan(tmp_path, how, 4), 3)
-    if how in ("diverge", "nan"):
-        assert "diverged" in session.next_report()
-    else:
-        with pytest.raises((RuntimeError, ValueError)):
-            session.next_report()
-    session.close()
-    assert list_checkpoints(tmp_path) == [1]
-    expected = run(odd_plan(tmp_path / "whole", "", 0), 4).history
-    resumed = TrialSession(odd_plan(tmp_path, how, 4), None)  # which counts from where it begins
-    assert timeless([resumed.next_report() for _ in range(4)]) == timeless(expected)
-
-
-def test_a_checkpoint_names_what_it_is_of(tmp_path):
-    run(digits_plan(tmp_path), 1)
-    info = load_newest(tmp_path)[0].info
-    assert info["trial"] == 7
-    assert info["task"] == "tiny_tasks:DigitsTask"
-    assert info["options"] == {"batch_size": 16}
-    assert info["virtual_epoch"] == {"steps": 3}
-    assert (info["metric"], info["mode"], info["num_virtual_epochs"]) == ("accuracy", "max", 6)
-
-
 def test_references_to_the_environment_are_kept_as_written(tmp_path, monkeypatch):
     monkeypatch.setenv("ROOT_OF_TEST", "/big")
     plan = digits_plan(tmp_path, options={"model": {"hidden": 8}, "data": {"root": "${env:ROOT_OF_TEST}/x"}})
@@ -384,30 +269,7 @@ def test_trials_with_equal_data_sections_share_it():
     assert load_task_class("tiny_tasks:DigitsTask") is DigitsTask
 
 
-def test_events_stand_once_for_each_virtual_epoch_also_after_a_crash(tmp_path):
-    plan = odd_plan(tmp_path, "", 0, hparams={"optimizer.lr": 0.1})
-    run(plan, 3)  # killed with its checkpoint at 1
-    run(plan)
-    events = EventAccumulator(str(tmp_path))
-    events.Reload()
-    for tag in ("accuracy", "train_loss", "lr", "epoch", "samples_per_second", "best/falling"):
-        assert [event.step for event in events.Scalars(tag)] == [3, 6, 9, 12, 15, 18]
-    assert "step" not in events.Tags()["scalars"]
-
-
 def test_pictures_are_written(tmp_path, uninterrupted):
     events = EventAccumulator(str(uninterrupted[1]))
     events.Reload()
     assert [image.step for image in events.Images("validation")] == [5, 10, 15, 20]
-
-
-def test_a_checkpoint_of_another_trial_in_the_folder_is_set_aside(tmp_path):
-    first = TrialSession(digits_plan(tmp_path), None)
-    first.next_report()
-    first.close()
-    options = {**digits_plan(tmp_path).options, "batch_size": 8}
-    session = TrialSession(digits_plan(tmp_path, options=options), None)
-    assert session.history == []
-    record = session.next_report()
-    assert record["virtual_epoch"] == 1
-    assert "set aside as damaged_000001" in record["message"]

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,10 +19,7 @@ from trainables.process.failure import FailureKind
 FALLING = [0.9 - number / 100 for number in range(30)]
 
 
-@pytest.fixture(autouse=True)
-def no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The death of a process loses nothing that was written; only a power cut would, and none comes here."""
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+pytestmark = pytest.mark.usefixtures("no_fsync")
 
 
 def faults(number: int, virtual_epoch: int, attempt: int) -> FailureKind | None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import io
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,10 +31,7 @@ WIDE_SPACE = {
 SPEED = {"samples_per_second": 1234.5}
 
 
-@pytest.fixture(autouse=True)
-def no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The death of a process loses nothing that was written; only a power cut would, and none comes here."""
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+pytestmark = pytest.mark.usefixtures("no_fsync")
 
 
 def live_view(width: int, height: int = 50) -> tuple[LiveView, Console]:
