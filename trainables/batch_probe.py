@@ -6,13 +6,16 @@ input and writes the answer as JSON in the last line of standard output.
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import ctypes
 import gc
 import json
+import os
 import resource
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -129,22 +132,33 @@ def _limits(memory: float | None) -> Iterator[None]:
     The kernel could bound the address space only, of which libraries take much more than they ever touch.
     """
     statm, page, ends = Path("/proc/self/statm"), resource.getpagesize(), time.monotonic() + _SECONDS
+    ended, exceeded = threading.Event(), threading.Event()
 
-    def look(*signal_and_frame: Any) -> None:
-        too_much = memory is not None and int(statm.read_text().split()[1]) * page > memory
-        if too_much or time.monotonic() > ends:
-            signal.setitimer(signal.ITIMER_REAL, 0.0)
-            raise MemoryError
+    def is_too_much() -> bool:
+        held = int(statm.read_text().split()[1]) * page
+        return time.monotonic() > ends or (memory is not None and held > memory)
 
-    previous = signal.signal(signal.SIGALRM, look)
-    tick = _SECONDS if memory is None else 0.002
-    signal.setitimer(signal.ITIMER_REAL, tick, tick)
+    def watch() -> None:
+        # A thread sees peaks inside a single operation too, such as a whole backward pass.
+        while not ended.wait(1.0 if memory is None else 0.002):
+            if is_too_much():
+                exceeded.set()
+                _thread.interrupt_main(signal.SIGALRM)
+                return
+
+    def give_up(*signal_and_frame: Any) -> None:
+        raise MemoryError
+
+    previous, thread = signal.signal(signal.SIGALRM, give_up), threading.Thread(target=watch, daemon=True)
+    thread.start()
     try:
         yield
-        look()
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        ended.set()
+        thread.join()
         signal.signal(signal.SIGALRM, previous)
+    if exceeded.is_set() or is_too_much():
+        raise MemoryError
 
 
 def largest_for_all(
@@ -201,17 +215,18 @@ def _memory_key(options: Mapping[str, Any]) -> str:
 
 def main() -> None:
     """Answer the question on standard input, see `search.run.largest_batch`."""
-    question = json.load(sys.stdin)
-    with contextlib.redirect_stdout(sys.stderr):  # what tasks print is no answer
-        began = time.monotonic()
-        try:
-            torch.set_num_threads(question["num_threads"])
-            device = select_device(question["gpu_fraction"])
-            memory = None if device.type == "cuda" else question["memory"]
-            bounded = device.type == "cuda" or memory is not None
-            probe = BatchProbe(question["task"], device, memory)
-            found = asdict(largest_for_all(probe, question["candidates"], bounded))
-            answer = {**found, "seconds": time.monotonic() - began}
-        except Exception as error:
-            answer = {"failed": failure_of(error, "").cause}
-    print(json.dumps(answer))
+    question, began = json.load(sys.stdin), time.monotonic()
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what tasks and libraries print, also at the process's end, is no answer
+    try:
+        torch.set_num_threads(question["num_threads"])
+        device = select_device(question["gpu_fraction"])
+        memory = None if device.type == "cuda" else question["memory"]
+        bounded = device.type == "cuda" or memory is not None
+        probe = BatchProbe(question["task"], device, memory)
+        found = asdict(largest_for_all(probe, question["candidates"], bounded))
+        answer = {**found, "seconds": time.monotonic() - began}
+    except Exception as error:
+        answer = {"failed": failure_of(error, "").cause}
+    with out:
+        json.dump(answer, out)

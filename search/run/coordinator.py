@@ -65,7 +65,9 @@ class Coordinator:
         self._can_go_on = can_go_on
         self._running: dict[int, TrialRecord] = {}
         self._waiting: list[TrialRecord] | None = None
-        self._points = points_to_evaluate
+        self._points = {
+            frozenset(point.items()): point for point in untried(points_to_evaluate, study.records)
+        }
         self._clock = clock
         self._elapsed_before = self._elapsed_saved = study.elapsed_seconds
         self._began = clock()
@@ -283,8 +285,14 @@ class Coordinator:
             self._promote(promoted)
         if promoted is not None or closing:
             return promoted, EventKind.PROMOTED
-        point = next(untried(self._points, self.study.records), None)
-        return self.study.ask(point), EventKind.STARTED
+        return self._ask(), EventKind.STARTED
+
+    def _ask(self) -> TrialRecord:
+        """A new trial, which takes the next point to evaluate, and any that it equals by chance."""
+        record = self.study.ask(next(iter(self._points.values()), None))
+        for params in (record.known or {}, record.params):
+            self._points.pop(frozenset(params.items()), None)
+        return record
 
     def _next_waiting(self) -> TrialRecord | None:
         while self._queue:

@@ -88,6 +88,9 @@ def run_in_folder(
                 retention = watch(coordinator, config, folder, reporter)
                 executor.run(coordinator, _jobs(config, folder, coordinator, shared))
                 return _finish(config, folder, coordinator, retention, received)
+        except BaseException:
+            executor.close()  # no trial writes into the folder any more when it is free again
+            raise
         finally:
             reporter.end()
             shutil.rmtree(folder.scratch, ignore_errors=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import math
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from search.config.stages import load_config
 from search.errors import ConfigError, SearchError
 from search.run.largest_batch import candidates, find_largest_batch
 from search.screen.text import check_text
-from trainables.batch_probe import UNBOUNDED, BatchProbe, largest_fitting
+from trainables.batch_probe import UNBOUNDED, BatchProbe, _limits, largest_fitting
 from trainables.process.failure import failure_of
 from trainables.session import TrialPlan, TrialSession
 
@@ -252,3 +254,25 @@ def test_out_of_memory_with_full_names_the_way_out(tmp_path: Path) -> None:
         "take less memory"
     )
     assert json.loads(json.dumps(plan.as_dict()))["options"]["batch_size"] == "full"
+
+
+class PartingTask(DigitsTask):
+    """Prints when its process ends."""
+
+    def build_model(self) -> nn.Module:
+        atexit.register(print, "goodbye")
+        return super().build_model()
+
+
+def test_what_a_task_prints_at_the_end_of_its_process_is_no_answer() -> None:
+    found = find_largest_batch("test_largest_batch:PartingTask", [{"batch_size": 2}], Resources())
+    assert found.size == UNBOUNDED
+
+
+def test_a_peak_inside_a_single_operation_is_too_much() -> None:
+    """The median of a tensor takes a copy of it, which is gone when the operation has ended."""
+    values = torch.rand(2**25)
+    values.median()
+    held = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    with pytest.raises(MemoryError), _limits(held + 2**26):
+        values.median()

@@ -229,3 +229,12 @@ def test_a_shard_that_changed_since_it_was_indexed_is_an_error_that_names_it(tmp
     file.unlink()
     with pytest.raises(ValueError, match=rf"{file}: cannot be read \(No such file"):
         reader.read(4)
+
+
+def test_an_index_with_any_byte_changed_is_used_where_it_is_right_and_else_made_anew(tmp_path):
+    (file,) = numbered_shards(tmp_path, [3])
+    idx = file.with_name(file.name + ".idx")
+    whole, keys = idx.read_bytes(), list(contents_of(file).keys)
+    for at in range(len(whole)):
+        idx.write_bytes(whole[:at] + bytes([whole[at] ^ 0x11]) + whole[at + 1 :])
+        assert list(contents_of(file).keys) == keys

@@ -9,7 +9,6 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -175,15 +174,17 @@ def _load(place: Path, file: BinaryIO) -> ShardContents | None:
         )
         if len(contents.keys) != len(contents.counts) or len(contents.members) != contents.counts.sum():
             raise ValueError("its lengths differ")
+        matches = num_bytes == os.fstat(file.fileno()).st_size and _fits(contents.members, file)
     except FileNotFoundError:
         return None
-    except (OSError, EOFError, BadZipFile, ValueError, LookupError, TypeError) as error:
+    # A damaged archive makes numpy and zipfile raise almost anything; whatever it is, the index is made anew.
+    except Exception as error:
         log.warning("%s: is no index, or one of another version (%s); it is made anew", place, error)
         return None
     if version != INDEX_VERSION:
         log.warning("%s: is an index of another version; it is made anew", place)
         return None
-    if num_bytes != os.fstat(file.fileno()).st_size or not _fits(contents.members, file):
+    if not matches:
         log.warning("%s: is not of this shard; it is made anew", place)
         return None
     return contents
