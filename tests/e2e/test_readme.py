@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from programs import ROOT
+from pydantic import BaseModel
 
 import search
+from search.config.schema import Budget, Checkpoint, Plateau
 
 README = (ROOT / "README.md").read_text()
 
@@ -68,6 +70,16 @@ def test_the_parts_of_configurations_in_the_readme_are_right(block: str, tmp_pat
     rest = "objective: {metric: valid_loss, mode: min}\nvirtual_epoch: {steps: 20}\n"
     (tmp_path / "part.yaml").write_text(task + block + rest)
     assert load_config(tmp_path / "part.yaml").first.space.candidates()
+
+
+@pytest.mark.parametrize(
+    ("section", "options"), [("budget", Budget), ("plateau", Plateau), ("checkpoint", Checkpoint)]
+)
+def test_the_keys_that_the_readme_lists_are_those_of_the_section(
+    section: str, options: type[BaseModel]
+) -> None:
+    (row,) = re.findall(rf"^\| `{section}` \| (.*) \|$", README, re.MULTILINE)
+    assert {key.partition(":")[0] for key in re.findall(r"`(.*?)`", row)} <= set(options.model_fields)
 
 
 def test_every_test_that_a_document_names_is_there() -> None:
