@@ -95,7 +95,7 @@ def batch_sizes(run: str, samples: int) -> None:
     \b
     Examples:
       tune-search configs/batch_size.yaml && tune-search batch-sizes results/batch_size
-      tune-search batch-sizes results/seg --samples 500
+      tune-search batch-sizes results/batch_size --samples 500
     """
     from search.screen.progress_bar import ProgressBar
 
@@ -112,7 +112,7 @@ def batch_sizes(run: str, samples: int) -> None:
 @click.option("--dry-run", is_flag=True, help="Only show what would be removed.")
 @count_option("--keep-trials", "Keep checkpoints of the N best trials (default: as configured).")
 def clean(run: str, dry_run: bool, keep_trials: int | None) -> None:
-    """Remove checkpoints of all but the best trials in RUN, damaged checkpoints, and partial files.
+    """Remove checkpoints of all but the best trials in RUN, those set aside as damaged, and partial files.
 
     The study, TensorBoard events, the export, and the checkpoints of the best trial and of unfinished trials
     are kept. A trial without checkpoints cannot continue if the search is given a larger budget later.

@@ -50,7 +50,7 @@ class Cleaning:
 
 
 def clean(run: str | Path, *, dry_run: bool = False, keep_trials: int | None = None) -> Cleaning:
-    """Remove checkpoints of all but the best trials, damaged checkpoints, and partial files.
+    """Remove checkpoints of all but the best trials, those set aside as damaged, and partial files.
 
     The study, TensorBoard events, the export and all checkpoints of unfinished trials are kept.
 

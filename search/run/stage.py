@@ -224,7 +224,7 @@ def _finish(
     received: Sequence[int],
 ) -> Summary:
     status: Status = "complete"
-    reason = coordinator.ending or f"all {coordinator.budget.trials} trials are done"
+    reason = coordinator.ending or f"all {len(coordinator.study.records)} trials are done"
     if coordinator.gave_up:
         status = "failed"
     elif received:
@@ -242,4 +242,4 @@ def _wind_down(coordinator: Coordinator, reporter: ProgressReporter, number: int
     coordinator.end("Ctrl-C" if number == signal.SIGINT else "SIGTERM")
     # The signal may have interrupted a print, which is not reentrant.
     with suppress(RuntimeError):
-        reporter.note("finishing and saving the running virtual epochs; once more to leave at once")
+        reporter.note("finishing and saving the running virtual epochs; signal again to leave at once")

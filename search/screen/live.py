@@ -54,7 +54,7 @@ class PlainView(ProgressReporter):
         done = sum(record.outcome is not None for record in coordinator.study.records)
         already = f", {done} of them already done" if done else ""
         self._line(
-            f"search {config.name}: {limits.trials} trials{already}, "
+            f"search {config.name}: {max(limits.trials, done)} trials{already}, "
             f"up to {limits.max_virtual_epochs} virtual epochs each, "
             f"{coordinator.concurrency} at a time, in {short_path(folder.path)}"
         )

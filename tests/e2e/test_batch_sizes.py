@@ -272,4 +272,4 @@ def test_matplotlib_is_imported_by_this_command_only() -> None:
         "import sys, search.cli, search.run.search, search.commands.batch_sizes, search.screen.text; "
         "assert 'matplotlib' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=120).returncode == 0

@@ -84,6 +84,7 @@ def test_error_txt_says_where_a_trial_hung(hung: Done, rate: float, expected: st
 
 def test_processes_that_were_stopped_are_gone(hung: Done) -> None:
     trained = {process for reports in hung.recorder.reports.values() for _, process in reports}
+    assert trained
     wait(lambda: not any(is_stopped(process) for process in trained), "the end of the stopped processes")
 
 

@@ -31,7 +31,8 @@ def test_no_test_file_imports_another_one() -> None:
 def test_tests_that_the_docs_name_are_there() -> None:
     named = re.compile(r"\b(test_\w+)::(test_\w+)")
     files = {file.stem: file.read_text() for file in TESTS.rglob("test_*.py")}
-    found = [pair for doc in (ROOT / "docs").glob("*.md") for pair in named.findall(doc.read_text())]
+    documents = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+    found = [pair for doc in documents for pair in named.findall(doc.read_text())]
     assert len(found) > 30
     assert [f"{file}::{test}" for file, test in found if f"def {test}" not in files.get(file, "")] == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,27 +11,27 @@ import numpy as np
 from trainables.images.targets import Encoded
 
 
-class Reader:
+class Reader(ABC):
     """The samples of one part by number."""
 
-    def __len__(self) -> int:
-        raise NotImplementedError
+    @abstractmethod
+    def __len__(self) -> int: ...
 
+    @abstractmethod
     def name(self, number: int) -> str:
         """The image, for messages."""
-        raise NotImplementedError
 
+    @abstractmethod
     def encoded(self, number: int) -> Encoded:
         """The sample as it lies there.
 
         Raises:
             ValueError: the sample is no longer there, or lacks something.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def as_arrays(self, part: str) -> dict[str, np.ndarray]:
         """What makes such a reader again, see `trainables.images.samples`."""
-        raise NotImplementedError
 
     def num_bytes(self, number: int) -> int:
         """Bytes to read for the sample; 0 where that is unknown."""

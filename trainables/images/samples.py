@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -77,7 +78,7 @@ class Skipped:
         return noted
 
 
-class Samples:
+class Samples(ABC):
     """Images with their targets.
 
     A sample that is skipped keeps its number and has no pixels: H and W are 0. So the order of the others is
@@ -90,9 +91,9 @@ class Samples:
     """The order of training, if it is not free; then the sizes of samples are not known before."""
     skipped: Skipped = Skipped(0)
 
+    @abstractmethod
     def one(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Image and target of a sample."""
-        raise NotImplementedError
 
     def read(self, indices: np.ndarray, change: Change | None = None) -> Read:
         pairs = [self.one(index) for index in indices]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,7 +69,7 @@ class Looked:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Decoder:
+class Decoder(ABC):
     """Makes an image and a target of an encoded sample."""
 
     channels: int
@@ -76,13 +77,13 @@ class Decoder:
     nothing: ClassVar[np.ndarray]
     """The target of a sample that is skipped."""
 
+    @abstractmethod
     def size(self, sample: Encoded) -> tuple[int, int]:
         """Height and width of the image, without decoding it; may raise a SampleError."""
-        raise NotImplementedError
 
+    @abstractmethod
     def look(self, sample: Encoded) -> Looked:
         """Decode it, and collect what is wrong instead of raising it."""
-        raise NotImplementedError
 
     def decode(self, sample: Encoded) -> tuple[np.ndarray, np.ndarray]:
         """Image uint8 [H, W, C] and target, see `Looked`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ class Convention:
     """One per class; empty where the layout has no names."""
 
 
-class Layout:
+class Layout(ABC):
     """One way to lay out images, masks and their split."""
 
     name: str
@@ -40,9 +41,9 @@ class Layout:
         """Whether the folder looks like it."""
         return all((root / folder).is_dir() for folder in self.recognized_by)
 
+    @abstractmethod
     def find(self, root: Path, options: MaskFolderOptions, with_orphans: bool) -> Parts:
         """See `trainables.images.layouts.find.find_pairs`."""
-        raise NotImplementedError
 
     def convention(self, root: Path) -> Convention:
         return Convention()
