@@ -329,7 +329,7 @@ def test_a_hostile_configuration_is_refused_at_once_in_short_lines_and_nothing_i
     began = time.process_time()
     with pytest.raises(SystemExit) as left:
         main(["check", "hostile.yaml"])
-    assert time.process_time() - began < 2.0  # a tenth of that on an idle machine
+    assert time.process_time() - began < 10.0  # 0.2 s on an idle machine
     assert left.value.code == 2
     told = capsys.readouterr().err
     assert told.startswith("hostile.yaml")
