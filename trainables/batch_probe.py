@@ -40,6 +40,10 @@ _SECONDS = 300.0
 """A try that takes longer counts as too large."""
 _NUM_STEPS = 2
 """The first one makes the state of the optimizer, which the second one has beside its gradients."""
+_MOST_SKIPPED = 17
+"""Steps that a scaler of fp16 skips at most: its scale begins at 2**16 and is halved with each."""
+MARGIN = 0.05
+"""Of a trial's share of a GPU, left free: memory is cut into pieces while a trial runs."""
 _NO_MEMORY = ("batch_size", "lr_schedule", "seed")
 """Options of a trial of which most values need the same memory."""
 
@@ -78,7 +82,7 @@ class BatchProbe:
         return self._trainer(options, size=1).virtual_epochs.epoch_samples
 
     def fits(self, options: Mapping[str, Any], size: int) -> bool:
-        """Whether two steps with micro-batches of `size` find the memory that they need."""
+        """Whether two steps with micro-batches of `size`, and a validation, find the memory that they need."""
         self.tries += 1
         try:
             with _limits(self._memory):
@@ -98,12 +102,23 @@ class BatchProbe:
 
     def _train(self, trainer: Trainer) -> None:
         try:
-            with contextlib.suppress(DivergedError):  # It had the memory.
-                trainer.take_steps(_NUM_STEPS)
+            for _ in range(_NUM_STEPS):
+                self._take_step(trainer)
+            trainer.try_validation()
         finally:
             trainer.stream.close()
         if self._device.type == "cuda":
             torch.cuda.synchronize()
+
+    def _take_step(self, trainer: Trainer) -> None:
+        """One step that the optimizer takes: those that a scaler skips make no state of it."""
+        scaler = trainer.precision.scaler
+        for _ in range(_MOST_SKIPPED):
+            scale = scaler.get_scale()
+            with contextlib.suppress(DivergedError):  # It had the memory.
+                trainer.take_steps(1)
+            if scaler.get_scale() >= scale:
+                return
 
     def _trainer(self, options: Mapping[str, Any], size: int) -> Trainer:
         task_class = load_task_class(self._task)
@@ -220,7 +235,7 @@ def main() -> None:
     os.dup2(2, 1)  # what tasks and libraries print, also at the process's end, is no answer
     try:
         torch.set_num_threads(question["num_threads"])
-        device = select_device(question["gpu_fraction"])
+        device = select_device(min(1.0, question["gpu_fraction"]) * (1.0 - MARGIN))
         memory = None if device.type == "cuda" else question["memory"]
         bounded = device.type == "cuda" or memory is not None
         probe = BatchProbe(question["task"], device, memory)

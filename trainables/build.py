@@ -21,7 +21,12 @@ from trainables.optim.lr_schedules import schedule_factor
 from trainables.optim.optimizers import build_optimizer
 from trainables.optim.precision import Precision
 from trainables.options import TrialOptions
-from trainables.process.process_state import RandomStates, clean_process, seed_everything
+from trainables.process.process_state import (
+    RandomStates,
+    clean_process,
+    seed_everything,
+    use_deterministic_algorithms,
+)
 from trainables.task import Arrays, Task
 from trainables.trainer import Trainer
 
@@ -68,6 +73,8 @@ def build_trainer(
         with_validation_data: train on the validation data too.
     """
     clean_process()
+    if options.deterministic:
+        use_deterministic_algorithms()
     seed_everything(options.seed)
     task = task_class(options, arrays)
     train_data = task.all_data() if with_validation_data else task.train_data()

@@ -21,6 +21,7 @@ from trainables.data.prepared import prepared_file
 from trainables.data.virtual_epoch import Unit
 from trainables.images.skipped import keep_skipped
 from trainables.options import Mode, TrialOptions, expand_paths
+from trainables.process.gpu_share import bind_share
 from trainables.process.process_state import clean_process
 from trainables.progress import DivergedError
 from trainables.task import Task
@@ -65,7 +66,7 @@ class TrialPlan:
     num_threads: int = 1
     """Of torch in this process; 0 leaves them as they are."""
     gpu_fraction: float = 0.0
-    """Share of the GPU's memory that this trial may use; 1 and above is all of it."""
+    """Share of the GPU's memory that this trial may use, context included; 1 and above is all of it."""
     data: DataSplit = "train"
     timeout: float | None = None
     """Seconds that a virtual epoch may take."""
@@ -99,7 +100,7 @@ def select_device(gpu_fraction: float) -> torch.device:
     """The GPU, held to its share of the memory, if there is one and a share is granted; else the CPU."""
     if gpu_fraction <= 0 or not torch.cuda.is_available():
         return torch.device("cpu")
-    torch.cuda.set_per_process_memory_fraction(min(1.0, gpu_fraction))
+    bind_share(gpu_fraction)
     return torch.device("cuda")
 
 
@@ -256,6 +257,8 @@ class TrialSession:
             "trial": plan.number,
             "task": plan.task,
             "options": dict(plan.options),
+            "device": trainer.device.type,
+            "precision": trainer.precision.name,
             "data": plan.data,
             "virtual_epoch": {plan.unit: plan.count},
             "num_virtual_epochs": plan.num_virtual_epochs,

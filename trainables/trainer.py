@@ -22,7 +22,7 @@ from trainables.process.process_state import RandomStates
 from trainables.progress import Progress
 
 if TYPE_CHECKING:
-    from trainables.task import Task
+    from trainables.task import Metrics, Task
 
 _TINY = torch.finfo(torch.float32).tiny
 
@@ -140,16 +140,17 @@ class Trainer:
         model.eval()
         with torch.inference_mode(), self.precision.autocast():
             for start in range(0, len(self.valid_source), self.valid_batch_size):
-                stop = min(start + self.valid_batch_size, len(self.valid_source))
-                batch = self.valid_source.batch(np.arange(start, stop), None)
-                batch = to_device(batch, self.device, self.channels_last)
-                outputs = self.task.forward(model, batch)
-                weight = _as_tensor(self.device, self.task.loss_weight(batch))
-                loss_sum = loss_sum + _mul_or_zero(self.task.loss(outputs, batch).float(), weight)
-                weight_sum = weight_sum + weight
-                metrics.update(outputs, batch)
+                loss, weight = self._validate_batch(start, model, metrics)
+                loss_sum, weight_sum = loss_sum + loss, weight_sum + weight
         loss = (loss_sum / weight_sum.clamp_min(_TINY)).sum()
         return {"valid_loss": float(loss)} | {name: float(value) for name, value in metrics.compute().items()}
+
+    def try_validation(self) -> None:
+        """Validate one batch and forget the result: what a validation needs at a time is there."""
+        model, metrics = self.evaluated_model, self.task.metrics()
+        model.eval()
+        with torch.inference_mode(), self.precision.autocast():
+            self._validate_batch(0, model, metrics)
 
     def weights(self) -> dict[str, Tensor]:
         """Parameters and buffers of the trained model, not averaged."""
@@ -208,6 +209,17 @@ class Trainer:
         progress.add(step, step_loss, grad_norm, weight)
         if self.average is not None:
             self.average.update(self.model)
+
+    def _validate_batch(self, start: int, model: nn.Module, metrics: Metrics) -> tuple[Tensor, Tensor]:
+        """The loss of the validation batch from `start` times its weight, and the weight."""
+        stop = min(start + self.valid_batch_size, len(self.valid_source))
+        batch = self.valid_source.batch(np.arange(start, stop), None)
+        batch = to_device(batch, self.device, self.channels_last)
+        outputs = self.task.forward(model, batch)
+        weight = _as_tensor(self.device, self.task.loss_weight(batch))
+        loss = _mul_or_zero(self.task.loss(outputs, batch).float(), weight)
+        metrics.update(outputs, batch)
+        return loss, weight
 
     def _backward(self, batches: Sequence[Batch]) -> Tensor:
         """The loss of one step, a scalar, after adding its gradient to the parameters'."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+
 from search.config.tasks import load_task
 from search.errors import SearchError
 from trainables.build import build_trainer, load_arrays
@@ -19,12 +21,15 @@ def prepared_of(checkpoint: Checkpoint, folder: Path) -> Path:
     return prepared_file(folder, data_key(checkpoint.info["task"], checkpoint.info["options"]))
 
 
-def restore_trainer(checkpoint: Checkpoint, prepared: Path) -> Trainer:
+def restore_trainer(checkpoint: Checkpoint, prepared: Path, device: torch.device | None = None) -> Trainer:
     """The trainer of a checkpoint with its data and state, on a GPU if there is one.
+
+    What was trained in fp16 is evaluated in fp32 on a CPU, which has no fp16 worth the name.
 
     Args:
         checkpoint: a verified checkpoint.
         prepared: file of the arrays that its task prepared, as `prepared_of` names it.
+        device: another than that.
 
     Raises:
         SearchError: the prepared arrays are damaged.
@@ -34,6 +39,9 @@ def restore_trainer(checkpoint: Checkpoint, prepared: Path) -> Trainer:
     info = checkpoint.info
     task_class = load_task(info["task"])
     options = task_class.Options.model_validate(expand_paths(info["options"]))
+    device = device or select_device(1.0)
+    if device.type == "cpu" and options.precision == "fp16":
+        options = options.model_copy(update={"precision": "fp32"})
     ((unit, count),) = info["virtual_epoch"].items()
     try:
         arrays = load_arrays(task_class, options, prepared)
@@ -46,7 +54,7 @@ def restore_trainer(checkpoint: Checkpoint, prepared: Path) -> Trainer:
         unit=unit,
         count=count,
         num_virtual_epochs=info["num_virtual_epochs"],
-        device=select_device(1.0),
+        device=device,
         with_validation_data=info.get("data") == "train+val",
     )
     trainer.load(checkpoint.weights(), checkpoint.state())

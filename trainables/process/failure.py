@@ -86,7 +86,10 @@ def failure_of(error: Exception, where: str) -> Failure:
         file = getattr(error, "filename", None)
         of = f" of {file}" if file else ""
         return Failure(FailureKind.DISK_FULL, f"no space left on the disk{of}{at}")
-    return Failure(FailureKind.ERROR, f"{type(error).__name__}: {_one_line(error, text)}")
+    cause = f"{type(error).__name__}: {_one_line(error, text)}"
+    if _GPU_ASSERTION in text:
+        cause += f"{at}: a label or an index is out of range; the same trial on a CPU names it (--local, without GPUs)"
+    return Failure(FailureKind.ERROR, cause)
 
 
 def failure_note(folder: Path, failure: Failure) -> tuple[Path, str]:
@@ -157,7 +160,13 @@ def discard_hang_trace(folder: Path) -> None:
 
 
 # Torch, safetensors and data-loading workers wrap the system's errors in their own.
-_GPU_MEMORY_SIGNS = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+_GPU_MEMORY_SIGNS = (
+    "CUDA error: out of memory",
+    "CUDA driver error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
+_GPU_ASSERTION = "device-side assert triggered"
 _MEMORY_SIGNS = ((errno.ENOMEM,), ("can't allocate memory", "Cannot allocate memory"))
 _DISK_SIGNS = ((errno.ENOSPC, errno.EDQUOT), ("No space left on device", "Disk quota exceeded"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 from collections.abc import Mapping
@@ -32,7 +33,15 @@ def clean_process() -> None:
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = False
     if torch.cuda.is_initialized():
+        # What only a cycle still holds, such as the trace of an error, counts against the next trial's share.
+        gc.collect()
         torch.cuda.empty_cache()
+
+
+def use_deterministic_algorithms() -> None:
+    """Algorithms that give the same bits each time, until `clean_process`; torch warns where it has none."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # which cuBLAS wants for it
+    torch.use_deterministic_algorithms(True, warn_only=True)
 
 
 class RandomStates:
