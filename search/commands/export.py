@@ -48,7 +48,7 @@ OPTIONAL_FILES = (PREPARED, PREPROCESSING)
 
 # The value is the same on the same device and versions; another device sums in another order. A model that
 # was measured in bf16 or fp16 decides otherwise where two classes are nearly alike.
-_SAME_ARITHMETIC, _OTHER_ARITHMETIC = 1e-3, 3e-2
+SAME_ARITHMETIC, OTHER_ARITHMETIC = 1e-3, 3e-2
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def _evaluated_as_recorded(
     expected, found = record[info["metric"]], metrics[info["metric"]]
     here = (trainer.device.type, trainer.precision.name)
     there = (info.get("device", here[0]), info.get("precision", here[1]))
-    tolerance = _SAME_ARITHMETIC if here == there else _OTHER_ARITHMETIC
+    tolerance = SAME_ARITHMETIC if here == there else OTHER_ARITHMETIC
     if not math.isclose(expected, found, rel_tol=tolerance, abs_tol=1e-6):
         how = (
             "" if here == there else f" on {there[0]} in {there[1]}, evaluated here on {here[0]} in {here[1]}"
