@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmarks.gpu.check import Check, Context, Figure, Skip
 from trainables.build import build_trainer, load_arrays
@@ -35,8 +35,6 @@ class Case:
     options: Mapping[str, Any]
     random: Mapping[str, Any]
     """Changes that bring random numbers into a step: dropout, augmentation."""
-    plain: Mapping[str, Any]
-    """Changes after which a sample's loss does not depend on the others of its batch."""
 
 
 _SEGMENTATION = {
@@ -59,7 +57,6 @@ CASES: dict[str, Case] = {
         mode="max",
         options={**_SEGMENTATION, "data": {**_DIGITS, "size": 32}, "model": _UNET},
         random={"model": {**_UNET, "dropout": 0.2}, "augment": {"crop": 32, "scale_min": 0.7}},
-        plain={"model": {**_UNET, "normalization": "group"}},
     ),
     "segformer": Case(
         task="trainables.segmentation.task:SegmentationTask",
@@ -67,7 +64,6 @@ CASES: dict[str, Case] = {
         mode="max",
         options={**_SEGMENTATION, "data": {**_DIGITS, "size": 64, "enlarge": 2}, "model": _SEGFORMER},
         random={"model": {**_SEGFORMER, "dropout": 0.1, "drop_path": 0.1}},
-        plain={},
     ),
     "classification": Case(
         task="trainables.classification.task:ClassificationTask",
@@ -80,7 +76,6 @@ CASES: dict[str, Case] = {
             "batch_size": 32,
         },
         random={"augment": {"shift": 1}, "loss": {"mixup": 0.2}},
-        plain={"model": {"name": "mlp", "width": 32, "depth": 2}},
     ),
     "regression": Case(
         task="trainables.regression.task:RegressionTask",
@@ -93,7 +88,6 @@ CASES: dict[str, Case] = {
             "batch_size": 16,
         },
         random={"model": {**_MLP, "dropout": 0.2}},
-        plain={},
     ),
     "gan": Case(
         task="trainables.gan.task:GANTask",
@@ -107,7 +101,6 @@ CASES: dict[str, Case] = {
             "batch_size": 32,
         },
         random={"loss": {"r1": 0.2}, "discriminator_steps": 2},
-        plain={},
     ),
 }
 
@@ -189,6 +182,14 @@ def vector(tensors: Mapping[str, Tensor]) -> Tensor:
 def relative(found: Tensor, expected: Tensor) -> float:
     """Norm of the difference over the norm of what was expected."""
     return float((found - expected).norm() / expected.norm().clamp_min(1e-30))
+
+
+def freeze_batch_norm(model: nn.Module) -> None:
+    """Let batch normalization take its running statistics: then a sample's loss does not depend on the others."""
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval()
+            module.train = lambda mode=True, module=module: module  # type: ignore[method-assign,misc]
 
 
 def set_scale(scaler: torch.amp.GradScaler, scale: float) -> None:

@@ -68,14 +68,16 @@ class MixedLoss:
         return torch.stack([counts[name] for name in self.terms])
 
     def _cross_entropy(self, logits: Tensor, masks: Tensor) -> Tensor:
-        return F.cross_entropy(
+        losses = F.cross_entropy(
             logits,
             masks,
             weight=self._weights.on(logits.device),
             ignore_index=self._ignore,
-            reduction="sum",
+            # On a GPU the sum over pixels comes out in another order each time.
+            reduction="sum" if logits.is_cpu else "none",
             label_smoothing=self._label_smoothing,
         )
+        return losses if logits.is_cpu else losses.sum()
 
     def _focal(self, logits: Tensor, masks: Tensor) -> Tensor:
         """Focal loss (Lin et al. 2017, arXiv:1708.02002) over the softmax, summed."""
