@@ -82,7 +82,7 @@ class BatchProbe:
         return self._trainer(options, size=1).virtual_epochs.epoch_samples
 
     def fits(self, options: Mapping[str, Any], size: int) -> bool:
-        """Whether two steps with micro-batches of `size`, and a validation, find the memory that they need."""
+        """Whether two steps with micro-batches of `size`, and a validation, find the memory they need."""
         self.tries += 1
         try:
             with _limits(self._memory):

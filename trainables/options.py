@@ -76,8 +76,8 @@ class TrialOptions(Options):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """auto is bf16 on a GPU that has it, fp16 on an older one, fp32 on a CPU."""
     deterministic: bool = False
-    """On a GPU only algorithms that give the same bits each time, also after a restart; some are slower. A CPU
-    always does."""
+    """On a GPU only algorithms that give the same bits each time, also after a restart; some are slower. On a
+    CPU they always do."""
     channels_last: bool = True
     compile: bool = False
     """torch.compile: tens of seconds at the start, faster steps afterwards."""

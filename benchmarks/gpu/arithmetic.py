@@ -154,6 +154,8 @@ CHECKS: list[Check] = [
     *per_case("gradients", "loss and gradients are those of the CPU in fp32", gradients),
     *per_case("accumulation", "four micro-batches are the large batch", accumulation),
     *per_case("on_cpu", "a checkpoint evaluated on a CPU gives what was recorded", on_the_cpu),
-    Check(name="export/search", shows="a search here, its export without a GPU", run=whole_export, seconds=60),
+    Check(
+        name="export/search", shows="a search here, its export without a GPU", run=whole_export, seconds=60
+    ),
     Check(name="export/copy", shows="a checkpoint holds the device's bits", run=faithful_copy),
 ]

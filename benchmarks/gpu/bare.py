@@ -34,7 +34,9 @@ def read_list(folder: Path) -> dict[str, dict]:
     """By name the sum and the parts of each wheel."""
     found = sorted(folder.glob(f"*/{LIST}"))
     if not found:
-        raise SystemExit(f"{folder} has no batch with a {LIST}; `make gpu-wheels` gathers them, and all are needed")
+        raise SystemExit(
+            f"{folder} has no batch with a {LIST}; `make gpu-wheels` gathers them, and all are needed"
+        )
     texts = {path.read_text() for path in found}
     if len(texts) > 1:
         raise SystemExit(f"the batches in {folder} were gathered at different times; carry all of one time")
@@ -52,7 +54,9 @@ def join(folder: Path, listed: dict[str, dict], out: Path) -> list[Path]:
             continue
         content = b"".join(_read(folder, part) for part in expected["parts"])
         if _sum(content) != expected["sha256"]:
-            raise SystemExit(f"{name} has SHA-256 {_sum(content)}; it must be {expected['sha256']}: carry it again")
+            raise SystemExit(
+                f"{name} has SHA-256 {_sum(content)}; it must be {expected['sha256']}: carry it again"
+            )
         wheel.write_bytes(content)
     return wheels
 
@@ -67,7 +71,9 @@ def environment(folder: Path) -> Path:
     if not _imports(python, "torch"):
         torch = importlib.util.find_spec("torch")
         if torch is None or not torch.submodule_search_locations:
-            raise SystemExit(f"{sys.executable} has no torch; name the Python that has: that one -m benchmarks.gpu.bare")
+            raise SystemExit(
+                f"{sys.executable} has no torch; name the Python that has: that one -m benchmarks.gpu.bare"
+            )
         # This Python is itself of an environment, whose packages an environment of it does not see.
         (site,) = (folder / "lib").glob("python3*/site-packages")
         (site / "beside.pth").write_text(f"{Path(torch.submodule_search_locations[0]).parent}\n")
@@ -93,7 +99,9 @@ def _read(folder: Path, part: str) -> bytes:
 
 
 def _imports(python: Path, module: str) -> bool:
-    return subprocess.run([python, "-c", f"import {module}"], capture_output=True, check=False).returncode == 0
+    return (
+        subprocess.run([python, "-c", f"import {module}"], capture_output=True, check=False).returncode == 0
+    )
 
 
 def _sum(content: bytes) -> str:

@@ -141,7 +141,7 @@ def parsed(case: str, changes: Mapping[str, Any]) -> tuple[Any, TrialOptions]:
 
 
 def plan_of(case: str, context: Context, folder: Path, precision: str, **changes: Any) -> TrialPlan:
-    """A trial of three virtual epochs of four steps, which end inside an epoch, through the product's session."""
+    """A trial of three virtual epochs of four steps, which end inside an epoch."""
     options = {**CASES[case].options, "precision": precision, **changes}
     parsed(case, options)
     return TrialPlan(
@@ -185,7 +185,7 @@ def relative(found: Tensor, expected: Tensor) -> float:
 
 
 def freeze_batch_norm(model: nn.Module) -> None:
-    """Let batch normalization take its running statistics: then a sample's loss does not depend on the others."""
+    """Let batch normalization take its running statistics: no sample's loss depends on another then."""
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.eval()

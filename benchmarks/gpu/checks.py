@@ -31,7 +31,9 @@ def chosen(only: Sequence[str], checks: Sequence[Check] = CHECKS) -> list[Check]
     for name in wanted:
         if not any(_begins(check, name) for check in checks):
             known = sorted({check.name.partition("/")[0] for check in checks})
-            raise ValueError(f"--only {name}: no check has that name; there are {', '.join(known)} (see --list)")
+            raise ValueError(
+                f"--only {name}: no check has that name; there are {', '.join(known)} (see --list)"
+            )
     return [check for check in checks if any(_begins(check, name) for name in wanted)]
 
 

@@ -41,7 +41,10 @@ def _work() -> None:
     """What a training loads: convolutions and products in three precisions, forward and backward."""
     images = torch.randn(8, 16, 64, 64, device="cuda", requires_grad=True)
     layer = torch.nn.Sequential(
-        torch.nn.Conv2d(16, 32, 3, padding=1), torch.nn.BatchNorm2d(32), torch.nn.ReLU(), torch.nn.Conv2d(32, 8, 1)
+        torch.nn.Conv2d(16, 32, 3, padding=1),
+        torch.nn.BatchNorm2d(32),
+        torch.nn.ReLU(),
+        torch.nn.Conv2d(32, 8, 1),
     ).cuda()
     optimizer = torch.optim.AdamW(layer.parameters(), fused=True)
     for dtype in (torch.float32, torch.bfloat16, torch.float16):

@@ -22,7 +22,9 @@ _SECONDS = 75.0
 def without(context: Context) -> Figure:
     """Steps a second of all four together."""
     number = _TRIALS if context.on_gpu else 1
-    return Figure(_together(context, {}), "steps/s", note=f"{number} trials, U-Net of 8 channels, 32 px, bf16")
+    return Figure(
+        _together(context, {}), "steps/s", note=f"{number} trials, U-Net of 8 channels, 32 px, bf16"
+    )
 
 
 def with_it(context: Context) -> Figure:

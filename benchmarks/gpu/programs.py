@@ -88,7 +88,13 @@ def device_memory() -> tuple[int, int]:
     Raises:
         Skip: it is not there, or does not say.
     """
-    command = ["nvidia-smi", "--query-gpu=memory.used,memory.total", "--format=csv,noheader,nounits", "-i", "0"]
+    command = [
+        "nvidia-smi",
+        "--query-gpu=memory.used,memory.total",
+        "--format=csv,noheader,nounits",
+        "-i",
+        "0",
+    ]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
         used, total = (int(part) * _MEGABYTE for part in done.stdout.strip().split(","))

@@ -75,7 +75,8 @@ def title(facts: dict[str, Any]) -> str:
     """One line: where this was."""
     versions = facts["versions"]
     driver = f", driver {facts['driver']}" if "driver" in facts else ""
-    return f"{facts['device']}{driver}, torch {versions['torch']}, ray {versions['ray']}, {facts['revision'][:9]}"
+    where = f"{facts['device']}{driver}, torch {versions['torch']}, ray {versions['ray']}"
+    return f"{where}, revision {facts['revision'][:9]}{' with changes' if facts['changed'] else ''}"
 
 
 def _version(package: str) -> str:
@@ -86,7 +87,9 @@ def _version(package: str) -> str:
 
 
 def _from_the_driver() -> dict[str, Any]:
-    asked = _output("nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader,nounits")
+    asked = _output(
+        "nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader,nounits"
+    )
     if not asked:
         return {"device": "a GPU that nvidia-smi does not show", "driver": "unknown"}
     gpus = [[part.strip() for part in line.split(",")] for line in asked.splitlines()]

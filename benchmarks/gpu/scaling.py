@@ -37,7 +37,9 @@ def overflow(case: str, context: Context) -> Figure:
         if not torch.equal(before, vector(dict(trainer.model.named_parameters()))):
             raise AssertionError("a step whose gradient had overflowed has changed the weights")
         if (scale := trainer.precision.scaler.get_scale()) != _TOO_LARGE / 2:
-            raise AssertionError(f"the scale is {scale:g} after an overflow at {_TOO_LARGE:g}; it must be half")
+            raise AssertionError(
+                f"the scale is {scale:g} after an overflow at {_TOO_LARGE:g}; it must be half"
+            )
         skipped = 1
         while torch.equal(before, vector(dict(trainer.model.named_parameters()))):
             if skipped == _MOST_STEPS:
@@ -45,7 +47,9 @@ def overflow(case: str, context: Context) -> Figure:
             trainer.take_steps(1)
             skipped += 1
         loss = trainer.validate()["valid_loss"]
-    note = f"goes on at scale 2^{torch.tensor(trainer.precision.scaler.get_scale()).log2():.0f}, loss {loss:.3g}"
+    note = (
+        f"goes on at scale 2^{torch.tensor(trainer.precision.scaler.get_scale()).log2():.0f}, loss {loss:.3g}"
+    )
     return Figure(skipped - 1, "skipped", limit=_MOST_STEPS, least=1, note=note)
 
 

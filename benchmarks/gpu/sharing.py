@@ -35,7 +35,9 @@ def four_shares(context: Context) -> Figure:
             f"{short[0]['allowed']:,} bytes ({short[0]['message']})"
         )
     largest = max(one["beside"] for one in said)
-    return Figure(used / total, "of the device", limit=1.0, note=f"at most {largest / 2**20:.0f} MB besides tensors")
+    return Figure(
+        used / total, "of the device", limit=1.0, note=f"at most {largest / 2**20:.0f} MB besides tensors"
+    )
 
 
 def context_size(context: Context) -> Figure:

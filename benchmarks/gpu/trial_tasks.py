@@ -24,8 +24,8 @@ class HoldingTask(Task):
     """Digits, and in each forward pass `model.hold` of the device's memory beside them.
 
     Where `data.processes` is given, no validation ends before so many processes have come to theirs, each
-    with a trial of its own; each notes in `data.folder` which devices it sees. Without a GPU a pass that would
-    take more than `data.share` raises what torch raises there.
+    with a trial of its own; each notes in `data.folder` which devices it sees. Without a GPU a pass that
+    would take more than `data.share` raises what torch raises there.
     """
 
     @classmethod

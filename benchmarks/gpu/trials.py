@@ -67,7 +67,9 @@ def packed(context: Context) -> Figure:
         notes = _notes(data)
     _require(summary.counts == {"completed": 4}, f"trials ended as {summary.counts}: {summary.failures}")
     seen = Counter(note["visible"] for note in notes)
-    _require(set(seen) == {"0", "1"}, f"CUDA_VISIBLE_DEVICES were {dict(seen)}; 0 and 1, twice each, were due")
+    _require(
+        set(seen) == {"0", "1"}, f"CUDA_VISIBLE_DEVICES were {dict(seen)}; 0 and 1, twice each, were due"
+    )
     return Figure(max(seen.values()), "on a GPU", limit=2, note=str(dict(sorted(seen.items()))))
 
 
@@ -113,7 +115,9 @@ def _plan(folder: Path, context: Context, number: int) -> TrialPlan:
     )
 
 
-def _config(data: Mapping[str, Any], model: Mapping[str, Any], *, trials: int, share: float) -> dict[str, Any]:
+def _config(
+    data: Mapping[str, Any], model: Mapping[str, Any], *, trials: int, share: float
+) -> dict[str, Any]:
     return {
         "name": "shared",
         "task": _TASK,

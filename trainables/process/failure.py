@@ -88,7 +88,7 @@ def failure_of(error: Exception, where: str) -> Failure:
         return Failure(FailureKind.DISK_FULL, f"no space left on the disk{of}{at}")
     cause = f"{type(error).__name__}: {_one_line(error, text)}"
     if _GPU_ASSERTION in text:
-        cause += f"{at}: a label or an index is out of range; the same trial on a CPU names it (--local, without GPUs)"
+        cause += f"{at}: a label or an index is out of range, which the same trial on a CPU (--local) names"
     return Failure(FailureKind.ERROR, cause)
 
 

@@ -1,4 +1,4 @@
-"""What NVIDIA's management library says of a GPU's memory: it needs no CUDA context, and comes with the driver."""
+"""What NVIDIA's management library says of a GPU's memory: it comes with the driver and needs no context."""
 
 from __future__ import annotations
 
