@@ -1,11 +1,12 @@
 """The process that makes the checks, one after the other, for `runner.py`, which may end it at any time.
 
-A line on standard input is the name of a check; a line of JSON that answers it goes to where standard output
+Its arguments are the device and the module whose `CHECKS` they are. A line on standard input is the name of a check; a line of JSON that answers it goes to where standard output
 was. What checks print goes to standard error, and from there into the log.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
@@ -14,14 +15,13 @@ import time
 import torch
 
 from benchmarks.gpu.check import Context, as_values, make
-from benchmarks.gpu.checks import CHECKS
 
 
 def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     context = Context(torch.device(sys.argv[1]))
-    checks = {check.name: check for check in CHECKS}
+    checks = {check.name: check for check in importlib.import_module(sys.argv[2]).CHECKS}
     for line in sys.stdin:
         name = line.strip()
         print(f"\n--- {name}", file=sys.stderr, flush=True)

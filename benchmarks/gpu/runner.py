@@ -78,13 +78,14 @@ class CheckProcess:
     Args:
         device: `cuda` or `cpu`.
         log: file to which goes what checks print.
+        table: the module whose `CHECKS` they are.
     """
 
-    def __init__(self, device: str, log: Path) -> None:
+    def __init__(self, device: str, log: Path, table: str = "benchmarks.gpu.checks") -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("a") as file:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.gpu.process", device],
+                [sys.executable, "-m", "benchmarks.gpu.process", device, table],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=file,
