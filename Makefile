@@ -1,4 +1,4 @@
-# make search | test | test-rest | test-all | install | test-slow | chaos | bench | tables | lint | clean
+# make search | test | test-rest | test-all | install | test-slow | chaos | bench | tables | gpu | gpu-wheels | lint | clean
 # The newest Python that is there with its venv module; make PYTHON=/path/to/python takes another.
 PYTHON ?= $(shell for version in 3.14 3.13 3.12 3.11; do \
 	command -v python$$version >/dev/null && python$$version -c 'import ensurepip, venv' 2>/dev/null \
@@ -8,7 +8,7 @@ BENCH := .venv-bench/bin/python
 # Two tests at a time: most of their time is that of processes that start. The longest files first.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: install search test test-rest test-all test-slow chaos lint clean compare-epochs bench tables
+.PHONY: install search test test-rest test-all test-slow chaos lint clean compare-epochs bench tables gpu gpu-wheels
 
 install: .venv/installed
 
@@ -51,6 +51,19 @@ bench: .venv-bench/installed
 # The recorded learning curves that `make bench` replays: an hour on two cores.
 tables: .venv-bench/installed
 	$(BENCH) -m benchmarks.efficiency.record_curves
+
+# All checks that need a GPU, in less than 8 minutes: a table, and benchmarks/gpu/run.json. `make gpu ONLY=repeat` makes
+# some of them. On a machine without a network that has torch: what `make gpu-wheels` gathered is installed first.
+gpu:
+	@if test -d build/gpu-wheels && ! test -x $(BIN)/python; then \
+		python3 -m benchmarks.gpu.bare $(if $(ONLY),--only $(ONLY)); \
+	else \
+		$(MAKE) .venv/installed-test && $(BIN)/python -m benchmarks.gpu.run $(if $(ONLY),--only $(ONLY)); \
+	fi
+
+# What a bare machine with torch and Python 3.12 lacks, in batches of less than 64 MiB to carry to build/gpu-wheels there.
+gpu-wheels: .venv/installed
+	$(BIN)/python -m benchmarks.gpu.wheels
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .

@@ -86,10 +86,20 @@ def install(python: Path, wheels: list[Path], folder: Path) -> None:
     names = json.dumps(sorted(wheel.name for wheel in wheels))
     if done.is_file() and done.read_text() == names:
         return
-    command = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-index"]
-    command += ["--no-deps", "--no-warn-script-location", "--disable-pip-version-check"]
+    command = [*_pip(python), "install", "--quiet", "--no-index", "--no-deps", "--no-warn-script-location"]
     subprocess.run([*command, "--find-links", str(wheels[0].parent), *map(str, wheels)], check=True)
+    # The program itself, whose version a run's provenance names; it is built by the setuptools among them.
+    subprocess.run([*command, "--no-build-isolation", "-e", str(ROOT)], check=True)
     done.write_text(names)
+
+
+def _pip(python: Path) -> list[str]:
+    """This Python's pip for the environment; where it has none, the environment's own."""
+    quiet = ["--disable-pip-version-check"]
+    if importlib.util.find_spec("pip") is not None:
+        return [sys.executable, "-m", "pip", "--python", str(python), *quiet]
+    subprocess.run([python, "-m", "ensurepip"], check=True)
+    return [str(python), "-m", "pip", *quiet]
 
 
 def _read(folder: Path, part: str) -> bytes:

@@ -1,7 +1,8 @@
 """The process that makes the checks, one after the other, for `runner.py`, which may end it at any time.
 
-Its arguments are the device and the module whose `CHECKS` they are. A line on standard input is the name of a check; a line of JSON that answers it goes to where standard output
-was. What checks print goes to standard error, and from there into the log.
+Its arguments are the device and the module whose `CHECKS` they are. A line on standard input is the name of a
+check; a line of JSON that answers it goes to where standard output was. What checks print goes to standard
+error, and from there into the log.
 """
 
 from __future__ import annotations

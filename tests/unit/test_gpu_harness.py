@@ -126,16 +126,9 @@ def test_the_table_names_every_check_with_figure_limit_and_note(tmp_path: Path) 
     with (tmp_path / "table").open("w") as file:
         show(Console(file=file, width=160), FACTS, lines)
     text = (tmp_path / "table").read_text()
-    assert (
-        "H100 80GB HBM3, driver 580.65.06, torch 2.11.0, ray 2.60.0, revision 012345678 with changes" in text
-    )
-    for part in (
-        "passes",
-        "0.5 of it",
-        "<= 1",
-        "device-side assert triggered",
-        "1 passed, 1 failed, 1 skipped",
-    ):
+    assert "H100 80GB HBM3, driver 580.65.06, torch 2.11.0, ray 2.60.0" in text
+    assert "revision 012345678 with changes" in text
+    for part in ("passes", "0.5 of it", "<= 1", "device-side assert", "1 passed, 1 failed, 1 skipped"):
         assert part in text
 
 
