@@ -84,9 +84,16 @@ class BatchProbe:
     def fits(self, options: Mapping[str, Any], size: int) -> bool:
         """Whether two steps with micro-batches of `size`, and a validation, find the memory they need."""
         self.tries += 1
+        return self._has_memory(lambda: self._train(self._trainer(options, size)))
+
+    def validates(self, options: Mapping[str, Any]) -> bool:
+        """Whether a validation alone finds the memory that it needs, which no smaller batch would give it."""
+        return self._has_memory(lambda: self._trainer(options, size=1).try_validation())
+
+    def _has_memory(self, use: Callable[[], None]) -> bool:
         try:
             with _limits(self._memory):
-                self._train(self._trainer(options, size))
+                use()
             return True
         except Exception as error:
             if failure_of(error, "").kind not in (FailureKind.GPU_MEMORY, FailureKind.MEMORY):
@@ -193,6 +200,10 @@ def largest_for_all(
         return LargestBatch(min([*known, UNBOUNDED]), bound)
     limit = size = min(known, default=_LONGEST)
     for index, options in enumerate(distinct):
+        if not probe.validates(options):
+            rule = "lower valid_batch_size, which is 32 unless it is given"
+            bound = f"a validation does not fit into memory with {json.dumps(options)}; {rule}"
+            return LargestBatch(0, bound)
         # For most trials, one try shows that they need no smaller batch.
         if index == 0 or not probe.fits(options, size):
             size = largest_fitting(partial(probe.fits, options), size)
@@ -220,6 +231,11 @@ def largest_fitting(fits: Callable[[int], bool], limit: int) -> int:
     return low
 
 
+def less_margin(gpu_fraction: float) -> float:
+    """The share of a GPU within which a batch is looked for."""
+    return min(1.0, gpu_fraction) * (1.0 - MARGIN)
+
+
 def _memory_key(options: Mapping[str, Any]) -> str:
     """Equal for trials that need the same memory: a learning rate takes none, having momentum does."""
     key = {name: value for name, value in options.items() if name not in _NO_MEMORY}
@@ -235,7 +251,7 @@ def main() -> None:
     os.dup2(2, 1)  # what tasks and libraries print, also at the process's end, is no answer
     try:
         torch.set_num_threads(question["num_threads"])
-        device = select_device(min(1.0, question["gpu_fraction"]) * (1.0 - MARGIN))
+        device = select_device(less_margin(question["gpu_fraction"]))
         memory = None if device.type == "cuda" else question["memory"]
         bounded = device.type == "cuda" or memory is not None
         probe = BatchProbe(question["task"], device, memory)

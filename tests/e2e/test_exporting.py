@@ -289,3 +289,44 @@ def test_a_folder_that_is_no_export_is_named(tmp_path: Path) -> None:
         search.retrain(tmp_path)
     with pytest.raises(SearchError, match="is not the folder of a search"):
         search.export(tmp_path)
+
+
+def recorded_elsewhere(run: Path, finished_run: Summary, factor: float, **arithmetic: str) -> None:
+    """Let the best checkpoint have been measured in another arithmetic, with `factor` times its value."""
+    best = finished_run.best
+    assert best is not None
+    folder = run / best.checkpoint
+    info = json.loads((folder / "manifest.json").read_text())["info"]
+    info["history"][-1][info["metric"]] *= factor
+    forge(folder, info={**info, **arithmetic})
+
+
+def test_what_was_measured_on_a_gpu_in_bf16_may_differ_by_its_rounding(
+    run: Path, finished_run: Summary
+) -> None:
+    recorded_elsewhere(run, finished_run, 1.02, device="cuda", precision="bf16")
+    assert search.export(run).trial == finished_run.best.trial  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("factor", "arithmetic", "how"),
+    [
+        (1.02, {}, "was recorded; nothing"),
+        (1.05, {"device": "cuda", "precision": "bf16"}, "on cuda in bf16, evaluated here on cpu in fp32"),
+    ],
+)
+def test_more_than_that_is_refused_with_both_arithmetics(
+    run: Path, finished_run: Summary, factor: float, arithmetic: dict[str, str], how: str
+) -> None:
+    recorded_elsewhere(run, finished_run, factor, **arithmetic)
+    with pytest.raises(SearchError, match=how):
+        search.export(run)
+
+
+def test_what_was_trained_in_fp16_is_exported_without_a_gpu(run: Path, finished_run: Summary) -> None:
+    assert finished_run.best is not None
+    folder = run / finished_run.best.checkpoint
+    info = json.loads((folder / "manifest.json").read_text())["info"]
+    info["options"]["precision"] = "fp16"
+    forge(folder, info={**info, "device": "cuda", "precision": "fp16"})
+    assert search.export(run).value == pytest.approx(finished_run.best.value)

@@ -187,3 +187,13 @@ def test_leaving_the_debugger_is_no_failure(tmp_path: Path) -> None:
     with pytest.raises(BdbQuit), recorded_failure(tmp_path):
         raise BdbQuit
     assert os.listdir(tmp_path) == []
+
+
+def test_an_assertion_of_the_gpu_says_what_may_be_wrong_and_where_it_would_be_named() -> None:
+    text = "CUDA error: device-side assert triggered\nCUDA kernel errors might be asynchronously reported"
+    found = failure_of(RuntimeError(text), "step 3")
+    assert found.kind is FailureKind.ERROR
+    assert found.cause == (
+        "RuntimeError: CUDA error: device-side assert triggered at step 3: a label or an index is out of "
+        "range, which the same trial on a CPU (--local) names"
+    )

@@ -1,8 +1,11 @@
 """Trials in a process: interrupted and resumed they are, bit for bit, what they would have been."""
 
+import gc
 import json
+import os
 import random
 import shutil
+import weakref
 
 import numpy as np
 import pytest
@@ -273,3 +276,33 @@ def test_pictures_are_written(tmp_path, uninterrupted):
     events = EventAccumulator(str(uninterrupted[1]))
     events.Reload()
     assert [image.step for image in events.Images("validation")] == [5, 10, 15, 20]
+
+
+def test_deterministic_algorithms_are_of_the_trial_that_asks_for_them(tmp_path, monkeypatch):
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    asked = segmentation_plan(tmp_path / "asked", options={**SEGMENTATION, "deterministic": True})
+    TrialSession(asked, None).close()
+    assert torch.are_deterministic_algorithms_enabled()
+    assert torch.is_deterministic_algorithms_warn_only_enabled()
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    TrialSession(segmentation_plan(tmp_path / "other"), None).close()
+    assert not torch.are_deterministic_algorithms_enabled()
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
+
+
+def test_what_only_a_cycle_holds_is_freed_before_the_memory_of_a_gpu_is_given_back(monkeypatch):
+    class Held:
+        pass
+
+    held = Held()
+    held.itself = held
+    found, freed = weakref.ref(held), []
+    del held
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: freed.append(found() is None))
+    gc.disable()
+    try:
+        clean_process()
+    finally:
+        gc.enable()
+    assert freed == [True]
