@@ -17,12 +17,17 @@ import torch
 
 from benchmarks.gpu.check import Context, as_values, make
 
+READY = "ready\n"
+"""The first line that it says."""
+
 
 def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     context = Context(torch.device(sys.argv[1]))
     checks = {check.name: check for check in importlib.import_module(sys.argv[2]).CHECKS}
+    answers.write(READY)
+    answers.flush()
     for line in sys.stdin:
         name = line.strip()
         print(f"\n--- {name}", file=sys.stderr, flush=True)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from trainables.process import gpu_share
-from trainables.process.gpu_share import USUAL_CONTEXT, allowed_fraction, bind_share
+from trainables.process.gpu_share import LATER, USUAL_CONTEXT, allowed_fraction, bind_share
 from trainables.process.nvml import device_used, process_used
 
 GIGABYTE = 2**30
@@ -65,23 +65,23 @@ def bytes_allowed(driver: Driver) -> int:
 
 def test_a_share_is_what_tensors_and_context_take_together(driver: Driver) -> None:
     bind_share(0.25)
-    assert bytes_allowed(driver) == 20 * GIGABYTE - driver.context
+    assert bytes_allowed(driver) == 20 * GIGABYTE - driver.context - LATER
 
 
 def test_what_was_loaded_since_counts_for_the_next_trial_of_a_process(driver: Driver) -> None:
     bind_share(0.25)
     driver.context, driver.reserved = 900 * 2**20, 3 * GIGABYTE
     bind_share(0.25)
-    assert bytes_allowed(driver) == 20 * GIGABYTE - 900 * 2**20
+    assert bytes_allowed(driver) == 20 * GIGABYTE - 900 * 2**20 - LATER
 
 
 def test_in_a_container_the_context_is_the_difference_that_it_makes(driver: Driver) -> None:
     driver.is_listed = False
     bind_share(0.25)
-    assert bytes_allowed(driver) == 20 * GIGABYTE - driver.context
+    assert bytes_allowed(driver) == 20 * GIGABYTE - driver.context - LATER
     driver.in_use += 7 * GIGABYTE  # of neighbours; the context is there already
     bind_share(0.25)
-    assert bytes_allowed(driver) == 20 * GIGABYTE - driver.context
+    assert bytes_allowed(driver) == 20 * GIGABYTE - driver.context - LATER
 
 
 @pytest.mark.parametrize("disturbance", [5 * GIGABYTE, -5 * GIGABYTE])
@@ -96,14 +96,14 @@ def test_a_difference_that_a_neighbour_has_made_is_not_believed(
 
     monkeypatch.setattr(gpu_share, "_load_libraries", load)
     bind_share(0.25)
-    assert bytes_allowed(driver) == 20 * GIGABYTE - USUAL_CONTEXT
+    assert bytes_allowed(driver) == 20 * GIGABYTE - USUAL_CONTEXT - LATER
 
 
 @pytest.mark.parametrize("is_listed", [True, False])
 def test_where_the_driver_says_nothing_a_usual_context_is_taken_off(driver: Driver, is_listed: bool) -> None:
     driver.is_known, driver.is_listed = False, is_listed
     bind_share(0.25)
-    assert bytes_allowed(driver) == 20 * GIGABYTE - USUAL_CONTEXT
+    assert bytes_allowed(driver) == 20 * GIGABYTE - USUAL_CONTEXT - LATER
 
 
 def test_a_whole_gpu_has_no_bound(driver: Driver) -> None:

@@ -19,7 +19,9 @@ from trainables.process.nvml import device_used, process_used
 
 USUAL_CONTEXT = 768 * 2**20
 """Bytes that are taken off where the driver does not say; H100 and A100 have 500 to 700 MB."""
-_CREDIBLE = (64 * 2**20, 2 * 2**30)
+LATER = 192 * 2**20
+"""Bytes besides for what is loaded only while a trial runs, such as the kernels of its model."""
+_CREDIBLE = (200 * 2**20, 2 * 2**30)
 """A difference outside of this is not that of a context alone."""
 _INITIAL_NAMESPACE = "pid:[4026531836]"
 """Of processes that are in no container: the driver knows them by the numbers that they have themselves."""
@@ -46,7 +48,7 @@ def bind_share(share: float) -> None:
         _load_libraries()
         beside = _memory_beside(uuid, before)
     total = torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory
-    torch.cuda.set_per_process_memory_fraction(allowed_fraction(share, total=total, beside=beside))
+    torch.cuda.set_per_process_memory_fraction(allowed_fraction(share, total=total, beside=beside + LATER))
 
 
 def allowed_fraction(share: float, *, total: int, beside: int) -> float:
