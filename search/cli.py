@@ -24,6 +24,7 @@ from search.cli_options import (
     set_option,
 )
 from search.errors import SearchError
+from search.ray.session import exit_if_crippled
 from search.run.signals import leaving_on_sigterm
 
 _TERMINATED = 143
@@ -246,6 +247,14 @@ for command in (check, verify, batch_sizes, clean):
 
 def main(args: Sequence[str] | None = None) -> None:
     """Entry point. User errors are one line per problem; others are one line and a traceback in a file."""
+    try:
+        _main(args)
+    except SystemExit as ending:
+        exit_if_crippled(ending.code if isinstance(ending.code, int) else 0)
+        raise
+
+
+def _main(args: Sequence[str] | None) -> None:
     # Custom tasks are imported from the current folder.
     if "" not in sys.path and os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())

@@ -57,6 +57,19 @@ class Executor(ABC):
     def wait_until_ready(self) -> None:  # noqa: B027
         """Wait until jobs can be run."""
 
+    def death(self) -> str:
+        """What has become of that which runs the jobs, if it is dead; else empty."""
+        return ""
+
+    def on_death(self, tell: Callable[[str], None], leave: Callable[[str], None]) -> None:  # noqa: B027
+        """What to do when it is dead, from `wait_until_ready` to `close`; `run` raises then, if it can.
+
+        Args:
+            tell: called with the cause at once, in another thread.
+            leave: ends this process; called with the cause if nobody calls `close` within seconds, since a
+                call may wait for an answer of the dead.
+        """
+
     def close(self) -> None:  # noqa: B027
         """End what was started; may be called again."""
 

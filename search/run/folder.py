@@ -64,6 +64,11 @@ class RunFolder:
     """What the owner says about itself; a lock beside it says whether the owner is alive."""
 
     @property
+    def run_path(self) -> Path:
+        """The folder of the whole run, also where this one is that of a named stage."""
+        return self.path.parents[1] if self.path.parent.name == "stages" else self.path
+
+    @property
     def is_staged(self) -> bool:
         """The search is one in named stages."""
         return self.stages_path.is_dir()

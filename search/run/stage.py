@@ -24,6 +24,7 @@ from search.run.provenance import record_provenance, task_source, working_folder
 from search.run.reporter import ProgressReporter
 from search.run.retention import CheckpointRetention
 from search.run.signals import heard_signals
+from search.run.sudden_end import SuddenEnd
 from search.run.summary import Status, Summary, summarize
 from search.samplers.samplers import ViewSampler
 from search.samplers.view import StudyView
@@ -78,6 +79,8 @@ def run_in_folder(
         if executor.phase:
             reporter.phase(executor.phase)
         executor.wait_until_ready()
+        end = SuddenEnd(folder, reporter)
+        executor.on_death(end.tell, end.leave)
         coordinator = build_coordinator(config, folder, executor.concurrency(config))
         coordinator.recover()
         reporter.begin(coordinator, config.model_copy(update={"name": name or config.name}), folder)
@@ -85,11 +88,15 @@ def run_in_folder(
             reporter.note(f"since this search was last run: {change}")
         try:
             with heard_signals(lambda number: _wind_down(coordinator, reporter, number)) as received:
+                end.signals = received
                 retention = watch(coordinator, config, folder, reporter)
                 executor.run(coordinator, _jobs(config, folder, coordinator, shared))
                 return _finish(config, folder, coordinator, retention, received)
-        except BaseException:
+        except BaseException as error:
+            death = executor.death()
             executor.close()  # no trial writes into the folder any more when it is free again
+            if death and isinstance(error, Exception):
+                raise end.error(death) from error
             raise
         finally:
             reporter.end()

@@ -26,7 +26,7 @@ class RayExecutor(RaySession, Executor):
         from search.run.executors.ray_tune import tuner_of
 
         shutil.rmtree(jobs.scratch, ignore_errors=True)
-        tuner = tuner_of(coordinator, jobs)
+        tuner = tuner_of(coordinator, jobs, self.death)
         try:
             tuner.fit()
         except Exception:
