@@ -34,7 +34,7 @@ OUT_OF_MEMORY = "the machine ran out of memory, and Ray ended the trial's proces
 GCS = "gcs_server"
 """Ray's name for the process that holds its tables, and that each driver asks."""
 
-_VITAL = (GCS, "raylet")
+VITAL = (GCS, "raylet")
 """The second one starts all others."""
 
 _CREDENTIALS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN"}
@@ -60,7 +60,7 @@ def dead_processes() -> dict[str, int]:
 
     node = worker._global_node
     dead = [] if node is None else node.dead_processes()
-    return {name: process.returncode for name, process in dead if name in _VITAL}
+    return {name: process.returncode for name, process in dead if name in VITAL}
 
 
 @contextmanager
