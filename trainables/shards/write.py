@@ -91,7 +91,7 @@ class ShardWriter:
     def _begin(self) -> tarfile.TarFile:
         file = self._folder / f"{self._prefix}-{len(self.files):06d}.tar"
         if file.exists():
-            raise FileExistsError(f"{file} is there already; choose another folder or prefix, or remove it")
+            raise FileExistsError(f"{file} already exists; choose another folder or prefix, or remove it")
         self.files.append(file)
         partial = self._open.enter_context(atomic_file(file))
         return self._open.enter_context(tarfile.open(partial, "w", format=tarfile.PAX_FORMAT))
