@@ -29,7 +29,7 @@ class ShardWriter:
 
     Raises:
         ValueError: `per_shard` is below 1.
-        FileExistsError: a shard of that name is there already.
+        FileExistsError: a shard of that name already exists.
     """
 
     def __init__(self, folder: str | Path, prefix: str = "shard", *, per_shard: int = 1000) -> None:
