@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import click
 
 from search.cli_checks import INTERRUPTED, batch_sizes, check, clean, verify
+from search.cli_group import DefaultCommand, with_key
 from search.cli_options import (
     address_option,
     config_argument,
@@ -23,19 +24,11 @@ from search.cli_options import (
     run_argument,
     set_option,
 )
+from search.cli_paths import ConfigFile, RunPath
 from search.errors import SearchError
 from search.run.signals import leaving_on_sigterm
 
 _TERMINATED = 143
-
-
-class _DefaultCommand(click.Group):
-    """`tune-search FILE.yaml` is `tune-search search FILE.yaml`."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if args and not args[0].startswith("-") and args[0] not in self.commands:
-            args = ["search", *args]
-        return super().parse_args(ctx, args)
 
 
 _HELP = """Search hyperparameters of a PyTorch model on Ray Tune.
@@ -55,7 +48,7 @@ Examples:
 """
 
 
-@click.group(cls=_DefaultCommand, help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=DefaultCommand, help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="tune-search")
 def cli() -> None:
     pass
@@ -68,7 +61,7 @@ def cli() -> None:
 @click.option("--name", metavar="NAME", help="Run name (default: the configuration's name).")
 @click.option(
     "--from-run",
-    type=click.Path(file_okay=False, exists=True),
+    type=RunPath(),
     metavar="RUN",
     help="Let the sampler also learn from the trials of an earlier run.",
 )
@@ -122,7 +115,7 @@ def search(
 @click.option("--time", metavar="DURATION", help="Time limit of the whole search, such as 2h.")
 @click.option(
     "--config",
-    type=click.Path(dir_okay=False, exists=True),
+    type=ConfigFile(),
     metavar="FILE",
     help="Take space, sampler and scheduler of new trials from this configuration.",
 )
@@ -193,7 +186,7 @@ def export(run: str, trial: int | None, out: str | None) -> None:
 
 
 @cli.command(short_help="Retrain an exported model at full length.")
-@click.argument("export", type=click.Path(file_okay=False, exists=True))
+@click.argument("export", type=RunPath("an export, such as results/seg/export"))
 @count_option("--virtual-epochs", "Length in virtual epochs (default: as in the search).")
 @count_option("--steps", "Length in optimizer steps, rounded up to whole virtual epochs.")
 @click.option("--from-scratch", is_flag=True, help="Start from new weights instead of the exported ones.")
@@ -250,9 +243,9 @@ def main(args: Sequence[str] | None = None) -> None:
     if "" not in sys.path and os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
-        cli.main(args=args, standalone_mode=False)
+        cli.main(args=args, prog_name="tune-search", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        with_key(error).show()
         sys.exit(2)
     except (KeyboardInterrupt, click.Abort) as error:
         # Click converts any EOFError into Abort.
@@ -294,3 +287,7 @@ def _watched(folder: Path, run: Callable[[Any], Any], *, plain: bool, local: boo
     click.echo(summary_text(summary, color=sys.stdout.isatty() and not plain))
     codes = {"complete": 0, "failed": 1, "interrupted": INTERRUPTED, "terminated": _TERMINATED}
     sys.exit(codes[summary.status])
+
+
+if __name__ == "__main__":
+    main()

@@ -7,10 +7,12 @@ from typing import Any, TypeVar
 
 import click
 
+from search.cli_paths import ConfigFile, RunPath
+
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
-config_argument = click.argument("config", type=click.Path(dir_okay=False))
-run_argument = click.argument("run", type=click.Path(file_okay=False, exists=True))
+config_argument = click.argument("config", type=ConfigFile())
+run_argument = click.argument("run", type=RunPath())
 set_option = click.option(
     "--set",
     "overrides",
