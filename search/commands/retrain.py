@@ -15,6 +15,7 @@ from search.commands.export import CONFIG, METRICS, PREPARED, WEIGHTS, Export, e
 from search.config.config import Config
 from search.config.stages import load_config
 from search.errors import SearchError
+from search.run.data_errors import data_errors
 from search.run.folder import RunFolder
 from search.run.provenance import working_folder
 from search.run.signals import heard_signals
@@ -122,10 +123,8 @@ def _train(
     config: Config,
     progress: Callable[[Record, int], None],
 ) -> Retraining:
-    try:
+    with data_errors(plan.task):
         session = TrialSession(plan, None)
-    except DamagedArraysError as error:
-        raise SearchError(str(error)) from error
     try:
         if weights is not None and not session.history:
             session.trainer.model.load_state_dict(load_file(weights))
