@@ -18,7 +18,7 @@ set_option = click.option(
     "overrides",
     multiple=True,
     metavar="PATH=VALUE",
-    help="Override a value of the configuration; may be repeated.",
+    help="Override a value of the configuration, such as budget.trials=50; may be repeated.",
 )
 address_option = click.option(
     "--address",
@@ -30,7 +30,7 @@ local_option = click.option(
     "--local",
     is_flag=True,
     help="Run trials one after another in this process, without Ray, so that breakpoint() works in a task. "
-    "Hanging virtual epochs are not ended.",
+    "A virtual epoch that hangs is not ended.",
 )
 plain_option = click.option("--plain", is_flag=True, help="Print one line per event even on a terminal.")
 

@@ -19,6 +19,7 @@ from search.run.data_errors import data_errors
 from search.run.folder import RunFolder
 from search.run.provenance import working_folder
 from search.run.signals import heard_signals
+from search.text import short_path
 from trainables.checkpoint import DamagedCheckpointError, read_checkpoint
 from trainables.data.prepared import DamagedArraysError, read_arrays, write_arrays
 from trainables.data.virtual_epoch import VirtualEpochs
@@ -66,9 +67,7 @@ def retrain(
     source = Path(exported).absolute()
     for name in (WEIGHTS, CONFIG, METRICS):
         if not (source / name).is_file():
-            raise SearchError(
-                f"{source} is not an export: it has no {name}; `tune-search export RUN` writes one"
-            )
+            raise SearchError(f"{source} is not an export: it has no {name}; {_way_to_export(source)}")
     if virtual_epochs is not None and steps is not None:
         raise SearchError("give --virtual-epochs or --steps, not both")
     RunFolder(source).require_private()
@@ -83,6 +82,15 @@ def retrain(
             config.task_class()
             _copy_prepared(source / PREPARED, plan)
             return _train(plan, folder, None if from_scratch else source / WEIGHTS, config, progress)
+
+
+def _way_to_export(source: Path) -> str:
+    run = RunFolder(source)
+    if not run.has_begun:
+        return "`tune-search export RUN` writes one"
+    if run.exported.is_dir():
+        return f"did you mean {short_path(run.exported)}?"
+    return f"`tune-search export {short_path(source)}` writes one"
 
 
 def _plan(

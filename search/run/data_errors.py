@@ -52,7 +52,8 @@ def _text(error: Exception) -> str:
 
 def _way_out(error: Exception, config_file: Path | None) -> str:
     """The command that lists all problems; nothing where the message says which option to correct."""
-    is_of_option = _OPTION.search(str(error)) is not None and not isinstance(error, SampleError)
+    of_samples = isinstance(error, SampleError) or "\n" in str(error)
+    is_of_option = not of_samples and _OPTION.search(str(error)) is not None
     if config_file is None or is_of_option or isinstance(error, ModuleNotFoundError):
         return ""
     joined = "\n" if "\n" in str(error) else "; "

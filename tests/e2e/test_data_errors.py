@@ -116,3 +116,12 @@ def test_what_a_task_of_the_users_own_raises_keeps_its_traceback(
         main(["check", "bad.yaml", "--set", "trial.model={}"])
     assert "ValueError: cannot reshape array\ntraceback in " in capsys.readouterr().err
     assert "own_broken.py" in Path("tune-search-error.txt").read_text()
+
+
+def test_several_samples_that_are_wrong_are_followed_by_the_command(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mask = folder / "data" / "masks" / "val" / "0.png"
+    Image.fromarray(np.full((8, 8), 37, dtype=np.uint8)).save(mask)
+    write("segmentation", {"source": "folder", "root": "data", "num_classes": 2})
+    assert said(capsys, "check", "bad.yaml") == WAY_OUT

@@ -133,3 +133,52 @@ def test_a_mistyped_option_gets_the_nearest(capsys: pytest.CaptureFixture[str]) 
 def test_a_path_is_compared_part_by_part(project: Path) -> None:
     assert nearest_path(f"{project}/resluts/sge", folder=True) == f"{project}/results/seg"
     assert nearest_path(f"{project}/quite/else") is None
+
+
+SMALL = """
+name: small
+task: segmentation
+objective: {metric: miou, mode: max}
+trial: {model: {name: unet}}
+virtual_epoch: {steps: 1}
+"""
+
+
+@pytest.mark.parametrize("name", ["../elsewhere", "a/b", ""])
+def test_a_run_s_name_is_that_of_one_folder_below_results(
+    project: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    (project / "small.yaml").write_text(SMALL)
+    with pytest.raises(SystemExit) as ended:
+        main(["small.yaml", "--local", "--name", name])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith(f"--name: received {name!r}; must be at most 80 letters")
+    assert sorted(path.name for path in project.iterdir()) == ["configs", "other", "results", "small.yaml"]
+    assert [path.name for path in (project / "results").iterdir()] == ["seg"]
+
+
+def test_a_run_in_the_place_of_its_export_says_how_to_get_one(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["retrain", "results/seg"])
+    assert "`tune-search export results/seg` writes one" in capsys.readouterr().err
+    Path("results/seg/export").mkdir()
+    with pytest.raises(SystemExit):
+        main(["retrain", "results/seg"])
+    assert "did you mean results/seg/export?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("value", "rule"),
+    [
+        ("0", "received 0; must be greater than 0, 'full' or 'auto'"),
+        ("atuo", "received 'atuo'; must be a whole number, 'full' or 'auto'; did you mean 'auto'?"),
+        ("{choice: [0, full]}", "received 0; must be greater than 0, 'full' or 'auto'"),
+    ],
+)
+def test_a_wrong_batch_size_is_told_all_that_it_may_be(
+    project: Path, capsys: pytest.CaptureFixture[str], value: str, rule: str
+) -> None:
+    (project / "small.yaml").write_text(SMALL)
+    with pytest.raises(SystemExit):
+        main(["check", "small.yaml", "--set", f"trial.batch_size={value}"])
+    assert capsys.readouterr().err.strip().endswith(f"trial.batch_size: {rule}")
