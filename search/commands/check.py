@@ -14,6 +14,7 @@ import torch
 from search.config.config import Config
 from search.config.stages import load_config
 from search.errors import SearchError
+from search.run.data_errors import data_errors
 from search.run.executor import concurrent_trials
 from search.run.largest_batch import with_largest_batch
 from search.run.provenance import task_source
@@ -82,7 +83,8 @@ def check(
     first = next(iter(loaded.space.candidates()))
     trainer = _build(loaded, first.options, phase)
     phase("training a few steps")
-    metrics, seconds_per_step, seconds_per_validation = _measure(trainer)
+    with data_errors(loaded.task_path, loaded.file):  # files that are read when they are needed
+        metrics, seconds_per_step, seconds_per_validation = _measure(trainer)
     metric = loaded.objective.metric
     if metric not in metrics:
         raise SearchError(f"objective.metric is {metric!r}; the task reports {', '.join(sorted(metrics))}")
@@ -119,18 +121,21 @@ def _build(config: Config, values: Mapping[str, Any], phase: Callable[[str], Non
     task_class = config.task_class()
     options = task_class.Options.model_validate(expand_paths(values))
     phase("loading data")
-    arrays = load_arrays(task_class, options)
+    with data_errors(config.task_path, config.file):
+        arrays = load_arrays(task_class, options)
     phase("building the model")
     torch.set_num_threads(max(1, int(config.resources.cpus_per_trial)))
-    return build_trainer(
-        task_class,
-        options,
-        arrays,
-        unit="steps",
-        count=_NUM_STEPS,
-        num_virtual_epochs=config.budget.max_virtual_epochs,
-        device=select_device(config.resources.gpus_per_trial),
-    )
+    device = select_device(config.resources.gpus_per_trial)
+    with data_errors(config.task_path):
+        return build_trainer(
+            task_class,
+            options,
+            arrays,
+            unit="steps",
+            count=_NUM_STEPS,
+            num_virtual_epochs=config.budget.max_virtual_epochs,
+            device=device,
+        )
 
 
 def _measure(trainer: Trainer) -> tuple[dict[str, float], float, float]:

@@ -252,5 +252,5 @@ def _absent(classes: Sequence[ClassSummary]) -> Iterator[Finding]:
     for row in classes:
         lacking = sorted(part for part, number in row.samples.items() if not number)
         if row.name != "ignored" and lacking:
-            parts = " and ".join(PARTS.get(part, part) for part in lacking)
-            yield Finding(ABSENT, f"class {row.name}", f"is in no {parts} sample")
+            parts = " or ".join(PARTS.get(part, part) for part in lacking)
+            yield Finding(ABSENT, f"class {row.name}", f"occurs in no {parts} sample")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from search.config.tasks import load_task
-from search.errors import SearchError
+from search.run.data_errors import data_errors
 from trainables.build import build_trainer, load_arrays
 from trainables.checkpoint import Checkpoint
-from trainables.data.prepared import DamagedArraysError, prepared_file
+from trainables.data.prepared import prepared_file
 from trainables.options import expand_paths
 from trainables.session import data_key, select_device
 from trainables.trainer import Trainer
@@ -27,7 +27,7 @@ def restore_trainer(checkpoint: Checkpoint, prepared: Path) -> Trainer:
         prepared: file of the arrays that its task prepared, as `prepared_of` names it.
 
     Raises:
-        SearchError: the prepared arrays are damaged.
+        SearchError: the prepared arrays are damaged, or the data cannot be read.
         ConfigError: the task cannot be imported here.
         DamagedCheckpointError: the checkpoint cannot be loaded.
     """
@@ -35,10 +35,8 @@ def restore_trainer(checkpoint: Checkpoint, prepared: Path) -> Trainer:
     task_class = load_task(info["task"])
     options = task_class.Options.model_validate(expand_paths(info["options"]))
     ((unit, count),) = info["virtual_epoch"].items()
-    try:
+    with data_errors(info["task"]):
         arrays = load_arrays(task_class, options, prepared)
-    except DamagedArraysError as error:
-        raise SearchError(str(error)) from error
     trainer = build_trainer(
         task_class,
         options,

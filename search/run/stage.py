@@ -16,6 +16,7 @@ from search.config.stages import open_run
 from search.errors import SearchError
 from search.run.changes import record_config, refuse_other_problem
 from search.run.coordinator import Coordinator
+from search.run.data_errors import data_errors
 from search.run.events import Event, EventKind
 from search.run.executor import Executor, Jobs
 from search.run.folder import RunFolder, write_json
@@ -34,7 +35,7 @@ from search.study.study import SearchStudy, read_records
 from search.study.trial import TrialRecord
 from trainables.build import load_arrays
 from trainables.checkpoint import list_checkpoints
-from trainables.data.prepared import DamagedArraysError, prepared_file
+from trainables.data.prepared import prepared_file
 from trainables.files import atomic_file, discard_all, list_partial
 from trainables.options import expand_paths
 from trainables.session import TrialPlan, data_key
@@ -129,11 +130,9 @@ def _load_shared_data(config: Config, folder: RunFolder) -> dict[str, Arrays]:
         return {}
     key = data_key(config.task_path, first.options)
     file = prepared_file(folder.prepared, key)
-    try:
+    with data_errors(config.task_path, config.file):
         options = task_class.Options.model_validate(expand_paths(first.options))
         return {key: load_arrays(task_class, options, file)}
-    except DamagedArraysError as error:
-        raise SearchError(str(error)) from error
 
 
 def build_coordinator(
