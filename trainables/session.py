@@ -20,7 +20,7 @@ from trainables.checkpoint import load_newest, remove_old_checkpoints, set_aside
 from trainables.data.prepared import prepared_file
 from trainables.data.virtual_epoch import Unit
 from trainables.images.skipped import keep_skipped
-from trainables.options import Mode, TrialOptions, expand_paths
+from trainables.options import Mode, TrialOptions
 from trainables.process.process_state import clean_process
 from trainables.progress import DivergedError
 from trainables.task import Task
@@ -123,7 +123,7 @@ class TrialSession:
         self.plan = plan
         self._folder = Path(plan.folder)
         task_class = load_task_class(plan.task)
-        self.options: TrialOptions = task_class.Options.model_validate(expand_paths(plan.options))
+        self.options: TrialOptions = task_class.Options.parse(plan.options)
         self.trainer = build_trainer(
             task_class,
             self.options,

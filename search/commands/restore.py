@@ -9,7 +9,6 @@ from search.errors import SearchError
 from trainables.build import build_trainer, load_arrays
 from trainables.checkpoint import Checkpoint
 from trainables.data.prepared import DamagedArraysError, prepared_file
-from trainables.options import expand_paths
 from trainables.session import data_key, select_device
 from trainables.trainer import Trainer
 
@@ -33,7 +32,7 @@ def restore_trainer(checkpoint: Checkpoint, prepared: Path) -> Trainer:
     """
     info = checkpoint.info
     task_class = load_task(info["task"])
-    options = task_class.Options.model_validate(expand_paths(info["options"]))
+    options = task_class.Options.parse(info["options"])
     ((unit, count),) = info["virtual_epoch"].items()
     try:
         arrays = load_arrays(task_class, options, prepared)

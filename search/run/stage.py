@@ -6,12 +6,10 @@ import logging
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 from search.config.config import Config
-from search.config.document import write_yaml
 from search.config.stages import open_run
 from search.errors import SearchError
 from search.run.changes import record_config, refuse_other_problem
@@ -30,13 +28,11 @@ from search.samplers.view import StudyView
 from search.schedulers.build import build_scheduler
 from search.study.journal import drop_half_line
 from search.study.study import SearchStudy, read_records
-from search.study.trial import TrialRecord
 from trainables.build import load_arrays
 from trainables.checkpoint import list_checkpoints
 from trainables.data.prepared import DamagedArraysError, prepared_file
 from trainables.files import atomic_file, discard_all, list_partial
-from trainables.options import expand_paths
-from trainables.session import TrialPlan, data_key
+from trainables.session import data_key
 from trainables.task import Arrays
 
 log = logging.getLogger(__name__)
@@ -86,7 +82,7 @@ def run_in_folder(
         try:
             with heard_signals(lambda number: _wind_down(coordinator, reporter, number)) as received:
                 retention = watch(coordinator, config, folder, reporter)
-                executor.run(coordinator, _jobs(config, folder, coordinator, shared))
+                executor.run(coordinator, Jobs(config=config, folder=folder, shared=shared))
                 return _finish(config, folder, coordinator, retention, received)
         except BaseException:
             executor.close()  # no trial writes into the folder any more when it is free again
@@ -123,7 +119,7 @@ def _load_shared_data(config: Config, folder: RunFolder) -> dict[str, Arrays]:
     key = data_key(config.task_path, first.options)
     file = prepared_file(folder.prepared, key)
     try:
-        options = task_class.Options.model_validate(expand_paths(first.options))
+        options = task_class.Options.parse(first.options)
         return {key: load_arrays(task_class, options, file)}
     except DamagedArraysError as error:
         raise SearchError(str(error)) from error
@@ -179,41 +175,6 @@ def watch(
 
     coordinator.watch = follow
     return retention
-
-
-def trial_plan(config: Config, folder: RunFolder, record: TrialRecord, timeout: float) -> TrialPlan:
-    """What a process needs to run a trial's next job."""
-    return TrialPlan(
-        number=record.number,
-        folder=str(folder.trial(record.number)),
-        task=config.task_path,
-        options=record.resolved.options,
-        unit=config.virtual_epoch.unit,
-        count=config.virtual_epoch.count,
-        num_virtual_epochs=config.budget.max_virtual_epochs,
-        metric=config.objective.metric,
-        mode=config.objective.mode,
-        reported=record.depth,
-        checkpoint_every=config.checkpoint.every,
-        checkpoint_keep=config.checkpoint.keep,
-        hparams={name: record.params.get(name) for name in config.space.names},
-        num_threads=max(1, int(config.resources.cpus_per_trial)),
-        gpu_fraction=config.resources.gpus_per_trial,
-        prepared=str(folder.prepared),
-        working_folder=str(Path.cwd()),
-        timeout=timeout,
-    )
-
-
-def _jobs(config: Config, folder: RunFolder, coordinator: Coordinator, shared: Mapping[str, Arrays]) -> Jobs:
-    def plan_of(record: TrialRecord) -> TrialPlan:
-        plan = trial_plan(config, folder, record, coordinator.timeout)
-        trial_folder = folder.trial(record.number)
-        trial_folder.mkdir(parents=True, exist_ok=True)
-        write_yaml(trial_folder / "trial.yaml", {"trial": record.number, "options": record.resolved.options})
-        return plan
-
-    return Jobs(config=config, plan_of=plan_of, shared=shared, scratch=folder.scratch)
 
 
 def _finish(

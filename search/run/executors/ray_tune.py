@@ -59,7 +59,7 @@ def tuner_of(coordinator: Coordinator, jobs: Jobs) -> tune.Tuner:
         ),
         run_config=tune.RunConfig(
             name="jobs",
-            storage_path=str(jobs.scratch),
+            storage_path=str(jobs.folder.scratch),
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=True),
             callbacks=[HangWatch(running)],
             verbose=0,
