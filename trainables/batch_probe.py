@@ -26,10 +26,11 @@ from typing import Any
 import torch
 
 from trainables.build import build_trainer, load_arrays
+from trainables.data.prepared import data_key
 from trainables.options import TrialOptions
 from trainables.process.failure import FailureKind, failure_of
 from trainables.progress import DivergedError
-from trainables.session import data_key, load_task_class, select_device
+from trainables.session import load_task_class, select_device
 from trainables.task import Arrays, Task
 from trainables.trainer import Trainer
 

@@ -77,8 +77,9 @@ class TrialPlan:
     @property
     def prepared_file(self) -> Path | None:
         """In that folder, the file for this plan's task and data."""
-        key = data_key(self.task, self.options)
-        return None if self.prepared is None else prepared_file(Path(self.prepared), key)
+        if self.prepared is None:
+            return None
+        return prepared_file(Path(self.prepared), self.task, self.options)
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -88,11 +89,6 @@ def load_task_class(spec: str) -> type[Task]:
     """Import `package.module:Class`."""
     module, _, name = spec.partition(":")
     return getattr(importlib.import_module(module), name)
-
-
-def data_key(task: str, options: Mapping[str, Any]) -> str:
-    """Names the decoded data of a task: trials with equal keys can share it."""
-    return f"{task} {json.dumps(options.get('data', {}), sort_keys=True)}"
 
 
 def select_device(gpu_fraction: float) -> torch.device:

@@ -9,13 +9,13 @@ from search.errors import SearchError
 from trainables.build import build_trainer, load_arrays
 from trainables.checkpoint import Checkpoint
 from trainables.data.prepared import DamagedArraysError, prepared_file
-from trainables.session import data_key, select_device
+from trainables.session import select_device
 from trainables.trainer import Trainer
 
 
 def prepared_of(checkpoint: Checkpoint, folder: Path) -> Path:
     """The file of a checkpoint's data in the run's folder of prepared arrays."""
-    return prepared_file(folder, data_key(checkpoint.info["task"], checkpoint.info["options"]))
+    return prepared_file(folder, checkpoint.info["task"], checkpoint.info["options"])
 
 
 def restore_trainer(checkpoint: Checkpoint, prepared: Path) -> Trainer:

@@ -30,9 +30,8 @@ from search.study.journal import drop_half_line
 from search.study.study import SearchStudy, read_records
 from trainables.build import load_arrays
 from trainables.checkpoint import list_checkpoints
-from trainables.data.prepared import DamagedArraysError, prepared_file
+from trainables.data.prepared import DamagedArraysError, data_key, prepared_file
 from trainables.files import atomic_file, discard_all, list_partial
-from trainables.session import data_key
 from trainables.task import Arrays
 
 log = logging.getLogger(__name__)
@@ -116,11 +115,11 @@ def _load_shared_data(config: Config, folder: RunFolder) -> dict[str, Arrays]:
     discard_all(list_partial(folder.prepared))
     if any(name == "data" or name.startswith("data.") for name in config.space.names):
         return {}
-    key = data_key(config.task_path, first.options)
-    file = prepared_file(folder.prepared, key)
+    file = prepared_file(folder.prepared, config.task_path, first.options)
     try:
         options = task_class.Options.parse(first.options)
-        return {key: load_arrays(task_class, options, file)}
+        arrays = load_arrays(task_class, options, file)
+        return {data_key(config.task_path, first.options): arrays}
     except DamagedArraysError as error:
         raise SearchError(str(error)) from error
 

@@ -51,24 +51,24 @@ def read_space(tree: Mapping[str, Any], base: KeyPath = ("trial",)) -> tuple[Spa
         tree: plain values.
         base: where the mapping stands in its document.
     """
-    reader = SpaceReader(base)
+    reader = _SpaceReader(base)
     root = reader.read(dict(tree), base, ())
     return Space(root, dict(tree)), reader.problems
 
 
-def parse_space(tree: Mapping[str, Any], base: KeyPath = ("trial",)) -> Space:
+def parse_space(tree: Mapping[str, Any]) -> Space:
     """The space that a `trial:` mapping describes, as `read_space`.
 
     Raises:
         ConfigError: with all problems.
     """
-    space, problems = read_space(tree, base)
+    space, problems = read_space(tree)
     if problems:
         raise ConfigError(problems)
     return space
 
 
-class SpaceReader:
+class _SpaceReader:
     """Reads one tree and collects its problems.
 
     `path` is where a node stands in the source, `name` its place in a resolved trial with the label of each
