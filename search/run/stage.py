@@ -17,7 +17,6 @@ from search.run.coordinator import Coordinator
 from search.run.events import Event, EventKind
 from search.run.executor import Executor, Jobs
 from search.run.folder import RunFolder, write_json
-from search.run.points import untried
 from search.run.provenance import record_provenance, task_source, working_folder
 from search.run.reporter import ProgressReporter
 from search.run.retention import CheckpointRetention
@@ -142,18 +141,11 @@ def build_coordinator(
         sampler=lambda study: ViewSampler(config.sampler, StudyView(study, scheduler.rungs)),
         history=read_records(folder.history) if folder.history.exists() else [],
     )
-    grid = config.sampler.name == "grid"
-    points = list(untried(config.space.grid() if grid else config.points_to_evaluate, study.records))
-    if grid:
-        trials = min(config.budget.trials, len(study.records) + len(points))
-        budget = config.budget.model_copy(update={"trials": trials})
-        config = config.model_copy(update={"budget": budget})
     return Coordinator(
         study,
         scheduler,
         config,
         concurrency=concurrency,
-        points_to_evaluate=points,
         can_go_on=lambda record: bool(list_checkpoints(folder.trial(record.number))),
         watch=watch,
         clock=clock,
