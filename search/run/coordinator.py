@@ -10,13 +10,12 @@ from typing import Any
 from search.config.config import Config
 from search.run.events import Event, EventKind, Turn
 from search.run.limits import FailedAlike, failed_as, limit_reached, may_retry, timeout_after
-from search.run.points import untried
 from search.run.recovery import is_cut_short, recovery_of
 from search.schedulers.base import Decision, Scheduler
 from search.schedulers.plateau import is_on_plateau
 from search.study.journal import JournalWriteError
 from search.study.study import SearchStudy
-from search.study.trial import Outcome, TrialRecord, best_record
+from search.study.trial import Outcome, TrialRecord, best_record, untried
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.process.failure import Failure, FailureKind
 
@@ -62,10 +61,12 @@ class Coordinator:
         self._can_go_on = can_go_on
         self._running: dict[int, TrialRecord] = {}
         self._waiting: list[TrialRecord] | None = None
-        self._points = {frozenset(point.items()): point for point in untried(config, study.records)}
+        grid = config.sampler.name == "grid"
+        points = config.space.grid() if grid else config.points_to_evaluate
+        self._points = {frozenset(point.items()): point for point in untried(points, study.records)}
         self.budget = config.budget
         """Where the search ends; a grid ends with its last point."""
-        if config.sampler.name == "grid":
+        if grid:
             trials = min(config.budget.trials, len(study.records) + len(self._points))
             self.budget = config.budget.model_copy(update={"trials": trials})
         self._clock = clock
