@@ -1,7 +1,7 @@
 """Arrays that a run computes once and keeps in its folder, so that all of its trials are measured alike.
 
-A file is written beside and linked to its name: it is there whole or not at all, and where several processes
-compute it at once, the first one's is everybody's. The file is safetensors, with a sum of its content.
+A file is written beside and linked to its name: it exists completely or not at all, and if several processes
+compute it at once, all use the first one's. The file is safetensors, with a sum of its content.
 """
 
 from __future__ import annotations
