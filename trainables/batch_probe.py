@@ -26,10 +26,11 @@ from typing import Any
 import torch
 
 from trainables.build import build_trainer, load_arrays
-from trainables.options import TrialOptions, expand_paths
+from trainables.data.prepared import data_key
+from trainables.options import TrialOptions
 from trainables.process.failure import FailureKind, failure_of
 from trainables.progress import DivergedError
-from trainables.session import data_key, load_task_class, select_device
+from trainables.session import load_task_class, select_device
 from trainables.task import Arrays, Task
 from trainables.trainer import Trainer
 
@@ -107,7 +108,7 @@ class BatchProbe:
 
     def _trainer(self, options: Mapping[str, Any], size: int) -> Trainer:
         task_class = load_task_class(self._task)
-        parsed = task_class.Options.model_validate({**expand_paths(options), "batch_size": size})
+        parsed = task_class.Options.parse({**options, "batch_size": size})
         return build_trainer(
             task_class,
             parsed,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
@@ -83,6 +83,16 @@ class TrialOptions(Options):
     valid_batch_size: PositiveInt = 32
     seed: Annotated[int, Field(ge=0)] = 0
     """Of initial weights, order of the data and augmentation; the same for every trial unless searched."""
+
+    @classmethod
+    def parse(cls, options: Mapping[str, Any]) -> Self:
+        """The options of a resolved `trial:` section, with the paths of this machine, see `expand_paths`.
+
+        Raises:
+            ValidationError: they are not what the task takes.
+            KeyError: an environment variable is not set; its text names it.
+        """
+        return cls.model_validate(expand_paths(options))
 
 
 def expand_paths(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from trainables.checkpoint import load_newest, remove_old_checkpoints, set_aside
 from trainables.data.prepared import prepared_file
 from trainables.data.virtual_epoch import Unit
 from trainables.images.skipped import keep_skipped
-from trainables.options import Mode, TrialOptions, expand_paths
+from trainables.options import Mode, TrialOptions
 from trainables.process.process_state import clean_process
 from trainables.progress import DivergedError
 from trainables.task import Task
@@ -77,8 +77,9 @@ class TrialPlan:
     @property
     def prepared_file(self) -> Path | None:
         """In that folder, the file for this plan's task and data."""
-        key = data_key(self.task, self.options)
-        return None if self.prepared is None else prepared_file(Path(self.prepared), key)
+        if self.prepared is None:
+            return None
+        return prepared_file(Path(self.prepared), self.task, self.options)
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -88,11 +89,6 @@ def load_task_class(spec: str) -> type[Task]:
     """Import `package.module:Class`."""
     module, _, name = spec.partition(":")
     return getattr(importlib.import_module(module), name)
-
-
-def data_key(task: str, options: Mapping[str, Any]) -> str:
-    """Names the decoded data of a task: trials with equal keys can share it."""
-    return f"{task} {json.dumps(options.get('data', {}), sort_keys=True)}"
 
 
 def select_device(gpu_fraction: float) -> torch.device:
@@ -123,7 +119,7 @@ class TrialSession:
         self.plan = plan
         self._folder = Path(plan.folder)
         task_class = load_task_class(plan.task)
-        self.options: TrialOptions = task_class.Options.model_validate(expand_paths(plan.options))
+        self.options: TrialOptions = task_class.Options.parse(plan.options)
         self.trainer = build_trainer(
             task_class,
             self.options,

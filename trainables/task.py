@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from trainables.data.source import Batch, JoinedSource, as_source
 from trainables.inspect.inspection import Inspection
-from trainables.optim.parameter_groups import Layer
+from trainables.optim.optimizers import Layer
 from trainables.options import TrialOptions
 
 Arrays = dict[str, np.ndarray]

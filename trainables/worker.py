@@ -13,11 +13,11 @@ import numpy as np
 import torch
 
 from trainables.build import load_arrays
+from trainables.data.prepared import data_key
 from trainables.data.virtual_epoch import VirtualEpochs
-from trainables.options import expand_paths
 from trainables.process.failure import TrialError, recorded_failure, take_failure, traced_if_it_hangs
 from trainables.process.process_state import ProcessState, RandomStates, clean_process
-from trainables.session import Record, TrialPlan, TrialSession, data_key, load_task_class
+from trainables.session import Record, TrialPlan, TrialSession, load_task_class
 
 
 @dataclass(frozen=True)
@@ -128,6 +128,6 @@ class TrialWorker:
         if key not in self._shared:
             task_class = load_task_class(plan.task)
             clean_process()
-            options = task_class.Options.model_validate(expand_paths(plan.options))
+            options = task_class.Options.parse(plan.options)
             self._shared = {key: load_arrays(task_class, options, plan.prepared_file)}
         return self._shared[key]

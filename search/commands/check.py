@@ -22,7 +22,6 @@ from search.run.retention import space_needed
 from search.schedulers.build import build_scheduler
 from trainables.build import build_trainer, load_arrays
 from trainables.data.source import as_source
-from trainables.options import expand_paths
 from trainables.session import select_device
 from trainables.trainer import Trainer
 
@@ -119,7 +118,7 @@ def check(
 def _build(config: Config, values: Mapping[str, Any], phase: Callable[[str], None]) -> Trainer:
     """The trainer of one trial, with virtual epochs of a few steps."""
     task_class = config.task_class()
-    options = task_class.Options.model_validate(expand_paths(values))
+    options = task_class.Options.parse(values)
     phase("loading data")
     with data_errors(config.task_path, config.file):
         arrays = load_arrays(task_class, options)

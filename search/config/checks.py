@@ -14,7 +14,7 @@ from search.config.messages import explain
 from search.errors import KeyPath, Problem
 from search.space.space import Resolved, Space
 from search.text import compact, cut
-from trainables.options import REFERENCE, OptimizerOptions, TrialOptions, expand_paths
+from trainables.options import REFERENCE, OptimizerOptions, TrialOptions
 
 if TYPE_CHECKING:
     from trainables.task import Task
@@ -84,7 +84,7 @@ def check_trial(space: Space, task: type[Task], reported: Collection[KeyPath] = 
 
 def _validate(resolved: Resolved, model: type[TrialOptions]) -> list[Found]:
     try:
-        model.model_validate(expand_paths(resolved.options))
+        model.parse(resolved.options)
     except ValidationError as error:
         return explain(error, model, resolved.options, _WORDS)
     except KeyError:  # a variable that is not set, which check_texts reports

@@ -25,7 +25,6 @@ from search.run.summary import Summary, join, read_summary
 from search.study.study import read_records
 from search.study.trial import TrialRecord, best_record
 from search.text import value_at
-from trainables.options import expand_paths
 
 _ABSENT = object()
 
@@ -249,7 +248,7 @@ class _StageRun:
 
     def _point(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The base as a point of this stage's space; empty if it lies outside."""
-        task_options = self.search.first.task_class().Options.model_validate(expand_paths(options))
+        task_options = self.search.first.task_class().Options.parse(options)
         defaults = task_options.model_dump(mode="json")
         point: dict[str, Any] = {}
         for path in self.search.searched_paths(self.number):

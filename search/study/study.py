@@ -17,7 +17,8 @@ from search.config.document import yaml_text
 from search.config.schema import Mode
 from search.config.yaml import parse_yaml
 from search.errors import SearchError
-from search.space.space import Space, parse_space
+from search.space.parse import parse_space
+from search.space.space import Space
 from search.study.in_memory import PendingTrial, frozen_trial
 from search.study.journal import drop_half_line, open_journal, reraise_as_damaged
 from search.study.patches import share_distributions

@@ -21,9 +21,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tiny_tasks import DigitsTask
 
 from trainables.checkpoint import load_newest
+from trainables.data.prepared import data_key
 from trainables.process.process_state import clean_process
 from trainables.progress import Progress
-from trainables.session import TrialSession, data_key, load_task_class
+from trainables.session import TrialSession, load_task_class
 
 pytestmark = pytest.mark.usefixtures("small_machine")
 

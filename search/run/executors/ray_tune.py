@@ -61,7 +61,7 @@ def tuner_of(coordinator: Coordinator, jobs: Jobs, death: Callable[[], str]) -> 
         ),
         run_config=tune.RunConfig(
             name="jobs",
-            storage_path=str(jobs.scratch),
+            storage_path=str(jobs.folder.scratch),
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=True),
             callbacks=[HangWatch(running), DeathWatch(death)],
             verbose=0,
