@@ -78,12 +78,13 @@ def run_in_folder(
         executor.on_death(end.tell, end.leave)
         coordinator = build_coordinator(config, folder, executor.concurrency(config))
         coordinator.recover()
-        reporter.begin(coordinator, config.model_copy(update={"name": name or config.name}), folder)
-        for change in changes:
-            reporter.note(f"since this search was last run: {change}")
         try:
+            # Before anything says that the search has begun: Ctrl-C winds it down from there on.
             with heard_signals(lambda number: _wind_down(coordinator, reporter, number)) as received:
                 end.signals = received
+                reporter.begin(coordinator, config.model_copy(update={"name": name or config.name}), folder)
+                for change in changes:
+                    reporter.note(f"since this search was last run: {change}")
                 retention = watch(coordinator, config, folder, reporter)
                 executor.run(coordinator, Jobs(config=config, folder=folder, shared=shared))
                 return _finish(config, folder, coordinator, retention, received)
