@@ -6,13 +6,11 @@ import difflib
 import inspect
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
-
-from trainables.options import OptimizerOptions
 
 REFUSED = {
     "lbfgs": "it evaluates the loss again inside a step, through a closure; take adamw or sgd",
@@ -31,8 +29,20 @@ _OWN_FIELDS = {"self", "params", "lr", "weight_decay"}
 _IMPLEMENTATION = {"foreach", "fused", "capturable", "differentiable"}
 
 
+class Settings(Protocol):
+    """The fields of `trainables.options.OptimizerOptions`, so that this file needs torch only."""
+
+    name: str
+    lr: float
+    weight_decay: float
+    layer_decay: float
+
+    @property
+    def extra(self) -> dict[str, Any]: ...
+
+
 def build_optimizer(
-    model: nn.Module, options: OptimizerOptions, device: torch.device, layers: Sequence[Layer] = ()
+    model: nn.Module, options: Settings, device: torch.device, layers: Sequence[Layer] = ()
 ) -> Optimizer:
     """An optimizer of the model's trainable parameters.
 
