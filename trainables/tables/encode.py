@@ -123,7 +123,7 @@ def _fit(name: str, values: np.ndarray, max_categories: int) -> dict[str, Any] |
     categories = np.unique(values).tolist()
     if len(categories) > max_categories:
         raise ValueError(
-            f"column {name!r} holds {len(categories)} different texts, such as {categories[-1]!r}, and "
+            f"column {name!r} holds {len(categories)} distinct texts, such as {categories[-1]!r}, and "
             f"data.max_categories is {max_categories}; put it into data.ignore_columns, or raise the limit"
         )
     return {"name": name, "kind": "text", "categories": categories} if len(categories) > 1 else None
