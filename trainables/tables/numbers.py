@@ -49,7 +49,7 @@ class Notation:
 
     @property
     def _grouped(self) -> re.Pattern[str]:
-        return re.compile(rf"[+-]?\d{{1,3}}(?:{re.escape(self.thousands)}\d{{3}})+")
+        return re.compile(rf"[+-]?[1-9]\d{{0,2}}(?:{re.escape(self.thousands)}\d{{3}})+")
 
     @property
     def lines(self) -> str:

@@ -67,7 +67,7 @@ class Sheet:
         text = self.columns[name][row]
         number = self.notation.number(text)
         if number is None:
-            remedy = self.hint([text]) or remedy
+            remedy = self.hint(self.present(name)) or self.hint([text]) or remedy
             raise ValueError(f"{self.cell(row, name)}: received {text!r}; must be a finite number; {remedy}")
         return number
 
