@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
 
+from trainables.images.decode import Reading
+from trainables.images.depth import ValueRange
 from trainables.options import Fraction, Options
 from trainables.shards.options import ShardPlaces, Texts
 from trainables.tables.options import SplitOptions
@@ -23,6 +25,12 @@ class ImageOptions(Options):
 
     channels: Annotated[int, Field(ge=1, le=32)] = 3
     """Images are converted to grey (1) or RGB (3)."""
+    range: Literal["auto", "8bit", "16bit"] | tuple[float, float] = "auto"
+    """Values in the files that become 0 and 255, such as [0, 4095] for a camera of 12 bits: `8bit` is
+    [0, 255], `16bit` [0, 65535]. auto: of images of more than 8 bits the least and the largest value among
+    some training images, reported in a line; images of 8 bits stay as they are."""
+    orientation: Literal["exif", "stored"] = "exif"
+    """Whether images are turned as their EXIF says, or stay as they are stored; masks are never turned."""
     max_memory: NonNegativeInt = 4 * 2**30
     """Bytes. Decoded images that need more stay on disk and are decoded for each batch."""
     scan: Literal["auto", "all", "sample"] = "auto"
@@ -48,6 +56,25 @@ class ImageOptions(Options):
     def skip_limit(self) -> int:
         """Samples that may be skipped."""
         return self.max_skipped if self.bad_samples == "skip" else 0
+
+    @field_validator("range")
+    @classmethod
+    def _ascending(cls, value: Any) -> Any:
+        if isinstance(value, tuple) and not value[0] < value[1]:
+            raise ValueError(f"is {value[0]:g} to {value[1]:g}; the second must be larger than the first")
+        return value
+
+    @property
+    def value_range(self) -> ValueRange | None:
+        """The one that is set; None for auto."""
+        named = {"8bit": (0.0, 255.0), "16bit": (0.0, 65535.0)}
+        low_high = named.get(self.range) if isinstance(self.range, str) else self.range
+        return None if low_high is None else ValueRange(*low_high, of_all=not isinstance(self.range, str))
+
+    def reading(self, found: ValueRange | None = None) -> Reading:
+        """How images are read, with the range that was found where none is set."""
+        value_range, upright = self.value_range or found, self.orientation == "exif"
+        return Reading(channels=self.channels, value_range=value_range, upright=upright)
 
     @model_validator(mode="after")
     def _imagenet_is_rgb(self) -> Self:
