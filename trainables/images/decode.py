@@ -25,7 +25,7 @@ PIXEL_LIMIT = 89_478_485
 
 # Metadata are not used: an editor's history of megabytes makes no image unreadable, and what Pillow warns of
 # in them concerns nobody. The sizes of images are checked below.
-PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = 2**28
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 HIGHEST_LABEL = 255
