@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import click
 
 from search.cli_checks import INTERRUPTED, batch_sizes, check, clean, verify
+from search.cli_group import DefaultCommand, with_key
 from search.cli_options import (
     address_option,
     config_argument,
@@ -23,19 +24,12 @@ from search.cli_options import (
     run_argument,
     set_option,
 )
+from search.cli_paths import ConfigFile, RunPath
 from search.errors import SearchError
+from search.ray.session import exit_if_crippled
 from search.run.signals import leaving_on_sigterm
 
 _TERMINATED = 143
-
-
-class _DefaultCommand(click.Group):
-    """`tune-search FILE.yaml` is `tune-search search FILE.yaml`."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if args and not args[0].startswith("-") and args[0] not in self.commands:
-            args = ["search", *args]
-        return super().parse_args(ctx, args)
 
 
 _HELP = """Search hyperparameters of a PyTorch model on Ray Tune.
@@ -43,7 +37,8 @@ _HELP = """Search hyperparameters of a PyTorch model on Ray Tune.
 \b
 Examples:
   tune-search configs/seg.yaml                         run a search; the same command again continues it
-  tune-search configs/seg.yaml --set budget.trials=50  with another value
+  tune-search configs/seg.yaml --set budget.trials=50  override a value
+  tune-search configs/seg.yaml --name seg-2            another run of it, in results/seg-2
   tune-search check configs/seg.yaml                   train a few steps, and print the plan
   tensorboard --logdir results/seg                     look at the trials
   tune-search export results/seg                       export the best checkpoint as plain files
@@ -55,7 +50,7 @@ Examples:
 """
 
 
-@click.group(cls=_DefaultCommand, help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=DefaultCommand, help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="tune-search")
 def cli() -> None:
     pass
@@ -64,11 +59,17 @@ def cli() -> None:
 @cli.command(short_help="Run or continue a search.")
 @config_argument
 @set_option
-@click.option("--results", default="results", show_default=True, metavar="DIR", help="Folder of all runs.")
-@click.option("--name", metavar="NAME", help="Run name (default: the configuration's name).")
+@click.option(
+    "--results", default="results", show_default=True, metavar="DIR", help="Folder that holds the runs."
+)
+@click.option(
+    "--name",
+    metavar="NAME",
+    help="Name of the run, whose folder is DIR/NAME (default: `name:` in the configuration).",
+)
 @click.option(
     "--from-run",
-    type=click.Path(file_okay=False, exists=True),
+    type=RunPath(),
     metavar="RUN",
     help="Let the sampler also learn from the trials of an earlier run.",
 )
@@ -87,9 +88,12 @@ def search(
 ) -> None:
     """Run the search that CONFIG describes, or continue it if its folder exists.
 
+    The folder is results/NAME, where NAME is `name:` in CONFIG unless --name is given.
+
     \b
     Examples:
       tune-search configs/seg.yaml
+      tune-search configs/seg.yaml --name seg-2
       tune-search configs/seg.yaml --set trial.batch_size=16
       tune-search configs/seg.yaml --set 'trial.optimizer.lr={loguniform: [1e-4, 1e-2]}'
       tune-search configs/wider.yaml --from-run results/seg
@@ -103,7 +107,10 @@ def search(
     with leaving_on_sigterm(), closing(executor_for(address, local=local)) as executor:
         try:
             loaded = load_config(config, overrides, before_task=executor.begin)
+            from search.run.search import run_name
             from search.run.search import search as run_search
+
+            folder = Path(results).absolute() / run_name(name, loaded)
         except SearchError as error:
             _refuse(error)  # before a Ray that has begun is shut down, which takes a second
 
@@ -112,19 +119,24 @@ def search(
                 loaded, results=results, name=name, from_run=from_run, reporter=reporter, executor=executor
             )
 
-        _watched(Path(results).absolute() / (name or loaded.name), run, plain=plain, local=local)
+        _watched(folder, run, plain=plain, local=local)
 
 
 @cli.command(short_help="Continue a search, also with larger limits.")
 @run_argument
-@count_option("--trials", "Total number of trials.")
+@count_option("--trials", "Total number of trials, including those so far.")
 @count_option("--max-virtual-epochs", "Full length of a trial, in virtual epochs.")
-@click.option("--time", metavar="DURATION", help="Time limit of the whole search, such as 2h.")
+@click.option(
+    "--time",
+    metavar="DURATION",
+    help="Time limit of the whole search, including the time so far, such as 2h.",
+)
 @click.option(
     "--config",
-    type=click.Path(dir_okay=False, exists=True),
+    type=ConfigFile(),
     metavar="FILE",
-    help="Take space, sampler and scheduler of new trials from this configuration.",
+    help="Continue with this configuration: its limits, and for new trials its points to evaluate, space, "
+    "sampler and scheduler.",
 )
 @set_option
 @address_option
@@ -143,15 +155,16 @@ def resume(
 ) -> None:
     """Continue the search in the folder RUN, interrupted or complete.
 
-    Limits can be raised, points to evaluate added, and the space of new trials changed. Objective, task, data
-    and virtual epoch cannot change. Trials that were stopped early, or completed at a smaller full length,
-    continue if they still have a checkpoint.
+    Limits can be raised, and new trials can have points to evaluate, another space, sampler and scheduler
+    (with --set or --config). Objective, task, data and virtual epoch cannot change. Trials that a limit cut
+    short, or that completed a shorter full length, continue if they still have a checkpoint.
 
     \b
     Examples:
       tune-search resume results/seg
       tune-search resume results/seg --trials 50 --time 2h
       tune-search resume results/seg --trials 50 --set 'trial.model.width={choice: [16, 32, 64]}'
+      tune-search resume results/seg --trials 50 --set 'sampler.points_to_evaluate=[{optimizer.lr: 1e-3}]'
     """
     limits = {"trials": trials, "max_virtual_epochs": max_virtual_epochs, "time": time}
     grown = [f"budget.{name}={value}" for name, value in limits.items() if value is not None]
@@ -170,7 +183,7 @@ def resume(
 
 @cli.command(short_help="Export the best checkpoint as plain files.")
 @run_argument
-@click.option("--trial", type=int, metavar="N", help="Number of the trial (default: the best trial).")
+@click.option("--trial", type=int, metavar="N", help="Number of the trial to export (default: the best).")
 @out_option("RUN/export")
 def export(run: str, trial: int | None, out: str | None) -> None:
     """Export the best checkpoint of the search in RUN as files that can be used without tune-search.
@@ -193,8 +206,8 @@ def export(run: str, trial: int | None, out: str | None) -> None:
 
 
 @cli.command(short_help="Retrain an exported model at full length.")
-@click.argument("export", type=click.Path(file_okay=False, exists=True))
-@count_option("--virtual-epochs", "Length in virtual epochs (default: as in the search).")
+@click.argument("export", type=RunPath("an export, such as results/seg/export"))
+@count_option("--virtual-epochs", "Length in virtual epochs (default: that of a full trial in the search).")
 @count_option("--steps", "Length in optimizer steps, rounded up to whole virtual epochs.")
 @click.option("--from-scratch", is_flag=True, help="Start from new weights instead of the exported ones.")
 @click.option(
@@ -246,13 +259,21 @@ for command in (check, verify, batch_sizes, clean):
 
 def main(args: Sequence[str] | None = None) -> None:
     """Entry point. User errors are one line per problem; others are one line and a traceback in a file."""
+    try:
+        _main(args)
+    except SystemExit as ending:
+        exit_if_crippled(ending.code if isinstance(ending.code, int) else 0)
+        raise
+
+
+def _main(args: Sequence[str] | None) -> None:
     # Custom tasks are imported from the current folder.
     if "" not in sys.path and os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
-        cli.main(args=args, standalone_mode=False)
+        cli.main(args=args, prog_name="tune-search", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        with_key(error).show()
         sys.exit(2)
     except (KeyboardInterrupt, click.Abort) as error:
         # Click converts any EOFError into Abort.
@@ -294,3 +315,7 @@ def _watched(folder: Path, run: Callable[[Any], Any], *, plain: bool, local: boo
     click.echo(summary_text(summary, color=sys.stdout.isatty() and not plain))
     codes = {"complete": 0, "failed": 1, "interrupted": INTERRUPTED, "terminated": _TERMINATED}
     sys.exit(codes[summary.status])
+
+
+if __name__ == "__main__":
+    main()

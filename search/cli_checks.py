@@ -85,7 +85,7 @@ def verify(run: str) -> None:
     default=4096,
     show_default=True,
     metavar="N",
-    help="Maximal number of training samples on which the spread of the loss is measured.",
+    help="Maximum number of training samples on which the spread of the loss is measured.",
 )
 def batch_sizes(run: str, samples: int) -> None:
     """Compare the batch sizes of the trials in RUN: epochs and steps to the same loss, and its spread.

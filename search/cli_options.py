@@ -7,16 +7,18 @@ from typing import Any, TypeVar
 
 import click
 
+from search.cli_paths import ConfigFile, RunPath
+
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
-config_argument = click.argument("config", type=click.Path(dir_okay=False))
-run_argument = click.argument("run", type=click.Path(file_okay=False, exists=True))
+config_argument = click.argument("config", type=ConfigFile())
+run_argument = click.argument("run", type=RunPath())
 set_option = click.option(
     "--set",
     "overrides",
     multiple=True,
     metavar="PATH=VALUE",
-    help="Override a value of the configuration; may be repeated.",
+    help="Override a value of the configuration, such as budget.trials=50; may be repeated.",
 )
 address_option = click.option(
     "--address",
@@ -28,7 +30,7 @@ local_option = click.option(
     "--local",
     is_flag=True,
     help="Run trials one after another in this process, without Ray, so that breakpoint() works in a task. "
-    "Hanging virtual epochs are not ended.",
+    "A virtual epoch that hangs is not ended.",
 )
 plain_option = click.option("--plain", is_flag=True, help="Print one line per event even on a terminal.")
 

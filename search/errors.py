@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 KeyPath = tuple[str | int, ...]
 """Keys and list indices from the top of a configuration to a value."""
@@ -14,7 +13,15 @@ KeyPath = tuple[str | int, ...]
 class SearchError(Exception):
     """Base of all errors that users see; its text is one line."""
 
-    exit_code: ClassVar[int] = 1
+    exit_code: int = 1
+
+
+class CutShortError(SearchError):
+    """What runs the trials is dead: the search can be resumed, but its process cannot go on."""
+
+    def __init__(self, text: str, exit_code: int) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code
 
 
 @dataclass(frozen=True)
@@ -42,7 +49,7 @@ class Problem:
 class ConfigError(SearchError):
     """All problems of a configuration, in the order of its lines."""
 
-    exit_code: ClassVar[int] = 2
+    exit_code = 2
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems: list[Problem] = sorted(dict.fromkeys(problems), key=_line)

@@ -26,10 +26,11 @@ from typing import Any
 import torch
 
 from trainables.build import build_trainer, load_arrays
-from trainables.options import TrialOptions, expand_paths
+from trainables.data.prepared import data_key
+from trainables.options import TrialOptions
 from trainables.process.failure import FailureKind, failure_of
 from trainables.progress import DivergedError
-from trainables.session import data_key, load_task_class, select_device
+from trainables.session import load_task_class, select_device
 from trainables.task import Arrays, Task
 from trainables.trainer import Trainer
 
@@ -39,9 +40,9 @@ _LONGEST = 2**20
 _SECONDS = 300.0
 """A try that takes longer counts as too large."""
 _NUM_STEPS = 2
-"""The first one makes the state of the optimizer, which the second one has beside its gradients."""
+"""The first step creates the optimizer's state; the second holds it in addition to its gradients."""
 _NO_MEMORY = ("batch_size", "lr_schedule", "seed")
-"""Options of a trial of which most values need the same memory."""
+"""Options of a trial whose values rarely change the memory needed."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class BatchProbe:
         return self._trainer(options, size=1).virtual_epochs.epoch_samples
 
     def fits(self, options: Mapping[str, Any], size: int) -> bool:
-        """Whether two steps with micro-batches of `size` find the memory that they need."""
+        """Whether two steps with micro-batches of `size` fit into memory."""
         self.tries += 1
         try:
             with _limits(self._memory):
@@ -107,7 +108,7 @@ class BatchProbe:
 
     def _trainer(self, options: Mapping[str, Any], size: int) -> Trainer:
         task_class = load_task_class(self._task)
-        parsed = task_class.Options.model_validate({**expand_paths(options), "batch_size": size})
+        parsed = task_class.Options.parse({**options, "batch_size": size})
         return build_trainer(
             task_class,
             parsed,

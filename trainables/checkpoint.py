@@ -1,4 +1,4 @@
-"""Checkpoints on disk: written beside and renamed, with a manifest of hashes, and checked on loading.
+"""Checkpoints on disk: written atomically, with a manifest of hashes that loading verifies.
 
 A checkpoint is a folder `checkpoint_000003` (virtual epoch 3) with model.safetensors (parameters and
 buffers), state.pt (everything else, loaded with weights_only=True) and manifest.json, which has its own hash
@@ -36,7 +36,7 @@ _FILES = (_WEIGHTS, _STATE)
 REASON = "reason.txt"
 """File in a checkpoint that was set aside, which says why."""
 _NOT_THE_FILE = (errno.EACCES, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE)
-"""Errors that say nothing about the file: a checkpoint must not be set aside for them."""
+"""Errors unrelated to the file: a checkpoint must not be set aside for them."""
 
 
 class DamagedCheckpointError(Exception):
@@ -89,7 +89,7 @@ def write_checkpoint(
     state: Mapping[str, Any],
     info: Mapping[str, Any],
 ) -> Path:
-    """Write one checkpoint whole or not at all; returns its folder.
+    """Write one checkpoint atomically; returns its folder.
 
     Raises:
         OSError: the disk is full or cannot be written; nothing is left of the attempt.
@@ -196,7 +196,7 @@ def load_newest(trial_folder: Path) -> tuple[Loaded | None, list[str]]:
 
 
 def set_aside(trial_folder: Path, virtual_epoch: int, reason: str) -> Path:
-    """Rename a damaged checkpoint so that nobody loads it again, and say why in its reason.txt.
+    """Rename a damaged checkpoint so that it is not loaded again, and record why in its reason.txt.
 
     Returns:
         Where it is now: `damaged_000003`, or `damaged_000003_2` where there is one of that name.

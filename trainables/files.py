@@ -1,6 +1,6 @@
-"""Files and folders that are written whole or not at all: written beside, synced, renamed.
+"""Files and folders that are written atomically: to a temporary name, synced, then renamed.
 
-What is being written is `.NAME.partial` beside `NAME`. A killed process leaves no other trace, and whatever
+A file in progress is `.NAME.partial` next to `NAME`. A killed process leaves no other trace, and whatever
 has such a name may be removed when nobody writes there.
 """
 
@@ -133,7 +133,7 @@ def folder_bytes(folder: Path) -> int:
 
 
 def sync(path: Path) -> None:
-    """Flush a file, or the names in a folder, to the disk."""
+    """Flush a file, or a folder's entries, to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

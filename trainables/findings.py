@@ -19,12 +19,12 @@ class Kind:
     """A few words, such as `empty file`."""
     severity: Severity
     remedy: str
-    """What to do about it."""
+    """The remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong."""
+    """One problem found."""
 
     kind: Kind
     where: str

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
@@ -60,7 +60,7 @@ class ScheduleOptions(Options):
 
 
 class TrialOptions(Options):
-    """Everything that one trial gets. Each value may be a domain in a search's YAML."""
+    """The settings of one trial. In a search's YAML, each value may be a domain."""
 
     data: dict[str, Any] = Field(default_factory=dict)
     model: dict[str, Any] = Field(default_factory=dict)
@@ -79,10 +79,20 @@ class TrialOptions(Options):
     compile: bool = False
     """torch.compile: tens of seconds at the start, faster steps afterwards."""
     ema: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
-    """Decay of an exponential moving average of the weights, which is then what is validated and exported."""
+    """Decay of an exponential moving average of the weights, which is then validated and exported."""
     valid_batch_size: PositiveInt = 32
     seed: Annotated[int, Field(ge=0)] = 0
     """Of initial weights, order of the data and augmentation; the same for every trial unless searched."""
+
+    @classmethod
+    def parse(cls, options: Mapping[str, Any]) -> Self:
+        """The options of a resolved `trial:` section, with the paths of this machine, see `expand_paths`.
+
+        Raises:
+            ValidationError: they are not what the task takes.
+            KeyError: an environment variable is not set; its text names it.
+        """
+        return cls.model_validate(expand_paths(options))
 
 
 def expand_paths(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -45,7 +45,7 @@ class Progress:
             raise DivergedError(step, float(loss), float(grad_norm), of)
 
     def raise_if_diverged(self) -> None:
-        """Raise DivergedError for the first step that was not finite."""
+        """Raise DivergedError for the first non-finite step."""
         found = [(*bad, of) for of, kept in self._kept.items() if (bad := kept.first_bad()) is not None]
         if found:
             # Within one step, the first to be watched.

@@ -20,7 +20,7 @@ from trainables.checkpoint import load_newest, remove_old_checkpoints, set_aside
 from trainables.data.prepared import prepared_file
 from trainables.data.virtual_epoch import Unit
 from trainables.images.skipped import keep_skipped
-from trainables.options import Mode, TrialOptions, expand_paths
+from trainables.options import Mode, TrialOptions
 from trainables.process.process_state import clean_process
 from trainables.progress import DivergedError
 from trainables.task import Task
@@ -41,7 +41,7 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class TrialPlan:
-    """All that a process needs to know to run a trial, or to go on with it; JSON all through."""
+    """All that a process needs to run or continue a trial; serializable as JSON."""
 
     number: int
     folder: str
@@ -70,15 +70,16 @@ class TrialPlan:
     timeout: float | None = None
     """Seconds that a virtual epoch may take."""
     prepared: str | None = None
-    """Folder of what the task prepared once for the whole run; None computes it anew."""
+    """Folder of what the task prepared once for the whole run; None recomputes it."""
     working_folder: str = "."
     """Where the search was started; relative data paths and the user's tasks are found from there."""
 
     @property
     def prepared_file(self) -> Path | None:
         """In that folder, the file for this plan's task and data."""
-        key = data_key(self.task, self.options)
-        return None if self.prepared is None else prepared_file(Path(self.prepared), key)
+        if self.prepared is None:
+            return None
+        return prepared_file(Path(self.prepared), self.task, self.options)
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -90,13 +91,8 @@ def load_task_class(spec: str) -> type[Task]:
     return getattr(importlib.import_module(module), name)
 
 
-def data_key(task: str, options: Mapping[str, Any]) -> str:
-    """Names the decoded data of a task: trials with equal keys can share it."""
-    return f"{task} {json.dumps(options.get('data', {}), sort_keys=True)}"
-
-
 def select_device(gpu_fraction: float) -> torch.device:
-    """The GPU, held to its share of the memory, if there is one and a share is granted; else the CPU."""
+    """The GPU, limited to its share of the memory, if one exists and a share is granted; else the CPU."""
     if gpu_fraction <= 0 or not torch.cuda.is_available():
         return torch.device("cpu")
     torch.cuda.set_per_process_memory_fraction(min(1.0, gpu_fraction))
@@ -123,7 +119,7 @@ class TrialSession:
         self.plan = plan
         self._folder = Path(plan.folder)
         task_class = load_task_class(plan.task)
-        self.options: TrialOptions = task_class.Options.model_validate(expand_paths(plan.options))
+        self.options: TrialOptions = task_class.Options.parse(plan.options)
         self.trainer = build_trainer(
             task_class,
             self.options,
@@ -146,7 +142,7 @@ class TrialSession:
 
     @property
     def best(self) -> Record | None:
-        """The record with the best objective; the first one of equals."""
+        """The record with the best objective; the first if several are equal."""
         best = max if self.plan.mode == "max" else min
         return best(self.history, key=lambda record: record[self.plan.metric], default=None)
 
@@ -228,7 +224,7 @@ class TrialSession:
         clashing = sorted(RESERVED & set(metrics))
         if clashing:
             raise ValueError(
-                f"the task reports {', '.join(clashing)}, which every report has already; rename it"
+                f"the task reports {', '.join(clashing)}, which are reserved in every report; rename it"
             )
         value = metrics.get(self.plan.metric)
         if value is None:
@@ -289,7 +285,7 @@ class TrialSession:
         return messages
 
     def _is_own(self, info: Mapping[str, Any]) -> bool:
-        """Whether a checkpoint is of this trial: a study that was set back may have numbered anew."""
+        """Whether a checkpoint is of this trial: a study restored to an earlier state may reuse numbers."""
         return info["options"] == json.loads(json.dumps(self.plan.options))
 
     def _write_events(self, record: Record) -> None:

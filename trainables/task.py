@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from trainables.data.source import Batch, JoinedSource, as_source
 from trainables.inspect.inspection import Inspection
-from trainables.optim.parameter_groups import Layer
+from trainables.optim.optimizers import Layer
 from trainables.options import TrialOptions
 
 Arrays = dict[str, np.ndarray]
@@ -49,7 +49,7 @@ class Task:
 
     @classmethod
     def prepare(cls, options: TrialOptions, arrays: Mapping[str, np.ndarray]) -> Arrays:
-        """Arrays that all trials of a run share and that are computed, such as a network that measures them.
+        """Computed arrays shared by all trials of a run, such as a network that scores them.
 
         Computed once, kept in the run's folder, and exported with the model. May depend only on
         `options.data` and on what `load_data` returned; the names must differ from those there.
@@ -118,7 +118,7 @@ class Task:
         return ()
 
     def setup(self, device: torch.device) -> None:
-        """Called once, with the model on this device: build here what the task trains in `prepare_step`."""
+        """Called once, with the model on this device: build what the task trains in `prepare_step`."""
 
     @property
     def batches_per_step(self) -> int:
@@ -128,7 +128,7 @@ class Task:
     def prepare_step(
         self, model: nn.Module, batches: list[Batch], *, lr_factor: float, watch: Watch
     ) -> list[Batch]:
-        """Called before each optimizer step: train here what the model is trained against.
+        """Called before each optimizer step: train the model's adversary here.
 
         Args:
             model: in training mode.

@@ -48,7 +48,7 @@ class TensorBoardWriter:
         self._write(*({"step": step, "summary": scalar(tag, value)} for tag, value in values.items()))
 
     def images(self, images: Mapping[str, np.ndarray], step: int) -> None:
-        """Write one picture per tag: uint8 of shape [H, W, 3]."""
+        """Write one image per tag: uint8 of shape [H, W, 3]."""
         drawn = {tag: image(tag, pixels, dataformats="HWC") for tag, pixels in images.items()}
         self._write(*({"step": step, "summary": summary} for summary in drawn.values()))
 

@@ -55,7 +55,7 @@ class TrialTrainable(tune.Trainable):
         self.worker.end()
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Called when a job of the trial ends, before another process may go on with it."""
+        """Called when a job of the trial ends, before another process may continue it."""
         self.worker.save()
 
     def load_checkpoint(self, checkpoint: Any) -> None:

@@ -29,7 +29,7 @@ _TINY = torch.finfo(torch.float32).tiny
 
 @dataclass
 class Counters:
-    """Everything that is counted over the whole trial; saved in every checkpoint."""
+    """All counters over the whole trial; saved in every checkpoint."""
 
     num_virtual_epochs: int = 0
     num_steps: int = 0
@@ -74,7 +74,7 @@ class Trainer:
     clip_norm: float | None = None
     """Largest norm of the gradient."""
     average: WeightAverage | None = None
-    """Moving average of the weights, which is then what is validated."""
+    """Moving average of the weights, which is then validated."""
     valid_batch_size: int = 32
     channels_last: bool = False
     counters: Counters = field(default_factory=Counters, init=False)
@@ -85,7 +85,7 @@ class Trainer:
 
     @property
     def evaluated_model(self) -> nn.Module:
-        """The model that is validated and exported: the averaged one where there is one."""
+        """The model that is validated and exported: the averaged one if configured."""
         return self.model if self.average is None else self.average.model
 
     @property

@@ -1,4 +1,4 @@
-"""Runs jobs of trials one after another in one process, each as if the process were new."""
+"""Runs jobs of trials one after another in one process, each as if in a fresh process."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import numpy as np
 import torch
 
 from trainables.build import load_arrays
+from trainables.data.prepared import data_key
 from trainables.data.virtual_epoch import VirtualEpochs
-from trainables.options import expand_paths
 from trainables.process.failure import TrialError, recorded_failure, take_failure, traced_if_it_hangs
 from trainables.process.process_state import ProcessState, RandomStates, clean_process
-from trainables.session import Record, TrialPlan, TrialSession, data_key, load_task_class
+from trainables.session import Record, TrialPlan, TrialSession, load_task_class
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Started:
     """What a worker reports once its trial is ready to be trained."""
 
     step: int
-    """Optimizer steps that the trial has had."""
+    """Optimizer steps the trial has taken."""
     lengths: VirtualEpochs
 
 
@@ -66,7 +66,7 @@ class TrialWorker:
             return {**report, "process": os.getpid(), "saved": self.session.saved}
 
     def save(self) -> None:
-        """Write what has no checkpoint yet, before another process may go on with the trial."""
+        """Write what has no checkpoint yet, before another process may continue the trial."""
         if self._session is not None:
             with self._guarded():
                 self.session.save()
@@ -86,7 +86,7 @@ class TrialWorker:
 
     @contextmanager
     def surroundings_kept(self) -> Iterator[None]:
-        """At the end, end the present job and make the process what it was before the first one."""
+        """On leaving, end the present job and restore the process to its state before the first one."""
         states, state = RandomStates(), ProcessState()
         before, num_threads = states.state_dict(), torch.get_num_threads()
         folder, path = Path.cwd(), list(sys.path)
@@ -112,7 +112,7 @@ class TrialWorker:
             yield
 
     def _clean_up(self, plan: TrialPlan) -> None:
-        """Make this process what it was before its first trial."""
+        """Restore this process to its state before its first trial."""
         os.chdir(plan.working_folder)
         if plan.working_folder not in sys.path:
             sys.path.insert(0, plan.working_folder)
@@ -123,11 +123,11 @@ class TrialWorker:
         self._clean.restore()
 
     def _arrays(self, plan: TrialPlan) -> Mapping[str, np.ndarray]:
-        """The shared data of this plan's `data` section, loaded here only where nobody shares it."""
+        """The shared data of this plan's `data` section, loaded here only if not shared by the search."""
         key = data_key(plan.task, plan.options)
         if key not in self._shared:
             task_class = load_task_class(plan.task)
             clean_process()
-            options = task_class.Options.model_validate(expand_paths(plan.options))
+            options = task_class.Options.parse(plan.options)
             self._shared = {key: load_arrays(task_class, options, plan.prepared_file)}
         return self._shared[key]

@@ -18,7 +18,8 @@ from typing import Any, Literal
 import numpy as np
 
 from search.space.domains import Choice, Fixed, Integer, Real
-from search.space.space import Space, parse_space
+from search.space.parse import parse_space
+from search.space.space import Space
 
 FOLDER = Path(__file__).with_name("tables")
 LENGTH = 27

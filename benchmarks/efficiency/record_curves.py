@@ -27,7 +27,7 @@ from sklearn.datasets import load_digits
 from benchmarks.efficiency.curve_tables import FOLDER, LENGTH, PROBLEMS, Problem, bounded
 from benchmarks.efficiency.encoding import SpaceEncoding
 from search.config.tasks import BUILT_IN
-from search.space.space import parse_space
+from search.space.parse import parse_space
 from trainables.build import build_trainer, load_arrays
 from trainables.progress import DivergedError
 from trainables.session import load_task_class

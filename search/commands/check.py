@@ -14,6 +14,7 @@ import torch
 from search.config.config import Config
 from search.config.stages import load_config
 from search.errors import SearchError
+from search.run.data_errors import data_errors
 from search.run.executor import concurrent_trials
 from search.run.largest_batch import with_largest_batch
 from search.run.provenance import task_source
@@ -21,7 +22,6 @@ from search.run.retention import space_needed
 from search.schedulers.build import build_scheduler
 from trainables.build import build_trainer, load_arrays
 from trainables.data.source import as_source
-from trainables.options import expand_paths
 from trainables.session import select_device
 from trainables.trainer import Trainer
 
@@ -82,7 +82,8 @@ def check(
     first = next(iter(loaded.space.candidates()))
     trainer = _build(loaded, first.options, phase)
     phase("training a few steps")
-    metrics, seconds_per_step, seconds_per_validation = _measure(trainer)
+    with data_errors(loaded.task_path, loaded.file):  # files that are read when they are needed
+        metrics, seconds_per_step, seconds_per_validation = _measure(trainer)
     metric = loaded.objective.metric
     if metric not in metrics:
         raise SearchError(f"objective.metric is {metric!r}; the task reports {', '.join(sorted(metrics))}")
@@ -117,20 +118,23 @@ def check(
 def _build(config: Config, values: Mapping[str, Any], phase: Callable[[str], None]) -> Trainer:
     """The trainer of one trial, with virtual epochs of a few steps."""
     task_class = config.task_class()
-    options = task_class.Options.model_validate(expand_paths(values))
+    options = task_class.Options.parse(values)
     phase("loading data")
-    arrays = load_arrays(task_class, options)
+    with data_errors(config.task_path, config.file):
+        arrays = load_arrays(task_class, options)
     phase("building the model")
     torch.set_num_threads(max(1, int(config.resources.cpus_per_trial)))
-    return build_trainer(
-        task_class,
-        options,
-        arrays,
-        unit="steps",
-        count=_NUM_STEPS,
-        num_virtual_epochs=config.budget.max_virtual_epochs,
-        device=select_device(config.resources.gpus_per_trial),
-    )
+    device = select_device(config.resources.gpus_per_trial)
+    with data_errors(config.task_path):
+        return build_trainer(
+            task_class,
+            options,
+            arrays,
+            unit="steps",
+            count=_NUM_STEPS,
+            num_virtual_epochs=config.budget.max_virtual_epochs,
+            device=device,
+        )
 
 
 def _measure(trainer: Trainer) -> tuple[dict[str, float], float, float]:

@@ -17,7 +17,6 @@ from trainables.data.threads import in_threads
 from trainables.findings import Finding, Kind, short_name
 from trainables.inspect.generic import DrawnInspection
 from trainables.inspect.inspection import IGNORED, Conclusion, Contents, Inspection, SampleName
-from trainables.options import expand_paths
 
 UNUSABLE = Kind(name="data", severity="error", remedy="correct it: no sample can be read")
 ABSENT = Kind(name="class without samples", severity="warning", remedy="check the split")
@@ -135,7 +134,7 @@ def check_data(
     """
     loaded = load_config(config, overrides).first
     task_class = loaded.task_class()
-    options = task_class.Options.model_validate(expand_paths(next(iter(loaded.space.candidates())).options))
+    options = task_class.Options.parse(next(iter(loaded.space.candidates())).options)
     found = DataCheck(name=loaded.name, task=loaded.task_path)
     try:
         inspection = task_class.inspect(options)
@@ -252,5 +251,5 @@ def _absent(classes: Sequence[ClassSummary]) -> Iterator[Finding]:
     for row in classes:
         lacking = sorted(part for part, number in row.samples.items() if not number)
         if row.name != "ignored" and lacking:
-            parts = " and ".join(PARTS.get(part, part) for part in lacking)
-            yield Finding(ABSENT, f"class {row.name}", f"is in no {parts} sample")
+            parts = " or ".join(PARTS.get(part, part) for part in lacking)
+            yield Finding(ABSENT, f"class {row.name}", f"occurs in no {parts} sample")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +22,7 @@ from search.errors import SearchError
 from search.run.folder import RunFolder, write_json
 from search.run.provenance import working_folder
 from search.study.study import read_records
-from search.study.trial import NO_VERDICT, best_record
+from search.study.trial import NO_VERDICT, TrialRecord, best_record
 from trainables.checkpoint import (
     Checkpoint,
     DamagedCheckpointError,
@@ -78,24 +78,25 @@ def export(run: str | Path, *, trial: int | None = None, out: str | Path | None 
     folder = RunFolder(Path(run).absolute())
     folder.require()
     target = Path(out).absolute() if out else folder.exported
-    stage = _last_with_a_value(folder)
+    stage, records = _last_with_a_value(folder)
     with working_folder(stage):
-        return replace(_export(stage, trial, target), stage=stage.path.name if folder.is_staged else None)
+        exported = _export(stage, records, trial, target)
+    return replace(exported, stage=stage.path.name if folder.is_staged else None)
 
 
-def _last_with_a_value(folder: RunFolder) -> RunFolder:
-    """The last stage that has a trial with a value; the folder itself if there are no named stages."""
+def _last_with_a_value(folder: RunFolder) -> tuple[RunFolder, list[TrialRecord]]:
+    """The last stage that has a trial with a value, or the folder itself without named stages; its trials."""
     for stage in reversed(folder.stages()):
+        records = read_records(stage.journal)
         # Whether there is a best trial does not depend on the mode.
-        if not folder.is_staged or best_record(read_records(stage.journal), "max") is not None:
-            return stage
+        if not folder.is_staged or best_record(records, "max") is not None:
+            return stage, records
     raise SearchError(f"{folder.path} has no trial with a value yet; nothing to export")
 
 
-def _export(folder: RunFolder, trial: int | None, out: Path) -> Export:
+def _export(folder: RunFolder, records: Sequence[TrialRecord], trial: int | None, out: Path) -> Export:
     config = open_run(folder.config).first
     mode = config.objective.mode
-    records = read_records(folder.journal)
     if trial is None:
         record = best_record(records, mode)
         missing = f"{folder.path} has no trial with a value yet; nothing to export"

@@ -5,18 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from search.config.tasks import load_task
-from search.errors import SearchError
+from search.run.data_errors import data_errors
 from trainables.build import build_trainer, load_arrays
 from trainables.checkpoint import Checkpoint
-from trainables.data.prepared import DamagedArraysError, prepared_file
-from trainables.options import expand_paths
-from trainables.session import data_key, select_device
+from trainables.data.prepared import prepared_file
+from trainables.session import select_device
 from trainables.trainer import Trainer
 
 
 def prepared_of(checkpoint: Checkpoint, folder: Path) -> Path:
     """The file of a checkpoint's data in the run's folder of prepared arrays."""
-    return prepared_file(folder, data_key(checkpoint.info["task"], checkpoint.info["options"]))
+    return prepared_file(folder, checkpoint.info["task"], checkpoint.info["options"])
 
 
 def restore_trainer(checkpoint: Checkpoint, prepared: Path) -> Trainer:
@@ -27,18 +26,16 @@ def restore_trainer(checkpoint: Checkpoint, prepared: Path) -> Trainer:
         prepared: file of the arrays that its task prepared, as `prepared_of` names it.
 
     Raises:
-        SearchError: the prepared arrays are damaged.
+        SearchError: the prepared arrays are damaged, or the data cannot be read.
         ConfigError: the task cannot be imported here.
         DamagedCheckpointError: the checkpoint cannot be loaded.
     """
     info = checkpoint.info
     task_class = load_task(info["task"])
-    options = task_class.Options.model_validate(expand_paths(info["options"]))
+    options = task_class.Options.parse(info["options"])
     ((unit, count),) = info["virtual_epoch"].items()
-    try:
+    with data_errors(info["task"]):
         arrays = load_arrays(task_class, options, prepared)
-    except DamagedArraysError as error:
-        raise SearchError(str(error)) from error
     trainer = build_trainer(
         task_class,
         options,

@@ -15,9 +15,11 @@ from search.commands.export import CONFIG, METRICS, PREPARED, WEIGHTS, Export, e
 from search.config.config import Config
 from search.config.stages import load_config
 from search.errors import SearchError
+from search.run.data_errors import data_errors
 from search.run.folder import RunFolder
 from search.run.provenance import working_folder
 from search.run.signals import heard_signals
+from search.text import short_path
 from trainables.checkpoint import DamagedCheckpointError, read_checkpoint
 from trainables.data.prepared import DamagedArraysError, read_arrays, write_arrays
 from trainables.data.virtual_epoch import VirtualEpochs
@@ -65,9 +67,7 @@ def retrain(
     source = Path(exported).absolute()
     for name in (WEIGHTS, CONFIG, METRICS):
         if not (source / name).is_file():
-            raise SearchError(
-                f"{source} is not an export: it has no {name}; `tune-search export RUN` writes one"
-            )
+            raise SearchError(f"{source} is not an export: it has no {name}; {_way_to_export(source)}")
     if virtual_epochs is not None and steps is not None:
         raise SearchError("give --virtual-epochs or --steps, not both")
     RunFolder(source).require_private()
@@ -82,6 +82,15 @@ def retrain(
             config.task_class()
             _copy_prepared(source / PREPARED, plan)
             return _train(plan, folder, None if from_scratch else source / WEIGHTS, config, progress)
+
+
+def _way_to_export(source: Path) -> str:
+    run = RunFolder(source)
+    if not run.has_begun:
+        return "`tune-search export RUN` writes one"
+    if run.exported.is_dir():
+        return f"did you mean {short_path(run.exported)}?"
+    return f"`tune-search export {short_path(source)}` writes one"
 
 
 def _plan(
@@ -122,10 +131,8 @@ def _train(
     config: Config,
     progress: Callable[[Record, int], None],
 ) -> Retraining:
-    try:
+    with data_errors(plan.task):
         session = TrialSession(plan, None)
-    except DamagedArraysError as error:
-        raise SearchError(str(error)) from error
     try:
         if weights is not None and not session.history:
             session.trainer.model.load_state_dict(load_file(weights))

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
+from search.config.auto_batch import AUTO
 from search.config.messages import explain
 from search.errors import KeyPath, Problem
 from search.space.space import Resolved, Space
 from search.text import compact, cut
-from trainables.options import REFERENCE, OptimizerOptions, TrialOptions, expand_paths
+from trainables.options import REFERENCE, OptimizerOptions, TrialOptions
 
 if TYPE_CHECKING:
     from trainables.task import Task
@@ -51,6 +52,8 @@ def _texts(tree: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
             yield from _texts(item, (*path, key))
 
 
+_WORDS: dict[KeyPath, str] = {("batch_size",): AUTO}
+"""By path, what a configuration may have where a trial has the number found for it."""
 Found = tuple[KeyPath, str]
 """Path in a trial's options, and message."""
 
@@ -81,9 +84,9 @@ def check_trial(space: Space, task: type[Task], reported: Collection[KeyPath] = 
 
 def _validate(resolved: Resolved, model: type[TrialOptions]) -> list[Found]:
     try:
-        model.model_validate(expand_paths(resolved.options))
+        model.parse(resolved.options)
     except ValidationError as error:
-        return explain(error, model, resolved.options)
+        return explain(error, model, resolved.options, _WORDS)
     except KeyError:  # a variable that is not set, which check_texts reports
         pass
     except Exception as error:  # a validator of the user's task

@@ -15,8 +15,8 @@ from search.config.messages import explain
 from search.config.schema import Sections, StageSections
 from search.config.tasks import load_task, task_path
 from search.errors import ConfigError, KeyPath, Problem
-from search.space.parse import is_domain
-from search.space.space import Space, read_space
+from search.space.parse import is_domain, read_space
+from search.space.space import Space
 from search.text import shown, value_at
 
 if TYPE_CHECKING:

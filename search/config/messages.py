@@ -43,21 +43,27 @@ class _Found(NamedTuple):
         return str(self.error["type"])
 
 
-def explain(error: ValidationError, model: type[BaseModel], tree: Any) -> list[tuple[KeyPath, str]]:
+def explain(
+    error: ValidationError, model: type[BaseModel], tree: Any, words: Mapping[KeyPath, str] | None = None
+) -> list[tuple[KeyPath, str]]:
     """Path and message of everything that pydantic found.
 
     Args:
         error: from validating the tree.
         model: what it was validated as.
         tree: plain values as written, which messages show.
+        words: by path, a word that is allowed besides what the model allows.
     """
+    words = words or {}
     found = [_place(detail, tree) for detail in error.errors(include_url=False)]
     unions: dict[KeyPath, list[_Found]] = {}
     for item in found:
         if item.union is not None:
             unions.setdefault(item.union, []).append(item)
     messages = [_message(item, model, tree) for item in found if item.union is None]
-    return messages + [message for group in unions.values() for message in _of_union(group, model, tree)]
+    return messages + [
+        message for group in unions.values() for message in _of_union(group, model, tree, words)
+    ]
 
 
 def _place(error: Mapping[str, Any], tree: Any) -> _Found:
@@ -74,7 +80,9 @@ def _place(error: Mapping[str, Any], tree: Any) -> _Found:
     return _Found(error, path, union, member)
 
 
-def _of_union(group: list[_Found], model: type[BaseModel], tree: Any) -> list[tuple[KeyPath, str]]:
+def _of_union(
+    group: list[_Found], model: type[BaseModel], tree: Any, words: Mapping[KeyPath, str]
+) -> list[tuple[KeyPath, str]]:
     """The errors of the member that was most likely meant, or what all members ask for in one sentence."""
     members: dict[str | int, list[_Found]] = {}
     for item in group:
@@ -86,10 +94,13 @@ def _of_union(group: list[_Found], model: type[BaseModel], tree: Any) -> list[tu
     if len(members) == 1 or meant:
         return [_message(item, model, tree) for item in min(meant or members.values(), key=len)]
     same = at_a_word or at_the_whole
-    rules = " or ".join(dict.fromkeys(_rule(item.error) for item in same))
+    rules = list(dict.fromkeys(_rule(item.error) for item in same))
+    word = words.get(same[0].path)
+    if word is not None:
+        rules = [", ".join(rules), repr(word)]
     value = value_at(tree, same[0].path)
-    hint = _did_you_mean(value, [item.error for item in same])
-    return [(same[0].path, f"received {shown(value)}; must be {rules}{hint}")]
+    hint = _did_you_mean(value, [item.error for item in same], word)
+    return [(same[0].path, f"received {shown(value)}; must be {' or '.join(rules)}{hint}")]
 
 
 def _message(found: _Found, model: type[BaseModel], tree: Any) -> tuple[KeyPath, str]:
@@ -129,7 +140,7 @@ def _rule(error: Mapping[str, Any]) -> str:
     return rule if rule != error["msg"] else f"valid: {rule}"
 
 
-def _did_you_mean(value: Any, errors: Sequence[Mapping[str, Any]]) -> str:
+def _did_you_mean(value: Any, errors: Sequence[Mapping[str, Any]], also: str | None = None) -> str:
     """For a text that is none of the words allowed."""
     words = [
         word
@@ -137,6 +148,7 @@ def _did_you_mean(value: Any, errors: Sequence[Mapping[str, Any]]) -> str:
         if error["type"] in ("literal_error", "enum")
         for word in error["ctx"]["expected"].replace(" or ", ", ").replace("'", "").split(", ")
     ]
+    words += [] if also is None else [also]
     close = nearest(value, words) if isinstance(value, str) and words else None
     return f"; did you mean {close!r}?" if close else ""
 

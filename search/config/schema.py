@@ -76,7 +76,12 @@ def parse_size(text: Any) -> float | None:
     return size
 
 
-def _check_name(name: str) -> str:
+def check_name(name: str) -> str:
+    """The name of a run or stage, which is that of a folder.
+
+    Raises:
+        ValueError: it cannot be.
+    """
     if not _NAME.fullmatch(name):
         raise ValueError("must be at most 80 letters, digits, '.', '_' and '-', the first a letter or digit")
     return name
@@ -243,7 +248,7 @@ class Plateau(Section):
 class Stage(Section):
     """One of several searches in turn; its sections are merged over those of the whole configuration."""
 
-    name: Annotated[str, AfterValidator(_check_name)]
+    name: Annotated[str, AfterValidator(check_name)]
     trial: dict[str, Any] = Field(default_factory=dict)
     """Domains and other values of this stage."""
     budget: dict[str, Any] = Field(default_factory=dict)
@@ -295,7 +300,7 @@ class Checkpoint(Section):
 class StageSections(Section):
     """The sections of one search; `trial` as it stands in the source, with its domains."""
 
-    name: Annotated[str, AfterValidator(_check_name)]
+    name: Annotated[str, AfterValidator(check_name)]
     """Name of the run and of its folder under results/."""
     task: Annotated[str, Field(min_length=1)]
     """Built in, or package.module:Class."""

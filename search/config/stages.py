@@ -15,8 +15,7 @@ from search.config.config import Config, Reading, complete, read_config, read_se
 from search.config.document import Document, read_document
 from search.config.schema import Objective
 from search.errors import ConfigError, KeyPath, Problem
-from search.space.parse import is_domain
-from search.space.space import read_space
+from search.space.parse import is_domain, read_space
 from search.text import dotted
 
 SECTIONS = ("trial", "budget", "sampler", "scheduler", "plateau")

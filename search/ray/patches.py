@@ -8,6 +8,7 @@
 | `Trial.run_metadata.checkpoint_manager.checkpoint_config` is set per trial | a trial that has saved already need not be asked to save: half of the time between two short trials | none known |
 | `ray.init(_temp_dir=)` | a session folder that others cannot write in | none known |
 | the logger `ray._private` | what Ray logs while it starts waits for the log file of the search | none known |
+| `_private.worker._global_node.dead_processes` | a driver waits for a dead Ray for 60 s without a word, and is then ended by Ray's C++ code, also within a call that no signal interrupts | none known |
 | `maybe_enable_token_auth_if_token_available`, `GcsClient` | Ray sends its token of its own accord to `auto` alone | none known |
 
 Checked with the versions in `CHECKED`; tests/e2e/test_patches_ray.py has a test for each row. Nothing here asks
@@ -30,6 +31,12 @@ INIT_LOGGER = "ray._private"
 OUT_OF_MEMORY = "the machine ran out of memory, and Ray ended the trial's process"
 """Begins what Ray Tune writes about such a trial."""
 
+GCS = "gcs_server"
+"""Ray's name for the process that holds its tables, and that each driver asks."""
+
+VITAL = (GCS, "raylet")
+"""The second one starts all others."""
+
 _CREDENTIALS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN"}
 
 
@@ -45,6 +52,15 @@ def init_local_ray(folder: str | None) -> None:
             log_to_driver=True,
             _temp_dir=folder,
         )
+
+
+def dead_processes() -> dict[str, int]:
+    """Exit codes of those of a local Ray's processes that have ended, and without which it does nothing."""
+    from ray._private import worker
+
+    node = worker._global_node
+    dead = [] if node is None else node.dead_processes()
+    return {name: process.returncode for name, process in dead if name in VITAL}
 
 
 @contextmanager

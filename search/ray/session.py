@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import re
+import signal
 import socket
+import sys
+import time
+from collections.abc import Callable, Mapping
 from logging.handlers import MemoryHandler
 from threading import Event, Thread
 
 from search.errors import SearchError
-from search.ray.patches import INIT_LOGGER, init_local_ray, send_token_if_refused
+from search.ray.groups import group_of_their_own
+from search.ray.patches import GCS, INIT_LOGGER, dead_processes, init_local_ray, send_token_if_refused
 from search.ray.private import make_token_private, private_folder, user_has_token
 
 _CONNECT_SECONDS = 10.0
+_LOOK_SECONDS = 0.5
+_PATIENCE_SECONDS = 5.0
+"""For which a search whose Ray is dead may go on: then it waits for what does not come."""
+
+_tables_gone = Event()
+
+Told = Callable[[str], None]
 
 
 class RaySession:
@@ -50,6 +63,15 @@ class RaySession:
         if self._local is not None:
             self._local.wait()
 
+    def on_death(self, tell: Told, leave: Told) -> None:
+        """See `Executor.on_death`. A cluster that somebody else runs may come back: Ray waits for it."""
+        if self._local is not None:
+            self._local.on_death(tell, leave)
+
+    def death(self) -> str:
+        """What has become of a local Ray that is dead; else empty."""
+        return "" if self._local is None else self._local.death
+
     def resources(self) -> dict[str, float]:
         """What the Ray of this process has: `CPU`, `GPU` and more."""
         import ray
@@ -71,14 +93,17 @@ class RaySession:
 class LocalRay(Thread):
     """A local Ray from its start to its end.
 
-    The thread stays for all that time: the kernel ends Ray's processes with the thread that has started them,
-    which is what ends them when this process is killed.
+    The thread stays for all that time: the kernel ends Ray's processes with the thread that has started them.
     """
 
     def __init__(self) -> None:
         super().__init__(name="ray", daemon=True)
         self._ready, self._over = Event(), Event()
         self._error: BaseException | None = None
+        self._told: tuple[Told, Told] | None = None
+        self._dead: dict[str, int] = {}
+        self.death = ""
+        """What has become of Ray, if it did not end by itself."""
         # What Ray logs while it starts waits for the log file of the search.
         self._logger = logging.getLogger(INIT_LOGGER)
         self._held_back = MemoryHandler(10_000, flushLevel=logging.CRITICAL + 1, target=self._logger)  # type: ignore[arg-type]
@@ -100,6 +125,10 @@ class LocalRay(Thread):
         if self._error is not None:
             raise self._error
 
+    def on_death(self, tell: Told, leave: Told) -> None:
+        """See `Executor.on_death`."""
+        self._told = tell, leave
+
     def end(self) -> None:
         """End Ray, and wait for that; a start that is under way is completed first."""
         self._over.set()
@@ -109,14 +138,14 @@ class LocalRay(Thread):
 
     def run(self) -> None:
         try:
-            with private_folder() as folder:
+            with private_folder() as folder, group_of_their_own():
                 make_token_private()
                 self._start_ray(folder)
                 self._ready.set()
-                self._over.wait()
-                import ray
-
-                ray.shutdown()
+                while not self._over.wait(_LOOK_SECONDS) and not self._died():
+                    pass
+                self._outlive_ray()
+                self._shut_down()
         except BaseException as error:  # which `wait` raises
             self._error = error
         finally:
@@ -126,9 +155,54 @@ class LocalRay(Thread):
         if not self._over.is_set():
             init_local_ray(folder)
 
+    def _died(self) -> bool:
+        self._dead = self._dead or dead_processes()
+        self.death = self.death or _death_text(self._dead)
+        return bool(self._dead)
+
+    def _outlive_ray(self) -> None:
+        """Ray is dead: say so, and see that nobody waits for it."""
+        deadline, told = time.monotonic() + _PATIENCE_SECONDS, False
+        while not self._over.wait(_LOOK_SECONDS):
+            if self._told is None:
+                continue
+            tell, leave = self._told
+            if not told:
+                tell(self.death)
+            elif time.monotonic() > deadline:
+                leave(self.death)
+            told = True
+
+    def _shut_down(self) -> None:
+        import ray
+
+        self._died()
+        if GCS in self._dead:
+            # It would be asked for a minute; what is left of Ray ends with its group.
+            atexit.unregister(ray.shutdown)
+            _tables_gone.set()
+        else:
+            ray.shutdown()
+
     def _log_directly(self) -> None:
         self._logger.removeHandler(self._held_back)
         self._logger.propagate = True
+
+
+def exit_if_crippled(code: int) -> None:
+    """End this process here if Ray's tables went before it: with Python's own end Ray's C++ code crashes."""
+    if _tables_gone.is_set():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _death_text(dead: Mapping[str, int]) -> str:
+    return " and ".join(f"Ray's {name} {_how_ended(code)}" for name, code in dead.items())
+
+
+def _how_ended(code: int) -> str:
+    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
 
 
 def _is_worth_logging(record: logging.LogRecord) -> bool:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from search.config.config import Config
 from search.config.document import write_yaml
+from search.config.schema import Budget
 from search.config.stages import SearchConfig, open_run
 from search.errors import ConfigError, Problem
 from search.run.folder import RunFolder
-from search.text import shown
+from search.study.study import read_spent
+from search.text import duration, shown
 
 # How a search runs, not what it finds.
 _ALWAYS = (
@@ -55,15 +58,7 @@ def record_config(config: Config | SearchConfig, folder: RunFolder, *, growing: 
         if refused:
             final = any(_is_in(problem.path, _NEVER) for problem in refused)
             raise ConfigError([*refused, Problem(str(folder.path), "", _way_out(config, folder, final))])
-        problems = [
-            Problem(
-                _where(config),
-                "budget.max_virtual_epochs",
-                f"received {now}; must be at least {longest}, for a run that continues may only grow",
-            )
-            for longest, now in zip(_lengths(before), _lengths(config), strict=True)
-            if now < longest
-        ]
+        problems = list(_below_what_happened(before, config, folder))
         if problems:
             raise ConfigError(problems)
     write_yaml(folder.config, config.raw)
@@ -80,22 +75,69 @@ def refuse_other_problem(config: Config | SearchConfig, older: Config | SearchCo
         raise ConfigError(problems)
 
 
+def _below_what_happened(
+    before: SearchConfig, config: Config | SearchConfig, folder: RunFolder
+) -> Iterator[Problem]:
+    """Limits that were lowered below what the search has done; one that was reached as it is stays."""
+    budgets = list(zip(_budgets(before), _budgets(config), strict=True))
+    for old, new in budgets:
+        if new.max_virtual_epochs < old.max_virtual_epochs:
+            message = (
+                f"received {new.max_virtual_epochs}; must be at least {old.max_virtual_epochs}, the full "
+            )
+            yield Problem(
+                _where(config),
+                "budget.max_virtual_epochs",
+                f"{message}length so far: trials cannot be shortened",
+            )
+    for stage, (old, new) in zip(folder.stages(), budgets, strict=False):
+        if (old.trials, old.steps, old.time) != (new.trials, new.steps, new.time):
+            spent = read_spent(stage.journal)
+            if old.trials != new.trials < spent.trials:
+                yield _too_low(stage, "trials", f"{new.trials}", _few_trials(new.trials, spent.trials))
+            if old.steps != new.steps is not None and new.steps <= spent.steps:
+                rule = f"must be above {spent.steps}, the optimizer steps of all trials so far"
+                way_out = f"{spent.steps + new.steps} allows {new.steps} more"
+                yield _too_low(stage, "steps", f"{new.steps}", f"{rule}; {way_out}")
+            if old.time != new.time is not None and new.time <= spent.seconds:
+                rule = f"must be longer than {duration(spent.seconds)}, the time of the search so far"
+                way_out = f"{_in_minutes(spent.seconds + new.time)} allows {duration(new.time)} more"
+                yield _too_low(stage, "time", duration(new.time), f"{rule}; {way_out}")
+
+
+def _too_low(folder: RunFolder, limit: str, received: str, message: str) -> Problem:
+    return Problem(str(folder.path), f"budget.{limit}", f"received {received}; {message}")
+
+
+def _few_trials(asked: int, done: int) -> str:
+    more = f"{done + asked} adds {asked} more, {done} finishes those that are there"
+    return f"must be at least {done}, the number of trials so far, as it is their total; {more}"
+
+
+def _in_minutes(seconds: float) -> str:
+    """A duration as a configuration has it, rounded up: `2h05m`."""
+    hours, minutes = divmod(math.ceil(seconds / 60), 60)
+    return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m"
+
+
 def _way_out(config: Config | SearchConfig, folder: RunFolder, final: bool) -> str:
-    another = f"take another --name, or remove {folder.path}, for another search"
-    if final or config.file is None:
+    if config.file is None:
+        return f"for another search take another name, or remove {folder.path}"
+    other = f"`tune-search {config.file} --name {config.name}-2`"
+    another = f"for another search take another --name, as in {other}, or remove {folder.path}"
+    if final:
         return another
-    command = f"tune-search resume {folder.path} --config {config.file}"
-    return f"`{command}` takes them for new trials; or {another}"
+    return f"`tune-search resume {folder.path} --config {config.file}` takes them for new trials; {another}"
 
 
 def _where(config: Config | SearchConfig) -> str:
     return str(config.file or "config")
 
 
-def _lengths(config: Config | SearchConfig) -> list[int]:
-    """Virtual epochs of a trial, in each stage."""
+def _budgets(config: Config | SearchConfig) -> list[Budget]:
+    """The budget of each stage."""
     stages = [stage.configs[0] for stage in config.stages] if isinstance(config, SearchConfig) else [config]
-    return [stage.budget.max_virtual_epochs for stage in stages]
+    return [stage.budget for stage in stages]
 
 
 def _by_number(raw: Mapping[str, Any]) -> dict[str, Any]:

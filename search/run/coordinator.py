@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from search.config.config import Config
-from search.config.schema import Budget
 from search.run.events import Event, EventKind, Turn
 from search.run.limits import FailedAlike, failed_as, limit_reached, may_retry, timeout_after
-from search.run.points import untried
 from search.run.recovery import is_cut_short, recovery_of
 from search.schedulers.base import Decision, Scheduler
 from search.schedulers.plateau import is_on_plateau
 from search.study.journal import JournalWriteError
 from search.study.study import SearchStudy
-from search.study.trial import Outcome, TrialRecord, best_record
+from search.study.trial import Outcome, TrialRecord, best_record, untried
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.process.failure import Failure, FailureKind
 
@@ -34,7 +32,6 @@ class Coordinator:
         scheduler: pauses, promotes and stops.
         config: says where the search ends, and how often a trial is tried again.
         concurrency: jobs that may run at once.
-        points_to_evaluate: parameters that new trials take, in order, unless a trial has taken them already.
         can_go_on: whether a trial that has ended has a checkpoint to go on from.
         watch: called with every event.
         clock: seconds, monotonic.
@@ -47,7 +44,6 @@ class Coordinator:
         config: Config,
         *,
         concurrency: int,
-        points_to_evaluate: Sequence[Mapping[str, Any]] = (),
         can_go_on: Callable[[TrialRecord], bool] = lambda record: True,
         watch: Callable[[Event], None] = lambda event: None,
         clock: Callable[[], float] = time.monotonic,
@@ -65,9 +61,14 @@ class Coordinator:
         self._can_go_on = can_go_on
         self._running: dict[int, TrialRecord] = {}
         self._waiting: list[TrialRecord] | None = None
-        self._points = {
-            frozenset(point.items()): point for point in untried(points_to_evaluate, study.records)
-        }
+        grid = config.sampler.name == "grid"
+        points = config.space.grid() if grid else config.points_to_evaluate
+        self._points = {frozenset(point.items()): point for point in untried(points, study.records)}
+        self.budget = config.budget
+        """Where the search ends; a grid ends with its last point."""
+        if grid:
+            trials = min(config.budget.trials, len(study.records) + len(self._points))
+            self.budget = config.budget.model_copy(update={"trials": trials})
         self._clock = clock
         self._elapsed_before = self._elapsed_saved = study.elapsed_seconds
         self._began = clock()
@@ -88,11 +89,6 @@ class Coordinator:
             elif recovery.runs:
                 waiting.append(record)
         self._waiting = sorted(waiting, key=lambda record: record.number)
-
-    @property
-    def budget(self) -> Budget:
-        """Where the search ends."""
-        return self._config.budget
 
     @property
     def running(self) -> list[TrialRecord]:

@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from search.config.config import Config
+from search.config.document import write_yaml
 from search.errors import SearchError
 from search.run.coordinator import Coordinator
 from search.run.events import Turn
+from search.run.folder import RunFolder
 from search.study.trial import TrialRecord
 from trainables.session import TrialPlan
 
@@ -22,23 +24,48 @@ class Jobs:
     """What an executor needs to run the jobs of one search."""
 
     config: Config
-    plan_of: Callable[[TrialRecord], TrialPlan]
-    """Makes a trial's folder, and says what its next job is. May raise OSError."""
+    folder: RunFolder
     shared: Mapping[str, Mapping[str, np.ndarray]]
     """Decoded data by its key, for all trials."""
-    scratch: Path
-    """A folder for files of the executor's own, removed after the search."""
 
     def next_plan(self, coordinator: Coordinator) -> TrialPlan | Turn:
-        """What a free worker runs next, or what it does without a job."""
+        """What a free worker runs next, its trial's folder made; or what it does without a job."""
         record = coordinator.next_job()
         if isinstance(record, Turn):
             return record
         try:
-            return self.plan_of(record)
+            plan = trial_plan(self.config, self.folder, record, coordinator.timeout)
+            folder = Path(plan.folder)
+            folder.mkdir(parents=True, exist_ok=True)
+            write_yaml(folder / "trial.yaml", {"trial": plan.number, "options": plan.options})
         except OSError as error:
             coordinator.on_broken(error)
             return Turn.DONE
+        return plan
+
+
+def trial_plan(config: Config, folder: RunFolder, record: TrialRecord, timeout: float) -> TrialPlan:
+    """What a process needs to run a trial's next job."""
+    return TrialPlan(
+        number=record.number,
+        folder=str(folder.trial(record.number)),
+        task=config.task_path,
+        options=record.resolved.options,
+        unit=config.virtual_epoch.unit,
+        count=config.virtual_epoch.count,
+        num_virtual_epochs=config.budget.max_virtual_epochs,
+        metric=config.objective.metric,
+        mode=config.objective.mode,
+        reported=record.depth,
+        checkpoint_every=config.checkpoint.every,
+        checkpoint_keep=config.checkpoint.keep,
+        hparams={name: record.params.get(name) for name in config.space.names},
+        num_threads=max(1, int(config.resources.cpus_per_trial)),
+        gpu_fraction=config.resources.gpus_per_trial,
+        prepared=str(folder.prepared),
+        working_folder=str(Path.cwd()),
+        timeout=timeout,
+    )
 
 
 class Executor(ABC):
@@ -56,6 +83,19 @@ class Executor(ABC):
 
     def wait_until_ready(self) -> None:  # noqa: B027
         """Wait until jobs can be run."""
+
+    def death(self) -> str:
+        """What has become of that which runs the jobs, if it is dead; else empty."""
+        return ""
+
+    def on_death(self, tell: Callable[[str], None], leave: Callable[[str], None]) -> None:  # noqa: B027
+        """What to do when it is dead, from `wait_until_ready` to `close`; `run` raises then, if it can.
+
+        Args:
+            tell: called with the cause at once, in another thread.
+            leave: ends this process; called with the cause if nobody calls `close` within seconds, since a
+                call may wait for an answer of the dead.
+        """
 
     def close(self) -> None:  # noqa: B027
         """End what was started; may be called again."""

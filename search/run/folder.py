@@ -19,7 +19,9 @@ from filelock import FileLock, Timeout
 
 from search.errors import SearchError
 from search.study.study import JOURNAL
+from search.text import short_path
 from trainables.files import atomic_write, partial_path
+from trainables.findings import some
 
 _JUST_BEGUN = "a process that has just begun"
 _PATIENCE = 0.5
@@ -62,6 +64,11 @@ class RunFolder:
     """The trial whose values a named stage after the first begins with."""
     _owner_file = _Inside(".owner.json")
     """What the owner says about itself; a lock beside it says whether the owner is alive."""
+
+    @property
+    def run_path(self) -> Path:
+        """The folder of the whole run, also where this one is that of a named stage."""
+        return self.path.parents[1] if self.path.parent.name == "stages" else self.path
 
     @property
     def is_staged(self) -> bool:
@@ -107,7 +114,15 @@ class RunFolder:
         if not self.has_begun:
             raise SearchError(
                 f"{self.path} is not the folder of a search: it has no {JOURNAL} and config.yaml"
+                f"{self._near()}"
             )
+
+    def _near(self) -> str:
+        """The folders of searches that this one lies in, or that lie in it, as a way out."""
+        around = [path for path in self.path.parents if RunFolder(path).has_begun]
+        below = [] if around else sorted(p for p in self.path.glob("*") if RunFolder(p).has_begun)
+        near = [short_path(path) for path in around[:1] or below]
+        return f"; did you mean {some(near, 3, ' or ')}?" if near else ""
 
     def require_private(self) -> None:
         """Raise SearchError if the folder belongs to another user, or group or others can write in it.

@@ -25,3 +25,6 @@ class ProgressReporter:
 
     def end(self) -> None:
         """The last trial has ended."""
+
+    def last_words(self, text: str) -> None:
+        """The process ends with this line; called in another thread, in the place of `end`."""

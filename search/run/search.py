@@ -10,8 +10,9 @@ from typing import Any
 
 from search.config.config import Config
 from search.config.document import read_values, write_yaml
+from search.config.schema import check_name
 from search.config.stages import SearchConfig, load_config, open_run
-from search.errors import ConfigError, KeyPath, SearchError
+from search.errors import ConfigError, KeyPath, Problem, SearchError
 from search.run.changes import record_config
 from search.run.executor import Executor
 from search.run.executors.choose import executor_for
@@ -24,7 +25,6 @@ from search.run.summary import Summary, join, read_summary
 from search.study.study import read_records
 from search.study.trial import TrialRecord, best_record
 from search.text import value_at
-from trainables.options import expand_paths
 
 _ABSENT = object()
 
@@ -65,9 +65,21 @@ def search(
             if isinstance(config, SearchConfig)
             else load_config(config, overrides, before_task=executor.begin)
         )
-        folder = RunFolder(Path(results).absolute() / (name or loaded.name))
+        folder = RunFolder(Path(results).absolute() / run_name(name, loaded))
         older = None if from_run is None else RunFolder(Path(from_run).absolute())
         return _run(loaded, folder, executor, reporter or ProgressReporter(), older=older)
+
+
+def run_name(name: str | None, loaded: SearchConfig) -> str:
+    """The name of the run's folder: as given, or the configuration's.
+
+    Raises:
+        ConfigError: it is no name of a folder.
+    """
+    try:
+        return loaded.name if name is None else check_name(name)
+    except ValueError as error:
+        raise ConfigError([Problem("--name", "", f"received {name!r}; {error}")]) from None
 
 
 def resume(
@@ -236,7 +248,7 @@ class _StageRun:
 
     def _point(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The base as a point of this stage's space; empty if it lies outside."""
-        task_options = self.search.first.task_class().Options.model_validate(expand_paths(options))
+        task_options = self.search.first.task_class().Options.parse(options)
         defaults = task_options.model_dump(mode="json")
         point: dict[str, Any] = {}
         for path in self.search.searched_paths(self.number):

@@ -6,37 +6,33 @@ import logging
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 from search.config.config import Config
-from search.config.document import write_yaml
 from search.config.stages import open_run
 from search.errors import SearchError
 from search.run.changes import record_config, refuse_other_problem
 from search.run.coordinator import Coordinator
+from search.run.data_errors import data_errors
 from search.run.events import Event, EventKind
 from search.run.executor import Executor, Jobs
 from search.run.folder import RunFolder, write_json
-from search.run.points import untried
 from search.run.provenance import record_provenance, task_source, working_folder
 from search.run.reporter import ProgressReporter
 from search.run.retention import CheckpointRetention
 from search.run.signals import heard_signals
+from search.run.sudden_end import SuddenEnd
 from search.run.summary import Status, Summary, summarize
 from search.samplers.samplers import ViewSampler
 from search.samplers.view import StudyView
 from search.schedulers.build import build_scheduler
 from search.study.journal import drop_half_line
 from search.study.study import SearchStudy, read_records
-from search.study.trial import TrialRecord
 from trainables.build import load_arrays
 from trainables.checkpoint import list_checkpoints
-from trainables.data.prepared import DamagedArraysError, prepared_file
+from trainables.data.prepared import data_key, prepared_file
 from trainables.files import atomic_file, discard_all, list_partial
-from trainables.options import expand_paths
-from trainables.session import TrialPlan, data_key
 from trainables.task import Arrays
 
 log = logging.getLogger(__name__)
@@ -78,18 +74,25 @@ def run_in_folder(
         if executor.phase:
             reporter.phase(executor.phase)
         executor.wait_until_ready()
+        end = SuddenEnd(folder, reporter)
+        executor.on_death(end.tell, end.leave)
         coordinator = build_coordinator(config, folder, executor.concurrency(config))
         coordinator.recover()
-        reporter.begin(coordinator, config.model_copy(update={"name": name or config.name}), folder)
-        for change in changes:
-            reporter.note(f"since this search was last run: {change}")
         try:
+            # Before anything says that the search has begun: Ctrl-C winds it down from there on.
             with heard_signals(lambda number: _wind_down(coordinator, reporter, number)) as received:
+                end.signals = received
+                reporter.begin(coordinator, config.model_copy(update={"name": name or config.name}), folder)
+                for change in changes:
+                    reporter.note(f"since this search was last run: {change}")
                 retention = watch(coordinator, config, folder, reporter)
-                executor.run(coordinator, _jobs(config, folder, coordinator, shared))
+                executor.run(coordinator, Jobs(config=config, folder=folder, shared=shared))
                 return _finish(config, folder, coordinator, retention, received)
-        except BaseException:
+        except BaseException as error:
+            death = executor.death()
             executor.close()  # no trial writes into the folder any more when it is free again
+            if death and isinstance(error, Exception):
+                raise end.error(death) from error
             raise
         finally:
             reporter.end()
@@ -120,13 +123,10 @@ def _load_shared_data(config: Config, folder: RunFolder) -> dict[str, Arrays]:
     discard_all(list_partial(folder.prepared))
     if any(name == "data" or name.startswith("data.") for name in config.space.names):
         return {}
-    key = data_key(config.task_path, first.options)
-    file = prepared_file(folder.prepared, key)
-    try:
-        options = task_class.Options.model_validate(expand_paths(first.options))
-        return {key: load_arrays(task_class, options, file)}
-    except DamagedArraysError as error:
-        raise SearchError(str(error)) from error
+    file = prepared_file(folder.prepared, config.task_path, first.options)
+    with data_errors(config.task_path, config.file):
+        options = task_class.Options.parse(first.options)
+        return {data_key(config.task_path, first.options): load_arrays(task_class, options, file)}
 
 
 def build_coordinator(
@@ -147,18 +147,11 @@ def build_coordinator(
         sampler=lambda study: ViewSampler(config.sampler, StudyView(study, scheduler.rungs)),
         history=read_records(folder.history) if folder.history.exists() else [],
     )
-    grid = config.sampler.name == "grid"
-    points = list(untried(config.space.grid() if grid else config.points_to_evaluate, study.records))
-    if grid:
-        trials = min(config.budget.trials, len(study.records) + len(points))
-        budget = config.budget.model_copy(update={"trials": trials})
-        config = config.model_copy(update={"budget": budget})
     return Coordinator(
         study,
         scheduler,
         config,
         concurrency=concurrency,
-        points_to_evaluate=points,
         can_go_on=lambda record: bool(list_checkpoints(folder.trial(record.number))),
         watch=watch,
         clock=clock,
@@ -179,41 +172,6 @@ def watch(
 
     coordinator.watch = follow
     return retention
-
-
-def trial_plan(config: Config, folder: RunFolder, record: TrialRecord, timeout: float) -> TrialPlan:
-    """What a process needs to run a trial's next job."""
-    return TrialPlan(
-        number=record.number,
-        folder=str(folder.trial(record.number)),
-        task=config.task_path,
-        options=record.resolved.options,
-        unit=config.virtual_epoch.unit,
-        count=config.virtual_epoch.count,
-        num_virtual_epochs=config.budget.max_virtual_epochs,
-        metric=config.objective.metric,
-        mode=config.objective.mode,
-        reported=record.depth,
-        checkpoint_every=config.checkpoint.every,
-        checkpoint_keep=config.checkpoint.keep,
-        hparams={name: record.params.get(name) for name in config.space.names},
-        num_threads=max(1, int(config.resources.cpus_per_trial)),
-        gpu_fraction=config.resources.gpus_per_trial,
-        prepared=str(folder.prepared),
-        working_folder=str(Path.cwd()),
-        timeout=timeout,
-    )
-
-
-def _jobs(config: Config, folder: RunFolder, coordinator: Coordinator, shared: Mapping[str, Arrays]) -> Jobs:
-    def plan_of(record: TrialRecord) -> TrialPlan:
-        plan = trial_plan(config, folder, record, coordinator.timeout)
-        trial_folder = folder.trial(record.number)
-        trial_folder.mkdir(parents=True, exist_ok=True)
-        write_yaml(trial_folder / "trial.yaml", {"trial": record.number, "options": record.resolved.options})
-        return plan
-
-    return Jobs(config=config, plan_of=plan_of, shared=shared, scratch=folder.scratch)
 
 
 def _finish(

@@ -87,6 +87,9 @@ class PlainView(ProgressReporter):
     def end(self) -> None:
         self._out.flush()
 
+    def last_words(self, text: str) -> None:
+        self._line(text)
+
     def _line(self, text: str) -> None:
         print(time.strftime("%H:%M:%S"), one_line(text), file=self._out, flush=True)
 
@@ -129,6 +132,10 @@ class LiveView(ProgressReporter):
     def end(self) -> None:
         self._live.stop()
         self._coordinator = None
+
+    def last_words(self, text: str) -> None:
+        self._live.stop()
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def _render(self) -> RenderableType:
         if self._coordinator is None:

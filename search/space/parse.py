@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any, cast
 
-from search.errors import KeyPath, Problem
+from search.errors import ConfigError, KeyPath, Problem
 from search.space.domains import (
     DOMAIN_NAMES,
     Broken,
@@ -21,6 +22,7 @@ from search.space.domains import (
     Real,
     Table,
 )
+from search.space.space import Space
 from search.text import MAX_SHOWN, compact, dotted, nearest, shown
 
 _FORMS = {
@@ -40,7 +42,33 @@ MIN_LOG_RANGE = 1e-9
 """Samplers divide by the difference of two logarithms, which must exceed its rounding error."""
 
 
-class SpaceReader:
+def read_space(tree: Mapping[str, Any], base: KeyPath = ("trial",)) -> tuple[Space, list[Problem]]:
+    """The space that a `trial:` mapping describes, and what is wrong in it.
+
+    A domain with a problem becomes null, so that the rest can be checked.
+
+    Args:
+        tree: plain values.
+        base: where the mapping stands in its document.
+    """
+    reader = _SpaceReader(base)
+    root = reader.read(dict(tree), base, ())
+    return Space(root, dict(tree)), reader.problems
+
+
+def parse_space(tree: Mapping[str, Any]) -> Space:
+    """The space that a `trial:` mapping describes, as `read_space`.
+
+    Raises:
+        ConfigError: with all problems.
+    """
+    space, problems = read_space(tree)
+    if problems:
+        raise ConfigError(problems)
+    return space
+
+
+class _SpaceReader:
     """Reads one tree and collects its problems.
 
     `path` is where a node stands in the source, `name` its place in a resolved trial with the label of each

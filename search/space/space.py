@@ -11,7 +11,6 @@ from typing import Any
 
 from search.errors import ConfigError, KeyPath, Problem, SearchError
 from search.space.domains import Choice, Domain, Fixed, Integer, Items, Node, Real, Suggester, Table
-from search.space.parse import SpaceReader
 from search.space.points import read_point
 from search.text import shown
 
@@ -128,32 +127,6 @@ class Space:
         origin: dict[KeyPath, KeyPath] = {}
         options = _resolve(self.root, (), choose, params, origin)
         return Resolved(options, params, origin)
-
-
-def read_space(tree: Mapping[str, Any], base: KeyPath = ("trial",)) -> tuple[Space, list[Problem]]:
-    """The space that a `trial:` mapping describes, and what is wrong in it.
-
-    A domain with a problem becomes null, so that the rest can be checked.
-
-    Args:
-        tree: plain values.
-        base: where the mapping stands in its document.
-    """
-    reader = SpaceReader(base)
-    root = reader.read(dict(tree), base, ())
-    return Space(root, dict(tree)), reader.problems
-
-
-def parse_space(tree: Mapping[str, Any], base: KeyPath = ("trial",)) -> Space:
-    """The space that a `trial:` mapping describes, as `read_space`.
-
-    Raises:
-        ConfigError: with all problems.
-    """
-    space, problems = read_space(tree, base)
-    if problems:
-        raise ConfigError(problems)
-    return space
 
 
 def _resolve(

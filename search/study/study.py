@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import optuna
 from optuna.samplers import BaseSampler
@@ -17,7 +17,8 @@ from search.config.document import yaml_text
 from search.config.schema import Mode
 from search.config.yaml import parse_yaml
 from search.errors import SearchError
-from search.space.space import Space, parse_space
+from search.space.parse import parse_space
+from search.space.space import Space
 from search.study.in_memory import PendingTrial, frozen_trial
 from search.study.journal import drop_half_line, open_journal, reraise_as_damaged
 from search.study.patches import share_distributions
@@ -28,6 +29,7 @@ from trainables.process.failure import Failure, FailureKind
 JOURNAL = "study.journal"
 
 _SPACE_PREFIX = "space/"
+_ELAPSED = "elapsed_seconds"
 """Prefix of the study's attributes that hold its spaces; a run that grows may add one for its next trials."""
 
 _DIRECTIONS = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
@@ -114,10 +116,10 @@ class SearchStudy:
     @property
     def elapsed_seconds(self) -> float:
         """Wall time of all sessions of this search so far."""
-        return float(self.study.user_attrs.get("elapsed_seconds", 0.0))
+        return float(self.study.user_attrs.get(_ELAPSED, 0.0))
 
     def save_elapsed(self, seconds: float) -> None:
-        self.study.set_user_attr("elapsed_seconds", round(seconds, 1))
+        self.study.set_user_attr(_ELAPSED, round(seconds, 1))
 
     def has_ended_on(self, plateau: Mapping[str, Any]) -> bool:
         """Whether the search has ended on this plateau."""
@@ -251,6 +253,29 @@ def read_records(path: Path) -> list[TrialRecord]:
     storage, _ = open_journal(path)
     with reraise_as_damaged(path):
         return list(records_of(storage))
+
+
+class Spent(NamedTuple):
+    """What a search has done so far."""
+
+    trials: int
+    steps: int
+    """Optimizer steps of all trials."""
+    seconds: float
+    """Wall time of all sessions."""
+
+
+def read_spent(path: Path) -> Spent:
+    """What the search in this journal has done, without writing to it.
+
+    Raises:
+        SearchError: the journal is damaged.
+    """
+    storage, _ = open_journal(path)
+    with reraise_as_damaged(path):
+        records = list(records_of(storage))
+        seconds = [study.user_attrs.get(_ELAPSED, 0.0) for study in storage.get_all_studies()]
+    return Spent(len(records), sum(record.steps for record in records), float(sum(seconds)))
 
 
 def _space_texts(attrs: Mapping[str, Any]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -29,6 +29,9 @@ class Outcome(StrEnum):
 
 BROKEN_OFF = (Outcome.DIVERGED, Outcome.FAILED, Outcome.OUT_OF_MEMORY)
 """Ends of trials that never count as good, whatever their values."""
+
+Point = Mapping[str, Any]
+"""Some or all of a trial's parameters, which a new trial takes before the sampler gives any."""
 
 NO_VERDICT = (Outcome.FAILED, Outcome.OUT_OF_MEMORY)
 """Ends that say nothing about a trial's parameters, so that it has no rank at its rungs."""
@@ -112,6 +115,22 @@ def best_record(records: Sequence[TrialRecord], mode: Mode) -> TrialRecord | Non
     """The first of `ranked`, the best trial of a search; None if there is none."""
     *_, best = min(_with_rank_keys(records, mode), default=(None,))
     return best
+
+
+def untried(points: Sequence[Point], records: Sequence[TrialRecord]) -> Iterator[Point]:
+    """The points to evaluate that no trial has taken, in order; equal ones once.
+
+    A trial has taken the point that was given to it, and one that has all of its parameters by chance.
+    """
+    if not points:
+        return
+    given = [record.known for record in records if record.known is not None]
+    taken = {frozenset(params.items()) for params in (*given, *(r.params for r in records))}
+    for point in points:
+        key = frozenset(point.items())
+        if key not in taken:
+            taken.add(key)
+            yield point
 
 
 def _with_rank_keys(records: Sequence[TrialRecord], mode: Mode) -> list[tuple[float, int, TrialRecord]]:

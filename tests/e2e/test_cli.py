@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import resource
 import subprocess
@@ -31,7 +32,9 @@ def test_help_answers_in_a_third_of_a_second_without_torch_or_ray() -> None:
     assert subprocess.check_output([sys.executable, "-c", heavy], text=True).strip() == "set()"
 
 
-@pytest.mark.parametrize("command", ["search", "check", "export", "retrain", "resume"])
+@pytest.mark.parametrize(
+    "command", ["search", "check", "export", "retrain", "resume", "verify", "batch-sizes", "clean"]
+)
 def test_each_command_explains_itself_with_an_example(command: str) -> None:
     shown = run(command, "--help")
     assert shown.returncode == 0
@@ -81,3 +84,18 @@ def test_results_that_cannot_be_written_are_one_line(tmp_path: Path) -> None:
     assert shown.returncode == 1
     assert len(shown.stderr.strip().splitlines()) == 1
     assert "choose another with --results" in shown.stderr
+
+
+@pytest.mark.parametrize("module", ["search", "search.cli"])
+def test_the_program_is_a_module_too(module: str, tmp_path: Path) -> None:
+    shown = subprocess.run(
+        [sys.executable, "-m", module, "chekc", "seg.yaml"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert shown.returncode == 2
+    assert shown.stderr.startswith("Usage: tune-search ")
+    assert "did you mean check?" in shown.stderr

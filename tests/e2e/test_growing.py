@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,52 @@ def test_what_makes_values_incomparable_is_refused_with_the_difference(
     with pytest.raises(ConfigError) as caught:
         resume_locally(finished_run.folder, overrides=[change])
     assert "when this search began and is" in str(caught.value)
+
+
+def refusal(run: str, *overrides: str) -> str:
+    """The line with which a run refuses to continue; its configuration stays."""
+    before = (Path(run) / "config.yaml").read_bytes()
+    with pytest.raises(ConfigError) as caught:
+        resume_locally(run, overrides=overrides)
+    assert (Path(run) / "config.yaml").read_bytes() == before
+    (line,) = str(caught.value).splitlines()
+    return line.removeprefix(f"{run}: ")
+
+
+def test_a_limit_below_what_has_happened_is_refused_with_what_adds_more(finished_run: Summary) -> None:
+    run, trials, steps = finished_run.folder, finished_run.trials, finished_run.steps
+    assert refusal(run, "budget.trials=1") == (
+        f"budget.trials: received 1; must be at least {trials}, the number of trials so far, as it is their "
+        f"total; {trials + 1} adds 1 more, {trials} finishes those that are there"
+    )
+    assert refusal(run, f"budget.steps={steps}") == (
+        f"budget.steps: received {steps}; must be above {steps}, the optimizer steps of all trials so far; "
+        f"{2 * steps} allows {steps} more"
+    )
+    assert re.fullmatch(
+        r"budget.time: received 0 s; must be longer than \d+ s, the time of the search so far; "
+        r"1m allows 0 s more",
+        refusal(run, "budget.time=0.01s"),
+    )
+
+
+def test_a_limit_that_was_reached_is_no_error_the_next_time(tmp_path: Path) -> None:
+    config = search_config(budget={"trials": 9, "max_virtual_epochs": 1, "steps": 9}, resources=ALONE)
+    first = search_locally(config, results=tmp_path)
+    again = search_locally(config, results=tmp_path)
+    assert (again.status, again.reason) == (first.status, first.reason) == ("complete", "step limit")
+    assert again.steps == first.steps
+    more = resume_locally(first.folder, overrides=["budget.steps=30"])
+    assert more.steps > first.steps
+
+
+def test_a_stage_says_what_it_has_done_where_its_limit_is_lowered(tmp_path: Path) -> None:
+    stages = [{"name": name, "budget": {"trials": 2}} for name in ("first", "second")]
+    config = search_config(budget={"max_virtual_epochs": 1}, resources=ALONE, stages=stages)
+    run = search_locally(config, results=tmp_path).folder
+    line = refusal(run, "stages.1.budget.trials=1")
+    assert line.startswith(f"{run}/stages/2-second: budget.trials: received 1; must be at least 2")
+    assert resume_locally(run, overrides=["stages.1.budget.trials=3"]).trials == 5
 
 
 def test_a_new_run_learns_from_an_older_one_and_needs_it_no_more(tmp_path: Path) -> None:

@@ -219,7 +219,7 @@ def test_full_is_the_whole_training_data_in_one_step() -> None:
 def test_full_is_an_option_of_a_choice() -> None:
     config = load_config(search_config(trial={"batch_size": {"choice": [8, "full"]}}))
     assert [c.options["batch_size"] for c in config.first.space.candidates()] == [8, "full"]
-    with pytest.raises(ConfigError, match="received 0; must be greater than 0 or 'full'"):
+    with pytest.raises(ConfigError, match="received 0; must be greater than 0, 'full' or 'auto'"):
         load_config(search_config(trial={"batch_size": 0}))
 
 

@@ -18,7 +18,9 @@ from ray.tune.experiment import Trial
 
 from search.ray.patches import (
     CHECKED,
+    GCS,
     OUT_OF_MEMORY,
+    VITAL,
     repair_tune,
     save_at_end,
 )
@@ -111,3 +113,14 @@ def test_what_sends_a_token_is_there() -> None:
 
     assert "warn_if_disabled" in inspect.signature(send_token).parameters
     assert callable(GcsClient)
+
+
+def test_what_tells_that_ray_is_dead_is_there() -> None:
+    """That its death is noticed is tested in test_faults_groups.py."""
+    from ray._private import ray_constants, worker
+    from ray._private.node import Node
+
+    assert callable(Node.dead_processes)
+    assert hasattr(worker, "_global_node")
+    assert ray_constants.PROCESS_TYPE_GCS_SERVER == GCS
+    assert ray_constants.PROCESS_TYPE_RAYLET in VITAL

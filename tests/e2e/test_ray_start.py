@@ -25,12 +25,14 @@ signal.pause()
 """A user's module whose import takes for ever: Ray has begun before it."""
 
 
-def interrupted_while_ray_starts(folder: Path, program: Callable[..., Process], number: int) -> Process:
+def interrupted_while_ray_starts(
+    folder: Path, program: Callable[..., Process], number: int, send: Callable[[int, int], None] = os.kill
+) -> Process:
     (folder / "held_task.py").write_text(HELD_TASK)
     config = write_config(folder, task="held_task:HeldDigitsTask")
     process = program(str(config), "--results", str(folder / "results"), cwd=folder)
     wait_for_line(process, "importing the task")
-    process.send_signal(number)
+    send(process.pid, number)
     process.output = process.communicate(timeout=120)[0]  # type: ignore[attr-defined]
     return process
 
@@ -51,6 +53,12 @@ def test_ctrl_c_while_ray_starts_leaves_nothing_behind(tmp_path: Path, program: 
 def test_sigterm_while_ray_starts_leaves_nothing_behind(tmp_path: Path, program: Any) -> None:
     process = interrupted_while_ray_starts(tmp_path, program, signal.SIGTERM)
     assert process.returncode == 143  # where Ray has come so far, it prints a trace of its own before
+    nothing_is_left(tmp_path, process)
+
+
+def test_sigterm_to_the_group_while_ray_starts_leaves_nothing_behind(tmp_path: Path, program: Any) -> None:
+    process = interrupted_while_ray_starts(tmp_path, program, signal.SIGTERM, os.killpg)
+    assert process.returncode == 143
     nothing_is_left(tmp_path, process)
 
 

@@ -163,7 +163,7 @@ def test_the_same_again_changes_nothing_and_another_space_is_refused(run: Any) -
         search_locally(other, results=results)
     shorter = staged_config()
     shorter["stages"][1]["budget"]["max_virtual_epochs"] = 2
-    with pytest.raises(ConfigError, match="may only grow"):
+    with pytest.raises(ConfigError, match="cannot be shortened"):
         search_locally(shorter, results=results)
     renamed = staged_config()
     renamed["stages"][1]["name"] = "size"

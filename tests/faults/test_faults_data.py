@@ -19,6 +19,7 @@ from tiny_tasks import search_config
 import search
 from search.cli import main
 from search.commands import check as _check  # noqa: F401  # so that its import is not part of any time limit below
+from search.errors import SearchError
 from search.run.events import EventKind
 from trainables.checkpoint import list_checkpoints
 from trainables.process.failure import TrialError
@@ -59,7 +60,7 @@ def test_a_broken_file_is_named_by_check_or_skipped_with_a_line(
 ) -> None:
     cut_short(root / "train/images/5.jpg")
     Image.fromarray(np.full((16, 16), 37, np.uint8)).save(root / "val/masks/1.png")
-    with pytest.raises(ValueError, match="2 of 12 samples are wrong") as caught:
+    with pytest.raises(SearchError, match="2 of 12 samples are wrong") as caught:
         search.check(folder_config(root, num_classes=2, max_memory=max_memory))
     assert "train/images/5.jpg: cannot be decoded" in str(caught.value)
     assert "val/masks/1.png: holds label 37 in 256 pixels; classes are 0 to 1" in str(caught.value)

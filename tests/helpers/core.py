@@ -81,6 +81,10 @@ CORE: dict[str, list[str]] = {
     "12, 13, 14, 16, 17: Ctrl-C once and twice, SIGTERM, killed before the first report, begun twice": [
         "faults/test_faults_signals.py::test_killed_interrupted_and_terminated_a_search_ends_as_if_nothing_had_been"
     ],
+    "35: SIGTERM to the whole process group": [
+        "faults/test_faults_groups.py::"
+        "test_a_signal_to_the_whole_group_lets_the_running_virtual_epochs_end_and_loses_nothing"
+    ],
     "18: the configuration changed": [
         "faults/test_faults_files.py::"
         "test_an_edited_configuration_is_refused_with_the_difference_and_the_way_out"

@@ -19,7 +19,7 @@ from search.config.config import Config
 from search.schedulers.base import Decision
 from search.schedulers.build import build_scheduler
 from search.schedulers.plateau import is_on_plateau
-from search.space.space import parse_space
+from search.space.parse import parse_space
 from search.study.study import JOURNAL, SearchStudy
 from search.study.trial import Outcome, TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs

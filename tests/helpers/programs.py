@@ -81,6 +81,12 @@ def ended(process: Process, code: int) -> str:
     return output
 
 
+def named_command(output: str) -> list[str]:
+    """The command that a message of one line names as the way out."""
+    (line,) = (line for line in output.splitlines() if "continue with: tune-search " in line)
+    return shlex.split(line.partition("continue with: tune-search ")[2])
+
+
 def printed_command(output: str) -> list[str]:
     """What the last screen says to type next."""
     (line,) = (line for line in output.splitlines() if "tune-search resume" in line)

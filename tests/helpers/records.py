@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 from search.schedulers.base import Decision, Scheduler
-from search.space.space import parse_space
+from search.space.parse import parse_space
 from search.study.trial import TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs
 

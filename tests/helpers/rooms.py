@@ -21,7 +21,7 @@ _TRAINABLES = """
 """
 _SEARCH = """
     errors text space config study schedulers samplers ray run commands screen __init__
-    cli_options cli_checks cli
+    cli_paths cli_options cli_checks cli_group cli __main__
 """
 ORDER: Mapping[str, tuple[str, ...]] = {
     "trainables": tuple(_TRAINABLES.split()),

@@ -16,7 +16,6 @@ from search.config.schema import Budget
 from search.config.stages import load_config
 from search.run.coordinator import Coordinator
 from search.run.events import Event, EventKind
-from search.run.points import untried
 from search.samplers.samplers import ViewSampler
 from search.samplers.view import StudyView
 from search.schedulers.base import Scheduler
@@ -131,17 +130,11 @@ class Simulation:
         self.samples_at_pauses: list[tuple[int, int]] = []
         """Trial, samples."""
         self.study = open_study(folder, config, self.rule, history)
-        grid = config.sampler.name == "grid"
-        points = list(untried(config.space.grid() if grid else config.points_to_evaluate, self.study.records))
-        if grid:
-            trials = min(config.budget.trials, len(self.study.records) + len(points))
-            config = with_limits(config, {"trials": trials})
         self.coordinator = Coordinator(
             self.study,
             self.rule,
             with_limits(config, limits or {}),
             concurrency=workers,
-            points_to_evaluate=points,
             can_go_on=can_go_on,
             watch=self._watch,
             clock=self.executor.clock,

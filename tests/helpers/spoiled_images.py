@@ -194,7 +194,7 @@ WRONG_SAMPLES = [
     (palette_bomb, r"masks/02\.png: cannot be decoded \(invalid palette size"),
     (truncated_image, r"images/02\.png: cannot be decoded, it may be cut short"),
     (truncated_jpeg, r"images/02\.jpg: cannot be decoded, it may be cut short"),
-    (named_pipe, r"images/02\.png: is no regular file"),
+    (named_pipe, r"images/02\.png: is not a regular file"),
     (dangling_link, r"images/02\.png: there is no such file"),
     (
         label_no_class,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.efficiency.encoding import INACTIVE, SpaceEncoding
-from search.space.space import parse_space
+from search.space.parse import parse_space
 
 TREE: dict[str, Any] = {
     "width": {"choice": [16, 32, 64]},

@@ -107,7 +107,7 @@ def test_what_new_trials_are_changes_only_where_that_is_asked_for(run: RunFolder
     (path,) = GROWING[what]
     assert all(line.startswith(f"config: {path.split('.')[0]}") for line in differences)
     assert "when this search began and is" in differences[0]
-    assert way_out == f"{run.path}: take another --name, or remove {run.path}, for another search"
+    assert way_out == f"{run.path}: for another search take another name, or remove {run.path}"
     assert_taken(config, run, growing=True)
 
 
@@ -117,7 +117,7 @@ def test_what_makes_trials_comparable_never_changes(run: RunFolder, what: str, g
     *differences, way_out = refusal(changed(NEVER[what]), run, growing=growing)
     (path,) = NEVER[what]
     assert differences[0].startswith(f"config: {path}")
-    assert way_out.endswith(f"take another --name, or remove {run.path}, for another search")
+    assert way_out.endswith(f"for another search take another name, or remove {run.path}")
     assert "tune-search resume" not in way_out
 
 
@@ -127,7 +127,8 @@ def test_the_difference_stands_with_both_values_and_the_file(run: RunFolder, tmp
     assert refusal(load_config(file), run) == [
         f"{file}: trial.model.hidden: was {{choice: [8, 16, 32]}} when this search began and is 64 now",
         f"{run.path}: `tune-search resume {run.path} --config {file}` takes them for new trials; "
-        f"or take another --name, or remove {run.path}, for another search",
+        f"for another search take another --name, as in `tune-search {file} --name digits-2`, "
+        f"or remove {run.path}",
     ]
 
 
@@ -144,7 +145,7 @@ def test_all_differences_are_told_at_once_and_one_that_can_never_be_is_no_growth
 def test_trials_are_not_made_shorter(run: RunFolder) -> None:
     shorter = changed({"budget.max_virtual_epochs": 5})
     expected = [
-        "config: budget.max_virtual_epochs: received 5; must be at least 9, for a run that continues may only grow"  # noqa: E501
+        "config: budget.max_virtual_epochs: received 5; must be at least 9, the full length so far: trials cannot be shortened"  # noqa: E501
     ]
     for growing in (False, True):
         assert refusal(shorter, run, growing=growing) == expected
@@ -153,7 +154,7 @@ def test_trials_are_not_made_shorter(run: RunFolder) -> None:
 def test_what_counts_is_what_the_run_was_last_given(run: RunFolder) -> None:
     record_config(changed({"budget.max_virtual_epochs": 20}), run, growing=False)
     assert refusal(changed({}), run) == [
-        "config: budget.max_virtual_epochs: received 9; must be at least 20, for a run that continues may only grow"  # noqa: E501
+        "config: budget.max_virtual_epochs: received 9; must be at least 20, the full length so far: trials cannot be shortened"  # noqa: E501
     ]
     record_config(changed({"budget.max_virtual_epochs": 20, "trial.batch_size": 32}), run, growing=True)
     assert refusal(changed({"budget.max_virtual_epochs": 20}), run)

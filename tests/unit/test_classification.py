@@ -65,7 +65,7 @@ def test_a_class_that_only_validation_has_is_named_by_line(tmp_path: Path) -> No
     ("text", "message"),
     [
         ("a,y\n1,x\n2,\n3,x\n4,x\n", r"data\.csv:3: column 'y': is empty; every row must have a target"),
-        ("a,y\n1,x\n2,x\n3,x\n", "holds 'x' only; a target must have two classes at least"),
+        ("a,y\n1,x\n2,x\n3,x\n", "holds 'x' only; a target must have at least two classes"),
         (
             "a,y\n" + "".join(f"{n % 7},{n / 7:.2f}\n" for n in range(40)),
             "use task: regression for a quantity",
@@ -170,7 +170,7 @@ def test_whole_epochs_may_end_in_a_batch_of_one_row() -> None:
     [
         ({"data": {"source": "csv", "path": "x", "target": "y"}}, "use model.name mlp"),
         ({"model": {"name": "mlp"}}, "use model.name cnn or resnet"),
-        ({**TABLE, "augment": {"shift": 1}}, "augment changes images"),
+        ({**TABLE, "augment": {"shift": 1}}, "augment applies to images"),
         ({"data": {"source": "csv", "path": "x"}}, "data.csv.target"),
         ({"model": {"name": "resnet", "depth": 2}}, "model.resnet.depth"),
         ({"loss": {"mixup": -1}}, "greater than or equal to 0"),
@@ -200,7 +200,7 @@ def test_mistakes_in_a_file_are_told_by_line(tmp_path: Path) -> None:
         load_config(file)
     told = [f"{problem.where}: {problem.path}: {problem.message}" for problem in caught.value.problems]
     assert len(told) == 2
-    assert "c.yaml:6: trial.model: model.name is resnet, which takes images" in told[0]
+    assert "c.yaml:6: trial.model: model.name is resnet, which needs images" in told[0]
     assert "c.yaml:9: trial.loss.label_smothing: unknown key 'label_smothing'" in told[1]
     assert "'label_smoothing'" in told[1]
 

@@ -31,7 +31,7 @@ budget: {trails: 24}
         "0 < low < high; write 1e-4 without quotes",
         "c.yaml:8: trial.optimizer.momentun: optimizer SGD has no option 'momentun'; nearest is 'momentum' "
         "(known: dampening, differentiable, foreach, fused, maximize, momentum, nesterov)",
-        "c.yaml:9: trial.batch_size: received 0; must be greater than 0 or 'full'",
+        "c.yaml:9: trial.batch_size: received 0; must be greater than 0, 'full' or 'auto'",
         "c.yaml:11: budget.trails: unknown key 'trails'; did you mean 'trials'?",
     ]
 

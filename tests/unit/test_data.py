@@ -72,7 +72,7 @@ def test_batches_of_shared_read_only_arrays_can_be_written_into():
 
 
 def test_arrays_of_different_lengths_are_refused():
-    with pytest.raises(ValueError, match=r"arrays have \[4, 5\] rows; they must have equally many"):
+    with pytest.raises(ValueError, match=r"arrays have \[4, 5\] rows; they must have the same number"):
         as_source((np.zeros(4), np.zeros(5)))
 
 

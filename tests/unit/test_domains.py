@@ -12,7 +12,7 @@ from optuna.samplers import RandomSampler
 from properties import for_all
 
 from search.space.domains import Real
-from search.space.space import read_space
+from search.space.parse import read_space
 from search.study.in_memory import PendingTrial
 
 LONG_STEP = [-9999240760823.13, 0.0, 1.5244550925615141]

@@ -15,8 +15,7 @@ from trainables.build import build_trainer
 from trainables.networks.segformer import build_segformer
 from trainables.networks.unet import UNet
 from trainables.optim.lr_schedules import set_lr
-from trainables.optim.optimizers import build_optimizer
-from trainables.optim.parameter_groups import parameter_groups
+from trainables.optim.optimizers import build_optimizer, parameter_groups
 from trainables.options import OptimizerOptions
 from trainables.segmentation import SegmentationOptions, SegmentationTask
 

@@ -117,7 +117,7 @@ def test_a_damaged_file_is_told_with_the_way_out(tmp_path, damage):
 
 
 def test_what_a_task_prepares_is_computed_once_and_then_read(tmp_path):
-    file = prepared_file(tmp_path, "key")
+    file = prepared_file(tmp_path, "m:T", {})
     first = load_arrays(PreparingTask, PreparingTask.Options(), file)
     second = load_arrays(PreparingTask, PreparingTask.Options(), file)
     assert PreparingTask.calls == 1

@@ -271,7 +271,7 @@ CATEGORIES = st.lists(
 def test_any_categories_give_short_plain_names_of_files_and_are_shown_by_tensorboard(
     categories: list[str],
 ) -> None:
-    from search.run.stage import trial_plan
+    from search.run.executor import trial_plan
 
     models = [{"name": category, "hidden": {"randint": [2, 4]}} for category in categories]
     trial = {"data": {"label": {"choice": categories}}, "model": {"choice": models}}

@@ -23,7 +23,8 @@ from search.config.yaml import parse_yaml
 from search.errors import ConfigError
 from search.schedulers.build import build_scheduler
 from search.space.domains import Broken, Choice, Domain, Fixed, Items, Node, Table
-from search.space.space import Resolved, Space, parse_space, read_space
+from search.space.parse import parse_space, read_space
+from search.space.space import Resolved, Space
 from search.study.in_memory import PendingTrial
 from search.study.study import JOURNAL, read_records
 from search.study.trial import Outcome

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from search.run.retention import trials_to_keep
-from search.space.space import parse_space
+from search.space.parse import parse_space
 from search.study.trial import BROKEN_OFF, Outcome, TrialRecord
 
 SPACE = parse_space({})

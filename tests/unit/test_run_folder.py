@@ -176,3 +176,13 @@ def test_json_has_no_numbers_that_other_programs_cannot_read(tmp_path: Path) -> 
     file = tmp_path / "summary.json"
     write_json(file, {"iou": {"empty class": float("nan"), "other": 0.5}, "list": [float("inf"), 1]})
     assert json.loads(file.read_text()) == {"iou": {"empty class": None, "other": 0.5}, "list": [None, 1]}
+
+
+def test_a_folder_beside_that_of_a_search_is_told_which_was_meant(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "results" / "seg")
+    run.trial(3).mkdir(parents=True)
+    run.journal.touch()
+    run.config.touch()
+    for other in (tmp_path / "results", run.path / "trials", run.trial(3)):
+        with pytest.raises(SearchError, match=rf"; did you mean {run.path}\?$"):
+            RunFolder(other).require()

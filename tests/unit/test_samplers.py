@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from simulated_search import FLAT_SPACE, SPACE, Simulation, config_of, open_study
 
-from search.space.space import parse_space
+from search.space.parse import parse_space
 from search.study.study import JOURNAL, read_records
 from search.study.trial import TrialRecord
 

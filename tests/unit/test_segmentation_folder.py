@@ -71,13 +71,13 @@ def test_default_split_lists_are_found(root):
 @pytest.mark.parametrize(
     ("train", "valid", "message"),
     [
-        ("00\n01\n", "01\n", r"share 1 names, as 01"),
-        ("00\nnope\n", "01\n", r"train\.txt: names 2 files that are not there: .*nope"),
-        ("00\n../secret\n", "01\n", r"train\.txt: names \.\./secret, which leads out of the folder"),
-        ("00\nx/../../secret\n", "01\n", r"names x/\.\./\.\./secret, which leads out"),
-        ("00\n/etc/passwd\n", "01\n", r"train\.txt: names /etc/passwd, which leads out of the folder"),
+        ("00\n01\n", "01\n", r"share 1 names, such as 01"),
+        ("00\nnope\n", "01\n", r"train\.txt: names 2 files that do not exist: .*nope"),
+        ("00\n../secret\n", "01\n", r"train\.txt: names \.\./secret, which points outside the folder"),
+        ("00\nx/../../secret\n", "01\n", r"names x/\.\./\.\./secret, which points outside"),
+        ("00\n/etc/passwd\n", "01\n", r"train\.txt: names /etc/passwd, which points outside the folder"),
         ("\n", "01\n", r"train\.txt: is empty"),
-        ("00\n", None, r"val\.txt: is not there"),
+        ("00\n", None, r"val\.txt: does not exist"),
     ],
 )
 def test_wrong_split_lists_are_errors(root, train, valid, message):

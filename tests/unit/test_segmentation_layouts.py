@@ -79,8 +79,8 @@ def test_other_lists_of_pascal_voc_may_be_named(pascal):
             lambda root: (root / "SegmentationClass/2007_000032.png").unlink(),
             r"train\.txt: names 1 files that",
         ),
-        (lambda root: (root / "ImageSets/Segmentation/val.txt").unlink(), r"val\.txt: is not there"),
-        (lambda root: (root / "ImageSets/Segmentation/train.txt").unlink(), r"train\.txt: is not there"),
+        (lambda root: (root / "ImageSets/Segmentation/val.txt").unlink(), r"val\.txt: does not exist"),
+        (lambda root: (root / "ImageSets/Segmentation/train.txt").unlink(), r"train\.txt: does not exist"),
         (
             lambda root: [file.unlink() for file in (root / "ImageSets/Segmentation").iterdir()],
             r"Segmentation: holds no train\.txt; layout voc takes the split from lists",
@@ -174,7 +174,7 @@ def test_wrong_cityscapes_is_refused(city):
         load(city)
     assert sorted(map(tuple, load(city, max_skipped=1)["train_shapes"])) == [(0, 0), SIZE, SIZE]
     (city / "leftImg8bit/val").rename(city / "leftImg8bit/valid")
-    with pytest.raises(ValueError, match=r"leftImg8bit/val: is not there; layout cityscapes expects"):
+    with pytest.raises(ValueError, match=r"leftImg8bit/val: does not exist; layout cityscapes expects"):
         load(city, max_skipped=1)
 
 
@@ -217,7 +217,7 @@ def test_wrong_ade20k_is_refused(scenes):
     with pytest.raises(ValueError, match=r"images without a mask: \S*ADE_training_00000000\.jpg"):
         load(scenes)
     (scenes / "annotations/validation").rename(scenes / "annotations/val")
-    with pytest.raises(ValueError, match="annotations/validation: is not there; layout ade20k expects"):
+    with pytest.raises(ValueError, match="annotations/validation: does not exist; layout ade20k expects"):
         load(scenes, max_skipped=1)
 
 
@@ -264,7 +264,7 @@ def test_a_folder_of_no_layout_is_told_all_of_them(tmp_path):
 
 def test_lists_are_refused_where_they_mean_nothing(scenes):
     with pytest.raises(
-        ValueError, match=r"data\.train_list and data\.valid_list mean nothing in layout ade20k"
+        ValueError, match=r"data\.train_list and data\.valid_list have no effect in layout ade20k"
     ):
         pairs_of(scenes, train_list="train.txt")
 

@@ -82,8 +82,8 @@ def test_nnunet_splits_as_the_fold_says(tmp_path):
 @pytest.mark.parametrize(
     ("folds", "message"),
     [
-        ([{"train": ["wire_000"], "val": ["wire_000"]}], "share 1 names, as wire_000"),
-        ([{"train": ["wire_000"], "val": ["wire_009"]}], "names 1 cases that are not there: wire_009"),
+        ([{"train": ["wire_000"], "val": ["wire_000"]}], "share 1 names, such as wire_000"),
+        ([{"train": ["wire_000"], "val": ["wire_009"]}], "names 1 cases that do not exist: wire_009"),
         ([{"train": ["wire_000"], "val": []}], "train or val of fold 0 is empty"),
         ([{"train": ["wire_000"]}], r'must be a list of \{"train"'),
         ("nonsense", r'must be a list of \{"train"'),
@@ -125,9 +125,9 @@ def other_size(root):
         (other_size, r"wire_\d{3}_0001\.png: is 7x6, and \S*_0000\.png 8x6; sizes must agree"),
         (
             lambda root: (root / "dataset.json").unlink(),
-            r"dataset\.json: is not there; layout nnunet takes the",
+            r"dataset\.json: does not exist; layout nnunet takes the",
         ),
-        (lambda root: (root / "dataset.json").write_text("{"), r"dataset\.json: is no JSON"),
+        (lambda root: (root / "dataset.json").write_text("{"), r"dataset\.json: is not valid JSON"),
         (lambda root: (root / "dataset.json").write_text("[]"), r"dataset\.json: must be a JSON object"),
         (lambda root: describe(root, labels=3), r"dataset\.json: has no 'labels'"),
         (

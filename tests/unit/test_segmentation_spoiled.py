@@ -57,7 +57,7 @@ def test_a_wrong_sample_is_an_error_that_names_the_file(root, spoil, message, ma
         (classes_in_utf_16, r"classes\.txt: is not UTF-8 text"),
         (too_many_classes, r"classes\.txt has 256 names; there must be 2 to 255 classes"),
         (linked_folder_out, r"images: leads to \S*-outside, outside of data\.root"),
-        (linked_loop, r"images/again: leads to a folder that was read already"),
+        (linked_loop, r"images/again: is a link to a folder that was already read"),
         (no_images, r"images: holds no PNG or JPEG image"),
         (no_masks_folder, r"holds images, labels; expected images/ and masks/"),
     ],

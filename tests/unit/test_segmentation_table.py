@@ -148,10 +148,10 @@ def test_a_wrong_row_is_named_or_skipped(tmp_path, change, message, max_memory):
 def test_what_is_no_saved_data_set_is_refused(tmp_path):
     from datasets import Dataset
 
-    with pytest.raises(ValueError, match="must be a folder that save_to_disk wrote"):
+    with pytest.raises(ValueError, match="must be a folder written by save_to_disk"):
         load(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="empty: is no data set that save_to_disk wrote"):
+    with pytest.raises(ValueError, match="empty: is not a dataset written by save_to_disk"):
         load(tmp_path / "empty")
     Dataset.from_dict({"image": ["a"]}).save_to_disk(str(tmp_path / "single"))
     with pytest.raises(ValueError, match="single: has no splits; save a DatasetDict"):

@@ -21,9 +21,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tiny_tasks import DigitsTask
 
 from trainables.checkpoint import load_newest
+from trainables.data.prepared import data_key
 from trainables.process.process_state import clean_process
 from trainables.progress import Progress
-from trainables.session import TrialSession, data_key, load_task_class
+from trainables.session import TrialSession, load_task_class
 
 pytestmark = pytest.mark.usefixtures("small_machine")
 
@@ -226,7 +227,7 @@ def test_a_missing_metric_is_an_error_that_names_the_known_ones(tmp_path):
 
 def test_metrics_under_the_names_of_counters_are_refused(tmp_path):
     session = TrialSession(odd_plan(tmp_path, "clash", 1), None)
-    with pytest.raises(ValueError, match="the task reports step, which every report has already; rename"):
+    with pytest.raises(ValueError, match="the task reports step, which are reserved in every report; rename"):
         session.next_report()
 
 

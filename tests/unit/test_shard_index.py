@@ -91,11 +91,11 @@ def corrupted(file: Path, at: int) -> Path:
 @pytest.mark.parametrize(
     ("members", "message"),
     [
-        ([(link("1.jpg", tarfile.SYMTYPE), b"")], r"'1\.jpg' is no regular file \(a link"),
-        ([(link("1.jpg", tarfile.LNKTYPE), b"")], "is no regular file"),
-        ([(link("1.jpg", tarfile.FIFOTYPE), b"")], "is no regular file"),
+        ([(link("1.jpg", tarfile.SYMTYPE), b"")], r"'1\.jpg' is not a regular file \(a link"),
+        ([(link("1.jpg", tarfile.LNKTYPE), b"")], "is not a regular file"),
+        ([(link("1.jpg", tarfile.FIFOTYPE), b"")], "is not a regular file"),
         ([("\x1b[2J.jpg", b""), ("\x1b[2J.jpg", b"")], r"'\\x1b\[2J\.jpg' twice"),
-        ([("1.jpg", b""), ("2.jpg", b""), ("1.png", b"")], "members of sample 1 do not stand together"),
+        ([("1.jpg", b""), ("2.jpg", b""), ("1.png", b"")], "members of sample 1 are not adjacent"),
         ([("README", b"x")], "there is no sample"),
         ([], "there is no sample"),
     ],
@@ -125,7 +125,7 @@ def test_what_is_no_tar_file_is_refused(tmp_path):
     (tmp_path / "short.tar").write_text("hello")
     for name, message in (
         ("z.tar", "is compressed, .*; unpack it with gunzip, or use webdataset"),
-        ("text.tar", "is no tar file, or a damaged one"),
+        ("text.tar", "is not a tar file, or is damaged"),
         ("short.tar", "ends at byte 5 without the mark of its end; no sample is whole"),
         ("none.tar", r"cannot be read \(No such file"),
     ):
@@ -196,7 +196,7 @@ def test_an_index_is_written_once_and_used_where_it_fits(tmp_path, caplog):
         idx.write_bytes(spoiled)
         assert len(contents_of(file).keys) == 5
         assert idx.read_bytes() == whole
-    assert all("it is made anew" in record.getMessage() for record in caplog.records)
+    assert all("it is rebuilt" in record.getMessage() for record in caplog.records)
 
 
 def test_an_index_of_a_folder_that_cannot_be_written_is_kept_in_the_cache(tmp_path, monkeypatch):

@@ -164,7 +164,7 @@ def test_images_of_several_sizes_are_cropped_or_padded(tmp_path):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ({"num_classes": None}, "shards are not searched for classes"),
+        ({"num_classes": None}, "shards are not scanned for classes"),
         ({"image": "pth"}, r"\.pth is a pickle"),
         ({"train": []}, "train"),
         ({"valid": SPLIT["train"]}, r"train-000000\.tar: is a shard of data\.train and of data\.valid"),

@@ -130,7 +130,7 @@ def test_a_writer_that_fails_leaves_no_shard_and_refuses_what_could_not_be_read(
             with pytest.raises(ValueError, match=r"written twice|has no dot|is a pickle"):
                 writer.write(key, {extension: b""})
     with (
-        pytest.raises(FileExistsError, match=r"shard-000000\.tar is there already"),
+        pytest.raises(FileExistsError, match=r"shard-000000\.tar already exists"),
         ShardWriter(tmp_path) as writer,
     ):
         writer.write("1", {"txt": b"x"})

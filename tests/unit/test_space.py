@@ -9,7 +9,7 @@ import pytest
 from small_space import TREE
 
 from search.errors import ConfigError, SearchError
-from search.space.space import parse_space
+from search.space.parse import parse_space
 
 
 def problems_of(tree):

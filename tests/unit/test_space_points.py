@@ -7,7 +7,7 @@ import pytest
 from small_space import TREE
 
 from search.errors import ConfigError
-from search.space.space import parse_space
+from search.space.parse import parse_space
 
 
 def test_grid_has_every_combination_and_options_only_with_their_choice():

@@ -140,7 +140,7 @@ stages:
         "c.yaml:9: stages.0.trial.optimizer.adamw.lr: received [0, 0.1]; loguniform needs [low, high] with "
         "0 < low < high",
         "c.yaml:10: stages.0.budget.trails: unknown key 'trails'; did you mean 'trials'?",
-        "c.yaml:13: stages.1.trial.batch_size: received 0; must be greater than 0 or 'full'",
+        "c.yaml:13: stages.1.trial.batch_size: received 0; must be greater than 0, 'full' or 'auto'",
         "c.yaml:14: stages.1.trial.model.widht: unknown key 'widht'; did you mean 'width'?",
         "c.yaml:15: stages.1.scheduler.grace_period: received 10; must be at most budget.max_virtual_epochs, which is 9",  # noqa: E501
     ]
@@ -197,7 +197,7 @@ def test_an_override_of_a_stage_is_named_as_it_was_given() -> None:
     (problem,) = caught.value.problems
     assert str(problem) == (
         "--set stages.0.trial.batch_size=0: stages.0.trial.batch_size: received 0; "
-        "must be greater than 0 or 'full'"
+        "must be greater than 0, 'full' or 'auto'"
     )
 
 

@@ -193,7 +193,7 @@ def test_a_column_without_a_name_that_is_no_index_is_refused(tmp_path: Path) -> 
 def test_texts_that_hardly_repeat_are_refused_as_categories(tmp_path: Path) -> None:
     names = [f"name {row}" for row in range(20)]
     with pytest.raises(
-        ValueError, match=r"16 different texts in 16 rows.* data\.max_category_share is 0\.5; put"
+        ValueError, match=r"16 distinct texts in 16 rows.* data\.max_category_share is 0\.5; put"
     ):
         regression(tmp_path, table(names))
     assert regression(tmp_path, table(names[:9]))["train_inputs"].shape[1] == 10

@@ -66,7 +66,7 @@ def test_other_delimiters_are_read(tmp_path: Path) -> None:
         (b"a,y\n1,2\n\n3\n", r"data\.csv:4: has 1 cells and the header 2"),
         (b"a,y\n1,2\n1,2,3\n", r"data\.csv:3: has 3 cells and the header 2; .* need quotes"),
         (b'a,y\n"x\ny",1\n1,2,3\n', r"data\.csv:4: has 3 cells"),
-        (b"a,b,a\n1,2,3\n", r"data\.csv:1: 1 names stand twice, such as 'a'; names must differ"),
+        (b"a,b,a\n1,2,3\n", r"data\.csv:1: 1 names are duplicated, such as 'a'; names must differ"),
         (b"a,,y\n1,2,3\n", r"data\.csv:1: column 2 of 3 has no name"),
         (b"a;b;y\n1;2;3\n", r"has the one column 'a;b;y' .*; is data\.delimiter ';'\?"),
         (
@@ -142,7 +142,7 @@ def test_the_target_and_ignored_columns_are_no_inputs(tmp_path: Path) -> None:
     text = "id,a,y\n" + "".join(f"row {n},{n},{n % 2}\n" for n in range(120))
     file = write(tmp_path, text)
     with pytest.raises(
-        ValueError, match=r"data\.csv: column 'id' holds 119 different texts.*data\.ignore_columns"
+        ValueError, match=r"data\.csv: column 'id' holds 119 distinct texts.*data\.ignore_columns"
     ):
         load(file)
     assert [entry["name"] for entry in load(file, ignore_columns=["id"]).encoding] == ["a"]

@@ -9,7 +9,7 @@ import pytest
 from records import trial
 from simulated_search import SPACE
 
-from search.space.space import parse_space
+from search.space.parse import parse_space
 from search.study.trial import Outcome, TrialRecord, best_record, ranked
 
 RECORDS = [

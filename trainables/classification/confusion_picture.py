@@ -37,7 +37,7 @@ def confusion_picture(confusion: np.ndarray, class_names: Sequence[str]) -> np.n
     figure = Figure(figsize=(side, side), dpi=100, layout="constrained")
     canvas = FigureCanvasAgg(figure)
     axes = figure.subplots()
-    # By the square root, so that even a small share is seen.
+    # By the square root, so that even a small share is visible.
     axes.imshow(1.0 - np.sqrt(shares)[..., None] * (1.0 - colours))
     axes.set(xlabel="predicted", ylabel="true")
     axes.set_xticks(range(len(names)), labels=names, rotation=90, parse_math=False)

@@ -94,10 +94,10 @@ def _class_names(sheet: Sheet, target: str) -> list[str]:
     texts, where = targets_of(sheet, target), f"{sheet.file}: column {target!r}"
     names = sorted(set(texts))
     if len(names) < 2:
-        raise ValueError(f"{where}: holds {names[0]!r} only; a target must have two classes at least")
+        raise ValueError(f"{where}: holds {names[0]!r} only; a target must have at least two classes")
     if len(names) > max(2, len(texts) // 2):
         raise ValueError(
-            f"{where}: holds {len(names)} different texts in {len(texts)} rows, as {names[0]!r}; classes "
+            f"{where}: holds {len(names)} distinct texts in {len(texts)} rows, such as {names[0]!r}; classes "
             "must repeat: use task: regression for a quantity"
         )
     if all(name.lstrip("+-").isdecimal() for name in names):

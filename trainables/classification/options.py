@@ -52,7 +52,7 @@ class LossOptions(Options):
 
 
 class AugmentOptions(Options):
-    """Of images, drawn anew for each sample; everything off by default."""
+    """Of images, drawn for each sample; everything is off by default."""
 
     horizontal_flip: Fraction = 0.0
     """Probability; 0.5 suits most photographs, 0 digits and letters."""
@@ -92,12 +92,12 @@ class ClassificationOptions(TrialOptions):
         source = getattr(info.data.get("data"), "source", None)
         if source in TABLE_SOURCES and model.name != "mlp":
             raise ValueError(
-                f"model.name is {model.name}, which takes images, and data.source {source} is a table; "
+                f"model.name is {model.name}, which needs images, but data.source {source} is a table; "
                 "use model.name mlp, or a data.source of images: " + ", ".join(IMAGE_SOURCES)
             )
         if source in IMAGE_SOURCES and model.name == "mlp":
             raise ValueError(
-                f"model.name is mlp, which takes tables, and data.source {source} holds images; "
+                f"model.name is mlp, which needs a table, but data.source {source} holds images; "
                 "use model.name cnn or resnet, or a data.source of a table: " + ", ".join(TABLE_SOURCES)
             )
         return model
@@ -107,5 +107,5 @@ class ClassificationOptions(TrialOptions):
     def _augments_images(cls, augment: AugmentOptions, info: ValidationInfo) -> AugmentOptions:
         source = getattr(info.data.get("data"), "source", None)
         if source in TABLE_SOURCES and augment != AugmentOptions():
-            raise ValueError(f"augment changes images, and data.source {source} is a table; leave it out")
+            raise ValueError(f"augment applies to images, but data.source {source} is a table; leave it out")
         return augment

@@ -27,7 +27,7 @@ from trainables.networks.cnn import CNN
 from trainables.networks.mlp import MLP
 from trainables.networks.options import MLPOptions, ResNetOptions
 from trainables.networks.resnet import ResNet
-from trainables.optim.parameter_groups import Layer
+from trainables.optim.optimizers import Layer
 from trainables.options import TrialOptions
 from trainables.task import Arrays, Task
 

@@ -110,7 +110,7 @@ class IterableStream:
         self.close()
 
     def close(self) -> None:
-        """End the workers, and wait until they are gone; the next step begins them anew."""
+        """End the workers and wait for them to exit; the next step restarts them."""
         drawn, self._drawn = self._drawn, None
         if isinstance(drawn, Workers):
             drawn.close()
@@ -142,7 +142,7 @@ class IterableStream:
         if not any(self._given):
             again = f" in epoch {self._epochs + 1}: it can be read only once" if self._epochs else ""
             raise ValueError(
-                f"the training data ({self._name}) gave no sample{again}; its __iter__ must begin anew each "
+                f"the training data ({self._name}) gave no sample{again}; its __iter__ must start over each "
                 "time and give at least one"
             )
         self._epochs += 1

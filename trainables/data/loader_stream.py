@@ -192,7 +192,7 @@ class LoaderStream:
             return _empty_message(self._loader)
         return (
             f"{_describe(self._loader)} gave no batch in epoch {self._epochs + 1}, after {self._batches} "
-            "batches before: it can be read only once; give an object whose __iter__ begins anew each time"
+            "batches before: it can be read only once; give an object whose __iter__ starts over each time"
         )
 
 

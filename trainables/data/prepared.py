@@ -1,14 +1,16 @@
 """Arrays that a run computes once and keeps in its folder, so that all of its trials are measured alike.
 
-A file is written beside and linked to its name: it is there whole or not at all, and where several processes
-compute it at once, the first one's is everybody's. The file is safetensors, with a sum of its content.
+A file is written beside and linked to its name: it exists completely or not at all, and if several processes
+compute it at once, all use the first one's. The file is safetensors, with a sum of its content.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -32,9 +34,15 @@ class DamagedArraysError(Exception):
         self.file, self.reason = file, reason
 
 
-def prepared_file(folder: Path, key: str) -> Path:
-    """The file in `folder` for the data that `key` names."""
-    return folder / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
+def data_key(task: str, options: Mapping[str, Any]) -> str:
+    """Names the decoded data of a task: trials with equal keys can share it."""
+    return f"{task} {json.dumps(options.get('data', {}), sort_keys=True)}"
+
+
+def prepared_file(folder: Path, task: str, options: Mapping[str, Any]) -> Path:
+    """The file in `folder` for the data of these options."""
+    key = data_key(task, options).encode()
+    return folder / f"{hashlib.sha256(key).hexdigest()[:16]}.safetensors"
 
 
 def with_prepared(

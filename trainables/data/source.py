@@ -46,7 +46,7 @@ class ArraySource:
         self._arrays = [np.asarray(array) for array in arrays]
         lengths = [len(array) for array in self._arrays]
         if len(set(lengths)) != 1:
-            raise ValueError(f"arrays have {lengths} rows; they must have equally many")
+            raise ValueError(f"arrays have {lengths} rows; they must have the same number")
 
     def __len__(self) -> int:
         return len(self._arrays[0])

@@ -1,4 +1,4 @@
-"""Work in threads that Ctrl-C interrupts at once."""
+"""Work in threads that Ctrl-C interrupts immediately."""
 
 from __future__ import annotations
 

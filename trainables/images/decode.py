@@ -95,7 +95,7 @@ def _check_exists(file: File) -> None:
             kind = kinds.UNREADABLE if os.path.lexists(file) else kinds.NO_FILE
             raise sample_error(kind, file, "there is no such file") from error
         if not stat.S_ISREG(status.st_mode):
-            raise sample_error(kinds.UNREADABLE, file, "is no regular file")
+            raise sample_error(kinds.UNREADABLE, file, "is not a regular file")
         size = status.st_size
     if not size:
         raise sample_error(kinds.EMPTY, file, "is empty")

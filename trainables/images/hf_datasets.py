@@ -157,11 +157,11 @@ def load_saved(root: str) -> Any:
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(MISSING) from error
     if not Path(root).is_dir():
-        raise ValueError(f"data.root is {root}; it must be a folder that save_to_disk wrote")
+        raise ValueError(f"data.root is {root}; it must be a folder written by save_to_disk")
     try:
         loaded = load_from_disk(root)
     except (OSError, ValueError, KeyError) as error:
-        raise ValueError(f"{root}: is no data set that save_to_disk wrote ({error})") from error
+        raise ValueError(f"{root}: is not a dataset written by save_to_disk ({error})") from error
     if not isinstance(loaded, DatasetDict):
         raise ValueError(
             f"{root}: has no splits; save a DatasetDict, as train_test_split of the library makes one"

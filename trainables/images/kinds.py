@@ -29,12 +29,12 @@ TURNED = _warning(
 )
 OTHER_MODE = _warning("converted image", "set data.channels, or save all images alike")
 
-NO_FILE = _error("listed but not there", "remove the name from the list")
+NO_FILE = _error("listed but missing", "remove the name from the list")
 NO_MASK = _error(
-    "image without a mask", "add the mask or remove the image; data.mask_suffix tells their names apart"
+    "image without a mask", "add the mask or remove the image; data.mask_suffix distinguishes their names"
 )
 NO_IMAGE = _error("mask without an image", "add the image or remove the mask")
-MASK_SIZE = _error("sizes differ", "save image and mask in one size")
+MASK_SIZE = _error("sizes differ", "save image and mask at the same size")
 TURNED_SIZE = _error("mask of the image as stored", "set data.orientation: stored")
 COLOURED = _error("mask with colours", "replace each colour by its class number, or save a palette PNG")
 JPEG_MASK = _error(

@@ -82,4 +82,4 @@ def count_classes(origin: str, pixels: np.ndarray, mask_values: Mapping[int, int
             f"{origin}: masks hold only 0 and the ignored label; if they are binary, saved as 0 and 255, "
             "set data.mask_values: {255: 1}"
         )
-    raise ValueError(f"{origin}: masks hold no label above 0; there must be two classes at least")
+    raise ValueError(f"{origin}: masks hold no label above 0; there must be at least two classes")

@@ -277,5 +277,5 @@ def _part_arrays(part: str, reader: Reader, scan: Scan, streamed: bool) -> dict[
     if streamed:  # One shape stands for all.
         shapes = shapes[shapes.all(axis=1)][:1]
         if not len(shapes):
-            raise ValueError(f"none of the {part} samples that were looked at can be read")
+            raise ValueError(f"none of the {part} samples that were checked can be read")
     return {**reader.as_arrays(part), f"{part}_shapes": shapes}

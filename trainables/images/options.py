@@ -145,7 +145,7 @@ class MaskFolderOptions(MaskOptions):
     mask_suffix: str = ""
     """What a mask's name has more than its image's, as "_mask" for car.jpg and car_mask.png."""
     train_list: str | None = None
-    """A file below `root` with one image name a line; none looks for train.txt, in layout voc below
+    """A file below `root` with one image name per line; none looks for train.txt, in layout voc below
     ImageSets/Segmentation."""
     valid_list: str | None = None
     """As `train_list`; none looks for val.txt and valid.txt."""
@@ -176,7 +176,9 @@ class MaskShardsOptions(ShardPlaces, MaskOptions):
     @model_validator(mode="after")
     def _known_classes(self) -> Self:
         if self.num_classes is None and not self.class_names:
-            raise ValueError("shards are not searched for classes, which would take long: set num_classes")
+            raise ValueError(
+                "shards are not scanned for classes, as that would take too long: set num_classes"
+            )
         return self
 
 
@@ -226,7 +228,7 @@ ShardData = MaskShardsOptions | ClassShardsOptions
 
 
 class JointAugmentOptions(Options):
-    """Of images and masks together, drawn anew for each sample; everything off by default."""
+    """Of images and masks together, drawn for each sample; everything is off by default."""
 
     horizontal_flip: Fraction = 0.0
     """Probability; 0.5 suits most photographs."""

@@ -95,7 +95,7 @@ class FileReader(Reader):
 
 
 class Subset(Reader):
-    """Some of the samples of a reader, numbered anew; its arrays are those of all."""
+    """Some of a reader's samples, renumbered; its arrays cover all of them."""
 
     def __init__(self, reader: Reader, numbers: np.ndarray) -> None:
         self._reader, self._numbers = reader, numbers

@@ -17,7 +17,7 @@ from trainables.images.statistics import pixel_sums, value_counts
 from trainables.images.targets import NO_CLASS, Decoder
 
 NUM_SHOWN = 3
-"""Skipped samples of which the line about them says what is wrong."""
+"""Number of skipped samples whose problems the summary line lists."""
 
 Progress = Callable[[str], None]
 

@@ -74,6 +74,6 @@ def find_samples(options: ShardData, max_damaged: int) -> tuple[dict[str, ShardS
     if len(damaged) > max_damaged:
         listed = some([f"{file}: {reason}" for file, reason in damaged.items()], separator="\n")
         raise ValueError(
-            f"{len(damaged)} shards end too early and data.max_skipped is {max_damaged}:\n{listed}"
+            f"{len(damaged)} shards are truncated and data.max_skipped is {max_damaged}:\n{listed}"
         )
     return parts, damaged

@@ -89,7 +89,7 @@ class Decoder(ABC):
 
     @abstractmethod
     def look(self, sample: Encoded) -> Looked:
-        """Decode it, and collect what is wrong instead of raising it."""
+        """Decode it, collecting errors instead of raising them."""
 
     def decode(self, sample: Encoded) -> tuple[np.ndarray, np.ndarray]:
         """Image uint8 [H, W, C] and target, see `Looked`.

@@ -117,7 +117,7 @@ class ImageInspection(Inspection):
             )
 
     def _warnings(self, number: int, sample: Encoded, looked: Looked) -> list[Finding]:
-        """What is odd about one sample, though it can be decoded."""
+        """Anomalies of one sample that can be decoded."""
         return []
 
     def _classes(self, looked: Looked) -> dict[int, int]:

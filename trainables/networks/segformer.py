@@ -34,7 +34,7 @@ def transformers_found() -> bool:
     """Whether transformers is installed; does not import it."""
     try:
         return importlib.util.find_spec("transformers") is not None
-    except (ImportError, ValueError):  # what stands in its place is no module
+    except (ImportError, ValueError):  # something of that name that is not a module
         return False
 
 

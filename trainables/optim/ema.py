@@ -1,4 +1,4 @@
-"""An exponential moving average of a model's weights, which is then what is validated and exported."""
+"""An exponential moving average of a model's weights, which is then validated and exported."""
 
 from __future__ import annotations
 

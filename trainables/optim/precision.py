@@ -42,7 +42,7 @@ class Precision:
         return torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)
 
     def step(self, optimizer: torch.optim.Optimizer, clip_norm: float | None) -> Tensor:
-        """One step from the gradients that are there; clears them and returns their norm before clipping."""
+        """One step from the accumulated gradients; clears them and returns their norm before clipping."""
         all_parameters = (parameter for group in optimizer.param_groups for parameter in group["params"])
         parameters = [parameter for parameter in all_parameters if parameter.grad is not None]
         gradients = [parameter.grad for parameter in parameters]

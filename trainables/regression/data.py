@@ -62,7 +62,7 @@ def _arrays(table: Table, targets: tuple[np.ndarray, np.ndarray], name: str, whe
     mean, std = mean_and_std(targets[0])
     if not std:
         raise ValueError(
-            f"{where}: column {name!r} is {mean:g} in each training row; a target must vary to be learnt"
+            f"{where}: column {name!r} is {mean:g} in each training row; a target must vary to be learned"
         )
     preprocessing = {
         **table.preprocessing(HOW_TO_READ),

@@ -13,7 +13,7 @@ from trainables.data.source import Batch
 from trainables.inspect.inspection import Inspection
 from trainables.inspect.table import TableInspection
 from trainables.networks.mlp import MLP
-from trainables.optim.parameter_groups import Layer
+from trainables.optim.optimizers import Layer
 from trainables.options import TrialOptions
 from trainables.regression.data import load_arrays, read_number_sheets
 from trainables.regression.metrics import RegressionMetrics

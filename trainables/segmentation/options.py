@@ -74,7 +74,7 @@ class SegformerOptions(Options):
     @field_validator("name")
     @classmethod
     def _installed(cls, name: str) -> str:
-        """Said before anything is trained; importing it takes seconds, finding it does not."""
+        """Reported before training; importing the library takes seconds, finding it does not."""
         if not transformers_found():
             raise ValueError(MISSING)
         return name

@@ -19,7 +19,7 @@ from trainables.images.source import SegmentationSource
 from trainables.inspect.images import MaskInspection
 from trainables.networks.segformer import Segformer, build_segformer
 from trainables.networks.unet import UNet
-from trainables.optim.parameter_groups import Layer
+from trainables.optim.optimizers import Layer
 from trainables.options import TrialOptions
 from trainables.pictures import sample_grid
 from trainables.segmentation.digits import load_digits_arrays

@@ -35,7 +35,7 @@ def window_logits(
         predict: images [n, C, h, w] to logits [n, K, h, w].
         window: side in pixels.
         overlap: share of a window that the next one covers too, at least: 0 <= overlap < 1.
-        batch_size: windows that are predicted at once; besides them only images and logits take memory.
+        batch_size: windows predicted at once; in addition, only images and logits take memory.
     """
     height, width = images.shape[-2:]
     if height <= window and width <= window:

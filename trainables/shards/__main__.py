@@ -19,7 +19,7 @@ Item = TypeVar("Item")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit code: 0, or 1 after one line of what is wrong."""
+    """Run a command; returns the exit code: 0, or 1 after a one-line error."""
     parser = argparse.ArgumentParser(prog="python -m trainables.shards", description="Tar files of samples.")
     commands = parser.add_subparsers(dest="command", required=True)
     index = commands.add_parser("index", help="write an index beside each shard, and count the samples")
@@ -79,7 +79,7 @@ def _pairs(images: Path, masks: Path, suffix: str) -> list[tuple[Path, Path]]:
     if lacking:
         raise ValueError(
             f"{masks}: has no {Path(lacking[0]).stem}{suffix}.png for {lacking[0]}, nor for "
-            f"{len(lacking) - 1} more; --mask-suffix tells their names apart"
+            f"{len(lacking) - 1} more; --mask-suffix distinguishes their names"
         )
     return [(image, known[image.stem + suffix]) for image in found]
 

@@ -1,4 +1,4 @@
-"""Where each member of each sample begins: found once by reading headers, kept in a file beside the shard."""
+"""Where the members of each sample begin: found once by reading headers, kept in a file next to the shard."""
 
 from __future__ import annotations
 
@@ -89,13 +89,13 @@ class ShardIndex:
 
 
 def index_shards(shards: Iterable[Path], *, skip_damaged: bool = False) -> tuple[ShardIndex, dict[str, str]]:
-    """The index of these shards, from the files beside them where they are right, else made and written anew.
+    """The index of these shards, from the files next to them if valid, else rebuilt and written.
 
     Where a folder cannot be written, an index is kept in the cache of the user ($XDG_CACHE_HOME).
 
     Args:
         shards: tar files, not compressed.
-        skip_damaged: take of a shard that ends too early what is whole of it.
+        skip_damaged: use the complete samples of a truncated shard.
 
     Returns:
         The index, and by file how shards of which a part is skipped end.
@@ -115,7 +115,9 @@ def index_shards(shards: Iterable[Path], *, skip_damaged: bool = False) -> tuple
         parts.append(contents)
     if not any(len(part.keys) for part in parts):
         named = ", ".join(files[:3]) or "no shard"
-        raise ShardError(f"{named}: there is no sample; members are named by key and extension, as 0001.jpg")
+        raise ShardError(
+            f"{named}: there is no sample; members are named by key and extension, such as 0001.jpg"
+        )
     index = ShardIndex(
         files,
         _bounds([len(part.keys) for part in parts]),
@@ -177,15 +179,15 @@ def _load(place: Path, file: BinaryIO) -> ShardContents | None:
         matches = num_bytes == os.fstat(file.fileno()).st_size and _fits(contents.members, file)
     except FileNotFoundError:
         return None
-    # A damaged archive makes numpy and zipfile raise almost anything; whatever it is, the index is made anew.
+    # A damaged archive makes numpy and zipfile raise almost anything; whatever it is, the index is rebuilt.
     except Exception as error:
-        log.warning("%s: is no index, or one of another version (%s); it is made anew", place, error)
+        log.warning("%s: is not an index, or has another version (%s); it is rebuilt", place, error)
         return None
     if version != INDEX_VERSION:
-        log.warning("%s: is an index of another version; it is made anew", place)
+        log.warning("%s: is an index with another version; it is rebuilt", place)
         return None
     if not matches:
-        log.warning("%s: is not of this shard; it is made anew", place)
+        log.warning("%s: does not belong to this shard; it is rebuilt", place)
         return None
     return contents
 

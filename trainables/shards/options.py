@@ -1,4 +1,4 @@
-"""Where shards are and what is in them, for the `data:` of any task."""
+"""Location and contents of shards, for the `data:` of any task."""
 
 from __future__ import annotations
 

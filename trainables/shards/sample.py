@@ -93,7 +93,7 @@ def check_extension(extension: str) -> str:
     """
     if extension.rpartition(".")[2] in PICKLES:
         raise ShardError(
-            f".{extension} is a pickle or may be one, and reading it would execute what it says; "
+            f".{extension} is a pickle or may be one, and reading it could execute code; "
             "store arrays as .npy and the rest as .json"
         )
     return extension

@@ -1,4 +1,4 @@
-"""What is in a tar file: its samples, and where the contents of their members begin. Nothing is extracted."""
+"""The contents of a tar file: its samples, and where their members begin. Nothing is extracted."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def scan(file: BinaryIO, where: str) -> ShardContents:
             key, extension = parts
             if key != current and key in samples:
                 raise ShardError(
-                    f"{where}: members of sample {key} do not stand together; "
+                    f"{where}: members of sample {key} are not adjacent; "
                     "write the shard with sorted names, as tar --sort=name does"
                 )
             current = key
@@ -117,13 +117,13 @@ def _files(file: BinaryIO, where: str) -> Iterator[tarfile.TarInfo]:
 
     Raises:
         TruncatedShardError: the file ends without the mark of its end.
-        ShardError: a header that is none, or a member that is no regular file.
+        ShardError: a header that is none, or a member that is not a regular file.
     """
     num_bytes = os.fstat(file.fileno()).st_size
     if os.pread(file.fileno(), 2, 0) == b"\x1f\x8b":
         raise ShardError(
-            f"{where}: is compressed, so no sample can be found at once; unpack it with gunzip, or use "
-            "webdataset, an IterableDataset, in a task of your own"
+            f"{where}: is compressed, so samples cannot be read at random; unpack it with gunzip, or use "
+            "webdataset, an IterableDataset, in a custom task"
         )
     try:
         with tarfile.open(fileobj=file, mode="r:", encoding="utf-8", errors="surrogateescape") as archive:
@@ -136,7 +136,7 @@ def _files(file: BinaryIO, where: str) -> Iterator[tarfile.TarInfo]:
     except tarfile.ReadError as error:
         if file.tell() >= num_bytes:
             raise TruncatedShardError(_unmarked(where, num_bytes)) from error
-        raise ShardError(f"{where}: is no tar file, or a damaged one ({error}); copy it again") from error
+        raise ShardError(f"{where}: is not a tar file, or is damaged ({error}); copy it again") from error
     # The module takes a damaged header, and the end of the file, for the end of the archive.
     mark = os.pread(file.fileno(), BLOCK, end)
     if len(mark) < BLOCK:
@@ -152,7 +152,7 @@ def _unmarked(where: str, num_bytes: int) -> str:
 def _check(member: tarfile.TarInfo, where: str, num_bytes: int) -> None:
     if not member.isreg() or member.issparse() or member.size < 0:
         raise ShardError(
-            f"{where}: {member.name!r} is no regular file (a link, a device, a sparse file); a shard may "
+            f"{where}: {member.name!r} is not a regular file (a link, a device, a sparse file); a shard may "
             "hold regular files and folders only"
         )
     if member.offset_data + member.size > num_bytes:

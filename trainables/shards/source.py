@@ -1,4 +1,4 @@
-"""Samples of shards by number, at once and from any process."""
+"""Random access to samples of shards, from any process."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class ShardReader:
 
 
 class ShardSource:
-    """A BatchSource of shards, for a task of one's own: what to make of samples is given as a function.
+    """A BatchSource of shards, for a custom task, which passes a function that decodes samples.
 
     Training draws it in an order in which `shuffle` samples are mixed (see BlockOrder); as validation data it
     is read in order. Nothing but a batch is in memory.

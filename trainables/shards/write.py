@@ -29,7 +29,7 @@ class ShardWriter:
 
     Raises:
         ValueError: `per_shard` is below 1.
-        FileExistsError: a shard of that name is there already.
+        FileExistsError: a shard of that name already exists.
     """
 
     def __init__(self, folder: str | Path, prefix: str = "shard", *, per_shard: int = 1000) -> None:
@@ -91,7 +91,7 @@ class ShardWriter:
     def _begin(self) -> tarfile.TarFile:
         file = self._folder / f"{self._prefix}-{len(self.files):06d}.tar"
         if file.exists():
-            raise FileExistsError(f"{file} is there already; choose another folder or prefix, or remove it")
+            raise FileExistsError(f"{file} already exists; choose another folder or prefix, or remove it")
         self.files.append(file)
         partial = self._open.enter_context(atomic_file(file))
         return self._open.enter_context(tarfile.open(partial, "w", format=tarfile.PAX_FORMAT))

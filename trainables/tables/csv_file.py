@@ -160,5 +160,5 @@ def _check_names(where: str, names: Sequence[str], options: CSVOptions) -> None:
     doubled = [name for name, count in Counter(names).items() if count > 1]
     if doubled:
         raise ValueError(
-            f"{where}: {len(doubled)} names stand twice, such as {doubled[0]!r}; names must differ"
+            f"{where}: {len(doubled)} names are duplicated, such as {doubled[0]!r}; names must differ"
         )

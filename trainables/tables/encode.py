@@ -154,7 +154,7 @@ def _problem(name: str, sheet: Sheet, options: CSVOptions) -> str:
     elif len(categories) > max(_FEW, options.max_category_share * len(texts)):
         limit = f"data.max_category_share is {options.max_category_share:g}"
     return limit and (
-        f"column {name!r} holds {len(categories)} different texts in {len(texts)} rows, such as "
+        f"column {name!r} holds {len(categories)} distinct texts in {len(texts)} rows, such as "
         f"{categories[-1]!r}, and {limit}; put it into data.ignore_columns, or raise the limit"
     )
 

@@ -25,8 +25,8 @@ class RayExecutor(RaySession, Executor):
         quiet_tune(coordinator.concurrency)
         from search.run.executors.ray_tune import tuner_of
 
-        shutil.rmtree(jobs.scratch, ignore_errors=True)
-        tuner = tuner_of(coordinator, jobs)
+        shutil.rmtree(jobs.folder.scratch, ignore_errors=True)
+        tuner = tuner_of(coordinator, jobs, self.death)
         try:
             tuner.fit()
         except Exception:

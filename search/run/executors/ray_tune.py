@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from ray.tune.result import EXPR_ERROR_FILE
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from search.errors import SearchError
 from search.ray.patches import OUT_OF_MEMORY, repair_tune, save_at_end
 from search.run.coordinator import Coordinator
 from search.run.events import Turn
@@ -41,8 +43,8 @@ _LONGEST_TICK = 1.0
 """Seconds: time in which this process, or the whole machine, stood still does not count as a trial's."""
 
 
-def tuner_of(coordinator: Coordinator, jobs: Jobs) -> tune.Tuner:
-    """A Tuner whose `fit()` runs all jobs of a search."""
+def tuner_of(coordinator: Coordinator, jobs: Jobs, death: Callable[[], str]) -> tune.Tuner:
+    """A Tuner whose `fit()` runs all jobs of a search, and raises when `death` says that Ray is dead."""
     running = RunningJobs()
     asked = jobs.config.resources
     resources = {"cpu": asked.cpus_per_trial, "gpu": asked.gpus_per_trial}
@@ -59,9 +61,9 @@ def tuner_of(coordinator: Coordinator, jobs: Jobs) -> tune.Tuner:
         ),
         run_config=tune.RunConfig(
             name="jobs",
-            storage_path=str(jobs.scratch),
+            storage_path=str(jobs.folder.scratch),
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=True),
-            callbacks=[HangWatch(running)],
+            callbacks=[HangWatch(running), DeathWatch(death)],
             verbose=0,
         ),
     )
@@ -131,6 +133,17 @@ class HangWatch(_Stateless, tune.Callback):
         before, self._now = self._now, time.monotonic()
         for job in self._running.values():
             job.tick(min(self._now - before, _LONGEST_TICK))
+
+
+class DeathWatch(_Stateless, tune.Callback):
+    """Ends the search when Ray is dead: Tune would go on as long as it needs no new process."""
+
+    def __init__(self, death: Callable[[], str]) -> None:
+        self._death = death
+
+    def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        if death := self._death():
+            raise SearchError(death)
 
 
 class StudySearcher(_Stateless, Searcher):

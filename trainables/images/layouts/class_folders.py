@@ -34,9 +34,9 @@ def find_classes(root: Path, options: ClassFolderOptions) -> tuple[list[str], Pa
         train, valid = _split_by_hash(_classes(root, root), options)
     names = list(train)
     if len(names) < 2:
-        raise ValueError(f"{root}: holds the one class {names[0]!r}; there must be two at least")
+        raise ValueError(f"{root}: holds the one class {names[0]!r}; there must be at least two")
     if not any(valid.values()):
-        raise ValueError(f"{root}: each class has one image; training and validation need one each at least")
+        raise ValueError(f"{root}: each class has one image; training and validation need at least one each")
     return names, {"train": _samples(names, train), "valid": _samples(names, valid)}
 
 
@@ -58,7 +58,7 @@ def _split_folders(root: Path) -> tuple[Classes, Classes]:
     if unknown:
         raise ValueError(
             f"{valid_root / unknown[0]}: is a class that {root / 'train'} lacks, of {len(unknown)} such; "
-            f"validation must have classes of the training: {some(train)}"
+            f"validation may only have training classes: {some(train)}"
         )
     return train, valid
 
@@ -79,12 +79,12 @@ def _classes(root: Path, folder: Path) -> Classes:
         name, *below = file.relative_to(folder).parts
         if not below:
             raise ValueError(
-                f"{file}: lies in no class; images must lie in a folder of a class: {folder.name}/<class>/"
+                f"{file}: belongs to no class; images must be in a folder of a class: {folder.name}/<class>/"
             )
         if len(below) > 1:
             where = folder / name
             raise ValueError(
-                f"{where / below[0]}: is a folder inside of a class; its images must lie in {where} itself"
+                f"{where / below[0]}: is a folder inside a class; its images must be in {where} itself"
             )
         classes[name].append(file)
     if not classes:

@@ -26,7 +26,7 @@ def read_text(root: Path, file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{file}: is not UTF-8 text ({error}); it must hold one name a line") from error
+        raise ValueError(f"{file}: is not UTF-8 text ({error}); it must hold one name per line") from error
 
 
 def read_lines(root: Path, file: Path) -> list[str]:
@@ -89,7 +89,7 @@ class Files:
         lost = [str(self.pair(name).images[0]) for name in names if name not in self.images]
         lost += [str(self.pair(name).target) for name in names if name not in self.masks]
         if lost and not with_orphans:
-            raise ValueError(f"{file}: names {len(lost)} files that are not there: {some(lost)}")
+            raise ValueError(f"{file}: names {len(lost)} files that do not exist: {some(lost)}")
         return [self.pair(name) for name in names]
 
 
@@ -126,7 +126,7 @@ def walk(root: Path, folder: Path) -> Iterator[Path]:
         current = waiting.pop()
         resolved = check_inside(root, current)
         if resolved in seen:
-            raise ValueError(f"{current}: leads to a folder that was read already")
+            raise ValueError(f"{current}: is a link to a folder that was already read")
         seen.add(resolved)
         for entry in sorted(os.scandir(current), key=lambda entry: entry.name):
             path = Path(entry.path)

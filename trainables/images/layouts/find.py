@@ -29,13 +29,13 @@ def find_pairs(layout: Layout, root: Path, options: MaskFolderOptions, with_orph
     """
     if (options.train_list or options.valid_list) and not layout.takes_lists:
         raise ValueError(
-            f"data.train_list and data.valid_list mean nothing in layout {layout.name}: leave them out"
+            f"data.train_list and data.valid_list have no effect in layout {layout.name}: leave them out"
         )
     try:
         return layout.find(root, options, with_orphans)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ValueError(
-            f"{error.filename}: is not there; layout {layout.name} expects {layout.expected}"
+            f"{error.filename}: does not exist; layout {layout.name} expects {layout.expected}"
         ) from error
 
 

@@ -100,13 +100,15 @@ def _split_by_fold(root: Path, pairs: Mapping[str, Encoded], options: MaskFolder
     except ValidationError as error:
         raise ValueError(f'{file}: must be a list of {{"train": [names], "val": [names]}}') from error
     if options.fold >= len(folds):
-        raise ValueError(f"{file}: has {len(folds)} folds and data.fold is {options.fold}; they begin with 0")
+        raise ValueError(
+            f"{file}: has {len(folds)} folds and data.fold is {options.fold}; they are numbered from 0"
+        )
     fold = folds[options.fold]
     names = {"train": sorted(set(fold["train"])), "valid": sorted(set(fold["val"]))}
     check_disjoint(names, f"{file}: train and val of fold {options.fold}")
     lost = [name for of_part in names.values() for name in of_part if name not in pairs]
     if lost:
-        raise ValueError(f"{file}: names {len(lost)} cases that are not there: {some(lost)}")
+        raise ValueError(f"{file}: names {len(lost)} cases that do not exist: {some(lost)}")
     if not (names["train"] and names["valid"]):
         raise ValueError(f"{file}: train or val of fold {options.fold} is empty; both need a case")
     return {part: [pairs[name] for name in of_part] for part, of_part in names.items()}
@@ -115,7 +117,7 @@ def _split_by_fold(root: Path, pairs: Mapping[str, Encoded], options: MaskFolder
 def _description(root: Path) -> dict[str, Any]:
     file = root / DESCRIPTION
     if not file.is_file():
-        raise ValueError(f"{file}: is not there; layout nnunet takes the classes from it")
+        raise ValueError(f"{file}: does not exist; layout nnunet takes the classes from it")
     found = _read_json(root, file)
     if not isinstance(found, dict):
         raise ValueError(f"{file}: must be a JSON object")
@@ -127,4 +129,4 @@ def _read_json(root: Path, file: Path) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{file}: is no JSON ({error})") from error
+        raise ValueError(f"{file}: is not valid JSON ({error})") from error

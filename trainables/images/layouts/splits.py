@@ -39,7 +39,7 @@ def split_by_lists(
         if options.train_list or options.valid_list or train_list.is_file() or valid_list is not None:
             missing = candidates[0] if train_list.is_file() else train_list
             raise ValueError(
-                f"{missing}: is not there; a split needs a list for training and one for validation"
+                f"{missing}: does not exist; a split needs a list for training and one for validation"
             )
         return None
     lists = {"train": train_list, "valid": valid_list}
@@ -52,7 +52,7 @@ def check_disjoint(names: Mapping[str, Sequence[str]], origin: str) -> None:
     shared = sorted(set(names["train"]) & set(names["valid"]))
     if shared:
         raise ValueError(
-            f"{origin} share {len(shared)} names, as {shared[0]}; validation images must not be trained on"
+            f"{origin} share {len(shared)} names, such as {shared[0]}; the two must not share images"
         )
 
 
@@ -60,7 +60,7 @@ def split_by_hash(pairs: Mapping[str, Encoded], options: MaskFolderOptions) -> P
     """Validation gets the names that `chosen_by_hash` gives."""
     if len(pairs) < 2:
         raise ValueError(
-            f"data.root holds {len(pairs)} image; training and validation need one each at least"
+            f"data.root holds {len(pairs)} image; training and validation need at least one each"
         )
     chosen = chosen_by_hash(list(pairs), options)
     return {
@@ -83,8 +83,8 @@ def _read_list(root: Path, file: Path) -> list[str]:
     """Names without suffix, each once."""
     names = {without_suffix(line) for line in read_lines(root, file) if not line.startswith("#")}
     if not names:
-        raise ValueError(f"{file}: is empty; it must hold one image name a line")
+        raise ValueError(f"{file}: is empty; it must hold one image name per line")
     for name in names:
         if name.startswith("/") or ".." in name.split("/"):
-            raise ValueError(f"{file}: names {name}, which leads out of the folder; names must stay in it")
+            raise ValueError(f"{file}: names {name}, which points outside the folder; names must stay in it")
     return sorted(names)

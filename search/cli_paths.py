@@ -1,0 +1,105 @@
+"""What commands take as a file or folder: one that is there, or an error that names what was meant."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import click
+
+from search.text import nearest
+
+_MAX_NAMES = 1000
+"""Names of a folder that are compared with a mistyped one."""
+_YAML = (".yaml", ".yml")
+
+
+def nearest_path(path: str, *, folder: bool = False) -> str | None:
+    """The existing path that was most likely meant by one that does not exist: a folder, or rather a file.
+
+    It has another suffix, is in a folder below the current one, or has one or more parts mistyped.
+    """
+    is_one = os.path.isdir if folder else os.path.isfile
+    below = sorted(name for name in _names(Path()) if os.path.isdir(name) and not name.startswith("."))
+    if not os.path.isabs(path):
+        for place in ("", *below):
+            for suffix in ("",) if folder else ("", *_YAML):
+                candidate = os.path.join(place, path + suffix)
+                if is_one(candidate):
+                    return candidate
+    close = _corrected(path)
+    return close if close and (is_one(close) or not folder) else None
+
+
+def _corrected(path: str) -> str | None:
+    """The path with the nearest existing name in the place of each part that does not exist."""
+    found = Path()
+    for part in Path(path).parts:
+        if not (found / part).exists():
+            close = nearest(part, _names(found))
+            if close is None:
+                return None
+            part = close
+        found = found / part
+    return str(found)
+
+
+def _names(folder: Path) -> Iterator[str]:
+    try:
+        with os.scandir(folder) as entries:
+            yield from (entry.name for entry in islice(entries, _MAX_NAMES))
+    except OSError:
+        return
+
+
+def did_you_mean(path: str, *, folder: bool = False) -> str:
+    """`; did you mean results/seg?`, or nothing where no path is near."""
+    close = nearest_path(path, folder=folder)
+    return f"; did you mean {close}?" if close else ""
+
+
+class ConfigFile(click.ParamType[str]):
+    """A YAML file with a configuration."""
+
+    name = "config"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        path = str(value)
+        if not os.path.exists(path):
+            self.fail(f"there is no file {path}{did_you_mean(path)}", param, ctx)
+        if os.path.isdir(path):
+            self.fail(_of_folder(path), param, ctx)
+        return path
+
+
+class RunPath(click.ParamType[str]):
+    """A folder: of a search, or of an export."""
+
+    name = "run"
+
+    def __init__(self, rule: str = "the folder of a search, such as results/seg") -> None:
+        self._rule = rule
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        path = str(value)
+        if not os.path.exists(path):
+            self.fail(f"there is no folder {path}{did_you_mean(path, folder=True)}", param, ctx)
+        if not os.path.isdir(path):
+            run = os.path.join("results", Path(path).stem)
+            hint = f"; did you mean {run}?" if path.endswith(_YAML) and os.path.isdir(run) else ""
+            self.fail(f"{path} is a file; must be {self._rule}{hint}", param, ctx)
+        return path
+
+
+def _of_folder(path: str) -> str:
+    """The way out of a folder in the place of a configuration."""
+    from search.run.folder import RunFolder  # which imports Optuna
+
+    if RunFolder(Path(path)).has_begun:
+        return f"{path} is the folder of a search; `tune-search resume {path}` continues it"
+    files = sorted(name for name in _names(Path(path)) if name.endswith(_YAML))
+    such = f", such as {os.path.join(path, files[0])}" if files else ""
+    return f"{path} is a folder; must be a YAML file{such}"

@@ -1,0 +1,60 @@
+"""Errors in the user's data, as one line with the way to all of them."""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from search.config.tasks import BUILT_IN
+from search.errors import SearchError
+from search.text import short_path
+from trainables.data.prepared import DamagedArraysError
+from trainables.findings import SampleError
+
+_OPTION = re.compile(r"\bdata\.(?!max_skipped)\w+|correct the path")
+"""What a message names whose problem is an option of `trial.data`, and no sample."""
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT)
+
+
+@contextmanager
+def data_errors(task_path: str, config_file: Path | None = None) -> Iterator[None]:
+    """Around what loads data: raise SearchError for what is wrong with them, without the name of a class.
+
+    A built-in task raises a ValueError for wrong data and wrong options, which says all that is known. What
+    a task of the user's own raises may be a mistake in its code, so it keeps its traceback.
+
+    Args:
+        task_path: `package.module:Class`.
+        config_file: the configuration of the data, if `check --data` can help.
+    """
+    try:
+        yield
+    except DamagedArraysError as error:
+        raise SearchError(str(error)) from error
+    except (ValueError, OSError, ModuleNotFoundError) as error:
+        if task_path not in BUILT_IN.values() or _is_of_the_disk(error):
+            raise
+        raise SearchError(_text(error) + _way_out(error, config_file)) from error
+
+
+def _is_of_the_disk(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno in _OF_THE_DISK
+
+
+def _text(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: cannot be read: {error.strerror}"
+    return str(error)
+
+
+def _way_out(error: Exception, config_file: Path | None) -> str:
+    """The command that lists all problems; nothing where the message says which option to correct."""
+    of_samples = isinstance(error, SampleError) or "\n" in str(error)
+    is_of_option = not of_samples and _OPTION.search(str(error)) is not None
+    if config_file is None or is_of_option or isinstance(error, ModuleNotFoundError):
+        return ""
+    joined = "\n" if "\n" in str(error) else "; "
+    return f"{joined}`tune-search check {short_path(config_file)} --data` lists all problems of the data"
