@@ -18,8 +18,11 @@ from PIL import ExifTags, Image, ImageOps, PngImagePlugin, UnidentifiedImageErro
 
 from trainables.findings import SampleError, sample_error
 from trainables.images import kinds
+from trainables.images.colours import Colour, ColourTable, colours_of, held_colours
 from trainables.images.depth import ValueRange, is_deep, lacks_lower_bytes, show_lower_bytes
 
+COLOURED = b"colours"
+"""Stands for the palette of a mask whose pixels are colours themselves."""
 PIXEL_LIMIT = 89_478_485
 """Pillow's own limit, used where a program has switched that off."""
 
@@ -219,7 +222,7 @@ def read_channels(files: Sequence[File], reading: Reading) -> np.ndarray:
     return np.concatenate(planes, axis=-1)
 
 
-def read_mask(file: File) -> np.ndarray:
+def read_mask(file: File, colours: ColourTable | None = None) -> np.ndarray:
     """The labels as they are in the file, palette indices for a palette PNG: uint8 [H, W].
 
     Raises:
@@ -229,10 +232,12 @@ def read_mask(file: File) -> np.ndarray:
         if image.format != "PNG":
             advice = f"masks must be PNG, because {image.format} alters labels"
             raise sample_error(kinds.JPEG_MASK, file, f"is a {image.format}", advice)
+        if colours is not None:
+            return _labels_of_colours(file, image, colours)
         if image.mode not in ("L", "P", "1") and not image.mode.startswith("I"):
             advice = (
-                "a mask must have one channel of class numbers: replace each colour by its class, or save a "
-                "palette PNG"
+                "a mask must have one channel of class numbers: replace each colour by its class, save a "
+                "palette PNG, or set data.colors"
             )
             message = f"has {len(image.getbands())} channels ({image.mode})"
             raise sample_error(kinds.COLOURED, file, message, advice)
@@ -244,6 +249,45 @@ def read_mask(file: File) -> np.ndarray:
         held = labels_text(dict(zip(values.tolist(), counts.tolist(), strict=True)))
         raise sample_error(kinds.WRONG_LABEL, file, f"holds {held}; labels must be at most {HIGHEST_LABEL}")
     return labels.astype(np.uint8) // np.uint8(factor)
+
+
+def read_palette(file: File) -> bytes | None:
+    """The palette of a mask, or `COLOURED`; None for other masks, and for what cannot be read."""
+    try:
+        with opened(file) as image:
+            if image.format == "PNG" and image.mode in ("RGB", "RGBA"):
+                return COLOURED
+            return bytes(image.getpalette("RGB") or ()) if image.mode == "P" else None
+    except SampleError:
+        return None
+
+
+def palette_colours(file: File) -> dict[int, Colour]:
+    """The colours of the labels that a mask with a palette holds; none if it cannot be read."""
+    try:
+        with opened(file) as image:
+            return held_colours(image)
+    except SampleError:
+        return {}
+
+
+def used_colours(file: File) -> dict[Colour, int]:
+    """How many pixels of a mask have each colour; none if it cannot be read."""
+    try:
+        with opened(file) as image:
+            return colours_of(image)
+    except SampleError:
+        return {}
+
+
+def _labels_of_colours(file: File, image: Image.Image, colours: ColourTable) -> np.ndarray:
+    labels, unknown = colours.labels(np.asarray(image.convert("RGB")))
+    if unknown:
+        (colour, count), *others = sorted(unknown.items(), key=lambda item: -item[1])
+        more = f" and {len(others)} more colours" if others else ""
+        message = f"has the colour {list(colour)} in {count:,} pixels{more}, which data.colors lacks"
+        raise sample_error(kinds.COLOURED, file, message, "add it, or correct the mask")
+    return labels
 
 
 def resized(pixels: np.ndarray, side: int) -> np.ndarray:

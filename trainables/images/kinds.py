@@ -49,6 +49,9 @@ ALL_IGNORED = _warning("only ignored pixels", "remove it: nothing is learnt from
 PERHAPS_BINARY = _warning(
     "mask of 0 and 255", "set data.mask_values: {255: 1} if 255 is a class and not what is ignored"
 )
+COLOURS = _error("masks with colours", "set data.colors to the colours of the classes in turn")
+PALETTES = _error("palettes differ", "set data.colors, or data.palettes: ignore if only the colours differ")
+NO_NUMBERS = _error("labels no class numbers", "map them with data.mask_values, or set data.num_classes")
 FAR_LABEL = _warning("label above a gap", "set data.num_classes: now the largest label decides it")
 
 IMAGE_SIZE = _error("sizes differ", "set data.resize to a side in pixels: all must have one size")

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from trainables.images.augment import IGNORE
-from trainables.images.find_range import find_range
 from trainables.images.hf_datasets import RowReader, find_rows
 from trainables.images.labels import check_class_names, count_classes, label_lookup, mask_class_names
 from trainables.images.layouts.base import Convention, Parts
@@ -30,6 +29,7 @@ from trainables.images.readers import FileReader, Reader, Subset
 from trainables.images.scan import Progress, Scan, to_stderr
 from trainables.images.shards import find_samples
 from trainables.images.statistics import mean_and_std
+from trainables.images.survey import find_range, mask_problem
 from trainables.images.targets import ClassDecoder, Decoder, MaskDecoder
 
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
@@ -49,6 +49,8 @@ class FoundImages:
     """Empty: the numbers of the labels that are found in the masks."""
     notes: tuple[str, ...] = ()
     """What was recognized."""
+    are_numbers: bool = False
+    """Whether the layout says what its labels mean."""
     damaged: Mapping[str, str] = field(default_factory=dict)
     """What is wrong with shards of which a part is skipped, by file."""
 
@@ -118,10 +120,17 @@ def _with_masks(
     decoder = MaskDecoder(
         reading=options.reading(),
         lookup=label_lookup(options, convention),
-        num_classes=len(names) or options.num_classes or IGNORE,
+        num_classes=len(names) or options.known_classes or IGNORE,
+        colours=options.colour_table,
     )
-    names = names or [str(number) for number in range(options.num_classes or 0)]
-    return FoundImages(origin=origin, parts=parts, decoder=decoder, class_names=names)
+    names = names or [str(number) for number in range(options.known_classes or 0)]
+    return FoundImages(
+        origin=origin,
+        parts=parts,
+        decoder=decoder,
+        class_names=names,
+        are_numbers=convention is not None and convention.labels is not None,
+    )
 
 
 def _with_classes(
@@ -177,6 +186,8 @@ def load_images(options: ImageOptions, progress: Progress = to_stderr) -> dict[s
     found = find_images(options, options.skip_limit)
     for note in found.notes:
         progress(note)
+    if isinstance(options, MaskOptions) and (problem := mask_problem(found.parts, options)):
+        raise ValueError(problem)
     streamed = isinstance(options, MaskShardsOptions | ClassShardsOptions)
     readers = {
         part: _some_of(reader, options) if streamed else reader for part, reader in found.parts.items()
@@ -247,7 +258,8 @@ def _class_names(found: FoundImages, scan: Scan, options: ImageOptions) -> Seque
             )
     if not scan.complete:
         return found.class_names
-    num_found = count_classes(found.origin, train + valid, options.mask_values)
+    is_known = bool(found.class_names) or found.are_numbers
+    num_found = count_classes(found.origin, train + valid, options.mask_values, is_known=is_known)
     return found.class_names or [str(number) for number in range(num_found)]
 
 

@@ -19,6 +19,7 @@ from trainables.images.options import (
     ClassShardsOptions,
     FolderData,
     ImageOptions,
+    MaskOptions,
     MaskShardsOptions,
     SavedData,
 )
@@ -255,7 +256,13 @@ class LoadedImages:
         found = None if self.value_range is None else ValueRange(*self.value_range.tolist())
         num_classes, reading = len(self.class_names), self._options.reading(found)
         if not isinstance(self._options, ClassOptions):
-            return MaskDecoder(reading=reading, lookup=self._arrays["mask_lookup"], num_classes=num_classes)
+            assert isinstance(self._options, MaskOptions)
+            return MaskDecoder(
+                reading=reading,
+                lookup=self._arrays["mask_lookup"],
+                num_classes=num_classes,
+                colours=self._options.colour_table,
+            )
         height, width = size_of(shapes)
         return ClassDecoder(
             reading=reading,

@@ -13,6 +13,7 @@ import numpy as np
 from trainables.findings import Finding, SampleError, sample_error
 from trainables.images import kinds
 from trainables.images.augment import IGNORE
+from trainables.images.colours import ColourTable
 from trainables.images.decode import (
     File,
     Reading,
@@ -111,6 +112,8 @@ class MaskDecoder(Decoder):
 
     lookup: np.ndarray
     """From labels in masks to classes and `IGNORE`: int16 [256], -1 is neither."""
+    colours: ColourTable | None = None
+    """None: masks hold labels, not colours."""
 
     nothing = np.empty((0, 0), np.uint8)
 
@@ -120,7 +123,7 @@ class MaskDecoder(Decoder):
     def look(self, sample: Encoded) -> Looked:
         looked = Looked()
         looked.image = looked.attempt(lambda: read_channels(sample.images, self.reading))
-        raw = looked.attempt(lambda: read_mask(sample.mask))
+        raw = looked.attempt(lambda: read_mask(sample.mask, self.colours))
         if any(problem.finding and problem.finding.kind is kinds.NO_FILE for problem in looked.problems):
             return Looked(problems=[_lost_half(sample, looked.problems)])
         if looked.image is not None and raw is not None and looked.image.shape[:2] != raw.shape:

@@ -13,10 +13,12 @@ from trainables.findings import Finding, SampleError, short_name
 from trainables.images import kinds
 from trainables.images.augment import IGNORE
 from trainables.images.decode import labels_text, read_header
+from trainables.images.labels import count_classes
 from trainables.images.loading import FoundImages, find_images
 from trainables.images.options import ImageOptions, MaskOptions
 from trainables.images.readers import Reader
 from trainables.images.statistics import pixel_sums
+from trainables.images.survey import mask_problem
 from trainables.images.targets import Encoded, Looked, MaskDecoder
 from trainables.inspect.inspection import IGNORED, Conclusion, Contents, Inspection, SampleName, digest_of
 
@@ -182,7 +184,29 @@ class MaskInspection(ImageInspection):
 
     def _conclusions(self, contents: Sequence[Contents]) -> Iterator[Finding]:
         yield from self._binary_masks()
+        yield from self._not_numbered(contents)
         yield from self._far_labels()
+        options = self._options
+        assert isinstance(options, MaskOptions)
+        problem = mask_problem(self._found.parts, options)
+        if problem:
+            file, _, what = problem.partition(": ")
+            yield Finding(kinds.COLOURS if "have colours" in what else kinds.PALETTES, file, what)
+
+    def _not_numbered(self, contents: Sequence[Contents]) -> list[Finding]:
+        """Labels that are no class numbers, if the number of classes is taken from the largest one."""
+        pixels = np.zeros(IGNORE + 1, np.int64)
+        for held in contents:
+            for label, count in held.labels.items():
+                pixels[IGNORE if label == IGNORED else label] += count
+        if self._found.class_names or self._found.are_numbers or not pixels[1:IGNORE].any():
+            return []
+        where = str(Path(self._masks[0]).parent)
+        try:
+            count_classes(where, pixels, {})
+        except ValueError as error:
+            return [Finding(kinds.NO_NUMBERS, where, str(error).removeprefix(f"{where}: "))]
+        return []
 
     def _binary_masks(self) -> list[Finding]:
         """Masks of 0 and 255 where 255 is no class; where it is ignored, that may be right."""
@@ -203,10 +227,14 @@ class MaskInspection(ImageInspection):
         lookup = self._decoder.lookup
         held = {int(lookup[label]) for labels in self._labels for label in labels}
         gap = next((number for number in range(IGNORE) if number not in held), IGNORE)
-        for mask, labels in zip(self._masks, self._labels, strict=True):
-            far = {label: count for label, count in labels.items() if gap < lookup[label] < IGNORE}
-            if far:
-                yield Finding(kinds.FAR_LABEL, mask, f"{labels_text(far)}, while no mask holds {gap}")
+        far = [
+            (mask, {label: count for label, count in labels.items() if gap < lookup[label] < IGNORE})
+            for mask, labels in zip(self._masks, self._labels, strict=True)
+        ]
+        odd = [(mask, labels) for mask, labels in far if labels]
+        if 2 * len(odd) <= len(far):  # where most masks hold such labels, they are classes
+            for mask, labels in odd:
+                yield Finding(kinds.FAR_LABEL, mask, f"{labels_text(labels)}, while no mask holds {gap}")
 
 
 class ClassInspection(ImageInspection):

@@ -1,4 +1,4 @@
-"""Finds out before training which values the images of a data set use."""
+"""Looks at some samples before training: which values images use, and whether palettes of masks agree."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from collections.abc import Mapping
 import numpy as np
 
 from trainables.data.threads import in_threads, num_threads
-from trainables.images.decode import read_header
+from trainables.images.colours import palette_conflict, proposed
+from trainables.images.decode import COLOURED, File, palette_colours, read_header, read_palette, used_colours
 from trainables.images.depth import ValueRange
-from trainables.images.options import ImageOptions
+from trainables.images.options import ImageOptions, MaskOptions
 from trainables.images.readers import Reader
 
 NUM_HEADERS = 512
-"""Images of each part of which it is asked whether they have more than 8 bits."""
+"""Samples of each part whose headers are looked at."""
 NUM_DECODED = 64
 """Deep training images whose values are looked at."""
 
@@ -55,6 +56,35 @@ def find_range(parts: Mapping[str, Reader], options: ImageOptions) -> tuple[Valu
         f"become 0 to 255 (data.range: [{low:g}, {high:g}])"
     )
     return ValueRange(low, high), note
+
+
+def mask_problem(parts: Mapping[str, Reader], options: MaskOptions) -> str:
+    """What is wrong if most masks have colours, or a label has another colour in another mask; else empty."""
+    if options.colors:
+        return ""
+    masks = {
+        str(mask): mask
+        for reader in parts.values()
+        for number in _spread(len(reader), NUM_HEADERS)
+        if (mask := _mask(reader, number)) is not None
+    }
+    headers = {name: read_palette(mask) for name, mask in masks.items()}
+    coloured = [name for name, palette in headers.items() if palette == COLOURED]
+    if 2 * len(coloured) > len(masks):
+        looked = [coloured[place] for place in _spread(len(coloured), NUM_DECODED)]
+        held = {colour for name in looked for colour in used_colours(masks[name])}
+        return f"{coloured[0]}: most masks have colours, and must have class numbers: {proposed(list(held))}"
+    palettes = {name: palette for name, palette in headers.items() if palette not in (None, COLOURED)}
+    if options.palettes == "ignore" or len(set(palettes.values())) < 2:
+        return ""
+    return palette_conflict({name: palette_colours(masks[name]) for name in palettes})
+
+
+def _mask(reader: Reader, number: int) -> File | None:
+    try:
+        return reader.encoded(number).mask
+    except ValueError:
+        return None
 
 
 def _is_deep(reader: Reader, number: int) -> bool:
