@@ -169,7 +169,7 @@ def _read_text(file: Path, name: str) -> str:
 
 
 def _plain(source: Any, where: str) -> Any:
-    """Python values as YAML has them: dict with text keys, list, text, number, bool, None."""
+    """Python values as YAML has them: dicts with texts or digits as keys, list, text, number, bool, None."""
     problems: list[Problem] = []
     num_nodes = 0
 
@@ -188,7 +188,7 @@ def _plain(source: Any, where: str) -> Any:
         if wrong:
             return None
         if isinstance(value, Mapping):
-            return {key: convert(item, (*path, key)) for key, item in value.items()}
+            return {str(key): convert(item, (*path, str(key))) for key, item in value.items()}
         if is_tree:
             return [convert(item, (*path, index)) for index, item in enumerate(value)]
         kind = next((kind for kind in (bool, int, float) if isinstance(value, kind)), str)
@@ -203,7 +203,9 @@ def _plain(source: Any, where: str) -> Any:
 def _problems_in(value: Any) -> list[str]:
     """Why YAML has no such value, whatever stands inside of it."""
     if isinstance(value, Mapping):
-        return [problem for key in value if (problem := problem_in_key(key))]
+        wrong = [problem for key in value if (problem := problem_in_key(key))]
+        twice = [] if wrong else [key for key in value if isinstance(key, int) and str(key) in value]
+        return wrong + [f"the key {key} stands twice, as a number and as text; remove one" for key in twice]
     if isinstance(value, str | Path):
         problem = problem_in_text(str(value))
     elif isinstance(value, int):

@@ -114,9 +114,11 @@ def problem_in_text(text: str) -> str | None:
 
 
 def problem_in_key(key: Any) -> str | None:
-    """Why a value cannot be a key, if so."""
+    """Why a value cannot be a key, if so; a whole number can, and is then its digits."""
+    if isinstance(key, int) and not isinstance(key, bool) and abs(key) < 10**MAX_DIGITS:
+        return None
     if not isinstance(key, str):
-        return f"a key must be text, received {shown(key)}"
+        return f"a key must be text or a whole number, received {shown(key)}"
     if len(key) <= MAX_KEY and key.isprintable():
         return None
     return f"a key must be printable and at most {MAX_KEY} characters long, received {shown(key)}"
@@ -214,8 +216,12 @@ class _Parser:
             raise self._error(path, problem)
         if key == "<<" and _is_plain(event):
             self._report(path, "merge keys (<<) are not part of YAML 1.2; write the keys out")
-        elif _is_plain(event) and not isinstance(plain_scalar(key), str):
-            self._report(path, f"a key must be text, received {key}; put it in quotes")
+        elif _is_plain(event):
+            value = plain_scalar(key)
+            if isinstance(value, int) and not isinstance(value, bool):
+                return str(value)
+            if not isinstance(value, str):
+                self._report(path, f"a key must be text or a whole number, received {key}; put it in quotes")
         return key
 
     def _text_of(self, event: ScalarEvent, path: KeyPath) -> str:

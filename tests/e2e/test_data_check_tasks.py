@@ -145,6 +145,22 @@ def test_the_target_of_a_regression_must_be_a_finite_number(tmp_path: Path) -> N
     assert list(found.classes) == []
 
 
+def test_columns_that_cannot_be_used_and_rows_that_are_left_out_are_found(tmp_path: Path) -> None:
+    rows = [f'{n},"1,{50 + n}",Ulm,{n % 2}' for n in range(20)]
+    rows[6] = '6,"1,7",Ulm,NA'
+    write_table(tmp_path / "people.csv", rows)
+    data = {"source": "csv", "path": str(tmp_path / "people.csv"), "target": "kind"}
+    found = check("classification", data | {"missing_targets": "drop"}, "mlp")
+    (column,) = found.errors
+    assert column.kind.name == "column that cannot be used"
+    assert "column 'height'" in column.message
+    assert 'data.decimal: ","' in column.message
+    assert named(found, "row without a target") == {"people.csv:8"}
+    read = check("classification", data | {"missing_targets": "drop", "decimal": ","}, "mlp")
+    assert list(read.errors) == []
+    assert [row.counts["train"] + row.counts["valid"] for row in read.classes] == [9, 10]
+
+
 def test_a_table_that_cannot_be_read_is_one_error(tmp_path: Path) -> None:
     write_table(tmp_path / "people.csv", ["1,2"])
     data = {"source": "csv", "path": str(tmp_path / "people.csv"), "target": "kind"}

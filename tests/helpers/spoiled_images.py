@@ -75,7 +75,7 @@ def other_format(root):
 
 
 def text_bomb(root):
-    insert_chunks(root / "images/02.png", [(b"zTXt", b"Comment\0\0" + zlib.compress(b"x" * 2**24))])
+    insert_chunks(root / "images/02.png", [(b"zTXt", b"Comment\0\0" + zlib.compress(b"x" * 2**27))])
 
 
 def many_texts(root):
@@ -85,7 +85,7 @@ def many_texts(root):
 
 
 def profile_bomb(root):
-    insert_chunks(root / "images/02.png", [(b"iCCP", b"icc\0\0" + zlib.compress(b"x" * 2**24))])
+    insert_chunks(root / "images/02.png", [(b"iCCP", b"icc\0\0" + zlib.compress(b"x" * 2**27))])
 
 
 def claimed_size(root):

@@ -78,7 +78,7 @@ def test_every_value_knows_its_line():
         ("a: 1\nb: 2\na: 3", "c.yaml:3: a: the key stands twice, first on line 1; remove one"),
         ("a:\n  b: !!python/name:os.system x", "c.yaml:2: a.b: tags are refused"),
         ("a: !!str 1", "c.yaml:1: a: tags are refused"),
-        ("a: 1\n1: 2", "c.yaml:2: a key must be text, received 1"),
+        ("a: 1\n1.5: 2", "c.yaml:2: a key must be text or a whole number, received 1.5"),
         ("a: &x {b: 1}\nc:\n  <<: *x", "c.yaml:3: c: merge keys (<<) are not part of YAML 1.2"),
         ("a: 1\nb: [1, 2\n", "c.yaml:3: not valid YAML: "),
         ("a: *x", "c.yaml:1: a: alias *x refers to nothing complete before it"),
@@ -96,7 +96,7 @@ def test_each_problem_names_its_line(text, message):
 
 
 def test_problems_that_do_not_stop_the_parser_come_together():
-    assert len(problems_of("a: 1\na: 2\nb: !x 3\n4: 5\n")) == 3
+    assert len(problems_of("a: 1\na: 2\nb: !x 3\n4.5: 5\n")) == 3
 
 
 def test_a_missing_file_or_a_folder_is_a_problem_in_one_line(tmp_path):
@@ -205,14 +205,26 @@ def test_python_values_are_taken_as_config():
 
 def test_python_values_that_yaml_does_not_have_are_refused():
     with pytest.raises(ConfigError) as caught:
-        read_document({"a": {1: 2}, "b": [object()], "c": 10**5000, "d": "\ud800", "e": {"\n": 1}})
+        read_document({"a": {1.5: 2}, "b": [object()], "c": 10**5000, "d": "\ud800", "e": {"\n": 1}})
     assert [str(problem) for problem in caught.value.problems] == [
-        "config: a: a key must be text, received 1",
+        "config: a: a key must be text or a whole number, received 1.5",
         "config: b.0: received a object; must be a mapping, list, text, number, bool or None",
         "config: c: a whole number of more than 300 digits, which is the limit",
         "config: d: half a surrogate pair is no character; write the whole",
         "config: e: a key must be printable and at most 200 characters long, received '\\n'",
     ]
+
+
+def test_whole_numbers_as_keys_are_their_digits():
+    for source in ({"a": {255: 1, -1: 2}}, {"a": {"255": 1, "-1": 2}}):
+        assert read_document(source).tree == {"a": {"255": 1, "-1": 2}}
+    Path("keys.yaml").write_text("a: {255: 1, -1: 2}\n")
+    assert read_document("keys.yaml").tree == {"a": {"255": 1, "-1": 2}}
+    assert read_document({}, ["a={255: 1}"]).tree == {"a": {"255": 1}}
+    Path("twice.yaml").write_text("a: {255: 1, '255': 2}\n")
+    assert "the key stands twice" in str(read_document("twice.yaml").problems[0])
+    with pytest.raises(ConfigError, match="the key 255 stands twice, as a number and as text"):
+        read_document({"a": {255: 1, "255": 2}})
 
 
 def test_python_values_that_hold_themselves_are_refused():

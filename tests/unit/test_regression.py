@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -52,14 +53,17 @@ def test_targets_are_standardized_by_the_training_rows() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cell", "received"),
-    [("nan", "'nan'"), ("", "''"), ("inf", "'inf'"), ("high", "'high'"), ("3,5", "'3,5'")],
+    ("cell", "message"),
+    [
+        ("nan", "is 'nan', which data.missing holds; every row must have a target: data.missing_targets"),
+        ("", "is empty; every row must have a target: data.missing_targets: drop leaves such rows out"),
+        ("inf", "received 'inf'; must be a finite number; use task: classification for names"),
+        ("high", "received 'high'; must be a finite number; use task: classification for names"),
+        ("3,5", "received '3,5'; must be a finite number; it holds numbers such as '3,5': data.decimal"),
+    ],
 )
-def test_a_target_that_is_no_number_is_named_by_line(tmp_path: Path, cell: str, received: str) -> None:
-    with pytest.raises(
-        ValueError,
-        match=rf"data\.csv:3: column 'y': received {received}; must be a finite number: use task: class",
-    ):
+def test_a_target_that_is_no_number_is_named_by_line(tmp_path: Path, cell: str, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"data.csv:3: column 'y': {message}")):
         csv_task(tmp_path, f'a,y\n1,1.5\n2,"{cell}"\n3,1\n4,2\n')
 
 

@@ -38,7 +38,7 @@ def test_nnunet_has_the_classes_of_dataset_json_and_ignores_its_ignore_label(tmp
 def test_nnunet_stacks_the_files_of_a_case(tmp_path, channels, max_memory):
     root = nnunet_root(tmp_path, channels)
     arrays = load(root, channels=channels, max_memory=max_memory)
-    read = LoadedImages(arrays, options_of(root)).samples("train").read(np.arange(4))[0]
+    read = LoadedImages(arrays, options_of(root, channels=channels)).samples("train").read(np.arange(4))[0]
     for image, pair in zip(read, pairs_of(root)["train"], strict=True):
         files = [root / f"imagesTr/{pair.target.stem}_{channel:04}.png" for channel in range(channels)]
         np.testing.assert_array_equal(image, np.stack([np.asarray(Image.open(file)) for file in files], -1))

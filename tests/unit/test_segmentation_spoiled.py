@@ -24,7 +24,7 @@ from spoiled_images import (
     two_of_a_name,
 )
 
-from trainables.images.decode import read_image
+from trainables.images.decode import Reading
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_damaged_bytes_are_an_error_that_names_the_file_or_still_an_image(tmp_pa
             damaged[place : place + rng.integers(0, 3)] = rng.bytes(rng.integers(0, 4))
         file.write_bytes(with_checksums(bytes(damaged)))
         try:
-            assert read_image(file, 3).dtype == np.uint8
+            assert Reading(channels=3).pixels(file).dtype == np.uint8
         except ValueError as error:
             refused.append(str(error))
     assert len(refused) > 50

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from sklearn.preprocessing import StandardScaler
 
+from trainables.tables.csv_file import read_csv
 from trainables.tables.encode import Table, encode, encoded_table, fit_encoding
 from trainables.tables.options import CSVOptions
-from trainables.tables.read import read_csv, read_sheets, split_by_class, split_rows
+from trainables.tables.read import read_sheets, split_by_class, split_rows
+from trainables.tables.sheet import Sheet
 
 
 def write(folder: Path, text: str | bytes, name: str = "data.csv") -> Path:
@@ -24,10 +26,14 @@ def first_rows_for_training(count: int) -> Any:
     return lambda sheet: (np.arange(count), np.arange(count, len(sheet)))
 
 
+def read(file: Path, **options: Any) -> Sheet:
+    return read_csv(file, CSVOptions(path=str(file), target="y", **options))
+
+
 def load(file: Path, *, train: int = 0, **options: Any) -> Table:
     """The encoded table whose first `train` rows are for training; all but one without."""
     parsed = CSVOptions(path=str(file), **{"target": "y", **options})
-    count = train or len(read_csv(file, parsed.delimiter)) - 1
+    count = train or len(read_csv(file, parsed)) - 1
     return encoded_table(read_sheets(parsed, first_rows_for_training(count)), parsed)
 
 
@@ -35,20 +41,20 @@ def load(file: Path, *, train: int = 0, **options: Any) -> Table:
 
 
 def test_quotes_may_hold_delimiters_line_breaks_and_quotes(tmp_path: Path) -> None:
-    sheet = read_csv(write(tmp_path, 'name,y\n"Doe, Jane",1\n"two\nlines",2\n"says ""hi""",3\n'))
+    sheet = read(write(tmp_path, 'name,y\n"Doe, Jane",1\n"two\nlines",2\n"says ""hi""",3\n'))
     assert sheet.columns["name"] == ["Doe, Jane", "two\nlines", 'says "hi"']
     assert sheet.lines == [2, 3, 5]
 
 
 def test_a_byte_order_mark_and_other_line_ends_are_no_part_of_names_and_cells(tmp_path: Path) -> None:
-    sheet = read_csv(write(tmp_path, b"\xef\xbb\xbfa,y\r\n 1 ,2\r\n\r\n3,4\r\n"))
+    sheet = read(write(tmp_path, b"\xef\xbb\xbfa,y\r\n 1 ,2\r\n\r\n3,4\r\n"))
     assert sheet.columns == {"a": ["1", "3"], "y": ["2", "4"]}
     assert sheet.lines == [2, 4]
 
 
 def test_other_delimiters_are_read(tmp_path: Path) -> None:
-    assert read_csv(write(tmp_path, "a;y\n1,5;2\n"), ";").columns == {"a": ["1,5"], "y": ["2"]}
-    assert read_csv(write(tmp_path, "a\ty\n1\t2\n"), "\t").columns == {"a": ["1"], "y": ["2"]}
+    assert read(write(tmp_path, "a;y\n1,5;2\n"), delimiter=";").columns == {"a": ["1,5"], "y": ["2"]}
+    assert read(write(tmp_path, "a\ty\n1\t2\n"), delimiter="\t").columns == {"a": ["1"], "y": ["2"]}
 
 
 @pytest.mark.parametrize(
@@ -63,21 +69,24 @@ def test_other_delimiters_are_read(tmp_path: Path) -> None:
         (b"a,b,a\n1,2,3\n", r"data\.csv:1: 1 names are duplicated, such as 'a'; names must differ"),
         (b"a,,y\n1,2,3\n", r"data\.csv:1: column 2 of 3 has no name"),
         (b"a;b;y\n1;2;3\n", r"has the one column 'a;b;y' .*; is data\.delimiter ';'\?"),
-        (b"a,y\nM\xfcller,1\n", "is not UTF-8 text .it holds the byte 0xfc.; save it as UTF-8"),
+        (
+            b"a,y\nM\xfcller,1\n",
+            r"not UTF-8 text \(invalid start byte: 0xfc\); save it as UTF-8, or set data\.enc",
+        ),
         (b'a,y\n1,2\n"open,2\n', r"data\.csv:3: unexpected end of data"),
         (b'a,y\n"x"z,2\n', r"data\.csv:2: .* expected after"),
     ],
 )
 def test_a_broken_file_is_refused_by_line(tmp_path: Path, content: bytes, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        read_csv(write(tmp_path, content))
+        read(write(tmp_path, content))
 
 
 def test_what_is_no_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"nothing\.csv: cannot be read: No such file .*; correct the path"):
-        read_csv(tmp_path / "nothing.csv")
+        read(tmp_path / "nothing.csv")
     with pytest.raises(ValueError, match="cannot be read: Is a directory"):
-        read_csv(tmp_path)
+        read(tmp_path)
 
 
 # Encoding
@@ -137,7 +146,7 @@ def test_the_target_and_ignored_columns_are_no_inputs(tmp_path: Path) -> None:
     ):
         load(file)
     assert [entry["name"] for entry in load(file, ignore_columns=["id"]).encoding] == ["a"]
-    assert load(file, max_categories=119).train.shape == (119, 121)
+    assert load(file, max_categories=119, max_category_share=1.0).train.shape == (119, 121)
 
 
 def test_columns_that_are_not_there_are_named_with_the_nearest(tmp_path: Path) -> None:
@@ -179,7 +188,7 @@ def test_a_path_begins_where_the_search_was_started(tmp_path: Path, monkeypatch:
 
 def test_the_encoding_is_that_of_its_statistics_only() -> None:
     columns = {"a": np.array([1.0, np.nan, 3.0]), "c": np.array(["x", "y", "x"])}
-    encoding = fit_encoding(columns, 10)
+    encoding = fit_encoding(columns)
     for row in range(3):
         one = {name: values[row : row + 1] for name, values in columns.items()}
         np.testing.assert_array_equal(encode(one, encoding), encode(columns, encoding)[row : row + 1])

@@ -18,7 +18,8 @@ from trainables.images.loading import load_images
 from trainables.images.options import ImageOptions
 from trainables.images.statistics import mean_and_std, pixel_sums
 from trainables.tables.encode import Table, encoded_table, plain_table
-from trainables.tables.read import Sheet, Sheets, read_sheets, split_by_class, targets_of
+from trainables.tables.read import Sheets, read_sheets, split_by_class, targets_of
+from trainables.tables.sheet import Sheet
 
 Arrays = dict[str, np.ndarray]
 

@@ -5,25 +5,47 @@ from __future__ import annotations
 import os
 import stat
 import struct
+import warnings
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from trainables.findings import SampleError, sample_error
 from trainables.images import kinds
+from trainables.images.colours import Colour, ColourTable, colours_of, held_colours
+from trainables.images.depth import ValueRange, is_deep, lacks_lower_bytes, show_lower_bytes
 
+COLOURED = b"colours"
+"""Stands for the palette of a mask whose pixels are colours themselves."""
 PIXEL_LIMIT = 89_478_485
 """Pillow's own limit, used where a program has switched that off."""
+
+# Metadata are not used: an editor's history of megabytes makes no image unreadable, and what Pillow warns of
+# in them concerns nobody. The sizes of images are checked below.
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 HIGHEST_LABEL = 255
 UNSCALED = {"L;2": 85, "L;4": 17}
 """Factors by which Pillow stretches greys of 2 and 4 bits to 0..255, by the raw mode of the file."""
+
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""By the orientation in EXIF."""
 
 
 @dataclass(frozen=True)
@@ -92,43 +114,107 @@ def header_size(file: File) -> tuple[int, int]:
         return image.height, image.width
 
 
-def image_mode(file: File) -> str:
-    """As Pillow names it: L is grey, RGBA has transparency."""
+@dataclass(frozen=True)
+class Header:
+    """What an image is, without its pixels."""
+
+    mode: str
+    """As Pillow names it, and "16-bit" before a deeper one: L is grey, RGBA has transparency."""
+    is_deep: bool
+    """Whether it has more than 8 bits a channel."""
+    orientation: int
+    """How its EXIF says that it is to be turned: 1 is upright."""
+
+
+def read_header(file: File) -> Header:
+    """Look at an image file without decoding it; raises a SampleError as `opened` does."""
     with opened(file) as image:
-        return image.mode
+        deep = is_deep(image)
+        mode = "16-bit " + image.mode.split(";")[0].replace("I", "L") if deep else image.mode
+        return Header(mode, deep, orientation(image))
 
 
-def read_image(file: File, channels: int) -> np.ndarray:
-    """uint8 [H, W, channels], turned upright as its EXIF says; 16-bit grey is reduced to 8 bits.
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How the images of a data set are read."""
 
-    Raises:
-        SampleError: the file cannot be decoded.
-    """
-    with opened(file) as image:
-        upright = ImageOps.exif_transpose(image)
-        if upright.mode.startswith("I"):
-            upright = Image.fromarray((np.asarray(upright) >> 8).clip(0, 255).astype(np.uint8))
-        if upright.mode == "P" and "transparency" in upright.info:
-            upright = upright.convert("RGBA")
-        pixels = np.asarray(upright.convert("L" if channels == 1 else "RGB"))
-    return pixels.reshape(*pixels.shape[:2], channels)
+    channels: int
+    value_range: ValueRange | None = None
+    """What becomes 0 to 255; None: all images have 8 bits."""
+    upright: bool = True
+    """Whether images are turned as their EXIF says."""
+
+    def pixels(self, file: File) -> np.ndarray:
+        """uint8 [H, W, channels].
+
+        Raises:
+            SampleError: the file cannot be decoded, or is the only one with more than 8 bits.
+        """
+        with opened(file) as image:
+            deep = is_deep(image)
+            if not deep and (self.value_range is None or not self.value_range.of_all):
+                return self._converted(self._turned(image))
+        if self.value_range is None:
+            message = "has 16 bits a channel, and the images that were looked at have 8"
+            raise sample_error(kinds.DEPTH, file, message, "set data.range, or save all images alike")
+        return self._converted(Image.fromarray(self.value_range.scaled(self.values(file))))
+
+    def values(self, file: File) -> np.ndarray:
+        """As they are in the file: [H, W] of greys, [H, W, 3] of colours.
+
+        Raises:
+            SampleError: the file cannot be decoded, or has 16-bit greys with transparency.
+        """
+        with opened(file) as image:
+            if lacks_lower_bytes(image):
+                message = "has 16-bit greys with transparency, which cannot be read"
+                raise sample_error(kinds.UNREADABLE, file, message, "save it without transparency")
+            deep = is_deep(image)
+            values = np.asarray(self._turned(image if deep else image.convert(self._mode)))
+        with opened(file) as image:
+            if deep and show_lower_bytes(image):
+                values = values.astype(np.uint16) << 8 | np.asarray(self._turned(image))
+        return values[..., :3] if values.ndim == 3 else values
+
+    @property
+    def _mode(self) -> str:
+        return "L" if self.channels == 1 else "RGB"
+
+    def _turned(self, image: Image.Image) -> Image.Image:
+        transposed = _TURNS.get(orientation(image)) if self.upright else None
+        return image if transposed is None else image.transpose(transposed)
+
+    def _converted(self, image: Image.Image) -> np.ndarray:
+        if image.mode == "P" and "transparency" in image.info:
+            image = image.convert("RGBA")
+        pixels = np.asarray(image.convert(self._mode))
+        return pixels.reshape(*pixels.shape[:2], self.channels)
 
 
-def read_channels(files: Sequence[File], channels: int) -> np.ndarray:
-    """uint8 [H, W, channels]: one file as `read_image` reads it, or the greys of one file for each channel.
+def orientation(image: Image.Image) -> int:
+    """How the EXIF of an open image says that it is to be turned: 1 is upright, as is what cannot be read."""
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except (SyntaxError, ValueError, TypeError, OSError, struct.error, KeyError):
+        return 1
+
+
+def read_channels(files: Sequence[File], reading: Reading) -> np.ndarray:
+    """uint8 [H, W, channels]: one file, or the greys of one file for each channel.
 
     Raises:
         SampleError: a file cannot be decoded, or their number does not fit.
     """
+    channels = reading.channels
     if len(files) == 1 and channels in (1, 3):
-        return read_image(files[0], channels)
+        return reading.pixels(files[0])
     if len(files) != channels:
         message = (
             f"comes in {len(files)} files and data.channels is {channels}; it must be 1 or 3 for one file, "
             "or the number of files that hold one channel each (layout nnunet)"
         )
         raise sample_error(kinds.UNREADABLE, files[0], message)
-    planes = [read_image(file, 1) for file in files]
+    planes = [replace(reading, channels=1).pixels(file) for file in files]
     for file, plane in zip(files, planes, strict=True):
         if plane.shape != planes[0].shape:
             sizes = f"is {size_text(plane)}, and {files[0]} {size_text(planes[0])}; sizes must agree"
@@ -136,7 +222,7 @@ def read_channels(files: Sequence[File], channels: int) -> np.ndarray:
     return np.concatenate(planes, axis=-1)
 
 
-def read_mask(file: File) -> np.ndarray:
+def read_mask(file: File, colours: ColourTable | None = None) -> np.ndarray:
     """The labels as they are in the file, palette indices for a palette PNG: uint8 [H, W].
 
     Raises:
@@ -146,10 +232,12 @@ def read_mask(file: File) -> np.ndarray:
         if image.format != "PNG":
             advice = f"masks must be PNG, because {image.format} alters labels"
             raise sample_error(kinds.JPEG_MASK, file, f"is a {image.format}", advice)
+        if colours is not None:
+            return _labels_of_colours(file, image, colours)
         if image.mode not in ("L", "P", "1") and not image.mode.startswith("I"):
             advice = (
-                "a mask must have one channel of class numbers: replace each colour by its class, or save a "
-                "palette PNG"
+                "a mask must have one channel of class numbers: replace each colour by its class, save a "
+                "palette PNG, or set data.colors"
             )
             message = f"has {len(image.getbands())} channels ({image.mode})"
             raise sample_error(kinds.COLOURED, file, message, advice)
@@ -161,6 +249,45 @@ def read_mask(file: File) -> np.ndarray:
         held = labels_text(dict(zip(values.tolist(), counts.tolist(), strict=True)))
         raise sample_error(kinds.WRONG_LABEL, file, f"holds {held}; labels must be at most {HIGHEST_LABEL}")
     return labels.astype(np.uint8) // np.uint8(factor)
+
+
+def read_palette(file: File) -> bytes | None:
+    """The palette of a mask, or `COLOURED`; None for other masks, and for what cannot be read."""
+    try:
+        with opened(file) as image:
+            if image.format == "PNG" and image.mode in ("RGB", "RGBA"):
+                return COLOURED
+            return bytes(image.getpalette("RGB") or ()) if image.mode == "P" else None
+    except SampleError:
+        return None
+
+
+def palette_colours(file: File) -> dict[int, Colour]:
+    """The colours of the labels that a mask with a palette holds; none if it cannot be read."""
+    try:
+        with opened(file) as image:
+            return held_colours(image)
+    except SampleError:
+        return {}
+
+
+def used_colours(file: File) -> dict[Colour, int]:
+    """How many pixels of a mask have each colour; none if it cannot be read."""
+    try:
+        with opened(file) as image:
+            return colours_of(image)
+    except SampleError:
+        return {}
+
+
+def _labels_of_colours(file: File, image: Image.Image, colours: ColourTable) -> np.ndarray:
+    labels, unknown = colours.labels(np.asarray(image.convert("RGB")))
+    if unknown:
+        (colour, count), *others = sorted(unknown.items(), key=lambda item: -item[1])
+        more = f" and {len(others)} more colours" if others else ""
+        message = f"has the colour {list(colour)} in {count:,} pixels{more}, which data.colors lacks"
+        raise sample_error(kinds.COLOURED, file, message, "add it, or correct the mask")
+    return labels
 
 
 def resized(pixels: np.ndarray, side: int) -> np.ndarray:

@@ -20,6 +20,13 @@ LEAKAGE = _error(
     "data leakage",
     "remove it from one of the two parts: the validation score would be too good",
 )
+DEPTH = _error("other depth", "set data.range, or save all images alike")
+CLIPPED = _warning("values outside of data.range", "widen data.range: they are clipped")
+NARROW = _warning("few values used", "set data.range to the values that the images use, if they look dark")
+CONSTANT = _warning("image of one value", "remove it if nothing can be seen in it")
+TURNED = _warning(
+    "image turned by its EXIF", "check that its mask is turned too, or set data.orientation: stored"
+)
 OTHER_MODE = _warning("converted image", "set data.channels, or save all images alike")
 
 NO_FILE = _error("listed but missing", "remove the name from the list")
@@ -28,6 +35,7 @@ NO_MASK = _error(
 )
 NO_IMAGE = _error("mask without an image", "add the image or remove the mask")
 MASK_SIZE = _error("sizes differ", "save image and mask at the same size")
+TURNED_SIZE = _error("mask of the image as stored", "set data.orientation: stored")
 COLOURED = _error("mask with colours", "replace each colour by its class number, or save a palette PNG")
 JPEG_MASK = _error(
     "mask saved as JPEG", "save masks as PNG from their source: JPEG smears labels where they meet"
@@ -41,6 +49,9 @@ ALL_IGNORED = _warning("only ignored pixels", "remove it: nothing is learnt from
 PERHAPS_BINARY = _warning(
     "mask of 0 and 255", "set data.mask_values: {255: 1} if 255 is a class and not what is ignored"
 )
+COLOURS = _error("masks with colours", "set data.colors to the colours of the classes in turn")
+PALETTES = _error("palettes differ", "set data.colors, or data.palettes: ignore if only the colours differ")
+NO_NUMBERS = _error("labels no class numbers", "map them with data.mask_values, or set data.num_classes")
 FAR_LABEL = _warning("label above a gap", "set data.num_classes: now the largest label decides it")
 
 IMAGE_SIZE = _error("sizes differ", "set data.resize to a side in pixels: all must have one size")

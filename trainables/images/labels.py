@@ -12,6 +12,13 @@ from trainables.images.layouts.base import Convention
 from trainables.images.layouts.files import read_lines
 from trainables.images.options import MaskOptions
 
+_MOST_UNUSED = 10
+"""Numbers up to the largest label, for each label that occurs, from which on they are no class numbers."""
+_MOST_CLASSES = 64
+"""Labels beyond which their number must be set: they may be shades."""
+_SHOWN = 20
+"""Labels beyond which they are not classes with other numbers, but shades where classes meet."""
+
 
 def label_lookup(options: MaskOptions, convention: Convention | None = None) -> np.ndarray:
     """From labels in files to classes and `IGNORE`: int16 [256]; -1 is neither.
@@ -41,12 +48,12 @@ def mask_class_names(
 ) -> list[str]:
     """The given names, else those in classes.txt, else the layout's if their number fits, else none."""
     if options.class_names or root is None:
-        return check_class_names(options.class_names, "data.class_names", options.num_classes)
+        return check_class_names(options.class_names, "data.class_names", options.known_classes)
     listed = root / "classes.txt"
     if listed.is_file():
-        return check_class_names(read_lines(root, listed), str(listed), options.num_classes)
+        return check_class_names(read_lines(root, listed), str(listed), options.known_classes)
     usual = [] if convention is None or options.mask_values else list(convention.class_names)
-    return usual if options.num_classes in (None, len(usual)) else []
+    return usual if options.known_classes in (None, len(usual)) else []
 
 
 def check_class_names(names: Sequence[str], origin: str, num_classes: int | None = None) -> list[str]:
@@ -68,13 +75,23 @@ def check_class_names(names: Sequence[str], origin: str, num_classes: int | None
     return list(names)
 
 
-def count_classes(origin: str, pixels: np.ndarray, mask_values: Mapping[int, int]) -> int:
+def count_classes(
+    origin: str, pixels: np.ndarray, mask_values: Mapping[int, int], *, is_known: bool = False
+) -> int:
     """One more than the largest class, from the number of pixels of each label, int64 [256].
 
+    Args:
+        is_known: whether the number of classes is set; else it is that of the labels that are found.
+
     Raises:
-        ValueError: if there is only one class, with what is probably wrong.
+        ValueError: if there is only one class, or most numbers up to the largest one are no class, with what
+            is probably wrong.
     """
-    num_found = 1 + int(pixels[:IGNORE].nonzero()[0].max())
+    held = pixels[:IGNORE].nonzero()[0].tolist()
+    num_found = 1 + held[-1]
+    doubtful = len(held) > _MOST_CLASSES or _MOST_UNUSED * len(held) <= num_found
+    if num_found > 1 and not is_known and doubtful:
+        raise ValueError(f"{origin}: {_not_numbered(held, bool(pixels[IGNORE]))}")
     if num_found > 1:
         return num_found
     if pixels[IGNORE] and not mask_values:
@@ -83,3 +100,19 @@ def count_classes(origin: str, pixels: np.ndarray, mask_values: Mapping[int, int
             "set data.mask_values: {255: 1}"
         )
     raise ValueError(f"{origin}: masks hold no label above 0; there must be at least two classes")
+
+
+def _not_numbered(held: Sequence[int], with_ignored: bool) -> str:
+    """What is wrong with labels of which most numbers are no class, and the line that is probably meant."""
+    count = 1 + held[-1]
+    told = ", ".join(map(str, held[:_SHOWN])) + (", ..." if len(held) > _SHOWN else "")
+    found = (
+        f"masks hold {told}; as class numbers they are {count} classes, {count - len(held)} without a pixel"
+    )
+    if len(held) > _SHOWN:
+        return f"{found}: resized with interpolation? Save them anew, or set data.num_classes"
+    step = held[1] - held[0] if len(held) > 1 else 0
+    if with_ignored and held[-1] + step == IGNORE:
+        held = [*held, IGNORE]
+    values = ", ".join(f"{label}: {number}" for number, label in enumerate(held) if label != number)
+    return f"{found}; set data.mask_values: {{{values}}} if each is a class, or data.num_classes: {count}"

@@ -29,6 +29,7 @@ from trainables.images.readers import FileReader, Reader, Subset
 from trainables.images.scan import Progress, Scan, to_stderr
 from trainables.images.shards import find_samples
 from trainables.images.statistics import mean_and_std
+from trainables.images.survey import find_range, mask_problem
 from trainables.images.targets import ClassDecoder, Decoder, MaskDecoder
 
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
@@ -46,14 +47,16 @@ class FoundImages:
     decoder: Decoder
     class_names: Sequence[str]
     """Empty: the numbers of the labels that are found in the masks."""
-    note: str = ""
+    notes: tuple[str, ...] = ()
     """What was recognized."""
+    are_numbers: bool = False
+    """Whether the layout says what its labels mean."""
     damaged: Mapping[str, str] = field(default_factory=dict)
     """What is wrong with shards of which a part is skipped, by file."""
 
 
 def find_images(options: ImageOptions, max_skipped: int) -> FoundImages:
-    """Find the samples that the options name.
+    """Find the samples that the options name, and the range of their values.
 
     Args:
         max_skipped: damaged samples that may be left out. With any, an image or a mask that lacks the other
@@ -63,6 +66,10 @@ def find_images(options: ImageOptions, max_skipped: int) -> FoundImages:
         ValueError: naming the folder, list, shard or file by which nothing can be found.
         ModuleNotFoundError: for data of a library that is not installed.
     """
+    return _with_range(_find(options, max_skipped), options)
+
+
+def _find(options: ImageOptions, max_skipped: int) -> FoundImages:
     match options:
         case MaskFolderOptions():
             return _mask_folder(options, with_orphans=max_skipped > 0)
@@ -95,7 +102,8 @@ def _mask_folder(options: MaskFolderOptions, with_orphans: bool) -> FoundImages:
         return found
     classes = f", with its {len(names)} classes" if names and tuple(names) == convention.class_names else ""
     numbers = f"{len(pairs['train'])} images to train and {len(pairs['valid'])} to validate"
-    return replace(found, note=f"{root}: layout {layout.name}{classes}; {numbers} (data.layout)")
+    note = f"{root}: layout {layout.name}{classes}; {numbers} (data.layout)"
+    return replace(found, notes=(note,))
 
 
 def _files(parts: Parts) -> dict[str, Reader]:
@@ -110,12 +118,19 @@ def _with_masks(
     convention: Convention | None = None,
 ) -> FoundImages:
     decoder = MaskDecoder(
-        channels=options.channels,
+        reading=options.reading(),
         lookup=label_lookup(options, convention),
-        num_classes=len(names) or options.num_classes or IGNORE,
+        num_classes=len(names) or options.known_classes or IGNORE,
+        colours=options.colour_table,
     )
-    names = names or [str(number) for number in range(options.num_classes or 0)]
-    return FoundImages(origin=origin, parts=parts, decoder=decoder, class_names=names)
+    names = names or [str(number) for number in range(options.known_classes or 0)]
+    return FoundImages(
+        origin=origin,
+        parts=parts,
+        decoder=decoder,
+        class_names=names,
+        are_numbers=convention is not None and convention.labels is not None,
+    )
 
 
 def _with_classes(
@@ -123,8 +138,14 @@ def _with_classes(
 ) -> FoundImages:
     side = options.resize
     expected = None if side is None else (side, side)
-    decoder = ClassDecoder(channels=options.channels, num_classes=len(names), resize=side, expected=expected)
+    decoder = ClassDecoder(reading=options.reading(), num_classes=len(names), resize=side, expected=expected)
     return FoundImages(origin=origin, parts=parts, decoder=decoder, class_names=names)
+
+
+def _with_range(found: FoundImages, options: ImageOptions) -> FoundImages:
+    value_range, note = find_range(found.parts, options)
+    decoder = replace(found.decoder, reading=options.reading(value_range))
+    return replace(found, decoder=decoder, notes=tuple(filter(None, (*found.notes, note))))
 
 
 def _row_classes(origin: str, rows: RowReader, options: ClassDatasetsOptions) -> list[str]:
@@ -154,7 +175,8 @@ def load_images(options: ImageOptions, progress: Progress = to_stderr) -> dict[s
         classes if all are of one size, else flat ones with `{part}_shapes` int64 [N, 2] and
         `{part}_first_pixels` int64 [N]; if they stay where they are, `{part}_shapes` and what their reader
         needs. Besides `class_names` [K], `class_counts` int64 [K] of the training targets, `mean` and `std`
-        float32 [channels], for masks `mask_lookup` int16 [256], and `skipped_files` and `skipped_reasons` of
+        float32 [channels], for masks `mask_lookup` int16 [256], for images of more than 8 bits `value_range`
+        float64 [2], the values that become 0 and 255, and `skipped_files` and `skipped_reasons` of
         the samples that are skipped. Ignored pixels are `IGNORE` whatever `ignore_index` is. Where only some
         samples were scan, counts and statistics are those of these.
 
@@ -162,8 +184,10 @@ def load_images(options: ImageOptions, progress: Progress = to_stderr) -> dict[s
         ValueError: naming each sample that is wrong.
     """
     found = find_images(options, options.skip_limit)
-    if found.note:
-        progress(found.note)
+    for note in found.notes:
+        progress(note)
+    if isinstance(options, MaskOptions) and (problem := mask_problem(found.parts, options)):
+        raise ValueError(problem)
     streamed = isinstance(options, MaskShardsOptions | ClassShardsOptions)
     readers = {
         part: _some_of(reader, options) if streamed else reader for part, reader in found.parts.items()
@@ -191,6 +215,9 @@ def load_images(options: ImageOptions, progress: Progress = to_stderr) -> dict[s
     }
     if isinstance(decoder, MaskDecoder):
         arrays["mask_lookup"] = decoder.lookup
+    value_range = decoder.reading.value_range
+    if value_range is not None:
+        arrays["value_range"] = np.array([value_range.low, value_range.high])
     for part, reader in found.parts.items():
         arrays |= _part_arrays(part, reader, scan, streamed)
     return arrays
@@ -231,7 +258,8 @@ def _class_names(found: FoundImages, scan: Scan, options: ImageOptions) -> Seque
             )
     if not scan.complete:
         return found.class_names
-    num_found = count_classes(found.origin, train + valid, options.mask_values)
+    is_known = bool(found.class_names) or found.are_numbers
+    num_found = count_classes(found.origin, train + valid, options.mask_values, is_known=is_known)
     return found.class_names or [str(number) for number in range(num_found)]
 
 

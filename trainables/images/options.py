@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
 
+from trainables.images.colours import ColourTable
+from trainables.images.decode import Reading
+from trainables.images.depth import ValueRange
 from trainables.options import Fraction, Options
 from trainables.shards.options import ShardPlaces, Texts
 from trainables.tables.options import SplitOptions
 
+Value = Annotated[int, Field(ge=0, le=255)]
 Label = Annotated[int, Field(ge=0, le=255)]
 Root = Annotated[str, Field(min_length=1)]
 
@@ -23,6 +27,12 @@ class ImageOptions(Options):
 
     channels: Annotated[int, Field(ge=1, le=32)] = 3
     """Images are converted to grey (1) or RGB (3)."""
+    range: Literal["auto", "8bit", "16bit"] | tuple[float, float] = "auto"
+    """Values in the files that become 0 and 255, such as [0, 4095] for a camera of 12 bits: `8bit` is
+    [0, 255], `16bit` [0, 65535]. auto: of images of more than 8 bits the least and the largest value among
+    some training images, reported in a line; images of 8 bits stay as they are."""
+    orientation: Literal["exif", "stored"] = "exif"
+    """Whether images are turned as their EXIF says, or stay as they are stored; masks are never turned."""
     max_memory: NonNegativeInt = 4 * 2**30
     """Bytes. Decoded images that need more stay on disk and are decoded for each batch."""
     scan: Literal["auto", "all", "sample"] = "auto"
@@ -48,6 +58,25 @@ class ImageOptions(Options):
     def skip_limit(self) -> int:
         """Samples that may be skipped."""
         return self.max_skipped if self.bad_samples == "skip" else 0
+
+    @field_validator("range")
+    @classmethod
+    def _ascending(cls, value: Any) -> Any:
+        if isinstance(value, tuple) and not value[0] < value[1]:
+            raise ValueError(f"is {value[0]:g} to {value[1]:g}; the second must be larger than the first")
+        return value
+
+    @property
+    def value_range(self) -> ValueRange | None:
+        """The one that is set; None for auto."""
+        named = {"8bit": (0.0, 255.0), "16bit": (0.0, 65535.0)}
+        low_high = named.get(self.range) if isinstance(self.range, str) else self.range
+        return None if low_high is None else ValueRange(*low_high, of_all=not isinstance(self.range, str))
+
+    def reading(self, found: ValueRange | None = None) -> Reading:
+        """How images are read, with the range that was found where none is set."""
+        value_range, upright = self.value_range or found, self.orientation == "exif"
+        return Reading(channels=self.channels, value_range=value_range, upright=upright)
 
     @model_validator(mode="after")
     def _imagenet_is_rgb(self) -> Self:
@@ -80,8 +109,32 @@ class MaskOptions(ImageOptions):
     """One per class; else the lines of classes.txt in a folder, else its layout's, else the class numbers."""
     ignore_index: Label = 255
     """Label of pixels that count neither in the loss nor in the metrics."""
+    colors: tuple[tuple[Value, Value, Value], ...] = ()
+    """Of masks with colours: red, green and blue of each label in turn, as [[0, 0, 0], [128, 64, 128]]. Masks
+    with a palette are then read by colour too, and not by index."""
+    palettes: Literal["compare", "ignore"] = "compare"
+    """Whether it is an error that a label has another colour in the palette of another mask."""
     mask_values: dict[Label, Label] = Field(default_factory=dict)
     """Labels to replace, as {255: 1} for binary masks saved as 0 and 255. Others stay."""
+
+    @field_validator("colors")
+    @classmethod
+    def _distinct(cls, colors: Any) -> Any:
+        if colors and (len(set(colors)) < len(colors) or not 2 <= len(colors) <= 255):
+            raise ValueError(f"holds {len(set(colors))} different colours in {len(colors)}; must be 2 to 255")
+        return colors
+
+    @property
+    def known_classes(self) -> int | None:
+        """Number of classes, if it is set; a last colour may be that of what is ignored."""
+        if self.num_classes is not None or not self.colors or self.mask_values:
+            return self.num_classes
+        return len(self.colors) - (self.ignore_index == len(self.colors) - 1)
+
+    @property
+    def colour_table(self) -> ColourTable | None:
+        """The colours, if masks have some."""
+        return ColourTable(self.colors) if self.colors else None
 
     @model_validator(mode="after")
     def _known_channels(self) -> Self:
@@ -92,7 +145,7 @@ class MaskOptions(ImageOptions):
 
     @model_validator(mode="after")
     def _sample_of_known_classes(self) -> Self:
-        known = self.num_classes is not None or self.class_names
+        known = self.known_classes is not None or self.class_names
         # In a folder, classes.txt or the layout may name them.
         if self.scan == "sample" and not known and not isinstance(self, MaskFolderOptions):
             raise ValueError("scan is sample, so the classes must be known: set num_classes or class_names")
@@ -148,7 +201,7 @@ class MaskShardsOptions(ShardPlaces, MaskOptions):
 
     @model_validator(mode="after")
     def _known_classes(self) -> Self:
-        if self.num_classes is None and not self.class_names:
+        if self.known_classes is None and not self.class_names:
             raise ValueError(
                 "shards are not scanned for classes, as that would take too long: set num_classes"
             )

@@ -12,12 +12,14 @@ from torch.utils.data import get_worker_info
 
 from trainables.data.stream import Order
 from trainables.data.threads import in_threads, num_threads
+from trainables.images.depth import ValueRange
 from trainables.images.hf_datasets import RowReader
 from trainables.images.options import (
     ClassOptions,
     ClassShardsOptions,
     FolderData,
     ImageOptions,
+    MaskOptions,
     MaskShardsOptions,
     SavedData,
 )
@@ -199,6 +201,8 @@ class LoadedImages:
         self.mean: np.ndarray = arrays["mean"]
         """float32 [C], 1 being the value 255."""
         self.std: np.ndarray = arrays["std"]
+        self.value_range: np.ndarray | None = arrays.get("value_range")
+        """Values in the files that became 0 and 255: float64 [2]."""
         self.in_memory = "train_inputs" in arrays
         pairs = zip(arrays.get("skipped_files", ()), arrays.get("skipped_reasons", ()), strict=True)
         before = {str(name): str(reason).removeprefix(f"{name}: ") for name, reason in pairs}
@@ -207,9 +211,14 @@ class LoadedImages:
 
     def described(self, outputs: str) -> dict[str, Any]:
         """How raw images become inputs, for `Task.preprocessing`, and what the outputs mean."""
+        scaled, of_range = "", dict[str, Any]()
+        if self.value_range is not None:
+            scaled = "values from range[0] to range[1] become 0 to 255, clipped and rounded; then "
+            of_range = {"range": self.value_range.tolist()}
         return {
-            "how": "a pixel of each channel is (value / 255 - mean) / std, images are [N, C, H, W]; "
+            "how": f"{scaled}a pixel of each channel is (value / 255 - mean) / std, images are [N, C, H, W]; "
             + outputs,
+            **of_range,
             "channels": len(self.mean),
             "mean": self.mean.tolist(),
             "std": self.std.tolist(),
@@ -243,12 +252,20 @@ class LoadedImages:
         return RowReader.of_arrays(self._arrays, part, self._options)
 
     def _decoder(self, shapes: np.ndarray) -> Decoder:
-        channels, num_classes = len(self.mean), len(self.class_names)
+        assert self._options is not None
+        found = None if self.value_range is None else ValueRange(*self.value_range.tolist())
+        num_classes, reading = len(self.class_names), self._options.reading(found)
         if not isinstance(self._options, ClassOptions):
-            return MaskDecoder(channels=channels, lookup=self._arrays["mask_lookup"], num_classes=num_classes)
+            assert isinstance(self._options, MaskOptions)
+            return MaskDecoder(
+                reading=reading,
+                lookup=self._arrays["mask_lookup"],
+                num_classes=num_classes,
+                colours=self._options.colour_table,
+            )
         height, width = size_of(shapes)
         return ClassDecoder(
-            channels=channels,
+            reading=reading,
             num_classes=num_classes,
             resize=self._options.resize,
             expected=(height, width),

@@ -13,11 +13,14 @@ import numpy as np
 from trainables.findings import Finding, SampleError, sample_error
 from trainables.images import kinds
 from trainables.images.augment import IGNORE
+from trainables.images.colours import ColourTable
 from trainables.images.decode import (
     File,
+    Reading,
     header_size,
     labels_text,
     read_channels,
+    read_header,
     read_mask,
     resized,
     size_text,
@@ -72,10 +75,14 @@ class Looked:
 class Decoder(ABC):
     """Makes an image and a target of an encoded sample."""
 
-    channels: int
+    reading: Reading
     num_classes: int
     nothing: ClassVar[np.ndarray]
     """The target of a sample that is skipped."""
+
+    @property
+    def channels(self) -> int:
+        return self.reading.channels
 
     @abstractmethod
     def size(self, sample: Encoded) -> tuple[int, int]:
@@ -105,6 +112,8 @@ class MaskDecoder(Decoder):
 
     lookup: np.ndarray
     """From labels in masks to classes and `IGNORE`: int16 [256], -1 is neither."""
+    colours: ColourTable | None = None
+    """None: masks hold labels, not colours."""
 
     nothing = np.empty((0, 0), np.uint8)
 
@@ -113,13 +122,12 @@ class MaskDecoder(Decoder):
 
     def look(self, sample: Encoded) -> Looked:
         looked = Looked()
-        looked.image = looked.attempt(lambda: read_channels(sample.images, self.channels))
-        raw = looked.attempt(lambda: read_mask(sample.mask))
+        looked.image = looked.attempt(lambda: read_channels(sample.images, self.reading))
+        raw = looked.attempt(lambda: read_mask(sample.mask, self.colours))
         if any(problem.finding and problem.finding.kind is kinds.NO_FILE for problem in looked.problems):
             return Looked(problems=[_lost_half(sample, looked.problems)])
         if looked.image is not None and raw is not None and looked.image.shape[:2] != raw.shape:
-            sizes = f"is {size_text(raw)}, its image {sample.images[0]} {size_text(looked.image)}"
-            looked.problems.append(sample_error(kinds.MASK_SIZE, sample.mask, sizes, "sizes must agree"))
+            looked.problems.append(_other_size(sample, looked.image, raw))
         if raw is not None:
             looked.labels = value_counts(raw)
             looked.target = looked.attempt(lambda: self._classes(sample.mask, raw, looked.labels))
@@ -170,7 +178,7 @@ class ClassDecoder(Decoder):
         return looked
 
     def _image(self, sample: Encoded) -> np.ndarray:
-        pixels = read_channels(sample.images, self.channels)
+        pixels = read_channels(sample.images, self.reading)
         if self.resize is not None:
             pixels = resized(pixels, self.resize)
         if self.expected is not None and self.expected != pixels.shape[:2]:
@@ -187,6 +195,16 @@ class ClassDecoder(Decoder):
             message = f"is {number}; with {self.num_classes} classes it must be 0 to {self.num_classes - 1}"
             raise sample_error(kinds.WRONG_CLASS, sample.target_name, message)
         return np.array(number, np.int64)
+
+
+def _other_size(sample: Encoded, image: np.ndarray, mask: np.ndarray) -> SampleError:
+    """The error for a mask of another size than its image, which its EXIF may have turned."""
+    sizes = f"is {size_text(mask)}, its image {sample.images[0]} {size_text(image)}"
+    is_turned = mask.shape == image.shape[1::-1] and read_header(sample.images[0]).orientation > 4
+    if not is_turned:
+        return sample_error(kinds.MASK_SIZE, sample.mask, sizes, "sizes must agree")
+    why = f"{sizes}, as its EXIF turns it; it is stored as {size_text(mask)}, which the mask fits"
+    return sample_error(kinds.TURNED_SIZE, sample.mask, why, "set data.orientation: stored")
 
 
 def _lost_half(sample: Encoded, problems: list[SampleError]) -> SampleError:

@@ -12,13 +12,20 @@ from trainables.data.threads import num_threads
 from trainables.findings import Finding, SampleError, short_name
 from trainables.images import kinds
 from trainables.images.augment import IGNORE
-from trainables.images.decode import image_mode, labels_text
+from trainables.images.decode import labels_text, read_header
+from trainables.images.labels import count_classes
 from trainables.images.loading import FoundImages, find_images
 from trainables.images.options import ImageOptions, MaskOptions
 from trainables.images.readers import Reader
 from trainables.images.statistics import pixel_sums
+from trainables.images.survey import mask_problem
 from trainables.images.targets import Encoded, Looked, MaskDecoder
 from trainables.inspect.inspection import IGNORED, Conclusion, Contents, Inspection, SampleName, digest_of
+
+MOST_OUTSIDE = 0.01
+"""Share of an image's values that may be clipped without a word."""
+FEW_VALUES = 64
+"""Images that differ by fewer values than these from dark to bright are noticed."""
 
 NO_LIMIT = 10**9
 """Number of damaged samples after which a check would stop."""
@@ -47,6 +54,8 @@ class ImageInspection(Inspection):
         except (ValueError, OSError) as error:
             self.findings.append(Finding(kinds.FOLDER, str(self.root), str(error)))
         self._modes: list[str | None] = [None] * len(self.samples)
+        self._extremes: list[tuple[int, int] | None] = [None] * len(self.samples)
+        """Least and largest value of each image, as training gets it."""
 
     def _find(self, found: FoundImages) -> None:
         self._found = found
@@ -69,7 +78,7 @@ class ImageInspection(Inspection):
         findings += self._warnings(number, sample, looked)
         if looked.image is None:
             return Contents(findings=findings)
-        self._modes[number] = image_mode(sample.images[0]) if len(sample.images) == 1 else None
+        findings += self._image_warnings(number, sample, looked.image)
         height, width = looked.image.shape[:2]
         return Contents(
             findings=findings,
@@ -80,8 +89,34 @@ class ImageInspection(Inspection):
         )
 
     def conclude(self, contents: Sequence[Contents]) -> Conclusion:
-        found = [*self._conclusions(contents), *self._other_modes()]
+        found = [*self._conclusions(contents), *self._other_modes(), *self._few_values()]
         return Conclusion(findings=found, class_names=self._class_names(contents))
+
+    def _image_warnings(self, number: int, sample: Encoded, image: np.ndarray) -> Iterator[Finding]:
+        """What is odd about one image, though it can be decoded."""
+        where = self.samples[number].where
+        low, high = self._extremes[number] = int(image.min()), int(image.max())
+        if low == high:
+            yield Finding(kinds.CONSTANT, where, f"each pixel is {low}")
+        reading = self._found.decoder.reading
+        for file in sample.images:
+            header = read_header(file)
+            self._modes[number] = header.mode if len(sample.images) == 1 else None
+            if header.orientation != 1 and reading.upright:
+                yield Finding(kinds.TURNED, where, f"orientation {header.orientation}")
+            if header.is_deep and reading.value_range is not None:
+                outside = reading.value_range.outside(reading.values(file))
+                if outside > MOST_OUTSIDE:
+                    yield Finding(kinds.CLIPPED, where, f"{outside:.0%} outside of {reading.value_range}")
+
+    def _few_values(self) -> Iterator[Finding]:
+        """Images that all together use a small part of the values: such as 12 bits of 16, or a mask."""
+        known = [extremes for extremes in self._extremes if extremes is not None]
+        low, high = min((low for low, _ in known), default=0), max((high for _, high in known), default=255)
+        if 0 < high - low < FEW_VALUES:
+            yield Finding(
+                kinds.NARROW, str(self.root), f"all images lie between {low} and {high}, of 0 to 255"
+            )
 
     def _warnings(self, number: int, sample: Encoded, looked: Looked) -> list[Finding]:
         """Anomalies of one sample that can be decoded."""
@@ -149,7 +184,29 @@ class MaskInspection(ImageInspection):
 
     def _conclusions(self, contents: Sequence[Contents]) -> Iterator[Finding]:
         yield from self._binary_masks()
+        yield from self._not_numbered(contents)
         yield from self._far_labels()
+        options = self._options
+        assert isinstance(options, MaskOptions)
+        problem = mask_problem(self._found.parts, options)
+        if problem:
+            file, _, what = problem.partition(": ")
+            yield Finding(kinds.COLOURS if "have colours" in what else kinds.PALETTES, file, what)
+
+    def _not_numbered(self, contents: Sequence[Contents]) -> list[Finding]:
+        """Labels that are no class numbers, if the number of classes is taken from the largest one."""
+        pixels = np.zeros(IGNORE + 1, np.int64)
+        for held in contents:
+            for label, count in held.labels.items():
+                pixels[IGNORE if label == IGNORED else label] += count
+        if self._found.class_names or self._found.are_numbers or not pixels[1:IGNORE].any():
+            return []
+        where = str(Path(self._masks[0]).parent)
+        try:
+            count_classes(where, pixels, {})
+        except ValueError as error:
+            return [Finding(kinds.NO_NUMBERS, where, str(error).removeprefix(f"{where}: "))]
+        return []
 
     def _binary_masks(self) -> list[Finding]:
         """Masks of 0 and 255 where 255 is no class; where it is ignored, that may be right."""
@@ -170,10 +227,14 @@ class MaskInspection(ImageInspection):
         lookup = self._decoder.lookup
         held = {int(lookup[label]) for labels in self._labels for label in labels}
         gap = next((number for number in range(IGNORE) if number not in held), IGNORE)
-        for mask, labels in zip(self._masks, self._labels, strict=True):
-            far = {label: count for label, count in labels.items() if gap < lookup[label] < IGNORE}
-            if far:
-                yield Finding(kinds.FAR_LABEL, mask, f"{labels_text(far)}, while no mask holds {gap}")
+        far = [
+            (mask, {label: count for label, count in labels.items() if gap < lookup[label] < IGNORE})
+            for mask, labels in zip(self._masks, self._labels, strict=True)
+        ]
+        odd = [(mask, labels) for mask, labels in far if labels]
+        if 2 * len(odd) <= len(far):  # where most masks hold such labels, they are classes
+            for mask, labels in odd:
+                yield Finding(kinds.FAR_LABEL, mask, f"{labels_text(labels)}, while no mask holds {gap}")
 
 
 class ClassInspection(ImageInspection):

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 
 from trainables.findings import Finding, Kind, some
 from trainables.inspect.inspection import Conclusion, Contents, Inspection, SampleName
-from trainables.tables.encode import numeric_columns
+from trainables.tables.encode import column_problems, numeric_columns
 from trainables.tables.options import CSVOptions
-from trainables.tables.read import Sheets, finite_number
+from trainables.tables.read import Sheets, input_names
 
 MISSING = Kind(
     name="row with missing numbers", severity="warning", remedy="each becomes the mean of its column"
@@ -19,7 +19,15 @@ NO_NUMBER = Kind(
     severity="error",
     remedy="correct it, put it into data.missing, or the column into data.text_columns",
 )
-NO_TARGET = Kind(name="row without a target", severity="error", remedy="fill it in, or remove the row")
+NO_TARGET = Kind(
+    name="row without a target",
+    severity="error",
+    remedy="fill it in, or leave such rows out with data.missing_targets: drop",
+)
+LEFT_OUT = Kind(
+    name="row without a target", severity="warning", remedy="left out, as data.missing_targets: drop says"
+)
+COLUMN = Kind(name="column that cannot be used", severity="error", remedy="read, correct or leave it out")
 UNKNOWN_CLASS = Kind(
     name="class not in training", severity="error", remedy="add training rows of it, or remove these"
 )
@@ -40,9 +48,9 @@ class TableInspection(Inspection):
 
     def __init__(self, sheets: Sheets, options: CSVOptions, *, of_classes: bool) -> None:
         self.root = sheets.train.file.parent.resolve()
-        self._target, self._missing = options.target, {"", *options.missing}
-        left_out = {options.target, *options.ignore_columns}
-        self._inputs = [name for name in sheets.train.columns if name not in left_out]
+        self._target, self._missing = options.target, sheets.train.missing
+        self._number = sheets.train.notation.number
+        self._inputs = input_names(sheets.train, options)
         self._numeric = numeric_columns(sheets.train, options)
         self._rows = [(sheet, row) for sheet in (sheets.train, sheets.valid) for row in range(len(sheet))]
         self.samples = [
@@ -50,9 +58,15 @@ class TableInspection(Inspection):
             for part, sheet in (("train", sheets.train), ("valid", sheets.valid))
             for line in sheet.lines
         ]
+        dropped = [f"{sheet.file.resolve()}:{line}" for sheet in sheets for line in sheet.dropped]
+        problems = column_problems(sheets.train, options).values()
+        self.findings = [
+            *(Finding(COLUMN, str(sheets.train.file.resolve()), problem) for problem in problems),
+            *(Finding(LEFT_OUT, where, f"{self._target} is missing") for where in dropped),
+        ]
         self._classes: Mapping[str, int] | None = None
         if of_classes:
-            texts = set(sheets.train.columns[options.target]) - {""}
+            texts = set(sheets.train.present(options.target))
             whole = all(text.lstrip("+-").isdecimal() for text in texts)
             self._classes = {text: n for n, text in enumerate(sorted(texts, key=int if whole else None))}
 
@@ -62,9 +76,11 @@ class TableInspection(Inspection):
         where = self.samples[number].where
         found = self._input_findings(cells, where)
         target = sheet.columns[self._target][row]
-        if not target:
-            found.append(Finding(NO_TARGET, where, f"{self._target} is empty"))
-        elif self._classes is None and finite_number(target) is None:
+        if target in self._missing:
+            found.append(
+                Finding(NO_TARGET, where, f"{self._target} is {repr(target) if target else 'empty'}")
+            )
+        elif self._classes is None and self._number(target) is None:
             found.append(Finding(NO_NUMBER, where, f"{self._target} is {target!r}"))
         elif self._classes is not None and target not in self._classes:
             found.append(Finding(UNKNOWN_CLASS, where, f"{self._target} is {target!r}"))
@@ -78,6 +94,6 @@ class TableInspection(Inspection):
     def _input_findings(self, cells: Mapping[str, str], where: str) -> list[Finding]:
         missing = [name for name in self._numeric if cells[name] in self._missing]
         present = [name for name in self._numeric if cells[name] not in self._missing]
-        wrong = [f"{name} is {cells[name]!r}" for name in present if finite_number(cells[name]) is None]
+        wrong = [f"{name} is {cells[name]!r}" for name in present if self._number(cells[name]) is None]
         found = [Finding(MISSING, where, some(missing, SHOWN))] if missing else []
         return [*found, Finding(NO_NUMBER, where, some(wrong, SHOWN))] if wrong else found

@@ -12,7 +12,7 @@ import numpy as np
 
 from trainables.regression.options import DiabetesOptions, NumberCSVOptions
 from trainables.tables.encode import Table, encoded_table, mean_and_std, plain_table
-from trainables.tables.read import Sheets, read_sheets, split_rows
+from trainables.tables.read import Sheets, read_sheets, split_rows, targets_of
 
 Arrays = dict[str, np.ndarray]
 
@@ -49,7 +49,9 @@ def _diabetes(options: DiabetesOptions) -> Arrays:
 
 
 def _targets(sheets: Sheets, name: str) -> tuple[np.ndarray, np.ndarray]:
-    remedy = ": use task: classification for names"
+    remedy = "use task: classification for names"
+    for sheet in sheets:
+        targets_of(sheet, name)
     train, valid = (
         np.array([sheet.number(row, name, remedy) for row in range(len(sheet))]) for sheet in sheets
     )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from trainables.tables.options import CSVOptions
-from trainables.tables.read import Sheet, Sheets, Split, finite_number
+from trainables.tables.read import Sheets, Split, input_names
+from trainables.tables.sheet import Sheet
 
 Columns = Mapping[str, np.ndarray]
 """Values by name: float64 [N] with NaN where one is missing, or texts [N]."""
@@ -19,8 +20,12 @@ Encoding = list[dict[str, Any]]
 
 HOW_TO_ENCODE = (
     "for each entry of `columns`, in order, a number is (value - mean) / std, or 0 where it is missing; a "
-    "text is one number for each of its `categories`, 1 for its own and else 0, and one more, 1 for any other"
+    "text is one number for each of its `categories`, 1 for its own and else 0, and one more, 1 for any "
+    "other; a missing text is the empty one"
 )
+
+_FEW = 10
+"""Categories that are never too many for the rows."""
 
 
 @dataclass(frozen=True)
@@ -30,64 +35,77 @@ class Table:
     train: np.ndarray
     valid: np.ndarray
     encoding: Encoding
-    missing: tuple[str, ...] = ()
-    """Texts that stand for a missing number."""
+    options: CSVOptions | None = None
+    """How the texts of its file were read."""
 
     def preprocessing(self, how_to_read: str) -> dict[str, Any]:
         """How other rows become inputs, and outputs predictions: JSON values."""
-        missing = {"missing": list(self.missing)} if self.missing else {}
-        return {"how": f"{HOW_TO_ENCODE}; {how_to_read}", **missing, "columns": self.encoding}
+        options = self.options
+        reading: dict[str, Any] = {}
+        if options is not None:
+            reading = options.model_dump(include={"decimal", "thousands"})
+            reading["missing"] = ["", *options.missing]
+        return {"how": f"{HOW_TO_ENCODE}; {how_to_read}", **reading, "columns": self.encoding}
 
 
 def encoded_table(sheets: Sheets, options: CSVOptions) -> Table:
-    """Every column but the target and the ignored ones.
+    """Every column but the target, the ignored ones and pandas' index.
 
     Raises:
         ValueError: naming the cell that is no number in a column of numbers, or a column that cannot be used.
     """
-    missing, numeric = ("", *options.missing), numeric_columns(sheets.train, options)
-    names = [n for n in sheets.train.columns if n not in (options.target, *options.ignore_columns)]
+    names, numeric = input_names(sheets.train, options), numeric_columns(sheets.train, options)
+    problems = column_problems(sheets.train, options)
+    if problems:
+        raise ValueError(f"{sheets.train.file}: {next(iter(problems.values()))}")
 
     def columns_of(sheet: Sheet) -> Columns:
-        columns = {name: np.array(sheet.columns[name]) for name in names}
-        return columns | {name: _numbers(sheet, name, missing) for name in numeric}
+        columns = {name: _texts(sheet, name) for name in names}
+        return columns | {name: _numbers(sheet, name) for name in numeric}
 
     train, valid = map(columns_of, sheets)
     try:
-        encoding = fit_encoding(train, options.max_categories)
+        encoding = fit_encoding(train)
     except ValueError as error:
         raise ValueError(f"{sheets.train.file}: {error}") from error
-    return Table(encode(train, encoding), encode(valid, encoding), encoding, missing)
+    return Table(encode(train, encoding), encode(valid, encoding), encoding, options)
 
 
 def plain_table(rows: np.ndarray, names: Sequence[str], split: Split) -> Table:
     """Rows of numbers [N, C] that are in memory."""
     columns = dict(zip(names, rows.astype(np.float64).T, strict=True))
     train, valid = ({name: column[part] for name, column in columns.items()} for part in split)
-    encoding = fit_encoding(train, max_categories=0)
+    encoding = fit_encoding(train)
     return Table(encode(train, encoding), encode(valid, encoding), encoding)
 
 
 def numeric_columns(sheet: Sheet, options: CSVOptions) -> list[str]:
     """Columns besides the target of which most cells that are there are numbers, or none is there."""
-    left_out = {options.target, *options.ignore_columns, *options.text_columns}
-    missing, numeric = {"", *options.missing}, []
-    for name, texts in sheet.columns.items():
-        there = [finite_number(text) is not None for text in texts if text not in missing]
-        if name not in left_out and (2 * sum(there) > len(there) or not there):
+    numeric = []
+    for name in input_names(sheet, options):
+        there = [sheet.notation.number(text) is not None for text in sheet.present(name)]
+        if name not in options.text_columns and (2 * sum(there) > len(there) or not there):
             numeric.append(name)
     return numeric
 
 
-def fit_encoding(columns: Columns, max_categories: int) -> Encoding:
+def column_problems(sheet: Sheet, options: CSVOptions) -> dict[str, str]:
+    """What is wrong with columns of texts, by name: numbers in another notation, or names of the rows."""
+    numeric = numeric_columns(sheet, options)
+    texts = [name for name in input_names(sheet, options) if name not in numeric]
+    found = {name: _problem(name, sheet, options) for name in texts}
+    return {name: problem for name, problem in found.items() if problem}
+
+
+def fit_encoding(columns: Columns) -> Encoding:
     """Statistics of the training rows; columns without variation are left out.
 
     The deviation is that of all rows (divided by N).
 
     Raises:
-        ValueError: for a column with too many different texts, or if no column is left.
+        ValueError: no column is left.
     """
-    found = [_fit(name, values, max_categories) for name, values in columns.items()]
+    found = [_fit(name, values) for name, values in columns.items()]
     encoding = [entry for entry in found if entry is not None]
     if not encoding:
         names = ", ".join(columns) or "none"
@@ -106,26 +124,47 @@ def mean_and_std(values: np.ndarray) -> tuple[float, float]:
     return mean, std if std > 1e-12 * max(1.0, abs(mean)) else 0.0
 
 
-def _numbers(sheet: Sheet, name: str, missing: Collection[str]) -> np.ndarray:
+def _numbers(sheet: Sheet, name: str) -> np.ndarray:
     remedy = (
-        "; if it stands for a missing one, put it into data.missing, if the column holds names, the column "
+        "if it stands for a missing one, put it into data.missing, if the column holds names, the column "
         "into data.text_columns"
     )
     texts = enumerate(sheet.columns[name])
-    return np.array([np.nan if text in missing else sheet.number(row, name, remedy) for row, text in texts])
+    return np.array(
+        [np.nan if text in sheet.missing else sheet.number(row, name, remedy) for row, text in texts]
+    )
 
 
-def _fit(name: str, values: np.ndarray, max_categories: int) -> dict[str, Any] | None:
+def _texts(sheet: Sheet, name: str) -> np.ndarray:
+    """The column with one text, the empty one, for all that stand for a missing value."""
+    return np.array(["" if text in sheet.missing else text for text in sheet.columns[name]])
+
+
+def _problem(name: str, sheet: Sheet, options: CSVOptions) -> str:
+    texts = sheet.present(name)
+    remedy = "" if name in options.text_columns else sheet.hint(texts)
+    if remedy:
+        return (
+            f"column {name!r} must be numbers or texts; {remedy}, and data.text_columns takes them as texts"
+        )
+    categories = sorted(set(texts))
+    limit = ""
+    if len(categories) > options.max_categories:
+        limit = f"data.max_categories is {options.max_categories}"
+    elif len(categories) > max(_FEW, options.max_category_share * len(texts)):
+        limit = f"data.max_category_share is {options.max_category_share:g}"
+    return limit and (
+        f"column {name!r} holds {len(categories)} distinct texts in {len(texts)} rows, such as "
+        f"{categories[-1]!r}, and {limit}; put it into data.ignore_columns, or raise the limit"
+    )
+
+
+def _fit(name: str, values: np.ndarray) -> dict[str, Any] | None:
     if values.dtype == np.float64:
         known = values[~np.isnan(values)]
         mean, std = mean_and_std(known) if len(known) else (0.0, 0.0)
         return {"name": name, "kind": "number", "mean": mean, "std": std} if std else None
     categories = np.unique(values).tolist()
-    if len(categories) > max_categories:
-        raise ValueError(
-            f"column {name!r} holds {len(categories)} distinct texts, such as {categories[-1]!r}, and "
-            f"data.max_categories is {max_categories}; put it into data.ignore_columns, or raise the limit"
-        )
     return {"name": name, "kind": "text", "categories": categories} if len(categories) > 1 else None
 
 

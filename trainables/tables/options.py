@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import codecs
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
 from trainables.options import Options
+from trainables.tables.numbers import Notation
 
 ValidFraction = Annotated[float, Field(gt=0.0, lt=1.0)]
 Name = Annotated[str, Field(min_length=1)]
+
+MISSING = (
+    *("NA", "N/A", "n/a", "<NA>", "#N/A", "#NA", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "None"),
+    *("#N/A N/A", "-1.#IND", "-1.#QNAN", "1.#IND", "1.#QNAN"),
+)
+"""What pandas.read_csv takes for missing."""
 
 
 class SplitOptions(Options):
@@ -21,12 +29,13 @@ class SplitOptions(Options):
 
 
 class CSVOptions(SplitOptions):
-    """A file in UTF-8 whose first row names the columns.
+    """A file, plain or compressed by gzip, bzip2 or xz, whose first row names the columns.
 
     A column is of numbers if most cells of the training rows are; any other cell in it is then an error.
     Numbers are standardized by mean and deviation of the training rows, and missing ones are that mean. Texts
-    become one column for each that the training rows hold, and one for all others. Columns without
-    variation in the training rows are left out.
+    become one column for each that the training rows hold, one of them for missing texts, and one for all
+    others. Columns without variation in the training rows are left out, and so is the index that pandas
+    writes: the first column if it has no name and holds a different whole number in each row.
     """
 
     path: Name
@@ -41,7 +50,40 @@ class CSVOptions(SplitOptions):
     """Columns that must not help, such as a row's number."""
     text_columns: tuple[Name, ...] = ()
     """Columns of numbers that are names, such as postal codes."""
-    missing: tuple[str, ...] = ("NA", "N/A", "NaN", "nan", "null")
-    """Texts that stand for a missing number, besides the empty one."""
+    missing: tuple[str, ...] = MISSING
+    """Texts that stand for a missing value, besides the empty one."""
+    missing_targets: Literal["error", "drop"] = "error"
+    """What becomes of rows without a target."""
+    decimal: Literal[".", ","] = "."
+    """Before the decimals of a number."""
+    thousands: Literal["", ",", ".", " ", "'"] = ""
+    """Between groups of three digits of a number."""
+    comment: Annotated[str, Field(min_length=1)] | None = None
+    """Lines that begin with it are left out, such as "#"."""
+    encoding: Name | None = None
+    """Such as cp1252, which Excel writes in Western Europe; without it UTF-8, or UTF-16 with its mark."""
     max_categories: PositiveInt = 100
     """More different texts than these in one column are an error: it is probably a name of the row."""
+    max_category_share: Annotated[float, Field(gt=0.0, le=1.0)] = 0.5
+    """The same for more different texts than this share of the training rows, if they are more than ten."""
+
+    @field_validator("encoding")
+    @classmethod
+    def _known(cls, encoding: str | None) -> str | None:
+        if encoding is not None:
+            try:
+                codecs.lookup(encoding)
+            except LookupError:
+                raise ValueError("must be an encoding that Python knows, such as utf-8 or cp1252") from None
+        return encoding
+
+    @model_validator(mode="after")
+    def _different(self) -> Self:
+        if self.decimal == self.thousands:
+            raise ValueError(f"decimal and thousands are both {self.decimal!r}; they must differ")
+        return self
+
+    @property
+    def notation(self) -> Notation:
+        """How numbers are written."""
+        return Notation(self.decimal, self.thousands)

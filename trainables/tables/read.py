@@ -1,76 +1,20 @@
-"""A CSV file as training and validation rows of texts; what is wrong in it is named by line and column.
-
-The file is read by Python's own csv module, which refuses broken quotes and knows the line of each row.
-"""
+"""A CSV file, or two, as training and validation rows of texts."""
 
 from __future__ import annotations
 
-import csv
-import difflib
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from trainables.tables.csv_file import is_left_out, read_csv
 from trainables.tables.options import CSVOptions
-
-LARGEST = float(np.finfo(np.float32).max)
-"""Numbers beyond this are infinite in the model's own type."""
+from trainables.tables.sheet import Sheet
 
 Split = tuple[np.ndarray, np.ndarray]
 """Row numbers of training and of validation, each sorted: int64."""
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """What a CSV file holds, as texts without surrounding spaces.
-
-    `columns` has as many texts in each column as `lines`, which says where in the file each row begins.
-    """
-
-    file: Path
-    columns: dict[str, list[str]]
-    lines: list[int]
-
-    def __len__(self) -> int:
-        return len(self.lines)
-
-    def cell(self, row: int, name: str) -> str:
-        """Where a cell is, for messages."""
-        return f"{self.file}:{self.lines[row]}: column {name!r}"
-
-    def take(self, rows: np.ndarray) -> Sheet:
-        """These rows of it, in this order."""
-        columns = {name: [texts[row] for row in rows] for name, texts in self.columns.items()}
-        return Sheet(self.file, columns, [self.lines[row] for row in rows])
-
-    def require(self, names: Iterable[str], option: str) -> None:
-        """Refuse a name that no column has.
-
-        Raises:
-            ValueError: with the nearest name.
-        """
-        for name in names:
-            if name not in self.columns:
-                same = [known for known in self.columns if known.lower() == name.lower()]
-                close = same or difflib.get_close_matches(name, self.columns, n=1)
-                hint = f"did you mean {close[0]!r}?" if close else f"it has {listed(list(self.columns), 10)}"
-                raise ValueError(f"{self.file}: has no column {name!r} ({option}); {hint}")
-
-    def number(self, row: int, name: str, remedy: str) -> float:
-        """The number in a cell.
-
-        Raises:
-            ValueError: naming the cell that holds none, or one that is not finite.
-        """
-        text = self.columns[name][row]
-        number = finite_number(text)
-        if number is None:
-            raise ValueError(f"{self.cell(row, name)}: received {text!r}; must be a finite number{remedy}")
-        return number
 
 
 class Sheets(NamedTuple):
@@ -89,8 +33,7 @@ def read_sheets(options: CSVOptions, split: Callable[[Sheet], Split]) -> Sheets:
     Raises:
         ValueError: as `read_csv` does, or if a column that the options name or validation needs is missing.
     """
-    train = read_csv(Path(options.path).expanduser(), options.delimiter)
-    train.require([options.target], "data.target")
+    train = _read(options.path, options)
     train.require(options.ignore_columns, "data.ignore_columns")
     train.require(options.text_columns, "data.text_columns")
     if options.target in options.ignore_columns:
@@ -101,74 +44,49 @@ def read_sheets(options: CSVOptions, split: Callable[[Sheet], Split]) -> Sheets:
         if len(train) < 2:
             raise ValueError(f"{train.file}: has 1 row; training and validation need at least one each")
         return Sheets(*map(train.take, split(train)))
-    valid = read_csv(Path(options.valid_path).expanduser(), options.delimiter)
-    used = [name for name in train.columns if name not in options.ignore_columns]
-    valid.require(used, f"which {train.file} has")
+    valid = _read(options.valid_path, options)
+    valid.require(input_names(train, options), f"which {train.file} has")
     return Sheets(train, valid)
 
 
-def read_csv(file: Path, delimiter: str = ",") -> Sheet:
-    """Read all of a file in UTF-8 whose first row names the columns; empty lines are left out.
+def _read(path: str, options: CSVOptions) -> Sheet:
+    """The rows of a file, without those that have no target if they are to be dropped."""
+    sheet = read_csv(Path(path).expanduser(), options)
+    sheet.require([options.target], "data.target")
+    if options.missing_targets == "error":
+        return sheet
+    has_target = np.array([text not in sheet.missing for text in sheet.columns[options.target]])
+    if not has_target.any():
+        raise ValueError(f"{sheet.file}: column {options.target!r} is empty; rows must have a target")
+    dropped = tuple(np.array(sheet.lines)[~has_target].tolist())
+    return replace(sheet.take(has_target.nonzero()[0]), dropped=dropped)
 
-    Raises:
-        ValueError: naming the line that has too few or too many cells or broken quotes; or the file, if it
-            cannot be read, is empty, without rows, not UTF-8, or has columns without a name or with the same.
-    """
-    lines, rows, begin = list[int](), list[list[str]](), 1
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as text:
-            reader = csv.reader(text, delimiter=delimiter, strict=True)
-            for row in reader:
-                if row:
-                    lines.append(begin)
-                    rows.append([cell.strip() for cell in row])
-                begin = reader.line_num + 1
-    except csv.Error as error:
-        raise ValueError(
-            f"{file}:{begin}: {error}; cells with quotes must be closed and doubled inside"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{file}: is not UTF-8 text (it holds the byte {error.object[error.start]:#x}); save it as UTF-8"
-        ) from error
-    except OSError as error:
-        raise ValueError(f"{file}: cannot be read: {error.strerror}; correct the path") from error
-    if not rows:
-        raise ValueError(f"{file}: is empty; its first row must name the columns")
-    names = rows[0]
-    _check_names(f"{file}:{lines[0]}", names, delimiter)
-    for line, row in zip(lines, rows, strict=True):
-        if len(row) != len(names):
-            raise ValueError(
-                f"{file}:{line}: has {len(row)} cells and the header {len(names)}; the numbers must agree "
-                "(cells that hold the delimiter need quotes)"
-            )
-    if len(rows) == 1:
-        raise ValueError(f"{file}: has a header and no rows; there must be at least one")
-    columns = map(list, zip(*rows[1:], strict=True))
-    return Sheet(file, dict(zip(names, columns, strict=True)), lines[1:])
+
+def input_names(sheet: Sheet, options: CSVOptions) -> list[str]:
+    """Columns but for the target, the ignored ones and the index that pandas has written."""
+    left_out = {options.target, *options.ignore_columns}
+    columns = sheet.columns.items()
+    return [name for name, texts in columns if name not in left_out and not is_left_out(name, texts)]
 
 
 def targets_of(sheet: Sheet, name: str) -> list[str]:
     """The texts of the target.
 
     Raises:
-        ValueError: naming a cell that is empty.
+        ValueError: naming a cell that is empty or stands for a missing value.
     """
     for row, text in enumerate(sheet.columns[name]):
-        if not text:
-            raise ValueError(f"{sheet.cell(row, name)}: is empty; every row must have a target")
+        if text in sheet.missing:
+            raise ValueError(f"{sheet.cell(row, name)}: {no_target(text)}")
     return sheet.columns[name]
 
 
-def finite_number(text: str) -> float | None:
-    """The number in a cell; None where there is none, or one that is not finite."""
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    # Python reads 1_000 as a number, which no other program does.
-    return number if abs(number) <= LARGEST and "_" not in text else None
+def no_target(text: str) -> str:
+    """What is wrong with a target that stands for a missing value, and what to do."""
+    drop = "data.missing_targets: drop leaves such rows out"
+    if not text:
+        return f"is empty; every row must have a target: {drop}"
+    return f"is {text!r}, which data.missing holds; every row must have a target: {drop}"
 
 
 def split_rows(num_rows: int, valid_fraction: float, seed: int) -> Split:
@@ -195,28 +113,3 @@ def split_by_class(labels: np.ndarray, valid_fraction: float, seed: int) -> Spli
     if not len(valid):
         raise ValueError("every class has a single sample; training and validation need at least one each")
     return train, valid
-
-
-def listed(names: Sequence[str], shown: int) -> str:
-    """The first of these names, and how many more there are."""
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + more
-
-
-def _check_names(where: str, names: Sequence[str], delimiter: str) -> None:
-    if "" in names:
-        raise ValueError(
-            f"{where}: column {names.index('') + 1} of {len(names)} has no name; give it one in the first row"
-        )
-    doubled = [name for name, count in Counter(names).items() if count > 1]
-    if doubled:
-        raise ValueError(
-            f"{where}: {len(doubled)} names are duplicated, such as {doubled[0]!r}; names must differ"
-        )
-    if len(names) == 1:
-        probably = [other for other in ",;\t|" if other != delimiter and other in names[0]]
-        hint = f"; is data.delimiter {probably[0]!r}?" if probably else ""
-        raise ValueError(
-            f"{where}: has the one column {names[0]!r} with data.delimiter {delimiter!r}; there must be a "
-            f"target and at least one other{hint}"
-        )

@@ -1,0 +1,200 @@
+"""Images of 12 and 16 bits, turned ones, and ones with much beside their pixels: their values are right."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from mask_folders import load, loaded, options_of
+from PIL import Image
+
+from trainables.images.decode import Reading
+from trainables.images.depth import ValueRange
+from trainables.images.options import MaskFolderOptions
+from trainables.inspect.images import MaskInspection
+
+GREY, GREY_ALPHA, RGB, RGBA = 0, 4, 2, 6
+"""Colour types of PNG."""
+
+
+def png(values: np.ndarray, colour_type: int) -> bytes:
+    """A PNG of 16 bits a channel, uint16 [H, W, C], written here as Pillow writes greys only."""
+    height, width = values.shape[:2]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    header = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*of) for of in chunks)
+
+
+def chunk(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+
+def folder(root: Path, images: list[bytes], size: tuple[int, int] = (6, 8)) -> Path:
+    """Images, each with a mask of three classes."""
+    for number, image in enumerate(images):
+        for name in ("images", "masks"):
+            (root / name).mkdir(parents=True, exist_ok=True)
+        (root / f"images/{number}.png").write_bytes(image)
+        mask = np.random.default_rng(number).integers(0, 3, size, np.uint8)
+        Image.fromarray(mask).save(root / f"masks/{number}.png")
+    return root
+
+
+def deep_images(low: int, high: int, count: int = 6, channels: int = 1) -> list[np.ndarray]:
+    rng = np.random.default_rng(low + high)
+    images = [rng.integers(low, high + 1, (6, 8, channels)).astype(np.uint16) for _ in range(count)]
+    images[0][0, 0], images[0][0, 1] = low, high
+    return images
+
+
+def of_all(arrays: dict[str, np.ndarray]) -> np.ndarray:
+    """Training and validation images together, as a sorted list of arrays."""
+    return np.concatenate([arrays["train_inputs"], arrays["valid_inputs"]])
+
+
+def same_images(found: np.ndarray, expected: list[np.ndarray]) -> bool:
+    return sorted(image.tobytes() for image in found) == sorted(image.tobytes() for image in expected)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 4095), (0, 200), (0, 65535), (31000, 34000)])
+def test_the_values_that_deep_images_use_become_0_to_255(tmp_path: Path, low: int, high: int) -> None:
+    images = deep_images(low, high)
+    folder(tmp_path, [png(image, GREY) for image in images])
+    lines: list[str] = []
+    arrays = load(tmp_path, progress=lines.append, channels=1, valid_fraction=0.01)
+    low, high = arrays["value_range"].astype(int)
+    expected = [np.rint((i.astype(float).clip(low, high) - low) * 255 / (high - low)) for i in images]
+    assert same_images(of_all(arrays), [image.astype(np.uint8) for image in expected])
+    assert any(f"data.range: [{low}, {high}]" in line for line in lines)
+    assert of_all(arrays).max() == 255
+    described = loaded(arrays).described("classes")
+    assert described["range"] == [low, high]
+    assert described["how"].startswith("values from range[0] to range[1] become 0 to 255")
+
+
+@pytest.mark.parametrize(("colour_type", "channels"), [(RGB, 3), (RGBA, 4)])
+def test_all_16_bits_of_colours_are_read(tmp_path: Path, colour_type: int, channels: int) -> None:
+    images = deep_images(0, 4095, channels=channels)
+    folder(tmp_path, [png(image, colour_type) for image in images])
+    found = Reading(channels=3).values(tmp_path / "images/0.png")
+    np.testing.assert_array_equal(found, images[0][..., :3])
+    arrays = load(tmp_path, range=[0, 4095])
+    expected = [np.rint(image[..., :3] * (255 / 4095)).astype(np.uint8) for image in images]
+    assert same_images(of_all(arrays), expected)
+
+
+def test_a_set_range_holds_for_images_of_8_bits_too(tmp_path: Path) -> None:
+    grey = np.arange(48, dtype=np.uint8).reshape(6, 8)
+    file = tmp_path / "image.png"
+    Image.fromarray(grey).save(file)
+    read = Reading(channels=1, value_range=options_of(tmp_path, range=[0, 47]).value_range).pixels(file)
+    np.testing.assert_array_equal(read[..., 0], np.rint(grey * (255 / 47)))
+    for name in ("8bit", "16bit", "auto"):
+        named = Reading(channels=1, value_range=options_of(tmp_path, range=name).value_range)
+        np.testing.assert_array_equal(named.pixels(file)[..., 0], grey)
+
+
+def test_16bit_is_the_upper_byte_as_other_programs_show_it(tmp_path: Path) -> None:
+    grey = np.arange(48, dtype=np.uint16).reshape(6, 8) * 5
+    folder(tmp_path, [png(grey[..., None] * 257, GREY)])
+    read = Reading(channels=1, value_range=options_of(tmp_path, range="16bit").value_range)
+    np.testing.assert_array_equal(read.pixels(tmp_path / "images/0.png")[..., 0], grey)
+
+
+def test_streamed_images_have_the_same_range(tmp_path: Path) -> None:
+    folder(tmp_path, [png(image, GREY) for image in deep_images(0, 900)])
+    kept, streamed = (load(tmp_path, max_memory=memory) for memory in (2**30, 0))
+    options = options_of(tmp_path, max_memory=0)
+    from trainables.images.samples import LoadedImages
+
+    reader = LoadedImages(streamed, options).samples("train")
+    images, _ = reader.read(np.arange(len(reader.shapes)))
+    np.testing.assert_array_equal(np.stack(images), kept["train_inputs"])
+
+
+def test_a_deep_image_among_others_that_was_not_looked_at_is_refused(tmp_path: Path) -> None:
+    folder(tmp_path, [png(deep_images(0, 900)[0], GREY)])
+    with pytest.raises(ValueError, match=r"0\.png: has 16 bits a channel.* 8; set data\.range"):
+        Reading(channels=1).pixels(tmp_path / "images/0.png")
+
+
+def test_greys_with_transparency_of_16_bits_are_refused(tmp_path: Path) -> None:
+    folder(tmp_path, [png(image, GREY_ALPHA) for image in deep_images(0, 900, channels=2)])
+    with pytest.raises(ValueError, match=r"16-bit greys with transparency.*; save it without"):
+        load(tmp_path, range=[0, 900])
+
+
+@pytest.mark.parametrize("value", [[5, 5], [255, 0]])
+def test_a_range_must_ascend(tmp_path: Path, value: list[int]) -> None:
+    with pytest.raises(ValueError, match="the second must be larger than the first"):
+        options_of(tmp_path, range=value)
+
+
+def test_what_is_clipped_is_counted() -> None:
+    values = np.array([[-1, 0, 5, 10, 11]])
+    assert ValueRange(0, 10).outside(values) == 0.4
+    assert ValueRange(0, 10).scaled(values).tolist() == [[0, 0, 128, 255, 255]]
+
+
+# What check --data says of it
+
+
+def kinds_found(root: Path, **options: Any) -> set[tuple[str, str]]:
+    inspection = MaskInspection(MaskFolderOptions(source="folder", root=str(root), **options))
+    contents = [inspection.look(number) for number in range(len(inspection.samples))]
+    found = [*inspection.conclude(contents).findings, *(f for held in contents for f in held.findings)]
+    return {(finding.kind.name, finding.message) for finding in found}
+
+
+def test_clipped_constant_dark_and_turned_images_are_found(tmp_path: Path) -> None:
+    images = deep_images(0, 4095)
+    images[1][:] = 7
+    folder(tmp_path, [png(image, GREY) for image in images])
+    found = kinds_found(tmp_path, channels=1, range=[0, 1000])
+    assert ("image of one value", "each pixel is 2") in found
+    assert any(name == "values outside of data.range" for name, _ in found)
+    assert ("converted image", "all 6 images are 16-bit L, read as L") in found
+    dark = folder(tmp_path / "dark", [png(image, GREY) for image in deep_images(0, 4095)])
+    assert ("few values used", "all images lie between 0 and 16, of 0 to 255") in kinds_found(
+        dark, range="16bit"
+    )
+    assert not any(name in ("few values used", "image of one value") for name, _ in kinds_found(dark))
+
+
+# EXIF and what else lies beside the pixels
+
+
+def turned(file: Path, orientation: int, stored: np.ndarray) -> None:
+    tags = Image.Exif()
+    tags[0x0112] = orientation
+    Image.fromarray(stored).save(file, exif=tags)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_images_are_turned_as_pillow_turns_them(tmp_path: Path, orientation: int) -> None:
+    from PIL import ImageOps
+
+    stored = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)
+    file = tmp_path / "image.png"
+    turned(file, orientation, stored)
+    upright = np.asarray(ImageOps.exif_transpose(Image.open(file)))
+    np.testing.assert_array_equal(Reading(channels=3).pixels(file), upright)
+    np.testing.assert_array_equal(Reading(channels=3, upright=False).pixels(file), stored)
+
+
+def test_a_mask_of_the_image_as_stored_is_explained_and_the_remedy_helps(tmp_path: Path) -> None:
+    folder(tmp_path, [b""] * 3)
+    images = [np.random.default_rng(n).integers(0, 256, (6, 8, 3), np.uint8) for n in range(3)]
+    for number, image in enumerate(images):
+        turned(tmp_path / f"images/{number}.png", 6, image)
+    with pytest.raises(ValueError, match=r"is 8x6, its image .* 6x8, as its EXIF turns it.*tion: stored"):
+        load(tmp_path)
+    assert same_images(of_all(load(tmp_path, orientation="stored")), images)
+    found = kinds_found(tmp_path)
+    assert "mask of the image as stored" in {name for name, _ in found}
+    assert ("image turned by its EXIF", "orientation 6") in found

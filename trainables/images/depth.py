@@ -1,0 +1,67 @@
+"""Images of more than 8 bits, and the range of values that becomes 0 to 255."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+
+@dataclass(frozen=True)
+class ValueRange:
+    """Values of images that become 0 and 255; those beyond are clipped, those between are rounded.
+
+    Args:
+        of_all: whether it holds for images of 8 bits too, and not for deeper ones alone.
+    """
+
+    low: float
+    high: float
+    of_all: bool = False
+
+    def scaled(self, values: np.ndarray) -> np.ndarray:
+        """uint8, in the shape of `values`."""
+        # Clipped first, so that what is far outside cannot overflow.
+        clipped = np.clip(values.astype(np.float32), self.low, self.high)
+        return np.rint((clipped - self.low) * (255.0 / (self.high - self.low))).astype(np.uint8)
+
+    def outside(self, values: np.ndarray) -> float:
+        """Share of the values that are clipped."""
+        return float(((values < self.low) | (values > self.high)).mean())
+
+    def __str__(self) -> str:
+        return f"[{self.low:g}, {self.high:g}]"
+
+
+def is_deep(image: Image.Image) -> bool:
+    """Whether the open image has more than 8 bits a channel in its file, though Pillow may show 8 of them."""
+    return image.mode.startswith(("I", "F")) or _raw_mode(image).endswith(";16B")
+
+
+def lacks_lower_bytes(image: Image.Image) -> bool:
+    """Whether Pillow cannot read all of the 16 bits, as those of greys with transparency."""
+    return is_deep(image) and image.mode != "F" and _raw_mode(image).startswith("LA")
+
+
+def show_lower_bytes(image: Image.Image) -> bool:
+    """Make an open image of 16-bit colours, of which Pillow decodes the upper bytes, decode the lower ones.
+
+    The raw mode of the reversed byte order takes the other byte of each pair.
+
+    Returns:
+        False for an image that is decoded with all its bits.
+    """
+    mode = _raw_mode(image)
+    if image.mode.startswith(("I", "F")) or not mode.endswith(";16B"):
+        return False
+    tiles = vars(image)["tile"]
+    tiles[:] = [tile._replace(args=mode.removesuffix("B") + "L") for tile in tiles]
+    return True
+
+
+def _raw_mode(image: Image.Image) -> str:
+    """How the file holds pixels, as Pillow's decoders name it."""
+    tiles = getattr(image, "tile", [])
+    arguments = tiles[0].args if tiles else ""
+    return arguments if isinstance(arguments, str) else str(arguments[0]) if arguments else ""

@@ -1,0 +1,99 @@
+"""Looks at some samples before training: which values images use, and whether palettes of masks agree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from trainables.data.threads import in_threads, num_threads
+from trainables.images.colours import palette_conflict, proposed
+from trainables.images.decode import COLOURED, File, palette_colours, read_header, read_palette, used_colours
+from trainables.images.depth import ValueRange
+from trainables.images.options import ImageOptions, MaskOptions
+from trainables.images.readers import Reader
+
+NUM_HEADERS = 512
+"""Samples of each part whose headers are looked at."""
+NUM_DECODED = 64
+"""Deep training images whose values are looked at."""
+
+
+def find_range(parts: Mapping[str, Reader], options: ImageOptions) -> tuple[ValueRange | None, str]:
+    """The range of values that becomes 0 to 255, and what is to be said of it.
+
+    None where all images that are looked at have 8 bits. What cannot be read is left for later.
+    """
+    if options.value_range is not None:
+        return options.value_range, ""
+    deep = {
+        part: [number for number in _spread(len(reader), NUM_HEADERS) if _is_deep(reader, number)]
+        for part, reader in parts.items()
+    }
+    if not any(deep.values()):
+        return None, ""
+    part = "train" if deep["train"] else "valid"
+    reader = parts[part]
+    chosen = [deep[part][place] for place in _spread(len(deep[part]), NUM_DECODED)]
+    reading = options.reading()
+
+    def extremes(place: int) -> tuple[float, float] | None:
+        try:
+            images = reader.encoded(chosen[place]).images
+            values = [reading.values(file) for file in images]
+        except ValueError:
+            return None
+        return min(float(v.min()) for v in values), max(float(v.max()) for v in values)
+
+    found = [pair for pair in in_threads(extremes, len(chosen), num_threads()) if pair is not None]
+    if not found:
+        return None, ""
+    low, high = min(pair[0] for pair in found), max(pair[1] for pair in found)
+    if not low < high:
+        high = low + 1.0
+    note = (
+        f"images have more than 8 bits: the values from {low:g} to {high:g} that {len(found)} of them hold "
+        f"become 0 to 255 (data.range: [{low:g}, {high:g}])"
+    )
+    return ValueRange(low, high), note
+
+
+def mask_problem(parts: Mapping[str, Reader], options: MaskOptions) -> str:
+    """What is wrong if most masks have colours, or a label has another colour in another mask; else empty."""
+    if options.colors:
+        return ""
+    masks = {
+        str(mask): mask
+        for reader in parts.values()
+        for number in _spread(len(reader), NUM_HEADERS)
+        if (mask := _mask(reader, number)) is not None
+    }
+    headers = {name: read_palette(mask) for name, mask in masks.items()}
+    coloured = [name for name, palette in headers.items() if palette == COLOURED]
+    if 2 * len(coloured) > len(masks):
+        looked = [coloured[place] for place in _spread(len(coloured), NUM_DECODED)]
+        held = {colour for name in looked for colour in used_colours(masks[name])}
+        return f"{coloured[0]}: most masks have colours, and must have class numbers: {proposed(list(held))}"
+    palettes = {name: palette for name, palette in headers.items() if palette not in (None, COLOURED)}
+    if options.palettes == "ignore" or len(set(palettes.values())) < 2:
+        return ""
+    return palette_conflict({name: palette_colours(masks[name]) for name in palettes})
+
+
+def _mask(reader: Reader, number: int) -> File | None:
+    try:
+        return reader.encoded(number).mask
+    except ValueError:
+        return None
+
+
+def _is_deep(reader: Reader, number: int) -> bool:
+    try:
+        return any(read_header(file).is_deep for file in reader.encoded(number).images)
+    except ValueError:
+        return False
+
+
+def _spread(count: int, most: int) -> list[int]:
+    """Numbers below `count`, at most `most` of them at equal distances."""
+    return sorted(set(np.linspace(0, count - 1, min(count, most)).astype(int).tolist())) if count else []

@@ -1,0 +1,91 @@
+"""Numbers as people write them: which texts are numbers, and what is said of texts that nearly are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+
+LARGEST = float(np.finfo(np.float32).max)
+"""Numbers beyond this are infinite in the model's own type."""
+
+_NEARLY_ALL = 0.9
+"""Share of the texts of a column that must be numbers in another notation for it to be proposed."""
+_WITH_UNIT = re.compile(r"([^\w\s.,+-]{0,3}) ?[+-]?\d[\d.,' ]*?( ?[^\W\d_]{1,5}| ?[^\w\s]{1,3})?")
+_SPACES = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u2212": "-", "\u2019": "'"})
+"""No-break, narrow and thin spaces, the minus sign and the apostrophe of typesetting."""
+
+
+@dataclass(frozen=True)
+class Notation:
+    """How numbers are written: 1234.5 by default, 1.234,5 with a decimal comma and points at thousands."""
+
+    decimal: str = "."
+    thousands: str = ""
+
+    def number(self, text: str) -> float | None:
+        """The number that a text is; None where it is none, or one that is not finite."""
+        if not text.isascii():
+            text = text.translate(_SPACES)
+        if self.thousands and self.thousands in text:
+            whole, mark, rest = text.partition(self.decimal)
+            if not self._grouped.fullmatch(whole) or self.thousands in rest:
+                return None
+            text = whole.replace(self.thousands, "") + mark + rest
+        if self.decimal != ".":
+            if "." in text:
+                return None
+            text = text.replace(self.decimal, ".")
+        # Python reads 1_000 as a number, which no other program does.
+        if "_" in text:
+            return None
+        try:
+            number = float(text)
+        except ValueError:
+            return None
+        return number if abs(number) <= LARGEST else None
+
+    @property
+    def _grouped(self) -> re.Pattern[str]:
+        return re.compile(rf"[+-]?[1-9]\d{{0,2}}(?:{re.escape(self.thousands)}\d{{3}})+")
+
+    @property
+    def lines(self) -> str:
+        """The options that read it."""
+        decimal = [f'data.decimal: "{self.decimal}"'] if self.decimal != PLAIN.decimal else []
+        thousands = [f'data.thousands: "{self.thousands}"'] if self.thousands else []
+        return " and ".join(decimal + thousands)
+
+
+PLAIN = Notation()
+
+_OTHERS = (
+    Notation(","),
+    *(Notation(decimal, thousands) for thousands in ",. '" for decimal in ".," if decimal != thousands),
+)
+
+
+def hint(texts: Collection[str], notation: Notation = PLAIN) -> str:
+    """What reads texts of which nearly all are numbers for people, but not in this notation; else empty."""
+    different = set(texts)
+    others = {text for text in different if notation.number(text) is None}
+    if not others:
+        return ""
+    example = repr(max(others, key=lambda text: (sum(map(str.isdigit, text)), text)))
+
+    def reads(other: Notation) -> bool:
+        return sum(other.number(text) is not None for text in different) >= _NEARLY_ALL * len(different)
+
+    proposed = [other for other in _OTHERS if other != notation and reads(other)]
+    # With points at thousands, what has none is read too: the simplest that reads all is meant.
+    simple = [other for other in proposed if other.decimal == "." or not other.thousands] or proposed[:1]
+    if simple:
+        lines = " or ".join(other.lines for other in simple)
+        return f"it holds numbers such as {example}: {lines} reads them"
+    matches = [match for text in different if (match := _WITH_UNIT.fullmatch(text.translate(_SPACES)))]
+    units = {(match[1], (match[2] or "").strip()) for match in matches}
+    if len(matches) >= _NEARLY_ALL * len(different) and len(units) == 1 and any(*units):
+        return f"it holds numbers with a unit, such as {example}: write them without it"
+    return ""
