@@ -3,10 +3,11 @@
 | what | why | upstream |
 |---|---|---|
 | `Node.start_monitor`, `Node.start_api_server` do nothing | autoscaler and dashboard server start even where the dashboard is not wanted: 1.2 s of processor time, 190 MB | PR 26042 |
+| `class_cache.DEFAULT_ENV_VARS`, `ENV_VARS_TO_PROPAGATE` are empty while trials start | for a process with variables Ray starts a new one, and those that wait are of no use | none known |
 | `class_cache.ENV_VARS_TO_PROPAGATE` without credentials | Tune hands them to every trial in a description that Ray logs with its values | none known |
 | `RayActorManager._actor_task_failed` takes OutOfMemoryError as an actor's death | Tune takes it for an error of its own, and the search would end with one trial | none known |
 | `Trial.run_metadata.checkpoint_manager.checkpoint_config` is set per trial | a trial that has saved already need not be asked to save: half of the time between two short trials | none known |
-| `ray.init(_temp_dir=)` | a session folder that others cannot write in | none known |
+| `ray.init(_temp_dir=, _system_config={"preload_python_modules": ...})` | a session folder that others cannot write in; workers that have imported torch before there is a trial: 2.5 s of each start | none known |
 | the logger `ray._private` | what Ray logs while it starts waits for the log file of the search | none known |
 | `_private.worker._global_node.dead_processes` | a driver waits for a dead Ray for 60 s without a word, and is then ended by Ray's C++ code, also within a call that no signal interrupts | none known |
 | `maybe_enable_token_auth_if_token_available`, `GcsClient` | Ray sends its token of its own accord to `auto` alone | none known |
@@ -18,7 +19,8 @@ whether a name exists: where one is gone, that is an error and not a slower or l
 # ruff: noqa: E501  # the table above
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from typing import Any
@@ -40,10 +42,21 @@ VITAL = (GCS, "raylet")
 _CREDENTIALS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN"}
 
 
-def init_local_ray(folder: str | None) -> None:
-    """Start a local Ray without the processes that nobody uses in a search; its session is in `folder`."""
+_INHERITED = {"PL_DISABLE_FORK": "1"}
+"""What Tune gives to the processes of trials by itself."""
+
+
+def init_local_ray(folder: str | None, imports: Sequence[str] = ()) -> None:
+    """Start a local Ray without the processes that nobody uses in a search.
+
+    Args:
+        folder: of its session; None is Ray's own.
+        imports: modules that its workers import before anybody asks for one.
+    """
     import ray
 
+    for name, value in _INHERITED.items():
+        os.environ.setdefault(name, value)
     with _without_unused_processes():
         ray.init(
             "local",
@@ -51,7 +64,23 @@ def init_local_ray(folder: str | None) -> None:
             configure_logging=False,
             log_to_driver=True,
             _temp_dir=folder,
+            _system_config={"preload_python_modules": list(imports)} if imports else None,
         )
+
+
+@contextmanager
+def trials_take_waiting_workers() -> Iterator[None]:
+    """Meanwhile Tune asks for processes without variables of their own; those of a local Ray inherit them."""
+    from ray.tune.execution import class_cache
+
+    kept = {name: getattr(class_cache, name) for name in ("DEFAULT_ENV_VARS", "ENV_VARS_TO_PROPAGATE")}
+    for name, value in kept.items():
+        setattr(class_cache, name, type(value)())
+    try:
+        yield
+    finally:
+        for name, value in kept.items():
+            setattr(class_cache, name, value)
 
 
 def dead_processes() -> dict[str, int]:

@@ -11,18 +11,29 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from logging.handlers import MemoryHandler
 from threading import Event, Thread
 
 from search.errors import SearchError
 from search.ray.groups import group_of_their_own
-from search.ray.patches import GCS, INIT_LOGGER, dead_processes, init_local_ray, send_token_if_refused
+from search.ray.patches import (
+    GCS,
+    INIT_LOGGER,
+    dead_processes,
+    init_local_ray,
+    send_token_if_refused,
+    trials_take_waiting_workers,
+)
 from search.ray.private import make_token_private, private_folder, user_has_token
 
 _CONNECT_SECONDS = 10.0
 _LOOK_SECONDS = 0.5
 _PATIENCE_SECONDS = 5.0
 """For which a search whose Ray is dead may go on: then it waits for what does not come."""
+
+_WORKER_IMPORTS = "trainables.trainable"
+_MOST_WORKERS = 16
 
 _tables_gone = Event()
 
@@ -71,6 +82,10 @@ class RaySession:
     def death(self) -> str:
         """What has become of a local Ray that is dead; else empty."""
         return "" if self._local is None else self._local.death
+
+    def starting_trials(self) -> AbstractContextManager[None]:
+        """For the time in which Ray Tune starts trials."""
+        return nullcontext() if self._local is None else trials_take_waiting_workers()
 
     def resources(self) -> dict[str, float]:
         """What the Ray of this process has: `CPU`, `GPU` and more."""
@@ -153,7 +168,8 @@ class LocalRay(Thread):
 
     def _start_ray(self, folder: str | None) -> None:
         if not self._over.is_set():
-            init_local_ray(folder)
+            # Ray starts as many workers as there are cores; of many, most would hold torch for nothing.
+            init_local_ray(folder, [_WORKER_IMPORTS] if _num_cores() <= _MOST_WORKERS else [])
 
     def _died(self) -> bool:
         self._dead = self._dead or dead_processes()
@@ -195,6 +211,10 @@ def exit_if_crippled(code: int) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def _num_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _death_text(dead: Mapping[str, int]) -> str:

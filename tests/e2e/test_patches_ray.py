@@ -13,6 +13,7 @@ import ray
 from programs import ROOT
 from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.exceptions import OutOfMemoryError, RayActorError
+from ray.tune import Trainable
 from ray.tune.execution import class_cache
 from ray.tune.experiment import Trial
 
@@ -23,6 +24,7 @@ from search.ray.patches import (
     VITAL,
     repair_tune,
     save_at_end,
+    trials_take_waiting_workers,
 )
 
 STARTING = """
@@ -36,7 +38,12 @@ handler = logging.Handler()
 handler.emit = heard.append
 logging.getLogger(INIT_LOGGER).addHandler(handler)
 logging.getLogger(INIT_LOGGER).setLevel(logging.INFO)
-init_local_ray(sys.argv[1])
+init_local_ray(sys.argv[1], ["colorsys"])
+
+@ray.remote
+def imported():
+    return "colorsys" in sys.modules
+
 
 def commands():
     for stat in Path("/proc").glob("[0-9]*/stat"):
@@ -50,6 +57,7 @@ def commands():
 started = "\\n".join(commands())
 print("raylet" in started, "monitor.py" in started.replace("log_monitor.py", ""), "dashboard.py" in started)
 print(Path(ray._private.worker._global_node.get_session_dir_path()).is_relative_to(sys.argv[1]))
+print(ray.get(imported.remote()))
 print(any("Started a local Ray instance" in record.getMessage() for record in heard))
 """
 
@@ -58,7 +66,9 @@ def test_the_version_is_one_that_was_checked() -> None:
     assert ray.__version__ in CHECKED, "run this file's tests with it, and add it to CHECKED"
 
 
-def test_a_local_ray_starts_no_unused_process(tmp_path: Path) -> None:
+def test_a_local_ray_starts_no_unused_process_and_its_workers_have_imported_what_is_named(
+    tmp_path: Path,
+) -> None:
     done = subprocess.run(
         [sys.executable, "-c", STARTING, "/tmp/" + tmp_path.name[-8:] + "-ray"],
         cwd=ROOT,
@@ -68,9 +78,21 @@ def test_a_local_ray_starts_no_unused_process(tmp_path: Path) -> None:
         timeout=120,
         start_new_session=True,
     )
-    processes, in_folder, logged = done.stdout.splitlines()[-3:]
+    processes, in_folder, imported, logged = done.stdout.splitlines()[-4:]
     assert processes == "True False False"
-    assert (in_folder, logged) == ("True", "True")
+    assert (in_folder, imported, logged) == ("True", "True", "True")
+
+
+def test_trials_take_workers_that_wait_where_these_have_tunes_variables(ray_session: None) -> None:
+    def variables() -> dict[str, str]:
+        made = class_cache._ActorClassCache().get(Trainable)
+        return made._default_options["runtime_env"].get("env_vars", {})  # type: ignore[no-any-return]
+
+    before = variables()
+    assert before["PL_DISABLE_FORK"] == "1"
+    with trials_take_waiting_workers():
+        assert variables() == {}
+    assert variables() == before
 
 
 def test_no_credentials_are_handed_to_trials() -> None:

@@ -28,7 +28,8 @@ class RayExecutor(RaySession, Executor):
         shutil.rmtree(jobs.folder.scratch, ignore_errors=True)
         tuner = tuner_of(coordinator, jobs, self.death)
         try:
-            tuner.fit()
+            with self.starting_trials():
+                tuner.fit()
         except Exception:
             # Whatever ended the search, a full disk above all, may keep Ray from reading its own files.
             if not coordinator.gave_up:
