@@ -112,7 +112,7 @@ def write_results(
     path = out or Path(sys.argv[0]).resolve().with_suffix(".json")
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {
-        "command": " ".join(["python", _program(), *sys.argv[1:]]),
+        "command": command(),
         "commit": _commit(),
         "machine": {"processor": _processor(), "cores": os.cpu_count(), "system": platform.platform()},
         "versions": {"python": platform.python_version()} | _versions(packages),
@@ -133,9 +133,11 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"a result holds a {type(value).__name__}; it must be what JSON knows, or a Spread")
 
 
-def _program() -> str:
+def command() -> str:
+    """What was called, with the program's path below this folder's parent, wherever that lies."""
     path = Path(sys.argv[0]).resolve()
-    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else path.name
+    program = str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else path.name
+    return " ".join(["python", program, *sys.argv[1:]])
 
 
 def _versions(packages: Sequence[str]) -> dict[str, str]:

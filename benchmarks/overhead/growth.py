@@ -22,7 +22,6 @@ import math
 import multiprocessing
 import shutil
 import statistics
-import sys
 import tempfile
 import time
 import zlib
@@ -33,6 +32,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from benchmarks.measuring import command
 from benchmarks.simulated import SimulatedExecutor
 from search.config.config import Config
 from search.config.stages import load_config
@@ -265,7 +265,7 @@ def main() -> None:
         print()
         print(reopening_table(reopened))
     result = {
-        "command": " ".join(["python", *sys.argv]),
+        "command": command(),
         "versions": {name: version(name) for name in ("optuna", "numpy", "torch")},
         "workers": options.workers,
         "window": WINDOW,
