@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,17 @@ from trainables.data.source import as_source
 from trainables.data.stream import SampleStream, TrainingStream
 from trainables.data.virtual_epoch import Unit, VirtualEpochs
 from trainables.optim.ema import WeightAverage
-from trainables.optim.lr_schedules import schedule_factor
+from trainables.optim.lr_schedules import Factor, imported_factor, schedule_factor
 from trainables.optim.optimizers import build_optimizer
 from trainables.optim.precision import Precision
-from trainables.options import TrialOptions
+from trainables.options import ImportedSchedule, TrialOptions
 from trainables.process.process_state import (
     RandomStates,
     clean_process,
     seed_everything,
     use_deterministic_algorithms,
 )
+from trainables.progress import DivergedError
 from trainables.task import Arrays, Task
 from trainables.trainer import Trainer
 
@@ -97,9 +99,7 @@ def build_trainer(
         stream=stream,
         valid_source=as_source(task.valid_data()),
         optimizer=build_optimizer(model, options.optimizer, device, task.layers(model)),
-        schedule=schedule_factor(
-            total_steps=virtual_epochs.end_step(num_virtual_epochs), **options.lr_schedule.model_dump()
-        ),
+        schedule=_schedule(options, virtual_epochs.end_step(num_virtual_epochs)),
         virtual_epochs=virtual_epochs,
         device=device,
         precision=Precision(options.precision, device),
@@ -111,6 +111,30 @@ def build_trainer(
     )
 
 
+def try_options(task_class: type[Task], options: TrialOptions, arrays: Mapping[str, np.ndarray]) -> None:
+    """One training step and one validation of two samples on the CPU, for code that nobody has run yet.
+
+    Raises:
+        Exception: whatever that code raises.
+    """
+    small = {"batch_size": 2, "valid_batch_size": 2, "accumulate": 1, "compile": False}
+    trainer = build_trainer(
+        task_class,
+        options.model_copy(update=small),
+        arrays,
+        unit="steps",
+        count=1,
+        num_virtual_epochs=1,
+        device=torch.device("cpu"),
+    )
+    try:
+        trainer.try_validation()
+        with suppress(DivergedError):  # a matter of the values
+            trainer.take_steps(1)
+    finally:
+        trainer.stream.close()
+
+
 def _build_model(task: Task, options: TrialOptions, device: torch.device) -> nn.Module:
     model = task.build_model().to(device)
     if options.channels_last:
@@ -118,6 +142,13 @@ def _build_model(task: Task, options: TrialOptions, device: torch.device) -> nn.
     if options.compile:
         model.compile()
     return model
+
+
+def _schedule(options: TrialOptions, total_steps: int) -> Factor:
+    chosen = options.lr_schedule
+    if isinstance(chosen, ImportedSchedule):
+        return imported_factor(chosen.name, chosen.arguments, total_steps=total_steps)
+    return schedule_factor(total_steps=total_steps, **chosen.model_dump())
 
 
 def _batch_size(data: Any, options: TrialOptions) -> int:

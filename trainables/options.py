@@ -7,10 +7,21 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    Tag,
+)
+
+from trainables.imported import check_path, is_path
 
 REFERENCE = re.compile(r"\$\{env:([^}]*)\}")
 """`${env:NAME}`; group 1 is the variable's name."""
@@ -26,8 +37,74 @@ class Options(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
+class ImportedOptions(Options):
+    """A class or function by its path; keys besides the fields are its arguments."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: Annotated[str, AfterValidator(check_path)]
+    """`package.module:Name`, of an installed package or of a file in the current folder."""
+
+    passed: ClassVar[tuple[str, ...]] = ()
+    """What a function is called with before its arguments, by position."""
+    passed_to_class: ClassVar[tuple[str, ...]] = ()
+    """What the constructor of a class is called with before them."""
+    given: ClassVar[tuple[str, ...]] = ()
+    """Arguments that are added where they are taken."""
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments: all keys that are no fields here."""
+        return dict(self.model_extra or {})
+
+
+class ImportedModel(ImportedOptions):
+    """A torch.nn.Module, or a function that returns one."""
+
+
+TargetForm = Literal["labels", "channel", "one_hot"]
+
+
+class ImportedCall(ImportedOptions):
+    """A loss or metric: a function of outputs and targets, or a class whose instances are such functions.
+
+    Outputs are float32 [N, K, ...] before any softmax. A callable with an argument `ignore_index` is given
+    the label of targets that do not count.
+    """
+
+    targets: TargetForm = "labels"
+    """labels: int64 [N, ...]; channel: [N, 1, ...]; one_hot: 0 or 1, of the shape of the outputs."""
+
+    passed: ClassVar[tuple[str, ...]] = ("outputs", "targets")
+    given: ClassVar[tuple[str, ...]] = ("ignore_index",)
+
+
+class ImportedSchedule(ImportedOptions):
+    """A class of torch.optim.lr_scheduler, or a function from step and number of steps to the factor."""
+
+    passed: ClassVar[tuple[str, ...]] = ("step", "total_steps")
+    passed_to_class: ClassVar[tuple[str, ...]] = ("optimizer",)
+
+
+def by_name(options: Any) -> str | None:
+    """The tag of a union's member: its own name, or `imported` for a path."""
+    name = _name(options)
+    return "imported" if is_path(name) else name
+
+
+def _name(options: Any) -> Any:
+    return options.get("name") if isinstance(options, Mapping) else getattr(options, "name", None)
+
+
+BY_NAME = Discriminator(by_name)
+"""Tells built-ins and `Annotated[..., IMPORTED]` apart."""
+BUILT_IN_OR_IMPORTED = Discriminator(lambda options: "imported" if is_path(_name(options)) else "built_in")
+"""The same where the built-in is one class, of the tag `built_in`, whose name may be left out."""
+IMPORTED = Tag("imported")
+
+
 class OptimizerOptions(Options):
-    """`name` is any class of torch.optim, in any case; keys besides these go to that class."""
+    """`name` is any class of torch.optim, in any case, or the path of one; keys besides these go to it."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -59,13 +136,35 @@ class ScheduleOptions(Options):
     """Exponent of the polynomial schedule (0.9 in DeepLab, arXiv:1606.00915)."""
 
 
+ScheduleChoice = Annotated[
+    Annotated[ScheduleOptions, Tag("built_in")] | Annotated[ImportedSchedule, IMPORTED],
+    BUILT_IN_OR_IMPORTED,
+]
+
+
+Path = tuple[str, ...]
+"""Keys from the `trial:` section down."""
+
+
+def named_by_path(options: BaseModel, at: Path = ()) -> Iterator[tuple[Path, BaseModel]]:
+    """All options in these whose `name` is a path, `package.module:Name`, with their keys."""
+    if is_path(_name(options)):
+        yield at, options
+        return
+    for key, value in options:
+        items = value.items() if isinstance(value, dict) else [(None, value)]
+        for name, item in items:
+            if isinstance(item, BaseModel):
+                yield from named_by_path(item, (*at, key) if name is None else (*at, key, name))
+
+
 class TrialOptions(Options):
     """The settings of one trial. In a search's YAML, each value may be a domain."""
 
     data: dict[str, Any] = Field(default_factory=dict)
     model: dict[str, Any] = Field(default_factory=dict)
     optimizer: OptimizerOptions = OptimizerOptions()
-    lr_schedule: ScheduleOptions = ScheduleOptions()
+    lr_schedule: ScheduleChoice = ScheduleOptions()
     batch_size: PositiveInt | Literal["full"] = 16
     """Samples in one micro-batch, that is in one forward and backward; full is the whole training data. In a
     search's YAML also auto, the largest number that fits into memory, alone or as the end of a range."""

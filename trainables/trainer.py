@@ -151,6 +151,7 @@ class Trainer:
         model.eval()
         with torch.inference_mode(), self.precision.autocast():
             self._validate_batch(0, model, metrics)
+            metrics.compute()
 
     def weights(self) -> dict[str, Tensor]:
         """Parameters and buffers of the trained model, not averaged."""

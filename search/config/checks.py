@@ -14,7 +14,8 @@ from search.config.messages import explain
 from search.errors import KeyPath, Problem
 from search.space.space import Resolved, Space
 from search.text import compact, cut
-from trainables.options import REFERENCE, OptimizerOptions, TrialOptions
+from trainables.imported import argument_problems, import_path
+from trainables.options import REFERENCE, ImportedOptions, OptimizerOptions, TrialOptions, named_by_path
 
 if TYPE_CHECKING:
     from trainables.task import Task
@@ -84,7 +85,7 @@ def check_trial(space: Space, task: type[Task], reported: Collection[KeyPath] = 
 
 def _validate(resolved: Resolved, model: type[TrialOptions]) -> list[Found]:
     try:
-        model.parse(resolved.options)
+        return list(_imported_problems(model.parse(resolved.options)))
     except ValidationError as error:
         return explain(error, model, resolved.options, _WORDS)
     except KeyError:  # a variable that is not set, which check_texts reports
@@ -92,6 +93,20 @@ def _validate(resolved: Resolved, model: type[TrialOptions]) -> list[Found]:
     except Exception as error:  # a validator of the user's task
         return [((), f"{model.__qualname__} raised {_text(error)}")]
     return []
+
+
+def _imported_problems(options: TrialOptions) -> Iterator[Found]:
+    """What is wrong with the paths in these options, and with the arguments beside them."""
+    for path, named in named_by_path(options):
+        if not isinstance(named, ImportedOptions):  # an optimizer, checked with the built-in ones
+            continue
+        try:
+            is_class = isinstance(import_path(named.name), type)
+            passed = named.passed_to_class if is_class else named.passed
+            for key, message in argument_problems(named.name, named.arguments, passed, named.given):
+                yield (*path, "name" if key is None else key), message
+        except ValueError as error:
+            yield (*path, "name"), str(error)
 
 
 def _optimizer_fields(task: type[Task]) -> list[str]:

@@ -17,6 +17,7 @@ from search.run.coordinator import Coordinator
 from search.run.data_errors import data_errors
 from search.run.events import Event, EventKind
 from search.run.executor import Executor, Jobs
+from search.run.first_try import try_imported
 from search.run.folder import RunFolder, write_json
 from search.run.provenance import record_provenance, task_source, working_folder
 from search.run.reporter import ProgressReporter
@@ -71,6 +72,7 @@ def run_in_folder(
         reporter.phase(f"task {config.task_path} in {task_source(config)['file']}")
         reporter.phase("loading data")
         shared = _load_shared_data(config, folder)
+        try_imported(config, shared, reporter.phase)
         if executor.phase:
             reporter.phase(executor.phase)
         executor.wait_until_ready()

@@ -9,13 +9,23 @@ from pydantic import (
     Field,
     NonNegativeFloat,
     PositiveFloat,
+    Tag,
     ValidationInfo,
     field_validator,
 )
 
 from trainables.images.options import ClassDatasetsOptions, ClassFolderOptions, ClassShardsOptions
 from trainables.networks.options import CNNOptions, MLPOptions, ResNetOptions
-from trainables.options import Fraction, Options, TrialOptions
+from trainables.options import (
+    BUILT_IN_OR_IMPORTED,
+    BY_NAME,
+    IMPORTED,
+    Fraction,
+    ImportedCall,
+    ImportedModel,
+    Options,
+)
+from trainables.supervised.options import SupervisedOptions
 from trainables.tables.options import CSVOptions, SplitOptions
 
 IMAGE_SOURCES = ("digits", "images", "datasets", "shards")
@@ -70,7 +80,19 @@ DataOptions = (
 )
 
 
-class ClassificationOptions(TrialOptions):
+ModelOptions = Annotated[
+    Annotated[CNNOptions, Tag("cnn")]
+    | Annotated[ResNetOptions, Tag("resnet")]
+    | Annotated[MLPOptions, Tag("mlp")]
+    | Annotated[ImportedModel, IMPORTED],
+    BY_NAME,
+]
+LossChoice = Annotated[
+    Annotated[LossOptions, Tag("built_in")] | Annotated[ImportedCall, IMPORTED], BUILT_IN_OR_IMPORTED
+]
+
+
+class ClassificationOptions(SupervisedOptions):
     """Everything that one classification trial gets."""
 
     model_config = ConfigDict(validate_default=True)
@@ -78,17 +100,17 @@ class ClassificationOptions(TrialOptions):
     data: DataOptions = Field(  # type: ignore[assignment]  # narrows an open mapping
         default=DigitsOptions(source="digits"), discriminator="source"
     )
-    model: CNNOptions | ResNetOptions | MLPOptions = Field(  # type: ignore[assignment]  # narrows an open mapping
-        default=CNNOptions(name="cnn"), discriminator="name"
-    )
-    loss: LossOptions = LossOptions()
+    model: ModelOptions = CNNOptions(name="cnn")  # type: ignore[assignment]  # narrows an open mapping
+    loss: LossChoice = LossOptions()
     augment: AugmentOptions = AugmentOptions()
 
     @field_validator("model")
     @classmethod
     def _fits_the_data(
-        cls, model: CNNOptions | ResNetOptions | MLPOptions, info: ValidationInfo
-    ) -> CNNOptions | ResNetOptions | MLPOptions:
+        cls, model: CNNOptions | ResNetOptions | MLPOptions | ImportedModel, info: ValidationInfo
+    ) -> CNNOptions | ResNetOptions | MLPOptions | ImportedModel:
+        if isinstance(model, ImportedModel):
+            return model
         source = getattr(info.data.get("data"), "source", None)
         if source in TABLE_SOURCES and model.name != "mlp":
             raise ValueError(

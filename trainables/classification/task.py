@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,14 +12,15 @@ from torch import Tensor, nn
 
 from trainables.classification.confusion_picture import confusion_picture
 from trainables.classification.data import HOW_TO_READ, load_arrays, read_class_sheets
-from trainables.classification.loss import ClassificationLoss, balanced_weights
+from trainables.classification.loss import ClassificationLoss, ImportedClassLoss, balanced_weights
 from trainables.classification.metrics import ClassificationMetrics
 from trainables.classification.mixup import ClassificationSource, RowSource
-from trainables.classification.options import ClassCSVOptions, ClassificationOptions
+from trainables.classification.options import ClassCSVOptions, ClassificationOptions, LossOptions
 from trainables.data.source import Batch, JoinedSource
 from trainables.images.classes import given_class_weights
 from trainables.images.options import ClassOptions, ClassShardsOptions, ImageOptions
 from trainables.images.samples import LoadedImages, size_of
+from trainables.images.targets import NO_CLASS
 from trainables.inspect.images import ClassInspection
 from trainables.inspect.inspection import Inspection
 from trainables.inspect.table import TableInspection
@@ -27,16 +28,17 @@ from trainables.networks.cnn import CNN
 from trainables.networks.mlp import MLP
 from trainables.networks.options import MLPOptions, ResNetOptions
 from trainables.networks.resnet import ResNet
-from trainables.optim.optimizers import Layer
-from trainables.options import TrialOptions
-from trainables.task import Arrays, Task
+from trainables.options import ImportedCall, ImportedModel, TrialOptions
+from trainables.supervised.task import SupervisedTask, build_imported
+from trainables.task import Arrays
 
 
-class ClassificationTask(Task):
+class ClassificationTask(SupervisedTask):
     """Every image, or row of a table, gets a class. Batches are those of `mixed_batch`."""
 
     Options = ClassificationOptions
     options: ClassificationOptions
+    ignore_index = NO_CLASS
 
     def __init__(self, options: TrialOptions, arrays: Mapping[str, np.ndarray]) -> None:
         super().__init__(options, arrays)
@@ -45,7 +47,12 @@ class ClassificationTask(Task):
         self._images = None
         if "mean" in arrays:
             self._images = LoadedImages(arrays, data if isinstance(data, ImageOptions) else None)
-        self._loss = ClassificationLoss(self._class_weights(), self.options.loss.label_smoothing)
+        loss = self.options.loss
+        self._loss: ClassificationLoss | ImportedClassLoss = (
+            ImportedClassLoss(loss)
+            if isinstance(loss, ImportedCall)
+            else ClassificationLoss(self._class_weights(loss), loss.label_smoothing)
+        )
         self._last_metrics: ClassificationMetrics | None = None
 
     @classmethod
@@ -97,6 +104,8 @@ class ClassificationTask(Task):
 
     def build_model(self) -> nn.Module:
         model, num_classes = self.options.model, len(self.class_names)
+        if isinstance(model, ImportedModel):
+            return build_imported(model)
         arguments: dict[str, Any] = model.model_dump(exclude={"name"})
         if isinstance(model, MLPOptions):
             num_features = self.arrays["train_inputs"].shape[-1]
@@ -104,9 +113,8 @@ class ClassificationTask(Task):
         network = ResNet if isinstance(model, ResNetOptions) else CNN
         return network(in_channels=len(self.arrays["mean"]), num_classes=num_classes, **arguments)
 
-    def layers(self, model: nn.Module) -> Sequence[Layer]:
-        assert isinstance(model, CNN | ResNet | MLP)
-        return model.layers()
+    def output_shape(self, batch: Batch) -> tuple[int, ...]:
+        return len(batch[0]), len(self.class_names)
 
     def loss(self, outputs: Any, batch: Batch) -> Tensor:
         return self._loss.mean(outputs, batch)
@@ -114,7 +122,7 @@ class ClassificationTask(Task):
     def loss_weight(self, batch: Batch) -> Tensor:
         return self._loss.weight(batch)
 
-    def metrics(self) -> ClassificationMetrics:
+    def built_in_metrics(self) -> ClassificationMetrics:
         self._last_metrics = ClassificationMetrics(len(self.class_names))
         return self._last_metrics
 
@@ -125,7 +133,8 @@ class ClassificationTask(Task):
         return {"confusion": confusion_picture(self._last_metrics.confusion(), self.class_names)}
 
     def _source(self, *parts: str, trained: bool) -> ClassificationSource | RowSource:
-        mixup = self.options.loss.mixup if trained else 0.0
+        loss = self.options.loss
+        mixup = loss.mixup if trained and isinstance(loss, LossOptions) else 0.0
         if self._images is None:
             rows, labels = (self.arrays[f"{parts[0]}_{kind}"] for kind in ("inputs", "targets"))
             return RowSource(rows, labels, mixup)
@@ -133,8 +142,8 @@ class ClassificationTask(Task):
         augment = self.options.augment if trained else None
         return ClassificationSource(images.samples(*parts), images.mean, images.std, augment, mixup)
 
-    def _class_weights(self) -> np.ndarray | None:
-        weights = self.options.loss.class_weights
+    def _class_weights(self, loss: LossOptions) -> np.ndarray | None:
+        weights = loss.class_weights
         if weights == "balanced":
             return balanced_weights(self.arrays["class_counts"])
         return None if weights == "none" else given_class_weights(weights, self.class_names)

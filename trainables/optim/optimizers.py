@@ -1,4 +1,4 @@
-"""The optimizer of a trial: any class of torch.optim by name, with its parameters in the groups they need."""
+"""The optimizer of a trial: a class of torch.optim by name, or any by path, with parameters in groups."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 from torch.optim import Optimizer
+
+from trainables.imported import argument_problems, import_path, is_path
 
 REFUSED = {
     "lbfgs": "it evaluates the loss again inside a step, through a closure; take adamw or sgd",
@@ -158,11 +160,13 @@ def optimizer_names() -> list[str]:
 
 
 def optimizer_class(name: str) -> type[Optimizer]:
-    """The class of torch.optim with this name, in any case.
+    """The class of torch.optim with this name, in any case, or the one at a path.
 
     Raises:
         ValueError: if there is none (with the nearest name), or it cannot be used here (with the reason).
     """
+    if is_path(name):
+        return _imported_class(name)
     key = name.lower()
     if key in REFUSED:
         raise ValueError(f"optimizer {name!r} cannot be used: {REFUSED[key]}")
@@ -182,6 +186,11 @@ def check_options(name: str, extra: Iterable[str]) -> None:
         ValueError: naming the value received and the nearest known one.
     """
     cls = optimizer_class(name)
+    if is_path(name):
+        for key, message in argument_problems(name, dict.fromkeys(extra), ("params",)):
+            if key is not None:
+                raise ValueError(message)
+        return
     known = sorted(set(inspect.signature(cls).parameters) - _OWN_FIELDS)
     for option in extra:
         if option not in known:
@@ -189,6 +198,14 @@ def check_options(name: str, extra: Iterable[str]) -> None:
                 f"optimizer {cls.__name__} has no option {option!r}; nearest is {_nearest(option, known)!r} "
                 f"(known: {', '.join(known)})"
             )
+
+
+def _imported_class(path: str) -> type[Optimizer]:
+    found: Any = import_path(path)
+    if not (isinstance(found, type) and issubclass(found, Optimizer)):
+        kind = f"class {found.__name__}" if isinstance(found, type) else f"a {type(found).__name__}"
+        raise ValueError(f"{path} is {kind}; must be a subclass of torch.optim.Optimizer")
+    return found
 
 
 def _classes() -> dict[str, type[Optimizer]]:

@@ -10,6 +10,7 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    Tag,
     field_validator,
     model_validator,
 )
@@ -21,7 +22,8 @@ from trainables.images.options import (
     MaskShardsOptions,
 )
 from trainables.networks.segformer import MISSING, transformers_found
-from trainables.options import Fraction, Options, TrialOptions
+from trainables.options import BY_NAME, IMPORTED, Fraction, ImportedModel, Options
+from trainables.supervised.options import ImportedTerm, Name, SupervisedOptions
 
 Dropout = Annotated[float, Field(ge=0.0, lt=1.0)]
 
@@ -92,11 +94,21 @@ class LossOptions(Options):
     """Of the cross-entropy."""
     class_weights: Literal["none", "median_frequency"] | tuple[PositiveFloat, ...] = "none"
     """One weight per class for cross-entropy and focal; median_frequency computes them (arXiv:1411.4734)."""
+    terms: dict[Name, ImportedTerm] = Field(default_factory=dict)
+    """Losses of yours, by names of your choice."""
+
+    @field_validator("terms")
+    @classmethod
+    def _other_names(cls, terms: dict[str, ImportedTerm]) -> dict[str, ImportedTerm]:
+        for name in terms:
+            if name in cls.model_fields:
+                raise ValueError(f"the term {name!r} has the name of an option of the loss; give it another")
+        return terms
 
     @model_validator(mode="after")
     def _some_term(self) -> Self:
-        if self.cross_entropy + self.dice + self.focal == 0:
-            raise ValueError("cross_entropy, dice and focal are all 0; at least one must be above 0")
+        if self.cross_entropy + self.dice + self.focal + sum(t.coefficient for t in self.terms.values()) == 0:
+            raise ValueError("cross_entropy, dice, focal and all terms are 0; at least one must be above 0")
         return self
 
 
@@ -111,18 +123,22 @@ class ValidationOptions(Options):
     """Least share of a window that the next one covers too."""
 
 
+ModelOptions = Annotated[
+    Annotated[UNetOptions, Tag("unet")]
+    | Annotated[SegformerOptions, Tag("segformer")]
+    | Annotated[ImportedModel, IMPORTED],
+    BY_NAME,
+]
 DataOptions = DigitsOptions | MaskFolderOptions | MaskDatasetsOptions | MaskShardsOptions
 
 
-class SegmentationOptions(TrialOptions):
+class SegmentationOptions(SupervisedOptions):
     """Everything that one segmentation trial gets."""
 
     data: DataOptions = Field(  # type: ignore[assignment]  # narrows an open mapping
         default=DigitsOptions(source="digits"), discriminator="source"
     )
-    model: UNetOptions | SegformerOptions = Field(  # type: ignore[assignment]
-        default=UNetOptions(name="unet"), discriminator="name"
-    )
+    model: ModelOptions = UNetOptions(name="unet")  # type: ignore[assignment]
     loss: LossOptions = LossOptions()
     augment: JointAugmentOptions = JointAugmentOptions()
     validation: ValidationOptions = ValidationOptions()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,38 +17,43 @@ from trainables.images.options import ImageOptions, JointAugmentOptions, MaskOpt
 from trainables.images.samples import LoadedImages
 from trainables.images.source import SegmentationSource
 from trainables.inspect.images import MaskInspection
-from trainables.networks.segformer import Segformer, build_segformer
+from trainables.networks.segformer import build_segformer
 from trainables.networks.unet import UNet
-from trainables.optim.optimizers import Layer
-from trainables.options import TrialOptions
+from trainables.options import ImportedModel, TrialOptions
 from trainables.pictures import sample_grid
 from trainables.segmentation.digits import load_digits_arrays
-from trainables.segmentation.losses import MixedLoss, median_frequency_weights
+from trainables.segmentation.losses import TERMS, MixedLoss, median_frequency_weights
 from trainables.segmentation.metrics import ConfusionMetrics
 from trainables.segmentation.options import SegmentationOptions, UNetOptions
 from trainables.segmentation.windows import window_logits
-from trainables.task import Arrays, Task
+from trainables.supervised.calls import ImportedLoss
+from trainables.supervised.task import SupervisedTask, build_imported
+from trainables.task import Arrays
 
 NUM_SHOWN = 4
 """Validation samples in the picture."""
 
 
-class SegmentationTask(Task):
+class SegmentationTask(SupervisedTask):
     """Every pixel gets a class. A batch is (images float32 [N, C, H, W], masks int64 [N, H, W])."""
 
     Options = SegmentationOptions
     options: SegmentationOptions
+    ignore_index = IGNORE
 
     def __init__(self, options: TrialOptions, arrays: Mapping[str, np.ndarray]) -> None:
         super().__init__(options, arrays)
         data = self.options.data
         self._images = LoadedImages(arrays, data if isinstance(data, ImageOptions) else None)
         self.class_names = self._images.class_names
+        loss, terms = self.options.loss, self.options.loss.terms
         self._loss = MixedLoss(
-            {name: getattr(self.options.loss, name) for name in ("cross_entropy", "dice", "focal")},
+            {name: getattr(loss, name) for name in TERMS}
+            | {name: term.coefficient for name, term in terms.items()},
+            imported={name: ImportedLoss(term, IGNORE) for name, term in terms.items()},
             class_weights=self._class_weights(),
-            label_smoothing=self.options.loss.label_smoothing,
-            focal_gamma=self.options.loss.focal_gamma,
+            label_smoothing=loss.label_smoothing,
+            focal_gamma=loss.focal_gamma,
             ignore_index=IGNORE,
         )
 
@@ -78,13 +83,11 @@ class SegmentationTask(Task):
 
     def build_model(self) -> nn.Module:
         model = self.options.model
+        if isinstance(model, ImportedModel):
+            return build_imported(model)
         arguments: dict[str, Any] = model.model_dump(exclude={"name"})
         build = UNet if isinstance(model, UNetOptions) else build_segformer
         return build(in_channels=len(self._images.mean), num_classes=len(self.class_names), **arguments)
-
-    def layers(self, model: nn.Module) -> Sequence[Layer]:
-        assert isinstance(model, UNet | Segformer)
-        return model.layers()
 
     @property
     def num_workers(self) -> int:
@@ -95,13 +98,17 @@ class SegmentationTask(Task):
         """One image where the batches are windows of it."""
         return super().valid_batch_size if self.options.validation.window is None else 1
 
+    def output_shape(self, batch: Batch) -> tuple[int, ...]:
+        images = batch[0]
+        return (len(images), len(self.class_names), *images.shape[2:])
+
     def forward(self, model: nn.Module, batch: Batch) -> Tensor:
         """Logits; of a model that does not train, from windows if `validation.window` is set."""
         windows = self.options.validation
         if model.training or windows.window is None:
             return super().forward(model, batch)
         return window_logits(
-            lambda crops: Task.forward(self, model, (crops,)),
+            lambda crops: SupervisedTask.forward(self, model, (crops,)),
             batch[0],
             window=windows.window,
             overlap=windows.overlap,
@@ -118,7 +125,7 @@ class SegmentationTask(Task):
     def skipped_samples(self) -> Mapping[str, str]:
         return self._images.skipped.reasons
 
-    def metrics(self) -> ConfusionMetrics:
+    def built_in_metrics(self) -> ConfusionMetrics:
         return ConfusionMetrics(self.class_names, IGNORE)
 
     def preprocessing(self) -> dict[str, Any]:

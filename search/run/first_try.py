@@ -1,0 +1,47 @@
+"""Tries what a configuration imports by its paths, before there is a trial."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from search.config.config import Config
+from search.errors import SearchError
+from search.text import compact, dotted, shown
+from trainables.build import load_arrays, try_options
+from trainables.data.prepared import data_key
+from trainables.options import named_by_path
+from trainables.process.failure import failure_of
+from trainables.process.process_state import RandomStates
+from trainables.task import Arrays
+
+
+def try_imported(config: Config, shared: Mapping[str, Arrays], report: Callable[[str], None]) -> None:
+    """Take a step and validate with every combination of imported models, losses and the like.
+
+    Args:
+        config: of the search.
+        shared: the loaded data by `data_key`; what is not there is loaded.
+        report: is given what is tried.
+
+    Raises:
+        SearchError: the first that fails, with the options that are in it.
+    """
+    task_class = config.task_class()
+    tried: set[str] = set()
+    for resolved in config.space.candidates():
+        options = task_class.Options.parse(resolved.options)
+        named = {dotted(at): part.model_dump(exclude_defaults=True) for at, part in named_by_path(options)}
+        if not named or compact(named) in tried:
+            continue
+        tried.add(compact(named))
+        what = ", ".join(f"trial.{at} {shown(part)}" for at, part in named.items())
+        report(f"trying {what}")
+        arrays = shared.get(data_key(config.task_path, resolved.options))
+        states = RandomStates()
+        before = states.state_dict()
+        try:
+            try_options(task_class, options, load_arrays(task_class, options) if arrays is None else arrays)
+        except Exception as error:  # of code that this program does not know
+            raise SearchError(f"{failure_of(error, '').cause}; this was tried: {what}") from error
+        finally:
+            states.load_state_dict(before)

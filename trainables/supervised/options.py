@@ -1,0 +1,28 @@
+"""The options that segmentation, classification and regression share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, NonNegativeFloat, StringConstraints
+
+from trainables.options import ImportedCall, TrialOptions
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
+"""Of a loss or metric, by which it is reported."""
+
+
+class ImportedTerm(ImportedCall):
+    """A term of a mixture of losses."""
+
+    coefficient: NonNegativeFloat = 1.0
+    """0 leaves the term out."""
+
+
+class SupervisedOptions(TrialOptions):
+    """Everything that one trial of outputs against targets gets."""
+
+    metrics: dict[Name, ImportedCall] = Field(default_factory=dict)
+    """Metrics of yours beside the task's own, by the name under which each is reported. Computed over all
+    validation data by an object with `update` and `compute`, such as torchmetrics'; of a function the mean
+    over the samples is taken."""
