@@ -62,13 +62,13 @@ def test_the_name_itself_may_be_a_domain_with_arguments_of_its_own():
 OPTIMIZER, SCHEDULE = 'optimizer: {name: "own_parts:Slow"', 'lr_schedule: {name: "own_parts:halving"'
 MISTAKES = {
     'model: {name: "own_part:Net"}': "own.yaml:7: trial.model.name: there is no module 'own_part'",
-    'model: {name: "own_parts:Nt"}': "own.yaml:7: trial.model.name: the module own_parts has no 'Nt'; did you",
+    'model: {name: "own_parts:Nt"}': "own.yaml:7: trial.model.name: the module own_parts has no 'Nt'",
     'model: {name: "own_parts.py:Net"}': "must be package.module:Name; write own_parts:Net",
     'model: {name: "own_parts:NOT_CALLABLE"}': "is a int; must be a class or a function",
-    "model: {name: unett}": "must be one of 'unet', 'segformer', or a path, package.module:Name; did you mean 'u",
-    "model: {width: 3}": "trial.model.name: is required and missing; must be one of 'unet', 'segformer', or a",
-    f"model: {{{NET}, strid: 2}}": "own.yaml:7: trial.model.strid: own_parts:Net has no argument 'strid'; did",
-    'model: {name: "own_parts:Net"}': "trial.model.name: own_parts:Net needs in_channels, num_classes too",
+    "model: {name: unett}": "must be one of 'unet', 'segformer', or a path, package.module:Name",
+    "model: {width: 3}": "trial.model.name: is required and missing; must be one of 'unet'",
+    f"model: {{{NET}, strid: 2}}": "own.yaml:7: trial.model.strid: own_parts:Net has no argument 'strid'",
+    'model: {name: "own_parts:Net"}': "trial.model.name: own_parts:Net needs in_channels, num_classes",
     'loss:\n    terms:\n      own: {name: "own_parts:mean_of_images", factr: 1}': (
         "own.yaml:9: trial.loss.terms.own.factr: own_parts:mean_of_images has no argument 'factr'; did you mean"
     ),
