@@ -158,7 +158,21 @@ def named_by_path(options: BaseModel, at: Path = ()) -> Iterator[tuple[Path, Bas
                 yield from named_by_path(item, (*at, key) if name is None else (*at, key, name))
 
 
-class TrialOptions(Options):
+class TrialSection(Options):
+    """A resolved `trial:` section, whatever its task understands."""
+
+    @classmethod
+    def parse(cls, options: Mapping[str, Any]) -> Self:
+        """The options of a resolved `trial:` section, with the paths of this machine, see `expand_paths`.
+
+        Raises:
+            ValidationError: they are not what the task takes.
+            KeyError: an environment variable is not set; its text names it.
+        """
+        return cls.model_validate(expand_paths(options))
+
+
+class TrialOptions(TrialSection):
     """The settings of one trial. In a search's YAML, each value may be a domain."""
 
     data: dict[str, Any] = Field(default_factory=dict)
@@ -185,16 +199,6 @@ class TrialOptions(Options):
     valid_batch_size: PositiveInt = 32
     seed: Annotated[int, Field(ge=0)] = 0
     """Of initial weights, order of the data and augmentation; the same for every trial unless searched."""
-
-    @classmethod
-    def parse(cls, options: Mapping[str, Any]) -> Self:
-        """The options of a resolved `trial:` section, with the paths of this machine, see `expand_paths`.
-
-        Raises:
-            ValidationError: they are not what the task takes.
-            KeyError: an environment variable is not set; its text names it.
-        """
-        return cls.model_validate(expand_paths(options))
 
 
 def expand_paths(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 _TRAINABLES = """
     __init__ files imported options findings process networks optim data tables shards images pictures inspect
     task supervised segmentation classification regression gan integrations
-    progress trainer checkpoint tensorboard build session worker trainable batch_probe
+    progress trainer function checkpoint tensorboard build session worker trainable batch_probe
 """
 _SEARCH = """
     errors text space config study schedulers samplers ray run commands screen __init__

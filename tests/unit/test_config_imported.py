@@ -70,7 +70,7 @@ MISTAKES = {
     f"model: {{{NET}, strid: 2}}": "own.yaml:7: trial.model.strid: own_parts:Net has no argument 'strid'",
     'model: {name: "own_parts:Net"}': "trial.model.name: own_parts:Net needs in_channels, num_classes",
     'loss:\n    terms:\n      own: {name: "own_parts:mean_of_images", factr: 1}': (
-        "own.yaml:9: trial.loss.terms.own.factr: own_parts:mean_of_images has no argument 'factr'; did you mean"
+        "own.yaml:9: trial.loss.terms.own.factr: own_parts:mean_of_images has no argument 'factr'"
     ),
     'loss: {terms: {dice: {name: "own_parts:ignoring"}}}': "the term 'dice' has the name of an option",
     'metrics: {right: {name: "own_parts:without_places"}}': "called with outputs, targets, and takes 0",
