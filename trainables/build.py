@@ -17,6 +17,8 @@ from trainables.data.prepared import with_prepared
 from trainables.data.source import as_source
 from trainables.data.stream import SampleStream, TrainingStream
 from trainables.data.virtual_epoch import Unit, VirtualEpochs
+from trainables.function.task import FunctionTask
+from trainables.function.trainer import FunctionTrainer
 from trainables.optim.ema import WeightAverage
 from trainables.optim.lr_schedules import Factor, imported_factor, schedule_factor
 from trainables.optim.optimizers import build_optimizer
@@ -108,6 +110,36 @@ def build_trainer(
         average=None if options.ema is None else WeightAverage(model, options.ema),
         valid_batch_size=task.valid_batch_size,
         channels_last=options.channels_last,
+    )
+
+
+def build_training(
+    task_class: type[Task],
+    options: Any,
+    arrays: Mapping[str, np.ndarray] | None,
+    *,
+    prepared: Path | None,
+    number: int,
+    folder: Path,
+    unit: Unit,
+    count: int,
+    num_virtual_epochs: int,
+    device: torch.device,
+    with_validation_data: bool = False,
+) -> Trainer | FunctionTrainer:
+    """The Trainer of a task, or the one that runs a training function.
+
+    Args:
+        arrays: the decoded data; None loads it here.
+        prepared: see `load_arrays`.
+        number, folder: of the trial.
+    """
+    lengths: dict[str, Any] = {"unit": unit, "count": count, "num_virtual_epochs": num_virtual_epochs}
+    if issubclass(task_class, FunctionTask):
+        return task_class.trainer(options, number=number, folder=folder, device=device, **lengths)
+    arrays = load_arrays(task_class, options, prepared) if arrays is None else arrays
+    return build_trainer(
+        task_class, options, arrays, device=device, with_validation_data=with_validation_data, **lengths
     )
 
 

@@ -153,6 +153,23 @@ class Trainer:
             self._validate_batch(0, model, metrics)
             metrics.compute()
 
+    @property
+    def precision_name(self) -> str:
+        return self.precision.name
+
+    @property
+    def skipped_samples(self) -> Mapping[str, str]:
+        """Samples left out because they cannot be read: the reason by file."""
+        return self.task.skipped_samples
+
+    def take_images(self) -> dict[str, np.ndarray]:
+        """Images for TensorBoard after a validation, by tag."""
+        return self.task.images(self.evaluated_model, self.device)
+
+    def close(self) -> None:
+        """End processes that read data."""
+        self.stream.close()
+
     def weights(self) -> dict[str, Tensor]:
         """Parameters and buffers of the trained model, not averaged."""
         return self.model.state_dict()

@@ -15,7 +15,7 @@ from search.errors import KeyPath, Problem
 from search.space.space import Resolved, Space
 from search.text import compact, cut
 from trainables.imported import argument_problems, import_path
-from trainables.options import REFERENCE, ImportedOptions, OptimizerOptions, TrialOptions, named_by_path
+from trainables.options import REFERENCE, ImportedOptions, OptimizerOptions, TrialSection, named_by_path
 
 if TYPE_CHECKING:
     from trainables.task import Task
@@ -83,7 +83,7 @@ def check_trial(space: Space, task: type[Task], reported: Collection[KeyPath] = 
     return list(problems)
 
 
-def _validate(resolved: Resolved, model: type[TrialOptions]) -> list[Found]:
+def _validate(resolved: Resolved, model: type[TrialSection]) -> list[Found]:
     try:
         return list(_imported_problems(model.parse(resolved.options)))
     except ValidationError as error:
@@ -95,7 +95,7 @@ def _validate(resolved: Resolved, model: type[TrialOptions]) -> list[Found]:
     return []
 
 
-def _imported_problems(options: TrialOptions) -> Iterator[Found]:
+def _imported_problems(options: TrialSection) -> Iterator[Found]:
     """What is wrong with the paths in these options, and with the arguments beside them."""
     for path, named in named_by_path(options):
         if not isinstance(named, ImportedOptions):  # an optimizer, checked with the built-in ones

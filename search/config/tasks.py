@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 import sys
 from types import ModuleType
@@ -50,6 +51,7 @@ def load_task(task: str, where: str = "config") -> type[Task]:
 
 
 def _load(path: str) -> type[Task]:
+    from trainables.function.task import as_task
     from trainables.options import TrialOptions
     from trainables.task import Task
 
@@ -62,8 +64,11 @@ def _load(path: str) -> type[Task]:
         tasks = [name for name, item in vars(module).items() if _is_a(item, Task) and item is not Task]
         known = suggestion(class_name, tasks) if tasks else "it has no Task at all"
         raise ValueError(f"the module {module_name} has no class {class_name!r}; {known}")
+    if inspect.isfunction(found):
+        return as_task(found)
     if not _is_a(found, Task):
-        raise ValueError(f"{path} is not a subclass of trainables.task.Task, received {shown_type(found)}")
+        rule = "is neither a subclass of trainables.task.Task nor a training function"
+        raise ValueError(f"{path} {rule}, received {shown_type(found)}")
     if not _is_a(found.Options, TrialOptions):
         raise ValueError(f"{path}.Options is not a subclass of trainables.options.TrialOptions")
     return found

@@ -156,6 +156,9 @@ class Coordinator:
             self._failed_alike.survived(record.depth + 1)
             self._finish(record, Outcome.DIVERGED, report["diverged"], report)
             return False
+        if "ended" in report:
+            self._finish(record, Outcome.STOPPED, report["ended"], report)
+            return False
         objective = float(report[self._config.objective.metric])
         if report["virtual_epoch"] <= record.depth:
             self._compare(record, report["virtual_epoch"], objective)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import typing
 from collections.abc import Callable, Mapping
@@ -79,6 +80,16 @@ class FunctionTask(Task):
             count=count,
             num_virtual_epochs=num_virtual_epochs,
         )
+
+
+@functools.cache
+def as_task(found: Any) -> type[Task]:
+    """The class of a task as it is, or the task of a training function.
+
+    Raises:
+        ValueError: as `function_task`.
+    """
+    return found if isinstance(found, type) else function_task(found)
 
 
 def function_task(function: Callable[..., None]) -> type[FunctionTask]:

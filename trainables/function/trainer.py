@@ -94,9 +94,17 @@ class FunctionTrainer:
         return next(iter(modules.values())) if len(modules) == 1 else nn.ModuleDict(modules)
 
     @property
-    def returned(self) -> bool:
-        """The function has ended by itself, perhaps before the full length."""
-        return self._call.returned
+    def evaluated_model(self) -> nn.Module:
+        return self.model
+
+    @property
+    def precision_name(self) -> str:
+        """The function's own business."""
+        return "own"
+
+    @property
+    def skipped_samples(self) -> Mapping[str, str]:
+        return {}
 
     def run_virtual_epoch(self) -> dict[str, float] | None:
         """Run to the next report; its metrics, or None where the function returned without one.
@@ -143,7 +151,7 @@ class FunctionTrainer:
         self.counters = Counters(**state["counters"])
 
     def take_images(self) -> dict[str, np.ndarray]:
-        """The images of the last report, by tag."""
+        """The images since the last call, by tag."""
         images, self.trial.images = self.trial.images, {}
         return images
 
