@@ -70,7 +70,7 @@ class FunctionTask(Task):
         values = dict(options)
         return FunctionTrainer(
             cls.function,
-            {name: values[name] for name in _arguments(cls.function, values)},
+            arguments_of(cls.function, values),
             values,
             number=number,
             seed=options.seed,
@@ -127,10 +127,10 @@ def function_task(function: Callable[..., None]) -> type[FunctionTask]:
     return type(function.__name__, (FunctionTask,), {**members, "__doc__": function.__doc__})
 
 
-def _arguments(function: Callable[..., None], values: Mapping[str, Any]) -> list[str]:
-    """Names of the values that it is called with: its parameters, or all where it takes `**options`."""
+def arguments_of(function: Callable[..., None], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the values that it is called with: its parameters, or all where it takes `**options`."""
     parameters = list(inspect.signature(function).parameters.values())[1:]
     names = {parameter.name for parameter in parameters}
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        return [name for name in values if name != "seed" or "seed" in names]
-    return [name for name in values if name in names]
+        names |= {name for name in values if name != "seed"}
+    return {name: value for name, value in values.items() if name in names}
