@@ -15,6 +15,7 @@ from search.config.messages import explain
 from search.config.schema import Sections, StageSections
 from search.config.tasks import load_task, task_path
 from search.errors import ConfigError, KeyPath, Problem
+from search.space.domains import DOMAIN_NAMES
 from search.space.parse import is_domain, read_space
 from search.space.space import Space
 from search.text import shown, value_at
@@ -99,7 +100,7 @@ def read_config(
     problems = [*text_problems, *(p for p in section_problems if p.at not in texts)]
     problems += [*space_problems, *point_problems]
     problems += _cross_check(sections, None if space_problems else space, failed)
-    broken = reported | texts | {problem.at for problem in space_problems if problem.at}
+    broken = reported | texts | {_domain_at(problem.at) for problem in space_problems if problem.at}
     if check_task and not failed & {"task", "trial"}:
         if before_task is not None and not (problems or document.problems):
             before_task()
@@ -116,6 +117,12 @@ def read_config(
         task_where=document.where(("task",)),
     )
     return Reading(config, space, [], broken)
+
+
+def _domain_at(path: KeyPath) -> KeyPath:
+    """The path of the domain that this path leads into, or itself: a broken domain has no value at all."""
+    first = next((index for index, part in enumerate(path) if part in DOMAIN_NAMES), len(path))
+    return path[:first]
 
 
 def read_sections(tree: Mapping[str, Any]) -> tuple[Sections, list[Problem], set[str | int]]:
