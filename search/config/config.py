@@ -15,7 +15,6 @@ from search.config.messages import explain
 from search.config.schema import Sections, StageSections
 from search.config.tasks import load_task, task_path
 from search.errors import ConfigError, KeyPath, Problem
-from search.space.domains import DOMAIN_NAMES
 from search.space.parse import is_domain, read_space
 from search.space.space import Space
 from search.text import shown, value_at
@@ -100,7 +99,7 @@ def read_config(
     problems = [*text_problems, *(p for p in section_problems if p.at not in texts)]
     problems += [*space_problems, *point_problems]
     problems += _cross_check(sections, None if space_problems else space, failed)
-    broken = reported | texts | {_domain_at(problem.at) for problem in space_problems if problem.at}
+    broken = reported | texts | {_without_option(problem.at) for problem in space_problems if problem.at}
     if check_task and not failed & {"task", "trial"}:
         if before_task is not None and not (problems or document.problems):
             before_task()
@@ -119,10 +118,9 @@ def read_config(
     return Reading(config, space, [], broken)
 
 
-def _domain_at(path: KeyPath) -> KeyPath:
-    """The path of the domain that this path leads into, or itself: a broken domain has no value at all."""
-    first = next((index for index, part in enumerate(path) if part in DOMAIN_NAMES), len(path))
-    return path[:first]
+def _without_option(path: KeyPath) -> KeyPath:
+    """The path of a choice for that of one of its options, since with it the choice has no value at all."""
+    return path[:-2] if path[-2:-1] == ("choice",) else path
 
 
 def read_sections(tree: Mapping[str, Any]) -> tuple[Sections, list[Problem], set[str | int]]:
