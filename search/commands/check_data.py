@@ -76,6 +76,8 @@ class DataCheck:
     """The folder of the files."""
     findings: Sequence[Finding] = ()
     """Errors first, sorted by kind."""
+    notes: Sequence[str] = ()
+    """How the data were understood, where they could be meant otherwise."""
     parts: Mapping[str, PartSummary] = field(default_factory=dict)
     classes: Sequence[ClassSummary] = ()
     """In the order of the class numbers; the last one may be `ignored`."""
@@ -181,6 +183,7 @@ def _summarize(found: DataCheck, inspection: Inspection, contents: Sequence[Cont
     ]
     return replace(
         found,
+        notes=inspection.notes,
         findings=sorted(findings, key=lambda finding: (finding.kind.severity, finding.kind.name)),
         parts={part: _part(held) for part, held in parts.items()},
         classes=classes,

@@ -32,7 +32,7 @@ def data_check_text(found: DataCheck, *, color: bool = False, width: int | None 
         color_system="standard" if color else None,
         legacy_windows=False,
     )
-    parts: list[RenderableType] = [_head(found), ""]
+    parts: list[RenderableType] = [_head(found), *(Text(printable(note)) for note in found.notes), ""]
     for severity, findings in (("error", found.errors), ("warning", found.warnings)):
         if findings:
             width = max(len(finding.kind.name) for finding in found.findings)
@@ -81,7 +81,7 @@ def _problems(severity: str, findings: Sequence[Finding], root: Path | None, wid
         table.add_row(
             Text(kind.name),
             f"{len(of_kind):,}",
-            Group(*_places(of_kind, root), Text(f"→ {kind.remedy}", style="dim")),
+            Group(*_places(of_kind, root), *([Text(f"→ {kind.remedy}", style="dim")] if kind.remedy else [])),
         )
     return table
 

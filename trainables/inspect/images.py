@@ -58,7 +58,7 @@ class ImageInspection(Inspection):
         """Least and largest value of each image, as training gets it."""
 
     def _find(self, found: FoundImages) -> None:
-        self._found = found
+        self._found, self.notes = found, found.notes
         self.findings += [Finding(kinds.UNREADABLE, file, reason) for file, reason in found.damaged.items()]
         for part, reader in found.parts.items():
             for number in range(len(reader)):
