@@ -118,6 +118,8 @@ def visible(text: str, *, forms: bool = False) -> str:
 
 def plain_form(name: str) -> str:
     """What names have in common that look alike: letters composed, no case, only usual blanks."""
+    if name.isascii() and name.isprintable() and " " not in name:
+        return name.lower()
     composed = unicodedata.normalize("NFC", "".join(sign for sign in name if sign not in INVISIBLE))
     return "/".join(" ".join(part.split()) for part in composed.casefold().split("/"))
 

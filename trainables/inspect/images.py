@@ -52,7 +52,9 @@ class ImageInspection(Inspection):
         try:
             self._find(find_images(options, NO_LIMIT))
         except (ValueError, OSError) as error:
-            self.findings.append(Finding(kinds.FOLDER, str(self.root), str(error)))
+            self.findings.append(
+                Finding(kinds.FOLDER, str(self.root), str(error).removeprefix(f"{self.root}: "))
+            )
         self._modes: list[str | None] = [None] * len(self.samples)
         self._extremes: list[tuple[int, int] | None] = [None] * len(self.samples)
         """Least and largest value of each image, as training gets it."""

@@ -96,20 +96,21 @@ class Files:
 
     def pair(self, name: str) -> Encoded:
         """Image and mask of this name; a missing file has the path where it is expected."""
-        image = self.images_folder / f"{self.affixes.image(name)}.*"
-        mask = self.masks_folder / f"{self.affixes.mask(name)}.png"
-        return Encoded(self.images.get(name, (image,)), self.masks.get(name, mask))
+        images = self.images.get(name) or (self.images_folder / f"{self.affixes.image(name)}.*",)
+        return Encoded(images, self.masks.get(name) or self.masks_folder / f"{self.affixes.mask(name)}.png")
 
     def pair_all(self, with_orphans: bool) -> dict[str, Encoded]:
         """Every image with its mask, by name."""
         if not self.images:
-            raise ValueError(no_images(self.images_folder))
+            raise ValueError(f"{no_images(self.images_folder)}; put images there, or set data.images_folder")
         images = [self.images[name][0] for name in sorted(self.images.keys() - self.masks.keys())]
         masks = [self.masks[name] for name in sorted(self.masks.keys() - self.images.keys())]
         none_fits = len(images) == len(self.images) > 1
         if self.nameless or ((images or masks) and (none_fits or not with_orphans)):
             if not self.mask_stems:
-                raise ValueError(no_images(self.masks_folder))
+                raise ValueError(
+                    f"{no_images(self.masks_folder)}; put PNG masks there, or set data.masks_folder"
+                )
             kinds = {"images without a mask": images, "masks without an image": [*masks, *self.nameless]}
             listed = "; ".join(
                 f"{kind}: {some((visible(str(file)) for file in files), 3)}"

@@ -8,7 +8,7 @@ from trainables.images.layouts.base import Layout, Parts
 from trainables.images.layouts.cityscapes import CityscapesLayout
 from trainables.images.layouts.nnunet import NnunetLayout
 from trainables.images.layouts.plain import PlainLayout
-from trainables.images.layouts.root import DataRoot
+from trainables.images.layouts.root import SUFFIXES, DataRoot
 from trainables.images.layouts.voc import VocLayout
 from trainables.images.options import MaskFolderOptions
 from trainables.text_file import visible
@@ -71,9 +71,16 @@ def layout_of(root: DataRoot, options: MaskFolderOptions) -> Layout:
         known = "; or ".join(layout.expected for layout in ALL)
         raise ValueError(
             f"{root.path}: holds {_content(root)}; expected {known}. Other names go into data.images_folder "
-            "and data.masks_folder"
+            f"and data.masks_folder{_if_flat(root)}"
         )
     return found[0]
+
+
+def _if_flat(root: DataRoot) -> str:
+    """What to set where the images are in the root itself."""
+    has_images = any(path.suffix.lower() in SUFFIXES for path in root.path.iterdir())
+    example = 'images_folder: ., masks_folder: ., mask_suffix: "_mask"'
+    return f"; if images and masks are in one folder, add {example} to data" if has_images else ""
 
 
 def _content(root: DataRoot) -> str:

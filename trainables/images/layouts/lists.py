@@ -104,6 +104,8 @@ class _List:
     def __init__(self, root: DataRoot, file: Path, files: Files) -> None:
         self._root, self._file, self._files = root, file, files
         self._names = Names(root, file.parent, files)
+        self._two_columns = False
+        """Whether a line had two: then others are tried as such first."""
 
     def read(self, with_orphans: bool) -> dict[str, Encoded]:
         """The pairs by name.
@@ -121,7 +123,7 @@ class _List:
         if lines and self._is_header(lines[0][1]):
             del lines[0]
         if not lines:
-            raise ValueError(f"{self._file}: is empty; it must hold one image name per line: {RULE}")
+            raise ValueError(f"{self._file}: is empty; {RULE}")
         pairs, lost, twice = dict[str, Encoded](), list[tuple[int, str]](), list[str]()
         for number, text in lines:
             name, pair, is_whole = self._pair(text) or self._lost(number, text)
@@ -134,8 +136,11 @@ class _List:
                         f"{self._file}:{number}: names {visible(text)} again, with another mask; remove one"
                     )
             pairs[name] = pair
-        if lost and (len(lost) == len(lines) or not with_orphans):
-            raise ValueError(self._problem(lost))
+        if lost:
+            problem = self._problem(lost)
+            if len(lost) == len(lines) or not with_orphans:
+                raise ValueError(problem)
+            self._root.notes.append(problem)
         if twice:
             self._root.notes.append(
                 f"{self._file}: names {len(twice)} images more than once, such as {visible(twice[0])}; each "
@@ -147,15 +152,24 @@ class _List:
     def _pair(self, text: str) -> tuple[str, Encoded, bool] | None:
         """Name and files that a line means, and whether both files are there."""
         files = self._files
+        if self._two_columns and (found := self._two(text)):
+            return found
         if name := self._names.sample(text):
             return name, files.pair(name), name in files.images and name in files.masks
+        if found := self._two(text):
+            self._two_columns = True
+            return found
+        plain = re.split(r"\s+#", text)[0].strip("\"' ")
+        return self._pair(plain) if plain and plain != text else None
+
+    def _two(self, text: str) -> tuple[str, Encoded, bool] | None:
+        """Name and files of a line of two columns."""
         for image, mask in _columns(text):
             named, target = self._names.image(image), self._names.mask(mask)
             if named is not None and target is not None:
                 name, found = named
                 return name, Encoded(found, target), True
-        plain = re.split(r"\s+#", text)[0].strip("\"' ")
-        return self._pair(plain) if plain and plain != text else None
+        return None
 
     def _lost(self, number: int, text: str) -> tuple[str, Encoded, bool]:
         """The pair of a name that no file has, where it is expected."""

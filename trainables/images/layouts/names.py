@@ -26,14 +26,15 @@ class Names:
     def __init__(self, root: DataRoot, list_folder: Path, files: Files) -> None:
         self._root, self._files = root, files
         self._bases = list(dict.fromkeys([str(root.path), str(list_folder)]))
-        self._odd: dict[str, list[str]] = {}
+        self._odd: dict[str, list[tuple[str, str]]] = {}
         self._elsewhere: str | None = None
         """What paths of another machine begin with."""
 
     def notes(self) -> Iterator[str]:
         """What was found by another name than is written."""
         for how, texts in self._odd.items():
-            yield f"{len(texts)} names {how}, such as {visible(texts[0], forms=True)}"
+            text, name = (visible(each, forms=True) for each in texts[0])
+            yield f"{len(texts)} names {how}, such as {text} for {name}"
 
     def sample(self, text: str) -> str | None:
         """The name of the sample whose image, or else mask, the text names."""
@@ -45,8 +46,8 @@ class Names:
         )
         suffix = os.path.splitext(text)[1].lower()
         if name is not None and suffix in SUFFIXES:
-            pair = files.pair(name)
-            if suffix not in (Path(str(file)).suffix.lower() for file in (pair.images[0], pair.target)):
+            known = (*files.images.get(name, ()), files.masks.get(name))
+            if not any(str(file).lower().endswith(suffix) for file in known):
                 self._noted("have another suffix than their files", text, name)
         return name
 
@@ -119,6 +120,8 @@ class Names:
         for count in range(1, len(parts) - 1):
             begin, rest = "/".join(parts[:count]), "/".join(parts[count:])
             whole = os.path.normpath(self._root.path / rest)
+            if any(suffix in begin.lower() for suffix in SUFFIXES):
+                return None  # two columns
             if self._elsewhere not in (None, begin) or not whole.startswith(f"{folder}/"):
                 continue
             if name := exactly(without_suffix(whole.removeprefix(f"{folder}/"))):
@@ -128,7 +131,7 @@ class Names:
         return None
 
     def _noted(self, how: str, text: str, found: Found) -> Found:
-        self._odd.setdefault(how, []).append(text)
+        self._odd.setdefault(how, []).append((text, str(found)))
         return found
 
     @cached_property

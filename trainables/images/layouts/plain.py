@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 from trainables.findings import some
 from trainables.images.layouts.base import Layout, Parts
@@ -12,6 +14,7 @@ from trainables.images.layouts.root import DataRoot
 from trainables.images.layouts.splits import TRAIN_NAMES, VALID_NAMES, split_by_hash
 from trainables.images.options import MaskFolderOptions
 from trainables.pairing import Affixes, find_pairing, tried
+from trainables.text_file import plain_form
 
 IMAGES = ("images", "image", "imgs", "img", "JPEGImages")
 """Names of the folder of images in the order of preference, in any case."""
@@ -86,10 +89,14 @@ def _pair(
     masks = [f"{number}/{stem}" for number, files in enumerate(parts) for stem in files.mask_stems]
     separate = all(files.images_folder != files.masks_folder for files in parts)
     now = tried(affixes, images, masks)
-    if separate and 2 * len(now.pairs) < min(len(images), len(masks)):
+    fewest = min(len(images), len(masks))
+    if not separate and not given and images:
+        raise ValueError(_in_one_folder(root, [stem for files in parts for stem in files.image_stems]))
+    alike = len({*map(plain_form, images)} & {*map(plain_form, masks)}) if len(now.pairs) < fewest else fewest
+    if separate and 2 * max(len(now.pairs), alike) < fewest:
         found = find_pairing(images, masks, given)
         enough = len(found.pairs) if found is not None and may_fail else 0
-        if found is not None and (found.complete or enough == min(len(images), len(masks)) > 0):
+        if found is not None and (found.complete or enough == fewest > 0):
             affixes = found.affixes
             image, mask = min(found.pairs.items())
             root.notes.append(
@@ -98,16 +105,14 @@ def _pair(
             )
         elif found is not None and len(found.pairs) > len(now.pairs) and not may_fail:
             raise ValueError(
-                f"{root.path}: {len(now.pairs)} of {len(images)} images have a mask of their name; with "
-                f"data: {{{found.affixes}}} {len(found.pairs)} of them have one"
+                f"{root.path}: {len(now.pairs)} of {len(images)} images have a mask of their name; add "
+                f"{found.affixes} to data, with which {len(found.pairs)} of them have one"
             )
     for files in parts:
-        files.pair_by(affixes, _advice(files, affixes, given))
+        files.pair_by(affixes, _advice(files, affixes))
 
 
-def _advice(files: Files, affixes: Affixes, given: Mapping[str, str]) -> str:
-    if files.images_folder == files.masks_folder and not given:
-        return "Images and masks are in one folder: set data.mask_suffix to what ends the names of masks"
+def _advice(files: Files, affixes: Affixes) -> str:
     names = "Names must agree but for the suffix" + (f" and {affixes}" if str(affixes) else "")
     examples = [
         some(sorted(stems), 1).split(",")[0] for stems in (files.image_stems, files.mask_stems) if stems
@@ -117,6 +122,18 @@ def _advice(files: Files, affixes: Affixes, given: Mapping[str, str]) -> str:
     return (
         f"{names}: add what is missing or remove what is left over, or put the pairs into train.txt and "
         "val.txt, an image and its mask in each line"
+    )
+
+
+def _in_one_folder(root: DataRoot, stems: Sequence[str]) -> str:
+    """What to set where images and masks are in one folder: what many names have more than another."""
+    ordered = sorted(stems)
+    longer = Counter(b[len(a) :] for a, b in pairwise(ordered) if b.startswith(a))
+    suffix, count = max(longer.items(), key=lambda item: item[1], default=("_mask", 0))
+    has = f" ({count} of {len(stems)} names end so)" if count else ""
+    return (
+        f"{root.path}: images and masks are in one folder; set data.mask_suffix to what ends the "
+        f'names of masks, as mask_suffix: "{suffix}"{has}'
     )
 
 
