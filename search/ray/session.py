@@ -25,7 +25,8 @@ from search.ray.patches import (
     send_token_if_refused,
     trials_take_waiting_workers,
 )
-from search.ray.private import make_token_private, private_folder, user_has_token
+from search.ray.private import private_folder, private_token, user_has_token
+from trainables.process.places import make_home_known
 
 _CONNECT_SECONDS = 10.0
 _LOOK_SECONDS = 0.5
@@ -153,8 +154,7 @@ class LocalRay(Thread):
 
     def run(self) -> None:
         try:
-            with private_folder() as folder, group_of_their_own():
-                make_token_private()
+            with private_folder() as folder, private_token(folder), group_of_their_own():
                 self._start_ray(folder)
                 self._ready.set()
                 while not self._over.wait(_LOOK_SECONDS) and not self._died():
@@ -231,6 +231,7 @@ def _is_worth_logging(record: logging.LogRecord) -> bool:
 
 
 def _set_environment() -> None:
+    make_home_known()
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
