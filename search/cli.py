@@ -27,7 +27,7 @@ from search.cli_paths import ConfigFile, RunPath
 from search.errors import SearchError
 from search.ray.session import exit_if_crippled
 from search.run.signals import leaving_on_sigterm
-from search.screen.streams import say, standard_streams, strict
+from search.screen.streams import say, standard_streams, start_again_if_needed, strict
 from search.screen.trace import kept_trace
 from trainables.process.places import make_home_known
 
@@ -261,6 +261,8 @@ for command in (check, verify, batch_sizes, clean):
 
 def main(args: Sequence[str] | None = None) -> None:
     """Entry point. User errors are one line per problem; others are one line and a traceback in a file."""
+    if args is None:
+        start_again_if_needed()
     try:
         with standard_streams():
             _main(args)

@@ -52,7 +52,11 @@ class RaySession:
         self._joined = False
 
     def begin(self) -> None:
-        """Start a local Ray in the background, unless this process has one or an address is given."""
+        """Start a local Ray in the background, unless this process has one or an address is given.
+
+        Raises:
+            SearchError: Python runs in a way that Ray does not bear.
+        """
         if self._address or self._local is not None:
             return
         _set_environment()
@@ -232,6 +236,11 @@ def _is_worth_logging(record: logging.LogRecord) -> bool:
 
 def _set_environment() -> None:
     make_home_known()
+    if sys.flags.optimize > 1:
+        raise SearchError(
+            "Python runs with -OO (PYTHONOPTIMIZE=2), and Ray cannot be imported without its docstrings; leave it "
+            "out, or use -O"
+        )
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"

@@ -23,7 +23,7 @@ from search.run.events import Event, EventKind
 from search.run.folder import RunFolder
 from search.run.reporter import ProgressReporter
 from search.screen.progress_bar import draws_in_place
-from search.screen.streams import encoding_of
+from search.screen.streams import SHOWN, encoding_of
 from search.study.trial import BROKEN_OFF, NO_VERDICT, TrialRecord, ranked
 from search.text import duration, number_text, one_line, short_path, value_text
 
@@ -269,7 +269,7 @@ def screen(log_file: Path, *, plain: bool = False) -> Iterator[LiveView | PlainV
     """
     sys.stdout.flush()
     sys.stderr.flush()
-    out = os.fdopen(os.dup(1), "w", 1, encoding=encoding_of(sys.stdout), errors="backslashreplace")
+    out = os.fdopen(os.dup(1), "w", 1, encoding=encoding_of(sys.stdout), errors=SHOWN)
     kept = os.dup(1), os.dup(2)
     log_file.parent.mkdir(parents=True, exist_ok=True)
     log = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import os
 import sys
@@ -11,6 +12,9 @@ from pathlib import Path
 from typing import IO, Any
 
 import click
+
+SHOWN = "tune-search-shown"
+"""How a character that a stream's encoding does not have is shown."""
 
 _MODES = {"stdin": os.O_RDONLY, "stdout": os.O_WRONLY, "stderr": os.O_WRONLY}
 
@@ -77,6 +81,27 @@ def standard_streams() -> Iterator[None]:
         sys.stdout, sys.stderr = kept
 
 
+def start_again_if_needed() -> None:
+    """Start this program again where Python's own settings keep it from its work.
+
+    Without UTF-8 a path with an umlaut in a configuration is an error wherever it is opened, here and in
+    Ray's processes; what is printed keeps the terminal's encoding. With PYTHONOPTIMIZE=2 there are no texts
+    for --help, and Ray does not start.
+    """
+    changed: dict[str, str] = {}
+    is_utf8 = codecs.lookup(sys.getfilesystemencoding()).name == "utf-8"
+    if not is_utf8 and os.environ.get("PYTHONUTF8") != "1":
+        changed["PYTHONUTF8"] = "1"
+        if not _is_ascii(encoding_of(sys.stdout)):
+            shown = f"{encoding_of(sys.stdout)}:backslashreplace"
+            changed["PYTHONIOENCODING"] = os.environ.get("PYTHONIOENCODING", shown)
+    if sys.flags.optimize > 1 and os.environ.get("PYTHONOPTIMIZE", "1") != "1":
+        changed["PYTHONOPTIMIZE"] = "1"
+    if changed:
+        os.environ.update(changed)
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
 def say(text: str, otherwise: Path) -> None:
     """Print the text; where the output is lost, append it to a file, and take that for enough."""
     click.echo(text)
@@ -111,9 +136,27 @@ def _open_closed() -> None:
 
 
 def _take_any_text(stream: Any) -> None:
-    """Names of files may be no text. A terminal of the locale C shows UTF-8, as Python itself assumes."""
-    ascii_only = encoding_of(stream).lower() in ("ascii", "us-ascii", "ansi_x3.4-1968", "646")
-    stream.reconfigure(encoding="utf-8" if ascii_only else None, errors="backslashreplace")
+    """A terminal of the locale C shows UTF-8, as Python itself assumes."""
+    stream.reconfigure(encoding="utf-8" if _is_ascii(encoding_of(stream)) else None, errors=SHOWN)
+
+
+def _is_ascii(encoding: str) -> bool:
+    return codecs.lookup(encoding).name == "ascii"
+
+
+def _shown(error: UnicodeError) -> tuple[bytes, int]:
+    """Bytes that were no text, as in a file's name, are printed as they are; others by their number."""
+    assert isinstance(error, UnicodeEncodeError)
+    parts = (
+        bytes([ord(char) - 0xDC00])
+        if "\udc80" <= char <= "\udcff"
+        else char.encode("ascii", "backslashreplace")
+        for char in error.object[error.start : error.end]
+    )
+    return b"".join(parts), error.end
+
+
+codecs.register_error(SHOWN, _shown)
 
 
 def _lost_output() -> int:
