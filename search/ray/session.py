@@ -26,6 +26,7 @@ from search.ray.patches import (
     trials_take_waiting_workers,
 )
 from search.ray.private import private_folder, private_token, user_has_token
+from trainables.process.cores import num_cores
 from trainables.process.places import make_home_known
 
 _CONNECT_SECONDS = 10.0
@@ -173,7 +174,8 @@ class LocalRay(Thread):
     def _start_ray(self, folder: str | None) -> None:
         if not self._over.is_set():
             # Ray starts as many workers as there are cores; of many, most would hold torch for nothing.
-            init_local_ray(folder, [_WORKER_IMPORTS] if _num_cores() <= _MOST_WORKERS else [])
+            cores = num_cores()
+            init_local_ray(folder, cores, [_WORKER_IMPORTS] if cores <= _MOST_WORKERS else [])
 
     def _died(self) -> bool:
         self._dead = self._dead or dead_processes()
@@ -217,10 +219,6 @@ def exit_if_crippled(code: int) -> None:
         os._exit(code)
 
 
-def _num_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _death_text(dead: Mapping[str, int]) -> str:
     return " and ".join(f"Ray's {name} {_how_ended(code)}" for name, code in dead.items())
 
@@ -238,8 +236,8 @@ def _set_environment() -> None:
     make_home_known()
     if sys.flags.optimize > 1:
         raise SearchError(
-            "Python runs with -OO (PYTHONOPTIMIZE=2), and Ray cannot be imported without its docstrings; leave it "
-            "out, or use -O"
+            "Python runs with -OO (PYTHONOPTIMIZE=2), and Ray cannot be imported without its docstrings; "
+            "leave that out, or use -O"
         )
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
