@@ -21,7 +21,8 @@ from trainables.process.places import socket_folder
 
 _LOCK = "lock"
 _TOKEN_PATH = "RAY_AUTH_TOKEN_PATH"
-_LONGEST_IN_SESSION = "session_2026-01-31_23-59-59_123456_1234567/sockets/plasma_store.1"
+LONGEST_IN_SESSION = "session_2026-01-31_23-59-59_123456_1234567/sockets/plasma_store.1"
+"""Path of a socket of Ray's in the folder of its sessions."""
 
 _token = secrets.token_hex(32)
 """One for this process: Ray reads it once."""
@@ -63,7 +64,7 @@ def _is_private(file: Path | None) -> bool:
     if file is None:
         return False
     with suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(exist_ok=True)
         if not file.exists():
             _write_token(file)
         elif stat.S_IMODE(file.stat().st_mode) & 0o077:
@@ -100,7 +101,7 @@ def private_folder() -> Iterator[str | None]:
         return
     prefix = f"tune-search-{os.getuid()}-"
     # Ray puts sockets there, whose paths must be short: not in the run's folder, nor in a long TMPDIR.
-    home = socket_folder(below=len(f"/{prefix}12345678/{_LONGEST_IN_SESSION}"))
+    home = socket_folder(below=len(f"/{prefix}12345678/{LONGEST_IN_SESSION}"))
     if home is None:
         raise ValueError(
             "it needs a temporary folder with a short path, and none of /tmp, TMPDIR, /var/tmp, "

@@ -6,6 +6,7 @@ import atexit
 import logging
 import os
 import re
+import resource
 import signal
 import socket
 import sys
@@ -25,14 +26,19 @@ from search.ray.patches import (
     send_token_if_refused,
     trials_take_waiting_workers,
 )
-from search.ray.private import private_folder, private_token, user_has_token
+from search.ray.private import LONGEST_IN_SESSION, private_folder, private_token, user_has_token
 from trainables.process.cores import num_cores
-from trainables.process.places import make_home_known
+from trainables.process.places import LONGEST_SOCKET, make_home_known
 
 _CONNECT_SECONDS = 10.0
 _LOOK_SECONDS = 0.5
 _PATIENCE_SECONDS = 5.0
 """For which a search whose Ray is dead may go on: then it waits for what does not come."""
+
+_START_SECONDS = 300.0
+_SMALLEST_STORE = 80_000_000
+
+_LONGEST_FOLDER = LONGEST_SOCKET - len(f"/ray/{LONGEST_IN_SESSION}")
 
 _WORKER_IMPORTS = "trainables.trainable"
 _MOST_WORKERS = 16
@@ -123,6 +129,8 @@ class LocalRay(Thread):
         self._error: BaseException | None = None
         self._told: tuple[Told, Told] | None = None
         self._dead: dict[str, int] = {}
+        self._stuck = False
+        """Its start waits for a process that is dead, and for ever."""
         self.death = ""
         """What has become of Ray, if it did not end by itself."""
         # What Ray logs while it starts waits for the log file of the search.
@@ -138,11 +146,17 @@ class LocalRay(Thread):
         Raises:
             SearchError: it cannot be started.
         """
-        self._ready.wait()
+        deadline = time.monotonic() + _START_SECONDS
+        while not self._ready.wait(_LOOK_SECONDS):
+            if time.monotonic() > deadline or (self._died() and not self._ready.wait(_PATIENCE_SECONDS)):
+                self._stuck = True
+                _tables_gone.set()
+                cause = self.death or f"it has not answered for {_START_SECONDS:g} s"
+                raise SearchError(f"Ray could not be started: {cause}; `--local` runs the trials without it")
         self._log_directly()
         self._held_back.flush()
-        if isinstance(self._error, ConnectionError | RuntimeError | ValueError):
-            raise SearchError(f"Ray could not be started: {self._error}") from self._error
+        if isinstance(self._error, OSError | RuntimeError | ValueError) or type(self._error) is Exception:
+            raise SearchError(f"Ray could not be started: {self._error}{_path_text()}") from self._error
         if self._error is not None:
             raise self._error
 
@@ -153,7 +167,8 @@ class LocalRay(Thread):
     def end(self) -> None:
         """End Ray, and wait for that; a start that is under way is completed first."""
         self._over.set()
-        self.join()
+        if not self._stuck:
+            self.join()
         self._log_directly()
         self._held_back.buffer.clear()  # of a start that nobody waited for
 
@@ -175,7 +190,8 @@ class LocalRay(Thread):
         if not self._over.is_set():
             # Ray starts as many workers as there are cores; of many, most would hold torch for nothing.
             cores = num_cores()
-            init_local_ray(folder, cores, [_WORKER_IMPORTS] if cores <= _MOST_WORKERS else [])
+            imports = [_WORKER_IMPORTS] if cores <= _MOST_WORKERS else []
+            init_local_ray(folder, cores, imports, store_bytes=_store_bytes())
 
     def _died(self) -> bool:
         self._dead = self._dead or dead_processes()
@@ -225,6 +241,23 @@ def _death_text(dead: Mapping[str, int]) -> str:
 
 def _how_ended(code: int) -> str:
     return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+
+
+def _path_text() -> str:
+    """What keeps Ray from making its sockets, and the way out."""
+    folder = os.environ.get("RAY_TMPDIR", "")
+    if len(os.fsencode(folder)) > _LONGEST_FOLDER:
+        return (
+            f"; RAY_TMPDIR is {folder}: for sockets its path must have at most {_LONGEST_FOLDER} bytes, "
+            "leave it unset or name another"
+        )
+    return ""
+
+
+def _store_bytes() -> int | None:
+    """Size of Ray's object store; None leaves it to Ray, which maps 30 % of the memory into each process."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return None if limit == resource.RLIM_INFINITY else max(_SMALLEST_STORE, limit // 10)
 
 
 def _is_worth_logging(record: logging.LogRecord) -> bool:
