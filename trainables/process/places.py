@@ -23,10 +23,15 @@ def socket_folder(below: int) -> Path | None:
     Args:
         below: bytes of the longest path of a socket, from there.
     """
-    short = (folder for folder in _candidates() if len(os.fsencode(folder)) + below <= LONGEST_SOCKET)
-    found = {folder: shutil.disk_usage(folder).free for folder in short if can_write(folder)}
-    roomy = (folder for folder, free in found.items() if free >= _ENOUGH_SPACE)
-    return next(roomy, max(found, key=lambda folder: found[folder], default=None))
+    roomiest: tuple[int, Path] | None = None
+    for folder in _candidates():
+        if len(os.fsencode(folder)) + below > LONGEST_SOCKET or not can_write(folder):
+            continue
+        free = shutil.disk_usage(folder).free
+        if free >= _ENOUGH_SPACE:
+            return folder
+        roomiest = max(roomiest or (free, folder), (free, folder))
+    return roomiest[1] if roomiest else None
 
 
 def make_home_known() -> None:
