@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -74,7 +75,7 @@ def _find(options: ImageOptions, max_skipped: int) -> FoundImages:
         case MaskFolderOptions():
             return _mask_folder(options, with_orphans=max_skipped > 0)
         case ClassFolderOptions():
-            root = Path(options.root).expanduser().resolve()
+            root = Path(os.path.expanduser(options.root)).resolve()
             names, parts = find_classes(root, options)
             return _with_classes(options, str(root), _files(parts), names)
         case MaskDatasetsOptions():
@@ -92,7 +93,7 @@ def _find(options: ImageOptions, max_skipped: int) -> FoundImages:
 
 
 def _mask_folder(options: MaskFolderOptions, with_orphans: bool) -> FoundImages:
-    root = Path(options.root).expanduser().resolve()
+    root = Path(os.path.expanduser(options.root)).resolve()
     layout = layout_of(root, options)
     pairs = find_pairs(layout, root, options, with_orphans)
     convention = layout.convention(root)

@@ -20,17 +20,17 @@ def num_cores() -> int:
     return max(1, int(min([cores, *_quotas()])))
 
 
-def _quotas(groups: Path = _GROUPS, limits: Path = _LIMITS) -> Iterator[float]:
+def _quotas() -> Iterator[float]:
     """Cores' worth of time that each control group of this process may take, in version 2 or 1 of these."""
     try:
-        lines = groups.read_text(encoding="utf-8").splitlines()
+        lines = _GROUPS.read_text(encoding="utf-8").splitlines()
     except OSError:
         return
     for line in lines:
         _, controllers, path = line.split(":", 2)
         if controllers and "cpu" not in controllers.split(","):
             continue
-        top = limits / controllers
+        top = _LIMITS / controllers
         # In a container the path may be that of the host, and the container's own group is at the top.
         inside = Path(path.lstrip("/"))
         for folder in dict.fromkeys([top / inside, *(top / parent for parent in inside.parents), top]):

@@ -53,8 +53,8 @@ class Files:
     """The images below one folder and the masks below another, by the name that they share."""
 
     def __init__(self, root: Path, images: str, masks: str, naming: Naming) -> None:
-        self._image = root / images / f"%s{naming.image_suffix}.*"
-        self._mask = root / masks / f"%s{naming.mask_suffix}.png"
+        self._image, self._image_end = root / images, f"{naming.image_suffix}.*"
+        self._mask, self._mask_end = root / masks, f"{naming.mask_suffix}.png"
         self._advice = naming.advice
         self.image_stems, mask_stems = find_files(root, root / images), find_files(root, root / masks)
         self.images: dict[str, tuple[Path, ...]]
@@ -69,19 +69,19 @@ class Files:
 
     def pair(self, name: str) -> Encoded:
         """Image and mask of this name; a missing file has the path where it is expected."""
-        image, mask = Path(str(self._image) % name), Path(str(self._mask) % name)
+        image, mask = self._image / f"{name}{self._image_end}", self._mask / f"{name}{self._mask_end}"
         return Encoded(self.images.get(name, (image,)), self.masks.get(name, mask))
 
     def pair_all(self, with_orphans: bool) -> dict[str, Encoded]:
         """Every image with its mask, by name."""
         if not self.images:
-            raise ValueError(f"{self._image.parent}: holds no PNG or JPEG image")
+            raise ValueError(f"{self._image}: holds no PNG or JPEG image")
         images = [self.images[name][0] for name in sorted(self.images.keys() - self.masks.keys())]
         masks = [self.masks[name] for name in sorted(self.masks.keys() - self.images.keys())]
         if self.nameless or ((images or masks) and not with_orphans):
             kinds = {"images without a mask": images, "masks without an image": [*masks, *self.nameless]}
             listed = "; ".join(f"{kind}: {some(map(str, files))}" for kind, files in kinds.items() if files)
-            raise ValueError(f"{self._mask.parent}: {listed}. {self._advice}")
+            raise ValueError(f"{self._mask}: {listed}. {self._advice}")
         return {name: self.pair(name) for name in sorted(self.images.keys() | self.masks.keys())}
 
     def pair_listed(self, names: list[str], file: Path, with_orphans: bool) -> list[Encoded]:
