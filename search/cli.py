@@ -274,12 +274,13 @@ def main(args: Sequence[str] | None = None) -> None:
 def _main(args: Sequence[str] | None) -> None:
     make_home_known()
     try:
-        # Custom tasks are imported from the current folder.
-        if "" not in sys.path and os.getcwd() not in sys.path:
-            sys.path.insert(0, os.getcwd())
+        folder = os.getcwd()
     except FileNotFoundError:
         click.echo("the current folder has been removed; change into one that is there", err=True)
         sys.exit(1)
+    # Custom tasks are imported from the current folder.
+    if "" not in sys.path and folder not in sys.path:
+        sys.path.insert(0, folder)
     try:
         cli.main(args=args, prog_name="tune-search", standalone_mode=False)
     except click.ClickException as error:

@@ -70,14 +70,14 @@ main(['crash'])
 def test_the_message_comes_first_and_the_traceback_where_it_can_be_written(open_folder: Path) -> None:
     done = finished([*as_stranger(), *python(CRASH)], cwd=open_folder)
     assert done.stderr == f"RuntimeError: größe\ntraceback in {open_folder / 'tune-search-error.txt'}\n"
-    assert "raise RuntimeError" in (open_folder / "tune-search-error.txt").read_text(encoding="utf-8")
+    assert "in crash" in (open_folder / "tune-search-error.txt").read_text(encoding="utf-8")
     (open_folder / "tune-search-error.txt").unlink()
     open_folder.chmod(0o555)
     message, kept = finished([*as_stranger(), *python(CRASH)], cwd=open_folder).stderr.splitlines()
     assert message == "RuntimeError: größe"
     file = Path(kept.removeprefix("traceback in "))
     assert file.parent != open_folder
-    assert "raise RuntimeError" in file.read_text(encoding="utf-8")
+    assert "in crash" in file.read_text(encoding="utf-8")
     file.unlink()
     file.parent.rmdir()
 

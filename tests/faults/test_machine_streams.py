@@ -107,7 +107,7 @@ def test_without_docstrings_help_is_whole_and_a_search_runs(tmp_path: Path) -> N
     assert "search complete" in done.stdout, done.stderr
 
 
-@pytest.mark.parametrize("name", ["50%d", "a {x}", "[1] it's", "~tilde", "-dash"])
+@pytest.mark.parametrize("name", ["-50%d {x} [1] it's", "~tilde"])
 def test_odd_names_of_the_project_the_data_and_the_results_are_names(tmp_path: Path, name: str) -> None:
     project = tmp_path / name
     project.mkdir()
