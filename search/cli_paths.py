@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any
 
 import click
 
-from search.text import nearest
+from search.errors import SearchError
+from search.text import command, nearest
 
 _MAX_NAMES = 1000
 """Names of a folder that are compared with a mistyped one."""
@@ -61,6 +63,20 @@ def did_you_mean(path: str, *, folder: bool = False) -> str:
     return f"; did you mean {close}?" if close else ""
 
 
+def import_from_here() -> None:
+    """Let custom tasks be imported from the current folder.
+
+    Raises:
+        SearchError: there is none any more.
+    """
+    try:
+        folder = os.getcwd()
+    except FileNotFoundError:
+        raise SearchError("the current folder has been removed; change into one that is there") from None
+    if "" not in sys.path and folder not in sys.path:
+        sys.path.insert(0, folder)
+
+
 class ConfigFile(click.ParamType[str]):
     """A YAML file with a configuration."""
 
@@ -99,7 +115,7 @@ def _of_folder(path: str) -> str:
     from search.run.folder import RunFolder  # which imports Optuna
 
     if RunFolder(Path(path)).has_begun:
-        return f"{path} is the folder of a search; `tune-search resume {path}` continues it"
+        return f"{path} is the folder of a search; `{command('resume', path)}` continues it"
     files = sorted(name for name in _names(Path(path)) if name.endswith(_YAML))
     such = f", such as {os.path.join(path, files[0])}" if files else ""
     return f"{path} is a folder; must be a YAML file{such}"

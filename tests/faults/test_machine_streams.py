@@ -81,7 +81,7 @@ def test_without_utf8_paths_with_umlauts_are_found_and_shown(tmp_path: Path) -> 
     config = folder_with_umlauts(tmp_path)
     done = finished(search_of(config, "--results", str(tmp_path / "läufe"), "--local"), env=NO_UTF8)
     assert done.returncode == 0, done.stderr
-    assert f"tune-search export {tmp_path / 'läufe' / 'digits'}" in done.stdout
+    assert str(tmp_path / "läufe" / "digits") in done.stdout
     (tmp_path / "größe" / "masks" / "köln.png").unlink()
     wrong = finished([*PROGRAM, "check", str(config)], env=NO_UTF8)
     assert wrong.returncode == 1
