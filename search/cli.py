@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
 from pathlib import Path
@@ -25,11 +23,14 @@ from search.cli_options import (
     run_argument,
     set_option,
 )
-from search.cli_paths import ConfigFile, RunPath
+from search.cli_paths import ConfigFile, RunPath, import_from_here
 from search.errors import SearchError
 from search.ray.session import exit_if_crippled
 from search.run.signals import leaving_on_sigterm
+from search.screen.streams import say, standard_streams, start_again_if_needed, strict
+from search.screen.trace import kept_trace
 from search.text import command, printable
+from trainables.process.places import make_home_known
 
 _TERMINATED = 143
 
@@ -278,18 +279,20 @@ for each in (check, verify, batch_sizes, clean):
 
 def main(args: Sequence[str] | None = None) -> None:
     """Entry point. User errors are one line per problem; others are one line and a traceback in a file."""
+    if args is None:
+        start_again_if_needed()
     try:
-        _main(args)
+        with standard_streams():
+            _main(args)
     except SystemExit as ending:
         exit_if_crippled(ending.code if isinstance(ending.code, int) else 0)
         raise
 
 
 def _main(args: Sequence[str] | None) -> None:
-    # Custom tasks are imported from the current folder.
-    if "" not in sys.path and os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    make_home_known()
     try:
+        import_from_here()
         cli.main(args=args, prog_name="tune-search", standalone_mode=False)
     except click.ClickException as error:
         with_key(error).show()
@@ -312,9 +315,8 @@ def _refuse(error: SearchError) -> NoReturn:
 
 
 def _unexpected(error: Exception) -> NoReturn:
-    trace = Path("tune-search-error.txt").absolute()
-    trace.write_text("".join(traceback.format_exception(error)))
-    click.echo(f"{type(error).__name__}: {error}\ntraceback in {trace}", err=True)
+    click.echo(f"{type(error).__name__}: {error}", err=True)
+    click.echo(kept_trace(error), err=True)
     sys.exit(1)
 
 
@@ -329,9 +331,10 @@ def _watched(folder: Path, run: Callable[[Any], Any], *, plain: bool, local: boo
 
     run_folder = RunFolder(folder)
     run_folder.create()
-    with nullcontext(PlainView(sys.stdout)) if local else screen(run_folder.log, plain=plain) as reporter:
+    here = PlainView(strict(sys.stdout), run_folder.log)
+    with nullcontext(here) if local else screen(run_folder.log, plain=plain) as reporter:
         summary = run(reporter)
-    click.echo(summary_text(summary, color=sys.stdout.isatty() and not plain))
+    say(summary_text(summary, color=sys.stdout.isatty() and not plain), otherwise=run_folder.log)
     codes = {"complete": 0, "failed": 1, "interrupted": INTERRUPTED, "terminated": _TERMINATED}
     sys.exit(codes[summary.status])
 

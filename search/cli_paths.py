@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import click
 
+from search.errors import SearchError
 from search.text import command, nearest
 
 _MAX_NAMES = 1000
@@ -59,6 +61,20 @@ def did_you_mean(path: str, *, folder: bool = False) -> str:
     """`; did you mean results/seg?`, or nothing where no path is near."""
     close = nearest_path(path, folder=folder)
     return f"; did you mean {close}?" if close else ""
+
+
+def import_from_here() -> None:
+    """Let custom tasks be imported from the current folder.
+
+    Raises:
+        SearchError: there is none any more.
+    """
+    try:
+        folder = os.getcwd()
+    except FileNotFoundError:
+        raise SearchError("the current folder has been removed; change into one that is there") from None
+    if "" not in sys.path and folder not in sys.path:
+        sys.path.insert(0, folder)
 
 
 class ConfigFile(click.ParamType[str]):

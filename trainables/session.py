@@ -18,6 +18,7 @@ import torch
 
 from trainables.build import build_trainer, load_arrays
 from trainables.checkpoint import load_newest, remove_old_checkpoints, set_aside, write_checkpoint
+from trainables.data.handover import take_notes
 from trainables.data.prepared import prepared_file
 from trainables.data.virtual_epoch import Unit
 from trainables.images.skipped import keep_skipped
@@ -189,7 +190,7 @@ class TrialSession:
                 return diverged
         record = self.history[self._next]
         self._next += 1
-        messages, self._messages = self._messages, []
+        messages, self._messages = [*self._messages, *take_notes()], []
         return {**record, "message": "; ".join(messages)} if messages else record
 
     def save(self) -> None:

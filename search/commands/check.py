@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from search.run.retention import space_needed
 from search.schedulers.build import build_scheduler
 from trainables.build import build_trainer, load_arrays
 from trainables.data.source import as_source
+from trainables.process.cores import num_cores
 from trainables.session import select_device
 from trainables.trainer import Trainer
 
@@ -164,6 +164,5 @@ def _state_size(trainer: Trainer) -> int:
 
 
 def _local_resources() -> dict[str, float]:
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    return {"CPU": float(cpus), "GPU": float(gpus)}
+    return {"CPU": float(num_cores()), "GPU": float(gpus)}

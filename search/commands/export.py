@@ -247,10 +247,12 @@ def _write_texts(
     if preprocessing:
         write_json(folder / PREPROCESSING, preprocessing)
     num_parameters = sum(p.numel() for p in trainer.evaluated_model.parameters())
-    (folder / CARD).write_text(_model_card(config, report, info["options"], num_parameters, preprocessing))
+    (folder / CARD).write_text(
+        _model_card(config, report, info["options"], num_parameters, preprocessing), encoding="utf-8"
+    )
     written = [name for name in (*FILES, *OPTIONAL_FILES) if (folder / name).is_file()]
     sums = [f"{sha256(folder / name)}  {name}" for name in written]
-    (folder / SUMS).write_text("\n".join(sums) + "\n")
+    (folder / SUMS).write_text("\n".join(sums) + "\n", encoding="utf-8")
 
 
 def _model_card(

@@ -82,7 +82,7 @@ def retrain(
     folder = RunFolder(Path(out).absolute() if out else source.parent / "retrain")
     with working_folder(RunFolder(source.parent)):
         config = load_config(source / CONFIG).first
-        report = json.loads((source / METRICS).read_text())
+        report = json.loads((source / METRICS).read_text(encoding="utf-8"))
         plan = _plan(config, folder, report, virtual_epochs=virtual_epochs, steps=steps, data=data)
         folder.create()
         with folder.owned():
@@ -190,7 +190,7 @@ def _check_arguments(folder: RunFolder, plan: TrialPlan, from_scratch: bool) -> 
     if not file.is_file():
         atomic_write(file, json.dumps(wanted, indent=2) + "\n")
         return
-    found = json.loads(file.read_text())
+    found = json.loads(file.read_text(encoding="utf-8"))
     differing = [key for key in wanted if json.loads(json.dumps(wanted[key])) != found.get(key)]
     if differing:
         raise SearchError(

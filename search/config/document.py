@@ -66,7 +66,7 @@ def read_document(source: str | Path | Mapping[str, Any], overrides: Sequence[st
         name, file, parsed = "config", None, Parsed(_plain(source, "config"))
     else:
         name, file = str(source), Path(source)
-        parsed = parse_yaml(_read_text(file, name), f"{name}:{{}}".format)
+        parsed = parse_yaml(_read_text(file, name), lambda line: f"{name}:{line}")
     if not isinstance(parsed.tree, dict):
         found = "nothing" if parsed.tree is None else shown(parsed.tree)
         raise ConfigError([Problem(name, "", f"must be a mapping (key: value), received {found}")])

@@ -46,12 +46,16 @@ _INHERITED = {"PL_DISABLE_FORK": "1"}
 """What Tune gives to the processes of trials by itself."""
 
 
-def init_local_ray(folder: str | None, imports: Sequence[str] = ()) -> None:
+def init_local_ray(
+    folder: str | None, num_cpus: int, imports: Sequence[str] = (), store_bytes: int | None = None
+) -> None:
     """Start a local Ray without the processes that nobody uses in a search.
 
     Args:
         folder: of its session; None is Ray's own.
+        num_cpus: cores that trials share; Ray itself does not see what this process may use of the machine.
         imports: modules that its workers import before anybody asks for one.
+        store_bytes: of its object store; None is Ray's own choice.
     """
     import ray
 
@@ -60,6 +64,8 @@ def init_local_ray(folder: str | None, imports: Sequence[str] = ()) -> None:
     with _without_unused_processes():
         ray.init(
             "local",
+            num_cpus=num_cpus,
+            object_store_memory=store_bytes,
             include_dashboard=False,
             configure_logging=False,
             log_to_driver=True,

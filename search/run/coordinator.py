@@ -171,7 +171,8 @@ class Coordinator:
         if report["virtual_epoch"] <= record.depth:
             self._compare(record, report["virtual_epoch"], objective)
             return self._job_goes_on(record)
-        assert report["virtual_epoch"] == record.depth + 1, (report["virtual_epoch"], record.depth)
+        if report["virtual_epoch"] != record.depth + 1:
+            raise RuntimeError(f"virtual epoch {report['virtual_epoch']} was reported after {record.depth}")
         self._slowest = max(self._slowest or 0.0, report["seconds"] - record.seconds)
         self.study.report(record, objective, lengths, report["seconds"])
         self._failed_alike.survived(record.depth)

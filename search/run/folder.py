@@ -182,7 +182,7 @@ class RunFolder:
             previous = self._read_owner()
             since = f"{datetime.now(UTC):%F %T} UTC"
             owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": since}
-            self._owner_file.write_text(json.dumps(owner))
+            self._owner_file.write_text(json.dumps(owner), encoding="utf-8")
             yield previous
         finally:
             self._owner_file.unlink(missing_ok=True)

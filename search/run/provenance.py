@@ -53,7 +53,7 @@ def working_folder(folder: RunFolder) -> Iterator[None]:
 def _read(folder: RunFolder) -> list[dict[str, Any]]:
     """The sessions so far; entries that this program would not write are ignored."""
     try:
-        entries = json.loads(folder.provenance.read_text())["sessions"]
+        entries = json.loads(folder.provenance.read_text(encoding="utf-8"))["sessions"]
         return [entry for entry in entries if _is_whole(entry)]
     except (OSError, ValueError, KeyError, TypeError):
         return []

@@ -88,7 +88,7 @@ _SUMS = ("trials", "steps", "samples", "virtual_epochs", "trial_seconds", "secon
 
 def read_summary(folder: RunFolder) -> Summary:
     """What summary.json of a search or stage holds; raises OSError, ValueError, KeyError or TypeError."""
-    written = json.loads(folder.summary.read_text())
+    written = json.loads(folder.summary.read_text(encoding="utf-8"))
     best = None if written["best"] is None else Best(**written["best"])
     return Summary(**{**written, "best": best, "folder": str(folder.path)})
 

@@ -47,6 +47,13 @@ def test_a_pattern_that_names_nothing_is_an_error(tmp_path, pattern, message):
         find_shards(pattern, tmp_path)
 
 
+def test_the_brackets_of_a_root_are_no_pattern(tmp_path):
+    root = tmp_path / "data [1]"
+    root.mkdir()
+    (root / "train-0.tar").touch()
+    assert find_shards("train-*.tar", root) == [root / "train-0.tar"]
+
+
 def test_folders_globs_and_files_are_sorted_and_named_once(tmp_path):
     files = numbered_shards(tmp_path, [1] * 11)
     assert find_shards(".", tmp_path) == files

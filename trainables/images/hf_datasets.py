@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -128,7 +129,7 @@ def find_rows(options: SavedData) -> tuple[str, dict[str, RowReader]]:
         ModuleNotFoundError: without the library.
         ValueError: naming the folder that is no such data set, or the split or column that is missing.
     """
-    root = str(Path(options.root).expanduser().resolve())
+    root = str(Path(os.path.expanduser(options.root)).resolve())
     known = list(load_saved(root))
     valid = options.valid_split or next((name for name in VALID_SPLITS if name in known), None)
     if valid is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -44,7 +45,7 @@ class ImageInspection(Inspection):
     def __init__(self, options: ImageOptions) -> None:
         self.num_threads = num_threads()
         root = getattr(options, "root", None)
-        self.root = None if root is None else Path(root).expanduser().resolve()
+        self.root = None if root is None else Path(os.path.expanduser(root)).resolve()
         self._options = options
         self.findings: list[Finding] = []
         self._located: list[tuple[Reader, int]] = []

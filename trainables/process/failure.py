@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 from threading import TIMEOUT_MAX
+from typing import Any
 
 import torch
 from pydantic import ValidationError
@@ -21,6 +22,9 @@ from pydantic import ValidationError
 TRACE_FILE = "error.txt"
 _CAUSE_FILE = ".failure.json"
 _HANG_FILE = ".hang.txt"
+
+_TEXT: Any = {"encoding": "utf-8", "errors": "backslashreplace"}
+"""Traces hold names of files, which may be no text in any encoding."""
 
 
 class FailureKind(StrEnum):
@@ -68,8 +72,8 @@ def recorded_failure(folder: Path, where: Callable[[], str] = lambda: "") -> Ite
         with suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
             note, text = failure_note(folder, failure)
-            note.write_text(text)
-            with (folder / TRACE_FILE).open("a") as file:
+            note.write_text(text, encoding="utf-8")
+            with (folder / TRACE_FILE).open("a", **_TEXT) as file:
                 file.write(trace + "\n")
         # Ray would pickle the original, which not every exception survives.
         raise TrialError(f"{failure.kind}: {failure.cause}") from None
@@ -82,7 +86,7 @@ def failure_of(error: Exception, where: str) -> Failure:
         return Failure(FailureKind.GPU_MEMORY, f"out of memory on the GPU{at}")
     if isinstance(error, MemoryError) or _is_of_system(error, text, *_MEMORY_SIGNS):
         return Failure(FailureKind.MEMORY, f"out of memory{at}")
-    if _is_of_system(error, text, *_DISK_SIGNS):
+    if "/dev/shm" not in text and "shared memory" not in text and _is_of_system(error, text, *_DISK_SIGNS):
         file = getattr(error, "filename", None)
         of = f" of {file}" if file else ""
         return Failure(FailureKind.DISK_FULL, f"no space left on the disk{of}{at}")
@@ -101,7 +105,7 @@ def take_failure(folder: Path) -> Failure | None:
     """The noted failure, once; None if the process died without one."""
     file = folder / _CAUSE_FILE
     try:
-        text = file.read_text()
+        text = file.read_text(encoding="utf-8")
         file.unlink()
         noted = json.loads(text)
         return Failure(FailureKind(noted["kind"]), str(noted["cause"]))
@@ -121,7 +125,7 @@ def traced_if_it_hangs(folder: Path, seconds: float | None) -> Iterator[None]:
         yield
         return
     file = folder / _HANG_FILE
-    with file.open("w") as out:
+    with file.open("w", **_TEXT) as out:
         sooner = seconds - min(5.0, seconds / 10)
         faulthandler.dump_traceback_later(min(sooner, TIMEOUT_MAX), file=out)
         try:
@@ -147,9 +151,9 @@ def keep_hang_trace(folder: Path, failure: Failure) -> None:
     """
     file = folder / _HANG_FILE
     with suppress(OSError):
-        trace = file.read_text() if file.exists() else ""
+        trace = file.read_text(**_TEXT) if file.exists() else ""
         trace = trace or "(the process did not say where: it was stopped, or its machine is gone)\n"
-        with (folder / TRACE_FILE).open("a") as out:
+        with (folder / TRACE_FILE).open("a", **_TEXT) as out:
             out.write(f"{failure.cause}\n{trace}\n")
 
 

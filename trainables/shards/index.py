@@ -13,6 +13,7 @@ from typing import BinaryIO
 import numpy as np
 
 from trainables.files import atomic_write
+from trainables.process.places import make_home_known
 from trainables.shards.scan import (
     ShardContents,
     ShardError,
@@ -199,6 +200,7 @@ def _fits(members: np.ndarray, file: BinaryIO) -> bool:
 
 
 def _cached(shard: Path) -> Path:
+    make_home_known()
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     name = hashlib.sha256(os.fsencode(shard.resolve())).hexdigest()
     return cache / "tune-search" / "shards" / f"{name}{INDEX_SUFFIX}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def find_shards(patterns: str | Sequence[str], root: str | Path = ".") -> list[P
     found: dict[Path, None] = {}
     for pattern in [patterns] if isinstance(patterns, str) else patterns:
         for each in braceexpand(pattern, escape=False):
-            found.update(dict.fromkeys(_files(Path(root).expanduser() / Path(each).expanduser())))
+            found.update(dict.fromkeys(_files(os.path.expanduser(root), os.path.expanduser(each))))
     if not found:
         raise ValueError(f"shards are {patterns!r}, which names no file; give a folder, a file or a pattern")
     return list(found)
@@ -45,7 +46,8 @@ def find_parts(train: Sequence[str], valid: Sequence[str], root: str) -> dict[st
     return parts
 
 
-def _files(path: Path) -> list[Path]:
+def _files(root: str, pattern: str) -> list[Path]:
+    path = Path(root, pattern)
     if path.suffix.lower() in _LISTS and path.is_file():
         lines = [line for _, line in stripped_lines(read_text(path)) if not line.startswith("#")]
         if not lines:
@@ -59,7 +61,8 @@ def _files(path: Path) -> list[Path]:
     elif path.exists():
         files = [path]
     else:
-        files = sorted(Path(file) for file in glob.glob(str(path), recursive=True) if not Path(file).is_dir())
+        found = glob.glob(os.path.join(glob.escape(root), pattern), recursive=True)
+        files = sorted(Path(file) for file in found if not Path(file).is_dir())
         if not files:
             raise ValueError(f"{path}: no such file or folder; correct the pattern, or copy the shard")
     return files

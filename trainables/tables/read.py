@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -51,7 +52,7 @@ def read_sheets(options: CSVOptions, split: Callable[[Sheet], Split]) -> Sheets:
 
 def _read(path: str, options: CSVOptions) -> Sheet:
     """The rows of a file, without those that have no target if they are to be dropped."""
-    sheet = read_csv(Path(path).expanduser(), options)
+    sheet = read_csv(Path(os.path.expanduser(path)), options)
     sheet.require([options.target], "data.target")
     if options.missing_targets == "error":
         return sheet

@@ -22,7 +22,7 @@ class DataRoot:
     """`data.root`: its files, kept inside it, and what was noted while they were read."""
 
     def __init__(self, options: FolderData) -> None:
-        self.given = Path(options.root).expanduser().absolute()
+        self.given = Path(os.path.expanduser(options.root)).absolute()
         self.path = self.given.resolve()
         self._follow_links = options.follow_links
         self.notes: list[str] = []
