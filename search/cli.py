@@ -15,6 +15,7 @@ import click
 from search.cli_checks import INTERRUPTED, batch_sizes, check, clean, verify
 from search.cli_group import DefaultCommand, with_key
 from search.cli_options import (
+    accept_option,
     address_option,
     config_argument,
     count_option,
@@ -73,6 +74,7 @@ def cli() -> None:
     metavar="RUN",
     help="Let the sampler also learn from the trials of an earlier run.",
 )
+@accept_option
 @address_option
 @local_option
 @plain_option
@@ -82,6 +84,7 @@ def search(
     results: str,
     name: str | None,
     from_run: str | None,
+    accept_new_data: bool,
     address: str | None,
     local: bool,
     plain: bool,
@@ -116,7 +119,13 @@ def search(
 
         def run(reporter: Any) -> Any:
             return run_search(
-                loaded, results=results, name=name, from_run=from_run, reporter=reporter, executor=executor
+                loaded,
+                results=results,
+                name=name,
+                from_run=from_run,
+                accept_new_data=accept_new_data,
+                reporter=reporter,
+                executor=executor,
             )
 
         _watched(folder, run, plain=plain, local=local)
@@ -139,6 +148,7 @@ def search(
     "sampler and scheduler.",
 )
 @set_option
+@accept_option
 @address_option
 @local_option
 @plain_option
@@ -149,6 +159,7 @@ def resume(
     time: str | None,
     config: str | None,
     overrides: tuple[str, ...],
+    accept_new_data: bool,
     address: str | None,
     local: bool,
     plain: bool,
@@ -174,7 +185,13 @@ def resume(
 
         changes = (*overrides, *grown)
         return run_resume(
-            run, config=config, overrides=changes, address=address, local=local, reporter=reporter
+            run,
+            config=config,
+            overrides=changes,
+            accept_new_data=accept_new_data,
+            address=address,
+            local=local,
+            reporter=reporter,
         )
 
     with leaving_on_sigterm():

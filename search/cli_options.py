@@ -32,6 +32,11 @@ local_option = click.option(
     help="Run trials one after another in this process, without Ray, so that breakpoint() works in a task. "
     "A virtual epoch that hangs is not ended.",
 )
+accept_option = click.option(
+    "--accept-new-data",
+    is_flag=True,
+    help="Go on although the data have changed; what was trained before is then of other data.",
+)
 plain_option = click.option("--plain", is_flag=True, help="Print one line per event even on a terminal.")
 
 

@@ -63,7 +63,7 @@ class Coordinator:
         self._waiting: list[TrialRecord] | None = None
         grid = config.sampler.name == "grid"
         points = config.space.grid() if grid else config.points_to_evaluate
-        self._points = {frozenset(point.items()): point for point in untried(points, study.records)}
+        self._points = {frozenset(point.items()): point for point in untried(points, self._current())}
         self.budget = config.budget
         """Where the search ends; a grid ends with its last point."""
         if grid:
@@ -87,6 +87,8 @@ class Coordinator:
             if recovery.ended is not None:
                 self.study.finish(record, *recovery.ended)
             elif recovery.runs:
+                if record.of_other_data:
+                    self.study.begin_on_new_data(record)
                 waiting.append(record)
         self._waiting = sorted(waiting, key=lambda record: record.number)
 
@@ -104,6 +106,10 @@ class Coordinator:
     def steps(self) -> int:
         """Optimizer steps spent by all trials."""
         return self.study.num_steps
+
+    def _current(self) -> list[TrialRecord]:
+        """The trials of the data that the search has now."""
+        return [record for record in self.study.records if not record.of_other_data]
 
     @property
     def best(self) -> TrialRecord | None:

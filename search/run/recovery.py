@@ -11,6 +11,8 @@ from search.schedulers.base import Decision, Scheduler
 from search.study.study import SearchStudy
 from search.study.trial import Outcome, TrialRecord
 
+OTHER_DATA = "the data have changed since: it cannot continue where it was"
+
 
 @dataclass(frozen=True)
 class Recovery:
@@ -28,6 +30,12 @@ def recovery_of(record: TrialRecord, study: SearchStudy, scheduler: Scheduler, c
     """
     if record.outcome is not None and not record.resumable:
         return Recovery(runs=False)
+    if record.of_other_data and record.outcome is None:
+        return (
+            Recovery(runs=False, ended=(Outcome.STOPPED, OTHER_DATA))
+            if record.values
+            else Recovery(runs=True)
+        )
     if record.outcome is None and record.failures and not may_retry(record.failures, config.max_failures):
         return Recovery(runs=False, ended=failed_as(record.failures[-1]))
     if record.depth == record.promoted_at:  # or nothing was reported yet
@@ -44,6 +52,8 @@ def recovery_of(record: TrialRecord, study: SearchStudy, scheduler: Scheduler, c
 
 def is_cut_short(record: TrialRecord, config: Config, can_go_on: Callable[[TrialRecord], bool]) -> bool:
     """Ended by a limit that has grown since, with a checkpoint to continue from if it had a virtual epoch."""
+    if record.of_other_data:
+        return False
     longer = record.depth < config.budget.max_virtual_epochs
     cut_short = longer and (record.stopped_by_budget or record.outcome is Outcome.COMPLETED)
     return cut_short and (record.depth == 0 or can_go_on(record))

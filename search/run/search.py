@@ -36,6 +36,7 @@ def search(
     results: str | Path = "results",
     name: str | None = None,
     from_run: str | Path | None = None,
+    accept_new_data: bool = False,
     address: str | None = None,
     local: bool = False,
     reporter: ProgressReporter | None = None,
@@ -50,6 +51,8 @@ def search(
         name: the run's name (default: the configuration's).
         from_run: folder of an older run with the same task, data and objective, whose trials the sampler
             learns from.
+        accept_new_data: go on although the data have changed since the search was last run; the trials so far
+            are then of other data.
         address: address of a running Ray cluster (default: the Ray of this process, or else a new local one).
         local: run one trial after another in this process, without Ray.
         reporter: shown what happens.
@@ -67,7 +70,14 @@ def search(
         )
         folder = RunFolder(Path(results).absolute() / run_name(name, loaded))
         older = None if from_run is None else RunFolder(Path(from_run).absolute())
-        return _run(loaded, folder, executor, reporter or ProgressReporter(), older=older)
+        return _run(
+            loaded,
+            folder,
+            executor,
+            reporter or ProgressReporter(),
+            accept_new_data=accept_new_data,
+            older=older,
+        )
 
 
 def run_name(name: str | None, loaded: SearchConfig) -> str:
@@ -87,6 +97,7 @@ def resume(
     *,
     config: str | Path | Mapping[str, Any] | None = None,
     overrides: Sequence[str] = (),
+    accept_new_data: bool = False,
     address: str | None = None,
     local: bool = False,
     reporter: ProgressReporter | None = None,
@@ -101,7 +112,7 @@ def resume(
         run: the folder.
         config: another configuration than the one that the run was last given.
         overrides: values to set, such as `budget.trials=50`.
-        address, local: see `search`.
+        accept_new_data, address, local: see `search`.
         reporter: shown what happens.
 
     Raises:
@@ -116,7 +127,14 @@ def resume(
             loaded = load_config(
                 folder.config if source is None else source, overrides, before_task=executor.begin
             )
-        return _run(loaded, folder, executor, reporter or ProgressReporter(), growing=True)
+        return _run(
+            loaded,
+            folder,
+            executor,
+            reporter or ProgressReporter(),
+            growing=True,
+            accept_new_data=accept_new_data,
+        )
 
 
 def _run(
@@ -126,19 +144,29 @@ def _run(
     reporter: ProgressReporter,
     *,
     growing: bool = False,
+    accept_new_data: bool = False,
     older: RunFolder | None = None,
 ) -> Summary:
     """Run the stages in turn; complete ones stay, and a stage that has begun keeps the values it began with.
 
     Args:
         growing: the space, sampler or scheduler of a run may change.
+        accept_new_data: the data may have changed.
         older: a run whose trials the sampler of the first stage learns from.
     """
     folder.create()
     with working_folder(folder):
         search = with_largest_batch(search, folder, reporter.phase)
     if not search.is_staged:
-        return run_in_folder(search.first, folder, executor, reporter, growing=growing, older=older)
+        return run_in_folder(
+            search.first,
+            folder,
+            executor,
+            reporter,
+            growing=growing,
+            accept_new_data=accept_new_data,
+            older=older,
+        )
     with owned(folder, reporter):
         record_config(search, folder, growing=growing)
         record_provenance(search.first, folder)
@@ -159,6 +187,7 @@ def _run(
                     reporter,
                     name=f"{config.name}, {stage.title}",
                     growing=growing,
+                    accept_new_data=accept_new_data,
                     older=None if number else older,
                 )
             summaries.append(summary)

@@ -6,15 +6,16 @@ import logging
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
 from search.config.config import Config
 from search.config.stages import open_run
 from search.errors import SearchError
-from search.run.changes import record_config, refuse_other_problem
+from search.run.changes import check_config, record_config, refuse_other_problem
 from search.run.coordinator import Coordinator
 from search.run.data_errors import data_errors
+from search.run.data_record import find_data, take_data
 from search.run.events import Event, EventKind
 from search.run.executor import Executor, Jobs
 from search.run.folder import RunFolder, write_json
@@ -59,32 +60,38 @@ def run_in_folder(
     *,
     name: str = "",
     growing: bool = False,
+    accept_new_data: bool = False,
     older: RunFolder | None = None,
 ) -> Summary:
     """One search in its folder, see `search` and `resume`; `name` is shown for the configuration's."""
     folder.create()
     with owned(folder, reporter):
+        check_config(config, folder, growing=growing)
+        reporter.phase(f"task {config.task_path} in {task_source(config)['file']}")
+        reporter.phase("loading data")
+        notes: list[str] = []
+        found = find_data(config, load=True)
+        data = take_data(config, folder, found.fingerprint, accept=accept_new_data, note=notes.append)
         record_config(config, folder, growing=growing)
         if older is not None:
             _take_history(config, folder, older)
-        changes = record_provenance(config, folder)
-        reporter.phase(f"task {config.task_path} in {task_source(config)['file']}")
-        reporter.phase("loading data")
-        shared = _load_shared_data(config, folder)
+        changes = record_provenance(config, folder, found.fingerprint)
+        notes += [f"since this search was last run: {change}" for change in changes]
+        shared = _load_shared_data(config, folder, found.arrays)
         if executor.phase:
             reporter.phase(executor.phase)
         executor.wait_until_ready()
         end = SuddenEnd(folder, reporter)
         executor.on_death(end.tell, end.leave)
-        coordinator = build_coordinator(config, folder, executor.concurrency(config))
+        coordinator = build_coordinator(config, folder, executor.concurrency(config), data=data)
         coordinator.recover()
         try:
             # Before anything says that the search has begun: Ctrl-C winds it down from there on.
             with heard_signals(lambda number: _wind_down(coordinator, reporter, number)) as received:
                 end.signals = received
                 reporter.begin(coordinator, config.model_copy(update={"name": name or config.name}), folder)
-                for change in changes:
-                    reporter.note(f"since this search was last run: {change}")
+                for text in notes:
+                    reporter.note(text)
                 retention = watch(coordinator, config, folder, reporter)
                 executor.run(coordinator, Jobs(config=config, folder=folder, shared=shared))
                 return _finish(config, folder, coordinator, retention, received)
@@ -116,8 +123,12 @@ def _take_history(config: Config, folder: RunFolder, older: RunFolder) -> None:
         drop_half_line(partial)
 
 
-def _load_shared_data(config: Config, folder: RunFolder) -> dict[str, Arrays]:
-    """Decode the data once for all trials, unless their `data` sections differ."""
+def _load_shared_data(config: Config, folder: RunFolder, loaded: Mapping[str, Arrays]) -> dict[str, Arrays]:
+    """Decode the data once for all trials, unless their `data` sections differ.
+
+    Args:
+        loaded: what has been decoded already.
+    """
     task_class = config.task_class()
     first = next(iter(config.space.candidates()))
     discard_all(list_partial(folder.prepared))
@@ -126,7 +137,8 @@ def _load_shared_data(config: Config, folder: RunFolder) -> dict[str, Arrays]:
     file = prepared_file(folder.prepared, config.task_path, first.options)
     with data_errors(config.task_path, config.file):
         options = task_class.Options.parse(first.options)
-        return {data_key(config.task_path, first.options): load_arrays(task_class, options, file)}
+        key = data_key(config.task_path, first.options)
+        return {key: load_arrays(task_class, options, file, loaded.get(key))}
 
 
 def build_coordinator(
@@ -134,6 +146,7 @@ def build_coordinator(
     folder: RunFolder,
     concurrency: int,
     *,
+    data: str = "",
     watch: Callable[[Event], None] = lambda event: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Coordinator:
@@ -146,6 +159,7 @@ def build_coordinator(
         space=config.space,
         sampler=lambda study: ViewSampler(config.sampler, StudyView(study, scheduler.rungs)),
         history=read_records(folder.history) if folder.history.exists() else [],
+        data=data,
     )
     return Coordinator(
         study,

@@ -69,6 +69,12 @@ class FileReader(Reader):
     def of_arrays(cls, arrays: Mapping[str, np.ndarray], part: str) -> FileReader:
         return cls(arrays[f"{part}_image_files"], arrays[f"{part}_file_targets"])
 
+    @property
+    def files(self) -> dict[str, list[str]]:
+        """The paths of all `images`, and of all `masks` if there are any."""
+        targets = {} if self.classes is not None else {"masks": self._targets.tolist()}
+        return {"images": self._images.ravel().tolist(), **targets}
+
     def __len__(self) -> int:
         return len(self._images)
 
