@@ -234,9 +234,16 @@ def export(run: str, trial: int | None, out: str | None) -> None:
     show_default=True,
     help="Data to train on; train+val includes the validation data, so metrics no longer estimate new data.",
 )
+@accept_option
 @out_option("`retrain` beside EXPORT")
 def retrain(
-    export: str, virtual_epochs: int | None, steps: int | None, from_scratch: bool, data: str, out: str | None
+    export: str,
+    virtual_epochs: int | None,
+    steps: int | None,
+    from_scratch: bool,
+    data: str,
+    accept_new_data: bool,
+    out: str | None,
 ) -> None:
     """Train the exported model in EXPORT over the full length of its schedule.
 
@@ -260,6 +267,7 @@ def retrain(
             steps=steps,
             from_scratch=from_scratch,
             data=data,  # type: ignore[arg-type]
+            accept_new_data=accept_new_data,
             out=out,
             progress=lambda record, of: bar.report(
                 retraining_progress(record, of), record["virtual_epoch"], of

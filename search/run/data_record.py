@@ -14,6 +14,7 @@ from search.run.data_errors import data_errors
 from search.run.folder import RunFolder
 from search.study.data import change_data, data_of
 from search.study.study import read_records
+from search.study.trial import TrialRecord
 from search.text import counted, short_path
 from trainables.build import load_raw
 from trainables.data.difference import Difference, difference
@@ -26,6 +27,8 @@ from trainables.tensorboard import TensorBoardWriter
 
 OPTION_FILES = "files that options name"
 """Of which trials may name others than those before."""
+ARRAYS = "arrays that load_data returned"
+_OF_DATA = " of data "
 _MAX_FILES = 64
 """Of a folder that an option names."""
 
@@ -66,9 +69,9 @@ def find_data(config: Config, *, load: bool) -> FoundData:
             one = _given(task_class, parsed)
             if one is None and load and len(sections) == 1:
                 arrays[key] = load_raw(task_class, parsed)
-                one = of_contents("arrays that load_data returned", arrays[key]) if arrays[key] else None
+                one = of_contents(ARRAYS, arrays[key]) if arrays[key] else None
             unknown |= one is None
-            label = "" if len(sections) == 1 else f" of data {options.get('data', {})}"
+            label = "" if len(sections) == 1 else f"{_OF_DATA}{options.get('data', {})}"
             found |= (one or Fingerprint()).renamed(label)
         found |= _option_files(candidates, with_data=unknown)
     reason = f"{config.task_path} has no data_fingerprint" if unknown else ""
@@ -110,14 +113,23 @@ def _texts(value: Any) -> list[str]:
     return [value] if isinstance(value, str) and 0 < len(value) < 1000 and "\0" not in value else []
 
 
-def compared(folder: RunFolder, now: Fingerprint) -> Difference | None:
-    """How the data differ from those that the run had last; None where those were not recorded."""
-    before = read_data(folder.data)
-    return None if before is None else difference(before, now, ignoring=[OPTION_FILES])
+def compared(before: Fingerprint, now: Fingerprint) -> Difference:
+    """How data differ from what they were; of a search over data, of those that are searched in both."""
+    common = {_section(what) for what in before.things} & {_section(what) for what in now.things}
+    both = [
+        Fingerprint({what: named for what, named in one.things.items() if _section(what) in common})
+        for one in (before, now)
+    ]
+    return difference(*both, ignoring=[OPTION_FILES])
+
+
+def _section(what: str) -> str:
+    """Which of the data that are searched over a thing belongs to; empty where there is only one."""
+    return what if what in (OPTION_FILES, ARRAYS) else what.partition(_OF_DATA)[2]
 
 
 def read_data(file: Path) -> Fingerprint | None:
-    """What `write_data` has written; None where there is nothing, or nothing that can be read."""
+    """What the file holds; None where there is nothing, or nothing that can be read."""
     try:
         return Fingerprint.from_bytes(file.read_bytes())
     except (OSError, ValueError):
@@ -140,14 +152,13 @@ def take_data(
     whole = RunFolder(folder.run_path)
     begun = [stage for stage in whole.stages() if stage.journal.is_file()]
     versions = next((known for stage in begun if (known := data_of(stage.journal))), [])
-    found = compared(whole, now)
-    if not begun:
-        found = None
-    elif found is None:
+    before = read_data(whole.data) if begun else None
+    found = None if before is None else compared(before, now)
+    if begun and found is None:
         note("what the data were before is not recorded in this run; they are compared from now on")
     elif found and not accept:
         raise DataChangedError(_refusal(config, folder, whole, found))
-    if found and begun:
+    if found:
         versions = [now.sha256]
         number = _set_apart(whole, begun, versions[0])
         note(f"the data have changed, and {counted(number, 'trial')} of before are of other data:")
@@ -155,9 +166,16 @@ def take_data(
             note(f"  {line}")
     elif found is not None and found.touched:
         note(found.touched)
-    # Last: after a kill before this, the change is noticed again.
-    atomic_write(whole.data, now.to_bytes())
+    # Last: after a kill before this, the change is noticed again. A stage may have other data options.
+    kept = _other_sections(before, now)
+    atomic_write(whole.data, (kept | now).to_bytes())
     return versions[-1] if versions else now.sha256
+
+
+def _other_sections(before: Fingerprint | None, now: Fingerprint) -> Fingerprint:
+    """What was recorded of data that are not searched over now."""
+    known, here = before.things if before else {}, {_section(what) for what in now.things}
+    return Fingerprint({what: named for what, named in known.items() if _section(what) not in here})
 
 
 def _refusal(config: Config, folder: RunFolder, whole: RunFolder, found: Difference) -> str:
@@ -209,3 +227,32 @@ def former_data(whole: RunFolder, data: str) -> Path:
 def former_prepared(folder: RunFolder, data: str) -> Path:
     """The folder of what the task prepared for earlier data."""
     return folder.prepared / data[:12]
+
+
+@dataclass(frozen=True)
+class TrialData:
+    """What a trial was trained on, as far as that is known."""
+
+    prepared: Path
+    """The folder of what the task prepared for it."""
+    fingerprint: Fingerprint | None
+    arrays: Mapping[str, Arrays] = field(default_factory=dict)
+    """What was loaded meanwhile, by `data_key`."""
+    other: tuple[str, ...] = ()
+    """How the data of now differ from it, in lines; empty where they do not."""
+
+
+def data_for(config: Config, folder: RunFolder, record: TrialRecord) -> TrialData:
+    """What a trial of a search was trained on."""
+    whole, found = RunFolder(folder.run_path), find_data(config, load=True)
+    file, prepared = whole.data, folder.prepared
+    if record.of_other_data:
+        version = data_of(folder.journal)[record.data_number]
+        file, prepared = former_data(whole, version), former_prepared(folder, version)
+    before = read_data(file)
+    if before is None:
+        unknown = ("those before are not recorded",)
+        return TrialData(prepared, None, found.arrays, unknown if record.of_other_data else ())
+    other = tuple(compared(before, found.fingerprint).lines())
+    is_searched = any(_OF_DATA in what for what in before.things)
+    return TrialData(prepared, None if is_searched else before, found.arrays, other)

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from trainables.data.fingerprint import Fingerprint, Stamp
+from trainables.data.fingerprint import LOST, Fingerprint, Stamp
 from trainables.findings import some
 
 _SHOWN = 3
@@ -83,12 +83,14 @@ def difference(before: Fingerprint, now: Fingerprint, *, ignoring: Sequence[str]
 
 
 def _compared(old: Mapping[str, Stamp], new: Mapping[str, Stamp]) -> Changes:
-    found = Changes(added=sorted(new.keys() - old.keys()), removed=sorted(old.keys() - new.keys()))
+    found = Changes(added=_missing(new, old), removed=_missing(old, new))
     kept, equal = set[str](), Counter[str]()
     """Folders with files that were not written anew; number of those that were and are equal, by folder."""
     unread: list[str] = []
     for name in sorted(old.keys() & new.keys()):
         before, now, folder = old[name], new[name], os.path.dirname(name)
+        if LOST in (before.size, now.size):
+            continue
         if before.size != now.size:
             found.changed.append(f"{name}: {before.size:,} bytes before, {now.size:,} now")
         elif before.contents and now.contents and before.contents != now.contents:
@@ -105,6 +107,13 @@ def _compared(old: Mapping[str, Stamp], new: Mapping[str, Stamp]) -> Changes:
     found.touched = sum(os.path.dirname(name) in again for name in unread)
     found.read = equal.total()
     return found
+
+
+def _missing(here: Mapping[str, Stamp], there: Mapping[str, Stamp]) -> list[str]:
+    """What is here and not there; a file that was lost is reported where samples are read."""
+    lost = {os.path.splitext(name)[0] for name, stamp in there.items() if stamp.size == LOST}
+    names = sorted(name for name in here.keys() - there.keys() if here[name].size != LOST)
+    return [name for name in names if os.path.splitext(name)[0] not in lost]
 
 
 def _find_moved(changes: Mapping[str, Changes]) -> None:

@@ -18,6 +18,8 @@ from trainables.data.threads import in_threads, num_threads
 
 MAX_READ_FILES, MAX_READ_BYTES = 4096, 256 * 2**20
 """Files whose contents are read, and their bytes; of more files these are drawn by a hash of their names."""
+LOST = -1
+"""Size of a file that is not there, where samples may be lost."""
 _CHUNK = 512
 _VERSION = b"tune-search data 1"
 Content = str | bytes | np.ndarray
@@ -90,7 +92,7 @@ class Fingerprint:
 def of_files(
     files: Mapping[str, Iterable[Path | str]], root: Path | None = None, *, contents: bool = False
 ) -> Fingerprint:
-    """The fingerprint of files, by what they are for; those that do not exist are left out.
+    """The fingerprint of files, by what they are for; one that does not exist has the size `LOST`.
 
     Args:
         root: names are paths below it, so that the folder can be moved; None keeps them as they are.
@@ -105,10 +107,9 @@ def of_files(
     hashes = dict(zip(chosen, _in_chunks(_hash, [paths[place] for place in chosen], size=1), strict=True))
     found = Fingerprint()
     for place, ((what, path), state) in enumerate(zip(located, states, strict=True)):
-        if state is not None:
-            name = _below(str(path), root)
-            stamp = Stamp(*state, hashes.get(place, ""))
-            found.things.setdefault(what, {})[name] = stamp._replace(time=0) if contents else stamp
+        stamp = Stamp(LOST) if state is None else Stamp(*state, hashes.get(place, ""))
+        name = _below(str(path), root)
+        found.things.setdefault(what, {})[name] = stamp._replace(time=0) if contents else stamp
     return found
 
 
