@@ -193,10 +193,11 @@ def _copy_prepared(exported: Path, plan: TrialPlan) -> None:
 
 def _command(source: Path, options: Mapping[str, Any]) -> str:
     """The command with these options that have a value."""
-    given = [[key] if value is True else [key, str(value)] for key, value in options.items() if value]
-    return shlex.join(
-        ["tune-search", "retrain", short_path(source), *(text for one in given for text in one)]
-    )
+    words = ["tune-search", "retrain", short_path(source)]
+    for key, value in options.items():
+        if value:
+            words += [key] if value is True else [key, str(value)]
+    return shlex.join(words)
 
 
 def _compare_data(source: Path, now: Fingerprint, command: str, *, accept: bool) -> bool:

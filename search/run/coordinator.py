@@ -218,7 +218,7 @@ class Coordinator:
     def on_lost(self, number: int, failure: Failure) -> None:
         """The job ended without a report; it is tried again from its checkpoint, or the trial has failed.
 
-        A full disk is not the trial's fault: the search ends, and can be resumed when there is space.
+        A full disk is not the trial's fault, nor are data that change: the search ends, and can be resumed.
         """
         record = self.study.records[number]
         if record.running:
@@ -229,6 +229,10 @@ class Coordinator:
         if failure.kind is FailureKind.DISK_FULL:
             self._cut_off(record)
             self.give_up(f"trial {record.number}: {failure.cause}; free some and resume")
+            return
+        if failure.kind is FailureKind.DATA_CHANGED:
+            self._cut_off(record)
+            self.give_up(f"trial {record.number}: {failure.cause}")
             return
         self._end_job(record)
         self.study.add_failure(record, failure)

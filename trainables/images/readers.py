@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
+from trainables.findings import ChangedFileError
 from trainables.images.targets import Encoded
 
 
@@ -49,10 +52,12 @@ class FileReader(Reader):
     Args:
         images: paths, str [N, files of an image].
         targets: paths of masks, str [N], or classes, int64 [N].
+        found: when the files were found, in nanoseconds; what is written later is refused. 0: from now on.
     """
 
-    def __init__(self, images: np.ndarray, targets: np.ndarray) -> None:
+    def __init__(self, images: np.ndarray, targets: np.ndarray, found: int = 0) -> None:
         self._images, self._targets = images, targets
+        self._found, self._found_before = found or time.time_ns(), found > 0
 
     @classmethod
     def of_samples(cls, samples: Sequence[Encoded]) -> FileReader:
@@ -67,7 +72,8 @@ class FileReader(Reader):
 
     @classmethod
     def of_arrays(cls, arrays: Mapping[str, np.ndarray], part: str) -> FileReader:
-        return cls(arrays[f"{part}_image_files"], arrays[f"{part}_file_targets"])
+        files, targets = arrays[f"{part}_image_files"], arrays[f"{part}_file_targets"]
+        return cls(files, targets, int(arrays.get(f"{part}_files_found", 0)))
 
     @property
     def files(self) -> dict[str, list[str]]:
@@ -88,6 +94,8 @@ class FileReader(Reader):
 
     def encoded(self, number: int) -> Encoded:
         images = tuple(map(Path, self._images[number]))
+        if self._found_before:
+            self._refuse_newer(images if self.classes is not None else (*images, Path(self._targets[number])))
         if self.classes is not None:
             return Encoded(images, int(self.classes[number]), str(images[0]))
         return Encoded(images, Path(self._targets[number]))
@@ -97,7 +105,18 @@ class FileReader(Reader):
         return self._targets if self._targets.dtype == np.int64 else None
 
     def as_arrays(self, part: str) -> dict[str, np.ndarray]:
-        return {f"{part}_image_files": self._images, f"{part}_file_targets": self._targets}
+        return {
+            f"{part}_image_files": self._images,
+            f"{part}_file_targets": self._targets,
+            f"{part}_files_found": np.array(self._found),
+        }
+
+    def _refuse_newer(self, files: Sequence[Path]) -> None:
+        """Raise ChangedFileError for a file that was written since all of them were found."""
+        for file in files:
+            with suppress(OSError):  # decoding reports it
+                if file.stat().st_mtime_ns > self._found:
+                    raise ChangedFileError(file)
 
 
 class Subset(Reader):
