@@ -15,7 +15,7 @@ from search.errors import SearchError
 from search.run.changes import check_config, record_config, refuse_other_problem
 from search.run.coordinator import Coordinator
 from search.run.data_errors import data_errors
-from search.run.data_record import find_data, take_data
+from search.run.data_record import DataChangedError, compared, find_data, read_data, take_data
 from search.run.events import Event, EventKind
 from search.run.executor import Executor, Jobs
 from search.run.folder import RunFolder, write_json
@@ -32,6 +32,7 @@ from search.study.journal import drop_half_line
 from search.study.study import SearchStudy, read_records
 from trainables.build import load_arrays
 from trainables.checkpoint import list_checkpoints
+from trainables.data.fingerprint import Fingerprint
 from trainables.data.prepared import data_key, prepared_file
 from trainables.files import atomic_file, discard_all, list_partial
 from trainables.task import Arrays
@@ -74,7 +75,7 @@ def run_in_folder(
         data = take_data(config, folder, found.fingerprint, accept=accept_new_data, note=notes.append)
         record_config(config, folder, growing=growing)
         if older is not None:
-            _take_history(config, folder, older)
+            _take_history(config, folder, older, found.fingerprint, accept_new_data)
         changes = record_provenance(config, folder, found.fingerprint)
         notes += [f"since this search was last run: {change}" for change in changes]
         shared = _load_shared_data(config, folder, found.arrays)
@@ -106,7 +107,9 @@ def run_in_folder(
             shutil.rmtree(folder.scratch, ignore_errors=True)
 
 
-def _take_history(config: Config, folder: RunFolder, older: RunFolder) -> None:
+def _take_history(
+    config: Config, folder: RunFolder, older: RunFolder, data: Fingerprint, accept_new_data: bool
+) -> None:
     """Copy the study of an older run, which is then not needed any more."""
     if folder.history.exists():
         return
@@ -118,6 +121,13 @@ def _take_history(config: Config, folder: RunFolder, older: RunFolder) -> None:
     if older.is_staged:
         raise SearchError(f"{older.path} is a search in stages; name one of them, in {older.stages_path}")
     refuse_other_problem(config, open_run(older.config))
+    before = read_data(older.data)
+    changes = compared(before, data).lines() if before else []
+    if changes and not accept_new_data:
+        raise DataChangedError(
+            f"the data have changed since {older.path} was last run ({'; '.join(changes)}): its values are "
+            "of other data; leave out --from-run, or learn from them all the same with --accept-new-data"
+        )
     with atomic_file(folder.history) as partial:
         shutil.copyfile(older.journal, partial)
         drop_half_line(partial)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -98,17 +99,17 @@ def of_files(
         root: names are paths below it, so that the folder can be moved; None keeps them as they are.
         contents: read all of them; else only some where they are many or large.
     """
-    located = [(what, Path(file)) for what, named in files.items() for file in named]
-    paths = [str(path) for _, path in located]
+    located = [(what, os.fspath(file)) for what, named in files.items() for file in named]
+    paths = [path for _, path in located]
     states = [state for chunk in _in_chunks(_states, paths) for state in chunk]
-    chosen = (
-        range(len(paths)) if contents else _to_read(paths, [state and state[0] for state in states], root)
-    )
+    prefix = "" if root is None else f"{root}{os.sep}"
+    sizes = [state and state[0] for state in states]
+    chosen = range(len(paths)) if contents else _to_read(paths, sizes, prefix)
     hashes = dict(zip(chosen, _in_chunks(_hash, [paths[place] for place in chosen], size=1), strict=True))
     found = Fingerprint()
     for place, ((what, path), state) in enumerate(zip(located, states, strict=True)):
         stamp = Stamp(LOST) if state is None else Stamp(*state, hashes.get(place, ""))
-        name = _below(str(path), root)
+        name = path.removeprefix(prefix)
         found.things.setdefault(what, {})[name] = stamp._replace(time=0) if contents else stamp
     return found
 
@@ -148,11 +149,11 @@ def _state(path: str) -> tuple[int, int] | None:
     return found.st_size, found.st_mtime_ns
 
 
-def _to_read(paths: list[str], sizes: list[int | None], root: Path | None) -> list[int]:
+def _to_read(paths: list[str], sizes: list[int | None], prefix: str) -> list[int]:
     """The files whose contents are read: always the same ones of a folder, wherever it lies."""
     places = [place for place, size in enumerate(sizes) if size is not None]
     if len(places) > MAX_READ_FILES or sum(sizes[place] or 0 for place in places) > MAX_READ_BYTES:
-        places.sort(key=lambda place: hashlib.md5(os.fsencode(_below(paths[place], root))).digest())
+        places.sort(key=lambda place: zlib.crc32(os.fsencode(paths[place].removeprefix(prefix))))
     chosen, left = list[int](), MAX_READ_BYTES
     for place in places[:MAX_READ_FILES]:
         left -= sizes[place] or 0
@@ -168,7 +169,3 @@ def _hash(paths: list[str]) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()[:32]
     except OSError:
         return ""
-
-
-def _below(path: str, root: Path | None) -> str:
-    return path if root is None else path.removeprefix(f"{root}{os.sep}")
