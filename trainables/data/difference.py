@@ -32,8 +32,9 @@ class Changes:
         kinds = {"added": self.added, "removed": self.removed, "changed": self.changed}
         kinds |= {f"moved to the {where}": names for where, names in self.moved.items()}
         parts = [f"{len(names)} {kind} ({some(names, _SHOWN)})" for kind, names in kinds.items() if names]
-        count = f", {before} before and {now} now" if before != now else ""
-        return ", ".join(parts) + count
+        if parts and before != now:
+            parts.append(f"{before:,} before and {now:,} now")
+        return ", ".join(parts)
 
 
 @dataclass(frozen=True)
