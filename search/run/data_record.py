@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from search.config.config import Config
+from search.config.stages import open_run
 from search.errors import SearchError
 from search.run.data_errors import data_errors
 from search.run.folder import RunFolder
@@ -185,7 +186,8 @@ def _refusal(config: Config, folder: RunFolder, whole: RunFolder, found: Differe
     path = shlex.quote(short_path(whole.path))
     source = (config.file or whole.config).absolute()
     file = shlex.quote(short_path(source))
-    other = "" if source.resolve() == whole.config.resolve() else f" --config {file}"
+    is_same = whole.config.is_file() and open_run(whole.config).raw == config.raw
+    other = "" if is_same or whole.is_staged else f" --config {file}"
     accepting = f"tune-search resume {path} --accept-new-data{other}{'' if whole.is_staged else more}"
     lines = "\n".join(f"  {line}" for line in found.lines())
     return (

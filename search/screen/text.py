@@ -90,6 +90,9 @@ def _next_commands(summary: Summary, folder: str) -> list[str]:
         return [log, "once the cause is fixed, continue with", f"  tune-search resume {folder}"]
     if summary.best is None:
         return [f"see the errors in {folder}/search.log"]
+    if summary.best.of_other_data and not summary.stages:
+        more = f"  tune-search resume {folder} --trials {2 * summary.trials}"
+        return ["for trials on the data as they are now", more]
     return [
         "next",
         f"  tensorboard --logdir {folder}",
