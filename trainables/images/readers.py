@@ -36,6 +36,9 @@ class Reader(ABC):
     def as_arrays(self, part: str) -> dict[str, np.ndarray]:
         """What makes such a reader again, see `trainables.images.samples`."""
 
+    def refuse_changed(self, number: int) -> None:  # noqa: B027  # where a change is noticed otherwise
+        """Raise ChangedFileError if a file of the sample was written since all of them were found."""
+
     def num_bytes(self, number: int) -> int:
         """Bytes to read for the sample; 0 where that is unknown."""
         return 0
@@ -94,8 +97,6 @@ class FileReader(Reader):
 
     def encoded(self, number: int) -> Encoded:
         images = tuple(map(Path, self._images[number]))
-        if self._found_before:
-            self._refuse_newer(images if self.classes is not None else (*images, Path(self._targets[number])))
         if self.classes is not None:
             return Encoded(images, int(self.classes[number]), str(images[0]))
         return Encoded(images, Path(self._targets[number]))
@@ -111,9 +112,10 @@ class FileReader(Reader):
             f"{part}_files_found": np.array(self._found),
         }
 
-    def _refuse_newer(self, files: Sequence[Path]) -> None:
-        """Raise ChangedFileError for a file that was written since all of them were found."""
-        for file in files:
+    def refuse_changed(self, number: int) -> None:
+        sample = self.encoded(number)
+        files = [file for file in (*sample.images, sample.target) if isinstance(file, Path)]
+        for file in files if self._found_before else ():
             with suppress(OSError):  # decoding reports it
                 if file.stat().st_mtime_ns > self._found:
                     raise ChangedFileError(file)

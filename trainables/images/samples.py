@@ -182,6 +182,7 @@ class ReadSamples(Samples):
         if self.order is None and image.shape[:2] != (height, width):
             sizes = f"{image.shape[1]}x{image.shape[0]} and was {width}x{height}"
             raise ValueError(f"{self._reader.name(index)}: is now {sizes}; it changed during the run")
+        self._reader.refuse_changed(index)
         return image, target
 
     @property
