@@ -16,19 +16,18 @@ from search.cli_checks import INTERRUPTED, batch_sizes, check, clean, verify
 from search.cli_group import DefaultCommand, with_key
 from search.cli_options import (
     accept_option,
-    address_option,
     config_argument,
     count_option,
-    local_option,
     out_option,
-    plain_option,
     run_argument,
+    running_options,
     set_option,
 )
 from search.cli_paths import ConfigFile, RunPath
 from search.errors import SearchError
 from search.ray.session import exit_if_crippled
 from search.run.signals import leaving_on_sigterm
+from search.text import command
 
 _TERMINATED = 143
 
@@ -74,10 +73,7 @@ def cli() -> None:
     metavar="RUN",
     help="Let the sampler also learn from the trials of an earlier run.",
 )
-@accept_option
-@address_option
-@local_option
-@plain_option
+@running_options
 def search(
     config: str,
     overrides: tuple[str, ...],
@@ -87,6 +83,7 @@ def search(
     accept_new_data: bool,
     address: str | None,
     local: bool,
+    retry_failed: bool,
     plain: bool,
 ) -> None:
     """Run the search that CONFIG describes, or continue it if its folder exists.
@@ -109,7 +106,7 @@ def search(
 
     with leaving_on_sigterm(), closing(executor_for(address, local=local)) as executor:
         try:
-            loaded = load_config(config, overrides, before_task=executor.begin)
+            loaded = load_config(config, overrides, name=name, before_task=executor.begin)
             from search.run.search import run_name
             from search.run.search import search as run_search
 
@@ -124,6 +121,7 @@ def search(
                 name=name,
                 from_run=from_run,
                 accept_new_data=accept_new_data,
+                retry_failed=retry_failed,
                 reporter=reporter,
                 executor=executor,
             )
@@ -148,10 +146,7 @@ def search(
     "sampler and scheduler.",
 )
 @set_option
-@accept_option
-@address_option
-@local_option
-@plain_option
+@running_options
 def resume(
     run: str,
     trials: int | None,
@@ -162,6 +157,7 @@ def resume(
     accept_new_data: bool,
     address: str | None,
     local: bool,
+    retry_failed: bool,
     plain: bool,
 ) -> None:
     """Continue the search in the folder RUN, interrupted or complete.
@@ -174,6 +170,7 @@ def resume(
     Examples:
       tune-search resume results/seg
       tune-search resume results/seg --trials 50 --time 2h
+      tune-search resume results/seg --retry-failed
       tune-search resume results/seg --trials 50 --set 'trial.model.width={choice: [16, 32, 64]}'
       tune-search resume results/seg --trials 50 --set 'sampler.points_to_evaluate=[{optimizer.lr: 1e-3}]'
     """
@@ -191,6 +188,7 @@ def resume(
             accept_new_data=accept_new_data,
             address=address,
             local=local,
+            retry_failed=retry_failed,
             reporter=reporter,
         )
 
@@ -273,13 +271,13 @@ def retrain(
                 retraining_progress(record, of), record["virtual_epoch"], of
             ),
         )
-    click.echo(retraining_text(done, " ".join(["tune-search", *sys.argv[1:]])))
+    click.echo(retraining_text(done, command(*sys.argv[1:])))
     if done.export is None and done.interrupted_by is not None:
         sys.exit(128 + done.interrupted_by)
 
 
-for command in (check, verify, batch_sizes, clean):
-    cli.add_command(command)
+for each in (check, verify, batch_sizes, clean):
+    cli.add_command(each)
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -37,6 +37,9 @@ accept_option = click.option(
     is_flag=True,
     help="Go on although the data have changed; what was trained before is then of other data.",
 )
+retry_option = click.option(
+    "--retry-failed", is_flag=True, help="Try trials again that failed or ran out of memory before."
+)
 plain_option = click.option("--plain", is_flag=True, help="Print one line per event even on a terminal.")
 
 
@@ -48,3 +51,10 @@ def count_option(name: str, text: str) -> Callable[[_Command], _Command]:
 def out_option(default: str) -> Callable[[_Command], _Command]:
     """An option for the folder that a command writes."""
     return click.option("--out", metavar="DIR", help=f"Folder to write (default: {default}).")
+
+
+def running_options(command: _Command) -> _Command:
+    """The options of the commands that run a search."""
+    for option in (plain_option, retry_option, local_option, address_option, accept_option):
+        command = option(command)
+    return command

@@ -12,7 +12,16 @@ from typing import Any
 
 from safetensors.torch import load_file
 
-from search.commands.export import CONFIG, DATA, METRICS, PREPARED, WEIGHTS, Export, export_checkpoint
+from search.commands.export import (
+    CONFIG,
+    DATA,
+    METRICS,
+    PREPARED,
+    WEIGHTS,
+    Export,
+    export_checkpoint,
+    refuse_other_content,
+)
 from search.config.config import Config
 from search.config.stages import load_config
 from search.errors import SearchError
@@ -21,7 +30,7 @@ from search.run.data_record import DataChangedError, TrialData, compared, find_d
 from search.run.folder import RunFolder
 from search.run.provenance import working_folder
 from search.run.signals import heard_signals
-from search.text import short_path
+from search.text import command, short_path
 from trainables.build import load_arrays
 from trainables.checkpoint import DamagedCheckpointError, read_checkpoint
 from trainables.data.fingerprint import Fingerprint
@@ -86,6 +95,7 @@ def retrain(
         plan = _plan(config, folder, report, virtual_epochs=virtual_epochs, steps=steps, data=data)
         folder.create()
         with folder.owned():
+            refuse_other_content(folder.exported)  # which would otherwise show when all is trained
             config.task_class()
             found = find_data(config, load=True)
             is_other = _compare_data(source, found.fingerprint, command, accept=accept_new_data)
@@ -109,7 +119,7 @@ def _way_to_export(source: Path) -> str:
         return "`tune-search export RUN` writes one"
     if run.exported.is_dir():
         return f"did you mean {short_path(run.exported)}?"
-    return f"`tune-search export {short_path(source)}` writes one"
+    return f"`{command('export', source)}` writes one"
 
 
 def _plan(

@@ -39,6 +39,7 @@ def search(
     accept_new_data: bool = False,
     address: str | None = None,
     local: bool = False,
+    retry_failed: bool = False,
     reporter: ProgressReporter | None = None,
     executor: Executor | None = None,
 ) -> Summary:
@@ -55,6 +56,7 @@ def search(
             are then of other data.
         address: address of a running Ray cluster (default: the Ray of this process, or else a new local one).
         local: run one trial after another in this process, without Ray.
+        retry_failed: if the folder is there, try trials again that failed or ran out of memory.
         reporter: shown what happens.
         executor: one that may have begun already, in the place of `address` and `local`.
 
@@ -66,7 +68,7 @@ def search(
         loaded = (
             config
             if isinstance(config, SearchConfig)
-            else load_config(config, overrides, before_task=executor.begin)
+            else load_config(config, overrides, name=name, before_task=executor.begin)
         )
         folder = RunFolder(Path(results).absolute() / run_name(name, loaded))
         older = None if from_run is None else RunFolder(Path(from_run).absolute())
@@ -75,6 +77,7 @@ def search(
             folder,
             executor,
             reporter or ProgressReporter(),
+            retry_failed=retry_failed,
             accept_new_data=accept_new_data,
             older=older,
         )
@@ -100,6 +103,7 @@ def resume(
     accept_new_data: bool = False,
     address: str | None = None,
     local: bool = False,
+    retry_failed: bool = False,
     reporter: ProgressReporter | None = None,
 ) -> Summary:
     """Continue the search in the folder `run`.
@@ -112,7 +116,7 @@ def resume(
         run: the folder.
         config: another configuration than the one that the run was last given.
         overrides: values to set, such as `budget.trials=50`.
-        accept_new_data, address, local: see `search`.
+        accept_new_data, address, local, retry_failed: see `search`.
         reporter: shown what happens.
 
     Raises:
@@ -133,6 +137,7 @@ def resume(
             executor,
             reporter or ProgressReporter(),
             growing=True,
+            retry_failed=retry_failed,
             accept_new_data=accept_new_data,
         )
 
@@ -145,6 +150,7 @@ def _run(
     *,
     growing: bool = False,
     accept_new_data: bool = False,
+    retry_failed: bool = False,
     older: RunFolder | None = None,
 ) -> Summary:
     """Run the stages in turn; complete ones stay, and a stage that has begun keeps the values it began with.
@@ -152,21 +158,19 @@ def _run(
     Args:
         growing: the space, sampler or scheduler of a run may change.
         accept_new_data: the data may have changed.
+        retry_failed: try failed trials again, of a search in stages those of the stage that is not complete.
         older: a run whose trials the sampler of the first stage learns from.
     """
     folder.create()
     with working_folder(folder):
         search = with_largest_batch(search, folder, reporter.phase)
+    how: dict[str, Any] = {
+        "growing": growing,
+        "accept_new_data": accept_new_data,
+        "retry_failed": retry_failed,
+    }
     if not search.is_staged:
-        return run_in_folder(
-            search.first,
-            folder,
-            executor,
-            reporter,
-            growing=growing,
-            accept_new_data=accept_new_data,
-            older=older,
-        )
+        return run_in_folder(search.first, folder, executor, reporter, older=older, **how)
     with owned(folder, reporter):
         record_config(search, folder, growing=growing)
         record_provenance(search.first, folder)
@@ -186,9 +190,8 @@ def _run(
                     executor,
                     reporter,
                     name=f"{config.name}, {stage.title}",
-                    growing=growing,
-                    accept_new_data=accept_new_data,
                     older=None if number else older,
+                    **how,
                 )
             summaries.append(summary)
             if summary.status != "complete":

@@ -62,6 +62,7 @@ def run_in_folder(
     name: str = "",
     growing: bool = False,
     accept_new_data: bool = False,
+    retry_failed: bool = False,
     older: RunFolder | None = None,
 ) -> Summary:
     """One search in its folder, see `search` and `resume`; `name` is shown for the configuration's."""
@@ -84,7 +85,10 @@ def run_in_folder(
         executor.wait_until_ready()
         end = SuddenEnd(folder, reporter)
         executor.on_death(end.tell, end.leave)
-        coordinator = build_coordinator(config, folder, executor.concurrency(config), data=data)
+        concurrency = executor.concurrency(config)
+        coordinator = build_coordinator(config, folder, concurrency, data=data, retry_failed=retry_failed)
+        if coordinator.is_fruitless:
+            notes.append("no trial had a value, and failed ones are tried again")
         coordinator.recover()
         try:
             # Before anything says that the search has begun: Ctrl-C winds it down from there on.
@@ -157,6 +161,7 @@ def build_coordinator(
     concurrency: int,
     *,
     data: str = "",
+    retry_failed: bool = False,
     watch: Callable[[Event], None] = lambda event: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Coordinator:
@@ -177,6 +182,7 @@ def build_coordinator(
         config,
         concurrency=concurrency,
         can_go_on=lambda record: bool(list_checkpoints(folder.trial(record.number))),
+        retry_failed=retry_failed,
         watch=watch,
         clock=clock,
     )
@@ -211,6 +217,8 @@ def _finish(
         status = "failed"
     elif received:
         status = "terminated" if received[0] == signal.SIGTERM else "interrupted"
+    elif coordinator.best is None:
+        status, reason = "failed", f"no trial has a value; {reason}"
     coordinator.close(resumable=status != "complete")
     retention.close()
     summary = summarize(coordinator, folder, config.objective.metric, status, reason)

@@ -23,7 +23,7 @@ from search.study.data import DATA, with_data
 from search.study.in_memory import PendingTrial, frozen_trial
 from search.study.journal import drop_half_line, open_journal, reraise_as_damaged
 from search.study.patches import share_distributions
-from search.study.trial import Outcome, TrialRecord
+from search.study.trial import NO_VERDICT, Outcome, TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.process.failure import Failure, FailureKind
 
@@ -34,7 +34,6 @@ _ELAPSED = "elapsed_seconds"
 """Prefix of the study's attributes that hold its spaces; a run that grows may add one for its next trials."""
 
 _DIRECTIONS = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
-
 _STATES = {
     Outcome.COMPLETED: TrialState.COMPLETE,
     Outcome.STOPPED: TrialState.PRUNED,
@@ -42,8 +41,6 @@ _STATES = {
     Outcome.FAILED: TrialState.FAIL,
     Outcome.OUT_OF_MEMORY: TrialState.PRUNED,
 }
-
-
 Index = TypeVar("Index")
 
 
@@ -76,7 +73,7 @@ class SearchStudy:
         space: what new trials are drawn from; earlier trials keep the one that they were drawn from.
         sampler: makes the sampler of this study.
         history: trials of an older study, from which samplers learn.
-        data: hash of the data that trials are trained on from now on; those of other data stay apart.
+        data: hash of the data that trials are trained on from now on.
 
     `read_records` reads a study that another process may be writing.
     """
@@ -168,11 +165,10 @@ class SearchStudy:
         self.indexes.update(record)
 
     def begin_on_new_data(self, record: TrialRecord) -> None:
-        """Record that a trial without a report begins on the data of now."""
-        assert not record.values
-        self._set(record, DATA, self._data_number)
+        """A trial without a report begins on the data of now; one that has ended is promoted then."""
         record.data_number, record.of_other_data = self._data_number, False
-        self.indexes.update(record)
+        if record.outcome is None:
+            self._set(record, DATA, self._data_number)
 
     def promote(self, record: TrialRecord) -> None:
         """Record that a paused trial continues; one that Optuna holds as ended becomes a new Optuna trial."""
@@ -220,9 +216,14 @@ class SearchStudy:
     def _reopen(self, record: TrialRecord) -> None:
         """Let an ended trial continue: Optuna's are final, so a new one takes over what it holds."""
         old = self.frozen(record)
-        carried = ("trial", "space", "known", DATA, "virtual_epochs", "spent", "failures")
+        # The attempts that were lost do not count against one that is tried again.
+        record.failures = [] if record.outcome in NO_VERDICT else record.failures
+        carried = ("trial", "space", "known", "virtual_epochs", "spent", "failures")
         attrs = {key: old.user_attrs[key] for key in carried if key in old.user_attrs}
+        if not record.failures:
+            attrs.pop("failures", None)
         attrs |= {"promoted": record.depth, "continues": old.number}
+        attrs |= {DATA: record.data_number} if record.data_number else {}
         record.trial_id = self._create(old, old.intermediate_values, attrs)
         record.outcome, record.reason, record.stopped_by_budget = None, "", False
 

@@ -122,12 +122,13 @@ def best_record(records: Sequence[TrialRecord], mode: Mode) -> TrialRecord | Non
 
 
 def untried(points: Sequence[Point], records: Sequence[TrialRecord]) -> Iterator[Point]:
-    """The points to evaluate that no trial has taken, in order; equal ones once.
+    """The points to evaluate that no trial on the data of now has taken, in order; equal ones once.
 
     A trial has taken the point that was given to it, and one that has all of its parameters by chance.
     """
     if not points:
         return
+    records = [record for record in records if not record.of_other_data]
     given = [record.known for record in records if record.known is not None]
     taken = {frozenset(params.items()) for params in (*given, *(r.params for r in records))}
     for point in points:
