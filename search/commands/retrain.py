@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -86,7 +85,7 @@ def retrain(
     if virtual_epochs is not None and steps is not None:
         raise SearchError("give --virtual-epochs or --steps, not both")
     options = {"--virtual-epochs": virtual_epochs, "--steps": steps, "--data": data, "--out": out}
-    command = _command(source, {**options, "--from-scratch": from_scratch})
+    again = _command(source, {**options, "--from-scratch": from_scratch})
     RunFolder(source).require_private()
     folder = RunFolder(Path(out).absolute() if out else source.parent / "retrain")
     with working_folder(RunFolder(source.parent)):
@@ -98,7 +97,7 @@ def retrain(
             refuse_other_content(folder.exported)  # which would otherwise show when all is trained
             config.task_class()
             found = find_data(config, load=True)
-            is_other = _compare_data(source, found.fingerprint, command, accept=accept_new_data)
+            is_other = _compare_data(source, found.fingerprint, again, accept=accept_new_data)
             _check_arguments(folder, plan, from_scratch, found.fingerprint)
             if not is_other:
                 _copy_prepared(source / PREPARED, plan)
@@ -203,18 +202,18 @@ def _copy_prepared(exported: Path, plan: TrialPlan) -> None:
 
 def _command(source: Path, options: Mapping[str, Any]) -> str:
     """The command with these options that have a value."""
-    words = ["tune-search", "retrain", short_path(source)]
+    words: list[str | Path] = ["retrain", source]
     for key, value in options.items():
         if value:
             words += [key] if value is True else [key, str(value)]
-    return shlex.join(words)
+    return command(*words)
 
 
-def _compare_data(source: Path, now: Fingerprint, command: str, *, accept: bool) -> bool:
+def _compare_data(source: Path, now: Fingerprint, again: str, *, accept: bool) -> bool:
     """Whether the data are others than those that the exported model was trained on.
 
     Args:
-        command: what was asked for.
+        again: the command with the same options.
 
     Raises:
         DataChangedError: they are, and not accepted.
@@ -225,7 +224,7 @@ def _compare_data(source: Path, now: Fingerprint, command: str, *, accept: bool)
         lines = "\n".join(f"  {line}" for line in found.lines())
         raise DataChangedError(
             f"the data have changed since {short_path(source)} was trained:\n{lines}\n"
-            f"put back the data as they were, or train on these by\n  {command} --accept-new-data"
+            f"put back the data as they were, or train on these by\n  {again} --accept-new-data"
         )
     return bool(found)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,7 @@ from search.run.folder import RunFolder
 from search.study.data import change_data, data_of
 from search.study.study import read_records
 from search.study.trial import TrialRecord
-from search.text import counted, short_path
+from search.text import command, counted, short_path
 from trainables.build import load_raw
 from trainables.data.difference import Difference, difference
 from trainables.data.fingerprint import Fingerprint, of_contents, of_files
@@ -182,19 +181,18 @@ def _other_sections(before: Fingerprint | None, now: Fingerprint) -> Fingerprint
 def _refusal(config: Config, folder: RunFolder, whole: RunFolder, found: Difference) -> str:
     records = read_records(folder.journal) if folder.journal.is_file() else []
     wanted = config.budget.trials
-    more = f" --trials {len(records) + wanted}" if len(records) >= wanted else f" --trials {wanted}"
-    path = shlex.quote(short_path(whole.path))
+    trials = str(len(records) + wanted if len(records) >= wanted else wanted)
     source = (config.file or whole.config).absolute()
-    file = shlex.quote(short_path(source))
     is_same = whole.config.is_file() and open_run(whole.config).raw == config.raw
-    other = "" if is_same or whole.is_staged else f" --config {file}"
-    accepting = f"tune-search resume {path} --accept-new-data{other}{'' if whole.is_staged else more}"
+    other: list[str | Path] = [] if is_same or whole.is_staged else ["--config", source]
+    more = [] if whole.is_staged else ["--trials", trials]
+    accepting = command("resume", whole.path, "--accept-new-data", *other, *more)
     lines = "\n".join(f"  {line}" for line in found.lines())
     return (
         f"{short_path(whole.path)}: the data have changed since this search was last run:\n{lines}\n"
         "values on other data do not compare: put back the data as they were, or go on with new trials on "
         f"these, the {len(records)} so far being set apart, by\n  {accepting}\n"
-        f"or begin another search by\n  tune-search {file} --name {config.name}-2"
+        f"or begin another search by\n  {command(source, '--name', f'{config.name}-2')}"
     )
 
 

@@ -9,7 +9,7 @@ from optuna.samplers import RandomSampler
 from records import STEPS_OF_5, decide, promote, trial
 from simulated_search import SPACE, config_of
 
-from search.run.recovery import OTHER_DATA, Recovery, is_cut_short, recovery_of
+from search.run.recovery import OTHER_DATA, Recovery, is_cut_short, is_retried, recovery_of
 from search.run.retention import trials_to_keep
 from search.samplers.view import HalvingScores
 from search.schedulers.asha import ASHA, ASHAStopping
@@ -115,3 +115,19 @@ def test_pruners_and_plateaus_see_the_trials_of_the_data_of_now(tmp_path: Path) 
     change_data(tmp_path / JOURNAL, "b")
     study = study_in(tmp_path, "b")
     assert study.completed() == []
+
+
+def test_a_failed_trial_that_is_tried_again_begins_on_the_data_of_now(tmp_path: Path) -> None:
+    study = study_in(tmp_path, "a")
+    study.finish(study.ask(), Outcome.FAILED, "an error")
+    change_data(tmp_path / JOURNAL, "b")
+    study = study_in(tmp_path, "b")
+    (record,) = study.records
+    assert is_retried(record)
+    record.resumable = True
+    assert recovery_of(record, study, NoScheduler(), config_of(space=SPACE)).runs
+    study.begin_on_new_data(record)
+    study.promote(record)
+    (again,) = read_records(tmp_path / JOURNAL)
+    assert (again.data_number, again.of_other_data, again.outcome) == (1, False, None)
+    assert not is_retried(trial(0, 0.5, outcome=Outcome.FAILED, **OLD))
