@@ -183,7 +183,8 @@ def _refusal(config: Config, folder: RunFolder, whole: RunFolder, found: Differe
     wanted = config.budget.trials
     trials = str(len(records) + wanted if len(records) >= wanted else wanted)
     source = (config.file or whole.config).absolute()
-    is_same = whole.config.is_file() and open_run(whole.config).raw == config.raw
+    is_own = source.resolve() == whole.config.resolve()
+    is_same = is_own or (whole.config.is_file() and open_run(whole.config).raw == config.raw)
     other: list[str | Path] = [] if is_same or whole.is_staged else ["--config", source]
     more = [] if whole.is_staged else ["--trials", trials]
     accepting = command("resume", whole.path, "--accept-new-data", *other, *more)

@@ -66,6 +66,7 @@ def refused(run: Path, **options: Any) -> str:
 def test_grown_data_are_refused_with_the_difference_before_anything_is_written(run: Path, data: Path) -> None:
     make_images(data, 16, 32)
     text = refused(run, overrides=["budget.trials=6"])
+    assert "--accept-new-data --trials 6\n" in text
     found = re.findall(
         r"(training|validation) (images|masks): (\d+) added \(.*\), (\d+) before and (\d+) now", text
     )
