@@ -13,14 +13,12 @@ import click
 from search.cli_checks import INTERRUPTED, batch_sizes, check, clean, verify
 from search.cli_group import DefaultCommand, with_key
 from search.cli_options import (
-    address_option,
+    accept_option,
     config_argument,
     count_option,
-    local_option,
     out_option,
-    plain_option,
-    retry_option,
     run_argument,
+    running_options,
     set_option,
 )
 from search.cli_paths import ConfigFile, RunPath, import_from_here
@@ -76,16 +74,14 @@ def cli() -> None:
     metavar="RUN",
     help="Let the sampler also learn from the trials of an earlier run.",
 )
-@address_option
-@local_option
-@retry_option
-@plain_option
+@running_options
 def search(
     config: str,
     overrides: tuple[str, ...],
     results: str,
     name: str | None,
     from_run: str | None,
+    accept_new_data: bool,
     address: str | None,
     local: bool,
     retry_failed: bool,
@@ -125,6 +121,7 @@ def search(
                 results=results,
                 name=name,
                 from_run=from_run,
+                accept_new_data=accept_new_data,
                 retry_failed=retry_failed,
                 reporter=reporter,
                 executor=executor,
@@ -150,10 +147,7 @@ def search(
     "sampler and scheduler.",
 )
 @set_option
-@address_option
-@local_option
-@retry_option
-@plain_option
+@running_options
 def resume(
     run: str,
     trials: int | None,
@@ -161,6 +155,7 @@ def resume(
     time: str | None,
     config: str | None,
     overrides: tuple[str, ...],
+    accept_new_data: bool,
     address: str | None,
     local: bool,
     retry_failed: bool,
@@ -191,6 +186,7 @@ def resume(
             run,
             config=config,
             overrides=changes,
+            accept_new_data=accept_new_data,
             address=address,
             local=local,
             retry_failed=retry_failed,
@@ -237,9 +233,16 @@ def export(run: str, trial: int | None, out: str | None) -> None:
     show_default=True,
     help="Data to train on; train+val includes the validation data, so metrics no longer estimate new data.",
 )
+@accept_option
 @out_option("`retrain` beside EXPORT")
 def retrain(
-    export: str, virtual_epochs: int | None, steps: int | None, from_scratch: bool, data: str, out: str | None
+    export: str,
+    virtual_epochs: int | None,
+    steps: int | None,
+    from_scratch: bool,
+    data: str,
+    accept_new_data: bool,
+    out: str | None,
 ) -> None:
     """Train the exported model in EXPORT over the full length of its schedule.
 
@@ -263,6 +266,7 @@ def retrain(
             steps=steps,
             from_scratch=from_scratch,
             data=data,  # type: ignore[arg-type]
+            accept_new_data=accept_new_data,
             out=out,
             progress=lambda record, of: bar.report(
                 retraining_progress(record, of), record["virtual_epoch"], of

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,23 +32,40 @@ from trainables.task import Arrays, Task
 from trainables.trainer import Trainer
 
 
-def load_arrays(task_class: type[Task], options: TrialOptions, prepared: Path | None = None) -> Arrays:
+def load_arrays(
+    task_class: type[Task],
+    options: TrialOptions,
+    prepared: Path | None = None,
+    loaded: Mapping[str, np.ndarray] | None = None,
+) -> Arrays:
     """The decoded data of these options; the random numbers in it are seeded, so it is always the same.
 
     Args:
         prepared: file of what the task's `prepare` returned, see `prepared_file`; written if it is not there.
+        loaded: what `load_raw` returned for these options.
 
     Raises:
         DamagedArraysError: that file is not as it was written.
     """
+    arrays = load_raw(task_class, options) if loaded is None else dict(loaded)
+    with _seeded():
+        torch.set_num_threads(1)  # the order of sums depends on it
+        return with_prepared(arrays, prepared, lambda: task_class.prepare(options, arrays))
+
+
+def load_raw(task_class: type[Task], options: TrialOptions) -> Arrays:
+    """The decoded data alone, without what the task computes of them."""
+    with _seeded():
+        return task_class.load_data(options)
+
+
+@contextmanager
+def _seeded() -> Iterator[None]:
     states = RandomStates()
     before, num_threads = states.state_dict(), torch.get_num_threads()
     seed_everything(0)
     try:
-        arrays = task_class.load_data(options)
-        seed_everything(0)
-        torch.set_num_threads(1)  # the order of sums depends on it
-        return with_prepared(arrays, prepared, lambda: task_class.prepare(options, arrays))
+        yield
     finally:
         torch.set_num_threads(num_threads)
         states.load_state_dict(before)

@@ -70,6 +70,8 @@ class TrialPlan:
     gpu_fraction: float = 0.0
     """Share of the GPU's memory that this trial may use, context included; 1 and above is all of it."""
     data: DataSplit = "train"
+    data_number: int = 0
+    """Which of the data that its search has had; a checkpoint of others is not continued."""
     timeout: float | None = None
     """Seconds that a virtual epoch may take."""
     prepared: str | None = None
@@ -272,6 +274,8 @@ class TrialSession:
             "device": trainer.device.type,
             "precision": trainer.precision.name,
             "data": plan.data,
+            "data_number": plan.data_number,
+            "preprocessing": trainer.task.preprocessing(),
             "virtual_epoch": {plan.unit: plan.count},
             "num_virtual_epochs": plan.num_virtual_epochs,
             "metric": plan.metric,
@@ -291,9 +295,9 @@ class TrialSession:
         """Continue from the newest intact checkpoint, if any; returns a line for each damaged one."""
         loaded, messages = load_newest(self._folder)
         while loaded is not None and not self._is_own(loaded.info):
-            aside = set_aside(self._folder, loaded.virtual_epoch, "it was written with other options")
+            aside = set_aside(self._folder, loaded.virtual_epoch, "it was written with other options or data")
             messages.append(
-                f"a checkpoint with other options than this trial's was set aside as {aside.name}"
+                f"a checkpoint with other options or data than this trial's was set aside as {aside.name}"
             )
             loaded, more = load_newest(self._folder)
             messages += more
@@ -305,7 +309,8 @@ class TrialSession:
 
     def _is_own(self, info: Mapping[str, Any]) -> bool:
         """Whether a checkpoint is of this trial: a study restored to an earlier state may reuse numbers."""
-        return info["options"] == json.loads(json.dumps(self.plan.options))
+        same_data = info.get("data_number", 0) == self.plan.data_number
+        return same_data and info["options"] == json.loads(json.dumps(self.plan.options))
 
     def _write_events(self, record: Record) -> None:
         best = self.best

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from trainables.data.fingerprint import Fingerprint
 from trainables.data.source import Batch, JoinedSource, as_source
 from trainables.inspect.inspection import Inspection
 from trainables.optim.optimizers import Layer
@@ -55,6 +56,15 @@ class Task:
         `options.data` and on what `load_data` returned; the names must differ from those there.
         """
         return {}
+
+    @classmethod
+    def data_fingerprint(cls, options: TrialOptions) -> Fingerprint | str | None:
+        """What the data are made of, so that a search notices when they have changed since it was last run.
+
+        For files, `of_files({"images": paths})` of trainables.data.fingerprint; or any text that changes when
+        the data do. With None, what `load_data` returns is compared; data that are read elsewhere are not.
+        """
+        return None
 
     @classmethod
     def inspect(cls, options: TrialOptions) -> Inspection | None:

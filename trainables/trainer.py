@@ -181,6 +181,12 @@ class Trainer:
             if name != "scaler" or state[name]:
                 part.load_state_dict(state[name])
 
+    def load_weights(self, weights: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+        """Only the weights of what `load` takes, and their moving average."""
+        self.model.load_state_dict(dict(weights))
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+
     def restart_average(self) -> None:
         """Restart the moving average from the model's present weights."""
         if self.average is not None:

@@ -14,11 +14,14 @@ from search.config.config import Config
 from search.config.stages import load_config
 from search.errors import SearchError
 from search.run.data_errors import data_errors
+from search.run.data_record import compared, find_data, read_data
 from search.run.executor import concurrent_trials
+from search.run.folder import RunFolder
 from search.run.largest_batch import with_largest_batch
 from search.run.provenance import task_source
 from search.run.retention import space_needed
 from search.schedulers.build import build_scheduler
+from search.text import short_path
 from trainables.build import build_trainer, load_arrays
 from trainables.data.source import as_source
 from trainables.process.cores import num_cores
@@ -54,6 +57,8 @@ class Check:
     """Largest size of all checkpoints of the search, in bytes."""
     largest_batch: str | None
     """What `batch_size: auto` resolved to, and how; None if it is not used."""
+    data: tuple[str, ...] = ()
+    """How the data differ from those of the run of this name, or why that would not be noticed."""
     stages: tuple[str, ...] = ()
     """Names of the stages, if there are any; the plan is that of the first."""
 
@@ -112,6 +117,7 @@ def check(
         space_needed=space_needed(loaded, scheduler, concurrency, size),
         largest_batch=lines[-1].partition(": ")[2] if lines else None,
         stages=tuple(stage.name for stage in search.stages if stage.name),
+        data=_data_notes(loaded, trainer),
     )
 
 
@@ -135,6 +141,18 @@ def _build(config: Config, values: Mapping[str, Any], phase: Callable[[str], Non
             num_virtual_epochs=config.budget.max_virtual_epochs,
             device=device,
         )
+
+
+def _data_notes(config: Config, trainer: Trainer) -> tuple[str, ...]:
+    found = find_data(config, load=False)
+    folder = RunFolder(Path("results").absolute() / config.name)
+    before = read_data(folder.data)
+    changes = compared(before, found.fingerprint) if before is not None else None
+    if changes:
+        return (f"have changed since {short_path(folder.path)} was last run", *changes.lines())
+    if found.not_compared and not trainer.task.arrays:  # these are compared
+        return (f"will not be compared when a search continues: {found.not_compared}",)
+    return ()
 
 
 def _measure(trainer: Trainer) -> tuple[dict[str, float], float, float]:

@@ -9,15 +9,15 @@ from typing import Any
 
 from search.config.config import Config
 from search.run.events import Event, EventKind, Turn
-from search.run.limits import FailedAlike, failed_as, limit_reached, may_retry, timeout_after
-from search.run.recovery import is_cut_short, recovery_of
+from search.run.limits import NOT_ITS_FAULT, FailedAlike, failed_as, limit_reached, may_retry, timeout_after
+from search.run.recovery import is_cut_short, is_retried, recovery_of
 from search.schedulers.base import Decision, Scheduler
 from search.schedulers.plateau import is_on_plateau
 from search.study.journal import JournalWriteError
 from search.study.study import SearchStudy
 from search.study.trial import NO_VERDICT, Outcome, TrialRecord, best_record, untried
 from trainables.data.virtual_epoch import VirtualEpochs
-from trainables.process.failure import Failure, FailureKind
+from trainables.process.failure import Failure
 
 
 class Coordinator:
@@ -82,7 +82,7 @@ class Coordinator:
         """Take up the trials that nobody runs: queue them, or record that they have ended."""
         retry_failed = self._retry_failed or self.is_fruitless
         for record in self.study.records:
-            retried = retry_failed and record.outcome in NO_VERDICT
+            retried = retry_failed and is_retried(record)
             record.resumable = retried or is_cut_short(record, self._config, self._can_go_on)
         waiting = []
         # The last report first: what followed from it preceded everything else that is recorded here.
@@ -91,6 +91,8 @@ class Coordinator:
             if recovery.ended is not None:
                 self.study.finish(record, *recovery.ended)
             elif recovery.runs:
+                if record.of_other_data:
+                    self.study.begin_on_new_data(record)
                 waiting.append(record)
         self._waiting = sorted(waiting, key=lambda record: record.number)
 
@@ -224,7 +226,7 @@ class Coordinator:
     def on_lost(self, number: int, failure: Failure) -> None:
         """The job ended without a report; it is tried again from its checkpoint, or the trial has failed.
 
-        A full disk is not the trial's fault: the search ends, and can be resumed when there is space.
+        A full disk is not the trial's fault, nor are data that change: the search ends, and can be resumed.
         """
         record = self.study.records[number]
         if record.running:
@@ -232,9 +234,9 @@ class Coordinator:
                 self._on_lost(record, failure)
 
     def _on_lost(self, record: TrialRecord, failure: Failure) -> None:
-        if failure.kind is FailureKind.DISK_FULL:
+        if failure.kind in NOT_ITS_FAULT:
             self._cut_off(record)
-            self.give_up(f"trial {record.number}: {failure.cause}; free some and resume")
+            self.give_up(f"trial {record.number}: {failure.cause}{NOT_ITS_FAULT[failure.kind]}")
             return
         self._end_job(record)
         self.study.add_failure(record, failure)

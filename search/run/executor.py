@@ -65,6 +65,7 @@ def trial_plan(config: Config, folder: RunFolder, record: TrialRecord, timeout: 
         prepared=str(folder.prepared),
         working_folder=str(Path.cwd()),
         timeout=timeout,
+        data_number=record.data_number,
     )
 
 

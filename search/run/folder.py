@@ -51,6 +51,8 @@ class RunFolder:
     """The study of an older run that this one learns from."""
     provenance = _Inside("provenance.json")
     """Versions, code and working folder of each session."""
+    data = _Inside("data.fingerprint")
+    """What the data were made of when the search was last run."""
     log = _Inside("search.log")
     """Output of Ray, Optuna and the trials' processes."""
     scratch = _Inside(".ray")

@@ -14,6 +14,9 @@ _SLOWEST_TIMES, _SHORTEST_TIMEOUT, _FIRST_TIMEOUT = 10.0, 300.0, 3600.0
 # memory again, but in a machine's memory another trial may have been the cause.
 _RETRIES = {FailureKind.GPU_MEMORY: 0, FailureKind.MEMORY: 1, FailureKind.HUNG: 1}
 
+NOT_ITS_FAULT = {FailureKind.DISK_FULL: "; free some and resume", FailureKind.DATA_CHANGED: ""}
+"""Failures that say nothing about a trial and end the search, with the way out."""
+
 
 def limit_reached(budget: Budget, *, seconds: float, steps: int) -> str | None:
     """The limit that a search with these seconds and optimizer steps has reached, if any."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,8 @@ def summary_text(summary: Summary, *, color: bool = False) -> str:
         best = summary.best
         head = f"best trial {best.trial}: {summary.metric} {number_text(best.value)}"
         head = click.style(head, bold=True) if color else head
-        lines.append(f"{head} at virtual epoch {best.virtual_epoch}, step {best.step}")
+        where = f"{head} at virtual epoch {best.virtual_epoch}, step {best.step}"
+        lines.append(f"{where}, on other data than there are now" if best.of_other_data else where)
         lines += [f"  {name} = {value_text(value)}" for name, value in best.params.items()]
     if summary.stages:
         lines += ["", *_stage_lines(summary)]
@@ -52,8 +53,9 @@ def summary_text(summary: Summary, *, color: bool = False) -> str:
         saved = f", {summary.steps_saved:,} saved by early stopping ({share:.0%})"
     trained = duration(summary.trial_seconds)
     counts = ", ".join(f"{number} {kind}" for kind, number in sorted(summary.counts.items()))
+    others = f"; {summary.of_other_data} of them on other data" if summary.of_other_data else ""
     rows = {
-        "trials": f"{summary.trials}: {counts}",
+        "trials": f"{summary.trials}: {counts}{others}",
         "steps": f"{summary.steps:,} spent{saved}",
         "samples": f"{summary.samples:,}",
         "time": f"{duration(summary.seconds)}; all trials together trained for {trained}",
@@ -109,6 +111,8 @@ def _next_commands(summary: Summary) -> list[str]:
         if not summary.failures:
             return [log, "with other values under trial:, continue with", f"  {resume} --trials N"]
         return [log, "once the cause is fixed, try the failed trials again with", f"  {again}"]
+    if summary.best is not None and summary.best.of_other_data and not summary.stages:
+        return ["for trials on the data as they are now", f"  {resume} --trials {2 * summary.trials}"]
     retried = ["", "once the cause is fixed, try the failed trials again with", f"  {again}"]
     return [
         "next",
@@ -125,10 +129,18 @@ def export_text(export: Export) -> str:
     files = "\n".join(
         f"  {path.name:<20} {path.stat().st_size:>12,} bytes" for path in sorted(export.folder.iterdir())
     )
+    value = f"{export.metric} {number_text(export.value)}"
+    evaluated = f"re-evaluated from these files: {value}, as recorded"
+    accepting = " --accept-new-data" if export.other_data else ""
+    if export.other_data:
+        evaluated = (
+            f"not evaluated, as the data have changed since it was trained; {value} was recorded then\n"
+            + "\n".join(f"  {line}" for line in export.other_data)
+        )
     return (
         f"trial {export.trial}{of} exported to {short_path(export.folder)}\n{files}\n"
-        f"re-evaluated from these files: {export.metric} {number_text(export.value)}, as recorded\n\n"
-        f"next\n  {command('retrain', export.folder)}"
+        f"{evaluated}\n\n"
+        f"next\n  {command('retrain', export.folder)}{accepting}"
     )
 
 
@@ -149,6 +161,7 @@ def check_text(check: Check) -> str:
     return "\n".join(
         [
             *_table(_plan_rows(check)),
+            *_data_lines(check.data),
             "",
             "space",
             *(f"  {line}" for line in space),
@@ -159,6 +172,11 @@ def check_text(check: Check) -> str:
             "ok",
         ]
     )
+
+
+def _data_lines(notes: Sequence[str]) -> list[str]:
+    """How the data differ from those of before; empty where they do not."""
+    return ["", f"the data {notes[0]}", *(f"  {line}" for line in notes[1:])] if notes else []
 
 
 def _plan_rows(check: Check) -> dict[str, str]:

@@ -14,11 +14,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from trainables.classification.options import BreastCancerOptions, ClassCSVOptions, DataOptions, DigitsOptions
+from trainables.data.fingerprint import Fingerprint
+from trainables.images.fingerprint import image_fingerprint
 from trainables.images.loading import load_images
 from trainables.images.options import ImageOptions
 from trainables.images.statistics import mean_and_std, pixel_sums
 from trainables.tables.encode import Table, encoded_table, plain_table
-from trainables.tables.read import Sheets, read_sheets, split_by_class, targets_of
+from trainables.tables.read import Sheets, read_sheets, split_by_class, table_fingerprint, targets_of
 from trainables.tables.sheet import Sheet
 
 Arrays = dict[str, np.ndarray]
@@ -39,6 +41,13 @@ def load_arrays(options: DataOptions) -> Arrays:
     if isinstance(options, BreastCancerOptions):
         return _breast_cancer(options)
     return _csv(options)
+
+
+def fingerprint(options: DataOptions) -> Fingerprint | None:
+    """That of the files which the options name; None for data that come with a library."""
+    if isinstance(options, ImageOptions):
+        return image_fingerprint(options)
+    return table_fingerprint(options) if isinstance(options, ClassCSVOptions) else None
 
 
 def _digits(options: DigitsOptions) -> Arrays:

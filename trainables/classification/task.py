@@ -11,11 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from trainables.classification.confusion_picture import confusion_picture
-from trainables.classification.data import HOW_TO_READ, load_arrays, read_class_sheets
+from trainables.classification.data import HOW_TO_READ, fingerprint, load_arrays, read_class_sheets
 from trainables.classification.loss import ClassificationLoss, balanced_weights
 from trainables.classification.metrics import ClassificationMetrics
 from trainables.classification.mixup import ClassificationSource, RowSource
 from trainables.classification.options import ClassCSVOptions, ClassificationOptions
+from trainables.data.fingerprint import Fingerprint
 from trainables.data.source import Batch, JoinedSource
 from trainables.images.classes import given_class_weights
 from trainables.images.options import ClassOptions, ClassShardsOptions, ImageOptions
@@ -52,6 +53,11 @@ class ClassificationTask(Task):
     def load_data(cls, options: TrialOptions) -> Arrays:
         assert isinstance(options, ClassificationOptions)
         return load_arrays(options.data)
+
+    @classmethod
+    def data_fingerprint(cls, options: TrialOptions) -> Fingerprint | None:
+        assert isinstance(options, ClassificationOptions)
+        return fingerprint(options.data)
 
     @classmethod
     def inspect(cls, options: TrialOptions) -> Inspection | None:

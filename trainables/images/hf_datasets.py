@@ -79,6 +79,16 @@ class RowReader(Reader):
         """Those of the feature ClassLabel; empty where the column is of numbers or of masks."""
         return list(getattr(self._rows.features[self._target], "names", None) or ())
 
+    @property
+    def files(self) -> list[str]:
+        """The files that hold the rows."""
+        return sorted({entry["filename"] for entry in self._rows.cache_files})
+
+    @property
+    def fingerprint(self) -> str:
+        """What the library calls the fingerprint of the rows as they were saved."""
+        return str(load_saved(self._root)[self._split]._fingerprint)
+
     def as_arrays(self, part: str) -> dict[str, np.ndarray]:
         return {f"{part}_rows": np.array([self._root, self._split])}
 

@@ -66,10 +66,11 @@ def find_images(options: ImageOptions, max_skipped: int) -> FoundImages:
         ValueError: naming the folder, list, shard or file by which nothing can be found.
         ModuleNotFoundError: for data of a library that is not installed.
     """
-    return _with_range(_find(options, max_skipped), options)
+    return _with_range(locate_images(options, max_skipped), options)
 
 
-def _find(options: ImageOptions, max_skipped: int) -> FoundImages:
+def locate_images(options: ImageOptions, max_skipped: int) -> FoundImages:
+    """`find_images` without the range of the values, for which some images are read."""
     match options:
         case MaskFolderOptions():
             return _mask_folder(options, with_orphans=max_skipped > 0)

@@ -19,6 +19,8 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 
+from trainables.findings import ChangedFileError
+
 TRACE_FILE = "error.txt"
 _CAUSE_FILE = ".failure.json"
 _HANG_FILE = ".hang.txt"
@@ -36,6 +38,8 @@ class FailureKind(StrEnum):
     MEMORY = "out of memory"
     """of the machine"""
     DISK_FULL = "disk full"
+    DATA_CHANGED = "data changed"
+    """a file that was written while the search ran"""
     HUNG = "hung"
     """a virtual epoch that took longer than its limit"""
     DIED = "process died"
@@ -90,6 +94,8 @@ def failure_of(error: Exception, where: str) -> Failure:
         file = getattr(error, "filename", None)
         of = f" of {file}" if file else ""
         return Failure(FailureKind.DISK_FULL, f"no space left on the disk{of}{at}")
+    if ChangedFileError.SIGN in text:
+        return Failure(FailureKind.DATA_CHANGED, _one_line(error, text))
     cause = f"{type(error).__name__}: {_one_line(error, text)}"
     if _GPU_ASSERTION in text:
         cause += f"{at}: a label or an index is out of range, which the same trial on a CPU (--local) names"

@@ -9,6 +9,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trainables.data.fingerprint import Fingerprint
 from trainables.data.source import Batch
 from trainables.inspect.inspection import Inspection
 from trainables.inspect.table import TableInspection
@@ -18,6 +19,7 @@ from trainables.options import TrialOptions
 from trainables.regression.data import load_arrays, read_number_sheets
 from trainables.regression.metrics import RegressionMetrics
 from trainables.regression.options import HuberOptions, MAEOptions, NumberCSVOptions, RegressionOptions
+from trainables.tables.read import table_fingerprint
 from trainables.task import Arrays, Task
 
 
@@ -31,6 +33,11 @@ class RegressionTask(Task):
     def load_data(cls, options: TrialOptions) -> Arrays:
         assert isinstance(options, RegressionOptions)
         return load_arrays(options.data)
+
+    @classmethod
+    def data_fingerprint(cls, options: TrialOptions) -> Fingerprint | None:
+        assert isinstance(options, RegressionOptions)
+        return table_fingerprint(options.data) if isinstance(options.data, NumberCSVOptions) else None
 
     @classmethod
     def inspect(cls, options: TrialOptions) -> Inspection | None:

@@ -9,9 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from trainables.data.fingerprint import Fingerprint
 from trainables.data.source import Batch, JoinedSource, to_device
 from trainables.images.augment import IGNORE, pad_together
 from trainables.images.classes import given_class_weights
+from trainables.images.fingerprint import image_fingerprint
 from trainables.images.loading import load_images
 from trainables.images.options import ImageOptions, JointAugmentOptions, MaskOptions, MaskShardsOptions
 from trainables.images.samples import LoadedImages
@@ -57,6 +59,11 @@ class SegmentationTask(Task):
         assert isinstance(options, SegmentationOptions)
         data = options.data
         return load_images(data) if isinstance(data, ImageOptions) else load_digits_arrays(data)
+
+    @classmethod
+    def data_fingerprint(cls, options: TrialOptions) -> Fingerprint | None:
+        assert isinstance(options, SegmentationOptions)
+        return image_fingerprint(options.data) if isinstance(options.data, ImageOptions) else None
 
     @classmethod
     def inspect(cls, options: TrialOptions) -> MaskInspection | None:

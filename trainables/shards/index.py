@@ -62,6 +62,16 @@ class ShardIndex:
         members = self._members[self._bounds[number] : self._bounds[number + 1]]
         return self.files[shard], decoded(self._keys[number]), members
 
+    def hashes(self) -> dict[str, str]:
+        """By shard a hash of names, sizes and headers of its members."""
+        found = {}
+        for shard, file in enumerate(self.files):
+            first, end = self.firsts[shard : shard + 2].tolist()
+            total = hashlib.sha256(self._keys[first:end].tobytes())
+            total.update(self._members[self._bounds[first] : self._bounds[end]].tobytes())
+            found[file] = total.hexdigest()[:32]
+        return found
+
     def joined(self, other: ShardIndex) -> ShardIndex:
         """The samples of both, the other's after these."""
         return ShardIndex(
