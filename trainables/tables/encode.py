@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from trainables.tables.numbers import are_dates
 from trainables.tables.options import CSVOptions
 from trainables.tables.read import Sheets, Split, input_names
 from trainables.tables.sheet import Sheet
@@ -153,9 +154,12 @@ def _problem(name: str, sheet: Sheet, options: CSVOptions) -> str:
         limit = f"data.max_categories is {options.max_categories}"
     elif len(categories) > max(_FEW, options.max_category_share * len(texts)):
         limit = f"data.max_category_share is {options.max_category_share:g}"
+    what, way_out = "distinct texts", ""
+    if are_dates(categories):
+        what, way_out = "dates or times", "write them as numbers, such as days since the first, "
     return limit and (
-        f"column {name!r} holds {len(categories)} distinct texts in {len(texts)} rows, such as "
-        f"{categories[-1]!r}, and {limit}; put it into data.ignore_columns, or raise the limit"
+        f"column {name!r} holds {len(categories)} {what} in {len(texts)} rows, such as "
+        f"{categories[-1]!r}, and {limit}; {way_out}put it into data.ignore_columns, or raise the limit"
     )
 
 
