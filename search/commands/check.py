@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
+from search.commands.check_data import DataCheck, drawn_inspection, inspected
 from search.config.config import Config
 from search.config.stages import load_config
+from search.config.tasks import BUILT_IN
 from search.errors import SearchError
 from search.run.data_errors import data_errors
 from search.run.executor import concurrent_trials
@@ -20,12 +24,16 @@ from search.run.largest_batch import with_largest_batch
 from search.run.provenance import task_source
 from search.run.retention import space_needed
 from search.schedulers.build import build_scheduler
+from search.text import value_at
 from trainables.build import build_trainer, load_arrays
 from trainables.data.source import as_source
 from trainables.session import select_device
+from trainables.task import Task
 from trainables.trainer import Trainer
 
 _NUM_STEPS = 3
+NUM_LOOKED_AT = 64
+"""Samples of each part whose contents are described."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,16 @@ class Check:
     """Largest size of all checkpoints of the search, in bytes."""
     largest_batch: str | None
     """What `batch_size: auto` resolved to, and how; None if it is not used."""
+    model: str = ""
+    """Its name, and the shapes of its input and output for one batch."""
+    batch: str = ""
+    """Samples of one optimizer step, and of which factors."""
+    epochs_per_virtual_epoch: float | None = None
+    """Passes over the training data."""
+    data: DataCheck | None = None
+    """What was understood of some samples; None for a task of the user's own without an inspection."""
+    picture: np.ndarray | None = None
+    """Some samples as training gets them: uint8 [H, W, 3]."""
     stages: tuple[str, ...] = ()
     """Names of the stages, if there are any; the plan is that of the first."""
 
@@ -83,7 +101,10 @@ def check(
     trainer = _build(loaded, first.options, phase)
     phase("training a few steps")
     with data_errors(loaded.task_path, loaded.file):  # files that are read when they are needed
-        metrics, seconds_per_step, seconds_per_validation = _measure(trainer)
+        with _shapes(trainer.model) as shapes:
+            metrics, seconds_per_step, seconds_per_validation = _measure(trainer)
+        phase("looking at some samples")
+        data, picture = _looked_at(loaded, trainer.task), trainer.task.data_picture()
     metric = loaded.objective.metric
     if metric not in metrics:
         raise SearchError(f"objective.metric is {metric!r}; the task reports {', '.join(sorted(metrics))}")
@@ -91,8 +112,15 @@ def check(
     lengths = replace(
         trainer.virtual_epochs, unit=loaded.virtual_epoch.unit, count=loaded.virtual_epoch.count
     )
+    step_samples, epoch_samples = lengths.step_samples, lengths.epoch_samples
+    steps = lengths.end_step(1)
     return Check(
         config=loaded,
+        model=f"{value_at(first.options, ('model', 'name'), type(trainer.model).__name__)}{''.join(shapes)}",
+        batch=_batch(trainer, step_samples),
+        epochs_per_virtual_epoch=steps * step_samples / epoch_samples if epoch_samples else None,
+        data=data,
+        picture=picture,
         params=first.params,
         num_parameters=sum(p.numel() for p in trainer.model.parameters()),
         num_train=trainer.virtual_epochs.epoch_samples,
@@ -101,7 +129,7 @@ def check(
         seconds_per_validation=seconds_per_validation,
         metrics=metrics,
         rungs=scheduler.rungs.describe(budget.max_virtual_epochs, lengths),
-        steps_per_virtual_epoch=lengths.end_step(1),
+        steps_per_virtual_epoch=steps,
         expected_virtual_epochs=scheduler.expected_virtual_epochs(
             budget.trials, budget.max_virtual_epochs, lengths
         ),
@@ -135,6 +163,42 @@ def _build(config: Config, values: Mapping[str, Any], phase: Callable[[str], Non
             num_virtual_epochs=config.budget.max_virtual_epochs,
             device=device,
         )
+
+
+@contextmanager
+def _shapes(model: torch.nn.Module) -> Iterator[list[str]]:
+    """The shapes of the first input and output of the model, as text, once it has been called."""
+    found: list[str] = []
+
+    def note(module: torch.nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        first = next((value for value in inputs if isinstance(value, torch.Tensor)), None)
+        if not found and first is not None and isinstance(output, torch.Tensor):
+            found.append(f", {list(first.shape)} -> {list(output.shape)}")
+
+    hook = model.register_forward_hook(note)
+    try:
+        yield found
+    finally:
+        hook.remove()
+
+
+def _batch(trainer: Trainer, step_samples: int) -> str:
+    """Samples of one optimizer step; their factors where there is more than one."""
+    accumulate, per_step = trainer.accumulate, trainer.task.batches_per_step
+    factors = [step_samples // (accumulate * per_step), accumulate, per_step]
+    several = [str(factor) for factor in factors if factor > 1]
+    return f"{step_samples} samples a step" + (f" ({' x '.join(several)})" if len(several) > 1 else "")
+
+
+def _looked_at(config: Config, task: Task) -> DataCheck | None:
+    """Some samples of each part, where the task knows its samples."""
+    found = DataCheck(name=config.name, task=config.task_path)
+    inspection = type(task).inspect(task.options)
+    if inspection is None:
+        if config.task_path not in BUILT_IN.values() or not getattr(task, "class_names", ()):
+            return None
+        inspection = drawn_inspection(task)
+    return inspected(found, inspection, most=NUM_LOOKED_AT)
 
 
 def _measure(trainer: Trainer) -> tuple[dict[str, float], float, float]:

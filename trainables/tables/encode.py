@@ -106,7 +106,7 @@ def fit_encoding(columns: Columns) -> Encoding:
     Raises:
         ValueError: no column is left.
     """
-    found = [_fit(name, values) for name, values in columns.items()]
+    found = [fit_column(name, values) for name, values in columns.items()]
     encoding = [entry for entry in found if entry is not None]
     if not encoding:
         names = ", ".join(columns) or "none"
@@ -163,7 +163,8 @@ def _problem(name: str, sheet: Sheet, options: CSVOptions) -> str:
     )
 
 
-def _fit(name: str, values: np.ndarray) -> dict[str, Any] | None:
+def fit_column(name: str, values: np.ndarray) -> dict[str, Any] | None:
+    """The statistics of float64 [N] with NaN, or texts [N]; None for a column without variation."""
     if values.dtype == np.float64:
         known = values[~np.isnan(values)]
         mean, std = mean_and_std(known) if len(known) else (0.0, 0.0)
