@@ -152,7 +152,9 @@ def _check_data(config: str, overrides: tuple[str, ...], json_file: str | None) 
         click.echo("interrupted", err=True)
         sys.stderr.flush()
         os._exit(INTERRUPTED)  # a clean exit would wait for threads that are still reading
-    report = write_check(Path("results", found.name), None, found).get("report", "")
+    report = json_file or ""
+    if found.findings and not json_file:
+        report = write_check(Path("results", found.name), None, found).get("report", "")
     click.echo(data_check_text(found, color=sys.stdout.isatty(), report=report))
     if json_file is not None:
         from search.run.folder import write_json

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -98,16 +98,8 @@ def check(
     loaded = search.first
     concurrency = concurrent_trials(loaded, _local_resources())
     first = next(iter(loaded.space.candidates()))
-    trainer = _build(loaded, first.options, phase)
-    phase("training a few steps")
-    with data_errors(loaded.task_path, loaded.file):  # files that are read when they are needed
-        with _shapes(trainer.model) as shapes:
-            metrics, seconds_per_step, seconds_per_validation = _measure(trainer)
-        phase("looking at some samples")
-        data, picture = _looked_at(loaded, trainer.task), trainer.task.data_picture()
-    metric = loaded.objective.metric
-    if metric not in metrics:
-        raise SearchError(f"objective.metric is {metric!r}; the task reports {', '.join(sorted(metrics))}")
+    tried = _try(loaded, first.options, phase)
+    trainer = tried.trainer
     scheduler, budget, size = build_scheduler(loaded), loaded.budget, _state_size(trainer)
     lengths = replace(
         trainer.virtual_epochs, unit=loaded.virtual_epoch.unit, count=loaded.virtual_epoch.count
@@ -116,18 +108,18 @@ def check(
     steps = lengths.end_step(1)
     return Check(
         config=loaded,
-        model=f"{value_at(first.options, ('model', 'name'), type(trainer.model).__name__)}{''.join(shapes)}",
+        model=f"{value_at(first.options, ('model', 'name'), type(trainer.model).__name__)}{tried.shapes}",
         batch=_batch(trainer, step_samples),
         epochs_per_virtual_epoch=steps * step_samples / epoch_samples if epoch_samples else None,
-        data=data,
-        picture=picture,
+        data=tried.data,
+        picture=tried.picture,
         params=first.params,
         num_parameters=sum(p.numel() for p in trainer.model.parameters()),
         num_train=trainer.virtual_epochs.epoch_samples,
         num_valid=len(as_source(trainer.valid_source)),
-        seconds_per_step=seconds_per_step,
-        seconds_per_validation=seconds_per_validation,
-        metrics=metrics,
+        seconds_per_step=tried.seconds_per_step,
+        seconds_per_validation=tried.seconds_per_validation,
+        metrics=tried.metrics,
         rungs=scheduler.rungs.describe(budget.max_virtual_epochs, lengths),
         steps_per_virtual_epoch=steps,
         expected_virtual_epochs=scheduler.expected_virtual_epochs(
@@ -141,6 +133,35 @@ def check(
         largest_batch=lines[-1].partition(": ")[2] if lines else None,
         stages=tuple(stage.name for stage in search.stages if stage.name),
     )
+
+
+class _Tried(NamedTuple):
+    """A trial that was trained a few steps."""
+
+    trainer: Trainer
+    shapes: str
+    metrics: dict[str, float]
+    seconds_per_step: float
+    seconds_per_validation: float
+    data: DataCheck | None
+    picture: np.ndarray | None
+
+
+def _try(config: Config, values: Mapping[str, Any], phase: Callable[[str], None]) -> _Tried:
+    trainer = _build(config, values, phase)
+    phase("training a few steps")
+    with data_errors(config.task_path, config.file):  # files that are read when they are needed
+        with _shapes(trainer.model) as shapes:
+            measured = _measure(trainer)
+        _check_metric(config.objective.metric, measured[0])
+        phase("looking at some samples")
+        data, picture = _looked_at(config, trainer.task), trainer.task.data_picture()
+    return _Tried(trainer, "".join(shapes), *measured, data, picture)
+
+
+def _check_metric(metric: str, metrics: Mapping[str, float]) -> None:
+    if metric not in metrics:
+        raise SearchError(f"objective.metric is {metric!r}; the task reports {', '.join(sorted(metrics))}")
 
 
 def _build(config: Config, values: Mapping[str, Any], phase: Callable[[str], None]) -> Trainer:

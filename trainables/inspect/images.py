@@ -96,7 +96,9 @@ class ImageInspection(Inspection):
         """How images are read: their modes, and the values that become 0 to 255."""
         modes = Counter(mode for mode in self._modes if mode is not None)
         names = {mode: mode if "-bit" in mode or mode == "1" else f"8-bit {mode}" for mode in modes}
-        counts = [names[mode] if len(modes) == 1 else f"{n} {names[mode]}" for mode, n in modes.most_common()]
+        counts = [
+            names[mode] if len(modes) == 1 else f"{names[mode]} ({n})" for mode, n in modes.most_common()
+        ]
         reading = self._found.decoder.reading
         into = {1: "grey", 3: "RGB"}.get(reading.channels, f"{reading.channels} channels")
         known = [extremes for extremes in self._extremes if extremes is not None]

@@ -68,14 +68,15 @@ def drawn(rows: Sequence[Row], legend: dict[int, str]) -> np.ndarray:
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-    columns = max(len(row.images) for row in rows)
+    shapes = [np.max([image.shape[:2] for image in row.images], axis=0) for row in rows]
+    ratios = [float(np.clip(height / width, 0.25, 1.5)) for height, width in shapes]
     names = dict(list(legend.items())[:_MOST_CLASSES])
     lines = -(-len(names) // 5)
     bottom = 0.24 * lines + (0.3 if names else 0.05)
-    height = (_CELL + 0.25) * len(rows) + bottom
-    figure = Figure(figsize=(0.4 + (_CELL + 0.1) * columns, height), dpi=100)
+    height = _CELL * sum(ratios) + 0.25 * len(rows) + bottom
+    figure = Figure(figsize=(0.4 + (_CELL + 0.1) * NUM_SAMPLES, height), dpi=100, facecolor="0.85")
     canvas = FigureCanvasAgg(figure)
-    grid = figure.subplots(len(rows), columns, squeeze=False)
+    grid = figure.subplots(len(rows), NUM_SAMPLES, squeeze=False, height_ratios=ratios)
     figure.subplots_adjust(0.03, bottom / height, 0.99, 1 - 0.25 / height, wspace=0.05, hspace=0.12)
     for row, axes in zip(rows, grid, strict=True):
         for number, ax in enumerate(axes):
@@ -83,11 +84,18 @@ def drawn(rows: Sequence[Row], legend: dict[int, str]) -> np.ndarray:
             if number < len(row.images):
                 ax.imshow(row.images[number], interpolation="nearest", vmin=0, vmax=255)
                 ax.set_title(_short(row.titles[number]), fontsize=8, pad=2, parse_math=False)
-        axes[0].text(-0.04, 0.5, row.name, rotation=90, ha="right", va="center", transform=axes[0].transAxes)
+        place = axes[0].get_position()
+        figure.text(
+            0.01, (place.y0 + place.y1) / 2, row.name, rotation=90, ha="left", va="center", fontsize=8
+        )
     if names:
         colours = palette() / 255.0
         patches = [Patch(facecolor=colours[label], edgecolor="black") for label in names]
-        texts = [_short(f"{label} {name}" if label != IGNORE else name) for label, name in names.items()]
+        plain = [label == IGNORE or name == str(label) for label, name in names.items()]
+        texts = [
+            _short(name if is_plain else f"{label} {name}")
+            for is_plain, (label, name) in zip(plain, names.items(), strict=True)
+        ]
         if len(legend) > len(names):
             patches.append(Patch(facecolor="none"))
             texts.append(f"and {len(legend) - len(names)} more")
@@ -113,7 +121,8 @@ def _thinned(pixels: np.ndarray) -> np.ndarray:
 def _overlaid(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """The image in grey, with the colours of its mask over it."""
     grey, labels = _thinned(image).mean(axis=-1, keepdims=True), _thinned(mask)
-    return (grey * (1 - _OPACITY) + palette()[labels] * _OPACITY).round().astype(np.uint8)
+    opacity = np.where(labels == IGNORE, 1.0, _OPACITY)[..., None]
+    return (grey * (1 - opacity) + palette()[labels] * opacity).round().astype(np.uint8)
 
 
 def _title(batch: Batch, class_names: Sequence[str]) -> str:
