@@ -13,6 +13,7 @@ from trainables.findings import Finding, SampleError, short_name, some
 from trainables.images import kinds
 from trainables.images.augment import IGNORE
 from trainables.images.decode import labels_text, read_header
+from trainables.images.depth import MOST_OUTSIDE
 from trainables.images.labels import count_classes
 from trainables.images.loading import FoundImages, find_images
 from trainables.images.options import ImageOptions, MaskOptions
@@ -22,8 +23,6 @@ from trainables.images.survey import mask_problem
 from trainables.images.targets import Encoded, Looked, MaskDecoder
 from trainables.inspect.inspection import IGNORED, Conclusion, Contents, Inspection, SampleName, digest_of
 
-MOST_OUTSIDE = 0.01
-"""Share of an image's values that may be clipped without a word."""
 FEW_VALUES = 64
 """Images that differ by fewer values than these from dark to bright are noticed."""
 
