@@ -37,7 +37,7 @@ def write_check(run: Path, picture: np.ndarray | None, data: DataCheck | None) -
             write_json(folder / REPORT, data.as_dict())
             written["report"] = str(folder / REPORT)
     except OSError as error:
-        written["samples"] = f"not written: {folder}: {error.strerror}"
+        written["files"] = f"not written: {folder}: {error.strerror}"
     return written
 
 

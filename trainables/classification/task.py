@@ -127,7 +127,9 @@ class ClassificationTask(Task):
 
     def data_picture(self) -> np.ndarray | None:
         images, source = self._images, self.train_data()
-        return images and sheet_of(source, images.mean, images.std, self.class_names, with_masks=False)
+        if images is None:
+            return None
+        return sheet_of(source, images.mean, images.std, self.class_names, with_masks=False)
 
     def _source(self, *parts: str, trained: bool) -> ClassificationSource | RowSource:
         mixup = self.options.loss.mixup if trained else 0.0
