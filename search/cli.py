@@ -29,7 +29,7 @@ from search.cli_paths import ConfigFile, RunPath
 from search.errors import SearchError
 from search.ray.session import exit_if_crippled
 from search.run.signals import leaving_on_sigterm
-from search.text import command
+from search.text import command, printable
 
 _TERMINATED = 143
 
@@ -307,7 +307,7 @@ def _main(args: Sequence[str] | None) -> None:
 
 
 def _refuse(error: SearchError) -> NoReturn:
-    click.echo(str(error), err=True)
+    click.echo("\n".join(map(printable, str(error).split("\n"))), err=True)
     sys.exit(error.exit_code)
 
 

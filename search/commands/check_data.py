@@ -79,6 +79,8 @@ class DataCheck:
     """The folder of the files."""
     findings: Sequence[Finding] = ()
     """Errors first, sorted by kind."""
+    notes: Sequence[str] = ()
+    """How the data were understood, where they could be meant otherwise."""
     parts: Mapping[str, PartSummary] = field(default_factory=dict)
     classes: Sequence[ClassSummary] = ()
     """In the order of the class numbers; the last one may be `ignored`."""
@@ -226,6 +228,7 @@ def _summarize(
     ]
     return replace(
         found,
+        notes=inspection.notes,
         findings=sorted(findings, key=lambda finding: (finding.kind.severity, finding.kind.name)),
         parts={part: replace(_part(held), of_samples=totals[part]) for part, held in parts.items()},
         facts=conclusion.facts,

@@ -36,7 +36,7 @@ def data_check_text(
         width: columns of the longest line (default: the terminal's).
         report: path of the file with everything.
     """
-    parts: list[RenderableType] = [_head(found), ""]
+    parts: list[RenderableType] = [_head(found), *(Text(printable(note)) for note in found.notes), ""]
     parts += _all_problems(found)
     for name, text in found.facts.items():
         parts += [Text(f"{name}: {printable(text)}"), ""]
@@ -129,7 +129,7 @@ def _problems(severity: str, findings: Sequence[Finding], root: Path | None, wid
         table.add_row(
             Text(kind.name),
             f"{len(of_kind):,}",
-            Group(*_places(of_kind, root), Text(f"→ {kind.remedy}", style="dim")),
+            Group(*_places(of_kind, root), *([Text(f"→ {kind.remedy}", style="dim")] if kind.remedy else [])),
         )
     return table
 

@@ -15,8 +15,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 _TRAINABLES = """
-    __init__ files options findings process networks optim data tables shards images pictures inspect
-    task segmentation classification regression gan integrations
+    __init__ files options findings text_file pairing process networks optim data tables shards images
+    pictures inspect task segmentation classification regression gan integrations
     progress trainer checkpoint tensorboard build session worker trainable batch_probe
 """
 _SEARCH = """

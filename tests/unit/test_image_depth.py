@@ -223,7 +223,7 @@ def test_an_image_beyond_the_range_that_was_found_is_told_once(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"version https://git-lfs.github.com/spec/v1\n", "is a pointer of Git LFS .*: run `git lfs pull`"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "not fetched; run: git lfs pull"),
         (b"II*\0rest", "is a TIFF, and must be PNG or JPEG: convert it"),
         (b"RIFF1234WEBPrest", "is a WebP, and must be"),
         (b"\0\0\0\x18ftypheic", "is a HEIC or a video"),

@@ -20,6 +20,7 @@ from trainables.findings import SampleError, sample_error
 from trainables.images import kinds
 from trainables.images.colours import Colour, ColourTable, colours_of, held_colours
 from trainables.images.depth import ValueRange, is_deep, lacks_lower_bytes, show_lower_bytes
+from trainables.text_file import not_fetched
 
 COLOURED = b"colours"
 """Stands for the palette of a mask whose pixels are colours themselves."""
@@ -80,6 +81,8 @@ def opened(file: File) -> Iterator[Image.Image]:
     except Image.DecompressionBombError as error:
         raise sample_error(kinds.UNREADABLE, file, f"has {too_large}") from error
     except UnidentifiedImageError as error:
+        if problem := not_fetched(_begin(file)):
+            raise sample_error(kinds.NOT_FETCHED, file, problem) from error
         raise sample_error(kinds.UNREADABLE, file, _no_image(file)) from error
     except (OSError, SyntaxError, EOFError, ValueError, struct.error, zlib.error) as error:
         hint = "" if isinstance(error, ValueError) else ", it may be cut short"
@@ -88,7 +91,7 @@ def opened(file: File) -> Iterator[Image.Image]:
 
 def _no_image(file: File) -> str:
     """What is wrong with a file that is neither PNG nor JPEG."""
-    begin = file.content if isinstance(file, Stored) else file.open("rb").read(132)
+    begin = _begin(file)
     for place, mark, what in kinds.CONTENTS:
         if begin[place:].startswith(mark):
             return f"is {what}" if ":" in what else f"is {what}, and must be PNG or JPEG: convert it"
@@ -103,13 +106,28 @@ def _check_exists(file: File) -> None:
         try:
             status = file.stat()
         except OSError as error:
-            kind = kinds.UNREADABLE if os.path.lexists(file) else kinds.NO_FILE
-            raise sample_error(kind, file, "there is no such file") from error
+            if not os.path.islink(file):
+                raise sample_error(kinds.NO_FILE, file, "there is no such file") from error
+            target = os.readlink(file)
+            message = f"is a link to {target}, and there is no such file"
+            if "annex/objects/" in target:
+                message = (
+                    f"is a link of git-annex to contents that were not fetched; run: git annex get {file}"
+                )
+                raise sample_error(kinds.NOT_FETCHED, file, message) from error
+            raise sample_error(kinds.UNREADABLE, file, message) from error
         if not stat.S_ISREG(status.st_mode):
             raise sample_error(kinds.UNREADABLE, file, "is not a regular file")
         size = status.st_size
     if not size:
         raise sample_error(kinds.EMPTY, file, "is empty")
+
+
+def _begin(file: File) -> bytes:
+    if isinstance(file, Stored):
+        return file.content[:132]
+    with file.open("rb") as opened_file:
+        return opened_file.read(132)
 
 
 def header_size(file: File) -> tuple[int, int]:

@@ -14,7 +14,6 @@ def _warning(name: str, remedy: str) -> Kind:
 
 
 CONTENTS = (
-    (0, b"version https://git-lfs", "a pointer of Git LFS and not the file: run `git lfs pull`"),
     (0, b"II*\0", "a TIFF"),
     (0, b"MM\0*", "a TIFF"),
     (0, b"II+\0", "a BigTIFF"),
@@ -33,8 +32,12 @@ CONTENTS = (
 )
 """What files hold that are called images: where they have which bytes. One with a colon says what to do."""
 
-FOLDER = _error("folder", "make the folder one of the layouts that can be read")
+FOLDER = _error("folder", "")
+"""The message says what to do: it is about one folder, list or name."""
 EMPTY = _error("empty file", "copy it again")
+NOT_FETCHED = _error(
+    "contents not fetched", "run git annex get, git lfs pull or dvc pull in the folder of the data"
+)
 UNREADABLE = _error("unreadable file", "copy it again, or remove the sample")
 LEAKAGE = _error(
     "data leakage",
@@ -49,10 +52,8 @@ TURNED = _warning(
 )
 OTHER_MODE = _warning("converted image", "set data.channels, or save all images alike")
 
-NO_FILE = _error("listed but missing", "remove the name from the list")
-NO_MASK = _error(
-    "image without a mask", "add the mask or remove the image; data.mask_suffix distinguishes their names"
-)
+NO_FILE = _error("listed but missing", "add the file, or correct or remove its line in the list")
+NO_MASK = _error("image without a mask", "add the mask or remove the image")
 NO_IMAGE = _error("mask without an image", "add the image or remove the mask")
 MASK_SIZE = _error("sizes differ", "save image and mask at the same size")
 TURNED_SIZE = _error("mask of the image as stored", "set data.orientation: stored")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from trainables.images.labels import (
 from trainables.images.layouts.base import Convention, Parts
 from trainables.images.layouts.class_folders import find_classes
 from trainables.images.layouts.find import find_pairs, layout_of
+from trainables.images.layouts.root import DataRoot
 from trainables.images.options import (
     ClassDatasetsOptions,
     ClassFolderOptions,
@@ -80,9 +80,10 @@ def _find(options: ImageOptions, max_skipped: int) -> FoundImages:
         case MaskFolderOptions():
             return _mask_folder(options, with_orphans=max_skipped > 0)
         case ClassFolderOptions():
-            root = Path(options.root).expanduser().resolve()
+            root = DataRoot(options)
             names, parts = find_classes(root, options)
-            return _with_classes(options, str(root), _files(parts), names)
+            found = _with_classes(options, str(root.path), _files(parts), names)
+            return replace(found, notes=root.all_notes())
         case MaskDatasetsOptions():
             return _with_masks(options, *find_rows(options), mask_class_names(options))
         case ClassDatasetsOptions():
@@ -98,18 +99,19 @@ def _find(options: ImageOptions, max_skipped: int) -> FoundImages:
 
 
 def _mask_folder(options: MaskFolderOptions, with_orphans: bool) -> FoundImages:
-    root = Path(options.root).expanduser().resolve()
+    root = DataRoot(options)
     layout = layout_of(root, options)
     pairs = find_pairs(layout, root, options, with_orphans)
     convention = layout.convention(root)
     names = mask_class_names(options, root, convention)
-    found = _with_masks(options, str(root), _files(pairs), names, convention)
+    found = _with_masks(options, str(root.path), _files(pairs), names, convention)
+    found = replace(found, notes=root.all_notes())
     if options.layout != "auto" or layout.name == "folders":
         return found
     classes = f", with its {len(names)} classes" if names and tuple(names) == convention.class_names else ""
     numbers = f"{len(pairs['train'])} images to train and {len(pairs['valid'])} to validate"
-    note = f"{root}: layout {layout.name}{classes}; {numbers} (data.layout)"
-    return replace(found, notes=(note,))
+    note = f"{root.path}: layout {layout.name}{classes}; {numbers} (data.layout)"
+    return replace(found, notes=(note, *found.notes))
 
 
 def _files(parts: Parts) -> dict[str, Reader]:

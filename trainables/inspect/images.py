@@ -51,13 +51,15 @@ class ImageInspection(Inspection):
         try:
             self._find(find_images(options, NO_LIMIT))
         except (ValueError, OSError) as error:
-            self.findings.append(Finding(kinds.FOLDER, str(self.root), str(error)))
+            self.findings.append(
+                Finding(kinds.FOLDER, str(self.root), str(error).removeprefix(f"{self.root}: "))
+            )
         self._modes: list[str | None] = [None] * len(self.samples)
         self._extremes: list[tuple[int, int] | None] = [None] * len(self.samples)
         """Least and largest value of each image, as training gets it."""
 
     def _find(self, found: FoundImages) -> None:
-        self._found = found
+        self._found, self.notes = found, found.notes
         self.findings += [Finding(kinds.UNREADABLE, file, reason) for file, reason in found.damaged.items()]
         for part, reader in found.parts.items():
             for number in range(len(reader)):

@@ -82,6 +82,8 @@ class Inspection:
     """The folder of the files; None if the samples are not files."""
     findings: Sequence[Finding] = ()
     """Problems of the data as a whole, such as a folder of an unknown layout."""
+    notes: Sequence[str] = ()
+    """How the data were understood, where they could be meant otherwise."""
     unit: str = "samples"
     """What `labels` count, such as `pixels`."""
     compared: str = "inputs"

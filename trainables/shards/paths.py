@@ -8,13 +8,17 @@ from pathlib import Path
 
 from braceexpand import braceexpand
 
+from trainables.text_file import read_text, stripped_lines
+
+_LISTS = (".txt", ".list")
+
 
 def find_shards(patterns: str | Sequence[str], root: str | Path = ".") -> list[Path]:
     """The tar files that patterns below `root` name, each once.
 
     A pattern is a file, a folder (its *.tar), a glob (`train-*.tar`), or has braces as in bash: a range of
     numbers (`{000000..000012}`, both ends included, zeros kept) or a list (`{a,b}`). Files of one pattern are
-    sorted.
+    sorted. A .txt or .list holds a pattern in each line, from its own folder on.
 
     Raises:
         ValueError: a pattern that names nothing, a file that does not exist, or a brace that is not closed.
@@ -42,8 +46,14 @@ def find_parts(train: Sequence[str], valid: Sequence[str], root: str) -> dict[st
 
 
 def _files(path: Path) -> list[Path]:
+    if path.suffix.lower() in _LISTS and path.is_file():
+        lines = [line for _, line in stripped_lines(read_text(path)) if not line.startswith("#")]
+        if not lines:
+            raise ValueError(f"{path}: is empty; it must hold one shard per line")
+        return find_shards(lines, path.parent)
     if path.is_dir():
-        files = sorted(file for file in path.glob("*.tar") if file.is_file())
+        files = sorted(path.glob("[!.]*.tar"))
+        files = [file for file in files if file.is_file()]
         if not files:
             raise ValueError(f"{path}: has no file that ends in .tar; give the folder of the shards")
     elif path.exists():

@@ -19,6 +19,7 @@ from typing import IO
 
 from trainables.tables.options import CSVOptions
 from trainables.tables.sheet import Sheet
+from trainables.text_file import encoding_of, not_fetched
 
 INDEX = "Unnamed: 0"
 """What pandas calls the first column if it has no name, as in the files that it writes itself."""
@@ -130,15 +131,18 @@ def _delimiter(file: Path, options: CSVOptions) -> str:
 
 def _open(file: Path, encoding: str | None) -> IO[str]:
     with file.open("rb") as raw:
-        begin = raw.read(8)
+        begin = raw.read(64)
+    if problem := not_fetched(begin):
+        raise ValueError(f"{file}: {problem}")
     for mark, what in _NO_TEXT.items():
         if begin.startswith(mark):
             raise ValueError(f"{file}: is {what}")
     opened = next((how for mark, how in _COMPRESSED if begin.startswith(mark)), open)
     if encoding is None:
         with opened(file, "rb") as raw:
-            marked = raw.read(2) in (b"\xff\xfe", b"\xfe\xff")
-        encoding = "utf-16" if marked else "utf-8-sig"
+            text = raw.read(4)
+        assert isinstance(text, bytes)
+        encoding = encoding_of(text)
     return opened(file, "rt", encoding=encoding, newline="")
 
 
