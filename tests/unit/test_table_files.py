@@ -229,7 +229,7 @@ def test_encodings_and_compressions_are_read_alike(
     [
         (b"PK\x03\x04rest", "is a zip archive or an Excel workbook; unpack it, or save it as CSV"),
         (b"<!DOCTYPE html>\n<p>Not found", "is a page of HTML, .*; copy the table again"),
-        (b"version https://git-lfs.github.com/spec/v1\n", "is a pointer of Git LFS .*; run `git lfs pull`"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "not fetched; run: git lfs pull"),
         (b'[{"a": 1}]', "is JSON; save it as CSV"),
         (b"a,b,y\nx,1,2\nz,3,4\nTotal,4,6\n", "csv:4: the last row holds 'Total', .*data.comment: 'Total'"),
         (b"PAR1rest", "is a Parquet file; save it as CSV"),

@@ -41,7 +41,6 @@ _NO_TEXT = {
     b"SQLite": "an SQLite database; save it as CSV",
     b"<!": "a page of HTML, perhaps of an error in a download; copy the table again",
     b"<html": "a page of HTML, perhaps of an error in a download; copy the table again",
-    b"version ": "a pointer of Git LFS and not the table; run `git lfs pull`",
     b"[{": "JSON; save it as CSV",
     b"{": "JSON; save it as CSV",
 }
