@@ -190,6 +190,10 @@ class Task:
         """
         return {}
 
+    def data_picture(self) -> np.ndarray | None:
+        """A sheet of samples as training gets them, which `check` writes: uint8 of shape [H, W, 3]."""
+        return None
+
     def images(self, model: nn.Module, device: torch.device) -> dict[str, np.ndarray]:
         """Images for TensorBoard after a validation, by tag: uint8 of shape [H, W, 3]."""
         return {}

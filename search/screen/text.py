@@ -16,6 +16,7 @@ from search.commands.export import Export
 from search.commands.retrain import Retraining
 from search.commands.verify import Verification
 from search.run.summary import StageOutcome, Summary
+from search.screen.data_text import overview_text
 from search.text import (
     command,
     counted,
@@ -154,21 +155,27 @@ def retraining_text(done: Retraining, command: str) -> str:
     )
 
 
-def check_text(check: Check) -> str:
-    """The plan of the search, its space, and the metrics of the trial that was run."""
+def check_text(check: Check, written: Mapping[str, str] | None = None) -> str:
+    """The plan of the search, what was understood of the data, the space, and the metrics of the trial.
+
+    Args:
+        written: files by what they show, see `write_check`.
+    """
     metrics = {name: value for name, value in check.metrics.items() if "/" not in name}
     space = check.config.space.describe()
     return "\n".join(
         [
             *_table(_plan_rows(check)),
-            *_data_lines(check.data),
+            *_data_lines(check.data_changes),
             "",
+            *([] if check.data is None else ["data", *_indented(overview_text(check.data)), ""]),
             "space",
             *(f"  {line}" for line in space),
             "",
             "metrics after these few steps",
             "  " + "  ".join(f"{name} {number_text(value)}" for name, value in metrics.items()),
             "",
+            *(f"{what}: {file}" for what, file in (written or {}).items()),
             "ok",
         ]
     )
@@ -179,23 +186,32 @@ def _data_lines(notes: Sequence[str]) -> list[str]:
     return ["", f"the data {notes[0]}", *(f"  {line}" for line in notes[1:])] if notes else []
 
 
+def _indented(text: str) -> list[str]:
+    return [f"  {line}" if line else "" for line in text.splitlines()]
+
+
 def _plan_rows(check: Check) -> dict[str, str]:
     config, budget, scheduler = check.config, check.config.budget, check.config.scheduler
     unit, steps = config.virtual_epoch, check.steps_per_virtual_epoch
+    passes = check.epochs_per_virtual_epoch
     rungs = f", rungs at {check.rungs} {scheduler.axis.replace('_', ' ')}"
     rows = {
         "name": config.name,
         "task": f"{config.task_path} in {short_path(Path(check.task_file))}",
-        "objective": f"{config.objective.metric}, {config.objective.mode}",
+        "objective": f"{config.objective.metric}, {config.objective.mode}: "
+        f"{'higher' if config.objective.mode == 'max' else 'lower'} is better",
         "training data": "unknown length" if check.num_train is None else f"{check.num_train} samples",
         "validation data": f"{check.num_valid} samples",
-        "model": f"{check.num_parameters:,} parameters (of the trial that was run)",
+        "model": f"{check.model}, {check.num_parameters:,} parameters (of the trial that was run)",
+        "batch": check.batch,
         "device": check.device,
         "step": f"{check.seconds_per_step * 1e3:.1f} ms, "
         f"validation {check.seconds_per_validation * 1e3:.0f} ms",
         "checkpoint": f"{size_text(check.checkpoint_bytes)}, "
         f"up to {size_text(check.space_needed)} for the whole search",
-        "virtual epoch": f"{unit.count} {unit.unit}" + (f", {steps} steps" if unit.unit != "steps" else ""),
+        "virtual epoch": f"{unit.count} {unit.unit}"
+        + (f", {steps} steps" if unit.unit != "steps" else "")
+        + (f", {passes:.3g} passes over the training data" if passes is not None else ""),
         "trials": f"{budget.trials}, up to {budget.max_virtual_epochs} virtual epochs each, "
         f"{check.concurrency} at a time",
         "sampler": f"{config.sampler.name}, seed {config.sampler.seed}",

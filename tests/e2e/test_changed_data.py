@@ -286,7 +286,7 @@ def test_check_says_that_the_data_of_a_run_have_changed(
     run: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(run.parents[1])
-    assert search.check(images_config(data)).data == ()
+    assert search.check(images_config(data)).data_changes == ()
     make_images(data, 16, 32)
     text = check_text(search.check(images_config(data)))
     assert "the data have changed since results/run was last run\n  training images: 13 added" in text
@@ -417,7 +417,7 @@ def test_what_a_task_of_ones_own_reads_is_compared(
 def test_check_says_that_data_read_elsewhere_are_not_compared(own: dict[str, Any]) -> None:
     text = check_text(search.check(own | {"task": "changing_data:ElsewhereTask"}))
     assert "the data will not be compared when a search continues: changing_data:ElsewhereTask has no" in text
-    assert search.check(own | {"task": "changing_data:FileTask"}).data == ()
+    assert search.check(own | {"task": "changing_data:FileTask"}).data_changes == ()
 
 
 def test_a_fingerprint_that_is_none_is_refused(tmp_path: Path, own: dict[str, Any]) -> None:

@@ -23,6 +23,7 @@ from trainables.images.options import ClassOptions, ClassShardsOptions, ImageOpt
 from trainables.images.samples import LoadedImages, size_of
 from trainables.inspect.images import ClassInspection
 from trainables.inspect.inspection import Inspection
+from trainables.inspect.sheet import sheet_of
 from trainables.inspect.table import TableInspection
 from trainables.networks.cnn import CNN
 from trainables.networks.mlp import MLP
@@ -129,6 +130,12 @@ class ClassificationTask(Task):
         if self._last_metrics is None:
             return {}
         return {"confusion": confusion_picture(self._last_metrics.confusion(), self.class_names)}
+
+    def data_picture(self) -> np.ndarray | None:
+        images, source = self._images, self.train_data()
+        if images is None:
+            return None
+        return sheet_of(source, images.mean, images.std, self.class_names, with_masks=False)
 
     def _source(self, *parts: str, trained: bool) -> ClassificationSource | RowSource:
         mixup = self.options.loss.mixup if trained else 0.0

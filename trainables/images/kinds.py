@@ -13,6 +13,25 @@ def _warning(name: str, remedy: str) -> Kind:
     return Kind(name=name, severity="warning", remedy=remedy)
 
 
+CONTENTS = (
+    (0, b"II*\0", "a TIFF"),
+    (0, b"MM\0*", "a TIFF"),
+    (0, b"II+\0", "a BigTIFF"),
+    (0, b"GIF8", "a GIF"),
+    (0, b"BM", "a BMP"),
+    (8, b"WEBP", "a WebP"),
+    (4, b"ftypavif", "an AVIF"),
+    (4, b"ftypavis", "an AVIF"),
+    (4, b"ftyp", "a HEIC or a video"),
+    (4, b"jP  ", "a JPEG 2000"),
+    (128, b"DICM", "a DICOM"),
+    (0, b"\x93NUMPY", "an array of NumPy"),
+    (0, b"\x1f\x8b", "compressed by gzip, perhaps a NIfTI"),
+    (0, b"<!", "a page of HTML, perhaps of an error in a download: copy it again"),
+    (0, b"<html", "a page of HTML, perhaps of an error in a download: copy it again"),
+)
+"""What files hold that are called images: where they have which bytes. One with a colon says what to do."""
+
 FOLDER = _error("folder", "")
 """The message says what to do: it is about one folder, list or name."""
 EMPTY = _error("empty file", "copy it again")

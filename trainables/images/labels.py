@@ -112,6 +112,28 @@ def count_classes(
     raise ValueError(f"{origin}: masks hold no label above 0; there must be at least two classes")
 
 
+def doubtful_classes(origin: str, pixels: np.ndarray, num_classes: int) -> str:
+    """What is odd about classes that may have been meant otherwise, with the line for that; else empty.
+
+    Args:
+        pixels: of each class and of `IGNORE`, int64 [256].
+    """
+    held = pixels[:num_classes].nonzero()[0].tolist()
+    if held and 0 not in held:
+        values = ", ".join(f"{label}: {number}" for number, label in enumerate(range(1, num_classes)))
+        return (
+            f"{origin}: no pixel has class 0: if classes begin at 1, set data.mask_values: {{{values}}}"
+            ", and data.num_classes to one less where it is set"
+        )
+    if held == list(range(num_classes - 1)) and pixels[IGNORE]:
+        share = pixels[IGNORE] / pixels.sum()
+        return (
+            f"{origin}: no pixel has class {num_classes - 1}, and {share:.0%} are ignored as 255: if that is "
+            f"the class, set data.mask_values: {{255: {num_classes - 1}}}"
+        )
+    return ""
+
+
 def _not_numbered(held: Sequence[int], with_ignored: bool) -> str:
     """What is wrong with labels of which most numbers are no class, and the line that is probably meant."""
     count = 1 + held[-1]

@@ -9,7 +9,13 @@ import numpy as np
 
 from trainables.images.augment import IGNORE
 from trainables.images.hf_datasets import RowReader, find_rows
-from trainables.images.labels import check_class_names, count_classes, label_lookup, mask_class_names
+from trainables.images.labels import (
+    check_class_names,
+    count_classes,
+    doubtful_classes,
+    label_lookup,
+    mask_class_names,
+)
 from trainables.images.layouts.base import Convention, Parts
 from trainables.images.layouts.class_folders import find_classes
 from trainables.images.layouts.find import find_pairs, layout_of
@@ -205,7 +211,7 @@ def load_images(options: ImageOptions, progress: Progress = to_stderr) -> dict[s
         max_skipped=options.skip_limit - len(found.damaged),
         progress=progress,
     )
-    names = _class_names(found, scan, options)
+    names = _class_names(found, scan, options, progress)
     mean, std = IMAGENET_MEAN, IMAGENET_STD
     if options.normalization == "data":
         mean, std = mean_and_std(scan.sums[scan.parts["train"]].sum(axis=0))
@@ -249,7 +255,7 @@ def _of_one_size(decoder: Decoder, readers: Mapping[str, Reader]) -> Decoder:
     return decoder
 
 
-def _class_names(found: FoundImages, scan: Scan, options: ImageOptions) -> Sequence[str]:
+def _class_names(found: FoundImages, scan: Scan, options: ImageOptions, progress: Progress) -> Sequence[str]:
     """The known ones, else the numbers of the labels in all masks."""
     if not isinstance(options, MaskOptions):
         return found.class_names
@@ -263,7 +269,12 @@ def _class_names(found: FoundImages, scan: Scan, options: ImageOptions) -> Seque
         return found.class_names
     is_known = bool(found.class_names) or found.are_numbers
     num_found = count_classes(found.origin, train + valid, options.mask_values, is_known=is_known)
-    return found.class_names or [str(number) for number in range(num_found)]
+    names = found.class_names or [str(number) for number in range(num_found)]
+    if not options.mask_values and not found.are_numbers:
+        doubt = doubtful_classes(found.origin, train + valid, len(names))
+        if doubt:
+            progress(doubt)
+    return names
 
 
 def _class_counts(train: Reader, scan: Scan, num_classes: int) -> np.ndarray:

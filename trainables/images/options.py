@@ -76,7 +76,8 @@ class ImageOptions(Options):
     def reading(self, found: ValueRange | None = None) -> Reading:
         """How images are read, with the range that was found where none is set."""
         value_range, upright = self.value_range or found, self.orientation == "exif"
-        return Reading(channels=self.channels, value_range=value_range, upright=upright)
+        is_found = self.value_range is None
+        return Reading(channels=self.channels, value_range=value_range, is_found=is_found, upright=upright)
 
     @model_validator(mode="after")
     def _imagenet_is_rgb(self) -> Self:

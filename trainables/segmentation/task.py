@@ -19,6 +19,7 @@ from trainables.images.options import ImageOptions, JointAugmentOptions, MaskOpt
 from trainables.images.samples import LoadedImages
 from trainables.images.source import SegmentationSource
 from trainables.inspect.images import MaskInspection
+from trainables.inspect.sheet import sheet_of
 from trainables.networks.segformer import Segformer, build_segformer
 from trainables.networks.unet import UNet
 from trainables.optim.optimizers import Layer
@@ -154,6 +155,10 @@ class SegmentationTask(Task):
         )
         pixels = inputs * self._images.std + self._images.mean
         return {"validation": sample_grid(pixels, truth, predictions)}
+
+    def data_picture(self) -> np.ndarray | None:
+        images = self._images
+        return sheet_of(self.train_data(), images.mean, images.std, self.class_names, with_masks=True)
 
     def _source(self, *parts: str, augment: JointAugmentOptions | None = None) -> SegmentationSource:
         images = self._images
