@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -28,6 +27,7 @@ from search.cli_paths import ConfigFile, RunPath
 from search.errors import SearchError
 from search.ray.session import exit_if_crippled
 from search.run.signals import leaving_on_sigterm
+from trainables.process.causes import cause_text
 
 _TERMINATED = 143
 
@@ -267,9 +267,6 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 def _main(args: Sequence[str] | None) -> None:
-    # Custom tasks are imported from the current folder.
-    if "" not in sys.path and os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
     try:
         cli.main(args=args, prog_name="tune-search", standalone_mode=False)
     except click.ClickException as error:
@@ -295,7 +292,7 @@ def _refuse(error: SearchError) -> NoReturn:
 def _unexpected(error: Exception) -> NoReturn:
     trace = Path("tune-search-error.txt").absolute()
     trace.write_text("".join(traceback.format_exception(error)))
-    click.echo(f"{type(error).__name__}: {error}\ntraceback in {trace}", err=True)
+    click.echo(f"{cause_text(error, 'the traceback')}\ntraceback in {trace}", err=True)
     sys.exit(1)
 
 

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.parameter import UninitializedParameter
 
+from trainables.data.batches import to_device
 from trainables.data.iterable_stream import IterableStream
 from trainables.data.loader_stream import LoaderStream, known_length, loader_samples
 from trainables.data.prepared import with_prepared
@@ -79,6 +81,7 @@ def build_trainer(
     task = task_class(options, arrays)
     train_data = task.all_data() if with_validation_data else task.train_data()
     model = _build_model(task, options, device)
+    _fill_lazy_modules(task, model, device)
     task.setup(device)
     batch_size = _batch_size(train_data, options)
     stream, epoch_samples = _training_stream(
@@ -118,6 +121,18 @@ def _build_model(task: Task, options: TrialOptions, device: torch.device) -> nn.
     if options.compile:
         model.compile()
     return model
+
+
+def _fill_lazy_modules(task: Task, model: nn.Module, device: torch.device) -> None:
+    """Give lazy modules (nn.LazyLinear) their weights: their shapes come from a first batch."""
+    if not any(isinstance(each, UninitializedParameter) for each in model.parameters()):
+        return
+    source = as_source(task.valid_data())
+    batch = source.batch(np.arange(min(2, len(source))), None)
+    model.eval()
+    with torch.no_grad():
+        task.forward(model, to_device(batch, device))
+    model.train()
 
 
 def _batch_size(data: Any, options: TrialOptions) -> int:
