@@ -25,7 +25,7 @@ _LIBRARIES = frozenset(
         "logging",
         "numbers",
     ),
-    ("operator", "platform", "queue", "random", "secrets", "select", "signal", "socket", "string"),
+    ("numbers", "operator", "platform", "queue", "random", "secrets", "select", "signal", "socket", "string"),
     ("tempfile", "token", "tokenize", "types", "typing"),
 )
 """Without these the program cannot run."""

@@ -81,7 +81,6 @@ def build_trainer(
     task = task_class(options, arrays)
     train_data = task.all_data() if with_validation_data else task.train_data()
     model = _build_model(task, options, device)
-    _fill_lazy_modules(task, model, device)
     task.setup(device)
     batch_size = _batch_size(train_data, options)
     stream, epoch_samples = _training_stream(
@@ -116,6 +115,7 @@ def build_trainer(
 
 def _build_model(task: Task, options: TrialOptions, device: torch.device) -> nn.Module:
     model = task.build_model().to(device)
+    _fill_lazy_modules(task, model, device)
     if options.channels_last:
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if options.compile:

@@ -97,7 +97,7 @@ def _import(name: str) -> ModuleType:
 
 
 def _cannot_import(name: str, folder: Path, error: Exception) -> str:
-    twice, place = next(ambiguous_imports(folder, certain=True), None), place_of(error)
+    twice, place = next(ambiguous_imports(folder, name), None), place_of(error)
     if twice is not None and isinstance(error, ImportError | AttributeError):
         return f"the module {name} cannot be imported: {twice}"
     text = on_one_line(str(error), "the text of the exception") or "no message"

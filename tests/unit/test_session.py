@@ -230,7 +230,7 @@ def test_a_missing_metric_is_an_error_that_names_the_known_ones(tmp_path):
 
 def test_metrics_under_the_names_of_counters_are_refused(tmp_path):
     session = TrialSession(odd_plan(tmp_path, "clash", 1), None)
-    with pytest.raises(ValueError, match="the task reports step, which are reserved in every report; rename"):
+    with pytest.raises(ValueError, match="the task reports step, which the trainer reports itself"):
         session.next_report()
 
 

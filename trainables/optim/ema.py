@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -96,9 +97,18 @@ def _computed_tensors(model: nn.Module) -> dict[int, Any]:
     return {
         id(value): value.detach().clone()
         for module in model.modules()
-        for value in vars(module).values()
-        if isinstance(value, Tensor) and not value.is_leaf
+        for value in _flat(list(vars(module).values()))
+        if not value.is_leaf
     }
+
+
+def _flat(value: Any) -> Iterator[Tensor]:
+    """The tensors in lists, tuples and dicts."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, list | tuple | dict):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _flat(each)
 
 
 def _not_copyable(model: nn.Module) -> tuple[str, nn.Module]:

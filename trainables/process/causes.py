@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 MAX_LINE = 400
 """Characters of an exception's text that are shown on one line; the whole is in the file with the trace."""
-_FIRST_LINES, _LAST_LINES = 12, 4
+_FIRST_LINES, _LAST_LINES = 8, 3
 
 _OURS = Path(__file__).parents[2]
 _INSTALLED = tuple(
@@ -51,12 +51,21 @@ _ADVICE = (
         "float64 meets the float32 of the weights: give float32, as by array.astype(np.float32) or .float()",
     ),
     (
-        r"scalar type Long but found|Expected floating point type for target|nll_loss.* not implemented",
+        r"Long but found|Long or Byte, but got|floating point type for target|nll_loss.* not implemented",
         "the targets of a classification must be int64: targets.long()",
     ),
     (
         r"'?Sparse(CPU|CUDA)|sparse gradients|[Ss]parse(CPU|CUDA)?Tensor",
         "the model has sparse gradients, as of nn.Embedding(sparse=True): take sparse=False",
+    ),
+    (
+        "default_collate: batch must contain",
+        "a sample of train_data() or valid_data() holds something else: return tensors, arrays, numbers, or "
+        "tuples, dicts or dataclasses of them; or a DataLoader with a collate_fn of its own",
+    ),
+    (
+        r"must be Tensor, not (list|tuple)",
+        "a list of numbers in a sample becomes a list of tensors: return np.asarray(numbers, np.float32)",
     ),
     (
         "does not require grad and does not have a grad_fn",
@@ -154,10 +163,12 @@ def with_advice(cause: str, error: BaseException, text: str) -> str:
 def cause_text(error: BaseException, where: str) -> str:
     """What a person reads of an exception outside of a trial: some lines; `where` holds the whole."""
     text, name = text_of(error), type(error).__name__
-    short = shortened(text)
     if isinstance(error, SystemExit):
-        short = exit_text(error)
-    cut = f"\n(cut: the whole is in {where})" if short != text and not isinstance(error, SystemExit) else ""
+        return with_advice(f"{name}: {exit_text(error)}", error, text)
+    if advice(text):
+        return with_advice(f"{name}: {on_one_line(text, where)}", error, text)
+    short = shortened(text)
+    cut = f"\n(cut: the whole is in {where})" if short != text else ""
     return with_advice(f"{name}: {short}", error, text) + cut
 
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import errno
 import faulthandler
 import json
+import os
+import threading
 import time
 import traceback
 from bdb import BdbQuit
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 from threading import TIMEOUT_MAX
+from typing import NoReturn
 
 import torch
 from pydantic import ValidationError
@@ -74,7 +77,8 @@ def recorded_failure(
         alone: this process has only trials: no person presses Ctrl-C here, a KeyboardInterrupt is the task's.
     """
     try:
-        yield
+        with _exits_raise() if alone else nullcontext():
+            yield
     except BdbQuit:
         raise  # a person has left the debugger, and so the program
     except (Exception, SystemExit, KeyboardInterrupt) as error:
@@ -91,6 +95,23 @@ def recorded_failure(
                 file.write(trace + "\n")
         # Ray would pickle the original, which not every exception survives.
         raise TrialError(f"{failure.kind}: {failure.cause}") from None
+
+
+@contextmanager
+def _exits_raise() -> Iterator[None]:
+    """Meanwhile `os._exit` in this process raises SystemExit: its cause would be lost with the process."""
+    exit_at_once, process = os._exit, os.getpid()
+
+    def leave(status: int) -> NoReturn:
+        if os.getpid() != process or threading.current_thread() is not threading.main_thread():
+            exit_at_once(status)
+        raise SystemExit(status)
+
+    os._exit = leave
+    try:
+        yield
+    finally:
+        os._exit = exit_at_once
 
 
 def failure_of(error: BaseException, where: str) -> Failure:

@@ -18,12 +18,15 @@ from typing import Any, TextIO
 import torch
 
 from trainables.process.causes import place_of
+from trainables.process.process_state import HANDLED, restore_handlers
 
 log = logging.getLogger(__name__)
 
 _MAX_PRINTED = 10_000
 """Characters that a module may print while it is imported."""
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM, signal.SIGCHLD, signal.SIGPIPE)
+_THREAD = (
+    "the module %s starts the thread %s when it is imported: the program ends no sooner than this thread"
+)
 _DEVICES = "CUDA_VISIBLE_DEVICES"
 
 
@@ -116,9 +119,9 @@ def _exit_text(name: str, error: SystemExit, printed: str) -> str:
 def _undone(name: str) -> Iterator[None]:
     """Put back what the module changes of its process."""
     argv, folder, umask = sys.argv, os.getcwd(), _umask()
-    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+    handlers = {number: signal.getsignal(number) for number in HANDLED}
     devices, filters = os.environ.get(_DEVICES), list(warnings.filters)
-    torch_state = _TorchDefaults()
+    torch_state, threads = _TorchDefaults(), set(threading.enumerate())
     sys.argv = [name]
     try:
         yield
@@ -126,10 +129,10 @@ def _undone(name: str) -> Iterator[None]:
         sys.argv = argv
         os.umask(umask)
         warnings.filters[:] = filters  # type: ignore[index]
-        if threading.current_thread() is threading.main_thread():
-            for number, handler in handlers.items():
-                if handler is not None and signal.getsignal(number) is not handler:
-                    signal.signal(number, handler)
+        restore_handlers(handlers)
+        for thread in set(threading.enumerate()) - threads:
+            if not thread.daemon:
+                log.warning(_THREAD, name, thread.name)
         _restore_folder(name, folder)
         _restore_devices(name, devices)
         for what in torch_state.restore():

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from trainables.process.causes import is_installed
+
 _MEANT = frozenset(sys.stdlib_module_names).union(
     (
         "PIL",
@@ -37,17 +39,20 @@ _MEANT = frozenset(sys.stdlib_module_names).union(
 """Whoever imports one of these means the library, whatever lies beside."""
 
 
-def ambiguous_imports(folder: Path, *, certain: bool = False) -> Iterator[str]:
+def ambiguous_imports(folder: Path, failed: str | None = None) -> Iterator[str]:
     """The imports in the user's own modules that an installed module of the same name has taken.
 
     Args:
         folder: of the user's modules, which is looked into after the installed packages.
-        certain: also where the library is meant for sure; for an import that has failed.
+        failed: a module that could not be imported. Then what is surely meant for the library counts too.
     """
-    for module in list(sys.modules.values()):
-        file = getattr(module, "__file__", None)
-        if file and Path(file).parent == folder and Path(file).suffix == ".py":
-            yield from _ambiguous(Path(file), folder, frozenset() if certain else _MEANT)
+    imported = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+    files = {Path(file) for file in imported if file and file.endswith(".py")}
+    if failed is not None:
+        files.add(folder / f"{failed.replace('.', '/')}.py")
+    for file in sorted(files):
+        if file.is_relative_to(folder) and not is_installed(file):
+            yield from _ambiguous(file, folder, _MEANT if failed is None else frozenset())
 
 
 def _ambiguous(file: Path, folder: Path, meant: frozenset[str]) -> Iterator[str]:

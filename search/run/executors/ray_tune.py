@@ -214,7 +214,6 @@ class StudyScheduler(_Stateless, FIFOScheduler):
         return "search/study"
 
 
-_EXIT_CODE = re.compile(r"exit code (\d+)")
 _TRIAL_ERROR = re.compile(rf"TrialError: ({'|'.join(FailureKind)}): (.*)")
 
 
@@ -225,6 +224,4 @@ def failure_in(ray_error: str) -> Failure:
         return Failure(FailureKind(found[1]), found[2])
     if OUT_OF_MEMORY in ray_error:
         return Failure(FailureKind.MEMORY, OUT_OF_MEMORY)
-    code = _EXIT_CODE.search(ray_error)
-    how = f" with exit code {code[1]}, as os._exit() or a library ends it" if code else ""
-    return Failure(FailureKind.DIED, f"the trial's process died{how}")
+    return Failure(FailureKind.DIED, "the trial's process died")
