@@ -34,13 +34,13 @@ def searched(
     folder: Path, *options: str, task: str = TASK, module: str = "-m search", **sections: Any
 ) -> subprocess.CompletedProcess[str]:
     """A search with the task in a folder of its own, in which it runs."""
-    (folder / "own_task.py").write_text(task)
+    (folder / "task_of_mine.py").write_text(task)
     defaults: dict[str, Any] = {
         "resources": ALONE,
         "budget": {"trials": 1, "max_virtual_epochs": 1},
         "scheduler": {"name": "none"},
     }
-    config = write_config(folder, task="own_task:OwnTask", **(defaults | sections))
+    config = write_config(folder, task="task_of_mine:OwnTask", **(defaults | sections))
     paths = os.pathsep.join([str(HELPERS.parents[1]), str(HELPERS)])
     return subprocess.run(
         [sys.executable, *module.split(), str(config), "--results", str(folder / "results"), *options],
@@ -71,7 +71,7 @@ def test_files_named_like_libraries_and_a_change_of_folder_do_not_matter(
     done = searched(tmp_path, *options, task=changed + TASK)
     assert done.returncode == 0, done.stdout + done.stderr
     assert summary(tmp_path)["counts"] == {"completed": 1}
-    assert "the module own_task changes the current folder to" in done.stderr
+    assert "the module task_of_mine changes the current folder to" in done.stderr
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
@@ -94,8 +94,8 @@ def test_how_a_task_ends_its_trial_is_the_cause_once_and_its_output_is_cut(tmp_p
     assert found["counts"] == {"completed": 1, "failed": 4}, done.stdout + done.stderr
     causes = " | ".join(found["failures"].values())
     for cause in (
-        "SystemExit: no GPU with enough memory (own_task.py:8, in build_model)",
-        "SystemExit: sys.exit(7) was called (own_task.py:9, in build_model)",
+        "SystemExit: no GPU with enough memory (task_of_mine.py:8, in build_model)",
+        "SystemExit: sys.exit(7) was called (task_of_mine.py:9, in build_model)",
         "KeyboardInterrupt: mine",
         "(2,000,010 characters, the whole is in error.txt)",
     ):
@@ -114,9 +114,12 @@ def test_check_names_the_line_at_which_a_module_ends_the_program(tmp_path: Path)
     parse = "\n".join([*lines, "p.parse_args()", ""])
     done = searched(tmp_path, task=parse + TASK)
     assert done.returncode == 2
-    assert "the module own_task cannot be imported: it ends the program when it is imported" in done.stderr
     assert (
-        "(own_task.py:4, in <module>): own_task: error: the following arguments are required" in done.stderr
+        "the module task_of_mine cannot be imported: it ends the program when it is imported" in done.stderr
+    )
+    assert (
+        "(task_of_mine.py:4, in <module>): task_of_mine: error: the following arguments are required"
+        in done.stderr
     )
 
 

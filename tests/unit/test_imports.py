@@ -52,7 +52,8 @@ def test_arguments_of_the_program_are_not_the_modules(folder: Path, monkeypatch:
         ("sys.exit('this needs a GPU')", "(exiting.py:2, in <module>): this needs a GPU"),
         ("sys.exit(0)", "(exiting.py:2, in <module>); put what a script does"),
         (
-            "import argparse as a; p = a.ArgumentParser(); p.add_argument('--x', required=True); p.parse_args()",
+            "from argparse import *; p = ArgumentParser(); p.add_argument('--x', required=True); "
+            "p.parse_args()",
             "(exiting.py:2, in <module>): exiting: error: the following arguments are required: --x",
         ),
     ],
