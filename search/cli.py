@@ -20,6 +20,7 @@ from search.cli_options import (
     local_option,
     out_option,
     plain_option,
+    retry_option,
     run_argument,
     set_option,
 )
@@ -27,6 +28,7 @@ from search.cli_paths import ConfigFile, RunPath
 from search.errors import SearchError
 from search.ray.session import exit_if_crippled
 from search.run.signals import leaving_on_sigterm
+from search.text import command
 from trainables.process.causes import cause_text
 
 _TERMINATED = 143
@@ -75,6 +77,7 @@ def cli() -> None:
 )
 @address_option
 @local_option
+@retry_option
 @plain_option
 def search(
     config: str,
@@ -84,6 +87,7 @@ def search(
     from_run: str | None,
     address: str | None,
     local: bool,
+    retry_failed: bool,
     plain: bool,
 ) -> None:
     """Run the search that CONFIG describes, or continue it if its folder exists.
@@ -106,7 +110,7 @@ def search(
 
     with leaving_on_sigterm(), closing(executor_for(address, local=local)) as executor:
         try:
-            loaded = load_config(config, overrides, before_task=executor.begin)
+            loaded = load_config(config, overrides, name=name, before_task=executor.begin)
             from search.run.search import run_name
             from search.run.search import search as run_search
 
@@ -116,7 +120,13 @@ def search(
 
         def run(reporter: Any) -> Any:
             return run_search(
-                loaded, results=results, name=name, from_run=from_run, reporter=reporter, executor=executor
+                loaded,
+                results=results,
+                name=name,
+                from_run=from_run,
+                retry_failed=retry_failed,
+                reporter=reporter,
+                executor=executor,
             )
 
         _watched(folder, run, plain=plain, local=local)
@@ -141,6 +151,7 @@ def search(
 @set_option
 @address_option
 @local_option
+@retry_option
 @plain_option
 def resume(
     run: str,
@@ -151,6 +162,7 @@ def resume(
     overrides: tuple[str, ...],
     address: str | None,
     local: bool,
+    retry_failed: bool,
     plain: bool,
 ) -> None:
     """Continue the search in the folder RUN, interrupted or complete.
@@ -163,6 +175,7 @@ def resume(
     Examples:
       tune-search resume results/seg
       tune-search resume results/seg --trials 50 --time 2h
+      tune-search resume results/seg --retry-failed
       tune-search resume results/seg --trials 50 --set 'trial.model.width={choice: [16, 32, 64]}'
       tune-search resume results/seg --trials 50 --set 'sampler.points_to_evaluate=[{optimizer.lr: 1e-3}]'
     """
@@ -174,7 +187,13 @@ def resume(
 
         changes = (*overrides, *grown)
         return run_resume(
-            run, config=config, overrides=changes, address=address, local=local, reporter=reporter
+            run,
+            config=config,
+            overrides=changes,
+            address=address,
+            local=local,
+            retry_failed=retry_failed,
+            reporter=reporter,
         )
 
     with leaving_on_sigterm():
@@ -248,13 +267,13 @@ def retrain(
                 retraining_progress(record, of), record["virtual_epoch"], of
             ),
         )
-    click.echo(retraining_text(done, " ".join(["tune-search", *sys.argv[1:]])))
+    click.echo(retraining_text(done, command(*sys.argv[1:])))
     if done.export is None and done.interrupted_by is not None:
         sys.exit(128 + done.interrupted_by)
 
 
-for command in (check, verify, batch_sizes, clean):
-    cli.add_command(command)
+for each in (check, verify, batch_sizes, clean):
+    cli.add_command(each)
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -10,6 +10,7 @@ from typing import NoReturn
 import click
 
 from search.cli_options import config_argument, count_option, run_argument, set_option
+from search.text import command
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""
@@ -128,8 +129,8 @@ def clean(run: str, dry_run: bool, keep_trials: int | None) -> None:
     cleaning = run_clean(run, dry_run=dry_run, keep_trials=keep_trials)
     click.echo(cleaning_text(cleaning))
     if dry_run and cleaning.items:
-        options = "" if keep_trials is None else f" --keep-trials {keep_trials}"
-        click.echo(f"\nnext\n  tune-search clean {run}{options}")
+        options = () if keep_trials is None else ("--keep-trials", str(keep_trials))
+        click.echo(f"\nnext\n  {command('clean', run, *options)}")
 
 
 def _check_data(config: str, overrides: tuple[str, ...], json_file: str | None) -> NoReturn:

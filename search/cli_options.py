@@ -32,6 +32,12 @@ local_option = click.option(
     help="Run trials one after another in this process, without Ray, so that breakpoint() works in a task. "
     "A virtual epoch that hangs is not ended.",
 )
+retry_option = click.option(
+    "--retry-failed", is_flag=True, help="Try trials again that failed or ran out of memory before."
+)
+retry_option = click.option(
+    "--retry-failed", is_flag=True, help="Try trials again that failed or ran out of memory before."
+)
 plain_option = click.option("--plain", is_flag=True, help="Print one line per event even on a terminal.")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from search.text import nearest
+from search.text import command, nearest
 
 _MAX_NAMES = 1000
 """Names of a folder that are compared with a mistyped one."""
@@ -99,7 +99,7 @@ def _of_folder(path: str) -> str:
     from search.run.folder import RunFolder  # which imports Optuna
 
     if RunFolder(Path(path)).has_begun:
-        return f"{path} is the folder of a search; `tune-search resume {path}` continues it"
+        return f"{path} is the folder of a search; `{command('resume', path)}` continues it"
     files = sorted(name for name in _names(Path(path)) if name.endswith(_YAML))
     such = f", such as {os.path.join(path, files[0])}" if files else ""
     return f"{path} is a folder; must be a YAML file{such}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -118,8 +119,19 @@ def duration(seconds: float) -> str:
 
 
 def short_path(path: Path) -> str:
-    """The path relative to the current folder where it is below it."""
+    """The path relative to the current folder where it is below it; never what looks like an option."""
     try:
-        return str(path.relative_to(Path.cwd()))
+        relative = str(path.relative_to(Path.cwd()))
     except ValueError:
         return str(path)
+    return f"./{relative}" if relative.startswith("-") else relative
+
+
+def command(*arguments: str | Path) -> str:
+    """`tune-search …` as a shell takes it: with quotes where they are needed; paths are shortened."""
+    return program("tune-search", *arguments)
+
+
+def program(*arguments: str | Path) -> str:
+    """A command of any program as a shell takes it, as `command`."""
+    return shlex.join(short_path(each) if isinstance(each, Path) else each for each in arguments)

@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import operator
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -98,6 +99,16 @@ def select_device(gpu_fraction: float) -> torch.device:
     return torch.device("cuda")
 
 
+def why_no_gpu() -> str:
+    """Why torch sees no GPU in this process, where there should be one."""
+    if torch.version.cuda is None and torch.version.hip is None:
+        return f"this torch, {torch.__version__}, is built without CUDA"
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None and not visible.strip():
+        return "CUDA_VISIBLE_DEVICES is empty"
+    return "torch finds no device or driver; what does nvidia-smi say?"
+
+
 class TrialSession:
     """Runs a trial virtual epoch by virtual epoch, from its newest intact checkpoint.
 
@@ -163,6 +174,10 @@ class TrialSession:
     def saved(self) -> bool:
         """Whether a checkpoint holds all that another process could continue from."""
         return not self._between or len(self.history) <= self._saved
+
+    def note(self, text: str) -> None:
+        """Send a line with the next report."""
+        self._messages.append(text)
 
     def next_report(self) -> Record:
         """The next virtual epoch's record; if it diverged, with the reason as `diverged` and no metrics."""

@@ -17,7 +17,7 @@ from trainables.data.prepared import data_key
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.process.failure import TrialError, recorded_failure, take_failure, traced_if_it_hangs
 from trainables.process.process_state import ProcessState, RandomStates, clean_process
-from trainables.session import Record, TrialPlan, TrialSession, load_task_class
+from trainables.session import Record, TrialPlan, TrialSession, load_task_class, why_no_gpu
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,9 @@ class TrialWorker:
             self._clean_up(plan)
             self._session = TrialSession(plan, self._arrays(plan))
         trainer = self.session.trainer
+        if plan.gpu_fraction > 0 and trainer.device.type == "cpu":
+            share = f"gpus_per_trial is {plan.gpu_fraction:g}"
+            self.session.note(f"{share}, and the trial is trained on the CPU: {why_no_gpu()}")
         return Started(step=trainer.counters.num_steps, lengths=trainer.virtual_epochs)
 
     def next_report(self) -> Record:

@@ -23,6 +23,7 @@ from search.run.folder import RunFolder, write_json
 from search.run.provenance import working_folder
 from search.study.study import read_records
 from search.study.trial import NO_VERDICT, TrialRecord, best_record
+from search.text import command
 from trainables.checkpoint import (
     Checkpoint,
     DamagedCheckpointError,
@@ -45,6 +46,8 @@ PREPARED = "prepared.safetensors"
 PREPROCESSING = "preprocessing.json"
 """How raw data become the model's inputs; not in every export."""
 OPTIONAL_FILES = (PREPARED, PREPROCESSING)
+_OF_THE_SYSTEM = (".DS_Store", "Thumbs.db", "desktop.ini")
+"""What file managers write into any folder."""
 
 # The value is the same on the same device and versions; another device sums in another order. A model that
 # was measured in bf16 or fp16 decides otherwise where two classes are nearly alike.
@@ -70,11 +73,12 @@ def export(run: str | Path, *, trial: int | None = None, out: str | Path | None 
     Args:
         run: the search's folder. For a search in stages, the last stage that has a best trial is exported.
         trial: number of the trial (default: the best trial).
-        out: folder to write (default: `<run>/export`). An existing export is replaced as a whole.
+        out: folder to write (default: `<run>/export`). An existing export is replaced as a whole, unless
+            it holds files of yours.
 
     Raises:
         SearchError: there is no such trial or no intact checkpoint, the value differs from the recorded one,
-            or `out` holds something other than an export.
+            or `out` holds something other than an export, or files of yours.
     """
     folder = RunFolder(Path(run).absolute())
     folder.require()
@@ -116,7 +120,7 @@ def _export(folder: RunFolder, records: Sequence[TrialRecord], trial: int | None
     except DamagedCheckpointError as error:
         raise SearchError(
             f"trial {record.number} cannot be exported: {error}; "
-            f"`tune-search verify {folder.path}` says which other can, for --trial"
+            f"`{command('verify', folder.path)}` says which other can, for --trial"
         ) from error
 
 
@@ -130,13 +134,13 @@ def export_checkpoint(checkpoint: Checkpoint, config: Config, out: Path, prepare
         prepared: the run's folder of prepared arrays, of which those of this checkpoint are exported too.
 
     Raises:
-        SearchError: the written weights do not give the recorded value, or `out` is not an export.
+        SearchError: the written weights do not give the recorded value, or `out` holds something else.
         DamagedCheckpointError: the checkpoint cannot be loaded.
     """
     info = checkpoint.info
     record = info["history"][checkpoint.virtual_epoch - 1]
     out = out.absolute()
-    _refuse_other_content(out)
+    refuse_other_content(out)
     file = prepared_of(checkpoint, prepared)
     trainer = restore_trainer(checkpoint, file)
     with atomic_folder(out) as partial:
@@ -174,12 +178,38 @@ def _evaluated_as_recorded(
     return found
 
 
-def _refuse_other_content(out: Path) -> None:
-    empty = out.is_dir() and not any(out.iterdir())
-    if out.exists() and not empty and not (out / SUMS).is_file():
+def refuse_other_content(out: Path) -> None:
+    """Refuse a folder with anything that no export wrote, or that a person has edited since.
+
+    Raises:
+        SearchError: with the names of such files.
+    """
+    there = sorted(out.iterdir()) if out.is_dir() else []
+    if out.exists() and (there or not out.is_dir()) and not (out / SUMS).is_file():
         raise SearchError(
             f"{out} exists and is not an export: it has no {SUMS}; give another --out, or remove it"
         )
+    written = _sums(out / SUMS) if there else {}
+    foreign = [path.name for path in there if path.name not in (*written, SUMS, *_OF_THE_SYSTEM)]
+    edited = [path.name for path in there if path.name in written and sha256(path) != written[path.name]]
+    if foreign or edited:
+        found = [f"{_listed(foreign)}, which no export wrote"] if foreign else []
+        found += [f"{_listed(edited)}, edited since"] if edited else []
+        raise SearchError(
+            f"{out} holds {', and '.join(found)}; a new export would replace the folder: move these "
+            "elsewhere, or give another --out"
+        )
+
+
+def _sums(file: Path) -> dict[str, str]:
+    """SHA-256 by name, as `_write_texts` wrote them."""
+    lines = (line.partition("  ") for line in file.read_text(encoding="utf-8").splitlines())
+    return {name: digest for digest, _, name in lines}
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
 
 
 def exported_config(config: Config, checkpoint: Checkpoint) -> dict[str, Any]:

@@ -11,7 +11,15 @@ from typing import Any
 
 from safetensors.torch import load_file
 
-from search.commands.export import CONFIG, METRICS, PREPARED, WEIGHTS, Export, export_checkpoint
+from search.commands.export import (
+    CONFIG,
+    METRICS,
+    PREPARED,
+    WEIGHTS,
+    Export,
+    export_checkpoint,
+    refuse_other_content,
+)
 from search.config.config import Config
 from search.config.stages import load_config
 from search.errors import SearchError
@@ -19,7 +27,7 @@ from search.run.data_errors import data_errors
 from search.run.folder import RunFolder
 from search.run.provenance import working_folder
 from search.run.signals import heard_signals
-from search.text import short_path
+from search.text import command, short_path
 from trainables.checkpoint import DamagedCheckpointError, read_checkpoint
 from trainables.data.prepared import DamagedArraysError, read_arrays, write_arrays
 from trainables.data.virtual_epoch import VirtualEpochs
@@ -79,6 +87,7 @@ def retrain(
         folder.create()
         with folder.owned():
             _check_arguments(folder, plan, from_scratch)
+            refuse_other_content(folder.exported)  # which would otherwise show when all is trained
             config.task_class()
             _copy_prepared(source / PREPARED, plan)
             return _train(plan, folder, None if from_scratch else source / WEIGHTS, config, progress)
@@ -90,7 +99,7 @@ def _way_to_export(source: Path) -> str:
         return "`tune-search export RUN` writes one"
     if run.exported.is_dir():
         return f"did you mean {short_path(run.exported)}?"
-    return f"`tune-search export {short_path(source)}` writes one"
+    return f"`{command('export', source)}` writes one"
 
 
 def _plan(

@@ -18,7 +18,7 @@ from search.run.folder import RunFolder
 from search.schedulers.build import build_scheduler
 from search.study.journal_check import read_journal
 from search.study.trial import TrialRecord, ranked
-from search.text import counted
+from search.text import command, counted
 from trainables.checkpoint import (
     REASON,
     DamagedCheckpointError,
@@ -272,7 +272,7 @@ class _FolderCheck:
         folder = self._folder.exported
         if not folder.is_dir():
             return
-        cost = f"this export cannot be used; `tune-search export {self._folder.path}` writes it again"
+        cost = f"this export cannot be used; `{command('export', self._folder.path)}` writes it again"
         sums = folder / SUMS
         if not sums.is_file():
             self._add(sums, "is missing", cost)

@@ -99,7 +99,7 @@ def read_config(
     problems = [*text_problems, *(p for p in section_problems if p.at not in texts)]
     problems += [*space_problems, *point_problems]
     problems += _cross_check(sections, None if space_problems else space, failed)
-    broken = reported | texts | {problem.at for problem in space_problems if problem.at}
+    broken = reported | texts | {_without_option(problem.at) for problem in space_problems if problem.at}
     if check_task and not failed & {"task", "trial"}:
         if before_task is not None and not (problems or document.problems):
             before_task()
@@ -116,6 +116,11 @@ def read_config(
         task_where=document.where(("task",)),
     )
     return Reading(config, space, [], broken)
+
+
+def _without_option(path: KeyPath) -> KeyPath:
+    """The path of a choice for that of one of its options, since with it the choice has no value at all."""
+    return path[:-2] if path[-2:-1] == ("choice",) else path
 
 
 def read_sections(tree: Mapping[str, Any]) -> tuple[Sections, list[Problem], set[str | int]]:

@@ -25,6 +25,8 @@ from trainables.files import atomic_write
 
 MAX_OVERRIDE = 200
 """Characters of an override that messages show."""
+_SIGNS = frozenset("|>-?:,#&*!%@`")
+"""Texts that mean something else, or nothing, where YAML has them alone."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ def _override(document: Document, text: str) -> None:
     for key in keys:
         if wrong := problem_in_key(key):
             raise problem((), wrong)
-    parsed = parse_yaml(value_text, lambda line: place)
+    parsed = _parsed_value(value_text, place)
     document.problems.extend(parsed.problems)
     node: Any = document.tree
     path: KeyPath = ()
@@ -150,6 +152,12 @@ def _override(document: Document, text: str) -> None:
     for replaced in [known for known in document.places if known[: len(path)] == path]:
         del document.places[replaced]
     document.places[path] = place
+
+
+def _parsed_value(text: str, place: str) -> Parsed:
+    """The value of an override; a single sign of YAML's syntax, such as | for a delimiter, is itself."""
+    sign = text.strip()
+    return Parsed(sign) if sign in _SIGNS else parse_yaml(text, lambda line: place)
 
 
 def _read_text(file: Path, name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -85,6 +86,17 @@ def check_name(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise ValueError("must be at most 80 letters, digits, '.', '_' and '-', the first a letter or digit")
     return name
+
+
+def name_of_file(stem: str) -> str:
+    """A name for a run from that of its file: letters without accents, and a dash for all else.
+
+    `größe` becomes grosse, `seg config (copy)` seg-config-copy. What has no such letter stays as it is.
+    """
+    plain = unicodedata.normalize("NFKD", stem.replace("ß", "ss"))
+    plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
+    usable = re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("-._")[:80]
+    return usable or stem
 
 
 class Objective(Section):

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from search.config.auto_batch import AutoBatch, auto_batch
 from search.config.config import Config, Reading, complete, read_config, read_sections
 from search.config.document import Document, read_document
-from search.config.schema import Objective
+from search.config.schema import Objective, name_of_file
 from search.errors import ConfigError, KeyPath, Problem
 from search.space.parse import is_domain, read_space
 from search.text import dotted
@@ -105,6 +105,7 @@ def load_config(
     source: str | Path | Mapping[str, Any],
     overrides: Sequence[str] = (),
     *,
+    name: str | None = None,
     before_task: Callable[[], None] | None = None,
 ) -> SearchConfig:
     """Read a configuration, and check it as a whole before anything runs.
@@ -112,6 +113,7 @@ def load_config(
     Args:
         source: a YAML file, or the same as Python values.
         overrides: such as `trial.batch_size=16` or `trial.optimizer.lr={loguniform: [1e-4, 1e-2]}`.
+        name: of the run, where the configuration has none (default: from the file's name).
         before_task: is called when all else is right, before torch and the task are
             imported, which takes seconds. Not called with stages or `batch_size: auto`.
 
@@ -120,7 +122,8 @@ def load_config(
     """
     document = read_document(source, overrides)
     if document.file is not None and "name" not in document.tree:
-        document.tree["name"] = document.file.stem
+        document.tree["name"] = name or name_of_file(document.file.stem)
+        document.places["name",] = f"{document.name} (its name, without `name:` or --name)"
     auto = auto_batch(document)
     if auto is None:
         return read_search(document, before_task=before_task)

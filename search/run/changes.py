@@ -14,7 +14,7 @@ from search.config.stages import SearchConfig, open_run
 from search.errors import ConfigError, Problem
 from search.run.folder import RunFolder
 from search.study.study import read_spent
-from search.text import duration, shown
+from search.text import command, duration, shown
 
 # How a search runs, not what it finds.
 _ALWAYS = (
@@ -123,11 +123,12 @@ def _in_minutes(seconds: float) -> str:
 def _way_out(config: Config | SearchConfig, folder: RunFolder, final: bool) -> str:
     if config.file is None:
         return f"for another search take another name, or remove {folder.path}"
-    other = f"`tune-search {config.file} --name {config.name}-2`"
+    other = f"`{command(config.file, '--name', f'{config.name}-2')}`"
     another = f"for another search take another --name, as in {other}, or remove {folder.path}"
     if final:
         return another
-    return f"`tune-search resume {folder.path} --config {config.file}` takes them for new trials; {another}"
+    resume = command("resume", folder.path, "--config", config.file)
+    return f"`{resume}` takes them for new trials; {another}"
 
 
 def _where(config: Config | SearchConfig) -> str:

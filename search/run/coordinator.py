@@ -15,7 +15,7 @@ from search.schedulers.base import Decision, Scheduler
 from search.schedulers.plateau import is_on_plateau
 from search.study.journal import JournalWriteError
 from search.study.study import SearchStudy
-from search.study.trial import Outcome, TrialRecord, best_record, untried
+from search.study.trial import NO_VERDICT, Outcome, TrialRecord, best_record, untried
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.process.failure import Failure, FailureKind
 
@@ -33,6 +33,7 @@ class Coordinator:
         config: says where the search ends, and how often a trial is tried again.
         concurrency: jobs that may run at once.
         can_go_on: whether a trial that has ended has a checkpoint to go on from.
+        retry_failed: try trials again that failed or ran out of memory before, see `is_fruitless` too.
         watch: called with every event.
         clock: seconds, monotonic.
     """
@@ -45,6 +46,7 @@ class Coordinator:
         *,
         concurrency: int,
         can_go_on: Callable[[TrialRecord], bool] = lambda record: True,
+        retry_failed: bool = False,
         watch: Callable[[Event], None] = lambda event: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -58,7 +60,7 @@ class Coordinator:
         """What keeps the study from being written."""
         self.watch = watch
         self._config = config
-        self._can_go_on = can_go_on
+        self._can_go_on, self._retry_failed = can_go_on, retry_failed
         self._running: dict[int, TrialRecord] = {}
         self._waiting: list[TrialRecord] | None = None
         grid = config.sampler.name == "grid"
@@ -78,8 +80,10 @@ class Coordinator:
 
     def recover(self) -> None:
         """Take up the trials that nobody runs: queue them, or record that they have ended."""
+        retry_failed = self._retry_failed or self.is_fruitless
         for record in self.study.records:
-            record.resumable = is_cut_short(record, self._config, self._can_go_on)
+            retried = retry_failed and record.outcome in NO_VERDICT
+            record.resumable = retried or is_cut_short(record, self._config, self._can_go_on)
         waiting = []
         # The last report first: what followed from it preceded everything else that is recorded here.
         for record in sorted(self.study.records, key=lambda record: -record.sequence):
@@ -89,6 +93,13 @@ class Coordinator:
             elif recovery.runs:
                 waiting.append(record)
         self._waiting = sorted(waiting, key=lambda record: record.number)
+
+    @property
+    def is_fruitless(self) -> bool:
+        """All trials have ended, and none has a value: to go on is to try those again that failed."""
+        outcomes = [record.outcome for record in self.study.records]
+        ended = len(outcomes) >= self.budget.trials and None not in outcomes
+        return ended and self.best is None and any(outcome in NO_VERDICT for outcome in outcomes)
 
     @property
     def running(self) -> list[TrialRecord]:

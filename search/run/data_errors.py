@@ -10,7 +10,7 @@ from pathlib import Path
 
 from search.config.tasks import BUILT_IN
 from search.errors import SearchError
-from search.text import short_path
+from search.text import command
 from trainables.data.prepared import DamagedArraysError
 from trainables.findings import SampleError
 from trainables.process.causes import advice, exit_text, shortened, with_advice
@@ -62,4 +62,4 @@ def _way_out(error: Exception, config_file: Path | None) -> str:
     if config_file is None or is_of_option or isinstance(error, ModuleNotFoundError):
         return ""
     joined = "\n" if "\n" in str(error) else "; "
-    return f"{joined}`tune-search check {short_path(config_file)} --data` lists all problems of the data"
+    return f"{joined}`{command('check', config_file, '--data')}` lists all problems of the data"

@@ -174,7 +174,7 @@ class RunFolder:
         except Timeout:
             raise SearchError(
                 f"{self.path} belongs to a running search: {self._read_owner() or _JUST_BEGUN}; "
-                "end that one first, or choose another --name"
+                "end that one first; another search takes another --name"
             ) from None
         except OSError as error:
             raise SearchError(f"cannot write to {self.path}: {error.strerror}") from error

@@ -38,6 +38,7 @@ def search(
     from_run: str | Path | None = None,
     address: str | None = None,
     local: bool = False,
+    retry_failed: bool = False,
     reporter: ProgressReporter | None = None,
     executor: Executor | None = None,
 ) -> Summary:
@@ -52,6 +53,7 @@ def search(
             learns from.
         address: address of a running Ray cluster (default: the Ray of this process, or else a new local one).
         local: run one trial after another in this process, without Ray.
+        retry_failed: if the folder is there, try trials again that failed or ran out of memory.
         reporter: shown what happens.
         executor: one that may have begun already, in the place of `address` and `local`.
 
@@ -63,11 +65,12 @@ def search(
         loaded = (
             config
             if isinstance(config, SearchConfig)
-            else load_config(config, overrides, before_task=executor.begin)
+            else load_config(config, overrides, name=name, before_task=executor.begin)
         )
         folder = RunFolder(Path(results).absolute() / run_name(name, loaded))
         older = None if from_run is None else RunFolder(Path(from_run).absolute())
-        return _run(loaded, folder, executor, reporter or ProgressReporter(), older=older)
+        reporter = reporter or ProgressReporter()
+        return _run(loaded, folder, executor, reporter, retry_failed=retry_failed, older=older)
 
 
 def run_name(name: str | None, loaded: SearchConfig) -> str:
@@ -89,6 +92,7 @@ def resume(
     overrides: Sequence[str] = (),
     address: str | None = None,
     local: bool = False,
+    retry_failed: bool = False,
     reporter: ProgressReporter | None = None,
 ) -> Summary:
     """Continue the search in the folder `run`.
@@ -101,7 +105,7 @@ def resume(
         run: the folder.
         config: another configuration than the one that the run was last given.
         overrides: values to set, such as `budget.trials=50`.
-        address, local: see `search`.
+        address, local, retry_failed: see `search`.
         reporter: shown what happens.
 
     Raises:
@@ -116,7 +120,8 @@ def resume(
             loaded = load_config(
                 folder.config if source is None else source, overrides, before_task=executor.begin
             )
-        return _run(loaded, folder, executor, reporter or ProgressReporter(), growing=True)
+        reporter = reporter or ProgressReporter()
+        return _run(loaded, folder, executor, reporter, growing=True, retry_failed=retry_failed)
 
 
 def _run(
@@ -126,19 +131,23 @@ def _run(
     reporter: ProgressReporter,
     *,
     growing: bool = False,
+    retry_failed: bool = False,
     older: RunFolder | None = None,
 ) -> Summary:
     """Run the stages in turn; complete ones stay, and a stage that has begun keeps the values it began with.
 
     Args:
         growing: the space, sampler or scheduler of a run may change.
+        retry_failed: try failed trials again, of a search in stages those of the stage that is not complete.
         older: a run whose trials the sampler of the first stage learns from.
     """
     folder.create()
     with working_folder(folder):
         search = with_largest_batch(search, folder, reporter.phase)
     if not search.is_staged:
-        return run_in_folder(search.first, folder, executor, reporter, growing=growing, older=older)
+        return run_in_folder(
+            search.first, folder, executor, reporter, growing=growing, retry_failed=retry_failed, older=older
+        )
     with owned(folder, reporter):
         record_config(search, folder, growing=growing)
         record_provenance(search.first, folder)
@@ -159,6 +168,7 @@ def _run(
                     reporter,
                     name=f"{config.name}, {stage.title}",
                     growing=growing,
+                    retry_failed=retry_failed,
                     older=None if number else older,
                 )
             summaries.append(summary)

@@ -59,6 +59,7 @@ def run_in_folder(
     *,
     name: str = "",
     growing: bool = False,
+    retry_failed: bool = False,
     older: RunFolder | None = None,
 ) -> Summary:
     """One search in its folder, see `search` and `resume`; `name` is shown for the configuration's."""
@@ -76,7 +77,10 @@ def run_in_folder(
         executor.wait_until_ready()
         end = SuddenEnd(folder, reporter)
         executor.on_death(end.tell, end.leave)
-        coordinator = build_coordinator(config, folder, executor.concurrency(config))
+        concurrency = executor.concurrency(config)
+        coordinator = build_coordinator(config, folder, concurrency, retry_failed=retry_failed)
+        if coordinator.is_fruitless:
+            changes.append("no trial had a value, and failed ones are tried again")
         coordinator.recover()
         try:
             # Before anything says that the search has begun: Ctrl-C winds it down from there on.
@@ -134,6 +138,7 @@ def build_coordinator(
     folder: RunFolder,
     concurrency: int,
     *,
+    retry_failed: bool = False,
     watch: Callable[[Event], None] = lambda event: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Coordinator:
@@ -153,6 +158,7 @@ def build_coordinator(
         config,
         concurrency=concurrency,
         can_go_on=lambda record: bool(list_checkpoints(folder.trial(record.number))),
+        retry_failed=retry_failed,
         watch=watch,
         clock=clock,
     )
@@ -187,6 +193,8 @@ def _finish(
         status = "failed"
     elif received:
         status = "terminated" if received[0] == signal.SIGTERM else "interrupted"
+    elif coordinator.best is None:
+        status, reason = "failed", f"no trial has a value; {reason}"
     coordinator.close(resumable=status != "complete")
     retention.close()
     summary = summarize(coordinator, folder, config.objective.metric, status, reason)

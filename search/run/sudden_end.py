@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from search.errors import CutShortError
 from search.run.folder import RunFolder
 from search.run.reporter import ProgressReporter
+from search.text import command
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,6 @@ class SuddenEnd:
         run = self._folder.run_path
         text = (
             f"{cause}: a signal to all processes and a lack of memory do that, see {self._folder.log}; "
-            f"nothing that was saved is lost, continue with: tune-search resume {run}"
+            f"nothing that was saved is lost, continue with: {command('resume', run)}"
         )
         return CutShortError(text, 128 + self.signals[0] if self.signals else 1)

@@ -16,7 +16,17 @@ from search.commands.export import Export
 from search.commands.retrain import Retraining
 from search.commands.verify import Verification
 from search.run.summary import StageOutcome, Summary
-from search.text import counted, duration, number_text, one_line, short_path, size_text, value_text
+from search.text import (
+    command,
+    counted,
+    duration,
+    number_text,
+    one_line,
+    program,
+    short_path,
+    size_text,
+    value_text,
+)
 from trainables.reported import OF_THE_TRAINER
 
 _WIDTH = 18
@@ -26,7 +36,6 @@ _MAX_SKIPPED = 5
 
 def summary_text(summary: Summary, *, color: bool = False) -> str:
     """Best trial, counts, steps spent and saved, and the commands to run next."""
-    folder = short_path(Path(summary.folder))
     lines = [f"search {summary.status}: {summary.reason}", ""]
     if summary.best is None:
         lines.append("no trial has a value")
@@ -53,10 +62,10 @@ def summary_text(summary: Summary, *, color: bool = False) -> str:
     lines += ["", *_table(rows)]
     if summary.failures:
         lines += ["", "failed trials (traceback in error.txt in the trial's folder):"]
-        lines += [f"  {number}  {one_line(cause)}" for number, cause in summary.failures.items()]
+        lines += _failure_lines(summary.failures)
     if summary.skipped_samples:
         lines += ["", *_skipped_lines(summary.skipped_samples)]
-    lines += ["", *_next_commands(summary, folder)]
+    lines += ["", *_next_commands(summary)]
     return "\n".join(lines)
 
 
@@ -81,19 +90,33 @@ def _skipped_lines(skipped: Mapping[str, str]) -> list[str]:
     return [*lines, f"  and {more} more, see summary.json"] if more > 0 else lines
 
 
-def _next_commands(summary: Summary, folder: str) -> list[str]:
+def _failure_lines(failures: Mapping[str, str]) -> list[str]:
+    """A line for each cause, with the numbers of its trials, the most common first."""
+    trials: dict[str, list[str]] = {}
+    for number, cause in failures.items():
+        trials.setdefault(one_line(cause), []).append(number)
+    by_number = sorted(trials.items(), key=lambda item: -len(item[1]))
+    return [f"  {', '.join(numbers)}  {cause}" for cause, numbers in by_number]
+
+
+def _next_commands(summary: Summary) -> list[str]:
+    folder = Path(summary.folder)
+    resume = command("resume", folder)
+    again = command("resume", folder, "--retry-failed")
     if summary.status in ("interrupted", "terminated"):
-        return ["continue with", f"  tune-search resume {folder}"]
+        return ["continue with", f"  {resume}"]
     if summary.status == "failed":
-        log = f"output of the search: {folder}/search.log"
-        return [log, "once the cause is fixed, continue with", f"  tune-search resume {folder}"]
-    if summary.best is None:
-        return [f"see the errors in {folder}/search.log"]
+        log = f"output of the search: {short_path(folder / 'search.log')}"
+        if not summary.failures:
+            return [log, "with other values under trial:, continue with", f"  {resume} --trials N"]
+        return [log, "once the cause is fixed, try the failed trials again with", f"  {again}"]
+    retried = ["", "once the cause is fixed, try the failed trials again with", f"  {again}"]
     return [
         "next",
-        f"  tensorboard --logdir {folder}",
-        f"  tune-search export {folder}",
-        f"  tune-search retrain {folder}/export",
+        f"  {program('tensorboard', '--logdir', folder)}",
+        f"  {command('export', folder)}",
+        f"  {command('retrain', folder / 'export')}",
+        *(retried if summary.failures else ()),
     ]
 
 
@@ -106,7 +129,7 @@ def export_text(export: Export) -> str:
     return (
         f"trial {export.trial}{of} exported to {short_path(export.folder)}\n{files}\n"
         f"re-evaluated from these files: {export.metric} {number_text(export.value)}, as recorded\n\n"
-        f"next\n  tune-search retrain {short_path(export.folder)}"
+        f"next\n  {command('retrain', export.folder)}"
     )
 
 

@@ -15,6 +15,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend
 
 from search.errors import SearchError
+from search.text import command
 
 log = logging.getLogger(__name__)
 
@@ -148,7 +149,7 @@ def reraise_as_damaged(path: Path) -> Iterator[None]:
         RecursionError,
     ) as error:
         what = str(error) if isinstance(error, SearchError) else f"{type(error).__name__}: {error}"
-        advice = f"`tune-search verify {path.parent}` says where"
+        advice = f"`{command('verify', path.parent)}` says where"
         raise SearchError(f"{path} is damaged and cannot be read ({what}); {advice}") from error
 
 

@@ -22,7 +22,7 @@ from search.space.space import Space
 from search.study.in_memory import PendingTrial, frozen_trial
 from search.study.journal import drop_half_line, open_journal, reraise_as_damaged
 from search.study.patches import share_distributions
-from search.study.trial import Outcome, TrialRecord
+from search.study.trial import NO_VERDICT, Outcome, TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.process.failure import Failure, FailureKind
 
@@ -207,8 +207,12 @@ class SearchStudy:
     def _reopen(self, record: TrialRecord) -> None:
         """Let an ended trial continue: Optuna's are final, so a new one takes over what it holds."""
         old = self.frozen(record)
+        # The attempts that were lost do not count against one that is tried again.
+        record.failures = [] if record.outcome in NO_VERDICT else record.failures
         carried = ("trial", "space", "known", "virtual_epochs", "spent", "failures")
         attrs = {key: old.user_attrs[key] for key in carried if key in old.user_attrs}
+        if not record.failures:
+            attrs.pop("failures", None)
         attrs |= {"promoted": record.depth, "continues": old.number}
         record.trial_id = self._create(old, old.intermediate_values, attrs)
         record.outcome, record.reason, record.stopped_by_budget = None, "", False

@@ -330,3 +330,30 @@ def test_what_was_trained_in_fp16_is_exported_without_a_gpu(run: Path, finished_
     info["options"]["precision"] = "fp16"
     forge(folder, info={**info, "device": "cuda", "precision": "fp16"})
     assert search.export(run).value == pytest.approx(finished_run.best.value)
+
+
+def test_an_export_leaves_no_file_of_a_persons_behind(run: Path) -> None:
+    out = search.export(run).folder
+    search.export(run)  # over an untouched export
+    (out / "notes.txt").write_text("mine")
+    with (out / "README.md").open("a") as file:
+        file.write("and what I think of it\n")
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    with pytest.raises(
+        SearchError, match=r"holds notes.txt, which no export wrote, and README.md, edited since"
+    ):
+        search.export(run)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert search.export(run, out=run / "other").folder == run / "other"
+
+
+def test_a_retraining_refuses_an_export_with_other_files_before_it_trains(run: Path) -> None:
+    exported = search.export(run).folder
+    done = search.retrain(exported, virtual_epochs=1)
+    assert done.export is not None
+    (done.export.folder / "mine.txt").write_text("mine")
+    records: list[int] = []
+    with pytest.raises(SearchError, match=r"holds mine\.txt, which no export wrote"):
+        search.retrain(exported, virtual_epochs=1, progress=lambda record, of: records.append(of))
+    assert records == []
+    assert (done.export.folder / "mine.txt").read_text() == "mine"

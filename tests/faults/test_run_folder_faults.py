@@ -50,7 +50,7 @@ def test_a_second_owner_is_refused_with_the_process_of_the_first(
     with pytest.raises(SearchError) as refused, folder.owned():
         pass
     assert f"process {owner.pid} on " in str(refused.value)
-    assert "choose another --name" in str(refused.value)
+    assert "another search takes another --name" in str(refused.value)
     assert "\n" not in str(refused.value)
 
 

@@ -21,7 +21,7 @@ from search.schedulers.build import build_scheduler
 from search.schedulers.plateau import is_on_plateau
 from search.space.parse import parse_space
 from search.study.study import JOURNAL, SearchStudy
-from search.study.trial import Outcome, TrialRecord
+from search.study.trial import NO_VERDICT, Outcome, TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs
 
 
@@ -119,7 +119,8 @@ class _Replay:
         self.counts["begin"] += 1
 
     def _reopen(self, record: TrialRecord, attrs: Mapping[str, Any], values: list[float]) -> None:
-        assert record.stopped_by_budget or record.outcome is Outcome.COMPLETED, (
+        # Failed ones are tried again where that is asked for.
+        assert record.stopped_by_budget or record.outcome in (Outcome.COMPLETED, *NO_VERDICT), (
             f"trial {record.number} had its end"
         )
         self._alone = False

@@ -52,7 +52,7 @@ ONE = torch.zeros(1, 8)
         lambda: torch.zeros(3) + torch.zeros(4),
         lambda: nn.Linear(8, 1).load_state_dict({}),
         lambda: ONE[5],
-        lambda: {}["x"],
+        lambda: dict[str, int]()["x"],
         lambda: None.shape,  # type: ignore[attr-defined]
         lambda: nn.Linear(width=3),  # type: ignore[call-arg]
         raised(SystemExit("no GPU")),
@@ -88,7 +88,7 @@ def test_what_the_machine_or_the_network_may_have_caused_may_pass(
 
 def test_the_line_of_the_users_own_code_is_named_where_the_text_alone_does_not_help() -> None:
     def build_model() -> None:
-        {}["labels"]
+        dict[str, int]()["labels"]
 
     line = build_model.__code__.co_firstlineno + 1
     cause = failure_of(error_of(build_model), "").cause

@@ -156,3 +156,26 @@ def test_durations(text, seconds):
 def test_other_texts_are_no_durations(text):
     with pytest.raises(ValueError, match="must be a duration"):
         parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("stem", "name"),
+    [
+        ("größe", "grosse"),
+        ("seg config (copy)", "seg-config-copy"),
+        ("é.v1", "e.v1"),
+        ("-x", "x"),
+        ("a" * 99, "a" * 80),
+        ("seg_2.b-3", "seg_2.b-3"),
+    ],
+)
+def test_a_name_from_that_of_the_file_is_one_of_a_folder(stem, name):
+    Path(f"{stem}.yaml").write_text(MINIMAL)
+    assert load_config(f"{stem}.yaml").name == name
+
+
+def test_a_file_without_a_usable_name_needs_one_and_name_is_enough():
+    Path("日本.yaml").write_text(MINIMAL)
+    with pytest.raises(ConfigError, match=r"日本\.yaml \(its name, without `name:` or --name\): name: rec"):
+        load_config("日本.yaml")
+    assert load_config("日本.yaml", name="nippon").name == "nippon"

@@ -184,6 +184,13 @@ def test_a_problem_in_one_option_or_bound_is_reported_once_at_its_line():
     ]
 
 
+def test_a_domain_that_is_broken_has_one_message():
+    text = MINIMAL.replace("trial: {}", "trial: {optimizer: {lr: {choice: [1e-3, 0.001]}}}")
+    assert problems_of(text) == [
+        "c.yaml:3: trial.optimizer.lr: option 2 of the choice, 0.001, repeats option 1, 0.001"
+    ]
+
+
 def test_override_is_the_place_of_its_mistakes():
     assert trial_problems("{}", "trial.modle.width=3", "budget.trials=0") == [
         "--set budget.trials=0: budget.trials: received 0; must be greater than 0",

@@ -323,3 +323,10 @@ def test_problems_come_in_the_order_of_lines_and_once():
     ]
     error = ConfigError([*problems, problems[0]])
     assert str(error) == "c.yaml:9: b: m\nc.yaml:10: m\n--set a=x:1: a: m"
+
+
+@pytest.mark.parametrize("sign", ["|", ">", ":", ",", "#", "-", "&"])
+def test_a_single_sign_of_yaml_in_an_override_is_itself(sign):
+    assert read_document({}, [f"trial.data.delimiter={sign}"]).tree == {
+        "trial": {"data": {"delimiter": sign}}
+    }

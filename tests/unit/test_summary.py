@@ -98,7 +98,7 @@ def test_summaries_of_named_stages_are_joined(tmp_path: Path) -> None:
 def test_a_search_without_a_value_has_no_best(tmp_path: Path) -> None:
     config = config_of(sampler={"name": "random"}, budget={"trials": 2, "max_virtual_epochs": 2})
     coordinator = Simulation(tmp_path, config, lambda record, _: math.nan).run().coordinator
-    summary = summarize(coordinator, RunFolder(tmp_path), "accuracy", "complete", "x")
+    summary = summarize(coordinator, RunFolder(tmp_path), "accuracy", "failed", "x")
     assert summary.best is None
     assert summary.counts == {"diverged": 2}
     text = summary_text(summary)
@@ -142,6 +142,9 @@ def test_the_last_screen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         "  tensorboard --logdir seg",
         "  tune-search export seg",
         "  tune-search retrain seg/export",
+        "",
+        "once the cause is fixed, try the failed trials again with",
+        "  tune-search resume seg --retry-failed",
     ]
     assert summary_text(summary, color=True).splitlines()[2].startswith("\x1b[1mbest trial 0")
 

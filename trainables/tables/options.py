@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import codecs
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
+from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
 from trainables.options import Options
 from trainables.tables.numbers import Notation
@@ -18,6 +18,11 @@ MISSING = (
     *("#N/A N/A", "-1.#IND", "-1.#QNAN", "1.#IND", "1.#QNAN"),
 )
 """What pandas.read_csv takes for missing."""
+
+
+def _unescaped(delimiter: Any) -> Any:
+    """A tabulator as shells and people write it."""
+    return "\t" if delimiter in ("\\t", "tab") else delimiter
 
 
 class SplitOptions(Options):
@@ -42,8 +47,8 @@ class CSVOptions(SplitOptions):
     """Relative to where the search was started."""
     target: Name
     """Name of the column that is to be predicted."""
-    delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
-    """Between cells; "\\t" for a tabulator."""
+    delimiter: Annotated[str, Field(min_length=1, max_length=1), BeforeValidator(_unescaped)] = ","
+    """Between cells; "\\t" or tab for a tabulator."""
     valid_path: Name | None = None
     """A second file with the same columns, for validation; with it nothing is split off."""
     ignore_columns: tuple[Name, ...] = ()
