@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from search.hidden import current_folder_last, refuse_hidden_libraries
+
 if TYPE_CHECKING:
     from search.commands.batch_sizes import study_batch_sizes as study_batch_sizes
     from search.commands.check import check as check
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from search.commands.verify import verify as verify
     from search.run.search import resume as resume
     from search.run.search import search as search
+
+current_folder_last()
+refuse_hidden_libraries()
 
 _HOME = {
     "check": "search.commands.check",

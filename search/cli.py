@@ -21,13 +21,14 @@ from search.cli_options import (
     running_options,
     set_option,
 )
-from search.cli_paths import ConfigFile, RunPath, import_from_here
+from search.cli_paths import ConfigFile, RunPath, require_current_folder
 from search.errors import SearchError
 from search.ray.session import exit_if_crippled
 from search.run.signals import leaving_on_sigterm
 from search.screen.streams import say, standard_streams, start_again_if_needed, strict
 from search.screen.trace import kept_trace
 from search.text import command, printable
+from trainables.process.causes import cause_text
 from trainables.process.places import make_home_known
 
 _TERMINATED = 143
@@ -296,7 +297,7 @@ def main(args: Sequence[str] | None = None) -> None:
 def _main(args: Sequence[str] | None) -> None:
     make_home_known()
     try:
-        import_from_here()
+        require_current_folder()
         cli.main(args=args, prog_name="tune-search", standalone_mode=False)
     except click.ClickException as error:
         with_key(error).show()
@@ -319,7 +320,7 @@ def _refuse(error: SearchError) -> NoReturn:
 
 
 def _unexpected(error: Exception) -> NoReturn:
-    click.echo(f"{type(error).__name__}: {error}", err=True)
+    click.echo(cause_text(error, "the traceback"), err=True)
     click.echo(kept_trace(error), err=True)
     sys.exit(1)
 

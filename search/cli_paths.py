@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -63,18 +62,12 @@ def did_you_mean(path: str, *, folder: bool = False) -> str:
     return f"; did you mean {close}?" if close else ""
 
 
-def import_from_here() -> None:
-    """Let custom tasks be imported from the current folder.
-
-    Raises:
-        SearchError: there is none any more.
-    """
+def require_current_folder() -> None:
+    """Raise SearchError if the current folder has been removed."""
     try:
-        folder = os.getcwd()
+        os.getcwd()
     except FileNotFoundError:
         raise SearchError("the current folder has been removed; change into one that is there") from None
-    if "" not in sys.path and folder not in sys.path:
-        sys.path.insert(0, folder)
 
 
 class ConfigFile(click.ParamType[str]):

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.parameter import UninitializedParameter
 
+from trainables.data.batches import to_device
 from trainables.data.iterable_stream import IterableStream
 from trainables.data.loader_stream import LoaderStream, known_length, loader_samples
 from trainables.data.prepared import with_prepared
@@ -131,11 +133,24 @@ def build_trainer(
 
 def _build_model(task: Task, options: TrialOptions, device: torch.device) -> nn.Module:
     model = task.build_model().to(device)
+    _fill_lazy_modules(task, model, device)
     if options.channels_last:
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if options.compile:
         model.compile()
     return model
+
+
+def _fill_lazy_modules(task: Task, model: nn.Module, device: torch.device) -> None:
+    """Give lazy modules (nn.LazyLinear) their weights: their shapes come from a first batch."""
+    if not any(isinstance(each, UninitializedParameter) for each in model.parameters()):
+        return
+    source = as_source(task.valid_data())
+    batch = source.batch(np.arange(min(2, len(source))), None)
+    model.eval()
+    with torch.no_grad():
+        task.forward(model, to_device(batch, device))
+    model.train()
 
 
 def _batch_size(data: Any, options: TrialOptions) -> int:

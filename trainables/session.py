@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import logging
 import math
+import operator
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -24,17 +24,13 @@ from trainables.data.virtual_epoch import Unit
 from trainables.images.skipped import keep_skipped
 from trainables.options import Mode, TrialOptions
 from trainables.process.gpu_share import bind_share
+from trainables.process.imports import import_own
 from trainables.process.process_state import clean_process
 from trainables.progress import DivergedError
 from trainables.task import Task
 from trainables.tensorboard import TensorBoardWriter
 
 log = logging.getLogger(__name__)
-
-RESERVED = frozenset(
-    {"virtual_epoch", "step", "samples", "seconds", "diverged", "process", "saved", "message"}
-)
-"""Names in a report that a task's metrics may not have."""
 
 DataSplit = Literal["train", "train+val"]
 
@@ -78,6 +74,8 @@ class TrialPlan:
     """Folder of what the task prepared once for the whole run; None recomputes it."""
     working_folder: str = "."
     """Where the search was started; relative data paths and the user's tasks are found from there."""
+    search_path: Sequence[str] = ()
+    """More folders in which the user's modules are looked for, after the installed packages."""
 
     @property
     def prepared_file(self) -> Path | None:
@@ -93,7 +91,7 @@ class TrialPlan:
 def load_task_class(spec: str) -> type[Task]:
     """Import `package.module:Class`."""
     module, _, name = spec.partition(":")
-    return getattr(importlib.import_module(module), name)
+    return operator.attrgetter(name)(import_own(module))
 
 
 def select_device(gpu_fraction: float) -> torch.device:
@@ -240,11 +238,6 @@ class TrialSession:
             keep_skipped(self._folder, self.trainer.task.skipped_samples)
 
     def _objective_fault(self, metrics: Mapping[str, float]) -> str | None:
-        clashing = sorted(RESERVED & set(metrics))
-        if clashing:
-            raise ValueError(
-                f"the task reports {', '.join(clashing)}, which are reserved in every report; rename it"
-            )
         value = metrics.get(self.plan.metric)
         if value is None:
             known = ", ".join(sorted(metrics))

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from trainables.data.batches import Batch, inputs_of, num_samples
 from trainables.data.fingerprint import Fingerprint
-from trainables.data.source import Batch, JoinedSource, as_source
+from trainables.data.source import JoinedSource, as_source
 from trainables.inspect.inspection import Inspection
 from trainables.optim.optimizers import Layer
 from trainables.options import TrialOptions
@@ -160,8 +161,8 @@ class Task:
         """Restore what `state_dict` returned."""
 
     def forward(self, model: nn.Module, batch: Batch) -> Any:
-        """Outputs of the model for one batch."""
-        return model(batch[0])
+        """Outputs of the model for one batch: of its first part, or of a batch that is a tensor."""
+        return model(inputs_of(batch, type(self).__name__))
 
     def loss(self, outputs: Any, batch: Batch) -> Tensor:
         """Mean loss over the batch: a scalar, or [num_terms] with one mean per term of a mixture.
@@ -176,7 +177,7 @@ class Task:
 
         A number if the host knows it, else a tensor on the batch's device, for which the host does not wait.
         """
-        return float(len(batch[0]))
+        return float(num_samples(batch))
 
     def metrics(self) -> Metrics:
         """A new accumulator for one validation."""

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trainables.data.source import Batch, BatchSource, to_device
+from trainables.data.batches import Batch, to_device
+from trainables.data.source import BatchSource
 from trainables.data.stream import TrainingStream
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.optim.ema import WeightAverage
@@ -20,6 +21,7 @@ from trainables.optim.lr_schedules import set_lr
 from trainables.optim.precision import Precision
 from trainables.process.process_state import RandomStates
 from trainables.progress import Progress
+from trainables.reported import check_loss, numbers
 
 if TYPE_CHECKING:
     from trainables.task import Metrics, Task
@@ -143,7 +145,7 @@ class Trainer:
                 loss, weight = self._validate_batch(start, model, metrics)
                 loss_sum, weight_sum = loss_sum + loss, weight_sum + weight
         loss = (loss_sum / weight_sum.clamp_min(_TINY)).sum()
-        return {"valid_loss": float(loss)} | {name: float(value) for name, value in metrics.compute().items()}
+        return {"valid_loss": float(loss), **numbers(metrics.compute())}
 
     def try_validation(self) -> None:
         """Validate one batch and forget the result: what a validation needs at a time is there."""
@@ -238,6 +240,7 @@ class Trainer:
             with self.precision.autocast():
                 outputs = self.task.forward(self.model, batch)
                 loss = self.task.loss(outputs, batch)
+                check_loss(loss, weight)
                 loss = (
                     _zero_if_unweighted(loss, weight) if total is None else _mul_or_zero(loss, weight / total)
                 )

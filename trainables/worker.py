@@ -36,10 +36,14 @@ class TrialWorker:
 
     Args:
         shared: decoded data by its key, see `data_key`; other data are loaded here.
+        alone: this process has only trials, see `recorded_failure`.
     """
 
-    def __init__(self, shared: Mapping[str, Mapping[str, np.ndarray]] | None = None) -> None:
+    def __init__(
+        self, shared: Mapping[str, Mapping[str, np.ndarray]] | None = None, *, alone: bool = False
+    ) -> None:
         self._shared = dict(shared or {})
+        self._alone = alone
         self._session: TrialSession | None = None
         self._clean: ProcessState | None = None
 
@@ -53,7 +57,7 @@ class TrialWorker:
         """Begin a job from the trial's newest checkpoint; the job before it has ended."""
         self.end()
         take_failure(Path(plan.folder))  # left by an earlier attempt that nobody read
-        with recorded_failure(Path(plan.folder)):
+        with recorded_failure(Path(plan.folder), alone=self._alone):
             self._clean_up(plan)
             self._session = TrialSession(plan, self._arrays(plan))
         trainer = self.session.trainer
@@ -81,7 +85,7 @@ class TrialWorker:
             return
         folder = Path(session.plan.folder)
         try:
-            with recorded_failure(folder):
+            with recorded_failure(folder, alone=self._alone):
                 session.close()
         except TrialError:
             # Its reports are recorded, and the next trial here is not to blame.
@@ -109,7 +113,7 @@ class TrialWorker:
         session = self.session
         folder = Path(session.plan.folder)
         with (
-            recorded_failure(folder, lambda: session.where),
+            recorded_failure(folder, lambda: session.where, alone=self._alone),
             traced_if_it_hangs(folder, session.plan.timeout),
         ):
             yield
@@ -117,8 +121,9 @@ class TrialWorker:
     def _clean_up(self, plan: TrialPlan) -> None:
         """Restore this process to its state before its first trial."""
         os.chdir(plan.working_folder)
-        if plan.working_folder not in sys.path:
-            sys.path.insert(0, plan.working_folder)
+        # After the installed packages: a file of the user's may be named like one of them.
+        own = [folder for folder in (plan.working_folder, *plan.search_path) if folder not in sys.path]
+        sys.path.extend(own)
         # What a task changes when it is imported holds for all trials of a process.
         load_task_class(plan.task)
         if self._clean is None:

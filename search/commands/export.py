@@ -33,7 +33,7 @@ from trainables.checkpoint import (
     sha256,
 )
 from trainables.files import atomic_folder
-from trainables.session import RESERVED
+from trainables.reported import OF_A_REPORT
 from trainables.trainer import Trainer
 
 WEIGHTS = "model.safetensors"
@@ -160,7 +160,7 @@ def export_checkpoint(
         # Evaluate the written weights, not those in memory.
         trainer.evaluated_model.load_state_dict(load_file(partial / WEIGHTS))
         if data.other:
-            metrics = {name: value for name, value in record.items() if name not in RESERVED}
+            metrics = {name: value for name, value in record.items() if name not in OF_A_REPORT}
             found = metrics[info["metric"]]
         else:
             metrics = trainer.validate()

@@ -8,6 +8,7 @@
 | `RayActorManager._actor_task_failed` takes OutOfMemoryError as an actor's death | Tune takes it for an error of its own, and the search would end with one trial | none known |
 | `Trial.run_metadata.checkpoint_manager.checkpoint_config` is set per trial | a trial that has saved already need not be asked to save: half of the time between two short trials | none known |
 | `ray.init(_temp_dir=, _system_config={"preload_python_modules": ...})` | a session folder that others cannot write in; workers that have imported torch before there is a trial: 2.5 s of each start | none known |
+| `JobConfig._runtime_env_has_working_dir`, `JobConfig(_py_driver_sys_path=)` | in a worker the current folder comes before the installed packages, and a file `torch.py` in it hides the library | none known |
 | the logger `ray._private` | what Ray logs while it starts waits for the log file of the search | none known |
 | `_private.worker._global_node.dead_processes` | a driver waits for a dead Ray for 60 s without a word, and is then ended by Ray's C++ code, also within a call that no signal interrupts | none known |
 | `maybe_enable_token_auth_if_token_available`, `GcsClient` | Ray sends its token of its own accord to `auto` alone | none known |
@@ -23,6 +24,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 CHECKED = ("2.60.0",)
@@ -69,9 +71,26 @@ def init_local_ray(
             include_dashboard=False,
             configure_logging=False,
             log_to_driver=True,
+            job_config=job_config(),
             _temp_dir=folder,
             _system_config={"preload_python_modules": list(imports)} if imports else None,
         )
+
+
+def job_config() -> Any:
+    """What Ray's workers are told about this process: they find this program, and not the user's folders first.
+
+    Those come after the installed packages, see `TrialWorker`.
+    """
+    import ray.job_config
+
+    class Quiet(ray.job_config.JobConfig):
+        def _runtime_env_has_working_dir(self) -> bool:
+            return True  # then Ray adds neither the script's folder nor the current one
+
+    own = Path(__file__).parents[2]
+    installed = own.name in ("site-packages", "dist-packages")
+    return Quiet(_py_driver_sys_path=[] if installed else [str(own)])
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from search.ray.patches import (
     INIT_LOGGER,
     dead_processes,
     init_local_ray,
+    job_config,
     send_token_if_refused,
     trials_take_waiting_workers,
 )
@@ -289,7 +290,7 @@ def _join(address: str) -> None:
     import ray
 
     try:
-        ray.init(address, configure_logging=False, log_to_driver=True)
+        ray.init(address, configure_logging=False, log_to_driver=True, job_config=job_config())
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise _unreachable(address, error) from error
 

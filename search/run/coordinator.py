@@ -71,9 +71,8 @@ class Coordinator:
         if grid:
             trials = min(config.budget.trials, len(study.records) + len(self._points))
             self.budget = config.budget.model_copy(update={"trials": trials})
-        self._clock = clock
+        self._clock, self._began = clock, clock()
         self._elapsed_before = self._elapsed_saved = study.elapsed_seconds
-        self._began = clock()
         self._failed_alike = FailedAlike()
         self._slowest = max((r.seconds / r.depth for r in study.records if r.values), default=None)
         self._noted_difference = False

@@ -28,6 +28,7 @@ from search.text import (
     size_text,
     value_text,
 )
+from trainables.reported import OF_THE_TRAINER
 
 _WIDTH = 18
 _MAX_SKIPPED = 5
@@ -264,7 +265,6 @@ def cleaning_text(cleaning: Cleaning) -> str:
 
 
 _COUNTED = ("virtual_epoch", "step", "samples", "seconds")
-_TRAINER_METRICS = ("valid_loss", "train_loss", "lr", "samples_per_second", "epoch")
 
 
 def retraining_progress(record: Mapping[str, Any], num_virtual_epochs: int) -> str:
@@ -272,8 +272,8 @@ def retraining_progress(record: Mapping[str, Any], num_virtual_epochs: int) -> s
     number = record["virtual_epoch"]
     left = record["seconds"] / number * (num_virtual_epochs - number)
     # The task's own metrics come first, to be visible on a narrow terminal.
-    names = [k for k in record if k not in (*_COUNTED, *_TRAINER_METRICS) and "/" not in k]
-    names += [k for k in _TRAINER_METRICS if k in record]
+    names = [k for k in record if k not in (*_COUNTED, *OF_THE_TRAINER) and "/" not in k]
+    names += [k for k in OF_THE_TRAINER if k in record]
     values = "  ".join(f"{k} {number_text(record[k])}" for k in names[:8])
     return f"virtual epoch {number}/{num_virtual_epochs}  {duration(left)} left  {values}"
 

@@ -17,10 +17,10 @@ ROOT = Path(__file__).parents[2]
 _TRAINABLES = """
     __init__ files options findings text_file pairing process networks optim data tables shards images
     pictures inspect task segmentation classification regression gan integrations
-    progress trainer checkpoint tensorboard build session worker trainable batch_probe
+    progress reported trainer checkpoint tensorboard build session worker trainable batch_probe
 """
 _SEARCH = """
-    errors text space config study schedulers samplers ray run commands screen __init__
+    hidden errors text space config study schedulers samplers ray run commands screen __init__
     cli_paths cli_options cli_checks cli_group cli __main__
 """
 ORDER: Mapping[str, tuple[str, ...]] = {
