@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from search.hidden import current_folder_last, refuse_hidden_libraries
+
 if TYPE_CHECKING:
     from search.commands.batch_sizes import study_batch_sizes as study_batch_sizes
     from search.commands.check import check as check
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from search.run.search import search as search
     from trainables.function.alone import alone as alone
     from trainables.function.trial import Trial as Trial
+
+current_folder_last()
+refuse_hidden_libraries()
 
 _HOME = {
     "Trial": "trainables.function.trial",

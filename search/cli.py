@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
 from pathlib import Path
@@ -15,21 +13,23 @@ import click
 from search.cli_checks import INTERRUPTED, batch_sizes, check, clean, verify
 from search.cli_group import DefaultCommand, with_key
 from search.cli_options import (
-    address_option,
+    accept_option,
     config_argument,
     count_option,
-    local_option,
     out_option,
-    plain_option,
-    retry_option,
     run_argument,
+    running_options,
     set_option,
 )
-from search.cli_paths import ConfigFile, RunPath
+from search.cli_paths import ConfigFile, RunPath, require_current_folder
 from search.errors import SearchError
 from search.ray.session import exit_if_crippled
 from search.run.signals import leaving_on_sigterm
-from search.text import command
+from search.screen.streams import say, standard_streams, start_again_if_needed, strict
+from search.screen.trace import kept_trace
+from search.text import command, printable
+from trainables.process.causes import cause_text
+from trainables.process.places import make_home_known
 
 _TERMINATED = 143
 
@@ -75,16 +75,14 @@ def cli() -> None:
     metavar="RUN",
     help="Let the sampler also learn from the trials of an earlier run.",
 )
-@address_option
-@local_option
-@retry_option
-@plain_option
+@running_options
 def search(
     config: str,
     overrides: tuple[str, ...],
     results: str,
     name: str | None,
     from_run: str | None,
+    accept_new_data: bool,
     address: str | None,
     local: bool,
     retry_failed: bool,
@@ -124,6 +122,7 @@ def search(
                 results=results,
                 name=name,
                 from_run=from_run,
+                accept_new_data=accept_new_data,
                 retry_failed=retry_failed,
                 reporter=reporter,
                 executor=executor,
@@ -149,10 +148,7 @@ def search(
     "sampler and scheduler.",
 )
 @set_option
-@address_option
-@local_option
-@retry_option
-@plain_option
+@running_options
 def resume(
     run: str,
     trials: int | None,
@@ -160,6 +156,7 @@ def resume(
     time: str | None,
     config: str | None,
     overrides: tuple[str, ...],
+    accept_new_data: bool,
     address: str | None,
     local: bool,
     retry_failed: bool,
@@ -190,6 +187,7 @@ def resume(
             run,
             config=config,
             overrides=changes,
+            accept_new_data=accept_new_data,
             address=address,
             local=local,
             retry_failed=retry_failed,
@@ -236,9 +234,16 @@ def export(run: str, trial: int | None, out: str | None) -> None:
     show_default=True,
     help="Data to train on; train+val includes the validation data, so metrics no longer estimate new data.",
 )
+@accept_option
 @out_option("`retrain` beside EXPORT")
 def retrain(
-    export: str, virtual_epochs: int | None, steps: int | None, from_scratch: bool, data: str, out: str | None
+    export: str,
+    virtual_epochs: int | None,
+    steps: int | None,
+    from_scratch: bool,
+    data: str,
+    accept_new_data: bool,
+    out: str | None,
 ) -> None:
     """Train the exported model in EXPORT over the full length of its schedule.
 
@@ -262,6 +267,7 @@ def retrain(
             steps=steps,
             from_scratch=from_scratch,
             data=data,  # type: ignore[arg-type]
+            accept_new_data=accept_new_data,
             out=out,
             progress=lambda record, of: bar.report(
                 retraining_progress(record, of), record["virtual_epoch"], of
@@ -278,18 +284,20 @@ for each in (check, verify, batch_sizes, clean):
 
 def main(args: Sequence[str] | None = None) -> None:
     """Entry point. User errors are one line per problem; others are one line and a traceback in a file."""
+    if args is None:
+        start_again_if_needed()
     try:
-        _main(args)
+        with standard_streams():
+            _main(args)
     except SystemExit as ending:
         exit_if_crippled(ending.code if isinstance(ending.code, int) else 0)
         raise
 
 
 def _main(args: Sequence[str] | None) -> None:
-    # Custom tasks are imported from the current folder.
-    if "" not in sys.path and os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    make_home_known()
     try:
+        require_current_folder()
         cli.main(args=args, prog_name="tune-search", standalone_mode=False)
     except click.ClickException as error:
         with_key(error).show()
@@ -307,14 +315,13 @@ def _main(args: Sequence[str] | None) -> None:
 
 
 def _refuse(error: SearchError) -> NoReturn:
-    click.echo(str(error), err=True)
+    click.echo("\n".join(map(printable, str(error).split("\n"))), err=True)
     sys.exit(error.exit_code)
 
 
 def _unexpected(error: Exception) -> NoReturn:
-    trace = Path("tune-search-error.txt").absolute()
-    trace.write_text("".join(traceback.format_exception(error)))
-    click.echo(f"{type(error).__name__}: {error}\ntraceback in {trace}", err=True)
+    click.echo(cause_text(error, "the traceback"), err=True)
+    click.echo(kept_trace(error), err=True)
     sys.exit(1)
 
 
@@ -329,9 +336,10 @@ def _watched(folder: Path, run: Callable[[Any], Any], *, plain: bool, local: boo
 
     run_folder = RunFolder(folder)
     run_folder.create()
-    with nullcontext(PlainView(sys.stdout)) if local else screen(run_folder.log, plain=plain) as reporter:
+    here = PlainView(strict(sys.stdout), run_folder.log)
+    with nullcontext(here) if local else screen(run_folder.log, plain=plain) as reporter:
         summary = run(reporter)
-    click.echo(summary_text(summary, color=sys.stdout.isatty() and not plain))
+    say(summary_text(summary, color=sys.stdout.isatty() and not plain), otherwise=run_folder.log)
     codes = {"complete": 0, "failed": 1, "interrupted": INTERRUPTED, "terminated": _TERMINATED}
     sys.exit(codes[summary.status])
 

@@ -48,10 +48,12 @@ def check(config: str, overrides: tuple[str, ...], data: bool, json_file: str | 
     # In a pipe, the problems of a configuration are the only lines.
     with ProgressBar(sys.stderr, "reading the configuration" if sys.stderr.isatty() else None) as bar:
         from search.commands.check import check as run_check
+        from search.commands.check_files import write_check
         from search.screen.text import check_text
 
         checked = run_check(config, overrides=overrides, phase=bar.phase)
-    click.echo(check_text(checked))
+        written = write_check(Path("results", checked.config.name), checked.picture, checked.data)
+    click.echo(check_text(checked, written))
 
 
 @click.command(short_help="Look for damaged files.")
@@ -139,6 +141,7 @@ def _check_data(config: str, overrides: tuple[str, ...], json_file: str | None) 
     try:
         with ProgressBar(sys.stderr, "finding the samples") as bar:
             from search.commands.check_data import check_data
+            from search.commands.check_files import write_check
             from search.screen.data_text import data_check_text, data_progress_text
 
             found = check_data(
@@ -150,7 +153,10 @@ def _check_data(config: str, overrides: tuple[str, ...], json_file: str | None) 
         click.echo("interrupted", err=True)
         sys.stderr.flush()
         os._exit(INTERRUPTED)  # a clean exit would wait for threads that are still reading
-    click.echo(data_check_text(found, color=sys.stdout.isatty()))
+    report = json_file or ""
+    if found.findings and not json_file:
+        report = write_check(Path("results", found.name), None, found).get("report", "")
+    click.echo(data_check_text(found, color=sys.stdout.isatty(), report=report))
     if json_file is not None:
         from search.run.folder import write_json
 

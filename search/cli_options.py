@@ -32,8 +32,10 @@ local_option = click.option(
     help="Run trials one after another in this process, without Ray, so that breakpoint() works in a task. "
     "A virtual epoch that hangs is not ended.",
 )
-retry_option = click.option(
-    "--retry-failed", is_flag=True, help="Try trials again that failed or ran out of memory before."
+accept_option = click.option(
+    "--accept-new-data",
+    is_flag=True,
+    help="Go on although the data have changed; what was trained before is then of other data.",
 )
 retry_option = click.option(
     "--retry-failed", is_flag=True, help="Try trials again that failed or ran out of memory before."
@@ -49,3 +51,10 @@ def count_option(name: str, text: str) -> Callable[[_Command], _Command]:
 def out_option(default: str) -> Callable[[_Command], _Command]:
     """An option for the folder that a command writes."""
     return click.option("--out", metavar="DIR", help=f"Folder to write (default: {default}).")
+
+
+def running_options(command: _Command) -> _Command:
+    """The options of the commands that run a search."""
+    for option in (plain_option, retry_option, local_option, address_option, accept_option):
+        command = option(command)
+    return command

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from search.errors import SearchError
 from search.text import command, nearest
 
 _MAX_NAMES = 1000
@@ -59,6 +60,14 @@ def did_you_mean(path: str, *, folder: bool = False) -> str:
     """`; did you mean results/seg?`, or nothing where no path is near."""
     close = nearest_path(path, folder=folder)
     return f"; did you mean {close}?" if close else ""
+
+
+def require_current_folder() -> None:
+    """Raise SearchError if the current folder has been removed."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise SearchError("the current folder has been removed; change into one that is there") from None
 
 
 class ConfigFile(click.ParamType[str]):

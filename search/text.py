@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from search.errors import KeyPath
+from trainables.text_file import visible
 
 MAX_SHOWN = 60
 
@@ -53,8 +54,8 @@ def _shown(value: Any) -> str:
 
 
 def printable(text: str) -> str:
-    """The text on one line, with escapes for what cannot be shown."""
-    return text if text.isprintable() else repr(text)[1:-1]
+    """The text on one line, with escapes for what cannot be seen."""
+    return visible(text)
 
 
 def cut(text: str, width: int = MAX_SHOWN) -> str:

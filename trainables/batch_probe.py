@@ -158,7 +158,7 @@ def _limits(memory: float | None) -> Iterator[None]:
     ended, exceeded = threading.Event(), threading.Event()
 
     def is_too_much() -> bool:
-        held = int(statm.read_text().split()[1]) * page
+        held = int(statm.read_text(encoding="utf-8").split()[1]) * page
         return time.monotonic() > ends or (memory is not None and held > memory)
 
     def watch() -> None:
@@ -248,7 +248,7 @@ def _memory_key(options: Mapping[str, Any]) -> str:
 def main() -> None:
     """Answer the question on standard input, see `search.run.largest_batch`."""
     question, began = json.load(sys.stdin), time.monotonic()
-    out = os.fdopen(os.dup(1), "w")
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what tasks and libraries print, also at the process's end, is no answer
     try:
         torch.set_num_threads(question["num_threads"])

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.parameter import UninitializedParameter
 
+from trainables.data.batches import to_device
 from trainables.data.iterable_stream import IterableStream
 from trainables.data.loader_stream import LoaderStream, known_length, loader_samples
 from trainables.data.prepared import with_prepared
@@ -35,23 +37,40 @@ from trainables.task import Arrays, Task
 from trainables.trainer import Trainer
 
 
-def load_arrays(task_class: type[Task], options: TrialOptions, prepared: Path | None = None) -> Arrays:
+def load_arrays(
+    task_class: type[Task],
+    options: TrialOptions,
+    prepared: Path | None = None,
+    loaded: Mapping[str, np.ndarray] | None = None,
+) -> Arrays:
     """The decoded data of these options; the random numbers in it are seeded, so it is always the same.
 
     Args:
         prepared: file of what the task's `prepare` returned, see `prepared_file`; written if it is not there.
+        loaded: what `load_raw` returned for these options.
 
     Raises:
         DamagedArraysError: that file is not as it was written.
     """
+    arrays = load_raw(task_class, options) if loaded is None else dict(loaded)
+    with _seeded():
+        torch.set_num_threads(1)  # the order of sums depends on it
+        return with_prepared(arrays, prepared, lambda: task_class.prepare(options, arrays))
+
+
+def load_raw(task_class: type[Task], options: TrialOptions) -> Arrays:
+    """The decoded data alone, without what the task computes of them."""
+    with _seeded():
+        return task_class.load_data(options)
+
+
+@contextmanager
+def _seeded() -> Iterator[None]:
     states = RandomStates()
     before, num_threads = states.state_dict(), torch.get_num_threads()
     seed_everything(0)
     try:
-        arrays = task_class.load_data(options)
-        seed_everything(0)
-        torch.set_num_threads(1)  # the order of sums depends on it
-        return with_prepared(arrays, prepared, lambda: task_class.prepare(options, arrays))
+        yield
     finally:
         torch.set_num_threads(num_threads)
         states.load_state_dict(before)
@@ -169,6 +188,7 @@ def try_options(task_class: type[Task], options: TrialOptions, arrays: Mapping[s
 
 def _build_model(task: Task, options: TrialOptions, device: torch.device) -> nn.Module:
     model = task.build_model().to(device)
+    _fill_lazy_modules(task, model, device)
     if options.channels_last:
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if options.compile:
@@ -181,6 +201,18 @@ def _schedule(options: TrialOptions, total_steps: int) -> Factor:
     if isinstance(chosen, ImportedSchedule):
         return imported_factor(chosen.name, chosen.arguments, total_steps=total_steps)
     return schedule_factor(total_steps=total_steps, **chosen.model_dump())
+
+
+def _fill_lazy_modules(task: Task, model: nn.Module, device: torch.device) -> None:
+    """Give lazy modules (nn.LazyLinear) their weights: their shapes come from a first batch."""
+    if not any(isinstance(each, UninitializedParameter) for each in model.parameters()):
+        return
+    source = as_source(task.valid_data())
+    batch = source.batch(np.arange(min(2, len(source))), None)
+    model.eval()
+    with torch.no_grad():
+        task.forward(model, to_device(batch, device))
+    model.train()
 
 
 def _batch_size(data: Any, options: TrialOptions) -> int:

@@ -124,7 +124,9 @@ def _write_files(
     }
     # Through JSON first: what is hashed is what is read back, with keys of mappings as text.
     content = json.loads(json.dumps(manifest))
-    (folder / _MANIFEST).write_text(json.dumps(content | {"sha256": _content_sum(content)}, indent=1))
+    (folder / _MANIFEST).write_text(
+        json.dumps(content | {"sha256": _content_sum(content)}, indent=1), encoding="utf-8"
+    )
 
 
 def checkpoint_folder(trial_folder: Path, virtual_epoch: int) -> Path:
@@ -147,7 +149,7 @@ def read_checkpoint(trial_folder: Path, virtual_epoch: int) -> Checkpoint:
     """
     folder = checkpoint_folder(trial_folder, virtual_epoch)
     with _reraise_as_damaged(folder, _MANIFEST):
-        manifest = json.loads((folder / _MANIFEST).read_text())
+        manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
         _compare(folder, _MANIFEST, _content_sum(manifest), manifest["sha256"])
         version = manifest["version"]
     if version != MANIFEST_VERSION:
@@ -210,7 +212,7 @@ def set_aside(trial_folder: Path, virtual_epoch: int, reason: str) -> Path:
     with suppress(FileNotFoundError):
         checkpoint_folder(trial_folder, virtual_epoch).rename(target)
         with suppress(OSError):
-            (target / REASON).write_text(reason + "\n")
+            (target / REASON).write_text(reason + "\n", encoding="utf-8")
     return target
 
 

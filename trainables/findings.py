@@ -39,6 +39,18 @@ class SampleError(ValueError):
     finding: Finding | None = None
 
 
+class ChangedFileError(ValueError):
+    """A file that was written while a search reads it: whatever is trained on it is of other data."""
+
+    SIGN = "was written while the search ran"
+
+    def __init__(self, file: object) -> None:
+        super().__init__(
+            f"{file}: {self.SIGN}, so trials would see different data; the same command again says what has "
+            "changed"
+        )
+
+
 def sample_error(kind: Kind, where: object, message: str, way_out: str = "") -> SampleError:
     """The error `<where>: <message>; <way_out>`.
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import difflib
 import functools
-import importlib
 import inspect
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
+
+from trainables.process.causes import on_one_line, place_of
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _MAX_KNOWN = 12
@@ -53,22 +55,30 @@ def import_path(path: str) -> Callable[..., Any]:
 
 
 def import_module(name: str) -> Any:
-    """The module of this name.
+    """The module of this name, from the installed packages or the current folder.
 
     Raises:
         ValueError: there is none, or it raises while it is imported.
     """
+    from trainables.process.imports import import_own  # which imports torch
+
     try:
-        return importlib.import_module(name)
+        return import_own(name, (os.getcwd(),))
     except ModuleNotFoundError as error:
         if error.name is not None and f"{name}.".startswith(f"{error.name}."):
             raise ValueError(
                 f"there is no module {error.name!r} in the current folder or among the installed packages"
             ) from error
-        raise ValueError(f"the module {name} cannot be imported: {error}") from error
+        raise ValueError(_cannot_import(name, error)) from error
     except Exception as error:  # whatever the module raises
-        text = str(error).splitlines()[0] if str(error) else "no message"
-        raise ValueError(f"the module {name} cannot be imported: {type(error).__name__}: {text}") from error
+        raise ValueError(_cannot_import(name, error)) from error
+
+
+def _cannot_import(name: str, error: Exception) -> str:
+    place = place_of(error)
+    text = on_one_line(str(error), "the text of the exception") or "no message"
+    kind = "" if type(error).__name__ == "ExitOnImportError" else f"{type(error).__name__}: "
+    return f"the module {name} cannot be imported: {kind}{text}{f' ({place})' if place else ''}"
 
 
 def call(path: str, arguments: Mapping[str, Any], *passed: Any) -> Any:

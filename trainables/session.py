@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import logging
 import math
-from collections.abc import Iterator, Mapping
+import operator
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ import torch
 
 from trainables.build import build_training
 from trainables.checkpoint import load_newest, remove_old_checkpoints, set_aside, write_checkpoint
+from trainables.data.handover import take_notes
 from trainables.data.prepared import prepared_file
 from trainables.data.virtual_epoch import Unit
 from trainables.function.task import as_task
@@ -24,6 +26,7 @@ from trainables.function.trainer import FunctionTrainer
 from trainables.images.skipped import keep_skipped
 from trainables.options import Mode
 from trainables.process.gpu_share import bind_share
+from trainables.process.imports import import_own
 from trainables.process.process_state import clean_process
 from trainables.progress import DivergedError
 from trainables.task import Task
@@ -31,11 +34,6 @@ from trainables.tensorboard import TensorBoardWriter
 from trainables.trainer import Trainer
 
 log = logging.getLogger(__name__)
-
-RESERVED = frozenset(
-    {"virtual_epoch", "step", "samples", "seconds", "diverged", "ended", "process", "saved", "message"}
-)
-"""Names in a report that a task's metrics may not have."""
 
 DataSplit = Literal["train", "train+val"]
 
@@ -71,12 +69,16 @@ class TrialPlan:
     gpu_fraction: float = 0.0
     """Share of the GPU's memory that this trial may use, context included; 1 and above is all of it."""
     data: DataSplit = "train"
+    data_number: int = 0
+    """Which of the data that its search has had; a checkpoint of others is not continued."""
     timeout: float | None = None
     """Seconds that a virtual epoch may take."""
     prepared: str | None = None
     """Folder of what the task prepared once for the whole run; None recomputes it."""
     working_folder: str = "."
     """Where the search was started; relative data paths and the user's tasks are found from there."""
+    search_path: Sequence[str] = ()
+    """More folders in which the user's modules are looked for, after the installed packages."""
 
     @property
     def prepared_file(self) -> Path | None:
@@ -92,7 +94,7 @@ class TrialPlan:
 def load_task_class(spec: str) -> type[Task]:
     """Import `package.module:Class`, or the training function there."""
     module, _, name = spec.partition(":")
-    return as_task(getattr(importlib.import_module(module), name))
+    return as_task(operator.attrgetter(name)(import_own(module)))
 
 
 def select_device(gpu_fraction: float) -> torch.device:
@@ -101,6 +103,16 @@ def select_device(gpu_fraction: float) -> torch.device:
         return torch.device("cpu")
     bind_share(gpu_fraction)
     return torch.device("cuda")
+
+
+def why_no_gpu() -> str:
+    """Why torch sees no GPU in this process, where there should be one."""
+    if torch.version.cuda is None and torch.version.hip is None:
+        return f"this torch, {torch.__version__}, is built without CUDA"
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None and not visible.strip():
+        return "CUDA_VISIBLE_DEVICES is empty"
+    return "torch finds no device or driver; what does nvidia-smi say?"
 
 
 class TrialSession:
@@ -172,6 +184,10 @@ class TrialSession:
         """Whether a checkpoint holds all that another process could continue from."""
         return not self._between or len(self.history) <= self._saved
 
+    def note(self, text: str) -> None:
+        """Send a line with the next report."""
+        self._messages.append(text)
+
     def next_report(self) -> Record:
         """The next virtual epoch's record; if it diverged, with the reason as `diverged` and no metrics."""
         if self._next >= len(self.history):
@@ -180,7 +196,7 @@ class TrialSession:
                 return ended
         record = self.history[self._next]
         self._next += 1
-        messages, self._messages = self._messages, []
+        messages, self._messages = [*self._messages, *take_notes()], []
         return {**record, "message": "; ".join(messages)} if messages else record
 
     def save(self) -> None:
@@ -237,11 +253,6 @@ class TrialSession:
             keep_skipped(self._folder, self.trainer.skipped_samples)
 
     def _objective_fault(self, metrics: Mapping[str, float]) -> str | None:
-        clashing = sorted(RESERVED & set(metrics))
-        if clashing:
-            raise ValueError(
-                f"the task reports {', '.join(clashing)}, which are reserved in every report; rename it"
-            )
         value = metrics.get(self.plan.metric)
         if value is None:
             known = ", ".join(sorted(metrics))
@@ -271,6 +282,8 @@ class TrialSession:
             "device": trainer.device.type,
             "precision": trainer.precision_name,
             "data": plan.data,
+            "data_number": plan.data_number,
+            "preprocessing": trainer.preprocessing(),
             "virtual_epoch": {plan.unit: plan.count},
             "num_virtual_epochs": plan.num_virtual_epochs,
             "metric": plan.metric,
@@ -290,9 +303,9 @@ class TrialSession:
         """Continue from the newest intact checkpoint, if any; returns a line for each damaged one."""
         loaded, messages = load_newest(self._folder)
         while loaded is not None and not self._is_own(loaded.info):
-            aside = set_aside(self._folder, loaded.virtual_epoch, "it was written with other options")
+            aside = set_aside(self._folder, loaded.virtual_epoch, "it was written with other options or data")
             messages.append(
-                f"a checkpoint with other options than this trial's was set aside as {aside.name}"
+                f"a checkpoint with other options or data than this trial's was set aside as {aside.name}"
             )
             loaded, more = load_newest(self._folder)
             messages += more
@@ -304,7 +317,8 @@ class TrialSession:
 
     def _is_own(self, info: Mapping[str, Any]) -> bool:
         """Whether a checkpoint is of this trial: a study restored to an earlier state may reuse numbers."""
-        return info["options"] == json.loads(json.dumps(self.plan.options))
+        same_data = info.get("data_number", 0) == self.plan.data_number
+        return same_data and info["options"] == json.loads(json.dumps(self.plan.options))
 
     def _write_events(self, record: Record) -> None:
         best = self.best

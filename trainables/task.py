@@ -9,7 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trainables.data.source import Batch, JoinedSource, as_source
+from trainables.data.batches import Batch, inputs_of, num_samples
+from trainables.data.fingerprint import Fingerprint
+from trainables.data.source import JoinedSource, as_source
 from trainables.inspect.inspection import Inspection
 from trainables.optim.optimizers import Layer
 from trainables.options import TrialOptions
@@ -55,6 +57,15 @@ class Task:
         `options.data` and on what `load_data` returned; the names must differ from those there.
         """
         return {}
+
+    @classmethod
+    def data_fingerprint(cls, options: TrialOptions) -> Fingerprint | str | None:
+        """What the data are made of, so that a search notices when they have changed since it was last run.
+
+        For files, `of_files({"images": paths})` of trainables.data.fingerprint; or any text that changes when
+        the data do. With None, what `load_data` returns is compared; data that are read elsewhere are not.
+        """
+        return None
 
     @classmethod
     def inspect(cls, options: TrialOptions) -> Inspection | None:
@@ -150,8 +161,8 @@ class Task:
         """Restore what `state_dict` returned."""
 
     def forward(self, model: nn.Module, batch: Batch) -> Any:
-        """Outputs of the model for one batch."""
-        return model(batch[0])
+        """Outputs of the model for one batch: of its first part, or of a batch that is a tensor."""
+        return model(inputs_of(batch, type(self).__name__))
 
     def loss(self, outputs: Any, batch: Batch) -> Tensor:
         """Mean loss over the batch: a scalar, or [num_terms] with one mean per term of a mixture.
@@ -166,7 +177,7 @@ class Task:
 
         A number if the host knows it, else a tensor on the batch's device, for which the host does not wait.
         """
-        return float(len(batch[0]))
+        return float(num_samples(batch))
 
     def metrics(self) -> Metrics:
         """A new accumulator for one validation."""
@@ -179,6 +190,10 @@ class Task:
         apply them.
         """
         return {}
+
+    def data_picture(self) -> np.ndarray | None:
+        """A sheet of samples as training gets them, which `check` writes: uint8 of shape [H, W, 3]."""
+        return None
 
     def images(self, model: nn.Module, device: torch.device) -> dict[str, np.ndarray]:
         """Images for TensorBoard after a validation, by tag: uint8 of shape [H, W, 3]."""

@@ -14,7 +14,7 @@ from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2, summary_v2
 from tensorboard.summary.writer.record_writer import RecordWriter
-from torch.utils.tensorboard.summary import image, scalar
+from torch.utils.tensorboard.summary import image, scalar, text
 
 Param = float | int | str | bool | None
 
@@ -51,6 +51,10 @@ class TensorBoardWriter:
         """Write one image per tag: uint8 of shape [H, W, 3]."""
         drawn = {tag: image(tag, pixels, dataformats="HWC") for tag, pixels in images.items()}
         self._write(*({"step": step, "summary": summary} for summary in drawn.values()))
+
+    def text(self, tag: str, content: str, step: int) -> None:
+        """Write a note that the Text tab shows."""
+        self._write({"step": step, "summary": text(tag, content)})
 
     def hparams(self, params: Mapping[str, Param], metric_tag: str) -> None:
         """Write the trial's parameters at its start: the HParams tab shows it from then on.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,10 +11,13 @@ import numpy as np
 import ray
 from ray import tune
 
+from trainables.process.imports import Bounded
 from trainables.session import Record, TrialPlan
 from trainables.worker import Started, TrialWorker
 
 RESULT = "result"
+_MAX_PRINTED = 1_000_000
+"""Characters that a job may print to each stream: all of it goes into the log of the search."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +41,10 @@ class TrialTrainable(tune.Trainable):
     def setup(
         self, config: dict[str, Any], shared: Mapping[str, Mapping[str, np.ndarray]] | None = None
     ) -> None:
-        self.worker = TrialWorker(shared)
+        self.worker = TrialWorker(shared, alone=True)
+        self._streams = sys.stdout, sys.stderr
+        self._printed = [Bounded(stream, _MAX_PRINTED, "a trial") for stream in self._streams]
+        sys.stdout, sys.stderr = self._printed  # type: ignore[assignment]
         self._started: Started | None = None
         self._begin(config)
 
@@ -53,6 +60,7 @@ class TrialTrainable(tune.Trainable):
 
     def cleanup(self) -> None:
         self.worker.end()
+        sys.stdout, sys.stderr = self._streams
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Called when a job of the trial ends, before another process may continue it."""
@@ -62,7 +70,10 @@ class TrialTrainable(tune.Trainable):
         return None
 
     def _begin(self, config: dict[str, Any]) -> None:
-        self._started = self.worker.begin(TrialPlan(**config["plan"]))
+        plan = TrialPlan(**config["plan"])
+        for stream in self._printed:
+            stream.renew(f"trial {plan.number}")
+        self._started = self.worker.begin(plan)
 
 
 def _this_actor() -> Any:

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trainables.data.source import Batch, BatchSource, to_device
+from trainables.data.batches import Batch, to_device
+from trainables.data.source import BatchSource
 from trainables.data.stream import TrainingStream
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.optim.ema import WeightAverage
@@ -20,6 +21,7 @@ from trainables.optim.lr_schedules import set_lr
 from trainables.optim.precision import Precision
 from trainables.process.process_state import RandomStates
 from trainables.progress import Progress
+from trainables.reported import check_loss, numbers
 
 if TYPE_CHECKING:
     from trainables.task import Metrics, Task
@@ -143,7 +145,7 @@ class Trainer:
                 loss, weight = self._validate_batch(start, model, metrics)
                 loss_sum, weight_sum = loss_sum + loss, weight_sum + weight
         loss = (loss_sum / weight_sum.clamp_min(_TINY)).sum()
-        return {"valid_loss": float(loss)} | {name: float(value) for name, value in metrics.compute().items()}
+        return {"valid_loss": float(loss), **numbers(metrics.compute())}
 
     def try_validation(self) -> None:
         """Validate one batch and forget the result: what a validation needs at a time is there."""
@@ -161,6 +163,10 @@ class Trainer:
     def skipped_samples(self) -> Mapping[str, str]:
         """Samples left out because they cannot be read: the reason by file."""
         return self.task.skipped_samples
+
+    def preprocessing(self) -> dict[str, Any]:
+        """How raw data become the model's inputs, see `Task.preprocessing`."""
+        return self.task.preprocessing()
 
     def take_images(self) -> dict[str, np.ndarray]:
         """Images for TensorBoard after a validation, by tag."""
@@ -198,6 +204,12 @@ class Trainer:
             # A scaler saved where none was needed has no state: this one starts fresh.
             if name != "scaler" or state[name]:
                 part.load_state_dict(state[name])
+
+    def load_weights(self, weights: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+        """Only the weights of what `load` takes, and their moving average."""
+        self.model.load_state_dict(dict(weights))
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
 
     def restart_average(self) -> None:
         """Restart the moving average from the model's present weights."""
@@ -250,6 +262,7 @@ class Trainer:
             with self.precision.autocast():
                 outputs = self.task.forward(self.model, batch)
                 loss = self.task.loss(outputs, batch)
+                check_loss(loss, weight)
                 loss = (
                     _zero_if_unweighted(loss, weight) if total is None else _mul_or_zero(loss, weight / total)
                 )

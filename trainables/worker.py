@@ -17,7 +17,7 @@ from trainables.data.prepared import data_key
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.process.failure import TrialError, recorded_failure, take_failure, traced_if_it_hangs
 from trainables.process.process_state import ProcessState, RandomStates, clean_process
-from trainables.session import Record, TrialPlan, TrialSession, load_task_class
+from trainables.session import Record, TrialPlan, TrialSession, load_task_class, why_no_gpu
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,14 @@ class TrialWorker:
 
     Args:
         shared: decoded data by its key, see `data_key`; other data are loaded here.
+        alone: this process has only trials, see `recorded_failure`.
     """
 
-    def __init__(self, shared: Mapping[str, Mapping[str, np.ndarray]] | None = None) -> None:
+    def __init__(
+        self, shared: Mapping[str, Mapping[str, np.ndarray]] | None = None, *, alone: bool = False
+    ) -> None:
         self._shared = dict(shared or {})
+        self._alone = alone
         self._session: TrialSession | None = None
         self._clean: ProcessState | None = None
 
@@ -53,10 +57,13 @@ class TrialWorker:
         """Begin a job from the trial's newest checkpoint; the job before it has ended."""
         self.end()
         take_failure(Path(plan.folder))  # left by an earlier attempt that nobody read
-        with recorded_failure(Path(plan.folder)):
+        with recorded_failure(Path(plan.folder), alone=self._alone):
             self._clean_up(plan)
             self._session = TrialSession(plan, self._arrays(plan))
         trainer = self.session.trainer
+        if plan.gpu_fraction > 0 and trainer.device.type == "cpu":
+            share = f"gpus_per_trial is {plan.gpu_fraction:g}"
+            self.session.note(f"{share}, and the trial is trained on the CPU: {why_no_gpu()}")
         return Started(step=trainer.counters.num_steps, lengths=trainer.virtual_epochs)
 
     def next_report(self) -> Record:
@@ -78,7 +85,7 @@ class TrialWorker:
             return
         folder = Path(session.plan.folder)
         try:
-            with recorded_failure(folder):
+            with recorded_failure(folder, alone=self._alone):
                 session.close()
         except TrialError:
             # Its reports are recorded, and the next trial here is not to blame.
@@ -106,7 +113,7 @@ class TrialWorker:
         session = self.session
         folder = Path(session.plan.folder)
         with (
-            recorded_failure(folder, lambda: session.where),
+            recorded_failure(folder, lambda: session.where, alone=self._alone),
             traced_if_it_hangs(folder, session.plan.timeout),
         ):
             yield
@@ -114,8 +121,9 @@ class TrialWorker:
     def _clean_up(self, plan: TrialPlan) -> None:
         """Restore this process to its state before its first trial."""
         os.chdir(plan.working_folder)
-        if plan.working_folder not in sys.path:
-            sys.path.insert(0, plan.working_folder)
+        # After the installed packages: a file of the user's may be named like one of them.
+        own = [folder for folder in (plan.working_folder, *plan.search_path) if folder not in sys.path]
+        sys.path.extend(own)
         # What a task changes when it is imported holds for all trials of a process.
         load_task_class(plan.task)
         if self._clean is None:

@@ -153,13 +153,13 @@ def _begin() -> None:
 
 
 def load() -> dict[str, Any]:
-    return json.loads(RESULTS.read_text())["results"] if RESULTS.exists() else {}
+    return json.loads(RESULTS.read_text(encoding="utf-8"))["results"] if RESULTS.exists() else {}
 
 
 def save(results: dict[str, Any]) -> None:
     new = RESULTS.with_suffix(".new")
     settings = {"workers": NUM_WORKERS, "virtual_epochs": LENGTH, "budgets": BUDGETS, "close": CLOSE}
-    new.write_text(json.dumps({"settings": settings, "results": results}, sort_keys=True))
+    new.write_text(json.dumps({"settings": settings, "results": results}, sort_keys=True), encoding="utf-8")
     new.replace(RESULTS)
 
 

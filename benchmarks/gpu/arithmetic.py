@@ -131,6 +131,7 @@ def whole_export(context: Context) -> Figure:
             capture_output=True,
             text=True,
             check=False,
+            encoding="utf-8",
         )
     if done.returncode:
         raise AssertionError((done.stderr.strip().splitlines() or ["no message"])[-1])

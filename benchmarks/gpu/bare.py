@@ -37,7 +37,7 @@ def read_list(folder: Path) -> dict[str, dict]:
         raise SystemExit(
             f"{folder} has no batch with a {LIST}; `make gpu-wheels` gathers them, and all are needed"
         )
-    texts = {path.read_text() for path in found}
+    texts = {path.read_text(encoding="utf-8") for path in found}
     if len(texts) > 1:
         raise SystemExit(f"the batches in {folder} were gathered at different times; carry all of one time")
     return json.loads(texts.pop())
@@ -76,7 +76,9 @@ def environment(folder: Path) -> Path:
             )
         # This Python is itself of an environment, whose packages an environment of it does not see.
         (site,) = (folder / "lib").glob("python3*/site-packages")
-        (site / "beside.pth").write_text(f"{Path(torch.submodule_search_locations[0]).parent}\n")
+        (site / "beside.pth").write_text(
+            f"{Path(torch.submodule_search_locations[0]).parent}\n", encoding="utf-8"
+        )
     return python
 
 
@@ -84,13 +86,13 @@ def install(python: Path, wheels: list[Path], folder: Path) -> None:
     """Install exactly these; nothing that they ask for is looked for, torch least of all."""
     done = folder / "installed.json"
     names = json.dumps(sorted(wheel.name for wheel in wheels))
-    if done.is_file() and done.read_text() == names:
+    if done.is_file() and done.read_text(encoding="utf-8") == names:
         return
     command = [*_pip(python), "install", "--quiet", "--no-index", "--no-deps", "--no-warn-script-location"]
     subprocess.run([*command, "--find-links", str(wheels[0].parent), *map(str, wheels)], check=True)
     # The program itself, whose version a run's provenance names; it is built by the setuptools among them.
     subprocess.run([*command, "--no-build-isolation", "-e", str(ROOT)], check=True)
-    done.write_text(names)
+    done.write_text(names, encoding="utf-8")
 
 
 def _pip(python: Path) -> list[str]:

@@ -22,7 +22,7 @@ READY = "ready\n"
 
 
 def main() -> None:
-    answers = os.fdopen(os.dup(1), "w")
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     context = Context(torch.device(sys.argv[1]))
     checks = {check.name: check for check in importlib.import_module(sys.argv[2]).CHECKS}

@@ -96,7 +96,9 @@ def device_memory() -> tuple[int, int]:
         "0",
     ]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=20, encoding="utf-8"
+        )
         used, total = (int(part) * _MEGABYTE for part in done.stdout.strip().split(","))
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         raise Skip(f"nvidia-smi does not say how much memory is in use: {error}") from error

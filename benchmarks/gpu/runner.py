@@ -86,7 +86,7 @@ class CheckProcess:
     def __init__(self, device: str, log: Path, table: str = "benchmarks.gpu.checks") -> None:
         self._is_ready = False
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("a") as file:
+        with log.open("a", encoding="utf-8") as file:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "benchmarks.gpu.process", device, table],
                 stdin=subprocess.PIPE,

@@ -68,7 +68,7 @@ class HoldingTask(Task):
     def _meet(self) -> None:
         folder, wanted = Path(self.options.data["folder"]), int(self.options.data["processes"])
         note = folder / f"{os.getpid()}.part"
-        note.write_text(json.dumps({"visible": os.environ.get("CUDA_VISIBLE_DEVICES")}))
+        note.write_text(json.dumps({"visible": os.environ.get("CUDA_VISIBLE_DEVICES")}), encoding="utf-8")
         note.rename(note.with_suffix(".json"))
         ends = time.monotonic() + _LONGEST_WAIT
         while (there := len(list(folder.glob("*.json")))) < wanted:

@@ -164,7 +164,7 @@ def _meeting(processes: int) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _notes(data: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [json.loads(path.read_text()) for path in Path(data["folder"]).glob("*.json")]
+    return [json.loads(path.read_text(encoding="utf-8")) for path in Path(data["folder"]).glob("*.json")]
 
 
 @contextmanager

@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def requirements(pyproject: Path) -> list[str]:
     """What the program and the transformer need, but torch."""
-    project = tomllib.loads(pyproject.read_text())["project"]
+    project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
     asked = [*project["dependencies"], *project["optional-dependencies"]["transformers"]]
     return [line for line in asked if not _THERE.fullmatch(re.split(r"[\s\[<>=!~;]", line, maxsplit=1)[0])]
 
@@ -125,7 +125,7 @@ def pack(wheels: Sequence[Path], out: Path, *, batch: int = _BATCH, part: int = 
         batches[number].append(Part(name, len(piece)))
         (out / str(number + 1) / name).write_bytes(piece)
     for number in range(len(batches)):
-        (out / str(number + 1) / LIST).write_text(json.dumps(listed, indent=1))
+        (out / str(number + 1) / LIST).write_text(json.dumps(listed, indent=1), encoding="utf-8")
     return batches
 
 

@@ -121,7 +121,7 @@ def main() -> None:
         "the article's loop": snippet_gradients(),
     }
     arguments.results.parent.mkdir(parents=True, exist_ok=True)
-    arguments.results.write_text(json.dumps(found, indent=2) + "\n")
+    arguments.results.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(found, indent=2))
     if arguments.figure is not None:
         draw(found, arguments.figure)

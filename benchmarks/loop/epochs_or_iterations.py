@@ -301,7 +301,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         found = measure(Path(folder))
     arguments.results.parent.mkdir(parents=True, exist_ok=True)
-    arguments.results.write_text(json.dumps(found, indent=1) + "\n")
+    arguments.results.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print(table(found))
     if arguments.figure is not None:
         draw(found, arguments.figure)

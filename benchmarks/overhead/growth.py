@@ -206,7 +206,7 @@ def reopen(journal: Path, size: int, sampler: str, scheduler: str, workers: int)
 def resident_bytes() -> int:
     """Of this process, after what nobody holds any more is gone."""
     gc.collect()
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
     return pages * 4096
 
 
@@ -272,7 +272,7 @@ def main() -> None:
         "growth": grown,
         "reopened": reopened,
     }
-    options.out.write_text(json.dumps(result, indent=1) + "\n")
+    options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(f"written to {options.out}")
 
 

@@ -36,7 +36,7 @@ def processes_below(root: int) -> list[int]:
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
             try:
-                parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+                parent = int((folder / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
             except OSError:
                 continue
             children.setdefault(parent, []).append(int(folder.name))
@@ -51,7 +51,7 @@ def proportional_bytes(root: int) -> int:
     total = 0
     for process in processes_below(root):
         try:
-            rollup = Path(f"/proc/{process}/smaps_rollup").read_text()
+            rollup = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="utf-8")
         except OSError:
             continue
         for line in rollup.splitlines():
@@ -72,12 +72,12 @@ def measure(way: str, num_trials: int, megabytes: int) -> float:
         }
         command = [sys.executable, "-m", "benchmarks.overhead.memory_peers", json.dumps(given)]
         output = Path(folder) / "output.txt"
-        with output.open("w") as out:
+        with output.open("w", encoding="utf-8") as out:
             search = subprocess.Popen(command, env=environment, cwd=folder, stdout=out, stderr=out)
         try:
             while len(list(Path(folder).glob("ready_*"))) < num_trials:
                 if search.poll() is not None:
-                    raise RuntimeError(f"{way} ended:\n{output.read_text()[-4000:]}")
+                    raise RuntimeError(f"{way} ended:\n{output.read_text(encoding='utf-8')[-4000:]}")
                 time.sleep(0.1)
             time.sleep(1.0)
             found = proportional_bytes(search.pid)

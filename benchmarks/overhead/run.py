@@ -58,10 +58,16 @@ def run(contender: str, seconds: list[float], virtual_epochs: int) -> dict[str, 
         began = time.monotonic()
         command = [sys.executable, "-m", "benchmarks.overhead.peers", contender, json.dumps(given)]
         done = subprocess.run(
-            command, env=environment, cwd=folder, capture_output=True, text=True, timeout=900
+            command,
+            env=environment,
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=900,
+            encoding="utf-8",
         )
         whole = time.monotonic() - began
-        lines = log.read_text().splitlines() if log.exists() else []
+        lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
     if len(lines) < len(seconds) * virtual_epochs:
         raise RuntimeError(
             f"{contender} trained {len(lines)} virtual epochs; {len(seconds) * virtual_epochs} were asked "

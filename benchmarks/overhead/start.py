@@ -53,7 +53,9 @@ def searched(results: Path) -> Moments:
     overrides = [word for path, value in TRIAL.items() for word in ("--set", f"{path}={value}")]
     command = program(str(CONFIG), "--plain", "--results", str(results), *overrides)
     began, report = time.time(), None
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env=environment(), encoding="utf-8"
+    ) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if report is None and "virtual epoch 1/1" in line:
@@ -63,7 +65,7 @@ def searched(results: Path) -> Moments:
         raise RuntimeError(f"tune-search ended with {process.returncode}; the rest is in {results}")
     (summary,) = results.glob("*/summary.json")
     return {
-        "step": report - json.loads(summary.read_text())["trial_seconds"],
+        "step": report - json.loads(summary.read_text(encoding="utf-8"))["trial_seconds"],
         "report": report,
         "end": ended,
     }
@@ -73,7 +75,9 @@ def bare() -> Moments:
     """The same of start_bare.py."""
     command = [sys.executable, str(Path(__file__).with_name("start_bare.py")), str(STEPS), str(BATCH)]
     began = time.time()
-    done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=True)
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment(), check=True, encoding="utf-8"
+    )
     ended = time.time() - began
     told = dict(line.split() for line in done.stdout.splitlines() if line.startswith(("step ", "report ")))
     return {name: float(moment) - began for name, moment in told.items()} | {"end": ended}

@@ -15,13 +15,15 @@ from search.commands.restore import prepared_of, restore_trainer
 from search.config.config import Config
 from search.config.stages import open_run
 from search.errors import SearchError
+from search.run.data_record import DataChangedError, TrialData, data_for
 from search.run.folder import RunFolder, write_json
 from search.run.provenance import working_folder
 from search.study.study import read_records
 from search.study.trial import TrialRecord, ranked
-from search.text import counted
+from search.text import counted, short_path
 from trainables.checkpoint import Checkpoint, DamagedCheckpointError, list_checkpoints, read_checkpoint
 from trainables.data.source import as_source
+from trainables.function.trainer import FunctionTrainer
 
 LOSS = "train_loss"
 """Metric of every report: the mean loss of a virtual epoch, each measured before its optimizer step."""
@@ -75,17 +77,26 @@ def study_batch_sizes(run: str | Path, *, max_samples: int = 4096) -> BatchSizes
 
 def _study(folder: RunFolder, max_samples: int) -> BatchSizes:
     config = open_run(folder.config).first
-    records = ranked(read_records(folder.journal), config.objective.mode)
+    valued = ranked(read_records(folder.journal), config.objective.mode)
+    records = [record for record in valued if not record.of_other_data]
     if not records:
         raise SearchError(f"{folder.path} has no trial with a value yet; there is nothing to compare")
+    data = data_for(config, folder, records[0])
+    if data.other:
+        raise DataChangedError(
+            f"the data have changed since {short_path(folder.path)} was last run: {'; '.join(data.other)}; "
+            "put back the data as they were"
+        )
     losses, notes = _losses(records, folder, config)
+    if len(records) < len(valued):
+        notes.append(f"left out, as they are of other data: {counted(len(valued) - len(records), 'trial')}")
     chosen = _best_of_each_size([record for record in records if record.number in losses])
     if len(chosen) < 2:
         raise SearchError(_too_few(folder, records, chosen, notes))
     curves = [_curve(record, losses[record.number]) for record in chosen]
     notes += _confounders(chosen)
     target = curves[-1].losses[-1]
-    noise = _noise(records, folder, config, max_samples)
+    noise = _noise(records, folder, config, max_samples, data)
     num_train = _epoch_samples(chosen[0])
     if noise.num_samples < num_train:
         notes.append(f"the spread of the loss was measured on {noise.num_samples} of {num_train} samples")
@@ -194,10 +205,16 @@ def _confounders(chosen: Sequence[TrialRecord]) -> list[str]:
     ]
 
 
-def _noise(records: Sequence[TrialRecord], folder: RunFolder, config: Config, max_samples: int) -> BatchNoise:
+def _noise(
+    records: Sequence[TrialRecord], folder: RunFolder, config: Config, max_samples: int, data: TrialData
+) -> BatchNoise:
     """The spread of the loss at the best intact checkpoint."""
     checkpoint = _best_checkpoint(records, folder, config)
-    trainer = restore_trainer(checkpoint, prepared_of(checkpoint, folder.prepared))
+    trainer = restore_trainer(checkpoint, prepared_of(checkpoint, data.prepared), loaded=data.arrays)
+    if isinstance(trainer, FunctionTrainer):
+        raise SearchError(
+            "a training function does not tell the loss of single samples; compare a task's trials"
+        )
     data = trainer.task.train_data()
     try:
         source = as_source(data)

@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
-import os
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
+from search.commands.check_data import DataCheck, drawn_inspection, inspected
 from search.config.config import Config
 from search.config.stages import load_config
+from search.config.tasks import BUILT_IN
 from search.errors import SearchError
 from search.run.data_errors import data_errors
+from search.run.data_record import compared, find_data, read_data
 from search.run.executor import concurrent_trials
+from search.run.folder import RunFolder
 from search.run.largest_batch import with_largest_batch
 from search.run.provenance import task_source
 from search.run.retention import space_needed
 from search.schedulers.build import build_scheduler
-from trainables.build import build_trainer, load_arrays
+from search.text import short_path, value_at
+from trainables.build import build_training, load_arrays
 from trainables.data.source import as_source
+from trainables.function.trainer import FunctionTrainer
+from trainables.process.cores import num_cores
 from trainables.session import select_device
+from trainables.task import Task
 from trainables.trainer import Trainer
 
 _NUM_STEPS = 3
+Training = Trainer | FunctionTrainer
+NUM_LOOKED_AT = 64
+"""Samples of each part whose contents are described."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +50,7 @@ class Check:
     """Hyperparameters of the trial that was run, with the first option of every choice."""
     num_parameters: int
     num_train: int | None
-    num_valid: int
+    num_valid: int | None
     seconds_per_step: float
     seconds_per_validation: float
     metrics: Mapping[str, float]
@@ -54,6 +67,18 @@ class Check:
     """Largest size of all checkpoints of the search, in bytes."""
     largest_batch: str | None
     """What `batch_size: auto` resolved to, and how; None if it is not used."""
+    data_changes: tuple[str, ...] = ()
+    """How the data differ from those of the run of this name, or why that would not be noticed."""
+    model: str = ""
+    """Its name, and the shapes of its input and output for one batch."""
+    batch: str = ""
+    """Samples of one optimizer step, and of which factors."""
+    epochs_per_virtual_epoch: float | None = None
+    """Passes over the training data."""
+    data: DataCheck | None = None
+    """What was understood of some samples; None for a task of the user's own without an inspection."""
+    picture: np.ndarray | None = None
+    """Some samples as training gets them: uint8 [H, W, 3]."""
     stages: tuple[str, ...] = ()
     """Names of the stages, if there are any; the plan is that of the first."""
 
@@ -80,28 +105,30 @@ def check(
     loaded = search.first
     concurrency = concurrent_trials(loaded, _local_resources())
     first = next(iter(loaded.space.candidates()))
-    trainer = _build(loaded, first.options, phase)
-    phase("training a few steps")
-    with data_errors(loaded.task_path, loaded.file):  # files that are read when they are needed
-        metrics, seconds_per_step, seconds_per_validation = _measure(trainer)
-    metric = loaded.objective.metric
-    if metric not in metrics:
-        raise SearchError(f"objective.metric is {metric!r}; the task reports {', '.join(sorted(metrics))}")
+    tried = _try(loaded, first.options, phase)
+    trainer = tried.trainer
     scheduler, budget, size = build_scheduler(loaded), loaded.budget, _state_size(trainer)
     lengths = replace(
         trainer.virtual_epochs, unit=loaded.virtual_epoch.unit, count=loaded.virtual_epoch.count
     )
+    step_samples, epoch_samples = lengths.step_samples, lengths.epoch_samples
+    steps = lengths.end_step(1)
     return Check(
         config=loaded,
+        model=f"{value_at(first.options, ('model', 'name'), type(trainer.model).__name__)}{tried.shapes}",
+        batch=_batch(trainer, step_samples),
+        epochs_per_virtual_epoch=steps * step_samples / epoch_samples if epoch_samples else None,
+        data=tried.data,
+        picture=tried.picture,
         params=first.params,
         num_parameters=sum(p.numel() for p in trainer.model.parameters()),
         num_train=trainer.virtual_epochs.epoch_samples,
-        num_valid=len(as_source(trainer.valid_source)),
-        seconds_per_step=seconds_per_step,
-        seconds_per_validation=seconds_per_validation,
-        metrics=metrics,
+        num_valid=len(as_source(trainer.valid_source)) if isinstance(trainer, Trainer) else None,
+        seconds_per_step=tried.seconds_per_step,
+        seconds_per_validation=tried.seconds_per_validation,
+        metrics=tried.metrics,
         rungs=scheduler.rungs.describe(budget.max_virtual_epochs, lengths),
-        steps_per_virtual_epoch=lengths.end_step(1),
+        steps_per_virtual_epoch=steps,
         expected_virtual_epochs=scheduler.expected_virtual_epochs(
             budget.trials, budget.max_virtual_epochs, lengths
         ),
@@ -112,10 +139,42 @@ def check(
         space_needed=space_needed(loaded, scheduler, concurrency, size),
         largest_batch=lines[-1].partition(": ")[2] if lines else None,
         stages=tuple(stage.name for stage in search.stages if stage.name),
+        data_changes=_data_notes(loaded, trainer),
     )
 
 
-def _build(config: Config, values: Mapping[str, Any], phase: Callable[[str], None]) -> Trainer:
+class _Tried(NamedTuple):
+    """A trial that was trained a few steps."""
+
+    trainer: Training
+    shapes: str
+    metrics: dict[str, float]
+    seconds_per_step: float
+    seconds_per_validation: float
+    data: DataCheck | None
+    picture: np.ndarray | None
+
+
+def _try(config: Config, values: Mapping[str, Any], phase: Callable[[str], None]) -> _Tried:
+    trainer = _build(config, values, phase)
+    phase("training a few steps")
+    with data_errors(config.task_path, config.file):  # files that are read when they are needed
+        with _shapes(trainer.model) as shapes:
+            measured = _measure(trainer)
+        _check_metric(config.objective.metric, measured[0])
+        phase("looking at some samples")
+        data, picture = None, None
+        if isinstance(trainer, Trainer):
+            data, picture = _looked_at(config, trainer.task), trainer.task.data_picture()
+    return _Tried(trainer, "".join(shapes), *measured, data, picture)
+
+
+def _check_metric(metric: str, metrics: Mapping[str, float]) -> None:
+    if metric not in metrics:
+        raise SearchError(f"objective.metric is {metric!r}; the task reports {', '.join(sorted(metrics))}")
+
+
+def _build(config: Config, values: Mapping[str, Any], phase: Callable[[str], None]) -> Training:
     """The trainer of one trial, with virtual epochs of a few steps."""
     task_class = config.task_class()
     options = task_class.Options.parse(values)
@@ -126,10 +185,13 @@ def _build(config: Config, values: Mapping[str, Any], phase: Callable[[str], Non
     torch.set_num_threads(max(1, int(config.resources.cpus_per_trial)))
     device = select_device(config.resources.gpus_per_trial)
     with data_errors(config.task_path):
-        return build_trainer(
+        return build_training(
             task_class,
             options,
             arrays,
+            prepared=None,
+            number=0,
+            folder=Path(tempfile.gettempdir()),
             unit="steps",
             count=_NUM_STEPS,
             num_virtual_epochs=config.budget.max_virtual_epochs,
@@ -137,20 +199,74 @@ def _build(config: Config, values: Mapping[str, Any], phase: Callable[[str], Non
         )
 
 
-def _measure(trainer: Trainer) -> tuple[dict[str, float], float, float]:
+def _data_notes(config: Config, trainer: Training) -> tuple[str, ...]:
+    found = find_data(config, load=False)
+    folder = RunFolder(Path("results").absolute() / config.name)
+    before = read_data(folder.data)
+    changes = compared(before, found.fingerprint) if before is not None else None
+    if changes:
+        return (f"have changed since {short_path(folder.path)} was last run", *changes.lines())
+    if found.not_compared and isinstance(trainer, Trainer) and not trainer.task.arrays:  # these are compared
+        return (f"will not be compared when a search continues: {found.not_compared}",)
+    return ()
+
+
+@contextmanager
+def _shapes(model: torch.nn.Module) -> Iterator[list[str]]:
+    """The shapes of the first input and output of the model, as text, once it has been called."""
+    found: list[str] = []
+
+    def note(module: torch.nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        first = next((value for value in inputs if isinstance(value, torch.Tensor)), None)
+        if not found and first is not None and isinstance(output, torch.Tensor):
+            found.append(f", {list(first.shape)} -> {list(output.shape)}")
+
+    hook = model.register_forward_hook(note)
+    try:
+        yield found
+    finally:
+        hook.remove()
+
+
+def _batch(trainer: Training, step_samples: int) -> str:
+    """Samples of one optimizer step; their factors where there is more than one."""
+    if not isinstance(trainer, Trainer):
+        return (
+            f"{step_samples} samples a step" if trainer.virtual_epochs.epoch_samples else "the function's own"
+        )
+    accumulate, per_step = trainer.accumulate, trainer.task.batches_per_step
+    factors = [step_samples // (accumulate * per_step), accumulate, per_step]
+    several = [str(factor) for factor in factors if factor > 1]
+    return f"{step_samples} samples a step" + (f" ({' x '.join(several)})" if len(several) > 1 else "")
+
+
+def _looked_at(config: Config, task: Task) -> DataCheck | None:
+    """Some samples of each part, where the task knows its samples."""
+    found = DataCheck(name=config.name, task=config.task_path)
+    inspection = type(task).inspect(task.options)
+    if inspection is None:
+        if config.task_path not in BUILT_IN.values() or not getattr(task, "class_names", ()):
+            return None
+        inspection = drawn_inspection(task)
+    return inspected(found, inspection, most=NUM_LOOKED_AT)
+
+
+def _measure(trainer: Training) -> tuple[dict[str, float], float, float]:
     """Metrics after a few steps, seconds per step, and seconds per validation."""
-    trainer.run_virtual_epoch()  # warm-up: the first steps are slower than later ones
+    first = trainer.run_virtual_epoch()  # warm-up: the first steps are slower than later ones
     began = time.perf_counter()
-    metrics = trainer.run_virtual_epoch()
+    metrics = trainer.run_virtual_epoch() or first  # a training function may have returned
+    if metrics is None:
+        raise SearchError("the training function returned without a report")
     both = time.perf_counter() - began
     began = time.perf_counter()
     trainer.validate()
     validation = time.perf_counter() - began
-    trainer.stream.close()
+    trainer.close()
     return metrics, max(0.0, both - validation) / _NUM_STEPS, validation
 
 
-def _state_size(trainer: Trainer) -> int:
+def _state_size(trainer: Training) -> int:
     """Size of the tensors in a checkpoint, in bytes."""
 
     def size(value: Any) -> int:
@@ -164,6 +280,5 @@ def _state_size(trainer: Trainer) -> int:
 
 
 def _local_resources() -> dict[str, float]:
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    return {"CPU": float(cpus), "GPU": float(gpus)}
+    return {"CPU": float(num_cores()), "GPU": float(gpus)}

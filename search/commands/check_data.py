@@ -16,7 +16,8 @@ from trainables.build import load_arrays
 from trainables.data.threads import in_threads
 from trainables.findings import Finding, Kind, short_name
 from trainables.inspect.generic import DrawnInspection
-from trainables.inspect.inspection import IGNORED, Conclusion, Contents, Inspection, SampleName
+from trainables.inspect.inspection import IGNORED, Column, Conclusion, Contents, Inspection, SampleName
+from trainables.task import Task
 
 UNUSABLE = Kind(name="data", severity="error", remedy="correct it: no sample can be read")
 ABSENT = Kind(name="class without samples", severity="warning", remedy="check the split")
@@ -47,6 +48,8 @@ class PartSummary:
     """The training or the validation data."""
 
     samples: int
+    """How many were looked at."""
+    of_samples: int
     num_bytes: int
     sizes: Mapping[str, tuple[int, int]]
     """Width and height of the smallest, the median and the largest image by area: min, median, max."""
@@ -76,9 +79,15 @@ class DataCheck:
     """The folder of the files."""
     findings: Sequence[Finding] = ()
     """Errors first, sorted by kind."""
+    notes: Sequence[str] = ()
+    """How the data were understood, where they could be meant otherwise."""
     parts: Mapping[str, PartSummary] = field(default_factory=dict)
     classes: Sequence[ClassSummary] = ()
     """In the order of the class numbers; the last one may be `ignored`."""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """What was understood, such as how many bits images have: texts by what they are of."""
+    columns: Sequence[Column] = ()
+    """Of a table."""
     unit: str = ""
     """What is counted of a class, such as `pixels`."""
     compared: str = ""
@@ -139,50 +148,91 @@ def check_data(
     try:
         inspection = task_class.inspect(options)
         if inspection is None:
-            task = task_class(options, load_arrays(task_class, options))
-            names = getattr(task, "class_names", ())
-            inspection = DrawnInspection(task.train_data(), task.valid_data(), names)
+            inspection = drawn_inspection(task_class(options, load_arrays(task_class, options)))
     except Exception as error:  # a user's task may raise anything
         message = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
         return replace(found, findings=[Finding(UNUSABLE, task_class.__name__, message)])
+    return inspected(found, inspection, progress=progress)
+
+
+def drawn_inspection(task: Task) -> Inspection:
+    """Of the samples that a task draws."""
+    return DrawnInspection(task.train_data(), task.valid_data(), getattr(task, "class_names", ()))
+
+
+def inspected(
+    found: DataCheck,
+    inspection: Inspection,
+    *,
+    most: int | None = None,
+    progress: Callable[[Progress], None] = lambda progress: None,
+) -> DataCheck:
+    """What is found in the samples.
+
+    Args:
+        found: of the configuration, without findings.
+        most: samples of each part to look at, spread over all; None looks at all.
+    """
     began = time.monotonic()
-    contents = _read(inspection, progress)
+    parts: dict[str, list[int]] = {}
+    for number, sample in enumerate(inspection.samples):
+        parts.setdefault(sample.part, []).append(number)
+    chosen = [number for numbers in parts.values() for number in _spread(numbers, most)]
+    contents = _read(inspection, chosen, progress)
     seconds = round(time.monotonic() - began, 3)
-    return _summarize(replace(found, root=inspection.root, seconds=seconds), inspection, contents)
+    return _summarize(replace(found, root=inspection.root, seconds=seconds), inspection, contents, chosen)
 
 
-def _read(inspection: Inspection, progress: Callable[[Progress], None]) -> list[Contents]:
-    samples = inspection.samples
+def _spread(numbers: list[int], most: int | None) -> list[int]:
+    if most is None or len(numbers) <= most:
+        return numbers
+    return [numbers[place * (len(numbers) - 1) // (most - 1)] for place in range(most)]
+
+
+def _read(
+    inspection: Inspection, chosen: Sequence[int], progress: Callable[[Progress], None]
+) -> list[Contents]:
+    """The contents of all samples, empty ones of those that are not chosen."""
+    samples = [inspection.samples[number] for number in chosen]
     of_bytes = sum(sample.num_bytes for sample in samples)
-    contents: list[Contents] = []
+    contents = [Contents()] * len(inspection.samples)
     num_bytes = num_findings = 0
     began = time.monotonic()
-    for held in in_threads(inspection.look, len(samples), inspection.num_threads):
-        num_bytes += samples[len(contents)].num_bytes
+    looks = in_threads(lambda place: inspection.look(chosen[place]), len(chosen), inspection.num_threads)
+    for place, held in enumerate(looks):
+        num_bytes += samples[place].num_bytes
         num_findings += len(held.findings)
-        contents.append(held)
+        contents[chosen[place]] = held
         seconds = time.monotonic() - began
-        progress(Progress(len(contents), len(samples), num_bytes, of_bytes, num_findings, seconds))
+        progress(Progress(place + 1, len(samples), num_bytes, of_bytes, num_findings, seconds))
     return contents
 
 
-def _summarize(found: DataCheck, inspection: Inspection, contents: Sequence[Contents]) -> DataCheck:
+def _summarize(
+    found: DataCheck, inspection: Inspection, contents: Sequence[Contents], chosen: Sequence[int]
+) -> DataCheck:
     conclusion = inspection.conclude(contents) if contents else Conclusion()
     parts: dict[str, list[tuple[SampleName, Contents]]] = {}
-    for sample, held in zip(inspection.samples, contents, strict=True):
-        parts.setdefault(sample.part, []).append((sample, held))
+    for number in chosen:
+        parts.setdefault(inspection.samples[number].part, []).append(
+            (inspection.samples[number], contents[number])
+        )
+    totals = Counter(sample.part for sample in inspection.samples)
     classes = _classes(parts, conclusion.class_names)
     findings = [
         *inspection.findings,
         *(finding for held in contents for finding in held.findings),
         *conclusion.findings,
         *_leakage(inspection, parts),
-        *_absent(classes),
+        *_absent(classes, complete=len(chosen) == len(contents)),
     ]
     return replace(
         found,
+        notes=inspection.notes,
         findings=sorted(findings, key=lambda finding: (finding.kind.severity, finding.kind.name)),
-        parts={part: _part(held) for part, held in parts.items()},
+        parts={part: replace(_part(held), of_samples=totals[part]) for part, held in parts.items()},
+        facts=conclusion.facts,
+        columns=conclusion.columns,
         classes=classes,
         unit=inspection.unit,
         compared=inspection.compared,
@@ -196,7 +246,14 @@ def _part(samples: Sequence[tuple[SampleName, Contents]]) -> PartSummary:
     # Samples that a task draws may differ in their channels; then there is no common mean.
     mean, std = _mean_and_std(sums) if len({of_sample.shape for of_sample in sums}) == 1 else ((), ())
     num_bytes = sum(sample.num_bytes for sample, _ in samples)
-    return PartSummary(samples=len(samples), num_bytes=num_bytes, sizes=ordered, mean=mean, std=std)
+    return PartSummary(
+        samples=len(samples),
+        of_samples=len(samples),
+        num_bytes=num_bytes,
+        sizes=ordered,
+        mean=mean,
+        std=std,
+    )
 
 
 def _mean_and_std(sums: Sequence[np.ndarray]) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -246,10 +303,11 @@ def _leakage(
                 yield Finding(inspection.leakage, sample.where, message)
 
 
-def _absent(classes: Sequence[ClassSummary]) -> Iterator[Finding]:
+def _absent(classes: Sequence[ClassSummary], *, complete: bool) -> Iterator[Finding]:
     """Classes that a part lacks."""
+    looked = "" if complete else " of those that were looked at"
     for row in classes:
         lacking = sorted(part for part, number in row.samples.items() if not number)
         if row.name != "ignored" and lacking:
             parts = " or ".join(PARTS.get(part, part) for part in lacking)
-            yield Finding(ABSENT, f"class {row.name}", f"occurs in no {parts} sample")
+            yield Finding(ABSENT, f"class {row.name}", f"occurs in no {parts} sample{looked}")

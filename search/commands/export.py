@@ -19,6 +19,7 @@ from search.config.config import Config
 from search.config.document import write_yaml
 from search.config.stages import open_run
 from search.errors import SearchError
+from search.run.data_record import TrialData, data_for
 from search.run.folder import RunFolder, write_json
 from search.run.provenance import working_folder
 from search.study.study import read_records
@@ -32,6 +33,8 @@ from trainables.checkpoint import (
     sha256,
 )
 from trainables.files import atomic_folder
+from trainables.function.trainer import FunctionTrainer
+from trainables.reported import OF_A_REPORT
 from trainables.trainer import Trainer
 
 WEIGHTS = "model.safetensors"
@@ -45,7 +48,9 @@ PREPARED = "prepared.safetensors"
 """Arrays that the task prepared for the run; not in every export."""
 PREPROCESSING = "preprocessing.json"
 """How raw data become the model's inputs; not in every export."""
-OPTIONAL_FILES = (PREPARED, PREPROCESSING)
+DATA = "data.fingerprint"
+"""What the data were made of, see `trainables.data.fingerprint`; not in every export."""
+OPTIONAL_FILES = (PREPARED, PREPROCESSING, DATA)
 _OF_THE_SYSTEM = (".DS_Store", "Thumbs.db", "desktop.ini")
 """What file managers write into any folder."""
 
@@ -63,8 +68,12 @@ class Export:
     metric: str
     value: float
     metrics: Mapping[str, Any]
+    evaluated: bool
+    """The value is that of the written files; else the recorded one."""
     stage: str | None = None
     """The stage that the trial belongs to, in a search in stages."""
+    other_data: tuple[str, ...] = ()
+    """How the data differ from those it was trained on; then `value` is the recorded one, not evaluated."""
 
 
 def export(run: str | Path, *, trial: int | None = None, out: str | Path | None = None) -> Export:
@@ -114,9 +123,10 @@ def _export(folder: RunFolder, records: Sequence[TrialRecord], trial: int | None
         raise SearchError(
             f"trial {record.number} has no value to export ({record.reason or 'no virtual epoch yet'})"
         )
+    data = data_for(config, folder, record)
     try:
         checkpoint = read_checkpoint(folder.trial(record.number), record.best_virtual_epoch(mode))
-        return export_checkpoint(checkpoint, config, out, folder.prepared)
+        return export_checkpoint(checkpoint, config, out, data.prepared, data)
     except DamagedCheckpointError as error:
         raise SearchError(
             f"trial {record.number} cannot be exported: {error}; "
@@ -124,14 +134,19 @@ def _export(folder: RunFolder, records: Sequence[TrialRecord], trial: int | None
         ) from error
 
 
-def export_checkpoint(checkpoint: Checkpoint, config: Config, out: Path, prepared: Path) -> Export:
+def export_checkpoint(
+    checkpoint: Checkpoint, config: Config, out: Path, prepared: Path, data: TrialData
+) -> Export:
     """Write the evaluated model of one checkpoint, completely or not at all.
+
+    One that was trained on other data than there are now is not evaluated: they may be normalized otherwise.
 
     Args:
         checkpoint: a verified checkpoint.
         config: the run's configuration.
         out: folder to write.
         prepared: the run's folder of prepared arrays, of which those of this checkpoint are exported too.
+        data: what it was trained on.
 
     Raises:
         SearchError: the written weights do not give the recorded value, or `out` holds something else.
@@ -142,29 +157,36 @@ def export_checkpoint(checkpoint: Checkpoint, config: Config, out: Path, prepare
     out = out.absolute()
     refuse_other_content(out)
     file = prepared_of(checkpoint, prepared)
-    trainer = restore_trainer(checkpoint, file)
+    trainer = restore_trainer(checkpoint, file, loaded=data.arrays, of_other_data=bool(data.other))
     with atomic_folder(out) as partial:
         save_file(_plain(trainer.evaluated_model.state_dict()), partial / WEIGHTS)
         # Evaluate the written weights, not those in memory.
         trainer.evaluated_model.load_state_dict(load_file(partial / WEIGHTS))
-        metrics = trainer.validate()
-        found = _evaluated_as_recorded(info, record, metrics, trainer)
+        metrics = None if data.other else trainer.validate()
+        evaluated = metrics is not None and info["metric"] in metrics
+        if metrics is None or not evaluated:
+            metrics = {name: value for name, value in record.items() if name not in OF_A_REPORT}
+        else:
+            _check_value(info, record, metrics, trainer)
         if file.is_file():
             shutil.copyfile(file, partial / PREPARED)
-        _write_texts(partial, config, checkpoint, metrics, trainer)
-    return Export(out, info["trial"], info["metric"], found, metrics)
+        if data.fingerprint is not None:
+            (partial / DATA).write_bytes(data.fingerprint.to_bytes())
+        _write_texts(partial, config, checkpoint, metrics, trainer, data.other)
+    trainer.close()
+    found = metrics[info["metric"]]
+    return Export(out, info["trial"], info["metric"], found, metrics, evaluated, other_data=data.other)
 
 
-def _evaluated_as_recorded(
-    info: Mapping[str, Any], record: Mapping[str, Any], metrics: Mapping[str, float], trainer: Trainer
-) -> float:
-    """The objective of the written weights.
-
-    Raises:
-        SearchError: it is not what was recorded, within what the arithmetic allows.
-    """
+def _check_value(
+    info: Mapping[str, Any],
+    record: Mapping[str, Any],
+    metrics: Mapping[str, float],
+    trainer: Trainer | FunctionTrainer,
+) -> None:
+    """Raise SearchError unless the written weights give what was recorded, as far as arithmetic allows."""
     expected, found = record[info["metric"]], metrics[info["metric"]]
-    here = (trainer.device.type, trainer.precision.name)
+    here = (trainer.device.type, trainer.precision_name)
     there = (info.get("device", here[0]), info.get("precision", here[1]))
     tolerance = SAME_ARITHMETIC if here == there else OTHER_ARITHMETIC
     if not math.isclose(expected, found, rel_tol=tolerance, abs_tol=1e-6):
@@ -175,7 +197,6 @@ def _evaluated_as_recorded(
             f"the exported weights give {info['metric']} {found:.6g} and {expected:.6g} was recorded{how}; "
             "nothing was exported. Have the data, the task's code or a library changed since?"
         )
-    return found
 
 
 def refuse_other_content(out: Path) -> None:
@@ -227,7 +248,12 @@ def exported_config(config: Config, checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def _write_texts(
-    folder: Path, config: Config, checkpoint: Checkpoint, metrics: Mapping[str, float], trainer: Trainer
+    folder: Path,
+    config: Config,
+    checkpoint: Checkpoint,
+    metrics: Mapping[str, float],
+    trainer: Trainer | FunctionTrainer,
+    other_data: Sequence[str],
 ) -> None:
     info = checkpoint.info
     write_yaml(folder / CONFIG, exported_config(config, checkpoint))
@@ -242,15 +268,19 @@ def _write_texts(
         "versions": library_versions(),
         "exported": f"{datetime.now(UTC):%F %T} UTC",
     }
+    if other_data:
+        report["not_evaluated"] = f"the data have changed since the training: {'; '.join(other_data)}"
     write_json(folder / METRICS, report)
-    preprocessing = trainer.task.preprocessing()
+    preprocessing = info.get("preprocessing", {}) if other_data else trainer.preprocessing()
     if preprocessing:
         write_json(folder / PREPROCESSING, preprocessing)
     num_parameters = sum(p.numel() for p in trainer.evaluated_model.parameters())
-    (folder / CARD).write_text(_model_card(config, report, info["options"], num_parameters, preprocessing))
+    (folder / CARD).write_text(
+        _model_card(config, report, info["options"], num_parameters, preprocessing), encoding="utf-8"
+    )
     written = [name for name in (*FILES, *OPTIONAL_FILES) if (folder / name).is_file()]
     sums = [f"{sha256(folder / name)}  {name}" for name in written]
-    (folder / SUMS).write_text("\n".join(sums) + "\n")
+    (folder / SUMS).write_text("\n".join(sums) + "\n", encoding="utf-8")
 
 
 def _model_card(
@@ -270,11 +300,13 @@ def _model_card(
 
 `preprocessing.json` holds the statistics of the training data; apply them to raw data before the model{how}.
 """
+    former = " of the training, which have changed since" if "not_evaluated" in report else ""
     rows = "\n".join(f"| {key} | {value:.4f} |" for key, value in report["metrics"].items())
     return f"""# {config.name}, trial {report["trial"]}
 
-{objective["metric"]} **{objective["value"]:.4f}** on the validation data, at optimizer step {report["step"]}
-(virtual epoch {report["virtual_epoch"]}). {num_parameters:,} parameters. Task `{config.task_path}`.
+{objective["metric"]} **{objective["value"]:.4f}** on the validation data{former},
+at optimizer step {report["step"]} (virtual epoch {report["virtual_epoch"]}).
+{num_parameters:,} parameters. Task `{config.task_path}`.
 
 | metric | value |
 |---|---|

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 
 from search.config.tasks import load_task
+from search.errors import SearchError
 from search.run.data_errors import data_errors
-from trainables.build import build_trainer, load_arrays
+from trainables.build import build_training, load_arrays
 from trainables.checkpoint import Checkpoint
-from trainables.data.prepared import prepared_file
+from trainables.data.prepared import data_key, prepared_file
+from trainables.data.stream import OtherDataError
+from trainables.function.trainer import FunctionTrainer
 from trainables.session import select_device
+from trainables.task import Arrays
 from trainables.trainer import Trainer
 
 
@@ -20,7 +25,14 @@ def prepared_of(checkpoint: Checkpoint, folder: Path) -> Path:
     return prepared_file(folder, checkpoint.info["task"], checkpoint.info["options"])
 
 
-def restore_trainer(checkpoint: Checkpoint, prepared: Path, device: torch.device | None = None) -> Trainer:
+def restore_trainer(
+    checkpoint: Checkpoint,
+    prepared: Path,
+    device: torch.device | None = None,
+    *,
+    loaded: Mapping[str, Arrays] | None = None,
+    of_other_data: bool = False,
+) -> Trainer | FunctionTrainer:
     """The trainer of a checkpoint with its data and state, on a GPU if there is one.
 
     What was trained in fp16 is evaluated in fp32 on a CPU, which has no fp16 worth the name.
@@ -29,9 +41,11 @@ def restore_trainer(checkpoint: Checkpoint, prepared: Path, device: torch.device
         checkpoint: a verified checkpoint.
         prepared: file of the arrays that its task prepared, as `prepared_of` names it.
         device: another than that.
+        loaded: what `load_raw` has returned, by `data_key`.
+        of_other_data: the data were others when it was trained: only its weights are restored, also averaged.
 
     Raises:
-        SearchError: the prepared arrays are damaged, or the data cannot be read.
+        SearchError: the prepared arrays are damaged, or the data cannot be read, or are others.
         ConfigError: the task cannot be imported here.
         DamagedCheckpointError: the checkpoint cannot be loaded.
     """
@@ -39,20 +53,36 @@ def restore_trainer(checkpoint: Checkpoint, prepared: Path, device: torch.device
     task_class = load_task(info["task"])
     options = task_class.Options.parse(info["options"])
     device = device or select_device(1.0)
-    if device.type == "cpu" and options.precision == "fp16":
+    if device.type == "cpu" and getattr(options, "precision", None) == "fp16":
         options = options.model_copy(update={"precision": "fp32"})
     ((unit, count),) = info["virtual_epoch"].items()
     with data_errors(info["task"]):
-        arrays = load_arrays(task_class, options, prepared)
-    trainer = build_trainer(
+        raw = (loaded or {}).get(data_key(info["task"], info["options"]))
+        arrays = load_arrays(task_class, options, prepared, raw)
+    trainer = build_training(
         task_class,
         options,
         arrays,
+        prepared=prepared,
+        number=info["trial"],
+        folder=checkpoint.folder.parent,
         unit=unit,
         count=count,
         num_virtual_epochs=info["num_virtual_epochs"],
         device=device,
         with_validation_data=info.get("data") == "train+val",
     )
-    trainer.load(checkpoint.weights(), checkpoint.state())
+    try:
+        if of_other_data:
+            trainer.load_weights(checkpoint.weights(), checkpoint.state())
+        else:
+            trainer.load(checkpoint.weights(), checkpoint.state())
+    except (OtherDataError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not of_other_data:
+            raise
+        cause = " ".join(str(error).split()[:40])
+        raise SearchError(
+            f"{checkpoint.folder} was trained on other data than there are now ({cause}); "
+            "put back the data as they were"
+        ) from error
     return trainer

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from search.commands.export import (
     CONFIG,
+    DATA,
     METRICS,
     PREPARED,
     WEIGHTS,
@@ -24,12 +25,15 @@ from search.config.config import Config
 from search.config.stages import load_config
 from search.errors import SearchError
 from search.run.data_errors import data_errors
+from search.run.data_record import DataChangedError, TrialData, compared, find_data, read_data
 from search.run.folder import RunFolder
 from search.run.provenance import working_folder
 from search.run.signals import heard_signals
 from search.text import command, short_path
+from trainables.build import load_arrays
 from trainables.checkpoint import DamagedCheckpointError, read_checkpoint
-from trainables.data.prepared import DamagedArraysError, read_arrays, write_arrays
+from trainables.data.fingerprint import Fingerprint
+from trainables.data.prepared import DamagedArraysError, data_key, read_arrays, write_arrays
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.files import atomic_write
 from trainables.session import DataSplit, Record, TrialPlan, TrialSession
@@ -53,6 +57,7 @@ def retrain(
     steps: int | None = None,
     from_scratch: bool = False,
     data: DataSplit = "train",
+    accept_new_data: bool = False,
     out: str | Path | None = None,
     progress: Callable[[Record, int], None] = lambda record, of: None,
 ) -> Retraining:
@@ -66,11 +71,12 @@ def retrain(
         steps: length in optimizer steps instead, rounded up to whole virtual epochs.
         from_scratch: start from new weights instead of the exported ones.
         data: `train+val` includes the validation data, so metrics no longer estimate new data.
+        accept_new_data: train although the data have changed since the model was exported.
         out: folder to write (default: `retrain` beside the export).
         progress: called with the record of each virtual epoch and the total number of virtual epochs.
 
     Raises:
-        SearchError: the folder is not an export, or `out` holds another retraining.
+        SearchError: the folder is not an export, or `out` holds another retraining, or the data have changed.
     """
     source = Path(exported).absolute()
     for name in (WEIGHTS, CONFIG, METRICS):
@@ -78,19 +84,32 @@ def retrain(
             raise SearchError(f"{source} is not an export: it has no {name}; {_way_to_export(source)}")
     if virtual_epochs is not None and steps is not None:
         raise SearchError("give --virtual-epochs or --steps, not both")
+    options = {"--virtual-epochs": virtual_epochs, "--steps": steps, "--data": data, "--out": out}
+    again = _command(source, {**options, "--from-scratch": from_scratch})
     RunFolder(source).require_private()
     folder = RunFolder(Path(out).absolute() if out else source.parent / "retrain")
     with working_folder(RunFolder(source.parent)):
         config = load_config(source / CONFIG).first
-        report = json.loads((source / METRICS).read_text())
+        report = json.loads((source / METRICS).read_text(encoding="utf-8"))
         plan = _plan(config, folder, report, virtual_epochs=virtual_epochs, steps=steps, data=data)
         folder.create()
         with folder.owned():
-            _check_arguments(folder, plan, from_scratch)
             refuse_other_content(folder.exported)  # which would otherwise show when all is trained
             config.task_class()
-            _copy_prepared(source / PREPARED, plan)
-            return _train(plan, folder, None if from_scratch else source / WEIGHTS, config, progress)
+            found = find_data(config, load=True)
+            is_other = _compare_data(source, found.fingerprint, again, accept=accept_new_data)
+            _check_arguments(folder, plan, from_scratch, found.fingerprint)
+            if not is_other:
+                _copy_prepared(source / PREPARED, plan)
+            weights = None if from_scratch else source / WEIGHTS
+            return _train(
+                plan,
+                folder,
+                weights,
+                config,
+                TrialData(folder.prepared, found.fingerprint, found.arrays),
+                progress,
+            )
 
 
 def _way_to_export(source: Path) -> str:
@@ -138,17 +157,23 @@ def _train(
     folder: RunFolder,
     weights: Path | None,
     config: Config,
+    data: TrialData,
     progress: Callable[[Record, int], None],
 ) -> Retraining:
     with data_errors(plan.task):
-        session = TrialSession(plan, None)
+        task_class, raw = config.task_class(), data.arrays.get(data_key(plan.task, plan.options))
+        arrays = load_arrays(task_class, task_class.Options.parse(plan.options), plan.prepared_file, raw)
+        session = TrialSession(plan, arrays)
     try:
         if weights is not None and not session.history:
             session.trainer.model.load_state_dict(load_file(weights))
             session.trainer.restart_average()
+        record: Record = {}
         with heard_signals() as received:
             while not session.finished and not received:
                 record = session.next_report()
+                if "ended" in record:
+                    break
                 if "diverged" in record:
                     raise SearchError(
                         f"the training diverged at {record['diverged']}; try a lower learning rate"
@@ -158,12 +183,12 @@ def _train(
     finally:
         session.close()
     exported = None
-    if session.finished and best is not None:
+    if (session.finished or "ended" in record) and best is not None:
         try:
             checkpoint = read_checkpoint(Path(plan.folder), best["virtual_epoch"])
         except DamagedCheckpointError as error:
             raise SearchError(f"the best checkpoint cannot be exported: {error}") from error
-        exported = export_checkpoint(checkpoint, config, folder.exported, folder.prepared)
+        exported = export_checkpoint(checkpoint, config, folder.exported, folder.prepared, data)
     return Retraining(folder.path, done, plan.num_virtual_epochs, received[0] if received else None, exported)
 
 
@@ -178,9 +203,46 @@ def _copy_prepared(exported: Path, plan: TrialPlan) -> None:
         raise SearchError(f"{exported} is damaged ({error.reason}); export again") from error
 
 
-def _check_arguments(folder: RunFolder, plan: TrialPlan, from_scratch: bool) -> None:
-    """Refuse to continue a retraining that was started with other arguments."""
+def _command(source: Path, options: Mapping[str, Any]) -> str:
+    """The command with these options that have a value."""
+    words: list[str | Path] = ["retrain", source]
+    for key, value in options.items():
+        if value:
+            words += [key] if value is True else [key, str(value)]
+    return command(*words)
+
+
+def _compare_data(source: Path, now: Fingerprint, again: str, *, accept: bool) -> bool:
+    """Whether the data are others than those that the exported model was trained on.
+
+    Args:
+        again: the command with the same options.
+
+    Raises:
+        DataChangedError: they are, and not accepted.
+    """
+    before = read_data(source / DATA)
+    found = None if before is None else compared(before, now)
+    if found and not accept:
+        lines = "\n".join(f"  {line}" for line in found.lines())
+        raise DataChangedError(
+            f"the data have changed since {short_path(source)} was trained:\n{lines}\n"
+            f"put back the data as they were, or train on these by\n  {again} --accept-new-data"
+        )
+    return bool(found)
+
+
+def _check_arguments(folder: RunFolder, plan: TrialPlan, from_scratch: bool, data: Fingerprint) -> None:
+    """Refuse to continue a retraining that was started with other arguments, or on other data."""
     file = folder.path / "retrain.json"
+    before = read_data(folder.data)
+    if before is None:
+        atomic_write(folder.data, data.to_bytes())
+    elif found := compared(before, data):
+        raise DataChangedError(
+            f"{folder.path} holds a retraining on other data ({'; '.join(found.lines())}); "
+            "give another --out, or remove it"
+        )
     wanted = {
         "options": plan.options,
         "virtual_epochs": plan.num_virtual_epochs,
@@ -190,7 +252,7 @@ def _check_arguments(folder: RunFolder, plan: TrialPlan, from_scratch: bool) -> 
     if not file.is_file():
         atomic_write(file, json.dumps(wanted, indent=2) + "\n")
         return
-    found = json.loads(file.read_text())
+    found = json.loads(file.read_text(encoding="utf-8"))
     differing = [key for key in wanted if json.loads(json.dumps(wanted[key])) != found.get(key)]
     if differing:
         raise SearchError(

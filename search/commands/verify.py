@@ -201,7 +201,7 @@ class _FolderCheck:
                 self._add(self._checkpoint(record.number, epoch), fault, self._cost(record, epoch))
             for folder in list_damaged(self._folder.trial(record.number)):
                 file = folder / REASON
-                reason = file.read_text().strip() if file.is_file() else "damaged"
+                reason = file.read_text(encoding="utf-8").strip() if file.is_file() else "damaged"
                 cost = "none: the trial continued without it; `tune-search clean` removes it"
                 self._add(folder, f"was set aside: {reason}", cost)
         for number, epochs in self.checkpoints.items():
@@ -277,7 +277,9 @@ class _FolderCheck:
         if not sums.is_file():
             self._add(sums, "is missing", cost)
             return
-        lines = [line.partition("  ") for line in sums.read_text(errors="replace").splitlines()]
+        lines = [
+            line.partition("  ") for line in sums.read_text(errors="replace", encoding="utf-8").splitlines()
+        ]
         listed = {name: expected for expected, _, name in lines}
         for name in (*FILES, *(name for name in OPTIONAL_FILES if name in listed)):
             file, expected = folder / name, listed.get(name, "nothing")
@@ -290,7 +292,7 @@ class _FolderCheck:
     def _check_json(self, file: Path, cost: str) -> None:
         try:
             if file.exists():
-                json.loads(file.read_text())
+                json.loads(file.read_text(encoding="utf-8"))
         except (ValueError, OSError) as error:
             self._add(file, f"cannot be read: {error}", cost)
 

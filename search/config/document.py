@@ -22,6 +22,7 @@ from search.config.yaml import (
 from search.errors import ConfigError, KeyPath, Problem
 from search.text import cut, dotted, shown
 from trainables.files import atomic_write
+from trainables.text_file import TextError, decoded
 
 MAX_OVERRIDE = 200
 """Characters of an override that messages show."""
@@ -65,7 +66,7 @@ def read_document(source: str | Path | Mapping[str, Any], overrides: Sequence[st
         name, file, parsed = "config", None, Parsed(_plain(source, "config"))
     else:
         name, file = str(source), Path(source)
-        parsed = parse_yaml(_read_text(file, name), f"{name}:{{}}".format)
+        parsed = parse_yaml(_read_text(file, name), lambda line: f"{name}:{line}")
     if not isinstance(parsed.tree, dict):
         found = "nothing" if parsed.tree is None else shown(parsed.tree)
         raise ConfigError([Problem(name, "", f"must be a mapping (key: value), received {found}")])
@@ -170,10 +171,9 @@ def _read_text(file: Path, name: str) -> str:
     if len(data) > MAX_BYTES:
         raise ConfigError([Problem(name, "", f"larger than {MAX_BYTES} bytes, which is the limit")])
     try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise ConfigError([Problem(f"{name}:{line}", "", "not UTF-8 text; save the file as UTF-8")]) from None
+        return decoded(data)
+    except TextError as error:
+        raise ConfigError([Problem(f"{name}:{error.line}", "", str(error))]) from None
 
 
 def _plain(source: Any, where: str) -> Any:

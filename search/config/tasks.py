@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import os
-import sys
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from search.errors import ConfigError, Problem
 from search.text import shown, suggestion
+from trainables.process.causes import on_one_line, place_of
+from trainables.process.same_names import ambiguous_imports, other_than_in
 
 if TYPE_CHECKING:
     from trainables.task import Task
@@ -80,21 +80,40 @@ def shown_type(value: Any) -> str:
 
 
 def _import(name: str) -> ModuleType:
-    folder = os.getcwd()
-    if folder not in sys.path and "" not in sys.path:
-        sys.path.insert(0, folder)
+    from trainables.process.imports import ExitOnImportError, import_own  # which imports torch
+
+    folder = Path.cwd()
     try:
-        importlib.invalidate_caches()
-        return importlib.import_module(name)
+        module = import_own(name, (str(folder),))
+    except ExitOnImportError as error:
+        raise ValueError(f"the module {name} cannot be imported: {error}") from error
     except ModuleNotFoundError as error:
         if error.name is not None and f"{name}.".startswith(f"{error.name}."):
             raise ValueError(
                 f"there is no module {error.name!r} in the current folder or among the installed packages"
             ) from error
-        raise ValueError(f"the module {name} cannot be imported: {error}") from error
+        raise ValueError(_cannot_import(name, folder, error)) from error
     except Exception as error:  # whatever the user's own code raises while it is imported
-        text = str(error).splitlines()[0] if str(error) else "no message"
-        raise ValueError(f"the module {name} cannot be imported: {type(error).__name__}: {text}") from error
+        raise ValueError(_cannot_import(name, folder, error)) from error
+    twice = next(ambiguous_imports(folder), None) or _taken_for(module, folder)
+    if twice is not None and not name.startswith("trainables."):
+        raise ValueError(twice)
+    return module
+
+
+def _cannot_import(name: str, folder: Path, error: Exception) -> str:
+    twice, place = next(ambiguous_imports(folder, name), None), place_of(error)
+    if twice is not None and isinstance(error, ImportError | AttributeError):
+        return f"the module {name} cannot be imported: {twice}"
+    text = on_one_line(str(error), "the text of the exception") or "no message"
+    where = f" ({place})" if place else ""
+    return f"the module {name} cannot be imported: {type(error).__name__}: {text}{where}"
+
+
+def _taken_for(module: ModuleType, folder: Path) -> str | None:
+    """What was imported in the place of a module of that name in the folder; None where that is the one."""
+    found = other_than_in(folder, module.__name__.partition(".")[0])
+    return found and f"the task's module is both your {found[0]} and {found[1]}; rename yours"
 
 
 def _is_a(value: Any, base: type) -> bool:

@@ -8,6 +8,7 @@
 | `RayActorManager._actor_task_failed` takes OutOfMemoryError as an actor's death | Tune takes it for an error of its own, and the search would end with one trial | none known |
 | `Trial.run_metadata.checkpoint_manager.checkpoint_config` is set per trial | a trial that has saved already need not be asked to save: half of the time between two short trials | none known |
 | `ray.init(_temp_dir=, _system_config={"preload_python_modules": ...})` | a session folder that others cannot write in; workers that have imported torch before there is a trial: 2.5 s of each start | none known |
+| `JobConfig._runtime_env_has_working_dir`, `JobConfig(_py_driver_sys_path=)` | in a worker the current folder comes before the installed packages, and a file `torch.py` in it hides the library | none known |
 | the logger `ray._private` | what Ray logs while it starts waits for the log file of the search | none known |
 | `_private.worker._global_node.dead_processes` | a driver waits for a dead Ray for 60 s without a word, and is then ended by Ray's C++ code, also within a call that no signal interrupts | none known |
 | `maybe_enable_token_auth_if_token_available`, `GcsClient` | Ray sends its token of its own accord to `auto` alone | none known |
@@ -23,6 +24,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 CHECKED = ("2.60.0",)
@@ -46,12 +48,16 @@ _INHERITED = {"PL_DISABLE_FORK": "1"}
 """What Tune gives to the processes of trials by itself."""
 
 
-def init_local_ray(folder: str | None, imports: Sequence[str] = ()) -> None:
+def init_local_ray(
+    folder: str | None, num_cpus: int, imports: Sequence[str] = (), store_bytes: int | None = None
+) -> None:
     """Start a local Ray without the processes that nobody uses in a search.
 
     Args:
         folder: of its session; None is Ray's own.
+        num_cpus: cores that trials share; Ray itself does not see what this process may use of the machine.
         imports: modules that its workers import before anybody asks for one.
+        store_bytes: of its object store; None is Ray's own choice.
     """
     import ray
 
@@ -60,12 +66,31 @@ def init_local_ray(folder: str | None, imports: Sequence[str] = ()) -> None:
     with _without_unused_processes():
         ray.init(
             "local",
+            num_cpus=num_cpus,
+            object_store_memory=store_bytes,
             include_dashboard=False,
             configure_logging=False,
             log_to_driver=True,
+            job_config=job_config(),
             _temp_dir=folder,
             _system_config={"preload_python_modules": list(imports)} if imports else None,
         )
+
+
+def job_config() -> Any:
+    """What Ray's workers are told about this process: they find this program, and not the user's folders first.
+
+    Those come after the installed packages, see `TrialWorker`.
+    """
+    import ray.job_config
+
+    class Quiet(ray.job_config.JobConfig):
+        def _runtime_env_has_working_dir(self) -> bool:
+            return True  # then Ray adds neither the script's folder nor the current one
+
+    own = Path(__file__).parents[2]
+    installed = own.name in ("site-packages", "dist-packages")
+    return Quiet(_py_driver_sys_path=[] if installed else [str(own)])
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import atexit
 import logging
 import os
 import re
+import resource
 import signal
 import socket
 import sys
@@ -22,15 +23,23 @@ from search.ray.patches import (
     INIT_LOGGER,
     dead_processes,
     init_local_ray,
+    job_config,
     send_token_if_refused,
     trials_take_waiting_workers,
 )
-from search.ray.private import make_token_private, private_folder, user_has_token
+from search.ray.private import LONGEST_IN_SESSION, private_folder, private_token, user_has_token
+from trainables.process.cores import num_cores
+from trainables.process.places import LONGEST_SOCKET, make_home_known
 
 _CONNECT_SECONDS = 10.0
 _LOOK_SECONDS = 0.5
 _PATIENCE_SECONDS = 5.0
 """For which a search whose Ray is dead may go on: then it waits for what does not come."""
+
+_START_SECONDS = 300.0
+_SMALLEST_STORE = 80_000_000
+
+_LONGEST_FOLDER = LONGEST_SOCKET - len(f"/ray/{LONGEST_IN_SESSION}")
 
 _WORKER_IMPORTS = "trainables.trainable"
 _MOST_WORKERS = 16
@@ -51,7 +60,11 @@ class RaySession:
         self._joined = False
 
     def begin(self) -> None:
-        """Start a local Ray in the background, unless this process has one or an address is given."""
+        """Start a local Ray in the background, unless this process has one or an address is given.
+
+        Raises:
+            SearchError: Python runs in a way that Ray does not bear.
+        """
         if self._address or self._local is not None:
             return
         _set_environment()
@@ -117,6 +130,8 @@ class LocalRay(Thread):
         self._error: BaseException | None = None
         self._told: tuple[Told, Told] | None = None
         self._dead: dict[str, int] = {}
+        self._stuck = False
+        """Its start waits for a process that is dead, and for ever."""
         self.death = ""
         """What has become of Ray, if it did not end by itself."""
         # What Ray logs while it starts waits for the log file of the search.
@@ -132,11 +147,17 @@ class LocalRay(Thread):
         Raises:
             SearchError: it cannot be started.
         """
-        self._ready.wait()
+        deadline = time.monotonic() + _START_SECONDS
+        while not self._ready.wait(_LOOK_SECONDS):
+            if time.monotonic() > deadline or (self._died() and not self._ready.wait(_PATIENCE_SECONDS)):
+                self._stuck = True
+                _tables_gone.set()
+                cause = self.death or f"it has not answered for {_START_SECONDS:g} s"
+                raise SearchError(f"Ray could not be started: {cause}; `--local` runs the trials without it")
         self._log_directly()
         self._held_back.flush()
-        if isinstance(self._error, ConnectionError | RuntimeError | ValueError):
-            raise SearchError(f"Ray could not be started: {self._error}") from self._error
+        if isinstance(self._error, OSError | RuntimeError | ValueError) or type(self._error) is Exception:
+            raise SearchError(f"Ray could not be started: {self._error}{_path_text()}") from self._error
         if self._error is not None:
             raise self._error
 
@@ -147,14 +168,14 @@ class LocalRay(Thread):
     def end(self) -> None:
         """End Ray, and wait for that; a start that is under way is completed first."""
         self._over.set()
-        self.join()
+        if not self._stuck:
+            self.join()
         self._log_directly()
         self._held_back.buffer.clear()  # of a start that nobody waited for
 
     def run(self) -> None:
         try:
-            with private_folder() as folder, group_of_their_own():
-                make_token_private()
+            with private_folder() as folder, private_token(folder), group_of_their_own():
                 self._start_ray(folder)
                 self._ready.set()
                 while not self._over.wait(_LOOK_SECONDS) and not self._died():
@@ -169,7 +190,9 @@ class LocalRay(Thread):
     def _start_ray(self, folder: str | None) -> None:
         if not self._over.is_set():
             # Ray starts as many workers as there are cores; of many, most would hold torch for nothing.
-            init_local_ray(folder, [_WORKER_IMPORTS] if _num_cores() <= _MOST_WORKERS else [])
+            cores = num_cores()
+            imports = [_WORKER_IMPORTS] if cores <= _MOST_WORKERS else []
+            init_local_ray(folder, cores, imports, store_bytes=_store_bytes())
 
     def _died(self) -> bool:
         self._dead = self._dead or dead_processes()
@@ -213,10 +236,6 @@ def exit_if_crippled(code: int) -> None:
         os._exit(code)
 
 
-def _num_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _death_text(dead: Mapping[str, int]) -> str:
     return " and ".join(f"Ray's {name} {_how_ended(code)}" for name, code in dead.items())
 
@@ -225,12 +244,35 @@ def _how_ended(code: int) -> str:
     return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
 
 
+def _path_text() -> str:
+    """What keeps Ray from making its sockets, and the way out."""
+    folder = os.environ.get("RAY_TMPDIR", "")
+    if len(os.fsencode(folder)) > _LONGEST_FOLDER:
+        return (
+            f"; RAY_TMPDIR is {folder}: for sockets its path must have at most {_LONGEST_FOLDER} bytes, "
+            "leave it unset or name another"
+        )
+    return ""
+
+
+def _store_bytes() -> int | None:
+    """Size of Ray's object store; None leaves it to Ray, which maps 30 % of the memory into each process."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return None if limit == resource.RLIM_INFINITY else max(_SMALLEST_STORE, limit // 10)
+
+
 def _is_worth_logging(record: logging.LogRecord) -> bool:
     """Ray reports that it sets no SIGTERM handler outside the main thread; the program has its own."""
     return not record.getMessage().startswith("SIGTERM handler is not set")
 
 
 def _set_environment() -> None:
+    make_home_known()
+    if sys.flags.optimize > 1:
+        raise SearchError(
+            "Python runs with -OO (PYTHONOPTIMIZE=2), and Ray cannot be imported without its docstrings; "
+            "leave that out, or use -O"
+        )
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
@@ -248,7 +290,7 @@ def _join(address: str) -> None:
     import ray
 
     try:
-        ray.init(address, configure_logging=False, log_to_driver=True)
+        ray.init(address, configure_logging=False, log_to_driver=True, job_config=job_config())
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise _unreachable(address, error) from error
 

@@ -37,7 +37,13 @@ _NEVER = ("objective", "task", "virtual_epoch", "trial.data")
 
 
 def record_config(config: Config | SearchConfig, folder: RunFolder, *, growing: bool) -> None:
-    """Write config.yaml, after comparing it with the one that is there.
+    """Write config.yaml, after `check_config`."""
+    check_config(config, folder, growing=growing)
+    write_yaml(folder.config, config.raw)
+
+
+def check_config(config: Config | SearchConfig, folder: RunFolder, *, growing: bool) -> None:
+    """Compare the configuration with the one that is there.
 
     Args:
         config: of the whole search or of one stage, as it is asked for now.
@@ -61,7 +67,6 @@ def record_config(config: Config | SearchConfig, folder: RunFolder, *, growing: 
         problems = list(_below_what_happened(before, config, folder))
         if problems:
             raise ConfigError(problems)
-    write_yaml(folder.config, config.raw)
 
 
 def refuse_other_problem(config: Config | SearchConfig, older: Config | SearchConfig) -> None:

@@ -9,15 +9,18 @@ from typing import Any
 
 from search.config.config import Config
 from search.run.events import Event, EventKind, Turn
-from search.run.limits import FailedAlike, failed_as, limit_reached, may_retry, timeout_after
-from search.run.recovery import is_cut_short, recovery_of
+from search.run.limits import NOT_ITS_FAULT, FailedAlike, failed_as, limit_reached, may_retry, timeout_after
+from search.run.recovery import is_cut_short, is_retried, recovery_of
 from search.schedulers.base import Decision, Scheduler
 from search.schedulers.plateau import is_on_plateau
 from search.study.journal import JournalWriteError
 from search.study.study import SearchStudy
 from search.study.trial import NO_VERDICT, Outcome, TrialRecord, best_record, untried
 from trainables.data.virtual_epoch import VirtualEpochs
-from trainables.process.failure import Failure, FailureKind
+from trainables.process.failure import Failure
+
+_ENDS = {"diverged": Outcome.DIVERGED, "ended": Outcome.STOPPED}
+"""Reports of a trial that ends by itself."""
 
 
 class Coordinator:
@@ -71,9 +74,8 @@ class Coordinator:
         if grid:
             trials = min(config.budget.trials, len(study.records) + len(self._points))
             self.budget = config.budget.model_copy(update={"trials": trials})
-        self._clock = clock
+        self._clock, self._began = clock, clock()
         self._elapsed_before = self._elapsed_saved = study.elapsed_seconds
-        self._began = clock()
         self._failed_alike = FailedAlike()
         self._slowest = max((r.seconds / r.depth for r in study.records if r.values), default=None)
         self._noted_difference = False
@@ -82,7 +84,7 @@ class Coordinator:
         """Take up the trials that nobody runs: queue them, or record that they have ended."""
         retry_failed = self._retry_failed or self.is_fruitless
         for record in self.study.records:
-            retried = retry_failed and record.outcome in NO_VERDICT
+            retried = retry_failed and is_retried(record)
             record.resumable = retried or is_cut_short(record, self._config, self._can_go_on)
         waiting = []
         # The last report first: what followed from it preceded everything else that is recorded here.
@@ -91,6 +93,8 @@ class Coordinator:
             if recovery.ended is not None:
                 self.study.finish(record, *recovery.ended)
             elif recovery.runs:
+                if record.of_other_data:
+                    self.study.begin_on_new_data(record)
                 waiting.append(record)
         self._waiting = sorted(waiting, key=lambda record: record.number)
 
@@ -113,7 +117,6 @@ class Coordinator:
 
     @property
     def steps(self) -> int:
-        """Optimizer steps spent by all trials."""
         return self.study.num_steps
 
     @property
@@ -163,18 +166,17 @@ class Coordinator:
     def _on_report(self, record: TrialRecord, report: Mapping[str, Any], lengths: VirtualEpochs) -> bool:
         if "message" in report:
             self._tell(EventKind.MESSAGE, record, text=report["message"])
-        if "diverged" in report:
-            self._failed_alike.survived(record.depth + 1)
-            self._finish(record, Outcome.DIVERGED, report["diverged"], report)
-            return False
-        if "ended" in report:
-            self._finish(record, Outcome.STOPPED, report["ended"], report)
-            return False
+        for how, outcome in _ENDS.items():
+            if how in report:
+                self._failed_alike.survived(record.depth + 1)
+                self._finish(record, outcome, report[how], report)
+                return False
         objective = float(report[self._config.objective.metric])
         if report["virtual_epoch"] <= record.depth:
             self._compare(record, report["virtual_epoch"], objective)
             return self._job_goes_on(record)
-        assert report["virtual_epoch"] == record.depth + 1, (report["virtual_epoch"], record.depth)
+        if report["virtual_epoch"] != record.depth + 1:
+            raise RuntimeError(f"virtual epoch {report['virtual_epoch']} was reported after {record.depth}")
         self._slowest = max(self._slowest or 0.0, report["seconds"] - record.seconds)
         self.study.report(record, objective, lengths, report["seconds"])
         self._failed_alike.survived(record.depth)
@@ -226,7 +228,7 @@ class Coordinator:
     def on_lost(self, number: int, failure: Failure) -> None:
         """The job ended without a report; it is tried again from its checkpoint, or the trial has failed.
 
-        A full disk is not the trial's fault: the search ends, and can be resumed when there is space.
+        A full disk is not the trial's fault, nor are data that change: the search ends, and can be resumed.
         """
         record = self.study.records[number]
         if record.running:
@@ -234,9 +236,9 @@ class Coordinator:
                 self._on_lost(record, failure)
 
     def _on_lost(self, record: TrialRecord, failure: Failure) -> None:
-        if failure.kind is FailureKind.DISK_FULL:
+        if failure.kind in NOT_ITS_FAULT:
             self._cut_off(record)
-            self.give_up(f"trial {record.number}: {failure.cause}; free some and resume")
+            self.give_up(f"trial {record.number}: {failure.cause}{NOT_ITS_FAULT[failure.kind]}")
             return
         self._end_job(record)
         self.study.add_failure(record, failure)

@@ -13,6 +13,7 @@ from search.errors import SearchError
 from search.text import command
 from trainables.data.prepared import DamagedArraysError
 from trainables.findings import SampleError
+from trainables.process.causes import advice, exit_text, shortened, with_advice
 
 _OPTION = re.compile(r"\bdata\.(?!max_skipped)\w+|correct the path")
 """What a message names whose problem is an option of `trial.data`, and no sample."""
@@ -34,6 +35,8 @@ def data_errors(task_path: str, config_file: Path | None = None) -> Iterator[Non
         yield
     except DamagedArraysError as error:
         raise SearchError(str(error)) from error
+    except SystemExit as error:  # it is no wish of a person's to leave the program
+        raise SearchError(with_advice(f"SystemExit: {exit_text(error)}", error, "")) from error
     except (ValueError, OSError, ModuleNotFoundError) as error:
         if task_path not in BUILT_IN.values() or _is_of_the_disk(error):
             raise
@@ -47,11 +50,13 @@ def _is_of_the_disk(error: Exception) -> bool:
 def _text(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: cannot be read: {error.strerror}"
-    return str(error)
+    return shortened(str(error))
 
 
 def _way_out(error: Exception, config_file: Path | None) -> str:
     """The command that lists all problems; nothing where the message says which option to correct."""
+    if change := advice(str(error)):
+        return f"; {change}"
     of_samples = isinstance(error, SampleError) or "\n" in str(error)
     is_of_option = not of_samples and _OPTION.search(str(error)) is not None
     if config_file is None or is_of_option or isinstance(error, ModuleNotFoundError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from search.run.coordinator import Coordinator
 from search.run.events import Turn
 from search.run.folder import RunFolder
 from search.study.trial import TrialRecord
+from trainables.process.causes import is_installed
 from trainables.session import TrialPlan
 
 
@@ -64,8 +66,16 @@ def trial_plan(config: Config, folder: RunFolder, record: TrialRecord, timeout: 
         gpu_fraction=config.resources.gpus_per_trial,
         prepared=str(folder.prepared),
         working_folder=str(Path.cwd()),
+        search_path=_own_search_path(),
         timeout=timeout,
+        data_number=record.data_number,
     )
+
+
+def _own_search_path() -> list[str]:
+    """The folders of this process's `sys.path` besides Python's own and those of installed packages."""
+    folders = [Path(folder).absolute() for folder in sys.path]
+    return [str(folder) for folder in folders if folder.is_dir() and not is_installed(folder)]
 
 
 class Executor(ABC):

@@ -51,6 +51,8 @@ class RunFolder:
     """The study of an older run that this one learns from."""
     provenance = _Inside("provenance.json")
     """Versions, code and working folder of each session."""
+    data = _Inside("data.fingerprint")
+    """What the data were made of when the search was last run."""
     log = _Inside("search.log")
     """Output of Ray, Optuna and the trials' processes."""
     scratch = _Inside(".ray")
@@ -182,7 +184,7 @@ class RunFolder:
             previous = self._read_owner()
             since = f"{datetime.now(UTC):%F %T} UTC"
             owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": since}
-            self._owner_file.write_text(json.dumps(owner))
+            self._owner_file.write_text(json.dumps(owner), encoding="utf-8")
             yield previous
         finally:
             self._owner_file.unlink(missing_ok=True)

@@ -90,6 +90,7 @@ def find_largest_batch(
         stdout=subprocess.PIPE,
         text=True,
         check=False,
+        encoding="utf-8",
     )
     if done.returncode != 0:
         raise SearchError(

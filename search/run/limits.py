@@ -12,7 +12,10 @@ from trainables.process.failure import Failure, FailureKind
 _SLOWEST_TIMES, _SHORTEST_TIMEOUT, _FIRST_TIMEOUT = 10.0, 300.0, 3600.0
 # Attempts beyond the first, where fewer than `max_failures` make sense: the same values would run out of
 # memory again, but in a machine's memory another trial may have been the cause.
-_RETRIES = {FailureKind.GPU_MEMORY: 0, FailureKind.MEMORY: 1, FailureKind.HUNG: 1}
+_RETRIES = {FailureKind.GPU_MEMORY: 0, FailureKind.LASTING: 0, FailureKind.MEMORY: 1, FailureKind.HUNG: 1}
+
+NOT_ITS_FAULT = {FailureKind.DISK_FULL: "; free some and resume", FailureKind.DATA_CHANGED: ""}
+"""Failures that say nothing about a trial and end the search, with the way out."""
 
 
 def limit_reached(budget: Budget, *, seconds: float, steps: int) -> str | None:
@@ -30,7 +33,12 @@ def timeout_after(given: float | None, slowest: float | None) -> float:
 
 
 def may_retry(failures: Sequence[Failure], max_failures: int) -> bool:
-    """Whether a trial is tried again after these lost attempts, at least one."""
+    """Whether a trial is tried again after these lost attempts, at least one.
+
+    A trial computes the same in each attempt, so an exception with the same text twice running comes again.
+    """
+    if failures[-1].kind is FailureKind.ERROR and failures[-1] in failures[-2:-1]:
+        return False
     last = failures[-1].kind
     alike = sum(failure.kind is last for failure in failures)
     return len(failures) <= max_failures and alike <= _RETRIES.get(last, max_failures)

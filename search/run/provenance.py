@@ -16,17 +16,19 @@ from typing import Any
 from search.config.config import Config
 from search.run.folder import RunFolder, write_json
 from trainables.checkpoint import library_versions
+from trainables.data.fingerprint import Fingerprint
 
 _PACKAGES = ("tune-search", "ray", "optuna")
 
 
-def record_provenance(config: Config, folder: RunFolder) -> list[str]:
+def record_provenance(config: Config, folder: RunFolder, data: Fingerprint | None = None) -> list[str]:
     """Add an entry to provenance.json if anything differs from the last one; returns the changes as text."""
     entries = _read(folder)
     now = {
         "working_folder": os.getcwd(),
         "versions": library_versions() | {name: version(name) for name in _PACKAGES},
         "task": task_source(config),
+        **({} if data is None else {"data": data.as_dict()}),
     }
     last = entries[-1] if entries else {}
     if any(last.get(key) != now[key] for key in now):
@@ -53,7 +55,7 @@ def working_folder(folder: RunFolder) -> Iterator[None]:
 def _read(folder: RunFolder) -> list[dict[str, Any]]:
     """The sessions so far; entries that this program would not write are ignored."""
     try:
-        entries = json.loads(folder.provenance.read_text())["sessions"]
+        entries = json.loads(folder.provenance.read_text(encoding="utf-8"))["sessions"]
         return [entry for entry in entries if _is_whole(entry)]
     except (OSError, ValueError, KeyError, TypeError):
         return []

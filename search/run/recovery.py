@@ -9,7 +9,9 @@ from search.config.config import Config
 from search.run.limits import failed_as, may_retry
 from search.schedulers.base import Decision, Scheduler
 from search.study.study import SearchStudy
-from search.study.trial import Outcome, TrialRecord
+from search.study.trial import NO_VERDICT, Outcome, TrialRecord
+
+OTHER_DATA = "the data have changed since: it cannot continue where it was"
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,9 @@ def recovery_of(record: TrialRecord, study: SearchStudy, scheduler: Scheduler, c
     """
     if record.outcome is not None and not record.resumable:
         return Recovery(runs=False)
+    if record.of_other_data:
+        ended = (Outcome.STOPPED, OTHER_DATA) if record.values else None
+        return Recovery(runs=ended is None, ended=ended)
     if record.outcome is None and record.failures and not may_retry(record.failures, config.max_failures):
         return Recovery(runs=False, ended=failed_as(record.failures[-1]))
     if record.depth == record.promoted_at:  # or nothing was reported yet
@@ -42,8 +47,15 @@ def recovery_of(record: TrialRecord, study: SearchStudy, scheduler: Scheduler, c
     return Recovery(runs=decision is not Decision.PAUSE)
 
 
+def is_retried(record: TrialRecord) -> bool:
+    """Failed, and can be tried again: on other data it could not continue where it was."""
+    return record.outcome in NO_VERDICT and not (record.of_other_data and record.values)
+
+
 def is_cut_short(record: TrialRecord, config: Config, can_go_on: Callable[[TrialRecord], bool]) -> bool:
     """Ended by a limit that has grown since, with a checkpoint to continue from if it had a virtual epoch."""
+    if record.of_other_data:
+        return False
     longer = record.depth < config.budget.max_virtual_epochs
     cut_short = longer and (record.stopped_by_budget or record.outcome is Outcome.COMPLETED)
     return cut_short and (record.depth == 0 or can_go_on(record))

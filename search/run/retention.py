@@ -21,8 +21,10 @@ from trainables.options import Mode
 def trials_to_keep(
     records: Sequence[TrialRecord], *, mode: Mode, keep_trials: int, going_on: Collection[int]
 ) -> set[int]:
-    """Numbers of the best `keep_trials` trials and of those in `going_on`."""
-    return {record.number for record in ranked(records, mode)[:keep_trials]} | set(going_on)
+    """Numbers of the best `keep_trials` trials, of the best of other data, and of those in `going_on`."""
+    best = ranked(records, mode)
+    of_others = [record for record in best if record.of_other_data][:1]
+    return {record.number for record in (*best[:keep_trials], *of_others)} | set(going_on)
 
 
 def space_needed(config: Config, scheduler: Scheduler, concurrency: int, checkpoint_size: float) -> float:

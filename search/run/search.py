@@ -36,6 +36,7 @@ def search(
     results: str | Path = "results",
     name: str | None = None,
     from_run: str | Path | None = None,
+    accept_new_data: bool = False,
     address: str | None = None,
     local: bool = False,
     retry_failed: bool = False,
@@ -51,6 +52,8 @@ def search(
         name: the run's name (default: the configuration's).
         from_run: folder of an older run with the same task, data and objective, whose trials the sampler
             learns from.
+        accept_new_data: go on although the data have changed since the search was last run; the trials so far
+            are then of other data.
         address: address of a running Ray cluster (default: the Ray of this process, or else a new local one).
         local: run one trial after another in this process, without Ray.
         retry_failed: if the folder is there, try trials again that failed or ran out of memory.
@@ -69,8 +72,15 @@ def search(
         )
         folder = RunFolder(Path(results).absolute() / run_name(name, loaded))
         older = None if from_run is None else RunFolder(Path(from_run).absolute())
-        reporter = reporter or ProgressReporter()
-        return _run(loaded, folder, executor, reporter, retry_failed=retry_failed, older=older)
+        return _run(
+            loaded,
+            folder,
+            executor,
+            reporter or ProgressReporter(),
+            retry_failed=retry_failed,
+            accept_new_data=accept_new_data,
+            older=older,
+        )
 
 
 def run_name(name: str | None, loaded: SearchConfig) -> str:
@@ -90,6 +100,7 @@ def resume(
     *,
     config: str | Path | Mapping[str, Any] | None = None,
     overrides: Sequence[str] = (),
+    accept_new_data: bool = False,
     address: str | None = None,
     local: bool = False,
     retry_failed: bool = False,
@@ -105,7 +116,7 @@ def resume(
         run: the folder.
         config: another configuration than the one that the run was last given.
         overrides: values to set, such as `budget.trials=50`.
-        address, local, retry_failed: see `search`.
+        accept_new_data, address, local, retry_failed: see `search`.
         reporter: shown what happens.
 
     Raises:
@@ -120,8 +131,15 @@ def resume(
             loaded = load_config(
                 folder.config if source is None else source, overrides, before_task=executor.begin
             )
-        reporter = reporter or ProgressReporter()
-        return _run(loaded, folder, executor, reporter, growing=True, retry_failed=retry_failed)
+        return _run(
+            loaded,
+            folder,
+            executor,
+            reporter or ProgressReporter(),
+            growing=True,
+            retry_failed=retry_failed,
+            accept_new_data=accept_new_data,
+        )
 
 
 def _run(
@@ -131,6 +149,7 @@ def _run(
     reporter: ProgressReporter,
     *,
     growing: bool = False,
+    accept_new_data: bool = False,
     retry_failed: bool = False,
     older: RunFolder | None = None,
 ) -> Summary:
@@ -138,16 +157,20 @@ def _run(
 
     Args:
         growing: the space, sampler or scheduler of a run may change.
+        accept_new_data: the data may have changed.
         retry_failed: try failed trials again, of a search in stages those of the stage that is not complete.
         older: a run whose trials the sampler of the first stage learns from.
     """
     folder.create()
     with working_folder(folder):
         search = with_largest_batch(search, folder, reporter.phase)
+    how: dict[str, Any] = {
+        "growing": growing,
+        "accept_new_data": accept_new_data,
+        "retry_failed": retry_failed,
+    }
     if not search.is_staged:
-        return run_in_folder(
-            search.first, folder, executor, reporter, growing=growing, retry_failed=retry_failed, older=older
-        )
+        return run_in_folder(search.first, folder, executor, reporter, older=older, **how)
     with owned(folder, reporter):
         record_config(search, folder, growing=growing)
         record_provenance(search.first, folder)
@@ -167,9 +190,8 @@ def _run(
                     executor,
                     reporter,
                     name=f"{config.name}, {stage.title}",
-                    growing=growing,
-                    retry_failed=retry_failed,
                     older=None if number else older,
+                    **how,
                 )
             summaries.append(summary)
             if summary.status != "complete":

@@ -6,15 +6,16 @@ import logging
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
 from search.config.config import Config
 from search.config.stages import open_run
 from search.errors import SearchError
-from search.run.changes import record_config, refuse_other_problem
+from search.run.changes import check_config, record_config, refuse_other_problem
 from search.run.coordinator import Coordinator
 from search.run.data_errors import data_errors
+from search.run.data_record import DataChangedError, compared, find_data, read_data, take_data
 from search.run.events import Event, EventKind
 from search.run.executor import Executor, Jobs
 from search.run.first_try import try_imported
@@ -32,6 +33,7 @@ from search.study.journal import drop_half_line
 from search.study.study import SearchStudy, read_records
 from trainables.build import load_arrays
 from trainables.checkpoint import list_checkpoints
+from trainables.data.fingerprint import Fingerprint
 from trainables.data.prepared import data_key, prepared_file
 from trainables.files import atomic_file, discard_all, list_partial
 from trainables.task import Arrays
@@ -60,19 +62,25 @@ def run_in_folder(
     *,
     name: str = "",
     growing: bool = False,
+    accept_new_data: bool = False,
     retry_failed: bool = False,
     older: RunFolder | None = None,
 ) -> Summary:
     """One search in its folder, see `search` and `resume`; `name` is shown for the configuration's."""
     folder.create()
     with owned(folder, reporter):
-        record_config(config, folder, growing=growing)
-        if older is not None:
-            _take_history(config, folder, older)
-        changes = record_provenance(config, folder)
+        check_config(config, folder, growing=growing)
         reporter.phase(f"task {config.task_path} in {task_source(config)['file']}")
         reporter.phase("loading data")
-        shared = _load_shared_data(config, folder)
+        notes: list[str] = []
+        found = find_data(config, load=True)
+        data = take_data(config, folder, found.fingerprint, accept=accept_new_data, note=notes.append)
+        record_config(config, folder, growing=growing)
+        if older is not None:
+            _take_history(config, folder, older, found.fingerprint, accept_new_data)
+        changes = record_provenance(config, folder, found.fingerprint)
+        notes += [f"since this search was last run: {change}" for change in changes]
+        shared = _load_shared_data(config, folder, found.arrays)
         try_imported(config, shared, reporter.phase)
         if executor.phase:
             reporter.phase(executor.phase)
@@ -80,17 +88,17 @@ def run_in_folder(
         end = SuddenEnd(folder, reporter)
         executor.on_death(end.tell, end.leave)
         concurrency = executor.concurrency(config)
-        coordinator = build_coordinator(config, folder, concurrency, retry_failed=retry_failed)
+        coordinator = build_coordinator(config, folder, concurrency, data=data, retry_failed=retry_failed)
         if coordinator.is_fruitless:
-            changes.append("no trial had a value, and failed ones are tried again")
+            notes.append("no trial had a value, and failed ones are tried again")
         coordinator.recover()
         try:
             # Before anything says that the search has begun: Ctrl-C winds it down from there on.
             with heard_signals(lambda number: _wind_down(coordinator, reporter, number)) as received:
                 end.signals = received
                 reporter.begin(coordinator, config.model_copy(update={"name": name or config.name}), folder)
-                for change in changes:
-                    reporter.note(f"since this search was last run: {change}")
+                for text in notes:
+                    reporter.note(text)
                 retention = watch(coordinator, config, folder, reporter)
                 executor.run(coordinator, Jobs(config=config, folder=folder, shared=shared))
                 return _finish(config, folder, coordinator, retention, received)
@@ -105,7 +113,9 @@ def run_in_folder(
             shutil.rmtree(folder.scratch, ignore_errors=True)
 
 
-def _take_history(config: Config, folder: RunFolder, older: RunFolder) -> None:
+def _take_history(
+    config: Config, folder: RunFolder, older: RunFolder, data: Fingerprint, accept_new_data: bool
+) -> None:
     """Copy the study of an older run, which is then not needed any more."""
     if folder.history.exists():
         return
@@ -117,13 +127,24 @@ def _take_history(config: Config, folder: RunFolder, older: RunFolder) -> None:
     if older.is_staged:
         raise SearchError(f"{older.path} is a search in stages; name one of them, in {older.stages_path}")
     refuse_other_problem(config, open_run(older.config))
+    before = read_data(older.data)
+    changes = compared(before, data).lines() if before else []
+    if changes and not accept_new_data:
+        raise DataChangedError(
+            f"the data have changed since {older.path} was last run ({'; '.join(changes)}): its values are "
+            "of other data; leave out --from-run, or learn from them all the same with --accept-new-data"
+        )
     with atomic_file(folder.history) as partial:
         shutil.copyfile(older.journal, partial)
         drop_half_line(partial)
 
 
-def _load_shared_data(config: Config, folder: RunFolder) -> dict[str, Arrays]:
-    """Decode the data once for all trials, unless their `data` sections differ."""
+def _load_shared_data(config: Config, folder: RunFolder, loaded: Mapping[str, Arrays]) -> dict[str, Arrays]:
+    """Decode the data once for all trials, unless their `data` sections differ.
+
+    Args:
+        loaded: what has been decoded already.
+    """
     task_class = config.task_class()
     first = next(iter(config.space.candidates()))
     discard_all(list_partial(folder.prepared))
@@ -132,7 +153,8 @@ def _load_shared_data(config: Config, folder: RunFolder) -> dict[str, Arrays]:
     file = prepared_file(folder.prepared, config.task_path, first.options)
     with data_errors(config.task_path, config.file):
         options = task_class.Options.parse(first.options)
-        return {data_key(config.task_path, first.options): load_arrays(task_class, options, file)}
+        key = data_key(config.task_path, first.options)
+        return {key: load_arrays(task_class, options, file, loaded.get(key))}
 
 
 def build_coordinator(
@@ -140,6 +162,7 @@ def build_coordinator(
     folder: RunFolder,
     concurrency: int,
     *,
+    data: str = "",
     retry_failed: bool = False,
     watch: Callable[[Event], None] = lambda event: None,
     clock: Callable[[], float] = time.monotonic,
@@ -153,6 +176,7 @@ def build_coordinator(
         space=config.space,
         sampler=lambda study: ViewSampler(config.sampler, StudyView(study, scheduler.rungs)),
         history=read_records(folder.history) if folder.history.exists() else [],
+        data=data,
     )
     return Coordinator(
         study,

@@ -29,6 +29,8 @@ class Best:
     step: int
     params: dict[str, Any]
     checkpoint: str
+    of_other_data: bool = False
+    """The data have changed since: no trial of those of now has a value."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,20 +77,33 @@ class Summary:
     """The named stages that have begun; empty for a search without."""
     of: int = 0
     """Named stages in all."""
+    of_other_data: int = 0
+    """Trials with a value on other data than those of now."""
 
     def as_dict(self) -> dict[str, Any]:
-        """What summary.json holds; `stages` and `of` only where there are named stages."""
+        """What summary.json holds; `stages`, `of` and `of_other_data` only where there are any."""
         given = asdict(self)
-        return given if self.of else {key: given[key] for key in given if key not in ("stages", "of")}
+        left_out = {"stages", "of"} if not self.of else set()
+        left_out |= {"of_other_data"} if not self.of_other_data else set()
+        return {key: value for key, value in given.items() if key not in left_out}
 
 
-_SUMS = ("trials", "steps", "samples", "virtual_epochs", "trial_seconds", "seconds", "steps_saved")
+_SUMS = (
+    "trials",
+    "steps",
+    "samples",
+    "virtual_epochs",
+    "trial_seconds",
+    "seconds",
+    "steps_saved",
+    "of_other_data",
+)
 """Fields of a summary that are added up over stages."""
 
 
 def read_summary(folder: RunFolder) -> Summary:
     """What summary.json of a search or stage holds; raises OSError, ValueError, KeyError or TypeError."""
-    written = json.loads(folder.summary.read_text())
+    written = json.loads(folder.summary.read_text(encoding="utf-8"))
     best = None if written["best"] is None else Best(**written["best"])
     return Summary(**{**written, "best": best, "folder": str(folder.path)})
 
@@ -122,6 +137,7 @@ def summarize(
             if r.outcome and r.outcome.value in ("failed", "out of memory")
         },
         skipped_samples=_skipped_samples(records, folder),
+        of_other_data=sum(bool(record.of_other_data and record.values) for record in records),
     )
 
 
@@ -138,6 +154,7 @@ def _best(record: TrialRecord, mode: Mode, folder: RunFolder) -> Best:
         step=record.lengths.end_step(virtual_epoch),
         params=record.params,
         checkpoint=str(checkpoint.relative_to(folder.path)),
+        of_other_data=record.of_other_data,
     )
 
 

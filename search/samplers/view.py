@@ -28,7 +28,7 @@ class HalvingScores:
 
     Full length counts as one rung more, unless another trial has gone further since. A trial that diverged
     or ran out of memory is below all others; one that failed is left out, since the error says nothing about
-    its parameters.
+    its parameters, and so is one of other data, whose values do not compare.
 
     Args:
         records: the trials; `update` is called with every later change.
@@ -48,6 +48,8 @@ class HalvingScores:
         """The record is new or has changed."""
         self._longest = max(self._longest, record.depth)
         self._keys.pop(record, None)
+        if record.of_other_data:
+            return
         if record.outcome in (Outcome.DIVERGED, Outcome.OUT_OF_MEMORY):
             self._keys[record] = (-1.0, 0.0, False)
         elif record.values and record.outcome is not Outcome.FAILED:

@@ -74,7 +74,8 @@ class ASHA(Scheduler):
 
         The end is its full length, or a plateau at which it was the best of that rung.
         """
-        if any(r.depth >= self._num_virtual_epochs and r.outcome not in BROKEN_OFF for r in study.records):
+        records = (r for r in study.records if r.outcome not in BROKEN_OFF and not r.of_other_data)
+        if any(record.depth >= self._num_virtual_epochs for record in records):
             return None
         for index in range(table.num_rungs, 0, -1):
             _, best = next(table.waiting(index), (0, None))

@@ -118,6 +118,8 @@ class _Settled:
 
     def _is_settled(self, record: TrialRecord) -> bool:
         """The trial ended or paused; one that ended with the search counts as it did before."""
+        if record.of_other_data:
+            return False
         if record.outcome is not None and not record.stopped_by_budget:
             return record.outcome is not Outcome.FAILED
         paused = record.depth > record.promoted_at

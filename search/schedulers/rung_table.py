@@ -32,8 +32,8 @@ class RungTable:
     """The trials that have reached each rung, best first, and those that wait there.
 
     Derived from the records alone, so a restart finds the same. A trial that diverged later is last at each
-    of its rungs; one that failed or ran out of memory is left out. Ranks count from 0, the best; rung indices
-    from 1.
+    of its rungs; one that failed, ran out of memory or is of other data is left out. Ranks count from 0, the
+    best; rung indices from 1.
 
     Args:
         records: the trials; `update` is called with every later change.
@@ -108,6 +108,8 @@ class RungTable:
         self._num_unended[new.unended] += 1
 
     def _entry(self, record: TrialRecord) -> _Entry:
+        if record.of_other_data:
+            return _Entry()
         index = self.rungs.index(record)
         keys = () if record.outcome in NO_VERDICT else tuple(self._keys(record, index))
         if record.outcome is not None and not record.resumable:

@@ -1,4 +1,4 @@
-"""What `check --data` prints: its progress, then problems, classes and statistics."""
+"""What was found in data: the progress of `check --data`, then problems, columns, classes and statistics."""
 
 from __future__ import annotations
 
@@ -13,18 +13,55 @@ from rich.table import Table
 from rich.text import Text
 
 from search.commands.check_data import PARTS, ClassSummary, DataCheck, Progress
-from search.text import counted, duration, printable, short_path, size_text
+from search.text import counted, cut, duration, printable, short_path, size_text
 from trainables.findings import Finding, short_name
 
 MAX_FILES = 3
 """Number of files that the table shows of each kind of finding."""
 MAX_CLASSES = 40
 """Rows of the table of classes; of more classes, the most and the least frequent are shown."""
+MAX_COLUMNS = 20
+"""Rows of the table of a table's columns."""
+MAX_TEXT = 400
+"""Characters of a message; the whole is in the report."""
 _STYLES = {"error": "bold red", "warning": "bold yellow"}
 
 
-def data_check_text(found: DataCheck, *, color: bool = False, width: int | None = None) -> str:
-    """Problems, classes and statistics, in lines of at most `width` columns (default: the terminal's)."""
+def data_check_text(
+    found: DataCheck, *, color: bool = False, width: int | None = None, report: str = ""
+) -> str:
+    """Problems, columns, classes and statistics.
+
+    Args:
+        width: columns of the longest line (default: the terminal's).
+        report: path of the file with everything.
+    """
+    parts: list[RenderableType] = [_head(found), *(Text(printable(note)) for note in found.notes), ""]
+    parts += _all_problems(found)
+    for name, text in found.facts.items():
+        parts += [Text(f"{name}: {printable(text)}"), ""]
+    if found.columns:
+        parts += [_column_table(found), ""]
+    if found.classes:
+        parts += [_class_table(found), ""]
+    if found.parts:
+        parts += [_statistics(found), ""]
+    return _rendered([*parts, _verdict(found, report)], color, width)
+
+
+def overview_text(found: DataCheck, *, color: bool = False, width: int | None = None) -> str:
+    """What was understood of the samples that were looked at, and the problems with them."""
+    parts: list[RenderableType] = [Text(_looked_at(found))]
+    parts += [Text(f"{name}: {printable(text)}") for name, text in found.facts.items()]
+    if found.columns:
+        parts += ["", _column_table(found)]
+    if found.classes:
+        parts += ["", _class_table(found)]
+    problems = _all_problems(found)
+    return _rendered([*parts, "", *problems] if problems else parts, color, width)
+
+
+def _rendered(parts: Sequence[RenderableType], color: bool, width: int | None) -> str:
     console = Console(
         file=io.StringIO(),
         width=width,
@@ -32,18 +69,29 @@ def data_check_text(found: DataCheck, *, color: bool = False, width: int | None 
         color_system="standard" if color else None,
         legacy_windows=False,
     )
-    parts: list[RenderableType] = [_head(found), ""]
+    with console.capture() as captured:
+        console.print(Group(*parts))
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())
+
+
+def _looked_at(found: DataCheck) -> str:
+    """How many samples of each part there are and were looked at, and their sizes."""
+    texts = []
+    for name, part in found.parts.items():
+        looked = f", {part.samples:,} looked at" if part.samples < part.of_samples else ""
+        sizes = list(dict.fromkeys("{}x{}".format(*size) for size in part.sizes.values()))
+        size = f", {' to '.join(sizes[:: max(1, len(sizes) - 1)])}" if sizes else ""
+        texts.append(f"{part.of_samples:,} to {'train' if name == 'train' else 'validate'}{looked}{size}")
+    return f"samples: {'; '.join(texts)}"
+
+
+def _all_problems(found: DataCheck) -> list[RenderableType]:
+    parts: list[RenderableType] = []
     for severity, findings in (("error", found.errors), ("warning", found.warnings)):
         if findings:
             width = max(len(finding.kind.name) for finding in found.findings)
             parts += [_problems(severity, findings, found.root, width), ""]
-    if found.classes:
-        parts += [_class_table(found), ""]
-    if found.parts:
-        parts += [_statistics(found), ""]
-    with console.capture() as captured:
-        console.print(Group(*parts, _verdict(found)))
-    return "\n".join(line.rstrip() for line in captured.get().splitlines())
+    return parts
 
 
 def data_progress_text(progress: Progress) -> str:
@@ -81,7 +129,7 @@ def _problems(severity: str, findings: Sequence[Finding], root: Path | None, wid
         table.add_row(
             Text(kind.name),
             f"{len(of_kind):,}",
-            Group(*_places(of_kind, root), Text(f"→ {kind.remedy}", style="dim")),
+            Group(*_places(of_kind, root), *([Text(f"→ {kind.remedy}", style="dim")] if kind.remedy else [])),
         )
     return table
 
@@ -91,9 +139,29 @@ def _places(findings: Sequence[Finding], root: Path | None) -> Iterator[Renderab
         where = printable(short_name(finding.where, root))
         message = finding.message if root is None else finding.message.replace(f"{root}/", "")
         message = f": {printable(' '.join(message.split()))}" if message else ""
-        yield Text(where + message)
+        yield Text(cut(where + message, MAX_TEXT))
     if len(findings) > MAX_FILES:
         yield Text(f"and {len(findings) - MAX_FILES:,} more", style="dim")
+
+
+def _column_table(found: DataCheck) -> Table:
+    """What the columns of a table were taken for; of many the first ones, the target among them."""
+    table = _table()
+    table.add_column("column", overflow="ellipsis", no_wrap=True, max_width=24)
+    table.add_column("kind", no_wrap=True)
+    table.add_column("missing", justify="right", no_wrap=True)
+    table.add_column("example", overflow="ellipsis", no_wrap=True)
+    ordered = sorted(found.columns, key=lambda column: not column.kind.startswith("target"))
+    kept = {column.name for column in ordered[:MAX_COLUMNS]}
+    for column in found.columns:
+        if column.name in kept:
+            texts = (column.name, column.kind, f"{column.missing:,}", column.example)
+            table.add_row(*(Text(printable(text)) for text in texts))
+    kinds = Counter(column.kind.partition(":")[0] for column in found.columns if column.name not in kept)
+    if kinds:
+        rest = ", ".join(f"{number} {kind}" for kind, number in kinds.most_common(3))
+        table.add_row(f"and {sum(kinds.values()):,} more", rest)
+    return table
 
 
 def _class_table(found: DataCheck) -> Table:
@@ -149,12 +217,15 @@ def _numbers(values: Sequence[float]) -> str:
     return " ".join(f"{value:.4f}" for value in values)
 
 
-def _verdict(found: DataCheck) -> Text:
+def _verdict(found: DataCheck, report: str) -> Text:
     lines = []
     if found.compared:
         lines.append(f"Training and validation were compared by SHA-256 of the {found.compared}.")
     numbers = ((len(found.errors), "error"), (len(found.warnings), "warning"))
     counts = ", ".join(counted(number, noun) for number, noun in numbers if number)
     kinds = Counter(finding.kind for finding in found.findings)
-    more = "; --json FILE lists every file" if max(kinds.values(), default=0) > MAX_FILES else ""
+    longest = max((len(finding.message) for finding in found.findings), default=0)
+    is_cut = max(kinds.values(), default=0) > MAX_FILES or longest > MAX_TEXT
+    where = printable(report) if report else "--json FILE"
+    more = f"; {where} lists every file" if is_cut else ""
     return Text("\n".join([*lines, f"{counts or 'no problems found'}{more}"]))

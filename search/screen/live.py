@@ -23,6 +23,7 @@ from search.run.events import Event, EventKind
 from search.run.folder import RunFolder
 from search.run.reporter import ProgressReporter
 from search.screen.progress_bar import draws_in_place
+from search.screen.streams import SHOWN, encoding_of
 from search.study.trial import BROKEN_OFF, NO_VERDICT, TrialRecord, ranked
 from search.text import duration, number_text, one_line, short_path, value_text
 
@@ -41,8 +42,8 @@ _WIDE = 100
 class PlainView(ProgressReporter):
     """One line per event, without control characters: for pipes, files and CI."""
 
-    def __init__(self, out: IO[str]) -> None:
-        self._out = out
+    def __init__(self, out: IO[str], log_file: Path) -> None:
+        self._out, self._log_file = out, log_file
 
     def phase(self, text: str) -> None:
         self._line(text)
@@ -84,13 +85,19 @@ class PlainView(ProgressReporter):
     def note(self, text: str) -> None:
         self._line(text)
 
-    def end(self) -> None:
-        self._out.flush()
-
     def last_words(self, text: str) -> None:
         self._line(text)
 
     def _line(self, text: str) -> None:
+        try:
+            self._print(text)
+        except OSError as error:
+            # Who reads the lines may have gone; a search of days does not end for that.
+            self._out = self._log_file.open("a", encoding="utf-8", errors="backslashreplace")
+            self._print(f"the output cannot be written any more ({error.strerror}); the search goes on here")
+            self._print(text)
+
+    def _print(self, text: str) -> None:
         print(time.strftime("%H:%M:%S"), one_line(text), file=self._out, flush=True)
 
 
@@ -102,7 +109,7 @@ class LiveView(ProgressReporter):
         self._coordinator: Coordinator | None = None
         self._notes: list[str] = []
         self._metrics: dict[int, Mapping[str, Any]] = {}
-        self._spinner = Spinner("dots")
+        self._spinner = Spinner("dots" if console.encoding.startswith("utf") else "line")
         self._live = Live(
             console=console,
             get_renderable=self._render,
@@ -262,11 +269,11 @@ def screen(log_file: Path, *, plain: bool = False) -> Iterator[LiveView | PlainV
     """
     sys.stdout.flush()
     sys.stderr.flush()
-    out = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8", errors="replace")
+    out = os.fdopen(os.dup(1), "w", 1, encoding=encoding_of(sys.stdout), errors=SHOWN)
     kept = os.dup(1), os.dup(2)
     log_file.parent.mkdir(parents=True, exist_ok=True)
     log = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    view = PlainView(out) if plain or not draws_in_place(out) else LiveView(Console(file=out))
+    view = PlainView(out, log_file) if plain or not draws_in_place(out) else LiveView(Console(file=out))
     try:
         os.dup2(log, 1)
         os.dup2(log, 2)
@@ -280,4 +287,5 @@ def screen(log_file: Path, *, plain: bool = False) -> Iterator[LiveView | PlainV
             os.dup2(original, descriptor)
             os.close(original)
         os.close(log)
-        out.close()
+        with suppress(OSError):
+            out.close()

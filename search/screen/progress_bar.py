@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from typing import IO
 
 from rich.console import Console
@@ -69,4 +70,5 @@ class ProgressBar:
 
     def _print(self, text: str) -> None:
         self._printed = time.monotonic()
-        print(text, file=self._out, flush=True)
+        with suppress(OSError):  # who reads the lines may have gone
+            print(text, file=self._out, flush=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from search.commands.export import Export
 from search.commands.retrain import Retraining
 from search.commands.verify import Verification
 from search.run.summary import StageOutcome, Summary
+from search.screen.data_text import overview_text
 from search.text import (
     command,
     counted,
@@ -27,6 +28,7 @@ from search.text import (
     size_text,
     value_text,
 )
+from trainables.reported import OF_THE_TRAINER
 
 _WIDTH = 18
 _MAX_SKIPPED = 5
@@ -42,7 +44,8 @@ def summary_text(summary: Summary, *, color: bool = False) -> str:
         best = summary.best
         head = f"best trial {best.trial}: {summary.metric} {number_text(best.value)}"
         head = click.style(head, bold=True) if color else head
-        lines.append(f"{head} at virtual epoch {best.virtual_epoch}, step {best.step}")
+        where = f"{head} at virtual epoch {best.virtual_epoch}, step {best.step}"
+        lines.append(f"{where}, on other data than there are now" if best.of_other_data else where)
         lines += [f"  {name} = {value_text(value)}" for name, value in best.params.items()]
     if summary.stages:
         lines += ["", *_stage_lines(summary)]
@@ -52,8 +55,9 @@ def summary_text(summary: Summary, *, color: bool = False) -> str:
         saved = f", {summary.steps_saved:,} saved by early stopping ({share:.0%})"
     trained = duration(summary.trial_seconds)
     counts = ", ".join(f"{number} {kind}" for kind, number in sorted(summary.counts.items()))
+    others = f"; {summary.of_other_data} of them on other data" if summary.of_other_data else ""
     rows = {
-        "trials": f"{summary.trials}: {counts}",
+        "trials": f"{summary.trials}: {counts}{others}",
         "steps": f"{summary.steps:,} spent{saved}",
         "samples": f"{summary.samples:,}",
         "time": f"{duration(summary.seconds)}; all trials together trained for {trained}",
@@ -109,6 +113,8 @@ def _next_commands(summary: Summary) -> list[str]:
         if not summary.failures:
             return [log, "with other values under trial:, continue with", f"  {resume} --trials N"]
         return [log, "once the cause is fixed, try the failed trials again with", f"  {again}"]
+    if summary.best is not None and summary.best.of_other_data and not summary.stages:
+        return ["for trials on the data as they are now", f"  {resume} --trials {2 * summary.trials}"]
     retried = ["", "once the cause is fixed, try the failed trials again with", f"  {again}"]
     return [
         "next",
@@ -125,10 +131,20 @@ def export_text(export: Export) -> str:
     files = "\n".join(
         f"  {path.name:<20} {path.stat().st_size:>12,} bytes" for path in sorted(export.folder.iterdir())
     )
+    value = f"{export.metric} {number_text(export.value)}"
+    evaluated = f"re-evaluated from these files: {value}, as recorded"
+    accepting = " --accept-new-data" if export.other_data else ""
+    if not export.evaluated:
+        evaluated = f"not evaluated, as trial.evaluated_by has not said how; {value} was recorded"
+    if export.other_data:
+        evaluated = (
+            f"not evaluated, as the data have changed since it was trained; {value} was recorded then\n"
+            + "\n".join(f"  {line}" for line in export.other_data)
+        )
     return (
         f"trial {export.trial}{of} exported to {short_path(export.folder)}\n{files}\n"
-        f"re-evaluated from these files: {export.metric} {number_text(export.value)}, as recorded\n\n"
-        f"next\n  {command('retrain', export.folder)}"
+        f"{evaluated}\n\n"
+        f"next\n  {command('retrain', export.folder)}{accepting}"
     )
 
 
@@ -142,42 +158,63 @@ def retraining_text(done: Retraining, command: str) -> str:
     )
 
 
-def check_text(check: Check) -> str:
-    """The plan of the search, its space, and the metrics of the trial that was run."""
+def check_text(check: Check, written: Mapping[str, str] | None = None) -> str:
+    """The plan of the search, what was understood of the data, the space, and the metrics of the trial.
+
+    Args:
+        written: files by what they show, see `write_check`.
+    """
     metrics = {name: value for name, value in check.metrics.items() if "/" not in name}
     space = check.config.space.describe()
     return "\n".join(
         [
             *_table(_plan_rows(check)),
+            *_data_lines(check.data_changes),
             "",
+            *([] if check.data is None else ["data", *_indented(overview_text(check.data)), ""]),
             "space",
             *(f"  {line}" for line in space),
             "",
             "metrics after these few steps",
             "  " + "  ".join(f"{name} {number_text(value)}" for name, value in metrics.items()),
             "",
+            *(f"{what}: {file}" for what, file in (written or {}).items()),
             "ok",
         ]
     )
 
 
+def _data_lines(notes: Sequence[str]) -> list[str]:
+    """How the data differ from those of before; empty where they do not."""
+    return ["", f"the data {notes[0]}", *(f"  {line}" for line in notes[1:])] if notes else []
+
+
+def _indented(text: str) -> list[str]:
+    return [f"  {line}" if line else "" for line in text.splitlines()]
+
+
 def _plan_rows(check: Check) -> dict[str, str]:
     config, budget, scheduler = check.config, check.config.budget, check.config.scheduler
     unit, steps = config.virtual_epoch, check.steps_per_virtual_epoch
+    passes = check.epochs_per_virtual_epoch
     rungs = f", rungs at {check.rungs} {scheduler.axis.replace('_', ' ')}"
     rows = {
         "name": config.name,
         "task": f"{config.task_path} in {short_path(Path(check.task_file))}",
-        "objective": f"{config.objective.metric}, {config.objective.mode}",
+        "objective": f"{config.objective.metric}, {config.objective.mode}: "
+        f"{'higher' if config.objective.mode == 'max' else 'lower'} is better",
         "training data": "unknown length" if check.num_train is None else f"{check.num_train} samples",
-        "validation data": f"{check.num_valid} samples",
-        "model": f"{check.num_parameters:,} parameters (of the trial that was run)",
+        "validation data": "the function's own" if check.num_valid is None else f"{check.num_valid} samples",
+        "model": f"{check.model}, {check.num_parameters:,} parameters (of the trial that was run)",
+        "batch": check.batch,
         "device": check.device,
         "step": f"{check.seconds_per_step * 1e3:.1f} ms, "
         f"validation {check.seconds_per_validation * 1e3:.0f} ms",
         "checkpoint": f"{size_text(check.checkpoint_bytes)}, "
         f"up to {size_text(check.space_needed)} for the whole search",
-        "virtual epoch": f"{unit.count} {unit.unit}" + (f", {steps} steps" if unit.unit != "steps" else ""),
+        "virtual epoch": f"{unit.count} {unit.unit}"
+        + (f", {steps} steps" if unit.unit != "steps" else "")
+        + (f", {passes:.3g} passes over the training data" if passes is not None else ""),
         "trials": f"{budget.trials}, up to {budget.max_virtual_epochs} virtual epochs each, "
         f"{check.concurrency} at a time",
         "sampler": f"{config.sampler.name}, seed {config.sampler.seed}",
@@ -230,7 +267,6 @@ def cleaning_text(cleaning: Cleaning) -> str:
 
 
 _COUNTED = ("virtual_epoch", "step", "samples", "seconds")
-_TRAINER_METRICS = ("valid_loss", "train_loss", "lr", "samples_per_second", "epoch")
 
 
 def retraining_progress(record: Mapping[str, Any], num_virtual_epochs: int) -> str:
@@ -238,8 +274,8 @@ def retraining_progress(record: Mapping[str, Any], num_virtual_epochs: int) -> s
     number = record["virtual_epoch"]
     left = record["seconds"] / number * (num_virtual_epochs - number)
     # The task's own metrics come first, to be visible on a narrow terminal.
-    names = [k for k in record if k not in (*_COUNTED, *_TRAINER_METRICS) and "/" not in k]
-    names += [k for k in _TRAINER_METRICS if k in record]
+    names = [k for k in record if k not in (*_COUNTED, *OF_THE_TRAINER) and "/" not in k]
+    names += [k for k in OF_THE_TRAINER if k in record]
     values = "  ".join(f"{k} {number_text(record[k])}" for k in names[:8])
     return f"virtual epoch {number}/{num_virtual_epochs}  {duration(left)} left  {values}"
 

@@ -19,6 +19,7 @@ from search.config.yaml import parse_yaml
 from search.errors import SearchError
 from search.space.parse import parse_space
 from search.space.space import Space
+from search.study.data import DATA, with_data
 from search.study.in_memory import PendingTrial, frozen_trial
 from search.study.journal import drop_half_line, open_journal, reraise_as_damaged
 from search.study.patches import share_distributions
@@ -33,7 +34,6 @@ _ELAPSED = "elapsed_seconds"
 """Prefix of the study's attributes that hold its spaces; a run that grows may add one for its next trials."""
 
 _DIRECTIONS = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
-
 _STATES = {
     Outcome.COMPLETED: TrialState.COMPLETE,
     Outcome.STOPPED: TrialState.PRUNED,
@@ -41,8 +41,6 @@ _STATES = {
     Outcome.FAILED: TrialState.FAIL,
     Outcome.OUT_OF_MEMORY: TrialState.PRUNED,
 }
-
-
 Index = TypeVar("Index")
 
 
@@ -75,6 +73,7 @@ class SearchStudy:
         space: what new trials are drawn from; earlier trials keep the one that they were drawn from.
         sampler: makes the sampler of this study.
         history: trials of an older study, from which samplers learn.
+        data: hash of the data that trials are trained on from now on.
 
     `read_records` reads a study that another process may be writing.
     """
@@ -88,6 +87,7 @@ class SearchStudy:
         space: Space,
         sampler: Callable[[SearchStudy], BaseSampler] | None = None,
         history: Sequence[TrialRecord] = (),
+        data: str = "",
     ) -> None:
         drop_half_line(path)
         self._storage, self._journal = open_journal(path)
@@ -102,6 +102,7 @@ class SearchStudy:
             self._storage.create_new_study([_DIRECTIONS[mode]], name)
         self.study = optuna.load_study(storage=self._storage, study_name=known[0] if known else name)
         self._study_id = self._storage.get_study_id_from_name(self.study.study_name)
+        self._data_number = max(0, len(with_data(self._storage, self._study_id, data)) - 1)
         with reraise_as_damaged(path):
             self.records: list[TrialRecord] = list(records_of(self._storage))
         self.indexes = Indexes()
@@ -137,9 +138,10 @@ class SearchStudy:
         pending = PendingTrial(len(self.history) + number, point_to_evaluate or {}, self._sampler, self.study)
         params = self.space.suggest(pending).params
         known = None if point_to_evaluate is None else dict(point_to_evaluate)
-        attrs = {"trial": number, "space": self.space_number} | ({} if known is None else {"known": known})
-        trial_id = self._create(pending, {}, attrs)
+        attrs = {"trial": number, "space": self.space_number, "known": known, DATA: self._data_number or None}
+        trial_id = self._create(pending, {}, {key: attr for key, attr in attrs.items() if attr is not None})
         record = TrialRecord(number, trial_id, self.space, params, self.space_number, known)
+        record.data_number = self._data_number
         self.records.append(record)
         self.indexes.update(record)
         return record
@@ -161,6 +163,12 @@ class SearchStudy:
         record.sequence = record.last_report = self.last_sequence = sequence
         record.values.append(value)
         self.indexes.update(record)
+
+    def begin_on_new_data(self, record: TrialRecord) -> None:
+        """A trial without a report begins on the data of now; one that has ended is promoted then."""
+        record.data_number, record.of_other_data = self._data_number, False
+        if record.outcome is None:
+            self._set(record, DATA, self._data_number)
 
     def promote(self, record: TrialRecord) -> None:
         """Record that a paused trial continues; one that Optuna holds as ended becomes a new Optuna trial."""
@@ -200,9 +208,10 @@ class SearchStudy:
         return self._storage.get_trial(record.trial_id)
 
     def completed(self) -> list[FrozenTrial]:
-        """Optuna's view of the trials of full length; of each the longest, once."""
+        """Optuna's view of the trials of full length on the data of now; of each the longest, once."""
         trials = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        return list({t.user_attrs["trial"]: t for t in trials if "trial" in t.user_attrs}.values())
+        newest = {t.user_attrs["trial"]: t for t in trials if "trial" in t.user_attrs}
+        return [t for number, t in newest.items() if not self.records[number].of_other_data]
 
     def _reopen(self, record: TrialRecord) -> None:
         """Let an ended trial continue: Optuna's are final, so a new one takes over what it holds."""
@@ -214,6 +223,7 @@ class SearchStudy:
         if not record.failures:
             attrs.pop("failures", None)
         attrs |= {"promoted": record.depth, "continues": old.number}
+        attrs |= {DATA: record.data_number} if record.data_number else {}
         record.trial_id = self._create(old, old.intermediate_values, attrs)
         record.outcome, record.reason, record.stopped_by_budget = None, "", False
 
@@ -295,6 +305,7 @@ def records_of(storage: BaseStorage) -> Iterator[TrialRecord]:
         study_id = storage.get_study_id_from_name(study.study_name)
         texts = _space_texts(study.user_attrs)
         spaces = [parse_space(parse_yaml(text).tree) for text in texts]
+        data = study.user_attrs.get(DATA, [""])
         newest: dict[int, FrozenTrial] = {}
         for frozen in storage.get_all_trials(study_id, deepcopy=False):
             share_distributions(frozen)
@@ -302,7 +313,9 @@ def records_of(storage: BaseStorage) -> Iterator[TrialRecord]:
                 newest[frozen.user_attrs["trial"]] = frozen
         for number, frozen in sorted(newest.items()):
             trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, frozen.number)
-            yield _record(number, trial_id, frozen, spaces[frozen.user_attrs["space"]])
+            record = _record(number, trial_id, frozen, spaces[frozen.user_attrs["space"]])
+            record.of_other_data = data[record.data_number] != data[-1]
+            yield record
 
 
 def _record(number: int, trial_id: int, frozen: FrozenTrial, space: Space) -> TrialRecord:
@@ -328,6 +341,7 @@ def _record(number: int, trial_id: int, frozen: FrozenTrial, space: Space) -> Tr
         seconds=spent.get("seconds", 0.0),
         sequence=end.get("sequence", last_report),
         last_report=last_report,
+        data_number=attrs.get(DATA, 0),
         promoted_at=attrs.get("promoted", 0),
         failures=failures,
         outcome=Outcome(attrs.get("outcome", Outcome.FAILED)) if ended else None,

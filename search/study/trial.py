@@ -51,6 +51,8 @@ class TrialRecord:
     """Number of that space in the study."""
     known: dict[str, Any] | None = None
     """The point to evaluate that it took: some or all of its parameters."""
+    data_number: int = 0
+    """Number of the data that it was trained on, in the study."""
     values: list[float] = field(default_factory=list)
     """Objective of virtual epochs 1, 2, … that have been reported."""
     lengths: VirtualEpochs | None = None
@@ -62,6 +64,8 @@ class TrialRecord:
     """Number of its last report or end among all of the study, from 1; 0 without one."""
     last_report: int = 0
     """Number of its last report."""
+    of_other_data: bool = False
+    """Trained on other data than the search has now: its values do not compare with those of new trials."""
     promoted_at: int = 0
     """Virtual epoch from which it was last promoted."""
     failures: list[Failure] = field(default_factory=list)
@@ -104,7 +108,7 @@ def as_loss(value: float, mode: Mode) -> float:
 
 
 def ranked(records: Sequence[TrialRecord], mode: Mode) -> list[TrialRecord]:
-    """The trials with a value, best first; the lower number first among equals.
+    """The trials with a value, best first, those of other data last; the lower number first among equals.
 
     Trials that diverged, failed or ran out of memory are left out.
     """
@@ -118,12 +122,13 @@ def best_record(records: Sequence[TrialRecord], mode: Mode) -> TrialRecord | Non
 
 
 def untried(points: Sequence[Point], records: Sequence[TrialRecord]) -> Iterator[Point]:
-    """The points to evaluate that no trial has taken, in order; equal ones once.
+    """The points to evaluate that no trial on the data of now has taken, in order; equal ones once.
 
     A trial has taken the point that was given to it, and one that has all of its parameters by chance.
     """
     if not points:
         return
+    records = [record for record in records if not record.of_other_data]
     given = [record.known for record in records if record.known is not None]
     taken = {frozenset(params.items()) for params in (*given, *(r.params for r in records))}
     for point in points:
@@ -133,10 +138,10 @@ def untried(points: Sequence[Point], records: Sequence[TrialRecord]) -> Iterator
             yield point
 
 
-def _with_rank_keys(records: Sequence[TrialRecord], mode: Mode) -> list[tuple[float, int, TrialRecord]]:
+def _with_rank_keys(records: Sequence[TrialRecord], mode: Mode) -> list[tuple[bool, float, int, TrialRecord]]:
     # Numbers before records, which have no order.
     return [
-        (as_loss(best, mode), record.number, record)
+        (record.of_other_data, as_loss(best, mode), record.number, record)
         for record in records
         if record.outcome not in BROKEN_OFF and (best := record.best(mode)) is not None
     ]

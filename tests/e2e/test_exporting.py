@@ -51,6 +51,7 @@ def test_the_export_is_the_best_trial_and_evaluates_to_its_value(run: Path, fini
         "README.md",
         "SHA256SUMS",
         "config.yaml",
+        "data.fingerprint",
         "metrics.json",
         "model.safetensors",
     ]
@@ -130,7 +131,7 @@ def test_a_hostile_state_behind_a_forged_manifest_is_refused(run: Path, finished
 def assert_whole(folder: Path) -> None:
     checked = subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=folder, capture_output=True, text=True)
     assert checked.returncode == 0, checked.stderr
-    assert checked.stdout.count(": OK") == 4
+    assert checked.stdout.count(": OK") == 5
 
 
 KILLED = """

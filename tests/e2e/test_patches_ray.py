@@ -38,7 +38,7 @@ handler = logging.Handler()
 handler.emit = heard.append
 logging.getLogger(INIT_LOGGER).addHandler(handler)
 logging.getLogger(INIT_LOGGER).setLevel(logging.INFO)
-init_local_ray(sys.argv[1], ["colorsys"])
+init_local_ray(sys.argv[1], 2, ["colorsys"])
 
 @ray.remote
 def imported():

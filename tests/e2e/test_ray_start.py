@@ -39,7 +39,7 @@ def interrupted_while_ray_starts(
 
 def nothing_is_left(folder: Path, process: Process) -> None:
     no_process_left(folder)
-    assert not list(Path("/tmp").glob(f"tune-search-{os.getuid()}-{process.pid}-*"))
+    assert not list(Path("/tmp").glob(f"tune-search-{os.getuid()}-*/session_*_{process.pid}"))
     assert not (folder / "results").exists()
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from in_process import resume_locally, search_locally
 from recorder import Recorder, optuna_study
 from tiny_tasks import search_config
@@ -148,6 +149,10 @@ def test_four_trials_share_one_gpu(tmp_path: Path) -> None:
     summary = search.search(config, results=tmp_path, reporter=recorder)
     assert summary.counts == {"completed": 4}
     assert recorder.most_running == 4
+    if not torch.cuda.is_available():
+        said = [event.text for event in recorder.events if event.kind is EventKind.MESSAGE]
+        assert len(said) == 4
+        assert all("gpus_per_trial is 0.25, and the trial is trained on the CPU: " in text for text in said)
     assert len(list((tmp_path / "processes").iterdir())) == 4
 
 

@@ -103,6 +103,7 @@ def test_each_stage_is_a_whole_run_of_its_own(run: Any) -> None:
     assert left_over(Path(summary.folder)) == []
     assert sorted(path.name for path in Path(summary.folder).iterdir()) == [
         "config.yaml",
+        "data.fingerprint",
         "provenance.json",
         "stages",
         "summary.json",

@@ -108,6 +108,12 @@ CORE: dict[str, list[str]] = {
         "faults/test_faults_data.py::"
         "test_a_file_that_breaks_in_training_may_be_skipped_and_a_restart_is_exact",
     ],
+    "38: shared memory is small or full": ["faults/test_machine_memory.py"],
+    "39, 40: an error where nothing can be written, output that is lost": [
+        "faults/test_machine_places.py::"
+        "test_the_message_comes_first_and_the_traceback_where_it_can_be_written",
+        "faults/test_machine_streams.py::test_a_short_command_whose_output_is_lost_ends_quietly_or_says_so",
+    ],
     "33: hostile configurations": [
         "faults/test_faults_data.py::"
         "test_a_hostile_configuration_is_refused_at_once_in_short_lines_and_nothing_is_executed"

@@ -138,6 +138,10 @@ def complain(task: TracingTask, loss: Tensor) -> Tensor:
     raise RuntimeError(f"step {task.step} is cursed")
 
 
+def disconnect(task: TracingTask, loss: Tensor) -> Tensor:
+    raise ConnectionError("reset by peer")
+
+
 def exhaust_gpu(task: TracingTask, loss: Tensor) -> Tensor:
     raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
@@ -187,7 +191,7 @@ FAULTS = {
     0.002: Fault(die_between_two_files, times=1),
     0.003: Fault(die_once_saved, times=1),
     0.004: Fault(complain),
-    0.005: Fault(complain, times=2),
+    0.005: Fault(disconnect, times=2),
     0.006: Fault(exhaust_memory),
     0.007: Fault(exhaust_gpu),
     0.008: Fault(),

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from trainables.images.layouts.find import find_pairs, layout_of
+from trainables.images.layouts.root import DataRoot
 from trainables.images.loading import load_images
 from trainables.images.options import MaskFolderOptions
 from trainables.images.samples import LoadedImages
@@ -27,7 +28,8 @@ def load(root, layout="auto", *, said=None, max_skipped=0, **options):
 
 def pairs_of(root, **options):
     chosen = options_of(root, **options)
-    return find_pairs(layout_of(root, chosen), root, chosen)
+    place = DataRoot(chosen)
+    return find_pairs(layout_of(place, chosen), place, chosen)
 
 
 def labels(*values):

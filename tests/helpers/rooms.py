@@ -15,12 +15,12 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 _TRAINABLES = """
-    __init__ files imported options findings process networks optim data tables shards images pictures inspect
-    task supervised segmentation classification regression gan integrations
-    progress trainer function checkpoint tensorboard build session worker trainable batch_probe
+    __init__ files findings text_file pairing process imported options networks optim data tables shards
+    images pictures inspect task supervised segmentation classification regression gan integrations
+    progress reported trainer function checkpoint tensorboard build session worker trainable batch_probe
 """
 _SEARCH = """
-    errors text space config study schedulers samplers ray run commands screen __init__
+    hidden errors text space config study schedulers samplers ray run commands screen __init__
     cli_paths cli_options cli_checks cli_group cli __main__
 """
 ORDER: Mapping[str, tuple[str, ...]] = {

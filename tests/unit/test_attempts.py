@@ -22,6 +22,9 @@ ERROR, DIED, HUNG, MEMORY, GPU = (
         ([ERROR], 2, True),
         ([ERROR, DIED], 2, True),
         ([ERROR, DIED, ERROR], 2, False),
+        ([FailureKind.LASTING], 5, False),
+        ([FailureKind.PASSING] * 2, 2, True),
+        ([FailureKind.PASSING] * 3, 2, False),
         ([HUNG], 2, True),
         ([HUNG, HUNG], 5, False),
         ([HUNG, ERROR], 5, True),
@@ -33,7 +36,15 @@ ERROR, DIED, HUNG, MEMORY, GPU = (
     ],
 )
 def test_what_is_tried_again(kinds: list[FailureKind], max_failures: int, expected: bool) -> None:
-    assert may_retry([Failure(kind, "why") for kind in kinds], max_failures) is expected
+    failures = [Failure(kind, f"why {number}") for number, kind in enumerate(kinds)]
+    assert may_retry(failures, max_failures) is expected
+
+
+@pytest.mark.parametrize(("kind", "expected"), [(ERROR, False), (FailureKind.PASSING, True), (DIED, True)])
+def test_an_exception_with_the_same_text_twice_comes_again(kind: FailureKind, expected: bool) -> None:
+    first, other = Failure(kind, "why"), Failure(kind, "other")
+    assert may_retry([first, first], 5) is expected
+    assert may_retry([first, other], 5)
 
 
 @pytest.mark.parametrize("kind", FailureKind)

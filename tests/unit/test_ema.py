@@ -1,5 +1,8 @@
 """The moving average of weights against its formula, and its state."""
 
+import threading
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import nn
@@ -100,6 +103,46 @@ def test_a_model_compiled_in_place_is_averaged_and_runs_eagerly() -> None:
         assert compiled == []
         torch.testing.assert_close(outputs, model(inputs))
     assert len(compiled) == 1
+
+
+class Caching(nn.Module):
+    """Keeps tensors that were computed from its parameters, as weight_norm does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(2, 2)
+        self.kept = [{"doubled": self.inner.weight * 2}]
+        self.register_buffer("count", torch.tensor(3))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        lambda: nn.utils.weight_norm(nn.Linear(2, 2)),
+        lambda: nn.utils.spectral_norm(nn.Linear(2, 2)),
+        lambda: nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)),
+        Caching,
+    ],
+    ids=["weight_norm", "spectral_norm", "parametrization", "cached tensors"],
+)
+def test_a_model_with_computed_tensors_is_averaged(model: Callable[[], nn.Module]) -> None:
+    wrapped = nn.Sequential(model())
+    average = WeightAverage(wrapped, 0.9)
+    assert average.model is not wrapped
+    moved(wrapped, 1.0)
+    average.update(wrapped)
+    for before, after in zip(wrapped.parameters(), average.model.parameters(), strict=True):
+        assert before is not after
+    if not isinstance(wrapped[0], Caching):
+        assert average.model(torch.ones(1, 2)).shape == (1, 2)
+
+
+def test_a_module_that_cannot_be_copied_is_named() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.Linear(2, 2)))
+    model[1][0].lock = threading.Lock()  # type: ignore[index,union-attr]
+    rule = r"trial\.ema keeps a copy of the model, and its module 1\.0 \(Linear\) cannot be copied: TypeError"
+    with pytest.raises(TypeError, match=rule):
+        WeightAverage(model, 0.9)
 
 
 def test_resuming_is_exact() -> None:

@@ -51,8 +51,8 @@ def test_the_trace_is_for_people_and_the_cause_in_one_line_for_the_search(tmp_pa
     assert "Traceback" in text
     assert "second line" in text
     assert "test_failure.py" in text
-    assert str(raised) == "error: ValueError: width is 0"
-    assert take_failure(tmp_path / "0003") == Failure(FailureKind.ERROR, "ValueError: width is 0")
+    assert str(raised) == "error that comes again: ValueError: width is 0"
+    assert take_failure(tmp_path / "0003") == Failure(FailureKind.LASTING, "ValueError: width is 0")
 
 
 def test_a_cause_is_taken_once_and_traces_are_kept(tmp_path: Path) -> None:
@@ -119,6 +119,7 @@ def test_an_exception_that_has_no_text_is_a_failure_like_others(tmp_path: Path) 
     assert take_failure(tmp_path) == Failure(FailureKind.ERROR, cause)
 
 
+RAISED = f"test_failure.py:{fail.__code__.co_firstlineno + 3}, in fail"
 ON_GPU = "out of memory on the GPU at step 120"
 
 
@@ -131,9 +132,9 @@ ON_GPU = "out of memory on the GPU at step 120"
         (OSError(errno.ENOMEM, "x"), FailureKind.MEMORY, "out of memory at step 120"),
         (OSError(errno.ENOSPC, "x"), FailureKind.DISK_FULL, "no space left on the disk at step 120"),
         (OSError(errno.EDQUOT, "x"), FailureKind.DISK_FULL, "no space left on the disk at step 120"),
-        (OSError(errno.EIO, "broken"), FailureKind.ERROR, "OSError: [Errno 5] broken"),
-        (AssertionError(), FailureKind.ERROR, "AssertionError: "),
-        (KeyError("no metric 'miou'"), FailureKind.ERROR, "KeyError: no metric 'miou'"),
+        (OSError(errno.EIO, "broken"), FailureKind.PASSING, "OSError: [Errno 5] broken"),
+        (AssertionError(), FailureKind.LASTING, f"AssertionError:  ({RAISED})"),
+        (KeyError("no metric 'miou'"), FailureKind.LASTING, f"KeyError: no metric 'miou' ({RAISED})"),
     ],
 )  # fmt: skip
 def test_the_kind_of_an_exception_decides_what_is_said(
@@ -156,7 +157,7 @@ def test_a_wrong_option_is_named() -> None:
     error = error_of(lambda: Options.model_validate({"width": "x", "optimizer": {"lr": -1}}))
     assert isinstance(error, ValidationError)
     cause = "ValidationError: optimizer.lr: Input should be greater than 0"
-    assert failure_of(error, "") == Failure(FailureKind.ERROR, cause)
+    assert failure_of(error, "") == Failure(FailureKind.LASTING, cause)
 
 
 def test_a_process_that_was_stopped_could_not_say_where(tmp_path: Path) -> None:
@@ -192,7 +193,7 @@ def test_leaving_the_debugger_is_no_failure(tmp_path: Path) -> None:
 def test_an_assertion_of_the_gpu_says_what_may_be_wrong_and_where_it_would_be_named() -> None:
     text = "CUDA error: device-side assert triggered\nCUDA kernel errors might be asynchronously reported"
     found = failure_of(RuntimeError(text), "step 3")
-    assert found.kind is FailureKind.ERROR
+    assert found.kind is FailureKind.LASTING
     assert found.cause == (
         "RuntimeError: CUDA error: device-side assert triggered at step 3: a label or an index is out of "
         "range, which the same trial on a CPU (--local) names"

@@ -198,3 +198,41 @@ def test_a_mask_of_the_image_as_stored_is_explained_and_the_remedy_helps(tmp_pat
     found = kinds_found(tmp_path)
     assert "mask of the image as stored" in {name for name, _ in found}
     assert ("image turned by its EXIF", "orientation 6") in found
+
+
+def test_an_image_beyond_the_range_that_was_found_is_told_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = [deep[..., 0] for deep in deep_images(0, 1000, count=3)]
+    images[1] = images[1] * 4
+    files = []
+    for number, image in enumerate(images):
+        files.append(tmp_path / f"{number}.png")
+        files[-1].write_bytes(png(image[..., None], GREY))
+    found = ValueRange(0, 1001)
+    for is_found in (False, True):
+        reading = Reading(channels=1, value_range=found, is_found=is_found)
+        decoded = [reading.pixels(file) for file in files * 2]
+        (told, *more) = capsys.readouterr().err.splitlines() or [""]
+        assert not more
+        assert told.startswith(f"{files[1]}: ") is reading.is_found
+        assert ("set data.range: [0, " in told) is reading.is_found
+        assert decoded[1].max() == 255
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\n", "not fetched; run: git lfs pull"),
+        (b"II*\0rest", "is a TIFF, and must be PNG or JPEG: convert it"),
+        (b"RIFF1234WEBPrest", "is a WebP, and must be"),
+        (b"\0\0\0\x18ftypheic", "is a HEIC or a video"),
+        (b"<!DOCTYPE html>", "is a page of HTML, .*: copy it again"),
+        (b"no picture", "is neither PNG nor JPEG"),
+    ],
+)
+def test_a_file_of_another_kind_is_named(tmp_path: Path, content: bytes, message: str) -> None:
+    file = tmp_path / "0.png"
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        Reading(channels=3).pixels(file)

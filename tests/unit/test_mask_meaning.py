@@ -162,3 +162,31 @@ def test_check_data_finds_what_loading_refuses(tmp_path: Path, case: str) -> Non
     found = {finding.kind.name: finding.message for finding in inspection.conclude(contents).findings}
     assert "data.mask_values: {" in found[case] or "data.colors: [[" in found[case]
     assert find_images(options_of(tmp_path), 0).parts
+
+
+def test_labels_from_1_are_told_with_the_line_that_reads_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    masks = classes()
+    root = folder(tmp_path, [Image.fromarray(mask + np.uint8(1)) for mask in masks])
+    load(root)
+    (line,) = re.findall(r"data\.(mask_values: \{[^}]*\})", capsys.readouterr().err)
+    assert as_loaded(masks, load(root, **yaml.safe_load(line)))
+    assert "mask_values" not in capsys.readouterr().err
+
+
+def test_a_last_class_without_a_pixel_beside_255_is_told_with_the_line_that_reads_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    masks = classes()
+    saved = [np.where(mask == 2, 255, mask).astype(np.uint8) for mask in masks]
+    root = folder(tmp_path, [Image.fromarray(mask) for mask in saved])
+    load(root, num_classes=3)
+    (line,) = re.findall(r"data\.(mask_values: \{[^}]*\})", capsys.readouterr().err)
+    assert as_loaded(masks, load(root, num_classes=3, **yaml.safe_load(line)))
+
+
+def test_classes_in_the_transparency_are_not_taken_for_colours(tmp_path: Path) -> None:
+    masks = [np.stack([mask * 0] * 3 + [mask * np.uint8(255)], axis=-1) for mask in classes(num_classes=2)]
+    with pytest.raises(ValueError, match="one colour, so the classes are in their transparency"):
+        load(folder(tmp_path, [Image.fromarray(mask) for mask in masks]))

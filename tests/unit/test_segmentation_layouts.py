@@ -21,8 +21,9 @@ from layout_folders import (
 from PIL import Image
 
 from trainables.images.layouts import voc
-from trainables.images.layouts.cityscapes import CLASSES
+from trainables.images.layouts.cityscapes import CLASSES, CityscapesLayout
 from trainables.images.layouts.find import LAYOUTS, layout_of
+from trainables.images.layouts.root import DataRoot
 from trainables.images.options import MaskFolderOptions
 from trainables.pictures import palette
 
@@ -153,7 +154,7 @@ def test_cityscapes_has_19_classes_from_train_ids_or_from_ids(city, train_ids):
 
 
 def test_all_34_ids_of_cityscapes_become_the_19_train_ids(city):
-    ids = layout_of(city, options_of(city)).convention(city).labels
+    ids = CityscapesLayout().convention(DataRoot(options_of(city))).labels
     assert sorted(ids) == list(range(34))
     assert [label for label, wanted in ids.items() if wanted == 255] == [
         0, 1, 2, 3, 4, 5, 6, 9, 10, 14, 15, 16, 18, 29, 30,
@@ -227,11 +228,12 @@ def test_wrong_ade20k_is_refused(scenes):
 def test_each_layout_is_recognized_and_may_be_named(pascal, city, scenes, tmp_path):
     roots = {"voc": pascal, "cityscapes": city, "ade20k": scenes, "nnunet": nnunet_root(tmp_path)}
     for name, root in roots.items():
-        assert layout_of(root, options_of(root)).name == name
+        assert layout_of(DataRoot(options_of(root)), options_of(root)).name == name
         said = []
         load(root, name, said=said)
         assert said == []
-        others = set(LAYOUTS) - {name}
+        # Who asks for plain folders may have those of Pascal VOC or ADE20K.
+        others = set(LAYOUTS) - {name, *(["folders"] if name in ("voc", "ade20k") else [])}
         for other in sorted(others):
             with pytest.raises(ValueError, match=rf"holds .*; layout {other} is "):
                 pairs_of(root, layout=other)

@@ -44,7 +44,7 @@ def test_statistics_are_those_of_a_sample_and_the_same_each_time(large):
     counted = np.bincount(np.concatenate([masks[n].ravel() for n in drawn]), minlength=3)
     np.testing.assert_array_equal(arrays["class_counts"], counted)
     again = load_sample(large, progress=[].append)
-    assert all((again[name] == arrays[name]).all() for name in arrays)
+    assert all((again[name] == arrays[name]).all() for name in arrays if not name.endswith("_files_found"))
 
 
 def test_sizes_and_order_are_those_of_all_files(large):

@@ -47,6 +47,13 @@ def test_a_pattern_that_names_nothing_is_an_error(tmp_path, pattern, message):
         find_shards(pattern, tmp_path)
 
 
+def test_the_brackets_of_a_root_are_no_pattern(tmp_path):
+    root = tmp_path / "data [1]"
+    root.mkdir()
+    (root / "train-0.tar").touch()
+    assert find_shards("train-*.tar", root) == [root / "train-0.tar"]
+
+
 def test_folders_globs_and_files_are_sorted_and_named_once(tmp_path):
     files = numbered_shards(tmp_path, [1] * 11)
     assert find_shards(".", tmp_path) == files
@@ -77,7 +84,7 @@ def sample_of(**members):
         ("pyd", b"", "text", r"\.pyd is a pickle"),
         ("cls", b"cat", "integer", r"^a\.tar: 1\.cls: is no whole number .*cat"),
         ("cls", b"9" * 5000, "integer", "is no whole number"),
-        ("txt", b"\xff", "text", "is no UTF-8"),
+        ("txt", b"\xff", "text", "cannot be read .not UTF-8 text"),
         ("json", b"[1", "json", r"^a\.tar: 1\.json: is no JSON"),
     ],
 )
@@ -143,8 +150,10 @@ def test_the_command_writes_pairs_and_indexes_them(tmp_path, capsys):
         Image.fromarray(np.full((4, 4, 3), number, np.uint8)).save(tmp_path / f"images/{number}.png")
         (tmp_path / f"masks/{number}_m.png").write_bytes(png(np.full((4, 4), number, np.uint8)))
     folders = [str(tmp_path / name) for name in ("images", "masks", "out")]
-    assert main(["write", *folders]) == 1
-    assert "has no 0.png for 0.png, nor for 4 more; --mask-suffix" in capsys.readouterr().err
+    (tmp_path / "images/._0.png").write_bytes(b"x")
+    assert main(["write", *folders[:2], str(tmp_path / "found")]) == 0
+    assert main(["write", *folders, "--mask-suffix", "_x"]) == 1
+    assert "has no 0_x.png for 0.png, nor for 4 more; --mask-suffix" in capsys.readouterr().err
     assert main(["write", *folders, "--mask-suffix", "_m", "--per-shard", "2"]) == 0
     assert main(["index", str(tmp_path / "out")]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "5 samples in 3 shards"

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from trainables.classification.data import read_class_sheets
 from trainables.classification.options import ClassCSVOptions
 from trainables.classification.task import ClassificationTask
 from trainables.regression.options import NumberCSVOptions
@@ -226,13 +227,17 @@ def test_encodings_and_compressions_are_read_alike(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"PK\x03\x04rest", "is a zip archive or an Excel workbook; save it as CSV"),
+        (b"PK\x03\x04rest", "is a zip archive or an Excel workbook; unpack it, or save it as CSV"),
+        (b"<!DOCTYPE html>\n<p>Not found", "is a page of HTML, .*; copy the table again"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "not fetched; run: git lfs pull"),
+        (b'[{"a": 1}]', "is JSON; save it as CSV"),
+        (b"a,b,y\nx,1,2\nz,3,4\nTotal,4,6\n", "csv:4: the last row holds 'Total', .*data.comment: 'Total'"),
         (b"PAR1rest", "is a Parquet file; save it as CSV"),
         (gzip.compress(b"a,y\n1,2\n" * 100)[:-9], "cannot be decompressed .*; copy it again"),
         (b"# made by hand\na,y\n1,2\n", r"data\.comment: '#' leaves out lines"),
         (LINES.encode("cp1252"), "not UTF-8 text .*set data.encoding, such as cp1252"),
     ],
-    ids=["zip", "parquet", "cut off", "comment", "cp1252"],
+    ids=["zip", "html", "lfs", "json", "totals", "parquet", "cut off", "comment", "cp1252"],
 )
 def test_what_is_no_table_yet_is_refused_with_the_way_out(
     tmp_path: Path, content: bytes, message: str
@@ -250,3 +255,48 @@ def test_comments_are_left_out_but_not_inside_of_quotes(tmp_path: Path) -> None:
     sheet = sheet_of(tmp_path, '# made by\n# hand\nname,y\n"two\n# lines",1\n# more\nx,2\n', comment="#")
     assert sheet.columns == {"name": ["two\n# lines", "x"], "y": ["1", "2"]}
     assert sheet.lines == [4, 7]
+
+
+@pytest.mark.parametrize(
+    ("stray", "numbers"), [("inf", "1 2 3"), ("?", "10 20 30"), ("Total", "1 2 3"), ("[s]", "1.5 2.5 3.5")]
+)
+def test_a_stray_text_among_numbers_is_not_taken_for_a_number_in_another_notation(
+    stray: str, numbers: str
+) -> None:
+    texts = [stray, *(f"{n}{number}" for n in range(1, 9) for number in numbers.split())]
+    assert hint(texts) == ""
+
+
+@pytest.mark.parametrize("texts", [["(1.5)", "2.5", "3.5"], ["1.5-", "2.5", "3.5"], ["(1.5)", "(2.5)"]])
+def test_negative_numbers_of_accounts_are_named(texts: list[str]) -> None:
+    assert "negative numbers such as" in hint(texts)
+    assert hint(texts).endswith("write them as -1.5")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"a, x;y\n1,5;2\n3,5;4\n",
+        b"a, x\ty\n1,5\t2\n3,5\t4\n",
+        b'"a, x"|"y"\n"1,5"|"2"\n"3,5"|"4"\n',
+        b'"a, x","y"\n"1,5",2\n"3,5",4\n',
+    ],
+)
+def test_the_delimiter_is_recognized(tmp_path: Path, content: bytes) -> None:
+    assert sheet_of(tmp_path, content).columns == {"a, x": ["1,5", "3,5"], "y": ["2", "4"]}
+
+
+@pytest.mark.parametrize("classes", [("Cat", "cat"), ("New York", "new  york"), ("1", "1.0"), ("1", "+1")])
+def test_one_class_written_in_two_ways_is_refused(tmp_path: Path, classes: tuple[str, str]) -> None:
+    rows = "".join(f"{n},{(*classes, 'dog')[n % 3]}\n" for n in range(12))
+    (tmp_path / "c.csv").write_text(f"a,y\n{rows}")
+    options = ClassCSVOptions(source="csv", path=str(tmp_path / "c.csv"), target="y")
+    with pytest.raises(ValueError, match="would be two classes; write a class in one way"):
+        read_class_sheets(options)
+
+
+def test_letters_are_classes_by_their_case(tmp_path: Path) -> None:
+    rows = "".join(f"{n},{'aAb'[n % 3]}\n" for n in range(12))
+    (tmp_path / "c.csv").write_text(f"x,y\n{rows}")
+    options = ClassCSVOptions(source="csv", path=str(tmp_path / "c.csv"), target="y")
+    assert set(read_class_sheets(options).train.columns["y"]) == {"a", "A", "b"}

@@ -65,7 +65,7 @@ def watched(
 
 def test_plain_output_is_one_line_per_event_without_control_characters(tmp_path: Path) -> None:
     out = io.StringIO()
-    view = PlainView(out)
+    view = PlainView(out, tmp_path / "search.log")
     view.phase("loading data")
     simulation = watched(
         tmp_path,
@@ -89,7 +89,7 @@ def test_plain_output_says_what_happened(tmp_path: Path) -> None:
     )
     watched(
         tmp_path,
-        PlainView(out),
+        PlainView(out, tmp_path / "search.log"),
         config,
         curve=by_number([0.5, 0.25, 0.125], gain=0.25),
         faults=lambda number, v, attempt: FailureKind.ERROR if number == 1 and attempt == 0 else None,
@@ -114,7 +114,7 @@ def test_plain_output_of_a_resumed_search_counts_what_was_done(tmp_path: Path) -
     config = config_of(sampler={"name": "random"}, scheduler={"name": "none"})
     Simulation(tmp_path, config).run(max_reports=20)
     out = io.StringIO()
-    watched(tmp_path, PlainView(out), config).step()
+    watched(tmp_path, PlainView(out, tmp_path / "search.log"), config).step()
     assert "9 trials, 2 of them already done, up to 9" in out.getvalue()
     assert "trial 2 resumed at virtual epoch 2" in out.getvalue()
 

@@ -181,14 +181,14 @@ def test_a_trial_that_cannot_be_closed_keeps_its_trace_and_the_next_one_is_not_b
 
 def test_an_exception_is_noted_in_the_trials_folder_wherever_it_comes(tmp_path):
     worker = begun(digits_plan(tmp_path / "0", metric="miou"))
-    with pytest.raises(TrialError, match="error: KeyError: the task reports no metric 'miou'"):
+    with pytest.raises(TrialError, match="KeyError: the task reports no metric 'miou'"):
         worker.next_report()
     noted = take_failure(tmp_path / "0")
     assert noted.cause.startswith("KeyError: the task reports no metric 'miou'; it reports")
     with pytest.raises(TrialError, match="batch_size"):
         worker.begin(digits_plan(tmp_path / "1", options={"batch_size": 0}))
     cause = "ValidationError: batch_size: Input should be greater than 0"
-    assert take_failure(tmp_path / "1") == Failure(FailureKind.ERROR, cause)
+    assert take_failure(tmp_path / "1") == Failure(FailureKind.LASTING, cause)
     assert (tmp_path / "1" / TRACE_FILE).is_file()
     worker.end()
 

@@ -14,11 +14,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from trainables.classification.options import BreastCancerOptions, ClassCSVOptions, DataOptions, DigitsOptions
+from trainables.data.fingerprint import Fingerprint
+from trainables.images.fingerprint import image_fingerprint
 from trainables.images.loading import load_images
 from trainables.images.options import ImageOptions
 from trainables.images.statistics import mean_and_std, pixel_sums
 from trainables.tables.encode import Table, encoded_table, plain_table
-from trainables.tables.read import Sheets, read_sheets, split_by_class, targets_of
+from trainables.tables.numbers import PLAIN
+from trainables.tables.read import Sheets, read_sheets, split_by_class, table_fingerprint, targets_of
 from trainables.tables.sheet import Sheet
 
 Arrays = dict[str, np.ndarray]
@@ -39,6 +42,13 @@ def load_arrays(options: DataOptions) -> Arrays:
     if isinstance(options, BreastCancerOptions):
         return _breast_cancer(options)
     return _csv(options)
+
+
+def fingerprint(options: DataOptions) -> Fingerprint | None:
+    """That of the files which the options name; None for data that come with a library."""
+    if isinstance(options, ImageOptions):
+        return image_fingerprint(options)
+    return table_fingerprint(options) if isinstance(options, ClassCSVOptions) else None
 
 
 def _digits(options: DigitsOptions) -> Arrays:
@@ -100,9 +110,23 @@ def _class_names(sheet: Sheet, target: str) -> list[str]:
             f"{where}: holds {len(names)} distinct texts in {len(texts)} rows, such as {names[0]!r}; classes "
             "must repeat: use task: regression for a quantity"
         )
+    _refuse_spellings(where, names)
     if all(name.lstrip("+-").isdecimal() for name in names):
         names.sort(key=int)
     return names
+
+
+def _refuse_spellings(where: str, names: Sequence[str]) -> None:
+    """Refuse classes that are one for people: `Cat` and `cat`, 1 and 1.0; single letters may differ."""
+    first: dict[object, str] = {}
+    for name in names:
+        number = PLAIN.number(name)
+        same = number if number is not None else name if len(name) == 1 else " ".join(name.lower().split())
+        other = first.setdefault(same, name)
+        if other != name:
+            raise ValueError(
+                f"{where}: holds {other!r} and {name!r}, which would be two classes; write a class in one way"
+            )
 
 
 def _labels(sheets: Sheets, target: str, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

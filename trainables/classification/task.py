@@ -11,11 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from trainables.classification.confusion_picture import confusion_picture
-from trainables.classification.data import HOW_TO_READ, load_arrays, read_class_sheets
+from trainables.classification.data import HOW_TO_READ, fingerprint, load_arrays, read_class_sheets
 from trainables.classification.loss import ClassificationLoss, ImportedClassLoss, balanced_weights
 from trainables.classification.metrics import ClassificationMetrics
 from trainables.classification.mixup import ClassificationSource, RowSource
 from trainables.classification.options import ClassCSVOptions, ClassificationOptions, LossOptions
+from trainables.data.fingerprint import Fingerprint
 from trainables.data.source import Batch, JoinedSource
 from trainables.images.classes import given_class_weights
 from trainables.images.options import ClassOptions, ClassShardsOptions, ImageOptions
@@ -23,6 +24,7 @@ from trainables.images.samples import LoadedImages, size_of
 from trainables.images.targets import NO_CLASS
 from trainables.inspect.images import ClassInspection
 from trainables.inspect.inspection import Inspection
+from trainables.inspect.sheet import sheet_of
 from trainables.inspect.table import TableInspection
 from trainables.networks.cnn import CNN
 from trainables.networks.mlp import MLP
@@ -59,6 +61,11 @@ class ClassificationTask(SupervisedTask):
     def load_data(cls, options: TrialOptions) -> Arrays:
         assert isinstance(options, ClassificationOptions)
         return load_arrays(options.data)
+
+    @classmethod
+    def data_fingerprint(cls, options: TrialOptions) -> Fingerprint | None:
+        assert isinstance(options, ClassificationOptions)
+        return fingerprint(options.data)
 
     @classmethod
     def inspect(cls, options: TrialOptions) -> Inspection | None:
@@ -131,6 +138,12 @@ class ClassificationTask(SupervisedTask):
         if self._last_metrics is None:
             return {}
         return {"confusion": confusion_picture(self._last_metrics.confusion(), self.class_names)}
+
+    def data_picture(self) -> np.ndarray | None:
+        images, source = self._images, self.train_data()
+        if images is None:
+            return None
+        return sheet_of(source, images.mean, images.std, self.class_names, with_masks=False)
 
     def _source(self, *parts: str, trained: bool) -> ClassificationSource | RowSource:
         loss = self.options.loss

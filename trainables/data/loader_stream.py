@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset
 
+from trainables.data.handover import iterator_of
 from trainables.data.same_contents import digest
 from trainables.data.source import Batch
 from trainables.data.stream import SHARED_DATA, check_keys
@@ -103,7 +104,9 @@ class LoaderStream:
         self._batch_in_epoch = 0
         with torch.random.fork_rng(devices=[]):
             if self._epochs and getattr(self._loader, "persistent_workers", False):
-                iter(self._loader)  # Takes the workers' seed from the generator, as only a first epoch does.
+                iterator_of(
+                    self._loader
+                )  # Takes the workers' seed from the generator, as only a first epoch does.
             self._set_random_states([state["global_state"], *state["generator_states"]])
             while self._batch_in_epoch < given and self._epochs == state["epochs"]:
                 self._next_batch()
@@ -143,7 +146,7 @@ class LoaderStream:
     def _begin_epoch(self) -> None:
         self._start_states = self._random_states()
         self._length = known_length(self._loader)
-        self._iterator = iter(self._loader)
+        self._iterator = iterator_of(self._loader)
 
     def _end_epoch(self) -> None:
         self._epochs += 1

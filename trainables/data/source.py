@@ -7,10 +7,11 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from torch.utils.data import IterableDataset, default_collate
+from torch.utils.data import IterableDataset
 
-Batch = Any
-"""A tensor, or tuples, lists and dicts of tensors; by convention (inputs, targets)."""
+from trainables.data.batches import Batch as Batch
+from trainables.data.batches import collated, like
+from trainables.data.batches import to_device as to_device
 
 
 @runtime_checkable
@@ -69,8 +70,8 @@ class DatasetSource:
     def batch(self, indices: np.ndarray, randoms: np.ndarray | None) -> Batch:
         wanted = [int(index) for index in indices]
         if hasattr(self._dataset, "__getitems__"):
-            return default_collate(self._dataset.__getitems__(wanted))
-        return default_collate([self._dataset[index] for index in wanted])
+            return collated(self._dataset.__getitems__(wanted))
+        return collated([self._dataset[index] for index in wanted])
 
 
 class JoinedSource:
@@ -132,19 +133,6 @@ def as_source(data: Any) -> BatchSource:
     )
 
 
-def to_device(batch: Batch, device: torch.device, channels_last: bool = False) -> Batch:
-    """The batch with every tensor on `device`; image batches [N, C, H, W] in channels-last order if asked."""
-    if isinstance(batch, torch.Tensor):
-        if channels_last and batch.dim() == 4 and batch.is_floating_point():
-            return batch.to(device, non_blocking=True, memory_format=torch.channels_last)
-        return batch if batch.device == device else batch.to(device, non_blocking=True)
-    if isinstance(batch, dict):
-        return {key: to_device(value, device, channels_last) for key, value in batch.items()}
-    if isinstance(batch, list | tuple):
-        return _like(batch, [to_device(value, device, channels_last) for value in batch])
-    return batch
-
-
 def _join(batches: Sequence[Batch], order: torch.Tensor) -> Batch:
     """One batch of the rows of several, in this order."""
     first = batches[0]
@@ -153,15 +141,10 @@ def _join(batches: Sequence[Batch], order: torch.Tensor) -> Batch:
     if isinstance(first, dict):
         return {key: _join([batch[key] for batch in batches], order) for key in first}
     if isinstance(first, list | tuple):
-        return _like(first, [_join(column, order) for column in zip(*batches, strict=True)])
+        return like(first, [_join(column, order) for column in zip(*batches, strict=True)])
     raise TypeError(
         f"a batch holds a {type(first).__name__}; only tensors can be joined: override all_data()"
     )
-
-
-def _like(model: list[Any] | tuple[Any, ...], values: list[Any]) -> Any:
-    """The values as the list, tuple or named tuple that `model` is."""
-    return type(model)(*values) if hasattr(model, "_fields") else type(model)(values)
 
 
 def _tensor(rows: np.ndarray) -> torch.Tensor:

@@ -23,6 +23,10 @@ Request = tuple[np.ndarray, np.ndarray]
 """Indices and random numbers of a micro-batch."""
 
 
+class OtherDataError(ValueError):
+    """A saved position that is not one in these data."""
+
+
 class TrainingStream(Protocol):
     """The endless stream of training batches that the trainer draws from."""
 
@@ -128,13 +132,13 @@ class SampleStream:
         """Go to a saved position.
 
         Raises:
-            ValueError: the state is of other data or another seed.
+            OtherDataError: the state is of other data or another seed.
         """
         here = self.state_dict()
         check_keys(state, here)
         differing = {k: (state[k], here[k]) for k in here if k != "position" and state[k] != here[k]}
         if differing:
-            raise ValueError(
+            raise OtherDataError(
                 f"the saved position belongs to other data: (saved, here) = {differing}; "
                 "resume with the same data and seed"
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -12,6 +11,8 @@ from queue import SimpleQueue
 from typing import TypeVar
 
 from torch.utils.data import get_worker_info
+
+from trainables.process.cores import num_cores
 
 Result = TypeVar("Result")
 
@@ -23,7 +24,7 @@ def num_threads() -> int:
     """Threads that decode, one in a worker process; decoding releases Python's lock."""
     if get_worker_info() is not None:
         return 1
-    return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    return min(8, num_cores())
 
 
 def in_threads(function: Callable[[int], Result], count: int, num_threads: int) -> Iterator[Result]:

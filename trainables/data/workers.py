@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from trainables.data.handover import iterator_of, unpacked
 from trainables.process.patches import loader_workers, shut_down_workers
 
 BATCHES_AHEAD = 2
@@ -58,7 +59,7 @@ class Workers(Generic[Request, Result]):
             # Its own: otherwise a worker's seed is drawn from the random state that the model uses.
             generator=torch.Generator(),
         )
-        self._iterator = iter(loader)
+        self._iterator = iterator_of(loader)
 
     def __iter__(self) -> Iterator[Result]:
         return self
@@ -90,7 +91,7 @@ def next_from(iterator: Iterator[Any], *default: Any) -> Any:
         RuntimeError: a worker has died; the message has its process id and exit code.
     """
     try:
-        return next(iterator, *default)
+        return unpacked(next(iterator, *default))
     except (ConnectionError, EOFError) as error:
         workers = {worker.sentinel: worker for worker in loader_workers(iterator)}
         for sentinel in wait(list(workers), DYING_SECONDS) if workers else ():

@@ -102,6 +102,10 @@ class FunctionTrainer:
         """The function's own business."""
         return "own"
 
+    def preprocessing(self) -> dict[str, Any]:
+        """The function's own business."""
+        return {}
+
     @property
     def skipped_samples(self) -> Mapping[str, str]:
         return {}
@@ -150,6 +154,13 @@ class FunctionTrainer:
         self._weights, self._state = weights, state
         self.counters = Counters(**state["counters"])
 
+    def load_weights(self, weights: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+        """As `load`: the data are the function's own."""
+        self.load(weights, state)
+
+    def restart_average(self) -> None:
+        """Nothing: an average is the function's own."""
+
     def take_images(self) -> dict[str, np.ndarray]:
         """The images since the last call, by tag."""
         images, self.trial.images = self.trial.images, {}
@@ -162,7 +173,6 @@ class FunctionTrainer:
         finally:
             if self._trial is not None:
                 self._trial.close()
-                self._trial = None  # and with it models and optimizers
 
     def _begin(self) -> None:
         """Call the function, and let it build what it trains."""

@@ -122,6 +122,10 @@ class GANTask(Task):
             precision=self._precision,
         )
 
+    def data_picture(self) -> np.ndarray | None:
+        """The first real digits."""
+        return image_grid(self.arrays["train_images"][: COLUMNS * ROWS], COLUMNS)
+
     def images(self, model: nn.Module, device: torch.device) -> dict[str, np.ndarray]:
         """`generated`: the first digits of those that are measured."""
         with torch.inference_mode():

@@ -41,6 +41,8 @@ def proposed(colours: Sequence[Colour]) -> str:
     """The line for the configuration, or what is wrong where there are too many colours."""
     if len(colours) > MOST_PROPOSED:
         return f"{len(colours):,} colours are no classes: resized with interpolation, or once a JPEG?"
+    if len(colours) == 1:
+        return "they have one colour, so the classes are in their transparency: save that as a grey PNG"
     table = ", ".join(f"[{red}, {green}, {blue}]" for red, green, blue in sorted(colours))
     return f"set data.colors to the colours of the classes in turn, such as data.colors: [{table}]"
 

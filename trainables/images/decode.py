@@ -20,6 +20,7 @@ from trainables.findings import SampleError, sample_error
 from trainables.images import kinds
 from trainables.images.colours import Colour, ColourTable, colours_of, held_colours
 from trainables.images.depth import ValueRange, is_deep, lacks_lower_bytes, show_lower_bytes
+from trainables.text_file import not_fetched
 
 COLOURED = b"colours"
 """Stands for the palette of a mask whose pixels are colours themselves."""
@@ -80,11 +81,21 @@ def opened(file: File) -> Iterator[Image.Image]:
     except Image.DecompressionBombError as error:
         raise sample_error(kinds.UNREADABLE, file, f"has {too_large}") from error
     except UnidentifiedImageError as error:
-        message = "is neither PNG nor JPEG, or its header is damaged"
-        raise sample_error(kinds.UNREADABLE, file, message) from error
+        if problem := not_fetched(_begin(file)):
+            raise sample_error(kinds.NOT_FETCHED, file, problem) from error
+        raise sample_error(kinds.UNREADABLE, file, _no_image(file)) from error
     except (OSError, SyntaxError, EOFError, ValueError, struct.error, zlib.error) as error:
         hint = "" if isinstance(error, ValueError) else ", it may be cut short"
         raise sample_error(kinds.UNREADABLE, file, f"cannot be decoded{hint} ({error})") from error
+
+
+def _no_image(file: File) -> str:
+    """What is wrong with a file that is neither PNG nor JPEG."""
+    begin = _begin(file)
+    for place, mark, what in kinds.CONTENTS:
+        if begin[place:].startswith(mark):
+            return f"is {what}" if ":" in what else f"is {what}, and must be PNG or JPEG: convert it"
+    return "is neither PNG nor JPEG, or its header is damaged"
 
 
 def _check_exists(file: File) -> None:
@@ -95,13 +106,28 @@ def _check_exists(file: File) -> None:
         try:
             status = file.stat()
         except OSError as error:
-            kind = kinds.UNREADABLE if os.path.lexists(file) else kinds.NO_FILE
-            raise sample_error(kind, file, "there is no such file") from error
+            if not os.path.islink(file):
+                raise sample_error(kinds.NO_FILE, file, "there is no such file") from error
+            target = os.readlink(file)
+            message = f"is a link to {target}, and there is no such file"
+            if "annex/objects/" in target:
+                message = (
+                    f"is a link of git-annex to contents that were not fetched; run: git annex get {file}"
+                )
+                raise sample_error(kinds.NOT_FETCHED, file, message) from error
+            raise sample_error(kinds.UNREADABLE, file, message) from error
         if not stat.S_ISREG(status.st_mode):
             raise sample_error(kinds.UNREADABLE, file, "is not a regular file")
         size = status.st_size
     if not size:
         raise sample_error(kinds.EMPTY, file, "is empty")
+
+
+def _begin(file: File) -> bytes:
+    if isinstance(file, Stored):
+        return file.content[:132]
+    with file.open("rb") as opened_file:
+        return opened_file.read(132)
 
 
 def header_size(file: File) -> tuple[int, int]:
@@ -141,6 +167,8 @@ class Reading:
     channels: int
     value_range: ValueRange | None = None
     """What becomes 0 to 255; None: all images have 8 bits."""
+    is_found: bool = False
+    """Whether the range is that of some images, and not set: what it clips is told."""
     upright: bool = True
     """Whether images are turned as their EXIF says."""
 
@@ -157,7 +185,10 @@ class Reading:
         if self.value_range is None:
             message = "has 16 bits a channel, and the images that were looked at have 8"
             raise sample_error(kinds.DEPTH, file, message, "set data.range, or save all images alike")
-        return self._converted(Image.fromarray(self.value_range.scaled(self.values(file))))
+        values = self.values(file)
+        if self.is_found:
+            self.value_range.tell_outside(str(file), values)
+        return self._converted(Image.fromarray(self.value_range.scaled(values)))
 
     def values(self, file: File) -> np.ndarray:
         """As they are in the file: [H, W] of greys, [H, W, 3] of colours.

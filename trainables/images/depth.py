@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
+
+MOST_OUTSIDE = 0.01
+"""Share of an image's values that may be clipped without a word."""
+_told = set[str]()
+"""Ranges of which this process has told that they clip an image."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,22 @@ class ValueRange:
     def outside(self, values: np.ndarray) -> float:
         """Share of the values that are clipped."""
         return float(((values < self.low) | (values > self.high)).mean())
+
+    def tell_outside(self, file: str, values: np.ndarray) -> None:
+        """Print the first image of a process of which more than `MOST_OUTSIDE` is clipped."""
+        low, high = float(values.min()), float(values.max())
+        if (self.low <= low and high <= self.high) or str(self) in _told:
+            return
+        outside = self.outside(values)
+        if outside > MOST_OUTSIDE:
+            _told.add(str(self))
+            wider = f"[{min(low, self.low):g}, {max(high, self.high):g}]"
+            message = (
+                f"{file}: {outside:.0%} of its values are outside of {self}, which the images hold that were "
+                f"looked at, and are clipped, perhaps in other images too; set data.range: {wider} or wider "
+                "(`check --data` lists such images)"
+            )
+            print(message, file=sys.stderr, flush=True)
 
     def __str__(self) -> str:
         return f"[{self.low:g}, {self.high:g}]"

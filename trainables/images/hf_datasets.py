@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,16 @@ class RowReader(Reader):
         """Those of the feature ClassLabel; empty where the column is of numbers or of masks."""
         return list(getattr(self._rows.features[self._target], "names", None) or ())
 
+    @property
+    def files(self) -> list[str]:
+        """The files that hold the rows."""
+        return sorted({entry["filename"] for entry in self._rows.cache_files})
+
+    @property
+    def fingerprint(self) -> str:
+        """What the library calls the fingerprint of the rows as they were saved."""
+        return str(load_saved(self._root)[self._split]._fingerprint)
+
     def as_arrays(self, part: str) -> dict[str, np.ndarray]:
         return {f"{part}_rows": np.array([self._root, self._split])}
 
@@ -128,7 +139,7 @@ def find_rows(options: SavedData) -> tuple[str, dict[str, RowReader]]:
         ModuleNotFoundError: without the library.
         ValueError: naming the folder that is no such data set, or the split or column that is missing.
     """
-    root = str(Path(options.root).expanduser().resolve())
+    root = str(Path(os.path.expanduser(options.root)).resolve())
     known = list(load_saved(root))
     valid = options.valid_split or next((name for name in VALID_SPLITS if name in known), None)
     if valid is None:

@@ -13,8 +13,31 @@ def _warning(name: str, remedy: str) -> Kind:
     return Kind(name=name, severity="warning", remedy=remedy)
 
 
-FOLDER = _error("folder", "make the folder one of the layouts that can be read")
+CONTENTS = (
+    (0, b"II*\0", "a TIFF"),
+    (0, b"MM\0*", "a TIFF"),
+    (0, b"II+\0", "a BigTIFF"),
+    (0, b"GIF8", "a GIF"),
+    (0, b"BM", "a BMP"),
+    (8, b"WEBP", "a WebP"),
+    (4, b"ftypavif", "an AVIF"),
+    (4, b"ftypavis", "an AVIF"),
+    (4, b"ftyp", "a HEIC or a video"),
+    (4, b"jP  ", "a JPEG 2000"),
+    (128, b"DICM", "a DICOM"),
+    (0, b"\x93NUMPY", "an array of NumPy"),
+    (0, b"\x1f\x8b", "compressed by gzip, perhaps a NIfTI"),
+    (0, b"<!", "a page of HTML, perhaps of an error in a download: copy it again"),
+    (0, b"<html", "a page of HTML, perhaps of an error in a download: copy it again"),
+)
+"""What files hold that are called images: where they have which bytes. One with a colon says what to do."""
+
+FOLDER = _error("folder", "")
+"""The message says what to do: it is about one folder, list or name."""
 EMPTY = _error("empty file", "copy it again")
+NOT_FETCHED = _error(
+    "contents not fetched", "run git annex get, git lfs pull or dvc pull in the folder of the data"
+)
 UNREADABLE = _error("unreadable file", "copy it again, or remove the sample")
 LEAKAGE = _error(
     "data leakage",
@@ -29,10 +52,8 @@ TURNED = _warning(
 )
 OTHER_MODE = _warning("converted image", "set data.channels, or save all images alike")
 
-NO_FILE = _error("listed but missing", "remove the name from the list")
-NO_MASK = _error(
-    "image without a mask", "add the mask or remove the image; data.mask_suffix distinguishes their names"
-)
+NO_FILE = _error("listed but missing", "add the file, or correct or remove its line in the list")
+NO_MASK = _error("image without a mask", "add the mask or remove the image")
 NO_IMAGE = _error("mask without an image", "add the image or remove the mask")
 MASK_SIZE = _error("sizes differ", "save image and mask at the same size")
 TURNED_SIZE = _error("mask of the image as stored", "set data.orientation: stored")

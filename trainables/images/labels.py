@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from trainables.images.augment import IGNORE
 from trainables.images.layouts.base import Convention
-from trainables.images.layouts.files import read_lines
+from trainables.images.layouts.root import DataRoot
 from trainables.images.options import MaskOptions
 
 _MOST_UNUSED = 10
@@ -44,16 +45,25 @@ def label_lookup(options: MaskOptions, convention: Convention | None = None) -> 
 
 
 def mask_class_names(
-    options: MaskOptions, root: Path | None = None, convention: Convention | None = None
+    options: MaskOptions, root: DataRoot | None = None, convention: Convention | None = None
 ) -> list[str]:
     """The given names, else those in classes.txt, else the layout's if their number fits, else none."""
     if options.class_names or root is None:
         return check_class_names(options.class_names, "data.class_names", options.known_classes)
-    listed = root / "classes.txt"
-    if listed.is_file():
-        return check_class_names(read_lines(root, listed), str(listed), options.known_classes)
+    listed = root.file(["classes.txt"])
+    if listed is not None:
+        return check_class_names(_listed_names(root, listed), str(listed), options.known_classes)
     usual = [] if convention is None or options.mask_values else list(convention.class_names)
     return usual if options.known_classes in (None, len(usual)) else []
+
+
+def _listed_names(root: DataRoot, file: Path) -> list[str]:
+    """One in each line, which may begin with the number of the class, from 0."""
+    names = [line for _, line in root.read_lines(file)]
+    numbered = [re.fullmatch(r"(\d+)[\s:;,.=]+(.+)", name) for name in names]
+    if [match and int(match[1]) for match in numbered] == list(range(len(names))):
+        return [match[2] for match in numbered if match]
+    return names
 
 
 def check_class_names(names: Sequence[str], origin: str, num_classes: int | None = None) -> list[str]:
@@ -100,6 +110,28 @@ def count_classes(
             "set data.mask_values: {255: 1}"
         )
     raise ValueError(f"{origin}: masks hold no label above 0; there must be at least two classes")
+
+
+def doubtful_classes(origin: str, pixels: np.ndarray, num_classes: int) -> str:
+    """What is odd about classes that may have been meant otherwise, with the line for that; else empty.
+
+    Args:
+        pixels: of each class and of `IGNORE`, int64 [256].
+    """
+    held = pixels[:num_classes].nonzero()[0].tolist()
+    if held and 0 not in held:
+        values = ", ".join(f"{label}: {number}" for number, label in enumerate(range(1, num_classes)))
+        return (
+            f"{origin}: no pixel has class 0: if classes begin at 1, set data.mask_values: {{{values}}}"
+            ", and data.num_classes to one less where it is set"
+        )
+    if held == list(range(num_classes - 1)) and pixels[IGNORE]:
+        share = pixels[IGNORE] / pixels.sum()
+        return (
+            f"{origin}: no pixel has class {num_classes - 1}, and {share:.0%} are ignored as 255: if that is "
+            f"the class, set data.mask_values: {{255: {num_classes - 1}}}"
+        )
+    return ""
 
 
 def _not_numbered(held: Sequence[int], with_ignored: bool) -> str:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 
 from trainables.images.augment import IGNORE
 from trainables.images.hf_datasets import RowReader, find_rows
-from trainables.images.labels import check_class_names, count_classes, label_lookup, mask_class_names
+from trainables.images.labels import (
+    check_class_names,
+    count_classes,
+    doubtful_classes,
+    label_lookup,
+    mask_class_names,
+)
 from trainables.images.layouts.base import Convention, Parts
 from trainables.images.layouts.class_folders import find_classes
 from trainables.images.layouts.find import find_pairs, layout_of
+from trainables.images.layouts.root import DataRoot
 from trainables.images.options import (
     ClassDatasetsOptions,
     ClassFolderOptions,
@@ -66,17 +72,19 @@ def find_images(options: ImageOptions, max_skipped: int) -> FoundImages:
         ValueError: naming the folder, list, shard or file by which nothing can be found.
         ModuleNotFoundError: for data of a library that is not installed.
     """
-    return _with_range(_find(options, max_skipped), options)
+    return _with_range(locate_images(options, max_skipped), options)
 
 
-def _find(options: ImageOptions, max_skipped: int) -> FoundImages:
+def locate_images(options: ImageOptions, max_skipped: int) -> FoundImages:
+    """`find_images` without the range of the values, for which some images are read."""
     match options:
         case MaskFolderOptions():
             return _mask_folder(options, with_orphans=max_skipped > 0)
         case ClassFolderOptions():
-            root = Path(options.root).expanduser().resolve()
+            root = DataRoot(options)
             names, parts = find_classes(root, options)
-            return _with_classes(options, str(root), _files(parts), names)
+            found = _with_classes(options, str(root.path), _files(parts), names)
+            return replace(found, notes=root.all_notes())
         case MaskDatasetsOptions():
             return _with_masks(options, *find_rows(options), mask_class_names(options))
         case ClassDatasetsOptions():
@@ -92,18 +100,19 @@ def _find(options: ImageOptions, max_skipped: int) -> FoundImages:
 
 
 def _mask_folder(options: MaskFolderOptions, with_orphans: bool) -> FoundImages:
-    root = Path(options.root).expanduser().resolve()
+    root = DataRoot(options)
     layout = layout_of(root, options)
     pairs = find_pairs(layout, root, options, with_orphans)
     convention = layout.convention(root)
     names = mask_class_names(options, root, convention)
-    found = _with_masks(options, str(root), _files(pairs), names, convention)
+    found = _with_masks(options, str(root.path), _files(pairs), names, convention)
+    found = replace(found, notes=root.all_notes())
     if options.layout != "auto" or layout.name == "folders":
         return found
     classes = f", with its {len(names)} classes" if names and tuple(names) == convention.class_names else ""
     numbers = f"{len(pairs['train'])} images to train and {len(pairs['valid'])} to validate"
-    note = f"{root}: layout {layout.name}{classes}; {numbers} (data.layout)"
-    return replace(found, notes=(note,))
+    note = f"{root.path}: layout {layout.name}{classes}; {numbers} (data.layout)"
+    return replace(found, notes=(note, *found.notes))
 
 
 def _files(parts: Parts) -> dict[str, Reader]:
@@ -202,7 +211,7 @@ def load_images(options: ImageOptions, progress: Progress = to_stderr) -> dict[s
         max_skipped=options.skip_limit - len(found.damaged),
         progress=progress,
     )
-    names = _class_names(found, scan, options)
+    names = _class_names(found, scan, options, progress)
     mean, std = IMAGENET_MEAN, IMAGENET_STD
     if options.normalization == "data":
         mean, std = mean_and_std(scan.sums[scan.parts["train"]].sum(axis=0))
@@ -246,7 +255,7 @@ def _of_one_size(decoder: Decoder, readers: Mapping[str, Reader]) -> Decoder:
     return decoder
 
 
-def _class_names(found: FoundImages, scan: Scan, options: ImageOptions) -> Sequence[str]:
+def _class_names(found: FoundImages, scan: Scan, options: ImageOptions, progress: Progress) -> Sequence[str]:
     """The known ones, else the numbers of the labels in all masks."""
     if not isinstance(options, MaskOptions):
         return found.class_names
@@ -260,7 +269,12 @@ def _class_names(found: FoundImages, scan: Scan, options: ImageOptions) -> Seque
         return found.class_names
     is_known = bool(found.class_names) or found.are_numbers
     num_found = count_classes(found.origin, train + valid, options.mask_values, is_known=is_known)
-    return found.class_names or [str(number) for number in range(num_found)]
+    names = found.class_names or [str(number) for number in range(num_found)]
+    if not options.mask_values and not found.are_numbers:
+        doubt = doubtful_classes(found.origin, train + valid, len(names))
+        if doubt:
+            progress(doubt)
+    return names
 
 
 def _class_counts(train: Reader, scan: Scan, num_classes: int) -> np.ndarray:

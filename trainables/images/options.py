@@ -76,7 +76,8 @@ class ImageOptions(Options):
     def reading(self, found: ValueRange | None = None) -> Reading:
         """How images are read, with the range that was found where none is set."""
         value_range, upright = self.value_range or found, self.orientation == "exif"
-        return Reading(channels=self.channels, value_range=value_range, upright=upright)
+        is_found = self.value_range is None
+        return Reading(channels=self.channels, value_range=value_range, is_found=is_found, upright=upright)
 
     @model_validator(mode="after")
     def _imagenet_is_rgb(self) -> Self:
@@ -163,16 +164,26 @@ class MaskFolderOptions(MaskOptions):
 
     source: Literal["folder"]
     root: Root
+    follow_links: bool = False
+    """Whether links may lead out of `root`, as those of DVC and git-annex do. Else a folder from elsewhere
+    cannot make a search read other files of yours."""
     layout: Literal["auto", "folders", "voc", "cityscapes", "ade20k", "nnunet"] = "auto"
     """auto: the folder's own, reported in a line. A layout knows its void label and class names."""
-    images_folder: str = "images"
-    """In layout `folders`."""
-    masks_folder: str = "masks"
-    mask_suffix: str = ""
-    """What a mask's name has more than its image's, as "_mask" for car.jpg and car_mask.png."""
+    images_folder: str | None = None
+    """In layout `folders`. None: images, image, imgs, img or JPEGImages, in any case."""
+    masks_folder: str | None = None
+    """None: masks, mask, labels, label, annotations or SegmentationClass, in any case."""
+    image_prefix: str | None = None
+    """In layout `folders`: what the names of images have before that of the sample, as "img_" for img_7.jpg
+    and mask_7.png. None, for this and the next three: nothing, or what pairs all images and masks, if
+    something does; it is reported in a line."""
+    image_suffix: str | None = None
+    mask_prefix: str | None = None
+    mask_suffix: str | None = None
+    """As "_mask" for car.jpg and car_mask.png."""
     train_list: str | None = None
-    """A file below `root` with one image name per line; none looks for train.txt, in layout voc below
-    ImageSets/Segmentation."""
+    """A file below `root` with an image, or an image and its mask, in each line: names with or without
+    suffix, or paths. None looks for train.txt, in layout voc below ImageSets/Segmentation."""
     valid_list: str | None = None
     """As `train_list`; none looks for val.txt and valid.txt."""
     valid_fraction: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
@@ -226,6 +237,8 @@ class ClassFolderOptions(SplitOptions, ClassOptions):
     source: Literal["images"]
     root: Root
     """Relative to where the search was started."""
+    follow_links: bool = False
+    """Whether links may lead out of `root`, as those of DVC and git-annex do."""
 
 
 class ClassDatasetsOptions(SavedOptions, ClassOptions):

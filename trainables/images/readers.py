@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
+from trainables.findings import ChangedFileError
 from trainables.images.targets import Encoded
 
 
@@ -33,6 +36,9 @@ class Reader(ABC):
     def as_arrays(self, part: str) -> dict[str, np.ndarray]:
         """What makes such a reader again, see `trainables.images.samples`."""
 
+    def refuse_changed(self, number: int) -> None:  # noqa: B027  # where a change is noticed otherwise
+        """Raise ChangedFileError if a file of the sample was written since all of them were found."""
+
     def num_bytes(self, number: int) -> int:
         """Bytes to read for the sample; 0 where that is unknown."""
         return 0
@@ -49,10 +55,12 @@ class FileReader(Reader):
     Args:
         images: paths, str [N, files of an image].
         targets: paths of masks, str [N], or classes, int64 [N].
+        found: when the files were found, in nanoseconds; what is written later is refused. 0: from now on.
     """
 
-    def __init__(self, images: np.ndarray, targets: np.ndarray) -> None:
+    def __init__(self, images: np.ndarray, targets: np.ndarray, found: int = 0) -> None:
         self._images, self._targets = images, targets
+        self._found, self._found_before = found or time.time_ns(), found > 0
 
     @classmethod
     def of_samples(cls, samples: Sequence[Encoded]) -> FileReader:
@@ -67,7 +75,14 @@ class FileReader(Reader):
 
     @classmethod
     def of_arrays(cls, arrays: Mapping[str, np.ndarray], part: str) -> FileReader:
-        return cls(arrays[f"{part}_image_files"], arrays[f"{part}_file_targets"])
+        files, targets = arrays[f"{part}_image_files"], arrays[f"{part}_file_targets"]
+        return cls(files, targets, int(arrays.get(f"{part}_files_found", 0)))
+
+    @property
+    def files(self) -> dict[str, list[str]]:
+        """The paths of all `images`, and of all `masks` if there are any."""
+        targets = {} if self.classes is not None else {"masks": self._targets.tolist()}
+        return {"images": self._images.ravel().tolist(), **targets}
 
     def __len__(self) -> int:
         return len(self._images)
@@ -91,7 +106,19 @@ class FileReader(Reader):
         return self._targets if self._targets.dtype == np.int64 else None
 
     def as_arrays(self, part: str) -> dict[str, np.ndarray]:
-        return {f"{part}_image_files": self._images, f"{part}_file_targets": self._targets}
+        return {
+            f"{part}_image_files": self._images,
+            f"{part}_file_targets": self._targets,
+            f"{part}_files_found": np.array(self._found),
+        }
+
+    def refuse_changed(self, number: int) -> None:
+        sample = self.encoded(number)
+        files = [file for file in (*sample.images, sample.target) if isinstance(file, Path)]
+        for file in files if self._found_before else ():
+            with suppress(OSError):  # decoding reports it
+                if file.stat().st_mtime_ns > self._found:
+                    raise ChangedFileError(file)
 
 
 class Subset(Reader):

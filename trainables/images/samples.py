@@ -12,6 +12,7 @@ from torch.utils.data import get_worker_info
 
 from trainables.data.stream import Order
 from trainables.data.threads import in_threads, num_threads
+from trainables.findings import ChangedFileError
 from trainables.images.depth import ValueRange
 from trainables.images.hf_datasets import RowReader
 from trainables.images.options import (
@@ -160,6 +161,8 @@ class ReadSamples(Samples):
             error: ValueError | None = None
             try:
                 image, target = self.one(int(indices[place]))
+            except ChangedFileError:
+                raise
             except ValueError as caught:
                 (image, target), error = self._nothing, caught
             return (image, target, error) if change is None else (*change(place, image, target), error)
@@ -179,6 +182,7 @@ class ReadSamples(Samples):
         if self.order is None and image.shape[:2] != (height, width):
             sizes = f"{image.shape[1]}x{image.shape[0]} and was {width}x{height}"
             raise ValueError(f"{self._reader.name(index)}: is now {sizes}; it changed during the run")
+        self._reader.refuse_changed(index)
         return image, target
 
     @property

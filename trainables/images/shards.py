@@ -33,6 +33,11 @@ class ShardSamples(Reader):
             index = index.joined(ShardIndex.from_arrays(arrays, part))
         return cls(index, options)
 
+    @property
+    def hashes(self) -> dict[str, str]:
+        """By shard a hash of what its index holds."""
+        return self._reader.index.hashes()
+
     def __len__(self) -> int:
         return len(self._reader.index)
 

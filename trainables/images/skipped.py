@@ -30,7 +30,7 @@ def keep_skipped(folder: Path, skipped: Mapping[str, str]) -> None:
 def read_skipped(folder: Path) -> dict[str, str]:
     """Reasons by file; empty where the trial has skipped none."""
     try:
-        found = json.loads((folder / SKIPPED_FILE).read_text())
+        found = json.loads((folder / SKIPPED_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return {str(file): str(reason) for file, reason in found.items()} if isinstance(found, dict) else {}

@@ -9,7 +9,9 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
+from trainables.data.handover import iterator_of
 from trainables.data.source import Batch, as_source
+from trainables.data.workers import next_from
 from trainables.findings import Finding, Kind
 from trainables.inspect.inspection import IGNORED, Conclusion, Contents, Inspection, SampleName, digest_of
 
@@ -72,10 +74,10 @@ class DrawnInspection(Inspection):
         except TypeError:
             self.findings.append(Finding(NO_LENGTH, f"{part} data", type(loader.dataset).__name__))
             return
-        batches = iter(loader)
+        batches = iterator_of(loader)
         name = "sample" if loader.batch_size == 1 else "batch"
         self.samples += [SampleName(part, f"{part} {name} {number}") for number in range(length)]
-        self._draws += [lambda: next(batches)] * length
+        self._draws += [lambda: next_from(batches)] * length
 
     def look(self, number: int) -> Contents:
         where = self.samples[number].where

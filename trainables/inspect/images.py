@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -9,10 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from trainables.data.threads import num_threads
-from trainables.findings import Finding, SampleError, short_name
+from trainables.findings import Finding, SampleError, short_name, some
 from trainables.images import kinds
 from trainables.images.augment import IGNORE
 from trainables.images.decode import labels_text, read_header
+from trainables.images.depth import MOST_OUTSIDE
 from trainables.images.labels import count_classes
 from trainables.images.loading import FoundImages, find_images
 from trainables.images.options import ImageOptions, MaskOptions
@@ -22,8 +24,6 @@ from trainables.images.survey import mask_problem
 from trainables.images.targets import Encoded, Looked, MaskDecoder
 from trainables.inspect.inspection import IGNORED, Conclusion, Contents, Inspection, SampleName, digest_of
 
-MOST_OUTSIDE = 0.01
-"""Share of an image's values that may be clipped without a word."""
 FEW_VALUES = 64
 """Images that differ by fewer values than these from dark to bright are noticed."""
 
@@ -44,7 +44,7 @@ class ImageInspection(Inspection):
     def __init__(self, options: ImageOptions) -> None:
         self.num_threads = num_threads()
         root = getattr(options, "root", None)
-        self.root = None if root is None else Path(root).expanduser().resolve()
+        self.root = None if root is None else Path(os.path.expanduser(root)).resolve()
         self._options = options
         self.findings: list[Finding] = []
         self._located: list[tuple[Reader, int]] = []
@@ -52,13 +52,15 @@ class ImageInspection(Inspection):
         try:
             self._find(find_images(options, NO_LIMIT))
         except (ValueError, OSError) as error:
-            self.findings.append(Finding(kinds.FOLDER, str(self.root), str(error)))
+            self.findings.append(
+                Finding(kinds.FOLDER, str(self.root), str(error).removeprefix(f"{self.root}: "))
+            )
         self._modes: list[str | None] = [None] * len(self.samples)
         self._extremes: list[tuple[int, int] | None] = [None] * len(self.samples)
         """Least and largest value of each image, as training gets it."""
 
     def _find(self, found: FoundImages) -> None:
-        self._found = found
+        self._found, self.notes = found, found.notes
         self.findings += [Finding(kinds.UNREADABLE, file, reason) for file, reason in found.damaged.items()]
         for part, reader in found.parts.items():
             for number in range(len(reader)):
@@ -90,7 +92,24 @@ class ImageInspection(Inspection):
 
     def conclude(self, contents: Sequence[Contents]) -> Conclusion:
         found = [*self._conclusions(contents), *self._other_modes(), *self._few_values()]
-        return Conclusion(findings=found, class_names=self._class_names(contents))
+        return Conclusion(findings=found, class_names=self._class_names(contents), facts=self._facts())
+
+    def _facts(self) -> dict[str, str]:
+        """How images are read: their modes, and the values that become 0 to 255."""
+        modes = Counter(mode for mode in self._modes if mode is not None)
+        names = {mode: mode if "-bit" in mode or mode == "1" else f"8-bit {mode}" for mode in modes}
+        counts = [
+            names[mode] if len(modes) == 1 else f"{names[mode]} ({n})" for mode, n in modes.most_common()
+        ]
+        reading = self._found.decoder.reading
+        into = {1: "grey", 3: "RGB"}.get(reading.channels, f"{reading.channels} channels")
+        known = [extremes for extremes in self._extremes if extremes is not None]
+        if not known:
+            return {}
+        values = f"values {min(low for low, _ in known)} to {max(high for _, high in known)}"
+        if reading.value_range is not None:
+            values = f"values {reading.value_range} become 0 to 255"
+        return {"images": f"{some(counts, 4)}, read as {into}; {values}"}
 
     def _image_warnings(self, number: int, sample: Encoded, image: np.ndarray) -> Iterator[Finding]:
         """What is odd about one image, though it can be decoded."""
@@ -230,6 +249,7 @@ class MaskInspection(ImageInspection):
         far = [
             (mask, {label: count for label, count in labels.items() if gap < lookup[label] < IGNORE})
             for mask, labels in zip(self._masks, self._labels, strict=True)
+            if labels
         ]
         odd = [(mask, labels) for mask, labels in far if labels]
         if 2 * len(odd) <= len(far):  # where most masks hold such labels, they are classes

@@ -42,6 +42,18 @@ class Contents:
     """Number, sum and sum of squares by channel: float64 [3, C]; images are scaled to [0, 1]."""
 
 
+@dataclass(frozen=True, slots=True)
+class Column:
+    """What a column of a table was taken for."""
+
+    name: str
+    kind: str
+    """Such as `number`, `12 texts`, `target`, `left out: one value`."""
+    missing: int
+    """Cells of training and validation that stand for a missing value."""
+    example: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Conclusion:
     """What only all samples together show."""
@@ -49,6 +61,10 @@ class Conclusion:
     findings: Sequence[Finding] = ()
     class_names: Sequence[str] = ()
     """In the order of the class numbers; empty for a target without classes."""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """What was understood of the data, such as how many bits images have: texts by what they are of."""
+    columns: Sequence[Column] = ()
+    """Of a table."""
 
 
 LEAKAGE = Kind(
@@ -66,6 +82,8 @@ class Inspection:
     """The folder of the files; None if the samples are not files."""
     findings: Sequence[Finding] = ()
     """Problems of the data as a whole, such as a folder of an unknown layout."""
+    notes: Sequence[str] = ()
+    """How the data were understood, where they could be meant otherwise."""
     unit: str = "samples"
     """What `labels` count, such as `pixels`."""
     compared: str = "inputs"
@@ -80,7 +98,7 @@ class Inspection:
         raise TypeError(f"{type(self).__name__} does not define look()")
 
     def conclude(self, contents: Sequence[Contents]) -> Conclusion:
-        """Called after all samples were read, unless there are none."""
+        """Called after the samples were read, unless there are none; one not looked at has empty contents."""
         held = {label for of_sample in contents for label in of_sample.labels} - {IGNORED}
         return Conclusion(class_names=[str(number) for number in range(1 + max(held, default=-1))])
 

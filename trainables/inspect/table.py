@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from trainables.findings import Finding, Kind, some
-from trainables.inspect.inspection import Conclusion, Contents, Inspection, SampleName
-from trainables.tables.encode import column_problems, numeric_columns
+from trainables.inspect.inspection import Column, Conclusion, Contents, Inspection, SampleName
+from trainables.tables.encode import column_problems, fit_column, numeric_columns
 from trainables.tables.options import CSVOptions
 from trainables.tables.read import Sheets, input_names
 
@@ -48,6 +50,7 @@ class TableInspection(Inspection):
 
     def __init__(self, sheets: Sheets, options: CSVOptions, *, of_classes: bool) -> None:
         self.root = sheets.train.file.parent.resolve()
+        self._sheets, self._ignored = sheets, options.ignore_columns
         self._target, self._missing = options.target, sheets.train.missing
         self._number = sheets.train.notation.number
         self._inputs = input_names(sheets.train, options)
@@ -89,7 +92,51 @@ class TableInspection(Inspection):
         return Contents(findings=found, digests=[digest], labels=labels)
 
     def conclude(self, contents: Sequence[Contents]) -> Conclusion:
-        return Conclusion(class_names=list(self._classes or ()))
+        facts = {} if self._classes is not None else {"target": self._targets()}
+        return Conclusion(class_names=list(self._classes or ()), facts=facts, columns=self._columns())
+
+    def _targets(self) -> str:
+        """The numbers to predict."""
+        texts = [sheet.columns[self._target][row] for sheet, row in self._rows]
+        known = [number for text in texts if (number := self._number(text)) is not None]
+        if not known:
+            return f"{self._target} holds no number"
+        mean = sum(known) / len(known)
+        return f"{self._target}: least {min(known):.4g}, mean {mean:.4g}, greatest {max(known):.4g}"
+
+    def _columns(self) -> list[Column]:
+        """What each column was taken for, with what it holds in training."""
+        rows = [sheet.columns for sheet in self._sheets]
+        return [
+            Column(
+                name=name,
+                kind=self._kind(name),
+                missing=sum(text in self._missing for columns in rows for text in columns[name]),
+                example=self._example(name),
+            )
+            for name in self._sheets.train.columns
+        ]
+
+    def _kind(self, name: str) -> str:
+        if name == self._target:
+            return "target, number" if self._classes is None else f"target, {len(self._classes)} classes"
+        if name not in self._inputs:
+            return "left out: " + ("data.ignore_columns" if name in self._ignored else "index of pandas")
+        present = self._sheets.train.present(name)
+        numbers = np.array([self._number(text) for text in present], np.float64)
+        is_number = name in self._numeric
+        if fit_column(name, numbers if is_number else np.array(self._sheets.train.columns[name])) is None:
+            return "left out: one value"
+        return "number" if is_number else f"{len(set(present))} texts"
+
+    def _example(self, name: str) -> str:
+        """The least and the greatest number, or the first different texts."""
+        present = self._sheets.train.present(name)
+        numbers = [number for text in present if (number := self._number(text)) is not None]
+        is_number = name in self._numeric or (name == self._target and self._classes is None)
+        if numbers and is_number:
+            return f"{min(numbers):.6g} to {max(numbers):.6g}"
+        return some(dict.fromkeys(present), SHOWN)
 
     def _input_findings(self, cells: Mapping[str, str], where: str) -> list[Finding]:
         missing = [name for name in self._numeric if cells[name] in self._missing]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -93,7 +94,7 @@ def build_segformer(
         config = SegformerConfig(num_channels=in_channels, num_labels=num_classes, **SIZES[size], **rates)
         return Segformer(SegformerForSemanticSegmentation(config))
 
-    folder = Path(path).expanduser().resolve()
+    folder = Path(os.path.expanduser(path)).resolve()
     for name in ("config.json", "model.safetensors"):
         if not (folder / name).is_file():
             raise ValueError(

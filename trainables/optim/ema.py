@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -27,7 +28,7 @@ class WeightAverage:
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
         self.num_updates = 0
-        self.model = copy.deepcopy(model)
+        self.model = _copied(model)
         """The averaged model: in eval mode, without gradients."""
         self.model.requires_grad_(False).eval()
         self._averaged = [_can_be_averaged(tensor) for tensor in _tensors(self.model)]
@@ -72,6 +73,53 @@ class WeightAverage:
             )
         self.model.load_state_dict(state["model"])
         self.num_updates = int(state["num_updates"])
+
+
+def _copied(model: nn.Module) -> nn.Module:
+    """A copy of the model.
+
+    Raises:
+        TypeError: a module cannot be copied; it is named.
+    """
+    try:
+        return copy.deepcopy(model, _computed_tensors(model))
+    except Exception as error:
+        name, module = _not_copyable(model)
+        where = f"its module {name} ({type(module).__name__})" if name else f"{type(module).__name__}"
+        raise TypeError(
+            f"trial.ema keeps a copy of the model, and {where} cannot be copied: {type(error).__name__}: "
+            f"{error}; give it a __deepcopy__(), or leave out trial.ema"
+        ) from error
+
+
+def _computed_tensors(model: nn.Module) -> dict[int, Any]:
+    """A memo for deepcopy, which refuses tensors that were computed from parameters, as weight_norm's are."""
+    return {
+        id(value): value.detach().clone()
+        for module in model.modules()
+        for value in _flat(list(vars(module).values()))
+        if not value.is_leaf
+    }
+
+
+def _flat(value: Any) -> Iterator[Tensor]:
+    """The tensors in lists, tuples and dicts."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, list | tuple | dict):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _flat(each)
+
+
+def _not_copyable(model: nn.Module) -> tuple[str, nn.Module]:
+    """Name and module of the innermost module that cannot be copied."""
+    found = ("", model)
+    for name, module in model.named_modules():
+        try:
+            copy.deepcopy(module, _computed_tensors(module))
+        except Exception:
+            found = (name, module)
+    return found
 
 
 def _tensors(model: nn.Module) -> list[Tensor]:

@@ -5,22 +5,38 @@ from __future__ import annotations
 import errno
 import faulthandler
 import json
+import os
+import threading
 import time
 import traceback
 from bdb import BdbQuit
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 from threading import TIMEOUT_MAX
+from typing import Any, NoReturn
 
 import torch
 from pydantic import ValidationError
 
+from trainables.findings import ChangedFileError
+from trainables.process.causes import (
+    comes_again,
+    exit_text,
+    may_pass,
+    on_one_line,
+    text_of,
+    with_advice,
+)
+
 TRACE_FILE = "error.txt"
 _CAUSE_FILE = ".failure.json"
 _HANG_FILE = ".hang.txt"
+
+_TEXT: Any = {"encoding": "utf-8", "errors": "backslashreplace"}
+"""Traces hold names of files, which may be no text in any encoding."""
 
 
 class FailureKind(StrEnum):
@@ -28,10 +44,16 @@ class FailureKind(StrEnum):
 
     ERROR = "error"
     """an exception"""
+    LASTING = "error that comes again"
+    """an exception that another attempt is sure to meet again"""
+    PASSING = "error of the system"
+    """an exception whose cause may be the machine or the network"""
     GPU_MEMORY = "out of memory on the GPU"
     MEMORY = "out of memory"
     """of the machine"""
     DISK_FULL = "disk full"
+    DATA_CHANGED = "data changed"
+    """a file that was written while the search ran"""
     HUNG = "hung"
     """a virtual epoch that took longer than its limit"""
     DIED = "process died"
@@ -50,46 +72,74 @@ class TrialError(Exception):
 
 
 @contextmanager
-def recorded_failure(folder: Path, where: Callable[[], str] = lambda: "") -> Iterator[None]:
+def recorded_failure(
+    folder: Path, where: Callable[[], str] = lambda: "", *, alone: bool = False
+) -> Iterator[None]:
     """Append an exception's trace to error.txt of the trial's folder, note its cause, and raise TrialError.
 
     Args:
         folder: of the trial.
         where: how far the trial had come, such as `step 120`.
+        alone: this process has only trials: no person presses Ctrl-C here, a KeyboardInterrupt is the task's.
     """
     try:
-        yield
+        with _exits_raise() if alone else nullcontext():
+            yield
     except BdbQuit:
         raise  # a person has left the debugger, and so the program
-    except Exception as error:
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
+        if isinstance(error, KeyboardInterrupt) and not alone:
+            raise
         failure = failure_of(error, where())
         trace = "".join(traceback.format_exception(error))
         # On a full disk neither can be written, and Ray still passes on the cause.
         with suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
             note, text = failure_note(folder, failure)
-            note.write_text(text)
-            with (folder / TRACE_FILE).open("a") as file:
+            note.write_text(text, encoding="utf-8")
+            with (folder / TRACE_FILE).open("a", **_TEXT) as file:
                 file.write(trace + "\n")
         # Ray would pickle the original, which not every exception survives.
         raise TrialError(f"{failure.kind}: {failure.cause}") from None
 
 
-def failure_of(error: Exception, where: str) -> Failure:
+@contextmanager
+def _exits_raise() -> Iterator[None]:
+    """Meanwhile `os._exit` in this process raises SystemExit: its cause would be lost with the process."""
+    exit_at_once, process = os._exit, os.getpid()
+
+    def leave(status: int) -> NoReturn:
+        if os.getpid() != process or threading.current_thread() is not threading.main_thread():
+            exit_at_once(status)
+        raise SystemExit(status)
+
+    os._exit = leave
+    try:
+        yield
+    finally:
+        os._exit = exit_at_once
+
+
+def failure_of(error: BaseException, where: str) -> Failure:
     """Kind and cause of an exception."""
-    text, at = _text(error), f" at {where}" if where else ""
+    text, at = text_of(error), f" at {where}" if where else ""
     if isinstance(error, torch.OutOfMemoryError) or any(sign in text for sign in _GPU_MEMORY_SIGNS):
         return Failure(FailureKind.GPU_MEMORY, f"out of memory on the GPU{at}")
     if isinstance(error, MemoryError) or _is_of_system(error, text, *_MEMORY_SIGNS):
         return Failure(FailureKind.MEMORY, f"out of memory{at}")
-    if _is_of_system(error, text, *_DISK_SIGNS):
+    if "/dev/shm" not in text and "shared memory" not in text and _is_of_system(error, text, *_DISK_SIGNS):
         file = getattr(error, "filename", None)
         of = f" of {file}" if file else ""
         return Failure(FailureKind.DISK_FULL, f"no space left on the disk{of}{at}")
+    if ChangedFileError.SIGN in text:
+        return Failure(FailureKind.DATA_CHANGED, _one_line(error, text))
     cause = f"{type(error).__name__}: {_one_line(error, text)}"
     if _GPU_ASSERTION in text:
         cause += f"{at}: a label or an index is out of range, which the same trial on a CPU (--local) names"
-    return Failure(FailureKind.ERROR, cause)
+        return Failure(FailureKind.LASTING, cause)
+    kind = FailureKind.PASSING if may_pass(error, text) else FailureKind.ERROR
+    kind = FailureKind.LASTING if comes_again(error, text) else kind
+    return Failure(kind, with_advice(cause, error, text))
 
 
 def failure_note(folder: Path, failure: Failure) -> tuple[Path, str]:
@@ -101,7 +151,7 @@ def take_failure(folder: Path) -> Failure | None:
     """The noted failure, once; None if the process died without one."""
     file = folder / _CAUSE_FILE
     try:
-        text = file.read_text()
+        text = file.read_text(encoding="utf-8")
         file.unlink()
         noted = json.loads(text)
         return Failure(FailureKind(noted["kind"]), str(noted["cause"]))
@@ -121,7 +171,7 @@ def traced_if_it_hangs(folder: Path, seconds: float | None) -> Iterator[None]:
         yield
         return
     file = folder / _HANG_FILE
-    with file.open("w") as out:
+    with file.open("w", **_TEXT) as out:
         sooner = seconds - min(5.0, seconds / 10)
         faulthandler.dump_traceback_later(min(sooner, TIMEOUT_MAX), file=out)
         try:
@@ -147,9 +197,9 @@ def keep_hang_trace(folder: Path, failure: Failure) -> None:
     """
     file = folder / _HANG_FILE
     with suppress(OSError):
-        trace = file.read_text() if file.exists() else ""
+        trace = file.read_text(**_TEXT) if file.exists() else ""
         trace = trace or "(the process did not say where: it was stopped, or its machine is gone)\n"
-        with (folder / TRACE_FILE).open("a") as out:
+        with (folder / TRACE_FILE).open("a", **_TEXT) as out:
             out.write(f"{failure.cause}\n{trace}\n")
 
 
@@ -171,21 +221,14 @@ _MEMORY_SIGNS = ((errno.ENOMEM,), ("can't allocate memory", "Cannot allocate mem
 _DISK_SIGNS = ((errno.ENOSPC, errno.EDQUOT), ("No space left on device", "Disk quota exceeded"))
 
 
-def _is_of_system(error: Exception, text: str, numbers: Sequence[int], signs: Sequence[str]) -> bool:
+def _is_of_system(error: BaseException, text: str, numbers: Sequence[int], signs: Sequence[str]) -> bool:
     own = isinstance(error, OSError) and error.errno in numbers
     return own or any(sign in text for sign in signs)
 
 
-def _text(error: Exception) -> str:
-    """An exception's text; even reading that may fail."""
-    try:
-        # A KeyError shows its text as a literal, in quotes.
-        return str(error.args[0] if isinstance(error, KeyError) and error.args else error).strip()
-    except Exception as broken:
-        return f"its text cannot be shown ({type(broken).__name__})"
-
-
-def _one_line(error: Exception, text: str) -> str:
+def _one_line(error: BaseException, text: str) -> str:
+    if isinstance(error, SystemExit):
+        return on_one_line(exit_text(error), TRACE_FILE)
     if isinstance(error, ValidationError):
         fault = error.errors()[0]
         # For a union, pydantic's place also names the member that was tried, as in `constrained-int`.
@@ -194,7 +237,7 @@ def _one_line(error: Exception, text: str) -> str:
         text = f"{place}: {fault['msg']}"
     first, *rest = text.splitlines() or [""]
     if "in DataLoader worker process" not in first:
-        return first
+        return on_one_line(text, TRACE_FILE)
     # An exception from a data-loading worker comes with its indented trace, and the cause below it.
     below = (line for line in rest[1:] if not line.startswith(" "))
-    return next(below, first).partition(": ")[2] or first
+    return on_one_line(next(below, first).partition(": ")[2] or first, TRACE_FILE)

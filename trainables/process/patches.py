@@ -7,6 +7,11 @@ Name                                       What it is for, and what it would be 
                                            code. Without it: "connection reset".
 `…._shutdown_workers`                      A trial's workers end with its stream. Without it    2.13
                                            they live as long as a trace holds the iterator.
+`Queue._on_queue_feeder_error`             A batch that a worker cannot send is sent otherwise.    2.13
+(of Python's multiprocessing)              Without it the worker drops it with a trace, and the
+                                           trial waits for ever.
+`ForkingPickler.register`                  …through its pipe, where shared memory has no room.      2.13
+`….collate.default_collate_fn_map`         A worker collates also where shared memory is full.     2.13
 `torch.nn.modules.module._global_*`        Hooks on all modules that a trial left behind do     2.13
                                            not reach the next one in its process; torch has no
                                            function that removes a hook whose handle is lost.
@@ -21,12 +26,16 @@ something else.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.queues import Queue
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, UntypedStorage
 from torch.nn.modules import module as _modules
+from torch.utils.data._utils.collate import default_collate_fn_map
 
 _HOOK_KIND = "_global_is_full_backward_hook"
 
@@ -41,6 +50,47 @@ def shut_down_workers(iterator: Any) -> None:
     shut_down = getattr(iterator, "_shutdown_workers", None)
     if shut_down is not None:
         shut_down()
+
+
+def on_lost_results(instead: Callable[[Any, Exception], Any]) -> None:
+    """In a DataLoader's worker: send `instead(result, error)` for each result that cannot be sent."""
+
+    def send(queue: Queue[Any], error: Exception, item: Any) -> None:
+        # Where the pipe itself fails, the trial is gone, and the item is bytes already.
+        if isinstance(item, tuple):
+            index, result = item
+            queue.put((index, instead(result, error)))
+
+    # A static method there, which is told neither the queue nor where else the result could go.
+    Queue._on_queue_feeder_error = send  # type: ignore[attr-defined]
+
+
+def collate_without_shared_memory() -> None:
+    """In a DataLoader's worker: stack tensors in memory of its own where shared memory has no room."""
+    shared = default_collate_fn_map[torch.Tensor]
+
+    def stack(batch: Any, *, collate_fn_map: Any = None) -> Any:
+        try:
+            return shared(batch, collate_fn_map=collate_fn_map)
+        except RuntimeError:
+            if batch[0].is_nested or batch[0].layout is not torch.strided:
+                raise
+            return torch.stack(batch, 0)  # which raises again whatever else is wrong
+
+    default_collate_fn_map[torch.Tensor] = stack
+
+
+def send_without_shared_memory() -> None:
+    """In a DataLoader's worker: copy tensors into the pipe from now on."""
+    ForkingPickler.register(UntypedStorage, _copied)
+
+
+def _copied(storage: UntypedStorage) -> Any:
+    return _storage_of, (torch.tensor([], dtype=torch.uint8).set_(storage).numpy(),)
+
+
+def _storage_of(content: np.ndarray) -> UntypedStorage:
+    return torch.from_numpy(content).untyped_storage()
 
 
 class GlobalHooks:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import random
+import signal
+import sys
+import threading
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +17,24 @@ import numpy as np
 import torch
 
 from trainables.process.patches import GlobalHooks
+
+HANDLED = (
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGHUP,
+    signal.SIGALRM,
+    signal.SIGCHLD,
+    signal.SIGPIPE,
+)
+
+
+def restore_handlers(handlers: Mapping[signal.Signals, Any]) -> None:
+    """Set these handlers of signals again; only the main thread can, and those of C code cannot be set."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number, handler in handlers.items():
+        if handler is not None and signal.getsignal(number) is not handler:
+            signal.signal(number, handler)
 
 
 def seed_everything(seed: int) -> None:
@@ -74,10 +97,15 @@ class RandomStates:
 
 
 class ProcessState:
-    """The environment, numpy's error handling and torch's hooks on all modules, as they are now."""
+    """The environment, arguments, signal handlers, warning filters, the level that is logged,
+    numpy's error handling and torch's hooks on all modules, as they are now."""
 
     def __init__(self) -> None:
         self._environment = dict(os.environ)
+        self._argv = list(sys.argv)
+        self._handlers = {number: signal.getsignal(number) for number in HANDLED}
+        self._filters = list(warnings.filters)
+        self._logged = logging.root.manager.disable
         self._numpy = np.geterr()
         self._hooks = GlobalHooks()
 
@@ -86,5 +114,9 @@ class ProcessState:
         for name in os.environ.keys() - self._environment.keys():
             del os.environ[name]
         os.environ.update(self._environment)
+        sys.argv[:] = self._argv
+        restore_handlers(self._handlers)
+        warnings.filters[:] = self._filters  # type: ignore[index]
+        logging.disable(self._logged)
         np.seterr(**self._numpy)
         self._hooks.restore()

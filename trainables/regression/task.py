@@ -10,6 +10,7 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trainables.data.fingerprint import Fingerprint
 from trainables.data.source import Batch
 from trainables.inspect.inspection import Inspection
 from trainables.inspect.table import TableInspection
@@ -20,6 +21,7 @@ from trainables.regression.metrics import RegressionMetrics
 from trainables.regression.options import HuberOptions, MAEOptions, NumberCSVOptions, RegressionOptions
 from trainables.supervised.calls import ImportedLoss
 from trainables.supervised.task import SupervisedTask, build_imported
+from trainables.tables.read import table_fingerprint
 from trainables.task import Arrays
 
 
@@ -38,6 +40,11 @@ class RegressionTask(SupervisedTask):
     def load_data(cls, options: TrialOptions) -> Arrays:
         assert isinstance(options, RegressionOptions)
         return load_arrays(options.data)
+
+    @classmethod
+    def data_fingerprint(cls, options: TrialOptions) -> Fingerprint | None:
+        assert isinstance(options, RegressionOptions)
+        return table_fingerprint(options.data) if isinstance(options.data, NumberCSVOptions) else None
 
     @classmethod
     def inspect(cls, options: TrialOptions) -> Inspection | None:

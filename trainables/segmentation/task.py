@@ -9,14 +9,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from trainables.data.fingerprint import Fingerprint
 from trainables.data.source import Batch, JoinedSource, to_device
 from trainables.images.augment import IGNORE, pad_together
 from trainables.images.classes import given_class_weights
+from trainables.images.fingerprint import image_fingerprint
 from trainables.images.loading import load_images
 from trainables.images.options import ImageOptions, JointAugmentOptions, MaskOptions, MaskShardsOptions
 from trainables.images.samples import LoadedImages
 from trainables.images.source import SegmentationSource
 from trainables.inspect.images import MaskInspection
+from trainables.inspect.sheet import sheet_of
 from trainables.networks.segformer import build_segformer
 from trainables.networks.unet import UNet
 from trainables.options import ImportedModel, TrialOptions
@@ -62,6 +65,11 @@ class SegmentationTask(SupervisedTask):
         assert isinstance(options, SegmentationOptions)
         data = options.data
         return load_images(data) if isinstance(data, ImageOptions) else load_digits_arrays(data)
+
+    @classmethod
+    def data_fingerprint(cls, options: TrialOptions) -> Fingerprint | None:
+        assert isinstance(options, SegmentationOptions)
+        return image_fingerprint(options.data) if isinstance(options.data, ImageOptions) else None
 
     @classmethod
     def inspect(cls, options: TrialOptions) -> MaskInspection | None:
@@ -154,6 +162,10 @@ class SegmentationTask(SupervisedTask):
         )
         pixels = inputs * self._images.std + self._images.mean
         return {"validation": sample_grid(pixels, truth, predictions)}
+
+    def data_picture(self) -> np.ndarray | None:
+        images = self._images
+        return sheet_of(self.train_data(), images.mean, images.std, self.class_names, with_masks=True)
 
     def _source(self, *parts: str, augment: JointAugmentOptions | None = None) -> SegmentationSource:
         images = self._images

@@ -11,6 +11,7 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import track
 
+from trainables.pairing import Affixes, find_pairing, tried
 from trainables.shards.index import index_shards
 from trainables.shards.paths import find_shards
 from trainables.shards.write import ShardWriter
@@ -66,22 +67,31 @@ def _shown(items: Sequence[Item], doing: str) -> Iterable[Item]:
 
 
 def _pairs(images: Path, masks: Path, suffix: str) -> list[tuple[Path, Path]]:
-    """Images and their masks, sorted by name.
+    """Images and their masks, sorted by name; prefixes and suffixes that pair all are found.
 
     Raises:
         ValueError: an image without a mask, or none at all.
     """
-    known = {mask.stem: mask for mask in sorted(masks.iterdir()) if mask.suffix.lower() == ".png"}
-    found = sorted(each for each in images.iterdir() if each.suffix.lower() in (".png", ".jpg", ".jpeg"))
+    known = {each.stem: each for each in _visible(masks) if each.suffix.lower() == ".png"}
+    found = {each.stem: each for each in _visible(images) if each.suffix.lower() in (".png", ".jpg", ".jpeg")}
     if not found:
         raise ValueError(f"{images}: holds no .png, .jpg or .jpeg; give the folder of the images")
-    lacking = [image.name for image in found if image.stem + suffix not in known]
+    given = {"mask_suffix": suffix} if suffix else {}
+    pairing = tried(Affixes(**given), found, known)
+    if not pairing.pairs:
+        other = find_pairing(found, known, given)
+        pairing = other if other is not None and other.complete else pairing
+    lacking = [name for name in found if name not in pairing.pairs]
     if lacking:
         raise ValueError(
-            f"{masks}: has no {Path(lacking[0]).stem}{suffix}.png for {lacking[0]}, nor for "
+            f"{masks}: has no {lacking[0]}{suffix}.png for {found[lacking[0]].name}, nor for "
             f"{len(lacking) - 1} more; --mask-suffix distinguishes their names"
         )
-    return [(image, known[image.stem + suffix]) for image in found]
+    return [(image, known[pairing.pairs[name]]) for name, image in found.items()]
+
+
+def _visible(folder: Path) -> list[Path]:
+    return sorted(each for each in folder.iterdir() if not each.name.startswith("."))
 
 
 if __name__ == "__main__":

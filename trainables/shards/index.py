@@ -13,6 +13,7 @@ from typing import BinaryIO
 import numpy as np
 
 from trainables.files import atomic_write
+from trainables.process.places import make_home_known
 from trainables.shards.scan import (
     ShardContents,
     ShardError,
@@ -60,6 +61,16 @@ class ShardIndex:
         shard = int(np.searchsorted(self.firsts, number, side="right")) - 1
         members = self._members[self._bounds[number] : self._bounds[number + 1]]
         return self.files[shard], decoded(self._keys[number]), members
+
+    def hashes(self) -> dict[str, str]:
+        """By shard a hash of names, sizes and headers of its members."""
+        found = {}
+        for shard, file in enumerate(self.files):
+            first, end = self.firsts[shard : shard + 2].tolist()
+            total = hashlib.sha256(self._keys[first:end].tobytes())
+            total.update(self._members[self._bounds[first] : self._bounds[end]].tobytes())
+            found[file] = total.hexdigest()[:32]
+        return found
 
     def joined(self, other: ShardIndex) -> ShardIndex:
         """The samples of both, the other's after these."""
@@ -199,6 +210,7 @@ def _fits(members: np.ndarray, file: BinaryIO) -> bool:
 
 
 def _cached(shard: Path) -> Path:
+    make_home_known()
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     name = hashlib.sha256(os.fsencode(shard.resolve())).hexdigest()
     return cache / "tune-search" / "shards" / f"{name}{INDEX_SUFFIX}"

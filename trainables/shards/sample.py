@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from trainables.shards.scan import ShardError
+from trainables.text_file import decoded
 
 Value = TypeVar("Value")
 Contents = bytes  # `Sample.bytes` hides the type of that name.
@@ -55,15 +56,15 @@ class Sample:
 
     def text(self, extensions: str | Sequence[str]) -> str:
         """UTF-8, without white space around it."""
-        return self._parsed(extensions, lambda data: data.decode("utf-8").strip(), "is no UTF-8 text")
+        return self._parsed(extensions, lambda data: decoded(data).strip(), "cannot be read")
 
     def integer(self, extensions: str | Sequence[str]) -> int:
         """A number in decimal digits, as the class in a .cls is."""
-        return self._parsed(extensions, int, "is no whole number")
+        return self._parsed(extensions, lambda data: int(decoded(data)), "is no whole number")
 
     def json(self, extensions: str | Sequence[str]) -> Any:
         """The value of a JSON text."""
-        return self._parsed(extensions, json.loads, "is no JSON")
+        return self._parsed(extensions, lambda data: json.loads(decoded(data)), "is no JSON")
 
     def array(self, extensions: str | Sequence[str]) -> np.ndarray:
         """The array of an .npy; one of Python objects is a pickle and refused."""

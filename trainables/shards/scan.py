@@ -11,6 +11,8 @@ from typing import BinaryIO
 
 import numpy as np
 
+from trainables.text_file import not_fetched
+
 BLOCK = tarfile.BLOCKSIZE
 
 
@@ -73,7 +75,8 @@ def scan(file: BinaryIO, where: str) -> ShardContents:
     current, damage = None, ""
     try:
         for member in _files(file, where):
-            parts = split_name(member.name.removeprefix("./"))
+            name = member.name.removeprefix("./")
+            parts = None if name.startswith("__MACOSX/") else split_name(name)
             if parts is None:
                 continue
             key, extension = parts
@@ -120,7 +123,10 @@ def _files(file: BinaryIO, where: str) -> Iterator[tarfile.TarInfo]:
         ShardError: a header that is none, or a member that is not a regular file.
     """
     num_bytes = os.fstat(file.fileno()).st_size
-    if os.pread(file.fileno(), 2, 0) == b"\x1f\x8b":
+    begin = os.pread(file.fileno(), 64, 0)
+    if problem := not_fetched(begin):
+        raise ShardError(f"{where}: {problem}")
+    if begin.startswith(b"\x1f\x8b"):
         raise ShardError(
             f"{where}: is compressed, so samples cannot be read at random; unpack it with gunzip, or use "
             "webdataset, an IterableDataset, in a custom task"

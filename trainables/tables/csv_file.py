@@ -9,6 +9,7 @@ from __future__ import annotations
 import bz2
 import csv
 import gzip
+import itertools
 import lzma
 import zlib
 from collections import Counter
@@ -18,6 +19,7 @@ from typing import IO
 
 from trainables.tables.options import CSVOptions
 from trainables.tables.sheet import Sheet
+from trainables.text_file import encoding_of, not_fetched
 
 INDEX = "Unnamed: 0"
 """What pandas calls the first column if it has no name, as in the files that it writes itself."""
@@ -31,12 +33,21 @@ _COMPRESSED: tuple[tuple[bytes, _Open], ...] = (
     (b"\xfd7zXZ\x00", lzma.open),
 )
 _NO_TEXT = {
-    b"PK": "a zip archive or an Excel workbook",
-    b"\xd0\xcf\x11\xe0": "an Excel workbook",
-    b"PAR1": "a Parquet file",
-    b"\x89HDF": "an HDF5 file",
-    b"SQLite": "an SQLite database",
+    b"PK": "a zip archive or an Excel workbook; unpack it, or save it as CSV",
+    b"\xd0\xcf\x11\xe0": "an Excel workbook; save it as CSV",
+    b"PAR1": "a Parquet file; save it as CSV",
+    b"ARROW1": "an Arrow file; save it as CSV",
+    b"\x89HDF": "an HDF5 file; save it as CSV",
+    b"SQLite": "an SQLite database; save it as CSV",
+    b"<!": "a page of HTML, perhaps of an error in a download; copy the table again",
+    b"<html": "a page of HTML, perhaps of an error in a download; copy the table again",
+    b"[{": "JSON; save it as CSV",
+    b"{": "JSON; save it as CSV",
 }
+_DELIMITERS = ",;\t|"
+_NUM_SNIFFED = 20
+"""Rows that must have as many cells as the header for a delimiter to be taken."""
+_TOTALS = ("total", "totals", "grand total", "sum", "summe", "gesamt", "subtotal", "average", "mean")
 
 
 def read_csv(file: Path, options: CSVOptions) -> Sheet:
@@ -67,6 +78,7 @@ def read_csv(file: Path, options: CSVOptions) -> Sheet:
     if len(rows) == 1:
         raise ValueError(f"{file}: has a header and no rows; there must be at least one")
     columns = list(map(list, zip(*rows[1:], strict=True)))
+    _refuse_totals(f"{file}:{lines[-1]}", columns)
     if not names[0] and _is_index(columns[0]):
         names[0] = INDEX
     _check_names(f"{file}:{lines[0]}", names, options)
@@ -82,10 +94,9 @@ def is_left_out(name: str, texts: Sequence[str]) -> bool:
 def _rows(file: Path, options: CSVOptions) -> tuple[list[int], list[list[str]]]:
     """For each row the line where it begins, and its cells without surrounding spaces."""
     lines, rows, begin = list[int](), list[list[str]](), 1
+    delimiter = options.delimiter or _delimiter(file, options)
     with _open(file, options.encoding) as text:
-        reader = csv.reader(
-            _without_comments(text, options.comment), delimiter=options.delimiter, strict=True
-        )
+        reader = csv.reader(_without_comments(text, options.comment), delimiter=delimiter, strict=True)
         try:
             for row in reader:
                 if row:
@@ -99,17 +110,38 @@ def _rows(file: Path, options: CSVOptions) -> tuple[list[int], list[list[str]]]:
     return lines, rows
 
 
+def _delimiter(file: Path, options: CSVOptions) -> str:
+    """The first of the usual ones that splits the first rows alike, best so that one column is the target."""
+    possible = list[str]()
+    for delimiter in _DELIMITERS:
+        with _open(file, options.encoding) as text:
+            reader = csv.reader(_without_comments(text, options.comment), delimiter=delimiter, strict=True)
+            try:
+                rows = list(itertools.islice(filter(None, reader), _NUM_SNIFFED))
+            except csv.Error:
+                continue
+        if not rows or len(rows[0]) < 2 or len(set(map(len, rows))) > 1:
+            continue
+        if options.target in [name.strip() for name in rows[0]]:
+            return delimiter
+        possible.append(delimiter)
+    return possible[0] if possible else _DELIMITERS[0]
+
+
 def _open(file: Path, encoding: str | None) -> IO[str]:
     with file.open("rb") as raw:
-        begin = raw.read(8)
+        begin = raw.read(64)
+    if problem := not_fetched(begin):
+        raise ValueError(f"{file}: {problem}")
     for mark, what in _NO_TEXT.items():
         if begin.startswith(mark):
-            raise ValueError(f"{file}: is {what}; save it as CSV")
+            raise ValueError(f"{file}: is {what}")
     opened = next((how for mark, how in _COMPRESSED if begin.startswith(mark)), open)
     if encoding is None:
         with opened(file, "rb") as raw:
-            marked = raw.read(2) in (b"\xff\xfe", b"\xfe\xff")
-        encoding = "utf-16" if marked else "utf-8-sig"
+            text = raw.read(4)
+        assert isinstance(text, bytes)
+        encoding = encoding_of(text)
     return opened(file, "rt", encoding=encoding, newline="")
 
 
@@ -129,6 +161,17 @@ def _is_index(texts: Sequence[str]) -> bool:
     return all(text.isdecimal() and text.isascii() for text in texts) and len(set(texts)) == len(texts)
 
 
+def _refuse_totals(where: str, columns: Sequence[Sequence[str]]) -> None:
+    """Refuse a last row that is named like a sum of the others, as no other row is."""
+    for texts in columns:
+        last = texts[-1]
+        if last.lower().rstrip(":") in _TOTALS and texts.count(last) == 1:
+            raise ValueError(
+                f"{where}: the last row holds {last!r}, as no other row does; totals are no sample: remove it"
+                + (f", or set data.comment: {last!r}" if texts is columns[0] else "")
+            )
+
+
 def _byte(error: UnicodeError) -> str:
     return f": {error.object[error.start]:#x}" if isinstance(error, UnicodeDecodeError) else ""
 
@@ -144,11 +187,13 @@ def _why(row: Sequence[str], names: Sequence[str], *, first: bool) -> str:
 
 def _check_names(where: str, names: Sequence[str], options: CSVOptions) -> None:
     if len(names) == 1:
-        probably = [other for other in ",;\t|" if other != options.delimiter and other in names[0]]
-        known = f"; is data.delimiter {probably[0]!r}?" if probably else ""
+        tried = (
+            f"data.delimiter {options.delimiter!r}" if options.delimiter else "commas, semicolons and tabs"
+        )
+        known = ": leave data.delimiter out" if options.delimiter else ", or set data.delimiter"
         raise ValueError(
-            f"{where}: has the one column {names[0]!r} with data.delimiter {options.delimiter!r}; there must "
-            f"be a target and at least one other{known}"
+            f"{where}: has the one column {names[0]!r} with {tried} between cells; there must be a "
+            f"target and at least one other{known}"
         )
     if "" in names:
         place = names.index("") + 1

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from trainables.tables.numbers import are_dates
 from trainables.tables.options import CSVOptions
 from trainables.tables.read import Sheets, Split, input_names
 from trainables.tables.sheet import Sheet
@@ -105,7 +106,7 @@ def fit_encoding(columns: Columns) -> Encoding:
     Raises:
         ValueError: no column is left.
     """
-    found = [_fit(name, values) for name, values in columns.items()]
+    found = [fit_column(name, values) for name, values in columns.items()]
     encoding = [entry for entry in found if entry is not None]
     if not encoding:
         names = ", ".join(columns) or "none"
@@ -153,13 +154,17 @@ def _problem(name: str, sheet: Sheet, options: CSVOptions) -> str:
         limit = f"data.max_categories is {options.max_categories}"
     elif len(categories) > max(_FEW, options.max_category_share * len(texts)):
         limit = f"data.max_category_share is {options.max_category_share:g}"
+    what, way_out = "distinct texts", ""
+    if are_dates(categories):
+        what, way_out = "dates or times", "write them as numbers, such as days since the first, "
     return limit and (
-        f"column {name!r} holds {len(categories)} distinct texts in {len(texts)} rows, such as "
-        f"{categories[-1]!r}, and {limit}; put it into data.ignore_columns, or raise the limit"
+        f"column {name!r} holds {len(categories)} {what} in {len(texts)} rows, such as "
+        f"{categories[-1]!r}, and {limit}; {way_out}put it into data.ignore_columns, or raise the limit"
     )
 
 
-def _fit(name: str, values: np.ndarray) -> dict[str, Any] | None:
+def fit_column(name: str, values: np.ndarray) -> dict[str, Any] | None:
+    """The statistics of float64 [N] with NaN, or texts [N]; None for a column without variation."""
     if values.dtype == np.float64:
         known = values[~np.isnan(values)]
         mean, std = mean_and_std(known) if len(known) else (0.0, 0.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,9 @@ LARGEST = float(np.finfo(np.float32).max)
 _NEARLY_ALL = 0.9
 """Share of the texts of a column that must be numbers in another notation for it to be proposed."""
 _WITH_UNIT = re.compile(r"([^\w\s.,+-]{0,3}) ?[+-]?\d[\d.,' ]*?( ?[^\W\d_]{1,5}| ?[^\w\s]{1,3})?")
+_NEGATIVE = re.compile(r"\([\d.,' ]*\d\)|[\d.,' ]*\d-")
+"""Negative numbers as in accounts: (1.5) and 1.5-."""
+_DATE = re.compile(r"\d{1,4}([-./])\d{1,2}\1\d{1,4}(?:[T ]\d{1,2}:\d\d.*)?|\d{1,2}:\d\d(?::\d\d.*)?")
 _SPACES = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u2212": "-", "\u2019": "'"})
 """No-break, narrow and thin spaces, the minus sign and the apostrophe of typesetting."""
 
@@ -75,17 +78,34 @@ def hint(texts: Collection[str], notation: Notation = PLAIN) -> str:
         return ""
     example = repr(max(others, key=lambda text: (sum(map(str.isdigit, text)), text)))
 
-    def reads(other: Notation) -> bool:
-        return sum(other.number(text) is not None for text in different) >= _NEARLY_ALL * len(different)
+    def explained(reads: Callable[[str], object]) -> bool:
+        """Whether nearly all texts can be read together with this, and most of those that are in question."""
+        unread = sum(not reads(text) for text in others)
+        return unread <= (1 - _NEARLY_ALL) * len(different) and 2 * unread < len(others)
 
-    proposed = [other for other in _OTHERS if other != notation and reads(other)]
+    def in_notation(other: Notation) -> bool:
+        read = sum(other.number(text) is not None for text in different)
+        return read >= _NEARLY_ALL * len(different) and explained(lambda text: other.number(text) is not None)
+
+    proposed = [other for other in _OTHERS if other != notation and in_notation(other)]
     # With points at thousands, what has none is read too: the simplest that reads all is meant.
     simple = [other for other in proposed if other.decimal == "." or not other.thousands] or proposed[:1]
     if simple:
         lines = " or ".join(other.lines for other in simple)
         return f"it holds numbers such as {example}: {lines} reads them"
-    matches = [match for text in different if (match := _WITH_UNIT.fullmatch(text.translate(_SPACES)))]
+    if explained(_NEGATIVE.fullmatch):
+        return f"it holds negative numbers such as {example}: write them as -1.5"
+    matches = [match for text in others if (match := _WITH_UNIT.fullmatch(text.translate(_SPACES)))]
     units = {(match[1], (match[2] or "").strip()) for match in matches}
-    if len(matches) >= _NEARLY_ALL * len(different) and len(units) == 1 and any(*units):
+    if (
+        explained(lambda text: _WITH_UNIT.fullmatch(text.translate(_SPACES)))
+        and len(units) == 1
+        and any(*units)
+    ):
         return f"it holds numbers with a unit, such as {example}: write them without it"
     return ""
+
+
+def are_dates(texts: Collection[str]) -> bool:
+    """Whether nearly all are dates or times of day."""
+    return sum(_DATE.fullmatch(text) is not None for text in texts) >= _NEARLY_ALL * len(texts)

@@ -47,8 +47,9 @@ class CSVOptions(SplitOptions):
     """Relative to where the search was started."""
     target: Name
     """Name of the column that is to be predicted."""
-    delimiter: Annotated[str, Field(min_length=1, max_length=1), BeforeValidator(_unescaped)] = ","
-    """Between cells; "\\t" or tab for a tabulator."""
+    delimiter: Annotated[str, Field(min_length=1, max_length=1), BeforeValidator(_unescaped)] | None = None
+    """Between cells; "\\t" or tab for a tabulator. None: comma, semicolon, tabulator or |, the first that
+    splits the first rows into equally many cells."""
     valid_path: Name | None = None
     """A second file with the same columns, for validation; with it nothing is split off."""
     ignore_columns: tuple[Name, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from trainables.data.fingerprint import Fingerprint, of_files
 from trainables.tables.csv_file import is_left_out, read_csv
 from trainables.tables.options import CSVOptions
 from trainables.tables.sheet import Sheet
@@ -49,9 +51,22 @@ def read_sheets(options: CSVOptions, split: Callable[[Sheet], Split]) -> Sheets:
     return Sheets(train, valid)
 
 
+def table_fingerprint(options: CSVOptions) -> Fingerprint:
+    """The contents of the file, or of both files."""
+    if options.valid_path is None:
+        whats = {"table, whose rows are split anew when it changes": options.path}
+    else:
+        whats = {"training table": options.path, "validation table": options.valid_path}
+    found = Fingerprint()
+    for what, path in whats.items():
+        file = Path(path).expanduser()
+        found |= of_files({what: [file]}, file.parent, contents=True)
+    return found
+
+
 def _read(path: str, options: CSVOptions) -> Sheet:
     """The rows of a file, without those that have no target if they are to be dropped."""
-    sheet = read_csv(Path(path).expanduser(), options)
+    sheet = read_csv(Path(os.path.expanduser(path)), options)
     sheet.require([options.target], "data.target")
     if options.missing_targets == "error":
         return sheet

@@ -11,6 +11,9 @@ import numpy as np
 
 from trainables.tables.numbers import PLAIN, Notation, hint
 
+_FEW_STRAYS = 10
+"""A column is of numbers if it has this many for each text that is none."""
+
 
 @dataclass(frozen=True)
 class Sheet:
@@ -67,7 +70,13 @@ class Sheet:
         text = self.columns[name][row]
         number = self.notation.number(text)
         if number is None:
-            remedy = self.hint(self.present(name)) or self.hint([text]) or remedy
+            texts = self.present(name)
+            strays = sum(self.notation.number(other) is None for other in texts)
+            if len(texts) > _FEW_STRAYS * strays:
+                remedy = (
+                    "correct it, remove the row, or put it into data.missing if it stands for a missing one"
+                )
+            remedy = self.hint(texts) or self.hint([text]) or remedy
             raise ValueError(f"{self.cell(row, name)}: received {text!r}; must be a finite number; {remedy}")
         return number
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from bdb import BdbQuit
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from search.config.config import Config
 from search.run.coordinator import Coordinator
 from search.run.executor import Executor, Jobs, concurrent_trials
+from trainables.process.cores import num_cores
 from trainables.process.failure import Failure, FailureKind, TrialError, take_failure
 from trainables.session import TrialPlan
 from trainables.worker import TrialWorker
@@ -25,7 +25,7 @@ class LocalExecutor(Executor):
 
     def concurrency(self, config: Config) -> int:
         """One, if this machine has what a trial asks for."""
-        available = {"CPU": float(os.cpu_count() or 1), "GPU": float(torch.cuda.device_count())}
+        available = {"CPU": float(num_cores()), "GPU": float(torch.cuda.device_count())}
         return min(1, concurrent_trials(config, available))
 
     def run(self, coordinator: Coordinator, jobs: Jobs) -> None:

@@ -202,7 +202,7 @@ class StudyScheduler(_Stateless, FIFOScheduler):
             return
         folder = Path(job.plan.folder)
         error_file = Path(trial.local_path or "") / EXPR_ERROR_FILE
-        ray_error = error_file.read_text() if error_file.is_file() else ""
+        ray_error = error_file.read_text(encoding="utf-8") if error_file.is_file() else ""
         failure = take_failure(folder) or job.failure or failure_in(ray_error)
         discard_hang_trace(folder)
         self._coordinator.on_lost(job.plan.number, failure)

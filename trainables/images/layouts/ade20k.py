@@ -6,8 +6,10 @@ from pathlib import Path
 
 from trainables.images.augment import IGNORE
 from trainables.images.layouts.base import Convention, Layout, Parts
-from trainables.images.layouts.files import Naming, pair_parts, read_lines
+from trainables.images.layouts.files import pair_parts
+from trainables.images.layouts.root import DataRoot
 from trainables.images.options import MaskFolderOptions
+from trainables.pairing import Affixes
 
 TRAIN, VALID = ("images/training", "annotations/training"), ("images/validation", "annotations/validation")
 NAMES_FILE = "objectInfo150.txt"
@@ -21,19 +23,19 @@ class Ade20kLayout(Layout):
     expected = "images/training, images/validation and the same below annotations/ (ADE20K)"
     recognized_by = TRAIN
 
-    def find(self, root: Path, options: MaskFolderOptions, with_orphans: bool) -> Parts:
-        naming = Naming(advice="Names must agree but for .jpg")
-        return pair_parts(root, {"train": TRAIN, "valid": VALID}, naming, with_orphans)
+    def find(self, root: DataRoot, options: MaskFolderOptions, with_orphans: bool) -> Parts:
+        advice = "Names must agree but for .jpg: add what is missing or remove what is left over"
+        return pair_parts(root, {"train": TRAIN, "valid": VALID}, Affixes(), advice, with_orphans)
 
-    def convention(self, root: Path) -> Convention:
+    def convention(self, root: DataRoot) -> Convention:
         labels = {0: IGNORE, **{label: label - 1 for label in range(1, NUM_CLASSES + 1)}}
-        listed = root / NAMES_FILE
-        return Convention(labels, _names(root, listed) if listed.is_file() else ())
+        listed = root.file([NAMES_FILE])
+        return Convention(labels, () if listed is None else _names(root, listed))
 
 
-def _names(root: Path, file: Path) -> tuple[str, ...]:
+def _names(root: DataRoot, file: Path) -> tuple[str, ...]:
     """The first synonym in the last column of each line after the heading; columns stand between tabs."""
-    rows = [line.split("\t") for line in read_lines(root, file)[1:]]
+    rows = [line.split("\t") for _, line in root.read_lines(file)[1:]]
     names = [row[-1].split(",")[0].strip() for row in rows]
     if len(names) != NUM_CLASSES:
         raise ValueError(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from trainables.images.layouts.root import DataRoot
 from trainables.images.options import MaskFolderOptions
 from trainables.images.targets import Encoded
 
@@ -37,13 +37,13 @@ class Layout(ABC):
     takes_lists = False
     """Whether train_list and valid_list mean something here."""
 
-    def is_here(self, root: Path, options: MaskFolderOptions) -> bool:
+    def is_here(self, root: DataRoot, options: MaskFolderOptions) -> bool:
         """Whether the folder looks like it."""
-        return all((root / folder).is_dir() for folder in self.recognized_by)
+        return all((root.path / folder).is_dir() for folder in self.recognized_by)
 
     @abstractmethod
-    def find(self, root: Path, options: MaskFolderOptions, with_orphans: bool) -> Parts:
+    def find(self, root: DataRoot, options: MaskFolderOptions, with_orphans: bool) -> Parts:
         """See `trainables.images.layouts.find.find_pairs`."""
 
-    def convention(self, root: Path) -> Convention:
+    def convention(self, root: DataRoot) -> Convention:
         return Convention()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from trainables.images.augment import IGNORE
 from trainables.images.layouts.base import Convention, Layout, Parts
-from trainables.images.layouts.files import Naming, pair_parts
+from trainables.images.layouts.files import pair_parts
+from trainables.images.layouts.root import DataRoot
 from trainables.images.options import MaskFolderOptions
+from trainables.pairing import Affixes
 
 TRAIN, VALID = ("leftImg8bit/train", "gtFine/train"), ("leftImg8bit/val", "gtFine/val")
 IMAGE_SUFFIX, TRAIN_IDS, LABEL_IDS = "_leftImg8bit", "_gtFine_labelTrainIds", "_gtFine_labelIds"
@@ -33,13 +33,13 @@ class CityscapesLayout(Layout):
     expected = "leftImg8bit/train, leftImg8bit/val, gtFine/train and gtFine/val (Cityscapes)"
     recognized_by = TRAIN
 
-    def find(self, root: Path, options: MaskFolderOptions, with_orphans: bool) -> Parts:
+    def find(self, root: DataRoot, options: MaskFolderOptions, with_orphans: bool) -> Parts:
         suffix = _mask_suffix(root)
         advice = f"Names must agree but for {IMAGE_SUFFIX} and {suffix}"
-        naming = Naming(image_suffix=IMAGE_SUFFIX, mask_suffix=suffix, mixed=True, advice=advice)
-        return pair_parts(root, {"train": TRAIN, "valid": VALID}, naming, with_orphans)
+        affixes = Affixes(image_suffix=IMAGE_SUFFIX, mask_suffix=suffix)
+        return pair_parts(root, {"train": TRAIN, "valid": VALID}, affixes, advice, with_orphans, mixed=True)
 
-    def convention(self, root: Path) -> Convention:
+    def convention(self, root: DataRoot) -> Convention:
         labels = {number: number for number in range(len(CLASSES))}
         if _mask_suffix(root) == LABEL_IDS:
             labels = dict.fromkeys(range(NUM_IDS), IGNORE)
@@ -47,6 +47,6 @@ class CityscapesLayout(Layout):
         return Convention(labels, tuple(CLASSES))
 
 
-def _mask_suffix(root: Path) -> str:
+def _mask_suffix(root: DataRoot) -> str:
     """That of train ids if there is a single such mask: a mixture would train on both numberings."""
-    return TRAIN_IDS if any((root / "gtFine").glob(f"*/*/*{TRAIN_IDS}.png")) else LABEL_IDS
+    return TRAIN_IDS if any((root.path / "gtFine").glob(f"*/*/*{TRAIN_IDS}.png")) else LABEL_IDS

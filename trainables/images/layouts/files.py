@@ -1,112 +1,144 @@
-"""The images and masks of a folder: found, kept inside the root, and paired by name."""
+"""The images and masks of a folder, paired by name."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from functools import cached_property
 from pathlib import Path
-
-from PIL import Image
 
 from trainables.findings import some
 from trainables.images.layouts.base import Parts
+from trainables.images.layouts.root import DataRoot, no_images, without_suffix
 from trainables.images.targets import Encoded
-
-SUFFIXES = (".png", ".jpg", ".jpeg")
-
-
-def read_text(root: Path, file: Path) -> str:
-    """A text file below `root`.
-
-    Raises:
-        ValueError: if the file lies outside of `root`, or is not UTF-8.
-    """
-    check_inside(root, file)
-    try:
-        return file.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{file}: is not UTF-8 text ({error}); it must hold one name per line") from error
-
-
-def read_lines(root: Path, file: Path) -> list[str]:
-    """The lines that are not empty, without surrounding spaces; see `read_text`."""
-    lines = [line.strip() for line in read_text(root, file).splitlines()]
-    return [line for line in lines if line]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Naming:
-    """How the files of a sample are named."""
-
-    image_suffix: str = ""
-    """What the stem of an image has after the name of the sample."""
-    mask_suffix: str = ""
-    mixed: bool = False
-    """Whether the folders also hold files of other kinds, without these suffixes; otherwise a mask without
-    `mask_suffix` is an orphan."""
-    advice: str
-    """Ends the message about orphans: what decides which files belong together."""
+from trainables.pairing import Affixes
+from trainables.text_file import plain_form, visible
 
 
 class Files:
-    """The images below one folder and the masks below another, by the name that they share."""
+    """The images below one folder and the masks below another, by the name that they share.
 
-    def __init__(self, root: Path, images: str, masks: str, naming: Naming) -> None:
-        self._image = root / images / f"%s{naming.image_suffix}.*"
-        self._mask = root / masks / f"%s{naming.mask_suffix}.png"
-        self._advice = naming.advice
-        self.image_stems, mask_stems = find_files(root, root / images), find_files(root, root / masks)
-        self.images: dict[str, tuple[Path, ...]]
-        self.images = {name: (file,) for name, file in _named(self.image_stems, naming.image_suffix).items()}
-        self.masks = _named(mask_stems, naming.mask_suffix)
-        self.nameless = [
-            file
-            for stem, file in mask_stems.items()
-            if not naming.mixed and not stem.endswith(naming.mask_suffix)
-        ]
+    Call `pair_by` before anything else.
+
+    Args:
+        folders: of images and of masks; None: there are none, and only lists say what is an image or a mask.
+    """
+
+    def __init__(self, root: DataRoot, folders: tuple[str, str] | None) -> None:
+        self.root = root
+        self.images_folder, self.masks_folder = (root.path / folder for folder in folders or (".", "."))
+        same = self.images_folder == self.masks_folder
+        self.image_stems = {} if folders is None else find_files(root, self.images_folder)
+        self.mask_stems = self.image_stems if same else find_files(root, self.masks_folder)
+        self.images: dict[str, tuple[Path, ...]] = {}
+        self.masks: dict[str, Path] = {}
+        self.nameless: list[Path] = []
         """Masks that cannot belong to any image."""
+
+    def pair_by(self, affixes: Affixes, advice: str = "", *, mixed: bool = False) -> Files:
+        """Name images and masks.
+
+        Args:
+            advice: ends the message about orphans: what decides which files belong together.
+            mixed: the folders also hold files of other kinds, without these affixes; otherwise such a mask is
+                an orphan.
+        """
+        self._advice = advice
+        masks = affixes.masks(self.mask_stems)
+        of_images = set(self.image_stems)
+        if self.images_folder == self.masks_folder:  # an image is what is no mask
+            of_images -= set(masks.values())
+            mixed = True
+        images = affixes.images(of_images)
+        self.images = {name: (self.image_stems[stem],) for name, stem in images.items()}
+        self.masks = {name: self.mask_stems[stem] for name, stem in self._alike(masks).items()}
+        named = set(masks.values())
+        self.affixes = affixes
+        self.nameless = [] if mixed else [file for stem, file in self.mask_stems.items() if stem not in named]
+        return self
+
+    def _alike(self, masks: Mapping[str, str]) -> Mapping[str, str]:
+        """The masks, named as the images where the two differ in form or case only."""
+        images = self.images.keys()
+        if masks.keys() == images:
+            return masks
+        lacking = by_form(images - masks.keys())
+        lonely = by_form(masks.keys() - images)
+        renamed = {
+            mask: image
+            for form, mask in lonely.items()
+            if mask is not None and (image := lacking.get(form)) is not None
+        }
+        if renamed:
+            mask, image = next(iter(renamed.items()))
+            self.root.notes.append(
+                f"{self.masks_folder}: {len(renamed)} masks are written otherwise than their images, in "
+                f"case or in characters that look alike, such as {visible(mask, forms=True)} for "
+                f"{visible(image, forms=True)}"
+            )
+        return {renamed.get(name, name): stem for name, stem in masks.items()}
+
+    def name_of_image(self, stem: str) -> str | None:
+        """The sample of the image with this stem."""
+        if stem not in self.image_stems:
+            return stem if stem in self.images else None
+        name = next(iter(self.affixes.images([stem])), None)
+        return name if name in self.images else None
+
+    def name_of_mask(self, stem: str) -> str | None:
+        if stem not in self.mask_stems:
+            return stem if stem in self.masks else None
+        return self._names_of_masks.get(stem)
+
+    @cached_property
+    def _names_of_masks(self) -> Mapping[str, str]:
+        stems = {file: stem for stem, file in self.mask_stems.items()}
+        return {stems[file]: name for name, file in self.masks.items()}
 
     def pair(self, name: str) -> Encoded:
         """Image and mask of this name; a missing file has the path where it is expected."""
-        image, mask = Path(str(self._image) % name), Path(str(self._mask) % name)
-        return Encoded(self.images.get(name, (image,)), self.masks.get(name, mask))
+        images = self.images.get(name) or (self.images_folder / f"{self.affixes.image(name)}.*",)
+        return Encoded(images, self.masks.get(name) or self.masks_folder / f"{self.affixes.mask(name)}.png")
 
     def pair_all(self, with_orphans: bool) -> dict[str, Encoded]:
         """Every image with its mask, by name."""
         if not self.images:
-            raise ValueError(f"{self._image.parent}: holds no PNG or JPEG image")
+            raise ValueError(f"{no_images(self.images_folder)}; put images there, or set data.images_folder")
         images = [self.images[name][0] for name in sorted(self.images.keys() - self.masks.keys())]
         masks = [self.masks[name] for name in sorted(self.masks.keys() - self.images.keys())]
-        if self.nameless or ((images or masks) and not with_orphans):
+        none_fits = len(images) == len(self.images) > 1
+        if self.nameless or ((images or masks) and (none_fits or not with_orphans)):
+            if not self.mask_stems:
+                raise ValueError(
+                    f"{no_images(self.masks_folder)}; put PNG masks there, or set data.masks_folder"
+                )
             kinds = {"images without a mask": images, "masks without an image": [*masks, *self.nameless]}
-            listed = "; ".join(f"{kind}: {some(map(str, files))}" for kind, files in kinds.items() if files)
-            raise ValueError(f"{self._mask.parent}: {listed}. {self._advice}")
+            listed = "; ".join(
+                f"{kind}: {some((visible(str(file)) for file in files), 3)}"
+                for kind, files in kinds.items()
+                if files
+            )
+            raise ValueError(f"{self.masks_folder}: {listed}. {self._advice}")
         return {name: self.pair(name) for name in sorted(self.images.keys() | self.masks.keys())}
-
-    def pair_listed(self, names: list[str], file: Path, with_orphans: bool) -> list[Encoded]:
-        """The pairs of these names, which stand in `file`."""
-        lost = [str(self.pair(name).images[0]) for name in names if name not in self.images]
-        lost += [str(self.pair(name).target) for name in names if name not in self.masks]
-        if lost and not with_orphans:
-            raise ValueError(f"{file}: names {len(lost)} files that do not exist: {some(lost)}")
-        return [self.pair(name) for name in names]
 
 
 def pair_parts(
-    root: Path, folders: Mapping[str, tuple[str, str]], naming: Naming, with_orphans: bool
+    root: DataRoot,
+    folders: Mapping[str, tuple[str, str]],
+    affixes: Affixes,
+    advice: str,
+    with_orphans: bool,
+    *,
+    mixed: bool = False,
 ) -> Parts:
     """All pairs of data that are split by folders: of each part one of images and one of masks."""
-    return {
-        part: list(Files(root, images, masks, naming).pair_all(with_orphans).values())
-        for part, (images, masks) in folders.items()
-    }
+    files = {part: Files(root, both).pair_by(affixes, advice, mixed=mixed) for part, both in folders.items()}
+    return {part: list(of_part.pair_all(with_orphans).values()) for part, of_part in files.items()}
 
 
-def find_files(root: Path, folder: Path) -> dict[str, Path]:
+def find_files(root: DataRoot, folder: Path) -> dict[str, Path]:
     """Images below `folder` by their path in it without suffix."""
     files: dict[str, Path] = {}
-    for path in walk(root, folder):
+    for path in root.walk(folder):
         name = without_suffix(path.relative_to(folder).as_posix())
         if name in files:
             raise ValueError(f"{path}: has the same name as {files[name].name}; names must differ")
@@ -114,56 +146,10 @@ def find_files(root: Path, folder: Path) -> dict[str, Path]:
     return files
 
 
-def walk(root: Path, folder: Path) -> Iterator[Path]:
-    """Images below `folder`, those of each folder sorted by name; hidden and other files are left out.
-
-    Raises:
-        ValueError: a link leads out of `root` or back, or an image is neither PNG nor JPEG.
-    """
-    seen: set[Path] = set()
-    waiting = [folder]
-    while waiting:
-        current = waiting.pop()
-        resolved = check_inside(root, current)
-        if resolved in seen:
-            raise ValueError(f"{current}: is a link to a folder that was already read")
-        seen.add(resolved)
-        for entry in sorted(os.scandir(current), key=lambda entry: entry.name):
-            path = Path(entry.path)
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                waiting.append(path)
-            elif _is_image(path):
-                if entry.is_symlink():  # a plain file is where its folder is
-                    check_inside(root, path)
-                yield path
-
-
-def check_inside(root: Path, path: Path) -> Path:
-    """The path without links.
-
-    Raises:
-        ValueError: if it leads out of `root`.
-    """
-    resolved = path.resolve()
-    if not resolved.is_relative_to(root.resolve()):
-        raise ValueError(f"{path}: leads to {resolved}, outside of data.root {root}; copy it into the folder")
-    return resolved
-
-
-def without_suffix(name: str) -> str:
-    """The name without the suffix of an image."""
-    stem, suffix = os.path.splitext(name)
-    return stem if suffix.lower() in SUFFIXES else name
-
-
-def _named(files: Mapping[str, Path], suffix: str) -> dict[str, Path]:
-    return {stem.removesuffix(suffix): file for stem, file in files.items() if stem.endswith(suffix)}
-
-
-def _is_image(path: Path) -> bool:
-    suffix = path.suffix.lower()
-    if suffix in Image.registered_extensions() and suffix not in SUFFIXES:
-        raise ValueError(f"{path}: is {suffix}; images must be PNG or JPEG, masks PNG")
-    return suffix in SUFFIXES
+def by_form(names: Iterable[str]) -> dict[str, str | None]:
+    """Names by their plain form; None for a form that two of them have."""
+    found: dict[str, str | None] = {}
+    for name in names:
+        form = plain_form(name)
+        found[form] = None if form in found else name
+    return found

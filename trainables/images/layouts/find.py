@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from trainables.findings import some
 from trainables.images.layouts.ade20k import Ade20kLayout
 from trainables.images.layouts.base import Layout, Parts
 from trainables.images.layouts.cityscapes import CityscapesLayout
 from trainables.images.layouts.nnunet import NnunetLayout
 from trainables.images.layouts.plain import PlainLayout
+from trainables.images.layouts.root import SUFFIXES, DataRoot
 from trainables.images.layouts.voc import VocLayout
 from trainables.images.options import MaskFolderOptions
+from trainables.text_file import visible
 
 ALL = (PlainLayout(), VocLayout(), CityscapesLayout(), Ade20kLayout(), NnunetLayout())
 LAYOUTS: dict[str, Layout] = {layout.name: layout for layout in ALL}
 
 
-def find_pairs(layout: Layout, root: Path, options: MaskFolderOptions, with_orphans: bool = False) -> Parts:
+def find_pairs(
+    layout: Layout, root: DataRoot, options: MaskFolderOptions, with_orphans: bool = False
+) -> Parts:
     """The pairs for "train" and "valid", each sorted by name.
 
     Args:
@@ -39,34 +41,49 @@ def find_pairs(layout: Layout, root: Path, options: MaskFolderOptions, with_orph
         ) from error
 
 
-def layout_of(root: Path, options: MaskFolderOptions) -> Layout:
+def layout_of(root: DataRoot, options: MaskFolderOptions) -> Layout:
     """The layout that is configured, else the one that the folder has.
 
     Raises:
         ValueError: if the folder has none, or could have several.
     """
-    if not root.is_dir():
-        raise ValueError(f"data.root is {root}; it must be a folder with images and masks")
+    if not root.path.is_dir():
+        raise ValueError(f"data.root is {root.path}; it must be a folder with images and masks")
     if options.layout != "auto":
         layout = LAYOUTS[options.layout]
         if not layout.is_here(root, options):
-            raise ValueError(f"{root}: holds {_content(root)}; layout {layout.name} is {layout.expected}")
+            raise ValueError(
+                f"{root.path}: holds {_content(root)}; layout {layout.name} is {layout.expected}"
+            )
         return layout
     plain = LAYOUTS["folders"]
-    if (options.images_folder, options.masks_folder) != ("images", "masks") and plain.is_here(root, options):
-        return plain  # Whoever names the folders has chosen.
-    found = [layout for layout in ALL if layout.is_here(root, options)]
+    has_chosen = options.images_folder is not None or options.masks_folder is not None
+    if has_chosen and plain.is_here(root, options):
+        return plain
+    found: list[Layout] = [layout for layout in ALL if layout is not plain and layout.is_here(root, options)]
+    usual = all((root.path / folder).is_dir() for folder in ("images", "masks"))
+    if (usual or not found) and plain.is_here(root, options):
+        found.insert(0, plain)
     if len(found) > 1:
         names = ", ".join(layout.name for layout in found)
-        raise ValueError(f"{root}: may have the layouts {names}; set data.layout to one of them")
+        raise ValueError(f"{root.path}: may have the layouts {names}; set data.layout to one of them")
     if not found:
         known = "; or ".join(layout.expected for layout in ALL)
         raise ValueError(
-            f"{root}: holds {_content(root)}; expected {known}. Other names go into data.images_folder and "
-            "data.masks_folder"
+            f"{root.path}: holds {_content(root)}; expected {known}. Other names go into data.images_folder "
+            f"and data.masks_folder{_if_flat(root)}"
         )
     return found[0]
 
 
-def _content(root: Path) -> str:
-    return some(sorted(path.name for path in root.iterdir())) or "nothing"
+def _if_flat(root: DataRoot) -> str:
+    """What to set where the images are in the root itself."""
+    has_images = any(path.suffix.lower() in SUFFIXES for path in root.path.iterdir())
+    example = 'images_folder: ., masks_folder: ., mask_suffix: "_mask"'
+    return f"; if images and masks are in one folder, add {example} to data" if has_images else ""
+
+
+def _content(root: DataRoot) -> str:
+    names = sorted(path.name for path in root.path.iterdir())
+    fetch = " (was `dvc pull` run?)" if any(name.endswith(".dvc") for name in names) else ""
+    return (some(map(visible, names)) or "nothing") + fetch

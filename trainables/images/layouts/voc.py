@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from trainables.images.layouts.base import Convention, Layout, Parts
-from trainables.images.layouts.files import Files, Naming
-from trainables.images.layouts.splits import split_by_lists
+from trainables.images.layouts.files import Files
+from trainables.images.layouts.lists import split_by_lists
+from trainables.images.layouts.root import DataRoot
 from trainables.images.options import MaskFolderOptions
+from trainables.pairing import Affixes
 
 IMAGES, MASKS, LISTS = "JPEGImages", "SegmentationClass", "ImageSets/Segmentation"
 
@@ -29,13 +29,15 @@ class VocLayout(Layout):
     recognized_by = (IMAGES, MASKS, LISTS)
     takes_lists = True
 
-    def find(self, root: Path, options: MaskFolderOptions, with_orphans: bool) -> Parts:
-        train, valid = f"{LISTS}/train.txt", [f"{LISTS}/val.txt"]
-        files = Files(root, IMAGES, MASKS, Naming(advice=""))
+    def find(self, root: DataRoot, options: MaskFolderOptions, with_orphans: bool) -> Parts:
+        train, valid = [f"{LISTS}/train.txt"], [f"{LISTS}/val.txt"]
+        files = Files(root, (IMAGES, MASKS)).pair_by(Affixes())
         found = split_by_lists(root, files, options, with_orphans, train=train, valid=valid)
         if found is None:
-            raise ValueError(f"{root / LISTS}: holds no train.txt; layout voc takes the split from lists")
+            raise ValueError(
+                f"{root.path / LISTS}: holds no train.txt; layout voc takes the split from lists"
+            )
         return found
 
-    def convention(self, root: Path) -> Convention:
+    def convention(self, root: DataRoot) -> Convention:
         return Convention(class_names=NAMES)

@@ -1,0 +1,85 @@
+"""Modules of the user's own that have the name of an installed one."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from trainables.process.causes import is_installed
+
+_MEANT = frozenset(sys.stdlib_module_names).union(
+    (
+        "PIL",
+        "click",
+        "cv2",
+        "google",
+        "jax",
+        "lightning",
+        "matplotlib",
+        "numpy",
+        "optuna",
+        "pandas",
+        "pydantic",
+    ),
+    (
+        "pyarrow",
+        "pytorch_lightning",
+        "ray",
+        "rich",
+        "safetensors",
+        "scipy",
+        "search",
+        "sklearn",
+        "tensorboard",
+    ),
+    ("tensorflow", "tokenizers", "torch", "torchvision", "trainables", "transformers", "yaml"),
+)
+"""Whoever imports one of these means the library, whatever lies beside."""
+
+
+def ambiguous_imports(folder: Path, failed: str | None = None) -> Iterator[str]:
+    """The imports in the user's own modules that an installed module of the same name has taken.
+
+    Args:
+        folder: of the user's modules, which is looked into after the installed packages.
+        failed: a module that could not be imported. Then what is surely meant for the library counts too.
+    """
+    imported = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+    files = {Path(file) for file in imported if file and file.endswith(".py")}
+    if failed is not None:
+        files.add(folder / f"{failed.replace('.', '/')}.py")
+    for file in sorted(files):
+        if file.is_relative_to(folder) and not is_installed(file):
+            yield from _ambiguous(file, folder, _MEANT if failed is None else frozenset())
+
+
+def _ambiguous(file: Path, folder: Path, meant: frozenset[str]) -> Iterator[str]:
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return
+    for node in ast.walk(tree):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [node.module]
+        for name in {each.partition(".")[0] for each in names} - meant:
+            if (found := other_than_in(folder, name)) is not None:
+                own, taken = found
+                yield (
+                    f"{file.name}:{node.lineno}: imports {name}, which is both your {own} and {taken}; "  # type: ignore[attr-defined]
+                    "rename yours"
+                )
+
+
+def other_than_in(folder: Path, name: str) -> tuple[str, str] | None:
+    """The file of that module in the folder, and what was imported under its name; None without both."""
+    own = next((p for p in (folder / f"{name}.py", folder / name / "__init__.py") if p.is_file()), None)
+    module = sys.modules.get(name)
+    if own is None or module is None:
+        return None
+    taken = getattr(module, "__file__", None)
+    if taken is not None and Path(taken).resolve() == own.resolve():
+        return None
+    return str(own.relative_to(folder)), taken or f"Python's own module {name}"
