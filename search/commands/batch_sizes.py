@@ -212,9 +212,7 @@ def _noise(
     checkpoint = _best_checkpoint(records, folder, config)
     trainer = restore_trainer(checkpoint, prepared_of(checkpoint, data.prepared), loaded=data.arrays)
     if isinstance(trainer, FunctionTrainer):
-        raise SearchError(
-            "a training function does not tell the loss of single samples; compare a task's trials"
-        )
+        raise SearchError("a training function does not tell the loss of single samples, only tasks do")
     data = trainer.task.train_data()
     try:
         source = as_source(data)

@@ -231,9 +231,8 @@ def _shapes(model: torch.nn.Module) -> Iterator[list[str]]:
 def _batch(trainer: Training, step_samples: int) -> str:
     """Samples of one optimizer step; their factors where there is more than one."""
     if not isinstance(trainer, Trainer):
-        return (
-            f"{step_samples} samples a step" if trainer.virtual_epochs.epoch_samples else "the function's own"
-        )
+        known = trainer.virtual_epochs.epoch_samples is not None
+        return f"{step_samples} samples a step" if known else "the function's own"
     accumulate, per_step = trainer.accumulate, trainer.task.batches_per_step
     factors = [step_samples // (accumulate * per_step), accumulate, per_step]
     several = [str(factor) for factor in factors if factor > 1]

@@ -35,7 +35,7 @@ def restore_trainer(
 ) -> Trainer | FunctionTrainer:
     """The trainer of a checkpoint with its data and state, on a GPU if there is one.
 
-    What was trained in fp16 is evaluated in fp32 on a CPU, which has no fp16 worth the name.
+    What was trained in fp16 is evaluated in fp32 on a CPU.
 
     Args:
         checkpoint: a verified checkpoint.

@@ -9,7 +9,15 @@ from typing import Any
 
 from search.config.config import Config
 from search.run.events import Event, EventKind, Turn
-from search.run.limits import NOT_ITS_FAULT, FailedAlike, failed_as, limit_reached, may_retry, timeout_after
+from search.run.limits import (
+    NOT_ITS_FAULT,
+    FailedAlike,
+    failed_as,
+    limit_reached,
+    may_retry,
+    own_end,
+    timeout_after,
+)
 from search.run.recovery import is_cut_short, is_retried, recovery_of
 from search.schedulers.base import Decision, Scheduler
 from search.schedulers.plateau import is_on_plateau
@@ -18,9 +26,6 @@ from search.study.study import SearchStudy
 from search.study.trial import NO_VERDICT, Outcome, TrialRecord, best_record, untried
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.process.failure import Failure
-
-_ENDS = {"diverged": Outcome.DIVERGED, "ended": Outcome.STOPPED}
-"""Reports of a trial that ends by itself."""
 
 
 class Coordinator:
@@ -116,10 +121,6 @@ class Coordinator:
         return self._elapsed_before + self._clock() - self._began
 
     @property
-    def steps(self) -> int:
-        return self.study.num_steps
-
-    @property
     def best(self) -> TrialRecord | None:
         return best_record(self.study.records, self.study.mode)
 
@@ -166,11 +167,10 @@ class Coordinator:
     def _on_report(self, record: TrialRecord, report: Mapping[str, Any], lengths: VirtualEpochs) -> bool:
         if "message" in report:
             self._tell(EventKind.MESSAGE, record, text=report["message"])
-        for how, outcome in _ENDS.items():
-            if how in report:
-                self._failed_alike.survived(record.depth + 1)
-                self._finish(record, outcome, report[how], report)
-                return False
+        if (end := own_end(report)) is not None:
+            self._failed_alike.survived(record.depth + 1)
+            self._finish(record, *end, report)
+            return False
         objective = float(report[self._config.objective.metric])
         if report["virtual_epoch"] <= record.depth:
             self._compare(record, report["virtual_epoch"], objective)
@@ -332,7 +332,7 @@ class Coordinator:
         self._tell(EventKind.ENDED, record, report, reason)
 
     def _check_limits(self) -> None:
-        reached = limit_reached(self.budget, seconds=self.elapsed_seconds, steps=self.steps)
+        reached = limit_reached(self.budget, seconds=self.elapsed_seconds, steps=self.study.num_steps)
         if reached is not None:
             self.end(reached)
         if self.budget.plateau is None or self.ending is not None:
