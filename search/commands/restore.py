@@ -39,7 +39,7 @@ def restore_trainer(
 
     Args:
         checkpoint: a verified checkpoint.
-        prepared: file of the arrays that its task prepared, as `prepared_of` names it.
+        prepared: file of what its task prepared, as `prepared_of` names it.
         device: another than that.
         loaded: what `load_raw` has returned, by `data_key`.
         of_other_data: the data were others when it was trained: only its weights are restored, also averaged.
@@ -55,7 +55,6 @@ def restore_trainer(
     device = device or select_device(1.0)
     if device.type == "cpu" and getattr(options, "precision", None) == "fp16":
         options = options.model_copy(update={"precision": "fp32"})
-    ((unit, count),) = info["virtual_epoch"].items()
     with data_errors(info["task"]):
         raw = (loaded or {}).get(data_key(info["task"], info["options"]))
         arrays = load_arrays(task_class, options, prepared, raw)
@@ -66,8 +65,7 @@ def restore_trainer(
         prepared=prepared,
         number=info["trial"],
         folder=checkpoint.folder.parent,
-        unit=unit,
-        count=count,
+        **dict(zip(("unit", "count"), *info["virtual_epoch"].items(), strict=True)),
         num_virtual_epochs=info["num_virtual_epochs"],
         device=device,
         with_validation_data=info.get("data") == "train+val",
