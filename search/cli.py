@@ -28,7 +28,6 @@ from search.run.signals import leaving_on_sigterm
 from search.screen.streams import say, standard_streams, start_again_if_needed, strict
 from search.screen.trace import kept_trace
 from search.text import command, printable
-from trainables.process.causes import cause_text
 from trainables.process.places import make_home_known
 
 _TERMINATED = 143
@@ -320,6 +319,8 @@ def _refuse(error: SearchError) -> NoReturn:
 
 
 def _unexpected(error: Exception) -> NoReturn:
+    from trainables.process.causes import cause_text  # which imports pydantic
+
     click.echo(cause_text(error, "the traceback"), err=True)
     click.echo(kept_trace(error), err=True)
     sys.exit(1)
