@@ -207,9 +207,7 @@ def refuse_other_content(out: Path) -> None:
     """
     there = sorted(out.iterdir()) if out.is_dir() else []
     if out.exists() and (there or not out.is_dir()) and not (out / SUMS).is_file():
-        raise SearchError(
-            f"{out} exists and is not an export: it has no {SUMS}; give another --out, or remove it"
-        )
+        raise SearchError(f"{out} exists and is not an export: it has no {SUMS}; give another --out")
     written = _sums(out / SUMS) if there else {}
     foreign = [path.name for path in there if path.name not in (*written, SUMS, *_OF_THE_SYSTEM)]
     edited = [path.name for path in there if path.name in written and sha256(path) != written[path.name]]

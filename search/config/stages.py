@@ -123,7 +123,8 @@ def load_config(
     document = read_document(source, overrides)
     if document.file is not None and "name" not in document.tree:
         document.tree["name"] = name or name_of_file(document.file.stem)
-        document.places["name",] = f"{document.name} (its name, without `name:` or --name)"
+        derived = f"{document.name} (its name, without `name:` or --name)"
+        document.places["name",] = "--name" if name else derived
     auto = auto_batch(document)
     if auto is None:
         return read_search(document, before_task=before_task)

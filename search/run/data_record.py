@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,10 +97,11 @@ def _option_files(candidates: Sequence[Mapping[str, Any]], *, with_data: bool) -
     for options in candidates:
         for key, value in options.items():
             if key != "data" or with_data:
-                named |= {text: Path(text).expanduser() for text in _texts(value)}
-    files = [path for path in named.values() if path.is_file()]
+                named |= {text: Path(os.path.expanduser(text)) for text in _texts(value)}
+    # Unlike the methods of Path these answer for any text, however long.
+    files = [path for path in named.values() if os.path.isfile(path)]
     for text, path in named.items():
-        if "/" in text and path.is_dir() and not with_data:
+        if "/" in text and os.path.isdir(path) and not with_data:
             inside = [file for file in sorted(path.iterdir()) if file.is_file()]
             files += inside if len(inside) <= _MAX_FILES else []
     return of_files({OPTION_FILES: files}, contents=True)

@@ -41,7 +41,7 @@ class BrokenFiles:
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        (0, Failure(FailureKind.ERROR, "ValueError: masks/0.png: label 37")),
+        (0, Failure(FailureKind.LASTING, "ValueError: masks/0.png: label 37")),
         (1, Failure(FailureKind.MEMORY, "out of memory")),
     ],
 )

@@ -57,6 +57,7 @@ def test_a_run_leaves_no_scratch_lock_or_partial_file(ray_run: Summary) -> None:
     folder = Path(ray_run.folder)
     assert sorted(p.name for p in folder.iterdir()) == [
         "config.yaml",
+        "data.fingerprint",
         "provenance.json",
         "study.journal",
         "summary.json",

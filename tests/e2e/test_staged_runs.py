@@ -27,7 +27,7 @@ from tiny_tasks import search_config
 
 import search
 from search.config.document import read_document
-from search.errors import ConfigError, SearchError
+from search.errors import ConfigError
 from search.screen.text import export_text, summary_text
 from search.study.study import JOURNAL, read_records
 from trainables.checkpoint import list_checkpoints
@@ -185,13 +185,13 @@ def test_a_stage_that_grows_later_leaves_what_the_next_one_has_begun_with(run: A
     assert all(r.resolved.options["optimizer"] == fixed["optimizer"] for r in records_of(copy, SECOND))
 
 
-def test_after_a_stage_without_any_value_the_next_one_cannot_begin(tmp_path: Path) -> None:
+def test_a_stage_without_any_value_has_failed_and_the_next_one_does_not_begin(tmp_path: Path) -> None:
     config = staged_config()
     config["stages"][0]["trial"]["optimizer"]["lr"] = {"uniform": [1e30, 1e31]}
-    with pytest.raises(
-        SearchError, match=r"stage 2 of 2 \(batch\) cannot begin: no trial before it has a value"
-    ):
-        search_locally(config, results=tmp_path)
+    summary = search_locally(config, results=tmp_path)
+    assert summary.status == "failed"
+    assert summary.reason.startswith(f"stage {FIRST}: no trial has a value; all ")
+    assert "1 stage not started" in summary_text(summary)
 
 
 def test_interrupted_in_its_first_stage_it_goes_on_there(tmp_path: Path) -> None:

@@ -77,7 +77,9 @@ def test_a_file_that_breaks_in_training_fails_the_trial_with_a_line_that_names_i
     trainable = TrialTrainable({"plan": folder_plan(tmp_path / "trial", root).as_dict()})
     trainable.train()
     spoil(root / "train/images/5.jpg")
-    with pytest.raises(TrialError, match=rf"^error: SampleError: \S*/train/images/5\.jpg: {reason}"):
+    with pytest.raises(
+        TrialError, match=rf"^error of the system: SampleError: \S*/train/images/5\.jpg: {reason}"
+    ):
         trainable.train()
     trainable.stop()
 

@@ -179,3 +179,5 @@ def test_a_file_without_a_usable_name_needs_one_and_name_is_enough():
     with pytest.raises(ConfigError, match=r"日本\.yaml \(its name, without `name:` or --name\): name: rec"):
         load_config("日本.yaml")
     assert load_config("日本.yaml", name="nippon").name == "nippon"
+    with pytest.raises(ConfigError, match=r"^--name: name: received '\.\.'; must be"):
+        load_config("日本.yaml", name="..")

@@ -35,7 +35,7 @@ def test_a_trial_is_tried_again_as_often_as_allowed(tmp_path: Path) -> None:
         sampler={"name": "random"}, budget={"trials": 1, "max_virtual_epochs": 4}, scheduler=NONE
     )
     simulation = Simulation(
-        tmp_path, config, faults=lambda _, v, attempt: FailureKind.ERROR if v == 3 and attempt < 2 else None
+        tmp_path, config, faults=lambda _, v, attempt: FailureKind.PASSING if v == 3 and attempt < 2 else None
     ).run()
     (record,) = simulation.records
     assert (record.outcome, len(record.failures), record.depth) == (Outcome.COMPLETED, 2, 4)
@@ -46,7 +46,9 @@ def test_a_trial_is_tried_again_as_often_as_allowed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "attempts", "outcome"),
     [
-        (FailureKind.ERROR, 3, Outcome.FAILED),
+        (FailureKind.PASSING, 3, Outcome.FAILED),
+        (FailureKind.ERROR, 2, Outcome.FAILED),
+        (FailureKind.LASTING, 1, Outcome.FAILED),
         (FailureKind.DIED, 3, Outcome.FAILED),
         (FailureKind.HUNG, 2, Outcome.FAILED),
         (FailureKind.MEMORY, 2, Outcome.OUT_OF_MEMORY),
@@ -142,7 +144,7 @@ def test_a_diverged_trial_is_no_failed_one(tmp_path: Path) -> None:
 
 def test_a_trial_that_failed_too_often_is_not_tried_again_after_a_restart(tmp_path: Path) -> None:
     config = config_of(sampler={"name": "random"}, budget={"trials": 1, "max_virtual_epochs": 2})
-    whole = Simulation(tmp_path / "whole", config, faults=lambda *_: FailureKind.ERROR).run()
+    whole = Simulation(tmp_path / "whole", config, faults=lambda *_: FailureKind.PASSING).run()
     assert len(whole.records[0].failures) == 3
     lines = (tmp_path / "whole" / JOURNAL).read_text().splitlines()
     last_failure = max(n for n, line in enumerate(lines, start=1) if '"failures"' in line)

@@ -198,3 +198,11 @@ def test_an_assertion_of_the_gpu_says_what_may_be_wrong_and_where_it_would_be_na
         "RuntimeError: CUDA error: device-side assert triggered at step 3: a label or an index is out of "
         "range, which the same trial on a CPU (--local) names"
     )
+
+
+def test_a_sigterm_that_ray_turns_into_an_exit_is_no_failure_of_the_task(tmp_path: Path) -> None:
+    from ray._raylet import raise_sys_exit_with_custom_error_message
+
+    with pytest.raises(SystemExit), recorded_failure(tmp_path, alone=True):
+        raise_sys_exit_with_custom_error_message("The process receives a SIGTERM.", exit_code=1)
+    assert take_failure(tmp_path) is None

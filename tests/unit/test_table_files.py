@@ -20,6 +20,7 @@ from trainables.classification.task import ClassificationTask
 from trainables.regression.options import NumberCSVOptions
 from trainables.regression.task import RegressionTask
 from trainables.tables.numbers import PLAIN, Notation, hint
+from trainables.tables.options import CSVOptions
 from trainables.tables.read import Sheet, read_sheets
 
 AREAS = [0.621, 1234.5, -7.25, 12.0]
@@ -300,3 +301,9 @@ def test_letters_are_classes_by_their_case(tmp_path: Path) -> None:
     (tmp_path / "c.csv").write_text(f"x,y\n{rows}")
     options = ClassCSVOptions(source="csv", path=str(tmp_path / "c.csv"), target="y")
     assert set(read_class_sheets(options).train.columns["y"]) == {"a", "A", "b"}
+
+
+def test_texts_that_are_missing_are_added_to_those_of_pandas() -> None:
+    given = CSVOptions(path="t.csv", target="y", missing=("?",)).missing
+    assert {"?", "NA", "NaN"} <= set(given)
+    assert CSVOptions(path="t.csv", target="y", missing=()).missing == ()

@@ -90,6 +90,9 @@ def recorded_failure(
     except (Exception, SystemExit, KeyboardInterrupt) as error:
         if isinstance(error, KeyboardInterrupt) and not alone:
             raise
+        # SIGTERM to this process, which Ray turns into an exit: not the task's, and tried again.
+        if hasattr(error, "ray_terminate_msg"):
+            raise
         failure = failure_of(error, where())
         trace = "".join(traceback.format_exception(error))
         # On a full disk neither can be written, and Ray still passes on the cause.

@@ -57,7 +57,7 @@ class CSVOptions(SplitOptions):
     text_columns: tuple[Name, ...] = ()
     """Columns of numbers that are names, such as postal codes."""
     missing: tuple[str, ...] = MISSING
-    """Texts that stand for a missing value, besides the empty one."""
+    """Texts that stand for a missing value, besides the empty one and those of pandas; [] takes none."""
     missing_targets: Literal["error", "drop"] = "error"
     """What becomes of rows without a target."""
     decimal: Literal[".", ","] = "."
@@ -72,6 +72,11 @@ class CSVOptions(SplitOptions):
     """More different texts than these in one column are an error: it is probably a name of the row."""
     max_category_share: Annotated[float, Field(gt=0.0, le=1.0)] = 0.5
     """The same for more different texts than this share of the training rows, if they are more than ten."""
+
+    @field_validator("missing")
+    @classmethod
+    def _added(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((*MISSING, *texts))) if texts else ()
 
     @field_validator("encoding")
     @classmethod
