@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from search.commands.model_card import model_card
 from search.commands.restore import prepared_of, restore_trainer
 from search.config.config import Config
 from search.config.document import write_yaml
@@ -21,7 +21,7 @@ from search.config.stages import open_run
 from search.errors import SearchError
 from search.run.data_record import TrialData, data_for
 from search.run.folder import RunFolder, write_json
-from search.run.provenance import working_folder
+from search.run.provenance import own_code, working_folder
 from search.study.study import read_records
 from search.study.trial import NO_VERDICT, TrialRecord, best_record
 from search.text import command
@@ -264,6 +264,7 @@ def _write_texts(
         "history": info["history"],
         "lengths": trainer.virtual_epochs.as_dict(),
         "versions": library_versions(),
+        "code": own_code(config),
         "exported": f"{datetime.now(UTC):%F %T} UTC",
     }
     if other_data:
@@ -274,60 +275,11 @@ def _write_texts(
         write_json(folder / PREPROCESSING, preprocessing)
     num_parameters = sum(p.numel() for p in trainer.evaluated_model.parameters())
     (folder / CARD).write_text(
-        _model_card(config, report, info["options"], num_parameters, preprocessing), encoding="utf-8"
+        model_card(config, report, info["options"], num_parameters, preprocessing), encoding="utf-8"
     )
     written = [name for name in (*FILES, *OPTIONAL_FILES) if (folder / name).is_file()]
     sums = [f"{sha256(folder / name)}  {name}" for name in written]
     (folder / SUMS).write_text("\n".join(sums) + "\n", encoding="utf-8")
-
-
-def _model_card(
-    config: Config,
-    report: Mapping[str, Any],
-    options: Mapping[str, Any],
-    num_parameters: int,
-    preprocessing: Mapping[str, Any],
-) -> str:
-    """The README of an exported model: its metrics, how to load it and how to prepare its inputs."""
-    objective = report["objective"]
-    inputs = ""
-    if preprocessing:
-        how = f", as its `how` says: {preprocessing['how']}" if "how" in preprocessing else ""
-        inputs = f"""
-## From raw data to inputs
-
-`preprocessing.json` holds the statistics of the training data; apply them to raw data before the model{how}.
-"""
-    former = " of the training, which have changed since" if "not_evaluated" in report else ""
-    rows = "\n".join(f"| {key} | {value:.4f} |" for key, value in report["metrics"].items())
-    return f"""# {config.name}, trial {report["trial"]}
-
-{objective["metric"]} **{objective["value"]:.4f}** on the validation data{former},
-at optimizer step {report["step"]} (virtual epoch {report["virtual_epoch"]}).
-{num_parameters:,} parameters. Task `{config.task_path}`.
-
-| metric | value |
-|---|---|
-{rows}
-
-## Loading the weights
-
-```python
-from safetensors.torch import load_file
-
-weights = load_file("model.safetensors")  # parameter name -> tensor; no code of this model is run
-model.load_state_dict(weights)            # an instance of the architecture under `trial.model` in config.yaml
-```
-
-`config.yaml` is the complete configuration of this trial, `metrics.json` every virtual epoch's values and the
-library versions, `SHA256SUMS` the sums of these files (`sha256sum -c SHA256SUMS`).
-{inputs}
-## Options
-
-```json
-{json.dumps(options, indent=2, default=str)}
-```
-"""
 
 
 def _plain(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

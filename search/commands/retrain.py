@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from search.errors import SearchError
 from search.run.data_errors import data_errors
 from search.run.data_record import DataChangedError, TrialData, compared, find_data, read_data
 from search.run.folder import RunFolder
-from search.run.provenance import working_folder
+from search.run.provenance import own_code, working_folder
 from search.run.signals import heard_signals
 from search.text import command, short_path
 from trainables.build import load_arrays
@@ -37,6 +38,8 @@ from trainables.data.prepared import DamagedArraysError, data_key, read_arrays, 
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.files import atomic_write
 from trainables.session import DataSplit, Record, TrialPlan, TrialSession
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,8 @@ def retrain(
         folder.create()
         with folder.owned():
             refuse_other_content(folder.exported)  # which would otherwise show when all is trained
-            config.task_class()
+            for name in _changed_code(config, report.get("code", {})):
+                log.warning("the code of %s has changed since the export: values may not compare", name)
             found = find_data(config, load=True)
             is_other = _compare_data(source, found.fingerprint, again, accept=accept_new_data)
             _check_arguments(folder, plan, from_scratch, found.fingerprint)
@@ -119,6 +123,11 @@ def _way_to_export(source: Path) -> str:
     if run.exported.is_dir():
         return f"did you mean {short_path(run.exported)}?"
     return f"`{command('export', source)}` writes one"
+
+
+def _changed_code(config: Config, before: Mapping[str, str]) -> list[str]:
+    """What comes from other code, or another version of a package, than when it was exported."""
+    return [name for name, now in own_code(config).items() if before.get(name, now) != now]
 
 
 def _plan(

@@ -1,0 +1,72 @@
+"""A network of one's own in a file beside the configuration: searched, exported, retrained."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from in_process import search_locally
+
+import search
+
+NET = """
+from torch import nn
+
+class Net(nn.Sequential):
+    def __init__(self, classes, width=2):
+        super().__init__(nn.Conv2d(1, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, classes, 1))
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "net_beside", raising=False)
+    (tmp_path / "net_beside.py").write_text(NET)
+    return tmp_path
+
+
+def config() -> dict[str, Any]:
+    return {
+        "name": "own",
+        "task": "segmentation",
+        "objective": {"metric": "miou", "mode": "max"},
+        "virtual_epoch": {"steps": 2},
+        "budget": {"trials": 2, "max_virtual_epochs": 2},
+        "trial": {
+            "data": {"source": "digits", "size": 16, "num_train": 8, "num_valid": 4},
+            "model": {"name": "net_beside:Net", "classes": 11, "width": {"choice": [2, 3]}},
+            "batch_size": 2,
+        },
+    }
+
+
+def test_the_readme_of_an_export_holds_the_lines_that_load_the_model(folder: Path) -> None:
+    exported = search.export(search_locally(config(), results=folder / "results").folder)
+    (code,) = re.findall(r"```python\n(.*?)```", (exported.folder / "README.md").read_text(), re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code.replace('"model.safetensors"', repr(str(exported.folder / "model.safetensors"))), names)
+    assert type(names["model"]).__name__ == "Net"
+    assert names["model"](torch.zeros(1, 1, 8, 8)).shape == (1, 11, 8, 8)
+
+
+def test_a_file_that_changed_since_the_export_is_told_before_it_is_retrained(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    exported = search.export(search_locally(config(), results=folder / "results").folder)
+    with caplog.at_level(logging.WARNING):
+        search.retrain(exported.folder, virtual_epochs=1, out=folder / "same")
+        assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+        (folder / "net_beside.py").write_text(NET + "# other\n")
+        search.retrain(exported.folder, virtual_epochs=1, out=folder / "other")
+    (warning,) = (record for record in caplog.records if record.levelno >= logging.WARNING)
+    assert (
+        warning.getMessage()
+        == "the code of net_beside:Net has changed since the export: values may not compare"
+    )
