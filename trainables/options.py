@@ -18,6 +18,7 @@ from pydantic import (
     Field,
     PositiveFloat,
     PositiveInt,
+    StringConstraints,
     Tag,
 )
 
@@ -26,6 +27,8 @@ from trainables.imported import check_path, is_path
 REFERENCE = re.compile(r"\$\{env:([^}]*)\}")
 """`${env:NAME}`; group 1 is the variable's name."""
 
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
+"""Of a loss, metric or transform of the user's, by which it is reported."""
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Mode = Literal["max", "min"]
 """Whether the objective is to become large or small."""
@@ -77,6 +80,20 @@ class ImportedCall(ImportedOptions):
 
     passed: ClassVar[tuple[str, ...]] = ("outputs", "targets")
     given: ClassVar[tuple[str, ...]] = ("ignore_index",)
+
+
+class ImportedTransform(ImportedOptions):
+    """Augmentation of images: a function from image (uint8 [H, W, C]) and rng (numpy.random.Generator) to an
+    image, or a class whose instances are such functions; or a transform of albumentations, kornia, or
+    torchvision's v2."""
+
+    passed: ClassVar[tuple[str, ...]] = ("image", "rng")
+
+
+class ImportedJointTransform(ImportedOptions):
+    """The same of images and masks: from image, mask (uint8 [H, W]) and rng to an image and a mask."""
+
+    passed: ClassVar[tuple[str, ...]] = ("image", "mask", "rng")
 
 
 class ImportedSchedule(ImportedOptions):

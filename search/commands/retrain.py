@@ -98,8 +98,7 @@ def retrain(
         folder.create()
         with folder.owned():
             refuse_other_content(folder.exported)  # which would otherwise show when all is trained
-            for name in _changed_code(config, report.get("code", {})):
-                log.warning("the code of %s has changed since the export: values may not compare", name)
+            _tell_changed_code(config, report.get("code", {}))
             found = find_data(config, load=True)
             is_other = _compare_data(source, found.fingerprint, again, accept=accept_new_data)
             _check_arguments(folder, plan, from_scratch, found.fingerprint)
@@ -125,9 +124,11 @@ def _way_to_export(source: Path) -> str:
     return f"`{command('export', source)}` writes one"
 
 
-def _changed_code(config: Config, before: Mapping[str, str]) -> list[str]:
-    """What comes from other code, or another version of a package, than when it was exported."""
-    return [name for name, now in own_code(config).items() if before.get(name, now) != now]
+def _tell_changed_code(config: Config, before: Mapping[str, str]) -> None:
+    """Of what comes from other code, or another version of a package, than when it was exported."""
+    for name, now in own_code(config).items():
+        if before.get(name, now) != now:
+            log.warning("the code of %s has changed since the export: values may not compare", name)
 
 
 def _plan(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -91,3 +93,39 @@ def without_places(**options: Any) -> float:
 class Slow(torch.optim.SGD):
     def __init__(self, params: Any, lr: float, weight_decay: float = 0.0, slowness: float = 2.0) -> None:
         super().__init__(params, lr=lr / slowness, weight_decay=weight_decay)
+
+
+def quarter_turns(image: Any, mask: Any, rng: Any, most: int = 3) -> Any:
+    turns = rng.integers(most + 1)
+    return np.rot90(image, turns).copy(), np.rot90(mask, turns).copy()
+
+
+def global_noise(image: Any, mask: Any, rng: Any) -> Any:
+    """Draws from the global random numbers, as many people do."""
+    noise = np.random.randint(0, 9, image.shape) + random.randint(0, 9) + int(torch.randint(9, ()))
+    return (image // 2 + noise).astype(np.uint8), mask
+
+
+def grey(image: Any, rng: Any) -> Any:
+    return np.broadcast_to(image.mean(axis=2, keepdims=True).astype(np.uint8), image.shape).copy()
+
+
+def as_float(image: Any, mask: Any, rng: Any) -> Any:
+    return image / 255.0, mask
+
+
+def image_only(image: Any, mask: Any, rng: Any) -> Any:
+    return image
+
+
+def half_image(image: Any, mask: Any, rng: Any) -> Any:
+    return image[::2, ::2], mask
+
+
+def some_size(image: Any, mask: Any, rng: Any) -> Any:
+    side = int(rng.integers(4, 9))
+    return image[:side, :side], mask[:side, :side]
+
+
+def fails(image: Any, mask: Any, rng: Any) -> Any:
+    raise RuntimeError("no pixels today")

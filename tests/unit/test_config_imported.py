@@ -43,6 +43,7 @@ def test_everything_may_be_a_path_and_each_argument_a_domain():
   model: {{{NET}, width: {{choice: [4, 8]}}}}
   loss: {{dice: 0.5, terms: {{own: {{name: "own_parts:ignoring", coefficient: {{uniform: [0, 1]}}}}}}}}
   metrics: {{right: {{name: "own_parts:right_share"}}}}
+  augment: {{transforms: {{turn: {{name: "own_parts:quarter_turns", most: {{randint: [0, 3]}}}}}}}}
   optimizer: {{name: "own_parts:Slow", slowness: {{uniform: [1, 4]}}}}
   lr_schedule: {{name: "torch.optim.lr_scheduler:CosineAnnealingLR", T_max: {{randint: [5, 50]}}}}
 """)
@@ -73,6 +74,10 @@ MISTAKES = {
         "own.yaml:9: trial.loss.terms.own.factr: own_parts:mean_of_images has no argument 'factr'"
     ),
     'loss: {terms: {dice: {name: "own_parts:ignoring"}}}': "the term 'dice' has the name of an option",
+    'augment: {transforms: {turn: {name: "albumentations:Rotate", limt: 3}}}': (
+        "turn.limt: albumentations:Rotate has no argument 'limt'; did you mean 'limit'?"
+    ),
+    'augment: {transforms: {turn: {name: "own_parts:grey"}}}': "with image, mask, rng, and takes 2 of these",
     'metrics: {right: {name: "own_parts:without_places"}}': "called with outputs, targets, and takes 0",
     'optimizer: {name: "own_parts:Net"}': "is class Net; must be a subclass of torch.optim.Optimizer",
     f"{OPTIMIZER}, slownes: 3}}": "own.yaml:7: trial.optimizer.slownes: own_parts:Slow has no argument",

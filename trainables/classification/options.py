@@ -23,6 +23,8 @@ from trainables.options import (
     Fraction,
     ImportedCall,
     ImportedModel,
+    ImportedTransform,
+    Name,
     Options,
 )
 from trainables.supervised.options import SupervisedOptions
@@ -68,6 +70,8 @@ class AugmentOptions(Options):
     """Probability; 0.5 suits most photographs, 0 digits and letters."""
     shift: Annotated[int, Field(ge=0, le=1024)] = 0
     """Largest shift along each side in pixels; what comes in has the mean colour."""
+    transforms: dict[Name, ImportedTransform] = Field(default_factory=dict)
+    """Transforms of yours by names of your choice, applied in this order before the others."""
 
 
 DataOptions = (

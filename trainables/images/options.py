@@ -9,7 +9,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_va
 from trainables.images.colours import ColourTable
 from trainables.images.decode import Reading
 from trainables.images.depth import ValueRange
-from trainables.options import Fraction, Options
+from trainables.options import Fraction, ImportedJointTransform, Name, Options
 from trainables.shards.options import ShardPlaces, Texts
 from trainables.tables.options import SplitOptions
 
@@ -284,6 +284,9 @@ class JointAugmentOptions(Options):
     """Largest relative change of the distance from the mean."""
     gamma: Annotated[float, Field(ge=0.0, le=3.0)] = 0.0
     """Largest absolute logarithm of the exponent."""
+    transforms: dict[Name, ImportedJointTransform] = Field(default_factory=dict)
+    """Transforms of yours by names of your choice, applied in this order after those above that move pixels
+    and before those of light."""
 
     @model_validator(mode="after")
     def _scale_range(self) -> Self:

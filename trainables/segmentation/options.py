@@ -22,8 +22,8 @@ from trainables.images.options import (
     MaskShardsOptions,
 )
 from trainables.networks.segformer import MISSING, transformers_found
-from trainables.options import BY_NAME, IMPORTED, Fraction, ImportedModel, Options
-from trainables.supervised.options import ImportedTerm, Name, SupervisedOptions
+from trainables.options import BY_NAME, IMPORTED, Fraction, ImportedModel, Name, Options
+from trainables.supervised.options import ImportedTerm, SupervisedOptions
 
 Dropout = Annotated[float, Field(ge=0.0, lt=1.0)]
 

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pydantic import Field, NonNegativeFloat
 
-from pydantic import Field, NonNegativeFloat, StringConstraints
-
-from trainables.options import ImportedCall, TrialOptions
-
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
-"""Of a loss or metric, by which it is reported."""
+from trainables.options import ImportedCall, Name, TrialOptions
 
 
 class ImportedTerm(ImportedCall):
