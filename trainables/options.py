@@ -16,10 +16,12 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     StringConstraints,
     Tag,
+    model_validator,
 )
 
 from trainables.imported import check_path, is_path
@@ -48,6 +50,8 @@ class ImportedOptions(Options):
     name: Annotated[str, AfterValidator(check_path)]
     """`package.module:Name`, of an installed package or of a file in the current folder."""
 
+    key: ClassVar[str] = "name"
+    """Under which the path stands."""
     passed: ClassVar[tuple[str, ...]] = ()
     """What a function is called with before its arguments, by position."""
     passed_to_class: ClassVar[tuple[str, ...]] = ()
@@ -103,18 +107,62 @@ class ImportedSchedule(ImportedOptions):
     passed_to_class: ClassVar[tuple[str, ...]] = ("optimizer",)
 
 
+class ImportedData(ImportedOptions):
+    """Map-style data sets of yours: `source` is called with split="train" and with split="valid".
+
+    A sample is (inputs, target): inputs float32 as the model takes them, and a class or a mask of classes,
+    whole numbers. Augmentation is the data set's own: while a training sample is made, the global random
+    numbers are a function of the trial's seed and the sample's number, and in validation always the same.
+    """
+
+    model_config = ConfigDict(extra="allow", validate_by_name=False, validate_by_alias=True)
+
+    name: Annotated[str, AfterValidator(check_path)] = Field(alias="source")
+    """`package.module:Name`, of an installed package or of a file in the current folder."""
+    num_classes: Annotated[int, Field(ge=2)] | None = None
+    """This or `class_names` is needed."""
+    class_names: tuple[str, ...] = ()
+    """In the order of the numbers."""
+    workers: NonNegativeInt = 0
+    """Processes of each trial that read its training samples, one core each; 0: the trial's own process."""
+
+    key: ClassVar[str] = "source"
+    given: ClassVar[tuple[str, ...]] = ("split",)
+
+    @model_validator(mode="after")
+    def _known_classes(self) -> Self:
+        if not self.class_names and self.num_classes is None:
+            raise ValueError("needs class_names, or num_classes: a data set does not say them")
+        if self.class_names and self.num_classes not in (None, len(self.class_names)):
+            raise ValueError(
+                f"num_classes is {self.num_classes}, and there are {len(self.class_names)} class_names; "
+                "leave it out"
+            )
+        return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the classes, their numbers where there are no others."""
+        return self.class_names or tuple(map(str, range(self.num_classes or 0)))
+
+
 def by_name(options: Any) -> str | None:
     """The tag of a union's member: its own name, or `imported` for a path."""
-    name = _name(options)
+    return _tag(_name(options))
+
+
+def _tag(name: Any) -> Any:
     return "imported" if is_path(name) else name
 
 
-def _name(options: Any) -> Any:
-    return options.get("name") if isinstance(options, Mapping) else getattr(options, "name", None)
+def _name(options: Any, key: str = "name") -> Any:
+    return options.get(key) if isinstance(options, Mapping) else getattr(options, key, None)
 
 
 BY_NAME = Discriminator(by_name)
 """Tells built-ins and `Annotated[..., IMPORTED]` apart."""
+BY_SOURCE = Discriminator(lambda options: _tag(_name(options, "source")))
+"""The same by the key `source`."""
 BUILT_IN_OR_IMPORTED = Discriminator(lambda options: "imported" if is_path(_name(options)) else "built_in")
 """The same where the built-in is one class, of the tag `built_in`, whose name may be left out."""
 IMPORTED = Tag("imported")
@@ -173,6 +221,11 @@ def named_by_path(options: BaseModel, at: Path = ()) -> Iterator[tuple[Path, Bas
         for name, item in items:
             if isinstance(item, BaseModel):
                 yield from named_by_path(item, (*at, key) if name is None else (*at, key, name))
+
+
+def path_of(options: BaseModel) -> str:
+    """`package.module:Name`, of options that `named_by_path` found."""
+    return str(_name(options))
 
 
 class TrialSection(Options):

@@ -104,9 +104,9 @@ def _imported_problems(options: TrialSection) -> Iterator[Found]:
             is_class = isinstance(import_path(named.name), type)
             passed = named.passed_to_class if is_class else named.passed
             for key, message in argument_problems(named.name, named.arguments, passed, named.given):
-                yield (*path, "name" if key is None else key), message
+                yield (*path, named.key if key is None else key), message
         except ValueError as error:
-            yield (*path, "name"), str(error)
+            yield (*path, named.key), str(error)
 
 
 def _optimizer_fields(task: type[Task]) -> list[str]:

@@ -124,8 +124,8 @@ def _tag_message(found: _Found, model: type[BaseModel], tree: Any) -> tuple[KeyP
     """About the key that says which member of a union is meant."""
     models = _models_at(model, found.error["loc"])
     # A function tells those apart that may also be paths, and the error has its name.
-    importable = any(issubclass(at, ImportedOptions) for at in models)
-    key = "name" if importable else str(found.error["ctx"]["discriminator"]).strip("'")
+    importable = next((at.key for at in models if issubclass(at, ImportedOptions)), None)
+    key = importable or str(found.error["ctx"]["discriminator"]).strip("'")
     tags = list(dict.fromkeys(tag for at in models for tag in _tags(at, key)))
     rule = f"one of {', '.join(repr(tag) for tag in tags)}" if tags else "a known name"
     rule += ", or a path, package.module:Name" if importable else ""

@@ -30,7 +30,10 @@ def try_imported(config: Config, shared: Mapping[str, Arrays], report: Callable[
     tried: set[str] = set()
     for resolved in config.space.candidates():
         options = task_class.Options.parse(resolved.options)
-        named = {dotted(at): part.model_dump(exclude_defaults=True) for at, part in named_by_path(options)}
+        named = {
+            dotted(at): part.model_dump(exclude_defaults=True, by_alias=True)
+            for at, part in named_by_path(options)
+        }
         if not named or compact(named) in tried:
             continue
         tried.add(compact(named))

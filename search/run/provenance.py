@@ -20,7 +20,7 @@ from search.run.folder import RunFolder, write_json
 from trainables.checkpoint import library_versions
 from trainables.data.fingerprint import Fingerprint
 from trainables.imported import import_path
-from trainables.options import named_by_path
+from trainables.options import named_by_path, path_of
 from trainables.process.causes import is_installed
 
 _PACKAGES = ("tune-search", "ray", "optuna")
@@ -54,7 +54,7 @@ def imported_sources(config: Config) -> dict[str, dict[str, str]]:
     """What is imported by its path: the file and its SHA-256, or of an installed package its version."""
     parse = config.task_class().Options.parse
     parts = {
-        part.name
+        path_of(part)
         for resolved in config.space.candidates()
         for _, part in named_by_path(parse(resolved.options))
     }

@@ -129,3 +129,34 @@ def some_size(image: Any, mask: Any, rng: Any) -> Any:
 
 def fails(image: Any, mask: Any, rng: Any) -> Any:
     raise RuntimeError("no pixels today")
+
+
+class Streets:
+    """Noise in which the class of a pixel is its sign; `item` is what a sample is."""
+
+    def __init__(self, split: str, number: int = 24, channels: int = 3, item: str = "right") -> None:
+        self.split, self.number, self.channels, self.item = split, number, channels, item
+
+    def __len__(self) -> int:
+        return self.number if self.split == "train" else self.number // 4
+
+    def __getitem__(self, index: int) -> Any:
+        made = np.random.default_rng([self.split == "train", index])
+        image = made.normal(size=(self.channels, 8, 8)).astype(np.float32)
+        mask = (image[0] > 0).astype(np.int64)
+        if self.split == "train" and torch.rand(()) < 0.5:  # augmentation with global random numbers
+            image, mask = image[..., ::-1].copy(), mask[..., ::-1].copy()
+        return {
+            "right": (torch.from_numpy(image), torch.from_numpy(mask)),
+            "bytes": ((image * 20 + 128).astype(np.uint8), mask),
+            "float_mask": (image, mask.astype(np.float32)),
+            "mapping": {"image": image, "mask": mask},
+            "class": (image, int(mask.mean() > 0.5)),
+            "sizes": (image[:, : 4 + index % 3], mask[: 4 + index % 3]),
+            "three": (image, mask + 1),
+        }[self.item]
+
+
+class Unsized:
+    def __init__(self, split: str) -> None:
+        pass

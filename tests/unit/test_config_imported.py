@@ -15,16 +15,18 @@ task: segmentation
 objective: {metric: miou, mode: max}
 virtual_epoch: {steps: 10}
 trial:
-  data: {source: digits}
 """
 NET = 'name: "own_parts:Net", in_channels: 1, num_classes: 11'
 
 
-def problems(trial: str, task: str = "segmentation") -> list[str]:
+DATA = "  data: {source: digits}\n"
+
+
+def problems(trial: str, task: str = "segmentation", data: str = DATA) -> list[str]:
     """What is wrong with a configuration whose seventh line is the first of `trial`."""
-    head = (
-        HEAD if task == "segmentation" else HEAD.replace("digits", "diabetes").replace("segmentation", task)
-    )
+    head = HEAD + data
+    if task != "segmentation":
+        head = head.replace("digits", "diabetes").replace("segmentation", task)
     Path("own.yaml").write_text(head + trial)
     try:
         load_config("own.yaml")
@@ -77,6 +79,14 @@ MISTAKES = {
     'augment: {transforms: {turn: {name: "albumentations:Rotate", limt: 3}}}': (
         "turn.limt: albumentations:Rotate has no argument 'limt'; did you mean 'limit'?"
     ),
+    'data: {source: "own_parts:Streetz", num_classes: 2}': (
+        "own.yaml:6: trial.data.source: the module own_parts has no 'Streetz'; did you mean 'Streets'?"
+    ),
+    'data: {source: "own_parts:Streets", num_classes: 2, numer: 3}': (
+        "own.yaml:6: trial.data.numer: own_parts:Streets has no argument 'numer'; did you mean 'number'?"
+    ),
+    'data: {source: "own_parts:Streets"}': "own.yaml:6: trial.data: needs class_names, or num_classes",
+    "data: {source: foldr}": "'datasets', 'shards', or a path, package.module:Name; did you mean 'folder'?",
     'augment: {transforms: {turn: {name: "own_parts:grey"}}}': "with image, mask, rng, and takes 2 of these",
     'metrics: {right: {name: "own_parts:without_places"}}': "called with outputs, targets, and takes 0",
     'optimizer: {name: "own_parts:Net"}': "is class Net; must be a subclass of torch.optim.Optimizer",
@@ -90,7 +100,7 @@ MISTAKES = {
 
 @pytest.mark.parametrize(("trial", "message"), MISTAKES.items())
 def test_a_mistake_is_one_message_at_its_line(trial, message):
-    (found,) = problems(f"  {trial}\n")
+    (found,) = problems(f"  {trial}\n", data="" if trial.startswith("data:") else DATA)
     assert message in found
 
 

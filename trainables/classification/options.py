@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     ConfigDict,
@@ -12,6 +12,7 @@ from pydantic import (
     Tag,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 from trainables.images.options import ClassDatasetsOptions, ClassFolderOptions, ClassShardsOptions
@@ -19,9 +20,11 @@ from trainables.networks.options import CNNOptions, MLPOptions, ResNetOptions
 from trainables.options import (
     BUILT_IN_OR_IMPORTED,
     BY_NAME,
+    BY_SOURCE,
     IMPORTED,
     Fraction,
     ImportedCall,
+    ImportedData,
     ImportedModel,
     ImportedTransform,
     Name,
@@ -74,14 +77,16 @@ class AugmentOptions(Options):
     """Transforms of yours by names of your choice, applied in this order before the others."""
 
 
-DataOptions = (
-    DigitsOptions
-    | ClassFolderOptions
-    | ClassDatasetsOptions
-    | ClassShardsOptions
-    | BreastCancerOptions
-    | ClassCSVOptions
-)
+DataOptions = Annotated[
+    Annotated[DigitsOptions, Tag("digits")]
+    | Annotated[ClassFolderOptions, Tag("images")]
+    | Annotated[ClassDatasetsOptions, Tag("datasets")]
+    | Annotated[ClassShardsOptions, Tag("shards")]
+    | Annotated[BreastCancerOptions, Tag("breast_cancer")]
+    | Annotated[ClassCSVOptions, Tag("csv")]
+    | Annotated[ImportedData, IMPORTED],
+    BY_SOURCE,
+]
 
 
 ModelOptions = Annotated[
@@ -101,9 +106,7 @@ class ClassificationOptions(SupervisedOptions):
 
     model_config = ConfigDict(validate_default=True)
 
-    data: DataOptions = Field(  # type: ignore[assignment]  # narrows an open mapping
-        default=DigitsOptions(source="digits"), discriminator="source"
-    )
+    data: DataOptions = DigitsOptions(source="digits")  # type: ignore[assignment]  # narrows an open mapping
     model: ModelOptions = CNNOptions(name="cnn")  # type: ignore[assignment]  # narrows an open mapping
     loss: LossChoice = LossOptions()
     augment: AugmentOptions = AugmentOptions()
@@ -127,6 +130,20 @@ class ClassificationOptions(SupervisedOptions):
                 "use model.name cnn or resnet, or a data.source of a table: " + ", ".join(TABLE_SOURCES)
             )
         return model
+
+    @model_validator(mode="after")
+    def _fits_own_data(self) -> Self:
+        if isinstance(self.data, ImportedData):
+            if self.augment != AugmentOptions():
+                raise ValueError("augment is the data set's own where data.source is a path; leave it out")
+            if isinstance(self.loss, LossOptions) and (
+                self.loss.mixup or self.loss.class_weights == "balanced"
+            ):
+                raise ValueError(
+                    "loss.mixup and loss.class_weights: balanced need data of this program, and "
+                    "data.source is a path; leave them out, or give a list of weights"
+                )
+        return self
 
     @field_validator("augment")
     @classmethod

@@ -30,9 +30,12 @@ from trainables.networks.cnn import CNN
 from trainables.networks.mlp import MLP
 from trainables.networks.options import MLPOptions, ResNetOptions
 from trainables.networks.resnet import ResNet
-from trainables.options import ImportedCall, ImportedModel, TrialOptions
+from trainables.options import ImportedCall, ImportedData, ImportedModel, TrialOptions
+from trainables.supervised.datasets import OwnData, OwnSource
 from trainables.supervised.task import SupervisedTask, build_imported
 from trainables.task import Arrays
+
+Source = ClassificationSource | RowSource | OwnSource
 
 
 class ClassificationTask(SupervisedTask):
@@ -46,8 +49,10 @@ class ClassificationTask(SupervisedTask):
         super().__init__(options, arrays)
         data = self.options.data
         self.class_names = tuple(str(name) for name in arrays["class_names"])
-        self._images = None
-        if "mean" in arrays:
+        self._images: LoadedImages | OwnData | None = None
+        if isinstance(data, ImportedData):
+            self._images = OwnData(arrays, data)
+        elif "mean" in arrays:
             self._images = LoadedImages(arrays, data if isinstance(data, ImageOptions) else None)
         loss = self.options.loss
         self._loss: ClassificationLoss | ImportedClassLoss = (
@@ -87,6 +92,8 @@ class ClassificationTask(SupervisedTask):
     def preprocessing(self) -> dict[str, Any]:
         if self._images is None:
             return json.loads(str(self.arrays["preprocessing"]))
+        if isinstance(self._images, OwnData):
+            return self._images.described(HOW_TO_READ)
         height, width = size_of(self._images.samples("train").shapes)
         described = self._images.described(HOW_TO_READ)
         if not isinstance(self.options.data, ClassOptions):
@@ -97,13 +104,13 @@ class ClassificationTask(SupervisedTask):
             described["how"] = cut + described["how"]
         return {**described, "resize": resize, "height": height, "width": width}
 
-    def train_data(self) -> ClassificationSource | RowSource:
+    def train_data(self) -> Source:
         return self._source("train", trained=True)
 
-    def valid_data(self) -> ClassificationSource | RowSource:
+    def valid_data(self) -> Source:
         return self._source("valid", trained=False)
 
-    def all_data(self) -> JoinedSource | ClassificationSource | RowSource:
+    def all_data(self) -> JoinedSource | Source:
         # Augmented and mixed alike, each sample with one of its own part.
         if isinstance(self.options.data, ClassShardsOptions):
             return self._source("train", "valid", trained=True)
@@ -115,10 +122,12 @@ class ClassificationTask(SupervisedTask):
             return build_imported(model)
         arguments: dict[str, Any] = model.model_dump(exclude={"name"})
         if isinstance(model, MLPOptions):
-            num_features = self.arrays["train_inputs"].shape[-1]
-            return MLP(in_features=num_features, out_features=num_classes, **arguments)
+            own = isinstance(self._images, OwnData)
+            shape = self.arrays["input_shape"] if own else self.arrays["train_inputs"].shape
+            return MLP(in_features=int(shape[-1]), out_features=num_classes, **arguments)
+        assert self._images is not None
         network = ResNet if isinstance(model, ResNetOptions) else CNN
-        return network(in_channels=len(self.arrays["mean"]), num_classes=num_classes, **arguments)
+        return network(in_channels=len(self._images.mean), num_classes=num_classes, **arguments)
 
     def output_shape(self, batch: Batch) -> tuple[int, ...]:
         return len(batch[0]), len(self.class_names)
@@ -141,17 +150,19 @@ class ClassificationTask(SupervisedTask):
 
     def data_picture(self) -> np.ndarray | None:
         images, source = self._images, self.train_data()
-        if images is None:
+        if images is None or (isinstance(images, OwnData) and len(images.input_shape) != 3):
             return None
         return sheet_of(source, images.mean, images.std, self.class_names, with_masks=False)
 
-    def _source(self, *parts: str, trained: bool) -> ClassificationSource | RowSource:
+    def _source(self, *parts: str, trained: bool) -> Source:
         loss = self.options.loss
         mixup = loss.mixup if trained and isinstance(loss, LossOptions) else 0.0
         if self._images is None:
             rows, labels = (self.arrays[f"{parts[0]}_{kind}"] for kind in ("inputs", "targets"))
             return RowSource(rows, labels, mixup)
         images = self._images
+        if isinstance(images, OwnData):
+            return images.source(parts[0])
         augment = self.options.augment if trained else None
         return ClassificationSource(images.samples(*parts), images.mean, images.std, augment, mixup)
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -13,10 +11,11 @@ import torch
 
 from trainables.imported import bind
 from trainables.options import ImportedOptions
-from trainables.process.process_state import RandomStates
+from trainables.process.process_state import seeded
 
 Pair = tuple[np.ndarray, np.ndarray | None]
 """An image uint8 [H, W, C], and its mask uint8 [H, W] if there is one."""
+Call = Callable[[np.ndarray, np.ndarray | None, np.random.Generator], Any]
 
 
 class Transforms:
@@ -78,11 +77,15 @@ class Transform:
         return Transform, (self._options,)
 
     @cached_property
-    def _call(self) -> Callable[[np.ndarray, np.ndarray | None, np.random.Generator], Any]:
+    def _call(self) -> Call:
         made = bind(self.name, self._options.arguments)
         library = type(made).__module__.partition(".")[0]
-        adapter = {"albumentations": _Albumentations, "kornia": _Kornia, "torchvision": _Torchvision}
-        return adapter[library](made) if library in adapter else _Own(made)
+        adapters: dict[str, Callable[[Any], Call]] = {
+            "albumentations": _Albumentations,
+            "kornia": _Kornia,
+            "torchvision": _Torchvision,
+        }
+        return adapters.get(library, _Own)(made)
 
     def __call__(self, image: np.ndarray, mask: np.ndarray | None, rng: np.random.Generator) -> Pair:
         received = f"an image {_shown(image)}" + ("" if mask is None else f" and a mask {_shown(mask)}")
@@ -113,7 +116,7 @@ class _Own:
         self._made = made
 
     def __call__(self, image: np.ndarray, mask: np.ndarray | None, rng: np.random.Generator) -> Any:
-        with _seeded(rng):
+        with seeded(int(rng.integers(2**32))):
             return self._made(image, rng) if mask is None else self._made(image, mask, rng)
 
 
@@ -142,7 +145,7 @@ class _Tensors:
     def __call__(self, image: np.ndarray, mask: np.ndarray | None, rng: np.random.Generator) -> Any:
         planes = torch.from_numpy(image).permute(2, 0, 1)
         labels = None if mask is None else torch.from_numpy(mask)
-        with _seeded(rng), torch.no_grad():
+        with seeded(int(rng.integers(2**32))), torch.no_grad():
             planes, labels = self.transformed(planes, labels)
         new_image = planes.permute(1, 2, 0).numpy()
         return new_image if labels is None else (new_image, labels.numpy())
@@ -185,20 +188,6 @@ class _Torchvision(_Tensors):
             return self._made(tv_tensors.Image(image)), None
         new_image, new_mask = self._made(tv_tensors.Image(image), tv_tensors.Mask(mask))
         return new_image, new_mask
-
-
-@contextmanager
-def _seeded(rng: np.random.Generator) -> Any:
-    """Meanwhile the global random numbers are those of this sample."""
-    states = RandomStates()
-    before, seed = states.state_dict(), int(rng.integers(2**32))
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.random.default_generator.manual_seed(seed)
-    try:
-        yield
-    finally:
-        states.load_state_dict(before)
 
 
 def _levels(images: torch.Tensor) -> torch.Tensor:

@@ -22,7 +22,16 @@ from trainables.images.options import (
     MaskShardsOptions,
 )
 from trainables.networks.segformer import MISSING, transformers_found
-from trainables.options import BY_NAME, IMPORTED, Fraction, ImportedModel, Name, Options
+from trainables.options import (
+    BY_NAME,
+    BY_SOURCE,
+    IMPORTED,
+    Fraction,
+    ImportedData,
+    ImportedModel,
+    Name,
+    Options,
+)
 from trainables.supervised.options import ImportedTerm, SupervisedOptions
 
 Dropout = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -129,16 +138,33 @@ ModelOptions = Annotated[
     | Annotated[ImportedModel, IMPORTED],
     BY_NAME,
 ]
-DataOptions = DigitsOptions | MaskFolderOptions | MaskDatasetsOptions | MaskShardsOptions
+DataOptions = Annotated[
+    Annotated[DigitsOptions, Tag("digits")]
+    | Annotated[MaskFolderOptions, Tag("folder")]
+    | Annotated[MaskDatasetsOptions, Tag("datasets")]
+    | Annotated[MaskShardsOptions, Tag("shards")]
+    | Annotated[ImportedData, IMPORTED],
+    BY_SOURCE,
+]
 
 
 class SegmentationOptions(SupervisedOptions):
     """Everything that one segmentation trial gets."""
 
-    data: DataOptions = Field(  # type: ignore[assignment]  # narrows an open mapping
-        default=DigitsOptions(source="digits"), discriminator="source"
-    )
+    data: DataOptions = DigitsOptions(source="digits")  # type: ignore[assignment]  # narrows an open mapping
     model: ModelOptions = UNetOptions(name="unet")  # type: ignore[assignment]
     loss: LossOptions = LossOptions()
     augment: JointAugmentOptions = JointAugmentOptions()
     validation: ValidationOptions = ValidationOptions()
+
+    @model_validator(mode="after")
+    def _fits_own_data(self) -> Self:
+        if isinstance(self.data, ImportedData):
+            if self.augment != JointAugmentOptions():
+                raise ValueError("augment is the data set's own where data.source is a path; leave it out")
+            if self.loss.class_weights == "median_frequency":
+                raise ValueError(
+                    "loss.class_weights is median_frequency, and a data set of yours does not count its "
+                    "classes; give a list of weights"
+                )
+        return self

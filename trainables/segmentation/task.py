@@ -22,7 +22,7 @@ from trainables.inspect.images import MaskInspection
 from trainables.inspect.sheet import sheet_of
 from trainables.networks.segformer import build_segformer
 from trainables.networks.unet import UNet
-from trainables.options import ImportedModel, TrialOptions
+from trainables.options import ImportedData, ImportedModel, TrialOptions
 from trainables.pictures import sample_grid
 from trainables.segmentation.digits import load_digits_arrays
 from trainables.segmentation.losses import TERMS, MixedLoss, median_frequency_weights
@@ -30,8 +30,11 @@ from trainables.segmentation.metrics import ConfusionMetrics
 from trainables.segmentation.options import SegmentationOptions, UNetOptions
 from trainables.segmentation.windows import window_logits
 from trainables.supervised.calls import ImportedLoss
+from trainables.supervised.datasets import OwnData, OwnSource, load_own_data
 from trainables.supervised.task import SupervisedTask, build_imported
 from trainables.task import Arrays
+
+Source = SegmentationSource | OwnSource
 
 NUM_SHOWN = 4
 """Validation samples in the picture."""
@@ -47,7 +50,11 @@ class SegmentationTask(SupervisedTask):
     def __init__(self, options: TrialOptions, arrays: Mapping[str, np.ndarray]) -> None:
         super().__init__(options, arrays)
         data = self.options.data
-        self._images = LoadedImages(arrays, data if isinstance(data, ImageOptions) else None)
+        self._images: LoadedImages | OwnData = (
+            OwnData(arrays, data)
+            if isinstance(data, ImportedData)
+            else LoadedImages(arrays, data if isinstance(data, ImageOptions) else None)
+        )
         self.class_names = self._images.class_names
         loss, terms = self.options.loss, self.options.loss.terms
         self._loss = MixedLoss(
@@ -64,6 +71,8 @@ class SegmentationTask(SupervisedTask):
     def load_data(cls, options: TrialOptions) -> Arrays:
         assert isinstance(options, SegmentationOptions)
         data = options.data
+        if isinstance(data, ImportedData):
+            return load_own_data(data)
         return load_images(data) if isinstance(data, ImageOptions) else load_digits_arrays(data)
 
     @classmethod
@@ -76,13 +85,13 @@ class SegmentationTask(SupervisedTask):
         assert isinstance(options, SegmentationOptions)
         return MaskInspection(options.data) if isinstance(options.data, MaskOptions) else None
 
-    def train_data(self) -> SegmentationSource:
+    def train_data(self) -> Source:
         return self._source("train", augment=self.options.augment)
 
-    def valid_data(self) -> SegmentationSource:
+    def valid_data(self) -> Source:
         return self._source("valid")
 
-    def all_data(self) -> JoinedSource | SegmentationSource:
+    def all_data(self) -> JoinedSource | Source:
         # Augmented alike: whole validation images would not fit into one batch with crops.
         augment = self.options.augment
         if isinstance(self.options.data, MaskShardsOptions):
@@ -167,12 +176,15 @@ class SegmentationTask(SupervisedTask):
         images = self._images
         return sheet_of(self.train_data(), images.mean, images.std, self.class_names, with_masks=True)
 
-    def _source(self, *parts: str, augment: JointAugmentOptions | None = None) -> SegmentationSource:
+    def _source(self, *parts: str, augment: JointAugmentOptions | None = None) -> Source:
         images = self._images
+        if isinstance(images, OwnData):
+            return images.source(parts[0])
         return SegmentationSource(images.samples(*parts), images.mean, images.std, augment)
 
     def _class_weights(self) -> np.ndarray | None:
         weights = self.options.loss.class_weights
         if weights == "median_frequency":
+            assert isinstance(self._images, LoadedImages)  # see SegmentationOptions
             return median_frequency_weights(self._images.class_counts)
         return None if weights == "none" else given_class_weights(weights, self.class_names)
