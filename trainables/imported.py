@@ -77,6 +77,8 @@ def import_module(name: str) -> Any:
 def _cannot_import(name: str, error: Exception) -> str:
     place = place_of(error)
     text = on_one_line(str(error), "the text of the exception") or "no message"
+    if "ray.init" in text:
+        text += "; this program starts Ray itself: leave ray.init to what runs as a script"
     kind = "" if type(error).__name__ == "ExitOnImportError" else f"{type(error).__name__}: "
     return f"the module {name} cannot be imported: {kind}{text}{f' ({place})' if place else ''}"
 

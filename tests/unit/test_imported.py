@@ -57,12 +57,17 @@ def test_a_module_that_raises_when_it_is_imported_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "raises_at_import.py").write_text("1 / 0\n")
+    (tmp_path / "starts_ray.py").write_text(
+        "def init(): raise AssertionError('Perhaps you called ray.init twice by accident?')\ninit()\n"
+    )
     (tmp_path / "needs_another.py").write_text("import nowhere_to_be_found\n")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ValueError, match="raises_at_import cannot be imported: ZeroDivisionError: division"):
         import_path("raises_at_import:Net")
     with pytest.raises(ValueError, match="needs_another cannot be imported: ModuleNotFoundError: No module"):
         import_path("needs_another:Net")
+    with pytest.raises(ValueError, match="this program starts Ray itself: leave ray.init to what runs as"):
+        import_path("starts_ray:Net")
     assert "raises_at_import" not in sys.modules
 
 

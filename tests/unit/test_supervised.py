@@ -240,6 +240,10 @@ def test_each_task_takes_a_step_with_parts_of_ones_own(task: type[Task], options
     [
         ({**NET, "num_classes": 10}, "returned [2, 10, 16, 16]; must be [2, 11, 16, 16]"),
         ({**NET, "returns": "nothing"}, "returned a NoneType; must be a tensor"),
+        (
+            {"name": "own_parts:MADE"},
+            "own_parts:MADE is a Conv2d that is made already, and trials would share",
+        ),
         ({"name": "own_parts:Raises"}, "own_parts:Raises() raised RuntimeError: no weights on this machine"),
         (
             {"name": "own_parts:no_net", "size": 3},

@@ -25,13 +25,16 @@ def as_output(outputs: Any, shape: Sequence[int]) -> Tensor:
     if found is None:
         raise ValueError(
             f"the model returned {_kind(outputs)}; must be a tensor {_shown(shape)}, a mapping with 'out' or "
-            "'logits', an object with .logits, or a tuple that begins with the tensor"
+            "'logits', an object with .logits, or a tuple that begins with the tensor: correct model.name"
         )
     if tuple(found.shape) == tuple(shape):
         return found
     if _is_smaller(found.shape, shape):
         return F.interpolate(found, size=tuple(shape[2:]), mode="bilinear", align_corners=False)
-    raise ValueError(f"the model returned {_shown(found.shape)}; must be {_shown(shape)}, {_rule(shape)}")
+    raise ValueError(
+        f"the model returned {_shown(found.shape)}; must be {_shown(shape)}, {_rule(shape)}: correct "
+        "model.name, or the arguments beside it"
+    )
 
 
 def _tensor(outputs: Any) -> Tensor | None:

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from trainables.data.source import Batch
-from trainables.imported import call
+from trainables.imported import call, import_path
 from trainables.optim.optimizers import Layer
 from trainables.options import ImportedModel
 from trainables.supervised.calls import ImportedMetric
@@ -55,6 +55,11 @@ def build_imported(options: ImportedModel) -> nn.Module:
     Raises:
         ValueError: it cannot be imported, raises, or is no module of torch.
     """
+    if isinstance(found := import_path(options.name), nn.Module):
+        raise ValueError(
+            f"{options.name} is a {type(found).__name__} that is made already, and trials would share its "
+            "weights; model.name must be a class, or a function that returns a new one"
+        )
     model = call(options.name, options.arguments)
     if not isinstance(model, nn.Module):
         raise ValueError(f"{options.name} returned a {type(model).__name__}; must be a torch.nn.Module")
