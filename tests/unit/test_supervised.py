@@ -242,7 +242,7 @@ def test_each_task_takes_a_step_with_parts_of_ones_own(task: type[Task], options
         ({**NET, "returns": "nothing"}, "returned a NoneType; must be a tensor"),
         (
             {"name": "own_parts:MADE"},
-            "own_parts:MADE is a Conv2d that is made already, and trials would share",
+            "is a Conv2d that is made already, and trials would share",
         ),
         ({"name": "own_parts:Raises"}, "own_parts:Raises() raised RuntimeError: no weights on this machine"),
         (
