@@ -327,6 +327,8 @@ class TrialSession:
         step = scalars.pop("step")
         self._writer.scalars({**scalars, f"best/{self.plan.metric}": best[self.plan.metric]}, int(step))
         self._writer.images(self.trainer.take_images(), int(step))
+        for tag, content in self.trainer.take_texts().items():
+            self._writer.text(tag, content, int(step))
 
 
 @contextmanager

@@ -172,6 +172,10 @@ class Trainer:
         """Images for TensorBoard after a validation, by tag."""
         return self.task.images(self.evaluated_model, self.device)
 
+    def take_texts(self) -> dict[str, str]:
+        """None: a task has images."""
+        return {}
+
     def close(self) -> None:
         """End processes that read data."""
         self.stream.close()

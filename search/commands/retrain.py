@@ -37,6 +37,7 @@ from trainables.data.fingerprint import Fingerprint
 from trainables.data.prepared import DamagedArraysError, data_key, read_arrays, write_arrays
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.files import atomic_write
+from trainables.function.task import FunctionTask
 from trainables.session import DataSplit, Record, TrialPlan, TrialSession
 
 log = logging.getLogger(__name__)
@@ -140,6 +141,11 @@ def _plan(
     steps: int | None,
     data: DataSplit,
 ) -> TrialPlan:
+    if data != "train" and issubclass(config.task_class(), FunctionTask):
+        raise SearchError(
+            f"--data {data}: {config.task_path} is a training function, which reads its data itself; give it "
+            "a parameter of its own for that, and set it in the config.yaml of the export"
+        )
     lengths = VirtualEpochs(**report["lengths"])
     number = virtual_epochs or config.budget.max_virtual_epochs
     if steps is not None:

@@ -12,10 +12,11 @@ import pytest
 from faulty_runs import interrupted_at
 from in_process import search_locally
 from invariants import assert_nothing_lost, assert_same_search
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import search
 from search.config.stages import load_config
-from search.errors import ConfigError
+from search.errors import ConfigError, SearchError
 from search.study.study import read_records
 from search.study.trial import Outcome
 
@@ -100,6 +101,27 @@ def test_mistakes_in_the_values_of_a_function_are_told_before_it_is_called(trial
     with pytest.raises(ConfigError) as caught:
         load_config(config_of("train", trial=trial))
     assert message in str(caught.value)
+
+
+def test_pictures_and_texts_are_in_tensorboard_at_the_step_of_their_report(tmp_path: Path) -> None:
+    config = config_of(
+        "shows", trial={"lr": {"choice": [0.1]}}, budget={"trials": 1, "max_virtual_epochs": 2}
+    )
+    summary = search_locally(config, results=tmp_path)
+    events = EventAccumulator(
+        str(Path(summary.folder) / "trials" / "0000"), {"tensors": 0, "images": 0}
+    ).Reload()
+    (tag,) = [tag for tag in events.Tags()["tensors"] if tag.startswith("note")]
+    found = [(event.step, event.tensor_proto.string_val[0].decode()) for event in events.Tensors(tag)]
+    assert found == [(5, "**0** done"), (10, "**1** done")]
+    assert [event.step for event in events.Images("weights")] == [5, 10]
+
+
+def test_a_function_cannot_be_retrained_on_validation_data_that_only_it_knows(tmp_path: Path) -> None:
+    config = config_of("train", budget={"trials": 1, "max_virtual_epochs": 1})
+    exported = search.export(search_locally(config, results=tmp_path).folder)
+    with pytest.raises(SearchError, match=r"--data train\+val: own_functions:train is a training function"):
+        search.retrain(exported.folder, data="train+val")
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

@@ -41,6 +41,18 @@ def noted(name: str) -> Iterator[None]:
         LEFT.append(name)
 
 
+def shows(trial: Trial, lr: float = 0.1) -> None:
+    """Pictures and texts beside the metrics."""
+    model = make(4)
+    trial.track(model=model)
+    for steps in trial.virtual_epochs():
+        for _ in steps:
+            pass
+        trial.image("weights", model[0].weight.sigmoid())
+        trial.text("note", f"**{trial.done}** done")
+        trial.report(loss=lr)
+
+
 def train(trial: Trial, lr: float = 0.1, width: int = 8, momentum: float = 0.9) -> None:
     """A plain loop: everything random is drawn by torch."""
     model = make(width).to(trial.device)

@@ -166,6 +166,11 @@ class FunctionTrainer:
         images, self.trial.images = self.trial.images, {}
         return images
 
+    def take_texts(self) -> dict[str, str]:
+        """The texts since the last call, by tag."""
+        texts, self.trial.texts = self.trial.texts, {}
+        return texts
+
     def close(self) -> None:
         """Leave the function, wherever it stands."""
         try:

@@ -75,8 +75,8 @@ class Trial:
         self.tracked = Tracked()
         self.evaluate: Callable[[], Mapping[str, Any]] | None = None
         self.images: dict[str, np.ndarray] = {}
-        """By tag, to be written with the next report."""
         self.texts: dict[str, str] = {}
+        """By tag, as the images: to be written with the next report."""
         self._unit, self._count, self._host = unit, count, host
         self._stream: LoaderStream | None = None
         self._lengths: VirtualEpochs | None = None
@@ -208,6 +208,10 @@ class Trial:
         if array.ndim != 3 or array.shape[2] != 3:
             raise ValueError(f"image {tag!r} has shape {list(array.shape)}; must be [H, W, 3] or [H, W]")
         self.images[tag] = array
+
+    def text(self, tag: str, content: str) -> None:
+        """Show a text, which may be Markdown, with the next report."""
+        self.texts[tag] = content
 
     def close(self) -> None:
         """End the processes that read data."""
