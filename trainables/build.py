@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,14 @@ from trainables.data.stream import SampleStream, TrainingStream
 from trainables.data.virtual_epoch import Unit, VirtualEpochs
 from trainables.function.task import FunctionTask
 from trainables.function.trainer import FunctionTrainer
+from trainables.imported_options import ImportedSchedule, WeightsOptions
+from trainables.networks.pretrained import load_pretrained
 from trainables.optim.ema import WeightAverage
 from trainables.optim.lr_schedules import Factor, imported_factor, schedule_factor
 from trainables.optim.optimizers import build_optimizer
+from trainables.optim.parts import Freezing
 from trainables.optim.precision import Precision
-from trainables.options import ImportedSchedule, TrialOptions
+from trainables.options import TrialOptions
 from trainables.process.process_state import (
     RandomStates,
     clean_process,
@@ -102,6 +106,7 @@ def build_trainer(
     task = task_class(options, arrays)
     train_data = task.all_data() if with_validation_data else task.train_data()
     model = _build_model(task, options, device)
+    freezing = Freezing(model, options.freeze) if options.freeze else None
     task.setup(device)
     batch_size = _batch_size(train_data, options)
     stream, epoch_samples = _training_stream(
@@ -129,7 +134,14 @@ def build_trainer(
         average=None if options.ema is None else WeightAverage(model, options.ema),
         valid_batch_size=task.valid_batch_size,
         channels_last=options.channels_last,
+        freezing=freezing,
+        pretrained=_pretrained(options),
     )
+
+
+def _pretrained(options: TrialOptions) -> Callable[[nn.Module], str] | None:
+    weights = getattr(options.model, "weights", None)
+    return partial(load_pretrained, options=weights) if isinstance(weights, WeightsOptions) else None
 
 
 def build_training(
@@ -162,8 +174,11 @@ def build_training(
     )
 
 
-def try_options(task_class: type[Task], options: TrialOptions, arrays: Mapping[str, np.ndarray]) -> None:
+def try_options(task_class: type[Task], options: TrialOptions, arrays: Mapping[str, np.ndarray]) -> str:
     """One training step and one validation of two samples on the CPU, for code that nobody has run yet.
+
+    Returns:
+        What of pretrained weights fitted, if there are any.
 
     Raises:
         Exception: whatever that code raises.
@@ -179,9 +194,11 @@ def try_options(task_class: type[Task], options: TrialOptions, arrays: Mapping[s
         device=torch.device("cpu"),
     )
     try:
+        fitted = trainer.load_pretrained()
         trainer.try_validation()
         with suppress(DivergedError):  # a matter of the values
             trainer.take_steps(1)
+        return fitted
     finally:
         trainer.stream.close()
 

@@ -68,6 +68,8 @@ class TrialPlan:
     """Of torch in this process; 0 leaves them as they are."""
     gpu_fraction: float = 0.0
     """Share of the GPU's memory that this trial may use, context included; 1 and above is all of it."""
+    pretrained: bool = True
+    """Whether it begins from pretrained weights, where its options name some."""
     data: DataSplit = "train"
     data_number: int = 0
     """Which of the data that its search has had; a checkpoint of others is not continued."""
@@ -153,6 +155,8 @@ class TrialSession:
         self._saved = 0
         self._between = True  # virtual epochs, where alone a checkpoint can be taken
         self._messages = self._load()
+        if not self.history and plan.pretrained and (fitted := self.trainer.load_pretrained()):
+            log.info("trial %d begins from %s", plan.number, fitted)
         self._next = min(plan.reported, len(self.history))
         self._keep_skipped()
         self._writer = TensorBoardWriter(self._folder, start_step=self.trainer.counters.num_steps + 1)

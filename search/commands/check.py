@@ -157,6 +157,9 @@ class _Tried(NamedTuple):
 
 def _try(config: Config, values: Mapping[str, Any], phase: Callable[[str], None]) -> _Tried:
     trainer = _build(config, values, phase)
+    if isinstance(trainer, Trainer) and trainer.pretrained is not None:
+        with data_errors(config.task_path):
+            phase(trainer.load_pretrained())
     phase("training a few steps")
     with data_errors(config.task_path, config.file):  # files that are read when they are needed
         with _shapes(trainer.model) as shapes:

@@ -6,7 +6,7 @@ import json
 import logging
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +107,7 @@ def retrain(
                 _copy_prepared(source / PREPARED, plan)
             weights = None if from_scratch else source / WEIGHTS
             return _train(
-                plan,
+                replace(plan, pretrained=from_scratch),
                 folder,
                 weights,
                 config,

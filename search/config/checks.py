@@ -15,7 +15,8 @@ from search.errors import KeyPath, Problem
 from search.space.space import Resolved, Space
 from search.text import compact, cut
 from trainables.imported import argument_problems, import_path
-from trainables.options import REFERENCE, ImportedOptions, OptimizerOptions, TrialSection, named_by_path
+from trainables.imported_options import ImportedOptions, named_by_path
+from trainables.options import REFERENCE, OptimizerOptions, TrialSection
 
 if TYPE_CHECKING:
     from trainables.task import Task
@@ -160,8 +161,8 @@ def _value_problems(field: str, options: OptimizerOptions) -> Iterator[Found]:
     from trainables.optim.optimizers import build_optimizer
 
     try:
-        # The layers are the task's; a small model stands in for its own.
-        values = options.model_copy(update={"layer_decay": 1.0})
+        # Layers and names are those of the task's model; a small one stands in for it.
+        values = options.model_copy(update={"layer_decay": 1.0, "groups": ()})
         build_optimizer(torch.nn.Linear(2, 2), values, torch.device("cpu"))
     except Exception as error:  # torch.optim raises all kinds for values of the wrong type
         yield (field,), f"torch.optim refuses these values: {_text(error.__cause__ or error)}"

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from search.errors import KeyPath
 from search.text import nearest, shown, suggestion, value_at
-from trainables.options import ImportedOptions
+from trainables.imported_options import ImportedOptions
 
 _WORDING = (
     (r"^Input should be ", ""),

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import BaseModel
 
 from search.config.config import Config
 from search.errors import SearchError
 from search.text import compact, dotted, shown
 from trainables.build import load_arrays, try_options
 from trainables.data.prepared import data_key
-from trainables.options import named_by_path
+from trainables.imported_options import WeightsOptions, named_by_path
+from trainables.options import TrialOptions, TrialSection
 from trainables.process.failure import failure_of
 from trainables.process.process_state import RandomStates
 from trainables.task import Arrays
@@ -30,10 +34,7 @@ def try_imported(config: Config, shared: Mapping[str, Arrays], report: Callable[
     tried: set[str] = set()
     for resolved in config.space.candidates():
         options = task_class.Options.parse(resolved.options)
-        named = {
-            dotted(at): part.model_dump(exclude_defaults=True, by_alias=True)
-            for at, part in named_by_path(options)
-        }
+        named = _untried(options)
         if not named or compact(named) in tried:
             continue
         tried.add(compact(named))
@@ -43,8 +44,28 @@ def try_imported(config: Config, shared: Mapping[str, Arrays], report: Callable[
         states = RandomStates()
         before = states.state_dict()
         try:
-            try_options(task_class, options, load_arrays(task_class, options) if arrays is None else arrays)
+            given = load_arrays(task_class, options) if arrays is None else arrays
+            if fitted := try_options(task_class, options, given):
+                report(fitted)
         except Exception as error:  # of code that this program does not know
             raise SearchError(f"{failure_of(error, '').cause}; this was tried: {what}") from error
         finally:
             states.load_state_dict(before)
+
+
+def _untried(options: TrialSection) -> dict[str, Any]:
+    """What of a trial only a first step can prove, by its key."""
+    found: dict[str, Any] = {dotted(at): _given(part) for at, part in named_by_path(options)}
+    if not isinstance(options, TrialOptions):
+        return found
+    names = {"freeze": options.freeze, "optimizer.groups": options.optimizer.groups}
+    found |= {key: [_given(part) for part in parts] for key, parts in names.items() if parts}
+    model = options.model
+    has_weights = isinstance(getattr(model, "weights", None), WeightsOptions)
+    if isinstance(model, BaseModel) and (has_weights or any(names.values())):
+        found["model"] = _given(model)
+    return found
+
+
+def _given(options: BaseModel) -> dict[str, Any]:
+    return options.model_dump(exclude_defaults=True, by_alias=True)

@@ -20,7 +20,7 @@ from search.run.folder import RunFolder, write_json
 from trainables.checkpoint import library_versions
 from trainables.data.fingerprint import Fingerprint
 from trainables.imported import import_path
-from trainables.options import named_by_path, path_of
+from trainables.imported_options import named_by_path, path_of
 from trainables.process.causes import is_installed
 
 _PACKAGES = ("tune-search", "ray", "optuna")

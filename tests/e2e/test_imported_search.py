@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 import torch
 from in_process import search_locally
+from safetensors.torch import load_file
 
 import search
+from search.errors import SearchError
 
 NET = """
 from torch import nn
@@ -70,3 +72,31 @@ def test_a_file_that_changed_since_the_export_is_told_before_it_is_retrained(
         warning.getMessage()
         == "the code of net_beside:Net has changed since the export: values may not compare"
     )
+
+
+def test_a_search_begins_from_a_former_export_with_a_frozen_part_and_rates_by_part(folder: Path) -> None:
+    exported = search.export(search_locally(config(), results=folder / "results").folder).folder
+    former = load_file(exported / "model.safetensors")
+    width = former["0.weight"].shape[0]
+    tuned = config() | {"name": "tuned"}
+    tuned["trial"] |= {
+        "model": {
+            "name": "net_beside:Net",
+            "classes": 11,
+            "width": width,
+            "weights": str(exported / "model.safetensors"),
+        },
+        "freeze": ["0.*"],
+        "optimizer": {"groups": [{"match": "*.bias", "lr_factor": {"loguniform": [0.1, 10.0]}}]},
+    }
+    again = search.export(search_locally(tuned, results=folder / "results").folder).folder
+    weights = load_file(again / "model.safetensors")
+    assert torch.equal(weights["0.weight"], former["0.weight"])
+    assert not torch.equal(weights["2.weight"], former["2.weight"])
+    (exported / "model.safetensors").rename(folder / "gone.safetensors")
+    assert search.export(folder / "results" / "tuned").folder == again  # needs the file no more
+    tuned["trial"]["freeze"] = ["encoder.*"]
+    with pytest.raises(
+        SearchError, match=r"freeze: 'encoder\.\*' matches no parameter of Net, which has 0\.weight"
+    ):
+        search_locally(tuned | {"name": "wrong"}, results=folder / "results")

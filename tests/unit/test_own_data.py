@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from trainables.build import build_trainer, load_arrays
 from trainables.classification.task import ClassificationTask
 from trainables.data.source import as_source
-from trainables.options import ImportedData
+from trainables.imported_options import ImportedData
 from trainables.segmentation.task import SegmentationTask
 from trainables.supervised.datasets import OwnSource
 from trainables.task import Task

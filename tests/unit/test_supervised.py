@@ -17,7 +17,7 @@ from search.errors import SearchError
 from trainables.build import load_arrays, try_options
 from trainables.classification.task import ClassificationTask
 from trainables.images.augment import IGNORE
-from trainables.options import ImportedCall
+from trainables.imported_options import ImportedCall
 from trainables.regression.task import RegressionTask
 from trainables.segmentation.losses import MixedLoss
 from trainables.segmentation.task import SegmentationTask

@@ -17,7 +17,7 @@ from trainables.images.options import JointAugmentOptions
 from trainables.images.samples import StackedSamples
 from trainables.images.source import SegmentationSource
 from trainables.images.transforms import Transforms
-from trainables.options import ImportedJointTransform, ImportedTransform
+from trainables.imported_options import ImportedJointTransform, ImportedTransform
 
 DRAWS = np.random.default_rng(3).random((12, 8))
 

@@ -19,7 +19,7 @@ from trainables.images.fingerprint import image_fingerprint
 from trainables.images.loading import load_images
 from trainables.images.options import ImageOptions
 from trainables.images.statistics import mean_and_std, pixel_sums
-from trainables.options import ImportedData
+from trainables.imported_options import ImportedData
 from trainables.supervised.datasets import load_own_data
 from trainables.tables.encode import Table, encoded_table, plain_table
 from trainables.tables.numbers import PLAIN

@@ -12,7 +12,7 @@ from torch import Tensor
 from trainables.data.source import Batch
 from trainables.images.classes import ClassWeights
 from trainables.images.targets import NO_CLASS
-from trainables.options import ImportedCall
+from trainables.imported_options import ImportedCall
 from trainables.supervised.calls import ImportedLoss
 
 _TINY = torch.finfo(torch.float32).tiny

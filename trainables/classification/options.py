@@ -15,21 +15,19 @@ from pydantic import (
     model_validator,
 )
 
+from trainables.base_options import Fraction, Name, Options
 from trainables.images.options import ClassDatasetsOptions, ClassFolderOptions, ClassShardsOptions
-from trainables.networks.options import CNNOptions, MLPOptions, ResNetOptions
-from trainables.options import (
+from trainables.imported_options import (
     BUILT_IN_OR_IMPORTED,
     BY_NAME,
     BY_SOURCE,
     IMPORTED,
-    Fraction,
     ImportedCall,
     ImportedData,
     ImportedModel,
     ImportedTransform,
-    Name,
-    Options,
 )
+from trainables.networks.options import CNNOptions, MLPOptions, ResNetOptions
 from trainables.supervised.options import SupervisedOptions
 from trainables.tables.options import CSVOptions, SplitOptions
 

@@ -22,6 +22,7 @@ from trainables.images.classes import given_class_weights
 from trainables.images.options import ClassOptions, ClassShardsOptions, ImageOptions
 from trainables.images.samples import LoadedImages, size_of
 from trainables.images.targets import NO_CLASS
+from trainables.imported_options import ImportedCall, ImportedData, ImportedModel
 from trainables.inspect.images import ClassInspection
 from trainables.inspect.inspection import Inspection
 from trainables.inspect.sheet import sheet_of
@@ -30,7 +31,7 @@ from trainables.networks.cnn import CNN
 from trainables.networks.mlp import MLP
 from trainables.networks.options import MLPOptions, ResNetOptions
 from trainables.networks.resnet import ResNet
-from trainables.options import ImportedCall, ImportedData, ImportedModel, TrialOptions
+from trainables.options import TrialOptions
 from trainables.supervised.datasets import OwnData, OwnSource
 from trainables.supervised.task import SupervisedTask, build_imported
 from trainables.task import Arrays
@@ -120,14 +121,13 @@ class ClassificationTask(SupervisedTask):
         model, num_classes = self.options.model, len(self.class_names)
         if isinstance(model, ImportedModel):
             return build_imported(model)
-        arguments: dict[str, Any] = model.model_dump(exclude={"name"})
         if isinstance(model, MLPOptions):
             own = isinstance(self._images, OwnData)
             shape = self.arrays["input_shape"] if own else self.arrays["train_inputs"].shape
-            return MLP(in_features=int(shape[-1]), out_features=num_classes, **arguments)
+            return MLP(in_features=int(shape[-1]), out_features=num_classes, **model.arguments)
         assert self._images is not None
         network = ResNet if isinstance(model, ResNetOptions) else CNN
-        return network(in_channels=len(self._images.mean), num_classes=num_classes, **arguments)
+        return network(in_channels=len(self._images.mean), num_classes=num_classes, **model.arguments)
 
     def output_shape(self, batch: Batch) -> tuple[int, ...]:
         return len(batch[0]), len(self.class_names)

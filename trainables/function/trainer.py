@@ -158,6 +158,10 @@ class FunctionTrainer:
         """As `load`: the data are the function's own."""
         self.load(weights, state)
 
+    def load_pretrained(self) -> str:
+        """Nothing: weights are the function's own."""
+        return ""
+
     def restart_average(self) -> None:
         """Nothing: an average is the function's own."""
 

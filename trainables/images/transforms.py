@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from trainables.imported import bind
-from trainables.options import ImportedOptions
+from trainables.imported_options import ImportedOptions
 from trainables.process.process_state import seeded
 
 Pair = tuple[np.ndarray, np.ndarray | None]

@@ -13,6 +13,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from trainables.imported import argument_problems, import_path, is_path
+from trainables.optim.parts import Change, Group, changes
 
 REFUSED = {
     "lbfgs": "it evaluates the loss again inside a step, through a closure; take adamw or sgd",
@@ -38,6 +39,9 @@ class Settings(Protocol):
     lr: float
     weight_decay: float
     layer_decay: float
+
+    @property
+    def groups(self) -> Sequence[Group]: ...
 
     @property
     def extra(self) -> dict[str, Any]: ...
@@ -72,6 +76,7 @@ def build_optimizer(
         weight_decay=options.weight_decay,
         layers=layers,
         layer_decay=options.layer_decay,
+        changed=changes(model, options.groups),
     )
     if options.weight_decay and "weight_decay" not in inspect.signature(cls).parameters:
         raise ValueError(
@@ -90,9 +95,18 @@ def build_optimizer(
 
 
 def parameter_groups(
-    model: nn.Module, *, lr: float, weight_decay: float, layers: Sequence[Layer], layer_decay: float
+    model: nn.Module,
+    *,
+    lr: float,
+    weight_decay: float,
+    layers: Sequence[Layer],
+    layer_decay: float,
+    changed: Mapping[int, Change],
 ) -> list[dict[str, Any]]:
     """Groups for torch.optim, none of them empty: layer by layer from the last one, decayed before undecayed.
+
+    Args:
+        changed: by the id of a parameter, see `trainables.optim.parts.changes`.
 
     Raises:
         ValueError: the model has nothing to train, or, where `layer_decay` is below 1, a trainable parameter
@@ -116,9 +130,25 @@ def parameter_groups(
         plain = [p for p in members if p.ndim < 2 or id(p) in undecayed]
         rate = lr * layer_decay**distance
         for some, decay in ((decayed, weight_decay), (plain, 0.0)):
-            if some:
-                groups.append({"params": some, "lr": rate, "weight_decay": decay})
+            groups += _divided(some, rate, decay, changed)
     return groups
+
+
+def _divided(
+    parameters: Sequence[nn.Parameter], lr: float, weight_decay: float, changed: Mapping[int, Change]
+) -> list[dict[str, Any]]:
+    """Groups by what is changed of these, in the order in which they come."""
+    alike: dict[Change, list[nn.Parameter]] = {}
+    for parameter in parameters:
+        alike.setdefault(changed.get(id(parameter), Change()), []).append(parameter)
+    return [
+        {
+            "params": some,
+            "lr": lr * change.lr_factor,
+            "weight_decay": weight_decay if change.weight_decay is None else change.weight_decay,
+        }
+        for change, some in alike.items()
+    ]
 
 
 def _by_layer(model: nn.Module, layers: Sequence[Layer], layer_decay: float) -> list[list[nn.Parameter]]:

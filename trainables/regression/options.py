@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, Tag
 
+from trainables.base_options import Options
+from trainables.imported_options import BY_NAME, IMPORTED, ImportedCall, ImportedModel
 from trainables.networks.options import MLPOptions
-from trainables.options import BY_NAME, IMPORTED, ImportedCall, ImportedModel, Options
 from trainables.supervised.options import SupervisedOptions
 from trainables.tables.options import CSVOptions, SplitOptions
 

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from trainables.data.fingerprint import Fingerprint
 from trainables.data.source import Batch
+from trainables.imported_options import ImportedCall, ImportedModel
 from trainables.inspect.inspection import Inspection
 from trainables.inspect.table import TableInspection
 from trainables.networks.mlp import MLP
-from trainables.options import ImportedCall, ImportedModel, TrialOptions
+from trainables.options import TrialOptions
 from trainables.regression.data import load_arrays, read_number_sheets
 from trainables.regression.metrics import RegressionMetrics
 from trainables.regression.options import HuberOptions, MAEOptions, NumberCSVOptions, RegressionOptions
@@ -66,8 +67,7 @@ class RegressionTask(SupervisedTask):
         model = self.options.model
         if isinstance(model, ImportedModel):
             return build_imported(model)
-        arguments = model.model_dump(exclude={"name"})
-        return MLP(in_features=self.arrays["train_inputs"].shape[1], out_features=1, **arguments)
+        return MLP(in_features=self.arrays["train_inputs"].shape[1], out_features=1, **model.arguments)
 
     def output_shape(self, batch: Batch) -> tuple[int, ...]:
         return len(batch[0]), 1

@@ -15,23 +15,22 @@ from pydantic import (
     model_validator,
 )
 
+from trainables.base_options import Fraction, Name, Options
 from trainables.images.options import (
     JointAugmentOptions,
     MaskDatasetsOptions,
     MaskFolderOptions,
     MaskShardsOptions,
 )
-from trainables.networks.segformer import MISSING, transformers_found
-from trainables.options import (
+from trainables.imported_options import (
     BY_NAME,
     BY_SOURCE,
     IMPORTED,
-    Fraction,
     ImportedData,
     ImportedModel,
-    Name,
-    Options,
+    NetworkOptions,
 )
+from trainables.networks.segformer import MISSING, transformers_found
 from trainables.supervised.options import ImportedTerm, SupervisedOptions
 
 Dropout = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -55,7 +54,7 @@ class DigitsOptions(Options):
     """Of the split into training and validation digits, and of the composition."""
 
 
-class UNetOptions(Options):
+class UNetOptions(NetworkOptions):
     """U-Net (arXiv:1505.04597)."""
 
     name: Literal["unet"]
@@ -69,7 +68,7 @@ class UNetOptions(Options):
     """Share of channels dropped at the lowest level."""
 
 
-class SegformerOptions(Options):
+class SegformerOptions(NetworkOptions):
     """SegFormer (arXiv:2105.15203) from transformers: random weights, or those of a local folder."""
 
     name: Literal["segformer"]

@@ -18,11 +18,12 @@ from trainables.images.loading import load_images
 from trainables.images.options import ImageOptions, JointAugmentOptions, MaskOptions, MaskShardsOptions
 from trainables.images.samples import LoadedImages
 from trainables.images.source import SegmentationSource
+from trainables.imported_options import ImportedData, ImportedModel
 from trainables.inspect.images import MaskInspection
 from trainables.inspect.sheet import sheet_of
 from trainables.networks.segformer import build_segformer
 from trainables.networks.unet import UNet
-from trainables.options import ImportedData, ImportedModel, TrialOptions
+from trainables.options import TrialOptions
 from trainables.pictures import sample_grid
 from trainables.segmentation.digits import load_digits_arrays
 from trainables.segmentation.losses import TERMS, MixedLoss, median_frequency_weights
@@ -102,9 +103,8 @@ class SegmentationTask(SupervisedTask):
         model = self.options.model
         if isinstance(model, ImportedModel):
             return build_imported(model)
-        arguments: dict[str, Any] = model.model_dump(exclude={"name"})
         build = UNet if isinstance(model, UNetOptions) else build_segformer
-        return build(in_channels=len(self._images.mean), num_classes=len(self.class_names), **arguments)
+        return build(in_channels=len(self._images.mean), num_classes=len(self.class_names), **model.arguments)
 
     @property
     def num_workers(self) -> int:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from trainables.imported import bind, takes
-from trainables.options import ImportedCall
+from trainables.imported_options import ImportedCall
 
 
 class _Callee:

@@ -13,7 +13,7 @@ from torch import Tensor
 from trainables.data.batches import Batch, collated
 from trainables.images.samples import Skipped
 from trainables.imported import call
-from trainables.options import ImportedData
+from trainables.imported_options import ImportedData
 from trainables.process.process_state import seeded
 from trainables.task import Arrays
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field, NonNegativeFloat
 
-from trainables.options import ImportedCall, Name, TrialOptions
+from trainables.base_options import Name
+from trainables.imported_options import ImportedCall
+from trainables.options import TrialOptions
 
 
 class ImportedTerm(ImportedCall):

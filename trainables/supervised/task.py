@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from trainables.data.source import Batch
 from trainables.imported import call, import_path
+from trainables.imported_options import ImportedModel
 from trainables.optim.optimizers import Layer
-from trainables.options import ImportedModel
 from trainables.supervised.calls import ImportedMetric
 from trainables.supervised.options import SupervisedOptions
 from trainables.supervised.outputs import as_output
