@@ -9,8 +9,6 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from trainables.process.causes import on_one_line, place_of
-
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _MAX_KNOWN = 12
 
@@ -75,6 +73,8 @@ def import_module(name: str) -> Any:
 
 
 def _cannot_import(name: str, error: Exception) -> str:
+    from trainables.process.causes import on_one_line, place_of  # which imports pydantic
+
     place = place_of(error)
     text = on_one_line(str(error), "the text of the exception") or "no message"
     if "ray.init" in text:

@@ -68,7 +68,7 @@ class Export:
     metric: str
     value: float
     metrics: Mapping[str, Any]
-    evaluated: bool
+    evaluated: bool = True
     """The value is that of the written files; else the recorded one."""
     stage: str | None = None
     """The stage that the trial belongs to, in a search in stages."""
