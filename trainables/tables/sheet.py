@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
+from trainables.tables.missing import missing_line, spells_missing
 from trainables.tables.numbers import PLAIN, Notation, hint
 
 _FEW_STRAYS = 10
@@ -30,6 +31,13 @@ class Sheet:
     """Texts that stand for a missing value."""
     dropped: tuple[int, ...] = ()
     """Lines of rows that were left out, as they have no target."""
+    delimiter: str = ""
+    """What stands between the cells of the file."""
+    row_numbers: frozenset[str] = frozenset()
+    """Columns that only number the rows of the file."""
+    repeated: tuple[int, ...] = ()
+    """Lines that were left out, as they repeat the header."""
+    _numbers: dict[str, np.ndarray] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -60,29 +68,53 @@ class Sheet:
         """The texts of a column that do not stand for a missing value."""
         return [text for text in self.columns[name] if text not in self.missing]
 
-    def number(self, row: int, name: str, remedy: str) -> float:
-        """The number in a cell.
+    def numbers(self, name: str) -> np.ndarray:
+        """A column as float64 [N], NaN where a cell is missing or no finite number."""
+        if name not in self._numbers:
+            number, missing = self.notation.number, self.missing
+            found = [None if text in missing else number(text) for text in self.columns[name]]
+            self._numbers[name] = np.array(found, np.float64)
+        return self._numbers[name]
+
+    def finite(self, name: str, *, is_target: bool = False) -> np.ndarray:
+        """A column of numbers: float64 [N] with NaN where one is missing.
 
         Raises:
-            ValueError: naming the cell that holds none, or one that is not finite, and what reads it if other
-                texts of its column are written alike.
+            ValueError: naming the first cell that holds no finite number, and what reads it.
         """
-        text = self.columns[name][row]
-        number = self.notation.number(text)
-        if number is None:
-            texts = self.present(name)
-            strays = sum(self.notation.number(other) is None for other in texts)
-            if len(texts) > _FEW_STRAYS * strays:
-                remedy = (
-                    "correct it, remove the row, or put it into data.missing if it stands for a missing one"
+        numbers = self.numbers(name)
+        for row in np.isnan(numbers).nonzero()[0]:
+            text = self.columns[name][row]
+            if text not in self.missing:
+                raise ValueError(
+                    f"{self.cell(row, name)}: received {text!r}; must be a finite number; "
+                    + self._remedy(name, text, is_target)
                 )
-            remedy = self.hint(texts) or self.hint([text]) or remedy
-            raise ValueError(f"{self.cell(row, name)}: received {text!r}; must be a finite number; {remedy}")
-        return number
+        return numbers
 
-    def hint(self, texts: Collection[str]) -> str:
-        """What reads these texts as numbers if they are written as such in another notation; else empty."""
-        return hint(texts, self.notation)
+    def _remedy(self, name: str, text: str, is_target: bool) -> str:
+        """What reads a text in a column of numbers."""
+        texts = self.present(name)
+        numbers = [other for other in texts if self.notation.number(other) is not None]
+        if spells_missing(text):
+            line = f"{missing_line(filter(spells_missing, texts), self.missing)} reads it as missing"
+            if is_target:
+                return f"{line} and data.missing_targets: drop leaves such rows out"
+            return f"{line}, or data.text_columns the column as texts"
+        if known := self.hint(name) or hint([text, *numbers], self.notation, self.delimiter):
+            return known
+        if len(texts) > _FEW_STRAYS * (len(texts) - len(numbers)):
+            return "correct it, remove the row, or put it into data.missing if it stands for a missing one"
+        if is_target:
+            return "use task: classification for names"
+        return (
+            "if it stands for a missing one, put it into data.missing, if the column holds names, the column "
+            "into data.text_columns"
+        )
+
+    def hint(self, name: str) -> str:
+        """What reads a column as numbers if most of it is written as such in another notation; else empty."""
+        return hint(self.present(name), self.notation, self.delimiter)
 
 
 def listed(names: Sequence[str], shown: int) -> str:
