@@ -74,7 +74,7 @@ def read_csv(file: Path, options: CSVOptions) -> Sheet:
     if not names[-1] and not any(columns[-1]):  # a delimiter at the end of each line
         names, columns = names[:-1], columns[:-1]
     _refuse_totals(f"{file}:{kept[-1][0]}", columns)
-    if not names[0] and are_different(columns[0]):
+    if not names[0] and len(set(columns[0])) == len(kept):
         names = [unnamed_index(names), *names[1:]]
     check_names(header, names, options)
     named = dict(zip(names, columns, strict=True))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -36,6 +35,7 @@ def _kind(name: str) -> Kind:
 MAYBE_MISSING = _kind("value that may be missing")
 SHIFT = _kind("validation unlike training")
 CODES = _kind("names read as numbers")
+DATES = _kind("dates read as numbers")
 TWO_WAYS = _kind("text written in two ways")
 COPY = _kind("input that is the target")
 TWO_NUMBERS = _kind("target of two numbers")
@@ -98,15 +98,14 @@ class _Look:
 
     def _of_numbers(self, name: str) -> Iterator[tuple[Kind, str]]:
         yield from self._missing(name)
-        if message := self._names(name):
-            yield CODES, message
+        yield from self._names(name)
         if self._options.valid_path and (shift := number_shift(name, self._sheets)):
             yield SHIFT, shift.message
 
     def _of_texts(self, name: str) -> Iterator[tuple[Kind, str]]:
         if pair := in_two_ways(dict.fromkeys(self._train.present(name))):
             alike = " and ".join(map(repr, pair))
-            yield TWO_WAYS, f"column {name!r}: {alike} are two categories; write them in one way"
+            yield TWO_WAYS, f"column {name!r}: {alike} count as two categories; write them in one way"
         if self._options.valid_path and (shift := text_shift(name, self._sheets)) and not shift.is_error:
             yield SHIFT, shift.message
 
@@ -117,57 +116,65 @@ class _Look:
         present = set(self._train.numbers(name)[~np.isnan(self._train.numbers(name))].tolist())
         if len(present) == 2 and len(self._train) >= _ENOUGH:
             numbers = " and ".join(f"{number:g}" for number in sorted(present))
-            message = f"column {name!r}: holds only {numbers}; task: classification predicts classes"
+            message = f"column {name!r} holds only {numbers}; task: classification predicts classes"
             yield TWO_NUMBERS, message
         if self._options.valid_path and (shift := number_shift(name, self._sheets)):
             yield SHIFT, shift.message
 
     def _missing(self, name: str, *, is_target: bool = False) -> Iterator[tuple[Kind, str]]:
         """Texts and numbers that usually stand for a missing value."""
-        texts = Counter(text for sheet in self._sheets for text in sheet.present(name))
         of_class = is_target and self._of_classes
         way_out = ""
         if is_target and self._options.missing_targets != "drop":
             way_out = ", and data.missing_targets: drop leaves these rows out"
 
         def doubt(alike: Sequence[str], why: str) -> tuple[Kind, str]:
-            rows = f"{sum(texts[text] for text in alike)} of {texts.total()} rows"
-            line = missing_line(alike, self._train.missing)
+            texts = list(dict.fromkeys(alike))
+            rows = f"{len(alike)} of {len(numbers)} rows"
+            line = missing_line(texts, self._train.missing)
             return MAYBE_MISSING, (
-                f"column {name!r}: {some(map(repr, alike), SHOWN)} in {rows}{why}: {line} reads it as "
-                f"missing{way_out}"
+                f"column {name!r}: {some(map(repr, texts), SHOWN)} in {rows}{why}: {line} reads it as missing"
+                f"{way_out}"
             )
 
-        spelled = [text for text in texts if spells_missing(text) and not (text == "-" and "+" in texts)]
-        if spelled:
-            yield doubt(spelled, ", which is used as a class" if of_class else "")
         numbers = np.concatenate([sheet.numbers(name) for sheet in self._sheets])
-        if of_class and np.isnan(numbers).any():
+        strays = [text for sheet in self._sheets for text in sheet.strays(name)]
+        spelled = [text for text in strays if spells_missing(text)]
+        if spelled and not (of_class and {"+", "-"} <= set(strays)):
+            yield doubt(spelled, ", which is used as a class" if of_class else "")
+        if of_class and strays:
             return
         for value, low, high in sentinels(numbers):
-            alike = [text for text in texts if self._train.notation.number(text) == value]
+            rows = [
+                (sheet, row) for sheet in self._sheets for row in (sheet.numbers(name) == value).nonzero()[0]
+            ]
+            alike = [sheet.columns[name][row] for sheet, row in rows]
             yield doubt(alike, f", far from the others ({low:.6g} to {high:.6g})")
 
-    def _names(self, name: str) -> str:
-        """What is said of dates, codes and row numbers that are read as numbers."""
-        texts = self._train.present(name)
+    def _names(self, name: str) -> Iterator[tuple[Kind, str]]:
+        """Dates, codes and names of the rows that are read as numbers."""
+        if np.any(self._train.numbers(name) % 1 > 0):
+            return
+        texts, options = self._train.present(name), self._options
         different = set(texts)
-        ignore = option_line("ignore_columns", {*self._options.ignore_columns, name})
+        ignore = option_line("ignore_columns", {*options.ignore_columns, name})
+        codes = [text for text in different if _CODE.fullmatch(text)]
+        is_kept = name in options.keep_columns or len(texts) < len(self._train) or len(texts) < _ENOUGH
         if len(different) >= SHOWN and all(_DAYS.fullmatch(text) for text in different):
-            return (
-                f"column {name!r}: dates such as {max(different)} are read as numbers, with gaps between "
-                f"months: write days since the first one, or leave them out: {ignore}"
+            what = f"holds dates such as {max(different)}, which are no amounts"
+            yield (
+                DATES,
+                f"column {name!r} {what}: write days since the first one, or leave them out: {ignore}",
             )
-        if any(_CODE.fullmatch(text) for text in different) and all(text.isdecimal() for text in different):
-            code = min(text for text in different if _CODE.fullmatch(text))
-            line = option_line("text_columns", {*self._options.text_columns, name})
-            if category_limit(len(different), len(texts), self._options):
+        elif codes and all(text.isdecimal() for text in different):
+            line = option_line("text_columns", {*options.text_columns, name})
+            if category_limit(len(different), len(texts), options):
                 line = ignore
-            return f"column {name!r}: {code} is read as the number {int(code)}; if these are codes: {line}"
-        is_kept = name in self._options.keep_columns or len(texts) < _ENOUGH
-        if not is_kept and is_row_name(name) and len(texts) == len(self._train) and are_different(texts):
-            return f"column {name!r}: another number in each row; if it only names the rows: {ignore}"
-        return ""
+            what = f"holds {min(codes)}, which is read as the number {int(min(codes))}"
+            yield CODES, f"column {name!r} {what}; if these are codes: {line}"
+        elif not is_kept and is_row_name(name) and are_different(texts):
+            what = "holds another number in each row"
+            yield CODES, f"column {name!r} {what}; if they only name the rows: {ignore}"
 
     def _copy(self, name: str) -> str:
         """What is said of an input that is the target, or a linear function of it."""
@@ -175,16 +182,21 @@ class _Look:
         ignore = option_line("ignore_columns", {*self._options.ignore_columns, name})
         if self._of_classes:
             rows = zip(train.columns[name], train.columns[target], strict=True)
-            pairs = {(text, of) for text, of in rows if text not in train.missing and of not in train.missing}
-            parts = [len({pair[part] for pair in pairs}) for part in (0, 1)]
-            if len(train) < _ENOUGH or not 2 <= len(pairs) == parts[0] == parts[1]:
+            known = [row for row in rows if train.missing.isdisjoint(row)]
+            if len(known) < _ENOUGH or not _are_one_to_one(known):
                 return ""
-            what = f"tells the class {target!r}: each value stands for one class"
+            what = f"tells the target {target!r}, as each of its values stands for one class"
         else:
             if name not in self._numeric or not _is_linear(train.numbers(name), train.numbers(target)):
                 return ""
             what = f"is the target {target!r}, or a linear function of it"
-        return f"column {name!r}: {what}; if it is not known when predicting: {ignore}"
+        return f"column {name!r} {what}; if it is not known when predicting: {ignore}"
+
+
+def _are_one_to_one(rows: Sequence[tuple[str, str]]) -> bool:
+    """Whether each of two or more texts of one column stands beside one of the other, and the reverse."""
+    forth, back = dict[str, str](), dict[str, str]()
+    return all(forth.setdefault(a, b) == b and back.setdefault(b, a) == a for a, b in rows) and len(back) > 1
 
 
 def _is_linear(inputs: np.ndarray, targets: np.ndarray) -> bool:

@@ -89,10 +89,11 @@ def numeric_columns(sheet: Sheet, options: CSVOptions) -> list[str]:
     """
     numeric = []
     for name in input_names(sheet, options):
-        present = sheet.present(name)
-        there = sum(not spells_missing(text) for text in present)
+        strays = sheet.strays(name)
         num_numbers = int(np.isfinite(sheet.numbers(name)).sum())
-        if name not in options.text_columns and (2 * num_numbers > there or not present):
+        num_texts = sum(not spells_missing(text) for text in strays)
+        is_empty = not num_numbers and not strays
+        if name not in options.text_columns and (num_numbers > num_texts or is_empty):
             numeric.append(name)
     return numeric
 

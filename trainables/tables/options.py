@@ -39,8 +39,8 @@ class CSVOptions(SplitOptions):
     A column is of numbers if most cells of the training rows are; any other cell in it is then an error.
     Numbers are standardized by mean and deviation of the training rows, and missing ones are that mean. Texts
     become one column for each that the training rows hold, one of them for missing texts, and one for all
-    others. Columns without variation in the training rows are left out, and so are those that only number the
-    rows: pandas' index, which has no name, and a column such as `id` or `index` that counts them.
+    others. Columns without variation in the training rows are left out, and so are those that only name the
+    rows: a first column without a name, as pandas and R write it, and one such as `id` that counts them.
     """
 
     path: Name

@@ -39,16 +39,17 @@ def are_different(texts: Sequence[str]) -> bool:
 
 def is_row_name(name: str) -> bool:
     """Whether a column is called as one that numbers or identifies the rows, such as PassengerId or S.No."""
-    if is_unnamed(name):
-        return True
     words = [word.lower() for word in _WORD.findall(name)]
     return bool(words) and (words[-1] in _IDENTIFIERS or set(words) <= _OF_ROWS)
 
 
 def row_numbers(columns: Mapping[str, Sequence[str]]) -> Iterator[str]:
-    """The columns that count rows, in any order and with gaps where some were removed."""
+    """The columns that count rows, in any order and with gaps where some were removed, or without a name."""
     for name, texts in columns.items():
-        if is_row_name(name) and are_different(texts):
+        if is_unnamed(name):
+            if len(set(texts)) == len(texts):
+                yield name
+        elif is_row_name(name) and are_different(texts):
             numbers = [int(text) for text in texts]
-            if is_unnamed(name) or max(numbers) - min(numbers) < 2 * len(numbers):
+            if max(numbers) - min(numbers) < 2 * len(numbers):
                 yield name

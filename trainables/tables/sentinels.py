@@ -12,8 +12,10 @@ _FILL = {200.0, 32767.0, 32768.0, 65535.0, 2147483647.0, 2147483648.0}
 """Others that instruments and formats use, besides powers of ten from 1e10 on."""
 _AT_EACH_END = 5
 """Different numbers at each end of a column that are looked at."""
-_NO_NUMBER_OF_THIS_COLUMN = 1000.0
+_FAR = 1000.0
 """How many times farther than all others a number must be that does not look like a sentinel."""
+_ENOUGH = 10
+"""Different numbers that such a one is compared with."""
 
 
 def sentinels(numbers: np.ndarray) -> Iterator[tuple[float, float, float]]:
@@ -27,7 +29,7 @@ def sentinels(numbers: np.ndarray) -> Iterator[tuple[float, float, float]]:
     alike = {place for place in ends if _looks_like_one(values[place])}
     for place in sorted(ends):
         others = np.delete(values, sorted(alike | {place}))
-        if len(others) < 2:
+        if len(others) < (2 if place in alike else _ENOUGH):
             continue
         low, high = float(others[0]), float(others[-1])
         if _is_one(float(values[place]), int(counts[place]), place in alike, low, high):
@@ -45,8 +47,8 @@ def _is_one(value: float, count: int, looks_like_one: bool, low: float, high: fl
     gap, scale = max(low - value, value - high), max(high - low, abs(low), abs(high))
     if gap <= 0:
         return False
-    if not looks_like_one or gap > _NO_NUMBER_OF_THIS_COLUMN * scale:
-        return gap > _NO_NUMBER_OF_THIS_COLUMN * scale
+    if not looks_like_one or gap > _FAR * scale:
+        return gap > _FAR * scale
     if value < 0:
         return gap > scale or (low >= 0 and count > 1 and value <= -99)
     return value >= 99 and (gap > 10 * scale or (count > 1 and gap > 2 * scale))

@@ -76,6 +76,12 @@ class Sheet:
             self._numbers[name] = np.array(found, np.float64)
         return self._numbers[name]
 
+    def strays(self, name: str) -> list[str]:
+        """The texts of a column that are neither missing nor a finite number."""
+        rows = np.isnan(self.numbers(name)).nonzero()[0].tolist()
+        texts = self.columns[name]
+        return [texts[row] for row in rows if texts[row] not in self.missing]
+
     def finite(self, name: str, *, is_target: bool = False) -> np.ndarray:
         """A column of numbers: float64 [N] with NaN where one is missing.
 
@@ -94,16 +100,17 @@ class Sheet:
 
     def _remedy(self, name: str, text: str, is_target: bool) -> str:
         """What reads a text in a column of numbers."""
-        texts = self.present(name)
-        numbers = [other for other in texts if self.notation.number(other) is not None]
+        texts, strays = self.present(name), self.strays(name)
         if spells_missing(text):
-            line = f"{missing_line(filter(spells_missing, texts), self.missing)} reads it as missing"
+            line = f"{missing_line(filter(spells_missing, strays), self.missing)} reads it as missing"
             if is_target:
                 return f"{line} and data.missing_targets: drop leaves such rows out"
             return f"{line}, or data.text_columns the column as texts"
-        if known := self.hint(name) or hint([text, *numbers], self.notation, self.delimiter):
+        others = set(strays) - {text}
+        alone = [other for other in texts if other not in others]
+        if known := self.hint(name) or hint(alone, self.notation, self.delimiter):
             return known
-        if len(texts) > _FEW_STRAYS * (len(texts) - len(numbers)):
+        if len(texts) > _FEW_STRAYS * len(strays):
             return "correct it, remove the row, or put it into data.missing if it stands for a missing one"
         if is_target:
             return "use task: classification for names"

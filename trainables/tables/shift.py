@@ -70,7 +70,8 @@ def number_shift(name: str, sheets: Sheets) -> Shift | None:
     sizes = [np.median(np.abs(part[part != 0])) if part.any() else 0.0 for part in (valid, train)]
     ratio = sizes[0] / sizes[1] if all(sizes) else 1.0
     if not 1 / _OTHER_UNIT < ratio < _OTHER_UNIT:
-        return Shift(f"{message}, about {ratio:.2g} times as large; the units must agree")
+        size = f"{ratio:,.0f} times as large" if ratio > 1 else f"{1 / ratio:,.0f} times smaller"
+        return Shift(f"{message}, about {size}; the units must agree")
     if valid.min() > train.max() or valid.max() < train.min():
         return Shift(f"{message}; these ranges do not overlap: are the units the same?")
     return None

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
-from trainables.tables.numbers import PLAIN
-
-_EXACT = 15
-"""Digits up to which different numbers are different as float64."""
+_NUMBER = re.compile(r"([+-]?)0*(\d+?)(?:\.0*|(\.\d*?)0*)?")
+"""Its sign, and its digits without zeros that mean nothing."""
 
 
 def folded(text: str, *, letters: bool = False) -> object:
     """Equal for `Cat` and `cat`, for 1 and 1.0; for single letters of another case only with `letters`."""
-    number = PLAIN.number(text) if len(text) <= _EXACT else None
-    if number is not None:
-        return number
+    if number := _NUMBER.fullmatch(text):
+        return ("-" if number[1] == "-" else ""), number[2], number[3] or ""
     return text if len(text) == 1 and not letters else " ".join(text.lower().split())
 
 
