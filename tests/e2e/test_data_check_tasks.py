@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 from broken_folder import messages, named
+from in_process import search_locally
 from PIL import Image
 from tiny_tasks import DigitsTask, search_config
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 import search
 from search.commands.check_data import DataCheck
+from search.run.reporter import ProgressReporter
 from search.screen.data_text import data_check_text
 from trainables.options import TrialOptions
 
@@ -188,11 +190,41 @@ def test_columns_that_are_no_inputs_may_be_absent_from_the_second_file(tmp_path:
     data = {"source": "csv", "target": "weight", "ignore_columns": ["note"], **paths}
     found = check("regression", data, "mlp")
     assert [column.kind for column in found.columns] == [
-        "left out: numbers the rows",
+        "left out: row number (data.keep_columns)",
         "number",
         "left out: data.ignore_columns",
         "target, number",
     ]
+
+
+def test_what_may_be_meant_otherwise_is_said_when_a_search_starts(tmp_path: Path) -> None:
+    rows = [f"{n},{n % 7},{-999 if n % 9 == 0 else n % 5},{n % 7 + n % 3}" for n in range(40)]
+    write_table(tmp_path / "t.csv", rows, "id,age,rooms,weight")
+    config = {
+        "name": "said",
+        "task": "regression",
+        "objective": {"metric": "rmse", "mode": "min"},
+        "trial": {
+            "data": {"source": "csv", "path": str(tmp_path / "t.csv"), "target": "weight"},
+            "model": {"name": "mlp", "width": 4, "depth": 1},
+            "optimizer": {"name": "adamw", "lr": 0.01},
+        },
+        "virtual_epoch": {"epochs": 1},
+        "budget": {"trials": 1, "max_virtual_epochs": 1},
+    }
+    said = Said()
+    search_locally(config, results=tmp_path / "results", reporter=said)
+    numbering, sentinel = said.notes
+    assert "column 'id' numbers the rows and is left out; data.keep_columns: [\"id\"]" in numbering
+    assert "column 'rooms': '-999' in 5 of 40 rows" in sentinel
+
+
+class Said(ProgressReporter):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
 
 
 def test_rows_that_one_file_repeats_have_advice_of_their_own(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from trainables.images.fingerprint import image_fingerprint
 from trainables.images.loading import load_images
 from trainables.images.options import ImageOptions
 from trainables.images.statistics import mean_and_std, pixel_sums
-from trainables.tables.doubts import tell_doubts
+from trainables.tables.doubts import note_doubts
 from trainables.tables.encode import Table, encoded_table, plain_table
 from trainables.tables.read import Sheets, check_targets, read_sheets, split_by_class, table_fingerprint
 from trainables.tables.sheet import Sheet
@@ -104,7 +104,7 @@ def _csv(options: ClassCSVOptions) -> Arrays:
     names = _class_names(sheets.train, options.target)
     labels = _labels(sheets, options.target, names)
     table = encoded_table(sheets, options)
-    tell_doubts(sheets, options, of_classes=True)
+    note_doubts(sheets, options, of_classes=True)
     return _table_arrays(table, labels, names)
 
 

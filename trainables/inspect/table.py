@@ -136,7 +136,9 @@ class TableInspection(Inspection):
         if name in self._ignored:
             return "left out: data.ignore_columns"
         if name not in self._inputs:
-            return f"left out: {'index of pandas' if is_unnamed(name) else 'numbers the rows'}"
+            return "left out: " + (
+                "index of pandas" if is_unnamed(name) else "row number (data.keep_columns)"
+            )
         if name in self._left_out:
             return f"left out: {'one value' if self._sheets.train.present(name) else 'empty'}"
         return "number" if name in self._numeric else f"{len(set(self._sheets.train.present(name)))} texts"

@@ -11,7 +11,7 @@ import json
 import numpy as np
 
 from trainables.regression.options import DiabetesOptions, NumberCSVOptions
-from trainables.tables.doubts import tell_doubts
+from trainables.tables.doubts import note_doubts
 from trainables.tables.encode import Table, encoded_table, mean_and_std, plain_table
 from trainables.tables.read import Sheets, check_targets, read_sheets, split_rows
 
@@ -31,7 +31,7 @@ def load_arrays(options: DiabetesOptions | NumberCSVOptions) -> Arrays:
     sheets = read_number_sheets(options)
     targets = _targets(sheets, options.target)
     arrays = _arrays(encoded_table(sheets, options), targets, options.target, str(sheets.train.file))
-    tell_doubts(sheets, options, of_classes=False)
+    note_doubts(sheets, options, of_classes=False)
     return arrays
 
 

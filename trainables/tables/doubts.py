@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from trainables.data.notes import add_note
 from trainables.findings import Finding, Kind, some
 from trainables.tables.encode import category_limit, numeric_columns
 from trainables.tables.missing import missing_line, option_line, spells_missing
@@ -40,6 +40,7 @@ TWO_WAYS = _kind("text written in two ways")
 COPY = _kind("input that is the target")
 TWO_NUMBERS = _kind("target of two numbers")
 SAME = _kind("validation is training")
+REPEATED = Kind(name="repeated header", severity="warning", remedy="left out")
 
 
 def table_doubts(sheets: Sheets, options: CSVOptions, *, of_classes: bool) -> list[Finding]:
@@ -48,29 +49,33 @@ def table_doubts(sheets: Sheets, options: CSVOptions, *, of_classes: bool) -> li
     Args:
         of_classes: whether the target is a class; else it is a number.
     """
-    looked = _Look(sheets, options, of_classes)
+    found = [
+        Finding(REPEATED, str(sheet.file.resolve()), f"in line {some(map(str, sheet.repeated), SHOWN)}")
+        for sheet in {sheet.file: sheet for sheet in sheets}.values()
+        if sheet.repeated
+    ]
     where = str(sheets.train.file.resolve())
-    return [Finding(kind, where, message) for kind, message in looked.doubts()]
+    return [
+        *found,
+        *(Finding(kind, where, text) for kind, text in _Look(sheets, options, of_classes).doubts()),
+    ]
 
 
-def tell_doubts(sheets: Sheets, options: CSVOptions, *, of_classes: bool) -> None:
-    """Print how the rows were read, and the first doubt."""
-    lines = table_notes(sheets, options)
+def note_doubts(sheets: Sheets, options: CSVOptions, *, of_classes: bool) -> None:
+    """Say what was left out, and the first doubt, when a search starts."""
+    for note in table_notes(sheets, options):
+        add_note(note)
     doubts = table_doubts(sheets, options, of_classes=of_classes)
     if doubts:
-        more = f" (and {len(doubts) - 1} more: `tune-search check` lists them)" if len(doubts) > 1 else ""
-        lines.append(f"{sheets.train.file}: {doubts[0].message}{more}")
-    for line in lines:
-        print(line, file=sys.stderr, flush=True)
+        more = f" (and {len(doubts) - 1} more)" if len(doubts) > 1 else ""
+        add_note(
+            f"{sheets.train.file}: {doubts[0].message}{more}; `tune-search check` shows all that was read"
+        )
 
 
 def table_notes(sheets: Sheets, options: CSVOptions) -> list[str]:
-    """What was left out of the files."""
+    """Which columns only number the rows."""
     notes = []
-    for sheet in {sheet.file: sheet for sheet in sheets}.values():
-        if sheet.repeated:
-            lines = some(map(str, sheet.repeated), SHOWN)
-            notes.append(f"{sheet.file}: repeats its header in line {lines}, which is left out")
     for name in sorted(sheets.train.row_numbers.difference(options.ignore_columns)):
         if not is_unnamed(name):
             keep = option_line("keep_columns", {*options.keep_columns, name})
