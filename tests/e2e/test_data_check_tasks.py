@@ -176,6 +176,13 @@ def test_all_rows_without_a_class_are_listed_with_the_option_that_leaves_them_ou
     assert list(check("classification", {**data, "missing_targets": "drop"}, "mlp").errors) == []
 
 
+def test_a_target_in_another_notation_is_named_with_the_option_that_reads_it(tmp_path: Path) -> None:
+    write_table(tmp_path / "t.csv", [f"{n % 7};{n},5" for n in range(20)], "age;weight")
+    found = check("regression", {"source": "csv", "path": str(tmp_path / "t.csv"), "target": "weight"}, "mlp")
+    (message,) = {found.message for found in found.errors if found.kind.name.startswith("column")}
+    assert message.endswith("such as '19,5': data.decimal: \",\" reads them")
+
+
 def test_an_empty_column_is_left_out_and_no_missing_number(tmp_path: Path) -> None:
     write_table(tmp_path / "t.csv", [f"{n % 7},,{n}" for n in range(20)], "age,empty,weight")
     found = check("regression", {"source": "csv", "path": str(tmp_path / "t.csv"), "target": "weight"}, "mlp")

@@ -124,6 +124,13 @@ def test_a_spelling_of_a_missing_value_is_no_class_without_a_word(lines: Lines, 
     assert load(file, of_classes=True, **advised(message))["class_names"].tolist() == ["cat", "dog"]
 
 
+def test_a_class_that_was_said_to_be_none_missing_is_no_doubt(lines: Lines) -> None:
+    file = lines.write(y=lambda n: ["None", "mild"][n % 2], x=lambda n: "NA" if n == 3 else n % 7)
+    assert doubts(file, of_classes=True, missing=[], text_columns=["x"]) == []
+    with pytest.raises(ValueError, match=r'data\.missing: \["NA"\] reads it as missing'):
+        load(file, of_classes=True, missing=[])
+
+
 def test_plus_and_minus_are_classes(lines: Lines) -> None:
     assert doubts(lines.write(y=lambda n: "+-"[n % 2]), of_classes=True) == []
 
@@ -164,6 +171,13 @@ def test_other_columns_that_count_are_inputs(lines: Lines, name: str) -> None:
     file = lines.write(**{name: lambda n: n})
     assert doubts(file) == []
     assert load(file)["train_inputs"].shape[1] == 3
+
+
+def test_a_table_of_row_numbers_alone_is_refused_with_the_option_that_keeps_them(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("id,y\n" + "".join(f"{n},{n % 5}\n" for n in range(20)))
+    with pytest.raises(ValueError, match="no column varies in the training rows") as refused:
+        load(tmp_path / "t.csv")
+    assert load(tmp_path / "t.csv", **advised(str(refused.value)))["train_inputs"].shape[1] == 1
 
 
 def test_numbers_of_rows_with_gaps_are_told(lines: Lines) -> None:
@@ -289,9 +303,20 @@ def test_validation_on_the_training_rows_is_told(lines: Lines) -> None:
     assert "hold the same rows" in doubts(lines.write(), valid_path=str(lines.write("v.csv")))[0]
 
 
+@pytest.mark.parametrize("name", ["a", "y"])
+def test_validation_in_another_notation_than_training_is_refused_as_that(lines: Lines, name: str) -> None:
+    train = lines.write()
+    column = {"a": lambda n: DRAWN[n, 0], "y": y}[name]
+    valid = lines.write("v.csv", 20, **{name: lambda n: f"{column(n):.4f}".replace(".", ",").join('""')})
+    with pytest.raises(ValueError, match=r"v\.csv:2: .* in two notations, such as .*: write them in one"):
+        load(train, valid_path=str(valid))
+
+
 def test_a_category_written_in_two_ways_is_told(lines: Lines) -> None:
     (message,) = doubts(lines.write(c=lambda n: ["TRUE", "FALSE", "true"][n % 3]))
     assert message == "column 'c': 'TRUE' and 'true' count as two categories; write them in one way"
+    (message,) = doubts(lines.write(c=lambda n: ["1", "False", "0", "x", "y", "z"][n % 6]))
+    assert "'False' and '0' count as two" in message
     assert doubts(lines.write(c=lambda n: ["0E0", "0E8", "a", "A"][n % 4]), text_columns=["c"]) == []
 
 
@@ -342,13 +367,18 @@ def test_a_delimiter_at_the_end_of_each_line_makes_no_column(lines: Lines) -> No
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (
+            lambda rows: ["Houses of 2021", *rows],
+            r"t\.csv:2: has 3 cells .* remove the lines above the names",
+        ),
+        (lambda rows: ["Houses,,", *rows], r"t\.csv:1: column 2 of 3 has no name; .* remove the lines above"),
         (lambda rows: rows[1:], r"t\.csv:1: the first row must name .* add a row with the 3 names above it"),
         (
             lambda rows: [rows[0], "m2,n,EUR", *rows[1:]],
             r"t\.csv:2: holds 'm2', 'n', 'EUR' where the rows below hold numbers; .* remove it",
         ),
     ],
-    ids=["no header", "units"],
+    ids=["title", "title with delimiters", "no header", "units"],
 )
 def test_first_rows_that_are_no_header_or_no_sample_are_refused(
     lines: Lines, change: Callable[[Sequence[str]], list[str]], message: str

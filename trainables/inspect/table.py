@@ -11,7 +11,7 @@ import numpy as np
 from trainables.findings import Finding, Kind, some
 from trainables.inspect.inspection import LEAKAGE, Column, Conclusion, Contents, Inspection, SampleName
 from trainables.tables.doubts import table_doubts, table_notes
-from trainables.tables.encode import column_problems, fit_column, numeric_columns
+from trainables.tables.encode import column_problems, fit_column, notation_problems, numeric_columns
 from trainables.tables.options import CSVOptions
 from trainables.tables.read import Sheets, input_names
 from trainables.tables.row_numbers import is_unnamed
@@ -75,7 +75,8 @@ class TableInspection(Inspection):
             for line in sheet.lines
         ]
         dropped = {f"{sheet.file.resolve()}:{line}": None for sheet in sheets for line in sheet.dropped}
-        problems = column_problems(sheets, options).values()
+        numbers = self._numeric if of_classes else [*self._numeric, options.target]
+        problems = [*column_problems(sheets, options).values(), *notation_problems(sheets, numbers)]
         self.findings = [
             *(Finding(COLUMN, str(sheets.train.file.resolve()), problem) for problem in problems),
             *(Finding(LEFT_OUT, where, f"{self._target} is missing") for where in dropped),

@@ -54,8 +54,8 @@ def _diabetes(options: DiabetesOptions) -> Arrays:
 def _targets(sheets: Sheets, name: str) -> tuple[np.ndarray, np.ndarray]:
     for sheet in sheets:
         check_targets(sheet, name, of_classes=False)
-    train, valid = (sheet.finite(name, is_target=True) for sheet in sheets)
-    return train, valid
+    train, valid = sheets
+    return train.finite(name, is_target=True, beside=valid), valid.finite(name, is_target=True, beside=train)
 
 
 def _arrays(table: Table, targets: tuple[np.ndarray, np.ndarray], name: str, where: str) -> Arrays:

@@ -145,7 +145,8 @@ class _Look:
         numbers = np.concatenate([sheet.numbers(name) for sheet in self._sheets])
         strays = [text for sheet in self._sheets for text in sheet.strays(name)]
         spelled = [text for text in strays if spells_missing(text)]
-        if spelled and not (of_class and {"+", "-"} <= set(strays)):
+        is_meant = self._train.missing == {""} or (of_class and {"+", "-"} <= set(strays))
+        if spelled and not is_meant:
             yield doubt(spelled, ", which is used as a class" if of_class else "")
         if of_class and strays:
             return

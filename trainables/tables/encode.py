@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from trainables.tables.missing import spells_missing
+from trainables.tables.missing import option_line, spells_missing
 from trainables.tables.numbers import are_dates
 from trainables.tables.options import CSVOptions
 from trainables.tables.read import Sheets, Split, input_names
@@ -62,15 +62,17 @@ def encoded_table(sheets: Sheets, options: CSVOptions) -> Table:
     if problems:
         raise ValueError(f"{sheets.train.file}: {next(iter(problems.values()))}")
 
-    def columns_of(sheet: Sheet) -> Columns:
+    def columns_of(sheet: Sheet, beside: Sheet) -> Columns:
         columns = {name: _texts(sheet, name) for name in names}
-        return columns | {name: sheet.finite(name) for name in numeric}
+        return columns | {name: sheet.finite(name, beside=beside) for name in numeric}
 
-    train, valid = map(columns_of, sheets)
+    train, valid = columns_of(*sheets), columns_of(*reversed(sheets))
     try:
         encoding = fit_encoding(train)
     except ValueError as error:
-        raise ValueError(f"{sheets.train.file}: {error}") from error
+        keep = option_line("keep_columns", sheets.train.row_numbers)
+        what = f"; {keep} makes inputs of what numbers the rows" if sheets.train.row_numbers else ""
+        raise ValueError(f"{sheets.train.file}: {error}{what}") from error
     return Table(encode(train, encoding), encode(valid, encoding), encoding, options)
 
 
@@ -109,6 +111,14 @@ def column_problems(sheets: Sheets, options: CSVOptions) -> dict[str, str]:
     return {name: problem for name, problem in found.items() if problem}
 
 
+def notation_problems(sheets: Sheets, names: Sequence[str]) -> Iterator[str]:
+    """What reads columns of numbers, or a target, in which some are written in another notation."""
+    for name in names:
+        texts = [text for sheet in sheets for text in sheet.present(name)]
+        if any(sheet.strays(name) for sheet in sheets) and (known := sheets.train.hint(texts)):
+            yield f"column {name!r} must be numbers; {known}"
+
+
 def fit_encoding(columns: Columns) -> Encoding:
     """Statistics of the training rows; columns without variation are left out.
 
@@ -143,7 +153,7 @@ def _texts(sheet: Sheet, name: str) -> np.ndarray:
 
 def _problem(name: str, sheets: Sheets, options: CSVOptions) -> str:
     texts = sheets.train.present(name)
-    remedy = "" if name in options.text_columns else sheets.train.hint(name)
+    remedy = "" if name in options.text_columns else sheets.train.hint(texts)
     if remedy:
         return (
             f"column {name!r} must be numbers or texts; {remedy}, and data.text_columns takes them as texts"

@@ -43,10 +43,10 @@ def check_names(where: str, names: Sequence[str], options: CSVOptions) -> None:
             f"target and at least one other{known}"
         )
     if "" in names:
-        raise ValueError(
-            f"{where}: column {names.index('') + 1} of {len(names)} has no name; give it one in the first "
-            "row, and put it into data.ignore_columns if it is no input"
-        )
+        way_out = "give it one in the first row, and put it into data.ignore_columns if it is no input"
+        if 2 * names.count("") > len(names):
+            way_out = "if this line is a title, remove the lines above the names of the columns"
+        raise ValueError(f"{where}: column {names.index('') + 1} of {len(names)} has no name; {way_out}")
     doubled = [name for name, count in Counter(names).items() if count > 1]
     if doubled:
         raise ValueError(

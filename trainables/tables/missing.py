@@ -49,7 +49,8 @@ def spells_missing(text: str) -> bool:
 
 def missing_line(texts: Iterable[str], known: Collection[str]) -> str:
     """The option that takes these texts for missing, besides those that are known."""
-    return option_line("missing", {*known, *texts} - {"", *MISSING})
+    always = {"", *MISSING} if MISSING[0] in known else {""}
+    return option_line("missing", {*known, *texts} - always)
 
 
 def option_line(name: str, values: Collection[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -82,8 +82,11 @@ class Sheet:
         texts = self.columns[name]
         return [texts[row] for row in rows if texts[row] not in self.missing]
 
-    def finite(self, name: str, *, is_target: bool = False) -> np.ndarray:
+    def finite(self, name: str, *, is_target: bool = False, beside: Sheet | None = None) -> np.ndarray:
         """A column of numbers: float64 [N] with NaN where one is missing.
+
+        Args:
+            beside: another sheet that is read with the same options.
 
         Raises:
             ValueError: naming the first cell that holds no finite number, and what reads it.
@@ -94,23 +97,25 @@ class Sheet:
             if text not in self.missing:
                 raise ValueError(
                     f"{self.cell(row, name)}: received {text!r}; must be a finite number; "
-                    + self._remedy(name, text, is_target)
+                    + self._remedy(name, text, is_target, beside.present(name) if beside else [])
                 )
         return numbers
 
-    def _remedy(self, name: str, text: str, is_target: bool) -> str:
-        """What reads a text in a column of numbers."""
-        texts, strays = self.present(name), self.strays(name)
+    def _remedy(self, name: str, text: str, is_target: bool, beside: Sequence[str]) -> str:
+        """What reads a text in a column of numbers, and those beside it."""
+        own, strays = self.present(name), self.strays(name)
+        texts = [*own, *beside]
         if spells_missing(text):
-            line = f"{missing_line(filter(spells_missing, strays), self.missing)} reads it as missing"
+            line = f"{missing_line(filter(spells_missing, texts), self.missing)} reads it as missing"
             if is_target:
                 return f"{line} and data.missing_targets: drop leaves such rows out"
             return f"{line}, or data.text_columns the column as texts"
         others = set(strays) - {text}
         alone = [other for other in texts if other not in others]
-        if known := self.hint(name) or hint(alone, self.notation, self.delimiter):
-            return known
-        if len(texts) > _FEW_STRAYS * len(strays):
+        for read in (texts, alone):
+            if known := self.hint(read):
+                return known
+        if len(own) > _FEW_STRAYS * len(strays):
             return "correct it, remove the row, or put it into data.missing if it stands for a missing one"
         if is_target:
             return "use task: classification for names"
@@ -119,9 +124,9 @@ class Sheet:
             "into data.text_columns"
         )
 
-    def hint(self, name: str) -> str:
-        """What reads a column as numbers if most of it is written as such in another notation; else empty."""
-        return hint(self.present(name), self.notation, self.delimiter)
+    def hint(self, texts: Collection[str]) -> str:
+        """What reads these texts as numbers if they are written as such in another notation; else empty."""
+        return hint(texts, self.notation, self.delimiter)
 
 
 def listed(names: Sequence[str], shown: int) -> str:

@@ -7,10 +7,12 @@ from collections.abc import Iterable
 
 _NUMBER = re.compile(r"([+-]?)0*(\d+?)(?:\.0*|(\.\d*?)0*)?")
 """Its sign, and its digits without zeros that mean nothing."""
+_BOOLEANS = {"true": "1", "false": "0"}
 
 
 def folded(text: str, *, letters: bool = False) -> object:
-    """Equal for `Cat` and `cat`, for 1 and 1.0; for single letters of another case only with `letters`."""
+    """Equal for `Cat` and `cat`, for 1, 1.0 and True; for `a` and `A` only with `letters`."""
+    text = _BOOLEANS.get(text.lower(), text)
     if number := _NUMBER.fullmatch(text):
         return ("-" if number[1] == "-" else ""), number[2], number[3] or ""
     return text if len(text) == 1 and not letters else " ".join(text.lower().split())
