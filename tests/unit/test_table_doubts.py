@@ -154,7 +154,8 @@ def test_a_spelling_among_numbers_is_refused_with_the_lines_that_read_all_of_the
     "name", ["id", "Id", "ID", "index", "PassengerId", "Unnamed: 0", "row_number", "S.No"]
 )
 def test_a_column_that_numbers_the_rows_is_left_out_unless_it_is_kept(lines: Lines, name: str) -> None:
-    file = lines.write(**{name: lambda n: 1000 + n + n // 7})
+    gaps = 0 if name == "S.No" else 1
+    file = lines.write(**{name: lambda n: 1000 + n + gaps * n // 7})
     assert load(file)["train_inputs"].shape[1] == 2
     kept: dict[str, Any] = {"keep_columns": [name]}
     if name != "Unnamed: 0":
@@ -171,6 +172,12 @@ def test_other_columns_that_count_are_inputs(lines: Lines, name: str) -> None:
     file = lines.write(**{name: lambda n: n})
     assert doubts(file) == []
     assert load(file)["train_inputs"].shape[1] == 3
+
+
+def test_a_number_with_gaps_may_be_a_quantity_and_is_told(lines: Lines) -> None:
+    (message,) = doubts(lines.write(number=lambda n: 3 * n % 41))
+    assert "column 'number' holds another number in each row" in message
+    assert load(lines.folder / "t.csv")["train_inputs"].shape[1] == 3
 
 
 def test_a_table_of_row_numbers_alone_is_refused_with_the_option_that_keeps_them(tmp_path: Path) -> None:
@@ -318,6 +325,16 @@ def test_a_category_written_in_two_ways_is_told(lines: Lines) -> None:
     (message,) = doubts(lines.write(c=lambda n: ["1", "False", "0", "x", "y", "z"][n % 6]))
     assert "'False' and '0' count as two" in message
     assert doubts(lines.write(c=lambda n: ["0E0", "0E8", "a", "A"][n % 4]), text_columns=["c"]) == []
+
+
+def test_texts_that_look_the_same_are_told_apart(lines: Lines) -> None:
+    (message,) = doubts(lines.write(c=lambda n: ["Zo\u00eb", "Zoe\u0308", "Ann"][n % 3]))
+    assert r"'Zoë' and 'Zoe\u0308' count as two categories" in message
+    file = lines.write(**{"a e\u0308": lambda n: n})
+    with pytest.raises(
+        ValueError, match=r"no column 'a \u00eb' \(data\.target\); did you mean 'a e\\u0308'\?"
+    ):
+        load(file, target="a \u00eb")
 
 
 # Notations

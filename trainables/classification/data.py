@@ -24,7 +24,7 @@ from trainables.tables.encode import Table, encoded_table, plain_table
 from trainables.tables.read import Sheets, check_targets, read_sheets, split_by_class, table_fingerprint
 from trainables.tables.sheet import Sheet
 from trainables.tables.shift import respelled
-from trainables.tables.spelling import in_two_ways
+from trainables.tables.spelling import in_two_ways, quoted
 
 Arrays = dict[str, np.ndarray]
 
@@ -124,10 +124,8 @@ def _class_names(sheet: Sheet, target: str) -> list[str]:
             "must repeat: use task: regression for a quantity"
         )
     if pair := in_two_ways(names):
-        raise ValueError(
-            f"{where}: holds {pair[0]!r} and {pair[1]!r}, which would be two classes; write a class in one "
-            "way"
-        )
+        alike = " and ".join(map(quoted, pair))
+        raise ValueError(f"{where}: holds {alike}, which would be two classes; write a class in one way")
     if all(name.lstrip("+-").isdecimal() for name in names):
         names.sort(key=int)
     return names
@@ -139,7 +137,7 @@ def _labels(sheets: Sheets, target: str, names: Sequence[str]) -> tuple[np.ndarr
         if text not in number:
             way_out = f"add rows of it to {sheets.train.file}, or remove these"
             if pair := respelled([text], names):
-                way_out = f"write it as there, {pair[1]!r}"
+                way_out = f"write it as there, {quoted(pair[1])}"
             raise ValueError(
                 f"{sheets.valid.cell(row, target)}: received {text!r}, which no training row has; must be "
                 f"one of their {len(names)} classes: {way_out}"

@@ -85,7 +85,9 @@ def read_csv(file: Path, options: CSVOptions) -> Sheet:
         notation=options.notation,
         missing=frozenset({"", *options.missing}),
         delimiter=delimiter,
-        row_numbers=frozenset(row_numbers(named)) - {options.target, *options.keep_columns},
+        row_numbers=frozenset(row_numbers(named)).difference(
+            {options.target}, options.keep_columns, options.text_columns
+        ),
         repeated=repeated,
     )
     check_first_row(sheet)

@@ -16,7 +16,7 @@ from trainables.tables.read import Sheets, input_names
 from trainables.tables.row_numbers import are_different, is_row_name, is_unnamed
 from trainables.tables.sentinels import sentinels
 from trainables.tables.shift import number_shift, text_shift
-from trainables.tables.spelling import in_two_ways
+from trainables.tables.spelling import in_two_ways, quoted
 
 SHOWN = 3
 _ENOUGH = 10
@@ -109,7 +109,7 @@ class _Look:
 
     def _of_texts(self, name: str) -> Iterator[tuple[Kind, str]]:
         if pair := in_two_ways(dict.fromkeys(self._train.present(name))):
-            alike = " and ".join(map(repr, pair))
+            alike = " and ".join(map(quoted, pair))
             yield TWO_WAYS, f"column {name!r}: {alike} count as two categories; write them in one way"
         if self._options.valid_path and (shift := text_shift(name, self._sheets)) and not shift.is_error:
             yield SHIFT, shift.message

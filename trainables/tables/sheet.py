@@ -11,6 +11,7 @@ import numpy as np
 
 from trainables.tables.missing import missing_line, spells_missing
 from trainables.tables.numbers import PLAIN, Notation, hint
+from trainables.tables.spelling import folded, quoted
 
 _FEW_STRAYS = 10
 """A column is of numbers if it has this many for each text that is none."""
@@ -59,9 +60,13 @@ class Sheet:
         """
         for name in names:
             if name not in self.columns:
-                same = [known for known in self.columns if known.lower() == name.lower()]
+                same = [known for known in self.columns if folded(known) == folded(name)]
                 close = same or difflib.get_close_matches(name, self.columns, n=1)
-                known = f"did you mean {close[0]!r}?" if close else f"it has {listed(list(self.columns), 10)}"
+                known = (
+                    f"did you mean {quoted(close[0])}?"
+                    if close
+                    else f"it has {listed(list(self.columns), 10)}"
+                )
                 raise ValueError(f"{self.file}: has no column {name!r} ({option}); {known}")
 
     def present(self, name: str) -> list[str]:

@@ -11,7 +11,7 @@ import numpy as np
 from trainables.findings import some
 from trainables.tables.missing import option_line
 from trainables.tables.read import Sheets
-from trainables.tables.spelling import folded
+from trainables.tables.spelling import folded, quoted
 
 SHOWN = 3
 _ENOUGH = 5
@@ -41,7 +41,9 @@ def text_shift(name: str, sheets: Sheets) -> Shift | None:
         f"({unknown.total() / len(sheets.valid):.0%}) hold texts that no training row does ({texts})"
     )
     if pair := respelled(unknown, known):
-        return Shift(f"{message}; training has {pair[1]!r} for {pair[0]!r}: write them in one way", True)
+        return Shift(
+            f"{message}; training has {quoted(pair[1])} for {quoted(pair[0])}: write them in one way", True
+        )
     if unknown.total() == len(present):
         seen = some(map(repr, sorted(known)), SHOWN)
         line = option_line("ignore_columns", [name])
