@@ -348,6 +348,8 @@ def test_texts_that_look_the_same_are_told_apart(lines: Lines) -> None:
         (["1,5", "2.5", "3,5", "4.5"], ";", "in two notations, such as '3,5' and '4.5': write them in one"),
         (["1,5", *(f"{n}.5" for n in range(30))], ";", "in two notations, such as '1,5' and "),
         (["1,5", *map(str, range(30))], ";", 'data.decimal: "," reads them'),
+        (["0,606", "8,578", "1,234", "7.5"], ";", "in two notations, such as '8,578' and '7.5'"),
+        (["1,5", "1,234,567"], ";", "in two notations, such as '1,234,567': write them in one"),
         (["0x1F", "0xa"], ",", "hexadecimal numbers such as '0x1F': write them as decimal ones"),
     ],
 )

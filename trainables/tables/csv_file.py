@@ -198,7 +198,7 @@ def _why(row: Sequence[str], names: Sequence[str], *, first: bool) -> str:
     """What makes the number of a row's cells another one than that of the header."""
     if names[0].startswith(_COMMENTS):
         return f"data.comment: {names[0][0]!r} leaves out lines that begin as the first one does"
-    if len(names) == 1 and first:
+    if len(names) == 1:
         return "if its first line is a title, remove the lines above the names of the columns"
     if first and len(row) == len(names) + 1 and are_different(row[:1]):
         return "if each row begins with its number, as R writes it, give that column a name too"

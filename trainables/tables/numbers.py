@@ -89,8 +89,12 @@ def hint(texts: Collection[str], notation: Notation = PLAIN, delimiter: str = ""
         unread = sum(not reads(text) for text in others)
         return unread <= (1 - _NEARLY_ALL) * len(different) and 2 * unread < len(others)
 
+    def in_some(text: str) -> bool:
+        return any(other.number(text) is not None for other in _OTHERS)
+
     def in_notation(other: Notation) -> bool:
-        if any(other.number(text) is None for text in plain):
+        unread = [text for text in different if other.number(text) is None]
+        if any(text in plain or in_some(text) for text in unread):
             return False
         return explained(lambda text: other.number(text) is not None)
 
@@ -101,10 +105,9 @@ def hint(texts: Collection[str], notation: Notation = PLAIN, delimiter: str = ""
     if simple:
         lines = " or ".join(other.lines for other in simple)
         return f"it holds numbers such as {example}: {lines} reads them"
-    if plain and explained(lambda text: any(other.number(text) is not None for other in _OTHERS)):
-        return (
-            f"it holds numbers in two notations, such as {example} and {_example(plain)}: write them in one"
-        )
+    if explained(in_some):
+        examples = f"{example} and {_example(plain)}" if plain else example
+        return f"it holds numbers in two notations, such as {examples}: write them in one"
     if explained(_NEGATIVE.fullmatch):
         return f"it holds negative numbers such as {example}: write them as -1.5"
     if explained(_HEXADECIMAL.fullmatch):
