@@ -134,7 +134,7 @@ DAMAGE: list[tuple[Callable[[Path], None], str, set[str]]] = [
     (_mask_with_colours, "mask with colours", {"train/masks/004.png"}),
     (_sizes_that_differ, "sizes differ", {"train/masks/005.png"}),
     (_labels_that_are_no_class, "label out of range", {"train/masks/006.png", "val/masks/002.png"}),
-    (_mask_saved_as_jpeg, "mask saved as JPEG", {"train/masks/007.jpg"}),
+    (_mask_saved_as_jpeg, "mask saved with loss", {"train/masks/007.jpg"}),
     (_lost_masks, "image without a mask", {f"train/images/{n:03}.png" for n in range(8, 13)}),
     (_lost_image, "mask without an image", {"val/masks/003.png"}),
     (_training_image_in_validation, "data leakage", {"val/images/004.png"}),

@@ -13,25 +13,6 @@ def _warning(name: str, remedy: str) -> Kind:
     return Kind(name=name, severity="warning", remedy=remedy)
 
 
-CONTENTS = (
-    (0, b"II*\0", "a TIFF"),
-    (0, b"MM\0*", "a TIFF"),
-    (0, b"II+\0", "a BigTIFF"),
-    (0, b"GIF8", "a GIF"),
-    (0, b"BM", "a BMP"),
-    (8, b"WEBP", "a WebP"),
-    (4, b"ftypavif", "an AVIF"),
-    (4, b"ftypavis", "an AVIF"),
-    (4, b"ftyp", "a HEIC or a video"),
-    (4, b"jP  ", "a JPEG 2000"),
-    (128, b"DICM", "a DICOM"),
-    (0, b"\x93NUMPY", "an array of NumPy"),
-    (0, b"\x1f\x8b", "compressed by gzip, perhaps a NIfTI"),
-    (0, b"<!", "a page of HTML, perhaps of an error in a download: copy it again"),
-    (0, b"<html", "a page of HTML, perhaps of an error in a download: copy it again"),
-)
-"""What files hold that are called images: where they have which bytes. One with a colon says what to do."""
-
 FOLDER = _error("folder", "")
 """The message says what to do: it is about one folder, list or name."""
 EMPTY = _error("empty file", "copy it again")
@@ -39,6 +20,8 @@ NOT_FETCHED = _error(
     "contents not fetched", "run git annex get, git lfs pull or dvc pull in the folder of the data"
 )
 UNREADABLE = _error("unreadable file", "copy it again, or remove the sample")
+FORMAT = _error("format that is not read", "convert it, as to PNG of 8 or 16 bits")
+NOT_FINITE = _error("numbers not finite", "replace them, as by 0")
 LEAKAGE = _error(
     "data leakage",
     "remove it from one of the two parts: the validation score would be too good",
@@ -58,8 +41,9 @@ NO_IMAGE = _error("mask without an image", "add the image or remove the mask")
 MASK_SIZE = _error("sizes differ", "save image and mask at the same size")
 TURNED_SIZE = _error("mask of the image as stored", "set data.orientation: stored")
 COLOURED = _error("mask with colours", "replace each colour by its class number, or save a palette PNG")
-JPEG_MASK = _error(
-    "mask saved as JPEG", "save masks as PNG from their source: JPEG smears labels where they meet"
+LOSSY_MASK = _error(
+    "mask saved with loss",
+    "save masks as PNG from their source: JPEG and the like smear labels at edges",
 )
 WRONG_LABEL = _error(
     "label out of range",

@@ -8,8 +8,9 @@ import numpy as np
 
 from trainables.data.threads import in_threads, num_threads
 from trainables.images.colours import palette_conflict, proposed
-from trainables.images.decode import COLOURED, File, palette_colours, read_header, read_palette, used_colours
+from trainables.images.decode import File, read_header
 from trainables.images.depth import ValueRange
+from trainables.images.masks import COLOURED, palette_colours, read_palette, used_colours
 from trainables.images.options import ImageOptions, MaskOptions
 from trainables.images.readers import Reader
 
@@ -73,6 +74,8 @@ def mask_problem(parts: Mapping[str, Reader], options: MaskOptions) -> str:
     if 2 * len(coloured) > len(masks):
         looked = [coloured[place] for place in _spread(len(coloured), NUM_DECODED)]
         held = {colour for name in looked for colour in used_colours(masks[name])}
+        if not held:
+            return ""
         return f"{coloured[0]}: most masks have colours, and must have class numbers: {proposed(list(held))}"
     palettes = {name: palette for name, palette in headers.items() if palette not in (None, COLOURED)}
     if options.palettes == "ignore" or len(set(palettes.values())) < 2:

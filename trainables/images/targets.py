@@ -18,13 +18,12 @@ from trainables.images.decode import (
     File,
     Reading,
     header_size,
-    labels_text,
     read_channels,
     read_header,
-    read_mask,
     resized,
     size_text,
 )
+from trainables.images.masks import labels_text, read_mask
 from trainables.images.statistics import value_counts
 
 NO_CLASS = -100

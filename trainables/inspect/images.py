@@ -13,10 +13,11 @@ from trainables.data.threads import num_threads
 from trainables.findings import Finding, SampleError, short_name, some
 from trainables.images import kinds
 from trainables.images.augment import IGNORE
-from trainables.images.decode import labels_text, read_header
+from trainables.images.decode import read_header
 from trainables.images.depth import MOST_OUTSIDE
 from trainables.images.labels import count_classes
 from trainables.images.loading import FoundImages, find_images
+from trainables.images.masks import labels_text
 from trainables.images.options import ImageOptions, MaskOptions
 from trainables.images.readers import Reader
 from trainables.images.statistics import pixel_sums
