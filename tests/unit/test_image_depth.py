@@ -224,7 +224,7 @@ def test_an_image_beyond_the_range_that_was_found_is_told_once(
     ("content", "message"),
     [
         (b"version https://git-lfs.github.com/spec/v1\n", "not fetched; run: git lfs pull"),
-        (b"II*\0rest", "is a TIFF of a kind that is not read"),
+        (b"II*\0rest", "is a TIFF cut short, or of a kind that is not read"),
         (b"RIFF1234WEBPrest", "is a WebP, and must be"),
         (b"\0\0\0\x18ftypheic", "is a HEIC or a video"),
         (b"<!DOCTYPE html>", "is a page of HTML, .*: copy it again"),

@@ -112,7 +112,7 @@ def test_pillow_reads_what_it_has_written(tmp_path: Path, mode: str, compression
         (tiff(numbers("int8")), "has 8 bits with a sign"),
         (tiff(numbers("uint8", 4), tags={EXTRA: 0}), "has 4 channels, some of no stated meaning"),
         (tiff(MASK, tags={ORIENTATION: 6}), r"is to be turned \(Orientation 6\); save it upright"),
-        (tiff(numbers("float32").astype("float64")), "of a kind that is not read; it must have one page"),
+        (tiff(numbers("float32").astype("float64")), "or of a kind that is not read; it must have one page"),
         (tiff(np.full((6, 8), np.nan, np.float32)), "holds 48 numbers that are NaN or infinite, of 48"),
     ],
 )

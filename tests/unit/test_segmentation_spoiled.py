@@ -70,13 +70,13 @@ def test_a_wrong_folder_is_an_error_whatever_may_be_skipped(root, spoil, message
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
-@pytest.mark.parametrize("suffix", ["png", "jpg"])
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "webp"])
 def test_damaged_bytes_are_an_error_that_names_the_file_or_still_an_image(tmp_path, suffix):
     """Whatever Pillow makes of them; checksums are made right again, so that its decoders see the damage."""
     rng = np.random.default_rng(0)
     file = tmp_path / f"a.{suffix}"
     tags = Image.Exif()
-    tags[0x0112] = 6
+    tags[0x0112 if suffix != "tif" else 0x010E] = 6 if suffix != "tif" else "made by a camera"
     Image.fromarray(rng.integers(0, 256, (9, 12, 3), np.uint8)).save(file, exif=tags)
     original, refused = file.read_bytes(), []
     for _ in range(200):

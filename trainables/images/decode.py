@@ -87,7 +87,17 @@ def opened(file: File) -> Iterator[Image.Image]:
         message = formats.content(_begin(file))
         kind = kinds.FORMAT if message.endswith("convert it") else kinds.UNREADABLE
         raise sample_error(kind, file, message) from error
-    except (OSError, SyntaxError, EOFError, ValueError, struct.error, zlib.error) as error:
+    # A damaged TIFF has tags of other types, or lacks some.
+    except (
+        OSError,
+        SyntaxError,
+        EOFError,
+        ValueError,
+        TypeError,
+        KeyError,
+        struct.error,
+        zlib.error,
+    ) as error:
         hint = "" if isinstance(error, ValueError) else ", it may be cut short"
         raise sample_error(kinds.UNREADABLE, file, f"cannot be decoded{hint} ({error})") from error
 
