@@ -87,7 +87,8 @@ def content(begin: bytes) -> str:
     for place, mark, what in CONTENTS:
         if begin[place:].startswith(mark):
             if what.endswith("TIFF"):
-                return f"is {what} cut short, or of a kind that is not read; it must have {TIFF_KINDS}: convert it"
+                kind = "cut short, or of a kind that is not read"
+                return f"is {what} {kind}; it must have {TIFF_KINDS}: convert it"
             return f"is {what}" if ":" in what else f"is {what}, and must be {NAMES}: convert it"
     return f"is none of {NAMES.replace(' or', ' and')}, or its header is damaged"
 

@@ -57,6 +57,10 @@ PERHAPS_BINARY = _warning(
 COLOURS = _error("masks with colours", "set data.colors to the colours of the classes in turn")
 PALETTES = _error("palettes differ", "set data.colors, or data.palettes: ignore if only the colours differ")
 NO_NUMBERS = _error("labels no class numbers", "map them with data.mask_values, or set data.num_classes")
+SMOOTHED = _error("labels smoothed at edges", "save masks anew, or set data.num_classes if each is a class")
+PERHAPS_SMOOTHED = _warning(
+    "labels between others at edges", "save masks anew, unless a class is a thin border between two others"
+)
 FAR_LABEL = _warning("label above a gap", "set data.num_classes: now the largest label decides it")
 
 IMAGE_SIZE = _error("sizes differ", "set data.resize to a side in pixels: all must have one size")

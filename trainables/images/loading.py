@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from trainables.findings import some
 from trainables.images.augment import IGNORE
+from trainables.images.edges import told
 from trainables.images.hf_datasets import RowReader, find_rows
 from trainables.images.labels import (
     check_class_names,
@@ -35,11 +37,13 @@ from trainables.images.readers import FileReader, Reader, Subset
 from trainables.images.scan import Progress, Scan, to_stderr
 from trainables.images.shards import find_samples
 from trainables.images.statistics import mean_and_std
-from trainables.images.survey import find_range, mask_problem
+from trainables.images.survey import find_range, mask_edges, mask_problem
 from trainables.images.targets import ClassDecoder, Decoder, MaskDecoder
 
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 IMAGENET_STD = np.array([0.229, 0.224, 0.225], np.float32)
+_LACKING = {(True, True): "training or validation", (True, False): "training", (False, True): "validation"}
+"""Parts without a class, by whether it is absent from training and from validation."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +63,11 @@ class FoundImages:
     """Whether the layout says what its labels mean."""
     damaged: Mapping[str, str] = field(default_factory=dict)
     """What is wrong with shards of which a part is skipped, by file."""
+
+    @property
+    def classes_known(self) -> bool:
+        """Whether the number of classes is set, or that of the layout."""
+        return bool(self.class_names) or self.are_numbers
 
 
 def find_images(options: ImageOptions, max_skipped: int) -> FoundImages:
@@ -195,8 +204,8 @@ def load_images(options: ImageOptions, progress: Progress = to_stderr) -> dict[s
     found = find_images(options, options.skip_limit)
     for note in found.notes:
         progress(note)
-    if isinstance(options, MaskOptions) and (problem := mask_problem(found.parts, options)):
-        raise ValueError(problem)
+    if isinstance(options, MaskOptions):
+        _look_at_masks(found, options, progress)
     streamed = isinstance(options, MaskShardsOptions | ClassShardsOptions)
     readers = {
         part: _some_of(reader, options) if streamed else reader for part, reader in found.parts.items()
@@ -212,6 +221,9 @@ def load_images(options: ImageOptions, progress: Progress = to_stderr) -> dict[s
         progress=progress,
     )
     names = _class_names(found, scan, options, progress)
+    if scan.complete and not streamed:
+        for line in _absent(found, scan, names):
+            progress(line)
     mean, std = IMAGENET_MEAN, IMAGENET_STD
     if options.normalization == "data":
         mean, std = mean_and_std(scan.sums[scan.parts["train"]].sum(axis=0))
@@ -230,6 +242,18 @@ def load_images(options: ImageOptions, progress: Progress = to_stderr) -> dict[s
     for part, reader in found.parts.items():
         arrays |= _part_arrays(part, reader, scan, streamed)
     return arrays
+
+
+def _look_at_masks(found: FoundImages, options: MaskOptions, progress: Progress) -> None:
+    """Say what is odd about the masks, or refuse them where it is surely wrong."""
+    assert isinstance(found.decoder, MaskDecoder)
+    if problem := mask_problem(found.parts, options):
+        raise ValueError(problem)
+    edges = mask_edges(found.parts, options, found.decoder.lookup)
+    if edges is not None and edges.are_smooth:
+        if edges.are_surely_smooth and not found.classes_known:
+            raise ValueError(f"{found.origin}: {told(edges)}")
+        progress(f"{found.origin}: {told(edges)}")
 
 
 def _some_of(reader: Reader, options: ImageOptions) -> Reader:
@@ -267,14 +291,24 @@ def _class_names(found: FoundImages, scan: Scan, options: ImageOptions, progress
             )
     if not scan.complete:
         return found.class_names
-    is_known = bool(found.class_names) or found.are_numbers
-    num_found = count_classes(found.origin, train + valid, options.mask_values, is_known=is_known)
+    num_found = count_classes(found.origin, train + valid, options.mask_values, is_known=found.classes_known)
     names = found.class_names or [str(number) for number in range(num_found)]
     if not options.mask_values and not found.are_numbers:
         doubt = doubtful_classes(found.origin, train + valid, len(names))
         if doubt:
             progress(doubt)
     return names
+
+
+def _absent(found: FoundImages, scan: Scan, names: Sequence[str]) -> Iterator[str]:
+    """Which classes occur in no sample of a part, or of both."""
+    train, valid = (scan.class_counts(part) for part in ("train", "valid"))
+    lacking = [(not train[number], not valid[number]) for number in range(len(names))]
+    for parts, what in _LACKING.items():
+        absent = [name for name, of_class in zip(names, lacking, strict=True) if of_class == parts]
+        if absent:
+            classes = f"class {absent[0]} occurs" if len(absent) == 1 else f"classes {some(absent)} occur"
+            yield f"{found.origin}: {classes} in no {what} sample"
 
 
 def _class_counts(train: Reader, scan: Scan, num_classes: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Looks at some samples before training: which values images use, and whether palettes of masks agree."""
+"""Looks at some samples before training: which values images use, and whether masks hold classes."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from trainables.data.threads import in_threads, num_threads
+from trainables.images.augment import IGNORE
 from trainables.images.colours import palette_conflict, proposed
 from trainables.images.decode import File, read_header
 from trainables.images.depth import ValueRange
-from trainables.images.masks import COLOURED, palette_colours, read_palette, used_colours
+from trainables.images.edges import Edges, edges_of
+from trainables.images.masks import COLOURED, palette_colours, read_mask, read_palette, used_colours
 from trainables.images.options import ImageOptions, MaskOptions
 from trainables.images.readers import Reader
 
@@ -81,6 +83,27 @@ def mask_problem(parts: Mapping[str, Reader], options: MaskOptions) -> str:
     if options.palettes == "ignore" or len(set(palettes.values())) < 2:
         return ""
     return palette_conflict({name: palette_colours(masks[name]) for name in palettes})
+
+
+def mask_edges(parts: Mapping[str, Reader], options: MaskOptions, lookup: np.ndarray) -> Edges | None:
+    """What lies between the labels of some masks that can be read; None for masks of colours.
+
+    Args:
+        lookup: from labels to classes and `IGNORE`: int16 [256].
+    """
+    if options.colors:
+        return None
+    chosen = [(reader, number) for reader in parts.values() for number in _spread(len(reader), NUM_DECODED)]
+
+    def look(place: int) -> Edges | None:
+        reader, number = chosen[place]
+        try:
+            return edges_of(read_mask(reader.encoded(number).mask), lookup == IGNORE)
+        except ValueError:
+            return None
+
+    found = [edges for edges in in_threads(look, len(chosen), num_threads()) if edges is not None]
+    return sum(found[1:], found[0]) if found else None
 
 
 def _mask(reader: Reader, number: int) -> File | None:

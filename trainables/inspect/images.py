@@ -15,13 +15,14 @@ from trainables.images import kinds
 from trainables.images.augment import IGNORE
 from trainables.images.decode import read_header
 from trainables.images.depth import MOST_OUTSIDE
+from trainables.images.edges import told
 from trainables.images.labels import count_classes
 from trainables.images.loading import FoundImages, find_images
 from trainables.images.masks import labels_text
 from trainables.images.options import ImageOptions, MaskOptions
 from trainables.images.readers import Reader
 from trainables.images.statistics import pixel_sums
-from trainables.images.survey import mask_problem
+from trainables.images.survey import mask_edges, mask_problem
 from trainables.images.targets import Encoded, Looked, MaskDecoder
 from trainables.inspect.inspection import IGNORED, Conclusion, Contents, Inspection, SampleName, digest_of
 
@@ -212,6 +213,11 @@ class MaskInspection(ImageInspection):
         if problem:
             file, _, what = problem.partition(": ")
             yield Finding(kinds.COLOURS if "have colours" in what else kinds.PALETTES, file, what)
+        edges = mask_edges(self._found.parts, options, self._decoder.lookup)
+        if edges is not None and edges.are_smooth:
+            surely = edges.are_surely_smooth and not self._found.classes_known
+            kind = kinds.SMOOTHED if surely else kinds.PERHAPS_SMOOTHED
+            yield Finding(kind, str(Path(self._masks[0]).parent), told(edges))
 
     def _not_numbered(self, contents: Sequence[Contents]) -> list[Finding]:
         """Labels that are no class numbers, if the number of classes is taken from the largest one."""
@@ -219,7 +225,7 @@ class MaskInspection(ImageInspection):
         for held in contents:
             for label, count in held.labels.items():
                 pixels[IGNORE if label == IGNORED else label] += count
-        if self._found.class_names or self._found.are_numbers or not pixels[1:IGNORE].any():
+        if self._found.classes_known or not pixels[1:IGNORE].any():
             return []
         where = str(Path(self._masks[0]).parent)
         try:
