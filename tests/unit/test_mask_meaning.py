@@ -65,6 +65,18 @@ def test_scaled_labels_are_refused_and_the_line_that_is_proposed_reads_them(
     assert len(arrays["class_names"]) == len(values)
 
 
+def test_labels_at_equal_distances_are_scaled_and_no_number_of_classes_is_proposed(
+    tmp_path: Path,
+) -> None:
+    folder(tmp_path, [Image.fromarray(mask * np.uint8(85)) for mask in classes(num_classes=3)])
+    with pytest.raises(ValueError, match=r"set data\.mask_values") as refused:
+        load(tmp_path)
+    assert "num_classes" not in str(refused.value)
+    inspection = MaskInspection(options_of(tmp_path))
+    contents = [inspection.look(number) for number in range(len(inspection.samples))]
+    assert inspection.conclude(contents).class_names == ()
+
+
 def test_labels_that_are_numbers_are_taken_as_they_are_if_their_number_is_set(tmp_path: Path) -> None:
     masks = classes(num_classes=3)
     folder(tmp_path, [Image.fromarray(mask * np.uint8(60)) for mask in masks])
@@ -107,6 +119,13 @@ def test_palettes_that_agree_in_what_masks_hold_are_read_by_index(tmp_path: Path
     images[1].putpalette([*COLOURS.ravel().tolist(), 9, 9, 9])  # a colour more, which no pixel has
     folder(tmp_path, images)
     assert as_loaded(masks, load(tmp_path))
+
+
+def test_colours_of_palettes_are_proposed_in_the_order_of_most_labels(tmp_path: Path) -> None:
+    masks = classes()
+    orders = [[0, 1, 2], [0, 2, 1], [0, 1, 2], [0, 1, 2], [0, 2, 1], [0, 1, 2]]
+    folder(tmp_path, [palette_mask(mask, order) for mask, order in zip(masks, orders, strict=True)])
+    assert advised(tmp_path)["colors"] == COLOURS.tolist()
 
 
 @pytest.mark.parametrize("max_memory", [2**30, 0])

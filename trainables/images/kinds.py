@@ -34,6 +34,11 @@ TURNED = _warning(
     "image turned by its EXIF", "check that its mask is turned too, or set data.orientation: stored"
 )
 OTHER_MODE = _warning("converted image", "set data.channels, or save all images alike")
+ALL_GREY = _warning("grey images", "set data.channels: 1, unless pretrained weights need three")
+ALL_COLOURED = _warning("colours left out", "set data.channels: 3 if colours matter")
+TRANSPARENT = _warning(
+    "transparency left out", "save the images without it if what lies below matters"
+)
 
 NO_FILE = _error("listed but missing", "add the file, or correct or remove its line in the list")
 NO_MASK = _error("image without a mask", "add the mask or remove the image")
@@ -56,7 +61,7 @@ PERHAPS_BINARY = _warning(
 )
 COLOURS = _error("masks with colours", "set data.colors to the colours of the classes in turn")
 PALETTES = _error("palettes differ", "set data.colors, or data.palettes: ignore if only the colours differ")
-NO_NUMBERS = _error("labels no class numbers", "map them with data.mask_values, or set data.num_classes")
+NO_NUMBERS = _error("labels no class numbers", "add the line that the message proposes, and check again")
 SMOOTHED = _error("labels smoothed at edges", "save masks anew, or set data.num_classes if each is a class")
 PERHAPS_SMOOTHED = _warning(
     "labels between others at edges", "save masks anew, unless a class is a thin border between two others"

@@ -147,4 +147,6 @@ def _not_numbered(held: Sequence[int], with_ignored: bool) -> str:
     if with_ignored and held[-1] + step == IGNORE:
         held = [*held, IGNORE]
     values = ", ".join(f"{label}: {number}" for number, label in enumerate(held) if label != number)
-    return f"{found}; set data.mask_values: {{{values}}} if each is a class, or data.num_classes: {count}"
+    line = f"set data.mask_values: {{{values}}} if each is a class"
+    is_scaled = held == list(range(0, len(held) * step, step or 1))
+    return f"{found}; {line}" + ("" if is_scaled else f", or data.num_classes: {count} if others may occur")

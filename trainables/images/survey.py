@@ -54,9 +54,10 @@ def find_range(parts: Mapping[str, Reader], options: ImageOptions) -> tuple[Valu
     low, high = min(pair[0] for pair in found), max(pair[1] for pair in found)
     if not low < high:
         high = low + 1.0
+    what = {"train": "training", "valid": "validation"}[part]
     note = (
-        f"images have more than 8 bits: the values from {low:g} to {high:g} that {len(found)} of them hold "
-        f"become 0 to 255 (data.range: [{low:g}, {high:g}])"
+        f"images have more than 8 bits: {low:g} and {high:g}, the least and the largest value of {len(found)} "
+        f"{what} images, become 0 and 255 (data.range: [{low:g}, {high:g}])"
     )
     return ValueRange(low, high), note
 
@@ -78,7 +79,9 @@ def mask_problem(parts: Mapping[str, Reader], options: MaskOptions) -> str:
         held = {colour for name in looked for colour in used_colours(masks[name])}
         if not held:
             return ""
-        return f"{coloured[0]}: most masks have colours, and must have class numbers: {proposed(list(held))}"
+        return (
+            f"{coloured[0]}: most masks have colours, and must have class numbers: {proposed(sorted(held))}"
+        )
     palettes = {name: palette for name, palette in headers.items() if palette not in (None, COLOURED)}
     if options.palettes == "ignore" or len(set(palettes.values())) < 2:
         return ""

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from trainables.data.threads import num_threads
-from trainables.findings import Finding, SampleError, short_name, some
+from trainables.findings import Finding, Kind, SampleError, short_name, some
 from trainables.images import kinds
 from trainables.images.augment import IGNORE
 from trainables.images.decode import read_header
@@ -94,7 +94,10 @@ class ImageInspection(Inspection):
 
     def conclude(self, contents: Sequence[Contents]) -> Conclusion:
         found = [*self._conclusions(contents), *self._other_modes(), *self._few_values()]
-        return Conclusion(findings=found, class_names=self._class_names(contents), facts=self._facts())
+        # Labels that are no class numbers are in the finding; a table would be of classes that nobody has.
+        misread = any(finding.kind in (kinds.NO_NUMBERS, kinds.SMOOTHED) for finding in found)
+        names = () if misread else self._class_names(contents)
+        return Conclusion(findings=found, class_names=names, facts=self._facts())
 
     def _facts(self) -> dict[str, str]:
         """How images are read: their modes, and the values that become 0 to 255."""
@@ -160,8 +163,9 @@ class ImageInspection(Inspection):
         known = {number: mode for number, mode in enumerate(self._modes) if mode is not None}
         others = [number for number, mode in known.items() if mode not in expected]
         if len(set(known.values())) == 1 and len(others) > 1:
-            message = f"all {len(others)} images are {known[others[0]]}, read as {expected[0]}"
-            return [Finding(kinds.OTHER_MODE, str(Path(self.samples[others[0]].where).parent), message)]
+            mode, where = known[others[0]], str(Path(self.samples[others[0]].where).parent)
+            message = f"all {len(others)} images are {mode}, read as {expected[0]}"
+            return [Finding(kind, where, message) for kind in _converted(mode, self._options.channels)]
         return [
             Finding(kinds.OTHER_MODE, self.samples[number].where, f"{known[number]}, read as {expected[0]}")
             for number in others
@@ -290,6 +294,17 @@ class ClassInspection(ImageInspection):
                 if contents[other].labels != held.labels:
                     message = f"the same decoded pixels as {short_name(self.samples[other].where, self.root)}"
                     yield Finding(kinds.TWO_CLASSES, self.samples[number].where, message)
+
+
+def _converted(mode: str, channels: int) -> Iterator[Kind]:
+    """What is lost or repeated where all images have this mode."""
+    is_grey = mode.split()[-1] in ("1", "L", "LA", "float")
+    if is_grey and channels == 3:
+        yield kinds.ALL_GREY
+    elif not is_grey and channels == 1:
+        yield kinds.ALL_COLOURED
+    elif mode.endswith("A"):
+        yield kinds.TRANSPARENT
 
 
 def _finding(error: ValueError, where: str) -> Finding:
