@@ -138,6 +138,7 @@ def _not_numbered(held: Sequence[int], with_ignored: bool) -> str:
     """What is wrong with labels of which most numbers are no class, and the line that is probably meant."""
     count = 1 + held[-1]
     told = ", ".join(map(str, held[:_SHOWN])) + (", ..." if len(held) > _SHOWN else "")
+    told += " and the ignored 255" if with_ignored else ""
     found = (
         f"masks hold {told}; as class numbers they are {count} classes, {count - len(held)} without a pixel"
     )

@@ -56,8 +56,8 @@ def find_range(parts: Mapping[str, Reader], options: ImageOptions) -> tuple[Valu
         high = low + 1.0
     what = {"train": "training", "valid": "validation"}[part]
     note = (
-        f"images have more than 8 bits: {low:g} and {high:g}, the least and the largest value of {len(found)} "
-        f"{what} images, become 0 and 255 (data.range: [{low:g}, {high:g}])"
+        f"images have more than 8 bits: {low:g} and {high:g}, the least and the largest value of "
+        f"{len(found)} {what} images, become 0 and 255 (data.range: [{low:g}, {high:g}])"
     )
     return ValueRange(low, high), note
 
