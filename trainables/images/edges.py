@@ -10,7 +10,7 @@ from trainables.findings import some
 
 LONGEST = 2
 """Pixels across an edge that smoothing makes, at most."""
-LEAST_SHARE = 0.42
+LEAST_SHARE = 0.45
 """Of the edges between labels that differ by two or more, those that pass through a label between them.
 Smoothed masks have more, and others hardly any, unless a class is a thin border between two others."""
 LEAST_EDGES = 100
@@ -73,14 +73,20 @@ def edges_of(mask: np.ndarray, ignored: np.ndarray) -> Edges:
     )
 
 
-def told(edges: Edges) -> str:
-    """What is odd about masks with smooth edges, and what to do."""
+def told(edges: Edges, *, count_allows: bool = True) -> str:
+    """What is odd about masks with smooth edges, and what to do.
+
+    Args:
+        count_allows: whether all labels may be classes, if their number is set.
+    """
     share = edges.smooth / (edges.smooth + edges.sharp)
     only = some(map(str, edges.only_between), _SHOWN)
     labels = f" ({only} occur hardly anywhere else)" if only else ""
     found = f"{share:.0%} of the edges between labels that differ by 2 or more pass through others{labels}"
     cause = "the masks were resized with interpolation, drawn with smooth edges, or JPEG once"
     again = "save them anew with each pixel one of the classes"
+    if not count_allows:
+        return f"{found}: {cause}; {again}"
     if edges.are_surely_smooth:
         count = 1 + int(np.flatnonzero(edges.pixels).max())
         return f"{found}: {cause}; {again}, or set data.num_classes: {count} if each label is a class"
@@ -101,5 +107,7 @@ def _along_rows(mask: np.ndarray, ignored: np.ndarray) -> tuple[np.ndarray, int,
     is_between = np.zeros(len(starts), bool)
     is_between[1:-1] = joined[1:] & joined[:-1] & (steps[1:] * steps[:-1] > 0)
     is_between &= lengths <= LONGEST
-    sharp = int((joined & (np.abs(steps) > 1)).sum())
-    return np.repeat(is_between, lengths).reshape(mask.shape), int(is_between.sum()), sharp
+    # Several such runs in a row are one edge.
+    smooth = int(is_between.sum() - (is_between[1:] & is_between[:-1] & joined).sum())
+    sharp = int((joined & (np.abs(steps) > 1) & ~is_between[1:] & ~is_between[:-1]).sum())
+    return np.repeat(is_between, lengths).reshape(mask.shape), smooth, sharp

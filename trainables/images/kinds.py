@@ -36,9 +36,7 @@ TURNED = _warning(
 OTHER_MODE = _warning("converted image", "set data.channels, or save all images alike")
 ALL_GREY = _warning("grey images", "set data.channels: 1, unless pretrained weights need three")
 ALL_COLOURED = _warning("colours left out", "set data.channels: 3 if colours matter")
-TRANSPARENT = _warning(
-    "transparency left out", "save the images without it if what lies below matters"
-)
+TRANSPARENT = _warning("transparency left out", "save the images without it if what lies below matters")
 
 NO_FILE = _error("listed but missing", "add the file, or correct or remove its line in the list")
 NO_MASK = _error("image without a mask", "add the mask or remove the image")
@@ -66,6 +64,7 @@ SMOOTHED = _error("labels smoothed at edges", "save masks anew, or set data.num_
 PERHAPS_SMOOTHED = _warning(
     "labels between others at edges", "save masks anew, unless a class is a thin border between two others"
 )
+OBJECTS = _warning("numbers of objects", "save class numbers, or set data.num_classes if they are")
 FAR_LABEL = _warning("label above a gap", "set data.num_classes: now the largest label decides it")
 
 IMAGE_SIZE = _error("sizes differ", "set data.resize to a side in pixels: all must have one size")

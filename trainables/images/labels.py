@@ -17,6 +17,12 @@ _MOST_UNUSED = 10
 """Numbers up to the largest label, for each label that occurs, from which on they are no class numbers."""
 _MOST_CLASSES = 64
 """Labels beyond which their number must be set: they may be shades."""
+_FEWEST_OBJECTS = 8
+"""Largest number in some mask from which on labels may be those of objects."""
+_FEWEST_COUNTS = 4
+"""Different largest numbers that masks of objects have, at least."""
+_MOSTLY = 0.9
+"""Share of the numbers up to its largest that a mask of objects holds."""
 _SHOWN = 20
 """Labels beyond which they are not classes with other numbers, but shades where classes meet."""
 
@@ -132,6 +138,31 @@ def doubtful_classes(origin: str, pixels: np.ndarray, num_classes: int) -> str:
             f"the class, set data.mask_values: {{255: {num_classes - 1}}}"
         )
     return ""
+
+
+def are_objects(pixels: Sequence[np.ndarray]) -> bool:
+    """Whether labels look like numbers of objects, from 1 or 0 in each mask, and not of classes.
+
+    Args:
+        pixels: of each label in each mask: int64 [256].
+    """
+    held = [of_mask[:IGNORE].nonzero()[0] for of_mask in pixels]
+    last = np.array([labels.max() for labels in held if len(labels) and labels.max()])
+    if not len(last) or last.max() < _FEWEST_OBJECTS or len(set(last.tolist())) < _FEWEST_COUNTS:
+        return False
+    # Some objects lie below others.
+    filled = sum(len(labels) - (labels[0] == 0) for labels in held if len(labels))
+    return bool(filled > _MOSTLY * last.sum())
+
+
+def objects_text(pixels: np.ndarray) -> str:
+    """What is odd about labels that are numbers of objects, from the pixels of each in all masks."""
+    largest = int(pixels[:IGNORE].nonzero()[0].max())
+    return (
+        f"each mask holds nearly all numbers from 1 to its largest, which differs (up to {largest}), so they "
+        "seem to be numbers of objects: save class numbers, or set data.num_classes: "
+        f"{largest + 1} if they are"
+    )
 
 
 def _not_numbered(held: Sequence[int], with_ignored: bool) -> str:

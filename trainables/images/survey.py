@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from trainables.data.threads import in_threads, num_threads
+from trainables.findings import Kind
+from trainables.images import kinds
 from trainables.images.augment import IGNORE
 from trainables.images.colours import palette_conflict, proposed
-from trainables.images.decode import File, read_header
+from trainables.images.decode import File, Header, read_header
 from trainables.images.depth import ValueRange
-from trainables.images.edges import Edges, edges_of
+from trainables.images.edges import Edges, edges_of, told
+from trainables.images.labels import are_objects, objects_text
 from trainables.images.masks import COLOURED, palette_colours, read_mask, read_palette, used_colours
 from trainables.images.options import ImageOptions, MaskOptions
 from trainables.images.readers import Reader
+from trainables.images.targets import MaskDecoder
 
 NUM_HEADERS = 512
 """Samples of each part whose headers are looked at."""
@@ -22,7 +26,32 @@ NUM_DECODED = 64
 """Deep training images whose values are looked at."""
 
 
-def find_range(parts: Mapping[str, Reader], options: ImageOptions) -> tuple[ValueRange | None, str]:
+Headers = Mapping[str, Mapping[int, Sequence[Header]]]
+"""Of some samples of each part, by number; of one that cannot be read none."""
+
+
+def look_at_headers(parts: Mapping[str, Reader]) -> Headers:
+    return {
+        part: {number: _headers(reader, number) for number in _spread(len(reader), NUM_HEADERS)}
+        for part, reader in parts.items()
+    }
+
+
+def turned_images(headers: Headers, options: ImageOptions) -> str:
+    """What is to be said where images are turned and their masks are not; else empty."""
+    looked = [header for of_part in headers.values() for header in of_part.values() if header]
+    turned = sum(any(each.orientation != 1 for each in header) for header in looked)
+    if not turned or options.orientation != "exif" or not isinstance(options, MaskOptions):
+        return ""
+    return (
+        f"{turned} of {len(looked)} images are turned as their EXIF says, and masks never are: if they fit "
+        "the images as stored, set data.orientation: stored"
+    )
+
+
+def find_range(
+    parts: Mapping[str, Reader], headers: Headers, options: ImageOptions
+) -> tuple[ValueRange | None, str]:
     """The range of values that becomes 0 to 255, and what is to be said of it.
 
     None where all images that are looked at have 8 bits. What cannot be read is left for later.
@@ -30,8 +59,8 @@ def find_range(parts: Mapping[str, Reader], options: ImageOptions) -> tuple[Valu
     if options.value_range is not None:
         return options.value_range, ""
     deep = {
-        part: [number for number in _spread(len(reader), NUM_HEADERS) if _is_deep(reader, number)]
-        for part, reader in parts.items()
+        part: [number for number, header in of_part.items() if any(each.is_deep for each in header)]
+        for part, of_part in headers.items()
     }
     if not any(deep.values()):
         return None, ""
@@ -88,25 +117,35 @@ def mask_problem(parts: Mapping[str, Reader], options: MaskOptions) -> str:
     return palette_conflict({name: palette_colours(masks[name]) for name in palettes})
 
 
-def mask_edges(parts: Mapping[str, Reader], options: MaskOptions, lookup: np.ndarray) -> Edges | None:
-    """What lies between the labels of some masks that can be read; None for masks of colours.
+def mask_doubts(
+    parts: Mapping[str, Reader], options: MaskOptions, decoder: MaskDecoder, *, classes_known: bool
+) -> Iterator[tuple[Kind, str]]:
+    """What is wrong, or may be, with the labels of some masks together; those of colours are not looked at.
 
     Args:
-        lookup: from labels to classes and `IGNORE`: int16 [256].
+        classes_known: whether the number of classes is set, or the layout says what labels mean.
     """
     if options.colors:
-        return None
+        return
     chosen = [(reader, number) for reader in parts.values() for number in _spread(len(reader), NUM_DECODED)]
 
     def look(place: int) -> Edges | None:
         reader, number = chosen[place]
         try:
-            return edges_of(read_mask(reader.encoded(number).mask), lookup == IGNORE)
+            return edges_of(read_mask(reader.encoded(number).mask), decoder.lookup == IGNORE)
         except ValueError:
             return None
 
     found = [edges for edges in in_threads(look, len(chosen), num_threads()) if edges is not None]
-    return sum(found[1:], found[0]) if found else None
+    if not found:
+        return
+    edges = sum(found[1:], found[0])
+    unknown = any(decoder.class_of(label) is None for label in edges.pixels.nonzero()[0].tolist())
+    if edges.are_smooth:
+        surely = unknown or (edges.are_surely_smooth and not classes_known)
+        yield kinds.SMOOTHED if surely else kinds.PERHAPS_SMOOTHED, told(edges, count_allows=not unknown)
+    if not classes_known and are_objects([each.pixels for each in found]):
+        yield kinds.OBJECTS, objects_text(edges.pixels)
 
 
 def _mask(reader: Reader, number: int) -> File | None:
@@ -116,11 +155,11 @@ def _mask(reader: Reader, number: int) -> File | None:
         return None
 
 
-def _is_deep(reader: Reader, number: int) -> bool:
+def _headers(reader: Reader, number: int) -> Sequence[Header]:
     try:
-        return any(read_header(file).is_deep for file in reader.encoded(number).images)
+        return [read_header(file) for file in reader.encoded(number).images]
     except ValueError:
-        return False
+        return ()
 
 
 def _spread(count: int, most: int) -> list[int]:

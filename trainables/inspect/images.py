@@ -15,14 +15,13 @@ from trainables.images import kinds
 from trainables.images.augment import IGNORE
 from trainables.images.decode import read_header
 from trainables.images.depth import MOST_OUTSIDE
-from trainables.images.edges import told
+from trainables.images.found import FoundImages, find_images
 from trainables.images.labels import count_classes
-from trainables.images.loading import FoundImages, find_images
 from trainables.images.masks import labels_text
 from trainables.images.options import ImageOptions, MaskOptions
 from trainables.images.readers import Reader
 from trainables.images.statistics import pixel_sums
-from trainables.images.survey import mask_edges, mask_problem
+from trainables.images.survey import mask_doubts, mask_problem
 from trainables.images.targets import Encoded, Looked, MaskDecoder
 from trainables.inspect.inspection import IGNORED, Conclusion, Contents, Inspection, SampleName, digest_of
 
@@ -217,11 +216,9 @@ class MaskInspection(ImageInspection):
         if problem:
             file, _, what = problem.partition(": ")
             yield Finding(kinds.COLOURS if "have colours" in what else kinds.PALETTES, file, what)
-        edges = mask_edges(self._found.parts, options, self._decoder.lookup)
-        if edges is not None and edges.are_smooth:
-            surely = edges.are_surely_smooth and not self._found.classes_known
-            kind = kinds.SMOOTHED if surely else kinds.PERHAPS_SMOOTHED
-            yield Finding(kind, str(Path(self._masks[0]).parent), told(edges))
+        where, known = str(Path(self._masks[0]).parent), self._found.classes_known
+        for kind, doubt in mask_doubts(self._found.parts, options, self._decoder, classes_known=known):
+            yield Finding(kind, where, doubt)
 
     def _not_numbered(self, contents: Sequence[Contents]) -> list[Finding]:
         """Labels that are no class numbers, if the number of classes is taken from the largest one."""
