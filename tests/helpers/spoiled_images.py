@@ -198,6 +198,6 @@ WRONG_SAMPLES = [
     (dangling_link, r"images/02\.png: is a link to \S*nowhere\.png, and there is no such file"),
     (
         label_no_class,
-        r"masks/02\.png: holds label 37 in 48 pixels; .*, ignored is 255; raise data\.num_",
+        r"masks/02\.png: holds label 37 in 48 pixels; .*, ignored is 255; add the class to data\.class_names",
     ),
 ]

@@ -237,3 +237,19 @@ def test_a_file_of_another_kind_is_named(tmp_path: Path, content: bytes, message
     file.write_bytes(content)
     with pytest.raises(ValueError, match=message):
         Reading(channels=3).pixels(file)
+
+
+def test_turned_images_of_masks_are_told_as_square_ones_fit_both_ways(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder(tmp_path, [b""] * 4, size=(8, 8))
+    for number in range(4):
+        image = np.random.default_rng(number).integers(0, 256, (8, 8, 3), np.uint8)
+        turned(tmp_path / f"images/{number}.png", 6 if number else 1, image)
+    load(tmp_path)
+    said = (
+        "3 of 4 images are turned as their EXIF says, and masks never are: if they fit the images as stored"
+    )
+    assert said in capsys.readouterr().err
+    load(tmp_path, orientation="stored")
+    assert "turned" not in capsys.readouterr().err

@@ -3,40 +3,20 @@
 from __future__ import annotations
 
 import re
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import yaml
-from mask_folders import load, options_of
-from PIL import Image, ImageDraw
+from mask_folders import classes, folder, load, options_of
+from PIL import Image
 
 from trainables.images.loading import find_images, load_images
 from trainables.images.options import MaskFolderOptions
 from trainables.inspect.images import MaskInspection
 
 COLOURS = np.array([[0, 0, 0], [128, 64, 128], [0, 0, 142]], np.uint8)
-
-
-def folder(root: Path, masks: list[Image.Image]) -> Path:
-    for number, mask in enumerate(masks):
-        for name in ("images", "masks"):
-            (root / name).mkdir(parents=True, exist_ok=True)
-        image = np.random.default_rng(number).integers(0, 256, (*mask.size[::-1], 3), np.uint8)
-        Image.fromarray(image).save(root / f"images/{number}.png")
-        mask.save(root / f"masks/{number}.png")
-    return root
-
-
-def classes(count: int = 6, num_classes: int = 3) -> list[np.ndarray]:
-    """Masks uint8 [6, 8] in which each class occurs."""
-    rng = np.random.default_rng(num_classes)
-    masks = [rng.integers(0, num_classes, (6, 8)).astype(np.uint8) for _ in range(count)]
-    for mask in masks:
-        mask[0, :num_classes] = range(num_classes)
-    return masks
 
 
 def as_loaded(masks: list[np.ndarray], arrays: dict[str, np.ndarray]) -> bool:
@@ -225,87 +205,3 @@ def test_classes_that_a_part_lacks_are_told_when_all_masks_were_read(
         f"{tmp_path}: class 2 occurs in no training sample",
         f"{tmp_path}: classes 1, 3 occur in no validation sample",
     ]
-
-
-# Labels along edges
-
-
-def shapes(values: tuple[int, ...], count: int = 8, side: int = 120) -> list[Image.Image]:
-    """Masks of polygons, sides of 120 pixels."""
-    rng, masks = np.random.default_rng(0), []
-    for _ in range(count):
-        mask = Image.new("L", (side, side), values[0])
-        for label in values[1:] * 2:
-            x, y, size = rng.integers(0, side), rng.integers(0, side), rng.integers(10, 40)
-            angles = np.sort(rng.random(6)) * 2 * np.pi
-            corners = [(x + size * np.cos(angle), y + size * np.sin(angle)) for angle in angles]
-            ImageDraw.Draw(mask).polygon(corners, fill=label)
-        masks.append(mask)
-    return masks
-
-
-def jpeg(mask: Image.Image) -> Image.Image:
-    content = BytesIO()
-    mask.save(content, "JPEG", quality=90)
-    return Image.open(content).copy()
-
-
-SMOOTHED = {
-    "doubled": lambda mask: mask.resize((240, 240), Image.Resampling.BILINEAR),
-    "reduced": lambda mask: mask.resize((70, 70), Image.Resampling.BILINEAR),
-    "cubic": lambda mask: mask.resize((50, 50), Image.Resampling.BICUBIC),
-    "turned": lambda mask: mask.rotate(17, Image.Resampling.BILINEAR),
-    "jpeg": jpeg,
-}
-
-
-@pytest.mark.parametrize("name", SMOOTHED)
-@pytest.mark.parametrize("values", [(0, 2), (0, 3), (0, 1, 2, 3), (0, 1, 3, 5, 7)], ids=str)
-def test_masks_that_were_smoothed_are_told(
-    tmp_path: Path, name: str, values: tuple[int, ...], capsys: pytest.CaptureFixture[str]
-) -> None:
-    root = folder(tmp_path, [SMOOTHED[name](mask) for mask in shapes(values)])
-    load(root, num_classes=20)
-    told = capsys.readouterr().err
-    assert "of the edges between labels that differ by 2 or more pass through others" in told
-    assert "save them anew with each pixel one of the classes" in told
-
-
-def test_several_labels_that_are_edges_only_are_refused_unless_their_number_is_set(tmp_path: Path) -> None:
-    root = folder(tmp_path, [SMOOTHED["doubled"](mask) for mask in shapes((0, 3))])
-    with pytest.raises(ValueError, match=r"\(1, 2 occur hardly anywhere else\).* data\.num_classes: 4 if"):
-        load(root)
-    assert len(load(root, num_classes=4)["class_names"]) == 4
-    assert "labels smoothed at edges" in found_kinds(root)
-    assert "labels between others at edges" in found_kinds(root, num_classes=4)
-
-
-@pytest.mark.parametrize("values", [(0, 2), (0, 1, 2, 3), (0, 1, 3, 5, 7), tuple(range(19))], ids=str)
-def test_sharp_masks_are_not_told(
-    tmp_path: Path, values: tuple[int, ...], capsys: pytest.CaptureFixture[str]
-) -> None:
-    root = folder(tmp_path, [mask.resize((90, 90), Image.Resampling.NEAREST) for mask in shapes(values)])
-    load(root)
-    assert "pass through" not in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(("border", "is_told"), [(2, False), (255, False), (1, True)])
-def test_a_border_is_told_where_its_label_is_between_those_of_its_sides(
-    tmp_path: Path, border: int, capsys: pytest.CaptureFixture[str], *, is_told: bool
-) -> None:
-    masks = []
-    for mask in shapes((0, 1 if border != 1 else 2)):
-        labels = np.asarray(mask).copy()
-        edge = np.zeros(labels.shape, bool)
-        edge[:, 1:] |= labels[:, 1:] != labels[:, :-1]
-        edge[1:] |= labels[1:] != labels[:-1]
-        labels[edge] = border
-        masks.append(Image.fromarray(labels))
-    load(folder(tmp_path, masks))
-    assert ("if no class is a thin border between two others" in capsys.readouterr().err) == is_told
-
-
-def found_kinds(root: Path, **options: Any) -> set[str]:
-    inspection = MaskInspection(options_of(root, **options))
-    contents = [inspection.look(number) for number in range(len(inspection.samples))]
-    return {finding.kind.name for finding in inspection.conclude(contents).findings}

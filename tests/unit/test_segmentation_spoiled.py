@@ -178,7 +178,7 @@ def test_a_part_of_which_all_is_skipped_is_an_error(tmp_path):
     for part in ("train", "val"):
         write(tmp_path, "a", images=f"{part}/images", masks=f"{part}/masks")
     (tmp_path / "val/images/a.png").write_text("no image")
-    with pytest.raises(ValueError, match="every pixel of the valid masks is ignored"):
+    with pytest.raises(ValueError, match="none of the validation samples can be used: each is skipped"):
         load(tmp_path, max_skipped=1, progress=[].append)
 
 

@@ -41,7 +41,10 @@ def colours_of(image: Image.Image) -> dict[Colour, int]:
 def proposed(colours: Sequence[Colour]) -> str:
     """The line for the configuration, or what is wrong where there are too many colours."""
     if len(colours) > MOST_PROPOSED:
-        return f"{len(colours):,} colours are no classes: resized with interpolation, or once a JPEG?"
+        return (
+            f"{len(colours):,} colours are no classes: were the masks resized with interpolation, or JPEG "
+            "once, or are the colours numbers of objects? Save them anew with the class of each pixel"
+        )
     if len(colours) == 1:
         return "they have one colour, so the classes are in their transparency: save that as a grey PNG"
     table = ", ".join(f"[{red}, {green}, {blue}]" for red, green, blue in colours)

@@ -73,11 +73,11 @@ def edges_of(mask: np.ndarray, ignored: np.ndarray) -> Edges:
     )
 
 
-def told(edges: Edges, *, count_allows: bool = True) -> str:
+def told(edges: Edges, num_classes: int | None) -> str:
     """What is odd about masks with smooth edges, and what to do.
 
     Args:
-        count_allows: whether all labels may be classes, if their number is set.
+        num_classes: with which all labels would be classes; None if they cannot be.
     """
     share = edges.smooth / (edges.smooth + edges.sharp)
     only = some(map(str, edges.only_between), _SHOWN)
@@ -85,11 +85,10 @@ def told(edges: Edges, *, count_allows: bool = True) -> str:
     found = f"{share:.0%} of the edges between labels that differ by 2 or more pass through others{labels}"
     cause = "the masks were resized with interpolation, drawn with smooth edges, or JPEG once"
     again = "save them anew with each pixel one of the classes"
-    if not count_allows:
+    if num_classes is None:
         return f"{found}: {cause}; {again}"
     if edges.are_surely_smooth:
-        count = 1 + int(np.flatnonzero(edges.pixels).max())
-        return f"{found}: {cause}; {again}, or set data.num_classes: {count} if each label is a class"
+        return f"{found}: {cause}; {again}, or set data.num_classes: {num_classes} if each label is a class"
     return f"{found}: if no class is a thin border between two others, {cause}: {again}"
 
 

@@ -64,7 +64,8 @@ SMOOTHED = _error("labels smoothed at edges", "save masks anew, or set data.num_
 PERHAPS_SMOOTHED = _warning(
     "labels between others at edges", "save masks anew, unless a class is a thin border between two others"
 )
-OBJECTS = _warning("numbers of objects", "save class numbers, or set data.num_classes if they are")
+NO_CLASS = _error("masks without a class", "correct the masks, or see data.ignore_index and data.mask_values")
+OBJECTS = _warning("numbers of objects", "save class numbers, or set data.num_classes if each is a class")
 FAR_LABEL = _warning("label above a gap", "set data.num_classes: now the largest label decides it")
 
 IMAGE_SIZE = _error("sizes differ", "set data.resize to a side in pixels: all must have one size")

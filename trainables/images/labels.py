@@ -15,7 +15,7 @@ from trainables.images.options import MaskOptions
 
 _MOST_UNUSED = 10
 """Numbers up to the largest label, for each label that occurs, from which on they are no class numbers."""
-_MOST_CLASSES = 64
+MOST_CLASSES = 64
 """Labels beyond which their number must be set: they may be shades."""
 _FEWEST_OBJECTS = 8
 """Largest number in some mask from which on labels may be those of objects."""
@@ -91,6 +91,23 @@ def check_class_names(names: Sequence[str], origin: str, num_classes: int | None
     return list(names)
 
 
+def only_ignored(parts: Mapping[str, np.ndarray], ignore_index: int) -> str:
+    """What is wrong where no pixel of a part has a class; else empty.
+
+    Args:
+        parts: pixels of each class and of `IGNORE` in it: int64 [256].
+    """
+    for part, pixels in parts.items():
+        if not pixels.any():
+            return f"none of the {part} samples can be used: each is skipped"
+        if not pixels[:IGNORE].any():
+            return (
+                f"every pixel of the {part} masks is ignored, as label {ignore_index}; some must have a "
+                "class: correct the masks, or set data.ignore_index to a label that marks no class"
+            )
+    return ""
+
+
 def count_classes(
     origin: str, pixels: np.ndarray, mask_values: Mapping[int, int], *, is_known: bool = False
 ) -> int:
@@ -104,8 +121,8 @@ def count_classes(
             is probably wrong.
     """
     held = pixels[:IGNORE].nonzero()[0].tolist()
-    num_found = 1 + held[-1]
-    doubtful = len(held) > _MOST_CLASSES or _MOST_UNUSED * len(held) <= num_found
+    num_found = 1 + max(held, default=0)
+    doubtful = len(held) > MOST_CLASSES or _MOST_UNUSED * len(held) <= num_found
     if num_found > 1 and not is_known and doubtful:
         raise ValueError(f"{origin}: {_not_numbered(held, bool(pixels[IGNORE]))}")
     if num_found > 1:
@@ -115,7 +132,10 @@ def count_classes(
             f"{origin}: masks hold only 0 and the ignored label; if they are binary, saved as 0 and 255, "
             "set data.mask_values: {255: 1}"
         )
-    raise ValueError(f"{origin}: masks hold no label above 0; there must be at least two classes")
+    raise ValueError(
+        f"{origin}: masks hold no label above 0; there must be at least two classes: save the masks with "
+        "their class numbers, or set data.num_classes"
+    )
 
 
 def doubtful_classes(origin: str, pixels: np.ndarray, num_classes: int) -> str:
@@ -160,8 +180,8 @@ def objects_text(pixels: np.ndarray) -> str:
     largest = int(pixels[:IGNORE].nonzero()[0].max())
     return (
         f"each mask holds nearly all numbers from 1 to its largest, which differs (up to {largest}), so they "
-        "seem to be numbers of objects: save class numbers, or set data.num_classes: "
-        f"{largest + 1} if they are"
+        f"seem to be numbers of objects: save class numbers, or set data.num_classes: {largest + 1} if each "
+        "is a class"
     )
 
 

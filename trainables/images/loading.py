@@ -8,9 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from trainables.findings import some
-from trainables.images.augment import IGNORE
 from trainables.images.found import FoundImages, find_images
-from trainables.images.labels import count_classes, doubtful_classes
+from trainables.images.labels import count_classes, doubtful_classes, only_ignored
 from trainables.images.options import ClassShardsOptions, ImageOptions, MaskOptions, MaskShardsOptions
 from trainables.images.readers import Reader, Subset
 from trainables.images.scan import Progress, Scan, to_stderr
@@ -64,9 +63,6 @@ def load_images(options: ImageOptions, progress: Progress = to_stderr) -> dict[s
         progress=progress,
     )
     names = _class_names(found, scan, options, progress)
-    if scan.complete and not streamed:
-        for line in _absent(found, scan, names):
-            progress(line)
     mean, std = IMAGENET_MEAN, IMAGENET_STD
     if options.normalization == "data":
         mean, std = mean_and_std(scan.sums[scan.parts["train"]].sum(axis=0))
@@ -123,23 +119,22 @@ def _of_one_size(decoder: Decoder, readers: Mapping[str, Reader]) -> Decoder:
 
 
 def _class_names(found: FoundImages, scan: Scan, options: ImageOptions, progress: Progress) -> Sequence[str]:
-    """The known ones, else the numbers of the labels in all masks."""
-    if not isinstance(options, MaskOptions):
-        return found.class_names
-    train, valid = scan.class_counts("train"), scan.class_counts("valid")
-    for part, counts in (("train", train), ("valid", valid)):
-        if not counts[:IGNORE].any():
-            raise ValueError(
-                f"{found.origin}: every pixel of the {part} masks is ignored; some must have a class"
-            )
-    if not scan.complete:
-        return found.class_names
-    num_found = count_classes(found.origin, train + valid, options.mask_values, is_known=found.classes_known)
-    names = found.class_names or [str(number) for number in range(num_found)]
-    if not options.mask_values and not found.are_numbers:
-        doubt = doubtful_classes(found.origin, train + valid, len(names))
-        if doubt:
-            progress(doubt)
+    """The known ones, else the numbers of the labels in all masks; what is odd about them is told."""
+    names, doubt = found.class_names, ""
+    if isinstance(options, MaskOptions):
+        train, valid = scan.class_counts("train"), scan.class_counts("valid")
+        if problem := only_ignored({"training": train, "validation": valid}, options.ignore_index):
+            raise ValueError(f"{found.origin}: {problem}")
+        if not scan.complete:
+            return names
+        known = found.classes_known
+        number = count_classes(found.origin, train + valid, options.mask_values, is_known=known)
+        names = names or list(map(str, range(number)))
+        if not options.mask_values and not found.are_numbers:
+            doubt = doubtful_classes(found.origin, train + valid, len(names))
+    whole = scan.complete and not isinstance(options, MaskShardsOptions | ClassShardsOptions)
+    for line in [doubt] if doubt else _absent(found, scan, names) if whole else []:
+        progress(line)
     return names
 
 

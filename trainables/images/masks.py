@@ -51,7 +51,7 @@ def read_mask(file: File, colours: ColourTable | None = None) -> np.ndarray:
         values, counts = np.unique(wrong, return_counts=True)
         held = labels_text(dict(zip(values.tolist(), counts.tolist(), strict=True)))
         rule = f"labels must be whole numbers from 0 to {HIGHEST_LABEL}"
-        raise sample_error(kinds.WRONG_LABEL, file, f"holds {held}; {rule}")
+        raise sample_error(kinds.WRONG_LABEL, file, f"holds {held}; {rule}", "save the class of each pixel")
     return labels.astype(np.uint8)
 
 

@@ -14,7 +14,7 @@ from trainables.images.colours import palette_conflict, proposed
 from trainables.images.decode import File, Header, read_header
 from trainables.images.depth import ValueRange
 from trainables.images.edges import Edges, edges_of, told
-from trainables.images.labels import are_objects, objects_text
+from trainables.images.labels import MOST_CLASSES, are_objects, objects_text
 from trainables.images.masks import COLOURED, palette_colours, read_mask, read_palette, used_colours
 from trainables.images.options import ImageOptions, MaskOptions
 from trainables.images.readers import Reader
@@ -140,10 +140,12 @@ def mask_doubts(
     if not found:
         return
     edges = sum(found[1:], found[0])
-    unknown = any(decoder.class_of(label) is None for label in edges.pixels.nonzero()[0].tolist())
+    classes = [decoder.class_of(label) for label in edges.pixels.nonzero()[0].tolist()]
+    known = [number for number in classes if number is not None and number != IGNORE]
+    number = None if None in classes or not known or max(known) >= MOST_CLASSES else 1 + max(known)
     if edges.are_smooth:
-        surely = unknown or (edges.are_surely_smooth and not classes_known)
-        yield kinds.SMOOTHED if surely else kinds.PERHAPS_SMOOTHED, told(edges, count_allows=not unknown)
+        surely = edges.are_surely_smooth and (None in classes or not classes_known)
+        yield kinds.SMOOTHED if surely else kinds.PERHAPS_SMOOTHED, told(edges, number)
     if not classes_known and are_objects([each.pixels for each in found]):
         yield kinds.OBJECTS, objects_text(edges.pixels)
 

@@ -16,7 +16,7 @@ from trainables.images.augment import IGNORE
 from trainables.images.decode import read_header
 from trainables.images.depth import MOST_OUTSIDE
 from trainables.images.found import FoundImages, find_images
-from trainables.images.labels import count_classes
+from trainables.images.labels import count_classes, only_ignored
 from trainables.images.masks import labels_text
 from trainables.images.options import ImageOptions, MaskOptions
 from trainables.images.readers import Reader
@@ -208,7 +208,6 @@ class MaskInspection(ImageInspection):
 
     def _conclusions(self, contents: Sequence[Contents]) -> Iterator[Finding]:
         yield from self._binary_masks()
-        yield from self._not_numbered(contents)
         yield from self._far_labels()
         options = self._options
         assert isinstance(options, MaskOptions)
@@ -217,22 +216,35 @@ class MaskInspection(ImageInspection):
             file, _, what = problem.partition(": ")
             yield Finding(kinds.COLOURS if "have colours" in what else kinds.PALETTES, file, what)
         where, known = str(Path(self._masks[0]).parent), self._found.classes_known
-        for kind, doubt in mask_doubts(self._found.parts, options, self._decoder, classes_known=known):
-            yield Finding(kind, where, doubt)
+        doubts = [
+            Finding(kind, where, doubt)
+            for kind, doubt in mask_doubts(self._found.parts, options, self._decoder, classes_known=known)
+        ]
+        yield from doubts
+        # Shades between labels are no labels that could be mapped.
+        if not any(doubt.kind is kinds.SMOOTHED for doubt in doubts):
+            yield from self._not_numbered(contents)
 
     def _not_numbered(self, contents: Sequence[Contents]) -> list[Finding]:
-        """Labels that are no class numbers, if the number of classes is taken from the largest one."""
-        pixels = np.zeros(IGNORE + 1, np.int64)
-        for held in contents:
+        """Labels with which no search would begin: all ignored, all of one class, or no class numbers."""
+        pixels = {"train": np.zeros(IGNORE + 1, np.int64), "valid": np.zeros(IGNORE + 1, np.int64)}
+        for sample, held in zip(self.samples, contents, strict=True):
             for label, count in held.labels.items():
-                pixels[IGNORE if label == IGNORED else label] += count
-        if self._found.classes_known or not pixels[1:IGNORE].any():
+                pixels[sample.part][IGNORE if label == IGNORED else label] += count
+        where, of_all = str(Path(self._masks[0]).parent), pixels["train"] + pixels["valid"]
+        names = {"train": "training", "valid": "validation"}
+        parts = {names[part]: counts for part, counts in pixels.items() if counts.any()}
+        assert isinstance(self._options, MaskOptions)
+        if problem := only_ignored(parts, self._options.ignore_index):
+            return [Finding(kinds.NO_CLASS, where, problem)]
+        is_binary = bool(of_all[IGNORE]) and not of_all[1:IGNORE].any()  # see _binary_masks
+        if self._found.classes_known or is_binary or not of_all.any():
             return []
-        where = str(Path(self._masks[0]).parent)
         try:
-            count_classes(where, pixels, {})
+            count_classes(where, of_all, {})
         except ValueError as error:
-            return [Finding(kinds.NO_NUMBERS, where, str(error).removeprefix(f"{where}: "))]
+            kind = kinds.NO_NUMBERS if of_all[1:IGNORE].any() else kinds.NO_CLASS
+            return [Finding(kind, where, str(error).removeprefix(f"{where}: "))]
         return []
 
     def _binary_masks(self) -> list[Finding]:
