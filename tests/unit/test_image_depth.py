@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from mask_folders import load, loaded, options_of
 from PIL import Image
 
@@ -127,6 +129,40 @@ def test_greys_with_transparency_of_16_bits_are_refused(tmp_path: Path) -> None:
     folder(tmp_path, [png(image, GREY_ALPHA) for image in deep_images(0, 900, channels=2)])
     with pytest.raises(ValueError, match=r"16-bit greys with transparency.*; save it without"):
         load(tmp_path, range=[0, 900])
+
+
+@pytest.mark.parametrize("odd", [65535, 60000])
+def test_a_few_values_that_take_most_of_the_range_are_told_with_a_range_without_them(
+    tmp_path: Path, odd: int
+) -> None:
+    images = deep_images(100, 700)
+    for image in images:
+        image[0, 0] = odd
+    folder(tmp_path, [png(image, GREY) for image in images])
+    lines: list[str] = []
+    load(tmp_path, progress=lines.append, channels=1)
+    (found,) = re.findall(r"lie between .* set data\.(range: \[.*?\])", lines[0])
+    low, high = yaml.safe_load(found)["range"]
+    assert 100 <= low < 120
+    assert 680 < high <= 700
+    assert load(tmp_path, channels=1, **yaml.safe_load(found))["value_range"].tolist() == [low, high]
+    lines.clear()
+    load(folder(tmp_path / "plain", [png(image, GREY) for image in deep_images(0, 900)]), lines.append)
+    assert "lie between" not in lines[0]
+
+
+def test_8_bits_among_deeper_ones_are_told_and_16bit_makes_them_alike(tmp_path: Path) -> None:
+    grey = [np.random.default_rng(n).integers(0, 256, (6, 8, 1)).astype(np.uint16) for n in range(6)]
+    folder(tmp_path, [png(grey[number] * 257, GREY) for number in range(6)])
+    for number in (0, 3):
+        Image.fromarray(grey[number][..., 0].astype(np.uint8)).save(tmp_path / f"images/{number}.png")
+    lines: list[str] = []
+    load(tmp_path, lines.append, channels=1)
+    assert (
+        "2 of the images looked at have 8 bits and stay as they are: where 255 in them is 65535" in lines[0]
+    )
+    arrays = load(tmp_path, channels=1, range="16bit")
+    assert same_images(of_all(arrays), [image.astype(np.uint8) for image in grey])
 
 
 @pytest.mark.parametrize("value", [[5, 5], [255, 0]])

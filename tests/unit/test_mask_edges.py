@@ -1,4 +1,4 @@
-"""Labels along edges, numbers of objects and masks without a class: told or refused, by a search and check."""
+"""Labels along edges, numbers of objects, masks without a class: told or refused, by a search and check."""
 
 from __future__ import annotations
 

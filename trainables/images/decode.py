@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 import struct
@@ -34,6 +35,7 @@ PIXEL_LIMIT = 89_478_485
 # in them concerns nobody. The sizes of images are checked below.
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
 warnings.filterwarnings("ignore", module=r"PIL\.")
+logging.getLogger("PIL").setLevel(logging.CRITICAL)
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -189,10 +191,10 @@ class Reading:
             deep = is_deep(image)
             if not deep and (self.value_range is None or not self.value_range.of_all):
                 return self._converted(self._turned(image))
+        values = self.values(file)
         if self.value_range is None:
             message = "has more than 8 bits a channel, and the images that were looked at have 8"
             raise sample_error(kinds.DEPTH, file, message, "set data.range, or save all images alike")
-        values = self.values(file)
         if self.is_found:
             self.value_range.tell_outside(str(file), values)
         return self._converted(Image.fromarray(self.value_range.scaled(values)))

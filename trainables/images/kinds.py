@@ -20,7 +20,7 @@ NOT_FETCHED = _error(
     "contents not fetched", "run git annex get, git lfs pull or dvc pull in the folder of the data"
 )
 UNREADABLE = _error("unreadable file", "copy it again, or remove the sample")
-FORMAT = _error("format that is not read", "convert it, as to PNG of 8 or 16 bits")
+FORMAT = _error("format that is not read", "save it as PNG of 8 or 16 bits, one picture in a file")
 NOT_FINITE = _error("numbers not finite", "replace them, as by 0")
 LEAKAGE = _error(
     "data leakage",

@@ -17,11 +17,11 @@ from trainables.images.decode import read_header
 from trainables.images.depth import MOST_OUTSIDE
 from trainables.images.found import FoundImages, find_images
 from trainables.images.labels import count_classes, only_ignored
+from trainables.images.mask_survey import mask_doubts, mask_problem
 from trainables.images.masks import labels_text
 from trainables.images.options import ImageOptions, MaskOptions
 from trainables.images.readers import Reader
 from trainables.images.statistics import pixel_sums
-from trainables.images.survey import mask_doubts, mask_problem
 from trainables.images.targets import Encoded, Looked, MaskDecoder
 from trainables.inspect.inspection import IGNORED, Conclusion, Contents, Inspection, SampleName, digest_of
 
