@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import struct
+import tarfile
 import zlib
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +18,10 @@ from trainables.findings import SampleError
 from trainables.images.colours import ColourTable
 from trainables.images.decode import Reading, header_size, read_header
 from trainables.images.fingerprint import image_fingerprint
+from trainables.images.loading import load_images
 from trainables.images.masks import read_mask
-from trainables.images.options import ClassFolderOptions
+from trainables.images.options import ClassFolderOptions, MaskShardsOptions
+from trainables.images.samples import LoadedImages
 
 BLACK_IS_0, RGB, CMYK = 1, 2, 5
 PHOTOMETRIC, ORIENTATION, PLANES, SUBFILE, EXTRA = 262, 274, 284, 254, 338
@@ -251,3 +255,27 @@ def test_files_without_a_suffix_are_named_by_what_they_hold(tmp_path: Path) -> N
 
     with pytest.raises(ValueError, match=r"cat: holds no image in .*; IM0001 is a DICOM, and must be PNG"):
         find_images(options, 0)
+
+
+@pytest.mark.parametrize(("extension", "mask"), [("webp", "seg.png"), ("tif", "mask.tif")])
+def test_shards_of_other_formats_are_read_and_their_names_are_options(
+    tmp_path: Path, extension: str, mask: str
+) -> None:
+    formats = {"webp": "WEBP", "tif": "TIFF", "png": "PNG"}
+    image = numbers("uint8", 3)
+    for part in ("train", "valid"):
+        with tarfile.open(tmp_path / f"{part}.tar", "w") as shard:
+            for name, pixels in ((f"a.{extension}", image), (f"a.{mask}", MASK)):
+                content = BytesIO()
+                options = {"lossless": True} if extension == "webp" else {}
+                Image.fromarray(pixels).save(content, formats[name.rpartition(".")[2]], **options)
+                member = tarfile.TarInfo(name)
+                member.size = len(content.getvalue())
+                shard.addfile(member, BytesIO(content.getvalue()))
+    places = {"source": "shards", "root": str(tmp_path), "train": "train.tar", "valid": "valid.tar"}
+    with pytest.raises(ValueError, match=r"lacks jpg or jpeg or png; .*; data\.image says what its members"):
+        load_images(MaskShardsOptions(**places, num_classes=4))
+    options = MaskShardsOptions(**places, num_classes=4, image=extension, mask=mask)
+    (images, masks) = LoadedImages(load_images(options), options).samples("valid").read(np.arange(1))
+    np.testing.assert_array_equal(images[0], image)
+    np.testing.assert_array_equal(masks[0], MASK)

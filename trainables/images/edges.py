@@ -73,11 +73,12 @@ def edges_of(mask: np.ndarray, ignored: np.ndarray) -> Edges:
     )
 
 
-def told(edges: Edges, num_classes: int | None) -> str:
+def told(edges: Edges, num_classes: int | None, *, surely: bool) -> str:
     """What is odd about masks with smooth edges, and what to do.
 
     Args:
-        num_classes: with which all labels would be classes; None if they cannot be.
+        num_classes: what to set if all labels are classes; None if that is set, or they cannot be.
+        surely: whether no class can be a thin border.
     """
     share = edges.smooth / (edges.smooth + edges.sharp)
     only = some(map(str, edges.only_between), _SHOWN)
@@ -85,11 +86,11 @@ def told(edges: Edges, num_classes: int | None) -> str:
     found = f"{share:.0%} of the edges between labels that differ by 2 or more pass through others{labels}"
     cause = "the masks were resized with interpolation, drawn with smooth edges, or JPEG once"
     again = "save them anew with each pixel one of the classes"
+    if not surely:
+        return f"{found}: if no class is a thin border between two others, {cause}: {again}"
     if num_classes is None:
         return f"{found}: {cause}; {again}"
-    if edges.are_surely_smooth:
-        return f"{found}: {cause}; {again}, or set data.num_classes: {num_classes} if each label is a class"
-    return f"{found}: if no class is a thin border between two others, {cause}: {again}"
+    return f"{found}: {cause}; {again}, or set data.num_classes: {num_classes} if each label is a class"
 
 
 def _along_rows(mask: np.ndarray, ignored: np.ndarray) -> tuple[np.ndarray, int, int]:

@@ -68,12 +68,13 @@ def mask_doubts(
     if not found:
         return
     edges = sum(found[1:], found[0])
-    classes = [decoder.class_of(label) for label in edges.pixels.nonzero()[0].tolist()]
-    known = [number for number in classes if number is not None and number != IGNORE]
-    number = None if None in classes or not known or max(known) >= MOST_CLASSES else 1 + max(known)
     if edges.are_smooth:
+        classes = [decoder.class_of(label) for label in edges.pixels.nonzero()[0].tolist()]
         surely = edges.are_surely_smooth and (None in classes or not classes_known)
-        yield kinds.SMOOTHED if surely else kinds.PERHAPS_SMOOTHED, told(edges, number)
+        number = 1 + max((each for each in classes if each is not None and each != IGNORE), default=0)
+        may_be_set = None not in classes and number <= MOST_CLASSES
+        kind = kinds.SMOOTHED if surely else kinds.PERHAPS_SMOOTHED
+        yield kind, told(edges, number if may_be_set else None, surely=surely)
     if not classes_known and are_objects([each.pixels for each in found]):
         yield kinds.OBJECTS, objects_text(edges.pixels)
 
