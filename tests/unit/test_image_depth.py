@@ -17,6 +17,7 @@ from PIL import Image
 from trainables.images.decode import Reading
 from trainables.images.depth import ValueRange
 from trainables.images.options import MaskFolderOptions
+from trainables.images.samples import LoadedImages
 from trainables.inspect.images import MaskInspection
 
 GREY, GREY_ALPHA, RGB, RGBA = 0, 4, 2, 6
@@ -112,8 +113,6 @@ def test_streamed_images_have_the_same_range(tmp_path: Path) -> None:
     folder(tmp_path, [png(image, GREY) for image in deep_images(0, 900)])
     kept, streamed = (load(tmp_path, max_memory=memory) for memory in (2**30, 0))
     options = options_of(tmp_path, max_memory=0)
-    from trainables.images.samples import LoadedImages
-
     reader = LoadedImages(streamed, options).samples("train")
     images, _ = reader.read(np.arange(len(reader.shapes)))
     np.testing.assert_array_equal(np.stack(images), kept["train_inputs"])
@@ -287,5 +286,7 @@ def test_turned_images_of_masks_are_told_as_square_ones_fit_both_ways(
         "3 of 4 images are turned as their EXIF says, and masks never are: if they fit the images as stored"
     )
     assert said in capsys.readouterr().err
-    load(tmp_path, orientation="stored")
+    arrays = load(tmp_path, orientation="stored")
     assert "turned" not in capsys.readouterr().err
+    described = LoadedImages(arrays, options_of(tmp_path, orientation="stored")).described("classes")
+    assert described["orientation"] == "stored"
