@@ -68,7 +68,8 @@ def _empty_files(root: Path) -> None:
 
 def _mask_with_colours(root: Path) -> None:
     file = root / "train/masks/004.png"
-    Image.open(file).convert("RGB").save(file)
+    colours = np.array([[0, 0, 0], [128, 64, 128], [70, 130, 180]], np.uint8)
+    Image.fromarray(colours[np.minimum(np.asarray(Image.open(file)), 2)]).save(file)
 
 
 def _sizes_that_differ(root: Path) -> None:

@@ -237,7 +237,7 @@ class MaskInspection(ImageInspection):
         assert isinstance(self._options, MaskOptions)
         if problem := only_ignored(parts, self._options.ignore_index):
             return [Finding(kinds.NO_CLASS, where, problem)]
-        is_binary = bool(of_all[IGNORE]) and not of_all[1:IGNORE].any()  # see _binary_masks
+        is_binary = {label for labels in self._labels for label in labels} == {0, IGNORE}  # see _binary_masks
         if self._found.classes_known or is_binary or not of_all.any():
             return []
         try:
