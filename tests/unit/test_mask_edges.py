@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from mask_folders import classes, folder, load, options_of
 from PIL import Image, ImageDraw
 
@@ -146,3 +148,31 @@ def test_a_label_beyond_the_names_asks_for_the_name_that_may_be_lacking(tmp_path
     (root / "classes.txt").write_text("road\ncar\n")
     with pytest.raises(ValueError, match=r"classes\.txt .*\(do the names lack the first class, such as back"):
         load(root)
+
+
+def test_labels_with_a_gap_are_told_with_the_line_that_closes_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    masks = classes(num_classes=4)
+    root = folder(tmp_path, [Image.fromarray(np.array([0, 1, 2, 4], np.uint8)[mask]) for mask in masks])
+    load(root)
+    (line,) = re.findall(
+        r"no pixel has class 3: .* set data\.(mask_values: \{[^}]*\})", capsys.readouterr().err
+    )
+    assert yaml.safe_load(line) == {"mask_values": {4: 3}}
+    assert len(load(root, mask_values={4: 3})["class_names"]) == 4
+    load(root, num_classes=5)
+    assert "class 3 occurs in no training or validation sample" in capsys.readouterr().err
+
+
+def test_masks_of_0_and_255_among_others_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    masks = classes(num_classes=2)
+    scale = [255, 1, 1, 255, 1, 1]
+    images = [Image.fromarray(mask * np.uint8(factor)) for mask, factor in zip(masks, scale, strict=True)]
+    root = folder(tmp_path, images)
+    load(root)
+    assert "2 of 6 masks hold 0 and 255 only, which is ignored" in capsys.readouterr().err
+    arrays = load(root, mask_values={255: 1})
+    assert "ignored" not in capsys.readouterr().err
+    found = [*arrays["train_targets"], *arrays["valid_targets"]]
+    assert sorted(mask.tobytes() for mask in found) == sorted(mask.tobytes() for mask in masks)

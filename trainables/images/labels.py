@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from trainables.findings import some
 from trainables.images.augment import IGNORE
 from trainables.images.layouts.base import Convention
 from trainables.images.layouts.root import DataRoot
@@ -138,11 +139,12 @@ def count_classes(
     )
 
 
-def doubtful_classes(origin: str, pixels: np.ndarray, num_classes: int) -> str:
+def doubtful_classes(origin: str, pixels: np.ndarray, num_classes: int, *, is_known: bool) -> str:
     """What is odd about classes that may have been meant otherwise, with the line for that; else empty.
 
     Args:
         pixels: of each class and of `IGNORE`, int64 [256].
+        is_known: whether the number of classes is set.
     """
     held = pixels[:num_classes].nonzero()[0].tolist()
     if held and 0 not in held:
@@ -150,6 +152,13 @@ def doubtful_classes(origin: str, pixels: np.ndarray, num_classes: int) -> str:
         return (
             f"{origin}: no pixel has class 0: if classes begin at 1, set data.mask_values: {{{values}}}"
             ", and data.num_classes to one less where it is set"
+        )
+    if not is_known and len(held) < num_classes:
+        values = ", ".join(f"{label}: {number}" for number, label in enumerate(held) if label != number)
+        absent = [str(label) for label in range(num_classes) if label not in held]
+        return (
+            f"{origin}: no pixel has class {some(absent)}: if there is no such class, set data.mask_values: "
+            f"{{{values}}}; else set data.num_classes: {num_classes}"
         )
     if held == list(range(num_classes - 1)) and pixels[IGNORE]:
         share = pixels[IGNORE] / pixels.sum()

@@ -131,7 +131,7 @@ def _class_names(found: FoundImages, scan: Scan, options: ImageOptions, progress
         number = count_classes(found.origin, train + valid, options.mask_values, is_known=known)
         names = names or list(map(str, range(number)))
         if not options.mask_values and not found.are_numbers:
-            doubt = doubtful_classes(found.origin, train + valid, len(names))
+            doubt = doubtful_classes(found.origin, train + valid, len(names), is_known=known)
     whole = scan.complete and not isinstance(options, MaskShardsOptions | ClassShardsOptions)
     for line in [doubt] if doubt else _absent(found, scan, names) if whole else []:
         progress(line)

@@ -18,6 +18,9 @@ from trainables.images.readers import Reader
 from trainables.images.survey import NUM_DECODED, NUM_HEADERS, spread
 from trainables.images.targets import MaskDecoder
 
+_FEW_BINARY = 0.1
+"""Share of masks of 0 and 255 from which on they are hardly ones that lack an object."""
+
 
 def mask_problem(parts: Mapping[str, Reader], options: MaskOptions) -> str:
     """What is wrong if most masks have colours, or a label has another colour in another mask; else empty."""
@@ -67,6 +70,15 @@ def mask_doubts(
     found = [edges for edges in in_threads(look, len(chosen), num_threads()) if edges is not None]
     if not found:
         return
+    binary = sum(each.pixels.nonzero()[0].tolist() == [0, IGNORE] for each in found)
+    if binary > _FEW_BINARY * len(found) and decoder.class_of(IGNORE) == IGNORE and binary < len(found):
+        yield (
+            kinds.PERHAPS_BINARY,
+            (
+                f"{binary} of {len(found)} masks hold 0 and 255 only, which is ignored, and others more: if 255 is a "
+                "class there, set data.mask_values: {255: 1}"
+            ),
+        )
     edges = sum(found[1:], found[0])
     if edges.are_smooth:
         classes = [decoder.class_of(label) for label in edges.pixels.nonzero()[0].tolist()]

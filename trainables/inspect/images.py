@@ -219,6 +219,7 @@ class MaskInspection(ImageInspection):
         doubts = [
             Finding(kind, where, doubt)
             for kind, doubt in mask_doubts(self._found.parts, options, self._decoder, classes_known=known)
+            if kind is not kinds.PERHAPS_BINARY  # each of them is found besides
         ]
         yield from doubts
         # Shades between labels are no labels that could be mapped.
