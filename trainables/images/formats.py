@@ -6,6 +6,9 @@ from collections.abc import Iterator
 
 from PIL import Image
 
+from trainables.findings import Kind
+from trainables.images import kinds
+
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 READ = ("PNG", "JPEG", "TIFF", "WEBP")
 """As Pillow names them."""
@@ -144,29 +147,28 @@ def _further_pages(image: Image.Image) -> Iterator[int]:
         image.seek(0)
 
 
-def unfit_for_masks(image: Image.Image, whole: bytes | None) -> tuple[str, str]:
-    """Why the numbers of an open image are not those that were saved, and the way out; empty if they are.
+def unfit_for_masks(image: Image.Image, whole: bytes | None) -> tuple[Kind, str, str] | None:
+    """Why the numbers of an open image are not those that were saved, and the way out; None if they are.
 
     Args:
         whole: the file, for a WebP.
     """
     save = "save masks from their source as PNG"
     if image.format == "TIFF":
-        compression = image.info[_COMPRESSION]
-        if compression not in _LOSSLESS:
-            return (
-                f"is a TIFF compressed as {compression.removeprefix('tiff_').upper()}, which alters labels",
-                save,
-            )
         if image.mode != "P" and vars(image)["tag_v2"].get(_WHITE_OR_BLACK, 0) == 0:
-            return "is a TIFF with 0 for white, of which programs read different numbers", "save it as PNG"
-        return "", ""
+            message = "is a TIFF with 0 for white, of which programs read different numbers"
+            return kinds.FORMAT, message, "save it as PNG"
+        compression = image.info[_COMPRESSION]
+        name = compression.removeprefix("tiff_").upper()
+        message = f"is a TIFF compressed as {name}, which alters labels"
+        return None if compression in _LOSSLESS else (kinds.LOSSY_MASK, message, save)
     if image.format == "WEBP":
         is_exact = whole is not None and b"VP8L" in _chunks(whole)
-        return ("", "") if is_exact else ("is a WebP saved with loss, which alters labels", save)
+        message = "is a WebP saved with loss, which alters labels"
+        return None if is_exact else (kinds.LOSSY_MASK, message, save)
     if image.format == "PNG":
-        return "", ""
-    return "is a JPEG", "masks must be PNG, because JPEG alters labels"
+        return None
+    return kinds.LOSSY_MASK, "is a JPEG", "masks must be PNG, because JPEG alters labels"
 
 
 def _chunks(webp: bytes) -> set[bytes]:

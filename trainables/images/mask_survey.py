@@ -72,13 +72,9 @@ def mask_doubts(
         return
     binary = sum(each.pixels.nonzero()[0].tolist() == [0, IGNORE] for each in found)
     if binary > _FEW_BINARY * len(found) and decoder.class_of(IGNORE) == IGNORE and binary < len(found):
-        yield (
-            kinds.PERHAPS_BINARY,
-            (
-                f"{binary} of {len(found)} masks hold 0 and 255 only, which is ignored, and others more: if 255 is a "
-                "class there, set data.mask_values: {255: 1}"
-            ),
-        )
+        held = f"{binary} of {len(found)} masks hold 0 and 255 only, which is ignored, and others more"
+        doubt = f"{held}: if 255 is a class there, set data.mask_values: {{255: 1}}"
+        yield kinds.PERHAPS_BINARY, doubt
     edges = sum(found[1:], found[0])
     if edges.are_smooth:
         classes = [decoder.class_of(label) for label in edges.pixels.nonzero()[0].tolist()]

@@ -30,9 +30,9 @@ def read_mask(file: File, colours: ColourTable | None = None) -> np.ndarray:
     """
     with opened(file) as image:
         whole = contents(file) if image.format == "WEBP" else None
-        problem, way_out = formats.unfit_for_masks(image, whole)
-        if problem:
-            raise sample_error(kinds.LOSSY_MASK, file, problem, way_out)
+        if unfit := formats.unfit_for_masks(image, whole):
+            kind, message, way_out = unfit
+            raise sample_error(kind, file, message, way_out)
         if colours is not None:
             return _labels_of_colours(file, image, colours)
         factor = UNSCALED.get(raw_mode(image), 1)
