@@ -57,7 +57,7 @@ class Files:
         return self
 
     def _alike(self, masks: Mapping[str, str]) -> Mapping[str, str]:
-        """The masks, named as the images where the two differ in form or case only, or in zeros before numbers.
+        """The masks, named as the images where the two differ in form, case or zeros before numbers only.
 
         The zeros matter unless every image then has its mask and every mask its image: numbers that begin at
         0 here and at 1 there would pair almost all, and wrongly.
