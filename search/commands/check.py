@@ -43,6 +43,8 @@ class Check:
     """The resolved plan of a search, and what was measured on one trial."""
 
     config: Config
+    named_by_file: bool
+    """See `SearchConfig`."""
     params: Mapping[str, Any]
     """Hyperparameters of the trial that was run, with the first option of every choice."""
     num_parameters: int
@@ -112,6 +114,7 @@ def check(
     steps = lengths.end_step(1)
     return Check(
         config=loaded,
+        named_by_file=search.named_by_file,
         model=f"{value_at(first.options, ('model', 'name'), type(trainer.model).__name__)}{tried.shapes}",
         batch=_batch(trainer, step_samples),
         epochs_per_virtual_epoch=steps * step_samples / epoch_samples if epoch_samples else None,
