@@ -15,7 +15,6 @@ from trainables.data.source import JoinedSource, as_source
 from trainables.inspect.inspection import Inspection
 from trainables.optim.optimizers import Layer
 from trainables.options import TrialOptions
-from trainables.reported import OF_THE_TRAINER
 
 Arrays = dict[str, np.ndarray]
 
@@ -79,18 +78,6 @@ class Task:
         None draws every sample of `train_data` and `valid_data` once.
         """
         return None
-
-    @classmethod
-    def knows_metric(cls, name: str) -> bool:
-        """Whether this may be among what a trial reports: a class that overrides `metrics` alone knows."""
-
-        def owner(key: str) -> type:
-            return next(each for each in cls.__mro__ if key in vars(each))
-
-        if not cls.metric_names or not issubclass(owner("metric_names"), owner("metrics")):
-            return True
-        declared = (*cls.metric_names, *OF_THE_TRAINER)
-        return name in declared or any(each.endswith("/") and name.startswith(each) for each in declared)
 
     @property
     def skipped_samples(self) -> Mapping[str, str]:

@@ -13,7 +13,7 @@ from search.config.checks import check_texts, check_trial
 from search.config.document import Document
 from search.config.messages import explain
 from search.config.schema import Sections, StageSections
-from search.config.tasks import load_task, task_path
+from search.config.tasks import load_task, may_report, task_path
 from search.errors import ConfigError, KeyPath, Problem
 from search.space.parse import is_domain, read_space
 from search.space.space import Space
@@ -197,7 +197,7 @@ def _check_task(
     except ConfigError as error:
         return error.problems
     problems = [] if ("trial",) in reported else check_trial(space, found, reported)
-    if metric is not None and not found.knows_metric(metric):
+    if metric is not None and not may_report(found, metric):
         names = [f"{name}<class>" if name.endswith("/") else name for name in found.metric_names]
         close = nearest(metric, [*names, "valid_loss"])
         hint = f"; did you mean {close!r}?" if close else ""

@@ -69,6 +69,19 @@ def _load(path: str) -> type[Task]:
     return found
 
 
+def may_report(task: type[Task], metric: str) -> bool:
+    """Whether a task may report a metric of this name: a class that overrides `metrics` alone knows."""
+    from trainables.reported import OF_THE_TRAINER  # which imports torch
+
+    def owner(attribute: str) -> type:
+        return next(each for each in task.__mro__ if attribute in vars(each))
+
+    if not task.metric_names or not issubclass(owner("metric_names"), owner("metrics")):
+        return True
+    known = (*task.metric_names, *OF_THE_TRAINER)
+    return metric in known or any(name.endswith("/") and metric.startswith(name) for name in known)
+
+
 def shown_type(value: Any) -> str:
     """`class Net` or `a function`, for messages."""
     return f"class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"

@@ -25,7 +25,8 @@ log = logging.getLogger(__name__)
 _MAX_PRINTED = 10_000
 """Characters that a module may print while it is imported."""
 _THREAD = (
-    "the module %s starts the thread %s when it is imported: the program ends no sooner than this thread"
+    "the module %s starts the thread %s when it is imported, also in each trial's process; start it in "
+    "build_model() with daemon=True"
 )
 _DEVICES = "CUDA_VISIBLE_DEVICES"
 
