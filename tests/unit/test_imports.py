@@ -46,6 +46,15 @@ def test_arguments_of_the_program_are_not_the_modules(folder: Path, monkeypatch:
     assert sys.argv == ["tune-search", "check", "own.yaml"]
 
 
+def test_a_module_that_begins_a_search_when_it_is_imported_is_refused(folder: Path) -> None:
+    text = "import search\nsearch.search({'task': 'beginning:MyTask'})\n"
+    write(folder, "beginning", TASK + text)
+    with pytest.raises(
+        ConfigError, match=r"it begins a search.*put that under `if __name__.*beginning\.py:5"
+    ):
+        load_task("beginning:MyTask")
+
+
 @pytest.mark.parametrize(
     ("code", "said"),
     [
