@@ -26,8 +26,9 @@ from search.run.provenance import task_source
 from search.run.retention import space_needed
 from search.schedulers.build import build_scheduler
 from search.text import short_path, value_at
-from trainables.build import build_trainer, load_arrays
+from trainables.build import build_trainer, load_arrays, unused_batch_size
 from trainables.data.source import as_source
+from trainables.networks.own import begin_with
 from trainables.process.cores import num_cores
 from trainables.session import select_device
 from trainables.task import Task
@@ -116,7 +117,7 @@ def check(
         config=loaded,
         named_by_file=search.named_by_file,
         model=f"{value_at(first.options, ('model', 'name'), type(trainer.model).__name__)}{tried.shapes}",
-        batch=_batch(trainer, step_samples),
+        batch=_batch(trainer, step_samples) + unused_batch_size(trainer, first.options),
         epochs_per_virtual_epoch=steps * step_samples / epoch_samples if epoch_samples else None,
         data=tried.data,
         picture=tried.picture,
@@ -162,6 +163,7 @@ def _try(config: Config, values: Mapping[str, Any], phase: Callable[[str], None]
         with _shapes(trainer.model) as shapes:
             measured = _measure(trainer)
         _check_metric(config.objective.metric, measured[0])
+        begin_with(trainer.task.build_model())  # as the next trial in a process does
         phase("looking at some samples")
         data, picture = _looked_at(config, trainer.task), trainer.task.data_picture()
     return _Tried(trainer, "".join(shapes), *measured, data, picture)
@@ -226,7 +228,7 @@ def _shapes(model: torch.nn.Module) -> Iterator[list[str]]:
 def _batch(trainer: Trainer, step_samples: int) -> str:
     """Samples of one optimizer step; their factors where there is more than one."""
     accumulate, per_step = trainer.accumulate, trainer.task.batches_per_step
-    factors = [step_samples // (accumulate * per_step), accumulate, per_step]
+    factors = [trainer.batch_size, accumulate, per_step]
     several = [str(factor) for factor in factors if factor > 1]
     return f"{step_samples} samples a step" + (f" ({' x '.join(several)})" if len(several) > 1 else "")
 

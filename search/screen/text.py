@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -182,11 +183,21 @@ def check_text(check: Check, written: Mapping[str, str] | None = None) -> str:
             "",
             "metrics after these few steps",
             "  " + "  ".join(f"{name} {number_text(value)}" for name, value in metrics.items()),
+            *_objective_lines(check),
             "",
             *(f"{what}: {file}" for what, file in (written or {}).items()),
             "ok",
         ]
     )
+
+
+def _objective_lines(check: Check) -> list[str]:
+    """What follows from an objective that is no number."""
+    name = check.config.objective.metric
+    value = check.metrics.get(name, 0.0)
+    if math.isfinite(value):
+        return []
+    return [f"  {name} is {value}: a trial whose objective is not finite after a virtual epoch has diverged"]
 
 
 def _data_lines(notes: Sequence[str]) -> list[str]:

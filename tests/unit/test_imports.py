@@ -47,11 +47,17 @@ def test_arguments_of_the_program_are_not_the_modules(folder: Path, monkeypatch:
 
 
 def test_a_module_that_begins_a_search_when_it_is_imported_is_refused(folder: Path) -> None:
-    text = "import search\nsearch.search({'task': 'beginning:MyTask'})\n"
+    config = {
+        "name": "x",
+        "task": "beginning:MyTask",
+        "objective": {"metric": "m", "mode": "max"},
+        "trial": {},
+        "virtual_epoch": {"steps": 1},
+        "budget": {"trials": 1, "max_virtual_epochs": 1},
+    }
+    text = f"import search\nsearch.search({config})\n"
     write(folder, "beginning", TASK + text)
-    with pytest.raises(
-        ConfigError, match=r"it begins a search.*put that under"
-    ):
+    with pytest.raises(ConfigError, match=r"it begins a search.*put that under .*beginning\.py:5"):
         load_task("beginning:MyTask")
 
 

@@ -213,6 +213,8 @@ def test_the_screen_of_a_check() -> None:
         space_needed=4_500_000,
         largest_batch=None,
     )
+    diverged = replace(check, metrics={"accuracy": float("nan")})
+    assert "  accuracy is nan: a trial whose objective is not finite after a" in check_text(diverged)
     named = replace(check, named_by_file=True)
     assert check_text(named).splitlines()[0] == "name              digits, after the file"
     assert check_text(check).splitlines() == [

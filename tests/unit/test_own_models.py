@@ -1,0 +1,61 @@
+"""Models of the user's own: all of them is trained, and each trial begins with weights of its own."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from torch import nn
+
+from trainables.networks.own import begin_with, check_model
+
+
+class Net(nn.Module):
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__()
+        self.head = nn.Linear(2, 1)
+        for name, value in attributes.items():
+            setattr(self, name, value)
+
+
+@pytest.mark.parametrize(
+    ("returned", "said"), [(None, "nothing: its `return` may be missing"), ([nn.Linear(1, 1)], "a list")]
+)
+def test_what_is_no_model_is_said(returned: Any, said: str) -> None:
+    with pytest.raises(TypeError, match=rf"build_model\(\) returned {said}; it must return a torch"):
+        check_model(returned)
+
+
+@pytest.mark.parametrize(
+    ("layers", "instead"),
+    [
+        ([nn.Linear(2, 2)], "layers of the model is a list of layers, .*: make it an nn.ModuleList"),
+        ((nn.Linear(2, 2),), "is a tuple of layers"),
+        ({"a": nn.Linear(2, 2)}, "is a dict of layers, .*: make it an nn.ModuleDict"),
+    ],
+)
+def test_layers_that_would_not_be_trained_are_named(layers: Any, instead: str) -> None:
+    for model in (Net(layers=layers), nn.Sequential(nn.ReLU(), Net(layers=layers))):
+        with pytest.raises(ValueError, match=rf"Net\.{instead}" if "layers of" in instead else instead):
+            check_model(model)
+
+
+def test_lists_without_layers_of_their_own_are_the_models_business() -> None:
+    teacher, known = nn.Linear(2, 2).requires_grad_(False), nn.Linear(2, 2)
+    for model in (
+        Net(sizes=[1, 2], teacher=[teacher], empty=(), names={"a": 1}),
+        Net(known=known, again=[known]),
+        Net(layers=nn.ModuleList([nn.Linear(2, 2)])),
+        nn.LSTM(2, 2),
+    ):
+        assert check_model(model) is model
+
+
+def test_a_model_whose_weights_another_trial_has_trained_is_refused() -> None:
+    shared, frozen = nn.Linear(2, 2), nn.Linear(2, 2).requires_grad_(False)
+    begin_with(nn.Sequential(frozen, shared, nn.Linear(2, 1)))
+    begin_with(nn.Sequential(frozen, copy.deepcopy(shared)))
+    begin_with(nn.Sequential(frozen, nn.Linear(2, 1)))
+    with pytest.raises(ValueError, match=r"weights of the trial before \(0\.weight\): make them"):
+        begin_with(nn.Sequential(shared, nn.Linear(2, 1)))
