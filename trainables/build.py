@@ -53,13 +53,31 @@ def load_arrays(
     arrays = load_raw(task_class, options) if loaded is None else dict(loaded)
     with _seeded():
         torch.set_num_threads(1)  # the order of sums depends on it
-        return with_prepared(arrays, prepared, lambda: task_class.prepare(options, arrays))
+        return _read_only(with_prepared(arrays, prepared, lambda: task_class.prepare(options, arrays)))
 
 
 def load_raw(task_class: type[Task], options: TrialOptions) -> Arrays:
-    """The decoded data alone, without what the task computes of them."""
+    """The decoded data alone, without what the task computes of them.
+
+    Raises:
+        TypeError: the task returned something else.
+    """
     with _seeded():
-        return task_class.load_data(options)
+        arrays = task_class.load_data(options)
+    if not isinstance(arrays, Mapping):
+        raise TypeError(
+            f"load_data() of {task_class.__name__} returned a {type(arrays).__name__}; it must return a dict "
+            "of arrays, {} if trials share none"
+        )
+    return _read_only(arrays)
+
+
+def _read_only(arrays: Mapping[str, np.ndarray]) -> Arrays:
+    """The arrays, which all trials share: none can change what the next one gets."""
+    for array in arrays.values():
+        if isinstance(array, np.ndarray):
+            array.flags.writeable = False
+    return dict(arrays)
 
 
 @contextmanager

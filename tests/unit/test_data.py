@@ -98,6 +98,13 @@ def test_a_dataset_that_reads_whole_batches_is_asked_for_them():
     assert dataset.num_read == 0
 
 
+def test_arrays_that_are_no_pairs_are_said_with_the_method_that_returned_them():
+    with pytest.raises(
+        ValueError, match=r"^train_data\(\): arrays have \[4, 5\] rows; they must have the same"
+    ):
+        as_source((np.zeros(4), np.zeros(5)), "train_data()")
+
+
 def test_a_source_stays_what_it_is():
     source = Noted(3, 2, 0)
     assert isinstance(source, BatchSource)

@@ -125,7 +125,10 @@ def as_source(data: Any, name: str = "data") -> BatchSource:
     if isinstance(data, BatchSource):
         return data
     if isinstance(data, tuple) and all(isinstance(part, np.ndarray | torch.Tensor) for part in data):
-        return ArraySource(*data)
+        try:
+            return ArraySource(*data)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
     if isinstance(data, IterableDataset):
         raise TypeError(
             f"{name} is a {type(data).__name__}, an IterableDataset: that can only be train_data(), as "

@@ -25,7 +25,7 @@ def check_model(model: Any) -> nn.Module:
         kind = "nn.ModuleDict" if isinstance(value, dict) else "nn.ModuleList"
         raise ValueError(
             f"{name} of the model is a {type(value).__name__} of layers, whose weights torch neither trains "
-            f"nor saves: make it an {kind}, or call requires_grad_(False) on layers that are not to be trained"
+            f"nor saves: make it an {kind}, or call requires_grad_(False) on layers that need no training"
         )
     return model
 

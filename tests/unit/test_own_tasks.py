@@ -1,4 +1,4 @@
-"""Models of the user's own: all of them is trained, and each trial begins with weights of its own."""
+"""Tasks of the user's own: all of a model is trained, and no trial begins with what another has changed."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import copy
 from typing import Any
 
 import pytest
+from tiny_tasks import DigitsTask
 from torch import nn
 
+from trainables.build import load_arrays
 from trainables.networks.own import begin_with, check_model
+from trainables.options import TrialOptions
+from trainables.task import Task
 
 
 class Net(nn.Module):
@@ -59,3 +63,17 @@ def test_a_model_whose_weights_another_trial_has_trained_is_refused() -> None:
     begin_with(nn.Sequential(frozen, nn.Linear(2, 1)))
     with pytest.raises(ValueError, match=r"weights of the trial before \(0\.weight\): make them"):
         begin_with(nn.Sequential(shared, nn.Linear(2, 1)))
+
+
+class Listing(Task):
+    @classmethod
+    def load_data(cls, options: Any) -> Any:
+        return [1, 2]
+
+
+def test_what_load_data_returns_is_a_dict_whose_arrays_no_trial_can_change() -> None:
+    with pytest.raises(TypeError, match=r"load_data\(\) of Listing returned a list; it must return a dict"):
+        load_arrays(Listing, TrialOptions())
+    arrays = load_arrays(DigitsTask, TrialOptions())
+    with pytest.raises(ValueError, match="read-only"):
+        arrays["x"] -= 1
