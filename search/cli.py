@@ -24,7 +24,7 @@ from search.cli_options import (
 )
 from search.cli_paths import ConfigFile, RunPath, require_current_folder
 from search.errors import SearchError
-from search.run.signals import leaving_on_sigterm
+from search.run.signals import Terminated, leaving_on_sigterm
 from search.screen.streams import say, standard_streams, start_again_if_needed, strict
 from search.screen.trace import kept_trace
 from search.text import command, printable
@@ -302,7 +302,7 @@ def _main(args: Sequence[str] | None) -> None:
         if isinstance(error.__cause__, EOFError):
             _unexpected(error.__cause__)
         click.echo("interrupted", err=True)
-        sys.exit(INTERRUPTED)
+        sys.exit(_TERMINATED if isinstance(error.__cause__, Terminated) else INTERRUPTED)
     except SearchError as error:
         _refuse(error)
     except Exception as error:

@@ -40,7 +40,7 @@ def current_folder_last() -> None:
 
     With `python -m search` it comes first in the search path, and any file in it hides a library.
     """
-    folder = os.getcwd()
+    folder = _current_folder()
     if sys.argv[:1] == ["-m"] and sys.path[:1] == [folder] and Path(__file__).parents[1] != Path(folder):
         sys.path.append(sys.path.pop(0))
 
@@ -48,13 +48,22 @@ def current_folder_last() -> None:
 def refuse_hidden_libraries() -> None:
     """Raise HiddenLibraryError for a file that would be imported in the place of a library."""
     own = Path(__file__).resolve().parents[1]
-    for folder in {Path(entry or ".").resolve() for entry in (*sys.path[:1], os.getcwd())} - {own}:
+    current = _current_folder()
+    for folder in {Path(entry or current).resolve() for entry in (*sys.path[:1], current)} - {own}:
         for name, file in _modules(folder):
             if name in _LIBRARIES and _is_imported(name, file):
                 raise HiddenLibraryError(
                     f"{file} hides the library {name}, which this program needs; rename the file, or take "
                     f"{folder} from the front of the search path (PYTHONPATH)"
                 )
+
+
+def _current_folder() -> str:
+    """Also where it has been removed, which the commands tell: then nothing lies in it."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return os.devnull
 
 
 def _modules(folder: Path) -> Iterator[tuple[str, Path]]:

@@ -100,7 +100,7 @@ def read_json(file: Path) -> Any:
 
 
 def visible(text: str, *, forms: bool = False) -> str:
-    """The text with escapes such as \\ufeff for what is not seen.
+    """The text with escapes such as \\ufeff for what is not seen, and \\xf6 for bytes that are no text.
 
     Args:
         forms: also for accents that are characters of their own, where a composed letter looks the same.
@@ -109,11 +109,15 @@ def visible(text: str, *, forms: bool = False) -> str:
     if text.isprintable() and not forms:
         return text
     return "".join(
-        sign.encode("unicode_escape").decode()
-        if not sign.isprintable() or (forms and unicodedata.combining(sign))
-        else sign
+        _escape(sign) if not sign.isprintable() or (forms and unicodedata.combining(sign)) else sign
         for sign in text
     )
+
+
+def _escape(sign: str) -> str:
+    if "\udc80" <= sign <= "\udcff":  # a byte of a file's name that Python could not decode
+        return f"\\x{ord(sign) - 0xDC00:02x}"
+    return sign.encode("unicode_escape").decode()
 
 
 def plain_form(name: str) -> str:

@@ -38,6 +38,8 @@ _PATIENCE_SECONDS = 5.0
 
 _START_SECONDS = 300.0
 _SMALLEST_STORE = 80_000_000
+_PROCESSES = 160
+"""Processes and threads of a local Ray with two trials, and of this program: with 110 it aborts."""
 
 _LONGEST_FOLDER = LONGEST_SOCKET - len(f"/ray/{LONGEST_IN_SESSION}")
 
@@ -45,6 +47,8 @@ _WORKER_IMPORTS = "trainables.trainable"
 _MOST_WORKERS = 16
 
 _tables_gone = Event()
+
+log = logging.getLogger(__name__)
 
 Told = Callable[[str], None]
 
@@ -71,6 +75,8 @@ class RaySession:
         import ray
 
         if not ray.is_initialized():
+            if few := _few_processes():
+                log.warning(few)
             self._local = LocalRay()
             self._local.start()
 
@@ -253,6 +259,17 @@ def _path_text() -> str:
             "leave it unset or name another"
         )
     return ""
+
+
+def _few_processes() -> str:
+    """What to say where the system may refuse Ray a process or a thread, for which some of it aborts."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NPROC)
+    if limit == resource.RLIM_INFINITY or limit >= _PROCESSES or os.getuid() == 0:
+        return ""
+    return (
+        f"you may have {limit} processes and threads (ulimit -u), and Ray starts about {_PROCESSES}: if it "
+        "ends or waits without an end, have the limit raised, or run with --local"
+    )
 
 
 def _store_bytes() -> int | None:

@@ -72,11 +72,16 @@ def find_data(config: Config, *, load: bool) -> FoundData:
                 arrays[key] = load_raw(task_class, parsed)
                 one = of_contents(ARRAYS, arrays[key]) if arrays[key] else None
             unknown |= one is None
-            label = "" if len(sections) == 1 else f"{_OF_DATA}{options.get('data', {})}"
+            label = "" if len(sections) == 1 else _label(options)
             found |= (one or Fingerprint()).renamed(label)
         found |= _option_files(candidates, with_data=unknown)
     reason = f"{config.task_path} has no data_fingerprint" if unknown else ""
     return FoundData(found, arrays, reason)
+
+
+def _label(options: Mapping[str, Any]) -> str:
+    """Of the data of these options, in a search over data."""
+    return f"{_OF_DATA}{options.get('data', {})}"
 
 
 def _given(task_class: type[Task], options: TrialOptions) -> Fingerprint | None:
@@ -257,5 +262,14 @@ def data_for(config: Config, folder: RunFolder, record: TrialRecord) -> TrialDat
         unknown = ("those before are not recorded",)
         return TrialData(prepared, None, found.arrays, unknown if record.of_other_data else ())
     other = tuple(compared(before, found.fingerprint).lines())
-    is_searched = any(_OF_DATA in what for what in before.things)
-    return TrialData(prepared, None if is_searched else before, found.arrays, other)
+    return TrialData(prepared, _of_one(before, _label(record.resolved.options)), found.arrays, other)
+
+
+def _of_one(data: Fingerprint, label: str) -> Fingerprint:
+    """Of all data that a search is over those with this label, named as if there were no others."""
+    own = {
+        what.removesuffix(label): named
+        for what, named in data.things.items()
+        if what.endswith(label) or not _section(what)
+    }
+    return Fingerprint(own)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -35,12 +34,16 @@ def heard_signals(on_first: Callable[[int], None] = lambda number: None) -> Iter
             signal.signal(number, handler)
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM before a search runs; no SystemExit, which modules and data of the user's own may raise."""
+
+
 @contextmanager
 def leaving_on_sigterm() -> Iterator[None]:
-    """Before a search runs there is nothing to finish: SIGTERM exits the program in order."""
+    """Before a search runs there is nothing to finish: SIGTERM raises Terminated."""
 
     def leave(number: int, frame: Any) -> None:
-        sys.exit(128 + number)
+        raise Terminated(number)
 
     previous = signal.signal(signal.SIGTERM, leave)
     try:

@@ -59,6 +59,18 @@ def test_a_limit_on_address_space_leaves_room_for_ray(tmp_path: Path) -> None:
     assert COMPLETE in done.stdout, done.stdout + done.stderr
 
 
+def test_a_limit_on_processes_that_ray_may_exceed_is_said_before_ray_starts(open_folder: Path) -> None:
+    config = write_config(open_folder, **SHORT)
+    command = [*as_stranger(), *search_of(config, "--results", str(open_folder / "results"))]
+    few = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    done = finished(command, cwd=HELPERS, env=few, shell="ulimit -u 40;")  # with which nothing can be started
+    assert done.returncode != 0
+    assert "you may have 40 processes and threads (ulimit -u)" in done.stderr
+    local = finished([*command, "--local"], cwd=HELPERS, env=few, shell="ulimit -u 40;")
+    assert COMPLETE in local.stdout, local.stdout + local.stderr
+    assert "ulimit" not in local.stderr
+
+
 CRASH = """
 from search.cli import cli, main
 @cli.command()

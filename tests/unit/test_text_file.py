@@ -34,6 +34,7 @@ def test_blanks_and_marks_around_a_line_do_not_count():
 
 def test_what_is_not_seen_is_shown_and_what_looks_alike_has_one_form():
     assert visible("a\ufeffb\xa0c\u200b") == "a\\ufeffb\\xa0c\\u200b"
+    assert visible("k\udcf6ln") == "k\\xf6ln"
     assert visible("größe") == visible("größe", forms=True) == "größe"
     assert visible("gro\u0308ße", forms=True) == "gro\\u0308ße"
     assert plain_form("A/Gro\u0308ße\u200b\xa01 ") == plain_form("a/größe 1") == "a/grösse 1"

@@ -53,7 +53,7 @@ _ADVICE = (
     ),
     (
         r"and (Half|BFloat16)|(Half|BFloat16) and|(Half|BFloat16) but",
-        "half precision meets float32: leave model and data in float32, and set trial.precision to bf16, fp16",
+        "half precision meets float32: leave model and data in float32, and set trial.precision: bf16",
     ),
     (
         r"(load_data|prepare|data_fingerprint|inspect)\(\) missing 1 required positional argument",

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-from trainables.findings import some
 from trainables.images.layouts.base import Layout, Parts
 from trainables.images.layouts.files import Files
 from trainables.images.layouts.lists import has_lists, split_by_lists
@@ -14,7 +13,7 @@ from trainables.images.layouts.root import DataRoot
 from trainables.images.layouts.splits import TRAIN_NAMES, VALID_NAMES, split_by_hash
 from trainables.images.options import MaskFolderOptions
 from trainables.pairing import Affixes, find_pairing, numbered, tried
-from trainables.text_file import plain_form
+from trainables.text_file import plain_form, visible
 
 IMAGES = ("images", "image", "imgs", "img", "JPEGImages")
 """Names of the folder of images in the order of preference, in any case."""
@@ -115,11 +114,9 @@ def _pair(
 
 def _advice(files: Files, affixes: Affixes) -> str:
     names = "Names must agree but for the suffix" + (f" and {affixes}" if str(affixes) else "")
-    examples = [
-        some(sorted(stems), 1).split(",")[0] for stems in (files.image_stems, files.mask_stems) if stems
-    ]
-    if len(examples) == 2 and not files.masks.keys() & files.images.keys():
-        names += f" (such as {examples[0]} and {examples[1]})"
+    images, masks = affixes.images(files.image_stems), affixes.masks(files.mask_stems)
+    if images and masks and not images.keys() & masks.keys():
+        names += f" (such as {visible(min(images.values()))} and {visible(min(masks.values()))})"
     return (
         f"{names}: add what is missing or remove what is left over, or put the pairs into train.txt and "
         "val.txt, an image and its mask in each line"
