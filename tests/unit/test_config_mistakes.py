@@ -211,6 +211,18 @@ def test_problem_of_a_tasks_own_validator_shows_what_was_received():
             "received 'segmentatoin'; must be built in or package.module:Class; did you mean 'segmentation'",
         ),
         ("nowhere.module:Task", "there is no module 'nowhere' in the current folder or among the installed"),
+        (
+            "my_task",
+            "received 'my_task'; must be built in or package.module:Class; did you mean 'my_task:CLASS'",
+        ),
+        (
+            "my_task.MyTask",
+            "received 'my_task.MyTask'; must be built in or package.module:Class; did you mean 'my_task:M",
+        ),
+        (
+            "a/my_task.py:MyTask",
+            "received 'a/my_task.py:MyTask'; must be built in or package.module:Class; did you mean 'a.my_",
+        ),
         ("my_task:MyTsk", "the module my_task has no class 'MyTsk'; did you mean 'MyTask'?"),
         ("my_task:NoTask", "my_task:NoTask is not a subclass of trainables.task.Task, received class NoTask"),
         (

@@ -189,6 +189,22 @@ def test_a_task_in_a_module_named_like_a_library_is_refused(folder: Path) -> Non
         load_task("filelock:MyTask")
 
 
+def test_a_module_beside_the_task_s_in_its_package_is_named(folder: Path) -> None:
+    (folder / "pack").mkdir()
+    write(folder / "pack", "helping")
+    write(folder / "pack", "tasks", f"import helping\n{TASK}")
+    with pytest.raises(
+        ConfigError, match=r"it imports helping, which lies beside it in pack \(tasks\.py:1, .*"
+    ):
+        load_task("pack.tasks:MyTask")
+
+
+def test_a_low_limit_of_recursion_is_the_modules_own(folder: Path) -> None:
+    before = sys.getrecursionlimit()
+    import_own(write(folder, "shallow", "import sys\nsys.setrecursionlimit(200)\n"), [str(folder)])
+    assert sys.getrecursionlimit() == before
+
+
 def test_the_line_of_an_exception_is_named(folder: Path) -> None:
     write(folder, "tasks", "import os\nraise ValueError('x' * 5000)\n")
     with pytest.raises(ConfigError) as caught:

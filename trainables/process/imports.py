@@ -134,12 +134,14 @@ def _undone(name: str) -> Iterator[None]:
     handlers = {number: signal.getsignal(number) for number in HANDLED}
     devices, filters = os.environ.get(_DEVICES), list(warnings.filters)
     torch_state, threads = _TorchDefaults(), set(threading.enumerate())
+    recursion = sys.getrecursionlimit()
     sys.argv = [name]
     try:
         yield
     finally:
         sys.argv = argv
         os.umask(umask)
+        sys.setrecursionlimit(max(recursion, sys.getrecursionlimit()))
         warnings.filters[:] = filters  # type: ignore[index]
         restore_handlers(handlers)
         for thread in set(threading.enumerate()) - threads:
