@@ -211,18 +211,6 @@ def test_problem_of_a_tasks_own_validator_shows_what_was_received():
             "received 'segmentatoin'; must be built in or package.module:Class; did you mean 'segmentation'",
         ),
         ("nowhere.module:Task", "there is no module 'nowhere' in the current folder or among the installed"),
-        (
-            "my_task",
-            "received 'my_task'; must be built in or package.module:Class; did you mean 'my_task:CLASS'",
-        ),
-        (
-            "my_task.MyTask",
-            "received 'my_task.MyTask'; must be built in or package.module:Class; did you mean 'my_task:M",
-        ),
-        (
-            "a/my_task.py:MyTask",
-            "received 'a/my_task.py:MyTask'; must be built in or package.module:Class; did you mean 'a.my_",
-        ),
         ("my_task:MyTsk", "the module my_task has no class 'MyTsk'; did you mean 'MyTask'?"),
         ("my_task:NoTask", "my_task:NoTask is not a subclass of trainables.task.Task, received class NoTask"),
         (
@@ -269,3 +257,17 @@ def test_an_objective_that_the_task_does_not_report_is_refused_before_a_search(t
 )
 def test_an_objective_that_the_task_may_report_is_taken(task, metric):
     assert objective_problems(task, metric) == []
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("my_task", "my_task:CLASS"),
+        ("my_task.MyTask", "my_task:MyTask"),
+        ("a/my_task.py:MyTask", "a.my_task:MyTask"),
+        ("my_task.py", "my_task:CLASS"),
+    ],
+)
+def test_a_task_that_is_written_otherwise_is_told_how_it_is_written(written, meant):
+    (problem,) = problems_of(MINIMAL.replace("my_task:MyTask", written))
+    assert problem.endswith(f"must be built in or package.module:Class; did you mean '{meant}'?")

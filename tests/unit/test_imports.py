@@ -193,9 +193,7 @@ def test_a_module_beside_the_task_s_in_its_package_is_named(folder: Path) -> Non
     (folder / "pack").mkdir()
     write(folder / "pack", "helping")
     write(folder / "pack", "tasks", f"import helping\n{TASK}")
-    with pytest.raises(
-        ConfigError, match=r"it imports helping, which lies beside it in pack \(tasks\.py:1, .*"
-    ):
+    with pytest.raises(ConfigError, match=r"it imports helping, which lies beside it in pack \(tasks"):
         load_task("pack.tasks:MyTask")
 
 
