@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from search.commands.check_data import DataCheck, drawn_inspection, inspected
+from search.commands.check_own import doubts
 from search.config.config import Config
 from search.config.stages import load_config
 from search.config.tasks import BUILT_IN
@@ -28,7 +29,6 @@ from search.schedulers.build import build_scheduler
 from search.text import short_path, value_at
 from trainables.build import build_trainer, load_arrays, unused_batch_size
 from trainables.data.source import as_source
-from trainables.networks.own import begin_with
 from trainables.process.cores import num_cores
 from trainables.session import select_device
 from trainables.task import Task
@@ -69,6 +69,8 @@ class Check:
     """What `batch_size: auto` resolved to, and how; None if it is not used."""
     data_changes: tuple[str, ...] = ()
     """How the data differ from those of the run of this name, or why that would not be noticed."""
+    doubts: tuple[str, ...] = ()
+    """What looks wrong about a task of the user's own."""
     model: str = ""
     """Its name, and the shapes of its input and output for one batch."""
     batch: str = ""
@@ -141,6 +143,7 @@ def check(
         largest_batch=lines[-1].partition(": ")[2] if lines else None,
         stages=tuple(stage.name for stage in search.stages if stage.name),
         data_changes=_data_notes(loaded, trainer),
+        doubts=tried.doubts,
     )
 
 
@@ -154,6 +157,7 @@ class _Tried(NamedTuple):
     seconds_per_validation: float
     data: DataCheck | None
     picture: np.ndarray | None
+    doubts: tuple[str, ...]
 
 
 def _try(config: Config, values: Mapping[str, Any], phase: Callable[[str], None]) -> _Tried:
@@ -163,10 +167,11 @@ def _try(config: Config, values: Mapping[str, Any], phase: Callable[[str], None]
         with _shapes(trainer.model) as shapes:
             measured = _measure(trainer)
         _check_metric(config.objective.metric, measured[0])
-        begin_with(trainer.task.build_model())  # as the next trial in a process does
+        own = config.task_path not in BUILT_IN.values()
+        found = tuple(doubts(trainer)) if own else ()
         phase("looking at some samples")
         data, picture = _looked_at(config, trainer.task), trainer.task.data_picture()
-    return _Tried(trainer, "".join(shapes), *measured, data, picture)
+    return _Tried(trainer, "".join(shapes), *measured, data, picture, found)
 
 
 def _check_metric(metric: str, metrics: Mapping[str, float]) -> None:

@@ -184,6 +184,7 @@ def check_text(check: Check, written: Mapping[str, str] | None = None) -> str:
             "metrics after these few steps",
             "  " + "  ".join(f"{name} {number_text(value)}" for name, value in metrics.items()),
             *_objective_lines(check),
+            *(line for doubt in check.doubts for line in ("", f"note: {doubt}")),
             "",
             *(f"{what}: {file}" for what, file in (written or {}).items()),
             "ok",

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import copy
+import re
 from typing import Any
 
 import pytest
+import torch
 from tiny_tasks import DigitsTask
 from torch import nn
+from torch.nn import functional
 
-from trainables.build import load_arrays
+from search.commands.check_own import doubts
+from trainables.build import build_trainer, load_arrays
 from trainables.networks.own import begin_with, check_model
 from trainables.options import TrialOptions
 from trainables.task import Task
+from trainables.trainer import Trainer
 
 
 class Net(nn.Module):
@@ -77,3 +82,48 @@ def test_what_load_data_returns_is_a_dict_whose_arrays_no_trial_can_change() -> 
     arrays = load_arrays(DigitsTask, TrialOptions())
     with pytest.raises(ValueError, match="read-only"):
         arrays["x"] -= 1
+
+
+class Summing(DigitsTask):
+    def loss(self, outputs: Any, batch: Any) -> Any:
+        return functional.cross_entropy(outputs, batch[1], reduction="sum")
+
+
+class Validating(DigitsTask):
+    def valid_data(self) -> Any:
+        return self.train_data()
+
+
+class Caching(DigitsTask):
+    model: Any = None
+
+    def build_model(self) -> nn.Module:
+        Caching.model = Caching.model or super().build_model()
+        return Caching.model
+
+
+def trainer_of(task: type[Task]) -> Trainer:
+    options = TrialOptions()
+    arrays = load_arrays(task, options)
+    return build_trainer(
+        task, options, arrays, unit="steps", count=1, num_virtual_epochs=1, device=torch.device("cpu")
+    )
+
+
+@pytest.mark.parametrize(
+    ("task", "doubt"),
+    [
+        (DigitsTask, None),
+        (Summing, r"loss\(\) grows with the number of samples, as a sum does: return the mean"),
+        (Validating, r"train_data\(\) and valid_data\(\) are the same: metrics of samples"),
+    ],
+)
+def test_what_looks_wrong_is_noted(task: type[Task], doubt: str | None) -> None:
+    found = list(doubts(trainer_of(task)))
+    assert len(found) == (0 if doubt is None else 1)
+    assert doubt is None or re.match(doubt, found[0])
+
+
+def test_a_model_that_is_made_once_is_found_before_the_second_trial() -> None:
+    with pytest.raises(ValueError, match="weights of the trial before"):
+        list(doubts(trainer_of(Caching)))

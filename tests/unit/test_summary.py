@@ -213,6 +213,7 @@ def test_the_screen_of_a_check() -> None:
         space_needed=4_500_000,
         largest_batch=None,
     )
+    assert "\n\nnote: a doubt\n\nok" in check_text(replace(check, doubts=("a doubt",)))
     diverged = replace(check, metrics={"accuracy": float("nan")})
     assert "  accuracy is nan: a trial whose objective is not finite after a" in check_text(diverged)
     named = replace(check, named_by_file=True)
