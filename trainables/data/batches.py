@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch.utils.data import default_collate
-
-# Of arrays that trials share and none can change; a batch is a copy.
-warnings.filterwarnings("ignore", "The given NumPy array is not writable")
 
 Batch = Any
 """A tensor, or tuples, lists, mappings and dataclasses of tensors; by convention (inputs, targets)."""
