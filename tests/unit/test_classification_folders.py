@@ -52,7 +52,16 @@ def _lists(root: Path, form: str) -> None:
 
 @pytest.mark.parametrize(
     "form",
-    ["{}", "{}.png", "./{}.png,{label}", "{root}/{}.png {label}", '"{}.png"\t{label}', "{}.png 8 8"],
+    [
+        "{}",
+        "{}.png",
+        "./{}.png,{label}",
+        "{root}/{}.png {label}",
+        '"{}.png"\t{label}',
+        "{}.png 8 8",
+        "{root.name}/{}.png",
+        "{}.PNG",
+    ],
 )
 def test_lists_in_the_root_are_the_split(tmp_path: Path, form: str) -> None:
     _lists(tmp_path, form)

@@ -173,7 +173,8 @@ def shortened(text: str) -> str:
 
 def with_advice(cause: str, error: BaseException, text: str) -> str:
     """The cause, with the line of the user's own code and what to change, where these help."""
-    place, change = place_if_needed(error), advice(text)
+    change = advice(text)
+    place = place_of(error) if change else place_if_needed(error)
     return cause + (f" ({place})" if place else "") + (f"; {change}" if change else "")
 
 

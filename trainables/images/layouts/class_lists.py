@@ -11,7 +11,7 @@ from trainables.findings import some
 from trainables.images.layouts.lists import is_header
 from trainables.images.layouts.root import DataRoot, without_suffix
 from trainables.images.layouts.splits import check_disjoint
-from trainables.text_file import visible
+from trainables.text_file import plain_form, visible
 
 LISTS = {"train": ("train.txt",), "valid": ("val.txt", "valid.txt", "validation.txt")}
 RULE = "a line holds the path of an image, as class/name.png, with or without its class or its number"
@@ -72,14 +72,16 @@ def split_by_class_lists(
 
 
 def _by_path(root: DataRoot, classes: Classes) -> dict[str, tuple[str, Path]]:
-    """Class and file of each image by its path below the root, also without suffix if one file is meant."""
-    known, stems = dict[str, tuple[str, Path]](), dict[str, list[tuple[str, Path]]]()
+    """Class and file of each image by its path below the root, also without suffix or in another case if one
+    file is meant."""
+    known, others = dict[str, tuple[str, Path]](), dict[str, list[tuple[str, Path]]]()
     for name, files in classes.items():
         for file in files:
             path = file.relative_to(root.path).as_posix()
             known[path] = name, file
-            stems.setdefault(without_suffix(path), []).append((name, file))
-    return {**{stem: each[0] for stem, each in stems.items() if len(each) == 1}, **known}
+            for other in {without_suffix(path), plain_form(path), plain_form(without_suffix(path))} - {path}:
+                others.setdefault(other, []).append((name, file))
+    return {**{other: each[0] for other, each in others.items() if len(each) == 1}, **known}
 
 
 def _named(
@@ -118,9 +120,10 @@ def _found(
     columns = [(plain, ""), *((plain[: gap.start()], plain[gap.end() :]) for gap in _gaps(plain))]
     for path, label in columns:
         below = path.strip("\"'").replace("\\", "/")
-        for folder in (root.given, root.path):
+        for folder in (root.given, root.path, root.path.name):
             below = below.removeprefix(f"{folder}/")
-        if (sample := known.get(os.path.normpath(below))) is not None:
+        below = os.path.normpath(below)
+        if (sample := known.get(below) or known.get(plain_form(below))) is not None:
             return sample, "" if _gaps(label) else label.strip("\"'")
     return None, ""
 

@@ -81,6 +81,11 @@ class Files:
                 pairs = ((mask, of_images[number]) for number, mask in of_masks.items())
                 renamed = {mask: image for mask, image in pairs if mask != image}
                 how = "zeros before their numbers"
+            elif 2 * (common := len(of_images.keys() & of_masks.keys())) > len(images):
+                self._advice = (
+                    f"By number, {common} of {len(images)} images and {len(masks)} masks belong together, "
+                    f"which counts only if all do. {self._advice}"
+                )
         if renamed:
             mask, image = min(renamed.items())
             self.root.notes.append(
