@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from search.commands.check_data import DataCheck, drawn_inspection, inspected
-from search.commands.check_own import doubts
+from search.commands.check_own import doubts, gradients_seen
 from search.config.config import Config
 from search.config.stages import load_config
 from search.config.tasks import BUILT_IN
@@ -164,11 +164,11 @@ def _try(config: Config, values: Mapping[str, Any], phase: Callable[[str], None]
     trainer = _build(config, values, phase)
     phase("training a few steps")
     with data_errors(config.task_path, config.file):  # files that are read when they are needed
-        with _shapes(trainer.model) as shapes:
+        with _shapes(trainer.model) as shapes, gradients_seen(trainer.model) as seen:
             measured = _measure(trainer)
         _check_metric(config.objective.metric, measured[0])
         own = config.task_path not in BUILT_IN.values()
-        found = tuple(doubts(trainer)) if own else ()
+        found = tuple(doubts(trainer, seen)) if own else ()
         phase("looking at some samples")
         data, picture = _looked_at(config, trainer.task), trainer.task.data_picture()
     return _Tried(trainer, "".join(shapes), *measured, data, picture, found)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
+from search.text import counted
 from trainables.data.batches import to_device
 from trainables.data.same_contents import digest
 from trainables.data.source import as_source
+from trainables.findings import some
 from trainables.networks.own import begin_with
 from trainables.trainer import Trainer
 
@@ -17,13 +22,37 @@ _NUM_COMPARED = 8
 """Samples."""
 
 
-def doubts(trainer: Trainer) -> Iterator[str]:
+@contextmanager
+def gradients_seen(model: nn.Module) -> Iterator[set[str]]:
+    """Names of the parameters that get a gradient meanwhile."""
+    seen: set[str] = set()
+    trained = [(name, each) for name, each in model.named_parameters() if each.requires_grad]
+    hooks = [each.register_post_accumulate_grad_hook(partial(_see, seen, name)) for name, each in trained]
+    yield seen
+    for hook in hooks:
+        hook.remove()
+
+
+def _see(seen: set[str], name: str, parameter: Tensor) -> None:
+    seen.add(name)
+
+
+def doubts(trainer: Trainer, seen: Collection[str]) -> Iterator[str]:
     """A line for each.
+
+    Args:
+        seen: parameters that got a gradient in the steps that were taken.
 
     Raises:
         ValueError: the next trial in a process would begin with the weights of this one.
     """
     begin_with(trainer.task.build_model())
+    names = [name for name, each in trainer.model.named_parameters() if each.requires_grad]
+    if lacking := [name for name in names if name not in seen]:
+        yield (
+            f"no gradient reaches {len(lacking)} of {counted(len(names), 'parameter')} ({some(lacking)}): "
+            "the loss does not depend on them, so they are not trained"
+        )
     yield from _same_samples(trainer)
     yield from _sum_for_mean(trainer)
 

@@ -12,7 +12,7 @@ from tiny_tasks import DigitsTask
 from torch import nn
 from torch.nn import functional
 
-from search.commands.check_own import doubts
+from search.commands.check_own import doubts, gradients_seen
 from trainables.build import build_trainer, load_arrays
 from trainables.networks.own import begin_with, check_model
 from trainables.options import TrialOptions
@@ -89,6 +89,11 @@ class Summing(DigitsTask):
         return functional.cross_entropy(outputs, batch[1], reduction="sum")
 
 
+class Detaching(DigitsTask):
+    def loss(self, outputs: Any, batch: Any) -> Any:
+        return super().loss(outputs, batch).detach().requires_grad_()
+
+
 class Validating(DigitsTask):
     def valid_data(self) -> Any:
         return self.train_data()
@@ -115,15 +120,19 @@ def trainer_of(task: type[Task]) -> Trainer:
     [
         (DigitsTask, None),
         (Summing, r"loss\(\) grows with the number of samples, as a sum does: return the mean"),
+        (Detaching, r"no gradient reaches (\d+) of \1 parameters \(.*\): the loss does not depend on them"),
         (Validating, r"train_data\(\) and valid_data\(\) are the same: metrics of samples"),
     ],
 )
 def test_what_looks_wrong_is_noted(task: type[Task], doubt: str | None) -> None:
-    found = list(doubts(trainer_of(task)))
+    trainer = trainer_of(task)
+    with gradients_seen(trainer.model) as seen:
+        trainer.take_steps(1)
+    found = list(doubts(trainer, seen))
     assert len(found) == (0 if doubt is None else 1)
     assert doubt is None or re.match(doubt, found[0])
 
 
 def test_a_model_that_is_made_once_is_found_before_the_second_trial() -> None:
     with pytest.raises(ValueError, match="weights of the trial before"):
-        list(doubts(trainer_of(Caching)))
+        list(doubts(trainer_of(Caching), ()))
