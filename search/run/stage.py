@@ -33,6 +33,7 @@ from search.study.study import SearchStudy, read_records
 from trainables.build import load_arrays
 from trainables.checkpoint import list_checkpoints
 from trainables.data.fingerprint import Fingerprint
+from trainables.data.notes import heard_notes
 from trainables.data.prepared import data_key, prepared_file
 from trainables.files import atomic_file, discard_all, list_partial
 from trainables.task import Arrays
@@ -79,7 +80,9 @@ def run_in_folder(
             _take_history(config, folder, older, found.fingerprint, accept_new_data)
         changes = record_provenance(config, folder, found.fingerprint)
         notes += [f"since this search was last run: {change}" for change in changes]
-        shared = _load_shared_data(config, folder, found.arrays)
+        with heard_notes() as of_data:
+            shared = _load_shared_data(config, folder, found.arrays)
+        notes += of_data
         if executor.phase:
             reporter.phase(executor.phase)
         executor.wait_until_ready()

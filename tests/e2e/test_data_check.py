@@ -126,7 +126,7 @@ def test_a_wrong_label_is_reported_with_its_pixels_and_the_classes(root: Path) -
     sky = int((mask_of(root, "train/masks/007") > 0).sum())
     assert messages(check(root)) == [
         "holds label 37 in 20 pixels, 41 in 3; classes are 0 to 2, ignored is 255",
-        f"holds label 999 in {sky} pixels; labels must be at most 255",
+        f"holds label 999 in {sky} pixels; labels must be whole numbers from 0 to 255",
     ]
 
 

@@ -73,7 +73,9 @@ def test_a_sample_that_is_wrong_is_named_with_the_command_that_lists_all(
 ) -> None:
     write("segmentation", {"source": "folder", "root": "data", "num_classes": 2})
     file = folder / "data" / "images" / "train" / "1.png"
-    assert said(capsys, *command) == (f"{file}: is neither PNG nor JPEG, or its header is damaged; {WAY_OUT}")
+    assert said(capsys, *command) == (
+        f"{file}: is none of PNG, JPEG, TIFF and WebP, or its header is damaged; {WAY_OUT}"
+    )
 
 
 @COMMANDS
@@ -103,7 +105,7 @@ def test_an_option_that_is_wrong_is_all_that_is_said(
 
 def test_from_python_it_is_a_search_error() -> None:
     write("segmentation", {"source": "folder", "root": "data", "num_classes": 2})
-    with pytest.raises(SearchError, match="is neither PNG nor JPEG"):
+    with pytest.raises(SearchError, match="is none of PNG, JPEG, TIFF and WebP"):
         search.check("bad.yaml")
 
 

@@ -68,7 +68,8 @@ def _empty_files(root: Path) -> None:
 
 def _mask_with_colours(root: Path) -> None:
     file = root / "train/masks/004.png"
-    Image.open(file).convert("RGB").save(file)
+    colours = np.array([[0, 0, 0], [128, 64, 128], [70, 130, 180]], np.uint8)
+    Image.fromarray(colours[np.minimum(np.asarray(Image.open(file)), 2)]).save(file)
 
 
 def _sizes_that_differ(root: Path) -> None:
@@ -134,7 +135,7 @@ DAMAGE: list[tuple[Callable[[Path], None], str, set[str]]] = [
     (_mask_with_colours, "mask with colours", {"train/masks/004.png"}),
     (_sizes_that_differ, "sizes differ", {"train/masks/005.png"}),
     (_labels_that_are_no_class, "label out of range", {"train/masks/006.png", "val/masks/002.png"}),
-    (_mask_saved_as_jpeg, "mask saved as JPEG", {"train/masks/007.jpg"}),
+    (_mask_saved_as_jpeg, "mask saved with loss", {"train/masks/007.jpg"}),
     (_lost_masks, "image without a mask", {f"train/images/{n:03}.png" for n in range(8, 13)}),
     (_lost_image, "mask without an image", {"val/masks/003.png"}),
     (_training_image_in_validation, "data leakage", {"val/images/004.png"}),

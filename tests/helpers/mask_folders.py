@@ -49,3 +49,23 @@ def parts(root, **options):
     """Names of the training and of the validation images."""
     arrays = load(root, max_memory=0, **options)
     return names(arrays, "train"), names(arrays, "valid")
+
+
+def folder(root, masks):
+    """Masks of Pillow, each with an image; returns the root."""
+    for number, mask in enumerate(masks):
+        for name in ("images", "masks"):
+            (root / name).mkdir(parents=True, exist_ok=True)
+        image = np.random.default_rng(number).integers(0, 256, (*mask.size[::-1], 3), np.uint8)
+        Image.fromarray(image).save(root / f"images/{number}.png")
+        mask.save(root / f"masks/{number}.png")
+    return root
+
+
+def classes(count=6, num_classes=3):
+    """Masks uint8 [6, 8] in which each class occurs."""
+    rng = np.random.default_rng(num_classes)
+    masks = [rng.integers(0, num_classes, (6, 8)).astype(np.uint8) for _ in range(count)]
+    for mask in masks:
+        mask[0, :num_classes] = range(num_classes)
+    return masks

@@ -31,7 +31,7 @@ def other_size(root):
 
 
 def colour_mask(root):
-    Image.new("RGB", (8, 6)).save(root / "masks/02.png")
+    Image.new("RGB", (8, 6), (128, 64, 0)).save(root / "masks/02.png")
 
 
 def jpeg_mask(root):
@@ -183,7 +183,7 @@ WRONG_SAMPLES = [
     (colour_mask, r"masks/02\.png: has 3 channels \(RGB\); .* palette PNG"),
     (jpeg_mask, r"masks/02\.jpg: is a JPEG; masks must be PNG"),
     (jpeg_mask_called_png, r"masks/02\.png: is a JPEG; masks must be PNG"),
-    (text_called_png, r"images/02\.png: is neither PNG nor JPEG"),
+    (text_called_png, r"images/02\.png: is none of PNG, JPEG, TIFF and WebP"),
     (empty_file, r"masks/02\.png: is empty"),
     (huge_image, r"images/02\.png: 10000x9000 is more than \d+ pixels.*decompression bomb"),
     (gigantic_image, r"images/02\.png: has more than \d+ pixels.*decompression bomb"),
@@ -198,6 +198,6 @@ WRONG_SAMPLES = [
     (dangling_link, r"images/02\.png: is a link to \S*nowhere\.png, and there is no such file"),
     (
         label_no_class,
-        r"masks/02\.png: holds label 37 in 48 pixels; .*, ignored is 255; raise data\.num_",
+        r"masks/02\.png: holds label 37 in 48 pixels; .*, ignored is 255; add the class to data\.class_names",
     ),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -9,12 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from mask_folders import load, loaded, options_of
 from PIL import Image
 
 from trainables.images.decode import Reading
 from trainables.images.depth import ValueRange
 from trainables.images.options import MaskFolderOptions
+from trainables.images.samples import LoadedImages
 from trainables.inspect.images import MaskInspection
 
 GREY, GREY_ALPHA, RGB, RGBA = 0, 4, 2, 6
@@ -110,8 +113,6 @@ def test_streamed_images_have_the_same_range(tmp_path: Path) -> None:
     folder(tmp_path, [png(image, GREY) for image in deep_images(0, 900)])
     kept, streamed = (load(tmp_path, max_memory=memory) for memory in (2**30, 0))
     options = options_of(tmp_path, max_memory=0)
-    from trainables.images.samples import LoadedImages
-
     reader = LoadedImages(streamed, options).samples("train")
     images, _ = reader.read(np.arange(len(reader.shapes)))
     np.testing.assert_array_equal(np.stack(images), kept["train_inputs"])
@@ -119,7 +120,7 @@ def test_streamed_images_have_the_same_range(tmp_path: Path) -> None:
 
 def test_a_deep_image_among_others_that_was_not_looked_at_is_refused(tmp_path: Path) -> None:
     folder(tmp_path, [png(deep_images(0, 900)[0], GREY)])
-    with pytest.raises(ValueError, match=r"0\.png: has 16 bits a channel.* 8; set data\.range"):
+    with pytest.raises(ValueError, match=r"0\.png: has more than 8 bits a channel.* 8; set data\.range"):
         Reading(channels=1).pixels(tmp_path / "images/0.png")
 
 
@@ -127,6 +128,40 @@ def test_greys_with_transparency_of_16_bits_are_refused(tmp_path: Path) -> None:
     folder(tmp_path, [png(image, GREY_ALPHA) for image in deep_images(0, 900, channels=2)])
     with pytest.raises(ValueError, match=r"16-bit greys with transparency.*; save it without"):
         load(tmp_path, range=[0, 900])
+
+
+@pytest.mark.parametrize("odd", [65535, 60000])
+def test_a_few_values_that_take_most_of_the_range_are_told_with_a_range_without_them(
+    tmp_path: Path, odd: int
+) -> None:
+    images = deep_images(100, 700)
+    for image in images:
+        image[0, 0] = odd
+    folder(tmp_path, [png(image, GREY) for image in images])
+    lines: list[str] = []
+    load(tmp_path, progress=lines.append, channels=1)
+    (found,) = re.findall(r"lie between .* set data\.(range: \[.*?\])", lines[0])
+    low, high = yaml.safe_load(found)["range"]
+    assert 100 <= low < 120
+    assert 680 < high <= 700
+    assert load(tmp_path, channels=1, **yaml.safe_load(found))["value_range"].tolist() == [low, high]
+    lines.clear()
+    load(folder(tmp_path / "plain", [png(image, GREY) for image in deep_images(0, 900)]), lines.append)
+    assert "lie between" not in lines[0]
+
+
+def test_8_bits_among_deeper_ones_are_told_and_16bit_makes_them_alike(tmp_path: Path) -> None:
+    grey = [np.random.default_rng(n).integers(0, 256, (6, 8, 1)).astype(np.uint16) for n in range(6)]
+    folder(tmp_path, [png(grey[number] * 257, GREY) for number in range(6)])
+    for number in (0, 3):
+        Image.fromarray(grey[number][..., 0].astype(np.uint8)).save(tmp_path / f"images/{number}.png")
+    lines: list[str] = []
+    load(tmp_path, lines.append, channels=1)
+    assert (
+        "2 of the images looked at have 8 bits and stay as they are: where 255 in them is 65535" in lines[0]
+    )
+    arrays = load(tmp_path, channels=1, range="16bit")
+    assert same_images(of_all(arrays), [image.astype(np.uint8) for image in grey])
 
 
 @pytest.mark.parametrize("value", [[5, 5], [255, 0]])
@@ -158,7 +193,8 @@ def test_clipped_constant_dark_and_turned_images_are_found(tmp_path: Path) -> No
     found = kinds_found(tmp_path, channels=1, range=[0, 1000])
     assert ("image of one value", "each pixel is 2") in found
     assert any(name == "values outside of data.range" for name, _ in found)
-    assert ("converted image", "all 6 images are 16-bit L, read as L") in found
+    assert not any("read as" in message for _, message in found)
+    assert ("grey images", "all 6 images are 16-bit L, read as RGB") in kinds_found(tmp_path)
     dark = folder(tmp_path / "dark", [png(image, GREY) for image in deep_images(0, 4095)])
     assert ("few values used", "all images lie between 0 and 16, of 0 to 255") in kinds_found(
         dark, range="16bit"
@@ -224,11 +260,11 @@ def test_an_image_beyond_the_range_that_was_found_is_told_once(
     ("content", "message"),
     [
         (b"version https://git-lfs.github.com/spec/v1\n", "not fetched; run: git lfs pull"),
-        (b"II*\0rest", "is a TIFF, and must be PNG or JPEG: convert it"),
+        (b"II*\0rest", "is a TIFF cut short, or of a kind that is not read"),
         (b"RIFF1234WEBPrest", "is a WebP, and must be"),
         (b"\0\0\0\x18ftypheic", "is a HEIC or a video"),
         (b"<!DOCTYPE html>", "is a page of HTML, .*: copy it again"),
-        (b"no picture", "is neither PNG nor JPEG"),
+        (b"no picture", "is none of PNG, JPEG, TIFF and WebP"),
     ],
 )
 def test_a_file_of_another_kind_is_named(tmp_path: Path, content: bytes, message: str) -> None:
@@ -236,3 +272,21 @@ def test_a_file_of_another_kind_is_named(tmp_path: Path, content: bytes, message
     file.write_bytes(content)
     with pytest.raises(ValueError, match=message):
         Reading(channels=3).pixels(file)
+
+
+def test_turned_images_of_masks_are_told_as_square_ones_fit_both_ways(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder(tmp_path, [b""] * 4, size=(8, 8))
+    for number in range(4):
+        image = np.random.default_rng(number).integers(0, 256, (8, 8, 3), np.uint8)
+        turned(tmp_path / f"images/{number}.png", 6 if number else 1, image)
+    load(tmp_path)
+    said = (
+        "3 of 4 images are turned as their EXIF says, and masks never are: if they fit the images as stored"
+    )
+    assert said in capsys.readouterr().err
+    arrays = load(tmp_path, orientation="stored")
+    assert "turned" not in capsys.readouterr().err
+    described = LoadedImages(arrays, options_of(tmp_path, orientation="stored")).described("classes")
+    assert described["orientation"] == "stored"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from mask_folders import load, options_of
+from mask_folders import classes, folder, load, options_of
 from PIL import Image
 
 from trainables.images.loading import find_images, load_images
@@ -17,25 +17,6 @@ from trainables.images.options import MaskFolderOptions
 from trainables.inspect.images import MaskInspection
 
 COLOURS = np.array([[0, 0, 0], [128, 64, 128], [0, 0, 142]], np.uint8)
-
-
-def folder(root: Path, masks: list[Image.Image]) -> Path:
-    for number, mask in enumerate(masks):
-        for name in ("images", "masks"):
-            (root / name).mkdir(parents=True, exist_ok=True)
-        image = np.random.default_rng(number).integers(0, 256, (*mask.size[::-1], 3), np.uint8)
-        Image.fromarray(image).save(root / f"images/{number}.png")
-        mask.save(root / f"masks/{number}.png")
-    return root
-
-
-def classes(count: int = 6, num_classes: int = 3) -> list[np.ndarray]:
-    """Masks uint8 [6, 8] in which each class occurs."""
-    rng = np.random.default_rng(num_classes)
-    masks = [rng.integers(0, num_classes, (6, 8)).astype(np.uint8) for _ in range(count)]
-    for mask in masks:
-        mask[0, :num_classes] = range(num_classes)
-    return masks
 
 
 def as_loaded(masks: list[np.ndarray], arrays: dict[str, np.ndarray]) -> bool:
@@ -64,6 +45,18 @@ def test_scaled_labels_are_refused_and_the_line_that_is_proposed_reads_them(
     assert len(arrays["class_names"]) == len(values)
 
 
+def test_labels_at_equal_distances_are_scaled_and_no_number_of_classes_is_proposed(
+    tmp_path: Path,
+) -> None:
+    folder(tmp_path, [Image.fromarray(mask * np.uint8(85)) for mask in classes(num_classes=3)])
+    with pytest.raises(ValueError, match=r"set data\.mask_values") as refused:
+        load(tmp_path)
+    assert "num_classes" not in str(refused.value)
+    inspection = MaskInspection(options_of(tmp_path))
+    contents = [inspection.look(number) for number in range(len(inspection.samples))]
+    assert inspection.conclude(contents).class_names == ()
+
+
 def test_labels_that_are_numbers_are_taken_as_they_are_if_their_number_is_set(tmp_path: Path) -> None:
     masks = classes(num_classes=3)
     folder(tmp_path, [Image.fromarray(mask * np.uint8(60)) for mask in masks])
@@ -73,7 +66,7 @@ def test_labels_that_are_numbers_are_taken_as_they_are_if_their_number_is_set(tm
 def test_shades_between_labels_are_no_classes(tmp_path: Path) -> None:
     large = [Image.fromarray(mask * np.uint8(100)) for mask in classes(num_classes=2)]
     folder(tmp_path, [mask.resize((80, 60), Image.Resampling.BICUBIC) for mask in large])
-    with pytest.raises(ValueError, match=r"resized with interpolation\? Save them anew"):
+    with pytest.raises(ValueError, match=r"were resized with interpolation, .*save them anew"):
         load(tmp_path)
 
 
@@ -106,6 +99,13 @@ def test_palettes_that_agree_in_what_masks_hold_are_read_by_index(tmp_path: Path
     images[1].putpalette([*COLOURS.ravel().tolist(), 9, 9, 9])  # a colour more, which no pixel has
     folder(tmp_path, images)
     assert as_loaded(masks, load(tmp_path))
+
+
+def test_colours_of_palettes_are_proposed_in_the_order_of_most_labels(tmp_path: Path) -> None:
+    masks = classes()
+    orders = [[0, 1, 2], [0, 2, 1], [0, 1, 2], [0, 1, 2], [0, 2, 1], [0, 1, 2]]
+    folder(tmp_path, [palette_mask(mask, order) for mask, order in zip(masks, orders, strict=True)])
+    assert advised(tmp_path)["colors"] == COLOURS.tolist()
 
 
 @pytest.mark.parametrize("max_memory", [2**30, 0])
@@ -190,3 +190,18 @@ def test_classes_in_the_transparency_are_not_taken_for_colours(tmp_path: Path) -
     masks = [np.stack([mask * 0] * 3 + [mask * np.uint8(255)], axis=-1) for mask in classes(num_classes=2)]
     with pytest.raises(ValueError, match="one colour, so the classes are in their transparency"):
         load(folder(tmp_path, [Image.fromarray(mask) for mask in masks]))
+
+
+def test_classes_that_a_part_lacks_are_told_when_all_masks_were_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for part, labels in (("train", [0, 1, 3]), ("val", [0, 2])):
+        mask = np.resize(np.array(labels, np.uint8), (6, 8))
+        folder(tmp_path / part, [Image.fromarray(mask)] * 3)
+    load(tmp_path, num_classes=6)
+    told = capsys.readouterr().err.splitlines()
+    assert told == [
+        f"{tmp_path}: classes 4, 5 occur in no training or validation sample",
+        f"{tmp_path}: class 2 occurs in no training sample",
+        f"{tmp_path}: classes 1, 3 occur in no validation sample",
+    ]

@@ -59,7 +59,7 @@ def test_targets_are_standardized_by_the_training_rows() -> None:
         ("", "is empty; every row must have a target: data.missing_targets: drop leaves such rows out"),
         ("inf", "received 'inf'; must be a finite number; use task: classification for names"),
         ("high", "received 'high'; must be a finite number; use task: classification for names"),
-        ("3,5", "received '3,5'; must be a finite number; it holds numbers such as '3,5': data.decimal"),
+        ("3,5", "received '3,5'; must be a finite number; it holds numbers in two notations, such as '3,5' "),
     ],
 )
 def test_a_target_that_is_no_number_is_named_by_line(tmp_path: Path, cell: str, message: str) -> None:

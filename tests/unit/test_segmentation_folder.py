@@ -291,7 +291,7 @@ def test_hidden_and_other_files_are_left_out(root):
 def test_masks_without_a_labelled_pixel_are_an_error(tmp_path):
     for part, labels in (("train", (0, 1)), ("val", (255,))):
         write(tmp_path, "a", labels=labels, images=f"{part}/images", masks=f"{part}/masks")
-    with pytest.raises(ValueError, match="every pixel of the valid masks is ignored"):
+    with pytest.raises(ValueError, match="every pixel of the validation masks is ignored, as label 255"):
         load(tmp_path)
 
 

@@ -62,6 +62,18 @@ def test_a_label_without_its_image_is_skipped_also_where_images_have_several_cha
     assert [Path(file).name for file in arrays["skipped_files"]] == ["wire_002_0000.*"]
 
 
+def test_nnunet_in_tiff_is_read_as_in_png(tmp_path):
+    root = nnunet_root(tmp_path / "png", 2)
+    expected = load(root, channels=2)
+    for file in [*root.glob("imagesTr/*.png"), *root.glob("labelsTr/*.png")]:
+        Image.open(file).save(file.with_suffix(".tif"))
+        file.unlink()
+    describe(root, file_ending=".tif", labels={"background": 0, "wire": 1, "box": 2, "ignore": 3})
+    arrays = load(root, channels=2)
+    np.testing.assert_array_equal(arrays["train_inputs"], expected["train_inputs"])
+    np.testing.assert_array_equal(arrays["train_targets"], expected["train_targets"])
+
+
 def test_a_trial_on_two_channels_of_nnunet(tmp_path):
     root = nnunet_root(tmp_path, 2)
     options = SegmentationTask.Options.model_validate(
@@ -180,7 +192,7 @@ def other_size(root):
         (lambda root: describe(root, labels=3), r"dataset\.json: has no 'labels'"),
         (
             lambda root: describe(root, file_ending=".nii.gz"),
-            r"file_ending is \.nii\.gz; only 2-D data in \.png",
+            r"file_ending is \.nii\.gz; only 2-D data in PNG, JPEG, TIFF or WebP can be read: save",
         ),
         (
             lambda root: describe(root, labels={"a": 0, "b": [1, 2]}),

@@ -50,7 +50,7 @@ def test_a_wrong_sample_is_an_error_that_names_the_file(root, spoil, message, ma
     ("spoil", "message"),
     [
         (two_of_a_name, r"images/02\.png: has the same name as 02\.jpg"),
-        (other_format, r"images/02\.bmp: is \.bmp; images must be PNG or JPEG"),
+        (other_format, r"images/02\.bmp: is \.bmp; images must be PNG, JPEG, TIFF or WebP"),
         (link_out, r"images/02\.png: leads to \S*-outside\.png, outside of data\.root"),
         (linked_list_out, r"train\.txt: leads to \S*-outside\.txt, outside of data\.root"),
         (linked_classes_out, r"classes\.txt: leads to \S*-outside\.txt, outside of data\.root"),
@@ -58,7 +58,7 @@ def test_a_wrong_sample_is_an_error_that_names_the_file(root, spoil, message, ma
         (too_many_classes, r"classes\.txt has 256 names; there must be 2 to 255 classes"),
         (linked_folder_out, r"images: leads to \S*-outside, outside of data\.root"),
         (linked_loop, r"images/again: is a link to a folder that was already read"),
-        (no_images, r"images: holds no PNG or JPEG image"),
+        (no_images, r"images: holds no image in PNG, JPEG, TIFF or WebP"),
         (no_masks_folder, r"holds answers, images; expected images/ and masks/"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
@@ -70,13 +70,13 @@ def test_a_wrong_folder_is_an_error_whatever_may_be_skipped(root, spoil, message
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
-@pytest.mark.parametrize("suffix", ["png", "jpg"])
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "webp"])
 def test_damaged_bytes_are_an_error_that_names_the_file_or_still_an_image(tmp_path, suffix):
     """Whatever Pillow makes of them; checksums are made right again, so that its decoders see the damage."""
     rng = np.random.default_rng(0)
     file = tmp_path / f"a.{suffix}"
     tags = Image.Exif()
-    tags[0x0112] = 6
+    tags[0x0112 if suffix != "tif" else 0x010E] = 6 if suffix != "tif" else "made by a camera"
     Image.fromarray(rng.integers(0, 256, (9, 12, 3), np.uint8)).save(file, exif=tags)
     original, refused = file.read_bytes(), []
     for _ in range(200):
@@ -147,7 +147,7 @@ def test_more_than_may_be_skipped_are_listed(root):
         ValueError, match=r"2 of 5 samples are wrong, and data\.max_skipped is 1:\n"
     ) as caught:
         load(root, num_classes=3, max_skipped=1)
-    assert "images/00.png: is neither" in str(caught.value)
+    assert "images/00.png: is none of" in str(caught.value)
     assert "masks/02.png: holds label 37" in str(caught.value)
     load(root, num_classes=3, max_skipped=2)
 
@@ -161,7 +161,7 @@ def test_the_line_about_skipped_samples_has_the_first_of_many(root, capsys):
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("4 of 7 samples are skipped: ")
     assert line.endswith("; and 1 more")
-    assert line.count(".png: is neither") == 3
+    assert line.count(".png: is none of") == 3
 
 
 @pytest.mark.parametrize("kind", ["images", "masks"])
@@ -178,7 +178,7 @@ def test_a_part_of_which_all_is_skipped_is_an_error(tmp_path):
     for part in ("train", "val"):
         write(tmp_path, "a", images=f"{part}/images", masks=f"{part}/masks")
     (tmp_path / "val/images/a.png").write_text("no image")
-    with pytest.raises(ValueError, match="every pixel of the valid masks is ignored"):
+    with pytest.raises(ValueError, match="none of the validation samples can be used: each is skipped"):
         load(tmp_path, max_skipped=1, progress=[].append)
 
 

@@ -160,6 +160,8 @@ def test_a_missing_target_is_never_a_class(tmp_path: Path, text: str) -> None:
     assert dropped["class_names"].tolist() == ["cat", "dog"]
     assert len(dropped["train_targets"]) + len(dropped["valid_targets"]) == 20
     if text:
+        with pytest.raises(ValueError, match=r", and data\.missing: \[\] makes a class of it"):
+            load()
         assert text in load(missing=[])["class_names"]
 
 
@@ -186,8 +188,8 @@ def test_a_column_without_a_name_that_is_no_index_is_refused(tmp_path: Path) -> 
         ValueError, match=r"column 1 of 2 has no name; .* data\.ignore_columns if it is no input$"
     ):
         sheet_of(tmp_path, ",y\n1,2\n1,3\n")
-    with pytest.raises(ValueError, match=r"column 3 of 3 has no name.* a delimiter too many at the end"):
-        sheet_of(tmp_path, "a,y,\n1,2,\n1,3,\n")
+    with pytest.raises(ValueError, match="column 3 of 3 has no name"):
+        sheet_of(tmp_path, "a,y,\n1,2,\n1,3,4\n")
     with pytest.raises(ValueError, match=r"has 3 cells and the header 2.* as R writes it"):
         sheet_of(tmp_path, '"a","y"\n"1",5,2\n"2",6,3\n')
 

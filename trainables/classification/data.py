@@ -19,10 +19,12 @@ from trainables.images.fingerprint import image_fingerprint
 from trainables.images.loading import load_images
 from trainables.images.options import ImageOptions
 from trainables.images.statistics import mean_and_std, pixel_sums
+from trainables.tables.doubts import note_doubts
 from trainables.tables.encode import Table, encoded_table, plain_table
-from trainables.tables.numbers import PLAIN
-from trainables.tables.read import Sheets, read_sheets, split_by_class, table_fingerprint, targets_of
+from trainables.tables.read import Sheets, check_targets, read_sheets, split_by_class, table_fingerprint
 from trainables.tables.sheet import Sheet
+from trainables.tables.shift import respelled
+from trainables.tables.spelling import in_two_ways, quoted
 
 Arrays = dict[str, np.ndarray]
 
@@ -75,24 +77,35 @@ def _breast_cancer(options: BreastCancerOptions) -> Arrays:
 
 
 def read_class_sheets(options: ClassCSVOptions) -> Sheets:
-    """The rows of training and of validation, of each class its share."""
+    """The rows of training and of validation, of each class its share; some may be without a target."""
+
+    def check_classes(sheet: Sheet) -> None:
+        if len(sheet.present(options.target)) == len(sheet):
+            _class_names(sheet, options.target)
 
     def split(sheet: Sheet) -> tuple[np.ndarray, np.ndarray]:
-        _class_names(sheet, options.target)
+        check_classes(sheet)
         try:
             labels = np.array(sheet.columns[options.target])
             return split_by_class(labels, options.valid_fraction, options.split_seed)
         except ValueError as error:
             raise ValueError(f"{sheet.file}: column {options.target!r}: {error}") from error
 
-    return read_sheets(options, split)
+    sheets = read_sheets(options, split)
+    if options.valid_path is not None:
+        check_classes(sheets.train)
+    return sheets
 
 
 def _csv(options: ClassCSVOptions) -> Arrays:
     sheets = read_class_sheets(options)
+    for sheet in sheets:
+        check_targets(sheet, options.target, of_classes=True)
     names = _class_names(sheets.train, options.target)
     labels = _labels(sheets, options.target, names)
-    return _table_arrays(encoded_table(sheets, options), labels, names)
+    table = encoded_table(sheets, options)
+    note_doubts(sheets, options, of_classes=True)
+    return _table_arrays(table, labels, names)
 
 
 def _class_names(sheet: Sheet, target: str) -> list[str]:
@@ -101,7 +114,7 @@ def _class_names(sheet: Sheet, target: str) -> list[str]:
     Raises:
         ValueError: if there is one class only, or nearly as many as rows.
     """
-    texts, where = targets_of(sheet, target), f"{sheet.file}: column {target!r}"
+    texts, where = sheet.columns[target], f"{sheet.file}: column {target!r}"
     names = sorted(set(texts))
     if len(names) < 2:
         raise ValueError(f"{where}: holds {names[0]!r} only; a target must have at least two classes")
@@ -110,32 +123,24 @@ def _class_names(sheet: Sheet, target: str) -> list[str]:
             f"{where}: holds {len(names)} distinct texts in {len(texts)} rows, such as {names[0]!r}; classes "
             "must repeat: use task: regression for a quantity"
         )
-    _refuse_spellings(where, names)
+    if pair := in_two_ways(names):
+        alike = " and ".join(map(quoted, pair))
+        raise ValueError(f"{where}: holds {alike}, which would be two classes; write a class in one way")
     if all(name.lstrip("+-").isdecimal() for name in names):
         names.sort(key=int)
     return names
 
 
-def _refuse_spellings(where: str, names: Sequence[str]) -> None:
-    """Refuse classes that are one for people: `Cat` and `cat`, 1 and 1.0; single letters may differ."""
-    first: dict[object, str] = {}
-    for name in names:
-        number = PLAIN.number(name)
-        same = number if number is not None else name if len(name) == 1 else " ".join(name.lower().split())
-        other = first.setdefault(same, name)
-        if other != name:
-            raise ValueError(
-                f"{where}: holds {other!r} and {name!r}, which would be two classes; write a class in one way"
-            )
-
-
 def _labels(sheets: Sheets, target: str, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     number = {name: index for index, name in enumerate(names)}
-    for row, text in enumerate(targets_of(sheets.valid, target)):
+    for row, text in enumerate(sheets.valid.columns[target]):
         if text not in number:
+            way_out = f"add rows of it to {sheets.train.file}, or remove these"
+            if pair := respelled([text], names):
+                way_out = f"write it as there, {quoted(pair[1])}"
             raise ValueError(
                 f"{sheets.valid.cell(row, target)}: received {text!r}, which no training row has; must be "
-                f"one of their {len(names)} classes: add rows of it to {sheets.train.file}, or remove these"
+                f"one of their {len(names)} classes: {way_out}"
             )
     train, valid = (
         np.array([number[text] for text in sheet.columns[target]], np.int64)

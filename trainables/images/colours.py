@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -40,10 +41,13 @@ def colours_of(image: Image.Image) -> dict[Colour, int]:
 def proposed(colours: Sequence[Colour]) -> str:
     """The line for the configuration, or what is wrong where there are too many colours."""
     if len(colours) > MOST_PROPOSED:
-        return f"{len(colours):,} colours are no classes: resized with interpolation, or once a JPEG?"
+        return (
+            f"{len(colours):,} colours are no classes: were the masks resized with interpolation, or JPEG "
+            "once, or are the colours numbers of objects? Save them anew with the class of each pixel"
+        )
     if len(colours) == 1:
         return "they have one colour, so the classes are in their transparency: save that as a grey PNG"
-    table = ", ".join(f"[{red}, {green}, {blue}]" for red, green, blue in sorted(colours))
+    table = ", ".join(f"[{red}, {green}, {blue}]" for red, green, blue in colours)
     return f"set data.colors to the colours of the classes in turn, such as data.colors: [{table}]"
 
 
@@ -61,13 +65,22 @@ def palette_conflict(palettes: Mapping[str, Mapping[int, Colour]]) -> str:
         for label, colour in palette.items():
             other, known = first.setdefault(label, (file, colour))
             if known != colour:
-                table = proposed(list({held for each in palettes.values() for held in each.values()}))
+                table = proposed(_by_label(palettes))
                 return (
                     f"{file}: label {label} has the colour {list(colour)}, and in {other} {list(known)}: the "
                     f"palettes of the masks differ, so that labels mean other classes; {table}; or "
                     "data.palettes: ignore if only the colours differ"
                 )
     return ""
+
+
+def _by_label(palettes: Mapping[str, Mapping[int, Colour]]) -> list[Colour]:
+    """The colours of all palettes, in the order of the label that each has most often."""
+    labels: dict[Colour, Counter[int]] = {}
+    for palette in palettes.values():
+        for label, colour in palette.items():
+            labels.setdefault(colour, Counter())[label] += 1
+    return sorted(labels, key=lambda colour: (labels[colour].most_common(1)[0][0], -labels[colour].total()))
 
 
 def _packed(rgb: np.ndarray) -> np.ndarray:

@@ -1,13 +1,14 @@
-"""One image or mask file at a time, decoded or refused with an error that names it."""
+"""One image file at a time, decoded or refused with an error that names it."""
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -17,13 +18,16 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from trainables.findings import SampleError, sample_error
-from trainables.images import kinds
-from trainables.images.colours import Colour, ColourTable, colours_of, held_colours
-from trainables.images.depth import ValueRange, is_deep, lacks_lower_bytes, show_lower_bytes
+from trainables.images import formats, kinds
+from trainables.images.depth import (
+    ValueRange,
+    depth_and_mode,
+    is_deep,
+    lacks_lower_bytes,
+    show_lower_bytes,
+)
 from trainables.text_file import not_fetched
 
-COLOURED = b"colours"
-"""Stands for the palette of a mask whose pixels are colours themselves."""
 PIXEL_LIMIT = 89_478_485
 """Pillow's own limit, used where a program has switched that off."""
 
@@ -31,11 +35,7 @@ PIXEL_LIMIT = 89_478_485
 # in them concerns nobody. The sizes of images are checked below.
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
 warnings.filterwarnings("ignore", module=r"PIL\.")
-
-HIGHEST_LABEL = 255
-UNSCALED = {"L;2": 85, "L;4": 17}
-"""Factors by which Pillow stretches greys of 2 and 4 bits to 0..255, by the raw mode of the file."""
-
+logging.getLogger("PIL").setLevel(logging.CRITICAL)
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -72,9 +72,12 @@ def opened(file: File) -> Iterator[Image.Image]:
     too_large = f"more than {limit} pixels, which may be a decompression bomb; cut it into tiles"
     try:
         content = BytesIO(file.content) if isinstance(file, Stored) else file
-        with Image.open(content, formats=("PNG", "JPEG")) as image:
+        with Image.open(content, formats=formats.READ) as image:
             if image.width * image.height > limit:
                 raise sample_error(kinds.UNREADABLE, file, f"{image.width}x{image.height} is {too_large}")
+            problem, way_out = formats.misread(image)
+            if problem:
+                raise sample_error(kinds.FORMAT, file, problem, way_out)
             yield image
     except SampleError:
         raise
@@ -83,19 +86,22 @@ def opened(file: File) -> Iterator[Image.Image]:
     except UnidentifiedImageError as error:
         if problem := not_fetched(_begin(file)):
             raise sample_error(kinds.NOT_FETCHED, file, problem) from error
-        raise sample_error(kinds.UNREADABLE, file, _no_image(file)) from error
-    except (OSError, SyntaxError, EOFError, ValueError, struct.error, zlib.error) as error:
+        message = formats.content(_begin(file))
+        kind = kinds.FORMAT if message.endswith("convert it") else kinds.UNREADABLE
+        raise sample_error(kind, file, message) from error
+    # A damaged TIFF has tags of other types, or lacks some.
+    except (
+        OSError,
+        SyntaxError,
+        EOFError,
+        ValueError,
+        TypeError,
+        KeyError,
+        struct.error,
+        zlib.error,
+    ) as error:
         hint = "" if isinstance(error, ValueError) else ", it may be cut short"
         raise sample_error(kinds.UNREADABLE, file, f"cannot be decoded{hint} ({error})") from error
-
-
-def _no_image(file: File) -> str:
-    """What is wrong with a file that is neither PNG nor JPEG."""
-    begin = _begin(file)
-    for place, mark, what in kinds.CONTENTS:
-        if begin[place:].startswith(mark):
-            return f"is {what}" if ":" in what else f"is {what}, and must be PNG or JPEG: convert it"
-    return "is neither PNG nor JPEG, or its header is damaged"
 
 
 def _check_exists(file: File) -> None:
@@ -124,17 +130,22 @@ def _check_exists(file: File) -> None:
 
 
 def _begin(file: File) -> bytes:
+    return contents(file, formats.NUM_BYTES)
+
+
+def contents(file: File, most: int = -1) -> bytes:
+    """The first bytes of a file, or all of them."""
     if isinstance(file, Stored):
-        return file.content[:132]
+        return file.content[:most] if most >= 0 else file.content
     with file.open("rb") as opened_file:
-        return opened_file.read(132)
+        return opened_file.read(most)
 
 
 def header_size(file: File) -> tuple[int, int]:
     """Height and width from the header alone; those of an image may be turned by its EXIF.
 
     Raises:
-        SampleError: the file is no PNG or JPEG, or has too many pixels.
+        SampleError: the file is in no format that is read, or has too many pixels.
     """
     with opened(file) as image:
         return image.height, image.width
@@ -145,7 +156,7 @@ class Header:
     """What an image is, without its pixels."""
 
     mode: str
-    """As Pillow names it, and "16-bit" before a deeper one: L is grey, RGBA has transparency."""
+    """As Pillow names it, with the bits of a deeper one, as 16-bit L: L is grey, RGBA has transparency."""
     is_deep: bool
     """Whether it has more than 8 bits a channel."""
     orientation: int
@@ -155,9 +166,7 @@ class Header:
 def read_header(file: File) -> Header:
     """Look at an image file without decoding it; raises a SampleError as `opened` does."""
     with opened(file) as image:
-        deep = is_deep(image)
-        mode = "16-bit " + image.mode.split(";")[0].replace("I", "L") if deep else image.mode
-        return Header(mode, deep, orientation(image))
+        return Header(depth_and_mode(image), is_deep(image), orientation(image))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,10 +191,10 @@ class Reading:
             deep = is_deep(image)
             if not deep and (self.value_range is None or not self.value_range.of_all):
                 return self._converted(self._turned(image))
-        if self.value_range is None:
-            message = "has 16 bits a channel, and the images that were looked at have 8"
-            raise sample_error(kinds.DEPTH, file, message, "set data.range, or save all images alike")
         values = self.values(file)
+        if self.value_range is None:
+            message = "has more than 8 bits a channel, and the images that were looked at have 8"
+            raise sample_error(kinds.DEPTH, file, message, "set data.range, or save all images alike")
         if self.is_found:
             self.value_range.tell_outside(str(file), values)
         return self._converted(Image.fromarray(self.value_range.scaled(values)))
@@ -205,6 +214,10 @@ class Reading:
         with opened(file) as image:
             if deep and show_lower_bytes(image):
                 values = values.astype(np.uint16) << 8 | np.asarray(self._turned(image))
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            number = int((~np.isfinite(values)).sum())
+            message = f"holds {number:,} numbers that are NaN or infinite, of {values.size:,}"
+            raise sample_error(kinds.NOT_FINITE, file, message, "replace them, as by 0")
         return values[..., :3] if values.ndim == 3 else values
 
     @property
@@ -224,6 +237,8 @@ class Reading:
 
 def orientation(image: Image.Image) -> int:
     """How the EXIF of an open image says that it is to be turned: 1 is upright, as is what cannot be read."""
+    if image.format == "TIFF":  # a turned one is refused, as Pillow would turn masks too
+        return 1
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except (SyntaxError, ValueError, TypeError, OSError, struct.error, KeyError):
@@ -253,74 +268,6 @@ def read_channels(files: Sequence[File], reading: Reading) -> np.ndarray:
     return np.concatenate(planes, axis=-1)
 
 
-def read_mask(file: File, colours: ColourTable | None = None) -> np.ndarray:
-    """The labels as they are in the file, palette indices for a palette PNG: uint8 [H, W].
-
-    Raises:
-        SampleError: the file cannot be decoded, is no PNG, has colours, or holds a number above 255.
-    """
-    with opened(file) as image:
-        if image.format != "PNG":
-            advice = f"masks must be PNG, because {image.format} alters labels"
-            raise sample_error(kinds.JPEG_MASK, file, f"is a {image.format}", advice)
-        if colours is not None:
-            return _labels_of_colours(file, image, colours)
-        if image.mode not in ("L", "P", "1") and not image.mode.startswith("I"):
-            advice = (
-                "a mask must have one channel of class numbers: replace each colour by its class, save a "
-                "palette PNG, or set data.colors"
-            )
-            message = f"has {len(image.getbands())} channels ({image.mode})"
-            raise sample_error(kinds.COLOURED, file, message, advice)
-        tiles = getattr(image, "tile", [])
-        factor = UNSCALED.get(tiles[0][3], 1) if tiles else 1
-        labels = np.asarray(image)
-    if labels.size and labels.max() > HIGHEST_LABEL:
-        values, counts = np.unique(labels[labels > HIGHEST_LABEL], return_counts=True)
-        held = labels_text(dict(zip(values.tolist(), counts.tolist(), strict=True)))
-        raise sample_error(kinds.WRONG_LABEL, file, f"holds {held}; labels must be at most {HIGHEST_LABEL}")
-    return labels.astype(np.uint8) // np.uint8(factor)
-
-
-def read_palette(file: File) -> bytes | None:
-    """The palette of a mask, or `COLOURED`; None for other masks, and for what cannot be read."""
-    try:
-        with opened(file) as image:
-            if image.format == "PNG" and image.mode in ("RGB", "RGBA"):
-                return COLOURED
-            return bytes(image.getpalette("RGB") or ()) if image.mode == "P" else None
-    except SampleError:
-        return None
-
-
-def palette_colours(file: File) -> dict[int, Colour]:
-    """The colours of the labels that a mask with a palette holds; none if it cannot be read."""
-    try:
-        with opened(file) as image:
-            return held_colours(image)
-    except SampleError:
-        return {}
-
-
-def used_colours(file: File) -> dict[Colour, int]:
-    """How many pixels of a mask have each colour; none if it cannot be read."""
-    try:
-        with opened(file) as image:
-            return colours_of(image)
-    except SampleError:
-        return {}
-
-
-def _labels_of_colours(file: File, image: Image.Image, colours: ColourTable) -> np.ndarray:
-    labels, unknown = colours.labels(np.asarray(image.convert("RGB")))
-    if unknown:
-        (colour, count), *others = sorted(unknown.items(), key=lambda item: -item[1])
-        more = f" and {len(others)} more colours" if others else ""
-        message = f"has the colour {list(colour)} in {count:,} pixels{more}, which data.colors lacks"
-        raise sample_error(kinds.COLOURED, file, message, "add it, or correct the mask")
-    return labels
-
-
 def resized(pixels: np.ndarray, side: int) -> np.ndarray:
     """The middle square, with the shorter side scaled to `side`."""
     image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
@@ -331,10 +278,3 @@ def resized(pixels: np.ndarray, side: int) -> np.ndarray:
 def size_text(pixels: np.ndarray) -> str:
     """`<width>x<height>` of [H, W, ...]."""
     return f"{pixels.shape[1]}x{pixels.shape[0]}"
-
-
-def labels_text(labels: Mapping[int, int]) -> str:
-    """`label 37 in 120 pixels, 41 in 3, and 5 more labels`, from the number of pixels of each."""
-    (label, count), *others = sorted(labels.items(), key=lambda item: -item[1])
-    texts = [f"label {label} in {count:,} pixels", *(f"{label} in {count:,}" for label, count in others[:2])]
-    return ", ".join([*texts, f"and {len(others) - 2} more labels"] if len(others) > 2 else texts)

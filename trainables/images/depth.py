@@ -58,12 +58,20 @@ class ValueRange:
 
 def is_deep(image: Image.Image) -> bool:
     """Whether the open image has more than 8 bits a channel in its file, though Pillow may show 8 of them."""
-    return image.mode.startswith(("I", "F")) or _raw_mode(image).endswith(";16B")
+    return image.mode.startswith(("I", "F")) or raw_mode(image).endswith(";16B")
+
+
+def depth_and_mode(image: Image.Image) -> str:
+    """The mode of an open image, with its bits if it is deep: such as RGB, 16-bit L and 32-bit float."""
+    if not is_deep(image):
+        return image.mode
+    bits = 16 if "16" in image.mode + raw_mode(image) else 12 if "12" in raw_mode(image) else 32
+    return f"{bits}-bit " + {"I": "L", "F": "float"}.get(image.mode[0], image.mode)
 
 
 def lacks_lower_bytes(image: Image.Image) -> bool:
     """Whether Pillow cannot read all of the 16 bits, as those of greys with transparency."""
-    return is_deep(image) and image.mode != "F" and _raw_mode(image).startswith("LA")
+    return is_deep(image) and image.mode != "F" and raw_mode(image).startswith("LA")
 
 
 def show_lower_bytes(image: Image.Image) -> bool:
@@ -74,7 +82,7 @@ def show_lower_bytes(image: Image.Image) -> bool:
     Returns:
         False for an image that is decoded with all its bits.
     """
-    mode = _raw_mode(image)
+    mode = raw_mode(image)
     if image.mode.startswith(("I", "F")) or not mode.endswith(";16B"):
         return False
     tiles = vars(image)["tile"]
@@ -82,7 +90,7 @@ def show_lower_bytes(image: Image.Image) -> bool:
     return True
 
 
-def _raw_mode(image: Image.Image) -> str:
+def raw_mode(image: Image.Image) -> str:
     """How the file holds pixels, as Pillow's decoders name it."""
     tiles = getattr(image, "tile", [])
     arguments = tiles[0].args if tiles else ""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from trainables.data.fingerprint import Fingerprint, of_contents, of_files
+from trainables.images.found import FoundImages, locate_images
 from trainables.images.hf_datasets import RowReader
-from trainables.images.loading import FoundImages, locate_images
 from trainables.images.options import ImageOptions
 from trainables.images.readers import FileReader, Reader
 from trainables.images.shards import ShardSamples

@@ -13,25 +13,6 @@ def _warning(name: str, remedy: str) -> Kind:
     return Kind(name=name, severity="warning", remedy=remedy)
 
 
-CONTENTS = (
-    (0, b"II*\0", "a TIFF"),
-    (0, b"MM\0*", "a TIFF"),
-    (0, b"II+\0", "a BigTIFF"),
-    (0, b"GIF8", "a GIF"),
-    (0, b"BM", "a BMP"),
-    (8, b"WEBP", "a WebP"),
-    (4, b"ftypavif", "an AVIF"),
-    (4, b"ftypavis", "an AVIF"),
-    (4, b"ftyp", "a HEIC or a video"),
-    (4, b"jP  ", "a JPEG 2000"),
-    (128, b"DICM", "a DICOM"),
-    (0, b"\x93NUMPY", "an array of NumPy"),
-    (0, b"\x1f\x8b", "compressed by gzip, perhaps a NIfTI"),
-    (0, b"<!", "a page of HTML, perhaps of an error in a download: copy it again"),
-    (0, b"<html", "a page of HTML, perhaps of an error in a download: copy it again"),
-)
-"""What files hold that are called images: where they have which bytes. One with a colon says what to do."""
-
 FOLDER = _error("folder", "")
 """The message says what to do: it is about one folder, list or name."""
 EMPTY = _error("empty file", "copy it again")
@@ -39,6 +20,8 @@ NOT_FETCHED = _error(
     "contents not fetched", "run git annex get, git lfs pull or dvc pull in the folder of the data"
 )
 UNREADABLE = _error("unreadable file", "copy it again, or remove the sample")
+FORMAT = _error("format that is not read", "save it as PNG of 8 or 16 bits, one picture in a file")
+NOT_FINITE = _error("numbers not finite", "replace them, as by 0")
 LEAKAGE = _error(
     "data leakage",
     "remove it from one of the two parts: the validation score would be too good",
@@ -51,6 +34,9 @@ TURNED = _warning(
     "image turned by its EXIF", "check that its mask is turned too, or set data.orientation: stored"
 )
 OTHER_MODE = _warning("converted image", "set data.channels, or save all images alike")
+ALL_GREY = _warning("grey images", "set data.channels: 1, unless pretrained weights need three")
+ALL_COLOURED = _warning("colours left out", "set data.channels: 3 if colours matter")
+TRANSPARENT = _warning("transparency left out", "save the images without it if what lies below matters")
 
 NO_FILE = _error("listed but missing", "add the file, or correct or remove its line in the list")
 NO_MASK = _error("image without a mask", "add the mask or remove the image")
@@ -58,8 +44,9 @@ NO_IMAGE = _error("mask without an image", "add the image or remove the mask")
 MASK_SIZE = _error("sizes differ", "save image and mask at the same size")
 TURNED_SIZE = _error("mask of the image as stored", "set data.orientation: stored")
 COLOURED = _error("mask with colours", "replace each colour by its class number, or save a palette PNG")
-JPEG_MASK = _error(
-    "mask saved as JPEG", "save masks as PNG from their source: JPEG smears labels where they meet"
+LOSSY_MASK = _error(
+    "mask saved with loss",
+    "save masks as PNG from their source: JPEG and the like smear labels at edges",
 )
 WRONG_LABEL = _error(
     "label out of range",
@@ -72,7 +59,13 @@ PERHAPS_BINARY = _warning(
 )
 COLOURS = _error("masks with colours", "set data.colors to the colours of the classes in turn")
 PALETTES = _error("palettes differ", "set data.colors, or data.palettes: ignore if only the colours differ")
-NO_NUMBERS = _error("labels no class numbers", "map them with data.mask_values, or set data.num_classes")
+NO_NUMBERS = _error("labels no class numbers", "add the line that the message proposes, and check again")
+SMOOTHED = _error("labels smoothed at edges", "save masks anew, or set data.num_classes if each is a class")
+PERHAPS_SMOOTHED = _warning(
+    "labels between others at edges", "save masks anew, unless a class is a thin border between two others"
+)
+NO_CLASS = _error("masks without a class", "correct the masks, or see data.ignore_index and data.mask_values")
+OBJECTS = _warning("numbers of objects", "save class numbers, or set data.num_classes if each is a class")
 FAR_LABEL = _warning("label above a gap", "set data.num_classes: now the largest label decides it")
 
 IMAGE_SIZE = _error("sizes differ", "set data.resize to a side in pixels: all must have one size")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from trainables.findings import some
 from trainables.images.augment import IGNORE
 from trainables.images.layouts.base import Convention
 from trainables.images.layouts.root import DataRoot
@@ -15,8 +16,14 @@ from trainables.images.options import MaskOptions
 
 _MOST_UNUSED = 10
 """Numbers up to the largest label, for each label that occurs, from which on they are no class numbers."""
-_MOST_CLASSES = 64
+MOST_CLASSES = 64
 """Labels beyond which their number must be set: they may be shades."""
+_FEWEST_OBJECTS = 8
+"""Largest number in some mask from which on labels may be those of objects."""
+_FEWEST_COUNTS = 4
+"""Different largest numbers that masks of objects have, at least."""
+_MOSTLY = 0.9
+"""Share of the numbers up to its largest that a mask of objects holds."""
 _SHOWN = 20
 """Labels beyond which they are not classes with other numbers, but shades where classes meet."""
 
@@ -85,6 +92,23 @@ def check_class_names(names: Sequence[str], origin: str, num_classes: int | None
     return list(names)
 
 
+def only_ignored(parts: Mapping[str, np.ndarray], ignore_index: int) -> str:
+    """What is wrong where no pixel of a part has a class; else empty.
+
+    Args:
+        parts: pixels of each class and of `IGNORE` in it: int64 [256].
+    """
+    for part, pixels in parts.items():
+        if not pixels.any():
+            return f"none of the {part} samples can be used: each is skipped"
+        if not pixels[:IGNORE].any():
+            return (
+                f"every pixel of the {part} masks is ignored, as label {ignore_index}; some must have a "
+                "class: correct the masks, or set data.ignore_index to a label that marks no class"
+            )
+    return ""
+
+
 def count_classes(
     origin: str, pixels: np.ndarray, mask_values: Mapping[int, int], *, is_known: bool = False
 ) -> int:
@@ -98,8 +122,8 @@ def count_classes(
             is probably wrong.
     """
     held = pixels[:IGNORE].nonzero()[0].tolist()
-    num_found = 1 + held[-1]
-    doubtful = len(held) > _MOST_CLASSES or _MOST_UNUSED * len(held) <= num_found
+    num_found = 1 + max(held, default=0)
+    doubtful = len(held) > MOST_CLASSES or _MOST_UNUSED * len(held) <= num_found
     if num_found > 1 and not is_known and doubtful:
         raise ValueError(f"{origin}: {_not_numbered(held, bool(pixels[IGNORE]))}")
     if num_found > 1:
@@ -109,14 +133,18 @@ def count_classes(
             f"{origin}: masks hold only 0 and the ignored label; if they are binary, saved as 0 and 255, "
             "set data.mask_values: {255: 1}"
         )
-    raise ValueError(f"{origin}: masks hold no label above 0; there must be at least two classes")
+    raise ValueError(
+        f"{origin}: masks hold no label above 0; there must be at least two classes: save the masks with "
+        "their class numbers, or set data.num_classes"
+    )
 
 
-def doubtful_classes(origin: str, pixels: np.ndarray, num_classes: int) -> str:
+def doubtful_classes(origin: str, pixels: np.ndarray, num_classes: int, *, is_known: bool) -> str:
     """What is odd about classes that may have been meant otherwise, with the line for that; else empty.
 
     Args:
         pixels: of each class and of `IGNORE`, int64 [256].
+        is_known: whether the number of classes is set.
     """
     held = pixels[:num_classes].nonzero()[0].tolist()
     if held and 0 not in held:
@@ -124,6 +152,13 @@ def doubtful_classes(origin: str, pixels: np.ndarray, num_classes: int) -> str:
         return (
             f"{origin}: no pixel has class 0: if classes begin at 1, set data.mask_values: {{{values}}}"
             ", and data.num_classes to one less where it is set"
+        )
+    if not is_known and len(held) < num_classes:
+        values = ", ".join(f"{label}: {number}" for number, label in enumerate(held) if label != number)
+        absent = [str(label) for label in range(num_classes) if label not in held]
+        return (
+            f"{origin}: no pixel has class {some(absent)}: if there is no such class, set data.mask_values: "
+            f"{{{values}}}; else set data.num_classes: {num_classes}"
         )
     if held == list(range(num_classes - 1)) and pixels[IGNORE]:
         share = pixels[IGNORE] / pixels.sum()
@@ -134,10 +169,36 @@ def doubtful_classes(origin: str, pixels: np.ndarray, num_classes: int) -> str:
     return ""
 
 
+def are_objects(pixels: Sequence[np.ndarray]) -> bool:
+    """Whether labels look like numbers of objects, from 1 or 0 in each mask, and not of classes.
+
+    Args:
+        pixels: of each label in each mask: int64 [256].
+    """
+    held = [of_mask[:IGNORE].nonzero()[0] for of_mask in pixels]
+    last = np.array([labels.max() for labels in held if len(labels) and labels.max()])
+    if not len(last) or last.max() < _FEWEST_OBJECTS or len(set(last.tolist())) < _FEWEST_COUNTS:
+        return False
+    # Some objects lie below others.
+    filled = sum(len(labels) - (labels[0] == 0) for labels in held if len(labels))
+    return bool(filled > _MOSTLY * last.sum())
+
+
+def objects_text(pixels: np.ndarray) -> str:
+    """What is odd about labels that are numbers of objects, from the pixels of each in all masks."""
+    largest = int(pixels[:IGNORE].nonzero()[0].max())
+    return (
+        f"each mask holds nearly all numbers from 1 to its largest, which differs (up to {largest}), so they "
+        f"seem to be numbers of objects: save class numbers, or set data.num_classes: {largest + 1} if each "
+        "is a class"
+    )
+
+
 def _not_numbered(held: Sequence[int], with_ignored: bool) -> str:
     """What is wrong with labels of which most numbers are no class, and the line that is probably meant."""
     count = 1 + held[-1]
     told = ", ".join(map(str, held[:_SHOWN])) + (", ..." if len(held) > _SHOWN else "")
+    told += " and the ignored 255" if with_ignored else ""
     found = (
         f"masks hold {told}; as class numbers they are {count} classes, {count - len(held)} without a pixel"
     )
@@ -147,4 +208,6 @@ def _not_numbered(held: Sequence[int], with_ignored: bool) -> str:
     if with_ignored and held[-1] + step == IGNORE:
         held = [*held, IGNORE]
     values = ", ".join(f"{label}: {number}" for number, label in enumerate(held) if label != number)
-    return f"{found}; set data.mask_values: {{{values}}} if each is a class, or data.num_classes: {count}"
+    line = f"set data.mask_values: {{{values}}} if each is a class"
+    is_scaled = held == list(range(0, len(held) * step, step or 1))
+    return f"{found}; {line}" + ("" if is_scaled else f", or data.num_classes: {count} if others may occur")

@@ -1,175 +1,26 @@
-"""From the options of a data source to its samples, and to the arrays that all trials of a machine share."""
+"""Images and masks decoded into the arrays that all trials of a machine share."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from trainables.images.augment import IGNORE
-from trainables.images.hf_datasets import RowReader, find_rows
-from trainables.images.labels import (
-    check_class_names,
-    count_classes,
-    doubtful_classes,
-    label_lookup,
-    mask_class_names,
-)
-from trainables.images.layouts.base import Convention, Parts
-from trainables.images.layouts.class_folders import find_classes
-from trainables.images.layouts.find import find_pairs, layout_of
-from trainables.images.layouts.root import DataRoot
-from trainables.images.options import (
-    ClassDatasetsOptions,
-    ClassFolderOptions,
-    ClassOptions,
-    ClassShardsOptions,
-    ImageOptions,
-    MaskDatasetsOptions,
-    MaskFolderOptions,
-    MaskOptions,
-    MaskShardsOptions,
-)
-from trainables.images.readers import FileReader, Reader, Subset
+from trainables.findings import some
+from trainables.images.found import FoundImages, find_images
+from trainables.images.labels import count_classes, doubtful_classes, only_ignored
+from trainables.images.mask_survey import mask_doubts, mask_problem
+from trainables.images.options import ClassShardsOptions, ImageOptions, MaskOptions, MaskShardsOptions
+from trainables.images.readers import Reader, Subset
 from trainables.images.scan import Progress, Scan, to_stderr
-from trainables.images.shards import find_samples
 from trainables.images.statistics import mean_and_std
-from trainables.images.survey import find_range, mask_problem
 from trainables.images.targets import ClassDecoder, Decoder, MaskDecoder
 
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 IMAGENET_STD = np.array([0.229, 0.224, 0.225], np.float32)
-
-
-@dataclass(frozen=True, kw_only=True)
-class FoundImages:
-    """The samples of a data source, before one of them is scan."""
-
-    origin: str
-    """Where the data lie, for messages."""
-    parts: Mapping[str, Reader]
-    """Of "train" and "valid"."""
-    decoder: Decoder
-    class_names: Sequence[str]
-    """Empty: the numbers of the labels that are found in the masks."""
-    notes: tuple[str, ...] = ()
-    """What was recognized."""
-    are_numbers: bool = False
-    """Whether the layout says what its labels mean."""
-    damaged: Mapping[str, str] = field(default_factory=dict)
-    """What is wrong with shards of which a part is skipped, by file."""
-
-
-def find_images(options: ImageOptions, max_skipped: int) -> FoundImages:
-    """Find the samples that the options name, and the range of their values.
-
-    Args:
-        max_skipped: damaged samples that may be left out. With any, an image or a mask that lacks the other
-            has its place among the samples all the same.
-
-    Raises:
-        ValueError: naming the folder, list, shard or file by which nothing can be found.
-        ModuleNotFoundError: for data of a library that is not installed.
-    """
-    return _with_range(locate_images(options, max_skipped), options)
-
-
-def locate_images(options: ImageOptions, max_skipped: int) -> FoundImages:
-    """`find_images` without the range of the values, for which some images are read."""
-    match options:
-        case MaskFolderOptions():
-            return _mask_folder(options, with_orphans=max_skipped > 0)
-        case ClassFolderOptions():
-            root = DataRoot(options)
-            names, parts = find_classes(root, options)
-            found = _with_classes(options, str(root.path), _files(parts), names)
-            return replace(found, notes=root.all_notes())
-        case MaskDatasetsOptions():
-            return _with_masks(options, *find_rows(options), mask_class_names(options))
-        case ClassDatasetsOptions():
-            origin, rows = find_rows(options)
-            return _with_classes(options, origin, rows, _row_classes(origin, rows["train"], options))
-    assert isinstance(options, MaskShardsOptions | ClassShardsOptions)
-    samples, damaged = find_samples(options, max_skipped)
-    if isinstance(options, MaskShardsOptions):
-        found = _with_masks(options, options.root, samples, mask_class_names(options))
-    else:
-        found = _with_classes(options, options.root, samples, options.class_names)
-    return replace(found, damaged=damaged)
-
-
-def _mask_folder(options: MaskFolderOptions, with_orphans: bool) -> FoundImages:
-    root = DataRoot(options)
-    layout = layout_of(root, options)
-    pairs = find_pairs(layout, root, options, with_orphans)
-    convention = layout.convention(root)
-    names = mask_class_names(options, root, convention)
-    found = _with_masks(options, str(root.path), _files(pairs), names, convention)
-    found = replace(found, notes=root.all_notes())
-    if options.layout != "auto" or layout.name == "folders":
-        return found
-    classes = f", with its {len(names)} classes" if names and tuple(names) == convention.class_names else ""
-    numbers = f"{len(pairs['train'])} images to train and {len(pairs['valid'])} to validate"
-    note = f"{root.path}: layout {layout.name}{classes}; {numbers} (data.layout)"
-    return replace(found, notes=(note, *found.notes))
-
-
-def _files(parts: Parts) -> dict[str, Reader]:
-    return {part: FileReader.of_samples(samples) for part, samples in parts.items()}
-
-
-def _with_masks(
-    options: MaskOptions,
-    origin: str,
-    parts: Mapping[str, Reader],
-    names: Sequence[str],
-    convention: Convention | None = None,
-) -> FoundImages:
-    decoder = MaskDecoder(
-        reading=options.reading(),
-        lookup=label_lookup(options, convention),
-        num_classes=len(names) or options.known_classes or IGNORE,
-        colours=options.colour_table,
-    )
-    names = names or [str(number) for number in range(options.known_classes or 0)]
-    return FoundImages(
-        origin=origin,
-        parts=parts,
-        decoder=decoder,
-        class_names=names,
-        are_numbers=convention is not None and convention.labels is not None,
-    )
-
-
-def _with_classes(
-    options: ClassOptions, origin: str, parts: Mapping[str, Reader], names: Sequence[str]
-) -> FoundImages:
-    side = options.resize
-    expected = None if side is None else (side, side)
-    decoder = ClassDecoder(reading=options.reading(), num_classes=len(names), resize=side, expected=expected)
-    return FoundImages(origin=origin, parts=parts, decoder=decoder, class_names=names)
-
-
-def _with_range(found: FoundImages, options: ImageOptions) -> FoundImages:
-    value_range, note = find_range(found.parts, options)
-    decoder = replace(found.decoder, reading=options.reading(value_range))
-    return replace(found, decoder=decoder, notes=tuple(filter(None, (*found.notes, note))))
-
-
-def _row_classes(origin: str, rows: RowReader, options: ClassDatasetsOptions) -> list[str]:
-    """The names in the data set, or else those in the options."""
-    names = rows.class_names
-    if names and options.class_names not in ((), tuple(names)):
-        raise ValueError(
-            f"data.class_names is {', '.join(options.class_names)}, and {origin} has {', '.join(names)}: "
-            "leave it out"
-        )
-    if not names and not options.class_names:
-        raise ValueError(
-            f"{origin}: column {options.label_column!r} has no names of classes; set data.class_names"
-        )
-    return check_class_names(names or options.class_names, "data.class_names")
+_LACKING = {(True, True): "training or validation", (True, False): "training", (False, True): "validation"}
+"""Parts without a class, by whether it is absent from training and from validation."""
 
 
 def load_images(options: ImageOptions, progress: Progress = to_stderr) -> dict[str, np.ndarray]:
@@ -195,8 +46,8 @@ def load_images(options: ImageOptions, progress: Progress = to_stderr) -> dict[s
     found = find_images(options, options.skip_limit)
     for note in found.notes:
         progress(note)
-    if isinstance(options, MaskOptions) and (problem := mask_problem(found.parts, options)):
-        raise ValueError(problem)
+    if isinstance(options, MaskOptions):
+        _look_at_masks(found, options, progress)
     streamed = isinstance(options, MaskShardsOptions | ClassShardsOptions)
     readers = {
         part: _some_of(reader, options) if streamed else reader for part, reader in found.parts.items()
@@ -232,6 +83,18 @@ def load_images(options: ImageOptions, progress: Progress = to_stderr) -> dict[s
     return arrays
 
 
+def _look_at_masks(found: FoundImages, options: MaskOptions, progress: Progress) -> None:
+    """Say what is odd about the masks, or refuse them where it is surely wrong."""
+    assert isinstance(found.decoder, MaskDecoder)
+    if problem := mask_problem(found.parts, options):
+        raise ValueError(problem)
+    known = found.classes_known
+    for kind, doubt in mask_doubts(found.parts, options, found.decoder, classes_known=known):
+        if kind.severity == "error":
+            raise ValueError(f"{found.origin}: {doubt}")
+        progress(f"{found.origin}: {doubt}")
+
+
 def _some_of(reader: Reader, options: ImageOptions) -> Reader:
     """Samples to look at where even their headers are too many: spread over all, the same each time."""
     if options.scan == "all" or len(reader) <= options.sample_size:
@@ -256,25 +119,34 @@ def _of_one_size(decoder: Decoder, readers: Mapping[str, Reader]) -> Decoder:
 
 
 def _class_names(found: FoundImages, scan: Scan, options: ImageOptions, progress: Progress) -> Sequence[str]:
-    """The known ones, else the numbers of the labels in all masks."""
-    if not isinstance(options, MaskOptions):
-        return found.class_names
-    train, valid = scan.class_counts("train"), scan.class_counts("valid")
-    for part, counts in (("train", train), ("valid", valid)):
-        if not counts[:IGNORE].any():
-            raise ValueError(
-                f"{found.origin}: every pixel of the {part} masks is ignored; some must have a class"
-            )
-    if not scan.complete:
-        return found.class_names
-    is_known = bool(found.class_names) or found.are_numbers
-    num_found = count_classes(found.origin, train + valid, options.mask_values, is_known=is_known)
-    names = found.class_names or [str(number) for number in range(num_found)]
-    if not options.mask_values and not found.are_numbers:
-        doubt = doubtful_classes(found.origin, train + valid, len(names))
-        if doubt:
-            progress(doubt)
+    """The known ones, else the numbers of the labels in all masks; what is odd about them is told."""
+    names, doubt = found.class_names, ""
+    if isinstance(options, MaskOptions):
+        train, valid = scan.class_counts("train"), scan.class_counts("valid")
+        if problem := only_ignored({"training": train, "validation": valid}, options.ignore_index):
+            raise ValueError(f"{found.origin}: {problem}")
+        if not scan.complete:
+            return names
+        known = found.classes_known
+        number = count_classes(found.origin, train + valid, options.mask_values, is_known=known)
+        names = names or list(map(str, range(number)))
+        if not options.mask_values and not found.are_numbers:
+            doubt = doubtful_classes(found.origin, train + valid, len(names), is_known=known)
+    whole = scan.complete and not isinstance(options, MaskShardsOptions | ClassShardsOptions)
+    for line in [doubt] if doubt else _absent(found, scan, names) if whole else []:
+        progress(line)
     return names
+
+
+def _absent(found: FoundImages, scan: Scan, names: Sequence[str]) -> Iterator[str]:
+    """Which classes occur in no sample of a part, or of both."""
+    train, valid = (scan.class_counts(part) for part in ("train", "valid"))
+    lacking = [(not train[number], not valid[number]) for number in range(len(names))]
+    for parts, what in _LACKING.items():
+        absent = [name for name, of_class in zip(names, lacking, strict=True) if of_class == parts]
+        if absent:
+            classes = f"class {absent[0]} occurs" if len(absent) == 1 else f"classes {some(absent)} occur"
+            yield f"{found.origin}: {classes} in no {what} sample"
 
 
 def _class_counts(train: Reader, scan: Scan, num_classes: int) -> np.ndarray:

@@ -19,7 +19,7 @@ Root = Annotated[str, Field(min_length=1)]
 
 
 class ImageOptions(Options):
-    """Images, PNG or JPEG, each with a mask or a class.
+    """Images, PNG, JPEG, TIFF or WebP, each with a mask or a class.
 
     What fits into `max_memory` is decoded once and kept; else a sample is decoded, see `scan`, and training
     decodes every batch.
@@ -102,7 +102,8 @@ class SavedOptions(Options):
 
 
 class MaskOptions(ImageOptions):
-    """Masks are PNG of class numbers, or palette PNG. The headers of all of them are read in any case."""
+    """Masks are PNG, or TIFF or WebP without loss, of class numbers or with a palette. The headers of all of
+    them are read in any case."""
 
     num_classes: Annotated[int, Field(ge=2, le=255)] | None = None
     """None: one more than the largest label in the masks."""

@@ -223,6 +223,7 @@ class LoadedImages:
             "how": f"{scaled}a pixel of each channel is (value / 255 - mean) / std, images are [N, C, H, W]; "
             + outputs,
             **of_range,
+            **({} if self._options is None else {"orientation": self._options.orientation}),
             "channels": len(self.mean),
             "mean": self.mean.tolist(),
             "std": self.std.tolist(),

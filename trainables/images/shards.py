@@ -11,8 +11,9 @@ from trainables.images.decode import Stored
 from trainables.images.options import ClassShardsOptions, ShardData
 from trainables.images.readers import Reader
 from trainables.images.targets import Encoded
-from trainables.shards import ShardIndex, ShardReader, find_parts, index_shards
+from trainables.shards import Sample, ShardIndex, ShardReader, find_parts, index_shards
 from trainables.shards.order import BlockOrder
+from trainables.shards.scan import ShardError
 
 
 class ShardSamples(Reader):
@@ -52,17 +53,24 @@ class ShardSamples(Reader):
 
     def encoded(self, number: int) -> Encoded:
         sample, options = self._reader.read(number), self._options
-        image = sample.find(options.image)
+        image = _find(sample, options.image, "image")
         images = (Stored(sample.name(image), sample.bytes(image)),)
         if isinstance(options, ClassShardsOptions):
-            label = sample.find(options.label)
+            label = _find(sample, options.label, "label")
             return Encoded(images, sample.integer(label), sample.name(label))
         # A mask may have the extension of an image, if it is not the image itself.
-        mask = sample.find([extension for extension in options.mask if extension != image])
+        mask = _find(sample, [extension for extension in options.mask if extension != image], "mask")
         return Encoded(images, Stored(sample.name(mask), sample.bytes(mask)))
 
     def as_arrays(self, part: str) -> dict[str, np.ndarray]:
         return self._reader.index.as_arrays(part)
+
+
+def _find(sample: Sample, extensions: Sequence[str], option: str) -> str:
+    try:
+        return sample.find(extensions)
+    except ShardError as error:
+        raise ShardError(f"{error}; data.{option} says what its members are called") from error
 
 
 def find_samples(options: ShardData, max_damaged: int) -> tuple[dict[str, ShardSamples], dict[str, str]]:

@@ -18,15 +18,16 @@ from trainables.images.decode import (
     File,
     Reading,
     header_size,
-    labels_text,
     read_channels,
     read_header,
-    read_mask,
     resized,
     size_text,
 )
+from trainables.images.masks import labels_text, read_mask
 from trainables.images.statistics import value_counts
 
+_SHADES = 4
+"""Labels that are no classes, beyond which they may be shades where classes meet."""
 NO_CLASS = -100
 """Class of an image that is skipped; torch's losses leave it out."""
 
@@ -144,7 +145,11 @@ class MaskDecoder(Decoder):
             return self.lookup.astype(np.uint8)[raw]
         binary = set(labels) == {0, IGNORE} and set(wrong) == {IGNORE}
         ignored = " or ".join(str(label) for label in range(256) if self.lookup[label] == IGNORE)
-        advice = "raise data.num_classes, or map it in data.mask_values"
+        advice = "add the class to data.class_names, classes.txt or data.num_classes, or see data.mask_values"
+        if list(wrong) == [self.num_classes]:
+            advice += " (do the names lack the first class, such as background?)"
+        if len(wrong) > _SHADES:
+            advice = "if they are shades at edges, save the mask anew with each pixel one of the classes"
         if any(self.lookup[label] < 0 for label in wrong):
             advice = (
                 "set data.ignore_index to it if it marks pixels to leave out, or data.mask_values: {255: 1} "

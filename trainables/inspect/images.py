@@ -10,17 +10,18 @@ from pathlib import Path
 import numpy as np
 
 from trainables.data.threads import num_threads
-from trainables.findings import Finding, SampleError, short_name, some
+from trainables.findings import Finding, Kind, SampleError, short_name, some
 from trainables.images import kinds
 from trainables.images.augment import IGNORE
-from trainables.images.decode import labels_text, read_header
+from trainables.images.decode import read_header
 from trainables.images.depth import MOST_OUTSIDE
-from trainables.images.labels import count_classes
-from trainables.images.loading import FoundImages, find_images
+from trainables.images.found import FoundImages, find_images
+from trainables.images.labels import count_classes, only_ignored
+from trainables.images.mask_survey import mask_doubts, mask_problem
+from trainables.images.masks import labels_text
 from trainables.images.options import ImageOptions, MaskOptions
 from trainables.images.readers import Reader
 from trainables.images.statistics import pixel_sums
-from trainables.images.survey import mask_problem
 from trainables.images.targets import Encoded, Looked, MaskDecoder
 from trainables.inspect.inspection import IGNORED, Conclusion, Contents, Inspection, SampleName, digest_of
 
@@ -92,7 +93,10 @@ class ImageInspection(Inspection):
 
     def conclude(self, contents: Sequence[Contents]) -> Conclusion:
         found = [*self._conclusions(contents), *self._other_modes(), *self._few_values()]
-        return Conclusion(findings=found, class_names=self._class_names(contents), facts=self._facts())
+        # Labels that are no class numbers are in the finding; a table would be of classes that nobody has.
+        misread = any(finding.kind in (kinds.NO_NUMBERS, kinds.SMOOTHED) for finding in found)
+        names = () if misread else self._class_names(contents)
+        return Conclusion(findings=found, class_names=names, facts=self._facts())
 
     def _facts(self) -> dict[str, str]:
         """How images are read: their modes, and the values that become 0 to 255."""
@@ -158,8 +162,9 @@ class ImageInspection(Inspection):
         known = {number: mode for number, mode in enumerate(self._modes) if mode is not None}
         others = [number for number, mode in known.items() if mode not in expected]
         if len(set(known.values())) == 1 and len(others) > 1:
-            message = f"all {len(others)} images are {known[others[0]]}, read as {expected[0]}"
-            return [Finding(kinds.OTHER_MODE, str(Path(self.samples[others[0]].where).parent), message)]
+            mode, where = known[others[0]], str(Path(self.samples[others[0]].where).parent)
+            message = f"all {len(others)} images are {mode}, read as {expected[0]}"
+            return [Finding(kind, where, message) for kind in _converted(mode, self._options.channels)]
         return [
             Finding(kinds.OTHER_MODE, self.samples[number].where, f"{known[number]}, read as {expected[0]}")
             for number in others
@@ -203,7 +208,6 @@ class MaskInspection(ImageInspection):
 
     def _conclusions(self, contents: Sequence[Contents]) -> Iterator[Finding]:
         yield from self._binary_masks()
-        yield from self._not_numbered(contents)
         yield from self._far_labels()
         options = self._options
         assert isinstance(options, MaskOptions)
@@ -211,20 +215,37 @@ class MaskInspection(ImageInspection):
         if problem:
             file, _, what = problem.partition(": ")
             yield Finding(kinds.COLOURS if "have colours" in what else kinds.PALETTES, file, what)
+        where, known = str(Path(self._masks[0]).parent), self._found.classes_known
+        doubts = [
+            Finding(kind, where, doubt)
+            for kind, doubt in mask_doubts(self._found.parts, options, self._decoder, classes_known=known)
+            if kind is not kinds.PERHAPS_BINARY  # each of them is found besides
+        ]
+        yield from doubts
+        # Shades between labels are no labels that could be mapped.
+        if not any(doubt.kind is kinds.SMOOTHED for doubt in doubts):
+            yield from self._not_numbered(contents)
 
     def _not_numbered(self, contents: Sequence[Contents]) -> list[Finding]:
-        """Labels that are no class numbers, if the number of classes is taken from the largest one."""
-        pixels = np.zeros(IGNORE + 1, np.int64)
-        for held in contents:
+        """Labels with which no search would begin: all ignored, all of one class, or no class numbers."""
+        pixels = {"train": np.zeros(IGNORE + 1, np.int64), "valid": np.zeros(IGNORE + 1, np.int64)}
+        for sample, held in zip(self.samples, contents, strict=True):
             for label, count in held.labels.items():
-                pixels[IGNORE if label == IGNORED else label] += count
-        if self._found.class_names or self._found.are_numbers or not pixels[1:IGNORE].any():
+                pixels[sample.part][IGNORE if label == IGNORED else label] += count
+        where, of_all = str(Path(self._masks[0]).parent), pixels["train"] + pixels["valid"]
+        names = {"train": "training", "valid": "validation"}
+        parts = {names[part]: counts for part, counts in pixels.items() if counts.any()}
+        assert isinstance(self._options, MaskOptions)
+        if problem := only_ignored(parts, self._options.ignore_index):
+            return [Finding(kinds.NO_CLASS, where, problem)]
+        is_binary = {label for labels in self._labels for label in labels} == {0, IGNORE}  # see _binary_masks
+        if self._found.classes_known or is_binary or not of_all.any():
             return []
-        where = str(Path(self._masks[0]).parent)
         try:
-            count_classes(where, pixels, {})
+            count_classes(where, of_all, {})
         except ValueError as error:
-            return [Finding(kinds.NO_NUMBERS, where, str(error).removeprefix(f"{where}: "))]
+            kind = kinds.NO_NUMBERS if of_all[1:IGNORE].any() else kinds.NO_CLASS
+            return [Finding(kind, where, str(error).removeprefix(f"{where}: "))]
         return []
 
     def _binary_masks(self) -> list[Finding]:
@@ -283,6 +304,17 @@ class ClassInspection(ImageInspection):
                 if contents[other].labels != held.labels:
                     message = f"the same decoded pixels as {short_name(self.samples[other].where, self.root)}"
                     yield Finding(kinds.TWO_CLASSES, self.samples[number].where, message)
+
+
+def _converted(mode: str, channels: int) -> Iterator[Kind]:
+    """What is lost or repeated where all images have this mode."""
+    is_grey = mode.split()[-1] in ("1", "L", "LA", "float")
+    if is_grey and channels == 3:
+        yield kinds.ALL_GREY
+    elif not is_grey and channels == 1:
+        yield kinds.ALL_COLOURED
+    elif mode.endswith("A"):
+        yield kinds.TRANSPARENT
 
 
 def _finding(error: ValueError, where: str) -> Finding:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from trainables.findings import Finding, Kind, some
-from trainables.inspect.inspection import Column, Conclusion, Contents, Inspection, SampleName
-from trainables.tables.encode import column_problems, fit_column, numeric_columns
+from trainables.inspect.inspection import LEAKAGE, Column, Conclusion, Contents, Inspection, SampleName
+from trainables.tables.doubts import table_doubts, table_notes
+from trainables.tables.encode import column_problems, fit_column, notation_problems, numeric_columns
 from trainables.tables.options import CSVOptions
 from trainables.tables.read import Sheets, input_names
+from trainables.tables.row_numbers import is_unnamed
+from trainables.tables.sheet import Sheet
 
 MISSING = Kind(
     name="row with missing numbers", severity="warning", remedy="each becomes the mean of its column"
@@ -33,6 +37,10 @@ COLUMN = Kind(name="column that cannot be used", severity="error", remedy="read,
 UNKNOWN_CLASS = Kind(
     name="class not in training", severity="error", remedy="add training rows of it, or remove these"
 )
+SPLIT_LEAKAGE = replace(
+    LEAKAGE,
+    remedy="the file repeats rows, and the split put them into both parts: keep each once, or expect it",
+)
 
 SHOWN = 3
 """Number of cells of a row that one finding names."""
@@ -50,22 +58,29 @@ class TableInspection(Inspection):
 
     def __init__(self, sheets: Sheets, options: CSVOptions, *, of_classes: bool) -> None:
         self.root = sheets.train.file.parent.resolve()
+        self.leakage = LEAKAGE if options.valid_path else SPLIT_LEAKAGE
+        self.notes = table_notes(sheets, options)
         self._sheets, self._ignored = sheets, options.ignore_columns
         self._target, self._missing = options.target, sheets.train.missing
         self._number = sheets.train.notation.number
         self._inputs = input_names(sheets.train, options)
         self._numeric = numeric_columns(sheets.train, options)
+        self._left_out = {
+            name for name in self._inputs if not _varies(sheets.train, name, name in self._numeric)
+        }
         self._rows = [(sheet, row) for sheet in (sheets.train, sheets.valid) for row in range(len(sheet))]
         self.samples = [
             SampleName(part, f"{sheet.file.resolve()}:{line}")
             for part, sheet in (("train", sheets.train), ("valid", sheets.valid))
             for line in sheet.lines
         ]
-        dropped = [f"{sheet.file.resolve()}:{line}" for sheet in sheets for line in sheet.dropped]
-        problems = column_problems(sheets.train, options).values()
+        dropped = {f"{sheet.file.resolve()}:{line}": None for sheet in sheets for line in sheet.dropped}
+        numbers = self._numeric if of_classes else [*self._numeric, options.target]
+        problems = [*column_problems(sheets, options).values(), *notation_problems(sheets, numbers)]
         self.findings = [
             *(Finding(COLUMN, str(sheets.train.file.resolve()), problem) for problem in problems),
             *(Finding(LEFT_OUT, where, f"{self._target} is missing") for where in dropped),
+            *table_doubts(sheets, options, of_classes=of_classes),
         ]
         self._classes: Mapping[str, int] | None = None
         if of_classes:
@@ -97,12 +112,11 @@ class TableInspection(Inspection):
 
     def _targets(self) -> str:
         """The numbers to predict."""
-        texts = [sheet.columns[self._target][row] for sheet, row in self._rows]
-        known = [number for text in texts if (number := self._number(text)) is not None]
-        if not known:
+        numbers = np.concatenate([sheet.numbers(self._target) for sheet in self._sheets])
+        known = numbers[~np.isnan(numbers)]
+        if not len(known):
             return f"{self._target} holds no number"
-        mean = sum(known) / len(known)
-        return f"{self._target}: least {min(known):.4g}, mean {mean:.4g}, greatest {max(known):.4g}"
+        return f"{self._target}: least {known.min():.4g}, mean {known.mean():.4g}, greatest {known.max():.4g}"
 
     def _columns(self) -> list[Column]:
         """What each column was taken for, with what it holds in training."""
@@ -111,7 +125,7 @@ class TableInspection(Inspection):
             Column(
                 name=name,
                 kind=self._kind(name),
-                missing=sum(text in self._missing for columns in rows for text in columns[name]),
+                missing=sum(text in self._missing for columns in rows for text in columns.get(name, ())),
                 example=self._example(name),
             )
             for name in self._sheets.train.columns
@@ -120,27 +134,34 @@ class TableInspection(Inspection):
     def _kind(self, name: str) -> str:
         if name == self._target:
             return "target, number" if self._classes is None else f"target, {len(self._classes)} classes"
+        if name in self._ignored:
+            return "left out: data.ignore_columns"
         if name not in self._inputs:
-            return "left out: " + ("data.ignore_columns" if name in self._ignored else "index of pandas")
-        present = self._sheets.train.present(name)
-        numbers = np.array([self._number(text) for text in present], np.float64)
-        is_number = name in self._numeric
-        if fit_column(name, numbers if is_number else np.array(self._sheets.train.columns[name])) is None:
-            return "left out: one value"
-        return "number" if is_number else f"{len(set(present))} texts"
+            return "left out: " + (
+                "index of pandas" if is_unnamed(name) else "row number (data.keep_columns)"
+            )
+        if name in self._left_out:
+            return f"left out: {'one value' if self._sheets.train.present(name) else 'empty'}"
+        return "number" if name in self._numeric else f"{len(set(self._sheets.train.present(name)))} texts"
 
     def _example(self, name: str) -> str:
         """The least and the greatest number, or the first different texts."""
-        present = self._sheets.train.present(name)
-        numbers = [number for text in present if (number := self._number(text)) is not None]
+        numbers = self._sheets.train.numbers(name)
+        known = numbers[~np.isnan(numbers)]
         is_number = name in self._numeric or (name == self._target and self._classes is None)
-        if numbers and is_number:
-            return f"{min(numbers):.6g} to {max(numbers):.6g}"
-        return some(dict.fromkeys(present), SHOWN)
+        if len(known) and is_number:
+            return f"{known.min():.6g} to {known.max():.6g}"
+        return some(dict.fromkeys(self._sheets.train.present(name)), SHOWN)
 
     def _input_findings(self, cells: Mapping[str, str], where: str) -> list[Finding]:
         missing = [name for name in self._numeric if cells[name] in self._missing]
         present = [name for name in self._numeric if cells[name] not in self._missing]
         wrong = [f"{name} is {cells[name]!r}" for name in present if self._number(cells[name]) is None]
-        found = [Finding(MISSING, where, some(missing, SHOWN))] if missing else []
+        used = [name for name in missing if name not in self._left_out]
+        found = [Finding(MISSING, where, some(used, SHOWN))] if used else []
         return [*found, Finding(NO_NUMBER, where, some(wrong, SHOWN))] if wrong else found
+
+
+def _varies(sheet: Sheet, name: str, is_number: bool) -> bool:
+    values = sheet.numbers(name) if is_number else np.array(sheet.columns[name])
+    return fit_column(name, values) is not None

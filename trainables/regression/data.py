@@ -11,8 +11,9 @@ import json
 import numpy as np
 
 from trainables.regression.options import DiabetesOptions, NumberCSVOptions
+from trainables.tables.doubts import note_doubts
 from trainables.tables.encode import Table, encoded_table, mean_and_std, plain_table
-from trainables.tables.read import Sheets, read_sheets, split_rows, targets_of
+from trainables.tables.read import Sheets, check_targets, read_sheets, split_rows
 
 Arrays = dict[str, np.ndarray]
 
@@ -29,7 +30,9 @@ def load_arrays(options: DiabetesOptions | NumberCSVOptions) -> Arrays:
         return _diabetes(options)
     sheets = read_number_sheets(options)
     targets = _targets(sheets, options.target)
-    return _arrays(encoded_table(sheets, options), targets, options.target, str(sheets.train.file))
+    arrays = _arrays(encoded_table(sheets, options), targets, options.target, str(sheets.train.file))
+    note_doubts(sheets, options, of_classes=False)
+    return arrays
 
 
 def read_number_sheets(options: NumberCSVOptions) -> Sheets:
@@ -49,13 +52,10 @@ def _diabetes(options: DiabetesOptions) -> Arrays:
 
 
 def _targets(sheets: Sheets, name: str) -> tuple[np.ndarray, np.ndarray]:
-    remedy = "use task: classification for names"
     for sheet in sheets:
-        targets_of(sheet, name)
-    train, valid = (
-        np.array([sheet.number(row, name, remedy) for row in range(len(sheet))]) for sheet in sheets
-    )
-    return train, valid
+        check_targets(sheet, name, of_classes=False)
+    train, valid = sheets
+    return train.finite(name, is_target=True, beside=valid), valid.finite(name, is_target=True, beside=train)
 
 
 def _arrays(table: Table, targets: tuple[np.ndarray, np.ndarray], name: str, where: str) -> Arrays:

@@ -11,21 +11,21 @@ import csv
 import gzip
 import itertools
 import lzma
+import re
 import zlib
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
+from trainables.tables.header import check_first_row, check_header, check_names
 from trainables.tables.options import CSVOptions
+from trainables.tables.row_numbers import are_different, row_numbers, unnamed_index
 from trainables.tables.sheet import Sheet
 from trainables.text_file import encoding_of, not_fetched
 
-INDEX = "Unnamed: 0"
-"""What pandas calls the first column if it has no name, as in the files that it writes itself."""
-
 _COMMENTS = ("#", "%", "//")
-
+_DELIMITER_LINE = re.compile(r'\s*"?sep=(.)"?,*\s*', re.IGNORECASE)
+"""The first line of files that Excel is to open."""
 _Open = Callable[..., IO[str]]
 _COMPRESSED: tuple[tuple[bytes, _Open], ...] = (
     (b"\x1f\x8b", gzip.open),
@@ -57,8 +57,48 @@ def read_csv(file: Path, options: CSVOptions) -> Sheet:
         ValueError: naming the line that has too few or too many cells or broken quotes; or the file, if it
             cannot be read, is empty, without rows, not text, or has columns without a name or with the same.
     """
+    delimiter, lines, rows = _read(file, options)
+    if not rows:
+        raise ValueError(f"{file}: is empty; its first row must name the columns")
+    names, header = rows[0], f"{file}:{lines[0]}"
+    for line, row in zip(lines, rows, strict=True):
+        if len(row) != len(names):
+            why = _why(row, names, first=line == lines[1])
+            raise ValueError(f"{file}:{line}: has {len(row)} cells and the header {len(names)}; {why}")
+    repeated = tuple(line for line, row in zip(lines, rows, strict=True) if row == names)[1:]
+    kept = [(line, row) for line, row in zip(lines, rows, strict=True) if row != names]
+    if not kept:
+        raise ValueError(f"{file}: has a header and no rows; there must be at least one")
+    check_header(header, names, options)
+    columns = list(map(list, zip(*(row for _, row in kept), strict=True)))
+    if not names[-1] and not any(columns[-1]):  # a delimiter at the end of each line
+        names, columns = names[:-1], columns[:-1]
+    _refuse_totals(f"{file}:{kept[-1][0]}", columns)
+    if not names[0] and len(set(columns[0])) == len(kept):
+        names = [unnamed_index(names), *names[1:]]
+    check_names(header, names, options)
+    named = dict(zip(names, columns, strict=True))
+    sheet = Sheet(
+        file=file,
+        columns=named,
+        lines=[line for line, _ in kept],
+        notation=options.notation,
+        missing=frozenset({"", *options.missing}),
+        delimiter=delimiter,
+        row_numbers=frozenset(row_numbers(named)).difference(
+            {options.target}, options.keep_columns, options.text_columns
+        ),
+        repeated=repeated,
+    )
+    check_first_row(sheet)
+    return sheet
+
+
+def _read(file: Path, options: CSVOptions) -> tuple[str, list[int], list[list[str]]]:
+    """The delimiter, and what `_rows` finds with it."""
     try:
-        lines, rows = _rows(file, options)
+        delimiter = options.delimiter or _delimiter(file, options)
+        return delimiter, *_rows(file, options, delimiter)
     except UnicodeError as error:
         raise ValueError(
             f"{file}: is not {options.encoding or 'UTF-8'} text ({error.args[-1]}{_byte(error)}); save it as "
@@ -68,40 +108,19 @@ def read_csv(file: Path, options: CSVOptions) -> Sheet:
         raise ValueError(f"{file}: cannot be read: {error.strerror or error}; correct the path") from error
     except (EOFError, zlib.error, lzma.LZMAError) as error:
         raise ValueError(f"{file}: cannot be decompressed ({error}); copy it again") from error
-    if not rows:
-        raise ValueError(f"{file}: is empty; its first row must name the columns")
-    names = rows[0]
-    for line, row in zip(lines, rows, strict=True):
-        if len(row) != len(names):
-            why = _why(row, names, first=line == lines[1])
-            raise ValueError(f"{file}:{line}: has {len(row)} cells and the header {len(names)}; {why}")
-    if len(rows) == 1:
-        raise ValueError(f"{file}: has a header and no rows; there must be at least one")
-    columns = list(map(list, zip(*rows[1:], strict=True)))
-    _refuse_totals(f"{file}:{lines[-1]}", columns)
-    if not names[0] and _is_index(columns[0]):
-        names[0] = INDEX
-    _check_names(f"{file}:{lines[0]}", names, options)
-    missing = frozenset({"", *options.missing})
-    return Sheet(file, dict(zip(names, columns, strict=True)), lines[1:], options.notation, missing)
 
 
-def is_left_out(name: str, texts: Sequence[str]) -> bool:
-    """Whether a column is the index that pandas has written."""
-    return name == INDEX and _is_index(texts)
-
-
-def _rows(file: Path, options: CSVOptions) -> tuple[list[int], list[list[str]]]:
+def _rows(file: Path, options: CSVOptions, delimiter: str) -> tuple[list[int], list[list[str]]]:
     """For each row the line where it begins, and its cells without surrounding spaces."""
     lines, rows, begin = list[int](), list[list[str]](), 1
-    delimiter = options.delimiter or _delimiter(file, options)
     with _open(file, options.encoding) as text:
         reader = csv.reader(_without_comments(text, options.comment), delimiter=delimiter, strict=True)
         try:
             for row in reader:
-                if row:
+                cells = [cell.strip() for cell in row]
+                if any(cells):
                     lines.append(begin)
-                    rows.append([cell.strip() for cell in row])
+                    rows.append(cells)
                 begin = reader.line_num + 1
         except csv.Error as error:
             raise ValueError(
@@ -112,6 +131,9 @@ def _rows(file: Path, options: CSVOptions) -> tuple[list[int], list[list[str]]]:
 
 def _delimiter(file: Path, options: CSVOptions) -> str:
     """The first of the usual ones that splits the first rows alike, best so that one column is the target."""
+    with _open(file, options.encoding) as text:
+        if told := _DELIMITER_LINE.fullmatch(text.readline()):
+            return told[1]
     possible = list[str]()
     for delimiter in _DELIMITERS:
         with _open(file, options.encoding) as text:
@@ -146,19 +168,15 @@ def _open(file: Path, encoding: str | None) -> IO[str]:
 
 
 def _without_comments(text: Iterable[str], comment: str | None) -> Iterator[str]:
-    """The lines, with empty ones for comments, so that lines are still counted."""
+    """The lines, with empty ones for comments and Excel's, so that lines are still counted."""
     inside = False  # a quoted cell with line breaks
-    for line in text:
-        if comment is not None and not inside and line.startswith(comment):
+    for number, line in enumerate(text):
+        is_comment = comment is not None and not inside and line.startswith(comment)
+        if is_comment or (number == 0 and _DELIMITER_LINE.fullmatch(line)):
             yield "\n"
             continue
         inside ^= line.count('"') % 2 == 1
         yield line
-
-
-def _is_index(texts: Sequence[str]) -> bool:
-    """Whether these are different whole numbers, one for each row."""
-    return all(text.isdecimal() and text.isascii() for text in texts) and len(set(texts)) == len(texts)
 
 
 def _refuse_totals(where: str, columns: Sequence[Sequence[str]]) -> None:
@@ -180,30 +198,8 @@ def _why(row: Sequence[str], names: Sequence[str], *, first: bool) -> str:
     """What makes the number of a row's cells another one than that of the header."""
     if names[0].startswith(_COMMENTS):
         return f"data.comment: {names[0][0]!r} leaves out lines that begin as the first one does"
-    if first and len(row) == len(names) + 1 and _is_index(row[:1]):
+    if len(names) == 1:
+        return "if its first line is a title, remove the lines above the names of the columns"
+    if first and len(row) == len(names) + 1 and are_different(row[:1]):
         return "if each row begins with its number, as R writes it, give that column a name too"
     return "the numbers must agree (cells that hold the delimiter need quotes)"
-
-
-def _check_names(where: str, names: Sequence[str], options: CSVOptions) -> None:
-    if len(names) == 1:
-        tried = (
-            f"data.delimiter {options.delimiter!r}" if options.delimiter else "commas, semicolons and tabs"
-        )
-        known = ": leave data.delimiter out" if options.delimiter else ", or set data.delimiter"
-        raise ValueError(
-            f"{where}: has the one column {names[0]!r} with {tried} between cells; there must be a "
-            f"target and at least one other{known}"
-        )
-    if "" in names:
-        place = names.index("") + 1
-        what = "; is there a delimiter too many at the end of each line?" if place == len(names) else ""
-        raise ValueError(
-            f"{where}: column {place} of {len(names)} has no name; give it one in the first row, and put it "
-            f"into data.ignore_columns if it is no input{what}"
-        )
-    doubled = [name for name, count in Counter(names).items() if count > 1]
-    if doubled:
-        raise ValueError(
-            f"{where}: {len(doubled)} names are duplicated, such as {doubled[0]!r}; names must differ"
-        )

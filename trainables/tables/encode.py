@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from trainables.tables.missing import option_line, spells_missing
 from trainables.tables.numbers import are_dates
 from trainables.tables.options import CSVOptions
 from trainables.tables.read import Sheets, Split, input_names
 from trainables.tables.sheet import Sheet
+from trainables.tables.shift import text_shift
 
 Columns = Mapping[str, np.ndarray]
 """Values by name: float64 [N] with NaN where one is missing, or texts [N]."""
@@ -50,25 +52,27 @@ class Table:
 
 
 def encoded_table(sheets: Sheets, options: CSVOptions) -> Table:
-    """Every column but the target, the ignored ones and pandas' index.
+    """Every column but the target, the ignored ones and those that only number the rows.
 
     Raises:
         ValueError: naming the cell that is no number in a column of numbers, or a column that cannot be used.
     """
     names, numeric = input_names(sheets.train, options), numeric_columns(sheets.train, options)
-    problems = column_problems(sheets.train, options)
+    problems = column_problems(sheets, options)
     if problems:
         raise ValueError(f"{sheets.train.file}: {next(iter(problems.values()))}")
 
-    def columns_of(sheet: Sheet) -> Columns:
+    def columns_of(sheet: Sheet, beside: Sheet) -> Columns:
         columns = {name: _texts(sheet, name) for name in names}
-        return columns | {name: _numbers(sheet, name) for name in numeric}
+        return columns | {name: sheet.finite(name, beside=beside) for name in numeric}
 
-    train, valid = map(columns_of, sheets)
+    train, valid = columns_of(*sheets), columns_of(*reversed(sheets))
     try:
         encoding = fit_encoding(train)
     except ValueError as error:
-        raise ValueError(f"{sheets.train.file}: {error}") from error
+        keep = option_line("keep_columns", sheets.train.row_numbers)
+        what = f"; {keep} makes inputs of what numbers the rows" if sheets.train.row_numbers else ""
+        raise ValueError(f"{sheets.train.file}: {error}{what}") from error
     return Table(encode(train, encoding), encode(valid, encoding), encoding, options)
 
 
@@ -81,21 +85,38 @@ def plain_table(rows: np.ndarray, names: Sequence[str], split: Split) -> Table:
 
 
 def numeric_columns(sheet: Sheet, options: CSVOptions) -> list[str]:
-    """Columns besides the target of which most cells that are there are numbers, or none is there."""
+    """Columns besides the target of which most cells that hold something are numbers, or none holds any.
+
+    A text that usually stands for a missing value counts as nothing, also where data.missing lacks it.
+    """
     numeric = []
     for name in input_names(sheet, options):
-        there = [sheet.notation.number(text) is not None for text in sheet.present(name)]
-        if name not in options.text_columns and (2 * sum(there) > len(there) or not there):
+        strays = sheet.strays(name)
+        num_numbers = int(np.isfinite(sheet.numbers(name)).sum())
+        num_texts = sum(not spells_missing(text) for text in strays)
+        is_empty = not num_numbers and not strays
+        if name not in options.text_columns and (num_numbers > num_texts or is_empty):
             numeric.append(name)
     return numeric
 
 
-def column_problems(sheet: Sheet, options: CSVOptions) -> dict[str, str]:
-    """What is wrong with columns of texts, by name: numbers in another notation, or names of the rows."""
-    numeric = numeric_columns(sheet, options)
-    texts = [name for name in input_names(sheet, options) if name not in numeric]
-    found = {name: _problem(name, sheet, options) for name in texts}
+def column_problems(sheets: Sheets, options: CSVOptions) -> dict[str, str]:
+    """What is wrong with columns of texts, by name.
+
+    Numbers in another notation, names of the rows, or other texts in validation than in training.
+    """
+    numeric = numeric_columns(sheets.train, options)
+    texts = [name for name in input_names(sheets.train, options) if name not in numeric]
+    found = {name: _problem(name, sheets, options) for name in texts}
     return {name: problem for name, problem in found.items() if problem}
+
+
+def notation_problems(sheets: Sheets, names: Sequence[str]) -> Iterator[str]:
+    """What reads columns of numbers, or a target, in which some are written in another notation."""
+    for name in names:
+        texts = [text for sheet in sheets for text in sheet.present(name)]
+        if any(sheet.strays(name) for sheet in sheets) and (known := sheets.train.hint(texts)):
+            yield f"column {name!r} must be numbers; {known}"
 
 
 def fit_encoding(columns: Columns) -> Encoding:
@@ -125,42 +146,38 @@ def mean_and_std(values: np.ndarray) -> tuple[float, float]:
     return mean, std if std > 1e-12 * max(1.0, abs(mean)) else 0.0
 
 
-def _numbers(sheet: Sheet, name: str) -> np.ndarray:
-    remedy = (
-        "if it stands for a missing one, put it into data.missing, if the column holds names, the column "
-        "into data.text_columns"
-    )
-    texts = enumerate(sheet.columns[name])
-    return np.array(
-        [np.nan if text in sheet.missing else sheet.number(row, name, remedy) for row, text in texts]
-    )
-
-
 def _texts(sheet: Sheet, name: str) -> np.ndarray:
     """The column with one text, the empty one, for all that stand for a missing value."""
     return np.array(["" if text in sheet.missing else text for text in sheet.columns[name]])
 
 
-def _problem(name: str, sheet: Sheet, options: CSVOptions) -> str:
-    texts = sheet.present(name)
-    remedy = "" if name in options.text_columns else sheet.hint(texts)
+def _problem(name: str, sheets: Sheets, options: CSVOptions) -> str:
+    texts = sheets.train.present(name)
+    remedy = "" if name in options.text_columns else sheets.train.hint(texts)
     if remedy:
         return (
             f"column {name!r} must be numbers or texts; {remedy}, and data.text_columns takes them as texts"
         )
     categories = sorted(set(texts))
-    limit = ""
-    if len(categories) > options.max_categories:
-        limit = f"data.max_categories is {options.max_categories}"
-    elif len(categories) > max(_FEW, options.max_category_share * len(texts)):
-        limit = f"data.max_category_share is {options.max_category_share:g}"
-    what, way_out = "distinct texts", ""
-    if are_dates(categories):
-        what, way_out = "dates or times", "write them as numbers, such as days since the first, "
-    return limit and (
-        f"column {name!r} holds {len(categories)} {what} in {len(texts)} rows, such as "
-        f"{categories[-1]!r}, and {limit}; {way_out}put it into data.ignore_columns, or raise the limit"
-    )
+    if limit := category_limit(len(categories), len(texts), options):
+        what, way_out = "distinct texts", ""
+        if are_dates(categories):
+            what, way_out = "dates or times", "write them as numbers, such as days since the first, "
+        return (
+            f"column {name!r} holds {len(categories)} {what} in {len(texts)} rows, such as "
+            f"{categories[-1]!r}, and {limit}; {way_out}put it into data.ignore_columns, or raise the limit"
+        )
+    shift = text_shift(name, sheets) if options.valid_path else None
+    return shift.message if shift and shift.is_error else ""
+
+
+def category_limit(num_texts: int, num_rows: int, options: CSVOptions) -> str:
+    """The option that refuses so many different texts in a column; else empty."""
+    if num_texts > options.max_categories:
+        return f"data.max_categories is {options.max_categories}"
+    if num_texts > max(_FEW, options.max_category_share * num_rows):
+        return f"data.max_category_share is {options.max_category_share:g}"
+    return ""
 
 
 def fit_column(name: str, values: np.ndarray) -> dict[str, Any] | None:

@@ -16,6 +16,7 @@ _NEARLY_ALL = 0.9
 _WITH_UNIT = re.compile(r"([^\w\s.,+-]{0,3}) ?[+-]?\d[\d.,' ]*?( ?[^\W\d_]{1,5}| ?[^\w\s]{1,3})?")
 _NEGATIVE = re.compile(r"\([\d.,' ]*\d\)|[\d.,' ]*\d-")
 """Negative numbers as in accounts: (1.5) and 1.5-."""
+_HEXADECIMAL = re.compile(r"0[xX][\da-fA-F]+")
 _DATE = re.compile(r"\d{1,4}([-./])\d{1,2}\1\d{1,4}(?:[T ]\d{1,2}:\d\d.*)?|\d{1,2}:\d\d(?::\d\d.*)?")
 _SPACES = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u2212": "-", "\u2019": "'"})
 """No-break, narrow and thin spaces, the minus sign and the apostrophe of typesetting."""
@@ -70,31 +71,47 @@ _OTHERS = (
 )
 
 
-def hint(texts: Collection[str], notation: Notation = PLAIN) -> str:
-    """What reads texts of which nearly all are numbers for people, but not in this notation; else empty."""
+def hint(texts: Collection[str], notation: Notation = PLAIN, delimiter: str = "") -> str:
+    """What reads texts of which nearly all are numbers for people, but not in this notation; else empty.
+
+    Args:
+        delimiter: between the cells of the file; with a comma there, few write decimals with one too.
+    """
     different = set(texts)
     others = {text for text in different if notation.number(text) is None}
     if not others:
         return ""
-    example = repr(max(others, key=lambda text: (sum(map(str.isdigit, text)), text)))
+    plain = different - others
+    example = _example(others)
 
     def explained(reads: Callable[[str], object]) -> bool:
         """Whether nearly all texts can be read together with this, and most of those that are in question."""
         unread = sum(not reads(text) for text in others)
         return unread <= (1 - _NEARLY_ALL) * len(different) and 2 * unread < len(others)
 
+    def in_some(text: str) -> bool:
+        return any(other.number(text) is not None for other in _OTHERS)
+
     def in_notation(other: Notation) -> bool:
-        read = sum(other.number(text) is not None for text in different)
-        return read >= _NEARLY_ALL * len(different) and explained(lambda text: other.number(text) is not None)
+        unread = [text for text in different if other.number(text) is None]
+        if any(text in plain or in_some(text) for text in unread):
+            return False
+        return explained(lambda text: other.number(text) is not None)
 
     proposed = [other for other in _OTHERS if other != notation and in_notation(other)]
     # With points at thousands, what has none is read too: the simplest that reads all is meant.
     simple = [other for other in proposed if other.decimal == "." or not other.thousands] or proposed[:1]
+    simple = [other for other in simple if other.decimal != delimiter] or simple
     if simple:
         lines = " or ".join(other.lines for other in simple)
         return f"it holds numbers such as {example}: {lines} reads them"
+    if explained(in_some):
+        examples = f"{example} and {_example(plain)}" if plain else example
+        return f"it holds numbers in two notations, such as {examples}: write them in one"
     if explained(_NEGATIVE.fullmatch):
         return f"it holds negative numbers such as {example}: write them as -1.5"
+    if explained(_HEXADECIMAL.fullmatch):
+        return f"it holds hexadecimal numbers such as {example}: write them as decimal ones"
     matches = [match for text in others if (match := _WITH_UNIT.fullmatch(text.translate(_SPACES)))]
     units = {(match[1], (match[2] or "").strip()) for match in matches}
     if (
@@ -104,6 +121,11 @@ def hint(texts: Collection[str], notation: Notation = PLAIN) -> str:
     ):
         return f"it holds numbers with a unit, such as {example}: write them without it"
     return ""
+
+
+def _example(texts: Collection[str]) -> str:
+    """The one with most digits, quoted."""
+    return repr(max(texts, key=lambda text: (sum(map(str.isdigit, text)), text)))
 
 
 def are_dates(texts: Collection[str]) -> bool:

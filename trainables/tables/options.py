@@ -39,8 +39,8 @@ class CSVOptions(SplitOptions):
     A column is of numbers if most cells of the training rows are; any other cell in it is then an error.
     Numbers are standardized by mean and deviation of the training rows, and missing ones are that mean. Texts
     become one column for each that the training rows hold, one of them for missing texts, and one for all
-    others. Columns without variation in the training rows are left out, and so is the index that pandas
-    writes: the first column if it has no name and holds a different whole number in each row.
+    others. Columns without variation in the training rows are left out, and so are those that only name the
+    rows: a first column without a name, as pandas and R write it, and one such as `id` that counts them.
     """
 
     path: Name
@@ -54,6 +54,8 @@ class CSVOptions(SplitOptions):
     """A second file with the same columns, for validation; with it nothing is split off."""
     ignore_columns: tuple[Name, ...] = ()
     """Columns that must not help, such as a row's number."""
+    keep_columns: tuple[Name, ...] = ()
+    """Inputs, although they only number the rows."""
     text_columns: tuple[Name, ...] = ()
     """Columns of numbers that are names, such as postal codes."""
     missing: tuple[str, ...] = MISSING

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from trainables.data.fingerprint import Fingerprint, of_files
-from trainables.tables.csv_file import is_left_out, read_csv
+from trainables.tables.csv_file import read_csv
 from trainables.tables.options import CSVOptions
 from trainables.tables.sheet import Sheet
 
@@ -38,6 +38,7 @@ def read_sheets(options: CSVOptions, split: Callable[[Sheet], Split]) -> Sheets:
     train = _read(options.path, options)
     train.require(options.ignore_columns, "data.ignore_columns")
     train.require(options.text_columns, "data.text_columns")
+    train.require(options.keep_columns, "data.keep_columns")
     if options.target in options.ignore_columns:
         raise ValueError(
             f"data.ignore_columns holds the target {options.target!r}; it must hold other columns"
@@ -78,30 +79,24 @@ def _read(path: str, options: CSVOptions) -> Sheet:
 
 
 def input_names(sheet: Sheet, options: CSVOptions) -> list[str]:
-    """Columns but for the target, the ignored ones and the index that pandas has written."""
-    left_out = {options.target, *options.ignore_columns}
-    columns = sheet.columns.items()
-    return [name for name, texts in columns if name not in left_out and not is_left_out(name, texts)]
+    """Columns but for the target, the ignored ones and those that only number the rows."""
+    left_out = {options.target, *options.ignore_columns, *sheet.row_numbers}
+    return [name for name in sheet.columns if name not in left_out]
 
 
-def targets_of(sheet: Sheet, name: str) -> list[str]:
-    """The texts of the target.
+def check_targets(sheet: Sheet, name: str, *, of_classes: bool) -> None:
+    """Refuse a row without a target.
 
     Raises:
         ValueError: naming a cell that is empty or stands for a missing value.
     """
     for row, text in enumerate(sheet.columns[name]):
         if text in sheet.missing:
-            raise ValueError(f"{sheet.cell(row, name)}: {no_target(text)}")
-    return sheet.columns[name]
-
-
-def no_target(text: str) -> str:
-    """What is wrong with a target that stands for a missing value, and what to do."""
-    drop = "data.missing_targets: drop leaves such rows out"
-    if not text:
-        return f"is empty; every row must have a target: {drop}"
-    return f"is {text!r}, which data.missing holds; every row must have a target: {drop}"
+            why = f"is {text!r}, which data.missing holds" if text else "is empty"
+            way_out = "data.missing_targets: drop leaves such rows out"
+            if text and of_classes:
+                way_out += ", and data.missing: [] makes a class of it"
+            raise ValueError(f"{sheet.cell(row, name)}: {why}; every row must have a target: {way_out}")
 
 
 def split_rows(num_rows: int, valid_fraction: float, seed: int) -> Split:

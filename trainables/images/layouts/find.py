@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from trainables.findings import some
+from trainables.images.formats import SUFFIXES
 from trainables.images.layouts.ade20k import Ade20kLayout
 from trainables.images.layouts.base import Layout, Parts
 from trainables.images.layouts.cityscapes import CityscapesLayout
 from trainables.images.layouts.nnunet import NnunetLayout
 from trainables.images.layouts.plain import PlainLayout
-from trainables.images.layouts.root import SUFFIXES, DataRoot
+from trainables.images.layouts.root import DataRoot
 from trainables.images.layouts.voc import VocLayout
 from trainables.images.options import MaskFolderOptions
 from trainables.text_file import visible

@@ -8,8 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal, TypeVar
 
+from trainables.images.formats import SUFFIXES
 from trainables.images.layouts.files import Files, by_form
-from trainables.images.layouts.root import SUFFIXES, DataRoot, without_suffix
+from trainables.images.layouts.root import DataRoot, without_suffix
 from trainables.text_file import plain_form, visible
 
 Found = TypeVar("Found")

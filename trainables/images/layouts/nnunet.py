@@ -14,6 +14,7 @@ from typing_extensions import TypedDict
 
 from trainables.findings import some
 from trainables.images.augment import IGNORE
+from trainables.images.formats import NAMES, SUFFIXES
 from trainables.images.layouts.base import Convention, Layout, Parts
 from trainables.images.layouts.files import Files
 from trainables.images.layouts.root import DataRoot
@@ -45,9 +46,9 @@ class NnunetLayout(Layout):
 
     def find(self, root: DataRoot, options: MaskFolderOptions, with_orphans: bool) -> Parts:
         ending = _description(root).get("file_ending", ".png")
-        if ending != ".png":
+        if ending not in SUFFIXES:
             raise ValueError(
-                f"{root.path / DESCRIPTION}: file_ending is {ending}; only 2-D data in .png can be read: "
+                f"{root.path / DESCRIPTION}: file_ending is {ending}; only 2-D data in {NAMES} can be read: "
                 'save the slices as PNG, and set "file_ending": ".png"'
             )
         files = Files(root, (IMAGES, MASKS))

@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from trainables import text_file
 from trainables.findings import some
+from trainables.images import formats
+from trainables.images.formats import SUFFIXES
 from trainables.images.options import FolderData
 
-SUFFIXES = (".png", ".jpg", ".jpeg")
 _SYSTEM = {"__macosx", "@eadir", "$recycle.bin", "#recycle", "system volume information", "lost+found"}
 """Folders of thumbnails and of things removed, which file managers and servers make."""
 
@@ -28,13 +27,16 @@ class DataRoot:
         self.notes: list[str] = []
         """How names were read where that could be meant otherwise."""
         self._left_out: list[str] = []
+        self._arrays: list[str] = []
+        """Files beside images that may hold images too."""
         self._checked: set[Path] = set()
         """Folders that are known to lie inside."""
 
     def all_notes(self) -> tuple[str, ...]:
         """The notes, and what was left out."""
         left_out = f"{self.path}: left out, as hidden or made by the system: {some(self._left_out, 3)}"
-        return (*self.notes, *([left_out] if self._left_out else []))
+        arrays = f"{self.path}: left out, as no {formats.NAMES}: {some(self._arrays, 3)}"
+        return (*self.notes, *([left_out] if self._left_out else []), *([arrays] if self._arrays else []))
 
     def subfolder(self, names: Sequence[str], below: str = ".") -> str:
         """The first of these folders that is there, in any case; the first name if none is."""
@@ -92,7 +94,7 @@ class DataRoot:
         """Images below a folder, those of each folder sorted by name; hidden and other files are left out.
 
         Raises:
-            ValueError: a link leads out of the root or back, or an image is neither PNG nor JPEG.
+            ValueError: a link leads out of the root or back, or an image is in a format that is not read.
         """
         seen: set[Path] = set()
         waiting = [folder]
@@ -111,6 +113,8 @@ class DataRoot:
                         self._leave_out(path)
                     else:
                         waiting.append(path)
+                elif entry.name.lower().endswith(formats.ARRAYS):
+                    self._arrays.append(str(path.relative_to(self.path)))
                 elif _is_image(path):
                     # A plain file is where its folder is, and a link to nothing is a wrong sample.
                     if entry.is_symlink() and not self._follow_links and path.exists():
@@ -139,15 +143,17 @@ def without_suffix(name: str) -> str:
 
 def no_images(folder: Path) -> str:
     """What is wrong with a folder without images: what it holds instead."""
-    others = sorted(
-        {file.suffix for file in folder.iterdir() if file.suffix and not file.name.startswith(".")}
-    )
+    files = sorted(file for file in folder.iterdir() if not file.name.startswith("."))
+    others = sorted({file.suffix for file in files if file.suffix})
     held = f", but {some(others, 3)}" if others else ""
-    return f"{folder}: holds no PNG or JPEG image{held}"
+    if not others and files and files[0].is_file():
+        with files[0].open("rb") as file:
+            held = f"; {files[0].name} {formats.content(file.read(formats.NUM_BYTES))}"
+    way_out = ": convert them, as to PNG" if any(other in formats.ARRAYS for other in others) else ""
+    return f"{folder}: holds no image in {formats.NAMES}{held}{way_out}"
 
 
 def _is_image(path: Path) -> bool:
-    suffix = path.suffix.lower()
-    if suffix in Image.registered_extensions() and suffix not in SUFFIXES:
-        raise ValueError(f"{path}: is {suffix}; images must be PNG or JPEG, masks PNG")
-    return suffix in SUFFIXES
+    if problem := formats.foreign(path.name):
+        raise ValueError(f"{path}: {problem}")
+    return path.suffix.lower() in SUFFIXES
