@@ -39,6 +39,7 @@ class ClassificationTask(Task):
 
     Options = ClassificationOptions
     options: ClassificationOptions
+    metric_names = ("accuracy", "balanced_accuracy", "macro_f1", "calibration_error")
 
     def __init__(self, options: TrialOptions, arrays: Mapping[str, np.ndarray]) -> None:
         super().__init__(options, arrays)

@@ -28,6 +28,7 @@ class RegressionTask(Task):
 
     Options = RegressionOptions
     options: RegressionOptions
+    metric_names = ("mse", "rmse", "mae", "r2")
 
     @classmethod
     def load_data(cls, options: TrialOptions) -> Arrays:

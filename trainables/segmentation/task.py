@@ -41,6 +41,7 @@ class SegmentationTask(Task):
 
     Options = SegmentationOptions
     options: SegmentationOptions
+    metric_names = ("miou", "mean_dice", "pixel_accuracy", "iou/")
 
     def __init__(self, options: TrialOptions, arrays: Mapping[str, np.ndarray]) -> None:
         super().__init__(options, arrays)
