@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from search.cli_checks import INTERRUPTED, batch_sizes, check, clean, verify
+from search.cli_end import ended
 from search.cli_group import DefaultCommand, with_key
 from search.cli_options import (
     accept_option,
@@ -23,7 +24,6 @@ from search.cli_options import (
 )
 from search.cli_paths import ConfigFile, RunPath, require_current_folder
 from search.errors import SearchError
-from search.ray.session import exit_if_crippled
 from search.run.signals import Terminated, leaving_on_sigterm
 from search.screen.streams import say, standard_streams, start_again_if_needed, strict
 from search.screen.trace import kept_trace
@@ -285,12 +285,8 @@ def main(args: Sequence[str] | None = None) -> None:
     """Entry point. User errors are one line per problem; others are one line and a traceback in a file."""
     if args is None:
         start_again_if_needed()
-    try:
-        with standard_streams():
-            _main(args)
-    except SystemExit as ending:
-        exit_if_crippled(ending.code if isinstance(ending.code, int) else 0)
-        raise
+    with ended(whole=args is None), standard_streams():
+        _main(args)
 
 
 def _main(args: Sequence[str] | None) -> None:

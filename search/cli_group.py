@@ -10,6 +10,15 @@ import click
 from search.cli_paths import did_you_mean
 from search.text import nearest
 
+_MEANT = {
+    "epoch": "budget.max_virtual_epochs",
+    "epochs": "budget.max_virtual_epochs",
+    "max_epochs": "budget.max_virtual_epochs",
+    "num_epochs": "budget.max_virtual_epochs",
+    "learning_rate": "trial.optimizer.lr",
+}
+"""Keys by what options of training scripts are called, where the key has another name."""
+
 
 class DefaultCommand(click.Group):
     """The group whose default command is `search`."""
@@ -50,7 +59,7 @@ def with_key(error: click.ClickException) -> click.ClickException:
     if "--set" not in _options(error.ctx.command):
         return error
     name = error.option_name.lstrip("-").replace("-", "_")
-    key = next((key for key in _keys() if key.rpartition(".")[2] == name), None)
+    key = _MEANT.get(name) or next((key for key in _keys() if key.rpartition(".")[2] == name), None)
     if key is not None:
         message = f"there is no option {error.option_name}; `--set {key}=VALUE` sets it"
         return click.UsageError(message, error.ctx)

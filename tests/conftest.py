@@ -136,6 +136,12 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return search_locally(search_config(), results=tmp_path_factory.mktemp("results"))
 
 
+@pytest.fixture
+def run(finished_run: Any, tmp_path: Path) -> Path:
+    """A copy of a finished run, to write into; five of its trials have checkpoints."""
+    return Path(shutil.copytree(finished_run.folder, tmp_path / "run"))
+
+
 @pytest.fixture(scope="session")
 def discs_run(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The summary of a search on a folder of images and masks; look at it, change nothing.

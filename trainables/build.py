@@ -23,6 +23,7 @@ from trainables.data.virtual_epoch import Unit, VirtualEpochs
 from trainables.function.task import FunctionTask
 from trainables.function.trainer import FunctionTrainer
 from trainables.imported_options import ImportedSchedule, WeightsOptions
+from trainables.networks.own import begin_with, check_model
 from trainables.networks.pretrained import load_pretrained
 from trainables.optim.ema import WeightAverage
 from trainables.optim.lr_schedules import Factor, imported_factor, schedule_factor
@@ -59,13 +60,31 @@ def load_arrays(
     arrays = load_raw(task_class, options) if loaded is None else dict(loaded)
     with _seeded():
         torch.set_num_threads(1)  # the order of sums depends on it
-        return with_prepared(arrays, prepared, lambda: task_class.prepare(options, arrays))
+        return _read_only(with_prepared(arrays, prepared, lambda: task_class.prepare(options, arrays)))
 
 
 def load_raw(task_class: type[Task], options: TrialOptions) -> Arrays:
-    """The decoded data alone, without what the task computes of them."""
+    """The decoded data alone, without what the task computes of them.
+
+    Raises:
+        TypeError: the task returned something else.
+    """
     with _seeded():
-        return task_class.load_data(options)
+        arrays = task_class.load_data(options)
+    if not isinstance(arrays, Mapping):
+        raise TypeError(
+            f"load_data() of {task_class.__name__} returned a {type(arrays).__name__}; it must return a dict "
+            "of arrays, {} if trials share none"
+        )
+    return _read_only(arrays)
+
+
+def _read_only(arrays: Mapping[str, np.ndarray]) -> Arrays:
+    """The arrays, which all trials share: none can change what the next one gets."""
+    for array in arrays.values():
+        if isinstance(array, np.ndarray):
+            array.flags.writeable = False
+    return dict(arrays)
 
 
 @contextmanager
@@ -123,7 +142,7 @@ def build_trainer(
         task=task,
         model=model,
         stream=stream,
-        valid_source=as_source(task.valid_data()),
+        valid_source=as_source(task.valid_data(), "valid_data()"),
         optimizer=build_optimizer(model, options.optimizer, device, task.layers(model)),
         schedule=_schedule(options, virtual_epochs.end_step(num_virtual_epochs)),
         virtual_epochs=virtual_epochs,
@@ -204,8 +223,9 @@ def try_options(task_class: type[Task], options: TrialOptions, arrays: Mapping[s
 
 
 def _build_model(task: Task, options: TrialOptions, device: torch.device) -> nn.Module:
-    model = task.build_model().to(device)
+    model = check_model(task.build_model()).to(device)
     _fill_lazy_modules(task, model, device)
+    begin_with(model)
     if options.channels_last:
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if options.compile:
@@ -224,7 +244,7 @@ def _fill_lazy_modules(task: Task, model: nn.Module, device: torch.device) -> No
     """Give lazy modules (nn.LazyLinear) their weights: their shapes come from a first batch."""
     if not any(isinstance(each, UninitializedParameter) for each in model.parameters()):
         return
-    source = as_source(task.valid_data())
+    source = as_source(task.valid_data(), "valid_data()")
     batch = source.batch(np.arange(min(2, len(source))), None)
     model.eval()
     with torch.no_grad():
@@ -241,7 +261,7 @@ def _batch_size(data: Any, options: TrialOptions) -> int:
             f"batch_size is full, and train_data() gives a {type(data).__name__}, whose length is unknown "
             "beforehand; give a number"
         )
-    return len(as_source(data))
+    return len(as_source(data, "train_data()"))
 
 
 def _training_stream(
@@ -259,11 +279,22 @@ def _training_stream(
         return IterableStream(
             data, batch_size=size, seed=seed, shuffle=shuffle, num_workers=num_workers
         ), None
-    source = as_source(data)
+    source = as_source(data, "train_data()")
     stream = SampleStream(
         source, batch_size=size, seed=seed, whole_epochs=whole_epochs, num_workers=num_workers
     )
     return stream, len(source)
+
+
+def unused_batch_size(trainer: Trainer | FunctionTrainer, options: Mapping[str, Any]) -> str:
+    """What to say where the task's DataLoader makes batches of another size than these options ask for."""
+    asked = options.get("batch_size")
+    if isinstance(trainer, FunctionTrainer) or not isinstance(asked, int) or asked == trainer.batch_size:
+        return ""
+    return (
+        f"; trial.batch_size is {asked}, and the DataLoader of train_data() makes batches of "
+        f"{trainer.batch_size}: give it self.options.batch_size, or leave trial.batch_size out"
+    )
 
 
 def _has_short_batches(data: Any, epoch_samples: int | None, batch_size: int) -> bool:

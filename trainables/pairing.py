@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from difflib import SequenceMatcher
 
 _SEPARATORS = "_-. "
@@ -13,6 +14,8 @@ _NEAR = 20
 """Names at the beginning, in the middle and at the end that are compared with each other."""
 _TRIED = 8
 """Rules that are tried on all names, of those that seem to pair the most."""
+_LEADING_ZEROS = re.compile(r"(?<!\d)(?<!\d\.)0+(?=\d)")
+"""Not of decimals, such as 1.05."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,12 +66,37 @@ def tried(affixes: Affixes, images: Collection[str], masks: Collection[str]) -> 
     return Pairing(affixes, pairs, len(pairs) == len(images) == len(masks))
 
 
+def numbered(name: str) -> str:
+    """The name without zeros before its numbers: 1, 01 and 001 are one."""
+    return _LEADING_ZEROS.sub("", name)
+
+
 def find_pairing(images: Collection[str], masks: Collection[str], given: Mapping[str, str]) -> Pairing | None:
     """The rule that pairs the most; None where none pairs two, or several pair all, but not alike.
+
+    Where names as they are have no rule that pairs all, numbers may have other zeros before them.
 
     Args:
         given: the affixes that are known.
     """
+    found = _find(images, masks, given)
+    if found is not None and found.complete:
+        return found
+    of_images, of_masks = ({numbered(stem): stem for stem in stems} for stems in (images, masks))
+    if (len(of_images), len(of_masks)) != (len(images), len(masks)):
+        return found
+    by_number = _find(of_images, of_masks, given)
+    if by_number is None or not by_number.complete:
+        return found
+    affixes = by_number.affixes
+    if (len(affixes.images(images)), len(affixes.masks(masks))) != (len(images), len(masks)):
+        return found  # zeros that belong to what is before or after the name
+    return replace(
+        by_number, pairs={of_images[image]: of_masks[mask] for image, mask in by_number.pairs.items()}
+    )
+
+
+def _find(images: Collection[str], masks: Collection[str], given: Mapping[str, str]) -> Pairing | None:
     of_images, of_masks = _spread(sorted(images)), _spread(sorted(masks))
     rules = {rule for image in of_images for mask in of_masks for rule in _rules(image, mask, given)}
     known, hits = frozenset(masks), Counter[Affixes]()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import numbers as kinds
+import weakref
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -27,6 +29,34 @@ OF_A_REPORT = (
 """What else is in a report."""
 
 _RESERVED = frozenset({*OF_THE_TRAINER, *OF_A_REPORT})
+
+
+_last: list[Any] = []
+"""A reference to what gathered the metrics of the last validation in this process."""
+
+
+def begun(metrics: Any) -> Any:
+    """What a task's `metrics()` returned, without anything of an earlier validation.
+
+    Raises:
+        TypeError: it cannot gather metrics, or is the object of the last validation and has no reset().
+    """
+    methods = (getattr(metrics, name, None) for name in ("update", "compute"))
+    if isinstance(metrics, type) or not all(map(callable, methods)):
+        raise TypeError(
+            f"metrics() returned {_shown(metrics)}; it must return a new object with update(outputs, batch) "
+            "and compute()"
+        )
+    if any(reference() is metrics for reference in _last):
+        if not callable(getattr(metrics, "reset", None)):
+            raise TypeError(
+                f"metrics() returned the {type(metrics).__name__} of the validation before, with what "
+                "that has added up; it must return a new object each time, or one with reset()"
+            )
+        metrics.reset()
+    with suppress(TypeError):  # of a class whose objects have none
+        _last[:] = [weakref.ref(metrics)]
+    return metrics
 
 
 def numbers(metrics: Any) -> dict[str, float]:
@@ -54,10 +84,10 @@ def numbers(metrics: Any) -> dict[str, float]:
 
 
 def check_loss(loss: Any, weight: Tensor | float) -> None:
-    """Raise unless the loss is a scalar, or has the shape of its weight (see `Task.loss`)."""
+    """Raise unless the loss is one number, or has the shape of its weight (see `Task.loss`)."""
     if not isinstance(loss, Tensor):
         raise TypeError(f"loss() returned {_shown(loss)}; it must return a tensor, the mean over the batch")
-    if loss.dim() and not (isinstance(weight, Tensor) and weight.shape == loss.shape):
+    if loss.numel() != 1 and not (isinstance(weight, Tensor) and weight.shape == loss.shape):
         raise ValueError(
             f"loss() returned the shape {list(loss.shape)}; it must return the mean over the batch, a "
             "scalar: loss.mean(), or reduction='mean'"

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from trainables.build import build_training
+from trainables.build import build_training, unused_batch_size
 from trainables.checkpoint import load_newest, remove_old_checkpoints, set_aside, write_checkpoint
 from trainables.data.handover import take_notes
 from trainables.data.prepared import prepared_file
@@ -162,6 +162,8 @@ class TrialSession:
         self._writer = TensorBoardWriter(self._folder, start_step=self.trainer.counters.num_steps + 1)
         if not self.history:
             self._writer.hparams(plan.hparams, f"best/{plan.metric}")
+            if unused := unused_batch_size(self.trainer, plan.options):
+                self.note(unused.removeprefix("; "))
 
     @property
     def best(self) -> Record | None:

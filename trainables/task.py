@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from trainables.data.batches import Batch, inputs_of, num_samples
 from trainables.data.fingerprint import Fingerprint
@@ -38,6 +39,10 @@ class Task:
 
     Options: ClassVar[type[TrialOptions]] = TrialOptions
     """The pydantic model of the `trial:` section; subclass TrialOptions to check keys of your own."""
+
+    metric_names: ClassVar[tuple[str, ...]] = ()
+    """What `metrics` reports, so that an objective with another name is refused before a search; a name that
+    ends in / stands for all that begin so. Empty: its names are known after the first validation."""
 
     def __init__(self, options: TrialOptions, arrays: Mapping[str, np.ndarray]) -> None:
         self.options = options
@@ -115,7 +120,13 @@ class Task:
 
         A task whose `train_data` is a DataLoader has to override it.
         """
-        return JoinedSource(as_source(self.train_data()), as_source(self.valid_data()))
+        train, valid = self.train_data(), self.valid_data()
+        if isinstance(train, DataLoader):
+            raise TypeError(
+                f"train_data() of {type(self).__name__} is a DataLoader, whose batches are its own; define "
+                "all_data() to train on all data"
+            )
+        return JoinedSource(as_source(train, "train_data()"), as_source(valid, "valid_data()"))
 
     def build_model(self) -> nn.Module:
         """The model with freshly drawn weights; random states are seeded before the call."""

@@ -22,7 +22,7 @@ from trainables.optim.parts import Freezing
 from trainables.optim.precision import Precision
 from trainables.process.process_state import RandomStates
 from trainables.progress import Progress
-from trainables.reported import check_loss, numbers
+from trainables.reported import begun, check_loss, numbers
 
 if TYPE_CHECKING:
     from trainables.task import Metrics, Task
@@ -96,6 +96,11 @@ class Trainer:
         return self.model if self.average is None else self.average.model
 
     @property
+    def batch_size(self) -> int:
+        """Samples of a micro-batch."""
+        return self.virtual_epochs.step_samples // (self.accumulate * self.task.batches_per_step)
+
+    @property
     def num_samples(self) -> int:
         """Training samples drawn so far."""
         return self.virtual_epochs.samples_at(self.counters.num_virtual_epochs)
@@ -153,7 +158,7 @@ class Trainer:
 
     def validate(self) -> dict[str, float]:
         """The task's metrics and `valid_loss` over all validation data."""
-        model, metrics = self.evaluated_model, self.task.metrics()
+        model, metrics = self.evaluated_model, begun(self.task.metrics())
         loss_sum, weight_sum = torch.zeros((), device=self.device), torch.zeros((), device=self.device)
         model.eval()
         with torch.inference_mode(), self.precision.autocast():
@@ -165,7 +170,7 @@ class Trainer:
 
     def try_validation(self) -> None:
         """Validate one batch and forget the result: what a validation needs at a time is there."""
-        model, metrics = self.evaluated_model, self.task.metrics()
+        model, metrics = self.evaluated_model, begun(self.task.metrics())
         model.eval()
         with torch.inference_mode(), self.precision.autocast():
             self._validate_batch(0, model, metrics)

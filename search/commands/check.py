@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from search.commands.check_data import DataCheck, drawn_inspection, inspected
+from search.commands.check_own import doubts, gradients_seen
 from search.config.config import Config
 from search.config.stages import load_config
 from search.config.tasks import BUILT_IN
@@ -27,7 +28,7 @@ from search.run.provenance import task_source
 from search.run.retention import space_needed
 from search.schedulers.build import build_scheduler
 from search.text import short_path, value_at
-from trainables.build import build_training, load_arrays
+from trainables.build import build_training, load_arrays, unused_batch_size
 from trainables.data.source import as_source
 from trainables.function.trainer import FunctionTrainer
 from trainables.process.cores import num_cores
@@ -46,6 +47,8 @@ class Check:
     """The resolved plan of a search, and what was measured on one trial."""
 
     config: Config
+    named_by_file: bool
+    """See `SearchConfig`."""
     params: Mapping[str, Any]
     """Hyperparameters of the trial that was run, with the first option of every choice."""
     num_parameters: int
@@ -69,6 +72,8 @@ class Check:
     """What `batch_size: auto` resolved to, and how; None if it is not used."""
     data_changes: tuple[str, ...] = ()
     """How the data differ from those of the run of this name, or why that would not be noticed."""
+    doubts: tuple[str, ...] = ()
+    """What looks wrong about a task of the user's own."""
     model: str = ""
     """Its name, and the shapes of its input and output for one batch."""
     batch: str = ""
@@ -115,8 +120,9 @@ def check(
     steps = lengths.end_step(1)
     return Check(
         config=loaded,
+        named_by_file=search.named_by_file,
         model=f"{value_at(first.options, ('model', 'name'), type(trainer.model).__name__)}{tried.shapes}",
-        batch=_batch(trainer, step_samples),
+        batch=_batch(trainer, step_samples) + unused_batch_size(trainer, first.options),
         epochs_per_virtual_epoch=steps * step_samples / epoch_samples if epoch_samples else None,
         data=tried.data,
         picture=tried.picture,
@@ -140,6 +146,7 @@ def check(
         largest_batch=lines[-1].partition(": ")[2] if lines else None,
         stages=tuple(stage.name for stage in search.stages if stage.name),
         data_changes=_data_notes(loaded, trainer),
+        doubts=tried.doubts,
     )
 
 
@@ -153,6 +160,7 @@ class _Tried(NamedTuple):
     seconds_per_validation: float
     data: DataCheck | None
     picture: np.ndarray | None
+    doubts: tuple[str, ...]
 
 
 def _try(config: Config, values: Mapping[str, Any], phase: Callable[[str], None]) -> _Tried:
@@ -162,14 +170,16 @@ def _try(config: Config, values: Mapping[str, Any], phase: Callable[[str], None]
             phase(trainer.load_pretrained())
     phase("training a few steps")
     with data_errors(config.task_path, config.file):  # files that are read when they are needed
-        with _shapes(trainer.model) as shapes:
+        with _shapes(trainer.model) as shapes, gradients_seen(trainer.model) as seen:
             measured = _measure(trainer)
         _check_metric(config.objective.metric, measured[0])
+        own = config.task_path not in BUILT_IN.values()
+        found = tuple(doubts(trainer, seen)) if own and isinstance(trainer, Trainer) else ()
         phase("looking at some samples")
         data, picture = None, None
         if isinstance(trainer, Trainer):
             data, picture = _looked_at(config, trainer.task), trainer.task.data_picture()
-    return _Tried(trainer, "".join(shapes), *measured, data, picture)
+    return _Tried(trainer, "".join(shapes), *measured, data, picture, found)
 
 
 def _check_metric(metric: str, metrics: Mapping[str, float]) -> None:
@@ -237,7 +247,7 @@ def _batch(trainer: Training, step_samples: int) -> str:
         known = trainer.virtual_epochs.epoch_samples is not None
         return f"{step_samples} samples a step" if known else "the function's own"
     accumulate, per_step = trainer.accumulate, trainer.task.batches_per_step
-    factors = [step_samples // (accumulate * per_step), accumulate, per_step]
+    factors = [trainer.batch_size, accumulate, per_step]
     several = [str(factor) for factor in factors if factor > 1]
     return f"{step_samples} samples a step" + (f" ({' x '.join(several)})" if len(several) > 1 else "")
 

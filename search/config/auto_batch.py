@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -47,6 +47,15 @@ class AutoBatch:
     def stand_in(self) -> Document:
         """The document with numbers that are right wherever `auto` may stand, to check all else with."""
         return self.with_size(max((self._low(path) or 0 for path in self.paths), default=0) + 1)
+
+    def as_written(self, problems: Iterable[Problem]) -> list[Problem]:
+        """The problems of a stand-in, with `auto` for the number that was put in its place."""
+        standing = value_at(self.stand_in().tree, self.paths[0])
+        ranges = {path[:-2] for path in self.paths if self._low(path) is not None}
+        return [
+            replace(p, message=p.message.replace(f", {standing}]", f", {AUTO}]")) if p.at in ranges else p
+            for p in problems
+        ]
 
     def _low(self, path: KeyPath) -> int | None:
         """The lower bound of the range that `auto` bounds; None where it is no bound."""

@@ -13,11 +13,11 @@ from search.config.checks import check_texts, check_trial
 from search.config.document import Document
 from search.config.messages import explain
 from search.config.schema import Sections, StageSections
-from search.config.tasks import load_task, task_path
+from search.config.tasks import load_task, may_report, task_path
 from search.errors import ConfigError, KeyPath, Problem
 from search.space.parse import is_domain, read_space
 from search.space.space import Space
-from search.text import shown, value_at
+from search.text import nearest, shown, value_at
 
 if TYPE_CHECKING:
     from trainables.task import Task
@@ -103,7 +103,8 @@ def read_config(
     if check_task and not failed & {"task", "trial"}:
         if before_task is not None and not (problems or document.problems):
             before_task()
-        problems += _check_task(document, sections.task, space, broken)
+        metric = None if "objective" in failed else sections.objective.metric
+        problems += _check_task(document, sections.task, metric, space, broken)
     problems = [*document.problems, *document.located(problems)]
     if problems:
         return Reading(None, space, problems, broken)
@@ -187,10 +188,26 @@ def _cross_check(sections: Sections, space: Space | None, failed: set[str | int]
         yield Problem.of(("scheduler", "grace_period"), f"received {shown(grace_period)}; {message}")
 
 
-def _check_task(document: Document, task: str, space: Space, reported: frozenset[KeyPath]) -> list[Problem]:
-    """The task exists and accepts every trial of the space."""
+def _names_of_metrics(space: Space) -> tuple[str, ...]:
+    """Of those that trials have by their paths, in `metrics`."""
+    sections = (resolved.options.get("metrics") for resolved in space.candidates())
+    return tuple({str(name): None for each in sections if isinstance(each, dict) for name in each})
+
+
+def _check_task(
+    document: Document, task: str, metric: str | None, space: Space, reported: frozenset[KeyPath]
+) -> list[Problem]:
+    """The task exists, may report the objective, and accepts every trial of the space."""
     try:
         found = load_task(task, document.where(("task",)))
     except ConfigError as error:
         return error.problems
-    return [] if ("trial",) in reported else check_trial(space, found, reported)
+    problems = [] if ("trial",) in reported else check_trial(space, found, reported)
+    own = _names_of_metrics(space)
+    if metric is not None and not may_report(found, metric, own):
+        names = [f"{name}<class>" if name.endswith("/") else name for name in (*found.metric_names, *own)]
+        close = nearest(metric, [*names, "valid_loss"])
+        hint = f"; did you mean {close!r}?" if close else ""
+        message = f"received {shown(metric)}; the task reports {', '.join(names)}{hint}"
+        problems.append(Problem.of(("objective", "metric"), message))
+    return problems

@@ -42,6 +42,8 @@ class SearchConfig:
     """The whole as config.yaml holds it: overrides applied, defaults filled in."""
     auto_batch: AutoBatch | None = field(default=None, repr=False)
     """Where `batch_size: auto` stands; until it is resolved, the stages have a stand-in there."""
+    named_by_file: bool = False
+    """Whether the name is that of the file, as nobody has given one."""
 
     @property
     def first(self) -> Config:
@@ -68,6 +70,13 @@ class SearchConfig:
     def is_staged(self) -> bool:
         """The stages have names, and each a folder."""
         return self.stages[0].name != ""
+
+    @property
+    def name_note(self) -> str:
+        """Why the run is called so, if the file has a name that no run can have; else empty."""
+        if not self.named_by_file or self.file is None or self.name == self.file.stem:
+            return ""
+        return f"the run is called {self.name}, after {self.file.name}; `name:` or --name gives another name"
 
     def folder_name(self, number: int) -> str:
         """`1-optimizer` for stage 0."""
@@ -121,14 +130,20 @@ def load_config(
         ConfigError: all problems, in the order of the lines.
     """
     document = read_document(source, overrides)
+    named_by_file = document.file is not None and "name" not in document.tree and name is None
     if document.file is not None and "name" not in document.tree:
         document.tree["name"] = name or name_of_file(document.file.stem)
         derived = f"{document.name} (its name, without `name:` or --name)"
         document.places["name",] = "--name" if name else derived
     auto = auto_batch(document)
     if auto is None:
-        return read_search(document, before_task=before_task)
-    return replace(read_search(auto.stand_in()), auto_batch=auto)
+        found = read_search(document, before_task=before_task)
+    else:
+        try:
+            found = replace(read_search(auto.stand_in()), auto_batch=auto)
+        except ConfigError as error:
+            raise ConfigError(auto.as_written(error.problems)) from None
+    return replace(found, named_by_file=named_by_file)
 
 
 def open_run(file: Path) -> SearchConfig:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Collection
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -33,9 +34,21 @@ def task_path(task: str) -> str:
         return BUILT_IN[task]
     module, _, name = task.partition(":")
     if not all(part.isidentifier() for part in (*module.split("."), *name.split("."))):
-        hint = suggestion(task, BUILT_IN)
+        hint = _with_class(task) or suggestion(task, BUILT_IN)
         raise ValueError(f"received {shown(task)}; must be built in or package.module:Class; {hint}")
     return task
+
+
+def _with_class(task: str) -> str:
+    """What a path of a file, a module alone, or one with a dot before the class should be; else empty."""
+    path, _, name = task.partition(":")
+    if path.endswith(".py") or "/" in path:
+        path = ".".join(Path(path.removesuffix(".py")).parts)
+    elif not name and "." in path:
+        path, _, name = path.rpartition(".")
+    elif name or not Path(f"{path}.py").is_file():
+        return ""
+    return f"did you mean '{path}:{name or 'CLASS'}'?"
 
 
 def load_task(task: str, where: str = "config") -> type[Task]:
@@ -74,6 +87,24 @@ def _load(path: str) -> type[Task]:
     return found
 
 
+def may_report(task: type[Task], metric: str, own: Collection[str] = ()) -> bool:
+    """Whether a task may report a metric of this name: a class that overrides `metrics` alone knows.
+
+    Args:
+        own: names of metrics that its trials have by their paths; one of several values adds a slash.
+    """
+    from trainables.reported import OF_THE_TRAINER  # which imports torch
+
+    def owner(attribute: str) -> type:
+        return next(each for each in task.__mro__ if attribute in vars(each))
+
+    made = [name for name in ("metrics", "built_in_metrics") if hasattr(task, name)]
+    if not task.metric_names or not all(issubclass(owner("metric_names"), owner(name)) for name in made):
+        return True
+    known = (*task.metric_names, *own, *(f"{name}/" for name in own), *OF_THE_TRAINER)
+    return metric in known or any(name.endswith("/") and metric.startswith(name) for name in known)
+
+
 def shown_type(value: Any) -> str:
     """`class Net` or `a function`, for messages."""
     return f"class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"
@@ -103,6 +134,12 @@ def _import(name: str) -> ModuleType:
 
 def _cannot_import(name: str, folder: Path, error: Exception) -> str:
     twice, place = next(ambiguous_imports(folder, name), None), place_of(error)
+    package, wanted = name.rpartition(".")[0], getattr(error, "name", None) or ""
+    if package and folder.joinpath(*package.split("."), f"{wanted}.py").is_file():
+        return (
+            f"the module {name} cannot be imported: it imports {wanted}, which lies beside it in {package} "
+            f"({place}); write `from {package} import {wanted}`"
+        )
     if twice is not None and isinstance(error, ImportError | AttributeError):
         return f"the module {name} cannot be imported: {twice}"
     text = on_one_line(str(error), "the text of the exception") or "no message"

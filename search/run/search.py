@@ -72,11 +72,14 @@ def search(
         )
         folder = RunFolder(Path(results).absolute() / run_name(name, loaded))
         older = None if from_run is None else RunFolder(Path(from_run).absolute())
+        reporter = reporter or ProgressReporter()
+        if loaded.name_note:
+            reporter.note(loaded.name_note)
         return _run(
             loaded,
             folder,
             executor,
-            reporter or ProgressReporter(),
+            reporter,
             retry_failed=retry_failed,
             accept_new_data=accept_new_data,
             older=older,

@@ -25,7 +25,7 @@ from search.run.reporter import ProgressReporter
 from search.run.retention import CheckpointRetention
 from search.run.signals import heard_signals
 from search.run.sudden_end import SuddenEnd
-from search.run.summary import Status, Summary, summarize
+from search.run.summary import NO_VALUE, Status, Summary, summarize
 from search.samplers.samplers import ViewSampler
 from search.samplers.view import StudyView
 from search.schedulers.build import build_scheduler
@@ -223,7 +223,7 @@ def _finish(
     elif received:
         status = "terminated" if received[0] == signal.SIGTERM else "interrupted"
     elif coordinator.best is None:
-        status, reason = "failed", f"no trial has a value; {reason}"
+        status, reason = "failed", f"{NO_VALUE}; {reason}"
     coordinator.close(resumable=status != "complete")
     retention.close()
     summary = summarize(coordinator, folder, config.objective.metric, status, reason)

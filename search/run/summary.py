@@ -17,6 +17,8 @@ from trainables.images.skipped import read_skipped
 from trainables.options import Mode
 
 Status = Literal["complete", "interrupted", "terminated", "failed"]
+NO_VALUE = "no trial has a value"
+"""Why a search has failed that came to its end."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,6 +35,8 @@ _STATE_STYLE = {
     "stopped": "dim",
 }
 _MAX_RUNNING, _MAX_BEST = 12, 6
+_LONG = 100
+"""Characters of a cause above which a line with the same names its first trial instead."""
 _WIDE = 100
 """Minimal width of a terminal, in columns, for the speed to be shown."""
 
@@ -44,6 +46,8 @@ class PlainView(ProgressReporter):
 
     def __init__(self, out: IO[str], log_file: Path) -> None:
         self._out, self._log_file = out, log_file
+        self._causes: dict[str, int] = {}
+        """The first trial that ended for each cause."""
 
     def phase(self, text: str) -> None:
         self._line(text)
@@ -74,13 +78,21 @@ class PlainView(ProgressReporter):
         elif event.kind is EventKind.STARTED:
             self._line(f"{head} started {params_text(record.params, self._names)}")
         elif event.kind is EventKind.ENDED:
-            self._line(f"{head} {record.outcome}: {event.text}")
+            self._line(f"{head} {record.outcome}: {self._cause(event.text, record.number)}")
         elif event.kind is EventKind.RETRIED:
-            self._line(f"{head} failed, retrying: {event.text}")
+            self._line(f"{head} failed, retrying: {self._cause(event.text, record.number)}")
         elif event.kind is EventKind.MESSAGE:
             self._line(f"{head}: {event.text}")
         else:
             self._line(f"{head} {event.kind.value} at virtual epoch {record.depth}")
+
+    def _cause(self, text: str, number: int) -> str:
+        """Why a trial has ended; a long text only the first time."""
+        if len(text) <= _LONG or text not in self._causes:
+            self._causes[text] = number
+            return text
+        first = self._causes[text]
+        return "as before" if first == number else f"as trial {first}"
 
     def note(self, text: str) -> None:
         self._line(text)

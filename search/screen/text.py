@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from search.commands.clean import Cleaning
 from search.commands.export import Export
 from search.commands.retrain import Retraining
 from search.commands.verify import Verification
-from search.run.summary import StageOutcome, Summary
+from search.run.summary import NO_VALUE, StageOutcome, Summary
 from search.screen.data_text import overview_text
 from search.text import (
     command,
@@ -37,10 +38,11 @@ _MAX_SKIPPED = 5
 
 def summary_text(summary: Summary, *, color: bool = False) -> str:
     """Best trial, counts, steps spent and saved, and the commands to run next."""
-    lines = [f"search {summary.status}: {summary.reason}", ""]
+    lines = [f"search {summary.status}: {_reason(summary)}"]
     if summary.best is None:
-        lines.append("no trial has a value")
+        lines += [] if summary.reason.startswith(NO_VALUE) else ["", NO_VALUE]
     else:
+        lines.append("")
         best = summary.best
         head = f"best trial {best.trial}: {summary.metric} {number_text(best.value)}"
         head = click.style(head, bold=True) if color else head
@@ -72,6 +74,12 @@ def summary_text(summary: Summary, *, color: bool = False) -> str:
     return "\n".join(lines)
 
 
+def _reason(summary: Summary) -> str:
+    """Why it ended, without the cause that the table of failed trials begins with."""
+    causes = (f": {cause}" for cause in summary.failures.values() if summary.reason.endswith(f": {cause}"))
+    return summary.reason.removesuffix(next(causes, ""))
+
+
 def _stage_lines(summary: Summary) -> list[str]:
     """The best trial of each stage, without the values that `summary_text` shows for the last."""
     lines = _table({f"stage {stage.name}": _stage_text(stage, summary.metric) for stage in summary.stages})
@@ -81,7 +89,7 @@ def _stage_lines(summary: Summary) -> list[str]:
 
 def _stage_text(stage: StageOutcome, metric: str) -> str:
     best = stage.best
-    value = f"trial {best.trial}, {metric} {number_text(best.value)}" if best else "no trial has a value"
+    value = f"trial {best.trial}, {metric} {number_text(best.value)}" if best else NO_VALUE
     return f"{value}; {counted(stage.trials, 'trial')} in {duration(stage.seconds)}, {stage.status}"
 
 
@@ -177,11 +185,22 @@ def check_text(check: Check, written: Mapping[str, str] | None = None) -> str:
             "",
             "metrics after these few steps",
             "  " + "  ".join(f"{name} {number_text(value)}" for name, value in metrics.items()),
+            *_objective_lines(check),
+            *(line for doubt in check.doubts for line in ("", f"note: {doubt}")),
             "",
             *(f"{what}: {file}" for what, file in (written or {}).items()),
             "ok",
         ]
     )
+
+
+def _objective_lines(check: Check) -> list[str]:
+    """What follows from an objective that is no number."""
+    name = check.config.objective.metric
+    value = check.metrics.get(name, 0.0)
+    if math.isfinite(value):
+        return []
+    return [f"  {name} is {value}: a trial whose objective is not finite after a virtual epoch has diverged"]
 
 
 def _data_lines(notes: Sequence[str]) -> list[str]:
@@ -199,7 +218,7 @@ def _plan_rows(check: Check) -> dict[str, str]:
     passes = check.epochs_per_virtual_epoch
     rungs = f", rungs at {check.rungs} {scheduler.axis.replace('_', ' ')}"
     rows = {
-        "name": config.name,
+        "name": config.name + (", after the file" if check.named_by_file else ""),
         "task": f"{config.task_path} in {short_path(Path(check.task_file))}",
         "objective": f"{config.objective.metric}, {config.objective.mode}: "
         f"{'higher' if config.objective.mode == 'max' else 'lower'} is better",

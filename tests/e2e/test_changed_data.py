@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 from hashlib import sha256
@@ -11,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from changing_data import images_config, keep_time, make_images, table
-from in_process import resume_locally, search_locally
+from changing_data import images_config, keep_time, make_images
+from in_process import ACCEPT, refused, resume_locally, search_locally
 from programs import run as run_program
 from recorder import Recorder
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tiny_tasks import search_config
 
 import search
 from search.errors import SearchError
@@ -26,8 +24,6 @@ from search.run.reporter import ProgressReporter
 from search.screen.text import check_text, export_text, summary_text
 from search.study.study import read_records
 from search.study.trial import TrialRecord
-
-ACCEPT: dict[str, Any] = {"accept_new_data": True}
 
 
 class Notes(ProgressReporter):
@@ -52,15 +48,6 @@ def run(tmp_path: Path, data: Path) -> Path:
 
 def records(run: Path) -> list[TrialRecord]:
     return read_records(run / "study.journal")
-
-
-def refused(run: Path, **options: Any) -> str:
-    before = (run / "study.journal").read_bytes(), (run / "config.yaml").read_bytes()
-    with pytest.raises(DataChangedError) as error:
-        resume_locally(run, **options)
-    assert error.value.exit_code == 2
-    assert before == ((run / "study.journal").read_bytes(), (run / "config.yaml").read_bytes())
-    return str(error.value)
 
 
 def test_grown_data_are_refused_with_the_difference_before_anything_is_written(run: Path, data: Path) -> None:
@@ -314,24 +301,6 @@ def test_a_search_learns_from_an_older_run_on_other_data_only_if_that_is_accepte
     assert done.status == "complete"
 
 
-def test_a_table_with_more_rows_is_a_change(tmp_path: Path) -> None:
-    file = tmp_path / "rows.csv"
-    table(file, 40)
-    config = {
-        **images_config(tmp_path),
-        "task": "regression",
-        "objective": {"metric": "valid_loss", "mode": "min"},
-        "trial": {"data": {"source": "csv", "path": str(file), "target": "target"}, "batch_size": 4},
-    }
-    run = Path(search_locally(config, results=tmp_path).folder)
-    os.utime(file, (0, 0))
-    assert resume_locally(run).status == "complete"
-    table(file, 60)
-    assert re.search(
-        r"table, whose rows are split anew .*: 1 changed \(rows.csv: \d+ bytes before", refused(run)
-    )
-
-
 def stages_config(data: Path) -> dict[str, Any]:
     config = images_config(data)
     trial = config.pop("trial")
@@ -370,58 +339,3 @@ def test_a_file_that_is_written_while_a_search_runs_ends_it_and_no_trial_is_lost
     assert re.search(r"masks/\d+.png: was written while the search ran", summary.reason)
     assert summary.failures == {}
     assert resume_locally(summary.folder).counts.get("failed", 0) == 0
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> dict[str, Any]:
-    """A search of a task of one's own that reads files."""
-    (tmp_path / "rows").write_text("1")
-    (tmp_path / "weights.bin").write_bytes(b"1")
-    (tmp_path / "root").mkdir()
-    (tmp_path / "root" / "a.wav").write_bytes(b"1")
-    paths = {name: str(tmp_path / name) for name in ("rows", "root")}
-    trial = {
-        "data": {**paths, "version": str(tmp_path / "rows")},
-        "model": {"weights": str(tmp_path / "weights.bin")},
-    }
-    budget = {"trials": 2, "max_virtual_epochs": 1}
-    return search_config(trial={**search_config()["trial"], **trial}, budget=budget)
-
-
-@pytest.mark.parametrize(
-    ("task", "change", "told"),
-    [
-        ("FileTask", "rows", "arrays that load_data returned: 1 changed (x)"),
-        ("FileTask", "weights.bin", "files that options name: 1 changed"),
-        ("TextTask", "rows", "data: 1 changed (data_fingerprint)"),
-        ("ListTask", "root/b.wav", "recordings: 1 added (b.wav)"),
-        ("ListTask", "root/a.wav", "recordings: 1 changed (a.wav)"),
-        ("ElsewhereTask", "weights.bin", "files that options name: 1 changed"),
-    ],
-)
-def test_what_a_task_of_ones_own_reads_is_compared(
-    tmp_path: Path, own: dict[str, Any], task: str, change: str, told: str
-) -> None:
-    config = own | {"task": f"changing_data:{task}"}
-    run = Path(search_locally(config, results=tmp_path).folder)
-    assert resume_locally(run).status == "complete"
-    (tmp_path / change).write_text("2")
-    assert told in refused(run)
-    # What was prepared for the data of before is not used any more, which FileTask asserts.
-    done = resume_locally(run, overrides=["budget.trials=3"], **ACCEPT)
-    assert done.failures == {}
-    assert search.export(run).other_data == ()
-    assert search.export(run, trial=0, out=tmp_path / "old").other_data
-
-
-def test_check_says_that_data_read_elsewhere_are_not_compared(own: dict[str, Any]) -> None:
-    text = check_text(search.check(own | {"task": "changing_data:ElsewhereTask"}))
-    assert "the data will not be compared when a search continues: changing_data:ElsewhereTask has no" in text
-    assert search.check(own | {"task": "changing_data:FileTask"}).data_changes == ()
-
-
-def test_a_fingerprint_that_is_none_is_refused(tmp_path: Path, own: dict[str, Any]) -> None:
-    with pytest.raises(
-        TypeError, match=r"WrongTask.data_fingerprint\(\) returned a list; must be what of_files"
-    ):
-        search_locally(own | {"task": "changing_data:WrongTask"}, results=tmp_path)

@@ -20,7 +20,6 @@ from search.cli import main
 from search.commands.clean import Cleaning, clean
 from search.commands.verify import verify
 from search.errors import SearchError
-from search.run.summary import Summary
 from search.study.trial import ranked
 
 _OWNER = """
@@ -31,12 +30,6 @@ with RunFolder(Path(sys.argv[1])).owned():
     print("owned", flush=True)
     signal.pause()
 """
-
-
-@pytest.fixture
-def run(finished_run: Summary, tmp_path: Path) -> Path:
-    """A copy of a finished run, to clean; five of its trials have checkpoints."""
-    return Path(shutil.copytree(finished_run.folder, tmp_path / "run"))
 
 
 def paths(cleaning: Cleaning) -> list[str]:

@@ -141,6 +141,8 @@ def test_auto_stands_alone_or_ends_a_range(batch_size: Any) -> None:
 def test_elsewhere_auto_is_a_mistake() -> None:
     with pytest.raises(ConfigError, match=r"trial\.batch_size: received 'auto' in \['auto', 9\]"):
         load_config(asking({"randint": ["auto", 9]}))
+    with pytest.raises(ConfigError, match=r"received \[0, auto\]; lograndint needs .* 1 <= low"):
+        load_config(asking({"lograndint": [0, "auto"]}))
     with pytest.raises(ConfigError, match=r"trial\.accumulate: received 'auto'"):
         load_config(search_config(trial={"accumulate": "auto"}))
 

@@ -130,3 +130,17 @@ def test_a_library_hidden_by_a_file_on_the_search_path_is_named_before_ray_start
     assert done.returncode == 1
     rule = f"{tmp_path}/ray.py hides the library ray, which this program needs; rename the file"
     assert done.stderr.splitlines()[-1].startswith(f"search.hidden.HiddenLibraryError: {rule}")
+
+
+def test_a_thread_of_the_task_s_own_does_not_keep_the_program(tmp_path: Path) -> None:
+    head = """
+import atexit, threading
+atexit.register(print, "the end of the task")
+threading.Thread(target=threading.Event().wait, name="lasting").start()
+"""
+    done = searched(tmp_path, "--local", task=head + TASK)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "the module task_of_mine starts the thread lasting when it is imported" in done.stderr
+    assert "a thread of the task (lasting) goes on: the program ends without it" in done.stderr
+    assert done.stdout.endswith("the end of the task\n")
+    assert summary(tmp_path)["counts"] == {"completed": 1}

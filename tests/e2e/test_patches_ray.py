@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +46,12 @@ def imported():
     return "colorsys" in sys.modules
 
 
+@ray.remote
+def hidden():
+    import mailbox, search
+    return mailbox.__file__.startswith(os.getcwd()), search.__file__
+
+
 def commands():
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -58,6 +65,7 @@ started = "\\n".join(commands())
 print("raylet" in started, "monitor.py" in started.replace("log_monitor.py", ""), "dashboard.py" in started)
 print(Path(ray._private.worker._global_node.get_session_dir_path()).is_relative_to(sys.argv[1]))
 print(ray.get(imported.remote()))
+print(*ray.get(hidden.remote()))
 print(any("Started a local Ray instance" in record.getMessage() for record in heard))
 """
 
@@ -69,18 +77,22 @@ def test_the_version_is_one_that_was_checked() -> None:
 def test_a_local_ray_starts_no_unused_process_and_its_workers_have_imported_what_is_named(
     tmp_path: Path,
 ) -> None:
+    # A library's name in the current folder, which comes first in the search path of this driver alone.
+    (tmp_path / "mailbox.py").write_text("")
     done = subprocess.run(
         [sys.executable, "-c", STARTING, "/tmp/" + tmp_path.name[-8:] + "-ray"],
-        cwd=ROOT,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=True,
         timeout=120,
         start_new_session=True,
     )
-    processes, in_folder, imported, logged = done.stdout.splitlines()[-4:]
+    processes, in_folder, imported, hidden, logged = done.stdout.splitlines()[-5:]
     assert processes == "True False False"
     assert (in_folder, imported, logged) == ("True", "True", "True")
+    assert hidden == f"False {ROOT / 'search/__init__.py'}"
 
 
 def test_trials_take_workers_that_wait_where_these_have_tunes_variables(ray_session: None) -> None:

@@ -178,10 +178,9 @@ def test_a_virtual_epoch_of_one_epoch_over_a_loader_shorter_than_a_batch_is_one_
             {"training": "one-shot"},
             "DataLoader over OneShot gave no batch in epoch 2, after 3 batches before",
         ),
-        ({"training": "generator"}, "data is a generator; it must be a BatchSource, a tuple of arrays"),
+        ({"training": "generator"}, r"train_data\(\) is a generator; it must be a BatchSource"),
         ({"validation": "empty"}, r"the validation data \(DatasetSource\) is empty"),
-        ({"validation": "loader"}, "data is a DataLoader; it must be a BatchSource, a tuple of arrays"),
-        ({"validation": "generator"}, "data is a generator; it must be a BatchSource, a tuple of arrays"),
+        ({"validation": "generator"}, r"valid_data\(\) is a generator; it must be a BatchSource"),
     ],
     ids=str,
 )

@@ -28,7 +28,7 @@ def test_workers_that_cannot_be_started_are_one_error_that_names_shared_memory()
     assert done.returncode == 1
     (line,) = (line for line in done.stderr.splitlines() if line.startswith("RuntimeError"))
     assert "workers cannot be started ([Errno 28] No space left on device)" in line
-    assert "/dev/shm (0 of 8 MiB are free now)" in line
+    assert "/dev/shm (0 of 8 MiB are free)" in line
 
 
 def test_a_batch_that_cannot_be_sent_is_an_error_and_not_waited_for() -> None:

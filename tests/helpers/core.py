@@ -47,7 +47,7 @@ CORE: dict[str, list[str]] = {
     "the export evaluates to the study's value, loads in plain PyTorch, and is trained on": [
         "e2e/test_exporting.py::test_the_export_is_the_best_trial_and_evaluates_to_its_value",
         "e2e/test_exporting.py::test_the_weights_load_in_plain_pytorch",
-        "e2e/test_exporting.py::test_retraining_begins_with_the_exported_weights",
+        "e2e/test_retraining.py::test_retraining_begins_with_the_exported_weights",
     ],
     "check --data finds what is wrong with the data": [
         "e2e/test_data_check.py::test_all_damage_is_reported_in_text_and_json_and_the_exit_code_is_1",

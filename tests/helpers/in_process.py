@@ -3,8 +3,25 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
 
 import search
+from search.run.data_record import DataChangedError
 
 search_locally = partial(search.search, local=True)
 resume_locally = partial(search.resume, local=True)
+
+ACCEPT: dict[str, Any] = {"accept_new_data": True}
+
+
+def refused(run: Path, **options: Any) -> str:
+    """The message with which a run whose data have changed is refused; nothing in it is written."""
+    before = (run / "study.journal").read_bytes(), (run / "config.yaml").read_bytes()
+    with pytest.raises(DataChangedError) as error:
+        resume_locally(run, **options)
+    assert error.value.exit_code == 2
+    assert before == ((run / "study.journal").read_bytes(), (run / "config.yaml").read_bytes())
+    return str(error.value)

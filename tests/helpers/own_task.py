@@ -53,6 +53,15 @@ class MyTask(Task):
     Options = MyOptions
 
 
+class Declaring(MyTask):
+    metric_names = ("yours", "part/")
+
+
+class Overriding(Declaring):
+    def metrics(self):
+        raise NotImplementedError
+
+
 class NoTask:
     pass
 """

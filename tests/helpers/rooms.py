@@ -22,7 +22,7 @@ _TRAINABLES = """
 """
 _SEARCH = """
     hidden errors text space config study schedulers samplers ray run commands screen __init__
-    cli_paths cli_options cli_checks cli_group cli __main__
+    cli_paths cli_options cli_checks cli_group cli_end cli __main__
 """
 ORDER: Mapping[str, tuple[str, ...]] = {
     "trainables": tuple(_TRAINABLES.split()),

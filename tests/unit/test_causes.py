@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -36,6 +37,14 @@ def caused(error: Exception, by: Exception) -> Callable[[], object]:
 
 
 ONE = torch.zeros(1, 8)
+
+
+class Unbound:
+    """A task whose methods have the wrong arguments."""
+
+    def load_data(self, options: object) -> None: ...
+
+    def build_model(self, config: object) -> None: ...
 
 
 @pytest.mark.parametrize(
@@ -104,6 +113,14 @@ def test_the_options_that_caused_it_are_named() -> None:
     assert "int64" in advice(
         str(error_of(lambda: nn.functional.cross_entropy(torch.zeros(1, 3), ONE[0, :1].int())))
     )
+    assert "trial.precision" in advice(str(error_of(lambda: nn.Linear(8, 1).half()(ONE))))
+    assert "@classmethod" in advice(str(error_of(lambda: Unbound.load_data(1))))
+    assert "self.options" in advice(str(error_of(lambda: Unbound().build_model())))
+    fixed = np.zeros(3)
+    fixed.flags.writeable = False
+    for change in (lambda: fixed.__setitem__(0, 1), lambda: fixed.__isub__(1)):
+        assert "change a copy" in advice(str(error_of(change)))
+    assert advice("[Errno 30] Read-only file system: 'x'") == ""
     assert advice("something else") == ""
 
 

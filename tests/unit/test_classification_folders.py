@@ -11,6 +11,9 @@ import pytest
 from class_tasks import folder_task, paint
 from PIL import Image
 
+from trainables.images.loading import find_images
+from trainables.images.options import ClassFolderOptions
+
 # Images in folders
 
 
@@ -37,6 +40,82 @@ def test_a_folder_that_is_split_keeps_its_split(tmp_path: Path) -> None:
     assert task.class_names == ("a", "b")
     assert task.valid_data().batch(np.arange(2), None)[1].tolist() == [1, 1]
     assert task.arrays["train_inputs"].shape == (5, 8, 8, 1)
+
+
+def _lists(root: Path, form: str) -> None:
+    """Lists of three cats and a dog, and of another cat and another dog."""
+    paint(root, {"cat": 5, "dog": 2})
+    for file, names in (("train.txt", ["cat/0", "cat/1", "cat/2", "dog/0"]), ("val.txt", ["cat/3", "dog/1"])):
+        lines = [form.format(name, root=root, label=name[:3]) for name in names]
+        (root / file).write_text("\r\n".join(lines))
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "{}",
+        "{}.png",
+        "./{}.png,{label}",
+        "{root}/{}.png {label}",
+        '"{}.png"\t{label}',
+        "{}.png 8 8",
+        "{root.name}/{}.png",
+        "{}.PNG",
+    ],
+)
+def test_lists_in_the_root_are_the_split(tmp_path: Path, form: str) -> None:
+    _lists(tmp_path, form)
+    options = ClassFolderOptions(source="images", root=str(tmp_path))
+    found = find_images(options, 0)
+    files = {
+        part: [
+            path.relative_to(tmp_path).as_posix()
+            for number in range(len(reader))
+            for path in reader.encoded(number).images
+        ]
+        for part, reader in found.parts.items()
+    }
+    assert files["train"] == ["cat/0.png", "cat/1.png", "cat/2.png", "dog/0.png"]
+    assert files["valid"] == ["cat/3.png", "dog/1.png"]
+    assert any("1 images are in neither list and are not used" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("train", "valid", "message"),
+    [
+        ("cat/0\ncat/7", "dog/1", r"train\.txt: line 2, 'cat/7' names no image below .*, or rename the list"),
+        ("cat/0", None, r"train\.txt: there is no val\.txt beside it; .*, or rename train\.txt"),
+        ("cat/0\ndog/0", "cat/0", r"train\.txt and .*val\.txt share 1 names, such as .*cat/0\.png"),
+        ("cat/0 1\ndog/0 1", "cat/1 1", r"train\.txt:2: has the class 1 for an image in dog/, and cat/ had"),
+        ("cat/0", "dog/1", r"val\.txt: names images of dog, of which .*train\.txt names none"),
+        ("", "dog/1", r"train\.txt: no line names an image"),
+        ("cat/0", "cat/1", "holds the one class 'cat'"),
+    ],
+)
+def test_lists_that_are_no_split_are_refused(
+    tmp_path: Path, train: str, valid: str | None, message: str
+) -> None:
+    paint(tmp_path, {"cat": 3, "dog": 2})
+    (tmp_path / "train.txt").write_text(train)
+    if valid is not None:
+        (tmp_path / "val.txt").write_text(valid)
+    with pytest.raises(ValueError, match=message):
+        folder_task(tmp_path)
+
+
+def test_lists_that_are_not_read_or_disagree_with_the_folders_are_said(tmp_path: Path) -> None:
+    paint(tmp_path / "a", {"cat": 3, "dog": 2})
+    (tmp_path / "a/train.txt").write_text("cat/0 7\ncat/1 8\ndog/0 9")
+    (tmp_path / "a/val.txt").write_text("cat/2 7")
+    paint(tmp_path / "b/train", {"cat": 3, "dog": 2})
+    paint(tmp_path / "b/val", {"cat": 3, "dog": 2})
+    (tmp_path / "b/val.txt").write_text("cat/2")
+    for name, said in (
+        ("a", "have 7, 8 for cat/; only the folders are classes"),
+        ("b", "val.txt are not read"),
+    ):
+        notes = find_images(ClassFolderOptions(source="images", root=str(tmp_path / name)), 0).notes
+        assert any(said in note for note in notes)
 
 
 def test_images_of_other_sizes_and_forms_are_read_with_resize(tmp_path: Path) -> None:

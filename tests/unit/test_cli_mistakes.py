@@ -113,6 +113,8 @@ def test_a_path_that_is_not_what_it_must_be_gets_a_way_out(
         ("configs/seg.yaml --max-virtual-epochs=5", "budget.max_virtual_epochs"),
         ("check configs/seg.yaml --batch-size 8", "trial.batch_size"),
         ("configs/seg.yaml --lr 0.1", "trial.optimizer.lr"),
+        ("configs/seg.yaml --epochs 5", "budget.max_virtual_epochs"),
+        ("check configs/seg.yaml --learning-rate 0.1", "trial.optimizer.lr"),
         ("resume results/seg --steps 100", "budget.steps"),
         ("resume results/seg --points-to-evaluate []", "sampler.points_to_evaluate"),
     ],

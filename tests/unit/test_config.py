@@ -171,7 +171,12 @@ def test_other_texts_are_no_durations(text):
 )
 def test_a_name_from_that_of_the_file_is_one_of_a_folder(stem, name):
     Path(f"{stem}.yaml").write_text(MINIMAL)
-    assert load_config(f"{stem}.yaml").name == name
+    config = load_config(f"{stem}.yaml")
+    assert (config.name, config.named_by_file) == (name, True)
+    said = f"the run is called {name}, after {stem}.yaml; `name:` or --name gives another name"
+    assert config.name_note == ("" if stem == name else said)
+    for given in (load_config(f"{stem}.yaml", name="x"), load_config(f"{stem}.yaml", ["name=x"])):
+        assert (given.name, given.named_by_file, given.name_note) == ("x", False, "")
 
 
 def test_a_file_without_a_usable_name_needs_one_and_name_is_enough():

@@ -109,3 +109,16 @@ def test_losses_of_the_other_tasks_are_checked_alike():
     assert "trial.loss.name: the module torch.nn has no 'HuberLos'; did you mean 'HuberLoss'?" in found
     (found,) = problems("  loss: {name: hubber}\n", task="regression")
     assert "must be one of 'mse', 'mae', 'huber', or a path" in found
+
+
+@pytest.mark.parametrize(("metric", "is_right"), [("right", True), ("right/0", True), ("rigt", False)])
+def test_a_metric_by_its_path_may_be_the_objective(metric, is_right):
+    trial = '  metrics: {right: {name: "own_parts:right_share"}}\n'
+    Path("own.yaml").write_text(HEAD.replace("miou", metric) + DATA + trial)
+    try:
+        load_config("own.yaml")
+    except ConfigError as error:
+        assert not is_right
+        assert "did you mean 'right'?" in str(error)
+    else:
+        assert is_right

@@ -226,3 +226,51 @@ def test_task_that_cannot_be_used_is_told_at_its_line(task, message):
     Path("broken_task.py").write_text("1 / 0\n")
     (problem,) = problems_of(MINIMAL.replace("my_task:MyTask", task))
     assert problem.startswith(f"c.yaml:1: task: {message}")
+
+
+def objective_problems(task, metric):
+    text = f"task: {task}\nobjective: {{metric: {metric}, mode: max}}\ntrial: {{}}\n"
+    return [problem for problem in problems_of(text) if "objective" in problem]
+
+
+@pytest.mark.parametrize(
+    ("task", "metric", "message"),
+    [
+        ("segmentation", "mIoU", "miou, mean_dice, pixel_accuracy, iou/<class>; did you mean 'miou'?"),
+        ("classification", "acc", "accuracy, balanced_accuracy, macro_f1, calibration_error"),
+        ("regression", "loss", "mse, rmse, mae, r2"),
+        ("gan", "fid", "frechet_distance, class_coverage, discriminator_loss"),
+        ("my_task:Declaring", "mine", "yours, part/<class>"),
+    ],
+)
+def test_an_objective_that_the_task_does_not_report_is_refused_before_a_search(task, metric, message):
+    (problem,) = objective_problems(task, metric)
+    assert problem.startswith(f"c.yaml:2: objective.metric: received '{metric}'; the task reports {message}")
+
+
+@pytest.mark.parametrize(
+    ("task", "metric"),
+    [
+        ("segmentation", "iou/road"),
+        ("segmentation", "valid_loss"),
+        ("my_task:Declaring", "part/x"),
+        ("my_task:Overriding", "mine"),
+        ("my_task:MyTask", "mine"),
+    ],
+)
+def test_an_objective_that_the_task_may_report_is_taken(task, metric):
+    assert objective_problems(task, metric) == []
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("my_task", "my_task:CLASS"),
+        ("my_task.MyTask", "my_task:MyTask"),
+        ("a/my_task.py:MyTask", "a.my_task:MyTask"),
+        ("my_task.py", "my_task:CLASS"),
+    ],
+)
+def test_a_task_that_is_written_otherwise_is_told_how_it_is_written(written, meant):
+    (problem,) = problems_of(MINIMAL.replace("my_task:MyTask", written))
+    assert problem.endswith(f"must be built in or package.module:Class; did you mean '{meant}'?")

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, SubsetRandomSampler
 
 from trainables.data.source import ArraySource, BatchSource, DatasetSource, JoinedSource, as_source, to_device
 from trainables.data.stream import SampleStream
@@ -98,6 +98,13 @@ def test_a_dataset_that_reads_whole_batches_is_asked_for_them():
     assert dataset.num_read == 0
 
 
+def test_arrays_that_are_no_pairs_are_said_with_the_method_that_returned_them():
+    with pytest.raises(
+        ValueError, match=r"^train_data\(\): arrays have \[4, 5\] rows; they must have the same"
+    ):
+        as_source((np.zeros(4), np.zeros(5)), "train_data()")
+
+
 def test_a_source_stays_what_it_is():
     source = Noted(3, 2, 0)
     assert isinstance(source, BatchSource)
@@ -105,11 +112,45 @@ def test_a_source_stays_what_it_is():
 
 
 @pytest.mark.parametrize(
-    ("data", "name"), [(DataLoader(Squares(3)), "DataLoader"), ([1, 2], "list"), (None, "NoneType")]
+    ("data", "name", "instead"),
+    [
+        ([1, 2], "list", ""),
+        (None, "NoneType", ""),
+        ((pair for pair in [(1, 2)]), "generator", r": return list\(\.\.\.\) of it"),
+        ([np.zeros(2), np.zeros(2)], "list", r": return a tuple of arrays or tensors alone, such as"),
+        ((np.zeros(2), [1, 2]), "tuple", r": return a tuple of arrays or tensors alone, such as"),
+    ],
 )
-def test_other_data_is_refused_with_what_it_may_be(data, name):
-    with pytest.raises(TypeError, match=f"data is a {name}; it must be a BatchSource, a tuple of arrays"):
-        as_source(data)
+def test_other_data_is_refused_with_what_it_may_be(data, name, instead):
+    message = rf"valid_data\(\) is a {name}; it must be a BatchSource, .*DataLoader{instead}"
+    with pytest.raises(TypeError, match=message):
+        as_source(data, "valid_data()")
+
+
+def test_a_list_of_samples_is_a_dataset():
+    x, y = as_source([(number, number**2) for number in range(5)]).batch(np.array([4, 2]), None)
+    assert (x.tolist(), y.tolist()) == ([4, 2], [16, 4])
+    assert as_source([{"x": 1}, {"x": 2}]).batch(np.array([1]), None)["x"].tolist() == [2]
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_of_a_loader_the_dataset_and_the_way_to_make_batches_are_taken(shuffle):
+    loader = DataLoader(Squares(5), batch_size=2, shuffle=shuffle, drop_last=True)
+    source = as_source(loader)
+    assert len(source) == 5
+    assert source.batch(np.array([3, 1]), None)["y"].tolist() == [9, 1]
+    own = as_source(DataLoader(Squares(5), collate_fn=len, shuffle=shuffle))
+    assert own.batch(np.arange(3), None) == 3
+    with pytest.raises(TypeError, match="is a DataLoader; it must be"):
+        as_source(DataLoader(Squares(5), sampler=SubsetRandomSampler([1])))
+
+
+@pytest.mark.parametrize(
+    "samples", [[(1, 2), (3, None)], [None, (1, 2)], [{"a": 1}, {"a": None}], [(1, {"a": [None]})]]
+)
+def test_samples_that_are_none_are_named(samples):
+    with pytest.raises(TypeError, match=rf"1 of {len(samples)} samples of a batch are None or hold None"):
+        DatasetSource(samples).batch(np.arange(len(samples)), None)
 
 
 def test_joined_sources_are_one_after_the_other_in_the_order_asked_for():

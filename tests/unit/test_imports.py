@@ -46,6 +46,21 @@ def test_arguments_of_the_program_are_not_the_modules(folder: Path, monkeypatch:
     assert sys.argv == ["tune-search", "check", "own.yaml"]
 
 
+def test_a_module_that_begins_a_search_when_it_is_imported_is_refused(folder: Path) -> None:
+    config = {
+        "name": "x",
+        "task": "beginning:MyTask",
+        "objective": {"metric": "m", "mode": "max"},
+        "trial": {},
+        "virtual_epoch": {"steps": 1},
+        "budget": {"trials": 1, "max_virtual_epochs": 1},
+    }
+    text = f"import search\nsearch.search({config})\n"
+    write(folder, "beginning", TASK + text)
+    with pytest.raises(ConfigError, match=r"it begins a search.*put that under .*beginning\.py:5"):
+        load_task("beginning:MyTask")
+
+
 @pytest.mark.parametrize(
     ("code", "said"),
     [
@@ -172,6 +187,20 @@ def test_a_task_in_a_module_named_like_a_library_is_refused(folder: Path) -> Non
     write(folder, "filelock", TASK)
     with pytest.raises(ConfigError, match=r"is both your filelock\.py and|the module filelock has no class"):
         load_task("filelock:MyTask")
+
+
+def test_a_module_beside_the_task_s_in_its_package_is_named(folder: Path) -> None:
+    (folder / "pack").mkdir()
+    write(folder / "pack", "helping")
+    write(folder / "pack", "tasks", f"import helping\n{TASK}")
+    with pytest.raises(ConfigError, match=r"it imports helping, which lies beside it in pack \(tasks"):
+        load_task("pack.tasks:MyTask")
+
+
+def test_a_low_limit_of_recursion_is_the_modules_own(folder: Path) -> None:
+    before = sys.getrecursionlimit()
+    import_own(write(folder, "shallow", "import sys\nsys.setrecursionlimit(200)\n"), [str(folder)])
+    assert sys.getrecursionlimit() == before
 
 
 def test_the_line_of_an_exception_is_named(folder: Path) -> None:

@@ -178,6 +178,47 @@ def test_prefixes_and_suffixes_that_pair_all_are_found_and_said(root):
     assert files_of(root, **set_so) == files_of(root)
 
 
+@pytest.mark.parametrize(
+    ("image", "mask", "said"),
+    [
+        ("{}", "{:03}", "5 masks are written otherwise than their images, in zeros before their numbers"),
+        ("{:03}", "{}", "such as 0 for 000"),
+        ("{}", "{:02}_mask", 'mask_suffix: "_mask"'),
+        ("img_{}", "mask_{:04}", 'image_prefix: "img_", mask_prefix: "mask_"'),
+        ("x1_y{}", "x01_y{:02}", "such as x01_y00 for x1_y0"),
+    ],
+)
+def test_numbers_with_other_zeros_are_paired_by_number_and_said(root, image, mask, said):
+    for number, name in enumerate(NAMES):
+        (root / f"images/{name}.png").rename(root / f"images/{image.format(number)}.jpg")
+        (root / f"masks/{name}.png").rename(root / f"masks/{mask.format(number)}.png")
+    pairs = [pair for part in files_of(root).values() for pair in part]
+    assert sorted(pairs) == [
+        (f"images/{image.format(number)}.jpg", f"masks/{mask.format(number)}.png") for number in range(5)
+    ]
+    assert said in notes(root)
+
+
+@pytest.mark.parametrize("form", ["{:02}", "mask_{:02}"])
+def test_numbers_that_begin_elsewhere_are_not_paired(root, form):
+    for number, name in enumerate(NAMES):
+        (root / f"images/{name}.png").rename(root / f"images/{number + 1}.jpg")
+        (root / f"masks/{name}.png").rename(root / f"masks/{form.format(number)}.png")
+    by_number = "By number, 4 of 5 images and 5 masks belong together, which counts only if all do. Names"
+    orphans = r"images without a mask: \S+1\.jpg.* masks without an image: \S+00\."
+    with pytest.raises(ValueError, match=orphans) as refused:
+        load(root, max_skipped=9, progress=[].append)
+    assert (by_number in str(refused.value)) == (form == "{:02}")
+
+
+def test_numbers_that_two_names_share_are_not_paired(root):
+    for number, name in enumerate(NAMES):
+        (root / f"images/{name}.png").rename(root / f"images/{number}.png")
+    (root / "images/4.png").rename(root / "images/03.png")
+    with pytest.raises(ValueError, match="images without a mask"):
+        load(root)
+
+
 def test_a_rule_that_pairs_nearly_all_is_proposed_and_works_as_printed(root):
     rename(root / "images", "img_{}")
     rename(root / "masks", "mask_{}")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.reported import OF_A_REPORT, OF_THE_TRAINER, check_loss, numbers
+from trainables.reported import OF_A_REPORT, OF_THE_TRAINER, begun, check_loss, numbers
 
 
 @pytest.mark.parametrize(
@@ -82,3 +82,37 @@ def test_a_loss_per_sample_or_none_at_all_is_refused() -> None:
         check_loss(torch.ones(8, 1), 8.0)
     with pytest.raises(TypeError, match=r"loss\(\) returned 0.5 \(a float\); it must return a tensor"):
         check_loss(0.5, 8.0)
+
+
+class Mae:
+    def __init__(self) -> None:
+        self.num_resets = 0
+
+    def update(self, outputs: Any, batch: Any) -> None: ...
+
+    def compute(self) -> dict[str, float]:
+        return {}
+
+
+class Resettable(Mae):
+    def reset(self) -> None:
+        self.num_resets += 1
+
+
+def test_what_gathered_the_validation_before_is_used_again_only_if_it_can_be_reset() -> None:
+    shared, other = Mae(), Resettable()
+    for metrics in (Mae(), Mae(), shared, Mae(), other):
+        assert begun(metrics) is metrics
+    assert other.num_resets == 0
+    assert begun(begun(other)).num_resets == 2
+    begun(shared)
+    with pytest.raises(TypeError, match=r"returned the Mae of the validation before, .* with reset\(\)"):
+        begun(shared)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "shown"), [(Mae, "<class"), ({"mae": Mae()}, "{'mae'"), (None, "None"), (len, "<built-in")]
+)
+def test_what_cannot_gather_metrics_is_said(metrics: Any, shown: str) -> None:
+    with pytest.raises(TypeError, match=rf"metrics\(\) returned {shown}.*must return a new object"):
+        begun(metrics)

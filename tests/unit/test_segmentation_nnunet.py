@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
+import pickle
+import re
+from collections import OrderedDict
+from contextlib import redirect_stdout
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -21,6 +27,7 @@ from layout_folders import (
 )
 from PIL import Image
 
+from trainables.images.loading import find_images
 from trainables.images.samples import LoadedImages
 from trainables.segmentation.task import SegmentationTask
 
@@ -106,6 +113,47 @@ def test_wrong_folds_are_refused(tmp_path, folds, message):
     (root / "splits_final.json").write_text(json.dumps(folds))
     with pytest.raises(ValueError, match=message):
         pairs_of(root)
+
+
+def test_folds_in_a_pickle_are_not_read_and_the_command_that_is_printed_converts_them(tmp_path):
+    root = nnunet_root(tmp_path)
+    cases = [f"wire_{number:03}" for number in range(5)]
+    fold = OrderedDict(train=np.array(cases[1:]), val=np.array(cases[:1]))
+    (root / "splits_final.pkl").write_bytes(pickle.dumps([fold]))
+    with pytest.raises(ValueError, match=r"splits_final\.pkl: is a pickle, which is not read") as refused:
+        pairs_of(root)
+    script, pickled, written = re.search(r'-c "(.*)" < (\S+) > (\S+); else', str(refused.value)).groups()
+    output = io.StringIO()
+    stream = io.TextIOWrapper(io.BytesIO(Path(pickled).read_bytes()))
+    with patch("sys.stdin", stream), redirect_stdout(output):
+        exec(script, {})
+    Path(written).write_text(output.getvalue())
+    assert [name[:8] for name in stems_of(pairs_of(root))["valid"]] == cases[:1]
+
+
+def test_labels_as_version_1_writes_them_are_read_and_said(tmp_path):
+    root = nnunet_root(tmp_path)
+    new = json.loads((root / "dataset.json").read_text())["labels"]
+    describe(root, labels={str(number): name for name, number in new.items()})
+    arrays, found = load(root), find_images(options_of(root), 0)
+    assert list(arrays["class_names"]) == ["background", "wire", "box"]
+    np.testing.assert_array_equal(classes_of(arrays)[0], labels(0, 1, 2, 255))
+    assert any("as by version 1 of nnU-Net, and read as" in note for note in found.notes)
+    describe(root, labels={"0": "wire", "1": "wire"})
+    with pytest.raises(ValueError, match=r"labels \{'0': 'wire', '1': 'wire'\} name a class twice"):
+        load(root)
+
+
+def test_images_without_a_channel_in_their_names_are_cases(tmp_path):
+    root = nnunet_root(tmp_path)
+    with_channels = load(root)
+    for file in list((root / "imagesTr").iterdir()):
+        file.rename(file.with_name(file.name.replace("_0000", "")))
+    without = load(root)
+    assert without.keys() == with_channels.keys()
+    for name in without:
+        np.testing.assert_array_equal(without[name], with_channels[name])
+    assert any("no name ends in _0000" in note for note in find_images(options_of(root), 0).notes)
 
 
 def no_channel(root):

@@ -123,9 +123,11 @@ def test_what_is_no_tar_file_is_refused(tmp_path):
     (tmp_path / "z.tar").write_bytes(gzip.compress(b"x" * 2000))
     (tmp_path / "text.tar").write_text("hello " * 500)
     (tmp_path / "short.tar").write_text("hello")
+    (tmp_path / "lfs.tar").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
     for name, message in (
         ("z.tar", "is compressed, .*; unpack it with gunzip, or use webdataset"),
         ("text.tar", "is not a tar file, or is damaged"),
+        ("lfs.tar", "holds the place of contents that were not fetched; run: git lfs pull"),
         ("short.tar", "ends at byte 5 without the mark of its end; no sample is whole"),
         ("none.tar", r"cannot be read \(No such file"),
     ):

@@ -154,6 +154,19 @@ def test_a_cause_of_several_lines_is_one_line(tmp_path: Path) -> None:
     assert "  3  ValueError: a b [31m" in summary_text(summary).splitlines()
 
 
+def test_why_no_trial_has_a_value_is_said_once(tmp_path: Path) -> None:
+    cause = "ValueError: " + "a long text " * 20
+    failed = replace(summary_of(tmp_path), best=None, status="failed", failures={"1": cause})
+    for reason, first in (
+        ("no trial has a value; all 2 trials are done",) * 2,
+        (f"5 trials in a row failed alike: {cause}", "5 trials in a row failed alike"),
+    ):
+        text = summary_text(replace(failed, reason=reason))
+        assert text.splitlines()[0] == f"search failed: {first}"
+        assert text.count("no trial has a value") == 1
+        assert text.count(cause.strip()) == 1
+
+
 def test_the_screen_of_an_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "seg" / "export"
@@ -179,6 +192,7 @@ def test_the_screen_of_a_check() -> None:
     )
     check = Check(
         config=config,
+        named_by_file=False,
         params={},
         num_parameters=12_345,
         model="mlp, [8, 64] -> [8, 10]",
@@ -199,6 +213,11 @@ def test_the_screen_of_a_check() -> None:
         space_needed=4_500_000,
         largest_batch=None,
     )
+    assert "\n\nnote: a doubt\n\nok" in check_text(replace(check, doubts=("a doubt",)))
+    diverged = replace(check, metrics={"accuracy": float("nan")})
+    assert "  accuracy is nan: a trial whose objective is not finite after a" in check_text(diverged)
+    named = replace(check, named_by_file=True)
+    assert check_text(named).splitlines()[0] == "name              digits, after the file"
     assert check_text(check).splitlines() == [
         "name              digits",
         "task              tiny_tasks:DigitsTask in /home/jane/tiny_tasks.py",

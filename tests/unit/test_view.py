@@ -10,7 +10,7 @@ from rich.console import Console
 from simulated_search import SPACE, Simulation, by_number, config_of
 
 from search.config.config import Config
-from search.run.events import Event
+from search.run.events import Event, EventKind
 from search.run.folder import RunFolder
 from search.screen.live import LiveView, PlainView, params_text
 from search.text import value_text
@@ -61,6 +61,19 @@ def watched(
     simulation.coordinator.watch = watch
     view.begin(simulation.coordinator, config, RunFolder(folder))
     return simulation
+
+
+def test_a_long_cause_is_shown_in_full_once(tmp_path: Path) -> None:
+    out = io.StringIO()
+    view = PlainView(out, tmp_path / "search.log")
+    simulation = watched(tmp_path, view).run()
+    record, cause = simulation.coordinator.study.records[1], "ValueError: " + "a long text " * 20
+    for number in (1, 1, 2):
+        event = Event(EventKind.RETRIED, replace(record, number=number), {}, cause)
+        view.event(event)
+    lines = [line[9:] for line in out.getvalue().splitlines()[-3:]]
+    assert lines[0].startswith("trial 1 failed, retrying: ValueError: a long text")
+    assert lines[1:] == ["trial 1 failed, retrying: as before", "trial 2 failed, retrying: as trial 1"]
 
 
 def test_plain_output_is_one_line_per_event_without_control_characters(tmp_path: Path) -> None:

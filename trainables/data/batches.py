@@ -74,9 +74,22 @@ def to_device(batch: Batch, device: torch.device, channels_last: bool = False) -
 def collated(samples: Sequence[Any]) -> Batch:
     """A batch of samples, as torch makes it; also of dataclasses."""
     if not samples or not _is_dataclass(samples[0]):
-        return default_collate(list(samples))
+        try:
+            return default_collate(list(samples))
+        except (TypeError, RuntimeError) as error:
+            if (lacking := sum(_holds_none(sample) for sample in samples)) > 0:
+                raise TypeError(
+                    f"{lacking} of {len(samples)} samples of a batch are None or hold None, which no batch "
+                    "can: leave such samples out where the dataset is built, or give a number instead"
+                ) from error
+            raise
     parts = {name: collated([getattr(each, name) for each in samples]) for name, _ in _parts(samples[0])}
     return _rebuilt(samples[0], parts)
+
+
+def _holds_none(sample: Any) -> bool:
+    parts = sample if isinstance(sample, list | tuple) else [part for _, part in _parts(sample)]
+    return sample is None or (not isinstance(sample, str) and any(map(_holds_none, parts)))
 
 
 def like(model: list[Any] | tuple[Any, ...], values: list[Any]) -> Any:

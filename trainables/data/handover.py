@@ -90,9 +90,9 @@ def unpacked(result: Any) -> Any:
     if not isinstance(result, _ByPipe):
         return result
     _note(
-        f"{SHARED_MEMORY} ({_room()}) has no room for the batches of data-loading workers: they come through "
-        "pipes, which is slower. More room (docker run --shm-size=8g), fewer workers or smaller batches "
-        f"avoid that [{result.reason}]"
+        f"{SHARED_MEMORY} ({result.room}) had no room for a batch of the data-loading workers: they come "
+        "through pipes, which is slower. More room (docker run --shm-size=8g), fewer workers or smaller "
+        f"batches avoid that [{result.reason}]"
     )
     return result.result
 
@@ -115,6 +115,8 @@ class _ByPipe:
 
     result: Any
     reason: str
+    room: str
+    """What there was of shared memory at that time."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ def _sent_otherwise(result: Any, error: Exception) -> Any:
     if isinstance(result, _ByPipe):
         return _Unsent(f"a data-loading worker cannot send its batch: {reason}")
     send_without_shared_memory()
-    return _ByPipe(result, reason)
+    return _ByPipe(result, reason, _room())
 
 
 def _first_line(error: Exception) -> str:
@@ -138,7 +140,7 @@ def _first_line(error: Exception) -> str:
 def _room() -> str:
     with suppress(OSError):
         room = shutil.disk_usage(SHARED_MEMORY)
-        return f"{room.free / 2**20:,.0f} of {room.total / 2**20:,.0f} MiB are free now"
+        return f"{room.free / 2**20:,.0f} of {room.total / 2**20:,.0f} MiB are free"
     return "is not there"
 
 

@@ -9,10 +9,10 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from torch.utils.data import IterableDataset, default_collate, get_worker_info
+from torch.utils.data import IterableDataset, get_worker_info
 
+from trainables.data.batches import Batch, collated
 from trainables.data.same_contents import digest
-from trainables.data.source import Batch
 from trainables.data.stream import SHARED_DATA, check_keys
 from trainables.data.workers import Workers
 from trainables.process.process_state import RandomStates, seed_everything
@@ -230,7 +230,7 @@ class _Part:
         worker = 0 if info is None else info.id
         first = self._begin(number, worker, dropped[worker]) if number != self._number else None
         samples = list(itertools.islice(self._samples, self._batch_size))
-        batch = default_collate(samples) if samples else None
+        batch = collated(samples) if samples else None
         return _Drawn(worker=worker, number=number, batch=batch, num_samples=len(samples), first=first)
 
     def draw_aside(self, request: _Request) -> _Drawn:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import is_dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from torch.utils.data import IterableDataset
+from torch.utils.data import DataLoader, IterableDataset, RandomSampler, SequentialSampler, default_collate
 
 from trainables.data.batches import Batch as Batch
 from trainables.data.batches import collated, like
@@ -61,8 +62,8 @@ class DatasetSource:
 
     num_randoms = 0
 
-    def __init__(self, dataset: Any) -> None:
-        self._dataset = dataset
+    def __init__(self, dataset: Any, collate: Callable[[list[Any]], Batch] = collated) -> None:
+        self._dataset, self._collate = dataset, collate
 
     def __len__(self) -> int:
         return len(self._dataset)
@@ -70,8 +71,8 @@ class DatasetSource:
     def batch(self, indices: np.ndarray, randoms: np.ndarray | None) -> Batch:
         wanted = [int(index) for index in indices]
         if hasattr(self._dataset, "__getitems__"):
-            return collated(self._dataset.__getitems__(wanted))
-        return collated([self._dataset[index] for index in wanted])
+            return self._collate(self._dataset.__getitems__(wanted))
+        return self._collate([self._dataset[index] for index in wanted])
 
 
 class JoinedSource:
@@ -109,8 +110,14 @@ class JoinedSource:
             sources[number].add_findings(found)
 
 
-def as_source(data: Any) -> BatchSource:
+def as_source(data: Any, name: str = "data") -> BatchSource:
     """Turn what a task returns into a BatchSource: a source, a tuple of arrays, or a map-style Dataset.
+
+    A list of samples is a Dataset. Of a DataLoader the dataset and the collate_fn are taken, not its batches
+    and their order.
+
+    Args:
+        name: of the method that returned it, for messages.
 
     Raises:
         TypeError: for data of any other kind.
@@ -118,19 +125,39 @@ def as_source(data: Any) -> BatchSource:
     if isinstance(data, BatchSource):
         return data
     if isinstance(data, tuple) and all(isinstance(part, np.ndarray | torch.Tensor) for part in data):
-        return ArraySource(*data)
+        try:
+            return ArraySource(*data)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
     if isinstance(data, IterableDataset):
         raise TypeError(
-            f"data is a {type(data).__name__}, an IterableDataset: that can only be train_data(), as "
+            f"{name} is a {type(data).__name__}, an IterableDataset: that can only be train_data(), as "
             "validation and training on all data need a known length and order; return a map-style Dataset, "
             "or of tar files a trainables.shards.ShardSource"
         )
-    if hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, Sequence):
+    if isinstance(data, DataLoader) and isinstance(data.sampler, SequentialSampler | RandomSampler):
+        own = None if data.collate_fn is default_collate else data.collate_fn
+        return DatasetSource(data.dataset, own or collated)
+    is_sized = hasattr(data, "__getitem__") and hasattr(data, "__len__")
+    if is_sized and (not isinstance(data, Sequence) or _holds_samples(data)):
         return DatasetSource(data)
     raise TypeError(
-        f"data is a {type(data).__name__}; it must be a BatchSource, a tuple of arrays, a map-style Dataset "
-        "(__len__ and __getitem__) or, for training, a DataLoader"
+        f"{name} is a {type(data).__name__}; it must be a BatchSource, a tuple of arrays, a map-style "
+        f"Dataset (__len__ and __getitem__) or a DataLoader{_instead(data)}"
     )
+
+
+def _holds_samples(data: Sequence[Any]) -> bool:
+    """Whether a list is one of samples, such as (input, target), and not of the arrays of all of them."""
+    first = data[0] if isinstance(data, list) and data else None
+    return isinstance(first, tuple | list | Mapping) or is_dataclass(first)
+
+
+def _instead(data: Any) -> str:
+    """What to return in the place of what is often returned."""
+    if isinstance(data, list | tuple) and any(isinstance(part, np.ndarray | torch.Tensor) for part in data):
+        return ": return a tuple of arrays or tensors alone, such as (inputs, targets)"
+    return ": return list(...) of it" if isinstance(data, Iterator) else ""
 
 
 def _join(batches: Sequence[Batch], order: torch.Tensor) -> Batch:

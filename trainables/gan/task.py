@@ -35,6 +35,7 @@ class GANTask(Task):
 
     Options = GANOptions
     options: GANOptions
+    metric_names = ("frechet_distance", "class_coverage", "discriminator_loss")
 
     def __init__(self, options: TrialOptions, arrays: Mapping[str, np.ndarray]) -> None:
         super().__init__(options, arrays)

@@ -233,7 +233,8 @@ class ClassOptions(ImageOptions):
 class ClassFolderOptions(SplitOptions, ClassOptions):
     """Images below one folder, a folder for each class.
 
-    Layouts: root/<class>/*.png, split by the hash of each name; or root/train/<class> and root/val/<class>.
+    Layouts: root/<class>/*.png, split by train.txt and val.txt in the root, paths such as <class>/7.png with
+    or without a class beside them, else by the hash of each name; or root/train/<class> and root/val/<class>.
     """
 
     source: Literal["images"]

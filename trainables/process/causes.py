@@ -48,7 +48,24 @@ _ADVICE = (
     ),
     (
         r"and Double|[Dd]ouble and|Double but|but found Double|!= double|double !=|DoubleTensor\)",
-        "float64 meets the float32 of the weights: give float32, as by array.astype(np.float32) or .float()",
+        "float64 meets float32: give the data as float32, as by array.astype(np.float32) or .float(), and "
+        "leave the weights in it",
+    ),
+    (
+        r"and (Half|BFloat16)|(Half|BFloat16) and|(Half|BFloat16) but",
+        "half precision meets float32: leave model and data in float32, and set trial.precision: bf16",
+    ),
+    (
+        r"(load_data|prepare|data_fingerprint|inspect)\(\) missing 1 required positional argument",
+        "it is a class method: write @classmethod above it, and (cls, options) for its arguments",
+    ),
+    (
+        r"(train_data|valid_data|build_model|metrics)\(\) missing \d+ required positional argument",
+        "it is called without arguments: options are in self.options, data in self.arrays",
+    ),
+    (
+        r"(array|destination) is read-only",
+        "what load_data() and prepare() return is shared by all trials: change a copy, or change it there",
     ),
     (
         r"Long but found|Long or Byte, but got|floating point type for target|nll_loss.* not implemented",
@@ -156,7 +173,8 @@ def shortened(text: str) -> str:
 
 def with_advice(cause: str, error: BaseException, text: str) -> str:
     """The cause, with the line of the user's own code and what to change, where these help."""
-    place, change = place_if_needed(error), advice(text)
+    change = advice(text)
+    place = place_of(error) if change else place_if_needed(error)
     return cause + (f" ({place})" if place else "") + (f"; {change}" if change else "")
 
 

@@ -25,13 +25,17 @@ log = logging.getLogger(__name__)
 _MAX_PRINTED = 10_000
 """Characters that a module may print while it is imported."""
 _THREAD = (
-    "the module %s starts the thread %s when it is imported: the program ends no sooner than this thread"
+    "the module %s starts the thread %s when it is imported, also in each trial's process; start it in "
+    "build_model() with daemon=True"
 )
 _DEVICES = "CUDA_VISIBLE_DEVICES"
 
+_beginning: set[str] = set()
+"""Modules whose import has not ended."""
+
 
 class ExitOnImportError(ImportError):
-    """A module ended the program when it was imported."""
+    """A module does what a program does when it is imported: it ends this one, or begins a search."""
 
 
 class Bounded(io.TextIOBase):
@@ -86,19 +90,27 @@ def import_own(name: str, folders: Sequence[str] = ()) -> ModuleType:
     and torch's defaults are afterwards what they were; where the module may mind, a warning says so.
 
     Raises:
-        ExitOnImportError: it ended the program.
+        ExitOnImportError: it ended the program, or began a search.
         Exception: whatever it raises.
     """
     sys.path.extend(folder for folder in folders if folder not in sys.path and os.path.isdir(folder))
     importlib.invalidate_caches()
+    if name in _beginning:
+        raise ExitOnImportError(
+            "it begins a search, a check or the like when it is imported; put that under "
+            '`if __name__ == "__main__":`'
+        )
     if name in sys.modules:
         return sys.modules[name]
     err = Bounded(sys.stderr, _MAX_PRINTED, f"the module {name}")
     with _undone(name), redirect_stdout(_bounded(sys.stdout, name)), redirect_stderr(err):  # type: ignore[type-var]
         try:
+            _beginning.add(name)
             return importlib.import_module(name)
         except SystemExit as error:
             raise ExitOnImportError(_exit_text(name, error, err.tail)) from error
+        finally:
+            _beginning.discard(name)
 
 
 def _bounded(stream: TextIO, name: str) -> Bounded:
@@ -122,12 +134,14 @@ def _undone(name: str) -> Iterator[None]:
     handlers = {number: signal.getsignal(number) for number in HANDLED}
     devices, filters = os.environ.get(_DEVICES), list(warnings.filters)
     torch_state, threads = _TorchDefaults(), set(threading.enumerate())
+    recursion = sys.getrecursionlimit()
     sys.argv = [name]
     try:
         yield
     finally:
         sys.argv = argv
         os.umask(umask)
+        sys.setrecursionlimit(max(recursion, sys.getrecursionlimit()))
         warnings.filters[:] = filters  # type: ignore[index]
         restore_handlers(handlers)
         for thread in set(threading.enumerate()) - threads:

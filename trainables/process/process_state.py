@@ -56,6 +56,8 @@ def clean_process() -> None:
     torch.set_flush_denormal(False)
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = False
+    # Of arrays that all trials share; a batch is a copy of their rows.
+    warnings.filterwarnings("ignore", "The given NumPy array is not writable")
     if torch.cuda.is_initialized():
         # What only a cycle still holds, such as the trace of an error, counts against the next trial's share.
         gc.collect()

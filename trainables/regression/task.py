@@ -31,6 +31,7 @@ class RegressionTask(SupervisedTask):
 
     Options = RegressionOptions
     options: RegressionOptions
+    metric_names = ("mse", "rmse", "mae", "r2")
 
     def __init__(self, options: TrialOptions, arrays: Mapping[str, np.ndarray]) -> None:
         super().__init__(options, arrays)

@@ -47,6 +47,7 @@ class SegmentationTask(SupervisedTask):
     Options = SegmentationOptions
     options: SegmentationOptions
     ignore_index = IGNORE
+    metric_names = ("miou", "mean_dice", "pixel_accuracy", "iou/")
 
     def __init__(self, options: TrialOptions, arrays: Mapping[str, np.ndarray]) -> None:
         super().__init__(options, arrays)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from trainables.findings import some
 from trainables.images.layouts.base import Parts
+from trainables.images.layouts.class_lists import Classes, class_lists, split_by_class_lists
 from trainables.images.layouts.files import by_form
 from trainables.images.layouts.root import DataRoot, no_images
 from trainables.images.layouts.splits import TRAIN_NAMES, VALID_NAMES, chosen_by_hash
@@ -16,15 +17,12 @@ from trainables.text_file import plain_form
 
 _TEST_NAMES = ("test", "Test", "TEST", "testing", "Testing")
 
-Classes = Mapping[str, Sequence[Path]]
-"""Images by class, both sorted by name."""
-
 
 def find_classes(root: DataRoot, options: ClassFolderOptions) -> tuple[list[str], Parts]:
     """The names of the classes, and the images of "train" and "valid", class after class.
 
-    Unless there is a folder for each part, every class gives its share to validation, the names with the
-    smallest hashes: the same ones wherever the folder lies, and whatever is added to other classes.
+    Unless there is a folder or a list for each part, every class gives its share to validation, the names
+    with the smallest hashes: the same ones wherever the folder lies, and whatever is added to other classes.
 
     Raises:
         ValueError: if the folder has no known layout, a class is empty or stands in validation only, or a
@@ -35,12 +33,20 @@ def find_classes(root: DataRoot, options: ClassFolderOptions) -> tuple[list[str]
             f"data.root is {root.path}; it must be a folder with a folder of images for each class"
         )
     train_folder, valid_folder = root.subfolder(TRAIN_NAMES), root.subfolder(VALID_NAMES)
+    lists = class_lists(root)
     if not (root.path / train_folder).is_dir():
-        train, valid = _split_by_hash(_classes(root, root.path), options)
+        classes = _classes(root, root.path)
+        if lists:
+            train, valid = split_by_class_lists(root, classes, lists)
+        else:
+            train, valid = _split_by_hash(classes, options)
     elif (root.path / valid_folder).is_dir():
         train, valid = _split_folders(root, root.path / train_folder, root.path / valid_folder)
     else:
         train, valid = _split_training(root, root.path / train_folder, options)
+    if lists and (root.path / train_folder).is_dir():
+        unread = " and ".join(file.name for file in lists.values())
+        root.notes.append(f"{root.path}: {unread} are not read, as {train_folder}/ is there")
     names = list(train)
     if len(names) < 2:
         raise ValueError(f"{root.path}: holds the one class {names[0]!r}; there must be at least two")

@@ -10,7 +10,7 @@ from trainables.findings import some
 from trainables.images.layouts.base import Parts
 from trainables.images.layouts.root import DataRoot, no_images, without_suffix
 from trainables.images.targets import Encoded
-from trainables.pairing import Affixes
+from trainables.pairing import Affixes, numbered
 from trainables.text_file import plain_form, visible
 
 
@@ -57,7 +57,11 @@ class Files:
         return self
 
     def _alike(self, masks: Mapping[str, str]) -> Mapping[str, str]:
-        """The masks, named as the images where the two differ in form or case only."""
+        """The masks, named as the images where the two differ in form, case or zeros before numbers only.
+
+        The zeros matter unless every image then has its mask and every mask its image: numbers that begin at
+        0 here and at 1 there would pair almost all, and wrongly.
+        """
         images = self.images.keys()
         if masks.keys() == images:
             return masks
@@ -68,12 +72,25 @@ class Files:
             for form, mask in lonely.items()
             if mask is not None and (image := lacking.get(form)) is not None
         }
+        how = "case or in characters that look alike"
+        if len(renamed) < len(lonely):
+            of_images, of_masks = (
+                {numbered(plain_form(name)): name for name in names} for names in (images, masks)
+            )
+            if of_images.keys() == of_masks.keys() and len(of_images) == len(images) == len(masks):
+                pairs = ((mask, of_images[number]) for number, mask in of_masks.items())
+                renamed = {mask: image for mask, image in pairs if mask != image}
+                how = "zeros before their numbers"
+            elif 2 * (common := len(of_images.keys() & of_masks.keys())) > len(images):
+                self._advice = (
+                    f"By number, {common} of {len(images)} images and {len(masks)} masks belong together, "
+                    f"which counts only if all do. {self._advice}"
+                )
         if renamed:
-            mask, image = next(iter(renamed.items()))
+            mask, image = min(renamed.items())
             self.root.notes.append(
                 f"{self.masks_folder}: {len(renamed)} masks are written otherwise than their images, in "
-                f"case or in characters that look alike, such as {visible(mask, forms=True)} for "
-                f"{visible(image, forms=True)}"
+                f"{how}, such as {visible(mask, forms=True)} for {visible(image, forms=True)}"
             )
         return {renamed.get(name, name): stem for name, stem in masks.items()}
 

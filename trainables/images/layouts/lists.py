@@ -49,6 +49,11 @@ _MOST_COMPARED = 20_000
 """Names among which the nearest one is looked for."""
 
 
+def is_header(text: str) -> bool:
+    """Whether a line seems to hold the names of columns."""
+    return _HEADERS.issuperset(re.split(r"[,;\s]+", text.lower()))
+
+
 def has_lists(
     root: DataRoot, options: MaskFolderOptions, *, train: Sequence[str], valid: Sequence[str]
 ) -> bool:
@@ -222,8 +227,7 @@ class _List:
         return self._names.sample(text) is None
 
     def _is_header(self, text: str) -> bool:
-        words = re.split(r"[,;\s]+", text.lower())
-        return _HEADERS.issuperset(words) and self._pair(text) is None
+        return is_header(text) and self._pair(text) is None
 
 
 def _columns(text: str) -> Iterator[tuple[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,7 @@ def _split_by_fold(root: DataRoot, pairs: Mapping[str, Encoded], options: MaskFo
     """As splits_final.json says; None where there is none."""
     file = root.path / SPLITS
     if not file.is_file():
+        _refuse_pickle(file)
         return None
     try:
         folds = TypeAdapter(list[Fold]).validate_python(root.read_json(file), strict=True)
@@ -171,6 +173,20 @@ def _split_by_fold(root: DataRoot, pairs: Mapping[str, Encoded], options: MaskFo
     if not (names["train"] and names["valid"]):
         raise ValueError(f"{file}: train or val of fold {options.fold} is empty; both need a case")
     return {part: [pairs[name] for name in of_part] for part, of_part in names.items()}
+
+
+def _refuse_pickle(file: Path) -> None:
+    """The folds of version 1 of nnU-Net would run any code that is in them."""
+    if (old := file.with_suffix(".pkl")).is_file():
+        script = (
+            "import json, pickle, sys; print(json.dumps([{part: list(map(str, names)) for part, names in "
+            "fold.items()} for fold in pickle.load(sys.stdin.buffer)]))"
+        )
+        raise ValueError(
+            f"{old}: is a pickle, which is not read, as it can run any code. If you trust it: "
+            f'python3 -c "{script}" < {shlex.quote(str(old))} > {shlex.quote(str(file))}; '
+            "else remove it, and the split is by data.valid_fraction"
+        )
 
 
 def _description(root: DataRoot) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from trainables.images.layouts.lists import has_lists, split_by_lists
 from trainables.images.layouts.root import DataRoot
 from trainables.images.layouts.splits import TRAIN_NAMES, VALID_NAMES, split_by_hash
 from trainables.images.options import MaskFolderOptions
-from trainables.pairing import Affixes, find_pairing, tried
+from trainables.pairing import Affixes, find_pairing, numbered, tried
 from trainables.text_file import plain_form, visible
 
 IMAGES = ("images", "image", "imgs", "img", "JPEGImages")
@@ -91,7 +91,8 @@ def _pair(
     fewest = min(len(images), len(masks))
     if not separate and not given and images:
         raise ValueError(_in_one_folder(root, [stem for files in parts for stem in files.image_stems]))
-    alike = len({*map(plain_form, images)} & {*map(plain_form, masks)}) if len(now.pairs) < fewest else fewest
+    forms = ({numbered(plain_form(stem)) for stem in stems} for stems in (images, masks))
+    alike = len(next(forms) & next(forms)) if len(now.pairs) < fewest else fewest
     if separate and 2 * max(len(now.pairs), alike) < fewest:
         found = find_pairing(images, masks, given)
         enough = len(found.pairs) if found is not None and may_fail else 0
