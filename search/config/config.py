@@ -203,7 +203,7 @@ def _check_task(
     except ConfigError as error:
         return error.problems
     problems = [] if ("trial",) in reported else check_trial(space, found, reported)
-    own = _names_of_metrics(space)
+    own = () if ("trial",) in reported else _names_of_metrics(space)
     if metric is not None and not may_report(found, metric, own):
         names = [f"{name}<class>" if name.endswith("/") else name for name in (*found.metric_names, *own)]
         close = nearest(metric, [*names, "valid_loss"])
