@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -173,13 +173,19 @@ def _try(config: Config, values: Mapping[str, Any], phase: Callable[[str], None]
         with _shapes(trainer.model) as shapes, gradients_seen(trainer.model) as seen:
             measured = _measure(trainer)
         _check_metric(config.objective.metric, measured[0])
-        own = config.task_path not in BUILT_IN.values()
-        found = tuple(doubts(trainer, seen)) if own and isinstance(trainer, Trainer) else ()
+        found = _doubts(config, trainer, seen)
         phase("looking at some samples")
         data, picture = None, None
         if isinstance(trainer, Trainer):
             data, picture = _looked_at(config, trainer.task), trainer.task.data_picture()
     return _Tried(trainer, "".join(shapes), *measured, data, picture, found)
+
+
+def _doubts(config: Config, trainer: Training, seen: Collection[str]) -> tuple[str, ...]:
+    """Of code that is the user's own."""
+    if isinstance(trainer, FunctionTrainer):
+        return tuple(trainer.doubts())
+    return tuple(doubts(trainer, seen)) if config.task_path not in BUILT_IN.values() else ()
 
 
 def _check_metric(metric: str, metrics: Mapping[str, float]) -> None:

@@ -74,9 +74,11 @@ def _load(path: str) -> type[Task]:
     for part in class_name.split("."):
         found = getattr(found, part, None)
     if found is None:
-        tasks = [name for name, item in vars(module).items() if _is_a(item, Task) and item is not Task]
-        known = suggestion(class_name, tasks) if tasks else "it has no Task at all"
-        raise ValueError(f"the module {module_name} has no class {class_name!r}; {known}")
+        own = {name: item for name, item in vars(module).items() if item is not Task and name[0] != "_"}
+        tasks = [name for name, item in own.items() if _is_a(item, Task)]
+        functions = [name for name, item in own.items() if inspect.isfunction(item)]
+        known = suggestion(class_name, tasks + functions) if tasks + functions else "it has no Task at all"
+        raise ValueError(f"the module {module_name} has no class or function {class_name!r}; {known}")
     if inspect.isfunction(found):
         return as_task(found)
     if not _is_a(found, Task):

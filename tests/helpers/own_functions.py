@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -51,6 +52,46 @@ def shows(trial: Trial, lr: float = 0.1) -> None:
         trial.image("weights", model[0].weight.sigmoid())
         trial.text("note", f"**{trial.done}** done")
         trial.report(loss=lr)
+
+
+def draws_no_step(trial: Trial) -> None:
+    trial.track(model=make(4))
+    for _ in trial.virtual_epochs():
+        trial.report(loss=1.0)
+
+
+def stops_early(trial: Trial) -> None:
+    trial.track(model=make(4))
+    for steps in trial.virtual_epochs():
+        for step in steps:
+            if step % 5 == 2:
+                break
+        trial.report(loss=1.0)
+
+
+def ends_its_loader(trial: Trial) -> None:
+    trial.track(model=make(4))
+    batches = iter(DataLoader(data(8), batch_size=4))
+    for steps in trial.virtual_epochs():
+        for _ in steps:
+            next(batches)
+        trial.report(loss=1.0)
+
+
+def evaluates_nothing(trial: Trial) -> None:
+    trial.track(model=make(4))
+    for steps in trial.virtual_epochs():
+        for _ in steps:
+            pass
+        trial.report(**trial.evaluate())
+
+
+def evaluated_by_values(trial: Trial) -> None:
+    trial.evaluated_by({"loss": 1.0})  # type: ignore[arg-type]
+
+
+def rate_first(lr: float, width: int = 4) -> None:
+    """No parameter for the trial."""
 
 
 def train(trial: Trial, lr: float = 0.1, width: int = 8, momentum: float = 0.9) -> None:
@@ -116,18 +157,21 @@ def never_loops(trial: Trial) -> None:
 
 def reports_a_list(trial: Trial) -> None:
     trial.track(model=nn.Linear(1, 1))
-    for _ in trial.virtual_epochs():
+    for steps in trial.virtual_epochs():
+        deque(steps, maxlen=0)
         trial.report(loss=torch.zeros(3))
 
 
 def without_a_model(trial: Trial) -> None:
-    for _ in trial.virtual_epochs():
+    for steps in trial.virtual_epochs():
+        deque(steps, maxlen=0)
         trial.report(loss=1.0)
 
 
 def raises(trial: Trial, at: int = 2) -> None:
     trial.track(model=nn.Linear(1, 1))
-    for _ in trial.virtual_epochs():
+    for steps in trial.virtual_epochs():
+        deque(steps, maxlen=0)
         if trial.done + 1 == at:
             raise RuntimeError(f"no luck in virtual epoch {at}")
         trial.report(loss=1.0)
@@ -136,7 +180,8 @@ def raises(trial: Trial, at: int = 2) -> None:
 def swallows(trial: Trial) -> None:
     """Catches every Exception, as scripts do."""
     trial.track(model=nn.Linear(1, 1))
-    for _ in trial.virtual_epochs():
+    for steps in trial.virtual_epochs():
+        deque(steps, maxlen=0)
         try:
             trial.report(loss=1.0)
         except Exception:
@@ -149,5 +194,6 @@ def no_trial() -> None:
 
 def any_values(trial: Trial, **options: Any) -> None:
     trial.track(model=nn.Linear(1, 1))
-    for _ in trial.virtual_epochs():
+    for steps in trial.virtual_epochs():
+        deque(steps, maxlen=0)
         trial.report(loss=float(len(options)))

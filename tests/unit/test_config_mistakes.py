@@ -211,7 +211,7 @@ def test_problem_of_a_tasks_own_validator_shows_what_was_received():
             "received 'segmentatoin'; must be built in or package.module:Class; did you mean 'segmentation'",
         ),
         ("nowhere.module:Task", "there is no module 'nowhere' in the current folder or among the installed"),
-        ("my_task:MyTsk", "the module my_task has no class 'MyTsk'; did you mean 'MyTask'?"),
+        ("my_task:MyTsk", "the module my_task has no class or function 'MyTsk'; did you mean 'MyTask'?"),
         (
             "my_task:NoTask",
             "my_task:NoTask is neither a subclass of trainables.task.Task nor a",

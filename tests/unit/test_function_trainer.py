@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -114,7 +115,8 @@ def test_except_exception_does_not_hold_up_the_end() -> None:
 def test_a_function_may_be_paused_without_gradients_while_the_caller_has_them() -> None:
     def evaluates(trial: Any) -> None:
         trial.track(model=torch.nn.Linear(1, 1))
-        for _ in trial.virtual_epochs():
+        for steps in trial.virtual_epochs():
+            deque(steps, maxlen=0)
             with torch.no_grad():
                 trial.report(loss=1.0)
                 assert not torch.is_grad_enabled()
@@ -149,6 +151,19 @@ def test_an_error_of_the_function_is_that_of_the_virtual_epoch() -> None:
             own_functions.never_loops,
             ValueError,
             r"returned, or reported, before its loop; train in",
+        ),
+        (own_functions.draws_no_step, ValueError, r"after 0 of the \d+ steps of virtual epoch 1: take one"),
+        (own_functions.stops_early, ValueError, r"after 3 of the \d+ steps of virtual epoch 1"),
+        (
+            own_functions.ends_its_loader,
+            ValueError,
+            r"has ended \(StopIteration\); batches from",
+        ),
+        (own_functions.evaluates_nothing, ValueError, r"trial\.evaluate\(\) has nothing to call: give trial"),
+        (
+            own_functions.evaluated_by_values,
+            TypeError,
+            r"evaluated_by\(\) received a dict; must be",
         ),
         (own_functions.reports_a_list, TypeError, r"metric 'loss' is a Tensor \[3\]; must be one number"),
     ],
@@ -190,3 +205,16 @@ def test_a_function_of_the_trial_alone_takes_any_values_but_those_that_a_trial_h
 def test_a_function_that_takes_no_trial_is_refused() -> None:
     with pytest.raises(ValueError, match=r"no_trial takes no trial; a training function is `def"):
         function_task(own_functions.no_trial)
+    with pytest.raises(ValueError, match=r"first parameter of rate_first is 'lr', and must be the trial"):
+        function_task(own_functions.rate_first)
+
+
+def test_a_function_that_leaves_what_a_trial_needs_is_noted() -> None:
+    notes = {}
+    for function in (own_functions.train, own_functions.shows):
+        trainer = trainer_of(function)
+        trainer.run_virtual_epoch()
+        notes[function.__name__] = [note.partition("(")[0] for note in trainer.doubts()]
+        trainer.close()
+    assert notes["train"] == []
+    assert notes["shows"] == ["no batches come from trial.batches", "trial.evaluated_by"]

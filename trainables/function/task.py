@@ -109,6 +109,12 @@ def function_task(function: Callable[..., None]) -> type[FunctionTask]:
     ):
         raise ValueError(f"{name} takes no trial; a training function is `def {name}(trial, …)`")
     hints = typing.get_type_hints(function)
+    first = parameters[0].name
+    if "trial" not in first.lower() and hints.get(first) is not Trial:
+        raise ValueError(
+            f"the first parameter of {name} is {first!r}, and must be the trial: "
+            f"`def {name}(trial, {first}, …)`"
+        )
     fields: dict[str, Any] = {}
     is_open = len(parameters) == 1
     for parameter in parameters[1:]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +118,13 @@ class FunctionTrainer:
         """
         self._begin()
         began = time.perf_counter()
-        metrics = self._call.resume()
+        try:
+            metrics = self._call.resume()
+        except StopIteration as error:
+            raise ValueError(
+                "a loader or iterator of the function has ended (StopIteration); batches from "
+                "trial.batches(loader) have no end"
+            ) from error
         if metrics is None:
             return None
         self.counters.num_virtual_epochs += 1
@@ -129,11 +135,20 @@ class FunctionTrainer:
     def validate(self) -> dict[str, float] | None:
         """The metrics of the present weights; None where the function did not say how to compute them."""
         self._begin()
-        evaluate = self.trial.evaluate
-        if evaluate is None:
+        if not self.trial.evaluates:
             return None
         with torch.no_grad():
-            return {name: float(value) for name, value in evaluate().items()}
+            return {name: float(value) for name, value in self.trial.evaluate().items()}
+
+    def doubts(self) -> Iterator[str]:
+        """What is probably not meant, after some virtual epochs."""
+        if not self.trial.loads:
+            yield (
+                "no batches come from trial.batches(loader): if it draws from a loader of its own, its place "
+                "in the data is lost where a trial is paused, and it does not continue bit for bit"
+            )
+        if not self.trial.evaluates:
+            yield "trial.evaluated_by() was not called: an export is not evaluated again"
 
     def weights(self) -> dict[str, Tensor]:
         """Parameters and buffers of what is tracked."""

@@ -73,13 +73,15 @@ class Trial:
         self.state = PlainState()
         """Plain values of yours that are saved with the trial, such as the last loss."""
         self.tracked = Tracked()
-        self.evaluate: Callable[[], Mapping[str, Any]] | None = None
+        self._evaluate: Callable[[], Mapping[str, Any]] | None = None
         self.images: dict[str, np.ndarray] = {}
         self.texts: dict[str, str] = {}
         """By tag, as the images: to be written with the next report."""
         self._unit, self._count, self._host = unit, count, host
         self._stream: LoaderStream | None = None
         self._lengths: VirtualEpochs | None = None
+        self._drawn = 0
+        """Steps of the present virtual epoch so far."""
         if unit == "steps":
             self._lengths = VirtualEpochs(unit=unit, count=count, step_samples=1, epoch_samples=None)
         self.tracked.add("state", self.state)
@@ -177,8 +179,40 @@ class Trial:
         return self.step + 1 == self.lengths.end_step(self.done + 1)
 
     def evaluated_by(self, evaluate: Callable[[], Mapping[str, Any]]) -> None:
-        """Say how metrics are computed, so that an export is evaluated again; `report()` then calls it."""
-        self.evaluate = evaluate
+        """Say how metrics are computed, so that an export is evaluated again; `report()` then calls it.
+
+        Raises:
+            TypeError: it is no function.
+        """
+        if not callable(evaluate):
+            raise TypeError(
+                f"trial.evaluated_by() received a {type(evaluate).__name__}; must be a function that returns "
+                "metrics, as in trial.evaluated_by(lambda: {...}): it is called again for an export"
+            )
+        self._evaluate = evaluate
+
+    @property
+    def evaluates(self) -> bool:
+        """Whether the function has said how metrics are computed."""
+        return self._evaluate is not None
+
+    def evaluate(self) -> dict[str, Any]:
+        """The metrics, as `evaluated_by` was told.
+
+        Raises:
+            ValueError: it was not called.
+        """
+        if self._evaluate is None:
+            raise ValueError(
+                "trial.evaluate() has nothing to call: give trial.evaluated_by() a function that returns "
+                "metrics, before the loop"
+            )
+        return dict(self._evaluate())
+
+    @property
+    def loads(self) -> bool:
+        """Whether batches come from `batches`, which continue where the trial was paused."""
+        return self._stream is not None
 
     def report(self, **metrics: Any) -> None:
         """The metrics of the virtual epoch that has ended: numbers, or tensors and arrays of one number.
@@ -190,13 +224,24 @@ class Trial:
             TypeError: a metric is no number.
             ValueError: there are none.
         """
-        if not metrics and self.evaluate is not None:
-            metrics = dict(self.evaluate())
+        self._require_all_steps()
+        if not metrics and self.evaluates:
+            metrics = self.evaluate()
         if not metrics:
             raise ValueError("trial.report() received no metric; give at least the objective")
         values = {name: _number(name, value) for name, value in metrics.items()}
         self.done += 1
+        self._drawn = 0
         self._host.report(values)
+
+    def _require_all_steps(self) -> None:
+        start, end = (self.lengths.end_step(self.done + ahead) for ahead in (0, 1))
+        if self._drawn < end - start:
+            raise ValueError(
+                f"trial.report() was called after {self._drawn} of the {end - start} steps of virtual epoch "
+                f"{self.done + 1}: take one optimizer step for each (`for _ in steps:`), or return where the "
+                "training is to end"
+            )
 
     def image(self, tag: str, pixels: np.ndarray | Tensor) -> None:
         """Show an image with the next report: [H, W, 3] or [H, W], uint8 or floats from 0 to 1."""
@@ -221,6 +266,7 @@ class Trial:
     def _steps(self, start: int, end: int) -> Iterator[int]:
         for step in range(start, end):
             self._host.check()
+            self._drawn += 1
             yield step
 
     def _endless(self, stream: LoaderStream) -> Iterator[Batch]:
