@@ -178,6 +178,11 @@ def by_name(options: Any) -> str | None:
     return _tag(_name(options))
 
 
+def by_source(options: Any) -> str | None:
+    """The same by the key `source`."""
+    return _tag(_name(options, "source"))
+
+
 def _tag(name: Any) -> Any:
     return "imported" if is_path(name) else name
 
@@ -190,7 +195,7 @@ BY_NAME = Discriminator(by_name)
 """Tells built-ins and `Annotated[..., IMPORTED]` apart."""
 
 
-BY_SOURCE = Discriminator(lambda options: _tag(_name(options, "source")))
+BY_SOURCE = Discriminator(by_source)
 """The same by the key `source`."""
 
 

@@ -22,6 +22,7 @@ from search.errors import SearchError
 from search.run.data_errors import data_errors
 from search.run.data_record import compared, find_data, read_data
 from search.run.executor import concurrent_trials
+from search.run.first_try import try_imported
 from search.run.folder import RunFolder
 from search.run.largest_batch import with_largest_batch
 from search.run.provenance import task_source
@@ -29,6 +30,7 @@ from search.run.retention import space_needed
 from search.schedulers.build import build_scheduler
 from search.text import short_path, value_at
 from trainables.build import build_training, load_arrays, unused_batch_size
+from trainables.data.prepared import data_key
 from trainables.data.source import as_source
 from trainables.function.trainer import FunctionTrainer
 from trainables.process.cores import num_cores
@@ -174,6 +176,9 @@ def _try(config: Config, values: Mapping[str, Any], phase: Callable[[str], None]
             measured = _measure(trainer)
         _check_metric(config.objective.metric, measured[0])
         found = _doubts(config, trainer, seen)
+        if isinstance(trainer, Trainer):
+            shared = {data_key(config.task_path, values): dict(trainer.task.arrays)}
+            try_imported(config, shared, phase)
         phase("looking at some samples")
         data, picture = None, None
         if isinstance(trainer, Trainer):

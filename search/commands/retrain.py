@@ -51,6 +51,8 @@ class Retraining:
     virtual_epochs: int
     of: int
     interrupted_by: int | None
+    before: float
+    """The value of the export that it began with."""
     export: Export | None
 
 
@@ -83,9 +85,7 @@ def retrain(
         SearchError: the folder is not an export, or `out` holds another retraining, or the data have changed.
     """
     source = Path(exported).absolute()
-    for name in (WEIGHTS, CONFIG, METRICS):
-        if not (source / name).is_file():
-            raise SearchError(f"{source} is not an export: it has no {name}; {_way_to_export(source)}")
+    _require_export(source)
     if virtual_epochs is not None and steps is not None:
         raise SearchError("give --virtual-epochs or --steps, not both")
     options = {"--virtual-epochs": virtual_epochs, "--steps": steps, "--data": data, "--out": out}
@@ -112,8 +112,15 @@ def retrain(
                 weights,
                 config,
                 TrialData(folder.prepared, found.fingerprint, found.arrays),
+                report["objective"]["value"],
                 progress,
             )
+
+
+def _require_export(source: Path) -> None:
+    for name in (WEIGHTS, CONFIG, METRICS):
+        if not (source / name).is_file():
+            raise SearchError(f"{source} is not an export: it has no {name}; {_way_to_export(source)}")
 
 
 def _way_to_export(source: Path) -> str:
@@ -174,6 +181,7 @@ def _train(
     weights: Path | None,
     config: Config,
     data: TrialData,
+    before: float,
     progress: Callable[[Record, int], None],
 ) -> Retraining:
     with data_errors(plan.task):
@@ -205,7 +213,8 @@ def _train(
         except DamagedCheckpointError as error:
             raise SearchError(f"the best checkpoint cannot be exported: {error}") from error
         exported = export_checkpoint(checkpoint, config, folder.exported, folder.prepared, data)
-    return Retraining(folder.path, done, plan.num_virtual_epochs, received[0] if received else None, exported)
+    signal = received[0] if received else None
+    return Retraining(folder.path, done, plan.num_virtual_epochs, signal, before, exported)
 
 
 def _copy_prepared(exported: Path, plan: TrialPlan) -> None:

@@ -18,6 +18,8 @@ from trainables.process.failure import failure_of
 from trainables.process.process_state import RandomStates
 from trainables.task import Arrays
 
+_ABSENT = object()
+
 
 def try_imported(config: Config, shared: Mapping[str, Arrays], report: Callable[[str], None]) -> None:
     """Take a step and validate with every combination of imported models, losses and the like.
@@ -31,14 +33,15 @@ def try_imported(config: Config, shared: Mapping[str, Arrays], report: Callable[
         SearchError: the first that fails, with the options that are in it.
     """
     task_class = config.task_class()
-    tried: set[str] = set()
+    tried: dict[str, dict[str, Any]] = {}
     for resolved in config.space.candidates():
         options = task_class.Options.parse(resolved.options)
         named = _untried(options)
         if not named or compact(named) in tried:
             continue
-        tried.add(compact(named))
-        what = ", ".join(f"trial.{at} {shown(part)}" for at, part in named.items())
+        first = next(iter(tried.values()), {})
+        what = _differences(_flat(named), _flat(first)) if first else _names(named)
+        tried[compact(named)] = named
         report(f"trying {what}")
         arrays = shared.get(data_key(config.task_path, resolved.options))
         states = RandomStates()
@@ -65,6 +68,29 @@ def _untried(options: TrialSection) -> dict[str, Any]:
     if isinstance(model, BaseModel) and (has_weights or any(names.values())):
         found["model"] = _given(model)
     return found
+
+
+def _names(named: Mapping[str, Any]) -> str:
+    """What is imported, or else named, of each part, without its arguments."""
+    return ", ".join(
+        f"trial.{at}" + (f" {part.get('name') or part.get('source')}" if isinstance(part, dict) else "")
+        for at, part in named.items()
+    )
+
+
+def _differences(values: Mapping[str, Any], first: Mapping[str, Any]) -> str:
+    """What a combination has otherwise than the first one."""
+    return ", ".join(
+        f"trial.{at} {shown(value)}" for at, value in values.items() if first.get(at, _ABSENT) != value
+    )
+
+
+def _flat(named: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        f"{at}.{key}" if key else at: value
+        for at, part in named.items()
+        for key, value in (part if isinstance(part, dict) else {"": part}).items()
+    }
 
 
 def _given(options: BaseModel) -> dict[str, Any]:

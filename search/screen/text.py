@@ -161,8 +161,10 @@ def retraining_text(done: Retraining, command: str) -> str:
     if done.export is None:
         return f"stopped after virtual epoch {done.virtual_epochs} of {done.of}; continue with\n  {command}"
     best = f"{done.export.metric} {number_text(done.export.value)}"
+    before = number_text(done.before)
     return (
-        f"retrained for {done.of} virtual epochs: best {best}\nexported to {short_path(done.export.folder)}"
+        f"retrained for {done.of} virtual epochs: best {best}, {before} before\n"
+        f"exported to {short_path(done.export.folder)}"
     )
 
 

@@ -15,6 +15,8 @@ from safetensors.torch import load_file
 
 import search
 from search.errors import SearchError
+from search.screen.text import retraining_text
+from search.text import number_text
 
 NET = """
 from torch import nn
@@ -100,3 +102,22 @@ def test_a_search_begins_from_a_former_export_with_a_frozen_part_and_rates_by_pa
         SearchError, match=r"freeze: 'encoder\.\*' matches no parameter of Net, which has 0\.weight"
     ):
         search_locally(tuned | {"name": "wrong"}, results=folder / "results")
+
+
+def test_check_tries_each_option_and_names_what_the_wrong_one_has_otherwise(folder: Path) -> None:
+    wrong = config()
+    net = {"name": "net_beside:Net"}
+    wrong["trial"]["model"] = {"choice": [{**net, "classes": 11}, {**net, "classes": 10, "width": 3}]}
+    phases: list[str] = []
+    with pytest.raises(SearchError) as error:
+        search.check(wrong, phase=phases.append)
+    assert "returned [2, 10, 16, 16]; must be [2, 11, 16, 16]" in str(error.value)
+    assert str(error.value).endswith("this was tried: trial.model.classes 10, trial.model.width 3")
+    assert "trying trial.model net_beside:Net" in phases
+
+
+def test_a_retraining_says_what_the_export_had_before(folder: Path) -> None:
+    exported = search.export(search_locally(config(), results=folder / "results").folder)
+    done = search.retrain(exported.folder, virtual_epochs=1)
+    assert done.before == exported.value
+    assert f", {number_text(exported.value)} before\nexported to" in retraining_text(done, "")

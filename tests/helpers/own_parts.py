@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -157,6 +158,11 @@ class Streets:
             "class": (image, int(mask.mean() > 0.5)),
             "sizes": (image[:, : 4 + index % 3], mask[: 4 + index % 3]),
             "three": (image, mask + 1),
+            "negative": (image, mask - 1),
+            "channels_last": (image.transpose(1, 2, 0), mask),
+            "mask_channel": (image, mask[None]),
+            "nan": (image * np.nan, mask),
+            "picture": (Image.fromarray(np.zeros((8, 8), np.uint8)), mask),
         }[self.item]
 
 

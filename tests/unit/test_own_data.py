@@ -74,7 +74,22 @@ def test_its_augmentation_is_a_function_of_seed_and_sample_number() -> None:
         ({"item": "bytes"}, "own_parts:Streets[0] of train has inputs of torch.uint8; must be float32"),
         ({"item": "float_mask"}, "has a target of torch.float32; must be whole numbers"),
         ({"item": "mapping"}, "own_parts:Streets[0] of train is a dict; must be (inputs, target)"),
-        ({"item": "three"}, "of train has class 2, and there are 2 classes, 0 to 1"),
+        (
+            {"item": "three"},
+            "of train has class 2, and there are 2 classes, 0 to 1, and 255 for what",
+        ),
+        ({"item": "negative"}, "own_parts:Streets[0] of train has class -1, and there are 2 classes"),
+        (
+            {"item": "channels_last"},
+            "has inputs of [8, 8, 3]; channels come first: transpose",
+        ),
+        ({"item": "mask_channel"}, "and a target of [1, 8, 8]; must be a mask [H, W] of the inputs' size"),
+        ({"item": "class"}, "and a target of []; must be a mask [H, W]"),
+        ({"item": "nan"}, "own_parts:Streets[0] of train has inputs that are NaN or infinite"),
+        (
+            {"item": "picture"},
+            "own_parts:Streets[0] of train has inputs of type Image; must be a tensor",
+        ),
         ({"item": "none"}, "own_parts:Streets[0] of train raised KeyError: 'none'"),
         ({"number": 0}, 'own_parts:Streets with split="train" has no samples'),
         (

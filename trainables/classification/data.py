@@ -19,6 +19,7 @@ from trainables.images.fingerprint import image_fingerprint
 from trainables.images.loading import load_images
 from trainables.images.options import ImageOptions
 from trainables.images.statistics import mean_and_std, pixel_sums
+from trainables.images.targets import NO_CLASS
 from trainables.imported_options import ImportedData
 from trainables.supervised.datasets import load_own_data
 from trainables.tables.doubts import note_doubts
@@ -44,7 +45,7 @@ def load_arrays(options: DataOptions) -> Arrays:
     if isinstance(options, ImageOptions):
         return load_images(options)
     if isinstance(options, ImportedData):
-        return load_own_data(options)
+        return load_own_data(options, masks=False, ignored=NO_CLASS)
     if isinstance(options, BreastCancerOptions):
         return _breast_cancer(options)
     return _csv(options)

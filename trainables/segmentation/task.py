@@ -74,7 +74,7 @@ class SegmentationTask(SupervisedTask):
         assert isinstance(options, SegmentationOptions)
         data = options.data
         if isinstance(data, ImportedData):
-            return load_own_data(data)
+            return load_own_data(data, masks=True, ignored=IGNORE)
         return load_images(data) if isinstance(data, ImageOptions) else load_digits_arrays(data)
 
     @classmethod

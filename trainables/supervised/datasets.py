@@ -20,6 +20,8 @@ from trainables.task import Arrays
 _NUM_COMPARED = 16
 """Samples of each part whose contents tell whether the data have changed."""
 _NUM_RANDOMS = 4
+_MOST_CHANNELS = 4
+_PARTS = ("inputs", "a target")
 
 
 class OwnSource:
@@ -80,7 +82,7 @@ class OwnSource:
             raise ValueError(f"{name} raised {type(error).__name__}: {error}") from error
         if not isinstance(given, tuple | list) or len(given) != 2:
             raise ValueError(f"{name} is a {type(given).__name__}; must be (inputs, target)")
-        inputs, target = torch.as_tensor(given[0]), torch.as_tensor(given[1])
+        inputs, target = (_tensor(part, what, name) for part, what in zip(given, _PARTS, strict=True))
         if not inputs.is_floating_point():
             raise ValueError(
                 f"{name} has inputs of {inputs.dtype}; must be float32, as the model takes them, such as "
@@ -121,8 +123,12 @@ class OwnData:
         }
 
 
-def load_own_data(options: ImportedData) -> Arrays:
+def load_own_data(options: ImportedData, *, masks: bool, ignored: int) -> Arrays:
     """The little that all trials share: the shape of the inputs, and some samples to know the data again.
+
+    Args:
+        masks: whether a target is a mask of the inputs' size; else a class.
+        ignored: number in a target that does not count.
 
     Returns:
         `class_names` [K], `input_shape` int64 [D] of a training sample, `input_range` float64 [2], and for
@@ -136,12 +142,10 @@ def load_own_data(options: ImportedData) -> Arrays:
         source = OwnSource(options, part)
         chosen = np.unique(np.linspace(0, len(source) - 1, _NUM_COMPARED).round().astype(np.int64))
         samples = [source.batch(np.array([index]), None) for index in chosen]
-        highest = max(int(target[target != 255].max(initial=0)) for _, target in _arrays_of(samples))
-        if highest >= len(options.names):
-            raise ValueError(
-                f"{options.name} of {part} has class {highest}, and there are {len(options.names)} classes, "
-                f"0 to {len(options.names) - 1}: correct data.class_names or data.num_classes"
-            )
+        for index, (inputs, target) in zip(chosen, _arrays_of(samples), strict=True):
+            name = f"{options.name}[{index}] of {part}"
+            if problem := _problem(inputs[0], target[0], len(options.names), masks=masks, ignored=ignored):
+                raise ValueError(f"{name} {problem}")
         if part == "train":
             arrays["input_shape"] = np.array(samples[0][0].shape[1:])
             low = min(float(inputs.min()) for inputs, _ in samples)
@@ -152,6 +156,35 @@ def load_own_data(options: ImportedData) -> Arrays:
             [each.ravel().astype(np.float32) for pair in _arrays_of(samples) for each in pair]
         )
     return arrays
+
+
+def _problem(inputs: np.ndarray, target: np.ndarray, num_classes: int, *, masks: bool, ignored: int) -> str:
+    """What is wrong with a sample; else empty."""
+    if not np.isfinite(inputs).all():
+        return "has inputs that are NaN or infinite"
+    if inputs.ndim == 3 and inputs.shape[2] <= _MOST_CHANNELS < min(inputs.shape[:2]):
+        return f"has inputs of {list(inputs.shape)}; channels come first: transpose them to [C, H, W]"
+    expected = list(inputs.shape[1:]) if masks else []
+    if list(target.shape) != expected:
+        what = "a mask [H, W] of the inputs' size" if masks else "one number, that of the class"
+        return f"has inputs of {list(inputs.shape)} and a target of {list(target.shape)}; must be {what}"
+    held = np.unique(target[target != ignored])
+    wrong = held[(held < 0) | (held >= num_classes)]
+    if not len(wrong):
+        return ""
+    return (
+        f"has class {wrong[0]}, and there are {num_classes} classes, 0 to {num_classes - 1}, and {ignored} "
+        "for what does not count: correct the target, or data.class_names or data.num_classes"
+    )
+
+
+def _tensor(part: Any, what: str, name: str) -> Tensor:
+    try:
+        return torch.as_tensor(part)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"{name} has {what} of type {type(part).__name__}; must be a tensor or an array of numbers"
+        ) from error
 
 
 def _arrays_of(batches: list[Batch]) -> list[tuple[np.ndarray, np.ndarray]]:
