@@ -121,3 +121,17 @@ def test_a_retraining_says_what_the_export_had_before(folder: Path) -> None:
     done = search.retrain(exported.folder, virtual_epochs=1)
     assert done.before == exported.value
     assert f", {number_text(exported.value)} before\nexported to" in retraining_text(done, "")
+
+
+def test_a_network_of_monai_is_searched_with_its_channels_and_exported(folder: Path) -> None:
+    monai = config()
+    monai["trial"]["model"] = {
+        "name": "monai.networks.nets:UNet",
+        "spatial_dims": 2,
+        "in_channels": 1,
+        "out_channels": 11,
+        "channels": {"choice": [[4, 8], [4, 8, 8]]},
+        "strides": [2, 2],
+    }
+    exported = search.export(search_locally(monai, results=folder / "results").folder)
+    assert "from monai.networks.nets import UNet" in (exported.folder / "README.md").read_text()

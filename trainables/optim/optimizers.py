@@ -6,6 +6,7 @@ import difflib
 import inspect
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import torch
@@ -101,7 +102,7 @@ def parameter_groups(
     weight_decay: float,
     layers: Sequence[Layer],
     layer_decay: float,
-    changed: Mapping[int, Change],
+    changed: Mapping[int, Change] = MappingProxyType({}),
 ) -> list[dict[str, Any]]:
     """Groups for torch.optim, none of them empty: layer by layer from the last one, decayed before undecayed.
 
