@@ -21,11 +21,15 @@ if TYPE_CHECKING:
     from search.commands.verify import verify as verify
     from search.run.search import resume as resume
     from search.run.search import search as search
+    from trainables.function.alone import alone as alone
+    from trainables.function.trial import Trial as Trial
 
 current_folder_last()
 refuse_hidden_libraries()
 
 _HOME = {
+    "Trial": "trainables.function.trial",
+    "alone": "trainables.function.alone",
     "check": "search.commands.check",
     "check_data": "search.commands.check_data",
     "clean": "search.commands.clean",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,15 @@ from trainables.data.prepared import with_prepared
 from trainables.data.source import as_source
 from trainables.data.stream import SampleStream, TrainingStream
 from trainables.data.virtual_epoch import Unit, VirtualEpochs
+from trainables.function.task import FunctionTask
+from trainables.function.trainer import FunctionTrainer
+from trainables.imported_options import ImportedSchedule, WeightsOptions
 from trainables.networks.own import begin_with, check_model
+from trainables.networks.pretrained import load_pretrained
 from trainables.optim.ema import WeightAverage
-from trainables.optim.lr_schedules import schedule_factor
+from trainables.optim.lr_schedules import Factor, imported_factor, schedule_factor
 from trainables.optim.optimizers import build_optimizer
+from trainables.optim.parts import Freezing
 from trainables.optim.precision import Precision
 from trainables.options import TrialOptions
 from trainables.process.process_state import (
@@ -31,6 +37,7 @@ from trainables.process.process_state import (
     seed_everything,
     use_deterministic_algorithms,
 )
+from trainables.progress import DivergedError
 from trainables.task import Arrays, Task
 from trainables.trainer import Trainer
 
@@ -118,6 +125,7 @@ def build_trainer(
     task = task_class(options, arrays)
     train_data = task.all_data() if with_validation_data else task.train_data()
     model = _build_model(task, options, device)
+    freezing = Freezing(model, options.freeze) if options.freeze else None
     task.setup(device)
     batch_size = _batch_size(train_data, options)
     stream, epoch_samples = _training_stream(
@@ -136,9 +144,7 @@ def build_trainer(
         stream=stream,
         valid_source=as_source(task.valid_data(), "valid_data()"),
         optimizer=build_optimizer(model, options.optimizer, device, task.layers(model)),
-        schedule=schedule_factor(
-            total_steps=virtual_epochs.end_step(num_virtual_epochs), **options.lr_schedule.model_dump()
-        ),
+        schedule=_schedule(options, virtual_epochs.end_step(num_virtual_epochs)),
         virtual_epochs=virtual_epochs,
         device=device,
         precision=Precision(options.precision, device),
@@ -147,7 +153,73 @@ def build_trainer(
         average=None if options.ema is None else WeightAverage(model, options.ema),
         valid_batch_size=task.valid_batch_size,
         channels_last=options.channels_last,
+        freezing=freezing,
+        pretrained=_pretrained(options),
     )
+
+
+def _pretrained(options: TrialOptions) -> Callable[[nn.Module], str] | None:
+    weights = getattr(options.model, "weights", None)
+    return partial(load_pretrained, options=weights) if isinstance(weights, WeightsOptions) else None
+
+
+def build_training(
+    task_class: type[Task],
+    options: Any,
+    arrays: Mapping[str, np.ndarray] | None,
+    *,
+    prepared: Path | None,
+    number: int,
+    folder: Path,
+    unit: Unit,
+    count: int,
+    num_virtual_epochs: int,
+    device: torch.device,
+    with_validation_data: bool = False,
+) -> Trainer | FunctionTrainer:
+    """The Trainer of a task, or the one that runs a training function.
+
+    Args:
+        arrays: the decoded data; None loads it here.
+        prepared: see `load_arrays`.
+        number, folder: of the trial.
+    """
+    lengths: dict[str, Any] = {"unit": unit, "count": count, "num_virtual_epochs": num_virtual_epochs}
+    if issubclass(task_class, FunctionTask):
+        return task_class.trainer(options, number=number, folder=folder, device=device, **lengths)
+    arrays = load_arrays(task_class, options, prepared) if arrays is None else arrays
+    return build_trainer(
+        task_class, options, arrays, device=device, with_validation_data=with_validation_data, **lengths
+    )
+
+
+def try_options(task_class: type[Task], options: TrialOptions, arrays: Mapping[str, np.ndarray]) -> str:
+    """One training step and one validation of two samples on the CPU, for code that nobody has run yet.
+
+    Returns:
+        What of pretrained weights fitted, if there are any.
+
+    Raises:
+        Exception: whatever that code raises.
+    """
+    small = {"batch_size": 2, "valid_batch_size": 2, "accumulate": 1, "compile": False}
+    trainer = build_trainer(
+        task_class,
+        options.model_copy(update=small),
+        arrays,
+        unit="steps",
+        count=1,
+        num_virtual_epochs=1,
+        device=torch.device("cpu"),
+    )
+    try:
+        fitted = trainer.load_pretrained()
+        trainer.try_validation()
+        with suppress(DivergedError):  # a matter of the values
+            trainer.take_steps(1)
+        return fitted
+    finally:
+        trainer.stream.close()
 
 
 def _build_model(task: Task, options: TrialOptions, device: torch.device) -> nn.Module:
@@ -159,6 +231,13 @@ def _build_model(task: Task, options: TrialOptions, device: torch.device) -> nn.
     if options.compile:
         model.compile()
     return model
+
+
+def _schedule(options: TrialOptions, total_steps: int) -> Factor:
+    chosen = options.lr_schedule
+    if isinstance(chosen, ImportedSchedule):
+        return imported_factor(chosen.name, chosen.arguments, total_steps=total_steps)
+    return schedule_factor(total_steps=total_steps, **chosen.model_dump())
 
 
 def _fill_lazy_modules(task: Task, model: nn.Module, device: torch.device) -> None:
@@ -207,10 +286,10 @@ def _training_stream(
     return stream, len(source)
 
 
-def unused_batch_size(trainer: Trainer, options: Mapping[str, Any]) -> str:
+def unused_batch_size(trainer: Trainer | FunctionTrainer, options: Mapping[str, Any]) -> str:
     """What to say where the task's DataLoader makes batches of another size than these options ask for."""
     asked = options.get("batch_size")
-    if not isinstance(asked, int) or asked == trainer.batch_size:
+    if isinstance(trainer, FunctionTrainer) or not isinstance(asked, int) or asked == trainer.batch_size:
         return ""
     return (
         f"; trial.batch_size is {asked}, and the DataLoader of train_data() makes batches of "

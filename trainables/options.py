@@ -10,24 +10,63 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    Tag,
+)
+
+from trainables.base_options import Fraction, Options
+from trainables.imported_options import BUILT_IN_OR_IMPORTED, IMPORTED, ImportedSchedule
 
 REFERENCE = re.compile(r"\$\{env:([^}]*)\}")
 """`${env:NAME}`; group 1 is the variable's name."""
 
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+
 Mode = Literal["max", "min"]
 """Whether the objective is to become large or small."""
 
 
-class Options(BaseModel):
-    """Frozen, typed, and an unknown key is an error."""
+Patterns = Annotated[
+    tuple[Annotated[str, Field(min_length=1)], ...],
+    BeforeValidator(lambda given: (given,) if isinstance(given, str) else given),
+    Field(min_length=1),
+]
+"""Of names of parameters, `*` standing for any text: one or a list."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+class GroupOptions(Options):
+    """Parameters that are trained otherwise than the rest."""
+
+    match: Patterns
+    """As "encoder.*", or ["*.bias", "*.norm.weight"]."""
+    lr_factor: PositiveFloat = 1.0
+    """Of the learning rate that they would have."""
+    weight_decay: Annotated[float, Field(ge=0.0)] | None = None
+    """Instead of the one that they would have."""
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        return self.match
+
+
+class FreezeOptions(Options):
+    """Parameters that are not trained."""
+
+    match: Patterns
+    until: PositiveInt | None = None
+    """The optimizer step from which they are trained after all."""
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        return self.match
 
 
 class OptimizerOptions(Options):
-    """`name` is any class of torch.optim, in any case; keys besides these go to that class."""
+    """`name` is any class of torch.optim, in any case, or the path of one; keys besides these go to it."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -40,6 +79,8 @@ class OptimizerOptions(Options):
     """Factor of the learning rate from one layer to the one before it, the head having `lr` (ELECTRA,
     arXiv:2003.10555; BEiT, arXiv:2106.08254). 1 trains all layers alike, 0 the head alone; below 1 the task
     must name its model's layers."""
+    groups: tuple[GroupOptions, ...] = ()
+    """Where several match a parameter, a later one decides, each of its settings by itself."""
 
     @property
     def extra(self) -> dict[str, Any]:
@@ -59,13 +100,39 @@ class ScheduleOptions(Options):
     """Exponent of the polynomial schedule (0.9 in DeepLab, arXiv:1606.00915)."""
 
 
-class TrialOptions(Options):
+ScheduleChoice = Annotated[
+    Annotated[ScheduleOptions, Tag("built_in")] | Annotated[ImportedSchedule, IMPORTED],
+    BUILT_IN_OR_IMPORTED,
+]
+
+
+class TrialSection(Options):
+    """A resolved `trial:` section, whatever its task understands."""
+
+    @classmethod
+    def parse(cls, options: Mapping[str, Any]) -> Self:
+        """The options of a resolved `trial:` section, with the paths of this machine, see `expand_paths`.
+
+        Raises:
+            ValidationError: they are not what the task takes.
+            KeyError: an environment variable is not set; its text names it.
+        """
+        return cls.model_validate(expand_paths(options))
+
+
+def _match(given: Any) -> Any:
+    return {"match": given} if isinstance(given, str) else given
+
+
+class TrialOptions(TrialSection):
     """The settings of one trial. In a search's YAML, each value may be a domain."""
 
     data: dict[str, Any] = Field(default_factory=dict)
     model: dict[str, Any] = Field(default_factory=dict)
     optimizer: OptimizerOptions = OptimizerOptions()
-    lr_schedule: ScheduleOptions = ScheduleOptions()
+    lr_schedule: ScheduleChoice = ScheduleOptions()
+    freeze: tuple[Annotated[FreezeOptions, BeforeValidator(_match)], ...] = ()
+    """Patterns of parameters that are not trained, as ["encoder.*"], or mappings with `match` and `until`."""
     batch_size: PositiveInt | Literal["full"] = 16
     """Samples in one micro-batch, that is in one forward and backward; full is the whole training data. In a
     search's YAML also auto, the largest number that fits into memory, alone or as the end of a range."""
@@ -86,16 +153,6 @@ class TrialOptions(Options):
     valid_batch_size: PositiveInt = 32
     seed: Annotated[int, Field(ge=0)] = 0
     """Of initial weights, order of the data and augmentation; the same for every trial unless searched."""
-
-    @classmethod
-    def parse(cls, options: Mapping[str, Any]) -> Self:
-        """The options of a resolved `trial:` section, with the paths of this machine, see `expand_paths`.
-
-        Raises:
-            ValidationError: they are not what the task takes.
-            KeyError: an environment variable is not set; its text names it.
-        """
-        return cls.model_validate(expand_paths(options))
 
 
 def expand_paths(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,17 @@ from torch import Tensor
 OF_THE_TRAINER = ("valid_loss", "train_loss", "lr", "samples_per_second", "epoch")
 """What the trainer reports itself beside the metrics of the task."""
 
-OF_A_REPORT = ("virtual_epoch", "step", "samples", "seconds", "diverged", "process", "saved", "message")
+OF_A_REPORT = (
+    "virtual_epoch",
+    "step",
+    "samples",
+    "seconds",
+    "diverged",
+    "ended",
+    "process",
+    "saved",
+    "message",
+)
 """What else is in a report."""
 
 _RESERVED = frozenset({*OF_THE_TRAINER, *OF_A_REPORT})

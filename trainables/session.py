@@ -16,19 +16,22 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from trainables.build import build_trainer, load_arrays, unused_batch_size
+from trainables.build import build_training, unused_batch_size
 from trainables.checkpoint import load_newest, remove_old_checkpoints, set_aside, write_checkpoint
 from trainables.data.handover import take_notes
 from trainables.data.prepared import prepared_file
 from trainables.data.virtual_epoch import Unit
+from trainables.function.task import as_task
+from trainables.function.trainer import FunctionTrainer
 from trainables.images.skipped import keep_skipped
-from trainables.options import Mode, TrialOptions
+from trainables.options import Mode
 from trainables.process.gpu_share import bind_share
 from trainables.process.imports import import_own
 from trainables.process.process_state import clean_process
 from trainables.progress import DivergedError
 from trainables.task import Task
 from trainables.tensorboard import TensorBoardWriter
+from trainables.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +68,8 @@ class TrialPlan:
     """Of torch in this process; 0 leaves them as they are."""
     gpu_fraction: float = 0.0
     """Share of the GPU's memory that this trial may use, context included; 1 and above is all of it."""
+    pretrained: bool = True
+    """Whether it begins from pretrained weights, where its options name some."""
     data: DataSplit = "train"
     data_number: int = 0
     """Which of the data that its search has had; a checkpoint of others is not continued."""
@@ -89,9 +94,9 @@ class TrialPlan:
 
 
 def load_task_class(spec: str) -> type[Task]:
-    """Import `package.module:Class`."""
+    """Import `package.module:Class`, or the training function there."""
     module, _, name = spec.partition(":")
-    return operator.attrgetter(name)(import_own(module))
+    return as_task(operator.attrgetter(name)(import_own(module)))
 
 
 def select_device(gpu_fraction: float) -> torch.device:
@@ -132,11 +137,14 @@ class TrialSession:
         self.plan = plan
         self._folder = Path(plan.folder)
         task_class = load_task_class(plan.task)
-        self.options: TrialOptions = task_class.Options.parse(plan.options)
-        self.trainer = build_trainer(
+        self.options = task_class.Options.parse(plan.options)
+        self.trainer: Trainer | FunctionTrainer = build_training(
             task_class,
             self.options,
-            load_arrays(task_class, self.options, plan.prepared_file) if arrays is None else arrays,
+            arrays,
+            prepared=plan.prepared_file,
+            number=plan.number,
+            folder=self._folder,
             unit=plan.unit,
             count=plan.count,
             num_virtual_epochs=plan.num_virtual_epochs,
@@ -147,6 +155,8 @@ class TrialSession:
         self._saved = 0
         self._between = True  # virtual epochs, where alone a checkpoint can be taken
         self._messages = self._load()
+        if not self.history and plan.pretrained and (fitted := self.trainer.load_pretrained()):
+            log.info("trial %d begins from %s", plan.number, fitted)
         self._next = min(plan.reported, len(self.history))
         self._keep_skipped()
         self._writer = TensorBoardWriter(self._folder, start_step=self.trainer.counters.num_steps + 1)
@@ -165,7 +175,7 @@ class TrialSession:
     def where(self) -> str:
         """The step where the training is, for the message of an error."""
         at = f"step {self.trainer.counters.num_steps}"
-        if self.options.batch_size != "full":
+        if getattr(self.options, "batch_size", None) != "full":
             return at
         # The error may be a lack of memory.
         samples = self.trainer.virtual_epochs.epoch_samples
@@ -187,9 +197,9 @@ class TrialSession:
     def next_report(self) -> Record:
         """The next virtual epoch's record; if it diverged, with the reason as `diverged` and no metrics."""
         if self._next >= len(self.history):
-            diverged = self._train()
-            if diverged is not None:
-                return diverged
+            ended = self._train()
+            if ended is not None:
+                return ended
         record = self.history[self._next]
         self._next += 1
         messages, self._messages = [*self._messages, *take_notes()], []
@@ -210,15 +220,15 @@ class TrialSession:
             self.save()
             self._writer.close()
         finally:
-            self.trainer.stream.close()
+            self.trainer.close()
 
     def _train(self) -> Record | None:
-        """Compute one virtual epoch and save it; returns a record only if the trial diverged."""
-        metrics: dict[str, float] = {}
+        """Compute one virtual epoch and save it; returns a record only if there is nothing to save."""
+        metrics: dict[str, float] | None = {}
         self._between = False
         try:
             metrics = self.trainer.run_virtual_epoch()
-            reason = self._objective_fault(metrics)
+            reason = None if metrics is None else self._objective_fault(metrics)
         except DivergedError as error:
             reason = str(error)
         finally:
@@ -226,8 +236,10 @@ class TrialSession:
         if reason is not None:
             number = len(self.history) + 1
             return {"virtual_epoch": number, "diverged": f"virtual epoch {number}, {reason}", **self._spent()}
-        self.history.append({"virtual_epoch": len(self.history) + 1, **self._spent(), **metrics})
         self._between = True
+        if metrics is None:
+            return self._returned()
+        self.history.append({"virtual_epoch": len(self.history) + 1, **self._spent(), **metrics})
         # Events first: those of a virtual epoch that is computed again are purged, lost ones stay lost.
         with _naming(self._folder):
             self._write_events(self.history[-1])
@@ -235,9 +247,16 @@ class TrialSession:
                 self._save()
         return None
 
+    def _returned(self) -> Record:
+        """Of a training function that has come to its end."""
+        number = len(self.history)
+        if number == 0:
+            raise ValueError("the function has returned without a report")
+        return {"virtual_epoch": number, "ended": f"returned after virtual epoch {number}", **self._spent()}
+
     def _keep_skipped(self) -> None:
         with _naming(self._folder):
-            keep_skipped(self._folder, self.trainer.task.skipped_samples)
+            keep_skipped(self._folder, self.trainer.skipped_samples)
 
     def _objective_fault(self, metrics: Mapping[str, float]) -> str | None:
         value = metrics.get(self.plan.metric)
@@ -267,10 +286,10 @@ class TrialSession:
             "task": plan.task,
             "options": dict(plan.options),
             "device": trainer.device.type,
-            "precision": trainer.precision.name,
+            "precision": trainer.precision_name,
             "data": plan.data,
             "data_number": plan.data_number,
-            "preprocessing": trainer.task.preprocessing(),
+            "preprocessing": trainer.preprocessing(),
             "virtual_epoch": {plan.unit: plan.count},
             "num_virtual_epochs": plan.num_virtual_epochs,
             "metric": plan.metric,
@@ -313,8 +332,9 @@ class TrialSession:
         scalars = {name: value for name, value in record.items() if isinstance(value, float | int)}
         step = scalars.pop("step")
         self._writer.scalars({**scalars, f"best/{self.plan.metric}": best[self.plan.metric]}, int(step))
-        images = self.trainer.task.images(self.trainer.evaluated_model, self.trainer.device)
-        self._writer.images(images, int(step))
+        self._writer.images(self.trainer.take_images(), int(step))
+        for tag, content in self.trainer.take_texts().items():
+            self._writer.text(tag, content, int(step))
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from trainables.data.stream import TrainingStream
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.optim.ema import WeightAverage
 from trainables.optim.lr_schedules import set_lr
+from trainables.optim.parts import Freezing
 from trainables.optim.precision import Precision
 from trainables.process.process_state import RandomStates
 from trainables.progress import Progress
@@ -79,6 +80,10 @@ class Trainer:
     """Moving average of the weights, which is then validated."""
     valid_batch_size: int = 32
     channels_last: bool = False
+    freezing: Freezing | None = None
+    """What is not trained."""
+    pretrained: Callable[[nn.Module], str] | None = None
+    """Loads weights into the model, and says what fitted."""
     counters: Counters = field(default_factory=Counters, init=False)
 
     def __post_init__(self) -> None:
@@ -110,7 +115,7 @@ class Trainer:
         counters = self.counters
         end_step = self.virtual_epochs.end_step(counters.num_virtual_epochs + 1)
         progress = Progress(self.device)
-        self.model.train()
+        self._set_training()
         while counters.num_steps < end_step:
             self._train_step(progress)
             counters.num_steps += 1
@@ -135,10 +140,21 @@ class Trainer:
             DivergedError: as `run_virtual_epoch`.
         """
         progress = Progress(self.device)
-        self.model.train()
+        self._set_training()
         for _ in range(num_steps):
             self._train_step(progress)
         progress.raise_if_diverged()
+
+    def load_pretrained(self) -> str:
+        """Begin from pretrained weights, if there are any; returns a line of what fitted, or nothing.
+
+        Not needed before `load`, which replaces all weights.
+        """
+        if self.pretrained is None:
+            return ""
+        fitted = self.pretrained(self.model)
+        self.restart_average()
+        return fitted
 
     def validate(self) -> dict[str, float]:
         """The task's metrics and `valid_loss` over all validation data."""
@@ -158,6 +174,32 @@ class Trainer:
         model.eval()
         with torch.inference_mode(), self.precision.autocast():
             self._validate_batch(0, model, metrics)
+            metrics.compute()
+
+    @property
+    def precision_name(self) -> str:
+        return self.precision.name
+
+    @property
+    def skipped_samples(self) -> Mapping[str, str]:
+        """Samples left out because they cannot be read: the reason by file."""
+        return self.task.skipped_samples
+
+    def preprocessing(self) -> dict[str, Any]:
+        """How raw data become the model's inputs, see `Task.preprocessing`."""
+        return self.task.preprocessing()
+
+    def take_images(self) -> dict[str, np.ndarray]:
+        """Images for TensorBoard after a validation, by tag."""
+        return self.task.images(self.evaluated_model, self.device)
+
+    def take_texts(self) -> dict[str, str]:
+        """None: a task has images."""
+        return {}
+
+    def close(self) -> None:
+        """End processes that read data."""
+        self.stream.close()
 
     def weights(self) -> dict[str, Tensor]:
         """Parameters and buffers of the trained model, not averaged."""
@@ -208,8 +250,15 @@ class Trainer:
             parts["task"] = self.task
         return parts | {"stream": self.stream, "random": RandomStates()}
 
+    def _set_training(self) -> None:
+        self.model.train()
+        if self.freezing is not None:
+            self.freezing.apply(self.counters.num_steps, again=True)
+
     def _train_step(self, progress: Progress) -> None:
         step, lr_factor = self.counters.num_steps, self.schedule(self.counters.num_steps)
+        if self.freezing is not None:
+            self.freezing.apply(step)
         drawn = self.stream.next_step(self.accumulate * self.task.batches_per_step)
         batches = [to_device(batch, self.device, self.channels_last) for batch in drawn]
         watch = partial(progress.watch, step)

@@ -23,6 +23,7 @@ from search.study.trial import TrialRecord, ranked
 from search.text import counted, short_path
 from trainables.checkpoint import Checkpoint, DamagedCheckpointError, list_checkpoints, read_checkpoint
 from trainables.data.source import as_source
+from trainables.function.trainer import FunctionTrainer
 
 LOSS = "train_loss"
 """Metric of every report: the mean loss of a virtual epoch, each measured before its optimizer step."""
@@ -210,6 +211,8 @@ def _noise(
     """The spread of the loss at the best intact checkpoint."""
     checkpoint = _best_checkpoint(records, folder, config)
     trainer = restore_trainer(checkpoint, prepared_of(checkpoint, data.prepared), loaded=data.arrays)
+    if isinstance(trainer, FunctionTrainer):
+        raise SearchError("a training function does not tell the loss of single samples, only tasks do")
     data = trainer.task.train_data()
     try:
         source = as_source(data)

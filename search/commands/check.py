@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,20 +22,24 @@ from search.errors import SearchError
 from search.run.data_errors import data_errors
 from search.run.data_record import compared, find_data, read_data
 from search.run.executor import concurrent_trials
+from search.run.first_try import try_imported
 from search.run.folder import RunFolder
 from search.run.largest_batch import with_largest_batch
 from search.run.provenance import task_source
 from search.run.retention import space_needed
 from search.schedulers.build import build_scheduler
 from search.text import short_path, value_at
-from trainables.build import build_trainer, load_arrays, unused_batch_size
+from trainables.build import build_training, load_arrays, unused_batch_size
+from trainables.data.prepared import data_key
 from trainables.data.source import as_source
+from trainables.function.trainer import FunctionTrainer
 from trainables.process.cores import num_cores
 from trainables.session import select_device
 from trainables.task import Task
 from trainables.trainer import Trainer
 
 _NUM_STEPS = 3
+Training = Trainer | FunctionTrainer
 NUM_LOOKED_AT = 64
 """Samples of each part whose contents are described."""
 
@@ -50,7 +55,7 @@ class Check:
     """Hyperparameters of the trial that was run, with the first option of every choice."""
     num_parameters: int
     num_train: int | None
-    num_valid: int
+    num_valid: int | None
     seconds_per_step: float
     seconds_per_validation: float
     metrics: Mapping[str, float]
@@ -126,7 +131,7 @@ def check(
         params=first.params,
         num_parameters=sum(p.numel() for p in trainer.model.parameters()),
         num_train=trainer.virtual_epochs.epoch_samples,
-        num_valid=len(as_source(trainer.valid_source)),
+        num_valid=len(as_source(trainer.valid_source)) if isinstance(trainer, Trainer) else None,
         seconds_per_step=tried.seconds_per_step,
         seconds_per_validation=tried.seconds_per_validation,
         metrics=tried.metrics,
@@ -150,7 +155,7 @@ def check(
 class _Tried(NamedTuple):
     """A trial that was trained a few steps."""
 
-    trainer: Trainer
+    trainer: Training
     shapes: str
     metrics: dict[str, float]
     seconds_per_step: float
@@ -162,16 +167,30 @@ class _Tried(NamedTuple):
 
 def _try(config: Config, values: Mapping[str, Any], phase: Callable[[str], None]) -> _Tried:
     trainer = _build(config, values, phase)
+    if isinstance(trainer, Trainer) and trainer.pretrained is not None:
+        with data_errors(config.task_path):
+            phase(trainer.load_pretrained())
     phase("training a few steps")
     with data_errors(config.task_path, config.file):  # files that are read when they are needed
         with _shapes(trainer.model) as shapes, gradients_seen(trainer.model) as seen:
             measured = _measure(trainer)
         _check_metric(config.objective.metric, measured[0])
-        own = config.task_path not in BUILT_IN.values()
-        found = tuple(doubts(trainer, seen)) if own else ()
+        found = _doubts(config, trainer, seen)
+        if isinstance(trainer, Trainer):
+            shared = {data_key(config.task_path, values): dict(trainer.task.arrays)}
+            try_imported(config, shared, phase)
         phase("looking at some samples")
-        data, picture = _looked_at(config, trainer.task), trainer.task.data_picture()
+        data, picture = None, None
+        if isinstance(trainer, Trainer):
+            data, picture = _looked_at(config, trainer.task), trainer.task.data_picture()
     return _Tried(trainer, "".join(shapes), *measured, data, picture, found)
+
+
+def _doubts(config: Config, trainer: Training, seen: Collection[str]) -> tuple[str, ...]:
+    """Of code that is the user's own."""
+    if isinstance(trainer, FunctionTrainer):
+        return tuple(trainer.doubts())
+    return tuple(doubts(trainer, seen)) if config.task_path not in BUILT_IN.values() else ()
 
 
 def _check_metric(metric: str, metrics: Mapping[str, float]) -> None:
@@ -179,7 +198,7 @@ def _check_metric(metric: str, metrics: Mapping[str, float]) -> None:
         raise SearchError(f"objective.metric is {metric!r}; the task reports {', '.join(sorted(metrics))}")
 
 
-def _build(config: Config, values: Mapping[str, Any], phase: Callable[[str], None]) -> Trainer:
+def _build(config: Config, values: Mapping[str, Any], phase: Callable[[str], None]) -> Training:
     """The trainer of one trial, with virtual epochs of a few steps."""
     task_class = config.task_class()
     options = task_class.Options.parse(values)
@@ -190,10 +209,13 @@ def _build(config: Config, values: Mapping[str, Any], phase: Callable[[str], Non
     torch.set_num_threads(max(1, int(config.resources.cpus_per_trial)))
     device = select_device(config.resources.gpus_per_trial)
     with data_errors(config.task_path):
-        return build_trainer(
+        return build_training(
             task_class,
             options,
             arrays,
+            prepared=None,
+            number=0,
+            folder=Path(tempfile.gettempdir()),
             unit="steps",
             count=_NUM_STEPS,
             num_virtual_epochs=config.budget.max_virtual_epochs,
@@ -201,14 +223,14 @@ def _build(config: Config, values: Mapping[str, Any], phase: Callable[[str], Non
         )
 
 
-def _data_notes(config: Config, trainer: Trainer) -> tuple[str, ...]:
+def _data_notes(config: Config, trainer: Training) -> tuple[str, ...]:
     found = find_data(config, load=False)
     folder = RunFolder(Path("results").absolute() / config.name)
     before = read_data(folder.data)
     changes = compared(before, found.fingerprint) if before is not None else None
     if changes:
         return (f"have changed since {short_path(folder.path)} was last run", *changes.lines())
-    if found.not_compared and not trainer.task.arrays:  # these are compared
+    if found.not_compared and isinstance(trainer, Trainer) and not trainer.task.arrays:  # these are compared
         return (f"will not be compared when a search continues: {found.not_compared}",)
     return ()
 
@@ -230,8 +252,11 @@ def _shapes(model: torch.nn.Module) -> Iterator[list[str]]:
         hook.remove()
 
 
-def _batch(trainer: Trainer, step_samples: int) -> str:
+def _batch(trainer: Training, step_samples: int) -> str:
     """Samples of one optimizer step; their factors where there is more than one."""
+    if not isinstance(trainer, Trainer):
+        known = trainer.virtual_epochs.epoch_samples is not None
+        return f"{step_samples} samples a step" if known else "the function's own"
     accumulate, per_step = trainer.accumulate, trainer.task.batches_per_step
     factors = [trainer.batch_size, accumulate, per_step]
     several = [str(factor) for factor in factors if factor > 1]
@@ -249,20 +274,22 @@ def _looked_at(config: Config, task: Task) -> DataCheck | None:
     return inspected(found, inspection, most=NUM_LOOKED_AT)
 
 
-def _measure(trainer: Trainer) -> tuple[dict[str, float], float, float]:
+def _measure(trainer: Training) -> tuple[dict[str, float], float, float]:
     """Metrics after a few steps, seconds per step, and seconds per validation."""
-    trainer.run_virtual_epoch()  # warm-up: the first steps are slower than later ones
+    first = trainer.run_virtual_epoch()  # warm-up: the first steps are slower than later ones
     began = time.perf_counter()
-    metrics = trainer.run_virtual_epoch()
+    metrics = trainer.run_virtual_epoch() or first  # a training function may have returned
+    if metrics is None:
+        raise SearchError("the training function returned without a report")
     both = time.perf_counter() - began
     began = time.perf_counter()
     trainer.validate()
     validation = time.perf_counter() - began
-    trainer.stream.close()
+    trainer.close()
     return metrics, max(0.0, both - validation) / _NUM_STEPS, validation
 
 
-def _state_size(trainer: Trainer) -> int:
+def _state_size(trainer: Training) -> int:
     """Size of the tensors in a checkpoint, in bytes."""
 
     def size(value: Any) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from search.commands.model_card import model_card
 from search.commands.restore import prepared_of, restore_trainer
 from search.config.config import Config
 from search.config.document import write_yaml
@@ -21,7 +21,7 @@ from search.config.stages import open_run
 from search.errors import SearchError
 from search.run.data_record import TrialData, data_for
 from search.run.folder import RunFolder, write_json
-from search.run.provenance import working_folder
+from search.run.provenance import own_code, working_folder
 from search.study.study import read_records
 from search.study.trial import NO_VERDICT, TrialRecord, best_record
 from search.text import command
@@ -33,6 +33,7 @@ from trainables.checkpoint import (
     sha256,
 )
 from trainables.files import atomic_folder
+from trainables.function.trainer import FunctionTrainer
 from trainables.reported import OF_A_REPORT
 from trainables.trainer import Trainer
 
@@ -67,6 +68,8 @@ class Export:
     metric: str
     value: float
     metrics: Mapping[str, Any]
+    evaluated: bool = True
+    """The value is that of the written files; else the recorded one."""
     stage: str | None = None
     """The stage that the trial belongs to, in a search in stages."""
     other_data: tuple[str, ...] = ()
@@ -159,30 +162,31 @@ def export_checkpoint(
         save_file(_plain(trainer.evaluated_model.state_dict()), partial / WEIGHTS)
         # Evaluate the written weights, not those in memory.
         trainer.evaluated_model.load_state_dict(load_file(partial / WEIGHTS))
-        if data.other:
+        metrics = None if data.other else trainer.validate()
+        evaluated = metrics is not None and info["metric"] in metrics
+        if metrics is None or not evaluated:
             metrics = {name: value for name, value in record.items() if name not in OF_A_REPORT}
-            found = metrics[info["metric"]]
         else:
-            metrics = trainer.validate()
-            found = _evaluated_as_recorded(info, record, metrics, trainer)
+            _check_value(info, record, metrics, trainer)
         if file.is_file():
             shutil.copyfile(file, partial / PREPARED)
         if data.fingerprint is not None:
             (partial / DATA).write_bytes(data.fingerprint.to_bytes())
         _write_texts(partial, config, checkpoint, metrics, trainer, data.other)
-    return Export(out, info["trial"], info["metric"], found, metrics, other_data=data.other)
+    trainer.close()
+    found = metrics[info["metric"]]
+    return Export(out, info["trial"], info["metric"], found, metrics, evaluated, other_data=data.other)
 
 
-def _evaluated_as_recorded(
-    info: Mapping[str, Any], record: Mapping[str, Any], metrics: Mapping[str, float], trainer: Trainer
-) -> float:
-    """The objective of the written weights.
-
-    Raises:
-        SearchError: it is not what was recorded, within what the arithmetic allows.
-    """
+def _check_value(
+    info: Mapping[str, Any],
+    record: Mapping[str, Any],
+    metrics: Mapping[str, float],
+    trainer: Trainer | FunctionTrainer,
+) -> None:
+    """Raise SearchError unless the written weights give what was recorded, as far as arithmetic allows."""
     expected, found = record[info["metric"]], metrics[info["metric"]]
-    here = (trainer.device.type, trainer.precision.name)
+    here = (trainer.device.type, trainer.precision_name)
     there = (info.get("device", here[0]), info.get("precision", here[1]))
     tolerance = SAME_ARITHMETIC if here == there else OTHER_ARITHMETIC
     if not math.isclose(expected, found, rel_tol=tolerance, abs_tol=1e-6):
@@ -193,7 +197,6 @@ def _evaluated_as_recorded(
             f"the exported weights give {info['metric']} {found:.6g} and {expected:.6g} was recorded{how}; "
             "nothing was exported. Have the data, the task's code or a library changed since?"
         )
-    return found
 
 
 def refuse_other_content(out: Path) -> None:
@@ -247,7 +250,7 @@ def _write_texts(
     config: Config,
     checkpoint: Checkpoint,
     metrics: Mapping[str, float],
-    trainer: Trainer,
+    trainer: Trainer | FunctionTrainer,
     other_data: Sequence[str],
 ) -> None:
     info = checkpoint.info
@@ -261,70 +264,22 @@ def _write_texts(
         "history": info["history"],
         "lengths": trainer.virtual_epochs.as_dict(),
         "versions": library_versions(),
+        "code": own_code(config),
         "exported": f"{datetime.now(UTC):%F %T} UTC",
     }
     if other_data:
         report["not_evaluated"] = f"the data have changed since the training: {'; '.join(other_data)}"
     write_json(folder / METRICS, report)
-    preprocessing = info.get("preprocessing", {}) if other_data else trainer.task.preprocessing()
+    preprocessing = info.get("preprocessing", {}) if other_data else trainer.preprocessing()
     if preprocessing:
         write_json(folder / PREPROCESSING, preprocessing)
     num_parameters = sum(p.numel() for p in trainer.evaluated_model.parameters())
     (folder / CARD).write_text(
-        _model_card(config, report, info["options"], num_parameters, preprocessing), encoding="utf-8"
+        model_card(config, report, info["options"], num_parameters, preprocessing), encoding="utf-8"
     )
     written = [name for name in (*FILES, *OPTIONAL_FILES) if (folder / name).is_file()]
     sums = [f"{sha256(folder / name)}  {name}" for name in written]
     (folder / SUMS).write_text("\n".join(sums) + "\n", encoding="utf-8")
-
-
-def _model_card(
-    config: Config,
-    report: Mapping[str, Any],
-    options: Mapping[str, Any],
-    num_parameters: int,
-    preprocessing: Mapping[str, Any],
-) -> str:
-    """The README of an exported model: its metrics, how to load it and how to prepare its inputs."""
-    objective = report["objective"]
-    inputs = ""
-    if preprocessing:
-        how = f", as its `how` says: {preprocessing['how']}" if "how" in preprocessing else ""
-        inputs = f"""
-## From raw data to inputs
-
-`preprocessing.json` holds the statistics of the training data; apply them to raw data before the model{how}.
-"""
-    former = " of the training, which have changed since" if "not_evaluated" in report else ""
-    rows = "\n".join(f"| {key} | {value:.4f} |" for key, value in report["metrics"].items())
-    return f"""# {config.name}, trial {report["trial"]}
-
-{objective["metric"]} **{objective["value"]:.4f}** on the validation data{former},
-at optimizer step {report["step"]} (virtual epoch {report["virtual_epoch"]}).
-{num_parameters:,} parameters. Task `{config.task_path}`.
-
-| metric | value |
-|---|---|
-{rows}
-
-## Loading the weights
-
-```python
-from safetensors.torch import load_file
-
-weights = load_file("model.safetensors")  # parameter name -> tensor; no code of this model is run
-model.load_state_dict(weights)            # an instance of the architecture under `trial.model` in config.yaml
-```
-
-`config.yaml` is the complete configuration of this trial, `metrics.json` every virtual epoch's values and the
-library versions, `SHA256SUMS` the sums of these files (`sha256sum -c SHA256SUMS`).
-{inputs}
-## Options
-
-```json
-{json.dumps(options, indent=2, default=str)}
-```
-"""
 
 
 def _plain(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

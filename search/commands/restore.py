@@ -10,10 +10,11 @@ import torch
 from search.config.tasks import load_task
 from search.errors import SearchError
 from search.run.data_errors import data_errors
-from trainables.build import build_trainer, load_arrays
+from trainables.build import build_training, load_arrays
 from trainables.checkpoint import Checkpoint
 from trainables.data.prepared import data_key, prepared_file
 from trainables.data.stream import OtherDataError
+from trainables.function.trainer import FunctionTrainer
 from trainables.session import select_device
 from trainables.task import Arrays
 from trainables.trainer import Trainer
@@ -31,14 +32,14 @@ def restore_trainer(
     *,
     loaded: Mapping[str, Arrays] | None = None,
     of_other_data: bool = False,
-) -> Trainer:
+) -> Trainer | FunctionTrainer:
     """The trainer of a checkpoint with its data and state, on a GPU if there is one.
 
-    What was trained in fp16 is evaluated in fp32 on a CPU, which has no fp16 worth the name.
+    What was trained in fp16 is evaluated in fp32 on a CPU.
 
     Args:
         checkpoint: a verified checkpoint.
-        prepared: file of the arrays that its task prepared, as `prepared_of` names it.
+        prepared: file of what its task prepared, as `prepared_of` names it.
         device: another than that.
         loaded: what `load_raw` has returned, by `data_key`.
         of_other_data: the data were others when it was trained: only its weights are restored, also averaged.
@@ -52,18 +53,19 @@ def restore_trainer(
     task_class = load_task(info["task"])
     options = task_class.Options.parse(info["options"])
     device = device or select_device(1.0)
-    if device.type == "cpu" and options.precision == "fp16":
+    if device.type == "cpu" and getattr(options, "precision", None) == "fp16":
         options = options.model_copy(update={"precision": "fp32"})
-    ((unit, count),) = info["virtual_epoch"].items()
     with data_errors(info["task"]):
         raw = (loaded or {}).get(data_key(info["task"], info["options"]))
         arrays = load_arrays(task_class, options, prepared, raw)
-    trainer = build_trainer(
+    trainer = build_training(
         task_class,
         options,
         arrays,
-        unit=unit,
-        count=count,
+        prepared=prepared,
+        number=info["trial"],
+        folder=checkpoint.folder.parent,
+        **dict(zip(("unit", "count"), *info["virtual_epoch"].items(), strict=True)),
         num_virtual_epochs=info["num_virtual_epochs"],
         device=device,
         with_validation_data=info.get("data") == "train+val",

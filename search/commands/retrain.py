@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from search.errors import SearchError
 from search.run.data_errors import data_errors
 from search.run.data_record import DataChangedError, TrialData, compared, find_data, read_data
 from search.run.folder import RunFolder
-from search.run.provenance import working_folder
+from search.run.provenance import own_code, working_folder
 from search.run.signals import heard_signals
 from search.text import command, short_path
 from trainables.build import load_arrays
@@ -36,7 +37,10 @@ from trainables.data.fingerprint import Fingerprint
 from trainables.data.prepared import DamagedArraysError, data_key, read_arrays, write_arrays
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.files import atomic_write
+from trainables.function.task import FunctionTask
 from trainables.session import DataSplit, Record, TrialPlan, TrialSession
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,8 @@ class Retraining:
     virtual_epochs: int
     of: int
     interrupted_by: int | None
+    before: float
+    """The value of the export that it began with."""
     export: Export | None
 
 
@@ -79,9 +85,7 @@ def retrain(
         SearchError: the folder is not an export, or `out` holds another retraining, or the data have changed.
     """
     source = Path(exported).absolute()
-    for name in (WEIGHTS, CONFIG, METRICS):
-        if not (source / name).is_file():
-            raise SearchError(f"{source} is not an export: it has no {name}; {_way_to_export(source)}")
+    _require_export(source)
     if virtual_epochs is not None and steps is not None:
         raise SearchError("give --virtual-epochs or --steps, not both")
     options = {"--virtual-epochs": virtual_epochs, "--steps": steps, "--data": data, "--out": out}
@@ -95,7 +99,7 @@ def retrain(
         folder.create()
         with folder.owned():
             refuse_other_content(folder.exported)  # which would otherwise show when all is trained
-            config.task_class()
+            _tell_changed_code(config, report.get("code", {}))
             found = find_data(config, load=True)
             is_other = _compare_data(source, found.fingerprint, again, accept=accept_new_data)
             _check_arguments(folder, plan, from_scratch, found.fingerprint)
@@ -103,13 +107,20 @@ def retrain(
                 _copy_prepared(source / PREPARED, plan)
             weights = None if from_scratch else source / WEIGHTS
             return _train(
-                plan,
+                replace(plan, pretrained=from_scratch),
                 folder,
                 weights,
                 config,
                 TrialData(folder.prepared, found.fingerprint, found.arrays),
+                report["objective"]["value"],
                 progress,
             )
+
+
+def _require_export(source: Path) -> None:
+    for name in (WEIGHTS, CONFIG, METRICS):
+        if not (source / name).is_file():
+            raise SearchError(f"{source} is not an export: it has no {name}; {_way_to_export(source)}")
 
 
 def _way_to_export(source: Path) -> str:
@@ -121,6 +132,13 @@ def _way_to_export(source: Path) -> str:
     return f"`{command('export', source)}` writes one"
 
 
+def _tell_changed_code(config: Config, before: Mapping[str, str]) -> None:
+    """Of what comes from other code, or another version of a package, than when it was exported."""
+    for name, now in own_code(config).items():
+        if before.get(name, now) != now:
+            log.warning("the code of %s has changed since the export: values may not compare", name)
+
+
 def _plan(
     config: Config,
     folder: RunFolder,
@@ -130,6 +148,11 @@ def _plan(
     steps: int | None,
     data: DataSplit,
 ) -> TrialPlan:
+    if data != "train" and issubclass(config.task_class(), FunctionTask):
+        raise SearchError(
+            f"--data {data}: {config.task_path} is a training function, which reads its data itself; give it "
+            "a parameter of its own for that, and set it in the config.yaml of the export"
+        )
     lengths = VirtualEpochs(**report["lengths"])
     number = virtual_epochs or config.budget.max_virtual_epochs
     if steps is not None:
@@ -158,6 +181,7 @@ def _train(
     weights: Path | None,
     config: Config,
     data: TrialData,
+    before: float,
     progress: Callable[[Record, int], None],
 ) -> Retraining:
     with data_errors(plan.task):
@@ -168,9 +192,12 @@ def _train(
         if weights is not None and not session.history:
             session.trainer.model.load_state_dict(load_file(weights))
             session.trainer.restart_average()
+        record: Record = {}
         with heard_signals() as received:
             while not session.finished and not received:
                 record = session.next_report()
+                if "ended" in record:
+                    break
                 if "diverged" in record:
                     raise SearchError(
                         f"the training diverged at {record['diverged']}; try a lower learning rate"
@@ -180,13 +207,14 @@ def _train(
     finally:
         session.close()
     exported = None
-    if session.finished and best is not None:
+    if (session.finished or "ended" in record) and best is not None:
         try:
             checkpoint = read_checkpoint(Path(plan.folder), best["virtual_epoch"])
         except DamagedCheckpointError as error:
             raise SearchError(f"the best checkpoint cannot be exported: {error}") from error
         exported = export_checkpoint(checkpoint, config, folder.exported, folder.prepared, data)
-    return Retraining(folder.path, done, plan.num_virtual_epochs, received[0] if received else None, exported)
+    signal = received[0] if received else None
+    return Retraining(folder.path, done, plan.num_virtual_epochs, signal, before, exported)
 
 
 def _copy_prepared(exported: Path, plan: TrialPlan) -> None:

@@ -14,7 +14,9 @@ from search.config.messages import explain
 from search.errors import KeyPath, Problem
 from search.space.space import Resolved, Space
 from search.text import compact, cut
-from trainables.options import REFERENCE, OptimizerOptions, TrialOptions
+from trainables.imported import argument_problems, import_path
+from trainables.imported_options import ImportedOptions, named_by_path
+from trainables.options import REFERENCE, OptimizerOptions, TrialSection
 
 if TYPE_CHECKING:
     from trainables.task import Task
@@ -82,9 +84,9 @@ def check_trial(space: Space, task: type[Task], reported: Collection[KeyPath] = 
     return list(problems)
 
 
-def _validate(resolved: Resolved, model: type[TrialOptions]) -> list[Found]:
+def _validate(resolved: Resolved, model: type[TrialSection]) -> list[Found]:
     try:
-        model.parse(resolved.options)
+        return list(_imported_problems(model.parse(resolved.options)))
     except ValidationError as error:
         return explain(error, model, resolved.options, _WORDS)
     except KeyError:  # a variable that is not set, which check_texts reports
@@ -92,6 +94,20 @@ def _validate(resolved: Resolved, model: type[TrialOptions]) -> list[Found]:
     except Exception as error:  # a validator of the user's task
         return [((), f"{model.__qualname__} raised {_text(error)}")]
     return []
+
+
+def _imported_problems(options: TrialSection) -> Iterator[Found]:
+    """What is wrong with the paths in these options, and with the arguments beside them."""
+    for path, named in named_by_path(options):
+        if not isinstance(named, ImportedOptions):  # an optimizer, checked with the built-in ones
+            continue
+        try:
+            is_class = isinstance(import_path(named.name), type)
+            passed = named.passed_to_class if is_class else named.passed
+            for key, message in argument_problems(named.name, named.arguments, passed, named.given):
+                yield (*path, named.key if key is None else key), message
+        except ValueError as error:
+            yield (*path, named.key), str(error)
 
 
 def _optimizer_fields(task: type[Task]) -> list[str]:
@@ -145,8 +161,8 @@ def _value_problems(field: str, options: OptimizerOptions) -> Iterator[Found]:
     from trainables.optim.optimizers import build_optimizer
 
     try:
-        # The layers are the task's; a small model stands in for its own.
-        values = options.model_copy(update={"layer_decay": 1.0})
+        # Layers and names are those of the task's model; a small one stands in for it.
+        values = options.model_copy(update={"layer_decay": 1.0, "groups": ()})
         build_optimizer(torch.nn.Linear(2, 2), values, torch.device("cpu"))
     except Exception as error:  # torch.optim raises all kinds for values of the wrong type
         yield (field,), f"torch.optim refuses these values: {_text(error.__cause__ or error)}"

@@ -188,6 +188,12 @@ def _cross_check(sections: Sections, space: Space | None, failed: set[str | int]
         yield Problem.of(("scheduler", "grace_period"), f"received {shown(grace_period)}; {message}")
 
 
+def _names_of_metrics(space: Space) -> tuple[str, ...]:
+    """Of those that trials have by their paths, in `metrics`."""
+    sections = (resolved.options.get("metrics") for resolved in space.candidates())
+    return tuple({str(name): None for each in sections if isinstance(each, dict) for name in each})
+
+
 def _check_task(
     document: Document, task: str, metric: str | None, space: Space, reported: frozenset[KeyPath]
 ) -> list[Problem]:
@@ -197,8 +203,9 @@ def _check_task(
     except ConfigError as error:
         return error.problems
     problems = [] if ("trial",) in reported else check_trial(space, found, reported)
-    if metric is not None and not may_report(found, metric):
-        names = [f"{name}<class>" if name.endswith("/") else name for name in found.metric_names]
+    own = () if ("trial",) in reported else _names_of_metrics(space)
+    if metric is not None and not may_report(found, metric, own):
+        names = [f"{name}<class>" if name.endswith("/") else name for name in (*found.metric_names, *own)]
         close = nearest(metric, [*names, "valid_loss"])
         hint = f"; did you mean {close!r}?" if close else ""
         message = f"received {shown(metric)}; the task reports {', '.join(names)}{hint}"

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from search.errors import KeyPath
 from search.text import nearest, shown, suggestion, value_at
+from trainables.imported_options import ImportedOptions
 
 _WORDING = (
     (r"^Input should be ", ""),
@@ -121,9 +122,13 @@ def _message(found: _Found, model: type[BaseModel], tree: Any) -> tuple[KeyPath,
 
 def _tag_message(found: _Found, model: type[BaseModel], tree: Any) -> tuple[KeyPath, str]:
     """About the key that says which member of a union is meant."""
-    key = str(found.error["ctx"]["discriminator"]).strip("'")
-    tags = list(dict.fromkeys(tag for at in _models_at(model, found.error["loc"]) for tag in _tags(at, key)))
+    models = _models_at(model, found.error["loc"])
+    # A function tells those apart that may also be paths, and the error has its name.
+    importable = next((at.key for at in models if issubclass(at, ImportedOptions)), None)
+    key = importable or str(found.error["ctx"]["discriminator"]).strip("'")
+    tags = list(dict.fromkeys(tag for at in models for tag in _tags(at, key)))
     rule = f"one of {', '.join(repr(tag) for tag in tags)}" if tags else "a known name"
+    rule += ", or a path, package.module:Name" if importable else ""
     if found.type == "union_tag_not_found":
         return (*found.path, key), f"is required and missing; must be {rule}"
     value = value_at(tree, (*found.path, key))

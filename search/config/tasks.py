@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Collection
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -62,6 +64,7 @@ def load_task(task: str, where: str = "config") -> type[Task]:
 
 
 def _load(path: str) -> type[Task]:
+    from trainables.function.task import as_task
     from trainables.options import TrialOptions
     from trainables.task import Task
 
@@ -71,26 +74,36 @@ def _load(path: str) -> type[Task]:
     for part in class_name.split("."):
         found = getattr(found, part, None)
     if found is None:
-        tasks = [name for name, item in vars(module).items() if _is_a(item, Task) and item is not Task]
-        known = suggestion(class_name, tasks) if tasks else "it has no Task at all"
-        raise ValueError(f"the module {module_name} has no class {class_name!r}; {known}")
+        own = {name: item for name, item in vars(module).items() if item is not Task and name[0] != "_"}
+        tasks = [name for name, item in own.items() if _is_a(item, Task)]
+        functions = [name for name, item in own.items() if inspect.isfunction(item)]
+        known = suggestion(class_name, tasks + functions) if tasks + functions else "it has no Task at all"
+        raise ValueError(f"the module {module_name} has no class or function {class_name!r}; {known}")
+    if inspect.isfunction(found):
+        return as_task(found)
     if not _is_a(found, Task):
-        raise ValueError(f"{path} is not a subclass of trainables.task.Task, received {shown_type(found)}")
+        rule = "is neither a subclass of trainables.task.Task nor a training function"
+        raise ValueError(f"{path} {rule}, received {shown_type(found)}")
     if not _is_a(found.Options, TrialOptions):
         raise ValueError(f"{path}.Options is not a subclass of trainables.options.TrialOptions")
     return found
 
 
-def may_report(task: type[Task], metric: str) -> bool:
-    """Whether a task may report a metric of this name: a class that overrides `metrics` alone knows."""
+def may_report(task: type[Task], metric: str, own: Collection[str] = ()) -> bool:
+    """Whether a task may report a metric of this name: a class that overrides `metrics` alone knows.
+
+    Args:
+        own: names of metrics that its trials have by their paths; one of several values adds a slash.
+    """
     from trainables.reported import OF_THE_TRAINER  # which imports torch
 
     def owner(attribute: str) -> type:
         return next(each for each in task.__mro__ if attribute in vars(each))
 
-    if not task.metric_names or not issubclass(owner("metric_names"), owner("metrics")):
+    made = [name for name in ("metrics", "built_in_metrics") if hasattr(task, name)]
+    if not task.metric_names or not all(issubclass(owner("metric_names"), owner(name)) for name in made):
         return True
-    known = (*task.metric_names, *OF_THE_TRAINER)
+    known = (*task.metric_names, *own, *(f"{name}/" for name in own), *OF_THE_TRAINER)
     return metric in known or any(name.endswith("/") and metric.startswith(name) for name in known)
 
 

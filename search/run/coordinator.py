@@ -8,8 +8,8 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from search.config.config import Config
+from search.run import limits
 from search.run.events import Event, EventKind, Turn
-from search.run.limits import NOT_ITS_FAULT, FailedAlike, failed_as, limit_reached, may_retry, timeout_after
 from search.run.recovery import is_cut_short, is_retried, recovery_of
 from search.schedulers.base import Decision, Scheduler
 from search.schedulers.plateau import is_on_plateau
@@ -73,7 +73,7 @@ class Coordinator:
             self.budget = config.budget.model_copy(update={"trials": trials})
         self._clock, self._began = clock, clock()
         self._elapsed_before = self._elapsed_saved = study.elapsed_seconds
-        self._failed_alike = FailedAlike()
+        self._failed_alike = limits.FailedAlike()
         self._slowest = max((r.seconds / r.depth for r in study.records if r.values), default=None)
         self._noted_difference = False
 
@@ -124,7 +124,7 @@ class Coordinator:
     @property
     def timeout(self) -> float:
         """Seconds that a virtual epoch may take from now on."""
-        return timeout_after(self._config.timeout, self._slowest)
+        return limits.timeout_after(self._config.timeout, self._slowest)
 
     def going_on(self) -> set[int]:
         """Numbers of the trials that need their checkpoints: running, waiting, or possibly promoted later."""
@@ -164,9 +164,9 @@ class Coordinator:
     def _on_report(self, record: TrialRecord, report: Mapping[str, Any], lengths: VirtualEpochs) -> bool:
         if "message" in report:
             self._tell(EventKind.MESSAGE, record, text=report["message"])
-        if "diverged" in report:
+        if (end := limits.own_end(report)) is not None:
             self._failed_alike.survived(record.depth + 1)
-            self._finish(record, Outcome.DIVERGED, report["diverged"], report)
+            self._finish(record, *end, report)
             return False
         objective = float(report[self._config.objective.metric])
         if report["virtual_epoch"] <= record.depth:
@@ -233,17 +233,17 @@ class Coordinator:
                 self._on_lost(record, failure)
 
     def _on_lost(self, record: TrialRecord, failure: Failure) -> None:
-        if failure.kind in NOT_ITS_FAULT:
+        if failure.kind in limits.NOT_ITS_FAULT:
             self._cut_off(record)
-            self.give_up(f"trial {record.number}: {failure.cause}{NOT_ITS_FAULT[failure.kind]}")
+            self.give_up(f"trial {record.number}: {failure.cause}{limits.NOT_ITS_FAULT[failure.kind]}")
             return
         self._end_job(record)
         self.study.add_failure(record, failure)
-        if may_retry(record.failures, self._config.max_failures):
+        if limits.may_retry(record.failures, self._config.max_failures):
             self._queue.append(record)
             self._tell(EventKind.RETRIED, record, text=failure.cause)
             return
-        self._finish(record, *failed_as(failure))
+        self._finish(record, *limits.failed_as(failure))
         self._failed_alike.add(failure.cause, record.depth)
         if self._failed_alike.count >= self._config.max_failed_trials:
             self.give_up(f"{self._failed_alike.count} trials in a row failed alike: {failure.cause}")
@@ -329,7 +329,7 @@ class Coordinator:
         self._tell(EventKind.ENDED, record, report, reason)
 
     def _check_limits(self) -> None:
-        reached = limit_reached(self.budget, seconds=self.elapsed_seconds, steps=self.steps)
+        reached = limits.limit_reached(self.budget, seconds=self.elapsed_seconds, steps=self.steps)
         if reached is not None:
             self.end(reached)
         if self.budget.plateau is None or self.ending is not None:

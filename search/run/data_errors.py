@@ -15,8 +15,8 @@ from trainables.data.prepared import DamagedArraysError
 from trainables.findings import SampleError
 from trainables.process.causes import advice, exit_text, shortened, with_advice
 
-_OPTION = re.compile(r"\bdata\.(?!max_skipped)\w+|correct the path")
-"""What a message names whose problem is an option of `trial.data`, and no sample."""
+_OPTION = re.compile(r"\b(data|model|loss|metrics|augment)\.(?!max_skipped)\w+|correct the path")
+"""What a message names whose problem is an option of a trial, and no sample."""
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from search.config.schema import Budget
 from search.study.trial import Outcome
@@ -48,6 +49,13 @@ def failed_as(failure: Failure) -> tuple[Outcome, str]:
     """How a trial ends whose last attempt was lost to this, and why."""
     out_of_memory = failure.kind in (FailureKind.GPU_MEMORY, FailureKind.MEMORY)
     return Outcome.OUT_OF_MEMORY if out_of_memory else Outcome.FAILED, failure.cause
+
+
+def own_end(report: Mapping[str, Any]) -> tuple[Outcome, str] | None:
+    """How a trial ends by itself and why, if it says so in its report."""
+    if "diverged" in report:
+        return Outcome.DIVERGED, report["diverged"]
+    return (Outcome.STOPPED, report["ended"]) if "ended" in report else None
 
 
 class FailedAlike:

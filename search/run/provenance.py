@@ -6,17 +6,22 @@ import hashlib
 import inspect
 import json
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import chdir, contextmanager
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 from typing import Any
 
 from search.config.config import Config
+from search.config.tasks import BUILT_IN
 from search.run.folder import RunFolder, write_json
 from trainables.checkpoint import library_versions
 from trainables.data.fingerprint import Fingerprint
+from trainables.imported import import_path
+from trainables.imported_options import named_by_path, path_of
+from trainables.process.causes import is_installed
 
 _PACKAGES = ("tune-search", "ray", "optuna")
 
@@ -28,6 +33,7 @@ def record_provenance(config: Config, folder: RunFolder, data: Fingerprint | Non
         "working_folder": os.getcwd(),
         "versions": library_versions() | {name: version(name) for name in _PACKAGES},
         "task": task_source(config),
+        **({"imported": imported} if (imported := imported_sources(config)) else {}),
         **({} if data is None else {"data": data.as_dict()}),
     }
     last = entries[-1] if entries else {}
@@ -42,6 +48,41 @@ def task_source(config: Config) -> dict[str, str]:
     file = Path(inspect.getfile(config.task_class()))
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     return {"class": config.task_path, "file": str(file), "sha256": digest}
+
+
+def imported_sources(config: Config) -> dict[str, dict[str, str]]:
+    """What is imported by its path: the file and its SHA-256, or of an installed package its version."""
+    parse = config.task_class().Options.parse
+    parts = {
+        path_of(part)
+        for resolved in config.space.candidates()
+        for _, part in named_by_path(parse(resolved.options))
+    }
+    return {path: _imported_source(path) for path in sorted(parts)}
+
+
+def _imported_source(path: str) -> dict[str, str]:
+    import_path(path)
+    module = path.partition(":")[0]
+    file = Path(sys.modules[module].__file__ or "")
+    if file.is_file() and not is_installed(file):
+        return {"file": str(file), "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+    package = module.partition(".")[0]
+    distribution = next(iter(packages_distributions().get(package, ())), package)
+    try:
+        return {"package": distribution, "version": version(distribution)}
+    except PackageNotFoundError:
+        return {"package": package}
+
+
+def own_code(config: Config) -> dict[str, str]:
+    """SHA-256 of the files, or versions of the packages, of a task and of what is imported by its path."""
+    task = {} if config.task_path in BUILT_IN.values() else {config.task_path: task_source(config)["sha256"]}
+    return task | {path: _identity(source) for path, source in imported_sources(config).items()}
+
+
+def _identity(source: Mapping[str, str]) -> str:
+    return source.get("sha256") or f"{source['package']} {source.get('version', '')}".rstrip()
 
 
 @contextmanager
@@ -73,3 +114,9 @@ def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]
             yield f"{name} was {old.get(name, 'not there')} and is {new.get(name, 'not there')} now"
     if before["task"].get("sha256") != now["task"]["sha256"]:
         yield f"the code of {now['task']['class']} in {now['task']['file']} has changed"
+    for path, source in now.get("imported", {}).items():
+        former = before.get("imported", {}).get(path, source)
+        if former.get("sha256") != source.get("sha256"):
+            yield f"the code of {path} in {source.get('file', source.get('package'))} has changed"
+        elif former.get("version") != source.get("version"):
+            yield f"{path} is of {source['package']} {source['version']}, and was of {former['version']}"

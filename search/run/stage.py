@@ -18,6 +18,7 @@ from search.run.data_errors import data_errors
 from search.run.data_record import DataChangedError, compared, find_data, read_data, take_data
 from search.run.events import Event, EventKind
 from search.run.executor import Executor, Jobs
+from search.run.first_try import try_imported
 from search.run.folder import RunFolder, write_json
 from search.run.provenance import record_provenance, task_source, working_folder
 from search.run.reporter import ProgressReporter
@@ -83,6 +84,7 @@ def run_in_folder(
         with heard_notes() as of_data:
             shared = _load_shared_data(config, folder, found.arrays)
         notes += of_data
+        try_imported(config, shared, reporter.phase)
         if executor.phase:
             reporter.phase(executor.phase)
         executor.wait_until_ready()

@@ -142,6 +142,8 @@ def export_text(export: Export) -> str:
     value = f"{export.metric} {number_text(export.value)}"
     evaluated = f"re-evaluated from these files: {value}, as recorded"
     accepting = " --accept-new-data" if export.other_data else ""
+    if not export.evaluated:
+        evaluated = f"not evaluated, as trial.evaluated_by has not said how; {value} was recorded"
     if export.other_data:
         evaluated = (
             f"not evaluated, as the data have changed since it was trained; {value} was recorded then\n"
@@ -159,8 +161,10 @@ def retraining_text(done: Retraining, command: str) -> str:
     if done.export is None:
         return f"stopped after virtual epoch {done.virtual_epochs} of {done.of}; continue with\n  {command}"
     best = f"{done.export.metric} {number_text(done.export.value)}"
+    before = number_text(done.before)
     return (
-        f"retrained for {done.of} virtual epochs: best {best}\nexported to {short_path(done.export.folder)}"
+        f"retrained for {done.of} virtual epochs: best {best}, {before} before\n"
+        f"exported to {short_path(done.export.folder)}"
     )
 
 
@@ -221,7 +225,7 @@ def _plan_rows(check: Check) -> dict[str, str]:
         "objective": f"{config.objective.metric}, {config.objective.mode}: "
         f"{'higher' if config.objective.mode == 'max' else 'lower'} is better",
         "training data": "unknown length" if check.num_train is None else f"{check.num_train} samples",
-        "validation data": f"{check.num_valid} samples",
+        "validation data": "the function's own" if check.num_valid is None else f"{check.num_valid} samples",
         "model": f"{check.model}, {check.num_parameters:,} parameters (of the trial that was run)",
         "batch": check.batch,
         "device": check.device,

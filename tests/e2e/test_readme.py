@@ -63,9 +63,13 @@ def test_the_configurations_of_the_readme_are_right(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("block", [b for b in blocks("yaml") if b.startswith(("task:", "trial:"))])
-def test_the_parts_of_configurations_in_the_readme_are_right(block: str, tmp_path: Path) -> None:
+def test_the_parts_of_configurations_in_the_readme_are_right(
+    block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from search.config.stages import load_config
 
+    (tmp_path / "my_losses.py").write_text("def boundary(outputs, targets): ...\n")
+    monkeypatch.chdir(tmp_path)
     task = "" if block.startswith("task:") else "task: segmentation\n"
     rest = "objective: {metric: valid_loss, mode: min}\nvirtual_epoch: {steps: 20}\n"
     (tmp_path / "part.yaml").write_text(task + block + rest)

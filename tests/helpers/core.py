@@ -30,6 +30,13 @@ CORE: dict[str, list[str]] = {
     "a GAN is searched": [
         "e2e/test_gan_search.py::test_both_learning_rates_are_searched_and_the_best_has_the_least_distance"
     ],
+    "a network of one's own is searched, exported with the lines that make it, and retrained": [
+        "e2e/test_imported_search.py"
+    ],
+    "a training function is paused, promoted and continued bit for bit": [
+        "e2e/test_function_search.py::test_ray_and_this_process_train_a_function_alike",
+        "e2e/test_function_search.py::test_a_search_of_a_function_that_is_interrupted_ends_as_if_it_had_not_been",
+    ],
     "stages follow each other": [
         "e2e/test_staged_runs.py::test_the_second_stage_begins_with_the_best_of_the_first_and_searches_its_own_alone",
         "e2e/test_staged_runs.py::test_the_last_stages_best_is_exported_and_its_retraining_is_ready",

@@ -14,7 +14,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt, field_validator
 
-from trainables.options import Options, TrialOptions
+from trainables.base_options import Options
+from trainables.options import TrialOptions
 from trainables.task import Task
 
 

@@ -15,9 +15,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 _TRAINABLES = """
-    __init__ files options findings text_file pairing process networks optim data tables shards images
-    pictures inspect task segmentation classification regression gan integrations
-    progress reported trainer checkpoint tensorboard build session worker trainable batch_probe
+    __init__ files findings text_file pairing process imported base_options imported_options options
+    networks optim data tables shards images pictures inspect task supervised segmentation classification
+    regression gan integrations
+    progress reported trainer function checkpoint tensorboard build session worker trainable batch_probe
 """
 _SEARCH = """
     hidden errors text space config study schedulers samplers ray run commands screen __init__

@@ -211,8 +211,11 @@ def test_problem_of_a_tasks_own_validator_shows_what_was_received():
             "received 'segmentatoin'; must be built in or package.module:Class; did you mean 'segmentation'",
         ),
         ("nowhere.module:Task", "there is no module 'nowhere' in the current folder or among the installed"),
-        ("my_task:MyTsk", "the module my_task has no class 'MyTsk'; did you mean 'MyTask'?"),
-        ("my_task:NoTask", "my_task:NoTask is not a subclass of trainables.task.Task, received class NoTask"),
+        ("my_task:MyTsk", "the module my_task has no class or function 'MyTsk'; did you mean 'MyTask'?"),
+        (
+            "my_task:NoTask",
+            "my_task:NoTask is neither a subclass of trainables.task.Task nor a",
+        ),
         (
             "broken_task:Task",
             "the module broken_task cannot be imported: ZeroDivisionError: division by zero",

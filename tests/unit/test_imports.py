@@ -185,7 +185,7 @@ def test_an_import_that_fails_for_a_file_named_like_a_library_names_both(folder:
 
 def test_a_task_in_a_module_named_like_a_library_is_refused(folder: Path) -> None:
     write(folder, "filelock", TASK)
-    with pytest.raises(ConfigError, match=r"is both your filelock\.py and|the module filelock has no class"):
+    with pytest.raises(ConfigError, match=r"is both your filelock\.py and|the module filelock has no"):
         load_task("filelock:MyTask")
 
 

@@ -7,14 +7,16 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import (
     CosineAnnealingLR,
+    CosineAnnealingWarmRestarts,
     LinearLR,
     LRScheduler,
     OneCycleLR,
     PolynomialLR,
     SequentialLR,
+    StepLR,
 )
 
-from trainables.optim.lr_schedules import schedule_factor, set_lr
+from trainables.optim.lr_schedules import imported_factor, schedule_factor, set_lr
 
 NAMES = ["constant", "linear", "cosine", "polynomial", "one_cycle"]
 STEPS = 20
@@ -145,3 +147,40 @@ def test_set_lr_fills_a_tensor_in_place() -> None:
 def test_warmup_as_long_as_the_trial_is_refused(warmup: float) -> None:
     with pytest.raises(ValueError, match=f"warmup is {warmup:g} steps of {STEPS}"):
         factors("cosine", warmup=warmup)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "make"),
+    [
+        ("CosineAnnealingWarmRestarts", {"T_0": 4}, lambda o: CosineAnnealingWarmRestarts(o, T_0=4)),
+        ("OneCycleLR", {"max_lr": 1.0, "total_steps": 20}, lambda o: OneCycleLR(o, 1.0, total_steps=20)),
+        ("StepLR", {"step_size": 3, "gamma": 0.5}, lambda o: StepLR(o, 3, gamma=0.5)),
+    ],
+)
+def test_an_imported_scheduler_gives_its_own_factors_from_any_step(name, arguments, make) -> None:
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(()))], lr=1.0)
+    scheduler = make(optimizer)
+    wanted = []
+    for _ in range(20):
+        wanted.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    path = f"torch.optim.lr_scheduler:{name}"
+    factor = imported_factor(path, arguments, total_steps=20)
+    resumed = imported_factor(path, arguments, total_steps=20)
+    assert [factor(step) for step in range(20)] == wanted
+    assert [resumed(step) for step in range(7, 20)] == wanted[7:]
+
+
+def test_an_imported_function_is_given_step_and_length() -> None:
+    factor = imported_factor("own_parts:halving", {"factor": 0.25}, total_steps=10)
+    assert [factor(0), factor(5), factor(10)] == [1.0, 0.5, 0.25]
+
+
+def test_a_scheduler_that_needs_metrics_and_a_factor_that_is_no_number_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"of torch\.optim\.lr_scheduler that steps alone; it needs metrics"):
+        imported_factor("torch.optim.lr_scheduler:ReduceLROnPlateau", {}, total_steps=10)
+    with pytest.raises(ValueError, match="it is no such class"):
+        imported_factor("own_parts:Net", {}, total_steps=10)
+    with pytest.raises(ValueError, match=r"own_parts:halving gave .* at step 3; must be a finite factor"):
+        imported_factor("own_parts:halving", {"factor": -1.0}, total_steps=10)(3)

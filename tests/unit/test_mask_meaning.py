@@ -57,6 +57,36 @@ def test_labels_at_equal_distances_are_scaled_and_no_number_of_classes_is_propos
     assert inspection.conclude(contents).class_names == ()
 
 
+@pytest.mark.parametrize(
+    ("levels", "options", "message"),
+    [
+        (
+            [0, 127, 255],
+            {},
+            r"0, 127 and the ignored 255 \(33% of the pixels\).*mask_values: {127: 1, 255: 2} if each",
+        ),
+        ([0, 128, 255], {}, r"data\.mask_values: {128: 1, 255: 2} if each is a class$"),
+        (
+            [0, 64, 191, 255],
+            {},
+            r"{64: 1, 191: 2} if each is a class, with 255: 3 if 255 is one too, or data",
+        ),
+        (
+            [0, 128, 255],
+            {"mask_values": {127: 1, 255: 2}},
+            r"masks hold 0, 128, 255; .*none holds 127, which data\.mask_values names; .*{128: 1, 255: 2}",
+        ),
+    ],
+)
+def test_advice_speaks_of_the_labels_in_the_files_and_leaves_out_no_class(
+    tmp_path: Path, levels: list[int], options: dict[str, Any], message: str
+) -> None:
+    mask = np.repeat(np.array(levels, np.uint8), 12)[None].repeat(24, axis=0)
+    folder(tmp_path, [Image.fromarray(mask) for _ in range(6)])
+    with pytest.raises(ValueError, match=message):
+        load(tmp_path, **options)
+
+
 def test_labels_that_are_numbers_are_taken_as_they_are_if_their_number_is_set(tmp_path: Path) -> None:
     masks = classes(num_classes=3)
     folder(tmp_path, [Image.fromarray(mask * np.uint8(60)) for mask in masks])

@@ -18,7 +18,7 @@ from tiny_tasks import search_config
 from search.config.config import Config
 from search.config.stages import load_config
 from search.run.folder import RunFolder
-from search.run.provenance import record_provenance, task_source, working_folder
+from search.run.provenance import own_code, record_provenance, task_source, working_folder
 
 
 @pytest.fixture
@@ -108,6 +108,36 @@ def test_a_task_whose_file_has_changed_is_told_with_the_file(
     file.write_text(file.read_text() + "# more\n")
     assert record_provenance(config, run) == [f"the code of task_of_mine:Mine in {file} has changed"]
     assert task_source(config)["sha256"] == entries(run)[-1]["task"]["sha256"]
+
+
+def test_what_is_imported_by_its_path_is_recorded_with_its_file_or_package_and_a_change_is_told(
+    run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    file = tmp_path / "net_of_mine.py"
+    file.write_text("from torch import nn\ndef net():\n    return nn.Conv2d(1, 11, 1)\n")
+    loss = {"terms": {"own": {"name": "torch.nn:CrossEntropyLoss"}}}
+    model = {"choice": [{"name": "net_of_mine:net"}, {"name": "unet"}]}
+    trial = {"data": {"source": "digits"}, "model": model, "loss": loss}
+    raw = search_config(task="segmentation", trial=trial) | {"objective": {"metric": "miou", "mode": "max"}}
+    config = load_config(raw).first
+    assert record_provenance(config, run) == []
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert entries(run)[0]["imported"] == {
+        "net_of_mine:net": {"file": str(file), "sha256": digest},
+        "torch.nn:CrossEntropyLoss": {"package": "torch", "version": version("torch")},
+    }
+    torch_version = f"torch {version('torch')}"
+    assert own_code(config) == {"net_of_mine:net": digest, "torch.nn:CrossEntropyLoss": torch_version}
+    file.write_text(file.read_text() + "# more\n")
+    content = json.loads(run.provenance.read_text())
+    content["sessions"][-1]["imported"]["torch.nn:CrossEntropyLoss"]["version"] = "1.0"
+    run.provenance.write_text(json.dumps(content))
+    assert record_provenance(config, run) == [
+        f"the code of net_of_mine:net in {file} has changed",
+        f"torch.nn:CrossEntropyLoss is of torch {version('torch')}, and was of 1.0",
+    ]
+    assert record_provenance(config, run) == []
 
 
 def test_another_working_folder_is_recorded_and_is_no_news(

@@ -19,6 +19,9 @@ from trainables.images.fingerprint import image_fingerprint
 from trainables.images.loading import load_images
 from trainables.images.options import ImageOptions
 from trainables.images.statistics import mean_and_std, pixel_sums
+from trainables.images.targets import NO_CLASS
+from trainables.imported_options import ImportedData
+from trainables.supervised.datasets import load_own_data
 from trainables.tables.doubts import note_doubts
 from trainables.tables.encode import Table, encoded_table, plain_table
 from trainables.tables.read import Sheets, check_targets, read_sheets, split_by_class, table_fingerprint
@@ -41,6 +44,8 @@ def load_arrays(options: DataOptions) -> Arrays:
         return _digits(options)
     if isinstance(options, ImageOptions):
         return load_images(options)
+    if isinstance(options, ImportedData):
+        return load_own_data(options, masks=False, ignored=NO_CLASS)
     if isinstance(options, BreastCancerOptions):
         return _breast_cancer(options)
     return _csv(options)

@@ -12,6 +12,8 @@ from torch import Tensor
 from trainables.data.source import Batch
 from trainables.images.classes import ClassWeights
 from trainables.images.targets import NO_CLASS
+from trainables.imported_options import ImportedCall
+from trainables.supervised.calls import ImportedLoss
 
 _TINY = torch.finfo(torch.float32).tiny
 
@@ -51,6 +53,21 @@ class ClassificationLoss:
     def weight(self, batch: Batch) -> Tensor:
         """Scalar: the number of samples, weighted by class."""
         return _mixed(batch, lambda labels: self._weights.of(labels, labels != NO_CLASS)).sum()
+
+
+class ImportedClassLoss:
+    """A loss of yours, the mean over the samples that have a class."""
+
+    def __init__(self, options: ImportedCall) -> None:
+        self._loss = ImportedLoss(options, NO_CLASS)
+
+    def mean(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Scalar, from logits [B, K] and (inputs, classes int64 [B])."""
+        return self._loss.mean(logits, batch[1])
+
+    def weight(self, batch: Batch) -> Tensor:
+        """Scalar: the number of samples."""
+        return (batch[1] != NO_CLASS).sum().float()
 
 
 def _mixed(batch: Batch, each: Callable[[Tensor], Tensor]) -> Tensor:

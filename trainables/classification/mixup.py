@@ -13,6 +13,7 @@ from trainables.classification.options import AugmentOptions
 from trainables.images.augment import normalize
 from trainables.images.samples import Samples
 from trainables.images.source import ImageSource
+from trainables.images.transforms import Transforms
 
 FLIP, DOWN, RIGHT, PARTNER, LAMBDA, PARTNER_FLIP, PARTNER_DOWN, PARTNER_RIGHT = range(8)
 """Columns of the random numbers; fixed, so that switching one augmentation on leaves the others alike."""
@@ -39,6 +40,7 @@ class ClassificationSource(ImageSource):
     ) -> None:
         super().__init__(samples, mean, std)
         self._augment, self._mixup = augment or AugmentOptions(), mixup
+        self._transforms = Transforms(self._augment.transforms)
         self.num_randoms = PARTNER_RIGHT + 1 if mixup or self._augment != AugmentOptions() else 0
 
     def batch(self, indices: np.ndarray, randoms: np.ndarray | None) -> tuple[Tensor, ...]:
@@ -49,6 +51,8 @@ class ClassificationSource(ImageSource):
 
     def _read(self, indices: np.ndarray, randoms: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         images, labels = self._whole(indices)
+        if randoms is not None and self._transforms:
+            images = self._transforms.images(images, randoms)
         images = normalize(images, self._mean, self._std)
         if randoms is None:
             return images, labels

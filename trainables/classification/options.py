@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     ConfigDict,
     Field,
     NonNegativeFloat,
     PositiveFloat,
+    Tag,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
+from trainables.base_options import Fraction, Name, Options
 from trainables.images.options import ClassDatasetsOptions, ClassFolderOptions, ClassShardsOptions
+from trainables.imported_options import (
+    BUILT_IN_OR_IMPORTED,
+    BY_NAME,
+    BY_SOURCE,
+    IMPORTED,
+    ImportedCall,
+    ImportedData,
+    ImportedModel,
+    ImportedTransform,
+)
 from trainables.networks.options import CNNOptions, MLPOptions, ResNetOptions
-from trainables.options import Fraction, Options, TrialOptions
+from trainables.supervised.options import SupervisedOptions
 from trainables.tables.options import CSVOptions, SplitOptions
 
 IMAGE_SOURCES = ("digits", "images", "datasets", "shards")
@@ -58,37 +71,51 @@ class AugmentOptions(Options):
     """Probability; 0.5 suits most photographs, 0 digits and letters."""
     shift: Annotated[int, Field(ge=0, le=1024)] = 0
     """Largest shift along each side in pixels; what comes in has the mean colour."""
+    transforms: dict[Name, ImportedTransform] = Field(default_factory=dict)
+    """Transforms of yours by names of your choice, applied in this order before the others."""
 
 
-DataOptions = (
-    DigitsOptions
-    | ClassFolderOptions
-    | ClassDatasetsOptions
-    | ClassShardsOptions
-    | BreastCancerOptions
-    | ClassCSVOptions
-)
+DataOptions = Annotated[
+    Annotated[DigitsOptions, Tag("digits")]
+    | Annotated[ClassFolderOptions, Tag("images")]
+    | Annotated[ClassDatasetsOptions, Tag("datasets")]
+    | Annotated[ClassShardsOptions, Tag("shards")]
+    | Annotated[BreastCancerOptions, Tag("breast_cancer")]
+    | Annotated[ClassCSVOptions, Tag("csv")]
+    | Annotated[ImportedData, IMPORTED],
+    BY_SOURCE,
+]
 
 
-class ClassificationOptions(TrialOptions):
+ModelOptions = Annotated[
+    Annotated[CNNOptions, Tag("cnn")]
+    | Annotated[ResNetOptions, Tag("resnet")]
+    | Annotated[MLPOptions, Tag("mlp")]
+    | Annotated[ImportedModel, IMPORTED],
+    BY_NAME,
+]
+LossChoice = Annotated[
+    Annotated[LossOptions, Tag("built_in")] | Annotated[ImportedCall, IMPORTED], BUILT_IN_OR_IMPORTED
+]
+
+
+class ClassificationOptions(SupervisedOptions):
     """Everything that one classification trial gets."""
 
     model_config = ConfigDict(validate_default=True)
 
-    data: DataOptions = Field(  # type: ignore[assignment]  # narrows an open mapping
-        default=DigitsOptions(source="digits"), discriminator="source"
-    )
-    model: CNNOptions | ResNetOptions | MLPOptions = Field(  # type: ignore[assignment]  # narrows an open mapping
-        default=CNNOptions(name="cnn"), discriminator="name"
-    )
-    loss: LossOptions = LossOptions()
+    data: DataOptions = DigitsOptions(source="digits")  # type: ignore[assignment]  # narrows an open mapping
+    model: ModelOptions = CNNOptions(name="cnn")  # type: ignore[assignment]  # narrows an open mapping
+    loss: LossChoice = LossOptions()
     augment: AugmentOptions = AugmentOptions()
 
     @field_validator("model")
     @classmethod
     def _fits_the_data(
-        cls, model: CNNOptions | ResNetOptions | MLPOptions, info: ValidationInfo
-    ) -> CNNOptions | ResNetOptions | MLPOptions:
+        cls, model: CNNOptions | ResNetOptions | MLPOptions | ImportedModel, info: ValidationInfo
+    ) -> CNNOptions | ResNetOptions | MLPOptions | ImportedModel:
+        if isinstance(model, ImportedModel):
+            return model
         source = getattr(info.data.get("data"), "source", None)
         if source in TABLE_SOURCES and model.name != "mlp":
             raise ValueError(
@@ -101,6 +128,20 @@ class ClassificationOptions(TrialOptions):
                 "use model.name cnn or resnet, or a data.source of a table: " + ", ".join(TABLE_SOURCES)
             )
         return model
+
+    @model_validator(mode="after")
+    def _fits_own_data(self) -> Self:
+        if isinstance(self.data, ImportedData):
+            if self.augment != AugmentOptions():
+                raise ValueError("augment is the data set's own where data.source is a path; leave it out")
+            if isinstance(self.loss, LossOptions) and (
+                self.loss.mixup or self.loss.class_weights == "balanced"
+            ):
+                raise ValueError(
+                    "loss.mixup and loss.class_weights: balanced need data of this program, and "
+                    "data.source is a path; leave them out, or give a list of weights"
+                )
+        return self
 
     @field_validator("augment")
     @classmethod

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, field_validator
 
-from trainables.options import OptimizerOptions, Options, TrialOptions
+from trainables.base_options import Options
+from trainables.options import OptimizerOptions, TrialOptions
 
 
 class DataOptions(Options):

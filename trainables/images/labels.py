@@ -125,7 +125,7 @@ def count_classes(
     num_found = 1 + max(held, default=0)
     doubtful = len(held) > MOST_CLASSES or _MOST_UNUSED * len(held) <= num_found
     if num_found > 1 and not is_known and doubtful:
-        raise ValueError(f"{origin}: {_not_numbered(held, bool(pixels[IGNORE]))}")
+        raise ValueError(f"{origin}: {_not_numbered(held, pixels[IGNORE] / pixels.sum(), mask_values)}")
     if num_found > 1:
         return num_found
     if pixels[IGNORE] and not mask_values:
@@ -194,20 +194,35 @@ def objects_text(pixels: np.ndarray) -> str:
     )
 
 
-def _not_numbered(held: Sequence[int], with_ignored: bool) -> str:
-    """What is wrong with labels of which most numbers are no class, and the line that is probably meant."""
-    count = 1 + held[-1]
+def _not_numbered(classes: Sequence[int], ignored: float, mask_values: Mapping[int, int]) -> str:
+    """What is wrong with labels of which most numbers are no class, and the line that is probably meant.
+
+    Args:
+        classes: which occur, as `mask_values` make them of the labels in the files.
+        ignored: share of the pixels.
+    """
+    count, labels = 1 + classes[-1], {wanted: label for label, wanted in mask_values.items()}
+    held = sorted(labels.get(number, number) for number in classes)
     told = ", ".join(map(str, held[:_SHOWN])) + (", ..." if len(held) > _SHOWN else "")
-    told += " and the ignored 255" if with_ignored else ""
-    found = (
-        f"masks hold {told}; as class numbers they are {count} classes, {count - len(held)} without a pixel"
-    )
+    told += f" and the ignored 255 ({ignored:.0%} of the pixels)" if ignored else ""
+    lost = [label for label, wanted in mask_values.items() if wanted != IGNORE and wanted not in classes]
+    absent = count - len(classes)
+    found = f"masks hold {told}; as class numbers they are {count} classes, {absent} without a pixel"
+    if lost:
+        found += f"; none holds {some(list(map(str, lost)))}, which data.mask_values names"
     if len(held) > _SHOWN:
         return f"{found}: resized with interpolation? Save them anew, or set data.num_classes"
-    step = held[1] - held[0] if len(held) > 1 else 0
-    if with_ignored and held[-1] + step == IGNORE:
-        held = [*held, IGNORE]
+    is_scaled = _is_scaled(held)
+    if ignored and _is_scaled([*held, IGNORE]):
+        held, is_scaled = [*held, IGNORE], True
     values = ", ".join(f"{label}: {number}" for number, label in enumerate(held) if label != number)
     line = f"set data.mask_values: {{{values}}} if each is a class"
-    is_scaled = held == list(range(0, len(held) * step, step or 1))
+    if ignored and held[-1] != IGNORE:
+        line += f", with 255: {len(held)} if 255 is one too"
     return f"{found}; {line}" + ("" if is_scaled else f", or data.num_classes: {count} if others may occur")
+
+
+def _is_scaled(held: Sequence[int]) -> bool:
+    """Whether the labels are the class numbers times something, rounded up or down."""
+    step = held[-1] / (len(held) - 1) if len(held) > 1 else 0.0
+    return step > 1.0 and all(abs(label - number * step) < 1.0 for number, label in enumerate(held))

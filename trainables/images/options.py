@@ -6,10 +6,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
 
+from trainables.base_options import Fraction, Name, Options
 from trainables.images.colours import ColourTable
 from trainables.images.decode import Reading
 from trainables.images.depth import ValueRange
-from trainables.options import Fraction, Options
+from trainables.imported_options import ImportedJointTransform
 from trainables.shards.options import ShardPlaces, Texts
 from trainables.tables.options import SplitOptions
 
@@ -286,6 +287,9 @@ class JointAugmentOptions(Options):
     """Largest relative change of the distance from the mean."""
     gamma: Annotated[float, Field(ge=0.0, le=3.0)] = 0.0
     """Largest absolute logarithm of the exponent."""
+    transforms: dict[Name, ImportedJointTransform] = Field(default_factory=dict)
+    """Transforms of yours by names of your choice, applied in this order after those above that move pixels
+    and before those of light."""
 
     @model_validator(mode="after")
     def _scale_range(self) -> Self:

@@ -19,6 +19,7 @@ from trainables.images.augment import (
 )
 from trainables.images.options import JointAugmentOptions
 from trainables.images.samples import Samples, StackedSamples, size_of
+from trainables.images.transforms import Transforms
 
 
 class ImageSource:
@@ -90,6 +91,7 @@ class SegmentationSource(ImageSource):
         if samples.order is None and augment is not None and augment.crop is None:
             _check_one_size(samples.shapes)
         self._augment = augment
+        self._transforms = Transforms({} if augment is None else augment.transforms)
         self.num_randoms = 0 if augment is None else num_randoms(augment)
 
     def batch(self, indices: np.ndarray, randoms: np.ndarray | None) -> tuple[Tensor, Tensor]:
@@ -101,6 +103,8 @@ class SegmentationSource(ImageSource):
         else:
             images, masks = self._crops(indices, randoms, self._augment)
         images, masks = flip(images, masks, randoms, self._augment)
+        if self._transforms:
+            images, masks = self._transforms.joint(images, masks, randoms)
         return _tensors(normalize(images, self._mean, self._std, randoms, self._augment), masks)
 
     def _crops(

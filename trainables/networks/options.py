@@ -6,13 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from trainables.options import Options
+from trainables.imported_options import NetworkOptions
 
 Width = Annotated[int, Field(ge=1, le=4096)]
 Dropout = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
-class CNNOptions(Options):
+class CNNOptions(NetworkOptions):
     """A small convolutional network, for images."""
 
     name: Literal["cnn"]
@@ -24,7 +24,7 @@ class CNNOptions(Options):
     """Share of features dropped before the head."""
 
 
-class ResNetOptions(Options):
+class ResNetOptions(NetworkOptions):
     """A residual network of basic blocks (arXiv:1512.03385), for images."""
 
     name: Literal["resnet"]
@@ -40,7 +40,7 @@ class ResNetOptions(Options):
     """Share of features dropped before the head."""
 
 
-class MLPOptions(Options):
+class MLPOptions(NetworkOptions):
     """A multilayer perceptron, for tables."""
 
     name: Literal["mlp"]

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
+import torch
 from torch import Tensor
-from torch.optim import Optimizer
+from torch.optim import SGD, Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from trainables.imported import call, import_path
 
 Factor = Callable[[int], float]
 """Step, counted from 0, to the factor of the peak learning rate used in that step."""
@@ -54,6 +59,49 @@ def schedule_factor(
         return final_factor + (1.0 - final_factor) * fall(progress, power)
 
     return factor
+
+
+def imported_factor(path: str, arguments: Mapping[str, Any], *, total_steps: int) -> Factor:
+    """The factor of the peak learning rate that a class of torch.optim.lr_scheduler or a function gives.
+
+    A class is stepped once for each optimizer step, from a learning rate of 1. A function is called with the
+    step, `total_steps` and the arguments.
+
+    Raises:
+        ValueError: it cannot be imported or made, needs metrics, or gave no finite number.
+    """
+    target: Any = import_path(path)
+    if isinstance(target, type):
+        return _of_scheduler(path, target, arguments)
+
+    def factor(step: int) -> float:
+        return _finite(path, step, call(path, arguments, step, total_steps))
+
+    return factor
+
+
+def _of_scheduler(path: str, target: type, arguments: Mapping[str, Any]) -> Factor:
+    if not issubclass(target, LRScheduler) or issubclass(target, ReduceLROnPlateau):
+        why = "it needs metrics" if issubclass(target, ReduceLROnPlateau) else "it is no such class"
+        raise ValueError(f"{path} must be a class of torch.optim.lr_scheduler that steps alone; {why}")
+    optimizer = SGD([torch.nn.Parameter(torch.zeros(()))], lr=1.0)
+    scheduler = call(path, arguments, optimizer)
+    optimizer.step()  # a scheduler warns unless the optimizer has stepped before it
+    factors = [optimizer.param_groups[0]["lr"]]
+
+    def factor(step: int) -> float:
+        while len(factors) <= step:  # again from the start in a trial that is resumed
+            scheduler.step()
+            factors.append(optimizer.param_groups[0]["lr"])
+        return _finite(path, step, factors[step])
+
+    return factor
+
+
+def _finite(path: str, step: int, value: Any) -> float:
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{path} gave {value!r} at step {step}; must be a finite factor of the peak")
+    return float(value)
 
 
 def set_lr(optimizer: Optimizer, factor: float) -> None:

@@ -1,4 +1,4 @@
-"""The optimizer of a trial: any class of torch.optim by name, with its parameters in the groups they need."""
+"""The optimizer of a trial: a class of torch.optim by name, or any by path, with parameters in groups."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ import difflib
 import inspect
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
+
+from trainables.imported import argument_problems, import_path, is_path
+from trainables.optim.parts import Change, Group, changes
 
 REFUSED = {
     "lbfgs": "it evaluates the loss again inside a step, through a closure; take adamw or sgd",
@@ -36,6 +40,9 @@ class Settings(Protocol):
     lr: float
     weight_decay: float
     layer_decay: float
+
+    @property
+    def groups(self) -> Sequence[Group]: ...
 
     @property
     def extra(self) -> dict[str, Any]: ...
@@ -70,6 +77,7 @@ def build_optimizer(
         weight_decay=options.weight_decay,
         layers=layers,
         layer_decay=options.layer_decay,
+        changed=changes(model, options.groups),
     )
     if options.weight_decay and "weight_decay" not in inspect.signature(cls).parameters:
         raise ValueError(
@@ -88,9 +96,18 @@ def build_optimizer(
 
 
 def parameter_groups(
-    model: nn.Module, *, lr: float, weight_decay: float, layers: Sequence[Layer], layer_decay: float
+    model: nn.Module,
+    *,
+    lr: float,
+    weight_decay: float,
+    layers: Sequence[Layer],
+    layer_decay: float,
+    changed: Mapping[int, Change] = MappingProxyType({}),
 ) -> list[dict[str, Any]]:
     """Groups for torch.optim, none of them empty: layer by layer from the last one, decayed before undecayed.
+
+    Args:
+        changed: by the id of a parameter, see `trainables.optim.parts.changes`.
 
     Raises:
         ValueError: the model has nothing to train, or, where `layer_decay` is below 1, a trainable parameter
@@ -114,9 +131,25 @@ def parameter_groups(
         plain = [p for p in members if p.ndim < 2 or id(p) in undecayed]
         rate = lr * layer_decay**distance
         for some, decay in ((decayed, weight_decay), (plain, 0.0)):
-            if some:
-                groups.append({"params": some, "lr": rate, "weight_decay": decay})
+            groups += _divided(some, rate, decay, changed)
     return groups
+
+
+def _divided(
+    parameters: Sequence[nn.Parameter], lr: float, weight_decay: float, changed: Mapping[int, Change]
+) -> list[dict[str, Any]]:
+    """Groups by what is changed of these, in the order in which they come."""
+    alike: dict[Change, list[nn.Parameter]] = {}
+    for parameter in parameters:
+        alike.setdefault(changed.get(id(parameter), Change()), []).append(parameter)
+    return [
+        {
+            "params": some,
+            "lr": lr * change.lr_factor,
+            "weight_decay": weight_decay if change.weight_decay is None else change.weight_decay,
+        }
+        for change, some in alike.items()
+    ]
 
 
 def _by_layer(model: nn.Module, layers: Sequence[Layer], layer_decay: float) -> list[list[nn.Parameter]]:
@@ -158,11 +191,13 @@ def optimizer_names() -> list[str]:
 
 
 def optimizer_class(name: str) -> type[Optimizer]:
-    """The class of torch.optim with this name, in any case.
+    """The class of torch.optim with this name, in any case, or the one at a path.
 
     Raises:
         ValueError: if there is none (with the nearest name), or it cannot be used here (with the reason).
     """
+    if is_path(name):
+        return _imported_class(name)
     key = name.lower()
     if key in REFUSED:
         raise ValueError(f"optimizer {name!r} cannot be used: {REFUSED[key]}")
@@ -182,6 +217,11 @@ def check_options(name: str, extra: Iterable[str]) -> None:
         ValueError: naming the value received and the nearest known one.
     """
     cls = optimizer_class(name)
+    if is_path(name):
+        for key, message in argument_problems(name, dict.fromkeys(extra), ("params",)):
+            if key is not None:
+                raise ValueError(message)
+        return
     known = sorted(set(inspect.signature(cls).parameters) - _OWN_FIELDS)
     for option in extra:
         if option not in known:
@@ -189,6 +229,14 @@ def check_options(name: str, extra: Iterable[str]) -> None:
                 f"optimizer {cls.__name__} has no option {option!r}; nearest is {_nearest(option, known)!r} "
                 f"(known: {', '.join(known)})"
             )
+
+
+def _imported_class(path: str) -> type[Optimizer]:
+    found: Any = import_path(path)
+    if not (isinstance(found, type) and issubclass(found, Optimizer)):
+        kind = f"class {found.__name__}" if isinstance(found, type) else f"a {type(found).__name__}"
+        raise ValueError(f"{path} is {kind}; must be a subclass of torch.optim.Optimizer")
+    return found
 
 
 def _classes() -> dict[str, type[Optimizer]]:

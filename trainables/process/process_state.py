@@ -10,7 +10,8 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -96,6 +97,20 @@ class RandomStates:
         torch.set_rng_state(state["torch"])
         if state["cuda"] is not None and torch.cuda.is_initialized():
             torch.cuda.set_rng_state(state["cuda"])
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Meanwhile the global random numbers of Python, numpy and torch on the CPU begin from this seed."""
+    states = RandomStates()
+    before = states.state_dict()
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.default_generator.manual_seed(seed)
+    try:
+        yield
+    finally:
+        states.load_state_dict(before)
 
 
 class ProcessState:

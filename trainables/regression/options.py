@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat
+from pydantic import Field, PositiveFloat, Tag
 
+from trainables.base_options import Options
+from trainables.imported_options import BY_NAME, IMPORTED, ImportedCall, ImportedModel
 from trainables.networks.options import MLPOptions
-from trainables.options import Options, TrialOptions
+from trainables.supervised.options import SupervisedOptions
 from trainables.tables.options import CSVOptions, SplitOptions
 
 
@@ -43,12 +45,22 @@ class HuberOptions(Options):
     """Where it becomes linear, in deviations of the target."""
 
 
-class RegressionOptions(TrialOptions):
+ModelOptions = Annotated[Annotated[MLPOptions, Tag("mlp")] | Annotated[ImportedModel, IMPORTED], BY_NAME]
+LossOptions = Annotated[
+    Annotated[MSEOptions, Tag("mse")]
+    | Annotated[MAEOptions, Tag("mae")]
+    | Annotated[HuberOptions, Tag("huber")]
+    | Annotated[ImportedCall, IMPORTED],
+    BY_NAME,
+]
+
+
+class RegressionOptions(SupervisedOptions):
     """Everything that one regression trial gets."""
 
     data: DiabetesOptions | NumberCSVOptions = Field(  # type: ignore[assignment]  # narrows an open mapping
         default=DiabetesOptions(source="diabetes"), discriminator="source"
     )
-    model: MLPOptions = MLPOptions(name="mlp")  # type: ignore[assignment]
-    loss: MSEOptions | MAEOptions | HuberOptions = Field(default=MSEOptions(name="mse"), discriminator="name")
+    model: ModelOptions = MLPOptions(name="mlp")  # type: ignore[assignment]
+    loss: LossOptions = MSEOptions(name="mse")
     """Loss of the standardized target."""

@@ -3,32 +3,40 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainables.data.fingerprint import Fingerprint
 from trainables.data.source import Batch
+from trainables.imported_options import ImportedCall, ImportedModel
 from trainables.inspect.inspection import Inspection
 from trainables.inspect.table import TableInspection
 from trainables.networks.mlp import MLP
-from trainables.optim.optimizers import Layer
 from trainables.options import TrialOptions
 from trainables.regression.data import load_arrays, read_number_sheets
 from trainables.regression.metrics import RegressionMetrics
 from trainables.regression.options import HuberOptions, MAEOptions, NumberCSVOptions, RegressionOptions
+from trainables.supervised.calls import ImportedLoss
+from trainables.supervised.task import SupervisedTask, build_imported
 from trainables.tables.read import table_fingerprint
-from trainables.task import Arrays, Task
+from trainables.task import Arrays
 
 
-class RegressionTask(Task):
+class RegressionTask(SupervisedTask):
     """Every row gets a number. A batch is (rows float32 [B, F], standardized targets float32 [B, 1])."""
 
     Options = RegressionOptions
     options: RegressionOptions
     metric_names = ("mse", "rmse", "mae", "r2")
+
+    def __init__(self, options: TrialOptions, arrays: Mapping[str, np.ndarray]) -> None:
+        super().__init__(options, arrays)
+        loss = self.options.loss
+        self._imported = ImportedLoss(loss, None) if isinstance(loss, ImportedCall) else None
 
     @classmethod
     def load_data(cls, options: TrialOptions) -> Arrays:
@@ -57,20 +65,29 @@ class RegressionTask(Task):
         return self.arrays["valid_inputs"], self.arrays["valid_targets"]
 
     def build_model(self) -> nn.Module:
-        arguments = self.options.model.model_dump(exclude={"name"})
-        return MLP(in_features=self.arrays["train_inputs"].shape[1], out_features=1, **arguments)
+        model = self.options.model
+        if isinstance(model, ImportedModel):
+            return build_imported(model)
+        return MLP(in_features=self.arrays["train_inputs"].shape[1], out_features=1, **model.arguments)
 
-    def layers(self, model: nn.Module) -> Sequence[Layer]:
-        assert isinstance(model, MLP)
-        return model.layers()
+    def output_shape(self, batch: Batch) -> tuple[int, ...]:
+        return len(batch[0]), 1
 
     def loss(self, outputs: Any, batch: Batch) -> Tensor:
         loss, predicted, targets = self.options.loss, outputs.float(), batch[1]
+        if self._imported is not None:
+            return self._imported.mean(predicted, targets)
         if isinstance(loss, HuberOptions):
             return F.huber_loss(predicted, targets, delta=loss.delta)
         if isinstance(loss, MAEOptions):
             return F.l1_loss(predicted, targets)
         return F.mse_loss(predicted, targets)
 
-    def metrics(self) -> RegressionMetrics:
+    def metric_arguments(self, outputs: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Both in the target's own units."""
+        target = self.preprocessing()["target"]
+        mean, std = target["mean"], target["std"]
+        return outputs.float() * std + mean, batch[1] * std + mean
+
+    def built_in_metrics(self) -> RegressionMetrics:
         return RegressionMetrics(float(self.arrays["target_std"]))

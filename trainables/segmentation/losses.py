@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from trainables.images.classes import ClassWeights
+from trainables.supervised.calls import ImportedLoss
 
 TERMS = ("cross_entropy", "dice", "focal")
 DICE_SMOOTH = 1.0
@@ -17,15 +18,16 @@ DICE_SMOOTH = 1.0
 
 
 class MixedLoss:
-    """`coefficient * mean` of each term whose coefficient is above zero, in the order of `TERMS`.
+    """`coefficient * mean` of each term whose coefficient is above zero: of `TERMS`, then imported ones.
 
     The means of cross-entropy and focal are over valid pixels, weighted by class where weights are given;
-    that of Dice is over images with a valid pixel. `weights` gives those denominators, so that means
-    averaged with them over micro-batches are exactly the means of the large batch. Without any valid pixel
-    the means are 0.
+    those of Dice and of imported terms are over images with a valid pixel. `weights` gives those
+    denominators, so that means averaged with them over micro-batches are exactly the means of the large
+    batch. Without any valid pixel the means are 0.
 
     Args:
         coefficients: Of each term by name.
+        imported: Terms that are called, by name.
         class_weights: One per class, for cross-entropy and focal.
         label_smoothing: Of the cross-entropy.
         focal_gamma: Focusing exponent.
@@ -36,12 +38,15 @@ class MixedLoss:
         self,
         coefficients: Mapping[str, float],
         *,
+        imported: Mapping[str, ImportedLoss] | None = None,
         class_weights: np.ndarray | None = None,
         label_smoothing: float = 0.0,
         focal_gamma: float = 2.0,
         ignore_index: int = 255,
     ) -> None:
-        self.terms = tuple(name for name in TERMS if coefficients.get(name, 0.0) > 0)
+        self._imported = imported or {}
+        known = (*TERMS, *self._imported)
+        self.terms = tuple(name for name in known if coefficients.get(name, 0.0) > 0)
         self._coefficients = [float(coefficients[name]) for name in self.terms]
         self._weights = ClassWeights(class_weights)
         self._label_smoothing, self._gamma, self._ignore = label_smoothing, focal_gamma, ignore_index
@@ -49,23 +54,29 @@ class MixedLoss:
     def means(self, logits: Tensor, masks: Tensor) -> Tensor:
         """[num_terms], from logits [N, K, H, W] and masks int64 [N, H, W]."""
         logits = logits.float()
-        sums = [getattr(self, f"_{name}")(logits, masks) for name in self.terms]
+        sums = [self._sum(name, logits, masks) for name in self.terms]
         scales = (
             torch.tensor(self._coefficients, device=logits.device) if len(sums) > 1 else self._coefficients[0]
         )
         return torch.stack(sums) / self.weights(masks).clamp(min=1e-12) * scales
 
     def weights(self, masks: Tensor) -> Tensor:
-        """[num_terms]: (class-weighted) valid pixels; for Dice the images with a valid pixel."""
+        """[num_terms]: (class-weighted) valid pixels; for Dice and imported terms the images with one."""
         valid = masks != self._ignore
+        of_pixels = {"cross_entropy", "focal"}
         counts: dict[str, Tensor] = {}
-        if "dice" in self.terms:
-            counts["dice"] = valid.flatten(1).any(dim=1).sum().float()
-        if self.terms != ("dice",):
+        if not of_pixels.issuperset(self.terms):
+            counts = dict.fromkeys(self.terms, valid.flatten(1).any(dim=1).sum().float())
+        if of_pixels.intersection(self.terms):
             weighted = self._weights.on(masks.device) is not None
             pixels = self._weights.of(masks, valid).sum() if weighted else valid.sum().float()
             counts["cross_entropy"] = counts["focal"] = pixels
         return torch.stack([counts[name] for name in self.terms])
+
+    def _sum(self, name: str, logits: Tensor, masks: Tensor) -> Tensor:
+        if name not in self._imported:
+            return getattr(self, f"_{name}")(logits, masks)
+        return self._imported[name].mean(logits, masks) * (masks != self._ignore).flatten(1).any(dim=1).sum()
 
     def _cross_entropy(self, logits: Tensor, masks: Tensor) -> Tensor:
         losses = F.cross_entropy(

@@ -10,18 +10,28 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    Tag,
     field_validator,
     model_validator,
 )
 
+from trainables.base_options import Fraction, Name, Options
 from trainables.images.options import (
     JointAugmentOptions,
     MaskDatasetsOptions,
     MaskFolderOptions,
     MaskShardsOptions,
 )
+from trainables.imported_options import (
+    BY_NAME,
+    BY_SOURCE,
+    IMPORTED,
+    ImportedData,
+    ImportedModel,
+    NetworkOptions,
+)
 from trainables.networks.segformer import MISSING, transformers_found
-from trainables.options import Fraction, Options, TrialOptions
+from trainables.supervised.options import ImportedTerm, SupervisedOptions
 
 Dropout = Annotated[float, Field(ge=0.0, lt=1.0)]
 
@@ -44,7 +54,7 @@ class DigitsOptions(Options):
     """Of the split into training and validation digits, and of the composition."""
 
 
-class UNetOptions(Options):
+class UNetOptions(NetworkOptions):
     """U-Net (arXiv:1505.04597)."""
 
     name: Literal["unet"]
@@ -58,7 +68,7 @@ class UNetOptions(Options):
     """Share of channels dropped at the lowest level."""
 
 
-class SegformerOptions(Options):
+class SegformerOptions(NetworkOptions):
     """SegFormer (arXiv:2105.15203) from transformers: random weights, or those of a local folder."""
 
     name: Literal["segformer"]
@@ -92,11 +102,21 @@ class LossOptions(Options):
     """Of the cross-entropy."""
     class_weights: Literal["none", "median_frequency"] | tuple[PositiveFloat, ...] = "none"
     """One weight per class for cross-entropy and focal; median_frequency computes them (arXiv:1411.4734)."""
+    terms: dict[Name, ImportedTerm] = Field(default_factory=dict)
+    """Losses of yours, by names of your choice."""
+
+    @field_validator("terms")
+    @classmethod
+    def _other_names(cls, terms: dict[str, ImportedTerm]) -> dict[str, ImportedTerm]:
+        for name in terms:
+            if name in cls.model_fields:
+                raise ValueError(f"the term {name!r} has the name of an option of the loss; give it another")
+        return terms
 
     @model_validator(mode="after")
     def _some_term(self) -> Self:
-        if self.cross_entropy + self.dice + self.focal == 0:
-            raise ValueError("cross_entropy, dice and focal are all 0; at least one must be above 0")
+        if self.cross_entropy + self.dice + self.focal + sum(t.coefficient for t in self.terms.values()) == 0:
+            raise ValueError("cross_entropy, dice, focal and all terms are 0; at least one must be above 0")
         return self
 
 
@@ -111,18 +131,39 @@ class ValidationOptions(Options):
     """Least share of a window that the next one covers too."""
 
 
-DataOptions = DigitsOptions | MaskFolderOptions | MaskDatasetsOptions | MaskShardsOptions
+ModelOptions = Annotated[
+    Annotated[UNetOptions, Tag("unet")]
+    | Annotated[SegformerOptions, Tag("segformer")]
+    | Annotated[ImportedModel, IMPORTED],
+    BY_NAME,
+]
+DataOptions = Annotated[
+    Annotated[DigitsOptions, Tag("digits")]
+    | Annotated[MaskFolderOptions, Tag("folder")]
+    | Annotated[MaskDatasetsOptions, Tag("datasets")]
+    | Annotated[MaskShardsOptions, Tag("shards")]
+    | Annotated[ImportedData, IMPORTED],
+    BY_SOURCE,
+]
 
 
-class SegmentationOptions(TrialOptions):
+class SegmentationOptions(SupervisedOptions):
     """Everything that one segmentation trial gets."""
 
-    data: DataOptions = Field(  # type: ignore[assignment]  # narrows an open mapping
-        default=DigitsOptions(source="digits"), discriminator="source"
-    )
-    model: UNetOptions | SegformerOptions = Field(  # type: ignore[assignment]
-        default=UNetOptions(name="unet"), discriminator="name"
-    )
+    data: DataOptions = DigitsOptions(source="digits")  # type: ignore[assignment]  # narrows an open mapping
+    model: ModelOptions = UNetOptions(name="unet")  # type: ignore[assignment]
     loss: LossOptions = LossOptions()
     augment: JointAugmentOptions = JointAugmentOptions()
     validation: ValidationOptions = ValidationOptions()
+
+    @model_validator(mode="after")
+    def _fits_own_data(self) -> Self:
+        if isinstance(self.data, ImportedData):
+            if self.augment != JointAugmentOptions():
+                raise ValueError("augment is the data set's own where data.source is a path; leave it out")
+            if self.loss.class_weights == "median_frequency":
+                raise ValueError(
+                    "loss.class_weights is median_frequency, and a data set of yours does not count its "
+                    "classes; give a list of weights"
+                )
+        return self

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,41 +18,54 @@ from trainables.images.loading import load_images
 from trainables.images.options import ImageOptions, JointAugmentOptions, MaskOptions, MaskShardsOptions
 from trainables.images.samples import LoadedImages
 from trainables.images.source import SegmentationSource
+from trainables.imported_options import ImportedData, ImportedModel
 from trainables.inspect.images import MaskInspection
 from trainables.inspect.sheet import sheet_of
-from trainables.networks.segformer import Segformer, build_segformer
+from trainables.networks.segformer import build_segformer
 from trainables.networks.unet import UNet
-from trainables.optim.optimizers import Layer
 from trainables.options import TrialOptions
 from trainables.pictures import sample_grid
 from trainables.segmentation.digits import load_digits_arrays
-from trainables.segmentation.losses import MixedLoss, median_frequency_weights
+from trainables.segmentation.losses import TERMS, MixedLoss, median_frequency_weights
 from trainables.segmentation.metrics import ConfusionMetrics
 from trainables.segmentation.options import SegmentationOptions, UNetOptions
 from trainables.segmentation.windows import window_logits
-from trainables.task import Arrays, Task
+from trainables.supervised.calls import ImportedLoss
+from trainables.supervised.datasets import OwnData, OwnSource, load_own_data
+from trainables.supervised.task import SupervisedTask, build_imported
+from trainables.task import Arrays
+
+Source = SegmentationSource | OwnSource
 
 NUM_SHOWN = 4
 """Validation samples in the picture."""
 
 
-class SegmentationTask(Task):
+class SegmentationTask(SupervisedTask):
     """Every pixel gets a class. A batch is (images float32 [N, C, H, W], masks int64 [N, H, W])."""
 
     Options = SegmentationOptions
     options: SegmentationOptions
+    ignore_index = IGNORE
     metric_names = ("miou", "mean_dice", "pixel_accuracy", "iou/")
 
     def __init__(self, options: TrialOptions, arrays: Mapping[str, np.ndarray]) -> None:
         super().__init__(options, arrays)
         data = self.options.data
-        self._images = LoadedImages(arrays, data if isinstance(data, ImageOptions) else None)
+        self._images: LoadedImages | OwnData = (
+            OwnData(arrays, data)
+            if isinstance(data, ImportedData)
+            else LoadedImages(arrays, data if isinstance(data, ImageOptions) else None)
+        )
         self.class_names = self._images.class_names
+        loss, terms = self.options.loss, self.options.loss.terms
         self._loss = MixedLoss(
-            {name: getattr(self.options.loss, name) for name in ("cross_entropy", "dice", "focal")},
+            {name: getattr(loss, name) for name in TERMS}
+            | {name: term.coefficient for name, term in terms.items()},
+            imported={name: ImportedLoss(term, IGNORE) for name, term in terms.items()},
             class_weights=self._class_weights(),
-            label_smoothing=self.options.loss.label_smoothing,
-            focal_gamma=self.options.loss.focal_gamma,
+            label_smoothing=loss.label_smoothing,
+            focal_gamma=loss.focal_gamma,
             ignore_index=IGNORE,
         )
 
@@ -60,6 +73,8 @@ class SegmentationTask(Task):
     def load_data(cls, options: TrialOptions) -> Arrays:
         assert isinstance(options, SegmentationOptions)
         data = options.data
+        if isinstance(data, ImportedData):
+            return load_own_data(data, masks=True, ignored=IGNORE)
         return load_images(data) if isinstance(data, ImageOptions) else load_digits_arrays(data)
 
     @classmethod
@@ -72,13 +87,13 @@ class SegmentationTask(Task):
         assert isinstance(options, SegmentationOptions)
         return MaskInspection(options.data) if isinstance(options.data, MaskOptions) else None
 
-    def train_data(self) -> SegmentationSource:
+    def train_data(self) -> Source:
         return self._source("train", augment=self.options.augment)
 
-    def valid_data(self) -> SegmentationSource:
+    def valid_data(self) -> Source:
         return self._source("valid")
 
-    def all_data(self) -> JoinedSource | SegmentationSource:
+    def all_data(self) -> JoinedSource | Source:
         # Augmented alike: whole validation images would not fit into one batch with crops.
         augment = self.options.augment
         if isinstance(self.options.data, MaskShardsOptions):
@@ -87,13 +102,10 @@ class SegmentationTask(Task):
 
     def build_model(self) -> nn.Module:
         model = self.options.model
-        arguments: dict[str, Any] = model.model_dump(exclude={"name"})
+        if isinstance(model, ImportedModel):
+            return build_imported(model)
         build = UNet if isinstance(model, UNetOptions) else build_segformer
-        return build(in_channels=len(self._images.mean), num_classes=len(self.class_names), **arguments)
-
-    def layers(self, model: nn.Module) -> Sequence[Layer]:
-        assert isinstance(model, UNet | Segformer)
-        return model.layers()
+        return build(in_channels=len(self._images.mean), num_classes=len(self.class_names), **model.arguments)
 
     @property
     def num_workers(self) -> int:
@@ -104,13 +116,17 @@ class SegmentationTask(Task):
         """One image where the batches are windows of it."""
         return super().valid_batch_size if self.options.validation.window is None else 1
 
+    def output_shape(self, batch: Batch) -> tuple[int, ...]:
+        images = batch[0]
+        return (len(images), len(self.class_names), *images.shape[2:])
+
     def forward(self, model: nn.Module, batch: Batch) -> Tensor:
         """Logits; of a model that does not train, from windows if `validation.window` is set."""
         windows = self.options.validation
         if model.training or windows.window is None:
             return super().forward(model, batch)
         return window_logits(
-            lambda crops: Task.forward(self, model, (crops,)),
+            lambda crops: SupervisedTask.forward(self, model, (crops,)),
             batch[0],
             window=windows.window,
             overlap=windows.overlap,
@@ -127,7 +143,7 @@ class SegmentationTask(Task):
     def skipped_samples(self) -> Mapping[str, str]:
         return self._images.skipped.reasons
 
-    def metrics(self) -> ConfusionMetrics:
+    def built_in_metrics(self) -> ConfusionMetrics:
         return ConfusionMetrics(self.class_names, IGNORE)
 
     def preprocessing(self) -> dict[str, Any]:
@@ -161,12 +177,15 @@ class SegmentationTask(Task):
         images = self._images
         return sheet_of(self.train_data(), images.mean, images.std, self.class_names, with_masks=True)
 
-    def _source(self, *parts: str, augment: JointAugmentOptions | None = None) -> SegmentationSource:
+    def _source(self, *parts: str, augment: JointAugmentOptions | None = None) -> Source:
         images = self._images
+        if isinstance(images, OwnData):
+            return images.source(parts[0])
         return SegmentationSource(images.samples(*parts), images.mean, images.std, augment)
 
     def _class_weights(self) -> np.ndarray | None:
         weights = self.options.loss.class_weights
         if weights == "median_frequency":
+            assert isinstance(self._images, LoadedImages)  # see SegmentationOptions
             return median_frequency_weights(self._images.class_counts)
         return None if weights == "none" else given_class_weights(weights, self.class_names)

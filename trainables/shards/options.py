@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, NonNegativeInt, field_validator
 
-from trainables.options import Options
+from trainables.base_options import Options
 from trainables.shards.sample import check_extension
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
-from trainables.options import Options
+from trainables.base_options import Options
 from trainables.tables.numbers import Notation
 
 ValidFraction = Annotated[float, Field(gt=0.0, lt=1.0)]
