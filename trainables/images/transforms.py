@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -136,7 +137,7 @@ class _Albumentations:
         return made["image"] if mask is None else (made["image"], made["mask"])
 
 
-class _Tensors:
+class _Tensors(ABC):
     """Called with tensors, and draws from torch's global random numbers."""
 
     def __init__(self, made: Any) -> None:
@@ -150,11 +151,11 @@ class _Tensors:
         new_image = planes.permute(1, 2, 0).numpy()
         return new_image if labels is None else (new_image, labels.numpy())
 
+    @abstractmethod
     def transformed(
         self, image: torch.Tensor, mask: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Of an image uint8 [C, H, W] and a mask uint8 [H, W], as these."""
-        raise NotImplementedError
 
 
 class _Kornia(_Tensors):
