@@ -15,11 +15,11 @@ from mask_folders import load, options_of, write
 from PIL import Image
 
 from trainables.findings import SampleError
-from trainables.images.colours import ColourTable
 from trainables.images.decode import Reading, header_size, read_header
 from trainables.images.fingerprint import image_fingerprint
 from trainables.images.loading import load_images
-from trainables.images.masks import read_mask
+from trainables.images.masks.colours import ColourTable
+from trainables.images.masks.reading import read_mask
 from trainables.images.options import ClassFolderOptions, MaskShardsOptions
 from trainables.images.samples import LoadedImages
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 
 from trainables.images.augment import IGNORE
 from trainables.images.hf_datasets import RowReader, find_rows
-from trainables.images.labels import check_class_names, label_lookup, mask_class_names
 from trainables.images.layouts.base import Convention, Parts
 from trainables.images.layouts.class_folders import find_classes
 from trainables.images.layouts.find import find_pairs, layout_of
 from trainables.images.layouts.root import DataRoot
+from trainables.images.masks.labels import check_class_names, label_lookup, mask_class_names
 from trainables.images.options import (
     ClassDatasetsOptions,
     ClassFolderOptions,

@@ -9,8 +9,8 @@ import numpy as np
 
 from trainables.findings import some
 from trainables.images.found import FoundImages, find_images
-from trainables.images.labels import count_classes, doubtful_classes, only_ignored
-from trainables.images.mask_survey import mask_doubts, mask_problem
+from trainables.images.masks.labels import count_classes, doubtful_classes, only_ignored
+from trainables.images.masks.survey import mask_doubts, mask_problem
 from trainables.images.options import ClassShardsOptions, ImageOptions, MaskOptions, MaskShardsOptions
 from trainables.images.readers import Reader, Subset
 from trainables.images.scan import Progress, Scan, to_stderr

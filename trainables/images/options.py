@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from trainables.base_options import Fraction, Name, Options
-from trainables.images.colours import ColourTable
 from trainables.images.decode import Reading
 from trainables.images.depth import ValueRange
+from trainables.images.masks.colours import ColourTable
 from trainables.imported_options import ImportedJointTransform
 from trainables.shards.options import ShardPlaces, Texts
 from trainables.tables.options import SplitOptions

@@ -13,7 +13,6 @@ import numpy as np
 from trainables.findings import Finding, SampleError, sample_error
 from trainables.images import kinds
 from trainables.images.augment import IGNORE
-from trainables.images.colours import ColourTable
 from trainables.images.decode import (
     File,
     Reading,
@@ -23,7 +22,8 @@ from trainables.images.decode import (
     resized,
     size_text,
 )
-from trainables.images.masks import labels_text, read_mask
+from trainables.images.masks.colours import ColourTable
+from trainables.images.masks.reading import labels_text, read_mask
 from trainables.images.statistics import value_counts
 
 _SHADES = 4

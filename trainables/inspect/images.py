@@ -16,9 +16,9 @@ from trainables.images.augment import IGNORE
 from trainables.images.decode import read_header
 from trainables.images.depth import MOST_OUTSIDE
 from trainables.images.found import FoundImages, find_images
-from trainables.images.labels import count_classes, only_ignored
-from trainables.images.mask_survey import mask_doubts, mask_problem
-from trainables.images.masks import labels_text
+from trainables.images.masks.labels import count_classes, only_ignored
+from trainables.images.masks.reading import labels_text
+from trainables.images.masks.survey import mask_doubts, mask_problem
 from trainables.images.options import ImageOptions, MaskOptions
 from trainables.images.readers import Reader
 from trainables.images.statistics import pixel_sums

@@ -9,9 +9,9 @@ from PIL import Image
 
 from trainables.findings import SampleError, sample_error
 from trainables.images import formats, kinds
-from trainables.images.colours import Colour, ColourTable, colours_of, held_colours
 from trainables.images.decode import File, contents, opened
 from trainables.images.depth import is_deep, raw_mode
+from trainables.images.masks.colours import Colour, ColourTable, colours_of, held_colours
 
 COLOURED = b"colours"
 """Stands for the palette of a mask whose pixels are colours themselves."""
