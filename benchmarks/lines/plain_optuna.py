@@ -1,4 +1,4 @@
-"""The script as a study of Optuna, one trial at a time: weak ones are pruned; a kill loses the running trial."""
+"""The script as a study of Optuna, one trial at a time: weak ones are pruned; a kill loses a trial."""
 
 import optuna
 import torch

@@ -1,4 +1,4 @@
-"""The script as a search of Ray Tune with Optuna and ASHA: weak trials are stopped; a kill loses their training."""
+"""The script as a search of Ray Tune with Optuna and ASHA: weak trials are stopped, a kill loses all."""
 
 from pathlib import Path
 
