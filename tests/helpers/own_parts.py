@@ -207,3 +207,26 @@ class Flattened(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.line(images.flatten(1))
+
+
+class Generator(nn.Module):
+    """Digits of 8x8 from 6 numbers; `size` is that of the images."""
+
+    def __init__(self, size: int = 8) -> None:
+        super().__init__()
+        self.line, self.size = nn.Linear(6, size * size), size
+
+    def forward(self, latents: torch.Tensor) -> torch.Tensor:
+        return torch.tanh(self.line(latents)).view(-1, 1, self.size, self.size)
+
+
+class Discriminator(nn.Module):
+    """`flat` drops the dimension of the logit."""
+
+    def __init__(self, flat: bool = False) -> None:
+        super().__init__()
+        self.line, self.flat = nn.Linear(64, 1), flat
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        logits = self.line(images.flatten(1))
+        return logits[:, 0] if self.flat else logits
