@@ -16,8 +16,8 @@ from pydantic import (
 )
 
 from trainables.base_options import Fraction, Name, Options
+from trainables.images.augment_options import JointAugmentOptions
 from trainables.images.options import (
-    JointAugmentOptions,
     MaskDatasetsOptions,
     MaskFolderOptions,
     MaskShardsOptions,

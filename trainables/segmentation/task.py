@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from trainables.data.fingerprint import Fingerprint
 from trainables.data.source import Batch, JoinedSource, to_device
 from trainables.images.augment import IGNORE, pad_together
+from trainables.images.augment_options import JointAugmentOptions
 from trainables.images.classes import given_class_weights
 from trainables.images.fingerprint import image_fingerprint
 from trainables.images.loading import load_images
-from trainables.images.options import ImageOptions, JointAugmentOptions, MaskOptions, MaskShardsOptions
+from trainables.images.options import ImageOptions, MaskOptions, MaskShardsOptions
 from trainables.images.samples import LoadedImages
 from trainables.images.source import SegmentationSource
 from trainables.imported_options import ImportedData, ImportedModel
