@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,6 +59,26 @@ def cropped(
     pixels = window_of(image, window.top, window.left, window.height, window.width, fill)
     labels = window_of(mask, window.top, window.left, window.height, window.width, IGNORE)
     return _resize_image(pixels, size), _resize_mask(labels, size)
+
+
+def padded_crops(shapes: np.ndarray, augment: JointAugmentOptions) -> Iterator[str]:
+    """What a person should know where no training image is as large as a crop.
+
+    Args:
+        shapes: int64 [N, 2].
+    """
+    if augment.crop is None:
+        return
+    height, width = shapes[np.argmax(shapes.min(axis=1))].tolist()
+    shorter, needed = min(height, width), augment.crop / augment.scale_max
+    if shorter < needed:
+        share = min(height / needed, 1.0) * min(width / needed, 1.0)
+        yield (
+            f"augment.crop is {augment.crop} and all training images are smaller, the largest {width}x{height}: "
+            "every crop is padded with the mean colour, which the mask ignores, and at most "
+            f"{share:.0%} of it is image; set augment.crop to at most {int(shorter * augment.scale_max)}, or "
+            f"augment.scale_max to {math.ceil(100 * augment.crop / shorter) / 100:g}"
+        )
 
 
 def _window(

@@ -53,7 +53,7 @@ def drawn_pastes(randoms: np.ndarray, augment: JointAugmentOptions, length: int)
     for place, row in enumerate(randoms):
         for rng, box in _boxes(row, augment):
             indices.append(int(rng.integers(length)))
-            rows.append(rng.random(randoms.shape[1]))
+            rows.append(rng.random((randoms.shape[1],)))
             boxes.append((place, box))
     others = np.array(rows).reshape(len(rows), randoms.shape[1])
     return Pastes(np.array(indices, np.int64), others, boxes)
