@@ -17,6 +17,16 @@ class SometimesOptions(Options):
     """Probability."""
 
 
+class OversampleOptions(SometimesOptions):
+    """Crops that are placed to show a random pixel of a class, drawn alike from those that the image has (as
+    nnU-Net does for its foreground)."""
+
+    p: Fraction = 0.33
+    """Probability; other crops lie anywhere."""
+    classes: tuple[Annotated[int, Field(ge=0, le=254)] | str, ...] = ()
+    """Names of those to show, or their numbers; empty: all. Images without them are cropped anywhere."""
+
+
 class RotationOptions(SometimesOptions):
     """A turn about the middle of the crop."""
 
@@ -90,12 +100,7 @@ class JointAugmentOptions(Options):
     """Probability of a turn by 90, 180 or 270 degrees."""
     crop: PositiveInt | None = None
     """Side in pixels of a random square crop; needed where training images differ in size."""
-    oversample: Fraction = 0.0
-    """Share of crops that are placed to show a class which their image has, each with the same chance, and a
-    random pixel of it (nnU-Net: 0.33)."""
-    oversample_classes: tuple[Annotated[int, Field(ge=0, le=254)] | str, ...] = ()
-    """Names or numbers of the classes that `oversample` shows; empty: all. An image without them is cropped
-    anywhere."""
+    oversample: OversampleOptions | None = None
     scale_min: PositiveFloat = 1.0
     """Least random enlargement before the crop, drawn log-uniformly; below 1 shrinks, and pads where the
     image ends."""
@@ -136,13 +141,6 @@ class JointAugmentOptions(Options):
 
     @model_validator(mode="after")
     def _oversampled_crop(self) -> Self:
-        if self.oversample and self.crop is None:
-            raise ValueError(
-                f"oversample is {self.oversample}, and places crops: set crop to a side in pixels"
-            )
-        if self.oversample_classes and not self.oversample:
-            raise ValueError(
-                "oversample_classes are set and oversample is 0: set oversample to a share of the crops, "
-                "such as 0.33"
-            )
+        if self.oversample is not None and self.crop is None:
+            raise ValueError("oversample places crops, and crop is none: set crop to a side in pixels")
         return self

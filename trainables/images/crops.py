@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from trainables.images.augment import IGNORE, LEFT, SCALE, TOP, Draw, generator, window_of
+from trainables.images.augment import IGNORE, LEFT, SCALE, TOP, Draw, chosen, window_of
 from trainables.images.augment_options import JointAugmentOptions
 from trainables.images.warp import Warp, drawn_warp, warped
 
@@ -74,10 +74,11 @@ def padded_crops(shapes: np.ndarray, augment: JointAugmentOptions) -> Iterator[s
     if shorter < needed:
         share = min(height / needed, 1.0) * min(width / needed, 1.0)
         yield (
-            f"augment.crop is {augment.crop} and all training images are smaller, the largest {width}x{height}: "
-            "every crop is padded with the mean colour, which the mask ignores, and at most "
-            f"{share:.0%} of it is image; set augment.crop to at most {int(shorter * augment.scale_max)}, or "
-            f"augment.scale_max to {math.ceil(100 * augment.crop / shorter) / 100:g}"
+            f"augment.crop is {augment.crop} and all training images are smaller, the largest "
+            f"{width}x{height}: every crop is padded with the mean colour, which the mask ignores, and "
+            f"{share:.0%} of it is image at most; set augment.crop to at most "
+            f"{int(shorter * augment.scale_max)}, or augment.scale_max to "
+            f"{math.ceil(100 * augment.crop / shorter) / 100:g}"
         )
 
 
@@ -90,7 +91,7 @@ def _window(
     ratio = augment.scale_max / augment.scale_min
     scale = augment.scale_min * ratio ** float(randoms[SCALE])
     side = max(1, round(augment.crop / scale))
-    pixel = _pixel_to_show(mask, randoms, augment, classes) if augment.oversample else None
+    pixel = _pixel_to_show(mask, randoms, augment, classes)
     row, column = pixel or (None, None)
     top = _place(height, side, float(randoms[TOP]), row)
     left = _place(width, side, float(randoms[LEFT]), column)
@@ -119,8 +120,8 @@ def _pixel_to_show(
     mask: np.ndarray, randoms: np.ndarray, augment: JointAugmentOptions, classes: Sequence[int]
 ) -> Pixel | None:
     """A random pixel of a random class that the mask has, if this sample is oversampled."""
-    rng = generator(randoms, Draw.OVERSAMPLE)
-    if rng.random() >= augment.oversample:
+    rng = chosen(randoms, Draw.OVERSAMPLE, augment.oversample)
+    if rng is None:
         return None
     for label in rng.permutation(np.asarray(classes)):
         is_shown = mask == label

@@ -1,4 +1,4 @@
-"""Predictions averaged over flips of the images, as nnU-Net and MMSegmentation do (test-time augmentation)."""
+"""Predictions averaged over flips of the images: test-time augmentation, as in nnU-Net and MMSegmentation."""
 
 from __future__ import annotations
 

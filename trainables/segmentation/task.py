@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from trainables.data.fingerprint import Fingerprint
 from trainables.data.source import Batch, JoinedSource, to_device
 from trainables.images.augment import IGNORE, pad_together
-from trainables.images.augment_options import JointAugmentOptions
+from trainables.images.augment_options import JointAugmentOptions, OversampleOptions
 from trainables.images.classes import class_numbers, given_class_weights
 from trainables.images.crops import padded_crops
 from trainables.images.fingerprint import image_fingerprint
@@ -62,7 +62,8 @@ class SegmentationTask(SupervisedTask):
             else LoadedImages(arrays, data if isinstance(data, ImageOptions) else None)
         )
         self.class_names = self._images.class_names
-        self._shown = class_numbers(self.options.augment.oversample_classes, self.class_names)
+        oversample = self.options.augment.oversample or OversampleOptions()
+        self._shown = class_numbers(oversample.classes, self.class_names)
         loss, terms = self.options.loss, self.options.loss.terms
         self._loss = MixedLoss(
             {name: getattr(loss, name) for name in TERMS}
@@ -80,11 +81,10 @@ class SegmentationTask(SupervisedTask):
         data = options.data
         if isinstance(data, ImportedData):
             return load_own_data(data, masks=True, ignored=IGNORE)
-        if not isinstance(data, ImageOptions):
-            return load_digits_arrays(data)
-        arrays = load_images(data)
+        files = data if isinstance(data, ImageOptions) else None
+        arrays = load_images(data) if isinstance(data, ImageOptions) else load_digits_arrays(data)
         if not isinstance(data, MaskShardsOptions):  # of which few sizes are known
-            for line in padded_crops(LoadedImages(arrays, data).samples("train").shapes, options.augment):
+            for line in padded_crops(LoadedImages(arrays, files).samples("train").shapes, options.augment):
                 to_stderr(line)
         return arrays
 
