@@ -37,7 +37,7 @@ class RotationOptions(SometimesOptions):
 class ElasticOptions(SometimesOptions):
     """Displacements `alpha * gaussian(noise, sigma)` of uniform noise from -1 to 1 (Simard et al. 2003)."""
 
-    alpha: NonNegativeFloat = 300.0
+    alpha: NonNegativeFloat = 200.0
     """The standard deviation of a displacement is 0.16 * alpha / sigma pixels of the crop along each side."""
     sigma: Annotated[float, Field(ge=1.0)] = 10.0
     """In pixels of the crop; larger is smoother."""

@@ -144,11 +144,8 @@ def _warped(
         source = window.top + window.height / 2.0, window.left + window.width / 2.0
     else:
         row, column = window.pixel
-        fixed = (
-            int((row + 0.5 - window.top) / factor) + 0.5,
-            int((column + 0.5 - window.left) / factor) + 0.5,
-        )
-        source = row + 0.5, column + 0.5
+        y, x = int((row + 0.5 - window.top) / factor), int((column + 0.5 - window.left) / factor)
+        warp, fixed, source = warp.holding(y, x), (y + 0.5, x + 0.5), (row + 0.5, column + 0.5)
     return warped(
         image, mask, warp, size=size, factor=factor, fixed=fixed, source=source, fill=fill, outside=IGNORE
     )

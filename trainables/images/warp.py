@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -21,12 +21,20 @@ _TRUNCATE = 3
 
 @dataclass(frozen=True)
 class Warp:
-    """How the pixels of a sample move."""
+    """How the pixels of a sample move about a place that is fixed."""
 
     turn: float
     """Counterclockwise, in radians."""
     displacements: np.ndarray | None
     """Down and to the right, in pixels of the result: float32 [2, h, w]."""
+
+    def holding(self, row: int, column: int) -> Warp:
+        """The same, but a pixel is not displaced: all are by as much less."""
+        if self.displacements is None:
+            return self
+        return replace(
+            self, displacements=self.displacements - self.displacements[:, row, column, None, None]
+        )
 
 
 def drawn_warp(randoms: np.ndarray, augment: JointAugmentOptions, size: tuple[int, int]) -> Warp | None:
@@ -79,8 +87,8 @@ def warped(
 
     Args:
         factor: pixels of the source per pixel of the result, along each side.
-        fixed: the place in the result that stays where it is.
-        source: the place in the source that it comes from.
+        fixed: the place in the result about which it is turned.
+        source: the same place in the source.
         fill: uint8 [C] of what comes from outside of the image; `outside` is its label.
     """
     first = math.floor(source[0]), math.floor(source[1])
@@ -107,8 +115,7 @@ def _sources(
     rows = (cos * down).astype(np.float32) + (sin * right).astype(np.float32)
     columns = (cos * right).astype(np.float32) - (sin * down).astype(np.float32)
     if warp.displacements is not None:
-        row, column = int(fixed[0]), int(fixed[1])
-        y, x = warp.displacements - warp.displacements[:, row, column, None, None]
+        y, x = warp.displacements
         rows += np.float32(cos) * y + np.float32(sin) * x
         columns += np.float32(cos) * x - np.float32(sin) * y
     return rows, columns
