@@ -131,7 +131,9 @@ def test_about_as_many_samples_change_as_the_probability_says(values: dict[str, 
     ],
     ids=lambda values: " ".join(values),
 )
-@pytest.mark.parametrize("crop", [{}, {"crop": 24, "scale_min": 0.5, "scale_max": 2.0}], ids=["whole", "crop"])
+@pytest.mark.parametrize(
+    "crop", [{}, {"crop": 24, "scale_min": 0.5, "scale_max": 2.0}], ids=["whole", "crop"]
+)
 def test_zero_strength_and_zero_probability_change_no_bit(
     values: dict[str, Any], crop: dict[str, Any]
 ) -> None:
