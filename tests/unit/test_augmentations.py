@@ -305,7 +305,7 @@ def test_a_skipped_sample_is_all_padding_or_parts_of_others(values: dict[str, An
 
 def test_images_that_are_not_square_are_turned_by_90_degrees_only_with_a_crop() -> None:
     images = photographs(2, 20, width=30)
-    with pytest.raises(ValueError, match="rotate_90 turns images of 30x20 into 20x30.*set augment.crop"):
+    with pytest.raises(ValueError, match=r"rotate_90 turns images of 30x20 into 20x30.*set augment\.crop"):
         source({"rotate_90": 0.5}, images, images[..., 0])
     augmented({"rotate_90": 0.5, "crop": 20}, images, images[..., 0])
     source({"rotation": {}}, images, images[..., 0])

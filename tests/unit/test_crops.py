@@ -73,7 +73,7 @@ def test_every_pixel_of_the_class_is_shown_anywhere_in_crops_that_stay_inside() 
 
 
 def test_classes_of_the_image_are_shown_alike_and_those_that_it_lacks_never_matter() -> None:
-    """Of the classes 0, 1 and 2, which have half, half and nearly nothing of the pixels; 3 to 9 are not there."""
+    """Classes 0 and 1 have half of the pixels each, class 2 has one, and 3 to 9 are not there."""
     image, mask = speckled(rare=1)
     augment = options(crop=1, oversample={"p": 1})
     found = [int(cropped(image, mask, row, augment, FILL, range(10))[1][0, 0]) for row in DRAWS]
@@ -134,7 +134,9 @@ def test_classes_are_named_or_numbered_and_others_refused_with_those_there_are()
 
 def test_a_search_is_told_the_wrong_class_when_its_trainer_is_built() -> None:
     augment = {"crop": 16, "oversample": {"classes": ["eleven"]}}
-    with pytest.raises(ValueError, match="augment.oversample.classes names 'eleven'; there are 11 classes"):
+    with pytest.raises(
+        ValueError, match=r"augment\.oversample\.classes names 'eleven'; there are 11 classes"
+    ):
         small_trainer(SegmentationTask, {**SEGMENTATION, "augment": augment})
 
 

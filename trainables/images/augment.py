@@ -82,7 +82,7 @@ def window_of(
     if top >= 0 and left >= 0 and bottom <= array.shape[0] and right <= array.shape[1]:
         return array[top:bottom, left:right]
     window = np.empty((height, width, *array.shape[2:]), array.dtype)
-    window[...] = fill
+    window[:] = np.broadcast_to(fill, window.shape[1:]).copy()  # a row at a time is faster
     inside = array[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
     y, x = max(-top, 0), max(-left, 0)
     window[y : y + inside.shape[0], x : x + inside.shape[1]] = inside
@@ -117,6 +117,8 @@ def normalize(
 
 def pad_together(arrays: Sequence[np.ndarray], fill: np.ndarray | int) -> np.ndarray:
     """Arrays [H_i, W_i, ...] in one [N, max H, max W, ...], filled at the bottom and on the right."""
+    if len({array.shape for array in arrays}) == 1:
+        return np.stack(arrays)
     height = max(array.shape[0] for array in arrays)
     width = max(array.shape[1] for array in arrays)
     together = np.empty((len(arrays), height, width, *arrays[0].shape[2:]), arrays[0].dtype)

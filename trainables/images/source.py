@@ -121,10 +121,14 @@ class SegmentationSource(ImageSource):
             row = randoms[place]
             window, labels = cropped(image, mask, row, augment, self._fill, self._shown)
             window, labels = rotate_90(window, labels, row, augment)
-            # A view would keep the whole image in memory.
-            return degraded(window, row, augment).copy(), labels.copy()
+            return _alone(degraded(window, row, augment), image), _alone(labels, mask)
 
         return self._together(*self._samples.read(indices, change))
+
+
+def _alone(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """A copy of what is a view, and would keep all of an image in memory."""
+    return part.copy() if np.may_share_memory(part, whole) else part
 
 
 def _tensors(images: np.ndarray, masks: np.ndarray) -> tuple[Tensor, Tensor]:
