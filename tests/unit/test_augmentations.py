@@ -207,6 +207,12 @@ def test_scale_rotation_and_elastic_are_one_interpolation_as_scipy_does_it(
     assert (labels != IGNORE).any()
 
 
+def test_displacements_of_any_size_need_the_memory_of_the_image_only() -> None:
+    images = photographs(2)
+    _, labels = augmented({"elastic": {"p": 1, "alpha": 1e9, "sigma": 1}}, images, images[..., 0] // 64)
+    assert (labels == IGNORE).mean() > 0.9
+
+
 @pytest.mark.parametrize("sigma", [2.0, 4.0, 12.0])
 def test_displacements_are_those_of_noise_smoothed_at_every_pixel(sigma: float) -> None:
     """Simard et al. 2003, computed by scipy without knots: as large, and as smooth."""

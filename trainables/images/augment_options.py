@@ -120,8 +120,8 @@ class JointAugmentOptions(Options):
     """Largest absolute logarithm of the exponent."""
     cutout: CutoutOptions | None = None
     transforms: dict[Name, ImportedJointTransform] = Field(default_factory=dict)
-    """Transforms of yours by names of your choice, applied in this order after those above that move pixels
-    and before those of light."""
+    """Transforms of yours by names of your choice, applied in this order after all others but those
+    of light and cutout."""
 
     @property
     def changes_each(self) -> bool:

@@ -93,8 +93,10 @@ def warped(
     """
     first = math.floor(source[0]), math.floor(source[1])
     rows, columns = _sources(warp, size, factor, fixed)
-    rows += source[0] - first[0]
-    columns += source[1] - first[1]
+    for places, start, whole, length in zip((rows, columns), source, first, mask.shape, strict=True):
+        places += start - whole
+        # A pixel outside is as good as one that is further away, and needs no more memory.
+        np.clip(places, -0.5 - whole, length + 0.5 - whole, out=places)
     top, left = math.floor(rows.min() - 0.5), math.floor(columns.min() - 0.5)
     height, width = math.ceil(rows.max() + 0.5) - top, math.ceil(columns.max() + 0.5) - left
     rows -= top
