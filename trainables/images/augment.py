@@ -53,11 +53,14 @@ def flip(
     images: np.ndarray, masks: np.ndarray, randoms: np.ndarray, augment: JointAugmentOptions
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mirror the chosen samples of images [B, H, W, C] and masks [B, H, W] in place."""
-    across = randoms[:, H_FLIP] < augment.horizontal_flip
-    upside_down = randoms[:, V_FLIP] < augment.vertical_flip
+    across = np.flatnonzero(randoms[:, H_FLIP] < augment.horizontal_flip)
+    upside_down = np.flatnonzero(randoms[:, V_FLIP] < augment.vertical_flip)
+    backwards = np.arange(images.shape[2])[::-1]
     for arrays in (images, masks):
-        arrays[across] = arrays[across, :, ::-1]
-        arrays[upside_down] = arrays[upside_down, ::-1]
+        for place in across:
+            arrays[place] = arrays[place].take(backwards, axis=1)  # faster than a slice
+        for place in upside_down:
+            arrays[place] = arrays[place, ::-1]
     return images, masks
 
 
@@ -117,12 +120,11 @@ def normalize(
 
 def pad_together(arrays: Sequence[np.ndarray], fill: np.ndarray | int) -> np.ndarray:
     """Arrays [H_i, W_i, ...] in one [N, max H, max W, ...], filled at the bottom and on the right."""
-    if len({array.shape for array in arrays}) == 1:
-        return np.stack(arrays)
     height = max(array.shape[0] for array in arrays)
     width = max(array.shape[1] for array in arrays)
     together = np.empty((len(arrays), height, width, *arrays[0].shape[2:]), arrays[0].dtype)
-    together[...] = fill
+    if len({array.shape for array in arrays}) > 1:
+        together[...] = fill
     for place, array in zip(together, arrays, strict=True):
         place[: array.shape[0], : array.shape[1]] = array
     return together

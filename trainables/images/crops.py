@@ -125,7 +125,7 @@ def _pixel_to_show(
         return None
     for label in rng.permutation(np.asarray(classes)):
         is_shown = mask == label
-        ends = np.count_nonzero(is_shown, axis=1).cumsum()
+        ends = np.fromiter(map(np.count_nonzero, is_shown), np.int64, len(mask)).cumsum()
         if len(ends) and ends[-1]:
             number = int(rng.integers(ends[-1]))
             row = int(np.searchsorted(ends, number, side="right"))
