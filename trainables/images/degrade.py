@@ -67,7 +67,7 @@ def at_low_resolution(image: np.ndarray, zoom: float) -> np.ndarray:
         return image
     planes = torch.from_numpy(np.require(image, requirements=["C", "W"])).permute(2, 0, 1)[None]
     fewer = F.interpolate(planes, size=small, mode="nearest-exact")
-    return F.interpolate(fewer, size=(height, width), mode="bilinear")[0].permute(1, 2, 0).numpy()
+    return np.stack(list(F.interpolate(fewer, size=(height, width), mode="bilinear")[0].numpy()), axis=-1)
 
 
 def noisy(image: np.ndarray, std: float, *, seed: int) -> np.ndarray:

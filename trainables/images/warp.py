@@ -128,4 +128,4 @@ def _bilinear(pixels: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.n
     grid = np.stack([columns * (2.0 / width) - 1.0, rows * (2.0 / height) - 1.0], axis=-1)
     planes = torch.from_numpy(pixels.transpose(2, 0, 1).astype(np.float32, order="C"))[None]
     moved = F.grid_sample(planes, torch.from_numpy(grid)[None], padding_mode="border", align_corners=False)
-    return moved[0].add_(0.5).to(torch.uint8).permute(1, 2, 0).numpy()
+    return np.stack(list(moved[0].add_(0.5).to(torch.uint8).numpy()), axis=-1)
