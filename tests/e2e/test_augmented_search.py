@@ -13,8 +13,8 @@ from shard_data import squares
 from small_trials import assert_identical, everything, run, segmentation_plan
 from tiny_tasks import search_config
 
-import search
 from search.commands.export import export
+from search.run.search import search as run_search
 
 AUGMENT: dict[str, Any] = {
     "crop": 16, "scale_min": 0.7, "scale_max": 1.4, "horizontal_flip": 0.5, "rotate_90": 0.3,
@@ -98,7 +98,7 @@ def test_a_search_over_augmentations_is_exported_with_the_value_of_its_flips(
         budget={"trials": 3, "max_virtual_epochs": 2},
         scheduler={"name": "none"},
     )
-    summary = search.search(config, results=tmp_path / "results", reporter=Recorder())
+    summary = run_search(config, results=tmp_path / "results", reporter=Recorder())
     assert summary.counts == {"completed": 3}
     assert {"augment.rotation.degrees", "augment.noise", "augment.oversample.p"} <= set(
         optuna_study(summary.folder).trials[0].params
