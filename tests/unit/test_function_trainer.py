@@ -165,6 +165,11 @@ def test_an_error_of_the_function_is_that_of_the_virtual_epoch() -> None:
             TypeError,
             r"evaluated_by\(\) received a dict; must be",
         ),
+        (
+            own_functions.reports_a_step,
+            ValueError,
+            r"received step, which is in each report already; .* my_st",
+        ),
         (own_functions.reports_a_list, TypeError, r"metric 'loss' is a Tensor \[3\]; must be one number"),
     ],
 )

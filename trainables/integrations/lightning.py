@@ -38,7 +38,7 @@ _DECIDED = {
     "val_check_interval": _VALIDATED,
     "check_val_every_n_epoch": _VALIDATED,
     "barebones": "nothing that a module logs would be reported",
-    "fast_dev_run": "`tune-search check` takes a few steps, and search.alone(train, virtual_epochs=1, steps=2)",
+    "fast_dev_run": "`tune-search check` takes a few steps, search.alone(train, steps=2) as many as you say",
     "accelerator": _DEVICE,
     "devices": _DEVICE,
     "num_nodes": _DEVICE,
@@ -48,9 +48,10 @@ _DECIDED = {
 
 _ACCELERATORS = {"cpu": ("cpu",), "cuda": ("gpu", "cuda"), "mps": ("gpu", "mps")}
 _REFUSED_CALLBACKS = {
-    "BatchSizeFinder": "search over the batch size, or let `tune-search batch-sizes` measure it",
-    "LearningRateFinder": "search over the learning rate",
+    "BatchSizeFinder": "batch_size is for the search to find, or for `tune-search batch-sizes`",
+    "LearningRateFinder": "the learning rate is for the search to find",
     "GradientAccumulationScheduler": "accumulate_grad_batches is the same in all steps of a trial",
+    "OnExceptionCheckpoint": "the search saves its trials, and continues them",
 }
 _CHECKPOINT = "of the trial"
 """Stands for a path where the trial's own checkpoint is meant."""
@@ -86,13 +87,10 @@ def Trainer(trial: Trial, **arguments: Any) -> Any:  # noqa: N802 - stands where
     reporter = pl.callbacks.LambdaCallback(
         on_fit_start=fit.begin, on_train_epoch_start=fit.report, on_train_end=fit.report
     )
-    device, callback_types = trial.device, pl.callbacks
-    has = {kind: any(isinstance(each, kind) for each in callbacks)
-           for kind in (callback_types.Checkpoint, callback_types.ProgressBar)}  # fmt: skip
     quiet = {
         "logger": False,
-        "enable_checkpointing": has[callback_types.Checkpoint],
-        "enable_progress_bar": has[callback_types.ProgressBar],
+        "enable_checkpointing": any(isinstance(each, pl.callbacks.Checkpoint) for each in callbacks),
+        "enable_progress_bar": any(isinstance(each, pl.callbacks.ProgressBar) for each in callbacks),
         "enable_model_summary": False,
         "num_sanity_val_steps": 0,
         "default_root_dir": trial.folder,
@@ -100,8 +98,8 @@ def Trainer(trial: Trial, **arguments: Any) -> Any:  # noqa: N802 - stands where
     decided = {
         # One more where nothing is left: a trial that is only evaluated is not skipped.
         "max_epochs": max(trial.num_virtual_epochs, trial.done + 1),
-        "accelerator": _ACCELERATORS[device.type][0],
-        "devices": 1 if device.index is None or device.type == "cpu" else [device.index],
+        "accelerator": _ACCELERATORS[trial.device.type][0],
+        "devices": [trial.device.index or 0] if trial.device.type == "cuda" else 1,
         # The reporter comes first, when all that belongs to an epoch is done and nothing of the next one.
         "callbacks": [reporter, *callbacks],
         # Whatever Slurm or torchrun has started, this is one process of its own.
@@ -144,13 +142,18 @@ class _Fit:
         """Train the virtual epochs that are left; see Lightning's `Trainer.fit`.
 
         Raises:
-            ValueError: `ckpt_path` is given.
+            ValueError: `ckpt_path` is given, or this is not the first call.
         """
         if ckpt_path is not None:
             raise ValueError(
                 f"fit(ckpt_path={str(ckpt_path)!r}): a trial continues from checkpoints of its own; to begin "
                 "with other weights, load them into the module before fit"
             )
+        if "trainer" in self._trial.tracked:
+            raise ValueError(
+                "fit is called a second time, and a trial is one training with one Trainer(trial)"
+            )
+        self._trial.track(trainer=self)
         if isinstance(train_dataloaders, self._pl.LightningDataModule):
             train_dataloaders, datamodule = None, train_dataloaders
         if train_dataloaders is None:
@@ -159,7 +162,6 @@ class _Fit:
             source.train_dataloader = lambda: self._endless(make())
         else:
             train_dataloaders = self._endless(train_dataloaders)
-        self._trial.track(trainer=self)
         path = _CHECKPOINT if self._saved else None
         self._fit(model, train_dataloaders, val_dataloaders, datamodule, ckpt_path=path)
         if self._end is not None:
@@ -289,11 +291,9 @@ def _refuse(pl: Any, trial: Trial, arguments: Mapping[str, Any], callbacks: list
         value = arguments.get(name, defaults[name].default)
         if value != defaults[name].default and value not in same.get(name, ()):
             raise ValueError(f"Trainer(trial, {name}={value!r}): leave {name} out, {reason}")
-    for callback in callbacks:
-        if reason := _REFUSED_CALLBACKS.get(type(callback).__name__):
-            raise ValueError(
-                f"Trainer(trial, callbacks=[{type(callback).__name__}(…)]): leave it out: {reason}"
-            )
+    for name in (type(callback).__name__ for callback in callbacks):
+        if reason := _REFUSED_CALLBACKS.get(name, ""):
+            raise ValueError(f"Trainer(trial, callbacks=[{name}(…)]): leave it out, {reason}")
 
 
 def _as_list(value: Any) -> list[Any]:
