@@ -13,7 +13,7 @@ import lightning_functions
 import pytest
 import pytorch_lightning as pl
 import torch
-from test_function_trainer import all_reports, copied, trainer_of
+from function_runs import all_reports, copied, trainer_of
 
 import search
 from trainables.integrations.lightning import Trainer

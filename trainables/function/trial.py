@@ -232,7 +232,7 @@ class Trial:
             raise ValueError("trial.report() received no metric; give at least the objective")
         if taken := [name for name in metrics if name in OF_A_REPORT or name.startswith("best/")]:
             raise ValueError(
-                f"trial.report() received {', '.join(taken)}, which is in each report already; give the metric "
+                f"trial.report() received {', '.join(taken)}, which each report has already; give the metric "
                 f"another name, such as my_{taken[0].replace('/', '_')}"
             )
         values = {name: _number(name, value) for name, value in metrics.items()}
