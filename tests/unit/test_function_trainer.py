@@ -11,38 +11,9 @@ from typing import Any
 import own_functions
 import pytest
 import torch
+from function_runs import all_reports, copied, trainer_of
 
 from trainables.function.task import function_task
-from trainables.function.trainer import FunctionTrainer
-
-CPU = torch.device("cpu")
-
-
-def trainer_of(function: Callable[..., None], *, epochs: int = 4, count: int = 5, unit: Any = "steps",
-               **values: Any) -> FunctionTrainer:  # fmt: skip
-    task = function_task(function)
-    return task.trainer(
-        task.Options.parse(values),
-        number=3,
-        device=CPU,
-        folder=Path("."),
-        unit=unit,
-        count=count,
-        num_virtual_epochs=epochs,
-    )
-
-
-def copied(trainer: FunctionTrainer, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What a checkpoint would hold, through a file that nothing is executed for."""
-    torch.save((trainer.weights(), trainer.state_dict()), folder / "saved.pt")
-    return torch.load(folder / "saved.pt", weights_only=True)
-
-
-def all_reports(trainer: FunctionTrainer) -> list[dict[str, float]]:
-    found = []
-    while (metrics := trainer.run_virtual_epoch()) is not None:
-        found.append(metrics)
-    return found
 
 
 @pytest.fixture(autouse=True)
@@ -164,6 +135,11 @@ def test_an_error_of_the_function_is_that_of_the_virtual_epoch() -> None:
             own_functions.evaluated_by_values,
             TypeError,
             r"evaluated_by\(\) received a dict; must be",
+        ),
+        (
+            own_functions.reports_a_step,
+            ValueError,
+            r"received step, which each report has already; .* my_st",
         ),
         (own_functions.reports_a_list, TypeError, r"metric 'loss' is a Tensor \[3\]; must be one number"),
     ],

@@ -15,6 +15,7 @@ from trainables.data.source import Batch
 from trainables.data.virtual_epoch import Unit, VirtualEpochs
 from trainables.function.state import PlainState, Tracked
 from trainables.function.values import Values
+from trainables.reported import OF_A_REPORT
 
 STREAM = "batches"
 
@@ -222,13 +223,18 @@ class Trial:
 
         Raises:
             TypeError: a metric is no number.
-            ValueError: there are none.
+            ValueError: there are none, or one has a name that each report has itself.
         """
         self._require_all_steps()
         if not metrics and self.evaluates:
             metrics = self.evaluate()
         if not metrics:
             raise ValueError("trial.report() received no metric; give at least the objective")
+        if taken := [name for name in metrics if name in OF_A_REPORT or name.startswith("best/")]:
+            raise ValueError(
+                f"trial.report() received {', '.join(taken)}, which each report has already; give the metric "
+                f"another name, such as my_{taken[0].replace('/', '_')}"
+            )
         values = {name: _number(name, value) for name, value in metrics.items()}
         self.done += 1
         self._drawn = 0
