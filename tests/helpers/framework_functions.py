@@ -12,10 +12,11 @@ from ignite.handlers import CosineAnnealingScheduler, LRScheduler
 from ignite.metrics import Accuracy
 from torch import nn
 from torch.nn.functional import cross_entropy
-from torch.utils.data import DataLoader, Dataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 from transformers import (
     BertConfig,
     BertForSequenceClassification,
+    EarlyStoppingCallback,
     Trainer,
     TrainerCallback,
     TrainingArguments,
@@ -109,6 +110,12 @@ class Counting(TrainerCallback):
         CALLS["on_evaluate"] += 1
 
 
+def stops_early(trial: search.Trial, lr: float = 0.0) -> None:
+    """When the accuracy has not risen three times."""
+    stopping = EarlyStoppingCallback(early_stopping_patience=3)
+    run_trainer(trial, trainer_of(trial, lr, callbacks=[stopping], metric_for_best_model="accuracy"))
+
+
 def with_a_callback(trial: search.Trial, lr: float = 1e-2) -> None:
     run_trainer(trial, trainer_of(trial, lr, callbacks=[Counting()]))
 
@@ -131,6 +138,31 @@ def with_ignite(trial: search.Trial, lr: float = 1e-2, accumulate: int = 1) -> N
     valid = DataLoader(points(NUM_VALID), batch_size=NUM_VALID)
     loader = DataLoader(points(), batch_size=4, shuffle=True)
     run_engine(trial, engine, loader, lambda: evaluator.run(valid).metrics, per_step=accumulate)
+
+
+def _engine(trial: search.Trial) -> Engine:
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    trial.track(model=model, optimizer=optimizer)
+    return create_supervised_trainer(model, optimizer, cross_entropy)
+
+
+def ends_its_engine(trial: search.Trial) -> None:
+    engine = _engine(trial)
+    engine.add_event_handler(Events.ITERATION_COMPLETED(once=12), engine.terminate)
+    loader = DataLoader(points(), batch_size=4)
+    run_engine(trial, engine, loader, lambda: {"loss": engine.state.output})
+
+
+class _Stream(IterableDataset[Any]):
+    def __iter__(self) -> Any:
+        return iter(points())
+
+
+def streams(trial: search.Trial) -> None:
+    engine = _engine(trial)
+    loader = DataLoader(_Stream(), batch_size=4)
+    run_engine(trial, engine, loader, lambda: {"loss": engine.state.output})
 
 
 def _fired(event: Any) -> Callable[..., None]:

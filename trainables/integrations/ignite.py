@@ -33,11 +33,11 @@ def run(
     """Run the engine to the trial's full length, in place of `engine.run(loader, …)`.
 
     An epoch of the engine is one of the loader, or a virtual epoch where the loader's length is unknown. At
-    the end of each virtual epoch, after all handlers of its last iteration and before the next batch is drawn,
-    what `evaluate` returns is reported. A trial that is paused leaves by `terminate(skip_completed=True)`.
+    the end of each virtual epoch, after all handlers of its last iteration and before the next batch, what
+    `evaluate` returns is reported. A trial that is paused leaves by `terminate(skip_completed=True)`.
 
     Args:
-        trial: has tracked model and optimizer. The engine is tracked here, and so are its handlers that have a
+        trial: has tracked model and optimizer. The engine is tracked here, and so are its handlers with a
             state.
         engine: trains; all its handlers are attached.
         loader: not yet drawn from.

@@ -30,14 +30,14 @@ _CLOCK = ("_runtime", "_per_second", "_preparation_time", "_compilation_time")
 """Ends of the names of metrics that are times, which differ each time."""
 
 NOTE = (
-    "transformers' Trainer continues a trial with the same order of the samples, weights, optimizer, schedule and "
-    "dropout; random numbers that train_dataset or data_collator draw themselves, as for augmentation, are "
-    "others after a pause than without one"
+    "where a trial continues, transformers' Trainer goes on with the same samples, weights, optimizer, "
+    "schedule and dropout; random numbers that train_dataset or data_collator draw themselves, as for "
+    "augmentation, are others than without a pause"
 )
 
 
 def training_arguments(trial: Trial) -> dict[str, Any]:
-    """What the trial decides, for TrainingArguments: length, evaluation, seed, device, and where nothing stays."""
+    """What the trial decides, for TrainingArguments: length, evaluation, seed, device, and no output."""
     end = trial.lengths.end_step
     return {
         "output_dir": str(trial.folder / _FOLDER),
@@ -56,9 +56,9 @@ def training_arguments(trial: Trial) -> dict[str, Any]:
 def run(trial: Trial, trainer: Trainer) -> None:
     """Train to the trial's full length, in place of `trainer.train()`.
 
-    At the end of each virtual epoch the Trainer evaluates, and the metrics that it returns are reported, with the
-    mean `loss` and the last `grad_norm` of the steps since the last report, without times. A trial that continues
-    does so as `trainer.train(resume_from_checkpoint=…)` does.
+    At the end of each virtual epoch the Trainer evaluates. What that returns is reported, without times, with
+    the mean `loss` since it last logged and the last `grad_norm`. A trial that continues does so as
+    `trainer.train(resume_from_checkpoint=…)` does.
 
     Args:
         trial: the model is tracked as `model`.
@@ -92,13 +92,8 @@ class _Reports(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        if next(self._steps, None) is None:
-            control.should_training_stop = True
-        elif self._trial.step != state.global_step:
-            raise ValueError(
-                f"the Trainer is at step {state.global_step} of a trial at step {self._trial.step}: was its "
-                "state saved? give search's own `run(trial, trainer)` the training"
-            )
+        begun = next(self._steps, None)
+        assert begun is None or begun == state.global_step
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
@@ -138,10 +133,7 @@ class _Reports(TrainerCallback):
 
 
 class _Files:
-    """What the Trainer saves beside the weights, as a part of the trial: optimizer, schedule, scaler, its state.
-
-    Its files are its own, and are read by nothing but itself.
-    """
+    """What the Trainer saves beside the weights, as a part of the trial; only the Trainer itself reads it."""
 
     def __init__(self, trainer: Trainer) -> None:
         self._trainer = trainer
@@ -173,7 +165,7 @@ class _Files:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _make_folder(self, output_dir: str | None = None, **_: Any) -> None:
-        """In place of saving the weights, which the trial does: with what else is saved, only the newest is there."""
+        """In place of saving the weights, which the trial does; what was saved before is done with."""
         self.remove()
         Path(output_dir or self._folder).mkdir(parents=True)
 
@@ -203,8 +195,8 @@ def _check(trial: Trial, trainer: Trainer) -> None:
     for name in wanted.keys() - {"output_dir", "report_to", "disable_tqdm", "eval_strategy", "eval_steps"}:
         if (found := getattr(trainer.args, name)) != wanted[name]:
             raise ValueError(
-                f"TrainingArguments has {name}={found!r}; in a trial it must be {wanted[name]!r}: leave it out, and "
-                "write TrainingArguments(**training_arguments(trial), …)"
+                f"TrainingArguments has {name}={found!r}; in a trial it must be {wanted[name]!r}: leave it "
+                "out, and write TrainingArguments(**training_arguments(trial), …)"
             )
     if trainer.model_init is not None:
         raise ValueError(

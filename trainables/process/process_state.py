@@ -66,7 +66,7 @@ def clean_process() -> None:
 
 
 def _forget_accelerator() -> None:
-    """Let accelerate, if it is in use, choose precision, device and accumulation anew: a process has them once."""
+    """Of accelerate, if it is in use: a process has the precision, device and accumulation of its first."""
     state = sys.modules.get("accelerate.state")
     if state is not None:
         state.AcceleratorState._reset_state(reset_partial_state=True)
