@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 import search
 from examples.digits import accuracy, make_network, train_digits
-from trainables.integrations.accelerate import accelerator_of
+from trainables.integrations.accelerate import accelerator_of, batches_of
 
 
 def train(
@@ -20,7 +20,7 @@ def train(
     """The loop is one's own; the Accelerator has precision, accumulation and device."""
     accelerator = accelerator_of(trial, mixed_precision=precision, gradient_accumulation_steps=accumulate)
     loader = DataLoader(train_digits(), batch_size=batch_size, shuffle=True)
-    batches = trial.batches(loader, per_step=accumulate)
+    batches = batches_of(trial, accelerator, loader)
     model = make_network(64)
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=trial.num_steps)
@@ -31,7 +31,7 @@ def train(
         model.train()
         for _ in steps:
             for _ in range(accumulate):
-                images, labels = (tensor.to(accelerator.device) for tensor in next(batches))
+                images, labels = next(batches)
                 with accelerator.accumulate(model):
                     accelerator.backward(cross_entropy(model(images), labels))
                     optimizer.step()

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from ignite.engine import Engine, Events, create_supervised_evaluator, create_supervised_trainer
 from ignite.handlers import CosineAnnealingScheduler, LRScheduler
-from ignite.metrics import Accuracy
+from ignite.metrics import Accuracy, RunningAverage
 from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
@@ -23,7 +23,7 @@ from transformers import (
 )
 
 import search
-from trainables.integrations.accelerate import accelerator_of
+from trainables.integrations.accelerate import accelerator_of, batches_of
 from trainables.integrations.ignite import run as run_engine
 from trainables.integrations.transformers import run as run_trainer
 from trainables.integrations.transformers import training_arguments
@@ -43,6 +43,17 @@ def points(number: int = NUM_TRAIN) -> TensorDataset:
 
 def network() -> nn.Module:
     return nn.Sequential(nn.Linear(2, 8), nn.Dropout(0.3), nn.ReLU(), nn.Linear(8, 2))
+
+
+class Noisy(Dataset[Any]):
+    """The points, moved a little each time."""
+
+    def __len__(self) -> int:
+        return NUM_TRAIN
+
+    def __getitem__(self, index: int) -> Any:
+        inputs, label = points()[index]
+        return inputs + 0.1 * torch.randn(2), label
 
 
 class Sequences(Dataset[dict[str, Any]]):
@@ -133,11 +144,35 @@ def with_ignite(trial: search.Trial, lr: float = 1e-2, accumulate: int = 1) -> N
     engine.add_event_handler(Events.ITERATION_STARTED, schedule)
     by_epoch = LRScheduler(torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.7))
     engine.add_event_handler(Events.EPOCH_COMPLETED, by_epoch)
+    schedule = CosineAnnealingScheduler(optimizer, "eps", 1e-3, 1e-8, cycle_size=7)
+    engine.add_event_handler(Events.EPOCH_STARTED(every=1), schedule)
+    RunningAverage(output_transform=float).attach(engine, "average")
+    engine.state_dict_user_keys.append("smooth")
+    engine.add_event_handler(Events.STARTED, _begin)
+    engine.add_event_handler(Events.ITERATION_COMPLETED(every=2), _smooth)
     for event in (Events.EXCEPTION_RAISED, Events.TERMINATE, Events.COMPLETED, Events.EPOCH_COMPLETED):
         engine.add_event_handler(event, _fired(event))
     valid = DataLoader(points(NUM_VALID), batch_size=NUM_VALID)
     loader = DataLoader(points(), batch_size=4, shuffle=True)
-    run_engine(trial, engine, loader, lambda: evaluator.run(valid).metrics, per_step=accumulate)
+    run_engine(
+        trial,
+        engine,
+        loader,
+        lambda: {
+            **evaluator.run(valid).metrics,
+            "average": engine.state.metrics["average"],
+            "smooth": engine.state.smooth,
+        },
+        per_step=accumulate,
+    )
+
+
+def _begin(engine: Engine) -> None:
+    engine.state.smooth = 1.0
+
+
+def _smooth(engine: Engine) -> None:
+    engine.state.smooth = 0.9 * engine.state.smooth + 0.1 * engine.state.output
 
 
 def _engine(trial: search.Trial) -> Engine:
@@ -154,14 +189,19 @@ def ends_its_engine(trial: search.Trial) -> None:
     run_engine(trial, engine, loader, lambda: {"loss": engine.state.output})
 
 
-class _Stream(IterableDataset[Any]):
+class Stream(IterableDataset[Any]):
+    """Samples whose number is not known."""
+
+    def __init__(self, samples: Any) -> None:
+        self._samples = samples
+
     def __iter__(self) -> Any:
-        return iter(points())
+        return (self._samples[i] for i in range(len(self._samples)))
 
 
 def streams(trial: search.Trial) -> None:
     engine = _engine(trial)
-    loader = DataLoader(_Stream(), batch_size=4)
+    loader = DataLoader(Stream(points()), batch_size=4)
     run_engine(trial, engine, loader, lambda: {"loss": engine.state.output})
 
 
@@ -176,10 +216,10 @@ def with_accelerate(
     trial: search.Trial, lr: float = 1e-2, accumulate: int = 1, precision: str = "no", prepared: bool = False
 ) -> None:
     accelerator = accelerator_of(trial, mixed_precision=precision, gradient_accumulation_steps=accumulate)
-    loader: Any = DataLoader(points(), batch_size=4, shuffle=True)
+    loader: Any = DataLoader(Noisy(), batch_size=4, shuffle=True)
     if prepared:
         loader = accelerator.prepare(loader)
-    batches = trial.batches(loader, per_step=accumulate)
+    batches = batches_of(trial, accelerator, loader)
     model = network()
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=trial.num_steps)

@@ -10,6 +10,7 @@ import framework_functions as own
 import pytest
 import torch
 from accelerate import Accelerator
+from torch.utils.data import DataLoader
 
 from trainables.function.task import function_task
 from trainables.function.trainer import FunctionTrainer
@@ -229,18 +230,51 @@ def test_a_trainer_of_several_devices_is_refused(tmp_path: Path) -> None:
         trainer_of(train, tmp_path).run_virtual_epoch()
 
 
-@pytest.mark.parametrize(
-    ("function", "note"),
-    [
-        (own.with_transformers, "where a trial continues, transformers' Trainer goes on with"),
-        (own.with_ignite, "where a trial continues inside an epoch, the engine of pytorch-ignite fires"),
-        (own.with_accelerate, None),
-    ],
-)
-def test_what_a_framework_cannot_continue_is_said(function: Any, note: str | None, tmp_path: Path) -> None:
-    trainer = trainer_of(function, tmp_path)
-    trainer.run_virtual_epoch()
-    found = list(trainer.doubts())
-    assert len(found) == (note is not None)
-    assert all(line.startswith(str(note)) for line in found)
+def test_what_the_trainer_cannot_continue_is_said(tmp_path: Path) -> None:
+    notes = {}
+    for function in FUNCTIONS:
+        trainer = trainer_of(function, tmp_path)
+        trainer.run_virtual_epoch()
+        notes[function] = [note.partition(",")[0] for note in trainer.doubts()]
+        trainer.close()
+    assert notes == {
+        own.with_transformers: ["where a trial continues"],
+        own.with_accelerate: [],
+        own.with_ignite: [],
+    }
+
+
+def test_a_dataset_of_unknown_length_that_ends_is_refused(tmp_path: Path) -> None:
+    def train(trial: Any) -> None:
+        trainer = own.trainer_of(trial)
+        trainer.train_dataset = own.Stream(own.Sequences(own.NUM_TRAIN))
+        run_trainer(trial, trainer)
+
+    trainer = trainer_of(train, tmp_path)
+    for _ in range(2):
+        trainer.run_virtual_epoch()
+    with pytest.raises(ValueError, match=r"ended after 13 of the trial's 25 steps and has no length, so"):
+        trainer.run_virtual_epoch()
     trainer.close()
+
+
+def test_a_loader_that_accelerate_has_prepared_is_refused_where_it_would_lose_numbers(tmp_path: Path) -> None:
+    def train(trial: Any) -> None:
+        accelerator = accelerator_of(trial)
+        trial.batches(accelerator.prepare(DataLoader(own.points(), batch_size=4)))
+
+    with pytest.raises(ValueError, match=r"received a DataLoaderShard, which accelerator.prepare has made"):
+        trainer_of(train, tmp_path).run_virtual_epoch()
+
+
+def test_an_engine_with_other_handlers_than_when_it_was_saved_is_refused(tmp_path: Path) -> None:
+    first = trainer_of(own.streams, tmp_path)
+    first.run_virtual_epoch()
+    weights, state = saved(first, tmp_path)
+    first.close()
+    state["tracked"]["engine"]["1 LRScheduler"] = {}
+    second = trainer_of(own.streams, tmp_path)
+    second.load(weights, state)
+    with pytest.raises(ValueError, match=r"when the trial was saved it had 1 LRScheduler: attach"):
+        second.run_virtual_epoch()
+    second.close()

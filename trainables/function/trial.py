@@ -139,6 +139,12 @@ class Trial:
         """
         self._stream, self.loads = LoaderStream(loader), True
         known = isinstance(loader, torch.utils.data.DataLoader)
+        if known and not issubclass(type(loader), torch.utils.data.DataLoader):
+            raise ValueError(
+                f"trial.batches() received a {type(loader).__name__}, which accelerator.prepare has made: it "
+                "reads a batch ahead, whose random numbers a pause would lose; draw from batches_of(trial, "
+                "accelerator, loader) of trainables.integrations.accelerate"
+            )
         size, epoch_samples = loader_samples(loader) if known else (None, None)  # type: ignore[arg-type]
         if size is not None or self._unit != "steps":
             self._lengths = VirtualEpochs(

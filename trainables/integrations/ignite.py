@@ -16,11 +16,6 @@ from trainables.data.loader_stream import known_length
 from trainables.function.suspended import TrialEnded
 from trainables.function.trial import Trial
 
-NOTE = (
-    "where a trial continues inside an epoch, the engine of pytorch-ignite fires EPOCH_STARTED once more, so "
-    "metrics that are attached to it count from there; all else goes on as if there had been no pause"
-)
-
 
 def run(
     trial: Trial,
@@ -34,27 +29,27 @@ def run(
 
     An epoch of the engine is one of the loader, or a virtual epoch where the loader's length is unknown. At
     the end of each virtual epoch, after all handlers of its last iteration and before the next batch, what
-    `evaluate` returns is reported. A trial that is paused leaves by `terminate(skip_completed=True)`.
+    `evaluate` returns is reported. A trial that is paused leaves by `terminate(skip_completed=True)`; where
+    it continues STARTED is fired, and EPOCH_STARTED only if an epoch begins.
 
     Args:
-        trial: has tracked model and optimizer. The engine is tracked here, and so are its handlers with a
-            state.
+        trial: has tracked model and optimizer; the engine is tracked here, with handlers that have states.
         engine: trains; all its handlers are attached.
         loader: not yet drawn from.
         evaluate: the metrics, as of `evaluator.run(valid_loader).metrics`.
         per_step: iterations of one optimizer step, where gradients are accumulated.
     """
     batches = trial.batches(loader, per_step=per_step)
-    handlers = {f"engine_{i}": handler for i, handler in enumerate(_with_state(engine))}
-    trial.track(engine=engine, **handlers)
-    trial.notes.append(NOTE)
+    length = known_length(loader) or trial.lengths.end_step(1) * per_step
+    states = _States(engine)
+    trial.track(engine=states)
     trial.evaluated_by(evaluate)
     reports = _Reports(trial, per_step)
+    engine.add_event_handler(Events.STARTED, states.restore)
     engine.add_event_handler(Events.STARTED, reports.begin)
     engine.add_event_handler(Events.ITERATION_COMPLETED, reports.count)
     for event in (Events.EPOCH_COMPLETED, Events.GET_BATCH_STARTED, Events.TERMINATE):
         engine.add_event_handler(event, reports.report)
-    length = known_length(loader) or trial.lengths.end_step(1) * per_step
     engine.run(batches, max_iters=trial.num_steps * per_step, epoch_length=length)
     if reports.ended is not None:
         raise reports.ended
@@ -92,13 +87,64 @@ class _Reports:
             next(self._steps, None)
 
 
+class _States:
+    """The states of the engine and of what is attached to it, as one part of the trial."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._parts = [engine, *_with_state(engine)]
+        self._saved: Mapping[str, Any] | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {_name(i, part): part.state_dict() for i, part in enumerate(self._parts)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """As the engine needs it before it runs.
+
+        Raises:
+            ValueError: other handlers were attached when it was saved.
+        """
+        names = [_name(i, part) for i, part in enumerate(self._parts)]
+        if names != list(state):
+            raise ValueError(
+                f"the engine has the handlers {', '.join(names[1:])}; when the trial was saved it had "
+                f"{', '.join(list(state)[1:])}: attach the same ones in the same order"
+            )
+        self._saved = state
+        self._load()
+
+    def restore(self, engine: Engine) -> None:
+        """At STARTED: again, as its handlers may have set things; an epoch that is running does not begin."""
+        if self._saved is None:
+            return
+        self._load()
+        self._saved = None
+        if engine.state.iteration % engine.state.epoch_length:
+            begins = engine._event_handlers.pop(Events.EPOCH_STARTED, [])
+
+            def put_back() -> None:
+                engine._event_handlers[Events.EPOCH_STARTED] = begins
+
+            engine.add_event_handler(Events.EPOCH_STARTED, put_back)
+
+    def _load(self) -> None:
+        assert self._saved is not None
+        for part, state in zip(self._parts, self._saved.values(), strict=True):
+            part.load_state_dict(state)
+
+
 def _with_state(engine: Engine) -> Iterator[Any]:
-    """What is attached to the engine and has a state, in the order in which it was attached."""
+    """What is attached to the engine and has a state, in the order of the events and of its attachment."""
     seen = {id(engine)}
     for handlers in engine._event_handlers.values():
         for handler, *_ in handlers:
-            owner = getattr(handler, "__self__", handler)
+            # Of an event with a filter, it is wrapped.
+            attached = handler._parent() if hasattr(handler, "_parent") else handler
+            owner = getattr(attached, "__self__", attached)
             known = hasattr(owner, "state_dict") and hasattr(owner, "load_state_dict")
             if known and id(owner) not in seen:
                 seen.add(id(owner))
                 yield owner
+
+
+def _name(number: int, part: Any) -> str:
+    return f"{number} {type(part).__name__}"

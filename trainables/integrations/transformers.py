@@ -7,12 +7,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
 from transformers import (
     PrinterCallback,
     Trainer,
@@ -21,6 +23,8 @@ from transformers import (
     TrainerState,
     TrainingArguments,
 )
+from transformers.trainer_utils import has_length
+from transformers.utils import logging
 
 from trainables.function.trial import Trial
 
@@ -28,6 +32,13 @@ _FOLDER = ".trainer"
 """In the trial's folder: what the Trainer writes and reads, for moments only."""
 _CLOCK = ("_runtime", "_per_second", "_preparation_time", "_compilation_time")
 """Ends of the names of metrics that are times, which differ each time."""
+_NOT_IN_A_TRIAL = (
+    "save_only_model",
+    "load_best_model_at_end",
+    "ignore_data_skip",
+    "auto_find_batch_size",
+    "push_to_hub",
+)
 
 NOTE = (
     "where a trial continues, transformers' Trainer goes on with the same samples, weights, optimizer, "
@@ -45,6 +56,7 @@ def training_arguments(trial: Trial) -> dict[str, Any]:
         "eval_strategy": "steps",
         "eval_steps": end(1),
         "save_strategy": "no",
+        "logging_strategy": "no",
         "seed": trial.seed,
         "use_cpu": trial.device.type == "cpu",
         "report_to": "none",
@@ -57,7 +69,7 @@ def run(trial: Trial, trainer: Trainer) -> None:
     """Train to the trial's full length, in place of `trainer.train()`.
 
     At the end of each virtual epoch the Trainer evaluates. What that returns is reported, without times, with
-    the mean `loss` since it last logged and the last `grad_norm`. A trial that continues does so as
+    the mean `loss` of the virtual epoch and the last `grad_norm`. A trial that continues does so as
     `trainer.train(resume_from_checkpoint=…)` does.
 
     Args:
@@ -75,10 +87,23 @@ def run(trial: Trial, trainer: Trainer) -> None:
     trial.evaluated_by(lambda: _metrics(trainer.evaluate()))
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(_Reports(trial))  # last: what comes after a report may not be called
+    with _no_progress_bars():
+        try:
+            trainer.train(resume_from_checkpoint=files.restored())
+        finally:
+            files.remove()
+
+
+@contextmanager
+def _no_progress_bars() -> Iterator[None]:
+    """As of files that are written and read."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
     try:
-        trainer.train(resume_from_checkpoint=files.restored())
+        yield
     finally:
-        files.remove()
+        if shown:
+            logging.enable_progress_bar()
 
 
 class _Reports(TrainerCallback):
@@ -102,6 +127,22 @@ class _Reports(TrainerCallback):
             control.should_log = control.should_evaluate = control.should_save = True
         else:
             next(self._steps)
+
+    def on_epoch_end(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        train_dataloader: DataLoader[Any],
+        **_: Any,
+    ) -> None:
+        ends = control.should_training_stop or state.global_step == state.max_steps
+        if not ends and not has_length(train_dataloader):
+            raise ValueError(
+                f"train_dataset ended after {state.global_step} of the trial's {state.max_steps} steps and "
+                "has no length, so the Trainer could not continue in its second pass: give it __len__, or let "
+                "it go on for ever"
+            )
 
     def on_log(
         self,
@@ -184,19 +225,13 @@ def _check(trial: Trial, trainer: Trainer) -> None:
     Raises:
         ValueError: naming the argument, its value and what it must be.
     """
-    wanted = {
-        **training_arguments(trial),
-        "save_only_model": False,
-        "load_best_model_at_end": False,
-        "ignore_data_skip": False,
-        "auto_find_batch_size": False,
-        "push_to_hub": False,
-    }
-    for name in wanted.keys() - {"output_dir", "report_to", "disable_tqdm", "eval_strategy", "eval_steps"}:
-        if (found := getattr(trainer.args, name)) != wanted[name]:
+    decided = training_arguments(trial)
+    wanted = {name: decided[name] for name in ("max_steps", "seed", "use_cpu", "save_strategy")}
+    for name, value in {**wanted, **dict.fromkeys(_NOT_IN_A_TRIAL, False)}.items():
+        if (found := getattr(trainer.args, name)) != value:
             raise ValueError(
-                f"TrainingArguments has {name}={found!r}; in a trial it must be {wanted[name]!r}: leave it "
-                "out, and write TrainingArguments(**training_arguments(trial), …)"
+                f"TrainingArguments has {name}={found!r}; in a trial it must be {value!r}: leave it out, and "
+                "write TrainingArguments(**training_arguments(trial), …)"
             )
     if trainer.model_init is not None:
         raise ValueError(
