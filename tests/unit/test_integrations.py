@@ -253,7 +253,7 @@ def test_a_dataset_of_unknown_length_that_ends_is_refused(tmp_path: Path) -> Non
     trainer = trainer_of(train, tmp_path)
     for _ in range(2):
         trainer.run_virtual_epoch()
-    with pytest.raises(ValueError, match=r"ended after 13 of the trial's 25 steps and has no length, so"):
+    with pytest.raises(ValueError, match=r"ended after 13 of the trial's 25 steps, and has no length"):
         trainer.run_virtual_epoch()
     trainer.close()
 

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from ignite.engine import Engine, Events
@@ -56,35 +57,42 @@ def run(
 
 
 class _Reports:
-    """Handlers that count optimizer steps, and report before the batch that follows a virtual epoch."""
+    """Handlers that count optimizer steps, and report before the batch that follows a virtual epoch.
+
+    A trial that ends here terminates the engine, which would tell its own handlers of an exception.
+    """
 
     def __init__(self, trial: Trial, per_step: int) -> None:
         self._trial, self._per_step = trial, per_step
         self._steps = trial.steps()
         self._due = False
         self.ended: TrialEnded | None = None
-        """How the trial has left a report; an engine would tell its handlers of an exception."""
 
     def begin(self, engine: Engine) -> None:
-        next(self._steps, None)
+        with self._leaving(engine):
+            next(self._steps, None)
 
     def count(self, engine: Engine) -> None:
         if engine.state.iteration % self._per_step == 0:
             self._due = self._trial.is_due
             if not self._due:
-                next(self._steps)
+                with self._leaving(engine):
+                    next(self._steps)
 
     def report(self, engine: Engine) -> None:
-        if not self._due:
-            return
-        self._due = False
+        if self._due:
+            self._due = False
+            with self._leaving(engine):
+                self._trial.report()
+                next(self._steps, None)
+
+    @contextmanager
+    def _leaving(self, engine: Engine) -> Iterator[None]:
         try:
-            self._trial.report()
+            yield
         except TrialEnded as ended:
             self.ended = ended
             engine.terminate(skip_completed=True)
-        else:
-            next(self._steps, None)
 
 
 class _States:

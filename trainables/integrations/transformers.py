@@ -139,9 +139,9 @@ class _Reports(TrainerCallback):
         ends = control.should_training_stop or state.global_step == state.max_steps
         if not ends and not has_length(train_dataloader):
             raise ValueError(
-                f"train_dataset ended after {state.global_step} of the trial's {state.max_steps} steps and "
-                "has no length, so the Trainer could not continue in its second pass: give it __len__, or let "
-                "it go on for ever"
+                f"train_dataset ended after {state.global_step} of the trial's {state.max_steps} steps, and "
+                "has no length: the Trainer could not continue in a second pass; give it __len__, or let it "
+                "go on for ever"
             )
 
     def on_log(
