@@ -112,9 +112,11 @@ def check(
     loaded = search.first
     concurrency = concurrent_trials(loaded, _local_resources())
     first = next(iter(loaded.space.candidates()))
-    tried = _try(loaded, first.options, phase)
-    trainer = tried.trainer
-    scheduler, budget, size = build_scheduler(loaded), loaded.budget, _state_size(trainer)
+    with tempfile.TemporaryDirectory(prefix="tune-search-check-") as folder:
+        tried = _try(loaded, first.options, phase, Path(folder))
+        trainer, size = tried.trainer, _state_size(tried.trainer)
+        trainer.close()
+    scheduler, budget = build_scheduler(loaded), loaded.budget
     lengths = replace(
         trainer.virtual_epochs, unit=loaded.virtual_epoch.unit, count=loaded.virtual_epoch.count
     )
@@ -165,8 +167,8 @@ class _Tried(NamedTuple):
     doubts: tuple[str, ...]
 
 
-def _try(config: Config, values: Mapping[str, Any], phase: Callable[[str], None]) -> _Tried:
-    trainer = _build(config, values, phase)
+def _try(config: Config, values: Mapping[str, Any], phase: Callable[[str], None], folder: Path) -> _Tried:
+    trainer = _build(config, values, phase, folder)
     if isinstance(trainer, Trainer) and trainer.pretrained is not None:
         with data_errors(config.task_path):
             phase(trainer.load_pretrained())
@@ -198,7 +200,7 @@ def _check_metric(metric: str, metrics: Mapping[str, float]) -> None:
         raise SearchError(f"objective.metric is {metric!r}; the task reports {', '.join(sorted(metrics))}")
 
 
-def _build(config: Config, values: Mapping[str, Any], phase: Callable[[str], None]) -> Training:
+def _build(config: Config, values: Mapping[str, Any], phase: Callable[[str], None], folder: Path) -> Training:
     """The trainer of one trial, with virtual epochs of a few steps."""
     task_class = config.task_class()
     options = task_class.Options.parse(values)
@@ -215,7 +217,7 @@ def _build(config: Config, values: Mapping[str, Any], phase: Callable[[str], Non
             arrays,
             prepared=None,
             number=0,
-            folder=Path(tempfile.gettempdir()),
+            folder=folder,
             unit="steps",
             count=_NUM_STEPS,
             num_virtual_epochs=config.budget.max_virtual_epochs,
@@ -285,7 +287,6 @@ def _measure(trainer: Training) -> tuple[dict[str, float], float, float]:
     began = time.perf_counter()
     trainer.validate()
     validation = time.perf_counter() - began
-    trainer.close()
     return metrics, max(0.0, both - validation) / _NUM_STEPS, validation
 
 

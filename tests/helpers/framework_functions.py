@@ -160,7 +160,7 @@ def with_ignite(trial: search.Trial, lr: float = 1e-2, accumulate: int = 1) -> N
         loader,
         lambda: {
             **evaluator.run(valid).metrics,
-            "average": engine.state.metrics["average"],
+            "average": engine.state.metrics.get("average", 0.0),
             "smooth": engine.state.smooth,
         },
         per_step=accumulate,
