@@ -17,6 +17,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import search
 from search.config.stages import load_config
 from search.errors import ConfigError, SearchError
+from search.run.search import search as run_search
 from search.study.study import read_records
 from search.study.trial import Outcome
 
@@ -59,7 +60,7 @@ def test_a_search_of_a_function_that_is_interrupted_ends_as_if_it_had_not_been(
 
 def test_ray_and_this_process_train_a_function_alike(tmp_path: Path) -> None:
     here = search_locally(config_of("train"), results=tmp_path / "here")
-    there = search.search(config_of("train"), results=tmp_path / "ray")
+    there = run_search(config_of("train"), results=tmp_path / "ray")
     assert_same_search(Path(here.folder), Path(there.folder), here.best.checkpoint)
 
 

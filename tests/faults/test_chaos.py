@@ -15,7 +15,7 @@ from programs import no_process_left
 from ruamel.yaml import YAML
 from tiny_tasks import search_config
 
-import search
+from search.run.search import search as run_search
 
 SECTIONS: dict[str, Any] = {
     "resources": {"cpus_per_trial": 1, "concurrent_trials": 1},
@@ -46,7 +46,7 @@ def assert_unharmed(
 ) -> None:
     print(f"\nCHAOS_SEED={seed}")
     config = search_config(**sections)
-    calm = search.search(config, results=folder / "calm")
+    calm = run_search(config, results=folder / "calm")
     calm_run, run = Path(calm.folder), folder / "killed" / "digits"
     file = folder / "digits.yaml"
     with file.open("w") as out:
