@@ -25,7 +25,7 @@ from ignite.handlers import Checkpoint, CosineAnnealingScheduler, DiskSaver
 from ignite.metrics import Accuracy, Loss
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
-from transformers import Trainer, TrainingArguments, ViTConfig, ViTForImageClassification
+from transformers import PrinterCallback, Trainer, TrainingArguments, ViTConfig, ViTForImageClassification
 from transformers.utils import logging
 
 from benchmarks.measuring import alternate, parser, print_table, ratios, spread, write_results
@@ -48,7 +48,9 @@ def with_transformers(folder: Path) -> None:
         logging_strategy="no", disable_tqdm=True, use_cpu=True,
     )  # fmt: skip
     data = {"train_dataset": Digits(train_digits()), "eval_dataset": Digits(valid_digits())}
-    Trainer(ViTForImageClassification(config), args, compute_metrics=vit_accuracy, **data).train()
+    trainer = Trainer(ViTForImageClassification(config), args, compute_metrics=vit_accuracy, **data)
+    trainer.remove_callback(PrinterCallback)
+    trainer.train()
 
 
 def with_accelerate(folder: Path) -> None:

@@ -115,8 +115,7 @@ def check(
     first = next(iter(loaded.space.candidates()))
     with tempfile.TemporaryDirectory(prefix="tune-search-check-") as folder:
         tried = _try(loaded, first.options, phase, Path(folder))
-        trainer, size = tried.trainer, _state_size(tried.trainer)
-        trainer.close()
+    trainer, size = tried.trainer, tried.state_bytes
     scheduler, budget = build_scheduler(loaded), loaded.budget
     lengths = replace(
         trainer.virtual_epochs, unit=loaded.virtual_epoch.unit, count=loaded.virtual_epoch.count
@@ -166,6 +165,7 @@ class _Tried(NamedTuple):
     data: DataCheck | None
     picture: np.ndarray | None
     doubts: tuple[str, ...]
+    state_bytes: int
 
 
 def _try(config: Config, values: Mapping[str, Any], phase: Callable[[str], None], folder: Path) -> _Tried:
@@ -187,7 +187,9 @@ def _try(config: Config, values: Mapping[str, Any], phase: Callable[[str], None]
         data, picture = None, None
         if isinstance(trainer, Trainer):
             data, picture = _looked_at(config, trainer.task), trainer.task.data_picture()
-    return _Tried(trainer, "".join(shapes), *measured, data, picture, found)
+    size = _state_size(trainer)
+    trainer.close()
+    return _Tried(trainer, "".join(shapes), *measured, data, picture, found, size)
 
 
 def _doubts(config: Config, trainer: Training, seen: Collection[str]) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import torch
 from accelerate import Accelerator
 from torch.utils.data import DataLoader
 
+import search
 from trainables.function.task import function_task
 from trainables.function.trainer import FunctionTrainer
 from trainables.integrations.accelerate import accelerator_of
@@ -218,6 +219,7 @@ def test_a_trainer_that_is_set_to_what_a_trial_does_not_allow_is_refused(
 
     with pytest.raises(ValueError, match=message):
         trainer_of(train, tmp_path).run_virtual_epoch()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_trainer_of_several_devices_is_refused(tmp_path: Path) -> None:
@@ -278,3 +280,26 @@ def test_an_engine_with_other_handlers_than_when_it_was_saved_is_refused(tmp_pat
     with pytest.raises(ValueError, match=r"when the trial was saved it had 1 LRScheduler: attach"):
         second.run_virtual_epoch()
     second.close()
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_framework_runs_alone_and_prints_its_reports(
+    function: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reports = search.alone(function, virtual_epochs=2, steps=5, folder=tmp_path)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in lines] == [
+        "virtual epoch 1 of 2, step 5",
+        "virtual epoch 2 of 2, step 10",
+    ]
+    assert len(reports) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_trainer_has_left_is_removed(tmp_path: Path) -> None:
+    (tmp_path / ".trainer" / "checkpoint-3").mkdir(parents=True)
+    trainer = trainer_of(own.with_transformers, tmp_path)
+    trainer.run_virtual_epoch()
+    assert [folder.name for folder in (tmp_path / ".trainer").iterdir()] == ["checkpoint-5"]
+    trainer.close()
+    assert list(tmp_path.iterdir()) == []

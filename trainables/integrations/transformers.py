@@ -79,19 +79,16 @@ def run(trial: Trial, trainer: Trainer) -> None:
     Raises:
         ValueError: it is set to what a trial does not allow.
     """
-    _check(trial, trainer)
     files = _Files(trainer)
-    trial.track(model=trainer.model, trainer=files)
-    trial.loads = True
-    trial.notes.append(NOTE)
-    trial.evaluated_by(lambda: _metrics(trainer.evaluate()))
-    trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(_Reports(trial))  # last: what comes after a report may not be called
-    with _no_progress_bars():
-        try:
-            trainer.train(resume_from_checkpoint=files.restored())
-        finally:
-            files.remove()
+    with _no_progress_bars(), files:
+        _check(trial, trainer)
+        trial.track(model=trainer.model, trainer=files)
+        trial.loads = True
+        trial.notes.append(NOTE)
+        trial.evaluated_by(lambda: _metrics(trainer.evaluate()))
+        trainer.remove_callback(PrinterCallback)
+        trainer.add_callback(_Reports(trial))  # last: what comes after a report may not be called
+        trainer.train(resume_from_checkpoint=files.restored())
 
 
 @contextmanager
@@ -183,6 +180,12 @@ class _Files:
         self._save_model = trainer.save_model
         trainer.save_model = self._make_folder  # type: ignore[method-assign]
 
+    def __enter__(self) -> None:
+        self._remove()  # what a killed process has left
+
+    def __exit__(self, *_: object) -> None:
+        self._remove()
+
     def state_dict(self) -> dict[str, Any]:
         files = (self._folder / f"checkpoint-{self._trainer.state.global_step}").iterdir()
         return {file.name: _bytes(file) for file in sorted(files)}
@@ -192,7 +195,6 @@ class _Files:
 
     def restored(self) -> str | None:
         """A folder that `Trainer.train` resumes from; None in a trial that begins."""
-        self.remove()
         if not self._restored:
             return None
         folder = self._folder / "restored"
@@ -202,12 +204,12 @@ class _Files:
         self._restored = {}
         return str(folder)
 
-    def remove(self) -> None:
+    def _remove(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _make_folder(self, output_dir: str | None = None, **_: Any) -> None:
         """In place of saving the weights, which the trial does; what was saved before is done with."""
-        self.remove()
+        self._remove()
         Path(output_dir or self._folder).mkdir(parents=True)
 
 
