@@ -113,10 +113,9 @@ def check(
     loaded = search.first
     concurrency = concurrent_trials(loaded, _local_resources())
     first = next(iter(loaded.space.candidates()))
-    with tempfile.TemporaryDirectory(prefix="tune-search-check-") as folder:
-        tried = _try(loaded, first.options, phase, Path(folder))
-    trainer, size = tried.trainer, tried.state_bytes
-    scheduler, budget = build_scheduler(loaded), loaded.budget
+    tried = _try(loaded, first.options, phase)
+    trainer = tried.trainer
+    scheduler, budget, size = build_scheduler(loaded), loaded.budget, tried.state_bytes
     lengths = replace(
         trainer.virtual_epochs, unit=loaded.virtual_epoch.unit, count=loaded.virtual_epoch.count
     )
@@ -168,7 +167,12 @@ class _Tried(NamedTuple):
     state_bytes: int
 
 
-def _try(config: Config, values: Mapping[str, Any], phase: Callable[[str], None], folder: Path) -> _Tried:
+def _try(config: Config, values: Mapping[str, Any], phase: Callable[[str], None]) -> _Tried:
+    with tempfile.TemporaryDirectory(prefix="tune-search-check-") as folder:
+        return _try_in(Path(folder), config, values, phase)
+
+
+def _try_in(folder: Path, config: Config, values: Mapping[str, Any], phase: Callable[[str], None]) -> _Tried:
     try_sampler(config.sampler, config.space, config.sampler_where)
     trainer = _build(config, values, phase, folder)
     if isinstance(trainer, Trainer) and trainer.pretrained is not None:
