@@ -1,6 +1,6 @@
 """What a trial costs besides its framework: loops of examples/ against the same in their frameworks alone.
 
-    python -m benchmarks.overhead.frameworks --pairs 9              two minutes
+    python -m benchmarks.overhead.frameworks --pairs 9              five minutes
 
 prints a table and writes frameworks.json beside it. Needs the extras transformers, accelerate and ignite.
 
