@@ -38,6 +38,8 @@ _NOT_IN_A_TRIAL = (
     "ignore_data_skip",
     "auto_find_batch_size",
     "push_to_hub",
+    "deepspeed",
+    "fsdp",
 )
 
 NOTE = (
@@ -230,7 +232,8 @@ def _check(trial: Trial, trainer: Trainer) -> None:
     decided = training_arguments(trial)
     wanted = {name: decided[name] for name in ("max_steps", "seed", "use_cpu", "save_strategy")}
     for name, value in {**wanted, **dict.fromkeys(_NOT_IN_A_TRIAL, False)}.items():
-        if (found := getattr(trainer.args, name)) != value:
+        found = getattr(trainer.args, name)
+        if (found or False) != (value or False):  # None, as of deepspeed, is not set either
             raise ValueError(
                 f"TrainingArguments has {name}={found!r}; in a trial it must be {value!r}: leave it out, and "
                 "write TrainingArguments(**training_arguments(trial), …)"
