@@ -194,3 +194,13 @@ def test_a_function_that_leaves_what_a_trial_needs_is_noted() -> None:
         trainer.close()
     assert notes["train"] == []
     assert notes["shows"] == ["no batches come from trial.batches", "trial.evaluated_by"]
+
+
+def test_no_value_is_hidden_by_what_a_trial_has() -> None:
+    trainer = trainer_of(own_functions.flat, batch=8, optimizer={"lr": 0.01})
+    names = {name for name in (*vars(trainer.trial), *dir(type(trainer.trial))) if not name.startswith("_")}
+    assert "state" in names
+    for name in names - {"seed"}:
+        with pytest.raises(ValueError, match=f"'{name}' is a name of the trial's own"):
+            function_task(own_functions.flat).Options.parse({name: 3})
+    trainer.close()

@@ -74,6 +74,10 @@ class Trial:
         self.state = PlainState()
         """Plain values of yours that are saved with the trial, such as the last loss."""
         self.tracked = Tracked()
+        self.loads = False
+        """Whether the place in the data is saved: of `batches`, or by a framework."""
+        self.notes: list[str] = []
+        """For `tune-search check`: what a framework does otherwise in a trial that continues."""
         self._evaluate: Callable[[], Mapping[str, Any]] | None = None
         self.images: dict[str, np.ndarray] = {}
         self.texts: dict[str, str] = {}
@@ -134,8 +138,14 @@ class Trial:
             loader: see `trainables.data.loader_stream.LoaderStream` for which order is resumed exactly.
             per_step: batches of one optimizer step, where gradients are accumulated.
         """
-        self._stream = LoaderStream(loader)
+        self._stream, self.loads = LoaderStream(loader), True
         known = isinstance(loader, torch.utils.data.DataLoader)
+        if known and not issubclass(type(loader), torch.utils.data.DataLoader):
+            raise ValueError(
+                f"trial.batches() received a {type(loader).__name__}, which accelerator.prepare has made: it "
+                "reads a batch ahead, whose random numbers a pause would lose; draw from batches_of(trial, "
+                "accelerator, loader) of trainables.integrations.accelerate"
+            )
         size, epoch_samples = loader_samples(loader) if known else (None, None)  # type: ignore[arg-type]
         if size is not None or self._unit != "steps":
             self._lengths = VirtualEpochs(
@@ -209,11 +219,6 @@ class Trial:
                 "metrics, before the loop"
             )
         return dict(self._evaluate())
-
-    @property
-    def loads(self) -> bool:
-        """Whether batches come from `batches`, which continue where the trial was paused."""
-        return self._stream is not None
 
     def report(self, **metrics: Any) -> None:
         """The metrics of the virtual epoch that has ended: numbers, or tensors and arrays of one number.
