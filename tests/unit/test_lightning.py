@@ -41,6 +41,7 @@ CASES = [
     (lightning_functions.train, {}),
     (lightning_functions.train, {"accumulate": 4}),
     (lightning_functions.with_data_module, {}),
+    (lightning_functions.by_hand, {}),
 ]
 
 
@@ -236,6 +237,11 @@ def test_checkpoints_of_the_users_own_are_written_where_they_want_them(
         ),
         ("skips_the_rest", ValueError, r"ended 2 of its 5 batches early: let training_step return None"),
         ("with_two_loaders", ValueError, r"are a dict of loaders, .* give one DataLoader"),
+        (
+            "with_a_sampler",
+            ValueError,
+            r"DistributedSampler waits for set_epoch, .*shuffle=True",
+        ),
         ("from_a_file", ValueError, r"fit\(ckpt_path='last.ckpt'\): a trial continues from checkpoints of"),
     ],
 )
