@@ -2,9 +2,9 @@
 
     python -m benchmarks.overhead.lightning --pairs 9
 
-Both train the same module on the same digits for the same number of steps, with the same validations, and
-write nothing: alone with `val_check_interval`, in a trial with a report after each virtual epoch. `saved` also
-takes a checkpoint's state after each, as a trial that pauses does. One thread; a ratio of each pair.
+Both train the same module on the same digits for the same number of steps, with the same validations,
+and write nothing: alone with `val_check_interval`, in a trial with a report after each virtual epoch.
+`saved` also takes the state of a checkpoint after each. One thread; a ratio of each pair.
 """
 
 from __future__ import annotations

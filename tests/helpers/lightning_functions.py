@@ -11,7 +11,7 @@ from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, DistributedSampler
 
 from trainables.function.trial import Trial
 from trainables.integrations.lightning import Trainer
@@ -69,6 +69,24 @@ class Scheduled(Module):
         cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=self.lr, total_steps=steps)
         CALLED.append(f"{steps} steps")
         return [optimizer], [{"scheduler": cycle, "interval": "step"}]
+
+
+class ByHand(Module):
+    """Two optimizers that the module steps itself, as those of a GAN."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+
+    def training_step(self, batch: list[Tensor]) -> None:
+        for optimizer in self.optimizers():
+            optimizer.zero_grad()
+            self.manual_backward(super().training_step(batch))
+            optimizer.step()
+
+    def configure_optimizers(self) -> Any:
+        halves = self.network[0], self.network[4]
+        return [torch.optim.Adam(half.parameters(), lr=self.lr) for half in halves]
 
 
 class Data(pl.LightningDataModule):
@@ -207,3 +225,13 @@ def builds_late(trial: Trial) -> None:
 
 def not_validated(trial: Trial) -> None:
     Trainer(trial).fit(Plain(), loader())
+
+
+def by_hand(trial: Trial) -> None:
+    Trainer(trial).fit(ByHand(), loader(), loader(shuffle=False))
+
+
+def with_a_sampler(trial: Trial) -> None:
+    samples = own_functions.data()
+    sampler = DistributedSampler(samples, num_replicas=1, rank=0)
+    Trainer(trial).fit(Module(), DataLoader(samples, 16, sampler=sampler), loader(shuffle=False))

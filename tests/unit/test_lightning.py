@@ -41,6 +41,7 @@ CASES = [
     (lightning_functions.train, {}),
     (lightning_functions.train, {"accumulate": 4}),
     (lightning_functions.with_data_module, {}),
+    (lightning_functions.by_hand, {}),
 ]
 
 
@@ -232,10 +233,15 @@ def test_checkpoints_of_the_users_own_are_written_where_they_want_them(
         (
             "logs_a_step",
             ValueError,
-            r"step is in each report already; give that another name, such as my_step",
+            r"received step, which each report has already; .* my_step",
         ),
         ("skips_the_rest", ValueError, r"ended 2 of its 5 batches early: let training_step return None"),
         ("with_two_loaders", ValueError, r"are a dict of loaders, .* give one DataLoader"),
+        (
+            "with_a_sampler",
+            ValueError,
+            r"DistributedSampler waits for set_epoch, .*shuffle=True",
+        ),
         ("from_a_file", ValueError, r"fit\(ckpt_path='last.ckpt'\): a trial continues from checkpoints of"),
     ],
 )

@@ -23,7 +23,7 @@ class VirtualEpochData:
         leaving: what is raised when the trial is to end passes through this.
 
     Raises:
-        ValueError: virtual epochs have different numbers of batches.
+        ValueError: virtual epochs have different numbers of batches, or a sampler asks for the epoch.
     """
 
     def __init__(
@@ -36,6 +36,7 @@ class VirtualEpochData:
         leaving: Callable[[], AbstractContextManager[None]],
     ) -> None:
         self._per_step, self._ended, self._leaving = per_step, ended, leaving
+        _refuse_set_epoch(loader)
         self._batches = trial.batches(loader, per_step=per_step)
         self._virtual_epochs = trial.virtual_epochs()
         lengths = trial.lengths
@@ -69,3 +70,15 @@ class VirtualEpochData:
                     yield next(self._batches)
                     if self.left == 0:
                         return
+
+
+def _refuse_set_epoch(loader: Any) -> None:
+    """Raise for a sampler that Lightning would tell each epoch, without which its order never changes."""
+    batch_sampler = getattr(loader, "batch_sampler", None)
+    for sampler in (getattr(loader, "sampler", None), batch_sampler, getattr(batch_sampler, "sampler", None)):
+        if hasattr(sampler, "set_epoch"):
+            raise ValueError(
+                f"the sampler {type(sampler).__name__} waits for set_epoch, and the training data are one "
+                "endless stream here: take one that draws from torch's random numbers (shuffle=True, or "
+                "torch.randperm in a sampler of your own), which continue with the trial"
+            )
