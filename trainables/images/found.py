@@ -25,7 +25,7 @@ from trainables.images.options import (
 )
 from trainables.images.readers import FileReader, Reader
 from trainables.images.shards import find_samples
-from trainables.images.survey import find_range, look_at_headers, turned_images
+from trainables.images.survey import find_channels, find_range, look_at_headers, turned_images
 from trainables.images.targets import ClassDecoder, Decoder, MaskDecoder
 
 
@@ -144,10 +144,11 @@ def _with_classes(
 
 
 def _with_range(found: FoundImages, options: ImageOptions) -> FoundImages:
-    headers = look_at_headers(found.parts)
+    headers = look_at_headers(found.parts, options)
+    channels, told = find_channels(found.origin, headers, options)
     value_range, note = find_range(found.parts, headers, options)
-    decoder = replace(found.decoder, reading=options.reading(value_range))
-    notes = (*found.notes, note, turned_images(headers, options))
+    decoder = replace(found.decoder, reading=options.reading(value_range, channels))
+    notes = (*found.notes, told, note, turned_images(headers, options))
     return replace(found, decoder=decoder, notes=tuple(filter(None, notes)))
 
 

@@ -77,7 +77,7 @@ def load_images(options: ImageOptions, progress: Progress = to_stderr) -> dict[s
         arrays["mask_lookup"] = decoder.lookup
     value_range = decoder.reading.value_range
     if value_range is not None:
-        arrays["value_range"] = np.array([value_range.low, value_range.high])
+        arrays["value_range"] = np.array([value_range.low, value_range.high], np.float64)
     for part, reader in found.parts.items():
         arrays |= _part_arrays(part, reader, scan, streamed)
     return arrays

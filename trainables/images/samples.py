@@ -206,7 +206,7 @@ class LoadedImages:
         """float32 [C], 1 being the value 255."""
         self.std: np.ndarray = arrays["std"]
         self.value_range: np.ndarray | None = arrays.get("value_range")
-        """Values in the files that became 0 and 255: float64 [2]."""
+        """Values in the files that became 0 and 255: float64 [2], or [2, C] for each channel."""
         self.in_memory = "train_inputs" in arrays
         pairs = zip(arrays.get("skipped_files", ()), arrays.get("skipped_reasons", ()), strict=True)
         before = {str(name): str(reason).removeprefix(f"{name}: ") for name, reason in pairs}
@@ -218,6 +218,8 @@ class LoadedImages:
         scaled, of_range = "", dict[str, Any]()
         if self.value_range is not None:
             scaled = "values from range[0] to range[1] become 0 to 255, clipped and rounded; then "
+            if self.value_range.ndim == 2:
+                scaled = f"of each channel {scaled}"
             of_range = {"range": self.value_range.tolist()}
         return {
             "how": f"{scaled}a pixel of each channel is (value / 255 - mean) / std, images are [N, C, H, W]; "
@@ -258,8 +260,8 @@ class LoadedImages:
 
     def _decoder(self, shapes: np.ndarray) -> Decoder:
         assert self._options is not None
-        found = None if self.value_range is None else ValueRange(*self.value_range.tolist())
-        num_classes, reading = len(self.class_names), self._options.reading(found)
+        found = ValueRange.of_array(self.value_range)
+        num_classes, reading = len(self.class_names), self._options.reading(found, len(self.mean))
         if not isinstance(self._options, ClassOptions):
             assert isinstance(self._options, MaskOptions)
             return MaskDecoder(

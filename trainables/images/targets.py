@@ -14,7 +14,6 @@ from trainables.findings import Finding, SampleError, sample_error
 from trainables.images import kinds
 from trainables.images.augment import IGNORE
 from trainables.images.decode import (
-    File,
     Reading,
     header_size,
     read_channels,
@@ -23,8 +22,9 @@ from trainables.images.decode import (
     size_text,
 )
 from trainables.images.masks.colours import ColourTable
-from trainables.images.masks.reading import labels_text, read_mask
+from trainables.images.masks.reading import labels_text, mask_size, read_mask
 from trainables.images.statistics import value_counts
+from trainables.images.stored import File
 
 _SHADES = 4
 """Labels that are no classes, beyond which they may be shades where classes meet."""
@@ -119,7 +119,7 @@ class MaskDecoder(Decoder):
     nothing = np.empty((0, 0), np.uint8)
 
     def size(self, sample: Encoded) -> tuple[int, int]:
-        return header_size(sample.mask)
+        return mask_size(sample.mask)
 
     def look(self, sample: Encoded) -> Looked:
         looked = Looked()
@@ -174,7 +174,7 @@ class ClassDecoder(Decoder):
     nothing = np.array(NO_CLASS, np.int64)
 
     def size(self, sample: Encoded) -> tuple[int, int]:
-        return self.expected or header_size(sample.images[0])
+        return self.expected or header_size(sample.images[0], self.reading.channels_first)
 
     def look(self, sample: Encoded) -> Looked:
         looked = Looked()
