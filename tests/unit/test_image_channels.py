@@ -115,7 +115,7 @@ def bytes_of(values: np.ndarray, **options: bool) -> bytes:
         ("a.npy", bytes_of(np.array([{}]), allow_pickle=True), "Python objects, a pickle, which is not read"),
         ("a.npy", bytes_of(numbers("uint8").astype(complex)), "must hold real numbers"),
         ("a.npy", bytes_of(np.zeros((2, 3, 4, 5))), r"must be \[H, W\], \[H, W, C\] or \[C, H, W\]"),
-        ("a.npz", b"PK no archive", "cannot be read"),
+        ("a.npz", b"PK no archive", "is no archive of NumPy"),
         ("a.npy", b"no array", "is no array of NumPy"),
         ("a.npy", bytes_of(np.full(SHAPE, np.nan)), "holds 192 numbers that are NaN or infinite, of 192"),
     ],

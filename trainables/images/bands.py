@@ -24,7 +24,7 @@ Key = Literal["image", "mask"]
 """Which array of an .npz with several is meant."""
 
 MISSING = "needs the library tifffile, which is not installed: pip install 'tune-search[tiff]'"
-_NPY, _NPZ = b"\x93NUMPY", b"PK"
+_NPY, _NPZ = b"\x93NUMPY", b"PK\x03\x04"
 _ALPHA = {1, 2}
 """Channels of a TIFF that are transparency, as its ExtraSamples says."""
 

@@ -14,6 +14,9 @@ from trainables.imported_options import ImportedJointTransform
 from trainables.shards.options import ShardPlaces, Texts
 from trainables.tables.options import SplitOptions
 
+MOST_OVERLAPPING = 30
+"""Classes of labels: multilabel."""
+
 Value = Annotated[int, Field(ge=0, le=255)]
 Label = Annotated[int, Field(ge=0, le=255)]
 Root = Annotated[str, Field(min_length=1)]
@@ -125,6 +128,12 @@ class MaskOptions(ImageOptions):
     """Masks are PNG, or TIFF or WebP without loss, of class numbers or with a palette. The headers of all of
     them are read in any case."""
 
+    labels: Literal["multiclass", "binary", "multilabel"] = "multiclass"
+    """What masks hold. `multiclass`: each pixel has one of the classes. `binary`: it is of one class, label
+    1, or of the background, 0; the model has one output. `multilabel`: it has any of the `class_names`, 30 at
+    most; saved as a file for each class (masks/<class>/7.png or masks/7_<class>.png, of 0 and one other
+    number), an array [H, W, classes] of 0 and 1, and `ignore_index` in all classes of a pixel, or a number
+    whose bit k is class k. Outputs of binary and multilabel are for the sigmoid, and are yes above 0.5."""
     num_classes: Annotated[int, Field(ge=2, le=255)] | None = None
     """None: one more than the largest label in the masks."""
     class_names: tuple[str, ...] = ()
@@ -149,6 +158,8 @@ class MaskOptions(ImageOptions):
     @property
     def known_classes(self) -> int | None:
         """Number of classes, if it is set; a last colour may be that of what is ignored."""
+        if self.labels == "binary":
+            return 2
         if self.num_classes is not None or not self.colors or self.mask_values:
             return self.num_classes
         return len(self.colors) - (self.ignore_index == len(self.colors) - 1)
@@ -157,6 +168,22 @@ class MaskOptions(ImageOptions):
     def colour_table(self) -> ColourTable | None:
         """The colours, if masks have some."""
         return ColourTable(self.colors) if self.colors else None
+
+    @model_validator(mode="after")
+    def _means_something(self) -> Self:
+        if self.labels == "binary" and self.num_classes not in (None, 2):
+            raise ValueError(f"num_classes is {self.num_classes} and labels binary: leave num_classes out")
+        if self.labels != "multilabel":
+            return self
+        for name in ("colors", "mask_values"):
+            if getattr(self, name):
+                raise ValueError(f"{name} has no meaning where labels is multilabel: leave it out")
+        number = max(len(self.class_names), self.num_classes or 0)
+        if number > MOST_OVERLAPPING:
+            raise ValueError(f"labels is multilabel with {number} classes; there may be {MOST_OVERLAPPING}")
+        if not number and not isinstance(self, MaskFolderOptions):
+            raise ValueError("labels is multilabel: set class_names, in the order of the planes or bits")
+        return self
 
     @model_validator(mode="after")
     def _sample_of_known_classes(self) -> Self:

@@ -15,6 +15,7 @@ from trainables.data.threads import in_threads, num_threads
 from trainables.findings import ChangedFileError
 from trainables.images.depth import ValueRange
 from trainables.images.hf_datasets import RowReader
+from trainables.images.masks.decoder import mask_decoder
 from trainables.images.options import (
     ClassOptions,
     ClassShardsOptions,
@@ -26,7 +27,7 @@ from trainables.images.options import (
 )
 from trainables.images.readers import FileReader, Reader
 from trainables.images.shards import ShardSamples
-from trainables.images.targets import ClassDecoder, Decoder, MaskDecoder
+from trainables.images.targets import ClassDecoder, Decoder
 
 log = logging.getLogger(__name__)
 
@@ -129,7 +130,7 @@ class FlatSamples(Samples):
         (height, width), start = self.shapes[index], self._starts[index]
         chosen = slice(start, start + height * width)
         image = self._images[chosen].reshape(height, width, self._images.shape[1])
-        if self._targets.dtype == np.uint8:
+        if self._targets.dtype != np.int64:
             return image, self._targets[chosen].reshape(height, width)
         return image, self._targets[index]
 
@@ -264,12 +265,7 @@ class LoadedImages:
         num_classes, reading = len(self.class_names), self._options.reading(found, len(self.mean))
         if not isinstance(self._options, ClassOptions):
             assert isinstance(self._options, MaskOptions)
-            return MaskDecoder(
-                reading=reading,
-                lookup=self._arrays["mask_lookup"],
-                num_classes=num_classes,
-                colours=self._options.colour_table,
-            )
+            return mask_decoder(self._options, reading, self._arrays["mask_lookup"], num_classes)
         height, width = size_of(shapes)
         return ClassDecoder(
             reading=reading,

@@ -58,8 +58,8 @@ def find_channels(origin: str, headers: Headers, options: ImageOptions) -> tuple
     ranges = options.range
     if isinstance(ranges[0], tuple) and len(ranges) != channels:
         raise ValueError(
-            f"{origin}: data.range has {len(ranges)} pairs, and images have {channels} channels; set one pair "
-            "for each channel, or one for all"
+            f"{origin}: data.range has {len(ranges)} pairs, and images have {channels} channels; set one "
+            "pair for each channel, or one for all"
         )
     told, bands = "", [each for each in of_one_file if each is not None]
     if bands and not files and channels not in (1, 3):

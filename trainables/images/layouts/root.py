@@ -29,6 +29,10 @@ class DataRoot:
         self._left_out: list[str] = []
         self._arrays: list[str] = []
         """Files beside images that may hold images too."""
+        self.mask_classes: Sequence[str] = ()
+        """Names of classes that may overlap, of which each may have mask files of its own."""
+        self.class_masks: dict[Path, tuple[Path | None, ...]] = {}
+        """The mask of each class, by the one that stands for the sample."""
         self._checked: set[Path] = set()
         """Folders that are known to lie inside."""
 

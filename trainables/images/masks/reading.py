@@ -53,6 +53,22 @@ def read_mask(file: File, colours: ColourTable | None = None) -> np.ndarray:
     return _whole_numbers(file, labels)
 
 
+def read_numbers(file: File) -> np.ndarray:
+    """The whole numbers [H, W] in a mask, however large; raises a SampleError as `read_mask` does."""
+    if is_array(file):
+        return _one_plane(file)
+    with opened(file) as image:
+        whole = contents(file) if image.format == "WEBP" else None
+        if unfit := formats.unfit_for_masks(image, whole):
+            kind, message, way_out = unfit
+            raise sample_error(kind, file, message, way_out)
+        numbers = _one_channel(image)
+        if numbers is None or numbers.dtype.kind == "f":
+            message = f"has {len(image.getbands())} channels ({image.mode})"
+            raise sample_error(kinds.COLOURED, file, message, "a mask must have one channel of whole numbers")
+        return numbers // np.uint8(UNSCALED.get(raw_mode(image), 1))
+
+
 def mask_size(file: File) -> tuple[int, int]:
     """Height and width, without reading the labels; raises a SampleError as `read_mask` does."""
     if not is_array(file):
