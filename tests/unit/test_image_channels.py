@@ -15,7 +15,15 @@ from PIL import Image
 
 from trainables.findings import SampleError
 from trainables.images.decode import Reading, header_size, read_header
-from trainables.images.options import ClassFolderOptions, ImageOptions, MaskShardsOptions
+from trainables.images.loading import load_images
+from trainables.images.options import (
+    ClassFolderOptions,
+    ImageOptions,
+    JointAugmentOptions,
+    MaskShardsOptions,
+)
+from trainables.images.samples import LoadedImages
+from trainables.images.source import SegmentationSource
 from trainables.inspect.images import MaskInspection
 from trainables.shards.__main__ import main as shards_main
 
@@ -216,9 +224,6 @@ def test_shards_hold_the_very_files(tmp_path: Path, suffix: str) -> None:
     options = MaskShardsOptions(
         source="shards", root=str(tmp_path / "shards"), train="*0.tar", valid="*1.tar", num_classes=2
     )
-    from trainables.images.loading import load_images
-    from trainables.images.samples import LoadedImages
-
     shards = LoadedImages(load_images(options), options).samples("train")
     images, masks = shards.read(np.arange(3))
     for number, (image, mask) in enumerate(zip(images, masks, strict=True)):
@@ -229,8 +234,6 @@ def test_shards_hold_the_very_files(tmp_path: Path, suffix: str) -> None:
 
 
 def test_images_with_classes_have_any_number_of_channels_and_are_resized(tmp_path: Path) -> None:
-    from trainables.images.loading import load_images
-
     for place, name in enumerate(("cat", "dog")):
         (tmp_path / name).mkdir()
         for number in range(6):
@@ -255,3 +258,35 @@ def test_options_of_ranges() -> None:
     assert ImageOptions(range=[[0, 1], [2, 3]]).value_range.low == (0, 2)
     with pytest.raises(ValueError, match="is 3 to 2; the second must be larger"):
         ImageOptions(range=[[0, 1], [3, 2]])
+
+
+def test_windows_of_arrays_on_disk_are_those_of_the_whole_and_bad_numbers_are_a_skipped_sample(
+    tmp_path: Path,
+) -> None:
+    dataset(tmp_path, np.save, ".npy", dtype="float32")
+    options = {"max_memory": 0, "channels": 5}
+    arrays, crop = load(tmp_path, **options), JointAugmentOptions(crop=8)
+    kept = load(tmp_path)
+    randoms = np.random.default_rng(0).random((5, 8))
+    batches = []
+    for held, options_of_it in ((arrays, options_of(tmp_path, **options)), (kept, options_of(tmp_path))):
+        loaded = LoadedImages(held, options_of_it)
+        source = SegmentationSource(loaded.samples("train"), loaded.mean, loaded.std, crop)
+        batches.append(source.batch(np.arange(5), randoms))
+        whole = source.batch(np.arange(5), None)
+        batches.append(whole)
+    for first, second in zip(batches[:2], batches[2:], strict=True):
+        for one, other in zip(first, second, strict=True):
+            np.testing.assert_array_equal(one.numpy(), other.numpy())
+    file = tmp_path / str(arrays["train_image_files"][2, 0])
+    values = np.load(file)
+    values[:] = np.nan
+    arrays.pop("train_files_found")
+    np.save(file, values)
+    skipping = options_of(tmp_path, **options, bad_samples="skip", max_skipped=1)
+    loaded = LoadedImages(arrays, skipping)
+    source = SegmentationSource(loaded.samples("train"), loaded.mean, loaded.std, crop)
+    images, masks = source.batch(np.arange(5), randoms)
+    assert (masks[2] == 255).all()
+    assert list(loaded.skipped.reasons) == [str(file)]
+    np.testing.assert_array_equal(images[3].numpy(), batches[0][0][3].numpy())

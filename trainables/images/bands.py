@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -49,6 +49,32 @@ class Bands:
             return f"{self.dtype}, {self.channels} channels"
         bits = "" if self.dtype == np.uint8 else f"{8 * self.dtype.itemsize}-bit "
         return bits + ("float" if self.dtype.kind == "f" else "L")
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """An image on disk that stands for uint8 [H, W, C]: what is taken of it is read and converted then."""
+
+    values: np.ndarray
+    """[H, W, bands]"""
+    channels: int
+    convert: Callable[[np.ndarray], np.ndarray]
+    """From values [h, w, bands] to uint8 [h, w, C]."""
+    dtype = np.dtype(np.uint8)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.values.shape[0], self.values.shape[1], self.channels
+
+    @property
+    def size(self) -> int:
+        return self.values.shape[0] * self.values.shape[1] * self.channels
+
+    def __getitem__(self, window: tuple[slice, slice]) -> np.ndarray:
+        return self.convert(self.values[window])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return self.convert(self.values)
 
 
 def is_array(file: File) -> bool:

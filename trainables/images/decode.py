@@ -11,13 +11,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from io import BytesIO
+from typing import cast
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from trainables.findings import SampleError, sample_error
 from trainables.images import formats, kinds
-from trainables.images.bands import Bands, is_array, look_at_bands, read_bands
+from trainables.images.bands import Bands, Mapped, is_array, look_at_bands, read_bands
 from trainables.images.depth import (
     ValueRange,
     depth_and_mode,
@@ -168,6 +169,8 @@ class Reading:
     """Of arrays: [C, H, W] or [H, W, C]; None: the shorter end is the channels."""
     channels_found: bool = False
     """Whether the number of channels is that of most images, and not set."""
+    by_window: bool = False
+    """Whether arrays on disk stay there until a window of them is taken, see `Mapped`."""
 
     def pixels(self, file: File) -> np.ndarray:
         """uint8 [H, W, channels].
@@ -197,9 +200,19 @@ class Reading:
         held = values.shape[2]
         if held != self.channels and (held, self.channels) != (1, 3):
             raise other_channels(file, f"{held} channels" if held > 1 else "one channel", self)
-        if values.dtype != np.uint8 or (self.value_range is not None and self.value_range.of_all):
-            values = self._scaled(file, self._finite(file, values))
-        return values if held == self.channels else values.repeat(3, axis=2)
+        if values.dtype == np.uint8 and (self.value_range is None or not self.value_range.of_all):
+            return values if held == self.channels else values.repeat(3, axis=2)
+
+        def converted(part: np.ndarray) -> np.ndarray:
+            scaled = self._scaled(file, self._finite(file, part))
+            return scaled if held == self.channels else scaled.repeat(3, axis=2)
+
+        # Whoever takes a window of it knows no difference.
+        return (
+            cast(np.ndarray, Mapped(values, self.channels, converted))
+            if self.by_window
+            else converted(values)
+        )
 
     def values(self, file: File) -> np.ndarray:
         """As they are in the file: [H, W] of greys, [H, W, 3] of colours, [H, W, C] of an array.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch.utils.data import get_worker_info
 
 from trainables.data.stream import Order
 from trainables.data.threads import in_threads, num_threads
-from trainables.findings import ChangedFileError
+from trainables.findings import ChangedFileError, SampleError
 from trainables.images.depth import ValueRange
 from trainables.images.hf_datasets import RowReader
 from trainables.images.masks.decoder import mask_decoder
@@ -166,7 +167,12 @@ class ReadSamples(Samples):
                 raise
             except ValueError as caught:
                 (image, target), error = self._nothing, caught
-            return (image, target, error) if change is None else (*change(place, image, target), error)
+            if change is None:
+                return np.asarray(image), target, error
+            try:
+                return *change(place, image, target), error
+            except SampleError as caught:  # of an array, which is read now
+                return *change(place, *self._nothing), caught
 
         outcomes = list(in_threads(read_place, len(indices), min(num_threads(), len(indices))))
         for index, (_, _, error) in zip(indices, outcomes, strict=True):
@@ -265,6 +271,7 @@ class LoadedImages:
         num_classes, reading = len(self.class_names), self._options.reading(found, len(self.mean))
         if not isinstance(self._options, ClassOptions):
             assert isinstance(self._options, MaskOptions)
+            reading = replace(reading, by_window=True)
             return mask_decoder(self._options, reading, self._arrays["mask_lookup"], num_classes)
         height, width = size_of(shapes)
         return ClassDecoder(

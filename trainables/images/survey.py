@@ -114,7 +114,7 @@ def find_range(
     if not found:
         return None, ""
     bounds = [_bounds(of_channel) for of_channel in zip(*found, strict=True)]
-    value_range = ValueRange(*bounds[0]) if len(bounds) == 1 else ValueRange(*zip(*bounds, strict=True))
+    value_range = ValueRange(*bounds[0]) if len(bounds) == 1 else _range_of_each(bounds)
     what = {"train": "training", "valid": "validation"}[part]
     low, high = bounds[0]
     extremes = f"the least and the largest value of {len(found)} {what} images"
@@ -128,6 +128,10 @@ def find_range(
             "65535 in the others, set data.range: 16bit"
         )
     return value_range, note + _flat(found, bounds)
+
+
+def _range_of_each(bounds: Sequence[tuple[float, float]]) -> ValueRange:
+    return ValueRange(tuple(low for low, _ in bounds), tuple(high for _, high in bounds))
 
 
 def _bounds(used: Sequence[_Used]) -> tuple[float, float]:

@@ -71,11 +71,17 @@ def sheet_of(
             rows.append(Row(kind, [_thinned(image) for image in images], titles))
     first = 1 if overlapping else 0  # the background of classes that overlap has the first colour
     names = {label: class_names[label - first] for label in sorted(labels - {IGNORE})}
-    return drawn(rows, names | ({IGNORE: "ignored"} if IGNORE in labels else {}))
+    legend = names | ({IGNORE: "ignored"} if IGNORE in labels else {})
+    return drawn(rows, legend, numbered=not overlapping)
 
 
-def drawn(rows: Sequence[Row], legend: dict[int, str]) -> np.ndarray:
-    """The sheet: uint8 [H, W, 3]."""
+def drawn(rows: Sequence[Row], legend: dict[int, str], *, numbered: bool = True) -> np.ndarray:
+    """The sheet: uint8 [H, W, 3].
+
+    Args:
+        legend: names by the number of their colour.
+        numbered: whether that is the number of the class too, and shown.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
@@ -103,7 +109,7 @@ def drawn(rows: Sequence[Row], legend: dict[int, str]) -> np.ndarray:
     if names:
         colours = palette() / 255.0
         patches = [Patch(facecolor=colours[label], edgecolor="black") for label in names]
-        plain = [label == IGNORE or name == str(label) for label, name in names.items()]
+        plain = [not numbered or label == IGNORE or name == str(label) for label, name in names.items()]
         texts = [
             _short(name if is_plain else f"{label} {name}")
             for is_plain, (label, name) in zip(plain, names.items(), strict=True)

@@ -28,10 +28,9 @@ def packed_type(num_classes: int) -> type[np.uint8] | type[np.int32]:
 
 def packed(planes: Sequence[np.ndarray], ignored: np.ndarray | None = None) -> np.ndarray:
     """One number a pixel: uint8 or int32 [H, W], of bool [H, W] for each class."""
-    kind = packed_type(len(planes))
-    together = np.zeros(planes[0].shape, kind)
+    together = np.zeros(planes[0].shape, packed_type(len(planes)))
     for number, plane in enumerate(planes):
-        together |= plane.astype(kind) << kind(bit_of(number))
+        together[plane] |= together.dtype.type(1 << bit_of(number))
     if ignored is not None:
         together[ignored] = IGNORE
     return together
