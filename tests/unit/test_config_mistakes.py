@@ -252,6 +252,7 @@ def test_an_objective_that_the_task_does_not_report_is_refused_before_a_search(t
     ("task", "metric"),
     [
         ("segmentation", "iou/road"),
+        ("segmentation", "dice/road"),
         ("segmentation", "valid_loss"),
         ("my_task:Declaring", "part/x"),
         ("my_task:Overriding", "mine"),

@@ -298,6 +298,21 @@ def test_binary_masks_of_0_and_255_name_the_way_out_which_works(tmp_path: Path) 
     np.testing.assert_array_equal(arrays["class_counts"], [(arrays["train_targets"] == 1).sum()])
 
 
+def test_a_model_for_other_channels_or_outputs_is_told_the_number(tmp_path: Path) -> None:
+    dataset(tmp_path, as_bits)
+    network = {"name": "monai.networks.nets:UNet", "spatial_dims": 2, "channels": [4, 8], "strides": [2]}
+    data = {"source": "folder", "root": str(tmp_path), "labels": "multilabel", "class_names": NAMES}
+    for inputs, outputs, message in (
+        (4, 3, r"takes inputs of 4 channels, and the data have 3: .* such as model\.in_channels: 3"),
+        (3, 4, r"the model returned \[2, 4, 12, 16\]; must be \[2, 3, 12, 16\]"),
+    ):
+        model = {**network, "in_channels": inputs, "out_channels": outputs}
+        options = SegmentationOptions(data=data, model=model, batch_size=2)
+        task = SegmentationTask(options, SegmentationTask.load_data(options))
+        with pytest.raises(ValueError, match=message):
+            task.forward(task.build_model(), task.train_data().batch(np.arange(2), None))
+
+
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [

@@ -182,6 +182,7 @@ class MaskInspection(ImageInspection):
 
     def __init__(self, options: MaskOptions) -> None:
         super().__init__(options)
+        self.overlapping = options.labels != "multiclass"
         self._labels: list[Mapping[int, int]] = [{} for _ in self.samples]
         """Number of pixels of each label in the file, by sample."""
         self._masks = [""] * len(self.samples)
@@ -198,7 +199,7 @@ class MaskInspection(ImageInspection):
 
     def _classes(self, looked: Looked) -> dict[int, int]:
         """Labels that are no class are left out."""
-        if self._are_outputs:
+        if self.overlapping:
             counts = {} if looked.target is None else self._decoder.counts(looked.target)
             return {IGNORED if number == IGNORE else number: count for number, count in counts.items()}
         classes: Counter[int] = Counter()
@@ -213,15 +214,9 @@ class MaskInspection(ImageInspection):
         largest = max((label for held in contents for label in held.labels), default=-1)
         return names or [str(number) for number in range(1 + largest)]
 
-    @property
-    def _are_outputs(self) -> bool:
-        """Whether classes are counted as outputs of a sigmoid, of which the background has none."""
-        assert isinstance(self._options, MaskOptions)
-        return self._options.labels != "multiclass"
-
     def _conclusions(self, contents: Sequence[Contents]) -> Iterator[Finding]:
         yield from self._binary_masks()
-        if self._are_outputs:
+        if self.overlapping:
             return
         yield from self._far_labels()
         options = self._options

@@ -190,12 +190,12 @@ class SegmentationTask(SupervisedTask):
             pad_together(column, fill)
             for column, fill in zip(zip(*shown, strict=True), (0, IGNORE, 0), strict=True)
         )
-        pixels = shown_channels(inputs * self._images.std + self._images.mean, self._shown)
+        pixels = shown_channels(inputs * self._images.std + self._images.mean, self._pictured)
         overlapping = len(self.class_names) if self._overlap else None
         return {"validation": sample_grid(pixels, truth, predictions, overlapping)}
 
     @property
-    def _shown(self) -> tuple[int, ...]:
+    def _pictured(self) -> tuple[int, ...]:
         data = self.options.data
         return data.shown_channels if isinstance(data, ImageOptions) else FIRST_CHANNELS
 
@@ -212,7 +212,7 @@ class SegmentationTask(SupervisedTask):
             self.class_names,
             with_masks=True,
             overlapping=self._overlap,
-            shown=self._shown,
+            shown=self._pictured,
         )
 
     def _source(self, *parts: str, augment: JointAugmentOptions | None = None) -> Source:
