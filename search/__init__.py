@@ -1,17 +1,21 @@
 """Hyperparameter search for PyTorch models: each command is one function here.
 
 >>> import search
->>> summary = search.search("configs/seg.yaml", overrides=["budget.trials=8"])
->>> model = search.export(summary.folder)
+>>> run = search.search("configs/seg.yaml", overrides=["budget.trials=8"])
+>>> model = search.export(run.folder)
 """
 
 from __future__ import annotations
 
+import logging
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from search.hidden import current_folder_last, refuse_hidden_libraries
 
 if TYPE_CHECKING:
+    from search.api import resume as resume
+    from search.api import search as search
     from search.commands.batch_sizes import study_batch_sizes as study_batch_sizes
     from search.commands.check import check as check
     from search.commands.check_data import check_data as check_data
@@ -19,26 +23,37 @@ if TYPE_CHECKING:
     from search.commands.export import export as export
     from search.commands.retrain import retrain as retrain
     from search.commands.verify import verify as verify
-    from search.run.search import resume as resume
-    from search.run.search import search as search
+    from search.run.opened import Run as Run
+    from search.space.builders import choice as choice
+    from search.space.builders import lograndint as lograndint
+    from search.space.builders import loguniform as loguniform
+    from search.space.builders import quniform as quniform
+    from search.space.builders import randint as randint
+    from search.space.builders import uniform as uniform
     from trainables.function.alone import alone as alone
     from trainables.function.trial import Trial as Trial
 
+# In a notebook, Ray and the tqdm of Optuna ask for ipywidgets, and would show nothing with it.
+warnings.filterwarnings("ignore", message="IProgress not found")
+logging.getLogger("ray.widgets.util").setLevel(logging.ERROR)
 current_folder_last()
 refuse_hidden_libraries()
 
+_BUILDERS = ("choice", "lograndint", "loguniform", "quniform", "randint", "uniform")
 _HOME = {
+    "Run": "search.run.opened",
     "Trial": "trainables.function.trial",
     "alone": "trainables.function.alone",
     "check": "search.commands.check",
     "check_data": "search.commands.check_data",
     "clean": "search.commands.clean",
     "export": "search.commands.export",
-    "resume": "search.run.search",
+    "resume": "search.api",
     "retrain": "search.commands.retrain",
-    "search": "search.run.search",
+    "search": "search.api",
     "study_batch_sizes": "search.commands.batch_sizes",
     "verify": "search.commands.verify",
+    **dict.fromkeys(_BUILDERS, "search.space.builders"),
 }
 
 __all__ = list(_HOME)

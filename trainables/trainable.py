@@ -39,8 +39,12 @@ class TrialTrainable(tune.Trainable):
     """
 
     def setup(
-        self, config: dict[str, Any], shared: Mapping[str, Mapping[str, np.ndarray]] | None = None
+        self,
+        config: dict[str, Any],
+        shared: Mapping[str, Mapping[str, np.ndarray]] | None = None,
+        interactive: Mapping[str, Any] | None = None,
     ) -> None:
+        vars(sys.modules["__main__"]).update(interactive or {})  # what a notebook defines
         self.worker = TrialWorker(shared, alone=True)
         self._streams = sys.stdout, sys.stderr
         self._printed = [Bounded(stream, _MAX_PRINTED, "a trial") for stream in self._streams]

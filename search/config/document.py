@@ -191,6 +191,8 @@ def _plain(source: Any, where: str) -> Any:
         if len(path) > MAX_DEPTH:
             message = f"nested deeper than {MAX_DEPTH}, which is the limit"
             raise ConfigError([Problem(where, dotted(path[:5]), message)])
+        if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
+            value = value.tolist()
         wrong = _problems_in(value)
         problems.extend(Problem(where, dotted(path), message) for message in wrong)
         if wrong:

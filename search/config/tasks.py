@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from search.config.callables import is_interactive
 from search.errors import ConfigError, Problem
 from search.text import shown, suggestion
 from trainables.process.causes import on_one_line, place_of
@@ -74,6 +75,11 @@ def _load(path: str) -> type[Task]:
     for part in class_name.split("."):
         found = getattr(found, part, None)
     if found is None:
+        if is_interactive(path):
+            raise ValueError(
+                f"{class_name} was defined in a notebook or console, and is not there any more: run the cell "
+                "that defines it, and use search.export(…) and the like there, or move it into a module"
+            )
         own = {name: item for name, item in vars(module).items() if item is not Task and name[0] != "_"}
         tasks = [name for name, item in own.items() if _is_a(item, Task)]
         functions = [name for name, item in own.items() if inspect.isfunction(item)]

@@ -8,12 +8,13 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import chdir, contextmanager
+from contextlib import chdir, contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 from typing import Any
 
+from search.config.callables import MAIN, is_interactive
 from search.config.config import Config
 from search.config.tasks import BUILT_IN
 from search.run.folder import RunFolder, write_json
@@ -45,9 +46,23 @@ def record_provenance(config: Config, folder: RunFolder, data: Fingerprint | Non
 
 def task_source(config: Config) -> dict[str, str]:
     """The class that `task:` names, its file, and the file's SHA-256."""
+    if is_interactive(config.task_path):
+        return _interactive_source(config.task_path)
     file = Path(inspect.getfile(config.task_class()))
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     return {"class": config.task_path, "file": str(file), "sha256": digest}
+
+
+def _interactive_source(path: str) -> dict[str, str]:
+    """The text of what a notebook or console defines, which no file keeps; a console may not know it."""
+    found = getattr(sys.modules[MAIN], path.partition(":")[2])
+    with suppress(OSError, TypeError):
+        source = inspect.getsource(found)
+        digest = hashlib.sha256(source.encode()).hexdigest()
+        return {"class": path, "file": "a notebook", "sha256": digest, "source": source}
+    code = getattr(found, "__code__", None)
+    digest = hashlib.sha256(b"" if code is None else code.co_code).hexdigest()
+    return {"class": path, "file": "a console", "sha256": digest}
 
 
 def imported_sources(config: Config) -> dict[str, dict[str, str]]:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -113,16 +113,29 @@ class PlainView(ProgressReporter):
         print(time.strftime("%H:%M:%S"), one_line(text), file=self._out, flush=True)
 
 
-class LiveView(ProgressReporter):
-    """A view that is redrawn in place: progress, time left, running trials and the best of the others."""
+class Drawing(Protocol):
+    """What draws a picture again and again, between these two calls."""
 
-    def __init__(self, console: Console) -> None:
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+class LiveView(ProgressReporter):
+    """A view that is redrawn in place: progress, time left, running trials and the best of the others.
+
+    Args:
+        console: whose width and encoding decide what is shown.
+        drawing: draws it (default: on that console).
+    """
+
+    def __init__(self, console: Console, drawing: Drawing | None = None) -> None:
         self._console = console
         self._coordinator: Coordinator | None = None
         self._notes: list[str] = []
         self._metrics: dict[int, Mapping[str, Any]] = {}
         self._spinner = Spinner("dots" if console.encoding.startswith("utf") else "line")
-        self._live = Live(
+        self._live: Drawing = drawing or Live(
             console=console,
             get_renderable=self._render,
             refresh_per_second=4,

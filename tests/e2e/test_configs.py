@@ -8,13 +8,14 @@ import pytest
 from programs import ROOT
 
 import search
+from search.run.search import search as run_search
 
 
 @pytest.mark.slow
 def test_seg_finds_a_good_model_within_four_minutes_and_ends_most_trials_early(
     ray_session: None, tmp_path: Path
 ) -> None:
-    summary = search.search(ROOT / "configs" / "seg.yaml", results=tmp_path)
+    summary = run_search(ROOT / "configs" / "seg.yaml", results=tmp_path)
     assert summary.best is not None
     assert summary.best.value >= 0.85
     assert summary.trials >= 16
@@ -27,7 +28,7 @@ SMALL = ["trial.data.num_train=64", "trial.data.num_valid=8", "trial.data.size=2
 
 def test_seg_pauses_trials_and_promotes_the_best(ray_session: None, tmp_path: Path) -> None:
     short = [*SMALL, "budget.trials=3", "budget.max_virtual_epochs=2", "virtual_epoch.steps=2"]
-    summary = search.search(ROOT / "configs" / "seg.yaml", overrides=short, results=tmp_path)
+    summary = run_search(ROOT / "configs" / "seg.yaml", overrides=short, results=tmp_path)
     assert summary.counts == {"completed": 1, "stopped": 2}
     assert summary.steps == 8
 
@@ -40,7 +41,7 @@ def test_stages_fixes_the_optimizer_and_searches_the_batch_size(ray_session: Non
         "stages.0.budget.trials=2",
         "stages.1.trial.batch_size={choice: [8, 16]}",
     ]
-    summary = search.search(ROOT / "configs" / "stages.yaml", overrides=short, results=tmp_path)
+    summary = run_search(ROOT / "configs" / "stages.yaml", overrides=short, results=tmp_path)
     assert [stage.name for stage in summary.stages] == ["1-optimizer", "2-batch_size"]
     assert summary.best is not None
     assert set(summary.best.params) == {"batch_size"}
@@ -58,7 +59,7 @@ def test_seg_transformer_searches_layer_wise_learning_rates(ray_session: None, t
         "trial.batch_size=4",
     ]
     path = ROOT / "configs" / "seg_transformer.yaml"
-    summary = search.search(path, overrides=short, results=tmp_path)
+    summary = run_search(path, overrides=short, results=tmp_path)
     assert summary.counts == {"completed": 2}
     assert summary.best is not None
     assert summary.best.params["optimizer.layer_decay"] in (0.65, 0.8, 1.0)
@@ -67,7 +68,7 @@ def test_seg_transformer_searches_layer_wise_learning_rates(ray_session: None, t
 def test_batch_size_compares_mini_batches_with_one_big_batch(ray_session: None, tmp_path: Path) -> None:
     short = ["budget.max_virtual_epochs=3", "trial.batch_size={choice: [50, full]}", "budget.trials=2"]
     path = ROOT / "configs" / "batch_size.yaml"
-    summary = search.search(path, overrides=short, results=tmp_path)
+    summary = run_search(path, overrides=short, results=tmp_path)
     assert summary.counts == {"completed": 2}
     study = search.study_batch_sizes(summary.folder)
     assert study.num_train == 350
@@ -82,7 +83,7 @@ def test_gan_searches_the_options_of_both_players(ray_session: None, tmp_path: P
         "virtual_epoch.steps=2",
         "trial.evaluation.num_samples=100",
     ]
-    summary = search.search(ROOT / "configs" / "gan.yaml", overrides=short, results=tmp_path)
+    summary = run_search(ROOT / "configs" / "gan.yaml", overrides=short, results=tmp_path)
     assert summary.counts == {"completed": 2}
     assert summary.best is not None
     assert {"optimizer.lr", "discriminator_optimizer.lr", "discriminator_steps"} <= set(summary.best.params)
@@ -91,7 +92,7 @@ def test_gan_searches_the_options_of_both_players(ray_session: None, tmp_path: P
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_gan_brings_its_digits_near_to_held_out_ones(ray_session: None, tmp_path: Path) -> None:
-    summary = search.search(ROOT / "configs" / "gan.yaml", results=tmp_path)
+    summary = run_search(ROOT / "configs" / "gan.yaml", results=tmp_path)
     assert summary.best is not None
     assert summary.best.value < 20.0
     assert summary.counts["stopped"] > summary.trials / 2
@@ -102,7 +103,7 @@ def test_classification_and_regression_search_and_end_trials_early(
     ray_session: None, tmp_path: Path, name: str, metric: str
 ) -> None:
     short = ["budget.trials=3", "budget.max_virtual_epochs=3", "virtual_epoch={steps: 3}"]
-    summary = search.search(ROOT / "configs" / f"{name}.yaml", overrides=short, results=tmp_path)
+    summary = run_search(ROOT / "configs" / f"{name}.yaml", overrides=short, results=tmp_path)
     assert summary.counts["stopped"] >= 1
     assert summary.counts["completed"] >= 1
     assert summary.best is not None
@@ -114,7 +115,7 @@ def test_stages_finds_that_with_the_same_samples_smaller_batches_come_further(
     ray_session: None, tmp_path: Path
 ) -> None:
     overrides = ["stages.0.budget.trials=3", "stages.1.trial.batch_size={choice: [4, 32]}"]
-    summary = search.search(ROOT / "configs" / "stages.yaml", overrides=overrides, results=tmp_path)
+    summary = run_search(ROOT / "configs" / "stages.yaml", overrides=overrides, results=tmp_path)
     assert [stage.name for stage in summary.stages] == ["1-optimizer", "2-batch_size"]
     assert summary.best.params == {"batch_size": 4}
     assert summary.best.value > summary.stages[0].best.value

@@ -18,6 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import search
 from search.errors import SearchError
+from search.run.search import resume as resume_search
 from search.run.summary import Summary
 from trainables.checkpoint import read_checkpoint
 from trainables.gan.data import fixed_latents
@@ -80,7 +81,7 @@ def test_the_classifier_is_kept_once_and_a_resumed_search_measures_with_the_same
     (file,) = (run / "prepared").iterdir()
     (run / "prepared" / f".{file.name}.1.partial").write_bytes(b"rest")  # of a process that was killed
     written = file.stat().st_mtime_ns
-    summary = search.resume(run, overrides=["budget.trials=4"])
+    summary = resume_search(run, overrides=["budget.trials=4"])
     assert summary.trials == 4
     assert prepared(run) == before
     assert file.stat().st_mtime_ns == written
@@ -159,7 +160,7 @@ def test_damage_to_what_measures_is_found_with_its_cost_and_stops_everything(run
     (found,) = search.verify(run).damages
     assert found.path == f"prepared/{file.name}"
     assert "cannot continue or be exported; once removed, it is computed again" in found.cost
-    for call in (search.export, search.resume):
+    for call in (search.export, resume_search):
         with pytest.raises(SearchError, match=r"safetensors is damaged \(SHA-256 is .*remove it"):
             call(run)
     file.unlink()

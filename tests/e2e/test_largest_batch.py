@@ -22,6 +22,8 @@ from search.config.schema import Resources, parse_size
 from search.config.stages import load_config
 from search.errors import ConfigError, SearchError
 from search.run.largest_batch import candidates, find_largest_batch
+from search.run.search import resume as resume_search
+from search.run.search import search as run_search
 from search.screen.text import check_text
 from trainables.batch_probe import UNBOUNDED, BatchProbe, _limits, largest_fitting
 from trainables.process.failure import failure_of
@@ -168,7 +170,7 @@ def test_the_number_is_told_and_recorded_and_stays_whatever_the_machine_has(
     asked = asking({"lograndint": [4, "auto"]}, resources={"memory_per_trial": "4GB"})
     asked["budget"] = {"trials": 2, "max_virtual_epochs": 1}
     watching = Watching()
-    summary = search.search(asked, results=tmp_path, reporter=watching)
+    summary = run_search(asked, results=tmp_path, reporter=watching)
     assert any(line.startswith("batch_size: auto is 77, the most that fits") for line in watching.lines)
     recorded = read_document(Path(summary.folder) / "config.yaml").tree
     assert recorded["trial"]["batch_size"] == {"lograndint": [4, 77]}
@@ -176,9 +178,9 @@ def test_the_number_is_told_and_recorded_and_stays_whatever_the_machine_has(
     # With so little memory not even the data would fit.
     asked["resources"] = {"memory_per_trial": "1MB"}
     asked["budget"] = {"trials": 3, "max_virtual_epochs": 1}
-    assert search.search(asked, results=tmp_path, reporter=again).trials == 3
+    assert run_search(asked, results=tmp_path, reporter=again).trials == 3
     assert "batch_size: auto is 77, as when this search began" in again.lines
-    assert search.resume(summary.folder).trials == 3
+    assert resume_search(summary.folder).trials == 3
 
 
 def test_auto_in_a_later_stage_is_found_before_the_first_one() -> None:

@@ -40,11 +40,11 @@ def test_the_task_of_the_readme_is_short_and_runs(
     (tmp_path / "lanes.yaml").write_text(next(b for b in blocks("yaml") if "LaneTask" in b))
     write_lanes(tmp_path / "lanes.npz")
     monkeypatch.chdir(tmp_path)
-    summary = search.search("lanes.yaml")
-    assert summary.folder == str(tmp_path / "results" / "lanes")
-    assert summary.best is not None
-    assert summary.best.value < 3.0  # pixels; a constant guess is off by 5
-    assert search.export(summary.folder).value == pytest.approx(summary.best.value, rel=1e-3)
+    found = search.search("lanes.yaml")
+    assert found.folder == tmp_path / "results" / "lanes"
+    assert found.best is not None
+    assert found.best.value < 3.0  # pixels; a constant guess is off by 5
+    assert search.export(found.folder).value == pytest.approx(found.best.value, rel=1e-3)
 
 
 def test_the_first_lines_name_the_two_commands() -> None:

@@ -12,11 +12,11 @@ from in_process import resume_locally, search_locally
 from recorder import Recorder, optuna_study
 from tiny_tasks import search_config
 
-import search
 from search.errors import ConfigError, SearchError
 from search.run.coordinator import Coordinator
 from search.run.events import Event, EventKind
 from search.run.reporter import ProgressReporter
+from search.run.search import search as run_search
 from search.run.summary import Summary
 from trainables.checkpoint import list_checkpoints
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("ray_session")
 @pytest.fixture(scope="module")
 def ray_run(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Summary:
     """The summary of a search on Ray that went to its end; look at it, change nothing."""
-    return search.search(search_config(), results=tmp_path_factory.mktemp("results"))
+    return run_search(search_config(), results=tmp_path_factory.mktemp("results"))
 
 
 def test_the_summary_is_what_the_study_holds(ray_run: Summary) -> None:
@@ -86,7 +86,7 @@ def test_paused_trials_are_promoted_and_go_on_in_few_processes(tmp_path: Path) -
         virtual_epoch={"steps": 20},
         budget={"trials": 27, "max_virtual_epochs": 9},
     )
-    summary = search.search(config, results=tmp_path, reporter=recorder)
+    summary = run_search(config, results=tmp_path, reporter=recorder)
     assert summary.status == "complete"
     assert recorder.kinds().count(EventKind.PAUSED) >= 27
     assert recorder.kinds().count(EventKind.PROMOTED) >= 9
@@ -128,7 +128,7 @@ def test_only_a_trial_that_is_not_saved_yet_is_asked_to_save_when_it_pauses(
         checkpoint={"every": every},
         scheduler={"name": "asha", "grace_period": 2},
     )
-    assert search.search(config, results=tmp_path, reporter=recorder).status == "complete"
+    assert run_search(config, results=tmp_path, reporter=recorder).status == "complete"
     assert recorder.complete
     assert all(recorder.complete)
     assert bool(recorder.asked_for) == (every > 1)
@@ -147,7 +147,7 @@ def test_four_trials_share_one_gpu(tmp_path: Path) -> None:
         resources={"cpus_per_trial": 0.5, "gpus_per_trial": 0.25},
         budget={"trials": 4, "max_virtual_epochs": 1},
     )
-    summary = search.search(config, results=tmp_path, reporter=recorder)
+    summary = run_search(config, results=tmp_path, reporter=recorder)
     assert summary.counts == {"completed": 4}
     assert recorder.most_running == 4
     if not torch.cuda.is_available():
@@ -168,7 +168,7 @@ def test_more_than_there_is_stops_before_anything_starts(
     tmp_path: Path, resources: dict[str, float], message: str
 ) -> None:
     with pytest.raises(SearchError, match=message):
-        search.search(search_config(resources=resources), results=tmp_path)
+        run_search(search_config(resources=resources), results=tmp_path)
     assert not list(tmp_path.glob("digits/trials/*"))
 
 
@@ -296,6 +296,6 @@ def test_a_folder_of_images_and_masks_is_searched(discs_run: Summary) -> None:
 def test_trials_read_the_data_from_the_object_store_on_their_own_threads(tmp_path: Path) -> None:
     recorder = Recorder()
     config = search_config(task="tiny_tasks:SharedDataTask", budget={"trials": 2, "max_virtual_epochs": 1})
-    search.search(config, results=tmp_path, reporter=recorder)
+    run_search(config, results=tmp_path, reporter=recorder)
     reports = [event.metrics for event in recorder.events if event.kind is EventKind.REPORTED]
     assert [(report["shared"], report["threads"]) for report in reports] == [(1.0, 1.0)] * 2

@@ -9,6 +9,7 @@ from shard_data import numbered_shards, source_of, squares
 from small_trials import assert_identical, everything, run, segmentation_plan
 
 import search
+from search.run.search import search as run_search
 from trainables.data.stream import SampleStream
 from trainables.session import TrialSession
 
@@ -79,7 +80,7 @@ def test_a_search_over_shards_with_a_worker_is_exported_and_retrained(ray_sessio
         "virtual_epoch": {"epochs": 1},
         "budget": {"trials": 1, "max_virtual_epochs": 2},
     }
-    summary = search.search(config, results=tmp_path / "results")
+    summary = run_search(config, results=tmp_path / "results")
     assert summary.counts.get("failed", 0) == 0
     assert summary.samples % 24 == 0
     exported = search.export(summary.folder)

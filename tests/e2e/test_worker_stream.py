@@ -20,8 +20,8 @@ from small_trials import assert_identical, everything, run, segmentation_plan
 from tiny_tasks import search_config
 from worker_sources import Asked, Faulty, Signed
 
-import search
 from search.run.events import EventKind
+from search.run.search import search as run_search
 from trainables.data.source import JoinedSource
 from trainables.data.stream import SampleStream
 from trainables.session import TrialPlan, TrialSession
@@ -226,7 +226,7 @@ def test_a_search_with_workers_finds_what_a_trial_without_finds_and_leaves_no_pr
         scheduler={"name": "none"},
     )
     recorder = Recorder()
-    summary = search.search(config, results=tmp_path / "results", reporter=recorder)
+    summary = run_search(config, results=tmp_path / "results", reporter=recorder)
     assert summary.counts == {"completed": 2}
     assert not [event for event in recorder.events if event.kind is EventKind.RETRIED]
     for trial in optuna_study(summary.folder).trials:

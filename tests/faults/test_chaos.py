@@ -15,7 +15,7 @@ from programs import no_process_left
 from ruamel.yaml import YAML
 from tiny_tasks import search_config
 
-import search
+from search.run.search import search as run_search
 
 SECTIONS: dict[str, Any] = {
     "resources": {"cpus_per_trial": 1, "concurrent_trials": 1},
@@ -29,6 +29,17 @@ def test_killed_five_times_a_search_ends_as_if_nothing_had_been(
     tmp_path: Path, program: Callable[..., Any], ray_session: None
 ) -> None:
     assert_unharmed(tmp_path, program, SECTIONS, num_kills=5, seed=5)
+
+
+def test_killed_five_times_a_search_of_a_training_function_does_too(
+    tmp_path: Path, program: Callable[..., Any], ray_session: None
+) -> None:
+    function = {
+        "task": "own_functions:train",
+        "objective": {"metric": "loss", "mode": "min"},
+        "trial": {"lr": {"loguniform": [1e-3, 1e-1]}, "width": {"choice": [4, 8]}},
+    }
+    assert_unharmed(tmp_path, program, SECTIONS | function, num_kills=5, seed=7)
 
 
 @pytest.mark.chaos
@@ -46,7 +57,7 @@ def assert_unharmed(
 ) -> None:
     print(f"\nCHAOS_SEED={seed}")
     config = search_config(**sections)
-    calm = search.search(config, results=folder / "calm")
+    calm = run_search(config, results=folder / "calm")
     calm_run, run = Path(calm.folder), folder / "killed" / "digits"
     file = folder / "digits.yaml"
     with file.open("w") as out:

@@ -21,6 +21,7 @@ from search.cli import main
 from search.commands import check as _check  # noqa: F401  # so that its import is not part of any time limit below
 from search.errors import SearchError
 from search.run.events import EventKind
+from search.run.search import search as run_search
 from trainables.checkpoint import list_checkpoints
 from trainables.process.failure import TrialError
 from trainables.session import TrialPlan, TrialSession
@@ -222,7 +223,7 @@ def test_a_data_loading_worker_that_is_killed_is_named_and_the_trial_is_as_if_it
         max_failures=1,
     )
     recorder = Recorder()
-    summary = search.search(config, results=tmp_path / "results", reporter=recorder)
+    summary = run_search(config, results=tmp_path / "results", reporter=recorder)
     assert (tmp_path / "died").exists()
     assert summary.counts == {"completed": 2}
     (retried,) = [event for event in recorder.events if event.kind is EventKind.RETRIED]

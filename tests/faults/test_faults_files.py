@@ -29,6 +29,7 @@ from search.cli import main
 from search.config.document import write_yaml
 from search.errors import ConfigError, SearchError
 from search.run.events import EventKind
+from search.run.search import search as run_search
 from search.run.summary import Summary
 from search.study.study import JOURNAL, read_records
 from trainables.checkpoint import (
@@ -250,7 +251,7 @@ def test_more_cpus_and_gpus_than_there_are_is_one_error_before_any_trial(tmp_pat
     budget = {"trials": 1, "max_virtual_epochs": 1}
     config = search_config(resources={"cpus_per_trial": 3, "gpus_per_trial": 1}, budget=budget)
     with pytest.raises(SearchError) as refused:
-        search.search(config, results=tmp_path)
+        run_search(config, results=tmp_path)
     lacking = "cpus_per_trial is 3, there are 2"
     assert str(refused.value).startswith(f"resources: {lacking}. Ask for less with --set")
     run = tmp_path / "digits"

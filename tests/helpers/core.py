@@ -19,6 +19,7 @@ CORE: dict[str, list[str]] = {
     "the same seed gives the same trials": [
         "e2e/test_search.py::test_the_same_seed_one_at_a_time_gives_the_same_trials"
     ],
+    "a notebook's function is searched": ["e2e/test_python_search.py"],
     "several trials share a GPU": ["e2e/test_search.py::test_four_trials_share_one_gpu"],
     "a folder of images and masks is searched, and TensorBoard shows it": [
         "e2e/test_search.py::test_a_folder_of_images_and_masks_is_searched",

@@ -12,9 +12,9 @@ from invariants import DIFFERED, assert_best_is_there, assert_told_once
 from simulated_search import Simulation, outcomes
 from tiny_tasks import search_config
 
-import search
 from search.config.stages import load_config
 from search.run.events import EventKind
+from search.run.search import search as run_search
 from search.study.study import read_records
 from search.study.trial import Outcome, TrialRecord
 from trainables.process.failure import FailureKind
@@ -62,7 +62,7 @@ def trained(**executor: Any) -> Run:
 
     def run(folder: Path, config: dict[str, Any], stop_after: int | None = None) -> list[TrialRecord]:
         reporter = interrupted_after(stop_after)
-        search.search(config, results=folder, reporter=reporter, **executor)
+        run_search(config, results=folder, reporter=reporter, **executor)
         texts = [event.text for event in reporter.events if event.kind is EventKind.MESSAGE]
         assert not [text for text in texts if DIFFERED in text]
         return read_records(folder / "digits" / "study.journal")

@@ -10,8 +10,8 @@ from faulty_trials import STEPS
 from recorder import Recorder
 from tiny_tasks import search_config
 
-import search
 from search.run.events import EventKind
+from search.run.search import search as run_search
 from search.run.summary import Summary
 from search.study.study import read_records
 from trainables.checkpoint import checkpoint_folder, list_checkpoints
@@ -45,7 +45,7 @@ class Done:
 
     def __init__(self, config: dict[str, Any], results: Path, *, local: bool = False) -> None:
         self.recorder = Recorder()
-        self.summary: Summary = search.search(config, results=results, reporter=self.recorder, local=local)
+        self.summary: Summary = run_search(config, results=results, reporter=self.recorder, local=local)
         self.run = Path(self.summary.folder)
         self.records = {
             r.resolved.options["optimizer"]["lr"]: r for r in read_records(self.run / "study.journal")

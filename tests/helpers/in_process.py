@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-import search
 from search.run.data_record import DataChangedError
+from search.run.search import resume as resume_search
+from search.run.search import search as run_search
 
-search_locally = partial(search.search, local=True)
-resume_locally = partial(search.resume, local=True)
+search_locally = partial(run_search, local=True)
+resume_locally = partial(resume_search, local=True)
 
 ACCEPT: dict[str, Any] = {"accept_new_data": True}
 

@@ -12,9 +12,9 @@ from typing import Any
 from ray.cluster_utils import Cluster
 from ruamel.yaml import YAML
 
-import search
 from search.run.events import Event, EventKind
 from search.run.reporter import ProgressReporter
+from search.run.search import search as run_search
 
 
 class LosesMachine(ProgressReporter):
@@ -69,9 +69,7 @@ def main(config: Path, results: Path) -> None:
         cluster.add_node(num_cpus=1)
     try:
         reporter = LosesMachine(cluster)
-        search.search(
-            YAML(typ="safe").load(config), results=results, address=cluster.address, reporter=reporter
-        )
+        run_search(YAML(typ="safe").load(config), results=results, address=cluster.address, reporter=reporter)
     finally:
         cluster.shutdown()
 

@@ -11,12 +11,12 @@ import pytest
 from executor_suite import ExecutorSuite, Run, simulated, trained
 from tiny_tasks import search_config
 
-import search
 from search.errors import ConfigError
 from search.run.executors.choose import executor_for
 from search.run.executors.local import LocalExecutor
 from search.run.executors.ray import RayExecutor
 from search.run.folder import RunFolder
+from search.run.search import search as run_search
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +64,6 @@ class FailingExecutor(LocalExecutor):
 def test_an_executor_that_fails_is_closed_before_the_folder_is_free(tmp_path: Path) -> None:
     executor = FailingExecutor(RunFolder(tmp_path / "digits"))
     with pytest.raises(RuntimeError, match="no executor"):
-        search.search(search_config(), results=tmp_path, executor=executor)
+        run_search(search_config(), results=tmp_path, executor=executor)
     assert executor.owners[0] is not None
     assert executor.folder.owner() is None

@@ -8,6 +8,7 @@ that would have to be right.
 from __future__ import annotations
 
 import re
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from ray.tune.result import EXPR_ERROR_FILE
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from search.config.callables import MAIN, is_interactive
 from search.errors import SearchError
 from search.ray.patches import OUT_OF_MEMORY, repair_tune, save_at_end
 from search.run.coordinator import Coordinator
@@ -48,7 +50,9 @@ def tuner_of(coordinator: Coordinator, jobs: Jobs, death: Callable[[], str]) -> 
     running = RunningJobs()
     asked = jobs.config.resources
     resources = {"cpu": asked.cpus_per_trial, "gpu": asked.gpus_per_trial}
-    trainable = tune.with_parameters(TrialTrainable, shared=dict(jobs.shared))
+    trainable = tune.with_parameters(
+        TrialTrainable, shared=dict(jobs.shared), interactive=_interactive(jobs.config.task_path)
+    )
     return tune.Tuner(
         tune.with_resources(trainable, resources),
         tune_config=tune.TuneConfig(
@@ -65,8 +69,17 @@ def tuner_of(coordinator: Coordinator, jobs: Jobs, death: Callable[[], str]) -> 
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=True),
             callbacks=[HangWatch(running), DeathWatch(death)],
             verbose=0,
+            progress_reporter=Unseen(),
         ),
     )
+
+
+def _interactive(task: str) -> dict[str, Any]:
+    """The training function or class by its name, if it is a notebook's: it can be imported nowhere else."""
+    if not is_interactive(task):
+        return {}
+    name = task.partition(":")[2]
+    return {name: getattr(sys.modules[MAIN], name)}
 
 
 class RunningJob:
@@ -120,6 +133,19 @@ class _Stateless:
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
+
+
+class Unseen(_Stateless, tune.ProgressReporter):
+    """Shows nothing: Tune's own would clear the cell of a notebook, whatever `verbose` is."""
+
+    def setup(self, *positional: Any, **named: Any) -> None:
+        """Nothing is shown."""
+
+    def should_report(self, trials: list[Trial], done: bool = False) -> bool:
+        return False
+
+    def report(self, trials: list[Trial], done: bool, *sys_info: Any) -> None:
+        """Nothing is shown."""
 
 
 class HangWatch(_Stateless, tune.Callback):

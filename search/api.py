@@ -1,0 +1,166 @@
+"""Searches from Python: of a configuration, or of a training function with its space as Python values."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from search.config.callables import path_of_task
+from search.config.schema import name_of_file
+from search.config.stages import SearchConfig, load_config
+from search.run import search as searches
+from search.run.executor import Executor
+from search.run.executors.choose import executor_for
+from search.run.folder import RunFolder
+from search.run.opened import Run
+from search.run.reporter import ProgressReporter
+from search.screen.live import PlainView, screen
+from search.screen.notebook import in_notebook, notebook
+from search.screen.progress_bar import draws_in_place
+
+Source = str | Path | Mapping[str, Any] | SearchConfig | Callable[..., Any]
+
+
+def search(
+    source: Source,
+    *,
+    space: Mapping[str, Any] | None = None,
+    overrides: Sequence[str] = (),
+    results: str | Path = "results",
+    name: str | None = None,
+    from_run: str | Path | None = None,
+    accept_new_data: bool = False,
+    address: str | None = None,
+    local: bool = False,
+    retry_failed: bool = False,
+    progress: bool = True,
+    reporter: ProgressReporter | None = None,
+    executor: Executor | None = None,
+    **sections: Any,
+) -> Run:
+    """Run a search, or continue the one whose folder is there.
+
+    >>> run = search.search(
+    ...     train,
+    ...     space={"lr": search.loguniform(1e-4, 1e-1)},
+    ...     objective={"metric": "accuracy", "mode": "max"},
+    ...     virtual_epoch={"steps": 200},
+    ...     budget={"trials": 16, "max_virtual_epochs": 9},
+    ... )
+    >>> run.best.params, run.trials, run.folder
+
+    Args:
+        source: a training function, a subclass of Task, a YAML file, or what it holds as a mapping.
+        space: of a function or class: the values of a trial, any of which may be a domain; YAML's `trial:`.
+        overrides: of a configuration: values to set, such as `trial.batch_size=16`.
+        results: folder of all runs.
+        name: the run's name (default: the configuration's, or the function's).
+        from_run, accept_new_data, address, local, retry_failed: see `search.run.search.search`.
+        progress: show what happens: a table in a notebook's cell or on a terminal, else a line per event.
+        reporter: shown what happens, in the place of `progress`.
+        executor: one that may have begun already, in the place of `address` and `local`.
+        sections: of a function or class: the other sections of a configuration, `objective`, `virtual_epoch`,
+            `budget`, `sampler`, `scheduler`, …, with YAML's keys.
+
+    Raises:
+        SearchError: the configuration is wrong, or the search cannot continue.
+    """
+    config = _config_of(source, name, space, sections)
+    with closing(executor or executor_for(address, local=local)) as executor:
+        loaded = _loaded(config, overrides, name, executor)
+        folder = RunFolder(Path(results).absolute() / searches.run_name(name, loaded))
+        with _shown(folder, reporter, progress=progress, local=local) as shown:
+            searches.search(
+                loaded,
+                results=results,
+                name=name,
+                from_run=from_run,
+                accept_new_data=accept_new_data,
+                retry_failed=retry_failed,
+                reporter=shown,
+                executor=executor,
+            )
+    return Run(folder.path)
+
+
+def resume(
+    run: str | Path,
+    *,
+    progress: bool = True,
+    reporter: ProgressReporter | None = None,
+    local: bool = False,
+    **options: Any,
+) -> Run:
+    """Continue the search in the folder `run`, also with larger limits.
+
+    >>> search.resume("results/seg", overrides=["budget.trials=50"])
+
+    Args:
+        run: the folder.
+        progress, reporter, local: see `search`.
+        options: see `search.run.search.resume`.
+
+    Raises:
+        ConfigError: the configuration is wrong, or changes what must stay.
+        SearchError: the search cannot continue.
+    """
+    folder = RunFolder(Path(run).absolute())
+    folder.require()
+    with _shown(folder, reporter, progress=progress, local=local) as shown:
+        searches.resume(run, reporter=shown, local=local, **options)
+    return Run(folder.path)
+
+
+def _loaded(
+    config: str | Path | Mapping[str, Any] | SearchConfig,
+    overrides: Sequence[str],
+    name: str | None,
+    executor: Executor,
+) -> SearchConfig:
+    if isinstance(config, SearchConfig):
+        return config
+    return load_config(config, overrides, name=name, before_task=executor.begin)
+
+
+def _config_of(
+    source: Source, name: str | None, space: Mapping[str, Any] | None, sections: Mapping[str, Any]
+) -> str | Path | Mapping[str, Any] | SearchConfig:
+    """The configuration as given, or that of a function with its space and sections.
+
+    Raises:
+        TypeError: a configuration, and sections beside it.
+        ConfigError: it is neither.
+    """
+    if isinstance(source, str | Path | Mapping | SearchConfig):
+        beside = ["space"] if space is not None else []
+        if beside := [*beside, *sections]:
+            raise TypeError(
+                f"search() received a configuration and {', '.join(beside)}; these go with a training "
+                "function: change a configuration by overrides=['budget.trials=8']"
+            )
+        return source
+    task = path_of_task(source)
+    default = name_of_file(source.__name__)
+    return {"name": name or default, "task": task, "trial": dict(space or {}), **sections}
+
+
+@contextmanager
+def _shown(
+    folder: RunFolder, reporter: ProgressReporter | None, *, progress: bool, local: bool
+) -> Iterator[ProgressReporter]:
+    """What shows the search; where a table is drawn on a terminal, what others print goes into the log."""
+    if reporter is not None or not progress:
+        yield reporter or ProgressReporter()
+        return
+    folder.create()
+    if in_notebook():
+        with notebook(folder.log) as view:
+            yield view
+        return
+    here = PlainView(sys.stdout, folder.log)
+    in_place = draws_in_place(sys.stdout) and not local
+    with screen(folder.log) if in_place else nullcontext(here) as shown:
+        yield shown

@@ -1,0 +1,188 @@
+"""A search as one object for Python: its best trial, its trials as tables, its curves as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import optuna
+
+from search.config.config import Config
+from search.config.stages import SearchConfig, open_run
+from search.errors import SearchError
+from search.run.curves import Curve, CurvesFigure, draw_curves
+from search.run.folder import RunFolder
+from search.run.summary import Best, Summary, read_summary
+from search.study.journal import open_journal
+from search.study.study import read_records
+from search.study.trial import TrialRecord
+
+if TYPE_CHECKING:
+    import pandas
+
+
+class _Stage(NamedTuple):
+    """One search of the run; without a name where there are no stages."""
+
+    name: str
+    config: Config
+    folder: RunFolder
+    records: list[TrialRecord]
+
+
+class Run:
+    """A search in its folder, complete or not; everything is read from the study on disk.
+
+    >>> run = search.Run("results/seg")
+    >>> run.best.params
+    >>> run.trials.sort_values("value")
+
+    Args:
+        folder: of the run.
+
+    Raises:
+        SearchError: there is no run, or it has no summary yet.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self._folder = RunFolder(Path(folder).absolute())
+        self._folder.require()
+        self._config: SearchConfig = open_run(self._folder.config)
+        try:
+            self.summary: Summary = read_summary(self._folder)
+            """Status, counts, limits and failures."""
+        except FileNotFoundError:
+            raise SearchError(f"{self._folder.path} has no summary: the search in it has not ended") from None
+
+    @property
+    def folder(self) -> Path:
+        """With the study, trials, TensorBoard's files, checkpoints."""
+        return self._folder.path
+
+    @property
+    def status(self) -> str:
+        """complete, interrupted, terminated or failed."""
+        return self.summary.status
+
+    @property
+    def best(self) -> Best | None:
+        """The best trial, with `value`, `params`, `trial` and `checkpoint`; None if no trial has a value."""
+        return self.summary.best
+
+    @cached_property
+    def trials(self) -> pandas.DataFrame:
+        """A row for each trial, by its number: how it ended, the best value and its virtual epoch, virtual
+        epochs, steps and seconds of training, and each parameter in a column `params_NAME`, empty where the
+        trial has none of that name. With stages, the stage comes first.
+        """
+        import pandas
+
+        rows = [
+            {**({"stage": stage.name} if stage.name else {}), **_row(record, stage.config)}
+            for stage in self._stages
+            for record in stage.records
+        ]
+        names = {f"params_{name}": None for stage in self._stages for name in stage.config.space.names}
+        index = ["stage", "trial"] if self._config.is_staged else ["trial"]
+        columns = [*index, *_COLUMNS, *names]
+        return pandas.DataFrame(rows, columns=columns).set_index(index)
+
+    @cached_property
+    def curves(self) -> pandas.DataFrame:
+        """A row for each virtual epoch of each trial: trial, virtual_epoch, step, and the objective."""
+        import pandas
+
+        metric = self._config.objective.metric
+        rows = [
+            {**({"stage": stage.name} if stage.name else {}), "trial": record.number}
+            | {"virtual_epoch": number, "step": _step(record, number), metric: value}
+            for stage in self._stages
+            for record in stage.records
+            for number, value in enumerate(record.values, 1)
+        ]
+        stages = ["stage"] if self._config.is_staged else []
+        return pandas.DataFrame(rows, columns=[*stages, "trial", "virtual_epoch", "step", metric])
+
+    @property
+    def study(self) -> optuna.Study:
+        """Optuna's study, for optuna.visualization and optuna.importance; of the last stage, with stages.
+
+        Its trials hold virtual epochs as intermediate values; it is for reading.
+        """
+        storage, _ = open_journal(self._stages[-1].folder.journal)
+        return optuna.load_study(study_name=None, storage=storage)  # the only one
+
+    def plot(self) -> CurvesFigure:
+        """The objective of all trials against optimizer steps, the best one in colour: a matplotlib Figure.
+
+        A notebook shows it; `run.plot().savefig("curves.png")` keeps it.
+        """
+        last = self._stages[-1]
+        mode = self._config.objective.mode
+        curves = [
+            Curve(
+                record.number,
+                [_step(record, number) for number in range(1, record.depth + 1)],
+                record.values,
+                str(record.outcome or "unfinished"),
+            )
+            for record in last.records
+            if record.values and record.lengths
+        ]
+        best = None if self.best is None else self.best.trial
+        return draw_curves(curves, best=best, metric=self._config.objective.metric, mode=mode)
+
+    def __repr__(self) -> str:
+        return f"<Run {self.folder.name}: {self._headline}>"
+
+    def _repr_html_(self) -> str:
+        lines = [f"<b>{escape(self.folder.name)}</b>: {escape(self._headline)}"]
+        if self.best is not None:
+            cells = "".join(
+                f"<tr><td>{escape(name)}</td><td>{escape(str(value))}</td></tr>"
+                for name, value in self.best.params.items()
+            )
+            lines.append(f"<table>{cells}</table>")
+        return "<br>".join(lines)
+
+    @property
+    def _headline(self) -> str:
+        found, metric = self.summary, self._config.objective.metric
+        best = self.best
+        value = "no trial has a value" if best is None else f"{metric} {best.value:.4g} of trial {best.trial}"
+        return f"{found.status}, {found.trials} trials, {value}"
+
+    @cached_property
+    def _stages(self) -> list[_Stage]:
+        return list(self._open_stages())
+
+    def _open_stages(self) -> Iterator[_Stage]:
+        for folder in self._folder.stages():
+            name = folder.path.name if self._folder.is_staged else ""
+            yield _Stage(name, open_run(folder.config).first, folder, read_records(folder.journal))
+
+
+_COLUMNS = ("outcome", "value", "virtual_epoch", "virtual_epochs", "steps", "seconds", "reason")
+
+
+def _row(record: TrialRecord, config: Config) -> dict[str, Any]:
+    mode = config.objective.mode
+    return {
+        "trial": record.number,
+        "outcome": str(record.outcome or "unfinished"),
+        "value": record.best(mode),
+        "virtual_epoch": record.best_virtual_epoch(mode) if record.values else None,
+        "virtual_epochs": record.depth,
+        "steps": record.steps,
+        "seconds": record.seconds,
+        "reason": record.reason,
+        **{f"params_{name}": value for name, value in record.params.items()},
+    }
+
+
+def _step(record: TrialRecord, virtual_epoch: int) -> int:
+    assert record.lengths is not None
+    return record.lengths.end_step(virtual_epoch)
