@@ -244,6 +244,20 @@ def test_images_with_classes_have_any_number_of_channels_and_are_resized(tmp_pat
     assert len(arrays["mean"]) == 4
 
 
+def test_transparency_of_a_tiff_is_left_out_and_told(tmp_path: Path) -> None:
+    """tifffile marks a fourth channel as such where the colours are called RGB."""
+
+    def save(file: Path, values: np.ndarray) -> None:
+        tifffile.imwrite(file, values[..., :4], photometric="rgb")
+
+    images, lines = dataset(tmp_path, save, ".tif"), list[str]()
+    arrays = load(tmp_path, progress=lines.append)
+    assert f"{tmp_path}: 6 of 6 images have a channel of transparency, which is left out" in lines
+    assert arrays["train_inputs"].shape[-1] == 3
+    values = Reading(channels=3).values(tmp_path / "images/0.tif")
+    np.testing.assert_array_equal(values, images[0][..., :3])
+
+
 def test_an_array_on_disk_is_not_read_whole_for_a_crop(tmp_path: Path) -> None:
     """A sparse file of 4 GB whose pixels nobody could read at once in this time."""
     array = np.lib.format.open_memmap(tmp_path / "a.npy", "w+", np.uint8, (30000, 30000, 5))

@@ -67,7 +67,8 @@ def find_channels(origin: str, headers: Headers, options: ImageOptions) -> tuple
         arrays = f", the first an array {shape} (data.channels_first)" if shape else ""
         told = f"{origin}: images have {channels} channels of {bands[0].dtype}{arrays}"
     if transparent := sum(each.is_transparent for each in bands):
-        told += f"; {transparent} of {len(looked)} images have one of transparency too, which is left out"
+        left_out = f"{transparent} of {len(looked)} images have a channel of transparency, which is left out"
+        told = f"{told}; {left_out}" if told else f"{origin}: {left_out}"
     return channels, told
 
 
