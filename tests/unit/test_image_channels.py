@@ -14,12 +14,13 @@ from mask_folders import load, options_of
 from PIL import Image
 
 from trainables.findings import SampleError
+from trainables.images.augment import num_randoms
+from trainables.images.augment_options import JointAugmentOptions
 from trainables.images.decode import Reading, header_size, read_header
 from trainables.images.loading import load_images
 from trainables.images.options import (
     ClassFolderOptions,
     ImageOptions,
-    JointAugmentOptions,
     MaskShardsOptions,
 )
 from trainables.images.samples import LoadedImages
@@ -281,7 +282,7 @@ def test_windows_of_arrays_on_disk_are_those_of_the_whole_and_bad_numbers_are_a_
     options = {"max_memory": 0, "channels": 5}
     arrays, crop = load(tmp_path, **options), JointAugmentOptions(crop=8)
     kept = load(tmp_path)
-    randoms = np.random.default_rng(0).random((5, 8))
+    randoms = np.random.default_rng(0).random((5, num_randoms(crop)))
     batches = []
     for held, options_of_it in ((arrays, options_of(tmp_path, **options)), (kept, options_of(tmp_path))):
         loaded = LoadedImages(held, options_of_it)

@@ -13,9 +13,13 @@ import torch.nn.functional as F
 from mask_folders import load, options_of
 from PIL import Image
 
-from trainables.images.masks.packed import counts_of_classes, packed, unpacked
+from trainables.images.augment import num_randoms
+from trainables.images.augment_options import JointAugmentOptions
+from trainables.images.crops import cropped
+from trainables.images.masks.packed import counts_of_classes, holds, packed, unpacked
 from trainables.images.samples import LoadedImages
 from trainables.inspect.images import MaskInspection
+from trainables.segmentation.flips import flipped_logits
 from trainables.segmentation.losses import TERMS
 from trainables.segmentation.options import SegmentationOptions
 from trainables.segmentation.sigmoid_losses import SigmoidLoss
@@ -341,3 +345,36 @@ def test_losses_by_their_path_get_a_plane_for_each_class(
     metrics.update(logits.detach(), batch)
     values = metrics.compute()
     assert values["f1"] == pytest.approx(values["mean_dice"], rel=1e-6)
+
+
+@pytest.mark.parametrize("classes", [1, 3, 9])
+def test_crops_show_a_class_that_overlaps_and_ignored_pixels_are_of_none(classes: int) -> None:
+    truth = np.zeros((classes, 60, 80), bool)
+    truth[:-1] = True
+    truth[-1, 41, 66] = True
+    ignored = np.zeros((60, 80), bool)
+    ignored[:20] = True
+    mask = packed(list(truth), ignored)
+    image = np.zeros((60, 80, 5), np.uint8)
+    augment = JointAugmentOptions(crop=8, oversample={"p": 1.0}, rotation={"degrees": 30}, elastic={})
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        row = rng.random(num_randoms(augment))
+        pixels, labels = cropped(image, mask, row, augment, np.zeros(5), [classes - 1], overlapping=True)
+        assert pixels.shape == (8, 8, 5)
+        assert holds(labels, classes - 1).any()
+        assert set(np.unique(labels)) <= {*np.unique(mask), 255}
+
+
+def test_flips_average_the_sigmoid() -> None:
+    images = torch.randn(2, 3, 8, 9, generator=torch.Generator().manual_seed(0))
+    weight = torch.randn(1, 1, 8, 9, generator=torch.Generator().manual_seed(1))
+
+    def predict(batch: torch.Tensor) -> torch.Tensor:
+        return batch * weight * 4.0
+
+    dims: list[tuple[int, ...]] = [(), (-1,), (-2,), (-2, -1)]
+    expected = sum(predict(images.flip(d)).flip(d).sigmoid() for d in dims) / 4
+    found = flipped_logits(predict, images, "both", overlapping=True)
+    torch.testing.assert_close(found.sigmoid(), expected)
+    assert flipped_logits(predict, images, "none", overlapping=True).equal(predict(images))

@@ -44,6 +44,11 @@ def counts_of_classes(mask: np.ndarray, num_classes: int) -> dict[int, int]:
     return {number: count for number, count in {**counts, IGNORE: int(ignored.sum())}.items() if count}
 
 
+def holds(mask: np.ndarray, number: int) -> np.ndarray:
+    """Which pixels have a class: bool [H, W]."""
+    return (mask >> bit_of(number) & 1).astype(bool) & (mask != IGNORE)
+
+
 def unpacked(masks: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
     """Which classes pixels have, bool [N, K, H, W], and which pixels count, bool [N, 1, H, W].
 
