@@ -1,4 +1,4 @@
-"""How many lines a person writes from a script to a search: of each program, those that the script has not.
+"""How many lines a person writes from a script to a search: of each program those that the script has not.
 
     python -m benchmarks.lines.run
 
@@ -13,12 +13,13 @@ import difflib
 from pathlib import Path
 
 HERE = Path(__file__).parent
+BASES = {"plain": "plain script", "lightning_module": "LightningModule"}
 PROGRAMS = {
-    "tune-search": "plain_tune_search",
-    "Ray Tune": "plain_ray_tune",
-    "Ray Tune, continued after a kill": "plain_ray_tune_resumed",
-    "Optuna": "plain_optuna",
-    "Optuna, continued after a kill": "plain_optuna_resumed",
+    "tune-search, continued after a kill": "tune_search",
+    "Ray Tune": "ray_tune",
+    "Ray Tune, continued after a kill": "ray_tune_resumed",
+    "Optuna": "optuna",
+    "Optuna, continued after a kill": "optuna_resumed",
 }
 
 
@@ -30,17 +31,25 @@ def code_lines(name: str) -> list[str]:
     return [line for line in lines if line and not line.startswith("#")]
 
 
-def written(name: str, base: str = "plain") -> int:
+def written(base: str, program: str) -> int:
     """Lines of the program that the script does not have there."""
-    difference = difflib.ndiff(code_lines(base), code_lines(name))
+    difference = difflib.ndiff(code_lines(base), code_lines(program))
     return sum(line.startswith("+ ") for line in difference)
 
 
-def table() -> list[tuple[str, int]]:
-    return [(title, written(name)) for title, name in PROGRAMS.items()]
+def program_of(base: str, name: str) -> str:
+    """`lightning_optuna` for Optuna's of the LightningModule."""
+    return f"{base.partition('_')[0]}_{name}"
+
+
+def table() -> list[str]:
+    """In Markdown, a column for each script."""
+    rows = [
+        f"| {title} | {' | '.join(str(written(base, program_of(base, name))) for base in BASES)} |"
+        for title, name in PROGRAMS.items()
+    ]
+    return [f"| from a … to a search with | {' | '.join(BASES.values())} |", "|---|---|---|", *rows]
 
 
 if __name__ == "__main__":
-    print("| plain script to first search with | lines |\n|---|---|")
-    for title, lines in table():
-        print(f"| {title} | {lines} |")
+    print("\n".join(table()))
