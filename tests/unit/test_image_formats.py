@@ -269,7 +269,7 @@ def test_files_without_a_suffix_are_named_by_what_they_hold(tmp_path: Path) -> N
         find_images(options, 0)
 
 
-@pytest.mark.parametrize(("extension", "mask"), [("webp", "seg.png"), ("tif", "mask.tif")])
+@pytest.mark.parametrize(("extension", "mask"), [("webp", "seg.png"), ("tif", "truth.tif")])
 def test_shards_of_other_formats_are_read_and_their_names_are_options(
     tmp_path: Path, extension: str, mask: str
 ) -> None:
@@ -285,7 +285,9 @@ def test_shards_of_other_formats_are_read_and_their_names_are_options(
                 member.size = len(content.getvalue())
                 shard.addfile(member, BytesIO(content.getvalue()))
     places = {"source": "shards", "root": str(tmp_path), "train": "train.tar", "valid": "valid.tar"}
-    with pytest.raises(ValueError, match=r"lacks jpg or jpeg or png; .*; data\.image says what its members"):
+    with pytest.raises(
+        ValueError, match=r"lacks .*; every sample must have it; data\.(image|mask) says what its"
+    ):
         load_images(MaskShardsOptions(**places, num_classes=4))
     options = MaskShardsOptions(**places, num_classes=4, image=extension, mask=mask)
     (images, masks) = LoadedImages(load_images(options), options).samples("valid").read(np.arange(1))
