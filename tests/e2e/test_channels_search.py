@@ -14,9 +14,9 @@ from recorder import Recorder
 from small_trials import assert_identical, everything, run, segmentation_plan
 from tiny_tasks import search_config
 
-import search
 from search.commands.check_data import check_data
 from search.commands.export import export
+from search.run.search import search as run_search
 
 NAMES = ["field", "water"]
 
@@ -44,9 +44,20 @@ def options(root: Path, **data: Any) -> dict[str, Any]:
     return {
         "data": {"source": "folder", "root": str(root), "labels": "multilabel", "class_names": NAMES, **data},
         "model": {"name": "unet", "width": 4, "depth": 1},
-        "augment": {"crop": 16, "scale_min": 0.7, "scale_max": 1.4, "horizontal_flip": 0.5, "gamma": 0.2},
+        "augment": {
+            "crop": 16,
+            "scale_min": 0.7,
+            "scale_max": 1.4,
+            "horizontal_flip": 0.5,
+            "gamma": 0.2,
+            "oversample": {"p": 0.5, "classes": ["water"]},
+            "rotation": {"degrees": 20},
+            "blur": {},
+            "noise": {},
+            "cutmix": {"p": 0.5},
+        },
         "loss": {"dice": 0.5, "class_weights": "median_frequency"},
-        "validation": {"boundary_iou": 0.05},
+        "validation": {"boundary_iou": 0.05, "flips": "both"},
         "batch_size": 2,
         "accumulate": 2,
     }
@@ -80,7 +91,7 @@ def test_a_search_is_exported_with_its_channels_and_what_its_outputs_mean(tmp_pa
         budget={"trials": 2, "max_virtual_epochs": 2},
         scheduler={"name": "none"},
     )
-    summary = search.search(config, results=tmp_path / "results", reporter=Recorder())
+    summary = run_search(config, results=tmp_path / "results", reporter=Recorder())
     assert summary.counts == {"completed": 2}
     exported = export(summary.folder)
     assert exported.evaluated
@@ -118,7 +129,8 @@ def test_a_binary_search_over_tiff_in_windows(tmp_path: Path, root: Path) -> Non
         (root / f"masks/field/{file.stem}.png").rename(root / f"masks/{file.stem}.png")
         (root / f"masks/water/{file.stem}.png").unlink(missing_ok=True)
     trial = options(root, labels="binary", class_names=["field"], mask_values={255: 1})
-    trial["validation"] = {"window": 16}
+    trial["validation"] = {"window": 16, "flips": "horizontal"}
+    trial["augment"]["oversample"]["classes"] = ["field"]
     done = run(segmentation_plan(tmp_path / "binary", options=trial, count=4, num_virtual_epochs=4))
     assert done.trainer.model.head.out_channels == 1
     assert set(done.history[0]) >= {"miou", "iou/field", "dice/field"}
