@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
-from search.cli_checks import INTERRUPTED, batch_sizes, check, clean, verify
+from search.cli_checks import INTERRUPTED, batch_sizes, check, clean, init, verify
 from search.cli_end import ended
 from search.cli_group import DefaultCommand, with_key
 from search.cli_options import (
@@ -37,6 +37,7 @@ _HELP = """Search hyperparameters of a PyTorch model on Ray Tune.
 
 \b
 Examples:
+  tune-search init data/streets                        write a configuration for the data in a folder
   tune-search configs/seg.yaml                         run a search; the same command again continues it
   tune-search configs/seg.yaml --set budget.trials=50  override a value
   tune-search configs/seg.yaml --name seg-2            another run of it, in results/seg-2
@@ -277,7 +278,7 @@ def retrain(
         sys.exit(128 + done.interrupted_by)
 
 
-for each in (check, verify, batch_sizes, clean):
+for each in (init, check, verify, batch_sizes, clean):
     cli.add_command(each)
 
 

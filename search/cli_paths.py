@@ -84,6 +84,18 @@ class ConfigFile(click.ParamType[str]):
         return path
 
 
+class DataPath(click.ParamType[str]):
+    """A folder with data, or a file."""
+
+    name = "folder"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        path = str(value)
+        if not os.path.exists(path):
+            self.fail(f"there is no folder {path}{did_you_mean(path, folder=True)}", param, ctx)
+        return path
+
+
 class RunPath(click.ParamType[str]):
     """A folder: of a search, or of an export."""
 
