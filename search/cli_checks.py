@@ -88,6 +88,25 @@ def init(folder: str, out: str | None) -> None:
     click.echo(init_text(written))
 
 
+@click.command(short_help="Print the JSON Schema of configurations, for editors.")
+@click.option("--out", metavar="FILE", help="Write it into this file instead.")
+def schema(out: str | None) -> None:
+    """Print the JSON Schema of configurations, from which editors complete keys and mark mistakes.
+
+    A first line `# yaml-language-server: $schema=FILE` in a configuration names it; `init` writes both.
+
+    \b
+    Examples:
+      tune-search schema --out tune-search.schema.json
+    """
+    from search.commands.schema import text, write
+
+    if out is None:
+        click.echo(text(), nl=False)
+    else:
+        click.echo(f"written to {write(out)}")
+
+
 @click.command(short_help="Look for damaged files.")
 @run_argument
 def verify(run: str) -> None:

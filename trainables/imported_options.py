@@ -14,6 +14,7 @@ from pydantic import (
     Field,
     NonNegativeInt,
     Tag,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
@@ -21,6 +22,7 @@ from pydantic import (
 from trainables.base_options import Options
 from trainables.imported import check_path, is_path
 
+_PATH = WithJsonSchema({"type": "string", "pattern": ":"})
 _WEIGHT_FILES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 
 
@@ -29,7 +31,7 @@ class ImportedOptions(Options):
 
     model_config = ConfigDict(extra="allow")
 
-    name: Annotated[str, AfterValidator(check_path)]
+    name: Annotated[str, AfterValidator(check_path), _PATH]
     """`package.module:Name`, of an installed package or of a file in the current folder."""
 
     key: ClassVar[str] = "name"
@@ -60,7 +62,7 @@ def _weights(given: Any) -> Any:
     return {"file": given} if isinstance(given, str) else given
 
 
-Weights = Annotated[WeightsOptions, BeforeValidator(_weights)]
+Weights = Annotated[WeightsOptions, BeforeValidator(_weights, json_schema_input_type=str | WeightsOptions)]
 """A file, or a mapping with `file`."""
 
 
@@ -144,7 +146,7 @@ class ImportedData(ImportedOptions):
 
     model_config = ConfigDict(extra="allow", validate_by_name=False, validate_by_alias=True)
 
-    name: Annotated[str, AfterValidator(check_path)] = Field(alias="source")
+    name: Annotated[str, AfterValidator(check_path), _PATH] = Field(alias="source")
     """`package.module:Name`, of an installed package or of a file in the current folder."""
     num_classes: Annotated[int, Field(ge=2)] | None = None
     """This or `class_names` is needed."""

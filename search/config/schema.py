@@ -148,7 +148,7 @@ class Budget(Section):
     trials: Count = 24
     max_virtual_epochs: Count = 27
     """Full length of one trial."""
-    time: Annotated[float | None, BeforeValidator(parse_duration)] = None
+    time: Annotated[float | None, BeforeValidator(parse_duration, json_schema_input_type=str | None)] = None
     """Seconds, written as 30m or 1h30m."""
     steps: Count | None = None
     """Optimizer steps over all trials."""
@@ -292,7 +292,9 @@ class Resources(Section):
     cpus_per_trial: Annotated[float, Field(ge=_MIN_RESOURCE)] = 1
     gpus_per_trial: Annotated[NonNegativeFloat, AfterValidator(_share_or_whole)] = 0
     """A share, such as 0.25, puts several trials on one GPU."""
-    memory_per_trial: Annotated[float | None, BeforeValidator(parse_size)] = None
+    memory_per_trial: Annotated[
+        float | None, BeforeValidator(parse_size, json_schema_input_type=str | None)
+    ] = None
     """Bytes, written as 2GB, that `batch_size: auto` may take on a CPU; on a GPU that is its share of it."""
     concurrent_trials: Count | None = None
     """Maximum number at a time (default: as many as fit)."""
@@ -329,7 +331,9 @@ class StageSections(Section):
     """Number of times that a failed trial is retried."""
     max_failed_trials: Count = 5
     """Number of failed trials in a row with the same cause after which the run ends."""
-    timeout: Annotated[float | None, BeforeValidator(parse_duration)] = None
+    timeout: Annotated[float | None, BeforeValidator(parse_duration, json_schema_input_type=str | None)] = (
+        None
+    )
     """Seconds that a virtual epoch may take, written as 10m (default: ten times the slowest so far)."""
 
 

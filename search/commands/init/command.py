@@ -15,6 +15,9 @@ from search.commands.init.line import Line
 from search.commands.init.look import look, recognize
 from search.commands.init.recognized import Recognized
 from search.commands.init.text import written
+from search.commands.schema import NAME as SCHEMA_NAME
+from search.commands.schema import is_schema
+from search.commands.schema import write as write_schema
 from search.config.schema import name_of_file
 from search.config.stages import load_config
 from search.config.yaml import parse_yaml
@@ -65,14 +68,24 @@ def init(
         raise SearchError(f"{file} exists and is not overwritten; write another one: `{other}`")
     recognized = recognize(path, str(given), report)
     looked = look(recognized, progress)
-    head = [f"{looked.recognized.task.capitalize()} of {given}, by tune-search init; adapt it as you like."]
+    beside = _schema_beside(file)
+    head = [f"yaml-language-server: $schema={beside.name}"] if beside else []
+    head += [f"{looked.recognized.task.capitalize()} of {given}, by tune-search init; adapt it as you like."]
     head += [f"  {command('check', file)}", f"  {command(file)}"]
     lines = [Line(f"name: {name}"), Line(f"task: {looked.recognized.task}")]
     gpu = torch.cuda.is_available()
     text = written(head, [*lines, *lines_of(looked, gpu=gpu)])
     load_config(parse_yaml(text).tree)
+    if beside is not None:
+        write_schema(beside)
     atomic_write(file, text)
     return Written(file, looked.recognized, looked.found)
+
+
+def _schema_beside(file: Path) -> Path | None:
+    """The schema beside a configuration, found on every machine; None where another file has its name."""
+    beside = file.with_name(SCHEMA_NAME)
+    return beside if not beside.exists() or is_schema(beside) else None
 
 
 def _name(path: Path) -> str:
