@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError
 
 from search.config.checks import check_texts, check_trial
 from search.config.document import Document
+from search.config.keys import with_place
 from search.config.messages import explain
 from search.config.schema import Sections, StageSections
 from search.config.tasks import load_task, may_report, task_path
@@ -131,7 +132,10 @@ def read_sections(tree: Mapping[str, Any]) -> tuple[Sections, list[Problem], set
     except ValidationError as error:
         found = explain(error, Sections, tree)
     failed = {path[0] for path, _ in found if path}
-    problems = [Problem.of(path, message + _domain_hint(value_at(tree, path))) for path, message in found]
+    problems = [
+        Problem.of(path, with_place(path, message) + _domain_hint(value_at(tree, path)))
+        for path, message in found
+    ]
     kept = {key: value for key, value in tree.items() if key not in failed}
     stand_ins = {key: value for key, value in _STAND_INS.items() if key in failed}
     return Sections.model_validate(kept | stand_ins), problems, failed

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from search.config.callables import is_interactive
 from search.errors import ConfigError, Problem
 from search.text import shown, suggestion
+from trainables.imported import no_module
 from trainables.process.causes import on_one_line, place_of
 from trainables.process.same_names import ambiguous_imports, other_than_in
 
@@ -128,9 +129,7 @@ def _import(name: str) -> ModuleType:
         raise ValueError(f"the module {name} cannot be imported: {error}") from error
     except ModuleNotFoundError as error:
         if error.name is not None and f"{name}.".startswith(f"{error.name}."):
-            raise ValueError(
-                f"there is no module {error.name!r} in the current folder or among the installed packages"
-            ) from error
+            raise ValueError(no_module(error.name)) from error
         raise ValueError(_cannot_import(name, folder, error)) from error
     except Exception as error:  # whatever the user's own code raises while it is imported
         raise ValueError(_cannot_import(name, folder, error)) from error
