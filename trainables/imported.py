@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from trainables.findings import a_type
+
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _MAX_KNOWN = 12
 _MAX_FILES = 500
@@ -50,7 +52,7 @@ def import_path(path: str) -> Callable[..., Any]:
             raise ValueError(f"{owner} has no {part!r}{_nearest(part, public)}")
         found = getattr(found, part)
     if not callable(found):
-        raise ValueError(f"{path} is a {type(found).__name__}; must be a class or a function")
+        raise ValueError(f"{path} is {a_type(found)}; must be a class or a function")
     return found
 
 

@@ -135,7 +135,7 @@ def _with_domains(model: Node) -> Node:
 
 def _or_domain(value: Node) -> Node:
     """A value, or a domain in its place; its description stays outside, where editors look for it."""
-    about = {key: value[key] for key in ("description", "default") if key in value}
+    about: Node = {key: value[key] for key in ("description", "default") if key in value}
     inner = _inside({key: item for key, item in value.items() if key not in about})
     wanted = {"type": "string"} if isinstance(inner.get("const"), str) else inner
     choice = {

@@ -46,6 +46,8 @@ class Config(StageSections):
     file: Path | None
     """The file that it was read from; None for a configuration from Python."""
     task_where: str = Field(default="config", repr=False)
+    places: dict[str, str] = Field(default_factory=dict, repr=False)
+    """File and line, or override, of the options of a trial by their dotted names."""
     """File and line of `task`, for messages."""
 
     @property
@@ -116,8 +118,20 @@ def read_config(
         raw=complete(sections, document.tree),
         file=document.file,
         task_where=document.where(("task",)),
+        places=_places(document),
     )
     return Reading(config, space, [], broken)
+
+
+def _places(document: Document) -> dict[str, str]:
+    """File and line of the options of the trial and of the keys in them."""
+    trial = document.tree.get("trial")
+    found = {}
+    for name, value in (trial if isinstance(trial, dict) else {}).items():
+        found[name] = document.where(("trial", name))
+        for key in value if isinstance(value, dict) else ():
+            found[f"{name}.{key}"] = document.where(("trial", name, key))
+    return found
 
 
 def _without_option(path: KeyPath) -> KeyPath:

@@ -23,6 +23,7 @@ from search.config.yaml import (
 from search.errors import ConfigError, KeyPath, Problem
 from search.text import cut, dotted, shown
 from trainables.files import atomic_write
+from trainables.findings import a_type
 from trainables.text_file import TextError, decoded
 
 MAX_OVERRIDE = 200
@@ -238,5 +239,5 @@ def _problems_in(value: Any) -> list[str]:
     elif value is None or isinstance(value, float | list | tuple):
         problem = None
     else:
-        problem = f"received a {type(value).__name__}; must be a mapping, list, text, number, bool or None"
+        problem = f"received {a_type(value)}; must be a mapping, list, text, number, bool or None"
     return [problem] if problem else []

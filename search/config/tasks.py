@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from search.config.callables import is_interactive
 from search.errors import ConfigError, Problem
 from search.text import shown, suggestion
+from trainables.findings import a_type
 from trainables.imported import no_module
 from trainables.process.causes import on_one_line, place_of
 from trainables.process.same_names import ambiguous_imports, other_than_in
@@ -116,7 +117,7 @@ def may_report(task: type[Task], metric: str, own: Collection[str] = ()) -> bool
 
 def shown_type(value: Any) -> str:
     """`class Net` or `a function`, for messages."""
-    return f"class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"
+    return f"class {value.__name__}" if isinstance(value, type) else a_type(value)
 
 
 def _import(name: str) -> ModuleType:

@@ -148,7 +148,8 @@ def test_a_key_in_another_place_is_told_with_its_own(
     project: Path, capsys: pytest.CaptureFixture[str], override: str, key: str
 ) -> None:
     (project / "whole.yaml").write_text(
-        "task: segmentation\nobjective: {metric: miou, mode: max}\nvirtual_epoch: {steps: 2}\ntrial: {seed: 0}\n"
+        "task: segmentation\nobjective: {metric: miou, mode: max}\nvirtual_epoch: {steps: 2}\n"
+        "trial: {seed: 0}\n"
     )
     with pytest.raises(SystemExit) as ended:
         main(["check", "whole.yaml", "--set", override])

@@ -15,9 +15,8 @@ from search.commands.init.line import Line
 from search.commands.init.look import look, recognize
 from search.commands.init.recognized import Recognized
 from search.commands.init.text import written
+from search.commands.schema import BUNDLED, is_schema
 from search.commands.schema import NAME as SCHEMA_NAME
-from search.commands.schema import is_schema
-from search.commands.schema import write as write_schema
 from search.config.schema import name_of_file
 from search.config.stages import load_config
 from search.config.yaml import parse_yaml
@@ -77,7 +76,7 @@ def init(
     text = written(head, [*lines, *lines_of(looked, gpu=gpu)])
     load_config(parse_yaml(text).tree)
     if beside is not None:
-        write_schema(beside)
+        atomic_write(beside, BUNDLED.read_text(encoding="utf-8"))
     atomic_write(file, text)
     return Written(file, looked.recognized, looked.found)
 
