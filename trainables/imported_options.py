@@ -13,6 +13,7 @@ from pydantic import (
     Discriminator,
     Field,
     NonNegativeInt,
+    PositiveFloat,
     Tag,
     WithJsonSchema,
     field_validator,
@@ -22,7 +23,8 @@ from pydantic import (
 from trainables.base_options import Options
 from trainables.imported import check_path, is_path
 
-_PATH = WithJsonSchema({"type": "string", "pattern": ":"})
+PATH = WithJsonSchema({"type": "string", "pattern": ":"})
+"""What a schema says of a path."""
 _WEIGHT_FILES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 
 
@@ -31,7 +33,7 @@ class ImportedOptions(Options):
 
     model_config = ConfigDict(extra="allow")
 
-    name: Annotated[str, AfterValidator(check_path), _PATH]
+    name: Annotated[str, AfterValidator(check_path), PATH]
     """`package.module:Name`, of an installed package or of a file in the current folder."""
 
     key: ClassVar[str] = "name"
@@ -136,27 +138,32 @@ class ImportedSchedule(ImportedOptions):
     passed_to_class: ClassVar[tuple[str, ...]] = ("optimizer",)
 
 
-class ImportedData(ImportedOptions):
+class ImportedDataset(ImportedOptions):
     """Map-style data sets of yours: `source` is called with split="train" and with split="valid".
 
-    A sample is (inputs, target): inputs float32 as the model takes them, and a class or a mask of classes,
-    whole numbers. Augmentation is the data set's own: while a training sample is made, the global random
-    numbers are a function of the trial's seed and the sample's number, and in validation always the same.
+    A sample is (inputs, target), inputs float32 as the model takes them. Augmentation is the data set's own:
+    while a training sample is made, the global random numbers are a function of the trial's seed and the
+    sample's number, and in validation always the same.
     """
 
     model_config = ConfigDict(extra="allow", validate_by_name=False, validate_by_alias=True)
 
-    name: Annotated[str, AfterValidator(check_path), _PATH] = Field(alias="source")
+    name: Annotated[str, AfterValidator(check_path), PATH] = Field(alias="source")
     """`package.module:Name`, of an installed package or of a file in the current folder."""
-    num_classes: Annotated[int, Field(ge=2)] | None = None
-    """This or `class_names` is needed."""
-    class_names: tuple[str, ...] = ()
-    """In the order of the numbers."""
     workers: NonNegativeInt = 0
     """Processes of each trial that read its training samples, one core each; 0: the trial's own process."""
 
     key: ClassVar[str] = "source"
     given: ClassVar[tuple[str, ...]] = ("split",)
+
+
+class ImportedData(ImportedDataset):
+    """The same whose targets are classes or masks of classes: whole numbers."""
+
+    num_classes: Annotated[int, Field(ge=2)] | None = None
+    """This or `class_names` is needed."""
+    class_names: tuple[str, ...] = ()
+    """In the order of the numbers."""
 
     @model_validator(mode="after")
     def _known_classes(self) -> Self:
@@ -173,6 +180,22 @@ class ImportedData(ImportedOptions):
     def names(self) -> tuple[str, ...]:
         """Of the classes, their numbers where there are no others."""
         return self.class_names or tuple(map(str, range(self.num_classes or 0)))
+
+
+class ImportedNumberData(ImportedDataset):
+    """The same whose target is a number in its own units."""
+
+    target_mean: float | None = None
+    """Of the training targets, which are standardized with it (default: that of up to 1,000 of them)."""
+    target_std: PositiveFloat | None = None
+    """Their standard deviation, given together with the mean."""
+
+    @model_validator(mode="after")
+    def _both(self) -> Self:
+        if (self.target_mean is None) != (self.target_std is None):
+            given, other = ("mean", "std") if self.target_std is None else ("std", "mean")
+            raise ValueError(f"target_{given} is given alone; give target_{other} too, or leave both out")
+        return self
 
 
 def by_name(options: Any) -> str | None:

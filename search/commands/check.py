@@ -27,6 +27,7 @@ from search.run.folder import RunFolder
 from search.run.largest_batch import with_largest_batch
 from search.run.provenance import task_source
 from search.run.retention import space_needed
+from search.samplers.first_try import try_sampler
 from search.schedulers.build import build_scheduler
 from search.text import short_path, value_at
 from trainables.build import build_training, load_arrays, unused_batch_size
@@ -166,6 +167,7 @@ class _Tried(NamedTuple):
 
 
 def _try(config: Config, values: Mapping[str, Any], phase: Callable[[str], None]) -> _Tried:
+    try_sampler(config.sampler, config.space, config.sampler_where)
     trainer = _build(config, values, phase)
     if isinstance(trainer, Trainer) and trainer.pretrained is not None:
         with data_errors(config.task_path, places=config.places):

@@ -63,6 +63,8 @@ def _loading(options: Mapping[str, Any]) -> str:
     """The lines that load the weights into a model."""
     model, imports = options.get("model", {}), "from safetensors.torch import load_file"
     put = "model.load_state_dict(weights)"
+    if isinstance(model, Mapping) and model.get("generator"):
+        model = model["generator"]  # of a GAN, the part that is exported
     if not isinstance(model, Mapping) or not is_path(model.get("name")):
         of = "# an instance of the architecture under `trial.model` in config.yaml"
         return f"{imports}\n\n{_LOAD}\n{put}            {of}"

@@ -13,12 +13,13 @@ from search.config.checks import check_texts, check_trial
 from search.config.document import Document
 from search.config.keys import with_place
 from search.config.messages import explain
-from search.config.schema import Sections, StageSections
+from search.config.schema import ImportedSampler, Sampler, Sections, StageSections
 from search.config.tasks import load_task, may_report, task_path
 from search.errors import ConfigError, KeyPath, Problem
 from search.space.parse import is_domain, read_space
 from search.space.space import Space
 from search.text import nearest, shown, value_at
+from trainables.imported import argument_problems
 
 if TYPE_CHECKING:
     from trainables.task import Task
@@ -46,9 +47,11 @@ class Config(StageSections):
     file: Path | None
     """The file that it was read from; None for a configuration from Python."""
     task_where: str = Field(default="config", repr=False)
+    """File and line of `task`, for messages."""
+    sampler_where: str = Field(default="config", repr=False)
+    """The same of `sampler.name`."""
     places: dict[str, str] = Field(default_factory=dict, repr=False)
     """File and line, or override, of the options of a trial by their dotted names."""
-    """File and line of `task`, for messages."""
 
     @property
     def task_path(self) -> str:
@@ -102,6 +105,8 @@ def read_config(
     problems = [*text_problems, *(p for p in section_problems if p.at not in texts)]
     problems += [*space_problems, *point_problems]
     problems += _cross_check(sections, None if space_problems else space, failed)
+    if check_task and "sampler" not in failed:
+        problems += _sampler_problems(sections.sampler)
     broken = reported | texts | {_without_option(problem.at) for problem in space_problems if problem.at}
     if check_task and not failed & {"task", "trial"}:
         if before_task is not None and not (problems or document.problems):
@@ -119,6 +124,7 @@ def read_config(
         file=document.file,
         task_where=document.where(("task",)),
         places=_places(document),
+        sampler_where=document.where(("sampler", "name")),
     )
     return Reading(config, space, [], broken)
 
@@ -204,6 +210,17 @@ def _cross_check(sections: Sections, space: Space | None, failed: set[str | int]
     if on_virtual_epochs and grace_period > longest and not failed & {"scheduler", "budget"}:
         message = f"must be at most budget.max_virtual_epochs, which is {longest}"
         yield Problem.of(("scheduler", "grace_period"), f"received {shown(grace_period)}; {message}")
+
+
+def _sampler_problems(sampler: Sampler | ImportedSampler) -> Iterator[Problem]:
+    """What is wrong with the path of a sampler, and with the arguments beside it."""
+    if not isinstance(sampler, ImportedSampler):
+        return
+    try:
+        for key, message in argument_problems(sampler.name, sampler.arguments, (), ("seed",)):
+            yield Problem.of(("sampler", "name" if key is None else key), message)
+    except ValueError as error:
+        yield Problem.of(("sampler", "name"), str(error))
 
 
 def _names_of_metrics(space: Space) -> tuple[str, ...]:

@@ -15,22 +15,19 @@ from pydantic import (
     Field,
     NonNegativeFloat,
     NonNegativeInt,
+    Tag,
     model_validator,
 )
 
+from search.config.quantities import parse_duration, parse_size
 from trainables.data.virtual_epoch import Unit
+from trainables.imported import check_path
+from trainables.imported_options import BUILT_IN_OR_IMPORTED, IMPORTED, PATH
 from trainables.options import Mode as Mode
 
 Axis = Literal["virtual_epochs", "steps", "samples"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
-_NUMBER = r"(\d+(?:\.\d+)?)"
-_DURATION = re.compile("".join(rf"(?:{_NUMBER}{unit})?" for unit in "dhms"))
-_SECONDS = (86_400, 3_600, 60, 1)
-_MAX_SECONDS = 10_000 * 86_400
-_UNITS = {"kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12, "kiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
-_SIZE = re.compile(rf"{_NUMBER}({'|'.join(_UNITS)})")
-_MAX_BYTES = 10**15
 
 Count = Annotated[int, Field(gt=0, le=10**15)]
 CountOrZero = Annotated[int, Field(ge=0, le=10**15)]
@@ -43,38 +40,6 @@ class Section(BaseModel):
     """Base of all sections."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
-
-
-def parse_duration(text: Any) -> float | None:
-    """Seconds of `45s`, `30m`, `1h30m` or `2d`; None stays None.
-
-    Raises:
-        ValueError: anything else.
-    """
-    if text is None:
-        return None
-    found = _DURATION.fullmatch(text.replace(" ", "")) if isinstance(text, str) else None
-    parts = found.groups() if found else ()
-    seconds = sum(float(part) * unit for part, unit in zip(parts, _SECONDS, strict=False) if part)
-    if not 0 < seconds <= _MAX_SECONDS:
-        units = "must be a duration with units, such as 45s, 30m, 1h30m or 2d"
-        raise ValueError(f"{units}, at most 10000d, or null for no limit")
-    return seconds
-
-
-def parse_size(text: Any) -> float | None:
-    """Bytes of `500MB`, `2GB` or `1.5GiB`; None stays None.
-
-    Raises:
-        ValueError: anything else.
-    """
-    if text is None:
-        return None
-    found = _SIZE.fullmatch(text.replace(" ", "")) if isinstance(text, str) else None
-    size = float(found[1]) * _UNITS[found[2]] if found else 0.0
-    if not 1 <= size <= _MAX_BYTES:
-        raise ValueError("must be a size with its unit, such as 500MB, 2GB or 1.5GiB, or null for no limit")
-    return size
 
 
 def check_name(name: str) -> str:
@@ -169,6 +134,32 @@ class Sampler(Section):
     """Known good points, tried first: partial trials, or dotted names such as optimizer.lr."""
     startup_trials: CountOrZero = 10
     """Random trials of tpe and gp before their model is used."""
+
+
+class ImportedSampler(Section):
+    """A sampler of Optuna's interface by its path; keys besides the fields are its arguments.
+
+    It is made anew for each trial, with a seed of its own if it takes one, and sees each earlier trial once,
+    with a score to be maximized. One that keeps a state between trials, as CMA-ES does, is refused.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    name: Annotated[str, AfterValidator(check_path), PATH]
+    """`package.module:Class`, such as `optuna.samplers:TPESampler`."""
+    seed: NonNegativeInt = 0
+    points_to_evaluate: list[dict[str, Any]] = Field(default_factory=list)
+    """As for built-in samplers."""
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments: all keys that are no fields here."""
+        return dict(self.model_extra or {})
+
+
+AnySampler = Annotated[
+    Annotated[Sampler, Tag("built_in")] | Annotated[ImportedSampler, IMPORTED], BUILT_IN_OR_IMPORTED
+]
 
 
 ReductionFactor = Annotated[int, Field(ge=2, le=10**15)]
@@ -322,7 +313,7 @@ class StageSections(Section):
     trial: dict[str, Any]
     virtual_epoch: VirtualEpoch
     budget: Budget = Budget()
-    sampler: Sampler = Sampler()
+    sampler: AnySampler = Sampler()
     scheduler: Scheduler = Asha()
     plateau: Plateau | None = None
     resources: Resources = Resources()

@@ -65,7 +65,7 @@ def _place(text: str, error: Exception, places: Mapping[str, str]) -> str:
     """File and line of the option that a message names; empty where samples are wrong."""
     if isinstance(error, SampleError) or "\n" in text:
         return ""
-    names = [found[0] for found in _NAMED.finditer(text)]
+    names = [found[0] for found in _NAMED.finditer(text)] + ["data.path"] * ("correct the path" in text)
     known = [name if name in places else name.partition(".")[0] for name in names]
     where = next((places[name] for name in known if name in places), "")
     return f" ({where})" if where else ""

@@ -26,6 +26,7 @@ from search.run.retention import CheckpointRetention
 from search.run.signals import heard_signals
 from search.run.sudden_end import SuddenEnd
 from search.run.summary import NO_VALUE, Status, Summary, summarize
+from search.samplers.first_try import try_sampler
 from search.samplers.samplers import ViewSampler
 from search.samplers.view import StudyView
 from search.schedulers.build import build_scheduler
@@ -84,6 +85,7 @@ def run_in_folder(
         with heard_notes() as of_data:
             shared = _load_shared_data(config, folder, found.arrays)
         notes += of_data
+        try_sampler(config.sampler, config.space, config.sampler_where)
         try_imported(config, shared, reporter.phase)
         if executor.phase:
             reporter.phase(executor.phase)

@@ -15,9 +15,10 @@ from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
-from search.config.schema import Sampler
+from search.config.schema import ImportedSampler, Sampler
 from search.study.in_memory import study_showing
 from search.study.patches import NumberedQMCSampler
+from trainables.imported import call, takes
 
 
 class ViewSampler(BaseSampler):
@@ -30,7 +31,7 @@ class ViewSampler(BaseSampler):
         view: returns the trials that the sampler sees, with halving scores, which are maximized.
     """
 
-    def __init__(self, options: Sampler, view: Callable[[], list[FrozenTrial]]) -> None:
+    def __init__(self, options: Sampler | ImportedSampler, view: Callable[[], list[FrozenTrial]]) -> None:
         self._options = options
         self._view = view
         self._current: tuple[int, BaseSampler, optuna.Study] | None = None
@@ -70,6 +71,8 @@ class ViewSampler(BaseSampler):
         """The Optuna sampler that `sampler:` names, for one trial or parameter; grids come as points."""
         options = self._options
         seed = int(np.random.SeedSequence([options.seed, number, *words]).generate_state(1)[0])
+        if isinstance(options, ImportedSampler):
+            return _imported(options, seed)
         startup = options.startup_trials
         with warnings.catch_warnings():
             # Conditional spaces and QMC are experimental in Optuna, whose version is pinned.
@@ -92,3 +95,20 @@ class ViewSampler(BaseSampler):
                     )
                 case "random" | "grid":
                     return RandomSampler(seed=seed)
+
+
+def _imported(options: ImportedSampler, seed: int) -> BaseSampler:
+    """The sampler at a path.
+
+    Raises:
+        ValueError: it cannot be made, or is none.
+    """
+    own = "seed" in options.arguments or not takes(options.name, "seed")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        made = call(options.name, options.arguments if own else {"seed": seed, **options.arguments})
+    if not isinstance(made, BaseSampler):
+        raise ValueError(
+            f"{options.name} returned a {type(made).__name__}; must be an optuna.samplers.BaseSampler"
+        )
+    return made

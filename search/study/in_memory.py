@@ -21,6 +21,11 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search.study.patches import contains
 
+_STATE = (
+    "the sampler keeps a state in attributes of {what} ({key}), which a search that pauses trials and "
+    "compares them at several depths has not; take one that learns from their values"
+)
+
 
 class UnknownParameterError(Exception):
     """A parameter that is neither given nor to be sampled."""
@@ -142,4 +147,21 @@ class _Showing(InMemoryStorage):
         return [trial for trial in self._shown if states is None or trial.state in states]
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        """TPE leaves notes for other processes here; there are none."""
+        """TPE and GP leave notes for other processes here; there are none.
+
+        Raises:
+            ValueError: another sampler keeps something here, which the next trial's would not find.
+        """
+        if ":relative_params" not in key:
+            raise ValueError(_STATE.format(what="the trials", key=key))
+
+    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
+        return {}
+
+    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
+        """There is nothing to set it on.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError(_STATE.format(what="the study", key=key))

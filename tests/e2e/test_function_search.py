@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -126,13 +127,23 @@ def test_a_function_cannot_be_retrained_on_validation_data_that_only_it_knows(tm
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_an_example_is_searched_and_short(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_example_is_short_searched_interrupted_exported_and_retrained(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(ROOT)
     monkeypatch.syspath_prepend(ROOT)
     function = import_module(f"examples.{name}").train
     assert len(inspect.getsource(function).splitlines()) <= 25
     smaller = ["budget.trials=4", "budget.max_virtual_epochs=3"]
-    summary = search_locally(ROOT / "examples" / f"{name}.yaml", overrides=smaller, results=tmp_path)
+    searched = partial(search_locally, ROOT / "examples" / f"{name}.yaml", overrides=smaller)
+    summary = searched(results=tmp_path / "calm")
     assert summary.status == "complete"
     assert summary.best is not None
     assert_nothing_lost(Path(summary.folder))
+    cut = searched(results=tmp_path / "cut", reporter=interrupted_at(1, 1))
+    assert cut.status == "interrupted"
+    assert searched(results=tmp_path / "cut").status == "complete"
+    assert_same_search(Path(summary.folder), Path(cut.folder), summary.best.checkpoint)
+    exported = search.export(summary.folder)
+    assert exported.value == pytest.approx(summary.best.value, rel=1e-6)
+    assert search.retrain(exported.folder, virtual_epochs=1).export is not None

@@ -77,6 +77,7 @@ def test_what_init_writes_is_valid_and_names_the_schema_beside_it(
         {"trial": {"model": {"choice": [{"name": "unet", "widht": 16}]}}},
         {"trial": {"data": {"source": "folder"}}},
         {"budget": {"trails": 3}},
+        {"sampler": {"name": "tpe", "sed": 0}},
         {"budget": {"time": 30}},
         {"task": "segmentatoin"},
         {"virtual_epochs": {"steps": 3}},

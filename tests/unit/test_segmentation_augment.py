@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.images.augment import IGNORE, flip, normalize, scale_and_crop, window_of
-from trainables.images.options import JointAugmentOptions
+from trainables.images.augment import IGNORE, flip, normalize, window_of
+from trainables.images.augment_options import JointAugmentOptions
+from trainables.images.crops import cropped
 from trainables.images.samples import FlatSamples, StackedSamples
 from trainables.images.source import SegmentationSource
 
@@ -87,7 +88,7 @@ def test_crop_without_scaling_is_an_exact_window_of_both():
     images, masks = arrays()
     crop = JointAugmentOptions(crop=4)
     for image, mask, row in zip(images, masks, randoms(6), strict=True):
-        window, labels = scale_and_crop(image, mask, row, crop, FILL)
+        window, labels = cropped(image, mask, row, crop, FILL)
         np.testing.assert_array_equal(window[..., 0] // 64, labels)
         places = [
             (y, x) for y in range(7) for x in range(9)
@@ -101,13 +102,13 @@ def test_crop_reaches_every_position():
     drawn = np.zeros((2000, 8))
     drawn[:, 3:5] = np.random.default_rng(0).random((2000, 2))
     two = JointAugmentOptions(crop=2)
-    corners = {int(scale_and_crop(image, image[..., 0], row, two, FILL)[1][0, 0]) for row in drawn}
+    corners = {int(cropped(image, image[..., 0], row, two, FILL)[1][0, 0]) for row in drawn}
     assert corners == {0, 1, 2, 3, 5, 6, 7, 8, 10, 11, 12, 13}
 
 
 def test_crop_larger_than_the_image_pads_the_mask_with_ignored_and_the_image_with_the_mean():
     images, masks = arrays(count=1, height=3, width=4)
-    window, labels = scale_and_crop(images[0], masks[0], randoms(1)[0], JointAugmentOptions(crop=6), FILL)
+    window, labels = cropped(images[0], masks[0], randoms(1)[0], JointAugmentOptions(crop=6), FILL)
     inside = labels != IGNORE
     assert inside.sum() == 12
     np.testing.assert_array_equal(labels[inside], masks[0].ravel())
@@ -119,7 +120,7 @@ def test_scaling_by_two_doubles_every_mask_pixel_and_keeps_a_plain_image_plain()
     mask = np.arange(16, dtype=np.uint8).reshape(4, 4)
     image = np.full((4, 4, 1), 77, np.uint8)
     double = JointAugmentOptions(crop=8, scale_min=2.0, scale_max=2.0)
-    resized, labels = scale_and_crop(image, mask, randoms(1)[0], double, FILL)
+    resized, labels = cropped(image, mask, randoms(1)[0], double, FILL)
     np.testing.assert_array_equal(labels, mask.repeat(2, 0).repeat(2, 1))
     assert (resized == 77).all()
 
@@ -130,14 +131,14 @@ def test_scaled_image_and_mask_stay_in_step():
     mask = (image[..., 0] > 0).astype(np.uint8)
     scaled = JointAugmentOptions(crop=40, scale_min=0.5, scale_max=2.0)
     for row in randoms(30):
-        window, labels = scale_and_crop(image, mask, row, scaled, np.zeros(1, np.uint8))
+        window, labels = cropped(image, mask, row, scaled, np.zeros(1, np.uint8))
         valid = labels != IGNORE
         agree = (window[..., 0] > 127) == (labels == 1)
         assert agree[valid].mean() > 0.94
 
 
 def test_window_partly_outside_is_filled():
-    window = window_of(np.arange(6, dtype=np.uint8).reshape(2, 3), -1, 2, 2, 99)
+    window = window_of(np.arange(6, dtype=np.uint8).reshape(2, 3), -1, 2, 2, 2, 99)
     np.testing.assert_array_equal(window, [[99, 99], [2, 99]])
 
 

@@ -9,7 +9,8 @@ from mask_folders import load, names, samples, write
 from PIL import Image
 
 from trainables.images import samples as samples_module
-from trainables.images.options import JointAugmentOptions, MaskDatasetsOptions
+from trainables.images.augment_options import JointAugmentOptions
+from trainables.images.options import MaskDatasetsOptions
 from trainables.images.source import SegmentationSource
 
 NUM_TRAIN, NUM_VALID = 40, 12

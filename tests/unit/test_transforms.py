@@ -13,7 +13,7 @@ import torch
 
 from trainables.classification.mixup import ClassificationSource
 from trainables.classification.options import AugmentOptions
-from trainables.images.options import JointAugmentOptions
+from trainables.images.augment_options import JointAugmentOptions
 from trainables.images.samples import StackedSamples
 from trainables.images.source import SegmentationSource
 from trainables.images.transforms import Transforms

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, field_validator
 
 from trainables.base_options import Options
+from trainables.imported_options import ImportedModel
 from trainables.options import OptimizerOptions, TrialOptions
 
 
@@ -29,7 +30,12 @@ class NetworkOptions(Options):
     """Channels of the convolution at 8x8 pixels (2 and 4 times as many at 4x4 and 2x2), or an eighth of the
     units of a hidden layer."""
     spectral_norm: bool = False
-    """Hold each layer of the discriminator to a spectral norm of 1 (arXiv:1802.05957)."""
+    """Hold each layer of the built-in discriminator to a spectral norm of 1 (arXiv:1802.05957)."""
+    generator: ImportedModel | None = None
+    """By its path, in the place of the built-in one: from latents [N, latent_size] to images [N, 1, 8, 8] in
+    -1..1."""
+    discriminator: ImportedModel | None = None
+    """By its path: from images to logits [N, 1], high for real ones."""
 
 
 class LossOptions(Options):

@@ -20,8 +20,11 @@ from trainables.optim.optimizers import build_optimizer
 from trainables.optim.precision import Precision
 from trainables.options import TrialOptions
 from trainables.pictures import image_grid
+from trainables.supervised.task import build_imported
 from trainables.task import Arrays, Task, Watch
 
+IMAGE = (1, 8, 8)
+"""Shape of what is generated."""
 COLUMNS, ROWS = 10, 6
 """Size of the sheet of generated digits."""
 
@@ -66,13 +69,13 @@ class GANTask(Task):
 
     def build_model(self) -> nn.Module:
         model = self.options.model
+        if model.generator is not None:
+            return build_imported(model.generator)
         return build_generator(model.name, latent_size=model.latent_size, width=model.width)
 
     def setup(self, device: torch.device) -> None:
         options = self.options
-        discriminator = build_discriminator(
-            options.model.name, width=options.model.width, normalized=options.model.spectral_norm
-        ).to(device)
+        discriminator = self._discriminator().to(device)
         self._precision = Precision(options.precision, device)
         self._adversary = Adversary(
             discriminator,
@@ -84,6 +87,12 @@ class GANTask(Task):
         self._classifier = classifier_from(self.arrays).to(device)
         names = ("valid_images", "valid_labels", "valid_mean", "valid_covariance")
         self._held_out = HeldOut(*(torch.tensor(self.arrays[name], device=device) for name in names))
+
+    def _discriminator(self) -> nn.Module:
+        model = self.options.model
+        if model.discriminator is not None:
+            return build_imported(model.discriminator)
+        return build_discriminator(model.name, width=model.width, normalized=model.spectral_norm)
 
     @property
     def batches_per_step(self) -> int:
@@ -97,7 +106,7 @@ class GANTask(Task):
         for start in range(0, len(batches), size):
             chosen = batches[start : start + size]
             with torch.no_grad(), self._precision.autocast():
-                fakes = [model(latents) for _, latents, _ in chosen]
+                fakes = [_generated(model, latents) for _, latents, _ in chosen]
             watch("discriminator", *self._adversary.step([b[0] for b in chosen], fakes, lr_factor))
         return batches[-size:]
 
@@ -108,8 +117,9 @@ class GANTask(Task):
         self._adversary.load_state_dict(state)
 
     def forward(self, model: nn.Module, batch: Batch) -> Generated:
-        images = model(batch[-1])
-        return Generated(images, self._adversary.discriminator(images))
+        images = _generated(model, batch[-1])
+        logits = self._adversary.discriminator(images)
+        return Generated(images, _checked(logits, (len(images), 1), "the discriminator", "[samples, 1]"))
 
     def loss(self, outputs: Generated, batch: Batch) -> Tensor:
         return generator_loss(self.options.loss.name, outputs.logits)
@@ -132,3 +142,19 @@ class GANTask(Task):
         with torch.inference_mode():
             generated = model(torch.tensor(self._latents[: COLUMNS * ROWS], device=device))
         return {"generated": image_grid(generated.float().cpu().numpy(), COLUMNS)}
+
+
+def _generated(model: nn.Module, latents: Tensor) -> Tensor:
+    return _checked(model(latents), (len(latents), *IMAGE), "the generator", "[samples, 1, 8, 8]")
+
+
+def _checked(found: Tensor, shape: tuple[int, ...], who: str, rule: str) -> Tensor:
+    """The tensor, if it has this shape.
+
+    Raises:
+        ValueError: it has another, which would be broadcast.
+    """
+    if not isinstance(found, Tensor) or found.shape != shape:
+        received = list(found.shape) if isinstance(found, Tensor) else f"a {type(found).__name__}"
+        raise ValueError(f"{who} returned {received}; must be {list(shape)}, {rule}")
+    return found

@@ -1,20 +1,47 @@
-"""Joint augmentation of images and masks, a pure function of given random numbers."""
+"""Flips and light of images and masks together, a pure function of given random numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import IntEnum, auto
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 
-from trainables.images.options import JointAugmentOptions
+from trainables.images.augment_options import JointAugmentOptions, SometimesOptions
 
 IGNORE = 255
 """Label of ignored pixels in every mask of this package."""
 
 H_FLIP, V_FLIP, SCALE, TOP, LEFT, BRIGHTNESS, CONTRAST, GAMMA = range(8)
 """Columns of the random numbers; fixed, so that switching one augmentation on leaves the others alike."""
+
+
+class Draw(IntEnum):
+    """What needs more random numbers than the columns; each draws its own."""
+
+    ROTATE_90 = auto()
+    OVERSAMPLE = auto()
+    ROTATION = auto()
+    ELASTIC = auto()
+    BLUR = auto()
+    LOW_RESOLUTION = auto()
+    NOISE = auto()
+    MOSAIC = auto()
+    CUTMIX = auto()
+    CUTOUT = auto()
+
+
+def generator(randoms: np.ndarray, draw: Draw) -> np.random.Generator:
+    """Random numbers of a sample for one purpose, a function of its columns."""
+    return np.random.default_rng([draw, *np.ascontiguousarray(randoms).view(np.uint64).tolist()])
+
+
+def chosen(randoms: np.ndarray, draw: Draw, options: SometimesOptions | None) -> np.random.Generator | None:
+    """The random numbers of an augmentation; None for a sample that does not get it."""
+    if options is None or not options.p:
+        return None
+    rng = generator(randoms, draw)
+    return rng if rng.random() < options.p else None
 
 
 def num_randoms(augment: JointAugmentOptions) -> int:
@@ -26,47 +53,40 @@ def flip(
     images: np.ndarray, masks: np.ndarray, randoms: np.ndarray, augment: JointAugmentOptions
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mirror the chosen samples of images [B, H, W, C] and masks [B, H, W] in place."""
-    across = randoms[:, H_FLIP] < augment.horizontal_flip
-    upside_down = randoms[:, V_FLIP] < augment.vertical_flip
+    across = np.flatnonzero(randoms[:, H_FLIP] < augment.horizontal_flip)
+    upside_down = np.flatnonzero(randoms[:, V_FLIP] < augment.vertical_flip)
+    backwards = np.arange(images.shape[2])[::-1]
     for arrays in (images, masks):
-        arrays[across] = arrays[across, :, ::-1]
-        arrays[upside_down] = arrays[upside_down, ::-1]
+        for place in across:
+            arrays[place] = arrays[place].take(backwards, axis=1)  # faster than a slice
+        for place in upside_down:
+            arrays[place] = arrays[place, ::-1]
     return images, masks
 
 
-def scale_and_crop(
-    image: np.ndarray, mask: np.ndarray, randoms: np.ndarray, augment: JointAugmentOptions, fill: np.ndarray
+def rotate_90(
+    image: np.ndarray, mask: np.ndarray, randoms: np.ndarray, augment: JointAugmentOptions
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A random window of one sample, scaled to the crop size: bilinear for the image, nearest for the mask.
-
-    Where the window reaches beyond the image it holds `fill` (uint8 [C]) and `IGNORE`.
-
-    Args:
-        image: uint8 [H, W, C].
-        mask: uint8 [H, W].
-        randoms: float64 [num_randoms].
-    """
-    crop = augment.crop
-    assert crop is not None
-    ratio = augment.scale_max / augment.scale_min
-    scale = augment.scale_min * ratio ** float(randoms[SCALE])
-    side = max(1, round(crop / scale))
-    top = _place(mask.shape[0], side, float(randoms[TOP]))
-    left = _place(mask.shape[1], side, float(randoms[LEFT]))
-    window = window_of(image, top, left, side, fill)
-    labels = window_of(mask, top, left, side, IGNORE)
-    return _resize_image(window, crop), _resize_mask(labels, crop)
+    """One sample, turned counterclockwise by 90, 180 or 270 degrees if it is chosen."""
+    if not augment.rotate_90:
+        return image, mask
+    rng = generator(randoms, Draw.ROTATE_90)
+    if rng.random() >= augment.rotate_90:
+        return image, mask
+    turns = int(rng.integers(1, 4))
+    return np.rot90(image, turns), np.rot90(mask, turns)
 
 
-def window_of(array: np.ndarray, top: int, left: int, side: int, fill: np.ndarray | int) -> np.ndarray:
-    """`array[top : top + side, left : left + side]`, filled where that lies outside."""
-    height, width = array.shape[:2]
-    bottom, right = top + side, left + side
-    if top >= 0 and left >= 0 and bottom <= height and right <= width:
+def window_of(
+    array: np.ndarray, top: int, left: int, height: int, width: int, fill: np.ndarray | int
+) -> np.ndarray:
+    """`array[top : top + height, left : left + width]`, filled where that lies outside."""
+    bottom, right = top + height, left + width
+    if top >= 0 and left >= 0 and bottom <= array.shape[0] and right <= array.shape[1]:
         return array[top:bottom, left:right]
-    window = np.empty((side, side, *array.shape[2:]), array.dtype)
-    window[...] = fill
-    inside = array[max(top, 0) : bottom, max(left, 0) : right]
+    window = np.empty((height, width, *array.shape[2:]), array.dtype)
+    window[:] = np.broadcast_to(fill, window.shape[1:]).copy()  # a row at a time is faster
+    inside = array[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
     y, x = max(-top, 0), max(-left, 0)
     window[y : y + inside.shape[0], x : x + inside.shape[1]] = inside
     return window
@@ -103,17 +123,11 @@ def pad_together(arrays: Sequence[np.ndarray], fill: np.ndarray | int) -> np.nda
     height = max(array.shape[0] for array in arrays)
     width = max(array.shape[1] for array in arrays)
     together = np.empty((len(arrays), height, width, *arrays[0].shape[2:]), arrays[0].dtype)
-    together[...] = fill
+    if len({array.shape for array in arrays}) > 1:
+        together[...] = fill
     for place, array in zip(together, arrays, strict=True):
         place[: array.shape[0], : array.shape[1]] = array
     return together
-
-
-def _place(length: int, side: int, random: float) -> int:
-    """First pixel of a window of `side` in (or, where it is longer, around) `length` pixels."""
-    room = abs(length - side)
-    offset = min(int(random * (room + 1)), room)
-    return offset if side <= length else -offset
 
 
 def _power(images: np.ndarray, exponents: np.ndarray) -> np.ndarray:
@@ -123,19 +137,3 @@ def _power(images: np.ndarray, exponents: np.ndarray) -> np.ndarray:
     for place, image, exponent in zip(powered, images, exponents, strict=True):
         place[...] = (levels**exponent).astype(np.float32)[image]
     return powered
-
-
-def _resize_image(window: np.ndarray, side: int) -> np.ndarray:
-    if window.shape[0] == side:
-        return window
-    # The window may be a view of shared memory, which is read-only; torch wants to write.
-    planes = torch.from_numpy(np.require(window, requirements=["C", "W"])).permute(2, 0, 1)[None]
-    resized = F.interpolate(planes, size=(side, side), mode="bilinear", antialias=True)
-    return resized[0].permute(1, 2, 0).numpy()
-
-
-def _resize_mask(window: np.ndarray, side: int) -> np.ndarray:
-    if window.shape[0] == side:
-        return window
-    nearest = ((np.arange(side) + 0.5) * (window.shape[0] / side)).astype(np.intp)
-    return window[nearest[:, None], nearest[None, :]]

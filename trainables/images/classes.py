@@ -41,6 +41,22 @@ def given_class_weights(weights: Sequence[float], class_names: Sequence[str]) ->
     return np.array(weights)
 
 
+def class_numbers(classes: Sequence[int | str], class_names: Sequence[str]) -> list[int]:
+    """The numbers of `augment.oversample.classes`, given by name or number; of none given all.
+
+    Raises:
+        ValueError: if there is no such class.
+    """
+    numbers = dict(zip(class_names, range(len(class_names)), strict=True))
+    for name in classes:
+        if name not in numbers and name not in numbers.values():
+            raise ValueError(
+                f"augment.oversample.classes names {name!r}; there are {len(class_names)} classes, by name "
+                f"or by number from 0: {', '.join(class_names)}"
+            )
+    return [name if isinstance(name, int) else numbers[name] for name in classes] or list(numbers.values())
+
+
 class Confusion:
     """Counts true against predicted classes over a validation; the host sees numbers only in `confusion`."""
 

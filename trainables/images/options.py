@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
-from trainables.base_options import Fraction, Name, Options
+from trainables.base_options import Options
 from trainables.images.decode import Reading
 from trainables.images.depth import ValueRange
 from trainables.images.masks.colours import ColourTable
-from trainables.imported_options import ImportedJointTransform
 from trainables.shards.options import ShardPlaces, Texts
 from trainables.tables.options import SplitOptions
 
@@ -267,36 +266,3 @@ class ClassShardsOptions(ShardPlaces, ClassOptions):
 FolderData = MaskFolderOptions | ClassFolderOptions
 SavedData = MaskDatasetsOptions | ClassDatasetsOptions
 ShardData = MaskShardsOptions | ClassShardsOptions
-
-
-class JointAugmentOptions(Options):
-    """Of images and masks together, drawn for each sample; everything is off by default."""
-
-    horizontal_flip: Fraction = 0.0
-    """Probability; 0.5 suits most photographs."""
-    vertical_flip: Fraction = 0.0
-    crop: PositiveInt | None = None
-    """Side in pixels of a random square crop; needed where training images differ in size."""
-    scale_min: PositiveFloat = 1.0
-    """Least random enlargement before the crop, drawn log-uniformly; below 1 shrinks, and pads where the
-    image ends."""
-    scale_max: PositiveFloat = 1.0
-    brightness: Fraction = 0.0
-    """Largest shift, 1 being the full range."""
-    contrast: Fraction = 0.0
-    """Largest relative change of the distance from the mean."""
-    gamma: Annotated[float, Field(ge=0.0, le=3.0)] = 0.0
-    """Largest absolute logarithm of the exponent."""
-    transforms: dict[Name, ImportedJointTransform] = Field(default_factory=dict)
-    """Transforms of yours by names of your choice, applied in this order after those above that move pixels
-    and before those of light."""
-
-    @model_validator(mode="after")
-    def _scale_range(self) -> Self:
-        if self.scale_min > self.scale_max:
-            raise ValueError(
-                f"scale_min is {self.scale_min} and scale_max {self.scale_max}; scale_min may not be larger"
-            )
-        if self.crop is None and (self.scale_min != 1.0 or self.scale_max != 1.0):
-            raise ValueError("scale_min and scale_max need a crop: set crop to a side in pixels")
-        return self

@@ -9,15 +9,11 @@ import torch
 from torch import Tensor
 
 from trainables.data.stream import Order
-from trainables.images.augment import (
-    IGNORE,
-    flip,
-    normalize,
-    num_randoms,
-    pad_together,
-    scale_and_crop,
-)
-from trainables.images.options import JointAugmentOptions
+from trainables.images.augment import IGNORE, flip, normalize, num_randoms, pad_together, rotate_90
+from trainables.images.augment_options import JointAugmentOptions
+from trainables.images.crops import cropped
+from trainables.images.degrade import cut_out, degraded
+from trainables.images.mixing import drawn_pastes
 from trainables.images.samples import Samples, StackedSamples, size_of
 from trainables.images.transforms import Transforms
 
@@ -63,7 +59,9 @@ class ImageSource:
         """
         if isinstance(self._samples, StackedSamples):
             return self._samples.inputs[indices], self._samples.targets[indices]
-        images, targets = self._samples.read(indices)
+        return self._together(*self._samples.read(indices))
+
+    def _together(self, images: list[np.ndarray], targets: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         if not any(image.size for image in images):
             images[0] = np.full((*self._some_shape, len(self._fill)), self._fill, np.uint8)
             targets[0] = np.full(self._some_shape, IGNORE, np.uint8) if targets[0].ndim else targets[0]
@@ -76,8 +74,11 @@ class SegmentationSource(ImageSource):
 
     With random numbers samples are augmented; without, they are whole.
 
+    Args:
+        shown: classes of which `augment.oversample` shows one.
+
     Raises:
-        ValueError: if an augmentation without a crop is given for samples of different sizes.
+        ValueError: if an augmentation that needs a crop is given for these samples without one.
     """
 
     def __init__(
@@ -86,47 +87,74 @@ class SegmentationSource(ImageSource):
         mean: np.ndarray,
         std: np.ndarray,
         augment: JointAugmentOptions | None = None,
+        shown: Sequence[int] = (),
     ) -> None:
         super().__init__(samples, mean, std)
-        if samples.order is None and augment is not None and augment.crop is None:
-            _check_one_size(samples.shapes)
-        self._augment = augment
+        if augment is not None and augment.crop is None:
+            _check_sizes(samples, augment)
+        self._augment, self._shown = augment, shown
         self._transforms = Transforms({} if augment is None else augment.transforms)
         self.num_randoms = 0 if augment is None else num_randoms(augment)
 
     def batch(self, indices: np.ndarray, randoms: np.ndarray | None) -> tuple[Tensor, Tensor]:
-        if randoms is None or self._augment is None or not self.num_randoms:
+        augment = self._augment
+        if randoms is None or augment is None or not self.num_randoms:
             images, masks = self._whole(indices)
             return _tensors(normalize(images, self._mean, self._std), masks)
-        if self._augment.crop is None:
-            images, masks = self._whole(indices)
-        else:
-            images, masks = self._crops(indices, randoms, self._augment)
-        images, masks = flip(images, masks, randoms, self._augment)
+        pastes = drawn_pastes(randoms, augment, len(self))
+        rows = np.concatenate([randoms, pastes.randoms])
+        images, masks = self._augmented(np.concatenate([indices, pastes.indices]), rows, augment)
+        images, masks = pastes.onto(*flip(images, masks, rows, augment))
         if self._transforms:
             images, masks = self._transforms.joint(images, masks, randoms)
-        return _tensors(normalize(images, self._mean, self._std, randoms, self._augment), masks)
+        light = normalize(images, self._mean, self._std, randoms, augment)
+        return _tensors(cut_out(light, randoms, augment.cutout), masks)
 
-    def _crops(
+    def _augmented(
         self, indices: np.ndarray, randoms: np.ndarray, augment: JointAugmentOptions
     ) -> tuple[np.ndarray, np.ndarray]:
-        def crop(place: int, image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            window, labels = scale_and_crop(image, mask, randoms[place], augment, self._fill)
-            return window.copy(), labels.copy()  # A view would keep the whole image in memory.
+        """Before what is done to a whole batch."""
+        if not augment.changes_each:
+            return self._whole(indices)
 
-        images, masks = self._samples.read(indices, crop)
-        return np.stack(images), np.stack(masks)
+        def change(place: int, image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            row = randoms[place]
+            window, labels = cropped(image, mask, row, augment, self._fill, self._shown)
+            window, labels = rotate_90(window, labels, row, augment)
+            return _alone(degraded(window, row, augment), image), _alone(labels, mask)
+
+        return self._together(*self._samples.read(indices, change))
+
+
+def _alone(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """A copy of what is a view, and would keep all of an image in memory."""
+    return part.copy() if np.may_share_memory(part, whole) else part
 
 
 def _tensors(images: np.ndarray, masks: np.ndarray) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(masks.astype(np.int64))
 
 
-def _check_one_size(shapes: np.ndarray) -> None:
-    sizes = np.unique(shapes[shapes.any(axis=1)], axis=0)
+def _check_sizes(samples: Samples, augment: JointAugmentOptions) -> None:
+    """Refuse what makes images of several sizes, which one batch cannot hold, or pastes those together."""
+    set_crop = "set augment.crop to a side in pixels"
+    if samples.order is not None:
+        if augment.mosaic or augment.cutmix:
+            which = "mosaic" if augment.mosaic else "cutmix"
+            raise ValueError(
+                f"augment.{which} puts parts of images of one size together, and sizes in shards are not "
+                f"known: {set_crop}"
+            )
+        return
+    sizes = np.unique(samples.shapes[samples.shapes.any(axis=1)], axis=0)
+    (low_h, low_w), (high_h, high_w) = sizes[0], sizes[-1]
     if len(sizes) > 1:
-        (low_h, low_w), (high_h, high_w) = sizes[0], sizes[-1]
         raise ValueError(
             f"training images have {len(sizes)} sizes, from {low_w}x{low_h} to {high_w}x{high_h}; "
-            "one batch needs one size: set augment.crop to a side in pixels"
+            f"one batch needs one size: {set_crop}"
+        )
+    if augment.rotate_90 and low_h != low_w:
+        raise ValueError(
+            f"augment.rotate_90 turns images of {low_w}x{low_h} into {low_h}x{low_w}, and one batch needs "
+            f"one size: {set_crop}"
         )

@@ -1,7 +1,8 @@
 """The arrays of a regression: rows and targets, standardized by statistics of the training rows.
 
 For part "train" and "valid": `{part}_inputs` float32 [N, F] and `{part}_targets` float32 [N, 1]. Besides
-`target_std`, float64 and without dimensions, and `preprocessing` (a text of JSON).
+`target_std`, float64 and without dimensions, and `preprocessing` (a text of JSON). For an imported
+data set see `trainables.regression.own_data`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ import json
 
 import numpy as np
 
-from trainables.regression.options import DiabetesOptions, NumberCSVOptions
+from trainables.imported_options import ImportedNumberData
+from trainables.regression.options import DataOptions, DiabetesOptions, NumberCSVOptions
+from trainables.regression.own_data import load_own_numbers
 from trainables.tables.doubts import note_doubts
 from trainables.tables.encode import Table, encoded_table, mean_and_std, plain_table
 from trainables.tables.read import Sheets, check_targets, read_sheets, split_rows
@@ -20,7 +23,7 @@ Arrays = dict[str, np.ndarray]
 HOW_TO_READ = "the prediction is the output * target.std + target.mean"
 
 
-def load_arrays(options: DiabetesOptions | NumberCSVOptions) -> Arrays:
+def load_arrays(options: DataOptions) -> Arrays:
     """Read what the options name.
 
     Raises:
@@ -28,6 +31,8 @@ def load_arrays(options: DiabetesOptions | NumberCSVOptions) -> Arrays:
     """
     if isinstance(options, DiabetesOptions):
         return _diabetes(options)
+    if isinstance(options, ImportedNumberData):
+        return load_own_numbers(options)
     sheets = read_number_sheets(options)
     targets = _targets(sheets, options.target)
     arrays = _arrays(encoded_table(sheets, options), targets, options.target, str(sheets.train.file))

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, Tag
+from pydantic import PositiveFloat, Tag
 
 from trainables.base_options import Options
-from trainables.imported_options import BY_NAME, IMPORTED, ImportedCall, ImportedModel
+from trainables.imported_options import (
+    BY_NAME,
+    BY_SOURCE,
+    IMPORTED,
+    ImportedCall,
+    ImportedModel,
+    ImportedNumberData,
+)
 from trainables.networks.options import MLPOptions
 from trainables.supervised.options import SupervisedOptions
 from trainables.tables.options import CSVOptions, SplitOptions
@@ -45,6 +52,12 @@ class HuberOptions(Options):
     """Where it becomes linear, in deviations of the target."""
 
 
+DataOptions = Annotated[
+    Annotated[DiabetesOptions, Tag("diabetes")]
+    | Annotated[NumberCSVOptions, Tag("csv")]
+    | Annotated[ImportedNumberData, IMPORTED],
+    BY_SOURCE,
+]
 ModelOptions = Annotated[Annotated[MLPOptions, Tag("mlp")] | Annotated[ImportedModel, IMPORTED], BY_NAME]
 LossOptions = Annotated[
     Annotated[MSEOptions, Tag("mse")]
@@ -58,9 +71,7 @@ LossOptions = Annotated[
 class RegressionOptions(SupervisedOptions):
     """Everything that one regression trial gets."""
 
-    data: DiabetesOptions | NumberCSVOptions = Field(  # type: ignore[assignment]  # narrows an open mapping
-        default=DiabetesOptions(source="diabetes"), discriminator="source"
-    )
+    data: DataOptions = DiabetesOptions(source="diabetes")  # type: ignore[assignment]
     model: ModelOptions = MLPOptions(name="mlp")  # type: ignore[assignment]
     loss: LossOptions = MSEOptions(name="mse")
     """Loss of the standardized target."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from trainables.data.fingerprint import Fingerprint
 from trainables.data.source import Batch
-from trainables.imported_options import ImportedCall, ImportedModel
+from trainables.imported_options import ImportedCall, ImportedModel, ImportedNumberData
 from trainables.inspect.inspection import Inspection
 from trainables.inspect.table import TableInspection
 from trainables.networks.mlp import MLP
@@ -20,6 +20,7 @@ from trainables.options import TrialOptions
 from trainables.regression.data import load_arrays, read_number_sheets
 from trainables.regression.metrics import RegressionMetrics
 from trainables.regression.options import HuberOptions, MAEOptions, NumberCSVOptions, RegressionOptions
+from trainables.regression.own_data import OwnNumbers
 from trainables.supervised.calls import ImportedLoss
 from trainables.supervised.task import SupervisedTask, build_imported
 from trainables.tables.read import table_fingerprint
@@ -27,7 +28,8 @@ from trainables.task import Arrays
 
 
 class RegressionTask(SupervisedTask):
-    """Every row gets a number. A batch is (rows float32 [B, F], standardized targets float32 [B, 1])."""
+    """Every row gets a number. A batch is (inputs float32 [B, F] or those of a data
+    set of the user's own, standardized targets float32 [B, 1])."""
 
     Options = RegressionOptions
     options: RegressionOptions
@@ -55,20 +57,32 @@ class RegressionTask(SupervisedTask):
             return None
         return TableInspection(read_number_sheets(options.data), options.data, of_classes=False)
 
+    @property
+    def num_workers(self) -> int:
+        data = self.options.data
+        return data.workers if isinstance(data, ImportedNumberData) else 0
+
     def preprocessing(self) -> dict[str, Any]:
         return json.loads(str(self.arrays["preprocessing"]))
 
     def train_data(self) -> Any:
-        return self.arrays["train_inputs"], self.arrays["train_targets"]
+        return self._part("train")
 
     def valid_data(self) -> Any:
-        return self.arrays["valid_inputs"], self.arrays["valid_targets"]
+        return self._part("valid")
 
     def build_model(self) -> nn.Module:
         model = self.options.model
         if isinstance(model, ImportedModel):
             return build_imported(model)
-        return MLP(in_features=self.arrays["train_inputs"].shape[1], out_features=1, **model.arguments)
+        own = isinstance(self.options.data, ImportedNumberData)
+        shape = self.arrays["input_shape"].tolist() if own else self.arrays["train_inputs"].shape[1:]
+        if len(shape) != 1:
+            raise ValueError(
+                f"model mlp takes rows of numbers, and the inputs are {list(shape)}: give model.name the "
+                "path of a model that takes them"
+            )
+        return MLP(in_features=shape[0], out_features=1, **model.arguments)
 
     def output_shape(self, batch: Batch) -> tuple[int, ...]:
         return len(batch[0]), 1
@@ -88,6 +102,13 @@ class RegressionTask(SupervisedTask):
         target = self.preprocessing()["target"]
         mean, std = target["mean"], target["std"]
         return outputs.float() * std + mean, batch[1] * std + mean
+
+    def _part(self, part: str) -> Any:
+        data = self.options.data
+        if isinstance(data, ImportedNumberData):
+            target = self.preprocessing()["target"]
+            return OwnNumbers(data, part, target["mean"], target["std"])
+        return self.arrays[f"{part}_inputs"], self.arrays[f"{part}_targets"]
 
     def built_in_metrics(self) -> RegressionMetrics:
         return RegressionMetrics(float(self.arrays["target_std"]))

@@ -16,8 +16,8 @@ from pydantic import (
 )
 
 from trainables.base_options import Fraction, Name, Options
+from trainables.images.augment_options import JointAugmentOptions
 from trainables.images.options import (
-    JointAugmentOptions,
     MaskDatasetsOptions,
     MaskFolderOptions,
     MaskShardsOptions,
@@ -129,6 +129,10 @@ class ValidationOptions(Options):
     `valid_batch_size` windows at once. none: whole images, padded to the largest of a batch."""
     overlap: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.5
     """Least share of a window that the next one covers too."""
+    flips: Literal["none", "horizontal", "vertical", "both"] = "none"
+    """Test-time augmentation: the softmax is averaged over the image and its mirror image, two predictions;
+    both: four, as in nnU-Net. Metrics and loss are those of the average, which the exported model alone
+    does not reach."""
 
 
 ModelOptions = Annotated[

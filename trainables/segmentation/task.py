@@ -12,11 +12,14 @@ from torch import Tensor, nn
 from trainables.data.fingerprint import Fingerprint
 from trainables.data.source import Batch, JoinedSource, to_device
 from trainables.images.augment import IGNORE, pad_together
-from trainables.images.classes import given_class_weights
+from trainables.images.augment_options import JointAugmentOptions, OversampleOptions
+from trainables.images.classes import class_numbers, given_class_weights
+from trainables.images.crops import padded_crops
 from trainables.images.fingerprint import image_fingerprint
 from trainables.images.loading import load_images
-from trainables.images.options import ImageOptions, JointAugmentOptions, MaskOptions, MaskShardsOptions
+from trainables.images.options import ImageOptions, MaskOptions, MaskShardsOptions
 from trainables.images.samples import LoadedImages
+from trainables.images.scan import to_stderr
 from trainables.images.source import SegmentationSource
 from trainables.imported_options import ImportedData, ImportedModel
 from trainables.inspect.images import MaskInspection
@@ -26,6 +29,7 @@ from trainables.networks.unet import UNet
 from trainables.options import TrialOptions
 from trainables.pictures import sample_grid
 from trainables.segmentation.digits import load_digits_arrays
+from trainables.segmentation.flips import flipped_logits
 from trainables.segmentation.losses import TERMS, MixedLoss, median_frequency_weights
 from trainables.segmentation.metrics import ConfusionMetrics
 from trainables.segmentation.options import SegmentationOptions, UNetOptions
@@ -58,6 +62,8 @@ class SegmentationTask(SupervisedTask):
             else LoadedImages(arrays, data if isinstance(data, ImageOptions) else None)
         )
         self.class_names = self._images.class_names
+        oversample = self.options.augment.oversample or OversampleOptions()
+        self._shown = class_numbers(oversample.classes, self.class_names)
         loss, terms = self.options.loss, self.options.loss.terms
         self._loss = MixedLoss(
             {name: getattr(loss, name) for name in TERMS}
@@ -75,7 +81,12 @@ class SegmentationTask(SupervisedTask):
         data = options.data
         if isinstance(data, ImportedData):
             return load_own_data(data, masks=True, ignored=IGNORE)
-        return load_images(data) if isinstance(data, ImageOptions) else load_digits_arrays(data)
+        files = data if isinstance(data, ImageOptions) else None
+        arrays = load_images(data) if isinstance(data, ImageOptions) else load_digits_arrays(data)
+        if not isinstance(data, MaskShardsOptions):  # of which few sizes are known
+            for line in padded_crops(LoadedImages(arrays, files).samples("train").shapes, options.augment):
+                to_stderr(line)
+        return arrays
 
     @classmethod
     def data_fingerprint(cls, options: TrialOptions) -> Fingerprint | None:
@@ -121,17 +132,26 @@ class SegmentationTask(SupervisedTask):
         return (len(images), len(self.class_names), *images.shape[2:])
 
     def forward(self, model: nn.Module, batch: Batch) -> Tensor:
-        """Logits; of a model that does not train, from windows if `validation.window` is set."""
-        windows = self.options.validation
-        if model.training or windows.window is None:
+        """Logits; of a model that does not train, from windows and over flips as `validation` says."""
+        validation = self.options.validation
+        if model.training or (validation.window is None and validation.flips == "none"):
             return super().forward(model, batch)
-        return window_logits(
-            lambda crops: SupervisedTask.forward(self, model, (crops,)),
-            batch[0],
-            window=windows.window,
-            overlap=windows.overlap,
-            batch_size=self.options.valid_batch_size,
-        )
+
+        def predict(images: Tensor) -> Tensor:
+            return SupervisedTask.forward(self, model, (images,))
+
+        def predict_windows(images: Tensor) -> Tensor:
+            if validation.window is None:
+                return predict(images)
+            return window_logits(
+                predict,
+                images,
+                window=validation.window,
+                overlap=validation.overlap,
+                batch_size=self.options.valid_batch_size,
+            )
+
+        return flipped_logits(predict_windows, batch[0], validation.flips)
 
     def loss(self, outputs: Any, batch: Batch) -> Tensor:
         return self._loss.means(outputs, batch[1])
@@ -147,8 +167,10 @@ class SegmentationTask(SupervisedTask):
         return ConfusionMetrics(self.class_names, IGNORE)
 
     def preprocessing(self) -> dict[str, Any]:
+        flips = self.options.validation.flips
+        averaged = "" if flips == "none" else f"; the metrics are of softmax averaged over flips ({flips})"
         return self._images.described(
-            "argmax of the outputs over their second dimension gives the numbers of `class_names`"
+            f"argmax of the outputs over their second dimension gives the numbers of `class_names`{averaged}"
         )
 
     def images(self, model: nn.Module, device: torch.device) -> dict[str, np.ndarray]:
@@ -181,7 +203,7 @@ class SegmentationTask(SupervisedTask):
         images = self._images
         if isinstance(images, OwnData):
             return images.source(parts[0])
-        return SegmentationSource(images.samples(*parts), images.mean, images.std, augment)
+        return SegmentationSource(images.samples(*parts), images.mean, images.std, augment, self._shown)
 
     def _class_weights(self) -> np.ndarray | None:
         weights = self.options.loss.class_weights

@@ -14,11 +14,11 @@ from trainables.data.batches import Batch, collated
 from trainables.findings import a_type
 from trainables.images.samples import Skipped
 from trainables.imported import call
-from trainables.imported_options import ImportedData
+from trainables.imported_options import ImportedData, ImportedDataset
 from trainables.process.process_state import seeded
 from trainables.task import Arrays
 
-_NUM_COMPARED = 16
+NUM_COMPARED = 16
 """Samples of each part whose contents tell whether the data have changed."""
 _NUM_RANDOMS = 4
 _MOST_CHANNELS = 4
@@ -34,11 +34,11 @@ class OwnSource:
 
     num_randoms = _NUM_RANDOMS
 
-    def __init__(self, options: ImportedData, split: str) -> None:
+    def __init__(self, options: ImportedDataset, split: str) -> None:
         self._options, self._split = options, split
 
     def __reduce__(self) -> tuple[Any, ...]:  # a worker makes its own
-        return OwnSource, (self._options, self._split)
+        return type(self), (self._options, self._split)
 
     @cached_property
     def _dataset(self) -> Any:
@@ -88,11 +88,17 @@ class OwnSource:
                 f"{name} has inputs of {inputs.dtype}; must be float32, as the model takes them, such as "
                 "image / 255 with the channels first"
             )
-        if target.is_floating_point() or target.dtype is torch.bool:
-            raise ValueError(
-                f"{name} has a target of {target.dtype}; must be whole numbers, those of classes"
-            )
-        return inputs.float(), target.long()
+        return inputs.float(), self.target(target, name)
+
+    def target(self, given: Tensor, name: str) -> Tensor:
+        """The target as batches have it, of the sample `name`.
+
+        Raises:
+            ValueError: it is none.
+        """
+        if given.is_floating_point() or given.dtype is torch.bool:
+            raise ValueError(f"{name} has a target of {given.dtype}; must be whole numbers, those of classes")
+        return given.long()
 
 
 class OwnData:
@@ -140,7 +146,7 @@ def load_own_data(options: ImportedData, *, masks: bool, ignored: int) -> Arrays
     arrays: dict[str, np.ndarray] = {"class_names": np.array(options.names)}
     for part in ("train", "valid"):
         source = OwnSource(options, part)
-        chosen = np.unique(np.linspace(0, len(source) - 1, _NUM_COMPARED).round().astype(np.int64))
+        chosen = spread(len(source), NUM_COMPARED)
         samples = [source.batch(np.array([index]), None) for index in chosen]
         for index, (inputs, target) in zip(chosen, _arrays_of(samples), strict=True):
             name = f"{options.name}[{index}] of {part}"
@@ -156,6 +162,11 @@ def load_own_data(options: ImportedData, *, masks: bool, ignored: int) -> Arrays
             [each.ravel().astype(np.float32) for pair in _arrays_of(samples) for each in pair]
         )
     return arrays
+
+
+def spread(length: int, most: int) -> np.ndarray:
+    """Up to so many numbers of samples, evenly over all."""
+    return np.unique(np.linspace(0, length - 1, most).round().astype(np.int64))
 
 
 def _problem(inputs: np.ndarray, target: np.ndarray, num_classes: int, *, masks: bool, ignored: int) -> str:
