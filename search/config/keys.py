@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from search.config.messages import models_in
 from search.config.schema import Sections
 from search.errors import KeyPath
 from search.text import dotted
@@ -38,8 +39,8 @@ def _keys() -> Iterator[str]:
     """Dotted keys of a configuration, those of the sections first."""
     yield "budget.steps"  # not those of virtual_epoch
     for name, field in Sections.model_fields.items():
-        yield from (f"{name}.{key}" for key in getattr(field.annotation, "model_fields", ()))
+        yield from (f"{name}.{key}" for model in models_in(field) for key in model.model_fields)
         yield name
     for name, field in TrialOptions.model_fields.items():
-        yield from (f"trial.{name}.{key}" for key in getattr(field.annotation, "model_fields", ()))
+        yield from (f"trial.{name}.{key}" for model in models_in(field) for key in model.model_fields)
         yield f"trial.{name}"
