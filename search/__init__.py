@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from search.commands.check_data import check_data as check_data
     from search.commands.clean import clean as clean
     from search.commands.export import export as export
+    from search.commands.init.command import init as init
     from search.commands.retrain import retrain as retrain
     from search.commands.verify import verify as verify
     from search.run.opened import Run as Run
@@ -48,6 +49,7 @@ _HOME = {
     "check_data": "search.commands.check_data",
     "clean": "search.commands.clean",
     "export": "search.commands.export",
+    "init": "search.commands.init.command",
     "resume": "search.api",
     "retrain": "search.commands.retrain",
     "search": "search.api",

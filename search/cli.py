@@ -10,10 +10,11 @@ from typing import Any, NoReturn
 
 import click
 
-from search.cli_checks import INTERRUPTED, batch_sizes, check, clean, verify
+from search.cli_checks import INTERRUPTED, batch_sizes, check, clean, init, schema, verify
 from search.cli_end import ended
 from search.cli_group import DefaultCommand, with_key
 from search.cli_options import (
+    HELP,
     accept_option,
     config_argument,
     count_option,
@@ -33,25 +34,7 @@ from trainables.process.places import make_home_known
 _TERMINATED = 143
 
 
-_HELP = """Search hyperparameters of a PyTorch model on Ray Tune.
-
-\b
-Examples:
-  tune-search configs/seg.yaml                         run a search; the same command again continues it
-  tune-search configs/seg.yaml --set budget.trials=50  override a value
-  tune-search configs/seg.yaml --name seg-2            another run of it, in results/seg-2
-  tune-search check configs/seg.yaml                   train a few steps, and print the plan
-  tensorboard --logdir results/seg                     look at the trials
-  tune-search export results/seg                       export the best checkpoint as plain files
-  tune-search retrain results/seg/export               train the exported model at full length
-  tune-search resume results/seg --trials 50           continue a search with more trials
-  tune-search batch-sizes results/batch_size           compare the batch sizes of the trials
-  tune-search verify results/seg                       look for damaged files
-  tune-search clean results/seg --dry-run              show what is no longer needed
-"""
-
-
-@click.group(cls=DefaultCommand, help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=DefaultCommand, help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="tune-search")
 def cli() -> None:
     pass
@@ -277,7 +260,7 @@ def retrain(
         sys.exit(128 + done.interrupted_by)
 
 
-for each in (check, verify, batch_sizes, clean):
+for each in (init, check, schema, verify, batch_sizes, clean):
     cli.add_command(each)
 
 

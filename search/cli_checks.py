@@ -10,6 +10,7 @@ from typing import NoReturn
 import click
 
 from search.cli_options import config_argument, count_option, run_argument, set_option
+from search.cli_paths import DataPath
 from search.text import command
 
 INTERRUPTED = 130
@@ -54,6 +55,56 @@ def check(config: str, overrides: tuple[str, ...], data: bool, json_file: str | 
         checked = run_check(config, overrides=overrides, phase=bar.phase)
         written = write_check(Path("results", checked.config.name), checked.picture, checked.data)
     click.echo(check_text(checked, written))
+
+
+@click.command(short_help="Write a configuration for the data in a folder.")
+@click.argument("folder", metavar="FOLDER", type=DataPath())
+@click.option("--out", metavar="FILE", help="File to write (default: the folder's name, with .yaml).")
+def init(folder: str, out: str | None) -> None:
+    """Look at the data in FOLDER, and write a commented configuration for them.
+
+    FOLDER holds images with masks, a folder of images for each class, a table in a CSV file (or FOLDER is
+    that file), shards, or a data set saved by the library datasets. Nothing is overwritten.
+
+    \b
+    Examples:
+      tune-search init data/streets
+      tune-search init data/houses.csv --out configs/houses.yaml
+    """
+    from search.screen.progress_bar import ProgressBar
+
+    begun = "looking at the data" if sys.stderr.isatty() else None
+    with ProgressBar(sys.stderr, begun, interval=2.0) as bar:
+        from search.commands.init.command import init as run_init
+        from search.screen.data_text import data_progress_text
+        from search.screen.init_text import init_text
+
+        written = run_init(
+            folder,
+            out=out,
+            report=lambda text, done, of: bar.report(f"{text}: {done} of {of}", done, of),
+            progress=lambda read: bar.report(data_progress_text(read), read.fraction, 1.0),
+        )
+    click.echo(init_text(written))
+
+
+@click.command(short_help="Print the JSON Schema of configurations, for editors.")
+@click.option("--out", metavar="FILE", help="Write it into this file instead.")
+def schema(out: str | None) -> None:
+    """Print the JSON Schema of configurations, from which editors complete keys and mark mistakes.
+
+    A first line `# yaml-language-server: $schema=FILE` in a configuration names it; `init` writes both.
+
+    \b
+    Examples:
+      tune-search schema --out tune-search.schema.json
+    """
+    from search.commands.schema import text, write
+
+    if out is None:
+        click.echo(text(), nl=False)
+    else:
+        click.echo(f"written to {write(out)}")
 
 
 @click.command(short_help="Look for damaged files.")

@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 
 import click
+from click.shell_completion import CompletionItem
 
 from search.cli_paths import did_you_mean
 from search.text import nearest
-
-_MEANT = {
-    "epoch": "budget.max_virtual_epochs",
-    "epochs": "budget.max_virtual_epochs",
-    "max_epochs": "budget.max_virtual_epochs",
-    "num_epochs": "budget.max_virtual_epochs",
-    "learning_rate": "trial.optimizer.lr",
-}
-"""Keys by what options of training scripts are called, where the key has another name."""
 
 
 class DefaultCommand(click.Group):
@@ -27,6 +18,11 @@ class DefaultCommand(click.Group):
         if args and args[0] not in self.commands:
             args = self._with_command(ctx, args)
         return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Commands and options, and where none begins so, the file of a configuration."""
+        found = super().shell_complete(ctx, incomplete)
+        return found or [CompletionItem(incomplete, type="file")]
 
     def _with_command(self, ctx: click.Context, args: list[str]) -> list[str]:
         """The arguments with `search` before them, unless they begin with an option of the group.
@@ -59,7 +55,9 @@ def with_key(error: click.ClickException) -> click.ClickException:
     if "--set" not in _options(error.ctx.command):
         return error
     name = error.option_name.lstrip("-").replace("-", "_")
-    key = _MEANT.get(name) or next((key for key in _keys() if key.rpartition(".")[2] == name), None)
+    from search.config.keys import key_called  # which imports pydantic and torch
+
+    key = key_called(name)
     if key is not None:
         message = f"there is no option {error.option_name}; `--set {key}=VALUE` sets it"
         return click.UsageError(message, error.ctx)
@@ -70,18 +68,3 @@ def _options(command: click.Command) -> set[str]:
     """All names of a command's options."""
     context = click.Context(command)
     return {name for option in command.get_params(context) for name in option.opts if name.startswith("-")}
-
-
-def _keys() -> Iterator[str]:
-    """Dotted keys of a configuration, those of the sections first."""
-    # Delayed, as pydantic and torch take long to import.
-    from search.config.schema import Sections
-    from trainables.options import TrialOptions
-
-    yield "budget.steps"  # not those of virtual_epoch
-    for name, field in Sections.model_fields.items():
-        yield from (f"{name}.{key}" for key in getattr(field.annotation, "model_fields", ()))
-        yield name
-    for name, field in TrialOptions.model_fields.items():
-        yield from (f"trial.{name}.{key}" for key in getattr(field.annotation, "model_fields", ()))
-        yield f"trial.{name}"

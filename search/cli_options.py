@@ -1,4 +1,4 @@
-"""Arguments and options that several commands share."""
+"""The help of the program, and the arguments and options that several commands share."""
 
 from __future__ import annotations
 
@@ -10,6 +10,30 @@ import click
 from search.cli_paths import ConfigFile, RunPath
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+
+HELP = """Search hyperparameters of a PyTorch model on Ray Tune.
+
+\b
+Examples:
+  tune-search init data/streets                        write a configuration for the data in a folder
+  tune-search configs/seg.yaml                         run a search; the same command again continues it
+  tune-search configs/seg.yaml --set budget.trials=50  override a value
+  tune-search configs/seg.yaml --name seg-2            another run of it, in results/seg-2
+  tune-search check configs/seg.yaml                   train a few steps, and print the plan
+  tensorboard --logdir results/seg                     look at the trials
+  tune-search export results/seg                       export the best checkpoint as plain files
+  tune-search retrain results/seg/export               train the exported model at full length
+  tune-search resume results/seg --trials 50           continue a search with more trials
+  tune-search batch-sizes results/batch_size           compare the batch sizes of the trials
+  tune-search verify results/seg                       look for damaged files
+  tune-search clean results/seg --dry-run              show what is no longer needed
+
+\b
+Completion with the Tab key, for a line in the start-up file of the shell:
+  ~/.bashrc                       eval "$(_TUNE_SEARCH_COMPLETE=bash_source tune-search)"
+  ~/.zshrc                        eval "$(_TUNE_SEARCH_COMPLETE=zsh_source tune-search)"
+  ~/.config/fish/config.fish      _TUNE_SEARCH_COMPLETE=fish_source tune-search | source
+"""
 
 config_argument = click.argument("config", type=ConfigFile())
 run_argument = click.argument("run", type=RunPath())

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from search.errors import SearchError
 from search.text import command, nearest
@@ -75,12 +76,34 @@ class ConfigFile(click.ParamType[str]):
 
     name = "config"
 
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return [CompletionItem(incomplete, type="file")]
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         path = str(value)
         if not os.path.exists(path):
             self.fail(f"there is no file {path}{did_you_mean(path)}", param, ctx)
         if os.path.isdir(path):
             self.fail(_of_folder(path), param, ctx)
+        return path
+
+
+class DataPath(click.ParamType[str]):
+    """A folder with data, or a file."""
+
+    name = "folder"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return [CompletionItem(incomplete, type="file")]
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        path = str(value)
+        if not os.path.exists(path):
+            self.fail(f"there is no folder {path}{did_you_mean(path, folder=True)}", param, ctx)
         return path
 
 
@@ -91,6 +114,11 @@ class RunPath(click.ParamType[str]):
 
     def __init__(self, rule: str = "the folder of a search, such as results/seg") -> None:
         self._rule = rule
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return [CompletionItem(incomplete, type="dir")]
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         path = str(value)

@@ -20,6 +20,7 @@ from trainables.data.prepared import with_prepared
 from trainables.data.source import as_source
 from trainables.data.stream import SampleStream, TrainingStream
 from trainables.data.virtual_epoch import Unit, VirtualEpochs
+from trainables.findings import a_type
 from trainables.function.task import FunctionTask
 from trainables.function.trainer import FunctionTrainer
 from trainables.imported_options import ImportedSchedule, WeightsOptions
@@ -73,7 +74,7 @@ def load_raw(task_class: type[Task], options: TrialOptions) -> Arrays:
         arrays = task_class.load_data(options)
     if not isinstance(arrays, Mapping):
         raise TypeError(
-            f"load_data() of {task_class.__name__} returned a {type(arrays).__name__}; it must return a dict "
+            f"load_data() of {task_class.__name__} returned {a_type(arrays)}; it must return a dict "
             "of arrays, {} if trials share none"
         )
     return _read_only(arrays)
@@ -258,7 +259,7 @@ def _batch_size(data: Any, options: TrialOptions) -> int:
         return own or options.batch_size
     if isinstance(data, torch.utils.data.DataLoader | torch.utils.data.IterableDataset):
         raise ValueError(
-            f"batch_size is full, and train_data() gives a {type(data).__name__}, whose length is unknown "
+            f"batch_size is full, and train_data() gives {a_type(data)}, whose length is unknown "
             "beforehand; give a number"
         )
     return len(as_source(data, "train_data()"))

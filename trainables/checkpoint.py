@@ -28,6 +28,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from trainables.files import atomic_folder, discard, discard_all, folder_bytes, list_partial
+from trainables.findings import a_type
 
 MANIFEST_VERSION = 1
 _PREFIX, _DAMAGED = "checkpoint_", "damaged_"
@@ -67,7 +68,7 @@ class Checkpoint:
         with _reraise_as_damaged(self.folder, _STATE):
             state = torch.load(self.folder / _STATE, map_location="cpu", weights_only=True)
         if not isinstance(state, dict):
-            raise DamagedCheckpointError(self.folder, f"{_STATE} holds a {type(state).__name__}, not a dict")
+            raise DamagedCheckpointError(self.folder, f"{_STATE} holds {a_type(state)}, not a dict")
         return state
 
 
@@ -165,7 +166,7 @@ def read_checkpoint(trial_folder: Path, virtual_epoch: int) -> Checkpoint:
     if number != virtual_epoch:
         raise DamagedCheckpointError(folder, f"holds virtual epoch {number}")
     if not isinstance(info, dict):
-        raise DamagedCheckpointError(folder, f"{_MANIFEST}: info is a {type(info).__name__}, not a mapping")
+        raise DamagedCheckpointError(folder, f"{_MANIFEST}: info is {a_type(info)}, not a mapping")
     return Checkpoint(folder, virtual_epoch, info)
 
 

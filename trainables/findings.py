@@ -68,6 +68,15 @@ def short_name(where: str, root: Path | None) -> str:
     return where if root is None else where.removeprefix(f"{root}/")
 
 
+_VOWELS = (*"AEIOaeio", "Un", "un", "nd")
+
+
+def a_type(value: object) -> str:
+    """The type of a value with its article: `a Tensor`, `an int`."""
+    name = type(value).__name__
+    return f"{'an' if name.startswith(_VOWELS) else 'a'} {name}"
+
+
 SHOWN = 10
 """Names or problems that one message lists."""
 

@@ -7,10 +7,14 @@ import functools
 import inspect
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+from trainables.findings import a_type
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _MAX_KNOWN = 12
+_MAX_FILES = 500
 
 
 def is_path(name: Any) -> bool:
@@ -48,7 +52,7 @@ def import_path(path: str) -> Callable[..., Any]:
             raise ValueError(f"{owner} has no {part!r}{_nearest(part, public)}")
         found = getattr(found, part)
     if not callable(found):
-        raise ValueError(f"{path} is a {type(found).__name__}; must be a class or a function")
+        raise ValueError(f"{path} is {a_type(found)}; must be a class or a function")
     return found
 
 
@@ -64,12 +68,24 @@ def import_module(name: str) -> Any:
         return import_own(name, (os.getcwd(),))
     except ModuleNotFoundError as error:
         if error.name is not None and f"{name}.".startswith(f"{error.name}."):
-            raise ValueError(
-                f"there is no module {error.name!r} in the current folder or among the installed packages"
-            ) from error
+            raise ValueError(no_module(error.name)) from error
         raise ValueError(_cannot_import(name, error)) from error
     except Exception as error:  # whatever the module raises
         raise ValueError(_cannot_import(name, error)) from error
+
+
+def no_module(name: str) -> str:
+    """What is said of a module that does not exist, with one of a near name in the current folder or a folder
+    of it, as beside a configuration."""
+    here = Path.cwd()
+    files = sorted((*here.glob("*.py"), *here.glob("*/*.py")), key=lambda file: len(file.parts))[:_MAX_FILES]
+    modules: dict[str, str] = {}
+    for file in files:
+        if (file.stem.isidentifier() and file.parent.name.isidentifier()) or file.parent == here:
+            modules.setdefault(file.stem, ".".join(file.relative_to(here).with_suffix("").parts))
+    close = difflib.get_close_matches(name.rpartition(".")[2], modules, n=1)
+    hint = f"; did you mean {modules[close[0]]!r}?" if close else ""
+    return f"there is no module {name!r} in the current folder or among the installed packages{hint}"
 
 
 def _cannot_import(name: str, error: Exception) -> str:

@@ -15,6 +15,7 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     Tag,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
@@ -22,6 +23,8 @@ from pydantic import (
 from trainables.base_options import Options
 from trainables.imported import check_path, is_path
 
+PATH = WithJsonSchema({"type": "string", "pattern": ":"})
+"""What a schema says of a path."""
 _WEIGHT_FILES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 
 
@@ -30,7 +33,7 @@ class ImportedOptions(Options):
 
     model_config = ConfigDict(extra="allow")
 
-    name: Annotated[str, AfterValidator(check_path)]
+    name: Annotated[str, AfterValidator(check_path), PATH]
     """`package.module:Name`, of an installed package or of a file in the current folder."""
 
     key: ClassVar[str] = "name"
@@ -61,7 +64,7 @@ def _weights(given: Any) -> Any:
     return {"file": given} if isinstance(given, str) else given
 
 
-Weights = Annotated[WeightsOptions, BeforeValidator(_weights)]
+Weights = Annotated[WeightsOptions, BeforeValidator(_weights, json_schema_input_type=str | WeightsOptions)]
 """A file, or a mapping with `file`."""
 
 
@@ -145,7 +148,7 @@ class ImportedDataset(ImportedOptions):
 
     model_config = ConfigDict(extra="allow", validate_by_name=False, validate_by_alias=True)
 
-    name: Annotated[str, AfterValidator(check_path)] = Field(alias="source")
+    name: Annotated[str, AfterValidator(check_path), PATH] = Field(alias="source")
     """`package.module:Name`, of an installed package or of a file in the current folder."""
     workers: NonNegativeInt = 0
     """Processes of each trial that read its training samples, one core each; 0: the trial's own process."""

@@ -32,7 +32,10 @@ Mode = Literal["max", "min"]
 
 Patterns = Annotated[
     tuple[Annotated[str, Field(min_length=1)], ...],
-    BeforeValidator(lambda given: (given,) if isinstance(given, str) else given),
+    BeforeValidator(
+        lambda given: (given,) if isinstance(given, str) else given,
+        json_schema_input_type=str | tuple[str, ...],
+    ),
     Field(min_length=1),
 ]
 """Of names of parameters, `*` standing for any text: one or a list."""
@@ -131,7 +134,9 @@ class TrialOptions(TrialSection):
     model: dict[str, Any] = Field(default_factory=dict)
     optimizer: OptimizerOptions = OptimizerOptions()
     lr_schedule: ScheduleChoice = ScheduleOptions()
-    freeze: tuple[Annotated[FreezeOptions, BeforeValidator(_match)], ...] = ()
+    freeze: tuple[
+        Annotated[FreezeOptions, BeforeValidator(_match, json_schema_input_type=str | FreezeOptions)], ...
+    ] = ()
     """Patterns of parameters that are not trained, as ["encoder.*"], or mappings with `match` and `until`."""
     batch_size: PositiveInt | Literal["full"] = 16
     """Samples in one micro-batch, that is in one forward and backward; full is the whole training data. In a

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from trainables.findings import a_type
+
 OF_THE_TRAINER = ("valid_loss", "train_loss", "lr", "samples_per_second", "epoch")
 """What the trainer reports itself beside the metrics of the task."""
 
@@ -109,7 +111,7 @@ def _number(name: str, value: Any) -> float:
 
 def _shown(value: Any) -> str:
     if isinstance(value, Tensor) or hasattr(value, "shape"):
-        kind = "tensor" if isinstance(value, torch.Tensor) else type(value).__name__
-        return f"a {kind} of shape {list(value.shape)}"
+        kind = "a tensor" if isinstance(value, torch.Tensor) else a_type(value)
+        return f"{kind} of shape {list(value.shape)}"
     text = repr(value)
-    return f"{text if len(text) <= 60 else text[:57] + '...'} (a {type(value).__name__})"
+    return f"{text if len(text) <= 60 else text[:57] + '...'} ({a_type(value)})"

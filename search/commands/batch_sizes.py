@@ -23,6 +23,7 @@ from search.study.trial import TrialRecord, ranked
 from search.text import counted, short_path
 from trainables.checkpoint import Checkpoint, DamagedCheckpointError, list_checkpoints, read_checkpoint
 from trainables.data.source import as_source
+from trainables.findings import a_type
 from trainables.function.trainer import FunctionTrainer
 
 LOSS = "train_loss"
@@ -218,7 +219,7 @@ def _noise(
         source = as_source(data)
     except TypeError as error:
         raise SearchError(
-            f"the training data is a {type(data).__name__}; the loss of single samples needs data that is "
+            f"the training data is {a_type(data)}; the loss of single samples needs data that is "
             "read by index: a BatchSource, arrays, or a map-style Dataset"
         ) from error
     count = min(len(source), max_samples)

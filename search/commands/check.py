@@ -176,10 +176,10 @@ def _try_in(folder: Path, config: Config, values: Mapping[str, Any], phase: Call
     try_sampler(config.sampler, config.space, config.sampler_where)
     trainer = _build(config, values, phase, folder)
     if isinstance(trainer, Trainer) and trainer.pretrained is not None:
-        with data_errors(config.task_path):
+        with data_errors(config.task_path, places=config.places):
             phase(trainer.load_pretrained())
     phase("training a few steps")
-    with data_errors(config.task_path, config.file):  # files that are read when they are needed
+    with data_errors(config.task_path, config.file, config.places):  # read when needed
         with _shapes(trainer.model) as shapes, gradients_seen(trainer.model) as seen:
             measured = _measure(trainer)
         _check_metric(config.objective.metric, measured[0])
@@ -213,12 +213,12 @@ def _build(config: Config, values: Mapping[str, Any], phase: Callable[[str], Non
     task_class = config.task_class()
     options = task_class.Options.parse(values)
     phase("loading data")
-    with data_errors(config.task_path, config.file):
+    with data_errors(config.task_path, config.file, config.places):
         arrays = load_arrays(task_class, options)
     phase("building the model")
     torch.set_num_threads(max(1, int(config.resources.cpus_per_trial)))
     device = select_device(config.resources.gpus_per_trial)
-    with data_errors(config.task_path):
+    with data_errors(config.task_path, places=config.places):
         return build_training(
             task_class,
             options,

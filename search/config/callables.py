@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from search.errors import ConfigError, Problem
+from trainables.findings import a_type
 
 MAIN = "__main__"
 """The module of what a notebook or console defines; it can be imported nowhere else."""
@@ -62,5 +63,5 @@ def _name_of_main() -> str:
 
 
 def _refused(task: Any, rule: str) -> ConfigError:
-    name = getattr(task, "__qualname__", "") or f"a {type(task).__name__}"
+    name = getattr(task, "__qualname__", "") or a_type(task)
     return ConfigError([Problem("search.search", "", f"received {name}, which {rule}")])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from search.config.auto_batch import AUTO
+from search.config.keys import with_place
 from search.config.messages import explain
 from search.errors import KeyPath, Problem
 from search.space.space import Resolved, Space
@@ -88,7 +89,8 @@ def _validate(resolved: Resolved, model: type[TrialSection]) -> list[Found]:
     try:
         return list(_imported_problems(model.parse(resolved.options)))
     except ValidationError as error:
-        return explain(error, model, resolved.options, _WORDS)
+        found = explain(error, model, resolved.options, _WORDS)
+        return [(path, with_place(("trial", *path), message)) for path, message in found]
     except KeyError:  # a variable that is not set, which check_texts reports
         pass
     except Exception as error:  # a validator of the user's task

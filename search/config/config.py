@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError
 
 from search.config.checks import check_texts, check_trial
 from search.config.document import Document
+from search.config.keys import with_place
 from search.config.messages import explain
 from search.config.schema import ImportedSampler, Sampler, Sections, StageSections
 from search.config.tasks import load_task, may_report, not_computed, task_path
@@ -49,6 +50,8 @@ class Config(StageSections):
     """File and line of `task`, for messages."""
     sampler_where: str = Field(default="config", repr=False)
     """The same of `sampler.name`."""
+    places: dict[str, str] = Field(default_factory=dict, repr=False)
+    """File and line, or override, of the options of a trial by their dotted names."""
 
     @property
     def task_path(self) -> str:
@@ -120,9 +123,21 @@ def read_config(
         raw=complete(sections, document.tree),
         file=document.file,
         task_where=document.where(("task",)),
+        places=_places(document),
         sampler_where=document.where(("sampler", "name")),
     )
     return Reading(config, space, [], broken)
+
+
+def _places(document: Document) -> dict[str, str]:
+    """File and line of the options of the trial and of the keys in them."""
+    trial = document.tree.get("trial")
+    found = {}
+    for name, value in (trial if isinstance(trial, dict) else {}).items():
+        found[name] = document.where(("trial", name))
+        for key in value if isinstance(value, dict) else ():
+            found[f"{name}.{key}"] = document.where(("trial", name, key))
+    return found
 
 
 def _without_option(path: KeyPath) -> KeyPath:
@@ -137,7 +152,10 @@ def read_sections(tree: Mapping[str, Any]) -> tuple[Sections, list[Problem], set
     except ValidationError as error:
         found = explain(error, Sections, tree)
     failed = {path[0] for path, _ in found if path}
-    problems = [Problem.of(path, message + _domain_hint(value_at(tree, path))) for path, message in found]
+    problems = [
+        Problem.of(path, with_place(path, message) + _domain_hint(value_at(tree, path)))
+        for path, message in found
+    ]
     kept = {key: value for key, value in tree.items() if key not in failed}
     stand_ins = {key: value for key, value in _STAND_INS.items() if key in failed}
     return Sections.model_validate(kept | stand_ins), problems, failed

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from search.config.base import Written, with_base
 from search.config.yaml import (
     MAX_BYTES,
     MAX_DEPTH,
@@ -22,6 +23,7 @@ from search.config.yaml import (
 from search.errors import ConfigError, KeyPath, Problem
 from search.text import cut, dotted, shown
 from trainables.files import atomic_write
+from trainables.findings import a_type
 from trainables.text_file import TextError, decoded
 
 MAX_OVERRIDE = 200
@@ -54,24 +56,31 @@ class Document:
         return [p if p.at is None else replace(p, where=self.where(p.at)) for p in problems]
 
 
-def read_document(source: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> Document:
-    """Read a YAML file, or take Python values, and apply overrides such as `trial.batch_size=16`.
+def read_document(
+    source: str | Path | Mapping[str, Any], overrides: Sequence[str] = (), *, based: bool = True
+) -> Document:
+    """Read a YAML file over its `base`, or take Python values, and apply overrides such as
+    `trial.batch_size=16`.
 
     Problems that do not stop the reading (a duplicate key, a malformed override) are in `Document.problems`.
+
+    Args:
+        based: whether `base` names another file; else it is a key as any other.
 
     Raises:
         ConfigError: no such file, broken YAML, or not a mapping.
     """
     if isinstance(source, Mapping):
-        name, file, parsed = "config", None, Parsed(_plain(source, "config"))
+        name, file = "config", None
     else:
         name, file = str(source), Path(source)
-        parsed = parse_yaml(_read_text(file, name), lambda line: f"{name}:{line}")
-    if not isinstance(parsed.tree, dict):
-        found = "nothing" if parsed.tree is None else shown(parsed.tree)
+    written = Written(_plain(source, "config"), {}, []) if file is None else _read_file(file, name)
+    if file is not None and based:
+        written = with_base(written, file, name, _read_file)
+    if not isinstance(written.tree, dict):
+        found = "nothing" if written.tree is None else shown(written.tree)
         raise ConfigError([Problem(name, "", f"must be a mapping (key: value), received {found}")])
-    places = {path: f"{name}:{line}" for path, line in parsed.lines.items()}
-    document = Document(name, file, parsed.tree, places, parsed.problems)
+    document = Document(name, file, written.tree, written.places, written.problems)
     for text in overrides:
         try:
             _override(document, text)
@@ -88,7 +97,7 @@ def read_values(file: Path) -> dict[str, Any]:
     Raises:
         ConfigError: it is damaged.
     """
-    document = read_document(file)
+    document = read_document(file, based=False)
     if document.problems:
         raise ConfigError(document.problems)
     return document.tree
@@ -161,6 +170,12 @@ def _parsed_value(text: str, place: str) -> Parsed:
     return Parsed(sign) if sign in _SIGNS else parse_yaml(text, lambda line: place)
 
 
+def _read_file(file: Path, name: str) -> Written:
+    parsed = parse_yaml(_read_text(file, name), lambda line: f"{name}:{line}")
+    places = {path: f"{name}:{line}" for path, line in parsed.lines.items()}
+    return Written(parsed.tree, places, parsed.problems)
+
+
 def _read_text(file: Path, name: str) -> str:
     try:
         with file.open("rb") as stream:
@@ -224,5 +239,5 @@ def _problems_in(value: Any) -> list[str]:
     elif value is None or isinstance(value, float | list | tuple):
         problem = None
     else:
-        problem = f"received a {type(value).__name__}; must be a mapping, list, text, number, bool or None"
+        problem = f"received {a_type(value)}; must be a mapping, list, text, number, bool or None"
     return [problem] if problem else []

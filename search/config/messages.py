@@ -162,19 +162,19 @@ def _models_at(model: type[BaseModel], loc: Sequence[str | int]) -> list[type[Ba
     """The models that may stand at the `loc` of a pydantic error: of a union all that may be meant."""
     found = [model]
     for part in loc:
-        below = [m for at in found if part in at.model_fields for m in _models(at.model_fields[part])]
+        below = [m for at in found if part in at.model_fields for m in models_in(at.model_fields[part])]
         # What is no field is an index, or the name or tag of a union's member.
         found = below or [at for at in found if part == at.__name__ or part in _tags(at)] or found
     return found
 
 
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
     """The models in an annotation: in lists, mappings and unions too."""
     annotation = getattr(annotation, "annotation", annotation)  # a field's
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for argument in get_args(annotation):
-        yield from _models(argument)
+        yield from models_in(argument)
 
 
 def _tags(model: type[BaseModel], key: str | None = None) -> list[str]:

@@ -22,7 +22,7 @@ from pydantic import (
 from search.config.quantities import parse_duration, parse_size
 from trainables.data.virtual_epoch import Unit
 from trainables.imported import check_path
-from trainables.imported_options import BUILT_IN_OR_IMPORTED, IMPORTED
+from trainables.imported_options import BUILT_IN_OR_IMPORTED, IMPORTED, PATH
 from trainables.options import Mode as Mode
 
 Axis = Literal["virtual_epochs", "steps", "samples"]
@@ -113,7 +113,7 @@ class Budget(Section):
     trials: Count = 24
     max_virtual_epochs: Count = 27
     """Full length of one trial."""
-    time: Annotated[float | None, BeforeValidator(parse_duration)] = None
+    time: Annotated[float | None, BeforeValidator(parse_duration, json_schema_input_type=str | None)] = None
     """Seconds, written as 30m or 1h30m."""
     steps: Count | None = None
     """Optimizer steps over all trials."""
@@ -145,7 +145,7 @@ class ImportedSampler(Section):
 
     model_config = ConfigDict(extra="allow")
 
-    name: Annotated[str, AfterValidator(check_path)]
+    name: Annotated[str, AfterValidator(check_path), PATH]
     """`package.module:Class`, such as `optuna.samplers:TPESampler`."""
     seed: NonNegativeInt = 0
     points_to_evaluate: list[dict[str, Any]] = Field(default_factory=list)
@@ -283,7 +283,9 @@ class Resources(Section):
     cpus_per_trial: Annotated[float, Field(ge=_MIN_RESOURCE)] = 1
     gpus_per_trial: Annotated[NonNegativeFloat, AfterValidator(_share_or_whole)] = 0
     """A share, such as 0.25, puts several trials on one GPU."""
-    memory_per_trial: Annotated[float | None, BeforeValidator(parse_size)] = None
+    memory_per_trial: Annotated[
+        float | None, BeforeValidator(parse_size, json_schema_input_type=str | None)
+    ] = None
     """Bytes, written as 2GB, that `batch_size: auto` may take on a CPU; on a GPU that is its share of it."""
     concurrent_trials: Count | None = None
     """Maximum number at a time (default: as many as fit)."""
@@ -320,7 +322,9 @@ class StageSections(Section):
     """Number of times that a failed trial is retried."""
     max_failed_trials: Count = 5
     """Number of failed trials in a row with the same cause after which the run ends."""
-    timeout: Annotated[float | None, BeforeValidator(parse_duration)] = None
+    timeout: Annotated[float | None, BeforeValidator(parse_duration, json_schema_input_type=str | None)] = (
+        None
+    )
     """Seconds that a virtual epoch may take, written as 10m (default: ten times the slowest so far)."""
 
 

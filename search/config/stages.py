@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 from search.config.auto_batch import AutoBatch, auto_batch
 from search.config.config import Config, Reading, complete, read_config, read_sections
 from search.config.document import Document, read_document
+from search.config.merging import merge
 from search.config.schema import Objective, name_of_file
 from search.errors import ConfigError, KeyPath, Problem
-from search.space.parse import is_domain, read_space
+from search.space.parse import read_space
 from search.text import dotted
 
 SECTIONS = ("trial", "budget", "sampler", "scheduler", "plateau")
@@ -193,11 +194,6 @@ def read_search(
     return SearchConfig(document, tuple(stages), complete(sections, document.tree))
 
 
-def merged(base: Any, over: Any) -> Any:
-    """`over` merged over `base`: mappings key by key, all else, domains too, replaces."""
-    return _merged(base, over, (), (), {})
-
-
 @dataclass(frozen=True)
 class _Base:
     """The trial that a stage starts from."""
@@ -255,7 +251,7 @@ def _stage_document(whole: Document, number: int, base: _Base) -> _StageDocument
         own = whole.tree["stages"][number]
         if section in own:
             source: KeyPath = ("stages", number, section)
-            tree[section] = _merged(tree.get(section), own[section], (section,), source, origins)
+            tree[section] = merge(tree.get(section), own[section], (section,), source, origins)
     return _StageDocument(whole.name, whole.file, tree, whole.places, whole.problems, origins=origins)
 
 
@@ -272,19 +268,3 @@ def _next_bases(documents: Sequence[_StageDocument], readings: Sequence[Reading]
             yield _Base(resolved.options, origins, frozenset(broken))
             if index > 0:
                 break
-
-
-def _merged(base: Any, over: Any, path: KeyPath, source: KeyPath, origins: dict[KeyPath, KeyPath]) -> Any:
-    """Fills `origins` with where each value that is taken from `over` stands."""
-    mappings = isinstance(base, dict) and isinstance(over, dict)
-    # Another scheduler has other options.
-    other = path == ("scheduler",) and mappings and over.get("name", base.get("name")) != base.get("name")
-    if not mappings or is_domain(base) or is_domain(over) or other:
-        for known in [known for known in origins if known[: len(path)] == path]:
-            del origins[known]
-        origins[path] = source
-        return over
-    joined = dict(base)
-    for key, value in over.items():
-        joined[key] = _merged(base.get(key), value, (*path, key), (*source, key), origins)
-    return joined

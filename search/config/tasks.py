@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from search.config.callables import is_interactive
 from search.errors import ConfigError, Problem
 from search.text import shown, suggestion
+from trainables.findings import a_type
+from trainables.imported import no_module
 from trainables.process.causes import on_one_line, place_of
 from trainables.process.same_names import ambiguous_imports, other_than_in
 
@@ -129,7 +131,7 @@ def not_computed(task: type[Task], metric: str, trials: Iterable[Mapping[str, An
 
 def shown_type(value: Any) -> str:
     """`class Net` or `a function`, for messages."""
-    return f"class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"
+    return f"class {value.__name__}" if isinstance(value, type) else a_type(value)
 
 
 def _import(name: str) -> ModuleType:
@@ -142,9 +144,7 @@ def _import(name: str) -> ModuleType:
         raise ValueError(f"the module {name} cannot be imported: {error}") from error
     except ModuleNotFoundError as error:
         if error.name is not None and f"{name}.".startswith(f"{error.name}."):
-            raise ValueError(
-                f"there is no module {error.name!r} in the current folder or among the installed packages"
-            ) from error
+            raise ValueError(no_module(error.name)) from error
         raise ValueError(_cannot_import(name, folder, error)) from error
     except Exception as error:  # whatever the user's own code raises while it is imported
         raise ValueError(_cannot_import(name, folder, error)) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,11 +17,16 @@ from trainables.process.causes import advice, exit_text, shortened, with_advice
 
 _OPTION = re.compile(r"\b(data|model|loss|metrics|augment)\.(?!max_skipped)\w+|correct the path")
 """What a message names whose problem is an option of a trial, and no sample."""
+_NAMED = re.compile(r"\b(data|model|loss|metrics|augment|optimizer|freeze)\.\w+|\bfreeze\b")
+_IMPORTED = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*[ (]")
+"""How a message begins that is about what a configuration imports, such as a metric: no sample is wrong."""
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
-def data_errors(task_path: str, config_file: Path | None = None) -> Iterator[None]:
+def data_errors(
+    task_path: str, config_file: Path | None = None, places: Mapping[str, str] | None = None
+) -> Iterator[None]:
     """Around what loads data: raise SearchError for what is wrong with them, without the name of a class.
 
     A built-in task raises a ValueError for wrong data and wrong options, which says all that is known. What
@@ -30,6 +35,7 @@ def data_errors(task_path: str, config_file: Path | None = None) -> Iterator[Non
     Args:
         task_path: `package.module:Class`.
         config_file: the configuration of the data, if `check --data` can help.
+        places: where the options of a trial stand, for messages that name one.
     """
     try:
         yield
@@ -40,7 +46,9 @@ def data_errors(task_path: str, config_file: Path | None = None) -> Iterator[Non
     except (ValueError, OSError, ModuleNotFoundError) as error:
         if task_path not in BUILT_IN.values() or _is_of_the_disk(error):
             raise
-        raise SearchError(_text(error) + _way_out(error, config_file)) from error
+        text = _text(error)
+        where = _place(text, error, places or {})
+        raise SearchError(text + _way_out(error, config_file) + where) from error
 
 
 def _is_of_the_disk(error: Exception) -> bool:
@@ -53,12 +61,23 @@ def _text(error: Exception) -> str:
     return shortened(str(error))
 
 
+def _place(text: str, error: Exception, places: Mapping[str, str]) -> str:
+    """File and line of the option that a message names; empty where samples are wrong."""
+    if isinstance(error, SampleError) or "\n" in text:
+        return ""
+    names = [found[0] for found in _NAMED.finditer(text)] + ["data.path"] * ("correct the path" in text)
+    known = [name if name in places else name.partition(".")[0] for name in names]
+    where = next((places[name] for name in known if name in places), "")
+    return f" ({where})" if where else ""
+
+
 def _way_out(error: Exception, config_file: Path | None) -> str:
     """The command that lists all problems; nothing where the message says which option to correct."""
     if change := advice(str(error)):
         return f"; {change}"
     of_samples = isinstance(error, SampleError) or "\n" in str(error)
     is_of_option = not of_samples and _OPTION.search(str(error)) is not None
+    is_of_option |= _IMPORTED.match(str(error)) is not None
     if config_file is None or is_of_option or isinstance(error, ModuleNotFoundError):
         return ""
     joined = "\n" if "\n" in str(error) else "; "

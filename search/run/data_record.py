@@ -22,6 +22,7 @@ from trainables.data.difference import Difference, difference
 from trainables.data.fingerprint import Fingerprint, of_contents, of_files
 from trainables.data.prepared import data_key
 from trainables.files import atomic_write
+from trainables.findings import a_type
 from trainables.options import TrialOptions
 from trainables.task import Arrays, Task
 from trainables.tensorboard import TensorBoardWriter
@@ -64,7 +65,7 @@ def find_data(config: Config, *, load: bool) -> FoundData:
     candidates = [resolved.options for resolved in config.space.candidates()]
     sections = {data_key(config.task_path, options): options for options in candidates}
     found, arrays, unknown = Fingerprint(), dict[str, Arrays](), False
-    with data_errors(config.task_path, config.file):
+    with data_errors(config.task_path, config.file, config.places):
         for key, options in sections.items():
             parsed = task_class.Options.parse(options)
             one = _given(task_class, parsed)
@@ -91,7 +92,7 @@ def _given(task_class: type[Task], options: TrialOptions) -> Fingerprint | None:
     if given is None or isinstance(given, Fingerprint):
         return given
     raise TypeError(
-        f"{task_class.__name__}.data_fingerprint() returned a {type(given).__name__}; must be what "
+        f"{task_class.__name__}.data_fingerprint() returned {a_type(given)}; must be what "
         "of_files of trainables.data.fingerprint gives, a text such as a version or hash, or None"
     )
 

@@ -12,6 +12,7 @@ from search.errors import SearchError
 from search.text import compact, dotted, shown
 from trainables.build import load_arrays, try_options
 from trainables.data.prepared import data_key
+from trainables.findings import some
 from trainables.imported_options import WeightsOptions, named_by_path
 from trainables.options import TrialOptions, TrialSection
 from trainables.process.failure import failure_of
@@ -19,6 +20,8 @@ from trainables.process.process_state import RandomStates
 from trainables.task import Arrays
 
 _ABSENT = object()
+_SHOWN = 3
+"""Parts that a line about a try names; an error names all."""
 
 
 def try_imported(config: Config, shared: Mapping[str, Arrays], report: Callable[[str], None]) -> None:
@@ -40,9 +43,10 @@ def try_imported(config: Config, shared: Mapping[str, Arrays], report: Callable[
         if not named or compact(named) in tried:
             continue
         first = next(iter(tried.values()), {})
-        what = _differences(_flat(named), _flat(first)) if first else _names(named)
+        parts = _differences(_flat(named), _flat(first)) if first else _names(named)
+        what = ", ".join(parts)
         tried[compact(named)] = named
-        report(f"trying {what}")
+        report(f"trying {some(parts, _SHOWN)}")
         arrays = shared.get(data_key(config.task_path, resolved.options))
         states = RandomStates()
         before = states.state_dict()
@@ -70,19 +74,17 @@ def _untried(options: TrialSection) -> dict[str, Any]:
     return found
 
 
-def _names(named: Mapping[str, Any]) -> str:
+def _names(named: Mapping[str, Any]) -> list[str]:
     """What is imported, or else named, of each part, without its arguments."""
-    return ", ".join(
+    return [
         f"trial.{at}" + (f" {part.get('name') or part.get('source')}" if isinstance(part, dict) else "")
         for at, part in named.items()
-    )
+    ]
 
 
-def _differences(values: Mapping[str, Any], first: Mapping[str, Any]) -> str:
+def _differences(values: Mapping[str, Any], first: Mapping[str, Any]) -> list[str]:
     """What a combination has otherwise than the first one."""
-    return ", ".join(
-        f"trial.{at} {shown(value)}" for at, value in values.items() if first.get(at, _ABSENT) != value
-    )
+    return [f"trial.{at} {shown(value)}" for at, value in values.items() if first.get(at, _ABSENT) != value]
 
 
 def _flat(named: Mapping[str, Any]) -> dict[str, Any]:

@@ -156,7 +156,7 @@ def _load_shared_data(config: Config, folder: RunFolder, loaded: Mapping[str, Ar
     if any(name == "data" or name.startswith("data.") for name in config.space.names):
         return {}
     file = prepared_file(folder.prepared, config.task_path, first.options)
-    with data_errors(config.task_path, config.file):
+    with data_errors(config.task_path, config.file, config.places):
         options = task_class.Options.parse(first.options)
         key = data_key(config.task_path, first.options)
         return {key: load_arrays(task_class, options, file, loaded.get(key))}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -100,7 +101,9 @@ def test_an_option_that_is_wrong_is_all_that_is_said(
     capsys: pytest.CaptureFixture[str], command: tuple[str, ...], path: str, target: str, message: str
 ) -> None:
     write("regression", {"source": "csv", "path": path, "target": target}, model="mlp")
-    assert said(capsys, *command) == message
+    told, _, place = said(capsys, *command).rpartition(" (")
+    assert told == message
+    assert re.fullmatch(r"bad\.yaml:\d+\)", place)
 
 
 def test_from_python_it_is_a_search_error() -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from click.shell_completion import ShellComplete
 
-from search.cli import main
+from search.cli import cli, main
 from search.cli_paths import nearest_path
 
 
@@ -38,13 +39,14 @@ def refusal(capsys: pytest.CaptureFixture[str], *args: str) -> str:
 @pytest.mark.parametrize(
     ("words", "meant"),
     [
+        ("exprot results/seg", "there is no command or file exprot; did you mean export?"),
         ("chekc configs/seg.yaml", "there is no command or file chekc; did you mean check?"),
         ("batch_sizes results/seg", "there is no command or file batch_sizes; did you mean batch-sizes?"),
         ("seg", "there is no command or file seg; did you mean configs/seg.yaml?"),
         (
             "run configs/seg.yaml",
             "there is no command or file run; `tune-search CONFIG` runs a search, and commands are "
-            "batch-sizes, check, clean, export, resume, retrain, search, verify",
+            "batch-sizes, check, clean, export, init, resume, retrain, schema, search, verify",
         ),
         ("--local check configs/seg.yaml", "--local stands before the command; write it after check"),
     ],
@@ -130,6 +132,65 @@ def test_a_mistyped_option_gets_the_nearest(capsys: pytest.CaptureFixture[str]) 
     assert "--trials" in refusal(capsys, "resume", "results/seg", "--trails", "5")
     assert "--version" in refusal(capsys, "--verison")
     assert "--set" not in refusal(capsys, "verify", "results/seg", "--lr", "1")
+
+
+@pytest.mark.parametrize(
+    ("override", "key"),
+    [
+        ("batch_size=8", "trial.batch_size"),
+        ("lr=0.1", "trial.optimizer.lr"),
+        ("trials=3", "budget.trials"),
+        ("epochs=3", "budget.max_virtual_epochs"),
+        ("trial.lr=0.1", "trial.optimizer.lr"),
+    ],
+)
+def test_a_key_in_another_place_is_told_with_its_own(
+    project: Path, capsys: pytest.CaptureFixture[str], override: str, key: str
+) -> None:
+    (project / "whole.yaml").write_text(
+        "task: segmentation\nobjective: {metric: miou, mode: max}\nvirtual_epoch: {steps: 2}\n"
+        "trial: {seed: 0}\n"
+    )
+    with pytest.raises(SystemExit) as ended:
+        main(["check", "whole.yaml", "--set", override])
+    assert ended.value.code == 2
+    wrong, name = override.partition("=")[0], override.partition("=")[0].rpartition(".")[2]
+    expected = f"--set {override}: {wrong}: unknown key {name!r}; did you mean {key!r}?"
+    assert capsys.readouterr().err.splitlines() == [expected]
+
+
+@pytest.mark.parametrize("there", ["my_losses.py", "configs/my_losses.py"])
+def test_a_mistyped_module_gets_the_one_that_lies_there(
+    project: Path, capsys: pytest.CaptureFixture[str], there: str
+) -> None:
+    (project / there).write_text("class Loss: pass\n")
+    (project / "whole.yaml").write_text(
+        "task: segmentation\nobjective: {metric: miou, mode: max}\nvirtual_epoch: {steps: 2}\n"
+        'trial: {loss: {terms: {own: {name: "my_lossses:Loss"}}}}\n'
+    )
+    module = there.removesuffix(".py").replace("/", ".")
+    for override in ("trial.seed=1", "task=my_lossses:Task"):
+        with pytest.raises(SystemExit):
+            main(["check", "whole.yaml", "--set", override])
+        assert f"there is no module 'my_lossses' in the current folder or among the installed packages; did you mean {module!r}?" in capsys.readouterr().err  # fmt: skip # noqa: E501
+
+
+@pytest.mark.parametrize(
+    ("typed", "incomplete", "expected"),
+    [
+        ([], "exp", [("plain", "export")]),
+        ([], "conf", [("file", "conf")]),
+        (["check"], "conf", [("file", "conf")]),
+        (["resume"], "resu", [("dir", "resu")]),
+        (["check", "configs/seg.yaml"], "--js", [("plain", "--json")]),
+        (["configs/seg.yaml"], "--pl", [("plain", "--plain")]),
+    ],
+)
+def test_the_tab_key_completes_commands_options_and_files(
+    typed: list[str], incomplete: str, expected: list[tuple[str, str]]
+) -> None:
+    found = ShellComplete(cli, {}, "tune-search", "_TUNE_SEARCH_COMPLETE").get_completions(typed, incomplete)
+    assert [(item.type, item.value) for item in found] == expected
 
 
 def test_a_path_is_compared_part_by_part(project: Path) -> None:

@@ -68,7 +68,7 @@ MISTAKES = {
     'model: {name: "own_part:Net"}': "own.yaml:7: trial.model.name: there is no module 'own_part'",
     'model: {name: "own_parts:Nt"}': "own.yaml:7: trial.model.name: the module own_parts has no 'Nt'",
     'model: {name: "own_parts.py:Net"}': "must be package.module:Name; write own_parts:Net",
-    'model: {name: "own_parts:NOT_CALLABLE"}': "is a int; must be a class or a function",
+    'model: {name: "own_parts:NOT_CALLABLE"}': "is an int; must be a class or a function",
     "model: {name: unett}": "must be one of 'unet', 'segformer', or a path, package.module:Name",
     "model: {width: 3}": "trial.model.name: is required and missing; must be one of 'unet'",
     f"model: {{{NET}, strid: 2}}": "own.yaml:7: trial.model.strid: own_parts:Net has no argument 'strid'",

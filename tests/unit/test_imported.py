@@ -45,7 +45,7 @@ def test_the_name_of_a_file_is_refused_with_that_of_its_module() -> None:
         ("own_parts.nets:Net", "there is no module 'own_parts.nets'"),
         ("own_parts:Nett", "the module own_parts has no 'Nett'; did you mean 'Net'?"),
         ("own_parts:Net.forwards", "own_parts:Net has no 'forwards'; did you mean 'forward'?"),
-        ("own_parts:NOT_CALLABLE", "own_parts:NOT_CALLABLE is a int; must be a class or a function"),
+        ("own_parts:NOT_CALLABLE", "own_parts:NOT_CALLABLE is an int; must be a class or a function"),
     ],
 )
 def test_a_path_that_leads_nowhere_is_named_with_what_is_near(path: str, message: str) -> None:

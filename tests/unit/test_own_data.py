@@ -94,7 +94,7 @@ def test_its_augmentation_is_a_function_of_seed_and_sample_number() -> None:
         ({"number": 0}, 'own_parts:Streets with split="train" has no samples'),
         (
             {"source": "own_parts:Unsized"},
-            "returned a Unsized; must be a map-style data set",
+            "returned an Unsized; must be a map-style data set",
         ),
     ],
 )

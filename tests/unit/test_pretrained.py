@@ -70,7 +70,7 @@ class Unsafe:
     [
         ({"other.weight": torch.ones(1)}, "fits the model; not in it: 0.weight, 0.bias"),
         ({"epoch": 3}, "holds no weights but epoch; save model.state_dict() alone"),
-        (3, "holds a int; save model.state_dict() instead"),
+        (3, "holds an int; save model.state_dict() instead"),
         ({"model": Unsafe()}, "it is no state dict of tensors alone, and code in it is not executed"),
     ],
 )

@@ -41,7 +41,7 @@ def test_not_a_number_is_a_number_here() -> None:
         ("0.5", "'0.5'"),
         ([1, 2], r"\[1, 2\]"),
         (torch.zeros(2), r"a tensor of shape \[2\]"),
-        (np.zeros((2, 3)), r"a ndarray of shape \[2, 3\]"),
+        (np.zeros((2, 3)), r"an ndarray of shape \[2, 3\]"),
         (1j, "1j"),
         (torch.tensor(1j), "1j"),
     ],

@@ -302,3 +302,15 @@ def test_two_channels_of_one_file_are_refused_where_the_layout_is_found(pascal):
         ValueError, match=r"comes in 1 files and data\.channels is 2; it must be 1 or 3 for one"
     ):
         load(pascal, channels=2)
+
+
+@pytest.mark.parametrize(("given", "place"), [("a/images", "a"), (".", "a"), ("b", "b/c/d")])
+def test_a_root_too_high_or_too_low_is_told_with_the_place_of_the_data(
+    given: str, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_image(Path(place, "images/1.png"))
+    save(Path(place, "masks/1.png"), labels(0, 1))
+    with pytest.raises(ValueError, match=f"are those of {place}: set data.root to that folder"):
+        layout_of(DataRoot(options_of(given)), options_of(given))
+    assert layout_of(DataRoot(options_of(place)), options_of(place)).name == "folders"

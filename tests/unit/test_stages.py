@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from tiny_tasks import search_config
 
+from search.config.merging import merged
 from search.config.schema import Asha, NoScheduler
-from search.config.stages import SearchConfig, load_config, merged, open_run
+from search.config.stages import SearchConfig, load_config, open_run
 from search.errors import ConfigError
 
 CHOICE = {"choice": [{"name": "adamw", "lr": {"loguniform": [1e-4, 1e-1]}}, {"name": "sgd", "lr": 0.1}]}

@@ -247,7 +247,7 @@ def test_each_task_takes_a_step_with_parts_of_ones_own(task: type[Task], options
         ({"name": "own_parts:Raises"}, "own_parts:Raises() raised RuntimeError: no weights on this machine"),
         (
             {"name": "own_parts:no_net", "size": 3},
-            "own_parts:no_net returned a int; must be a torch",
+            "own_parts:no_net returned an int; must be a torch",
         ),
     ],
 )

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch.utils.data import default_collate
 
+from trainables.findings import a_type
+
 Batch = Any
 """A tensor, or tuples, lists, mappings and dataclasses of tensors; by convention (inputs, targets)."""
 
@@ -28,7 +30,7 @@ def inputs_of(batch: Batch, task: str) -> Any:
     first, second = (named.format(name) for name in (*parts, "inputs", "targets")[:2])
     of = f" of {', '.join(parts)}" if parts else ""
     raise TypeError(
-        f"a batch is a {type(batch).__name__}{of}, and forward() takes batch[0]. Say in {task} what the "
+        f"a batch is {a_type(batch)}{of}, and forward() takes batch[0]. Say in {task} what the "
         f"model gets, and take batch{second} for batch[1] in loss() and in update() of metrics():\n"
         "    def forward(self, model, batch):\n"
         f"        return model(batch{first})"
@@ -49,7 +51,7 @@ def num_samples(batch: Batch) -> int:
         if tensor.dim():
             return len(tensor)
     raise TypeError(
-        f"a batch is a {type(batch).__name__} without a tensor that has rows; override loss_weight() to "
+        f"a batch is {a_type(batch)} without a tensor that has rows; override loss_weight() to "
         "return its number of samples"
     )
 

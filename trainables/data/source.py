@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, IterableDataset, RandomSampler, Sequent
 from trainables.data.batches import Batch as Batch
 from trainables.data.batches import collated, like
 from trainables.data.batches import to_device as to_device
+from trainables.findings import a_type
 
 
 @runtime_checkable
@@ -131,7 +132,7 @@ def as_source(data: Any, name: str = "data") -> BatchSource:
             raise ValueError(f"{name}: {error}") from None
     if isinstance(data, IterableDataset):
         raise TypeError(
-            f"{name} is a {type(data).__name__}, an IterableDataset: that can only be train_data(), as "
+            f"{name} is {a_type(data)}, an IterableDataset: that can only be train_data(), as "
             "validation and training on all data need a known length and order; return a map-style Dataset, "
             "or of tar files a trainables.shards.ShardSource"
         )
@@ -142,7 +143,7 @@ def as_source(data: Any, name: str = "data") -> BatchSource:
     if is_sized and (not isinstance(data, Sequence) or _holds_samples(data)):
         return DatasetSource(data)
     raise TypeError(
-        f"{name} is a {type(data).__name__}; it must be a BatchSource, a tuple of arrays, a map-style "
+        f"{name} is {a_type(data)}; it must be a BatchSource, a tuple of arrays, a map-style "
         f"Dataset (__len__ and __getitem__) or a DataLoader{_instead(data)}"
     )
 
@@ -169,9 +170,7 @@ def _join(batches: Sequence[Batch], order: torch.Tensor) -> Batch:
         return {key: _join([batch[key] for batch in batches], order) for key in first}
     if isinstance(first, list | tuple):
         return like(first, [_join(column, order) for column in zip(*batches, strict=True)])
-    raise TypeError(
-        f"a batch holds a {type(first).__name__}; only tensors can be joined: override all_data()"
-    )
+    raise TypeError(f"a batch holds {a_type(first)}; only tensors can be joined: override all_data()")
 
 
 def _tensor(rows: np.ndarray) -> torch.Tensor:

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from trainables.findings import a_type
+
 _PLAIN = (Tensor, int, float, str, bool, bytes, type(None))
 
 
@@ -32,7 +34,7 @@ class Tracked:
             raise ValueError(f"{name!r} is tracked twice; track each thing once, before the loop")
         if not (hasattr(part, "state_dict") and hasattr(part, "load_state_dict")):
             raise TypeError(
-                f"trial.track({name}=…) received a {type(part).__name__}; must have state_dict() and "
+                f"trial.track({name}=…) received {a_type(part)}; must have state_dict() and "
                 "load_state_dict(); plain values go into trial.state"
             )
         self._parts[name] = part
@@ -124,6 +126,6 @@ def plain(value: Any, where: str) -> Any:
         items = [plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
         return items if isinstance(value, list) else tuple(items)
     raise TypeError(
-        f"the state of {where} is a {type(value).__name__}; a checkpoint holds only tensors, numbers, "
+        f"the state of {where} is {a_type(value)}; a checkpoint holds only tensors, numbers, "
         "texts, lists and mappings, for which nothing has to be executed"
     )

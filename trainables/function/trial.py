@@ -13,6 +13,7 @@ from torch import Tensor
 from trainables.data.loader_stream import LoaderStream, loader_samples
 from trainables.data.source import Batch
 from trainables.data.virtual_epoch import Unit, VirtualEpochs
+from trainables.findings import a_type
 from trainables.function.state import PlainState, Tracked
 from trainables.function.values import Values
 from trainables.reported import OF_A_REPORT
@@ -197,7 +198,7 @@ class Trial:
         """
         if not callable(evaluate):
             raise TypeError(
-                f"trial.evaluated_by() received a {type(evaluate).__name__}; must be a function that returns "
+                f"trial.evaluated_by() received {a_type(evaluate)}; must be a function that returns "
                 "metrics, as in trial.evaluated_by(lambda: {...}): it is called again for an export"
             )
         self._evaluate = evaluate
@@ -293,4 +294,4 @@ def _number(name: str, value: Any) -> float:
         return float(value.detach() if isinstance(value, Tensor) else value)
     except (TypeError, ValueError, RuntimeError) as error:
         shape = list(value.shape) if hasattr(value, "shape") else ""
-        raise TypeError(f"metric {name!r} is a {type(value).__name__} {shape}; must be one number") from error
+        raise TypeError(f"metric {name!r} is {a_type(value)} {shape}; must be one number") from error

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from trainables.findings import a_type
 from trainables.imported import bind
 from trainables.imported_options import ImportedOptions
 from trainables.process.process_state import seeded
@@ -214,4 +215,4 @@ def _is_like(value: Any, before: np.ndarray) -> bool:
 def _shown(value: Any) -> str:
     if isinstance(value, np.ndarray | torch.Tensor):
         return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
-    return f"a {type(value).__name__}"
+    return a_type(value)

@@ -7,6 +7,8 @@ from typing import Any
 
 from torch import nn
 
+from trainables.findings import a_type
+
 _TRAINED = "_in_a_trial"
 """Set on parameters that a trial in this process has."""
 
@@ -19,12 +21,12 @@ def check_model(model: Any) -> nn.Module:
         ValueError: it has layers that would not be trained.
     """
     if not isinstance(model, nn.Module):
-        what = "nothing: its `return` may be missing" if model is None else f"a {type(model).__name__}"
+        what = "nothing: its `return` may be missing" if model is None else a_type(model)
         raise TypeError(f"build_model() returned {what}; it must return a torch.nn.Module")
     for name, value in _hidden(model):
         kind = "nn.ModuleDict" if isinstance(value, dict) else "nn.ModuleList"
         raise ValueError(
-            f"{name} of the model is a {type(value).__name__} of layers, whose weights torch neither trains "
+            f"{name} of the model is {a_type(value)} of layers, whose weights torch neither trains "
             f"nor saves: make it an {kind}, or call requires_grad_(False) on layers that need no training"
         )
     return model

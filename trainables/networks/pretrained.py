@@ -12,6 +12,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from trainables.findings import a_type
+
 _NESTED = ("state_dict", "model_state_dict", "model", "weights")
 """Under which checkpoints of training scripts hold a model's weights."""
 _SHOWN = 4
@@ -75,9 +77,7 @@ def _read(path: str) -> Weights:
             )
         found = inner
     if not isinstance(found, Mapping):
-        raise ValueError(
-            f"model.weights: {path} holds a {type(found).__name__}; save model.state_dict() instead"
-        )
+        raise ValueError(f"model.weights: {path} holds {a_type(found)}; save model.state_dict() instead")
     return {str(name): value for name, value in found.items() if isinstance(value, Tensor)}
 
 

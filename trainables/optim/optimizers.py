@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from trainables.findings import a_type
 from trainables.imported import argument_problems, import_path, is_path
 from trainables.optim.parts import Change, Group, changes
 
@@ -234,7 +235,7 @@ def check_options(name: str, extra: Iterable[str]) -> None:
 def _imported_class(path: str) -> type[Optimizer]:
     found: Any = import_path(path)
     if not (isinstance(found, type) and issubclass(found, Optimizer)):
-        kind = f"class {found.__name__}" if isinstance(found, type) else f"a {type(found).__name__}"
+        kind = f"class {found.__name__}" if isinstance(found, type) else a_type(found)
         raise ValueError(f"{path} is {kind}; must be a subclass of torch.optim.Optimizer")
     return found
 

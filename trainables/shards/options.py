@@ -15,7 +15,11 @@ def _listed(value: Any) -> Any:
 
 
 Text = Annotated[str, Field(min_length=1)]
-Texts = Annotated[tuple[Text, ...], BeforeValidator(_listed), Field(min_length=1)]
+Texts = Annotated[
+    tuple[Text, ...],
+    BeforeValidator(_listed, json_schema_input_type=Text | tuple[Text, ...]),
+    Field(min_length=1),
+]
 """One text, or several in a list."""
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from trainables.findings import a_type
 from trainables.imported import bind, takes
 from trainables.imported_options import ImportedCall
 
@@ -69,8 +70,8 @@ class _Callee:
             return function(outputs, given)
         except Exception as error:
             shapes = f"outputs {_shown(outputs)} and targets {_shown(given)}"
-            forms = f"channel gives [N, 1, …], one_hot {_shown(outputs)}"
-            hint = f"; `targets: {forms}`" if not targets.is_floating_point() else ""
+            forms = f"targets: channel gives it [N, 1, …], and targets: one_hot {_shown(outputs)}"
+            hint = f"; {forms}" if not targets.is_floating_point() else ""
             raise ValueError(
                 f"{self.name} of {shapes} raised {type(error).__name__}: {error}{hint}"
             ) from error
@@ -97,7 +98,7 @@ class ImportedLoss(_Callee):
         else:
             loss = self.call(self.callee, outputs.float(), targets)
         if not isinstance(loss, Tensor) or loss.numel() != 1:
-            received = _shown(loss) if isinstance(loss, Tensor) else f"a {type(loss).__name__}"
+            received = _shown(loss) if isinstance(loss, Tensor) else a_type(loss)
             raise ValueError(f"{self.name} returned {received}; must be one number, the mean over the batch")
         return loss.reshape(())
 
@@ -140,7 +141,7 @@ def _number(name: str, value: Any) -> float:
     try:
         return float(value)
     except (TypeError, ValueError, RuntimeError) as error:
-        received = _shown(value) if isinstance(value, Tensor) else f"a {type(value).__name__}"
+        received = _shown(value) if isinstance(value, Tensor) else a_type(value)
         raise ValueError(f"{name} returned {received}; must be one number") from error
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from trainables.data.batches import Batch, collated
+from trainables.findings import a_type
 from trainables.images.samples import Skipped
 from trainables.imported import call
 from trainables.imported_options import ImportedData, ImportedDataset
@@ -45,8 +46,7 @@ class OwnSource:
         made = call(path, {"split": self._split, **self._options.arguments})
         if not hasattr(made, "__getitem__") or not hasattr(made, "__len__"):
             raise ValueError(
-                f"{path} returned a {type(made).__name__}; must be a map-style data set, with __len__ and "
-                "__getitem__"
+                f"{path} returned {a_type(made)}; must be a map-style data set, with __len__ and __getitem__"
             )
         if not len(made):
             raise ValueError(f'{path} with split="{self._split}" has no samples')
@@ -81,7 +81,7 @@ class OwnSource:
         except Exception as error:
             raise ValueError(f"{name} raised {type(error).__name__}: {error}") from error
         if not isinstance(given, tuple | list) or len(given) != 2:
-            raise ValueError(f"{name} is a {type(given).__name__}; must be (inputs, target)")
+            raise ValueError(f"{name} is {a_type(given)}; must be (inputs, target)")
         inputs, target = (_tensor(part, what, name) for part, what in zip(given, _PARTS, strict=True))
         if not inputs.is_floating_point():
             raise ValueError(

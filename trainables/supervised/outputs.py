@@ -8,6 +8,8 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
+from trainables.findings import a_type
+
 _STRIDES = (2, 4, 8, 16, 32)
 
 
@@ -60,7 +62,7 @@ def _is_smaller(found: Sequence[int], shape: Sequence[int]) -> bool:
 def _kind(outputs: Any) -> str:
     if isinstance(outputs, Mapping):
         return f"a mapping with {', '.join(map(repr, outputs)) or 'nothing'}"
-    return f"a {type(outputs).__name__}"
+    return a_type(outputs)
 
 
 def _rule(shape: Sequence[int]) -> str:

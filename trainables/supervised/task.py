@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from trainables.data.source import Batch
+from trainables.findings import a_type
 from trainables.imported import call, import_path
 from trainables.imported_options import ImportedModel
 from trainables.optim.optimizers import Layer
@@ -68,12 +69,12 @@ def build_imported(options: ImportedModel) -> nn.Module:
     """
     if isinstance(found := import_path(options.name), nn.Module):
         raise ValueError(
-            f"{options.name} is a {type(found).__name__} that is made already, and trials would share its "
+            f"{options.name} is {a_type(found)} that is made already, and trials would share its "
             "weights; model.name must be a class, or a function that returns a new one"
         )
     model = call(options.name, options.arguments)
     if not isinstance(model, nn.Module):
-        raise ValueError(f"{options.name} returned a {type(model).__name__}; must be a torch.nn.Module")
+        raise ValueError(f"{options.name} returned {a_type(model)}; must be a torch.nn.Module")
     return model
 
 

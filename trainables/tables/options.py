@@ -47,7 +47,12 @@ class CSVOptions(SplitOptions):
     """Relative to where the search was started."""
     target: Name
     """Name of the column that is to be predicted."""
-    delimiter: Annotated[str, Field(min_length=1, max_length=1), BeforeValidator(_unescaped)] | None = None
+    delimiter: (
+        Annotated[
+            str, Field(min_length=1, max_length=1), BeforeValidator(_unescaped, json_schema_input_type=str)
+        ]
+        | None
+    ) = None
     """Between cells; "\\t" or tab for a tabulator. None: comma, semicolon, tabulator or |, the first that
     splits the first rows into equally many cells."""
     valid_path: Name | None = None

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from trainables.findings import some
 from trainables.images.formats import SUFFIXES
 from trainables.images.layouts.ade20k import Ade20kLayout
 from trainables.images.layouts.base import Layout, Parts
 from trainables.images.layouts.cityscapes import CityscapesLayout
 from trainables.images.layouts.nnunet import NnunetLayout
-from trainables.images.layouts.plain import PlainLayout
+from trainables.images.layouts.plain import IMAGES, MASKS, PlainLayout
 from trainables.images.layouts.root import DataRoot
 from trainables.images.layouts.voc import VocLayout
 from trainables.images.options import MaskFolderOptions
 from trainables.text_file import visible
 
 ALL = (PlainLayout(), VocLayout(), CityscapesLayout(), Ade20kLayout(), NnunetLayout())
+_MAX_NEAR = 100
+"""Folders near a wrong data.root that are looked at."""
 LAYOUTS: dict[str, Layout] = {layout.name: layout for layout in ALL}
 
 
@@ -70,11 +74,35 @@ def layout_of(root: DataRoot, options: MaskFolderOptions) -> Layout:
         raise ValueError(f"{root.path}: may have the layouts {names}; set data.layout to one of them")
     if not found:
         known = "; or ".join(layout.expected for layout in ALL)
+        if place := _elsewhere(root, options):
+            raise ValueError(
+                f"{root.path}: holds {_content(root)}; the images and masks are those of {place}: "
+                f"set data.root to that folder"
+            )
         raise ValueError(
             f"{root.path}: holds {_content(root)}; expected {known}. Other names go into data.images_folder "
             f"and data.masks_folder{_if_flat(root)}"
         )
     return found[0]
+
+
+def _elsewhere(root: DataRoot, options: MaskFolderOptions) -> str:
+    """The one folder above or below that has a layout, written as data.root is; empty if none has one."""
+    given = Path(options.root)
+    below = [path for pattern in ("*", "*/*") for path in sorted(root.path.glob(pattern))[:_MAX_NEAR]]
+    near = {given / path.relative_to(root.path): path for path in below if path.is_dir()}
+    if root.path.name.lower() in map(str.lower, (*IMAGES, *MASKS)):
+        near = {given.parent: root.path.parent} if given.parent != given else {}
+    found = [
+        name
+        for name, path in near.items()
+        if any(layout.is_here(DataRoot(_at(options, path)), _at(options, path)) for layout in ALL)
+    ]
+    return str(found[0]) if len(found) == 1 else ""
+
+
+def _at(options: MaskFolderOptions, path: Path) -> MaskFolderOptions:
+    return options.model_copy(update={"root": str(path)})
 
 
 def _if_flat(root: DataRoot) -> str:

@@ -1,0 +1,1 @@
+"""`tune-search init`: a configuration for the data that lie in a folder."""
