@@ -76,7 +76,7 @@ class Check:
     data_changes: tuple[str, ...] = ()
     """How the data differ from those of the run of this name, or why that would not be noticed."""
     doubts: tuple[str, ...] = ()
-    """What looks wrong about a task of the user's own."""
+    """What of pretrained weights was loaded, and what looks wrong about a task of the user's own."""
     model: str = ""
     """Its name, and the shapes of its input and output for one batch."""
     batch: str = ""
@@ -175,15 +175,16 @@ def _try(config: Config, values: Mapping[str, Any], phase: Callable[[str], None]
 def _try_in(folder: Path, config: Config, values: Mapping[str, Any], phase: Callable[[str], None]) -> _Tried:
     try_sampler(config.sampler, config.space, config.sampler_where)
     trainer = _build(config, values, phase, folder)
+    loaded: tuple[str, ...] = ()
     if isinstance(trainer, Trainer) and trainer.pretrained is not None:
         with data_errors(config.task_path, places=config.places):
-            phase(trainer.load_pretrained())
+            loaded = (trainer.load_pretrained(),)
     phase("training a few steps")
     with data_errors(config.task_path, config.file, config.places):  # read when needed
         with _shapes(trainer.model) as shapes, gradients_seen(trainer.model) as seen:
             measured = _measure(trainer)
         _check_metric(config.objective.metric, measured[0])
-        found = _doubts(config, trainer, seen)
+        found = (*loaded, *_doubts(config, trainer, seen))
         if isinstance(trainer, Trainer):
             shared = {data_key(config.task_path, values): dict(trainer.task.arrays)}
             try_imported(config, shared, phase)

@@ -19,7 +19,8 @@ def tversky(outputs, targets, alpha=0.5, ignore_index=255):
     """One minus the Tversky index, the mean over the classes."""
     probabilities = outputs.softmax(dim=1)
     valid = (targets != ignore_index)[:, None]
-    truth = torch.nn.functional.one_hot(targets.where(valid[:, 0], 0), outputs.shape[1]).movedim(-1, 1) * valid
+    classes = torch.nn.functional.one_hot(targets.where(valid[:, 0], 0), outputs.shape[1])
+    truth = classes.movedim(-1, 1) * valid
     dims = (0, 2, 3)
     hit = (probabilities * truth).sum(dims)
     false_alarm = (probabilities * valid * (1 - truth)).sum(dims)
@@ -41,7 +42,8 @@ labels = (inputs[:, 0] * inputs[:, 1] > 0).long()
 def train(trial: search.Trial, lr: float = 1e-2, width: int = 16) -> None:
     model = torch.nn.Sequential(torch.nn.Linear(4, width), torch.nn.ReLU(), torch.nn.Linear(width, 2))
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
-    batches = trial.batches(DataLoader(TensorDataset(inputs[:200], labels[:200]), batch_size=16, shuffle=True))
+    rows = TensorDataset(inputs[:200], labels[:200])
+    batches = trial.batches(DataLoader(rows, batch_size=16, shuffle=True))
     trial.track(model=model, optimizer=optimizer)
     trial.evaluated_by(lambda: {"accuracy": (model(inputs[200:]).argmax(1) == labels[200:]).float().mean()})
     for steps in trial.virtual_epochs():
@@ -116,20 +118,22 @@ def test_a_day_with_a_network_a_loss_and_weights_of_ones_own(tmp_path: Path) -> 
     photographs(tmp_path / "photos")
     (tmp_path / "my_loss.py").write_text(LOSS)
     assert "tune-search check first.yaml" in typed(tmp_path, "init", "photos", "--out", "first.yaml")
-    assert "3 classes" in typed(tmp_path, "check", "first.yaml", *SMALL)
-
     first = tmp_path / "first.yaml"
     written = first.read_text()
-    first.write_text(with_own_model(written, f"{NETWORK}}}"))
+    assert "images and masks: 19 to train, 5 to validate; 3 classes" in written
+    assert typed(tmp_path, "check", "first.yaml").endswith("ok\n")
+
+    first.write_text(with_own_model(written.replace("name: photos", "name: first"), f"{NETWORK}}}"))
     typed(tmp_path, "first.yaml", *SMALL, "--local")
     typed(tmp_path, "export", "results/first")
 
+    written = written.replace("name: photos", "name: second")
     second = with_own_model(written, f"{NETWORK}, weights: results/first/export/model.safetensors}}")
     (line,) = [line for line in second.splitlines() if line.strip().startswith("dice:")]
     own = '    terms: {tversky: {name: "my_loss:tversky", alpha: {uniform: [0.3, 0.7]}, coefficient: 1.0}}'
     second = second.replace(line, f"{line}\n{own}\n  freeze: [{{match: 'model.0.*', until: 4}}]")
     (tmp_path / "second.yaml").write_text(second)
-    assert "pretrained" in typed(tmp_path, "check", "second.yaml", *SMALL)
+    assert "8 of 8 weights loaded" in typed(tmp_path, "check", "second.yaml", *SMALL)
     assert "complete" in typed(tmp_path, "second.yaml", *SMALL)
     summary = json.loads((tmp_path / "results/second/summary.json").read_text())
     assert summary["status"] == "complete"
