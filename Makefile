@@ -46,6 +46,7 @@ bench: .venv-bench/installed
 	$(BENCH) -m benchmarks.overhead.run --pairs 5
 	$(BENCH) -m benchmarks.overhead.memory --pairs 5
 	$(BENCH) -m benchmarks.overhead.growth
+	$(BENCH) -m benchmarks.overhead.frameworks --pairs 9
 	$(BENCH) -m benchmarks.efficiency.run
 
 # The recorded learning curves that `make bench` replays: an hour on two cores.

@@ -44,6 +44,9 @@ class Task:
     """What `metrics` reports, so that an objective with another name is refused before a search; a name that
     ends in / stands for all that begin so. Empty: its names are known after the first validation."""
 
+    optional_metrics: ClassVar[Mapping[str, tuple[str, str]]] = {}
+    """Those of `metric_names` that are reported only where an option is set: section and key of it."""
+
     def __init__(self, options: TrialOptions, arrays: Mapping[str, np.ndarray]) -> None:
         self.options = options
         self.arrays = arrays

@@ -46,7 +46,7 @@ class Pruning(pl.Callback):
 
 def main(trial):
     lr, width = trial.suggest_float("lr", 1e-4, 1e-1, log=True), trial.suggest_int("width", 8, 128, log=True)
-    number = optuna.storages.RetryFailedTrialCallback.retried_trial_number(trial)
+    number = optuna.storages.RetryFailedTrialCallback.retried_trial_number(trial.study.trials[trial.number])
     folder = Path("checkpoints", str(trial.number if number is None else number))
     saving = ModelCheckpoint(dirpath=folder, save_last=True)
     trainer = pl.Trainer(

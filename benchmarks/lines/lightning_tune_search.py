@@ -4,10 +4,10 @@ import pytorch_lightning as pl
 import torch
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
-from trainables.integrations.lightning import Trainer
 
 import search
 from examples.digits import make_network, train_digits, valid_digits
+from trainables.integrations.lightning import Trainer
 
 
 class Digits(pl.LightningModule):

@@ -19,7 +19,7 @@ def main(trial):
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
     loader = DataLoader(train_digits(), batch_size=32, shuffle=True)
     step = 0
-    number = optuna.storages.RetryFailedTrialCallback.retried_trial_number(trial)
+    number = optuna.storages.RetryFailedTrialCallback.retried_trial_number(trial.study.trials[trial.number])
     file = Path("checkpoints", f"{trial.number if number is None else number}.pt")
     file.parent.mkdir(exist_ok=True)
     if file.exists():

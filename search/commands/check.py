@@ -115,7 +115,7 @@ def check(
     first = next(iter(loaded.space.candidates()))
     tried = _try(loaded, first.options, phase)
     trainer = tried.trainer
-    scheduler, budget, size = build_scheduler(loaded), loaded.budget, _state_size(trainer)
+    scheduler, budget, size = build_scheduler(loaded), loaded.budget, tried.state_bytes
     lengths = replace(
         trainer.virtual_epochs, unit=loaded.virtual_epoch.unit, count=loaded.virtual_epoch.count
     )
@@ -164,11 +164,17 @@ class _Tried(NamedTuple):
     data: DataCheck | None
     picture: np.ndarray | None
     doubts: tuple[str, ...]
+    state_bytes: int
 
 
 def _try(config: Config, values: Mapping[str, Any], phase: Callable[[str], None]) -> _Tried:
+    with tempfile.TemporaryDirectory(prefix="tune-search-check-") as folder:
+        return _try_in(Path(folder), config, values, phase)
+
+
+def _try_in(folder: Path, config: Config, values: Mapping[str, Any], phase: Callable[[str], None]) -> _Tried:
     try_sampler(config.sampler, config.space, config.sampler_where)
-    trainer = _build(config, values, phase)
+    trainer = _build(config, values, phase, folder)
     if isinstance(trainer, Trainer) and trainer.pretrained is not None:
         with data_errors(config.task_path, places=config.places):
             phase(trainer.load_pretrained())
@@ -185,7 +191,9 @@ def _try(config: Config, values: Mapping[str, Any], phase: Callable[[str], None]
         data, picture = None, None
         if isinstance(trainer, Trainer):
             data, picture = _looked_at(config, trainer.task), trainer.task.data_picture()
-    return _Tried(trainer, "".join(shapes), *measured, data, picture, found)
+    size = _state_size(trainer)
+    trainer.close()
+    return _Tried(trainer, "".join(shapes), *measured, data, picture, found, size)
 
 
 def _doubts(config: Config, trainer: Training, seen: Collection[str]) -> tuple[str, ...]:
@@ -200,7 +208,7 @@ def _check_metric(metric: str, metrics: Mapping[str, float]) -> None:
         raise SearchError(f"objective.metric is {metric!r}; the task reports {', '.join(sorted(metrics))}")
 
 
-def _build(config: Config, values: Mapping[str, Any], phase: Callable[[str], None]) -> Training:
+def _build(config: Config, values: Mapping[str, Any], phase: Callable[[str], None], folder: Path) -> Training:
     """The trainer of one trial, with virtual epochs of a few steps."""
     task_class = config.task_class()
     options = task_class.Options.parse(values)
@@ -217,7 +225,7 @@ def _build(config: Config, values: Mapping[str, Any], phase: Callable[[str], Non
             arrays,
             prepared=None,
             number=0,
-            folder=Path(tempfile.gettempdir()),
+            folder=folder,
             unit="steps",
             count=_NUM_STEPS,
             num_virtual_epochs=config.budget.max_virtual_epochs,
@@ -287,7 +295,6 @@ def _measure(trainer: Training) -> tuple[dict[str, float], float, float]:
     began = time.perf_counter()
     trainer.validate()
     validation = time.perf_counter() - began
-    trainer.close()
     return metrics, max(0.0, both - validation) / _NUM_STEPS, validation
 
 

@@ -88,6 +88,8 @@ class DataCheck:
     """What was understood, such as how many bits images have: texts by what they are of."""
     columns: Sequence[Column] = ()
     """Of a table."""
+    totals: Mapping[str, int] = field(default_factory=dict)
+    """Of what the counts of classes are shares, by part."""
     unit: str = ""
     """What is counted of a class, such as `pixels`."""
     compared: str = ""
@@ -231,6 +233,7 @@ def _summarize(
         notes=inspection.notes,
         findings=sorted(findings, key=lambda finding: (finding.kind.severity, finding.kind.name)),
         parts={part: replace(_part(held), of_samples=totals[part]) for part, held in parts.items()},
+        totals=_totals(parts, classes, overlapping=inspection.overlapping),
         facts=conclusion.facts,
         columns=conclusion.columns,
         classes=classes,
@@ -285,6 +288,19 @@ def _classes(
         )
         for number, name in numbered.items()
     ]
+
+
+def _totals(
+    parts: Mapping[str, Sequence[tuple[SampleName, Contents]]],
+    classes: Sequence[ClassSummary],
+    *,
+    overlapping: bool,
+) -> dict[str, int]:
+    """The sum over classes, or where classes may overlap, or a pixel have none, the number of pixels."""
+    if not overlapping:
+        return {part: sum(row.counts[part] for row in classes) for part in parts}
+    sizes = {part: [held.size for _, held in samples if held.size] for part, samples in parts.items()}
+    return {part: sum(width * height for width, height in of_part) for part, of_part in sizes.items()}
 
 
 def _leakage(

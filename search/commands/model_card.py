@@ -22,6 +22,8 @@ def model_card(
     inputs = ""
     if preprocessing:
         how = f", as its `how` says: {preprocessing['how']}" if "how" in preprocessing else ""
+        if channels := preprocessing.get("channels"):
+            how += f". Inputs have {channels} channel{'s' if channels > 1 else ''}"
         inputs = f"""
 ## From raw data to inputs
 

@@ -14,7 +14,7 @@ from search.config.document import Document
 from search.config.keys import with_place
 from search.config.messages import explain
 from search.config.schema import ImportedSampler, Sampler, Sections, StageSections
-from search.config.tasks import load_task, may_report, task_path
+from search.config.tasks import load_task, may_report, not_computed, task_path
 from search.errors import ConfigError, KeyPath, Problem
 from search.space.parse import is_domain, read_space
 from search.space.space import Space
@@ -239,7 +239,10 @@ def _check_task(
         return error.problems
     problems = [] if ("trial",) in reported else check_trial(space, found, reported)
     own = () if ("trial",) in reported else _names_of_metrics(space)
-    if metric is not None and not may_report(found, metric, own):
+    trials = [resolved.options for resolved in space.candidates()]
+    if metric is not None and (lacking := not_computed(found, metric, trials)):
+        problems.append(Problem.of(("objective", "metric"), f"received {shown(metric)}, {lacking}"))
+    elif metric is not None and not may_report(found, metric, own):
         names = [f"{name}<class>" if name.endswith("/") else name for name in (*found.metric_names, *own)]
         close = nearest(metric, [*names, "valid_loss"])
         hint = f"; did you mean {close!r}?" if close else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -113,6 +113,20 @@ def may_report(task: type[Task], metric: str, own: Collection[str] = ()) -> bool
         return True
     known = (*task.metric_names, *own, *(f"{name}/" for name in own), *OF_THE_TRAINER)
     return metric in known or any(name.endswith("/") and metric.startswith(name) for name in known)
+
+
+def not_computed(task: type[Task], metric: str, trials: Iterable[Mapping[str, Any]]) -> str:
+    """What is wrong with an objective that is reported only where an option is set, which no trial sets."""
+    found = task.optional_metrics.get(metric.partition("/")[0])
+    if found is None:
+        return ""
+    section, key = found
+    sections = [options.get(section) for options in trials]
+    if any(isinstance(each, Mapping) and each.get(key) is not None for each in sections):
+        return ""
+    examples = task.Options.model_fields[section].annotation.model_fields[key].examples  # type: ignore[union-attr]
+    example = str(examples[0]) if examples else "..."
+    return f"which is not computed unless its option is set: trial.{section}.{key}: {example}"
 
 
 def shown_type(value: Any) -> str:

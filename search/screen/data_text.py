@@ -174,14 +174,13 @@ def _class_table(found: DataCheck) -> Table:
         table.add_column("\nshare", justify="right", no_wrap=True)
         if of_pixels:
             table.add_column("\nsamples", justify="right", no_wrap=True)
-    totals = {part: sum(row.counts[part] for row in found.classes) for part in found.parts}
     for row in _shown_classes(found.classes):
         if row is None:
             table.add_row("…")
             continue
         cells: list[RenderableType] = [Text(printable(row.name))]
         for part in found.parts:
-            count, total = row.counts[part], totals[part]
+            count, total = row.counts[part], found.totals[part]
             cells += [f"{count:,}", f"{count / total:.2%}" if total else ""]
             cells += [f"{row.samples[part]:,}"] if of_pixels else []
         table.add_row(*cells)

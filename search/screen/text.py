@@ -174,7 +174,7 @@ def check_text(check: Check, written: Mapping[str, str] | None = None) -> str:
     Args:
         written: files by what they show, see `write_check`.
     """
-    metrics = {name: value for name, value in check.metrics.items() if "/" not in name}
+    metrics = {name: check.metrics[name] for name in _shown([*check.metrics], check.config.objective.metric)}
     space = check.config.space.describe()
     return "\n".join(
         [
@@ -194,6 +194,11 @@ def check_text(check: Check, written: Mapping[str, str] | None = None) -> str:
             "ok",
         ]
     )
+
+
+def _shown(names: list[str], objective: str = "") -> list[str]:
+    """Without those of single classes (`iou/cat`), unless all metrics have such names (`val/loss`)."""
+    return [name for name in names if "/" not in name or name == objective] or names
 
 
 def _objective_lines(check: Check) -> list[str]:
@@ -291,11 +296,10 @@ _COUNTED = ("virtual_epoch", "step", "samples", "seconds")
 
 
 def retraining_progress(record: Mapping[str, Any], num_virtual_epochs: int) -> str:
-    """One virtual epoch's record, with the time left."""
+    """One virtual epoch's record, with the time left; the task's own metrics first, for narrow terminals."""
     number = record["virtual_epoch"]
     left = record["seconds"] / number * (num_virtual_epochs - number)
-    # The task's own metrics come first, to be visible on a narrow terminal.
-    names = [k for k in record if k not in (*_COUNTED, *OF_THE_TRAINER) and "/" not in k]
+    names = _shown([k for k in record if k not in (*_COUNTED, *OF_THE_TRAINER)])
     names += [k for k in OF_THE_TRAINER if k in record]
     values = "  ".join(f"{k} {number_text(record[k])}" for k in names[:8])
     return f"virtual epoch {number}/{num_virtual_epochs}  {duration(left)} left  {values}"

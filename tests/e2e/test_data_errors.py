@@ -75,7 +75,7 @@ def test_a_sample_that_is_wrong_is_named_with_the_command_that_lists_all(
     write("segmentation", {"source": "folder", "root": "data", "num_classes": 2})
     file = folder / "data" / "images" / "train" / "1.png"
     assert said(capsys, *command) == (
-        f"{file}: is none of PNG, JPEG, TIFF and WebP, or its header is damaged; {WAY_OUT}"
+        f"{file}: is none of PNG, JPEG, TIFF, WebP and .npy, or its header is damaged; {WAY_OUT}"
     )
 
 
@@ -108,7 +108,7 @@ def test_an_option_that_is_wrong_is_all_that_is_said(
 
 def test_from_python_it_is_a_search_error() -> None:
     write("segmentation", {"source": "folder", "root": "data", "num_classes": 2})
-    with pytest.raises(SearchError, match="is none of PNG, JPEG, TIFF and WebP"):
+    with pytest.raises(SearchError, match=r"is none of PNG, JPEG, TIFF, WebP and \.npy"):
         search.check("bad.yaml")
 
 

@@ -23,7 +23,7 @@ from search.study.study import read_records
 from search.study.trial import Outcome
 
 ROOT = Path(__file__).parents[2]
-EXAMPLES = ("virtual_epochs", "accumulation", "convergence", "mini_batches")
+EXAMPLES = ("virtual_epochs", "accumulation", "convergence", "mini_batches", "lightning_digits")
 
 
 def config_of(function: str, **sections: Any) -> dict[str, Any]:

@@ -42,6 +42,17 @@ def test_killed_five_times_a_search_of_a_training_function_does_too(
     assert_unharmed(tmp_path, program, SECTIONS | function, num_kills=5, seed=7)
 
 
+def test_killed_three_times_a_search_of_lightnings_trainer_does_too(
+    tmp_path: Path, program: Callable[..., Any], ray_session: None
+) -> None:
+    lightning = {
+        "task": "lightning_functions:train",
+        "objective": {"metric": "loss", "mode": "min"},
+        "trial": {"lr": {"loguniform": [1e-3, 1e-1]}, "width": {"choice": [4, 8]}},
+    }
+    assert_unharmed(tmp_path, program, SECTIONS | lightning, num_kills=3, seed=11)
+
+
 @pytest.mark.chaos
 @pytest.mark.timeout(1500)
 def test_killed_twenty_times_a_search_ends_as_if_nothing_had_been(

@@ -38,6 +38,9 @@ CORE: dict[str, list[str]] = {
         "e2e/test_function_search.py::test_ray_and_this_process_train_a_function_alike",
         "e2e/test_function_search.py::test_a_search_of_a_function_that_is_interrupted_ends_as_if_it_had_not_been",
     ],
+    "Lightning's Trainer is searched on Ray as in one process, and exported": [
+        "e2e/test_lightning_search.py::test_ray_and_this_process_train_alike_and_the_export_is_the_modules_state_dict"
+    ],
     "stages follow each other": [
         "e2e/test_staged_runs.py::test_the_second_stage_begins_with_the_best_of_the_first_and_searches_its_own_alone",
         "e2e/test_staged_runs.py::test_the_last_stages_best_is_exported_and_its_retraining_is_ready",

@@ -78,6 +78,13 @@ def ends_its_loader(trial: Trial) -> None:
         trial.report(loss=1.0)
 
 
+def reports_a_step(trial: Trial) -> None:
+    trial.track(model=make(4))
+    for steps in trial.virtual_epochs():
+        deque(steps, maxlen=0)
+        trial.report(loss=1.0, step=3)
+
+
 def evaluates_nothing(trial: Trial) -> None:
     trial.track(model=make(4))
     for steps in trial.virtual_epochs():

@@ -17,8 +17,9 @@ ROOT = Path(__file__).parents[2]
 _TRAINABLES = """
     __init__ files findings text_file pairing process imported base_options imported_options options
     networks optim data tables shards images pictures inspect task supervised segmentation classification
-    regression gan integrations
-    progress reported trainer function checkpoint tensorboard build session worker trainable batch_probe
+    regression gan
+    progress reported trainer function integrations checkpoint tensorboard build session worker trainable
+    batch_probe
 """
 _SEARCH = """
     hidden errors text space config study schedulers samplers ray run commands screen api __init__

@@ -183,7 +183,7 @@ WRONG_SAMPLES = [
     (colour_mask, r"masks/02\.png: has 3 channels \(RGB\); .* palette PNG"),
     (jpeg_mask, r"masks/02\.jpg: is a JPEG; masks must be PNG"),
     (jpeg_mask_called_png, r"masks/02\.png: is a JPEG; masks must be PNG"),
-    (text_called_png, r"images/02\.png: is none of PNG, JPEG, TIFF and WebP"),
+    (text_called_png, r"images/02\.png: is none of PNG, JPEG, TIFF, WebP and \.npy"),
     (empty_file, r"masks/02\.png: is empty"),
     (huge_image, r"images/02\.png: 10000x9000 is more than \d+ pixels.*decompression bomb"),
     (gigantic_image, r"images/02\.png: has more than \d+ pixels.*decompression bomb"),

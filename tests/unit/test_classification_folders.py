@@ -157,7 +157,7 @@ def test_a_folder_that_cannot_be_used_says_why(tmp_path: Path) -> None:
 
     refused("holds no folders; it must hold one for each class")
     (tmp_path / "cat").mkdir()
-    refused(r"cat: holds no image in PNG, JPEG, TIFF or WebP; fill it, or remove the class")
+    refused(r"cat: holds no image in PNG, JPEG, TIFF, WebP or .npy; fill it, or remove the class")
     Image.new("RGB", (8, 8)).save(tmp_path / "cat" / "1.png")
     refused("holds the one class 'cat'; there must be at least two")
     Image.new("RGB", (8, 8)).save(tmp_path / "2.png")
@@ -188,7 +188,7 @@ def test_every_broken_image_is_named_before_training(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"2 of 6 samples are wrong:\n.*a/0\.png: .*\n.*b/1\.png: is empty"):
         folder_task(tmp_path)
     (tmp_path / "b" / "x.gif").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"x\.gif: is \.gif; images must be PNG, JPEG, TIFF or WebP"):
+    with pytest.raises(ValueError, match=r"x\.gif: is \.gif; images must be PNG, JPEG, TIFF, WebP or .npy"):
         folder_task(tmp_path)
 
 

@@ -62,7 +62,7 @@ def test_images_and_classes_are_those_of_the_shards_in_order(tmp_path):
         ({"cls": b"-1"}, r"x\.cls: is -1; with 3 classes"),
         ({"cls": b"dark"}, r"x\.cls: is no whole number .*'dark'"),
         ({"txt": b"1"}, r"sample x has png, txt and lacks cls"),
-        ({"png": b"no picture"}, r"x\.png: is none of PNG, JPEG, TIFF and WebP"),
+        ({"png": b"no picture"}, r"x\.png: is none of PNG, JPEG, TIFF, WebP and .npy"),
         (
             {"png": png(np.zeros((4, 8, 3), np.uint8))},
             r"x\.png: is 8x4, and .*train000\.png 8x8; all must",

@@ -254,7 +254,7 @@ def no_image(rows: list[dict[str, Any]]) -> None:
     ("change", "message"),
     [
         (no_label, r"\[train\]\[2\]\[label\]: is empty"),
-        (no_image, r"\[2\]\[image\]: is none of PNG, JPEG, TIFF and WebP"),
+        (no_image, r"\[2\]\[image\]: is none of PNG, JPEG, TIFF, WebP and .npy"),
     ],
 )
 def test_a_wrong_row_is_named_or_skipped(tmp_path: Path, change: Any, message: str) -> None:

@@ -236,7 +236,12 @@ def objective_problems(task, metric):
 @pytest.mark.parametrize(
     ("task", "metric", "message"),
     [
-        ("segmentation", "mIoU", "miou, mean_dice, pixel_accuracy, iou/<class>; did you mean 'miou'?"),
+        (
+            "segmentation",
+            "mIoU",
+            "miou, mean_dice, pixel_accuracy, iou/<class>, dice/<class>, boundary_iou, boundary_iou/<class>; "
+            "did you mean 'miou'?",
+        ),
         ("classification", "acc", "accuracy, balanced_accuracy, macro_f1, calibration_error"),
         ("regression", "loss", "mse, rmse, mae, r2"),
         ("gan", "fid", "frechet_distance, class_coverage, discriminator_loss"),
@@ -248,10 +253,22 @@ def test_an_objective_that_the_task_does_not_report_is_refused_before_a_search(t
     assert problem.startswith(f"c.yaml:2: objective.metric: received '{metric}'; the task reports {message}")
 
 
+@pytest.mark.parametrize("metric", ["boundary_iou", "boundary_iou/road"])
+def test_an_objective_that_needs_an_option_names_the_line_which_works(metric):
+    (problem,) = objective_problems("segmentation", metric)
+    line = "trial.validation.boundary_iou: 0.02"
+    rule = f"received '{metric}', which is not computed unless its option is set: {line}"
+    assert problem == f"c.yaml:2: objective.metric: {rule}"
+    text = f"task: segmentation\nobjective: {{metric: {metric}, mode: max}}\n"
+    text += "trial:\n  validation: {boundary_iou: {choice: [0.02, 0.05]}}\n"
+    assert not [problem for problem in problems_of(text) if "objective" in problem]
+
+
 @pytest.mark.parametrize(
     ("task", "metric"),
     [
         ("segmentation", "iou/road"),
+        ("segmentation", "dice/road"),
         ("segmentation", "valid_loss"),
         ("my_task:Declaring", "part/x"),
         ("my_task:Overriding", "mine"),

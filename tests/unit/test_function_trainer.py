@@ -11,38 +11,9 @@ from typing import Any
 import own_functions
 import pytest
 import torch
+from function_runs import all_reports, copied, trainer_of
 
 from trainables.function.task import function_task
-from trainables.function.trainer import FunctionTrainer
-
-CPU = torch.device("cpu")
-
-
-def trainer_of(function: Callable[..., None], *, epochs: int = 4, count: int = 5, unit: Any = "steps",
-               **values: Any) -> FunctionTrainer:  # fmt: skip
-    task = function_task(function)
-    return task.trainer(
-        task.Options.parse(values),
-        number=3,
-        device=CPU,
-        folder=Path("."),
-        unit=unit,
-        count=count,
-        num_virtual_epochs=epochs,
-    )
-
-
-def copied(trainer: FunctionTrainer, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What a checkpoint would hold, through a file that nothing is executed for."""
-    torch.save((trainer.weights(), trainer.state_dict()), folder / "saved.pt")
-    return torch.load(folder / "saved.pt", weights_only=True)
-
-
-def all_reports(trainer: FunctionTrainer) -> list[dict[str, float]]:
-    found = []
-    while (metrics := trainer.run_virtual_epoch()) is not None:
-        found.append(metrics)
-    return found
 
 
 @pytest.fixture(autouse=True)
@@ -165,6 +136,11 @@ def test_an_error_of_the_function_is_that_of_the_virtual_epoch() -> None:
             TypeError,
             r"evaluated_by\(\) received a dict; must be",
         ),
+        (
+            own_functions.reports_a_step,
+            ValueError,
+            r"received step, which each report has already; .* my_st",
+        ),
         (own_functions.reports_a_list, TypeError, r"metric 'loss' is a Tensor \[3\]; must be one number"),
     ],
 )
@@ -218,3 +194,13 @@ def test_a_function_that_leaves_what_a_trial_needs_is_noted() -> None:
         trainer.close()
     assert notes["train"] == []
     assert notes["shows"] == ["no batches come from trial.batches", "trial.evaluated_by"]
+
+
+def test_no_value_is_hidden_by_what_a_trial_has() -> None:
+    trainer = trainer_of(own_functions.flat, batch=8, optimizer={"lr": 0.01})
+    names = {name for name in (*vars(trainer.trial), *dir(type(trainer.trial))) if not name.startswith("_")}
+    assert "state" in names
+    for name in names - {"seed"}:
+        with pytest.raises(ValueError, match=f"'{name}' is a name of the trial's own"):
+            function_task(own_functions.flat).Options.parse({name: 3})
+    trainer.close()

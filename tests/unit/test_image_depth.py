@@ -264,7 +264,7 @@ def test_an_image_beyond_the_range_that_was_found_is_told_once(
         (b"RIFF1234WEBPrest", "is a WebP, and must be"),
         (b"\0\0\0\x18ftypheic", "is a HEIC or a video"),
         (b"<!DOCTYPE html>", "is a page of HTML, .*: copy it again"),
-        (b"no picture", "is none of PNG, JPEG, TIFF and WebP"),
+        (b"no picture", "is none of PNG, JPEG, TIFF, WebP and .npy"),
     ],
 )
 def test_a_file_of_another_kind_is_named(tmp_path: Path, content: bytes, message: str) -> None:

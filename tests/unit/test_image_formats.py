@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import sys
 import tarfile
 import zlib
 from collections.abc import Mapping
@@ -83,16 +84,23 @@ def saved(folder: Path, content: bytes, name: str = "file.tif") -> Path:
     [("uint8", ()), ("uint16", ()), ("int16", ()), ("int32", ()), ("float32", ()), ("uint8", (3,))],
 )
 def test_a_tiff_has_the_values_that_were_saved_or_is_refused(
-    tmp_path: Path, dtype: str, channels: tuple[int, ...], *, compressed: bool, order: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    dtype: str,
+    channels: tuple[int, ...],
+    *,
+    compressed: bool,
+    order: str,
 ) -> None:
     values = numbers(dtype, *channels)
     file = saved(tmp_path, tiff(values, order=order, compressed=compressed))
     reading = Reading(channels=3 if channels else 1)
     # Pillow swaps the bytes of these twice.
     if order == ">" and compressed and dtype in ("int16", "int32", "float32"):
-        with pytest.raises(SampleError, match="compressed, with the high byte of each number first; save it"):
-            reading.values(file)
-        return
+        with monkeypatch.context() as without:
+            without.setitem(sys.modules, "tifffile", None)
+            with pytest.raises(SampleError, match="compressed, with the high byte of each number first; sav"):
+                reading.values(file)
     np.testing.assert_array_equal(reading.values(file), values)
     assert header_size(file) == (6, 8)
     deep = {"uint8": "L", "uint16": "16-bit L", "int16": "16-bit L", "int32": "32-bit L"}
@@ -120,7 +128,10 @@ def test_pillow_reads_what_it_has_written(tmp_path: Path, mode: str, compression
         (tiff(np.full((6, 8), np.nan, np.float32)), "holds 48 numbers that are NaN or infinite, of 48"),
     ],
 )
-def test_a_tiff_that_would_be_misread_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+def test_a_tiff_that_would_be_misread_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, message: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "tifffile", None)  # as where it is not installed
     file = saved(tmp_path, content)
     with pytest.raises(SampleError, match=message):
         Reading(channels=1).values(file)
@@ -219,9 +230,9 @@ def test_a_folder_of_tiff_or_webp_is_that_of_png(tmp_path: Path, suffix: str) ->
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("2.dcm", "is a DICOM; images must be PNG, JPEG, TIFF or WebP: convert it"),
+        ("2.dcm", "is a DICOM; images must be PNG, JPEG, TIFF, WebP or .npy: convert it"),
         ("2.nii.gz", "is a NIfTI; images must be"),
-        ("2.bmp", r"is \.bmp; images must be PNG, JPEG, TIFF or WebP"),
+        ("2.bmp", r"is \.bmp; images must be PNG, JPEG, TIFF, WebP or .npy"),
         ("2.CR2", "is a raw photograph"),
     ],
 )
@@ -239,10 +250,11 @@ def test_arrays_beside_images_are_told_and_arrays_instead_of_images_refused(tmp_
     np.save(tmp_path / "masks/0.npy", MASK)
     lines: list[str] = []
     load(tmp_path, progress=lines.append)
-    assert f"{tmp_path}: left out, as no PNG, JPEG, TIFF or WebP: masks/0.npy" in lines
-    for file in (tmp_path / "masks").glob("*.png"):
-        file.unlink()
-    with pytest.raises(ValueError, match=r"masks: holds no image in .* but \.npy: convert them, as to PNG"):
+    what = "as no PNG, JPEG, TIFF, WebP or .npy, or arrays beside images"
+    assert f"{tmp_path}: left out, {what}: masks/0.npy" in lines
+    for file in (tmp_path / "masks").glob("*"):
+        file.rename(file.with_suffix(".mat"))
+    with pytest.raises(ValueError, match=r"masks: holds no image in .* but \.mat: convert them, as to PNG"):
         load(tmp_path)
 
 
@@ -257,7 +269,7 @@ def test_files_without_a_suffix_are_named_by_what_they_hold(tmp_path: Path) -> N
         find_images(options, 0)
 
 
-@pytest.mark.parametrize(("extension", "mask"), [("webp", "seg.png"), ("tif", "mask.tif")])
+@pytest.mark.parametrize(("extension", "mask"), [("webp", "seg.png"), ("tif", "truth.tif")])
 def test_shards_of_other_formats_are_read_and_their_names_are_options(
     tmp_path: Path, extension: str, mask: str
 ) -> None:
@@ -273,7 +285,9 @@ def test_shards_of_other_formats_are_read_and_their_names_are_options(
                 member.size = len(content.getvalue())
                 shard.addfile(member, BytesIO(content.getvalue()))
     places = {"source": "shards", "root": str(tmp_path), "train": "train.tar", "valid": "valid.tar"}
-    with pytest.raises(ValueError, match=r"lacks jpg or jpeg or png; .*; data\.image says what its members"):
+    with pytest.raises(
+        ValueError, match=r"lacks .*; every sample must have it; data\.(image|mask) says what its"
+    ):
         load_images(MaskShardsOptions(**places, num_classes=4))
     options = MaskShardsOptions(**places, num_classes=4, image=extension, mask=mask)
     (images, masks) = LoadedImages(load_images(options), options).samples("valid").read(np.arange(1))

@@ -69,3 +69,6 @@ def test_of_a_retraining_the_tasks_own_metrics_come_first() -> None:
     assert text == (
         "virtual epoch 2/6  6 s left  miou 0.75  valid_loss 0.4  train_loss 0.5  lr 0.1  epoch 0.1"
     )
+    assert retraining_progress(record | {"val/loss": 0.3}, 6).startswith(
+        "virtual epoch 2/6  6 s left  val/loss 0.3"
+    )

@@ -297,12 +297,6 @@ def test_links_out_of_the_root_are_refused(name, pascal, city, scenes, tmp_path)
         load(root)
 
 
-@pytest.mark.parametrize("layout", ["voc", "folders"])
-def test_other_channels_than_grey_and_rgb_are_for_nnunet(layout):
-    with pytest.raises(ValueError, match="channels is 2; it must be 1 or 3, but in layout nnunet"):
-        MaskFolderOptions(source="folder", root="x", channels=2, layout=layout)
-
-
 def test_two_channels_of_one_file_are_refused_where_the_layout_is_found(pascal):
     with pytest.raises(
         ValueError, match=r"comes in 1 files and data\.channels is 2; it must be 1 or 3 for one"

@@ -69,7 +69,13 @@ def test_wrong_predictions_on_ignored_pixels_do_not_count():
     logits[0, 1, 0, 1] = 1.0
     metrics = ConfusionMetrics(["a", "b"])
     metrics.update(logits, (None, torch.tensor([[[0, 255]]])))
-    assert metrics.compute() == {"miou": 1.0, "mean_dice": 1.0, "pixel_accuracy": 1.0, "iou/a": 1.0}
+    assert metrics.compute() == {
+        "miou": 1.0,
+        "mean_dice": 1.0,
+        "pixel_accuracy": 1.0,
+        "iou/a": 1.0,
+        "dice/a": 1.0,
+    }
 
 
 def test_other_ignored_labels_are_left_out():

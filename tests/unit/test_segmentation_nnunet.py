@@ -192,7 +192,7 @@ def other_size(root):
         (lambda root: describe(root, labels=3), r"dataset\.json: has no 'labels'"),
         (
             lambda root: describe(root, file_ending=".nii.gz"),
-            r"file_ending is \.nii\.gz; only 2-D data in PNG, JPEG, TIFF or WebP can be read: save",
+            r"file_ending is \.nii\.gz; only 2-D data in PNG, JPEG, TIFF, WebP or .npy can be read: save",
         ),
         (
             lambda root: describe(root, labels={"a": 0, "b": [1, 2]}),

@@ -50,7 +50,7 @@ def test_a_wrong_sample_is_an_error_that_names_the_file(root, spoil, message, ma
     ("spoil", "message"),
     [
         (two_of_a_name, r"images/02\.png: has the same name as 02\.jpg"),
-        (other_format, r"images/02\.bmp: is \.bmp; images must be PNG, JPEG, TIFF or WebP"),
+        (other_format, r"images/02\.bmp: is \.bmp; images must be PNG, JPEG, TIFF, WebP or \.npy"),
         (link_out, r"images/02\.png: leads to \S*-outside\.png, outside of data\.root"),
         (linked_list_out, r"train\.txt: leads to \S*-outside\.txt, outside of data\.root"),
         (linked_classes_out, r"classes\.txt: leads to \S*-outside\.txt, outside of data\.root"),
@@ -58,7 +58,7 @@ def test_a_wrong_sample_is_an_error_that_names_the_file(root, spoil, message, ma
         (too_many_classes, r"classes\.txt has 256 names; there must be 2 to 255 classes"),
         (linked_folder_out, r"images: leads to \S*-outside, outside of data\.root"),
         (linked_loop, r"images/again: is a link to a folder that was already read"),
-        (no_images, r"images: holds no image in PNG, JPEG, TIFF or WebP"),
+        (no_images, r"images: holds no image in PNG, JPEG, TIFF, WebP or \.npy"),
         (no_masks_folder, r"holds answers, images; expected images/ and masks/"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),

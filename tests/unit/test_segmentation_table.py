@@ -132,7 +132,7 @@ def no_image(rows):
         (far_label, r"saved\[train\]\[1\]\[mask\]: holds label 37 in 63 pixels; classes are 0 to 2"),
         (other_size, r"\[mask\]: is 8x7, its image \S*saved\[train\]\[1\]\[image\] 9x7; sizes must agree"),
         (no_mask, r"saved\[train\]\[1\]\[mask\]: is empty"),
-        (no_image, r"saved\[train\]\[1\]\[image\]: is none of PNG, JPEG, TIFF and WebP"),
+        (no_image, r"saved\[train\]\[1\]\[image\]: is none of PNG, JPEG, TIFF, WebP and .npy"),
     ],
 )
 def test_a_wrong_row_is_named_or_skipped(tmp_path, change, message, max_memory):

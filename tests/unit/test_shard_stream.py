@@ -195,7 +195,7 @@ def test_broken_samples_and_shards_are_errors_or_skipped_and_counted(tmp_path):
         ValueError, match=r"train-000001\.tar: ends .*last whole sample is train0\d+, number \d"
     ):
         task_of(root)
-    with pytest.raises(ValueError, match=r"wrong\.jpg: is none of PNG, JPEG, TIFF and WebP"):
+    with pytest.raises(ValueError, match=r"wrong\.jpg: is none of PNG, JPEG, TIFF, WebP and .npy"):
         task_of(root, train=["train-000000.tar", "train-more-000000.tar"])
     session = run(shard_plan(tmp_path / "trial", root, bad_samples="skip"))
     skipped = session.trainer.task.skipped_samples
@@ -214,7 +214,7 @@ def test_a_sample_that_is_not_looked_at_before_is_found_in_training(tmp_path):
     assert looked.skipped_samples == {}
     session = TrialSession(shard_plan(tmp_path / "trial", root, sample_size=3), None)
     with pytest.raises(
-        ValueError, match=r"train-more-000000\.tar: wrong\.jpg: is none of PNG, JPEG, TIFF and WebP"
+        ValueError, match=r"train-more-000000\.tar: wrong\.jpg: is none of PNG, JPEG, TIFF, WebP and .npy"
     ):
         session.next_report()
     session = run(shard_plan(tmp_path / "skipping", root, sample_size=3, bad_samples="skip"))

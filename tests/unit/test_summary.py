@@ -216,6 +216,9 @@ def test_the_screen_of_a_check() -> None:
     assert "\n\nnote: a doubt\n\nok" in check_text(replace(check, doubts=("a doubt",)))
     diverged = replace(check, metrics={"accuracy": float("nan")})
     assert "  accuracy is nan: a trial whose objective is not finite after a" in check_text(diverged)
+    assert "  val/loss 0.5  val/acc 0.25" in check_text(
+        replace(check, metrics={"val/loss": 0.5, "val/acc": 0.25})
+    )
     named = replace(check, named_by_file=True)
     assert check_text(named).splitlines()[0] == "name              digits, after the file"
     assert check_text(check).splitlines() == [

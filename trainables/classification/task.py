@@ -32,6 +32,7 @@ from trainables.networks.mlp import MLP
 from trainables.networks.options import MLPOptions, ResNetOptions
 from trainables.networks.resnet import ResNet
 from trainables.options import TrialOptions
+from trainables.pictures import FIRST_CHANNELS
 from trainables.supervised.datasets import OwnData, OwnSource
 from trainables.supervised.task import SupervisedTask, build_imported
 from trainables.task import Arrays
@@ -153,7 +154,9 @@ class ClassificationTask(SupervisedTask):
         images, source = self._images, self.train_data()
         if images is None or (isinstance(images, OwnData) and len(images.input_shape) != 3):
             return None
-        return sheet_of(source, images.mean, images.std, self.class_names, with_masks=False)
+        data = self.options.data
+        shown = data.shown_channels if isinstance(data, ImageOptions) else FIRST_CHANNELS
+        return sheet_of(source, images.mean, images.std, self.class_names, with_masks=False, shown=shown)
 
     def _source(self, *parts: str, trained: bool) -> Source:
         loss = self.options.loss

@@ -18,7 +18,10 @@ from trainables.function.trial import Trial
 from trainables.options import TrialSection
 from trainables.task import Task
 
-_TAKEN = {name for name in dir(Trial) if not name.startswith("_")} | {"number", "device", "folder", "done"}
+_TAKEN = {name for name in dir(Trial) if not name.startswith("_")} | {
+    *("number", "device", "folder", "done", "num_virtual_epochs"),
+    *("values", "state", "tracked", "images", "texts", "loads", "notes"),
+}
 """Names of a trial's own, which a value would be hidden by."""
 
 

@@ -142,6 +142,7 @@ class FunctionTrainer:
 
     def doubts(self) -> Iterator[str]:
         """What is probably not meant, after some virtual epochs."""
+        yield from self.trial.notes
         if not self.trial.loads:
             yield (
                 "no batches come from trial.batches(loader): if it draws from a loader of its own, its place "

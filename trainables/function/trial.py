@@ -16,6 +16,7 @@ from trainables.data.virtual_epoch import Unit, VirtualEpochs
 from trainables.findings import a_type
 from trainables.function.state import PlainState, Tracked
 from trainables.function.values import Values
+from trainables.reported import OF_A_REPORT
 
 STREAM = "batches"
 
@@ -74,6 +75,10 @@ class Trial:
         self.state = PlainState()
         """Plain values of yours that are saved with the trial, such as the last loss."""
         self.tracked = Tracked()
+        self.loads = False
+        """Whether the place in the data is saved: of `batches`, or by a framework."""
+        self.notes: list[str] = []
+        """For `tune-search check`: what a framework does otherwise in a trial that continues."""
         self._evaluate: Callable[[], Mapping[str, Any]] | None = None
         self.images: dict[str, np.ndarray] = {}
         self.texts: dict[str, str] = {}
@@ -134,8 +139,14 @@ class Trial:
             loader: see `trainables.data.loader_stream.LoaderStream` for which order is resumed exactly.
             per_step: batches of one optimizer step, where gradients are accumulated.
         """
-        self._stream = LoaderStream(loader)
+        self._stream, self.loads = LoaderStream(loader), True
         known = isinstance(loader, torch.utils.data.DataLoader)
+        if known and not issubclass(type(loader), torch.utils.data.DataLoader):
+            raise ValueError(
+                f"trial.batches() received a {type(loader).__name__}, which accelerator.prepare has made: it "
+                "reads a batch ahead, whose random numbers a pause would lose; draw from batches_of(trial, "
+                "accelerator, loader) of trainables.integrations.accelerate"
+            )
         size, epoch_samples = loader_samples(loader) if known else (None, None)  # type: ignore[arg-type]
         if size is not None or self._unit != "steps":
             self._lengths = VirtualEpochs(
@@ -210,11 +221,6 @@ class Trial:
             )
         return dict(self._evaluate())
 
-    @property
-    def loads(self) -> bool:
-        """Whether batches come from `batches`, which continue where the trial was paused."""
-        return self._stream is not None
-
     def report(self, **metrics: Any) -> None:
         """The metrics of the virtual epoch that has ended: numbers, or tensors and arrays of one number.
 
@@ -223,13 +229,18 @@ class Trial:
 
         Raises:
             TypeError: a metric is no number.
-            ValueError: there are none.
+            ValueError: there are none, or one has a name that each report has itself.
         """
         self._require_all_steps()
         if not metrics and self.evaluates:
             metrics = self.evaluate()
         if not metrics:
             raise ValueError("trial.report() received no metric; give at least the objective")
+        if taken := [name for name in metrics if name in OF_A_REPORT or name.startswith("best/")]:
+            raise ValueError(
+                f"trial.report() received {', '.join(taken)}, which each report has already; give the metric "
+                f"another name, such as my_{taken[0].replace('/', '_')}"
+            )
         values = {name: _number(name, value) for name, value in metrics.items()}
         self.done += 1
         self._drawn = 0

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 
 from trainables.images.augment import IGNORE, LEFT, SCALE, TOP, Draw, chosen, window_of
 from trainables.images.augment_options import JointAugmentOptions
+from trainables.images.masks.packed import holds
 from trainables.images.warp import Warp, drawn_warp, warped
 
 Pixel = tuple[int, int]
@@ -36,6 +37,8 @@ def cropped(
     augment: JointAugmentOptions,
     fill: np.ndarray,
     classes: Sequence[int] = (),
+    *,
+    overlapping: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """A random window of one sample at the size of the crop, or the sample at its own size without a crop.
 
@@ -48,10 +51,12 @@ def cropped(
         mask: uint8 [H, W].
         randoms: float64 [num_randoms].
         classes: of which `oversample` shows one.
+        overlapping: whether the mask is of packed classes, see `masks.packed`.
     """
     if augment.crop is None and not mask.size:
         return image, mask  # skipped
-    window = _window(mask, randoms, augment, classes)
+    pixel = _pixel_to_show(mask, randoms, augment, classes, overlapping=overlapping)
+    window = _window(mask, randoms, augment, pixel)
     size = (window.height, window.width) if augment.crop is None else (augment.crop, augment.crop)
     warp = drawn_warp(randoms, augment, size)
     if warp is not None:
@@ -83,7 +88,7 @@ def padded_crops(shapes: np.ndarray, augment: JointAugmentOptions) -> Iterator[s
 
 
 def _window(
-    mask: np.ndarray, randoms: np.ndarray, augment: JointAugmentOptions, classes: Sequence[int]
+    mask: np.ndarray, randoms: np.ndarray, augment: JointAugmentOptions, pixel: Pixel | None
 ) -> Window:
     height, width = mask.shape
     if augment.crop is None:
@@ -91,7 +96,6 @@ def _window(
     ratio = augment.scale_max / augment.scale_min
     scale = augment.scale_min * ratio ** float(randoms[SCALE])
     side = max(1, round(augment.crop / scale))
-    pixel = _pixel_to_show(mask, randoms, augment, classes)
     row, column = pixel or (None, None)
     top = _place(height, side, float(randoms[TOP]), row)
     left = _place(width, side, float(randoms[LEFT]), column)
@@ -117,14 +121,19 @@ def _below(random: float, count: int) -> int:
 
 
 def _pixel_to_show(
-    mask: np.ndarray, randoms: np.ndarray, augment: JointAugmentOptions, classes: Sequence[int]
+    mask: np.ndarray,
+    randoms: np.ndarray,
+    augment: JointAugmentOptions,
+    classes: Sequence[int],
+    *,
+    overlapping: bool,
 ) -> Pixel | None:
     """A random pixel of a random class that the mask has, if this sample is oversampled."""
-    rng = chosen(randoms, Draw.OVERSAMPLE, augment.oversample)
+    rng = None if augment.crop is None else chosen(randoms, Draw.OVERSAMPLE, augment.oversample)
     if rng is None:
         return None
     for label in rng.permutation(np.asarray(classes)):
-        is_shown = mask == label
+        is_shown = holds(mask, int(label)) if overlapping else mask == label
         ends = np.fromiter(map(np.count_nonzero, is_shown), np.int64, len(mask)).cumsum()
         if len(ends) and ends[-1]:
             number = int(rng.integers(ends[-1]))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
-import os
-import stat
 import struct
 import warnings
 import zlib
@@ -12,13 +11,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from io import BytesIO
-from pathlib import Path
+from typing import cast
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from trainables.findings import SampleError, sample_error
 from trainables.images import formats, kinds
+from trainables.images.bands import Bands, Mapped, is_array, look_at_bands, read_bands
 from trainables.images.depth import (
     ValueRange,
     depth_and_mode,
@@ -26,10 +26,8 @@ from trainables.images.depth import (
     lacks_lower_bytes,
     show_lower_bytes,
 )
+from trainables.images.stored import File, Stored, check_exists, contents
 from trainables.text_file import not_fetched
-
-PIXEL_LIMIT = 89_478_485
-"""Pillow's own limit, used where a program has switched that off."""
 
 # Metadata are not used: an editor's history of megabytes makes no image unreadable, and what Pillow warns of
 # in them concerns nobody. The sizes of images are checked below.
@@ -37,6 +35,8 @@ PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
 warnings.filterwarnings("ignore", module=r"PIL\.")
 logging.getLogger("PIL").setLevel(logging.CRITICAL)
 
+_NEVER_TIFF = (".png", ".jpg", ".jpeg", ".webp")
+_TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -49,26 +49,11 @@ _TURNS = {
 """By the orientation in EXIF."""
 
 
-@dataclass(frozen=True)
-class Stored:
-    """A file inside of another one."""
-
-    name: str
-    """As messages call it."""
-    content: bytes
-
-    def __str__(self) -> str:
-        return self.name
-
-
-File = Path | Stored
-
-
 @contextmanager
 def opened(file: File) -> Iterator[Image.Image]:
     """The open image; any failure to read it while it is open becomes a SampleError that names the file."""
-    _check_exists(file)
-    limit = Image.MAX_IMAGE_PIXELS or PIXEL_LIMIT
+    check_exists(file)
+    limit = Image.MAX_IMAGE_PIXELS or formats.PIXEL_LIMIT
     too_large = f"more than {limit} pixels, which may be a decompression bomb; cut it into tiles"
     try:
         content = BytesIO(file.content) if isinstance(file, Stored) else file
@@ -104,49 +89,44 @@ def opened(file: File) -> Iterator[Image.Image]:
         raise sample_error(kinds.UNREADABLE, file, f"cannot be decoded{hint} ({error})") from error
 
 
-def _check_exists(file: File) -> None:
-    """Refuse what is missing, empty, or a named pipe, which would block forever."""
-    if isinstance(file, Stored):
-        size = len(file.content)
-    else:
-        try:
-            status = file.stat()
-        except OSError as error:
-            if not os.path.islink(file):
-                raise sample_error(kinds.NO_FILE, file, "there is no such file") from error
-            target = os.readlink(file)
-            message = f"is a link to {target}, and there is no such file"
-            if "annex/objects/" in target:
-                message = (
-                    f"is a link of git-annex to contents that were not fetched; run: git annex get {file}"
-                )
-                raise sample_error(kinds.NOT_FETCHED, file, message) from error
-            raise sample_error(kinds.UNREADABLE, file, message) from error
-        if not stat.S_ISREG(status.st_mode):
-            raise sample_error(kinds.UNREADABLE, file, "is not a regular file")
-        size = status.st_size
-    if not size:
-        raise sample_error(kinds.EMPTY, file, "is empty")
-
-
 def _begin(file: File) -> bytes:
     return contents(file, formats.NUM_BYTES)
 
 
-def contents(file: File, most: int = -1) -> bytes:
-    """The first bytes of a file, or all of them."""
-    if isinstance(file, Stored):
-        return file.content[:most] if most >= 0 else file.content
-    with file.open("rb") as opened_file:
-        return opened_file.read(most)
+def holds_bands(file: File) -> bool:
+    """Whether a file is read as an array of any number of channels: by NumPy or, for a TIFF, by tifffile."""
+    if is_array(file):
+        return True
+    if str(file).lower().endswith(_NEVER_TIFF) or importlib.util.find_spec("tifffile") is None:
+        return False
+    try:
+        if not _begin(file).startswith(_TIFF_MARKS):
+            return False
+        with Image.open(BytesIO(file.content) if isinstance(file, Stored) else file) as image:
+            return formats.is_for_tifffile(image)
+    except UnidentifiedImageError:
+        return _tifffile_reads(file)
+    except Exception:  # whatever a damaged file makes Pillow raise is told when it is opened
+        return False
 
 
-def header_size(file: File) -> tuple[int, int]:
+def _tifffile_reads(file: File) -> bool:
+    try:
+        look_at_bands(file, None)
+    except SampleError:
+        return False
+    return True
+
+
+def header_size(file: File, channels_first: bool | None = None) -> tuple[int, int]:
     """Height and width from the header alone; those of an image may be turned by its EXIF.
 
     Raises:
         SampleError: the file is in no format that is read, or has too many pixels.
     """
+    if holds_bands(file):
+        bands = look_at_bands(file, channels_first)
+        return bands.height, bands.width
     with opened(file) as image:
         return image.height, image.width
 
@@ -161,10 +141,15 @@ class Header:
     """Whether it has more than 8 bits a channel."""
     orientation: int
     """How its EXIF says that it is to be turned: 1 is upright."""
+    bands: Bands | None = None
+    """Of one that is read as an array; others are converted to grey or RGB."""
 
 
-def read_header(file: File) -> Header:
+def read_header(file: File, channels_first: bool | None = None) -> Header:
     """Look at an image file without decoding it; raises a SampleError as `opened` does."""
+    if holds_bands(file):
+        bands = look_at_bands(file, channels_first)
+        return Header(bands.mode, bands.dtype != np.uint8, 1, bands)
     with opened(file) as image:
         return Header(depth_and_mode(image), is_deep(image), orientation(image))
 
@@ -180,6 +165,12 @@ class Reading:
     """Whether the range is that of some images, and not set: what it clips is told."""
     upright: bool = True
     """Whether images are turned as their EXIF says."""
+    channels_first: bool | None = None
+    """Of arrays: [C, H, W] or [H, W, C]; None: the shorter end is the channels."""
+    channels_found: bool = False
+    """Whether the number of channels is that of most images, and not set."""
+    by_window: bool = False
+    """Whether arrays on disk stay there until a window of them is taken, see `Mapped`."""
 
     def pixels(self, file: File) -> np.ndarray:
         """uint8 [H, W, channels].
@@ -187,24 +178,51 @@ class Reading:
         Raises:
             SampleError: the file cannot be decoded, or is the only one with more than 8 bits.
         """
+        if holds_bands(file):
+            return self._of_bands(file)
         with opened(file) as image:
             deep = is_deep(image)
             if not deep and (self.value_range is None or not self.value_range.of_all):
                 return self._converted(self._turned(image))
-        values = self.values(file)
+        return self._converted(Image.fromarray(self._scaled(file, self.values(file))))
+
+    def _scaled(self, file: File, values: np.ndarray) -> np.ndarray:
         if self.value_range is None:
             message = "has more than 8 bits a channel, and the images that were looked at have 8"
             raise sample_error(kinds.DEPTH, file, message, "set data.range, or save all images alike")
         if self.is_found:
             self.value_range.tell_outside(str(file), values)
-        return self._converted(Image.fromarray(self.value_range.scaled(values)))
+        return self.value_range.scaled(values)
+
+    def _of_bands(self, file: File) -> np.ndarray:
+        """One channel is repeated where three are wanted, as greys are."""
+        values = read_bands(file, self.channels_first)
+        held = values.shape[2]
+        if held != self.channels and (held, self.channels) != (1, 3):
+            raise other_channels(file, f"{held} channels" if held > 1 else "one channel", self)
+        if values.dtype == np.uint8 and (self.value_range is None or not self.value_range.of_all):
+            return values if held == self.channels else values.repeat(3, axis=2)
+
+        def converted(part: np.ndarray) -> np.ndarray:
+            scaled = self._scaled(file, self._finite(file, part))
+            return scaled if held == self.channels else scaled.repeat(3, axis=2)
+
+        # Whoever takes a window of it knows no difference.
+        return (
+            cast(np.ndarray, Mapped(values, self.channels, converted))
+            if self.by_window
+            else converted(values)
+        )
 
     def values(self, file: File) -> np.ndarray:
-        """As they are in the file: [H, W] of greys, [H, W, 3] of colours.
+        """As they are in the file: [H, W] of greys, [H, W, 3] of colours, [H, W, C] of an array.
 
         Raises:
             SampleError: the file cannot be decoded, or has 16-bit greys with transparency.
         """
+        if holds_bands(file):
+            values = self._finite(file, read_bands(file, self.channels_first))
+            return values if values.shape[2] > 1 else values[..., 0]
         with opened(file) as image:
             if lacks_lower_bytes(image):
                 message = "has 16-bit greys with transparency, which cannot be read"
@@ -214,11 +232,15 @@ class Reading:
         with opened(file) as image:
             if deep and show_lower_bytes(image):
                 values = values.astype(np.uint16) << 8 | np.asarray(self._turned(image))
+        values = self._finite(file, values)
+        return values[..., :3] if values.ndim == 3 else values
+
+    def _finite(self, file: File, values: np.ndarray) -> np.ndarray:
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             number = int((~np.isfinite(values)).sum())
             message = f"holds {number:,} numbers that are NaN or infinite, of {values.size:,}"
             raise sample_error(kinds.NOT_FINITE, file, message, "replace them, as by 0")
-        return values[..., :3] if values.ndim == 3 else values
+        return values
 
     @property
     def _mode(self) -> str:
@@ -252,8 +274,10 @@ def read_channels(files: Sequence[File], reading: Reading) -> np.ndarray:
         SampleError: a file cannot be decoded, or their number does not fit.
     """
     channels = reading.channels
-    if len(files) == 1 and channels in (1, 3):
+    if len(files) == 1 and (channels in (1, 3) or holds_bands(files[0])):
         return reading.pixels(files[0])
+    if len(files) == 1 and reading.channels_found:
+        raise other_channels(files[0], "grey or RGB", reading)
     if len(files) != channels:
         message = (
             f"comes in {len(files)} files and data.channels is {channels}; it must be 1 or 3 for one file, "
@@ -268,9 +292,22 @@ def read_channels(files: Sequence[File], reading: Reading) -> np.ndarray:
     return np.concatenate(planes, axis=-1)
 
 
+def other_channels(file: File, held: str, reading: Reading) -> SampleError:
+    """The error for an image of another number of channels than is read."""
+    rule = f"most images have {reading.channels}"
+    way_out = "save all images alike"
+    if not reading.channels_found:
+        rule = f"data.channels is {reading.channels}"
+        way_out = "set it to the number that the images have, or leave it out"
+    return sample_error(kinds.CHANNELS, file, f"has {held}, and {rule}", way_out)
+
+
 def resized(pixels: np.ndarray, side: int) -> np.ndarray:
     """The middle square, with the shorter side scaled to `side`."""
-    image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    if pixels.shape[-1] not in (1, 3):
+        planes = [resized(pixels[..., n : n + 1], side) for n in range(pixels.shape[-1])]
+        return np.concatenate(planes, axis=-1)
+    image = Image.fromarray(np.ascontiguousarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels))
     fitted = ImageOps.fit(image, (side, side), method=Image.Resampling.BILINEAR)
     return np.asarray(fitted).reshape(side, side, pixels.shape[-1])
 

@@ -22,29 +22,37 @@ class ValueRange:
         of_all: whether it holds for images of 8 bits too, and not for deeper ones alone.
     """
 
-    low: float
-    high: float
+    low: float | tuple[float, ...]
+    """One for all channels, or one for each; `high` alike."""
+    high: float | tuple[float, ...]
     of_all: bool = False
 
     def scaled(self, values: np.ndarray) -> np.ndarray:
         """uint8, in the shape of `values`."""
         # Clipped first, so that what is far outside cannot overflow.
-        clipped = np.clip(values.astype(np.float32), self.low, self.high)
-        return np.rint((clipped - self.low) * (255.0 / (self.high - self.low))).astype(np.uint8)
+        if isinstance(self.low, float | int) and isinstance(self.high, float | int):
+            clipped = np.clip(values.astype(np.float32), self.low, self.high)
+            return np.rint((clipped - self.low) * (255.0 / (self.high - self.low))).astype(np.uint8)
+        low, high = np.asarray(self.low, np.float32), np.asarray(self.high, np.float32)
+        clipped = np.clip(values.astype(np.float32), low, high)
+        return np.rint((clipped - low) * (255.0 / (high - low))).astype(np.uint8)
 
     def outside(self, values: np.ndarray) -> float:
         """Share of the values that are clipped."""
-        return float(((values < self.low) | (values > self.high)).mean())
+        return float(((values < np.asarray(self.low)) | (values > np.asarray(self.high))).mean())
 
     def tell_outside(self, file: str, values: np.ndarray) -> None:
         """Print the first image of a process of which more than `MOST_OUTSIDE` is clipped."""
-        low, high = float(values.min()), float(values.max())
-        if (self.low <= low and high <= self.high) or str(self) in _told:
+        of_each = isinstance(self.low, tuple)
+        sides = tuple(range(values.ndim - of_each))
+        low, high = (bounds.astype(float) for bounds in (values.min(axis=sides), values.max(axis=sides)))
+        low, high = np.minimum(low, self.low), np.maximum(high, self.high)
+        if ((low == self.low) & (high == self.high)).all() or str(self) in _told:
             return
         outside = self.outside(values)
         if outside > MOST_OUTSIDE:
             _told.add(str(self))
-            wider = f"[{min(low, self.low):g}, {max(high, self.high):g}]"
+            wider = ValueRange(*((tuple(low), tuple(high)) if of_each else (float(low), float(high))))
             message = (
                 f"{file}: {outside:.0%} of its values are outside of {self}, which the images hold that were "
                 f"looked at, and are clipped, perhaps in other images too; set data.range: {wider} or wider "
@@ -53,7 +61,18 @@ class ValueRange:
             print(message, file=sys.stderr, flush=True)
 
     def __str__(self) -> str:
+        if isinstance(self.low, tuple) and isinstance(self.high, tuple):
+            pairs = zip(self.low, self.high, strict=True)
+            return "[" + ", ".join(f"[{low:g}, {high:g}]" for low, high in pairs) + "]"
         return f"[{self.low:g}, {self.high:g}]"
+
+    @classmethod
+    def of_array(cls, bounds: np.ndarray | None) -> ValueRange | None:
+        """From float64 [2], or [2, C] for each channel."""
+        if bounds is None:
+            return None
+        low, high = (tuple(each) if isinstance(each, list) else each for each in bounds.tolist())
+        return cls(low, high)
 
 
 def is_deep(image: Image.Image) -> bool:

@@ -9,10 +9,12 @@ from PIL import Image
 from trainables.findings import Kind
 from trainables.images import kinds
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
+NUMPY = (".npy", ".npz")
+"""Suffixes of arrays of numbers, read as images where a folder has no others."""
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", *NUMPY)
 READ = ("PNG", "JPEG", "TIFF", "WEBP")
 """As Pillow names them."""
-NAMES = "PNG, JPEG, TIFF or WebP"
+NAMES = "PNG, JPEG, TIFF, WebP or .npy"
 
 OTHERS = {
     ".dcm": "a DICOM",
@@ -34,7 +36,7 @@ OTHERS = {
 }
 """What holds images too, and is not read, by its suffix; besides what Pillow knows."""
 
-ARRAYS = (".npy", ".npz", ".mat", ".h5", ".hdf5", ".pt", ".tfrecord", ".parquet")
+ARRAYS = (".mat", ".h5", ".hdf5", ".pt", ".tfrecord", ".parquet")
 """Suffixes of files that may hold images or something else, and are told, but not refused, beside images."""
 
 CONTENTS = (
@@ -61,6 +63,13 @@ CONTENTS = (
 NUM_BYTES = 132
 """Of a file, by which `content` tells what it holds."""
 TIFF_KINDS = "one page of 8-bit greys or colours, or of greys of 16 bits, whole numbers or float32"
+
+PIXEL_LIMIT = 89_478_485
+"""Pillow's own limit, used where a program has switched that off."""
+ONE_PAGE = (
+    "; channels are read from one page: tifffile.imwrite(name, array, photometric='minisblack', "
+    "planarconfig='contig') of an array [H, W, C] writes one"
+)
 
 _BITS, _COMPRESSION, _WHITE_OR_BLACK, _ORIENTATION, _PLANES = 258, "compression", 262, 274, 284
 _SUBFILE, _EXTRA, _SAMPLES = 254, 338, 339
@@ -99,28 +108,42 @@ def content(begin: bytes) -> str:
 def misread(image: Image.Image) -> tuple[str, str]:
     """Why not all of an open image would be read as it is meant, and the way out; empty for most."""
     if image.format == "TIFF":
-        return _tiff_misread(image)
+        kind, other, for_tifffile = _tiff_misread(image)
+        more = ", or: pip install 'tune-search[tiff]', which reads it" if for_tifffile else ""
+        rule = "" if "pages" in kind else f"; a TIFF must have {TIFF_KINDS}{more}"
+        return kind, f"{other}{rule}" if kind else ""
     frames = getattr(image, "n_frames", 1)
     if image.format in ("PNG", "WEBP") and frames > 1:
         return f"is animated, {frames} pictures", "save the one that is meant as a file of its own"
     return "", ""
 
 
-def _tiff_misread(image: Image.Image) -> tuple[str, str]:
-    """Kinds of TIFF of which Pillow reads a part, or, without a word, other numbers than are in the file."""
+def is_for_tifffile(image: Image.Image) -> bool:
+    """Whether Pillow would misread an open TIFF, and tifffile would not."""
+    return _tiff_misread(image)[2]
+
+
+def _tiff_misread(image: Image.Image) -> tuple[str, str, bool]:
+    """Kinds of TIFF of which Pillow reads a part, or, without a word, other numbers than are in the file; the
+    way out; and whether tifffile reads them right."""
     pages = 1 + sum(not subfile & _SUBFILE_BESIDE for subfile in _further_pages(image))
     if pages > 1:
-        return f"is a TIFF of {pages} pages", "save the one that is meant as a file of its own"
+        return (
+            f"is a TIFF of {pages} pages",
+            f"save the one that is meant as a file of its own{ONE_PAGE}",
+            False,
+        )
     tags = vars(image)["tag_v2"]
     bits = tuple(tags.get(_BITS, (1,)))
-    colours, other = len(image.getbands()), "save it as PNG"
+    colours, other, for_tifffile = len(image.getbands()), "save it as PNG", True
     kind = ""
     if tags.get(_ORIENTATION, 1) != 1:
         kind, other = f"is to be turned (Orientation {tags[_ORIENTATION]})", "save it upright"
+        for_tifffile = False
     elif max(bits) > 8 and colours > 1:
         kind = f"has {colours} channels of {max(bits)} bits"
     elif max(bits) > 8 and not tags.get(_WHITE_OR_BLACK, 0):
-        kind = f"has {max(bits)} bits and 0 for white"
+        kind, for_tifffile = f"has {max(bits)} bits and 0 for white", False
     elif bits[0] == 8 and tags.get(_SAMPLES, (1,))[0] != 1:
         kind = "has 8 bits with a sign"
     elif 0 in tags.get(_EXTRA, ()):
@@ -133,8 +156,8 @@ def _tiff_misread(image: Image.Image) -> tuple[str, str]:
             "save it uncompressed, or as PNG",
         )
     elif image.mode not in _TIFF_MODES:
-        kind = f"has the colours {image.mode}"
-    return (f"is a TIFF that {kind}", f"{other}; a TIFF must have {TIFF_KINDS}") if kind else ("", "")
+        kind, for_tifffile = f"has the colours {image.mode}", False
+    return (f"is a TIFF that {kind}", other, for_tifffile) if kind else ("", "", False)
 
 
 def _further_pages(image: Image.Image) -> Iterator[int]:

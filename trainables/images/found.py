@@ -9,8 +9,10 @@ from trainables.images.augment import IGNORE
 from trainables.images.hf_datasets import RowReader, find_rows
 from trainables.images.layouts.base import Convention, Parts
 from trainables.images.layouts.class_folders import find_classes
+from trainables.images.layouts.class_masks import with_class_masks
 from trainables.images.layouts.find import find_pairs, layout_of
 from trainables.images.layouts.root import DataRoot
+from trainables.images.masks.decoder import mask_decoder
 from trainables.images.masks.labels import check_class_names, label_lookup, mask_class_names
 from trainables.images.options import (
     ClassDatasetsOptions,
@@ -25,8 +27,8 @@ from trainables.images.options import (
 )
 from trainables.images.readers import FileReader, Reader
 from trainables.images.shards import find_samples
-from trainables.images.survey import find_range, look_at_headers, turned_images
-from trainables.images.targets import ClassDecoder, Decoder, MaskDecoder
+from trainables.images.survey import find_channels, find_range, look_at_headers, turned_images
+from trainables.images.targets import ClassDecoder, Decoder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,11 +96,14 @@ def locate_images(options: ImageOptions, max_skipped: int) -> FoundImages:
 def _mask_folder(options: MaskFolderOptions, with_orphans: bool) -> FoundImages:
     root = DataRoot(options)
     layout = layout_of(root, options)
+    if options.labels == "multilabel":
+        root.mask_classes = mask_class_names(options, root)
     pairs = find_pairs(layout, root, options, with_orphans)
+    pairs, told = with_class_masks(pairs, root.class_masks, root.mask_classes)
     convention = layout.convention(root)
     names = mask_class_names(options, root, convention)
     found = _with_masks(options, str(root.path), _files(pairs), names, convention)
-    found = replace(found, notes=root.all_notes())
+    found = replace(found, notes=(*root.all_notes(), *([f"{root.path}: {told}"] if told else [])))
     if options.layout != "auto" or layout.name == "folders":
         return found
     classes = f", with its {len(names)} classes" if names and tuple(names) == convention.class_names else ""
@@ -118,12 +123,8 @@ def _with_masks(
     names: Sequence[str],
     convention: Convention | None = None,
 ) -> FoundImages:
-    decoder = MaskDecoder(
-        reading=options.reading(),
-        lookup=label_lookup(options, convention),
-        num_classes=len(names) or options.known_classes or IGNORE,
-        colours=options.colour_table,
-    )
+    num_classes = len(names) or options.known_classes or IGNORE
+    decoder = mask_decoder(options, options.reading(), label_lookup(options, convention), num_classes)
     names = names or [str(number) for number in range(options.known_classes or 0)]
     return FoundImages(
         origin=origin,
@@ -144,10 +145,11 @@ def _with_classes(
 
 
 def _with_range(found: FoundImages, options: ImageOptions) -> FoundImages:
-    headers = look_at_headers(found.parts)
+    headers = look_at_headers(found.parts, options)
+    channels, told = find_channels(found.origin, headers, options)
     value_range, note = find_range(found.parts, headers, options)
-    decoder = replace(found.decoder, reading=options.reading(value_range))
-    notes = (*found.notes, note, turned_images(headers, options))
+    decoder = replace(found.decoder, reading=options.reading(value_range, channels))
+    notes = (*found.notes, told, note, turned_images(headers, options))
     return replace(found, decoder=decoder, notes=tuple(filter(None, notes)))
 
 

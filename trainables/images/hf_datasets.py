@@ -11,9 +11,9 @@ import numpy as np
 
 from trainables.findings import sample_error
 from trainables.images import kinds
-from trainables.images.decode import Stored
 from trainables.images.options import ClassDatasetsOptions, SavedData
 from trainables.images.readers import Reader
+from trainables.images.stored import Stored
 from trainables.images.targets import Encoded
 
 MISSING = (

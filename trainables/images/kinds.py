@@ -33,6 +33,7 @@ CONSTANT = _warning("image of one value", "remove it if nothing can be seen in i
 TURNED = _warning(
     "image turned by its EXIF", "check that its mask is turned too, or set data.orientation: stored"
 )
+CHANNELS = _error("other number of channels", "save all images alike, or see data.channels")
 OTHER_MODE = _warning("converted image", "set data.channels, or save all images alike")
 ALL_GREY = _warning("grey images", "set data.channels: 1, unless pretrained weights need three")
 ALL_COLOURED = _warning("colours left out", "set data.channels: 3 if colours matter")

@@ -77,7 +77,7 @@ def load_images(options: ImageOptions, progress: Progress = to_stderr) -> dict[s
         arrays["mask_lookup"] = decoder.lookup
     value_range = decoder.reading.value_range
     if value_range is not None:
-        arrays["value_range"] = np.array([value_range.low, value_range.high])
+        arrays["value_range"] = np.array([value_range.low, value_range.high], np.float64)
     for part, reader in found.parts.items():
         arrays |= _part_arrays(part, reader, scan, streamed)
     return arrays
@@ -86,6 +86,8 @@ def load_images(options: ImageOptions, progress: Progress = to_stderr) -> dict[s
 def _look_at_masks(found: FoundImages, options: MaskOptions, progress: Progress) -> None:
     """Say what is odd about the masks, or refuse them where it is surely wrong."""
     assert isinstance(found.decoder, MaskDecoder)
+    if options.labels == "multilabel":
+        return
     if problem := mask_problem(found.parts, options):
         raise ValueError(problem)
     known = found.classes_known
@@ -123,6 +125,10 @@ def _class_names(found: FoundImages, scan: Scan, options: ImageOptions, progress
     names, doubt = found.class_names, ""
     if isinstance(options, MaskOptions):
         train, valid = scan.class_counts("train"), scan.class_counts("valid")
+        if options.labels != "multiclass":
+            for line in _absent(found, scan, names) if scan.complete else []:
+                progress(line)
+            return names
         if problem := only_ignored({"training": train, "validation": valid}, options.ignore_index):
             raise ValueError(f"{found.origin}: {problem}")
         if not scan.complete:

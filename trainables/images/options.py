@@ -13,6 +13,9 @@ from trainables.images.masks.colours import ColourTable
 from trainables.shards.options import ShardPlaces, Texts
 from trainables.tables.options import SplitOptions
 
+MOST_OVERLAPPING = 30
+"""Classes of labels: multilabel."""
+
 Value = Annotated[int, Field(ge=0, le=255)]
 Label = Annotated[int, Field(ge=0, le=255)]
 Root = Annotated[str, Field(min_length=1)]
@@ -25,12 +28,20 @@ class ImageOptions(Options):
     decodes every batch.
     """
 
-    channels: Annotated[int, Field(ge=1, le=32)] = 3
-    """Images are converted to grey (1) or RGB (3)."""
-    range: Literal["auto", "8bit", "16bit"] | tuple[float, float] = "auto"
+    channels: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """PNG, JPEG and WebP are converted to grey (1) or RGB (3); TIFF and .npy have any number. None: that of
+    the images, RGB for those that are converted."""
+    channels_first: bool | None = None
+    """Whether arrays in .npy and .npz are [C, H, W], or [H, W, C]. None: the shorter of the first and the
+    last side is the channels."""
+    shown_channels: tuple[NonNegativeInt, NonNegativeInt, NonNegativeInt] = (0, 1, 2)
+    """Numbers, from 0, of the channels that pictures show as red, green and blue; the first three. Of more
+    than three, each is stretched to its own range. Nothing but pictures depends on it."""
+    range: Literal["auto", "8bit", "16bit"] | tuple[float, float] | tuple[tuple[float, float], ...] = "auto"
     """Values in the files that become 0 and 255, such as [0, 4095] for a camera of 12 bits: `8bit` is
-    [0, 255], `16bit` [0, 65535]. auto: of images of more than 8 bits the least and the largest value among
-    some training images, reported in a line; images of 8 bits stay as they are."""
+    [0, 255], `16bit` [0, 65535]; or a pair for each channel. auto: of images of more than 8 bits the least
+    and the largest value among some training images, reported in a line, of arrays and TIFFs of several
+    channels for each channel; images of 8 bits stay as they are."""
     orientation: Literal["exif", "stored"] = "exif"
     """Whether images are turned as their EXIF says, or stay as they are stored; masks are never turned."""
     max_memory: NonNegativeInt = 4 * 2**30
@@ -62,26 +73,37 @@ class ImageOptions(Options):
     @field_validator("range")
     @classmethod
     def _ascending(cls, value: Any) -> Any:
-        if isinstance(value, tuple) and not value[0] < value[1]:
-            raise ValueError(f"is {value[0]:g} to {value[1]:g}; the second must be larger than the first")
+        pairs = () if isinstance(value, str) else value if isinstance(value[0], tuple) else (value,)
+        for low, high in pairs:
+            if not low < high:
+                raise ValueError(f"is {low:g} to {high:g}; the second must be larger than the first")
         return value
 
     @property
     def value_range(self) -> ValueRange | None:
         """The one that is set; None for auto."""
         named = {"8bit": (0.0, 255.0), "16bit": (0.0, 65535.0)}
-        low_high = named.get(self.range) if isinstance(self.range, str) else self.range
-        return None if low_high is None else ValueRange(*low_high, of_all=not isinstance(self.range, str))
+        if isinstance(self.range, str):
+            return ValueRange(*named[self.range]) if self.range in named else None
+        if isinstance(self.range[0], tuple):
+            low, high = zip(*self.range, strict=True)
+            return ValueRange(low, high, of_all=True)
+        return ValueRange(*self.range, of_all=True)
 
-    def reading(self, found: ValueRange | None = None) -> Reading:
-        """How images are read, with the range that was found where none is set."""
-        value_range, upright = self.value_range or found, self.orientation == "exif"
-        is_found = self.value_range is None
-        return Reading(channels=self.channels, value_range=value_range, is_found=is_found, upright=upright)
+    def reading(self, found: ValueRange | None = None, channels: int = 3) -> Reading:
+        """How images are read, with the range and the number of channels found where none are set."""
+        return Reading(
+            channels=self.channels or channels,
+            value_range=self.value_range or found,
+            is_found=self.value_range is None,
+            upright=self.orientation == "exif",
+            channels_first=self.channels_first,
+            channels_found=self.channels is None,
+        )
 
     @model_validator(mode="after")
     def _imagenet_is_rgb(self) -> Self:
-        if self.normalization == "imagenet" and self.channels != 3:
+        if self.normalization == "imagenet" and self.channels not in (None, 3):
             raise ValueError(
                 f"normalization is imagenet and channels {self.channels}; imagenet needs channels: 3"
             )
@@ -105,6 +127,12 @@ class MaskOptions(ImageOptions):
     """Masks are PNG, or TIFF or WebP without loss, of class numbers or with a palette. The headers of all of
     them are read in any case."""
 
+    labels: Literal["multiclass", "binary", "multilabel"] = "multiclass"
+    """What masks hold. `multiclass`: each pixel has one of the classes. `binary`: it is of one class, label
+    1, or of the background, 0; the model has one output. `multilabel`: it has any of the `class_names`, 30 at
+    most; saved as a file for each class (masks/<class>/7.png or masks/7_<class>.png, of 0 and one other
+    number), an array [H, W, classes] of 0 and 1, and `ignore_index` in all classes of a pixel, or a number
+    whose bit k is class k. Outputs of binary and multilabel are for the sigmoid, and are yes above 0.5."""
     num_classes: Annotated[int, Field(ge=2, le=255)] | None = None
     """None: one more than the largest label in the masks."""
     class_names: tuple[str, ...] = ()
@@ -129,6 +157,8 @@ class MaskOptions(ImageOptions):
     @property
     def known_classes(self) -> int | None:
         """Number of classes, if it is set; a last colour may be that of what is ignored."""
+        if self.labels == "binary":
+            return 2
         if self.num_classes is not None or not self.colors or self.mask_values:
             return self.num_classes
         return len(self.colors) - (self.ignore_index == len(self.colors) - 1)
@@ -139,10 +169,19 @@ class MaskOptions(ImageOptions):
         return ColourTable(self.colors) if self.colors else None
 
     @model_validator(mode="after")
-    def _known_channels(self) -> Self:
-        several_files = isinstance(self, MaskFolderOptions) and self.layout in ("auto", "nnunet")
-        if self.channels not in (1, 3) and not several_files:
-            raise ValueError(f"channels is {self.channels}; it must be 1 or 3, but in layout nnunet")
+    def _means_something(self) -> Self:
+        if self.labels == "binary" and self.num_classes not in (None, 2):
+            raise ValueError(f"num_classes is {self.num_classes} and labels binary: leave num_classes out")
+        if self.labels != "multilabel":
+            return self
+        for name in ("colors", "mask_values"):
+            if getattr(self, name):
+                raise ValueError(f"{name} has no meaning where labels is multilabel: leave it out")
+        number = max(len(self.class_names), self.num_classes or 0)
+        if number > MOST_OVERLAPPING:
+            raise ValueError(f"labels is multilabel with {number} classes; there may be {MOST_OVERLAPPING}")
+        if not number and not isinstance(self, MaskFolderOptions):
+            raise ValueError("labels is multilabel: set class_names, in the order of the planes or bits")
         return self
 
     @model_validator(mode="after")
@@ -208,7 +247,7 @@ class MaskShardsOptions(ShardPlaces, MaskOptions):
     """
 
     source: Literal["shards"]
-    mask: Texts = ("mask.png", "seg.png", "png")
+    mask: Texts = ("mask.png", "seg.png", "png", "mask.tif", "mask.tiff", "mask.npy", "mask.npz")
     """As `image`."""
 
     @model_validator(mode="after")
@@ -223,8 +262,6 @@ class MaskShardsOptions(ShardPlaces, MaskOptions):
 class ClassOptions(ImageOptions):
     """Every image has one class."""
 
-    channels: Literal[1, 3] = 3
-    """Images are converted to grey (1) or RGB (3)."""
     resize: Annotated[int, Field(ge=1, le=4096)] | None = None
     """In pixels: the shorter side is scaled to it, and the middle square kept. None: all have one size."""
 

@@ -56,9 +56,17 @@ class FileReader(Reader):
         images: paths, str [N, files of an image].
         targets: paths of masks, str [N], or classes, int64 [N].
         found: when the files were found, in nanoseconds; what is written later is refused. 0: from now on.
+        class_masks: paths of the mask of each class, empty where a sample has none, str [N, K].
     """
 
-    def __init__(self, images: np.ndarray, targets: np.ndarray, found: int = 0) -> None:
+    def __init__(
+        self,
+        images: np.ndarray,
+        targets: np.ndarray,
+        found: int = 0,
+        class_masks: np.ndarray | None = None,
+    ) -> None:
+        self._class_masks = class_masks
         self._images, self._targets = images, targets
         self._found, self._found_before = found or time.time_ns(), found > 0
 
@@ -71,17 +79,20 @@ class FileReader(Reader):
         targets = [
             sample.target if isinstance(sample.target, int) else str(sample.target) for sample in samples
         ]
-        return cls(images, np.array(targets))
+        by_class = [list(map(_path_or_none, sample.class_masks)) for sample in samples if sample.class_masks]
+        return cls(images, np.array(targets), class_masks=np.array(by_class) if by_class else None)
 
     @classmethod
     def of_arrays(cls, arrays: Mapping[str, np.ndarray], part: str) -> FileReader:
         files, targets = arrays[f"{part}_image_files"], arrays[f"{part}_file_targets"]
-        return cls(files, targets, int(arrays.get(f"{part}_files_found", 0)))
+        found = int(arrays.get(f"{part}_files_found", 0))
+        return cls(files, targets, found, arrays.get(f"{part}_class_masks"))
 
     @property
     def files(self) -> dict[str, list[str]]:
         """The paths of all `images`, and of all `masks` if there are any."""
-        targets = {} if self.classes is not None else {"masks": self._targets.tolist()}
+        masks = self._targets if self._class_masks is None else self._class_masks[self._class_masks != ""]
+        targets = {} if self.classes is not None else {"masks": masks.tolist()}
         return {"images": self._images.ravel().tolist(), **targets}
 
     def __len__(self) -> int:
@@ -91,15 +102,15 @@ class FileReader(Reader):
         return str(self._images[number, 0])
 
     def num_bytes(self, number: int) -> int:
-        sample = self.encoded(number)
-        files = [file for file in (*sample.images, sample.target) if isinstance(file, Path)]
-        return sum(file.stat().st_size for file in files if file.exists())
+        return sum(file.stat().st_size for file in self.encoded(number).files if file.exists())
 
     def encoded(self, number: int) -> Encoded:
         images = tuple(map(Path, self._images[number]))
         if self.classes is not None:
             return Encoded(images, int(self.classes[number]), str(images[0]))
-        return Encoded(images, Path(self._targets[number]))
+        by_class = () if self._class_masks is None else self._class_masks[number].tolist()
+        masks = tuple(Path(file) if file else None for file in by_class)
+        return Encoded(images, Path(self._targets[number]), class_masks=masks)
 
     @property
     def classes(self) -> np.ndarray | None:
@@ -110,15 +121,18 @@ class FileReader(Reader):
             f"{part}_image_files": self._images,
             f"{part}_file_targets": self._targets,
             f"{part}_files_found": np.array(self._found),
+            **({} if self._class_masks is None else {f"{part}_class_masks": self._class_masks}),
         }
 
     def refuse_changed(self, number: int) -> None:
-        sample = self.encoded(number)
-        files = [file for file in (*sample.images, sample.target) if isinstance(file, Path)]
-        for file in files if self._found_before else ():
+        for file in self.encoded(number).files if self._found_before else ():
             with suppress(OSError):  # decoding reports it
                 if file.stat().st_mtime_ns > self._found:
                     raise ChangedFileError(file)
+
+
+def _path_or_none(file: object) -> str:
+    return "" if file is None else str(file)
 
 
 class Subset(Reader):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,10 @@ from torch.utils.data import get_worker_info
 
 from trainables.data.stream import Order
 from trainables.data.threads import in_threads, num_threads
-from trainables.findings import ChangedFileError
+from trainables.findings import ChangedFileError, SampleError
 from trainables.images.depth import ValueRange
 from trainables.images.hf_datasets import RowReader
+from trainables.images.masks.decoder import mask_decoder
 from trainables.images.options import (
     ClassOptions,
     ClassShardsOptions,
@@ -26,7 +28,7 @@ from trainables.images.options import (
 )
 from trainables.images.readers import FileReader, Reader
 from trainables.images.shards import ShardSamples
-from trainables.images.targets import ClassDecoder, Decoder, MaskDecoder
+from trainables.images.targets import ClassDecoder, Decoder
 
 log = logging.getLogger(__name__)
 
@@ -129,7 +131,7 @@ class FlatSamples(Samples):
         (height, width), start = self.shapes[index], self._starts[index]
         chosen = slice(start, start + height * width)
         image = self._images[chosen].reshape(height, width, self._images.shape[1])
-        if self._targets.dtype == np.uint8:
+        if self._targets.dtype != np.int64:
             return image, self._targets[chosen].reshape(height, width)
         return image, self._targets[index]
 
@@ -165,7 +167,12 @@ class ReadSamples(Samples):
                 raise
             except ValueError as caught:
                 (image, target), error = self._nothing, caught
-            return (image, target, error) if change is None else (*change(place, image, target), error)
+            if change is None:
+                return np.asarray(image), target, error
+            try:
+                return *change(place, image, target), error
+            except SampleError as caught:  # of an array, which is read now
+                return *change(place, *self._nothing), caught
 
         outcomes = list(in_threads(read_place, len(indices), min(num_threads(), len(indices))))
         for index, (_, _, error) in zip(indices, outcomes, strict=True):
@@ -206,7 +213,7 @@ class LoadedImages:
         """float32 [C], 1 being the value 255."""
         self.std: np.ndarray = arrays["std"]
         self.value_range: np.ndarray | None = arrays.get("value_range")
-        """Values in the files that became 0 and 255: float64 [2]."""
+        """Values in the files that became 0 and 255: float64 [2], or [2, C] for each channel."""
         self.in_memory = "train_inputs" in arrays
         pairs = zip(arrays.get("skipped_files", ()), arrays.get("skipped_reasons", ()), strict=True)
         before = {str(name): str(reason).removeprefix(f"{name}: ") for name, reason in pairs}
@@ -218,6 +225,8 @@ class LoadedImages:
         scaled, of_range = "", dict[str, Any]()
         if self.value_range is not None:
             scaled = "values from range[0] to range[1] become 0 to 255, clipped and rounded; then "
+            if self.value_range.ndim == 2:
+                scaled = f"of each channel {scaled}"
             of_range = {"range": self.value_range.tolist()}
         return {
             "how": f"{scaled}a pixel of each channel is (value / 255 - mean) / std, images are [N, C, H, W]; "
@@ -258,16 +267,12 @@ class LoadedImages:
 
     def _decoder(self, shapes: np.ndarray) -> Decoder:
         assert self._options is not None
-        found = None if self.value_range is None else ValueRange(*self.value_range.tolist())
-        num_classes, reading = len(self.class_names), self._options.reading(found)
+        found = ValueRange.of_array(self.value_range)
+        num_classes, reading = len(self.class_names), self._options.reading(found, len(self.mean))
         if not isinstance(self._options, ClassOptions):
             assert isinstance(self._options, MaskOptions)
-            return MaskDecoder(
-                reading=reading,
-                lookup=self._arrays["mask_lookup"],
-                num_classes=num_classes,
-                colours=self._options.colour_table,
-            )
+            reading = replace(reading, by_window=True)
+            return mask_decoder(self._options, reading, self._arrays["mask_lookup"], num_classes)
         height, width = size_of(shapes)
         return ClassDecoder(
             reading=reading,

@@ -13,7 +13,7 @@ from trainables.data.threads import in_threads, num_threads
 from trainables.findings import some
 from trainables.images.options import ImageOptions
 from trainables.images.readers import Reader
-from trainables.images.statistics import pixel_sums, value_counts
+from trainables.images.statistics import pixel_sums
 from trainables.images.targets import NO_CLASS, Decoder
 
 NUM_SHOWN = 3
@@ -135,7 +135,7 @@ class Scan:
         if self.pixels is not None:
             self.pixels.keep(number, image, target)
         self.sums[number] = pixel_sums(image)
-        self._classes[number] = value_counts(target) if target.ndim else {int(target): 1}
+        self._classes[number] = self._decoder.counts(target)
 
     def _choose(self, needed: int, classes_known: bool) -> Sequence[int]:
         """The numbers of the samples to decode, ascending.

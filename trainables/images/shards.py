@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from trainables.findings import some
-from trainables.images.decode import Stored
 from trainables.images.options import ClassShardsOptions, ShardData
 from trainables.images.readers import Reader
+from trainables.images.stored import Stored
 from trainables.images.targets import Encoded
 from trainables.shards import Sample, ShardIndex, ShardReader, find_parts, index_shards
 from trainables.shards.order import BlockOrder

@@ -76,6 +76,7 @@ class SegmentationSource(ImageSource):
 
     Args:
         shown: classes of which `augment.oversample` shows one.
+        overlapping: whether masks are packed classes, see `masks.packed`.
 
     Raises:
         ValueError: if an augmentation that needs a crop is given for these samples without one.
@@ -88,11 +89,12 @@ class SegmentationSource(ImageSource):
         std: np.ndarray,
         augment: JointAugmentOptions | None = None,
         shown: Sequence[int] = (),
+        overlapping: bool = False,
     ) -> None:
         super().__init__(samples, mean, std)
         if augment is not None and augment.crop is None:
             _check_sizes(samples, augment)
-        self._augment, self._shown = augment, shown
+        self._augment, self._shown, self._overlapping = augment, shown, overlapping
         self._transforms = Transforms({} if augment is None else augment.transforms)
         self.num_randoms = 0 if augment is None else num_randoms(augment)
 
@@ -119,7 +121,9 @@ class SegmentationSource(ImageSource):
 
         def change(place: int, image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             row = randoms[place]
-            window, labels = cropped(image, mask, row, augment, self._fill, self._shown)
+            window, labels = cropped(
+                image, mask, row, augment, self._fill, self._shown, overlapping=self._overlapping
+            )
             window, labels = rotate_90(window, labels, row, augment)
             return _alone(degraded(window, row, augment), image), _alone(labels, mask)
 
@@ -128,7 +132,8 @@ class SegmentationSource(ImageSource):
 
 def _alone(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """A copy of what is a view, and would keep all of an image in memory."""
-    return part.copy() if np.may_share_memory(part, whole) else part
+    mapped = not isinstance(whole, np.ndarray)  # see `bands.Mapped`, whose parts are new
+    return part if mapped or not np.may_share_memory(part, whole) else part.copy()
 
 
 def _tensors(images: np.ndarray, masks: np.ndarray) -> tuple[Tensor, Tensor]:

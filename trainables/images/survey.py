@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from trainables.data.threads import in_threads, num_threads
-from trainables.images.decode import Header, read_header
+from trainables.images.decode import Header, holds_bands, read_header
 from trainables.images.depth import ValueRange
 from trainables.images.options import ImageOptions, MaskOptions
 from trainables.images.readers import Reader
@@ -30,11 +31,45 @@ Headers = Mapping[str, Mapping[int, Sequence[Header]]]
 """Of some samples of each part, by number; of one that cannot be read none."""
 
 
-def look_at_headers(parts: Mapping[str, Reader]) -> Headers:
+def look_at_headers(parts: Mapping[str, Reader], options: ImageOptions) -> Headers:
+    first = options.channels_first
     return {
-        part: {number: _headers(reader, number) for number in spread(len(reader), NUM_HEADERS)}
+        part: {number: _headers(reader, number, first) for number in spread(len(reader), NUM_HEADERS)}
         for part, reader in parts.items()
     }
+
+
+def find_channels(origin: str, headers: Headers, options: ImageOptions) -> tuple[int, str]:
+    """The number of channels of most images, 3 for those that are converted, and what is to be said of it.
+
+    Raises:
+        ValueError: they are not three, and ImageNet's statistics are asked for.
+    """
+    looked = [header for of_part in headers.values() for header in of_part.values() if header]
+    files = Counter(len(header) for header in looked if len(header) > 1)
+    of_one_file = [header[0].bands for header in looked]
+    held = files or Counter(3 if each is None else each.channels for each in of_one_file)
+    channels = options.channels or (held.most_common(1)[0][0] if held else 3)
+    if options.normalization == "imagenet" and channels != 3:
+        raise ValueError(
+            f"{origin}: images have {channels} channels, and data.normalization is imagenet, whose "
+            "statistics are of RGB; leave it out"
+        )
+    ranges = options.range
+    if isinstance(ranges[0], tuple) and len(ranges) != channels:
+        raise ValueError(
+            f"{origin}: data.range has {len(ranges)} pairs, and images have {channels} channels; set one "
+            "pair for each channel, or one for all"
+        )
+    told, bands = "", [each for each in of_one_file if each is not None]
+    if bands and not files and channels not in (1, 3):
+        shape = next((list(each.shape) for each in bands if len(each.shape) == 3), None)
+        arrays = f", the first an array {shape} (data.channels_first)" if shape else ""
+        told = f"{origin}: images have {channels} channels of {bands[0].dtype}{arrays}"
+    if transparent := sum(each.is_transparent for each in bands):
+        left_out = f"{transparent} of {len(looked)} images have a channel of transparency, which is left out"
+        told = f"{told}; {left_out}" if told else f"{origin}: {left_out}"
+    return channels, told
 
 
 def turned_images(headers: Headers, options: ImageOptions) -> str:
@@ -62,7 +97,7 @@ class _Used:
 def find_range(
     parts: Mapping[str, Reader], headers: Headers, options: ImageOptions
 ) -> tuple[ValueRange | None, str]:
-    """The range of values that becomes 0 to 255, and what is to be said of it.
+    """The range of values that becomes 0 to 255, for arrays one a channel, and what is to be said of it.
 
     None where all images that are looked at have 8 bits. What cannot be read is left for later.
     """
@@ -76,17 +111,16 @@ def find_range(
         return None, ""
     part = "train" if deep["train"] else "valid"
     chosen = [deep[part][place] for place in spread(len(deep[part]), NUM_DECODED)]
-    found = _used_by(parts[part], chosen, options)
+    found = _of_most_channels(_used_by(parts[part], chosen, options))
     if not found:
         return None, ""
-    low, high = min(each.low for each in found), max(each.high for each in found)
-    if not low < high:
-        high = low + 1.0
+    bounds = [_bounds(of_channel) for of_channel in zip(*found, strict=True)]
+    value_range = ValueRange(*bounds[0]) if len(bounds) == 1 else _range_of_each(bounds)
     what = {"train": "training", "valid": "validation"}[part]
-    note = (
-        f"images have more than 8 bits: {low:g} and {high:g}, the least and the largest value of "
-        f"{len(found)} {what} images, become 0 and 255 (data.range: [{low:g}, {high:g}])"
-    )
+    low, high = bounds[0]
+    extremes = f"the least and the largest value of {len(found)} {what} images"
+    extremes = f"{low:g} and {high:g}, {extremes}," if len(bounds) == 1 else f"of each channel {extremes}"
+    note = f"images have more than 8 bits: {extremes} become 0 and 255 (data.range: {value_range})"
     readable = sum(bool(header) for of_part in headers.values() for header in of_part.values())
     of_8_bits = readable - sum(map(len, deep.values()))
     if of_8_bits:
@@ -94,46 +128,87 @@ def find_range(
             f"; {of_8_bits} of the images looked at have 8 bits and stay as they are: where 255 in them is "
             "65535 in the others, set data.range: 16bit"
         )
-    return ValueRange(low, high), note + _flat(found, low, high)
+    return value_range, note + _flat(found, bounds)
 
 
-def _used_by(reader: Reader, numbers: Sequence[int], options: ImageOptions) -> list[_Used]:
-    """The values of these samples; those that cannot be read are left out."""
+def _range_of_each(bounds: Sequence[tuple[float, float]]) -> ValueRange:
+    return ValueRange(tuple(low for low, _ in bounds), tuple(high for _, high in bounds))
+
+
+def _bounds(used: Sequence[_Used]) -> tuple[float, float]:
+    low, high = min(each.low for each in used), max(each.high for each in used)
+    return low, high if low < high else low + 1.0
+
+
+def _of_most_channels(found: Sequence[Sequence[_Used]]) -> list[Sequence[_Used]]:
+    """Images of the number of channels that most have; the others are wrong samples, found later."""
+    if not found:
+        return []
+    most = Counter(map(len, found)).most_common(1)[0][0]
+    return [used for used in found if len(used) == most]
+
+
+def _used_by(reader: Reader, numbers: Sequence[int], options: ImageOptions) -> list[list[_Used]]:
+    """The values of these samples, of an array for each channel; those that cannot be read are left out."""
     reading = options.reading()
 
-    def look(place: int) -> _Used | None:
+    def look(place: int) -> list[_Used] | None:
         try:
-            images = [reading.values(file).ravel() for file in reader.encoded(numbers[place]).images]
+            files = reader.encoded(numbers[place]).images
+            images = [reading.values(file) for file in files]
         except ValueError:
             return None
-        low, high = min(float(each.min()) for each in images), max(float(each.max()) for each in images)
-        some = np.concatenate([each[:: 1 + each.size // _MOST_VALUES] for each in images])
-        some = some[(some > low) & (some < high)]
-        tails = np.percentile(some, _TAILS).tolist() if some.size else None
-        return _Used(low, high, None if tails is None else (tails[0], tails[1]))
+        if len(images) == 1 and holds_bands(files[0]):
+            channels = np.moveaxis(np.atleast_3d(images[0]), 2, 0)
+            return [_used([np.ascontiguousarray(channel)]) for channel in channels]
+        return [_used(images)]
 
     return [used for used in in_threads(look, len(numbers), num_threads()) if used is not None]
 
 
-def _flat(found: Sequence[_Used], low: float, high: float) -> str:
+def _used(images: Sequence[np.ndarray]) -> _Used:
+    images = [each.ravel() for each in images]
+    low, high = min(float(each.min()) for each in images), max(float(each.max()) for each in images)
+    some = np.concatenate([each[:: 1 + each.size // _MOST_VALUES] for each in images])
+    some = some[(some > low) & (some < high)]
+    tails = np.percentile(some, _TAILS).tolist() if some.size else None
+    return _Used(low, high, None if tails is None else (tails[0], tails[1]))
+
+
+def _flat(found: Sequence[Sequence[_Used]], bounds: Sequence[tuple[float, float]]) -> str:
     """What is to be said where a few values take most of the range, as -9999 for no data; else empty."""
-    inner = [each.inner for each in found if each.inner is not None]
-    if not inner:
+    by_channel = zip(*found, strict=True)
+    inner = [_inner(used, *limits) for used, limits in zip(by_channel, bounds, strict=True)]
+    if not any(inner):
         return ""
-    first, last = min(pair[0] for pair in inner), max(pair[1] for pair in inner)
-    if last - first >= _FEW * (high - low) or first == last:
-        return ""
-    if float(low).is_integer() and float(high).is_integer() and last - first > 1:
-        first, last = math.floor(first), math.ceil(last)
+    pairs = [pair or of_channel for pair, of_channel in zip(inner, bounds, strict=True)]
+    (first, last) = next(pair for pair in inner if pair)
+    whose, wanted = "", f"[{first:g}, {last:g}]"
+    if len(bounds) > 1:
+        whose = f" of channel {next(number for number, pair in enumerate(inner) if pair)}"
+        wanted = "[" + ", ".join(f"[{low:g}, {high:g}]" for low, high in pairs) + "]"
     return (
-        f"; nearly all values lie between {first:g} and {last:g}, so the images become dark or flat: set "
-        f"data.range: [{first:g}, {last:g}] if the others stand for no data or for single bright pixels"
+        f"; nearly all values{whose} lie between {first:g} and {last:g}, so the images become dark or flat: "
+        f"set data.range: {wanted} if the others stand for no data or for single bright pixels"
     )
 
 
-def _headers(reader: Reader, number: int) -> Sequence[Header]:
+def _inner(used: Sequence[_Used], low: float, high: float) -> tuple[float, float] | None:
+    """Between which nearly all values of a channel lie, where that is a small part of its range."""
+    inner = [each.inner for each in used if each.inner is not None]
+    if not inner:
+        return None
+    first, last = min(pair[0] for pair in inner), max(pair[1] for pair in inner)
+    if last - first >= _FEW * (high - low) or first == last:
+        return None
+    if float(low).is_integer() and float(high).is_integer() and last - first > 1:
+        return math.floor(first), math.ceil(last)
+    return first, last
+
+
+def _headers(reader: Reader, number: int, channels_first: bool | None) -> Sequence[Header]:
     try:
-        return [read_header(file) for file in reader.encoded(number).images]
+        return [read_header(file, channels_first) for file in reader.encoded(number).images]
     except ValueError:
         return ()
 

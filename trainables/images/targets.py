@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -14,7 +14,6 @@ from trainables.findings import Finding, SampleError, sample_error
 from trainables.images import kinds
 from trainables.images.augment import IGNORE
 from trainables.images.decode import (
-    File,
     Reading,
     header_size,
     read_channels,
@@ -23,8 +22,9 @@ from trainables.images.decode import (
     size_text,
 )
 from trainables.images.masks.colours import ColourTable
-from trainables.images.masks.reading import labels_text, read_mask
+from trainables.images.masks.reading import labels_text, mask_size, read_mask
 from trainables.images.statistics import value_counts
+from trainables.images.stored import File
 
 _SHADES = 4
 """Labels that are no classes, beyond which they may be shades where classes meet."""
@@ -44,6 +44,14 @@ class Encoded:
     """A mask, or the number of a class."""
     target_name: str = ""
     """Of a class, for messages."""
+    class_masks: tuple[File | None, ...] = ()
+    """Of classes that may overlap, where each has a file of its own; None: the sample has none of it."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All of them that are files on disk."""
+        masks = self.class_masks or (self.target,)
+        return tuple(file for file in (*self.images, *masks) if isinstance(file, Path))
 
     @property
     def mask(self) -> File:
@@ -78,8 +86,15 @@ class Decoder(ABC):
 
     reading: Reading
     num_classes: int
-    nothing: ClassVar[np.ndarray]
-    """The target of a sample that is skipped."""
+
+    @property
+    @abstractmethod
+    def nothing(self) -> np.ndarray:
+        """The target of a sample that is skipped."""
+
+    @abstractmethod
+    def counts(self, target: np.ndarray) -> Mapping[int, int]:
+        """How often each class, and `IGNORE`, is in a target."""
 
     @property
     def channels(self) -> int:
@@ -116,23 +131,36 @@ class MaskDecoder(Decoder):
     colours: ColourTable | None = None
     """None: masks hold labels, not colours."""
 
-    nothing = np.empty((0, 0), np.uint8)
+    @property
+    def nothing(self) -> np.ndarray:
+        return np.empty((0, 0), np.uint8)
+
+    def counts(self, target: np.ndarray) -> Mapping[int, int]:
+        return value_counts(target)
 
     def size(self, sample: Encoded) -> tuple[int, int]:
-        return header_size(sample.mask)
+        return mask_size(sample.mask)
 
     def look(self, sample: Encoded) -> Looked:
         looked = Looked()
         looked.image = looked.attempt(lambda: read_channels(sample.images, self.reading))
         raw = looked.attempt(lambda: read_mask(sample.mask, self.colours))
-        if any(problem.finding and problem.finding.kind is kinds.NO_FILE for problem in looked.problems):
-            return Looked(problems=[_lost_half(sample, looked.problems)])
-        if looked.image is not None and raw is not None and looked.image.shape[:2] != raw.shape:
-            looked.problems.append(_other_size(sample, looked.image, raw))
+        if self.is_halved(sample, looked, raw):
+            return looked
         if raw is not None:
             looked.labels = value_counts(raw)
             looked.target = looked.attempt(lambda: self._classes(sample.mask, raw, looked.labels))
         return looked
+
+    def is_halved(self, sample: Encoded, looked: Looked, mask: np.ndarray | None) -> bool:
+        """Whether one of the two is missing, which is then the only problem; another size is one more."""
+        if any(problem.finding and problem.finding.kind is kinds.NO_FILE for problem in looked.problems):
+            looked.problems = [_lost_half(sample, looked.problems)]
+            looked.image = looked.target = None
+            return True
+        if looked.image is not None and mask is not None and looked.image.shape[:2] != mask.shape:
+            looked.problems.append(_other_size(sample, looked.image, mask))
+        return False
 
     def class_of(self, label: int) -> int | None:
         """The class of a label in a file, `IGNORE`, or None for a label that is not allowed."""
@@ -171,10 +199,15 @@ class ClassDecoder(Decoder):
     example: str = "others are"
     """An image that has that size, for messages."""
 
-    nothing = np.array(NO_CLASS, np.int64)
+    @property
+    def nothing(self) -> np.ndarray:
+        return np.array(NO_CLASS, np.int64)
+
+    def counts(self, target: np.ndarray) -> Mapping[int, int]:
+        return {int(target): 1}
 
     def size(self, sample: Encoded) -> tuple[int, int]:
-        return self.expected or header_size(sample.images[0])
+        return self.expected or header_size(sample.images[0], self.reading.channels_first)
 
     def look(self, sample: Encoded) -> Looked:
         looked = Looked()

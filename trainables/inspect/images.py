@@ -101,7 +101,8 @@ class ImageInspection(Inspection):
     def _facts(self) -> dict[str, str]:
         """How images are read: their modes, and the values that become 0 to 255."""
         modes = Counter(mode for mode in self._modes if mode is not None)
-        names = {mode: mode if "-bit" in mode or mode == "1" else f"8-bit {mode}" for mode in modes}
+        plain = {mode: "-bit" in mode or "," in mode or mode == "1" for mode in modes}
+        names = {mode: mode if plain[mode] else f"8-bit {mode}" for mode in modes}
         counts = [
             names[mode] if len(modes) == 1 else f"{names[mode]} ({n})" for mode, n in modes.most_common()
         ]
@@ -123,7 +124,7 @@ class ImageInspection(Inspection):
             yield Finding(kinds.CONSTANT, where, f"each pixel is {low}")
         reading = self._found.decoder.reading
         for file in sample.images:
-            header = read_header(file)
+            header = read_header(file, reading.channels_first)
             self._modes[number] = header.mode if len(sample.images) == 1 else None
             if header.orientation != 1 and reading.upright:
                 yield Finding(kinds.TURNED, where, f"orientation {header.orientation}")
@@ -158,13 +159,16 @@ class ImageInspection(Inspection):
 
     def _other_modes(self) -> list[Finding]:
         """Images that are converted on reading: one finding if all have the same mode."""
-        expected = ("RGB",) if self._options.channels == 3 else ("L", "1")
+        channels = self._found.decoder.channels if self._located else 3
+        if channels not in (1, 3):  # others are read as they are, or refused
+            return []
+        expected = ("RGB",) if channels == 3 else ("L", "1")
         known = {number: mode for number, mode in enumerate(self._modes) if mode is not None}
         others = [number for number, mode in known.items() if mode not in expected]
         if len(set(known.values())) == 1 and len(others) > 1:
             mode, where = known[others[0]], str(Path(self.samples[others[0]].where).parent)
             message = f"all {len(others)} images are {mode}, read as {expected[0]}"
-            return [Finding(kind, where, message) for kind in _converted(mode, self._options.channels)]
+            return [Finding(kind, where, message) for kind in _converted(mode, channels)]
         return [
             Finding(kinds.OTHER_MODE, self.samples[number].where, f"{known[number]}, read as {expected[0]}")
             for number in others
@@ -178,6 +182,7 @@ class MaskInspection(ImageInspection):
 
     def __init__(self, options: MaskOptions) -> None:
         super().__init__(options)
+        self.overlapping = options.labels != "multiclass"
         self._labels: list[Mapping[int, int]] = [{} for _ in self.samples]
         """Number of pixels of each label in the file, by sample."""
         self._masks = [""] * len(self.samples)
@@ -194,6 +199,9 @@ class MaskInspection(ImageInspection):
 
     def _classes(self, looked: Looked) -> dict[int, int]:
         """Labels that are no class are left out."""
+        if self.overlapping:
+            counts = {} if looked.target is None else self._decoder.counts(looked.target)
+            return {IGNORED if number == IGNORE else number: count for number, count in counts.items()}
         classes: Counter[int] = Counter()
         for label, count in looked.labels.items():
             number = self._decoder.class_of(label)
@@ -208,6 +216,8 @@ class MaskInspection(ImageInspection):
 
     def _conclusions(self, contents: Sequence[Contents]) -> Iterator[Finding]:
         yield from self._binary_masks()
+        if self.overlapping:
+            return
         yield from self._far_labels()
         options = self._options
         assert isinstance(options, MaskOptions)

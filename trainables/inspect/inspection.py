@@ -86,6 +86,8 @@ class Inspection:
     """How the data were understood, where they could be meant otherwise."""
     unit: str = "samples"
     """What `labels` count, such as `pixels`."""
+    overlapping: bool = False
+    """Whether a pixel may have several classes, or none."""
     compared: str = "inputs"
     """What `digests` are computed from, such as `decoded pixels`."""
     leakage: Kind = LEAKAGE

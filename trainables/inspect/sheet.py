@@ -9,7 +9,8 @@ import numpy as np
 
 from trainables.data.source import Batch, BatchSource
 from trainables.images.augment import IGNORE
-from trainables.pictures import palette
+from trainables.images.masks.packed import counts_of_classes
+from trainables.pictures import FIRST_CHANNELS, coloured, palette, shown_channels
 
 NUM_SAMPLES = 6
 _SIDE = 240
@@ -32,12 +33,21 @@ class Row:
 
 
 def sheet_of(
-    source: BatchSource, mean: np.ndarray, std: np.ndarray, class_names: Sequence[str], *, with_masks: bool
+    source: BatchSource,
+    mean: np.ndarray,
+    std: np.ndarray,
+    class_names: Sequence[str],
+    *,
+    with_masks: bool,
+    overlapping: bool = False,
+    shown: Sequence[int] = FIRST_CHANNELS,
 ) -> np.ndarray | None:
     """Some training images with their masks or classes, as they are and augmented: uint8 [H, W, 3].
 
     Args:
         source: of batches of images [B, C, H, W], normalized by `mean` and `std`, and masks or classes.
+        overlapping: whether masks are packed classes, see `images.masks.packed`.
+        shown: channels as red, green and blue.
     """
     chosen = np.unique(np.linspace(0, len(source) - 1, NUM_SAMPLES).round().astype(np.int64))
     draws = np.random.default_rng(0).random((len(chosen), source.num_randoms))
@@ -47,23 +57,31 @@ def sheet_of(
     rows, labels = list[Row](), set[int]()
     for kind, randoms in kinds:
         batches = [source.batch(chosen[n : n + 1], randoms(n)) for n in range(len(chosen))]
-        images = [_pixels(batch, mean, std) for batch in batches]
+        images = [_pixels(batch, mean, std, shown) for batch in batches]
         targets = [batch[1][0].numpy() for batch in batches]
         if with_masks:
             titles = [f"{image.shape[1]}x{image.shape[0]}" for image in images]
             rows.append(Row(kind, [_thinned(image) for image in images], titles))
-            masked = [_overlaid(*pair) for pair in zip(images, targets, strict=True)]
+            overlap = len(class_names) if overlapping else None
+            masked = [_overlaid(*pair, overlap) for pair in zip(images, targets, strict=True)]
             rows.append(Row(f"{kind}, with mask", masked, [""] * len(masked)))
-            labels.update(*(np.unique(mask).tolist() for mask in targets))
+            labels.update(*(_held(mask, overlap) for mask in targets))
         else:
             titles = [_title(batch, class_names) for batch in batches]
             rows.append(Row(kind, [_thinned(image) for image in images], titles))
-    names = {label: class_names[label] for label in sorted(labels - {IGNORE})}
-    return drawn(rows, names | ({IGNORE: "ignored"} if IGNORE in labels else {}))
+    first = 1 if overlapping else 0  # the background of classes that overlap has the first colour
+    names = {label: class_names[label - first] for label in sorted(labels - {IGNORE})}
+    legend = names | ({IGNORE: "ignored"} if IGNORE in labels else {})
+    return drawn(rows, legend, numbered=not overlapping)
 
 
-def drawn(rows: Sequence[Row], legend: dict[int, str]) -> np.ndarray:
-    """The sheet: uint8 [H, W, 3]."""
+def drawn(rows: Sequence[Row], legend: dict[int, str], *, numbered: bool = True) -> np.ndarray:
+    """The sheet: uint8 [H, W, 3].
+
+    Args:
+        legend: names by the number of their colour.
+        numbered: whether that is the number of the class too, and shown.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
@@ -91,7 +109,7 @@ def drawn(rows: Sequence[Row], legend: dict[int, str]) -> np.ndarray:
     if names:
         colours = palette() / 255.0
         patches = [Patch(facecolor=colours[label], edgecolor="black") for label in names]
-        plain = [label == IGNORE or name == str(label) for label, name in names.items()]
+        plain = [not numbered or label == IGNORE or name == str(label) for label, name in names.items()]
         texts = [
             _short(name if is_plain else f"{label} {name}")
             for is_plain, (label, name) in zip(plain, names.items(), strict=True)
@@ -106,9 +124,17 @@ def drawn(rows: Sequence[Row], legend: dict[int, str]) -> np.ndarray:
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
-def _pixels(batch: Batch, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
-    """The first image of a batch: uint8 [H, W, 3]; of other than 3 channels the first one as grey."""
-    image = batch[0][0].permute(1, 2, 0).numpy() * std + mean
+def _held(mask: np.ndarray, overlapping: int | None) -> Sequence[int]:
+    """Labels in a mask; of classes that overlap the numbers of their colours."""
+    if overlapping is None:
+        return np.unique(mask).tolist()
+    counts = counts_of_classes(mask, overlapping)
+    return [number if number == IGNORE else number + 1 for number in counts]
+
+
+def _pixels(batch: Batch, mean: np.ndarray, std: np.ndarray, shown: Sequence[int]) -> np.ndarray:
+    """The first image of a batch: uint8 [H, W, 3], see `shown_channels`."""
+    image = shown_channels(batch[0][0].permute(1, 2, 0).numpy() * std + mean, shown)
     pixels = (image.clip(0.0, 1.0) * 255.0).round().astype(np.uint8)
     return pixels if pixels.shape[-1] == 3 else pixels[..., :1].repeat(3, axis=-1)
 
@@ -118,11 +144,11 @@ def _thinned(pixels: np.ndarray) -> np.ndarray:
     return pixels[::step, ::step]
 
 
-def _overlaid(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def _overlaid(image: np.ndarray, mask: np.ndarray, overlapping: int | None) -> np.ndarray:
     """The image in grey, with the colours of its mask over it."""
     grey, labels = _thinned(image).mean(axis=-1, keepdims=True), _thinned(mask)
     opacity = np.where(labels == IGNORE, 1.0, _OPACITY)[..., None]
-    return (grey * (1 - opacity) + palette()[labels] * opacity).round().astype(np.uint8)
+    return (grey * (1 - opacity) + coloured(labels, overlapping) * opacity).round().astype(np.uint8)
 
 
 def _title(batch: Batch, class_names: Sequence[str]) -> str:

@@ -56,12 +56,21 @@ def clean_process() -> None:
     torch.set_flush_denormal(False)
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = False
+    _forget_accelerator()
     # Of arrays that all trials share; a batch is a copy of their rows.
     warnings.filterwarnings("ignore", "The given NumPy array is not writable")
     if torch.cuda.is_initialized():
         # What only a cycle still holds, such as the trace of an error, counts against the next trial's share.
         gc.collect()
         torch.cuda.empty_cache()
+
+
+def _forget_accelerator() -> None:
+    """Of accelerate, if it is in use: a process has the precision, device and accumulation of its first."""
+    state = sys.modules.get("accelerate.state")
+    if state is not None:
+        state.AcceleratorState._reset_state(reset_partial_state=True)
+        state.GradientState._reset_state()
 
 
 def use_deterministic_algorithms() -> None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 ROWS, COLUMNS = -2, -1
@@ -18,10 +19,13 @@ FLIPS: Mapping[str, Sequence[tuple[int, ...]]] = {
 """Which dimensions are reversed, for each prediction besides that of the image as it is."""
 
 
-def flipped_logits(predict: Callable[[Tensor], Tensor], images: Tensor, flips: str) -> Tensor:
+def flipped_logits(
+    predict: Callable[[Tensor], Tensor], images: Tensor, flips: str, *, overlapping: bool = False
+) -> Tensor:
     """The logarithm of the mean softmax over flips of the images: float32 [N, K, H, W].
 
     That is a set of logits of the mean: its softmax is the mean. Without flips it is what `predict` returns.
+    Of classes that overlap it is the logit of the mean sigmoid.
 
     Args:
         predict: images [N, C, H, W] to logits [N, K, H, W].
@@ -29,8 +33,22 @@ def flipped_logits(predict: Callable[[Tensor], Tensor], images: Tensor, flips: s
     """
     if flips == "none":
         return predict(images)
+    if overlapping:
+        return _flipped_sigmoids(predict, images, FLIPS[flips])
     total = predict(images).float().log_softmax(dim=1)
     for reversed_dims in FLIPS[flips]:
         logits = predict(images.flip(reversed_dims)).flip(reversed_dims)
         total = torch.logaddexp(total, logits.float().log_softmax(dim=1))
     return total - math.log(1 + len(FLIPS[flips]))
+
+
+def _flipped_sigmoids(
+    predict: Callable[[Tensor], Tensor], images: Tensor, flips: Sequence[tuple[int, ...]]
+) -> Tensor:
+    """The sum of the probabilities of yes over that of no, as logits."""
+    logits = predict(images).float()
+    yes, no = F.logsigmoid(logits), F.logsigmoid(-logits)
+    for reversed_dims in flips:
+        logits = predict(images.flip(reversed_dims)).flip(reversed_dims).float()
+        yes, no = torch.logaddexp(yes, F.logsigmoid(logits)), torch.logaddexp(no, F.logsigmoid(-logits))
+    return yes - no

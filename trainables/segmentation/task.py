@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from trainables.images.classes import class_numbers, given_class_weights
 from trainables.images.crops import padded_crops
 from trainables.images.fingerprint import image_fingerprint
 from trainables.images.loading import load_images
+from trainables.images.masks.packed import packed_tensor
 from trainables.images.options import ImageOptions, MaskOptions, MaskShardsOptions
 from trainables.images.samples import LoadedImages
 from trainables.images.scan import to_stderr
@@ -27,12 +29,13 @@ from trainables.inspect.sheet import sheet_of
 from trainables.networks.segformer import build_segformer
 from trainables.networks.unet import UNet
 from trainables.options import TrialOptions
-from trainables.pictures import sample_grid
+from trainables.pictures import FIRST_CHANNELS, sample_grid, shown_channels
 from trainables.segmentation.digits import load_digits_arrays
 from trainables.segmentation.flips import flipped_logits
 from trainables.segmentation.losses import TERMS, MixedLoss, median_frequency_weights
-from trainables.segmentation.metrics import ConfusionMetrics
+from trainables.segmentation.metrics import ConfusionMetrics, SigmoidMetrics
 from trainables.segmentation.options import SegmentationOptions, UNetOptions
+from trainables.segmentation.sigmoid_losses import SigmoidLoss, float_targets
 from trainables.segmentation.windows import window_logits
 from trainables.supervised.calls import ImportedLoss
 from trainables.supervised.datasets import OwnData, OwnSource, load_own_data
@@ -51,7 +54,8 @@ class SegmentationTask(SupervisedTask):
     Options = SegmentationOptions
     options: SegmentationOptions
     ignore_index = IGNORE
-    metric_names = ("miou", "mean_dice", "pixel_accuracy", "iou/")
+    metric_names = ("miou", "mean_dice", "pixel_accuracy", "iou/", "dice/", "boundary_iou", "boundary_iou/")
+    optional_metrics = {"boundary_iou": ("validation", "boundary_iou")}  # noqa: RUF012  # read-only
 
     def __init__(self, options: TrialOptions, arrays: Mapping[str, np.ndarray]) -> None:
         super().__init__(options, arrays)
@@ -62,11 +66,13 @@ class SegmentationTask(SupervisedTask):
             else LoadedImages(arrays, data if isinstance(data, ImageOptions) else None)
         )
         self.class_names = self._images.class_names
+        self._overlap = isinstance(data, MaskOptions) and data.labels != "multiclass"
         oversample = self.options.augment.oversample or OversampleOptions()
         self._shown = class_numbers(oversample.classes, self.class_names)
         loss, terms = self.options.loss, self.options.loss.terms
-        self._loss = MixedLoss(
-            {name: getattr(loss, name) for name in TERMS}
+        made = partial(SigmoidLoss, len(self.class_names)) if self._overlap else MixedLoss
+        self._loss = made(
+            coefficients={name: getattr(loss, name) for name in TERMS}
             | {name: term.coefficient for name, term in terms.items()},
             imported={name: ImportedLoss(term, IGNORE) for name, term in terms.items()},
             class_weights=self._class_weights(),
@@ -151,7 +157,7 @@ class SegmentationTask(SupervisedTask):
                 batch_size=self.options.valid_batch_size,
             )
 
-        return flipped_logits(predict_windows, batch[0], validation.flips)
+        return flipped_logits(predict_windows, batch[0], validation.flips, overlapping=self._overlap)
 
     def loss(self, outputs: Any, batch: Batch) -> Tensor:
         return self._loss.means(outputs, batch[1])
@@ -163,12 +169,26 @@ class SegmentationTask(SupervisedTask):
     def skipped_samples(self) -> Mapping[str, str]:
         return self._images.skipped.reasons
 
-    def built_in_metrics(self) -> ConfusionMetrics:
-        return ConfusionMetrics(self.class_names, IGNORE)
+    def built_in_metrics(self) -> ConfusionMetrics | SigmoidMetrics:
+        ratio = self.options.validation.boundary_iou
+        if self._overlap:
+            return SigmoidMetrics(self.class_names, ratio)
+        return ConfusionMetrics(self.class_names, IGNORE, ratio)
+
+    def metric_arguments(self, outputs: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        if not self._overlap:
+            return super().metric_arguments(outputs, batch)
+        return outputs, float_targets(batch[1], len(self.class_names)).long()
 
     def preprocessing(self) -> dict[str, Any]:
-        flips = self.options.validation.flips
-        averaged = "" if flips == "none" else f"; the metrics are of softmax averaged over flips ({flips})"
+        flips, mean = self.options.validation.flips, "sigmoid" if self._overlap else "softmax"
+        averaged = "" if flips == "none" else f"; the metrics are of {mean} averaged over flips ({flips})"
+        if self._overlap:
+            how = (
+                "the sigmoid of each output is the probability of that one of `class_names`, whatever the "
+                f"others are; above `threshold` it counts as yes{averaged}"
+            )
+            return {**self._images.described(how), "threshold": 0.5}
         return self._images.described(
             f"argmax of the outputs over their second dimension gives the numbers of `class_names`{averaged}"
         )
@@ -184,7 +204,7 @@ class SegmentationTask(SupervisedTask):
             for first in range(0, len(chosen), self.valid_batch_size):
                 images, masks = source.batch(chosen[first : first + self.valid_batch_size], None)
                 batch = to_device((images, masks), device, self.options.channels_last)
-                predicted = self.forward(model, batch).argmax(dim=1).cpu()
+                predicted = self._predicted(self.forward(model, batch)).cpu()
                 pixels_last = images.permute(0, 2, 3, 1)
                 shown += zip(pixels_last.numpy(), masks.numpy(), predicted.numpy(), strict=True)
         model.train(was_training)
@@ -192,18 +212,38 @@ class SegmentationTask(SupervisedTask):
             pad_together(column, fill)
             for column, fill in zip(zip(*shown, strict=True), (0, IGNORE, 0), strict=True)
         )
-        pixels = inputs * self._images.std + self._images.mean
-        return {"validation": sample_grid(pixels, truth, predictions)}
+        pixels = shown_channels(inputs * self._images.std + self._images.mean, self._pictured)
+        overlapping = len(self.class_names) if self._overlap else None
+        return {"validation": sample_grid(pixels, truth, predictions, overlapping)}
+
+    @property
+    def _pictured(self) -> tuple[int, ...]:
+        data = self.options.data
+        return data.shown_channels if isinstance(data, ImageOptions) else FIRST_CHANNELS
+
+    def _predicted(self, logits: Tensor) -> Tensor:
+        """Labels int64 [N, H, W], or classes that overlap, packed."""
+        return packed_tensor(logits > 0) if self._overlap else logits.argmax(dim=1)
 
     def data_picture(self) -> np.ndarray | None:
         images = self._images
-        return sheet_of(self.train_data(), images.mean, images.std, self.class_names, with_masks=True)
+        return sheet_of(
+            self.train_data(),
+            images.mean,
+            images.std,
+            self.class_names,
+            with_masks=True,
+            overlapping=self._overlap,
+            shown=self._pictured,
+        )
 
     def _source(self, *parts: str, augment: JointAugmentOptions | None = None) -> Source:
         images = self._images
         if isinstance(images, OwnData):
             return images.source(parts[0])
-        return SegmentationSource(images.samples(*parts), images.mean, images.std, augment, self._shown)
+        return SegmentationSource(
+            images.samples(*parts), images.mean, images.std, augment, self._shown, self._overlap
+        )
 
     def _class_weights(self) -> np.ndarray | None:
         weights = self.options.loss.class_weights

@@ -17,6 +17,9 @@ from trainables.shards.paths import find_shards
 from trainables.shards.write import ShardWriter
 
 Item = TypeVar("Item")
+_ARRAYS = (".tif", ".tiff", ".npy", ".npz")
+_IMAGES = (".png", ".jpg", ".jpeg", *_ARRAYS)
+_MASKS = (".png", *_ARRAYS)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     index.add_argument("shards", nargs="+", help="folders, files or patterns: 'train-{000000..000127}.tar'")
     write = commands.add_parser("write", help="write images and masks, paired by name, as shards")
     write.add_argument("images", type=Path, help="folder of images")
-    write.add_argument("masks", type=Path, help="folder of masks (PNG)")
+    write.add_argument("masks", type=Path, help="folder of masks (PNG, TIFF or .npy)")
     write.add_argument("folder", type=Path, help="where the shards are written")
     write.add_argument("--prefix", default="train", help="of the shards' names (default: train)")
     write.add_argument("--per-shard", type=int, default=1000, help="samples in one shard (default: 1000)")
@@ -72,10 +75,10 @@ def _pairs(images: Path, masks: Path, suffix: str) -> list[tuple[Path, Path]]:
     Raises:
         ValueError: an image without a mask, or none at all.
     """
-    known = {each.stem: each for each in _visible(masks) if each.suffix.lower() == ".png"}
-    found = {each.stem: each for each in _visible(images) if each.suffix.lower() in (".png", ".jpg", ".jpeg")}
+    known = {each.stem: each for each in _visible(masks) if each.suffix.lower() in _MASKS}
+    found = {each.stem: each for each in _visible(images) if each.suffix.lower() in _IMAGES}
     if not found:
-        raise ValueError(f"{images}: holds no .png, .jpg or .jpeg; give the folder of the images")
+        raise ValueError(f"{images}: holds no {', '.join(_IMAGES)}; give the folder of the images")
     given = {"mask_suffix": suffix} if suffix else {}
     pairing = tried(Affixes(**given), found, known)
     if not pairing.pairs:

@@ -37,7 +37,7 @@ class ShardPlaces(Options):
     """Files, folders or patterns: train-{000000..000127}.tar, train-*.tar, or train for all of a folder."""
     valid: Texts
     """As `train`; read in order."""
-    image: Texts = ("jpg", "jpeg", "png")
+    image: Texts = ("jpg", "jpeg", "png", "tif", "tiff", "npy", "npz")
     """What follows the first dot in the name of an image; the first one that a sample has."""
     shuffle: NonNegativeInt = 1000
     """Samples that are mixed, among those next to each other in the shards' order of an epoch; larger mixes

@@ -50,7 +50,7 @@ class _Callee:
                     f"of this batch are {self._ignore}, which must not count; give it that argument (it gets "
                     f"{self._ignore}), or call it from a function of yours that leaves these out"
                 )
-        if self._form == "labels":
+        if self._form == "labels" or targets.shape == outputs.shape:
             return targets
         channel = targets.unsqueeze(1)
         if self._form == "channel":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -35,7 +36,17 @@ class SupervisedTask(Task):
         raise TypeError(f"{type(self).__name__} does not define built_in_metrics()")
 
     def forward(self, model: nn.Module, batch: Batch) -> Tensor:
-        return as_output(super().forward(model, batch), self.output_shape(batch))
+        try:
+            outputs = super().forward(model, batch)
+        except RuntimeError as error:
+            found = re.search(r"to have (\d+) channels, but got (\d+) channels", str(error))
+            if found is None or int(found[2]) != batch[0].shape[1]:
+                raise
+            raise ValueError(
+                f"the model takes inputs of {found[1]} channels, and the data have {found[2]}: correct the "
+                f"argument that says so, such as model.in_channels: {found[2]} ({error})"
+            ) from error
+        return as_output(outputs, self.output_shape(batch))
 
     def layers(self, model: nn.Module) -> Sequence[Layer]:
         """What the model itself names, from input to head."""

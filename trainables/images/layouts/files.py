@@ -8,6 +8,7 @@ from pathlib import Path
 
 from trainables.findings import some
 from trainables.images.layouts.base import Parts
+from trainables.images.layouts.class_masks import by_class
 from trainables.images.layouts.root import DataRoot, no_images, without_suffix
 from trainables.images.targets import Encoded
 from trainables.pairing import Affixes, numbered
@@ -28,7 +29,12 @@ class Files:
         self.images_folder, self.masks_folder = (root.path / folder for folder in folders or (".", "."))
         same = self.images_folder == self.masks_folder
         self.image_stems = {} if folders is None else find_files(root, self.images_folder)
-        self.mask_stems = self.image_stems if same else find_files(root, self.masks_folder)
+        masks = self.image_stems if same else find_files(root, self.masks_folder)
+        if root.mask_classes and not same:
+            merged = by_class(masks, root.mask_classes)
+            masks = dict(merged.stems)
+            root.class_masks |= merged.files
+        self.mask_stems = masks
         self.images: dict[str, tuple[Path, ...]] = {}
         self.masks: dict[str, Path] = {}
         self.nameless: list[Path] = []

@@ -29,13 +29,18 @@ class DataRoot:
         self._left_out: list[str] = []
         self._arrays: list[str] = []
         """Files beside images that may hold images too."""
+        self.mask_classes: Sequence[str] = ()
+        """Names of classes that may overlap, of which each may have mask files of its own."""
+        self.class_masks: dict[Path, tuple[Path | None, ...]] = {}
+        """The mask of each class, by the one that stands for the sample."""
         self._checked: set[Path] = set()
         """Folders that are known to lie inside."""
 
     def all_notes(self) -> tuple[str, ...]:
         """The notes, and what was left out."""
         left_out = f"{self.path}: left out, as hidden or made by the system: {some(self._left_out, 3)}"
-        arrays = f"{self.path}: left out, as no {formats.NAMES}: {some(self._arrays, 3)}"
+        beside = f"left out, as no {formats.NAMES}, or arrays beside images"
+        arrays = f"{self.path}: {beside}: {some(self._arrays, 3)}"
         return (*self.notes, *([left_out] if self._left_out else []), *([arrays] if self._arrays else []))
 
     def subfolder(self, names: Sequence[str], below: str = ".") -> str:
@@ -91,11 +96,20 @@ class DataRoot:
         return text_file.read_json(file)
 
     def walk(self, folder: Path) -> Iterator[Path]:
-        """Images below a folder, those of each folder sorted by name; hidden and other files are left out.
+        """Images below a folder, those of each folder sorted by name; left out are hidden and other files,
+        and arrays beside images.
 
         Raises:
             ValueError: a link leads out of the root or back, or an image is in a format that is not read.
         """
+        found = list(self._walk(folder))
+        arrays = [path for path in found if path.suffix.lower() in formats.NUMPY]
+        if 0 < len(arrays) < len(found):
+            self._arrays += [str(path.relative_to(self.path)) for path in arrays]
+            found = [path for path in found if path.suffix.lower() not in formats.NUMPY]
+        yield from found
+
+    def _walk(self, folder: Path) -> Iterator[Path]:
         seen: set[Path] = set()
         waiting = [folder]
         while waiting:

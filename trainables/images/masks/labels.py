@@ -12,7 +12,7 @@ from trainables.findings import some
 from trainables.images.augment import IGNORE
 from trainables.images.layouts.base import Convention
 from trainables.images.layouts.root import DataRoot
-from trainables.images.options import MaskOptions
+from trainables.images.options import MOST_OVERLAPPING, MaskOptions
 
 _MOST_UNUSED = 10
 """Numbers up to the largest label, for each label that occurs, from which on they are no class numbers."""
@@ -55,13 +55,32 @@ def mask_class_names(
     options: MaskOptions, root: DataRoot | None = None, convention: Convention | None = None
 ) -> list[str]:
     """The given names, else those in classes.txt, else the layout's if their number fits, else none."""
-    if options.class_names or root is None:
-        return check_class_names(options.class_names, "data.class_names", options.known_classes)
-    listed = root.file(["classes.txt"])
-    if listed is not None:
-        return check_class_names(_listed_names(root, listed), str(listed), options.known_classes)
+    names, origin = list(options.class_names), "data.class_names"
+    if not names and root is not None and (listed := root.file(["classes.txt"])) is not None:
+        names, origin = _listed_names(root, listed), str(listed)
+    if options.labels != "multiclass":
+        return _names_for_sigmoid(options, names, origin)
+    if names or root is None:
+        return check_class_names(names, origin, options.known_classes)
     usual = [] if convention is None or options.mask_values else list(convention.class_names)
     return usual if options.known_classes in (None, len(usual)) else []
+
+
+def _names_for_sigmoid(options: MaskOptions, names: Sequence[str], origin: str) -> list[str]:
+    """One for each output: of binary masks that of the class, which the background's may precede."""
+    if options.labels == "binary":
+        if len(names) > 2:
+            rule = "data.labels is binary; name the class alone"
+            raise ValueError(f"{origin} has {len(names)} names and {rule}")
+        return [names[-1] if names else "foreground"]
+    names = names or [str(number) for number in range(options.num_classes or 0)]
+    if not names:
+        raise ValueError(f"{origin} is empty and data.labels is multilabel; name the classes, in their order")
+    if len(set(names)) < len(names) or len(names) > MOST_OVERLAPPING:
+        raise ValueError(f"{origin} has {len(names)} names; they must differ, {MOST_OVERLAPPING} at most")
+    if options.num_classes not in (None, len(names)):
+        return check_class_names(names, origin, options.num_classes)
+    return list(names)
 
 
 def _listed_names(root: DataRoot, file: Path) -> list[str]:

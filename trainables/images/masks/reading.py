@@ -9,9 +9,11 @@ from PIL import Image
 
 from trainables.findings import SampleError, sample_error
 from trainables.images import formats, kinds
-from trainables.images.decode import File, contents, opened
+from trainables.images.bands import is_array, label_shape, read_labels
+from trainables.images.decode import header_size, opened
 from trainables.images.depth import is_deep, raw_mode
 from trainables.images.masks.colours import Colour, ColourTable, colours_of, held_colours
+from trainables.images.stored import File, contents
 
 COLOURED = b"colours"
 """Stands for the palette of a mask whose pixels are colours themselves."""
@@ -28,6 +30,8 @@ def read_mask(file: File, colours: ColourTable | None = None) -> np.ndarray:
         SampleError: the file cannot be decoded, was saved with loss, has colours, or holds a number that is
             no label.
     """
+    if is_array(file):
+        return _whole_numbers(file, _one_plane(file))
     with opened(file) as image:
         whole = contents(file) if image.format == "WEBP" else None
         if unfit := formats.unfit_for_masks(image, whole):
@@ -46,6 +50,49 @@ def read_mask(file: File, colours: ColourTable | None = None) -> np.ndarray:
             raise sample_error(kinds.COLOURED, file, message, advice)
     if labels.dtype == np.uint8:
         return labels // np.uint8(factor)
+    return _whole_numbers(file, labels)
+
+
+def read_numbers(file: File) -> np.ndarray:
+    """The whole numbers [H, W] in a mask, however large; raises a SampleError as `read_mask` does."""
+    if is_array(file):
+        return _one_plane(file)
+    with opened(file) as image:
+        whole = contents(file) if image.format == "WEBP" else None
+        if unfit := formats.unfit_for_masks(image, whole):
+            kind, message, way_out = unfit
+            raise sample_error(kind, file, message, way_out)
+        numbers = _one_channel(image)
+        if numbers is None or numbers.dtype.kind == "f":
+            message = f"has {len(image.getbands())} channels ({image.mode})"
+            raise sample_error(kinds.COLOURED, file, message, "a mask must have one channel of whole numbers")
+        return numbers // np.uint8(UNSCALED.get(raw_mode(image), 1))
+
+
+def mask_size(file: File) -> tuple[int, int]:
+    """Height and width, without reading the labels; raises a SampleError as `read_mask` does."""
+    if not is_array(file):
+        return header_size(file)
+    shape = label_shape(file)
+    plane = shape if len(shape) == 2 else shape[1:] if shape[0] == 1 else shape
+    return plane[0], plane[1] if len(plane) > 1 else 1
+
+
+def _one_plane(file: File) -> np.ndarray:
+    """The numbers [H, W] of an array."""
+    labels = read_labels(file)
+    if labels.ndim == 3 and 1 in (labels.shape[0], labels.shape[2]):
+        labels = labels[0] if labels.shape[0] == 1 else labels[..., 0]
+    if labels.ndim != 2 or not labels.size:
+        message = f"holds an array {list(labels.shape)}, and a mask must be [H, W]"
+        way_out = "save the class of each pixel, or set data.labels: multilabel if classes overlap"
+        raise sample_error(kinds.WRONG_LABEL, file, message, way_out)
+    return labels
+
+
+def _whole_numbers(file: File, labels: np.ndarray) -> np.ndarray:
+    if labels.dtype == np.uint8:
+        return labels
     wrong = labels[~((labels >= 0) & (labels <= HIGHEST_LABEL) & (labels == np.rint(labels)))]
     if wrong.size:
         values, counts = np.unique(wrong, return_counts=True)

@@ -8,13 +8,13 @@ from trainables.data.threads import in_threads, num_threads
 from trainables.findings import Kind
 from trainables.images import kinds
 from trainables.images.augment import IGNORE
-from trainables.images.decode import File
 from trainables.images.masks.colours import palette_conflict, proposed
 from trainables.images.masks.edges import Edges, edges_of, told
 from trainables.images.masks.labels import MOST_CLASSES, are_objects, objects_text
 from trainables.images.masks.reading import COLOURED, palette_colours, read_mask, read_palette, used_colours
 from trainables.images.options import MaskOptions
 from trainables.images.readers import Reader
+from trainables.images.stored import File
 from trainables.images.survey import NUM_DECODED, NUM_HEADERS, spread
 from trainables.images.targets import MaskDecoder
 

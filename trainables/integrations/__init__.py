@@ -1,0 +1,1 @@
+"""Frameworks' loops as training functions; each file imports only its library."""
