@@ -15,7 +15,7 @@ HELP = """Search hyperparameters of a PyTorch model on Ray Tune.
 
 \b
 Examples:
-  tune-search init data/streets                        write a configuration for the data in a folder
+  tune-search init data/streets                        write a configuration for these data
   tune-search configs/seg.yaml                         run a search; the same command again continues it
   tune-search configs/seg.yaml --set budget.trials=50  override a value
   tune-search configs/seg.yaml --name seg-2            another run of it, in results/seg-2
@@ -29,10 +29,10 @@ Examples:
   tune-search clean results/seg --dry-run              show what is no longer needed
 
 \b
-Completion with the Tab key, for a line in the start-up file of the shell:
-  ~/.bashrc                       eval "$(_TUNE_SEARCH_COMPLETE=bash_source tune-search)"
-  ~/.zshrc                        eval "$(_TUNE_SEARCH_COMPLETE=zsh_source tune-search)"
-  ~/.config/fish/config.fish      _TUNE_SEARCH_COMPLETE=fish_source tune-search | source
+Completion with the Tab key, for the start-up file of bash, zsh or fish:
+  eval "$(_TUNE_SEARCH_COMPLETE=bash_source tune-search)"
+  eval "$(_TUNE_SEARCH_COMPLETE=zsh_source tune-search)"
+  _TUNE_SEARCH_COMPLETE=fish_source tune-search | source
 """
 
 config_argument = click.argument("config", type=ConfigFile())

@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial
 from search.config.schema import ImportedSampler, Sampler
 from search.study.in_memory import study_showing
 from search.study.patches import NumberedQMCSampler
+from trainables.findings import a_type
 from trainables.imported import call, takes
 
 
@@ -108,7 +109,5 @@ def _imported(options: ImportedSampler, seed: int) -> BaseSampler:
         warnings.simplefilter("ignore", ExperimentalWarning)
         made = call(options.name, options.arguments if own else {"seed": seed, **options.arguments})
     if not isinstance(made, BaseSampler):
-        raise ValueError(
-            f"{options.name} returned a {type(made).__name__}; must be an optuna.samplers.BaseSampler"
-        )
+        raise ValueError(f"{options.name} returned {a_type(made)}; must be an optuna.samplers.BaseSampler")
     return made

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables.data.source import Batch
+from trainables.findings import a_type
 from trainables.gan.adversary import Adversary, generator_loss
 from trainables.gan.classifier import classifier_arrays, classifier_from, train_classifier
 from trainables.gan.data import NoisySource, fixed_latents, load_digit_images
@@ -155,6 +156,6 @@ def _checked(found: Tensor, shape: tuple[int, ...], who: str, rule: str) -> Tens
         ValueError: it has another, which would be broadcast.
     """
     if not isinstance(found, Tensor) or found.shape != shape:
-        received = list(found.shape) if isinstance(found, Tensor) else f"a {type(found).__name__}"
+        received = list(found.shape) if isinstance(found, Tensor) else a_type(found)
         raise ValueError(f"{who} returned {received}; must be {list(shape)}, {rule}")
     return found

@@ -10,10 +10,10 @@ from typing import Any
 from search.commands.init.recognized import Recognized, UnrecognizedError
 from search.text import counted
 from trainables.findings import some
-from trainables.images.decode import Stored
 from trainables.images.masks.labels import MOST_CLASSES
 from trainables.images.masks.reading import read_mask
 from trainables.images.options import ClassShardsOptions, MaskShardsOptions
+from trainables.images.stored import Stored
 from trainables.shards import ShardReader, index_shards
 from trainables.shards.sample import Sample
 from trainables.text_file import read_text, stripped_lines
