@@ -20,16 +20,17 @@ def train(trial: search.Trial, lr: float = 0.1, tolerance: float = 1e-4) -> None
     trial.track(model=model, optimizer=optimizer)
     trial.evaluated_by(lambda: {"mse": nn.functional.mse_loss(model(valid_rows), valid_targets)})
     for steps in trial.virtual_epochs():
+        if trial.state.get("gain", float("inf")) <= tolerance:
+            return
         for _ in steps:
             loss = nn.functional.mse_loss(model(rows), targets)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-        before = trial.state.get("loss", float("inf"))
+        if "loss" in trial.state:
+            trial.state["gain"] = trial.state["loss"] - loss.item()
         trial.state["loss"] = loss.item()
-        trial.report(**trial.evaluate(), loss=loss)
-        if before - loss.item() <= tolerance:
-            return
+        trial.report(**trial.evaluate(), loss=loss)  # a paused trial goes on at the beginning of the loop
 
 
 if __name__ == "__main__":

@@ -79,6 +79,14 @@ def test_a_function_that_returns_early_has_ended_by_itself(tmp_path: Path) -> No
     }
 
 
+def test_a_promoted_trial_whose_function_has_ended_trains_no_further(tmp_path: Path) -> None:
+    trial = {"lr": {"loguniform": [1e-3, 1e-1]}}
+    summary = search_locally(config_of("ends_by_what_it_keeps", trial=trial), results=tmp_path)
+    records = read_records(Path(summary.folder) / "study.journal")
+    assert {record.depth for record in records} == {1}
+    assert "returned after virtual epoch 1" in {record.reason for record in records}
+
+
 def test_an_error_in_a_function_is_the_cause_of_the_trial(tmp_path: Path) -> None:
     config = config_of(
         "raises", trial={"at": {"choice": [1, 2]}}, budget={"trials": 2, "max_virtual_epochs": 3}

@@ -204,3 +204,16 @@ def any_values(trial: Trial, **options: Any) -> None:
     for steps in trial.virtual_epochs():
         deque(steps, maxlen=0)
         trial.report(loss=float(len(options)))
+
+
+def ends_by_what_it_keeps(trial: Trial, lr: float = 0.1) -> None:
+    """Ends after its first report, by a rule at the beginning of its loop."""
+    model = make(4)
+    trial.track(model=model)
+    for steps in trial.virtual_epochs():
+        if "reported" in trial.state:
+            return
+        for _ in steps:
+            pass
+        trial.state["reported"] = True
+        trial.report(loss=lr)
