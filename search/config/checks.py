@@ -17,7 +17,7 @@ from search.space.space import Resolved, Space
 from search.text import compact, cut
 from trainables.imported import argument_problems, import_path
 from trainables.imported_options import ImportedOptions, named_by_path
-from trainables.options import REFERENCE, OptimizerOptions, TrialSection
+from trainables.options import REFERENCE, OptimizerOptions, TrialOptions, TrialSection
 
 if TYPE_CHECKING:
     from trainables.task import Task
@@ -90,6 +90,8 @@ def _validate(resolved: Resolved, model: type[TrialSection]) -> list[Found]:
         return list(_imported_problems(model.parse(resolved.options)))
     except ValidationError as error:
         found = explain(error, model, resolved.options, _WORDS)
+        if not issubclass(model, TrialOptions):  # of a training function, which has no optimizer.lr
+            return found
         return [(path, with_place(("trial", *path), message)) for path, message in found]
     except KeyError:  # a variable that is not set, which check_texts reports
         pass

@@ -105,6 +105,7 @@ def test_an_error_in_a_function_is_the_cause_of_the_trial(tmp_path: Path) -> Non
         ({"width": "wide"}, "trial.width: received 'wide'; must be a whole number"),
         ({"lr": {"choice": [0.1, "high"]}}, "trial.lr: received 'high'; must be a number"),
         ({"batch_size": 16}, "trial.batch_size: unknown key 'batch_size'"),
+        ({"learning_rate": 0.1}, "unknown key 'learning_rate'; known: "),
     ],
 )
 def test_mistakes_in_the_values_of_a_function_are_told_before_it_is_called(trial: Any, message: str) -> None:
