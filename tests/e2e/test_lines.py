@@ -21,7 +21,13 @@ def shorter(text: str) -> str:
     return re.sub(r'(num_samples=|n_trials=|"trials": )8', r"\g<1>2", text)
 
 
-@pytest.mark.parametrize("name", NAMES)
+OF_PEERS = [name for name in NAMES if "ray_tune" in name or "optuna" in name]
+"""They change only with their libraries, so `make test-slow` runs them."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in OF_PEERS)) for name in NAMES]
+)
 def test_each_program_of_the_table_runs(name: str, tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(shorter((HERE / f"{name}.py").read_text()))
     env = {"PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0"}
