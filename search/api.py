@@ -122,6 +122,7 @@ def _loaded(
 ) -> SearchConfig:
     if isinstance(config, SearchConfig):
         return config
+    overrides = [overrides] if isinstance(overrides, str) else overrides
     return load_config(config, overrides, name=name, before_task=executor.begin)
 
 
@@ -139,7 +140,8 @@ def _config_of(
         if beside := [*beside, *sections]:
             raise TypeError(
                 f"search() received a configuration and {', '.join(beside)}; these go with a training "
-                "function: change a configuration by overrides=['budget.trials=8']"
+                "function, as search.search(train, …), not with its path: change a configuration by "
+                "overrides=['budget.trials=8']"
             )
         return source
     task = path_of_task(source)

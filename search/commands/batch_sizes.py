@@ -130,6 +130,12 @@ def _losses(
     if config.objective.metric == LOSS:
         return {record.number: record.values for record in records}, []
     infos = {record.number: _newest_info(folder.trial(record.number)) for record in records}
+    reported = next((info["history"][-1] for info in infos.values() if info and info["history"]), {LOSS: 0})
+    if LOSS not in reported:
+        raise SearchError(
+            f"the trials have no {LOSS}, by which batch sizes are compared: training functions report losses "
+            "of their own"
+        )
     found = {number: [entry[LOSS] for entry in info["history"]] for number, info in infos.items() if info}
     without = sorted(number for number, info in infos.items() if not info)
     if not without:

@@ -257,6 +257,8 @@ def write(out: str | Path) -> Path:
     file = Path(out)
     if file.exists() and not is_schema(file):
         raise SearchError(f"{file} exists and is no schema of tune-search; give another FILE after --out")
+    if not file.absolute().parent.is_dir():
+        raise SearchError(f"there is no folder {file.parent}; make it, or give another FILE after --out")
     atomic_write(file, text())
     return file
 

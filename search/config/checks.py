@@ -82,7 +82,19 @@ def check_trial(space: Space, task: type[Task], reported: Collection[KeyPath] = 
             source = resolved.source(path)
             if not any(source[: len(known)] == known for known in reported):
                 problems[Problem.of(source, message, ("trial", *path))] = None
-    return list(problems)
+    known = {*reported, *(problem.at for problem in problems if problem.at)}
+    return [*problems, *_problems_inside(space, task, known)]
+
+
+def _problems_inside(space: Space, task: type[Task], known: Collection[KeyPath]) -> list[Problem]:
+    """What is wrong with numbers between the bounds of ranges that are right: they may have to be whole."""
+    problems: dict[KeyPath, Problem] = {}
+    for resolved in space.inner():
+        for path, message in _validate(resolved, task.Options):
+            source = resolved.source(path)
+            if not any(source[: len(each)] == each for each in (*known, *problems)):
+                problems[source] = Problem.of(source, message, ("trial", *path))
+    return list(problems.values())
 
 
 def _validate(resolved: Resolved, model: type[TrialSection]) -> list[Found]:

@@ -124,7 +124,7 @@ class RunFolder:
         around = [path for path in self.path.parents if RunFolder(path).has_begun]
         below = [] if around else sorted(p for p in self.path.glob("*") if RunFolder(p).has_begun)
         near = [short_path(path) for path in around[:1] or below]
-        return f"; did you mean {some(near, 3, ' or ')}?" if near else ""
+        return f"; did you mean {some(near, 3)}?" if near else ""
 
     def require_private(self) -> None:
         """Raise SearchError if the folder belongs to another user, or group or others can write in it.

@@ -80,8 +80,7 @@ def run_in_folder(
         record_config(config, folder, growing=growing)
         if older is not None:
             _take_history(config, folder, older, found.fingerprint, accept_new_data)
-        changes = record_provenance(config, folder, found.fingerprint)
-        notes += [f"since this search was last run: {change}" for change in changes]
+        notes += _notes(config, record_provenance(config, folder, found.fingerprint))
         with heard_notes() as of_data:
             shared = _load_shared_data(config, folder, found.arrays)
         notes += of_data
@@ -116,6 +115,13 @@ def run_in_folder(
         finally:
             reporter.end()
             shutil.rmtree(folder.scratch, ignore_errors=True)
+
+
+def _notes(config: Config, changes: Sequence[str]) -> Iterator[str]:
+    """What a person should know before the first trial."""
+    yield from (f"since this search was last run: {change}" for change in changes)
+    if not config.space.names and config.budget.trials > 1:
+        yield f"nothing is searched: all {config.budget.trials} trials have the same values"
 
 
 def _take_history(

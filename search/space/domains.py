@@ -83,6 +83,11 @@ class Real(Node):
     def bounds(self) -> list[float]:
         return [self.rounded(self.low), self.rounded(self.high)]
 
+    @property
+    def inside(self) -> float:
+        """A number between the bounds, for quniform the second."""
+        return self.low + 0.381966 * (self.high - self.low) if self.step is None else self.at(1)
+
     def values(self) -> list[float]:
         """All values of quniform."""
         return [self.at(index) for index in range(self.num_values())]

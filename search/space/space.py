@@ -110,6 +110,13 @@ class Space:
         """
         return map(self.resolve, _variants(self.root))
 
+    def inner(self) -> Iterator[Resolved]:
+        """The candidates with a number inside of each range: its bounds may be whole where others are not."""
+        ranges = {domain.name: domain for domain, _ in self.root.domains() if isinstance(domain, Real)}
+        inside = {name: domain.inside for name, domain in ranges.items()}
+        for params in _variants(self.root):
+            yield self.resolve({name: inside.get(name, value) for name, value in params.items()})
+
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Names of the parameters, in the order of the source."""

@@ -42,6 +42,10 @@ def fit(trial: search.Trial, lr: float = 0.1, method: Any = "sgd", scale: float 
         trial.report(loss=loss)
 
 
+def wide(trial: search.Trial, lr: float = 0.1, width: int = 4) -> None:
+    raise AssertionError("it is never called")
+
+
 SPACE = {
     "lr": search.loguniform(1e-3, 0.5),
     "method": search.choice(["sgd", {"name": "adam", "eps": search.loguniform(1e-8, 1e-2)}]),
@@ -197,8 +201,33 @@ def test_what_trials_cannot_import_is_refused(task: Any, message: str, tmp_path:
 
 
 def test_sections_go_with_a_function_only(tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match=r"space, budget; these go with a training function: .*overrides="):
+    with pytest.raises(TypeError, match=r"space, budget; these go with a training function, .*overrides="):
         search.search({"name": "x"}, space={}, budget={"trials": 2}, results=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ({"lr": True}, "trial.lr: received true; must be a number"),
+        ({"width": search.uniform(4, 8)}, r"trial.width: received 5.5\d*; must be a whole number"),
+        ({"width": search.quniform(4, 8, 0.5)}, r"trial.width: received"),
+    ],
+)
+def test_what_is_no_number_of_its_kind_is_refused_before_a_search(
+    space: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        search.search(wide, space=space, results=tmp_path, local=True, **SECTIONS)
+
+
+def test_a_space_without_a_domain_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    search.search(fit, results=tmp_path, local=True, **SECTIONS)
+    assert "nothing is searched: all 5 trials have the same values" in capsys.readouterr().out
+
+
+def test_one_override_may_be_a_text(tmp_path: Path) -> None:
+    config = {"name": "x", "task": f"{__name__}:fit", "trial": SPACE, **SECTIONS}
+    assert len(search.search(config, overrides="budget.trials=2", results=tmp_path, local=True).trials) == 2
 
 
 def test_an_unknown_section_has_a_near_one(tmp_path: Path) -> None:

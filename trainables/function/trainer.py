@@ -208,7 +208,9 @@ class FunctionTrainer:
             if value is not _READY:
                 raise ValueError(
                     "the function has returned, or reported, before its loop; train in `for steps in "
-                    "trial.virtual_epochs():` and report after each"
+                    "trial.virtual_epochs():` and report after each. A framework's own loop does it with "
+                    "Trainer(trial, …) of trainables.integrations.lightning, or run(trial, …) of "
+                    "trainables.integrations.transformers or ignite"
                 )
 
     def ready(self) -> None:

@@ -63,7 +63,9 @@ def load_pretrained(model: nn.Module, options: Settings) -> str:
 def _read(path: str) -> Weights:
     file = Path(os.path.expanduser(path))
     if not file.is_file():
-        raise ValueError(f"model.weights: there is no file {path}")
+        inside = file / "model.safetensors"
+        hint = f"; in this folder there is {inside}" if inside.is_file() else ""
+        raise ValueError(f"model.weights: there is no file {path}{hint}")
     try:
         found: Any = load_file(file) if file.suffix == ".safetensors" else _unpickled(file)
     except (OSError, SafetensorError, RuntimeError, EOFError) as error:

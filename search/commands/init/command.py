@@ -62,6 +62,8 @@ def init(
     file = Path(f"{name}.yaml" if out is None else out)
     if file.is_dir():
         raise SearchError(f"{file} is a folder; --out must be a file, such as {file / f'{name}.yaml'}")
+    if not file.absolute().parent.is_dir():
+        raise SearchError(f"there is no folder {file.parent}; make it, or give another file after --out")
     if file.exists():
         other = command("init", given, "--out", _free(file))
         raise SearchError(f"{file} exists and is not overwritten; write another one: `{other}`")
