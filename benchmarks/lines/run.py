@@ -25,7 +25,7 @@ PROGRAMS = {
 
 def code_lines(name: str) -> list[str]:
     """The lines of a program as `ruff format` breaks them, without their indentation."""
-    text = (HERE / f"{name}.py").read_text()
+    text = (HERE / f"{name}.py").read_text(encoding="utf-8")
     begin = ast.parse(text).body[0].end_lineno or 0  # of the docstring
     lines = (line.strip() for line in text.splitlines()[begin:])
     return [line for line in lines if line and not line.startswith("#")]

@@ -113,7 +113,8 @@ class Run:
         Its trials hold virtual epochs as intermediate values; it is for reading.
         """
         storage, _ = open_journal(self._stages[-1].folder.journal)
-        return optuna.load_study(study_name=None, storage=storage)  # the only one
+        (only,) = optuna.get_all_study_summaries(storage, include_best_trial=False)
+        return optuna.load_study(study_name=only.study_name, storage=storage)
 
     def plot(self) -> CurvesFigure:
         """The objective of all trials against optimizer steps, the best one in colour: a matplotlib Figure.

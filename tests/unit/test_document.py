@@ -208,7 +208,7 @@ def test_python_values_that_yaml_does_not_have_are_refused():
         read_document({"a": {1.5: 2}, "b": [object()], "c": 10**5000, "d": "\ud800", "e": {"\n": 1}})
     assert [str(problem) for problem in caught.value.problems] == [
         "config: a: a key must be text or a whole number, received 1.5",
-        "config: b.0: received a object; must be a mapping, list, text, number, bool or None",
+        "config: b.0: received an object; must be a mapping, list, text, number, bool or None",
         "config: c: a whole number of more than 300 digits, which is the limit",
         "config: d: half a surrogate pair is no character; write the whole",
         "config: e: a key must be printable and at most 200 characters long, received '\\n'",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import struct
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +15,9 @@ import tifffile
 from mask_folders import load, options_of
 from PIL import Image
 
+from trainables.data.threads import in_threads
 from trainables.findings import SampleError
+from trainables.images import bands
 from trainables.images.augment import num_randoms
 from trainables.images.augment_options import JointAugmentOptions
 from trainables.images.decode import Reading, header_size, read_header
@@ -305,3 +309,29 @@ def test_windows_of_arrays_on_disk_are_those_of_the_whole_and_bad_numbers_are_a_
     assert (masks[2] == 255).all()
     assert list(loaded.skipped.reasons) == [str(file)]
     np.testing.assert_array_equal(images[3].numpy(), batches[0][0][3].numpy())
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_one_thread_at_a_time_reads_a_header_of_numpy(
+    suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # CPython 3.11 counts the depth of what it parses for all threads together.
+    files = [tmp_path / f"{number}{suffix}" for number in range(40)]
+    for file in files:
+        np.save(file, np.ones((8, 8, 5))) if suffix == ".npy" else np.savez(file, image=np.ones((8, 8, 5)))
+    inside, together, load = [0], [0], np.load
+
+    def counted(*arguments: Any, **named: Any) -> Any:
+        inside[0] += 1
+        together[0] = max(together[0], inside[0])
+        threading.Event().wait(0.001)  # others come meanwhile
+        try:
+            return load(*arguments, **named)
+        finally:
+            inside[0] -= 1
+
+    monkeypatch.setattr(np, "load", counted)
+    assert len(list(in_threads(lambda number: bands.read_bands(files[number], None), len(files), 4))) == len(
+        files
+    )
+    assert together == [1]

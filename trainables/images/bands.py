@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
+from trainables.data.threads import NUMPY_HEADER
 from trainables.findings import SampleError, sample_error
 from trainables.images import formats, kinds
 from trainables.images.formats import PIXEL_LIMIT
@@ -151,7 +152,7 @@ def _channels_last(file: File, array: np.ndarray, channels_first: bool | None) -
 
 
 def _array(file: File, key: Key) -> np.ndarray:
-    with _failures(file):
+    with _failures(file), NUMPY_HEADER:
         source = BytesIO(file.content) if isinstance(file, Stored) else file
         if str(file).lower().endswith(".npz"):
             with np.load(source, allow_pickle=False) as archive:
@@ -161,7 +162,7 @@ def _array(file: File, key: Key) -> np.ndarray:
 
 
 def _array_header(file: File, key: Key) -> tuple[tuple[int, ...], np.dtype]:
-    with _failures(file):
+    with _failures(file), NUMPY_HEADER:
         if not str(file).lower().endswith(".npz"):
             array = _array(file, key)
             return array.shape, array.dtype

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from trainables.data.threads import NUMPY_HEADER
 from trainables.shards.scan import ShardError
 from trainables.text_file import decoded
 
@@ -83,7 +84,8 @@ class Sample:
 
 
 def _array(data: bytes) -> np.ndarray:
-    return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+    with NUMPY_HEADER:
+        return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
 
 
 def check_extension(extension: str) -> str:
