@@ -18,7 +18,7 @@ Result = TypeVar("Result")
 
 NUMPY_HEADER = threading.RLock()
 """Held while numpy reads a header: it parses Python text, and CPython 3.11 counts the depth of that for all
-threads together, so that two at a time can end with `SystemError: AST constructor recursion depth mismatch`."""
+threads together, so two at a time may end with `SystemError: AST constructor recursion depth mismatch`."""
 _POLL_SECONDS = 0.5
 """A signal that came to another thread ends no wait: Python handles it when the main thread runs again."""
 
