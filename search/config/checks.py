@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
@@ -14,7 +14,7 @@ from search.config.keys import with_place
 from search.config.messages import explain
 from search.errors import KeyPath, Problem
 from search.space.space import Resolved, Space
-from search.text import compact, cut
+from search.text import compact, cut, shown
 from trainables.imported import argument_problems, import_path
 from trainables.imported_options import ImportedOptions, named_by_path
 from trainables.options import REFERENCE, OptimizerOptions, TrialOptions, TrialSection
@@ -99,7 +99,8 @@ def _problems_inside(space: Space, task: type[Task], known: Collection[KeyPath])
 
 def _validate(resolved: Resolved, model: type[TrialSection]) -> list[Found]:
     try:
-        return list(_imported_problems(model.parse(resolved.options)))
+        options = model.parse(resolved.options)
+        return [*_truths(resolved.options, options), *_imported_problems(options)]
     except ValidationError as error:
         found = explain(error, model, resolved.options, _WORDS)
         if not issubclass(model, TrialOptions):  # of a training function, which has no optimizer.lr
@@ -110,6 +111,20 @@ def _validate(resolved: Resolved, model: type[TrialSection]) -> list[Found]:
     except Exception as error:  # a validator of the user's task
         return [((), f"{model.__qualname__} raised {_text(error)}")]
     return []
+
+
+def _truths(given: Any, parsed: Any, path: KeyPath = ()) -> Iterator[Found]:
+    """Where true or false was taken for a number: `horizontal_flip: true` would flip every image."""
+    if isinstance(given, bool):
+        if isinstance(parsed, int | float) and not isinstance(parsed, bool):
+            yield path, f"received {shown(given)}; must be a number"
+    elif isinstance(given, Mapping):
+        for key, item in given.items():
+            part = parsed.get(key) if isinstance(parsed, Mapping) else getattr(parsed, str(key), None)
+            yield from _truths(item, part, (*path, key))
+    elif isinstance(given, list | tuple) and isinstance(parsed, list | tuple):
+        for index, (item, part) in enumerate(zip(given, parsed, strict=False)):
+            yield from _truths(item, part, (*path, index))
 
 
 def _imported_problems(options: TrialSection) -> Iterator[Found]:
