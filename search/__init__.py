@@ -7,8 +7,6 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
 from typing import TYPE_CHECKING, Any
 
 from search.hidden import current_folder_last, refuse_hidden_libraries
@@ -34,11 +32,19 @@ if TYPE_CHECKING:
     from trainables.function.alone import alone as alone
     from trainables.function.trial import Trial as Trial
 
-# In a notebook, Ray and the tqdm of Optuna ask for ipywidgets, and would show nothing with it.
-warnings.filterwarnings("ignore", message="IProgress not found")
-logging.getLogger("ray.widgets.util").setLevel(logging.ERROR)
+
+def _ask_for_no_widgets() -> None:
+    """In a notebook, Ray and the tqdm of Optuna ask for ipywidgets, and would show nothing with it."""
+    import logging
+    import warnings
+
+    warnings.filterwarnings("ignore", message="IProgress not found")
+    logging.getLogger("ray.widgets.util").setLevel(logging.ERROR)
+
+
 current_folder_last()
 refuse_hidden_libraries()
+_ask_for_no_widgets()
 
 _BUILDERS = ("choice", "lograndint", "loguniform", "quniform", "randint", "uniform")
 _HOME = {
