@@ -68,6 +68,7 @@ def test_an_objective_that_is_not_reported_is_named_with_those_that_are(
         search.check(config)
 
 
+@pytest.mark.slow
 def test_killed_on_ray_the_frameworks_end_as_undisturbed_in_this_process(
     tmp_path: Path, ray_session: None
 ) -> None:

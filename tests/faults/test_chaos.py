@@ -42,6 +42,7 @@ def test_killed_three_times_a_search_of_a_training_function_does_too(
     assert_unharmed(tmp_path, program, SECTIONS | function, num_kills=3, seed=7)
 
 
+@pytest.mark.slow
 def test_killed_three_times_a_search_of_lightnings_trainer_does_too(
     tmp_path: Path, program: Callable[..., Any], ray_session: None
 ) -> None:
