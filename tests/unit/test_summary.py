@@ -184,13 +184,13 @@ def test_the_screen_of_an_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ]
 
 
-def test_the_screen_of_a_check() -> None:
+def a_check() -> Check:
     config = config_of(
         {**FLAT_SPACE, "optimizer": {"name": "adamw", "lr": {"loguniform": [1e-4, 1e-1]}}},
         virtual_epoch={"samples": 1600},
         scheduler={"axis": "samples", "grace_period": 1600},
     )
-    check = Check(
+    return Check(
         config=config,
         named_by_file=False,
         params={},
@@ -213,6 +213,10 @@ def test_the_screen_of_a_check() -> None:
         space_needed=4_500_000,
         largest_batch=None,
     )
+
+
+def test_the_screen_of_a_check() -> None:
+    check = a_check()
     assert "\n\nnote: a doubt\n\nok" in check_text(replace(check, doubts=("a doubt",)))
     diverged = replace(check, metrics={"accuracy": float("nan")})
     assert "  accuracy is nan: a trial whose objective is not finite after a" in check_text(diverged)
