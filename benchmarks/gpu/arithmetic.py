@@ -100,6 +100,7 @@ def on_the_cpu(context: Context, case: str, precision: str) -> Figure:
         checkpoint = read_checkpoint(Path(folder), session.plan.num_virtual_epochs)
         recorded = checkpoint.info["history"][-1]
         found = restore_trainer(checkpoint, Path(folder) / "prepared", CPU).validate()
+    assert found is not None
     metric = CASES[case].metric
     off = abs(found[metric] - recorded[metric]) / max(abs(recorded[metric]), 1e-6)
     there = checkpoint.info["device"], checkpoint.info["precision"]
@@ -121,7 +122,7 @@ def whole_export(context: Context) -> Figure:
         "resources": {"gpus_per_trial": 1.0 if context.on_gpu else 0},
     }
     with tempfile.TemporaryDirectory() as folder:
-        summary = search.search(config, results=folder, local=True)
+        summary = search.search(config, results=folder, local=True).summary
         if summary.best is None:
             raise AssertionError(f"the search has no best trial: {summary.failures}")
         command = "import sys, search; print(search.export(sys.argv[1]).value)"

@@ -42,10 +42,12 @@ class Program:
             selector.register(self._process.stdout, selectors.EVENT_READ)
             while not found.endswith(b"\n"):
                 if not selector.select(max(0.0, ends - time.monotonic())):
-                    raise AssertionError(f"{self._process.args} said nothing within {seconds:.0f} s")
+                    raise AssertionError(f"{self._process.args!r} said nothing within {seconds:.0f} s")
                 part = os.read(self._process.stdout.fileno(), 65536)
                 if not part:
-                    raise AssertionError(f"{self._process.args} ended with exit code {self._process.wait()}")
+                    raise AssertionError(
+                        f"{self._process.args!r} ended with exit code {self._process.wait()}"
+                    )
                 found += part
         return json.loads(found)
 

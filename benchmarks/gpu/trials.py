@@ -34,7 +34,7 @@ def four_at_once(context: Context) -> Figure:
     """Processes that met inside one virtual epoch, each with its trial, each with most of its share taken."""
     with _meeting(4) as (folder, data), _ray(gpus=1):
         config = _config(data, {"hold": 0.15}, trials=4, share=0.25)
-        summary = search.search(config, results=folder)
+        summary = search.search(config, results=folder).summary
         notes = _notes(data)
     _require(summary.counts == {"completed": 4}, f"trials ended as {summary.counts}: {summary.failures}")
     return Figure(len(notes), "at once", least=4)
@@ -46,7 +46,7 @@ def too_much(context: Context) -> Figure:
         holds = [0.01, 0.6, 0.02, 0.03]
         config = _config({"share": 0.25}, {"hold": {"choice": holds}}, trials=4, share=0.25)
         config |= {"sampler": {"name": "grid"}, "max_failures": 3}
-        summary = search.search(config, results=folder)
+        summary = search.search(config, results=folder).summary
         records = {r.params["model.hold"]: r for r in read_records(RunFolder(Path(summary.folder)).journal)}
         told = _told(summary)
     large, others = records.pop(0.6), list(records.values())
@@ -63,7 +63,7 @@ def too_much(context: Context) -> Figure:
 def packed(context: Context) -> Figure:
     """Four trials with half a GPU each on two declared ones: the most that saw the same one."""
     with _meeting(4) as (folder, data), _ray(gpus=2):
-        summary = search.search(_config(data, {}, trials=4, share=0.5), results=folder)
+        summary = search.search(_config(data, {}, trials=4, share=0.5), results=folder).summary
         notes = _notes(data)
     _require(summary.counts == {"completed": 4}, f"trials ended as {summary.counts}: {summary.failures}")
     seen = Counter(note["visible"] for note in notes)

@@ -84,8 +84,10 @@ def snippet_gradients() -> dict[str, Any]:
     for index in range(10):
         weight.sum().backward()
         if index % 4 == 0:
+            assert weight.grad is not None
             sums.append(float(weight.grad))
             weight.grad = None
+    assert weight.grad is not None
     return {"gradient of each step": sums, "left over": float(weight.grad)}
 
 

@@ -26,12 +26,18 @@ from torch.utils.data import Dataset
 
 from trainables.build import build_trainer, load_arrays
 from trainables.checkpoint import list_checkpoints
+from trainables.data.virtual_epoch import Unit
 from trainables.segmentation import SegmentationOptions, SegmentationTask
 from trainables.session import TrialPlan, TrialSession
 from trainables.task import Task
+from trainables.trainer import Trainer
 
 NUM_TRAIN = 8192
-UNITS = {"one epoch": ("epochs", 1), "50 steps": ("steps", 50), "1600 samples": ("samples", 1600)}
+UNITS: dict[str, tuple[Unit, int]] = {
+    "one epoch": ("epochs", 1),
+    "50 steps": ("steps", 50),
+    "1600 samples": ("samples", 1600),
+}
 BATCH_SIZES = (1, 4, 16, 64)
 NUM_ITERATIONS = 250
 SEGMENTATION = "trainables.segmentation.task:SegmentationTask"
@@ -106,7 +112,7 @@ def one_epoch(unit: str, arrays: Mapping[str, np.ndarray], folder: Path) -> dict
     """Train for one epoch (to the last virtual epoch that fits); note when reports and checkpoints come."""
     began = time.perf_counter()
     trial = session(SEGMENTATION, DIGITS, unit, folder, arrays=arrays, metric="miou", mode="max")
-    curve = []
+    curve: list[dict[str, Any]] = []
     while not curve or curve[-1]["samples"] + curve[0]["samples"] <= NUM_TRAIN:
         record = trial.next_report()
         seconds = time.perf_counter() - began
@@ -135,8 +141,7 @@ def diverging_trial(unit: str, arrays: Mapping[str, np.ndarray], folder: Path) -
     options = {**DIGITS, "model": model, "optimizer": {"name": "sgd", "lr": 1000.0}}
     trial = session(SEGMENTATION, options, unit, folder, arrays=arrays, metric="miou", mode="max")
     record = trial.next_report()
-    drawn = trial.trainer.stream.state_dict()["position"]
-    return {"samples": drawn, "reason": record.get("diverged", "")}
+    return {"samples": drawn(trial), "reason": record.get("diverged", "")}
 
 
 def broken_folder(unit: str, folder: Path) -> dict[str, Any]:
@@ -168,8 +173,14 @@ def broken_lazy_file(unit: str, folder: Path) -> dict[str, Any]:
     trial = session("epochs_or_iterations:LazyFolder", options, unit, folder / "trial")
     error = raised(lambda: [trial.next_report() for _ in range(100)])
     # The batch that failed is not counted as drawn.
-    samples = trial.trainer.stream.state_dict()["position"] + 16
+    samples = drawn(trial) + 16
     return {"samples": samples, "reports_before": len(trial.history), "names_the_file": broken.name in error}
+
+
+def drawn(trial: TrialSession) -> int:
+    """Samples that its loop has drawn."""
+    assert isinstance(trial.trainer, Trainer)
+    return int(trial.trainer.stream.state_dict()["position"])
 
 
 def raised(work: Callable[[], Any]) -> str:

@@ -33,6 +33,7 @@ from torch import Tensor, nn
 from benchmarks import measuring
 from trainables.build import build_trainer, load_arrays
 from trainables.classification.task import ClassificationTask
+from trainables.data.stream import SampleStream
 from trainables.regression.task import RegressionTask
 from trainables.segmentation.task import SegmentationTask
 from trainables.task import Task
@@ -104,6 +105,7 @@ class Batches:
     """`steps` batches each time it is iterated, going on where it stopped: the order of a trial's stream."""
 
     def __init__(self, trainer: Trainer, batch_size: int, steps: int, *, as_dict: bool = False) -> None:
+        assert isinstance(trainer.stream, SampleStream)
         source = trainer.stream._source
         inputs, targets = source.batch(np.arange(len(source)), None)
         layout = torch.channels_last if inputs.dim() == 4 else torch.contiguous_format

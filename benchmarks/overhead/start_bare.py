@@ -22,7 +22,6 @@ from trainables.segmentation.options import DigitsOptions
 NUM_CLASSES = 11
 
 
-@ray.remote(num_cpus=1)
 class Trial:
     """Trains the first virtual epoch and validates."""
 
@@ -70,7 +69,8 @@ class Trial:
 
 def main() -> None:
     ray.init("local", include_dashboard=False)
-    report = ray.get(Trial.remote().virtual_epoch.remote(int(sys.argv[1]), int(sys.argv[2])))
+    actor = ray.remote(num_cpus=1)(Trial).remote()
+    report = ray.get(actor.virtual_epoch.remote(int(sys.argv[1]), int(sys.argv[2])))
     print(f"report {time.time()}", f"step {report['began']}", sep="\n", flush=True)
     ray.shutdown()
 
