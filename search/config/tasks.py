@@ -148,8 +148,9 @@ def _import(name: str) -> ModuleType:
         raise ValueError(_cannot_import(name, folder, error)) from error
     except Exception as error:  # whatever the user's own code raises while it is imported
         raise ValueError(_cannot_import(name, folder, error)) from error
-    twice = next(ambiguous_imports(folder), None) or _taken_for(module, folder)
-    if twice is not None and not name.startswith("trainables."):
+    if name.startswith("trainables."):
+        return module
+    if twice := next(ambiguous_imports(folder), None) or _taken_for(module, folder):
         raise ValueError(twice)
     return module
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import signal
 import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -174,6 +176,27 @@ def test_an_import_that_may_mean_the_users_file_or_an_installed_package_is_refus
         "own.yaml:2: task: tasks.py:1: imports filelock, which is both your filelock.py and "
         f"{filelock.__file__}; rename yours"
     )
+
+
+def test_a_module_of_ones_own_is_looked_into_once_and_again_when_it_has_changed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[bytes] = []
+    parse = ast.parse
+
+    def counted(text: bytes, *args: Any, **options: Any) -> ast.AST:
+        read.append(text)
+        return parse(text, *args, **options)
+
+    monkeypatch.setattr(ast, "parse", counted)
+    file = folder / f"{write(folder, 'tasks', TASK)}.py"
+    load_task("tasks:MyTask", "own.yaml:2")
+    assert read.count(file.read_bytes()) == 1
+    load_task("tasks:MyTask", "own.yaml:2")
+    assert read.count(file.read_bytes()) == 1
+    file.write_text(f"import json\n{TASK}")
+    load_task("tasks:MyTask", "own.yaml:2")
+    assert read.count(file.read_bytes()) == 1
 
 
 def test_an_import_that_fails_for_a_file_named_like_a_library_names_both(folder: Path) -> None:

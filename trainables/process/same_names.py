@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,20 +58,27 @@ def ambiguous_imports(folder: Path, failed: str | None = None) -> Iterator[str]:
 
 def _ambiguous(file: Path, folder: Path, meant: frozenset[str]) -> Iterator[str]:
     try:
-        tree = ast.parse(file.read_bytes())
+        status = file.stat()
+        imports = _imports(file, status.st_mtime_ns, status.st_size)
     except (OSError, SyntaxError, ValueError):
         return
-    for node in ast.walk(tree):
+    for line, name in imports:
+        if name not in meant and (found := other_than_in(folder, name)) is not None:
+            own, taken = found
+            yield f"{file.name}:{line}: imports {name}, which is both your {own} and {taken}; rename yours"
+
+
+# Each reading of a configuration asks, and parsing all modules of a large project takes seconds.
+@functools.cache
+def _imports(file: Path, modified_ns: int, size: int) -> tuple[tuple[int, str], ...]:
+    """The line and the outermost package of each absolute import in a file."""
+    found = []
+    for node in ast.walk(ast.parse(file.read_bytes())):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names = [node.module]
-        for name in {each.partition(".")[0] for each in names} - meant:
-            if (found := other_than_in(folder, name)) is not None:
-                own, taken = found
-                yield (
-                    f"{file.name}:{node.lineno}: imports {name}, which is both your {own} and {taken}; "  # type: ignore[attr-defined]
-                    "rename yours"
-                )
+        found += [(node.lineno, name) for name in sorted({each.partition(".")[0] for each in names})]  # type: ignore[attr-defined]
+    return tuple(found)
 
 
 def other_than_in(folder: Path, name: str) -> tuple[str, str] | None:
