@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import re
 import site
@@ -214,7 +213,6 @@ def _chain(error: BaseException | None) -> list[BaseException]:
     return found
 
 
-@functools.cache
 def is_installed(path: Path) -> bool:
     """Whether a file or folder is one of Python's own or of an installed package."""
     return f"{path.resolve()}/".startswith(_INSTALLED)

@@ -48,12 +48,17 @@ def ambiguous_imports(folder: Path, failed: str | None = None) -> Iterator[str]:
         failed: a module that could not be imported. Then what is surely meant for the library counts too.
     """
     imported = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
-    files = {Path(file) for file in imported if file and file.endswith(".py")}
+    files = {file for file in imported if file and file.startswith(f"{folder}/") and file.endswith(".py")}
     if failed is not None:
-        files.add(folder / f"{failed.replace('.', '/')}.py")
-    for file in sorted(files):
-        if file.is_relative_to(folder) and not is_installed(file):
-            yield from _ambiguous(file, folder, _MEANT if failed is None else frozenset())
+        files.add(str(folder / f"{failed.replace('.', '/')}.py"))
+    for file in sorted(filter(_is_own, files)):
+        yield from _ambiguous(Path(file), folder, _MEANT if failed is None else frozenset())
+
+
+# Thousands of modules are asked about at each reading of a configuration, where packages lie in the folder.
+@functools.cache
+def _is_own(file: str) -> bool:
+    return not is_installed(Path(file))
 
 
 def _ambiguous(file: Path, folder: Path, meant: frozenset[str]) -> Iterator[str]:
