@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import site
@@ -123,14 +124,14 @@ _PROGRAMMING = (
 
 def place_of(error: BaseException) -> str:
     """`tasks.py:12, in build_model`: where the user's own code was when this was raised; else empty."""
-    own = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_own(frame.filename)]
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if is_own(frame.filename)]
     return f"{Path(own[-1].filename).name}:{own[-1].lineno}, in {own[-1].name}" if own else ""
 
 
 def place_if_needed(error: BaseException) -> str:
     """As `place_of`; empty where the user's own code has raised it with a text of its own."""
     frames = traceback.extract_tb(error.__traceback__)
-    said = not isinstance(error, _TERSE) and bool(frames) and _is_own(frames[-1].filename)
+    said = not isinstance(error, _TERSE) and bool(frames) and is_own(frames[-1].filename)
     return "" if said else place_of(error)
 
 
@@ -218,7 +219,9 @@ def is_installed(path: Path) -> bool:
     return f"{path.resolve()}/".startswith(_INSTALLED)
 
 
-def _is_own(file: str) -> bool:
+@functools.cache
+def is_own(file: str) -> bool:
+    """Whether a file of code is the user's: not of Python, of an installed package or of this one."""
     path = Path(file)
     ours = any(path.resolve().is_relative_to(_OURS / package) for package in ("trainables", "search"))
     return not (file.startswith("<") or ours or is_installed(path))

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from trainables.process.causes import is_installed
+from trainables.process.causes import is_own
 
 _MEANT = frozenset(sys.stdlib_module_names).union(
     (
@@ -51,14 +51,8 @@ def ambiguous_imports(folder: Path, failed: str | None = None) -> Iterator[str]:
     files = {file for file in imported if file and file.startswith(f"{folder}/") and file.endswith(".py")}
     if failed is not None:
         files.add(str(folder / f"{failed.replace('.', '/')}.py"))
-    for file in sorted(filter(_is_own, files)):
+    for file in sorted(filter(is_own, files)):
         yield from _ambiguous(Path(file), folder, _MEANT if failed is None else frozenset())
-
-
-# Thousands of modules are asked about at each reading of a configuration, where packages lie in the folder.
-@functools.cache
-def _is_own(file: str) -> bool:
-    return not is_installed(Path(file))
 
 
 def _ambiguous(file: Path, folder: Path, meant: frozenset[str]) -> Iterator[str]:
