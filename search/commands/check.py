@@ -130,14 +130,13 @@ def check(
     lengths = replace(
         trainer.virtual_epochs, unit=loaded.virtual_epoch.unit, count=loaded.virtual_epoch.count
     )
-    step_samples, epoch_samples = lengths.step_samples, lengths.epoch_samples
-    steps = lengths.end_step(1)
+    steps, epoch_samples = lengths.end_step(1), lengths.epoch_samples
     return Check(
         config=loaded,
         named_by_file=search.named_by_file,
         model=f"{value_at(first.options, ('model', 'name'), type(trainer.model).__name__)}{tried.shapes}",
-        batch=_batch(trainer, step_samples) + unused_batch_size(trainer, first.options),
-        epochs_per_virtual_epoch=steps * step_samples / epoch_samples if epoch_samples else None,
+        batch=_batch(trainer, lengths.step_samples) + unused_batch_size(trainer, first.options),
+        epochs_per_virtual_epoch=steps * lengths.step_samples / epoch_samples if epoch_samples else None,
         data=tried.data,
         picture=tried.picture,
         params=first.params,

@@ -125,7 +125,7 @@ def _no_winner(folder: RunFolder, race: Confirmed | None) -> str:
 
 
 def _export_winner(folder: RunFolder, stage: RunFolder, race: Confirmed, out: Path) -> Export:
-    """The winner's run of median value: what a new seed should give; the best run was chosen for its value."""
+    """The winner's run of median value: what a new seed should give. The best run has a lucky seed."""
     home, config = RunFolder(folder.confirm_path), open_run(stage.config).first
     record = next(record for record in read_records(home.journal) if record.number == race.run)
     data = data_for(config, home, record)

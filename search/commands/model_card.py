@@ -68,7 +68,8 @@ def _confirmed(report: Mapping[str, Any], objective: Mapping[str, Any]) -> str:
     best = f", against {rivals} other{'s' if rivals > 1 else ''} in the race" if rivals else ""
     return f"""
 Trained anew with {found["seeds"]} seeds on the same split of the data: {objective["metric"]} \
-**{found["mean"]:.4f}{spread}** (mean ± standard deviation), the best with a chance of {found["chance"]:.0%}{best}.
+**{found["mean"]:.4f}{spread}** (mean ± standard deviation),
+the best with a chance of {found["chance"]:.0%}{best}.
 These weights are of `trial.seed` {found["seed"]}, {found["which"]}.
 """
 

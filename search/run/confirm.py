@@ -94,7 +94,9 @@ class RaceCoordinator(Coordinator):
             if (candidate, seed) not in running:
                 found = self._plan.candidates[candidate]
                 record = self.study.begin(found.space, seed)
-                self._note(f"run {record.number} is trial {found.trial} of the search with seed {seed}")
+                self._note(
+                    f"trial {record.number} of the race is trial {found.trial} of the search with seed {seed}"
+                )
                 return record, EventKind.STARTED
         return None, EventKind.STARTED
 

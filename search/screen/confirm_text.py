@@ -10,7 +10,7 @@ from search.text import counted, number_text, one_line
 
 def confirmed_lines(race: Confirmed, metric: str) -> list[str]:
     """A row per candidate, the best first, and how they were compared."""
-    rows = [("", f"{metric}, mean", "std", "seeds", "chance of being best", "")]
+    rows: list[tuple[str, ...]] = [("", f"{metric}, mean", "std", "seeds", "chance of being best", "")]
     rows += [_row(race, standing) for standing in race.candidates]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
     lines = [_headline(race, metric)]
@@ -30,7 +30,8 @@ def _headline(race: Confirmed, metric: str) -> str:
         return f"confirm: the race is not over, {full} so far"
     if best is None:
         return f"confirm: no run has a value, {full}"
-    return f"confirmed trial {best.trial}: {metric} {_with_spread(best)} over {counted(best.seeds, 'seed')}, {full}"
+    over = counted(best.seeds, "seed")
+    return f"confirmed trial {best.trial}: {metric} {_with_spread(best)} over {over}, {full}"
 
 
 def _with_spread(standing: Standing) -> str:
