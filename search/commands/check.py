@@ -51,7 +51,9 @@ class ConfirmPlan(NamedTuple):
 
     top: int
     seeds: int
+    virtual_epochs: int
     steps: int
+    """With the batch size of the trial that was run."""
 
 
 @dataclass(frozen=True)
@@ -169,8 +171,8 @@ def _confirm_plan(search: SearchConfig, lengths: VirtualEpochs) -> ConfirmPlan |
     asked, last = search.confirm, search.stages[-1].configs[0]
     if asked is None:
         return None
-    steps = asked.top * asked.seeds * lengths.end_step(last.budget.max_virtual_epochs)
-    return ConfirmPlan(asked.top, asked.seeds, steps)
+    runs, length = asked.top * asked.seeds, last.budget.max_virtual_epochs
+    return ConfirmPlan(asked.top, asked.seeds, runs * length, runs * lengths.end_step(length))
 
 
 class _Tried(NamedTuple):

@@ -59,9 +59,10 @@ def chances(losses: Sequence[Sequence[float]], reference: int) -> list[float]:
     counts = _draws(num_seeds, ran)
     drawn = counts @ ran.T
     # One broken run more outweighs any difference.
-    outweighing = num_seeds * (1 + 2 * float(np.max(np.abs(differences))))
+    largest = float(np.max(np.abs(differences)))
+    outweighing = num_seeds * (1 + 2 * largest)
     scores = (counts @ differences.T + outweighing * (counts @ broken.T)) / drawn
-    winners = scores == scores.min(axis=1, keepdims=True)
+    winners = scores - scores.min(axis=1, keepdims=True) <= 1e-9 * largest  # equal but for the rounding
     shares: np.ndarray = (winners / winners.sum(axis=1, keepdims=True)).mean(axis=0)
     return [float(share) for share in shares]
 

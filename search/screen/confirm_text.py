@@ -41,6 +41,7 @@ def _with_spread(standing: Standing) -> str:
 
 def _row(race: Confirmed, standing: Standing) -> tuple[str, ...]:
     chance = "" if standing.chance is None else f"{standing.chance:.0%}"
+    chance = "<1%" if chance == "0%" and standing.chance else chance
     left = ""
     if standing.left_after is not None:
         why = "failed or diverged more often" if standing.p is None else f"worse, p = {standing.p:.2g}"
@@ -73,8 +74,9 @@ def plan_row(check: Check) -> dict[str, str]:
     """What the race costs at most, for the plan."""
     if check.confirm is None:
         return {}
-    top, seeds, steps = check.confirm
+    plan, as_here = check.confirm, check.config.virtual_epoch.unit == "steps"
+    best = "the best trial runs" if plan.top == 1 else f"the best {plan.top} trials race"
     return {
-        "confirm": f"then the best {counted(top, 'trial')} race over {seeds} seeds at full length, "
-        f"up to {steps:,} steps more"
+        "confirm": f"then {best} over {plan.seeds} seeds at full length, up to {plan.virtual_epochs:,} virtual "
+        f"epochs or {plan.steps:,} steps more" + ("" if as_here else " at this trial's batch size")
     }
