@@ -54,8 +54,8 @@ def chances(losses: Sequence[Sequence[float]], reference: int) -> list[float]:
     for place, own in enumerate(losses):
         ran[place, : len(own)] = True
         broken[place, : len(own)] = ~np.isfinite(own)
-        both = np.isfinite(own) & np.isfinite(base[: len(own)])
-        differences[place, : len(own)][both] = (np.asarray(own) - base[: len(own)])[both]
+        both = np.flatnonzero(np.isfinite(own) & np.isfinite(base[: len(own)]))
+        differences[place, both] = np.asarray(own)[both] - base[both]
     counts = _draws(num_seeds, ran)
     drawn = counts @ ran.T
     # One broken run more outweighs any difference.

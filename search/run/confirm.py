@@ -188,7 +188,7 @@ def _run_in_folder(
     _refuse_other_splits(config, plan, shared)
     _copy_prepared(stage, home)
     number = len(read_records(home.journal)) if home.journal.is_file() else 0
-    own = _own_config(config, plan, number)
+    own = race_config(config, plan, number)
 
     def begin(concurrency: int) -> RaceCoordinator:
         mode = config.objective.mode
@@ -200,7 +200,7 @@ def _run_in_folder(
     return run_jobs(jobs, executor, reporter, begin, own, notes)
 
 
-def _own_config(config: Config, plan: RacePlan, number: int) -> Config:
+def race_config(config: Config, plan: RacePlan, number: int) -> Config:
     """That of the race: runs of full length, which keep their checkpoints until it is over.
 
     Args:

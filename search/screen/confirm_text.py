@@ -76,7 +76,6 @@ def plan_row(check: Check) -> dict[str, str]:
         return {}
     plan, as_here = check.confirm, check.config.virtual_epoch.unit == "steps"
     best = "the best trial runs" if plan.top == 1 else f"the best {plan.top} trials race"
-    return {
-        "confirm": f"then {best} over {plan.seeds} seeds at full length, up to {plan.virtual_epochs:,} virtual "
-        f"epochs or {plan.steps:,} steps more" + ("" if as_here else " at this trial's batch size")
-    }
+    most = f"up to {plan.virtual_epochs:,} virtual epochs or {plan.steps:,} steps more"
+    here = "" if as_here else " at this trial's batch size"
+    return {"confirm": f"then {best} over {plan.seeds} seeds at full length, {most}{here}"}
