@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from search.commands.check import check as check
     from search.commands.check_data import check_data as check_data
     from search.commands.clean import clean as clean
+    from search.commands.confirm import confirm as confirm
     from search.commands.export import export as export
     from search.commands.init.command import init as init
     from search.commands.retrain import retrain as retrain
@@ -54,6 +55,7 @@ _HOME = {
     "check": "search.commands.check",
     "check_data": "search.commands.check_data",
     "clean": "search.commands.clean",
+    "confirm": "search.commands.confirm",
     "export": "search.commands.export",
     "init": "search.commands.init.command",
     "resume": "search.api",

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import closing, nullcontext
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
 from search.cli_checks import INTERRUPTED, batch_sizes, check, clean, init, schema, verify
+from search.cli_confirm import confirm
 from search.cli_end import ended
 from search.cli_group import DefaultCommand, with_key
 from search.cli_options import (
@@ -24,14 +25,13 @@ from search.cli_options import (
     set_option,
 )
 from search.cli_paths import ConfigFile, RunPath, require_current_folder
+from search.cli_watched import TERMINATED, watched
 from search.errors import SearchError
 from search.run.signals import Terminated, leaving_on_sigterm
-from search.screen.streams import say, standard_streams, start_again_if_needed, strict
+from search.screen.streams import standard_streams, start_again_if_needed
 from search.screen.trace import kept_trace
 from search.text import command, printable
 from trainables.process.places import make_home_known
-
-_TERMINATED = 143
 
 
 @click.group(cls=DefaultCommand, help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
@@ -110,7 +110,7 @@ def search(
                 executor=executor,
             )
 
-        _watched(folder, run, plain=plain, local=local)
+        watched(folder, run, plain=plain, local=local)
 
 
 @cli.command(short_help="Continue a search, also with larger limits.")
@@ -177,7 +177,7 @@ def resume(
         )
 
     with leaving_on_sigterm():
-        _watched(Path(run).absolute(), continue_run, plain=plain, local=local)
+        watched(Path(run).absolute(), continue_run, plain=plain, local=local)
 
 
 @cli.command(short_help="Export the best checkpoint as plain files.")
@@ -260,7 +260,7 @@ def retrain(
         sys.exit(128 + done.interrupted_by)
 
 
-for each in (init, check, schema, verify, batch_sizes, clean):
+for each in (confirm, init, check, schema, verify, batch_sizes, clean):
     cli.add_command(each)
 
 
@@ -285,7 +285,7 @@ def _main(args: Sequence[str] | None) -> None:
         if isinstance(error.__cause__, EOFError):
             _unexpected(error.__cause__)
         click.echo("interrupted", err=True)
-        sys.exit(_TERMINATED if isinstance(error.__cause__, Terminated) else INTERRUPTED)
+        sys.exit(TERMINATED if isinstance(error.__cause__, Terminated) else INTERRUPTED)
     except SearchError as error:
         _refuse(error)
     except Exception as error:
@@ -303,25 +303,6 @@ def _unexpected(error: Exception) -> NoReturn:
     click.echo(cause_text(error, "the traceback"), err=True)
     click.echo(kept_trace(error), err=True)
     sys.exit(1)
-
-
-def _watched(folder: Path, run: Callable[[Any], Any], *, plain: bool, local: bool) -> None:
-    """Run a search with a live or plain view, print its outcome and exit with its code.
-
-    With `local`, tasks run in this process: their output, and the debugger's, stays on the terminal.
-    """
-    from search.run.folder import RunFolder
-    from search.screen.live import PlainView, screen
-    from search.screen.text import summary_text
-
-    run_folder = RunFolder(folder)
-    run_folder.create()
-    here = PlainView(strict(sys.stdout), run_folder.log)
-    with nullcontext(here) if local else screen(run_folder.log, plain=plain) as reporter:
-        summary = run(reporter)
-    say(summary_text(summary, color=sys.stdout.isatty() and not plain), otherwise=run_folder.log)
-    codes = {"complete": 0, "failed": 1, "interrupted": INTERRUPTED, "terminated": _TERMINATED}
-    sys.exit(codes[summary.status])
 
 
 if __name__ == "__main__":

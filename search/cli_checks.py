@@ -124,7 +124,7 @@ def verify(run: str) -> None:
 
     with ProgressBar(sys.stderr, "reading the study") as bar:
         from search.commands.verify import verify as run_verify
-        from search.screen.text import reading_progress, verification_text
+        from search.screen.files_text import reading_progress, verification_text
 
         found = run_verify(run, progress=lambda done, of: bar.report(reading_progress(done, of), done, of))
     click.echo(verification_text(found))
@@ -177,7 +177,7 @@ def clean(run: str, dry_run: bool, keep_trials: int | None) -> None:
       tune-search clean results/seg --keep-trials 1
     """
     from search.commands.clean import clean as run_clean
-    from search.screen.text import cleaning_text
+    from search.screen.files_text import cleaning_text
 
     cleaning = run_clean(run, dry_run=dry_run, keep_trials=keep_trials)
     click.echo(cleaning_text(cleaning))

@@ -24,6 +24,7 @@ Examples:
   tune-search export results/seg                       export the best checkpoint as plain files
   tune-search retrain results/seg/export               train the exported model at full length
   tune-search resume results/seg --trials 50           continue a search with more trials
+  tune-search confirm results/seg --top 3 --seeds 5    race its best trials over new seeds
   tune-search batch-sizes results/batch_size           compare the batch sizes of the trials
   tune-search verify results/seg                       look for damaged files
   tune-search clean results/seg --dry-run              show what is no longer needed

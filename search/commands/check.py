@@ -16,7 +16,7 @@ import torch
 from search.commands.check_data import DataCheck, drawn_inspection, inspected
 from search.commands.check_own import doubts, gradients_seen
 from search.config.config import Config
-from search.config.stages import load_config
+from search.config.stages import SearchConfig, load_config
 from search.config.tasks import BUILT_IN
 from search.errors import SearchError
 from search.run.data_errors import data_errors
@@ -33,6 +33,7 @@ from search.text import short_path, value_at
 from trainables.build import build_training, load_arrays, unused_batch_size
 from trainables.data.prepared import data_key
 from trainables.data.source import as_source
+from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.function.trainer import FunctionTrainer
 from trainables.process.cores import num_cores
 from trainables.session import select_device
@@ -43,6 +44,16 @@ _NUM_STEPS = 3
 Training = Trainer | FunctionTrainer
 NUM_LOOKED_AT = 64
 """Samples of each part whose contents are described."""
+
+
+class ConfirmPlan(NamedTuple):
+    """The most that the race of the best trials over seeds takes."""
+
+    top: int
+    seeds: int
+    virtual_epochs: int
+    steps: int
+    """With the batch size of the trial that was run."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +100,8 @@ class Check:
     """Some samples as training gets them: uint8 [H, W, 3]."""
     stages: tuple[str, ...] = ()
     """Names of the stages, if there are any; the plan is that of the first."""
+    confirm: ConfirmPlan | None = None
+    """What follows the search."""
 
 
 def check(
@@ -119,14 +132,13 @@ def check(
     lengths = replace(
         trainer.virtual_epochs, unit=loaded.virtual_epoch.unit, count=loaded.virtual_epoch.count
     )
-    step_samples, epoch_samples = lengths.step_samples, lengths.epoch_samples
-    steps = lengths.end_step(1)
+    steps, epoch_samples = lengths.end_step(1), lengths.epoch_samples
     return Check(
         config=loaded,
         named_by_file=search.named_by_file,
         model=f"{value_at(first.options, ('model', 'name'), type(trainer.model).__name__)}{tried.shapes}",
-        batch=_batch(trainer, step_samples) + unused_batch_size(trainer, first.options),
-        epochs_per_virtual_epoch=steps * step_samples / epoch_samples if epoch_samples else None,
+        batch=_batch(trainer, lengths.step_samples) + unused_batch_size(trainer, first.options),
+        epochs_per_virtual_epoch=steps * lengths.step_samples / epoch_samples if epoch_samples else None,
         data=tried.data,
         picture=tried.picture,
         params=first.params,
@@ -150,7 +162,17 @@ def check(
         stages=tuple(stage.name for stage in search.stages if stage.name),
         data_changes=_data_notes(loaded, trainer),
         doubts=tried.doubts,
+        confirm=_confirm_plan(search, lengths),
     )
+
+
+def _confirm_plan(search: SearchConfig, lengths: VirtualEpochs) -> ConfirmPlan | None:
+    """The race, by the full length of the last stage's trials."""
+    asked, last = search.confirm, search.stages[-1].configs[0]
+    if asked is None:
+        return None
+    runs, length = asked.top * asked.seeds, last.budget.max_virtual_epochs
+    return ConfirmPlan(asked.top, asked.seeds, runs * length, runs * lengths.end_step(length))
 
 
 class _Tried(NamedTuple):

@@ -19,6 +19,8 @@ from search.config.config import Config
 from search.config.document import write_yaml
 from search.config.stages import open_run
 from search.errors import SearchError
+from search.race.confirmed import Confirmed
+from search.run.confirm import read_confirmed
 from search.run.data_record import TrialData, data_for
 from search.run.folder import RunFolder, write_json
 from search.run.provenance import own_code, working_folder
@@ -72,6 +74,10 @@ class Export:
     """The value is that of the written files; else the recorded one."""
     stage: str | None = None
     """The stage that the trial belongs to, in a search in stages."""
+    confirmed: Mapping[str, Any] | None = None
+    """What the race says of it, if the checkpoint is one of the race's winner, see `Confirmed.of_winner`."""
+    note: str = ""
+    """Why it is not the winner of the race that there is."""
     other_data: tuple[str, ...] = ()
     """How the data differ from those it was trained on; then `value` is the recorded one, not evaluated."""
 
@@ -81,7 +87,8 @@ def export(run: str | Path, *, trial: int | None = None, out: str | Path | None 
 
     Args:
         run: the search's folder. For a search in stages, the last stage that has a best trial is exported.
-        trial: number of the trial (default: the best trial).
+        trial: number of the trial, whose checkpoint of the search is exported (default: of the winner of the
+            race over seeds the run of median value; without such a race, the best trial).
         out: folder to write (default: `<run>/export`). An existing export is replaced as a whole, unless
             it holds files of yours.
 
@@ -93,9 +100,45 @@ def export(run: str | Path, *, trial: int | None = None, out: str | Path | None 
     folder.require()
     target = Path(out).absolute() if out else folder.exported
     stage, records = _last_with_a_value(folder)
+    race = read_confirmed(folder) if trial is None else None
     with working_folder(stage):
-        exported = _export(stage, records, trial, target)
+        if race is not None and race.status == "complete" and race.winner is not None:
+            exported = _export_winner(folder, stage, race, target)
+        else:
+            exported = replace(_export(stage, records, trial, target), note=_no_winner(folder, race))
     return replace(exported, stage=stage.path.name if folder.is_staged else None)
+
+
+def _no_winner(folder: RunFolder, race: Confirmed | None) -> str:
+    """Why the race that there is has no winner to export."""
+    if race is None:
+        return ""
+    if race.status == "complete":
+        return (
+            "the race over seeds has no winner, as no run has a value; this is the best trial of the search"
+        )
+    since = "is of an earlier state of the search" if race.status == "outdated" else "is not over"
+    again = command("confirm", folder.path)
+    return (
+        f"the race over seeds {since}; this is the best trial of the search; `{again}` goes on with the race"
+    )
+
+
+def _export_winner(folder: RunFolder, stage: RunFolder, race: Confirmed, out: Path) -> Export:
+    """The winner's run of median value: what a new seed should give. The best run has a lucky seed."""
+    home, config = RunFolder(folder.confirm_path), open_run(stage.config).first
+    record = next(record for record in read_records(home.journal) if record.number == race.run)
+    data = data_for(config, home, record)
+    try:
+        checkpoint = read_checkpoint(
+            home.trial(record.number), record.best_virtual_epoch(config.objective.mode)
+        )
+        return export_checkpoint(checkpoint, config, out, data.prepared, data, race)
+    except DamagedCheckpointError as error:
+        raise SearchError(
+            f"run {record.number} of the race, trial {race.winner}, cannot be exported: {error}; "
+            f"`{command('export', folder.path, '--trial', str(race.winner))}` exports the search's checkpoint"
+        ) from error
 
 
 def _last_with_a_value(folder: RunFolder) -> tuple[RunFolder, list[TrialRecord]]:
@@ -135,7 +178,12 @@ def _export(folder: RunFolder, records: Sequence[TrialRecord], trial: int | None
 
 
 def export_checkpoint(
-    checkpoint: Checkpoint, config: Config, out: Path, prepared: Path, data: TrialData
+    checkpoint: Checkpoint,
+    config: Config,
+    out: Path,
+    prepared: Path,
+    data: TrialData,
+    race: Confirmed | None = None,
 ) -> Export:
     """Write the evaluated model of one checkpoint, completely or not at all.
 
@@ -147,6 +195,7 @@ def export_checkpoint(
         out: folder to write.
         prepared: the run's folder of prepared arrays, of which those of this checkpoint are exported too.
         data: what it was trained on.
+        race: that it was trained in, if so.
 
     Raises:
         SearchError: the written weights do not give the recorded value, or `out` holds something else.
@@ -172,10 +221,12 @@ def export_checkpoint(
             shutil.copyfile(file, partial / PREPARED)
         if data.fingerprint is not None:
             (partial / DATA).write_bytes(data.fingerprint.to_bytes())
-        _write_texts(partial, config, checkpoint, metrics, trainer, data.other)
+        report = _report(config, checkpoint, metrics, trainer, data.other, race)
+        _write_texts(partial, config, checkpoint, report, trainer)
     trainer.close()
     found = metrics[info["metric"]]
-    return Export(out, info["trial"], info["metric"], found, metrics, evaluated, other_data=data.other)
+    done = Export(out, report["trial"], info["metric"], found, metrics, evaluated, other_data=data.other)
+    return replace(done, confirmed=report.get("confirmed"))
 
 
 def _check_value(
@@ -245,18 +296,18 @@ def exported_config(config: Config, checkpoint: Checkpoint) -> dict[str, Any]:
     }
 
 
-def _write_texts(
-    folder: Path,
+def _report(
     config: Config,
     checkpoint: Checkpoint,
     metrics: Mapping[str, float],
     trainer: Trainer | FunctionTrainer,
     other_data: Sequence[str],
-) -> None:
+    race: Confirmed | None,
+) -> dict[str, Any]:
+    """What metrics.json holds."""
     info = checkpoint.info
-    write_yaml(folder / CONFIG, exported_config(config, checkpoint))
     report = {
-        "trial": info["trial"],
+        "trial": info["trial"] if race is None else race.winner,
         "virtual_epoch": checkpoint.virtual_epoch,
         "step": info["history"][checkpoint.virtual_epoch - 1]["step"],
         "objective": {"metric": info["metric"], "mode": info["mode"], "value": metrics[info["metric"]]},
@@ -269,8 +320,20 @@ def _write_texts(
     }
     if other_data:
         report["not_evaluated"] = f"the data have changed since the training: {'; '.join(other_data)}"
+    return report | ({} if race is None else {"confirmed": race.of_winner()})
+
+
+def _write_texts(
+    folder: Path,
+    config: Config,
+    checkpoint: Checkpoint,
+    report: Mapping[str, Any],
+    trainer: Trainer | FunctionTrainer,
+) -> None:
+    info = checkpoint.info
+    write_yaml(folder / CONFIG, exported_config(config, checkpoint))
     write_json(folder / METRICS, report)
-    preprocessing = info.get("preprocessing", {}) if other_data else trainer.preprocessing()
+    preprocessing = info.get("preprocessing", {}) if "not_evaluated" in report else trainer.preprocessing()
     if preprocessing:
         write_json(folder / PREPROCESSING, preprocessing)
     num_parameters = sum(p.numel() for p in trainer.evaluated_model.parameters())

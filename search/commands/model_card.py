@@ -36,7 +36,7 @@ def model_card(
 {objective["metric"]} **{objective["value"]:.4f}** on the validation data{former},
 at optimizer step {report["step"]} (virtual epoch {report["virtual_epoch"]}).
 {num_parameters:,} parameters. Task `{config.task_path}`.
-
+{_confirmed(report, objective)}
 | metric | value |
 |---|---|
 {rows}
@@ -55,6 +55,22 @@ library versions, `SHA256SUMS` the sums of these files (`sha256sum -c SHA256SUMS
 ```json
 {json.dumps(options, indent=2, default=str)}
 ```
+"""
+
+
+def _confirmed(report: Mapping[str, Any], objective: Mapping[str, Any]) -> str:
+    """What a race over seeds says of the configuration, and which of its runs this is."""
+    found = report.get("confirmed")
+    if found is None:
+        return ""
+    spread = "" if found["std"] is None else f" ± {found['std']:.4f}"
+    rivals = found["rivals"]
+    best = f", against {rivals} other{'s' if rivals > 1 else ''} in the race" if rivals else ""
+    return f"""
+Trained anew with {found["seeds"]} seeds on the same split of the data: {objective["metric"]} \
+**{found["mean"]:.4f}{spread}** (mean ± standard deviation),
+the best with a chance of {found["chance"]:.0%}{best}.
+These weights are of `trial.seed` {found["seed"]}, {found["which"]}.
 """
 
 

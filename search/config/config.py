@@ -117,7 +117,7 @@ def read_config(
     if problems:
         return Reading(None, space, problems, broken)
     config = Config.model_construct(
-        **{name: value for name, value in sections if name != "stages"},
+        **{name: value for name, value in sections if name in StageSections.model_fields},
         space=space,
         points_to_evaluate=points,
         raw=complete(sections, document.tree),
@@ -165,7 +165,7 @@ def complete(sections: Sections, tree: Mapping[str, Any]) -> dict[str, Any]:
     """The values as written, with defaults filled in."""
     filled_in: dict[str, Any] = {}
     for name, value in sections:
-        if name == "stages" and not value:
+        if name in ("stages", "confirm") and not value:
             continue
         if name in ("trial", "virtual_epoch") or not isinstance(value, BaseModel):
             filled_in[name] = tree.get(name, value)

@@ -302,6 +302,17 @@ class Checkpoint(Section):
     """Number of best trials that keep checkpoints, beside those that may still continue."""
 
 
+class Confirm(Section):
+    """After a search its best trials race over seeds at full length, so that luck does not decide."""
+
+    top: Count = 3
+    """Number of best trials that race."""
+    seeds: Annotated[int, Field(ge=2, le=1000)] = 5
+    """Seeds of `trial.seed`, one a round, the same for all."""
+    error: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.05
+    """Chance that one as good as the leader leaves after a round, by a paired t-test, all together."""
+
+
 class StageSections(Section):
     """The sections of one search; `trial` as it stands in the source, with its domains."""
 
@@ -333,3 +344,5 @@ class Sections(StageSections):
 
     stages: Annotated[list[Stage], AfterValidator(_other_names)] = Field(default_factory=list)
     """Searches in turn, each starting from the best trial of the one before; empty for one search."""
+    confirm: Confirm | None = None
+    """What follows the search, or the last stage."""

@@ -14,7 +14,7 @@ from search.config.auto_batch import AutoBatch, auto_batch
 from search.config.config import Config, Reading, complete, read_config, read_sections
 from search.config.document import Document, read_document
 from search.config.merging import merge
-from search.config.schema import Objective, name_of_file
+from search.config.schema import Confirm, Objective, name_of_file
 from search.errors import ConfigError, KeyPath, Problem
 from search.space.parse import read_space
 from search.text import dotted
@@ -66,6 +66,12 @@ class SearchConfig:
     @property
     def file(self) -> Path | None:
         return self.document.file
+
+    @property
+    def confirm(self) -> Confirm | None:
+        """What follows the search, if anything."""
+        given = self.raw.get("confirm")
+        return None if given is None else Confirm.model_validate(given)
 
     @property
     def is_staged(self) -> bool:
@@ -241,7 +247,7 @@ def _config(reading: Reading) -> Config:
 
 def _stage_document(whole: Document, number: int, base: _Base) -> _StageDocument:
     """The whole document with one stage's sections merged in."""
-    tree = {key: value for key, value in whole.tree.items() if key != "stages"}
+    tree = {key: value for key, value in whole.tree.items() if key not in ("stages", "confirm")}
     tree["trial"] = dict(base.options)
     origins = dict(base.origins)
     if number > 0 and isinstance(tree.get("sampler"), dict):

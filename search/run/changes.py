@@ -20,6 +20,7 @@ from search.text import command, duration, shown
 _ALWAYS = (
     "name",
     "resources",
+    "confirm",
     "checkpoint",
     "max_failures",
     "max_failed_trials",

@@ -62,6 +62,10 @@ class RunFolder:
     exported = _Inside("export")
     stages_path = _Inside("stages")
     """The folder of the named stages' folders, each as one of a search."""
+    confirm_path = _Inside("confirm")
+    """The folder of the race of the best trials over seeds, see `search.run.confirm`."""
+    race = _Inside("race.yaml")
+    """In that folder, who races."""
     base = _Inside("base.yaml")
     """The trial whose values a named stage after the first begins with."""
     _owner_file = _Inside(".owner.json")
@@ -69,8 +73,15 @@ class RunFolder:
 
     @property
     def run_path(self) -> Path:
-        """The folder of the whole run, also where this one is that of a named stage."""
+        """The folder of the whole run, also where this one is that of a named stage or of the race."""
+        if self.is_race:
+            return self.path.parent
         return self.path.parents[1] if self.path.parent.name == "stages" else self.path
+
+    @property
+    def is_race(self) -> bool:
+        """This folder is that of the race in a run's folder."""
+        return self.path.name == "confirm" and self.race.is_file()
 
     @property
     def is_staged(self) -> bool:
@@ -113,6 +124,10 @@ class RunFolder:
     def require(self) -> None:
         """Raise SearchError unless a search has been here, and only we can write."""
         self.require_private()
+        if self.is_race:
+            raise SearchError(
+                f"{self.path} is the race of the best trials of a search; give {short_path(self.run_path)}"
+            )
         if not self.has_begun:
             raise SearchError(
                 f"{self.path} is not the folder of a search: it has no {JOURNAL} and config.yaml"

@@ -91,6 +91,27 @@ class Run:
         return pandas.DataFrame(rows, columns=columns).set_index(index)
 
     @cached_property
+    def confirmed(self) -> pandas.DataFrame | None:
+        """The race of the best trials over seeds, the best first; None without one.
+
+        A row for each candidate, by the number of its trial: mean, std, seeds, chance of being the best,
+        the round after which it left and the p-value of that test, and the value with each seed in a column
+        `seed_N`: empty where it has not run, or where the run failed or diverged.
+        """
+        import pandas
+
+        race = self.summary.confirmed
+        if race is None:
+            return None
+        rows = [
+            {key: getattr(standing, key) for key in ("trial", *_OF_A_RACE)}
+            | {f"seed_{seed}": value for seed, value in standing.values.items()}
+            for standing in race.candidates
+        ]
+        columns = ["trial", *_OF_A_RACE, *(f"seed_{seed}" for seed in race.seeds)]
+        return pandas.DataFrame(rows, columns=columns).set_index("trial")
+
+    @cached_property
     def curves(self) -> pandas.DataFrame:
         """A row for each virtual epoch of each trial: trial, virtual_epoch, step, and the objective."""
         import pandas
@@ -166,6 +187,7 @@ class Run:
             yield _Stage(name, open_run(folder.config).first, folder, read_records(folder.journal))
 
 
+_OF_A_RACE = ("mean", "std", "seeds", "chance", "left_after", "p")
 _COLUMNS = ("outcome", "value", "virtual_epoch", "virtual_epochs", "steps", "seconds", "reason")
 
 

@@ -14,6 +14,7 @@ from search.config.schema import check_name
 from search.config.stages import SearchConfig, load_config, open_run
 from search.errors import ConfigError, KeyPath, Problem, SearchError
 from search.run.changes import record_config
+from search.run.confirm import run_race, with_race_so_far
 from search.run.executor import Executor
 from search.run.executors.choose import executor_for
 from search.run.folder import RunFolder, write_json
@@ -156,7 +157,8 @@ def _run(
     retry_failed: bool = False,
     older: RunFolder | None = None,
 ) -> Summary:
-    """Run the stages in turn; complete ones stay, and a stage that has begun keeps the values it began with.
+    """Run the stages in turn, and then the race; complete ones stay, and a stage that has begun keeps the
+    values it began with.
 
     Args:
         growing: the space, sampler or scheduler of a run may change.
@@ -172,8 +174,31 @@ def _run(
         "accept_new_data": accept_new_data,
         "retry_failed": retry_failed,
     }
-    if not search.is_staged:
-        return run_in_folder(search.first, folder, executor, reporter, older=older, **how)
+    if search.is_staged:
+        summary = _run_stages(search, folder, executor, reporter, older, how)
+    else:
+        summary = run_in_folder(search.first, folder, executor, reporter, older=older, **how)
+    best = summary.best
+    has_best = summary.status == "complete" and best is not None and not best.of_other_data
+    if search.confirm is not None and has_best:
+        asked = search.confirm
+        summary = run_race(folder, summary, asked, executor, reporter, retry_failed=retry_failed)
+    else:
+        summary = with_race_so_far(summary, folder)
+    if summary.confirmed is not None:
+        write_json(folder.summary, summary.as_dict())
+    return summary
+
+
+def _run_stages(
+    search: SearchConfig,
+    folder: RunFolder,
+    executor: Executor,
+    reporter: ProgressReporter,
+    older: RunFolder | None,
+    how: Mapping[str, Any],
+) -> Summary:
+    growing = how["growing"]
     with owned(folder, reporter):
         record_config(search, folder, growing=growing)
         record_provenance(search.first, folder)

@@ -82,39 +82,65 @@ def run_in_folder(
             _take_history(config, folder, older, found.fingerprint, accept_new_data)
         notes += _notes(config, record_provenance(config, folder, found.fingerprint))
         with heard_notes() as of_data:
-            shared = _load_shared_data(config, folder, found.arrays)
+            shared = load_shared_data(config, folder, found.arrays)
         notes += of_data
         try_sampler(config.sampler, config.space, config.sampler_where)
         try_imported(config, shared, reporter.phase)
-        if executor.phase:
-            reporter.phase(executor.phase)
-        executor.wait_until_ready()
-        end = SuddenEnd(folder, reporter)
-        executor.on_death(end.tell, end.leave)
-        concurrency = executor.concurrency(config)
-        coordinator = build_coordinator(config, folder, concurrency, data=data, retry_failed=retry_failed)
-        if coordinator.is_fruitless:
-            notes.append("no trial had a value, and failed ones are tried again")
-        coordinator.recover()
-        try:
-            # Before anything says that the search has begun: Ctrl-C winds it down from there on.
-            with heard_signals(lambda number: _wind_down(coordinator, reporter, number)) as received:
-                end.signals = received
-                reporter.begin(coordinator, config.model_copy(update={"name": name or config.name}), folder)
-                for text in notes:
-                    reporter.note(text)
-                retention = watch(coordinator, config, folder, reporter)
-                executor.run(coordinator, Jobs(config=config, folder=folder, shared=shared))
-                return _finish(config, folder, coordinator, retention, received)
-        except BaseException as error:
-            death = executor.death()
-            executor.close()  # no trial writes into the folder any more when it is free again
-            if death and isinstance(error, Exception):
-                raise end.error(death) from error
-            raise
-        finally:
-            reporter.end()
-            shutil.rmtree(folder.scratch, ignore_errors=True)
+
+        def begin(concurrency: int) -> Coordinator:
+            coordinator = build_coordinator(config, folder, concurrency, data=data, retry_failed=retry_failed)
+            if coordinator.is_fruitless:
+                notes.append("no trial had a value, and failed ones are tried again")
+            return coordinator
+
+        named = config.model_copy(update={"name": name or config.name})
+        return run_jobs(
+            Jobs(config=config, folder=folder, shared=shared), executor, reporter, begin, named, notes
+        )
+
+
+def run_jobs(
+    jobs: Jobs,
+    executor: Executor,
+    reporter: ProgressReporter,
+    begin: Callable[[int], Coordinator],
+    shown: Config,
+    notes: Sequence[str],
+) -> Summary:
+    """Run the jobs of a coordinator in a folder that is owned, until it has none, and sum up.
+
+    Args:
+        begin: makes the coordinator, for so many jobs at once.
+        shown: the configuration that the reporter is given.
+        notes: what a person should read first.
+    """
+    config, folder = jobs.config, jobs.folder
+    if executor.phase:
+        reporter.phase(executor.phase)
+    executor.wait_until_ready()
+    end = SuddenEnd(folder, reporter)
+    executor.on_death(end.tell, end.leave)
+    coordinator = begin(executor.concurrency(config))
+    coordinator.recover()
+    try:
+        # Before anything says that the search has begun: Ctrl-C winds it down from there on.
+        with heard_signals(lambda number: _wind_down(coordinator, reporter, number)) as received:
+            end.signals = received
+            reporter.begin(coordinator, shown, folder)
+            for text in notes:
+                reporter.note(text)
+            retention = watch(coordinator, config, folder, reporter)
+            executor.run(coordinator, jobs)
+            return _finish(config, folder, coordinator, retention, received)
+    except BaseException as error:
+        death = executor.death()
+        executor.close()  # no trial writes into the folder any more when it is free again
+        if death and isinstance(error, Exception):
+            raise end.error(death) from error
+        raise
+    finally:
+        reporter.end()
+        shutil.rmtree(folder.scratch, ignore_errors=True)
 
 
 def _notes(config: Config, changes: Sequence[str]) -> Iterator[str]:
@@ -150,7 +176,7 @@ def _take_history(
         drop_half_line(partial)
 
 
-def _load_shared_data(config: Config, folder: RunFolder, loaded: Mapping[str, Arrays]) -> dict[str, Arrays]:
+def load_shared_data(config: Config, folder: RunFolder, loaded: Mapping[str, Arrays]) -> dict[str, Arrays]:
     """Decode the data once for all trials, unless their `data` sections differ.
 
     Args:

@@ -37,9 +37,9 @@ class SuddenEnd:
 
     def error(self, cause: str) -> CutShortError:
         """Cause and way out; the exit code is that of the first signal, if there was one."""
-        run = self._folder.run_path
+        run, continuing = self._folder.run_path, "confirm" if self._folder.is_race else "resume"
         text = (
             f"{cause}: a signal to all processes and a lack of memory do that, see {self._folder.log}; "
-            f"nothing that was saved is lost, continue with: {command('resume', run)}"
+            f"nothing that was saved is lost, continue with: {command(continuing, run)}"
         )
         return CutShortError(text, 128 + self.signals[0] if self.signals else 1)

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from search.race.confirmed import Confirmed
 from search.run.coordinator import Coordinator
 from search.run.folder import RunFolder
 from search.study.trial import TrialRecord
@@ -19,6 +20,8 @@ from trainables.options import Mode
 Status = Literal["complete", "interrupted", "terminated", "failed"]
 NO_VALUE = "no trial has a value"
 """Why a search has failed that came to its end."""
+RACE = "; confirm: "
+"""Between the reason why a search ended and that of its race."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,12 +84,19 @@ class Summary:
     """Named stages in all."""
     of_other_data: int = 0
     """Trials with a value on other data than those of now."""
+    confirmed: Confirmed | None = None
+    """The race of the best trials over seeds, if there is one; its steps are not in `steps`."""
+
+    @property
+    def ended_in_race(self) -> bool:
+        """The search is complete, and its race has not come to its end."""
+        return RACE in self.reason
 
     def as_dict(self) -> dict[str, Any]:
-        """What summary.json holds; `stages`, `of` and `of_other_data` only where there are any."""
+        """What summary.json holds; `stages`, `of`, `of_other_data`, `confirmed` only where there are any."""
         given = asdict(self)
         left_out = {"stages", "of"} if not self.of else set()
-        left_out |= {"of_other_data"} if not self.of_other_data else set()
+        left_out |= {key for key in ("of_other_data", "confirmed") if not given[key]}
         return {key: value for key, value in given.items() if key not in left_out}
 
 
@@ -107,7 +117,8 @@ def read_summary(folder: RunFolder) -> Summary:
     """What summary.json of a search or stage holds; raises OSError, ValueError, KeyError or TypeError."""
     written = json.loads(folder.summary.read_text(encoding="utf-8"))
     best = None if written["best"] is None else Best(**written["best"])
-    return Summary(**{**written, "best": best, "folder": str(folder.path)})
+    confirmed = None if written.get("confirmed") is None else Confirmed.of(written["confirmed"])
+    return Summary(**{**written, "best": best, "confirmed": confirmed, "folder": str(folder.path)})
 
 
 def summarize(

@@ -12,11 +12,10 @@ import click
 from search.commands.batch_analysis import BatchNoise, Curve, Reached
 from search.commands.batch_sizes import BatchSizes
 from search.commands.check import Check
-from search.commands.clean import Cleaning
 from search.commands.export import Export
 from search.commands.retrain import Retraining
-from search.commands.verify import Verification
 from search.run.summary import NO_VALUE, StageOutcome, Summary
+from search.screen.confirm_text import confirmed_lines, exported_winner, plan_row
 from search.screen.data_text import overview_text
 from search.text import (
     command,
@@ -49,6 +48,8 @@ def summary_text(summary: Summary, *, color: bool = False) -> str:
         where = f"{head} at virtual epoch {best.virtual_epoch}, step {best.step}"
         lines.append(f"{where}, on other data than there are now" if best.of_other_data else where)
         lines += [f"  {name} = {value_text(value)}" for name, value in best.params.items()]
+    if summary.confirmed is not None:
+        lines += ["", *confirmed_lines(summary.confirmed, summary.metric)]
     if summary.stages:
         lines += ["", *_stage_lines(summary)]
     saved = ""
@@ -112,8 +113,9 @@ def _failure_lines(failures: Mapping[str, str]) -> list[str]:
 
 def _next_commands(summary: Summary) -> list[str]:
     folder = Path(summary.folder)
-    resume = command("resume", folder)
-    again = command("resume", folder, "--retry-failed")
+    unconfirmed = summary.confirmed is not None and summary.confirmed.status == "unfinished"
+    word = "confirm" if unconfirmed and summary.ended_in_race else "resume"
+    resume, again = command(word, folder), command(word, folder, "--retry-failed")
     if summary.status in ("interrupted", "terminated"):
         return ["continue with", f"  {resume}"]
     if summary.status == "failed":
@@ -151,7 +153,7 @@ def export_text(export: Export) -> str:
         )
     return (
         f"trial {export.trial}{of} exported to {short_path(export.folder)}\n{files}\n"
-        f"{evaluated}\n\n"
+        f"{evaluated}\n{exported_winner(export)}\n"
         f"next\n  {command('retrain', export.folder)}{accepting}"
     )
 
@@ -178,7 +180,7 @@ def check_text(check: Check, written: Mapping[str, str] | None = None) -> str:
     space = check.config.space.describe()
     return "\n".join(
         [
-            *_table(_plan_rows(check)),
+            *_table(_plan_rows(check) | plan_row(check)),
             *_data_lines(check.data_changes),
             "",
             *([] if check.data is None else ["data", *_indented(overview_text(check.data)), ""]),
@@ -256,40 +258,6 @@ def _plan_rows(check: Check) -> dict[str, str]:
         work = f"about {check.expected_virtual_epochs} virtual epochs"
         rows["work"] = f"{work}, about {duration(whole)} at this trial's speed"
     return rows
-
-
-def verification_text(found: Verification) -> str:
-    """What was checked, each damage with its cost, and the result."""
-    folder, damages = short_path(found.folder), found.damages
-    counts = (
-        counted(found.trials, "trial"),
-        counted(found.virtual_epochs, "virtual epoch"),
-        f"{counted(found.checkpoints, 'checkpoint')} of {size_text(found.num_bytes)}",
-    )
-    lines = [f"checked {folder}: {', '.join(counts)}"]
-    if found.owner is not None:
-        lines.append(f"a search is running there ({found.owner}): files that it is writing were left out")
-    for damage in damages:
-        lines += ["", f"{one_line(damage.path)}: {one_line(damage.what)}", f"  cost: {one_line(damage.cost)}"]
-    verdict = f"{counted(len(damages), 'problem')} found" if damages else "no problems found"
-    return "\n".join([*lines, "", verdict])
-
-
-def reading_progress(done: int, total: int) -> str:
-    """How many bytes of the checkpoints were read."""
-    return f"read {size_text(done)} of {size_text(total)}"
-
-
-def cleaning_text(cleaning: Cleaning) -> str:
-    """What was removed or would be removed, with sizes."""
-    folder, items = short_path(cleaning.folder), cleaning.items
-    if not items:
-        return f"nothing to remove from {folder}"
-    width = max(len(item.path) for item in items)
-    lines = [f"would be removed from {folder}:" if cleaning.dry_run else f"removed from {folder}:"]
-    lines += [f"  {item.path:<{width}}  {size_text(item.num_bytes):>9}  {item.why}" for item in items]
-    size = f"{size_text(cleaning.num_bytes)} ({cleaning.num_bytes:,} bytes)"
-    return "\n".join([*lines, "", f"{counted(len(items), 'item')}, {size}"])
 
 
 _COUNTED = ("virtual_epoch", "step", "samples", "seconds")

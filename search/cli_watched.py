@@ -1,0 +1,34 @@
+"""What commands that run a search share: the view, the outcome and the exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from search.cli_checks import INTERRUPTED
+from search.screen.streams import say, strict
+
+TERMINATED = 143
+"""Exit code after SIGTERM."""
+
+
+def watched(folder: Path, run: Callable[[Any], Any], *, plain: bool, local: bool) -> None:
+    """Run a search with a live or plain view, print its outcome and exit with its code.
+
+    With `local`, tasks run in this process: their output, and the debugger's, stays on the terminal.
+    """
+    from search.run.folder import RunFolder
+    from search.screen.live import PlainView, screen
+    from search.screen.text import summary_text
+
+    run_folder = RunFolder(folder)
+    run_folder.create()
+    here = PlainView(strict(sys.stdout), run_folder.log)
+    with nullcontext(here) if local else screen(run_folder.log, plain=plain) as reporter:
+        summary = run(reporter)
+    say(summary_text(summary, color=sys.stdout.isatty() and not plain), otherwise=run_folder.log)
+    codes = {"complete": 0, "failed": 1, "interrupted": INTERRUPTED, "terminated": TERMINATED}
+    sys.exit(codes[summary.status])

@@ -1,0 +1,80 @@
+"""Races the best trials of a complete search over seeds."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from search.config.schema import Confirm
+from search.config.stages import open_run
+from search.errors import SearchError
+from search.race.plan import read_plan
+from search.run.confirm import require_complete, run_race
+from search.run.executor import Executor
+from search.run.executors.choose import executor_for
+from search.run.folder import RunFolder, write_json
+from search.run.opened import Run
+from search.run.reporter import ProgressReporter
+from search.run.summary import Summary, read_summary
+
+
+def confirm(run: str | Path, **options: Any) -> Run:
+    """Race the best trials of a complete search over new seeds at full length, or continue that.
+
+    >>> search.confirm("results/seg", top=3, seeds=5).confirmed
+
+    Args:
+        run: the search's folder.
+        options: see `race`.
+
+    Raises:
+        SearchError: see `race`.
+    """
+    return Run(race(run, **options).folder)
+
+
+def race(
+    run: str | Path,
+    *,
+    top: int | None = None,
+    seeds: int | None = None,
+    address: str | None = None,
+    local: bool = False,
+    retry_failed: bool = False,
+    reporter: ProgressReporter | None = None,
+    executor: Executor | None = None,
+) -> Summary:
+    """As `confirm`, for a summary.
+
+    Args:
+        run: the search's folder.
+        top: number of best trials that race (default: as the race has begun, else as configured, else 3).
+        seeds: number of seeds (default: as the race has begun, else as configured, else 5); fewer than the
+            race has run are as many.
+        address, local, retry_failed, reporter, executor: see `search.run.search.search`.
+
+    Raises:
+        SearchError: the search is not complete, or the race cannot be run.
+    """
+    folder = RunFolder(Path(run).absolute())
+    folder.require()
+    try:
+        summary = require_complete(folder, read_summary(folder))
+    except FileNotFoundError:
+        raise SearchError(f"{folder.path} has no summary: the search in it has not ended") from None
+    asked = _asked(folder, top, seeds)
+    with closing(executor or executor_for(address, local=local)) as executor:
+        executor.begin()
+        shown = reporter or ProgressReporter()
+        found = run_race(folder, summary, asked, executor, shown, retry_failed=retry_failed)
+        write_json(folder.summary, found.as_dict())
+        return found
+
+
+def _asked(folder: RunFolder, top: int | None, seeds: int | None) -> Confirm:
+    before = read_plan(RunFolder(folder.confirm_path).race)
+    default = open_run(folder.config).confirm or Confirm()
+    if before is not None:
+        default = Confirm(top=before.top, seeds=len(before.seeds), error=before.error)
+    return Confirm(top=top or default.top, seeds=seeds or default.seeds, error=default.error)
