@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from search.budget.words import budget_text, expected_trials, full_trainings
 from search.commands.check_data import DataCheck, drawn_inspection, inspected
 from search.commands.check_own import doubts, gradients_seen
 from search.config.config import Config
@@ -87,6 +89,12 @@ class Check:
     """What was understood of some samples; None for a task of the user's own without an inspection."""
     picture: np.ndarray | None = None
     """Some samples as training gets them: uint8 [H, W, 3]."""
+    expected_trials: int | None = None
+    """Trials that the search should have; None where that is unknown."""
+    full_trainings: float = math.inf
+    """Trainings of full length that the limits of compute are worth, inf without one."""
+    budget: str = ""
+    """The limits of the search, and what they are worth."""
     stages: tuple[str, ...] = ()
     """Names of the stages, if there are any; the plan is that of the first."""
 
@@ -121,6 +129,9 @@ def check(
     )
     step_samples, epoch_samples = lengths.step_samples, lengths.epoch_samples
     steps = lengths.end_step(1)
+    seconds = tried.seconds_per_validation + tried.seconds_per_step * steps
+    trainings = full_trainings(budget, lengths, seconds, concurrency, loaded.resources.gpus_per_trial)
+    trials = expected_trials(budget, scheduler, lengths, trainings)
     return Check(
         config=loaded,
         named_by_file=search.named_by_file,
@@ -138,14 +149,17 @@ def check(
         metrics=tried.metrics,
         rungs=scheduler.rungs.describe(budget.max_virtual_epochs, lengths),
         steps_per_virtual_epoch=steps,
-        expected_virtual_epochs=scheduler.expected_virtual_epochs(
-            budget.trials, budget.max_virtual_epochs, lengths
-        ),
+        expected_virtual_epochs=None
+        if trials is None
+        else scheduler.expected_virtual_epochs(trials, budget.max_virtual_epochs, lengths),
+        expected_trials=trials,
+        full_trainings=trainings,
+        budget=budget_text(budget, lengths),
         concurrency=concurrency,
         device=str(trainer.device),
         task_file=task_source(loaded)["file"],
         checkpoint_bytes=size,
-        space_needed=space_needed(loaded, scheduler, concurrency, size),
+        space_needed=space_needed(loaded, scheduler, concurrency, size, trials),
         largest_batch=lines[-1].partition(": ")[2] if lines else None,
         stages=tuple(stage.name for stage in search.stages if stage.name),
         data_changes=_data_notes(loaded, trainer),

@@ -13,7 +13,7 @@ from search.config.schema import Budget
 from search.config.stages import SearchConfig, open_run
 from search.errors import ConfigError, Problem
 from search.run.folder import RunFolder
-from search.study.study import read_spent
+from search.study.spent import read_spent
 from search.text import command, duration, shown
 
 # How a search runs, not what it finds.
@@ -28,6 +28,9 @@ _ALWAYS = (
     "budget.max_virtual_epochs",
     "budget.time",
     "budget.steps",
+    "budget.full_trainings",
+    "budget.samples",
+    "budget.gpu_hours",
     "sampler.points_to_evaluate",
 )
 # What new trials are and which of them continue; earlier ones stay what they are.
