@@ -30,11 +30,13 @@ from search.run.largest_batch import with_largest_batch
 from search.run.provenance import task_source
 from search.run.retention import space_needed
 from search.samplers.first_try import try_sampler
+from search.schedulers.base import Scheduler
 from search.schedulers.build import build_scheduler
 from search.text import short_path, value_at
 from trainables.build import build_training, load_arrays, unused_batch_size
 from trainables.data.prepared import data_key
 from trainables.data.source import as_source
+from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.function.trainer import FunctionTrainer
 from trainables.process.cores import num_cores
 from trainables.session import select_device
@@ -129,9 +131,7 @@ def check(
     )
     step_samples, epoch_samples = lengths.step_samples, lengths.epoch_samples
     steps = lengths.end_step(1)
-    seconds = tried.seconds_per_validation + tried.seconds_per_step * steps
-    trainings = full_trainings(budget, lengths, seconds, concurrency, loaded.resources.gpus_per_trial)
-    trials = expected_trials(budget, scheduler, lengths, trainings)
+    expected = _expected(loaded, scheduler, lengths, tried, concurrency)
     return Check(
         config=loaded,
         named_by_file=search.named_by_file,
@@ -149,22 +149,38 @@ def check(
         metrics=tried.metrics,
         rungs=scheduler.rungs.describe(budget.max_virtual_epochs, lengths),
         steps_per_virtual_epoch=steps,
-        expected_virtual_epochs=None
-        if trials is None
-        else scheduler.expected_virtual_epochs(trials, budget.max_virtual_epochs, lengths),
-        expected_trials=trials,
-        full_trainings=trainings,
+        **expected,
         budget=budget_text(budget, lengths),
         concurrency=concurrency,
         device=str(trainer.device),
         task_file=task_source(loaded)["file"],
         checkpoint_bytes=size,
-        space_needed=space_needed(loaded, scheduler, concurrency, size, trials),
+        space_needed=space_needed(loaded, scheduler, concurrency, size, expected["expected_trials"]),
         largest_batch=lines[-1].partition(": ")[2] if lines else None,
         stages=tuple(stage.name for stage in search.stages if stage.name),
         data_changes=_data_notes(loaded, trainer),
         doubts=tried.doubts,
     )
+
+
+def _expected(
+    config: Config, scheduler: Scheduler, lengths: VirtualEpochs, tried: _Tried, concurrency: int
+) -> dict[str, Any]:
+    """What the budget should come to, as fields of a `Check`."""
+    budget = config.budget
+    seconds = tried.seconds_per_validation + tried.seconds_per_step * lengths.end_step(1)
+    gpus = config.resources.gpus_per_trial
+    trainings = full_trainings(budget, lengths, seconds, concurrency, gpus)
+    trials = expected_trials(budget, scheduler, lengths, trainings)
+    virtual_epochs = None
+    if trials is not None:
+        length = budget.max_virtual_epochs
+        virtual_epochs = scheduler.expected_virtual_epochs(trials, length, lengths)
+    return {
+        "expected_trials": trials,
+        "expected_virtual_epochs": virtual_epochs,
+        "full_trainings": trainings,
+    }
 
 
 class _Tried(NamedTuple):

@@ -15,6 +15,12 @@ class Spent(NamedTuple):
     trials: int
     steps: int
     """Optimizer steps of all trials."""
+    samples: int
+    """Training samples of all trials."""
+    virtual_epochs: int
+    """Virtual epochs of all trials."""
+    trial_seconds: float
+    """Seconds that the trials themselves took."""
     seconds: float
     """Wall time of all sessions."""
 
@@ -29,4 +35,11 @@ def read_spent(path: Path) -> Spent:
     with reraise_as_damaged(path):
         records = list(records_of(storage))
         seconds = [study.user_attrs.get(ELAPSED, 0.0) for study in storage.get_all_studies()]
-    return Spent(len(records), sum(record.steps for record in records), float(sum(seconds)))
+    return Spent(
+        trials=len(records),
+        steps=sum(record.steps for record in records),
+        samples=sum(record.samples for record in records),
+        virtual_epochs=sum(record.depth for record in records),
+        trial_seconds=sum(record.seconds for record in records),
+        seconds=float(sum(seconds)),
+    )
