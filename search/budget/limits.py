@@ -199,8 +199,8 @@ class WallTime(_Timed):
 
     def _mean(self, record: TrialRecord | None) -> float | None:
         now = self._now
-        if record is not None and record.wall.count:
-            return record.wall.ms / 1000 / record.wall.count
+        if record is not None and record.wall.timed:
+            return record.wall.ms / 1000 / record.wall.timed
         return now.wall_ms / 1000 / now.num_timed if now.num_timed else None
 
 

@@ -105,7 +105,7 @@ def _below_what_happened(
 
 def _below_spent(old: Budget, new: Budget, stage: RunFolder, spent: Spent, gpus: float) -> Iterator[Problem]:
     """Limits of one search that are not above what it has spent."""
-    if old.trials != new.trials is not None and new.trials < spent.trials:
+    if new.trials is not None and old.trials != new.trials < spent.trials:
         yield _too_low(stage, "trials", f"{new.trials}", _few_trials(new.trials, spent.trials))
     if old.time != new.time is not None and new.time <= spent.seconds:
         rule = f"must be longer than {duration(spent.seconds)}, the time of the search so far"

@@ -159,7 +159,7 @@ class SearchStudy:
         seconds = round(seconds, 3)
         number, sequence = record.depth + 1, self.last_sequence + 1
         steps, samples = lengths.end_step(number), lengths.samples_at(number)
-        spent = {"steps": steps, "samples": samples, "seconds": seconds, "sequence": sequence}
+        spent: dict[str, Any] = {"steps": steps, "samples": samples, "seconds": seconds, "sequence": sequence}
         if wall is not None:
             record.wall = record.wall.with_one_more(wall)
             spent["wall"] = list(record.wall)

@@ -46,12 +46,12 @@ class Wall(NamedTuple):
     ms: int = 0
     squares: int = 0
     """Sum of the squares."""
-    count: int = 0
+    timed: int = 0
     """Virtual epochs whose time is known: those of older versions were not kept."""
 
     def with_one_more(self, seconds: float) -> Wall:
         ms = round(seconds * 1000)
-        return Wall(self.ms + ms, self.squares + ms * ms, self.count + 1)
+        return Wall(self.ms + ms, self.squares + ms * ms, self.timed + 1)
 
 
 @dataclass(eq=False)
