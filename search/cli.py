@@ -154,6 +154,7 @@ def resume(
     Examples:
       tune-search resume results/seg
       tune-search resume results/seg --trials 50 --time 2h
+      tune-search resume results/seg --set budget.full_trainings=20
       tune-search resume results/seg --retry-failed
       tune-search resume results/seg --trials 50 --set 'trial.model.width={choice: [16, 32, 64]}'
       tune-search resume results/seg --trials 50 --set 'sampler.points_to_evaluate=[{optimizer.lr: 1e-3}]'

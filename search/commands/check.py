@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -13,12 +14,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from search.budget.words import budget_text, expected_trials, full_trainings
 from search.commands.check_data import DataCheck, drawn_inspection, inspected
 from search.commands.check_own import doubts, gradients_seen
 from search.config.config import Config
-from search.config.stages import SearchConfig, load_config
+from search.config.stages import load_config
 from search.config.tasks import BUILT_IN
 from search.errors import SearchError
+from search.race.cost import ConfirmPlan, confirm_plan
 from search.run.data_errors import data_errors
 from search.run.data_record import compared, find_data, read_data
 from search.run.executor import concurrent_trials
@@ -28,6 +31,7 @@ from search.run.largest_batch import with_largest_batch
 from search.run.provenance import task_source
 from search.run.retention import space_needed
 from search.samplers.first_try import try_sampler
+from search.schedulers.base import Scheduler
 from search.schedulers.build import build_scheduler
 from search.text import short_path, value_at
 from trainables.build import build_training, load_arrays, unused_batch_size
@@ -44,16 +48,6 @@ _NUM_STEPS = 3
 Training = Trainer | FunctionTrainer
 NUM_LOOKED_AT = 64
 """Samples of each part whose contents are described."""
-
-
-class ConfirmPlan(NamedTuple):
-    """The most that the race of the best trials over seeds takes."""
-
-    top: int
-    seeds: int
-    virtual_epochs: int
-    steps: int
-    """With the batch size of the trial that was run."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +92,12 @@ class Check:
     """What was understood of some samples; None for a task of the user's own without an inspection."""
     picture: np.ndarray | None = None
     """Some samples as training gets them: uint8 [H, W, 3]."""
+    expected_trials: int | None = None
+    """Trials that the search should have; None where that is unknown."""
+    full_trainings: float = math.inf
+    """Trainings of full length that the limits of compute are worth, inf without one."""
+    budget: str = ""
+    """The limits of the search, and what they are worth."""
     stages: tuple[str, ...] = ()
     """Names of the stages, if there are any; the plan is that of the first."""
     confirm: ConfirmPlan | None = None
@@ -133,6 +133,7 @@ def check(
         trainer.virtual_epochs, unit=loaded.virtual_epoch.unit, count=loaded.virtual_epoch.count
     )
     steps, epoch_samples = lengths.end_step(1), lengths.epoch_samples
+    expected = _expected(loaded, scheduler, lengths, tried, concurrency)
     return Check(
         config=loaded,
         named_by_file=search.named_by_file,
@@ -150,29 +151,39 @@ def check(
         metrics=tried.metrics,
         rungs=scheduler.rungs.describe(budget.max_virtual_epochs, lengths),
         steps_per_virtual_epoch=steps,
-        expected_virtual_epochs=scheduler.expected_virtual_epochs(
-            budget.trials, budget.max_virtual_epochs, lengths
-        ),
+        **expected,
+        budget=budget_text(budget, lengths),
         concurrency=concurrency,
         device=str(trainer.device),
         task_file=task_source(loaded)["file"],
         checkpoint_bytes=size,
-        space_needed=space_needed(loaded, scheduler, concurrency, size),
+        space_needed=space_needed(loaded, scheduler, concurrency, size, expected["expected_trials"]),
         largest_batch=lines[-1].partition(": ")[2] if lines else None,
         stages=tuple(stage.name for stage in search.stages if stage.name),
         data_changes=_data_notes(loaded, trainer),
         doubts=tried.doubts,
-        confirm=_confirm_plan(search, lengths),
+        confirm=confirm_plan(search, lengths),
     )
 
 
-def _confirm_plan(search: SearchConfig, lengths: VirtualEpochs) -> ConfirmPlan | None:
-    """The race, by the full length of the last stage's trials."""
-    asked, last = search.confirm, search.stages[-1].configs[0]
-    if asked is None:
-        return None
-    runs, length = asked.top * asked.seeds, last.budget.max_virtual_epochs
-    return ConfirmPlan(asked.top, asked.seeds, runs * length, runs * lengths.end_step(length))
+def _expected(
+    config: Config, scheduler: Scheduler, lengths: VirtualEpochs, tried: _Tried, concurrency: int
+) -> dict[str, Any]:
+    """What the budget should come to, as fields of a `Check`."""
+    budget = config.budget
+    seconds = tried.seconds_per_validation + tried.seconds_per_step * lengths.end_step(1)
+    gpus = config.resources.gpus_per_trial
+    trainings = full_trainings(budget, lengths, seconds, concurrency, gpus)
+    trials = expected_trials(budget, scheduler, lengths, trainings)
+    virtual_epochs = None
+    if trials is not None:
+        length = budget.max_virtual_epochs
+        virtual_epochs = scheduler.expected_virtual_epochs(trials, length, lengths)
+    return {
+        "expected_trials": trials,
+        "expected_virtual_epochs": virtual_epochs,
+        "full_trainings": trainings,
+    }
 
 
 class _Tried(NamedTuple):

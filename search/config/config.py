@@ -204,6 +204,13 @@ def _cross_check(sections: Sections, space: Space | None, failed: set[str | int]
             space.grid()
         except ConfigError as error:
             yield from error.problems
+    if (
+        sections.budget.gpu_hours
+        and not sections.resources.gpus_per_trial
+        and not failed & {"budget", "resources"}
+    ):
+        message = "counts GPUs, and resources.gpus_per_trial is 0; give `time`, or gpus_per_trial"
+        yield Problem.of(("budget", "gpu_hours"), f"received {shown(sections.budget.gpu_hours)}; {message}")
     grace_period = getattr(sections.scheduler, "grace_period", 0)
     longest = sections.budget.max_virtual_epochs
     on_virtual_epochs = sections.scheduler.axis == "virtual_epochs"

@@ -9,7 +9,6 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -19,7 +18,9 @@ from pydantic import (
     model_validator,
 )
 
+from search.config.budget import Budget as Budget
 from search.config.quantities import parse_duration, parse_size
+from search.config.section import Count, CountOrZero, Section
 from trainables.data.virtual_epoch import Unit
 from trainables.imported import check_path
 from trainables.imported_options import BUILT_IN_OR_IMPORTED, IMPORTED, PATH
@@ -29,17 +30,8 @@ Axis = Literal["virtual_epochs", "steps", "samples"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
-Count = Annotated[int, Field(gt=0, le=10**15)]
-CountOrZero = Annotated[int, Field(ge=0, le=10**15)]
-"""The limit keeps sums and products of two of them far below the largest float."""
 _MIN_RESOURCE = 1e-4
 """Ray counts in ten-thousandths of a CPU or GPU."""
-
-
-class Section(BaseModel):
-    """Base of all sections."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 def check_name(name: str) -> str:
@@ -96,33 +88,6 @@ class VirtualEpoch(Section):
     def count(self) -> int:
         """Steps, samples or epochs in one virtual epoch."""
         return int(getattr(self, self.unit))
-
-
-class SearchPlateau(Section):
-    """Ends the search once its best has not improved by more than `min_delta` within `trials` trials."""
-
-    trials: Count
-    """Number of trials that ended since; failed ones do not count."""
-    min_delta: NonNegativeFloat = 0.0
-    """In units of the objective."""
-
-
-class Budget(Section):
-    """Where the search ends: at the first of these."""
-
-    trials: Count = 24
-    max_virtual_epochs: Count = 27
-    """Full length of one trial."""
-    time: Annotated[float | None, BeforeValidator(parse_duration, json_schema_input_type=str | None)] = None
-    """Seconds, written as 30m or 1h30m."""
-    steps: Count | None = None
-    """Optimizer steps over all trials."""
-    plateau: SearchPlateau | None = None
-
-    @property
-    def seconds(self) -> float | None:
-        """`time` under the name of its unit."""
-        return self.time
 
 
 class Sampler(Section):

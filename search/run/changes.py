@@ -13,7 +13,7 @@ from search.config.schema import Budget
 from search.config.stages import SearchConfig, open_run
 from search.errors import ConfigError, Problem
 from search.run.folder import RunFolder
-from search.study.study import read_spent
+from search.study.spent import Spent, read_spent
 from search.text import command, duration, shown
 
 # How a search runs, not what it finds.
@@ -29,6 +29,9 @@ _ALWAYS = (
     "budget.max_virtual_epochs",
     "budget.time",
     "budget.steps",
+    "budget.full_trainings",
+    "budget.samples",
+    "budget.gpu_hours",
     "sampler.points_to_evaluate",
 )
 # What new trials are and which of them continue; earlier ones stay what they are.
@@ -97,18 +100,39 @@ def _below_what_happened(
                 f"{message}length so far: trials cannot be shortened",
             )
     for stage, (old, new) in zip(folder.stages(), budgets, strict=False):
-        if (old.trials, old.steps, old.time) != (new.trials, new.steps, new.time):
-            spent = read_spent(stage.journal)
-            if old.trials != new.trials < spent.trials:
-                yield _too_low(stage, "trials", f"{new.trials}", _few_trials(new.trials, spent.trials))
-            if old.steps != new.steps is not None and new.steps <= spent.steps:
-                rule = f"must be above {spent.steps}, the optimizer steps of all trials so far"
-                way_out = f"{spent.steps + new.steps} allows {new.steps} more"
-                yield _too_low(stage, "steps", f"{new.steps}", f"{rule}; {way_out}")
-            if old.time != new.time is not None and new.time <= spent.seconds:
-                rule = f"must be longer than {duration(spent.seconds)}, the time of the search so far"
-                way_out = f"{_in_minutes(spent.seconds + new.time)} allows {duration(new.time)} more"
-                yield _too_low(stage, "time", duration(new.time), f"{rule}; {way_out}")
+        if old != new:
+            yield from _below_spent(old, new, stage, read_spent(stage.journal), _gpus(config))
+
+
+def _below_spent(old: Budget, new: Budget, stage: RunFolder, spent: Spent, gpus: float) -> Iterator[Problem]:
+    """Limits of one search that are not above what it has spent."""
+    if new.trials is not None and old.trials != new.trials < spent.trials:
+        yield _too_low(stage, "trials", f"{new.trials}", _few_trials(new.trials, spent.trials))
+    if old.time != new.time is not None and new.time <= spent.seconds:
+        rule = f"must be longer than {duration(spent.seconds)}, the time of the search so far"
+        way_out = f"{_in_minutes(spent.seconds + new.time)} allows {duration(new.time)} more"
+        yield _too_low(stage, "time", duration(new.time), f"{rule}; {way_out}")
+    for key, taken, what in (
+        ("steps", spent.steps, "the optimizer steps"),
+        ("samples", spent.samples, "the training samples"),
+        ("full_trainings", spent.virtual_epochs / new.max_virtual_epochs, "the compute"),
+        ("gpu_hours", spent.trial_seconds * gpus / 3600, "the GPU hours"),
+    ):
+        asked = getattr(new, key)
+        if getattr(old, key) != asked is not None and asked <= taken:
+            rule = f"must be above {_number(taken)}, {what} of all trials so far"
+            way_out = f"{_number(taken + asked)} allows {_number(asked)} more"
+            yield _too_low(stage, key, _number(asked), f"{rule}; {way_out}")
+
+
+def _number(value: float) -> str:
+    """A whole number as it is, another one rounded up, so that what is suggested is allowed."""
+    return str(int(value)) if value == int(value) else f"{math.ceil(value * 100) / 100:g}"
+
+
+def _gpus(config: Config | SearchConfig) -> float:
+    first = config.first if isinstance(config, SearchConfig) else config
+    return first.resources.gpus_per_trial
 
 
 def _too_low(folder: RunFolder, limit: str, received: str, message: str) -> Problem:

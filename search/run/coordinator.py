@@ -7,15 +7,17 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from search.budget.reserve import Reserve
 from search.config.config import Config
 from search.run import limits
 from search.run.events import Event, EventKind, Turn
-from search.run.recovery import is_cut_short, is_retried, recovery_of
+from search.run.recovery import is_fruitless, recover
+from search.samplers.points import Points
 from search.schedulers.base import Decision, Scheduler
 from search.schedulers.plateau import is_on_plateau
 from search.study.journal import JournalWriteError
 from search.study.study import SearchStudy
-from search.study.trial import NO_VERDICT, Outcome, TrialRecord, best_record, untried
+from search.study.trial import Outcome, TrialRecord, best_record
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.process.failure import Failure
 
@@ -63,44 +65,31 @@ class Coordinator:
         self._can_go_on, self._retry_failed = can_go_on, retry_failed
         self._running: dict[int, TrialRecord] = {}
         self._waiting: list[TrialRecord] | None = None
-        grid = config.sampler.name == "grid"
-        points = config.space.grid() if grid else config.points_to_evaluate
-        self._points = {frozenset(point.items()): point for point in untried(points, study.records)}
-        self.budget = config.budget
+        self._points = Points(config, study.records)
+        self.budget = self._points.limited(config.budget)
         """Where the search ends; a grid ends with its last point."""
-        if grid:
-            trials = min(config.budget.trials, len(study.records) + len(self._points))
-            self.budget = config.budget.model_copy(update={"trials": trials})
         self._clock, self._began = clock, clock()
         self._elapsed_before = self._elapsed_saved = study.elapsed_seconds
+        self.reserve = Reserve(study, scheduler, config, lambda: self.elapsed_seconds)
+        """What its limits of compute still allow."""
+        self._since: dict[int, float] = {}
+        """When the running virtual epoch of each trial began, by its number."""
         self._failed_alike = limits.FailedAlike()
-        self._slowest = max((r.seconds / r.depth for r in study.records if r.values), default=None)
+        self.slowest = max((r.seconds / r.depth for r in study.records if r.values), default=None)
+        """Seconds of the slowest virtual epoch so far."""
         self._noted_difference = False
 
     def recover(self) -> None:
         """Take up the trials that nobody runs: queue them, or record that they have ended."""
         retry_failed = self._retry_failed or self.is_fruitless
-        for record in self.study.records:
-            retried = retry_failed and is_retried(record)
-            record.resumable = retried or is_cut_short(record, self._config, self._can_go_on)
-        waiting = []
-        # The last report first: what followed from it preceded everything else that is recorded here.
-        for record in sorted(self.study.records, key=lambda record: -record.sequence):
-            recovery = recovery_of(record, self.study, self.scheduler, self._config)
-            if recovery.ended is not None:
-                self.study.finish(record, *recovery.ended)
-            elif recovery.runs:
-                if record.of_other_data:
-                    self.study.begin_on_new_data(record)
-                waiting.append(record)
-        self._waiting = sorted(waiting, key=lambda record: record.number)
+        self._waiting = recover(
+            self.study, self.scheduler, self._config, self.reserve, self._can_go_on, retry_failed=retry_failed
+        )
 
     @property
     def is_fruitless(self) -> bool:
         """All trials have ended, and none has a value: to go on is to try those again that failed."""
-        outcomes = [record.outcome for record in self.study.records]
-        ended = len(outcomes) >= self.budget.trials and None not in outcomes
-        return ended and self.best is None and any(outcome in NO_VERDICT for outcome in outcomes)
+        return is_fruitless(self.study.records, self.budget.trials or limits.MOST_WITHOUT_VALUE)
 
     @property
     def running(self) -> list[TrialRecord]:
@@ -124,13 +113,15 @@ class Coordinator:
     @property
     def timeout(self) -> float:
         """Seconds that a virtual epoch may take from now on."""
-        return limits.timeout_after(self._config.timeout, self._slowest)
+        return limits.timeout_after(self._config.timeout, self.slowest)
 
     def going_on(self) -> set[int]:
         """Numbers of the trials that need their checkpoints: running, waiting, or possibly promoted later."""
-        num_new = max(0, self.budget.trials - len(self.study.records))
+        num_new = self.reserve.num_new_trials()
+        if self.budget.trials is not None:
+            num_new = min(num_new, max(0, self.budget.trials - len(self.study.records)))
         paused = self.scheduler.may_promote(self.study, num_new)
-        return {record.number for record in (*self.running, *self._queue, *paused)}
+        return {record.number for record in (*self.running, *self._queue, *paused, *self.reserve.held)}
 
     def next_job(self) -> TrialRecord | Turn:
         """The trial that a free worker trains next, or what it does if there is none."""
@@ -140,11 +131,14 @@ class Coordinator:
                 return Turn.DONE
             if len(self._running) >= self.concurrency:
                 return Turn.WAIT
+            self.reserve.obstacles.clear()
             record, kind = self._choose()
             if record is None:
+                for limit in self.reserve.obstacles if not self._running else ():
+                    self.end(limit.name)
                 return Turn.WAIT if self._running else Turn.DONE
             record.running = True
-            self._running[record.number] = record
+            self._running[record.number], self._since[record.number] = record, self._clock()
             self._tell(kind, record)
             return record
         return Turn.DONE
@@ -169,13 +163,14 @@ class Coordinator:
             self._finish(record, *end, report)
             return False
         objective = float(report[self._config.objective.metric])
+        began, self._since[record.number] = self._since[record.number], self._clock()
         if report["virtual_epoch"] <= record.depth:
             self._compare(record, report["virtual_epoch"], objective)
             return self._job_goes_on(record)
         if report["virtual_epoch"] != record.depth + 1:
             raise RuntimeError(f"virtual epoch {report['virtual_epoch']} was reported after {record.depth}")
-        self._slowest = max(self._slowest or 0.0, report["seconds"] - record.seconds)
-        self.study.report(record, objective, lengths, report["seconds"])
+        self.slowest = max(self.slowest or 0.0, report["seconds"] - record.seconds)
+        self.study.report(record, objective, lengths, report["seconds"], self._clock() - began)
         self._failed_alike.survived(record.depth)
         self._tell(EventKind.REPORTED, record, report)
         self._save_elapsed()
@@ -185,20 +180,16 @@ class Coordinator:
         decision = self.scheduler.after_report(self.study, record)
         if decision is Decision.STOP:
             self._finish(record, Outcome.STOPPED, self.scheduler.stop_reason(record), report)
-        elif decision is Decision.PAUSE:
+        elif decision is Decision.PAUSE or self.reserve.holds(record, self.running):
             self._end_job(record)
             self._tell(EventKind.PAUSED, record, report)
         return self._job_goes_on(record)
 
     def _compare(self, record: TrialRecord, virtual_epoch: int, objective: float) -> None:
         """Report once if a virtual epoch that was computed again came out otherwise."""
-        before = record.values[virtual_epoch - 1]
-        if objective != before and not self._noted_difference:
+        text = limits.difference(record, virtual_epoch, objective)
+        if text and not self._noted_difference:
             self._noted_difference = True
-            text = (
-                f"virtual epoch {virtual_epoch} was computed again and gave {objective:.6g}, "
-                f"before {before:.6g}: this training does not repeat exactly here"
-            )
             self._tell(EventKind.MESSAGE, record, text=text)
 
     def _job_goes_on(self, record: TrialRecord) -> bool:
@@ -280,32 +271,40 @@ class Coordinator:
             return
         for record in self.study.records:
             if record.outcome is None:
-                at = f"at virtual epoch {record.depth}"
-                reason = f"{at} when the search ended" if self.ending else f"paused {at}, not promoted"
+                reason = limits.reason_at_end(record, self.ending)
                 self.study.finish(record, Outcome.STOPPED, reason, stopped_by_budget=True)
 
     def _choose(self) -> tuple[TrialRecord | None, EventKind]:
         waiting = self._next_waiting()
         if waiting is not None:
             return waiting, EventKind.RESUMED if waiting.depth else EventKind.STARTED
-        closing = len(self.study.records) >= self.budget.trials
-        promoted = self.scheduler.next_promotion(self.study, closing=closing)
+        all_begun = self.budget.trials is not None and len(self.study.records) >= self.budget.trials
+        promoted = next(filter(self._fits, self.reserve.held), None)
+        if promoted is None:
+            promoted = self.scheduler.next_promotion(self.study, closing=all_begun)
+            if promoted is None and not all_begun and self._fits(None):
+                return self._begin(), EventKind.STARTED
+            if promoted is None or not self._fits(promoted):
+                promoted = self.reserve.leading(self.running, self._queue, best_only=all_begun)
         if promoted is not None:
             self._promote(promoted)
-        if promoted is not None or closing:
-            return promoted, EventKind.PROMOTED
-        return self._ask(), EventKind.STARTED
+        return promoted, EventKind.PROMOTED
 
-    def _ask(self) -> TrialRecord:
-        """A new trial, which takes the next point to evaluate, and any that it equals by chance."""
-        record = self.study.ask(next(iter(self._points.values()), None))
-        for params in (record.known or {}, record.params):
-            self._points.pop(frozenset(params.items()), None)
+    def _fits(self, record: TrialRecord | None) -> bool:
+        return self.reserve.admits(record, self.running)
+
+    def _begin(self) -> TrialRecord | None:
+        """A new trial, unless nothing but trials without a value would end the search."""
+        if self.budget.trials is None and (reason := limits.without_value(self.study.records)):
+            self.give_up(reason)
+            return None
+        record = self.study.ask(self._points.next)
+        self._points.take(record)
         return record
 
     def _next_waiting(self) -> TrialRecord | None:
-        while self._queue:
-            record = self._queue.pop(0)
+        for record in filter(self._fits, list(self._queue)):
+            self._queue.remove(record)
             if record.outcome is None:
                 return record
             # A former full length is now a virtual epoch like others, after which the scheduler decides.
@@ -329,9 +328,8 @@ class Coordinator:
         self._tell(EventKind.ENDED, record, report, reason)
 
     def _check_limits(self) -> None:
-        reached = limits.limit_reached(self.budget, seconds=self.elapsed_seconds, steps=self.steps)
-        if reached is not None:
-            self.end(reached)
+        if self.reserve.reached is not None:
+            self.end(self.reserve.reached)
         if self.budget.plateau is None or self.ending is not None:
             return
         asked = self.budget.plateau.model_dump()

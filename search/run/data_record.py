@@ -188,7 +188,7 @@ def _other_sections(before: Fingerprint | None, now: Fingerprint) -> Fingerprint
 
 def _refusal(config: Config, folder: RunFolder, whole: RunFolder, found: Difference) -> str:
     records = read_records(folder.journal) if folder.journal.is_file() else []
-    wanted = config.budget.trials
+    wanted = config.budget.trials or 0
     trials = str(len(records) + wanted if len(records) >= wanted else wanted)
     source = (config.file or whole.config).absolute()
     is_own = source.resolve() == whole.config.resolve()

@@ -1,4 +1,4 @@
-"""Where a search ends, how long a virtual epoch may take, and how often a trial is tried again."""
+"""How long a virtual epoch may take, and how often a trial is tried again."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from search.config.schema import Budget
-from search.study.trial import Outcome
+from search.study.trial import BROKEN_OFF, Outcome, TrialRecord
 from trainables.process.failure import Failure, FailureKind
 
 _SLOWEST_TIMES, _SHORTEST_TIMEOUT, _FIRST_TIMEOUT = 10.0, 300.0, 3600.0
@@ -15,15 +14,11 @@ _SLOWEST_TIMES, _SHORTEST_TIMEOUT, _FIRST_TIMEOUT = 10.0, 300.0, 3600.0
 # memory again, but in a machine's memory another trial may have been the cause.
 _RETRIES = {FailureKind.GPU_MEMORY: 0, FailureKind.LASTING: 0, FailureKind.MEMORY: 1, FailureKind.HUNG: 1}
 
+MOST_WITHOUT_VALUE = 24
+"""Trials without a value after which a search ends that has no limit of trials."""
+
 NOT_ITS_FAULT = {FailureKind.DISK_FULL: "; free some and resume", FailureKind.DATA_CHANGED: ""}
 """Failures that say nothing about a trial and end the search, with the way out."""
-
-
-def limit_reached(budget: Budget, *, seconds: float, steps: int) -> str | None:
-    """The limit that a search with these seconds and optimizer steps has reached, if any."""
-    if budget.seconds is not None and seconds >= budget.seconds:
-        return "time limit"
-    return "step limit" if budget.steps is not None and steps >= budget.steps else None
 
 
 def timeout_after(given: float | None, slowest: float | None) -> float:
@@ -31,6 +26,32 @@ def timeout_after(given: float | None, slowest: float | None) -> float:
     if given is not None:
         return given
     return _FIRST_TIMEOUT if slowest is None else max(_SHORTEST_TIMEOUT, _SLOWEST_TIMES * slowest)
+
+
+def difference(record: TrialRecord, virtual_epoch: int, objective: float) -> str:
+    """What to say if a virtual epoch that was computed again came out otherwise; else empty."""
+    before = record.values[virtual_epoch - 1]
+    return (
+        ""
+        if objective == before
+        else (
+            f"virtual epoch {virtual_epoch} was computed again and gave {objective:.6g}, "
+            f"before {before:.6g}: this training does not repeat exactly here"
+        )
+    )
+
+
+def reason_at_end(record: TrialRecord, ending: str | None) -> str:
+    """Why a trial stops that has not ended when its search does."""
+    at = f"at virtual epoch {record.depth}"
+    return f"{at} when the search ended" if ending else f"paused {at}, not promoted"
+
+
+def without_value(records: Sequence[TrialRecord]) -> str:
+    """Why a search without a limit of trials ends once so many have ended without a value; else empty."""
+    broken_off = sum(record.outcome in BROKEN_OFF for record in records)
+    has_value = any(record.values and record.outcome not in BROKEN_OFF for record in records)
+    return "" if has_value or broken_off < MOST_WITHOUT_VALUE else f"none of {broken_off} trials has a value"
 
 
 def may_retry(failures: Sequence[Failure], max_failures: int) -> bool:

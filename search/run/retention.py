@@ -6,10 +6,12 @@ import math
 import shutil
 from collections.abc import Callable, Collection, Sequence
 
+from search.budget.words import expected_trials, full_trainings
 from search.config.config import Config
 from search.run.coordinator import Coordinator
 from search.run.events import Event, EventKind
 from search.run.folder import RunFolder
+from search.run.limits import MOST_WITHOUT_VALUE
 from search.schedulers.base import Scheduler
 from search.study.trial import TrialRecord, ranked
 from search.text import size_text
@@ -27,9 +29,18 @@ def trials_to_keep(
     return {record.number for record in (*best[:keep_trials], *of_others)} | set(going_on)
 
 
-def space_needed(config: Config, scheduler: Scheduler, concurrency: int, checkpoint_size: float) -> float:
-    """The most bytes that a run's checkpoints take at once, at `checkpoint_size` each."""
-    trials, checkpoint = config.budget.trials, config.checkpoint
+def space_needed(
+    config: Config, scheduler: Scheduler, concurrency: int, checkpoint_size: float, trials: int | None
+) -> float:
+    """The most bytes that a run's checkpoints take at once, at `checkpoint_size` each.
+
+    Args:
+        config, scheduler: of the search.
+        concurrency: trials at a time.
+        checkpoint_size: bytes of one checkpoint.
+        trials: of the whole search; None where nobody knows, and then of its beginning.
+    """
+    trials, checkpoint = trials or MOST_WITHOUT_VALUE, config.checkpoint
     holding = checkpoint.keep_trials + concurrency
     if scheduler.pauses:
         holding += math.ceil(trials / scheduler.rungs.reduction_factor)
@@ -94,7 +105,16 @@ class CheckpointRetention:
             return
         self._estimated = True
         one = checkpoint_bytes(trial) / num_checkpoints
-        needed = space_needed(self._config, self._coordinator.scheduler, self._coordinator.concurrency, one)
+        search, lengths = self._coordinator, self._coordinator.study.records[number].lengths
+        trainings = full_trainings(
+            search.budget,
+            lengths,
+            search.slowest or 0.0,
+            search.concurrency,
+            self._config.resources.gpus_per_trial,
+        )
+        trials = expected_trials(search.budget, search.scheduler, lengths, trainings)
+        needed = space_needed(self._config, search.scheduler, search.concurrency, one, trials)
         free = shutil.disk_usage(self._folder.path).free
         if needed > free:
             self._warn(

@@ -25,7 +25,7 @@ from search.run.reporter import ProgressReporter
 from search.run.retention import CheckpointRetention
 from search.run.signals import heard_signals
 from search.run.sudden_end import SuddenEnd
-from search.run.summary import NO_VALUE, Status, Summary, summarize
+from search.run.summary import NO_VALUE, Status, Summary, end_reason, summarize
 from search.samplers.first_try import try_sampler
 from search.samplers.samplers import ViewSampler
 from search.samplers.view import StudyView
@@ -146,8 +146,10 @@ def run_jobs(
 def _notes(config: Config, changes: Sequence[str]) -> Iterator[str]:
     """What a person should know before the first trial."""
     yield from (f"since this search was last run: {change}" for change in changes)
-    if not config.space.names and config.budget.trials > 1:
-        yield f"nothing is searched: all {config.budget.trials} trials have the same values"
+    trials = config.budget.trials
+    if not config.space.names and trials != 1:
+        of_all = "all trials" if trials is None else f"all {trials} trials"
+        yield f"nothing is searched: {of_all} have the same values"
 
 
 def _take_history(
@@ -251,7 +253,7 @@ def _finish(
     received: Sequence[int],
 ) -> Summary:
     status: Status = "complete"
-    reason = coordinator.ending or f"all {len(coordinator.study.records)} trials are done"
+    reason = end_reason(coordinator)
     if coordinator.gave_up:
         status = "failed"
     elif received:

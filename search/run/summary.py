@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from search.budget.reserve import is_fully_trained
 from search.race.confirmed import Confirmed
 from search.run.coordinator import Coordinator
 from search.run.folder import RunFolder
@@ -84,6 +85,10 @@ class Summary:
     """Named stages in all."""
     of_other_data: int = 0
     """Trials with a value on other data than those of now."""
+    best_fully_trained: bool | None = None
+    """Whether the best trial came to its own end; None where the budget has no limit of compute."""
+    limits: dict[str, float] = field(default_factory=dict)
+    """Share that is spent of each limit of compute, by its key in `budget:`."""
     confirmed: Confirmed | None = None
     """The race of the best trials over seeds, if there is one; its steps are not in `steps`."""
 
@@ -97,6 +102,7 @@ class Summary:
         given = asdict(self)
         left_out = {"stages", "of"} if not self.of else set()
         left_out |= {key for key in ("of_other_data", "confirmed") if not given[key]}
+        left_out |= {"best_fully_trained", "limits"} if self.best_fully_trained is None else set()
         return {key: value for key, value in given.items() if key not in left_out}
 
 
@@ -150,8 +156,31 @@ def summarize(
             if r.outcome and r.outcome.value in ("failed", "out of memory")
         },
         skipped_samples=_skipped_samples(records, folder),
+        best_fully_trained=trained_to_its_end(coordinator),
+        limits={limit.key: round(limit.spent / limit.total, 4) for limit in coordinator.reserve.limits},
         of_other_data=sum(bool(record.of_other_data and record.values) for record in records),
     )
+
+
+def trained_to_its_end(coordinator: Coordinator) -> bool | None:
+    """Whether the best trial is fully trained; None without a limit of compute or a best trial."""
+    if not coordinator.reserve.limits or coordinator.best is None:
+        return None
+    return is_fully_trained(coordinator.best, coordinator.budget.max_virtual_epochs)
+
+
+def end_reason(coordinator: Coordinator) -> str:
+    """What ended a search; of one with a limit of compute, also whether its best trial is fully trained."""
+    reason = coordinator.ending or f"all {len(coordinator.study.records)} trials are done"
+    trained, best = trained_to_its_end(coordinator), coordinator.best
+    if trained is None or best is None:
+        return reason
+    length = coordinator.budget.max_virtual_epochs
+    if trained:
+        how = "fully trained" if best.depth >= length else f"trained to its end, virtual epoch {best.depth}"
+    else:
+        how = f"at virtual epoch {best.depth} of {length}"
+    return f"{reason}; the best trial is {how}"
 
 
 def _best(record: TrialRecord, mode: Mode, folder: RunFolder) -> Best:

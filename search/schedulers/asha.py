@@ -32,6 +32,11 @@ class ASHA(Scheduler):
         at_end = record.depth >= self._num_virtual_epochs
         return Decision.PAUSE if self.rungs.reached(record) and not at_end else Decision.GO_ON
 
+    def next_decision(
+        self, number: int, depth: int, lengths: VirtualEpochs | None, num_virtual_epochs: int
+    ) -> int:
+        return self.rungs.next_depth(depth, lengths, num_virtual_epochs)
+
     def next_promotion(self, study: SearchStudy, *, closing: bool) -> TrialRecord | None:
         table = rung_table_of(study, self.rungs, self._mode)
         for index in range(table.num_rungs, 0, -1):
@@ -101,6 +106,11 @@ class ASHAStopping(Scheduler):
         if not self.rungs.reached(record):
             return Decision.GO_ON
         return halve(rung_table_of(study, self.rungs, self._mode), record)
+
+    def next_decision(
+        self, number: int, depth: int, lengths: VirtualEpochs | None, num_virtual_epochs: int
+    ) -> int:
+        return self.rungs.next_depth(depth, lengths, num_virtual_epochs)
 
 
 def halve(table: RungTable, record: TrialRecord) -> Decision:

@@ -48,6 +48,20 @@ class Rungs:
         """Whether the last report reached a rung that the one before it had not."""
         return record.depth > 0 and self.index(record) > self.index(record, record.depth - 1)
 
+    def next_depth(self, depth: int, lengths: VirtualEpochs | None, num_virtual_epochs: int) -> int:
+        """The virtual epoch after `depth` that reaches the next rung, or the full length if that comes first.
+
+        The full length too where the rungs are on another axis and no lengths are known.
+        """
+        if self.axis != "virtual_epochs" and lengths is None:
+            return num_virtual_epochs
+        amount, rung = amount_of(self.axis, lengths, depth), self.grace_period
+        while rung <= amount:
+            rung *= self.reduction_factor
+        depths = range(depth + 1, num_virtual_epochs)
+        first = bisect_left(depths, rung, key=lambda later: amount_of(self.axis, lengths, later))
+        return depth + 1 + first
+
     def value_at(self, record: TrialRecord, index: int, mode: Mode) -> float | None:
         """Best objective up to the report that reached a rung; None if the trial has not reached it."""
         rung = self.grace_period * self.reduction_factor ** (index - 1)
@@ -98,6 +112,12 @@ class Scheduler:
 
     def after_report(self, study: SearchStudy, record: TrialRecord) -> Decision:
         return Decision.GO_ON
+
+    def next_decision(
+        self, number: int, depth: int, lengths: VirtualEpochs | None, num_virtual_epochs: int
+    ) -> int:
+        """The virtual epoch up to which trial `number` trains on from `depth`, unless it is ended early."""
+        return num_virtual_epochs
 
     def stop_reason(self, record: TrialRecord) -> str:
         """Why `after_report` decided STOP."""

@@ -11,6 +11,7 @@ from search.schedulers.base import Decision, Rungs, Scheduler
 from search.schedulers.rung_table import rung_table_of
 from search.study.study import SearchStudy
 from search.study.trial import TrialRecord
+from trainables.data.virtual_epoch import VirtualEpochs
 
 
 class Hyperband(Scheduler):
@@ -46,6 +47,11 @@ class Hyperband(Scheduler):
             study, rungs, self._mode, group=bracket, among=lambda number: self.bracket(number) == bracket
         )
         return halve(table, record)
+
+    def next_decision(
+        self, number: int, depth: int, lengths: VirtualEpochs | None, num_virtual_epochs: int
+    ) -> int:
+        return self._brackets[self.bracket(number)].next_depth(depth, lengths, num_virtual_epochs)
 
 
 def _in_turn(shares: Collection[int]) -> list[int]:

@@ -55,6 +55,11 @@ class PlateauStopping(Scheduler):
         values = smoothed(record.values, options.ema)
         return abs(self._best(values) - self._best(values[: -options.patience])) <= options.min_delta
 
+    def next_decision(
+        self, number: int, depth: int, lengths: VirtualEpochs | None, num_virtual_epochs: int
+    ) -> int:
+        return self.scheduler.next_decision(number, depth, lengths, num_virtual_epochs)
+
     def next_promotion(self, study: SearchStudy, *, closing: bool) -> TrialRecord | None:
         return self.scheduler.next_promotion(study, closing=closing)
 

@@ -17,6 +17,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from search.budget.words import budget_text, progress_text
 from search.config.config import Config
 from search.run.coordinator import Coordinator
 from search.run.events import Event, EventKind
@@ -26,6 +27,7 @@ from search.screen.progress_bar import draws_in_place
 from search.screen.streams import SHOWN, encoding_of
 from search.study.trial import BROKEN_OFF, NO_VERDICT, TrialRecord, ranked
 from search.text import duration, number_text, one_line, short_path, value_text
+from trainables.data.virtual_epoch import VirtualEpochs
 
 _STATE_STYLE = {
     "running": "cyan",
@@ -55,11 +57,11 @@ class PlainView(ProgressReporter):
     def begin(self, coordinator: Coordinator, config: Config, folder: RunFolder) -> None:
         self._coordinator, self._config = coordinator, config
         self._names = config.space.names
-        limits = coordinator.budget
-        done = sum(record.outcome is not None for record in coordinator.study.records)
+        limits, records = coordinator.budget, coordinator.study.records
+        done = sum(record.outcome is not None for record in records)
         already = f", {done} of them already done" if done else ""
         self._line(
-            f"search {config.name}: {max(limits.trials, done)} trials{already}, "
+            f"search {config.name}: {_asked_for(coordinator, done, config)}{already}, "
             f"up to {limits.max_virtual_epochs} virtual epochs each, "
             f"{coordinator.concurrency} at a time, in {short_path(folder.path)}"
         )
@@ -195,11 +197,16 @@ class LiveView(ProgressReporter):
             f"{fraction:4.0%}",
             "time left unknown" if left is None else f"about {duration(left)} left",
         )
+        of_all = "" if coordinator.budget.trials is None else f" of {coordinator.budget.trials}"
         counts = (
-            f"{begun} of {coordinator.budget.trials} trials begun, {running} running, "
+            f"{begun}{of_all} trials begun, {running} running, "
             f"{coordinator.steps:,} steps in {duration(coordinator.elapsed_seconds)}"
         )
-        return [line, Text(counts, style="dim")]
+        lines: list[RenderableType] = [line, Text(counts, style="dim")]
+        if coordinator.reserve.limits:
+            share = coordinator.reserve.share
+            lines.append(Text(progress_text(coordinator.budget, _lengths(coordinator), share), style="dim"))
+        return lines
 
     def _table(self, coordinator: Coordinator) -> RenderableType:
         wide = self._console.width >= _WIDE
@@ -255,11 +262,8 @@ def params_text(params: Mapping[str, Any], names: Sequence[str]) -> str:
 
 def share_done(search: Coordinator) -> float:
     """Rough share of the search that is done, from 0 to 1, by the limit that is nearest."""
-    shares = [_trained_share(search)]
-    if search.budget.seconds is not None:
-        shares.append(search.elapsed_seconds / search.budget.seconds)
-    if search.budget.steps is not None:
-        shares.append(search.steps / search.budget.steps)
+    shares = [] if search.budget.trials is None else [_trained_share(search, search.budget.trials)]
+    shares += [limit.spent / limit.total for limit in search.reserve.limits]
     # A scheduler may take more than expected; the search is not over while a trial is running.
     return min(0.99 if search.running else 1.0, max(shares))
 
@@ -274,16 +278,28 @@ def seconds_left(search: Coordinator) -> float | None:
     return until_limit if left is None else min(left, until_limit)
 
 
-def _trained_share(search: Coordinator) -> float:
+def _asked_for(search: Coordinator, done: int, config: Config) -> str:
+    """How many trials, and what else the budget gives."""
+    trials, limited = search.budget.trials, search.budget.model_copy(update={"trials": None})
+    texts = [] if trials is None else [f"{max(trials, done)} trials"]
+    return " or ".join(filter(None, [*texts, budget_text(limited, _lengths(search), config.virtual_epoch)]))
+
+
+def _lengths(search: Coordinator) -> VirtualEpochs | None:
+    """Lengths of the virtual epochs of a trial, once there is one with a report."""
+    return next((r.lengths for r in search.study.records if r.lengths is not None), None)
+
+
+def _trained_share(search: Coordinator, num_trials: int) -> float:
     """Share of the expected virtual epochs that were trained; an ended trial counts as one of full length."""
     records, limits = search.study.records, search.budget
-    lengths = next((r.lengths for r in records if r.lengths is not None), None)
-    expected = search.scheduler.expected_virtual_epochs(limits.trials, limits.max_virtual_epochs, lengths)
+    lengths = _lengths(search)
+    expected = search.scheduler.expected_virtual_epochs(num_trials, limits.max_virtual_epochs, lengths)
     if expected is not None:
         return sum(r.depth for r in records) / max(1, expected)
     full = limits.max_virtual_epochs
     trained = sum(full if r.outcome and not r.resumable else r.depth for r in records)
-    return trained / max(1, full * limits.trials)
+    return trained / max(1, full * num_trials)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from search.commands.retrain import Retraining
 from search.run.summary import NO_VALUE, StageOutcome, Summary
 from search.screen.confirm_text import confirmed_lines, exported_winner, plan_row
 from search.screen.data_text import overview_text
+from search.screen.plan_text import plan_rows
 from search.text import (
     command,
     counted,
@@ -25,7 +26,6 @@ from search.text import (
     one_line,
     program,
     short_path,
-    size_text,
     value_text,
 )
 from trainables.reported import OF_THE_TRAINER
@@ -180,7 +180,7 @@ def check_text(check: Check, written: Mapping[str, str] | None = None) -> str:
     space = check.config.space.describe()
     return "\n".join(
         [
-            *_table(_plan_rows(check) | plan_row(check)),
+            *_table(plan_rows(check) | plan_row(check)),
             *_data_lines(check.data_changes),
             "",
             *([] if check.data is None else ["data", *_indented(overview_text(check.data)), ""]),
@@ -219,45 +219,6 @@ def _data_lines(notes: Sequence[str]) -> list[str]:
 
 def _indented(text: str) -> list[str]:
     return [f"  {line}" if line else "" for line in text.splitlines()]
-
-
-def _plan_rows(check: Check) -> dict[str, str]:
-    config, budget, scheduler = check.config, check.config.budget, check.config.scheduler
-    unit, steps = config.virtual_epoch, check.steps_per_virtual_epoch
-    passes = check.epochs_per_virtual_epoch
-    rungs = f", rungs at {check.rungs} {scheduler.axis.replace('_', ' ')}"
-    rows = {
-        "name": config.name + (", after the file" if check.named_by_file else ""),
-        "task": f"{config.task_path} in {short_path(Path(check.task_file))}",
-        "objective": f"{config.objective.metric}, {config.objective.mode}: "
-        f"{'higher' if config.objective.mode == 'max' else 'lower'} is better",
-        "training data": "unknown length" if check.num_train is None else f"{check.num_train} samples",
-        "validation data": "the function's own" if check.num_valid is None else f"{check.num_valid} samples",
-        "model": f"{check.model}, {check.num_parameters:,} parameters (of the trial that was run)",
-        "batch": check.batch,
-        "device": check.device,
-        "step": f"{check.seconds_per_step * 1e3:.1f} ms, "
-        f"validation {check.seconds_per_validation * 1e3:.0f} ms",
-        "checkpoint": f"{size_text(check.checkpoint_bytes)}, "
-        f"up to {size_text(check.space_needed)} for the whole search",
-        "virtual epoch": f"{unit.count} {unit.unit}"
-        + (f", {steps} steps" if unit.unit != "steps" else "")
-        + (f", {passes:.3g} passes over the training data" if passes is not None else ""),
-        "trials": f"{budget.trials}, up to {budget.max_virtual_epochs} virtual epochs each, "
-        f"{check.concurrency} at a time",
-        "sampler": f"{config.sampler.name}, seed {config.sampler.seed}",
-        "scheduler": scheduler.name + (rungs if hasattr(scheduler, "reduction_factor") else ""),
-    }
-    if check.largest_batch is not None:
-        rows["batch size"] = check.largest_batch
-    if check.stages:
-        rows["stages"] = f"{', '.join(check.stages)}; this is the plan of the first"
-    if check.expected_virtual_epochs is not None:
-        seconds = check.seconds_per_validation + check.seconds_per_step * steps
-        whole = check.expected_virtual_epochs * seconds / check.concurrency
-        work = f"about {check.expected_virtual_epochs} virtual epochs"
-        rows["work"] = f"{work}, about {duration(whole)} at this trial's speed"
-    return rows
 
 
 _COUNTED = ("virtual_epoch", "step", "samples", "seconds")

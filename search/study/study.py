@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import optuna
 from optuna.samplers import BaseSampler
@@ -23,14 +23,14 @@ from search.study.data import DATA, with_data
 from search.study.in_memory import PendingTrial, frozen_trial
 from search.study.journal import drop_half_line, open_journal, reraise_as_damaged
 from search.study.patches import share_distributions
-from search.study.trial import NO_VERDICT, Outcome, TrialRecord
+from search.study.trial import NO_VERDICT, Outcome, TrialRecord, Wall
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.process.failure import Failure, FailureKind
 
 JOURNAL = "study.journal"
 
 _SPACE_PREFIX = "space/"
-_ELAPSED = "elapsed_seconds"
+ELAPSED = "elapsed_seconds"
 """Prefix of the study's attributes that hold its spaces; a run that grows may add one for its next trials."""
 
 _DIRECTIONS = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
@@ -117,10 +117,10 @@ class SearchStudy:
     @property
     def elapsed_seconds(self) -> float:
         """Wall time of all sessions of this search so far."""
-        return float(self.study.user_attrs.get(_ELAPSED, 0.0))
+        return float(self.study.user_attrs.get(ELAPSED, 0.0))
 
     def save_elapsed(self, seconds: float) -> None:
-        self.study.set_user_attr(_ELAPSED, round(seconds, 1))
+        self.study.set_user_attr(ELAPSED, round(seconds, 1))
 
     def has_ended_on(self, plateau: Mapping[str, Any]) -> bool:
         """Whether the search has ended on this plateau."""
@@ -146,12 +146,23 @@ class SearchStudy:
         self.indexes.update(record)
         return record
 
-    def report(self, record: TrialRecord, value: float, lengths: VirtualEpochs, seconds: float) -> None:
-        """Record the objective of the trial's next virtual epoch."""
+    def report(
+        self,
+        record: TrialRecord,
+        value: float,
+        lengths: VirtualEpochs,
+        seconds: float,
+        wall: float | None = None,
+    ) -> None:
+        """Record the objective of the trial's next virtual epoch, and its wall time if that is known."""
         assert record.outcome is None
+        seconds = round(seconds, 3)
         number, sequence = record.depth + 1, self.last_sequence + 1
         steps, samples = lengths.end_step(number), lengths.samples_at(number)
-        spent = {"steps": steps, "samples": samples, "seconds": round(seconds, 3), "sequence": sequence}
+        spent: dict[str, Any] = {"steps": steps, "samples": samples, "seconds": seconds, "sequence": sequence}
+        if wall is not None:
+            record.wall = record.wall.with_one_more(wall)
+            spent["wall"] = list(record.wall)
         with self._journal.transaction():
             if record.lengths is None:
                 self._set(record, "virtual_epochs", lengths.as_dict())
@@ -177,6 +188,12 @@ class SearchStudy:
         else:
             self._set(record, "promoted", record.depth)
         record.promoted_at = record.depth
+        self.indexes.update(record)
+
+    def hold(self, record: TrialRecord) -> None:
+        """Record that the trial pauses here for the budget, although its scheduler had it go on."""
+        self._set(record, "held", record.depth)
+        record.held_at = record.depth
         self.indexes.update(record)
 
     def add_failure(self, record: TrialRecord, failure: Failure) -> None:
@@ -269,29 +286,6 @@ def read_records(path: Path) -> list[TrialRecord]:
         return list(records_of(storage))
 
 
-class Spent(NamedTuple):
-    """What a search has done so far."""
-
-    trials: int
-    steps: int
-    """Optimizer steps of all trials."""
-    seconds: float
-    """Wall time of all sessions."""
-
-
-def read_spent(path: Path) -> Spent:
-    """What the search in this journal has done, without writing to it.
-
-    Raises:
-        SearchError: the journal is damaged.
-    """
-    storage, _ = open_journal(path)
-    with reraise_as_damaged(path):
-        records = list(records_of(storage))
-        seconds = [study.user_attrs.get(_ELAPSED, 0.0) for study in storage.get_all_studies()]
-    return Spent(len(records), sum(record.steps for record in records), float(sum(seconds)))
-
-
 def _space_texts(attrs: Mapping[str, Any]) -> list[str]:
     """The spaces that trials were drawn from, as YAML, in the order of their numbers."""
     count = sum(key.startswith(_SPACE_PREFIX) for key in attrs)
@@ -339,10 +333,12 @@ def _record(number: int, trial_id: int, frozen: FrozenTrial, space: Space) -> Tr
         steps=steps,
         samples=lengths.samples_at(len(values)) if lengths and values else 0,
         seconds=spent.get("seconds", 0.0),
+        wall=Wall(*spent.get("wall", ())),
         sequence=end.get("sequence", last_report),
         last_report=last_report,
         data_number=attrs.get(DATA, 0),
         promoted_at=attrs.get("promoted", 0),
+        held_at=attrs.get("held", 0),
         failures=failures,
         outcome=Outcome(attrs.get("outcome", Outcome.FAILED)) if ended else None,
         reason=attrs.get("reason", "") if ended else "",

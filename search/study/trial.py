@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from search.config.schema import Mode
 from search.space.space import Resolved, Space
@@ -35,6 +35,23 @@ Point = Mapping[str, Any]
 
 NO_VERDICT = (Outcome.FAILED, Outcome.OUT_OF_MEMORY)
 """Ends that say nothing about a trial's parameters, so that it has no rank at its rungs."""
+
+
+class Wall(NamedTuple):
+    """Wall time of a trial's virtual epochs as the search saw them, with what starting and saving took.
+
+    Whole milliseconds, so that sums do not depend on their order.
+    """
+
+    ms: int = 0
+    squares: int = 0
+    """Sum of the squares."""
+    timed: int = 0
+    """Virtual epochs whose time is known: those of older versions were not kept."""
+
+    def with_one_more(self, seconds: float) -> Wall:
+        ms = round(seconds * 1000)
+        return Wall(self.ms + ms, self.squares + ms * ms, self.timed + 1)
 
 
 @dataclass(eq=False)
@@ -68,6 +85,9 @@ class TrialRecord:
     """Trained on other data than the search has now: its values do not compare with those of new trials."""
     promoted_at: int = 0
     """Virtual epoch from which it was last promoted."""
+    held_at: int = 0
+    """Virtual epoch at which it paused for the budget although its scheduler had it go on."""
+    wall: Wall = field(default_factory=Wall)
     failures: list[Failure] = field(default_factory=list)
     """Failed attempts."""
     outcome: Outcome | None = None

@@ -42,8 +42,8 @@ def assert_nothing_lost(run: Path) -> None:
 
 def asked_for(config: Config) -> int:
     """Trials of a complete search."""
-    points = len(list(config.space.grid())) if config.sampler.name == "grid" else config.budget.trials
-    return min(points, config.budget.trials)
+    points = len(list(config.space.grid())) if config.sampler.name == "grid" else None
+    return min(number for number in (points, config.budget.trials) if number is not None)
 
 
 def assert_told_once(run: Path, records: Sequence[TrialRecord]) -> None:

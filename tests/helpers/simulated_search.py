@@ -95,6 +95,7 @@ class Simulation:
         faults, stale: see SimulatedExecutor.
         can_go_on: whether a trial that has ended has a checkpoint to go on from.
         history: trials of an older study.
+        pace: seconds that a virtual epoch of trial n takes.
     """
 
     def __init__(
@@ -111,6 +112,7 @@ class Simulation:
         stale: int = 0,
         can_go_on: Callable[[TrialRecord], bool] = lambda record: True,
         history: Sequence[TrialRecord] = (),
+        pace: Callable[[int], float] = lambda number: 1 + number / 1000,
     ) -> None:
         folder.mkdir(exist_ok=True)
         self.lengths = lengths or (
@@ -122,6 +124,7 @@ class Simulation:
             metric=config.objective.metric,
             lengths=self.lengths,
             workers=workers,
+            pace=pace,
             faults=faults,
             stale=stale,
         )
