@@ -69,7 +69,7 @@ def test_trials_begin_until_one_full_training_is_left_which_the_leading_ones_get
     simulation = Simulation(tmp_path, budgeted(full_trainings=2), curve).run()
     kinds = [kind for kind, *_ in simulation.events]
     last_begin = len(kinds) - 1 - kinds[::-1].index(EventKind.STARTED)
-    # Trial 5 begins at 7 of 18. Then trial 1 is promoted for 2, so 8 are left: too few for another trial. 6 go
+    # Trial 5 begins at 7 of 18. Then trial 1 is promoted for 2, so 8 are left, too few for another. 6 go
     # to the best one. The 2 that are left at last take no other trial to its end.
     assert kinds[:last_begin].count(EventKind.REPORTED) == 7
     assert depths(simulation) == [9, 3, 1, 1, 1, 1]
