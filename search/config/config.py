@@ -41,7 +41,7 @@ class Config(StageSections):
 
     space: InstanceOf[Space] = Field(repr=False)
     points_to_evaluate: list[dict[str, Any]]
-    """`sampler.points_to_evaluate` as parameters for Optuna."""
+    """`sampler.points_to_evaluate` as parameters for Optuna, and after them the mode of the priors."""
     raw: dict[str, Any] = Field(repr=False)
     """The configuration as config.yaml holds it: overrides applied, defaults filled in."""
     file: Path | None
@@ -119,7 +119,7 @@ def read_config(
     config = Config.model_construct(
         **{name: value for name, value in sections if name != "stages"},
         space=space,
-        points_to_evaluate=points,
+        points_to_evaluate=[*points, space.prior_point] if space.prior_point else points,
         raw=complete(sections, document.tree),
         file=document.file,
         task_where=document.where(("task",)),

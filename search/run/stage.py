@@ -27,7 +27,7 @@ from search.run.signals import heard_signals
 from search.run.sudden_end import SuddenEnd
 from search.run.summary import NO_VALUE, Status, Summary, summarize
 from search.samplers.first_try import try_sampler
-from search.samplers.samplers import ViewSampler
+from search.samplers.priors import build_sampler
 from search.samplers.view import StudyView
 from search.schedulers.build import build_scheduler
 from search.study.journal import drop_half_line
@@ -185,7 +185,7 @@ def build_coordinator(
         name=config.name,
         mode=config.objective.mode,
         space=config.space,
-        sampler=lambda study: ViewSampler(config.sampler, StudyView(study, scheduler.rungs)),
+        sampler=lambda study: build_sampler(config.sampler, config.space, StudyView(study, scheduler.rungs)),
         history=read_records(folder.history) if folder.history.exists() else [],
         data=data,
     )
