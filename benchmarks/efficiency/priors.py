@@ -3,9 +3,9 @@
     python -m benchmarks.efficiency.priors              two tables, 10 seeds
     python -m benchmarks.efficiency.priors --show       the tables from the results alone
 
-A prior is a recorded configuration, another one for each seed: `good` is drawn from the best tenth of those that
-were drawn at random, `medium` from the half around the median, `wrong` from the worst quarter. All ranges and
-choices have their value in it as prior; the ranges that it does not have, as of the other optimizer, have none.
+A prior is a recorded configuration, another one for each seed: `good` is drawn from the best tenth of those
+that were drawn at random, `medium` from the half around the median, `wrong` from the worst quarter. Ranges
+and choices have their value in it as prior; the ranges that it has not, as of the other optimizer, have none.
 """
 
 from __future__ import annotations

@@ -28,11 +28,13 @@ from search.run.largest_batch import with_largest_batch
 from search.run.provenance import task_source
 from search.run.retention import space_needed
 from search.samplers.first_try import try_sampler
+from search.schedulers.base import Scheduler
 from search.schedulers.build import build_scheduler
 from search.text import short_path, value_at
 from trainables.build import build_training, load_arrays, unused_batch_size
 from trainables.data.prepared import data_key
 from trainables.data.source import as_source
+from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.function.trainer import FunctionTrainer
 from trainables.process.cores import num_cores
 from trainables.session import select_device
@@ -138,9 +140,7 @@ def check(
         metrics=tried.metrics,
         rungs=scheduler.rungs.describe(budget.max_virtual_epochs, lengths),
         steps_per_virtual_epoch=steps,
-        expected_virtual_epochs=scheduler.expected_virtual_epochs(
-            budget.trials, budget.max_virtual_epochs, lengths
-        ),
+        expected_virtual_epochs=_expected(loaded, scheduler, lengths),
         concurrency=concurrency,
         device=str(trainer.device),
         task_file=task_source(loaded)["file"],
@@ -151,6 +151,14 @@ def check(
         data_changes=_data_notes(loaded, trainer),
         doubts=tried.doubts,
     )
+
+
+def _expected(config: Config, scheduler: Scheduler, lengths: VirtualEpochs) -> int | None:
+    """Virtual epochs of the whole search, with those of the trials that are let through to full length."""
+    budget, audit = config.budget, config.scheduler.audit
+    length = budget.max_virtual_epochs
+    others = scheduler.expected_virtual_epochs(budget.trials - audit, length, lengths)
+    return None if others is None else others + audit * length
 
 
 class _Tried(NamedTuple):

@@ -204,12 +204,25 @@ def _cross_check(sections: Sections, space: Space | None, failed: set[str | int]
             space.grid()
         except ConfigError as error:
             yield from error.problems
+    if not failed & {"scheduler", "budget", "plateau"}:
+        yield from _audit_problems(sections)
     grace_period = getattr(sections.scheduler, "grace_period", 0)
     longest = sections.budget.max_virtual_epochs
     on_virtual_epochs = sections.scheduler.axis == "virtual_epochs"
     if on_virtual_epochs and grace_period > longest and not failed & {"scheduler", "budget"}:
         message = f"must be at most budget.max_virtual_epochs, which is {longest}"
         yield Problem.of(("scheduler", "grace_period"), f"received {shown(grace_period)}; {message}")
+
+
+def _audit_problems(sections: Sections) -> Iterator[Problem]:
+    """`scheduler.audit` where nothing is stopped, or for more trials than there are."""
+    audit, trials = sections.scheduler.audit, sections.budget.trials
+    if audit and sections.scheduler.name == "none" and sections.plateau is None:
+        message = "but with scheduler none every trial is trained to full length; remove it"
+        yield Problem.of(("scheduler", "audit"), f"received {audit}, {message}")
+    if audit > trials:
+        message = f"must be at most budget.trials, which is {trials}, as these trials are among them"
+        yield Problem.of(("scheduler", "audit"), f"received {audit}; {message}")
 
 
 def _sampler_problems(sampler: Sampler | ImportedSampler) -> Iterator[Problem]:

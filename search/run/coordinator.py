@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from search.config.config import Config
+from search.fidelity.draw import is_audited
 from search.run import limits
 from search.run.events import Event, EventKind, Turn
 from search.run.recovery import is_cut_short, is_retried, recovery_of
@@ -50,9 +51,7 @@ class Coordinator:
         watch: Callable[[Event], None] = lambda event: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.study = study
-        self.scheduler = scheduler
-        self.concurrency = concurrency
+        self.study, self.scheduler, self.concurrency = study, scheduler, concurrency
         self.ending: str | None = None
         """Why no further virtual epoch begins; None while the search goes on."""
         self.gave_up = False
@@ -182,7 +181,7 @@ class Coordinator:
         if record.depth >= self.budget.max_virtual_epochs:
             self._finish(record, Outcome.COMPLETED, "full length", report)
             return False
-        decision = self.scheduler.after_report(self.study, record)
+        decision = self.scheduler.decision(self.study, record)
         if decision is Decision.STOP:
             self._finish(record, Outcome.STOPPED, self.scheduler.stop_reason(record), report)
         elif decision is Decision.PAUSE:
@@ -298,7 +297,8 @@ class Coordinator:
 
     def _ask(self) -> TrialRecord:
         """A new trial, which takes the next point to evaluate, and any that it equals by chance."""
-        record = self.study.ask(next(iter(self._points.values()), None))
+        audited = is_audited(self.study.records, self._config, self.budget.trials)
+        record = self.study.ask(next(iter(self._points.values()), None), audited=audited)
         for params in (record.known or {}, record.params):
             self._points.pop(frozenset(params.items()), None)
         return record
@@ -310,7 +310,7 @@ class Coordinator:
                 return record
             # A former full length is now a virtual epoch like others, after which the scheduler decides.
             completed = record.outcome is Outcome.COMPLETED
-            if not completed or self.scheduler.after_report(self.study, record) is not Decision.STOP:
+            if not completed or self.scheduler.decision(self.study, record) is not Decision.STOP:
                 self._promote(record)
                 return record
             record.resumable = False

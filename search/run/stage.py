@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import shutil
 import signal
@@ -12,6 +13,7 @@ from contextlib import contextmanager, suppress
 from search.config.config import Config
 from search.config.stages import open_run
 from search.errors import SearchError
+from search.fidelity.audit import audit
 from search.run.changes import check_config, record_config, refuse_other_problem
 from search.run.coordinator import Coordinator
 from search.run.data_errors import data_errors
@@ -235,6 +237,8 @@ def _finish(
     coordinator.close(resumable=status != "complete")
     retention.close()
     summary = summarize(coordinator, folder, config.objective.metric, status, reason)
+    audited = audit(coordinator.study.records, coordinator.scheduler.rungs, config)
+    summary = dataclasses.replace(summary, audit=audited)
     # The study holds all of it too, and a full disk must not hide the summary.
     with suppress(OSError):
         write_json(folder.summary, summary.as_dict())

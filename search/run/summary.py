@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from search.fidelity.audit import FidelityAudit, read_audit
 from search.run.coordinator import Coordinator
 from search.run.folder import RunFolder
 from search.study.trial import TrialRecord
@@ -81,12 +82,14 @@ class Summary:
     """Named stages in all."""
     of_other_data: int = 0
     """Trials with a value on other data than those of now."""
+    audit: FidelityAudit | None = None
+    """How far rungs agree with full length; of a search in named stages it is in the summary of each."""
 
     def as_dict(self) -> dict[str, Any]:
-        """What summary.json holds; `stages`, `of` and `of_other_data` only where there are any."""
+        """What summary.json holds; `stages`, `of`, `of_other_data` and `audit` only where there are any."""
         given = asdict(self)
         left_out = {"stages", "of"} if not self.of else set()
-        left_out |= {"of_other_data"} if not self.of_other_data else set()
+        left_out |= {key for key in ("of_other_data", "audit") if not given[key]}
         return {key: value for key, value in given.items() if key not in left_out}
 
 
@@ -107,7 +110,8 @@ def read_summary(folder: RunFolder) -> Summary:
     """What summary.json of a search or stage holds; raises OSError, ValueError, KeyError or TypeError."""
     written = json.loads(folder.summary.read_text(encoding="utf-8"))
     best = None if written["best"] is None else Best(**written["best"])
-    return Summary(**{**written, "best": best, "folder": str(folder.path)})
+    audited = read_audit(written.get("audit"))
+    return Summary(**{**written, "best": best, "audit": audited, "folder": str(folder.path)})
 
 
 def summarize(

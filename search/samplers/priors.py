@@ -40,8 +40,8 @@ class PriorSampler(BaseSampler):
 
     Half of the startup trials are such, on average, and after them a share that falls as 1 / number of the
     trial, so that the number of those that a wrong prior costs grows with the logarithm of all (the decay is
-    that of piBO, Hvarfner et al., arXiv:2204.11051). Which trials, and what they get, follows from (seed, trial
-    number) alone. The other sampler learns from all of them.
+    that of piBO, Hvarfner et al., arXiv:2204.11051). Which trials, and what they get, follows from (seed,
+    trial number) alone. The other sampler learns from all of them.
 
     Args:
         sampler: draws everything else.

@@ -99,6 +99,10 @@ class Scheduler:
     def after_report(self, study: SearchStudy, record: TrialRecord) -> Decision:
         return Decision.GO_ON
 
+    def decision(self, study: SearchStudy, record: TrialRecord) -> Decision:
+        """`after_report`, unless the trial is let through whatever its values."""
+        return Decision.GO_ON if record.audited else self.after_report(study, record)
+
     def stop_reason(self, record: TrialRecord) -> str:
         """Why `after_report` decided STOP."""
         return f"stopped at virtual epoch {record.depth}"

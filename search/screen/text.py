@@ -17,6 +17,7 @@ from search.commands.export import Export
 from search.commands.retrain import Retraining
 from search.commands.verify import Verification
 from search.run.summary import NO_VALUE, StageOutcome, Summary
+from search.screen.audit_text import audit_lines
 from search.screen.data_text import overview_text
 from search.text import (
     command,
@@ -49,8 +50,7 @@ def summary_text(summary: Summary, *, color: bool = False) -> str:
         where = f"{head} at virtual epoch {best.virtual_epoch}, step {best.step}"
         lines.append(f"{where}, on other data than there are now" if best.of_other_data else where)
         lines += [f"  {name} = {value_text(value)}" for name, value in best.params.items()]
-    if summary.stages:
-        lines += ["", *_stage_lines(summary)]
+    lines += ["", *_stage_lines(summary)] if summary.stages else []
     saved = ""
     if summary.steps_saved:
         share = summary.steps_saved / (summary.steps + summary.steps_saved)
@@ -70,7 +70,7 @@ def summary_text(summary: Summary, *, color: bool = False) -> str:
         lines += _failure_lines(summary.failures)
     if summary.skipped_samples:
         lines += ["", *_skipped_lines(summary.skipped_samples)]
-    lines += ["", *_next_commands(summary)]
+    lines += [*audit_lines(summary.audit), "", *_next_commands(summary)]
     return "\n".join(lines)
 
 

@@ -47,7 +47,7 @@ def randint(
 def lograndint(
     low: int, high: int, *, prior: int = _NO_PRIOR, confidence: Confidence | None = None
 ) -> DomainMapping:
-    """Whole numbers from low to high, both included, whose logarithms are uniform; `prior` as for `uniform`."""
+    """Whole numbers from low to high, both included, whose logarithms are uniform; `prior` as for others."""
     return _checked("lograndint", [low, high], prior, confidence)
 
 

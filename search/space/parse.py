@@ -134,10 +134,10 @@ class _SpaceReader:
             self._report((*path, key), (*name, key), message)
         if problems or PRIOR not in tree:
             return node
-        value = tree[PRIOR]
-        choice = isinstance(node, Choice)
-        value = _label_of(node, tree["choice"], value) if choice else node.rounded(value)
-        return replace(node, prior=Prior(value, tree.get(CONFIDENCE, "medium")))
+        value, confidence = tree[PRIOR], tree.get(CONFIDENCE, "medium")
+        if isinstance(node, Choice):
+            return replace(node, prior=Prior(_label_of(node, tree["choice"], value), confidence))
+        return replace(node, prior=Prior(node.rounded(value), confidence))
 
     def _choice(self, options: Any, path: KeyPath, name: KeyPath) -> Node:
         if not isinstance(options, list) or not options:

@@ -22,7 +22,7 @@ _TRAINABLES = """
     batch_probe
 """
 _SEARCH = """
-    hidden errors text space config study schedulers samplers ray run commands screen api __init__
+    hidden errors text space config study schedulers fidelity samplers ray run commands screen api __init__
     cli_paths cli_options cli_checks cli_group cli_end cli __main__
 """
 ORDER: Mapping[str, tuple[str, ...]] = {
