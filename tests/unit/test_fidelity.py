@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from records import NewIndexes, promote, trial
 from simulated_search import Simulation, config_of, cut_journal, num_lines, outcomes
 
+from search.config.schema import Asha, Sampler
 from search.errors import ConfigError
 from search.fidelity.audit import audit, read_audit, spearman
 from search.fidelity.draw import is_audited
@@ -33,6 +35,12 @@ def config(audit: int = 0, trials: int = 9, length: int = 9, **sections: Any) ->
     scheduler = {"name": "asha", "audit": audit, **sections.pop("scheduler", {})}
     budget = {"trials": trials, "max_virtual_epochs": length}
     return config_of(sampler={"name": "random"}, scheduler=scheduler, budget=budget, **sections)
+
+
+@functools.cache
+def plain() -> Any:
+    """Nine trials of nine virtual epochs, without an audit."""
+    return config()
 
 
 def crossing(record: TrialRecord, virtual_epoch: int) -> float:
@@ -72,7 +80,7 @@ def test_each_rung_is_compared_with_full_length_among_those_that_reached_both() 
     diverged = full(7, 0.0, 0.0, 0.0)
     diverged.outcome = Outcome.DIVERGED
     elsewhere = full(8, 0.0, 0.0, 0.0, of_other_data=True)
-    found = audit([*FIVE, *paused, diverged, elsewhere], RUNGS, config())
+    found = audit([*FIVE, *paused, diverged, elsewhere], RUNGS, plain())
     assert found is not None
     assert [(rung.rung, rung.trials, rung.correlation) for rung in found.rungs] == [
         (1, 5, -1.0),
@@ -86,14 +94,14 @@ def test_a_search_of_losses_is_compared_alike() -> None:
         full(n, *(1 - v for v in values)) for n, values in enumerate(zip(FIRST, MIDDLE, LATE, strict=True))
     ]
     least = config(objective={"metric": "valid_loss", "mode": "min"})
-    found, same = audit(losses, RUNGS, least), audit(FIVE, RUNGS, config())
+    found, same = audit(losses, RUNGS, least), audit(FIVE, RUNGS, plain())
     assert found is not None
     assert same is not None
     assert found.rungs == same.rungs
 
 
 def test_fewer_than_five_trials_are_too_few() -> None:
-    found = audit([*FIVE[:4], trial(5, 0.9)], RUNGS, config())
+    found = audit([*FIVE[:4], trial(5, 0.9)], RUNGS, plain())
     assert found is not None
     assert [(rung.trials, rung.correlation) for rung in found.rungs] == [(4, None), (4, None)]
     assert "too few trials (4 of full length, of which 5" in found.grace_period
@@ -103,7 +111,7 @@ def test_fewer_than_five_trials_are_too_few() -> None:
 
 def test_a_search_without_rungs_below_full_length_has_no_audit() -> None:
     assert audit([trial(0, 0.5)], RUNGS, config(length=1)) is None
-    assert audit([], RUNGS, config()) is None
+    assert audit([], RUNGS, plain()) is None
 
 
 def test_what_stopping_would_have_cost_is_known_of_audited_trials() -> None:
@@ -132,7 +140,7 @@ def advice(first: list[float], middle: list[float], **fields: Any) -> tuple[str,
     late = [0.91, 0.92, 0.93, 0.94, 0.95]
     values = zip(first, middle, late, strict=True)
     records = [full(number, *three, **fields) for number, three in enumerate(values)]
-    found = audit([*records, trial(9, 0.0)], RUNGS, config())
+    found = audit([*records, trial(9, 0.0)], RUNGS, plain())
     assert found is not None
     return found.grace_period, found.virtual_epoch
 
@@ -166,9 +174,8 @@ def test_the_advice_follows_from_the_correlations() -> None:
 
 
 def chosen(records: int, seed: int = 0, audit: int = 5, trials: int = 20) -> list[int]:
-    options = config(audit=audit, trials=trials).model_copy(
-        update={"sampler": config_of(sampler={"name": "random", "seed": seed}).sampler}
-    )
+    sampler, scheduler = Sampler(seed=seed), Asha(audit=audit)
+    options = plain().model_copy(update={"sampler": sampler, "scheduler": scheduler})
     found: list[TrialRecord] = []
     for number in range(records):
         found.append(trial(number, audited=is_audited(found, options, trials)))
@@ -185,8 +192,9 @@ def test_as_many_trials_are_let_through_as_were_asked_for_and_any_may_be() -> No
 
 
 def test_a_search_that_grows_lets_the_missing_ones_through() -> None:
-    before = [trial(number, audited=number in chosen(20)) for number in range(10)]
-    options = config(audit=5, trials=40)
+    taken = chosen(20)
+    before = [trial(number, audited=number in taken) for number in range(10)]
+    options = plain().model_copy(update={"scheduler": Asha(audit=5)})
     while len(before) < 40:
         before.append(trial(len(before), audited=is_audited(before, options, 40)))
     assert sum(record.audited for record in before) == 5
