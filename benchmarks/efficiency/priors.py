@@ -55,6 +55,7 @@ def with_priors(table: Table, params: Mapping[str, Any], confidence: str) -> Tab
             place |= {"prior": params[domain.name], "confidence": confidence}
     other = copy.copy(table)
     other.problem = replace(table.problem, trial=tree)
+    vars(other).pop("space", None)  # which is kept once it was read
     return other
 
 

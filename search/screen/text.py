@@ -221,8 +221,8 @@ def _indented(text: str) -> list[str]:
 
 def _plan_rows(check: Check) -> dict[str, str]:
     config, budget, scheduler = check.config, check.config.budget, check.config.scheduler
-    unit, steps = config.virtual_epoch, check.steps_per_virtual_epoch
-    passes = check.epochs_per_virtual_epoch
+    unit, steps, passes = config.virtual_epoch, check.steps_per_virtual_epoch, check.epochs_per_virtual_epoch
+    audited = f", {counted(scheduler.audit, 'trial')} let through to full length" if scheduler.audit else ""
     rungs = f", rungs at {check.rungs} {scheduler.axis.replace('_', ' ')}"
     rows = {
         "name": config.name + (", after the file" if check.named_by_file else ""),
@@ -244,7 +244,7 @@ def _plan_rows(check: Check) -> dict[str, str]:
         "trials": f"{budget.trials}, up to {budget.max_virtual_epochs} virtual epochs each, "
         f"{check.concurrency} at a time",
         "sampler": f"{config.sampler.name}, seed {config.sampler.seed}",
-        "scheduler": scheduler.name + (rungs if hasattr(scheduler, "reduction_factor") else ""),
+        "scheduler": scheduler.name + (rungs if hasattr(scheduler, "reduction_factor") else "") + audited,
     }
     if check.largest_batch is not None:
         rows["batch size"] = check.largest_batch

@@ -8,13 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from records import NewIndexes, promote, trial
 from simulated_search import Simulation, config_of, cut_journal, num_lines, outcomes
 
+from search.cli import cli
+from search.commands.audit import audit as run_audit
+from search.config.document import write_yaml
 from search.config.schema import Asha, Sampler
 from search.errors import ConfigError
 from search.fidelity.audit import audit, read_audit, spearman
 from search.fidelity.draw import is_audited
+from search.run.events import Turn
 from search.run.folder import RunFolder, write_json
 from search.run.summary import Summary, read_summary, summarize
 from search.samplers.view import HalvingScores
@@ -304,6 +309,21 @@ def test_the_audit_is_part_of_the_summary_and_of_the_last_screen(tmp_path: Path)
     assert lines[start + 2].startswith("  after 3 virtual epochs: ")
     assert lines[start + 3].startswith("  grace_period: 3 is better than 1, as ranks at 1 say little")
     assert lines[start + 4].startswith("  virtual epoch: 15 steps in the place of 5 would do")
+
+
+def test_the_command_reads_a_search_that_is_running(tmp_path: Path) -> None:
+    asked = config(audit=5)
+    folder = RunFolder(tmp_path / "run")
+    folder.create()
+    write_yaml(folder.config, asked.raw)
+    search = Simulation(folder.path, asked, crossing).run(max_reports=60)
+    assert search.coordinator.next_job() is not Turn.DONE
+    before = folder.journal.read_bytes()
+    (found,) = run_audit(folder.path).values()
+    assert found == audit(search.records, search.rule.rungs, asked)
+    shown = CliRunner().invoke(cli, ["audit", str(folder.path)])
+    assert shown.output.splitlines() == audit_lines(found, always=True)
+    assert folder.journal.read_bytes() == before
 
 
 def test_a_scheduler_decides_of_audited_trials_that_they_go_on() -> None:
