@@ -92,7 +92,8 @@ def audit(records: Sequence[TrialRecord], rungs: Rungs, config: Config) -> Fidel
     if not found:
         return None
     few_audited = sum(record.audited for record in full) < MIN_TRIALS
-    survivors_only = few_audited and len(full) < len(counted)
+    selecting = config.scheduler.name != "none" or config.plateau is not None
+    survivors_only = selecting and few_audited and len(full) < len(counted)
     return FidelityAudit(
         axis=rungs.axis,
         full_length=length,
