@@ -19,7 +19,6 @@ from search.config.schema import Asha, Sampler
 from search.errors import ConfigError
 from search.fidelity.audit import audit, read_audit, spearman
 from search.fidelity.draw import is_audited
-from search.run.events import Turn
 from search.run.folder import RunFolder, write_json
 from search.run.summary import Summary, read_summary, summarize
 from search.samplers.view import HalvingScores
@@ -316,8 +315,8 @@ def test_the_command_reads_a_search_that_is_running(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     folder.create()
     write_yaml(folder.config, asked.raw)
-    search = Simulation(folder.path, asked, crossing).run(max_reports=60)
-    assert search.coordinator.next_job() is not Turn.DONE
+    search = Simulation(folder.path, asked, crossing).run(max_reports=45)
+    assert any(record.outcome is None for record in search.records)
     before = folder.journal.read_bytes()
     (found,) = run_audit(folder.path).values()
     assert found == audit(search.records, search.rule.rungs, asked)
