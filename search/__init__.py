@@ -14,6 +14,7 @@ from search.hidden import current_folder_last, refuse_hidden_libraries
 if TYPE_CHECKING:
     from search.api import resume as resume
     from search.api import search as search
+    from search.commands.audit import audit as audit
     from search.commands.batch_sizes import study_batch_sizes as study_batch_sizes
     from search.commands.check import check as check
     from search.commands.check_data import check_data as check_data
@@ -52,6 +53,7 @@ _HOME = {
     "Run": "search.run.opened",
     "Trial": "trainables.function.trial",
     "alone": "trainables.function.alone",
+    "audit": "search.commands.audit",
     "check": "search.commands.check",
     "check_data": "search.commands.check_data",
     "clean": "search.commands.clean",

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
-from search.cli_checks import INTERRUPTED, batch_sizes, check, clean, init, schema, verify
+from search.cli_checks import INTERRUPTED, audit, batch_sizes, check, clean, init, schema, verify
 from search.cli_confirm import confirm
 from search.cli_end import ended
 from search.cli_group import DefaultCommand, with_key
@@ -261,7 +261,7 @@ def retrain(
         sys.exit(128 + done.interrupted_by)
 
 
-for each in (confirm, init, check, schema, verify, batch_sizes, clean):
+for each in (confirm, init, check, schema, verify, audit, batch_sizes, clean):
     cli.add_command(each)
 
 

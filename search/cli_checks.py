@@ -107,6 +107,29 @@ def schema(out: str | None) -> None:
         click.echo(f"written to {write(out)}")
 
 
+@click.command(short_help="Say how far values at early rungs can be believed.")
+@run_argument
+def audit(run: str) -> None:
+    """Compare ranks at each rung with those at full length, in the search in RUN, which may be running.
+
+    Among the trials that reached both, Spearman's correlation is shown with their number, what stopping would
+    have cost among those that `scheduler.audit` let through, and advice on `grace_period` and the length of a
+    virtual epoch. Nothing is written.
+
+    \b
+    Examples:
+      tune-search audit results/seg
+    """
+    from search.commands.audit import audit as run_audit
+    from search.screen.audit_text import audit_lines
+
+    for stage, found in run_audit(run).items():
+        if stage:
+            click.echo(f"stage {stage}")
+        lines = audit_lines(found, always=True) or ["no trial has reached a rung below full length"]
+        click.echo("\n".join(lines))
+
+
 @click.command(short_help="Look for damaged files.")
 @run_argument
 def verify(run: str) -> None:

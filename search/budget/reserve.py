@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection
 from search.budget.limits import Limit, limits_of
 from search.budget.totals import totals_of
 from search.config.config import Config
+from search.fidelity.draw import is_audited
 from search.schedulers.base import Scheduler
 from search.study.study import SearchStudy
 from search.study.trial import Outcome, TrialRecord, ranked
@@ -183,6 +184,11 @@ class Reserve:
         left -= sum(limit.cost(r, r.depth, r.depth + 1) for r in running if r is not best)
         return left >= limit.cost(best, best.depth, self._full_length)
 
+    def _is_audited(self, record: TrialRecord | None) -> bool:
+        if record is not None:
+            return record.audited
+        return is_audited(self._study.records, self._config, self._config.budget.trials)
+
     def _job_end(self, record: TrialRecord | None, depth: int | None = None) -> int:
         """Depth up to which a job trains that begins at `depth` (default: where the trial is)."""
         number = len(self._study.records) if record is None else record.number
@@ -190,4 +196,6 @@ class Reserve:
         at = depth if depth is not None else 0 if record is None else record.depth
         if at >= self._full_length:
             return at
+        if self._is_audited(record):
+            return self._full_length
         return self._scheduler.next_decision(number, at, lengths, self._full_length)

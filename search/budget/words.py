@@ -96,7 +96,7 @@ def full_trainings(
 
 
 def expected_trials(
-    budget: Budget, scheduler: Scheduler, lengths: VirtualEpochs | None, trainings: float
+    budget: Budget, scheduler: Scheduler, lengths: VirtualEpochs | None, trainings: float, audit: int = 0
 ) -> int | None:
     """Number of trials that a search should have; None where that is unknown.
 
@@ -105,17 +105,18 @@ def expected_trials(
         scheduler: ends trials early.
         lengths: lengths of a typical trial's virtual epochs.
         trainings: full trainings that the limits of compute are worth.
+        audit: number of trials that are let through to full length.
     """
     if math.isinf(trainings):
         return budget.trials
     length = budget.max_virtual_epochs
-    # The last training is kept for the best trial.
-    total = max(trainings, 1.0) * length
-    low, high = 1, budget.trials or _MOST_TRIALS
+    # The last training is kept for the best trial; those that are let through take one each.
+    total = max(trainings - audit, 1.0) * length
+    low, high = 1, max(1, (budget.trials or _MOST_TRIALS) - audit)
     if scheduler.expected_virtual_epochs(1, length, lengths) is None:
         return None
     while low < high:
         middle = (low + high + 1) // 2
         expected = scheduler.expected_virtual_epochs(middle, length, lengths)
         low, high = (middle, high) if expected is not None and expected <= total else (low, middle - 1)
-    return low
+    return low + audit

@@ -174,14 +174,13 @@ def _expected(
     seconds = tried.seconds_per_validation + tried.seconds_per_step * lengths.end_step(1)
     gpus = config.resources.gpus_per_trial
     trainings = full_trainings(budget, lengths, seconds, concurrency, gpus)
-    trials = expected_trials(budget, scheduler, lengths, trainings)
-    virtual_epochs = None
+    audit, length = config.scheduler.audit, budget.max_virtual_epochs
+    trials, others = expected_trials(budget, scheduler, lengths, trainings, audit), None
     if trials is not None:
-        length = budget.max_virtual_epochs
-        virtual_epochs = scheduler.expected_virtual_epochs(trials, length, lengths)
+        others = scheduler.expected_virtual_epochs(trials - audit, length, lengths)
     return {
         "expected_trials": trials,
-        "expected_virtual_epochs": virtual_epochs,
+        "expected_virtual_epochs": None if others is None else others + audit * length,
         "full_trainings": trainings,
     }
 

@@ -16,7 +16,7 @@ from pydantic.json_schema import models_json_schema
 from search.config.schema import Sections
 from search.config.tasks import BUILT_IN, load_task
 from search.errors import SearchError
-from search.space.domains import DOMAIN_NAMES
+from search.space.domains import CONFIDENCES, DOMAIN_NAMES
 from trainables.files import atomic_write
 
 TITLE = "A configuration of tune-search"
@@ -34,6 +34,10 @@ _NUMBERS = {
     "lograndint": ("integer", 2, "[low, high] of whole numbers, drawn in logarithms"),
 }
 assert {*_NUMBERS, "choice"} == set(DOMAIN_NAMES)
+_OF_PRIOR = "The value that you think is best: the first trial has it, and some later ones are near it."
+_CONFIDENCE: Node = {
+    "confidence": {"enum": list(CONFIDENCES), "description": "How sure of the prior (default: medium)."}
+}
 
 
 def schema() -> Node:
@@ -140,8 +144,13 @@ def _or_domain(value: Node) -> Node:
     wanted = {"type": "string"} if isinstance(inner.get("const"), str) else inner
     choice = {
         "type": "object",
-        "properties": {"choice": {"type": "array", "minItems": 1, "items": wanted}},
+        "properties": {
+            "choice": {"type": "array", "minItems": 1, "items": wanted},
+            "prior": {"description": "The option that you think is best, of mappings the name."},
+            **_CONFIDENCE,
+        },
         "required": ["choice"],
+        "dependencies": {"confidence": ["prior"]},
         "additionalProperties": False,
     }
     numbers = [_to(kind) for kind in _kinds_for(inner)]
@@ -195,8 +204,9 @@ def _domain(kind: str, *, auto: bool = False) -> Node:
     numbers = {"type": "array", "items": items, "minItems": length, "maxItems": length, "description": told}
     return {
         "type": "object",
-        "properties": {kind: numbers},
+        "properties": {kind: numbers, "prior": {"type": of, "description": _OF_PRIOR}, **_CONFIDENCE},
         "required": [kind],
+        "dependencies": {"confidence": ["prior"]},
         "additionalProperties": False,
     }
 

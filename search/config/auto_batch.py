@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from search.config.document import Document
 from search.errors import ConfigError, KeyPath, Problem
-from search.space.parse import is_domain
+from search.space.parse import PRIOR, domain_name, is_domain
 from search.text import value_at
 
 AUTO = "auto"
@@ -46,16 +47,25 @@ class AutoBatch:
 
     def stand_in(self) -> Document:
         """The document with numbers that are right wherever `auto` may stand, to check all else with."""
-        return self.with_size(max((self._low(path) or 0 for path in self.paths), default=0) + 1)
+        return self.with_size(max((self._least(path) for path in self.paths), default=0) + 1)
 
     def as_written(self, problems: Iterable[Problem]) -> list[Problem]:
         """The problems of a stand-in, with `auto` for the number that was put in its place."""
         standing = value_at(self.stand_in().tree, self.paths[0])
         ranges = {path[:-2] for path in self.paths if self._low(path) is not None}
+        ranges |= {(*path, PRIOR) for path in ranges}
         return [
-            replace(p, message=p.message.replace(f", {standing}]", f", {AUTO}]")) if p.at in ranges else p
+            replace(p, message=re.sub(rf"(, |\.\. ){standing}\b", rf"\g<1>{AUTO}", p.message))
+            if p.at in ranges
+            else p
             for p in problems
         ]
+
+    def _least(self, path: KeyPath) -> int:
+        """What a bound must not be below: the lower bound, and the prior between them."""
+        prior = value_at(self.document.tree, (*path[:-2], PRIOR))
+        low = self._low(path)
+        return max(low, prior) if low is not None and isinstance(prior, int) else low or 0
 
     def _low(self, path: KeyPath) -> int | None:
         """The lower bound of the range that `auto` bounds; None where it is no bound."""
@@ -78,7 +88,8 @@ def _autos(value: Any, path: KeyPath) -> Iterator[KeyPath]:
     if value == AUTO:
         yield path
     elif is_domain(value):
-        ((kind, arguments),) = value.items()
+        kind = domain_name(value)
+        arguments = value[kind]
         for index, item in enumerate(arguments if isinstance(arguments, list) else []):
             # As a lower bound it would be an error, which is reported as such.
             if kind == "choice" or index == 1:

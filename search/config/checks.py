@@ -13,8 +13,9 @@ from search.config.auto_batch import AUTO
 from search.config.keys import with_place
 from search.config.messages import explain
 from search.errors import KeyPath, Problem
+from search.space.parse import CONFIDENCE, PRIOR
 from search.space.space import Resolved, Space
-from search.text import compact, cut, shown
+from search.text import compact, cut, shown, value_at
 from trainables.imported import argument_problems, import_path
 from trainables.imported_options import ImportedOptions, named_by_path
 from trainables.options import REFERENCE, OptimizerOptions, TrialOptions, TrialSection
@@ -103,6 +104,7 @@ def _validate(resolved: Resolved, model: type[TrialSection]) -> list[Found]:
         return [*_truths(resolved.options, options), *_imported_problems(options)]
     except ValidationError as error:
         found = explain(error, model, resolved.options, _WORDS)
+        found = [(path, message + _prior_hint(value_at(resolved.options, path))) for path, message in found]
         if not issubclass(model, TrialOptions):  # of a training function, which has no optimizer.lr
             return found
         return [(path, with_place(("trial", *path), message)) for path, message in found]
@@ -111,6 +113,15 @@ def _validate(resolved: Resolved, model: type[TrialSection]) -> list[Found]:
     except Exception as error:  # a validator of the user's task
         return [((), f"{model.__qualname__} raised {_text(error)}")]
     return []
+
+
+def _prior_hint(value: Any) -> str:
+    """The way out where a prior was given to what is no domain."""
+    if not isinstance(value, dict) or not {PRIOR} <= set(value) <= {PRIOR, CONFIDENCE}:
+        return ""
+    return (
+        f"; a prior stands beside a domain, as in {{loguniform: [low, high], prior: {shown(value[PRIOR])}}}"
+    )
 
 
 def _truths(given: Any, parsed: Any, path: KeyPath = ()) -> Iterator[Found]:

@@ -41,7 +41,7 @@ class Config(StageSections):
 
     space: InstanceOf[Space] = Field(repr=False)
     points_to_evaluate: list[dict[str, Any]]
-    """`sampler.points_to_evaluate` as parameters for Optuna."""
+    """`sampler.points_to_evaluate` as parameters for Optuna, and after them the mode of the priors."""
     raw: dict[str, Any] = Field(repr=False)
     """The configuration as config.yaml holds it: overrides applied, defaults filled in."""
     file: Path | None
@@ -119,7 +119,7 @@ def read_config(
     config = Config.model_construct(
         **{name: value for name, value in sections if name in StageSections.model_fields},
         space=space,
-        points_to_evaluate=points,
+        points_to_evaluate=[*points, space.prior_point] if space.prior_point else points,
         raw=complete(sections, document.tree),
         file=document.file,
         task_where=document.where(("task",)),
@@ -211,12 +211,29 @@ def _cross_check(sections: Sections, space: Space | None, failed: set[str | int]
     ):
         message = "counts GPUs, and resources.gpus_per_trial is 0; give `time`, or gpus_per_trial"
         yield Problem.of(("budget", "gpu_hours"), f"received {shown(sections.budget.gpu_hours)}; {message}")
+    if not failed & {"scheduler", "budget", "plateau"}:
+        yield from _audit_problems(sections)
     grace_period = getattr(sections.scheduler, "grace_period", 0)
     longest = sections.budget.max_virtual_epochs
     on_virtual_epochs = sections.scheduler.axis == "virtual_epochs"
     if on_virtual_epochs and grace_period > longest and not failed & {"scheduler", "budget"}:
         message = f"must be at most budget.max_virtual_epochs, which is {longest}"
         yield Problem.of(("scheduler", "grace_period"), f"received {shown(grace_period)}; {message}")
+
+
+def _audit_problems(sections: Sections) -> Iterator[Problem]:
+    """`scheduler.audit` where nothing is stopped, or for more trials than there are."""
+    audit, trials = sections.scheduler.audit, sections.budget.trials
+    if audit and sections.scheduler.name == "none" and sections.plateau is None:
+        message = "but with scheduler none every trial is trained to full length; remove it"
+        yield Problem.of(("scheduler", "audit"), f"received {audit}, {message}")
+    if trials is not None and audit > trials:
+        message = f"must be at most budget.trials, which is {trials}, as these trials are among them"
+        yield Problem.of(("scheduler", "audit"), f"received {audit}; {message}")
+    worth = sections.budget.full_trainings
+    if worth is not None and audit >= worth:
+        message = f"must be less than budget.full_trainings, which is {worth:g}, as each of them takes one"
+        yield Problem.of(("scheduler", "audit"), f"received {audit}; {message}")
 
 
 def _sampler_problems(sampler: Sampler | ImportedSampler) -> Iterator[Problem]:

@@ -130,7 +130,13 @@ AnySampler = Annotated[
 ReductionFactor = Annotated[int, Field(ge=2, le=10**15)]
 
 
-class _Asha(Section):
+class _Audited(Section):
+    audit: CountOrZero = 0
+    """Trials, chosen by the seed whatever their values, that are let through to full length, so that the
+    fidelity audit rests on more than survivors."""
+
+
+class _Asha(_Audited):
     grace_period: Count = 1
     """The first rung, in units of `axis`."""
     reduction_factor: ReductionFactor = 3
@@ -150,7 +156,7 @@ class AshaStop(_Asha):
     name: Literal["asha_stop"] = "asha_stop"
 
 
-class _OnVirtualEpochs(Section):
+class _OnVirtualEpochs(_Audited):
     axis: ClassVar[Axis] = "virtual_epochs"
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from search.budget.reserve import Reserve
 from search.config.config import Config
+from search.fidelity.draw import is_audited
 from search.run import limits
 from search.run.events import Event, EventKind, Turn
 from search.run.recovery import is_fruitless, recover
@@ -52,9 +53,7 @@ class Coordinator:
         watch: Callable[[Event], None] = lambda event: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.study = study
-        self.scheduler = scheduler
-        self.concurrency = concurrency
+        self.study, self.scheduler, self.concurrency = study, scheduler, concurrency
         self.ending: str | None = None
         """Why no further virtual epoch begins; None while the search goes on."""
         self.gave_up = False
@@ -177,7 +176,7 @@ class Coordinator:
         if record.depth >= self.budget.max_virtual_epochs:
             self._finish(record, Outcome.COMPLETED, "full length", report)
             return False
-        decision = self.scheduler.after_report(self.study, record)
+        decision = self.scheduler.decision(self.study, record)
         if decision is Decision.STOP:
             self._finish(record, Outcome.STOPPED, self.scheduler.stop_reason(record), report)
         elif decision is Decision.PAUSE or self.reserve.holds(record, self.running):
@@ -298,7 +297,8 @@ class Coordinator:
         if self.budget.trials is None and (reason := limits.without_value(self.study.records)):
             self.give_up(reason)
             return None
-        record = self.study.ask(self._points.next)
+        audited = is_audited(self.study.records, self._config, self.budget.trials)
+        record = self.study.ask(self._points.next, audited=audited)
         self._points.take(record)
         return record
 
@@ -309,7 +309,7 @@ class Coordinator:
                 return record
             # A former full length is now a virtual epoch like others, after which the scheduler decides.
             completed = record.outcome is Outcome.COMPLETED
-            if not completed or self.scheduler.after_report(self.study, record) is not Decision.STOP:
+            if not completed or self.scheduler.decision(self.study, record) is not Decision.STOP:
                 self._promote(record)
                 return record
             record.resumable = False

@@ -42,7 +42,7 @@ def recovery_of(record: TrialRecord, study: SearchStudy, scheduler: Scheduler, c
         return Recovery(runs=False)
     if record.depth >= config.budget.max_virtual_epochs:
         return Recovery(runs=False, ended=(Outcome.COMPLETED, "full length"))
-    decision = scheduler.after_report(study, record)
+    decision = scheduler.decision(study, record)
     last = record.outcome is None and record.sequence == study.last_sequence
     if decision is Decision.STOP and last:
         stopped = Outcome.STOPPED, scheduler.stop_reason(record)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import shutil
 import signal
@@ -12,6 +13,7 @@ from contextlib import contextmanager, suppress
 from search.config.config import Config
 from search.config.stages import open_run
 from search.errors import SearchError
+from search.fidelity.audit import audit
 from search.run.changes import check_config, record_config, refuse_other_problem
 from search.run.coordinator import Coordinator
 from search.run.data_errors import data_errors
@@ -27,7 +29,7 @@ from search.run.signals import heard_signals
 from search.run.sudden_end import SuddenEnd
 from search.run.summary import NO_VALUE, Status, Summary, end_reason, summarize
 from search.samplers.first_try import try_sampler
-from search.samplers.samplers import ViewSampler
+from search.samplers.priors import build_sampler
 from search.samplers.view import StudyView
 from search.schedulers.build import build_scheduler
 from search.study.journal import drop_half_line
@@ -213,7 +215,7 @@ def build_coordinator(
         name=config.name,
         mode=config.objective.mode,
         space=config.space,
-        sampler=lambda study: ViewSampler(config.sampler, StudyView(study, scheduler.rungs)),
+        sampler=lambda study: build_sampler(config.sampler, config.space, StudyView(study, scheduler.rungs)),
         history=read_records(folder.history) if folder.history.exists() else [],
         data=data,
     )
@@ -263,6 +265,8 @@ def _finish(
     coordinator.close(resumable=status != "complete")
     retention.close()
     summary = summarize(coordinator, folder, config.objective.metric, status, reason)
+    audited = audit(coordinator.study.records, coordinator.scheduler.rungs, config)
+    summary = dataclasses.replace(summary, audit=audited)
     # The study holds all of it too, and a full disk must not hide the summary.
     with suppress(OSError):
         write_json(folder.summary, summary.as_dict())

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from search.budget.reserve import is_fully_trained
+from search.fidelity.audit import FidelityAudit, read_audit
 from search.race.confirmed import Confirmed
 from search.run.coordinator import Coordinator
 from search.run.folder import RunFolder
@@ -89,6 +90,8 @@ class Summary:
     """Whether the best trial came to its own end; None where the budget has no limit of compute."""
     limits: dict[str, float] = field(default_factory=dict)
     """Share that is spent of each limit of compute, by its key in `budget:`."""
+    audit: FidelityAudit | None = None
+    """How far rungs agree with full length; of a search in named stages it is in the summary of each."""
     confirmed: Confirmed | None = None
     """The race of the best trials over seeds, if there is one; its steps are not in `steps`."""
 
@@ -98,10 +101,10 @@ class Summary:
         return RACE in self.reason
 
     def as_dict(self) -> dict[str, Any]:
-        """What summary.json holds; `stages`, `of`, `of_other_data`, `confirmed` only where there are any."""
+        """What summary.json holds; without what the search has none of: stages, limits, an audit, a race."""
         given = asdict(self)
         left_out = {"stages", "of"} if not self.of else set()
-        left_out |= {key for key in ("of_other_data", "confirmed") if not given[key]}
+        left_out |= {key for key in ("of_other_data", "audit", "confirmed") if not given[key]}
         left_out |= {"best_fully_trained", "limits"} if self.best_fully_trained is None else set()
         return {key: value for key, value in given.items() if key not in left_out}
 
@@ -124,7 +127,8 @@ def read_summary(folder: RunFolder) -> Summary:
     written = json.loads(folder.summary.read_text(encoding="utf-8"))
     best = None if written["best"] is None else Best(**written["best"])
     confirmed = None if written.get("confirmed") is None else Confirmed.of(written["confirmed"])
-    return Summary(**{**written, "best": best, "confirmed": confirmed, "folder": str(folder.path)})
+    found = {"best": best, "confirmed": confirmed, "audit": read_audit(written.get("audit"))}
+    return Summary(**{**written, **found, "folder": str(folder.path)})
 
 
 def summarize(

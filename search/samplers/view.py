@@ -28,7 +28,8 @@ class HalvingScores:
 
     Full length counts as one rung more, unless another trial has gone further since. A trial that diverged
     or ran out of memory is below all others; one that failed is left out, since the error says nothing about
-    its parameters, and so is one of other data, whose values do not compare.
+    its parameters, and so is one of other data, whose values do not compare. One that is audited counts as it
+    stood at the first rung, since it has not earned its depth.
 
     Args:
         records: the trials; `update` is called with every later change.
@@ -56,6 +57,9 @@ class HalvingScores:
             best = record.best(self._mode)
             assert best is not None
             index, completed = self._rungs.index(record), record.outcome is Outcome.COMPLETED
+            if record.audited and index:  # it has not earned its depth
+                first = self._rungs.value_at(record, 1, self._mode)
+                index, completed, best = 1, False, best if first is None else first
             self._keys[record] = (float(index), -as_loss(best, self._mode), completed)
 
     def __call__(self) -> Iterator[tuple[TrialRecord, float]]:

@@ -79,7 +79,10 @@ class ASHA(Scheduler):
 
         The end is its full length, or a plateau at which it was the best of that rung.
         """
-        records = (r for r in study.records if r.outcome not in BROKEN_OFF and not r.of_other_data)
+        # A trial that was let through is fully trained, but not as the best.
+        records = (
+            r for r in study.records if r.outcome not in BROKEN_OFF and not r.of_other_data and not r.audited
+        )
         if any(record.depth >= self._num_virtual_epochs for record in records):
             return None
         for index in range(table.num_rungs, 0, -1):

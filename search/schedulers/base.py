@@ -119,6 +119,10 @@ class Scheduler:
         """The virtual epoch up to which trial `number` trains on from `depth`, unless it is ended early."""
         return num_virtual_epochs
 
+    def decision(self, study: SearchStudy, record: TrialRecord) -> Decision:
+        """`after_report`, unless the trial is let through whatever its values."""
+        return Decision.GO_ON if record.audited else self.after_report(study, record)
+
     def stop_reason(self, record: TrialRecord) -> str:
         """Why `after_report` decided STOP."""
         return f"stopped at virtual epoch {record.depth}"

@@ -128,4 +128,4 @@ class _Settled:
         if record.outcome is not None and not record.stopped_by_budget:
             return record.outcome is not Outcome.FAILED
         paused = record.depth > record.promoted_at
-        return paused and self._scheduler.after_report(self._study, record) is Decision.PAUSE
+        return paused and self._scheduler.decision(self._study, record) is Decision.PAUSE

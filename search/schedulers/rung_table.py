@@ -32,8 +32,8 @@ class RungTable:
     """The trials that have reached each rung, best first, and those that wait there.
 
     Derived from the records alone, so a restart finds the same. A trial that diverged later is last at each
-    of its rungs; one that failed, ran out of memory or is of other data is left out. Ranks count from 0, the
-    best; rung indices from 1.
+    of its rungs; one that failed, ran out of memory, is of other data or is audited is left out. Ranks count
+    from 0, the best; rung indices from 1.
 
     Args:
         records: the trials; `update` is called with every later change.
@@ -92,7 +92,7 @@ class RungTable:
 
     def update(self, record: TrialRecord) -> None:
         """The record is new or has changed."""
-        if not self._among(record.number):
+        if record.audited or not self._among(record.number):
             return
         old, new = self._entries.get(record.number, _Entry()), self._entry(record)
         self._records[record.number], self._entries[record.number] = record, new

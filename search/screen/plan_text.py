@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from search.commands.check import Check
-from search.text import duration, short_path, size_text
+from search.text import counted, duration, short_path, size_text
 
 
 def plan_rows(check: Check) -> dict[str, str]:
@@ -13,6 +13,7 @@ def plan_rows(check: Check) -> dict[str, str]:
     config, budget, scheduler = check.config, check.config.budget, check.config.scheduler
     unit, steps = config.virtual_epoch, check.steps_per_virtual_epoch
     passes = check.epochs_per_virtual_epoch
+    audited = f", {counted(scheduler.audit, 'trial')} let through to full length" if scheduler.audit else ""
     rungs = f", rungs at {check.rungs} {scheduler.axis.replace('_', ' ')}"
     rows = {
         "name": config.name + (", after the file" if check.named_by_file else ""),
@@ -34,7 +35,7 @@ def plan_rows(check: Check) -> dict[str, str]:
         "trials": f"{_trials(check)}, up to {budget.max_virtual_epochs} virtual epochs each, "
         f"{check.concurrency} at a time",
         "sampler": f"{config.sampler.name}, seed {config.sampler.seed}",
-        "scheduler": scheduler.name + (rungs if hasattr(scheduler, "reduction_factor") else ""),
+        "scheduler": scheduler.name + (rungs if hasattr(scheduler, "reduction_factor") else "") + audited,
     }
     if budget.limits_compute:
         worth = "" if check.full_trainings >= 1 else "; less than one full training, so the best is cut off"

@@ -15,6 +15,7 @@ from search.commands.check import Check
 from search.commands.export import Export
 from search.commands.retrain import Retraining
 from search.run.summary import NO_VALUE, StageOutcome, Summary
+from search.screen.audit_text import audit_lines
 from search.screen.confirm_text import confirmed_lines, exported_winner, plan_row
 from search.screen.data_text import overview_text
 from search.screen.plan_text import plan_rows
@@ -71,7 +72,7 @@ def summary_text(summary: Summary, *, color: bool = False) -> str:
         lines += _failure_lines(summary.failures)
     if summary.skipped_samples:
         lines += ["", *_skipped_lines(summary.skipped_samples)]
-    lines += ["", *_next_commands(summary)]
+    lines += [*audit_lines(summary.audit), "", *_next_commands(summary)]
     return "\n".join(lines)
 
 

@@ -13,6 +13,20 @@ from search.text import cut, shown
 
 Kind = Literal["uniform", "loguniform", "quniform", "randint", "lograndint", "choice"]
 DOMAIN_NAMES: tuple[Kind, ...] = ("uniform", "loguniform", "quniform", "randint", "lograndint", "choice")
+Confidence = Literal["low", "medium", "high"]
+CONFIDENCES: tuple[Confidence, ...] = ("low", "medium", "high")
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What somebody believes of a domain before the search."""
+
+    value: Any
+    """Of the range, or the label of an option: what is thought best."""
+    confidence: Confidence = "medium"
+
+    def __str__(self) -> str:
+        return f"prior {shown(self.value)} ({self.confidence} confidence)"
 
 
 class Suggester(Protocol):
@@ -61,6 +75,7 @@ class Real(Node):
     step: float | None = None
     integral: bool = False
     """Low and step of quniform are written as whole numbers, and so are its values."""
+    prior: Prior | None = None
 
     def suggest(self, trial: Suggester) -> float:
         value = trial.suggest_float(
@@ -123,6 +138,7 @@ class Integer(Node):
     kind: Kind
     low: int
     high: int
+    prior: Prior | None = None
 
     def suggest(self, trial: Suggester) -> int:
         return trial.suggest_int(self.name, self.low, self.high, log=self.kind == "lograndint")
@@ -166,6 +182,7 @@ class Choice(Node):
     path: KeyPath
     options: tuple[Option, ...]
     kind: Kind = "choice"
+    prior: Prior | None = None
 
     @property
     def labels(self) -> list[Any]:

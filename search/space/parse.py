@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from fractions import Fraction
-from typing import Any, cast
+from typing import Any
 
 from search.errors import ConfigError, KeyPath, Problem
 from search.space.domains import (
+    CONFIDENCES,
     DOMAIN_NAMES,
     Broken,
     Choice,
+    Domain,
     Fixed,
     Integer,
     Items,
     Kind,
     Node,
     Option,
+    Prior,
     Real,
     Table,
 )
@@ -33,6 +37,9 @@ _FORMS = {
     "lograndint": "[low, high] of whole numbers with 1 <= low < high, both included",
     "choice": "a list of at least one option",
 }
+
+PRIOR, CONFIDENCE = "prior", "confidence"
+"""What may stand beside the name of a domain."""
 
 MAX_EXACT = 2**53
 """Floats are exact for whole numbers up to this one, and Optuna stores every number as a float."""
@@ -100,7 +107,8 @@ class _SpaceReader:
         return Table(path, tuple(items))
 
     def _domain(self, tree: dict[str, Any], path: KeyPath, name: KeyPath) -> Node:
-        ((kind, arguments),) = tree.items()
+        kind = domain_name(tree)
+        arguments = tree[kind]
         if not name:
             return self._broken(path, name, f"cannot be one {kind} as a whole; put domains at keys under it")
         if dotted(name) in self._names:
@@ -110,11 +118,26 @@ class _SpaceReader:
             )
         self._names[dotted(name)] = path
         if kind == "choice":
-            return self._choice(arguments, path, name)
+            return self._with_prior(self._choice(arguments, path, name), tree, path, name)
         problem = _wrong_arguments(kind, arguments)
         if problem:
             return self._broken(path, name, problem)
-        return _number(cast(Kind, kind), arguments, path, dotted(name))
+        domain = _number(kind, arguments, path, dotted(name))
+        return self._with_prior(domain, tree, path, name)
+
+    def _with_prior(self, node: Node, tree: dict[str, Any], path: KeyPath, name: KeyPath) -> Node:
+        """The domain with the prior that stands beside it; without one that is wrong."""
+        if not isinstance(node, Domain):
+            return node
+        problems = list(_wrong_prior(node, tree))
+        for key, message in problems:
+            self._report((*path, key), (*name, key), message)
+        if problems or PRIOR not in tree:
+            return node
+        value, confidence = tree[PRIOR], tree.get(CONFIDENCE, "medium")
+        if isinstance(node, Choice):
+            return replace(node, prior=Prior(_label_of(node, tree["choice"], value), confidence))
+        return replace(node, prior=Prior(node.rounded(value), confidence))
 
     def _choice(self, options: Any, path: KeyPath, name: KeyPath) -> Node:
         if not isinstance(options, list) or not options:
@@ -143,22 +166,86 @@ class _SpaceReader:
 
 
 def is_domain(tree: Any) -> bool:
-    """Whether this is a mapping with one key that names a domain."""
-    return isinstance(tree, dict) and len(tree) == 1 and next(iter(tree)) in DOMAIN_NAMES
+    """Whether this is a mapping with one key that names a domain, and perhaps its prior."""
+    if not isinstance(tree, dict):
+        return False
+    named = [key for key in tree if key in DOMAIN_NAMES]
+    return len(named) == 1 and all(key in (PRIOR, CONFIDENCE) for key in tree if key != named[0])
+
+
+def domain_name(tree: Mapping[str, Any]) -> Kind:
+    """The key of a domain that names it."""
+    return next(kind for kind in DOMAIN_NAMES if kind in tree)
 
 
 def _near_domain(tree: dict[str, Any]) -> str | None:
     """What is wrong with a mapping that was probably meant as a domain."""
+    if not any(key in DOMAIN_NAMES for key in tree) and PRIOR in tree and tree.get(CONFIDENCE) in CONFIDENCES:
+        return f"received prior {shown(tree[PRIOR])} without a domain that it is of; {_PRIOR_FORM}"
+    beside = [key for key in tree if key in (PRIOR, CONFIDENCE)]
     for key, value in tree.items():
         if not isinstance(value, list):
             continue
-        if len(tree) > 1 and key in DOMAIN_NAMES:
-            others = ", ".join(repr(other) for other in tree if other != key)
-            return f"{key} must stand alone in its mapping, received also {others}"
+        if key in DOMAIN_NAMES:
+            others = [other for other in tree if other != key and other not in beside]
+            meant = (nearest(other, (PRIOR, CONFIDENCE), cutoff=0.75) for other in others)
+            hint = next((f"; did you mean {word!r}?" for word in meant if word is not None), "")
+            if others:
+                names = ", ".join(map(repr, others))
+                return f"{key} must stand alone in its mapping, received also {names}{hint}"
         close = nearest(key, DOMAIN_NAMES, cutoff=0.75)
-        if len(tree) == 1 and key not in DOMAIN_NAMES and close is not None:
+        if len(tree) == 1 + len(beside) and key not in DOMAIN_NAMES and close is not None:
             return f"unknown domain {key!r}; did you mean {close!r}? known: {', '.join(DOMAIN_NAMES)}"
     return None
+
+
+_PRIOR_FORM = "write {loguniform: [low, high], prior: VALUE}, or the value alone"
+
+
+def _wrong_prior(domain: Domain, tree: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What is wrong with the prior beside a domain, and at which key."""
+    confidence = tree.get(CONFIDENCE, "medium")
+    if CONFIDENCE in tree and PRIOR not in tree:
+        way_out = "write prior: VALUE beside it, what you think is best, or remove it"
+        yield CONFIDENCE, f"received {shown(confidence)} without a prior; {way_out}"
+    elif not isinstance(confidence, str) or confidence not in CONFIDENCES:
+        close = nearest(confidence, CONFIDENCES) if isinstance(confidence, str) else None
+        hint = f"; did you mean {close!r}?" if close else ""
+        yield CONFIDENCE, f"received {shown(confidence)}; must be low, medium or high{hint}"
+    if PRIOR not in tree:
+        return
+    value = tree[PRIOR]
+    if isinstance(domain, Choice):
+        if _label_of(domain, tree["choice"], value) is _NO_LABEL:
+            yield PRIOR, f"received {shown(value)}; must be one of the options, {domain}"
+    elif isinstance(value, str) and _is_number(value):
+        yield PRIOR, f"received the text {value!r}; must be a number; write {value} without quotes"
+    elif not domain.contains(value):
+        yield PRIOR, f"received {shown(value)}, which is not in {domain}; {_nearest_prior(domain, value)}"
+
+
+def _nearest_prior(domain: Real | Integer, value: Any) -> str:
+    """The way out of a prior that is no value of its range."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return "must be a number of the range"
+    low, high = domain.bounds
+    if low <= value <= high:  # between two steps, or two whole numbers
+        step = Fraction(repr(domain.step)) if isinstance(domain, Real) else Fraction(1)
+        index = round((Fraction(repr(value)) - Fraction(repr(domain.low))) / step)
+        near = domain.at(index) if isinstance(domain, Real) else domain.low + index
+        return f"the nearest of its values is {near}"
+    return "take one between the bounds, or widen the range"
+
+
+_NO_LABEL = object()
+
+
+def _label_of(choice: Choice, options: list[Any], value: Any) -> Any:
+    """The label of the option that was named, or is equal to what was given; _NO_LABEL if there is none."""
+    labels = choice.labels
+    if not isinstance(value, dict | list) and value in labels:
+        return labels[labels.index(value)]
+    return labels[options.index(value)] if value in options else _NO_LABEL
 
 
 def _labels(options: list[Any]) -> list[Any]:
@@ -217,7 +304,7 @@ def _beyond_floats(kind: str, arguments: list[Any]) -> str | None:
     return None
 
 
-def _number(kind: Kind, arguments: list[Any], path: KeyPath, name: str) -> Node:
+def _number(kind: Kind, arguments: list[Any], path: KeyPath, name: str) -> Real | Integer:
     if kind in ("randint", "lograndint"):
         return Integer(name, path, kind, arguments[0], arguments[1])
     low, high = float(arguments[0]), float(arguments[1])

@@ -12,6 +12,7 @@ from typing import Any
 from search.errors import ConfigError, KeyPath, Problem, SearchError
 from search.space.domains import Choice, Domain, Fixed, Integer, Items, Node, Real, Suggester, Table
 from search.space.points import read_point
+from search.space.priors import log_density, prior_point, priors_of
 from search.text import shown
 
 MAX_GRID = 10_000
@@ -83,7 +84,10 @@ class Space:
         return params
 
     def grid(self) -> list[dict[str, Any]]:
-        """The parameters of every combination; those of an option only together with that option.
+        """The parameters of every combination, the most probable by the priors first.
+
+        Those of an option are there only together with that option. Without priors, as in equal cases, the
+        order is that of the source.
 
         Raises:
             ConfigError: a range has no end of values, or there are more than MAX_GRID combinations.
@@ -100,7 +104,12 @@ class Space:
                 f"the grid has {size} points, and {MAX_GRID} are allowed; use quniform or choice with fewer"
             )
             raise ConfigError([_problem(largest, f"{message} values, here {_num_values(largest)}")])
-        return list(_grid(self.root))
+        priors = priors_of(self.root)
+
+        def improbability(point: Mapping[str, Any]) -> float:
+            return -sum(log_density(domain, point[name]) for name, domain in priors.items() if name in point)
+
+        return sorted(_grid(self.root), key=improbability)
 
     def candidates(self) -> Iterator[Resolved]:
         """Few trials that together have every option of every choice and both bounds of every range.
@@ -118,6 +127,11 @@ class Space:
             yield self.resolve({name: inside.get(name, value) for name, value in params.items()})
 
     @cached_property
+    def prior_point(self) -> dict[str, Any]:
+        """The mode of the priors: what is thought best, of the parameters that have one."""
+        return prior_point(self.root)
+
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """Names of the parameters, in the order of the source."""
         return tuple(domain.name for domain, _ in self.root.domains())
@@ -125,7 +139,9 @@ class Space:
     def describe(self) -> list[str]:
         """`optimizer.adamw.lr: loguniform 0.0001 .. 0.1 (if optimizer = adamw)` for each parameter."""
         return [
-            f"{domain.name}: {domain}" + (f" (if {condition})" if condition else "")
+            f"{domain.name}: {domain}"
+            + (f", {domain.prior}" if domain.prior else "")
+            + (f" (if {condition})" if condition else "")
             for domain, condition in self.root.domains()
         ] or ["nothing is searched"]
 

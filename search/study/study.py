@@ -23,7 +23,7 @@ from search.study.data import DATA, with_data
 from search.study.in_memory import PendingTrial, frozen_trial
 from search.study.journal import drop_half_line, open_journal, reraise_as_damaged
 from search.study.patches import share_distributions
-from search.study.trial import NO_VERDICT, Outcome, TrialRecord, Wall
+from search.study.trial import NO_VERDICT, Outcome, Point, TrialRecord, Wall
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.process.failure import Failure, FailureKind
 
@@ -91,9 +91,7 @@ class SearchStudy:
     ) -> None:
         drop_half_line(path)
         self._storage, self._journal = open_journal(path)
-        self.mode = mode
-        self.space = space
-        self.history = list(history)
+        self.mode, self.space, self.history = mode, space, list(history)
         optuna.logging.disable_default_handler()
         optuna.logging.enable_propagation()
         # A renamed run continues: its folder holds one study, whatever its name.
@@ -131,7 +129,7 @@ class SearchStudy:
         if not self.has_ended_on(plateau):
             self.study.set_user_attr("plateau", dict(plateau))
 
-    def ask(self, point_to_evaluate: Mapping[str, Any] | None = None) -> TrialRecord:
+    def ask(self, point_to_evaluate: Point | None = None, *, audited: bool = False) -> TrialRecord:
         """Begin a new trial; parameters that `point_to_evaluate` lacks are sampled."""
         number = len(self.records)
         # Samplers count the trials of the history first.
@@ -139,9 +137,10 @@ class SearchStudy:
         params = self.space.suggest(pending).params
         known = None if point_to_evaluate is None else dict(point_to_evaluate)
         attrs = {"trial": number, "space": self.space_number, "known": known, DATA: self._data_number or None}
+        attrs["audited"] = audited or None
         trial_id = self._create(pending, {}, {key: attr for key, attr in attrs.items() if attr is not None})
         record = TrialRecord(number, trial_id, self.space, params, self.space_number, known)
-        record.data_number = self._data_number
+        record.data_number, record.audited = self._data_number, audited
         self.records.append(record)
         self.indexes.update(record)
         return record
@@ -208,9 +207,8 @@ class SearchStudy:
         """End a trial: COMPLETE with its best value, PRUNED, or FAIL in Optuna's terms, exactly once."""
         assert record.outcome is None
         sequence = self.last_sequence + 1
-        values = None
-        if outcome in (Outcome.COMPLETED, Outcome.STOPPED) and record.values:
-            values = [record.best(self.mode)]
+        rated = outcome in (Outcome.COMPLETED, Outcome.STOPPED) and record.values
+        values = [record.best(self.mode)] if rated else None
         with self._journal.transaction():
             self._set(record, "outcome", outcome.value)
             self._set(record, "reason", reason)
@@ -225,17 +223,18 @@ class SearchStudy:
         return self._storage.get_trial(record.trial_id)
 
     def completed(self) -> list[FrozenTrial]:
-        """Optuna's view of the trials of full length on the data of now; of each the longest, once."""
+        """Optuna's view of the trials of full length on the data of now, each once; none that is audited."""
         trials = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         newest = {t.user_attrs["trial"]: t for t in trials if "trial" in t.user_attrs}
-        return [t for number, t in newest.items() if not self.records[number].of_other_data]
+        counted = (r.number for r in self.records if not (r.of_other_data or r.audited))
+        return [newest[number] for number in counted if number in newest]
 
     def _reopen(self, record: TrialRecord) -> None:
         """Let an ended trial continue: Optuna's are final, so a new one takes over what it holds."""
         old = self.frozen(record)
         # The attempts that were lost do not count against one that is tried again.
         record.failures = [] if record.outcome in NO_VERDICT else record.failures
-        carried = ("trial", "space", "known", "virtual_epochs", "spent", "failures")
+        carried = ("trial", "space", "known", "virtual_epochs", "spent", "failures", "audited")
         attrs = {key: old.user_attrs[key] for key in carried if key in old.user_attrs}
         if not record.failures:
             attrs.pop("failures", None)
@@ -337,6 +336,7 @@ def _record(number: int, trial_id: int, frozen: FrozenTrial, space: Space) -> Tr
         sequence=end.get("sequence", last_report),
         last_report=last_report,
         data_number=attrs.get(DATA, 0),
+        audited=attrs.get("audited", False),
         promoted_at=attrs.get("promoted", 0),
         held_at=attrs.get("held", 0),
         failures=failures,

@@ -83,6 +83,8 @@ class TrialRecord:
     """Number of its last report."""
     of_other_data: bool = False
     """Trained on other data than the search has now: its values do not compare with those of new trials."""
+    audited: bool = False
+    """Let through to full length whatever its values; it takes no part in promotion and stopping."""
     promoted_at: int = 0
     """Virtual epoch from which it was last promoted."""
     held_at: int = 0

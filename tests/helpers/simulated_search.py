@@ -16,7 +16,7 @@ from search.config.schema import Budget
 from search.config.stages import load_config
 from search.run.coordinator import Coordinator
 from search.run.events import Event, EventKind
-from search.samplers.samplers import ViewSampler
+from search.samplers.priors import build_sampler
 from search.samplers.view import StudyView
 from search.schedulers.base import Scheduler
 from search.schedulers.build import build_scheduler
@@ -186,7 +186,7 @@ def open_study(
         name=config.name,
         mode=config.objective.mode,
         space=config.space,
-        sampler=lambda study: ViewSampler(config.sampler, StudyView(study, rungs)),
+        sampler=lambda study: build_sampler(config.sampler, config.space, StudyView(study, rungs)),
         history=history,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from benchmarks.efficiency.curve_tables import LENGTH, PROBLEMS, Table
 from benchmarks.efficiency.methods_own import simulate_own
+from benchmarks.efficiency.priors import RESULTS, SHARES, TABLES, VARIANTS, prior, show, with_priors
 from benchmarks.efficiency.simulate import Job, simulate
 from search.run.coordinator import Coordinator
 
@@ -112,3 +114,30 @@ overhead.growth overhead.memory overhead.run overhead.start
 def test_each_program_can_be_imported_and_explains_how_to_run_it(name: str) -> None:
     program = importlib.import_module(f"benchmarks.{name}")
     assert f"python -m benchmarks.{name}" in (program.__doc__ or "")
+
+
+def test_priors_of_the_benchmark_are_recorded_configurations_of_their_kind(table: Table) -> None:
+    best = (table.sign * table.values[: table.problem.num_random]).max(1)
+    places = {
+        kind: [
+            float((best > best[table.params.index(prior(table, kind, seed))]).mean()) for seed in range(20)
+        ]
+        for kind in SHARES
+    }
+    for kind, (low, high) in SHARES.items():
+        assert all(low - 0.01 <= place <= high for place in places[kind])
+    params = prior(table, "good", 0)
+    space = with_priors(table, params, "high").space
+    assert space.prior_point == params
+    assert table.space.prior_point == {}
+
+
+def test_the_documented_table_of_priors_is_that_of_the_results(capsys: pytest.CaptureFixture[str]) -> None:
+    results = json.loads(RESULTS.read_text(encoding="utf-8"))
+    assert set(results) == set(TABLES)
+    for rows in results.values():
+        assert set(rows) == set(VARIANTS)
+        assert {len(by_seed) for by_seed in rows.values()} == {10}
+    show(results)
+    page = Path(__file__).parents[2] / "docs" / "priors_and_fidelity.md"
+    assert capsys.readouterr().out.strip() in page.read_text(encoding="utf-8")

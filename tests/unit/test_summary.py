@@ -215,6 +215,14 @@ def a_check() -> Check:
     )
 
 
+def test_the_plan_tells_of_priors_and_of_audited_trials() -> None:
+    lr = {"loguniform": [1e-4, 1e-1], "prior": 1e-3, "confidence": "high"}
+    space = {**FLAT_SPACE, "optimizer": {"name": "adamw", "lr": lr}}
+    lines = check_text(replace(a_check(), config=config_of(space, scheduler={"audit": 5}))).splitlines()
+    assert "  optimizer.lr: loguniform 0.0001 .. 0.1, prior 0.001 (high confidence)" in lines
+    assert any(line.endswith("virtual epochs, 5 trials let through to full length") for line in lines)
+
+
 def test_the_screen_of_a_check() -> None:
     check = a_check()
     assert "\n\nnote: a doubt\n\nok" in check_text(replace(check, doubts=("a doubt",)))

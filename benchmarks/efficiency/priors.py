@@ -1,0 +1,111 @@
+"""What priors of a person gain and cost: good, medium and wrong ones against none, on recorded curves.
+
+    python -m benchmarks.efficiency.priors              two tables, 10 seeds
+    python -m benchmarks.efficiency.priors --show       the tables from the results alone
+
+A prior is a recorded configuration, another one for each seed: `good` is drawn from the best tenth of those
+that were drawn at random, `medium` from the half around the median, `wrong` from the worst quarter. Ranges
+and choices have their value in it as prior; the ranges that it has not, as of the other optimizer, have none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import logging
+import tempfile
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.efficiency.curve_tables import LENGTH, PROBLEMS, Table
+from benchmarks.efficiency.run import mean_interval
+
+RESULTS = Path(__file__).with_suffix(".json")
+TABLES = ("digits_mlp", "digits_segmentation")
+BUDGETS = (1, 2, 5, 10, 20)
+"""Full trainings."""
+SHARES: Mapping[str, tuple[float, float]] = {"good": (0.0, 0.1), "medium": (0.25, 0.75), "wrong": (0.75, 1.0)}
+"""Of the configurations, best first, between which a prior is drawn."""
+VARIANTS = ("none", *(f"{kind}, {confidence}" for kind in SHARES for confidence in ("medium", "high")))
+
+
+def prior(table: Table, kind: str, seed: int) -> Mapping[str, Any]:
+    """A recorded configuration of that kind."""
+    count = table.problem.num_random
+    order = np.argsort(-(table.sign * table.values[:count]).max(1), kind="stable")
+    low, high = (int(share * count) for share in SHARES[kind])
+    rng = np.random.default_rng((seed, list(SHARES).index(kind)))
+    return table.params[int(rng.choice(order[low:high]))]
+
+
+def with_priors(table: Table, params: Mapping[str, Any], confidence: str) -> Table:
+    """The table with these values as priors in its space."""
+    tree = copy.deepcopy(dict(table.problem.trial))
+    for domain, _ in table.domains:
+        if domain.name in params:
+            place: Any = tree
+            for key in domain.path[1:]:
+                place = place[key]
+            place |= {"prior": params[domain.name], "confidence": confidence}
+    other = copy.copy(table)
+    other.problem = replace(table.problem, trial=tree)
+    vars(other).pop("space", None)  # which is kept once it was read
+    return other
+
+
+def run(table: Table, variant: str, seed: int) -> list[float]:
+    """Regret in percent at each budget of one simulated search."""
+    from benchmarks.efficiency.methods_own import simulate_own
+
+    if variant != "none":
+        kind, confidence = variant.split(", ")
+        table = with_priors(table, prior(table, kind, seed), confidence)
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+        trace, _ = simulate_own(table, Path(folder), budget=max(BUDGETS) * LENGTH, seed=seed, sections={})
+    return [round(table.regret(trace.best_at(budget * LENGTH) or table.median), 3) for budget in BUDGETS]
+
+
+def show(results: Mapping[str, Any]) -> None:
+    """The tables: regret in percent, mean and 95 % over the seeds."""
+    for name, rows in results.items():
+        print(f"\n| {name}, regret in % after | " + " | ".join(map(str, BUDGETS)) + " | seeds |")
+        print("|---" * (len(BUDGETS) + 2) + "|")
+        for variant, by_seed in rows.items():
+            cells = [
+                mean_interval([found[place] for found in by_seed.values()]) for place in range(len(BUDGETS))
+            ]
+            texts = " | ".join(f"{mean:.1f} ± {half:.1f}" for mean, half in cells)
+            print(f"| {variant} | {texts} | {len(by_seed)} |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seeds", type=int, default=10, help="number of seeds")
+    parser.add_argument("--tables", nargs="+", choices=list(PROBLEMS), default=list(TABLES))
+    parser.add_argument("--show", action="store_true", help="compute nothing")
+    args = parser.parse_args()
+    warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
+    results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    for seed in range(0 if args.show else args.seeds):
+        for name in args.tables:
+            table = Table(PROBLEMS[name])
+            for variant in VARIANTS:
+                by_seed = results.setdefault(name, {}).setdefault(variant, {})
+                if str(seed) not in by_seed:
+                    by_seed[str(seed)] = run(table, variant, seed)
+                    RESULTS.write_text(json.dumps(results) + "\n", encoding="utf-8")
+    show(results)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,31 @@
+"""The fidelity audit of a run, which may still be going on: read from its study, nothing is written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from search.config.stages import open_run
+from search.fidelity.audit import FidelityAudit
+from search.fidelity.audit import audit as audit_of
+from search.run.folder import RunFolder
+from search.schedulers.build import build_scheduler
+from search.study.study import read_records
+
+
+def audit(run: str | Path) -> dict[str, FidelityAudit | None]:
+    """How far values at each rung agree with those at full length, by the name of the stage (empty without).
+
+    None where there is no rung below full length, or no trial has reached one yet.
+
+    Raises:
+        SearchError: there is no run, or its study is damaged.
+    """
+    folder = RunFolder(Path(run).absolute())
+    folder.require()
+    found = {}
+    for stage in folder.stages():
+        config = open_run(stage.config).first
+        found[stage.path.name if folder.is_staged else ""] = audit_of(
+            read_records(stage.journal), build_scheduler(config).rungs, config
+        )
+    return found
