@@ -178,7 +178,7 @@ def test_the_progress_of_a_longer_search_begins_where_the_shorter_one_ended(tmp_
 
 
 @pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize("limits", [{"seconds": 8.5}, {"steps": 44}], ids=str)
+@pytest.mark.parametrize("limits", [{"seconds": 7.5}, {"steps": 39}], ids=str)
 def test_with_a_later_limit_a_search_comes_to_what_it_would_have_come_to_without(
     tmp_path: Path, rule: str, limits: dict[str, Any]
 ) -> None:
