@@ -200,7 +200,7 @@ def test_a_trial_that_was_lost_before_its_first_report_when_time_was_up_begins_w
 ) -> None:
     config = asking(3, 2, scheduler=NONE)
     faults = lambda number, v, attempt: FailureKind.DIED if (number, attempt) == (1, 0) else None  # noqa: E731
-    first = Simulation(tmp_path, config, limits={"seconds": 3.0}, faults=faults).run()
+    first = Simulation(tmp_path, config, limits={"seconds": 5.0}, faults=faults).run()
     assert [(r.depth, r.stopped_by_budget) for r in first.records] == [(2, False), (0, True)]
     again = Simulation(tmp_path, config, can_go_on=lambda record: record.depth > 0).run()
     assert [(r.depth, r.outcome) for r in again.records] == [(2, Outcome.COMPLETED)] * 3
