@@ -28,7 +28,7 @@ from search.run.sudden_end import SuddenEnd
 from search.run.summary import NO_VALUE, Status, Summary, summarize
 from search.samplers.first_try import try_sampler
 from search.samplers.samplers import ViewSampler
-from search.samplers.view import StudyView
+from search.samplers.view import view_of
 from search.schedulers.build import build_scheduler
 from search.study.journal import drop_half_line
 from search.study.study import SearchStudy, read_records
@@ -185,7 +185,7 @@ def build_coordinator(
         name=config.name,
         mode=config.objective.mode,
         space=config.space,
-        sampler=lambda study: ViewSampler(config.sampler, StudyView(study, scheduler.rungs)),
+        sampler=lambda study: ViewSampler(config.sampler, view_of(study, scheduler.rungs, config.sampler)),
         history=read_records(folder.history) if folder.history.exists() else [],
         data=data,
     )
