@@ -17,7 +17,7 @@ from search.config.stages import load_config
 from search.run.coordinator import Coordinator
 from search.run.events import Event, EventKind
 from search.samplers.samplers import ViewSampler
-from search.samplers.view import StudyView
+from search.samplers.view import view_of
 from search.schedulers.base import Scheduler
 from search.schedulers.build import build_scheduler
 from search.space.space import Resolved
@@ -183,7 +183,7 @@ def open_study(
         name=config.name,
         mode=config.objective.mode,
         space=config.space,
-        sampler=lambda study: ViewSampler(config.sampler, StudyView(study, rungs)),
+        sampler=lambda study: ViewSampler(config.sampler, view_of(study, rungs, config.sampler)),
         history=history,
     )
 
