@@ -5,7 +5,9 @@
 Any configuration has a curve of its own, so that a search that narrows in is rewarded for it. The forest's
 prediction is the noise-free curve. What a trial reports is that curve and noise: how one recorded training
 of a configuration that does about as well, and was repeated with other seeds, differs from the median of
-these. So noise has its real shape, as where one seed in five fails.
+these. So noise has its real shape, as where one seed in five fails. The difference is taken on a logit scale
+from the worst value that counts to a little beyond the best that was recorded: added to a value itself, it
+would give trials near the best values that no training has.
 """
 
 from __future__ import annotations
@@ -31,6 +33,8 @@ MIN_REPEATED = 10
 """Repeated configurations, each trained at least three times, that the noise is estimated from."""
 _NUM_SIMILAR = 5
 """Repeated configurations of similar curves, one of which gives a trial its noise."""
+_SMALL = 1e-3
+"""Least share of the way from the worst value to the ideal, and from the ideal to it."""
 _NUM_CANDIDATES, _NUM_CLIMBS, _NUM_BEST = 20_000, 12, 20
 
 
@@ -49,6 +53,10 @@ class Fit:
     """Median standard deviation between seeds of the level of the last third of a curve."""
     within: float
     """Median standard deviation within a curve, around that level, in its last third."""
+    recorded_best: float
+    """What one random configuration in twenty reached at its best when it was trained."""
+    simulated_best: float
+    """What one in twenty of the same reports at its best, predicted out of bag, with noise."""
 
 
 class NotEnoughCurvesError(Exception):
@@ -78,8 +86,9 @@ class Surrogate:
                 f"python -m benchmarks.efficiency.record_curves {problem.name}"
             )
         self._num_repeats = recorded.count(Kind.REPEAT)
-        self._residuals = [group - np.median(group, 0) for group in groups]
-        self._medians = np.stack([np.median(group, 0) for group in groups])
+        self._groups, self._medians = groups, np.stack([np.median(group, 0) for group in groups])
+        self._ideal = _ideal(bounded(recorded.values, problem), problem)
+        self._residuals = [self._logit(group) - self._logit(np.median(group, 0)) for group in groups]
         self._forest = RandomForestRegressor(
             NUM_TREES, min_samples_leaf=2, max_features=0.5, oob_score=True, random_state=0
         )
@@ -101,8 +110,14 @@ class Surrogate:
         rng = np.random.default_rng((seed, trial, 1))
         distances = np.square(self._medians - curve).sum(1)
         similar = self._residuals[rng.choice(np.argsort(distances, kind="stable")[:_NUM_SIMILAR])]
-        noisy = bounded(curve + similar[rng.integers(len(similar))], self.problem)
-        return np.minimum(noisy, 1.0) if self.problem.mode == "max" else np.maximum(noisy, 0.0)
+        logit = self._logit(curve) + similar[rng.integers(len(similar))]
+        return self.problem.worst + (self._ideal - self.problem.worst) / (1 + np.exp(-logit))
+
+    def _logit(self, values: np.ndarray) -> np.ndarray:
+        """Values from the worst to the ideal on a scale without ends."""
+        share = (values - self.problem.worst) / (self._ideal - self.problem.worst)
+        share = np.clip(share, _SMALL, 1 - _SMALL)
+        return np.log(share / (1 - share))
 
     def regret(self, value: float) -> float:
         """What is lost against the best, in percent of the way from the median to it.
@@ -138,11 +153,11 @@ class Surrogate:
         predicted, last = self._forest.oob_prediction_[:, -1], self._values[:, -1]
         third = slice(LENGTH - LENGTH // 3, None)
         between, within = [], []
-        for residual in self._residuals:
-            freedom = np.sqrt(len(residual) / (len(residual) - 1))
-            level = residual[:, third].mean(1)
-            between.append(freedom * level.std())
-            within.append(freedom * (residual[:, third] - level[:, None]).std())
+        for group in self._groups:
+            level = group[:, third].mean(1)
+            between.append(level.std(ddof=1))
+            shape = group[:, third] - level[:, None]
+            within.append(np.sqrt(np.square(shape - shape.mean(0)).sum() / (shape.size - shape.shape[1])))
         return Fit(
             num_curves=len(self._params) + self._num_repeats,
             num_random=self._num_random,
@@ -151,7 +166,19 @@ class Surrogate:
             error=float(np.median(np.abs(predicted - last))),
             between=float(np.median(between)),
             within=float(np.median(within)),
+            recorded_best=self._best_in_twenty(self._values[self._is_random]),
+            simulated_best=self._best_in_twenty(
+                np.stack(
+                    [
+                        self.reported(curve, seed=0, trial=trial)
+                        for trial, curve in enumerate(self._forest.oob_prediction_[self._is_random])
+                    ]
+                )
+            ),
         )
+
+    def _best_in_twenty(self, curves: np.ndarray) -> float:
+        return self.sign * float(np.quantile((self.sign * curves).max(1), 0.95))
 
     def describe(self) -> str:
         """One line: what it rests on, its error and its noise."""
@@ -163,7 +190,8 @@ class Surrogate:
             f"{self.median:.4g}, best {self.best:.4g}; out of bag R2 {fit.r2:.2f}, error {fit.error:.3g} "
             f"({100 * fit.error / scale:.0f} %); noise between seeds {fit.between:.3g} "
             f"({100 * fit.between / scale:.0f} %), within a curve {fit.within:.3g} "
-            f"({100 * fit.within / scale:.0f} %)"
+            f"({100 * fit.within / scale:.0f} %); one in twenty reported {fit.recorded_best:.4g}, "
+            f"and reports {fit.simulated_best:.4g}"
         )
 
     def _best_values(self, rows: np.ndarray) -> np.ndarray:
@@ -178,6 +206,12 @@ class Surrogate:
             if count > 2:
                 parts.append((values == np.arange(count)).astype(np.float64))
         return np.concatenate(parts, 1)
+
+
+def _ideal(values: np.ndarray, problem: Problem) -> float:
+    """A little beyond the best recorded value: a tenth of its distance from the median of all curves."""
+    best = (problem.sign * values).max(1)
+    return problem.sign * float(best.max() + 0.1 * (best.max() - np.median(best)))
 
 
 def _groups(recorded: Recorded, problem: Problem) -> list[np.ndarray]:
