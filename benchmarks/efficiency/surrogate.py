@@ -5,9 +5,9 @@
 Any configuration has a curve of its own, so that a search that narrows in is rewarded for it. The forest's
 prediction is the noise-free curve. What a trial reports is that curve and noise: how one recorded training
 of a configuration that does about as well, and was repeated with other seeds, differs from the median of
-these. So noise has its real shape, as where one seed in five fails. The difference is taken on a logit scale
-from the worst value that counts to a little beyond the best that was recorded: added to a value itself, it
-would give trials near the best values that no training has.
+these. So noise has its real shape, as where one seed in five fails. The difference is a factor of the distance
+to a value a little beyond the best that was recorded: added to the value itself, it would give trials near the
+best values that no training has.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ MIN_REPEATED = 10
 _NUM_SIMILAR = 5
 """Repeated configurations of similar curves, one of which gives a trial its noise."""
 _SMALL = 1e-3
-"""Least share of the way from the worst value to the ideal, and from the ideal to it."""
+"""Least distance to the ideal, as a share of that of the worst value."""
 _NUM_CANDIDATES, _NUM_CLIMBS, _NUM_BEST = 20_000, 12, 20
 
 
@@ -88,7 +88,9 @@ class Surrogate:
         self._num_repeats = recorded.count(Kind.REPEAT)
         self._groups, self._medians = groups, np.stack([np.median(group, 0) for group in groups])
         self._ideal = _ideal(bounded(recorded.values, problem), problem)
-        self._residuals = [self._logit(group) - self._logit(np.median(group, 0)) for group in groups]
+        self._residuals = [
+            self._log_distance(group) - self._log_distance(np.median(group, 0)) for group in groups
+        ]
         self._forest = RandomForestRegressor(
             NUM_TREES, min_samples_leaf=2, max_features=0.5, oob_score=True, random_state=0
         )
@@ -110,14 +112,13 @@ class Surrogate:
         rng = np.random.default_rng((seed, trial, 1))
         distances = np.square(self._medians - curve).sum(1)
         similar = self._residuals[rng.choice(np.argsort(distances, kind="stable")[:_NUM_SIMILAR])]
-        logit = self._logit(curve) + similar[rng.integers(len(similar))]
-        return self.problem.worst + (self._ideal - self.problem.worst) / (1 + np.exp(-logit))
+        factor = np.exp(similar[rng.integers(len(similar))])
+        return bounded(self._ideal - (self._ideal - curve) * factor, self.problem)
 
-    def _logit(self, values: np.ndarray) -> np.ndarray:
-        """Values from the worst to the ideal on a scale without ends."""
-        share = (values - self.problem.worst) / (self._ideal - self.problem.worst)
-        share = np.clip(share, _SMALL, 1 - _SMALL)
-        return np.log(share / (1 - share))
+    def _log_distance(self, values: np.ndarray) -> np.ndarray:
+        """Logarithm of how far the values are from the ideal."""
+        distance = self.sign * (self._ideal - values)
+        return np.log(np.maximum(distance, _SMALL * abs(self._ideal - self.problem.worst)))
 
     def regret(self, value: float) -> float:
         """What is lost against the best, in percent of the way from the median to it.

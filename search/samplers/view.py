@@ -14,6 +14,7 @@ from search.config.schema import ImportedSampler, Mode, Sampler, Scores
 from search.errors import SearchError
 from search.schedulers.base import Rungs
 from search.study.in_memory import PendingTrial, UnknownParameterError, frozen_trial
+from search.study.scores import scores_began_with
 from search.study.study import SearchStudy
 from search.study.trial import Outcome, TrialRecord, as_loss
 
@@ -170,7 +171,7 @@ class StudyView:
 
 def view_of(study: SearchStudy, rungs: Rungs, options: Sampler | ImportedSampler) -> StudyView:
     """What the sampler of this section learns from, by the scores that it names or the study began with."""
-    scores = options.scores or study.scores_began_with(DEFAULT_SCORES)
+    scores = options.scores or scores_began_with(study, DEFAULT_SCORES)
     return StudyView(study, rungs, min_trials=MIN_TRIALS[scores])
 
 

@@ -32,7 +32,6 @@ JOURNAL = "study.journal"
 _SPACE_PREFIX = "space/"
 """Prefix of the study's attributes that hold its spaces; a run that grows may add one for its next trials."""
 _ELAPSED = "elapsed_seconds"
-_SCORES, _FIRST_SCORES = "scores", "halving"
 
 _DIRECTIONS = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
 _STATES = {
@@ -119,16 +118,6 @@ class SearchStudy:
     def elapsed_seconds(self) -> float:
         """Wall time of all sessions of this search so far."""
         return float(self.study.user_attrs.get(_ELAPSED, 0.0))
-
-    def scores_began_with(self, default: str) -> str:
-        """The scale of scores that samplers of this study learn from: `default` if it is new.
-
-        It is recorded, so that a later default does not change what a run that has begun decides; a study
-        with trials that names none is of a program that knew halving scores alone.
-        """
-        if _SCORES not in self.study.user_attrs and not self.records and default != _FIRST_SCORES:
-            self.study.set_user_attr(_SCORES, default)
-        return str(self.study.user_attrs.get(_SCORES, _FIRST_SCORES))
 
     def save_elapsed(self, seconds: float) -> None:
         self.study.set_user_attr(_ELAPSED, round(seconds, 1))

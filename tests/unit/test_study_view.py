@@ -21,6 +21,7 @@ from simulated_search import (
 
 from search.samplers.view import MAX_LEARNED, HalvingScores, StudyView, _thinned
 from search.schedulers.base import Rungs
+from search.study.scores import scores_began_with
 from search.study.study import JOURNAL, read_records
 from search.study.trial import Outcome, TrialRecord
 
@@ -269,13 +270,13 @@ def test_a_search_with_capped_scores_that_is_interrupted_goes_on_as_if_it_were_n
 def test_a_study_keeps_the_scores_that_it_began_with(tmp_path: Path) -> None:
     config = config_of(FLAT_SPACE)
     old = open_study(tmp_path, config_of(FLAT_SPACE, sampler={"name": "tpe", "scores": "halving"}))
-    assert old.scores_began_with("halving") == "halving"
+    assert scores_began_with(old, "halving") == "halving"
     old.ask()
     # As one of a program that knew no others: nothing about scores stands in it.
     assert "scores" not in (tmp_path / JOURNAL).read_text(encoding="utf-8")
-    assert open_study(tmp_path, config).scores_began_with("capped") == "halving"
+    assert scores_began_with(open_study(tmp_path, config), "capped") == "halving"
     (tmp_path / "new").mkdir()
     new = open_study(tmp_path / "new", config)
-    assert new.scores_began_with("capped") == "capped"
+    assert scores_began_with(new, "capped") == "capped"
     new.ask()
-    assert open_study(tmp_path / "new", config).scores_began_with("halving") == "capped"
+    assert scores_began_with(open_study(tmp_path / "new", config), "halving") == "capped"
