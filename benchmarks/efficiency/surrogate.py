@@ -5,9 +5,9 @@
 Any configuration has a curve of its own, so that a search that narrows in is rewarded for it. The forest's
 prediction is the noise-free curve. What a trial reports is that curve and noise: how one recorded training
 of a configuration that does about as well, and was repeated with other seeds, differs from the median of
-these. So noise has its real shape, as where one seed in five fails. The difference is a factor of the distance
-to a value a little beyond the best that was recorded: added to the value itself, it would give trials near the
-best values that no training has.
+these. So noise has its real shape, as where one seed in five fails. The difference is a factor of the
+distance to a value a little beyond the best that was recorded: added to the value itself, it would give
+trials near the best values that no training has.
 """
 
 from __future__ import annotations
