@@ -49,7 +49,8 @@ bench: .venv-bench/installed
 	$(BENCH) -m benchmarks.overhead.frameworks --pairs 9
 	$(BENCH) -m benchmarks.efficiency.run
 
-# The recorded learning curves that `make bench` replays: an hour on two cores.
+# The recorded learning curves that the surrogates of `make bench` are fitted to: about four hours on two idle cores for
+# all of them. It can be stopped at any time; the next call goes on.
 tables: .venv-bench/installed
 	$(BENCH) -m benchmarks.efficiency.record_curves
 

@@ -18,7 +18,7 @@ import neps
 import numpy as np
 import torch
 
-from benchmarks.efficiency.curve_tables import LENGTH, Table
+from benchmarks.efficiency.problems import LENGTH, Problem
 from benchmarks.efficiency.simulate import Job
 from search.space.domains import Choice, Integer, Real
 
@@ -34,8 +34,8 @@ class Neps:
     have no effect.
     """
 
-    def __init__(self, table: Table, optimizer: neps.AskAndTell) -> None:
-        self._table, self._optimizer = table, optimizer
+    def __init__(self, problem: Problem, optimizer: neps.AskAndTell) -> None:
+        self._problem, self._optimizer = problem, optimizer
         self._running: dict[int, neps.Trial] = {}
         """What NePS calls a trial: a configuration on one rung."""
         self._depths: dict[int, int] = {}
@@ -45,42 +45,44 @@ class Neps:
         asked = self._optimizer.ask()
         number = int(asked.id.split("_rung_")[0])
         self._running[number] = asked
-        return Job(number, active_params(self._table, asked.config), self._depths.get(number, 0))
+        return Job(number, active_params(self._problem, asked.config), self._depths.get(number, 0))
 
     def report(self, trial: int, virtual_epoch: int, value: float) -> bool:
         asked = self._running[trial]
         if virtual_epoch < asked.config[_FIDELITY]:
             return True
         self._depths[trial] = virtual_epoch
-        self._optimizer.tell(asked, -self._table.sign * value)
+        self._optimizer.tell(asked, -self._problem.sign * value)
         return False
 
 
-def method(name: str, table: Table, *, seed: int) -> Neps:
+def method(name: str, problem: Problem, *, seed: int) -> Neps:
     """PriorBand with its defaults.
 
     It draws from the global generators of NumPy and PyTorch, which are seeded here.
     """
     np.random.seed(seed)
     torch.manual_seed(seed)
-    space = flat_space(table, priors={"NePS PriorBand": False, "NePS PriorBand, middle as prior": True}[name])
-    return Neps(table, neps.AskAndTell(neps.algorithms.priorband(space, eta=REDUCTION_FACTOR)))
+    space = flat_space(
+        problem, priors={"NePS PriorBand": False, "NePS PriorBand, middle as prior": True}[name]
+    )
+    return Neps(problem, neps.AskAndTell(neps.algorithms.priorband(space, eta=REDUCTION_FACTOR)))
 
 
-def flat_space(table: Table, *, priors: bool) -> neps.SearchSpace:
+def flat_space(problem: Problem, *, priors: bool) -> neps.SearchSpace:
     """Every parameter, with the middle of its range as a prior of low confidence or with none.
 
     NePS turns a PipelineSpace into a SearchSpace too, but puts the options in the order of a set, which for
     text is another one in each process.
     """
-    parameters = {domain.name: _parameter(domain, priors) for domain, _ in table.domains}
+    parameters = {domain.name: _parameter(domain, priors) for domain, _ in problem.domains}
     return neps.SearchSpace({**parameters, _FIDELITY: neps.HPOInteger(1, LENGTH, is_fidelity=True)})
 
 
-def active_params(table: Table, config: dict[str, Any]) -> dict[str, Any]:
+def active_params(problem: Problem, config: dict[str, Any]) -> dict[str, Any]:
     """Without the parameters of options that were not chosen."""
-    values = {domain.name: _value(domain, config[domain.name]) for domain, _ in table.domains}
-    return table.space.resolve(values).params
+    values = {domain.name: _value(domain, config[domain.name]) for domain, _ in problem.domains}
+    return problem.space.resolve(values).params
 
 
 def _parameter(domain: Real | Integer | Choice, has_prior: bool) -> Any:

@@ -10,7 +10,7 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
-from benchmarks.efficiency.curve_tables import LENGTH, Table
+from benchmarks.efficiency.problems import LENGTH, Problem
 from benchmarks.efficiency.simulate import Job
 
 REDUCTION_FACTOR = 3
@@ -20,12 +20,12 @@ class OptunaStudy:
     """`study.ask`, `trial.report`, `trial.should_prune`, `study.tell`, as in Optuna's own `optimize`."""
 
     def __init__(
-        self, table: Table, sampler: optuna.samplers.BaseSampler, pruner: optuna.pruners.BasePruner
+        self, problem: Problem, sampler: optuna.samplers.BaseSampler, pruner: optuna.pruners.BasePruner
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self._space = table.space
+        self._space = problem.space
         self._study = optuna.create_study(
-            direction="maximize" if table.problem.mode == "max" else "minimize",
+            direction="maximize" if problem.mode == "max" else "minimize",
             sampler=sampler,
             pruner=pruner,
         )
@@ -53,8 +53,8 @@ class OptunaStudy:
 class RayTune:
     """A Searcher and a TrialScheduler, called in the order in which Tune's controller calls them."""
 
-    def __init__(self, table: Table, searcher: Searcher, scheduler: TrialScheduler) -> None:
-        self._metric = table.problem.metric
+    def __init__(self, problem: Problem, searcher: Searcher, scheduler: TrialScheduler) -> None:
+        self._metric = problem.metric
         self._searcher, self._scheduler = searcher, scheduler
         self._trials: list[Trial] = []
 
@@ -81,15 +81,15 @@ class RayTune:
         return True
 
 
-def ray_tune(table: Table, sampler: optuna.samplers.BaseSampler, *, asha: bool) -> RayTune:
+def ray_tune(problem: Problem, sampler: optuna.samplers.BaseSampler, *, asha: bool) -> RayTune:
     """OptunaSearch, with ASHAScheduler or without a scheduler.
 
     Random search goes through it too, for Ray's own generator of random points knows no conditions.
     """
-    metric, mode = table.problem.metric, table.problem.mode
+    metric, mode = problem.metric, problem.mode
 
     def space(trial: optuna.Trial) -> dict[str, Any] | None:
-        table.space.suggest(trial)
+        problem.space.suggest(trial)
         return None
 
     scheduler = (
@@ -97,4 +97,4 @@ def ray_tune(table: Table, sampler: optuna.samplers.BaseSampler, *, asha: bool) 
         if asha
         else FIFOScheduler()
     )
-    return RayTune(table, OptunaSearch(space, metric=metric, mode=mode, sampler=sampler), scheduler)
+    return RayTune(problem, OptunaSearch(space, metric=metric, mode=mode, sampler=sampler), scheduler)

@@ -7,65 +7,61 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.efficiency.curve_tables import LENGTH, Problem, Table
-from benchmarks.efficiency.simulate import Trace, pace
+from benchmarks.efficiency.problems import LENGTH, Problem
+from benchmarks.efficiency.quality import Trace
+from benchmarks.efficiency.simulate import Training, pace
+from benchmarks.efficiency.surrogate import Surrogate
 from benchmarks.simulated import SimulatedExecutor
 from search.config.config import Config
 from search.config.stages import load_config
 from search.run.coordinator import Coordinator
 from search.run.folder import RunFolder
 from search.run.stage import build_coordinator
-from search.study.trial import TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs
 
 
 def simulate_own(
-    table: Table,
+    surrogate: Surrogate,
     folder: Path,
     *,
-    budget: int,
     seed: int,
-    num_workers: int = 4,
     sections: Mapping[str, Any],
+    budget: int | None = None,
+    max_trials: int | None = None,
+    num_workers: int = 4,
 ) -> tuple[Trace, Coordinator]:
     """As `simulate`, which runs the other methods.
 
     Args:
         folder: where the run is kept.
         sections: of the configuration, such as `{"sampler": {"name": "random"}}`; the defaults without.
+        max_trials: `budget.trials`.
     """
-    trace, rows = Trace(), dict[int, int]()
-
-    def curve(record: TrialRecord, virtual_epoch: int) -> float:
-        value = float(table.values[rows[record.number], virtual_epoch - 1])
-        trace.add(value, table.sign)
-        return value
-
-    def begun(record: TrialRecord) -> None:
-        if record.number not in rows:
-            rows[record.number] = table.row(record.resolved.params, set(rows.values()))
-
-    problem = table.problem
+    training, problem = Training(surrogate, seed), surrogate.problem
     lengths = VirtualEpochs(unit="steps", count=problem.steps, step_samples=1, epoch_samples=None)
     executor = SimulatedExecutor(
-        curve,
+        lambda record, virtual_epoch: training.value(record.number, virtual_epoch),
         metric=problem.metric,
         lengths=lambda record: lengths,
         workers=num_workers,
         pace=partial(pace, seed),
     )
-    config, run = _config(problem, seed, sections), RunFolder(folder)
+    config, run = _config(problem, seed, sections, max_trials or 100_000), RunFolder(folder)
     run.create()
     coordinator = build_coordinator(
-        config, run, num_workers, watch=lambda event: begun(event.record), clock=executor.clock
+        config,
+        run,
+        num_workers,
+        watch=lambda event: training.begin(event.record.number, event.record.resolved.params),
+        clock=executor.clock,
     )
     coordinator.recover()
-    while len(trace.costs) < budget and executor.step(coordinator):
+    while (budget is None or training.trace.cost < budget) and executor.step(coordinator):
         pass
-    return trace, coordinator
+    return training.trace, coordinator
 
 
-def _config(problem: Problem, seed: int, sections: Mapping[str, Any]) -> Config:
+def _config(problem: Problem, seed: int, sections: Mapping[str, Any], trials: int) -> Config:
     sections = dict(sections)
     return load_config(
         {
@@ -74,7 +70,7 @@ def _config(problem: Problem, seed: int, sections: Mapping[str, Any]) -> Config:
             "objective": {"metric": problem.metric, "mode": problem.mode},
             "trial": problem.trial,
             "virtual_epoch": {"steps": problem.steps},
-            "budget": {"trials": 100_000, "max_virtual_epochs": LENGTH},
+            "budget": {"trials": trials, "max_virtual_epochs": LENGTH},
             **sections,
             "sampler": {**sections.pop("sampler", {}), "seed": seed},
         },

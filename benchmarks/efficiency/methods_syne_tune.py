@@ -19,7 +19,7 @@ from syne_tune.optimizer.schedulers.searchers.last_value_multi_fidelity_searcher
 )
 from syne_tune.utils import streamline_config_space
 
-from benchmarks.efficiency.curve_tables import LENGTH, Table
+from benchmarks.efficiency.problems import LENGTH, Problem
 from benchmarks.efficiency.simulate import Job
 from search.space.domains import Choice, Integer, Real
 
@@ -38,8 +38,8 @@ class SyneTune:
     effect.
     """
 
-    def __init__(self, table: Table, scheduler: TrialScheduler) -> None:
-        self._table, self._scheduler = table, scheduler
+    def __init__(self, problem: Problem, scheduler: TrialScheduler) -> None:
+        self._problem, self._scheduler = problem, scheduler
         self._trials: list[Trial] = []
         self._depths: list[int] = []
 
@@ -54,13 +54,13 @@ class SyneTune:
             self._scheduler.on_trial_add(self._trials[number])
         else:
             number = suggestion.checkpoint_trial_id
-        params = active_params(self._table, self._trials[number].config)
+        params = active_params(self._problem, self._trials[number].config)
         return Job(number, params, self._depths[number])
 
     def report(self, trial: int, virtual_epoch: int, value: float) -> bool:
         asked = self._trials[trial]
         self._depths[trial] = virtual_epoch
-        result = {self._table.problem.metric: value, _RESOURCE: virtual_epoch}
+        result = {self._problem.metric: value, _RESOURCE: virtual_epoch}
         if self._scheduler.on_trial_result(asked, result) == SchedulerDecision.CONTINUE:
             return True
         self._scheduler.on_trial_remove(asked)
@@ -83,13 +83,13 @@ class FastBore(Bore):
         return candidates[int(self._loss(points).argmin())]
 
 
-def method(name: str, table: Table, *, seed: int) -> SyneTune:
+def method(name: str, problem: Problem, *, seed: int) -> SyneTune:
     """What Syne Tune's class of that name is made of, with its defaults.
 
     Much in it draws from NumPy's global generator, which is seeded here, as in Syne Tune's own benchmarks.
     """
     np.random.seed(seed)
-    space = flat_space(table)
+    space = flat_space(problem)
     searcher, frequency = {
         "Syne Tune ASHA": ("random_search", 1),
         "Syne Tune ASHABORE": (FastBore, 1),
@@ -98,8 +98,8 @@ def method(name: str, table: Table, *, seed: int) -> SyneTune:
     }[name]
     scheduler = AsynchronousSuccessiveHalving(
         space,
-        metric=table.problem.metric,
-        do_minimize=table.problem.mode == "min",
+        metric=problem.metric,
+        do_minimize=problem.mode == "min",
         searcher=LastValueMultiFidelitySearcher(
             space, random_seed=seed, searcher=searcher, update_frequency=frequency
         ),
@@ -109,18 +109,18 @@ def method(name: str, table: Table, *, seed: int) -> SyneTune:
         reduction_factor=REDUCTION_FACTOR,
         random_seed=seed,
     )
-    return SyneTune(table, scheduler)
+    return SyneTune(problem, scheduler)
 
 
-def flat_space(table: Table) -> dict[str, Any]:
+def flat_space(problem: Problem) -> dict[str, Any]:
     """Every parameter, and numerical choices as numbers, which Syne Tune's documentation asks for."""
-    return streamline_config_space({domain.name: _domain(domain) for domain, _ in table.domains})
+    return streamline_config_space({domain.name: _domain(domain) for domain, _ in problem.domains})
 
 
-def active_params(table: Table, config: dict[str, Any]) -> dict[str, Any]:
+def active_params(problem: Problem, config: dict[str, Any]) -> dict[str, Any]:
     """Without the parameters of options that were not chosen."""
-    values = {domain.name: _value(domain, config[domain.name]) for domain, _ in table.domains}
-    return table.space.resolve(values).params
+    values = {domain.name: _value(domain, config[domain.name]) for domain, _ in problem.domains}
+    return problem.space.resolve(values).params
 
 
 def _domain(domain: Real | Integer | Choice) -> Any:

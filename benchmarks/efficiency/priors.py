@@ -1,6 +1,6 @@
-"""What priors of a person gain and cost: good, medium and wrong ones against none, on recorded curves.
+"""What priors of a person gain and cost: good, medium and wrong ones against none, on surrogates.
 
-    python -m benchmarks.efficiency.priors              two tables, 10 seeds
+    python -m benchmarks.efficiency.priors              three problems, 10 seeds
     python -m benchmarks.efficiency.priors --show       the tables from the results alone
 
 A prior is a recorded configuration, another one for each seed: `good` is drawn from the best tenth of those
@@ -23,11 +23,13 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.efficiency.curve_tables import LENGTH, PROBLEMS, Table
-from benchmarks.efficiency.run import mean_interval
+from benchmarks.efficiency.problems import LENGTH, PROBLEMS, Problem
+from benchmarks.efficiency.quality import Spread
+from benchmarks.efficiency.recorded import Kind, Recorded, bounded
+from benchmarks.efficiency.surrogate import Surrogate
 
 RESULTS = Path(__file__).with_suffix(".json")
-TABLES = ("digits_mlp", "digits_segmentation")
+CHOSEN = ("digits_mlp", "digits_segmentation", "diabetes_mlp")
 BUDGETS = (1, 2, 5, 10, 20)
 """Full trainings."""
 SHARES: Mapping[str, tuple[float, float]] = {"good": (0.0, 0.1), "medium": (0.25, 0.75), "wrong": (0.75, 1.0)}
@@ -35,41 +37,43 @@ SHARES: Mapping[str, tuple[float, float]] = {"good": (0.0, 0.1), "medium": (0.25
 VARIANTS = ("none", *(f"{kind}, {confidence}" for kind in SHARES for confidence in ("medium", "high")))
 
 
-def prior(table: Table, kind: str, seed: int) -> Mapping[str, Any]:
+def prior(recorded: Recorded, problem: Problem, kind: str, seed: int) -> Mapping[str, Any]:
     """A recorded configuration of that kind."""
-    count = table.problem.num_random
-    order = np.argsort(-(table.sign * table.values[:count]).max(1), kind="stable")
-    low, high = (int(share * count) for share in SHARES[kind])
+    rows = recorded.rows(Kind.RANDOM)
+    best = (problem.sign * bounded(recorded.values[rows], problem)).max(1)
+    order = rows[np.argsort(-best, kind="stable")]
+    low, high = (int(share * len(order)) for share in SHARES[kind])
     rng = np.random.default_rng((seed, list(SHARES).index(kind)))
-    return table.params[int(rng.choice(order[low:high]))]
+    return recorded.params[int(rng.choice(order[low:high]))]
 
 
-def with_priors(table: Table, params: Mapping[str, Any], confidence: str) -> Table:
-    """The table with these values as priors in its space."""
-    tree = copy.deepcopy(dict(table.problem.trial))
-    for domain, _ in table.domains:
+def with_priors(problem: Problem, params: Mapping[str, Any], confidence: str) -> Problem:
+    """The problem with these values as priors in its space."""
+    tree = copy.deepcopy(dict(problem.trial))
+    for domain, _ in problem.domains:
         if domain.name in params:
             place: Any = tree
             for key in domain.path[1:]:
                 place = place[key]
             place |= {"prior": params[domain.name], "confidence": confidence}
-    other = copy.copy(table)
-    other.problem = replace(table.problem, trial=tree)
-    vars(other).pop("space", None)  # which is kept once it was read
-    return other
+    return replace(problem, trial=tree)
 
 
-def run(table: Table, variant: str, seed: int) -> list[float]:
+def run(surrogate: Surrogate, recorded: Recorded, variant: str, seed: int) -> list[float]:
     """Regret in percent at each budget of one simulated search."""
     from benchmarks.efficiency.methods_own import simulate_own
 
+    searched = surrogate
     if variant != "none":
         kind, confidence = variant.split(", ")
-        table = with_priors(table, prior(table, kind, seed), confidence)
+        searched = copy.copy(surrogate)
+        found = prior(recorded, surrogate.problem, kind, seed)
+        searched.problem = with_priors(surrogate.problem, found, confidence)
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
-        trace, _ = simulate_own(table, Path(folder), budget=max(BUDGETS) * LENGTH, seed=seed, sections={})
-    return [round(table.regret(trace.best_at(budget * LENGTH) or table.median), 3) for budget in BUDGETS]
+        trace, _ = simulate_own(searched, Path(folder), budget=max(BUDGETS) * LENGTH, seed=seed, sections={})
+    values = [trace.at(budget * LENGTH) for budget in BUDGETS]
+    return [round(surrogate.regret(surrogate.median if value is None else value), 3) for value in values]
 
 
 def show(results: Mapping[str, Any]) -> None:
@@ -78,10 +82,8 @@ def show(results: Mapping[str, Any]) -> None:
         print(f"\n| {name}, regret in % after | " + " | ".join(map(str, BUDGETS)) + " | seeds |")
         print("|---" * (len(BUDGETS) + 2) + "|")
         for variant, by_seed in rows.items():
-            cells = [
-                mean_interval([found[place] for found in by_seed.values()]) for place in range(len(BUDGETS))
-            ]
-            texts = " | ".join(f"{mean:.1f} ± {half:.1f}" for mean, half in cells)
+            cells = [Spread.of([found[place] for found in by_seed.values()]) for place in range(len(BUDGETS))]
+            texts = " | ".join(f"{cell.mean:.1f} ± {cell.half:.1f}" for cell in cells)
             print(f"| {variant} | {texts} | {len(by_seed)} |")
 
 
@@ -90,19 +92,20 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seeds", type=int, default=10, help="number of seeds")
-    parser.add_argument("--tables", nargs="+", choices=list(PROBLEMS), default=list(TABLES))
+    parser.add_argument("--problems", nargs="+", choices=list(PROBLEMS), default=list(CHOSEN))
     parser.add_argument("--show", action="store_true", help="compute nothing")
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
-    for seed in range(0 if args.show else args.seeds):
-        for name in args.tables:
-            table = Table(PROBLEMS[name])
+    for name in () if args.show else args.problems:
+        recorded = Recorded.load(PROBLEMS[name])
+        surrogate = Surrogate(PROBLEMS[name], recorded)
+        for seed in range(args.seeds):
             for variant in VARIANTS:
                 by_seed = results.setdefault(name, {}).setdefault(variant, {})
                 if str(seed) not in by_seed:
-                    by_seed[str(seed)] = run(table, variant, seed)
+                    by_seed[str(seed)] = run(surrogate, recorded, variant, seed)
                     RESULTS.write_text(json.dumps(results) + "\n", encoding="utf-8")
     show(results)
 

@@ -1,82 +1,65 @@
-"""Train every configuration of the tables to full length and record its learning curve.
+"""Train random configurations of the problems to full length and record their learning curves.
 
-    python -m benchmarks.efficiency.record_curves                       what is not recorded yet, on all cores
-    python -m benchmarks.efficiency.record_curves digits_mlp --again
+    python -m benchmarks.efficiency.record_curves                          what is not recorded yet
+    python -m benchmarks.efficiency.record_curves digits_mlp --until 400   at most 400 random configurations
 
-Half of the configurations are drawn at random (seed 0), half near the best tenth of these. Each is one trial
-of this project's own trainer, on one thread of the CPU; the files come out alike where floating point does.
+It can be stopped at will: what has ended is saved twice a minute, and the next call goes on from there. Each
+configuration is one trial of this project's own trainer, on one thread of the CPU, with `trial.seed` 0. After
+the first 200, forty of these are trained again with four other seeds, which shows how noisy a curve is.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import os
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
 import optuna
-import pandas as pd
 import torch
-from rich.progress import track
-from sklearn.datasets import load_digits
 
-from benchmarks.efficiency.curve_tables import FOLDER, LENGTH, PROBLEMS, Problem, bounded
-from benchmarks.efficiency.encoding import SpaceEncoding
+from benchmarks.efficiency.problems import LENGTH, PROBLEMS, Problem
+from benchmarks.efficiency.recorded import (
+    NUM_BEFORE_REPEATS,
+    Kind,
+    Recorded,
+    repeated_rows,
+    repeats_in_order,
+)
+from benchmarks.efficiency.recorded_data import write_all
 from search.config.tasks import BUILT_IN
-from search.space.parse import parse_space
 from trainables.build import build_trainer, load_arrays
 from trainables.progress import DivergedError
 from trainables.session import load_task_class
 
+SAVE_EVERY = 30.0
+"""Seconds."""
 
-def draw(problem: Problem) -> list[dict[str, Any]]:
-    """The parameters of the configurations that are drawn at random."""
+
+def draw(problem: Problem, count: int) -> list[dict[str, Any]]:
+    """The first `count` of the random configurations, which are the same at each call."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    space = parse_space(problem.trial)
-    return [space.suggest(study.ask()).params for _ in range(problem.num_random)]
+    return [problem.space.suggest(study.ask()).params for _ in range(count)]
 
 
-def draw_near(
-    problem: Problem, params: list[dict[str, Any]], curves: list[list[float]]
-) -> list[dict[str, Any]]:
-    """As many again, each near one of the best tenth: steps of a tenth of a range, one choice in six anew."""
-    encoding, rng = SpaceEncoding(parse_space(problem.trial)), np.random.default_rng(0)
-    values = bounded(np.asarray(curves), problem)
-    best = values.max(1) if problem.mode == "max" else -values.min(1)
-    rows = [encoding.row(params[place]) for place in np.argsort(-best)[: len(params) // 10]]
-    picked = [rows[place % len(rows)] for place in range(len(params))]
-    near = [encoding.neighbours(row, rng, 1, deviation=0.1, switch=1 / 6)[0] for row in picked]
-    return [encoding.params(row) for row in near]
-
-
-def write_digits(file: Path) -> None:
-    """scikit-learn's handwritten digits as a table: a column for each of the 64 pixels, and the digit."""
-    digits = load_digits()
-    columns = [f"pixel_{number}" for number in range(digits.data.shape[1])]
-    pd.DataFrame(digits.data, columns=columns).assign(digit=digits.target).to_csv(file, index=False)
-
-
-class _Recorder:
+class Recorder:
     """Trains configurations of one problem in one process; the data is decoded once."""
 
     def __init__(self, name: str) -> None:
         torch.set_num_threads(1)
         self._problem = PROBLEMS[name]
-        self._space = parse_space(self._problem.trial)
         self._task = load_task_class(BUILT_IN[self._problem.task])
         self._arrays: Any = None
 
-    def curve(self, params: dict[str, Any]) -> list[float]:
+    def curve(self, params: dict[str, Any], seed: int) -> list[float]:
         """The metric of each virtual epoch; NaN from where the training diverged."""
-        problem, options = (
-            self._problem,
-            self._task.Options.model_validate(self._space.resolve(params).options),
-        )
+        problem = self._problem
+        options = self._task.Options.model_validate({**problem.space.resolve(params).options, "seed": seed})
         if self._arrays is None:
             self._arrays = load_arrays(self._task, options)
         trainer = build_trainer(
@@ -91,52 +74,90 @@ class _Recorder:
         values: list[float] = []
         try:
             for _ in range(LENGTH):
-                values.append(trainer.run_virtual_epoch()[problem.metric])
+                values.append(float(trainer.run_virtual_epoch()[problem.metric]))
         except DivergedError:
             pass
         return values + [float("nan")] * (LENGTH - len(values))
 
 
-_recorder: _Recorder | None = None
+_recorder: Recorder | None = None
 
 
 def _begin(name: str, folder: str) -> None:
     global _recorder  # of a worker process
+    os.nice(19)
     os.chdir(folder)
-    _recorder = _Recorder(name)
+    _recorder = Recorder(name)
 
 
-def _curve(params: dict[str, Any]) -> list[float]:
+def _curve(job: tuple[dict[str, Any], Kind, int]) -> list[float]:
     assert _recorder is not None
-    return _recorder.curve(params)
+    params, _, seed = job
+    return _recorder.curve(params, seed)
 
 
-def record(problem: Problem) -> None:
-    params = draw(problem)
+def missing(problem: Problem, recorded: Recorded, until: int) -> list[tuple[dict[str, Any], Kind, int]]:
+    """What is to be trained next: parameters, kind and seed. Repeats come only after what they repeat.
+
+    Raises:
+        ValueError: the file is of another space than the problem's.
+    """
+    until = max(min(until, problem.num_random), NUM_BEFORE_REPEATS)
+    count = recorded.count(Kind.RANDOM)
+    params = draw(problem, max(until, count))
+    if [recorded.params[row] for row in recorded.rows(Kind.RANDOM)] != params[:count]:
+        raise ValueError(
+            f"{problem.name}: the recorded configurations are not the first that its space draws, so the "
+            "space has changed since; delete the file to record it anew"
+        )
+    if count < NUM_BEFORE_REPEATS:
+        return [(item, Kind.RANDOM, 0) for item in params[count:NUM_BEFORE_REPEATS]]
+    repeats = repeats_in_order(repeated_rows(recorded, problem))[recorded.count(Kind.REPEAT) :]
+    again = [(recorded.params[row], Kind.REPEAT, seed) for row, seed in repeats]
+    return again + [(item, Kind.RANDOM, 0) for item in params[count:until]]
+
+
+def record(problem: Problem, *, until: int, processes: int) -> None:
+    """Train what is missing, and save what has ended now and then."""
+    recorded = Recorded.load(problem)
     context = multiprocessing.get_context("spawn")
     with TemporaryDirectory() as folder:
-        write_digits(Path(folder) / "digits.csv")
-        with context.Pool(os.cpu_count(), _begin, (problem.name, folder)) as pool:
-            curves = list(track(pool.imap(_curve, params), problem.name, total=len(params)))
-            near = draw_near(problem, params, curves)
-            curves += track(pool.imap(_curve, near), f"{problem.name}, near the best", total=len(near))
-    FOLDER.mkdir(exist_ok=True)
-    np.savez_compressed(
-        problem.file, params=np.asarray(json.dumps(params + near)), values=np.asarray(curves, np.float32)
-    )
-    print(f"{problem.file}: {len(curves)} curves, {problem.file.stat().st_size / 1000:.0f} kB")
+        write_all(Path(folder))
+        while jobs := missing(problem, recorded, until):
+            with context.Pool(processes, _begin, (problem.name, folder)) as pool:
+                for newer in _trained(problem, recorded, jobs, pool.imap(_curve, jobs)):
+                    newer.save(problem)
+                recorded = newer
+    print(f"{problem.name}: {len(recorded.params)} curves", flush=True)
+
+
+def _trained(
+    problem: Problem, recorded: Recorded, jobs: list[Any], curves: Iterator[list[float]]
+) -> Iterator[Recorded]:
+    """What is recorded, each time that it should be saved."""
+    began = saved = time.monotonic()
+    for number, ((params, kind, seed), curve) in enumerate(zip(jobs, curves, strict=True), 1):
+        recorded = recorded.with_curve(params, curve, kind, seed)
+        now = time.monotonic()
+        if now - saved > SAVE_EVERY or number == len(jobs):
+            saved = now
+            print(f"{problem.name}: {number} of {len(jobs)}, {(now - began) / number:.2f} s each", flush=True)
+            yield recorded
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("tables", nargs="*", metavar="TABLE", help=f"of {', '.join(PROBLEMS)}; default all")
-    parser.add_argument("--again", action="store_true", help="also those that are recorded already")
+    parser.add_argument("problems", nargs="*", metavar="NAME", help=f"of {', '.join(PROBLEMS)}; default all")
+    parser.add_argument("--until", type=int, default=10**6, help="random configurations of each at most")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="default: one per core")
     args = parser.parse_args()
-    for name in args.tables or PROBLEMS:
-        if args.again or not PROBLEMS[name].file.exists():
-            record(PROBLEMS[name])
+    unknown = sorted(set(args.problems) - set(PROBLEMS))
+    if unknown:
+        parser.error(f"unknown problem {', '.join(unknown)}; must be among {', '.join(PROBLEMS)}")
+    for name in args.problems or PROBLEMS:
+        record(PROBLEMS[name], until=args.until, processes=args.processes)
 
 
 if __name__ == "__main__":

@@ -1,21 +1,26 @@
-"""Quality of the best trial against training spent, on recorded learning curves.
+"""What searches find for what they cost, on surrogates of real learning curves.
 
     python -m benchmarks.efficiency.run                              everything that is not in the results yet
-    python -m benchmarks.efficiency.run --methods tune-search random --tables digits_mlp --seeds 0:10
+    python -m benchmarks.efficiency.run --methods tune-search --problems digits_mlp --seeds 0:12
+    python -m benchmarks.efficiency.run --readings compute           or trials-24, trials-50, trials-100
     python -m benchmarks.efficiency.run --show                       the tables from the results alone
+    python -m benchmarks.efficiency.run --held-out                   only at the end: see NOTES.md
 
-A result depends on the table, the method and the seed alone, so runs can be split and stopped at will; what
-is in run.json beside it is not computed again (--again).
+A result depends on the recorded curves, the method, the reading and the seed alone, so runs can be split and
+stopped at will; what is in efficiency.json beside it is not computed again (--again), unless more curves of
+its problem have been recorded since.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import importlib.util
 import json
 import logging
 import multiprocessing
 import os
+import shutil
 import tempfile
 import time
 import warnings
@@ -24,22 +29,26 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.progress import track
 
-from benchmarks.efficiency.curve_tables import LENGTH, PROBLEMS, Table
-from benchmarks.efficiency.simulate import Method, Trace, simulate
+from benchmarks.efficiency.problems import LENGTH, PROBLEMS, Problem
+from benchmarks.efficiency.quality import Trace
+from benchmarks.efficiency.recorded import FOLDER, Recorded, file_of
+from benchmarks.efficiency.show import show
+from benchmarks.efficiency.simulate import Method, simulate
+from benchmarks.efficiency.surrogate import NotEnoughCurvesError, Surrogate
 
-RESULTS = Path(__file__).with_suffix(".json")
+RESULTS = Path(__file__).with_name("efficiency.json")
 BUDGETS = (2, 5, 10, 20, 30)
 """Full trainings."""
+TRIALS = (24, 50, 100)
+READINGS = ("compute", *(f"trials-{count}" for count in TRIALS))
 NUM_WORKERS = 4
-CLOSE = 2.0
-"""Regret in percent that counts as close to the best."""
-DEFAULT = "tune-search"
 VARIANTS: dict[str, dict[str, Any]] = {
-    DEFAULT: {},
+    "tune-search": {},
     "tune-search, random": {"sampler": {"name": "random"}},
+    "tune-search, halving scores": {"sampler": {"scores": "halving"}},
+    "tune-search, capped scores": {"sampler": {"scores": "capped"}},
 }
 """Sections of a tune-search configuration; what is left out is the default."""
 OPTUNA = {
@@ -49,10 +58,12 @@ OPTUNA = {
     "Optuna TPE + median": ("tpe", "median"),
 }
 RAY = {"random + Ray ASHA": "random", "Ray OptunaSearch + ASHA": "tpe"}
+Job = tuple[str, str, str, int]
+"""Method, problem, reading and seed."""
 
 
 def method_names() -> list[str]:
-    return [*VARIANTS, *OPTUNA, *RAY, *(name for module in _peers() for name in module.NAMES)]
+    return [*list(VARIANTS)[:2], *OPTUNA, *RAY, *(name for module in _peers() for name in module.NAMES)]
 
 
 def _peers() -> list[Any]:
@@ -65,25 +76,29 @@ def _peers() -> list[Any]:
     ]
 
 
-def search(name: str, table: Table, seed: int, folder: Path) -> Trace:
+def search(name: str, surrogate: Surrogate, reading: str, seed: int, folder: Path) -> Trace:
     """One search of that method."""
-    settings: dict[str, Any] = {"budget": max(BUDGETS) * LENGTH, "seed": seed, "num_workers": NUM_WORKERS}
+    settings: dict[str, Any] = {"seed": seed, "num_workers": NUM_WORKERS}
+    if reading == "compute":
+        settings["budget"] = max(BUDGETS) * LENGTH
+    else:
+        settings["max_trials"] = int(reading.removeprefix("trials-"))
     if name not in VARIANTS:
-        return simulate(table, make(name, table, seed), **settings)
+        return simulate(surrogate, make(name, surrogate.problem, seed), **settings)
     from benchmarks.efficiency.methods_own import simulate_own
 
-    return simulate_own(table, folder, sections=VARIANTS[name], **settings)[0]
+    return simulate_own(surrogate, folder, sections=VARIANTS[name], **settings)[0]
 
 
-def make(name: str, table: Table, seed: int) -> Method:
+def make(name: str, problem: Problem, seed: int) -> Method:
     """The method of that name, new."""
     if name in OPTUNA or name in RAY:
-        return _optuna_or_ray(name, table, seed)
+        return _optuna_or_ray(name, problem, seed)
     module = next(module for module in _peers() if name in module.NAMES)
-    return module.method(name, table, seed=seed)
+    return module.method(name, problem, seed=seed)
 
 
-def _optuna_or_ray(name: str, table: Table, seed: int) -> Method:
+def _optuna_or_ray(name: str, problem: Problem, seed: int) -> Method:
     import optuna
 
     from benchmarks.efficiency.methods_optuna import REDUCTION_FACTOR, OptunaStudy, ray_tune
@@ -96,7 +111,7 @@ def _optuna_or_ray(name: str, table: Table, seed: int) -> Method:
         ),
     }
     if name in RAY:
-        return ray_tune(table, samplers[RAY[name]](), asha=True)
+        return ray_tune(problem, samplers[RAY[name]](), asha=True)
     pruners: dict[str, Callable[[], Any]] = {
         "none": optuna.pruners.NopPruner,
         "halving": lambda: optuna.pruners.SuccessiveHalvingPruner(1, REDUCTION_FACTOR),
@@ -104,135 +119,106 @@ def _optuna_or_ray(name: str, table: Table, seed: int) -> Method:
         "median": optuna.pruners.MedianPruner,
     }
     sampler, pruner = OPTUNA[name]
-    return OptunaStudy(table, samplers[sampler](), pruners[pruner]())
+    return OptunaStudy(problem, samplers[sampler](), pruners[pruner]())
 
 
 @cache
-def _table(name: str) -> Table:
-    return Table(PROBLEMS[name])
+def _surrogate(name: str, folder: str) -> Surrogate:
+    return Surrogate(PROBLEMS[name], Recorded.load(PROBLEMS[name], Path(folder)))
 
 
-def run(job: tuple[str, str, int]) -> tuple[tuple[str, str, int], dict[str, Any]]:
-    """One simulated search: regret at each budget, and virtual epochs until close to the best."""
-    name, table_name, seed = job
+_snapshot = ""
+
+
+def run(job: Job) -> tuple[Job, dict[str, Any]]:
+    """One simulated search: the regret at each budget, or at its end with what it has cost."""
+    name, problem, reading, seed = job
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
-    table, began = _table(table_name), time.process_time()
+    surrogate, began = _surrogate(problem, _snapshot), time.process_time()
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
-        trace = search(name, table, seed, Path(folder))
-    regrets = [table.regret(trace.best_at(budget * LENGTH) or table.median) for budget in BUDGETS]
-    close = next((c for c, b in zip(trace.costs, trace.bests, strict=True) if table.regret(b) <= CLOSE), None)
+        trace = search(name, surrogate, reading, seed, Path(folder))
+    ends = [budget * LENGTH for budget in BUDGETS] if reading == "compute" else [trace.cost]
+    values = [trace.at(end) for end in ends]
+    regrets = [surrogate.regret(surrogate.median if value is None else value) for value in values]
     return job, {
         "regret": [round(regret, 3) for regret in regrets],
-        "close_at": close,
+        "full_trainings": round(trace.cost / LENGTH, 2),
         "cpu_seconds": round(time.process_time() - began, 1),
     }
 
 
-def run_all(jobs: Iterable[tuple[str, str, int]], results: dict[str, Any], num_processes: int) -> None:
-    """Fill `results` and the file, which is written now and then."""
+def run_all(jobs: Iterable[Job], stored: dict[str, Any], processes: int, snapshot: Path) -> None:
+    """Fill what is stored and the file, which is written now and then."""
     jobs = list(jobs)
     context = multiprocessing.get_context("spawn")
-    with context.Pool(num_processes, _begin, maxtasksperchild=100) as pool:
+    with context.Pool(processes, _begin, (str(snapshot),)) as pool:
         saved = time.monotonic()
         for job, result in track(pool.imap_unordered(run, jobs), "simulating", total=len(jobs)):
-            name, table, seed = job
-            results.setdefault(table, {}).setdefault(name, {})[str(seed)] = result
+            name, problem, reading, seed = job
+            by_method = stored["results"].setdefault(problem, {}).setdefault(name, {})
+            by_method.setdefault(reading, {})[str(seed)] = result
             if time.monotonic() - saved > 20:
-                save(results)
+                save(stored)
                 saved = time.monotonic()
-    save(results)
+    save(stored)
 
 
-def _begin() -> None:
-    os.nice(15)
+def _begin(snapshot: str) -> None:
+    global _snapshot  # of a worker process
+    _snapshot = snapshot
+    os.nice(max(0, 15 - os.nice(0)))
     import torch
 
     torch.set_num_threads(1)
 
 
 def load() -> dict[str, Any]:
-    return json.loads(RESULTS.read_text(encoding="utf-8"))["results"] if RESULTS.exists() else {}
+    """What is stored: `results` by problem, method, reading and seed, and of each problem the `curves`."""
+    if not RESULTS.exists():
+        return {"curves": {}, "results": {}}
+    stored: dict[str, Any] = json.loads(RESULTS.read_text(encoding="utf-8"))
+    return stored
 
 
-def save(results: dict[str, Any]) -> None:
+def save(stored: dict[str, Any]) -> None:
     new = RESULTS.with_suffix(".new")
-    settings = {"workers": NUM_WORKERS, "virtual_epochs": LENGTH, "budgets": BUDGETS, "close": CLOSE}
-    new.write_text(json.dumps({"settings": settings, "results": results}, sort_keys=True), encoding="utf-8")
+    settings = {"workers": NUM_WORKERS, "virtual_epochs": LENGTH, "budgets": BUDGETS, "trials": TRIALS}
+    new.write_text(json.dumps({**stored, "settings": settings}, sort_keys=True) + "\n", encoding="utf-8")
     new.replace(RESULTS)
 
 
-def mean_interval(values: list[float]) -> tuple[float, float]:
-    """Mean, and half the width of its 95 % confidence interval (normal)."""
-    if len(values) < 2:
-        return float(np.mean(values)), float("nan")
-    return float(np.mean(values)), float(1.96 * np.std(values, ddof=1) / np.sqrt(len(values)))
+def drop_outdated(stored: dict[str, Any], names: Iterable[str], folder: Path) -> None:
+    """Forget results that rest on other curves than those that are recorded now, and say so."""
+    for name in names:
+        content = file_of(PROBLEMS[name], folder).read_bytes()
+        digest = hashlib.sha256(content).hexdigest()[:16]
+        if stored["results"].get(name) and stored["curves"].get(name) != digest:
+            print(f"{name}: its curves are others than those of the results, which are dropped")
+            del stored["results"][name]
+        stored["curves"][name] = digest
 
 
-def show(results: dict[str, Any], tables: list[str], seeds: set[int]) -> None:
-    """Print one table per problem, and how the default stands to those of others."""
-    for table in tables:
-        rows = {name: _of(by_seed, seeds) for name, by_seed in results.get(table, {}).items()}
-        rows = {name: chosen for name, chosen in rows.items() if chosen}
-        if not rows:
-            continue
-        aside = ", nothing was tuned on it" if PROBLEMS[table].held_out else ""
-        print(
-            f"\n{table}{aside}: regret in % after full trainings, and full trainings to {CLOSE:g} %, ± 95 %"
-        )
-        print(
-            f"{'method':34}{'seeds':>6}"
-            + "".join(f"{b:>15}" for b in BUDGETS)
-            + f"{'to 2 %':>15}{'missed':>8}"
-        )
-        for name in sorted(rows, key=lambda name: mean_interval(_trainings(rows[name]))[0]):
-            cells = [
-                mean_interval([item["regret"][place] for item in rows[name]]) for place in range(len(BUDGETS))
-            ]
-            cells.append(mean_interval(_trainings(rows[name])))
-            missed = sum(item["close_at"] is None for item in rows[name])
-            texts = "".join(f"{mean:8.1f} ±{half:5.1f}" for mean, half in cells)
-            print(f"{name:34}{len(rows[name]):>6}{texts}{missed:>8}")
-        if DEFAULT in rows:
-            print(verdict(rows))
-
-
-def verdict(rows: dict[str, list[dict[str, Any]]]) -> str:
-    """The default against the best of the peers, which is another one for each budget."""
-    peers = [name for name in rows if name not in VARIANTS]
-    if not peers:
-        return ""
-    parts = []
-    for place, budget in enumerate(BUDGETS):
-        own = mean_interval([item["regret"][place] for item in rows[DEFAULT]])
-        others = {n: mean_interval([item["regret"][place] for item in rows[n]]) for n in peers}
-        best = min(others, key=lambda name: others[name][0])
-        if own[0] <= others[best][0]:
-            word = "best"
+def usable(names: Iterable[str], folder: Path) -> list[str]:
+    """The problems of which enough is recorded in the folder; of the others it is said what they lack."""
+    found = []
+    for name in names:
+        try:
+            print(_surrogate(name, str(folder)).describe(), flush=True)
+        except NotEnoughCurvesError as error:
+            print(f"left out: {error}", flush=True)
         else:
-            word = "within" if own[0] - own[1] <= others[best][0] + others[best][1] else f"behind {best}"
-        parts.append(f"{budget}: {word}")
-    best = min(peers, key=lambda name: np.mean(_trainings(rows[name])))
-    ratio, low, high = ratio_interval(_trainings(rows[DEFAULT]), _trainings(rows[best]))
-    return f"{', '.join(parts)}; to 2 % in {ratio:.2f} ({low:.2f} to {high:.2f}) of the steps of {best}"
+            found.append(name)
+    return found
 
 
-def ratio_interval(ours: list[float], theirs: list[float]) -> tuple[float, float, float]:
-    """Ratio of the means, and its 95 % interval by bootstrap."""
-    rng = np.random.default_rng(0)
-    means = [rng.choice(values, (2000, len(values))).mean(1) for values in (ours, theirs)]
-    low, high = np.quantile(means[0] / means[1], (0.025, 0.975))
-    return float(np.mean(ours) / np.mean(theirs)), float(low), float(high)
-
-
-def _trainings(items: list[dict[str, Any]]) -> list[float]:
-    """Full trainings until close to the best; a search that never was counts as all of its budget."""
-    return [(item["close_at"] or max(BUDGETS) * LENGTH) / LENGTH for item in items]
-
-
-def _of(by_seed: dict[str, Any], seeds: set[int]) -> list[dict[str, Any]]:
-    return [item for seed, item in by_seed.items() if int(seed) in seeds]
+def take_snapshot(names: Iterable[str], folder: Path) -> None:
+    """Copy the recorded curves, as a recording may be going on."""
+    for name in names:
+        file = file_of(PROBLEMS[name], FOLDER)
+        if file.exists():
+            shutil.copy(file, folder)
 
 
 def _range(text: str) -> range:
@@ -245,23 +231,37 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--methods", nargs="+", help="default: all")
-    parser.add_argument("--tables", nargs="+", choices=list(PROBLEMS), default=list(PROBLEMS))
+    parser.add_argument("--problems", nargs="+", choices=list(PROBLEMS), help="default: all not held out")
+    parser.add_argument("--readings", nargs="+", choices=READINGS, default=list(READINGS))
     parser.add_argument("--seeds", type=_range, default=range(30), help="such as 0:30")
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     parser.add_argument("--again", action="store_true", help="compute anew what is there")
+    parser.add_argument("--held-out", action="store_true", help="look at the problems that are held out too")
     parser.add_argument("--show", action="store_true", help="compute nothing")
     args = parser.parse_args()
-    results = load()
+    known = [*VARIANTS, *method_names()]
+    if unknown := [name for name in args.methods or () if name not in known]:
+        parser.error(f"unknown method {unknown[0]}; must be among {', '.join(dict.fromkeys(known))}")
+    if hidden := [n for n in args.problems or () if PROBLEMS[n].held_out and not args.held_out]:
+        parser.error(f"{hidden[0]} is held out: nothing may be chosen by it; --held-out looks all the same")
+    names = args.problems or [n for n, p in PROBLEMS.items() if args.held_out or not p.held_out]
+    stored = load()
     if not args.show:
-        jobs = [
-            (name, table, seed)
-            for seed in args.seeds
-            for table in args.tables
-            for name in args.methods or method_names()
-            if args.again or str(seed) not in results.get(table, {}).get(name, {})
-        ]
-        run_all(jobs, results, args.processes)
-    show(results, args.tables, set(args.seeds))
+        with tempfile.TemporaryDirectory() as folder:
+            take_snapshot(names, Path(folder))
+            names = usable(names, Path(folder))
+            drop_outdated(stored, names, Path(folder))
+            jobs = [
+                (name, problem, reading, seed)
+                for seed in args.seeds
+                for problem in names
+                for reading in args.readings
+                for name in args.methods or method_names()
+                if args.again
+                or str(seed) not in stored["results"].get(problem, {}).get(name, {}).get(reading, {})
+            ]
+            run_all(jobs, stored, args.processes, Path(folder))
+    show(stored["results"], names, set(args.seeds), readings=args.readings, budgets=BUDGETS)
 
 
 if __name__ == "__main__":

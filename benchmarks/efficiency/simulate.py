@@ -1,15 +1,17 @@
-"""Replays recorded learning curves: W workers that train at once, and a method that tells them what."""
+"""Searches on a surrogate: W workers that train at once, and a method that tells them what."""
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
-from benchmarks.efficiency.curve_tables import LENGTH, Table
+from benchmarks.efficiency.problems import LENGTH
+from benchmarks.efficiency.quality import Trace
+from benchmarks.efficiency.surrogate import Surrogate
 
 
 @dataclass(frozen=True)
@@ -36,56 +38,74 @@ class Method(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Trace:
-    """What a search had found when."""
+class Training:
+    """The trials of one search: what they report, and what the search has found."""
 
-    costs: list[int] = field(default_factory=list)
-    """Virtual epochs trained by all workers together."""
-    bests: list[float] = field(default_factory=list)
-    """The best metric that had been reported by then."""
+    def __init__(self, surrogate: Surrogate, seed: int) -> None:
+        self.trace = Trace()
+        self._surrogate, self._seed = surrogate, seed
+        self._curves: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
-    def add(self, value: float, sign: float) -> None:
-        """One more virtual epoch was trained, with this metric; `sign` is -1 where less is better."""
-        best = sign * value if not self.bests else max(sign * self.bests[-1], sign * value)
-        self.costs.append(len(self.costs) + 1)
-        self.bests.append(sign * best)
+    def __contains__(self, trial: int) -> bool:
+        return trial in self._curves
 
-    def best_at(self, cost: float) -> float | None:
-        """None before the first report."""
-        place = int(np.searchsorted(self.costs, cost, side="right")) - 1
-        return self.bests[place] if place >= 0 else None
+    def __len__(self) -> int:
+        """Trials that have begun."""
+        return len(self._curves)
+
+    def begin(self, trial: int, params: Mapping[str, Any]) -> None:
+        """A job of the trial begins; its curve is drawn when it is the first."""
+        if trial not in self._curves:
+            curve = self._surrogate.curve(params)
+            self._curves[trial] = curve, self._surrogate.reported(curve, seed=self._seed, trial=trial)
+
+    def value(self, trial: int, virtual_epoch: int) -> float:
+        """Train one virtual epoch: what the trial reports after it."""
+        curve, reported = (values[virtual_epoch - 1] for values in self._curves[trial])
+        self.trace.add(float(reported), float(curve), self._surrogate.sign)
+        return float(reported)
 
 
-def simulate(table: Table, method: Method, *, budget: int, seed: int, num_workers: int = 4) -> Trace:
-    """Run a search on recorded curves until its trials have trained `budget` virtual epochs.
+def simulate(
+    surrogate: Surrogate,
+    method: Method,
+    *,
+    seed: int,
+    budget: int | None = None,
+    max_trials: int | None = None,
+    num_workers: int = 4,
+) -> Trace:
+    """Run a search until its trials have trained `budget` virtual epochs, or until it has ended.
 
     Workers are asynchronous: a virtual epoch takes as long as its trial is slow, which is drawn from (seed,
     trial), lognormal around 1 with a deviation of 0.2. A virtual epoch is paid for when it has been trained.
+
+    Args:
+        max_trials: when the method would begin one more, it is not asked any more, and what runs ends.
     """
-    trace = Trace()
-    rows: dict[int, int] = {}
+    assert budget is not None or max_trials is not None
+    training = Training(surrogate, seed)
     events: list[tuple[float, int, Job, int]] = []
-    idle, now, count = num_workers, 0.0, 0
-    while len(trace.costs) < budget:
-        while idle and (job := method.next_job()) is not None:
+    idle, now, count, asks = num_workers, 0.0, 0, True
+    while budget is None or training.trace.cost < budget:
+        while asks and idle and (job := method.next_job()) is not None:
+            if max_trials is not None and job.trial not in training and len(training) >= max_trials:
+                asks = False
+                break
             idle -= 1
-            if job.trial not in rows:
-                rows[job.trial] = table.row(job.params, set(rows.values()))
+            training.begin(job.trial, job.params)
             heapq.heappush(events, (now + pace(seed, job.trial), count, job, job.depth + 1))
             count += 1
         if not events:
             break
         now, _, job, virtual_epoch = heapq.heappop(events)
-        value = float(table.values[rows[job.trial], virtual_epoch - 1])
-        trace.add(value, table.sign)
-        goes_on = method.report(job.trial, virtual_epoch, value)
+        goes_on = method.report(job.trial, virtual_epoch, training.value(job.trial, virtual_epoch))
         if goes_on and virtual_epoch < LENGTH:
             heapq.heappush(events, (now + pace(seed, job.trial), count, job, virtual_epoch + 1))
             count += 1
         else:
             idle += 1
-    return trace
+    return training.trace
 
 
 def pace(seed: int, trial: int) -> float:

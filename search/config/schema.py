@@ -90,6 +90,9 @@ class VirtualEpoch(Section):
         return int(getattr(self, self.unit))
 
 
+Scores = Literal["halving", "capped"]
+
+
 class Sampler(Section):
     """Where the next hyperparameters come from."""
 
@@ -99,6 +102,10 @@ class Sampler(Section):
     """Known good points, tried first: partial trials, or dotted names such as optimizer.lr."""
     startup_trials: CountOrZero = 10
     """Random trials of tpe and gp before their model is used."""
+    scores: Scores | None = None
+    """What tpe and gp learn from. halving: first how deep a rung a trial has reached, then its objective.
+    capped: depth counts only up to the deepest rung that 30 trials have reached. None: what the run began
+    with, and of a new one the default."""
 
 
 class ImportedSampler(Section):
@@ -114,6 +121,8 @@ class ImportedSampler(Section):
     """`package.module:Class`, such as `optuna.samplers:TPESampler`."""
     seed: NonNegativeInt = 0
     points_to_evaluate: list[dict[str, Any]] = Field(default_factory=list)
+    """As for built-in samplers."""
+    scores: Scores | None = None
     """As for built-in samplers."""
 
     @property

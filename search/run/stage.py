@@ -30,7 +30,7 @@ from search.run.sudden_end import SuddenEnd
 from search.run.summary import NO_VALUE, Status, Summary, end_reason, summarize
 from search.samplers.first_try import try_sampler
 from search.samplers.priors import build_sampler
-from search.samplers.view import StudyView
+from search.samplers.view import view_of
 from search.schedulers.build import build_scheduler
 from search.study.journal import drop_half_line
 from search.study.study import SearchStudy, read_records
@@ -215,7 +215,9 @@ def build_coordinator(
         name=config.name,
         mode=config.objective.mode,
         space=config.space,
-        sampler=lambda study: build_sampler(config.sampler, config.space, StudyView(study, scheduler.rungs)),
+        sampler=lambda study: build_sampler(
+            config.sampler, config.space, view_of(study, scheduler.rungs, config.sampler)
+        ),
         history=read_records(folder.history) if folder.history.exists() else [],
         data=data,
     )

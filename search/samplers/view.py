@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from search.config.schema import Mode
+from search.config.schema import ImportedSampler, Mode, Sampler, Scores
 from search.errors import SearchError
 from search.schedulers.base import Rungs
 from search.study.in_memory import PendingTrial, UnknownParameterError, frozen_trial
+from search.study.scores import scores_began_with
 from search.study.study import SearchStudy
 from search.study.trial import Outcome, TrialRecord, as_loss
 
 _EPOCH = datetime(2000, 1, 1)
 
+MIN_TRIALS: Mapping[str, int] = {"halving": 1, "capped": 30}
+"""Trials that make a rung count in the scores, see HalvingScores."""
+DEFAULT_SCORES: Scores = "halving"
+"""Of new studies."""
 MAX_LEARNED = 600
 """Scored trials that a sampler sees; more would only slow it down."""
 _BEST_LEARNED = 150
@@ -31,16 +37,25 @@ class HalvingScores:
     its parameters, and so is one of other data, whose values do not compare. One that is audited counts as it
     stood at the first rung, since it has not earned its depth.
 
+    With `min_trials`, depth counts only up to the deepest rung that so many trials have reached: those that
+    are at it or beyond are compared by their values there. Else each promotion raises a score by itself, and
+    more trials are drawn around the first few that were promoted, whether or not these are the best.
+
     Args:
         records: the trials; `update` is called with every later change.
         rungs: where trials are compared.
         mode: whether larger or smaller is better.
+        min_trials: trials that make a rung count; 1 lets every rung count.
     """
 
-    def __init__(self, records: Sequence[TrialRecord], rungs: Rungs, mode: Mode) -> None:
-        self._rungs, self._mode = rungs, mode
+    def __init__(
+        self, records: Sequence[TrialRecord], rungs: Rungs, mode: Mode, *, min_trials: int = 1
+    ) -> None:
+        self._rungs, self._mode, self._min_trials = rungs, mode, min_trials
         self._keys: dict[TrialRecord, tuple[float, float, bool]] = {}
         """Rung index, objective (larger is better), and whether it was trained to full length."""
+        self._values: dict[TrialRecord, tuple[float, float]] = {}
+        """The rung last compared at, and the objective there."""
         self._longest = 0
         for record in records:
             self.update(record)
@@ -49,6 +64,7 @@ class HalvingScores:
         """The record is new or has changed."""
         self._longest = max(self._longest, record.depth)
         self._keys.pop(record, None)
+        self._values.pop(record, None)
         if record.of_other_data:
             return
         if record.outcome in (Outcome.DIVERGED, Outcome.OUT_OF_MEMORY):
@@ -64,10 +80,15 @@ class HalvingScores:
 
     def __call__(self) -> Iterator[tuple[TrialRecord, float]]:
         """Each trial that has a score, the worst first."""
+        levels = {
+            record: index + (completed and record.depth == self._longest)
+            for record, (index, _, completed) in self._keys.items()
+        }
+        cap = self._cap(levels.values())
         # Numbers before records, which have no order; in a tie those of the history come first.
         ranked = sorted(
-            (index + (completed and record.depth == self._longest), value, record.number, position, record)
-            for position, (record, (index, value, completed)) in enumerate(self._keys.items())
+            (min(level, cap), self._value(record, cap), record.number, position, record)
+            for position, (record, level) in enumerate(levels.items())
         )
         ranks: list[int] = []
         before = None
@@ -76,6 +97,24 @@ class HalvingScores:
             before = (index, value)
         highest = max(1, ranks[-1]) if ranks else 1
         return ((record, rank / highest) for rank, (*_, record) in zip(ranks, ranked, strict=True))
+
+    def _cap(self, levels: Iterable[float]) -> float:
+        """The deepest rung that `min_trials` trials have reached, at least the first."""
+        if self._min_trials <= 1:
+            return math.inf
+        deepest = sorted(levels, reverse=True)
+        return max(1.0, deepest[self._min_trials - 1]) if len(deepest) >= self._min_trials else 1.0
+
+    def _value(self, record: TrialRecord, cap: float) -> float:
+        """The objective up to the rung `cap`, larger is better; all of it where the trial is below."""
+        index, value, _ = self._keys[record]
+        if not 1 <= cap <= index:
+            return value
+        if record not in self._values or self._values[record][0] != cap:
+            there = self._rungs.value_at(record, int(cap), self._mode)
+            assert there is not None
+            self._values[record] = cap, -as_loss(there, self._mode)
+        return self._values[record][1]
 
 
 class StudyView:
@@ -86,18 +125,25 @@ class StudyView:
     trials or take them for bad, and compare values of different depths. A trial of another space is left out
     if its values lie outside of the current one. Of more than MAX_LEARNED scored trials, the best and an even
     choice of the others are shown.
+
+    Args:
+        study: the search's.
+        rungs: where trials are compared.
+        min_trials: see HalvingScores.
     """
 
-    def __init__(self, study: SearchStudy, rungs: Rungs) -> None:
-        self._study, self._rungs = study, rungs
+    def __init__(self, study: SearchStudy, rungs: Rungs, *, min_trials: int = 1) -> None:
+        self._study, self._rungs, self._min_trials = study, rungs, min_trials
         self._drawn: dict[TrialRecord, PendingTrial | None] = {}
         self._in_history = {record: number for number, record in enumerate(study.history)}
 
     def __call__(self) -> list[FrozenTrial]:
         study = self._study
         scores = study.indexes.get(
-            ("halving scores", self._rungs),
-            lambda: HalvingScores([*study.history, *study.records], self._rungs, study.mode),
+            ("halving scores", self._rungs, self._min_trials),
+            lambda: HalvingScores(
+                [*study.history, *study.records], self._rungs, study.mode, min_trials=self._min_trials
+            ),
         )
         # A trial that continues is one of the best: its values so far count meanwhile.
         shown: dict[TrialRecord, float | None] = dict(_thinned(list(scores())))
@@ -125,6 +171,12 @@ class StudyView:
                 space.suggest(pending)
                 self._drawn[record] = pending
         return self._drawn[record]
+
+
+def view_of(study: SearchStudy, rungs: Rungs, options: Sampler | ImportedSampler) -> StudyView:
+    """What the sampler of this section learns from, by the scores that it names or the study began with."""
+    scores = options.scores or scores_began_with(study, DEFAULT_SCORES)
+    return StudyView(study, rungs, min_trials=MIN_TRIALS[scores])
 
 
 def _thinned(scored: list[tuple[TrialRecord, float]]) -> list[tuple[TrialRecord, float]]:

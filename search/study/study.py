@@ -30,8 +30,8 @@ from trainables.process.failure import Failure, FailureKind
 JOURNAL = "study.journal"
 
 _SPACE_PREFIX = "space/"
-ELAPSED = "elapsed_seconds"
 """Prefix of the study's attributes that hold its spaces; a run that grows may add one for its next trials."""
+ELAPSED = "elapsed_seconds"
 
 _DIRECTIONS = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
 _STATES = {

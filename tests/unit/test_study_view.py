@@ -9,10 +9,19 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 from records import STEPS_OF_5, trial
-from simulated_search import FLAT_SPACE, SPACE, Simulation, config_of, learning_curve, open_study
+from simulated_search import (
+    FLAT_SPACE,
+    SPACE,
+    Simulation,
+    config_of,
+    learning_curve,
+    open_study,
+    outcomes,
+)
 
 from search.samplers.view import MAX_LEARNED, HalvingScores, StudyView, _thinned
 from search.schedulers.base import Rungs
+from search.study.scores import scores_began_with
 from search.study.study import JOURNAL, read_records
 from search.study.trial import Outcome, TrialRecord
 
@@ -65,6 +74,39 @@ def test_diverged_and_out_of_memory_rank_worst_and_failed_is_left_out() -> None:
 def test_equals_score_alike() -> None:
     found = scores([trial(0, 0.5), trial(1, 0.5), trial(2, 0.7)])
     assert found[0] == found[1] < found[2]
+
+
+# --- capped scores
+
+
+def capped(records: list[TrialRecord], min_trials: int) -> list[int]:
+    """Numbers, the worst first."""
+    found = dict(HalvingScores(records, Rungs(), "max", min_trials=min_trials)())
+    return [record.number for record in sorted(found, key=found.__getitem__)]
+
+
+def test_with_a_cap_a_rung_counts_once_enough_trials_have_reached_it() -> None:
+    shallow, deep = [trial(0, 0.9), trial(1, 0.2)], [trial(2, 0.5, 0.5, 0.5), trial(3, 0.3, 0.4, 0.6)]
+    assert capped([*shallow, *deep], 1) == capped([*shallow, *deep], 2) == [1, 0, 2, 3]
+    assert capped([*shallow, *deep], 3) == [1, 3, 2, 0]
+
+
+def test_with_a_cap_trials_beyond_it_are_compared_by_what_they_had_reached_there() -> None:
+    beyond, others = trial(0, 0.1, *[0.9] * 8), [trial(1, 0.2, 0.2, 0.2), trial(2, 0.3), trial(3, 0.05)]
+    assert capped([beyond, *others], 3) == [3, 0, 1, 2]
+    assert capped([beyond, *others], 2) == [3, 2, 1, 0]
+
+
+def test_with_a_cap_the_first_rung_counts_from_the_first_trial_on() -> None:
+    records = [trial(0), trial(1, 0.4, 0.9, 0.9), trial(2, 0.5), trial(3, outcome=Outcome.DIVERGED)]
+    assert capped(records, 30) == [3, 1, 2]
+
+
+def test_with_a_cap_the_full_length_is_a_rung_too() -> None:
+    whole = [trial(n, *[0.1 * (n + 1)] * 4, outcome=Outcome.COMPLETED) for n in range(2)]
+    records = [*whole, trial(2, *[0.9] * 3), trial(3, *[0.05] * 3)]
+    assert capped(records, 2) == [3, 2, 0, 1]
+    assert capped(records, 3) == [3, 0, 1, 2]
 
 
 # --- the view
@@ -194,3 +236,47 @@ def test_scores_that_follow_a_study_are_those_of_its_records(tmp_path: Path) -> 
     assert len(followed) == 12
     made_anew = dict(HalvingScores(study.records, Rungs(), study.mode)())
     assert followed == {record.number: score for record, score in made_anew.items()}
+
+
+def test_capped_scores_that_follow_a_study_are_those_of_its_records(tmp_path: Path) -> None:
+    config = config_of(sampler={"name": "random"}, budget={"trials": 14, "max_virtual_epochs": 9})
+    simulation = Simulation(tmp_path, config, workers=3)
+    study = simulation.coordinator.study
+    view = StudyView(study, Rungs(), min_trials=4)
+    while simulation.executor.step(simulation.coordinator):
+        anew = HalvingScores(study.records, Rungs(), study.mode, min_trials=4)
+        expected = {record.number: score for record, score in anew()}
+        shown = {frozen.number: frozen.value for frozen in view() if frozen.state is TrialState.COMPLETE}
+        assert shown == expected
+    assert max(record.depth for record in study.records) == 9
+
+
+def test_a_search_with_capped_scores_that_is_interrupted_goes_on_as_if_it_were_not(tmp_path: Path) -> None:
+    sampler = {"name": "tpe", "startup_trials": 4, "scores": "capped"}
+    config = config_of(FLAT_SPACE, sampler=sampler, budget={"trials": 45, "max_virtual_epochs": 9})
+
+    def noisy(record: TrialRecord, virtual_epoch: int) -> float:
+        return learning_curve(record, virtual_epoch) + (record.number * virtual_epoch * 7919 % 13) / 20
+
+    whole = outcomes(Simulation(tmp_path / "whole", config, noisy).run().records)
+    Simulation(tmp_path / "cut", config, noisy).run(max_reports=70)
+    assert outcomes(Simulation(tmp_path / "cut", config, noisy).run().records) == whole
+    halving = config_of(
+        FLAT_SPACE, sampler={**sampler, "scores": "halving"}, budget={"trials": 45, "max_virtual_epochs": 9}
+    )
+    assert outcomes(Simulation(tmp_path / "halving", halving, noisy).run().records) != whole
+
+
+def test_a_study_keeps_the_scores_that_it_began_with(tmp_path: Path) -> None:
+    config = config_of(FLAT_SPACE)
+    old = open_study(tmp_path, config_of(FLAT_SPACE, sampler={"name": "tpe", "scores": "halving"}))
+    assert scores_began_with(old, "halving") == "halving"
+    old.ask()
+    # As one of a program that knew no others: nothing about scores stands in it.
+    assert "scores" not in (tmp_path / JOURNAL).read_text(encoding="utf-8")
+    assert scores_began_with(open_study(tmp_path, config), "capped") == "halving"
+    (tmp_path / "new").mkdir()
+    new = open_study(tmp_path / "new", config)
+    assert scores_began_with(new, "capped") == "capped"
+    new.ask()
+    assert scores_began_with(open_study(tmp_path / "new", config), "halving") == "capped"

@@ -1,0 +1,71 @@
+"""What a search had found when, and how the qualities of many searches are summarized."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Trace:
+    """The incumbent after each virtual epoch, which is the best by what trials report, noise included."""
+
+    reported: list[float] = field(default_factory=list)
+    """What the incumbent reported. A virtual epoch trained by any worker is one entry."""
+    noise_free: list[float] = field(default_factory=list)
+    """What it is worth."""
+
+    @property
+    def cost(self) -> int:
+        """Virtual epochs trained by all workers together."""
+        return len(self.reported)
+
+    def add(self, reported: float, noise_free: float, sign: float) -> None:
+        """One more virtual epoch was trained; `sign` is -1 where less is better."""
+        if self.reported and sign * self.reported[-1] >= sign * reported:
+            reported, noise_free = self.reported[-1], self.noise_free[-1]
+        self.reported.append(reported)
+        self.noise_free.append(noise_free)
+
+    def at(self, cost: float) -> float | None:
+        """The noise-free value of the incumbent when so much was trained; None before the first report."""
+        place = min(int(cost), self.cost) - 1
+        return self.noise_free[place] if place >= 0 else None
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Regrets of one method over seeds."""
+
+    count: int
+    mean: float
+    half: float
+    """Half the width of the 95 % confidence interval of the mean (normal); NaN for one value."""
+    median: float
+    upper: float
+    """Upper quartile."""
+    worst: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        array = np.asarray(values, dtype=np.float64)
+        half = 1.96 * array.std(ddof=1) / np.sqrt(len(array)) if len(array) > 1 else float("nan")
+        median, upper = np.quantile(array, (0.5, 0.75))
+        return cls(len(array), *(float(x) for x in (array.mean(), half, median, upper, array.max())))
+
+
+def mean_ranks(means: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Mean rank of each method, 1 for the best, over problems: each a mapping of methods to mean regret.
+
+    Only methods that were run on every problem are ranked; in a tie, each has the middle of the ranks.
+    """
+    common = sorted(set.intersection(*(set(problem) for problem in means))) if means else []
+    ranks: dict[str, list[float]] = {name: [] for name in common}
+    for problem in means:
+        for name in common:
+            better = sum(problem[other] < problem[name] for other in common)
+            same = sum(problem[other] == problem[name] for other in common)
+            ranks[name].append(better + (same + 1) / 2)
+    return {name: float(np.mean(values)) for name, values in ranks.items()}
