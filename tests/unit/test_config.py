@@ -54,8 +54,11 @@ def test_raw_is_complete_and_loads_to_the_same():
     assert config.raw["budget"] == {
         "trials": 3,
         "max_virtual_epochs": 27,
+        "full_trainings": None,
         "time": "1h30m",
         "steps": None,
+        "samples": None,
+        "gpu_hours": None,
         "plateau": None,
     }
     assert config.raw["checkpoint"] == {"every": 1, "keep": 2, "keep_trials": 5}

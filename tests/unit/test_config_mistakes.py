@@ -76,7 +76,7 @@ budget: {trails: 24}
         ("scheduler: {name: ash}", "scheduler.name: received 'ash'; must be one of 'asha', 'asha_stop'"),
         (
             "scheduler: {name: asha, patience: 1}",
-            "scheduler.patience: unknown key 'patience'; known: grace_period",
+            "scheduler.patience: unknown key 'patience'; known: audit, grace_period",
         ),
         ("plateau: {patience: 0}", "plateau.patience: received 0; must be greater than 0"),
         ("plateau: {ema: 1.0}", "plateau.ema: received 1.0; must be less than 1"),
