@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 
 import click
@@ -20,9 +21,14 @@ class DefaultCommand(click.Group):
         return super().parse_args(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Commands and options, and where none begins so, the file of a configuration."""
+        """Commands and options, and files and folders, one of which may be a configuration's.
+
+        A shell completes files by itself only where nothing else begins so.
+        """
         found = super().shell_complete(ctx, incomplete)
-        return found or [CompletionItem(incomplete, type="file")]
+        if not found:
+            return [CompletionItem(incomplete, type="file")]
+        return found + [CompletionItem(path) for path in (_paths(incomplete) if incomplete else ())]
 
     def _with_command(self, ctx: click.Context, args: list[str]) -> list[str]:
         """The arguments with `search` before them, unless they begin with an option of the group.
@@ -62,6 +68,13 @@ def with_key(error: click.ClickException) -> click.ClickException:
         message = f"there is no option {error.option_name}; `--set {key}=VALUE` sets it"
         return click.UsageError(message, error.ctx)
     return error
+
+
+def _paths(begin: str) -> list[str]:
+    """Folders and YAML files whose names begin so."""
+    paths = sorted(glob.glob(f"{glob.escape(begin)}*"))
+    folders = [f"{path}/" for path in paths if os.path.isdir(path)]
+    return folders + [path for path in paths if path.endswith((".yaml", ".yml"))]
 
 
 def _options(command: click.Command) -> set[str]:

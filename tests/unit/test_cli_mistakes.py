@@ -46,7 +46,7 @@ def refusal(capsys: pytest.CaptureFixture[str], *args: str) -> str:
         (
             "run configs/seg.yaml",
             "there is no command or file run; `tune-search CONFIG` runs a search, and commands are "
-            "batch-sizes, check, clean, export, init, resume, retrain, schema, search, verify",
+            "audit, batch-sizes, check, clean, confirm, export, init, resume, retrain, schema, search, verify",
         ),
         ("--local check configs/seg.yaml", "--local stands before the command; write it after check"),
     ],
@@ -179,7 +179,9 @@ def test_a_mistyped_module_gets_the_one_that_lies_there(
     ("typed", "incomplete", "expected"),
     [
         ([], "exp", [("plain", "export")]),
-        ([], "conf", [("file", "conf")]),
+        ([], "conf", [("plain", "confirm"), ("plain", "configs/")]),
+        ([], "config", [("file", "config")]),
+        ([], "sea", [("plain", "search")]),
         (["check"], "conf", [("file", "conf")]),
         (["resume"], "resu", [("dir", "resu")]),
         (["check", "configs/seg.yaml"], "--js", [("plain", "--json")]),
