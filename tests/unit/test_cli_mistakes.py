@@ -45,8 +45,8 @@ def refusal(capsys: pytest.CaptureFixture[str], *args: str) -> str:
         ("seg", "there is no command or file seg; did you mean configs/seg.yaml?"),
         (
             "run configs/seg.yaml",
-            "there is no command or file run; `tune-search CONFIG` runs a search, and commands are "
-            "audit, batch-sizes, check, clean, confirm, export, init, resume, retrain, schema, search, verify",
+            "there is no command or file run; `tune-search CONFIG` runs a search, and commands are audit, "
+            "batch-sizes, check, clean, confirm, export, init, resume, retrain, schema, search, verify",
         ),
         ("--local check configs/seg.yaml", "--local stands before the command; write it after check"),
     ],
