@@ -125,7 +125,8 @@ def test_a_limit_that_was_reached_is_no_error_the_next_time(tmp_path: Path) -> N
     config = search_config(budget={"trials": 9, "max_virtual_epochs": 1, "steps": 9}, resources=ALONE)
     first = search_locally(config, results=tmp_path)
     again = search_locally(config, results=tmp_path)
-    assert (again.status, again.reason) == (first.status, first.reason) == ("complete", "step limit")
+    reason = "step limit; the best trial is fully trained"
+    assert (again.status, again.reason) == (first.status, first.reason) == ("complete", reason)
     assert again.steps == first.steps
     more = resume_locally(first.folder, overrides=["budget.steps=30"])
     assert more.steps > first.steps
