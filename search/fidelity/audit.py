@@ -100,7 +100,7 @@ def audit(records: Sequence[TrialRecord], rungs: Rungs, config: Config) -> Fidel
         asked=config.scheduler.audit,
         survivors_only=survivors_only,
         rungs=found,
-        grace_period=_on_grace_period(found, survivors_only),
+        grace_period=_for_scheduler(config.scheduler.name, _on_grace_period(found, survivors_only)),
         virtual_epoch=_on_virtual_epoch(found, rungs, unit.count, unit.unit),
     )
 
@@ -178,6 +178,13 @@ def _on_grace_period(rungs: Sequence[RungAgreement], survivors_only: bool) -> st
         return f"{better.rung} is better than {first.rung}, as {reason}, {others}{caveat}"
     reason = f"ranks at no rung say much of those at full length (at {known[-1].rung}, {_told(known[-1])})"
     return f"more than {known[-1].rung}, or scheduler none, as {reason}{caveat}"
+
+
+def _for_scheduler(name: str, advice: str) -> str:
+    """The advice where nothing stops at a rung is for a scheduler that would."""
+    if name != "none":
+        return advice
+    return f"nothing stops at a rung here; of asha, {advice.replace('can stay', 'would do', 1)}"
 
 
 def _told(rung: RungAgreement) -> str:

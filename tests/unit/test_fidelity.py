@@ -174,6 +174,14 @@ def test_the_advice_follows_from_the_correlations() -> None:
     assert nowhere.startswith("more than 3, or scheduler none, as ranks at no rung say much")
 
 
+def test_where_nothing_stops_at_a_rung_the_advice_is_for_a_scheduler_that_would() -> None:
+    values = [0.1, 0.2, 0.3, 0.4, 0.5]
+    records = [full(number, value, value, value) for number, value in enumerate(values)]
+    found = audit(records, RUNGS, config(scheduler={"name": "none"}))
+    assert found is not None
+    assert found.grace_period.startswith("nothing stops at a rung here; of asha, 1 would do, as ranks there")
+
+
 # --- letting trials through
 
 
