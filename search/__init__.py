@@ -71,6 +71,11 @@ _HOME = {
 __all__ = list(_HOME)
 
 
+def __dir__() -> list[str]:
+    """What Tab shows in a notebook."""
+    return sorted(__all__)
+
+
 def __getattr__(name: str) -> Any:
     """Import a command when it is first used: `tune-search --help` must not wait for torch and Ray."""
     if name not in _HOME:

@@ -161,8 +161,9 @@ def _on_grace_period(rungs: Sequence[RungAgreement], survivors_only: bool) -> st
     known = [rung for rung in rungs if rung.believable is not None]
     if not known:
         most = max(rung.trials for rung in rungs)
-        reason = f"{most} of full length, of which {MIN_TRIALS} with values that differ are needed"
-        return f"no advice, as there are too few trials ({reason}); scheduler.audit lets some more through"
+        reason = f"{most} of full length; {MIN_TRIALS} with values that differ are needed"
+        way_out = f"scheduler.audit: {MIN_TRIALS} lets as many through"
+        return f"no advice, as there are too few trials ({reason}): {way_out}"
     first = known[0]
     caveat = (
         "; among survivors alone ranks agree less than among all, so set scheduler.audit to be sure"

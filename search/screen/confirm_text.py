@@ -17,8 +17,17 @@ def confirmed_lines(race: Confirmed, metric: str) -> list[str]:
     for *cells, end in rows:
         shown = (cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
         lines.append(f"  {'  '.join(shown)}  {end}".rstrip())
-    lines += [f"  note: {one_line(note)}" for note in race.notes]
+    lines += [f"  note: {one_line(note)}" for note in (*_undecided(race), *race.notes)]
     return [*lines, f"  {race.method}"] if race.winner is not None else lines
+
+
+def _undecided(race: Confirmed) -> list[str]:
+    """What is said of a winner from which the test tells others no worse."""
+    rivals = [each for each in race.candidates if each.left_after is None and each.trial != race.winner]
+    if race.winner is None or not rivals:
+        return []
+    names = ", ".join(str(each.trial) for each in rivals)
+    return [f"the test does not tell trial {race.winner} from {names}; more seeds may: confirm --seeds N"]
 
 
 def _headline(race: Confirmed, metric: str) -> str:
@@ -47,7 +56,7 @@ def _row(race: Confirmed, standing: Standing) -> tuple[str, ...]:
         why = "failed or diverged more often" if standing.p is None else f"worse, p = {standing.p:.2g}"
         left = f"left after {counted(standing.left_after, 'seed')}: {why}"
     elif standing.trial == race.winner:
-        left = f"exported: seed {race.seed}, the run of median value"
+        left = f"to export: seed {race.seed}, the run of median value"
     return (
         f"trial {standing.trial}",
         number_text(standing.mean),

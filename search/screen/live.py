@@ -59,7 +59,8 @@ class PlainView(ProgressReporter):
         self._names = config.space.names
         limits, records = coordinator.budget, coordinator.study.records
         done = sum(record.outcome is not None for record in records)
-        already = f", {done} of them already done" if done else ""
+        ended = "of them already done" if limits.trials is not None else "trials already done"
+        already = f", {done} {ended}" if done else ""
         self._line(
             f"search {config.name}: {_asked_for(coordinator, done, config)}{already}, "
             f"up to {limits.max_virtual_epochs} virtual epochs each, "

@@ -56,4 +56,8 @@ def _trials(check: Check) -> str:
     """How many trials there will be, as far as that is known."""
     if check.config.budget.trials is not None:
         return str(check.config.budget.trials)
-    return "as many as the budget buys" if check.expected_trials is None else f"about {check.expected_trials}"
+    return (
+        "as many as the budget buys"
+        if check.expected_trials is None
+        else f"up to about {check.expected_trials}"
+    )

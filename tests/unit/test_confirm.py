@@ -7,6 +7,7 @@ import json
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import chdir
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from search.race.split import other_validation
 from search.run.confirm import RaceCoordinator, RaceStudy, race_config
 from search.run.folder import RunFolder
 from search.run.summary import Summary, read_summary
+from search.screen.confirm_text import confirmed_lines
 from search.screen.text import export_text, summary_text
 from search.study.study import JOURNAL, read_records
 from search.study.trial import TrialRecord
@@ -235,7 +237,12 @@ def test_python_and_the_last_screen_show_the_race(done: Summary) -> None:
     assert row["seed_1"] == best.values["1"]
     text = summary_text(done)
     assert f"confirmed trial {best.trial}: loss {best.mean:.4g} ± {best.std:.4g} over 3 seeds" in text
-    assert f"exported: seed {race.seed}, the run of median value" in text
+    assert f"to export: seed {race.seed}, the run of median value" in text
+    rivals = [str(each.trial) for each in race.candidates[1:] if each.left_after is None]
+    note = f"the test does not tell trial {best.trial} from {', '.join(rivals)}; more seeds may"
+    assert (note in text) == bool(rivals)
+    tied = replace(race, candidates=[replace(each, left_after=None) for each in race.candidates])
+    assert f"does not tell trial {best.trial} from " in "\n".join(confirmed_lines(tied, "loss"))
 
 
 def test_export_takes_the_winner_and_its_run_of_median_value(done: Summary, tmp_path: Path) -> None:

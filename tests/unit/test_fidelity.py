@@ -108,7 +108,7 @@ def test_fewer_than_five_trials_are_too_few() -> None:
     found = audit([*FIVE[:4], trial(5, 0.9)], RUNGS, plain())
     assert found is not None
     assert [(rung.trials, rung.correlation) for rung in found.rungs] == [(4, None), (4, None)]
-    assert "too few trials (4 of full length, of which 5" in found.grace_period
+    assert "too few trials (4 of full length; 5 with" in found.grace_period
     assert audit_lines(found) == []
     assert "  after 1 virtual epoch: too few (4 trials)" in audit_lines(found, always=True)
 

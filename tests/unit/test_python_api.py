@@ -58,6 +58,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> search.Run:
     return search.search(fit, space=SPACE, results=tmp_path_factory.mktemp("results"), local=True, **SECTIONS)
 
 
+def test_the_tab_key_shows_what_there_is() -> None:
+    assert {"search", "resume", "Run", "confirm", "loguniform"} <= set(dir(search))
+
+
 def test_a_domain_in_python_is_the_mapping_of_the_yaml() -> None:
     assert search.loguniform(1e-4, 0.1) == {"loguniform": [1e-4, 0.1]}
     assert search.quniform(0, 1, 0.25) == {"quniform": [0, 1, 0.25]}
