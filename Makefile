@@ -15,7 +15,7 @@ install: .venv/installed
 search: .venv/installed
 	$(BIN)/tune-search configs/seg.yaml
 
-# Lint, types, all of tests/unit, and one test of a whole search for each promise: at most 6 minutes on two cores.
+# Lint, types, all of tests/unit, and one test of a whole search for each promise: a quarter of an hour on two cores.
 test: .venv/installed-test lint
 	$(PYTEST) -m core
 
@@ -23,7 +23,7 @@ test: .venv/installed-test lint
 test-rest: .venv/installed-test
 	$(PYTEST) -m "not core and not slow and not chaos"
 
-# Everything that ends within 20 minutes on two cores.
+# Everything but what takes minutes each: three quarters of an hour on two cores.
 test-all: test test-rest
 
 # What takes minutes each: whole searches of configs/, a kill after every single write, thousands of random inputs.
