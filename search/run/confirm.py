@@ -10,7 +10,7 @@ from typing import Any
 
 from search.config import schema
 from search.config.config import Config
-from search.config.schema import Budget, Confirm, Sampler
+from search.config.schema import Budget, Confirm, Mode, Sampler
 from search.config.stages import open_run
 from search.config.tasks import BUILT_IN
 from search.errors import SearchError
@@ -32,10 +32,10 @@ from search.space.space import Space
 from search.study.study import SearchStudy, read_records
 from search.study.trial import NO_VERDICT, TrialRecord
 from search.text import command
-from trainables.checkpoint import remove_checkpoints
+from trainables.checkpoint import checkpoint_folder, list_checkpoints
 from trainables.data.notes import heard_notes
 from trainables.data.prepared import data_key
-from trainables.files import atomic_file
+from trainables.files import atomic_file, discard_all
 
 
 class RaceStudy(SearchStudy):
@@ -163,7 +163,7 @@ def run_race(
             summary = _with_end_of(race, summary)
         confirmed = confirmed_by(plan, read_records(home.journal), config.objective.mode)
         if confirmed.status == "complete":
-            _remove_losers(plan, confirmed, home)
+            _keep_best_checkpoints(home, config.objective.mode)
         return replace(summary, confirmed=confirmed)
 
 
@@ -250,13 +250,15 @@ def _copy_prepared(stage: RunFolder, home: RunFolder) -> None:
                 shutil.copyfile(file, partial)
 
 
-def _remove_losers(plan: RacePlan, confirmed: Confirmed, home: RunFolder) -> None:
-    """Remove the checkpoints of all but the winner's runs."""
+def _keep_best_checkpoints(home: RunFolder, mode: Mode) -> None:
+    """Of each run, keep the checkpoint that an export would take.
+
+    Whoever has lost may win with more seeds, or race again after others: what it has run counts then.
+    """
     for record in read_records(home.journal):
-        candidate = plan.candidate_of(record)
-        trial = None if candidate < 0 else plan.candidates[candidate].trial
-        if trial is None or trial != confirmed.winner:
-            remove_checkpoints(home.trial(record.number))
+        best = record.best_virtual_epoch(mode) if record.values else record.depth
+        trial = home.trial(record.number)
+        discard_all(checkpoint_folder(trial, other) for other in list_checkpoints(trial) if other != best)
 
 
 def _with_end_of(race: Summary, summary: Summary) -> Summary:
