@@ -9,7 +9,7 @@ from typing import Any
 from search.config.schema import Confirm
 from search.config.stages import open_run
 from search.errors import SearchError
-from search.race.plan import read_plan
+from search.race.plan import default_race, read_plan
 from search.run.confirm import require_complete, run_race
 from search.run.executor import Executor
 from search.run.executors.choose import executor_for
@@ -73,8 +73,5 @@ def race(
 
 
 def _asked(folder: RunFolder, top: int | None, seeds: int | None) -> Confirm:
-    before = read_plan(RunFolder(folder.confirm_path).race)
-    default = open_run(folder.config).confirm or Confirm()
-    if before is not None:
-        default = Confirm(top=before.top, seeds=len(before.seeds), error=before.error)
+    default = default_race(read_plan(RunFolder(folder.confirm_path).race), open_run(folder.config).confirm)
     return Confirm(top=top or default.top, seeds=seeds or default.seeds, error=default.error)

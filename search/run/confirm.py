@@ -73,8 +73,7 @@ class RaceCoordinator(Coordinator):
     def recover(self) -> None:
         super().recover()
         race = self.race
-        wanted = set(race.pending)
-        self._waiting = [record for record in self._queue if self._key(record) in wanted]
+        self._waiting = [record for record in self._queue if self._is_wanted(record, race)]
         self._told = set(race.exits)
         self._bound_runs(race)
 
@@ -103,6 +102,12 @@ class RaceCoordinator(Coordinator):
     def _key(self, record: TrialRecord) -> tuple[int, int]:
         """Candidate and seed; no candidate is -1."""
         return self._plan.candidate_of(record), record.params[SEED]
+
+    def _is_wanted(self, record: TrialRecord, race: Race) -> bool:
+        """Whether a run that may go on is one of this race: it is missing, or has failed and is retried."""
+        candidate, seed = key = self._key(record)
+        retried = record.resumable and record.outcome in NO_VERDICT
+        return key in race.pending or (retried and candidate >= 0 and seed in self._plan.seeds)
 
     def _tell_exits(self, race: Race) -> None:
         for candidate, left in race.exits.items():
@@ -147,13 +152,19 @@ def run_race(
     with owned(folder, reporter):
         stage, home = folder.stages()[-1], RunFolder(folder.confirm_path)
         config = open_run(stage.config).first
+        before = read_plan(home.race)
         plan = plan_race(
             asked,
             read_records(stage.journal),
             mode=config.objective.mode,
             virtual_epochs=config.budget.max_virtual_epochs,
-            before=read_plan(home.race),
+            before=before,
+            configured=open_run(folder.config).confirm,
         )
+        for trial in () if before is None else before.left_out_by(plan):
+            reporter.note(
+                f"trial {trial} races no longer: it is not among the best {plan.top}; its runs are kept"
+            )
         home.create()
         plan.write(home.race)
         records = read_records(home.journal) if home.journal.is_file() else []

@@ -13,6 +13,7 @@ from search.config.document import read_values, write_yaml
 from search.config.schema import check_name
 from search.config.stages import SearchConfig, load_config, open_run
 from search.errors import ConfigError, KeyPath, Problem, SearchError
+from search.race.plan import default_race, read_plan
 from search.run.changes import record_config
 from search.run.confirm import run_race, with_race_so_far
 from search.run.executor import Executor
@@ -181,7 +182,7 @@ def _run(
     best = summary.best
     has_best = summary.status == "complete" and best is not None and not best.of_other_data
     if search.confirm is not None and has_best:
-        asked = search.confirm
+        asked = default_race(read_plan(RunFolder(folder.confirm_path).race), search.confirm)
         summary = run_race(folder, summary, asked, executor, reporter, retry_failed=retry_failed)
     else:
         summary = with_race_so_far(summary, folder)
