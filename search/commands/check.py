@@ -22,6 +22,7 @@ from search.config.stages import load_config
 from search.config.tasks import BUILT_IN
 from search.errors import SearchError
 from search.race.cost import ConfirmPlan, confirm_plan
+from search.run.confirm import refuse_other_splits
 from search.run.data_errors import data_errors
 from search.run.data_record import compared, find_data, read_data
 from search.run.executor import concurrent_trials
@@ -128,6 +129,9 @@ def check(
     first = next(iter(loaded.space.candidates()))
     tried = _try(loaded, first.options, phase)
     trainer = tried.trainer
+    if search.confirm is not None and isinstance(trainer, Trainer):
+        shared = {data_key(loaded.task_path, first.options): dict(trainer.task.arrays)}
+        refuse_other_splits(loaded, shared, first.options)
     scheduler, budget, size = build_scheduler(loaded), loaded.budget, tried.state_bytes
     lengths = replace(
         trainer.virtual_epochs, unit=loaded.virtual_epoch.unit, count=loaded.virtual_epoch.count
@@ -215,7 +219,9 @@ def _try_in(folder: Path, config: Config, values: Mapping[str, Any], phase: Call
     with data_errors(config.task_path, config.file, config.places):  # read when needed
         with _shapes(trainer.model) as shapes, gradients_seen(trainer.model) as seen:
             measured = _measure(trainer)
-        _check_metric(config.objective.metric, measured[0])
+        if (metric := config.objective.metric) not in measured[0]:
+            known = ", ".join(sorted(measured[0]))
+            raise SearchError(f"objective.metric is {metric!r}; the task reports {known}")
         found = (*loaded, *_doubts(config, trainer, seen))
         if isinstance(trainer, Trainer):
             shared = {data_key(config.task_path, values): dict(trainer.task.arrays)}
@@ -234,11 +240,6 @@ def _doubts(config: Config, trainer: Training, seen: Collection[str]) -> tuple[s
     if isinstance(trainer, FunctionTrainer):
         return tuple(trainer.doubts())
     return tuple(doubts(trainer, seen)) if config.task_path not in BUILT_IN.values() else ()
-
-
-def _check_metric(metric: str, metrics: Mapping[str, float]) -> None:
-    if metric not in metrics:
-        raise SearchError(f"objective.metric is {metric!r}; the task reports {', '.join(sorted(metrics))}")
 
 
 def _build(config: Config, values: Mapping[str, Any], phase: Callable[[str], None], folder: Path) -> Training:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import filecmp
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -31,11 +31,11 @@ from search.schedulers.base import NoScheduler
 from search.space.space import Space
 from search.study.study import SearchStudy, read_records
 from search.study.trial import NO_VERDICT, TrialRecord
-from search.text import command
 from trainables.checkpoint import checkpoint_folder, list_checkpoints
 from trainables.data.notes import heard_notes
 from trainables.data.prepared import data_key
 from trainables.files import atomic_file, discard_all
+from trainables.task import Arrays
 
 
 class RaceStudy(SearchStudy):
@@ -165,13 +165,13 @@ def run_race(
             reporter.note(
                 f"trial {trial} races no longer: it is not among the best {plan.top}; its runs are kept"
             )
-        home.create()
-        plan.write(home.race)
         records = read_records(home.journal) if home.journal.is_file() else []
         again = retry_failed and any(run.outcome in NO_VERDICT for run in plan.runs(records).values())
         if again or not plan.race(records, config.objective.mode).is_over:
             race = _run_in_folder(config, plan, stage, home, executor, reporter, retry_failed=again)
             summary = _with_end_of(race, summary)
+        else:
+            plan.write(home.race)
         confirmed = confirmed_by(plan, read_records(home.journal), config.objective.mode)
         if confirmed.status == "complete":
             _keep_best_checkpoints(home, config.objective.mode)
@@ -196,7 +196,9 @@ def _run_in_folder(
     with heard_notes() as of_data:
         shared = load_shared_data(config, stage, found.arrays)
     notes += of_data
-    _refuse_other_splits(config, plan, shared)
+    refuse_other_splits(config, shared, plan.candidates[0].options, plan.seeds[:2])
+    home.create()
+    plan.write(home.race)
     _copy_prepared(stage, home)
     number = len(read_records(home.journal)) if home.journal.is_file() else 0
     own = race_config(config, plan, number)
@@ -231,23 +233,34 @@ def race_config(config: Config, plan: RacePlan, number: int) -> Config:
     return config.model_copy(update=changes)
 
 
-def _refuse_other_splits(config: Config, plan: RacePlan, shared: Mapping[str, Any]) -> None:
-    """Refuse a task of the user's own whose split follows the seed: the race would be one of splits.
+def refuse_other_splits(
+    config: Config,
+    shared: Mapping[str, Arrays],
+    options: Mapping[str, Any] | None = None,
+    seeds: Sequence[int] = (1, 2),
+) -> None:
+    """Refuse a task of the user's own whose split follows the seed: a race would be one of splits.
+
+    Args:
+        config: of the search, or of a stage.
+        shared: the data that are loaded, by their keys.
+        options: of a candidate (default: of any trial).
+        seeds: two of them.
 
     Raises:
         SearchError: it is one.
     """
     if config.task_path in BUILT_IN.values():
         return
-    options = dict(plan.candidates[0].options)
-    seeds = plan.seeds[:2]
+    options = dict(next(iter(config.space.candidates())).options if options is None else options)
     with data_errors(config.task_path, places=config.places):
         arrays = shared.get(data_key(config.task_path, options))
         differing = other_validation(config.task_class(), options, seeds, arrays)
     if differing:
         raise SearchError(
             f"the validation data of {config.task_path} follow trial.seed ({differing}), so values of "
-            "several seeds do not compare; split the data by a seed of their own, as by trial.data.split_seed"
+            "several seeds do not compare, as `confirm` would; split the data by a seed of their own, as by "
+            "trial.data.split_seed, or leave confirm: out"
         )
 
 
@@ -313,18 +326,3 @@ def read_confirmed(folder: RunFolder) -> Confirmed | None:
 def with_race_so_far(summary: Summary, folder: RunFolder) -> Summary:
     """The summary of a search with what an earlier race in its folder has come to, if there was one."""
     return replace(summary, confirmed=read_confirmed(folder))
-
-
-def require_complete(folder: RunFolder, summary: Summary) -> Summary:
-    """The summary of the search alone.
-
-    Raises:
-        SearchError: the search is not complete.
-    """
-    found = without_race(summary)
-    if found.status != "complete":
-        raise SearchError(
-            f"the search in {folder.path} is {found.status} ({found.reason}), and its best trials may be "
-            f"others at its end; `{command('resume', folder.path)}` continues it"
-        )
-    return found

@@ -8,10 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from faulty_runs import interrupted_at
 from in_process import resume_locally, search_locally
+from tiny_tasks import search_config
 
 import search
+from search.commands.check import check
 from search.commands.confirm import race
+from search.errors import SearchError
+from search.run.folder import RunFolder
 from search.run.reporter import ProgressReporter
 from search.run.summary import Summary
 from search.study.study import JOURNAL, read_records
@@ -96,6 +101,64 @@ def test_failed_runs_of_a_race_that_is_over_are_tried_again(tmp_path: Path) -> N
     first, second = again.candidates
     assert first.values == second.values, "the same training, with the same seeds"
     assert len(read_records(Path(summary.folder) / "confirm" / JOURNAL)) == 6, "no run is new"
+
+
+def test_a_search_that_was_killed_as_it_went_on_is_not_raced(tmp_path: Path) -> None:
+    config = {**CONFIG, "confirm": None, "sampler": {"name": "random"}}
+    for name, ends in (("cut", "cut within a trial"), ("between", "cut after one")):
+        summary = search_locally(config, name=name, results=tmp_path)
+        folder = RunFolder(Path(summary.folder))
+        written = folder.summary.read_bytes()
+        at = (2, 1) if ends == "cut within a trial" else (3, 1)
+        resume_locally(folder.path, overrides=["budget.trials=5"], reporter=interrupted_at(*at))
+        folder.summary.write_bytes(written)  # as a kill -9 leaves it
+        if ends == "cut after one":
+            cut_after_trial(folder.journal, 2)
+        records = read_records(folder.journal)
+        assert (None in [record.outcome for record in records]) == (ends == "cut within a trial")
+        with pytest.raises(SearchError, match=r"went on after its summary of 2 trials.*`tune-search resume"):
+            race(folder.path, local=True)
+        assert not RunFolder(folder.confirm_path).path.exists()
+        resume_locally(folder.path)
+        assert race(folder.path, top=2, seeds=2, local=True).status == "complete"
+
+
+def cut_after_trial(journal: Path, number: int) -> None:
+    """Cut a journal right after the trial's end was written."""
+    lines = journal.read_bytes().splitlines(keepends=True)
+    for count in range(1, len(lines) + 1):
+        journal.write_bytes(b"".join(lines[:count]))
+        records = read_records(journal)
+        if len(records) == number + 1 and records[number].outcome is not None:
+            return
+    raise AssertionError(f"trial {number} never ended")
+
+
+SPLIT = search_config(
+    task="race_functions:SplitBySeedTask",
+    budget={"trials": 1, "max_virtual_epochs": 1},
+    confirm={"top": 1, "seeds": 2},
+)
+"""Its validation data follow the seed."""
+FOLLOWS = "validation data of race_functions:SplitBySeedTask follow trial.seed"
+
+
+def test_a_split_that_follows_the_seed_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    with pytest.raises(SearchError, match=FOLLOWS):
+        check(SPLIT)
+    with pytest.raises(SearchError, match=FOLLOWS):
+        search_locally(SPLIT, results=tmp_path)
+    [folder] = tmp_path.iterdir()
+    assert not (folder / JOURNAL).exists()
+
+
+def test_a_refused_race_leaves_no_trace(tmp_path: Path) -> None:
+    summary = search_locally({**SPLIT, "confirm": None}, results=tmp_path)
+    with pytest.raises(SearchError, match=FOLLOWS):
+        race(summary.folder, top=1, seeds=2, local=True)
+    assert not (Path(summary.folder) / "confirm").exists()
+    assert search.Run(summary.folder).confirmed is None
+    assert search.export(summary.folder).note == ""
 
 
 class Notes(ProgressReporter):
