@@ -127,11 +127,8 @@ def check(
     loaded = search.first
     concurrency = concurrent_trials(loaded, _local_resources())
     first = next(iter(loaded.space.candidates()))
-    tried = _try(loaded, first.options, phase)
+    tried = _try(loaded, first.options, phase, raced=search.confirm is not None)
     trainer = tried.trainer
-    if search.confirm is not None and isinstance(trainer, Trainer):
-        shared = {data_key(loaded.task_path, first.options): dict(trainer.task.arrays)}
-        refuse_other_splits(loaded, shared, first.options)
     scheduler, budget, size = build_scheduler(loaded), loaded.budget, tried.state_bytes
     lengths = replace(
         trainer.virtual_epochs, unit=loaded.virtual_epoch.unit, count=loaded.virtual_epoch.count
@@ -203,12 +200,14 @@ class _Tried(NamedTuple):
     state_bytes: int
 
 
-def _try(config: Config, values: Mapping[str, Any], phase: Callable[[str], None]) -> _Tried:
+def _try(config: Config, values: Mapping[str, Any], phase: Callable[[str], None], *, raced: bool) -> _Tried:
     with tempfile.TemporaryDirectory(prefix="tune-search-check-") as folder:
-        return _try_in(Path(folder), config, values, phase)
+        return _try_in(Path(folder), config, values, phase, raced)
 
 
-def _try_in(folder: Path, config: Config, values: Mapping[str, Any], phase: Callable[[str], None]) -> _Tried:
+def _try_in(
+    folder: Path, config: Config, values: Mapping[str, Any], phase: Callable[[str], None], raced: bool
+) -> _Tried:
     try_sampler(config.sampler, config.space, config.sampler_where)
     trainer = _build(config, values, phase, folder)
     loaded: tuple[str, ...] = ()
@@ -222,13 +221,13 @@ def _try_in(folder: Path, config: Config, values: Mapping[str, Any], phase: Call
         if (metric := config.objective.metric) not in measured[0]:
             known = ", ".join(sorted(measured[0]))
             raise SearchError(f"objective.metric is {metric!r}; the task reports {known}")
-        found = (*loaded, *_doubts(config, trainer, seen))
+        found, data, picture = (*loaded, *_doubts(config, trainer, seen)), None, None
         if isinstance(trainer, Trainer):
             shared = {data_key(config.task_path, values): dict(trainer.task.arrays)}
             try_imported(config, shared, phase)
-        phase("looking at some samples")
-        data, picture = None, None
-        if isinstance(trainer, Trainer):
+            if raced:
+                refuse_other_splits(config, shared, values)
+            phase("looking at some samples")
             data, picture = _looked_at(config, trainer.task), trainer.task.data_picture()
     size = _state_size(trainer)
     trainer.close()

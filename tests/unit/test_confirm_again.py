@@ -14,13 +14,16 @@ from tiny_tasks import search_config
 
 import search
 from search.commands.check import check
+from search.commands.clean import clean
 from search.commands.confirm import race
+from search.commands.verify import verify
 from search.errors import SearchError
+from search.race.plan import read_plan
 from search.run.folder import RunFolder
 from search.run.reporter import ProgressReporter
 from search.run.summary import Summary
 from search.study.study import JOURNAL, read_records
-from trainables.checkpoint import list_checkpoints
+from trainables.checkpoint import checkpoint_folder, list_checkpoints
 
 CONFIG: dict[str, Any] = {
     "name": "raced",
@@ -159,6 +162,37 @@ def test_a_refused_race_leaves_no_trace(tmp_path: Path) -> None:
     assert not (Path(summary.folder) / "confirm").exists()
     assert search.Run(summary.folder).confirmed is None
     assert search.export(summary.folder).note == ""
+
+
+def test_verify_and_clean_know_the_race(tmp_path: Path) -> None:
+    summary = search_locally(CONFIG, results=tmp_path)
+    assert summary.confirmed is not None
+    folder, run = RunFolder(Path(summary.folder)), summary.confirmed.run
+    assert run is not None
+    for given in (folder.path, folder.confirm_path):
+        verified = verify(given)
+        assert (verified.folder, verified.damages, verified.trials) == (folder.path, [], 2)
+        assert verified.checkpoints == len(list(folder.path.rglob("model.safetensors"))) >= 6
+    assert clean(folder.path).items[1:] == [], "all but one trial of the search stays"
+    checkpoint = checkpoint_folder(RunFolder(folder.confirm_path).trial(run), 2)
+    (checkpoint / "model.safetensors").write_bytes(b"spoiled")
+    [damage] = verify(folder.path).damages
+    assert damage.path == str(checkpoint.relative_to(folder.path))
+    assert f"run {run} of the race, which stands for its winner" in damage.cost
+    assert "--trial 0" in damage.cost
+    with pytest.raises(SearchError, match=f"run {run} of the race, trial 0, cannot be exported.*--trial 0"):
+        search.export(folder.path)
+    assert search.export(folder.path, trial=0).trial == 0
+    # Who races no longer may be removed, which a race of the others does not miss.
+    narrowed = resume_locally(folder.path, overrides=["confirm.top=1", "confirm.seeds=3"])
+    assert standings(narrowed) == {0: 3}
+    cleaned = [item.path for item in clean(folder.path).items if item.path.startswith("confirm/trials")]
+    raced = read_plan(RunFolder(folder.confirm_path).race)
+    assert raced is not None
+    former = [r.number for r in read_records(folder.confirm_path / JOURNAL) if raced.candidate_of(r) < 0]
+    assert [Path(path).parts[2] for path in cleaned] == [f"{number:04d}" for number in former] != []
+    folder.confirm_path.joinpath("race.yaml").write_text("top: [", encoding="utf-8")
+    assert "race.yaml" in str(verify(folder.path).damages)
 
 
 class Notes(ProgressReporter):
