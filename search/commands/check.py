@@ -22,6 +22,7 @@ from search.config.stages import load_config
 from search.config.tasks import BUILT_IN
 from search.errors import SearchError
 from search.race.cost import ConfirmPlan, confirm_plan
+from search.run.confirm import refuse_other_splits
 from search.run.data_errors import data_errors
 from search.run.data_record import compared, find_data, read_data
 from search.run.executor import concurrent_trials
@@ -126,7 +127,7 @@ def check(
     loaded = search.first
     concurrency = concurrent_trials(loaded, _local_resources())
     first = next(iter(loaded.space.candidates()))
-    tried = _try(loaded, first.options, phase)
+    tried = _try(loaded, first.options, phase, raced=search.confirm is not None)
     trainer = tried.trainer
     scheduler, budget, size = build_scheduler(loaded), loaded.budget, tried.state_bytes
     lengths = replace(
@@ -199,12 +200,14 @@ class _Tried(NamedTuple):
     state_bytes: int
 
 
-def _try(config: Config, values: Mapping[str, Any], phase: Callable[[str], None]) -> _Tried:
+def _try(config: Config, values: Mapping[str, Any], phase: Callable[[str], None], *, raced: bool) -> _Tried:
     with tempfile.TemporaryDirectory(prefix="tune-search-check-") as folder:
-        return _try_in(Path(folder), config, values, phase)
+        return _try_in(Path(folder), config, values, phase, raced)
 
 
-def _try_in(folder: Path, config: Config, values: Mapping[str, Any], phase: Callable[[str], None]) -> _Tried:
+def _try_in(
+    folder: Path, config: Config, values: Mapping[str, Any], phase: Callable[[str], None], raced: bool
+) -> _Tried:
     try_sampler(config.sampler, config.space, config.sampler_where)
     trainer = _build(config, values, phase, folder)
     loaded: tuple[str, ...] = ()
@@ -215,14 +218,16 @@ def _try_in(folder: Path, config: Config, values: Mapping[str, Any], phase: Call
     with data_errors(config.task_path, config.file, config.places):  # read when needed
         with _shapes(trainer.model) as shapes, gradients_seen(trainer.model) as seen:
             measured = _measure(trainer)
-        _check_metric(config.objective.metric, measured[0])
-        found = (*loaded, *_doubts(config, trainer, seen))
+        if (metric := config.objective.metric) not in measured[0]:
+            known = ", ".join(sorted(measured[0]))
+            raise SearchError(f"objective.metric is {metric!r}; the task reports {known}")
+        found, data, picture = (*loaded, *_doubts(config, trainer, seen)), None, None
         if isinstance(trainer, Trainer):
             shared = {data_key(config.task_path, values): dict(trainer.task.arrays)}
             try_imported(config, shared, phase)
-        phase("looking at some samples")
-        data, picture = None, None
-        if isinstance(trainer, Trainer):
+            if raced:
+                refuse_other_splits(config, shared, values)
+            phase("looking at some samples")
             data, picture = _looked_at(config, trainer.task), trainer.task.data_picture()
     size = _state_size(trainer)
     trainer.close()
@@ -234,11 +239,6 @@ def _doubts(config: Config, trainer: Training, seen: Collection[str]) -> tuple[s
     if isinstance(trainer, FunctionTrainer):
         return tuple(trainer.doubts())
     return tuple(doubts(trainer, seen)) if config.task_path not in BUILT_IN.values() else ()
-
-
-def _check_metric(metric: str, metrics: Mapping[str, float]) -> None:
-    if metric not in metrics:
-        raise SearchError(f"objective.metric is {metric!r}; the task reports {', '.join(sorted(metrics))}")
 
 
 def _build(config: Config, values: Mapping[str, Any], phase: Callable[[str], None], folder: Path) -> Training:

@@ -10,6 +10,7 @@ from pathlib import Path
 from search.config.schema import Mode
 from search.config.stages import open_run
 from search.errors import SearchError
+from search.race.plan import read_plan
 from search.run.folder import RunFolder
 from search.study.study import read_records
 from search.study.trial import TrialRecord, ranked
@@ -52,6 +53,8 @@ class Cleaning:
 def clean(run: str | Path, *, dry_run: bool = False, keep_trials: int | None = None) -> Cleaning:
     """Remove checkpoints of all but the best trials, those set aside as damaged, and partial files.
 
+    Of a race over seeds, those go whose trial races no longer.
+
     The study, TensorBoard events, the export and all checkpoints of unfinished trials are kept.
 
     Args:
@@ -88,6 +91,7 @@ def _plan(folder: RunFolder, keep_trials: int | None, *, dry_run: bool) -> Clean
         number = keep_trials or config.checkpoint.keep_trials
         most_kept = max(most_kept, number)
         found += [*_checkpoints(stage, config.objective.mode, number), *_leftovers(stage)]
+    found += _of_race(RunFolder(folder.confirm_path))
     items = [
         Item(
             str(path.relative_to(folder.path)),
@@ -112,6 +116,21 @@ def _checkpoints(folder: RunFolder, mode: Mode, keep_trials: int) -> Iterator[tu
     why = f"not among the best {keep_trials} trials" if keep_trials > 1 else "not the best trial"
     for trial in sorted((folder.path / "trials").glob("*")):
         if trial.name.isdecimal() and int(trial.name) in removed:
+            yield from ((checkpoint_folder(trial, number), why) for number in list_checkpoints(trial))
+        yield from ((path, "damaged, set aside") for path in list_damaged(trial))
+        yield from ((path, _INTERRUPTED) for path in list_partial(trial))
+
+
+def _of_race(home: RunFolder) -> Iterator[tuple[Path, str]]:
+    """What to remove of the race: of those who race, any run may be one that is exported after more seeds."""
+    plan = read_plan(home.race)
+    if plan is None:
+        return
+    yield from _leftovers(home)
+    for record in read_records(home.journal) if home.journal.is_file() else ():
+        trial = home.trial(record.number)
+        if plan.candidate_of(record) < 0:
+            why = "of a trial that races no longer"
             yield from ((checkpoint_folder(trial, number), why) for number in list_checkpoints(trial))
         yield from ((path, "damaged, set aside") for path in list_damaged(trial))
         yield from ((path, _INTERRUPTED) for path in list_partial(trial))

@@ -9,14 +9,16 @@ from typing import Any
 from search.config.schema import Confirm
 from search.config.stages import open_run
 from search.errors import SearchError
-from search.race.plan import read_plan
-from search.run.confirm import require_complete, run_race
+from search.race.plan import default_race, read_plan
+from search.run.confirm import run_race, without_race
 from search.run.executor import Executor
 from search.run.executors.choose import executor_for
 from search.run.folder import RunFolder, write_json
 from search.run.opened import Run
 from search.run.reporter import ProgressReporter
 from search.run.summary import Summary, read_summary
+from search.study.study import read_records
+from search.text import command, counted
 
 
 def confirm(run: str | Path, **options: Any) -> Run:
@@ -60,7 +62,7 @@ def race(
     folder = RunFolder(Path(run).absolute())
     folder.require()
     try:
-        summary = require_complete(folder, read_summary(folder))
+        summary = _require_complete(folder, read_summary(folder))
     except FileNotFoundError:
         raise SearchError(f"{folder.path} has no summary: the search in it has not ended") from None
     asked = _asked(folder, top, seeds)
@@ -73,8 +75,38 @@ def race(
 
 
 def _asked(folder: RunFolder, top: int | None, seeds: int | None) -> Confirm:
-    before = read_plan(RunFolder(folder.confirm_path).race)
-    default = open_run(folder.config).confirm or Confirm()
-    if before is not None:
-        default = Confirm(top=before.top, seeds=len(before.seeds), error=before.error)
+    default = default_race(read_plan(RunFolder(folder.confirm_path).race), open_run(folder.config).confirm)
     return Confirm(top=top or default.top, seeds=seeds or default.seeds, error=default.error)
+
+
+def _require_complete(folder: RunFolder, summary: Summary) -> Summary:
+    """The summary of the search alone.
+
+    Raises:
+        SearchError: the search is not complete.
+    """
+    found = without_race(summary)
+    if found.status != "complete":
+        raise SearchError(
+            f"the search in {folder.path} is {found.status} ({found.reason}), and its best trials may be "
+            f"others at its end; `{command('resume', folder.path)}` continues it"
+        )
+    _require_ended(folder, found)
+    return found
+
+
+def _require_ended(folder: RunFolder, summary: Summary) -> None:
+    """Refuse a search that went on after it had written its summary, and was killed.
+
+    Raises:
+        SearchError: it did.
+    """
+    records = [record for stage in folder.stages() for record in read_records(stage.journal)]
+    open_ones = sum(record.outcome is None for record in records)
+    if open_ones or len(records) > summary.trials:
+        found = f"{counted(open_ones, 'trial')} not ended" if open_ones else f"{len(records)} trials"
+        raise SearchError(
+            f"the search in {folder.path} went on after its summary of {counted(summary.trials, 'trial')}, "
+            f"and did not come to its end: there are {found}, and its best trials may be others then; "
+            f"`{command('resume', folder.path)}` continues it"
+        )

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from search.commands.checkpoint_faults import mismatch, newest_written, other_value
 from search.commands.export import FILES, OPTIONAL_FILES, SUMS
 from search.config.config import Config
 from search.config.document import read_values
-from search.config.schema import Mode
+from search.config.schema import Mode, NoScheduler
 from search.config.stages import open_run
-from search.errors import ConfigError
+from search.errors import ConfigError, SearchError
+from search.race.confirmed import Confirmed
+from search.race.plan import read_plan
+from search.run.confirm import read_confirmed
 from search.run.folder import RunFolder
 from search.schedulers.build import build_scheduler
 from search.study.journal_check import read_journal
@@ -64,13 +67,14 @@ def verify(run: str | Path, *, progress: Callable[[int, int], None] = lambda don
     Nothing is written, and the search may be running.
 
     Args:
-        run: the folder of the search.
+        run: the folder of the search; that of its race stands for it.
         progress: called with the number of bytes of checkpoints read so far, and their total.
 
     Raises:
         SearchError: it is not the folder of a search, or users other than its owner can write in it.
     """
     folder = RunFolder(Path(run).absolute())
+    folder = RunFolder(folder.run_path) if folder.is_race else folder
     folder.require_private()
     if not folder.config.is_file() and not folder.journal.is_file():
         folder.require()
@@ -78,11 +82,14 @@ def verify(run: str | Path, *, progress: Callable[[int, int], None] = lambda don
     checks = [_FolderCheck(place, folder.path, progress) for place in places]
     for later_stage in checks[2:]:
         later_stage.check_base()
+    searched = list(checks)
+    if folder.confirm_path.is_dir():
+        checks.append(_RaceCheck(RunFolder(folder.confirm_path), folder.path, progress))
     return Verification(
         folder=folder.path,
         owner=checks[0].owner,
-        trials=sum(len(check.records) for check in checks),
-        virtual_epochs=sum(record.depth for check in checks for record in check.records),
+        trials=sum(len(check.records) for check in searched),
+        virtual_epochs=sum(record.depth for check in searched for record in check.records),
         checkpoints=sum(len(epochs) for check in checks for epochs in check.checkpoints.values()),
         num_bytes=sum(check.num_bytes for check in checks),
         damages=sorted((damage for check in checks for damage in check.damages), key=lambda d: d.path),
@@ -94,7 +101,7 @@ class _FolderCheck:
 
     def __init__(self, folder: RunFolder, root: Path, progress: Callable[[int, int], None]) -> None:
         self._folder, self._root = folder, root
-        self.owner = folder.owner()
+        self.owner = RunFolder(root).owner() if folder.is_race else folder.owner()
         self.damages: list[Damage] = []
         # Listed before the journal is read: a trial is in the study before it has a folder.
         numbers = {int(path.name) for path in (folder.path / "trials").glob("*") if path.name.isdecimal()}
@@ -180,11 +187,11 @@ class _FolderCheck:
             return str(error).removeprefix(f"{self._checkpoint(number, epoch)} ")
         if record is None:
             return None
-        mismatch = _mismatch(info, epoch, record)
-        if mismatch is None and (difference := _other_value(info, record)):
+        fault = mismatch(info, epoch, record)
+        if fault is None and (difference := other_value(info, record)):
             cost = "the search uses the value in the study, an export the one in the checkpoint"
             self._add(self._checkpoint(number, epoch), difference, cost)
-        return mismatch
+        return fault
 
     def _report_checkpoints(self) -> None:
         """Add what is damaged, was set aside, belongs to no trial, or is missing."""
@@ -216,16 +223,20 @@ class _FolderCheck:
 
     def _needed(self) -> list[tuple[TrialRecord, int]]:
         """Checkpoints that must exist: the best of all, and the newest of each trial that was interrupted."""
-        needed = [(best, best.best_virtual_epoch(self._mode)) for best in self._ranked[:1]]
+        needed = [(best, best.best_virtual_epoch(self._mode)) for best in self._exported()]
         if self._config is not None:
             scheduler, every = build_scheduler(self._config), self._config.checkpoint.every
             for record in self.records:
                 paused = scheduler.pauses and record.depth != record.promoted_at
                 paused = paused and scheduler.rungs.reached(record)
-                epoch = _newest_written(record, self._mode, every)
+                epoch = newest_written(record, self._mode, every)
                 if record.outcome is None and not paused and epoch > self._newest_intact(record):
                     needed.append((record, epoch))
         return needed
+
+    def _exported(self) -> Sequence[TrialRecord]:
+        """The trial that an export takes, if there is one."""
+        return self._ranked[:1]
 
     def _newest_intact(self, record: TrialRecord) -> int:
         epochs = self.checkpoints[record.number]
@@ -238,7 +249,7 @@ class _FolderCheck:
         exported = record in self._ranked and epoch == record.best_virtual_epoch(self._mode)
         costs = []
         # A value that is computed again can be exported then; the best of all is missed until then.
-        if exported and (not lost or record is self._ranked[0]):
+        if exported and (not lost or record in self._exported()):
             costs.append(self._cost_of_export(record))
         if lost:
             start = f"continues from virtual epoch {newest}" if newest else "starts again"
@@ -297,32 +308,41 @@ class _FolderCheck:
             self._add(file, f"cannot be read: {error}", cost)
 
 
-def _mismatch(info: Mapping[str, Any], virtual_epoch: int, record: TrialRecord) -> str | None:
-    """Why a checkpoint cannot be the trial's; None if it can."""
-    history = info.get("history")
-    if not isinstance(history, list) or len(history) != virtual_epoch:
-        return f"its history is not one of {virtual_epoch} virtual epochs; remove it"
-    if info.get("trial") != record.number:
-        return f"it is of trial {info.get('trial')}; remove it"
-    if info.get("options") != json.loads(json.dumps(record.resolved.options)):
-        return "it was trained with other options than the study has for the trial; remove it"
-    return None
+class _RaceCheck(_FolderCheck):
+    """What is damaged in the folder of a race."""
 
+    _confirmed: Confirmed | None = None
 
-def _other_value(info: Mapping[str, Any], record: TrialRecord) -> str | None:
-    """Where a checkpoint's history and the study differ."""
-    metric = info["metric"]
-    for number, (entry, value) in enumerate(zip(info["history"], record.values, strict=False), start=1):
-        if entry.get(metric) != value:
-            return f"says {metric} {entry.get(metric)} at virtual epoch {number}, and the study {value}"
-    return None
+    def _read_config(self) -> Config | None:
+        """That of the search, whose faults are told there, for runs that all go to their end."""
+        whole = RunFolder(self._root)
+        try:
+            if read_plan(self._folder.race) is None and self._folder.journal.is_file():
+                cost = f"none: `{command('confirm', self._root)}` plans the race again"
+                self._add(self._folder.race, "is missing", cost)
+        except SearchError as error:
+            self._add(self._folder.race, str(error), "the race cannot continue, and its winner is not known")
+        try:
+            self._confirmed = read_confirmed(whole)
+            config = open_run(whole.stages()[-1].config).first
+        except (SearchError, OSError, IndexError):
+            return None
+        return config.model_copy(update={"scheduler": NoScheduler()})
 
+    def _read_journal(self, file: Path) -> tuple[Sequence[TrialRecord], Mode]:
+        has_begun = file.is_file() or (self._folder.path / "trials").is_dir()
+        return super()._read_journal(file) if has_begun else ([], "max")
 
-def _newest_written(record: TrialRecord, mode: Mode, every: int) -> int:
-    """The newest virtual epoch in the study after which a checkpoint was written; 0 before the first."""
-    written = [
-        number
-        for number in range(1, record.depth + 1)
-        if number % every == 0 or record.best(mode, number) != record.best(mode, number - 1)
-    ]
-    return max(written, default=0)
+    def _exported(self) -> Sequence[TrialRecord]:
+        race = self._confirmed
+        run = race.run if race is not None and race.status == "complete" else None
+        return [record for record in self.records if record.number == run]
+
+    def _cost_of_export(self, record: TrialRecord) -> str:
+        if record not in self._exported() or self._confirmed is None:
+            return f"run {record.number} of the race cannot be exported; it is not the one that would be"
+        other = command("export", self._root, "--trial", str(self._confirmed.winner))
+        return (
+            f"run {record.number} of the race, which stands for its winner, cannot be exported; `{other}` "
+            "exports the search's checkpoint"
+        )

@@ -53,6 +53,8 @@ class RacePlan:
     virtual_epochs: int
     """Full length of a run."""
     candidates: tuple[Candidate, ...]
+    configured: Confirm | None = None
+    """The section `confirm` of the search when the race was last planned."""
 
     def is_that_of(self, other: RacePlan) -> bool:
         """Whether the same configurations race at the same length."""
@@ -65,7 +67,14 @@ class RacePlan:
     def write(self, file: Path) -> None:
         """Write it as YAML, which reads back identically."""
         plain = asdict(self)
-        write_yaml(file, {**plain, "seeds": list(self.seeds), "candidates": list(plain["candidates"])})
+        configured = None if self.configured is None else self.configured.model_dump(mode="json")
+        lists = {"seeds": list(self.seeds), "candidates": list(plain["candidates"])}
+        write_yaml(file, {**plain, **lists, "configured": configured})
+
+    def left_out_by(self, other: RacePlan) -> list[int]:
+        """Which of these candidates do not race by the other plan, by their numbers in the search."""
+        there = [each.options for each in other.candidates]
+        return [each.trial for each in self.candidates if each.options not in there]
 
     def runs(self, records: Iterable[TrialRecord]) -> dict[tuple[int, int], TrialRecord]:
         """By candidate and seed, the last run of full length that has ended, however it did.
@@ -112,11 +121,24 @@ def read_plan(file: Path) -> RacePlan | None:
     try:
         tree = read_values(file)
         candidates = tuple(Candidate(**candidate) for candidate in tree["candidates"])
-        return RacePlan(**{**tree, "seeds": tuple(tree["seeds"]), "candidates": candidates})
-    except (ConfigError, KeyError, TypeError) as error:
+        given = tree.get("configured")
+        configured = None if given is None else Confirm.model_validate(given)
+        read = {"seeds": tuple(tree["seeds"]), "candidates": candidates, "configured": configured}
+        return RacePlan(**{**tree, **read})
+    except (ConfigError, KeyError, TypeError, ValueError) as error:
         raise SearchError(
             f"{file} is damaged ({error}); remove it, and the race is planned again: its runs are kept"
         ) from error
+
+
+def default_race(before: RacePlan | None, configured: Confirm | None) -> Confirm:
+    """How many trials race over how many seeds, where no command says it: as the race has begun.
+
+    A section `confirm` that is not the one of then says it anew.
+    """
+    if before is None or configured not in (None, before.configured):
+        return configured or Confirm()
+    return Confirm(top=before.top, seeds=len(before.seeds), error=before.error)
 
 
 def plan_race(
@@ -126,6 +148,7 @@ def plan_race(
     mode: Mode,
     virtual_epochs: int,
     before: RacePlan | None = None,
+    configured: Confirm | None = None,
 ) -> RacePlan:
     """The best trials of a search, and the seeds that they race over.
 
@@ -166,6 +189,7 @@ def plan_race(
         error=asked.error,
         virtual_epochs=virtual_epochs,
         candidates=tuple(candidates),
+        configured=configured,
     )
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import filecmp
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from search.config import schema
 from search.config.config import Config
-from search.config.schema import Budget, Confirm, Sampler
+from search.config.schema import Budget, Confirm, Mode, Sampler
 from search.config.stages import open_run
 from search.config.tasks import BUILT_IN
 from search.errors import SearchError
@@ -31,11 +31,11 @@ from search.schedulers.base import NoScheduler
 from search.space.space import Space
 from search.study.study import SearchStudy, read_records
 from search.study.trial import NO_VERDICT, TrialRecord
-from search.text import command
-from trainables.checkpoint import remove_checkpoints
+from trainables.checkpoint import checkpoint_folder, list_checkpoints
 from trainables.data.notes import heard_notes
 from trainables.data.prepared import data_key
-from trainables.files import atomic_file
+from trainables.files import atomic_file, discard_all
+from trainables.task import Arrays
 
 
 class RaceStudy(SearchStudy):
@@ -73,8 +73,7 @@ class RaceCoordinator(Coordinator):
     def recover(self) -> None:
         super().recover()
         race = self.race
-        wanted = set(race.pending)
-        self._waiting = [record for record in self._queue if self._key(record) in wanted]
+        self._waiting = [record for record in self._queue if self._is_wanted(record, race)]
         self._told = set(race.exits)
         self._bound_runs(race)
 
@@ -103,6 +102,12 @@ class RaceCoordinator(Coordinator):
     def _key(self, record: TrialRecord) -> tuple[int, int]:
         """Candidate and seed; no candidate is -1."""
         return self._plan.candidate_of(record), record.params[SEED]
+
+    def _is_wanted(self, record: TrialRecord, race: Race) -> bool:
+        """Whether a run that may go on is one of this race: it is missing, or has failed and is retried."""
+        candidate, seed = key = self._key(record)
+        retried = record.resumable and record.outcome in NO_VERDICT
+        return key in race.pending or (retried and candidate >= 0 and seed in self._plan.seeds)
 
     def _tell_exits(self, race: Race) -> None:
         for candidate, left in race.exits.items():
@@ -147,23 +152,29 @@ def run_race(
     with owned(folder, reporter):
         stage, home = folder.stages()[-1], RunFolder(folder.confirm_path)
         config = open_run(stage.config).first
+        before = read_plan(home.race)
         plan = plan_race(
             asked,
             read_records(stage.journal),
             mode=config.objective.mode,
             virtual_epochs=config.budget.max_virtual_epochs,
-            before=read_plan(home.race),
+            before=before,
+            configured=open_run(folder.config).confirm,
         )
-        home.create()
-        plan.write(home.race)
+        for trial in () if before is None else before.left_out_by(plan):
+            reporter.note(
+                f"trial {trial} races no longer: it is not among the best {plan.top}; its runs are kept"
+            )
         records = read_records(home.journal) if home.journal.is_file() else []
         again = retry_failed and any(run.outcome in NO_VERDICT for run in plan.runs(records).values())
         if again or not plan.race(records, config.objective.mode).is_over:
             race = _run_in_folder(config, plan, stage, home, executor, reporter, retry_failed=again)
             summary = _with_end_of(race, summary)
+        else:
+            plan.write(home.race)
         confirmed = confirmed_by(plan, read_records(home.journal), config.objective.mode)
         if confirmed.status == "complete":
-            _remove_losers(plan, confirmed, home)
+            _keep_best_checkpoints(home, config.objective.mode)
         return replace(summary, confirmed=confirmed)
 
 
@@ -185,7 +196,9 @@ def _run_in_folder(
     with heard_notes() as of_data:
         shared = load_shared_data(config, stage, found.arrays)
     notes += of_data
-    _refuse_other_splits(config, plan, shared)
+    refuse_other_splits(config, shared, plan.candidates[0].options, plan.seeds[:2])
+    home.create()
+    plan.write(home.race)
     _copy_prepared(stage, home)
     number = len(read_records(home.journal)) if home.journal.is_file() else 0
     own = race_config(config, plan, number)
@@ -220,23 +233,34 @@ def race_config(config: Config, plan: RacePlan, number: int) -> Config:
     return config.model_copy(update=changes)
 
 
-def _refuse_other_splits(config: Config, plan: RacePlan, shared: Mapping[str, Any]) -> None:
-    """Refuse a task of the user's own whose split follows the seed: the race would be one of splits.
+def refuse_other_splits(
+    config: Config,
+    shared: Mapping[str, Arrays],
+    options: Mapping[str, Any] | None = None,
+    seeds: Sequence[int] = (1, 2),
+) -> None:
+    """Refuse a task of the user's own whose split follows the seed: a race would be one of splits.
+
+    Args:
+        config: of the search, or of a stage.
+        shared: the data that are loaded, by their keys.
+        options: of a candidate (default: of any trial).
+        seeds: two of them.
 
     Raises:
         SearchError: it is one.
     """
     if config.task_path in BUILT_IN.values():
         return
-    options = dict(plan.candidates[0].options)
-    seeds = plan.seeds[:2]
+    options = dict(next(iter(config.space.candidates())).options if options is None else options)
     with data_errors(config.task_path, places=config.places):
         arrays = shared.get(data_key(config.task_path, options))
         differing = other_validation(config.task_class(), options, seeds, arrays)
     if differing:
         raise SearchError(
             f"the validation data of {config.task_path} follow trial.seed ({differing}), so values of "
-            "several seeds do not compare; split the data by a seed of their own, as by trial.data.split_seed"
+            "several seeds do not compare, as `confirm` would; split the data by a seed of their own, as by "
+            "trial.data.split_seed, or leave confirm: out"
         )
 
 
@@ -250,13 +274,15 @@ def _copy_prepared(stage: RunFolder, home: RunFolder) -> None:
                 shutil.copyfile(file, partial)
 
 
-def _remove_losers(plan: RacePlan, confirmed: Confirmed, home: RunFolder) -> None:
-    """Remove the checkpoints of all but the winner's runs."""
+def _keep_best_checkpoints(home: RunFolder, mode: Mode) -> None:
+    """Of each run, keep the checkpoint that an export would take.
+
+    Whoever has lost may win with more seeds, or race again after others: what it has run counts then.
+    """
     for record in read_records(home.journal):
-        candidate = plan.candidate_of(record)
-        trial = None if candidate < 0 else plan.candidates[candidate].trial
-        if trial is None or trial != confirmed.winner:
-            remove_checkpoints(home.trial(record.number))
+        best = record.best_virtual_epoch(mode) if record.values else record.depth
+        trial = home.trial(record.number)
+        discard_all(checkpoint_folder(trial, other) for other in list_checkpoints(trial) if other != best)
 
 
 def _with_end_of(race: Summary, summary: Summary) -> Summary:
@@ -300,18 +326,3 @@ def read_confirmed(folder: RunFolder) -> Confirmed | None:
 def with_race_so_far(summary: Summary, folder: RunFolder) -> Summary:
     """The summary of a search with what an earlier race in its folder has come to, if there was one."""
     return replace(summary, confirmed=read_confirmed(folder))
-
-
-def require_complete(folder: RunFolder, summary: Summary) -> Summary:
-    """The summary of the search alone.
-
-    Raises:
-        SearchError: the search is not complete.
-    """
-    found = without_race(summary)
-    if found.status != "complete":
-        raise SearchError(
-            f"the search in {folder.path} is {found.status} ({found.reason}), and its best trials may be "
-            f"others at its end; `{command('resume', folder.path)}` continues it"
-        )
-    return found

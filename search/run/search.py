@@ -13,8 +13,9 @@ from search.config.document import read_values, write_yaml
 from search.config.schema import check_name
 from search.config.stages import SearchConfig, load_config, open_run
 from search.errors import ConfigError, KeyPath, Problem, SearchError
+from search.race.plan import default_race, read_plan
 from search.run.changes import record_config
-from search.run.confirm import run_race, with_race_so_far
+from search.run.confirm import refuse_other_splits, run_race, with_race_so_far
 from search.run.executor import Executor
 from search.run.executors.choose import executor_for
 from search.run.folder import RunFolder, write_json
@@ -174,6 +175,8 @@ def _run(
         "accept_new_data": accept_new_data,
         "retry_failed": retry_failed,
     }
+    if search.confirm is not None:
+        how["loaded"] = refuse_other_splits
     if search.is_staged:
         summary = _run_stages(search, folder, executor, reporter, older, how)
     else:
@@ -181,7 +184,7 @@ def _run(
     best = summary.best
     has_best = summary.status == "complete" and best is not None and not best.of_other_data
     if search.confirm is not None and has_best:
-        asked = search.confirm
+        asked = default_race(read_plan(RunFolder(folder.confirm_path).race), search.confirm)
         summary = run_race(folder, summary, asked, executor, reporter, retry_failed=retry_failed)
     else:
         summary = with_race_so_far(summary, folder)

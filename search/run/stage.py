@@ -69,8 +69,14 @@ def run_in_folder(
     accept_new_data: bool = False,
     retry_failed: bool = False,
     older: RunFolder | None = None,
+    loaded: Callable[[Config, Mapping[str, Arrays]], None] = lambda config, shared: None,
 ) -> Summary:
-    """One search in its folder, see `search` and `resume`; `name` is shown for the configuration's."""
+    """One search in its folder, see `search` and `resume`.
+
+    Args:
+        name: shown for the configuration's.
+        loaded: called with the shared data before the first trial; may refuse them.
+    """
     folder.create()
     with owned(folder, reporter):
         check_config(config, folder, growing=growing)
@@ -86,6 +92,7 @@ def run_in_folder(
         with heard_notes() as of_data:
             shared = load_shared_data(config, folder, found.arrays)
         notes += of_data
+        loaded(config, shared)
         try_sampler(config.sampler, config.space, config.sampler_where)
         try_imported(config, shared, reporter.phase)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,10 +12,18 @@ from torch import nn
 from trainables.function.trial import Trial
 
 
-def noisy(trial: Trial, lr: float = 0.1, spread: float = 0.01, cursed: Any = (), fixed: bool = False) -> None:
+def noisy(
+    trial: Trial,
+    lr: float = 0.1,
+    spread: float = 0.01,
+    cursed: Any = (),
+    fixed: bool = False,
+    spell: str = "",
+) -> None:
     """The loss is `lr` and as much of the initial weights as is left; the seeds in `cursed` fail.
 
     Args:
+        spell: a file, if they only do so while it is there.
         fixed: weights are the same whatever the seed.
     """
     model = nn.Linear(3, 1)
@@ -24,7 +33,7 @@ def noisy(trial: Trial, lr: float = 0.1, spread: float = 0.01, cursed: Any = (),
     trial.evaluated_by(lambda: {"loss": lr + spread * float(model.weight.detach().abs().mean())})
     for steps in trial.virtual_epochs():
         for _ in steps:
-            if trial.seed in cursed:
+            if trial.seed in cursed and (not spell or Path(spell).exists()):
                 raise RuntimeError(f"seed {trial.seed} is cursed")
             with torch.no_grad():
                 model.weight.mul_(0.9)
