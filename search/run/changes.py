@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from search.config.config import Config
@@ -43,7 +43,44 @@ _NEVER = ("objective", "task", "virtual_epoch", "trial.data")
 def record_config(config: Config | SearchConfig, folder: RunFolder, *, growing: bool) -> None:
     """Write config.yaml, after `check_config`."""
     check_config(config, folder, growing=growing)
-    write_yaml(folder.config, config.raw)
+    raw = config.raw
+    if isinstance(config, SearchConfig) and (kept := _kept_of_stages(config, folder)) is not None:
+        raw = {**raw, "budget": {**raw["budget"], "trials": kept}}
+    write_yaml(folder.config, raw)
+
+
+def keeping_trials(config: Config, folder: RunFolder, note: Callable[[str], None]) -> Config:
+    """The configuration, with the limit of trials that its search began with unless it says one, or null.
+
+    Before compute could be limited alone, 24 trials were the limit where nothing was given: such a search
+    must not go on past its end by the command that it was begun with.
+
+    Args:
+        config: as it is asked for now.
+        folder: of the search, or of one of its stages.
+        note: called with a line that a person should read.
+    """
+    budget = config.budget
+    if "trials" in budget.model_fields_set or budget.trials is not None or not folder.has_begun:
+        return config
+    kept = open_run(folder.config).first.budget.trials
+    if kept is None:
+        return config
+    note(
+        f"budget.trials: the limit of {kept} trials that this search began with stands, as the configuration "
+        "gives none; `--set budget.trials=null` lifts it"
+    )
+    raw = {**config.raw, "budget": {**config.raw["budget"], "trials": kept}}
+    return config.model_copy(update={"budget": budget.model_copy(update={"trials": kept}), "raw": raw})
+
+
+def _kept_of_stages(config: SearchConfig, folder: RunFolder) -> int | None:
+    """The same for all stages: what the whole began with, where it says nothing now."""
+    given = config.document.tree.get("budget") or {}
+    if not config.is_staged or "trials" in given or not folder.has_begun:
+        return None
+    before = open_run(folder.config).raw["budget"]["trials"]
+    return before if config.raw["budget"]["trials"] is None else None
 
 
 def check_config(config: Config | SearchConfig, folder: RunFolder, *, growing: bool) -> None:
