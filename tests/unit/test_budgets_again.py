@@ -6,14 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from simulated_search import NONE, Simulation, config_of
 from tiny_tasks import search_config
 
 from search.config.document import read_values
 from search.config.stages import load_config
 from search.run.changes import record_config
+from search.run.events import EventKind
 from search.run.folder import RunFolder
 from search.run.reporter import ProgressReporter
 from search.run.search import search as run_search
+from trainables.process.failure import FailureKind
 
 pytestmark = pytest.mark.usefixtures("no_fsync")
 LENGTH = 9
@@ -58,3 +61,39 @@ def test_the_stages_of_a_run_keep_the_number_of_trials_that_it_began_with(tmp_pa
         now = load_config({**short(steps=4, **budget), "stages": stages})
         record_config(now, folder, growing=False)
         assert read_values(folder.config)["budget"]["trials"] == kept
+
+
+# --- while nothing is known of what a trial takes
+
+
+@pytest.mark.parametrize("workers", [2, 3, 4])
+@pytest.mark.parametrize(
+    ("budget", "sections"),
+    [
+        ({"samples": 1600}, {}),
+        ({"steps": 100}, {"virtual_epoch": {"samples": 80}}),
+        ({"gpu_hours": 18 / 3600}, {"resources": {"gpus_per_trial": 1}}),
+    ],
+    ids=["samples", "steps", "gpu_hours"],
+)
+@pytest.mark.parametrize("rule", ["none", "asha"])
+def test_workers_that_begin_at_once_leave_a_full_training(
+    tmp_path: Path, rule: str, budget: dict[str, Any], sections: dict[str, Any], workers: int
+) -> None:
+    config = config_of(scheduler={"name": rule}, budget={"max_virtual_epochs": LENGTH, **budget}, **sections)
+    simulation = Simulation(tmp_path, config, workers=workers).run()
+    best = simulation.coordinator.best
+    assert best is not None
+    assert best.depth == LENGTH
+    assert all(limit.spent <= limit.total for limit in simulation.coordinator.reserve.limits)
+    # The others begin after the first report, not after the end of its trial.
+    kinds = [kind for kind, *_ in simulation.events]
+    assert [kinds.index(kind) for kind in (EventKind.STARTED, EventKind.REPORTED)] == [0, 1]
+    assert EventKind.STARTED in kinds[: kinds.index(EventKind.ENDED)][1:]
+
+
+def test_a_first_trial_that_fails_without_a_report_keeps_no_other_from_beginning(tmp_path: Path) -> None:
+    config = config_of(scheduler=NONE, budget={"max_virtual_epochs": LENGTH, "samples": 1600})
+    lost = lambda number, virtual_epoch, attempt: FailureKind.LASTING if number == 0 else None  # noqa: E731
+    simulation = Simulation(tmp_path, config, workers=3, faults=lost).run()
+    assert [record.depth for record in simulation.records] == [0, LENGTH, LENGTH]
