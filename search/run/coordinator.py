@@ -69,7 +69,8 @@ class Coordinator:
         """Where the search ends; a grid ends with its last point."""
         self._clock, self._began = clock, clock()
         self._elapsed_before = self._elapsed_saved = study.elapsed_seconds
-        self.reserve = Reserve(study, scheduler, config, lambda: self.elapsed_seconds)
+        limited = config.model_copy(update={"budget": self.budget})
+        self.reserve = Reserve(study, scheduler, limited, lambda: self.elapsed_seconds)
         """What its limits of compute still allow."""
         self._since: dict[int, float] = {}
         """When the running virtual epoch of each trial began, by its number."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from simulated_search import NONE, Simulation, config_of
+from simulated_search import FLAT_SPACE, NONE, Simulation, config_of
 from tiny_tasks import search_config
 
 from search.config.document import read_values
@@ -97,3 +97,25 @@ def test_a_first_trial_that_fails_without_a_report_keeps_no_other_from_beginning
     lost = lambda number, virtual_epoch, attempt: FailureKind.LASTING if number == 0 else None  # noqa: E731
     simulation = Simulation(tmp_path, config, workers=3, faults=lost).run()
     assert [record.depth for record in simulation.records] == [0, LENGTH, LENGTH]
+
+
+# --- a grid
+
+
+@pytest.mark.parametrize("audit", [1, 3])
+def test_an_audit_of_a_grid_leaves_a_full_training_for_the_best(tmp_path: Path, audit: int) -> None:
+    config = config_of(
+        {**FLAT_SPACE, "optimizer": {"name": "adamw", "lr": {"choice": [1e-3, 1e-2, 1e-1, 0.2]}}},
+        sampler={"name": "grid"},
+        scheduler={"name": "asha", "audit": audit},
+        budget={"full_trainings": audit + 1, "max_virtual_epochs": LENGTH},
+    )
+    simulation = Simulation(tmp_path, config).run()
+    [limit] = simulation.coordinator.reserve.limits
+    assert limit.spent <= limit.total
+    whole = [record.number for record in simulation.records if record.depth == LENGTH]
+    best = simulation.coordinator.best
+    assert best is not None
+    assert best.number in whole
+    # A trial that is not audited does not need a full training to begin.
+    assert len(simulation.records) > audit + 1
