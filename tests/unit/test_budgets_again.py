@@ -16,6 +16,7 @@ from search.run.events import EventKind
 from search.run.folder import RunFolder
 from search.run.reporter import ProgressReporter
 from search.run.search import search as run_search
+from search.study.trial import TrialRecord
 from trainables.process.failure import FailureKind
 
 pytestmark = pytest.mark.usefixtures("no_fsync")
@@ -119,3 +120,32 @@ def test_an_audit_of_a_grid_leaves_a_full_training_for_the_best(tmp_path: Path, 
     assert best.number in whole
     # A trial that is not audited does not need a full training to begin.
     assert len(simulation.records) > audit + 1
+
+
+# --- trials without a value
+
+
+def without_value(record: TrialRecord, virtual_epoch: int) -> float:
+    return float("nan")
+
+
+def test_a_search_that_gave_up_as_no_trial_had_a_value_goes_on_when_it_is_resumed(tmp_path: Path) -> None:
+    config = config_of(budget={"full_trainings": 30, "max_virtual_epochs": LENGTH})
+    # Killed in between, it gives up at the same trial.
+    Simulation(tmp_path, config, without_value).run(max_reports=20)
+    for number in (24, 48):
+        again = Simulation(tmp_path, config, without_value).run()
+        assert len(again.records) == number
+        assert again.coordinator.gave_up
+        assert "go on with other values under trial:" in str(again.coordinator.ending)
+    better = Simulation(tmp_path, config).run()
+    assert not better.coordinator.gave_up
+    assert better.coordinator.best is not None
+    assert better.coordinator.best.depth == LENGTH
+
+
+def test_trials_of_another_space_do_not_count_among_those_without_a_value(tmp_path: Path) -> None:
+    budget = {"full_trainings": 30, "max_virtual_epochs": LENGTH}
+    Simulation(tmp_path, config_of(budget=budget), without_value).run(max_reports=20)
+    again = Simulation(tmp_path, config_of(FLAT_SPACE, budget=budget), without_value).run()
+    assert len(again.records) == 20 + 24
