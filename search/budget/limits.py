@@ -7,8 +7,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import ClassVar
 
-from search.budget.totals import Spent, totals_of
+from search.budget.totals import totals_of
 from search.config.config import Config
+from search.study.spent import Spent
 from search.study.study import SearchStudy
 from search.study.trial import TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs

@@ -68,8 +68,8 @@ def given_up(study: SearchStudy) -> str:
         return ""
     study.study.set_user_attr(_GIVEN_UP, len(study.records))
     return (
-        f"none of {broken_off} trials has a value; go on with other values under trial:, or with budget.trials, "
-        "which then is the limit in the place of this one"
+        f"none of {broken_off} trials has a value; go on with other values under trial:, or with "
+        "budget.trials, which then is the limit in the place of this one"
     )
 
 
