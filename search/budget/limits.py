@@ -7,8 +7,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import ClassVar
 
-from search.budget.totals import Spent, totals_of
+from search.budget.totals import totals_of
 from search.config.config import Config
+from search.study.spent import Spent
 from search.study.study import SearchStudy
 from search.study.trial import TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs
@@ -29,8 +30,6 @@ class Limit(ABC):
     """As in `step limit`, the reason of a search that ends there."""
     shared: ClassVar[bool] = True
     """Trials that run at once draw on it together; of wall time each has all that is left."""
-    is_exact: ClassVar[bool] = True
-    """What a virtual epoch takes is known before it has begun."""
 
     def __init__(self, study: SearchStudy, config: Config, total: float) -> None:
         self.total = total
@@ -50,6 +49,16 @@ class Limit(ABC):
             start, stop: depths.
             safely: with a margin, where this is an estimate.
         """
+
+    @property
+    def is_exact(self) -> bool:
+        """What a virtual epoch takes is known before it has begun."""
+        return True
+
+    @property
+    def is_known(self) -> bool:
+        """What a new trial takes is known, or can be estimated from others."""
+        return True
 
     @property
     def left(self) -> float:
@@ -92,6 +101,14 @@ class _Counted(Limit):
     def _known(self, depth: int) -> int | None:
         """What any trial has drawn at a depth, if the configuration says so."""
         raise NotImplementedError
+
+    @property
+    def is_exact(self) -> bool:
+        return self._known(1) is not None
+
+    @property
+    def is_known(self) -> bool:
+        return self.is_exact or bool(totals_of(self._study).lengths)
 
     def cost(self, record: TrialRecord | None, start: int, stop: int, *, safely: bool = True) -> float:
         if record is not None and record.lengths is not None:
@@ -143,7 +160,13 @@ class Samples(_Counted):
 class _Timed(Limit):
     """Measured: a trial by its own mean, a new one by that of all; a standard deviation is the margin."""
 
-    is_exact = False
+    @property
+    def is_exact(self) -> bool:
+        return False
+
+    @property
+    def is_known(self) -> bool:
+        return self._mean(None) is not None
 
     def _mean(self, record: TrialRecord | None) -> float | None:
         """Seconds of a virtual epoch, where any was measured."""

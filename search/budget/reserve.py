@@ -104,8 +104,8 @@ class Reserve:
         """Whether a job pauses for the budget, which is recorded, although its scheduler has it go on.
 
         At a rung this is a decision as at the beginning of a job. Between rungs a job is paused only where
-        virtual epochs have become slower than they were: for the sake of the best trial, or because it cannot
-        come to its own end any more.
+        virtual epochs take more than those before them did: for the sake of the best trial, or because it
+        cannot come to its own end any more.
         """
         others = [other for other in running if other is not record]
         if self._job_end(record, record.depth - 1) == record.depth:
@@ -158,6 +158,8 @@ class Reserve:
         return limit.full_training <= limit.total * (1 + _ROUNDING)
 
     def _fits(self, limit: Limit, record: TrialRecord | None, others: Collection[TrialRecord]) -> bool:
+        if limit.shared and others and not limit.is_known:
+            return False  # as many as there are workers could take more than there is
         if not self._has_reserve(limit):
             return True
         depth, stop = 0 if record is None else record.depth, self._job_end(record)

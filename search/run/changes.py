@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from search.budget.growth import in_minutes, number, spent_of_limits
 from search.config.config import Config
 from search.config.document import write_yaml
 from search.config.schema import Budget
 from search.config.stages import SearchConfig, open_run
 from search.errors import ConfigError, Problem
 from search.run.folder import RunFolder
-from search.study.spent import Spent, read_spent
+from search.study.spent import SearchSpent, read_spent
 from search.text import command, duration, shown
 
 # How a search runs, not what it finds.
@@ -43,7 +43,44 @@ _NEVER = ("objective", "task", "virtual_epoch", "trial.data")
 def record_config(config: Config | SearchConfig, folder: RunFolder, *, growing: bool) -> None:
     """Write config.yaml, after `check_config`."""
     check_config(config, folder, growing=growing)
-    write_yaml(folder.config, config.raw)
+    raw = config.raw
+    if isinstance(config, SearchConfig) and (kept := _kept_of_stages(config, folder)) is not None:
+        raw = {**raw, "budget": {**raw["budget"], "trials": kept}}
+    write_yaml(folder.config, raw)
+
+
+def keeping_trials(config: Config, folder: RunFolder, note: Callable[[str], None]) -> Config:
+    """The configuration, with the limit of trials that its search began with unless it says one, or null.
+
+    Before compute could be limited alone, 24 trials were the limit where nothing was given: such a search
+    must not go on past its end by the command that it was begun with.
+
+    Args:
+        config: as it is asked for now.
+        folder: of the search, or of one of its stages.
+        note: called with a line that a person should read.
+    """
+    budget = config.budget
+    if "trials" in budget.model_fields_set or budget.trials is not None or not folder.has_begun:
+        return config
+    kept = open_run(folder.config).first.budget.trials
+    if kept is None:
+        return config
+    note(
+        f"budget.trials: the limit of {kept} trials that this search began with stands, as the configuration "
+        "gives none; `--set budget.trials=null` lifts it"
+    )
+    raw = {**config.raw, "budget": {**config.raw["budget"], "trials": kept}}
+    return config.model_copy(update={"budget": budget.model_copy(update={"trials": kept}), "raw": raw})
+
+
+def _kept_of_stages(config: SearchConfig, folder: RunFolder) -> int | None:
+    """The same for all stages: what the whole began with, where it says nothing now."""
+    given = config.document.tree.get("budget") or {}
+    if not config.is_staged or "trials" in given or not folder.has_begun:
+        return None
+    before = open_run(folder.config).raw["budget"]["trials"]
+    return before if config.raw["budget"]["trials"] is None else None
 
 
 def check_config(config: Config | SearchConfig, folder: RunFolder, *, growing: bool) -> None:
@@ -88,51 +125,42 @@ def _below_what_happened(
     before: SearchConfig, config: Config | SearchConfig, folder: RunFolder
 ) -> Iterator[Problem]:
     """Limits that were lowered below what the search has done; one that was reached as it is stays."""
-    budgets = list(zip(_budgets(before), _budgets(config), strict=True))
-    for old, new in budgets:
-        if new.max_virtual_epochs < old.max_virtual_epochs:
-            message = (
-                f"received {new.max_virtual_epochs}; must be at least {old.max_virtual_epochs}, the full "
-            )
+    stages = list(zip(_stages(before), _stages(config), strict=True))
+    for old, new in stages:
+        length, now = old.budget.max_virtual_epochs, new.budget.max_virtual_epochs
+        if now < length:
+            message = f"received {now}; must be at least {length}, the full "
             yield Problem(
                 _where(config),
                 "budget.max_virtual_epochs",
                 f"{message}length so far: trials cannot be shortened",
             )
-    for stage, (old, new) in zip(folder.stages(), budgets, strict=False):
-        if old != new:
-            yield from _below_spent(old, new, stage, read_spent(stage.journal), _gpus(config))
+    for stage, (old, new) in zip(folder.stages(), stages, strict=False):
+        if old.budget != new.budget:
+            yield from _below_spent(old.budget, new, stage, read_spent(stage.journal))
 
 
-def _below_spent(old: Budget, new: Budget, stage: RunFolder, spent: Spent, gpus: float) -> Iterator[Problem]:
+def _below_spent(old: Budget, config: Config, stage: RunFolder, spent: SearchSpent) -> Iterator[Problem]:
     """Limits of one search that are not above what it has spent."""
+    new, taken_of = config.budget, spent_of_limits(spent, config)
     if new.trials is not None and old.trials != new.trials < spent.trials:
         yield _too_low(stage, "trials", f"{new.trials}", _few_trials(new.trials, spent.trials))
     if old.time != new.time is not None and new.time <= spent.seconds:
         rule = f"must be longer than {duration(spent.seconds)}, the time of the search so far"
-        way_out = f"{_in_minutes(spent.seconds + new.time)} allows {duration(new.time)} more"
+        way_out = f"{in_minutes(spent.seconds + new.time)} allows {duration(new.time)} more"
         yield _too_low(stage, "time", duration(new.time), f"{rule}; {way_out}")
-    for key, taken, what in (
-        ("steps", spent.steps, "the optimizer steps"),
-        ("samples", spent.samples, "the training samples"),
-        ("full_trainings", spent.virtual_epochs / new.max_virtual_epochs, "the compute"),
-        ("gpu_hours", spent.trial_seconds * gpus / 3600, "the GPU hours"),
+    for key, what in (
+        ("steps", "the optimizer steps"),
+        ("samples", "the training samples"),
+        ("full_trainings", "the compute"),
+        ("gpu_hours", "the GPU hours"),
     ):
+        taken = taken_of[key]
         asked = getattr(new, key)
         if getattr(old, key) != asked is not None and asked <= taken:
-            rule = f"must be above {_number(taken)}, {what} of all trials so far"
-            way_out = f"{_number(taken + asked)} allows {_number(asked)} more"
-            yield _too_low(stage, key, _number(asked), f"{rule}; {way_out}")
-
-
-def _number(value: float) -> str:
-    """A whole number as it is, another one rounded up, so that what is suggested is allowed."""
-    return str(int(value)) if value == int(value) else f"{math.ceil(value * 100) / 100:g}"
-
-
-def _gpus(config: Config | SearchConfig) -> float:
-    first = config.first if isinstance(config, SearchConfig) else config
-    return first.resources.gpus_per_trial
+            rule = f"must be above {number(taken)}, {what} of all trials so far"
+            way_out = f"{number(taken + asked)} allows {number(asked)} more"
+            yield _too_low(stage, key, number(asked), f"{rule}; {way_out}")
 
 
 def _too_low(folder: RunFolder, limit: str, received: str, message: str) -> Problem:
@@ -142,12 +170,6 @@ def _too_low(folder: RunFolder, limit: str, received: str, message: str) -> Prob
 def _few_trials(asked: int, done: int) -> str:
     more = f"{done + asked} adds {asked} more, {done} finishes those that are there"
     return f"must be at least {done}, the number of trials so far, as it is their total; {more}"
-
-
-def _in_minutes(seconds: float) -> str:
-    """A duration as a configuration has it, rounded up: `2h05m`."""
-    hours, minutes = divmod(math.ceil(seconds / 60), 60)
-    return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m"
 
 
 def _way_out(config: Config | SearchConfig, folder: RunFolder, final: bool) -> str:
@@ -165,10 +187,9 @@ def _where(config: Config | SearchConfig) -> str:
     return str(config.file or "config")
 
 
-def _budgets(config: Config | SearchConfig) -> list[Budget]:
-    """The budget of each stage."""
-    stages = [stage.configs[0] for stage in config.stages] if isinstance(config, SearchConfig) else [config]
-    return [stage.budget for stage in stages]
+def _stages(config: Config | SearchConfig) -> list[Config]:
+    """The configuration of each stage."""
+    return [stage.configs[0] for stage in config.stages] if isinstance(config, SearchConfig) else [config]
 
 
 def _by_number(raw: Mapping[str, Any]) -> dict[str, Any]:

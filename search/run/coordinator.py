@@ -69,7 +69,8 @@ class Coordinator:
         """Where the search ends; a grid ends with its last point."""
         self._clock, self._began = clock, clock()
         self._elapsed_before = self._elapsed_saved = study.elapsed_seconds
-        self.reserve = Reserve(study, scheduler, config, lambda: self.elapsed_seconds)
+        limited = config.model_copy(update={"budget": self.budget})
+        self.reserve = Reserve(study, scheduler, limited, lambda: self.elapsed_seconds)
         """What its limits of compute still allow."""
         self._since: dict[int, float] = {}
         """When the running virtual epoch of each trial began, by its number."""
@@ -294,7 +295,7 @@ class Coordinator:
 
     def _begin(self) -> TrialRecord | None:
         """A new trial, unless nothing but trials without a value would end the search."""
-        if self.budget.trials is None and (reason := limits.without_value(self.study.records)):
+        if self.budget.trials is None and (reason := limits.given_up(self.study)):
             self.give_up(reason)
             return None
         audited = is_audited(self.study.records, self._config, self.budget.trials)

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from search.budget.growth import limits_for_more
 from search.config.config import Config
 from search.config.stages import open_run
 from search.errors import SearchError
 from search.run.data_errors import data_errors
 from search.run.folder import RunFolder
 from search.study.data import change_data, data_of
+from search.study.spent import read_spent
 from search.study.study import read_records
 from search.study.trial import TrialRecord
 from search.text import command, counted, short_path
@@ -188,14 +190,15 @@ def _other_sections(before: Fingerprint | None, now: Fingerprint) -> Fingerprint
 
 def _refusal(config: Config, folder: RunFolder, whole: RunFolder, found: Difference) -> str:
     records = read_records(folder.journal) if folder.journal.is_file() else []
-    wanted = config.budget.trials or 0
-    trials = str(len(records) + wanted if len(records) >= wanted else wanted)
+    wanted = config.budget.trials
+    more = [] if wanted is None else ["--trials", str(wanted + len(records) * (len(records) >= wanted))]
+    if folder.journal.is_file():
+        more += limits_for_more(read_spent(folder.journal), config)
     source = (config.file or whole.config).absolute()
     is_own = source.resolve() == whole.config.resolve()
     is_same = is_own or (whole.config.is_file() and open_run(whole.config).raw == config.raw)
     other: list[str | Path] = [] if is_same or whole.is_staged else ["--config", source]
-    more = [] if whole.is_staged else ["--trials", trials]
-    accepting = command("resume", whole.path, "--accept-new-data", *other, *more)
+    accepting = command("resume", whole.path, "--accept-new-data", *other, *(() if whole.is_staged else more))
     lines = "\n".join(f"  {line}" for line in found.lines())
     return (
         f"{short_path(whole.path)}: the data have changed since this search was last run:\n{lines}\n"

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from search.study.study import SearchStudy
 from search.study.trial import BROKEN_OFF, Outcome, TrialRecord
 from trainables.process.failure import Failure, FailureKind
 
@@ -47,11 +48,29 @@ def reason_at_end(record: TrialRecord, ending: str | None) -> str:
     return f"{at} when the search ended" if ending else f"paused {at}, not promoted"
 
 
-def without_value(records: Sequence[TrialRecord]) -> str:
-    """Why a search without a limit of trials ends once so many have ended without a value; else empty."""
-    broken_off = sum(record.outcome in BROKEN_OFF for record in records)
-    has_value = any(record.values and record.outcome not in BROKEN_OFF for record in records)
-    return "" if has_value or broken_off < MOST_WITHOUT_VALUE else f"none of {broken_off} trials has a value"
+_GIVEN_UP = "given_up"
+"""In the study, the number of trials at which the search last ended so."""
+
+
+def given_up(study: SearchStudy) -> str:
+    """Why a search without a limit of trials ends now that so many have no value, which the study records.
+
+    Empty where it does not. They are of the space and the data of now, and have begun since the search last
+    ended so: whoever goes on has changed something, or wants more of them.
+    """
+    current = [record for record in study.records if not record.of_other_data]
+    if any(record.values and record.outcome not in BROKEN_OFF for record in current):
+        return ""
+    begin = study.study.user_attrs.get(_GIVEN_UP, 0)
+    counted = [r for r in current if r.number >= begin and r.space_number == study.space_number]
+    broken_off = sum(record.outcome in BROKEN_OFF for record in counted)
+    if broken_off < MOST_WITHOUT_VALUE:
+        return ""
+    study.study.set_user_attr(_GIVEN_UP, len(study.records))
+    return (
+        f"none of {broken_off} trials has a value; go on with other values under trial:, or with "
+        "budget.trials, which then is the limit in the place of this one"
+    )
 
 
 def may_retry(failures: Sequence[Failure], max_failures: int) -> bool:

@@ -14,7 +14,7 @@ from search.config.config import Config
 from search.config.stages import open_run
 from search.errors import SearchError
 from search.fidelity.audit import audit
-from search.run.changes import check_config, record_config, refuse_other_problem
+from search.run.changes import check_config, keeping_trials, record_config, refuse_other_problem
 from search.run.coordinator import Coordinator
 from search.run.data_errors import data_errors
 from search.run.data_record import DataChangedError, compared, find_data, read_data, take_data
@@ -78,11 +78,12 @@ def run_in_folder(
         loaded: called with the shared data before the first trial; may refuse them.
     """
     folder.create()
+    notes: list[str] = []
     with owned(folder, reporter):
+        config = keeping_trials(config, folder, notes.append)
         check_config(config, folder, growing=growing)
         reporter.phase(f"task {config.task_path} in {task_source(config)['file']}")
         reporter.phase("loading data")
-        notes: list[str] = []
         found = find_data(config, load=True)
         data = take_data(config, folder, found.fingerprint, accept=accept_new_data, note=notes.append)
         record_config(config, folder, growing=growing)

@@ -9,16 +9,20 @@ from typing import Any
 
 import click
 
+from search.budget.growth import limits_for_more
 from search.commands.batch_analysis import BatchNoise, Curve, Reached
 from search.commands.batch_sizes import BatchSizes
 from search.commands.check import Check
 from search.commands.export import Export
 from search.commands.retrain import Retraining
+from search.config.stages import open_run
+from search.run.folder import RunFolder
 from search.run.summary import NO_VALUE, StageOutcome, Summary
 from search.screen.audit_text import audit_lines
 from search.screen.confirm_text import confirmed_lines, exported_winner, plan_row
 from search.screen.data_text import overview_text
 from search.screen.plan_text import plan_rows
+from search.study.spent import read_spent
 from search.text import (
     command,
     counted,
@@ -125,7 +129,8 @@ def _next_commands(summary: Summary) -> list[str]:
             return [log, "with other values under trial:, continue with", f"  {resume} --trials N"]
         return [log, "once the cause is fixed, try the failed trials again with", f"  {again}"]
     if summary.best is not None and summary.best.of_other_data and not summary.stages:
-        return ["for trials on the data as they are now", f"  {resume} --trials {2 * summary.trials}"]
+        more = command("resume", folder, *_for_more_trials(summary))
+        return ["for trials on the data as they are now", f"  {more}"]
     retried = ["", "once the cause is fixed, try the failed trials again with", f"  {again}"]
     return [
         "next",
@@ -134,6 +139,16 @@ def _next_commands(summary: Summary) -> list[str]:
         f"  {command('retrain', folder / 'export')}",
         *(retried if summary.failures else ()),
     ]
+
+
+def _for_more_trials(summary: Summary) -> list[str]:
+    """Options of `resume` with which a search has as many trials again, or as much compute."""
+    folder, trials = RunFolder(Path(summary.folder)), ["--trials", f"{2 * summary.trials}"]
+    if not summary.limits:
+        return trials
+    config = open_run(folder.config).first
+    limits = limits_for_more(read_spent(folder.journal), config)
+    return limits if config.budget.trials is None else [*trials, *limits]
 
 
 def export_text(export: Export) -> str:

@@ -1,31 +1,53 @@
-"""What a search has spent so far, read from its journal."""
+"""What trials have taken, and what a search has spent so far by its journal."""
 
 from __future__ import annotations
 
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from search.study.journal import open_journal, reraise_as_damaged
 from search.study.study import ELAPSED, records_of
+from search.study.trial import BROKEN_OFF, TrialRecord
+from trainables.data.virtual_epoch import VirtualEpochs
 
 
-class Spent(NamedTuple):
+@dataclass(frozen=True)
+class Spent:
+    """What trials have taken so far, in whole numbers, so that their sum does not depend on the order."""
+
+    virtual_epochs: int = 0
+    steps: int = 0
+    samples: int = 0
+    ms: int = 0
+    """The trials' own milliseconds."""
+    broken_off: int = 0
+    """Virtual epochs in which a trial diverged or failed: they were begun, and there is no report of them."""
+    wall_ms: int = 0
+    wall_squares: int = 0
+    num_timed: int = 0
+    within: int = 0
+    """Sum of the squared differences of wall times from the mean of their trial."""
+
+    def __add__(self, other: Spent) -> Spent:
+        return Spent(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+
+    def __sub__(self, other: Spent) -> Spent:
+        return Spent(*(a - b for a, b in zip(astuple(self), astuple(other), strict=True)))
+
+
+class SearchSpent(NamedTuple):
     """What a search has done so far."""
 
     trials: int
-    steps: int
-    """Optimizer steps of all trials."""
-    samples: int
-    """Training samples of all trials."""
-    virtual_epochs: int
-    """Virtual epochs of all trials."""
-    trial_seconds: float
-    """Seconds that the trials themselves took."""
+    of_trials: Spent
+    lengths: tuple[VirtualEpochs, ...]
+    """Lengths of virtual epochs that trials have had."""
     seconds: float
     """Wall time of all sessions."""
 
 
-def read_spent(path: Path) -> Spent:
+def read_spent(path: Path) -> SearchSpent:
     """What the search in this journal has done, without writing to it.
 
     Raises:
@@ -35,11 +57,25 @@ def read_spent(path: Path) -> Spent:
     with reraise_as_damaged(path):
         records = list(records_of(storage))
         seconds = [study.user_attrs.get(ELAPSED, 0.0) for study in storage.get_all_studies()]
-    return Spent(
+    return SearchSpent(
         trials=len(records),
-        steps=sum(record.steps for record in records),
-        samples=sum(record.samples for record in records),
-        virtual_epochs=sum(record.depth for record in records),
-        trial_seconds=sum(record.seconds for record in records),
+        of_trials=sum(map(spent_by, records), Spent()),
+        lengths=tuple({record.lengths for record in records if record.lengths is not None}),
         seconds=float(sum(seconds)),
+    )
+
+
+def spent_by(record: TrialRecord) -> Spent:
+    """What a trial has taken."""
+    ms, squares, count = record.wall
+    return Spent(
+        virtual_epochs=record.depth,
+        steps=record.steps,
+        samples=record.samples,
+        ms=round(record.seconds * 1000),
+        broken_off=int(record.outcome in BROKEN_OFF),
+        wall_ms=ms,
+        wall_squares=squares,
+        num_timed=count,
+        within=round(squares - ms * ms / count) if count else 0,
     )

@@ -163,7 +163,8 @@ def test_a_search_all_of_whose_trials_diverge_ends(tmp_path: Path) -> None:
         simulation = Simulation(tmp_path / name, budgeted(**budget), lambda *_: float("nan")).run(100)
         assert len(simulation.records) == 24
         assert simulation.coordinator.gave_up
-        assert simulation.coordinator.ending == "none of 24 trials has a value"
+        assert simulation.coordinator.ending is not None
+        assert simulation.coordinator.ending.startswith("none of 24 trials has a value; go on with other")
 
 
 # --- interruption and growth
