@@ -142,7 +142,7 @@ ReductionFactor = Annotated[int, Field(ge=2, le=10**15)]
 class _Audited(Section):
     audit: CountOrZero = 0
     """Trials, chosen by the seed whatever their values, that are let through to full length, so that the
-    fidelity audit rests on more than survivors."""
+    fidelity audit rests on more than survivors; the first ones, where the number of trials is open."""
 
 
 class _Asha(_Audited):

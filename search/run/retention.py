@@ -113,7 +113,8 @@ class CheckpointRetention:
             search.concurrency,
             self._config.resources.gpus_per_trial,
         )
-        trials = expected_trials(search.budget, search.scheduler, lengths, trainings)
+        audit = self._config.scheduler.audit
+        trials = expected_trials(search.budget, search.scheduler, lengths, trainings, audit)
         needed = space_needed(self._config, search.scheduler, search.concurrency, one, trials)
         free = shutil.disk_usage(self._folder.path).free
         if needed > free:

@@ -11,21 +11,25 @@ from simulated_search import FLAT_SPACE, NONE, Simulation, config_of
 from tiny_tasks import search_config
 
 from search.budget.growth import number, spent_of_limits
+from search.budget.words import expected_trials
 from search.config.config import Config
 from search.config.document import read_values
 from search.config.stages import load_config
 from search.errors import ConfigError
 from search.run.changes import record_config
 from search.run.data_record import DataChangedError, take_data
-from search.run.events import EventKind
+from search.run.events import Event, EventKind
 from search.run.folder import RunFolder
 from search.run.reporter import ProgressReporter
+from search.run.retention import CheckpointRetention, space_needed
 from search.run.search import search as run_search
 from search.run.summary import summarize
 from search.screen.text import summary_text
 from search.study.data import change_data
 from search.study.spent import read_spent
 from search.study.trial import TrialRecord
+from search.text import size_text
+from trainables.checkpoint import checkpoint_folder
 from trainables.data.fingerprint import Fingerprint, Stamp
 from trainables.process.failure import FailureKind
 
@@ -229,3 +233,26 @@ def test_what_is_spent_is_the_same_for_the_search_and_for_a_new_limit(tmp_path: 
 )
 def test_a_suggested_number_is_never_rounded_down(value: float, text: str) -> None:
     assert number(value) == text
+
+
+def test_the_warning_of_a_full_disk_knows_the_audit(tmp_path: Path) -> None:
+    """The one checkpoint is a sparse file."""
+    size = 2**40
+    for audit in (0, 3):
+        config = config_of(
+            scheduler={"name": "asha", "audit": audit},
+            budget={"full_trainings": 6, "max_virtual_epochs": LENGTH},
+        )
+        folder, warnings = RunFolder(tmp_path / f"{audit}"), list[str]()
+        simulation = Simulation(folder.path, config).run(max_reports=1)
+        checkpoint = checkpoint_folder(folder.trial(0), 1)
+        checkpoint.mkdir(parents=True)
+        with (checkpoint / "model").open("wb") as file:
+            file.truncate(size)
+        search = simulation.coordinator
+        event = Event(EventKind.REPORTED, search.study.records[0], {}, "")
+        CheckpointRetention(search, config, folder, warnings.append).event(event)
+        lengths = search.study.records[0].lengths
+        trials = expected_trials(config.budget, search.scheduler, lengths, 6, audit)
+        needed = space_needed(config, search.scheduler, 1, size, trials)
+        assert f"need up to {size_text(needed)}," in warnings[0]
