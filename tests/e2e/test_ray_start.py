@@ -17,12 +17,17 @@ from search.errors import SearchError
 from search.ray.session import LocalRay, RaySession
 
 HELD_TASK = """
-import signal
+import time
 
 print("importing the task", flush=True)
-signal.pause()
+while True:
+    time.sleep(0.05)
 """
-"""A user's module whose import takes for ever: Ray has begun before it."""
+"""A user's module whose import takes for ever: Ray has begun before it.
+
+Not `signal.pause()`: Python would not hear a signal that comes while the thread waits for the interpreter's
+lock right before it, which the threads of a Ray that starts hold for long.
+"""
 
 
 def interrupted_while_ray_starts(
