@@ -95,12 +95,13 @@ class FullTrainings(Limit):
 class _Counted(Limit):
     """Steps or samples, by the lengths of virtual epochs."""
 
+    @abstractmethod
     def _at(self, lengths: VirtualEpochs, depth: int) -> int:
-        raise NotImplementedError
+        """What a trial with these lengths has drawn at a depth."""
 
+    @abstractmethod
     def _known(self, depth: int) -> int | None:
         """What any trial has drawn at a depth, if the configuration says so."""
-        raise NotImplementedError
 
     @property
     def is_exact(self) -> bool:
@@ -168,9 +169,9 @@ class _Timed(Limit):
     def is_known(self) -> bool:
         return self._mean(None) is not None
 
+    @abstractmethod
     def _mean(self, record: TrialRecord | None) -> float | None:
         """Seconds of a virtual epoch, where any was measured."""
-        raise NotImplementedError
 
     def cost(self, record: TrialRecord | None, start: int, stop: int, *, safely: bool = True) -> float:
         mean = self._mean(record)
