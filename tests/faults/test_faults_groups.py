@@ -66,7 +66,8 @@ def test_a_signal_to_the_whole_group_lets_the_running_virtual_epochs_end_and_los
     with held(hold):
         wait_until_one_is_held(hold)
         os.killpg(third.pid, signal.SIGHUP)  # as a terminal does it that is closed
-        third.communicate(timeout=120)
+        third.wait(timeout=60)
+    third.communicate(timeout=120)
     assert third.returncode == -signal.SIGHUP
     no_process_left(tmp_path)
 
