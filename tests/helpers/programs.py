@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -43,9 +44,15 @@ def start(
         cwd=cwd,
         env={**os.environ, **(env or {})},
         start_new_session=True,
+        preexec_fn=_hear_hangups,
     )
     SESSIONS[folder].append(process.pid)
     return process
+
+
+def _hear_hangups() -> None:
+    """Also where the tests were begun with nohup, which every process hands down."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def run(*args: str, cwd: Path = HELPERS) -> subprocess.CompletedProcess[str]:
