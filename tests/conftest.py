@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing.process
 import os
 import shutil
@@ -84,6 +85,20 @@ def refuse_process(*args: Any, **options: Any) -> None:
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def no_process_left() -> Iterator[None]:
+    """Processes that read data end with what started them; another test would find them.
+
+    An error that a test has caught holds what raised it until garbage is collected.
+    """
+    before = set(multiprocessing.active_children())
+    yield
+    if set(multiprocessing.active_children()) - before:
+        gc.collect()
+        left = set(multiprocessing.active_children()) - before
+        assert not left, f"the test leaves processes behind: {left}"
 
 
 @pytest.fixture

@@ -30,8 +30,9 @@ class LoaderStream:
     already given are drawn and dropped, which takes as long as loading them. Random numbers that a dataset
     draws itself are repeated as far as they come from the worker's seed and the workers are new in each
     epoch; persistent workers are seeded once in their life, so augmentation inside them differs after
-    resuming in a later epoch, while the order does not. In the main process (num_workers=0) a dataset draws
-    from the global random states, which are for the caller to save and to restore after the position.
+    resuming in a later epoch, while the order does not, unless the loader is hidden inside another iterable.
+    In the main process (num_workers=0) a dataset draws from the global random states, which are for the
+    caller to save and to restore after the position.
 
     Args:
         loader: a DataLoader or anything else that can be iterated again and again, sized or not.
