@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,7 @@ def test_loaders_with_workers_continue_bit_for_bit_and_leave_no_process(tmp_path
     second.load(*saved)
     assert found + all_reports(second) == wanted
     second.close()
+    assert multiprocessing.active_children() == []
 
 
 def test_check_trains_a_few_steps() -> None:

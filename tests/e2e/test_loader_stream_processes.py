@@ -1,5 +1,6 @@
 """A user's DataLoader: one stream over its epochs, exact resume, and errors that name the source."""
 
+import multiprocessing
 import os
 from typing import Any
 
@@ -69,6 +70,14 @@ def test_a_broken_connection_of_a_dataset_is_told_as_it_is(
     loader = LoaderStream(DataLoader(RefusedNumbers(3), **workers))
     with pytest.raises(ConnectionResetError, match="the server of the numbers has gone"):
         drawn(loader, 12)
+
+
+def test_a_closed_stream_has_ended_the_workers_of_its_epoch() -> None:
+    loader = LoaderStream(DataLoader(Numbers(9), num_workers=2, multiprocessing_context="fork"))
+    drawn(loader, 3)
+    assert len(multiprocessing.active_children()) == 2
+    loader.close()
+    assert multiprocessing.active_children() == []
 
 
 def test_persistent_workers_are_started_once() -> None:

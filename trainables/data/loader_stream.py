@@ -118,7 +118,9 @@ class LoaderStream:
             )
 
     def close(self) -> None:
-        """The loader and its workers belong to the user."""
+        """End the workers of this epoch; the loader, and workers that stay for all epochs, are the user's."""
+        self._iterator = None
+        self._ahead.clear()
 
     def _next_batch(self) -> Batch:
         if self._iterator is None:
