@@ -21,6 +21,7 @@ from search.config.config import Config
 from search.config.stages import load_config
 from search.config.tasks import BUILT_IN
 from search.errors import SearchError
+from search.forecast.first_steps import Training, build, state_size
 from search.race.cost import ConfirmPlan, confirm_plan
 from search.run.confirm import refuse_other_splits
 from search.run.data_errors import data_errors
@@ -35,18 +36,16 @@ from search.samplers.first_try import try_sampler
 from search.schedulers.base import Scheduler
 from search.schedulers.build import build_scheduler
 from search.text import short_path, value_at
-from trainables.build import build_training, load_arrays, unused_batch_size
+from trainables.build import unused_batch_size
 from trainables.data.prepared import data_key
 from trainables.data.source import as_source
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.function.trainer import FunctionTrainer
 from trainables.process.cores import num_cores
-from trainables.session import select_device
 from trainables.task import Task
 from trainables.trainer import Trainer
 
 _NUM_STEPS = 3
-Training = Trainer | FunctionTrainer
 NUM_LOOKED_AT = 64
 """Samples of each part whose contents are described."""
 
@@ -209,7 +208,7 @@ def _try_in(
     folder: Path, config: Config, values: Mapping[str, Any], phase: Callable[[str], None], raced: bool
 ) -> _Tried:
     try_sampler(config.sampler, config.space, config.sampler_where)
-    trainer = _build(config, values, phase, folder)
+    trainer = build(config, values, phase, folder, unit="steps", count=_NUM_STEPS)
     loaded: tuple[str, ...] = ()
     if isinstance(trainer, Trainer) and trainer.pretrained is not None:
         with data_errors(config.task_path, places=config.places):
@@ -229,7 +228,7 @@ def _try_in(
                 refuse_other_splits(config, shared, values)
             phase("looking at some samples")
             data, picture = _looked_at(config, trainer.task), trainer.task.data_picture()
-    size = _state_size(trainer)
+    size = state_size(trainer)
     trainer.close()
     return _Tried(trainer, "".join(shapes), *measured, data, picture, found, size)
 
@@ -239,31 +238,6 @@ def _doubts(config: Config, trainer: Training, seen: Collection[str]) -> tuple[s
     if isinstance(trainer, FunctionTrainer):
         return tuple(trainer.doubts())
     return tuple(doubts(trainer, seen)) if config.task_path not in BUILT_IN.values() else ()
-
-
-def _build(config: Config, values: Mapping[str, Any], phase: Callable[[str], None], folder: Path) -> Training:
-    """The trainer of one trial, with virtual epochs of a few steps."""
-    task_class = config.task_class()
-    options = task_class.Options.parse(values)
-    phase("loading data")
-    with data_errors(config.task_path, config.file, config.places):
-        arrays = load_arrays(task_class, options)
-    phase("building the model")
-    torch.set_num_threads(max(1, int(config.resources.cpus_per_trial)))
-    device = select_device(config.resources.gpus_per_trial)
-    with data_errors(config.task_path, places=config.places):
-        return build_training(
-            task_class,
-            options,
-            arrays,
-            prepared=None,
-            number=0,
-            folder=folder,
-            unit="steps",
-            count=_NUM_STEPS,
-            num_virtual_epochs=config.budget.max_virtual_epochs,
-            device=device,
-        )
 
 
 def _data_notes(config: Config, trainer: Training) -> tuple[str, ...]:
@@ -329,19 +303,6 @@ def _measure(trainer: Training) -> tuple[dict[str, float], float, float]:
     trainer.validate()
     validation = time.perf_counter() - began
     return metrics, max(0.0, both - validation) / _NUM_STEPS, validation
-
-
-def _state_size(trainer: Training) -> int:
-    """Size of the tensors in a checkpoint, in bytes."""
-
-    def size(value: Any) -> int:
-        if isinstance(value, torch.Tensor):
-            return value.nbytes
-        if isinstance(value, Mapping):
-            return sum(size(item) for item in value.values())
-        return sum(size(item) for item in value) if isinstance(value, list | tuple) else 0
-
-    return size(trainer.weights()) + size(trainer.state_dict())
 
 
 def _local_resources() -> dict[str, float]:

@@ -10,12 +10,12 @@ from typing import Any
 
 from tiny_tasks import search_config
 
-from benchmarks.simulated import Curve, SimulatedExecutor
 from search.config.config import Config
 from search.config.schema import Budget
 from search.config.stages import load_config
 from search.run.coordinator import Coordinator
 from search.run.events import Event, EventKind
+from search.run.executors.simulated import Curve, SimulatedExecutor
 from search.samplers.priors import build_sampler
 from search.samplers.view import view_of
 from search.schedulers.base import Scheduler
