@@ -48,8 +48,7 @@ def search(
     ...     train,
     ...     space={"lr": search.loguniform(1e-4, 1e-1)},
     ...     objective={"metric": "accuracy", "mode": "max"},
-    ...     virtual_epoch={"steps": 200},
-    ...     budget={"trials": 16, "max_virtual_epochs": 9},
+    ...     virtual_epoch={"steps": 200}, budget={"trials": 16, "max_virtual_epochs": 9},
     ... )
     >>> run.best.params, run.trials, run.folder
 
@@ -63,8 +62,7 @@ def search(
         progress: show what happens: a table in a notebook's cell or on a terminal, else a line per event.
         reporter: shown what happens, in the place of `progress`.
         executor: one that may have begun already, in the place of `address` and `local`.
-        sections: of a function or class: the other sections of a configuration, `objective`, `virtual_epoch`,
-            `budget`, `sampler`, `scheduler`, …, with YAML's keys.
+        sections: of a function or class: the other sections of a configuration, with YAML's keys.
 
     Raises:
         SearchError: the configuration is wrong, or the search cannot continue.

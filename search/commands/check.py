@@ -21,6 +21,8 @@ from search.config.config import Config
 from search.config.stages import load_config
 from search.config.tasks import BUILT_IN
 from search.errors import SearchError
+from search.forecast.buys import buys
+from search.forecast.costs import Costs, TrialCost
 from search.forecast.first_steps import Training, build, state_size
 from search.race.cost import ConfirmPlan, confirm_plan
 from search.run.confirm import refuse_other_splits
@@ -46,6 +48,8 @@ from trainables.task import Task
 from trainables.trainer import Trainer
 
 _NUM_STEPS = 3
+_SIMULATING = 2.0
+"""Seconds that simulated searches may take."""
 NUM_LOOKED_AT = 64
 """Samples of each part whose contents are described."""
 
@@ -93,7 +97,9 @@ class Check:
     picture: np.ndarray | None = None
     """Some samples as training gets them: uint8 [H, W, 3]."""
     expected_trials: int | None = None
-    """Trials that the search should have; None where that is unknown."""
+    """Trials that the search should have."""
+    expected_seconds: float | None = None
+    """Wall time of the search, if all trials were as fast as the one that was run."""
     full_trainings: float = math.inf
     """Trainings of full length that the limits of compute are worth, inf without one."""
     budget: str = ""
@@ -128,7 +134,7 @@ def check(
     first = next(iter(loaded.space.candidates()))
     tried = _try(loaded, first.options, phase, raced=search.confirm is not None)
     trainer = tried.trainer
-    scheduler, budget, size = build_scheduler(loaded), loaded.budget, tried.state_bytes
+    scheduler, budget = build_scheduler(loaded), loaded.budget
     lengths = replace(
         trainer.virtual_epochs, unit=loaded.virtual_epoch.unit, count=loaded.virtual_epoch.count
     )
@@ -156,8 +162,7 @@ def check(
         concurrency=concurrency,
         device=str(trainer.device),
         task_file=task_source(loaded)["file"],
-        checkpoint_bytes=size,
-        space_needed=space_needed(loaded, scheduler, concurrency, size, expected["expected_trials"]),
+        checkpoint_bytes=tried.state_bytes,
         largest_batch=lines[-1].partition(": ")[2] if lines else None,
         stages=tuple(stage.name for stage in search.stages if stage.name),
         data_changes=_data_notes(loaded, trainer),
@@ -170,18 +175,22 @@ def _expected(
     config: Config, scheduler: Scheduler, lengths: VirtualEpochs, tried: _Tried, concurrency: int
 ) -> dict[str, Any]:
     """What the budget should come to, as fields of a `Check`."""
-    budget = config.budget
+    budget, length = config.budget, config.budget.max_virtual_epochs
     seconds = tried.seconds_per_validation + tried.seconds_per_step * lengths.end_step(1)
     gpus = config.resources.gpus_per_trial
     trainings = full_trainings(budget, lengths, seconds, concurrency, gpus)
-    audit, length = config.scheduler.audit, budget.max_virtual_epochs
-    trials, others = expected_trials(budget, scheduler, lengths, trainings, audit), None
-    if trials is not None:
-        others = scheduler.expected_virtual_epochs(trials - audit, length, lengths)
+    at_most = expected_trials(budget, scheduler, lengths, trainings, config.scheduler.audit)
+    cost = TrialCost(params={}, lengths=lengths, seconds=(seconds,), trained=seconds)
+    bought = buys(config, Costs(trials=(cost,)), concurrency, seconds=_SIMULATING)
+    trials = round(bought.trials.middle)
     return {
         "expected_trials": trials,
-        "expected_virtual_epochs": None if others is None else others + audit * length,
+        "expected_virtual_epochs": round(bought.full_trainings.middle * length),
+        "expected_seconds": bought.seconds.middle,
         "full_trainings": trainings,
+        "space_needed": space_needed(
+            config, scheduler, concurrency, tried.state_bytes, max(trials, at_most or 0)
+        ),
     }
 
 

@@ -41,20 +41,25 @@ def buys(
     began = time.perf_counter()
     while len(found) < _FEWEST or (len(found) < _MOST and time.perf_counter() - began < seconds):
         found.append(simulate(asked, costs, concurrency, len(found)))
-    length = config.budget.max_virtual_epochs
+    length, start = config.budget.max_virtual_epochs, costs.process_start
+    # What is kept does not grow with the search, but for trials that wait to be promoted.
+    peak_part = part if build_scheduler(config).pauses else 1.0
 
     def of(number: Callable[[Simulated], float]) -> Range:
-        return range_of([number(each) / part for each in found])
+        return range_of([number(each) for each in found])
+
+    def rest(each: Simulated) -> float:
+        return costs.fixed_bytes + each.other_bytes / part
 
     return Bought(
         budget=budget_text(budget, costs.trials[0].lengths),
         factor=factor,
-        seconds=of(lambda each: each.seconds),
-        trials=of(lambda each: each.trials),
-        full_trainings=of(lambda each: each.virtual_epochs / length),
-        fully_trained=of(lambda each: each.fully_trained),
-        disk_bytes=of(lambda each: each.disk_bytes),
-        peak_bytes=of(lambda each: each.peak_bytes),
+        seconds=of(lambda each: (each.seconds - start) / part + start),
+        trials=of(lambda each: round(each.trials / part)),
+        full_trainings=of(lambda each: each.virtual_epochs / part / length),
+        fully_trained=of(lambda each: each.fully_trained / part),
+        disk_bytes=of(lambda each: each.kept_bytes + rest(each)),
+        peak_bytes=of(lambda each: each.peak_bytes / peak_part + rest(each)),
         searches=len(found),
     )
 

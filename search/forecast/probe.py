@@ -42,8 +42,8 @@ _LONGEST_TRIAL = 3
 """Virtual epochs of a trial; the first one counts for its start."""
 _MOST_TRIALS = 24
 _FIRST_ONLY = (
-    "no configuration came to its second virtual epoch within the probe, so that only the first steps of one were "
-    "timed, alone on this machine; a longer probe, as --probe 10m, measures more"
+    "no configuration came to its second virtual epoch within the probe, so that only the first steps of one "
+    "were timed, alone on this machine; a longer probe, as --probe 10m, measures more"
 )
 _SHORTENED = "trained were virtual epochs of {} steps; the time of longer ones is that of so many more steps"
 _STARTING = 12.0
@@ -106,7 +106,7 @@ def probe(config: Config, executor: Executor, *, seconds: float, report: Callabl
 
 
 def _length_that_fits(config: Config, first: FirstSteps, seconds: float) -> VirtualEpoch | None:
-    """Virtual epochs of the probe: the search's, or shorter ones so that a few trials fit; None: not even one.
+    """Virtual epochs of the probe: the search's, or shorter ones so that a few trials fit; None if none does.
 
     A training function's are always its own.
     """

@@ -35,10 +35,12 @@ class Simulated(NamedTuple):
     fully_trained: int
     """Trials of full length."""
     steps: int
-    disk_bytes: float
-    """Of the run's folder at the end."""
+    kept_bytes: float
+    """Of its checkpoints at the end."""
     peak_bytes: float
-    """The most that its checkpoints took at once, with all else."""
+    """The most that they took at once."""
+    other_bytes: float
+    """Of what its virtual epochs have left besides."""
 
 
 def simulate(config: Config, costs: Costs, concurrency: int, seed: int) -> Simulated:
@@ -81,8 +83,9 @@ def simulate(config: Config, costs: Costs, concurrency: int, seed: int) -> Simul
         virtual_epochs=sum(record.depth for record in study.records),
         fully_trained=sum(record.depth >= config.budget.max_virtual_epochs for record in study.records),
         steps=study.num_steps,
-        disk_bytes=disk.at_end(),
+        kept_bytes=disk.at_end(),
         peak_bytes=disk.peak,
+        other_bytes=disk.others,
     )
 
 
@@ -150,13 +153,12 @@ class _Disk:
         self._coordinator, self._config, self._trials = coordinator, config, trials
         self._holding: set[int] = set()
         self._until_sweep = 0
-        self._others = trials._costs.fixed_bytes
-        self.peak = 0.0
+        self.peak = self.others = 0.0
 
     def event(self, event: Event) -> None:
         if event.kind is EventKind.REPORTED:
             self._holding.add(event.record.number)
-            self._others += self._trials.cost(event.record.number).event_bytes + _JOURNAL_BYTES
+            self.others += self._trials.cost(event.record.number).event_bytes + _JOURNAL_BYTES
         elif event.kind in (EventKind.PAUSED, EventKind.ENDED):
             self._until_sweep -= 1
             if self._until_sweep < 0:
@@ -165,7 +167,7 @@ class _Disk:
                 self._until_sweep = len(self._holding) // 8
 
     def at_end(self) -> float:
-        """Bytes of the run when it is complete."""
+        """Bytes of the checkpoints when the run is complete."""
         self.peak = max(self.peak, self._bytes(self._holding))
         self._sweep()
         return self._bytes(self._holding)
@@ -184,4 +186,4 @@ class _Disk:
         checkpoints = (
             min(keep, records[n].depth) * self._trials.cost(n).checkpoint_bytes for n in sorted(numbers)
         )
-        return sum(checkpoints) + self._others
+        return sum(checkpoints)

@@ -104,7 +104,7 @@ class Summary:
         return RACE in self.reason
 
     def as_dict(self) -> dict[str, Any]:
-        """What summary.json holds; without what the search has none of: stages, limits, an audit, a race, a plan."""
+        """What summary.json holds; without what the search has none of, as stages or a race."""
         given = asdict(self)
         left_out = {"stages", "of"} if not self.of else set()
         left_out |= {key for key in ("of_other_data", "audit", "confirmed", "forecast") if not given[key]}

@@ -9,7 +9,8 @@ from search.run.forecasted import Bought, Forecast, Range, StageForecast
 from search.text import command, counted, duration, size_text
 
 _WIDTH = 18
-_NAMES = {0.5: "half", 1.0: "as configured", 2.0: "double", 4.0: "4 times"}
+_UNITS = ((2 * 86400, 86400, "days"), (2 * 3600, 3600, "h"), (2 * 60, 60, "min"), (0, 1, "s"))
+"""From how many seconds on, in what, and its name."""
 
 
 def forecast_text(found: Forecast, *, config: str, out: str | None = None) -> str:
@@ -69,21 +70,20 @@ def _memory(stage: StageForecast) -> str:
     if stage.trial_gpu_memory is None or stage.gpu_memory is None:
         return text
     fit = int(stage.gpu_memory / stage.trial_gpu_memory)
-    gpu = f"{size_text(stage.trial_gpu_memory)} of {size_text(stage.gpu_memory)} on a GPU, where {fit} find room"
-    return f"{text}, and {gpu}"
+    on_gpu = f"{size_text(stage.trial_gpu_memory)} of {size_text(stage.gpu_memory)} on a GPU"
+    return f"{text}, and {on_gpu}, where {fit} find room"
 
 
 def _budgets(bought: Sequence[Bought]) -> Iterator[str]:
     """A table of budgets, the smallest first."""
-    head = ("budget", "", "time", "trials", "full trainings", "fully trained")
+    head = ("", "budget", "time", "trials", "full trainings")
     rows = [head] + [
         (
-            _NAMES.get(each.factor, f"{each.factor:g} times"),
+            f"x {each.factor:g}",
             each.budget,
             _times(each.seconds),
             _counts(each.trials),
             _counts(each.full_trainings),
-            _counts(each.fully_trained),
         )
         for each in sorted(bought, key=lambda each: each.factor)
     ]
@@ -97,20 +97,28 @@ def _row(name: str, value: str) -> str:
 
 
 def _times(seconds: Range) -> str:
-    return _with_range(seconds, _duration)
+    """`7.1 min [6.2 to 9.8]`."""
+    size, unit = next((size, unit) for least, size, unit in _UNITS if seconds.middle >= least)
+    return _with_range(seconds, lambda number: _digits(number / size), unit)
 
 
 def _counts(numbers: Range) -> str:
-    return _with_range(numbers, lambda number: f"{number:,.0f}" if number >= 10 else f"{number:.2g}")
+    return _with_range(numbers, _digits)
 
 
 def _sizes(numbers: Range) -> str:
     return _with_range(numbers, size_text)
 
 
-def _with_range(numbers: Range, text: Callable[[float], str]) -> str:
+def _digits(number: float) -> str:
+    """Two digits, and all before the point."""
+    return f"{number:,.0f}" if number >= 10 else f"{number:.2g}"
+
+
+def _with_range(numbers: Range, text: Callable[[float], str], unit: str = "") -> str:
     """`24`, or `30 [26 to 41]` where the ends differ in what is shown."""
     low, middle, high = (text(number) for number in (numbers.low, numbers.middle, numbers.high))
+    middle = f"{middle} {unit}".rstrip()
     return middle if low == high else f"{middle} [{low} to {high}]"
 
 

@@ -67,7 +67,7 @@ class SearchStudy:
     """An Optuna study in a journal file, with a mirror of every trial in memory.
 
     Args:
-        path: the journal; created if missing. None keeps nothing on disk, for a search that is only simulated.
+        path: the journal; created if missing. None keeps nothing on disk, as for a simulated search.
         name: of the study.
         mode: whether the objective is maximized or minimized.
         space: what new trials are drawn from; earlier trials keep the one that they were drawn from.

@@ -1,5 +1,4 @@
-"""Runs jobs without training, on a virtual clock: for forecasts, and for tests and benchmarks of what a search
-decides."""
+"""Runs jobs without training, on a virtual clock: for forecasts, and to test what a search decides."""
 
 from __future__ import annotations
 
