@@ -56,7 +56,8 @@ def plan(
     """
     if probe_seconds < SHORTEST_PROBE:
         raise SearchError(
-            f"a probe of {probe_seconds:g} s measures nothing; give at least {SHORTEST_PROBE:g} s"
+            f"--probe: received {probe_seconds:g} s, in which nothing can be measured; "
+            f"give at least {SHORTEST_PROBE:g}s"
         )
     with closing(executor or executor_for(address, local=local)) as executor:
         search = with_largest_batch(load_config(config, overrides), None, report)

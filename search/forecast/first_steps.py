@@ -5,17 +5,19 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
 from search.config.config import Config
+from search.errors import SearchError
 from search.run.data_errors import data_errors
 from trainables.build import build_training, load_arrays
 from trainables.data.virtual_epoch import Unit, VirtualEpochs
 from trainables.function.trainer import FunctionTrainer
+from trainables.process.failure import failure_of
 from trainables.progress import DivergedError
 from trainables.session import select_device
 from trainables.trainer import Trainer
@@ -42,19 +44,22 @@ def first_steps(config: Config, report: Callable[[str], None]) -> FirstSteps:
     Of a training function one virtual epoch is trained.
 
     Raises:
-        SearchError: the data cannot be read.
+        SearchError: the data cannot be read, or the code of the task raises.
     """
     first = next(iter(config.space.candidates()))
     with tempfile.TemporaryDirectory(prefix="tune-search-plan-") as folder:
         unit, count = config.virtual_epoch.unit, config.virtual_epoch.count
-        trainer = build(config, first.options, report, Path(folder), unit=unit, count=count)
         try:
-            report("timing the first steps")
-            with data_errors(config.task_path, config.file, config.places):
+            trainer = build(config, first.options, report, Path(folder), unit=unit, count=count)
+            with closing(trainer), data_errors(config.task_path, config.file, config.places):
+                report("timing the first steps")
                 step, rest = _timed(trainer)
-            return FirstSteps(first.params, trainer.virtual_epochs, step, rest, state_size(trainer))
-        finally:
-            trainer.close()
+                return FirstSteps(first.params, trainer.virtual_epochs, step, rest, state_size(trainer))
+        except SearchError:
+            raise
+        except Exception as error:  # of code that this program does not know
+            cause = failure_of(error, "").cause
+            raise SearchError(f"the first configuration of the space cannot be trained: {cause}") from error
 
 
 def build(
