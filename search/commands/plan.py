@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -60,13 +59,13 @@ def plan(
             f"give at least {SHORTEST_PROBE:g}s"
         )
     with closing(executor or executor_for(address, local=local)) as executor:
-        search = with_largest_batch(load_config(config, overrides), None, report)
-        began = time.monotonic()
+        loaded = load_config(config, overrides, before_task=executor.begin)
+        search = with_largest_batch(loaded, None, report)
         found: list[tuple[StageForecast, Costs, float]] = []
         for stage, left in zip(search.stages, range(len(search.stages), 0, -1), strict=True):
             share = max(SHORTEST_PROBE, (probe_seconds - sum(each[2] for each in found)) / left)
             found.append(_stage(stage.name, stage.configs[0], executor, share, report))
-    return _joined(search, found, time.monotonic() - began)
+    return _joined(search, found)
 
 
 def _stage(
@@ -102,9 +101,7 @@ def _stage(
     )
 
 
-def _joined(
-    search: SearchConfig, found: Sequence[tuple[StageForecast, Costs, float]], seconds: float
-) -> Forecast:
+def _joined(search: SearchConfig, found: Sequence[tuple[StageForecast, Costs, float]]) -> Forecast:
     stages = [stage for stage, _, _ in found]
     last, costs, _ = found[-1]
     race = confirm_plan(search, costs.trials[0].lengths)

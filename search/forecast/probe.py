@@ -146,7 +146,7 @@ def _small(config: Config, asked: VirtualEpoch, seconds: float) -> Config:
         "max_failures": 0,
         "max_failed_trials": _MOST_TRIALS,
         "timeout": config.timeout or max(10.0, seconds),
-        "checkpoint": config.checkpoint.model_copy(update={"keep_trials": _MOST_TRIALS}),
+        "checkpoint": config.checkpoint.model_copy(update={"keep_trials": 1}),
     }
     return config.model_copy(update=changed)
 
@@ -158,12 +158,22 @@ class _Timed:
     record: TrialRecord
     began: float
     reports: list[tuple[float, Any]] = field(default_factory=list)
+    sizes: tuple[float, float] | None = None
+    """Bytes of one checkpoint, and of what a virtual epoch leaves besides, while checkpoints were there."""
 
     @property
     def walls(self) -> list[float]:
         """Seconds of its virtual epochs."""
         times = [self.began, *(at for at, _ in self.reports)]
         return [after - before for before, after in pairwise(times)]
+
+    def measure(self, folder: Path) -> tuple[float, float]:
+        """Take the sizes of what lies in the trial's folder, unless that is done."""
+        if self.sizes is None:
+            checkpoints = checkpoint_bytes(folder)
+            one = checkpoints / max(1, len(list_checkpoints(folder)))
+            self.sizes = one, max(0, _bytes_in(folder) - checkpoints) / max(1, len(self.reports))
+        return self.sizes
 
     def cost(self, config: Config, folder: Path) -> TrialCost | None:
         """What it takes in virtual epochs of the search's length; None after less than two of them."""
@@ -180,14 +190,14 @@ class _Timed:
                 longer = stepping * (asked.end_step(1) / (after["step"] - before["step"]) - 1)
             seconds.append(wall + longer)
             trained.append(own + longer)
-        checkpoints = checkpoint_bytes(folder)
+        checkpoint, others = self.measure(folder)
         return TrialCost(
             params=self.record.params,
             lengths=asked,
             seconds=seconds,
             trained=sum(trained) / len(trained),
-            checkpoint_bytes=checkpoints / max(1, len(list_checkpoints(folder))),
-            event_bytes=max(0, _bytes_in(folder) - checkpoints) / len(self.reports),
+            checkpoint_bytes=checkpoint,
+            event_bytes=others,
         )
 
 
@@ -211,7 +221,9 @@ class _Watcher(ProgressReporter):
             timer.cancel()
 
     def begin(self, coordinator: Coordinator, config: Config, folder: RunFolder) -> None:
-        self._coordinator = coordinator
+        self._coordinator, self._folder = coordinator, folder
+        if time.monotonic() >= self._deadline:  # the data took all of the time
+            self._end()
 
     def event(self, event: Event) -> None:
         number, now = event.record.number, time.monotonic()
@@ -224,9 +236,10 @@ class _Watcher(ProgressReporter):
             if now + timed.walls[-1] > self._deadline and len(timed.reports) > 1:
                 self._end()
         elif event.kind is EventKind.ENDED:
-            self._report(
-                f"{sum(len(each.reports) > 1 for each in self._trials.values())} configurations measured"
-            )
+            # Before its checkpoints make room for those of others.
+            self._trials[number].measure(self._folder.trial(number))
+            measured = sum(len(each.reports) > 1 for each in self._trials.values())
+            self._report(f"{counted(measured, 'configuration')} measured")
 
     def _end(self) -> None:
         if self._coordinator is not None:
