@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any
 
 CASES: Mapping[str, Sequence[str]] = {
-    "seg": ("budget.trials=16",),
-    "seg-time": ("budget.trials=null", "budget.time=2m"),
-    "classification": ("budget.trials=16",),
-    "regression": ("budget.trials=30",),
+    "seg": ("budget.trials=9", "budget.max_virtual_epochs=9"),
+    "seg-time": ("budget.trials=null", "budget.time=2m", "budget.max_virtual_epochs=9"),
+    "classification": ("budget.trials=9", "budget.max_virtual_epochs=9"),
+    "regression": ("budget.trials=20",),
     "gan": ("budget.trials=8", "budget.max_virtual_epochs=9"),
     "seg_transformer": ("budget.trials=6", "budget.max_virtual_epochs=9"),
-    "batch_size": ("budget.max_virtual_epochs=60",),
+    "batch_size": ("budget.max_virtual_epochs=30",),
     "stages": (),
 }
 """By file in configs/, with what is added to its name to tell cases apart: what is set."""
@@ -36,20 +36,21 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="JSON with the numbers; cases in it stay")
     parser.add_argument("--only", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--probe", default="60s")
+    parser.add_argument("--local", action="store_true", help="without Ray, one trial at a time")
     given = parser.parse_args()
     found = json.loads(given.out.read_text(encoding="utf-8")) if given.out.is_file() else {}
     for case in given.only:
         if case not in found:
-            found[case] = measure(case, given.probe)
+            found[case] = measure(case, given.probe, ["--local"] if given.local else [])
             given.out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
         print("\n".join(table({case: found[case]})), flush=True)
     print("\n".join(["", *table(found)]))
 
 
-def measure(case: str, probe: str) -> dict[str, Any]:
-    """Forecast and fact of one search."""
+def measure(case: str, probe: str, options: Sequence[str] = ()) -> dict[str, Any]:
+    """Forecast and fact of one search; the options are given to plan and search."""
     config = Path("configs", f"{case.partition('-')[0]}.yaml").absolute()
-    settings = [word for value in CASES[case] for word in ("--set", value)]
+    settings = [*options, *(word for value in CASES[case] for word in ("--set", value))]
     with tempfile.TemporaryDirectory() as folder:
         plan = Path(folder) / "plan.json"
         loads = [os.getloadavg()[0]]
@@ -72,6 +73,7 @@ def measure(case: str, probe: str) -> dict[str, Any]:
         },
         "set": list(CASES[case]),
         "cpus": os.cpu_count(),
+        "options": list(options),
     }
 
 
