@@ -98,4 +98,7 @@ def plan(
 
         click.echo(json.dumps(found.as_dict(), indent=2))
     else:
-        click.echo(forecast_text(found, config=config, out=out))
+        options = [word for override in overrides for word in ("--set", override)]
+        options += ["--plan", out] if out is not None else []
+        options += ["--address", address] if address is not None else []
+        click.echo(forecast_text(found, config=config, options=[*options, *(["--local"] if local else [])]))

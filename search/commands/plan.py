@@ -19,6 +19,7 @@ from search.run.executors.choose import executor_for
 from search.run.forecasted import Forecast, Range, StageForecast
 from search.run.largest_batch import with_largest_batch
 from search.schedulers.build import build_scheduler
+from trainables.data.virtual_epoch import VirtualEpochs
 
 PROBE_SECONDS = 60.0
 SHORTEST_PROBE = 5.0
@@ -76,14 +77,13 @@ def _stage(
     report("simulating the search")
     bought = buys(config, costs, concurrency)
     others = [buys(config, costs, concurrency, factor=factor, seconds=3.0) for factor in OTHER_BUDGETS]
-    rungs = build_scheduler(config).rungs
     lengths, memory = costs.trials[0].lengths, costs.memory
     means = [sum(cost.seconds) / len(cost.seconds) for cost in costs.trials]
     return (
         StageForecast(
             name=name,
             concurrency=concurrency,
-            rungs=rungs.describe(config.budget.max_virtual_epochs, lengths),
+            scheduler=_scheduler(config, lengths),
             configurations=len(costs.trials),
             broken_off=costs.broken_off,
             virtual_epoch=range_of(means),
@@ -99,6 +99,16 @@ def _stage(
         costs,
         done.seconds,
     )
+
+
+def _scheduler(config: Config, lengths: VirtualEpochs) -> str:
+    """`asha, rungs at 1, 3, 9 virtual epochs of up to 27`."""
+    asked, length = config.scheduler, config.budget.max_virtual_epochs
+    if not hasattr(asked, "reduction_factor"):
+        return f"{asked.name}, up to {length} virtual epochs"
+    rungs = build_scheduler(config).rungs
+    at = f"{rungs.describe(length, lengths)} {rungs.axis.replace('_', ' ')}"
+    return f"{asked.name}, rungs at {at}, up to {length} virtual epochs"
 
 
 def _joined(search: SearchConfig, found: Sequence[tuple[StageForecast, Costs, float]]) -> Forecast:

@@ -57,7 +57,8 @@ class StageForecast:
     name: str
     """Of the stage; empty where the configuration has none."""
     concurrency: int
-    rungs: str
+    scheduler: str
+    """Its name, and its rungs if it has any."""
     configurations: int
     """Sampled ones that were measured."""
     broken_off: float

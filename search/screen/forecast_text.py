@@ -13,8 +13,8 @@ _UNITS = ((2 * 86400, 86400, "days"), (2 * 3600, 3600, "h"), (2 * 60, 60, "min")
 """From how many seconds on, in what, and its name."""
 
 
-def forecast_text(found: Forecast, *, config: str, out: str | None = None) -> str:
-    """The forecast of each stage, their sum, and the commands to run next."""
+def forecast_text(found: Forecast, *, config: str, options: Sequence[str] = ()) -> str:
+    """The forecast of each stage, their sum, and the search to run next, with these options."""
     lines: list[str] = []
     for stage in found.stages:
         lines += [f"stage {stage.name}"] if stage.name else []
@@ -23,13 +23,8 @@ def forecast_text(found: Forecast, *, config: str, out: str | None = None) -> st
         lines += [_row("all stages", f"{_times(found.seconds)}, {_sizes(found.disk_bytes)} at the end"), ""]
     if found.race_seconds is not None:
         lines += [_row("confirm", f"up to {_duration(found.race_seconds)} more"), ""]
-    lines.append(
-        _row(
-            "probe",
-            f"took {duration(found.probe_seconds)}; between brackets: 10 to 90 % of simulated searches",
-        )
-    )
-    options = [] if out is None else ["--plan", out]
+    took = f"took {duration(found.probe_seconds)}; in brackets: 10 to 90 % of simulated searches"
+    lines.append(_row("probe", took))
     return "\n".join([*lines, "", "next", f"  {command(config, *options)}"])
 
 
@@ -52,13 +47,12 @@ def _rows(stage: StageForecast) -> Iterator[str]:
     if stage.broken_off:
         measured += f"; {stage.broken_off:.0%} of all diverged or failed"
     yield _row("measured", measured)
-    yield _row("rungs", f"{stage.rungs} virtual epochs")
+    yield _row("scheduler", stage.scheduler)
     yield _row("at a time", f"{counted(stage.concurrency, 'trial')}{_memory(stage)}")
     yield _row("time", _times(bought.seconds))
     yield _row("trials", f"{_counts(bought.trials)}, of them fully trained {_counts(bought.fully_trained)}")
-    yield _row(
-        "disk", f"{_sizes(bought.disk_bytes)} at the end, up to {size_text(bought.peak_bytes.high)} meanwhile"
-    )
+    meanwhile = f"up to {size_text(bought.peak_bytes.high)} meanwhile"
+    yield _row("disk", f"{_sizes(bought.disk_bytes)} at the end, {meanwhile}")
     yield from (_row("note", note) for note in stage.notes)
 
 
