@@ -33,6 +33,7 @@ from search.run.executor import Executor
 from search.run.executors.local import LocalExecutor
 from search.run.folder import RunFolder
 from search.run.reporter import ProgressReporter
+from search.run.signals import Terminated
 from search.run.stage import run_in_folder
 from search.study.trial import BROKEN_OFF, TrialRecord
 from search.text import counted
@@ -96,7 +97,7 @@ def probe(config: Config, executor: Executor, *, seconds: float, report: Callabl
         with watcher.bounded(), watched_memory(memory):
             summary = run_in_folder(_small(config, asked, left), run, executor, watcher)
         if summary.status in ("interrupted", "terminated"):
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt from (Terminated() if summary.status == "terminated" else None)
         measured = watcher.costs(config, run, concurrency)
     if measured is None:
         return Probe(_of_first_steps(first), concurrency, time.monotonic() - began, (_FIRST_ONLY,))

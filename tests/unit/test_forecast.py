@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from search.forecast.costs import Costs, TrialCost
 from search.forecast.simulated_run import simulate
 from search.run.folder import write_json
 from search.run.forecasted import Range, read_forecast
+from search.run.signals import Terminated
 from search.screen.forecast_text import forecast_text
 from search.screen.text import summary_text
 from trainables.data.virtual_epoch import VirtualEpochs
@@ -206,6 +209,21 @@ def test_stages_are_forecast_in_turn() -> None:
     assert [stage.name for stage in found.stages] == ["lr", "size"]
     assert found.trials == Range(5.0, 5.0, 5.0)
     assert found.seconds.middle == sum(stage.bought.seconds.middle for stage in found.stages)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_plan_can_be_interrupted(number: signal.Signals) -> None:
+    told: list[str] = []
+
+    def interrupt(text: str) -> None:
+        told.append(text)
+        if text.endswith("measured"):
+            os.kill(os.getpid(), number)
+
+    with pytest.raises(KeyboardInterrupt) as error:
+        plan(search_config(), probe_seconds=60.0, local=True, report=interrupt)
+    assert isinstance(error.value.__cause__, Terminated) == (number == signal.SIGTERM)
+    assert "simulating the search" not in told
 
 
 # --- beside the fact
