@@ -35,7 +35,7 @@ class Costs:
     process_start: float = 0.0
     """Seconds until a process that runs trials trains its first one."""
     job_start: float = 0.0
-    """Seconds until a later job of it trains."""
+    """Seconds from the end of a job to the training of the next one in the same process."""
     broken_off: float = 0.0
     """Share of the configurations that diverged or failed."""
     fixed_bytes: float = 0.0

@@ -10,6 +10,7 @@ from __future__ import annotations
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -209,6 +210,10 @@ class _Watcher(ProgressReporter):
         self._deadline, self._report = deadline, report
         self._trials: dict[int, _Timed] = {}
         self._coordinator: Coordinator | None = None
+        self._ends: deque[float] = deque()
+        """When jobs ended whose workers have no other yet."""
+        self._gaps: list[float] = []
+        """Seconds from the end of a job to the next one of its worker, in which checkpoints are saved."""
 
     @contextmanager
     def bounded(self) -> Iterator[None]:
@@ -230,6 +235,8 @@ class _Watcher(ProgressReporter):
         number, now = event.record.number, time.monotonic()
         if event.kind is EventKind.STARTED:
             self._trials[number] = _Timed(event.record, now)
+            if self._ends:
+                self._gaps.append(now - self._ends.popleft())
         elif event.kind is EventKind.REPORTED:
             timed = self._trials[number]
             timed.reports.append((now, event.metrics))
@@ -237,6 +244,7 @@ class _Watcher(ProgressReporter):
             if now + timed.walls[-1] > self._deadline and len(timed.reports) > 1:
                 self._end()
         elif event.kind is EventKind.ENDED:
+            self._ends.append(now)
             # Before its checkpoints make room for those of others.
             self._trials[number].measure(self._folder.trial(number))
             measured = sum(len(each.reports) > 1 for each in self._trials.values())
@@ -272,7 +280,7 @@ class _Watcher(ProgressReporter):
         return Costs(
             trials=[cost for _, cost in measured],
             process_start=mean(cold) if cold else 0.0,
-            job_start=median(warm) if warm else 0.0,
+            job_start=(median(warm) if warm else 0.0) + (median(self._gaps) if self._gaps else 0.0),
             broken_off=len(broken) / (len(measured) + sum(each.outcome in BROKEN_OFF for each in unmeasured)),
             fixed_bytes=_bytes_in(run.prepared),
             failures=causes,

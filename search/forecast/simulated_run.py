@@ -103,7 +103,7 @@ class _Trials:
         self._seconds = [numbers.choices(cost.seconds, k=len(cost.seconds)) for cost in costs.trials]
         self._of_params = {frozenset(cost.params.items()): cost for cost in costs.trials}
         self._liking = {id(cost): numbers.gauss(0, 0.7) for cost in self._pool}
-        self._noise, self._progress = numbers.uniform(0.1, 1.0), numbers.uniform(0.0, 1.5)
+        self._noise, self._progress = numbers.uniform(0.1, 1.0), numbers.uniform(0.0, 2.5)
         self._given: dict[int, TrialCost] = {}
         self._level: dict[int, float] = {}
         self._cold = concurrency

@@ -111,7 +111,7 @@ def test_costs_that_differ_make_a_range() -> None:
 
 
 def test_other_budgets_are_multiples_of_each_limit() -> None:
-    budget = Budget(trials=25, time="1h", steps=1001)
+    budget = Budget.model_validate({"trials": 25, "time": "1h", "steps": 1001})
     half = scaled(budget, 0.5)
     assert (half.trials, half.time, half.steps) == (12, 1800.0, 500)
     assert scaled(Budget(full_trainings=1.5), 0.5).full_trainings == 1.0
