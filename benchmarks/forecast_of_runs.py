@@ -3,8 +3,8 @@
     python -m benchmarks.forecast_of_runs results/seg results/regression
 
 This is the second half of a forecast, without the probe: how many trials a budget buys, how deep they are
-trained. The costs are the mean wall times of the virtual epochs of trials 2 to 13; those of trials 0 and 1 have
-the start of their processes in them. Time between jobs is not in a study, so hours are not compared.
+trained. The costs are the mean wall times of the virtual epochs of trials 2 to 13; those of trials 0 and 1
+have the start of their processes in them. Time between jobs is not in a study, so hours are not compared.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import Any
 
 from search.config.config import Config
 from search.config.stages import SearchConfig, load_config
-from search.errors import SearchError
+from search.errors import ConfigError, Problem
 from search.forecast.buys import OTHER_BUDGETS, buys, range_of
 from search.forecast.costs import Costs
 from search.forecast.probe import probe
@@ -55,10 +55,8 @@ def plan(
         SearchError: a trial needs more than this machine has, or nothing could be measured.
     """
     if probe_seconds < SHORTEST_PROBE:
-        raise SearchError(
-            f"--probe: received {probe_seconds:g} s, in which nothing can be measured; "
-            f"give at least {SHORTEST_PROBE:g}s"
-        )
+        rule = f"received {probe_seconds:g}s; must be at least {SHORTEST_PROBE:g}s, as less measures nothing"
+        raise ConfigError([Problem("--probe", "", rule)])
     with closing(executor or executor_for(address, local=local)) as executor:
         loaded = load_config(config, overrides, before_task=executor.begin)
         search = with_largest_batch(loaded, None, report)
