@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 from in_process import resume_locally, search_locally
-from simulated_search import RULES, Simulation, config_of
-from test_budgets import noisy
+from simulated_search import RULES, Simulation, config_of, noisy
 from tiny_tasks import search_config
 
 from search.commands.plan import plan
