@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from search.commands.confirm import confirm as confirm
     from search.commands.export import export as export
     from search.commands.init.command import init as init
+    from search.commands.plan import plan as plan
     from search.commands.retrain import retrain as retrain
     from search.commands.verify import verify as verify
     from search.run.opened import Run as Run
@@ -60,6 +61,7 @@ _HOME = {
     "confirm": "search.commands.confirm",
     "export": "search.commands.export",
     "init": "search.commands.init.command",
+    "plan": "search.commands.plan",
     "resume": "search.api",
     "retrain": "search.commands.retrain",
     "search": "search.api",

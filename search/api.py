@@ -32,6 +32,7 @@ def search(
     results: str | Path = "results",
     name: str | None = None,
     from_run: str | Path | None = None,
+    plan: str | Path | None = None,
     accept_new_data: bool = False,
     address: str | None = None,
     local: bool = False,
@@ -47,8 +48,7 @@ def search(
     ...     train,
     ...     space={"lr": search.loguniform(1e-4, 1e-1)},
     ...     objective={"metric": "accuracy", "mode": "max"},
-    ...     virtual_epoch={"steps": 200},
-    ...     budget={"trials": 16, "max_virtual_epochs": 9},
+    ...     virtual_epoch={"steps": 200}, budget={"trials": 16, "max_virtual_epochs": 9},
     ... )
     >>> run.best.params, run.trials, run.folder
 
@@ -58,12 +58,11 @@ def search(
         overrides: of a configuration: values to set, such as `trial.batch_size=16`.
         results: folder of all runs.
         name: the run's name (default: the configuration's, or the function's).
-        from_run, accept_new_data, address, local, retry_failed: see `search.run.search.search`.
+        from_run, plan, accept_new_data, address, local, retry_failed: see `search.run.search.search`.
         progress: show what happens: a table in a notebook's cell or on a terminal, else a line per event.
         reporter: shown what happens, in the place of `progress`.
         executor: one that may have begun already, in the place of `address` and `local`.
-        sections: of a function or class: the other sections of a configuration, `objective`, `virtual_epoch`,
-            `budget`, `sampler`, `scheduler`, …, with YAML's keys.
+        sections: of a function or class: the other sections of a configuration, with YAML's keys.
 
     Raises:
         SearchError: the configuration is wrong, or the search cannot continue.
@@ -78,6 +77,7 @@ def search(
                 results=results,
                 name=name,
                 from_run=from_run,
+                plan=plan,
                 accept_new_data=accept_new_data,
                 retry_failed=retry_failed,
                 reporter=shown,

@@ -25,6 +25,7 @@ from search.cli_options import (
     set_option,
 )
 from search.cli_paths import ConfigFile, RunPath, require_current_folder
+from search.cli_plan import plan
 from search.cli_watched import TERMINATED, watched
 from search.errors import SearchError
 from search.run.signals import Terminated, leaving_on_sigterm
@@ -57,6 +58,13 @@ def cli() -> None:
     metavar="RUN",
     help="Let the sampler also learn from the trials of an earlier run.",
 )
+@click.option(
+    "--plan",
+    "plan_file",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="What `plan CONFIG --out FILE` wrote; summary.json then has forecast and fact side by side.",
+)
 @running_options
 def search(
     config: str,
@@ -64,6 +72,7 @@ def search(
     results: str,
     name: str | None,
     from_run: str | None,
+    plan_file: str | None,
     accept_new_data: bool,
     address: str | None,
     local: bool,
@@ -104,6 +113,7 @@ def search(
                 results=results,
                 name=name,
                 from_run=from_run,
+                plan=plan_file,
                 accept_new_data=accept_new_data,
                 retry_failed=retry_failed,
                 reporter=reporter,
@@ -261,7 +271,7 @@ def retrain(
         sys.exit(128 + done.interrupted_by)
 
 
-for each in (confirm, init, check, schema, verify, audit, batch_sizes, clean):
+for each in (confirm, init, check, plan, schema, verify, audit, batch_sizes, clean):
     cli.add_command(each)
 
 

@@ -19,7 +19,8 @@ Examples:
   tune-search configs/seg.yaml                         run a search; the same command again continues it
   tune-search configs/seg.yaml --set budget.trials=50  override a value
   tune-search configs/seg.yaml --name seg-2            another run of it, in results/seg-2
-  tune-search check configs/seg.yaml                   train a few steps, and print the plan
+  tune-search check configs/seg.yaml                   train a few steps, and check all before a search
+  tune-search plan configs/seg.yaml                    forecast hours, disk and trials
   tensorboard --logdir results/seg                     look at the trials
   tune-search export results/seg                       export the best checkpoint as plain files
   tune-search retrain results/seg/export               train the exported model at full length

@@ -11,10 +11,10 @@ from benchmarks.efficiency.problems import LENGTH, Problem
 from benchmarks.efficiency.quality import Trace
 from benchmarks.efficiency.simulate import Training, pace
 from benchmarks.efficiency.surrogate import Surrogate
-from benchmarks.simulated import SimulatedExecutor
 from search.config.config import Config
 from search.config.stages import load_config
 from search.run.coordinator import Coordinator
+from search.run.executors.simulated import SimulatedExecutor
 from search.run.folder import RunFolder
 from search.run.stage import build_coordinator
 from trainables.data.virtual_epoch import VirtualEpochs

@@ -33,10 +33,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measuring import command
-from benchmarks.simulated import SimulatedExecutor
 from search.config.config import Config
 from search.config.stages import load_config
 from search.run.events import Turn
+from search.run.executors.simulated import SimulatedExecutor
 from search.run.folder import RunFolder
 from search.run.reporter import ProgressReporter
 from search.run.stage import build_coordinator, watch

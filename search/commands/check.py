@@ -21,6 +21,9 @@ from search.config.config import Config
 from search.config.stages import load_config
 from search.config.tasks import BUILT_IN
 from search.errors import SearchError
+from search.forecast.buys import buys
+from search.forecast.costs import Costs, TrialCost
+from search.forecast.first_steps import Training, build, state_size
 from search.race.cost import ConfirmPlan, confirm_plan
 from search.run.confirm import refuse_other_splits
 from search.run.data_errors import data_errors
@@ -35,18 +38,18 @@ from search.samplers.first_try import try_sampler
 from search.schedulers.base import Scheduler
 from search.schedulers.build import build_scheduler
 from search.text import short_path, value_at
-from trainables.build import build_training, load_arrays, unused_batch_size
+from trainables.build import unused_batch_size
 from trainables.data.prepared import data_key
 from trainables.data.source import as_source
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.function.trainer import FunctionTrainer
 from trainables.process.cores import num_cores
-from trainables.session import select_device
 from trainables.task import Task
 from trainables.trainer import Trainer
 
 _NUM_STEPS = 3
-Training = Trainer | FunctionTrainer
+_SIMULATING = 2.0
+"""Seconds that simulated searches may take."""
 NUM_LOOKED_AT = 64
 """Samples of each part whose contents are described."""
 
@@ -94,7 +97,9 @@ class Check:
     picture: np.ndarray | None = None
     """Some samples as training gets them: uint8 [H, W, 3]."""
     expected_trials: int | None = None
-    """Trials that the search should have; None where that is unknown."""
+    """Trials that the search should have."""
+    expected_seconds: float | None = None
+    """Wall time of the search, if all trials were as fast as the one that was run."""
     full_trainings: float = math.inf
     """Trainings of full length that the limits of compute are worth, inf without one."""
     budget: str = ""
@@ -129,7 +134,7 @@ def check(
     first = next(iter(loaded.space.candidates()))
     tried = _try(loaded, first.options, phase, raced=search.confirm is not None)
     trainer = tried.trainer
-    scheduler, budget, size = build_scheduler(loaded), loaded.budget, tried.state_bytes
+    scheduler, budget = build_scheduler(loaded), loaded.budget
     lengths = replace(
         trainer.virtual_epochs, unit=loaded.virtual_epoch.unit, count=loaded.virtual_epoch.count
     )
@@ -157,8 +162,7 @@ def check(
         concurrency=concurrency,
         device=str(trainer.device),
         task_file=task_source(loaded)["file"],
-        checkpoint_bytes=size,
-        space_needed=space_needed(loaded, scheduler, concurrency, size, expected["expected_trials"]),
+        checkpoint_bytes=tried.state_bytes,
         largest_batch=lines[-1].partition(": ")[2] if lines else None,
         stages=tuple(stage.name for stage in search.stages if stage.name),
         data_changes=_data_notes(loaded, trainer),
@@ -171,18 +175,22 @@ def _expected(
     config: Config, scheduler: Scheduler, lengths: VirtualEpochs, tried: _Tried, concurrency: int
 ) -> dict[str, Any]:
     """What the budget should come to, as fields of a `Check`."""
-    budget = config.budget
+    budget, length = config.budget, config.budget.max_virtual_epochs
     seconds = tried.seconds_per_validation + tried.seconds_per_step * lengths.end_step(1)
     gpus = config.resources.gpus_per_trial
     trainings = full_trainings(budget, lengths, seconds, concurrency, gpus)
-    audit, length = config.scheduler.audit, budget.max_virtual_epochs
-    trials, others = expected_trials(budget, scheduler, lengths, trainings, audit), None
-    if trials is not None:
-        others = scheduler.expected_virtual_epochs(trials - audit, length, lengths)
+    at_most = expected_trials(budget, scheduler, lengths, trainings, config.scheduler.audit)
+    cost = TrialCost(params={}, lengths=lengths, seconds=(seconds,), trained=seconds)
+    bought = buys(config, Costs(trials=(cost,)), concurrency, seconds=_SIMULATING)
+    trials = round(bought.trials.middle)
     return {
         "expected_trials": trials,
-        "expected_virtual_epochs": None if others is None else others + audit * length,
+        "expected_virtual_epochs": round(bought.full_trainings.middle * length),
+        "expected_seconds": bought.seconds.middle,
         "full_trainings": trainings,
+        "space_needed": space_needed(
+            config, scheduler, concurrency, tried.state_bytes, max(trials, at_most or 0)
+        ),
     }
 
 
@@ -209,7 +217,7 @@ def _try_in(
     folder: Path, config: Config, values: Mapping[str, Any], phase: Callable[[str], None], raced: bool
 ) -> _Tried:
     try_sampler(config.sampler, config.space, config.sampler_where)
-    trainer = _build(config, values, phase, folder)
+    trainer = build(config, values, phase, folder, unit="steps", count=_NUM_STEPS)
     loaded: tuple[str, ...] = ()
     if isinstance(trainer, Trainer) and trainer.pretrained is not None:
         with data_errors(config.task_path, places=config.places):
@@ -229,7 +237,7 @@ def _try_in(
                 refuse_other_splits(config, shared, values)
             phase("looking at some samples")
             data, picture = _looked_at(config, trainer.task), trainer.task.data_picture()
-    size = _state_size(trainer)
+    size = state_size(trainer)
     trainer.close()
     return _Tried(trainer, "".join(shapes), *measured, data, picture, found, size)
 
@@ -239,31 +247,6 @@ def _doubts(config: Config, trainer: Training, seen: Collection[str]) -> tuple[s
     if isinstance(trainer, FunctionTrainer):
         return tuple(trainer.doubts())
     return tuple(doubts(trainer, seen)) if config.task_path not in BUILT_IN.values() else ()
-
-
-def _build(config: Config, values: Mapping[str, Any], phase: Callable[[str], None], folder: Path) -> Training:
-    """The trainer of one trial, with virtual epochs of a few steps."""
-    task_class = config.task_class()
-    options = task_class.Options.parse(values)
-    phase("loading data")
-    with data_errors(config.task_path, config.file, config.places):
-        arrays = load_arrays(task_class, options)
-    phase("building the model")
-    torch.set_num_threads(max(1, int(config.resources.cpus_per_trial)))
-    device = select_device(config.resources.gpus_per_trial)
-    with data_errors(config.task_path, places=config.places):
-        return build_training(
-            task_class,
-            options,
-            arrays,
-            prepared=None,
-            number=0,
-            folder=folder,
-            unit="steps",
-            count=_NUM_STEPS,
-            num_virtual_epochs=config.budget.max_virtual_epochs,
-            device=device,
-        )
 
 
 def _data_notes(config: Config, trainer: Training) -> tuple[str, ...]:
@@ -329,19 +312,6 @@ def _measure(trainer: Training) -> tuple[dict[str, float], float, float]:
     trainer.validate()
     validation = time.perf_counter() - began
     return metrics, max(0.0, both - validation) / _NUM_STEPS, validation
-
-
-def _state_size(trainer: Training) -> int:
-    """Size of the tensors in a checkpoint, in bytes."""
-
-    def size(value: Any) -> int:
-        if isinstance(value, torch.Tensor):
-            return value.nbytes
-        if isinstance(value, Mapping):
-            return sum(size(item) for item in value.values())
-        return sum(size(item) for item in value) if isinstance(value, list | tuple) else 0
-
-    return size(trainer.weights()) + size(trainer.state_dict())
 
 
 def _local_resources() -> dict[str, float]:

@@ -53,6 +53,8 @@ class RunFolder:
     """Versions, code and working folder of each session."""
     data = _Inside("data.fingerprint")
     """What the data were made of when the search was last run."""
+    forecast = _Inside("forecast.json")
+    """What `tune-search plan` said of this search, if it was begun with that."""
     log = _Inside("search.log")
     """Output of Ray, Optuna and the trials' processes."""
     scratch = _Inside(".ray")

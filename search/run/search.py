@@ -19,6 +19,7 @@ from search.run.confirm import refuse_other_splits, run_race, with_race_so_far
 from search.run.executor import Executor
 from search.run.executors.choose import executor_for
 from search.run.folder import RunFolder, write_json
+from search.run.forecasted import take_forecast, with_forecast
 from search.run.largest_batch import with_largest_batch
 from search.run.provenance import record_provenance, working_folder
 from search.run.reporter import ProgressReporter
@@ -38,6 +39,7 @@ def search(
     results: str | Path = "results",
     name: str | None = None,
     from_run: str | Path | None = None,
+    plan: str | Path | None = None,
     accept_new_data: bool = False,
     address: str | None = None,
     local: bool = False,
@@ -54,6 +56,7 @@ def search(
         name: the run's name (default: the configuration's).
         from_run: folder of an older run with the same task, data and objective, whose trials the sampler
             learns from.
+        plan: what `tune-search plan --out` wrote of this configuration, for the summary.
         accept_new_data: go on although the data have changed since the search was last run; the trials so far
             are then of other data.
         address: address of a running Ray cluster (default: the Ray of this process, or else a new local one).
@@ -85,6 +88,7 @@ def search(
             retry_failed=retry_failed,
             accept_new_data=accept_new_data,
             older=older,
+            plan=None if plan is None else Path(plan).absolute(),
         )
 
 
@@ -157,6 +161,7 @@ def _run(
     accept_new_data: bool = False,
     retry_failed: bool = False,
     older: RunFolder | None = None,
+    plan: Path | None = None,
 ) -> Summary:
     """Run the stages in turn, and then the race; complete ones stay, and a stage that has begun keeps the
     values it began with.
@@ -166,10 +171,13 @@ def _run(
         accept_new_data: the data may have changed.
         retry_failed: try failed trials again, of a search in stages those of the stage that is not complete.
         older: a run whose trials the sampler of the first stage learns from.
+        plan: a file with a forecast of the search.
     """
     folder.create()
     with working_folder(folder):
         search = with_largest_batch(search, folder, reporter.phase)
+    if plan is not None:
+        take_forecast(plan, folder, search.raw)
     how: dict[str, Any] = {
         "growing": growing,
         "accept_new_data": accept_new_data,
@@ -188,7 +196,8 @@ def _run(
         summary = run_race(folder, summary, asked, executor, reporter, retry_failed=retry_failed)
     else:
         summary = with_race_so_far(summary, folder)
-    if summary.confirmed is not None:
+    summary = with_forecast(summary, folder, search.raw)
+    if summary.confirmed is not None or summary.forecast is not None:
         write_json(folder.summary, summary.as_dict())
     return summary
 

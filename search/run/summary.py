@@ -95,16 +95,19 @@ class Summary:
     confirmed: Confirmed | None = None
     """The race of the best trials over seeds, if there is one; its steps are not in `steps`."""
 
+    forecast: dict[str, Any] | None = None
+    """Forecast and fact of `seconds`, `trials` and `disk_bytes`, where the search was begun with a plan."""
+
     @property
     def ended_in_race(self) -> bool:
         """The search is complete, and its race has not come to its end."""
         return RACE in self.reason
 
     def as_dict(self) -> dict[str, Any]:
-        """What summary.json holds; without what the search has none of: stages, limits, an audit, a race."""
+        """What summary.json holds; without what the search has none of, as stages or a race."""
         given = asdict(self)
         left_out = {"stages", "of"} if not self.of else set()
-        left_out |= {key for key in ("of_other_data", "audit", "confirmed") if not given[key]}
+        left_out |= {key for key in ("of_other_data", "audit", "confirmed", "forecast") if not given[key]}
         left_out |= {"best_fully_trained", "limits"} if self.best_fully_trained is None else set()
         return {key: value for key, value in given.items() if key not in left_out}
 

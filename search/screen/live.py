@@ -39,6 +39,8 @@ _STATE_STYLE = {
 _MAX_RUNNING, _MAX_BEST = 12, 6
 _LONG = 100
 """Characters of a cause above which a line with the same names its first trial instead."""
+_PACE_IS_KNOWN = 0.2
+"""Share of a search from which on its wall time says how fast it is."""
 _WIDE = 100
 """Minimal width of a terminal, in columns, for the speed to be shown."""
 
@@ -270,9 +272,16 @@ def share_done(search: Coordinator) -> float:
 
 
 def seconds_left(search: Coordinator) -> float | None:
-    """Rough time to the end at the pace so far; None in the first 2 % of a search without a time limit."""
+    """Rough time to the end at the pace so far; None in the first 2 % of a search without a time limit.
+
+    At first the pace is that of the trials themselves: how long processes took to start would be taken for
+    the pace of all that is to come.
+    """
     share = share_done(search)
-    left = search.elapsed_seconds * (1 / share - 1) if share > 0.02 else None
+    trained = sum(r.seconds for r in search.study.records) / search.concurrency
+    known = min(1.0, share / _PACE_IS_KNOWN)
+    spent = known * search.elapsed_seconds + (1 - known) * min(trained, search.elapsed_seconds)
+    left = spent * (1 / share - 1) if share > 0.02 else None
     if search.budget.seconds is None:
         return left
     until_limit = max(0.0, search.budget.seconds - search.elapsed_seconds)

@@ -44,11 +44,9 @@ def plan_rows(check: Check) -> dict[str, str]:
         rows["batch size"] = check.largest_batch
     if check.stages:
         rows["stages"] = f"{', '.join(check.stages)}; this is the plan of the first"
-    if check.expected_virtual_epochs is not None:
-        seconds = check.seconds_per_validation + check.seconds_per_step * steps
-        whole = check.expected_virtual_epochs * seconds / check.concurrency
-        work = f"about {check.expected_virtual_epochs} virtual epochs"
-        rows["work"] = f"{work}, about {duration(whole)} at this trial's speed"
+    if check.expected_virtual_epochs is not None and check.expected_seconds is not None:
+        work = f"about {check.expected_virtual_epochs:,} virtual epochs"
+        rows["work"] = f"{work}, about {duration(check.expected_seconds)} at this trial's speed"
     return rows
 
 
@@ -57,7 +55,5 @@ def _trials(check: Check) -> str:
     if check.config.budget.trials is not None:
         return str(check.config.budget.trials)
     return (
-        "as many as the budget buys"
-        if check.expected_trials is None
-        else f"up to about {check.expected_trials}"
+        "as many as the budget buys" if check.expected_trials is None else f"about {check.expected_trials:,}"
     )

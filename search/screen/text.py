@@ -21,6 +21,7 @@ from search.run.summary import NO_VALUE, StageOutcome, Summary
 from search.screen.audit_text import audit_lines
 from search.screen.confirm_text import confirmed_lines, exported_winner, plan_row
 from search.screen.data_text import overview_text
+from search.screen.forecast_text import compared_text
 from search.screen.plan_text import plan_rows
 from search.study.spent import read_spent
 from search.text import (
@@ -71,6 +72,8 @@ def summary_text(summary: Summary, *, color: bool = False) -> str:
         "time": f"{duration(summary.seconds)}; all trials together trained for {trained}",
     }
     lines += ["", *_table(rows)]
+    if summary.forecast is not None:
+        lines += _table({"forecast": compared_text(summary.forecast)})
     if summary.failures:
         lines += ["", "failed trials (traceback in error.txt in the trial's folder):"]
         lines += _failure_lines(summary.failures)

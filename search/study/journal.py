@@ -6,12 +6,12 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-from optuna.storages import JournalStorage
+from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
 from optuna.storages.journal import BaseJournalBackend
 
 from search.errors import SearchError
@@ -132,6 +132,19 @@ def open_journal(path: Path) -> tuple[JournalStorage, Journal]:
             return JournalStorage(journal), journal
     except OSError as error:
         raise SearchError(f"cannot open {path}: {error.strerror}") from error
+
+
+def storage_at(path: Path | None) -> tuple[BaseStorage, Callable[[], AbstractContextManager[None]]]:
+    """The storage that a search writes, and what keeps several of its writes together.
+
+    Args:
+        path: the journal, see `open_journal`; None for a storage in memory.
+    """
+    if path is None:
+        return InMemoryStorage(), nullcontext
+    drop_half_line(path)
+    storage, journal = open_journal(path)
+    return storage, journal.transaction
 
 
 @contextmanager

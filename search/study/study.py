@@ -21,7 +21,7 @@ from search.space.parse import parse_space
 from search.space.space import Space
 from search.study.data import DATA, with_data
 from search.study.in_memory import PendingTrial, frozen_trial
-from search.study.journal import drop_half_line, open_journal, reraise_as_damaged
+from search.study.journal import open_journal, reraise_as_damaged, storage_at
 from search.study.patches import share_distributions
 from search.study.trial import NO_VERDICT, Outcome, Point, TrialRecord, Wall
 from trainables.data.virtual_epoch import VirtualEpochs
@@ -67,7 +67,7 @@ class SearchStudy:
     """An Optuna study in a journal file, with a mirror of every trial in memory.
 
     Args:
-        path: the journal; created if missing.
+        path: the journal; created if missing. None keeps nothing on disk, as for a simulated search.
         name: of the study.
         mode: whether the objective is maximized or minimized.
         space: what new trials are drawn from; earlier trials keep the one that they were drawn from.
@@ -80,7 +80,7 @@ class SearchStudy:
 
     def __init__(
         self,
-        path: Path,
+        path: Path | None,
         *,
         name: str,
         mode: Mode,
@@ -89,8 +89,7 @@ class SearchStudy:
         history: Sequence[TrialRecord] = (),
         data: str = "",
     ) -> None:
-        drop_half_line(path)
-        self._storage, self._journal = open_journal(path)
+        self._storage, self._in_one_piece = storage_at(path)
         self.mode, self.space, self.history = mode, space, list(history)
         optuna.logging.disable_default_handler()
         optuna.logging.enable_propagation()
@@ -101,7 +100,7 @@ class SearchStudy:
         self.study = optuna.load_study(storage=self._storage, study_name=known[0] if known else name)
         self._study_id = self._storage.get_study_id_from_name(self.study.study_name)
         self._data_number = max(0, len(with_data(self._storage, self._study_id, data)) - 1)
-        with reraise_as_damaged(path):
+        with reraise_as_damaged(path or Path(JOURNAL)):
             self.records: list[TrialRecord] = list(records_of(self._storage))
         self.indexes = Indexes()
         self._lengths: dict[VirtualEpochs, VirtualEpochs] = {}
@@ -162,7 +161,7 @@ class SearchStudy:
         if wall is not None:
             record.wall = record.wall.with_one_more(wall)
             spent["wall"] = list(record.wall)
-        with self._journal.transaction():
+        with self._in_one_piece():
             if record.lengths is None:
                 self._set(record, "virtual_epochs", lengths.as_dict())
             self._set(record, "spent", spent)
@@ -209,7 +208,7 @@ class SearchStudy:
         sequence = self.last_sequence + 1
         rated = outcome in (Outcome.COMPLETED, Outcome.STOPPED) and record.values
         values = [record.best(self.mode)] if rated else None
-        with self._journal.transaction():
+        with self._in_one_piece():
             self._set(record, "outcome", outcome.value)
             self._set(record, "reason", reason)
             self._set(record, "end", {"sequence": sequence, "stopped_by_budget": stopped_by_budget})

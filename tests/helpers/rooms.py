@@ -22,8 +22,9 @@ _TRAINABLES = """
     batch_probe
 """
 _SEARCH = """
-    hidden errors text space config study schedulers fidelity budget samplers race ray run commands screen api
-    __init__ cli_paths cli_options cli_checks cli_watched cli_confirm cli_group cli_end cli __main__
+    hidden errors text space config study schedulers fidelity budget samplers race ray run forecast
+    commands screen api
+    __init__ cli_paths cli_options cli_checks cli_watched cli_confirm cli_plan cli_group cli_end cli __main__
 """
 ORDER: Mapping[str, tuple[str, ...]] = {
     "trainables": tuple(_TRAINABLES.split()),

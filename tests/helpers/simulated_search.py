@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import math
+import random
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tiny_tasks import search_config
 
-from benchmarks.simulated import Curve, SimulatedExecutor
 from search.config.config import Config
 from search.config.schema import Budget
 from search.config.stages import load_config
 from search.run.coordinator import Coordinator
 from search.run.events import Event, EventKind
+from search.run.executors.simulated import Curve, SimulatedExecutor
 from search.samplers.priors import build_sampler
 from search.samplers.view import view_of
 from search.schedulers.base import Scheduler
@@ -84,6 +85,17 @@ def learning_curve(record: TrialRecord, virtual_epoch: int) -> float:
 def by_number(values: Sequence[float], gain: float = 0.0) -> Curve:
     """Trial n always shows values[n], and `gain` more with each virtual epoch."""
     return lambda record, virtual_epoch: values[record.number] + gain * virtual_epoch
+
+
+def noisy(seed: int, length: int = 9) -> Curve:
+    """Curves of trials that rise, cross and are noisy."""
+
+    def curve(record: TrialRecord, virtual_epoch: int) -> float:
+        level, gain = random.Random(1000 * seed + record.number).choices(range(10), k=2)
+        noise = random.Random(f"{seed} {record.number} {virtual_epoch}").gauss(0, 0.5)
+        return level + gain * virtual_epoch / length + noise
+
+    return curve
 
 
 class Simulation:

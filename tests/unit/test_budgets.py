@@ -7,7 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from simulated_search import NONE, RULES, Curve, Simulation, config_of, cut_journal, num_lines, outcomes
+from simulated_search import (
+    NONE,
+    RULES,
+    Curve,
+    Simulation,
+    config_of,
+    cut_journal,
+    noisy,
+    num_lines,
+    outcomes,
+)
 
 from search.budget.reserve import is_fully_trained
 from search.budget.words import budget_text, expected_trials
@@ -17,7 +27,7 @@ from search.errors import ConfigError
 from search.run.events import EventKind, Turn
 from search.run.summary import end_reason
 from search.schedulers.build import build_scheduler
-from search.study.trial import Outcome, TrialRecord
+from search.study.trial import Outcome
 from trainables.data.virtual_epoch import VirtualEpochs
 
 pytestmark = pytest.mark.usefixtures("no_fsync")
@@ -30,17 +40,6 @@ LENGTHS = VirtualEpochs(unit="steps", count=STEPS, step_samples=16, epoch_sample
 def budgeted(rule: str = "asha", seed: int = 0, **budget: Any) -> Config:
     sections = {"sampler": {"name": "random", "seed": seed}, **RULES[rule]}
     return config_of(**sections, budget={"max_virtual_epochs": LENGTH, **budget})
-
-
-def noisy(seed: int) -> Curve:
-    """Curves of trials that rise, cross and are noisy."""
-
-    def curve(record: TrialRecord, virtual_epoch: int) -> float:
-        level, gain = random.Random(1000 * seed + record.number).choices(range(10), k=2)
-        noise = random.Random(f"{seed} {record.number} {virtual_epoch}").gauss(0, 0.5)
-        return level + gain * virtual_epoch / LENGTH + noise
-
-    return curve
 
 
 def depths(simulation: Simulation) -> list[int]:

@@ -12,12 +12,12 @@ import pytest
 from simulated_search import assert_whole, cut_journal, history, num_lines, outcomes
 from tiny_tasks import search_config
 
-from benchmarks.simulated import SimulatedExecutor
 from search.config.config import Config
 from search.config.stages import load_config
 from search.race.confirmed import confirmed_by
 from search.race.plan import Candidate, RacePlan
 from search.run.confirm import RaceCoordinator, RaceStudy, race_config
+from search.run.executors.simulated import SimulatedExecutor
 from search.study.study import JOURNAL
 from search.study.trial import TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs

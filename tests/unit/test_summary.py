@@ -206,6 +206,7 @@ def a_check() -> Check:
         rungs="1600, 4800",
         steps_per_virtual_epoch=100,
         expected_virtual_epochs=21,
+        expected_seconds=16,
         concurrency=2,
         device="cpu",
         task_file="/home/jane/tiny_tasks.py",

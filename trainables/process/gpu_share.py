@@ -42,7 +42,7 @@ def bind_share(share: float) -> None:
     if share >= 1.0:
         torch.cuda.set_per_process_memory_fraction(1.0)
         return
-    uuid = _uuid()
+    uuid = gpu_uuid()
     with _alone(uuid):
         before = None if _is_listed() else device_used(uuid)
         _load_libraries()
@@ -96,7 +96,8 @@ def _load_libraries() -> None:
     torch.cuda.empty_cache()
 
 
-def _uuid() -> str:
+def gpu_uuid() -> str:
+    """The present GPU's UUID as the driver writes it, `GPU-…`."""
     return (
         f"GPU-{str(torch.cuda.get_device_properties(torch.cuda.current_device()).uuid).removeprefix('GPU-')}"
     )

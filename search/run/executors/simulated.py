@@ -1,4 +1,4 @@
-"""Runs jobs without training, on a virtual clock: for tests and benchmarks of what a search decides."""
+"""Runs jobs without training, on a virtual clock: for forecasts, and to test what a search decides."""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ class SimulatedExecutor(Executor):
         workers: jobs that run at once.
         pace: seconds that a virtual epoch of trial n takes.
         faults: what becomes of virtual epoch v of trial n in attempt a: None, or how it fails.
+        starting: seconds that pass before a job of a trial trains.
+        trained: seconds of a virtual epoch of trial n by its own report.
         stale: virtual epochs that a job computes again, as after the loss of that many checkpoints.
     """
 
@@ -41,12 +43,15 @@ class SimulatedExecutor(Executor):
         workers: int = 1,
         pace: Callable[[int], float] = lambda number: 1 + number / 1000,
         faults: Callable[[int, int, int], FailureKind | None] = lambda number, virtual_epoch, attempt: None,
+        starting: Callable[[int], float] = lambda number: 0.0,
+        trained: Callable[[int], float] = lambda number: 1.0,
         stale: int = 0,
     ) -> None:
         self.now = 0.0
         """Seconds, on the virtual clock."""
         self._curve, self._metric, self._lengths = curve, metric, lengths
         self._workers, self._pace, self._faults, self._stale = workers, pace, faults, stale
+        self._starting, self._trained = starting, trained
         self._jobs: list[tuple[float, int, int]] = []
         """When a virtual epoch ends, of which trial, and which it is."""
 
@@ -77,10 +82,11 @@ class SimulatedExecutor(Executor):
             record = coordinator.next_job()
             if isinstance(record, Turn):
                 return
-            self._go_on(record, max(1, record.depth + 1 - self._stale))
+            begins = self.now + self._starting(record.number)
+            self._go_on(record, max(1, record.depth + 1 - self._stale), begins)
 
-    def _go_on(self, record: TrialRecord, virtual_epoch: int) -> None:
-        heapq.heappush(self._jobs, (self.now + self._pace(record.number), record.number, virtual_epoch))
+    def _go_on(self, record: TrialRecord, virtual_epoch: int, begins: float) -> None:
+        heapq.heappush(self._jobs, (begins + self._pace(record.number), record.number, virtual_epoch))
 
     def _finish(self, coordinator: Coordinator, record: TrialRecord, virtual_epoch: int) -> None:
         fault = self._faults(record.number, virtual_epoch, len(record.failures))
@@ -89,10 +95,11 @@ class SimulatedExecutor(Executor):
             coordinator.on_lost(record.number, failure)
             return
         value = self._curve(record, virtual_epoch)
-        report: dict[str, Any] = {"virtual_epoch": virtual_epoch, "seconds": float(virtual_epoch)}
+        seconds = virtual_epoch * self._trained(record.number)
+        report: dict[str, Any] = {"virtual_epoch": virtual_epoch, "seconds": seconds}
         if math.isfinite(value):
             report[self._metric] = value
         else:
             report["diverged"] = f"virtual epoch {virtual_epoch}, loss is {value}"
         if coordinator.on_report(record.number, report, self._lengths(record)):
-            self._go_on(record, virtual_epoch + 1)
+            self._go_on(record, virtual_epoch + 1, self.now)

@@ -1,0 +1,131 @@
+"""Forecasts a search before it runs: a probe on this machine, then many simulated searches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from search.config.config import Config
+from search.config.stages import SearchConfig, load_config
+from search.errors import ConfigError, Problem
+from search.forecast.buys import OTHER_BUDGETS, buys, range_of
+from search.forecast.costs import Costs
+from search.forecast.probe import probe
+from search.race.cost import confirm_plan
+from search.run.executor import Executor
+from search.run.executors.choose import executor_for
+from search.run.forecasted import Forecast, Range, StageForecast
+from search.run.largest_batch import with_largest_batch
+from search.schedulers.build import build_scheduler
+from trainables.data.virtual_epoch import VirtualEpochs
+
+PROBE_SECONDS = 60.0
+SHORTEST_PROBE = 5.0
+
+
+def plan(
+    config: str | Path | Mapping[str, Any],
+    *,
+    overrides: Sequence[str] = (),
+    probe_seconds: float = PROBE_SECONDS,
+    address: str | None = None,
+    local: bool = False,
+    report: Callable[[str], None] = lambda text: None,
+    executor: Executor | None = None,
+) -> Forecast:
+    """Forecast the wall time, the disk and the trials of a search, and what other budgets would buy.
+
+    Random configurations of the space are trained for a few virtual epochs on the executor that the search
+    will have. With what they took, the search is simulated many times by its own scheduler and budget.
+
+    >>> search.plan("configs/seg.yaml").seconds.middle / 3600
+
+    Args:
+        config: a YAML file, or the same as Python values.
+        overrides: values to set, such as `budget.trials=50`.
+        probe_seconds: what training may take before the forecast; with stages, of all of them together.
+        address, local: see `search`.
+        report: is given what is being done.
+        executor: one that may have begun already, in the place of `address` and `local`.
+
+    Raises:
+        ConfigError: the configuration is wrong.
+        SearchError: a trial needs more than this machine has, or nothing could be measured.
+    """
+    if probe_seconds < SHORTEST_PROBE:
+        rule = f"received {probe_seconds:g}s; must be at least {SHORTEST_PROBE:g}s, as less measures nothing"
+        raise ConfigError([Problem("--probe", "", rule)])
+    with closing(executor or executor_for(address, local=local)) as executor:
+        loaded = load_config(config, overrides, before_task=executor.begin)
+        search = with_largest_batch(loaded, None, report)
+        found: list[tuple[StageForecast, Costs, float]] = []
+        for stage, left in zip(search.stages, range(len(search.stages), 0, -1), strict=True):
+            share = max(SHORTEST_PROBE, (probe_seconds - sum(each[2] for each in found)) / left)
+            found.append(_stage(stage.name, stage.configs[0], executor, share, report))
+    return _joined(search, found)
+
+
+def _stage(
+    name: str, config: Config, executor: Executor, seconds: float, report: Callable[[str], None]
+) -> tuple[StageForecast, Costs, float]:
+    done = probe(config, executor, seconds=seconds, report=report)
+    costs, concurrency = done.costs, done.concurrency
+    report("simulating the search")
+    bought = buys(config, costs, concurrency)
+    others = [buys(config, costs, concurrency, factor=factor, seconds=3.0) for factor in OTHER_BUDGETS]
+    lengths, memory = costs.trials[0].lengths, costs.memory
+    means = [sum(cost.seconds) / len(cost.seconds) for cost in costs.trials]
+    return (
+        StageForecast(
+            name=name,
+            concurrency=concurrency,
+            scheduler=_scheduler(config, lengths),
+            configurations=len(costs.trials),
+            broken_off=costs.broken_off,
+            virtual_epoch=range_of(means),
+            checkpoint_bytes=max(cost.checkpoint_bytes for cost in costs.trials),
+            trial_memory=None if memory is None else memory.process_bytes,
+            machine_memory=None if memory is None else memory.machine_bytes,
+            trial_gpu_memory=None if memory is None else memory.gpu_bytes,
+            gpu_memory=None if memory is None else memory.gpu_total,
+            bought=bought,
+            others=[each for each in others if each.budget != bought.budget],
+            notes=[*done.notes, *(f"a configuration failed: {cause}" for cause in costs.failures)],
+        ),
+        costs,
+        done.seconds,
+    )
+
+
+def _scheduler(config: Config, lengths: VirtualEpochs) -> str:
+    """`asha, rungs at 1, 3, 9 virtual epochs of up to 27`."""
+    asked, length = config.scheduler, config.budget.max_virtual_epochs
+    if not hasattr(asked, "reduction_factor"):
+        return f"{asked.name}, up to {length} virtual epochs"
+    rungs = build_scheduler(config).rungs
+    at = f"{rungs.describe(length, lengths)} {rungs.axis.replace('_', ' ')}"
+    return f"{asked.name}, rungs at {at}, up to {length} virtual epochs"
+
+
+def _joined(search: SearchConfig, found: Sequence[tuple[StageForecast, Costs, float]]) -> Forecast:
+    stages = [stage for stage, _, _ in found]
+    last, costs, _ = found[-1]
+    race = confirm_plan(search, costs.trials[0].lengths)
+    return Forecast(
+        name=search.name,
+        config=search.raw,
+        probe_seconds=round(sum(each for _, _, each in found), 1),
+        seconds=_sum(stage.bought.seconds for stage in stages),
+        trials=_sum(stage.bought.trials for stage in stages),
+        disk_bytes=_sum(stage.bought.disk_bytes for stage in stages),
+        stages=stages,
+        race_seconds=race and race.virtual_epochs * last.virtual_epoch.high / last.concurrency,
+    )
+
+
+def _sum(ranges: Iterator[Range] | Any) -> Range:
+    """Of searches one after another; as if all were short or long together, which is the wider range."""
+    given = list(ranges)
+    return Range(*(sum(getattr(each, at) for each in given) for at in ("low", "middle", "high")))
