@@ -70,6 +70,8 @@ def summary_text(summary: Summary, *, color: bool = False) -> str:
         "samples": f"{summary.samples:,}",
         "time": f"{duration(summary.seconds)}; all trials together trained for {trained}",
     }
+    if summary.limits:
+        rows["budget"] = ", ".join(f"{share:.0%} of {key}" for key, share in summary.limits.items()) + " spent"
     lines += ["", *_table(rows)]
     if summary.failures:
         lines += ["", "failed trials (traceback in error.txt in the trial's folder):"]
@@ -96,7 +98,7 @@ def _stage_lines(summary: Summary) -> list[str]:
 def _stage_text(stage: StageOutcome, metric: str) -> str:
     best = stage.best
     value = f"trial {best.trial}, {metric} {number_text(best.value)}" if best else NO_VALUE
-    return f"{value}; {counted(stage.trials, 'trial')} in {duration(stage.seconds)}, {stage.status}"
+    return f"{value}; {counted(stage.trials, 'trial')} in {duration(stage.seconds)}; {stage.status}: {stage.reason}"
 
 
 def _skipped_lines(skipped: Mapping[str, str]) -> list[str]:
