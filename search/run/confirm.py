@@ -210,7 +210,8 @@ def _run_in_folder(
         return RaceCoordinator(study, plan, own, note=reporter.note, **others)
 
     jobs = Jobs(config=own, folder=home, shared=shared)
-    return run_jobs(jobs, executor, reporter, begin, own, notes)
+    shown = own.model_copy(update={"name": f"{home.path.parent.name}, confirm"})
+    return run_jobs(jobs, executor, reporter, begin, shown, notes)
 
 
 def race_config(config: Config, plan: RacePlan, number: int) -> Config:

@@ -64,7 +64,7 @@ def run_in_folder(
     executor: Executor,
     reporter: ProgressReporter,
     *,
-    name: str = "",
+    name: str,
     growing: bool = False,
     accept_new_data: bool = False,
     retry_failed: bool = False,
@@ -74,7 +74,7 @@ def run_in_folder(
     """One search in its folder, see `search` and `resume`.
 
     Args:
-        name: shown for the configuration's.
+        name: shown for the configuration's, which is not that of the run where `--name` gave another one.
         loaded: called with the shared data before the first trial; may refuse them.
     """
     folder.create()
@@ -103,7 +103,7 @@ def run_in_folder(
                 notes.append("no trial had a value, and failed ones are tried again")
             return coordinator
 
-        named = config.model_copy(update={"name": name or config.name})
+        named = config.model_copy(update={"name": name})
         return run_jobs(
             Jobs(config=config, folder=folder, shared=shared), executor, reporter, begin, named, notes
         )

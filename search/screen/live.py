@@ -23,11 +23,11 @@ from search.run.coordinator import Coordinator
 from search.run.events import Event, EventKind
 from search.run.folder import RunFolder
 from search.run.reporter import ProgressReporter
+from search.screen.pace import Pace, lengths_of, share_done
 from search.screen.progress_bar import draws_in_place
 from search.screen.streams import SHOWN, encoding_of
 from search.study.trial import BROKEN_OFF, NO_VERDICT, TrialRecord, ranked
 from search.text import duration, number_text, one_line, short_path, value_text
-from trainables.data.virtual_epoch import VirtualEpochs
 
 _STATE_STYLE = {
     "running": "cyan",
@@ -154,9 +154,12 @@ class LiveView(ProgressReporter):
     def begin(self, coordinator: Coordinator, config: Config, folder: RunFolder) -> None:
         self._coordinator, self._config = coordinator, config
         self._names, self._metrics = config.space.names, {}
+        self._pace = Pace()
 
     def event(self, event: Event) -> None:
         if event.kind is EventKind.REPORTED:
+            if self._coordinator is not None:
+                self._pace.reported(self._coordinator)
             self._metrics[event.record.number] = event.metrics
         if event.record.outcome in NO_VERDICT or event.kind in (EventKind.RETRIED, EventKind.MESSAGE):
             self.note(f"trial {event.record.number}: {event.text}")
@@ -188,7 +191,7 @@ class LiveView(ProgressReporter):
         return Group(*parts, *(Text(f"! {note}", style="yellow") for note in self._notes))
 
     def _progress(self, coordinator: Coordinator) -> list[RenderableType]:
-        fraction, left = share_done(coordinator), seconds_left(coordinator)
+        fraction, left = share_done(coordinator), self._pace.seconds_left(coordinator)
         running, begun = len(coordinator.running), len(coordinator.study.records)
         line = Table.grid(padding=(0, 2))
         line.add_column(no_wrap=True, overflow="ellipsis")
@@ -205,8 +208,9 @@ class LiveView(ProgressReporter):
         )
         lines: list[RenderableType] = [line, Text(counts, style="dim")]
         if coordinator.reserve.limits:
-            share = coordinator.reserve.share
-            lines.append(Text(progress_text(coordinator.budget, _lengths(coordinator), share), style="dim"))
+            of_trials, asked = lengths_of(coordinator), self._config.virtual_epoch
+            text = progress_text(coordinator.budget, of_trials, asked, coordinator.reserve.share)
+            lines.append(Text(text, style="dim"))
         return lines
 
     def _table(self, coordinator: Coordinator) -> RenderableType:
@@ -261,46 +265,11 @@ def params_text(params: Mapping[str, Any], names: Sequence[str]) -> str:
     )
 
 
-def share_done(search: Coordinator) -> float:
-    """Rough share of the search that is done, from 0 to 1, by the limit that is nearest."""
-    shares = [] if search.budget.trials is None else [_trained_share(search, search.budget.trials)]
-    shares += [limit.spent / limit.total for limit in search.reserve.limits]
-    # A scheduler may take more than expected; the search is not over while a trial is running.
-    return min(0.99 if search.running else 1.0, max(shares))
-
-
-def seconds_left(search: Coordinator) -> float | None:
-    """Rough time to the end at the pace so far; None in the first 2 % of a search without a time limit."""
-    share = share_done(search)
-    left = search.elapsed_seconds * (1 / share - 1) if share > 0.02 else None
-    if search.budget.seconds is None:
-        return left
-    until_limit = max(0.0, search.budget.seconds - search.elapsed_seconds)
-    return until_limit if left is None else min(left, until_limit)
-
-
 def _asked_for(search: Coordinator, done: int, config: Config) -> str:
     """How many trials, and what else the budget gives."""
     trials, limited = search.budget.trials, search.budget.model_copy(update={"trials": None})
     texts = [] if trials is None else [f"{max(trials, done)} trials"]
-    return " or ".join(filter(None, [*texts, budget_text(limited, _lengths(search), config.virtual_epoch)]))
-
-
-def _lengths(search: Coordinator) -> VirtualEpochs | None:
-    """Lengths of the virtual epochs of a trial, once there is one with a report."""
-    return next((r.lengths for r in search.study.records if r.lengths is not None), None)
-
-
-def _trained_share(search: Coordinator, num_trials: int) -> float:
-    """Share of the expected virtual epochs that were trained; an ended trial counts as one of full length."""
-    records, limits = search.study.records, search.budget
-    lengths = _lengths(search)
-    expected = search.scheduler.expected_virtual_epochs(num_trials, limits.max_virtual_epochs, lengths)
-    if expected is not None:
-        return sum(r.depth for r in records) / max(1, expected)
-    full = limits.max_virtual_epochs
-    trained = sum(full if r.outcome and not r.resumable else r.depth for r in records)
-    return trained / max(1, full * num_trials)
+    return " or ".join(filter(None, [*texts, budget_text(limited, lengths_of(search), config.virtual_epoch)]))
 
 
 @contextmanager
