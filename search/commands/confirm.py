@@ -16,7 +16,7 @@ from search.run.executors.choose import executor_for
 from search.run.folder import RunFolder, write_json
 from search.run.opened import Run
 from search.run.reporter import ProgressReporter
-from search.run.summary import Summary, read_summary
+from search.run.summary import Summary, config_digest, read_summary
 from search.study.study import read_records
 from search.text import command, counted
 
@@ -95,12 +95,27 @@ def _require_complete(folder: RunFolder, summary: Summary) -> Summary:
     return found
 
 
+def _of_stage(stage: RunFolder) -> str:
+    try:
+        return read_summary(stage).of_config
+    except FileNotFoundError:
+        return ""
+
+
 def _require_ended(folder: RunFolder, summary: Summary) -> None:
     """Refuse a search that went on after it had written its summary, and was killed.
 
     Raises:
         SearchError: it did.
     """
+    for stage in folder.stages():
+        ended_with = summary.of_config if stage.path == folder.path else _of_stage(stage)
+        if ended_with and ended_with != config_digest(open_run(stage.config).first):
+            raise SearchError(
+                f"the search in {stage.path} was to go on with another configuration after its summary of "
+                f"{counted(summary.trials, 'trial')}, and did not come to its end: its best trials may be "
+                f"others then; `{command('resume', folder.path)}` continues it"
+            )
     records = [record for stage in folder.stages() for record in read_records(stage.journal)]
     open_ones = sum(record.outcome is None for record in records)
     if open_ones or len(records) > summary.trials:

@@ -206,7 +206,9 @@ DEFAULT_SCHEDULER = "asha"
 
 
 def _asha_unless_named(value: Any) -> Any:
-    return {"name": DEFAULT_SCHEDULER, **value} if isinstance(value, Mapping) and "name" not in value else value
+    return (
+        {"name": DEFAULT_SCHEDULER, **value} if isinstance(value, Mapping) and "name" not in value else value
+    )
 
 
 Scheduler = Annotated[

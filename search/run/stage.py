@@ -27,7 +27,7 @@ from search.run.reporter import ProgressReporter
 from search.run.retention import CheckpointRetention
 from search.run.signals import heard_signals
 from search.run.sudden_end import SuddenEnd
-from search.run.summary import NO_VALUE, Status, Summary, end_reason, summarize
+from search.run.summary import NO_VALUE, Status, Summary, config_digest, end_reason, summarize
 from search.samplers.first_try import try_sampler
 from search.samplers.priors import build_sampler
 from search.samplers.view import view_of
@@ -276,7 +276,7 @@ def _finish(
     retention.close()
     summary = summarize(coordinator, folder, config.objective.metric, status, reason)
     audited = audit(coordinator.study.records, coordinator.scheduler.rungs, config)
-    summary = dataclasses.replace(summary, audit=audited)
+    summary = dataclasses.replace(summary, audit=audited, of_config=config_digest(config))
     # The study holds all of it too, and a full disk must not hide the summary.
     with suppress(OSError):
         write_json(folder.summary, summary.as_dict())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from search.budget.reserve import is_fully_trained
+from search.config.config import Config
 from search.fidelity.audit import FidelityAudit, read_audit
 from search.race.confirmed import Confirmed
 from search.run.coordinator import Coordinator
@@ -94,6 +96,8 @@ class Summary:
     """How far rungs agree with full length; of a search in named stages it is in the summary of each."""
     confirmed: Confirmed | None = None
     """The race of the best trials over seeds, if there is one; its steps are not in `steps`."""
+    of_config: str = ""
+    """Digest of the configuration that the search ended with, see `config_digest`; of stages in their own."""
 
     @property
     def ended_in_race(self) -> bool:
@@ -104,11 +108,12 @@ class Summary:
         """What summary.json holds; without what the search has none of: stages, limits, an audit, a race."""
         given = asdict(self)
         left_out = {"stages", "of"} if not self.of else set()
-        left_out |= {key for key in ("of_other_data", "limits", "audit", "confirmed") if not given[key]}
+        left_out |= {key for key in (*_OPTIONAL, "confirmed") if not given[key]}
         left_out |= {"best_fully_trained"} if self.best_fully_trained is None else set()
         return {key: value for key, value in given.items() if key not in left_out}
 
 
+_OPTIONAL = ("of_other_data", "limits", "audit", "of_config")
 _SUMS = (
     "trials",
     "steps",
@@ -170,6 +175,12 @@ def summarize(
         limits={limit.key: round(limit.spent / limit.total, 4) for limit in coordinator.reserve.limits},
         of_other_data=sum(bool(record.of_other_data and record.values) for record in records),
     )
+
+
+def config_digest(config: Config) -> str:
+    """A short hash of the configuration of a search, or of a stage, without the race that follows."""
+    kept = {key: value for key, value in config.raw.items() if key != "confirm"}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def trained_to_its_end(coordinator: Coordinator) -> bool | None:

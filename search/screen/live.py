@@ -59,7 +59,8 @@ class PlainView(ProgressReporter):
         self._names = config.space.names
         limits, records = coordinator.budget, coordinator.study.records
         done = sum(record.outcome is not None for record in records)
-        ended = "of them already done" if limits.trials is not None else "trials already done"
+        noun = coordinator.study.noun
+        ended = "of them already done" if limits.trials is not None else f"{noun}s already done"
         already = f", {done} {ended}" if done else ""
         self._line(
             f"search {config.name}: {_asked_for(coordinator, done, config)}{already}, "
@@ -69,7 +70,7 @@ class PlainView(ProgressReporter):
 
     def event(self, event: Event) -> None:
         record, metric = event.record, self._config.objective.metric
-        head = f"trial {record.number}"
+        head = f"{self._coordinator.study.noun} {record.number}"
         if event.kind is EventKind.REPORTED:
             best = record.best(self._coordinator.study.mode)
             speed = event.metrics.get("samples_per_second")
@@ -95,7 +96,7 @@ class PlainView(ProgressReporter):
             self._causes[text] = number
             return text
         first = self._causes[text]
-        return "as before" if first == number else f"as trial {first}"
+        return "as before" if first == number else f"as {self._coordinator.study.noun} {first}"
 
     def note(self, text: str) -> None:
         self._line(text)
@@ -154,7 +155,7 @@ class LiveView(ProgressReporter):
     def begin(self, coordinator: Coordinator, config: Config, folder: RunFolder) -> None:
         self._coordinator, self._config = coordinator, config
         self._names, self._metrics = config.space.names, {}
-        self._pace = Pace()
+        self._pace, self._noun = Pace(), coordinator.study.noun
 
     def event(self, event: Event) -> None:
         if event.kind is EventKind.REPORTED:
@@ -162,7 +163,7 @@ class LiveView(ProgressReporter):
                 self._pace.reported(self._coordinator)
             self._metrics[event.record.number] = event.metrics
         if event.record.outcome in NO_VERDICT or event.kind in (EventKind.RETRIED, EventKind.MESSAGE):
-            self.note(f"trial {event.record.number}: {event.text}")
+            self.note(f"{self._noun} {event.record.number}: {event.text}")
 
     def note(self, text: str) -> None:
         self._notes = [*self._notes[-2:], one_line(text)]
@@ -186,7 +187,7 @@ class LiveView(ProgressReporter):
         best = coordinator.best
         if best is not None:
             value = number_text(best.best(coordinator.study.mode))
-            head = f"best: trial {best.number}, {self._config.objective.metric} {value}"
+            head = f"best: {self._noun} {best.number}, {self._config.objective.metric} {value}"
             parts += [Text(""), Text(f"{head}  {self._params(best)}", style="bold")]
         return Group(*parts, *(Text(f"! {note}", style="yellow") for note in self._notes))
 
@@ -203,7 +204,7 @@ class LiveView(ProgressReporter):
         )
         of_all = "" if coordinator.budget.trials is None else f" of {coordinator.budget.trials}"
         counts = (
-            f"{begun}{of_all} trials begun, {running} running, "
+            f"{begun}{of_all} {self._noun}s begun, {running} running, "
             f"{coordinator.steps:,} steps in {duration(coordinator.elapsed_seconds)}"
         )
         lines: list[RenderableType] = [line, Text(counts, style="dim")]
@@ -216,7 +217,7 @@ class LiveView(ProgressReporter):
     def _table(self, coordinator: Coordinator) -> RenderableType:
         wide = self._console.width >= _WIDE
         table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
-        names = ["trial", "state", "epoch", self._config.objective.metric, "best"]
+        names = [self._noun, "state", "epoch", self._config.objective.metric, "best"]
         for name in [*names, "samples/s"] if wide else names:
             table.add_column(name, justify="left" if name == "state" else "right", no_wrap=True)
         table.add_column("parameters", ratio=1, no_wrap=True)
@@ -268,7 +269,7 @@ def params_text(params: Mapping[str, Any], names: Sequence[str]) -> str:
 def _asked_for(search: Coordinator, done: int, config: Config) -> str:
     """How many trials, and what else the budget gives."""
     trials, limited = search.budget.trials, search.budget.model_copy(update={"trials": None})
-    texts = [] if trials is None else [f"{max(trials, done)} trials"]
+    texts = [] if trials is None else [f"{max(trials, done)} {search.study.noun}s"]
     return " or ".join(filter(None, [*texts, budget_text(limited, lengths_of(search), config.virtual_epoch)]))
 
 

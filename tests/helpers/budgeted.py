@@ -65,9 +65,13 @@ class Budgeted:
         if not self._judges:
             return
         if trials is None or len(self._study.records) < trials:
-            assert not self._reserve.admits(None, []), f"{where} ended with the search, and a trial could begin"
+            assert not self._reserve.admits(None, []), (
+                f"{where} ended with the search, and a trial could begin"
+            )
         if best is not None and self._reserve.may_continue(best) and self._reserve.has_limits:
-            assert self._reserve.reached, f"{where} ended with the search, and trial {best.number} could go on"
+            assert self._reserve.reached, (
+                f"{where} ended with the search, and trial {best.number} could go on"
+            )
 
     def leads(self, record: TrialRecord) -> bool:
         """Whether the trial continues as one of the best, as nothing else may: not by its scheduler."""

@@ -88,7 +88,10 @@ def test_a_stage_with_a_limit_of_compute_has_no_limit_of_trials_unless_the_whole
 
 
 def test_each_stage_spends_its_own_limit_and_a_resumed_run_spends_no_other(tmp_path: Path) -> None:
-    long = {**CONFIG, "stages": [{**CONFIG["stages"][0], "budget": {"full_trainings": 20}}, CONFIG["stages"][1]]}
+    long = {
+        **CONFIG,
+        "stages": [{**CONFIG["stages"][0], "budget": {"full_trainings": 20}}, CONFIG["stages"][1]],
+    }
     done = search_locally(long, results=tmp_path)
     stages = [read_summary(folder) for folder in RunFolder(Path(done.folder)).stages()]
     assert [stage.reason for stage in stages] == [
