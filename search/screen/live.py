@@ -80,7 +80,8 @@ class PlainView(ProgressReporter):
                 + (f" {speed:.0f} samples/s" if speed else "")
             )
         elif event.kind is EventKind.STARTED:
-            self._line(f"{head} started {params_text(record.params, self._names)}")
+            audited = "let through to full length, " if record.audited else ""
+            self._line(f"{head} started {audited}{params_text(record.params, self._names)}")
         elif event.kind is EventKind.ENDED:
             self._line(f"{head} {record.outcome}: {self._cause(event.text, record.number)}")
         elif event.kind is EventKind.RETRIED:

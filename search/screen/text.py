@@ -21,7 +21,7 @@ from search.run.summary import NO_VALUE, RACE, StageOutcome, Summary
 from search.screen.audit_text import audit_lines
 from search.screen.confirm_text import confirmed_lines, exported_winner, plan_row
 from search.screen.data_text import overview_text
-from search.screen.plan_text import plan_rows
+from search.screen.plan_text import plan_notes, plan_rows
 from search.study.spent import read_spent
 from search.text import (
     command,
@@ -230,7 +230,7 @@ def check_text(check: Check, written: Mapping[str, str] | None = None) -> str:
             "metrics after these few steps",
             "  " + "  ".join(f"{name} {number_text(value)}" for name, value in metrics.items()),
             *_objective_lines(check),
-            *(line for doubt in check.doubts for line in ("", f"note: {doubt}")),
+            *(line for doubt in (*check.doubts, *plan_notes(check)) for line in ("", f"note: {doubt}")),
             "",
             *(f"{what}: {file}" for what, file in (written or {}).items()),
             "ok",
