@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from search.config.stages import load_config, open_run
 from search.errors import ConfigError
 from search.run.folder import RunFolder
 from search.run.summary import StageOutcome, read_summary
+from search.screen.live import PlainView
 from search.screen.text import summary_text
 
 pytestmark = pytest.mark.usefixtures("no_fsync")
@@ -108,6 +110,21 @@ def test_each_stage_spends_its_own_limit_and_a_resumed_run_spends_no_other(tmp_p
     assert [stage.steps for stage in more.stages] == [stages[0].steps, 60]
     with pytest.raises(ConfigError, match=r"budget\.steps: received 50; must be above 60"):
         resume_locally(done.folder, overrides=["stages.1.budget.steps=50"])
+
+
+def test_the_screen_names_the_run_and_not_its_configuration(tmp_path: Path) -> None:
+    out = io.StringIO()
+    view = PlainView(out, tmp_path / "search.log")
+    short = ["stages.0.budget={trials: 1}", "stages.1.budget={trials: 1}", "budget.max_virtual_epochs=1"]
+    search_locally(CONFIG, overrides=short, results=tmp_path, name="mine", reporter=view)
+    whole = {**CONFIG, "stages": [], "trial": LR, "budget": {"trials": 1, "max_virtual_epochs": 1}}
+    search_locally(whole, results=tmp_path, name="other", reporter=view)
+    begun = [line[9:].partition(":")[0] for line in out.getvalue().splitlines() if " at a time, in " in line]
+    assert begun == [
+        "search mine, stage 1 of 2 (first)",
+        "search mine, stage 2 of 2 (second)",
+        "search other",
+    ]
 
 
 def test_a_summary_of_stages_is_read_as_it_was_written_also_for_a_race(tmp_path: Path) -> None:
