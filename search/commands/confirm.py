@@ -108,14 +108,6 @@ def _require_ended(folder: RunFolder, summary: Summary) -> None:
     Raises:
         SearchError: it did.
     """
-    for stage in folder.stages():
-        ended_with = summary.of_config if stage.path == folder.path else _of_stage(stage)
-        if ended_with and ended_with != config_digest(open_run(stage.config).first):
-            raise SearchError(
-                f"the search in {stage.path} was to go on with another configuration after its summary of "
-                f"{counted(summary.trials, 'trial')}, and did not come to its end: its best trials may be "
-                f"others then; `{command('resume', folder.path)}` continues it"
-            )
     records = [record for stage in folder.stages() for record in read_records(stage.journal)]
     open_ones = sum(record.outcome is None for record in records)
     if open_ones or len(records) > summary.trials:
@@ -125,3 +117,11 @@ def _require_ended(folder: RunFolder, summary: Summary) -> None:
             f"and did not come to its end: there are {found}, and its best trials may be others then; "
             f"`{command('resume', folder.path)}` continues it"
         )
+    for stage in folder.stages():
+        ended_with = summary.of_config if stage.path == folder.path else _of_stage(stage)
+        if ended_with and ended_with != config_digest(open_run(stage.config).first):
+            raise SearchError(
+                f"the search in {stage.path} was to go on with another configuration after its summary of "
+                f"{counted(summary.trials, 'trial')}, and did not come to its end: its best trials may be "
+                f"others then; `{command('resume', folder.path)}` continues it"
+            )

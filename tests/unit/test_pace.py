@@ -6,9 +6,7 @@ from pathlib import Path
 
 import pytest
 from simulated_search import Simulation, config_of
-from test_view import live_view, rendered, watched
 
-from search.run.events import EventKind
 from search.screen.pace import Pace
 
 pytestmark = pytest.mark.usefixtures("no_fsync")
@@ -56,27 +54,3 @@ def test_the_time_left_is_no_longer_than_the_limit_of_time(tmp_path: Path) -> No
     left = pace.seconds_left(simulation.coordinator)
     assert left is not None
     assert 2.5 < left < 3.5
-
-
-@pytest.mark.parametrize(
-    ("virtual_epoch", "budget", "shown"),
-    [
-        ({"steps": 5}, {"full_trainings": 4}, "compute of 4 full trainings: 180 steps"),
-        ({"samples": 80}, {"full_trainings": 4}, "compute of 4 full trainings: 36 virtual epochs"),
-        ({"samples": 80}, {"steps": 180}, "180 steps"),
-    ],
-)
-def test_a_budget_is_shown_in_one_unit_from_the_beginning(
-    tmp_path: Path, virtual_epoch: dict[str, int], budget: dict[str, int], shown: str
-) -> None:
-    view, console = live_view(100)
-    config = config_of(
-        budget={**budget, "max_virtual_epochs": 9}, sampler={"name": "random"}, virtual_epoch=virtual_epoch
-    )
-    simulation = watched(tmp_path, view, config)
-    before = rendered(view, console)[2]
-    while EventKind.REPORTED not in [kind for kind, *_ in simulation.events]:
-        simulation.step()
-    after = rendered(view, console)[2]
-    assert before == f"{shown}; 0 % spent"
-    assert after == f"{shown}; 2 % spent"
