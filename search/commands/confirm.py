@@ -52,8 +52,8 @@ def race(
     Args:
         run: the search's folder.
         top: number of best trials that race (default: as the race has begun, else as configured, else 3).
-        seeds: number of seeds (default: as the race has begun, else as configured, else 5); fewer than the
-            race has run are as many.
+        seeds: number of seeds (default: as the race has begun, else as configured, else 5); where they are
+            fewer than the race has begun with, all of those stay, which the reporter is told.
         address, local, retry_failed, reporter, executor: see `search.run.search.search`.
 
     Raises:
