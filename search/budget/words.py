@@ -24,25 +24,31 @@ def budget_text(
         lengths: lengths of a typical trial's virtual epochs, for the number of steps.
         asked: the section `virtual_epoch:`, for the time before there is such a trial.
     """
-    if lengths is None and asked is not None and asked.steps is not None and budget.samples is None:
-        lengths = VirtualEpochs(unit="steps", count=asked.steps, step_samples=1, epoch_samples=None)
-    return " or ".join(text for _, text in _texts(budget, lengths))
+    return " or ".join(text for _, text in _texts(budget, lengths, asked))
 
 
-def progress_text(budget: Budget, lengths: VirtualEpochs | None, share: Callable[[str], float]) -> str:
+def progress_text(
+    budget: Budget, lengths: VirtualEpochs | None, asked: VirtualEpoch, share: Callable[[str], float]
+) -> str:
     """The limits of compute, each with the share of it that is spent: `…: 5,400 steps; 38 % spent`.
 
+    In one unit from the beginning: where the number of steps depends on the trial, virtual epochs are shown.
+
     Args:
-        budget: with the limits.
-        lengths: lengths of a typical trial's virtual epochs.
+        budget, lengths, asked: see `budget_text`.
         share: of the limit with that key, from 0 to 1.
     """
-    texts = [(key, text) for key, text in _texts(budget, lengths) if key != "trials"]
+    known = None if asked.steps is None else lengths
+    texts = [(key, text) for key, text in _texts(budget, known, asked) if key != "trials"]
     return ", ".join(f"{text}; {math.floor(share(key) * 100)} % spent" for key, text in texts)
 
 
-def _texts(budget: Budget, lengths: VirtualEpochs | None) -> list[tuple[str, str]]:
+def _texts(
+    budget: Budget, lengths: VirtualEpochs | None, asked: VirtualEpoch | None
+) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
+    if lengths is None and asked is not None and asked.steps is not None and budget.samples is None:
+        lengths = VirtualEpochs(unit="steps", count=asked.steps, step_samples=1, epoch_samples=None)
     if budget.trials is not None:
         found.append(("trials", f"{budget.trials} trials"))
     if budget.full_trainings is not None:

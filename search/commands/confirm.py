@@ -16,7 +16,7 @@ from search.run.executors.choose import executor_for
 from search.run.folder import RunFolder, write_json
 from search.run.opened import Run
 from search.run.reporter import ProgressReporter
-from search.run.summary import Summary, read_summary
+from search.run.summary import Summary, config_digest, read_summary
 from search.study.study import read_records
 from search.text import command, counted
 
@@ -52,8 +52,8 @@ def race(
     Args:
         run: the search's folder.
         top: number of best trials that race (default: as the race has begun, else as configured, else 3).
-        seeds: number of seeds (default: as the race has begun, else as configured, else 5); fewer than the
-            race has run are as many.
+        seeds: number of seeds (default: as the race has begun, else as configured, else 5); where they are
+            fewer than the race has begun with, all of those stay, which the reporter is told.
         address, local, retry_failed, reporter, executor: see `search.run.search.search`.
 
     Raises:
@@ -95,6 +95,13 @@ def _require_complete(folder: RunFolder, summary: Summary) -> Summary:
     return found
 
 
+def _of_stage(stage: RunFolder) -> str:
+    try:
+        return read_summary(stage).of_config
+    except FileNotFoundError:
+        return ""
+
+
 def _require_ended(folder: RunFolder, summary: Summary) -> None:
     """Refuse a search that went on after it had written its summary, and was killed.
 
@@ -110,3 +117,11 @@ def _require_ended(folder: RunFolder, summary: Summary) -> None:
             f"and did not come to its end: there are {found}, and its best trials may be others then; "
             f"`{command('resume', folder.path)}` continues it"
         )
+    for stage in folder.stages():
+        ended_with = summary.of_config if stage.path == folder.path else _of_stage(stage)
+        if ended_with and ended_with != config_digest(open_run(stage.config).first):
+            raise SearchError(
+                f"the search in {stage.path} was to go on with another configuration after its summary of "
+                f"{counted(summary.trials, 'trial')}, and did not come to its end: its best trials may be "
+                f"others then; `{command('resume', folder.path)}` continues it"
+            )

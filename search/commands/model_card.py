@@ -65,11 +65,16 @@ def _confirmed(report: Mapping[str, Any], objective: Mapping[str, Any]) -> str:
         return ""
     spread = "" if found["std"] is None else f" ± {found['std']:.4f}"
     rivals = found["rivals"]
-    best = f", against {rivals} other{'s' if rivals > 1 else ''} in the race" if rivals else ""
+    others = f"{rivals} other{'s' if rivals > 1 else ''}"
+    compared = (
+        "and not compared with other trials"
+        if found["chance"] is None
+        else f"the best with a chance of {found['chance']:.0%}, against {others} in the race"
+    )
     return f"""
 Trained anew with {found["seeds"]} seeds on the same split of the data: {objective["metric"]} \
 **{found["mean"]:.4f}{spread}** (mean ± standard deviation),
-the best with a chance of {found["chance"]:.0%}{best}.
+{compared}.
 These weights are of `trial.seed` {found["seed"]}, {found["which"]}.
 """
 

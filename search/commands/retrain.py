@@ -23,6 +23,7 @@ from search.commands.export import (
     refuse_other_content,
 )
 from search.config.config import Config
+from search.config.schema import Mode
 from search.config.stages import load_config
 from search.errors import SearchError
 from search.run.data_errors import data_errors
@@ -30,6 +31,7 @@ from search.run.data_record import DataChangedError, TrialData, compared, find_d
 from search.run.folder import RunFolder
 from search.run.provenance import own_code, working_folder
 from search.run.signals import heard_signals
+from search.study.trial import as_loss
 from search.text import command, short_path
 from trainables.build import load_arrays
 from trainables.checkpoint import DamagedCheckpointError, read_checkpoint
@@ -54,6 +56,16 @@ class Retraining:
     before: float
     """The value of the export that it began with."""
     export: Export | None
+    mode: Mode
+    source: Path
+    """The export that it began with."""
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether its best value is worse than that of the export."""
+        return self.export is not None and as_loss(self.export.value, self.mode) > as_loss(
+            self.before, self.mode
+        )
 
 
 def retrain(
@@ -105,11 +117,10 @@ def retrain(
             _check_arguments(folder, plan, from_scratch, found.fingerprint)
             if not is_other:
                 _copy_prepared(source / PREPARED, plan)
-            weights = None if from_scratch else source / WEIGHTS
             return _train(
                 replace(plan, pretrained=from_scratch),
                 folder,
-                weights,
+                source,
                 config,
                 TrialData(folder.prepared, found.fingerprint, found.arrays),
                 report["objective"]["value"],
@@ -178,7 +189,7 @@ def _plan(
 def _train(
     plan: TrialPlan,
     folder: RunFolder,
-    weights: Path | None,
+    source: Path,
     config: Config,
     data: TrialData,
     before: float,
@@ -189,8 +200,8 @@ def _train(
         arrays = load_arrays(task_class, task_class.Options.parse(plan.options), plan.prepared_file, raw)
         session = TrialSession(plan, arrays)
     try:
-        if weights is not None and not session.history:
-            session.trainer.model.load_state_dict(load_file(weights))
+        if not plan.pretrained and not session.history:
+            session.trainer.model.load_state_dict(load_file(source / WEIGHTS))
             session.trainer.restart_average()
         record: Record = {}
         with heard_signals() as received:
@@ -214,7 +225,7 @@ def _train(
             raise SearchError(f"the best checkpoint cannot be exported: {error}") from error
         exported = export_checkpoint(checkpoint, config, folder.exported, folder.prepared, data)
     signal = received[0] if received else None
-    return Retraining(folder.path, done, plan.num_virtual_epochs, signal, before, exported)
+    return Retraining(folder.path, done, plan.num_virtual_epochs, signal, before, exported, plan.mode, source)
 
 
 def _copy_prepared(exported: Path, plan: TrialPlan) -> None:

@@ -90,6 +90,8 @@ def _autos(value: Any, path: KeyPath) -> Iterator[KeyPath]:
     elif is_domain(value):
         kind = domain_name(value)
         arguments = value[kind]
+        if value.get(PRIOR) == AUTO and isinstance(arguments, list) and AUTO in arguments:
+            yield (*path, PRIOR)
         for index, item in enumerate(arguments if isinstance(arguments, list) else []):
             # As a lower bound it would be an error, which is reported as such.
             if kind == "choice" or index == 1:

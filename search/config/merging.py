@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from search.config.schema import DEFAULT_SCHEDULER
 from search.errors import KeyPath
 from search.space.parse import is_domain
 
@@ -17,7 +18,8 @@ def merge(base: Any, over: Any, path: KeyPath, source: KeyPath, origins: dict[Ke
     """Fills `origins` with where each value that is taken from `over` stands."""
     mappings = isinstance(base, dict) and isinstance(over, dict)
     # Another scheduler has other options.
-    other = path == ("scheduler",) and mappings and over.get("name", base.get("name")) != base.get("name")
+    named = base.get("name", DEFAULT_SCHEDULER) if mappings else None
+    other = path == ("scheduler",) and mappings and over.get("name", named) != named
     if not mappings or is_domain(base) or is_domain(over) or other:
         for known in [known for known in origins if known[: len(path)] == path]:
             del origins[known]

@@ -202,8 +202,13 @@ class NoScheduler(_OnVirtualEpochs):
     name: Literal["none"] = "none"
 
 
+DEFAULT_SCHEDULER = "asha"
+
+
 def _asha_unless_named(value: Any) -> Any:
-    return {"name": "asha", **value} if isinstance(value, Mapping) and "name" not in value else value
+    return (
+        {"name": DEFAULT_SCHEDULER, **value} if isinstance(value, Mapping) and "name" not in value else value
+    )
 
 
 Scheduler = Annotated[

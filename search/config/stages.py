@@ -40,7 +40,7 @@ class SearchConfig:
     stages: tuple[Stage, ...]
     """At least one."""
     raw: dict[str, Any] = field(repr=False)
-    """The whole as config.yaml holds it: overrides applied, defaults filled in."""
+    """The whole as config.yaml holds it: overrides applied, defaults filled in but for what stages share."""
     auto_batch: AutoBatch | None = field(default=None, repr=False)
     """Where `batch_size: auto` stands; until it is resolved, the stages have a stand-in there."""
     named_by_file: bool = False
@@ -197,7 +197,17 @@ def read_search(
         bases = list(_next_bases(documents, readings))
     if problems:
         raise ConfigError(problems)
-    return SearchConfig(document, tuple(stages), complete(sections, document.tree))
+    raw = complete(sections, document.tree) | _as_written(document.tree)
+    return SearchConfig(document, tuple(stages), raw)
+
+
+def _as_written(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The sections that stages have values of their own in, without defaults.
+
+    A stage that is read over a default takes it for a given value: over `trials: 24` a limit of compute does
+    not stand alone, and another sampler has no `startup_trials`. Each stage records its own defaults.
+    """
+    return {name: dict(tree.get(name) or {}) for name in ("budget", "sampler", "scheduler")}
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ class Standing:
     seeds: int
     """Number of seeds that it has run."""
     chance: float | None
-    """Of being the best; None until the race is over."""
+    """Of being the best; None until the race is over, and of one that races alone."""
     left_after: int | None
     """The round after which it left the race; None for one that has not."""
     p: float | None
@@ -110,7 +110,9 @@ def confirmed_by(
     race, runs = plan.race(records, mode), plan.runs(records)
     order = _order(race)
     has_winner = race.is_over and any(map(math.isfinite, race.losses[race.leader]))
-    chance = chances(race.losses, race.leader) if has_winner else [None for _ in order]
+    # One that races alone is compared with nothing.
+    compared = has_winner and len(order) > 1
+    chance = chances(race.losses, race.leader) if compared else [None for _ in order]
     standings = [_standing(plan, race, runs, c, mode, chance[c]) for c in order]
     chosen = _median_run(plan, runs, race.leader, mode) if has_winner else None
     return Confirmed(

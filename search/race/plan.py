@@ -55,6 +55,8 @@ class RacePlan:
     candidates: tuple[Candidate, ...]
     configured: Confirm | None = None
     """The section `confirm` of the search when the race was last planned."""
+    lost: tuple[int, ...] = ()
+    """Numbers of runs that count no longer, as their checkpoints were removed: an export may need them."""
 
     def is_that_of(self, other: RacePlan) -> bool:
         """Whether the same configurations race at the same length."""
@@ -68,7 +70,7 @@ class RacePlan:
         """Write it as YAML, which reads back identically."""
         plain = asdict(self)
         configured = None if self.configured is None else self.configured.model_dump(mode="json")
-        lists = {"seeds": list(self.seeds), "candidates": list(plain["candidates"])}
+        lists = {name: list(plain[name]) for name in ("seeds", "candidates", "lost")}
         write_yaml(file, {**plain, **lists, "configured": configured})
 
     def left_out_by(self, other: RacePlan) -> list[int]:
@@ -84,7 +86,7 @@ class RacePlan:
         found = {}
         for record in records:
             candidate = self.candidate_of(record)
-            if candidate >= 0 and self._has_ended(record):
+            if candidate >= 0 and record.number not in self.lost and self._has_ended(record):
                 found[candidate, record.params[SEED]] = record
         return found
 
@@ -124,7 +126,7 @@ def read_plan(file: Path) -> RacePlan | None:
         given = tree.get("configured")
         configured = None if given is None else Confirm.model_validate(given)
         read = {"seeds": tuple(tree["seeds"]), "candidates": candidates, "configured": configured}
-        return RacePlan(**{**tree, **read})
+        return RacePlan(**{**tree, **read, "lost": tuple(tree.get("lost", ()))})
     except (ConfigError, KeyError, TypeError, ValueError) as error:
         raise SearchError(
             f"{file} is damaged ({error}); remove it, and the race is planned again: its runs are kept"

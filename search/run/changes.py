@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from search.budget.growth import in_minutes, number, spent_of_limits
-from search.config.config import Config
+from search.config.budget import COMPUTE
+from search.config.config import Config, complete, read_sections
 from search.config.document import write_yaml
 from search.config.schema import Budget
 from search.config.stages import SearchConfig, open_run
@@ -79,8 +80,8 @@ def _kept_of_stages(config: SearchConfig, folder: RunFolder) -> int | None:
     given = config.document.tree.get("budget") or {}
     if not config.is_staged or "trials" in given or not folder.has_begun:
         return None
-    before = open_run(folder.config).raw["budget"]["trials"]
-    return before if config.raw["budget"]["trials"] is None else None
+    before: int | None = open_run(folder.config).raw["budget"].get("trials")
+    return before if any(given.get(key) is not None for key in COMPUTE) else None
 
 
 def check_config(config: Config | SearchConfig, folder: RunFolder, *, growing: bool) -> None:
@@ -195,7 +196,11 @@ def _stages(config: Config | SearchConfig) -> list[Config]:
 def _by_number(raw: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration with its stages as a mapping, so that they are compared one by one."""
     stages = raw.get("stages")
-    return dict(raw) if stages is None else {**raw, "stages": {str(n): s for n, s in enumerate(stages)}}
+    if stages is None:
+        return dict(raw)
+    # What stages share has no defaults in it, but had them once.
+    filled_in = complete(read_sections(raw)[0], raw)
+    return {**filled_in, "stages": {str(n): s for n, s in enumerate(stages)}}
 
 
 def _is_in(path: str, sections: tuple[str, ...]) -> bool:

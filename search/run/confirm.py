@@ -24,6 +24,7 @@ from search.run.data_record import find_data, take_data
 from search.run.events import EventKind
 from search.run.executor import Executor, Jobs
 from search.run.folder import RunFolder
+from search.run.lost_runs import without_lost_runs
 from search.run.reporter import ProgressReporter
 from search.run.stage import load_shared_data, owned, run_jobs
 from search.run.summary import RACE, Summary
@@ -39,7 +40,12 @@ from trainables.task import Arrays
 
 
 class RaceStudy(SearchStudy):
-    """The study of a race; each candidate has a space of its own, in which only the seed is free."""
+    """The study of a race; each candidate has a space of its own, in which only the seed is free.
+
+    Its records are called runs, as their numbers are not those of the trials that race.
+    """
+
+    noun = "run"
 
     def begin(self, space: Space, seed: int) -> TrialRecord:
         """A new run of the candidate with this space."""
@@ -93,9 +99,7 @@ class RaceCoordinator(Coordinator):
             if (candidate, seed) not in running:
                 found = self._plan.candidates[candidate]
                 record = self.study.begin(found.space, seed)
-                self._note(
-                    f"trial {record.number} of the race is trial {found.trial} of the search with seed {seed}"
-                )
+                self._note(f"run {record.number} is of trial {found.trial}, with seed {seed}")
                 return record, EventKind.STARTED
         return None, EventKind.STARTED
 
@@ -122,7 +126,8 @@ class RaceCoordinator(Coordinator):
         """The number of runs that there are at most, for who shows the progress."""
         done = sum(len(losses) for losses in race.losses)
         left = (len(race.losses) - len(race.exits)) * (len(self._plan.seeds) - race.rounds)
-        others = sum(self._key(record)[0] < 0 for record in self.study.records)
+        lost = self._plan.lost
+        others = sum(self._key(record)[0] < 0 or record.number in lost for record in self.study.records)
         self.budget = self.budget.model_copy(update={"trials": done + left + others})
 
 
@@ -161,9 +166,15 @@ def run_race(
             before=before,
             configured=open_run(folder.config).confirm,
         )
+        plan = without_lost_runs(plan, home, reporter)
         for trial in () if before is None else before.left_out_by(plan):
             reporter.note(
                 f"trial {trial} races no longer: it is not among the best {plan.top}; its runs are kept"
+            )
+        if asked.seeds < len(plan.seeds):
+            reporter.note(
+                f"confirm: received {asked.seeds} seeds, and the race has begun with {len(plan.seeds)}; all "
+                "of these stay, as their runs count"
             )
         records = read_records(home.journal) if home.journal.is_file() else []
         again = retry_failed and any(run.outcome in NO_VERDICT for run in plan.runs(records).values())
@@ -210,7 +221,8 @@ def _run_in_folder(
         return RaceCoordinator(study, plan, own, note=reporter.note, **others)
 
     jobs = Jobs(config=own, folder=home, shared=shared)
-    return run_jobs(jobs, executor, reporter, begin, own, notes)
+    shown = own.model_copy(update={"name": f"{home.path.parent.name}, confirm"})
+    return run_jobs(jobs, executor, reporter, begin, shown, notes)
 
 
 def race_config(config: Config, plan: RacePlan, number: int) -> Config:

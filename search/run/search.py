@@ -188,7 +188,8 @@ def _run(
     if search.is_staged:
         summary = _run_stages(search, folder, executor, reporter, older, how)
     else:
-        summary = run_in_folder(search.first, folder, executor, reporter, older=older, **how)
+        name = folder.path.name
+        summary = run_in_folder(search.first, folder, executor, reporter, name=name, older=older, **how)
     best = summary.best
     has_best = summary.status == "complete" and best is not None and not best.of_other_data
     if search.confirm is not None and has_best:
@@ -229,7 +230,7 @@ def _run_stages(
                     stage.folder,
                     executor,
                     reporter,
-                    name=f"{config.name}, {stage.title}",
+                    name=f"{folder.path.name}, {stage.title}",
                     older=None if number else older,
                     **how,
                 )

@@ -27,7 +27,7 @@ from search.run.reporter import ProgressReporter
 from search.run.retention import CheckpointRetention
 from search.run.signals import heard_signals
 from search.run.sudden_end import SuddenEnd
-from search.run.summary import NO_VALUE, Status, Summary, end_reason, summarize
+from search.run.summary import NO_VALUE, Status, Summary, config_digest, end_reason, summarize
 from search.samplers.first_try import try_sampler
 from search.samplers.priors import build_sampler
 from search.samplers.view import view_of
@@ -64,7 +64,7 @@ def run_in_folder(
     executor: Executor,
     reporter: ProgressReporter,
     *,
-    name: str = "",
+    name: str,
     growing: bool = False,
     accept_new_data: bool = False,
     retry_failed: bool = False,
@@ -74,7 +74,7 @@ def run_in_folder(
     """One search in its folder, see `search` and `resume`.
 
     Args:
-        name: shown for the configuration's.
+        name: shown for the configuration's, which is not that of the run where `--name` gave another one.
         loaded: called with the shared data before the first trial; may refuse them.
     """
     folder.create()
@@ -103,7 +103,7 @@ def run_in_folder(
                 notes.append("no trial had a value, and failed ones are tried again")
             return coordinator
 
-        named = config.model_copy(update={"name": name or config.name})
+        named = config.model_copy(update={"name": name})
         return run_jobs(
             Jobs(config=config, folder=folder, shared=shared), executor, reporter, begin, named, notes
         )
@@ -276,7 +276,7 @@ def _finish(
     retention.close()
     summary = summarize(coordinator, folder, config.objective.metric, status, reason)
     audited = audit(coordinator.study.records, coordinator.scheduler.rungs, config)
-    summary = dataclasses.replace(summary, audit=audited)
+    summary = dataclasses.replace(summary, audit=audited, of_config=config_digest(config))
     # The study holds all of it too, and a full disk must not hide the summary.
     with suppress(OSError):
         write_json(folder.summary, summary.as_dict())

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from search.budget.reserve import is_fully_trained
+from search.config.config import Config
 from search.fidelity.audit import FidelityAudit, read_audit
 from search.race.confirmed import Confirmed
 from search.run.coordinator import Coordinator
@@ -87,13 +89,15 @@ class Summary:
     of_other_data: int = 0
     """Trials with a value on other data than those of now."""
     best_fully_trained: bool | None = None
-    """Whether the best trial came to its own end; None where the budget has no limit of compute."""
+    """Whether the best trial came to its own end; None where its budget has no limit of compute."""
     limits: dict[str, float] = field(default_factory=dict)
-    """Share that is spent of each limit of compute, by its key in `budget:`."""
+    """Share that is spent of each limit of compute, by its key in `budget:`; of named stages in their own."""
     audit: FidelityAudit | None = None
     """How far rungs agree with full length; of a search in named stages it is in the summary of each."""
     confirmed: Confirmed | None = None
     """The race of the best trials over seeds, if there is one; its steps are not in `steps`."""
+    of_config: str = ""
+    """Digest of the configuration that the search ended with, see `config_digest`; of stages in their own."""
 
     forecast: dict[str, Any] | None = None
     """Forecast and fact of `seconds`, `trials` and `disk_bytes`, where the search was begun with a plan."""
@@ -107,11 +111,12 @@ class Summary:
         """What summary.json holds; without what the search has none of, as stages or a race."""
         given = asdict(self)
         left_out = {"stages", "of"} if not self.of else set()
-        left_out |= {key for key in ("of_other_data", "audit", "confirmed", "forecast") if not given[key]}
-        left_out |= {"best_fully_trained", "limits"} if self.best_fully_trained is None else set()
+        left_out |= {key for key in (*_OPTIONAL, "confirmed") if not given[key]}
+        left_out |= {"best_fully_trained"} if self.best_fully_trained is None else set()
         return {key: value for key, value in given.items() if key not in left_out}
 
 
+_OPTIONAL = ("of_other_data", "limits", "audit", "of_config", "forecast")
 _SUMS = (
     "trials",
     "steps",
@@ -131,7 +136,13 @@ def read_summary(folder: RunFolder) -> Summary:
     best = None if written["best"] is None else Best(**written["best"])
     confirmed = None if written.get("confirmed") is None else Confirmed.of(written["confirmed"])
     found = {"best": best, "confirmed": confirmed, "audit": read_audit(written.get("audit"))}
-    return Summary(**{**written, **found, "folder": str(folder.path)})
+    stages = [_read_stage(stage) for stage in written.get("stages", [])]
+    return Summary(**{**written, **found, "stages": stages, "folder": str(folder.path)})
+
+
+def _read_stage(written: Mapping[str, Any]) -> StageOutcome:
+    best = None if written["best"] is None else Best(**written["best"])
+    return StageOutcome(**{**written, "best": best})
 
 
 def summarize(
@@ -167,6 +178,12 @@ def summarize(
         limits={limit.key: round(limit.spent / limit.total, 4) for limit in coordinator.reserve.limits},
         of_other_data=sum(bool(record.of_other_data and record.values) for record in records),
     )
+
+
+def config_digest(config: Config) -> str:
+    """A short hash of the configuration of a search, or of a stage, without the race that follows."""
+    kept = {key: value for key, value in config.raw.items() if key != "confirm"}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def trained_to_its_end(coordinator: Coordinator) -> bool | None:
@@ -227,6 +244,7 @@ def join(summaries: Sequence[Summary], folder: Path, num_stages: int) -> Summary
     last = summaries[-1]
     names = [Path(summary.folder).name for summary in summaries]
     complete = last.status == "complete" and len(summaries) == num_stages
+    found = next((summary for summary in reversed(summaries) if summary.best is not None), None)
     stages = [
         StageOutcome(
             name=name,
@@ -241,7 +259,8 @@ def join(summaries: Sequence[Summary], folder: Path, num_stages: int) -> Summary
         reason=f"all {num_stages} stages are done" if complete else f"stage {names[-1]}: {last.reason}",
         metric=last.metric,
         mode=last.mode,
-        best=next((stage.best for stage in reversed(stages) if stage.best is not None), None),
+        best=None if found is None else _in_whole(found.best, Path(found.folder).name),
+        best_fully_trained=None if found is None else found.best_fully_trained,
         counts=dict(sum((Counter(summary.counts) for summary in summaries), Counter())),
         failures={
             f"{name}/{number}": cause

@@ -10,7 +10,8 @@ from search.text import counted, number_text, one_line
 
 def confirmed_lines(race: Confirmed, metric: str) -> list[str]:
     """A row per candidate, the best first, and how they were compared."""
-    rows: list[tuple[str, ...]] = [("", f"{metric}, mean", "std", "seeds", "chance of being best", "")]
+    chance = "" if _is_alone(race) else "chance of being best"
+    rows: list[tuple[str, ...]] = [("", f"{metric}, mean", "std", "seeds", chance, "")]
     rows += [_row(race, standing) for standing in race.candidates]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
     lines = [_headline(race, metric)]
@@ -18,7 +19,12 @@ def confirmed_lines(race: Confirmed, metric: str) -> list[str]:
         shown = (cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
         lines.append(f"  {'  '.join(shown)}  {end}".rstrip())
     lines += [f"  note: {one_line(note)}" for note in (*_undecided(race), *race.notes)]
-    return [*lines, f"  {race.method}"] if race.winner is not None else lines
+    return [*lines, f"  {race.method}"] if race.winner is not None and not _is_alone(race) else lines
+
+
+def _is_alone(race: Confirmed) -> bool:
+    """Whether nothing was compared: one trial ran over the seeds."""
+    return len(race.candidates) == 1
 
 
 def _undecided(race: Confirmed) -> list[str]:
@@ -40,6 +46,9 @@ def _headline(race: Confirmed, metric: str) -> str:
     if best is None:
         return f"confirm: no run has a value, {full}"
     over = counted(best.seeds, "seed")
+    if _is_alone(race):
+        compared = "with no other trial to compare it with"
+        return f"trial {best.trial}: {metric} {_with_spread(best)} over {over}, {compared}, {full}"
     return f"confirmed trial {best.trial}: {metric} {_with_spread(best)} over {over}, {full}"
 
 

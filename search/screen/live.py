@@ -23,11 +23,11 @@ from search.run.coordinator import Coordinator
 from search.run.events import Event, EventKind
 from search.run.folder import RunFolder
 from search.run.reporter import ProgressReporter
+from search.screen.pace import Pace, lengths_of, share_done
 from search.screen.progress_bar import draws_in_place
 from search.screen.streams import SHOWN, encoding_of
 from search.study.trial import BROKEN_OFF, NO_VERDICT, TrialRecord, ranked
 from search.text import duration, number_text, one_line, short_path, value_text
-from trainables.data.virtual_epoch import VirtualEpochs
 
 _STATE_STYLE = {
     "running": "cyan",
@@ -39,8 +39,6 @@ _STATE_STYLE = {
 _MAX_RUNNING, _MAX_BEST = 12, 6
 _LONG = 100
 """Characters of a cause above which a line with the same names its first trial instead."""
-_PACE_IS_KNOWN = 0.2
-"""Share of a search from which on its wall time says how fast it is."""
 _WIDE = 100
 """Minimal width of a terminal, in columns, for the speed to be shown."""
 
@@ -61,7 +59,8 @@ class PlainView(ProgressReporter):
         self._names = config.space.names
         limits, records = coordinator.budget, coordinator.study.records
         done = sum(record.outcome is not None for record in records)
-        ended = "of them already done" if limits.trials is not None else "trials already done"
+        noun = coordinator.study.noun
+        ended = "of them already done" if limits.trials is not None else f"{noun}s already done"
         already = f", {done} {ended}" if done else ""
         self._line(
             f"search {config.name}: {_asked_for(coordinator, done, config)}{already}, "
@@ -71,7 +70,7 @@ class PlainView(ProgressReporter):
 
     def event(self, event: Event) -> None:
         record, metric = event.record, self._config.objective.metric
-        head = f"trial {record.number}"
+        head = f"{self._coordinator.study.noun} {record.number}"
         if event.kind is EventKind.REPORTED:
             best = record.best(self._coordinator.study.mode)
             speed = event.metrics.get("samples_per_second")
@@ -81,7 +80,8 @@ class PlainView(ProgressReporter):
                 + (f" {speed:.0f} samples/s" if speed else "")
             )
         elif event.kind is EventKind.STARTED:
-            self._line(f"{head} started {params_text(record.params, self._names)}")
+            audited = "let through to full length, " if record.audited else ""
+            self._line(f"{head} started {audited}{params_text(record.params, self._names)}")
         elif event.kind is EventKind.ENDED:
             self._line(f"{head} {record.outcome}: {self._cause(event.text, record.number)}")
         elif event.kind is EventKind.RETRIED:
@@ -97,7 +97,7 @@ class PlainView(ProgressReporter):
             self._causes[text] = number
             return text
         first = self._causes[text]
-        return "as before" if first == number else f"as trial {first}"
+        return "as before" if first == number else f"as {self._coordinator.study.noun} {first}"
 
     def note(self, text: str) -> None:
         self._line(text)
@@ -156,12 +156,15 @@ class LiveView(ProgressReporter):
     def begin(self, coordinator: Coordinator, config: Config, folder: RunFolder) -> None:
         self._coordinator, self._config = coordinator, config
         self._names, self._metrics = config.space.names, {}
+        self._pace, self._noun = Pace(), coordinator.study.noun
 
     def event(self, event: Event) -> None:
         if event.kind is EventKind.REPORTED:
+            if self._coordinator is not None:
+                self._pace.reported(self._coordinator)
             self._metrics[event.record.number] = event.metrics
         if event.record.outcome in NO_VERDICT or event.kind in (EventKind.RETRIED, EventKind.MESSAGE):
-            self.note(f"trial {event.record.number}: {event.text}")
+            self.note(f"{self._noun} {event.record.number}: {event.text}")
 
     def note(self, text: str) -> None:
         self._notes = [*self._notes[-2:], one_line(text)]
@@ -185,12 +188,12 @@ class LiveView(ProgressReporter):
         best = coordinator.best
         if best is not None:
             value = number_text(best.best(coordinator.study.mode))
-            head = f"best: trial {best.number}, {self._config.objective.metric} {value}"
+            head = f"best: {self._noun} {best.number}, {self._config.objective.metric} {value}"
             parts += [Text(""), Text(f"{head}  {self._params(best)}", style="bold")]
         return Group(*parts, *(Text(f"! {note}", style="yellow") for note in self._notes))
 
     def _progress(self, coordinator: Coordinator) -> list[RenderableType]:
-        fraction, left = share_done(coordinator), seconds_left(coordinator)
+        fraction, left = share_done(coordinator), self._pace.seconds_left(coordinator)
         running, begun = len(coordinator.running), len(coordinator.study.records)
         line = Table.grid(padding=(0, 2))
         line.add_column(no_wrap=True, overflow="ellipsis")
@@ -202,19 +205,20 @@ class LiveView(ProgressReporter):
         )
         of_all = "" if coordinator.budget.trials is None else f" of {coordinator.budget.trials}"
         counts = (
-            f"{begun}{of_all} trials begun, {running} running, "
+            f"{begun}{of_all} {self._noun}s begun, {running} running, "
             f"{coordinator.steps:,} steps in {duration(coordinator.elapsed_seconds)}"
         )
         lines: list[RenderableType] = [line, Text(counts, style="dim")]
         if coordinator.reserve.limits:
-            share = coordinator.reserve.share
-            lines.append(Text(progress_text(coordinator.budget, _lengths(coordinator), share), style="dim"))
+            of_trials, asked = lengths_of(coordinator), self._config.virtual_epoch
+            text = progress_text(coordinator.budget, of_trials, asked, coordinator.reserve.share)
+            lines.append(Text(text, style="dim"))
         return lines
 
     def _table(self, coordinator: Coordinator) -> RenderableType:
         wide = self._console.width >= _WIDE
         table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
-        names = ["trial", "state", "epoch", self._config.objective.metric, "best"]
+        names = [self._noun, "state", "epoch", self._config.objective.metric, "best"]
         for name in [*names, "samples/s"] if wide else names:
             table.add_column(name, justify="left" if name == "state" else "right", no_wrap=True)
         table.add_column("parameters", ratio=1, no_wrap=True)
@@ -263,53 +267,11 @@ def params_text(params: Mapping[str, Any], names: Sequence[str]) -> str:
     )
 
 
-def share_done(search: Coordinator) -> float:
-    """Rough share of the search that is done, from 0 to 1, by the limit that is nearest."""
-    shares = [] if search.budget.trials is None else [_trained_share(search, search.budget.trials)]
-    shares += [limit.spent / limit.total for limit in search.reserve.limits]
-    # A scheduler may take more than expected; the search is not over while a trial is running.
-    return min(0.99 if search.running else 1.0, max(shares))
-
-
-def seconds_left(search: Coordinator) -> float | None:
-    """Rough time to the end at the pace so far; None in the first 2 % of a search without a time limit.
-
-    At first the pace is that of the trials themselves: how long processes took to start would be taken for
-    the pace of all that is to come.
-    """
-    share = share_done(search)
-    trained = sum(r.seconds for r in search.study.records) / search.concurrency
-    known = min(1.0, share / _PACE_IS_KNOWN)
-    spent = known * search.elapsed_seconds + (1 - known) * min(trained, search.elapsed_seconds)
-    left = spent * (1 / share - 1) if share > 0.02 else None
-    if search.budget.seconds is None:
-        return left
-    until_limit = max(0.0, search.budget.seconds - search.elapsed_seconds)
-    return until_limit if left is None else min(left, until_limit)
-
-
 def _asked_for(search: Coordinator, done: int, config: Config) -> str:
     """How many trials, and what else the budget gives."""
     trials, limited = search.budget.trials, search.budget.model_copy(update={"trials": None})
-    texts = [] if trials is None else [f"{max(trials, done)} trials"]
-    return " or ".join(filter(None, [*texts, budget_text(limited, _lengths(search), config.virtual_epoch)]))
-
-
-def _lengths(search: Coordinator) -> VirtualEpochs | None:
-    """Lengths of the virtual epochs of a trial, once there is one with a report."""
-    return next((r.lengths for r in search.study.records if r.lengths is not None), None)
-
-
-def _trained_share(search: Coordinator, num_trials: int) -> float:
-    """Share of the expected virtual epochs that were trained; an ended trial counts as one of full length."""
-    records, limits = search.study.records, search.budget
-    lengths = _lengths(search)
-    expected = search.scheduler.expected_virtual_epochs(num_trials, limits.max_virtual_epochs, lengths)
-    if expected is not None:
-        return sum(r.depth for r in records) / max(1, expected)
-    full = limits.max_virtual_epochs
-    trained = sum(full if r.outcome and not r.resumable else r.depth for r in records)
-    return trained / max(1, full * num_trials)
+    texts = [] if trials is None else [f"{max(trials, done)} {search.study.noun}s"]
+    return " or ".join(filter(None, [*texts, budget_text(limited, lengths_of(search), config.virtual_epoch)]))
 
 
 @contextmanager

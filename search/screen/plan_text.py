@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from search.commands.check import Check
+from search.fidelity.audit import MIN_TRIALS
 from search.text import counted, duration, short_path, size_text
 
 
@@ -48,6 +49,17 @@ def plan_rows(check: Check) -> dict[str, str]:
         work = f"about {check.expected_virtual_epochs:,} virtual epochs"
         rows["work"] = f"{work}, about {duration(check.expected_seconds)} at this trial's speed"
     return rows
+
+
+def plan_notes(check: Check) -> list[str]:
+    """What a person should know of the plan."""
+    audit = check.config.scheduler.audit
+    if not 0 < audit < MIN_TRIALS:
+        return []
+    return [
+        f"scheduler.audit is {audit}: no correlation can be told of fewer than {MIN_TRIALS} trials, so these "
+        f"say little for what they cost; take {MIN_TRIALS} or more, or 0"
+    ]
 
 
 def _trials(check: Check) -> str:

@@ -17,12 +17,12 @@ from search.commands.export import Export
 from search.commands.retrain import Retraining
 from search.config.stages import open_run
 from search.run.folder import RunFolder
-from search.run.summary import NO_VALUE, StageOutcome, Summary
+from search.run.summary import NO_VALUE, RACE, StageOutcome, Summary
 from search.screen.audit_text import audit_lines
 from search.screen.confirm_text import confirmed_lines, exported_winner, plan_row
 from search.screen.data_text import overview_text
 from search.screen.forecast_text import compared_text
-from search.screen.plan_text import plan_rows
+from search.screen.plan_text import plan_notes, plan_rows
 from search.study.spent import read_spent
 from search.text import (
     command,
@@ -43,7 +43,7 @@ _MAX_SKIPPED = 5
 
 def summary_text(summary: Summary, *, color: bool = False) -> str:
     """Best trial, counts, steps spent and saved, and the commands to run next."""
-    lines = [f"search {summary.status}: {_reason(summary)}"]
+    lines = _headlines(summary)
     if summary.best is None:
         lines += [] if summary.reason.startswith(NO_VALUE) else ["", NO_VALUE]
     else:
@@ -71,6 +71,10 @@ def summary_text(summary: Summary, *, color: bool = False) -> str:
         "samples": f"{summary.samples:,}",
         "time": f"{duration(summary.seconds)}; all trials together trained for {trained}",
     }
+    if summary.limits:
+        rows["budget"] = (
+            ", ".join(f"{share:.0%} of {key}" for key, share in summary.limits.items()) + " spent"
+        )
     lines += ["", *_table(rows)]
     if summary.forecast is not None:
         lines += _table({"forecast": compared_text(summary.forecast)})
@@ -81,6 +85,14 @@ def summary_text(summary: Summary, *, color: bool = False) -> str:
         lines += ["", *_skipped_lines(summary.skipped_samples)]
     lines += [*audit_lines(summary.audit), "", *_next_commands(summary)]
     return "\n".join(lines)
+
+
+def _headlines(summary: Summary) -> list[str]:
+    """How the search ended, and its race where that did not come to its end."""
+    if not summary.ended_in_race:
+        return [f"search {summary.status}: {_reason(summary)}"]
+    search, _, race = _reason(summary).partition(RACE)
+    return [f"search complete: {search}", f"race {summary.status}: {race}"]
 
 
 def _reason(summary: Summary) -> str:
@@ -99,7 +111,8 @@ def _stage_lines(summary: Summary) -> list[str]:
 def _stage_text(stage: StageOutcome, metric: str) -> str:
     best = stage.best
     value = f"trial {best.trial}, {metric} {number_text(best.value)}" if best else NO_VALUE
-    return f"{value}; {counted(stage.trials, 'trial')} in {duration(stage.seconds)}, {stage.status}"
+    trials = f"{counted(stage.trials, 'trial')} in {duration(stage.seconds)}"
+    return f"{value}; {trials}; {stage.status}: {stage.reason}"
 
 
 def _skipped_lines(skipped: Mapping[str, str]) -> list[str]:
@@ -185,7 +198,18 @@ def retraining_text(done: Retraining, command: str) -> str:
     before = number_text(done.before)
     return (
         f"retrained for {done.of} virtual epochs: best {best}, {before} before\n"
-        f"exported to {short_path(done.export.folder)}"
+        f"exported to {short_path(done.export.folder)}{_worse_text(done)}"
+    )
+
+
+def _worse_text(done: Retraining) -> str:
+    """What follows where a retraining has ended worse than the export that it began with."""
+    if not done.is_worse:
+        return ""
+    return (
+        f"\nnote: that is worse than the export that it began with, which stays in "
+        f"{short_path(done.source)}; a schedule begins anew with its highest learning rate: try more "
+        "--virtual-epochs, or --from-scratch, each with another --out"
     )
 
 
@@ -209,7 +233,7 @@ def check_text(check: Check, written: Mapping[str, str] | None = None) -> str:
             "metrics after these few steps",
             "  " + "  ".join(f"{name} {number_text(value)}" for name, value in metrics.items()),
             *_objective_lines(check),
-            *(line for doubt in check.doubts for line in ("", f"note: {doubt}")),
+            *(line for doubt in (*check.doubts, *plan_notes(check)) for line in ("", f"note: {doubt}")),
             "",
             *(f"{what}: {file}" for what, file in (written or {}).items()),
             "ok",

@@ -217,11 +217,21 @@ def _wrong_prior(domain: Domain, tree: Mapping[str, Any]) -> Iterator[tuple[str,
     value = tree[PRIOR]
     if isinstance(domain, Choice):
         if _label_of(domain, tree["choice"], value) is _NO_LABEL:
-            yield PRIOR, f"received {shown(value)}; must be one of the options, {domain}"
+            yield (
+                PRIOR,
+                f"received {shown(value)}; must be one of the options, {domain}{_name_hint(domain, value)}",
+            )
     elif isinstance(value, str) and _is_number(value):
         yield PRIOR, f"received the text {value!r}; must be a number; write {value} without quotes"
     elif not domain.contains(value):
         yield PRIOR, f"received {shown(value)}, which is not in {domain}; {_nearest_prior(domain, value)}"
+
+
+def _name_hint(choice: Choice, value: Any) -> str:
+    """The way out of a prior that says more of an option than its name."""
+    if not isinstance(value, dict) or value.get("name") not in choice.labels:
+        return ""
+    return f"; write prior: {value['name']}, and beside each domain in that option a prior of its own"
 
 
 def _nearest_prior(domain: Real | Integer, value: Any) -> str:
@@ -241,8 +251,19 @@ _NO_LABEL = object()
 
 
 def _label_of(choice: Choice, options: list[Any], value: Any) -> Any:
-    """The label of the option that was named, or is equal to what was given; _NO_LABEL if there is none."""
+    """The label of the option that was named, or is equal to what was given; _NO_LABEL if there is none.
+
+    A mapping of nothing but a name, as `{name: adamw}`, names its option too.
+    """
     labels = choice.labels
+    if isinstance(value, dict) and [*value] == ["name"]:
+        pairs = zip(labels, options, strict=True)
+        named = [
+            label
+            for label, option in pairs
+            if isinstance(option, dict) and option.get("name") == value["name"]
+        ]
+        return named[0] if len(named) == 1 else _NO_LABEL
     if not isinstance(value, dict | list) and value in labels:
         return labels[labels.index(value)]
     return labels[options.index(value)] if value in options else _NO_LABEL

@@ -7,7 +7,7 @@ it, with half a step beyond both bounds. The widths are those of PriorBand (Mall
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from statistics import NormalDist
 from typing import Any
 
@@ -25,8 +25,24 @@ def priors_of(root: Node) -> dict[str, Domain]:
 
 
 def prior_point(root: Node) -> dict[str, Any]:
-    """The mode of all priors together, as parameters; others are left out."""
-    return {name: domain.prior.value for name, domain in priors_of(root).items() if domain.prior is not None}
+    """The mode of all priors together, as parameters; others are left out.
+
+    So are those of options that a prior does not choose: no trial of the mode has them, and as a point to
+    evaluate it would be another one than the same written by hand.
+    """
+    return {domain.name: domain.prior.value for domain in _in_mode(root) if domain.prior is not None}
+
+
+def _in_mode(node: Node) -> Iterator[Domain]:
+    """The domains of a trial that has the value of every prior."""
+    if isinstance(node, Domain):
+        yield node
+    if isinstance(node, Choice) and node.prior is not None:
+        below = (option.node for option in node.options if option.label == node.prior.value)
+    else:
+        below = (child for child, _ in node.children())
+    for child in below:
+        yield from _in_mode(child)
 
 
 def draw_prior(domain: Domain, place: float) -> Any:

@@ -78,6 +78,9 @@ class SearchStudy:
     `read_records` reads a study that another process may be writing.
     """
 
+    noun = "trial"
+    """What a person calls one of its records."""
+
     def __init__(
         self,
         path: Path | None,

@@ -130,7 +130,15 @@ def asking(batch_size: Any, **sections: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "batch_size", ["auto", {"lograndint": [4, "auto"]}, {"randint": [4, "auto"]}, {"choice": [8, "auto"]}]
+    "batch_size",
+    [
+        "auto",
+        {"lograndint": [4, "auto"]},
+        {"randint": [4, "auto"]},
+        {"choice": [8, "auto"]},
+        {"choice": [16, "auto"], "prior": "auto"},
+        {"lograndint": [4, "auto"], "prior": "auto"},
+    ],
 )
 def test_auto_stands_alone_or_ends_a_range(batch_size: Any) -> None:
     config = load_config(asking(batch_size))
@@ -138,6 +146,8 @@ def test_auto_stands_alone_or_ends_a_range(batch_size: Any) -> None:
     settled = load_config(config.auto_batch.with_size(77).tree).first
     sizes = {resolved.options["batch_size"] for resolved in settled.space.candidates()}
     assert max(sizes) == 77
+    if isinstance(batch_size, dict) and "prior" in batch_size:
+        assert settled.space.prior_point == {"batch_size": 77}
 
 
 def test_elsewhere_auto_is_a_mistake() -> None:

@@ -10,11 +10,13 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import optuna
+from budgeted import Budgeted
 from optuna.storages.journal._storage import JournalOperation
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from records import NewIndexes
 
+from search.budget.reserve import is_held
 from search.config.config import Config
 from search.schedulers.base import Decision
 from search.schedulers.build import build_scheduler
@@ -31,12 +33,12 @@ def assert_decisions(folder: Path, config: Config) -> Counter[str]:
     However often the search was killed, each must be what the rule says of the reports before it: a trial is
     stopped when and only when the rule says so; one that is to pause goes on only if it is promoted; what is
     promoted is among the best 1/reduction_factor of its rung, or the lone winner at the end; no trial begins,
-    and the search does not end, while another is to be promoted.
+    and the search does not end, while another is to be promoted. With a limit of compute, see `Budgeted`.
 
     Args:
         folder: of the run, with its study.journal.
         config: of the run, as last given. With hyperband its full length must always have been the same, as
-            the brackets follow from that.
+            the brackets follow from that, and so must limits of compute.
 
     Returns:
         How many decisions of each kind there were.
@@ -72,6 +74,7 @@ class _Replay:
         self._last_reported = -1
         self._alone = False
         """The best trial goes on alone, as no other is to come."""
+        self._budgeted = Budgeted(cast(SearchStudy, self), self._rule, config)
 
     def apply(self, entry: Mapping[str, Any]) -> None:
         operation = entry["op_code"]
@@ -109,10 +112,12 @@ class _Replay:
         passed_over = self._rule.next_promotion(self, closing=False)
         assert passed_over is None, f"trial {number} began before trial {passed_over.number} was promoted"
         self._assert_no_plateau(f"trial {number} began")
+        self._budgeted.assert_may_begin(number)
         # All have ended where a search is gone on with, to have more trials.
         self._alone = self._alone and not all(r.outcome for r in self.records)
         assert not self._alone, f"a trial went on alone, and trial {number} was yet to begin"
         record = TrialRecord(number, len(self._by_id), parse_space({}), {}, running=True)
+        record.audited = attrs.get("audited", False)
         self.records.append(record)
         self._by_id.append(record)
         self._attrs[number] = {}
@@ -130,7 +135,7 @@ class _Replay:
             record.resumable = True
             self._assert_promotable(record)
         elif record.outcome is Outcome.COMPLETED:
-            assert self._rule.after_report(self, record) is not Decision.STOP
+            assert self._rule.decision(self, record) is not Decision.STOP
         record.outcome, record.stopped_by_budget, record.resumable, record.running = None, False, False, True
         record.trial_id, record.promoted_at = len(self._by_id), record.depth
         self._by_id.append(record)
@@ -142,10 +147,24 @@ class _Replay:
         self._attrs[record.number][key] = value
         if key == "virtual_epochs":
             record.lengths = VirtualEpochs(**value)
+        elif key == "spent":
+            record.steps, record.samples, record.seconds = value["steps"], value["samples"], value["seconds"]
+        elif key == "held":
+            assert value == record.depth
+            assert self._said[record.number] is Decision.GO_ON, f"trial {record.number} was held and ended"
+            self._budgeted.assert_held(record)
+            record.held_at, record.running = record.depth, False
+            self.counts["hold"] += 1
         elif key == "promoted":
             assert value == record.depth
-            assert self._said[record.number] is Decision.PAUSE, f"trial {record.number} had not paused"
-            self._assert_promotable(record)
+            held = is_held(record)
+            assert held or self._said[record.number] is Decision.PAUSE, (
+                f"trial {record.number} had not paused"
+            )
+            if not held and not self._budgeted.leads(record):
+                self._assert_promotable(record)
+            else:
+                self.counts["go on for the budget"] += 1
             record.promoted_at, record.running = record.depth, True
 
     def _report(self, record: TrialRecord, step: int, value: float) -> None:
@@ -158,7 +177,8 @@ class _Replay:
         self._count(record)
         record.last_report = record.sequence
         self._last_reported = record.number
-        self._said[record.number] = said = self._rule.after_report(self, record)
+        self._said[record.number] = said = self._rule.decision(self, record)
+        self._budgeted.assert_within_limits(record)
         record.running = said is not Decision.PAUSE
         self.counts[said.value] += 1
 
@@ -176,6 +196,8 @@ class _Replay:
         else:
             assert said is not Decision.STOP, where
             assert record.running, where
+        if stopped_by_budget and self._plateau is None:
+            self._budgeted.assert_nothing_fits(where)
         if attrs["reason"].endswith("not promoted"):
             self._assert_nobody_passed_over()
         record.outcome, record.stopped_by_budget, record.running = outcome, stopped_by_budget, False
@@ -209,7 +231,8 @@ class _Replay:
         values: dict[int, float] = {}
         for rival in self.records:
             value = rungs.value_at(rival, index, self.mode)
-            if value is not None and rival.outcome not in (Outcome.FAILED, Outcome.OUT_OF_MEMORY):
+            counts = not rival.audited and rival.outcome not in (Outcome.FAILED, Outcome.OUT_OF_MEMORY)
+            if value is not None and counts:
                 diverged = rival.outcome is Outcome.DIVERGED
                 values[rival.number] = float("-inf") if diverged else sign * value
         mine = values[record.number]

@@ -17,7 +17,7 @@ from simulated_search import (
 )
 
 from search.run.events import EventKind
-from search.screen.live import share_done
+from search.screen.pace import share_done
 from search.study.trial import Outcome
 from trainables.data.virtual_epoch import VirtualEpochs
 

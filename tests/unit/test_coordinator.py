@@ -24,7 +24,7 @@ from simulated_search import (
 )
 
 from search.run.events import Turn
-from search.screen.live import seconds_left, share_done
+from search.screen.pace import Pace, share_done
 from search.study.trial import Outcome
 from trainables.process.failure import FailureKind
 
@@ -278,7 +278,7 @@ def test_progress_grows_from_nothing_to_all(tmp_path: Path, sections: dict[str, 
     simulation = Simulation(tmp_path, config, workers=2)
     shares = [share_done(simulation.coordinator)]
     assert shares == [0.0]
-    assert seconds_left(simulation.coordinator) is None
+    assert Pace().seconds_left(simulation.coordinator) is None
     while shares[-1] != 1.0:
         simulation.step()
         shares.append(share_done(simulation.coordinator))
@@ -288,15 +288,6 @@ def test_progress_grows_from_nothing_to_all(tmp_path: Path, sections: dict[str, 
     assert shares == sorted(shares)
     at_half = next(index for index, share in enumerate(shares) if share >= 0.5) / len(shares)
     assert 0.2 < at_half < 0.9
-
-
-def test_time_left_is_no_longer_than_the_time_limit(tmp_path: Path) -> None:
-    simulation = Simulation(tmp_path, config_of(sampler={"name": "random"}), limits={"seconds": 8.0})
-    assert seconds_left(simulation.coordinator) == 8.0
-    simulation.run(max_reports=5)
-    left = seconds_left(simulation.coordinator)
-    assert left is not None
-    assert 2.5 < left < 3.5
 
 
 def test_optunas_own_best_is_a_trial_of_full_length(tmp_path: Path) -> None:

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from decisions import assert_decisions
-from simulated_search import FALLING, RULES, Simulation, by_number, config_of, learning_curve
+from simulated_search import (
+    FALLING,
+    RULES,
+    Simulation,
+    by_number,
+    config_of,
+    cut_journal,
+    learning_curve,
+    num_lines,
+)
 
 from search.schedulers.base import Decision
 from search.study.study import JOURNAL
@@ -106,3 +116,82 @@ def test_what_was_not_decided_that_way_is_found(
     (tmp_path / JOURNAL).write_text("".join(json.dumps(entry) + "\n" for entry in tampered(entries)))
     with pytest.raises(AssertionError):
         assert_decisions(tmp_path, config(RULES["asha"]))
+
+
+# --- with limits of compute
+
+LENGTH = 9
+LIMITS: list[dict[str, Any]] = [
+    {"full_trainings": 3},
+    {"full_trainings": 2.5},
+    {"steps": 150},
+    {"full_trainings": 4, "trials": 8},
+    {"samples": 2400},
+    {"time": "40s"},
+]
+
+
+def budgeted(rule: str, seed: int = 0, **budget: Any) -> Any:
+    limits = {"max_virtual_epochs": LENGTH, **budget}
+    return config_of(sampler={"name": "random", "seed": seed}, **RULES[rule], budget=limits)
+
+
+@pytest.mark.parametrize("limits", LIMITS, ids=str)
+@pytest.mark.parametrize("rule", ["asha", "asha_stop", "hyperband", "median", "none"])
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_search_with_a_limit_of_compute_has_decided_as_its_reserve_says(
+    tmp_path: Path, rule: str, limits: dict[str, Any], workers: int
+) -> None:
+    own = budgeted(rule, **limits)
+    records = Simulation(tmp_path, own, workers=workers).run().records
+    decided = assert_decisions(tmp_path, own)
+    assert decided["begin"] == len(records)
+    assert any(record.depth == LENGTH for record in records)
+
+
+@pytest.mark.parametrize("rule", ["asha", "asha_stop"])
+def test_a_killed_search_with_a_limit_of_compute_has_decided_as_its_reserve_says(
+    tmp_path: Path, rule: str
+) -> None:
+    own, whole = budgeted(rule, full_trainings=3), tmp_path / "whole"
+    Simulation(whole, own, workers=3).run()
+    for lines in range(1, num_lines(whole), 9):
+        folder = cut_journal(whole, tmp_path / f"cut{lines}", lines)
+        Simulation(folder, own, workers=3).run()
+        assert assert_decisions(folder, own)["begin"] >= 1, f"killed after write {lines}"
+
+
+def test_trials_are_held_and_lead_where_the_budget_ends(tmp_path: Path) -> None:
+    counts: Counter[str] = Counter()
+    for rule in ("asha", "asha_stop"):
+        own = budgeted(rule, full_trainings=3)
+        Simulation(tmp_path / rule, own, workers=3).run()
+        counts += assert_decisions(tmp_path / rule, own)
+    assert counts["hold"] > 0
+    assert counts["go on for the budget"] > 0
+
+
+@pytest.mark.parametrize(
+    ("rule", "limits", "other"),
+    [
+        ("asha", {"full_trainings": 3}, {"full_trainings": 2}),
+        ("asha", {"full_trainings": 3}, {"full_trainings": 6}),
+        ("asha_stop", {"full_trainings": 3}, {"full_trainings": 6}),
+        ("asha_stop", {"full_trainings": 3}, {"trials": 24}),
+        ("asha", {"trials": 12}, {"full_trainings": 2}),
+    ],
+    ids=str,
+)
+def test_by_another_budget_its_decisions_are_wrong(
+    tmp_path: Path, rule: str, limits: dict[str, Any], other: dict[str, Any]
+) -> None:
+    Simulation(tmp_path, budgeted(rule, **limits), workers=3).run()
+    with pytest.raises(AssertionError):
+        assert_decisions(tmp_path, budgeted(rule, **other))
+
+
+def test_audited_trials_go_through_their_rungs(tmp_path: Path) -> None:
+    own = config_of(sampler={"name": "random"}, scheduler={"name": "asha", "audit": 3})
+    records = Simulation(tmp_path, own, workers=3).run().records
+    assert sum(record.audited for record in records) == 3
+    assert assert_decisions(tmp_path, own)["begin"] == len(records)

@@ -81,6 +81,10 @@ def only_problem(domain: Any) -> str:
             "prior: received {name: 'c'}; must be",
         ),
         (
+            {"choice": [{"name": "a", "lr": 1}, {"name": "b"}], "prior": {"name": "a", "lr": 2}},
+            "prior: received {name: 'a', lr: 2}; must be one of the options, choice a, b; write prior: a",
+        ),
+        (
             {"uniform": [0, 1], "confidence": "high"},
             "confidence: received 'high' without a prior; write prior:",
         ),
@@ -138,6 +142,16 @@ def test_a_prior_of_a_choice_is_an_option_or_the_name_of_one() -> None:
         "dropout: choice null, 0.1, prior null (low confidence)",
         "width: randint 1 .. 9",
     ]
+
+
+def test_a_mapping_of_a_name_alone_is_a_prior_of_an_option_with_more_keys() -> None:
+    options = [{"name": "adamw", "lr": {"uniform": [0, 1], "prior": 0.5}}, {"name": "sgd", "lr": 1}]
+    assert parse_space({"o": {"choice": options, "prior": {"name": "sgd"}}}).prior_point == {"o": "sgd"}
+    # Beside an option without a name, they are numbered.
+    mixed = {"choice": [*options, "none"], "prior": {"name": "sgd"}}
+    assert parse_space({"o": mixed}).prior_point == {"o": "1"}
+    expected = {"o": "adamw", "o.adamw.lr": 0.5}
+    assert parse_space({"o": {"choice": options, "prior": {"name": "adamw"}}}).prior_point == expected
 
 
 def test_own_options_may_be_called_prior() -> None:
@@ -249,6 +263,19 @@ def test_points_to_evaluate_come_before_the_mode(tmp_path: Path) -> None:
     assert second.params["model.hidden"] == 32
     assert second.params["optimizer.adamw.lr"] == 1e-2
     assert config.raw["sampler"]["points_to_evaluate"] == [point]
+
+
+def test_a_point_that_is_the_mode_is_trained_once(tmp_path: Path) -> None:
+    space = copy.deepcopy(SPACE)
+    space["model"]["hidden"] |= {"prior": 32}
+    space["optimizer"]["prior"] = "adamw"
+    for option, key, value in ((0, "lr", 1e-2), (0, "weight_decay", 1e-4), (1, "lr", 0.5)):
+        space["optimizer"]["choice"][option][key] |= {"prior": value}
+    point = {"model": {"hidden": 32}, "optimizer": {"name": "adamw", "lr": 1e-2, "weight_decay": 1e-4}}
+    sections = {"sampler": {"points_to_evaluate": [point]}, "budget": {"trials": 3, "max_virtual_epochs": 1}}
+    records = Simulation(tmp_path, config_of(space, **sections)).run().records
+    assert [record.known is not None for record in records] == [True, False, False]
+    assert len({frozenset(record.params.items()) for record in records}) == 3
 
 
 def test_a_grid_begins_with_the_most_probable_points() -> None:

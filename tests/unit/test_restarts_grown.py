@@ -26,7 +26,7 @@ from simulated_search import (
 )
 
 from search.run.events import EventKind, Turn
-from search.screen.live import share_done
+from search.screen.pace import share_done
 from search.study.trial import Outcome
 from trainables.process.failure import FailureKind
 

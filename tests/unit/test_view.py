@@ -237,3 +237,27 @@ def test_parameters_carry_the_part_of_their_name_that_tells_them_apart() -> None
         "optimizer=sgd lr=0.00123 width=16"
     )
     assert params_text({"optimizer.sgd.lr": 0.1, "head.lr": 0.2}, names) == "optimizer.sgd.lr=0.1 head.lr=0.2"
+
+
+@pytest.mark.parametrize(
+    ("virtual_epoch", "budget", "shown"),
+    [
+        ({"steps": 5}, {"full_trainings": 4}, "compute of 4 full trainings: 180 steps"),
+        ({"samples": 80}, {"full_trainings": 4}, "compute of 4 full trainings: 36 virtual epochs"),
+        ({"samples": 80}, {"steps": 180}, "180 steps"),
+    ],
+)
+def test_a_budget_is_shown_in_one_unit_from_the_beginning(
+    tmp_path: Path, virtual_epoch: dict[str, int], budget: dict[str, int], shown: str
+) -> None:
+    view, console = live_view(100)
+    config = config_of(
+        budget={**budget, "max_virtual_epochs": 9}, sampler={"name": "random"}, virtual_epoch=virtual_epoch
+    )
+    simulation = watched(tmp_path, view, config)
+    before = rendered(view, console)[2]
+    while EventKind.REPORTED not in [kind for kind, *_ in simulation.events]:
+        simulation.step()
+    after = rendered(view, console)[2]
+    assert before == f"{shown}; 0 % spent"
+    assert after == f"{shown}; 2 % spent"

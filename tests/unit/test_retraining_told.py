@@ -1,0 +1,34 @@
+"""What a retraining says that has ended worse than the export that it began with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from in_process import search_locally
+from tiny_tasks import search_config
+
+import search
+from search.screen.text import retraining_text
+
+pytestmark = pytest.mark.usefixtures("no_fsync")
+
+
+def test_a_retraining_that_ends_worse_than_its_export_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    trial = {"model": {"hidden": 16}, "optimizer": {"name": "adamw", "lr": 0.01}, "batch_size": 16}
+    config = search_config(trial=trial, budget={"trials": 1, "max_virtual_epochs": 6})
+    exported = search.export(search_locally(config, results=tmp_path).folder)
+    worse = search.retrain(exported.folder, virtual_epochs=1, from_scratch=True, out=tmp_path / "worse")
+    assert worse.export is not None
+    assert worse.export.value < exported.value
+    assert worse.is_worse
+    text = retraining_text(worse, "")
+    assert "note: that is worse than the export that it began with, which stays in digits/export" in text
+    same = search.retrain(exported.folder, from_scratch=True, out=tmp_path / "same")
+    assert same.export is not None
+    assert same.export.value == exported.value
+    assert not same.is_worse
+    assert "worse" not in retraining_text(same, "")
