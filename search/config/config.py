@@ -13,6 +13,7 @@ from search.config.checks import check_texts, check_trial
 from search.config.document import Document
 from search.config.keys import with_place
 from search.config.messages import explain
+from search.config.population import population_problems
 from search.config.schema import ImportedSampler, Sampler, Sections, StageSections
 from search.config.tasks import load_task, may_report, not_computed, task_path
 from search.errors import ConfigError, KeyPath, Problem
@@ -213,6 +214,7 @@ def _cross_check(sections: Sections, space: Space | None, failed: set[str | int]
         yield Problem.of(("budget", "gpu_hours"), f"received {shown(sections.budget.gpu_hours)}; {message}")
     if not failed & {"scheduler", "budget", "plateau"}:
         yield from _audit_problems(sections)
+    yield from population_problems(sections, space, failed)
     grace_period = getattr(sections.scheduler, "grace_period", 0)
     longest = sections.budget.max_virtual_epochs
     on_virtual_epochs = sections.scheduler.axis == "virtual_epochs"
