@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from trainables.build import build_training, unused_batch_size
-from trainables.checkpoint import load_newest, remove_old_checkpoints, set_aside, write_checkpoint
+from trainables.checkpoint import Loaded, load_newest, remove_old_checkpoints, set_aside, write_checkpoint
 from trainables.data.handover import take_notes
 from trainables.data.prepared import prepared_file
 from trainables.data.virtual_epoch import Unit
@@ -25,6 +25,7 @@ from trainables.function.task import as_task
 from trainables.function.trainer import FunctionTrainer
 from trainables.images.skipped import keep_skipped
 from trainables.options import Mode
+from trainables.origin import discard_origins, load_origin
 from trainables.process.gpu_share import bind_share
 from trainables.process.imports import import_own
 from trainables.process.process_state import clean_process
@@ -73,6 +74,9 @@ class TrialPlan:
     data: DataSplit = "train"
     data_number: int = 0
     """Which of the data that its search has had; a checkpoint of others is not continued."""
+    schedule: Sequence[Mapping[str, Any]] = ()
+    """Of a member of a population that went on from another trial: what its weights went through before, from
+    their first step on, as `trial`, `until` (virtual epoch), `params` and `options`; the last is the other."""
     timeout: float | None = None
     """Seconds that a virtual epoch may take."""
     prepared: str | None = None
@@ -295,12 +299,15 @@ class TrialSession:
             "metric": plan.metric,
             "mode": plan.mode,
             "best": best["virtual_epoch"],
+            "schedule": list(plan.schedule),
             "history": self.history,
         }
         write_checkpoint(
             self._folder, newest, weights=trainer.weights(), state=trainer.state_dict(), info=info
         )
         self._saved = newest
+        if newest >= plan.num_virtual_epochs:
+            discard_origins(self._folder)
         remove_old_checkpoints(
             self._folder, newest=newest, best=best["virtual_epoch"], keep=plan.checkpoint_keep
         )
@@ -308,18 +315,34 @@ class TrialSession:
     def _load(self) -> list[str]:
         """Continue from the newest intact checkpoint, if any; returns a line for each damaged one."""
         loaded, messages = load_newest(self._folder)
-        while loaded is not None and not self._is_own(loaded.info):
+        while loaded is not None and not (self._begins_elsewhere(loaded) or self._is_own(loaded.info)):
             aside = set_aside(self._folder, loaded.virtual_epoch, "it was written with other options or data")
             messages.append(
                 f"a checkpoint with other options or data than this trial's was set aside as {aside.name}"
             )
             loaded, more = load_newest(self._folder)
             messages += more
-        if loaded is not None:
+        if self._begins_elsewhere(loaded):
+            self._take_over()
+        elif loaded is not None:
             self.trainer.load(loaded.weights, loaded.state)
             self.history = list(loaded.info["history"])
             self._saved = len(self.history)
         return messages
+
+    def _begins_elsewhere(self, loaded: Loaded | None) -> bool:
+        """Whether no checkpoint is newer than the other trial's that this one goes on from."""
+        schedule = self.plan.schedule
+        return bool(schedule) and (loaded is None or loaded.virtual_epoch <= schedule[-1]["until"])
+
+    def _take_over(self) -> None:
+        """Go on from another trial's checkpoint; the records before stay this trial's own."""
+        assert isinstance(self.trainer, Trainer)
+        last = self.plan.schedule[-1]
+        loaded, self.history = load_origin(self._folder, last["until"], last["trial"])
+        self.trainer.take_over(loaded.weights, loaded.state)
+        self.trainer.counters.seconds = self.history[-1]["seconds"]
+        self._saved = len(self.history)
 
     def _is_own(self, info: Mapping[str, Any]) -> bool:
         """Whether a checkpoint is of this trial: a study restored to an earlier state may reuse numbers."""

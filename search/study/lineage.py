@@ -33,16 +33,22 @@ def schedule_of(records: Sequence[TrialRecord], record: TrialRecord, virtual_epo
     return [*schedule_of(records, donor, before[-1].at), own]
 
 
-def change_text(records: Sequence[TrialRecord], record: TrialRecord) -> str:
-    """What changed where the trial last went on from another one: `optimizer.lr 0.003 -> 0.0024`.
+def went_on_from(record: TrialRecord) -> bool:
+    """Whether the trial's present job goes on from another trial's checkpoint."""
+    return bool(record.taken_over) and record.taken_over[-1].at == record.depth
 
-    The values are those of the other one before, and its own from now on.
+
+def change_text(records: Sequence[TrialRecord], record: TrialRecord) -> str:
+    """`goes on from trial 7 at virtual epoch 6 with optimizer.lr 0.003 -> 0.0024`.
+
+    The values are those with which the other trial came there, and those with which this one goes on.
     """
     last = record.taken_over[-1]
     before = records[last.donor].params_at(last.at)
-    changed = [(name, before.get(name), value) for name, value in last.params.items()]
-    texts = [f"{name} {_short(old)} -> {_short(new)}" for name, old, new in changed if old != new]
-    return ", ".join(texts) or "its values"
+    pairs = ((name, before.get(name), value) for name, value in last.params.items())
+    texts = [f"{name} {_short(old)} -> {_short(new)}" for name, old, new in pairs if old != new]
+    changed = f" with {', '.join(texts)}" if texts else ""
+    return f"goes on from trial {last.donor} at virtual epoch {last.at}{changed}"
 
 
 def _short(value: Any) -> str:

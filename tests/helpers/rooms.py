@@ -18,7 +18,7 @@ _TRAINABLES = """
     __init__ files findings text_file pairing process imported base_options imported_options options
     networks optim data tables shards images pictures inspect task supervised segmentation classification
     regression gan
-    progress reported trainer function integrations checkpoint tensorboard build session worker trainable
+    progress reported trainer function integrations checkpoint origin tensorboard build session worker trainable
     batch_probe
 """
 _SEARCH = """

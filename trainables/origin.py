@@ -1,0 +1,86 @@
+"""The checkpoint of another trial that a trial goes on from: a copy in its own folder.
+
+The other trial goes on too and replaces its checkpoint. The copy, `origin_000006` after virtual epoch 6, has
+that checkpoint's files, as hard links where the file system has them, and `history.json`, the trial's own
+records up to there. It stays until the trial goes on from another one, or has its full length.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from trainables.checkpoint import (
+    DamagedCheckpointError,
+    Loaded,
+    checkpoint_folder,
+    list_origins,
+    origin_folder,
+    read_checkpoint,
+    verified,
+)
+from trainables.files import atomic_folder, discard_all
+
+_HISTORY = "history.json"
+_NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS, errno.EXDEV)
+
+
+def keep_origin(trial_folder: Path, donor_folder: Path, virtual_epoch: int) -> None:
+    """Copy another trial's checkpoint of this virtual epoch, unless that was done before.
+
+    Nothing is copied where that checkpoint, or the trial's own of the same virtual epoch, is missing or
+    damaged: `load_origin` says so where the trial is trained.
+
+    Raises:
+        OSError: the disk is full, or cannot be written.
+    """
+    target = origin_folder(trial_folder, virtual_epoch)
+    if target.is_dir():
+        return
+    try:
+        history = read_checkpoint(trial_folder, virtual_epoch).info["history"]
+        source = read_checkpoint(donor_folder, virtual_epoch).folder
+    except DamagedCheckpointError:
+        return
+    older = list_origins(trial_folder)
+    with atomic_folder(target) as folder:
+        for file in sorted(source.iterdir()):
+            _copy(file, folder / file.name)
+        (folder / _HISTORY).write_text(json.dumps(history), encoding="utf-8")
+    discard_all(older)
+
+
+def load_origin(trial_folder: Path, virtual_epoch: int, donor: int) -> tuple[Loaded, list[dict[str, Any]]]:
+    """The other trial's checkpoint, all in memory, and the trial's own records up to there.
+
+    Raises:
+        ValueError: it was not copied, or is damaged.
+    """
+    folder = origin_folder(trial_folder, virtual_epoch)
+    try:
+        checkpoint = verified(folder, virtual_epoch)
+        loaded = Loaded(virtual_epoch, checkpoint.weights(), checkpoint.state(), checkpoint.info)
+        history = json.loads((folder / _HISTORY).read_text(encoding="utf-8"))
+    except (DamagedCheckpointError, ValueError, FileNotFoundError) as error:
+        missing = f"{checkpoint_folder(Path('trials') / f'{donor:04d}', virtual_epoch)}, or its own"
+        why = str(error) if folder.is_dir() else f"{missing} of then, was missing or damaged"
+        raise ValueError(f"it goes on from trial {donor} at virtual epoch {virtual_epoch}, and {why}") from error
+    return loaded, history
+
+
+def discard_origins(trial_folder: Path) -> None:
+    """Remove the copies of a trial that has its full length."""
+    discard_all(list_origins(trial_folder))
+
+
+def _copy(file: Path, target: Path) -> None:
+    try:
+        os.link(file, target)
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        shutil.copyfile(file, target)
