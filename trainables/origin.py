@@ -17,7 +17,6 @@ from typing import Any
 from trainables.checkpoint import (
     DamagedCheckpointError,
     Loaded,
-    checkpoint_folder,
     list_origins,
     origin_folder,
     read_checkpoint,
@@ -68,7 +67,9 @@ def load_origin(trial_folder: Path, virtual_epoch: int, donor: int) -> tuple[Loa
     except (DamagedCheckpointError, ValueError, FileNotFoundError) as error:
         missing = f"{checkpoint_folder(Path('trials') / f'{donor:04d}', virtual_epoch)}, or its own"
         why = str(error) if folder.is_dir() else f"{missing} of then, was missing or damaged"
-        raise ValueError(f"it goes on from trial {donor} at virtual epoch {virtual_epoch}, and {why}") from error
+        raise ValueError(
+            f"it goes on from trial {donor} at virtual epoch {virtual_epoch}, and {why}"
+        ) from error
     return loaded, history
 
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from search.config.schema import Pbt, Sections
+from search.config.schema import Pbt, Scheduler, Sections
 from search.errors import Problem
 from search.space.domains import Choice, Domain, Fixed
 from search.space.space import Space
 from search.text import nearest, shown
+
+if TYPE_CHECKING:
+    from trainables.task import Task
 
 _CHANGING = ("optimizer", "lr_schedule", "loss", "augment", "clip_norm", "ema")
 """Options under `trial:` that a training reads at each step, or that can be set anew in its state."""
 _FIXED = {
     "batch_size": "trials are compared and continued step by step, and the position in the data is one of it",
     "accumulate": "trials are compared and continued step by step, and the position in the data is one of it",
+    "data": "trials on different data do not compare, and the position in the data is one of these",
 }
 _NEVER = {
-    "data": "the position in the data is one of these data",
     "seed": "the order of the data follows from it",
     "freeze": "the optimizer's state is of the parameters that are trained",
     "precision": "the state of the scaler is of one precision",
@@ -26,6 +30,11 @@ _NEVER = {
 """First keys of what is taken over as it is, and why."""
 _RATES = ("drop", "stochastic_depth")
 """Parts of names of a model's options that leave the shapes of its weights as they are."""
+OF_A_POPULATION = (
+    "a race trains configurations anew with other seeds, and in a search with pbt the best weights come of "
+    "values that changed, and of several trials; `tune-search retrain RUN/export --from-scratch` repeats them"
+)
+"""Why there is no race after such a search."""
 _LIMITS = ("full_trainings", "time", "steps", "samples", "gpu_hours", "plateau")
 
 
@@ -58,6 +67,33 @@ def population_problems(sections: Sections, space: Space | None, failed: set[str
         yield from _sampler_problems(sections)
     if space is not None and "trial" not in failed:
         yield from _space_problems(options, space)
+
+
+def task_problems(scheduler: Scheduler, task: type[Task]) -> Iterator[Problem]:
+    """`scheduler: pbt` for a training function."""
+    from trainables.function.task import FunctionTask  # imports torch
+
+    if isinstance(scheduler, Pbt) and issubclass(task, FunctionTask):
+        rule = "it has read its values when they would change; take asha, or write a Task"
+        yield Problem.of(("scheduler", "name"), f"pbt cannot search a training function, as {rule}")
+
+
+def race_problems(scheduler: Scheduler, tree: Mapping[str, Any]) -> Iterator[Problem]:
+    """`confirm:` after a search with pbt."""
+    if isinstance(scheduler, Pbt) and tree.get("confirm") is not None:
+        yield Problem.of(("confirm",), f"{OF_A_POPULATION}; remove it")
+
+
+def stage_problems(schedulers: Sequence[Scheduler]) -> Iterator[Problem]:
+    """A stage with pbt before another one, which would begin with values that its trial did not always have.
+
+    Args:
+        schedulers: of the stages, in order.
+    """
+    for number, scheduler in enumerate(schedulers[:-1]):
+        if isinstance(scheduler, Pbt):
+            rule = "pbt changes values while a trial is trained, so that there are none for the next stage"
+            yield Problem.of(("stages", number), f"{rule}; let it be the last stage")
 
 
 def _budget_problems(sections: Sections, options: Pbt) -> Iterator[Problem]:
@@ -116,7 +152,8 @@ def _why_not(name: str, domains: dict[str, Domain]) -> str:
 
 
 def _is_number(node: object) -> bool:
-    return isinstance(node, Fixed) and isinstance(node.value, int | float) and not isinstance(node.value, bool)
+    value = node.value if isinstance(node, Fixed) else None
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _first(domain: Domain) -> str:

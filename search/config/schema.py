@@ -14,12 +14,12 @@ from pydantic import (
     Field,
     NonNegativeFloat,
     NonNegativeInt,
-    PositiveFloat,
     Tag,
     model_validator,
 )
 
 from search.config.budget import Budget as Budget
+from search.config.pbt import Pbt as Pbt
 from search.config.quantities import parse_duration, parse_size
 from search.config.section import Count, CountOrZero, Section
 from trainables.data.virtual_epoch import Unit
@@ -197,26 +197,6 @@ class Percentile(_OnVirtualEpochs):
     grace_period: CountOrZero = 0
 
 
-class Pbt(Section):
-    """Population based training (Jaderberg et al., arXiv:1711.09846): the trials, `budget.trials` of them, are
-    a population whose worst go on from checkpoints of the best, with values that have changed."""
-
-    name: Literal["pbt"] = "pbt"
-    axis: ClassVar[Axis] = "virtual_epochs"
-    audit: ClassVar[int] = 0
-    interval: Count = 3
-    """Virtual epochs from one comparison to the next."""
-    quantile: Annotated[float, Field(gt=0.0, le=0.5)] = 0.25
-    """Share of the trials, rounded up, that go on from another one, each from one of as many best."""
-    resample: Annotated[float, Field(ge=0.0, le=1.0)] = 0.25
-    """Probability with which a value is drawn from its domain again instead of being perturbed."""
-    perturb: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] = (0.8, 1.2)
-    """Factors of which a number is multiplied by one; a choice moves to a neighbour."""
-    hyperparameters: list[str] | None = None
-    """Names of the parameters that change (default: numbers of optimizer, lr_schedule, loss, augment,
-    clip_norm and ema, and dropout rates). All others are taken over as they are."""
-
-
 class NoScheduler(_OnVirtualEpochs):
     """Every trial runs to its full length."""
 
@@ -228,7 +208,9 @@ def _asha_unless_named(value: Any) -> Any:
 
 
 Scheduler = Annotated[
-    Annotated[Asha | AshaStop | Hyperband | Median | Percentile | Pbt | NoScheduler, Field(discriminator="name")],
+    Annotated[
+        Asha | AshaStop | Hyperband | Median | Percentile | Pbt | NoScheduler, Field(discriminator="name")
+    ],
     BeforeValidator(_asha_unless_named),
 ]
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from random import Random
 from typing import Any
 
-from search.space.domains import Choice, Domain, Integer, Real
+from search.space.domains import Choice, Domain, Integer
 from search.space.space import Space
 
 
@@ -48,7 +48,9 @@ def _drawn(domain: Domain, rng: Random) -> Any:
         return rng.choice(domain.labels)
     if isinstance(domain, Integer):
         if domain.kind == "lograndint":
-            return min(domain.high, int(math.exp(rng.uniform(math.log(domain.low), math.log(domain.high + 1)))))
+            return min(
+                domain.high, int(math.exp(rng.uniform(math.log(domain.low), math.log(domain.high + 1))))
+            )
         return rng.randint(domain.low, domain.high)
     if domain.step is not None:
         return domain.at(rng.randrange(domain.num_values()))

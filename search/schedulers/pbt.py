@@ -18,9 +18,9 @@ class PBT(Scheduler):
     """Population based training (Jaderberg et al., arXiv:1711.09846).
 
     Every trial is a member of the population, and pauses every `interval` virtual epochs. When all of them
-    have arrived, each of the worst `quantile` goes on from the checkpoint of one of the best `quantile`, drawn
-    at random (truncation selection, section 4.1 of the paper), with values of its own: those of the other
-    trial, of which some are perturbed or drawn anew. All others go on as they are.
+    have arrived, each of the worst `quantile` goes on from the checkpoint of one of the best `quantile`,
+    drawn at random (truncation selection, section 4.1 of the paper), with the values of that one, of which
+    some are perturbed or drawn anew. All others go on as they are.
 
     The paper's workers do not wait for each other, so that what each of them does follows from who was
     faster. Here who goes on from whom is a pure function of the values at that virtual epoch and of the seed:
@@ -89,7 +89,9 @@ class PBT(Scheduler):
         donors = [
             donor
             for donor in self._ranked(study, depth)[: self._num_selected(study, depth)]
-            if donor.depth == depth and donor.lengths == record.lengths and donor.space_number == record.space_number
+            if donor.depth == depth
+            and donor.lengths == record.lengths
+            and donor.space_number == record.space_number
         ]
         if not donors:
             return None

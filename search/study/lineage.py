@@ -1,4 +1,4 @@
-"""Which trials the weights of a trial have passed through, and with which values each of them trained them."""
+"""Which trials the weights of a trial have passed through, and the values that trained them there."""
 
 from __future__ import annotations
 
@@ -33,6 +33,28 @@ def schedule_of(records: Sequence[TrialRecord], record: TrialRecord, virtual_epo
     return [*schedule_of(records, donor, before[-1].at), own]
 
 
+def schedule_lines(schedule: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The parts of a schedule in a row as text, if it has several: what changed from each to the next.
+
+    `virtual epochs 4 to 6: trial 7, optimizer.lr 0.003 -> 0.0024`
+    """
+    if len(schedule) < 2:
+        return []
+    lines, begin, before = ["these values changed while the weights were trained:"], 1, schedule[0]["params"]
+    for part in schedule:
+        changes = changed(before, part["params"])
+        text = f"  virtual epochs {begin} to {part['until']}: trial {part['trial']}"
+        lines.append(f"{text}, {changes}" if changes else text)
+        begin, before = part["until"] + 1, part["params"]
+    return lines
+
+
+def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    """`optimizer.lr 0.003 -> 0.0024, optimizer.weight_decay 0.01 -> 0.012`; empty if nothing did."""
+    pairs = ((name, before.get(name), value) for name, value in after.items())
+    return ", ".join(f"{name} {_short(old)} -> {_short(new)}" for name, old, new in pairs if old != new)
+
+
 def went_on_from(record: TrialRecord) -> bool:
     """Whether the trial's present job goes on from another trial's checkpoint."""
     return bool(record.taken_over) and record.taken_over[-1].at == record.depth
@@ -44,11 +66,9 @@ def change_text(records: Sequence[TrialRecord], record: TrialRecord) -> str:
     The values are those with which the other trial came there, and those with which this one goes on.
     """
     last = record.taken_over[-1]
-    before = records[last.donor].params_at(last.at)
-    pairs = ((name, before.get(name), value) for name, value in last.params.items())
-    texts = [f"{name} {_short(old)} -> {_short(new)}" for name, old, new in pairs if old != new]
-    changed = f" with {', '.join(texts)}" if texts else ""
-    return f"goes on from trial {last.donor} at virtual epoch {last.at}{changed}"
+    changes = changed(records[last.donor].params_at(last.at), last.params)
+    with_them = f" with {changes}" if changes else ""
+    return f"goes on from trial {last.donor} at virtual epoch {last.at}{with_them}"
 
 
 def _short(value: Any) -> str:
