@@ -65,11 +65,9 @@ def load_origin(trial_folder: Path, virtual_epoch: int, donor: int) -> tuple[Loa
         loaded = Loaded(virtual_epoch, checkpoint.weights(), checkpoint.state(), checkpoint.info)
         history = json.loads((folder / _HISTORY).read_text(encoding="utf-8"))
     except (DamagedCheckpointError, ValueError, FileNotFoundError) as error:
-        missing = f"{checkpoint_folder(Path('trials') / f'{donor:04d}', virtual_epoch)}, or its own"
-        why = str(error) if folder.is_dir() else f"{missing} of then, was missing or damaged"
-        raise ValueError(
-            f"it goes on from trial {donor} at virtual epoch {virtual_epoch}, and {why}"
-        ) from error
+        why = str(error) if folder.is_dir() else "the checkpoint of one of them was missing or damaged then"
+        at = f"trial {donor} at virtual epoch {virtual_epoch}"
+        raise ValueError(f"this trial goes on from {at}, and {why}; it cannot be computed again") from error
     return loaded, history
 
 

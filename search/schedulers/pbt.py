@@ -13,6 +13,9 @@ from search.study.study import SearchStudy
 from search.study.trial import TakenOver, TrialRecord, as_loss
 from trainables.data.virtual_epoch import VirtualEpochs
 
+_MOST_DRAWS = 20
+"""Of values that no other trial goes on with from there; in a space of few values there may be none."""
+
 
 class PBT(Scheduler):
     """Population based training (Jaderberg et al., arXiv:1711.09846).
@@ -96,15 +99,20 @@ class PBT(Scheduler):
         if not donors:
             return None
         rng = Random(f"{self._seed}/{record.number}/{depth}")
-        donor = rng.choice(donors)
-        params = explored(
-            donor.space,
-            donor.params_at(depth),
-            self._changing,
-            resample=self._options.resample,
-            perturb=self._options.perturb,
-            rng=rng,
-        )
+        known = [(donor.number, dict(donor.params_at(depth))) for donor in donors]
+        known += [(t.donor, dict(t.params)) for r in study.records for t in r.taken_over if t.at == depth]
+        found = self._drawn(donors, depth, rng)
+        # Two that go on from the same checkpoint with the same values would train the same, bit for bit.
+        for _ in range(_MOST_DRAWS):
+            if (found.donor, found.params) not in known:
+                break
+            found = self._drawn(donors, depth, rng)
+        return found
+
+    def _drawn(self, donors: Sequence[TrialRecord], depth: int, rng: Random) -> TakenOver:
+        donor, options = rng.choice(donors), self._options
+        changes = {"resample": options.resample, "perturb": options.perturb, "rng": rng}
+        params = explored(donor.space, donor.params_at(depth), self._changing, **changes)
         return TakenOver(depth, donor.number, params)
 
     def may_promote(self, study: SearchStudy, num_new: int) -> list[TrialRecord]:
