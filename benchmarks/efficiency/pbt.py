@@ -4,12 +4,12 @@
 
 prints a table and writes pbt.json beside it. Needs nothing but the program and Ray Tune.
 
-The problem is a perceptron that is really trained on handwritten digits with noise, at a constant learning rate;
-learning rate, weight decay and dropout are searched. Every method gets as many virtual epochs as the population
-takes to its full length. All populations of a seed begin with the same values, and have the same interval,
-quantile, factors and probability of drawing anew. Ray Tune trains two members at a time; this program's searches
-run one trial at a time in this process, which for pbt gives the same trials as Ray does. Given is the best
-accuracy that any trial reported, and the best among the last reports of each trial.
+The problem is a perceptron that is really trained on handwritten digits with noise, at a constant learning
+rate; learning rate, weight decay and dropout are searched. Every method gets as many virtual epochs as the
+population takes to its full length. All populations of a seed begin with the same values, and have the same
+interval, quantile, factors and probability of drawing anew. Ray Tune trains two members at a time; this
+program's searches run one trial at a time in this process, which for pbt gives the same trials as Ray does.
+Given is the best accuracy that any trial reported, and the best among the last reports of each trial.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from trainables.build import build_trainer, load_arrays
 from trainables.classification.task import ClassificationTask
 
 DATA = "noisy_digits.csv"
-POPULATION, LENGTH, STEPS, INTERVAL = 8, 18, 15, 3
+POPULATION, LENGTH, STEPS, INTERVAL = 8, 12, 20, 2
 DOMAINS: dict[str, dict[str, list[float]]] = {
     "optimizer.lr": {"loguniform": [1e-4, 1e-1]},
     "optimizer.weight_decay": {"loguniform": [1e-6, 1e-1]},
@@ -81,7 +81,7 @@ def config_of(seed: int, name: str, file: Path, **sections: Any) -> dict[str, An
         "objective": {"metric": "accuracy", "mode": "max"},
         "trial": {**options_of(DOMAINS, file), "seed": seed},
         "virtual_epoch": {"steps": STEPS},
-        "checkpoint": {"keep": 2},
+        "checkpoint": {"every": LENGTH},
         **sections,
     }
 
@@ -217,22 +217,19 @@ def main() -> None:
             for name in given.methods:
                 found[name].append(METHODS[name](seed, Path(folder), name))
                 print(seed, name, found[name][-1], flush=True)
+            _write(found, given.out)
         session.close()
-    rows = [[name, *_row(values)] for name, values in found.items()]
     columns = ["method", "best accuracy, mean ± 95 %", "worst", "best at the end", "virtual epochs"]
+    rows = [[name, *_row(values)] for name, values in found.items()]
     print_table("Population based training at equal compute", columns, rows)
-    write_results(
-        settings={
-            "seeds": given.seeds,
-            "population": POPULATION,
-            "virtual_epochs": LENGTH,
-            "interval": INTERVAL,
-        },
-        measurements=found,
-        summary={row[0]: row[1] for row in rows},
-        packages=["ray", "torch"],
-        out=given.out,
-    )
+
+
+def _write(found: dict[str, list[dict[str, float]]], out: Path | None) -> None:
+    """Everything so far."""
+    seeds = min(map(len, found.values()))
+    settings = {"seeds": seeds, "population": POPULATION, "virtual_epochs": LENGTH, "interval": INTERVAL}
+    summary = {name: _row(values)[0] for name, values in found.items()}
+    write_results(settings=settings, measurements=found, summary=summary, packages=["ray", "torch"], out=out)
 
 
 def _row(values: list[dict[str, float]]) -> list[str]:
