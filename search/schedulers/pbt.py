@@ -75,7 +75,7 @@ class PBT(Scheduler):
         if len(study.records) < self._population or not unended:
             return None
         depth = min(record.depth for record in unended)
-        if depth % self._options.interval:
+        if depth == 0 or depth % self._options.interval:
             return None
         waiting = [r for r in unended if r.depth == depth > r.promoted_at and not r.running]
         worst = {record.number for record in self._worst(study, depth)}
