@@ -28,11 +28,19 @@ _HISTORY = "history.json"
 _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS, errno.EXDEV)
 
 
-def keep_origin(trial_folder: Path, donor_folder: Path, virtual_epoch: int) -> None:
+def keep_origin(
+    trial_folder: Path, donor_folder: Path, virtual_epoch: int, *, history: Path | None = None
+) -> None:
     """Copy another trial's checkpoint of this virtual epoch, unless that was done before.
 
     Nothing is copied where that checkpoint, or the trial's own of the same virtual epoch, is missing or
     damaged: `load_origin` says so where the trial is trained.
+
+    Args:
+        trial_folder: of the trial that goes on.
+        donor_folder: of the other one.
+        virtual_epoch: of the checkpoint.
+        history: folder of the trial whose records come before (default: of the one that goes on).
 
     Raises:
         OSError: the disk is full, or cannot be written.
@@ -41,7 +49,7 @@ def keep_origin(trial_folder: Path, donor_folder: Path, virtual_epoch: int) -> N
     if target.is_dir():
         return
     try:
-        history = read_checkpoint(trial_folder, virtual_epoch).info["history"]
+        records = read_checkpoint(history or trial_folder, virtual_epoch).info["history"]
         source = read_checkpoint(donor_folder, virtual_epoch).folder
     except DamagedCheckpointError:
         return
@@ -49,7 +57,7 @@ def keep_origin(trial_folder: Path, donor_folder: Path, virtual_epoch: int) -> N
     with atomic_folder(target) as folder:
         for file in sorted(source.iterdir()):
             _copy(file, folder / file.name)
-        (folder / _HISTORY).write_text(json.dumps(history), encoding="utf-8")
+        (folder / _HISTORY).write_text(json.dumps(records), encoding="utf-8")
     discard_all(older)
 
 

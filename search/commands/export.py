@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from search.commands.model_card import model_card
+from search.commands.replay import exported_schedule
 from search.commands.restore import prepared_of, restore_trainer
 from search.config.config import Config
 from search.config.document import write_yaml
@@ -320,7 +321,7 @@ def _report(
     }
     if other_data:
         report["not_evaluated"] = f"the data have changed since the training: {'; '.join(other_data)}"
-    return report | ({} if race is None else {"confirmed": race.of_winner()})
+    return report | exported_schedule(checkpoint) | ({} if race is None else {"confirmed": race.of_winner()})
 
 
 def _write_texts(
