@@ -25,7 +25,7 @@ class Pbt(Section):
     """Share of the trials, rounded up, that go on from another one, each from one of as many best."""
     resample: Annotated[float, Field(ge=0.0, le=1.0)] = 0.25
     """Probability with which a value is drawn from its domain again instead of being perturbed."""
-    perturb: Annotated[list[PositiveFloat], Field(min_length=1)] = [0.8, 1.2]
+    perturb: list[PositiveFloat] = Field(default_factory=lambda: [0.8, 1.2], min_length=1)
     """Factors of which a number is multiplied by one; a choice moves to a neighbour."""
     hyperparameters: list[str] | None = None
     """Names of the parameters that change (default: numbers of optimizer, lr_schedule, loss, augment,
