@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from in_process import search_locally
+from populations import of_a_population
 from simulated_search import outcomes
-from test_pbt_search import of_a_population
 
 from search.run.search import search as run_search
 from search.study.study import read_records

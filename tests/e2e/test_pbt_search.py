@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 import torch
-from executor_suite import ALONE
 from faulty_runs import interrupted_after
 from in_process import resume_locally, search_locally
 from invariants import assert_best_is_there, left_over
+from populations import of_a_population
 from safetensors.torch import load_file
 from simulated_search import outcomes
-from tiny_tasks import search_config
 
 import search
 from search.config.stages import load_config
@@ -23,33 +22,6 @@ from search.run.summary import Summary
 from search.study.study import read_records
 from search.study.trial import Outcome, TrialRecord
 from trainables.checkpoint import checkpoint_folder, list_origins
-
-TRIAL = {
-    "model": {"hidden": {"choice": [4, 8, 16]}, "dropout": {"uniform": [0.0, 0.5]}},
-    "optimizer": {
-        "name": "adamw",
-        "lr": {"loguniform": [1e-4, 1e-1]},
-        "weight_decay": {"uniform": [0.0, 0.5]},
-    },
-    "ema": {"uniform": [0.5, 0.99]},
-    "lr_schedule": {"name": "cosine", "warmup": 0.1},
-    "batch_size": 16,
-}
-
-
-def of_a_population(**sections: Any) -> dict[str, Any]:
-    return search_config(
-        **{
-            "trial": TRIAL,
-            "virtual_epoch": {"steps": 5},
-            "budget": {"trials": 5, "max_virtual_epochs": 6},
-            "scheduler": {"name": "pbt", "interval": 2, "quantile": 0.4},
-            "sampler": {"name": "random", "seed": 3},
-            "checkpoint": {"every": 3},
-            "resources": ALONE,
-            **sections,
-        }
-    )
 
 
 def records_in(folder: Path) -> list[TrialRecord]:
