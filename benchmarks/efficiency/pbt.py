@@ -1,6 +1,6 @@
 """Population based training here, in Ray Tune, and asynchronous halving: equal compute, the same problem.
 
-    python -m benchmarks.efficiency.pbt --seeds 8                    twenty minutes on two cores
+    python -m benchmarks.efficiency.pbt --seeds 8
 
 prints a table and writes pbt.json beside it. Needs nothing but the program and Ray Tune.
 

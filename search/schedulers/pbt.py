@@ -88,11 +88,12 @@ class PBT(Scheduler):
             return None
         if record not in self._worst(study, depth):
             return None
-        # One that a trial which was tried again later finds ahead of itself has no checkpoint of then.
+        # Those that a trial which was tried again later finds ahead of itself keep no checkpoint of then.
         donors = [
             donor
             for donor in self._ranked(study, depth)[: self._num_selected(study, depth)]
-            if donor.depth == depth
+            if donor.outcome is None
+            and donor.depth == depth > donor.promoted_at
             and donor.lengths == record.lengths
             and donor.space_number == record.space_number
         ]
@@ -110,9 +111,11 @@ class PBT(Scheduler):
         return found
 
     def _drawn(self, donors: Sequence[TrialRecord], depth: int, rng: Random) -> TakenOver:
-        donor, options = rng.choice(donors), self._options
-        changes = {"resample": options.resample, "perturb": options.perturb, "rng": rng}
-        params = explored(donor.space, donor.params_at(depth), self._changing, **changes)
+        """Whom to go on from, and with which values."""
+        donor, changing = rng.choice(donors), self._changing
+        resample, perturb = self._options.resample, self._options.perturb
+        before = donor.params_at(depth)
+        params = explored(donor.space, before, changing, resample=resample, perturb=perturb, rng=rng)
         return TakenOver(depth, donor.number, params)
 
     def may_promote(self, study: SearchStudy, num_new: int) -> list[TrialRecord]:
