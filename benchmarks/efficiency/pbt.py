@@ -27,6 +27,7 @@ import torch
 from ray import tune
 from ray.tune.schedulers import PopulationBasedTraining
 from ray.tune.search.basic_variant import BasicVariantGenerator
+from scipy.stats import t
 
 from benchmarks.efficiency.recorded_data import PIXEL_NOISE, write_digits
 from benchmarks.measuring import parser, print_table, write_results
@@ -234,7 +235,8 @@ def _write(found: dict[str, list[dict[str, float]]], out: Path | None) -> None:
 
 def _row(values: list[dict[str, float]]) -> list[str]:
     best = [value["best"] for value in values]
-    half = 2.0 * stdev(best) / len(best) ** 0.5 if len(best) > 1 else 0.0
+    seeds = len(best)
+    half = t.ppf(0.975, seeds - 1) * stdev(best) / seeds**0.5 if seeds > 1 else float("nan")
     last, epochs = mean(value["last"] for value in values), mean(value["epochs"] for value in values)
     return [f"{mean(best):.4f} ± {half:.4f}", f"{min(best):.4f}", f"{last:.4f}", f"{epochs:.0f}"]
 
