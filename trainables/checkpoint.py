@@ -31,7 +31,7 @@ from trainables.files import atomic_folder, discard, discard_all, folder_bytes, 
 from trainables.findings import a_type
 
 MANIFEST_VERSION = 1
-_PREFIX, _DAMAGED = "checkpoint_", "damaged_"
+_PREFIX, _DAMAGED, _ORIGIN = "checkpoint_", "damaged_", "origin_"
 _WEIGHTS, _STATE, _MANIFEST = "model.safetensors", "state.pt", "manifest.json"
 _FILES = (_WEIGHTS, _STATE)
 REASON = "reason.txt"
@@ -134,6 +134,16 @@ def checkpoint_folder(trial_folder: Path, virtual_epoch: int) -> Path:
     return trial_folder / f"{_PREFIX}{virtual_epoch:06d}"
 
 
+def origin_folder(trial_folder: Path, virtual_epoch: int) -> Path:
+    """Where the checkpoint of another trial is that this one goes on from, see `trainables.origin`."""
+    return trial_folder / f"{_ORIGIN}{virtual_epoch:06d}"
+
+
+def list_origins(trial_folder: Path) -> list[Path]:
+    """Such checkpoints, the oldest first."""
+    return sorted(trial_folder.glob(f"{_ORIGIN}*"))
+
+
 def list_checkpoints(trial_folder: Path) -> list[int]:
     """Virtual epochs that have a checkpoint, ascending; nothing is verified."""
     numbers = (path.name.removeprefix(_PREFIX) for path in trial_folder.glob(f"{_PREFIX}*"))
@@ -148,7 +158,11 @@ def read_checkpoint(trial_folder: Path, virtual_epoch: int) -> Checkpoint:
         ValueError: it is whole, but another version of this program wrote it.
         OSError: it could not be read for a reason outside it, such as missing rights.
     """
-    folder = checkpoint_folder(trial_folder, virtual_epoch)
+    return verified(checkpoint_folder(trial_folder, virtual_epoch), virtual_epoch)
+
+
+def verified(folder: Path, virtual_epoch: int) -> Checkpoint:
+    """Verify the checkpoint in this folder, as `read_checkpoint`."""
     with _reraise_as_damaged(folder, _MANIFEST):
         manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
         _compare(folder, _MANIFEST, _content_sum(manifest), manifest["sha256"])
@@ -252,12 +266,13 @@ def list_damaged(trial_folder: Path) -> list[Path]:
 
 def _list_partial(trial_folder: Path) -> list[Path]:
     """Checkpoints whose writing or removal was interrupted or is under way."""
-    return [path for path in list_partial(trial_folder) if path.name.startswith(f".{_PREFIX}")]
+    return [p for p in list_partial(trial_folder) if p.name.startswith((f".{_PREFIX}", f".{_ORIGIN}"))]
 
 
 def _all_folders(trial_folder: Path) -> list[Path]:
     whole = [checkpoint_folder(trial_folder, number) for number in list_checkpoints(trial_folder)]
-    return [*whole, *list_damaged(trial_folder), *_list_partial(trial_folder)]
+    others = [*list_damaged(trial_folder), *list_origins(trial_folder)]
+    return [*whole, *others, *_list_partial(trial_folder)]
 
 
 def sha256(path: Path) -> str:

@@ -7,24 +7,23 @@ import logging
 import math
 import operator
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 
 from trainables.build import build_training, unused_batch_size
-from trainables.checkpoint import load_newest, remove_old_checkpoints, set_aside, write_checkpoint
+from trainables.checkpoint import Loaded, load_newest, remove_old_checkpoints, set_aside, write_checkpoint
 from trainables.data.handover import take_notes
-from trainables.data.prepared import prepared_file
-from trainables.data.virtual_epoch import Unit
 from trainables.function.task import as_task
 from trainables.function.trainer import FunctionTrainer
 from trainables.images.skipped import keep_skipped
-from trainables.options import Mode
+from trainables.origin import discard_origins, load_origin
+from trainables.plan import DataSplit as DataSplit
+from trainables.plan import TrialPlan as TrialPlan
 from trainables.process.gpu_share import bind_share
 from trainables.process.imports import import_own
 from trainables.process.process_state import clean_process
@@ -35,62 +34,8 @@ from trainables.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
-DataSplit = Literal["train", "train+val"]
-
 Record = dict[str, Any]
 """What one virtual epoch reports: flat, numbers and strings only."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrialPlan:
-    """All that a process needs to run or continue a trial; serializable as JSON."""
-
-    number: int
-    folder: str
-    task: str
-    """`package.module:Class`"""
-    options: Mapping[str, Any]
-    """The resolved `trial:` section; `${env:NAME}` in data paths is replaced where the trial begins."""
-    unit: Unit
-    count: int
-    """Length of a virtual epoch: `count` steps, samples or epochs."""
-    num_virtual_epochs: int
-    """Full length of the trial."""
-    metric: str
-    mode: Mode
-    reported: int = 0
-    """Virtual epochs whose reports have arrived; the next one is `reported + 1`."""
-    checkpoint_every: int = 1
-    checkpoint_keep: int = 2
-    hparams: Mapping[str, Any] = field(default_factory=dict)
-    """Searched parameters for TensorBoard's HParams."""
-    num_threads: int = 1
-    """Of torch in this process; 0 leaves them as they are."""
-    gpu_fraction: float = 0.0
-    """Share of the GPU's memory that this trial may use, context included; 1 and above is all of it."""
-    pretrained: bool = True
-    """Whether it begins from pretrained weights, where its options name some."""
-    data: DataSplit = "train"
-    data_number: int = 0
-    """Which of the data that its search has had; a checkpoint of others is not continued."""
-    timeout: float | None = None
-    """Seconds that a virtual epoch may take."""
-    prepared: str | None = None
-    """Folder of what the task prepared once for the whole run; None recomputes it."""
-    working_folder: str = "."
-    """Where the search was started; relative data paths and the user's tasks are found from there."""
-    search_path: Sequence[str] = ()
-    """More folders in which the user's modules are looked for, after the installed packages."""
-
-    @property
-    def prepared_file(self) -> Path | None:
-        """In that folder, the file for this plan's task and data."""
-        if self.prepared is None:
-            return None
-        return prepared_file(Path(self.prepared), self.task, self.options)
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def load_task_class(spec: str) -> type[Task]:
@@ -295,12 +240,15 @@ class TrialSession:
             "metric": plan.metric,
             "mode": plan.mode,
             "best": best["virtual_epoch"],
+            "schedule": list(plan.schedule),
             "history": self.history,
         }
         write_checkpoint(
             self._folder, newest, weights=trainer.weights(), state=trainer.state_dict(), info=info
         )
         self._saved = newest
+        if newest >= plan.num_virtual_epochs:
+            discard_origins(self._folder)
         remove_old_checkpoints(
             self._folder, newest=newest, best=best["virtual_epoch"], keep=plan.checkpoint_keep
         )
@@ -308,18 +256,34 @@ class TrialSession:
     def _load(self) -> list[str]:
         """Continue from the newest intact checkpoint, if any; returns a line for each damaged one."""
         loaded, messages = load_newest(self._folder)
-        while loaded is not None and not self._is_own(loaded.info):
+        while loaded is not None and not (self._begins_elsewhere(loaded) or self._is_own(loaded.info)):
             aside = set_aside(self._folder, loaded.virtual_epoch, "it was written with other options or data")
             messages.append(
                 f"a checkpoint with other options or data than this trial's was set aside as {aside.name}"
             )
             loaded, more = load_newest(self._folder)
             messages += more
-        if loaded is not None:
+        if self._begins_elsewhere(loaded):
+            self._take_over()
+        elif loaded is not None:
             self.trainer.load(loaded.weights, loaded.state)
             self.history = list(loaded.info["history"])
             self._saved = len(self.history)
         return messages
+
+    def _begins_elsewhere(self, loaded: Loaded | None) -> bool:
+        """Whether no checkpoint is newer than the other trial's that this one goes on from."""
+        schedule = self.plan.schedule
+        return bool(schedule) and (loaded is None or loaded.virtual_epoch <= schedule[-1]["until"])
+
+    def _take_over(self) -> None:
+        """Go on from another trial's checkpoint; the records before stay this trial's own."""
+        assert isinstance(self.trainer, Trainer)
+        last = self.plan.schedule[-1]
+        loaded, self.history = load_origin(self._folder, last["until"], last["trial"])
+        self.trainer.take_over(loaded.weights, loaded.state)
+        self.trainer.counters.seconds = self.history[-1]["seconds"]
+        self._saved = len(self.history)
 
     def _is_own(self, info: Mapping[str, Any]) -> bool:
         """Whether a checkpoint is of this trial: a study restored to an earlier state may reuse numbers."""

@@ -230,6 +230,20 @@ class Trainer:
             if name != "scaler" or state[name]:
                 part.load_state_dict(state[name])
 
+    def take_over(self, weights: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+        """Continue where another trial's state was taken, with the values of this one.
+
+        Weights, their average, the optimizer's moments, the position in the data and the random states are
+        the other's; learning rate, weight decay and all else that an optimizer's groups hold are this one's.
+
+        Raises:
+            ValueError: as `load`.
+        """
+        own = [{key: group[key] for key in group if key != "params"} for group in self.optimizer.param_groups]
+        self.load(weights, state)
+        for group, settings in zip(self.optimizer.param_groups, own, strict=True):
+            group.update(settings)
+
     def load_weights(self, weights: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
         """Only the weights of what `load` takes, and their moving average."""
         self.model.load_state_dict(dict(weights))

@@ -17,7 +17,7 @@ def mismatch(info: Mapping[str, Any], virtual_epoch: int, record: TrialRecord) -
         return f"its history is not one of {virtual_epoch} virtual epochs; remove it"
     if info.get("trial") != record.number:
         return f"it is of trial {info.get('trial')}; remove it"
-    if info.get("options") != json.loads(json.dumps(record.resolved.options)):
+    if info.get("options") != json.loads(json.dumps(record.options_at(virtual_epoch))):
         return "it was trained with other options than the study has for the trial; remove it"
     return None
 

@@ -19,6 +19,7 @@ from trainables.checkpoint import (
     checkpoint_folder,
     list_checkpoints,
     list_damaged,
+    list_origins,
     read_checkpoint,
 )
 from trainables.files import discard, folder_bytes, list_partial
@@ -117,6 +118,7 @@ def _checkpoints(folder: RunFolder, mode: Mode, keep_trials: int) -> Iterator[tu
     for trial in sorted((folder.path / "trials").glob("*")):
         if trial.name.isdecimal() and int(trial.name) in removed:
             yield from ((checkpoint_folder(trial, number), why) for number in list_checkpoints(trial))
+            yield from ((path, why) for path in list_origins(trial))
         yield from ((path, "damaged, set aside") for path in list_damaged(trial))
         yield from ((path, _INTERRUPTED) for path in list_partial(trial))
 

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from search.commands.model_card import model_card
+from search.commands.replay import exported_schedule
 from search.commands.restore import prepared_of, restore_trainer
 from search.config.config import Config
 from search.config.document import write_yaml
@@ -224,8 +225,8 @@ def export_checkpoint(
         report = _report(config, checkpoint, metrics, trainer, data.other, race)
         _write_texts(partial, config, checkpoint, report, trainer)
     trainer.close()
-    found = metrics[info["metric"]]
-    done = Export(out, report["trial"], info["metric"], found, metrics, evaluated, other_data=data.other)
+    value = metrics[info["metric"]]
+    done = Export(out, report["trial"], info["metric"], value, metrics, evaluated, other_data=data.other)
     return replace(done, confirmed=report.get("confirmed"))
 
 
@@ -320,7 +321,7 @@ def _report(
     }
     if other_data:
         report["not_evaluated"] = f"the data have changed since the training: {'; '.join(other_data)}"
-    return report | ({} if race is None else {"confirmed": race.of_winner()})
+    return report | exported_schedule(checkpoint) | ({} if race is None else {"confirmed": race.of_winner()})
 
 
 def _write_texts(
@@ -337,9 +338,8 @@ def _write_texts(
     if preprocessing:
         write_json(folder / PREPROCESSING, preprocessing)
     num_parameters = sum(p.numel() for p in trainer.evaluated_model.parameters())
-    (folder / CARD).write_text(
-        model_card(config, report, info["options"], num_parameters, preprocessing), encoding="utf-8"
-    )
+    card = model_card(config, report, info["options"], num_parameters, preprocessing)
+    (folder / CARD).write_text(card, encoding="utf-8")
     written = [name for name in (*FILES, *OPTIONAL_FILES) if (folder / name).is_file()]
     sums = [f"{sha256(folder / name)}  {name}" for name in written]
     (folder / SUMS).write_text("\n".join(sums) + "\n", encoding="utf-8")

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from search.commands.replay import schedule_text
 from search.config.config import Config
 from trainables.imported import is_path
 
@@ -36,7 +37,7 @@ def model_card(
 {objective["metric"]} **{objective["value"]:.4f}** on the validation data{former},
 at optimizer step {report["step"]} (virtual epoch {report["virtual_epoch"]}).
 {num_parameters:,} parameters. Task `{config.task_path}`.
-{_confirmed(report, objective)}
+{_confirmed(report, objective)}{_changed(report)}
 | metric | value |
 |---|---|
 {rows}
@@ -55,6 +56,20 @@ library versions, `SHA256SUMS` the sums of these files (`sha256sum -c SHA256SUMS
 ```json
 {json.dumps(options, indent=2, default=str)}
 ```
+"""
+
+
+def _changed(report: Mapping[str, Any]) -> str:
+    """How the weights came about, if their values changed while they were trained."""
+    schedule = report.get("schedule", [])
+    if not schedule:
+        return ""
+    lines = "\n".join(f"- {line}" for line in schedule_text(schedule).splitlines())
+    return f"""
+Values changed while these weights were trained (population based training), so `config.yaml`, which holds the
+last ones, does not lead to them; `tune-search retrain . --from-scratch` repeats all of these:
+
+{lines}
 """
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from bisect import bisect_left
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from search.commands.export import (
     export_checkpoint,
     refuse_other_content,
 )
+from search.commands.replay import checked, train_parts, with_schedule
 from search.config.config import Config
 from search.config.schema import Mode
 from search.config.stages import load_config
@@ -34,13 +35,14 @@ from search.run.signals import heard_signals
 from search.study.trial import as_loss
 from search.text import command, short_path
 from trainables.build import load_arrays
-from trainables.checkpoint import DamagedCheckpointError, read_checkpoint
+from trainables.checkpoint import Checkpoint, DamagedCheckpointError, read_checkpoint
 from trainables.data.fingerprint import Fingerprint
 from trainables.data.prepared import DamagedArraysError, data_key, read_arrays, write_arrays
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.files import atomic_write
 from trainables.function.task import FunctionTask
 from trainables.session import DataSplit, Record, TrialPlan, TrialSession
+from trainables.task import Arrays
 
 log = logging.getLogger(__name__)
 
@@ -108,6 +110,7 @@ def retrain(
         config = load_config(source / CONFIG).first
         report = json.loads((source / METRICS).read_text(encoding="utf-8"))
         plan = _plan(config, folder, report, virtual_epochs=virtual_epochs, steps=steps, data=data)
+        plan = with_schedule(plan, report, config.budget.max_virtual_epochs, from_scratch=from_scratch)
         folder.create()
         with folder.owned():
             refuse_other_content(folder.exported)  # which would otherwise show when all is trained
@@ -198,34 +201,55 @@ def _train(
     with data_errors(plan.task):
         task_class, raw = config.task_class(), data.arrays.get(data_key(plan.task, plan.options))
         arrays = load_arrays(task_class, task_class.Options.parse(plan.options), plan.prepared_file, raw)
+    with heard_signals() as received:
+        plan = train_parts(plan, arrays, received, progress)
+        return _train_last(plan, folder, source, config, data, before, received, arrays, progress)
+
+
+def _train_last(
+    plan: TrialPlan,
+    folder: RunFolder,
+    source: Path,
+    config: Config,
+    data: TrialData,
+    before: float,
+    received: Sequence[int],
+    arrays: Arrays,
+    progress: Callable[[Record, int], None],
+) -> Retraining:
+    """Train to the full length, and export the best virtual epoch then."""
+    with data_errors(plan.task):
         session = TrialSession(plan, arrays)
     try:
         if not plan.pretrained and not session.history:
             session.trainer.model.load_state_dict(load_file(source / WEIGHTS))
             session.trainer.restart_average()
         record: Record = {}
-        with heard_signals() as received:
-            while not session.finished and not received:
-                record = session.next_report()
-                if "ended" in record:
-                    break
-                if "diverged" in record:
-                    raise SearchError(
-                        f"the training diverged at {record['diverged']}; try a lower learning rate"
-                    )
-                progress(record, plan.num_virtual_epochs)
+        while not session.finished and not received:
+            record = checked(session.next_report())
+            if "ended" in record:
+                break
+            progress(record, plan.num_virtual_epochs)
         done, best = len(session.history), session.best
     finally:
         session.close()
     exported = None
     if (session.finished or "ended" in record) and best is not None:
-        try:
-            checkpoint = read_checkpoint(Path(plan.folder), best["virtual_epoch"])
-        except DamagedCheckpointError as error:
-            raise SearchError(f"the best checkpoint cannot be exported: {error}") from error
-        exported = export_checkpoint(checkpoint, config, folder.exported, folder.prepared, data)
+        exported = export_checkpoint(_best_of(plan, best), config, folder.exported, folder.prepared, data)
     signal = received[0] if received else None
     return Retraining(folder.path, done, plan.num_virtual_epochs, signal, before, exported, plan.mode, source)
+
+
+def _best_of(plan: TrialPlan, best: Record) -> Checkpoint:
+    """The best checkpoint; of one whose values changed it may be of an earlier part."""
+    folder, number = Path(plan.folder), best["virtual_epoch"]
+    ends = [part["until"] for part in plan.schedule]
+    if ends and number <= ends[-1]:
+        folder = folder.parent / f"part-{1 + sum(end < number for end in ends)}"
+    try:
+        return read_checkpoint(folder, number)
+    except DamagedCheckpointError as error:
+        raise SearchError(f"the best checkpoint cannot be exported: {error}") from error
 
 
 def _copy_prepared(exported: Path, plan: TrialPlan) -> None:

@@ -13,6 +13,7 @@ from search.config.checks import check_texts, check_trial
 from search.config.document import Document
 from search.config.keys import with_place
 from search.config.messages import explain
+from search.config.population import population_problems, task_problems
 from search.config.schema import ImportedSampler, Sampler, Sections, StageSections
 from search.config.tasks import load_task, may_report, not_computed, task_path
 from search.errors import ConfigError, KeyPath, Problem
@@ -112,7 +113,7 @@ def read_config(
         if before_task is not None and not (problems or document.problems):
             before_task()
         metric = None if "objective" in failed else sections.objective.metric
-        problems += _check_task(document, sections.task, metric, space, broken)
+        problems += _check_task(document, sections, metric, space, broken)
     problems = [*document.problems, *document.located(problems)]
     if problems:
         return Reading(None, space, problems, broken)
@@ -213,6 +214,7 @@ def _cross_check(sections: Sections, space: Space | None, failed: set[str | int]
         yield Problem.of(("budget", "gpu_hours"), f"received {shown(sections.budget.gpu_hours)}; {message}")
     if not failed & {"scheduler", "budget", "plateau"}:
         yield from _audit_problems(sections)
+    yield from population_problems(sections, space, failed)
     grace_period = getattr(sections.scheduler, "grace_period", 0)
     longest = sections.budget.max_virtual_epochs
     on_virtual_epochs = sections.scheduler.axis == "virtual_epochs"
@@ -254,15 +256,16 @@ def _names_of_metrics(space: Space) -> tuple[str, ...]:
 
 
 def _check_task(
-    document: Document, task: str, metric: str | None, space: Space, reported: frozenset[KeyPath]
+    document: Document, sections: Sections, metric: str | None, space: Space, reported: frozenset[KeyPath]
 ) -> list[Problem]:
     """The task exists, may report the objective, and accepts every trial of the space."""
     try:
-        found = load_task(task, document.where(("task",)))
+        found = load_task(sections.task, document.where(("task",)))
     except ConfigError as error:
         return error.problems
     problems = [] if ("trial",) in reported else check_trial(space, found, reported)
     own = () if ("trial",) in reported else _names_of_metrics(space)
+    problems += task_problems(sections.scheduler, found)
     trials = [resolved.options for resolved in space.candidates()]
     if metric is not None and (lacking := not_computed(found, metric, trials)):
         problems.append(Problem.of(("objective", "metric"), f"received {shown(metric)}, {lacking}"))

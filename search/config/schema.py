@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from search.config.budget import Budget as Budget
+from search.config.pbt import Pbt as Pbt
 from search.config.quantities import parse_duration, parse_size
 from search.config.section import Count, CountOrZero, Section
 from trainables.data.virtual_epoch import Unit
@@ -212,7 +213,9 @@ def _asha_unless_named(value: Any) -> Any:
 
 
 Scheduler = Annotated[
-    Annotated[Asha | AshaStop | Hyperband | Median | Percentile | NoScheduler, Field(discriminator="name")],
+    Annotated[
+        Asha | AshaStop | Hyperband | Median | Percentile | Pbt | NoScheduler, Field(discriminator="name")
+    ],
     BeforeValidator(_asha_unless_named),
 ]
 

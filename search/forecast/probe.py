@@ -96,7 +96,7 @@ def probe(config: Config, executor: Executor, *, seconds: float, report: Callabl
         )
         report(f"training random configurations for up to {max(1, round(left))} s")
         with watcher.bounded(), watched_memory(memory):
-            summary = run_in_folder(_small(config, asked, left), run, executor, watcher)
+            summary = run_in_folder(_small(config, asked, left), run, executor, watcher, name=config.name)
         if summary.status in ("interrupted", "terminated"):
             raise KeyboardInterrupt from (Terminated() if summary.status == "terminated" else None)
         measured = watcher.costs(config, run, concurrency)

@@ -10,7 +10,7 @@ from search.budget.growth import in_minutes, number, spent_of_limits
 from search.config.budget import COMPUTE
 from search.config.config import Config, complete, read_sections
 from search.config.document import write_yaml
-from search.config.schema import Budget
+from search.config.schema import Budget, Pbt
 from search.config.stages import SearchConfig, open_run
 from search.errors import ConfigError, Problem
 from search.run.folder import RunFolder
@@ -39,6 +39,8 @@ _ALWAYS = (
 _WHEN_GROWING = ("trial", "sampler", "scheduler")
 # With another of these, values of earlier trials would not be comparable.
 _NEVER = ("objective", "task", "virtual_epoch", "trial.data")
+# A population is compared as a whole: who comes later, or goes on longer, finds no checkpoint of then.
+_WITH_A_POPULATION = ("budget", "trial", "sampler", "scheduler", "plateau")
 
 
 def record_config(config: Config | SearchConfig, folder: RunFolder, *, growing: bool) -> None:
@@ -97,14 +99,16 @@ def check_config(config: Config | SearchConfig, folder: RunFolder, *, growing: b
     """
     if folder.has_begun:
         before = open_run(folder.config)
+        of_population = any(isinstance(s.scheduler, Pbt) for s in (*_stages(before), *_stages(config)))
+        never = _NEVER + (_WITH_A_POPULATION if of_population else ())
         allowed = _ALWAYS + (_WHEN_GROWING if growing else ())
         refused = [
             Problem(_where(config), path, f"was {shown(old)} when this search began and is {shown(new)} now")
             for path, old, new in _differences(_by_number(before.raw), _by_number(config.raw))
-            if _is_in(path, _NEVER) or not _is_in(path, allowed)
+            if _is_in(path, never) or not _is_in(path, allowed)
         ]
         if refused:
-            final = any(_is_in(problem.path, _NEVER) for problem in refused)
+            final = any(_is_in(problem.path, never) for problem in refused)
             raise ConfigError([*refused, Problem(str(folder.path), "", _way_out(config, folder, final))])
         problems = list(_below_what_happened(before, config, folder))
         if problems:

@@ -10,6 +10,7 @@ from typing import Any
 
 from search.config import schema
 from search.config.config import Config
+from search.config.population import OF_A_POPULATION
 from search.config.schema import Budget, Confirm, Mode, Sampler
 from search.config.stages import open_run
 from search.config.tasks import BUILT_IN
@@ -157,6 +158,8 @@ def run_race(
     with owned(folder, reporter):
         stage, home = folder.stages()[-1], RunFolder(folder.confirm_path)
         config = open_run(stage.config).first
+        if isinstance(config.scheduler, schema.Pbt):
+            raise SearchError(OF_A_POPULATION)
         before = read_plan(home.race)
         plan = plan_race(
             asked,

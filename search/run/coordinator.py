@@ -318,7 +318,7 @@ class Coordinator:
         return None
 
     def _promote(self, record: TrialRecord) -> None:
-        self.study.promote(record)
+        self.study.promote(record, self.scheduler.taken_over(self.study, record))
         record.resumable = False
 
     def _finish(

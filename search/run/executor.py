@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +13,14 @@ import numpy as np
 
 from search.config.config import Config
 from search.config.document import write_yaml
+from search.config.schema import Pbt
 from search.errors import SearchError
 from search.run.coordinator import Coordinator
 from search.run.events import Turn
 from search.run.folder import RunFolder
+from search.study.lineage import Segment, schedule_of
 from search.study.trial import TrialRecord
+from trainables.origin import keep_origin
 from trainables.process.causes import is_installed
 from trainables.session import TrialPlan
 
@@ -36,9 +40,12 @@ class Jobs:
         if isinstance(record, Turn):
             return record
         try:
-            plan = trial_plan(self.config, self.folder, record, coordinator.timeout)
+            schedule = schedule_of(coordinator.study.records, record, record.depth + 1)[:-1]
+            plan = trial_plan(self.config, self.folder, record, coordinator.timeout, schedule)
             folder = Path(plan.folder)
             folder.mkdir(parents=True, exist_ok=True)
+            if schedule and schedule[-1].until == record.depth:
+                keep_origin(folder, self.folder.trial(schedule[-1].trial), record.depth)
             write_yaml(folder / "trial.yaml", {"trial": plan.number, "options": plan.options})
         except OSError as error:
             coordinator.on_broken(error)
@@ -46,8 +53,18 @@ class Jobs:
         return plan
 
 
-def trial_plan(config: Config, folder: RunFolder, record: TrialRecord, timeout: float) -> TrialPlan:
-    """What a process needs to run a trial's next job."""
+def trial_plan(
+    config: Config,
+    folder: RunFolder,
+    record: TrialRecord,
+    timeout: float,
+    schedule: Sequence[Segment] = (),
+) -> TrialPlan:
+    """What a process needs to run a trial's next job; `schedule` is what came before, see `TrialPlan`."""
+    every = config.checkpoint.every
+    if isinstance(config.scheduler, Pbt):
+        # Where trials are compared there is a checkpoint before the report is known, for who goes on from it.
+        every = math.gcd(every, config.scheduler.interval)
     return TrialPlan(
         number=record.number,
         folder=str(folder.trial(record.number)),
@@ -59,7 +76,7 @@ def trial_plan(config: Config, folder: RunFolder, record: TrialRecord, timeout: 
         metric=config.objective.metric,
         mode=config.objective.mode,
         reported=record.depth,
-        checkpoint_every=config.checkpoint.every,
+        checkpoint_every=every,
         checkpoint_keep=config.checkpoint.keep,
         hparams={name: record.params.get(name) for name in config.space.names},
         num_threads=max(1, int(config.resources.cpus_per_trial)),
@@ -69,6 +86,7 @@ def trial_plan(config: Config, folder: RunFolder, record: TrialRecord, timeout: 
         search_path=_own_search_path(),
         timeout=timeout,
         data_number=record.data_number,
+        schedule=[segment._asdict() for segment in schedule],
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
 from search.config.config import Config
+from search.config.schema import Pbt
 from search.config.stages import open_run
 from search.errors import SearchError
 from search.fidelity.audit import audit
@@ -175,7 +176,13 @@ def _take_history(
     older.require()
     if older.is_staged:
         raise SearchError(f"{older.path} is a search in stages; name one of them, in {older.stages_path}")
-    refuse_other_problem(config, open_run(older.config))
+    before_run = open_run(older.config)
+    refuse_other_problem(config, before_run)
+    if isinstance(before_run.first.scheduler, Pbt):
+        raise SearchError(
+            f"{older.path} was searched with pbt, whose values changed while trials were trained: there is "
+            "nothing for a sampler to learn from; leave out --from-run"
+        )
     before = read_data(older.data)
     changes = compared(before, data).lines() if before else []
     if changes and not accept_new_data:

@@ -16,6 +16,7 @@ from search.fidelity.audit import FidelityAudit, read_audit
 from search.race.confirmed import Confirmed
 from search.run.coordinator import Coordinator
 from search.run.folder import RunFolder
+from search.study.lineage import schedule_of
 from search.study.trial import TrialRecord
 from trainables.checkpoint import checkpoint_folder
 from trainables.images.skipped import read_skipped
@@ -40,6 +41,9 @@ class Best:
     checkpoint: str
     of_other_data: bool = False
     """The data have changed since: no trial of those of now has a value."""
+    schedule: list[dict[str, Any]] = field(default_factory=list)
+    """With pbt, how its weights came about: `trial`, `until` (virtual epoch) and `params` of each part, from
+    the first step on. Empty if its values never changed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,13 +96,14 @@ class Summary:
     """Whether the best trial came to its own end; None where its budget has no limit of compute."""
     limits: dict[str, float] = field(default_factory=dict)
     """Share that is spent of each limit of compute, by its key in `budget:`; of named stages in their own."""
+    taken_over: list[dict[str, Any]] = field(default_factory=list)
+    """With pbt, which `trial` went on `at` which virtual epoch from which `donor`, with which `params`."""
     audit: FidelityAudit | None = None
     """How far rungs agree with full length; of a search in named stages it is in the summary of each."""
     confirmed: Confirmed | None = None
     """The race of the best trials over seeds, if there is one; its steps are not in `steps`."""
     of_config: str = ""
     """Digest of the configuration that the search ended with, see `config_digest`; of stages in their own."""
-
     forecast: dict[str, Any] | None = None
     """Forecast and fact of `seconds`, `trials` and `disk_bytes`, where the search was begun with a plan."""
 
@@ -113,10 +118,13 @@ class Summary:
         left_out = {"stages", "of"} if not self.of else set()
         left_out |= {key for key in (*_OPTIONAL, "confirmed") if not given[key]}
         left_out |= {"best_fully_trained"} if self.best_fully_trained is None else set()
+        for best in (given["best"], *(stage["best"] for stage in given["stages"])):
+            if best is not None and not best["schedule"]:
+                del best["schedule"]
         return {key: value for key, value in given.items() if key not in left_out}
 
 
-_OPTIONAL = ("of_other_data", "limits", "audit", "of_config", "forecast")
+_OPTIONAL = ("of_other_data", "limits", "audit", "of_config", "forecast", "taken_over")
 _SUMS = (
     "trials",
     "steps",
@@ -159,7 +167,7 @@ def summarize(
         reason=reason,
         metric=metric,
         mode=study.mode,
-        best=None if best is None else _best(best, study.mode, folder),
+        best=None if best is None else _best(best, records, study.mode, folder),
         counts=dict(counts),
         trials=len(records),
         steps=sum(r.steps for r in records),
@@ -177,6 +185,7 @@ def summarize(
         best_fully_trained=trained_to_its_end(coordinator),
         limits={limit.key: round(limit.spent / limit.total, 4) for limit in coordinator.reserve.limits},
         of_other_data=sum(bool(record.of_other_data and record.values) for record in records),
+        taken_over=[{"trial": r.number, **item._asdict()} for r in records for item in r.taken_over],
     )
 
 
@@ -207,20 +216,23 @@ def end_reason(coordinator: Coordinator) -> str:
     return f"{reason}; the best trial is {how}"
 
 
-def _best(record: TrialRecord, mode: Mode, folder: RunFolder) -> Best:
+def _best(record: TrialRecord, records: Sequence[TrialRecord], mode: Mode, folder: RunFolder) -> Best:
     value = record.best(mode)
     assert value is not None
     assert record.lengths is not None
     virtual_epoch = record.best_virtual_epoch(mode)
     checkpoint = checkpoint_folder(folder.trial(record.number), virtual_epoch)
+    schedule = schedule_of(records, record, virtual_epoch)
+    parts = [{"trial": part.trial, "until": part.until, "params": dict(part.params)} for part in schedule]
     return Best(
         trial=record.number,
         value=value,
         virtual_epoch=virtual_epoch,
         step=record.lengths.end_step(virtual_epoch),
-        params=record.params,
+        params=dict(record.params_at(virtual_epoch)),
         checkpoint=str(checkpoint.relative_to(folder.path)),
         of_other_data=record.of_other_data,
+        schedule=parts if len(parts) > 1 else [],
     )
 
 

@@ -6,13 +6,14 @@ decides alike.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from dataclasses import dataclass
 from enum import Enum
 
 from search.config.schema import Axis, Mode
 from search.study.study import SearchStudy
-from search.study.trial import TrialRecord
+from search.study.trial import TakenOver, TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs
 
 
@@ -130,6 +131,14 @@ class Scheduler:
     def next_promotion(self, study: SearchStudy, *, closing: bool) -> TrialRecord | None:
         """The paused trial that continues next; `closing` means that no new trial will begin."""
         return None
+
+    def taken_over(self, study: SearchStudy, record: TrialRecord) -> TakenOver | None:
+        """What a paused trial continues from if not from its own checkpoint."""
+        return None
+
+    def most_waiting(self, num_trials: int) -> int:
+        """The most of so many trials that wait to continue at a time, and keep their checkpoints for that."""
+        return math.ceil(num_trials / self.rungs.reduction_factor) if self.pauses else 0
 
     def may_promote(self, study: SearchStudy, num_new: int) -> list[TrialRecord]:
         """Paused trials that may still be promoted if at most `num_new` trials are yet to begin."""

@@ -6,9 +6,11 @@ from optuna.pruners import BasePruner, MedianPruner, PercentilePruner
 
 from search.config import schema
 from search.config.config import Config
+from search.config.population import changing_parameters
 from search.schedulers.asha import ASHA, ASHAStopping
 from search.schedulers.base import Decision, NoScheduler, Rungs, Scheduler
 from search.schedulers.hyperband import Hyperband
+from search.schedulers.pbt import PBT
 from search.schedulers.plateau import PlateauStopping
 from search.study.in_memory import study_showing
 from search.study.study import SearchStudy
@@ -50,4 +52,8 @@ def _build(config: Config) -> Scheduler:
             return OptunaPruner(MedianPruner(startup, n_warmup_steps=grace + 1))
         case schema.Percentile(percentile=percentile, startup_trials=startup, grace_period=grace):
             return OptunaPruner(PercentilePruner(percentile, startup, n_warmup_steps=grace + 1))
+        case schema.Pbt() as options:
+            assert config.budget.trials is not None
+            changing = changing_parameters(options, config.space)
+            return PBT(options, mode, config.budget.trials, length, changing, config.sampler.seed)
     return NoScheduler()

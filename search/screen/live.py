@@ -26,6 +26,7 @@ from search.run.reporter import ProgressReporter
 from search.screen.pace import Pace, lengths_of, share_done
 from search.screen.progress_bar import draws_in_place
 from search.screen.streams import SHOWN, encoding_of
+from search.study.lineage import change_text, went_on_from
 from search.study.trial import BROKEN_OFF, NO_VERDICT, TrialRecord, ranked
 from search.text import duration, number_text, one_line, short_path, value_text
 
@@ -88,6 +89,8 @@ class PlainView(ProgressReporter):
             self._line(f"{head} failed, retrying: {self._cause(event.text, record.number)}")
         elif event.kind is EventKind.MESSAGE:
             self._line(f"{head}: {event.text}")
+        elif event.kind is EventKind.PROMOTED and went_on_from(record):
+            self._line(f"{head} {change_text(self._coordinator.study.records, record)}")
         else:
             self._line(f"{head} {event.kind.value} at virtual epoch {record.depth}")
 

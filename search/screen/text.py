@@ -23,6 +23,7 @@ from search.screen.confirm_text import confirmed_lines, exported_winner, plan_ro
 from search.screen.data_text import overview_text
 from search.screen.forecast_text import compared_text
 from search.screen.plan_text import plan_notes, plan_rows
+from search.study.lineage import schedule_lines
 from search.study.spent import read_spent
 from search.text import (
     command,
@@ -54,6 +55,7 @@ def summary_text(summary: Summary, *, color: bool = False) -> str:
         where = f"{head} at virtual epoch {best.virtual_epoch}, step {best.step}"
         lines.append(f"{where}, on other data than there are now" if best.of_other_data else where)
         lines += [f"  {name} = {value_text(value)}" for name, value in best.params.items()]
+        lines += schedule_lines(best.schedule)
     if summary.confirmed is not None:
         lines += ["", *confirmed_lines(summary.confirmed, summary.metric)]
     if summary.stages:

@@ -20,12 +20,13 @@ from search.errors import SearchError
 from search.space.parse import parse_space
 from search.space.space import Space
 from search.study.data import DATA, with_data
+from search.study.frozen import TAKEN_OVER, record_of
 from search.study.in_memory import PendingTrial, frozen_trial
 from search.study.journal import open_journal, reraise_as_damaged, storage_at
 from search.study.patches import share_distributions
-from search.study.trial import NO_VERDICT, Outcome, Point, TrialRecord, Wall
+from search.study.trial import NO_VERDICT, Outcome, Point, TakenOver, TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs
-from trainables.process.failure import Failure, FailureKind
+from trainables.process.failure import Failure
 
 JOURNAL = "study.journal"
 
@@ -141,7 +142,7 @@ class SearchStudy:
         attrs = {"trial": number, "space": self.space_number, "known": known, DATA: self._data_number or None}
         attrs["audited"] = audited or None
         trial_id = self._create(pending, {}, {key: attr for key, attr in attrs.items() if attr is not None})
-        record = TrialRecord(number, trial_id, self.space, params, self.space_number, known)
+        record = TrialRecord(number, trial_id, self.space, params, self.space_number, known, drawn=params)
         record.data_number, record.audited = self._data_number, audited
         self.records.append(record)
         self.indexes.update(record)
@@ -182,12 +183,23 @@ class SearchStudy:
         if record.outcome is None:
             self._set(record, DATA, self._data_number)
 
-    def promote(self, record: TrialRecord) -> None:
-        """Record that a paused trial continues; one that Optuna holds as ended becomes a new Optuna trial."""
+    def promote(self, record: TrialRecord, taken_over: TakenOver | None = None) -> None:
+        """Record that a paused trial continues; one that Optuna holds as ended becomes a new Optuna trial.
+
+        Args:
+            record: the trial.
+            taken_over: what it continues from, if not from its own checkpoint.
+        """
         if record.outcome is not None:
+            assert taken_over is None
             self._reopen(record)
         else:
-            self._set(record, "promoted", record.depth)
+            lineage = [*record.taken_over, *([taken_over] if taken_over else [])]
+            with self._in_one_piece():
+                if taken_over is not None:
+                    self._set(record, TAKEN_OVER, [item._asdict() for item in lineage])
+                    record.taken_over, record.params = lineage, dict(taken_over.params)
+                self._set(record, "promoted", record.depth)
         record.promoted_at = record.depth
         self.indexes.update(record)
 
@@ -236,7 +248,7 @@ class SearchStudy:
         old = self.frozen(record)
         # The attempts that were lost do not count against one that is tried again.
         record.failures = [] if record.outcome in NO_VERDICT else record.failures
-        carried = ("trial", "space", "known", "virtual_epochs", "spent", "failures", "audited")
+        carried = ("trial", "space", "known", "virtual_epochs", "spent", "failures", "audited", TAKEN_OVER)
         attrs = {key: old.user_attrs[key] for key in carried if key in old.user_attrs}
         if not record.failures:
             attrs.pop("failures", None)
@@ -308,41 +320,6 @@ def records_of(storage: BaseStorage) -> Iterator[TrialRecord]:
                 newest[frozen.user_attrs["trial"]] = frozen
         for number, frozen in sorted(newest.items()):
             trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, frozen.number)
-            record = _record(number, trial_id, frozen, spaces[frozen.user_attrs["space"]])
+            record = record_of(number, trial_id, frozen, spaces[frozen.user_attrs["space"]])
             record.of_other_data = data[record.data_number] != data[-1]
             yield record
-
-
-def _record(number: int, trial_id: int, frozen: FrozenTrial, space: Space) -> TrialRecord:
-    attrs, ended = frozen.user_attrs, frozen.state.is_finished()
-    spent, end = attrs.get("spent", {}), attrs.get("end", {}) if ended else {}
-    values = [frozen.intermediate_values[step] for step in sorted(frozen.intermediate_values)]
-    lengths = VirtualEpochs(**attrs["virtual_epochs"]) if "virtual_epochs" in attrs else None
-    failures = [Failure(FailureKind(item["kind"]), item["cause"]) for item in attrs.get("failures", [])]
-    # `spent` may be one virtual epoch ahead: it is written before the value, and the power may fail between.
-    steps = lengths.end_step(len(values)) if lengths and values else 0
-    last_report = spent.get("sequence", 0) if spent.get("steps") == steps else 0
-    return TrialRecord(
-        number=number,
-        trial_id=trial_id,
-        space=space,
-        params=space.resolve(frozen.params).params,
-        space_number=attrs["space"],
-        known=attrs.get("known"),
-        values=values,
-        lengths=lengths,
-        steps=steps,
-        samples=lengths.samples_at(len(values)) if lengths and values else 0,
-        seconds=spent.get("seconds", 0.0),
-        wall=Wall(*spent.get("wall", ())),
-        sequence=end.get("sequence", last_report),
-        last_report=last_report,
-        data_number=attrs.get(DATA, 0),
-        audited=attrs.get("audited", False),
-        promoted_at=attrs.get("promoted", 0),
-        held_at=attrs.get("held", 0),
-        failures=failures,
-        outcome=Outcome(attrs.get("outcome", Outcome.FAILED)) if ended else None,
-        reason=attrs.get("reason", "") if ended else "",
-        stopped_by_budget=end.get("stopped_by_budget", False),
-    )

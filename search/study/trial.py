@@ -54,6 +54,17 @@ class Wall(NamedTuple):
         return Wall(self.ms + ms, self.squares + ms * ms, self.timed + 1)
 
 
+class TakenOver(NamedTuple):
+    """Where a trial of a population went on from another one's checkpoint, see `search.schedulers.pbt`."""
+
+    at: int
+    """The virtual epoch after which it did, of both."""
+    donor: int
+    """Number of the trial whose checkpoint it took."""
+    params: Mapping[str, Any]
+    """Its parameters from there on."""
+
+
 @dataclass(eq=False)
 class TrialRecord:
     """One trial as the study holds it; changed only by `SearchStudy`."""
@@ -64,10 +75,15 @@ class TrialRecord:
     space: Space = field(repr=False)
     """What it was drawn from."""
     params: dict[str, Any]
+    """Those of now; they change only where the trial goes on from another one."""
     space_number: int = 0
     """Number of that space in the study."""
     known: dict[str, Any] | None = None
     """The point to evaluate that it took: some or all of its parameters."""
+    drawn: dict[str, Any] = field(default_factory=dict, repr=False)
+    """The parameters with which it began."""
+    taken_over: list[TakenOver] = field(default_factory=list)
+    """Where it went on from other trials, in order."""
     data_number: int = 0
     """Number of the data that it was trained on, in the study."""
     values: list[float] = field(default_factory=list)
@@ -106,6 +122,17 @@ class TrialRecord:
     def resolved(self) -> Resolved:
         """Its configuration, derived from the parameters at each access: a study has thousands of trials."""
         return self.space.resolve(self.params)
+
+    def params_at(self, virtual_epoch: int) -> Mapping[str, Any]:
+        """The parameters with which a virtual epoch, from 1, was trained."""
+        before = [item.params for item in self.taken_over if item.at < virtual_epoch]
+        if before:
+            return before[-1]
+        return self.drawn if self.taken_over else self.params
+
+    def options_at(self, virtual_epoch: int) -> dict[str, Any]:
+        """The trial's options in a virtual epoch, from 1."""
+        return self.space.resolve(self.params_at(virtual_epoch)).options
 
     @property
     def depth(self) -> int:
