@@ -174,8 +174,8 @@ def test_a_plan_is_made_of_what_trials_take_and_writes_nothing(
 
 
 def test_long_virtual_epochs_are_forecast_from_shorter_ones() -> None:
-    short = a_plan(virtual_epoch={"steps": 100}).stages[0]
-    long = a_plan(virtual_epoch={"steps": 100_000}).stages[0]
+    short = a_plan(45.0, virtual_epoch={"steps": 100}).stages[0]
+    long = a_plan(45.0, virtual_epoch={"steps": 100_000}).stages[0]
     assert "trained were virtual epochs of" in long.notes[0]
     # A thousand times the steps, without a thousand times the validation and the checkpoint.
     assert 100 < long.virtual_epoch.middle / short.virtual_epoch.middle < 1500
