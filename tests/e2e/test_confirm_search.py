@@ -36,7 +36,7 @@ def test_a_race_on_ray_that_is_killed_goes_on_and_ends_as_one_in_this_process(
         YAML(typ="safe").dump(CONFIG, out)
     command = [*PROGRAM, "raced.yaml", "--plain"]
     first = start(tmp_path, command, cwd=tmp_path)
-    wait_for_line(first, "run 3 is of trial")
+    wait_for_line(first, "run 3 is of trial", 240.0)
     os.killpg(first.pid, signal.SIGKILL)
     first.wait(timeout=60)
     no_process_left(tmp_path)
