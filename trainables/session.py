@@ -6,10 +6,10 @@ import json
 import logging
 import math
 import operator
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,8 +24,9 @@ from trainables.data.virtual_epoch import Unit
 from trainables.function.task import as_task
 from trainables.function.trainer import FunctionTrainer
 from trainables.images.skipped import keep_skipped
+from trainables.measure import measure
 from trainables.options import Mode
-from trainables.process.gpu_share import bind_share
+from trainables.process.gpu_share import select_device
 from trainables.process.imports import import_own
 from trainables.process.process_state import clean_process
 from trainables.progress import DivergedError
@@ -71,6 +72,8 @@ class TrialPlan:
     pretrained: bool = True
     """Whether it begins from pretrained weights, where its options name some."""
     data: DataSplit = "train"
+    measures: Sequence[str] = ()
+    """What is measured of the model before the first step, see `trainables.measure`."""
     data_number: int = 0
     """Which of the data that its search has had; a checkpoint of others is not continued."""
     timeout: float | None = None
@@ -99,24 +102,6 @@ def load_task_class(spec: str) -> type[Task]:
     return as_task(operator.attrgetter(name)(import_own(module)))
 
 
-def select_device(gpu_fraction: float) -> torch.device:
-    """The GPU, limited to its share of the memory, if one exists and a share is granted; else the CPU."""
-    if gpu_fraction <= 0 or not torch.cuda.is_available():
-        return torch.device("cpu")
-    bind_share(gpu_fraction)
-    return torch.device("cuda")
-
-
-def why_no_gpu() -> str:
-    """Why torch sees no GPU in this process, where there should be one."""
-    if torch.version.cuda is None and torch.version.hip is None:
-        return f"this torch, {torch.__version__}, is built without CUDA"
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None and not visible.strip():
-        return "CUDA_VISIBLE_DEVICES is empty"
-    return "torch finds no device or driver; what does nvidia-smi say?"
-
-
 class TrialSession:
     """Runs a trial virtual epoch by virtual epoch, from its newest intact checkpoint.
 
@@ -138,7 +123,8 @@ class TrialSession:
         self._folder = Path(plan.folder)
         task_class = load_task_class(plan.task)
         self.options = task_class.Options.parse(plan.options)
-        self.trainer: Trainer | FunctionTrainer = build_training(
+        build = partial(
+            build_training,
             task_class,
             self.options,
             arrays,
@@ -151,6 +137,9 @@ class TrialSession:
             device=select_device(plan.gpu_fraction),
             with_validation_data=plan.data == "train+val",
         )
+        # On a trainer of its own: the trial's is then as if nothing had been measured.
+        self._measured = measure(plan.measures, build) if plan.measures else {}
+        self.trainer: Trainer | FunctionTrainer = build()
         self.history: list[Record] = []
         self._saved = 0
         self._between = True  # virtual epochs, where alone a checkpoint can be taken
@@ -195,7 +184,13 @@ class TrialSession:
         self._messages.append(text)
 
     def next_report(self) -> Record:
-        """The next virtual epoch's record; if it diverged, with the reason as `diverged` and no metrics."""
+        """The next virtual epoch's record; if it diverged, with the reason as `diverged` and no metrics.
+
+        First of all comes what was measured of the model, as `measured`, where the plan asks for that.
+        """
+        if self._measured:
+            measured, self._measured = self._measured, {}
+            return {"virtual_epoch": 0, "measured": measured, **self._spent()}
         if self._next >= len(self.history):
             ended = self._train()
             if ended is not None:

@@ -41,7 +41,7 @@ from trainables.data.source import as_source
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.function.trainer import FunctionTrainer
 from trainables.process.cores import num_cores
-from trainables.session import select_device
+from trainables.process.gpu_share import select_device
 from trainables.task import Task
 from trainables.trainer import Trainer
 

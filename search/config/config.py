@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError
 from search.config.checks import check_texts, check_trial
 from search.config.document import Document
 from search.config.keys import with_place
+from search.config.limits import OF_A_FUNCTION, limit_problems
 from search.config.messages import explain
 from search.config.schema import ImportedSampler, Sampler, Sections, StageSections
 from search.config.tasks import load_task, may_report, not_computed, task_path
@@ -20,6 +21,7 @@ from search.space.parse import is_domain, read_space
 from search.space.space import Space
 from search.text import nearest, shown, value_at
 from trainables.imported import argument_problems
+from trainables.options import TrialOptions
 
 if TYPE_CHECKING:
     from trainables.task import Task
@@ -112,7 +114,7 @@ def read_config(
         if before_task is not None and not (problems or document.problems):
             before_task()
         metric = None if "objective" in failed else sections.objective.metric
-        problems += _check_task(document, sections.task, metric, space, broken)
+        problems += _check_task(document, sections, metric, space, broken)
     problems = [*document.problems, *document.located(problems)]
     if problems:
         return Reading(None, space, problems, broken)
@@ -165,7 +167,7 @@ def complete(sections: Sections, tree: Mapping[str, Any]) -> dict[str, Any]:
     """The values as written, with defaults filled in."""
     filled_in: dict[str, Any] = {}
     for name, value in sections:
-        if name in ("stages", "confirm") and not value:
+        if name in ("stages", "confirm", "limits") and not value:
             continue
         if name in ("trial", "virtual_epoch") or not isinstance(value, BaseModel):
             filled_in[name] = tree.get(name, value)
@@ -211,6 +213,8 @@ def _cross_check(sections: Sections, space: Space | None, failed: set[str | int]
     ):
         message = "counts GPUs, and resources.gpus_per_trial is 0; give `time`, or gpus_per_trial"
         yield Problem.of(("budget", "gpu_hours"), f"received {shown(sections.budget.gpu_hours)}; {message}")
+    if not failed & {"limits", "resources"}:
+        yield from limit_problems(sections.limits, sections.resources.gpus_per_trial)
     if not failed & {"scheduler", "budget", "plateau"}:
         yield from _audit_problems(sections)
     grace_period = getattr(sections.scheduler, "grace_period", 0)
@@ -254,13 +258,15 @@ def _names_of_metrics(space: Space) -> tuple[str, ...]:
 
 
 def _check_task(
-    document: Document, task: str, metric: str | None, space: Space, reported: frozenset[KeyPath]
+    document: Document, sections: Sections, metric: str | None, space: Space, reported: frozenset[KeyPath]
 ) -> list[Problem]:
     """The task exists, may report the objective, and accepts every trial of the space."""
     try:
-        found = load_task(task, document.where(("task",)))
+        found = load_task(sections.task, document.where(("task",)))
     except ConfigError as error:
         return error.problems
+    if sections.limits is not None and not issubclass(found.Options, TrialOptions):
+        return [Problem.of(("limits",), OF_A_FUNCTION)]
     problems = [] if ("trial",) in reported else check_trial(space, found, reported)
     own = () if ("trial",) in reported else _names_of_metrics(space)
     trials = [resolved.options for resolved in space.candidates()]

@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from search.config.budget import Budget as Budget
+from search.config.limits import Limits
 from search.config.quantities import parse_duration, parse_size
 from search.config.section import Count, CountOrZero, Section
 from trainables.data.virtual_epoch import Unit
@@ -307,6 +308,8 @@ class StageSections(Section):
     sampler: AnySampler = Sampler()
     scheduler: Scheduler = Asha()
     plateau: Plateau | None = None
+    limits: Limits | None = None
+    """What the model of a trial may have at most; a trial over it is not trained."""
     resources: Resources = Resources()
     checkpoint: Checkpoint = Checkpoint()
     max_failures: CountOrZero = 2

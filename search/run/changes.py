@@ -38,6 +38,8 @@ _ALWAYS = (
 _WHEN_GROWING = ("trial", "sampler", "scheduler")
 # With another of these, values of earlier trials would not be comparable.
 _NEVER = ("objective", "task", "virtual_epoch", "trial.data")
+# Trials that it left out, or let in, would be others now; those of an older run say what was measured.
+_OF_THIS_RUN = ("limits",)
 
 
 def record_config(config: Config | SearchConfig, folder: RunFolder, *, growing: bool) -> None:
@@ -103,7 +105,7 @@ def check_config(config: Config | SearchConfig, folder: RunFolder, *, growing: b
             if _is_in(path, _NEVER) or not _is_in(path, allowed)
         ]
         if refused:
-            final = any(_is_in(problem.path, _NEVER) for problem in refused)
+            final = any(_is_in(problem.path, _NEVER + _OF_THIS_RUN) for problem in refused)
             raise ConfigError([*refused, Problem(str(folder.path), "", _way_out(config, folder, final))])
         problems = list(_below_what_happened(before, config, folder))
         if problems:

@@ -68,8 +68,14 @@ def trial_plan(config: Config, folder: RunFolder, record: TrialRecord, timeout: 
         working_folder=str(Path.cwd()),
         search_path=_own_search_path(),
         timeout=timeout,
+        measures=_to_measure(config, record),
         data_number=record.data_number,
     )
+
+
+def _to_measure(config: Config, record: TrialRecord) -> tuple[str, ...]:
+    """Of the model, before its first step; what the study holds is not measured again."""
+    return () if config.limits is None or record.measured or record.depth else config.limits.names
 
 
 def _own_search_path() -> list[str]:

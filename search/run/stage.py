@@ -224,7 +224,7 @@ def build_coordinator(
         mode=config.objective.mode,
         space=config.space,
         sampler=lambda study: build_sampler(
-            config.sampler, config.space, view_of(study, scheduler.rungs, config.sampler)
+            config.sampler, config.space, view_of(study, scheduler.rungs, config.sampler, config.limits)
         ),
         history=read_records(folder.history) if folder.history.exists() else [],
         data=data,

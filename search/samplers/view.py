@@ -10,6 +10,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
+from search.config.limits import Limits
 from search.config.schema import ImportedSampler, Mode, Sampler, Scores
 from search.errors import SearchError
 from search.schedulers.base import Rungs
@@ -32,10 +33,10 @@ _BEST_LEARNED = 150
 class HalvingScores:
     """Trials of any depth on one scale from 0 to 1: first how deep a rung was reached, then the objective.
 
-    Full length counts as one rung more, unless another trial has gone further since. A trial that diverged
-    or ran out of memory is below all others; one that failed is left out, since the error says nothing about
-    its parameters, and so is one of other data, whose values do not compare. One that is audited counts as it
-    stood at the first rung, since it has not earned its depth.
+    Full length counts as one rung more, unless another trial has gone further since. A trial that diverged,
+    ran out of memory or is over a limit is below all others; one that failed is left out, since the error
+    says nothing about its parameters, and so is one of other data, whose values do not compare. One that is
+    audited counts as it stood at the first rung, since it has not earned its depth.
 
     With `min_trials`, depth counts only up to the deepest rung that so many trials have reached: those that
     are at it or beyond are compared by their values there. Else each promotion raises a score by itself, and
@@ -67,7 +68,7 @@ class HalvingScores:
         self._values.pop(record, None)
         if record.of_other_data:
             return
-        if record.outcome in (Outcome.DIVERGED, Outcome.OUT_OF_MEMORY):
+        if record.outcome in (Outcome.DIVERGED, Outcome.OUT_OF_MEMORY, Outcome.OVER_LIMIT):
             self._keys[record] = (-1.0, 0.0, False)
         elif record.values and record.outcome is not Outcome.FAILED:
             best = record.best(self._mode)
@@ -130,10 +131,14 @@ class StudyView:
         study: the search's.
         rungs: where trials are compared.
         min_trials: see HalvingScores.
+        limits: of which each trial shows as a constraint by how much it exceeds them; tpe and gp then learn
+            where trials are within them.
     """
 
-    def __init__(self, study: SearchStudy, rungs: Rungs, *, min_trials: int = 1) -> None:
-        self._study, self._rungs, self._min_trials = study, rungs, min_trials
+    def __init__(
+        self, study: SearchStudy, rungs: Rungs, *, min_trials: int = 1, limits: Limits | None = None
+    ) -> None:
+        self._study, self._rungs, self._min_trials, self._limits = study, rungs, min_trials, limits
         self._drawn: dict[TrialRecord, PendingTrial | None] = {}
         self._in_history = {record: number for number, record in enumerate(study.history)}
 
@@ -158,6 +163,8 @@ class StudyView:
                 if score is not None:
                     fields |= {"state": TrialState.COMPLETE, "value": score, "datetime_complete": _EPOCH}
                 view.append(frozen_trial(number, drawn.params, drawn.distributions, **fields))
+                for name, excess in self._limits.excess(record.measured).items() if self._limits else ():
+                    view[-1].set_constraint(name, excess)
         return sorted(view, key=lambda frozen: frozen.number)
 
     def _in_this_space(self, record: TrialRecord, *, own: bool) -> PendingTrial | None:
@@ -173,10 +180,12 @@ class StudyView:
         return self._drawn[record]
 
 
-def view_of(study: SearchStudy, rungs: Rungs, options: Sampler | ImportedSampler) -> StudyView:
+def view_of(
+    study: SearchStudy, rungs: Rungs, options: Sampler | ImportedSampler, limits: Limits | None = None
+) -> StudyView:
     """What the sampler of this section learns from, by the scores that it names or the study began with."""
     scores = options.scores or scores_began_with(study, DEFAULT_SCORES)
-    return StudyView(study, rungs, min_trials=MIN_TRIALS[scores])
+    return StudyView(study, rungs, min_trials=MIN_TRIALS[scores], limits=limits)
 
 
 def _thinned(scored: list[tuple[TrialRecord, float]]) -> list[tuple[TrialRecord, float]]:

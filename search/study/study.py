@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import optuna
 from optuna.samplers import BaseSampler
@@ -21,6 +21,7 @@ from search.space.parse import parse_space
 from search.space.space import Space
 from search.study.data import DATA, with_data
 from search.study.in_memory import PendingTrial, frozen_trial
+from search.study.indexes import Indexes
 from search.study.journal import drop_half_line, open_journal, reraise_as_damaged
 from search.study.patches import share_distributions
 from search.study.trial import NO_VERDICT, Outcome, Point, TrialRecord, Wall
@@ -40,27 +41,8 @@ _STATES = {
     Outcome.DIVERGED: TrialState.PRUNED,
     Outcome.FAILED: TrialState.FAIL,
     Outcome.OUT_OF_MEMORY: TrialState.PRUNED,
+    Outcome.OVER_LIMIT: TrialState.PRUNED,
 }
-Index = TypeVar("Index")
-
-
-class Indexes:
-    """Functions of a study's records that follow each change instead of being recomputed."""
-
-    def __init__(self) -> None:
-        self._made: dict[Hashable, Any] = {}
-
-    def get(self, key: Hashable, make: Callable[[], Index]) -> Index:
-        """The index under that key; `make` derives it from all records at the first call."""
-        if key not in self._made:
-            self._made[key] = make()
-        index: Index = self._made[key]
-        return index
-
-    def update(self, record: TrialRecord) -> None:
-        """The record is new or has changed."""
-        for index in self._made.values():
-            index.update(record)
 
 
 class SearchStudy:
@@ -144,6 +126,11 @@ class SearchStudy:
         self.records.append(record)
         self.indexes.update(record)
         return record
+
+    def measure(self, record: TrialRecord, measured: Mapping[str, float]) -> None:
+        """Record what was measured of the trial's model before its first step."""
+        self._set(record, "measured", dict(measured))
+        record.measured = dict(measured)
 
     def report(
         self,
@@ -234,7 +221,7 @@ class SearchStudy:
         old = self.frozen(record)
         # The attempts that were lost do not count against one that is tried again.
         record.failures = [] if record.outcome in NO_VERDICT else record.failures
-        carried = ("trial", "space", "known", "virtual_epochs", "spent", "failures", "audited")
+        carried = ("trial", "space", "known", "virtual_epochs", "spent", "failures", "audited", "measured")
         attrs = {key: old.user_attrs[key] for key in carried if key in old.user_attrs}
         if not record.failures:
             attrs.pop("failures", None)
@@ -327,6 +314,7 @@ def _record(number: int, trial_id: int, frozen: FrozenTrial, space: Space) -> Tr
         params=space.resolve(frozen.params).params,
         space_number=attrs["space"],
         known=attrs.get("known"),
+        measured=attrs.get("measured", {}),
         values=values,
         lengths=lengths,
         steps=steps,
