@@ -80,6 +80,11 @@ def quantity_text(name: str, value: float, digits: int = 3) -> str:
     return f"{number} {unit}B" if name == "memory" else f"{number}{unit}"
 
 
+def measured_text(measured: Mapping[str, float]) -> str:
+    """`7.2M parameters, 25 ms latency`."""
+    return ", ".join(f"{quantity_text(name, value)} {name}" for name, value in measured.items())
+
+
 def _plain(number: float, digits: int) -> str:
     """The number with so many digits, and no exponent."""
     rounded = float(f"{number:.{digits}g}")

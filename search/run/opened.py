@@ -19,6 +19,7 @@ from search.run.summary import Best, Summary, read_summary
 from search.study.journal import open_journal
 from search.study.study import read_records
 from search.study.trial import TrialRecord
+from trainables.options import MEASURED
 
 if TYPE_CHECKING:
     import pandas
@@ -75,8 +76,9 @@ class Run:
     @cached_property
     def trials(self) -> pandas.DataFrame:
         """A row for each trial, by its number: how it ended, the best value and its virtual epoch, virtual
-        epochs, steps and seconds of training, and each parameter in a column `params_NAME`, empty where the
-        trial has none of that name. With stages, the stage comes first.
+        epochs, steps and seconds of training, what was measured of its model for `limits` in columns such as
+        `measured_latency`, and each parameter in a column `params_NAME`, empty where the trial has none of
+        that name. With stages, the stage comes first.
         """
         import pandas
 
@@ -85,9 +87,10 @@ class Run:
             for stage in self._stages
             for record in stage.records
         ]
+        measured = [name for name in _OF_A_MODEL if any(name in row for row in rows)]
         names = {f"params_{name}": None for stage in self._stages for name in stage.config.space.names}
         index = ["stage", "trial"] if self._config.is_staged else ["trial"]
-        columns = [*index, *_COLUMNS, *names]
+        columns = [*index, *_COLUMNS, *measured, *names]
         return pandas.DataFrame(rows, columns=columns).set_index(index)
 
     @cached_property
@@ -189,6 +192,7 @@ class Run:
 
 _OF_A_RACE = ("mean", "std", "seeds", "chance", "left_after", "p")
 _COLUMNS = ("outcome", "value", "virtual_epoch", "virtual_epochs", "steps", "seconds", "reason")
+_OF_A_MODEL = tuple(f"measured_{name}" for name in MEASURED)
 
 
 def _row(record: TrialRecord, config: Config) -> dict[str, Any]:
@@ -202,6 +206,7 @@ def _row(record: TrialRecord, config: Config) -> dict[str, Any]:
         "steps": record.steps,
         "seconds": record.seconds,
         "reason": record.reason,
+        **{f"measured_{name}": value for name, value in record.measured.items()},
         **{f"params_{name}": value for name, value in record.params.items()},
     }
 

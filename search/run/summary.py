@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +14,7 @@ from search.fidelity.audit import FidelityAudit, read_audit
 from search.race.confirmed import Confirmed
 from search.run.coordinator import Coordinator
 from search.run.folder import RunFolder
-from search.study.trial import TrialRecord
+from search.study.trial import Outcome, TrialRecord
 from trainables.checkpoint import checkpoint_folder
 from trainables.images.skipped import read_skipped
 from trainables.options import Mode
@@ -38,6 +38,8 @@ class Best:
     checkpoint: str
     of_other_data: bool = False
     """The data have changed since: no trial of those of now has a value."""
+    measured: dict[str, float] = field(default_factory=dict)
+    """What was measured of its model for `limits`, by name: seconds, bytes and numbers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +80,8 @@ class Summary:
     steps_saved: int
     failures: dict[str, str]
     """Cause of each failed trial, by its number."""
+    over_limit: dict[str, str] = field(default_factory=dict)
+    """By how much each trial was over the limits, by its number."""
     skipped_samples: dict[str, str]
     """Why each sample was left out that some trial could not read, by its file; each once over all trials."""
     stages: list[StageOutcome] = field(default_factory=list)
@@ -104,8 +108,11 @@ class Summary:
         """What summary.json holds; without what the search has none of: stages, limits, an audit, a race."""
         given = asdict(self)
         left_out = {"stages", "of"} if not self.of else set()
-        left_out |= {key for key in ("of_other_data", "audit", "confirmed") if not given[key]}
+        left_out |= {key for key in ("of_other_data", "audit", "confirmed", "over_limit") if not given[key]}
         left_out |= {"best_fully_trained", "limits"} if self.best_fully_trained is None else set()
+        for best in (given["best"], *(stage["best"] for stage in given["stages"])):
+            if best is not None and not best["measured"]:
+                del best["measured"]
         return {key: value for key, value in given.items() if key not in left_out}
 
 
@@ -159,6 +166,7 @@ def summarize(
             for r in records
             if r.outcome and r.outcome.value in ("failed", "out of memory")
         },
+        over_limit={str(r.number): r.reason for r in records if r.outcome is Outcome.OVER_LIMIT},
         skipped_samples=_skipped_samples(records, folder),
         best_fully_trained=trained_to_its_end(coordinator),
         limits={limit.key: round(limit.spent / limit.total, 4) for limit in coordinator.reserve.limits},
@@ -201,6 +209,7 @@ def _best(record: TrialRecord, mode: Mode, folder: RunFolder) -> Best:
         params=record.params,
         checkpoint=str(checkpoint.relative_to(folder.path)),
         of_other_data=record.of_other_data,
+        measured=record.measured,
     )
 
 
@@ -240,16 +249,19 @@ def join(summaries: Sequence[Summary], folder: Path, num_stages: int) -> Summary
         mode=last.mode,
         best=next((stage.best for stage in reversed(stages) if stage.best is not None), None),
         counts=dict(sum((Counter(summary.counts) for summary in summaries), Counter())),
-        failures={
-            f"{name}/{number}": cause
-            for name, summary in zip(names, summaries, strict=True)
-            for number, cause in summary.failures.items()
-        },
+        failures=_by_stage(names, [summary.failures for summary in summaries]),
+        over_limit=_by_stage(names, [summary.over_limit for summary in summaries]),
         skipped_samples={file: why for summary in summaries for file, why in summary.skipped_samples.items()},
         stages=stages,
         of=num_stages,
         **{key: round(sum(getattr(summary, key) for summary in summaries), 3) for key in _SUMS},
     )
+
+
+def _by_stage(stages: Sequence[str], causes: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """The causes of all stages, by the names of trials in the whole."""
+    pairs = zip(stages, causes, strict=True)
+    return {f"{stage}/{number}": cause for stage, of_stage in pairs for number, cause in of_stage.items()}
 
 
 def _in_whole(best: Best | None, stage: str) -> Best | None:

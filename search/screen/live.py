@@ -25,7 +25,7 @@ from search.run.folder import RunFolder
 from search.run.reporter import ProgressReporter
 from search.screen.progress_bar import draws_in_place
 from search.screen.streams import SHOWN, encoding_of
-from search.study.trial import BROKEN_OFF, NO_VERDICT, TrialRecord, ranked
+from search.study.trial import BROKEN_OFF, NO_VERDICT, Outcome, TrialRecord, ranked
 from search.text import duration, number_text, one_line, short_path, value_text
 from trainables.data.virtual_epoch import VirtualEpochs
 
@@ -158,7 +158,9 @@ class LiveView(ProgressReporter):
     def event(self, event: Event) -> None:
         if event.kind is EventKind.REPORTED:
             self._metrics[event.record.number] = event.metrics
-        if event.record.outcome in NO_VERDICT or event.kind in (EventKind.RETRIED, EventKind.MESSAGE):
+        if event.record.outcome is Outcome.OVER_LIMIT:
+            self.note(f"trial {event.record.number} is over the limit: {event.text}")
+        elif event.record.outcome in NO_VERDICT or event.kind in (EventKind.RETRIED, EventKind.MESSAGE):
             self.note(f"trial {event.record.number}: {event.text}")
 
     def note(self, text: str) -> None:

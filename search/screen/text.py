@@ -15,6 +15,7 @@ from search.commands.batch_sizes import BatchSizes
 from search.commands.check import Check
 from search.commands.export import Export
 from search.commands.retrain import Retraining
+from search.config.limits import measured_text
 from search.config.stages import open_run
 from search.run.folder import RunFolder
 from search.run.summary import NO_VALUE, StageOutcome, Summary
@@ -38,6 +39,8 @@ from trainables.reported import OF_THE_TRAINER
 _WIDTH = 18
 _MAX_SKIPPED = 5
 """Number of skipped samples that are listed."""
+_MAX_OVER_LIMIT = 3
+"""Number of trials over a limit that are listed."""
 
 
 def summary_text(summary: Summary, *, color: bool = False) -> str:
@@ -53,6 +56,7 @@ def summary_text(summary: Summary, *, color: bool = False) -> str:
         where = f"{head} at virtual epoch {best.virtual_epoch}, step {best.step}"
         lines.append(f"{where}, on other data than there are now" if best.of_other_data else where)
         lines += [f"  {name} = {value_text(value)}" for name, value in best.params.items()]
+        lines += [f"  {measured_text(best.measured)}"] if best.measured else []
     if summary.confirmed is not None:
         lines += ["", *confirmed_lines(summary.confirmed, summary.metric)]
     if summary.stages:
@@ -74,6 +78,8 @@ def summary_text(summary: Summary, *, color: bool = False) -> str:
     if summary.failures:
         lines += ["", "failed trials (traceback in error.txt in the trial's folder):"]
         lines += _failure_lines(summary.failures)
+    if summary.over_limit:
+        lines += ["", "over the limit, not trained:", *_over_limit_lines(summary.over_limit)]
     if summary.skipped_samples:
         lines += ["", *_skipped_lines(summary.skipped_samples)]
     lines += [*audit_lines(summary.audit), "", *_next_commands(summary)]
@@ -114,6 +120,12 @@ def _failure_lines(failures: Mapping[str, str]) -> list[str]:
         trials.setdefault(one_line(cause), []).append(number)
     by_number = sorted(trials.items(), key=lambda item: -len(item[1]))
     return [f"  {', '.join(numbers)}  {cause}" for cause, numbers in by_number]
+
+
+def _over_limit_lines(over_limit: Mapping[str, str]) -> list[str]:
+    lines = [f"  {number}  {reason}" for number, reason in list(over_limit.items())[:_MAX_OVER_LIMIT]]
+    more = len(over_limit) - _MAX_OVER_LIMIT
+    return [*lines, f"  and {more} more, see summary.json"] if more > 0 else lines
 
 
 def _next_commands(summary: Summary) -> list[str]:

@@ -187,7 +187,7 @@ def open_study(
         mode=config.objective.mode,
         space=config.space,
         sampler=lambda study: build_sampler(
-            config.sampler, config.space, view_of(study, rungs, config.sampler)
+            config.sampler, config.space, view_of(study, rungs, config.sampler, config.limits)
         ),
         history=history,
     )
