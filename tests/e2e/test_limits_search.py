@@ -42,7 +42,7 @@ def test_a_search_that_is_killed_while_it_records_a_measurement_ends_with_the_sa
 @pytest.mark.usefixtures("ray_session")
 def test_ray_and_this_process_measure_and_train_alike(tmp_path: Path) -> None:
     config: dict[str, Any] = search_config(
-        limits={"parameters": 1300, "flops": "1M", "latency": "10s"},
+        limits={"parameters": 1000, "flops": "1M", "latency": "10s"},
         budget={"trials": 5, "max_virtual_epochs": 3},
         resources=ALONE,
     )

