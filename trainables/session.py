@@ -59,6 +59,8 @@ class TrialPlan:
     """Full length of the trial."""
     metric: str
     mode: Mode
+    other_metrics: Sequence[str] = ()
+    """More objectives of which each report needs a value."""
     reported: int = 0
     """Virtual epochs whose reports have arrived; the next one is `reported + 1`."""
     checkpoint_every: int = 1
@@ -254,11 +256,12 @@ class TrialSession:
             keep_skipped(self._folder, self.trainer.skipped_samples)
 
     def _objective_fault(self, metrics: Mapping[str, float]) -> str | None:
-        value = metrics.get(self.plan.metric)
-        if value is None:
-            known = ", ".join(sorted(metrics))
-            raise KeyError(f"the task reports no metric {self.plan.metric!r}; it reports {known}")
-        return None if math.isfinite(value) else f"{self.plan.metric} is {value}"
+        objectives = (self.plan.metric, *self.plan.other_metrics)
+        for name in objectives:
+            if metrics.get(name) is None:
+                known = ", ".join(sorted(metrics))
+                raise KeyError(f"the task reports no metric {name!r}; it reports {known}")
+        return next((f"{n} is {metrics[n]}" for n in objectives if not math.isfinite(metrics[n])), None)
 
     def _spent(self) -> dict[str, float]:
         trainer = self.trainer

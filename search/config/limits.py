@@ -9,7 +9,8 @@ from pydantic import BeforeValidator, model_validator
 
 from search.config.quantities import parse_latency, parse_number, parse_size
 from search.config.section import Section
-from search.errors import Problem
+from search.errors import KeyPath, Problem
+from search.text import number_text
 from trainables.options import MEASURED
 
 _Number = Annotated[float | None, BeforeValidator(parse_number, json_schema_input_type=float | str | None)]
@@ -59,13 +60,18 @@ OF_A_FUNCTION = (
 
 def limit_problems(limits: Limits | None, gpus: float) -> Iterator[Problem]:
     """What cannot be measured with `resources.gpus_per_trial` of so many."""
-    if limits is not None and limits.memory is not None and not gpus:
-        received = f"received {quantity_text('memory', limits.memory)}"
+    if limits is not None and limits.memory is not None:
+        yield from memory_problem(("limits", "memory"), quantity_text("memory", limits.memory), gpus)
+
+
+def memory_problem(path: KeyPath, received: str, gpus: float) -> Iterator[Problem]:
+    """Why the memory of a training cannot be measured with so many GPUs, if it cannot."""
+    if not gpus:
         message = (
-            "is of a GPU, and resources.gpus_per_trial is 0: on a CPU it cannot be told what a training "
-            "takes beside all else in its process; leave it out, or limit parameters"
+            "which is of a GPU, and resources.gpus_per_trial is 0: on a CPU it cannot be told what training "
+            "takes beside all else in its process; leave it out, or take parameters"
         )
-        yield Problem.of(("limits", "memory"), f"{received}, which {message}")
+        yield Problem.of(path, f"received {received}, {message}")
 
 
 _UNITS = (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3), ("", 1.0))
@@ -83,6 +89,12 @@ def quantity_text(name: str, value: float, digits: int = 3) -> str:
 def measured_text(measured: Mapping[str, float]) -> str:
     """`7.2M parameters, 25 ms latency`."""
     return ", ".join(f"{quantity_text(name, value)} {name}" for name, value in measured.items())
+
+
+def objectives_text(values: Mapping[str, float]) -> str:
+    """`miou 0.7123, latency 25 ms`."""
+    texts = ((n, quantity_text(n, v) if n in MEASURED else number_text(v)) for n, v in values.items())
+    return ", ".join(f"{name} {text}" for name, text in texts)
 
 
 def _plain(number: float, digits: int) -> str:

@@ -302,6 +302,10 @@ class StageSections(Section):
     task: Annotated[str, Field(min_length=1)]
     """Built in, or package.module:Class."""
     objective: Objective
+    """Of `objectives` the first."""
+    objectives: Annotated[list[Objective], Field(min_length=2, max_length=8)] | None = None
+    """Several, in the place of `objective`: trials are compared by non-domination, and the search ends with a
+    front. Metrics are those that the task reports, or parameters, flops, latency and memory."""
     trial: dict[str, Any]
     virtual_epoch: VirtualEpoch
     budget: Budget = Budget()
@@ -320,6 +324,14 @@ class StageSections(Section):
         None
     )
     """Seconds that a virtual epoch may take, written as 10m (default: ten times the slowest so far)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_objective(cls, given: Any) -> Any:
+        several = given.get("objectives") if isinstance(given, Mapping) else None
+        if not isinstance(several, list) or not several or "objective" in given:
+            return given
+        return {**given, "objective": several[0]}
 
 
 class Sections(StageSections):

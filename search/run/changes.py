@@ -37,7 +37,7 @@ _ALWAYS = (
 # What new trials are and which of them continue; earlier ones stay what they are.
 _WHEN_GROWING = ("trial", "sampler", "scheduler")
 # With another of these, values of earlier trials would not be comparable.
-_NEVER = ("objective", "task", "virtual_epoch", "trial.data")
+_NEVER = ("objective", "objectives", "task", "virtual_epoch", "trial.data")
 # Trials that it left out, or let in, would be others now; those of an older run say what was measured.
 _OF_THIS_RUN = ("limits",)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from search.budget.reserve import Reserve
 from search.config.config import Config
+from search.config.objectives import reported
 from search.fidelity.draw import is_audited
 from search.run import limits
 from search.run.events import Event, EventKind, Turn
@@ -173,7 +174,8 @@ class Coordinator:
         if report["virtual_epoch"] != record.depth + 1:
             raise RuntimeError(f"virtual epoch {report['virtual_epoch']} was reported after {record.depth}")
         self.slowest = max(self.slowest or 0.0, report["seconds"] - record.seconds)
-        self.study.report(record, objective, lengths, report["seconds"], self._clock() - began)
+        others = {each.metric: float(report[each.metric]) for each in reported(self._config)[1:]}
+        self.study.report(record, objective, lengths, report["seconds"], self._clock() - began, others)
         self._failed_alike.survived(record.depth)
         self._tell(EventKind.REPORTED, record, report)
         self._save_elapsed()

@@ -12,6 +12,7 @@ import numpy as np
 
 from search.config.config import Config
 from search.config.document import write_yaml
+from search.config.objectives import measured_names, reported
 from search.errors import SearchError
 from search.run.coordinator import Coordinator
 from search.run.events import Turn
@@ -58,6 +59,7 @@ def trial_plan(config: Config, folder: RunFolder, record: TrialRecord, timeout: 
         num_virtual_epochs=config.budget.max_virtual_epochs,
         metric=config.objective.metric,
         mode=config.objective.mode,
+        other_metrics=[objective.metric for objective in reported(config)[1:]],
         reported=record.depth,
         checkpoint_every=config.checkpoint.every,
         checkpoint_keep=config.checkpoint.keep,
@@ -68,14 +70,9 @@ def trial_plan(config: Config, folder: RunFolder, record: TrialRecord, timeout: 
         working_folder=str(Path.cwd()),
         search_path=_own_search_path(),
         timeout=timeout,
-        measures=_to_measure(config, record),
+        measures=() if record.measured or record.depth else measured_names(config),
         data_number=record.data_number,
     )
-
-
-def _to_measure(config: Config, record: TrialRecord) -> tuple[str, ...]:
-    """Of the model, before its first step; what the study holds is not measured again."""
-    return () if config.limits is None or record.measured or record.depth else config.limits.names
 
 
 def _own_search_path() -> list[str]:

@@ -70,8 +70,19 @@ class Run:
 
     @property
     def best(self) -> Best | None:
-        """The best trial, with `value`, `params`, `trial` and `checkpoint`; None if no trial has a value."""
+        """The best trial, with `value`, `params`, `trial` and `checkpoint`; None if no trial has a value.
+
+        Raises:
+            SearchError: there are several objectives, and so a `front`.
+        """
+        if self._config.first.objectives:
+            raise SearchError(f"{self.folder} has several objectives, and so no best trial: see run.front")
         return self.summary.best
+
+    @property
+    def front(self) -> list[Best]:
+        """With several objectives, the trials that no other beats in all of them, each with `objectives`."""
+        return self.summary.front
 
     @cached_property
     def trials(self) -> pandas.DataFrame:
@@ -157,7 +168,7 @@ class Run:
             for record in last.records
             if record.values and record.lengths
         ]
-        best = None if self.best is None else self.best.trial
+        best = None if self.summary.best is None else self.summary.best.trial
         return draw_curves(curves, best=best, metric=self._config.objective.metric, mode=mode)
 
     def __repr__(self) -> str:
@@ -165,10 +176,10 @@ class Run:
 
     def _repr_html_(self) -> str:
         lines = [f"<b>{escape(self.folder.name)}</b>: {escape(self._headline)}"]
-        if self.best is not None:
+        if self.summary.best is not None:
             cells = "".join(
                 f"<tr><td>{escape(name)}</td><td>{escape(str(value))}</td></tr>"
-                for name, value in self.best.params.items()
+                for name, value in self.summary.best.params.items()
             )
             lines.append(f"<table>{cells}</table>")
         return "<br>".join(lines)
@@ -176,7 +187,9 @@ class Run:
     @property
     def _headline(self) -> str:
         found, metric = self.summary, self._config.objective.metric
-        best = self.best
+        best = self.summary.best
+        if found.front:
+            return f"{found.status}, {found.trials} trials, a front of {len(found.front)}"
         value = "no trial has a value" if best is None else f"{metric} {best.value:.4g} of trial {best.trial}"
         return f"{found.status}, {found.trials} trials, {value}"
 

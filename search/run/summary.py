@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from search.budget.reserve import is_fully_trained
+from search.config.config import Config
+from search.config.schema import Objective
 from search.fidelity.audit import FidelityAudit, read_audit
 from search.race.confirmed import Confirmed
 from search.run.coordinator import Coordinator
 from search.run.folder import RunFolder
+from search.study.front import front_of, objectives_at
 from search.study.trial import Outcome, TrialRecord
 from trainables.checkpoint import checkpoint_folder
 from trainables.images.skipped import read_skipped
@@ -38,6 +41,8 @@ class Best:
     checkpoint: str
     of_other_data: bool = False
     """The data have changed since: no trial of those of now has a value."""
+    objectives: dict[str, float] = field(default_factory=dict)
+    """All objectives at that virtual epoch, where there are several."""
     measured: dict[str, float] = field(default_factory=dict)
     """What was measured of its model for `limits`, by name: seconds, bytes and numbers."""
 
@@ -70,6 +75,9 @@ class Summary:
     metric: str
     mode: Mode
     best: Best | None
+    front: list[Best] = field(default_factory=list)
+    """With several objectives the trials that no other beats, the best by the first objective first; there is
+    no `best` then."""
     counts: dict[str, int]
     trials: int
     steps: int
@@ -108,11 +116,14 @@ class Summary:
         """What summary.json holds; without what the search has none of: stages, limits, an audit, a race."""
         given = asdict(self)
         left_out = {"stages", "of"} if not self.of else set()
-        left_out |= {key for key in ("of_other_data", "audit", "confirmed", "over_limit") if not given[key]}
+        left_out |= {
+            key for key in ("of_other_data", "audit", "confirmed", "over_limit", "front") if not given[key]
+        }
         left_out |= {"best_fully_trained", "limits"} if self.best_fully_trained is None else set()
-        for best in (given["best"], *(stage["best"] for stage in given["stages"])):
-            if best is not None and not best["measured"]:
-                del best["measured"]
+        for best in (given["best"], *given["front"], *(stage["best"] for stage in given["stages"])):
+            for key in ("objectives", "measured"):
+                if best is not None and not best[key]:
+                    del best[key]
         return {key: value for key, value in given.items() if key not in left_out}
 
 
@@ -134,24 +145,27 @@ def read_summary(folder: RunFolder) -> Summary:
     written = json.loads(folder.summary.read_text(encoding="utf-8"))
     best = None if written["best"] is None else Best(**written["best"])
     confirmed = None if written.get("confirmed") is None else Confirmed.of(written["confirmed"])
-    found = {"best": best, "confirmed": confirmed, "audit": read_audit(written.get("audit"))}
+    front = [Best(**each) for each in written.get("front", ())]
+    found = {"best": best, "front": front, "confirmed": confirmed, "audit": read_audit(written.get("audit"))}
     return Summary(**{**written, **found, "folder": str(folder.path)})
 
 
 def summarize(
-    coordinator: Coordinator, folder: RunFolder, metric: str, status: Status, reason: str
+    coordinator: Coordinator, folder: RunFolder, config: Config, status: Status, reason: str
 ) -> Summary:
     """The summary of what the study holds now."""
-    study = coordinator.study
+    study, several = coordinator.study, config.objectives
     records = study.records
-    best = coordinator.best
+    best = None if several else coordinator.best
+    front = front_of(records, several) if several else ()
     counts = Counter(r.outcome.value if r.outcome else "unfinished" for r in records)
     return Summary(
         folder=str(folder.path),
         status=status,
         reason=reason,
-        metric=metric,
+        metric=config.objective.metric,
         mode=study.mode,
+        front=[_of_front(record, several, folder) for record in front if several],
         best=None if best is None else _best(best, study.mode, folder),
         counts=dict(counts),
         trials=len(records),
@@ -181,7 +195,7 @@ def trained_to_its_end(coordinator: Coordinator) -> bool | None:
     return is_fully_trained(coordinator.best, coordinator.budget.max_virtual_epochs)
 
 
-def end_reason(coordinator: Coordinator) -> str:
+def end_reason(coordinator: Coordinator, which: str = "the best trial") -> str:
     """What ended a search; of one with a limit of compute, also whether its best trial is fully trained."""
     reason = coordinator.ending or f"all {len(coordinator.study.records)} trials are done"
     trained, best = trained_to_its_end(coordinator), coordinator.best
@@ -192,7 +206,7 @@ def end_reason(coordinator: Coordinator) -> str:
         how = "fully trained" if best.depth >= length else f"trained to its end, virtual epoch {best.depth}"
     else:
         how = f"at virtual epoch {best.depth} of {length}"
-    return f"{reason}; the best trial is {how}"
+    return f"{reason}; {which} is {how}"
 
 
 def _best(record: TrialRecord, mode: Mode, folder: RunFolder) -> Best:
@@ -211,6 +225,10 @@ def _best(record: TrialRecord, mode: Mode, folder: RunFolder) -> Best:
         of_other_data=record.of_other_data,
         measured=record.measured,
     )
+
+
+def _of_front(record: TrialRecord, objectives: Sequence[Objective], folder: RunFolder) -> Best:
+    return replace(_best(record, objectives[0].mode, folder), objectives=objectives_at(record, objectives))
 
 
 def _skipped_samples(records: Sequence[TrialRecord], folder: RunFolder) -> dict[str, str]:

@@ -9,6 +9,7 @@ from search.config.config import Config
 from search.schedulers.asha import ASHA, ASHAStopping
 from search.schedulers.base import Decision, NoScheduler, Rungs, Scheduler
 from search.schedulers.hyperband import Hyperband
+from search.schedulers.moasha import MOASHA
 from search.schedulers.plateau import PlateauStopping
 from search.study.in_memory import study_showing
 from search.study.study import SearchStudy
@@ -40,6 +41,8 @@ def _build(config: Config) -> Scheduler:
     mode, length = config.objective.mode, config.budget.max_virtual_epochs
     match config.scheduler:
         case schema.Asha(grace_period=grace, reduction_factor=factor, axis=axis):
+            if config.objectives:
+                return MOASHA(Rungs(grace, factor, axis), config.objectives, length)
             return ASHA(Rungs(grace, factor, axis), mode, length)
         case schema.AshaStop(grace_period=grace, reduction_factor=factor, axis=axis):
             return ASHAStopping(Rungs(grace, factor, axis), mode)

@@ -25,6 +25,7 @@ from search.run.folder import RunFolder
 from search.run.reporter import ProgressReporter
 from search.screen.progress_bar import draws_in_place
 from search.screen.streams import SHOWN, encoding_of
+from search.study.front import front_of
 from search.study.trial import BROKEN_OFF, NO_VERDICT, Outcome, TrialRecord, ranked
 from search.text import duration, number_text, one_line, short_path, value_text
 from trainables.data.virtual_epoch import VirtualEpochs
@@ -76,6 +77,7 @@ class PlainView(ProgressReporter):
             self._line(
                 f"{head} virtual epoch {record.depth}/{self._coordinator.budget.max_virtual_epochs} "
                 f"{metric} {number_text(record.values[-1])} best {number_text(best)}"
+                + "".join(f" {name} {number_text(value)}" for name, value in _others(record).items())
                 + (f" {speed:.0f} samples/s" if speed else "")
             )
         elif event.kind is EventKind.STARTED:
@@ -183,7 +185,13 @@ class LiveView(ProgressReporter):
         if hidden > 0:
             parts.append(Text(f"and {hidden} more running", style="dim"))
         best = coordinator.best
-        if best is not None:
+        if best is not None and self._config.objectives:
+            front = front_of(coordinator.study.records, self._config.objectives)
+            parts += [
+                Text(""),
+                Text(f"front: trials {', '.join(str(r.number) for r in front)}", style="bold"),
+            ]
+        elif best is not None:
             value = number_text(best.best(coordinator.study.mode))
             head = f"best: trial {best.number}, {self._config.objective.metric} {value}"
             parts += [Text(""), Text(f"{head}  {self._params(best)}", style="bold")]
@@ -244,6 +252,11 @@ class LiveView(ProgressReporter):
 
     def _params(self, record: TrialRecord) -> str:
         return params_text(record.params, self._names)
+
+
+def _others(record: TrialRecord) -> Mapping[str, float]:
+    """The other objectives of the last report."""
+    return record.others[-1] if record.others else {}
 
 
 def state_text(record: TrialRecord) -> str:

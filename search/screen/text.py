@@ -22,6 +22,7 @@ from search.run.summary import NO_VALUE, StageOutcome, Summary
 from search.screen.audit_text import audit_lines
 from search.screen.confirm_text import confirmed_lines, exported_winner, plan_row
 from search.screen.data_text import overview_text
+from search.screen.front_text import chosen_export, front_lines
 from search.screen.plan_text import plan_rows
 from search.study.spent import read_spent
 from search.text import (
@@ -46,7 +47,9 @@ _MAX_OVER_LIMIT = 3
 def summary_text(summary: Summary, *, color: bool = False) -> str:
     """Best trial, counts, steps spent and saved, and the commands to run next."""
     lines = [f"search {summary.status}: {_reason(summary)}"]
-    if summary.best is None:
+    if summary.front:
+        lines += ["", *front_lines(summary)]
+    elif summary.best is None:
         lines += [] if summary.reason.startswith(NO_VALUE) else ["", NO_VALUE]
     else:
         lines.append("")
@@ -140,6 +143,8 @@ def _next_commands(summary: Summary) -> list[str]:
         if not summary.failures:
             return [log, "with other values under trial:, continue with", f"  {resume} --trials N"]
         return [log, "once the cause is fixed, try the failed trials again with", f"  {again}"]
+    if summary.front:
+        return ["next", f"  {program('tensorboard', '--logdir', folder)}", f"  {chosen_export(summary)}"]
     if summary.best is not None and summary.best.of_other_data and not summary.stages:
         more = command("resume", folder, *_for_more_trials(summary))
         return ["for trials on the data as they are now", f"  {more}"]

@@ -32,6 +32,8 @@ JOURNAL = "study.journal"
 
 _SPACE_PREFIX = "space/"
 """Prefix of the study's attributes that hold its spaces; a run that grows may add one for its next trials."""
+_OTHERS = "others/"
+"""Prefix of a trial's attributes that hold its other objectives, by the number of the virtual epoch."""
 ELAPSED = "elapsed_seconds"
 
 _DIRECTIONS = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
@@ -139,8 +141,10 @@ class SearchStudy:
         lengths: VirtualEpochs,
         seconds: float,
         wall: float | None = None,
+        others: Mapping[str, float] | None = None,
     ) -> None:
-        """Record the objective of the trial's next virtual epoch, and its wall time if that is known."""
+        """Record the objective of the trial's next virtual epoch, its wall time if that is known, and other
+        objectives if there are any."""
         assert record.outcome is None
         seconds = round(seconds, 3)
         number, sequence = record.depth + 1, self.last_sequence + 1
@@ -153,12 +157,15 @@ class SearchStudy:
             if record.lengths is None:
                 self._set(record, "virtual_epochs", lengths.as_dict())
             self._set(record, "spent", spent)
+            if others:
+                self._set(record, f"{_OTHERS}{number}", dict(others))
             self._storage.set_trial_intermediate_value(record.trial_id, number, value)
         lengths = record.lengths or self._lengths.setdefault(lengths, lengths)
         self.num_steps += steps - record.steps
         record.lengths, record.steps, record.samples, record.seconds = lengths, steps, samples, seconds
         record.sequence = record.last_report = self.last_sequence = sequence
         record.values.append(value)
+        record.others += [dict(others)] if others else []
         self.indexes.update(record)
 
     def begin_on_new_data(self, record: TrialRecord) -> None:
@@ -223,6 +230,7 @@ class SearchStudy:
         record.failures = [] if record.outcome in NO_VERDICT else record.failures
         carried = ("trial", "space", "known", "virtual_epochs", "spent", "failures", "audited", "measured")
         attrs = {key: old.user_attrs[key] for key in carried if key in old.user_attrs}
+        attrs |= {key: attr for key, attr in old.user_attrs.items() if key.startswith(_OTHERS)}
         if not record.failures:
             attrs.pop("failures", None)
         attrs |= {"promoted": record.depth, "continues": old.number}
@@ -316,6 +324,7 @@ def _record(number: int, trial_id: int, frozen: FrozenTrial, space: Space) -> Tr
         known=attrs.get("known"),
         measured=attrs.get("measured", {}),
         values=values,
+        others=[attrs[f"{_OTHERS}{n}"] for n in range(1, len(values) + 1) if f"{_OTHERS}{n}" in attrs],
         lengths=lengths,
         steps=steps,
         samples=lengths.samples_at(len(values)) if lengths and values else 0,

@@ -76,6 +76,8 @@ class TrialRecord:
     """Of its model before the first step, see `trainables.measure`."""
     values: list[float] = field(default_factory=list)
     """Objective of virtual epochs 1, 2, … that have been reported."""
+    others: list[dict[str, float]] = field(default_factory=list)
+    """The other objectives that are reported, of each virtual epoch; empty with one objective."""
     lengths: VirtualEpochs | None = None
     """Lengths of its virtual epochs; known from its first report."""
     steps: int = 0
