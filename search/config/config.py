@@ -279,13 +279,11 @@ def _check_task(
     problems = [] if ("trial",) in reported else check_trial(space, found, reported)
     own = () if ("trial",) in reported else _names_of_metrics(space)
     trials = [resolved.options for resolved in space.candidates()]
-    for name in measured_names(sections):
-        if name in found.metric_names:
-            message = (
-                f"the task reports a metric {name}, which is also measured; give its metric another name"
-            )
-            problems.append(Problem.of(("limits" if sections.limits else "objectives",), message))
     several = [objective.metric for objective in sections.objectives or ()]
+    for index, metric in enumerate(several):
+        if metric in found.metric_names and metric not in metrics:
+            message = f"{metric} is measured, and the task reports a metric of that name too; rename that"
+            problems.append(Problem.of(("objectives", index, "metric"), message))
     for metric in metrics:
         path = ("objectives", several.index(metric), "metric") if several else ("objective", "metric")
         problems += _metric_problems(path, metric, found, own, trials)

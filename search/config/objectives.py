@@ -27,19 +27,15 @@ def measured_names(sections: StageSections) -> tuple[str, ...]:
 
 def reported(sections: StageSections) -> list[Objective]:
     """The objectives that are reported with each virtual epoch, the first one first."""
-    several = sections.objectives or [sections.objective]
-    return [objective for objective in several if objective.metric not in MEASURED]
+    if sections.objectives is None:
+        return [sections.objective]
+    return [objective for objective in sections.objectives if objective.metric not in MEASURED]
 
 
 def objectives_problems(sections: Sections, tree: Mapping[str, Any]) -> Iterator[Problem]:
     """What is wrong with `objectives`, and what else the configuration asks for that is of one objective."""
     several = sections.objectives
     if several is None:
-        if sections.objective.metric in MEASURED and "objective" in tree:
-            message = "which is measured before the first step; give it as one of `objectives`, or as a limit"
-            yield Problem.of(
-                ("objective", "metric"), f"received {shown(sections.objective.metric)}, {message}"
-            )
         return
     if "objective" in tree:
         yield Problem.of(("objective",), "is given beside objectives; remove one of them")

@@ -1,7 +1,8 @@
-"""Searches with limits of a model's size: killed ones end alike, and Ray gives what one process gives."""
+"""Searches with limits and several objectives: killed ones end alike, and so do Ray and one process."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,3 +57,26 @@ def test_ray_and_this_process_measure_and_train_alike(tmp_path: Path) -> None:
     for one, other in zip(here, there, strict=True):
         assert set(one.measured) == {"parameters", "flops", "latency"}
         assert {**one.measured, "latency": 0} == {**other.measured, "latency": 0}
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_ray_and_this_process_find_the_same_front(tmp_path: Path) -> None:
+    config: dict[str, Any] = search_config(
+        objectives=[
+            {"metric": "accuracy", "mode": "max"},
+            {"metric": "valid_loss", "mode": "min"},
+            {"metric": "flops", "mode": "min"},
+        ],
+        budget={"trials": 5, "max_virtual_epochs": 3},
+        resources=ALONE,
+    )
+    del config["objective"]
+    here = search_locally(config, results=tmp_path / "here")
+    there = run_search(config, results=tmp_path / "there")
+    assert [replace(best, checkpoint="") for best in here.front] == [
+        replace(best, checkpoint="") for best in there.front
+    ]
+    assert here.front
+    records = [read_records(tmp_path / place / "digits" / "study.journal") for place in ("here", "there")]
+    assert outcomes(records[0]) == outcomes(records[1])
+    assert [record.others for record in records[0]] == [record.others for record in records[1]]

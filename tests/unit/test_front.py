@@ -16,6 +16,7 @@ from tiny_tasks import search_config
 from search.api import Run
 from search.commands.confirm import race
 from search.commands.export import export
+from search.config.objectives import measured_names, reported
 from search.config.schema import Objective
 from search.config.stages import load_config
 from search.errors import ConfigError, SearchError
@@ -81,7 +82,7 @@ def test_equal_trials_are_of_one_front() -> None:
 
 
 def test_crowding_distances_are_those_of_nsga_ii() -> None:
-    # The ranges are 4 and 8: for the second (3 - 0) / 4 + (8 - 2) / 8, for the third (4 - 1) / 4 + (4 - 0) / 8.
+    # The ranges are 4 and 8: the second has (3 - 0) / 4 + (8 - 2) / 8, the third (4 - 1) / 4 + (4 - 0) / 8.
     assert crowding_distances([(0, 8), (1, 4), (3, 2), (4, 0)]) == [math.inf, 1.5, 1.25, math.inf]
     assert crowding_distances([(0, 8)]) == [math.inf]
     assert crowding_distances([(1, 1), (1, 1), (1, 1)]) == [math.inf, 0.0, math.inf]
@@ -96,7 +97,8 @@ def of(number: int, *accuracies: float, latency: float = 0.0, **fields: Any) -> 
 
 
 def test_all_objectives_are_of_the_virtual_epoch_that_is_best_by_the_first() -> None:
-    record = trial(0, 0.5, 0.9, 0.7, others=[{"valid_loss": 1.0}, {"valid_loss": 3.0}, {"valid_loss": 0.2}])
+    others = [{"valid_loss": loss} for loss in (1.0, 3.0, 0.2)]
+    record = trial(0, 0.5, 0.9, 0.7, others=others)
     record.measured = {"latency": 0.02}
     objectives = [ACCURACY, LOSS, LATENCY]
     assert objectives_at(record, objectives) == {"accuracy": 0.9, "valid_loss": 3.0, "latency": 0.02}
@@ -206,9 +208,11 @@ def test_what_is_of_one_objective_is_refused_before_the_search(
     assert message in str(error.value)
 
 
-def test_one_objective_is_not_measured() -> None:
-    with pytest.raises(ConfigError, match="give it as one of `objectives`, or as a limit"):
-        load_config(search_config(objective={"metric": "latency", "mode": "min"}))
+def test_a_single_objective_may_have_the_name_of_what_can_be_measured() -> None:
+    """A task of one's own may report its latency."""
+    config = load_config(search_config(objective={"metric": "latency", "mode": "min"})).first
+    assert measured_names(config) == ()
+    assert [objective.metric for objective in reported(config)] == ["latency"]
 
 
 # --- a search
@@ -284,3 +288,13 @@ def test_a_search_that_is_killed_ends_with_the_same_front(run: Path, tmp_path: P
         found = read_records(folder / "study.journal")
         assert outcomes(found) == outcomes(expected)
         assert [record.others for record in found] == [record.others for record in expected]
+
+
+def test_a_budget_of_compute_ends_with_the_best_by_the_first_objective_fully_trained(tmp_path: Path) -> None:
+    config = several()
+    config["budget"] = {"full_trainings": 3, "max_virtual_epochs": 4}
+    summary = search_locally(config, results=tmp_path)
+    records = read_records(tmp_path / "digits" / "study.journal")
+    assert sum(record.depth for record in records) <= 12
+    assert records[summary.front[0].trial].depth == 4
+    assert "the best trial by accuracy is fully trained" in summary.reason
