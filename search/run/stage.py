@@ -275,7 +275,7 @@ def _finish(
         status, reason = "failed", f"{NO_VALUE}; {reason}"
     coordinator.close(resumable=status != "complete")
     retention.close()
-    summary = summarize(coordinator, folder, config, status, reason)
+    summary = summarize(coordinator, folder, config.objective.metric, status, reason, config.objectives or ())
     if config.objectives is None:
         audited = audit(coordinator.study.records, coordinator.scheduler.rungs, config)
         summary = dataclasses.replace(summary, audit=audited)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from search.budget.reserve import is_fully_trained
-from search.config.config import Config
 from search.config.schema import Objective
 from search.fidelity.audit import FidelityAudit, read_audit
 from search.race.confirmed import Confirmed
@@ -151,21 +150,26 @@ def read_summary(folder: RunFolder) -> Summary:
 
 
 def summarize(
-    coordinator: Coordinator, folder: RunFolder, config: Config, status: Status, reason: str
+    coordinator: Coordinator,
+    folder: RunFolder,
+    metric: str,
+    status: Status,
+    reason: str,
+    objectives: Sequence[Objective] = (),
 ) -> Summary:
-    """The summary of what the study holds now."""
-    study, several = coordinator.study, config.objectives
+    """The summary of what the study holds now; with several objectives it has a front."""
+    study = coordinator.study
     records = study.records
-    best = None if several else coordinator.best
-    front = front_of(records, several) if several else ()
+    best = None if objectives else coordinator.best
+    front = front_of(records, objectives) if objectives else ()
     counts = Counter(r.outcome.value if r.outcome else "unfinished" for r in records)
     return Summary(
         folder=str(folder.path),
         status=status,
         reason=reason,
-        metric=config.objective.metric,
+        metric=metric,
         mode=study.mode,
-        front=[_of_front(record, several, folder) for record in front if several],
+        front=[_of_front(record, objectives, folder) for record in front],
         best=None if best is None else _best(best, study.mode, folder),
         counts=dict(counts),
         trials=len(records),
