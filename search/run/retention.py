@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Callable, Collection, Sequence
 
@@ -42,9 +41,7 @@ def space_needed(
         trials: of the whole search; None where nobody knows, and then of its beginning.
     """
     trials, checkpoint = trials or MOST_WITHOUT_VALUE, config.checkpoint
-    holding = checkpoint.keep_trials + concurrency
-    if scheduler.pauses:
-        holding += math.ceil(trials / scheduler.rungs.reduction_factor)
+    holding = checkpoint.keep_trials + concurrency + scheduler.most_promotable(trials)
     holding += holding // 8  # until the next sweep
     # While one is written, a trial has one more than it keeps.
     return checkpoint_size * (checkpoint.keep + 1) * min(holding, trials)

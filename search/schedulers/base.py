@@ -6,6 +6,7 @@ decides alike.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from dataclasses import dataclass
 from enum import Enum
@@ -139,6 +140,10 @@ class Scheduler:
     def may_promote(self, study: SearchStudy, num_new: int) -> list[TrialRecord]:
         """Paused trials that may still be promoted if at most `num_new` trials are yet to begin."""
         return []
+
+    def most_promotable(self, num_trials: int) -> int:
+        """Paused trials of so many that may be promoted at one time, and keep their checkpoints for it."""
+        return math.ceil(num_trials / self.rungs.reduction_factor) if self.pauses else 0
 
     def expected_virtual_epochs(
         self, num_trials: int, num_virtual_epochs: int, lengths: VirtualEpochs | None = None

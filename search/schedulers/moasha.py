@@ -81,6 +81,9 @@ class MOASHA(ASHA):
         table = self._table(study)
         return [record for index in range(1, table.num_rungs + 1) for _, record in table.waiting(index)]
 
+    def most_promotable(self, num_trials: int) -> int:
+        return num_trials
+
     def _table(self, study: SearchStudy) -> FrontTable:
         return study.indexes.get(
             ("fronts", self.rungs, self._objectives),
