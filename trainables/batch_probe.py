@@ -27,10 +27,11 @@ import torch
 
 from trainables.build import build_trainer, load_arrays
 from trainables.data.prepared import data_key
+from trainables.measure import NUM_STEPS, take_step
 from trainables.options import TrialOptions
 from trainables.process.failure import FailureKind, failure_of
-from trainables.progress import DivergedError
-from trainables.session import load_task_class, select_device
+from trainables.process.gpu_share import select_device
+from trainables.session import load_task_class
 from trainables.task import Arrays, Task
 from trainables.trainer import Trainer
 
@@ -39,10 +40,6 @@ UNBOUNDED = 1024
 _LONGEST = 2**20
 _SECONDS = 300.0
 """A try that takes longer counts as too large."""
-_NUM_STEPS = 2
-"""The first step creates the optimizer's state; the second holds it in addition to its gradients."""
-_MOST_SKIPPED = 17
-"""Steps that a scaler of fp16 skips at most: its scale begins at 2**16 and is halved with each."""
 MARGIN = 0.05
 """Of a trial's share of a GPU, left free: memory is cut into pieces while a trial runs."""
 _NO_MEMORY = ("batch_size", "lr_schedule", "seed")
@@ -110,23 +107,13 @@ class BatchProbe:
 
     def _train(self, trainer: Trainer) -> None:
         try:
-            for _ in range(_NUM_STEPS):
-                self._take_step(trainer)
+            for _ in range(NUM_STEPS):
+                take_step(trainer)
             trainer.try_validation()
         finally:
             trainer.stream.close()
         if self._device.type == "cuda":
             torch.cuda.synchronize()
-
-    def _take_step(self, trainer: Trainer) -> None:
-        """One step that the optimizer takes: those that a scaler skips make no state of it."""
-        scaler = trainer.precision.scaler
-        for _ in range(_MOST_SKIPPED):
-            scale = scaler.get_scale()
-            with contextlib.suppress(DivergedError):  # It had the memory.
-                trainer.take_steps(1)
-            if scaler.get_scale() >= scale:
-                return
 
     def _trainer(self, options: Mapping[str, Any], size: int) -> Trainer:
         task_class = load_task_class(self._task)
@@ -136,7 +123,7 @@ class BatchProbe:
             parsed,
             self._arrays(task_class, parsed, data_key(self._task, options)),
             unit="steps",
-            count=_NUM_STEPS,
+            count=NUM_STEPS,
             num_virtual_epochs=1,
             device=self._device,
         )

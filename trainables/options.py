@@ -27,6 +27,9 @@ REFERENCE = re.compile(r"\$\{env:([^}]*)\}")
 
 
 Mode = Literal["max", "min"]
+MEASURED = ("parameters", "flops", "latency", "memory")
+"""What can be measured of a model before its first step: the first two are counted, a latency is in seconds
+and memory in bytes."""
 """Whether the objective is to become large or small."""
 
 

@@ -31,6 +31,8 @@ class TrialPlan:
     """Full length of the trial."""
     metric: str
     mode: Mode
+    other_metrics: Sequence[str] = ()
+    """More objectives of which each report needs a value."""
     reported: int = 0
     """Virtual epochs whose reports have arrived; the next one is `reported + 1`."""
     checkpoint_every: int = 1
@@ -44,6 +46,8 @@ class TrialPlan:
     pretrained: bool = True
     """Whether it begins from pretrained weights, where its options name some."""
     data: DataSplit = "train"
+    measures: Sequence[str] = ()
+    """What is measured of the model before the first step, see `trainables.measure`."""
     data_number: int = 0
     """Which of the data that its search has had; a checkpoint of others is not continued."""
     schedule: Sequence[Mapping[str, Any]] = ()

@@ -22,6 +22,7 @@ OF_A_REPORT = (
     "step",
     "samples",
     "seconds",
+    "measured",
     "diverged",
     "ended",
     "process",

@@ -6,9 +6,9 @@ import json
 import logging
 import math
 import operator
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,11 @@ from trainables.data.handover import take_notes
 from trainables.function.task import as_task
 from trainables.function.trainer import FunctionTrainer
 from trainables.images.skipped import keep_skipped
+from trainables.measure import measure
 from trainables.origin import discard_origins, load_origin
 from trainables.plan import DataSplit as DataSplit
 from trainables.plan import TrialPlan as TrialPlan
-from trainables.process.gpu_share import bind_share
+from trainables.process.gpu_share import select_device
 from trainables.process.imports import import_own
 from trainables.process.process_state import clean_process
 from trainables.progress import DivergedError
@@ -42,24 +43,6 @@ def load_task_class(spec: str) -> type[Task]:
     """Import `package.module:Class`, or the training function there."""
     module, _, name = spec.partition(":")
     return as_task(operator.attrgetter(name)(import_own(module)))
-
-
-def select_device(gpu_fraction: float) -> torch.device:
-    """The GPU, limited to its share of the memory, if one exists and a share is granted; else the CPU."""
-    if gpu_fraction <= 0 or not torch.cuda.is_available():
-        return torch.device("cpu")
-    bind_share(gpu_fraction)
-    return torch.device("cuda")
-
-
-def why_no_gpu() -> str:
-    """Why torch sees no GPU in this process, where there should be one."""
-    if torch.version.cuda is None and torch.version.hip is None:
-        return f"this torch, {torch.__version__}, is built without CUDA"
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None and not visible.strip():
-        return "CUDA_VISIBLE_DEVICES is empty"
-    return "torch finds no device or driver; what does nvidia-smi say?"
 
 
 class TrialSession:
@@ -83,7 +66,8 @@ class TrialSession:
         self._folder = Path(plan.folder)
         task_class = load_task_class(plan.task)
         self.options = task_class.Options.parse(plan.options)
-        self.trainer: Trainer | FunctionTrainer = build_training(
+        build = partial(
+            build_training,
             task_class,
             self.options,
             arrays,
@@ -96,6 +80,9 @@ class TrialSession:
             device=select_device(plan.gpu_fraction),
             with_validation_data=plan.data == "train+val",
         )
+        # On a trainer of its own: the trial's is then as if nothing had been measured.
+        self._measured = measure(plan.measures, build) if plan.measures else {}
+        self.trainer: Trainer | FunctionTrainer = build()
         self.history: list[Record] = []
         self._saved = 0
         self._between = True  # virtual epochs, where alone a checkpoint can be taken
@@ -140,7 +127,13 @@ class TrialSession:
         self._messages.append(text)
 
     def next_report(self) -> Record:
-        """The next virtual epoch's record; if it diverged, with the reason as `diverged` and no metrics."""
+        """The next virtual epoch's record; if it diverged, with the reason as `diverged` and no metrics.
+
+        First of all comes what was measured of the model, as `measured`, where the plan asks for that.
+        """
+        if self._measured:
+            measured, self._measured = self._measured, {}
+            return {"virtual_epoch": 0, "measured": measured, **self._spent()}
         if self._next >= len(self.history):
             ended = self._train()
             if ended is not None:
@@ -204,11 +197,12 @@ class TrialSession:
             keep_skipped(self._folder, self.trainer.skipped_samples)
 
     def _objective_fault(self, metrics: Mapping[str, float]) -> str | None:
-        value = metrics.get(self.plan.metric)
-        if value is None:
-            known = ", ".join(sorted(metrics))
-            raise KeyError(f"the task reports no metric {self.plan.metric!r}; it reports {known}")
-        return None if math.isfinite(value) else f"{self.plan.metric} is {value}"
+        objectives = (self.plan.metric, *self.plan.other_metrics)
+        for name in objectives:
+            if metrics.get(name) is None:
+                known = ", ".join(sorted(metrics))
+                raise KeyError(f"the task reports no metric {name!r}; it reports {known}")
+        return next((f"{n} is {metrics[n]}" for n in objectives if not math.isfinite(metrics[n])), None)
 
     def _spent(self) -> dict[str, float]:
         trainer = self.trainer

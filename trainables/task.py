@@ -178,6 +178,10 @@ class Task:
         """Outputs of the model for one batch: of its first part, or of a batch that is a tensor."""
         return model(inputs_of(batch, type(self).__name__))
 
+    def infer(self, model: nn.Module, batch: Batch) -> Any:
+        """What the exported model computes for one batch, of which FLOPs and latency are measured."""
+        return self.forward(model, batch)
+
     def loss(self, outputs: Any, batch: Batch) -> Tensor:
         """Mean loss over the batch: a scalar, or [num_terms] with one mean per term of a mixture.
 

@@ -16,8 +16,9 @@ from trainables.build import load_arrays
 from trainables.data.prepared import data_key
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.process.failure import TrialError, recorded_failure, take_failure, traced_if_it_hangs
+from trainables.process.gpu_share import why_no_gpu
 from trainables.process.process_state import ProcessState, RandomStates, clean_process
-from trainables.session import Record, TrialPlan, TrialSession, load_task_class, why_no_gpu
+from trainables.session import Record, TrialPlan, TrialSession, load_task_class
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from search.config.schema import Resources
 from search.run.largest_batch import find_largest_batch
 from trainables.batch_probe import MARGIN
 from trainables.build import build_trainer, load_arrays
+from trainables.process.gpu_share import select_device
 from trainables.segmentation.task import SegmentationTask
-from trainables.session import select_device
 
 _SHARE_BYTES = 3 * 10**9
 _OPTIONS: dict[str, Any] = {

@@ -12,7 +12,7 @@ import time
 import torch
 
 from benchmarks.gpu.cases import trainer_of
-from trainables.session import select_device
+from trainables.process.gpu_share import select_device
 
 _WARM_UP = 20
 

@@ -8,6 +8,7 @@ from search.config.stages import open_run
 from search.fidelity.audit import FidelityAudit
 from search.fidelity.audit import audit as audit_of
 from search.run.folder import RunFolder
+from search.run.objectives import refuse_several
 from search.schedulers.build import build_scheduler
 from search.study.study import read_records
 
@@ -22,6 +23,7 @@ def audit(run: str | Path) -> dict[str, FidelityAudit | None]:
     """
     folder = RunFolder(Path(run).absolute())
     folder.require()
+    refuse_several(folder, "the audit compares ranks by one")
     found = {}
     for stage in folder.stages():
         config = open_run(stage.config).first

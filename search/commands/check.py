@@ -18,6 +18,7 @@ from search.budget.words import budget_text, expected_trials, full_trainings
 from search.commands.check_data import DataCheck, drawn_inspection, inspected
 from search.commands.check_own import doubts, gradients_seen
 from search.config.config import Config
+from search.config.objectives import reported
 from search.config.stages import load_config
 from search.config.tasks import BUILT_IN
 from search.errors import SearchError
@@ -226,7 +227,7 @@ def _try_in(
     with data_errors(config.task_path, config.file, config.places):  # read when needed
         with _shapes(trainer.model) as shapes, gradients_seen(trainer.model) as seen:
             measured = _measure(trainer)
-        if (metric := config.objective.metric) not in measured[0]:
+        for metric in (each.metric for each in reported(config) if each.metric not in measured[0]):
             known = ", ".join(sorted(measured[0]))
             raise SearchError(f"objective.metric is {metric!r}; the task reports {known}")
         found, data, picture = (*loaded, *_doubts(config, trainer, seen)), None, None

@@ -7,11 +7,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from search.config.config import Config
 from search.config.schema import Mode
 from search.config.stages import open_run
 from search.errors import SearchError
 from search.race.plan import read_plan
 from search.run.folder import RunFolder
+from search.study.front import front_of
 from search.study.study import read_records
 from search.study.trial import TrialRecord, ranked
 from trainables.checkpoint import (
@@ -91,7 +93,7 @@ def _plan(folder: RunFolder, keep_trials: int | None, *, dry_run: bool) -> Clean
         config = open_run(stage.config).first
         number = keep_trials or config.checkpoint.keep_trials
         most_kept = max(most_kept, number)
-        found += [*_checkpoints(stage, config.objective.mode, number), *_leftovers(stage)]
+        found += [*_checkpoints(stage, config, number), *_leftovers(stage)]
     found += _of_race(RunFolder(folder.confirm_path))
     items = [
         Item(
@@ -104,10 +106,12 @@ def _plan(folder: RunFolder, keep_trials: int | None, *, dry_run: bool) -> Clean
     return Cleaning(folder=folder.path, dry_run=dry_run, keep_trials=most_kept, items=items)
 
 
-def _checkpoints(folder: RunFolder, mode: Mode, keep_trials: int) -> Iterator[tuple[Path, str]]:
+def _checkpoints(folder: RunFolder, config: Config, keep_trials: int) -> Iterator[tuple[Path, str]]:
     """What to remove from the trials' folders, and why."""
-    records = read_records(folder.journal)
+    records, mode = read_records(folder.journal), config.objective.mode
     kept = {record.number for record in records if record.outcome is None}
+    if config.objectives:
+        kept |= {record.number for record in front_of(records, config.objectives)}
     num_exportable = 0
     for record in ranked(records, mode):
         if num_exportable < keep_trials:

@@ -14,6 +14,7 @@ from search.run.confirm import run_race, without_race
 from search.run.executor import Executor
 from search.run.executors.choose import executor_for
 from search.run.folder import RunFolder, write_json
+from search.run.objectives import refuse_several
 from search.run.opened import Run
 from search.run.reporter import ProgressReporter
 from search.run.summary import Summary, config_digest, read_summary
@@ -61,6 +62,7 @@ def race(
     """
     folder = RunFolder(Path(run).absolute())
     folder.require()
+    refuse_several(folder, "a race has one winner; `export --trial N` takes a trial of the front")
     try:
         summary = _require_complete(folder, read_summary(folder))
     except FileNotFoundError:

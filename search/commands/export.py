@@ -24,6 +24,7 @@ from search.race.confirmed import Confirmed
 from search.run.confirm import read_confirmed
 from search.run.data_record import TrialData, data_for
 from search.run.folder import RunFolder, write_json
+from search.run.objectives import refuse_to_choose
 from search.run.provenance import own_code, working_folder
 from search.study.study import read_records
 from search.study.trial import NO_VERDICT, TrialRecord, best_record
@@ -131,10 +132,8 @@ def _export_winner(folder: RunFolder, stage: RunFolder, race: Confirmed, out: Pa
     record = next(record for record in read_records(home.journal) if record.number == race.run)
     data = data_for(config, home, record)
     try:
-        checkpoint = read_checkpoint(
-            home.trial(record.number), record.best_virtual_epoch(config.objective.mode)
-        )
-        return export_checkpoint(checkpoint, config, out, data.prepared, data, race)
+        found = read_checkpoint(home.trial(record.number), record.best_virtual_epoch(config.objective.mode))
+        return export_checkpoint(found, config, out, data.prepared, data, race)
     except DamagedCheckpointError as error:
         raise SearchError(
             f"run {record.number} of the race, trial {race.winner}, cannot be exported: {error}; "
@@ -156,6 +155,7 @@ def _export(folder: RunFolder, records: Sequence[TrialRecord], trial: int | None
     config = open_run(folder.config).first
     mode = config.objective.mode
     if trial is None:
+        refuse_to_choose(folder, records)
         record = best_record(records, mode)
         missing = f"{folder.path} has no trial with a value yet; nothing to export"
     else:
@@ -225,8 +225,8 @@ def export_checkpoint(
         report = _report(config, checkpoint, metrics, trainer, data.other, race)
         _write_texts(partial, config, checkpoint, report, trainer)
     trainer.close()
-    value = metrics[info["metric"]]
-    done = Export(out, report["trial"], info["metric"], value, metrics, evaluated, other_data=data.other)
+    number, metric, other = report["trial"], info["metric"], data.other
+    done = Export(out, number, metric, metrics[metric], metrics, evaluated, other_data=other)
     return replace(done, confirmed=report.get("confirmed"))
 
 
@@ -289,7 +289,7 @@ def exported_config(config: Config, checkpoint: Checkpoint) -> dict[str, Any]:
     return {
         "name": config.name,
         "task": config.raw["task"],
-        "objective": config.raw["objective"],
+        "objective": config.objective.model_dump(),
         "trial": info["options"],
         "virtual_epoch": info["virtual_epoch"],
         "budget": {"trials": 1, "max_virtual_epochs": info["num_virtual_epochs"]},

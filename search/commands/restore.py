@@ -15,7 +15,7 @@ from trainables.checkpoint import Checkpoint
 from trainables.data.prepared import data_key, prepared_file
 from trainables.data.stream import OtherDataError
 from trainables.function.trainer import FunctionTrainer
-from trainables.session import select_device
+from trainables.process.gpu_share import select_device
 from trainables.task import Arrays
 from trainables.trainer import Trainer
 

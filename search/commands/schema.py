@@ -80,7 +80,8 @@ def _document(sections: Node, defs: Mapping[str, Node], trials: Mapping[str, str
     base = {"type": "string", "description": "Another configuration, over which this one is merged."}
     properties["task"]["anyOf"] = [{"enum": list(BUILT_IN)}, {"type": "string", "pattern": ":"}]
     properties["task"].pop("type")
-    required = [name for name in sections["required"] if name != "name"]
+    required = [name for name in sections["required"] if name not in ("name", "objective")]
+    one_of = [{"required": [key]} for key in ("objective", "objectives")]
     of_tasks = [
         {
             "if": {"required": ["task"], "properties": {"task": {"const": task}}},
@@ -99,7 +100,7 @@ def _document(sections: Node, defs: Mapping[str, Node], trials: Mapping[str, str
         "properties": {"base": base, **properties},
         "additionalProperties": False,
         "if": {"not": {"required": ["base"]}},
-        "then": {"required": required},
+        "then": {"required": required, "oneOf": one_of},
         "allOf": of_tasks,
         "$defs": dict(defs),
     }

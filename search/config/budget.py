@@ -18,7 +18,7 @@ class SearchPlateau(Section):
     """Ends the search once its best has not improved by more than `min_delta` within `trials` trials."""
 
     trials: Count
-    """Number of trials that ended since; failed ones do not count."""
+    """Number of trials that ended since; failed ones and those over a limit do not count."""
     min_delta: NonNegativeFloat = 0.0
     """In units of the objective."""
 

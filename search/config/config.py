@@ -12,7 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError
 from search.config.checks import check_texts, check_trial
 from search.config.document import Document
 from search.config.keys import with_place
+from search.config.limits import OF_A_FUNCTION, limit_problems
 from search.config.messages import explain
+from search.config.objectives import measured_names, objectives_problems
+from search.config.objectives import reported as reported_objectives
 from search.config.population import population_problems, task_problems
 from search.config.schema import ImportedSampler, Sampler, Sections, StageSections
 from search.config.tasks import load_task, may_report, not_computed, task_path
@@ -21,6 +24,7 @@ from search.space.parse import is_domain, read_space
 from search.space.space import Space
 from search.text import nearest, shown, value_at
 from trainables.imported import argument_problems
+from trainables.options import TrialOptions
 
 if TYPE_CHECKING:
     from trainables.task import Task
@@ -106,14 +110,16 @@ def read_config(
     problems = [*text_problems, *(p for p in section_problems if p.at not in texts)]
     problems += [*space_problems, *point_problems]
     problems += _cross_check(sections, None if space_problems else space, failed)
+    if not failed & {"objective", "objectives"}:
+        problems += objectives_problems(sections, document.tree)
     if check_task and "sampler" not in failed:
         problems += _sampler_problems(sections.sampler)
     broken = reported | texts | {_without_option(problem.at) for problem in space_problems if problem.at}
     if check_task and not failed & {"task", "trial"}:
         if before_task is not None and not (problems or document.problems):
             before_task()
-        metric = None if "objective" in failed else sections.objective.metric
-        problems += _check_task(document, sections, metric, space, broken)
+        metrics = [] if "objective" in failed else [each.metric for each in reported_objectives(sections)]
+        problems += _check_task(document, sections, metrics, space, broken)
     problems = [*document.problems, *document.located(problems)]
     if problems:
         return Reading(None, space, problems, broken)
@@ -152,12 +158,15 @@ def read_sections(tree: Mapping[str, Any]) -> tuple[Sections, list[Problem], set
         return Sections.model_validate(tree), [], set()
     except ValidationError as error:
         found = explain(error, Sections, tree)
+    if "objective" not in tree and "objectives" in tree:  # which it is the first of
+        found = [(path, message) for path, message in found if path[:1] != ("objective",)]
     failed = {path[0] for path, _ in found if path}
     problems = [
         Problem.of(path, with_place(path, message) + _domain_hint(value_at(tree, path)))
         for path, message in found
     ]
     kept = {key: value for key, value in tree.items() if key not in failed}
+    failed |= {"objective"} if "objectives" in failed else set()
     stand_ins = {key: value for key, value in _STAND_INS.items() if key in failed}
     return Sections.model_validate(kept | stand_ins), problems, failed
 
@@ -166,7 +175,9 @@ def complete(sections: Sections, tree: Mapping[str, Any]) -> dict[str, Any]:
     """The values as written, with defaults filled in."""
     filled_in: dict[str, Any] = {}
     for name, value in sections:
-        if name in ("stages", "confirm") and not value:
+        if name in ("stages", "confirm", "limits", "objectives") and not value:
+            continue
+        if name == "objective" and sections.objectives:
             continue
         if name in ("trial", "virtual_epoch") or not isinstance(value, BaseModel):
             filled_in[name] = tree.get(name, value)
@@ -212,6 +223,8 @@ def _cross_check(sections: Sections, space: Space | None, failed: set[str | int]
     ):
         message = "counts GPUs, and resources.gpus_per_trial is 0; give `time`, or gpus_per_trial"
         yield Problem.of(("budget", "gpu_hours"), f"received {shown(sections.budget.gpu_hours)}; {message}")
+    if not failed & {"limits", "resources"}:
+        yield from limit_problems(sections.limits, sections.resources.gpus_per_trial)
     if not failed & {"scheduler", "budget", "plateau"}:
         yield from _audit_problems(sections)
     yield from population_problems(sections, space, failed)
@@ -256,23 +269,37 @@ def _names_of_metrics(space: Space) -> tuple[str, ...]:
 
 
 def _check_task(
-    document: Document, sections: Sections, metric: str | None, space: Space, reported: frozenset[KeyPath]
+    document: Document, sections: Sections, metrics: list[str], space: Space, reported: frozenset[KeyPath]
 ) -> list[Problem]:
-    """The task exists, may report the objective, and accepts every trial of the space."""
+    """The task exists, may report the objectives, and accepts every trial of the space."""
     try:
         found = load_task(sections.task, document.where(("task",)))
     except ConfigError as error:
         return error.problems
+    if measured_names(sections) and not issubclass(found.Options, TrialOptions):
+        return [Problem.of(("limits" if sections.limits else "objectives",), OF_A_FUNCTION)]
     problems = [] if ("trial",) in reported else check_trial(space, found, reported)
     own = () if ("trial",) in reported else _names_of_metrics(space)
     problems += task_problems(sections.scheduler, found)
     trials = [resolved.options for resolved in space.candidates()]
-    if metric is not None and (lacking := not_computed(found, metric, trials)):
-        problems.append(Problem.of(("objective", "metric"), f"received {shown(metric)}, {lacking}"))
-    elif metric is not None and not may_report(found, metric, own):
-        names = [f"{name}<class>" if name.endswith("/") else name for name in (*found.metric_names, *own)]
+    several = [objective.metric for objective in sections.objectives or ()]
+    for index, metric in enumerate(several):
+        if metric in found.metric_names and metric not in metrics:
+            message = f"{metric} is measured, and the task reports a metric of that name too; rename that"
+            problems.append(Problem.of(("objectives", index, "metric"), message))
+    for metric in metrics:
+        path = ("objectives", several.index(metric), "metric") if several else ("objective", "metric")
+        problems += _metric_problems(path, metric, found, own, trials)
+    return problems
+
+
+def _metric_problems(
+    path: KeyPath, metric: str, task: type[Task], own: tuple[str, ...], trials: list[dict[str, Any]]
+) -> Iterator[Problem]:
+    if lacking := not_computed(task, metric, trials):
+        yield Problem.of(path, f"received {shown(metric)}, {lacking}")
+    elif not may_report(task, metric, own):
+        names = [f"{name}<class>" if name.endswith("/") else name for name in (*task.metric_names, *own)]
         close = nearest(metric, [*names, "valid_loss"])
         hint = f"; did you mean {close!r}?" if close else ""
-        message = f"received {shown(metric)}; the task reports {', '.join(names)}{hint}"
-        problems.append(Problem.of(("objective", "metric"), message))
-    return problems
+        yield Problem.of(path, f"received {shown(metric)}; the task reports {', '.join(names)}{hint}")

@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from search.config.budget import Budget as Budget
+from search.config.limits import Limits
 from search.config.pbt import Pbt as Pbt
 from search.config.quantities import parse_duration, parse_size
 from search.config.section import Count, CountOrZero, Section
@@ -28,6 +29,7 @@ from trainables.imported_options import BUILT_IN_OR_IMPORTED, IMPORTED, PATH
 from trainables.options import Mode as Mode
 
 Axis = Literal["virtual_epochs", "steps", "samples"]
+_Duration = Annotated[float | None, BeforeValidator(parse_duration, json_schema_input_type=str | None)]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
@@ -309,22 +311,34 @@ class StageSections(Section):
     task: Annotated[str, Field(min_length=1)]
     """Built in, or package.module:Class."""
     objective: Objective
+    """Of `objectives` the first."""
+    objectives: Annotated[list[Objective], Field(min_length=2, max_length=8)] | None = None
+    """Several, in the place of `objective`: trials are compared by non-domination, and the search ends with a
+    front. Metrics are those that the task reports, or parameters, flops, latency and memory."""
     trial: dict[str, Any]
     virtual_epoch: VirtualEpoch
     budget: Budget = Budget()
     sampler: AnySampler = Sampler()
     scheduler: Scheduler = Asha()
     plateau: Plateau | None = None
+    limits: Limits | None = None
+    """What the model of a trial may have at most; a trial over it is not trained."""
     resources: Resources = Resources()
     checkpoint: Checkpoint = Checkpoint()
     max_failures: CountOrZero = 2
     """Number of times that a failed trial is retried."""
     max_failed_trials: Count = 5
     """Number of failed trials in a row with the same cause after which the run ends."""
-    timeout: Annotated[float | None, BeforeValidator(parse_duration, json_schema_input_type=str | None)] = (
-        None
-    )
+    timeout: _Duration = None
     """Seconds that a virtual epoch may take, written as 10m (default: ten times the slowest so far)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_objective(cls, given: Any) -> Any:
+        several = given.get("objectives") if isinstance(given, Mapping) else None
+        if not isinstance(several, list) or not several or "objective" in given:
+            return given
+        return {**given, "objective": several[0]}
 
 
 class Sections(StageSections):

@@ -14,6 +14,7 @@ from search.config.auto_batch import AutoBatch, auto_batch
 from search.config.config import Config, Reading, complete, read_config, read_sections
 from search.config.document import Document, read_document
 from search.config.merging import merge
+from search.config.objectives import objectives_problems
 from search.config.population import race_problems, stage_problems
 from search.config.schema import Confirm, Objective, name_of_file
 from search.errors import ConfigError, KeyPath, Problem
@@ -182,6 +183,8 @@ def read_search(
             raise ConfigError(problems)
         return SearchConfig(document, (Stage("", (config,)),), config.raw)
     sections, problems, _ = read_sections(document.tree)
+    if sections.objectives:
+        problems += objectives_problems(sections, document.tree)
     problems = document.located(p for p in problems if p.at and p.at[0] == "stages")
     if problems:
         rest = {key: value for key, value in document.tree.items() if key != "stages"}

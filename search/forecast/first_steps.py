@@ -18,8 +18,8 @@ from trainables.build import build_training, load_arrays
 from trainables.data.virtual_epoch import Unit, VirtualEpochs
 from trainables.function.trainer import FunctionTrainer
 from trainables.process.failure import failure_of
+from trainables.process.gpu_share import select_device
 from trainables.progress import DivergedError
-from trainables.session import select_device
 from trainables.trainer import Trainer
 
 Training = Trainer | FunctionTrainer

@@ -61,14 +61,15 @@ def simulate(config: Config, costs: Costs, concurrency: int, seed: int) -> Simul
     )
     # A sampler that learns would take most of the time, and learn from nothing.
     drawn = Sampler(name="grid" if config.sampler.name == "grid" else "random", seed=seed)
-    config = config.model_copy(update={"sampler": drawn})
+    # One invented value stands for several objectives: as many trials are promoted.
+    config = config.model_copy(update={"sampler": drawn, "objectives": None})
     scheduler = build_scheduler(config)
     study = SearchStudy(
         None,
         name=config.name,
         mode=config.objective.mode,
         space=config.space,
-        sampler=lambda study: build_sampler(drawn, config.space, view_of(study, scheduler.rungs, drawn)),
+        sampler=lambda study: build_sampler(drawn, config.space, view_of(study, scheduler.rungs, config)),
     )
     coordinator = Coordinator(study, scheduler, config, concurrency=concurrency, clock=executor.clock)
     trials.study = study

@@ -38,9 +38,11 @@ _ALWAYS = (
 # What new trials are and which of them continue; earlier ones stay what they are.
 _WHEN_GROWING = ("trial", "sampler", "scheduler")
 # With another of these, values of earlier trials would not be comparable.
-_NEVER = ("objective", "task", "virtual_epoch", "trial.data")
+_NEVER = ("objective", "objectives", "task", "virtual_epoch", "trial.data")
 # A population is compared as a whole: who comes later, or goes on longer, finds no checkpoint of then.
 _WITH_A_POPULATION = ("budget", "trial", "sampler", "scheduler", "plateau")
+# Trials that it left out, or let in, would be others now; those of an older run say what was measured.
+_OF_THIS_RUN = ("limits",)
 
 
 def record_config(config: Config | SearchConfig, folder: RunFolder, *, growing: bool) -> None:
@@ -108,7 +110,7 @@ def check_config(config: Config | SearchConfig, folder: RunFolder, *, growing: b
             if _is_in(path, never) or not _is_in(path, allowed)
         ]
         if refused:
-            final = any(_is_in(problem.path, never) for problem in refused)
+            final = any(_is_in(problem.path, never + _OF_THIS_RUN) for problem in refused)
             raise ConfigError([*refused, Problem(str(folder.path), "", _way_out(config, folder, final))])
         problems = list(_below_what_happened(before, config, folder))
         if problems:

@@ -242,6 +242,7 @@ def race_config(config: Config, plan: RacePlan, number: int) -> Config:
         "sampler": Sampler(name="random"),
         "scheduler": schema.NoScheduler(),
         "plateau": None,
+        "limits": None,  # its candidates are within them
         "budget": Budget(trials=runs, max_virtual_epochs=plan.virtual_epochs),
         "checkpoint": config.checkpoint.model_copy(update={"keep_trials": runs}),
     }

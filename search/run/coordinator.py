@@ -9,13 +9,14 @@ from typing import Any
 
 from search.budget.reserve import Reserve
 from search.config.config import Config
+from search.config.objectives import reported
 from search.fidelity.draw import is_audited
 from search.run import limits
 from search.run.events import Event, EventKind, Turn
 from search.run.recovery import is_fruitless, recover
 from search.samplers.points import Points
 from search.schedulers.base import Decision, Scheduler
-from search.schedulers.plateau import is_on_plateau
+from search.schedulers.plateau import ended_on_plateau
 from search.study.journal import JournalWriteError
 from search.study.study import SearchStudy
 from search.study.trial import Outcome, TrialRecord, best_record
@@ -77,7 +78,7 @@ class Coordinator:
         self._failed_alike = limits.FailedAlike()
         self.slowest = max((r.seconds / r.depth for r in study.records if r.values), default=None)
         """Seconds of the slowest virtual epoch so far."""
-        self._noted_difference = False
+        self._repeated = limits.Repeated()
 
     def recover(self) -> None:
         """Take up the trials that nobody runs: queue them, or record that they have ended."""
@@ -158,6 +159,8 @@ class Coordinator:
     def _on_report(self, record: TrialRecord, report: Mapping[str, Any], lengths: VirtualEpochs) -> bool:
         if "message" in report:
             self._tell(EventKind.MESSAGE, record, text=report["message"])
+        if "measured" in report:
+            return self._on_measured(record, report)
         if (end := limits.own_end(report)) is not None:
             self._failed_alike.survived(record.depth + 1)
             self._finish(record, *end, report)
@@ -165,12 +168,14 @@ class Coordinator:
         objective = float(report[self._config.objective.metric])
         began, self._since[record.number] = self._since[record.number], self._clock()
         if report["virtual_epoch"] <= record.depth:
-            self._compare(record, report["virtual_epoch"], objective)
+            if text := self._repeated.difference(record, report["virtual_epoch"], objective):
+                self._tell(EventKind.MESSAGE, record, text=text)
             return self._job_goes_on(record)
         if report["virtual_epoch"] != record.depth + 1:
             raise RuntimeError(f"virtual epoch {report['virtual_epoch']} was reported after {record.depth}")
         self.slowest = max(self.slowest or 0.0, report["seconds"] - record.seconds)
-        self.study.report(record, objective, lengths, report["seconds"], self._clock() - began)
+        others = {each.metric: float(report[each.metric]) for each in reported(self._config)[1:]}
+        self.study.report(record, objective, lengths, report["seconds"], self._clock() - began, others)
         self._failed_alike.survived(record.depth)
         self._tell(EventKind.REPORTED, record, report)
         self._save_elapsed()
@@ -185,12 +190,12 @@ class Coordinator:
             self._tell(EventKind.PAUSED, record, report)
         return self._job_goes_on(record)
 
-    def _compare(self, record: TrialRecord, virtual_epoch: int, objective: float) -> None:
-        """Report once if a virtual epoch that was computed again came out otherwise."""
-        text = limits.difference(record, virtual_epoch, objective)
-        if text and not self._noted_difference:
-            self._noted_difference = True
-            self._tell(EventKind.MESSAGE, record, text=text)
+    def _on_measured(self, record: TrialRecord, report: Mapping[str, Any]) -> bool:
+        """Record what was measured of the model; over a limit, the trial ends before its first step."""
+        self.study.measure(record, report["measured"])
+        if (end := limits.over_limit(record, self._config.limits)) is not None:
+            self._finish(record, *end, report)
+        return self._job_goes_on(record)
 
     def _job_goes_on(self, record: TrialRecord) -> bool:
         self._check_limits()
@@ -331,12 +336,8 @@ class Coordinator:
     def _check_limits(self) -> None:
         if self.reserve.reached is not None:
             self.end(self.reserve.reached)
-        if self.budget.plateau is None or self.ending is not None:
-            return
-        asked = self.budget.plateau.model_dump()
-        if self.study.has_ended_on(asked) or is_on_plateau(self.study, self.scheduler, **asked):
-            self.end("the best has not moved by more than {min_delta:g} in {trials} trials".format(**asked))
-            self.study.end_on(asked)  # as trials that still run may move it
+        if self.ending is None and self.budget.plateau is not None:
+            self.ending = ended_on_plateau(self.study, self.scheduler, self.budget.plateau)
 
     def _save_elapsed(self) -> None:
         if self.elapsed_seconds - self._elapsed_saved >= 5.0:

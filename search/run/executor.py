@@ -13,6 +13,7 @@ import numpy as np
 
 from search.config.config import Config
 from search.config.document import write_yaml
+from search.config.objectives import measured_names, reported
 from search.config.schema import Pbt
 from search.errors import SearchError
 from search.run.coordinator import Coordinator
@@ -75,6 +76,7 @@ def trial_plan(
         num_virtual_epochs=config.budget.max_virtual_epochs,
         metric=config.objective.metric,
         mode=config.objective.mode,
+        other_metrics=[objective.metric for objective in reported(config)[1:]],
         reported=record.depth,
         checkpoint_every=every,
         checkpoint_keep=config.checkpoint.keep,
@@ -85,6 +87,7 @@ def trial_plan(
         working_folder=str(Path.cwd()),
         search_path=_own_search_path(),
         timeout=timeout,
+        measures=() if record.measured or record.depth else measured_names(config),
         data_number=record.data_number,
         schedule=[segment._asdict() for segment in schedule],
     )

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from search.config.limits import Limits
 from search.study.study import SearchStudy
 from search.study.trial import BROKEN_OFF, Outcome, TrialRecord
 from trainables.process.failure import Failure, FailureKind
@@ -27,19 +28,6 @@ def timeout_after(given: float | None, slowest: float | None) -> float:
     if given is not None:
         return given
     return _FIRST_TIMEOUT if slowest is None else max(_SHORTEST_TIMEOUT, _SLOWEST_TIMES * slowest)
-
-
-def difference(record: TrialRecord, virtual_epoch: int, objective: float) -> str:
-    """What to say if a virtual epoch that was computed again came out otherwise; else empty."""
-    before = record.values[virtual_epoch - 1]
-    return (
-        ""
-        if objective == before
-        else (
-            f"virtual epoch {virtual_epoch} was computed again and gave {objective:.6g}, "
-            f"before {before:.6g}: this training does not repeat exactly here"
-        )
-    )
 
 
 def reason_at_end(record: TrialRecord, ending: str | None) -> str:
@@ -67,8 +55,10 @@ def given_up(study: SearchStudy) -> str:
     if broken_off < MOST_WITHOUT_VALUE:
         return ""
     study.study.set_user_attr(_GIVEN_UP, len(study.records))
+    over = sum(record.outcome is Outcome.OVER_LIMIT for record in counted)
+    beyond = f" ({over} are over the limit)" if over else ""
     return (
-        f"none of {broken_off} trials has a value; go on with other values under trial:, or with "
+        f"none of {broken_off} trials has a value{beyond}; go on with other values under trial:, or with "
         "budget.trials, which then is the limit in the place of this one"
     )
 
@@ -96,6 +86,30 @@ def own_end(report: Mapping[str, Any]) -> tuple[Outcome, str] | None:
     if "diverged" in report:
         return Outcome.DIVERGED, report["diverged"]
     return (Outcome.STOPPED, report["ended"]) if "ended" in report else None
+
+
+def over_limit(record: TrialRecord, limits: Limits | None) -> tuple[Outcome, str] | None:
+    """How a trial ends of whose model more was measured than `limits:` allow."""
+    beyond = "" if limits is None or record.depth else limits.beyond(record.measured)
+    return (Outcome.OVER_LIMIT, beyond) if beyond else None
+
+
+class Repeated:
+    """Compares virtual epochs that are computed again, after a crash, with what they were."""
+
+    def __init__(self) -> None:
+        self._told = False
+
+    def difference(self, record: TrialRecord, virtual_epoch: int, objective: float) -> str:
+        """What to say of the first that comes out otherwise; else empty."""
+        before = record.values[virtual_epoch - 1]
+        if objective == before or self._told:
+            return ""
+        self._told = True
+        return (
+            f"virtual epoch {virtual_epoch} was computed again and gave {objective:.6g}, "
+            f"before {before:.6g}: this training does not repeat exactly here"
+        )
 
 
 class FailedAlike:

@@ -19,6 +19,7 @@ from search.run.summary import Best, Summary, read_summary
 from search.study.journal import open_journal
 from search.study.study import read_records
 from search.study.trial import TrialRecord
+from trainables.options import MEASURED
 
 if TYPE_CHECKING:
     import pandas
@@ -69,14 +70,26 @@ class Run:
 
     @property
     def best(self) -> Best | None:
-        """The best trial, with `value`, `params`, `trial` and `checkpoint`; None if no trial has a value."""
+        """The best trial, with `value`, `params`, `trial` and `checkpoint`; None if no trial has a value.
+
+        Raises:
+            SearchError: there are several objectives, and so a `front`.
+        """
+        if self._config.first.objectives:
+            raise SearchError(f"{self.folder} has several objectives, and so no best trial: see run.front")
         return self.summary.best
+
+    @property
+    def front(self) -> list[Best]:
+        """With several objectives, the trials that no other beats in all of them, each with `objectives`."""
+        return self.summary.front
 
     @cached_property
     def trials(self) -> pandas.DataFrame:
         """A row for each trial, by its number: how it ended, the best value and its virtual epoch, virtual
-        epochs, steps and seconds of training, and each parameter in a column `params_NAME`, empty where the
-        trial has none of that name. With stages, the stage comes first.
+        epochs, steps and seconds of training, what was measured of its model for `limits` in columns such as
+        `measured_latency`, and each parameter in a column `params_NAME`, empty where the trial has none of
+        that name. With stages, the stage comes first.
         """
         import pandas
 
@@ -85,9 +98,10 @@ class Run:
             for stage in self._stages
             for record in stage.records
         ]
+        measured = [name for name in _OF_A_MODEL if any(name in row for row in rows)]
         names = {f"params_{name}": None for stage in self._stages for name in stage.config.space.names}
         index = ["stage", "trial"] if self._config.is_staged else ["trial"]
-        columns = [*index, *_COLUMNS, *names]
+        columns = [*index, *_COLUMNS, *measured, *names]
         return pandas.DataFrame(rows, columns=columns).set_index(index)
 
     @cached_property
@@ -154,7 +168,7 @@ class Run:
             for record in last.records
             if record.values and record.lengths
         ]
-        best = None if self.best is None else self.best.trial
+        best = None if self.summary.best is None else self.summary.best.trial
         return draw_curves(curves, best=best, metric=self._config.objective.metric, mode=mode)
 
     def __repr__(self) -> str:
@@ -162,10 +176,10 @@ class Run:
 
     def _repr_html_(self) -> str:
         lines = [f"<b>{escape(self.folder.name)}</b>: {escape(self._headline)}"]
-        if self.best is not None:
+        if self.summary.best is not None:
             cells = "".join(
                 f"<tr><td>{escape(name)}</td><td>{escape(str(value))}</td></tr>"
-                for name, value in self.best.params.items()
+                for name, value in self.summary.best.params.items()
             )
             lines.append(f"<table>{cells}</table>")
         return "<br>".join(lines)
@@ -173,7 +187,9 @@ class Run:
     @property
     def _headline(self) -> str:
         found, metric = self.summary, self._config.objective.metric
-        best = self.best
+        best = self.summary.best
+        if found.front:
+            return f"{found.status}, {found.trials} trials, a front of {len(found.front)}"
         value = "no trial has a value" if best is None else f"{metric} {best.value:.4g} of trial {best.trial}"
         return f"{found.status}, {found.trials} trials, {value}"
 
@@ -189,6 +205,7 @@ class Run:
 
 _OF_A_RACE = ("mean", "std", "seeds", "chance", "left_after", "p")
 _COLUMNS = ("outcome", "value", "virtual_epoch", "virtual_epochs", "steps", "seconds", "reason")
+_OF_A_MODEL = tuple(f"measured_{name}" for name in MEASURED)
 
 
 def _row(record: TrialRecord, config: Config) -> dict[str, Any]:
@@ -202,6 +219,7 @@ def _row(record: TrialRecord, config: Config) -> dict[str, Any]:
         "steps": record.steps,
         "seconds": record.seconds,
         "reason": record.reason,
+        **{f"measured_{name}": value for name, value in record.measured.items()},
         **{f"params_{name}": value for name, value in record.params.items()},
     }
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from search.budget.reserve import Reserve, is_held
 from search.config.config import Config
-from search.run.limits import failed_as, may_retry
+from search.run.limits import failed_as, may_retry, over_limit
 from search.schedulers.base import Decision, Scheduler
 from search.study.study import SearchStudy
 from search.study.trial import BROKEN_OFF, NO_VERDICT, Outcome, TrialRecord
@@ -36,6 +36,8 @@ def recovery_of(record: TrialRecord, study: SearchStudy, scheduler: Scheduler, c
         return Recovery(runs=ended is None, ended=ended)
     if record.outcome is None and record.failures and not may_retry(record.failures, config.max_failures):
         return Recovery(runs=False, ended=failed_as(record.failures[-1]))
+    if record.outcome is None and (beyond := over_limit(record, config.limits)) is not None:
+        return Recovery(runs=False, ended=beyond)
     if record.depth == record.promoted_at:  # or nothing was reported yet
         return Recovery(runs=True)
     if is_held(record) and config.budget.limits_compute:

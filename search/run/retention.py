@@ -12,6 +12,7 @@ from search.run.events import Event, EventKind
 from search.run.folder import RunFolder
 from search.run.limits import MOST_WITHOUT_VALUE
 from search.schedulers.base import Scheduler
+from search.study.front import front_of
 from search.study.trial import TrialRecord, ranked
 from search.text import size_text
 from trainables.checkpoint import checkpoint_bytes, list_checkpoints, remove_checkpoints
@@ -82,11 +83,16 @@ class CheckpointRetention:
             [study.records[number] for number in sorted(self._holding)],
             mode=study.mode,
             keep_trials=self._config.checkpoint.keep_trials,
-            going_on=self._coordinator.going_on(),
+            going_on=self._coordinator.going_on() | self._of_front(),
         )
         for number in self._holding - kept:
             remove_checkpoints(self._folder.trial(number))
         self._holding &= kept
+
+    def _of_front(self) -> set[int]:
+        objectives = self._config.objectives
+        front = front_of(self._coordinator.study.records, objectives) if objectives else ()
+        return {record.number for record in front}
 
     def close(self) -> None:
         """After the last job, remove what is not needed, and what killed processes left half written."""

@@ -231,7 +231,7 @@ def build_coordinator(
         mode=config.objective.mode,
         space=config.space,
         sampler=lambda study: build_sampler(
-            config.sampler, config.space, view_of(study, scheduler.rungs, config.sampler)
+            config.sampler, config.space, view_of(study, scheduler.rungs, config)
         ),
         history=read_records(folder.history) if folder.history.exists() else [],
         data=data,
@@ -272,7 +272,8 @@ def _finish(
     received: Sequence[int],
 ) -> Summary:
     status: Status = "complete"
-    reason = end_reason(coordinator)
+    of_first = f" by {config.objective.metric}" if config.objectives else ""
+    reason = end_reason(coordinator, f"the best trial{of_first}")
     if coordinator.gave_up:
         status = "failed"
     elif received:
@@ -281,9 +282,11 @@ def _finish(
         status, reason = "failed", f"{NO_VALUE}; {reason}"
     coordinator.close(resumable=status != "complete")
     retention.close()
-    summary = summarize(coordinator, folder, config.objective.metric, status, reason)
-    audited = audit(coordinator.study.records, coordinator.scheduler.rungs, config)
-    summary = dataclasses.replace(summary, audit=audited, of_config=config_digest(config))
+    summary = summarize(coordinator, folder, config.objective.metric, status, reason, config.objectives or ())
+    summary = dataclasses.replace(summary, of_config=config_digest(config))
+    if config.objectives is None:
+        audited = audit(coordinator.study.records, coordinator.scheduler.rungs, config)
+        summary = dataclasses.replace(summary, audit=audited)
     # The study holds all of it too, and a full disk must not hide the summary.
     with suppress(OSError):
         write_json(folder.summary, summary.as_dict())

@@ -12,12 +12,14 @@ from typing import Any, Literal
 
 from search.budget.reserve import is_fully_trained
 from search.config.config import Config
+from search.config.schema import Objective
 from search.fidelity.audit import FidelityAudit, read_audit
 from search.race.confirmed import Confirmed
 from search.run.coordinator import Coordinator
 from search.run.folder import RunFolder
+from search.study.front import front_of, objectives_at
 from search.study.lineage import schedule_of
-from search.study.trial import TrialRecord
+from search.study.trial import Outcome, TrialRecord
 from trainables.checkpoint import checkpoint_folder
 from trainables.images.skipped import read_skipped
 from trainables.options import Mode
@@ -44,6 +46,10 @@ class Best:
     schedule: list[dict[str, Any]] = field(default_factory=list)
     """With pbt, how its weights came about: `trial`, `until` (virtual epoch) and `params` of each part, from
     the first step on. Empty if its values never changed."""
+    objectives: dict[str, float] = field(default_factory=dict)
+    """All objectives at that virtual epoch, where there are several."""
+    measured: dict[str, float] = field(default_factory=dict)
+    """What was measured of its model for `limits`, by name: seconds, bytes and numbers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +80,9 @@ class Summary:
     metric: str
     mode: Mode
     best: Best | None
+    front: list[Best] = field(default_factory=list)
+    """With several objectives the trials that no other beats, the best by the first objective first; there is
+    no `best` then."""
     counts: dict[str, int]
     trials: int
     steps: int
@@ -84,6 +93,8 @@ class Summary:
     steps_saved: int
     failures: dict[str, str]
     """Cause of each failed trial, by its number."""
+    over_limit: dict[str, str] = field(default_factory=dict)
+    """By how much each trial was over the limits, by its number."""
     skipped_samples: dict[str, str]
     """Why each sample was left out that some trial could not read, by its file; each once over all trials."""
     stages: list[StageOutcome] = field(default_factory=list)
@@ -118,13 +129,14 @@ class Summary:
         left_out = {"stages", "of"} if not self.of else set()
         left_out |= {key for key in (*_OPTIONAL, "confirmed") if not given[key]}
         left_out |= {"best_fully_trained"} if self.best_fully_trained is None else set()
-        for best in (given["best"], *(stage["best"] for stage in given["stages"])):
-            if best is not None and not best["schedule"]:
-                del best["schedule"]
+        for best in (given["best"], *given["front"], *(stage["best"] for stage in given["stages"])):
+            for key in ("schedule", "objectives", "measured"):
+                if best is not None and not best[key]:
+                    del best[key]
         return {key: value for key, value in given.items() if key not in left_out}
 
 
-_OPTIONAL = ("of_other_data", "limits", "audit", "of_config", "forecast", "taken_over")
+_OPTIONAL = ("of_other_data", "limits", "audit", "of_config", "forecast", "taken_over", "over_limit", "front")
 _SUMS = (
     "trials",
     "steps",
@@ -143,7 +155,8 @@ def read_summary(folder: RunFolder) -> Summary:
     written = json.loads(folder.summary.read_text(encoding="utf-8"))
     best = None if written["best"] is None else Best(**written["best"])
     confirmed = None if written.get("confirmed") is None else Confirmed.of(written["confirmed"])
-    found = {"best": best, "confirmed": confirmed, "audit": read_audit(written.get("audit"))}
+    front = [Best(**each) for each in written.get("front", ())]
+    found = {"best": best, "front": front, "confirmed": confirmed, "audit": read_audit(written.get("audit"))}
     stages = [_read_stage(stage) for stage in written.get("stages", [])]
     return Summary(**{**written, **found, "stages": stages, "folder": str(folder.path)})
 
@@ -154,12 +167,18 @@ def _read_stage(written: Mapping[str, Any]) -> StageOutcome:
 
 
 def summarize(
-    coordinator: Coordinator, folder: RunFolder, metric: str, status: Status, reason: str
+    coordinator: Coordinator,
+    folder: RunFolder,
+    metric: str,
+    status: Status,
+    reason: str,
+    objectives: Sequence[Objective] = (),
 ) -> Summary:
-    """The summary of what the study holds now."""
+    """The summary of what the study holds now; with several objectives it has a front."""
     study = coordinator.study
     records = study.records
-    best = coordinator.best
+    best = None if objectives else coordinator.best
+    front = front_of(records, objectives) if objectives else ()
     counts = Counter(r.outcome.value if r.outcome else "unfinished" for r in records)
     return Summary(
         folder=str(folder.path),
@@ -168,6 +187,7 @@ def summarize(
         metric=metric,
         mode=study.mode,
         best=None if best is None else _best(best, records, study.mode, folder),
+        front=[_of_front(record, records, objectives, folder) for record in front],
         counts=dict(counts),
         trials=len(records),
         steps=sum(r.steps for r in records),
@@ -181,6 +201,7 @@ def summarize(
             for r in records
             if r.outcome and r.outcome.value in ("failed", "out of memory")
         },
+        over_limit={str(r.number): r.reason for r in records if r.outcome is Outcome.OVER_LIMIT},
         skipped_samples=_skipped_samples(records, folder),
         best_fully_trained=trained_to_its_end(coordinator),
         limits={limit.key: round(limit.spent / limit.total, 4) for limit in coordinator.reserve.limits},
@@ -202,7 +223,7 @@ def trained_to_its_end(coordinator: Coordinator) -> bool | None:
     return is_fully_trained(coordinator.best, coordinator.budget.max_virtual_epochs)
 
 
-def end_reason(coordinator: Coordinator) -> str:
+def end_reason(coordinator: Coordinator, which: str = "the best trial") -> str:
     """What ended a search; of one with a limit of compute, also whether its best trial is fully trained."""
     reason = coordinator.ending or f"all {len(coordinator.study.records)} trials are done"
     trained, best = trained_to_its_end(coordinator), coordinator.best
@@ -213,7 +234,7 @@ def end_reason(coordinator: Coordinator) -> str:
         how = "fully trained" if best.depth >= length else f"trained to its end, virtual epoch {best.depth}"
     else:
         how = f"at virtual epoch {best.depth} of {length}"
-    return f"{reason}; the best trial is {how}"
+    return f"{reason}; {which} is {how}"
 
 
 def _best(record: TrialRecord, records: Sequence[TrialRecord], mode: Mode, folder: RunFolder) -> Best:
@@ -233,7 +254,15 @@ def _best(record: TrialRecord, records: Sequence[TrialRecord], mode: Mode, folde
         checkpoint=str(checkpoint.relative_to(folder.path)),
         of_other_data=record.of_other_data,
         schedule=parts if len(parts) > 1 else [],
+        measured=record.measured,
     )
+
+
+def _of_front(
+    record: TrialRecord, records: Sequence[TrialRecord], objectives: Sequence[Objective], folder: RunFolder
+) -> Best:
+    best = _best(record, records, objectives[0].mode, folder)
+    return replace(best, objectives=objectives_at(record, objectives))
 
 
 def _skipped_samples(records: Sequence[TrialRecord], folder: RunFolder) -> dict[str, str]:
@@ -274,16 +303,19 @@ def join(summaries: Sequence[Summary], folder: Path, num_stages: int) -> Summary
         best=None if found is None else _in_whole(found.best, Path(found.folder).name),
         best_fully_trained=None if found is None else found.best_fully_trained,
         counts=dict(sum((Counter(summary.counts) for summary in summaries), Counter())),
-        failures={
-            f"{name}/{number}": cause
-            for name, summary in zip(names, summaries, strict=True)
-            for number, cause in summary.failures.items()
-        },
+        failures=_by_stage(names, [summary.failures for summary in summaries]),
+        over_limit=_by_stage(names, [summary.over_limit for summary in summaries]),
         skipped_samples={file: why for summary in summaries for file, why in summary.skipped_samples.items()},
         stages=stages,
         of=num_stages,
         **{key: round(sum(getattr(summary, key) for summary in summaries), 3) for key in _SUMS},
     )
+
+
+def _by_stage(stages: Sequence[str], causes: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """The causes of all stages, by the names of trials in the whole."""
+    pairs = zip(stages, causes, strict=True)
+    return {f"{stage}/{number}": cause for stage, of_stage in pairs for number, cause in of_stage.items()}
 
 
 def _in_whole(best: Best | None, stage: str) -> Best | None:

@@ -10,9 +10,12 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from search.config.schema import ImportedSampler, Mode, Sampler, Scores
+from search.config.config import Config
+from search.config.limits import Limits
+from search.config.schema import Mode, Objective, Scores
 from search.errors import SearchError
 from search.schedulers.base import Rungs
+from search.study.front import best_first, losses_of
 from search.study.in_memory import PendingTrial, UnknownParameterError, frozen_trial
 from search.study.scores import scores_began_with
 from search.study.study import SearchStudy
@@ -32,10 +35,10 @@ _BEST_LEARNED = 150
 class HalvingScores:
     """Trials of any depth on one scale from 0 to 1: first how deep a rung was reached, then the objective.
 
-    Full length counts as one rung more, unless another trial has gone further since. A trial that diverged
-    or ran out of memory is below all others; one that failed is left out, since the error says nothing about
-    its parameters, and so is one of other data, whose values do not compare. One that is audited counts as it
-    stood at the first rung, since it has not earned its depth.
+    Full length counts as one rung more, unless another trial has gone further since. A trial that diverged,
+    ran out of memory or is over a limit is below all others; one that failed is left out, since the error
+    says nothing about its parameters, and so is one of other data, whose values do not compare. One that is
+    audited counts as it stood at the first rung, since it has not earned its depth.
 
     With `min_trials`, depth counts only up to the deepest rung that so many trials have reached: those that
     are at it or beyond are compared by their values there. Else each promotion raises a score by itself, and
@@ -67,7 +70,7 @@ class HalvingScores:
         self._values.pop(record, None)
         if record.of_other_data:
             return
-        if record.outcome in (Outcome.DIVERGED, Outcome.OUT_OF_MEMORY):
+        if record.outcome in (Outcome.DIVERGED, Outcome.OUT_OF_MEMORY, Outcome.OVER_LIMIT):
             self._keys[record] = (-1.0, 0.0, False)
         elif record.values and record.outcome is not Outcome.FAILED:
             best = record.best(self._mode)
@@ -80,10 +83,7 @@ class HalvingScores:
 
     def __call__(self) -> Iterator[tuple[TrialRecord, float]]:
         """Each trial that has a score, the worst first."""
-        levels = {
-            record: index + (completed and record.depth == self._longest)
-            for record, (index, _, completed) in self._keys.items()
-        }
+        levels = self._levels()
         cap = self._cap(levels.values())
         # Numbers before records, which have no order; in a tie those of the history come first.
         ranked = sorted(
@@ -97,6 +97,13 @@ class HalvingScores:
             before = (index, value)
         highest = max(1, ranks[-1]) if ranks else 1
         return ((record, rank / highest) for rank, (*_, record) in zip(ranks, ranked, strict=True))
+
+    def _levels(self) -> dict[TrialRecord, float]:
+        """The rung that each trial has reached; -1 for one below all others."""
+        return {
+            record: index + (completed and record.depth == self._longest)
+            for record, (index, _, completed) in self._keys.items()
+        }
 
     def _cap(self, levels: Iterable[float]) -> float:
         """The deepest rung that `min_trials` trials have reached, at least the first."""
@@ -117,6 +124,52 @@ class HalvingScores:
         return self._values[record][1]
 
 
+class FrontScores(HalvingScores):
+    """Halving scores where trials of one rung are ordered as at the rung: by non-domination, then crowding.
+
+    A sampler of one value thus learns where the front is, as the tree-structured Parzen estimator of several
+    objectives does, which splits trials by non-dominated rank (MOTPE, Ozaki et al., GECCO 2020).
+
+    Args:
+        records, rungs, min_trials: see HalvingScores.
+        objectives: the first chooses the virtual epoch of a trial.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[TrialRecord],
+        rungs: Rungs,
+        objectives: Sequence[Objective],
+        *,
+        min_trials: int = 1,
+    ) -> None:
+        self._objectives = objectives
+        super().__init__(records, rungs, objectives[0].mode, min_trials=min_trials)
+
+    def __call__(self) -> Iterator[tuple[TrialRecord, float]]:
+        """Each trial that has a score, the worst first."""
+        levels = self._levels()
+        cap = self._cap(levels.values())
+        groups: dict[float, list[TrialRecord]] = {}
+        for record, level in levels.items():
+            groups.setdefault(min(level, cap), []).append(record)
+        ordered: list[TrialRecord] = []
+        for level in sorted(groups):
+            members = groups[level]
+            if level >= 0:
+                losses = [self._losses(record, level) for record in members]
+                members = [members[position] for position in reversed(best_first(losses))]
+            ordered += members
+        alike = max(0, len(groups.get(-1.0, ())) - 1)
+        ranks = [max(0, position - alike) for position in range(len(ordered))]
+        highest = max(1, ranks[-1]) if ranks else 1
+        return ((record, rank / highest) for rank, record in zip(ranks, ordered, strict=True))
+
+    def _losses(self, record: TrialRecord, level: float) -> tuple[float, ...]:
+        depth = self._rungs.depth_at(record, int(level)) if level >= 1 else None
+        return losses_of(record, self._objectives, depth)
+
+
 class StudyView:
     """What samplers learn from: each trial once, comparable across depths, as a trial of the current space.
 
@@ -130,20 +183,30 @@ class StudyView:
         study: the search's.
         rungs: where trials are compared.
         min_trials: see HalvingScores.
+        limits: of which each trial shows as a constraint by how much it exceeds them; tpe and gp then learn
+            where trials are within them.
+        objectives: where there are several.
     """
 
-    def __init__(self, study: SearchStudy, rungs: Rungs, *, min_trials: int = 1) -> None:
-        self._study, self._rungs, self._min_trials = study, rungs, min_trials
+    def __init__(
+        self,
+        study: SearchStudy,
+        rungs: Rungs,
+        *,
+        min_trials: int = 1,
+        limits: Limits | None = None,
+        objectives: Sequence[Objective] = (),
+    ) -> None:
+        self._study, self._rungs, self._min_trials, self._limits = study, rungs, min_trials, limits
+        self._objectives = tuple(objectives)
         self._drawn: dict[TrialRecord, PendingTrial | None] = {}
         self._in_history = {record: number for number, record in enumerate(study.history)}
 
     def __call__(self) -> list[FrozenTrial]:
         study = self._study
         scores = study.indexes.get(
-            ("halving scores", self._rungs, self._min_trials),
-            lambda: HalvingScores(
-                [*study.history, *study.records], self._rungs, study.mode, min_trials=self._min_trials
-            ),
+            ("halving scores", self._rungs, self._min_trials, self._objectives),
+            lambda: self._scores([*study.history, *study.records]),
         )
         # A trial that continues is one of the best: its values so far count meanwhile.
         shown: dict[TrialRecord, float | None] = dict(_thinned(list(scores())))
@@ -158,7 +221,14 @@ class StudyView:
                 if score is not None:
                     fields |= {"state": TrialState.COMPLETE, "value": score, "datetime_complete": _EPOCH}
                 view.append(frozen_trial(number, drawn.params, drawn.distributions, **fields))
+                for name, excess in self._limits.excess(record.measured).items() if self._limits else ():
+                    view[-1].set_constraint(name, excess)
         return sorted(view, key=lambda frozen: frozen.number)
+
+    def _scores(self, records: Sequence[TrialRecord]) -> HalvingScores:
+        if self._objectives:
+            return FrontScores(records, self._rungs, self._objectives, min_trials=self._min_trials)
+        return HalvingScores(records, self._rungs, self._study.mode, min_trials=self._min_trials)
 
     def _in_this_space(self, record: TrialRecord, *, own: bool) -> PendingTrial | None:
         """The parameters as if drawn from the current space; None if they cannot have been."""
@@ -173,10 +243,16 @@ class StudyView:
         return self._drawn[record]
 
 
-def view_of(study: SearchStudy, rungs: Rungs, options: Sampler | ImportedSampler) -> StudyView:
-    """What the sampler of this section learns from, by the scores that it names or the study began with."""
-    scores = options.scores or scores_began_with(study, DEFAULT_SCORES)
-    return StudyView(study, rungs, min_trials=MIN_TRIALS[scores])
+def view_of(study: SearchStudy, rungs: Rungs, config: Config) -> StudyView:
+    """What the sampler of a search learns from, by the scores that it names or the study began with."""
+    scores = config.sampler.scores or scores_began_with(study, DEFAULT_SCORES)
+    return StudyView(
+        study,
+        rungs,
+        min_trials=MIN_TRIALS[scores],
+        limits=config.limits,
+        objectives=config.objectives or (),
+    )
 
 
 def _thinned(scored: list[tuple[TrialRecord, float]]) -> list[tuple[TrialRecord, float]]:

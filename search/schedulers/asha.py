@@ -38,7 +38,7 @@ class ASHA(Scheduler):
         return self.rungs.next_depth(depth, lengths, num_virtual_epochs)
 
     def next_promotion(self, study: SearchStudy, *, closing: bool) -> TrialRecord | None:
-        table = rung_table_of(study, self.rungs, self._mode)
+        table = self._table(study)
         for index in range(table.num_rungs, 0, -1):
             rank, record = next(table.waiting(index), (0, None))
             if record is not None and rank < table.num_ranked(index) // self.rungs.reduction_factor:
@@ -48,7 +48,7 @@ class ASHA(Scheduler):
 
     def may_promote(self, study: SearchStudy, num_new: int) -> list[TrialRecord]:
         # Rung by rung, as many as would continue if all reached it that can, and the best, which may alone.
-        table = rung_table_of(study, self.rungs, self._mode)
+        table = self._table(study)
         found: list[TrialRecord] = []
         to_come = num_new
         for index in range(table.num_rungs + 1):
@@ -73,6 +73,9 @@ class ASHA(Scheduler):
             total += left * (first + 1 - depth)
             depth, left = first + 1, left // self.rungs.reduction_factor
         return total + max(1, left) * (num_virtual_epochs - depth)
+
+    def _table(self, study: SearchStudy) -> RungTable:
+        return rung_table_of(study, self.rungs, self._mode)
 
     def _winner(self, study: SearchStudy, table: RungTable) -> TrialRecord | None:
         """The best paused trial of the deepest rung, unless a trial has already been trained to its end.

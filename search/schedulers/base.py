@@ -65,10 +65,15 @@ class Rungs:
 
     def value_at(self, record: TrialRecord, index: int, mode: Mode) -> float | None:
         """Best objective up to the report that reached a rung; None if the trial has not reached it."""
+        depth = self.depth_at(record, index)
+        return None if depth is None else record.best(mode, depth)
+
+    def depth_at(self, record: TrialRecord, index: int) -> int | None:
+        """The virtual epoch whose report reached a rung; None if the trial has not reached it."""
         rung = self.grace_period * self.reduction_factor ** (index - 1)
         depths = range(1, record.depth + 1)
         first = bisect_left(depths, rung, key=lambda depth: self._amount(record, depth))
-        return record.best(mode, depths[first]) if first < len(depths) else None
+        return depths[first] if first < len(depths) else None
 
     def describe(self, num_virtual_epochs: int, lengths: VirtualEpochs | None = None) -> str:
         """The rungs that a trial of full length pauses at, as text: `1, 3, 9`.

@@ -10,6 +10,7 @@ from search.config.population import changing_parameters
 from search.schedulers.asha import ASHA, ASHAStopping
 from search.schedulers.base import Decision, NoScheduler, Rungs, Scheduler
 from search.schedulers.hyperband import Hyperband
+from search.schedulers.moasha import MOASHA
 from search.schedulers.pbt import PBT
 from search.schedulers.plateau import PlateauStopping
 from search.study.in_memory import study_showing
@@ -42,6 +43,8 @@ def _build(config: Config) -> Scheduler:
     mode, length = config.objective.mode, config.budget.max_virtual_epochs
     match config.scheduler:
         case schema.Asha(grace_period=grace, reduction_factor=factor, axis=axis):
+            if config.objectives:
+                return MOASHA(Rungs(grace, factor, axis), config.objectives, length)
             return ASHA(Rungs(grace, factor, axis), mode, length)
         case schema.AshaStop(grace_period=grace, reduction_factor=factor, axis=axis):
             return ASHAStopping(Rungs(grace, factor, axis), mode)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from itertools import accumulate
 
+from search.config.budget import SearchPlateau
 from search.config.schema import Mode, Plateau
 from search.schedulers.base import Decision, Scheduler
 from search.study.study import SearchStudy
@@ -85,6 +86,15 @@ def smoothed(values: Sequence[float], decay: float) -> list[float]:
     return [mean / (1 - decay**count) for count, mean in enumerate(averages) if count]
 
 
+def ended_on_plateau(study: SearchStudy, scheduler: Scheduler, plateau: SearchPlateau) -> str | None:
+    """Why the search ends on its plateau, which is recorded, as trials that still run may move the best."""
+    asked = plateau.model_dump()
+    if not (study.has_ended_on(asked) or is_on_plateau(study, scheduler, **asked)):
+        return None
+    study.end_on(asked)
+    return "the best has not moved by more than {min_delta:g} in {trials} trials".format(**asked)
+
+
 def is_on_plateau(study: SearchStudy, scheduler: Scheduler, *, trials: int, min_delta: float) -> bool:
     """Whether the last `trials` trials improved the best objective by no more than `min_delta`.
 
@@ -126,6 +136,6 @@ class _Settled:
         if record.of_other_data:
             return False
         if record.outcome is not None and not record.stopped_by_budget:
-            return record.outcome is not Outcome.FAILED
+            return record.outcome not in (Outcome.FAILED, Outcome.OVER_LIMIT)
         paused = record.depth > record.promoted_at
         return paused and self._scheduler.decision(self._study, record) is Decision.PAUSE

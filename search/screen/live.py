@@ -26,8 +26,9 @@ from search.run.reporter import ProgressReporter
 from search.screen.pace import Pace, lengths_of, share_done
 from search.screen.progress_bar import draws_in_place
 from search.screen.streams import SHOWN, encoding_of
+from search.study.front import front_of
 from search.study.lineage import change_text, went_on_from
-from search.study.trial import BROKEN_OFF, NO_VERDICT, TrialRecord, ranked
+from search.study.trial import BROKEN_OFF, NO_VERDICT, Outcome, TrialRecord, ranked
 from search.text import duration, number_text, one_line, short_path, value_text
 
 _STATE_STYLE = {
@@ -78,6 +79,7 @@ class PlainView(ProgressReporter):
             self._line(
                 f"{head} virtual epoch {record.depth}/{self._coordinator.budget.max_virtual_epochs} "
                 f"{metric} {number_text(record.values[-1])} best {number_text(best)}"
+                + "".join(f" {name} {number_text(value)}" for name, value in _others(record).items())
                 + (f" {speed:.0f} samples/s" if speed else "")
             )
         elif event.kind is EventKind.STARTED:
@@ -166,7 +168,9 @@ class LiveView(ProgressReporter):
             if self._coordinator is not None:
                 self._pace.reported(self._coordinator)
             self._metrics[event.record.number] = event.metrics
-        if event.record.outcome in NO_VERDICT or event.kind in (EventKind.RETRIED, EventKind.MESSAGE):
+        if event.record.outcome is Outcome.OVER_LIMIT:
+            self.note(f"{self._noun} {event.record.number} is over the limit: {event.text}")
+        elif event.record.outcome in NO_VERDICT or event.kind in (EventKind.RETRIED, EventKind.MESSAGE):
             self.note(f"{self._noun} {event.record.number}: {event.text}")
 
     def note(self, text: str) -> None:
@@ -189,7 +193,13 @@ class LiveView(ProgressReporter):
         if hidden > 0:
             parts.append(Text(f"and {hidden} more running", style="dim"))
         best = coordinator.best
-        if best is not None:
+        if best is not None and self._config.objectives:
+            front = front_of(coordinator.study.records, self._config.objectives)
+            parts += [
+                Text(""),
+                Text(f"front: trials {', '.join(str(r.number) for r in front)}", style="bold"),
+            ]
+        elif best is not None:
             value = number_text(best.best(coordinator.study.mode))
             head = f"best: {self._noun} {best.number}, {self._config.objective.metric} {value}"
             parts += [Text(""), Text(f"{head}  {self._params(best)}", style="bold")]
@@ -251,6 +261,11 @@ class LiveView(ProgressReporter):
 
     def _params(self, record: TrialRecord) -> str:
         return params_text(record.params, self._names)
+
+
+def _others(record: TrialRecord) -> Mapping[str, float]:
+    """The other objectives of the last report."""
+    return record.others[-1] if record.others else {}
 
 
 def state_text(record: TrialRecord) -> str:

@@ -19,8 +19,10 @@ def plan_rows(check: Check) -> dict[str, str]:
     rows = {
         "name": config.name + (", after the file" if check.named_by_file else ""),
         "task": f"{config.task_path} in {short_path(Path(check.task_file))}",
-        "objective": f"{config.objective.metric}, {config.objective.mode}: "
-        f"{'higher' if config.objective.mode == 'max' else 'lower'} is better",
+        "objectives" if config.objectives else "objective": "; ".join(
+            f"{each.metric}, {each.mode}: {'higher' if each.mode == 'max' else 'lower'} is better"
+            for each in config.objectives or [config.objective]
+        ),
         "training data": "unknown length" if check.num_train is None else f"{check.num_train} samples",
         "validation data": "the function's own" if check.num_valid is None else f"{check.num_valid} samples",
         "model": f"{check.model}, {check.num_parameters:,} parameters (of the trial that was run)",

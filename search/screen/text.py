@@ -15,6 +15,7 @@ from search.commands.batch_sizes import BatchSizes
 from search.commands.check import Check
 from search.commands.export import Export
 from search.commands.retrain import Retraining
+from search.config.limits import measured_text
 from search.config.stages import open_run
 from search.run.folder import RunFolder
 from search.run.summary import NO_VALUE, RACE, StageOutcome, Summary
@@ -22,6 +23,7 @@ from search.screen.audit_text import audit_lines
 from search.screen.confirm_text import confirmed_lines, exported_winner, plan_row
 from search.screen.data_text import overview_text
 from search.screen.forecast_text import compared_text
+from search.screen.front_text import chosen_export, front_lines
 from search.screen.plan_text import plan_notes, plan_rows
 from search.study.lineage import schedule_lines
 from search.study.spent import read_spent
@@ -40,12 +42,16 @@ from trainables.reported import OF_THE_TRAINER
 _WIDTH = 18
 _MAX_SKIPPED = 5
 """Number of skipped samples that are listed."""
+_MAX_OVER_LIMIT = 3
+"""Number of trials over a limit that are listed."""
 
 
 def summary_text(summary: Summary, *, color: bool = False) -> str:
     """Best trial, counts, steps spent and saved, and the commands to run next."""
     lines = _headlines(summary)
-    if summary.best is None:
+    if summary.front:
+        lines += ["", *front_lines(summary)]
+    elif summary.best is None:
         lines += [] if summary.reason.startswith(NO_VALUE) else ["", NO_VALUE]
     else:
         lines.append("")
@@ -56,6 +62,7 @@ def summary_text(summary: Summary, *, color: bool = False) -> str:
         lines.append(f"{where}, on other data than there are now" if best.of_other_data else where)
         lines += [f"  {name} = {value_text(value)}" for name, value in best.params.items()]
         lines += schedule_lines(best.schedule)
+        lines += [f"  {measured_text(best.measured)}"] if best.measured else []
     if summary.confirmed is not None:
         lines += ["", *confirmed_lines(summary.confirmed, summary.metric)]
     if summary.stages:
@@ -83,6 +90,8 @@ def summary_text(summary: Summary, *, color: bool = False) -> str:
     if summary.failures:
         lines += ["", "failed trials (traceback in error.txt in the trial's folder):"]
         lines += _failure_lines(summary.failures)
+    if summary.over_limit:
+        lines += ["", "over the limit, not trained:", *_over_limit_lines(summary.over_limit)]
     if summary.skipped_samples:
         lines += ["", *_skipped_lines(summary.skipped_samples)]
     lines += [*audit_lines(summary.audit), "", *_next_commands(summary)]
@@ -134,6 +143,12 @@ def _failure_lines(failures: Mapping[str, str]) -> list[str]:
     return [f"  {', '.join(numbers)}  {cause}" for cause, numbers in by_number]
 
 
+def _over_limit_lines(over_limit: Mapping[str, str]) -> list[str]:
+    lines = [f"  {number}  {reason}" for number, reason in list(over_limit.items())[:_MAX_OVER_LIMIT]]
+    more = len(over_limit) - _MAX_OVER_LIMIT
+    return [*lines, f"  and {more} more, see summary.json"] if more > 0 else lines
+
+
 def _next_commands(summary: Summary) -> list[str]:
     folder = Path(summary.folder)
     unconfirmed = summary.confirmed is not None and summary.confirmed.status == "unfinished"
@@ -146,6 +161,8 @@ def _next_commands(summary: Summary) -> list[str]:
         if not summary.failures:
             return [log, "with other values under trial:, continue with", f"  {resume} --trials N"]
         return [log, "once the cause is fixed, try the failed trials again with", f"  {again}"]
+    if summary.front:
+        return ["next", f"  {program('tensorboard', '--logdir', folder)}", f"  {chosen_export(summary)}"]
     if summary.best is not None and summary.best.of_other_data and not summary.stages:
         more = command("resume", folder, *_for_more_trials(summary))
         return ["for trials on the data as they are now", f"  {more}"]

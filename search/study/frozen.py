@@ -12,6 +12,8 @@ from trainables.process.failure import Failure, FailureKind
 
 TAKEN_OVER = "taken_over"
 """Attribute of a trial: where it went on from others, see `TakenOver`."""
+OTHERS = "others/"
+"""Attributes of a trial, with the number of a virtual epoch behind: its further objectives there."""
 
 
 def record_of(number: int, trial_id: int, frozen: FrozenTrial, space: Space) -> TrialRecord:
@@ -35,7 +37,9 @@ def record_of(number: int, trial_id: int, frozen: FrozenTrial, space: Space) -> 
         taken_over=taken_over,
         space_number=attrs["space"],
         known=attrs.get("known"),
+        measured=attrs.get("measured", {}),
         values=values,
+        others=[attrs[f"{OTHERS}{n}"] for n in range(1, len(values) + 1) if f"{OTHERS}{n}" in attrs],
         lengths=lengths,
         steps=steps,
         samples=lengths.samples_at(len(values)) if lengths and values else 0,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import optuna
 from optuna.samplers import BaseSampler
@@ -20,8 +20,9 @@ from search.errors import SearchError
 from search.space.parse import parse_space
 from search.space.space import Space
 from search.study.data import DATA, with_data
-from search.study.frozen import TAKEN_OVER, record_of
+from search.study.frozen import OTHERS, TAKEN_OVER, record_of
 from search.study.in_memory import PendingTrial, frozen_trial
+from search.study.indexes import Indexes
 from search.study.journal import open_journal, reraise_as_damaged, storage_at
 from search.study.patches import share_distributions
 from search.study.trial import NO_VERDICT, Outcome, Point, TakenOver, TrialRecord
@@ -41,27 +42,8 @@ _STATES = {
     Outcome.DIVERGED: TrialState.PRUNED,
     Outcome.FAILED: TrialState.FAIL,
     Outcome.OUT_OF_MEMORY: TrialState.PRUNED,
+    Outcome.OVER_LIMIT: TrialState.PRUNED,
 }
-Index = TypeVar("Index")
-
-
-class Indexes:
-    """Functions of a study's records that follow each change instead of being recomputed."""
-
-    def __init__(self) -> None:
-        self._made: dict[Hashable, Any] = {}
-
-    def get(self, key: Hashable, make: Callable[[], Index]) -> Index:
-        """The index under that key; `make` derives it from all records at the first call."""
-        if key not in self._made:
-            self._made[key] = make()
-        index: Index = self._made[key]
-        return index
-
-    def update(self, record: TrialRecord) -> None:
-        """The record is new or has changed."""
-        for index in self._made.values():
-            index.update(record)
 
 
 class SearchStudy:
@@ -148,6 +130,11 @@ class SearchStudy:
         self.indexes.update(record)
         return record
 
+    def measure(self, record: TrialRecord, measured: Mapping[str, float]) -> None:
+        """Record what was measured of the trial's model before its first step."""
+        self._set(record, "measured", dict(measured))
+        record.measured = dict(measured)
+
     def report(
         self,
         record: TrialRecord,
@@ -155,8 +142,10 @@ class SearchStudy:
         lengths: VirtualEpochs,
         seconds: float,
         wall: float | None = None,
+        others: Mapping[str, float] | None = None,
     ) -> None:
-        """Record the objective of the trial's next virtual epoch, and its wall time if that is known."""
+        """Record the objective of the trial's next virtual epoch, its wall time if that is known, and other
+        objectives if there are any."""
         assert record.outcome is None
         seconds = round(seconds, 3)
         number, sequence = record.depth + 1, self.last_sequence + 1
@@ -169,12 +158,15 @@ class SearchStudy:
             if record.lengths is None:
                 self._set(record, "virtual_epochs", lengths.as_dict())
             self._set(record, "spent", spent)
+            if others:
+                self._set(record, f"{OTHERS}{number}", dict(others))
             self._storage.set_trial_intermediate_value(record.trial_id, number, value)
         lengths = record.lengths or self._lengths.setdefault(lengths, lengths)
         self.num_steps += steps - record.steps
         record.lengths, record.steps, record.samples, record.seconds = lengths, steps, samples, seconds
         record.sequence = record.last_report = self.last_sequence = sequence
         record.values.append(value)
+        record.others += [dict(others)] if others else []
         self.indexes.update(record)
 
     def begin_on_new_data(self, record: TrialRecord) -> None:
@@ -248,8 +240,9 @@ class SearchStudy:
         old = self.frozen(record)
         # The attempts that were lost do not count against one that is tried again.
         record.failures = [] if record.outcome in NO_VERDICT else record.failures
-        carried = ("trial", "space", "known", "virtual_epochs", "spent", "failures", "audited", TAKEN_OVER)
-        attrs = {key: old.user_attrs[key] for key in carried if key in old.user_attrs}
+        carried = ("trial", "space", "known", "virtual_epochs", "spent", "failures", "audited", "measured")
+        attrs = {key: old.user_attrs[key] for key in (*carried, TAKEN_OVER) if key in old.user_attrs}
+        attrs |= {key: attr for key, attr in old.user_attrs.items() if key.startswith(OTHERS)}
         if not record.failures:
             attrs.pop("failures", None)
         attrs |= {"promoted": record.depth, "continues": old.number}

@@ -25,9 +25,11 @@ class Outcome(StrEnum):
     FAILED = "failed"
     """an error in every attempt"""
     OUT_OF_MEMORY = "out of memory"
+    OVER_LIMIT = "over the limit"
+    """its model is larger or slower than `limits:` allow; nothing was trained"""
 
 
-BROKEN_OFF = (Outcome.DIVERGED, Outcome.FAILED, Outcome.OUT_OF_MEMORY)
+BROKEN_OFF = (Outcome.DIVERGED, Outcome.FAILED, Outcome.OUT_OF_MEMORY, Outcome.OVER_LIMIT)
 """Ends of trials that never count as good, whatever their values."""
 
 Point = Mapping[str, Any]
@@ -86,8 +88,12 @@ class TrialRecord:
     """Where it went on from other trials, in order."""
     data_number: int = 0
     """Number of the data that it was trained on, in the study."""
+    measured: dict[str, float] = field(default_factory=dict)
+    """Of its model before the first step, see `trainables.measure`."""
     values: list[float] = field(default_factory=list)
     """Objective of virtual epochs 1, 2, … that have been reported."""
+    others: list[dict[str, float]] = field(default_factory=list)
+    """The other objectives that are reported, of each virtual epoch; empty with one objective."""
     lengths: VirtualEpochs | None = None
     """Lengths of its virtual epochs; known from its first report."""
     steps: int = 0

@@ -18,8 +18,8 @@ _TRAINABLES = """
     __init__ files findings text_file pairing process imported base_options imported_options options
     networks optim data tables shards images pictures inspect task supervised segmentation classification
     regression gan
-    progress reported trainer function integrations checkpoint origin tensorboard plan build session worker
-    trainable batch_probe
+    progress reported trainer function integrations checkpoint origin tensorboard plan build measure
+    session worker trainable batch_probe
 """
 _SEARCH = """
     hidden errors text space config study schedulers fidelity budget samplers race ray run forecast

@@ -198,9 +198,7 @@ def open_study(
         name=config.name,
         mode=config.objective.mode,
         space=config.space,
-        sampler=lambda study: build_sampler(
-            config.sampler, config.space, view_of(study, rungs, config.sampler)
-        ),
+        sampler=lambda study: build_sampler(config.sampler, config.space, view_of(study, rungs, config)),
         history=history,
     )
 

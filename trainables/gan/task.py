@@ -122,6 +122,10 @@ class GANTask(Task):
         logits = self._adversary.discriminator(images)
         return Generated(images, _checked(logits, (len(images), 1), "the discriminator", "[samples, 1]"))
 
+    def infer(self, model: nn.Module, batch: Batch) -> Tensor:
+        """The generator's images: the discriminator is not exported."""
+        return _generated(model, batch[-1])
+
     def loss(self, outputs: Generated, batch: Batch) -> Tensor:
         return generator_loss(self.options.loss.name, outputs.logits)
 

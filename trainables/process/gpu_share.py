@@ -31,6 +31,24 @@ _measured: dict[str, int] = {}
 """By GPU, what this process's context took when it was made; where the driver does not list the process."""
 
 
+def select_device(gpu_fraction: float) -> torch.device:
+    """The GPU, limited to its share of the memory, if one exists and a share is granted; else the CPU."""
+    if gpu_fraction <= 0 or not torch.cuda.is_available():
+        return torch.device("cpu")
+    bind_share(gpu_fraction)
+    return torch.device("cuda")
+
+
+def why_no_gpu() -> str:
+    """Why torch sees no GPU in this process, where there should be one."""
+    if torch.version.cuda is None and torch.version.hip is None:
+        return f"this torch, {torch.__version__}, is built without CUDA"
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None and not visible.strip():
+        return "CUDA_VISIBLE_DEVICES is empty"
+    return "torch finds no device or driver; what does nvidia-smi say?"
+
+
 def bind_share(share: float) -> None:
     """Hold this process to `share` of the present GPU's memory, all that it takes there counted.
 

@@ -1,0 +1,75 @@
+"""What goes with several objectives, and what does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from search.config.limits import memory_problem
+from search.config.schema import Objective, Sections, StageSections
+from search.errors import Problem
+from search.text import shown
+from trainables.options import MEASURED
+
+_OF_ONE: Mapping[str, str] = {
+    "stages": "a stage begins from the best trial of the one before; search each stage by itself",
+    "confirm": "a race has one winner; leave it out, and export and retrain trials of the front",
+    "plateau": "a plateau is that of one objective; leave it out, or give one `objective`",
+}
+
+
+def measured_names(sections: StageSections) -> tuple[str, ...]:
+    """What is measured of a trial's model: what is limited, and objectives that no training reports."""
+    of_objectives = {objective.metric for objective in sections.objectives or ()}
+    limited = () if sections.limits is None else sections.limits.names
+    return tuple(name for name in MEASURED if name in of_objectives or name in limited)
+
+
+def reported(sections: StageSections) -> list[Objective]:
+    """The objectives that are reported with each virtual epoch, the first one first."""
+    if sections.objectives is None:
+        return [sections.objective]
+    return [objective for objective in sections.objectives if objective.metric not in MEASURED]
+
+
+def objectives_problems(sections: Sections, tree: Mapping[str, Any]) -> Iterator[Problem]:
+    """What is wrong with `objectives`, and what else the configuration asks for that is of one objective."""
+    several = sections.objectives
+    if several is None:
+        return
+    if "objective" in tree:
+        yield Problem.of(("objective",), "is given beside objectives; remove one of them")
+    names = [objective.metric for objective in several]
+    for index, objective in enumerate(several):
+        path = ("objectives", index, "metric")
+        if objective.metric in names[:index]:
+            yield Problem.of(path, f"received {shown(objective.metric)} again; each objective once")
+        if objective.metric in MEASURED and objective.mode == "max":
+            message = "must be min, since more of it is no aim"
+            yield Problem.of(
+                ("objectives", index, "mode"), f"received 'max' for {objective.metric}; {message}"
+            )
+        if objective.metric == "memory":
+            yield from memory_problem(path, "'memory'", sections.resources.gpus_per_trial)
+    if names[0] in MEASURED:
+        message = (
+            "must be reported by the task: the first one chooses the virtual epoch that a trial counts with"
+        )
+        yield Problem.of(("objectives", 0, "metric"), f"received {shown(names[0])}; the first {message}")
+    yield from _problems_of_others(sections)
+
+
+def _problems_of_others(sections: Sections) -> Iterator[Problem]:
+    for key, why in _OF_ONE.items():
+        if getattr(sections, key):
+            yield Problem.of((key,), f"does not go with several objectives: {why}")
+    if sections.budget.plateau is not None:
+        why = f"does not go with several objectives: {_OF_ONE['plateau']}"
+        yield Problem.of(("budget", "plateau"), why)
+    scheduler = sections.scheduler
+    if scheduler.name not in ("asha", "none"):
+        message = "must be asha or none with several objectives, as the others compare single values"
+        yield Problem.of(("scheduler", "name"), f"received {shown(scheduler.name)}; {message}")
+    if scheduler.audit:
+        message = "compares ranks by one objective; leave it out with several"
+        yield Problem.of(("scheduler", "audit"), f"received {scheduler.audit}; the audit {message}")
