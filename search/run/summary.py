@@ -105,7 +105,7 @@ class Summary:
     """Trials with a value on other data than those of now."""
     best_fully_trained: bool | None = None
     """Whether the best trial came to its own end; None where its budget has no limit of compute."""
-    limits: dict[str, float] = field(default_factory=dict)
+    budget_spent: dict[str, float] = field(default_factory=dict)
     """Share that is spent of each limit of compute, by its key in `budget:`; of named stages in their own."""
     taken_over: list[dict[str, Any]] = field(default_factory=list)
     """With pbt, which `trial` went on `at` which virtual epoch from which `donor`, with which `params`."""
@@ -136,7 +136,16 @@ class Summary:
         return {key: value for key, value in given.items() if key not in left_out}
 
 
-_OPTIONAL = ("of_other_data", "limits", "audit", "of_config", "forecast", "taken_over", "over_limit", "front")
+_OPTIONAL = (
+    "of_other_data",
+    "budget_spent",
+    "audit",
+    "of_config",
+    "forecast",
+    "taken_over",
+    "over_limit",
+    "front",
+)
 _SUMS = (
     "trials",
     "steps",
@@ -204,7 +213,7 @@ def summarize(
         over_limit={str(r.number): r.reason for r in records if r.outcome is Outcome.OVER_LIMIT},
         skipped_samples=_skipped_samples(records, folder),
         best_fully_trained=trained_to_its_end(coordinator),
-        limits={limit.key: round(limit.spent / limit.total, 4) for limit in coordinator.reserve.limits},
+        budget_spent={limit.key: round(limit.spent / limit.total, 4) for limit in coordinator.reserve.limits},
         of_other_data=sum(bool(record.of_other_data and record.values) for record in records),
         taken_over=[{"trial": r.number, **item._asdict()} for r in records for item in r.taken_over],
     )

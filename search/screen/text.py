@@ -80,9 +80,9 @@ def summary_text(summary: Summary, *, color: bool = False) -> str:
         "samples": f"{summary.samples:,}",
         "time": f"{duration(summary.seconds)}; all trials together trained for {trained}",
     }
-    if summary.limits:
+    if summary.budget_spent:
         rows["budget"] = (
-            ", ".join(f"{share:.0%} of {key}" for key, share in summary.limits.items()) + " spent"
+            ", ".join(f"{share:.0%} of {key}" for key, share in summary.budget_spent.items()) + " spent"
         )
     lines += ["", *_table(rows)]
     if summary.forecast is not None:
@@ -179,7 +179,7 @@ def _next_commands(summary: Summary) -> list[str]:
 def _for_more_trials(summary: Summary) -> list[str]:
     """Options of `resume` with which a search has as many trials again, or as much compute."""
     folder, trials = RunFolder(Path(summary.folder)), ["--trials", f"{2 * summary.trials}"]
-    if not summary.limits:
+    if not summary.budget_spent:
         return trials
     config = open_run(folder.config).first
     limits = limits_for_more(read_spent(folder.journal), config)

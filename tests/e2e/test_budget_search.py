@@ -32,7 +32,9 @@ def test_a_search_buys_full_trainings_and_ends_with_a_fully_trained_best(
         assert best.depth == 9
         written = json.loads((run / "summary.json").read_text(encoding="utf-8"))
         assert written["best_fully_trained"] is True
-        assert written["limits"] == {"full_trainings": round(summary.virtual_epochs / (9 * trainings), 4)}
-        assert read_summary(RunFolder(run)).limits == written["limits"]
+        assert written["budget_spent"] == {
+            "full_trainings": round(summary.virtual_epochs / (9 * trainings), 4)
+        }
+        assert read_summary(RunFolder(run)).budget_spent == written["budget_spent"]
     with pytest.raises(ConfigError, match=r"received 1; must be above .*, the compute of all trials so far"):
         resume(run, overrides=["budget.full_trainings=1"])
