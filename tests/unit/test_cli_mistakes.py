@@ -46,7 +46,7 @@ def refusal(capsys: pytest.CaptureFixture[str], *args: str) -> str:
         (
             "run configs/seg.yaml",
             "there is no command or file run; `tune-search CONFIG` runs a search, and commands are audit, "
-            "batch-sizes, check, clean, confirm, export, init, resume, retrain, schema, search, verify",
+            "batch-sizes, check, clean, confirm, export, init, plan, resume, retrain, schema, search, verify",
         ),
         ("--local check configs/seg.yaml", "--local stands before the command; write it after check"),
     ],
@@ -185,7 +185,7 @@ def test_a_mistyped_module_gets_the_one_that_lies_there(
         (["check"], "conf", [("file", "conf")]),
         (["resume"], "resu", [("dir", "resu")]),
         (["check", "configs/seg.yaml"], "--js", [("plain", "--json")]),
-        (["configs/seg.yaml"], "--pl", [("plain", "--plain")]),
+        (["configs/seg.yaml"], "--pla", [("plain", "--plan"), ("plain", "--plain")]),
     ],
 )
 def test_the_tab_key_completes_commands_options_and_files(

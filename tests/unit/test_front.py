@@ -151,7 +151,7 @@ def test_every_paused_trial_may_still_be_promoted() -> None:
     records = [of(number, 0.9 - number / 10, latency=0.9 - number / 10) for number in range(6)]
     found = scheduler.may_promote(Records(*records), 0)  # type: ignore[arg-type]
     assert {record.number for record in found} == set(range(6))
-    assert scheduler.most_promotable(6) == 6
+    assert scheduler.most_waiting(6) == 6
 
 
 def test_scores_are_by_rung_then_by_front_then_by_crowding() -> None:
