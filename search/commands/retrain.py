@@ -308,6 +308,7 @@ def _check_arguments(folder: RunFolder, plan: TrialPlan, from_scratch: bool, dat
         "virtual_epochs": plan.num_virtual_epochs,
         "from_scratch": from_scratch,
         "data": plan.data,
+        **({"schedule": plan.schedule} if plan.schedule else {}),
     }
     if not file.is_file():
         atomic_write(file, json.dumps(wanted, indent=2) + "\n")

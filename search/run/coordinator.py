@@ -283,7 +283,7 @@ class Coordinator:
         waiting = self._next_waiting()
         if waiting is not None:
             return waiting, EventKind.RESUMED if waiting.depth else EventKind.STARTED
-        all_begun = self.budget.trials is not None and len(self.study.records) >= self.budget.trials
+        all_begun = limits.all_begun(self.study, self.budget)
         promoted = next(filter(self._fits, self.reserve.held), None)
         if promoted is None:
             promoted = self.scheduler.next_promotion(self.study, closing=all_begun)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from search.config.budget import Budget
 from search.config.limits import Limits
 from search.study.study import SearchStudy
 from search.study.trial import BROKEN_OFF, Outcome, TrialRecord
@@ -18,6 +19,8 @@ _RETRIES = {FailureKind.GPU_MEMORY: 0, FailureKind.LASTING: 0, FailureKind.MEMOR
 
 MOST_WITHOUT_VALUE = 24
 """Trials without a value after which a search ends that has no limit of trials."""
+MOST_OVER_LIMIT = 100
+"""Trials in a row over the limit after which no other begins, where there is no limit of trials."""
 
 NOT_ITS_FAULT = {FailureKind.DISK_FULL: "; free some and resume", FailureKind.DATA_CHANGED: ""}
 """Failures that say nothing about a trial and end the search, with the way out."""
@@ -61,6 +64,27 @@ def given_up(study: SearchStudy) -> str:
         f"none of {broken_off} trials has a value{beyond}; go on with other values under trial:, or with "
         "budget.trials, which then is the limit in the place of this one"
     )
+
+
+def all_begun(study: SearchStudy, budget: Budget) -> bool:
+    """Whether no further trial begins: there are as many as the budget has, or it would be over the limit."""
+    if budget.trials is not None:
+        return len(study.records) >= budget.trials
+    return bool(over_at_last(study))
+
+
+def over_at_last(study: SearchStudy) -> str:
+    """Said where the newest trials of this space are all over the limit: those cost no compute, and without
+    a limit of trials there would be no end of them."""
+    count = 0
+    for record in reversed(study.records):
+        if record.outcome is Outcome.OVER_LIMIT and record.space_number == study.space_number:
+            count += 1
+        elif not record.running:
+            break
+    if count < MOST_OVER_LIMIT:
+        return ""
+    return f"the last {count} trials were over the limit: narrow the space, or raise limits: in a new search"
 
 
 def may_retry(failures: Sequence[Failure], max_failures: int) -> bool:

@@ -17,6 +17,7 @@ from search.run.curves import Curve, CurvesFigure, draw_curves
 from search.run.folder import RunFolder
 from search.run.summary import Best, Summary, read_summary
 from search.study.journal import open_journal
+from search.study.lineage import measured_at
 from search.study.study import read_records
 from search.study.trial import TrialRecord
 from trainables.options import MEASURED
@@ -94,7 +95,7 @@ class Run:
         import pandas
 
         rows = [
-            {**({"stage": stage.name} if stage.name else {}), **_row(record, stage.config)}
+            {**({"stage": stage.name} if stage.name else {}), **_row(record, stage)}
             for stage in self._stages
             for record in stage.records
         ]
@@ -208,19 +209,22 @@ _COLUMNS = ("outcome", "value", "virtual_epoch", "virtual_epochs", "steps", "sec
 _OF_A_MODEL = tuple(f"measured_{name}" for name in MEASURED)
 
 
-def _row(record: TrialRecord, config: Config) -> dict[str, Any]:
-    mode = config.objective.mode
+def _row(record: TrialRecord, stage: _Stage) -> dict[str, Any]:
+    mode = stage.config.objective.mode
+    best = record.best_virtual_epoch(mode) if record.values else None
+    params = record.params if best is None else record.params_at(best)
+    measured = record.measured if best is None else measured_at(stage.records, record, best)
     return {
         "trial": record.number,
         "outcome": str(record.outcome or "unfinished"),
         "value": record.best(mode),
-        "virtual_epoch": record.best_virtual_epoch(mode) if record.values else None,
+        "virtual_epoch": best,
         "virtual_epochs": record.depth,
         "steps": record.steps,
         "seconds": record.seconds,
         "reason": record.reason,
-        **{f"measured_{name}": value for name, value in record.measured.items()},
-        **{f"params_{name}": value for name, value in record.params.items()},
+        **{f"measured_{name}": value for name, value in measured.items()},
+        **{f"params_{name}": value for name, value in params.items()},
     }
 
 

@@ -90,9 +90,12 @@ class CheckpointRetention:
         self._holding &= kept
 
     def _of_front(self) -> set[int]:
-        objectives = self._config.objectives
-        front = front_of(self._coordinator.study.records, objectives) if objectives else ()
-        return {record.number for record in front}
+        """The front, and that of the trials that have ended: one that is running may still leave it."""
+        objectives, records = self._config.objectives, self._coordinator.study.records
+        if not objectives:
+            return set()
+        ended = [record for record in records if record.outcome is not None]
+        return {record.number for each in (records, ended) for record in front_of(each, objectives)}
 
     def close(self) -> None:
         """After the last job, remove what is not needed, and what killed processes left half written."""

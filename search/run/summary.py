@@ -17,8 +17,9 @@ from search.fidelity.audit import FidelityAudit, read_audit
 from search.race.confirmed import Confirmed
 from search.run.coordinator import Coordinator
 from search.run.folder import RunFolder
+from search.run.limits import over_at_last
 from search.study.front import front_of, objectives_at
-from search.study.lineage import schedule_of
+from search.study.lineage import measured_at, schedule_of
 from search.study.trial import Outcome, TrialRecord
 from trainables.checkpoint import checkpoint_folder
 from trainables.images.skipped import read_skipped
@@ -234,7 +235,9 @@ def trained_to_its_end(coordinator: Coordinator) -> bool | None:
 
 def end_reason(coordinator: Coordinator, which: str = "the best trial") -> str:
     """What ended a search; of one with a limit of compute, also whether its best trial is fully trained."""
-    reason = coordinator.ending or f"all {len(coordinator.study.records)} trials are done"
+    study, ending = coordinator.study, coordinator.ending
+    over = "" if ending or coordinator.budget.trials is not None else over_at_last(study)
+    reason = ending or over or f"all {len(study.records)} trials are done"
     trained, best = trained_to_its_end(coordinator), coordinator.best
     if trained is None or best is None:
         return reason
@@ -263,7 +266,7 @@ def _best(record: TrialRecord, records: Sequence[TrialRecord], mode: Mode, folde
         checkpoint=str(checkpoint.relative_to(folder.path)),
         of_other_data=record.of_other_data,
         schedule=parts if len(parts) > 1 else [],
-        measured=record.measured,
+        measured=dict(measured_at(records, record, virtual_epoch)),
     )
 
 
@@ -315,6 +318,11 @@ def join(summaries: Sequence[Summary], folder: Path, num_stages: int) -> Summary
         failures=_by_stage(names, [summary.failures for summary in summaries]),
         over_limit=_by_stage(names, [summary.over_limit for summary in summaries]),
         skipped_samples={file: why for summary in summaries for file, why in summary.skipped_samples.items()},
+        taken_over=[
+            {**item, "trial": f"{name}/{item['trial']}", "donor": f"{name}/{item['donor']}"}
+            for name, summary in zip(names, summaries, strict=True)
+            for item in summary.taken_over
+        ],
         stages=stages,
         of=num_stages,
         **{key: round(sum(getattr(summary, key) for summary in summaries), 3) for key in _SUMS},

@@ -33,6 +33,13 @@ def schedule_of(records: Sequence[TrialRecord], record: TrialRecord, virtual_epo
     return [*schedule_of(records, donor, before[-1].at), own]
 
 
+def measured_at(
+    records: Sequence[TrialRecord], record: TrialRecord, virtual_epoch: int
+) -> Mapping[str, float]:
+    """What was measured of the model that a trial has in a virtual epoch: of the trial that built it."""
+    return records[schedule_of(records, record, virtual_epoch)[0].trial].measured
+
+
 def schedule_lines(schedule: Sequence[Mapping[str, Any]]) -> list[str]:
     """The parts of a schedule in a row as text, if it has several: what changed from each to the next.
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from search.study.journal import open_journal, reraise_as_damaged
 from search.study.study import ELAPSED, records_of
-from search.study.trial import BROKEN_OFF, TrialRecord
+from search.study.trial import BROKEN_OFF, Outcome, TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs
 
 
@@ -73,7 +73,7 @@ def spent_by(record: TrialRecord) -> Spent:
         steps=record.steps,
         samples=record.samples,
         ms=round(record.seconds * 1000),
-        broken_off=int(record.outcome in BROKEN_OFF),
+        broken_off=int(record.outcome in BROKEN_OFF and record.outcome is not Outcome.OVER_LIMIT),
         wall_ms=ms,
         wall_squares=squares,
         num_timed=count,

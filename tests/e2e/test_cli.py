@@ -72,7 +72,13 @@ def test_check_prints_the_plan_within_ten_seconds(tmp_path: Path) -> None:
     shown = run("check", str(ROOT / "configs" / "seg.yaml"), cwd=tmp_path)
     seconds = processor_seconds() - began
     assert shown.returncode == 0, shown.stderr
-    for text in ("miou", "rungs at 1, 3, 9", "loguniform 0.0001 .. 0.1", "2048 samples", "about 33, up to 27"):
+    for text in (
+        "miou",
+        "rungs at 1, 3, 9",
+        "loguniform 0.0001 .. 0.1",
+        "2048 samples",
+        "about 33, up to 27",
+    ):
         assert text in shown.stdout
     assert seconds < 10
     written = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
