@@ -84,6 +84,9 @@ def _stage(
             scheduler=_scheduler(config, lengths),
             configurations=len(costs.trials),
             broken_off=costs.broken_off,
+            sampled=costs.sampled,
+            over_limit=len(costs.over_limit),
+            beyond=list(dict.fromkeys(each.reason for each in costs.over_limit)),
             virtual_epoch=range_of(means),
             checkpoint_bytes=max(cost.checkpoint_bytes for cost in costs.trials),
             trial_memory=None if memory is None else memory.process_bytes,
@@ -92,11 +95,25 @@ def _stage(
             gpu_memory=None if memory is None else memory.gpu_total,
             bought=bought,
             others=[each for each in others if each.budget != bought.budget],
-            notes=[*done.notes, *(f"a configuration failed: {cause}" for cause in costs.failures)],
+            notes=[
+                *done.notes,
+                *(f"a configuration failed: {cause}" for cause in costs.failures),
+                *_note_of_front(config),
+            ],
         ),
         costs,
         done.seconds,
     )
+
+
+def _note_of_front(config: Config) -> Iterator[str]:
+    """What is assumed where there are several objectives, whose front is not simulated."""
+    if config.objectives:
+        yield (
+            "the front keeps its checkpoints, and how many trials it has at the end nobody knows: the disk "
+            "is that of a front among the best checkpoint.keep_trials trials, which are "
+            f"{config.checkpoint.keep_trials}"
+        )
 
 
 def _scheduler(config: Config, lengths: VirtualEpochs) -> str:

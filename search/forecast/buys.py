@@ -89,7 +89,8 @@ def _upper_bound(config: Config, costs: Costs, concurrency: int) -> float:
     quickest = min(min(cost.seconds) for cost in costs.trials)
     lengths = costs.trials[0].lengths
     trainings = full_trainings(budget, lengths, quickest, concurrency, config.resources.gpus_per_trial)
-    found = [trainings * length]
+    # One over the limit takes nothing of these, and is simulated all the same.
+    found = [trainings * length / (1 - costs.share_over_limit)]
     if budget.trials is not None:
         expected = build_scheduler(config).expected_virtual_epochs(budget.trials, length, lengths)
         found.append(budget.trials * length if expected is None else 2 * expected)

@@ -27,6 +27,17 @@ class TrialCost:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OverLimit:
+    """One configuration over what `limits:` allow, which is not trained."""
+
+    params: Mapping[str, Any]
+    measured: Mapping[str, float]
+    """Of its model."""
+    reason: str
+    """As `65.8k parameters of at most 2k`."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Costs:
     """What the trials of a search take."""
 
@@ -37,12 +48,21 @@ class Costs:
     job_start: float = 0.0
     """Seconds from the end of a job to the training of the next one in the same process."""
     broken_off: float = 0.0
-    """Share of the configurations that diverged or failed."""
+    """Share of the configurations within the limits that diverged or failed."""
+    over_limit: Sequence[OverLimit] = ()
+    """Those over the limit, of all that were `sampled`."""
+    sampled: int = 1
+    """Configurations of which is known whether they are over the limit; more than are over it."""
     fixed_bytes: float = 0.0
     """Of what a run's folder holds besides its trials."""
     memory: Memory | None = None
     failures: Sequence[str] = field(default=())
     """Why configurations failed, each cause once."""
+
+    @property
+    def share_over_limit(self) -> float:
+        """Share of the sampled configurations that were over the limit, below 1."""
+        return len(self.over_limit) / self.sampled
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from search.config.budget import Budget
 from search.config.config import Config
 from search.config.schema import NoScheduler, Sampler, VirtualEpoch
 from search.errors import SearchError
-from search.forecast.costs import Costs, TrialCost
+from search.forecast.costs import Costs, OverLimit, TrialCost
 from search.forecast.first_steps import FirstSteps, first_steps
 from search.forecast.memory import MemoryWatch, watched_memory
 from search.run.coordinator import Coordinator
@@ -36,7 +36,7 @@ from search.run.folder import RunFolder
 from search.run.reporter import ProgressReporter
 from search.run.signals import Terminated
 from search.run.stage import run_in_folder
-from search.study.trial import BROKEN_OFF, TrialRecord
+from search.study.trial import BROKEN_OFF, Outcome, TrialRecord
 from search.text import counted
 from trainables.checkpoint import checkpoint_bytes, list_checkpoints
 
@@ -71,7 +71,8 @@ def probe(config: Config, executor: Executor, *, seconds: float, report: Callabl
         report: is given what is being done.
 
     Raises:
-        SearchError: no trial fits on this machine, or none of them trained for long enough.
+        SearchError: no trial fits on this machine, all that were begun diverged or failed, or all that were
+            measured are over the limit.
         KeyboardInterrupt: it was interrupted.
     """
     began = time.monotonic()
@@ -101,7 +102,8 @@ def probe(config: Config, executor: Executor, *, seconds: float, report: Callabl
             raise KeyboardInterrupt from (Terminated() if summary.status == "terminated" else None)
         measured = watcher.costs(config, run, concurrency)
     if measured is None:
-        return Probe(_of_first_steps(first), concurrency, time.monotonic() - began, (_FIRST_ONLY,))
+        costs = replace(_of_first_steps(first), **watcher.sampled())
+        return Probe(costs, concurrency, time.monotonic() - began, (_FIRST_ONLY,))
     costs = replace(measured, memory=memory.found)
     notes = () if asked == config.virtual_epoch else (_SHORTENED.format(asked.count),)
     return Probe(costs, concurrency, time.monotonic() - began, notes)
@@ -162,6 +164,16 @@ class _Timed:
     reports: list[tuple[float, Any]] = field(default_factory=list)
     sizes: tuple[float, float] | None = None
     """Bytes of one checkpoint, and of what a virtual epoch leaves besides, while checkpoints were there."""
+    ended: float = 0.0
+
+    @property
+    def is_over_limit(self) -> bool:
+        return self.record.outcome is Outcome.OVER_LIMIT
+
+    @property
+    def has_failed(self) -> bool:
+        """It was within the limits, and diverged or failed."""
+        return self.record.outcome in BROKEN_OFF and not self.is_over_limit
 
     @property
     def walls(self) -> list[float]:
@@ -245,6 +257,7 @@ class _Watcher(ProgressReporter):
                 self._end()
         elif event.kind is EventKind.ENDED:
             self._ends.append(now)
+            self._trials[number].ended = now
             # Before its checkpoints make room for those of others.
             self._trials[number].measure(self._folder.trial(number))
             measured = sum(len(each.reports) > 1 for each in self._trials.values())
@@ -258,33 +271,61 @@ class _Watcher(ProgressReporter):
         """What the trials took; None if the time was too short for two virtual epochs of any.
 
         Raises:
-            SearchError: all that were begun have diverged or failed.
+            SearchError: all that were begun have diverged or failed, or all that were measured are over the
+                limit.
         """
         trials = list(self._trials.values())
         costs = [(each, each.cost(config, run.trial(each.record.number))) for each in trials]
         measured = [(each, cost) for each, cost in costs if cost is not None]
-        broken = [each.record for each in trials if each.record.outcome in BROKEN_OFF]
-        causes = tuple(dict.fromkeys(record.reason for record in broken))
+        failed = [each for each in trials if each.has_failed]
         if not measured:
-            if len(broken) < len(trials) or not trials:
-                return None
-            raise SearchError(
-                f"all of {counted(len(trials), 'configuration')} diverged or failed: {causes[0]}"
-            )
-        unmeasured = [each.record for each, cost in costs if cost is None]
-        starts = [max(0.0, each.walls[0] - mean(each.walls[1:])) for each, _ in measured]
-        numbered = [(each.record.number, start) for (each, _), start in zip(measured, starts, strict=True)]
+            self._refuse_if_none_can_train()
+            return None
+        starts = [(each, max(0.0, each.walls[0] - mean(each.walls[1:]))) for each, _ in measured]
+        # One over the limit is built and measured, and no more.
+        starts += [(each, each.ended - each.began) for each in trials if each.is_over_limit]
         # The first trial of each process waits for it.
-        cold = [start for number, start in numbered if number < concurrency]
-        warm = [start for number, start in numbered if number >= concurrency]
+        cold = [start for each, start in starts if each.record.number < concurrency]
+        warm = [start for each, start in starts if each.record.number >= concurrency]
+        unmeasured = sum(each.has_failed for each, cost in costs if cost is None)
         return Costs(
             trials=[cost for _, cost in measured],
             process_start=mean(cold) if cold else 0.0,
             job_start=(median(warm) if warm else 0.0) + (median(self._gaps) if self._gaps else 0.0),
-            broken_off=len(broken) / (len(measured) + sum(each.outcome in BROKEN_OFF for each in unmeasured)),
+            broken_off=len(failed) / (len(measured) + unmeasured),
             fixed_bytes=_bytes_in(run.prepared),
-            failures=causes,
+            failures=tuple(dict.fromkeys(each.record.reason for each in failed)),
+            **self.sampled(),
         )
+
+    def sampled(self) -> dict[str, Any]:
+        """`Costs.over_limit` and `Costs.sampled`.
+
+        A trial that the deadline cut off counts too: only those within the limits last long enough for that.
+        """
+        trials = list(self._trials.values())
+        records = [each.record for each in trials if each.is_over_limit]
+        within = sum(
+            bool(each.has_failed or each.reports or (each.record.measured and not each.is_over_limit))
+            for each in trials
+        )
+        over = [OverLimit(params=r.params, measured=r.measured, reason=r.reason) for r in records]
+        return {"over_limit": over, "sampled": max(1, len(over) + within)}
+
+    def _refuse_if_none_can_train(self) -> None:
+        trials = list(self._trials.values())
+        over = [each.record for each in trials if each.is_over_limit]
+        failed = [each.record for each in trials if each.has_failed]
+        if over and self.sampled()["sampled"] == len(over):
+            more = "" if len(trials) >= _MOST_TRIALS else "; a longer --probe samples more"
+            raise SearchError(
+                f"all of {counted(len(over), 'configuration')} were over the limit ({over[0].reason}): raise "
+                f"it under limits:, or narrow the space under trial:{more}"
+            )
+        if failed and len(failed) + len(over) == len(trials):
+            beside = f", and {len(over)} others were over the limit ({over[0].reason})" if over else ""
+            configurations = counted(len(failed), "configuration")
+            raise SearchError(f"all of {configurations} diverged or failed: {failed[0].reason}{beside}")
 
 
 def _bytes_in(folder: Path) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from search.config.config import Config
@@ -58,9 +58,11 @@ def simulate(config: Config, costs: Costs, concurrency: int, seed: int) -> Simul
         pace=trials.pace,
         starting=trials.starting,
         trained=lambda number: trials.cost(number).trained,
+        measured=trials.over_limit,
     )
     # A sampler that learns would take most of the time, and learn from nothing.
     drawn = Sampler(name="grid" if config.sampler.name == "grid" else "random", seed=seed)
+    several = config.objectives is not None
     # One invented value stands for several objectives: as many trials are promoted.
     config = config.model_copy(update={"sampler": drawn, "objectives": None})
     scheduler = build_scheduler(config)
@@ -73,7 +75,7 @@ def simulate(config: Config, costs: Costs, concurrency: int, seed: int) -> Simul
     )
     coordinator = Coordinator(study, scheduler, config, concurrency=concurrency, clock=executor.clock)
     trials.study = study
-    disk = _Disk(coordinator, config, trials)
+    disk = _Disk(coordinator, config, trials, all_paused=several)
     coordinator.watch = disk.event
     coordinator.recover()
     executor.run(coordinator)
@@ -103,6 +105,7 @@ class _Trials:
         self._pool = numbers.choices(costs.trials, k=len(costs.trials))
         self._seconds = [numbers.choices(cost.seconds, k=len(cost.seconds)) for cost in costs.trials]
         self._of_params = {frozenset(cost.params.items()): cost for cost in costs.trials}
+        self._over = {frozenset(each.params.items()): each.measured for each in costs.over_limit}
         self._liking = {id(cost): numbers.gauss(0, 0.7) for cost in self._pool}
         self._noise, self._progress = numbers.uniform(0.1, 1.0), numbers.uniform(0.0, 2.5)
         self._given: dict[int, TrialCost] = {}
@@ -126,6 +129,19 @@ class _Trials:
         weights = [math.exp(2 * learned * self._liking[id(cost)]) for cost in self._pool]
         return self._numbers.choices(self._pool, weights)[0]
 
+    def over_limit(self, record: TrialRecord) -> Mapping[str, float]:
+        """What is measured of a trial that is over the limit, as often as in the probe; empty of others.
+
+        A sampler that learns may come to avoid such configurations, how soon is not known.
+        """
+        if not self._costs.over_limit:
+            return {}
+        params = frozenset(record.params.items())
+        if self._is_grid and (params in self._of_params or params in self._over):
+            return self._over.get(params, {})
+        is_over = self._numbers.random() < self._costs.share_over_limit
+        return self._numbers.choice(self._costs.over_limit).measured if is_over else {}
+
     def pace(self, number: int) -> float:
         """Seconds of a virtual epoch of trial `number`."""
         return self._numbers.choice(self._seconds[self._index[id(self.cost(number))]])
@@ -148,10 +164,17 @@ class _Trials:
 
 
 class _Disk:
-    """Follows which trials have checkpoints, as `CheckpointRetention` does on a disk."""
+    """Follows which trials have checkpoints, as `CheckpointRetention` does on a disk.
 
-    def __init__(self, coordinator: Coordinator, config: Config, trials: _Trials) -> None:
+    With several objectives (`all_paused`) each paused trial may still be promoted, see `MOASHA`. Their front
+    is taken to be among the best, as one invented value has none.
+    """
+
+    def __init__(
+        self, coordinator: Coordinator, config: Config, trials: _Trials, *, all_paused: bool
+    ) -> None:
         self._coordinator, self._config, self._trials = coordinator, config, trials
+        self._all_paused = all_paused
         self._holding: set[int] = set()
         self._until_sweep = 0
         self.peak = self.others = 0.0
@@ -174,12 +197,14 @@ class _Disk:
         return self._bytes(self._holding)
 
     def _sweep(self) -> None:
-        study = self._coordinator.study
+        study, going_on = self._coordinator.study, self._coordinator.going_on()
+        if self._all_paused:
+            going_on |= {number for number in self._holding if study.records[number].outcome is None}
         self._holding &= trials_to_keep(
             [study.records[number] for number in sorted(self._holding)],
             mode=study.mode,
             keep_trials=self._config.checkpoint.keep_trials,
-            going_on=self._coordinator.going_on(),
+            going_on=going_on,
         )
 
     def _bytes(self, numbers: Sequence[int] | set[int]) -> float:

@@ -62,7 +62,13 @@ class StageForecast:
     configurations: int
     """Sampled ones that were measured."""
     broken_off: float
-    """Share of the sampled ones that diverged or failed."""
+    """Share of those within the limits that diverged or failed."""
+    sampled: int
+    """Configurations of which is known whether they are over the limit."""
+    over_limit: int
+    """Those of them that were over it, which are not trained."""
+    beyond: list[str]
+    """What was over its limit, as `65.8k parameters of at most 2k`, each once."""
     virtual_epoch: Range
     """Seconds of one, over the measured configurations."""
     checkpoint_bytes: float

@@ -9,6 +9,7 @@ from search.run.forecasted import Bought, Forecast, Range, StageForecast
 from search.text import command, counted, duration, size_text
 
 _WIDTH = 18
+_MOST_BEYOND = 2
 _UNITS = ((2 * 86400, 86400, "days"), (2 * 3600, 3600, "h"), (2 * 60, 60, "min"), (0, 1, "s"))
 """From how many seconds on, in what, and its name."""
 
@@ -45,8 +46,13 @@ def _rows(stage: StageForecast) -> Iterator[str]:
     measured = f"{counted(stage.configurations, 'configuration')}, a virtual epoch of which takes "
     measured += _between(stage.virtual_epoch, lambda seconds: f"{seconds:.3g} s")
     if stage.broken_off:
-        measured += f"; {stage.broken_off:.0%} of all diverged or failed"
+        of = "those within the limits" if stage.over_limit else "all"
+        measured += f"; {stage.broken_off:.0%} of {of} diverged or failed"
     yield _row("measured", measured)
+    if stage.over_limit:
+        beyond = "; ".join([*stage.beyond[:_MOST_BEYOND], *(["..."] if stage.beyond[_MOST_BEYOND:] else [])])
+        over = f"{stage.over_limit} of {counted(stage.sampled, 'configuration')}"
+        yield _row("limits", f"{over} were over the limit ({beyond})")
     yield _row("scheduler", stage.scheduler)
     yield _row("at a time", f"{counted(stage.concurrency, 'trial')}{_memory(stage)}")
     yield _row("time", _times(bought.seconds))

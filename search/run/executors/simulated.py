@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from search.config.config import Config
@@ -31,6 +31,7 @@ class SimulatedExecutor(Executor):
         faults: what becomes of virtual epoch v of trial n in attempt a: None, or how it fails.
         starting: seconds that pass before a job of a trial trains.
         trained: seconds of a virtual epoch of trial n by its own report.
+        measured: of a trial's model before its first step, for `limits:`; empty where nothing is.
         stale: virtual epochs that a job computes again, as after the loss of that many checkpoints.
     """
 
@@ -45,15 +46,18 @@ class SimulatedExecutor(Executor):
         faults: Callable[[int, int, int], FailureKind | None] = lambda number, virtual_epoch, attempt: None,
         starting: Callable[[int], float] = lambda number: 0.0,
         trained: Callable[[int], float] = lambda number: 1.0,
+        measured: Callable[[TrialRecord], Mapping[str, float]] = lambda record: {},
         stale: int = 0,
     ) -> None:
         self.now = 0.0
         """Seconds, on the virtual clock."""
         self._curve, self._metric, self._lengths = curve, metric, lengths
         self._workers, self._pace, self._faults, self._stale = workers, pace, faults, stale
-        self._starting, self._trained = starting, trained
+        self._starting, self._trained, self._measured = starting, trained, measured
+        self._models: dict[int, Mapping[str, float]] = {}
+        """What was measured of the models of trials that are about to say so, by their number."""
         self._jobs: list[tuple[float, int, int]] = []
-        """When a virtual epoch ends, of which trial, and which it is."""
+        """When a virtual epoch ends, of which trial, and which it is; 0 is the measuring of the model."""
 
     def clock(self) -> float:
         """The virtual clock, for the coordinator."""
@@ -83,12 +87,21 @@ class SimulatedExecutor(Executor):
             if isinstance(record, Turn):
                 return
             begins = self.now + self._starting(record.number)
+            if not record.depth and (model := self._measured(record)):
+                self._models[record.number] = model
+                heapq.heappush(self._jobs, (begins, record.number, 0))
+                continue
             self._go_on(record, max(1, record.depth + 1 - self._stale), begins)
 
     def _go_on(self, record: TrialRecord, virtual_epoch: int, begins: float) -> None:
         heapq.heappush(self._jobs, (begins + self._pace(record.number), record.number, virtual_epoch))
 
     def _finish(self, coordinator: Coordinator, record: TrialRecord, virtual_epoch: int) -> None:
+        if virtual_epoch == 0:
+            report: dict[str, Any] = {"measured": self._models.pop(record.number)}
+            if coordinator.on_report(record.number, report, self._lengths(record)):
+                self._go_on(record, 1, self.now)
+            return
         fault = self._faults(record.number, virtual_epoch, len(record.failures))
         if fault is not None:
             failure = Failure(fault, f"{fault} in virtual epoch {virtual_epoch}")
@@ -96,7 +109,7 @@ class SimulatedExecutor(Executor):
             return
         value = self._curve(record, virtual_epoch)
         seconds = virtual_epoch * self._trained(record.number)
-        report: dict[str, Any] = {"virtual_epoch": virtual_epoch, "seconds": seconds}
+        report = {"virtual_epoch": virtual_epoch, "seconds": seconds}
         if math.isfinite(value):
             report[self._metric] = value
         else:
