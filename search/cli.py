@@ -207,11 +207,14 @@ def export(run: str, trial: int | None, out: str | None) -> None:
     """
     from search.screen.progress_bar import ProgressBar
 
-    with ProgressBar(sys.stderr, "loading data and evaluating the checkpoint"):
+    with ProgressBar(sys.stderr) as bar:
         from search.commands.export import export as run_export
         from search.screen.text import export_text
 
-        exported = run_export(run, trial=trial, out=out)
+        def before_loading() -> None:
+            bar.phase("loading data and evaluating the checkpoint")
+
+        exported = run_export(run, trial=trial, out=out, before_loading=before_loading)
     click.echo(export_text(exported))
 
 

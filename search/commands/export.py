@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from search.commands.chosen import chosen, last_with_a_value
 from search.commands.model_card import model_card
 from search.commands.replay import exported_schedule
 from search.commands.restore import prepared_of, restore_trainer
@@ -24,10 +25,9 @@ from search.race.confirmed import Confirmed
 from search.run.confirm import read_confirmed
 from search.run.data_record import TrialData, data_for
 from search.run.folder import RunFolder, write_json
-from search.run.objectives import refuse_to_choose
 from search.run.provenance import own_code, working_folder
 from search.study.study import read_records
-from search.study.trial import NO_VERDICT, TrialRecord, best_record
+from search.study.trial import TrialRecord
 from search.text import command
 from trainables.checkpoint import (
     Checkpoint,
@@ -84,7 +84,13 @@ class Export:
     """How the data differ from those it was trained on; then `value` is the recorded one, not evaluated."""
 
 
-def export(run: str | Path, *, trial: int | None = None, out: str | Path | None = None) -> Export:
+def export(
+    run: str | Path,
+    *,
+    trial: int | None = None,
+    out: str | Path | None = None,
+    before_loading: Callable[[], None] = lambda: None,
+) -> Export:
     """Export a trial's best checkpoint from the folder of a search, which may still be running.
 
     Args:
@@ -93,6 +99,8 @@ def export(run: str | Path, *, trial: int | None = None, out: str | Path | None 
             race over seeds the run of median value; without such a race, the best trial).
         out: folder to write (default: `<run>/export`). An existing export is replaced as a whole, unless
             it holds files of yours.
+        before_loading: is called when the checkpoint is known and intact, before the data are loaded, which
+            may take long.
 
     Raises:
         SearchError: there is no such trial or no intact checkpoint, the value differs from the recorded one,
@@ -101,13 +109,15 @@ def export(run: str | Path, *, trial: int | None = None, out: str | Path | None 
     folder = RunFolder(Path(run).absolute())
     folder.require()
     target = Path(out).absolute() if out else folder.exported
-    stage, records = _last_with_a_value(folder)
+    stage, records = last_with_a_value(folder)
     race = read_confirmed(folder) if trial is None else None
     with working_folder(stage):
         if race is not None and race.status == "complete" and race.winner is not None:
-            exported = _export_winner(folder, stage, race, target)
+            exported = _export_winner(folder, stage, race, target, before_loading)
         else:
-            exported = replace(_export(stage, records, trial, target), note=_no_winner(folder, race))
+            exported = replace(
+                _export(stage, records, trial, target, before_loading), note=_no_winner(folder, race)
+            )
     return replace(exported, stage=stage.path.name if folder.is_staged else None)
 
 
@@ -126,13 +136,16 @@ def _no_winner(folder: RunFolder, race: Confirmed | None) -> str:
     )
 
 
-def _export_winner(folder: RunFolder, stage: RunFolder, race: Confirmed, out: Path) -> Export:
+def _export_winner(
+    folder: RunFolder, stage: RunFolder, race: Confirmed, out: Path, begin: Callable[[], None]
+) -> Export:
     """The winner's run of median value: what a new seed should give. The best run has a lucky seed."""
     home, config = RunFolder(folder.confirm_path), open_run(stage.config).first
     record = next(record for record in read_records(home.journal) if record.number == race.run)
-    data = data_for(config, home, record)
     try:
         found = read_checkpoint(home.trial(record.number), record.best_virtual_epoch(config.objective.mode))
+        begin()
+        data = data_for(config, home, record)
         return export_checkpoint(found, config, out, data.prepared, data, race)
     except DamagedCheckpointError as error:
         raise SearchError(
@@ -141,35 +154,20 @@ def _export_winner(folder: RunFolder, stage: RunFolder, race: Confirmed, out: Pa
         ) from error
 
 
-def _last_with_a_value(folder: RunFolder) -> tuple[RunFolder, list[TrialRecord]]:
-    """The last stage that has a trial with a value, or the folder itself without named stages; its trials."""
-    for stage in reversed(folder.stages()):
-        records = read_records(stage.journal)
-        # Whether there is a best trial does not depend on the mode.
-        if not folder.is_staged or best_record(records, "max") is not None:
-            return stage, records
-    raise SearchError(f"{folder.path} has no trial with a value yet; nothing to export")
-
-
-def _export(folder: RunFolder, records: Sequence[TrialRecord], trial: int | None, out: Path) -> Export:
+def _export(
+    folder: RunFolder,
+    records: Sequence[TrialRecord],
+    trial: int | None,
+    out: Path,
+    begin: Callable[[], None],
+) -> Export:
     config = open_run(folder.config).first
-    mode = config.objective.mode
-    if trial is None:
-        refuse_to_choose(folder, records)
-        record = best_record(records, mode)
-        missing = f"{folder.path} has no trial with a value yet; nothing to export"
-    else:
-        record = next((r for r in records if r.number == trial), None)
-        missing = f"there is no trial {trial}; {folder.path} has trials 0 to {len(records) - 1}"
-    if record is None:
-        raise SearchError(missing)
-    if not record.values or record.outcome in NO_VERDICT:
-        raise SearchError(
-            f"trial {record.number} has no value to export ({record.reason or 'no virtual epoch yet'})"
-        )
-    data = data_for(config, folder, record)
+    record = chosen(folder, config, records, trial)
     try:
-        checkpoint = read_checkpoint(folder.trial(record.number), record.best_virtual_epoch(mode))
+        best = record.best_virtual_epoch(config.objective.mode)
+        checkpoint = read_checkpoint(folder.trial(record.number), best)
+        begin()
+        data = data_for(config, folder, record)
         return export_checkpoint(checkpoint, config, out, data.prepared, data)
     except DamagedCheckpointError as error:
         raise SearchError(

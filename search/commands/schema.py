@@ -81,7 +81,12 @@ def _document(sections: Node, defs: Mapping[str, Node], trials: Mapping[str, str
     properties["task"]["anyOf"] = [{"enum": list(BUILT_IN)}, {"type": "string", "pattern": ":"}]
     properties["task"].pop("type")
     required = [name for name in sections["required"] if name not in ("name", "objective")]
-    one_of = [{"required": [key]} for key in ("objective", "objectives")]
+    objective = properties["objective"]
+    properties["objective"] = {"anyOf": [*objective.pop("allOf"), {"type": "null"}], **objective}
+    one_of: list[Node] = [
+        {"required": [key], "properties": {key: {"not": {"type": "null"}}, other: {"type": "null"}}}
+        for key, other in (("objective", "objectives"), ("objectives", "objective"))
+    ]
     of_tasks = [
         {
             "if": {"required": ["task"], "properties": {"task": {"const": task}}},

@@ -14,7 +14,7 @@ from search.config.document import Document
 from search.config.keys import with_place
 from search.config.limits import OF_A_FUNCTION, limit_problems
 from search.config.messages import explain
-from search.config.objectives import measured_names, objectives_problems
+from search.config.objectives import hint_of_one, measured_names, objectives_problems
 from search.config.objectives import reported as reported_objectives
 from search.config.population import population_problems, task_problems
 from search.config.schema import ImportedSampler, Sampler, Sections, StageSections
@@ -24,7 +24,7 @@ from search.space.parse import is_domain, read_space
 from search.space.space import Space
 from search.text import nearest, shown, value_at
 from trainables.imported import argument_problems
-from trainables.options import TrialOptions
+from trainables.options import MEASURED, TrialOptions
 
 if TYPE_CHECKING:
     from trainables.task import Task
@@ -162,7 +162,7 @@ def read_sections(tree: Mapping[str, Any]) -> tuple[Sections, list[Problem], set
         found = [(path, message) for path, message in found if path[:1] != ("objective",)]
     failed = {path[0] for path, _ in found if path}
     problems = [
-        Problem.of(path, with_place(path, message) + _domain_hint(value_at(tree, path)))
+        Problem.of(path, with_place(path, message) + _hint(path, value_at(tree, path)))
         for path, message in found
     ]
     kept = {key: value for key, value in tree.items() if key not in failed}
@@ -188,8 +188,8 @@ def complete(sections: Sections, tree: Mapping[str, Any]) -> dict[str, Any]:
     return filled_in
 
 
-def _domain_hint(value: Any) -> str:
-    return "; domains stand under trial: only" if is_domain(value) else ""
+def _hint(path: KeyPath, value: Any) -> str:
+    return "; domains stand under trial: only" if is_domain(value) else hint_of_one(path, value)
 
 
 def _read_points(
@@ -284,22 +284,29 @@ def _check_task(
     trials = [resolved.options for resolved in space.candidates()]
     several = [objective.metric for objective in sections.objectives or ()]
     for index, metric in enumerate(several):
-        if metric in found.metric_names and metric not in metrics:
+        if metric in found.metric_names and metric in MEASURED:
             message = f"{metric} is measured, and the task reports a metric of that name too; rename that"
             problems.append(Problem.of(("objectives", index, "metric"), message))
     for metric in metrics:
         path = ("objectives", several.index(metric), "metric") if several else ("objective", "metric")
-        problems += _metric_problems(path, metric, found, own, trials)
+        measured = MEASURED if several and metric != several[0] else ()  # the first must be reported
+        problems += _metric_problems(path, metric, found, own, trials, measured)
     return problems
 
 
 def _metric_problems(
-    path: KeyPath, metric: str, task: type[Task], own: tuple[str, ...], trials: list[dict[str, Any]]
+    path: KeyPath,
+    metric: str,
+    task: type[Task],
+    own: tuple[str, ...],
+    trials: list[dict[str, Any]],
+    measured: tuple[str, ...],
 ) -> Iterator[Problem]:
     if lacking := not_computed(task, metric, trials):
         yield Problem.of(path, f"received {shown(metric)}, {lacking}")
     elif not may_report(task, metric, own):
         names = [f"{name}<class>" if name.endswith("/") else name for name in (*task.metric_names, *own)]
-        close = nearest(metric, [*names, "valid_loss"])
+        close = nearest(metric, [*names, "valid_loss", *measured])
         hint = f"; did you mean {close!r}?" if close else ""
-        yield Problem.of(path, f"received {shown(metric)}; the task reports {', '.join(names)}{hint}")
+        also = f", and {', '.join(measured)} are measured" if measured else ""
+        yield Problem.of(path, f"received {shown(metric)}; the task reports {', '.join(names)}{also}{hint}")

@@ -7,7 +7,7 @@ from typing import Any
 
 from search.config.limits import memory_problem
 from search.config.schema import Objective, Sections, StageSections
-from search.errors import Problem
+from search.errors import KeyPath, Problem
 from search.text import shown
 from trainables.options import MEASURED
 
@@ -32,13 +32,27 @@ def reported(sections: StageSections) -> list[Objective]:
     return [objective for objective in sections.objectives if objective.metric not in MEASURED]
 
 
+def without_null(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The values without `objective: null` beside `objectives`, or the reverse: so a base's is taken out."""
+    pairs = (("objective", "objectives"), ("objectives", "objective"))
+    unset = {key for key, other in pairs if tree.get(other) is not None}
+    return {key: value for key, value in tree.items() if value is not None or key not in unset}
+
+
+def hint_of_one(path: KeyPath, value: Any) -> str:
+    """The way out where `objectives` has fewer than two."""
+    few = path == ("objectives",) and isinstance(value, list) and len(value) < 2
+    return "; one alone is given as `objective:`" if few else ""
+
+
 def objectives_problems(sections: Sections, tree: Mapping[str, Any]) -> Iterator[Problem]:
     """What is wrong with `objectives`, and what else the configuration asks for that is of one objective."""
     several = sections.objectives
     if several is None:
         return
     if "objective" in tree:
-        yield Problem.of(("objective",), "is given beside objectives; remove one of them")
+        message = "remove one of them, or set it to null where a base has it, such as `objective: null`"
+        yield Problem.of(("objective",), f"is given beside objectives; {message}")
     names = [objective.metric for objective in several]
     for index, objective in enumerate(several):
         path = ("objectives", index, "metric")

@@ -14,7 +14,7 @@ from search.config.auto_batch import AutoBatch, auto_batch
 from search.config.config import Config, Reading, complete, read_config, read_sections
 from search.config.document import Document, read_document
 from search.config.merging import merge
-from search.config.objectives import objectives_problems
+from search.config.objectives import objectives_problems, without_null
 from search.config.population import race_problems, stage_problems
 from search.config.schema import Confirm, Objective, name_of_file
 from search.errors import ConfigError, KeyPath, Problem
@@ -139,6 +139,7 @@ def load_config(
         ConfigError: all problems, in the order of the lines.
     """
     document = read_document(source, overrides)
+    document = replace(document, tree=without_null(document.tree))
     named_by_file = document.file is not None and "name" not in document.tree and name is None
     if document.file is not None and "name" not in document.tree:
         document.tree["name"] = name or name_of_file(document.file.stem)

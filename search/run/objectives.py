@@ -43,6 +43,6 @@ def refuse_to_choose(folder: RunFolder, records: Sequence[TrialRecord]) -> None:
         front = [
             (record.number, objectives_at(record, objectives)) for record in front_of(records, objectives)
         ]
-        shown = "; ".join(f"trial {number}: {objectives_text(values)}" for number, values in front)
-        why = f"no trial of the front is better than another: choose one by --trial N. {shown}"
+        lines = [f"  trial {number}: {objectives_text(values)}" for number, values in front]
+        why = "\n".join(("no trial of the front is better than another: choose one by --trial N", *lines))
         refuse_several(folder, why if front else "no trial has a value yet; nothing to export")

@@ -80,6 +80,8 @@ class Summary:
     reason: str
     metric: str
     mode: Mode
+    objectives: list[dict[str, str]] = field(default_factory=list)
+    """Where there are several, `metric` and `mode` of each; those above are of the first."""
     best: Best | None
     front: list[Best] = field(default_factory=list)
     """With several objectives the trials that no other beats, the best by the first objective first; there is
@@ -145,6 +147,7 @@ _OPTIONAL = (
     "forecast",
     "taken_over",
     "over_limit",
+    "objectives",
     "front",
 )
 _SUMS = (
@@ -196,6 +199,7 @@ def summarize(
         reason=reason,
         metric=metric,
         mode=study.mode,
+        objectives=[{"metric": each.metric, "mode": each.mode} for each in objectives],
         best=None if best is None else _best(best, records, study.mode, folder),
         front=[_of_front(record, records, objectives, folder) for record in front],
         counts=dict(counts),

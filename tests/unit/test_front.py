@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 from pathlib import Path
@@ -246,6 +247,7 @@ def test_the_summary_has_the_front_of_the_study(run: Path) -> None:
         assert best.objectives["parameters"] == 77 * record.params["model.hidden"] + 10
         assert (run / best.checkpoint / "model.safetensors").is_file()
     assert summary.best is None
+    assert summary.objectives == json.loads((run / "summary.json").read_text())["objectives"] == SEVERAL
     assert all(len(record.others) == record.depth for record in records)
     text = summary_text(summary)
     assert f"the front: {len(expected)} trial" in text
@@ -260,9 +262,10 @@ def test_what_needs_one_trial_says_which_there_are(run: Path) -> None:
     front = Run(run).front
     with pytest.raises(SearchError, match="choose one by --trial N") as error:
         export(run)
-    assert all(
-        f"trial {best.trial}: accuracy {best.value:.4g}, valid_loss" in str(error.value) for best in front
-    )
+    lines = str(error.value).split("\n")[1:]
+    assert len(lines) == len(front)
+    for line, best in zip(lines, front, strict=True):
+        assert line.startswith(f"  trial {best.trial}: accuracy {best.value:.4g}, valid_loss")
     with pytest.raises(SearchError, match="has several objectives, and so no best trial: see"):
         _ = Run(run).best
     with pytest.raises(SearchError, match="a race has one winner"):
