@@ -40,7 +40,7 @@ class Pbt(Section):
         """Values that could move in one direction only would drift to that end of their domain."""
         if not (factors and min(factors) < 1.0 < max(factors)):
             raise ValueError(
-                f"received {factors}; must have a factor below 1 and one above 1, so that values can fall and "
-                "rise, such as [0.8, 1.2]"
+                f"received {factors}; must have a factor below 1 and one above 1, so that values can fall "
+                "and rise, such as [0.8, 1.2]"
             )
         return factors
