@@ -121,12 +121,13 @@ def audit(run: str) -> None:
       tune-search audit results/seg
     """
     from search.commands.audit import audit as run_audit
+    from search.commands.audit import why_nothing
     from search.screen.audit_text import audit_lines
 
     for stage, found in run_audit(run).items():
         if stage:
             click.echo(f"stage {stage}")
-        lines = audit_lines(found, always=True) or ["no trial has reached a rung below full length"]
+        lines = audit_lines(found, always=True) or [why_nothing(run, stage)]
         click.echo("\n".join(lines))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from search.config.pbt import Pbt
 from search.config.stages import open_run
 from search.fidelity.audit import FidelityAudit
 from search.fidelity.audit import audit as audit_of
@@ -31,3 +32,15 @@ def audit(run: str | Path) -> dict[str, FidelityAudit | None]:
             read_records(stage.journal), build_scheduler(config).rungs, config
         )
     return found
+
+
+def why_nothing(run: str | Path, stage: str = "") -> str:
+    """Why there is nothing to compare in a search, or in one of its stages."""
+    folder = RunFolder(Path(run).absolute())
+    of = next(each for each in folder.stages() if not stage or each.path.name == stage)
+    if isinstance(open_run(of.config).first.scheduler, Pbt):
+        return (
+            "a population (pbt) has no rungs: all its trials are trained to full length, with values that "
+            "change, so no early value stands for a late one"
+        )
+    return "no trial has reached a rung below full length"

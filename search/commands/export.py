@@ -82,6 +82,8 @@ class Export:
     """Why it is not the winner of the race that there is."""
     other_data: tuple[str, ...] = ()
     """How the data differ from those it was trained on; then `value` is the recorded one, not evaluated."""
+    scheduled: bool = False
+    """Its values changed while it was trained, see `schedule` in metrics.json."""
 
 
 def export(
@@ -202,8 +204,7 @@ def export_checkpoint(
     """
     info = checkpoint.info
     record = info["history"][checkpoint.virtual_epoch - 1]
-    out = out.absolute()
-    refuse_other_content(out)
+    refuse_other_content(out := out.absolute())
     file = prepared_of(checkpoint, prepared)
     trainer = restore_trainer(checkpoint, file, loaded=data.arrays, of_other_data=bool(data.other))
     with atomic_folder(out) as partial:
@@ -223,8 +224,8 @@ def export_checkpoint(
         report = _report(config, checkpoint, metrics, trainer, data.other, race)
         _write_texts(partial, config, checkpoint, report, trainer)
     trainer.close()
-    number, metric, other = report["trial"], info["metric"], data.other
-    done = Export(out, number, metric, metrics[metric], metrics, evaluated, other_data=other)
+    done = Export(out, report["trial"], info["metric"], metrics[info["metric"]], metrics, evaluated)
+    done = replace(done, other_data=data.other, scheduled="schedule" in report)
     return replace(done, confirmed=report.get("confirmed"))
 
 
@@ -240,9 +241,8 @@ def _check_value(
     there = (info.get("device", here[0]), info.get("precision", here[1]))
     tolerance = SAME_ARITHMETIC if here == there else OTHER_ARITHMETIC
     if not math.isclose(expected, found, rel_tol=tolerance, abs_tol=1e-6):
-        how = (
-            "" if here == there else f" on {there[0]} in {there[1]}, evaluated here on {here[0]} in {here[1]}"
-        )
+        other = f" on {there[0]} in {there[1]}, evaluated here on {here[0]} in {here[1]}"
+        how = "" if here == there else other
         raise SearchError(
             f"the exported weights give {info['metric']} {found:.6g} and {expected:.6g} was recorded{how}; "
             "nothing was exported. Have the data, the task's code or a library changed since?"

@@ -28,6 +28,14 @@ _WORDING = (
     (r"^None$", "null"),
 )
 """pydantic's message as what follows `must be`, in the words of YAML."""
+_IN_RAY_TUNE = {
+    "perturbation_interval": "interval",
+    "quantile_fraction": "quantile",
+    "resample_probability": "resample",
+    "perturbation_factors": "perturb",
+    "hyperparam_mutations": "hyperparameters",
+}
+"""Options of Ray Tune's PopulationBasedTraining by what they are called here."""
 _ABSENT = object()
 
 
@@ -111,7 +119,9 @@ def _message(found: _Found, model: type[BaseModel], tree: Any) -> tuple[KeyPath,
         return path, "is required and missing"
     if found.type == "extra_forbidden":
         known = [name for at in _models_at(model, error["loc"][:-1]) for name in at.model_fields]
-        return path, f"unknown key {path[-1]!r}; {suggestion(str(path[-1]), known)}"
+        meant = _IN_RAY_TUNE.get(str(path[-1]))
+        hint = f"did you mean {meant!r}?" if meant in known else suggestion(str(path[-1]), known)
+        return path, f"unknown key {path[-1]!r}; {hint}"
     if found.type in ("union_tag_invalid", "union_tag_not_found"):
         return _tag_message(found, model, tree)
     if found.type in ("value_error", "assertion_error"):

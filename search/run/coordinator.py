@@ -300,7 +300,7 @@ class Coordinator:
 
     def _begin(self) -> TrialRecord | None:
         """A new trial, unless nothing but trials without a value would end the search."""
-        if self.budget.trials is None and (reason := limits.given_up(self.study)):
+        if self.budget.trials is None and (reason := limits.given_up(self.study, self._config.limits)):
             self.give_up(reason)
             return None
         audited = is_audited(self.study.records, self._config, self.budget.trials)

@@ -43,7 +43,7 @@ _GIVEN_UP = "given_up"
 """In the study, the number of trials at which the search last ended so."""
 
 
-def given_up(study: SearchStudy) -> str:
+def given_up(study: SearchStudy, limits: Limits | None) -> str:
     """Why a search without a limit of trials ends now that so many have no value, which the study records.
 
     Empty where it does not. They are of the space and the data of now, and have begun since the search last
@@ -58,11 +58,30 @@ def given_up(study: SearchStudy) -> str:
     if broken_off < MOST_WITHOUT_VALUE:
         return ""
     study.study.set_user_attr(_GIVEN_UP, len(study.records))
+    if why := all_over(counted, limits):
+        return why
     over = sum(record.outcome is Outcome.OVER_LIMIT for record in counted)
     beyond = f" ({over} are over the limit)" if over else ""
     return (
         f"none of {broken_off} trials has a value{beyond}; go on with other values under trial:, or with "
         "budget.trials, which then is the limit in the place of this one"
+    )
+
+
+def all_over(records: Sequence[TrialRecord], limits: Limits | None) -> str:
+    """Said where nothing was trained, as each model that was measured is over the limits; else empty.
+
+    To go on as before cannot help then: the text says how far away the nearest trial is, and the way out.
+    """
+    over = [record for record in records if record.outcome is Outcome.OVER_LIMIT]
+    trained = any(r.values or r.outcome not in (None, Outcome.OVER_LIMIT) for r in records)
+    if limits is None or not over or trained:
+        return ""
+    nearest = min(over, key=lambda record: max(limits.excess(record.measured).values()))
+    return (
+        f"all {len(over)} trials that were measured are over the limit; the nearest is trial "
+        f"{nearest.number} with {nearest.reason}: raise limits: in a search of another --name, or narrow "
+        "the space"
     )
 
 

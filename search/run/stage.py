@@ -23,6 +23,7 @@ from search.run.events import Event, EventKind
 from search.run.executor import Executor, Jobs
 from search.run.first_try import try_imported
 from search.run.folder import RunFolder, write_json
+from search.run.limits import all_over
 from search.run.provenance import record_provenance, task_source, working_folder
 from search.run.reporter import ProgressReporter
 from search.run.retention import CheckpointRetention
@@ -279,7 +280,8 @@ def _finish(
     elif received:
         status = "terminated" if received[0] == signal.SIGTERM else "interrupted"
     elif coordinator.best is None:
-        status, reason = "failed", f"{NO_VALUE}; {reason}"
+        why = all_over(coordinator.study.records, config.limits) or reason
+        status, reason = "failed", f"{NO_VALUE}; {why}"
     coordinator.close(resumable=status != "complete")
     retention.close()
     summary = summarize(coordinator, folder, config.objective.metric, status, reason, config.objectives or ())

@@ -19,6 +19,7 @@ from rich.text import Text
 
 from search.budget.words import budget_text, progress_text
 from search.config.config import Config
+from search.config.pbt import Pbt
 from search.run.coordinator import Coordinator
 from search.run.events import Event, EventKind
 from search.run.folder import RunFolder
@@ -93,6 +94,8 @@ class PlainView(ProgressReporter):
             self._line(f"{head}: {event.text}")
         elif event.kind is EventKind.PROMOTED and went_on_from(record):
             self._line(f"{head} {change_text(self._coordinator.study.records, record)}")
+        elif event.kind is EventKind.PROMOTED and isinstance(self._config.scheduler, Pbt):
+            self._line(f"{head} continues at virtual epoch {record.depth}")  # as all do: none is preferred
         else:
             self._line(f"{head} {event.kind.value} at virtual epoch {record.depth}")
 

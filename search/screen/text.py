@@ -24,6 +24,7 @@ from search.screen.confirm_text import confirmed_lines, exported_winner, plan_ro
 from search.screen.data_text import overview_text
 from search.screen.forecast_text import compared_text
 from search.screen.front_text import chosen_export, front_lines
+from search.screen.limits_text import over_limit_lines
 from search.screen.plan_text import plan_notes, plan_rows
 from search.study.lineage import schedule_lines
 from search.study.spent import read_spent
@@ -42,8 +43,6 @@ from trainables.reported import OF_THE_TRAINER
 _WIDTH = 18
 _MAX_SKIPPED = 5
 """Number of skipped samples that are listed."""
-_MAX_OVER_LIMIT = 3
-"""Number of trials over a limit that are listed."""
 
 
 def summary_text(summary: Summary, *, color: bool = False) -> str:
@@ -91,7 +90,7 @@ def summary_text(summary: Summary, *, color: bool = False) -> str:
         lines += ["", "failed trials (traceback in error.txt in the trial's folder):"]
         lines += _failure_lines(summary.failures)
     if summary.over_limit:
-        lines += ["", "over the limit, not trained:", *_over_limit_lines(summary.over_limit)]
+        lines += ["", *over_limit_lines(summary.over_limit)]
     if summary.skipped_samples:
         lines += ["", *_skipped_lines(summary.skipped_samples)]
     lines += [*audit_lines(summary.audit), "", *_next_commands(summary)]
@@ -143,12 +142,6 @@ def _failure_lines(failures: Mapping[str, str]) -> list[str]:
     return [f"  {', '.join(numbers)}  {cause}" for cause, numbers in by_number]
 
 
-def _over_limit_lines(over_limit: Mapping[str, str]) -> list[str]:
-    lines = [f"  {number}  {reason}" for number, reason in list(over_limit.items())[:_MAX_OVER_LIMIT]]
-    more = len(over_limit) - _MAX_OVER_LIMIT
-    return [*lines, f"  and {more} more, see summary.json"] if more > 0 else lines
-
-
 def _next_commands(summary: Summary) -> list[str]:
     folder = Path(summary.folder)
     unconfirmed = summary.confirmed is not None and summary.confirmed.status == "unfinished"
@@ -159,7 +152,8 @@ def _next_commands(summary: Summary) -> list[str]:
     if summary.status == "failed":
         log = f"output of the search: {short_path(folder / 'search.log')}"
         if not summary.failures:
-            return [log, "with other values under trial:, continue with", f"  {resume} --trials N"]
+            values = "a narrower space" if summary.over_limit else "other values"
+            return [log, f"with {values} under trial:, continue with", f"  {resume} --trials N"]
         return [log, "once the cause is fixed, try the failed trials again with", f"  {again}"]
     if summary.front:
         return ["next", f"  {program('tensorboard', '--logdir', folder)}", f"  {chosen_export(summary)}"]
@@ -171,7 +165,7 @@ def _next_commands(summary: Summary) -> list[str]:
         "next",
         f"  {program('tensorboard', '--logdir', folder)}",
         f"  {command('export', folder)}",
-        f"  {command('retrain', folder / 'export')}",
+        *_retrain_lines(folder / "export", bool(summary.best and summary.best.schedule)),
         *(retried if summary.failures else ()),
     ]
 
@@ -194,7 +188,9 @@ def export_text(export: Export) -> str:
     )
     value = f"{export.metric} {number_text(export.value)}"
     evaluated = f"re-evaluated from these files: {value}, as recorded"
-    accepting = " --accept-new-data" if export.other_data else ""
+    retrain = _retrain_lines(
+        export.folder, export.scheduled, *(["--accept-new-data"] if export.other_data else [])
+    )
     if not export.evaluated:
         evaluated = f"not evaluated, as trial.evaluated_by has not said how; {value} was recorded"
     if export.other_data:
@@ -204,9 +200,17 @@ def export_text(export: Export) -> str:
         )
     return (
         f"trial {export.trial}{of} exported to {short_path(export.folder)}\n{files}\n"
-        f"{evaluated}\n{exported_winner(export)}\n"
-        f"next\n  {command('retrain', export.folder)}{accepting}"
+        f"{evaluated}\n{exported_winner(export)}\n" + "\n".join(["next", *retrain])
     )
+
+
+def _retrain_lines(exported: Path, scheduled: bool, *options: str) -> list[str]:
+    """The command that trains an export on, and of a model whose values changed the one that repeats it."""
+    lines = [f"  {command('retrain', exported, *options)}"]
+    if scheduled:
+        again = command("retrain", exported, "--from-scratch", *options)
+        lines.append(f"  {again}  # repeats the schedule of values")
+    return lines
 
 
 def retraining_text(done: Retraining, command: str) -> str:

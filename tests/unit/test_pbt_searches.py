@@ -147,3 +147,37 @@ def test_what_cannot_work_is_refused_before_the_search(
     with pytest.raises(ConfigError) as error:
         config_of(space, **(base | sections))
     assert any(path in problem.path and part in problem.message for problem in error.value.problems), error
+
+
+@pytest.mark.parametrize("factors", [[1.2], [0.8], [1.2, 1.5], [0.5, 0.8], [1.0], [1.0, 1.2], []], ids=str)
+def test_factors_that_move_a_value_in_one_direction_only_are_refused(factors: list[float]) -> None:
+    with pytest.raises(ConfigError) as error:
+        of_a_population(scheduler={"name": "pbt", "perturb": factors})
+    (problem,) = error.value.problems
+    assert problem.path == "scheduler.perturb"
+    assert f"received {factors}; must have a factor below 1 and one above 1" in problem.message
+    assert "such as [0.8, 1.2]" in problem.message
+
+
+@pytest.mark.parametrize("factor", [0.0, -0.5])
+def test_each_factor_is_above_zero(factor: float) -> None:
+    with pytest.raises(ConfigError, match=rf"received {factor}; must be greater than 0"):
+        of_a_population(scheduler={"name": "pbt", "perturb": [factor, 1.2]})
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("perturbation_interval", "interval"),
+        ("quantile_fraction", "quantile"),
+        ("resample_probability", "resample"),
+        ("perturbation_factors", "perturb"),
+        ("hyperparam_mutations", "hyperparameters"),
+    ],
+)
+def test_what_ray_tune_calls_otherwise_is_found(theirs: str, ours: str) -> None:
+    with pytest.raises(ConfigError, match=f"unknown key '{theirs}'; did you mean '{ours}'"):
+        of_a_population(scheduler={"name": "pbt", theirs: 3})
+    with pytest.raises(ConfigError, match=f"unknown key '{theirs}'; known: ") as error:
+        of_a_population(scheduler={"name": "none", theirs: 3})
+    assert "did you mean" not in str(error.value)

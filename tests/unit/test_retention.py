@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
-from search.run.retention import trials_to_keep
+import pytest
+from simulated_search import Simulation, config_of
+
+from search.run.folder import RunFolder
+from search.run.retention import CheckpointRetention, trials_to_keep
 from search.space.parse import parse_space
+from search.study.front import front_of
 from search.study.trial import BROKEN_OFF, Outcome, TrialRecord
+from trainables.checkpoint import checkpoint_bytes, checkpoint_folder
 
 SPACE = parse_space({})
 
@@ -43,3 +49,33 @@ def test_a_trial_that_broke_off_takes_nobodys_place(outcome: Outcome) -> None:
 
 def test_nothing_is_kept_of_no_trials() -> None:
     assert trials_to_keep([], mode="max", keep_trials=5, going_on=()) == set()
+
+
+def test_a_running_trial_takes_no_checkpoint_from_the_front_of_those_that_have_ended(tmp_path: Path) -> None:
+    """It beats one that has ended now, but with its next value it may leave the front again."""
+    objectives = [{"metric": "accuracy", "mode": "max"}, {"metric": "parameters", "mode": "min"}]
+    config = config_of(
+        {"model": {"hidden": 8}},
+        objectives=objectives,
+        objective=None,
+        budget={"trials": 3, "max_virtual_epochs": 2},
+        checkpoint={"keep_trials": 1},
+        scheduler={"name": "none"},
+        sampler={"name": "random"},
+    )
+    simulation, folder = Simulation(tmp_path, config), RunFolder(tmp_path)
+    study = simulation.study
+    accuracy, size = (0.9, 0.5, 0.6, 0.4), (900.0, 500.0, 400.0, 600.0)
+    for number in range(4):
+        asked = study.ask()
+        study.measure(asked, {"parameters": size[number]})
+        study.report(asked, accuracy[number], simulation.lengths(asked), 1)
+        if number != 2:
+            study.finish(asked, Outcome.COMPLETED, "full length")
+        saved = checkpoint_folder(folder.trial(number), 1)
+        saved.mkdir(parents=True)
+        (saved / "state.pt").write_bytes(b"x")
+    front = front_of(study.records, config.objectives or ())
+    assert [each.number for each in front] == [0, 2]  # the running one beats trial 1
+    CheckpointRetention(simulation.coordinator, config, folder, print).sweep()
+    assert [number for number in range(4) if checkpoint_bytes(folder.trial(number))] == [0, 1, 2]
