@@ -5,14 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from simulated_search import Simulation, config_of
+from simulated_search import Simulation
+from tiny_tasks import search_config
 
+from search.config.stages import load_config
 from search.run.folder import RunFolder
 from search.run.retention import CheckpointRetention, trials_to_keep
 from search.space.parse import parse_space
 from search.study.front import front_of
 from search.study.trial import BROKEN_OFF, Outcome, TrialRecord
 from trainables.checkpoint import checkpoint_bytes, checkpoint_folder
+
+pytestmark = pytest.mark.usefixtures("no_fsync")
 
 SPACE = parse_space({})
 
@@ -54,15 +58,15 @@ def test_nothing_is_kept_of_no_trials() -> None:
 def test_a_running_trial_takes_no_checkpoint_from_the_front_of_those_that_have_ended(tmp_path: Path) -> None:
     """It beats one that has ended now, but with its next value it may leave the front again."""
     objectives = [{"metric": "accuracy", "mode": "max"}, {"metric": "parameters", "mode": "min"}]
-    config = config_of(
-        {"model": {"hidden": 8}},
+    sections = search_config(
         objectives=objectives,
-        objective=None,
         budget={"trials": 3, "max_virtual_epochs": 2},
         checkpoint={"keep_trials": 1},
         scheduler={"name": "none"},
         sampler={"name": "random"},
     )
+    del sections["objective"]
+    config = load_config(sections).first
     simulation, folder = Simulation(tmp_path, config), RunFolder(tmp_path)
     study = simulation.study
     accuracy, size = (0.9, 0.5, 0.6, 0.4), (900.0, 500.0, 400.0, 600.0)
