@@ -16,8 +16,9 @@ from trainables.process.nvml import device_used
 
 _PROC = Path("/proc")
 _INTERVAL = 0.5
-_WORKER = b"TrialTrainable"
-"""In the title of Ray's processes that run trials."""
+_WORKER = b"Trainable"
+"""In the title of Ray's processes that run trials: `ray::TrialTrainable`, or `ray::ResourceTrainable` where
+Tune has wrapped it."""
 
 
 class MemoryWatch:
