@@ -48,6 +48,12 @@ _FIRST_ONLY = (
     "were timed, alone on this machine; a longer probe, as --probe 10m, measures more"
 )
 _SHORTENED = "trained were virtual epochs of {} steps; the time of longer ones is that of so many more steps"
+_ENOUGH = 3
+"""Measured configurations from which on their differences are taken for those of the space."""
+_FEW = (
+    "only {} came to an end within the probe: others may take more or less, and the ranges are too narrow; a "
+    "longer probe, as --probe 5m, measures more"
+)
 _STARTING = 12.0
 """Seconds that Ray and the processes of trials are given before the first step."""
 
@@ -105,8 +111,15 @@ def probe(config: Config, executor: Executor, *, seconds: float, report: Callabl
         costs = replace(_of_first_steps(first), **watcher.sampled())
         return Probe(costs, concurrency, time.monotonic() - began, (_FIRST_ONLY,))
     costs = replace(measured, memory=memory.found)
-    notes = () if asked == config.virtual_epoch else (_SHORTENED.format(asked.count),)
-    return Probe(costs, concurrency, time.monotonic() - began, notes)
+    return Probe(costs, concurrency, time.monotonic() - began, _notes(config, asked, costs))
+
+
+def _notes(config: Config, asked: VirtualEpoch, costs: Costs) -> tuple[str, ...]:
+    """What a person should know of these costs."""
+    found = [] if asked == config.virtual_epoch else [_SHORTENED.format(asked.count)]
+    if len(costs.trials) < min(_ENOUGH, config.budget.trials or _ENOUGH):
+        found.append(_FEW.format(counted(len(costs.trials), "configuration")))
+    return tuple(found)
 
 
 def _length_that_fits(config: Config, first: FirstSteps, seconds: float) -> VirtualEpoch | None:

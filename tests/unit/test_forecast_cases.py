@@ -13,6 +13,7 @@ from search.config.stages import load_config
 from search.errors import SearchError
 from search.forecast.buys import buys
 from search.forecast.costs import Costs, OverLimit, TrialCost
+from search.forecast.probe import _notes
 from search.forecast.simulated_run import simulate
 from search.screen.forecast_text import forecast_text
 from trainables.data.virtual_epoch import VirtualEpochs
@@ -110,3 +111,15 @@ def test_several_objectives_keep_the_checkpoints_of_all_paused_trials() -> None:
     assert found.peak_bytes >= 100 * 1000
     assert found.kept_bytes == one.kept_bytes
     assert one.peak_bytes < 100 * 1000
+
+
+# --- a short probe
+
+
+@pytest.mark.parametrize(("measured", "trials", "noted"), [(1, 24, True), (3, 24, False), (2, 2, False)])
+def test_few_configurations_are_said_to_say_little_of_the_others(
+    measured: int, trials: int, noted: bool
+) -> None:
+    config = a_config(budget={"trials": trials})
+    found = _notes(config, config.virtual_epoch, Costs(trials=[a_cost()] * measured))
+    assert [note.startswith("only") for note in found] == [True] * noted
