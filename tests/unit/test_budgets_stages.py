@@ -102,7 +102,7 @@ def test_each_stage_spends_its_own_limit_and_a_resumed_run_spends_no_other(tmp_p
     ]
     assert stages[0].trials > 24
     assert stages[0].virtual_epochs in range(58, 61)
-    assert (stages[1].steps, stages[1].limits) == (40, {"steps": 1.0})
+    assert (stages[1].steps, stages[1].budget_spent) == (40, {"steps": 1.0})
     assert done.best_fully_trained is True
     again = resume_locally(done.folder)
     assert again == done
