@@ -51,8 +51,9 @@ LENGTHS = VirtualEpochs(unit="steps", count=20, step_samples=16, epoch_samples=2
 
 
 def configuration(num_trials: int, sampler: str, scheduler: str) -> Config:
-    """The space of configs/seg.yaml, with its 27 virtual epochs, for so many trials without a time limit."""
-    overrides = [f"budget.trials={num_trials}", "budget.time=null", f"sampler.name={sampler}"]
+    """The space of configs/seg.yaml, with its 27 virtual epochs, for so many trials without another limit."""
+    limits = [f"budget.trials={num_trials}", "budget.full_trainings=null"]
+    overrides = [*limits, f"sampler.name={sampler}"]
     return load_config(CONFIG, [*overrides, f"scheduler.name={scheduler}"]).first
 
 
