@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import gc
 import time
-from collections.abc import Callable, Collection
+import warnings
+from collections.abc import Callable, Collection, Iterator
 
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from trainables.data.batches import Batch, num_samples, to_device
@@ -97,9 +99,26 @@ def _forward(trainer: Trainer, model: nn.Module) -> Callable[[], None]:
 
 
 def _flops(forward: Callable[[], None]) -> float:
-    with FlopCounterMode(display=False) as counter:
+    with _unfused(), FlopCounterMode(display=False) as counter:
         forward()
     return float(counter.get_total_flops())
+
+
+@contextlib.contextmanager
+def _unfused() -> Iterator[None]:
+    """Without the kernels of LSTMs, encoder layers and attention, which the counter takes for nothing."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with (
+            warnings.catch_warnings(action="ignore", category=UserWarning),  # of oneDNN's flags
+            torch.backends.mkldnn.flags(enabled=False),
+            torch.backends.cudnn.flags(enabled=False),
+            sdpa_kernel(SDPBackend.MATH),
+        ):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
 
 
 def _latency(forward: Callable[[], None], device: torch.device) -> float:
