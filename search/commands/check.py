@@ -49,7 +49,7 @@ from trainables.task import Task
 from trainables.trainer import Trainer
 
 _NUM_STEPS = 3
-_SIMULATING = 1.0
+_SIMULATING = 0.5
 """Seconds that simulated searches may take."""
 NUM_LOOKED_AT = 64
 """Samples of each part whose contents are described."""
