@@ -71,7 +71,10 @@ def test_trials_over_the_limit_are_told_apart_from_those_that_fail() -> None:
     config = search_config(limits=LIMITS, trial=trial, budget={"trials": 9, "max_virtual_epochs": 3})
     found = plan(config, probe_seconds=15.0, local=True)
     (stage,) = found.stages
-    assert 0 < stage.over_limit < stage.sampled == stage.over_limit + stage.configurations
+    # Where 24 configurations take longer than the probe, the one that trains at its end is cut off.
+    cut_off = stage.sampled - stage.over_limit - stage.configurations
+    assert stage.over_limit > 0 < stage.configurations
+    assert cut_off in (0, 1)
     assert stage.broken_off == 0.0
     assert stage.beyond == [TOO_LARGE.reason]
     shown = forecast_text(found, config="seg.yaml")
