@@ -28,7 +28,7 @@ def row(run: Path) -> str:
     """Forecast and fact of one complete search, as a line of a table."""
     folder = RunFolder(run)
     config, summary = open_run(folder.config).first, read_summary(folder)
-    records = [record for record in read_records(folder.journal) if record.wall.timed]
+    records = [record for record in read_records(folder.journal) if record.values]
     costs = Costs(
         trials=[cost_of(record) for record in records[2:14]],
         broken_off=summary.counts.get("diverged", 0) / summary.trials,
@@ -48,9 +48,11 @@ def row(run: Path) -> str:
 def cost_of(record: TrialRecord) -> TrialCost:
     """What a trial took."""
     assert record.lengths is not None
-    seconds = record.wall.ms / 1000 / record.wall.timed
-    trained = record.seconds / record.depth
-    return TrialCost(params=record.params, lengths=record.lengths, seconds=(seconds,), trained=trained)
+    seconds, times = record.seconds / record.depth, record.times
+    beside = times.beside_ms / 1000 / times.besides if times.besides else 0.0
+    return TrialCost(
+        params=record.params, lengths=record.lengths, seconds=(seconds + beside,), trained=seconds
+    )
 
 
 def shown(numbers: Range) -> str:

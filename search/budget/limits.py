@@ -169,9 +169,12 @@ class _Timed(Limit):
     def is_known(self) -> bool:
         return self._mean(None) is not None
 
-    @abstractmethod
     def _mean(self, record: TrialRecord | None) -> float | None:
-        """Seconds of a virtual epoch, where any was measured."""
+        """Seconds of a virtual epoch by the trials' own reports, where any was measured."""
+        now = self._now
+        if record is not None and record.values and record.seconds:
+            return record.seconds / record.depth
+        return now.ms / 1000 / now.virtual_epochs if now.virtual_epochs else None
 
     def cost(self, record: TrialRecord | None, start: int, stop: int, *, safely: bool = True) -> float:
         mean = self._mean(record)
@@ -199,14 +202,12 @@ class GpuHours(_Timed):
         return self._config.resources.gpus_per_trial
 
     def _mean(self, record: TrialRecord | None) -> float | None:
-        now = self._now
-        if record is not None and record.values and record.seconds:
-            return record.seconds / record.depth * self._gpus
-        return now.ms / 1000 / now.virtual_epochs * self._gpus if now.virtual_epochs else None
+        mean = super()._mean(record)
+        return None if mean is None else mean * self._gpus
 
 
 class WallTime(_Timed):
-    """Wall time of the search."""
+    """Wall time of the search: what trials report, what virtual epochs take besides, and starts of jobs."""
 
     key, name = "time", "time limit"
     shared = False
@@ -222,10 +223,15 @@ class WallTime(_Timed):
         return self._elapsed()
 
     def _mean(self, record: TrialRecord | None) -> float | None:
-        now = self._now
-        if record is not None and record.wall.timed:
-            return record.wall.ms / 1000 / record.wall.timed
-        return now.wall_ms / 1000 / now.num_timed if now.num_timed else None
+        mean, times = super()._mean(record), self._now.times
+        if mean is None or not times.besides:
+            return mean
+        return mean + times.beside_ms / 1000 / times.besides
+
+    def cost(self, record: TrialRecord | None, start: int, stop: int, *, safely: bool = True) -> float:
+        seconds, times = super().cost(record, start, stop, safely=safely), self._now.times
+        begins = stop > start and (record is None or not record.running)
+        return seconds + times.start_ms / 1000 / times.starts if begins and times.starts else seconds
 
 
 def limits_of(study: SearchStudy, config: Config, elapsed: Callable[[], float]) -> Iterator[Limit]:
@@ -245,15 +251,14 @@ def limits_of(study: SearchStudy, config: Config, elapsed: Callable[[], float]) 
 
 
 def _deviation(spent: Spent, *, within: bool) -> float:
-    """Standard deviation of the wall time of virtual epochs, as a share of its mean, at most 1.
+    """Standard deviation of the seconds of virtual epochs, as a share of their mean, at most 1.
 
     Args:
         spent: of all trials.
         within: of those of one trial; else of all trials, which differ by their parameters too.
     """
-    count = spent.num_timed
-    if count < 2 or not spent.wall_ms:
+    count, ms = spent.times.timed, spent.times.ms
+    if count < 2 or not ms:
         return 0.0
-    mean = spent.wall_ms / count
-    squares = spent.within if within else spent.wall_squares - count * mean * mean
-    return min(1.0, math.sqrt(max(0.0, squares) / (count - 1)) / mean)
+    squares = spent.within if within else spent.times.squares - ms * ms / count
+    return min(1.0, math.sqrt(max(0.0, squares) / (count - 1)) * count / ms)

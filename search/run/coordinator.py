@@ -13,6 +13,7 @@ from search.config.objectives import reported
 from search.fidelity.draw import is_audited
 from search.run import limits
 from search.run.events import Event, EventKind, Turn
+from search.run.job_times import JobTimes
 from search.run.recovery import is_fruitless, recover
 from search.samplers.points import Points
 from search.schedulers.base import Decision, Scheduler
@@ -68,13 +69,11 @@ class Coordinator:
         self._points = Points(config, study.records)
         self.budget = self._points.limited(config.budget)
         """Where the search ends; a grid ends with its last point."""
-        self._clock, self._began = clock, clock()
+        self._clock, self._began, self._times = clock, clock(), JobTimes(clock)
         self._elapsed_before = self._elapsed_saved = study.elapsed_seconds
         limited = config.model_copy(update={"budget": self.budget})
         self.reserve = Reserve(study, scheduler, limited, lambda: self.elapsed_seconds)
         """What its limits of compute still allow."""
-        self._since: dict[int, float] = {}
-        """When the running virtual epoch of each trial began, by its number."""
         self._failed_alike = limits.FailedAlike()
         self.slowest = max((r.seconds / r.depth for r in study.records if r.values), default=None)
         """Seconds of the slowest virtual epoch so far."""
@@ -139,7 +138,8 @@ class Coordinator:
                     self.end(limit.name)
                 return Turn.WAIT if self._running else Turn.DONE
             record.running = True
-            self._running[record.number], self._since[record.number] = record, self._clock()
+            self._running[record.number] = record
+            self._times.begin(record.number)
             self._tell(kind, record)
             return record
         return Turn.DONE
@@ -166,7 +166,7 @@ class Coordinator:
             self._finish(record, *end, report)
             return False
         objective = float(report[self._config.objective.metric])
-        began, self._since[record.number] = self._since[record.number], self._clock()
+        times = self._times.report(record, report["seconds"] - record.seconds)
         if report["virtual_epoch"] <= record.depth:
             if text := self._repeated.difference(record, report["virtual_epoch"], objective):
                 self._tell(EventKind.MESSAGE, record, text=text)
@@ -175,7 +175,7 @@ class Coordinator:
             raise RuntimeError(f"virtual epoch {report['virtual_epoch']} was reported after {record.depth}")
         self.slowest = max(self.slowest or 0.0, report["seconds"] - record.seconds)
         others = {each.metric: float(report[each.metric]) for each in reported(self._config)[1:]}
-        self.study.report(record, objective, lengths, report["seconds"], self._clock() - began, others)
+        self.study.report(record, objective, lengths, report["seconds"], times, others)
         self._failed_alike.survived(record.depth)
         self._tell(EventKind.REPORTED, record, report)
         self._save_elapsed()

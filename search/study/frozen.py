@@ -6,7 +6,8 @@ from optuna.trial import FrozenTrial
 
 from search.space.space import Space
 from search.study.data import DATA
-from search.study.trial import Outcome, TakenOver, TrialRecord, Wall
+from search.study.times import Times
+from search.study.trial import Outcome, TakenOver, TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.process.failure import Failure, FailureKind
 
@@ -44,7 +45,7 @@ def record_of(number: int, trial_id: int, frozen: FrozenTrial, space: Space) -> 
         steps=steps,
         samples=lengths.samples_at(len(values)) if lengths and values else 0,
         seconds=spent.get("seconds", 0.0),
-        wall=Wall(*spent.get("wall", ())),
+        times=Times(*spent.get("times", ())),
         sequence=end.get("sequence", last_report),
         last_report=last_report,
         data_number=attrs.get(DATA, 0),

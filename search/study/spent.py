@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from search.study.journal import open_journal, reraise_as_damaged
 from search.study.study import ELAPSED, records_of
+from search.study.times import Summed, Times
 from search.study.trial import BROKEN_OFF, Outcome, TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs
 
 
 @dataclass(frozen=True)
-class Spent:
+class Spent(Summed):
     """What trials have taken so far, in whole numbers, so that their sum does not depend on the order."""
 
     virtual_epochs: int = 0
@@ -23,17 +24,9 @@ class Spent:
     """The trials' own milliseconds."""
     broken_off: int = 0
     """Virtual epochs in which a trial diverged or failed: they were begun, and there is no report of them."""
-    wall_ms: int = 0
-    wall_squares: int = 0
-    num_timed: int = 0
+    times: Times = field(default_factory=Times)
     within: int = 0
-    """Sum of the squared differences of wall times from the mean of their trial."""
-
-    def __add__(self, other: Spent) -> Spent:
-        return Spent(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
-
-    def __sub__(self, other: Spent) -> Spent:
-        return Spent(*(a - b for a, b in zip(astuple(self), astuple(other), strict=True)))
+    """Sum of the squared differences of the virtual epochs' times from the mean of their trial."""
 
 
 class SearchSpent(NamedTuple):
@@ -67,15 +60,13 @@ def read_spent(path: Path) -> SearchSpent:
 
 def spent_by(record: TrialRecord) -> Spent:
     """What a trial has taken."""
-    ms, squares, count = record.wall
+    times = record.times
     return Spent(
         virtual_epochs=record.depth,
         steps=record.steps,
         samples=record.samples,
         ms=round(record.seconds * 1000),
         broken_off=int(record.outcome in BROKEN_OFF and record.outcome is not Outcome.OVER_LIMIT),
-        wall_ms=ms,
-        wall_squares=squares,
-        num_timed=count,
-        within=round(squares - ms * ms / count) if count else 0,
+        times=times,
+        within=round(times.squares - times.ms * times.ms / times.timed) if times.timed else 0,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from search.study.in_memory import PendingTrial, frozen_trial
 from search.study.indexes import Indexes
 from search.study.journal import open_journal, reraise_as_damaged, storage_at
 from search.study.patches import share_distributions
+from search.study.times import Times
 from search.study.trial import NO_VERDICT, Outcome, Point, TakenOver, TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.process.failure import Failure
@@ -141,19 +142,27 @@ class SearchStudy:
         value: float,
         lengths: VirtualEpochs,
         seconds: float,
-        wall: float | None = None,
+        times: Times | None = None,
         others: Mapping[str, float] | None = None,
     ) -> None:
-        """Record the objective of the trial's next virtual epoch, its wall time if that is known, and other
-        objectives if there are any."""
+        """Record the objective of the trial's next virtual epoch.
+
+        Args:
+            record: the trial.
+            value: its objective.
+            lengths: of its virtual epochs.
+            seconds: that it has trained by its own report.
+            times: of the trial with this virtual epoch, if they are known.
+            others: the other objectives, if there are any.
+        """
         assert record.outcome is None
         seconds = round(seconds, 3)
         number, sequence = record.depth + 1, self.last_sequence + 1
         steps, samples = lengths.end_step(number), lengths.samples_at(number)
         spent: dict[str, Any] = {"steps": steps, "samples": samples, "seconds": seconds, "sequence": sequence}
-        if wall is not None:
-            record.wall = record.wall.with_one_more(wall)
-            spent["wall"] = list(record.wall)
+        if times is not None:
+            record.times = times
+            spent["times"] = list(astuple(times))
         with self._in_one_piece():
             if record.lengths is None:
                 self._set(record, "virtual_epochs", lengths.as_dict())

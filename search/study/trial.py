@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from search.config.schema import Mode
 from search.space.space import Resolved, Space
+from search.study.times import Times
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.process.failure import Failure
 
@@ -37,23 +38,6 @@ Point = Mapping[str, Any]
 
 NO_VERDICT = (Outcome.FAILED, Outcome.OUT_OF_MEMORY)
 """Ends that say nothing about a trial's parameters, so that it has no rank at its rungs."""
-
-
-class Wall(NamedTuple):
-    """Wall time of a trial's virtual epochs as the search saw them, with what starting and saving took.
-
-    Whole milliseconds, so that sums do not depend on their order.
-    """
-
-    ms: int = 0
-    squares: int = 0
-    """Sum of the squares."""
-    timed: int = 0
-    """Virtual epochs whose time is known: those of older versions were not kept."""
-
-    def with_one_more(self, seconds: float) -> Wall:
-        ms = round(seconds * 1000)
-        return Wall(self.ms + ms, self.squares + ms * ms, self.timed + 1)
 
 
 class TakenOver(NamedTuple):
@@ -111,7 +95,7 @@ class TrialRecord:
     """Virtual epoch from which it was last promoted."""
     held_at: int = 0
     """Virtual epoch at which it paused for the budget although its scheduler had it go on."""
-    wall: Wall = field(default_factory=Wall)
+    times: Times = field(default_factory=Times)
     failures: list[Failure] = field(default_factory=list)
     """Failed attempts."""
     outcome: Outcome | None = None

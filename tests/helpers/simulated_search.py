@@ -108,6 +108,7 @@ class Simulation:
         can_go_on: whether a trial that has ended has a checkpoint to go on from.
         history: trials of an older study.
         pace: seconds that a virtual epoch of trial n takes.
+        starting: seconds that pass before a job of trial n trains.
     """
 
     def __init__(
@@ -125,6 +126,7 @@ class Simulation:
         can_go_on: Callable[[TrialRecord], bool] = lambda record: True,
         history: Sequence[TrialRecord] = (),
         pace: Callable[[int], float] = lambda number: 1 + number / 1000,
+        starting: Callable[[int], float] = lambda number: 0.0,
     ) -> None:
         folder.mkdir(exist_ok=True)
         self.lengths = lengths or (
@@ -137,6 +139,7 @@ class Simulation:
             lengths=self.lengths,
             workers=workers,
             pace=pace,
+            starting=starting,
             faults=faults,
             stale=stale,
         )

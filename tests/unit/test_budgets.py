@@ -157,6 +157,17 @@ def test_a_machine_that_becomes_slow_leaves_other_trials_for_the_best(tmp_path: 
     assert_best_is_fully_trained(simulation)
 
 
+def test_a_long_start_of_the_processes_is_not_taken_for_a_part_of_each_virtual_epoch(tmp_path: Path) -> None:
+    """Before, a limit of 300 s was thought to have room for 6 trials."""
+    cold = iter([100.0, 100.0])
+    simulation = Simulation(
+        tmp_path, budgeted("asha", time="300s"), noisy(0), workers=2, starting=lambda number: next(cold, 0.1)
+    ).run()
+    assert_best_is_fully_trained(simulation)
+    assert len(simulation.records) > 50
+    assert 280 < simulation.coordinator.elapsed_seconds <= 301
+
+
 def test_a_search_all_of_whose_trials_diverge_ends(tmp_path: Path) -> None:
     for name, budget in (("steps", {"steps": 10**6}), ("time", {"time": "1d"})):
         simulation = Simulation(tmp_path / name, budgeted(**budget), lambda *_: float("nan")).run(100)

@@ -30,7 +30,7 @@ class SimulatedExecutor(Executor):
         pace: seconds that a virtual epoch of trial n takes.
         faults: what becomes of virtual epoch v of trial n in attempt a: None, or how it fails.
         starting: seconds that pass before a job of a trial trains.
-        trained: seconds of a virtual epoch of trial n by its own report.
+        trained: seconds of a virtual epoch of trial n by its own report; those of its pace by default.
         measured: of a trial's model before its first step, for `limits:`; empty where nothing is.
         stale: virtual epochs that a job computes again, as after the loss of that many checkpoints.
     """
@@ -45,7 +45,7 @@ class SimulatedExecutor(Executor):
         pace: Callable[[int], float] = lambda number: 1 + number / 1000,
         faults: Callable[[int, int, int], FailureKind | None] = lambda number, virtual_epoch, attempt: None,
         starting: Callable[[int], float] = lambda number: 0.0,
-        trained: Callable[[int], float] = lambda number: 1.0,
+        trained: Callable[[int], float] | None = None,
         measured: Callable[[TrialRecord], Mapping[str, float]] = lambda record: {},
         stale: int = 0,
     ) -> None:
@@ -56,6 +56,8 @@ class SimulatedExecutor(Executor):
         self._starting, self._trained, self._measured = starting, trained, measured
         self._models: dict[int, Mapping[str, float]] = {}
         """What was measured of the models of trials that are about to say so, by their number."""
+        self._taken: dict[int, float] = {}
+        """Seconds of the running virtual epoch of each trial."""
         self._jobs: list[tuple[float, int, int]] = []
         """When a virtual epoch ends, of which trial, and which it is; 0 is the measuring of the model."""
 
@@ -94,7 +96,8 @@ class SimulatedExecutor(Executor):
             self._go_on(record, max(1, record.depth + 1 - self._stale), begins)
 
     def _go_on(self, record: TrialRecord, virtual_epoch: int, begins: float) -> None:
-        heapq.heappush(self._jobs, (begins + self._pace(record.number), record.number, virtual_epoch))
+        self._taken[record.number] = self._pace(record.number)
+        heapq.heappush(self._jobs, (begins + self._taken[record.number], record.number, virtual_epoch))
 
     def _finish(self, coordinator: Coordinator, record: TrialRecord, virtual_epoch: int) -> None:
         if virtual_epoch == 0:
@@ -108,8 +111,8 @@ class SimulatedExecutor(Executor):
             coordinator.on_lost(record.number, failure)
             return
         value = self._curve(record, virtual_epoch)
-        seconds = virtual_epoch * self._trained(record.number)
-        report = {"virtual_epoch": virtual_epoch, "seconds": seconds}
+        seconds = self._taken[record.number] if self._trained is None else self._trained(record.number)
+        report = {"virtual_epoch": virtual_epoch, "seconds": record.seconds + seconds}
         if math.isfinite(value):
             report[self._metric] = value
         else:
