@@ -8,7 +8,7 @@ from typing import Any
 
 from search.config.schema import Confirm
 from search.config.stages import open_run
-from search.errors import SearchError
+from search.errors import RefusedError
 from search.race.plan import default_race, read_plan
 from search.run.confirm import run_race, without_race
 from search.run.executor import Executor
@@ -66,7 +66,7 @@ def race(
     try:
         summary = _require_complete(folder, read_summary(folder))
     except FileNotFoundError:
-        raise SearchError(f"{folder.path} has no summary: the search in it has not ended") from None
+        raise RefusedError(f"{folder.path} has no summary: the search in it has not ended") from None
     asked = _asked(folder, top, seeds)
     with closing(executor or executor_for(address, local=local)) as executor:
         executor.begin()
@@ -89,7 +89,7 @@ def _require_complete(folder: RunFolder, summary: Summary) -> Summary:
     """
     found = without_race(summary)
     if found.status != "complete":
-        raise SearchError(
+        raise RefusedError(
             f"the search in {folder.path} is {found.status} ({found.reason}), and its best trials may be "
             f"others at its end; `{command('resume', folder.path)}` continues it"
         )
@@ -114,7 +114,7 @@ def _require_ended(folder: RunFolder, summary: Summary) -> None:
     open_ones = sum(record.outcome is None for record in records)
     if open_ones or len(records) > summary.trials:
         found = f"{counted(open_ones, 'trial')} not ended" if open_ones else f"{len(records)} trials"
-        raise SearchError(
+        raise RefusedError(
             f"the search in {folder.path} went on after its summary of {counted(summary.trials, 'trial')}, "
             f"and did not come to its end: there are {found}, and its best trials may be others then; "
             f"`{command('resume', folder.path)}` continues it"
@@ -122,7 +122,7 @@ def _require_ended(folder: RunFolder, summary: Summary) -> None:
     for stage in folder.stages():
         ended_with = summary.of_config if stage.path == folder.path else _of_stage(stage)
         if ended_with and ended_with != config_digest(open_run(stage.config).first):
-            raise SearchError(
+            raise RefusedError(
                 f"the search in {stage.path} was to go on with another configuration after its summary of "
                 f"{counted(summary.trials, 'trial')}, and did not come to its end: its best trials may be "
                 f"others then; `{command('resume', folder.path)}` continues it"

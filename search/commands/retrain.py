@@ -26,7 +26,7 @@ from search.commands.replay import checked, train_parts, with_schedule
 from search.config.config import Config
 from search.config.schema import Mode
 from search.config.stages import load_config
-from search.errors import SearchError
+from search.errors import RefusedError, SearchError
 from search.run.data_errors import data_errors
 from search.run.data_record import DataChangedError, TrialData, compared, find_data, read_data
 from search.run.folder import RunFolder
@@ -101,7 +101,7 @@ def retrain(
     source = Path(exported).absolute()
     _require_export(source)
     if virtual_epochs is not None and steps is not None:
-        raise SearchError("give --virtual-epochs or --steps, not both")
+        raise RefusedError("give --virtual-epochs or --steps, not both")
     options = {"--virtual-epochs": virtual_epochs, "--steps": steps, "--data": data, "--out": out}
     again = _command(source, {**options, "--from-scratch": from_scratch})
     RunFolder(source).require_private()
@@ -134,7 +134,7 @@ def retrain(
 def _require_export(source: Path) -> None:
     for name in (WEIGHTS, CONFIG, METRICS):
         if not (source / name).is_file():
-            raise SearchError(f"{source} is not an export: it has no {name}; {_way_to_export(source)}")
+            raise RefusedError(f"{source} is not an export: it has no {name}; {_way_to_export(source)}")
 
 
 def _way_to_export(source: Path) -> str:
@@ -163,7 +163,7 @@ def _plan(
     data: DataSplit,
 ) -> TrialPlan:
     if data != "train" and issubclass(config.task_class(), FunctionTask):
-        raise SearchError(
+        raise RefusedError(
             f"--data {data}: {config.task_path} is a training function, which reads its data itself; give it "
             "a parameter of its own for that, and set it in the config.yaml of the export"
         )
@@ -316,7 +316,7 @@ def _check_arguments(folder: RunFolder, plan: TrialPlan, from_scratch: bool, dat
     found = json.loads(file.read_text(encoding="utf-8"))
     differing = [key for key in wanted if json.loads(json.dumps(wanted[key])) != found.get(key)]
     if differing:
-        raise SearchError(
+        raise RefusedError(
             f"{folder.path} holds a retraining with other {', '.join(differing)}; "
             "give another --out, or remove it"
         )

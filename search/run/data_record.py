@@ -11,7 +11,7 @@ from typing import Any
 from search.budget.growth import limits_for_more
 from search.config.config import Config
 from search.config.stages import open_run
-from search.errors import SearchError
+from search.errors import RefusedError
 from search.run.data_errors import data_errors
 from search.run.folder import RunFolder
 from search.study.data import change_data, data_of
@@ -37,10 +37,8 @@ _MAX_FILES = 64
 """Of a folder that an option names."""
 
 
-class DataChangedError(SearchError):
+class DataChangedError(RefusedError):
     """The data are not those that a search was begun with."""
-
-    exit_code = 2
 
 
 @dataclass(frozen=True)

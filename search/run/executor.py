@@ -15,7 +15,7 @@ from search.config.config import Config
 from search.config.document import write_yaml
 from search.config.objectives import measured_names, reported
 from search.config.schema import Pbt
-from search.errors import SearchError
+from search.errors import RefusedError
 from search.run.coordinator import Coordinator
 from search.run.events import Turn
 from search.run.folder import RunFolder
@@ -160,7 +160,7 @@ def concurrent_trials(config: Config, available: Mapping[str, float]) -> int:
         if not on_gpus:
             lacking.append(f"gpus_per_trial is {share:g}, there are {gpus:g}")
     if lacking:
-        raise SearchError(
+        raise RefusedError(
             f"resources: {'; '.join(lacking)}. "
             "Ask for less with --set, or name a larger Ray cluster with --address"
         )

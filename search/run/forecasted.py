@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from search.errors import SearchError
+from search.errors import RefusedError
 from search.run.folder import RunFolder, write_json
 from search.run.summary import Summary
 from search.text import cut, short_path, shown
@@ -118,11 +118,11 @@ def read_forecast(file: Path) -> Mapping[str, Any]:
         known = written["format"] == FORMAT and isinstance(written["config"], dict)
         known = known and all(float(given[at]) >= 0 for given in ranges for at in ("low", "middle", "high"))
     except OSError as error:
-        raise SearchError(f"cannot read {short_path(file)}: {error.strerror}") from error
+        raise RefusedError(f"cannot read {short_path(file)}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError):
         known = False
     if not known:
-        raise SearchError(f"{short_path(file)} is not what `tune-search plan CONFIG --out FILE` writes")
+        raise RefusedError(f"{short_path(file)} is not what `tune-search plan CONFIG --out FILE` writes")
     found: Mapping[str, Any] = written
     return found
 
@@ -141,7 +141,7 @@ def take_forecast(file: Path, folder: RunFolder, config: Mapping[str, Any]) -> N
     found = read_forecast(file)
     differs = _difference(found["config"], config)
     if differs is not None:
-        raise SearchError(
+        raise RefusedError(
             f"{short_path(file)} was made of another configuration: {differs}; make it anew with "
             "`tune-search plan CONFIG --out FILE`, with the same --set, or leave out --plan"
         )

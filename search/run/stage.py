@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from search.config.config import Config
 from search.config.schema import Pbt
 from search.config.stages import open_run
-from search.errors import SearchError
+from search.errors import RefusedError
 from search.fidelity.audit import audit
 from search.run.changes import check_config, keeping_trials, record_config, refuse_other_problem
 from search.run.coordinator import Coordinator
@@ -171,16 +171,16 @@ def _take_history(
     if folder.history.exists():
         return
     if folder.journal.exists():
-        raise SearchError(
+        raise RefusedError(
             f"{folder.path} has begun without the trials of {older.path}; take another --name to use them"
         )
     older.require()
     if older.is_staged:
-        raise SearchError(f"{older.path} is a search in stages; name one of them, in {older.stages_path}")
+        raise RefusedError(f"{older.path} is a search in stages; name one of them, in {older.stages_path}")
     before_run = open_run(older.config)
     refuse_other_problem(config, before_run)
     if isinstance(before_run.first.scheduler, Pbt):
-        raise SearchError(
+        raise RefusedError(
             f"{older.path} was searched with pbt, whose values changed while trials were trained: there is "
             "nothing for a sampler to learn from; leave out --from-run"
         )
