@@ -51,6 +51,8 @@ class Config(StageSections):
     """The configuration as config.yaml holds it: overrides applied, defaults filled in."""
     file: Path | None
     """The file that it was read from; None for a configuration from Python."""
+    overrides: tuple[str, ...] = Field(default=(), repr=False)
+    """What was set beside the file, such as `trial.batch_size=16`."""
     task_where: str = Field(default="config", repr=False)
     """File and line of `task`, for messages."""
     sampler_where: str = Field(default="config", repr=False)
@@ -129,6 +131,7 @@ def read_config(
         points_to_evaluate=[*points, space.prior_point] if space.prior_point else points,
         raw=complete(sections, document.tree),
         file=document.file,
+        overrides=document.overrides,
         task_where=document.where(("task",)),
         places=_places(document),
         sampler_where=document.where(("sampler", "name")),

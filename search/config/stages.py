@@ -70,6 +70,11 @@ class SearchConfig:
         return self.document.file
 
     @property
+    def overrides(self) -> tuple[str, ...]:
+        """What was set beside the file."""
+        return self.document.overrides
+
+    @property
     def confirm(self) -> Confirm | None:
         """What follows the search, if anything."""
         given = self.raw.get("confirm")
@@ -278,7 +283,8 @@ def _stage_document(whole: Document, number: int, base: _Base) -> _StageDocument
         if section in own:
             source: KeyPath = ("stages", number, section)
             tree[section] = merge(tree.get(section), own[section], (section,), source, origins)
-    return _StageDocument(whole.name, whole.file, tree, whole.places, whole.problems, origins=origins)
+    places, problems = whole.places, whole.problems
+    return _StageDocument(whole.name, whole.file, tree, places, problems, whole.overrides, origins=origins)
 
 
 def _next_bases(documents: Sequence[_StageDocument], readings: Sequence[Reading]) -> Iterator[_Base]:

@@ -206,7 +206,8 @@ def _run_in_folder(
     reporter.phase(f"confirm: trials {trials} race over up to {len(plan.seeds)} seeds")
     notes: list[str] = []
     found = find_data(config, load=True)
-    data = take_data(config, stage, found.fingerprint, accept=False, note=notes.append)
+    how: dict[str, Any] = {"accept": False, "note": notes.append, "flags": executor.flags}
+    data = take_data(config, stage, found.fingerprint, **how)
     with heard_notes() as of_data:
         shared = load_shared_data(config, stage, found.arrays)
     notes += of_data

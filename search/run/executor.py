@@ -108,6 +108,8 @@ class Executor(ABC):
 
     phase = ""
     """What a person reads while `wait_until_ready` waits; empty where it does not."""
+    flags: Sequence[str] = ()
+    """Options of the command line that choose it, for commands that messages name."""
 
     def begin(self) -> None:  # noqa: B027  # optional
         """Start in the background what takes time to start."""

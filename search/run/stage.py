@@ -83,12 +83,19 @@ def run_in_folder(
     notes: list[str] = []
     with owned(folder, reporter):
         config = keeping_trials(config, folder, notes.append)
-        check_config(config, folder, growing=growing)
+        check_config(config, folder, growing=growing, flags=executor.flags)
         reporter.phase(f"task {config.task_path} in {task_source(config)['file']}")
         reporter.phase("loading data")
         found = find_data(config, load=True)
-        data = take_data(config, folder, found.fingerprint, accept=accept_new_data, note=notes.append)
-        record_config(config, folder, growing=growing)
+        data = take_data(
+            config,
+            folder,
+            found.fingerprint,
+            accept=accept_new_data,
+            note=notes.append,
+            flags=executor.flags,
+        )
+        record_config(config, folder, growing=growing, flags=executor.flags)
         if older is not None:
             _take_history(config, folder, older, found.fingerprint, accept_new_data)
         notes += _notes(config, record_provenance(config, folder, found.fingerprint))
@@ -130,7 +137,7 @@ def run_jobs(
     if executor.phase:
         reporter.phase(executor.phase)
     executor.wait_until_ready()
-    end = SuddenEnd(folder, reporter)
+    end = SuddenEnd(folder, reporter, executor.flags)
     executor.on_death(end.tell, end.leave)
     coordinator = begin(executor.concurrency(config))
     coordinator.recover()

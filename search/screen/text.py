@@ -45,8 +45,12 @@ _MAX_SKIPPED = 5
 """Number of skipped samples that are listed."""
 
 
-def summary_text(summary: Summary, *, color: bool = False) -> str:
-    """Best trial, counts, steps spent and saved, and the commands to run next."""
+def summary_text(summary: Summary, *, color: bool = False, flags: Sequence[str] = ()) -> str:
+    """Best trial, counts, steps spent and saved, and the commands to run next.
+
+    Args:
+        flags: options of the command that go on with it, such as `--local`.
+    """
     lines = _headlines(summary)
     if summary.front:
         lines += ["", *front_lines(summary)]
@@ -93,7 +97,7 @@ def summary_text(summary: Summary, *, color: bool = False) -> str:
         lines += ["", *over_limit_lines(summary.over_limit)]
     if summary.skipped_samples:
         lines += ["", *_skipped_lines(summary.skipped_samples)]
-    lines += [*audit_lines(summary.audit), "", *_next_commands(summary)]
+    lines += [*audit_lines(summary.audit), "", *_next_commands(summary, flags)]
     return "\n".join(lines)
 
 
@@ -142,11 +146,12 @@ def _failure_lines(failures: Mapping[str, str]) -> list[str]:
     return [f"  {', '.join(numbers)}  {cause}" for cause, numbers in by_number]
 
 
-def _next_commands(summary: Summary) -> list[str]:
+def _next_commands(summary: Summary, flags: Sequence[str]) -> list[str]:
     folder = Path(summary.folder)
     unconfirmed = summary.confirmed is not None and summary.confirmed.status == "unfinished"
     word = "confirm" if unconfirmed and summary.ended_in_race else "resume"
-    resume, again = command(word, folder), command(word, folder, "--retry-failed")
+    resume = command(word, folder, *flags)
+    again = command(word, folder, "--retry-failed", *flags)
     if summary.status in ("interrupted", "terminated"):
         return ["continue with", f"  {resume}"]
     if summary.status == "failed":
@@ -158,7 +163,7 @@ def _next_commands(summary: Summary) -> list[str]:
     if summary.front:
         return ["next", f"  {program('tensorboard', '--logdir', folder)}", f"  {chosen_export(summary)}"]
     if summary.best is not None and summary.best.of_other_data and not summary.stages:
-        more = command("resume", folder, *_for_more_trials(summary))
+        more = command("resume", folder, *_for_more_trials(summary), *flags)
         return ["for trials on the data as they are now", f"  {more}"]
     retried = ["", "once the cause is fixed, try the failed trials again with", f"  {again}"]
     return [
