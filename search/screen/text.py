@@ -7,26 +7,23 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import click
-
 from search.budget.growth import limits_for_more
 from search.commands.batch_analysis import BatchNoise, Curve, Reached
 from search.commands.batch_sizes import BatchSizes
 from search.commands.check import Check
 from search.commands.export import Export
 from search.commands.retrain import Retraining
-from search.config.limits import measured_text
 from search.config.stages import open_run
 from search.run.folder import RunFolder
 from search.run.summary import NO_VALUE, RACE, StageOutcome, Summary
 from search.screen.audit_text import audit_lines
-from search.screen.confirm_text import confirmed_lines, exported_winner, plan_row
+from search.screen.best_text import best_lines
+from search.screen.confirm_text import exported_winner, plan_row
 from search.screen.data_text import overview_text
 from search.screen.forecast_text import compared_text
-from search.screen.front_text import chosen_export, front_lines
+from search.screen.front_text import chosen_export
 from search.screen.limits_text import over_limit_lines
 from search.screen.plan_text import plan_notes, plan_rows
-from search.study.lineage import schedule_lines
 from search.study.spent import read_spent
 from search.text import (
     command,
@@ -36,7 +33,6 @@ from search.text import (
     one_line,
     program,
     short_path,
-    value_text,
 )
 from trainables.reported import OF_THE_TRAINER
 
@@ -51,23 +47,7 @@ def summary_text(summary: Summary, *, color: bool = False, flags: Sequence[str] 
     Args:
         flags: options of the command that go on with it, such as `--local`.
     """
-    lines = _headlines(summary)
-    if summary.front:
-        lines += ["", *front_lines(summary)]
-    elif summary.best is None:
-        lines += [] if summary.reason.startswith(NO_VALUE) else ["", NO_VALUE]
-    else:
-        lines.append("")
-        best = summary.best
-        head = f"best trial {best.trial}: {summary.metric} {number_text(best.value)}"
-        head = click.style(head, bold=True) if color else head
-        where = f"{head} at virtual epoch {best.virtual_epoch}, step {best.step}"
-        lines.append(f"{where}, on other data than there are now" if best.of_other_data else where)
-        lines += [f"  {name} = {value_text(value)}" for name, value in best.params.items()]
-        lines += schedule_lines(best.schedule)
-        lines += [f"  {measured_text(best.measured)}"] if best.measured else []
-    if summary.confirmed is not None:
-        lines += ["", *confirmed_lines(summary.confirmed, summary.metric)]
+    lines = [*_headlines(summary), *best_lines(summary, color=color)]
     if summary.stages:
         lines += ["", *_stage_lines(summary)]
     saved = ""
