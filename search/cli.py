@@ -243,7 +243,7 @@ def retrain(
 ) -> None:
     """Train the exported model in EXPORT over the full length of its schedule.
 
-    The same command continues an interrupted retraining.
+    The same command continues an interrupted retraining; one that is complete stays as it is.
 
     \b
     Examples:

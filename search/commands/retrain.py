@@ -61,6 +61,8 @@ class Retraining:
     mode: Mode
     source: Path
     """The export that it began with."""
+    trained: int = 0
+    """Virtual epochs that this call has trained: none where the folder held all of them."""
 
     @property
     def is_worse(self) -> bool:
@@ -83,7 +85,7 @@ def retrain(
 ) -> Retraining:
     """Train an exported model, or its configuration from scratch, over the full length of the schedule.
 
-    The same call again continues an interrupted retraining.
+    The same call again continues an interrupted retraining; of a complete one it trains nothing.
 
     Args:
         exported: folder that `export` wrote.
@@ -201,9 +203,16 @@ def _train(
     with data_errors(plan.task):
         task_class, raw = config.task_class(), data.arrays.get(data_key(plan.task, plan.options))
         arrays = load_arrays(task_class, task_class.Options.parse(plan.options), plan.prepared_file, raw)
+    trained: list[Record] = []
+
+    def counted(record: Record, of: int) -> None:
+        trained.append(record)
+        progress(record, of)
+
     with heard_signals() as received:
-        plan = train_parts(plan, arrays, received, progress)
-        return _train_last(plan, folder, source, config, data, before, received, arrays, progress)
+        plan = train_parts(plan, arrays, received, counted)
+        done = _train_last(plan, folder, source, config, data, before, received, arrays, counted)
+    return replace(done, trained=len(trained))
 
 
 def _train_last(

@@ -204,6 +204,14 @@ def retraining_text(done: Retraining, command: str) -> str:
         return f"stopped after virtual epoch {done.virtual_epochs} of {done.of}; continue with\n  {command}"
     best = f"{done.export.metric} {number_text(done.export.value)}"
     before = number_text(done.before)
+    if not done.trained:
+        where = short_path(done.folder)
+        return (
+            f"nothing was trained: {where} holds this retraining already, complete with "
+            f"{counted(done.virtual_epochs, 'virtual epoch')}: best {best}, {before} before, in "
+            f"{short_path(done.export.folder)}{_worse_text(done)}\n"
+            f"to train anew, give another --out, or remove {where} first"
+        )
     return (
         f"retrained for {done.of} virtual epochs: best {best}, {before} before\n"
         f"exported to {short_path(done.export.folder)}{_worse_text(done)}"
