@@ -35,6 +35,8 @@ class Written:
     file: Path
     recognized: Recognized
     found: DataCheck
+    note: str = ""
+    """What cannot be told of the data."""
 
 
 def init(
@@ -80,7 +82,7 @@ def init(
     if beside is not None:
         atomic_write(beside, BUNDLED.read_text(encoding="utf-8"))
     atomic_write(file, text)
-    return Written(file, looked.recognized, looked.found)
+    return Written(file, looked.recognized, looked.found, looked.note)
 
 
 def _schema_beside(file: Path) -> Path | None:
