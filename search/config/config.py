@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError
 
 from search.config.checks import check_texts, check_trial
+from search.config.combinations import Asked, refused
 from search.config.document import Document
 from search.config.keys import with_place
-from search.config.limits import OF_A_FUNCTION, limit_problems
+from search.config.limits import limit_problems
 from search.config.messages import explain
 from search.config.objectives import hint_of_one, measured_names, objectives_problems
 from search.config.objectives import reported as reported_objectives
-from search.config.population import population_problems, task_problems
+from search.config.population import population_problems
 from search.config.schema import ImportedSampler, Sampler, Sections, StageSections
 from search.config.tasks import load_task, may_report, not_computed, task_path
 from search.errors import ConfigError, KeyPath, Problem
@@ -24,7 +25,7 @@ from search.space.parse import is_domain, read_space
 from search.space.space import Space
 from search.text import nearest, shown, value_at
 from trainables.imported import argument_problems
-from trainables.options import MEASURED, TrialOptions
+from trainables.options import MEASURED
 
 if TYPE_CHECKING:
     from trainables.task import Task
@@ -231,6 +232,7 @@ def _cross_check(sections: Sections, space: Space | None, failed: set[str | int]
     if not failed & {"scheduler", "budget", "plateau"}:
         yield from _audit_problems(sections)
     yield from population_problems(sections, space, failed)
+    yield from refused(Asked(sections, confirm=sections.confirm), "search", failed)
     grace_period = getattr(sections.scheduler, "grace_period", 0)
     longest = sections.budget.max_virtual_epochs
     on_virtual_epochs = sections.scheduler.axis == "virtual_epochs"
@@ -279,11 +281,12 @@ def _check_task(
         found = load_task(sections.task, document.where(("task",)))
     except ConfigError as error:
         return error.problems
-    if measured_names(sections) and not issubclass(found.Options, TrialOptions):
-        return [Problem.of(("limits" if sections.limits else "objectives",), OF_A_FUNCTION)]
+    refusals = list(refused(Asked(sections, task=found), "task"))
+    if refusals and measured_names(sections):
+        return refusals
     problems = [] if ("trial",) in reported else check_trial(space, found, reported)
     own = () if ("trial",) in reported else _names_of_metrics(space)
-    problems += task_problems(sections.scheduler, found)
+    problems += refusals
     trials = [resolved.options for resolved in space.candidates()]
     several = [objective.metric for objective in sections.objectives or ()]
     for index, metric in enumerate(several):

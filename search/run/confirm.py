@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from search.config import schema
+from search.config.combinations import OF_A_POPULATION
 from search.config.config import Config
-from search.config.population import OF_A_POPULATION
 from search.config.schema import Budget, Confirm, Mode, Sampler
 from search.config.stages import open_run
 from search.config.tasks import BUILT_IN

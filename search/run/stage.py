@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
+from search.config.combinations import NOTHING_TO_LEARN
 from search.config.config import Config
 from search.config.schema import Pbt
 from search.config.stages import open_run
@@ -187,10 +188,7 @@ def _take_history(
     before_run = open_run(older.config)
     refuse_other_problem(config, before_run)
     if isinstance(before_run.first.scheduler, Pbt):
-        raise RefusedError(
-            f"{older.path} was searched with pbt, whose values changed while trials were trained: there is "
-            "nothing for a sampler to learn from; leave out --from-run"
-        )
+        raise RefusedError(f"{older.path} {NOTHING_TO_LEARN}")
     before = read_data(older.data)
     changes = compared(before, data).lines() if before else []
     if changes and not accept_new_data:
