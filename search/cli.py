@@ -120,7 +120,7 @@ def search(
                 executor=executor,
             )
 
-        watched(folder, run, plain=plain, local=local)
+        watched(folder, run, plain=plain, local=local, address=address)
 
 
 @cli.command(short_help="Continue a search, also with larger limits.")
@@ -188,7 +188,7 @@ def resume(
         )
 
     with leaving_on_sigterm():
-        watched(Path(run).absolute(), continue_run, plain=plain, local=local)
+        watched(Path(run).absolute(), continue_run, plain=plain, local=local, address=address)
 
 
 @cli.command(short_help="Export the best checkpoint as plain files.")
@@ -243,7 +243,7 @@ def retrain(
 ) -> None:
     """Train the exported model in EXPORT over the full length of its schedule.
 
-    The same command continues an interrupted retraining.
+    The same command continues an interrupted retraining; one that is complete stays as it is.
 
     \b
     Examples:

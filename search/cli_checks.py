@@ -10,7 +10,7 @@ from typing import NoReturn
 import click
 
 from search.cli_options import config_argument, count_option, run_argument, set_option
-from search.cli_paths import DataPath
+from search.cli_paths import DataPath, NewFile
 from search.text import command
 
 INTERRUPTED = 130
@@ -24,7 +24,7 @@ INTERRUPTED = 130
 @click.option(
     "--json",
     "json_file",
-    type=click.Path(dir_okay=False),
+    type=NewFile(),
     metavar="FILE",
     help="With --data: write the complete list as JSON.",
 )

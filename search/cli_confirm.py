@@ -69,4 +69,4 @@ def confirm(
         )
 
     with leaving_on_sigterm():
-        watched(Path(run).absolute(), race, plain=plain, local=local)
+        watched(Path(run).absolute(), race, plain=plain, local=local, address=address)

@@ -107,6 +107,26 @@ class DataPath(click.ParamType[str]):
         return path
 
 
+class NewFile(click.ParamType[str]):
+    """A file to write, in a folder that is there: a command may take long until it is written."""
+
+    name = "file"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return [CompletionItem(incomplete, type="file")]
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        path = str(value)
+        if os.path.isdir(path):
+            self.fail(f"{path} is a folder; must be a file", param, ctx)
+        folder = os.path.dirname(path)
+        if folder and not os.path.isdir(folder):
+            self.fail(f"there is no folder {folder}{did_you_mean(folder, folder=True)}", param, ctx)
+        return path
+
+
 class RunPath(click.ParamType[str]):
     """A folder: of a search, or of an export."""
 

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from search.cli_options import address_option, config_argument, local_option, set_option
+from search.cli_paths import NewFile
 
 
 class Duration(click.ParamType[float]):
@@ -39,7 +40,7 @@ class Duration(click.ParamType[float]):
 @click.option("--json", "as_json", is_flag=True, help="Print the forecast as JSON.")
 @click.option(
     "--out",
-    type=click.Path(dir_okay=False),
+    type=NewFile(),
     metavar="FILE",
     help="Write it into this file too, for `tune-search CONFIG --plan FILE`.",
 )

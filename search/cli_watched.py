@@ -15,11 +15,14 @@ TERMINATED = 143
 """Exit code after SIGTERM."""
 
 
-def watched(folder: Path, run: Callable[[Any], Any], *, plain: bool, local: bool) -> None:
+def watched(
+    folder: Path, run: Callable[[Any], Any], *, plain: bool, local: bool, address: str | None
+) -> None:
     """Run a search with a live or plain view, print its outcome and exit with its code.
 
     With `local`, tasks run in this process: their output, and the debugger's, stays on the terminal.
     """
+    from search.run.executors.choose import executor_for
     from search.run.folder import RunFolder
     from search.screen.live import PlainView, screen
     from search.screen.text import summary_text
@@ -29,6 +32,9 @@ def watched(folder: Path, run: Callable[[Any], Any], *, plain: bool, local: bool
     here = PlainView(strict(sys.stdout), run_folder.log)
     with nullcontext(here) if local else screen(run_folder.log, plain=plain) as reporter:
         summary = run(reporter)
-    say(summary_text(summary, color=sys.stdout.isatty() and not plain), otherwise=run_folder.log)
+    flags = executor_for(address, local=local).flags
+    flags = (*flags, *(["--plain"] if plain else []))
+    color = sys.stdout.isatty() and not plain
+    say(summary_text(summary, color=color, flags=flags), otherwise=run_folder.log)
     codes = {"complete": 0, "failed": 1, "interrupted": INTERRUPTED, "terminated": TERMINATED}
     sys.exit(codes[summary.status])

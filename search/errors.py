@@ -11,9 +11,19 @@ KeyPath = tuple[str | int, ...]
 
 
 class SearchError(Exception):
-    """Base of all errors that users see; its text is one line."""
+    """Base of all errors that users see; its text is one line.
+
+    As it stands it is a failure: files, data, the machine or another process are in the way, and once that
+    is mended the same command goes on.
+    """
 
     exit_code: int = 1
+
+
+class RefusedError(SearchError):
+    """The command or the configuration asks for what cannot be: the way out is to ask for something else."""
+
+    exit_code = 2
 
 
 class CutShortError(SearchError):
@@ -46,10 +56,8 @@ class Problem:
         return ": ".join(part for part in (self.where, self.path, self.message) if part)
 
 
-class ConfigError(SearchError):
+class ConfigError(RefusedError):
     """All problems of a configuration, in the order of its lines."""
-
-    exit_code = 2
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems: list[Problem] = sorted(dict.fromkeys(problems), key=_line)

@@ -53,6 +53,16 @@ def _shown(value: Any) -> str:
     return repr(value)
 
 
+def shown_apart(one: Any, other: Any) -> tuple[str, str]:
+    """Two values that differ, as `shown`, each from a place where one sees that they do."""
+    texts = printable(_shown(one)), printable(_shown(other))
+    same = next((at for at, (a, b) in enumerate(zip(*texts, strict=False)) if a != b), min(map(len, texts)))
+    begin = same - MAX_SHOWN // 3
+    if same < MAX_SHOWN - 10 or max(map(len, texts)) <= MAX_SHOWN:
+        return cut(texts[0]), cut(texts[1])
+    return cut(f"...{texts[0][begin:]}"), cut(f"...{texts[1][begin:]}")
+
+
 def printable(text: str) -> str:
     """The text on one line, with escapes for what cannot be seen."""
     return visible(text)

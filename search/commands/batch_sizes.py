@@ -14,7 +14,7 @@ from search.commands.batch_plots import plot_batch_noise, plot_convergence
 from search.commands.restore import prepared_of, restore_trainer
 from search.config.config import Config
 from search.config.stages import open_run
-from search.errors import SearchError
+from search.errors import RefusedError, SearchError
 from search.run.data_record import DataChangedError, TrialData, data_for
 from search.run.folder import RunFolder, write_json
 from search.run.provenance import working_folder
@@ -81,7 +81,7 @@ def _study(folder: RunFolder, max_samples: int) -> BatchSizes:
     valued = ranked(read_records(folder.journal), config.objective.mode)
     records = [record for record in valued if not record.of_other_data]
     if not records:
-        raise SearchError(f"{folder.path} has no trial with a value yet; there is nothing to compare")
+        raise RefusedError(f"{folder.path} has no trial with a value yet; there is nothing to compare")
     data = data_for(config, folder, records[0])
     if data.other:
         raise DataChangedError(
@@ -93,7 +93,7 @@ def _study(folder: RunFolder, max_samples: int) -> BatchSizes:
         notes.append(f"left out, as they are of other data: {counted(len(valued) - len(records), 'trial')}")
     chosen = _best_of_each_size([record for record in records if record.number in losses])
     if len(chosen) < 2:
-        raise SearchError(_too_few(folder, records, chosen, notes))
+        raise RefusedError(_too_few(folder, records, chosen, notes))
     curves = [_curve(record, losses[record.number]) for record in chosen]
     notes += _confounders(chosen)
     target = curves[-1].losses[-1]
@@ -132,7 +132,7 @@ def _losses(
     infos = {record.number: _newest_info(folder.trial(record.number)) for record in records}
     reported = next((info["history"][-1] for info in infos.values() if info and info["history"]), {LOSS: 0})
     if LOSS not in reported:
-        raise SearchError(
+        raise RefusedError(
             f"the trials have no {LOSS}, by which batch sizes are compared: training functions report losses "
             "of their own"
         )
@@ -180,7 +180,7 @@ def _curve(record: TrialRecord, losses: Sequence[float]) -> Curve:
 def _epoch_samples(record: TrialRecord) -> int:
     assert record.lengths is not None
     if record.lengths.epoch_samples is None:
-        raise SearchError(
+        raise RefusedError(
             "the length of the training data is unknown, so epochs cannot be counted; give the DataLoader "
             "a length (__len__)"
         )
@@ -219,12 +219,12 @@ def _noise(
     checkpoint = _best_checkpoint(records, folder, config)
     trainer = restore_trainer(checkpoint, prepared_of(checkpoint, data.prepared), loaded=data.arrays)
     if isinstance(trainer, FunctionTrainer):
-        raise SearchError("a training function does not tell the loss of single samples, only tasks do")
+        raise RefusedError("a training function does not tell the loss of single samples, only tasks do")
     data = trainer.task.train_data()
     try:
         source = as_source(data)
     except TypeError as error:
-        raise SearchError(
+        raise RefusedError(
             f"the training data is {a_type(data)}; the loss of single samples needs data that is "
             "read by index: a BatchSource, arrays, or a map-style Dataset"
         ) from error

@@ -21,7 +21,7 @@ from search.config.config import Config
 from search.config.objectives import reported
 from search.config.stages import load_config
 from search.config.tasks import BUILT_IN
-from search.errors import SearchError
+from search.errors import RefusedError, SearchError
 from search.forecast.buys import buys
 from search.forecast.costs import Costs, TrialCost
 from search.forecast.first_steps import Training, build, state_size
@@ -229,7 +229,7 @@ def _try_in(
             measured = _measure(trainer)
         for metric in (each.metric for each in reported(config) if each.metric not in measured[0]):
             known = ", ".join(sorted(measured[0]))
-            raise SearchError(f"objective.metric is {metric!r}; the task reports {known}")
+            raise RefusedError(f"objective.metric is {metric!r}; the task reports {known}")
         found, data, picture = (*loaded, *_doubts(config, trainer, seen)), None, None
         if isinstance(trainer, Trainer):
             shared = {data_key(config.task_path, values): dict(trainer.task.arrays)}

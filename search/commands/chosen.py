@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from search.config.config import Config
-from search.errors import SearchError
+from search.errors import RefusedError
 from search.run.folder import RunFolder
 from search.run.objectives import refuse_to_choose
 from search.run.retention import trials_to_keep
@@ -27,7 +27,7 @@ def last_with_a_value(folder: RunFolder) -> tuple[RunFolder, list[TrialRecord]]:
         # Whether there is a best trial does not depend on the mode.
         if not folder.is_staged or best_record(records, "max") is not None:
             return stage, records
-    raise SearchError(f"{folder.path} has no trial with a value yet; nothing to export")
+    raise RefusedError(f"{folder.path} has no trial with a value yet; nothing to export")
 
 
 def chosen(
@@ -53,9 +53,9 @@ def chosen(
         record = next((r for r in records if r.number == trial), None)
         missing = f"there is no trial {trial}; {folder.path} has trials 0 to {len(records) - 1}"
     if record is None:
-        raise SearchError(missing)
+        raise RefusedError(missing)
     if not record.values or record.outcome in NO_VERDICT:
-        raise SearchError(
+        raise RefusedError(
             f"trial {record.number} has no value to export ({record.reason or 'no virtual epoch yet'})"
         )
     _require_kept(folder, config, records, record)
@@ -77,7 +77,7 @@ def _require_kept(
     which = f"{front}the best {keep_trials} by {config.objective.metric} (checkpoint.keep_trials)"
     there = [str(r.number) for r in ranked(records, mode) if _has_checkpoint(folder, config, r)]
     others = f"those of trials {some(there, 20)} are there, the best one first" if there else "none is there"
-    raise SearchError(
+    raise RefusedError(
         f"trial {record.number} has no checkpoint any more: checkpoints are kept of {which} alone; {others}"
     )
 

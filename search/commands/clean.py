@@ -10,7 +10,7 @@ from pathlib import Path
 from search.config.config import Config
 from search.config.schema import Mode
 from search.config.stages import open_run
-from search.errors import SearchError
+from search.errors import RefusedError, SearchError
 from search.race.plan import read_plan
 from search.run.folder import RunFolder
 from search.study.front import front_of
@@ -71,7 +71,8 @@ def clean(run: str | Path, *, dry_run: bool = False, keep_trials: int | None = N
         ConfigError: the configuration cannot be read.
     """
     if keep_trials is not None and keep_trials < 1:
-        raise SearchError(f"keep_trials is {keep_trials}; must be at least 1, as the best trial always stays")
+        rule = "must be at least 1, as the best trial always stays"
+        raise RefusedError(f"keep_trials is {keep_trials}; {rule}")
     folder = RunFolder(Path(run).absolute())
     folder.require()
     with ExitStack() as stack:

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from search.config.schema import Confirm
 from search.config.stages import open_run
-from search.errors import SearchError
+from search.errors import RefusedError
 from search.race.plan import default_race, read_plan
 from search.run.confirm import run_race, without_race
 from search.run.executor import Executor
 from search.run.executors.choose import executor_for
 from search.run.folder import RunFolder, write_json
+from search.run.hints import going_on
 from search.run.objectives import refuse_several
 from search.run.opened import Run
 from search.run.reporter import ProgressReporter
 from search.run.summary import Summary, config_digest, read_summary
 from search.study.study import read_records
-from search.text import command, counted
+from search.text import counted
 
 
 def confirm(run: str | Path, **options: Any) -> Run:
@@ -63,12 +65,14 @@ def race(
     folder = RunFolder(Path(run).absolute())
     folder.require()
     refuse_several(folder, "a race has one winner; `export --trial N` takes a trial of the front")
+    executor = executor or executor_for(address, local=local)
+    flags = executor.flags
     try:
-        summary = _require_complete(folder, read_summary(folder))
+        summary = _require_complete(folder, read_summary(folder), flags)
     except FileNotFoundError:
-        raise SearchError(f"{folder.path} has no summary: the search in it has not ended") from None
+        raise RefusedError(f"{folder.path} has no summary: the search in it has not ended") from None
     asked = _asked(folder, top, seeds)
-    with closing(executor or executor_for(address, local=local)) as executor:
+    with closing(executor):
         executor.begin()
         shown = reporter or ProgressReporter()
         found = run_race(folder, summary, asked, executor, shown, retry_failed=retry_failed)
@@ -81,7 +85,7 @@ def _asked(folder: RunFolder, top: int | None, seeds: int | None) -> Confirm:
     return Confirm(top=top or default.top, seeds=seeds or default.seeds, error=default.error)
 
 
-def _require_complete(folder: RunFolder, summary: Summary) -> Summary:
+def _require_complete(folder: RunFolder, summary: Summary, flags: Sequence[str]) -> Summary:
     """The summary of the search alone.
 
     Raises:
@@ -89,11 +93,11 @@ def _require_complete(folder: RunFolder, summary: Summary) -> Summary:
     """
     found = without_race(summary)
     if found.status != "complete":
-        raise SearchError(
+        raise RefusedError(
             f"the search in {folder.path} is {found.status} ({found.reason}), and its best trials may be "
-            f"others at its end; `{command('resume', folder.path)}` continues it"
+            f"others at its end; `{going_on(folder, flags=flags)}` continues it"
         )
-    _require_ended(folder, found)
+    _require_ended(folder, found, flags)
     return found
 
 
@@ -104,7 +108,7 @@ def _of_stage(stage: RunFolder) -> str:
         return ""
 
 
-def _require_ended(folder: RunFolder, summary: Summary) -> None:
+def _require_ended(folder: RunFolder, summary: Summary, flags: Sequence[str]) -> None:
     """Refuse a search that went on after it had written its summary, and was killed.
 
     Raises:
@@ -114,16 +118,16 @@ def _require_ended(folder: RunFolder, summary: Summary) -> None:
     open_ones = sum(record.outcome is None for record in records)
     if open_ones or len(records) > summary.trials:
         found = f"{counted(open_ones, 'trial')} not ended" if open_ones else f"{len(records)} trials"
-        raise SearchError(
+        raise RefusedError(
             f"the search in {folder.path} went on after its summary of {counted(summary.trials, 'trial')}, "
             f"and did not come to its end: there are {found}, and its best trials may be others then; "
-            f"`{command('resume', folder.path)}` continues it"
+            f"`{going_on(folder, flags=flags)}` continues it"
         )
     for stage in folder.stages():
         ended_with = summary.of_config if stage.path == folder.path else _of_stage(stage)
         if ended_with and ended_with != config_digest(open_run(stage.config).first):
-            raise SearchError(
+            raise RefusedError(
                 f"the search in {stage.path} was to go on with another configuration after its summary of "
                 f"{counted(summary.trials, 'trial')}, and did not come to its end: its best trials may be "
-                f"others then; `{command('resume', folder.path)}` continues it"
+                f"others then; `{going_on(folder, flags=flags)}` continues it"
             )

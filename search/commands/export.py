@@ -20,7 +20,7 @@ from search.commands.restore import prepared_of, restore_trainer
 from search.config.config import Config
 from search.config.document import write_yaml
 from search.config.stages import open_run
-from search.errors import SearchError
+from search.errors import RefusedError, SearchError
 from search.race.confirmed import Confirmed
 from search.run.confirm import read_confirmed
 from search.run.data_record import TrialData, data_for
@@ -257,14 +257,14 @@ def refuse_other_content(out: Path) -> None:
     """
     there = sorted(out.iterdir()) if out.is_dir() else []
     if out.exists() and (there or not out.is_dir()) and not (out / SUMS).is_file():
-        raise SearchError(f"{out} exists and is not an export: it has no {SUMS}; give another --out")
+        raise RefusedError(f"{out} exists and is not an export: it has no {SUMS}; give another --out")
     written = _sums(out / SUMS) if there else {}
     foreign = [path.name for path in there if path.name not in (*written, SUMS, *_OF_THE_SYSTEM)]
     edited = [path.name for path in there if path.name in written and sha256(path) != written[path.name]]
     if foreign or edited:
         found = [f"{_listed(foreign)}, which no export wrote"] if foreign else []
         found += [f"{_listed(edited)}, edited since"] if edited else []
-        raise SearchError(
+        raise RefusedError(
             f"{out} holds {', and '.join(found)}; a new export would replace the folder: move these "
             "elsewhere, or give another --out"
         )

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from search.errors import SearchError
+from search.errors import RefusedError, SearchError
 from search.study.lineage import changed
 from search.text import dotted
 from trainables.checkpoint import Checkpoint
@@ -77,7 +77,7 @@ def with_schedule(
         )
         return plan
     if plan.num_virtual_epochs != length:
-        raise SearchError(
+        raise RefusedError(
             f"the values of this model changed at virtual epochs "
             f"{', '.join(str(part['until']) for part in before)} of {length} (pbt), and "
             f"{plan.num_virtual_epochs} were asked for: leave out --virtual-epochs and --steps, or "

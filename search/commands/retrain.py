@@ -26,7 +26,7 @@ from search.commands.replay import checked, train_parts, with_schedule
 from search.config.config import Config
 from search.config.schema import Mode
 from search.config.stages import load_config
-from search.errors import SearchError
+from search.errors import RefusedError, SearchError
 from search.run.data_errors import data_errors
 from search.run.data_record import DataChangedError, TrialData, compared, find_data, read_data
 from search.run.folder import RunFolder
@@ -61,6 +61,8 @@ class Retraining:
     mode: Mode
     source: Path
     """The export that it began with."""
+    trained: int = 0
+    """Virtual epochs that this call has trained: none where the folder held all of them."""
 
     @property
     def is_worse(self) -> bool:
@@ -83,7 +85,7 @@ def retrain(
 ) -> Retraining:
     """Train an exported model, or its configuration from scratch, over the full length of the schedule.
 
-    The same call again continues an interrupted retraining.
+    The same call again continues an interrupted retraining; of a complete one it trains nothing.
 
     Args:
         exported: folder that `export` wrote.
@@ -101,7 +103,7 @@ def retrain(
     source = Path(exported).absolute()
     _require_export(source)
     if virtual_epochs is not None and steps is not None:
-        raise SearchError("give --virtual-epochs or --steps, not both")
+        raise RefusedError("give --virtual-epochs or --steps, not both")
     options = {"--virtual-epochs": virtual_epochs, "--steps": steps, "--data": data, "--out": out}
     again = _command(source, {**options, "--from-scratch": from_scratch})
     RunFolder(source).require_private()
@@ -134,7 +136,7 @@ def retrain(
 def _require_export(source: Path) -> None:
     for name in (WEIGHTS, CONFIG, METRICS):
         if not (source / name).is_file():
-            raise SearchError(f"{source} is not an export: it has no {name}; {_way_to_export(source)}")
+            raise RefusedError(f"{source} is not an export: it has no {name}; {_way_to_export(source)}")
 
 
 def _way_to_export(source: Path) -> str:
@@ -163,7 +165,7 @@ def _plan(
     data: DataSplit,
 ) -> TrialPlan:
     if data != "train" and issubclass(config.task_class(), FunctionTask):
-        raise SearchError(
+        raise RefusedError(
             f"--data {data}: {config.task_path} is a training function, which reads its data itself; give it "
             "a parameter of its own for that, and set it in the config.yaml of the export"
         )
@@ -201,9 +203,16 @@ def _train(
     with data_errors(plan.task):
         task_class, raw = config.task_class(), data.arrays.get(data_key(plan.task, plan.options))
         arrays = load_arrays(task_class, task_class.Options.parse(plan.options), plan.prepared_file, raw)
+    trained: list[Record] = []
+
+    def counted(record: Record, of: int) -> None:
+        trained.append(record)
+        progress(record, of)
+
     with heard_signals() as received:
-        plan = train_parts(plan, arrays, received, progress)
-        return _train_last(plan, folder, source, config, data, before, received, arrays, progress)
+        plan = train_parts(plan, arrays, received, counted)
+        done = _train_last(plan, folder, source, config, data, before, received, arrays, counted)
+    return replace(done, trained=len(trained))
 
 
 def _train_last(
@@ -316,7 +325,7 @@ def _check_arguments(folder: RunFolder, plan: TrialPlan, from_scratch: bool, dat
     found = json.loads(file.read_text(encoding="utf-8"))
     differing = [key for key in wanted if json.loads(json.dumps(wanted[key])) != found.get(key)]
     if differing:
-        raise SearchError(
+        raise RefusedError(
             f"{folder.path} holds a retraining with other {', '.join(differing)}; "
             "give another --out, or remove it"
         )

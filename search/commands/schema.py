@@ -15,7 +15,7 @@ from pydantic.json_schema import models_json_schema
 
 from search.config.schema import Sections
 from search.config.tasks import BUILT_IN, load_task
-from search.errors import SearchError
+from search.errors import RefusedError
 from search.space.domains import CONFIDENCES, DOMAIN_NAMES
 from trainables.files import atomic_write
 
@@ -272,9 +272,9 @@ def write(out: str | Path) -> Path:
     """
     file = Path(out)
     if file.exists() and not is_schema(file):
-        raise SearchError(f"{file} exists and is no schema of tune-search; give another FILE after --out")
+        raise RefusedError(f"{file} exists and is no schema of tune-search; give another FILE after --out")
     if not file.absolute().parent.is_dir():
-        raise SearchError(f"there is no folder {file.parent}; make it, or give another FILE after --out")
+        raise RefusedError(f"there is no folder {file.parent}; make it, or give another FILE after --out")
     atomic_write(file, text())
     return file
 

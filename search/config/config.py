@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError
 
 from search.config.checks import check_texts, check_trial
+from search.config.combinations import Asked, refused
 from search.config.document import Document
 from search.config.keys import with_place
-from search.config.limits import OF_A_FUNCTION, limit_problems
+from search.config.limits import limit_problems
 from search.config.messages import explain
 from search.config.objectives import hint_of_one, measured_names, objectives_problems
 from search.config.objectives import reported as reported_objectives
-from search.config.population import population_problems, task_problems
+from search.config.population import population_problems
 from search.config.schema import ImportedSampler, Sampler, Sections, StageSections
 from search.config.tasks import load_task, may_report, not_computed, task_path
 from search.errors import ConfigError, KeyPath, Problem
@@ -24,7 +25,7 @@ from search.space.parse import is_domain, read_space
 from search.space.space import Space
 from search.text import nearest, shown, value_at
 from trainables.imported import argument_problems
-from trainables.options import MEASURED, TrialOptions
+from trainables.options import MEASURED
 
 if TYPE_CHECKING:
     from trainables.task import Task
@@ -51,6 +52,8 @@ class Config(StageSections):
     """The configuration as config.yaml holds it: overrides applied, defaults filled in."""
     file: Path | None
     """The file that it was read from; None for a configuration from Python."""
+    overrides: tuple[str, ...] = Field(default=(), repr=False)
+    """What was set beside the file, such as `trial.batch_size=16`."""
     task_where: str = Field(default="config", repr=False)
     """File and line of `task`, for messages."""
     sampler_where: str = Field(default="config", repr=False)
@@ -129,6 +132,7 @@ def read_config(
         points_to_evaluate=[*points, space.prior_point] if space.prior_point else points,
         raw=complete(sections, document.tree),
         file=document.file,
+        overrides=document.overrides,
         task_where=document.where(("task",)),
         places=_places(document),
         sampler_where=document.where(("sampler", "name")),
@@ -228,6 +232,7 @@ def _cross_check(sections: Sections, space: Space | None, failed: set[str | int]
     if not failed & {"scheduler", "budget", "plateau"}:
         yield from _audit_problems(sections)
     yield from population_problems(sections, space, failed)
+    yield from refused(Asked(sections, confirm=sections.confirm), "search", failed)
     grace_period = getattr(sections.scheduler, "grace_period", 0)
     longest = sections.budget.max_virtual_epochs
     on_virtual_epochs = sections.scheduler.axis == "virtual_epochs"
@@ -276,11 +281,12 @@ def _check_task(
         found = load_task(sections.task, document.where(("task",)))
     except ConfigError as error:
         return error.problems
-    if measured_names(sections) and not issubclass(found.Options, TrialOptions):
-        return [Problem.of(("limits" if sections.limits else "objectives",), OF_A_FUNCTION)]
+    refusals = list(refused(Asked(sections, task=found), "task"))
+    if refusals and measured_names(sections):
+        return refusals
     problems = [] if ("trial",) in reported else check_trial(space, found, reported)
     own = () if ("trial",) in reported else _names_of_metrics(space)
-    problems += task_problems(sections.scheduler, found)
+    problems += refusals
     trials = [resolved.options for resolved in space.candidates()]
     several = [objective.metric for objective in sections.objectives or ()]
     for index, metric in enumerate(several):

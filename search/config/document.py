@@ -45,6 +45,8 @@ class Document:
     """`configs/seg.yaml:14` or `--set trial.x=1` for each path that has one of its own."""
     problems: list[Problem] = field(default_factory=list)
     """Problems that did not stop the reading."""
+    overrides: tuple[str, ...] = ()
+    """What was applied, as it was given."""
 
     def where(self, path: KeyPath) -> str:
         """The place of this path or of the nearest above it that has one."""
@@ -80,7 +82,7 @@ def read_document(
     if not isinstance(written.tree, dict):
         found = "nothing" if written.tree is None else shown(written.tree)
         raise ConfigError([Problem(name, "", f"must be a mapping (key: value), received {found}")])
-    document = Document(name, file, written.tree, written.places, written.problems)
+    document = Document(name, file, written.tree, written.places, written.problems, tuple(overrides))
     for text in overrides:
         try:
             _override(document, text)

@@ -51,13 +51,6 @@ class Limits(Section):
         return ", ".join(f"{value} {name} of at most {limit}" for name, value, limit in texts)
 
 
-OF_A_FUNCTION = (
-    "are measured on a model before its first step, and a training function makes its own while it runs; "
-    "leave them out, or write a Task with build_model()"
-)
-"""Why a training function has no limits, and what to do instead."""
-
-
 def limit_problems(limits: Limits | None, gpus: float) -> Iterator[Problem]:
     """What cannot be measured with `resources.gpus_per_trial` of so many."""
     if limits is not None and limits.memory is not None:

@@ -11,12 +11,6 @@ from search.errors import KeyPath, Problem
 from search.text import shown
 from trainables.options import MEASURED
 
-_OF_ONE: Mapping[str, str] = {
-    "stages": "a stage begins from the best trial of the one before; search each stage by itself",
-    "confirm": "a race has one winner; leave it out, and export and retrain trials of the front",
-    "plateau": "a plateau is that of one objective; leave it out, or give one `objective`",
-}
-
 
 def measured_names(sections: StageSections) -> tuple[str, ...]:
     """What is measured of a trial's model: what is limited, and objectives that no training reports."""
@@ -46,7 +40,7 @@ def hint_of_one(path: KeyPath, value: Any) -> str:
 
 
 def objectives_problems(sections: Sections, tree: Mapping[str, Any]) -> Iterator[Problem]:
-    """What is wrong with `objectives`, and what else the configuration asks for that is of one objective."""
+    """What is wrong with `objectives`; what they do not go with is in the table of combinations."""
     several = sections.objectives
     if several is None:
         return
@@ -70,20 +64,3 @@ def objectives_problems(sections: Sections, tree: Mapping[str, Any]) -> Iterator
             "must be reported by the task: the first one chooses the virtual epoch that a trial counts with"
         )
         yield Problem.of(("objectives", 0, "metric"), f"received {shown(names[0])}; the first {message}")
-    yield from _problems_of_others(sections)
-
-
-def _problems_of_others(sections: Sections) -> Iterator[Problem]:
-    for key, why in _OF_ONE.items():
-        if getattr(sections, key):
-            yield Problem.of((key,), f"does not go with several objectives: {why}")
-    if sections.budget.plateau is not None:
-        why = f"does not go with several objectives: {_OF_ONE['plateau']}"
-        yield Problem.of(("budget", "plateau"), why)
-    scheduler = sections.scheduler
-    if scheduler.name not in ("asha", "none"):
-        message = "must be asha or none with several objectives, as the others compare single values"
-        yield Problem.of(("scheduler", "name"), f"received {shown(scheduler.name)}; {message}")
-    if scheduler.audit:
-        message = "compares ranks by one objective; leave it out with several"
-        yield Problem.of(("scheduler", "audit"), f"received {scheduler.audit}; the audit {message}")

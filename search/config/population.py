@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from search.config.schema import Pbt, Scheduler, Sections
+from search.config.schema import Pbt, Sections
 from search.errors import Problem
 from search.space.domains import Choice, Domain, Fixed
 from search.space.space import Space
 from search.text import nearest, shown
 
 if TYPE_CHECKING:
-    from trainables.task import Task
+    pass
 
 _CHANGING = ("optimizer", "lr_schedule", "loss", "augment", "clip_norm", "ema")
 """Options under `trial:` that a training reads at each step, or that can be set anew in its state."""
@@ -30,12 +30,6 @@ _NEVER = {
 """First keys of what is taken over as it is, and why."""
 _RATES = ("drop", "stochastic_depth")
 """Parts of names of a model's options that leave the shapes of its weights as they are."""
-OF_A_POPULATION = (
-    "a race trains configurations anew with other seeds, and in a search with pbt the best weights come of "
-    "values that changed, and of several trials; `tune-search retrain RUN/export --from-scratch` repeats them"
-)
-"""Why there is no race after such a search."""
-_LIMITS = ("full_trainings", "time", "steps", "samples", "gpu_hours", "plateau")
 
 
 def changing_parameters(options: Pbt, space: Space) -> tuple[str, ...]:
@@ -48,7 +42,8 @@ def changing_parameters(options: Pbt, space: Space) -> tuple[str, ...]:
 
 
 def population_problems(sections: Sections, space: Space | None, failed: set[str | int]) -> Iterator[Problem]:
-    """What does not go together with `scheduler: pbt`.
+    """What is wrong with the options and the space of `scheduler: pbt`; what it does not go with is in the
+    table of combinations.
 
     Args:
         sections: of one search.
@@ -60,65 +55,18 @@ def population_problems(sections: Sections, space: Space | None, failed: set[str
         return
     if "budget" not in failed:
         yield from _budget_problems(sections, options)
-    if sections.plateau is not None and "plateau" not in failed:
-        rule = "pbt continues its trials together to full length; remove it, or take another scheduler"
-        yield Problem.of(("plateau",), f"ends trials one by one, and {rule}")
-    if not failed & {"sampler", "budget"}:
-        yield from _sampler_problems(sections)
     if space is not None and "trial" not in failed:
         yield from _space_problems(options, space)
 
 
-def task_problems(scheduler: Scheduler, task: type[Task]) -> Iterator[Problem]:
-    """`scheduler: pbt` for a training function."""
-    from trainables.function.task import FunctionTask  # imports torch
-
-    if isinstance(scheduler, Pbt) and issubclass(task, FunctionTask):
-        rule = "it has read its values when they would change; take asha, or write a Task"
-        yield Problem.of(("scheduler", "name"), f"pbt cannot search a training function, as {rule}")
-
-
-def race_problems(scheduler: Scheduler, tree: Mapping[str, Any]) -> Iterator[Problem]:
-    """`confirm:` after a search with pbt."""
-    if isinstance(scheduler, Pbt) and tree.get("confirm") is not None:
-        yield Problem.of(("confirm",), f"{OF_A_POPULATION}; remove it")
-
-
-def stage_problems(schedulers: Sequence[Scheduler]) -> Iterator[Problem]:
-    """A stage with pbt before another one, which would begin with values that its trial did not always have.
-
-    Args:
-        schedulers: of the stages, in order.
-    """
-    for number, scheduler in enumerate(schedulers[:-1]):
-        if isinstance(scheduler, Pbt):
-            rule = "pbt changes values while a trial is trained, so that there are none for the next stage"
-            yield Problem.of(("stages", number), f"{rule}; let it be the last stage")
-
-
 def _budget_problems(sections: Sections, options: Pbt) -> Iterator[Problem]:
     budget = sections.budget
-    for key in _LIMITS:
-        if getattr(budget, key) is not None:
-            rule = "pbt trains all trials to full length, which takes budget.trials full trainings; remove it"
-            yield Problem.of(("budget", key), f"limits what is trained, and {rule}")
     if budget.trials is not None and budget.trials < 2:
         rule = "is the population of pbt, which must have 2 members at least"
         yield Problem.of(("budget", "trials"), f"received {budget.trials}; {rule}")
     if options.interval >= budget.max_virtual_epochs:
         rule = f"must be less than budget.max_virtual_epochs, which is {budget.max_virtual_epochs}"
         yield Problem.of(("scheduler", "interval"), f"received {options.interval}; {rule}")
-
-
-def _sampler_problems(sections: Sections) -> Iterator[Problem]:
-    """The first values must not depend on which trial was faster, and pbt learns by itself."""
-    sampler, trials = sections.sampler, sections.budget.trials or 0
-    startup = getattr(sampler, "startup_trials", 0)
-    if sampler.name in ("random", "qmc", "grid") or (sampler.name in ("tpe", "gp") and startup >= trials):
-        return
-    given = f"{sampler.name} with startup_trials {startup}" if startup else sampler.name
-    rule = f"learns from values while pbt still begins its population of {trials}"
-    yield Problem.of(("sampler", "name"), f"{given} {rule}; take random, qmc or grid")
 
 
 def _space_problems(options: Pbt, space: Space) -> Iterator[Problem]:

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from search.config.auto_batch import AutoBatch, auto_batch
+from search.config.combinations import Asked, refused, refused_in_stages
 from search.config.config import Config, Reading, complete, read_config, read_sections
 from search.config.document import Document, read_document
 from search.config.merging import merge
-from search.config.objectives import objectives_problems, without_null
-from search.config.population import race_problems, stage_problems
+from search.config.objectives import without_null
 from search.config.schema import Confirm, Objective, name_of_file
 from search.errors import ConfigError, KeyPath, Problem
 from search.space.parse import read_space
@@ -68,6 +68,11 @@ class SearchConfig:
     @property
     def file(self) -> Path | None:
         return self.document.file
+
+    @property
+    def overrides(self) -> tuple[str, ...]:
+        """What was set beside the file."""
+        return self.document.overrides
 
     @property
     def confirm(self) -> Confirm | None:
@@ -180,12 +185,9 @@ def read_search(
     """
     if not document.tree.get("stages"):
         config = _config(read_config(document, check_task=check_task, before_task=before_task))
-        if problems := document.located(race_problems(config.scheduler, document.tree)):
-            raise ConfigError(problems)
         return SearchConfig(document, (Stage("", (config,)),), config.raw)
     sections, problems, _ = read_sections(document.tree)
-    if sections.objectives:
-        problems += objectives_problems(sections, document.tree)
+    problems += refused(Asked(sections))
     problems = document.located(p for p in problems if p.at and p.at[0] == "stages")
     if problems:
         rest = {key: value for key, value in document.tree.items() if key != "stages"}
@@ -202,9 +204,8 @@ def read_search(
         configs = [reading.config for reading in readings if reading.config is not None]
         stages.append(Stage(stage.name, tuple(configs)))
         bases = list(_next_bases(documents, readings))
-    problems += document.located(stage_problems([s.configs[0].scheduler for s in stages if s.configs]))
-    last = stages[-1].configs[:1]
-    problems += document.located(p for c in last for p in race_problems(c.scheduler, document.tree))
+    searched = [stage.configs[0] if stage.configs else None for stage in stages]
+    problems += document.located(refused_in_stages(searched, document.tree.get("confirm")))
     if problems:
         raise ConfigError(problems)
     raw = complete(sections, document.tree) | _as_written(document.tree)
@@ -278,7 +279,8 @@ def _stage_document(whole: Document, number: int, base: _Base) -> _StageDocument
         if section in own:
             source: KeyPath = ("stages", number, section)
             tree[section] = merge(tree.get(section), own[section], (section,), source, origins)
-    return _StageDocument(whole.name, whole.file, tree, whole.places, whole.problems, origins=origins)
+    places, problems = whole.places, whole.problems
+    return _StageDocument(whole.name, whole.file, tree, places, problems, whole.overrides, origins=origins)
 
 
 def _next_bases(documents: Sequence[_StageDocument], readings: Sequence[Reading]) -> Iterator[_Base]:

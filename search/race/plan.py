@@ -12,7 +12,7 @@ from typing import Any
 
 from search.config.document import read_values, write_yaml, yaml_text
 from search.config.schema import Confirm, Mode
-from search.errors import ConfigError, SearchError
+from search.errors import ConfigError, RefusedError, SearchError
 from search.race.race import Race, race_of
 from search.space.parse import parse_space
 from search.space.space import Space
@@ -184,7 +184,7 @@ def plan_race(
                 )
             )
     if not candidates:
-        raise SearchError("no trial on the data of now has a value; there is nothing to confirm")
+        raise RefusedError("no trial on the data of now has a value; there is nothing to confirm")
     return RacePlan(
         top=asked.top,
         seeds=_seeds(asked.seeds, taken, before),

@@ -59,7 +59,7 @@ class RaySession:
     """
 
     def __init__(self, address: str | None = None) -> None:
-        self._address = address
+        self.address = address
         self._local: LocalRay | None = None
         self._joined = False
 
@@ -69,7 +69,7 @@ class RaySession:
         Raises:
             SearchError: Python runs in a way that Ray does not bear.
         """
-        if self._address or self._local is not None:
+        if self.address or self._local is not None:
             return
         _set_environment()
         import ray
@@ -86,8 +86,8 @@ class RaySession:
         Raises:
             SearchError: Ray cannot be started or reached.
         """
-        if self._address and not self._joined:
-            _join(self._address)
+        if self.address and not self._joined:
+            _join(self.address)
             self._joined = True
         self.begin()
         if self._local is not None:

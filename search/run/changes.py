@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from search.budget.growth import in_minutes, number, spent_of_limits
@@ -14,8 +14,9 @@ from search.config.schema import Budget, Pbt
 from search.config.stages import SearchConfig, open_run
 from search.errors import ConfigError, Problem
 from search.run.folder import RunFolder
+from search.run.hints import another_search, going_on, overriding
 from search.study.spent import SearchSpent, read_spent
-from search.text import command, duration, shown
+from search.text import duration, shown_apart
 
 # How a search runs, not what it finds.
 _ALWAYS = (
@@ -45,9 +46,11 @@ _WITH_A_POPULATION = ("budget", "trial", "sampler", "scheduler", "plateau")
 _OF_THIS_RUN = ("limits",)
 
 
-def record_config(config: Config | SearchConfig, folder: RunFolder, *, growing: bool) -> None:
+def record_config(
+    config: Config | SearchConfig, folder: RunFolder, *, growing: bool, flags: Sequence[str] = ()
+) -> None:
     """Write config.yaml, after `check_config`."""
-    check_config(config, folder, growing=growing)
+    check_config(config, folder, growing=growing, flags=flags)
     raw = config.raw
     if isinstance(config, SearchConfig) and (kept := _kept_of_stages(config, folder)) is not None:
         raw = {**raw, "budget": {**raw["budget"], "trials": kept}}
@@ -88,13 +91,16 @@ def _kept_of_stages(config: SearchConfig, folder: RunFolder) -> int | None:
     return before if any(given.get(key) is not None for key in COMPUTE) else None
 
 
-def check_config(config: Config | SearchConfig, folder: RunFolder, *, growing: bool) -> None:
+def check_config(
+    config: Config | SearchConfig, folder: RunFolder, *, growing: bool, flags: Sequence[str] = ()
+) -> None:
     """Compare the configuration with the one that is there.
 
     Args:
         config: of the whole search or of one stage, as it is asked for now.
         folder: of the search, or of the stage.
         growing: space, sampler and scheduler may change.
+        flags: see `Executor.flags`.
 
     Raises:
         ConfigError: with every difference that is not allowed.
@@ -105,13 +111,15 @@ def check_config(config: Config | SearchConfig, folder: RunFolder, *, growing: b
         never = _NEVER + (_WITH_A_POPULATION if of_population else ())
         allowed = _ALWAYS + (_WHEN_GROWING if growing else ())
         refused = [
-            Problem(_where(config), path, f"was {shown(old)} when this search began and is {shown(new)} now")
-            for path, old, new in _differences(_by_number(before.raw), _by_number(config.raw))
+            Problem(_where(config), path, _then_and_now(old, new))
+            for path, old, new in differences(_by_number(before.raw), _by_number(config.raw))
             if _is_in(path, never) or not _is_in(path, allowed)
         ]
         if refused:
             final = any(_is_in(problem.path, never + _OF_THIS_RUN) for problem in refused)
-            raise ConfigError([*refused, Problem(str(folder.path), "", _way_out(config, folder, final))])
+            raise ConfigError(
+                [*refused, Problem(str(folder.path), "", _way_out(config, folder, final, flags))]
+            )
         problems = list(_below_what_happened(before, config, folder))
         if problems:
             raise ConfigError(problems)
@@ -120,9 +128,10 @@ def check_config(config: Config | SearchConfig, folder: RunFolder, *, growing: b
 def refuse_other_problem(config: Config | SearchConfig, older: Config | SearchConfig) -> None:
     """Raise ConfigError unless trials of the run `older` are comparable with those of `config`."""
     problems = [
-        Problem(_where(config), path, f"is {shown(new)}, and in the older run {shown(old)}; they must agree")
-        for path, old, new in _differences(older.raw, config.raw)
+        Problem(_where(config), path, f"is {now}, and in the older run {before}; they must agree")
+        for path, old, new in differences(older.raw, config.raw)
         if _is_in(path, _NEVER)
+        for before, now in [shown_apart(old, new)]
     ]
     if problems:
         raise ConfigError(problems)
@@ -179,14 +188,14 @@ def _few_trials(asked: int, done: int) -> str:
     return f"must be at least {done}, the number of trials so far, as it is their total; {more}"
 
 
-def _way_out(config: Config | SearchConfig, folder: RunFolder, final: bool) -> str:
+def _way_out(config: Config | SearchConfig, folder: RunFolder, final: bool, flags: Sequence[str]) -> str:
     if config.file is None:
         return f"for another search take another name, or remove {folder.path}"
-    other = f"`{command(config.file, '--name', f'{config.name}-2')}`"
+    other = f"`{another_search(config, config.file, folder, flags)}`"
     another = f"for another search take another --name, as in {other}, or remove {folder.path}"
     if final:
         return another
-    resume = command("resume", folder.path, "--config", config.file)
+    resume = going_on(folder, "--config", config.file, *overriding(config), flags=flags)
     return f"`{resume}` takes them for new trials; {another}"
 
 
@@ -215,10 +224,25 @@ def _is_in(path: str, sections: tuple[str, ...]) -> bool:
     return any(path == section or path.startswith(f"{section}.") for section in sections)
 
 
-def _differences(before: Any, after: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+def _then_and_now(old: Any, new: Any) -> str:
+    then, now = shown_apart(old, new)
+    return f"was {then} when this search began and is {now} now"
+
+
+def differences(before: Any, after: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Path and both values of each key that differs; a key that is not there counts as null."""
+    if _are_mappings(before, after):
+        before, after = ({str(n): each for n, each in enumerate(values)} for values in (before, after))
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         for key in {**before, **after}:
             below = f"{path}.{key}" if path else str(key)
-            yield from _differences(before.get(key), after.get(key), below)
+            yield from differences(before.get(key), after.get(key), below)
     elif before != after:
         yield path, before, after
+
+
+def _are_mappings(before: Any, after: Any) -> bool:
+    """Whether two lists have as many entries, all of them mappings, so that they can be compared by one."""
+    if not isinstance(before, list) or not isinstance(after, list) or len(before) != len(after):
+        return False
+    return all(isinstance(each, Mapping) for each in (*before, *after))

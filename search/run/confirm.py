@@ -9,12 +9,12 @@ from dataclasses import replace
 from typing import Any
 
 from search.config import schema
+from search.config.combinations import OF_A_POPULATION
 from search.config.config import Config
-from search.config.population import OF_A_POPULATION
 from search.config.schema import Budget, Confirm, Mode, Sampler
 from search.config.stages import open_run
 from search.config.tasks import BUILT_IN
-from search.errors import SearchError
+from search.errors import RefusedError, SearchError
 from search.race.confirmed import Confirmed, confirmed_by
 from search.race.plan import SEED, RacePlan, plan_race, read_plan
 from search.race.race import Race
@@ -159,7 +159,7 @@ def run_race(
         stage, home = folder.stages()[-1], RunFolder(folder.confirm_path)
         config = open_run(stage.config).first
         if isinstance(config.scheduler, schema.Pbt):
-            raise SearchError(OF_A_POPULATION)
+            raise RefusedError(OF_A_POPULATION)
         before = read_plan(home.race)
         plan = plan_race(
             asked,
@@ -206,7 +206,8 @@ def _run_in_folder(
     reporter.phase(f"confirm: trials {trials} race over up to {len(plan.seeds)} seeds")
     notes: list[str] = []
     found = find_data(config, load=True)
-    data = take_data(config, stage, found.fingerprint, accept=False, note=notes.append)
+    how: dict[str, Any] = {"accept": False, "note": notes.append, "flags": executor.flags}
+    data = take_data(config, stage, found.fingerprint, **how)
     with heard_notes() as of_data:
         shared = load_shared_data(config, stage, found.arrays)
     notes += of_data
@@ -273,7 +274,7 @@ def refuse_other_splits(
         arrays = shared.get(data_key(config.task_path, options))
         differing = other_validation(config.task_class(), options, seeds, arrays)
     if differing:
-        raise SearchError(
+        raise RefusedError(
             f"the validation data of {config.task_path} follow trial.seed ({differing}), so values of "
             "several seeds do not compare, as `confirm` would; split the data by a seed of their own, as by "
             "trial.data.split_seed, or leave confirm: out"

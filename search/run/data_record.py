@@ -11,14 +11,15 @@ from typing import Any
 from search.budget.growth import limits_for_more
 from search.config.config import Config
 from search.config.stages import open_run
-from search.errors import SearchError
+from search.errors import RefusedError
 from search.run.data_errors import data_errors
 from search.run.folder import RunFolder
+from search.run.hints import another_search, going_on, overriding
 from search.study.data import change_data, data_of
 from search.study.spent import read_spent
 from search.study.study import read_records
 from search.study.trial import TrialRecord
-from search.text import command, counted, short_path
+from search.text import counted, short_path
 from trainables.build import load_raw
 from trainables.data.difference import Difference, difference
 from trainables.data.fingerprint import Fingerprint, of_contents, of_files
@@ -37,10 +38,8 @@ _MAX_FILES = 64
 """Of a folder that an option names."""
 
 
-class DataChangedError(SearchError):
+class DataChangedError(RefusedError):
     """The data are not those that a search was begun with."""
-
-    exit_code = 2
 
 
 @dataclass(frozen=True)
@@ -147,7 +146,13 @@ def read_data(file: Path) -> Fingerprint | None:
 
 
 def take_data(
-    config: Config, folder: RunFolder, now: Fingerprint, *, accept: bool, note: Callable[[str], None]
+    config: Config,
+    folder: RunFolder,
+    now: Fingerprint,
+    *,
+    accept: bool,
+    note: Callable[[str], None],
+    flags: Sequence[str] = (),
 ) -> str:
     """Compare the data with those that the run had last, and record them; returns what the study calls them.
 
@@ -155,6 +160,7 @@ def take_data(
         folder: of the search, or of one of its stages.
         accept: go on with other data, those trials that there are being of other data from then on.
         note: called with each line that a person should read.
+        flags: see `Executor.flags`.
 
     Raises:
         DataChangedError: they are others, and not accepted.
@@ -167,7 +173,7 @@ def take_data(
     if begun and found is None:
         note("what the data were before is not recorded in this run; they are compared from now on")
     elif found and not accept:
-        raise DataChangedError(_refusal(config, folder, whole, found))
+        raise DataChangedError(_refusal(config, folder, whole, found, flags))
     if found:
         versions = [now.sha256]
         number = _set_apart(whole, begun, versions[0])
@@ -188,7 +194,9 @@ def _other_sections(before: Fingerprint | None, now: Fingerprint) -> Fingerprint
     return Fingerprint({what: named for what, named in known.items() if _section(what) not in here})
 
 
-def _refusal(config: Config, folder: RunFolder, whole: RunFolder, found: Difference) -> str:
+def _refusal(
+    config: Config, folder: RunFolder, whole: RunFolder, found: Difference, flags: Sequence[str]
+) -> str:
     records = read_records(folder.journal) if folder.journal.is_file() else []
     wanted = config.budget.trials
     more = [] if wanted is None else ["--trials", str(wanted + len(records) * (len(records) >= wanted))]
@@ -198,13 +206,15 @@ def _refusal(config: Config, folder: RunFolder, whole: RunFolder, found: Differe
     is_own = source.resolve() == whole.config.resolve()
     is_same = is_own or (whole.config.is_file() and open_run(whole.config).raw == config.raw)
     other: list[str | Path] = [] if is_same or whole.is_staged else ["--config", source]
-    accepting = command("resume", whole.path, "--accept-new-data", *other, *(() if whole.is_staged else more))
+    other += overriding(config) if other else []
+    options = ("--accept-new-data", *other, *(() if whole.is_staged else more))
     lines = "\n".join(f"  {line}" for line in found.lines())
     return (
         f"{short_path(whole.path)}: the data have changed since this search was last run:\n{lines}\n"
         "values on other data do not compare: put back the data as they were, or go on with new trials on "
-        f"these, the {len(records)} so far being set apart, by\n  {accepting}\n"
-        f"or begin another search by\n  {command(source, '--name', f'{config.name}-2')}"
+        f"these, the {len(records)} so far being set apart, by\n  "
+        f"{going_on(whole, *options, flags=flags)}\n"
+        f"or begin another search by\n  {another_search(config, source, whole, flags)}"
     )
 
 

@@ -15,7 +15,7 @@ from search.config.config import Config
 from search.config.document import write_yaml
 from search.config.objectives import measured_names, reported
 from search.config.schema import Pbt
-from search.errors import SearchError
+from search.errors import RefusedError
 from search.run.coordinator import Coordinator
 from search.run.events import Turn
 from search.run.folder import RunFolder
@@ -108,6 +108,8 @@ class Executor(ABC):
 
     phase = ""
     """What a person reads while `wait_until_ready` waits; empty where it does not."""
+    flags: Sequence[str] = ()
+    """Options of the command line that choose it, for commands that messages name."""
 
     def begin(self) -> None:  # noqa: B027  # optional
         """Start in the background what takes time to start."""
@@ -160,7 +162,7 @@ def concurrent_trials(config: Config, available: Mapping[str, float]) -> int:
         if not on_gpus:
             lacking.append(f"gpus_per_trial is {share:g}, there are {gpus:g}")
     if lacking:
-        raise SearchError(
+        raise RefusedError(
             f"resources: {'; '.join(lacking)}. "
             "Ask for less with --set, or name a larger Ray cluster with --address"
         )

@@ -17,7 +17,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from search.errors import SearchError
+from search.errors import RefusedError, SearchError
 from search.study.study import JOURNAL
 from search.text import short_path
 from trainables.files import atomic_write, partial_path
@@ -127,11 +127,11 @@ class RunFolder:
         """Raise SearchError unless a search has been here, and only we can write."""
         self.require_private()
         if self.is_race:
-            raise SearchError(
+            raise RefusedError(
                 f"{self.path} is the race of the best trials of a search; give {short_path(self.run_path)}"
             )
         if not self.has_begun:
-            raise SearchError(
+            raise RefusedError(
                 f"{self.path} is not the folder of a search: it has no {JOURNAL} and config.yaml"
                 f"{self._near()}"
             )
@@ -152,12 +152,12 @@ class RunFolder:
             return
         found = self.path.stat()
         if os.getuid() not in (0, found.st_uid):
-            raise SearchError(
+            raise RefusedError(
                 f"{self.path} belongs to user {found.st_uid} and you are user {os.getuid()}; "
                 "take a folder of your own"
             )
         if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise SearchError(
+            raise RefusedError(
                 f"{self.path} has mode {stat.S_IMODE(found.st_mode):o}: others can write in it, and only its "
                 f"owner may; `chmod go-w {self.path}` sees to that"
             )

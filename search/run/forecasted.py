@@ -8,12 +8,15 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from search.errors import SearchError
+from search.errors import RefusedError
+from search.run.changes import differences
 from search.run.folder import RunFolder, write_json
 from search.run.summary import Summary
-from search.text import cut, short_path, shown
+from search.text import counted, short_path, shown_apart
 
 FORMAT = 1
+_MAX_DIFFERENCES = 10
+"""Keys that are named where a plan was made of another configuration."""
 
 
 @dataclass(frozen=True)
@@ -118,11 +121,11 @@ def read_forecast(file: Path) -> Mapping[str, Any]:
         known = written["format"] == FORMAT and isinstance(written["config"], dict)
         known = known and all(float(given[at]) >= 0 for given in ranges for at in ("low", "middle", "high"))
     except OSError as error:
-        raise SearchError(f"cannot read {short_path(file)}: {error.strerror}") from error
+        raise RefusedError(f"cannot read {short_path(file)}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError):
         known = False
     if not known:
-        raise SearchError(f"{short_path(file)} is not what `tune-search plan CONFIG --out FILE` writes")
+        raise RefusedError(f"{short_path(file)} is not what `tune-search plan CONFIG --out FILE` writes")
     found: Mapping[str, Any] = written
     return found
 
@@ -139,12 +142,18 @@ def take_forecast(file: Path, folder: RunFolder, config: Mapping[str, Any]) -> N
         SearchError: it is no such file, or was made of another configuration.
     """
     found = read_forecast(file)
-    differs = _difference(found["config"], config)
-    if differs is not None:
-        raise SearchError(
-            f"{short_path(file)} was made of another configuration: {differs}; make it anew with "
-            "`tune-search plan CONFIG --out FILE`, with the same --set, or leave out --plan"
+    differing = _differing(found["config"], config)
+    if differing:
+        lines = [f"{short_path(file)} was made of another configuration:"]
+        for path, planned, asked in differing[:_MAX_DIFFERENCES]:
+            then, now = shown_apart(planned, asked)
+            lines.append(f"  {path} is {then} in the plan, and {now} in this search")
+        if len(differing) > _MAX_DIFFERENCES:
+            lines.append(f"  and {counted(len(differing) - _MAX_DIFFERENCES, 'key')} more")
+        lines.append(
+            "make it anew by `tune-search plan CONFIG --out FILE` with the same --set, or leave it out"
         )
+        raise RefusedError("\n".join(lines))
     write_json(folder.forecast, found)
 
 
@@ -156,20 +165,17 @@ def with_forecast(summary: Summary, folder: RunFolder, config: Mapping[str, Any]
     if summary.status != "complete" or not folder.forecast.is_file():
         return summary
     found = read_forecast(folder.forecast)
-    if _difference(found["config"], config) is not None:
+    if _differing(found["config"], config):
         return summary
     facts = {"seconds": summary.seconds, "trials": summary.trials, "disk_bytes": _bytes_of(folder)}
     compared = {key: {"forecast": found[key], "fact": fact} for key, fact in facts.items()}
     return replace(summary, forecast=compared)
 
 
-def _difference(planned: Mapping[str, Any], asked: Mapping[str, Any]) -> str | None:
-    """The first section that two configurations do not have in common; the name of the run does not count."""
+def _differing(planned: Mapping[str, Any], asked: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """Keys of two configurations that differ, with both values; the name of the run does not count."""
     before, now = ({**json.loads(json.dumps(each, default=str)), "name": ""} for each in (planned, asked))
-    for section in dict.fromkeys((*before, *now)):
-        if before.get(section) != now.get(section):
-            return f"{section} was {cut(shown(before.get(section)))} and is {cut(shown(now.get(section)))}"
-    return None
+    return list(differences(before, now))
 
 
 def _bytes_of(folder: RunFolder) -> int:

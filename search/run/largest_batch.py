@@ -14,7 +14,7 @@ from search.config.auto_batch import AutoBatch
 from search.config.document import read_document
 from search.config.schema import Resources
 from search.config.stages import SearchConfig, read_search
-from search.errors import SearchError
+from search.errors import RefusedError, SearchError
 from search.run.folder import RunFolder
 from search.text import value_at
 from trainables.batch_probe import LargestBatch
@@ -71,7 +71,7 @@ def find_largest_batch(
             have is not on this machine.
     """
     if resources.gpus_per_trial > 0 and not torch.cuda.is_available():
-        raise SearchError(
+        raise RefusedError(
             "batch_size: auto is found on the machine where the search is started, and there is no GPU here; "
             "write a number"
         )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from search.config.limits import objectives_text
 from search.config.stages import open_run
-from search.errors import SearchError
+from search.errors import RefusedError
 from search.run.folder import RunFolder
 from search.study.front import front_of, objectives_at
 from search.study.trial import TrialRecord
@@ -25,7 +25,7 @@ def refuse_several(folder: RunFolder, why: str) -> None:
     several = open_run(folder.config).first.objectives
     if several is not None:
         names = ", ".join(objective.metric for objective in several)
-        raise SearchError(f"{folder.path} has several objectives ({names}), and {why}")
+        raise RefusedError(f"{folder.path} has several objectives ({names}), and {why}")
 
 
 def refuse_to_choose(folder: RunFolder, records: Sequence[TrialRecord]) -> None:

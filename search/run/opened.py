@@ -12,7 +12,7 @@ import optuna
 
 from search.config.config import Config
 from search.config.stages import SearchConfig, open_run
-from search.errors import SearchError
+from search.errors import RefusedError
 from search.run.curves import Curve, CurvesFigure, draw_curves
 from search.run.folder import RunFolder
 from search.run.summary import Best, Summary, read_summary
@@ -57,7 +57,8 @@ class Run:
             self.summary: Summary = read_summary(self._folder)
             """Status, counts, limits and failures."""
         except FileNotFoundError:
-            raise SearchError(f"{self._folder.path} has no summary: the search in it has not ended") from None
+            where = self._folder.path
+            raise RefusedError(f"{where} has no summary: the search in it has not ended") from None
 
     @property
     def folder(self) -> Path:
@@ -77,7 +78,7 @@ class Run:
             SearchError: there are several objectives, and so a `front`.
         """
         if self._config.first.objectives:
-            raise SearchError(f"{self.folder} has several objectives, and so no best trial: see run.front")
+            raise RefusedError(f"{self.folder} has several objectives, and so no best trial: see run.front")
         return self.summary.best
 
     @property

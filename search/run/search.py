@@ -213,7 +213,7 @@ def _run_stages(
 ) -> Summary:
     growing = how["growing"]
     with owned(folder, reporter):
-        record_config(search, folder, growing=growing)
+        record_config(search, folder, growing=growing, flags=executor.flags)
         record_provenance(search.first, folder)
         folder.stages_path.mkdir(mode=0o700, exist_ok=True)
         summaries: list[Summary] = []

@@ -10,10 +10,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
+from search.config.combinations import NOTHING_TO_LEARN
 from search.config.config import Config
 from search.config.schema import Pbt
 from search.config.stages import open_run
-from search.errors import SearchError
+from search.errors import RefusedError
 from search.fidelity.audit import audit
 from search.run.changes import check_config, keeping_trials, record_config, refuse_other_problem
 from search.run.coordinator import Coordinator
@@ -83,12 +84,19 @@ def run_in_folder(
     notes: list[str] = []
     with owned(folder, reporter):
         config = keeping_trials(config, folder, notes.append)
-        check_config(config, folder, growing=growing)
+        check_config(config, folder, growing=growing, flags=executor.flags)
         reporter.phase(f"task {config.task_path} in {task_source(config)['file']}")
         reporter.phase("loading data")
         found = find_data(config, load=True)
-        data = take_data(config, folder, found.fingerprint, accept=accept_new_data, note=notes.append)
-        record_config(config, folder, growing=growing)
+        data = take_data(
+            config,
+            folder,
+            found.fingerprint,
+            accept=accept_new_data,
+            note=notes.append,
+            flags=executor.flags,
+        )
+        record_config(config, folder, growing=growing, flags=executor.flags)
         if older is not None:
             _take_history(config, folder, older, found.fingerprint, accept_new_data)
         notes += _notes(config, record_provenance(config, folder, found.fingerprint))
@@ -130,7 +138,7 @@ def run_jobs(
     if executor.phase:
         reporter.phase(executor.phase)
     executor.wait_until_ready()
-    end = SuddenEnd(folder, reporter)
+    end = SuddenEnd(folder, reporter, executor.flags)
     executor.on_death(end.tell, end.leave)
     coordinator = begin(executor.concurrency(config))
     coordinator.recover()
@@ -171,19 +179,16 @@ def _take_history(
     if folder.history.exists():
         return
     if folder.journal.exists():
-        raise SearchError(
+        raise RefusedError(
             f"{folder.path} has begun without the trials of {older.path}; take another --name to use them"
         )
     older.require()
     if older.is_staged:
-        raise SearchError(f"{older.path} is a search in stages; name one of them, in {older.stages_path}")
+        raise RefusedError(f"{older.path} is a search in stages; name one of them, in {older.stages_path}")
     before_run = open_run(older.config)
     refuse_other_problem(config, before_run)
     if isinstance(before_run.first.scheduler, Pbt):
-        raise SearchError(
-            f"{older.path} was searched with pbt, whose values changed while trials were trained: there is "
-            "nothing for a sampler to learn from; leave out --from-run"
-        )
+        raise RefusedError(f"{older.path} {NOTHING_TO_LEARN}")
     before = read_data(older.data)
     changes = compared(before, data).lines() if before else []
     if changes and not accept_new_data:

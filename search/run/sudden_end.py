@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from search.errors import CutShortError
 from search.run.folder import RunFolder
+from search.run.hints import going_on
 from search.run.reporter import ProgressReporter
-from search.text import command
 
 log = logging.getLogger(__name__)
 
@@ -17,8 +17,8 @@ log = logging.getLogger(__name__)
 class SuddenEnd:
     """What a person reads then, and what the process ends with, see `Executor.on_death`."""
 
-    def __init__(self, folder: RunFolder, reporter: ProgressReporter) -> None:
-        self._folder, self._reporter = folder, reporter
+    def __init__(self, folder: RunFolder, reporter: ProgressReporter, flags: Sequence[str] = ()) -> None:
+        self._folder, self._reporter, self._flags = folder, reporter, flags
         self.signals: Sequence[int] = ()
         """Signals that the search has received."""
 
@@ -37,9 +37,8 @@ class SuddenEnd:
 
     def error(self, cause: str) -> CutShortError:
         """Cause and way out; the exit code is that of the first signal, if there was one."""
-        run, continuing = self._folder.run_path, "confirm" if self._folder.is_race else "resume"
         text = (
             f"{cause}: a signal to all processes and a lack of memory do that, see {self._folder.log}; "
-            f"nothing that was saved is lost, continue with: {command(continuing, run)}"
+            f"nothing that was saved is lost, continue with: {going_on(self._folder, flags=self._flags)}"
         )
         return CutShortError(text, 128 + self.signals[0] if self.signals else 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -32,6 +33,10 @@ MAX_LEARNED = 600
 _BEST_LEARNED = 150
 
 
+_Place = tuple[float, float, int, int, TrialRecord]
+"""Level, value, number, when it came among those of that number, and the trial."""
+
+
 class HalvingScores:
     """Trials of any depth on one scale from 0 to 1: first how deep a rung was reached, then the objective.
 
@@ -59,15 +64,25 @@ class HalvingScores:
         """Rung index, objective (larger is better), and whether it was trained to full length."""
         self._values: dict[TrialRecord, tuple[float, float]] = {}
         """The rung last compared at, and the objective there."""
+        self._order: list[_Place] | None = None
+        """All by level and value, the worst first, where depth has no cap; None until asked for, and
+        where levels have changed of other trials than the one that did."""
+        self._places: dict[TrialRecord, _Place] = {}
         self._longest = 0
         for record in records:
             self.update(record)
 
     def update(self, record: TrialRecord) -> None:
         """The record is new or has changed."""
-        self._longest = max(self._longest, record.depth)
+        if record.depth > self._longest:
+            self._longest, self._order = record.depth, None
         self._keys.pop(record, None)
         self._values.pop(record, None)
+        self._set_key(record)
+        if self._order is not None:
+            self._move(self._order, record)
+
+    def _set_key(self, record: TrialRecord) -> None:
         if record.of_other_data:
             return
         if record.outcome in (Outcome.DIVERGED, Outcome.OUT_OF_MEMORY, Outcome.OVER_LIMIT):
@@ -83,20 +98,49 @@ class HalvingScores:
 
     def __call__(self) -> Iterator[tuple[TrialRecord, float]]:
         """Each trial that has a score, the worst first."""
+        ranked = self._uncapped() if self._min_trials <= 1 else self._capped()
+        ranks: list[int] = []
+        rank, level, value = -1, math.nan, math.nan
+        for place in ranked:
+            if place[0] != level or place[1] != value:
+                rank, level, value = rank + 1, place[0], place[1]
+            ranks.append(rank)
+        highest = max(1, ranks[-1]) if ranks else 1
+        return ((place[-1], rank / highest) for rank, place in zip(ranks, ranked, strict=True))
+
+    @property
+    def num_scored(self) -> int:
+        """Number of trials that have a score."""
+        return len(self._keys)
+
+    def _capped(self) -> list[_Place]:
         levels = self._levels()
         cap = self._cap(levels.values())
         # Numbers before records, which have no order; in a tie those of the history come first.
-        ranked = sorted(
+        return sorted(
             (min(level, cap), self._value(record, cap), record.number, position, record)
             for position, (record, level) in enumerate(levels.items())
         )
-        ranks: list[int] = []
-        before = None
-        for index, value, *_ in ranked:
-            ranks.append(ranks[-1] + (before != (index, value)) if ranks else 0)
-            before = (index, value)
-        highest = max(1, ranks[-1]) if ranks else 1
-        return ((record, rank / highest) for rank, (*_, record) in zip(ranks, ranked, strict=True))
+
+    def _uncapped(self) -> list[_Place]:
+        """As `_capped` without a cap, of which an ask of thousands of trials changes few places."""
+        if self._order is None:
+            self._order = self._capped()
+            self._places = {place[-1]: place for place in self._order}
+            self._next = len(self._order)
+        return self._order
+
+    def _move(self, order: list[_Place], record: TrialRecord) -> None:
+        """Take a trial from its place to the one that it has now, if any."""
+        old = self._places.pop(record, None)
+        if old is not None:
+            del order[bisect_left(order, old)]
+        if record in self._keys:
+            index, value, completed = self._keys[record]
+            level = index + (completed and record.depth == self._longest)
+            new = self._places[record] = level, value, record.number, self._next, record
+            insort(order, new)
+            self._next += 1
 
     def _levels(self) -> dict[TrialRecord, float]:
         """The rung that each trial has reached; -1 for one below all others."""
@@ -209,7 +253,7 @@ class StudyView:
             lambda: self._scores([*study.history, *study.records]),
         )
         # A trial that continues is one of the best: its values so far count meanwhile.
-        shown: dict[TrialRecord, float | None] = dict(_thinned(list(scores())))
+        shown: dict[TrialRecord, float | None] = dict(_thinned(scores(), scores.num_scored))
         shown |= {record: None for record in study.records if record.running and not record.values}
         view = []
         for record, score in shown.items():
@@ -255,12 +299,13 @@ def view_of(study: SearchStudy, rungs: Rungs, config: Config) -> StudyView:
     )
 
 
-def _thinned(scored: list[tuple[TrialRecord, float]]) -> list[tuple[TrialRecord, float]]:
+def _thinned(scored: Iterable[tuple[TrialRecord, float]], number: int) -> list[tuple[TrialRecord, float]]:
     """About MAX_LEARNED of the trials, which come worst first: the best, and of the others every second,
     fourth, … by number, so that they are the same from one ask to the next."""
-    if len(scored) <= MAX_LEARNED:
-        return scored
-    others, stride = scored[:-_BEST_LEARNED], 2
-    while len(others) // stride > MAX_LEARNED - _BEST_LEARNED:
+    if number <= MAX_LEARNED:
+        return list(scored)
+    num_others, stride = number - _BEST_LEARNED, 2
+    while num_others // stride > MAX_LEARNED - _BEST_LEARNED:
         stride *= 2
-    return [*(item for item in others if item[0].number % stride == 0), *scored[-_BEST_LEARNED:]]
+    # Thousands of pairs at once would have the garbage collector look through the whole study.
+    return [item for at, item in enumerate(scored) if at >= num_others or item[0].number % stride == 0]

@@ -52,11 +52,14 @@ class ASHA(Scheduler):
         found: list[TrialRecord] = []
         to_come = num_new
         for index in range(table.num_rungs + 1):
-            waiting = list(table.waiting(index))
             num_promoted = (table.num_ranked(index) + to_come) // self.rungs.reduction_factor
-            promotable = [r for rank, r in waiting if rank < num_promoted] or [r for _, r in waiting[:1]]
+            promotable: list[TrialRecord] = []
+            for rank, record in table.waiting(index):
+                if promotable and rank >= num_promoted:
+                    break
+                promotable.append(record)
             found += promotable
-            to_come += len(promotable) + table.num_unended(index) - len(waiting)
+            to_come += len(promotable) + table.num_unended(index) - table.num_waiting(index)
         return found
 
     def expected_virtual_epochs(

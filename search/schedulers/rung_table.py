@@ -86,6 +86,11 @@ class RungTable:
             if not record.running and (record.outcome is None or record.resumable):
                 yield bisect_left(self._ranked[index], key), record
 
+    def num_waiting(self, index: int) -> int:
+        """Number of trials that `waiting` gives."""
+        records = (self._records[number] for _, number in self._waiting.get(index, ()))
+        return sum(not each.running and (each.outcome is None or each.resumable) for each in records)
+
     def num_unended(self, index: int) -> int:
         """Number of trials that have reached this rung and no further one, and have not ended."""
         return self._num_unended[index]

@@ -49,7 +49,7 @@ def _headline(race: Confirmed, metric: str) -> str:
     if _is_alone(race):
         compared = "with no other trial to compare it with"
         return f"trial {best.trial}: {metric} {_with_spread(best)} over {over}, {compared}, {full}"
-    return f"confirmed trial {best.trial}: {metric} {_with_spread(best)} over {over}, {full}"
+    return f"winner of the race, trial {best.trial}: {metric} {_with_spread(best)} over {over}, {full}"
 
 
 def _with_spread(standing: Standing) -> str:

@@ -12,6 +12,7 @@ def init_text(written: Written, *, width: int | None = None) -> str:
     file = written.file.absolute()
     lines = [
         overview_text(written.found, width=width),
+        *(["", f"note: {written.note}"] if written.note else []),
         "",
         f"written to {short_path(file)}",
         "",

@@ -7,26 +7,23 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import click
-
 from search.budget.growth import limits_for_more
 from search.commands.batch_analysis import BatchNoise, Curve, Reached
 from search.commands.batch_sizes import BatchSizes
 from search.commands.check import Check
 from search.commands.export import Export
 from search.commands.retrain import Retraining
-from search.config.limits import measured_text
 from search.config.stages import open_run
 from search.run.folder import RunFolder
 from search.run.summary import NO_VALUE, RACE, StageOutcome, Summary
 from search.screen.audit_text import audit_lines
-from search.screen.confirm_text import confirmed_lines, exported_winner, plan_row
+from search.screen.best_text import best_lines
+from search.screen.confirm_text import exported_winner, plan_row
 from search.screen.data_text import overview_text
 from search.screen.forecast_text import compared_text
-from search.screen.front_text import chosen_export, front_lines
+from search.screen.front_text import chosen_export
 from search.screen.limits_text import over_limit_lines
 from search.screen.plan_text import plan_notes, plan_rows
-from search.study.lineage import schedule_lines
 from search.study.spent import read_spent
 from search.text import (
     command,
@@ -36,7 +33,6 @@ from search.text import (
     one_line,
     program,
     short_path,
-    value_text,
 )
 from trainables.reported import OF_THE_TRAINER
 
@@ -45,25 +41,13 @@ _MAX_SKIPPED = 5
 """Number of skipped samples that are listed."""
 
 
-def summary_text(summary: Summary, *, color: bool = False) -> str:
-    """Best trial, counts, steps spent and saved, and the commands to run next."""
-    lines = _headlines(summary)
-    if summary.front:
-        lines += ["", *front_lines(summary)]
-    elif summary.best is None:
-        lines += [] if summary.reason.startswith(NO_VALUE) else ["", NO_VALUE]
-    else:
-        lines.append("")
-        best = summary.best
-        head = f"best trial {best.trial}: {summary.metric} {number_text(best.value)}"
-        head = click.style(head, bold=True) if color else head
-        where = f"{head} at virtual epoch {best.virtual_epoch}, step {best.step}"
-        lines.append(f"{where}, on other data than there are now" if best.of_other_data else where)
-        lines += [f"  {name} = {value_text(value)}" for name, value in best.params.items()]
-        lines += schedule_lines(best.schedule)
-        lines += [f"  {measured_text(best.measured)}"] if best.measured else []
-    if summary.confirmed is not None:
-        lines += ["", *confirmed_lines(summary.confirmed, summary.metric)]
+def summary_text(summary: Summary, *, color: bool = False, flags: Sequence[str] = ()) -> str:
+    """Best trial, counts, steps spent and saved, and the commands to run next.
+
+    Args:
+        flags: options of the command that go on with it, such as `--local`.
+    """
+    lines = [*_headlines(summary), *best_lines(summary, color=color)]
     if summary.stages:
         lines += ["", *_stage_lines(summary)]
     saved = ""
@@ -93,7 +77,7 @@ def summary_text(summary: Summary, *, color: bool = False) -> str:
         lines += ["", *over_limit_lines(summary.over_limit)]
     if summary.skipped_samples:
         lines += ["", *_skipped_lines(summary.skipped_samples)]
-    lines += [*audit_lines(summary.audit), "", *_next_commands(summary)]
+    lines += [*audit_lines(summary.audit), "", *_next_commands(summary, flags)]
     return "\n".join(lines)
 
 
@@ -142,11 +126,12 @@ def _failure_lines(failures: Mapping[str, str]) -> list[str]:
     return [f"  {', '.join(numbers)}  {cause}" for cause, numbers in by_number]
 
 
-def _next_commands(summary: Summary) -> list[str]:
+def _next_commands(summary: Summary, flags: Sequence[str]) -> list[str]:
     folder = Path(summary.folder)
     unconfirmed = summary.confirmed is not None and summary.confirmed.status == "unfinished"
     word = "confirm" if unconfirmed and summary.ended_in_race else "resume"
-    resume, again = command(word, folder), command(word, folder, "--retry-failed")
+    resume = command(word, folder, *flags)
+    again = command(word, folder, "--retry-failed", *flags)
     if summary.status in ("interrupted", "terminated"):
         return ["continue with", f"  {resume}"]
     if summary.status == "failed":
@@ -158,7 +143,7 @@ def _next_commands(summary: Summary) -> list[str]:
     if summary.front:
         return ["next", f"  {program('tensorboard', '--logdir', folder)}", f"  {chosen_export(summary)}"]
     if summary.best is not None and summary.best.of_other_data and not summary.stages:
-        more = command("resume", folder, *_for_more_trials(summary))
+        more = command("resume", folder, *_for_more_trials(summary), *flags)
         return ["for trials on the data as they are now", f"  {more}"]
     retried = ["", "once the cause is fixed, try the failed trials again with", f"  {again}"]
     return [
@@ -219,6 +204,14 @@ def retraining_text(done: Retraining, command: str) -> str:
         return f"stopped after virtual epoch {done.virtual_epochs} of {done.of}; continue with\n  {command}"
     best = f"{done.export.metric} {number_text(done.export.value)}"
     before = number_text(done.before)
+    if not done.trained:
+        where = short_path(done.folder)
+        return (
+            f"nothing was trained: {where} holds this retraining already, complete with "
+            f"{counted(done.virtual_epochs, 'virtual epoch')}: best {best}, {before} before, in "
+            f"{short_path(done.export.folder)}{_worse_text(done)}\n"
+            f"to train anew, give another --out, or remove {where} first"
+        )
     return (
         f"retrained for {done.of} virtual epochs: best {best}, {before} before\n"
         f"exported to {short_path(done.export.folder)}{_worse_text(done)}"

@@ -53,7 +53,7 @@ def records(run: Path) -> list[TrialRecord]:
 def test_grown_data_are_refused_with_the_difference_before_anything_is_written(run: Path, data: Path) -> None:
     make_images(data, 16, 32)
     text = refused(run, overrides=["budget.trials=6"])
-    assert "--accept-new-data --trials 6\n" in text
+    assert "--accept-new-data --trials 6 --local\n" in text
     found = re.findall(
         r"(training|validation) (images|masks): (\d+) added \(.*\), (\d+) before and (\d+) now", text
     )
@@ -69,7 +69,7 @@ def test_the_command_that_a_refusal_prints_goes_on_with_new_trials_on_the_data(r
     make_images(data, 16, 32)
     command = re.search(r"tune-search (resume .* --accept-new-data .*)", refused(run))
     assert command is not None
-    done = run_program(*shlex.split(command[1]))  # on Ray
+    done = run_program(*shlex.split(command[1]))
     assert done.returncode == 0, done.stdout + done.stderr
     found = records(run)
     assert [record.of_other_data for record in found] == [True] * 3 + [False] * 3

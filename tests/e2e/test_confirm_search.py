@@ -46,5 +46,5 @@ def test_a_race_on_ray_that_is_killed_goes_on_and_ends_as_one_in_this_process(
     assert found == calm
     assert found is not None
     assert found.status == "complete"
-    assert f"confirmed trial {found.winner}: loss" in output
+    assert f"winner of the race, trial {found.winner}: loss" in output
     assert search.export("results/raced").trial == found.winner

@@ -54,7 +54,7 @@ def test_an_edited_configuration_is_refused_with_the_difference_and_the_way_out(
     difference, way_out = str(refused.value).splitlines()
     assert difference.startswith(f"{file}")
     assert difference.endswith("trial.batch_size: was 16 when this search began and is 32 now")
-    assert f"`tune-search resume {interrupted} --config {file}` takes them for new trials" in way_out
+    assert f"`tune-search resume {interrupted} --config {file} --local` takes them for new trials" in way_out
     assert (interrupted / JOURNAL).read_bytes() == before
 
     # What it says, with more trials and more time besides.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -91,6 +92,17 @@ class FailingTask(DigitsTask):
 
     def _due(self) -> bool:
         return self.options.model["fail_at"] == getattr(self, "_validations", 0) + 1
+
+
+class InterruptedTask(DigitsTask):
+    """Presses Ctrl-C in its first validation, unless the file `data.pressed` says that it did."""
+
+    def metrics(self) -> AccuracyMetrics:
+        pressed = Path(self.options.data["pressed"])
+        if not pressed.exists():
+            pressed.touch()
+            signal.raise_signal(signal.SIGINT)
+        return super().metrics()
 
 
 class SharedDataTask(DigitsTask):

@@ -135,5 +135,5 @@ def test_a_summary_of_stages_is_read_as_it_was_written_also_for_a_race(tmp_path:
     raced = race(done.folder, top=2, seeds=2, local=True)
     assert raced.stages == done.stages
     text = summary_text(raced)
-    assert "confirmed trial" in text
+    assert "winner of the race, trial " in text
     assert "; complete: compute limit; the best trial is fully trained" in text

@@ -127,7 +127,8 @@ def test_the_difference_stands_with_both_values_and_the_file(run: RunFolder, tmp
     assert refusal(load_config(file), run) == [
         f"{file}: trial.model.hidden: was {{choice: [8, 16, 32]}} when this search began and is 64 now",
         f"{run.path}: `tune-search resume {run.path} --config {file}` takes them for new trials; "
-        f"for another search take another --name, as in `tune-search {file} --name digits-2`, "
+        f"for another search take another --name, as in "
+        f"`tune-search {file} --name digits-2 --results {tmp_path}`, "
         f"or remove {run.path}",
     ]
 

@@ -82,13 +82,36 @@ def test_python_and_the_last_screen_show_the_race(done: Summary) -> None:
     assert (row["mean"], row["std"], row["seeds"]) == (best.mean, best.std, best.seeds)
     assert row["seed_1"] == best.values["1"]
     text = summary_text(done)
-    assert f"confirmed trial {best.trial}: loss {best.mean:.4g} ± {best.std:.4g} over 3 seeds" in text
+    assert (
+        f"winner of the race, trial {best.trial}: loss {best.mean:.4g} ± {best.std:.4g} over 3 seeds" in text
+    )
     assert f"to export: seed {race.seed}, the run of median value" in text
     rivals = [str(each.trial) for each in race.candidates[1:] if each.left_after is None]
     note = f"the test does not tell trial {best.trial} from {', '.join(rivals)}; more seeds may"
     assert (note in text) == bool(rivals)
     tied = replace(race, candidates=[replace(each, left_after=None) for each in race.candidates])
     assert f"does not tell trial {best.trial} from " in "\n".join(confirmed_lines(tied, "loss"))
+
+
+def test_the_winner_comes_before_what_the_search_had_as_its_best(done: Summary) -> None:
+    race, found = done.confirmed, done.best
+    assert race is not None
+    assert race.best is not None
+    assert found is not None
+    assert found.trial == race.winner
+    _, first, second, *_ = summary_text(done).split("\n\n")
+    head, *rows = first.splitlines()
+    assert head.startswith(f"winner of the race, trial {race.winner}: loss {race.best.mean:.4g} ")
+    assert rows[0] == f"  lr = {race.best.params['lr']}"
+    value = f"loss {found.value:.4g} at virtual epoch 2, step 4"
+    assert second == f"in the search, by one seed each, trial {found.trial} was the best too: {value}"
+    other = replace(done, best=replace(found, trial=0))
+    assert summary_text(other).split("\n\n")[1:3] == [
+        first,
+        second.replace("1 was the best too", "0 was the best"),
+    ]
+    unfinished = summary_text(replace(done, confirmed=replace(race, status="unfinished", winner=None)))
+    assert unfinished.split("\n\n")[1].startswith(f"best trial {found.trial}: loss")
 
 
 def test_export_takes_the_winner_and_its_run_of_median_value(done: Summary, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from tiny_tasks import search_config
 
 from search.commands.plan import plan
 from search.config.schema import Budget
-from search.errors import ConfigError, SearchError
+from search.errors import ConfigError, RefusedError, SearchError
 from search.forecast.buys import buys, range_of, scaled
 from search.forecast.costs import Costs, TrialCost
 from search.forecast.simulated_run import simulate
@@ -251,10 +251,15 @@ def test_the_summary_has_forecast_and_fact(tmp_path: Path, planned: Path) -> Non
 
 
 def test_a_plan_of_another_configuration_is_refused(tmp_path: Path, planned: Path) -> None:
-    with pytest.raises(
-        SearchError, match=r"plan.json was made of another configuration: budget was .* and is"
-    ):
-        search_locally(search_config(), overrides=["budget.trials=5"], results=tmp_path, plan=planned)
+    other = ["budget.trials=5", "trial.model.hidden={choice: [8, 16]}"]
+    with pytest.raises(RefusedError) as error:
+        search_locally(search_config(), overrides=other, results=tmp_path, plan=planned)
+    assert str(error.value).splitlines() == [
+        f"{planned} was made of another configuration:",
+        "  trial.model.hidden.choice is [8, 16, 32] in the plan, and [8, 16] in this search",
+        "  budget.trials is 9 in the plan, and 5 in this search",
+        "make it anew by `tune-search plan CONFIG --out FILE` with the same --set, or leave it out",
+    ]
     assert not (tmp_path / "digits" / "study.journal").exists()
     other_name = search_locally(search_config(name="other"), results=tmp_path, plan=planned)
     assert other_name.forecast is not None

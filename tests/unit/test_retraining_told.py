@@ -32,3 +32,25 @@ def test_a_retraining_that_ends_worse_than_its_export_says_so(
     assert same.export.value == exported.value
     assert not same.is_worse
     assert "worse" not in retraining_text(same, "")
+
+
+def test_the_same_retraining_again_says_that_it_trains_nothing_and_how_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    trial = {"model": {"hidden": 16}, "optimizer": {"name": "adamw", "lr": 0.01}, "batch_size": 16}
+    config = search_config(trial=trial, budget={"trials": 1, "max_virtual_epochs": 2})
+    exported = search.export(search_locally(config, results=tmp_path).folder)
+    first = search.retrain(exported.folder)
+    assert first.export is not None
+    assert first.trained == 2
+    assert "nothing was trained" not in retraining_text(first, "")
+    again = search.retrain(exported.folder)
+    assert again.export is not None
+    assert (again.trained, again.export.value) == (0, first.export.value)
+    text = retraining_text(again, "")
+    best = f"best accuracy {first.export.value:.4g}"
+    held = f"digits/retrain holds this retraining already, complete with 2 virtual epochs: {best}, "
+    assert text.startswith(f"nothing was trained: {held}")
+    assert "\nto train anew, give another --out, or remove digits/retrain first" in text
+    assert search.retrain(exported.folder, out=tmp_path / "other").trained == 2

@@ -76,6 +76,37 @@ def test_equals_score_alike() -> None:
     assert found[0] == found[1] < found[2]
 
 
+@pytest.mark.parametrize("min_trials", [1, 3])
+def test_scores_that_follow_a_search_are_those_of_all_its_trials_at_once(
+    min_trials: int, tmp_path: Path
+) -> None:
+    """So each trial is drawn from the same view, bit for bit, whether scores were kept or computed anew."""
+    trials = {"budget": {"trials": 40, "max_virtual_epochs": 9}}
+    simulation = Simulation(
+        tmp_path, config_of(sampler={"name": "random"}, **trials), failing_curve, workers=3
+    )
+    study, rungs = simulation.study, simulation.rule.rungs
+    kept = study.indexes.get(
+        "kept", lambda: HalvingScores(study.records, rungs, "max", min_trials=min_trials)
+    )
+    compared = 0
+    for reports in range(1, 200):
+        simulation.run(max_reports=1)
+        anew = HalvingScores(study.records, rungs, "max", min_trials=min_trials)
+        assert list(kept()) == list(anew()), reports
+        assert kept.num_scored == anew.num_scored
+        compared += kept.num_scored
+    outcomes = {record.outcome for record in study.records}
+    assert {Outcome.COMPLETED, Outcome.DIVERGED} <= outcomes
+    assert compared > 1000
+
+
+def failing_curve(record: TrialRecord, virtual_epoch: int) -> float:
+    return (
+        math.nan if record.number % 7 == 3 and virtual_epoch == 2 else learning_curve(record, virtual_epoch)
+    )
+
+
 # --- capped scores
 
 
@@ -215,15 +246,15 @@ def test_an_older_study_is_seen_before_the_first_trial_with_those_that_could_be_
 
 def test_of_very_many_trials_a_sampler_sees_the_best_and_some_of_the_others() -> None:
     scored = [(trial(number, number / 5000), number / 5000) for number in range(5000)]
-    shown = [record.number for record, _ in _thinned(scored)]
+    shown = [record.number for record, _ in _thinned(scored, len(scored))]
     assert len(set(shown)) == len(shown)
     assert 0.5 * MAX_LEARNED < len(shown) <= MAX_LEARNED
     assert shown[-150:] == list(range(4850, 5000))
     assert shown[:3] == [0, 16, 32]
     # One trial more, and nearly all are the same ones.
     more = [*scored, (trial(5000, 1.0), 1.0)]
-    assert len({record.number for record, _ in _thinned(more)} - set(shown)) == 1
-    assert _thinned(scored[:MAX_LEARNED]) == scored[:MAX_LEARNED]
+    assert len({record.number for record, _ in _thinned(more, len(more))} - set(shown)) == 1
+    assert _thinned(scored[:MAX_LEARNED], MAX_LEARNED) == scored[:MAX_LEARNED]
 
 
 def test_scores_that_follow_a_study_are_those_of_its_records(tmp_path: Path) -> None:

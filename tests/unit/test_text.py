@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from search.text import counted, duration, one_line, short_path, size_text
+from search.text import MAX_SHOWN, counted, duration, one_line, short_path, shown_apart, size_text
 
 
 def test_counts_and_sizes() -> None:
@@ -37,3 +37,13 @@ def test_paths_below_the_current_folder_are_short(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     assert short_path(tmp_path / "results" / "seg") == "results/seg"
     assert short_path(Path("/elsewhere")) == "/elsewhere"
+
+
+def test_long_values_are_shown_where_they_differ() -> None:
+    assert shown_apart({"a": 1}, None) == ("{a: 1}", "null")
+    long = list(range(100, 140))
+    before, now = shown_apart(long, [*long[:30], 7, *long[31:]])
+    assert before != now
+    assert all(text.startswith("...") and len(text) <= MAX_SHOWN for text in (before, now))
+    assert ("130, 131" in before, "7, 131" in now) == (True, True)
+    assert shown_apart(long, long[:-1])[1].endswith("138]")

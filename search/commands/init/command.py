@@ -20,7 +20,7 @@ from search.commands.schema import NAME as SCHEMA_NAME
 from search.config.schema import name_of_file
 from search.config.stages import load_config
 from search.config.yaml import parse_yaml
-from search.errors import SearchError
+from search.errors import RefusedError
 from search.text import command
 from trainables.files import atomic_write
 from trainables.images.layouts.plain import IMAGES, MASKS
@@ -35,6 +35,8 @@ class Written:
     file: Path
     recognized: Recognized
     found: DataCheck
+    note: str = ""
+    """What cannot be told of the data."""
 
 
 def init(
@@ -57,16 +59,16 @@ def init(
     given = Path(place)
     path = Path(os.path.expanduser(place)).absolute()
     if not path.exists():
-        raise SearchError(f"there is no folder {place}")
+        raise RefusedError(f"there is no folder {place}")
     name = _name(path)
     file = Path(f"{name}.yaml" if out is None else out)
     if file.is_dir():
-        raise SearchError(f"{file} is a folder; --out must be a file, such as {file / f'{name}.yaml'}")
+        raise RefusedError(f"{file} is a folder; --out must be a file, such as {file / f'{name}.yaml'}")
     if not file.absolute().parent.is_dir():
-        raise SearchError(f"there is no folder {file.parent}; make it, or give another file after --out")
+        raise RefusedError(f"there is no folder {file.parent}; make it, or give another file after --out")
     if file.exists():
         other = command("init", given, "--out", _free(file))
-        raise SearchError(f"{file} exists and is not overwritten; write another one: `{other}`")
+        raise RefusedError(f"{file} exists and is not overwritten; write another one: `{other}`")
     recognized = recognize(path, str(given), report)
     looked = look(recognized, progress)
     beside = _schema_beside(file)
@@ -80,7 +82,7 @@ def init(
     if beside is not None:
         atomic_write(beside, BUNDLED.read_text(encoding="utf-8"))
     atomic_write(file, text)
-    return Written(file, looked.recognized, looked.found)
+    return Written(file, looked.recognized, looked.found, looked.note)
 
 
 def _schema_beside(file: Path) -> Path | None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from search.commands.check_data import DataCheck, Progress, inspected
 from search.commands.init.folders import classes_in, masks_in
+from search.commands.init.overlapping import note_of_bits, overlapping_in
 from search.commands.init.recognized import Recognized, UnrecognizedError, remedy
 from search.commands.init.saved import saved_in
 from search.commands.init.shards import Report, shards_in
@@ -55,6 +56,8 @@ class Looked:
 
     recognized: Recognized
     found: DataCheck
+    note: str = ""
+    """What cannot be told of them."""
 
 
 def recognize(place: Path, given: str, report: Report) -> Recognized:
@@ -99,7 +102,7 @@ def _in_folder(folder: Path, given: str, report: Report) -> Recognized | None:
     if found is not None:
         return found
     try:
-        found = masks_in(folder, given)
+        found = overlapping_in(folder, given) or masks_in(folder, given)
     except UnrecognizedError:
         # Lists lie beside folders of classes too.
         names = {path.name.lower() for path in folder.iterdir() if path.is_dir()}
@@ -160,7 +163,8 @@ def look(recognized: Recognized, progress: Callable[[Progress], None]) -> Looked
         raise UnrecognizedError(listed + (f"\nand {counted(rest, 'error')} more" if rest > 0 else ""))
     if not found.parts:
         raise UnrecognizedError(f"{found.root}: no sample was found")
-    return Looked(_with_classes(recognized, found), found)
+    labels = [row.name for row in found.classes if row.name != "ignored"]
+    return Looked(_with_classes(recognized, found), found, note_of_bits(recognized, labels))
 
 
 def _with_classes(recognized: Recognized, found: DataCheck) -> Recognized:

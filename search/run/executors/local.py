@@ -23,6 +23,8 @@ class LocalExecutor(Executor):
     Leaving the debugger with `quit` ends the search at once, as a second Ctrl-C does.
     """
 
+    flags = ("--local",)
+
     def concurrency(self, config: Config) -> int:
         """One, if this machine has what a trial asks for."""
         available = {"CPU": float(num_cores()), "GPU": float(torch.cuda.device_count())}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Sequence
 
 from search.config.config import Config
 from search.ray.session import RaySession, quiet_tune
@@ -17,6 +18,10 @@ class RayExecutor(RaySession, Executor):
     """Ray executes and the coordinator decides; `begin` starts a local Ray in the background."""
 
     phase = "starting Ray"
+
+    @property
+    def flags(self) -> Sequence[str]:  # type: ignore[override]
+        return () if self.address is None else ("--address", self.address)
 
     def concurrency(self, config: Config) -> int:
         return concurrent_trials(config, self.resources())

@@ -37,13 +37,8 @@ class PlainLayout(Layout):
         return bool(_whole(root, options) or _split(root, options)) or has_lists(root, options, **LISTS)
 
     def find(self, root: DataRoot, options: MaskFolderOptions, with_orphans: bool) -> Parts:
-        split = None if options.train_list else _split(root, options)
-        if split is None:
-            folders = {"": _whole(root, options)}
-        else:
-            folders = {part: both for part, both in split.items() if both is not None}
-        files = {part: Files(root, both) for part, both in folders.items()}
-        if split is None and (found := self._listed(root, files[""], options, with_orphans)):
+        files = files_of(root, options)
+        if "" in files and (found := self._listed(root, files[""], options, with_orphans)):
             return found
         _pair(root, files.values(), options)
         pairs = {part: of_part.pair_all(with_orphans) for part, of_part in files.items()}
@@ -66,6 +61,14 @@ class PlainLayout(Layout):
             return None
         _pair(root, [files], options, may_fail=True)
         return split_by_lists(root, files, options, with_orphans, **LISTS)
+
+
+def files_of(root: DataRoot, options: MaskFolderOptions) -> dict[str, Files]:
+    """Images and masks of each part, before they are paired; of "" where they do not lie in parts."""
+    split = None if options.train_list else _split(root, options)
+    if split is None:
+        return {"": Files(root, _whole(root, options))}
+    return {part: Files(root, both) for part, both in split.items() if both is not None}
 
 
 def _given(options: MaskFolderOptions) -> dict[str, str]:

@@ -1,0 +1,56 @@
+"""The best of a search as text: its front, or one trial, which is the winner of the race if there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from search.config.limits import measured_text
+from search.run.summary import NO_VALUE, Best, Summary
+from search.screen.confirm_text import confirmed_lines
+from search.screen.front_text import front_lines
+from search.study.lineage import schedule_lines
+from search.text import number_text, value_text
+
+
+def best_lines(summary: Summary, *, color: bool) -> list[str]:
+    """What was found, after an empty line; where a race has a winner, that is what one should read."""
+    if summary.front:
+        return ["", *front_lines(summary)]
+    race, best = summary.confirmed, summary.best
+    if race is not None and race.best is not None and race.status == "complete":
+        head, *rows = confirmed_lines(race, summary.metric)
+        lines = ["", _bold(head, color), *_params(race.best.params), *rows]
+        return (
+            lines if best is None else [*lines, "", _before_the_race(best, race.best.trial, summary.metric)]
+        )
+    lines = [] if best is None else ["", *_best_trial(best, summary.metric, color)]
+    if best is None and not summary.reason.startswith(NO_VALUE):
+        lines = ["", NO_VALUE]
+    return lines if race is None else [*lines, "", *confirmed_lines(race, summary.metric)]
+
+
+def _best_trial(best: Best, metric: str, color: bool) -> list[str]:
+    head = _bold(f"best trial {best.trial}: {metric} {number_text(best.value)}", color)
+    where = f"{head} at virtual epoch {best.virtual_epoch}, step {best.step}"
+    lines = [f"{where}, on other data than there are now" if best.of_other_data else where]
+    lines += [*_params(best.params), *schedule_lines(best.schedule)]
+    return [*lines, f"  {measured_text(best.measured)}"] if best.measured else lines
+
+
+def _before_the_race(best: Best, winner: int, metric: str) -> str:
+    """What the search itself had, which is of one seed and so in part its luck."""
+    also = " too" if best.trial == winner else ""
+    value = f"{metric} {number_text(best.value)} at virtual epoch {best.virtual_epoch}, step {best.step}"
+    measured = f", {measured_text(best.measured)}" if best.measured and also else ""
+    return f"in the search, by one seed each, trial {best.trial} was the best{also}: {value}{measured}"
+
+
+def _params(params: Mapping[str, Any]) -> list[str]:
+    return [f"  {name} = {value_text(value)}" for name, value in params.items()]
+
+
+def _bold(text: str, color: bool) -> str:
+    return click.style(text, bold=True) if color else text
