@@ -108,6 +108,7 @@ class Simulation:
         can_go_on: whether a trial that has ended has a checkpoint to go on from.
         history: trials of an older study.
         pace: seconds that a virtual epoch of trial n takes.
+        measured: of a trial's model before its first step.
     """
 
     def __init__(
@@ -125,6 +126,7 @@ class Simulation:
         can_go_on: Callable[[TrialRecord], bool] = lambda record: True,
         history: Sequence[TrialRecord] = (),
         pace: Callable[[int], float] = lambda number: 1 + number / 1000,
+        measured: Callable[[TrialRecord], Mapping[str, float]] = lambda record: {},
     ) -> None:
         folder.mkdir(exist_ok=True)
         self.lengths = lengths or (
@@ -138,6 +140,7 @@ class Simulation:
             workers=workers,
             pace=pace,
             faults=faults,
+            measured=measured,
             stale=stale,
         )
         self.events: list[tuple[EventKind, int, int]] = []
