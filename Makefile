@@ -39,7 +39,7 @@ compare-epochs: .venv/installed
 	$(BIN)/python -m benchmarks.loop.epochs_or_iterations
 
 # Side by side with those that people would use instead; tables in README, numbers in benchmarks/results/.
-# Measured on a machine with nothing else to do. What efficiency.json holds already is not simulated again.
+# Measured on a machine with nothing else to do. What efficiency.json and fronts.json hold is not simulated again.
 bench: .venv-bench/installed
 	$(BENCH) -m benchmarks.loop.run --pairs 9 --scale 1.5
 	$(BENCH) -m benchmarks.overhead.start
@@ -48,6 +48,7 @@ bench: .venv-bench/installed
 	$(BENCH) -m benchmarks.overhead.growth
 	$(BENCH) -m benchmarks.overhead.frameworks --pairs 9
 	$(BENCH) -m benchmarks.efficiency.run
+	$(BENCH) -m benchmarks.efficiency.fronts
 
 # The recorded learning curves that the surrogates of `make bench` are fitted to: about four hours on two idle cores for
 # all of them. It can be stopped at any time; the next call goes on.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ def simulate_own(
     budget: int | None = None,
     max_trials: int | None = None,
     num_workers: int = 4,
+    measured: Callable[[Mapping[str, Any]], Mapping[str, float]] = lambda params: {},
 ) -> tuple[Trace, Coordinator]:
     """As `simulate`, which runs the other methods.
 
@@ -36,6 +37,7 @@ def simulate_own(
         folder: where the run is kept.
         sections: of the configuration, such as `{"sampler": {"name": "random"}}`; the defaults without.
         max_trials: `budget.trials`.
+        measured: of the model with these parameters, before its first step.
     """
     training, problem = Training(surrogate, seed), surrogate.problem
     lengths = VirtualEpochs(unit="steps", count=problem.steps, step_samples=1, epoch_samples=None)
@@ -45,6 +47,7 @@ def simulate_own(
         lengths=lambda record: lengths,
         workers=num_workers,
         pace=partial(pace, seed),
+        measured=lambda record: measured(record.resolved.params),
     )
     config, run = _config(problem, seed, sections, max_trials or 100_000), RunFolder(folder)
     run.create()

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
+
+
+class Report(NamedTuple):
+    """What a trial reported after a virtual epoch, and what it is worth."""
+
+    trial: int
+    reported: float
+    noise_free: float
 
 
 @dataclass(frozen=True)
@@ -16,6 +25,10 @@ class Trace:
     """What the incumbent reported. A virtual epoch trained by any worker is one entry."""
     noise_free: list[float] = field(default_factory=list)
     """What it is worth."""
+    reports: list[Report] = field(default_factory=list)
+    """All that was reported, in the order of time."""
+    params: dict[int, Mapping[str, Any]] = field(default_factory=dict)
+    """Of each trial."""
 
     @property
     def cost(self) -> int:
@@ -37,7 +50,7 @@ class Trace:
 
 @dataclass(frozen=True)
 class Spread:
-    """Regrets of one method over seeds."""
+    """Regrets or shares of one method over seeds."""
 
     count: int
     mean: float
@@ -47,13 +60,19 @@ class Spread:
     upper: float
     """Upper quartile."""
     worst: float
+    """The largest, as of regrets."""
+    lower: float
+    """Lower quartile."""
+    least: float
+    """The smallest, which is the worst where more is better."""
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Spread:
         array = np.asarray(values, dtype=np.float64)
         half = 1.96 * array.std(ddof=1) / np.sqrt(len(array)) if len(array) > 1 else float("nan")
-        median, upper = np.quantile(array, (0.5, 0.75))
-        return cls(len(array), *(float(x) for x in (array.mean(), half, median, upper, array.max())))
+        lower, median, upper = np.quantile(array, (0.25, 0.5, 0.75))
+        found = (array.mean(), half, median, upper, array.max(), lower, array.min())
+        return cls(len(array), *(float(x) for x in found))
 
 
 def mean_ranks(means: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from benchmarks.efficiency.problems import LENGTH
-from benchmarks.efficiency.quality import Trace
+from benchmarks.efficiency.quality import Report, Trace
 from benchmarks.efficiency.surrogate import Surrogate
 
 
@@ -56,6 +56,7 @@ class Training:
     def begin(self, trial: int, params: Mapping[str, Any]) -> None:
         """A job of the trial begins; its curve is drawn when it is the first."""
         if trial not in self._curves:
+            self.trace.params[trial] = params
             curve = self._surrogate.curve(params)
             self._curves[trial] = curve, self._surrogate.reported(curve, seed=self._seed, trial=trial)
 
@@ -63,6 +64,7 @@ class Training:
         """Train one virtual epoch: what the trial reports after it."""
         curve, reported = (values[virtual_epoch - 1] for values in self._curves[trial])
         self.trace.add(float(reported), float(curve), self._surrogate.sign)
+        self.trace.reports.append(Report(trial, float(reported), float(curve)))
         return float(reported)
 
 

@@ -138,7 +138,7 @@ class Surrogate:
         """The best that is known: of the recorded, of random ones, and of steps from the best of these."""
         rng = np.random.default_rng(0)
         rows = np.concatenate([self.encoding.rows(self._params), self.encoding.random(rng, _NUM_CANDIDATES)])
-        values = self._best_values(rows)
+        values = self.best_values(rows)
         for climb in range(_NUM_CLIMBS):
             top = np.argsort(-values, kind="stable")[:_NUM_BEST]
             near = [
@@ -146,7 +146,7 @@ class Surrogate:
                 for place in top
             ]
             rows = np.concatenate([rows[top], *near])
-            values = self._best_values(rows)
+            values = self.best_values(rows)
         return self.sign * float(values.max())
 
     @cached_property
@@ -195,7 +195,8 @@ class Surrogate:
             f"and reports {fit.simulated_best:.4g}"
         )
 
-    def _best_values(self, rows: np.ndarray) -> np.ndarray:
+    def best_values(self, rows: np.ndarray) -> np.ndarray:
+        """The best of each noise-free curve, times the sign, of the encoding's rows [N, D]: float64 [N]."""
         return (self.sign * self._forest.predict(self._encoded(rows))).max(1)
 
     def _encoded(self, rows: np.ndarray) -> np.ndarray:

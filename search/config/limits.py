@@ -86,8 +86,12 @@ def measured_text(measured: Mapping[str, float]) -> str:
 
 def objectives_text(values: Mapping[str, float]) -> str:
     """`miou 0.7123, latency 25 ms`."""
-    texts = ((n, quantity_text(n, v) if n in MEASURED else number_text(v)) for n, v in values.items())
-    return ", ".join(f"{name} {text}" for name, text in texts)
+    return ", ".join(f"{name} {objective_text(name, value)}" for name, value in values.items())
+
+
+def objective_text(name: str, value: float) -> str:
+    """`0.7123` of a metric, `25 ms` of what is measured."""
+    return quantity_text(name, value) if name in MEASURED else number_text(value)
 
 
 def _plain(number: float, digits: int) -> str:

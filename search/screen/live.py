@@ -24,6 +24,7 @@ from search.run.coordinator import Coordinator
 from search.run.events import Event, EventKind
 from search.run.folder import RunFolder
 from search.run.reporter import ProgressReporter
+from search.screen.front_text import other_objectives
 from search.screen.pace import Pace, lengths_of, share_done
 from search.screen.progress_bar import draws_in_place
 from search.screen.streams import SHOWN, encoding_of
@@ -43,7 +44,9 @@ _MAX_RUNNING, _MAX_BEST = 12, 6
 _LONG = 100
 """Characters of a cause above which a line with the same names its first trial instead."""
 _WIDE = 100
-"""Minimal width of a terminal, in columns, for the speed to be shown."""
+"""Minimal width of a terminal, in columns, for the speed to be shown beside at most two objectives."""
+_OF_OBJECTIVE = 12
+"""Columns of each objective more."""
 
 
 class PlainView(ProgressReporter):
@@ -195,17 +198,14 @@ class LiveView(ProgressReporter):
         hidden = len(coordinator.running) - _MAX_RUNNING
         if hidden > 0:
             parts.append(Text(f"and {hidden} more running", style="dim"))
-        best = coordinator.best
-        if best is not None and self._config.objectives:
-            front = front_of(coordinator.study.records, self._config.objectives)
-            parts += [
-                Text(""),
-                Text(f"front: trials {', '.join(str(r.number) for r in front)}", style="bold"),
-            ]
-        elif best is not None:
-            value = number_text(best.best(coordinator.study.mode))
-            head = f"best: {self._noun} {best.number}, {self._config.objective.metric} {value}"
-            parts += [Text(""), Text(f"{head}  {self._params(best)}", style="bold")]
+        best = self._best(coordinator)
+        if best and self._config.objectives:
+            numbers = ", ".join(str(record.number) for record in best)
+            parts += [Text(""), Text(f"front: {self._noun}s {numbers}", style="bold")]
+        elif best:
+            value = number_text(best[0].best(coordinator.study.mode))
+            head = f"best: {self._noun} {best[0].number}, {self._config.objective.metric} {value}"
+            parts += [Text(""), Text(f"{head}  {self._params(best[0])}", style="bold")]
         return Group(*parts, *(Text(f"! {note}", style="yellow") for note in self._notes))
 
     def _progress(self, coordinator: Coordinator) -> list[RenderableType]:
@@ -232,14 +232,17 @@ class LiveView(ProgressReporter):
         return lines
 
     def _table(self, coordinator: Coordinator) -> RenderableType:
-        wide = self._console.width >= _WIDE
+        objectives = self._config.objectives or []
+        others = [objective.metric for objective in objectives[1:]]
+        wide = self._console.width >= _WIDE + _OF_OBJECTIVE * max(0, len(others) - 1)
         table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
-        names = [self._noun, "state", "epoch", self._config.objective.metric, "best"]
+        names = [self._noun, "state", "epoch", self._config.objective.metric, "best", *others]
         for name in [*names, "samples/s"] if wide else names:
             table.add_column(name, justify="left" if name == "state" else "right", no_wrap=True)
-        table.add_column("parameters", ratio=1, no_wrap=True)
-        best = coordinator.best
-        for record in self._rows(coordinator):
+        # The number of parameters may be an objective.
+        table.add_column("hyperparameters" if objectives else "parameters", ratio=1, no_wrap=True)
+        best = self._best(coordinator)
+        for record in self._rows(coordinator, best):
             state = state_text(record)
             speed = self._metrics.get(record.number, {}).get("samples_per_second")
             shown_speed = f"{speed:.0f}" if speed and record.running else ""
@@ -249,17 +252,25 @@ class LiveView(ProgressReporter):
                 f"{record.depth}/{coordinator.budget.max_virtual_epochs}",
                 number_text(record.values[-1] if record.values else None),
                 number_text(record.best(coordinator.study.mode)),
+                *other_objectives(record, objectives),
                 *([shown_speed] if wide else []),
                 Text(self._params(record), no_wrap=True, overflow="ellipsis"),
-                style="bold" if record is best else "",
+                style="bold" if record in best else "",
             )
         return table
 
-    def _rows(self, coordinator: Coordinator) -> list[TrialRecord]:
-        """The running trials, then the best of the others."""
+    def _best(self, coordinator: Coordinator) -> list[TrialRecord]:
+        """The best trial, or with several objectives the front; empty before the first report."""
+        if self._config.objectives:
+            return front_of(coordinator.study.records, self._config.objectives)
+        return [] if coordinator.best is None else [coordinator.best]
+
+    def _rows(self, coordinator: Coordinator, best: Sequence[TrialRecord]) -> list[TrialRecord]:
+        """The running trials, then the best of the others: first those of the front, where there is one."""
         study = coordinator.study
         broken_off = [r for r in study.records if r.values and r.outcome in BROKEN_OFF]
-        others = [r for r in (*ranked(study.records, study.mode), *broken_off) if not r.running]
+        in_order = dict.fromkeys((*best, *ranked(study.records, study.mode), *broken_off))
+        others = [record for record in in_order if not record.running]
         return [*coordinator.running[:_MAX_RUNNING], *others[:_MAX_BEST]]
 
     def _params(self, record: TrialRecord) -> str:

@@ -109,6 +109,7 @@ class Simulation:
         history: trials of an older study.
         pace: seconds that a virtual epoch of trial n takes.
         starting: seconds that pass before a job of trial n trains.
+        measured: of a trial's model before its first step.
     """
 
     def __init__(
@@ -127,6 +128,7 @@ class Simulation:
         history: Sequence[TrialRecord] = (),
         pace: Callable[[int], float] = lambda number: 1 + number / 1000,
         starting: Callable[[int], float] = lambda number: 0.0,
+        measured: Callable[[TrialRecord], Mapping[str, float]] = lambda record: {},
     ) -> None:
         folder.mkdir(exist_ok=True)
         self.lengths = lengths or (
@@ -141,6 +143,7 @@ class Simulation:
             pace=pace,
             starting=starting,
             faults=faults,
+            measured=measured,
             stale=stale,
         )
         self.events: list[tuple[EventKind, int, int]] = []

@@ -3,64 +3,17 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-from rich.console import Console
-from simulated_search import SPACE, Simulation, by_number, config_of
+from simulated_search import Simulation, by_number, config_of
+from watched_search import live_view, rendered, watched
 
-from search.config.config import Config
 from search.run.events import Event, EventKind
-from search.run.folder import RunFolder
-from search.screen.live import LiveView, PlainView, params_text
+from search.screen.live import PlainView, params_text
 from search.text import value_text
 from trainables.process.failure import FailureKind
 
-WIDE_SPACE = {
-    **SPACE,
-    "model": {
-        "hidden": {"choice": [8, 16, 32]},
-        "name": {"choice": ["unet-with-a-long-name", "segformer-b0"]},
-        "dropout": {"uniform": [0, 0.5]},
-    },
-    "clip_norm": {"uniform": [0.1, 10]},
-    "accumulate": {"randint": [1, 4]},
-}
-
-
-SPEED = {"samples_per_second": 1234.5}
-
-
 pytestmark = pytest.mark.usefixtures("no_fsync")
-
-
-def live_view(width: int, height: int = 50) -> tuple[LiveView, Console]:
-    console = Console(file=io.StringIO(), width=width, height=height, force_terminal=True)
-    return LiveView(console), console
-
-
-def rendered(view: LiveView, console: Console) -> list[str]:
-    """The lines that the view shows now, without colours."""
-    console.record = True
-    console.print(view._render())
-    return [line.rstrip() for line in console.export_text().splitlines()]
-
-
-def watched(
-    folder: Path, view: LiveView | PlainView, config: Config | None = None, **options: Any
-) -> Simulation:
-    """A simulated search whose events the view is told."""
-    config = config or config_of(WIDE_SPACE, sampler={"name": "random"})
-    simulation = Simulation(folder, config, **options)
-    told = simulation.coordinator.watch
-
-    def watch(event: Event) -> None:
-        view.event(replace(event, metrics={**event.metrics, **SPEED}))
-        told(event)
-
-    simulation.coordinator.watch = watch
-    view.begin(simulation.coordinator, config, RunFolder(folder))
-    return simulation
 
 
 def test_a_long_cause_is_shown_in_full_once(tmp_path: Path) -> None:
