@@ -33,6 +33,7 @@ from search.run.executor import concurrent_trials
 from search.run.first_try import try_imported
 from search.run.folder import RunFolder
 from search.run.largest_batch import with_largest_batch
+from search.run.priors import resolved_priors
 from search.run.provenance import task_source
 from search.run.retention import space_needed
 from search.samplers.first_try import try_sampler
@@ -105,6 +106,8 @@ class Check:
     """Trainings of full length that the limits of compute are worth, inf without one."""
     budget: str = ""
     """The limits of the search, and what they are worth."""
+    priors: tuple[str, ...] = ()
+    """What `priors:` has set, and what it has not and why."""
     stages: tuple[str, ...] = ()
     """Names of the stages, if there are any; the plan is that of the first."""
     confirm: ConfirmPlan | None = None
@@ -130,6 +133,8 @@ def check(
         phase(line)
 
     search = with_largest_batch(load_config(config, overrides), None, report)
+    priors: list[str] = []
+    search = resolved_priors(search, None, priors.append)
     loaded = search.first
     concurrency = concurrent_trials(loaded, _local_resources())
     first = next(iter(loaded.space.candidates()))
@@ -165,6 +170,7 @@ def check(
         task_file=task_source(loaded)["file"],
         checkpoint_bytes=tried.state_bytes,
         largest_batch=lines[-1].partition(": ")[2] if lines else None,
+        priors=tuple(priors),
         stages=tuple(stage.name for stage in search.stages if stage.name),
         data_changes=_data_notes(loaded, trainer),
         doubts=tried.doubts,
