@@ -59,11 +59,9 @@ def search(
         overrides: of a configuration: values to set, such as `trial.batch_size=16`.
         results: folder of all runs.
         name: the run's name (default: the configuration's, or the function's).
-        from_run, priors_from, plan, accept_new_data, address, local, retry_failed: see
-            `search.run.search.search`.
+        from_run, …, retry_failed: see `search.run.search.search`.
         progress: show what happens: a table in a notebook's cell or on a terminal, else a line per event.
-        reporter: shown what happens, in the place of `progress`.
-        executor: one that may have begun already, in the place of `address` and `local`.
+        reporter, executor: in the place of `progress`, and of `address` and `local`; it may have begun.
         sections: of a function or class: the other sections of a configuration, with YAML's keys.
 
     Raises:

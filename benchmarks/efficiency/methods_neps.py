@@ -76,7 +76,9 @@ def flat_space(problem: Problem, priors: Mapping[str, Any], confidence: Confiden
     NePS turns a PipelineSpace into a SearchSpace too, but puts the options in the order of a set, which for
     text is another one in each process.
     """
-    parameters = {domain.name: _parameter(domain, priors.get(domain.name), confidence) for domain, _ in problem.domains}
+    parameters = {
+        domain.name: _parameter(domain, priors.get(domain.name), confidence) for domain, _ in problem.domains
+    }
     return neps.SearchSpace({**parameters, _FIDELITY: neps.HPOInteger(1, LENGTH, is_fidelity=True)})
 
 

@@ -73,9 +73,7 @@ def values_of(
         first: Any = "highest_fidelity" if method.endswith("prior first") and priors else False
         made = Neps(
             problem,
-            neps.AskAndTell(
-                neps.algorithms.priorband(space, eta=REDUCTION_FACTOR, sample_prior_first=first)
-            ),
+            neps.AskAndTell(neps.algorithms.priorband(space, eta=REDUCTION_FACTOR, sample_prior_first=first)),
         )
     workers = 1 if method == "NePS PriMO" else 4
     trace = simulate(surrogate, made, seed=seed, budget=max(budgets) * LENGTH, num_workers=workers)

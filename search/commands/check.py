@@ -126,14 +126,13 @@ def check(
         ConfigError: the configuration is wrong.
         SearchError: a trial needs more than this machine has, or the objective is not among the metrics.
     """
-    lines: list[str] = []
+    lines, priors = list[str](), list[str]()
 
     def report(line: str) -> None:
         lines.append(line)
         phase(line)
 
     search = with_largest_batch(load_config(config, overrides), None, report)
-    priors: list[str] = []
     search = resolved_priors(search, None, priors.append)
     loaded = search.first
     concurrency = concurrent_trials(loaded, _local_resources())
@@ -145,7 +144,6 @@ def check(
         trainer.virtual_epochs, unit=loaded.virtual_epoch.unit, count=loaded.virtual_epoch.count
     )
     steps, epoch_samples = lengths.end_step(1), lengths.epoch_samples
-    expected = _expected(loaded, scheduler, lengths, tried, concurrency)
     return Check(
         config=loaded,
         named_by_file=search.named_by_file,
@@ -163,7 +161,7 @@ def check(
         metrics=tried.metrics,
         rungs=scheduler.rungs.describe(budget.max_virtual_epochs, lengths),
         steps_per_virtual_epoch=steps,
-        **expected,
+        **_expected(loaded, scheduler, lengths, tried, concurrency),
         budget=budget_text(budget, lengths),
         concurrency=concurrency,
         device=str(trainer.device),

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from search.config.recipes import RECIPES
 from search.config.section import Section
 from search.space.domains import Confidence
-from search.text import nearest, shown
+from search.text import nearest
+
+
+def _known(recipe: str) -> str:
+    if recipe in RECIPES:
+        return recipe
+    close = nearest(recipe, RECIPES)
+    hint = f"; did you mean {close!r}?" if close else ""
+    raise ValueError(f"must be {' or '.join(RECIPES)}{hint}")
 
 
 class Priors(Section):
@@ -17,7 +25,7 @@ class Priors(Section):
 
     from_run: Annotated[str | None, Field(min_length=1)] = None
     """Folder of a run, of any task and data, whose best trial's values are taken."""
-    recipe: str | None = None
+    recipe: Annotated[str, AfterValidator(_known)] | None = None
     """What is usual for a kind of task: segmentation."""
     confidence: Confidence | None = None
     """Of all that are taken (default: medium for those of a run; a recipe has its own)."""
@@ -26,11 +34,6 @@ class Priors(Section):
     def _something(self) -> Self:
         if self.from_run is None and self.recipe is None:
             raise ValueError("must name a run or a recipe: from_run: results/NAME, or recipe: segmentation")
-        if self.recipe is not None and self.recipe not in RECIPES:
-            close = nearest(self.recipe, RECIPES)
-            hint = f"; did you mean {close!r}?" if close else ""
-            known = f"known: {', '.join(RECIPES)}"
-            raise ValueError(f"received recipe {shown(self.recipe)}; {known}{hint}")
         return self
 
 

@@ -58,8 +58,7 @@ def search(
         name: the run's name (default: the configuration's).
         from_run: folder of an older run with the same task, data and objective, whose trials the sampler
             learns from.
-        priors_from: folder of an older run of any task, whose best values are priors; with a loaded
-            configuration, see `load_config`.
+        priors_from: folder of an older run of any task, whose best values are priors.
         plan: what `tune-search plan --out` wrote of this configuration, for the summary.
         accept_new_data: go on although the data have changed since the search was last run; the trials so far
             are then of other data.
@@ -83,14 +82,11 @@ def search(
         )
         folder = RunFolder(Path(results).absolute() / run_name(name, loaded))
         older = None if from_run is None else RunFolder(Path(from_run).absolute())
-        reporter = reporter or ProgressReporter()
-        if loaded.name_note:
-            reporter.note(loaded.name_note)
         return _run(
             loaded,
             folder,
             executor,
-            reporter,
+            reporter or ProgressReporter(),
             retry_failed=retry_failed,
             accept_new_data=accept_new_data,
             older=older,
@@ -180,6 +176,8 @@ def _run(
         plan: a file with a forecast of the search.
     """
     folder.create()
+    if search.name_note:
+        reporter.note(search.name_note)
     with working_folder(folder):
         search = with_largest_batch(search, folder, reporter.phase)
     search = resolved_priors(search, folder, reporter.note)

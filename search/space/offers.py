@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from search.space.domains import Choice, Domain, Fixed, Items, Node, Table
+from search.space.domains import Choice, Domain, Fixed, Integer, Items, Node, Real, Table
 from search.space.points import option_of
 from search.text import cut, shown
 
@@ -54,7 +54,7 @@ def _offers(node: Node, given: Any, default_name: str | None = None) -> Iterator
         yield from (Offer(domain, None, given.why, is_known=False) for domain, _ in node.domains())
     elif isinstance(node, Choice):
         yield from _of_choice(node, given)
-    elif isinstance(node, Domain):
+    elif isinstance(node, Real | Integer):
         inside = node.contains(given)
         yield Offer(node, node.rounded(given)) if inside else _outside(node, given)
     elif isinstance(node, Table):
