@@ -63,12 +63,22 @@ def with_recorded(document: Document, recorded: Mapping[str, Any]) -> tuple[Docu
         now = value_at(document.tree, path)
         if domain.prior is not None:
             continue
-        if not is_domain(before) or any(before.get(key) != value for key, value in now.items()):
+        if not is_domain(before) or _without_priors(before) != _without_priors(now):
             other.append(domain.name)
         elif PRIOR in before:
             taken.append(Taken(path, before[PRIOR], before.get(CONFIDENCE, "medium")))
     document = _with(document, taken)
     return replace(document, tree={k: v for k, v in document.tree.items() if k != "priors"}), other
+
+
+def _without_priors(tree: Any) -> Any:
+    """The tree with its domains alone."""
+    if isinstance(tree, list):
+        return [_without_priors(item) for item in tree]
+    if not isinstance(tree, dict):
+        return tree
+    left_out = (PRIOR, CONFIDENCE) if is_domain(tree) else ()
+    return {key: _without_priors(item) for key, item in tree.items() if key not in left_out}
 
 
 def _domains(document: Document) -> Iterator[tuple[KeyPath, Domain]]:

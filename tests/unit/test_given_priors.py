@@ -151,7 +151,7 @@ def test_each_stage_has_the_priors_of_its_own_domains() -> None:
 @pytest.mark.parametrize(
     ("priors", "message"),
     [
-        ("segmentatoin", "priors.recipe: received 'segmentatoin'; must be segmentation; did you mean"),
+        ("segmentatoin", "priors: received 'segmentatoin'; must be segmentation; did you mean"),
         ({}, "priors: must name a run or a recipe: from_run: results/NAME, or recipe: segmentation"),
         ({"recipe": "segmentation", "confidence": "hgih"}, "did you mean 'high'?"),
         ({"from_run": "results/none"}, "priors.from_run: received results/none; "),
