@@ -32,6 +32,7 @@ def search(
     results: str | Path = "results",
     name: str | None = None,
     from_run: str | Path | None = None,
+    priors_from: str | Path | None = None,
     plan: str | Path | None = None,
     accept_new_data: bool = False,
     address: str | None = None,
@@ -58,10 +59,9 @@ def search(
         overrides: of a configuration: values to set, such as `trial.batch_size=16`.
         results: folder of all runs.
         name: the run's name (default: the configuration's, or the function's).
-        from_run, plan, accept_new_data, address, local, retry_failed: see `search.run.search.search`.
+        from_run, …, retry_failed: see `search.run.search.search`.
         progress: show what happens: a table in a notebook's cell or on a terminal, else a line per event.
-        reporter: shown what happens, in the place of `progress`.
-        executor: one that may have begun already, in the place of `address` and `local`.
+        reporter, executor: in the place of `progress`, and of `address` and `local`; it may have begun.
         sections: of a function or class: the other sections of a configuration, with YAML's keys.
 
     Raises:
@@ -69,7 +69,7 @@ def search(
     """
     config = _config_of(source, name, space, sections)
     with closing(executor or executor_for(address, local=local)) as executor:
-        loaded = _loaded(config, overrides, name, executor)
+        loaded = _loaded(config, overrides, name, priors_from, executor)
         folder = RunFolder(Path(results).absolute() / searches.run_name(name, loaded))
         with _shown(folder, reporter, progress=progress, local=local) as shown:
             searches.search(
@@ -118,12 +118,13 @@ def _loaded(
     config: str | Path | Mapping[str, Any] | SearchConfig,
     overrides: Sequence[str],
     name: str | None,
+    priors_from: str | Path | None,
     executor: Executor,
 ) -> SearchConfig:
     if isinstance(config, SearchConfig):
         return config
     overrides = [overrides] if isinstance(overrides, str) else overrides
-    return load_config(config, overrides, name=name, before_task=executor.begin)
+    return load_config(config, overrides, name=name, priors_from=priors_from, before_task=executor.begin)
 
 
 def _config_of(

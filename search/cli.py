@@ -59,6 +59,12 @@ def cli() -> None:
     help="Let the sampler also learn from the trials of an earlier run.",
 )
 @click.option(
+    "--priors-from",
+    type=RunPath(),
+    metavar="RUN",
+    help="Take the best values of an earlier run, of any task and data, as priors.",
+)
+@click.option(
     "--plan",
     "plan_file",
     type=click.Path(exists=True, dir_okay=False),
@@ -72,6 +78,7 @@ def search(
     results: str,
     name: str | None,
     from_run: str | None,
+    priors_from: str | None,
     plan_file: str | None,
     accept_new_data: bool,
     address: str | None,
@@ -90,6 +97,7 @@ def search(
       tune-search configs/seg.yaml --set trial.batch_size=16
       tune-search configs/seg.yaml --set 'trial.optimizer.lr={loguniform: [1e-4, 1e-2]}'
       tune-search configs/wider.yaml --from-run results/seg
+      tune-search configs/streets.yaml --priors-from results/seg
       tune-search configs/seg.yaml --local
     """
     if sys.stderr.isatty():
@@ -99,7 +107,9 @@ def search(
 
     with leaving_on_sigterm(), closing(executor_for(address, local=local)) as executor:
         try:
-            loaded = load_config(config, overrides, name=name, before_task=executor.begin)
+            loaded = load_config(
+                config, overrides, name=name, priors_from=priors_from, before_task=executor.begin
+            )
             from search.run.search import run_name
             from search.run.search import search as run_search
 

@@ -12,6 +12,7 @@ NePS needs gpytorch 1.13, and that botorch 0.12; it asks for pandas below 3, but
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import neps
@@ -20,7 +21,7 @@ import torch
 
 from benchmarks.efficiency.problems import LENGTH, Problem
 from benchmarks.efficiency.simulate import Job
-from search.space.domains import Choice, Integer, Real
+from search.space.domains import Choice, Confidence, Integer, Real
 
 REDUCTION_FACTOR = 3
 NAMES = ["NePS PriorBand", "NePS PriorBand, middle as prior"]
@@ -63,19 +64,21 @@ def method(name: str, problem: Problem, *, seed: int) -> Neps:
     """
     np.random.seed(seed)
     torch.manual_seed(seed)
-    space = flat_space(
-        problem, priors={"NePS PriorBand": False, "NePS PriorBand, middle as prior": True}[name]
-    )
+    has_priors = {"NePS PriorBand": False, "NePS PriorBand, middle as prior": True}[name]
+    priors = {domain.name: _middle(domain) for domain, _ in problem.domains} if has_priors else {}
+    space = flat_space(problem, priors, "low")
     return Neps(problem, neps.AskAndTell(neps.algorithms.priorband(space, eta=REDUCTION_FACTOR)))
 
 
-def flat_space(problem: Problem, *, priors: bool) -> neps.SearchSpace:
-    """Every parameter, with the middle of its range as a prior of low confidence or with none.
+def flat_space(problem: Problem, priors: Mapping[str, Any], confidence: Confidence) -> neps.SearchSpace:
+    """Every parameter, with its prior if it has one.
 
     NePS turns a PipelineSpace into a SearchSpace too, but puts the options in the order of a set, which for
     text is another one in each process.
     """
-    parameters = {domain.name: _parameter(domain, priors) for domain, _ in problem.domains}
+    parameters = {
+        domain.name: _parameter(domain, priors.get(domain.name), confidence) for domain, _ in problem.domains
+    }
     return neps.SearchSpace({**parameters, _FIDELITY: neps.HPOInteger(1, LENGTH, is_fidelity=True)})
 
 
@@ -85,13 +88,12 @@ def active_params(problem: Problem, config: dict[str, Any]) -> dict[str, Any]:
     return problem.space.resolve(values).params
 
 
-def _parameter(domain: Real | Integer | Choice, has_prior: bool) -> Any:
-    prior = _middle(domain) if has_prior else None
+def _parameter(domain: Real | Integer | Choice, prior: Any, confidence: Confidence) -> Any:
     if isinstance(domain, Choice):
-        return neps.HPOCategorical(domain.labels, prior=prior, prior_confidence="low")
+        return neps.HPOCategorical(domain.labels, prior=prior, prior_confidence=confidence)
     maker = neps.HPOInteger if isinstance(domain, Integer) else neps.HPOFloat
     log = domain.kind.startswith("log")
-    return maker(*domain.bounds, log=log, prior=prior, prior_confidence="low")
+    return maker(*domain.bounds, log=log, prior=prior, prior_confidence=confidence)
 
 
 def _middle(domain: Real | Integer | Choice) -> Any:

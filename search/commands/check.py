@@ -33,6 +33,7 @@ from search.run.executor import concurrent_trials
 from search.run.first_try import try_imported
 from search.run.folder import RunFolder
 from search.run.largest_batch import with_largest_batch
+from search.run.priors import resolved_priors
 from search.run.provenance import task_source
 from search.run.retention import space_needed
 from search.samplers.first_try import try_sampler
@@ -105,6 +106,8 @@ class Check:
     """Trainings of full length that the limits of compute are worth, inf without one."""
     budget: str = ""
     """The limits of the search, and what they are worth."""
+    priors: tuple[str, ...] = ()
+    """What `priors:` has set, and what it has not and why."""
     stages: tuple[str, ...] = ()
     """Names of the stages, if there are any; the plan is that of the first."""
     confirm: ConfirmPlan | None = None
@@ -123,13 +126,14 @@ def check(
         ConfigError: the configuration is wrong.
         SearchError: a trial needs more than this machine has, or the objective is not among the metrics.
     """
-    lines: list[str] = []
+    lines, priors = list[str](), list[str]()
 
     def report(line: str) -> None:
         lines.append(line)
         phase(line)
 
     search = with_largest_batch(load_config(config, overrides), None, report)
+    search = resolved_priors(search, None, priors.append)
     loaded = search.first
     concurrency = concurrent_trials(loaded, _local_resources())
     first = next(iter(loaded.space.candidates()))
@@ -140,7 +144,6 @@ def check(
         trainer.virtual_epochs, unit=loaded.virtual_epoch.unit, count=loaded.virtual_epoch.count
     )
     steps, epoch_samples = lengths.end_step(1), lengths.epoch_samples
-    expected = _expected(loaded, scheduler, lengths, tried, concurrency)
     return Check(
         config=loaded,
         named_by_file=search.named_by_file,
@@ -158,13 +161,14 @@ def check(
         metrics=tried.metrics,
         rungs=scheduler.rungs.describe(budget.max_virtual_epochs, lengths),
         steps_per_virtual_epoch=steps,
-        **expected,
+        **_expected(loaded, scheduler, lengths, tried, concurrency),
         budget=budget_text(budget, lengths),
         concurrency=concurrency,
         device=str(trainer.device),
         task_file=task_source(loaded)["file"],
         checkpoint_bytes=tried.state_bytes,
         largest_batch=lines[-1].partition(": ")[2] if lines else None,
+        priors=tuple(priors),
         stages=tuple(stage.name for stage in search.stages if stage.name),
         data_changes=_data_notes(loaded, trainer),
         doubts=tried.doubts,

@@ -18,6 +18,7 @@ from search.run.executor import Executor
 from search.run.executors.choose import executor_for
 from search.run.forecasted import Forecast, Range, StageForecast
 from search.run.largest_batch import with_largest_batch
+from search.run.priors import resolved_priors
 from search.schedulers.build import build_scheduler
 from trainables.data.virtual_epoch import VirtualEpochs
 
@@ -59,7 +60,7 @@ def plan(
         raise ConfigError([Problem("--probe", "", rule)])
     with closing(executor or executor_for(address, local=local)) as executor:
         loaded = load_config(config, overrides, before_task=executor.begin)
-        search = with_largest_batch(loaded, None, report)
+        search = resolved_priors(with_largest_batch(loaded, None, report), None, report)
         found: list[tuple[StageForecast, Costs, float]] = []
         for stage, left in zip(search.stages, range(len(search.stages), 0, -1), strict=True):
             share = max(SHORTEST_PROBE, (probe_seconds - sum(each[2] for each in found)) / left)

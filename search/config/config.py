@@ -179,6 +179,8 @@ def complete(sections: Sections, tree: Mapping[str, Any]) -> dict[str, Any]:
     """The values as written, with defaults filled in."""
     filled_in: dict[str, Any] = {}
     for name, value in sections:
+        if name == "priors":  # config.yaml has them beside the domains
+            continue
         if name in ("stages", "confirm", "limits", "objectives") and not value:
             continue
         if name == "objective" and sections.objectives:

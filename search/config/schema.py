@@ -21,6 +21,8 @@ from pydantic import (
 from search.config.budget import Budget as Budget
 from search.config.limits import Limits
 from search.config.pbt import Pbt as Pbt
+from search.config.plateau import Plateau as Plateau
+from search.config.priors import AnyPriors
 from search.config.quantities import parse_duration, parse_size
 from search.config.section import Count, CountOrZero, Section
 from trainables.data.virtual_epoch import Unit
@@ -222,22 +224,6 @@ Scheduler = Annotated[
 ]
 
 
-class Plateau(Section):
-    """Ends a trial that has not improved by more than `min_delta` for `patience` virtual epochs.
-
-    Works with any scheduler. With `patience` 1 on a loss it is the convergence test of many optimizers: train
-    until an iteration lowers the loss by no more than `min_delta`.
-    """
-
-    patience: Count = 5
-    """Virtual epochs."""
-    min_delta: NonNegativeFloat = 0.0
-    """In units of the objective."""
-    ema: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    """Decay of the exponential moving average of the objective that is compared; 0 compares the objective
-    itself. Its start at zero is corrected as in Adam (arXiv:1412.6980)."""
-
-
 class Stage(Section):
     """One of several searches in turn; its sections are merged over those of the whole configuration."""
 
@@ -348,3 +334,5 @@ class Sections(StageSections):
     """Searches in turn, each starting from the best trial of the one before; empty for one search."""
     confirm: Confirm | None = None
     """What follows the search, or the last stage."""
+    priors: AnyPriors | None = None
+    """Where domains without a prior of their own get one from; config.yaml has them beside the domains."""

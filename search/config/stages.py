@@ -10,12 +10,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pydantic import TypeAdapter
+
 from search.config.auto_batch import AutoBatch, auto_batch
 from search.config.combinations import Asked, refused, refused_in_stages
 from search.config.config import Config, Reading, complete, read_config, read_sections
 from search.config.document import Document, read_document
 from search.config.merging import merge
 from search.config.objectives import without_null
+from search.config.priors import AnyPriors, Priors
 from search.config.schema import Confirm, Objective, name_of_file
 from search.errors import ConfigError, KeyPath, Problem
 from search.space.parse import read_space
@@ -81,6 +84,12 @@ class SearchConfig:
         return None if given is None else Confirm.model_validate(given)
 
     @property
+    def priors(self) -> Priors | None:
+        """Where priors are yet to be taken from, if anywhere, see `search.run.priors`."""
+        given = self.document.tree.get("priors")
+        return None if given is None else TypeAdapter(AnyPriors).validate_python(given)
+
+    @property
     def is_staged(self) -> bool:
         """The stages have names, and each a folder."""
         return self.stages[0].name != ""
@@ -129,6 +138,7 @@ def load_config(
     overrides: Sequence[str] = (),
     *,
     name: str | None = None,
+    priors_from: str | Path | None = None,
     before_task: Callable[[], None] | None = None,
 ) -> SearchConfig:
     """Read a configuration, and check it as a whole before anything runs.
@@ -137,6 +147,7 @@ def load_config(
         source: a YAML file, or the same as Python values.
         overrides: such as `trial.batch_size=16` or `trial.optimizer.lr={loguniform: [1e-4, 1e-2]}`.
         name: of the run, where the configuration has none (default: from the file's name).
+        priors_from: `priors.from_run`.
         before_task: is called when all else is right, before torch and the task are
             imported, which takes seconds. Not called with stages or `batch_size: auto`.
 
@@ -145,6 +156,8 @@ def load_config(
     """
     document = read_document(source, overrides)
     document = replace(document, tree=without_null(document.tree))
+    if priors_from is not None:
+        document = _with_priors_from(document, priors_from)
     named_by_file = document.file is not None and "name" not in document.tree and name is None
     if document.file is not None and "name" not in document.tree:
         document.tree["name"] = name or name_of_file(document.file.stem)
@@ -159,6 +172,14 @@ def load_config(
         except ConfigError as error:
             raise ConfigError(auto.as_written(error.problems)) from None
     return replace(found, named_by_file=named_by_file)
+
+
+def _with_priors_from(document: Document, run: str | Path) -> Document:
+    """The document with this run as `priors.from_run`, whatever else stands there."""
+    given = document.tree.get("priors")
+    other = {"recipe": given} if isinstance(given, str) else given if isinstance(given, dict) else {}
+    document.places[("priors", "from_run")] = "--priors-from"
+    return replace(document, tree={**document.tree, "priors": {**other, "from_run": str(run)}})
 
 
 def open_run(file: Path) -> SearchConfig:
@@ -268,7 +289,7 @@ def _config(reading: Reading) -> Config:
 
 def _stage_document(whole: Document, number: int, base: _Base) -> _StageDocument:
     """The whole document with one stage's sections merged in."""
-    tree = {key: value for key, value in whole.tree.items() if key not in ("stages", "confirm")}
+    tree = {key: value for key, value in whole.tree.items() if key not in ("stages", "confirm", "priors")}
     tree["trial"] = dict(base.options)
     origins = dict(base.origins)
     if number > 0 and isinstance(tree.get("sampler"), dict):

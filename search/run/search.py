@@ -21,6 +21,7 @@ from search.run.executors.choose import executor_for
 from search.run.folder import RunFolder, write_json
 from search.run.forecasted import take_forecast, with_forecast
 from search.run.largest_batch import with_largest_batch
+from search.run.priors import resolved_priors
 from search.run.provenance import record_provenance, working_folder
 from search.run.reporter import ProgressReporter
 from search.run.stage import owned, run_in_folder
@@ -39,6 +40,7 @@ def search(
     results: str | Path = "results",
     name: str | None = None,
     from_run: str | Path | None = None,
+    priors_from: str | Path | None = None,
     plan: str | Path | None = None,
     accept_new_data: bool = False,
     address: str | None = None,
@@ -56,6 +58,7 @@ def search(
         name: the run's name (default: the configuration's).
         from_run: folder of an older run with the same task, data and objective, whose trials the sampler
             learns from.
+        priors_from: folder of an older run of any task, whose best values are priors.
         plan: what `tune-search plan --out` wrote of this configuration, for the summary.
         accept_new_data: go on although the data have changed since the search was last run; the trials so far
             are then of other data.
@@ -73,18 +76,17 @@ def search(
         loaded = (
             config
             if isinstance(config, SearchConfig)
-            else load_config(config, overrides, name=name, before_task=executor.begin)
+            else load_config(
+                config, overrides, name=name, priors_from=priors_from, before_task=executor.begin
+            )
         )
         folder = RunFolder(Path(results).absolute() / run_name(name, loaded))
         older = None if from_run is None else RunFolder(Path(from_run).absolute())
-        reporter = reporter or ProgressReporter()
-        if loaded.name_note:
-            reporter.note(loaded.name_note)
         return _run(
             loaded,
             folder,
             executor,
-            reporter,
+            reporter or ProgressReporter(),
             retry_failed=retry_failed,
             accept_new_data=accept_new_data,
             older=older,
@@ -174,8 +176,11 @@ def _run(
         plan: a file with a forecast of the search.
     """
     folder.create()
+    if search.name_note:
+        reporter.note(search.name_note)
     with working_folder(folder):
         search = with_largest_batch(search, folder, reporter.phase)
+    search = resolved_priors(search, folder, reporter.note)
     if plan is not None:
         take_forecast(plan, folder, search.raw)
     how: dict[str, Any] = {

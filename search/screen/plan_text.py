@@ -57,10 +57,11 @@ def plan_notes(check: Check) -> list[str]:
     """What a person should know of the plan."""
     audit = check.config.scheduler.audit
     if not 0 < audit < MIN_TRIALS:
-        return []
+        return [*check.priors]
     return [
+        *check.priors,
         f"scheduler.audit is {audit}: no correlation can be told of fewer than {MIN_TRIALS} trials, so these "
-        f"say little for what they cost; take {MIN_TRIALS} or more, or 0"
+        f"say little for what they cost; take {MIN_TRIALS} or more, or 0",
     ]
 
 

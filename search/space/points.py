@@ -35,6 +35,12 @@ def read_point(root: Node, partial: Mapping[str, Any]) -> Point:
     return _joined([_match(root, nested, ()), *matches])
 
 
+def option_of(choice: Choice, value: Any) -> tuple[Any, bool]:
+    """The label of the option that this value is, as far as it goes, and whether there is one."""
+    params = _match_choice(choice, value, ()).params
+    return params.get(choice.name), choice.name in params
+
+
 def _nested(partial: Mapping[str, Any], exact: Collection[str]) -> dict[str, Any]:
     """`{optimizer: adamw, optimizer.lr: 1}` as `{optimizer: {name: adamw, lr: 1}}`; `exact` keys stay."""
     tree: dict[str, Any] = {}

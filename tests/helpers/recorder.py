@@ -21,6 +21,7 @@ class Recorder(ProgressReporter):
         self.reports: dict[int, list[tuple[int, int]]] = defaultdict(list)
         """Per trial (virtual epoch, process)."""
         self.most_running = 0
+        self.notes: list[str] = []
 
     def begin(self, coordinator: Coordinator, config: Any, folder: Any) -> None:
         self._coordinator = coordinator
@@ -30,6 +31,9 @@ class Recorder(ProgressReporter):
         self.most_running = max(self.most_running, len(self._coordinator.running))
         if event.kind is EventKind.REPORTED:
             self.reports[event.record.number].append((event.record.depth, event.metrics["process"]))
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
 
     def kinds(self) -> list[EventKind]:
         return [event.kind for event in self.events]
