@@ -69,8 +69,10 @@ def test_six_mistakes_give_six_messages_with_lines_and_no_trace(tmp_path: Path) 
 
 def test_check_prints_the_plan_within_ten_seconds(tmp_path: Path) -> None:
     began = processor_seconds()
+    subprocess.run([sys.executable, "-c", "import optuna, ray, torch"], check=True)
+    imported = processor_seconds()
     shown = run("check", str(ROOT / "configs" / "seg.yaml"), cwd=tmp_path)
-    seconds = processor_seconds() - began
+    checked = processor_seconds()
     assert shown.returncode == 0, shown.stderr
     for text in (
         "miou",
@@ -81,7 +83,8 @@ def test_check_prints_the_plan_within_ten_seconds(tmp_path: Path) -> None:
         assert text in shown.stdout
     (trials,) = re.findall(r"^trials +about (\d+), up to 27 virtual epochs each", shown.stdout, re.MULTILINE)
     assert 25 <= int(trials) <= 45
-    assert seconds < 10
+    # Ten seconds where these imports take two: the machine may be as slow as it likes.
+    assert checked - imported < 5 * (imported - began)
     written = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
     assert written == ["results/seg/check/data.json", "results/seg/check/samples.png"]
 
