@@ -90,7 +90,7 @@ def best_known(surrogate: Surrogate, cost: Callable[[Mapping[str, Any]], float])
         values = sign * surrogate.best_values(rows)
         costs = [cost(encoding.params(row)) for row in rows]
         for value, row, of_row in zip(values, rows, costs, strict=True):
-            found.setdefault(of_row, []).append((sign * float(value), row))
+            found.setdefault(of_row, []).append((float(value), row))
         for of_row, known in found.items():
             known.sort(key=lambda item: -sign * item[0])
             found[of_row] = known[:_NUM_BEST]
