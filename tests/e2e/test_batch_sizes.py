@@ -14,6 +14,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from in_process import search_locally
+from patience import PATIENCE
 from PIL import Image
 from safetensors.numpy import load_file
 from sklearn.datasets import load_digits
@@ -272,4 +273,4 @@ def test_matplotlib_is_imported_by_this_command_only() -> None:
         "import sys, search.cli, search.run.search, search.commands.batch_sizes, search.screen.text; "
         "assert 'matplotlib' not in sys.modules"
     )
-    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=120).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=PATIENCE).returncode == 0

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from in_process import search_locally
+from patience import PATIENCE
 from programs import PROGRAM, ended, no_process_left, start, wait_for_line
 from ruamel.yaml import YAML
 
@@ -38,7 +39,7 @@ def test_a_race_on_ray_that_is_killed_goes_on_and_ends_as_one_in_this_process(
     first = start(tmp_path, command, cwd=tmp_path)
     wait_for_line(first, "run 3 is of trial", 240.0)
     os.killpg(first.pid, signal.SIGKILL)
-    first.wait(timeout=60)
+    first.wait(timeout=PATIENCE)
     no_process_left(tmp_path)
     output = ended(start(tmp_path, command, cwd=tmp_path), 0)
     calm = search_locally(CONFIG, results=tmp_path / "calm").confirmed

@@ -23,6 +23,7 @@ from broken_folder import (
     named,
     save_mask,
 )
+from patience import PATIENCE
 from PIL import Image
 from programs import wait_for_line
 from tiny_tasks import DigitsTask, search_config
@@ -247,7 +248,7 @@ def test_ctrl_c_ends_the_reading_at_once_also_in_the_middle_of_samples(
     wait_for_line(process, "has begun")
     began = time.monotonic()
     process.send_signal(signal.SIGINT)
-    rest, _ = process.communicate(timeout=60)
+    rest, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert "interrupted" in rest  # threads that are still reading may print after it
     assert time.monotonic() - began < 10.0  # 10 ms on an idle machine
@@ -258,7 +259,7 @@ def test_ctrl_c_ends_the_wait_of_the_main_thread(
 ) -> None:
     (tmp_path / "config.json").write_text(json.dumps(search_config(task="endless_tasks:InterruptedTask")))
     process = program("check", str(tmp_path / "config.json"), "--data")
-    rest, _ = process.communicate(timeout=60)
+    rest, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert "interrupted" in rest  # threads that are still reading may print after it
 

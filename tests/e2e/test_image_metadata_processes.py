@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from patience import PATIENCE
 from PIL import Image
 
 _READ = """
@@ -35,6 +36,6 @@ def test_metadata_refuse_no_image_and_print_no_warning(tmp_path: Path, beside: s
     whole = file.read_bytes()
     file.write_bytes(whole[:33] + added + whole[33:])  # after the header
     command = [sys.executable, "-W", "always", "-c", _READ, str(file)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE)
     assert int(done.stdout) == pixels.sum()
     assert done.stderr == ""

@@ -11,6 +11,7 @@ from typing import Any
 
 import init_folders as made
 import pytest
+from patience import PATIENCE
 
 ROWS = made.numbers()
 KINDS: dict[str, Callable[[Path], Any]] = {
@@ -28,7 +29,7 @@ def typed(folder: Path, *arguments: str) -> str:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import PATIENCE
 from programs import no_process_left, wait_for_line, write_config
 from simulated_search import FLAT_SPACE, Simulation, config_of
 
@@ -50,5 +51,5 @@ def seconds_to_first_trial(process: Any) -> tuple[float, int]:
     line = wait_for_line(process, "started")[-1]
     seconds = time.monotonic() - began
     process.terminate()
-    process.communicate(timeout=90)
+    process.communicate(timeout=PATIENCE)
     return seconds, int(line.split()[2])

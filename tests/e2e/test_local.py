@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from patience import PATIENCE
 from programs import HELPERS, write_config
 
 TASK = """
@@ -39,7 +40,7 @@ def debugged(folder: Path, typed: str) -> subprocess.CompletedProcess[str]:
         input=typed,
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=PATIENCE,
         check=False,
         env=env,
     )
@@ -68,7 +69,7 @@ def test_local_and_a_cluster_exclude_each_other(tmp_path: Path) -> None:
         cwd=HELPERS,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 2

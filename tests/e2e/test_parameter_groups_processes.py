@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from patience import PATIENCE
 from programs import ROOT
 
 WITHOUT_TRANSFORMERS = """
@@ -31,7 +32,7 @@ def test_without_transformers_the_line_of_the_model_says_what_to_install(tmp_pat
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
     )
     assert done.returncode == 2, done.stderr
     assert "pip install 'tune-search[transformers]'" in done.stderr

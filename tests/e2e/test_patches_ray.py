@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 import ray
+from patience import PATIENCE
 from programs import ROOT
 from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.exceptions import OutOfMemoryError, RayActorError
@@ -86,7 +87,7 @@ def test_a_local_ray_starts_no_unused_process_and_its_workers_have_imported_what
         capture_output=True,
         text=True,
         check=True,
-        timeout=120,
+        timeout=PATIENCE,
         start_new_session=True,
     )
     processes, in_folder, imported, hidden, logged = done.stdout.splitlines()[-5:]

@@ -9,6 +9,7 @@ from typing import Any
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from patience import PATIENCE
 from programs import ROOT, run, start
 
 import search
@@ -51,7 +52,7 @@ def _script(folder: Path, text: str) -> tuple[int | None, str]:
     (folder / "my" / "script.py").write_text(text)
     path = f"{ROOT}:{folder}"
     process = start(folder, [sys.executable, "my/script.py"], cwd=folder, env={"PYTHONPATH": path})
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=PATIENCE)
     return process.returncode, output
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import PATIENCE
 from programs import Process, no_process_left, wait_for_line, write_config
 
 from search.errors import SearchError
@@ -38,7 +39,7 @@ def interrupted_while_ray_starts(
     process = program(str(config), "--results", str(folder / "results"), cwd=folder)
     wait_for_line(process, "importing the task")
     send(process.pid, number)
-    process.output = process.communicate(timeout=120)[0]  # type: ignore[attr-defined]
+    process.output = process.communicate(timeout=PATIENCE)[0]  # type: ignore[attr-defined]
     return process
 
 
@@ -71,7 +72,7 @@ def test_sigterm_to_the_group_while_ray_starts_leaves_nothing_behind(tmp_path: P
 def test_a_configuration_refused_while_ray_starts_leaves_nothing_behind(tmp_path: Path, program: Any) -> None:
     config = write_config(tmp_path, trial={"optimizer": {"name": "adamm", "lr": 0.1}})
     process = program(str(config), "--results", str(tmp_path / "results"))
-    output = process.communicate(timeout=120)[0]
+    output = process.communicate(timeout=PATIENCE)[0]
     assert process.returncode == 2
     (line,) = output.splitlines()
     assert "trial.optimizer.name: optimizer 'adamm' is not" in line

@@ -14,6 +14,7 @@ import pytest
 from faulty_runs import Watching, held, interrupted_at, sections_with
 from in_process import resume_locally, search_locally
 from invariants import assert_nothing_lost, assert_same_search, left_over
+from patience import PATIENCE
 from programs import (
     WINDING_DOWN,
     Process,
@@ -223,7 +224,7 @@ def test_killed_and_interrupted_in_its_second_stage_a_search_ends_as_if_nothing_
     wait_for_line(first, "trial 0 virtual epoch 1/3")
     with held(hold):
         os.killpg(first.pid, signal.SIGKILL)
-        first.communicate(timeout=60)
+        first.communicate(timeout=PATIENCE)
     assert first.returncode == -signal.SIGKILL
 
     second = program(*command)

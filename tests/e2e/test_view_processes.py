@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE
 
 pytestmark = pytest.mark.usefixtures("no_fsync")
 
@@ -34,7 +35,7 @@ def test_in_a_pipe_the_screen_is_plain_and_chatter_goes_to_the_log(tmp_path: Pat
         [sys.executable, "-c", _PRINTS, str(log), *error],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=True,
     )
     first, last = done.stdout.splitlines()

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from patience import PATIENCE
 from PIL import Image
 from recorder import Recorder, optuna_study
 from small_trials import assert_identical, everything, run, segmentation_plan
@@ -94,7 +95,7 @@ stream = SampleStream(Signed(), batch_size=4, seed=5, num_workers=2)
 print({int(stream.next_step(1)[0][2][0]) for _ in range(4)}, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
-    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, timeout=PATIENCE)
     assert done.returncode == -signal.SIGKILL
     assert len(done.stdout.strip("{}\n").split(", ")) == 2
 

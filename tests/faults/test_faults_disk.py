@@ -15,6 +15,7 @@ from faulty_runs import Watching, held
 from in_process import resume_locally, search_locally
 from invariants import assert_nothing_lost, assert_same_search, left_over
 from one_by_one import ONE_BY_ONE, assert_goes_on_as_if_nothing_had_been
+from patience import PATIENCE
 from programs import no_process_left, wait_for_line, write_config
 from programs import run as cli
 from simulated_search import Simulation, config_of
@@ -60,7 +61,7 @@ def test_a_disk_that_becomes_full_ends_the_search_which_goes_on_when_there_is_sp
         wait_for_line(first, "trial 0 virtual epoch 2/")
         with held(hold):
             fill(disk)
-        output = first.communicate(timeout=60)[0]
+        output = first.communicate(timeout=PATIENCE)[0]
         assert first.returncode == 1
         full = f"no space left on the disk of {run / 'trials' / '0000'}"
         (line,) = (line for line in output.splitlines() if "no space" in line.lower())

@@ -12,6 +12,7 @@ import pytest
 from faulty_runs import held, sections_with, wait_until_one_is_held
 from in_process import search_locally
 from invariants import assert_nothing_lost, assert_same_search
+from patience import PATIENCE
 from programs import (
     PROGRAM,
     WINDING_DOWN,
@@ -66,8 +67,8 @@ def test_a_signal_to_the_whole_group_lets_the_running_virtual_epochs_end_and_los
     with held(hold):
         wait_until_one_is_held(hold)
         os.killpg(third.pid, signal.SIGHUP)  # as a terminal does it that is closed
-        third.wait(timeout=60)
-    third.communicate(timeout=120)
+        third.wait(timeout=PATIENCE)
+    third.communicate(timeout=PATIENCE)
     assert third.returncode == -signal.SIGHUP
     no_process_left(tmp_path)
 
@@ -96,7 +97,7 @@ def test_a_search_whose_ray_dies_ends_with_the_cause_and_the_way_out_and_loses_n
     wait_for_line(process, "trial 5 started")
     for pid in processes_of(tmp_path):
         os.kill(pid, signal.SIGTERM)  # as systemd and Slurm may do it: to every process
-    process.communicate(timeout=120)
+    process.communicate(timeout=PATIENCE)
     assert process.returncode in (1, 143)  # 1 where Ray's C++ code ends it, without a word
     no_process_left(tmp_path)
 

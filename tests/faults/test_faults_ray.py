@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from invariants import assert_nothing_lost
+from patience import PATIENCE
 from programs import HELPERS, Process, no_process_left, processes_of, start, write_config
 
 from search.errors import SearchError
@@ -38,7 +39,7 @@ def strangers_ray(folder: Path, session: Path) -> Iterator[str]:
     command += ["--num-gpus=7", "--include-dashboard=false", f"--temp-dir={session}"]
     process = start(folder, command)
     try:
-        output = process.communicate(timeout=120)[0]
+        output = process.communicate(timeout=PATIENCE)[0]
         found = re.search(r"--address='([^']+)'", output)
         assert found, output
         yield found[1]
@@ -69,11 +70,11 @@ def test_a_strangers_ray_is_joined_only_when_its_address_is_given(
         # It is the one that Ray takes of its own accord.
         env = {"RAY_ADDRESS": address, "CUDA_VISIBLE_DEVICES": ""}
         alone = program(*command, env=env)
-        output = alone.communicate(timeout=120)[0]
+        output = alone.communicate(timeout=PATIENCE)[0]
         assert alone.returncode == 1, output
         assert "gpus_per_trial is 1, there are 0" in output
         joined = program(*command, "--address", address, env=env)
-        output = joined.communicate(timeout=120)[0]
+        output = joined.communicate(timeout=PATIENCE)[0]
         assert joined.returncode == 0, output
         assert any("raylet" in name for name in processes_of(tmp_path).values())
     assert_nothing_lost(tmp_path / "digits")
@@ -101,7 +102,7 @@ def test_the_trial_of_a_lost_machine_goes_on_elsewhere(tmp_path: Path, session: 
     config = write_config(tmp_path, **sections)
     command = [sys.executable, str(HELPERS / "lost_machine.py"), str(config), str(tmp_path)]
     process = start(tmp_path, command, env={"RAY_TMPDIR": str(session)})
-    output = process.communicate(timeout=200)[0]
+    output = process.communicate(timeout=PATIENCE)[0]
     assert process.returncode == 0, output
     lines = output.splitlines()
     assert lines.count("lost trial 0") == 1, output

@@ -12,6 +12,7 @@ from pathlib import Path
 from faulty_runs import held, sections_with, wait_until_one_is_held
 from in_process import search_locally
 from invariants import assert_nothing_lost, assert_same_search
+from patience import PATIENCE
 from programs import (
     WINDING_DOWN,
     Process,
@@ -83,7 +84,7 @@ def test_killed_interrupted_and_terminated_a_search_ends_as_if_nothing_had_been(
 def killed_before_the_first_report(process: Process) -> None:
     lines = wait_for_line(process, "trial 0 started")
     os.killpg(process.pid, signal.SIGKILL)
-    output = "".join(lines) + process.communicate(timeout=60)[0]
+    output = "".join(lines) + process.communicate(timeout=PATIENCE)[0]
     assert process.returncode == -signal.SIGKILL
     assert "virtual epoch 1/" not in output
 

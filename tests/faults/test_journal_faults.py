@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from optuna.storages import JournalStorage
 from optuna.study import StudyDirection
+from patience import PATIENCE
 from simulated_search import FLAT_SPACE, Simulation, config_of, open_study, outcomes
 from small_disk import fill, small_disk
 
@@ -64,7 +65,7 @@ with journal.transaction():
 def test_a_process_killed_between_entries_that_belong_together_writes_none(tmp_path: Path) -> None:
     _, _, path = new_journal(tmp_path)
     before = path.read_bytes()
-    killed = subprocess.run([sys.executable, "-c", _KILLED, str(path)], timeout=60)
+    killed = subprocess.run([sys.executable, "-c", _KILLED, str(path)], timeout=PATIENCE)
     assert killed.returncode == -9
     assert path.read_bytes() == before
 

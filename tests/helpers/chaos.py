@@ -12,12 +12,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from patience import PATIENCE
+
 from search.study.study import JOURNAL
 
 Start = Callable[[], subprocess.Popen[str]]
 
 _STEP_SECONDS = 0.005
-_LIMIT_SECONDS = 180.0
 
 
 @dataclass(frozen=True)
@@ -60,11 +61,11 @@ def run_with_kills(start: Start, run: Path, journal_bytes: int, num_kills: int, 
         _wait(process, _passed(seconds))
         assert process.poll() is None, f"ended before it was killed: {process.communicate()[0]}"
         os.killpg(process.pid, signal.SIGKILL)
-        output = process.communicate(timeout=60)[0]
+        output = process.communicate(timeout=PATIENCE)[0]
         assert process.returncode == -signal.SIGKILL, output
         kills.append(Kill(share, seconds, output.strip().rpartition("\n")[2]))
     last = start()
-    output = last.communicate(timeout=_LIMIT_SECONDS)[0]
+    output = last.communicate(timeout=PATIENCE)[0]
     assert last.returncode == 0, output
     return kills
 
@@ -81,7 +82,7 @@ def _passed(seconds: float) -> Callable[[], bool]:
 
 def _wait(process: subprocess.Popen[str], until: Callable[[], bool]) -> None:
     """Wait for a condition, or for the end of the process; both have a limit."""
-    deadline = time.monotonic() + _LIMIT_SECONDS
+    deadline = time.monotonic() + PATIENCE
     while not until() and process.poll() is None:
         assert time.monotonic() < deadline, "the search does not come on"
         with suppress(subprocess.TimeoutExpired):

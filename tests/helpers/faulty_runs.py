@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from patience import PATIENCE
 from recorder import Recorder
 from tiny_tasks import AccuracyMetrics, DigitsTask
 
@@ -41,7 +42,7 @@ def held(file: Path) -> Iterator[None]:
         yield
 
 
-def wait_until_one_is_held(file: Path, limit: float = 60.0) -> None:
+def wait_until_one_is_held(file: Path, limit: float = PATIENCE) -> None:
     """Wait until a HeldTask stands at the end of its virtual epoch; fails at the limit."""
     deadline = time.monotonic() + limit
     while not any(Path(f"/proc/{mark.name.rpartition('-')[2]}").exists() for mark in _marks(file)):

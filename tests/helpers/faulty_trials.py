@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from patience import PATIENCE
 from tiny_tasks import AccuracyMetrics, DigitsTask
 from torch import Tensor, nn
 
@@ -245,7 +246,7 @@ class SlowSavingTask(TracingTask):
         session.write_checkpoint = wait_and_write
 
 
-def wait(until: Callable[[], bool], limit: float = 120.0) -> None:
+def wait(until: Callable[[], bool], limit: float = PATIENCE) -> None:
     """Wait for a condition, and no longer than that many seconds."""
     deadline = time.monotonic() + limit
     while not until() and time.monotonic() < deadline:

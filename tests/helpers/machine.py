@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE
 from programs import PROGRAM, ROOT
 
 STRANGER = 54321
@@ -40,7 +41,7 @@ def finished(
         errors="surrogateescape",
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": str(ROOT), **(env or {})},
-        timeout=200,
+        timeout=PATIENCE,
     )
 
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from patience import PATIENCE
 from ruamel.yaml import YAML
 from tiny_tasks import search_config
 
@@ -26,7 +27,7 @@ WINDING_DOWN = "finishing and saving the running virtual epochs"
 """Of the line that a search prints at the first Ctrl-C."""
 SESSIONS: dict[Path, list[int]] = defaultdict(list)
 """By the folder of a test, ids of the sessions (in the kernel's sense) of the programs it has started."""
-_LIMIT_SECONDS, _POLL_SECONDS = 60.0, 0.05
+_POLL_SECONDS = 0.05
 
 
 def start(
@@ -57,7 +58,7 @@ def _hear_hangups() -> None:
 
 def run(*args: str, cwd: Path = HELPERS) -> subprocess.CompletedProcess[str]:
     """`tune-search …` to its end."""
-    return subprocess.run([*PROGRAM, *args], capture_output=True, text=True, cwd=cwd, timeout=120)
+    return subprocess.run([*PROGRAM, *args], capture_output=True, text=True, cwd=cwd, timeout=PATIENCE)
 
 
 def write_config(folder: Path, **sections: Any) -> Path:
@@ -67,7 +68,7 @@ def write_config(folder: Path, **sections: Any) -> Path:
     return file
 
 
-def wait_for_line(process: Process, text: str, limit: float = 90.0) -> list[str]:
+def wait_for_line(process: Process, text: str, limit: float = PATIENCE) -> list[str]:
     """Read the output up to the first line that contains `text`; fails when it ends or the limit passes."""
     assert process.stdout is not None
     lines: list[str] = []
@@ -83,7 +84,7 @@ def wait_for_line(process: Process, text: str, limit: float = 90.0) -> list[str]
 
 def ended(process: Process, code: int) -> str:
     """The rest of the output of a program that ends by itself with this code."""
-    output = process.communicate(timeout=120)[0]
+    output = process.communicate(timeout=PATIENCE)[0]
     assert process.returncode == code, output
     return output
 
@@ -102,7 +103,7 @@ def printed_command(output: str) -> list[str]:
 
 def no_process_left(folder: Path) -> None:
     """Wait until no process is there that a program of the test in `folder` has started; fails at a limit."""
-    deadline = time.monotonic() + _LIMIT_SECONDS
+    deadline = time.monotonic() + PATIENCE
     while left := processes_of(folder):
         assert time.monotonic() < deadline, "\n".join(f"{pid} {name}" for pid, name in left.items())
         time.sleep(_POLL_SECONDS)

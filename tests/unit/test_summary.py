@@ -50,7 +50,7 @@ def test_the_best_trial_its_value_step_and_checkpoint_are_one_pair(tmp_path: Pat
 
 
 def test_counts_and_sums_cover_every_trial(tmp_path: Path) -> None:
-    summary = summary_of(tmp_path)
+    summary = summary_of(tmp_path, pace=lambda number: 1.0)
     assert summary.counts == {"completed": 1, "stopped": 5, "diverged": 1, "out of memory": 1, "failed": 1}
     assert summary.trials == 9
     # 9 and 3 virtual epochs of 5 steps of 16, and 1 of each of the other four that reported.
