@@ -10,7 +10,7 @@ from typing import Any
 
 from search.config.callables import path_of_task
 from search.config.schema import name_of_file
-from search.config.stages import SearchConfig, load_config
+from search.config.stages import SearchConfig, as_loaded
 from search.run import search as searches
 from search.run.executor import Executor
 from search.run.executors.choose import executor_for
@@ -121,10 +121,8 @@ def _loaded(
     priors_from: str | Path | None,
     executor: Executor,
 ) -> SearchConfig:
-    if isinstance(config, SearchConfig):
-        return config
     overrides = [overrides] if isinstance(overrides, str) else overrides
-    return load_config(config, overrides, name=name, priors_from=priors_from, before_task=executor.begin)
+    return as_loaded(config, overrides, name=name, priors_from=priors_from, before_task=executor.begin)
 
 
 def _config_of(

@@ -20,6 +20,7 @@ from search.cli_options import (
     config_argument,
     count_option,
     out_option,
+    priors_option,
     run_argument,
     running_options,
     set_option,
@@ -58,12 +59,7 @@ def cli() -> None:
     metavar="RUN",
     help="Let the sampler also learn from the trials of an earlier run.",
 )
-@click.option(
-    "--priors-from",
-    type=RunPath(),
-    metavar="RUN",
-    help="Take the best values of an earlier run, of any task and data, as priors.",
-)
+@priors_option
 @click.option(
     "--plan",
     "plan_file",

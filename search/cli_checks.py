@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import click
 
-from search.cli_options import config_argument, count_option, run_argument, set_option
+from search.cli_options import config_argument, count_option, priors_option, run_argument, set_option
 from search.cli_paths import DataPath, NewFile
 from search.text import command
 
@@ -20,6 +20,7 @@ INTERRUPTED = 130
 @click.command(short_help="Check a configuration with a few steps, and print the plan.")
 @config_argument
 @set_option
+@priors_option
 @click.option("--data", is_flag=True, help="Read every sample instead, and list the problems of the data.")
 @click.option(
     "--json",
@@ -28,7 +29,9 @@ INTERRUPTED = 130
     metavar="FILE",
     help="With --data: write the complete list as JSON.",
 )
-def check(config: str, overrides: tuple[str, ...], data: bool, json_file: str | None) -> None:
+def check(
+    config: str, overrides: tuple[str, ...], priors_from: str | None, data: bool, json_file: str | None
+) -> None:
     """Validate CONFIG, load its data, build its model, train a few steps, validate once, and print the plan.
 
     With --data, every sample is read instead: damaged files, wrong labels, data leakage, class frequencies
@@ -52,7 +55,7 @@ def check(config: str, overrides: tuple[str, ...], data: bool, json_file: str | 
         from search.commands.check_files import write_check
         from search.screen.text import check_text
 
-        checked = run_check(config, overrides=overrides, phase=bar.phase)
+        checked = run_check(config, overrides=overrides, priors_from=priors_from, phase=bar.phase)
         written = write_check(Path("results", checked.config.name), checked.picture, checked.data)
     click.echo(check_text(checked, written))
 

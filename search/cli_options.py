@@ -46,6 +46,12 @@ set_option = click.option(
     metavar="PATH=VALUE",
     help="Override a value of the configuration, such as budget.trials=50; may be repeated.",
 )
+priors_option = click.option(
+    "--priors-from",
+    type=RunPath(may_be_gone=True),  # a search that has begun goes on without it
+    metavar="RUN",
+    help="Take the best values of an earlier run, of any task and data, as priors.",
+)
 address_option = click.option(
     "--address",
     metavar="ADDRESS",

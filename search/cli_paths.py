@@ -132,8 +132,11 @@ class RunPath(click.ParamType[str]):
 
     name = "run"
 
-    def __init__(self, rule: str = "the folder of a search, such as results/seg") -> None:
+    def __init__(
+        self, rule: str = "the folder of a search, such as results/seg", *, may_be_gone: bool = False
+    ) -> None:
         self._rule = rule
+        self._may_be_gone = may_be_gone
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
@@ -143,6 +146,8 @@ class RunPath(click.ParamType[str]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         path = str(value)
         if not os.path.exists(path):
+            if self._may_be_gone:
+                return path
             self.fail(f"there is no folder {path}{did_you_mean(path, folder=True)}", param, ctx)
         if not os.path.isdir(path):
             run = os.path.join("results", Path(path).stem)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from search.cli_options import address_option, config_argument, local_option, set_option
+from search.cli_options import address_option, config_argument, local_option, priors_option, set_option
 from search.cli_paths import NewFile
 
 
@@ -28,6 +28,7 @@ class Duration(click.ParamType[float]):
 @click.command(short_help="Forecast hours, disk and trials of a search.")
 @config_argument
 @set_option
+@priors_option
 @click.option(
     "--probe",
     "probe_seconds",
@@ -49,6 +50,7 @@ class Duration(click.ParamType[float]):
 def plan(
     config: str,
     overrides: tuple[str, ...],
+    priors_from: str | None,
     probe_seconds: float,
     as_json: bool,
     out: str | None,
@@ -84,6 +86,7 @@ def plan(
         found = run_plan(
             config,
             overrides=overrides,
+            priors_from=priors_from,
             probe_seconds=probe_seconds,
             address=address,
             local=local,
@@ -100,6 +103,7 @@ def plan(
         click.echo(json.dumps(found.as_dict(), indent=2))
     else:
         options = [word for override in overrides for word in ("--set", override)]
+        options += ["--priors-from", priors_from] if priors_from is not None else []
         options += ["--plan", out] if out is not None else []
         options += ["--address", address] if address is not None else []
         click.echo(forecast_text(found, config=config, options=[*options, *(["--local"] if local else [])]))

@@ -19,7 +19,7 @@ from search.commands.check_data import DataCheck, drawn_inspection, inspected
 from search.commands.check_own import doubts, gradients_seen
 from search.config.config import Config
 from search.config.objectives import reported
-from search.config.stages import load_config
+from search.config.stages import SearchConfig, load_config
 from search.config.tasks import BUILT_IN
 from search.errors import RefusedError, SearchError
 from search.forecast.buys import buys
@@ -118,22 +118,20 @@ def check(
     config: str | Path | Mapping[str, Any],
     *,
     overrides: Sequence[str] = (),
+    priors_from: str | Path | None = None,
     phase: Callable[[str], None] = lambda text: None,
 ) -> Check:
     """Validate a configuration, build its data and model, train a few steps and validate once.
+
+    Args:
+        priors_from: see `search`.
 
     Raises:
         ConfigError: the configuration is wrong.
         SearchError: a trial needs more than this machine has, or the objective is not among the metrics.
     """
-    lines, priors = list[str](), list[str]()
-
-    def report(line: str) -> None:
-        lines.append(line)
-        phase(line)
-
-    search = with_largest_batch(load_config(config, overrides), None, report)
-    search = resolved_priors(search, None, priors.append)
+    written = load_config(config, overrides, priors_from=priors_from)
+    search, lines, priors = _resolved(written, phase)
     loaded = search.first
     concurrency = concurrent_trials(loaded, _local_resources())
     first = next(iter(loaded.space.candidates()))
@@ -174,6 +172,20 @@ def check(
         doubts=tried.doubts,
         confirm=confirm_plan(search, lengths),
     )
+
+
+def _resolved(
+    search: SearchConfig, phase: Callable[[str], None]
+) -> tuple[SearchConfig, list[str], list[str]]:
+    """The configuration that a search has, and lines on its largest batch size and on its priors."""
+    lines, priors = list[str](), list[str]()
+
+    def report(line: str) -> None:
+        lines.append(line)
+        phase(line)
+
+    search = with_largest_batch(search, None, report)
+    return resolved_priors(search, _folder(search.name), priors.append), lines, priors
 
 
 def _expected(
@@ -256,7 +268,7 @@ def _doubts(config: Config, trainer: Training, seen: Collection[str]) -> tuple[s
 
 def _data_notes(config: Config, trainer: Training) -> tuple[str, ...]:
     found = find_data(config, load=False)
-    folder = RunFolder(Path("results").absolute() / config.name)
+    folder = _folder(config.name)
     before = read_data(folder.data)
     changes = compared(before, found.fingerprint) if before is not None else None
     if changes:
@@ -264,6 +276,11 @@ def _data_notes(config: Config, trainer: Training) -> tuple[str, ...]:
     if found.not_compared and isinstance(trainer, Trainer) and not trainer.task.arrays:  # these are compared
         return (f"will not be compared when a search continues: {found.not_compared}",)
     return ()
+
+
+def _folder(name: str) -> RunFolder:
+    """Of the run that the configuration would have, or has."""
+    return RunFolder(Path("results").absolute() / name)
 
 
 @contextmanager

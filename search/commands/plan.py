@@ -16,6 +16,7 @@ from search.forecast.probe import probe
 from search.race.cost import confirm_plan
 from search.run.executor import Executor
 from search.run.executors.choose import executor_for
+from search.run.folder import RunFolder
 from search.run.forecasted import Forecast, Range, StageForecast
 from search.run.largest_batch import with_largest_batch
 from search.run.priors import resolved_priors
@@ -30,6 +31,7 @@ def plan(
     config: str | Path | Mapping[str, Any],
     *,
     overrides: Sequence[str] = (),
+    priors_from: str | Path | None = None,
     probe_seconds: float = PROBE_SECONDS,
     address: str | None = None,
     local: bool = False,
@@ -47,7 +49,7 @@ def plan(
         config: a YAML file, or the same as Python values.
         overrides: values to set, such as `budget.trials=50`.
         probe_seconds: what training may take before the forecast; with stages, of all of them together.
-        address, local: see `search`.
+        priors_from, address, local: see `search`.
         report: is given what is being done.
         executor: one that may have begun already, in the place of `address` and `local`.
 
@@ -59,8 +61,9 @@ def plan(
         rule = f"received {probe_seconds:g}s; must be at least {SHORTEST_PROBE:g}s, as less measures nothing"
         raise ConfigError([Problem("--probe", "", rule)])
     with closing(executor or executor_for(address, local=local)) as executor:
-        loaded = load_config(config, overrides, before_task=executor.begin)
-        search = resolved_priors(with_largest_batch(loaded, None, report), None, report)
+        loaded = load_config(config, overrides, priors_from=priors_from, before_task=executor.begin)
+        folder = RunFolder(Path("results").absolute() / loaded.name)
+        search = resolved_priors(with_largest_batch(loaded, None, report), folder, report)
         found: list[tuple[StageForecast, Costs, float]] = []
         for stage, left in zip(search.stages, range(len(search.stages), 0, -1), strict=True):
             share = max(SHORTEST_PROBE, (probe_seconds - sum(each[2] for each in found)) / left)

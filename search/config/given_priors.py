@@ -10,12 +10,15 @@ from typing import Any, NamedTuple
 from search.config.document import Document
 from search.errors import KeyPath
 from search.space.domains import Confidence, Domain
-from search.space.offers import Offer, offers
+from search.space.offers import SEARCHED, Offer, offers
 from search.space.parse import CONFIDENCE, PRIOR, is_domain, read_space
 from search.text import value_at, value_text
-from trainables.options import OptimizerOptions
+from trainables.options import OptimizerOptions, ScheduleOptions
 
-DEFAULT_NAMES: Mapping[str, str] = {"optimizer": OptimizerOptions().name}
+DEFAULT_NAMES: Mapping[str, str] = {
+    "optimizer": OptimizerOptions().name,
+    "lr_schedule": ScheduleOptions().name,
+}
 """Of mappings of a trial that may lack `name`."""
 
 
@@ -98,9 +101,11 @@ def _trees(document: Document) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
 
 def _found(document: Document, source: Source) -> Iterator[Taken | Offer]:
     """What a source has for the domains without a prior; of one that it has nothing for, the reason."""
+    names = dict(DEFAULT_NAMES)
     for base, tree in _trees(document):
         root = read_space(tree, base)[0].root
-        of_parts = [list(offers(root, part, DEFAULT_NAMES)) for part, _ in source.options]
+        of_parts = [list(offers(root, part, DEFAULT_NAMES, names)) for part, _ in source.options]
+        names |= _names(tree)
         for several in zip(*of_parts, strict=True):
             domain = several[0].domain
             if domain.prior is not None:
@@ -111,6 +116,17 @@ def _found(document: Document, source: Source) -> Iterator[Taken | Offer]:
                 yield next((offer for offer in several if offer.is_known), several[0])
             else:
                 yield Taken(domain.path, first[0].value, first[1])
+
+
+def _names(tree: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What `name` is in the mappings of a trial that later stages write other values into."""
+    for key in DEFAULT_NAMES:
+        given = tree.get(key)
+        name = given.get("name") if isinstance(given, dict) else None
+        if is_domain(given) or is_domain(name):
+            yield key, SEARCHED
+        elif isinstance(name, str):
+            yield key, name
 
 
 def _with(document: Document, taken: Sequence[Taken]) -> Document:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -9,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from search.config.recipes import RECIPES
 from search.config.section import Section
 from search.space.domains import Confidence
-from search.text import nearest
+from search.text import compact, nearest
 
 
 def _known(recipe: str) -> str:
@@ -35,6 +36,13 @@ class Priors(Section):
         if self.from_run is None and self.recipe is None:
             raise ValueError("must name a run or a recipe: from_run: results/NAME, or recipe: segmentation")
         return self
+
+
+def as_override(priors: Mapping[str, Any]) -> str:
+    """The value of `--set` that has the same effect; in JSON, so that any path is itself."""
+    if set(priors) == {"from_run"}:
+        return f"priors.from_run={compact(priors['from_run'])}"
+    return f"priors={compact(priors)}"
 
 
 def _as_recipe(given: Any) -> Any:

@@ -18,7 +18,7 @@ from search.config.config import Config, Reading, complete, read_config, read_se
 from search.config.document import Document, read_document
 from search.config.merging import merge
 from search.config.objectives import without_null
-from search.config.priors import AnyPriors, Priors
+from search.config.priors import AnyPriors, Priors, as_override
 from search.config.schema import Confirm, Objective, name_of_file
 from search.errors import ConfigError, KeyPath, Problem
 from search.space.parse import read_space
@@ -174,12 +174,40 @@ def load_config(
     return replace(found, named_by_file=named_by_file)
 
 
+def as_loaded(
+    source: str | Path | Mapping[str, Any] | SearchConfig,
+    overrides: Sequence[str] = (),
+    *,
+    name: str | None = None,
+    priors_from: str | Path | None = None,
+    before_task: Callable[[], None] | None = None,
+) -> SearchConfig:
+    """`load_config`, or the configuration itself if it is loaded already.
+
+    Raises:
+        ConfigError: all problems, in the order of the lines.
+        TypeError: `priors_from` beside a loaded configuration.
+    """
+    if not isinstance(source, SearchConfig):
+        return load_config(source, overrides, name=name, priors_from=priors_from, before_task=before_task)
+    if priors_from is not None:
+        raise TypeError(
+            f"search() received a loaded configuration and priors_from={str(priors_from)!r}; give that to "
+            "load_config(source, priors_from=…), which makes it part of the configuration"
+        )
+    return source
+
+
 def _with_priors_from(document: Document, run: str | Path) -> Document:
-    """The document with this run as `priors.from_run`, whatever else stands there."""
+    """The document with this run as `priors.from_run`, whatever else stands there, as if it had been set."""
     given = document.tree.get("priors")
-    other = {"recipe": given} if isinstance(given, str) else given if isinstance(given, dict) else {}
+    if not isinstance(given, str | dict | None):
+        return document  # which is refused as it stands
+    other = {"recipe": given} if isinstance(given, str) else given or {}
+    priors = {**other, "from_run": str(run)}
     document.places[("priors", "from_run")] = "--priors-from"
-    return replace(document, tree={**document.tree, "priors": {**other, "from_run": str(run)}})
+    set_too = (*document.overrides, as_override(priors))
+    return replace(document, tree={**document.tree, "priors": priors}, overrides=set_too)
 
 
 def open_run(file: Path) -> SearchConfig:

@@ -15,6 +15,7 @@ from search.config.stages import SearchConfig, open_run
 from search.errors import ConfigError, Problem
 from search.run.folder import RunFolder
 from search.run.hints import another_search, going_on, overriding
+from search.run.kept_priors import kept_priors, option_text, options_of
 from search.study.spent import SearchSpent, read_spent
 from search.text import duration, shown_apart
 
@@ -44,6 +45,7 @@ _NEVER = ("objective", "objectives", "task", "virtual_epoch", "trial.data")
 _WITH_A_POPULATION = ("budget", "trial", "sampler", "scheduler", "plateau")
 # Trials that it left out, or let in, would be others now; those of an older run say what was measured.
 _OF_THIS_RUN = ("limits",)
+_OF_A_PRIOR = (".prior", ".confidence")
 
 
 def record_config(
@@ -116,10 +118,8 @@ def check_config(
             if _is_in(path, never) or not _is_in(path, allowed)
         ]
         if refused:
-            final = any(_is_in(problem.path, never + _OF_THIS_RUN) for problem in refused)
-            raise ConfigError(
-                [*refused, Problem(str(folder.path), "", _way_out(config, folder, final, flags))]
-            )
+            way_out = _way_out(config, folder, refused, never + _OF_THIS_RUN, flags)
+            raise ConfigError([*refused, Problem(str(folder.path), "", way_out)])
         problems = list(_below_what_happened(before, config, folder))
         if problems:
             raise ConfigError(problems)
@@ -188,14 +188,28 @@ def _few_trials(asked: int, done: int) -> str:
     return f"must be at least {done}, the number of trials so far, as it is their total; {more}"
 
 
-def _way_out(config: Config | SearchConfig, folder: RunFolder, final: bool, flags: Sequence[str]) -> str:
+def _way_out(
+    config: Config | SearchConfig,
+    folder: RunFolder,
+    refused: Sequence[Problem],
+    never: tuple[str, ...],
+    flags: Sequence[str],
+) -> str:
+    whole = RunFolder(folder.run_path)
+    lost = [problem for problem in refused if problem.path.endswith(_OF_A_PRIOR)]
+    kept = kept_priors(whole) if lost else None
+    again = ""
+    if kept is not None and len(lost) == len(refused):
+        in_python = "" if config.file is not None or "from_run" not in kept else " (in Python priors_from=)"
+        again = f"give {option_text(kept, whole)}{in_python} again, with which this search began; "
     if config.file is None:
-        return f"for another search take another name, or remove {folder.path}"
+        return f"{again}for another search take another name, or remove {folder.path}"
     other = f"`{another_search(config, config.file, folder, flags)}`"
     another = f"for another search take another --name, as in {other}, or remove {folder.path}"
-    if final:
-        return another
-    resume = going_on(folder, "--config", config.file, *overriding(config), flags=flags)
+    if again or any(_is_in(problem.path, never) for problem in refused):
+        return again + another
+    priors = [] if kept is None else options_of(kept, whole)
+    resume = going_on(folder, "--config", config.file, *overriding(config), *priors, flags=flags)
     return f"`{resume}` takes them for new trials; {another}"
 
 

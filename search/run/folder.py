@@ -68,6 +68,8 @@ class RunFolder:
     """The folder of the race of the best trials over seeds, see `search.run.confirm`."""
     race = _Inside("race.yaml")
     """In that folder, who races."""
+    priors = _Inside("priors.yaml")
+    """What `priors:` was when the search began, if it had that."""
     base = _Inside("base.yaml")
     """The trial whose values a named stage after the first begins with."""
     _owner_file = _Inside(".owner.json")

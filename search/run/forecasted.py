@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from search.errors import RefusedError
+from search.errors import RefusedError, SearchError
 from search.run.changes import differences
 from search.run.folder import RunFolder, write_json
 from search.run.summary import Summary
@@ -113,7 +113,8 @@ def read_forecast(file: Path) -> Mapping[str, Any]:
     """What `plan --out` wrote, as it stands there.
 
     Raises:
-        SearchError: it is no such file.
+        SearchError: it cannot be read.
+        RefusedError: it is no such file.
     """
     try:
         written = json.loads(file.read_text(encoding="utf-8"))
@@ -121,7 +122,7 @@ def read_forecast(file: Path) -> Mapping[str, Any]:
         known = written["format"] == FORMAT and isinstance(written["config"], dict)
         known = known and all(float(given[at]) >= 0 for given in ranges for at in ("low", "middle", "high"))
     except OSError as error:
-        raise RefusedError(f"cannot read {short_path(file)}: {error.strerror}") from error
+        raise SearchError(f"cannot read {short_path(file)}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError):
         known = False
     if not known:

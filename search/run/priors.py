@@ -12,9 +12,11 @@ from search.config.priors import Priors
 from search.config.recipes import RECIPES
 from search.config.schema import Mode, Pbt
 from search.config.stages import SearchConfig, open_run, read_search
-from search.errors import ConfigError, Problem, SearchError
+from search.errors import ConfigError, Problem, RefusedError
 from search.run.confirm import read_confirmed
 from search.run.folder import RunFolder
+from search.run.hints import going_on
+from search.run.kept_priors import as_kept, keep_priors, kept_priors, option_text
 from search.study.study import read_records
 from search.study.trial import Outcome, TrialRecord, best_record
 from search.text import number_text, short_path
@@ -30,16 +32,19 @@ def resolved_priors(
 
     Args:
         search: with a number for each batch size.
-        folder: of the search, if it has one.
+        folder: of the search, if it has one; nothing is written there.
         note: is given what is taken, and what is not and why, in lines.
 
     Raises:
-        ConfigError: there is no former run, or no trial in it has a value.
+        ConfigError: there is no former run, or no trial in it has a value; or the search has begun with
+            other priors, or without.
+        SearchError: the study of the former run is damaged.
     """
     asked = search.priors
     if asked is None:
         return search
     if folder is not None and folder.has_begun:
+        _refuse_others(search, asked, folder)
         document, other = with_recorded(search.document, read_document(folder.config).tree)
         unknown = f"; without one, as the domain was another then: {', '.join(other)}" if other else ""
         note(f"priors are those with which this search began{unknown}")
@@ -50,13 +55,33 @@ def resolved_priors(
     return replace(read_search(document), named_by_file=search.named_by_file)
 
 
+def take_priors(search: SearchConfig, folder: RunFolder, note: Callable[[str], None]) -> SearchConfig:
+    """`resolved_priors` of a search that runs; where they are from is kept in its folder when it begins."""
+    found = resolved_priors(search, folder, note)
+    if not folder.has_begun:
+        keep_priors(search.priors, folder)
+    return found
+
+
+def _refuse_others(search: SearchConfig, asked: Priors, folder: RunFolder) -> None:
+    """Raise ConfigError unless the search began with these: its trials so far are not from others."""
+    kept, now = kept_priors(folder), as_kept(asked, folder)
+    if kept == now:
+        return
+    began = "without any" if kept is None else f"with {option_text(kept, folder)}"
+    way_out = f"`{going_on(folder)}` goes on as it is, and another search takes another --name"
+    message = f"received {option_text(now, folder)}; this search has begun {began} and takes no others later"
+    at = ("priors",) if asked.from_run is None else ("priors", "from_run")
+    raise ConfigError(search.document.located([Problem.of(at, f"{message}; {way_out}")]))
+
+
 def _sources(search: SearchConfig, asked: Priors) -> Iterator[Source]:
     if asked.from_run is not None:
         try:
             yield _of_run(RunFolder(Path(asked.from_run).expanduser().absolute()), asked)
         except ConfigError:
             raise
-        except SearchError as error:
+        except RefusedError as error:
             message = f"received {asked.from_run}; {error}"
             problem = Problem.of(("priors", "from_run"), message)
             raise ConfigError(search.document.located([problem])) from None
@@ -68,6 +93,8 @@ def _sources(search: SearchConfig, asked: Priors) -> Iterator[Source]:
 
 def _of_run(run: RunFolder, asked: Priors) -> Source:
     """The winner of the race of a run, or else its best trial of full length, or else its best trial."""
+    if not run.path.exists():
+        raise RefusedError("there is no such folder; give that of a run, such as results/seg")
     run.require()
     stages = run.stages()
     race = read_confirmed(run)
@@ -85,7 +112,7 @@ def _of_run(run: RunFolder, asked: Priors) -> Source:
             which += f", with its values in virtual epoch {at}"
         name = f"{short_path(stage.path)}, trial {record.number} ({value}, {which})"
         return Source(name, [(record.options_at(at), asked.confidence or "medium")])
-    raise SearchError("no trial in it has a value; take another run, or leave it out")
+    raise RefusedError("no trial in it has a value; take another run, or leave it out")
 
 
 def _best(records: Sequence[TrialRecord], mode: Mode, winner: int | None) -> tuple[TrialRecord | None, str]:

@@ -11,7 +11,7 @@ from typing import Any
 from search.config.config import Config
 from search.config.document import read_values, write_yaml
 from search.config.schema import check_name
-from search.config.stages import SearchConfig, load_config, open_run
+from search.config.stages import SearchConfig, as_loaded, load_config, open_run
 from search.errors import ConfigError, KeyPath, Problem, SearchError
 from search.race.plan import default_race, read_plan
 from search.run.changes import record_config
@@ -21,7 +21,7 @@ from search.run.executors.choose import executor_for
 from search.run.folder import RunFolder, write_json
 from search.run.forecasted import take_forecast, with_forecast
 from search.run.largest_batch import with_largest_batch
-from search.run.priors import resolved_priors
+from search.run.priors import take_priors
 from search.run.provenance import record_provenance, working_folder
 from search.run.reporter import ProgressReporter
 from search.run.stage import owned, run_in_folder
@@ -71,15 +71,10 @@ def search(
     Raises:
         ConfigError: the configuration is wrong.
         SearchError: the search cannot continue.
+        TypeError: `priors_from` beside a loaded configuration.
     """
     with closing(executor or executor_for(address, local=local)) as executor:
-        loaded = (
-            config
-            if isinstance(config, SearchConfig)
-            else load_config(
-                config, overrides, name=name, priors_from=priors_from, before_task=executor.begin
-            )
-        )
+        loaded = as_loaded(config, overrides, name=name, priors_from=priors_from, before_task=executor.begin)
         folder = RunFolder(Path(results).absolute() / run_name(name, loaded))
         older = None if from_run is None else RunFolder(Path(from_run).absolute())
         return _run(
@@ -180,7 +175,7 @@ def _run(
         reporter.note(search.name_note)
     with working_folder(folder):
         search = with_largest_batch(search, folder, reporter.phase)
-    search = resolved_priors(search, folder, reporter.note)
+    search = take_priors(search, folder, reporter.note)
     if plan is not None:
         take_forecast(plan, folder, search.raw)
     how: dict[str, Any] = {

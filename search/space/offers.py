@@ -9,6 +9,9 @@ from search.space.domains import Choice, Domain, Fixed, Integer, Items, Node, Re
 from search.space.points import option_of
 from search.text import cut, shown
 
+SEARCHED = "(searched)"
+"""In the place of a `name` that is a domain, so that it is not known yet."""
+
 
 class Offer(NamedTuple):
     """For one domain."""
@@ -28,8 +31,15 @@ class _Lacking(NamedTuple):
     why: str
 
 
+_NOTHING = _Lacking("it has no such value")
+_UNKNOWN = _Lacking("it may be of another, as the name is searched too")
+
+
 def offers(
-    root: Node, options: Mapping[str, Any], default_names: Mapping[str, str] | None = None
+    root: Node,
+    options: Mapping[str, Any],
+    default_names: Mapping[str, str] | None = None,
+    own_names: Mapping[str, str] | None = None,
 ) -> Iterator[Offer]:
     """An offer for each domain, in the order of the source.
 
@@ -38,15 +48,17 @@ def offers(
     Args:
         options: the resolved `trial:` of the other trial, or a part of one.
         default_names: of the mappings at these keys at the top, what `name` is where it is not written.
+        own_names: the same in the space, if it is another there, as an earlier stage has written it.
     """
     if not isinstance(root, Table):
         return
     names = default_names or {}
+    own = names if own_names is None else own_names
     for key, child in root.items:
-        given = options.get(key, _Lacking("it has no such value"))
+        given = options.get(key, _NOTHING)
         if key in names and isinstance(given, Mapping):
             given = {"name": names[key], **given}
-        yield from _offers(child, given, names.get(key))
+        yield from _offers(child, given, own.get(key))
 
 
 def _offers(node: Node, given: Any, default_name: str | None = None) -> Iterator[Offer]:
@@ -75,10 +87,15 @@ def _of_choice(node: Choice, given: Any) -> Iterator[Offer]:
 
 def _of_table(node: Table, given: Any, default_name: str | None) -> Iterator[Offer]:
     name = node.get("name")
-    own = name.value if isinstance(name, Fixed) else default_name if name is None else None
+    own = name.value if isinstance(name, Fixed) else default_name if name is None else SEARCHED
+    if own == SEARCHED:
+        for key, child in node.items:
+            lacking = given.get(key, _NOTHING) if isinstance(given, Mapping) and key == "name" else _UNKNOWN
+            yield from _offers(child, lacking)
+        return
     same = isinstance(given, Mapping) and (own is None or given.get("name", own) == own)
     for key, child in node.items:
-        yield from _offers(child, given.get(key, _Lacking("it has no such value")) if same else _other(given))
+        yield from _offers(child, given.get(key, _NOTHING) if same else _other(given))
 
 
 def _outside(domain: Domain, given: Any) -> Offer:

@@ -57,7 +57,8 @@ def test_the_best_trial_of_a_former_run_is_tried_first_and_the_run_is_then_not_n
     assert again.trials == 4
     assert "priors are those with which this search began" in told.notes
     assert resume_locally(new.folder, overrides=["budget.trials=5"]).trials == 5
-    with pytest.raises(ConfigError, match="was 16 when this search began and is null now"):
+    with pytest.raises(ConfigError, match="was 16 when this search began and is null now") as refused:
         search_locally(more, results=tmp_path, name="new")
+    assert f"give --priors-from {tmp_path / 'older'} (in Python priors_from=) again" in str(refused.value)
     with pytest.raises(ConfigError, match=r"--priors-from: priors.from_run: received .*older"):
         search_locally(more, results=tmp_path, name="newer", priors_from=tmp_path / "older")

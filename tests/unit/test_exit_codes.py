@@ -21,6 +21,8 @@ REFUSED = [
     "search seg.yaml --local --plan other_plan.json",
     "search seg.yaml --local --plan nowhere.json",
     "search seg.yaml --local --from-run data",
+    "search seg.yaml --local --priors-from data",
+    "search seg.yaml --local --priors-from nowhere",
     "search seg.yaml --local --address auto",
     "search seg.yaml --local --set trial.model.widht=3 --set trial.batch_size=0",
     "search seg.yaml --local --set resources.cpus_per_trial=5000",
@@ -55,6 +57,7 @@ REFUSED = [
     "clean run --keep-trials 0",
 ]
 OF_A_DAMAGED_STUDY = [
+    "search seg.yaml --local --name new --priors-from run",
     "resume run --local",
     "export run",
     "confirm run --local",

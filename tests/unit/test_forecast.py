@@ -270,8 +270,9 @@ def test_a_file_that_is_no_plan_is_refused(tmp_path: Path) -> None:
         (tmp_path / "plan.json").write_text(content, encoding="utf-8", errors="surrogateescape")
         with pytest.raises(SearchError, match=r"is not what `tune-search plan CONFIG --out FILE` writes"):
             read_forecast(tmp_path / "plan.json")
-    with pytest.raises(SearchError, match=r"cannot read .*: No such file"):
+    with pytest.raises(SearchError, match=r"cannot read .*: No such file") as unreadable:
         read_forecast(tmp_path / "none.json")
+    assert unreadable.value.exit_code == 1
 
 
 def test_texts_of_ranges() -> None:

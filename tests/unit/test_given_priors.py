@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from in_process import search_locally
 from tiny_tasks import search_config
 
+from search import api
 from search.config.document import Document
 from search.config.given_priors import DEFAULT_NAMES, Source, with_priors, with_recorded
 from search.config.recipes import RECIPES
@@ -164,3 +166,58 @@ def test_priors_that_are_nowhere_are_refused_with_the_way_out(
     with pytest.raises(ConfigError) as caught:
         resolved_priors(load_config(search_config(priors=priors)), None, lambda line: None)
     assert message in str(caught.value)
+
+
+RATE = {"optimizer": {"lr": {"loguniform": [1e-4, 1e-1]}}}
+
+
+def stage_taken(first: Any, *stages: dict[str, Any]) -> list[str]:
+    """Where a recipe's values for both optimizers have been put, in a search in stages."""
+    named = [{"name": f"s{number}", "trial": trial} for number, trial in enumerate(stages)]
+    written = document({"optimizer": first}, stages=named, priors="segmentation")
+    found, _ = with_priors(written, [Source("it", RECIPES["segmentation"].parts({"trial": {}}))])
+    rates = [stage["trial"].get("optimizer", {}).get("lr", {}) for stage in found.tree["stages"]]
+    return [str(rate.get("prior")) for rate in rates]
+
+
+def test_a_later_stage_gets_the_prior_of_the_optimizer_that_an_earlier_one_names() -> None:
+    assert stage_taken({"name": "sgd"}, RATE) == ["0.03"]
+    assert stage_taken({"name": "sgd"}, {"optimizer": {"name": "adamw"}}, RATE) == ["None", "0.003"]
+    assert stage_taken({"name": "sgd"}, {"batch_size": 4}, RATE) == ["None", "0.03"]
+    assert stage_taken({"betas": [0.9, 0.99]}, RATE) == ["0.003"]
+
+
+@pytest.mark.parametrize("first", [{"choice": [ADAMW, SGD]}, {"name": {"choice": ["adamw", "sgd"]}}])
+def test_a_learning_rate_of_an_optimizer_that_is_searched_elsewhere_gets_no_prior(first: Any) -> None:
+    assert stage_taken(first, RATE) == ["None"]
+
+
+def test_a_rate_beside_a_name_that_is_searched_gets_no_prior_but_the_name_does() -> None:
+    space = {"optimizer": {"name": {"choice": ["adamw", "sgd"]}, **RATE["optimizer"]}}
+    assert offered(space, TRIAL) == {
+        "optimizer.name": "adamw",
+        "optimizer.lr": "it may be of another, as the name is searched too",
+    }
+
+
+def test_a_schedule_without_a_name_is_the_default_one() -> None:
+    space = {"lr_schedule": {"warmup": {"uniform": [0.0, 0.5]}}}
+    for name, value in [("cosine", "it has cosine there"), ("constant", 0.1)]:
+        trial = {"lr_schedule": {"name": name, "warmup": 0.1}}
+        assert offered(space, trial) == {"lr_schedule.warmup": value}
+    named = {"lr_schedule": {"name": "cosine", **space["lr_schedule"]}}
+    assert offered(named, {"lr_schedule": {"warmup": 0.1}}) == {"lr_schedule.warmup": "it has constant there"}
+
+
+@pytest.mark.parametrize("priors", [["x"], 3])
+def test_a_section_of_priors_that_is_wrong_is_refused_beside_a_run_too(priors: Any) -> None:
+    with pytest.raises(ConfigError, match=r"priors: received .*[x3]"):
+        load_config(search_config(priors=priors), priors_from="results/a")
+
+
+def test_priors_beside_a_loaded_configuration_are_refused(tmp_path: Path) -> None:
+    loaded = load_config(search_config())
+    for run in (search_locally, api.search):
+        with pytest.raises(TypeError, match=r"priors_from='results/a'; give that to load_config"):
+            run(loaded, results=tmp_path, priors_from="results/a")
+    assert not list(tmp_path.iterdir())
