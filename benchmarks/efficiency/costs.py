@@ -17,17 +17,30 @@ from trainables.build import build_trainer, load_arrays
 from trainables.measure import measure
 from trainables.session import load_task_class
 
+_FREE = ("dropout", "stochastic_depth")
+"""Last parts of names of options of a model that change neither its weights nor its operations."""
+
 
 class Costs:
     """One measured quantity of a problem's models: each model is built once, when it is first asked for.
 
     Args:
-        problem: whose models differ in choices under `model` alone; its ranges there, such as dropout, must
-            not change what is measured.
+        problem: whose models differ in choices under `model` alone; of ranges there dropout and stochastic
+            depth change nothing that is measured.
         quantity: `parameters` or `flops`, which no machine changes.
+
+    Raises:
+        ValueError: another range under `model` may change what is measured.
     """
 
     def __init__(self, problem: Problem, quantity: str) -> None:
+        for domain, _ in problem.domains:
+            is_free = isinstance(domain, Choice) or domain.name.rpartition(".")[2] in _FREE
+            if domain.name.startswith("model.") and not is_free:
+                raise ValueError(
+                    f"{problem.name}: {domain.name} is a range, and may change the {quantity} of a model; "
+                    f"give its values as a choice, or add it to _FREE in {__name__} if it does not"
+                )
         self.quantity = quantity
         self._problem = problem
         self._names = [

@@ -14,6 +14,8 @@ from search.study.study import SearchStudy
 from search.study.trial import TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs
 
+NumStarts = Callable[[TrialRecord | None, int, int], int]
+
 
 class Limit(ABC):
     """One limit of a budget, in units of its own.
@@ -207,16 +209,27 @@ class GpuHours(_Timed):
 
 
 class WallTime(_Timed):
-    """Wall time of the search: what trials report, what virtual epochs take besides, and starts of jobs."""
+    """Wall time of the search: what trials report, what virtual epochs take besides, and starts of jobs.
+
+    Args:
+        study, config, total: see `Limit`.
+        elapsed: seconds of the search so far.
+        num_starts: see `limits_of`.
+    """
 
     key, name = "time", "time limit"
     shared = False
 
     def __init__(
-        self, study: SearchStudy, config: Config, total: float, elapsed: Callable[[], float]
+        self,
+        study: SearchStudy,
+        config: Config,
+        total: float,
+        elapsed: Callable[[], float],
+        num_starts: NumStarts,
     ) -> None:
         super().__init__(study, config, total)
-        self._elapsed = elapsed
+        self._elapsed, self._num_starts = elapsed, num_starts
 
     @property
     def spent(self) -> float:
@@ -230,18 +243,28 @@ class WallTime(_Timed):
 
     def cost(self, record: TrialRecord | None, start: int, stop: int, *, safely: bool = True) -> float:
         seconds, times = super().cost(record, start, stop, safely=safely), self._now.times
-        begins = stop > start and (record is None or not record.running)
-        return seconds + times.start_ms / 1000 / times.starts if begins and times.starts else seconds
+        if not times.starts:
+            return seconds
+        return seconds + self._num_starts(record, start, stop) * times.start_ms / 1000 / times.starts
 
 
-def limits_of(study: SearchStudy, config: Config, elapsed: Callable[[], float]) -> Iterator[Limit]:
-    """The limits of compute that a configuration gives."""
+def limits_of(
+    study: SearchStudy, config: Config, elapsed: Callable[[], float], num_starts: NumStarts
+) -> Iterator[Limit]:
+    """The limits of compute that a configuration gives.
+
+    Args:
+        study: what was spent is derived from it.
+        config: of the search.
+        elapsed: seconds of the search so far.
+        num_starts: how many jobs begin while a trial, or a new one, trains from one depth to another.
+    """
     budget = config.budget
     if budget.full_trainings is not None:
         virtual_epochs = math.floor(budget.full_trainings * budget.max_virtual_epochs + 1e-9)
         yield FullTrainings(study, config, virtual_epochs)
     if budget.seconds is not None:
-        yield WallTime(study, config, budget.seconds, elapsed)
+        yield WallTime(study, config, budget.seconds, elapsed, num_starts)
     if budget.steps is not None:
         yield Steps(study, config, budget.steps)
     if budget.samples is not None:

@@ -48,7 +48,7 @@ class Reserve:
     def __init__(
         self, study: SearchStudy, scheduler: Scheduler, config: Config, elapsed: Callable[[], float]
     ) -> None:
-        self.limits = list(limits_of(study, config, elapsed))
+        self.limits = list(limits_of(study, config, elapsed, self._num_starts))
         self.obstacles: list[Limit] = []
         """Limits that kept jobs from being begun, see `admits`."""
         self._study, self._scheduler, self._config = study, scheduler, config
@@ -185,6 +185,16 @@ class Reserve:
         running = [record, *others] if limit.shared else [record]
         left -= sum(limit.cost(r, r.depth, r.depth + 1) for r in running if r is not best)
         return left >= limit.cost(best, best.depth, self._full_length)
+
+    def _num_starts(self, record: TrialRecord | None, start: int, stop: int) -> int:
+        """How many jobs begin while a trial trains from `start` to `stop`; one that runs has begun."""
+        depth, count = start, 0
+        while depth < stop:
+            depth, count = self._job_end(record, depth), count + 1
+        if not self._scheduler.pauses:
+            count = min(1, count)
+        under_way = record is not None and record.running and start == record.depth
+        return max(0, count - under_way)
 
     def _is_audited(self, record: TrialRecord | None) -> bool:
         if record is not None:

@@ -63,6 +63,8 @@ class Retraining:
     """The export that it began with."""
     trained: int = 0
     """Virtual epochs that this call has trained: none where the folder held all of them."""
+    exported_now: bool = False
+    """The export was not there before this call."""
 
     @property
     def is_worse(self) -> bool:
@@ -204,6 +206,7 @@ def _train(
         task_class, raw = config.task_class(), data.arrays.get(data_key(plan.task, plan.options))
         arrays = load_arrays(task_class, task_class.Options.parse(plan.options), plan.prepared_file, raw)
     trained: list[Record] = []
+    held = (folder.exported / METRICS).is_file()
 
     def counted(record: Record, of: int) -> None:
         trained.append(record)
@@ -212,7 +215,7 @@ def _train(
     with heard_signals() as received:
         plan = train_parts(plan, arrays, received, counted)
         done = _train_last(plan, folder, source, config, data, before, received, arrays, counted)
-    return replace(done, trained=len(trained))
+    return replace(done, trained=len(trained), exported_now=done.export is not None and not held)
 
 
 def _train_last(

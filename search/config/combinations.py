@@ -45,6 +45,8 @@ class Rule:
     """Whether it is asked for; a text stands for `{value}` in the message."""
     message: str
     levels: tuple[Level, ...] = ("search",)
+    needs: tuple[str, ...] = ()
+    """Other sections that are read: where one has problems of its own, this is not asked."""
 
 
 OF_A_POPULATION = (
@@ -114,7 +116,7 @@ RULES: Sequence[Rule] = (
          "ends trials one by one, and pbt continues its trials together to full length; remove it, or take "
          "another scheduler"),
     Rule("pbt", "samplers that learn", ("sampler", "name"), _learning_sampler,
-         "{value}; take random, qmc or grid"),
+         "{value}; take random, qmc or grid", needs=("budget",)),
     Rule("pbt", "`confirm`", ("confirm",), lambda asked: asked.confirm is not None,
          f"{OF_A_POPULATION}; remove it", _ALSO_STAGES),
     Rule("pbt", "a stage with pbt before another one", ("stages",), lambda asked: asked.later_stage,
@@ -156,7 +158,8 @@ def refused(
         at: the rest of the path where a rule's ends, as of a stage.
     """
     for rule in RULES:
-        if level not in rule.levels or rule.at[0] in failed or not _has(asked, rule.feature):
+        read = (rule.at[0], *rule.needs)
+        if level not in rule.levels or any(name in failed for name in read) or not _has(asked, rule.feature):
             continue
         value = rule.asked(asked)
         if value:

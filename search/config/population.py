@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from search.config.schema import Pbt, Sections
 from search.errors import Problem
 from search.space.domains import Choice, Domain, Fixed
 from search.space.space import Space
 from search.text import nearest, shown
-
-if TYPE_CHECKING:
-    pass
 
 _CHANGING = ("optimizer", "lr_schedule", "loss", "augment", "clip_norm", "ema")
 """Options under `trial:` that a training reads at each step, or that can be set anew in its state."""

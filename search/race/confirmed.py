@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any, Literal
 
@@ -53,6 +53,8 @@ class Standing:
     virtual_epochs: int
     """How long it was trained for that."""
     params: dict[str, Any]
+    measured: dict[str, float] = field(default_factory=dict)
+    """What was measured of its model in the search for `limits`, by name: seconds, bytes and numbers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,12 +101,18 @@ class Confirmed:
 
 
 def confirmed_by(
-    plan: RacePlan, records: Sequence[TrialRecord], mode: Mode, *, outdated: bool = False
+    plan: RacePlan,
+    records: Sequence[TrialRecord],
+    mode: Mode,
+    *,
+    searched: Sequence[TrialRecord] = (),
+    outdated: bool = False,
 ) -> Confirmed:
     """What these runs have come to.
 
     Args:
         records: of the race's study.
+        searched: of the search's study, where the candidates' models were measured.
         outdated: the search has gone on since.
     """
     race, runs = plan.race(records, mode), plan.runs(records)
@@ -113,7 +121,11 @@ def confirmed_by(
     # One that races alone is compared with nothing.
     compared = has_winner and len(order) > 1
     chance = chances(race.losses, race.leader) if compared else [None for _ in order]
-    standings = [_standing(plan, race, runs, c, mode, chance[c]) for c in order]
+    measured = {record.number: record.measured for record in searched}
+    standings = [
+        replace(standing, measured=dict(measured.get(standing.trial, {})))
+        for standing in (_standing(plan, race, runs, c, mode, chance[c]) for c in order)
+    ]
     chosen = _median_run(plan, runs, race.leader, mode) if has_winner else None
     return Confirmed(
         status="outdated" if outdated else "complete" if race.is_over else "unfinished",

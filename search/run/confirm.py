@@ -160,10 +160,10 @@ def run_race(
         config = open_run(stage.config).first
         if isinstance(config.scheduler, schema.Pbt):
             raise RefusedError(OF_A_POPULATION)
-        before = read_plan(home.race)
+        before, searched = read_plan(home.race), read_records(stage.journal)
         plan = plan_race(
             asked,
-            read_records(stage.journal),
+            searched,
             mode=config.objective.mode,
             virtual_epochs=config.budget.max_virtual_epochs,
             before=before,
@@ -186,7 +186,7 @@ def run_race(
             summary = _with_end_of(race, summary)
         else:
             plan.write(home.race)
-        confirmed = confirmed_by(plan, read_records(home.journal), config.objective.mode)
+        confirmed = confirmed_by(plan, read_records(home.journal), config.objective.mode, searched=searched)
         if confirmed.status == "complete":
             _keep_best_checkpoints(home, config.objective.mode)
         return replace(summary, confirmed=confirmed)
@@ -329,15 +329,14 @@ def read_confirmed(folder: RunFolder) -> Confirmed | None:
     config = open_run(stages[-1].config).first
     mode, length = config.objective.mode, config.budget.max_virtual_epochs
     asked = Confirm(top=plan.top, seeds=len(plan.seeds), error=plan.error)
+    searched = read_records(stages[-1].journal)
     try:
-        now = plan_race(
-            asked, read_records(stages[-1].journal), mode=mode, virtual_epochs=length, before=plan
-        )
+        now = plan_race(asked, searched, mode=mode, virtual_epochs=length, before=plan)
         outdated = not plan.is_that_of(now)
     except SearchError:  # no trial has a value on the data of now
         outdated = True
     records = read_records(home.journal) if home.journal.is_file() else []
-    return confirmed_by(plan, records, mode, outdated=outdated)
+    return confirmed_by(plan, records, mode, searched=searched, outdated=outdated)
 
 
 def with_race_so_far(summary: Summary, folder: RunFolder) -> Summary:

@@ -61,8 +61,7 @@ class Coordinator:
         self.gave_up = False
         self.broken: Exception | None = None
         """What keeps the study from being written."""
-        self.watch = watch
-        self._config = config
+        self.watch, self._config = watch, config
         self._can_go_on, self._retry_failed = can_go_on, retry_failed
         self._running: dict[int, TrialRecord] = {}
         self._waiting: list[TrialRecord] | None = None
@@ -166,14 +165,15 @@ class Coordinator:
             self._finish(record, *end, report)
             return False
         objective = float(report[self._config.objective.metric])
-        times = self._times.report(record, report["seconds"] - record.seconds)
         if report["virtual_epoch"] <= record.depth:
+            self._times.repeat(record, report["seconds"])
             if text := self._repeated.difference(record, report["virtual_epoch"], objective):
                 self._tell(EventKind.MESSAGE, record, text=text)
             return self._job_goes_on(record)
         if report["virtual_epoch"] != record.depth + 1:
             raise RuntimeError(f"virtual epoch {report['virtual_epoch']} was reported after {record.depth}")
-        self.slowest = max(self.slowest or 0.0, report["seconds"] - record.seconds)
+        seconds, times = self._times.report(record, report["seconds"])
+        self.slowest = max(self.slowest or 0.0, seconds)
         others = {each.metric: float(report[each.metric]) for each in reported(self._config)[1:]}
         self.study.report(record, objective, lengths, report["seconds"], times, others)
         self._failed_alike.survived(record.depth)

@@ -68,6 +68,8 @@ class HalvingScores:
         """All by level and value, the worst first, where depth has no cap; None until asked for, and
         where levels have changed of other trials than the one that did."""
         self._places: dict[TrialRecord, _Place] = {}
+        self._next = 0
+        """Position in a tie of the next trial that changes: after all others."""
         self._longest = 0
         for record in records:
             self.update(record)
@@ -97,7 +99,10 @@ class HalvingScores:
             self._keys[record] = (float(index), -as_loss(best, self._mode), completed)
 
     def __call__(self) -> Iterator[tuple[TrialRecord, float]]:
-        """Each trial that has a score, the worst first."""
+        """Each trial that has a score, the worst first.
+
+        Lazily, over an order that changes with the next report: to be used up before it.
+        """
         ranked = self._uncapped() if self._min_trials <= 1 else self._capped()
         ranks: list[int] = []
         rank, level, value = -1, math.nan, math.nan

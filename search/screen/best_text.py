@@ -22,7 +22,7 @@ def best_lines(summary: Summary, *, color: bool) -> list[str]:
     race, best = summary.confirmed, summary.best
     if race is not None and race.best is not None and race.status == "complete":
         head, *rows = confirmed_lines(race, summary.metric)
-        lines = ["", _bold(head, color), *_params(race.best.params), *rows]
+        lines = ["", _bold(head, color), *_params(race.best.params), *_measured(race.best.measured), *rows]
         return (
             lines if best is None else [*lines, "", _before_the_race(best, race.best.trial, summary.metric)]
         )
@@ -36,20 +36,22 @@ def _best_trial(best: Best, metric: str, color: bool) -> list[str]:
     head = _bold(f"best trial {best.trial}: {metric} {number_text(best.value)}", color)
     where = f"{head} at virtual epoch {best.virtual_epoch}, step {best.step}"
     lines = [f"{where}, on other data than there are now" if best.of_other_data else where]
-    lines += [*_params(best.params), *schedule_lines(best.schedule)]
-    return [*lines, f"  {measured_text(best.measured)}"] if best.measured else lines
+    return [*lines, *_params(best.params), *schedule_lines(best.schedule), *_measured(best.measured)]
 
 
 def _before_the_race(best: Best, winner: int, metric: str) -> str:
     """What the search itself had, which is of one seed and so in part its luck."""
     also = " too" if best.trial == winner else ""
     value = f"{metric} {number_text(best.value)} at virtual epoch {best.virtual_epoch}, step {best.step}"
-    measured = f", {measured_text(best.measured)}" if best.measured and also else ""
-    return f"in the search, by one seed each, trial {best.trial} was the best{also}: {value}{measured}"
+    return f"in the search, by one seed each, trial {best.trial} was the best{also}: {value}"
 
 
 def _params(params: Mapping[str, Any]) -> list[str]:
     return [f"  {name} = {value_text(value)}" for name, value in params.items()]
+
+
+def _measured(measured: Mapping[str, float]) -> list[str]:
+    return [f"  {measured_text(measured)}"] if measured else []
 
 
 def _bold(text: str, color: bool) -> str:

@@ -150,6 +150,8 @@ class LiveView(ProgressReporter):
         self._coordinator: Coordinator | None = None
         self._notes: list[str] = []
         self._metrics: dict[int, Mapping[str, Any]] = {}
+        self._front: tuple[int, list[TrialRecord]] = (-1, [])
+        """The study's last report or end when it was computed, and the front."""
         self._spinner = Spinner("dots" if console.encoding.startswith("utf") else "line")
         self._live: Drawing = drawing or Live(
             console=console,
@@ -167,6 +169,7 @@ class LiveView(ProgressReporter):
     def begin(self, coordinator: Coordinator, config: Config, folder: RunFolder) -> None:
         self._coordinator, self._config = coordinator, config
         self._names, self._metrics = config.space.names, {}
+        self._front = (-1, [])
         self._pace, self._noun = Pace(), coordinator.study.noun
 
     def event(self, event: Event) -> None:
@@ -194,11 +197,11 @@ class LiveView(ProgressReporter):
         if self._coordinator is None:
             return self._spinner
         coordinator = self._coordinator
-        parts = [*self._progress(coordinator), Text(""), self._table(coordinator)]
+        best = self._best(coordinator)
+        parts = [*self._progress(coordinator), Text(""), self._table(coordinator, best)]
         hidden = len(coordinator.running) - _MAX_RUNNING
         if hidden > 0:
             parts.append(Text(f"and {hidden} more running", style="dim"))
-        best = self._best(coordinator)
         if best and self._config.objectives:
             numbers = ", ".join(str(record.number) for record in best)
             parts += [Text(""), Text(f"front: {self._noun}s {numbers}", style="bold")]
@@ -231,7 +234,7 @@ class LiveView(ProgressReporter):
             lines.append(Text(text, style="dim"))
         return lines
 
-    def _table(self, coordinator: Coordinator) -> RenderableType:
+    def _table(self, coordinator: Coordinator, best: Sequence[TrialRecord]) -> RenderableType:
         objectives = self._config.objectives or []
         others = [objective.metric for objective in objectives[1:]]
         wide = self._console.width >= _WIDE + _OF_OBJECTIVE * max(0, len(others) - 1)
@@ -241,7 +244,6 @@ class LiveView(ProgressReporter):
             table.add_column(name, justify="left" if name == "state" else "right", no_wrap=True)
         # The number of parameters may be an objective.
         table.add_column("hyperparameters" if objectives else "parameters", ratio=1, no_wrap=True)
-        best = self._best(coordinator)
         for record in self._rows(coordinator, best):
             state = state_text(record)
             speed = self._metrics.get(record.number, {}).get("samples_per_second")
@@ -262,7 +264,11 @@ class LiveView(ProgressReporter):
     def _best(self, coordinator: Coordinator) -> list[TrialRecord]:
         """The best trial, or with several objectives the front; empty before the first report."""
         if self._config.objectives:
-            return front_of(coordinator.study.records, self._config.objectives)
+            study = coordinator.study
+            now = study.last_sequence
+            if self._front[0] != now:  # drawn four times a second, and only reports and ends change it
+                self._front = now, front_of(study.records, self._config.objectives)
+            return self._front[1]
         return [] if coordinator.best is None else [coordinator.best]
 
     def _rows(self, coordinator: Coordinator, best: Sequence[TrialRecord]) -> list[TrialRecord]:

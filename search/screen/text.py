@@ -205,11 +205,11 @@ def retraining_text(done: Retraining, command: str) -> str:
     best = f"{done.export.metric} {number_text(done.export.value)}"
     before = number_text(done.before)
     if not done.trained:
-        where = short_path(done.folder)
+        where, exported = short_path(done.folder), short_path(done.export.folder)
         return (
             f"nothing was trained: {where} holds this retraining already, complete with "
-            f"{counted(done.virtual_epochs, 'virtual epoch')}: best {best}, {before} before, in "
-            f"{short_path(done.export.folder)}{_worse_text(done)}\n"
+            f"{counted(done.virtual_epochs, 'virtual epoch')}: best {best}, {before} before, "
+            f"{'exported to' if done.exported_now else 'in'} {exported}{_worse_text(done)}\n"
             f"to train anew, give another --out, or remove {where} first"
         )
     return (

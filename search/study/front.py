@@ -51,9 +51,9 @@ def front_of(records: Sequence[TrialRecord], objectives: Sequence[Objective]) ->
     """
     counted = [r for r in records if r.values and r.outcome not in BROKEN_OFF and not r.of_other_data]
     losses = [losses_of(record, objectives) for record in counted]
-    ranks = non_dominated_ranks(losses)
+    unbeaten = non_dominated(losses)
     of_front = sorted(
-        (loss, r.number, r) for loss, r, rank in zip(losses, counted, ranks, strict=True) if not rank
+        (loss, r.number, r) for loss, r, is_in in zip(losses, counted, unbeaten, strict=True) if is_in
     )
     return [record for *_, record in of_front]
 
@@ -73,6 +73,20 @@ def best_first(losses: Sequence[Losses]) -> list[int]:
         members = by_rank[rank]
         distances = crowding_distances([losses[position] for position in members])
         found += [p for _, p in sorted((-d, p) for d, p in zip(distances, members, strict=True))]
+    return found
+
+
+def non_dominated(losses: Sequence[Losses]) -> list[bool]:
+    """Whether no other beats each: those of rank 0, without the ranks of the others."""
+    if losses and len(losses[0]) == 2:
+        return [rank == 0 for rank in _ranks_of_two(losses)]
+    found = [False] * len(losses)
+    front = np.empty((0, len(losses[0]) if losses else 0))
+    # None that comes later in this order beats one before it, and what is beaten is so by one of the front.
+    for position in sorted(range(len(losses)), key=lambda position: losses[position]):
+        own = np.array(losses[position], dtype=float)
+        if not ((front <= own).all(1) & (front < own).any(1)).any():
+            found[position], front = True, np.vstack([front, own])
     return found
 
 

@@ -173,9 +173,11 @@ class SearchStudy:
         lengths = record.lengths or self._lengths.setdefault(lengths, lengths)
         self.num_steps += steps - record.steps
         record.lengths, record.steps, record.samples, record.seconds = lengths, steps, samples, seconds
-        record.sequence = record.last_report = self.last_sequence = sequence
-        record.values.append(value)
+        # The screen's thread reads meanwhile: what belongs to a value is there before it, and the value
+        # before the number that tells of it.
         record.others += [dict(others)] if others else []
+        record.values.append(value)
+        record.sequence = record.last_report = self.last_sequence = sequence
         self.indexes.update(record)
 
     def begin_on_new_data(self, record: TrialRecord) -> None:

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -214,6 +215,15 @@ def test_the_order_of_the_paper_is_of_ranks() -> None:
     assert ranks.tolist() == [1, 0, 2, 4, 3, 5]
 
 
+def test_a_range_that_may_change_what_a_model_costs_is_refused() -> None:
+    problem = PROBLEMS["digits_mlp"]
+    model = {**problem.trial["model"], "width": {"randint": [8, 32]}}
+    with pytest.raises(ValueError, match=r"model\.width is a range, and may change the parameters"):
+        Costs(replace(problem, trial={**problem.trial, "model": model}), "parameters")
+    for name, quantity in QUANTITIES.items():
+        Costs(PROBLEMS[name], quantity)
+
+
 # --- the results
 
 
@@ -227,7 +237,8 @@ def test_the_results_are_of_known_problems_and_methods() -> None:
         for by_seed in of_problem["results"].values():
             for item in by_seed.values():
                 assert len(item["share"]) == len(BUDGETS)
-                assert all(0 <= share <= 100 for share in item["share"])
+                # Above 100 where a search has found what none had that the best known are from.
+                assert all(share >= 0 for share in item["share"])
 
 
 def test_the_table_has_the_best_method_first(capsys: pytest.CaptureFixture[str]) -> None:

@@ -168,6 +168,21 @@ def test_a_long_start_of_the_processes_is_not_taken_for_a_part_of_each_virtual_e
     assert 280 < simulation.coordinator.elapsed_seconds <= 301
 
 
+def test_each_job_that_the_best_still_needs_has_time_to_start(tmp_path: Path) -> None:
+    """Before, one start was kept for it, and with asha each rung is a job."""
+    for seed in range(4):
+        simulation = Simulation(
+            tmp_path / f"{seed}",
+            budgeted("asha", seed, time="600s", max_virtual_epochs=81),
+            noisy(seed, 81),
+            starting=lambda number: 60.0,
+        ).run()
+        best = simulation.coordinator.best
+        assert best is not None
+        assert best.depth == 81, (seed, depths(simulation))
+        assert simulation.coordinator.elapsed_seconds <= 600 + 60 + 2
+
+
 def test_a_search_all_of_whose_trials_diverge_ends(tmp_path: Path) -> None:
     for name, budget in (("steps", {"steps": 10**6}), ("time", {"time": "1d"})):
         simulation = Simulation(tmp_path / name, budgeted(**budget), lambda *_: float("nan")).run(100)

@@ -109,6 +109,15 @@ def test_docs_list_the_rules_of_the_table_and_no_others(feature: str) -> None:
     assert words_of(passage) - OTHER_REFUSALS[feature] == known
 
 
+def test_a_rule_is_not_asked_of_a_section_with_problems_of_its_own() -> None:
+    sampler = {"name": "tpe", "startup_trials": 10}
+    tree = {**search_config(), **PBT, "sampler": sampler, "budget": {"trials": 10, "foo": 1}}
+    with pytest.raises(ConfigError) as refusal:
+        load_config(tree)
+    assert "foo" in str(refusal.value)
+    assert "learns from values" not in str(refusal.value)
+
+
 def test_training_functions_are_in_the_list_of_pbt() -> None:
     file, begin, end = PASSAGES["pbt"]
     text = (DOCS / file).read_text(encoding="utf-8")

@@ -32,6 +32,7 @@ from search.study.front import (
     crowding_distances,
     front_of,
     losses_of,
+    non_dominated,
     non_dominated_ranks,
     objectives_at,
 )
@@ -75,11 +76,13 @@ def test_ranks_are_those_of_the_definition(seed: int, objectives: int) -> None:
     expected = ranks_by_definition(losses)
     assert non_dominated_ranks(losses) == expected
     assert _ranks_by_peeling(losses) == expected
+    assert non_dominated(losses) == [rank == 0 for rank in expected]
 
 
 def test_equal_trials_are_of_one_front() -> None:
     assert non_dominated_ranks([(1, 2), (1, 2), (1, 3), (0, 9)]) == [0, 0, 1, 0]
     assert non_dominated_ranks([]) == []
+    assert non_dominated([]) == []
 
 
 def test_crowding_distances_are_those_of_nsga_ii() -> None:

@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 
 from search.commands.init.command import init
+from search.commands.init.overlapping import note_of_bits
+from search.commands.init.recognized import Recognized
 from search.config.stages import load_config
 from search.errors import SearchError
 from search.screen.init_text import init_text
@@ -41,7 +43,33 @@ def test_classes_that_overlap_are_recognized_by_their_files_or_planes(how: str, 
     assert list(pixels.values()) == [
         by_name.get(name, count) for name, count in zip(names, by_name.values(), strict=True)
     ]
-    assert written.note == ""
+    assert ("of raters, or of auxiliary masks" in written.note) == (how == "suffixes")
+    assert bool(written.note) == (how == "suffixes")
+
+
+@pytest.mark.parametrize("plain", [1, 8])
+def test_masks_of_several_classes_beside_others_are_no_classes_that_overlap(
+    plain: int, tmp_path: Path
+) -> None:
+    """As `7_gt` beside `7_aux`, of which the first ones that are read may hold one class alone."""
+    made.pairs(tmp_path / "data", masks="masks/{}_gt.png")
+    masks = tmp_path / "data" / "masks"
+    for number, file in enumerate(sorted(masks.glob("*_gt.png"))):
+        held = np.asarray(Image.open(file))
+        assert len(np.unique(held)) > 2
+        aux = Image.fromarray((held > 0).astype(np.uint8))
+        aux.save(file.with_name(file.name.replace("_gt", "_aux")))
+        if number < plain:
+            aux.save(file)
+    with pytest.raises(SearchError, match="add mask_suffix"):
+        init(tmp_path / "data", out=tmp_path / "made.yaml")
+
+
+def test_numbers_too_far_apart_to_be_bits_are_not_said_to_be(tmp_path: Path) -> None:
+    recognized = Recognized("masks", "segmentation", {"source": "folder", "root": str(tmp_path)})
+    assert note_of_bits(recognized, ["0", "50", "100", "150"]) == ""
+    assert "sums of 1, 2, 4" in note_of_bits(recognized, ["0", "1", "2", "3", "4"])
+    assert "sums of 1, 2, 4" in note_of_bits(recognized, ["0", "1", "2", "3", "255"])
 
 
 def test_numbers_that_may_be_bits_are_told_as_they_look_like_classes(tmp_path: Path) -> None:

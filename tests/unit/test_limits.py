@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ from search.config.limits import Limits, measured_text, quantity_text
 from search.config.quantities import parse_latency, parse_number
 from search.config.stages import load_config
 from search.errors import ConfigError
+from search.run.folder import RunFolder
 from search.run.limits import over_limit
 from search.run.opened import Run
 from search.run.recovery import recovery_of
+from search.run.summary import read_summary
 from search.samplers.view import HalvingScores, StudyView
 from search.schedulers.asha import ASHA
 from search.schedulers.base import NoScheduler, Rungs
@@ -159,6 +162,30 @@ def test_the_limits_of_a_search_stay(tmp_path: Path) -> None:
 
 
 # --- a search that dies
+
+
+def test_the_last_screen_has_what_was_measured_of_the_winner_of_a_race(tmp_path: Path) -> None:
+    """Before, only where it was the search's best too."""
+    config = search_config(
+        trial={"model": {"hidden": {"choice": [8, 32]}}, "batch_size": 16},
+        sampler={"name": "grid"},
+        scheduler={"name": "none"},
+        budget={"trials": 2, "max_virtual_epochs": 1},
+        limits={"parameters": "1M"},
+        confirm={"top": 2, "seeds": 2},
+    )
+    done = search_locally(config, results=tmp_path)
+    assert done.confirmed is not None
+    assert done.best is not None
+    for winner, other in (done.confirmed.candidates, done.confirmed.candidates[::-1]):
+        race = replace(done.confirmed, winner=winner.trial, candidates=[winner, other])
+        told = summary_text(replace(done, confirmed=race, best=replace(done.best, trial=other.trial)))
+        assert (
+            f"  model.hidden = {winner.params['model.hidden']}\n  {measured_text(winner.measured)}\n" in told
+        )
+        assert winner.measured["parameters"] == 77 * winner.params["model.hidden"] + 10
+    again = read_summary(RunFolder(Path(done.folder)))
+    assert again == done
 
 
 def test_what_is_recorded_is_not_measured_again(tmp_path: Path) -> None:

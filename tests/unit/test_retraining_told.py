@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -53,4 +54,9 @@ def test_the_same_retraining_again_says_that_it_trains_nothing_and_how_to(
     held = f"digits/retrain holds this retraining already, complete with 2 virtual epochs: {best}, "
     assert text.startswith(f"nothing was trained: {held}")
     assert "\nto train anew, give another --out, or remove digits/retrain first" in text
+    assert " before, in digits/retrain/export\n" in text
+    shutil.rmtree(again.export.folder)  # as if the first call had been killed before its export
+    text = retraining_text(search.retrain(exported.folder), "")
+    assert text.startswith(f"nothing was trained: {held}")
+    assert " before, exported to digits/retrain/export\n" in text
     assert search.retrain(exported.folder, out=tmp_path / "other").trained == 2

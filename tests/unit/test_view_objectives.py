@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from watched_search import live_view, rendered, watched
 
 from search.config.config import Config
 from search.config.limits import quantity_text
+from search.config.schema import Objective
 from search.config.stages import load_config
 from search.study.front import front_of
 from search.study.trial import TrialRecord
@@ -68,6 +70,26 @@ def test_the_trials_of_the_front_come_first_among_those_that_do_not_run(tmp_path
     assert others[: len(front)] == front
     assert len(others) > len(front) > 1
     assert f"front: trials {', '.join(map(str, front))}" in lines
+
+
+def test_the_front_is_computed_anew_only_after_a_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed: list[int] = []
+
+    def counted(records: Sequence[TrialRecord], objectives: Sequence[Objective]) -> list[TrialRecord]:
+        computed.append(len(records))
+        return front_of(records, objectives)
+
+    monkeypatch.setattr("search.screen.live.front_of", counted)
+    view, console = live_view(100)
+    simulation = watched(tmp_path, view, several(), measured=parameters).run(max_reports=6)
+    first = rendered(view, console)
+    assert rendered(view, console) == first
+    assert len(computed) == 1
+    simulation.run(max_reports=3)
+    assert rendered(view, console) != first
+    assert len(computed) == 2
 
 
 def test_of_three_objectives_the_speed_gives_way_on_a_narrow_terminal(tmp_path: Path) -> None:

@@ -11,7 +11,12 @@ from typing import Any
 
 from search.commands.check_data import DataCheck, Progress, inspected
 from search.commands.init.folders import classes_in, masks_in
-from search.commands.init.overlapping import note_of_bits, overlapping_in
+from search.commands.init.overlapping import (
+    note_of_bits,
+    note_of_suffixes,
+    one_class_a_pixel,
+    overlapping_in,
+)
 from search.commands.init.recognized import Recognized, UnrecognizedError, remedy
 from search.commands.init.saved import saved_in
 from search.commands.init.shards import Report, shards_in
@@ -150,6 +155,16 @@ def look(recognized: Recognized, progress: Callable[[Progress], None]) -> Looked
     Raises:
         UnrecognizedError: naming what is wrong and has no remedy in a configuration.
     """
+    try:
+        return _look(recognized, progress)
+    except UnrecognizedError:
+        other = one_class_a_pixel(recognized)
+        if other is None:
+            raise
+    return _look(other, progress)
+
+
+def _look(recognized: Recognized, progress: Callable[[Progress], None]) -> Looked:
     for _ in range(_TRIES):
         found = _inspected(recognized, progress)
         changes, reason = _remedies(found, recognized.data)
@@ -164,7 +179,8 @@ def look(recognized: Recognized, progress: Callable[[Progress], None]) -> Looked
     if not found.parts:
         raise UnrecognizedError(f"{found.root}: no sample was found")
     labels = [row.name for row in found.classes if row.name != "ignored"]
-    return Looked(_with_classes(recognized, found), found, note_of_bits(recognized, labels))
+    note = note_of_suffixes(recognized) or note_of_bits(recognized, labels)
+    return Looked(_with_classes(recognized, found), found, note)
 
 
 def _with_classes(recognized: Recognized, found: DataCheck) -> Recognized:

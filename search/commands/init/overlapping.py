@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
+from search.commands.init.folders import masks_in
 from search.commands.init.recognized import Recognized
 from trainables.findings import some
 from trainables.images.bands import end_of_channels, is_array, label_shape, read_labels
@@ -22,6 +23,7 @@ _LOOKED_AT = 8
 """Masks that are read to tell them from others."""
 _SEPARATORS = "_-. "
 _IGNORED = 255
+_BY_SUFFIX = "the suffixes of their masks, in an order of your own"
 
 
 def overlapping_in(folder: Path, given: str) -> Recognized | None:
@@ -32,7 +34,7 @@ def overlapping_in(folder: Path, given: str) -> Recognized | None:
         parts = files_of(root, options) if layout.is_here(root, options) else {}
         images = {stem for files in parts.values() for stem in files.image_stems}
         masks = {stem: file for files in parts.values() for stem, file in files.mask_stems.items()}
-        names, order = _classes_of_files(images, masks), "in an order of your own"
+        names, order = _classes_of_files(images, masks)
         if not names:
             names, order = _planes(images, masks), "the name of each plane in turn"
         if not names:
@@ -59,14 +61,21 @@ def overlapping_in(folder: Path, given: str) -> Recognized | None:
     return Recognized("masks", "segmentation", data, reasons) if any(pairs.values()) else None
 
 
-def _classes_of_files(images: Collection[str], masks: Mapping[str, Path]) -> list[str]:
-    """The classes that the names of all masks name, beside that of an image; empty where some do not."""
+def _classes_of_files(images: Collection[str], masks: Mapping[str, Path]) -> tuple[list[str], str]:
+    """The classes that the names of all masks name, beside that of an image, and what is said of their order.
+
+    None where some masks name none, or hold more than one class.
+    """
     named = {stem: _class_of(stem, images) for stem in masks}
     classes = sorted({name for name in named.values() if name})
     if not all(named.values()) or not 2 <= len(classes) <= MOST_OVERLAPPING:
-        return []
-    looked_at = [next(file for stem, file in masks.items() if named[stem] == name) for name in classes]
-    return classes if all(_is_of_one_class(file) for file in looked_at) else []
+        return [], ""
+    for name in classes:
+        files = [masks[stem] for stem in sorted(masks) if named[stem] == name]
+        if not all(map(_is_of_one_class, files[:_LOOKED_AT])):
+            return [], ""
+    in_folders = all(name in stem.split("/")[:-1] for stem, name in named.items())
+    return classes, "in an order of your own" if in_folders else _BY_SUFFIX
 
 
 def _class_of(stem: str, images: Collection[str]) -> str:
@@ -104,6 +113,29 @@ def _planes(images: Collection[str], masks: Mapping[str, Path]) -> list[str]:
     return [f"class_{number}" for number in range(max(counts))]
 
 
+def one_class_a_pixel(recognized: Recognized) -> Recognized | None:
+    """The same images with masks of one class a pixel, where they were taken for classes that overlap.
+
+    Raises:
+        UnrecognizedError: something is missing for that.
+    """
+    if recognized.data.get("labels") != "multilabel":
+        return None
+    return masks_in(Path(recognized.data["root"]).expanduser(), recognized.data["root"])
+
+
+def note_of_suffixes(recognized: Recognized) -> str:
+    """What cannot be told of classes that are suffixes of masks; empty where they are not."""
+    if recognized.reasons.get("class_names") != _BY_SUFFIX:
+        return ""
+    names = list(recognized.data["class_names"])
+    return (
+        f"the suffixes of the masks ({some(names, 4)}) are taken for classes that may overlap. If they are "
+        "of raters, or of auxiliary masks, which cannot be told apart, leave out labels and class_names, "
+        f"and set mask_suffix to one of them, such as _{names[0]}"
+    )
+
+
 def note_of_bits(recognized: Recognized, labels: Collection[str]) -> str:
     """What cannot be told of masks of numbers, if they might be bits; empty where they cannot."""
     options = recognized.data
@@ -111,6 +143,9 @@ def note_of_bits(recognized: Recognized, labels: Collection[str]) -> str:
     if recognized.kind != "masks" or known or options["source"] != "folder":
         return ""
     if len(labels) < 4 or not all(label.isdigit() for label in labels):
+        return ""
+    highest = max(map(int, set(labels) - {str(options.get("ignore_index", _IGNORED))}))
+    if highest.bit_length() > len(labels):  # sums of so many classes would hold more numbers
         return ""
     held = some(list(labels), 4)
     return (

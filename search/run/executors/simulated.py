@@ -112,7 +112,8 @@ class SimulatedExecutor(Executor):
             return
         value = self._curve(record, virtual_epoch)
         seconds = self._taken[record.number] if self._trained is None else self._trained(record.number)
-        report = {"virtual_epoch": virtual_epoch, "seconds": record.seconds + seconds}
+        before = record.seconds * ((virtual_epoch - 1) / record.depth) if record.depth else 0.0
+        report = {"virtual_epoch": virtual_epoch, "seconds": before + seconds}
         if math.isfinite(value):
             report[self._metric] = value
         else:
