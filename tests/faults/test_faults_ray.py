@@ -71,7 +71,7 @@ def test_a_strangers_ray_is_joined_only_when_its_address_is_given(
         env = {"RAY_ADDRESS": address, "CUDA_VISIBLE_DEVICES": ""}
         alone = program(*command, env=env)
         output = alone.communicate(timeout=PATIENCE)[0]
-        assert alone.returncode == 1, output
+        assert alone.returncode == 2, output
         assert "gpus_per_trial is 1, there are 0" in output
         joined = program(*command, "--address", address, env=env)
         output = joined.communicate(timeout=PATIENCE)[0]
