@@ -29,6 +29,8 @@ TESTS = Path(__file__).parent
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(HELPERS), os.environ.get("PYTHONPATH", "")]))
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
+# Ray's default is 15: a trial would wait for minutes while another test computes beside it.
+os.environ.setdefault("RAY_worker_niceness", "0")
 
 
 LONGEST_FIRST = (
