@@ -6,7 +6,6 @@ import atexit
 import logging
 import os
 import re
-import resource
 import signal
 import socket
 import sys
@@ -17,6 +16,7 @@ from logging.handlers import MemoryHandler
 from threading import Event, Thread
 
 from search.errors import SearchError
+from search.ray.allowed import few_processes, store_bytes
 from search.ray.groups import group_of_their_own
 from search.ray.patches import (
     GCS,
@@ -37,10 +37,10 @@ _PATIENCE_SECONDS = 5.0
 """For which a search whose Ray is dead may go on: then it waits for what does not come."""
 
 _START_SECONDS = 300.0
-_SMALLEST_STORE = 80_000_000
-_PROCESSES = 160
-"""Processes and threads of a local Ray with two trials, and of this program: with 110 it aborts."""
-
+_ATTEMPTS = 3
+"""To start Ray, which gives up after 30 s by itself: on a busy machine its processes may need longer."""
+_TOO_LATE = "The current node timed out during startup"
+"""How the error of that begins."""
 _LONGEST_FOLDER = LONGEST_SOCKET - len(f"/ray/{LONGEST_IN_SESSION}")
 
 _WORKER_IMPORTS = "trainables.trainable"
@@ -75,7 +75,7 @@ class RaySession:
         import ray
 
         if not ray.is_initialized():
-            if few := _few_processes():
+            if few := few_processes():
                 log.warning(few)
             self._local = LocalRay()
             self._local.start()
@@ -90,6 +90,13 @@ class RaySession:
             _join(self.address)
             self._joined = True
         self.begin()
+        for _ in range(_ATTEMPTS - 1):
+            if self._local is None or self._local.came_up():
+                break
+            log.warning("Ray has not come up within 30 s, as on a busy machine: it is started once more")
+            self._local.end()  # the kernel ends the processes that it has started with its thread
+            self._local = LocalRay()
+            self._local.start()
         if self._local is not None:
             self._local.wait()
 
@@ -147,6 +154,16 @@ class LocalRay(Thread):
         self._logger.addHandler(self._held_back)
         self._logger.propagate = False
 
+    def came_up(self) -> bool:
+        """Wait as `wait` does; False if Ray has given up its own start, as its processes took too long."""
+        try:
+            self.wait()
+        except SearchError as error:
+            if str(error.__cause__).startswith(_TOO_LATE):
+                return False
+            raise
+        return True
+
     def wait(self) -> None:
         """Wait until Ray can be used.
 
@@ -198,7 +215,7 @@ class LocalRay(Thread):
             # Ray starts as many workers as there are cores; of many, most would hold torch for nothing.
             cores = num_cores()
             imports = [_WORKER_IMPORTS] if cores <= _MOST_WORKERS else []
-            init_local_ray(folder, cores, imports, store_bytes=_store_bytes())
+            init_local_ray(folder, cores, imports, store_bytes=store_bytes())
 
     def _died(self) -> bool:
         self._dead = self._dead or dead_processes()
@@ -259,23 +276,6 @@ def _path_text() -> str:
             "leave it unset or name another"
         )
     return ""
-
-
-def _few_processes() -> str:
-    """What to say where the system may refuse Ray a process or a thread, for which some of it aborts."""
-    limit, _ = resource.getrlimit(resource.RLIMIT_NPROC)
-    if limit == resource.RLIM_INFINITY or limit >= _PROCESSES or os.getuid() == 0:
-        return ""
-    return (
-        f"you may have {limit} processes and threads (ulimit -u), and Ray starts about {_PROCESSES}: if it "
-        "ends or waits without an end, have the limit raised, or run with --local"
-    )
-
-
-def _store_bytes() -> int | None:
-    """Size of Ray's object store; None leaves it to Ray, which maps 30 % of the memory into each process."""
-    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    return None if limit == resource.RLIM_INFINITY else max(_SMALLEST_STORE, limit // 10)
 
 
 def _is_worth_logging(record: logging.LogRecord) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from patience import PATIENCE
-from programs import Process, no_process_left, wait_for_line, write_config
+from programs import Process, no_process_left, processes_of, start, wait_for_line, write_config
 
 from search.errors import SearchError
 from search.ray.session import LocalRay, RaySession
@@ -101,6 +101,42 @@ def test_the_ray_of_this_process_is_used_and_stays(ray_session: None) -> None:
     session.wait_until_ready()
     session.close()
     assert ray.is_initialized()
+
+
+LATE_ONCE = """
+import sys
+
+from ray._private import services
+
+from search.ray.session import RaySession
+
+calls, get_node = [], services.get_node
+
+
+def late(*args, **kwargs):
+    calls.append(args)
+    if len(calls) == 1:
+        raise Exception("The current node timed out during startup. This could happen because ...")
+    return get_node(*args, **kwargs)
+
+
+services.get_node = late
+session = RaySession()
+session.wait_until_ready()
+print("ready", session.resources()["CPU"] > 0, flush=True)
+sys.stdin.readline()
+session.close()
+"""
+
+
+def test_a_ray_that_does_not_come_up_in_time_is_started_once_more(tmp_path: Path) -> None:
+    process = start(tmp_path, [sys.executable, "-c", LATE_ONCE], stdin=subprocess.PIPE)
+    shown = wait_for_line(process, "ready True")
+    assert any("it is started once more" in line for line in shown)
+    assert [name for name in processes_of(tmp_path).values() if "raylet/raylet" in name][1:] == []
+    process.communicate("\n", timeout=PATIENCE)
+    assert process.returncode == 0
+    no_process_left(tmp_path)
 
 
 def test_what_keeps_ray_from_starting_is_told_by_who_waits(monkeypatch: pytest.MonkeyPatch) -> None:

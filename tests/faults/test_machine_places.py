@@ -66,7 +66,7 @@ def test_a_limit_on_processes_that_ray_may_exceed_is_said_before_ray_starts(open
     user = [str(STRANGER + 1) if word == str(STRANGER) else word for word in as_stranger()]
     few = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     # Ray itself aborts, or waits without an end.
-    said = [*user, *python("from search.ray.session import _few_processes; print(_few_processes())")]
+    said = [*user, *python("from search.ray.allowed import few_processes; print(few_processes())")]
     done = finished(said, cwd=HELPERS, env=few, shell="ulimit -u 40;")
     assert done.stdout.startswith("you may have 40 processes and threads (ulimit -u)"), done.stderr
     command = [*user, *search_of(config, "--results", str(open_folder / "results"))]

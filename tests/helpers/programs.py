@@ -31,7 +31,12 @@ _POLL_SECONDS = 0.05
 
 
 def start(
-    folder: Path, command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
+    folder: Path,
+    command: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: int | None = None,
 ) -> Process:
     """Start a program of the test in `folder`, in a process group of its own, its output in a pipe.
 
@@ -39,6 +44,7 @@ def start(
     """
     process = subprocess.Popen(
         command,
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
