@@ -41,22 +41,6 @@ def held(record: TrialRecord) -> dict[str, Any]:
     return {key: value for key, value in vars(record).items() if key not in in_this_process}
 
 
-def test_who_reads_a_running_study_finds_the_other_objectives_of_each_value(tmp_path: Path) -> None:
-    """As the screen's thread does at any moment."""
-    study = make_study(tmp_path)
-    record, seen = study.ask(), []
-
-    class Read(list[float]):
-        def append(self, value: float) -> None:
-            seen.append((len(record.others), study.last_sequence))
-            super().append(value)
-
-    record.values = Read()
-    for number in (1, 2):
-        study.report(record, 0.5, LENGTHS, seconds=float(number), others={"latency": 1.0})
-    assert seen == [(1, 0), (2, 1)]
-
-
 def test_what_is_recorded_is_read_back(tmp_path: Path) -> None:
     study = make_study(tmp_path)
     record = study.ask({"model.hidden": 8})
