@@ -113,12 +113,6 @@ class RaySession:
         """For the time in which Ray Tune starts trials."""
         return nullcontext() if self._local is None else trials_take_waiting_workers()
 
-    def resources(self) -> dict[str, float]:
-        """What the Ray of this process has: `CPU`, `GPU` and more."""
-        import ray
-
-        return ray.cluster_resources()
-
     def close(self) -> None:
         """End what was begun, after a start that is under way; may be called again."""
         if self._joined:

@@ -15,7 +15,6 @@ from search.config.config import Config
 from search.config.document import write_yaml
 from search.config.objectives import measured_names, reported
 from search.config.schema import Pbt
-from search.errors import RefusedError
 from search.run.coordinator import Coordinator
 from search.run.events import Turn
 from search.run.folder import RunFolder
@@ -144,26 +143,3 @@ class Executor(ABC):
     @abstractmethod
     def run(self, coordinator: Coordinator, jobs: Jobs) -> None:
         """Run jobs until the coordinator has none; returns when the last one has ended."""
-
-
-def concurrent_trials(config: Config, available: Mapping[str, float]) -> int:
-    """Trials that run at once on the available `CPU` and `GPU`.
-
-    Raises:
-        SearchError: not even one trial fits.
-    """
-    resources, cpus = config.resources, available.get("CPU", 0)
-    fits = int(cpus / resources.cpus_per_trial + 1e-9)
-    lacking = [] if fits else [f"cpus_per_trial is {resources.cpus_per_trial:g}, there are {cpus:g}"]
-    if resources.gpus_per_trial > 0:
-        gpus, share = available.get("GPU", 0), resources.gpus_per_trial
-        on_gpus = int(gpus) * int(1 / share + 1e-9) if share <= 1 else int(gpus / share)
-        fits = min(fits, on_gpus)
-        if not on_gpus:
-            lacking.append(f"gpus_per_trial is {share:g}, there are {gpus:g}")
-    if lacking:
-        raise RefusedError(
-            f"resources: {'; '.join(lacking)}. "
-            "Ask for less with --set, or name a larger Ray cluster with --address"
-        )
-    return min(fits, resources.concurrent_trials or fits)

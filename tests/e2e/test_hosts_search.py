@@ -42,3 +42,12 @@ def test_both_workers_run_trials_of_a_search(hosts: Hosts, shared: Path) -> None
     assert "2 at a time" in done.stdout
     assert {file.name for file in (shared / "met").iterdir()} == {"w1", "w2"}
     assert_nothing_lost(shared / "digits")
+
+
+def test_a_trial_larger_than_any_host_is_refused_before_the_start(hosts: Hosts, shared: Path) -> None:
+    config = write_config(shared, resources={"cpus_per_trial": 2}, name="large")
+    done = hosts.head.search(str(config), "--results", str(shared), "--address", hosts.address)
+    assert done.returncode == 2, done.stdout + done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("resources: cpus_per_trial is 2: a trial runs on one host, and the")
+    assert "the largest of 3, w1 (10.77.0.2), has 1. Ask for less with --set" in line

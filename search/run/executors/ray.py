@@ -7,9 +7,11 @@ import shutil
 from collections.abc import Sequence
 
 from search.config.config import Config
+from search.ray.hosts import living_hosts
 from search.ray.session import RaySession, quiet_tune
 from search.run.coordinator import Coordinator
-from search.run.executor import Executor, Jobs, concurrent_trials
+from search.run.executor import Executor, Jobs
+from search.run.fit import concurrent_trials
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +26,7 @@ class RayExecutor(RaySession, Executor):
         return () if self.address is None else ("--address", self.address)
 
     def concurrency(self, config: Config) -> int:
-        return concurrent_trials(config, self.resources())
+        return concurrent_trials(config, living_hosts())
 
     def run(self, coordinator: Coordinator, jobs: Jobs) -> None:
         quiet_tune(coordinator.concurrency)
