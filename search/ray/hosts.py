@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 
@@ -39,3 +40,17 @@ def living_hosts() -> list[Host]:
         for node in living
     ]
     return sorted(hosts, key=lambda host: (host.name, host.address, host.node_id))
+
+
+@contextmanager
+def asked_for(resources: Mapping[str, float], number: int) -> Iterator[None]:
+    """Meanwhile Ray's autoscaler, if there is one, is asked for hosts with so many times these resources."""
+    from ray.util.placement_group import placement_group, remove_placement_group
+
+    bundle = {name: amount for name, amount in resources.items() if amount}
+    groups = [placement_group([bundle]) for _ in range(number)]
+    try:
+        yield
+    finally:
+        for group in groups:
+            remove_placement_group(group)

@@ -24,6 +24,13 @@ from trainables.origin import keep_origin
 from trainables.process.causes import is_installed
 from trainables.session import TrialPlan
 
+Note = Callable[[str], None]
+"""Called with a line that a person should read."""
+
+
+def _nobody_reads(text: str) -> None:
+    """Where nobody reads notes."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Jobs:
@@ -33,6 +40,7 @@ class Jobs:
     folder: RunFolder
     shared: Mapping[str, Mapping[str, np.ndarray]]
     """Decoded data by its key, for all trials."""
+    note: Note = _nobody_reads
 
     def next_plan(self, coordinator: Coordinator) -> TrialPlan | Turn:
         """What a free worker runs next, its trial's folder made; or what it does without a job."""
@@ -132,9 +140,16 @@ class Executor(ABC):
     def close(self) -> None:  # noqa: B027
         """End what was started; may be called again."""
 
+    def prepare(self, jobs: Jobs) -> None:  # noqa: B027
+        """Wait until there are hosts for these jobs, before the first one is asked for.
+
+        Raises:
+            SearchError: one lacks what the jobs need.
+        """
+
     @abstractmethod
     def concurrency(self, config: Config) -> int:
-        """Jobs that run at once.
+        """Jobs that run at once; `run` may change that of the coordinator as hosts join and leave.
 
         Raises:
             SearchError: not even one trial finds what it asks for.

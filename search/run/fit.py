@@ -37,6 +37,15 @@ def fits(resources: Resources, host: Host) -> bool:
     return _fitting(resources, host) > 0
 
 
+def is_absent(resources: Resources, hosts: Sequence[Host]) -> bool:
+    """Whether the hosts have nothing at all of something that a trial asks for, rather than too little."""
+    asked = {"CPU": resources.cpus_per_trial, "GPU": resources.gpus_per_trial}
+    return any(
+        wanted > 0 and not any(host.resources.get(kind, 0) for host in hosts)
+        for kind, wanted in asked.items()
+    )
+
+
 def _fitting(resources: Resources, host: Host) -> int:
     return min(_on_cpus(resources, host), _on_gpus(resources, host))
 

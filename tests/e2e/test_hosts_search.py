@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import pytest
 from hosts import Hosts, cluster_of_hosts
 from invariants import assert_nothing_lost
-from programs import write_config
+from patience import PATIENCE
+from programs import PROGRAM, ended, wait_for_line, write_config
 from tiny_tasks import search_config
 
 ALONE: list[str] = ["--num-cpus=1"]
@@ -51,3 +53,33 @@ def test_a_trial_larger_than_any_host_is_refused_before_the_start(hosts: Hosts, 
     (line,) = done.stderr.splitlines()
     assert line.startswith("resources: cpus_per_trial is 2: a trial runs on one host, and the")
     assert "the largest of 3, w1 (10.77.0.2), has 1. Ask for less with --set" in line
+
+
+def test_hosts_that_join_are_used_at_once_and_lost_ones_are_not_counted(tmp_path: Path) -> None:
+    sections = meeting(tmp_path / "met", hosts=3, resources={"cpus_per_trial": 1, "concurrent_trials": 2})
+    config = write_config(tmp_path, **sections)
+    with cluster_of_hosts(shared=tmp_path) as hosts:
+        search = hosts.head.start(
+            *PROGRAM, str(config), "--results", str(tmp_path), "--address", hosts.address
+        )
+        wait_for_line(search, "no host has what a trial asks for: waiting for hosts to join")
+        hosts.add("w1", shared=tmp_path).join(hosts.head, *ALONE)
+        wait_for_line(search, "1 at a time")
+        wait_for_line(search, "trial 0 started")
+        wait_for_file(tmp_path / "met" / "w1")
+        hosts.add("w2", shared=tmp_path).join(hosts.head, *ALONE)
+        wait_for_line(search, "w2 (10.77.0.3) has joined: 2 trials at a time")
+        wait_for_file(tmp_path / "met" / "w2")
+        hosts["w1"].kill()
+        wait_for_line(search, "w1 (10.77.0.2) is lost: 1 trial at a time")
+        hosts.add("w3", shared=tmp_path).join(hosts.head, *ALONE)
+        wait_for_line(search, "w3 (10.77.0.4) has joined: 2 trials at a time")
+        ended(search, 0)
+    assert_nothing_lost(tmp_path / "digits")
+
+
+def wait_for_file(file: Path) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not file.exists():
+        assert time.monotonic() < deadline, file
+        time.sleep(0.05)

@@ -185,14 +185,16 @@ class Hosts:
         """Of the cluster, as for `--address`."""
         return f"{self.head.address}:{_PORT}"
 
-    def add(self, name: str) -> Host:
-        """A further host, with its cable; Ray is not started there."""
+    def add(self, name: str, shared: Path | None = None) -> Host:
+        """A further host, with its cable, and a folder that is shared; Ray is not started there."""
         host = Host(name, len(self.hosts) + 1)
         self.hosts[name] = host
         ends = f"link add {host.port} type veth peer name eth0 netns {host.keeper.pid}"
         for words in (ends, f"link set {host.port} master bridge0", f"link set {host.port} up"):
             self._on_bridge("ip", *words.split())
         host.go_on()
+        if shared is not None:
+            host.share(shared)
         return host
 
     def cut(self, host: Host) -> None:
@@ -259,9 +261,7 @@ def cluster_of_hosts(
     try:
         names = ["head", *(f"w{number}" for number in range(1, len(workers) + 1))]
         for name in names:
-            host = hosts.add(name)
-            if shared is not None:
-                host.share(shared)
+            hosts.add(name, shared)
         hosts.head.join(hosts.head, *head)
         with ThreadPoolExecutor() as pool:
             list(pool.map(lambda name, options: hosts[name].join(hosts.head, *options), names[1:], workers))

@@ -27,6 +27,7 @@ from search.ray.patches import OUT_OF_MEMORY, repair_tune, save_at_end
 from search.run.coordinator import Coordinator
 from search.run.events import Turn
 from search.run.executor import Jobs
+from search.run.executors.placement import Placement
 from trainables.process.failure import (
     Failure,
     FailureKind,
@@ -45,7 +46,9 @@ _LONGEST_TICK = 1.0
 """Seconds: time in which this process, or the whole machine, stood still does not count as a trial's."""
 
 
-def tuner_of(coordinator: Coordinator, jobs: Jobs, death: Callable[[], str]) -> tune.Tuner:
+def tuner_of(
+    coordinator: Coordinator, jobs: Jobs, placement: Placement, death: Callable[[], str]
+) -> tune.Tuner:
     """A Tuner whose `fit()` runs all jobs of a search, and raises when `death` says that Ray is dead."""
     running = RunningJobs()
     asked = jobs.config.resources
@@ -56,7 +59,7 @@ def tuner_of(coordinator: Coordinator, jobs: Jobs, death: Callable[[], str]) -> 
     return tune.Tuner(
         tune.with_resources(trainable, resources),
         tune_config=tune.TuneConfig(
-            search_alg=StudySearcher(coordinator, jobs, running),
+            search_alg=StudySearcher(coordinator, jobs, placement, running),
             scheduler=StudyScheduler(coordinator, running),
             num_samples=-1,
             reuse_actors=True,
@@ -175,11 +178,14 @@ class DeathWatch(_Stateless, tune.Callback):
 class StudySearcher(_Stateless, Searcher):
     """Gives Ray the next job as a configuration."""
 
-    def __init__(self, coordinator: Coordinator, jobs: Jobs, running: RunningJobs) -> None:
+    def __init__(
+        self, coordinator: Coordinator, jobs: Jobs, placement: Placement, running: RunningJobs
+    ) -> None:
         super().__init__(metric=None, mode=None)
-        self._coordinator, self._jobs, self._running = coordinator, jobs, running
+        self._coordinator, self._jobs, self._placement, self._running = coordinator, jobs, placement, running
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        self._placement.look()  # here, as Tune calls nothing else while no trial runs
         # A job that has ended for the coordinator may still be saving what the next one goes on from.
         if len(self._running) > len(self._coordinator.running):
             return None
