@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
 class Host:
     """A machine that runs trials."""
 
-    resources: Mapping[str, float]
+    resources: Mapping[str, float] = field(compare=False)
     """What it has, used or not: `CPU`, `GPU`."""
     name: str = "this machine"
     address: str = ""

@@ -92,7 +92,7 @@ def trial_plan(
         gpu_fraction=config.resources.gpus_per_trial,
         prepared=str(folder.prepared),
         working_folder=str(Path.cwd()),
-        search_path=_own_search_path(),
+        search_path=own_search_path(),
         timeout=timeout,
         measures=() if record.measured or record.depth else measured_names(config),
         data_number=record.data_number,
@@ -100,7 +100,7 @@ def trial_plan(
     )
 
 
-def _own_search_path() -> list[str]:
+def own_search_path() -> list[str]:
     """The folders of this process's `sys.path` besides Python's own and those of installed packages."""
     folders = [Path(folder).absolute() for folder in sys.path]
     return [str(folder) for folder in folders if folder.is_dir() and not is_installed(folder)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from search.config.config import Config
@@ -10,6 +11,8 @@ from search.errors import RefusedError
 from search.ray.hosts import Host
 
 _TOLERANCE = 1e-9
+_RAYS_PARTS = 10_000
+"""Of one GPU; Ray rounds a share to these, and three times 0.33334 would be more than one."""
 
 
 def concurrent_trials(config: Config, hosts: Sequence[Host]) -> int:
@@ -37,6 +40,22 @@ def fits(resources: Resources, host: Host) -> bool:
     return _fitting(resources, host) > 0
 
 
+def spread_share(resources: Resources, hosts: Sequence[Host], at_once: int) -> float:
+    """Share of a GPU that each of so many trials asks Ray for; with a larger one they would not all fit.
+
+    Ray fills one device before it takes the next: by the share that a trial needs, some would be idle.
+    """
+    needed = resources.gpus_per_trial
+    if needed == 0:
+        return 0.0
+    for trials in range(1, int(1 / needed + _TOLERANCE) + 1):
+        share = math.floor(_RAYS_PARTS / trials) / _RAYS_PARTS
+        larger = resources.model_copy(update={"gpus_per_trial": share})
+        if share > needed and num_fitting(larger, hosts) >= at_once:
+            return share
+    return needed
+
+
 def is_absent(resources: Resources, hosts: Sequence[Host]) -> bool:
     """Whether the hosts have nothing at all of something that a trial asks for, rather than too little."""
     asked = {"CPU": resources.cpus_per_trial, "GPU": resources.gpus_per_trial}
@@ -59,7 +78,7 @@ def _on_gpus(resources: Resources, host: Host) -> int:
     gpus, share = host.resources.get("GPU", 0), resources.gpus_per_trial
     if share == 0:
         return _on_cpus(resources, host)
-    return int(gpus) * int(1 / share + _TOLERANCE) if share <= 1 else int(gpus / share)
+    return int(gpus) * int(1 / share + _TOLERANCE)
 
 
 def _lacking(resources: Resources, hosts: Sequence[Host]) -> list[str]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from host_tasks import wait_until
 from hosts import Hosts, cluster_of_hosts
 from invariants import assert_nothing_lost
-from patience import PATIENCE
 from programs import PROGRAM, ended, wait_for_line, write_config
 from tiny_tasks import search_config
+
+from search.study.study import read_records
+from search.study.trial import NO_VERDICT
 
 ALONE: list[str] = ["--num-cpus=1"]
 
@@ -55,8 +57,28 @@ def test_a_trial_larger_than_any_host_is_refused_before_the_start(hosts: Hosts, 
     assert "the largest of 3, w1 (10.77.0.2), has 1. Ask for less with --set" in line
 
 
+def test_a_trial_that_fails_is_tried_again_on_another_host_and_the_first_one_is_named(
+    hosts: Hosts, shared: Path
+) -> None:
+    sections: dict[str, Any] = {
+        "task": "host_tasks:BrokenHostTask",
+        "trial": search_config()["trial"] | {"data": {"broken": "w1", "folder": str(shared)}},
+        "budget": {"trials": 4, "max_virtual_epochs": 2},
+        "name": "cursed",
+    }
+    config = write_config(shared, **sections)
+    done = hosts.head.search(str(config), "--results", str(shared), "--address", hosts.address)
+    assert done.returncode == 0, done.stdout + done.stderr
+    failed = [line for line in done.stdout.splitlines() if "this host is cursed" in line]
+    assert failed
+    assert all(line.endswith("(on w1 (10.77.0.2))") for line in failed), failed
+    records = read_records(shared / "cursed" / "study.journal")
+    assert [record.outcome for record in records if record.outcome in NO_VERDICT] == []
+    assert max(len(record.failures) for record in records) == 1
+
+
 def test_hosts_that_join_are_used_at_once_and_lost_ones_are_not_counted(tmp_path: Path) -> None:
-    sections = meeting(tmp_path / "met", hosts=3, resources={"cpus_per_trial": 1, "concurrent_trials": 2})
+    sections = meeting(tmp_path / "met", hosts=4, resources={"cpus_per_trial": 1, "concurrent_trials": 2})
     config = write_config(tmp_path, **sections)
     with cluster_of_hosts(shared=tmp_path) as hosts:
         search = hosts.head.start(
@@ -66,20 +88,14 @@ def test_hosts_that_join_are_used_at_once_and_lost_ones_are_not_counted(tmp_path
         hosts.add("w1", shared=tmp_path).join(hosts.head, *ALONE)
         wait_for_line(search, "1 at a time")
         wait_for_line(search, "trial 0 started")
-        wait_for_file(tmp_path / "met" / "w1")
+        wait_until((tmp_path / "met" / "w1").exists)
         hosts.add("w2", shared=tmp_path).join(hosts.head, *ALONE)
         wait_for_line(search, "w2 (10.77.0.3) has joined: 2 trials at a time")
-        wait_for_file(tmp_path / "met" / "w2")
+        wait_until((tmp_path / "met" / "w2").exists)
         hosts["w1"].kill()
         wait_for_line(search, "w1 (10.77.0.2) is lost: 1 trial at a time")
         hosts.add("w3", shared=tmp_path).join(hosts.head, *ALONE)
         wait_for_line(search, "w3 (10.77.0.4) has joined: 2 trials at a time")
+        (tmp_path / "met" / "the last one").touch()
         ended(search, 0)
     assert_nothing_lost(tmp_path / "digits")
-
-
-def wait_for_file(file: Path) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not file.exists():
-        assert time.monotonic() < deadline, file
-        time.sleep(0.05)

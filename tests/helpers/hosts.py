@@ -270,6 +270,15 @@ def cluster_of_hosts(
         hosts.close()
 
 
+def program_folders() -> list[str]:
+    """Where a host finds this program: here, and where it is installed."""
+    code = "import importlib.util as u; print(u.find_spec('trainables').submodule_search_locations[0])"
+    # Without the variables and the current folder, which come before what is installed.
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, cwd="/")
+    found = {ROOT, *([Path(done.stdout.strip()).parent] if done.returncode == 0 else [])}
+    return [str(folder / package) for folder in sorted(found) for package in ("search", "trainables")]
+
+
 def require_namespaces() -> None:
     """Skip the test where hosts cannot be made."""
     lacking = [tool for tool in ("ip", "unshare", "nsenter", "mount", "bash") if not shutil.which(tool)]

@@ -10,7 +10,7 @@ from tiny_tasks import search_config
 from search.config.stages import load_config
 from search.errors import RefusedError
 from search.ray.hosts import Host
-from search.run.fit import concurrent_trials
+from search.run.fit import concurrent_trials, spread_share
 
 
 def at_once(*hosts: tuple[float, float], **resources: float) -> int:
@@ -66,3 +66,24 @@ def test_a_trial_that_fits_on_no_host_is_refused_with_what_the_largest_one_has(
 ) -> None:
     with pytest.raises(RefusedError, match=f"^resources: {re.escape(cause)}. Ask for less with --set, or"):
         at_once(*hosts, **resources)
+
+
+@pytest.mark.parametrize(
+    ("hosts", "needed", "at_once", "share"),
+    [
+        ([(8, 4)], 0.25, 4, 1.0),
+        ([(8, 4)], 0.25, 5, 0.5),
+        ([(8, 4)], 0.3, 8, 0.5),
+        ([(16, 4)], 0.3, 12, 0.3333),
+        ([(16, 4)], 0.25, 16, 0.25),
+        ([(1, 4), (8, 1)], 0.25, 5, 0.25),
+        ([(8, 1), (8, 1)], 0.1, 2, 1.0),
+        ([(8, 1)], 0.0, 8, 0.0),
+    ],
+)
+def test_trials_take_as_much_of_a_gpu_as_leaves_none_idle(
+    hosts: list[tuple[float, float]], needed: float, at_once: int, share: float
+) -> None:
+    config = load_config(search_config(resources={"gpus_per_trial": needed})).first
+    found = [Host({"CPU": cpus, "GPU": gpus}) for cpus, gpus in hosts]
+    assert spread_share(config.resources, found, at_once) == share
