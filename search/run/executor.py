@@ -118,6 +118,9 @@ class Executor(ABC):
     flags: Sequence[str] = ()
     """Options of the command line that choose it, for commands that messages name."""
 
+    elsewhere = False
+    """Trials may run on other hosts, which see this one's current folder, but hardly its temporary ones."""
+
     def begin(self) -> None:  # noqa: B027  # optional
         """Start in the background what takes time to start."""
 

@@ -62,7 +62,8 @@ def test_a_trial_that_fails_is_tried_again_on_another_host_and_the_first_one_is_
 ) -> None:
     sections: dict[str, Any] = {
         "task": "host_tasks:BrokenHostTask",
-        "trial": search_config()["trial"] | {"data": {"broken": "w1", "folder": str(shared)}},
+        "trial": search_config()["trial"]
+        | {"data": {"broken": "w1", "folder": str(shared), "until": "tried"}},
         "budget": {"trials": 4, "max_virtual_epochs": 2},
         "name": "cursed",
     }
@@ -75,6 +76,38 @@ def test_a_trial_that_fails_is_tried_again_on_another_host_and_the_first_one_is_
     records = read_records(shared / "cursed" / "study.journal")
     assert [record.outcome for record in records if record.outcome in NO_VERDICT] == []
     assert max(len(record.failures) for record in records) == 1
+
+
+def test_a_job_that_waits_for_another_host_than_it_failed_on_takes_that_when_no_other_is_left(
+    tmp_path: Path,
+) -> None:
+    data = {"broken": "w1", "folder": str(tmp_path), "once": True, "until": "never"}
+    sections: dict[str, Any] = {
+        "task": "host_tasks:BrokenHostTask",
+        "trial": search_config()["trial"] | {"data": data},
+        "budget": {"trials": 2, "max_virtual_epochs": 1},
+    }
+    config = write_config(tmp_path, **sections)
+    with cluster_of_hosts(ALONE, ALONE, shared=tmp_path) as hosts:
+        search = hosts.head.start(
+            *PROGRAM, str(config), "--results", str(tmp_path), "--address", hosts.address
+        )
+        wait_for_line(search, "this host is cursed (on w1 (10.77.0.2))")
+        hosts["w2"].kill()  # where the other trial runs, for which the first one waits
+        wait_for_line(search, "w2 (10.77.0.3) is lost: 1 trial at a time")
+        ended(search, 0)
+    (tmp_path / "never").touch()  # the best trial is evaluated here
+    assert_nothing_lost(tmp_path / "digits")
+
+
+def test_a_forecast_on_a_cluster_trains_on_its_hosts(hosts: Hosts, shared: Path) -> None:
+    config = write_config(shared, name="forecast")
+    done = hosts.head.search(
+        "plan", str(config), "--address", hosts.address, "--probe", "30s", cwd=str(shared)
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 trials" in done.stdout
+    assert not list(shared.glob("tune-search-plan-*"))
 
 
 def test_hosts_that_join_are_used_at_once_and_lost_ones_are_not_counted(tmp_path: Path) -> None:

@@ -121,7 +121,10 @@ class Placement:
         """The host whose id or address it is; None where there is but one, which need not be named."""
         if len(self._seen) < 2:
             return None
-        return next((host for host in self._seen.values() if text in (host.node_id, host.address)), None)
+        if text in self._seen:
+            return self._seen[text]
+        found = [host for host in self._seen.values() if host.address == text]
+        return found[0] if len(found) == 1 else None
 
     def _awaited(self) -> set[Host]:
         """Hosts that are being looked at."""

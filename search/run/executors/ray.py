@@ -32,6 +32,7 @@ class RayExecutor(RaySession, Executor):
         super().__init__(address)
         self._skip_bad_nodes = skip_bad_nodes
         self._placement: Placement | None = None
+        self.elsewhere = address is not None
 
     @property
     def flags(self) -> Sequence[str]:  # type: ignore[override]

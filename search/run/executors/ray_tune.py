@@ -89,6 +89,8 @@ class RunningJob:
 
     def __init__(self, plan: TrialPlan, not_on: Sequence[str]) -> None:
         self.plan, self.not_on = plan, not_on
+        self.trial: Trial | None = None
+        """Ray's own, once it has taken the job."""
         self.node = ""
         """Ray's id of its host, once its process is ready."""
         self.failure: Failure | None = None
@@ -219,6 +221,10 @@ class StudyScheduler(_Stateless, FIFOScheduler):
         super().__init__()
         self._coordinator, self._placement, self._running = coordinator, placement, running
 
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        if job := self._running.get(trial.trial_id):
+            job.trial = trial
+
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         job, got = self._running.get(trial.trial_id), result[RESULT]
         if job is None:  # it has ended for Ray already
@@ -251,12 +257,13 @@ class StudyScheduler(_Stateless, FIFOScheduler):
         for name in stuck:
             failure = Failure(FailureKind.DIED, "the host that it was to start on was lost")
             self._coordinator.on_lost(self._running[name].plan.number, failure)
-            tune_controller.stop_trial(tune_controller.get_trial(name))
+            tune_controller.stop_trial(self._running[name].trial)
         return None
 
     def _is_stuck(self, job: RunningJob) -> bool:
         """Whether a job that has not begun waits for a host where it may run, and there is none of those."""
-        return bool(job.not_on) and not job.node and self._placement.has_none_but(job.not_on)
+        waits = job.trial is not None and not job.node and bool(job.not_on)
+        return waits and self._placement.has_none_but(job.not_on)
 
     def debug_string(self) -> str:
         return "search/study"
