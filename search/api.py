@@ -36,6 +36,7 @@ def search(
     plan: str | Path | None = None,
     accept_new_data: bool = False,
     address: str | None = None,
+    skip_bad_nodes: bool = False,
     local: bool = False,
     retry_failed: bool = False,
     progress: bool = True,
@@ -57,18 +58,17 @@ def search(
         source: a training function, a subclass of Task, a YAML file, or what it holds as a mapping.
         space: of a function or class: the values of a trial, any of which may be a domain; YAML's `trial:`.
         overrides: of a configuration: values to set, such as `trial.batch_size=16`.
-        results: folder of all runs.
-        name: the run's name (default: the configuration's, or the function's).
+        results, name: folder of all runs, and the run's name (default: the configuration's or function's).
         from_run, …, retry_failed: see `search.run.search.search`.
         progress: show what happens: a table in a notebook's cell or on a terminal, else a line per event.
-        reporter, executor: in the place of `progress`, and of `address` and `local`; it may have begun.
+        reporter, executor: in the place of `progress`, and of `address` and the like; it may have begun.
         sections: of a function or class: the other sections of a configuration, with YAML's keys.
 
     Raises:
         SearchError: the configuration is wrong, or the search cannot continue.
     """
     config = _config_of(source, name, space, sections)
-    with closing(executor or executor_for(address, local=local)) as executor:
+    with closing(executor or executor_for(address, local=local, skip_bad_nodes=skip_bad_nodes)) as executor:
         loaded = _loaded(config, overrides, name, priors_from, executor)
         folder = RunFolder(Path(results).absolute() / searches.run_name(name, loaded))
         with _shown(folder, reporter, progress=progress, local=local) as shown:

@@ -78,6 +78,7 @@ def search(
     plan_file: str | None,
     accept_new_data: bool,
     address: str | None,
+    skip_bad_nodes: bool,
     local: bool,
     retry_failed: bool,
     plain: bool,
@@ -101,20 +102,20 @@ def search(
     from search.config.stages import load_config
     from search.run.executors.choose import executor_for
 
-    with leaving_on_sigterm(), closing(executor_for(address, local=local)) as executor:
+    chosen = executor_for(address, local=local, skip_bad_nodes=skip_bad_nodes)
+    with leaving_on_sigterm(), closing(chosen) as executor:
         try:
             loaded = load_config(
                 config, overrides, name=name, priors_from=priors_from, before_task=executor.begin
             )
-            from search.run.search import run_name
-            from search.run.search import search as run_search
+            from search.run import search as searches
 
-            folder = Path(results).absolute() / run_name(name, loaded)
+            folder = Path(results).absolute() / searches.run_name(name, loaded)
         except SearchError as error:
             _refuse(error)  # before a Ray that has begun is shut down, which takes a second
 
         def run(reporter: Any) -> Any:
-            return run_search(
+            return searches.search(
                 loaded,
                 results=results,
                 name=name,
@@ -126,7 +127,7 @@ def search(
                 executor=executor,
             )
 
-        watched(folder, run, plain=plain, local=local, address=address)
+        watched(folder, run, plain=plain, local=local, flags=executor.flags)
 
 
 @cli.command(short_help="Continue a search, also with larger limits.")
@@ -156,6 +157,7 @@ def resume(
     overrides: tuple[str, ...],
     accept_new_data: bool,
     address: str | None,
+    skip_bad_nodes: bool,
     local: bool,
     retry_failed: bool,
     plain: bool,
@@ -175,6 +177,8 @@ def resume(
       tune-search resume results/seg --trials 50 --set 'trial.model.width={choice: [16, 32, 64]}'
       tune-search resume results/seg --trials 50 --set 'sampler.points_to_evaluate=[{optimizer.lr: 1e-3}]'
     """
+    from search.run.executors.choose import executor_for
+
     limits = {"trials": trials, "max_virtual_epochs": max_virtual_epochs, "time": time}
     grown = [f"budget.{name}={value}" for name, value in limits.items() if value is not None]
 
@@ -187,14 +191,14 @@ def resume(
             config=config,
             overrides=changes,
             accept_new_data=accept_new_data,
-            address=address,
-            local=local,
             retry_failed=retry_failed,
             reporter=reporter,
+            executor=executor,
         )
 
     with leaving_on_sigterm():
-        watched(Path(run).absolute(), continue_run, plain=plain, local=local, address=address)
+        executor = executor_for(address, local=local, skip_bad_nodes=skip_bad_nodes)
+        watched(Path(run).absolute(), continue_run, plain=plain, local=local, flags=executor.flags)
 
 
 @cli.command(short_help="Export the best checkpoint as plain files.")

@@ -14,6 +14,7 @@ from search.cli_options import (
     plain_option,
     retry_option,
     run_argument,
+    skip_bad_option,
 )
 from search.cli_watched import watched
 from search.run.signals import leaving_on_sigterm
@@ -29,6 +30,7 @@ from search.run.signals import leaving_on_sigterm
     help="Number of seeds, also more than so far (default: as begun, or as configured, or 5).",
 )
 @address_option
+@skip_bad_option
 @local_option
 @retry_option
 @plain_option
@@ -37,6 +39,7 @@ def confirm(
     top: int | None,
     seeds: int | None,
     address: str | None,
+    skip_bad_nodes: bool,
     local: bool,
     retry_failed: bool,
     plain: bool,
@@ -55,6 +58,8 @@ def confirm(
       tune-search confirm results/seg --seeds 10
     """
 
+    from search.run.executors.choose import executor_for
+
     def race(reporter: Any) -> Any:
         from search.commands.confirm import race as run_race
 
@@ -62,11 +67,11 @@ def confirm(
             run,
             top=top,
             seeds=seeds,
-            address=address,
-            local=local,
             retry_failed=retry_failed,
             reporter=reporter,
+            executor=executor,
         )
 
     with leaving_on_sigterm():
-        watched(Path(run).absolute(), race, plain=plain, local=local, address=address)
+        executor = executor_for(address, local=local, skip_bad_nodes=skip_bad_nodes)
+        watched(Path(run).absolute(), race, plain=plain, local=local, flags=executor.flags)

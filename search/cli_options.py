@@ -64,6 +64,11 @@ local_option = click.option(
     help="Run trials one after another in this process, without Ray, so that breakpoint() works in a task. "
     "A virtual epoch that hangs is not ended.",
 )
+skip_bad_option = click.option(
+    "--skip-bad-nodes",
+    is_flag=True,
+    help="Leave out hosts of the cluster that lack what trials need, rather than refuse to start.",
+)
 accept_option = click.option(
     "--accept-new-data",
     is_flag=True,
@@ -87,6 +92,6 @@ def out_option(default: str) -> Callable[[_Command], _Command]:
 
 def running_options(command: _Command) -> _Command:
     """The options of the commands that run a search."""
-    for option in (plain_option, retry_option, local_option, address_option, accept_option):
+    for option in (plain_option, retry_option, local_option, skip_bad_option, address_option, accept_option):
         command = option(command)
     return command

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,13 @@ TERMINATED = 143
 
 
 def watched(
-    folder: Path, run: Callable[[Any], Any], *, plain: bool, local: bool, address: str | None
+    folder: Path, run: Callable[[Any], Any], *, plain: bool, local: bool, flags: Sequence[str]
 ) -> None:
     """Run a search with a live or plain view, print its outcome and exit with its code.
 
-    With `local`, tasks run in this process: their output, and the debugger's, stays on the terminal.
+    With `local`, tasks run in this process: their output, and the debugger's, stays on the terminal. `flags`
+    are those of the executor, for the commands that are shown.
     """
-    from search.run.executors.choose import executor_for
     from search.run.folder import RunFolder
     from search.screen.live import PlainView, screen
     from search.screen.text import summary_text
@@ -32,7 +32,6 @@ def watched(
     here = PlainView(strict(sys.stdout), run_folder.log)
     with nullcontext(here) if local else screen(run_folder.log, plain=plain) as reporter:
         summary = run(reporter)
-    flags = executor_for(address, local=local).flags
     flags = (*flags, *(["--plain"] if plain else []))
     color = sys.stdout.isatty() and not plain
     say(summary_text(summary, color=color, flags=flags), otherwise=run_folder.log)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import ray
 from ray import tune
 
+from trainables.process.failure import FailureKind, TrialError
 from trainables.process.imports import Bounded
 from trainables.session import Record, TrialPlan
 from trainables.worker import Started, TrialWorker
@@ -29,6 +31,8 @@ class Result:
     started: Started | None = None
     actor: Any = None
     """The handle with which Ray ends the trial's process."""
+    node: str = ""
+    """Ray's id of the host where that is."""
 
 
 class TrialTrainable(tune.Trainable):
@@ -37,6 +41,13 @@ class TrialTrainable(tune.Trainable):
     The first `step()` of a job trains nothing: its result says that the trial is ready.
     Checkpoints are the session's own, in the trial's folder; those of Ray are empty.
     """
+
+    @classmethod
+    def default_resource_request(cls, config: dict[str, Any]) -> tune.PlacementGroupFactory:
+        """What the job's process takes of its host, and on which hosts it must not run."""
+        asked = config["request"]
+        elsewhere = [{"ray.io/node-id": f"!in({','.join(asked['not_on'])})"}] if asked["not_on"] else None
+        return tune.PlacementGroupFactory([asked["resources"]], bundle_label_selector=elsewhere)
 
     def setup(
         self,
@@ -60,7 +71,7 @@ class TrialTrainable(tune.Trainable):
         if self._started is None:
             return {RESULT: Result(report=self.worker.next_report())}
         started, self._started = self._started, None
-        return {RESULT: Result(started=started, actor=_this_actor())}
+        return {RESULT: Result(started=started, actor=_this_actor(), node=_this_node())}
 
     def cleanup(self) -> None:
         self.worker.end()
@@ -75,6 +86,11 @@ class TrialTrainable(tune.Trainable):
 
     def _begin(self, config: dict[str, Any]) -> None:
         plan = TrialPlan(**config["plan"])
+        if "request" in config and not Path(plan.folder).is_dir():  # made before the job was asked for
+            missing = (
+                f"the trial's folder {plan.folder} is not there: the results are not shared with this host"
+            )
+            raise TrialError(f"{FailureKind.PASSING}: {missing}")
         for stream in self._printed:
             stream.renew(f"trial {plan.number}")
         self._started = self.worker.begin(plan)
@@ -84,3 +100,7 @@ def _this_actor() -> Any:
     """The handle of this process; None where no Ray has made it."""
     context = ray.get_runtime_context() if ray.is_initialized() else None
     return None if context is None or context.get_actor_id() is None else context.current_actor
+
+
+def _this_node() -> str:
+    return ray.get_runtime_context().get_node_id() if ray.is_initialized() else ""

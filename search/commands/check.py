@@ -26,11 +26,12 @@ from search.forecast.buys import buys
 from search.forecast.costs import Costs, TrialCost
 from search.forecast.first_steps import Training, build, state_size
 from search.race.cost import ConfirmPlan, confirm_plan
+from search.ray.hosts import Host
 from search.run.confirm import refuse_other_splits
 from search.run.data_errors import data_errors
 from search.run.data_record import compared, find_data, read_data
-from search.run.executor import concurrent_trials
 from search.run.first_try import try_imported
+from search.run.fit import concurrent_trials
 from search.run.folder import RunFolder
 from search.run.largest_batch import with_largest_batch
 from search.run.priors import resolved_priors
@@ -133,7 +134,7 @@ def check(
     written = load_config(config, overrides, priors_from=priors_from)
     search, lines, priors = _resolved(written, phase)
     loaded = search.first
-    concurrency = concurrent_trials(loaded, _local_resources())
+    concurrency = concurrent_trials(loaded, [_this_machine()])
     first = next(iter(loaded.space.candidates()))
     tried = _try(loaded, first.options, phase, raced=search.confirm is not None)
     trainer = tried.trainer
@@ -336,6 +337,6 @@ def _measure(trainer: Training) -> tuple[dict[str, float], float, float]:
     return metrics, max(0.0, both - validation) / _NUM_STEPS, validation
 
 
-def _local_resources() -> dict[str, float]:
+def _this_machine() -> Host:
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    return {"CPU": float(num_cores()), "GPU": float(gpus)}
+    return Host({"CPU": float(num_cores()), "GPU": float(gpus)})

@@ -45,6 +45,7 @@ def race(
     top: int | None = None,
     seeds: int | None = None,
     address: str | None = None,
+    skip_bad_nodes: bool = False,
     local: bool = False,
     retry_failed: bool = False,
     reporter: ProgressReporter | None = None,
@@ -57,7 +58,7 @@ def race(
         top: number of best trials that race (default: as the race has begun, else as configured, else 3).
         seeds: number of seeds (default: as the race has begun, else as configured, else 5); where they are
             fewer than the race has begun with, all of those stay, which the reporter is told.
-        address, local, retry_failed, reporter, executor: see `search.run.search.search`.
+        address, …, executor: see `search.run.search.search`.
 
     Raises:
         SearchError: the search is not complete, or the race cannot be run.
@@ -65,7 +66,7 @@ def race(
     folder = RunFolder(Path(run).absolute())
     folder.require()
     refuse_several(folder, "a race has one winner; `export --trial N` takes a trial of the front")
-    executor = executor or executor_for(address, local=local)
+    executor = executor or executor_for(address, local=local, skip_bad_nodes=skip_bad_nodes)
     flags = executor.flags
     try:
         summary = _require_complete(folder, read_summary(folder), flags)

@@ -93,7 +93,8 @@ def probe(config: Config, executor: Executor, *, seconds: float, report: Callabl
     asked = _length_that_fits(config, first, left - starting)
     if asked is None:
         return Probe(_of_first_steps(first), concurrency, time.monotonic() - began, (_FIRST_ONLY,))
-    with tempfile.TemporaryDirectory(prefix="tune-search-plan-") as folder:
+    place = str(Path.cwd()) if executor.elsewhere else None
+    with tempfile.TemporaryDirectory(prefix="tune-search-plan-", dir=place) as folder:
         run = RunFolder(Path(folder) / config.name)
         watcher = _Watcher(time.monotonic() + left, report)
         memory = MemoryWatch(

@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from logging.handlers import MemoryHandler
 from threading import Event, Thread
@@ -18,6 +18,7 @@ from threading import Event, Thread
 from search.errors import SearchError
 from search.ray.allowed import few_processes, store_bytes
 from search.ray.groups import group_of_their_own
+from search.ray.hosts import Host, living_hosts
 from search.ray.patches import (
     GCS,
     INIT_LOGGER,
@@ -45,6 +46,7 @@ _LONGEST_FOLDER = LONGEST_SOCKET - len(f"/ray/{LONGEST_IN_SESSION}")
 
 _WORKER_IMPORTS = "trainables.trainable"
 _MOST_WORKERS = 16
+_MOST_PENDING = 100_000
 
 _tables_gone = Event()
 
@@ -62,6 +64,7 @@ class RaySession:
         self.address = address
         self._local: LocalRay | None = None
         self._joined = False
+        self._own: Sequence[Host] = ()
 
     def begin(self) -> None:
         """Start a local Ray in the background, unless this process has one or an address is given.
@@ -113,11 +116,12 @@ class RaySession:
         """For the time in which Ray Tune starts trials."""
         return nullcontext() if self._local is None else trials_take_waiting_workers()
 
-    def resources(self) -> dict[str, float]:
-        """What the Ray of this process has: `CPU`, `GPU` and more."""
-        import ray
-
-        return ray.cluster_resources()
+    def hosts(self) -> Sequence[Host]:
+        """The hosts of now; a local Ray is asked once: nothing joins it, and a dead one does not answer."""
+        if self._local is None:
+            return living_hosts()
+        self._own = self._own or living_hosts()
+        return self._own
 
     def close(self) -> None:
         """End what was begun, after a start that is under way; may be called again."""
@@ -128,7 +132,7 @@ class RaySession:
             self._joined = False
         if self._local is not None:
             self._local.end()
-            self._local = None
+            self._local, self._own = None, ()
 
 
 class LocalRay(Thread):
@@ -326,9 +330,10 @@ def _unreachable(address: str, error: Exception) -> SearchError:
     return SearchError(f"Ray could not be reached at {address}: {error}; {hint}")
 
 
-def quiet_tune(concurrency: int) -> None:
+def quiet_tune() -> None:
     """Settings of Ray Tune, before it is imported: it executes, and keeps and prints nothing."""
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(concurrency)
+    # The coordinator bounds them, as hosts join and leave; Tune's own bound is fixed for good.
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(_MOST_PENDING)
     os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "3600"
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
     # It misses the result files of Ray's own loggers, which are off.

@@ -231,18 +231,18 @@ class Coordinator:
     def _on_lost(self, record: TrialRecord, failure: Failure) -> None:
         if failure.kind in limits.NOT_ITS_FAULT:
             self._cut_off(record)
-            self.give_up(f"trial {record.number}: {failure.cause}{limits.NOT_ITS_FAULT[failure.kind]}")
+            self.give_up(f"trial {record.number}: {failure.text}{limits.NOT_ITS_FAULT[failure.kind]}")
             return
         self._end_job(record)
         self.study.add_failure(record, failure)
         if limits.may_retry(record.failures, self._config.max_failures):
             self._queue.append(record)
-            self._tell(EventKind.RETRIED, record, text=failure.cause)
+            self._tell(EventKind.RETRIED, record, text=failure.text)
             return
         self._finish(record, *limits.failed_as(failure))
         self._failed_alike.add(failure.cause, record.depth)
         if self._failed_alike.count >= self._config.max_failed_trials:
-            self.give_up(f"{self._failed_alike.count} trials in a row failed alike: {failure.cause}")
+            self.give_up(f"{self._failed_alike.count} trials in a row failed alike: {failure.text}")
 
     def give_up(self, reason: str) -> None:
         """End the search as failed."""

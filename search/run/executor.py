@@ -15,7 +15,6 @@ from search.config.config import Config
 from search.config.document import write_yaml
 from search.config.objectives import measured_names, reported
 from search.config.schema import Pbt
-from search.errors import RefusedError
 from search.run.coordinator import Coordinator
 from search.run.events import Turn
 from search.run.folder import RunFolder
@@ -24,6 +23,13 @@ from search.study.trial import TrialRecord
 from trainables.origin import keep_origin
 from trainables.process.causes import is_installed
 from trainables.session import TrialPlan
+
+Note = Callable[[str], None]
+"""Called with a line that a person should read."""
+
+
+def _nobody_reads(text: str) -> None:
+    """Where nobody reads notes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +40,7 @@ class Jobs:
     folder: RunFolder
     shared: Mapping[str, Mapping[str, np.ndarray]]
     """Decoded data by its key, for all trials."""
+    note: Note = _nobody_reads
 
     def next_plan(self, coordinator: Coordinator) -> TrialPlan | Turn:
         """What a free worker runs next, its trial's folder made; or what it does without a job."""
@@ -85,7 +92,7 @@ def trial_plan(
         gpu_fraction=config.resources.gpus_per_trial,
         prepared=str(folder.prepared),
         working_folder=str(Path.cwd()),
-        search_path=_own_search_path(),
+        search_path=own_search_path(),
         timeout=timeout,
         measures=() if record.measured or record.depth else measured_names(config),
         data_number=record.data_number,
@@ -93,7 +100,7 @@ def trial_plan(
     )
 
 
-def _own_search_path() -> list[str]:
+def own_search_path() -> list[str]:
     """The folders of this process's `sys.path` besides Python's own and those of installed packages."""
     folders = [Path(folder).absolute() for folder in sys.path]
     return [str(folder) for folder in folders if folder.is_dir() and not is_installed(folder)]
@@ -110,6 +117,9 @@ class Executor(ABC):
     """What a person reads while `wait_until_ready` waits; empty where it does not."""
     flags: Sequence[str] = ()
     """Options of the command line that choose it, for commands that messages name."""
+
+    elsewhere = False
+    """Trials may run on other hosts, which see this one's current folder, but hardly its temporary ones."""
 
     def begin(self) -> None:  # noqa: B027  # optional
         """Start in the background what takes time to start."""
@@ -133,9 +143,16 @@ class Executor(ABC):
     def close(self) -> None:  # noqa: B027
         """End what was started; may be called again."""
 
+    def prepare(self, jobs: Jobs) -> None:  # noqa: B027
+        """Wait until there are hosts for these jobs, before the first one is asked for.
+
+        Raises:
+            SearchError: one lacks what the jobs need.
+        """
+
     @abstractmethod
     def concurrency(self, config: Config) -> int:
-        """Jobs that run at once.
+        """Jobs that run at once; `run` may change that of the coordinator as hosts join and leave.
 
         Raises:
             SearchError: not even one trial finds what it asks for.
@@ -144,26 +161,3 @@ class Executor(ABC):
     @abstractmethod
     def run(self, coordinator: Coordinator, jobs: Jobs) -> None:
         """Run jobs until the coordinator has none; returns when the last one has ended."""
-
-
-def concurrent_trials(config: Config, available: Mapping[str, float]) -> int:
-    """Trials that run at once on the available `CPU` and `GPU`.
-
-    Raises:
-        SearchError: not even one trial fits.
-    """
-    resources, cpus = config.resources, available.get("CPU", 0)
-    fits = int(cpus / resources.cpus_per_trial + 1e-9)
-    lacking = [] if fits else [f"cpus_per_trial is {resources.cpus_per_trial:g}, there are {cpus:g}"]
-    if resources.gpus_per_trial > 0:
-        gpus, share = available.get("GPU", 0), resources.gpus_per_trial
-        on_gpus = int(gpus) * int(1 / share + 1e-9) if share <= 1 else int(gpus / share)
-        fits = min(fits, on_gpus)
-        if not on_gpus:
-            lacking.append(f"gpus_per_trial is {share:g}, there are {gpus:g}")
-    if lacking:
-        raise RefusedError(
-            f"resources: {'; '.join(lacking)}. "
-            "Ask for less with --set, or name a larger Ray cluster with --address"
-        )
-    return min(fits, resources.concurrent_trials or fits)

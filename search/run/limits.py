@@ -121,7 +121,7 @@ def may_retry(failures: Sequence[Failure], max_failures: int) -> bool:
 def failed_as(failure: Failure) -> tuple[Outcome, str]:
     """How a trial ends whose last attempt was lost to this, and why."""
     out_of_memory = failure.kind in (FailureKind.GPU_MEMORY, FailureKind.MEMORY)
-    return Outcome.OUT_OF_MEMORY if out_of_memory else Outcome.FAILED, failure.cause
+    return Outcome.OUT_OF_MEMORY if out_of_memory else Outcome.FAILED, failure.text
 
 
 def own_end(report: Mapping[str, Any]) -> tuple[Outcome, str] | None:

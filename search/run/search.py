@@ -44,6 +44,7 @@ def search(
     plan: str | Path | None = None,
     accept_new_data: bool = False,
     address: str | None = None,
+    skip_bad_nodes: bool = False,
     local: bool = False,
     retry_failed: bool = False,
     reporter: ProgressReporter | None = None,
@@ -63,17 +64,18 @@ def search(
         accept_new_data: go on although the data have changed since the search was last run; the trials so far
             are then of other data.
         address: address of a running Ray cluster (default: the Ray of this process, or else a new local one).
+        skip_bad_nodes: leave out hosts of the cluster that lack what trials need (default: refuse to start).
         local: run one trial after another in this process, without Ray.
         retry_failed: if the folder is there, try trials again that failed or ran out of memory.
         reporter: shown what happens.
-        executor: one that may have begun already, in the place of `address` and `local`.
+        executor: one that may have begun already, in the place of `address`, `skip_bad_nodes` and `local`.
 
     Raises:
         ConfigError: the configuration is wrong.
         SearchError: the search cannot continue.
         TypeError: `priors_from` beside a loaded configuration.
     """
-    with closing(executor or executor_for(address, local=local)) as executor:
+    with closing(executor or executor_for(address, local=local, skip_bad_nodes=skip_bad_nodes)) as executor:
         loaded = as_loaded(config, overrides, name=name, priors_from=priors_from, before_task=executor.begin)
         folder = RunFolder(Path(results).absolute() / run_name(name, loaded))
         older = None if from_run is None else RunFolder(Path(from_run).absolute())
@@ -108,9 +110,11 @@ def resume(
     overrides: Sequence[str] = (),
     accept_new_data: bool = False,
     address: str | None = None,
+    skip_bad_nodes: bool = False,
     local: bool = False,
     retry_failed: bool = False,
     reporter: ProgressReporter | None = None,
+    executor: Executor | None = None,
 ) -> Summary:
     """Continue the search in the folder `run`.
 
@@ -122,8 +126,7 @@ def resume(
         run: the folder.
         config: another configuration than the one that the run was last given.
         overrides: values to set, such as `budget.trials=50`.
-        accept_new_data, address, local, retry_failed: see `search`.
-        reporter: shown what happens.
+        accept_new_data, address, …, executor: see `search`.
 
     Raises:
         ConfigError: the configuration is wrong, or changes what must stay.
@@ -132,7 +135,7 @@ def resume(
     folder = RunFolder(Path(run).absolute())
     folder.require()
     source = config if isinstance(config, Mapping | None) else Path(config).absolute()
-    with closing(executor_for(address, local=local)) as executor:
+    with closing(executor or executor_for(address, local=local, skip_bad_nodes=skip_bad_nodes)) as executor:
         with working_folder(folder):
             loaded = load_config(
                 folder.config if source is None else source, overrides, before_task=executor.begin

@@ -114,9 +114,8 @@ def run_in_folder(
             return coordinator
 
         named = config.model_copy(update={"name": name})
-        return run_jobs(
-            Jobs(config=config, folder=folder, shared=shared), executor, reporter, begin, named, notes
-        )
+        jobs = Jobs(config=config, folder=folder, shared=shared, note=reporter.note)
+        return run_jobs(jobs, executor, reporter, begin, named, notes)
 
 
 def run_jobs(
@@ -140,6 +139,7 @@ def run_jobs(
     executor.wait_until_ready()
     end = SuddenEnd(folder, reporter, executor.flags)
     executor.on_death(end.tell, end.leave)
+    executor.prepare(jobs)
     coordinator = begin(executor.concurrency(config))
     coordinator.recover()
     try:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from small_trials import digits_plan
 
+from trainables.process.failure import TrialError
 from trainables.process.process_state import ProcessState
 from trainables.session import TrialPlan
 from trainables.trainable import RESULT, Result, TrialTrainable
@@ -58,3 +59,10 @@ def test_a_process_that_is_used_again_says_for_each_job_that_it_is_ready(tmp_pat
     assert step(trainable).started.step == 3
     assert step(trainable).report["virtual_epoch"] == 2
     trainable.stop()
+
+
+def test_a_job_whose_folder_is_not_on_its_host_fails_and_makes_none(tmp_path: Path) -> None:
+    asked = {"resources": {"CPU": 1, "GPU": 0}, "not_on": []}
+    with pytest.raises(TrialError, match="0003 is not there: the results are not shared with this host"):
+        TrialTrainable({**config(digits_plan(tmp_path / "0003")), "request": asked})
+    assert not (tmp_path / "0003").exists()

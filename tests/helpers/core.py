@@ -20,6 +20,9 @@ CORE: dict[str, list[str]] = {
         "e2e/test_search.py::test_the_same_seed_one_at_a_time_gives_the_same_trials"
     ],
     "a notebook's function is searched": ["e2e/test_python_search.py"],
+    "the hosts of a cluster run the trials of a search": [
+        "e2e/test_hosts_search.py::test_both_workers_run_trials_of_a_search"
+    ],
     "several trials share a GPU": ["e2e/test_search.py::test_four_trials_share_one_gpu"],
     "a folder of images and masks is searched, and TensorBoard shows it": [
         "e2e/test_search.py::test_a_folder_of_images_and_masks_is_searched",

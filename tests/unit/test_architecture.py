@@ -7,7 +7,9 @@ import rooms
 from rooms import ROOT, imported, parsed
 
 WITH_RAY = {
+    "search/ray/hosts.py",
     "search/ray/patches.py",
+    "search/ray/preflight.py",
     "search/ray/session.py",
     "search/run/executors/ray_tune.py",
     "trainables/trainable.py",

@@ -12,7 +12,7 @@ import traceback
 from bdb import BdbQuit
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from threading import TIMEOUT_MAX
@@ -65,6 +65,13 @@ class Failure:
 
     kind: FailureKind
     cause: str
+    host: str = field(default="", compare=False)
+    """Where it was lost, on a cluster of several hosts; another host does not make it another failure."""
+
+    @property
+    def text(self) -> str:
+        """The cause, with the host."""
+        return f"{self.cause} (on {self.host})" if self.host else self.cause
 
 
 class TrialError(Exception):

@@ -8,13 +8,23 @@ from search.run.executors.local import LocalExecutor
 from search.run.executors.ray import RayExecutor
 
 
-def executor_for(address: str | None, *, local: bool) -> Executor:
-    """Ray's executor, see `RaySession`, or the one that runs trials in this process.
+def executor_for(address: str | None, *, local: bool, skip_bad_nodes: bool = False) -> Executor:
+    """Ray's executor, see `RayExecutor`, or the one that runs trials in this process.
 
     Raises:
-        ConfigError: `local`, and the address of a cluster.
+        ConfigError: `local`, and the address of a cluster; an address of Ray's client; or a cluster's option
+            without an address.
     """
     if local and address is not None:
         rule = f"runs trials in this process, and address is {address}, a Ray cluster's; give one of them"
         raise ConfigError([Problem("local", "", rule)])
-    return LocalExecutor() if local else RayExecutor(address)
+    if address is not None and "://" in address:
+        rule = (
+            f"received {address}; the program itself runs on a machine of the cluster, and this is for "
+            "clients elsewhere: log in to a machine of the cluster, as by ssh, and give auto"
+        )
+        raise ConfigError([Problem("address", "", rule)])
+    if skip_bad_nodes and address is None:
+        rule = "leaves out hosts of a Ray cluster, and none is named; give its address too"
+        raise ConfigError([Problem("skip_bad_nodes", "", rule)])
+    return LocalExecutor() if local else RayExecutor(address, skip_bad_nodes=skip_bad_nodes)

@@ -9,8 +9,10 @@ from pathlib import Path
 import torch
 
 from search.config.config import Config
+from search.ray.hosts import Host
 from search.run.coordinator import Coordinator
-from search.run.executor import Executor, Jobs, concurrent_trials
+from search.run.executor import Executor, Jobs
+from search.run.fit import concurrent_trials
 from trainables.process.cores import num_cores
 from trainables.process.failure import Failure, FailureKind, TrialError, take_failure
 from trainables.session import TrialPlan
@@ -28,7 +30,7 @@ class LocalExecutor(Executor):
     def concurrency(self, config: Config) -> int:
         """One, if this machine has what a trial asks for."""
         available = {"CPU": float(num_cores()), "GPU": float(torch.cuda.device_count())}
-        return min(1, concurrent_trials(config, available))
+        return min(1, concurrent_trials(config, [Host(available)]))
 
     def run(self, coordinator: Coordinator, jobs: Jobs) -> None:
         worker = TrialWorker(jobs.shared)

@@ -7,31 +7,67 @@ import shutil
 from collections.abc import Sequence
 
 from search.config.config import Config
+from search.ray.preflight import Preflight
 from search.ray.session import RaySession, quiet_tune
 from search.run.coordinator import Coordinator
-from search.run.executor import Executor, Jobs, concurrent_trials
+from search.run.executor import Executor, Jobs
+from search.run.executors.needs import needs_of
+from search.run.executors.placement import Placement, wait_for_hosts
+from search.run.fit import concurrent_trials
 
 log = logging.getLogger(__name__)
 
 
 class RayExecutor(RaySession, Executor):
-    """Ray executes and the coordinator decides; `begin` starts a local Ray in the background."""
+    """Ray executes and the coordinator decides; `begin` starts a local Ray in the background.
+
+    Args:
+        address: of a cluster; None is a local Ray.
+        skip_bad_nodes: leave out hosts that lack what trials need, rather than refuse to start.
+    """
 
     phase = "starting Ray"
 
+    def __init__(self, address: str | None = None, *, skip_bad_nodes: bool = False) -> None:
+        super().__init__(address)
+        self._skip_bad_nodes = skip_bad_nodes
+        self._placement: Placement | None = None
+        self.elsewhere = address is not None
+
     @property
     def flags(self) -> Sequence[str]:  # type: ignore[override]
-        return () if self.address is None else ("--address", self.address)
+        skip = ["--skip-bad-nodes"] if self._skip_bad_nodes else []
+        return () if self.address is None else ("--address", self.address, *skip)
+
+    def prepare(self, jobs: Jobs) -> None:
+        self._placement = None
+        if self.address is not None:
+            wait_for_hosts(jobs.config, jobs.note)
+        num_hosts = len(self.hosts())
+        preflight = None
+        self.concurrency(jobs.config)
+        try:
+            if self.address is not None or num_hosts > 1:
+                preflight = Preflight(needs_of(jobs), jobs.folder.scratch)
+            placement = Placement(jobs.config, self.hosts, preflight, jobs.note)
+            if num_hosts > 1:
+                placement.inspect(skip_bad=self._skip_bad_nodes)
+        finally:
+            shutil.rmtree(jobs.folder.scratch, ignore_errors=True)
+        self._placement = placement
 
     def concurrency(self, config: Config) -> int:
-        return concurrent_trials(config, self.resources())
+        if self._placement is not None:
+            return self._placement.concurrency
+        return concurrent_trials(config, self.hosts())
 
     def run(self, coordinator: Coordinator, jobs: Jobs) -> None:
-        quiet_tune(coordinator.concurrency)
+        quiet_tune()
         from search.run.executors.ray_tune import tuner_of
 
+        assert self._placement is not None, "prepare() comes first"
         shutil.rmtree(jobs.folder.scratch, ignore_errors=True)
-        tuner = tuner_of(coordinator, jobs, self.death)
+        tuner = tuner_of(coordinator, jobs, self._placement, self.death)
         try:
             with self.starting_trials():
                 tuner.fit()
@@ -40,3 +76,5 @@ class RayExecutor(RaySession, Executor):
             if not coordinator.gave_up:
                 raise
             log.exception("Ray Tune")
+        finally:
+            self._placement = None

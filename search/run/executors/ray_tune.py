@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from search.ray.patches import OUT_OF_MEMORY, repair_tune, save_at_end
 from search.run.coordinator import Coordinator
 from search.run.events import Turn
 from search.run.executor import Jobs
+from search.run.executors.placement import Placement
 from trainables.process.failure import (
     Failure,
     FailureKind,
@@ -45,19 +47,19 @@ _LONGEST_TICK = 1.0
 """Seconds: time in which this process, or the whole machine, stood still does not count as a trial's."""
 
 
-def tuner_of(coordinator: Coordinator, jobs: Jobs, death: Callable[[], str]) -> tune.Tuner:
+def tuner_of(
+    coordinator: Coordinator, jobs: Jobs, placement: Placement, death: Callable[[], str]
+) -> tune.Tuner:
     """A Tuner whose `fit()` runs all jobs of a search, and raises when `death` says that Ray is dead."""
     running = RunningJobs()
-    asked = jobs.config.resources
-    resources = {"cpu": asked.cpus_per_trial, "gpu": asked.gpus_per_trial}
     trainable = tune.with_parameters(
         TrialTrainable, shared=dict(jobs.shared), interactive=_interactive(jobs.config.task_path)
     )
     return tune.Tuner(
-        tune.with_resources(trainable, resources),
+        trainable,
         tune_config=tune.TuneConfig(
-            search_alg=StudySearcher(coordinator, jobs, running),
-            scheduler=StudyScheduler(coordinator, running),
+            search_alg=StudySearcher(coordinator, jobs, placement, running),
+            scheduler=StudyScheduler(coordinator, placement, running),
             num_samples=-1,
             reuse_actors=True,
             trial_dirname_creator=lambda trial: trial.trial_id,
@@ -85,8 +87,12 @@ def _interactive(task: str) -> dict[str, Any]:
 class RunningJob:
     """One job, from the time that Ray gets it to its end, and how long it may go on without a report."""
 
-    def __init__(self, plan: TrialPlan) -> None:
-        self.plan = plan
+    def __init__(self, plan: TrialPlan, not_on: Sequence[str]) -> None:
+        self.plan, self.not_on = plan, not_on
+        self.trial: Trial | None = None
+        """Ray's own, once it has taken the job."""
+        self.node = ""
+        """Ray's id of its host, once its process is ready."""
         self.failure: Failure | None = None
         """What it was ended for here."""
         self._actor: Any = None
@@ -102,7 +108,7 @@ class RunningJob:
 
     def start(self, result: Result) -> None:
         """The process is ready, and trains the first virtual epoch."""
-        self._actor, self._started = result.actor, result.started
+        self._actor, self._started, self.node = result.actor, result.started, result.node
         self.heard(self.started.step)
 
     def heard(self, step: int) -> None:
@@ -175,18 +181,24 @@ class DeathWatch(_Stateless, tune.Callback):
 class StudySearcher(_Stateless, Searcher):
     """Gives Ray the next job as a configuration."""
 
-    def __init__(self, coordinator: Coordinator, jobs: Jobs, running: RunningJobs) -> None:
+    def __init__(
+        self, coordinator: Coordinator, jobs: Jobs, placement: Placement, running: RunningJobs
+    ) -> None:
         super().__init__(metric=None, mode=None)
-        self._coordinator, self._jobs, self._running = coordinator, jobs, running
+        self._coordinator, self._jobs, self._placement, self._running = coordinator, jobs, placement, running
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        # Here, as Tune calls nothing else while no trial runs.
+        if self._placement.look():
+            self._coordinator.concurrency = self._placement.concurrency
         # A job that has ended for the coordinator may still be saving what the next one goes on from.
         if len(self._running) > len(self._coordinator.running):
             return None
         plan = self._jobs.next_plan(self._coordinator)
         if isinstance(plan, TrialPlan):
-            self._running[trial_id] = RunningJob(plan)
-            return {"plan": plan.as_dict()}
+            request = self._placement.request(plan.number)
+            self._running[trial_id] = RunningJob(plan, request["not_on"])
+            return {"plan": plan.as_dict(), "request": request}
         return Searcher.FINISHED if plan is Turn.DONE else None
 
     def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
@@ -205,9 +217,13 @@ class StudySearcher(_Stateless, Searcher):
 class StudyScheduler(_Stateless, FIFOScheduler):
     """Passes reports and losses to the coordinator. Ray itself starts whatever is pending."""
 
-    def __init__(self, coordinator: Coordinator, running: RunningJobs) -> None:
+    def __init__(self, coordinator: Coordinator, placement: Placement, running: RunningJobs) -> None:
         super().__init__()
-        self._coordinator, self._running = coordinator, running
+        self._coordinator, self._placement, self._running = coordinator, placement, running
+
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        if job := self._running.get(trial.trial_id):
+            job.trial = trial
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         job, got = self._running.get(trial.trial_id), result[RESULT]
@@ -231,13 +247,35 @@ class StudyScheduler(_Stateless, FIFOScheduler):
         ray_error = error_file.read_text(encoding="utf-8") if error_file.is_file() else ""
         failure = take_failure(folder) or job.failure or failure_in(ray_error)
         discard_hang_trace(folder)
-        self._coordinator.on_lost(job.plan.number, failure)
+        host = self._placement.host_of(job.node or _address_in(ray_error))
+        self._placement.lost(job.plan.number, host)
+        self._coordinator.on_lost(job.plan.number, replace(failure, host=str(host or "")))
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        """None, which leaves the choice to Ray; jobs that have no host any more end here."""
+        stuck = [name for name, job in self._running.items() if self._is_stuck(job)]
+        for name in stuck:
+            failure = Failure(FailureKind.DIED, "the host that it was to start on was lost")
+            self._coordinator.on_lost(self._running[name].plan.number, failure)
+            tune_controller.stop_trial(self._running[name].trial)
         return None
+
+    def _is_stuck(self, job: RunningJob) -> bool:
+        """Whether a job that has not begun waits for a host where it may run, and there is none of those."""
+        waits = job.trial is not None and not job.node and bool(job.not_on)
+        return waits and self._placement.has_none_but(job.not_on)
 
     def debug_string(self) -> str:
         return "search/study"
+
+
+_ADDRESS = re.compile(r"\bip[=:] ?([0-9a-f.:]+)")
+"""Of the host of a process that has died, as Ray writes it."""
+
+
+def _address_in(ray_error: str) -> str:
+    found = _ADDRESS.search(ray_error)
+    return found[1] if found else ""
 
 
 _TRIAL_ERROR = re.compile(rf"TrialError: ({'|'.join(FailureKind)}): (.*)")

@@ -1,0 +1,175 @@
+"""Where the jobs of a search may run: the living hosts of a cluster, some of which join and some are lost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from search.config.config import Config
+from search.errors import SearchError
+from search.ray.hosts import Host, asked_for, living_hosts
+from search.ray.preflight import Preflight
+from search.run.executor import Note
+from search.run.fit import fits, is_absent, num_fitting, spread_share
+from search.text import counted
+
+_LOOK_SECONDS = 10.0
+_WAIT_SECONDS = 1.0
+
+
+class Placement:
+    """Which hosts run jobs, and how many they run at once.
+
+    Args:
+        config: says what a trial asks for, and the upper bound.
+        look: the living hosts of now.
+        preflight: looks at hosts before they run trials; None where all are as this one.
+        note: called with a line when hosts have joined, were lost or are left out.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        look: Callable[[], Sequence[Host]],
+        preflight: Preflight | None = None,
+        note: Note = print,
+    ) -> None:
+        self._resources, self._look, self._preflight, self._note = config.resources, look, preflight, note
+        self._left_out: set[str] = set()
+        """Ids of hosts that lack something."""
+        self._hosts = [host for host in look() if fits(config.resources, host)]
+        self._seen = {host.node_id: host for host in self._hosts}
+        """All that ever were there, by their ids."""
+        self._looked = time.monotonic()
+        self._lost_on: dict[int, set[str]] = {}
+        """By the number of a trial, the ids of hosts where a job of it was lost."""
+
+    @property
+    def hosts(self) -> Sequence[Host]:
+        """Those that run trials."""
+        return self._hosts
+
+    @property
+    def concurrency(self) -> int:
+        """Jobs that run at once on the hosts that were there at the last look."""
+        at_once = num_fitting(self._resources, self._hosts)
+        return min(at_once, self._resources.concurrent_trials or at_once)
+
+    def inspect(self, *, skip_bad: bool) -> None:
+        """Look at all hosts before the first job.
+
+        Args:
+            skip_bad: leave out those that lack something.
+
+        Raises:
+            SearchError: a host lacks something, or all do.
+        """
+        if self._preflight is None:
+            return
+        found = self._preflight.all_answers(self._hosts)
+        bad = {host: lacks for host, lacks in found.items() if lacks}
+        if bad and (not skip_bad or len(bad) == len(found)):
+            way = "mount or install it there"
+            way += "" if len(bad) == len(found) else ", or leave such hosts out with --skip-bad-nodes"
+            raise SearchError(f"{'; '.join(map(_lacks, bad.items()))}; {way}")
+        for each in bad.items():
+            self._leave_out(*each)
+
+    def look(self) -> bool:
+        """See whether hosts have joined or were lost, unless that was done just now; whether any have."""
+        now = time.monotonic()
+        if now - self._looked < (_WAIT_SECONDS if self._awaited() else _LOOK_SECONDS):
+            return False
+        self._looked, before = now, self._hosts
+        if self._preflight is not None:
+            for host, lacks in self._preflight.answers():
+                if lacks:
+                    self._leave_out(host, lacks)
+        self._hosts = self._usable()
+        joined = [host for host in self._hosts if host not in before]
+        lost = [host for host in before if host not in self._hosts]
+        if joined or lost:
+            self._note(self._changed(joined, lost))
+        return bool(joined or lost)
+
+    def lost(self, number: int, host: Host | None) -> None:
+        """A job of trial `number` was lost there."""
+        if host is not None:
+            self._lost_on.setdefault(number, set()).add(host.node_id)
+
+    def request(self, number: int) -> dict[str, Any]:
+        """What the next job of trial `number` asks of Ray, for `TrialTrainable`.
+
+        It stays away from hosts where the trial was lost before, if there is another one: with the same error
+        there for the second time the trial would have failed.
+        """
+        here = {host.node_id for host in self._hosts}
+        avoided = self._lost_on.get(number, set()) & here
+        not_on = {*self._left_out, *(host.node_id for host in self._awaited())}
+        if avoided != here:
+            not_on |= avoided
+        share = spread_share(self._resources, self._hosts, self.concurrency)
+        asked = {"CPU": self._resources.cpus_per_trial, "GPU": share}
+        return {"resources": asked, "not_on": sorted(not_on)}
+
+    def has_none_but(self, not_on: Sequence[str]) -> bool:
+        """Whether there are hosts, and all of them are among these."""
+        return bool(self._hosts) and all(host.node_id in not_on for host in self._hosts)
+
+    def host_of(self, text: str) -> Host | None:
+        """The host whose id or address it is; None where there is but one, which need not be named."""
+        if len(self._seen) < 2:
+            return None
+        if text in self._seen:
+            return self._seen[text]
+        found = [host for host in self._seen.values() if host.address == text]
+        return found[0] if len(found) == 1 else None
+
+    def _awaited(self) -> set[Host]:
+        """Hosts that are being looked at."""
+        return set() if self._preflight is None else self._preflight.asked
+
+    def _usable(self) -> list[Host]:
+        """Living hosts for trials; one that is seen for the first time is looked at before."""
+        living = [host for host in self._look() if fits(self._resources, host)]
+        for host in living:
+            if host.node_id not in self._seen and self._preflight is not None:
+                self._preflight.ask(host)
+            self._seen[host.node_id] = host
+        awaited = self._awaited()
+        return [host for host in living if host.node_id not in self._left_out and host not in awaited]
+
+    def _leave_out(self, host: Host, lacks: Sequence[str]) -> None:
+        self._left_out.add(host.node_id)
+        self._hosts = [other for other in self._hosts if other != host]
+        self._note(f"left out: {_lacks((host, lacks))}")
+
+    def _changed(self, joined: Sequence[Host], lost: Sequence[Host]) -> str:
+        changes = [f"{host} has joined" for host in joined] + [f"{host} is lost" for host in lost]
+        if not self._hosts:
+            return f"{', '.join(changes)}: no host is left for a trial, and the search waits for one to join"
+        return f"{', '.join(changes)}: {counted(self.concurrency, 'trial')} at a time"
+
+
+def _lacks(found: tuple[Host, Sequence[str]]) -> str:
+    host, lacks = found
+    return f"{host} lacks {', '.join(lacks)}"
+
+
+def wait_for_hosts(config: Config, note: Note) -> None:
+    """Wait until there is a host at all, where `resources.concurrent_trials` says how many trials it is for.
+
+    Without that the start is refused, as nobody knows what to wait for. An autoscaler is asked for hosts.
+    """
+    resources = config.resources
+    if resources.concurrent_trials is None or not is_absent(resources, living_hosts()):
+        return
+    note(
+        "no host has what a trial asks for: waiting for hosts to join, as resources.concurrent_trials is "
+        f"{resources.concurrent_trials}; Ctrl-C leaves"
+    )
+    one = {"CPU": resources.cpus_per_trial, "GPU": resources.gpus_per_trial}
+    with asked_for(one, resources.concurrent_trials):
+        while is_absent(resources, living_hosts()):
+            time.sleep(_WAIT_SECONDS)
