@@ -73,7 +73,7 @@ def clean(run: str | Path, *, dry_run: bool = False, keep_trials: int | None = N
     if keep_trials is not None and keep_trials < 1:
         rule = "must be at least 1, as the best trial always stays"
         raise RefusedError(f"keep_trials is {keep_trials}; {rule}")
-    folder = RunFolder(Path(run).absolute())
+    folder = RunFolder.at(run)
     folder.require()
     with ExitStack() as stack:
         for place in dict.fromkeys([folder, *folder.stages()]):

@@ -73,7 +73,7 @@ def verify(run: str | Path, *, progress: Callable[[int, int], None] = lambda don
     Raises:
         SearchError: it is not the folder of a search, or users other than its owner can write in it.
     """
-    folder = RunFolder(Path(run).absolute())
+    folder = RunFolder.at(run)
     folder = RunFolder(folder.run_path) if folder.is_race else folder
     folder.require_private()
     if not folder.config.is_file() and not folder.journal.is_file():

@@ -17,6 +17,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from search.addresses import local_path
 from search.errors import RefusedError, SearchError
 from search.study.study import JOURNAL
 from search.text import short_path
@@ -74,6 +75,15 @@ class RunFolder:
     """The trial whose values a named stage after the first begins with."""
     _owner_file = _Inside(".owner.json")
     """What the owner says about itself; a lock beside it says whether the owner is alive."""
+
+    @classmethod
+    def at(cls, given: str | Path) -> RunFolder:
+        """The folder that a person names.
+
+        Raises:
+            RefusedError: it is an address of another storage.
+        """
+        return cls(local_path(given).absolute())
 
     @property
     def run_path(self) -> Path:

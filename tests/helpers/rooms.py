@@ -22,7 +22,7 @@ _TRAINABLES = """
     session worker trainable batch_probe
 """
 _SEARCH = """
-    hidden errors text space config study schedulers fidelity budget samplers race ray run forecast
+    hidden errors addresses text space config study schedulers fidelity budget samplers race ray run forecast
     commands screen api
     __init__ cli_paths cli_options cli_checks cli_watched cli_confirm cli_plan cli_group cli_end cli __main__
 """
