@@ -15,10 +15,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 _TRAINABLES = """
-    __init__ files findings text_file pairing process imported base_options imported_options options
+    __init__ files fence findings text_file pairing process imported base_options imported_options options
     networks optim data tables shards images pictures inspect task supervised segmentation classification
     regression gan
-    progress reported trainer function integrations checkpoint origin tensorboard plan build measure
+    progress reported trainer function integrations checkpoint arrived origin tensorboard plan build measure
     session worker trainable batch_probe
 """
 _SEARCH = """
