@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import socket
 import sys
@@ -56,7 +57,7 @@ class Journal(BaseJournalBackend):
         """Entries that have been read, and where the next one begins."""
         self._begun: list[dict[str, Any]] = []
         """The entry of this session, until it is written."""
-        self._writer, self._known = uuid.uuid4().hex, 0
+        self._writer, self._known = uuid.uuid4().hex, math.inf
         """Whose sessions are those of this object, and entries that were there before its own."""
         self._later: dict[str, Any] | None = None
         """The session of somebody else that came later."""
@@ -115,7 +116,7 @@ class Journal(BaseJournalBackend):
 
     def _heed(self, entry: Mapping[str, Any]) -> None:
         found = entry.get("user_attr", {}).get(SESSION)
-        if isinstance(found, dict):
+        if isinstance(found, dict) and self._known < math.inf:  # else no session writes here
             self._later = None if entry.get("worker_id") == self._writer else found
 
     def _require_latest(self) -> None:
