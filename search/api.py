@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from search.addresses import local_path
 from search.config.callables import path_of_task
 from search.config.schema import name_of_file
 from search.config.stages import SearchConfig, as_loaded
@@ -70,7 +71,7 @@ def search(
     config = _config_of(source, name, space, sections)
     with closing(executor or executor_for(address, local=local, skip_bad_nodes=skip_bad_nodes)) as executor:
         loaded = _loaded(config, overrides, name, priors_from, executor)
-        folder = RunFolder(Path(results).absolute() / searches.run_name(name, loaded))
+        folder = RunFolder(local_path(results).absolute() / searches.run_name(name, loaded))
         with _shown(folder, reporter, progress=progress, local=local) as shown:
             searches.search(
                 loaded,
@@ -107,7 +108,7 @@ def resume(
         ConfigError: the configuration is wrong, or changes what must stay.
         SearchError: the search cannot continue.
     """
-    folder = RunFolder(Path(run).absolute())
+    folder = RunFolder.at(run)
     folder.require()
     with _shown(folder, reporter, progress=progress, local=local) as shown:
         searches.resume(run, reporter=shown, local=local, **options)

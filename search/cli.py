@@ -25,7 +25,7 @@ from search.cli_options import (
     running_options,
     set_option,
 )
-from search.cli_paths import ConfigFile, RunPath, require_current_folder
+from search.cli_paths import ConfigFile, KnownFile, LocalPath, RunPath, require_current_folder
 from search.cli_plan import plan
 from search.cli_watched import TERMINATED, watched
 from search.errors import SearchError
@@ -46,7 +46,12 @@ def cli() -> None:
 @config_argument
 @set_option
 @click.option(
-    "--results", default="results", show_default=True, metavar="DIR", help="Folder that holds the runs."
+    "--results",
+    default="results",
+    type=LocalPath(),
+    show_default=True,
+    metavar="DIR",
+    help="Folder that holds the runs.",
 )
 @click.option(
     "--name",
@@ -63,7 +68,7 @@ def cli() -> None:
 @click.option(
     "--plan",
     "plan_file",
-    type=click.Path(exists=True, dir_okay=False),
+    type=KnownFile(),
     metavar="FILE",
     help="What `plan CONFIG --out FILE` wrote; summary.json then has forecast and fact side by side.",
 )

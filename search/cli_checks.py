@@ -10,7 +10,7 @@ from typing import NoReturn
 import click
 
 from search.cli_options import config_argument, count_option, priors_option, run_argument, set_option
-from search.cli_paths import DataPath, NewFile
+from search.cli_paths import DataPath, LocalPath, NewFile
 from search.text import command
 
 INTERRUPTED = 130
@@ -62,7 +62,9 @@ def check(
 
 @click.command(short_help="Write a configuration for the data in a folder.")
 @click.argument("folder", metavar="FOLDER", type=DataPath())
-@click.option("--out", metavar="FILE", help="File to write (default: the folder's name, with .yaml).")
+@click.option(
+    "--out", type=LocalPath(), metavar="FILE", help="File to write (default: the folder's name, with .yaml)."
+)
 def init(folder: str, out: str | None) -> None:
     """Look at the data in FOLDER, and write a commented configuration for them.
 
@@ -92,7 +94,7 @@ def init(folder: str, out: str | None) -> None:
 
 
 @click.command(short_help="Print the JSON Schema of configurations, for editors.")
-@click.option("--out", metavar="FILE", help="Write it into this file instead.")
+@click.option("--out", type=LocalPath(), metavar="FILE", help="Write it into this file instead.")
 def schema(out: str | None) -> None:
     """Print the JSON Schema of configurations, from which editors complete keys and mark mistakes.
 

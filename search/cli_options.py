@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from search.cli_paths import ConfigFile, RunPath
+from search.cli_paths import ConfigFile, LocalPath, RunPath
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -87,7 +87,9 @@ def count_option(name: str, text: str) -> Callable[[_Command], _Command]:
 
 def out_option(default: str) -> Callable[[_Command], _Command]:
     """An option for the folder that a command writes."""
-    return click.option("--out", metavar="DIR", help=f"Folder to write (default: {default}).")
+    return click.option(
+        "--out", type=LocalPath(), metavar="DIR", help=f"Folder to write (default: {default})."
+    )
 
 
 def running_options(command: _Command) -> _Command:

@@ -11,7 +11,8 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from search.errors import SearchError
+from search.addresses import local_path
+from search.errors import RefusedError, SearchError
 from search.text import command, nearest
 
 _MAX_NAMES = 1000
@@ -71,7 +72,20 @@ def require_current_folder() -> None:
         raise SearchError("the current folder has been removed; change into one that is there") from None
 
 
-class ConfigFile(click.ParamType[str]):
+class LocalPath(click.ParamType[str]):
+    """A path of this machine, see `local_path`."""
+
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            path = local_path(given := str(value))
+        except RefusedError as error:
+            self.fail(str(error), param, ctx)
+        return given if str(path) == os.path.normpath(given) else str(path)
+
+
+class ConfigFile(LocalPath):
     """A YAML file with a configuration."""
 
     name = "config"
@@ -82,7 +96,7 @@ class ConfigFile(click.ParamType[str]):
         return [CompletionItem(incomplete, type="file")]
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        path = str(value)
+        path = super().convert(value, param, ctx)
         if not os.path.exists(path):
             self.fail(f"there is no file {path}{did_you_mean(path)}", param, ctx)
         if os.path.isdir(path):
@@ -90,7 +104,7 @@ class ConfigFile(click.ParamType[str]):
         return path
 
 
-class DataPath(click.ParamType[str]):
+class DataPath(LocalPath):
     """A folder with data, or a file."""
 
     name = "folder"
@@ -101,13 +115,25 @@ class DataPath(click.ParamType[str]):
         return [CompletionItem(incomplete, type="file")]
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        path = str(value)
+        path = super().convert(value, param, ctx)
         if not os.path.exists(path):
             self.fail(f"there is no folder {path}{did_you_mean(path, folder=True)}", param, ctx)
         return path
 
 
-class NewFile(click.ParamType[str]):
+class KnownFile(LocalPath):
+    """A file that is there."""
+
+    name = "file"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        path = super().convert(value, param, ctx)
+        if not os.path.isfile(path):
+            self.fail(f"there is no file {path}{did_you_mean(path)}", param, ctx)
+        return path
+
+
+class NewFile(LocalPath):
     """A file to write, in a folder that is there: a command may take long until it is written."""
 
     name = "file"
@@ -118,7 +144,7 @@ class NewFile(click.ParamType[str]):
         return [CompletionItem(incomplete, type="file")]
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        path = str(value)
+        path = super().convert(value, param, ctx)
         if os.path.isdir(path):
             self.fail(f"{path} is a folder; must be a file", param, ctx)
         folder = os.path.dirname(path)
@@ -127,7 +153,7 @@ class NewFile(click.ParamType[str]):
         return path
 
 
-class RunPath(click.ParamType[str]):
+class RunPath(LocalPath):
     """A folder: of a search, or of an export."""
 
     name = "run"
@@ -144,7 +170,7 @@ class RunPath(click.ParamType[str]):
         return [CompletionItem(incomplete, type="dir")]
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        path = str(value)
+        path = super().convert(value, param, ctx)
         if not os.path.exists(path):
             if self._may_be_gone:
                 return path

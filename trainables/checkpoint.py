@@ -27,6 +27,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from trainables.fence import ALONE, Job, own_name, require_newest
 from trainables.files import atomic_folder, discard, discard_all, folder_bytes, list_partial
 from trainables.findings import a_type
 
@@ -89,18 +90,27 @@ def write_checkpoint(
     weights: Mapping[str, Tensor],
     state: Mapping[str, Any],
     info: Mapping[str, Any],
+    job: Job = ALONE,
 ) -> Path:
-    """Write one checkpoint atomically; returns its folder.
+    """Write one checkpoint atomically, as the newest job of the trial; returns its folder.
 
     Raises:
+        SupersededError: a newer job has begun; nothing is left of the attempt.
         OSError: the disk is full or cannot be written; nothing is left of the attempt.
     """
     final = checkpoint_folder(trial_folder, virtual_epoch)
-    with atomic_folder(final) as folder:
-        with _system_errors():
-            _write_files(folder, virtual_epoch, weights, state, info)
+
+    def give_way() -> None:
+        require_newest(trial_folder, job)
         if final.exists():
             discard(final)
+
+    require_newest(trial_folder, job)
+    with (
+        atomic_folder(final, writer=own_name("", job), before=give_way) as folder,
+        _system_errors(),
+    ):
+        _write_files(folder, virtual_epoch, weights, state, info)
     return final
 
 
@@ -232,14 +242,20 @@ def set_aside(trial_folder: Path, virtual_epoch: int, reason: str) -> Path:
 
 
 def remove_old_checkpoints(trial_folder: Path, *, newest: int, best: int, keep: int) -> None:
-    """Keep the best one and the newest ones, `keep` in all (at least best and newest).
+    """Of those up to `newest`, keep the best one and the newest ones, `keep` in all (at least these two).
 
-    What an interrupted process left half written goes too, and what lies beyond `newest`.
+    One that is newer is another job's, which has gone further.
     """
-    there = list_checkpoints(trial_folder)
-    newest_first = [number for number in reversed(there) if number != best and number <= newest]
+    there = [number for number in list_checkpoints(trial_folder) if number <= newest]
+    newest_first = [number for number in reversed(there) if number != best]
     kept = {best, *newest_first[: max(1, keep - 1)]}
-    unwanted = [checkpoint_folder(trial_folder, number) for number in there if number not in kept]
+    discard_all(checkpoint_folder(trial_folder, number) for number in there if number not in kept)
+
+
+def remove_beyond(trial_folder: Path, newest: int) -> None:
+    """When a job begins: remove what is newer than the checkpoint that it goes on from, or half written."""
+    beyond = (number for number in list_checkpoints(trial_folder) if number > newest)
+    unwanted = [checkpoint_folder(trial_folder, number) for number in beyond]
     discard_all((*unwanted, *_list_partial(trial_folder)))
 
 

@@ -10,7 +10,7 @@ import errno
 import os
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -60,17 +60,23 @@ def atomic_write(path: Path, content: str | bytes, *, many_writers: bool = False
 
 
 @contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
+def atomic_folder(
+    path: Path, *, writer: str = "", before: Callable[[], None] = lambda: None
+) -> Iterator[Path]:
     """Yields an empty folder to fill, which becomes `path` when the block ends and is removed after an error.
 
     A folder that exists is replaced. Between the two renames that this takes it is `.NAME.old`, from which
     `restore_folder` puts it back if the process died there.
 
+    Args:
+        writer: a part of the temporary name, where several processes may write the folder at once.
+        before: called when all is written and synced, before the folder gets its name; may raise.
+
     Raises:
         OSError: the disk is full or cannot be written; what was there before stays.
     """
     restore_folder(path)
-    partial = partial_path(path)
+    partial = partial_path(path.with_name(f"{path.name}{writer}"))
     shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir(parents=True)
@@ -78,6 +84,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         for file in partial.iterdir():
             sync(file)
         sync(partial)
+        before()
         replaced = path.exists()
         if replaced:
             path.rename(_old(path))

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from trainables.data.prepared import prepared_file
 from trainables.data.virtual_epoch import Unit
+from trainables.fence import ALONE, Job
 from trainables.options import Mode
 
 DataSplit = Literal["train", "train+val"]
@@ -33,8 +34,12 @@ class TrialPlan:
     mode: Mode
     other_metrics: Sequence[str] = ()
     """More objectives of which each report needs a value."""
+    job: Job = ALONE
+    """Number of the trial's job that this is the plan of."""
     reported: int = 0
     """Virtual epochs whose reports have arrived; the next one is `reported + 1`."""
+    checkpoint: int = 0
+    """Virtual epoch of the newest checkpoint that must be there; 0 if it may begin without one."""
     checkpoint_every: int = 1
     checkpoint_keep: int = 2
     hparams: Mapping[str, Any] = field(default_factory=dict)
@@ -61,6 +66,10 @@ class TrialPlan:
     """Where the search was started; relative data paths and the user's tasks are found from there."""
     search_path: Sequence[str] = ()
     """More folders in which the user's modules are looked for, after the installed packages."""
+
+    def __post_init__(self) -> None:
+        session, number = self.job  # which JSON makes a list
+        object.__setattr__(self, "job", (session, number))
 
     @property
     def prepared_file(self) -> Path | None:

@@ -15,9 +15,18 @@ from typing import Any
 import numpy as np
 import torch
 
+from trainables.arrived import require_checkpoint
 from trainables.build import build_training, unused_batch_size
-from trainables.checkpoint import Loaded, load_newest, remove_old_checkpoints, set_aside, write_checkpoint
+from trainables.checkpoint import (
+    Loaded,
+    load_newest,
+    remove_beyond,
+    remove_old_checkpoints,
+    set_aside,
+    write_checkpoint,
+)
 from trainables.data.handover import take_notes
+from trainables.fence import ALONE, become_newest, is_newest, require_newest
 from trainables.function.task import as_task
 from trainables.function.trainer import FunctionTrainer
 from trainables.images.skipped import keep_skipped
@@ -64,6 +73,8 @@ class TrialSession:
             torch.set_num_threads(plan.num_threads)
         self.plan = plan
         self._folder = Path(plan.folder)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        become_newest(self._folder, plan.job)
         task_class = load_task_class(plan.task)
         self.options = task_class.Options.parse(plan.options)
         build = partial(
@@ -89,6 +100,7 @@ class TrialSession:
         self._messages = self._load()
         if not self.history and plan.pretrained and (fitted := self.trainer.load_pretrained()):
             log.info("trial %d begins from %s", plan.number, fitted)
+        remove_beyond(self._folder, len(self.history))
         self._next = min(plan.reported, len(self.history))
         self._keep_skipped()
         self._writer = TensorBoardWriter(self._folder, start_step=self.trainer.counters.num_steps + 1)
@@ -180,6 +192,7 @@ class TrialSession:
         self.history.append({"virtual_epoch": len(self.history) + 1, **self._spent(), **metrics})
         # Events first: those of a virtual epoch that is computed again are purged, lost ones stay lost.
         with _naming(self._folder):
+            require_newest(self._folder, self.plan.job)
             self._write_events(self.history[-1])
             if self._is_due():
                 self._save()
@@ -193,8 +206,9 @@ class TrialSession:
         return {"virtual_epoch": number, "ended": f"returned after virtual epoch {number}", **self._spent()}
 
     def _keep_skipped(self) -> None:
-        with _naming(self._folder):
-            keep_skipped(self._folder, self.trainer.skipped_samples)
+        if (skipped := self.trainer.skipped_samples) and is_newest(self._folder, self.plan.job):
+            with _naming(self._folder):
+                keep_skipped(self._folder, skipped)
 
     def _objective_fault(self, metrics: Mapping[str, float]) -> str | None:
         objectives = (self.plan.metric, *self.plan.other_metrics)
@@ -237,10 +251,10 @@ class TrialSession:
             "schedule": list(plan.schedule),
             "history": self.history,
         }
-        write_checkpoint(
-            self._folder, newest, weights=trainer.weights(), state=trainer.state_dict(), info=info
-        )
+        weights, state = trainer.weights(), trainer.state_dict()
+        write_checkpoint(self._folder, newest, weights=weights, state=state, info=info, job=plan.job)
         self._saved = newest
+        require_newest(self._folder, plan.job)
         if newest >= plan.num_virtual_epochs:
             discard_origins(self._folder)
         remove_old_checkpoints(
@@ -248,7 +262,8 @@ class TrialSession:
         )
 
     def _load(self) -> list[str]:
-        """Continue from the newest intact checkpoint, if any; returns a line for each damaged one."""
+        """Continue from the newest intact checkpoint, if any; returns what is to be said of that."""
+        require_checkpoint(self._folder, self.plan.checkpoint, self.plan.reported)
         loaded, messages = load_newest(self._folder)
         while loaded is not None and not (self._begins_elsewhere(loaded) or self._is_own(loaded.info)):
             aside = set_aside(self._folder, loaded.virtual_epoch, "it was written with other options or data")
@@ -263,6 +278,9 @@ class TrialSession:
             self.trainer.load(loaded.weights, loaded.state)
             self.history = list(loaded.info["history"])
             self._saved = len(self.history)
+        elif self.plan.reported and self.plan.job != ALONE and not messages:
+            told = f"virtual epochs were reported up to {self.plan.reported}"
+            messages.append(f"{told}, and {self._folder} has no checkpoint: the trial begins again")
         return messages
 
     def _begins_elsewhere(self, loaded: Loaded | None) -> bool:

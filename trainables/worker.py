@@ -15,7 +15,14 @@ import torch
 from trainables.build import load_arrays
 from trainables.data.prepared import data_key
 from trainables.data.virtual_epoch import VirtualEpochs
-from trainables.process.failure import TrialError, recorded_failure, take_failure, traced_if_it_hangs
+from trainables.fence import become_newest, require_newest
+from trainables.process.failure import (
+    TrialError,
+    discard_older_notes,
+    recorded_failure,
+    take_failure,
+    traced_if_it_hangs,
+)
 from trainables.process.gpu_share import why_no_gpu
 from trainables.process.process_state import ProcessState, RandomStates, clean_process
 from trainables.session import Record, TrialPlan, TrialSession, load_task_class
@@ -57,8 +64,12 @@ class TrialWorker:
     def begin(self, plan: TrialPlan) -> Started:
         """Begin a job from the trial's newest checkpoint; the job before it has ended."""
         self.end()
-        take_failure(Path(plan.folder))  # left by an earlier attempt that nobody read
-        with recorded_failure(Path(plan.folder), alone=self._alone):
+        folder = Path(plan.folder)
+        with recorded_failure(folder, alone=self._alone, job=plan.job):
+            folder.mkdir(parents=True, exist_ok=True)
+            become_newest(folder, plan.job)
+            take_failure(folder, plan.job)  # left by an earlier attempt that nobody read
+            discard_older_notes(folder, plan.job)
             self._clean_up(plan)
             self._session = TrialSession(plan, self._arrays(plan))
         trainer = self.session.trainer
@@ -84,13 +95,13 @@ class TrialWorker:
         session, self._session = self._session, None
         if session is None:
             return
-        folder = Path(session.plan.folder)
+        folder, job = Path(session.plan.folder), session.plan.job
         try:
-            with recorded_failure(folder, alone=self._alone):
+            with recorded_failure(folder, alone=self._alone, job=job):
                 session.close()
         except TrialError:
             # Its reports are recorded, and the next trial here is not to blame.
-            take_failure(folder)
+            take_failure(folder, job)
 
     @contextmanager
     def surroundings_kept(self) -> Iterator[None]:
@@ -112,12 +123,11 @@ class TrialWorker:
     @contextmanager
     def _guarded(self) -> Iterator[None]:
         session = self.session
-        folder = Path(session.plan.folder)
-        with (
-            recorded_failure(folder, lambda: session.where, alone=self._alone),
-            traced_if_it_hangs(folder, session.plan.timeout),
-        ):
-            yield
+        folder, job = Path(session.plan.folder), session.plan.job
+        with recorded_failure(folder, lambda: session.where, alone=self._alone, job=job):
+            require_newest(folder, job)
+            with traced_if_it_hangs(folder, session.plan.timeout, job):
+                yield
 
     def _clean_up(self, plan: TrialPlan) -> None:
         """Restore this process to its state before its first trial."""

@@ -22,7 +22,7 @@ def audit(run: str | Path) -> dict[str, FidelityAudit | None]:
     Raises:
         SearchError: there is no run, or its study is damaged.
     """
-    folder = RunFolder(Path(run).absolute())
+    folder = RunFolder.at(run)
     folder.require()
     refuse_several(folder, "the audit compares ranks by one")
     found = {}
@@ -36,7 +36,7 @@ def audit(run: str | Path) -> dict[str, FidelityAudit | None]:
 
 def why_nothing(run: str | Path, stage: str = "") -> str:
     """Why there is nothing to compare in a search, or in one of its stages."""
-    folder = RunFolder(Path(run).absolute())
+    folder = RunFolder.at(run)
     of = next(each for each in folder.stages() if not stage or each.path.name == stage)
     if isinstance(open_run(of.config).first.scheduler, Pbt):
         return (

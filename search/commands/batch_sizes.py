@@ -70,7 +70,7 @@ def study_batch_sizes(run: str | Path, *, max_samples: int = 4096) -> BatchSizes
         SearchError: there is only one batch size, or no trial with a value or an intact checkpoint; the
             training data has an unknown length or cannot be read by index.
     """
-    folder = RunFolder(Path(run).absolute())
+    folder = RunFolder.at(run)
     folder.require()
     with working_folder(folder), folder.needs_space():
         return _study(folder, max_samples)

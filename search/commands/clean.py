@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from search.commands.cleaned import add_cleaned
 from search.config.config import Config
 from search.config.schema import Mode
 from search.config.stages import open_run
@@ -73,7 +74,7 @@ def clean(run: str | Path, *, dry_run: bool = False, keep_trials: int | None = N
     if keep_trials is not None and keep_trials < 1:
         rule = "must be at least 1, as the best trial always stays"
         raise RefusedError(f"keep_trials is {keep_trials}; {rule}")
-    folder = RunFolder(Path(run).absolute())
+    folder = RunFolder.at(run)
     folder.require()
     with ExitStack() as stack:
         for place in dict.fromkeys([folder, *folder.stages()]):
@@ -82,8 +83,8 @@ def clean(run: str | Path, *, dry_run: bool = False, keep_trials: int | None = N
             elif (owner := place.owner()) is not None:
                 raise SearchError(f"{place.path} belongs to a running search: {owner}; end that one first")
         cleaning = _plan(folder, keep_trials, dry_run=dry_run)
-        for item in () if dry_run else cleaning.items:
-            _remove(folder.path / item.path)
+        if not dry_run:
+            _remove_all(folder, cleaning.items)
     return cleaning
 
 
@@ -157,6 +158,24 @@ def _leftovers(folder: RunFolder) -> Iterator[tuple[Path, str]]:
         yield folder.scratch, "Ray's own files"
     for place in (folder.path, folder.prepared):
         yield from ((path, _INTERRUPTED) for path in list_partial(place))
+
+
+def _remove_all(folder: RunFolder, items: Sequence[Item]) -> None:
+    # A full disk may have room for the record only afterwards.
+    with suppress(OSError):
+        _record(folder, items)
+    for item in items:
+        _remove(folder.path / item.path)
+    with suppress(OSError):
+        _record(folder, items)
+
+
+def _record(folder: RunFolder, items: Sequence[Item]) -> None:
+    """Checkpoints of a search that are removed here are not missed later."""
+    paths = [folder.path / item.path for item in items]
+    trials = {path.parent for path in paths if path.name.startswith("checkpoint_")}
+    for stage in folder.stages():
+        add_cleaned(stage, [int(trial.name) for trial in trials if trial.parents[1] == stage.path])
 
 
 def _remove(path: Path) -> None:

@@ -63,7 +63,7 @@ def race(
     Raises:
         SearchError: the search is not complete, or the race cannot be run.
     """
-    folder = RunFolder(Path(run).absolute())
+    folder = RunFolder.at(run)
     folder.require()
     refuse_several(folder, "a race has one winner; `export --trial N` takes a trial of the front")
     executor = executor or executor_for(address, local=local, skip_bad_nodes=skip_bad_nodes)

@@ -13,6 +13,7 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from search.addresses import local_path
 from search.commands.chosen import chosen, last_with_a_value
 from search.commands.model_card import model_card
 from search.commands.replay import exported_schedule
@@ -108,9 +109,9 @@ def export(
         SearchError: there is no such trial or no intact checkpoint, the value differs from the recorded one,
             or `out` holds something other than an export, or files of yours.
     """
-    folder = RunFolder(Path(run).absolute())
+    folder = RunFolder.at(run)
     folder.require()
-    target = Path(out).absolute() if out else folder.exported
+    target = local_path(out).absolute() if out else folder.exported
     stage, records = last_with_a_value(folder)
     race = read_confirmed(folder) if trial is None else None
     with working_folder(stage):

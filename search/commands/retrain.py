@@ -12,6 +12,7 @@ from typing import Any
 
 from safetensors.torch import load_file
 
+from search.addresses import local_path
 from search.commands.export import (
     CONFIG,
     DATA,
@@ -102,14 +103,14 @@ def retrain(
     Raises:
         SearchError: the folder is not an export, or `out` holds another retraining, or the data have changed.
     """
-    source = Path(exported).absolute()
+    source = local_path(exported).absolute()
     _require_export(source)
     if virtual_epochs is not None and steps is not None:
         raise RefusedError("give --virtual-epochs or --steps, not both")
     options = {"--virtual-epochs": virtual_epochs, "--steps": steps, "--data": data, "--out": out}
     again = _command(source, {**options, "--from-scratch": from_scratch})
     RunFolder(source).require_private()
-    folder = RunFolder(Path(out).absolute() if out else source.parent / "retrain")
+    folder = RunFolder.at(out or source.parent / "retrain")
     with working_folder(RunFolder(source.parent)):
         config = load_config(source / CONFIG).first
         report = json.loads((source / METRICS).read_text(encoding="utf-8"))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from search.commands.checkpoint_faults import mismatch, newest_written, other_value
+from search.commands.cleaned import cleaned_trials
+from search.commands.damages import Damage, Verification
 from search.commands.export import FILES, OPTIONAL_FILES, SUMS
 from search.config.config import Config
 from search.config.document import read_values
@@ -20,7 +21,7 @@ from search.run.confirm import read_confirmed
 from search.run.folder import RunFolder
 from search.schedulers.build import build_scheduler
 from search.study.journal_check import read_journal
-from search.study.trial import TrialRecord, ranked
+from search.study.trial import BROKEN_OFF, TrialRecord, ranked
 from search.text import command, counted
 from trainables.checkpoint import (
     REASON,
@@ -35,32 +36,6 @@ from trainables.data.prepared import DamagedArraysError, read_arrays
 from trainables.files import folder_bytes
 
 
-@dataclass(frozen=True)
-class Damage:
-    """A file or folder of a run that is not as it was written."""
-
-    path: str
-    """Relative to the run's folder."""
-    what: str
-    cost: str
-    """What is lost, or has to be computed again."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verification:
-    """What was checked, and what was found damaged."""
-
-    folder: Path
-    owner: str | None
-    """The search that runs there now: files that it is writing, or has not written yet, are no damage."""
-    trials: int
-    virtual_epochs: int
-    checkpoints: int
-    num_bytes: int
-    """Size of the checkpoints."""
-    damages: list[Damage]
-
-
 def verify(run: str | Path, *, progress: Callable[[int, int], None] = lambda done, of: None) -> Verification:
     """Check every file of a search: study, checkpoints, configuration and export.
 
@@ -73,7 +48,7 @@ def verify(run: str | Path, *, progress: Callable[[int, int], None] = lambda don
     Raises:
         SearchError: it is not the folder of a search, or users other than its owner can write in it.
     """
-    folder = RunFolder(Path(run).absolute())
+    folder = RunFolder.at(run)
     folder = RunFolder(folder.run_path) if folder.is_race else folder
     folder.require_private()
     if not folder.config.is_file() and not folder.journal.is_file():
@@ -222,8 +197,9 @@ class _FolderCheck:
         return checkpoint_folder(self._folder.trial(number), epoch)
 
     def _needed(self) -> list[tuple[TrialRecord, int]]:
-        """Checkpoints that must exist: the best of all, and the newest of each trial that was interrupted."""
-        needed = [(best, best.best_virtual_epoch(self._mode)) for best in self._exported()]
+        """Checkpoints that must exist: those of the best trials, which keep theirs, and the newest of each
+        trial that was interrupted."""
+        needed = [(best, best.best_virtual_epoch(self._mode)) for best in self._kept()]
         if self._config is not None:
             scheduler, every = build_scheduler(self._config), self._config.checkpoint.every
             for record in self.records:
@@ -237,6 +213,16 @@ class _FolderCheck:
     def _exported(self) -> Sequence[TrialRecord]:
         """The trial that an export takes, if there is one."""
         return self._ranked[:1]
+
+    def _kept(self) -> Sequence[TrialRecord]:
+        """The trials that keep their best checkpoints, but those of which `clean` has taken them."""
+        if self._config is None:
+            return self._exported()
+        # One that broke off was among the best until then, and another had lost its checkpoints to it.
+        broken_off = sum(bool(record.values) and record.outcome in BROKEN_OFF for record in self.records)
+        cleaned = cleaned_trials(self._folder)
+        best = self._ranked[: max(1, self._config.checkpoint.keep_trials - broken_off)]
+        return [*best[:1], *(record for record in best[1:] if record.number not in cleaned)]
 
     def _newest_intact(self, record: TrialRecord) -> int:
         epochs = self.checkpoints[record.number]
@@ -332,6 +318,9 @@ class _RaceCheck(_FolderCheck):
     def _read_journal(self, file: Path) -> tuple[Sequence[TrialRecord], Mode]:
         has_begun = file.is_file() or (self._folder.path / "trials").is_dir()
         return super()._read_journal(file) if has_begun else ([], "max")
+
+    def _kept(self) -> Sequence[TrialRecord]:
+        return self._exported()
 
     def _exported(self) -> Sequence[TrialRecord]:
         race = self._confirmed

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from search.addresses import local_path
 from search.config.merging import merge
-from search.errors import ConfigError, KeyPath, Problem
+from search.errors import ConfigError, KeyPath, Problem, RefusedError
 from search.text import nearest, shown
 
 KEY = "base"
@@ -72,8 +73,11 @@ def _base_of(written: Written, file: Path, name: str) -> tuple[Path, str]:
         rule = "must be one file, relative to this one"
         several = "; a base may have a base of its own" if isinstance(given, list) else ""
         raise _problem(written, f"received {shown(given)}; {rule}, such as common.yaml{several}")
-    base = file.parent / Path(given).expanduser()
-    base_name = os.path.normpath(Path(name).parent / Path(given).expanduser())
+    try:
+        path = local_path(given).expanduser()
+    except RefusedError as error:
+        raise _problem(written, f"received {shown(given)}; {error}") from None
+    base, base_name = file.parent / path, os.path.normpath(Path(name).parent / path)
     if not base.is_file():
         folder = base.parent
         known = (path.name for path in folder.iterdir() if path.is_file()) if folder.is_dir() else ()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from search.addresses import local_path
 from search.config.base import Written, with_base
 from search.config.yaml import (
     MAX_BYTES,
@@ -71,11 +72,12 @@ def read_document(
 
     Raises:
         ConfigError: no such file, broken YAML, or not a mapping.
+        RefusedError: the file is on another storage, see `local_path`.
     """
     if isinstance(source, Mapping):
         name, file = "config", None
     else:
-        name, file = str(source), Path(source)
+        name, file = str(source), local_path(source)
     written = Written(_plain(source, "config"), {}, []) if file is None else _read_file(file, name)
     if file is not None and based:
         written = with_base(written, file, name, _read_file)

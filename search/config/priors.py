@@ -7,8 +7,10 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from search.addresses import local_path
 from search.config.recipes import RECIPES
 from search.config.section import Section
+from search.errors import RefusedError
 from search.space.domains import Confidence
 from search.text import compact, nearest
 
@@ -21,10 +23,17 @@ def _known(recipe: str) -> str:
     raise ValueError(f"must be {' or '.join(RECIPES)}{hint}")
 
 
+def _here(given: str | None) -> str | None:
+    try:
+        return given if given is None or "://" not in given else str(local_path(given))
+    except RefusedError as error:
+        raise ValueError(f"received {given}; {error}") from None
+
+
 class Priors(Section):
     """Priors from elsewhere: from a former run, from a recipe, or from both, the run first."""
 
-    from_run: Annotated[str | None, Field(min_length=1)] = None
+    from_run: Annotated[str | None, Field(min_length=1), AfterValidator(_here)] = None
     """Folder of a run, of any task and data, whose best trial's values are taken."""
     recipe: Annotated[str, AfterValidator(_known)] | None = None
     """What is usual for a kind of task: segmentation."""

@@ -60,7 +60,7 @@ class Coordinator:
         """Why no further virtual epoch begins; None while the search goes on."""
         self.gave_up = False
         self.broken: Exception | None = None
-        """What keeps the study from being written."""
+        """What keeps the study from being written; an OvertakenError, the whole folder of the run."""
         self.watch, self._config = watch, config
         self._can_go_on, self._retry_failed = can_go_on, retry_failed
         self._running: dict[int, TrialRecord] = {}
@@ -73,10 +73,9 @@ class Coordinator:
         limited = config.model_copy(update={"budget": self.budget})
         self.reserve = Reserve(study, scheduler, limited, lambda: self.elapsed_seconds)
         """What its limits of compute still allow."""
-        self._failed_alike = limits.FailedAlike()
+        self._failed_alike, self._repeated = limits.FailedAlike(), limits.Repeated()
         self.slowest = max((r.seconds / r.depth for r in study.records if r.values), default=None)
         """Seconds of the slowest virtual epoch so far."""
-        self._repeated = limits.Repeated()
 
     def recover(self) -> None:
         """Take up the trials that nobody runs: queue them, or record that they have ended."""
@@ -231,6 +230,7 @@ class Coordinator:
     def _on_lost(self, record: TrialRecord, failure: Failure) -> None:
         if failure.kind in limits.NOT_ITS_FAULT:
             self._cut_off(record)
+            self.broken = self.broken or limits.broken_by(failure)
             self.give_up(f"trial {record.number}: {failure.text}{limits.NOT_ITS_FAULT[failure.kind]}")
             return
         self._end_job(record)

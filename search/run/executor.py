@@ -6,7 +6,7 @@ import math
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +18,12 @@ from search.config.schema import Pbt
 from search.run.coordinator import Coordinator
 from search.run.events import Turn
 from search.run.folder import RunFolder
+from search.study.journal import JournalWriteError, OvertakenError
 from search.study.lineage import Segment, schedule_of
+from search.study.study import SearchStudy
 from search.study.trial import TrialRecord
+from trainables.checkpoint import list_checkpoints
+from trainables.fence import SupersededError, become_newest
 from trainables.origin import keep_origin
 from trainables.process.causes import is_installed
 from trainables.session import TrialPlan
@@ -50,15 +54,33 @@ class Jobs:
         try:
             schedule = schedule_of(coordinator.study.records, record, record.depth + 1)[:-1]
             plan = trial_plan(self.config, self.folder, record, coordinator.timeout, schedule)
+            plan = replace(plan, job=coordinator.study.begin_job())
             folder = Path(plan.folder)
+            goes_on_elsewhere = bool(schedule) and schedule[-1].until == record.depth
             folder.mkdir(parents=True, exist_ok=True)
-            if schedule and schedule[-1].until == record.depth:
+            become_newest(folder, plan.job)  # before the process begins: from now on no other one writes here
+            if goes_on_elsewhere:
                 keep_origin(folder, self.folder.trial(schedule[-1].trial), record.depth)
+            elif record.depth:
+                plan = replace(plan, checkpoint=expected_checkpoint(folder, record, coordinator.study))
             write_yaml(folder / "trial.yaml", {"trial": plan.number, "options": plan.options})
-        except OSError as error:
+        except SupersededError as error:
+            coordinator.on_broken(OvertakenError(str(error)))
+            return Turn.DONE
+        except (OSError, JournalWriteError) as error:
             coordinator.on_broken(error)
             return Turn.DONE
         return plan
+
+
+def expected_checkpoint(folder: Path, record: TrialRecord, study: SearchStudy) -> int:
+    """Virtual epoch of the newest checkpoint that the trial's next job must find; 0 if it may begin again.
+
+    What is here must be there too. Of what was reported in this session something must be here, as a trial
+    saves its first virtual epoch before it is reported; what an earlier one has left may have been removed.
+    """
+    here = max(list_checkpoints(folder), default=0)
+    return here or int(record.last_report > study.first_sequence)
 
 
 def trial_plan(

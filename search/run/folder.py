@@ -6,18 +6,19 @@ import errno
 import json
 import math
 import os
-import socket
 import stat
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
+from search.addresses import local_path
 from search.errors import RefusedError, SearchError
+from search.run.file_system import require_abilities
+from search.run.owner import SILENCE_SECONDS, Owner, heard_of, living_elsewhere
 from search.study.study import JOURNAL
 from search.text import short_path
 from trainables.files import atomic_write, partial_path
@@ -74,6 +75,15 @@ class RunFolder:
     """The trial whose values a named stage after the first begins with."""
     _owner_file = _Inside(".owner.json")
     """What the owner says about itself; a lock beside it says whether the owner is alive."""
+
+    @classmethod
+    def at(cls, given: str | Path) -> RunFolder:
+        """The folder that a person names.
+
+        Raises:
+            RefusedError: it is an address of another storage.
+        """
+        return cls(local_path(given).absolute())
 
     @property
     def run_path(self) -> Path:
@@ -184,53 +194,75 @@ class RunFolder:
     def owned(self) -> Iterator[str | None]:
         """Own the folder; yields what a previous owner, which died, had written about itself.
 
-        The kernel drops the lock with its process, however that ends.
+        The kernel drops the lock with its process, however that ends. Where locks end at a machine, the owner
+        on another one is known by its heartbeat, see `search.run.owner`.
 
         Raises:
-            SearchError: another search owns it; names its process. Or nothing can be written in the folder.
+            SearchError: another search owns it; names its process. Or nothing can be written in the folder,
+                or its file system cannot do what a search rests on.
         """
         lock = self._lock()
         try:
             lock.acquire()
         except Timeout:
-            raise SearchError(
-                f"{self.path} belongs to a running search: {self._read_owner() or _JUST_BEGUN}; "
-                "end that one first; another search takes another --name"
-            ) from None
+            raise self._belongs_to(Owner.read(self._owner_file), None) from None
         except OSError as error:
+            try:
+                with self._can_be_written():
+                    require_abilities(self.path)
+            except SearchError:
+                with suppress(OSError):
+                    Path(lock.lock_file).unlink(missing_ok=True)
+                raise
             raise SearchError(f"cannot write to {self.path}: {error.strerror}") from error
         try:
-            previous = self._read_owner()
-            since = f"{datetime.now(UTC):%F %T} UTC"
-            owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": since}
-            self._owner_file.write_text(json.dumps(owner), encoding="utf-8")
-            yield previous
+            with self._can_be_written():
+                require_abilities(self.path)
+            if (elsewhere := living_elsewhere(self._owner_file)) is not None:
+                raise self._belongs_to(*elsewhere)
+            previous = Owner.read(self._owner_file)
+            with heard_of(self._owner_file):
+                yield None if previous is None else str(previous)
         finally:
-            self._owner_file.unlink(missing_ok=True)
             # Removed while it is held: FileLock notices that in a waiting process, which makes a new one.
-            Path(lock.lock_file).unlink(missing_ok=True)
+            # Where somebody else has said to be the owner, on another machine, it is theirs.
+            if not self._owner_file.exists():
+                Path(lock.lock_file).unlink(missing_ok=True)
             lock.release()
 
+    @contextmanager
+    def _can_be_written(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise SearchError(f"cannot write to {self.path}: {error.strerror}") from error
+
+    def _belongs_to(self, owner: Owner | None, seconds: float | None) -> SearchError:
+        """Said to who comes second; `seconds` ago it was heard of, where its lock is not seen here."""
+        way_out = "end that one first; another search takes another --name"
+        if seconds is not None:
+            way_out = (
+                f"heard of {seconds:.0f} s ago, on a file system whose locks end at a machine; end that one "
+                f"first, or, if its machine is gone, start this again {SILENCE_SECONDS:.0f} s after it was"
+            )
+        return SearchError(f"{self.path} belongs to a running search: {owner or _JUST_BEGUN}; {way_out}")
+
     def owner(self) -> str | None:
-        """What the search that runs in the folder now has written about itself, if any. Writes nothing."""
+        """What the search that runs in the folder now has written about itself, if any. Writes nothing that
+        stays."""
         lock = self._lock()
+        with suppress(OSError):
+            if (elsewhere := living_elsewhere(self._owner_file)) is not None:
+                return str(elsewhere[0])
         if not Path(lock.lock_file).exists():
             return None
         try:
             with lock:
                 return None
         except Timeout:
-            return self._read_owner() or _JUST_BEGUN
+            return str(Owner.read(self._owner_file) or _JUST_BEGUN)
         except OSError:
             return None  # where nobody can write, nobody searches
-
-    def _read_owner(self) -> str | None:
-        """What the owner has written about itself, if anything yet."""
-        try:
-            owner = json.loads(self._owner_file.read_bytes())
-            return f"process {owner['pid']} on {owner['host']} since {owner['since']}"
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from search.addresses import local_path
 from search.config.document import read_values, write_yaml
 from search.config.priors import Priors, as_override
 from search.errors import ConfigError, Problem
@@ -21,7 +22,7 @@ def as_kept(asked: Priors, folder: RunFolder) -> dict[str, Any]:
     """`priors:` as the search in this folder keeps it: a run by its path from there, as both may be moved."""
     kept = asked.model_dump(exclude_none=True)
     if asked.from_run is not None:
-        kept["from_run"] = os.path.relpath(Path(asked.from_run).expanduser().absolute(), folder.path)
+        kept["from_run"] = os.path.relpath(local_path(asked.from_run).expanduser().absolute(), folder.path)
     return kept
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from search.config.budget import Budget
 from search.config.limits import Limits
+from search.study.journal import OvertakenError
 from search.study.study import SearchStudy
 from search.study.trial import BROKEN_OFF, Outcome, TrialRecord
 from trainables.process.failure import Failure, FailureKind
@@ -22,8 +23,17 @@ MOST_WITHOUT_VALUE = 24
 MOST_OVER_LIMIT = 100
 """Trials in a row over the limit after which no other begins, where there is no limit of trials."""
 
-NOT_ITS_FAULT = {FailureKind.DISK_FULL: "; free some and resume", FailureKind.DATA_CHANGED: ""}
+NOT_ITS_FAULT = {
+    FailureKind.DISK_FULL: "; free some and resume",
+    FailureKind.DATA_CHANGED: "",
+    FailureKind.SUPERSEDED: ": another search has taken over this run",
+}
 """Failures that say nothing about a trial and end the search, with the way out."""
+
+
+def broken_by(failure: Failure) -> OvertakenError | None:
+    """What a failure says of the whole run: whose trial goes on elsewhere may write nothing there."""
+    return OvertakenError(failure.cause) if failure.kind is FailureKind.SUPERSEDED else None
 
 
 def timeout_after(given: float | None, slowest: float | None) -> float:

@@ -50,7 +50,7 @@ class Run:
     """
 
     def __init__(self, folder: str | Path) -> None:
-        self._folder = RunFolder(Path(folder).absolute())
+        self._folder = RunFolder.at(folder)
         self._folder.require()
         self._config: SearchConfig = open_run(self._folder.config)
         try:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
+from search.addresses import local_path
 from search.config.document import read_document
 from search.config.given_priors import Source, with_priors, with_recorded
 from search.config.priors import Priors
@@ -78,7 +78,7 @@ def _refuse_others(search: SearchConfig, asked: Priors, folder: RunFolder) -> No
 def _sources(search: SearchConfig, asked: Priors) -> Iterator[Source]:
     if asked.from_run is not None:
         try:
-            yield _of_run(RunFolder(Path(asked.from_run).expanduser().absolute()), asked)
+            yield _of_run(RunFolder(local_path(asked.from_run).expanduser().absolute()), asked)
         except ConfigError:
             raise
         except RefusedError as error:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from search.addresses import local_path
 from search.config.config import Config
 from search.config.document import read_values, write_yaml
 from search.config.schema import check_name
@@ -77,8 +78,8 @@ def search(
     """
     with closing(executor or executor_for(address, local=local, skip_bad_nodes=skip_bad_nodes)) as executor:
         loaded = as_loaded(config, overrides, name=name, priors_from=priors_from, before_task=executor.begin)
-        folder = RunFolder(Path(results).absolute() / run_name(name, loaded))
-        older = None if from_run is None else RunFolder(Path(from_run).absolute())
+        folder = RunFolder(local_path(results).absolute() / run_name(name, loaded))
+        older = None if from_run is None else RunFolder.at(from_run)
         return _run(
             loaded,
             folder,
@@ -87,7 +88,7 @@ def search(
             retry_failed=retry_failed,
             accept_new_data=accept_new_data,
             older=older,
-            plan=None if plan is None else Path(plan).absolute(),
+            plan=None if plan is None else local_path(plan).absolute(),
         )
 
 
@@ -132,9 +133,9 @@ def resume(
         ConfigError: the configuration is wrong, or changes what must stay.
         SearchError: the search cannot continue.
     """
-    folder = RunFolder(Path(run).absolute())
+    folder = RunFolder.at(run)
     folder.require()
-    source = config if isinstance(config, Mapping | None) else Path(config).absolute()
+    source = config if isinstance(config, Mapping | None) else local_path(config).absolute()
     with closing(executor or executor_for(address, local=local, skip_bad_nodes=skip_bad_nodes)) as executor:
         with working_folder(folder):
             loaded = load_config(

@@ -35,7 +35,7 @@ from search.samplers.first_try import try_sampler
 from search.samplers.priors import build_sampler
 from search.samplers.view import view_of
 from search.schedulers.build import build_scheduler
-from search.study.journal import drop_half_line
+from search.study.journal import OvertakenError, drop_half_line
 from search.study.study import SearchStudy, read_records
 from trainables.build import load_arrays
 from trainables.checkpoint import list_checkpoints
@@ -160,7 +160,8 @@ def run_jobs(
         raise
     finally:
         reporter.end()
-        shutil.rmtree(folder.scratch, ignore_errors=True)
+        if not isinstance(coordinator.broken, OvertakenError):
+            shutil.rmtree(folder.scratch, ignore_errors=True)
 
 
 def _notes(config: Config, changes: Sequence[str]) -> Iterator[str]:
@@ -277,6 +278,8 @@ def _finish(
     retention: CheckpointRetention,
     received: Sequence[int],
 ) -> Summary:
+    if isinstance(coordinator.broken, OvertakenError):
+        raise coordinator.broken
     status: Status = "complete"
     of_first = f" by {config.objective.metric}" if config.objectives else ""
     reason = end_reason(coordinator, f"the best trial{of_first}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from search.commands.clean import Cleaning
-from search.commands.verify import Verification
+from search.commands.damages import Verification
 from search.text import counted, one_line, short_path, size_text
 
 

@@ -23,7 +23,10 @@ def record_of(number: int, trial_id: int, frozen: FrozenTrial, space: Space) -> 
     spent, end = attrs.get("spent", {}), attrs.get("end", {}) if ended else {}
     values = [frozen.intermediate_values[step] for step in sorted(frozen.intermediate_values)]
     lengths = VirtualEpochs(**attrs["virtual_epochs"]) if "virtual_epochs" in attrs else None
-    failures = [Failure(FailureKind(item["kind"]), item["cause"]) for item in attrs.get("failures", [])]
+    failures = [
+        Failure(FailureKind(item["kind"]), item["cause"], item.get("host", ""))
+        for item in attrs.get("failures", [])
+    ]
     drawn = space.resolve(frozen.params).params
     taken_over = [TakenOver(**item) for item in attrs.get(TAKEN_OVER, [])]
     # `spent` may be one virtual epoch ahead: it is written before the value, and the power may fail between.

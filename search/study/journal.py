@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
+import socket
 import sys
-from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+import uuid
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
 from optuna.storages.journal import BaseJournalBackend
+from optuna.storages.journal._storage import JournalOperation
 
 from search.errors import SearchError
 from search.text import command
@@ -24,11 +28,26 @@ class JournalWriteError(SearchError):
     """The journal could not be written; what it held before is intact."""
 
 
+class OvertakenError(JournalWriteError):
+    """Another search goes on with the study: this one writes nothing more, there or elsewhere in the run."""
+
+
+SESSION = "session"
+"""Attribute of the study: `number` of the session that writes it, and the process that it runs `by`."""
+
+
+def next_session(attributes: Mapping[str, Any]) -> int:
+    """How often a search has begun or gone on with a study of these attributes, now included."""
+    before = attributes.get(SESSION)
+    return 1 + (int(before.get("number", 0)) if isinstance(before, dict) else 0)
+
+
 class Journal(BaseJournalBackend):
     """Optuna's journal file, with several entries in one write where they belong together.
 
     It needs no lock: one search at a time owns a run's folder, and an append is one system call. Others may
-    read it meanwhile.
+    read it meanwhile. Where the lock of the folder ends at a machine, a search on another one may write all
+    the same: each begins with an entry of its session, and who finds a later one of somebody else stops.
     """
 
     def __init__(self, path: Path) -> None:
@@ -36,6 +55,12 @@ class Journal(BaseJournalBackend):
         self._pending: list[dict[str, Any]] | None = None
         self._number, self._offset = 0, 0
         """Entries that have been read, and where the next one begins."""
+        self._begun: list[dict[str, Any]] = []
+        """The entry of this session, until it is written."""
+        self._writer, self._known = uuid.uuid4().hex, math.inf
+        """Whose sessions are those of this object, and entries that were there before its own."""
+        self._later: dict[str, Any] | None = None
+        """The session of somebody else that came later."""
         if not path.exists():
             path.touch()
 
@@ -64,8 +89,49 @@ class Journal(BaseJournalBackend):
                         raise
                     return
                 self._number, self._offset = self._number + 1, end
+                if self._number > self._known:
+                    self._heed(entry)
                 if self._number > log_number_from:
                     yield entry
+
+    def begin_session(self, study_id: int, number: int) -> None:
+        """This is session `number` from now on, which is written before whatever is appended next."""
+        by = f"process {os.getpid()} on {socket.gethostname()}"
+        attribute = {SESSION: {"number": number, "by": by}}
+        operation = int(JournalOperation.SET_STUDY_USER_ATTR)
+        ids = {"op_code": operation, "worker_id": self._writer, "study_id": study_id}
+        self._begun, self._known = [{**ids, "user_attr": attribute}], self._number
+        self._later = None
+
+    def write_session(self) -> None:
+        """Write the entry of this session, if nothing has been appended since it began.
+
+        Raises:
+            OvertakenError: a later one has begun.
+        """
+        if self._begun:
+            self.append_logs([])
+        else:
+            self._require_latest()
+
+    def _heed(self, entry: Mapping[str, Any]) -> None:
+        found = entry.get("user_attr", {}).get(SESSION)
+        if isinstance(found, dict) and self._known < math.inf:  # else no session writes here
+            self._later = None if entry.get("worker_id") == self._writer else found
+
+    def _require_latest(self) -> None:
+        """Raise OvertakenError if somebody else's session is later, also one that was not read yet."""
+        with self._path.open("rb") as file:
+            file.seek(self._offset)
+            for line in file:
+                if SESSION.encode() in line:
+                    with suppress(ValueError):
+                        self._heed(_entry(line))
+        if self._later is not None:
+            raise OvertakenError(
+                f"session {self._later.get('number')} of this search ({self._later.get('by')}) has begun "
+                f"elsewhere, and writes {self._path}; this one stops, and writes nothing more"
+            )
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -86,9 +152,11 @@ class Journal(BaseJournalBackend):
         if self._pending is not None:
             self._pending += logs
             return
-        lines = [json.dumps(log, separators=(",", ":")) + "\n" for log in logs]
+        lines = [json.dumps(log, separators=(",", ":")) + "\n" for log in (*self._begun, *logs)]
         try:
+            self._require_latest()
             _append(self._path, "".join(lines).encode())
+            self._begun = []
         except OSError as error:
             raise JournalWriteError(f"cannot write {self._path}: {error.strerror}") from error
 
@@ -134,17 +202,16 @@ def open_journal(path: Path) -> tuple[JournalStorage, Journal]:
         raise SearchError(f"cannot open {path}: {error.strerror}") from error
 
 
-def storage_at(path: Path | None) -> tuple[BaseStorage, Callable[[], AbstractContextManager[None]]]:
-    """The storage that a search writes, and what keeps several of its writes together.
+def storage_at(path: Path | None) -> tuple[BaseStorage, Journal | None]:
+    """The storage that a search writes, and the journal below it.
 
     Args:
         path: the journal, see `open_journal`; None for a storage in memory.
     """
     if path is None:
-        return InMemoryStorage(), nullcontext
+        return InMemoryStorage(), None
     drop_half_line(path)
-    storage, journal = open_journal(path)
-    return storage, journal.transaction
+    return open_journal(path)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,12 @@ from search.study.data import DATA, with_data
 from search.study.frozen import OTHERS, TAKEN_OVER, record_of
 from search.study.in_memory import PendingTrial, frozen_trial
 from search.study.indexes import Indexes
-from search.study.journal import open_journal, reraise_as_damaged, storage_at
+from search.study.journal import next_session, open_journal, reraise_as_damaged, storage_at
 from search.study.patches import share_distributions
 from search.study.times import Times
 from search.study.trial import NO_VERDICT, Outcome, Point, TakenOver, TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs
+from trainables.fence import Job
 from trainables.process.failure import Failure
 
 JOURNAL = "study.journal"
@@ -76,7 +78,7 @@ class SearchStudy:
         history: Sequence[TrialRecord] = (),
         data: str = "",
     ) -> None:
-        self._storage, self._in_one_piece = storage_at(path)
+        self._storage, self._journal = storage_at(path)
         self.mode, self.space, self.history = mode, space, list(history)
         optuna.logging.disable_default_handler()
         optuna.logging.enable_propagation()
@@ -86,6 +88,9 @@ class SearchStudy:
             self._storage.create_new_study([_DIRECTIONS[mode]], name)
         self.study = optuna.load_study(storage=self._storage, study_name=known[0] if known else name)
         self._study_id = self._storage.get_study_id_from_name(self.study.study_name)
+        self.session, self._num_jobs = next_session(self.study.user_attrs), 0
+        if self._journal is not None:
+            self._journal.begin_session(self._study_id, self.session)
         self._data_number = max(0, len(with_data(self._storage, self._study_id, data)) - 1)
         with reraise_as_damaged(path or Path(JOURNAL)):
             self.records: list[TrialRecord] = list(records_of(self._storage))
@@ -95,8 +100,17 @@ class SearchStudy:
         """Optimizer steps of all trials."""
         self.last_sequence = max((record.sequence for record in self.records), default=0)
         """Number of the last report or end of all."""
+        self.first_sequence = self.last_sequence
+        """That number when this session began."""
         self.space_number = self._number_of_space()
         self._sampler = None if sampler is None else sampler(self)
+
+    def begin_job(self) -> Job:
+        """Number of the next job of a trial, greater than all before it."""
+        if self._journal is not None:
+            self._journal.write_session()
+        self._num_jobs += 1
+        return self.session, self._num_jobs
 
     @property
     def elapsed_seconds(self) -> float:
@@ -275,6 +289,10 @@ class SearchStudy:
         trial_id = self._storage.create_new_trial(self._study_id, template)
         share_distributions(self._storage.get_trial(trial_id))
         return trial_id
+
+    def _in_one_piece(self) -> AbstractContextManager[None]:
+        """Inside, writes are kept together."""
+        return nullcontext() if self._journal is None else self._journal.transaction()
 
     def _number_of_space(self) -> int:
         """Number of `self.space` in the study, which is written if new.

@@ -17,6 +17,7 @@ from search.config.stages import load_config
 from search.errors import SearchError
 from search.run.summary import Summary
 from trainables.checkpoint import read_checkpoint, write_checkpoint
+from trainables.fence import newest_job
 
 
 def change_weights(run: Path, finished_run: Summary) -> None:
@@ -26,9 +27,8 @@ def change_weights(run: Path, finished_run: Summary) -> None:
     trial = run / "trials" / f"{best.trial:04d}"
     checkpoint = read_checkpoint(trial, best.virtual_epoch)
     others = {name: tensor * 0 for name, tensor in checkpoint.weights().items()}
-    write_checkpoint(
-        trial, best.virtual_epoch, weights=others, state=checkpoint.state(), info=checkpoint.info
-    )
+    contents = {"weights": others, "state": checkpoint.state(), "info": checkpoint.info}
+    write_checkpoint(trial, best.virtual_epoch, **contents, job=newest_job(trial))
 
 
 def test_the_export_is_the_best_trial_and_evaluates_to_its_value(run: Path, finished_run: Summary) -> None:

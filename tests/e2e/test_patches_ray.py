@@ -8,11 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import ray
 from patience import PATIENCE
 from programs import ROOT
+from ray import tune
 from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.tune import Trainable
@@ -27,6 +29,7 @@ from search.ray.patches import (
     repair_tune,
     save_at_end,
     trials_take_waiting_workers,
+    tune_keeps_nothing,
 )
 
 STARTING = """
@@ -137,6 +140,24 @@ def test_a_trial_that_is_saved_is_not_asked_to_save() -> None:
     for needed in (False, True):
         save_at_end(trial, needed=needed)
         assert trial.checkpoint_at_end is needed
+
+
+def test_tune_keeps_nothing_of_a_search_and_all_of_what_others_run(tmp_path: Path, ray_session: None) -> None:
+    def fit(name: str) -> tuple[Any, list[str]]:
+        config = tune.RunConfig(name=name, storage_path=str(tmp_path), verbose=0)
+        result = tune.Tuner(_Empty, run_config=config).fit()
+        return result, [path.name for path in (tmp_path / name).glob("experiment_state*")]
+
+    with tune_keeps_nothing():
+        assert fit("ours") == (None, [])
+    result, states = fit("theirs")
+    assert len(result) == 1
+    assert len(states) == 1
+
+
+class _Empty(Trainable):
+    def step(self) -> dict[str, Any]:
+        return {"done": True}
 
 
 def test_what_sends_a_token_is_there() -> None:

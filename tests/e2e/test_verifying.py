@@ -17,7 +17,8 @@ from tiny_tasks import search_config
 
 import search
 from search.cli import main
-from search.commands.verify import Verification, verify
+from search.commands.damages import Verification
+from search.commands.verify import verify
 from search.errors import SearchError
 from search.run.events import Event, EventKind
 from search.run.reporter import ProgressReporter
@@ -31,6 +32,7 @@ from trainables.checkpoint import (
     read_checkpoint,
     write_checkpoint,
 )
+from trainables.fence import newest_job
 
 Verify = Callable[[Path], tuple[int, str]]
 
@@ -183,7 +185,8 @@ def test_a_damaged_best_checkpoint_is_reported_with_the_next_best(
 def test_a_run_without_any_intact_best_checkpoint_cannot_be_exported(run: Path) -> None:
     for place in range(len(ranked(records_of(run), "max"))):
         shutil.rmtree(best_of(run, place)[1], ignore_errors=True)
-    assert only(verify(run)).cost == "the best trial cannot be exported, and no other has its best checkpoint"
+    costs = [damage.cost for damage in verify(run).damages]
+    assert "the best trial cannot be exported, and no other has its best checkpoint" in costs
 
 
 def test_a_missing_best_checkpoint_is_named(run: Path) -> None:
@@ -210,9 +213,20 @@ def test_a_damaged_checkpoint_that_is_not_needed_costs_nothing(run: Path) -> Non
     assert damage.cost == f"none: trial {record.number} does not need it"
 
 
-def test_checkpoints_of_ended_trials_that_are_not_the_best_may_be_missing(run: Path) -> None:
-    for place in range(1, 9):
+def test_checkpoints_of_ended_trials_that_are_not_among_the_best_may_be_missing(run: Path) -> None:
+    for place in range(5, 9):  # keep_trials is 5
         shutil.rmtree(best_of(run, place)[1].parent)
+    assert verify(run).damages == []
+
+
+def test_a_missing_checkpoint_of_one_of_the_best_is_named_unless_clean_has_taken_it(run: Path) -> None:
+    record, checkpoint = best_of(run, 3)
+    shutil.rmtree(checkpoint)
+    damage = only(verify(run))
+    assert (damage.path, damage.what) == (str(checkpoint.relative_to(run)), "is missing")
+    assert damage.cost == f"trial {record.number} cannot be exported"
+    shutil.copytree(best_of(run)[1], checkpoint)  # of another trial, which verify would name too
+    search.clean(run, keep_trials=1)
     assert verify(run).damages == []
 
 
@@ -295,9 +309,9 @@ def test_a_checkpoint_that_does_not_match_the_study_is_found(
     _, folder = best_of(run)
     found = read_checkpoint(folder.parent, int(folder.name[-6:]))
     info = found.info | changes
-    write_checkpoint(
-        folder.parent, found.virtual_epoch, weights=found.weights(), state=found.state(), info=info
-    )
+    job = newest_job(folder.parent)
+    contents = {"weights": found.weights(), "state": found.state(), "info": info}
+    write_checkpoint(folder.parent, found.virtual_epoch, **contents, job=job)
     damage = only(verify(run))
     assert what in damage.what
     assert damage.what.endswith("; remove it")

@@ -11,7 +11,8 @@ import pytest
 from run_files import best_of, lines_of, only, records_of, write_lines
 
 import search
-from search.commands.verify import Damage, verify
+from search.commands.damages import Damage
+from search.commands.verify import verify
 from search.errors import SearchError
 from search.run.summary import Summary
 from search.study.study import JOURNAL

@@ -15,14 +15,14 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 _TRAINABLES = """
-    __init__ files findings text_file pairing process imported base_options imported_options options
+    __init__ files fence findings text_file pairing process imported base_options imported_options options
     networks optim data tables shards images pictures inspect task supervised segmentation classification
     regression gan
-    progress reported trainer function integrations checkpoint origin tensorboard plan build measure
+    progress reported trainer function integrations checkpoint arrived origin tensorboard plan build measure
     session worker trainable batch_probe
 """
 _SEARCH = """
-    hidden errors text space config study schedulers fidelity budget samplers race ray run forecast
+    hidden errors addresses text space config study schedulers fidelity budget samplers race ray run forecast
     commands screen api
     __init__ cli_paths cli_options cli_checks cli_watched cli_confirm cli_plan cli_group cli_end cli __main__
 """

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from search.commands.verify import Damage, Verification
+from search.commands.damages import Damage, Verification
 from search.study.study import JOURNAL, read_records
 from search.study.trial import TrialRecord, ranked
 from trainables.checkpoint import checkpoint_folder

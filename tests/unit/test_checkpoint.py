@@ -18,6 +18,7 @@ from trainables.checkpoint import (
     list_checkpoints,
     load_newest,
     read_checkpoint,
+    remove_beyond,
     remove_checkpoints,
     remove_old_checkpoints,
     set_aside,
@@ -303,12 +304,22 @@ def test_damaged_ones_with_higher_numbers_do_not_push_out_the_one_just_written(t
     assert newest(tmp_path) == 3
 
 
-def test_rests_of_an_interrupted_writing_are_removed(tmp_path):
+def test_what_is_newer_is_kept_while_a_job_runs_and_removed_when_one_begins(tmp_path):
+    for number in (1, 2, 3, 5, 6):
+        write(tmp_path, number)
+    remove_old_checkpoints(tmp_path, newest=3, best=1, keep=2)
+    assert list_checkpoints(tmp_path) == [1, 3, 5, 6]
+    remove_beyond(tmp_path, 3)
+    assert list_checkpoints(tmp_path) == [1, 3]
+
+
+def test_rests_of_an_interrupted_writing_are_removed_when_a_job_begins(tmp_path):
     (tmp_path / ".checkpoint_000009.partial").mkdir()
     (tmp_path / ".checkpoint_000009.partial" / "state.pt").touch()
     (tmp_path / ".checkpoint_000003.removed.partial").mkdir()
     write(tmp_path, 1)
-    remove_old_checkpoints(tmp_path, newest=1, best=1, keep=2)
+    (tmp_path / ".checkpoint_000002.1-4.partial").mkdir()
+    remove_beyond(tmp_path, 1)
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint_000001"]
 
 

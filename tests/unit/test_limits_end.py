@@ -131,5 +131,5 @@ def test_after_enough_in_a_row_over_the_limit_no_other_begins(
     assert sum(record.steps for record in again.records) == 45 * with_value
     limited = config.budget.model_copy(update={"trials": 99})
     assert not rules.all_begun(again.study, limited)
-    study.report(study.ask(), 0.5, simulation.lengths(study.records[0]), 1)
-    assert not rules.all_begun(study, config.budget)
+    again.study.report(again.study.ask(), 0.5, simulation.lengths(study.records[0]), 1)
+    assert not rules.all_begun(again.study, config.budget)

@@ -13,6 +13,7 @@ from simulated_search import FLAT_SPACE, SPACE, Simulation, config_of, open_stud
 
 from search.errors import SearchError
 from search.study.in_memory import UnknownParameterError
+from search.study.journal import OvertakenError
 from search.study.study import JOURNAL, SearchStudy, read_records
 from search.study.trial import Outcome, TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs
@@ -49,7 +50,7 @@ def test_what_is_recorded_is_read_back(tmp_path: Path) -> None:
     study.promote(record)
     study.report(record, 0.3, LENGTHS, seconds=4.5)
     study.add_failure(record, BURNT)
-    study.add_failure(record, Failure(FailureKind.HUNG, "a virtual epoch took more than 3 s"))
+    study.add_failure(record, Failure(FailureKind.HUNG, "took more than 3 s", host="host-2"))
     study.finish(reported(study, 0.5), Outcome.STOPPED, "why", stopped_by_budget=True)
     study.save_elapsed(12.3)
     again = make_study(tmp_path)
@@ -57,6 +58,7 @@ def test_what_is_recorded_is_read_back(tmp_path: Path) -> None:
     assert (again.records[0].values, again.records[0].promoted_at) == ([0.1, 0.7, 0.3], 2)
     assert (again.records[0].steps, again.records[0].samples) == (19, 304)
     assert again.records[0].known == {"model.hidden": 8}
+    assert [failure.host for failure in again.records[0].failures] == ["", "host-2"]
     assert (again.elapsed_seconds, again.last_sequence) == (12.3, 5)
 
 
@@ -109,6 +111,21 @@ def test_opening_a_study_again_writes_nothing(tmp_path: Path) -> None:
     before = (tmp_path / JOURNAL).read_bytes()
     open_study(tmp_path, config_of(**CONFIG))
     assert (tmp_path / JOURNAL).read_bytes() == before
+
+
+def test_who_finds_a_later_session_in_the_journal_writes_nothing_more(tmp_path: Path) -> None:
+    first, second = make_study(tmp_path), None
+    first.ask()
+    assert first.begin_job() == (1, 1)
+    second = make_study(tmp_path)
+    first.ask()  # the other one has not written yet
+    assert second.begin_job() == (2, 1)
+    before = (tmp_path / JOURNAL).read_bytes()
+    for write in (first.ask, lambda: first.save_elapsed(1.0), first.begin_job):
+        with pytest.raises(OvertakenError, match=r"session 2 of this search \(process \d+ on .*this one st"):
+            write()
+    assert (tmp_path / JOURNAL).read_bytes() == before
+    assert second.begin_job() == (2, 2)
 
 
 def test_a_renamed_search_goes_on_with_its_study(tmp_path: Path) -> None:
@@ -274,7 +291,7 @@ def test_damage_in_the_middle_of_a_journal_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda lines: [lines[0], *lines[2:]],  # the space
+        lambda lines: [line for line in lines if b'"space/0"' not in line],
         lambda lines: [*lines, b'{"op_code":99,"worker_id":"x"}\n'],
         lambda lines: [*lines[:-1], b"[" * 5000 + b"]" * 5000 + b"\n", lines[-1]],
         lambda lines: [line.replace(b'"optimizer.lr"', b'"optimizer.rl"') for line in lines],

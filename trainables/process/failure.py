@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import faulthandler
 import json
+import logging
 import os
 import threading
 import time
@@ -21,6 +22,15 @@ from typing import Any, NoReturn
 import torch
 from pydantic import ValidationError
 
+from trainables.fence import (
+    ALONE,
+    Job,
+    SupersededError,
+    discard_of_older,
+    is_newest,
+    own_name,
+    require_newest,
+)
 from trainables.findings import ChangedFileError
 from trainables.process.causes import (
     comes_again,
@@ -30,6 +40,8 @@ from trainables.process.causes import (
     text_of,
     with_advice,
 )
+
+log = logging.getLogger(__name__)
 
 TRACE_FILE = "error.txt"
 _CAUSE_FILE = ".failure.json"
@@ -57,6 +69,8 @@ class FailureKind(StrEnum):
     HUNG = "hung"
     """a virtual epoch that took longer than its limit"""
     DIED = "process died"
+    SUPERSEDED = "superseded"
+    """a newer job of the trial has begun elsewhere"""
 
 
 @dataclass(frozen=True)
@@ -80,14 +94,17 @@ class TrialError(Exception):
 
 @contextmanager
 def recorded_failure(
-    folder: Path, where: Callable[[], str] = lambda: "", *, alone: bool = False
+    folder: Path, where: Callable[[], str] = lambda: "", *, alone: bool = False, job: Job = ALONE
 ) -> Iterator[None]:
     """Append an exception's trace to error.txt of the trial's folder, note its cause, and raise TrialError.
+
+    Of a job that is not the newest of its trial nothing is written.
 
     Args:
         folder: of the trial.
         where: how far the trial had come, such as `step 120`.
         alone: this process has only trials: no person presses Ctrl-C here, a KeyboardInterrupt is the task's.
+        job: of the trial.
     """
     try:
         with _exits_raise() if alone else nullcontext():
@@ -100,17 +117,35 @@ def recorded_failure(
         # SIGTERM to this process, which Ray turns into an exit: not the task's, and tried again.
         if hasattr(error, "ray_terminate_msg"):
             raise
-        failure = failure_of(error, where())
+        failure = failure_of(_superseded(folder, job) or error, where())
         trace = "".join(traceback.format_exception(error))
-        # On a full disk neither can be written, and Ray still passes on the cause.
-        with suppress(OSError):
-            folder.mkdir(parents=True, exist_ok=True)
-            note, text = failure_note(folder, failure)
-            note.write_text(text, encoding="utf-8")
-            with (folder / TRACE_FILE).open("a", **_TEXT) as file:
-                file.write(trace + "\n")
+        if failure.kind is FailureKind.SUPERSEDED:
+            log.warning("%s", failure.cause)
+        elif is_newest(folder, job):
+            _record(folder, job, failure, trace)
         # Ray would pickle the original, which not every exception survives.
         raise TrialError(f"{failure.kind}: {failure.cause}") from None
+
+
+def _superseded(folder: Path, job: Job) -> SupersededError | None:
+    """Said in the place of what has come of it, such as of a file that the newer job has removed."""
+    try:
+        require_newest(folder, job)
+    except SupersededError as error:
+        return error
+    except OSError:
+        pass
+    return None
+
+
+def _record(folder: Path, job: Job, failure: Failure, trace: str) -> None:
+    # On a full disk neither can be written, and Ray still passes on the cause.
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        note, text = failure_note(folder, failure, job)
+        note.write_text(text, encoding="utf-8")
+        with (folder / TRACE_FILE).open("a", **_TEXT) as file:
+            file.write(trace + "\n")
 
 
 @contextmanager
@@ -133,6 +168,8 @@ def _exits_raise() -> Iterator[None]:
 def failure_of(error: BaseException, where: str) -> Failure:
     """Kind and cause of an exception."""
     text, at = text_of(error), f" at {where}" if where else ""
+    if isinstance(error, SupersededError):
+        return Failure(FailureKind.SUPERSEDED, text)
     if isinstance(error, torch.OutOfMemoryError) or any(sign in text for sign in _GPU_MEMORY_SIGNS):
         return Failure(FailureKind.GPU_MEMORY, f"out of memory on the GPU{at}")
     if isinstance(error, MemoryError) or _is_of_system(error, text, *_MEMORY_SIGNS):
@@ -152,14 +189,14 @@ def failure_of(error: BaseException, where: str) -> Failure:
     return Failure(kind, with_advice(cause, error, text))
 
 
-def failure_note(folder: Path, failure: Failure) -> tuple[Path, str]:
+def failure_note(folder: Path, failure: Failure, job: Job = ALONE) -> tuple[Path, str]:
     """File and text of a note that `take_failure` reads."""
-    return folder / _CAUSE_FILE, json.dumps(asdict(failure))
+    return folder / own_name(_CAUSE_FILE, job), json.dumps(asdict(failure))
 
 
-def take_failure(folder: Path) -> Failure | None:
-    """The noted failure, once; None if the process died without one."""
-    file = folder / _CAUSE_FILE
+def take_failure(folder: Path, job: Job = ALONE) -> Failure | None:
+    """The noted failure of the job, once; None if the process died without one."""
+    file = folder / own_name(_CAUSE_FILE, job)
     try:
         text = file.read_text(encoding="utf-8")
         file.unlink()
@@ -171,7 +208,7 @@ def take_failure(folder: Path) -> Failure | None:
 
 
 @contextmanager
-def traced_if_it_hangs(folder: Path, seconds: float | None) -> Iterator[None]:
+def traced_if_it_hangs(folder: Path, seconds: float | None, job: Job = ALONE) -> Iterator[None]:
     """Write the stack of every thread shortly before the block has taken that many seconds; never with None.
 
     Whoever ends the process passes it on with `keep_hang_trace` before. It is written even while a library
@@ -180,7 +217,7 @@ def traced_if_it_hangs(folder: Path, seconds: float | None) -> Iterator[None]:
     if seconds is None:
         yield
         return
-    file = folder / _HANG_FILE
+    file = folder / own_name(_HANG_FILE, job)
     with file.open("w", **_TEXT) as out:
         sooner = seconds - min(5.0, seconds / 10)
         faulthandler.dump_traceback_later(min(sooner, TIMEOUT_MAX), file=out)
@@ -191,21 +228,21 @@ def traced_if_it_hangs(folder: Path, seconds: float | None) -> Iterator[None]:
             file.unlink(missing_ok=True)
 
 
-def hang_trace_is_due(folder: Path, seconds: float) -> bool:
+def hang_trace_is_due(folder: Path, seconds: float, job: Job = ALONE) -> bool:
     """Whether a trial's process has written where it hangs, or has had the time to do so and 5 s more."""
     try:
-        status = (folder / _HANG_FILE).stat()
+        status = (folder / own_name(_HANG_FILE, job)).stat()
     except OSError:
         return False
     return status.st_size > 0 or time.time() - status.st_mtime > seconds + 5
 
 
-def keep_hang_trace(folder: Path, failure: Failure) -> None:
+def keep_hang_trace(folder: Path, failure: Failure, job: Job = ALONE) -> None:
     """Append to error.txt of the trial's folder where its process hangs.
 
     This comes before the process is ended: the signal may wake it, and then it removes what it had written.
     """
-    file = folder / _HANG_FILE
+    file = folder / own_name(_HANG_FILE, job)
     with suppress(OSError):
         trace = file.read_text(**_TEXT) if file.exists() else ""
         trace = trace or "(the process did not say where: it was stopped, or its machine is gone)\n"
@@ -213,10 +250,16 @@ def keep_hang_trace(folder: Path, failure: Failure) -> None:
             out.write(f"{failure.cause}\n{trace}\n")
 
 
-def discard_hang_trace(folder: Path) -> None:
+def discard_hang_trace(folder: Path, job: Job = ALONE) -> None:
     """Remove what a process that has died, of whatever, left of `traced_if_it_hangs`."""
     with suppress(OSError):
-        (folder / _HANG_FILE).unlink(missing_ok=True)
+        (folder / own_name(_HANG_FILE, job)).unlink(missing_ok=True)
+
+
+def discard_older_notes(folder: Path, job: Job) -> None:
+    """Remove what other jobs of the trial, which nobody waits for, have noted here."""
+    for name in (_CAUSE_FILE, _HANG_FILE):
+        discard_of_older(folder, name, job)
 
 
 # Torch, safetensors and data-loading workers wrap the system's errors in their own.

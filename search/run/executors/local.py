@@ -50,6 +50,6 @@ def _run_job(worker: TrialWorker, plan: TrialPlan, coordinator: Coordinator) -> 
         worker.save()
     except TrialError as error:
         # The disk may have had no room for the note.
-        failure = take_failure(Path(plan.folder)) or Failure(FailureKind.ERROR, str(error))
+        failure = take_failure(Path(plan.folder), plan.job) or Failure(FailureKind.ERROR, str(error))
         coordinator.on_lost(plan.number, failure)
     worker.end()

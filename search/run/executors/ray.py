@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Sequence
 
 from search.config.config import Config
+from search.ray.patches import tune_keeps_nothing
 from search.ray.preflight import Preflight
 from search.ray.session import RaySession, quiet_tune
 from search.run.coordinator import Coordinator
@@ -69,7 +70,7 @@ class RayExecutor(RaySession, Executor):
         shutil.rmtree(jobs.folder.scratch, ignore_errors=True)
         tuner = tuner_of(coordinator, jobs, self._placement, self.death)
         try:
-            with self.starting_trials():
+            with self.starting_trials(), tune_keeps_nothing():
                 tuner.fit()
         except Exception:
             # Whatever ended the search, a full disk above all, may keep Ray from reading its own files.

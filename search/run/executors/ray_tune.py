@@ -122,11 +122,11 @@ class RunningJob:
         self._left -= seconds
         limit = self.plan.timeout or 0
         # On a busy machine it may have begun late; one that has not begun at all is gone.
-        said = self._left <= 0 and hang_trace_is_due(Path(self.plan.folder), limit)
+        said = self._left <= 0 and hang_trace_is_due(Path(self.plan.folder), limit, self.plan.job)
         if said or self._left <= -limit:
             cause = f"a virtual epoch took more than {round(limit, 1):g} s, begun at step {self._step}"
             self.failure = Failure(FailureKind.HUNG, cause)
-            keep_hang_trace(Path(self.plan.folder), self.failure)
+            keep_hang_trace(Path(self.plan.folder), self.failure, self.plan.job)
             ray.kill(self._actor)
 
 
@@ -245,8 +245,8 @@ class StudyScheduler(_Stateless, FIFOScheduler):
         folder = Path(job.plan.folder)
         error_file = Path(trial.local_path or "") / EXPR_ERROR_FILE
         ray_error = error_file.read_text(encoding="utf-8") if error_file.is_file() else ""
-        failure = take_failure(folder) or job.failure or failure_in(ray_error)
-        discard_hang_trace(folder)
+        failure = take_failure(folder, job.plan.job) or job.failure or failure_in(ray_error)
+        discard_hang_trace(folder, job.plan.job)
         host = self._placement.host_of(job.node or _address_in(ray_error))
         self._placement.lost(job.plan.number, host)
         self._coordinator.on_lost(job.plan.number, replace(failure, host=str(host or "")))

@@ -1,0 +1,120 @@
+"""A job that its search has given up, as its machine was cut off, and that still reaches the storage."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from patience import PATIENCE
+from programs import HELPERS, ROOT
+from small_trials import digits_plan, run
+
+from trainables.checkpoint import list_checkpoints
+from trainables.fence import SupersededError, become_newest, newest_job
+from trainables.session import TrialSession
+
+OLDER = """
+import json, os, signal, sys
+import tiny_tasks
+from trainables import checkpoint
+from trainables.plan import TrialPlan
+from trainables.worker import TrialWorker
+
+place, name = {
+    "validating": (tiny_tasks.AccuracyMetrics, "compute"),
+    "saving": (checkpoint, "library_versions"),
+    "removing": (checkpoint, "discard_all"),
+}[sys.argv[1]]
+before, calls = getattr(place, name), []
+
+def stop_in_the_second_virtual_epoch(*arguments):
+    calls.append(1)
+    if len(calls) == 2:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    return before(*arguments)
+
+worker = TrialWorker()
+plan = TrialPlan(**json.loads(sys.argv[2]))
+worker.begin(plan)
+setattr(place, name, stop_in_the_second_virtual_epoch)
+try:
+    for _ in range(plan.num_virtual_epochs):
+        worker.next_report()
+finally:
+    worker.end()
+"""
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """All files by their names."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def begin_older(folder: Path, place: str) -> subprocess.Popen[str]:
+    """A process with an older job of the trial, stopped at a place in its second virtual epoch."""
+    plan = json.dumps(digits_plan(folder, job=(1, 1)).as_dict())
+    process = subprocess.Popen(
+        [sys.executable, "-c", OLDER, place, plan],
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{HELPERS}", "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    _, status = os.waitpid(process.pid, os.WUNTRACED)
+    assert os.WIFSTOPPED(status), process.stderr and process.stderr.read()
+    return process
+
+
+@pytest.mark.parametrize("place", ["validating", "saving", "removing"])
+def test_an_older_job_that_goes_on_changes_nothing_of_the_newer_one(tmp_path: Path, place: str) -> None:
+    trial = tmp_path / "trial"
+    older = begin_older(trial, place)
+    try:
+        run(digits_plan(trial, job=(1, 2)))
+        undisturbed = run(digits_plan(tmp_path / "undisturbed"))
+        before = contents(trial)
+        os.kill(older.pid, signal.SIGCONT)
+        words = older.communicate(timeout=PATIENCE)[1]
+    finally:
+        older.kill()
+        older.wait()
+    assert contents(trial) == before
+    assert list_checkpoints(trial) == list_checkpoints(tmp_path / "undisturbed")
+    assert undisturbed.best is not None
+    assert older.returncode == 1
+    assert "superseded: job 2 of session 1 of this trial has begun elsewhere; job 1 of" in words
+
+
+def test_an_older_job_that_begins_late_takes_nothing_from_the_newer_one(tmp_path: Path) -> None:
+    newer = TrialSession(digits_plan(tmp_path, job=(2, 1)), None)
+    newer.next_report()
+    before = contents(tmp_path)
+    with pytest.raises(SupersededError, match="job 1 of session 2 of this trial has begun elsewhere"):
+        TrialSession(digits_plan(tmp_path, job=(1, 900)), None)
+    assert contents(tmp_path) == before
+    newer.close()
+
+
+def test_a_job_is_overtaken_as_soon_as_the_next_one_is_handed_out(tmp_path: Path) -> None:
+    session = TrialSession(digits_plan(tmp_path, job=(1, 1)), None)
+    session.next_report()
+    become_newest(tmp_path, (1, 2))
+    before = contents(tmp_path)
+    with pytest.raises(SupersededError, match="writes nothing more in"):
+        session.next_report()
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("words", ["", "{", "[1]", "7", '["a", 2]'])
+def test_a_number_that_a_power_cut_has_spoilt_keeps_nobody_out(tmp_path: Path, words: str) -> None:
+    become_newest(tmp_path, (1, 7))
+    (file,) = tmp_path.iterdir()
+    file.write_text(words, encoding="utf-8")
+    become_newest(tmp_path, (1, 2))
+    assert newest_job(tmp_path) == (1, 2)
+    assert list(tmp_path.iterdir()) == [file]

@@ -1,0 +1,89 @@
+"""A folder whose file system lacks something: calls of the C library are answered there as it would."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+_SHIM = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int inside(const char *path) {
+    const char *folder = getenv("LACKING_FOLDER");
+    return folder && strstr(path, folder) == path;
+}
+static int open_inside(int fd) {
+    char link[64], path[4096];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t length = readlink(link, path, sizeof path - 1);
+    if (length < 0) return 0;
+    path[length] = 0;
+    return inside(path);
+}
+int flock(int fd, int operation) {
+    static int (*real)(int, int);
+    if (!real) real = dlsym(RTLD_NEXT, "flock");
+    const char *answer = getenv("LACKING_FLOCK");
+    if (!answer || !open_inside(fd)) return real(fd, operation);
+    errno = atoi(answer);
+    return errno ? -1 : 0;
+}
+int fsync(int fd) {
+    static int (*real)(int);
+    if (!real) real = dlsym(RTLD_NEXT, "fsync");
+    const char *answer = getenv("LACKING_FSYNC");
+    struct stat status;
+    if (!answer || !open_inside(fd) || fstat(fd, &status) || !S_ISDIR(status.st_mode)) return real(fd);
+    errno = atoi(answer);
+    return -1;
+}
+int rename(const char *before, const char *after) {
+    static int (*real)(const char *, const char *);
+    if (!real) real = dlsym(RTLD_NEXT, "rename");
+    const char *answer = getenv("LACKING_RENAME");
+    struct stat status;
+    if (!answer || !inside(after) || stat(before, &status) || !S_ISDIR(status.st_mode))
+        return real(before, after);
+    errno = atoi(answer);
+    return -1;
+}
+"""
+
+
+def lacking(build: Path, folder: Path, **answers: int) -> dict[str, str]:
+    """The environment of a process for which `folder` is on such a file system; skips without a compiler.
+
+    Args:
+        build: a folder for what is compiled.
+        folder: where the calls are answered otherwise.
+        answers: errno of `flock`, and of `fsync` and `rename` of folders; `flock=0` says yes to everybody, as
+            where a lock ends at the machine.
+    """
+    if not shutil.which("gcc"):
+        pytest.skip("the calls of the C library are replaced by a library that gcc compiles")
+    build.mkdir(exist_ok=True)
+    source, library = build / "lacking.c", build / "lacking.so"
+    source.write_text(_SHIM, encoding="utf-8")
+    command = ["gcc", "-shared", "-fPIC", "-o", str(library), str(source), "-ldl"]
+    subprocess.run(command, check=True, capture_output=True)
+    said = {f"LACKING_{call.upper()}": str(errno) for call, errno in answers.items()}
+    return {**os.environ, **said, "LACKING_FOLDER": str(folder), "LD_PRELOAD": str(library)}
+
+
+def on_host(name: str) -> list[str]:
+    """The beginning of a command that runs on a machine of this name; skips where that is not allowed."""
+    unshare = ["unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"', name]
+    if not shutil.which("unshare") or subprocess.run([*unshare, "true"], capture_output=True).returncode:
+        pytest.skip("a machine's name of its own is not allowed here")
+    return unshare
