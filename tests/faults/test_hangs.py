@@ -107,7 +107,7 @@ class Killed:
 
 
 def job_of(folder: Path, timeout: float | None) -> RunningJob:
-    return RunningJob(digits_plan(folder, timeout=timeout))
+    return RunningJob(digits_plan(folder, timeout=timeout), not_on=())
 
 
 def started() -> Result:
