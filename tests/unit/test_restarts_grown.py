@@ -49,7 +49,7 @@ def test_an_ended_search_started_again_with_the_same_limits_writes_nothing_but_i
     again.run()
     assert outcomes(again.records) == outcomes(first.records)
     new = entries(tmp_path)[len(before) :]
-    assert {key for entry in new for key in entry["user_attr"]} <= {"elapsed_seconds"}
+    assert {key for entry in new for key in entry["user_attr"]} <= {"elapsed_seconds", "session"}
 
 
 # --- more trials
