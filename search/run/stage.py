@@ -242,6 +242,7 @@ def build_coordinator(
         ),
         history=read_records(folder.history) if folder.history.exists() else [],
         data=data,
+        claim=True,
     )
     return Coordinator(
         study,
