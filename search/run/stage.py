@@ -244,6 +244,7 @@ def build_coordinator(
         data=data,
         claim=True,
     )
+    study.keep_at_most(config.checkpoint.keep_trials)
     return Coordinator(
         study,
         scheduler,

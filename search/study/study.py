@@ -32,6 +32,8 @@ from trainables.process.failure import Failure
 JOURNAL = "study.journal"
 
 ELAPSED = "elapsed_seconds"
+KEPT = "keep_trials"
+"""Attribute of the study: the fewest best trials whose checkpoints any session has kept; 1 if unknown."""
 
 _DIRECTIONS = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
 _STATES = {
@@ -123,6 +125,12 @@ class SearchStudy:
                 self._journal.write_session()
         self._num_jobs += 1
         return self.session, self._num_jobs
+
+    def keep_at_most(self, keep_trials: int) -> None:
+        """Record before checkpoints are removed that those of so many best trials stay."""
+        known = self.study.user_attrs.get(KEPT, 1 if self.records else keep_trials)
+        if self.study.user_attrs.get(KEPT) != min(known, keep_trials):
+            self.study.set_user_attr(KEPT, min(known, keep_trials))
 
     @property
     def elapsed_seconds(self) -> float:
