@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import os
 import platform
 import re
 from collections.abc import Iterator, Mapping
@@ -23,12 +22,11 @@ from typing import Any
 import numpy as np
 import safetensors
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from trainables.fence import ALONE, Job, own_name, require_newest
-from trainables.files import atomic_folder, discard, discard_all, folder_bytes, list_partial
+from trainables.fence import ALONE, Job, is_of_newer, own_name, require_newest
+from trainables.files import atomic_folder, discard, discard_all, folder_bytes, list_partial, system_errors
 from trainables.findings import a_type
 
 MANIFEST_VERSION = 1
@@ -108,7 +106,7 @@ def write_checkpoint(
     require_newest(trial_folder, job)
     with (
         atomic_folder(final, writer=own_name("", job), before=give_way) as folder,
-        _system_errors(),
+        system_errors(),
     ):
         _write_files(folder, virtual_epoch, weights, state, info)
     return final
@@ -194,13 +192,14 @@ def verified(folder: Path, virtual_epoch: int) -> Checkpoint:
     return Checkpoint(folder, virtual_epoch, info)
 
 
-def load_newest(trial_folder: Path) -> tuple[Loaded | None, list[str]]:
-    """Load the newest checkpoint that is intact; damaged ones are set aside.
+def load_newest(trial_folder: Path, job: Job | None = None) -> tuple[Loaded | None, list[str]]:
+    """Load the newest checkpoint that is intact; damaged ones are set aside, by a job while it is the newest.
 
     Returns:
         The checkpoint if there is one, and a line for each damaged one.
 
     Raises:
+        SupersededError: a newer job has begun, and one is damaged.
         ValueError: the newest intact one was written by another version of this program.
         OSError: a checkpoint could not be read for a reason outside it.
     """
@@ -211,7 +210,7 @@ def load_newest(trial_folder: Path) -> tuple[Loaded | None, list[str]]:
             checkpoint = read_checkpoint(trial_folder, virtual_epoch)
             weights, state = checkpoint.weights(), checkpoint.state()
         except DamagedCheckpointError as error:
-            set_aside(trial_folder, virtual_epoch, error.reason)
+            set_aside(trial_folder, virtual_epoch, error.reason, job)
             damaged.append(f"{error.folder.name} is damaged ({error.reason}) and was set aside")
         else:
             loaded = Loaded(virtual_epoch, weights, state, checkpoint.info)
@@ -222,12 +221,17 @@ def load_newest(trial_folder: Path) -> tuple[Loaded | None, list[str]]:
     return loaded, damaged
 
 
-def set_aside(trial_folder: Path, virtual_epoch: int, reason: str) -> Path:
+def set_aside(trial_folder: Path, virtual_epoch: int, reason: str, job: Job | None = None) -> Path:
     """Rename a damaged checkpoint so that it is not loaded again, and record why in its reason.txt.
 
     Returns:
         Where it is now: `damaged_000003`, or `damaged_000003_2` where there is one of that name.
+
+    Raises:
+        SupersededError: a newer job than this one has begun, which may have written it.
     """
+    if job is not None:
+        require_newest(trial_folder, job)
     target = trial_folder / f"{_DAMAGED}{virtual_epoch:06d}"
     others = 1
     while target.exists():
@@ -252,11 +256,18 @@ def remove_old_checkpoints(trial_folder: Path, *, newest: int, best: int, keep: 
     discard_all(checkpoint_folder(trial_folder, number) for number in there if number not in kept)
 
 
-def remove_beyond(trial_folder: Path, newest: int) -> None:
-    """When a job begins: remove what is newer than the checkpoint that it goes on from, or half written."""
+def remove_beyond(trial_folder: Path, newest: int, job: Job | None = None) -> None:
+    """When a job begins: remove what is newer than the checkpoint that it goes on from, or half written.
+
+    Raises:
+        SupersededError: a newer job has begun.
+    """
     beyond = (number for number in list_checkpoints(trial_folder) if number > newest)
-    unwanted = [checkpoint_folder(trial_folder, number) for number in beyond]
-    discard_all((*unwanted, *_list_partial(trial_folder)))
+    partial = (path for path in _list_partial(trial_folder) if job is None or not is_of_newer(path.name, job))
+    unwanted = [*(checkpoint_folder(trial_folder, number) for number in beyond), *partial]
+    if job is not None:
+        require_newest(trial_folder, job)  # since it began, it has read much, and may have waited
+    discard_all(unwanted)
 
 
 def remove_checkpoints(trial_folder: Path) -> int:
@@ -334,16 +345,3 @@ def _reraise_as_damaged(folder: Path, name: str) -> Iterator[None]:
         kind = type(error).__name__
         cause = (error.strerror or kind) if isinstance(error, OSError) else f"cannot be read ({kind})"
         raise DamagedCheckpointError(folder, f"{name}: {cause}") from error
-
-
-@contextmanager
-def _system_errors() -> Iterator[None]:
-    """Raise the system's OSError; safetensors and torch wrap it in errors of their own."""
-    try:
-        yield
-    except (SafetensorError, RuntimeError) as error:
-        found = re.search(r"os error (\d+)", str(error))
-        number = int(found[1]) if found else getattr(error.__context__, "errno", None)
-        if number is None:
-            raise
-        raise OSError(number, os.strerror(number)) from error

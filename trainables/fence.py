@@ -8,6 +8,7 @@ other one stops where it would write next. What several could write at once has 
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from contextlib import suppress
 from pathlib import Path
@@ -31,6 +32,12 @@ def own_name(name: str, job: Job) -> str:
         return name
     stem, dot, suffix = name.rpartition(".")
     return f"{stem}.{job[0]}-{job[1]}{dot}{suffix}"
+
+
+def is_of_newer(name: str, job: Job) -> bool:
+    """Whether a newer job has given the file its name, see `own_name`."""
+    found = re.search(r"\.([0-9]+)-([0-9]+)(?=\.|$)", name)
+    return found is not None and (int(found[1]), int(found[2])) > job
 
 
 def newest_job(folder: Path) -> Job:

@@ -100,7 +100,7 @@ class TrialSession:
         self._messages = self._load()
         if not self.history and plan.pretrained and (fitted := self.trainer.load_pretrained()):
             log.info("trial %d begins from %s", plan.number, fitted)
-        remove_beyond(self._folder, len(self.history))
+        remove_beyond(self._folder, len(self.history), plan.job)
         self._next = min(plan.reported, len(self.history))
         self._keep_skipped()
         self._writer = TensorBoardWriter(self._folder, start_step=self.trainer.counters.num_steps + 1)
@@ -263,14 +263,15 @@ class TrialSession:
 
     def _load(self) -> list[str]:
         """Continue from the newest intact checkpoint, if any; returns what is to be said of that."""
+        job, other = self.plan.job, "it was written with other options or data"
         require_checkpoint(self._folder, self.plan.checkpoint, self.plan.reported)
-        loaded, messages = load_newest(self._folder)
+        loaded, messages = load_newest(self._folder, job)
         while loaded is not None and not (self._begins_elsewhere(loaded) or self._is_own(loaded.info)):
-            aside = set_aside(self._folder, loaded.virtual_epoch, "it was written with other options or data")
+            aside = set_aside(self._folder, loaded.virtual_epoch, other, job)
             messages.append(
                 f"a checkpoint with other options or data than this trial's was set aside as {aside.name}"
             )
-            loaded, more = load_newest(self._folder)
+            loaded, more = load_newest(self._folder, job)
             messages += more
         if self._begins_elsewhere(loaded):
             self._take_over()
@@ -278,7 +279,7 @@ class TrialSession:
             self.trainer.load(loaded.weights, loaded.state)
             self.history = list(loaded.info["history"])
             self._saved = len(self.history)
-        elif self.plan.reported and self.plan.job != ALONE and not messages:
+        elif self.plan.reported and job != ALONE and not messages:
             told = f"virtual epochs were reported up to {self.plan.reported}"
             messages.append(f"{told}, and {self._folder} has no checkpoint: the trial begins again")
         return messages

@@ -83,10 +83,11 @@ class _FolderCheck:
         self._config = self._read_config()
         self.records: Sequence[TrialRecord] = []
         self._mode: Mode = "max"
-        if not folder.is_staged:
-            self.records, self._mode = self._read_journal(folder.journal)
+        self._most_kept = 1
         if folder.history.exists():
             self._read_journal(folder.history)
+        if not folder.is_staged:
+            self.records, self._mode = self._read_journal(folder.journal)
         self._ranked = ranked(self.records, self._mode)
         self.checkpoints: dict[int, dict[int, str | None]] = {
             number: {} for number in sorted(numbers | {record.number for record in self.records})
@@ -129,6 +130,7 @@ class _FolderCheck:
         except OSError as error:
             self._add(file, f"cannot be read: {error.strerror}", "every parameter and value in it")
             return [], "max"
+        self._most_kept = reading.kept
         for what, cost in reading.damages:
             self._add(file, what, cost)
         return reading.records, reading.mode
@@ -221,7 +223,8 @@ class _FolderCheck:
         # One that broke off was among the best until then, and another had lost its checkpoints to it.
         broken_off = sum(bool(record.values) and record.outcome in BROKEN_OFF for record in self.records)
         cleaned = cleaned_trials(self._folder)
-        best = self._ranked[: max(1, self._config.checkpoint.keep_trials - broken_off)]
+        most = min(self._config.checkpoint.keep_trials, self._most_kept)
+        best = self._ranked[: max(1, most - broken_off)]
         return [*best[:1], *(record for record in best[1:] if record.number not in cleaned)]
 
     def _newest_intact(self, record: TrialRecord) -> int:

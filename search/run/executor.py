@@ -18,12 +18,12 @@ from search.config.schema import Pbt
 from search.run.coordinator import Coordinator
 from search.run.events import Turn
 from search.run.folder import RunFolder
-from search.study.journal import JournalWriteError, OvertakenError
+from search.study.journal import NOTHING_TO_DO, JournalWriteError, OvertakenError
 from search.study.lineage import Segment, schedule_of
 from search.study.study import SearchStudy
 from search.study.trial import TrialRecord
 from trainables.checkpoint import list_checkpoints
-from trainables.fence import SupersededError, become_newest
+from trainables.fence import Job, SupersededError, become_newest, newest_job
 from trainables.origin import keep_origin
 from trainables.process.causes import is_installed
 from trainables.session import TrialPlan
@@ -54,8 +54,8 @@ class Jobs:
         try:
             schedule = schedule_of(coordinator.study.records, record, record.depth + 1)[:-1]
             plan = trial_plan(self.config, self.folder, record, coordinator.timeout, schedule)
-            plan = replace(plan, job=coordinator.study.begin_job())
             folder = Path(plan.folder)
+            plan = replace(plan, job=self._begin_job(coordinator.study, record, folder))
             goes_on_elsewhere = bool(schedule) and schedule[-1].until == record.depth
             folder.mkdir(parents=True, exist_ok=True)
             become_newest(folder, plan.job)  # before the process begins: from now on no other one writes here
@@ -65,12 +65,22 @@ class Jobs:
                 plan = replace(plan, checkpoint=expected_checkpoint(folder, record, coordinator.study))
             write_yaml(folder / "trial.yaml", {"trial": plan.number, "options": plan.options})
         except SupersededError as error:
-            coordinator.on_broken(OvertakenError(str(error)))
+            coordinator.on_broken(OvertakenError(f"{error}; {NOTHING_TO_DO}"))
             return Turn.DONE
         except (OSError, JournalWriteError) as error:
             coordinator.on_broken(error)
             return Turn.DONE
         return plan
+
+    def _begin_job(self, study: SearchStudy, record: TrialRecord, folder: Path) -> Job:
+        before = study.session
+        job = study.begin_job(newest_job(folder))
+        if study.session != before:
+            self.note(
+                f"trial {record.number} has had a job of session {job[0] - 1}, which its study does not "
+                f"know, as one that was restored or cut: it goes on as session {job[0]}"
+            )
+        return job
 
 
 def expected_checkpoint(folder: Path, record: TrialRecord, study: SearchStudy) -> int:

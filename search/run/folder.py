@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import math
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +19,14 @@ from filelock import FileLock, Timeout
 from search.addresses import local_path
 from search.errors import RefusedError, SearchError
 from search.run.file_system import require_abilities
-from search.run.owner import SILENCE_SECONDS, Owner, heard_of, living_elsewhere
+from search.run.owner import JUST_BEGUN, Owner, heard_of, living_elsewhere, outlast
 from search.study.study import JOURNAL
 from search.text import short_path
 from trainables.files import atomic_write, partial_path
 from trainables.findings import some
 
-_JUST_BEGUN = "a process that has just begun"
+_warn = logging.getLogger(__name__).warning
+
 _PATIENCE = 0.5
 """Seconds: whoever asks for the owner holds the lock too, for a moment."""
 
@@ -191,11 +193,14 @@ class RunFolder:
         return FileLock(self.path / ".owner.lock", timeout=_PATIENCE, poll_interval=0.01)
 
     @contextmanager
-    def owned(self) -> Iterator[str | None]:
+    def owned(self, say: Callable[[str], None] = _warn) -> Iterator[str | None]:
         """Own the folder; yields what a previous owner, which died, had written about itself.
 
-        The kernel drops the lock with its process, however that ends. Where locks end at a machine, the owner
-        on another one is known by its heartbeat, see `search.run.owner`.
+        The kernel drops the lock with its process, however that ends. Whether an owner on another machine
+        lives is known by its heartbeat, for which this waits, see `search.run.owner`.
+
+        Args:
+            say: called with a line before such a wait.
 
         Raises:
             SearchError: another search owns it; names its process. Or nothing can be written in the folder,
@@ -203,9 +208,8 @@ class RunFolder:
         """
         lock = self._lock()
         try:
-            lock.acquire()
-        except Timeout:
-            raise self._belongs_to(Owner.read(self._owner_file), None) from None
+            with suppress(Timeout):
+                lock.acquire()
         except OSError as error:
             try:
                 with self._can_be_written():
@@ -217,16 +221,15 @@ class RunFolder:
             raise SearchError(f"cannot write to {self.path}: {error.strerror}") from error
         try:
             with self._can_be_written():
+                outlast(self._owner_file, lock, say)
                 require_abilities(self.path)
-            if (elsewhere := living_elsewhere(self._owner_file)) is not None:
-                raise self._belongs_to(*elsewhere)
             previous = Owner.read(self._owner_file)
             with heard_of(self._owner_file):
                 yield None if previous is None else str(previous)
         finally:
             # Removed while it is held: FileLock notices that in a waiting process, which makes a new one.
             # Where somebody else has said to be the owner, on another machine, it is theirs.
-            if not self._owner_file.exists():
+            if lock.is_locked and not self._owner_file.exists():
                 Path(lock.lock_file).unlink(missing_ok=True)
             lock.release()
 
@@ -237,30 +240,20 @@ class RunFolder:
         except OSError as error:
             raise SearchError(f"cannot write to {self.path}: {error.strerror}") from error
 
-    def _belongs_to(self, owner: Owner | None, seconds: float | None) -> SearchError:
-        """Said to who comes second; `seconds` ago it was heard of, where its lock is not seen here."""
-        way_out = "end that one first; another search takes another --name"
-        if seconds is not None:
-            way_out = (
-                f"heard of {seconds:.0f} s ago, on a file system whose locks end at a machine; end that one "
-                f"first, or, if its machine is gone, start this again {SILENCE_SECONDS:.0f} s after it was"
-            )
-        return SearchError(f"{self.path} belongs to a running search: {owner or _JUST_BEGUN}; {way_out}")
-
     def owner(self) -> str | None:
         """What the search that runs in the folder now has written about itself, if any. Writes nothing that
         stays."""
         lock = self._lock()
         with suppress(OSError):
             if (elsewhere := living_elsewhere(self._owner_file)) is not None:
-                return str(elsewhere[0])
+                return str(elsewhere)
         if not Path(lock.lock_file).exists():
             return None
         try:
             with lock:
                 return None
         except Timeout:
-            return str(Owner.read(self._owner_file) or _JUST_BEGUN)
+            return str(Owner.read(self._owner_file) or JUST_BEGUN)
         except OSError:
             return None  # where nobody can write, nobody searches
 

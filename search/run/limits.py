@@ -8,7 +8,7 @@ from typing import Any
 
 from search.config.budget import Budget
 from search.config.limits import Limits
-from search.study.journal import OvertakenError
+from search.study.journal import NOTHING_TO_DO, OvertakenError
 from search.study.study import SearchStudy
 from search.study.trial import BROKEN_OFF, Outcome, TrialRecord
 from trainables.process.failure import Failure, FailureKind
@@ -26,14 +26,18 @@ MOST_OVER_LIMIT = 100
 NOT_ITS_FAULT = {
     FailureKind.DISK_FULL: "; free some and resume",
     FailureKind.DATA_CHANGED: "",
-    FailureKind.SUPERSEDED: ": another search has taken over this run",
+    FailureKind.SUPERSEDED: f": another search has taken over this run; {NOTHING_TO_DO}",
 }
 """Failures that say nothing about a trial and end the search, with the way out."""
 
 
 def broken_by(failure: Failure) -> OvertakenError | None:
     """What a failure says of the whole run: whose trial goes on elsewhere may write nothing there."""
-    return OvertakenError(failure.cause) if failure.kind is FailureKind.SUPERSEDED else None
+    return (
+        OvertakenError(f"{failure.cause}; {NOTHING_TO_DO}")
+        if failure.kind is FailureKind.SUPERSEDED
+        else None
+    )
 
 
 def timeout_after(given: float | None, slowest: float | None) -> float:

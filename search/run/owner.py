@@ -1,7 +1,9 @@
 """What the search that owns a run's folder says about itself, and that it lives: a file that it touches.
 
 The lock beside it tells whether the owner lives, on the same machine. A file system may keep locks within
-each machine (NFS with nolock, SMB, most of FUSE), and then the age of this file tells of an owner on another.
+each machine (NFS with nolock, SMB, most of FUSE), or keep that of a machine that has died (NFSv4, until its
+lease ends). So of an owner on another machine this file is watched: while it changes, the owner lives. Its
+age says nothing, since it may be by the clock of that machine.
 """
 
 from __future__ import annotations
@@ -9,19 +11,29 @@ from __future__ import annotations
 import json
 import os
 import socket
-import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event, Thread
 
+from filelock import FileLock, Timeout
+
+from search.errors import SearchError
 from trainables.files import partial_path
 
 HEARTBEAT_SECONDS = 5.0
 SILENCE_SECONDS = 60.0
 """After which an owner on another machine is taken for dead."""
+LEASE_SECONDS = 150.0
+"""After which nobody waits any more for the lock of one that is silent."""
+ASKED_SECONDS = 15.0
+"""For which an owner on another machine is listened to by who only asks for it."""
+_LOOK_SECONDS = 0.1
+_FOUND_DEAD: set[tuple[int, str, str]] = set()
+"""Owners that this process has outlasted: the folders of a run and of its stages have the same."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +66,14 @@ class Owner:
     @property
     def is_elsewhere(self) -> bool:
         """Whether its machine is another one, whose locks may not be seen here."""
-        return self.host != socket.gethostname() or (self.boot or _boot()) != _boot()
+        here = _boot()
+        # A laptop gets another name with its network, and a container with each start.
+        return self.boot != here if self.boot and here else self.host != socket.gethostname()
+
+    @property
+    def process(self) -> tuple[int, str, str]:
+        """The same in all folders that it owns."""
+        return self.pid, self.host, self.boot
 
     def write(self, file: Path) -> None:
         partial = partial_path(file)
@@ -65,29 +84,94 @@ class Owner:
             partial.unlink(missing_ok=True)
 
 
-def silence(file: Path) -> float:
-    """Seconds since the owner has touched its file, by the clock of the file system alone.
-
-    Raises:
-        OSError: it is gone, or nothing can be written beside it.
-    """
-    with tempfile.NamedTemporaryFile(prefix=".clock-", suffix=".partial", dir=file.parent) as clock:
-        clock.write(b"x")
-        clock.flush()
-        now = os.stat(clock.name).st_mtime
-    return max(0.0, now - file.stat().st_mtime)
+JUST_BEGUN = "a process that has just begun"
+"""An owner that has not said yet who it is."""
+_WAY_OUT = "end that one first; another search takes another --name"
 
 
-def living_elsewhere(file: Path) -> tuple[Owner, float] | None:
-    """The owner on another machine that has been heard of lately, and how many seconds ago."""
-    owner = Owner.read(file)
-    if owner is None or not owner.is_elsewhere:
-        return None
+class _Watch:
+    """Sees whether an owner's file changes: clocks of two machines are not compared."""
+
+    def __init__(self, file: Path) -> None:
+        self._file, self._first, self._begin = file, _state(file), time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """That it has been watched."""
+        return time.monotonic() - self._begin
+
+    def has_changed(self) -> bool:
+        return _state(self._file) != self._first
+
+
+def _state(file: Path) -> tuple[int, int, bytes] | None:
+    """What each sign of life changes; None if the file is gone."""
     try:
-        seconds = silence(file)
+        with file.open("rb") as opened:  # opened, as NFS shows news then
+            found = os.fstat(opened.fileno())
+            return found.st_ino, found.st_mtime_ns, opened.read()
     except FileNotFoundError:
         return None
-    return (owner, seconds) if seconds < SILENCE_SECONDS else None
+
+
+def living_elsewhere(file: Path) -> Owner | None:
+    """The owner on another machine, if it gives a sign of life while it is listened to."""
+    watch = _Watch(file)
+    while (owner := Owner.read(file)) is not None and owner.is_elsewhere:
+        if watch.has_changed():
+            return owner
+        if watch.seconds >= ASKED_SECONDS or owner.process in _FOUND_DEAD:
+            return None
+        time.sleep(_LOOK_SECONDS)
+    return None
+
+
+def outlast(file: Path, lock: FileLock, say: Callable[[str], None]) -> None:
+    """Return when the lock is held and nobody lives who owns the file.
+
+    An owner on another machine, which may have died, is given a while to give a sign of life.
+
+    Args:
+        file: of the owner.
+        lock: beside it, held already if it was free.
+        say: called with a line before the wait.
+
+    Raises:
+        SearchError: it belongs to somebody who lives, or whose lock is held.
+    """
+    watch, has_said = _Watch(file), False
+    while True:
+        if not lock.is_locked:
+            with suppress(Timeout):
+                lock.acquire(timeout=0)
+        owner = Owner.read(file)
+        if owner is None or not owner.is_elsewhere:
+            if lock.is_locked:
+                return
+            raise _refusal(file, f"{owner or JUST_BEGUN}; {_WAY_OUT}")
+        if watch.has_changed():
+            raise _refusal(file, f"{owner}, on another machine, which has just been heard of; {_WAY_OUT}")
+        if lock.is_locked and (watch.seconds >= SILENCE_SECONDS or owner.process in _FOUND_DEAD):
+            _FOUND_DEAD.add(owner.process)
+            return
+        if watch.seconds >= LEASE_SECONDS:
+            raise _refusal(
+                file,
+                f"{owner}, on another machine; nothing was heard of it for {watch.seconds:.0f} s, yet its "
+                "lock is held: a file server may keep that of a machine that has died (NFSv4: until its "
+                "lease ends, 90 s by default); end that one, or start this again later",
+            )
+        if not has_said:
+            has_said = True
+            say(
+                f"the last search here was {owner}, on another machine: waiting up to "
+                f"{SILENCE_SECONDS if lock.is_locked else LEASE_SECONDS:.0f} s for a sign of life"
+            )
+        time.sleep(_LOOK_SECONDS)
+
+
+def _refusal(file: Path, words: str) -> SearchError:
+    return SearchError(f"{file.parent} belongs to a running search: {words}")
 
 
 @contextmanager

@@ -55,7 +55,7 @@ def owned(folder: RunFolder, reporter: ProgressReporter) -> Iterator[None]:
     Raises:
         SearchError: another search runs there, or the disk becomes full.
     """
-    with folder.needs_space(), folder.owned() as previous_owner, working_folder(folder):
+    with folder.needs_space(), folder.owned(reporter.phase) as previous_owner, working_folder(folder):
         if previous_owner:
             reporter.phase(f"taking over from a search that has died ({previous_owner})")
         yield
@@ -242,7 +242,9 @@ def build_coordinator(
         ),
         history=read_records(folder.history) if folder.history.exists() else [],
         data=data,
+        claim=True,
     )
+    study.keep_at_most(config.checkpoint.keep_trials)
     return Coordinator(
         study,
         scheduler,

@@ -1,11 +1,18 @@
-"""A trial as Optuna's storage holds it, read back into a TrialRecord."""
+"""Trials as Optuna's storage holds them, read back into TrialRecords."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
+from search.config.yaml import parse_yaml
+from search.space.parse import parse_space
 from search.space.space import Space
 from search.study.data import DATA
+from search.study.patches import share_distributions
 from search.study.times import Times
 from search.study.trial import Outcome, TakenOver, TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs
@@ -15,6 +22,9 @@ TAKEN_OVER = "taken_over"
 """Attribute of a trial: where it went on from others, see `TakenOver`."""
 OTHERS = "others/"
 """Attributes of a trial, with the number of a virtual epoch behind: its further objectives there."""
+
+SPACE_PREFIX = "space/"
+"""Prefix of the study's attributes that hold its spaces; a run that grows may add one for its next trials."""
 
 
 def record_of(number: int, trial_id: int, frozen: FrozenTrial, space: Space) -> TrialRecord:
@@ -60,3 +70,29 @@ def record_of(number: int, trial_id: int, frozen: FrozenTrial, space: Space) -> 
         reason=attrs.get("reason", "") if ended else "",
         stopped_by_budget=end.get("stopped_by_budget", False),
     )
+
+
+def space_texts(attrs: Mapping[str, Any]) -> list[str]:
+    """The spaces that trials were drawn from, as YAML, in the order of their numbers."""
+    count = sum(key.startswith(SPACE_PREFIX) for key in attrs)
+    return [attrs[f"{SPACE_PREFIX}{number}"] for number in range(count)]
+
+
+def records_of(storage: BaseStorage) -> Iterator[TrialRecord]:
+    """Each trial once, in order; of one that continued after its end, the newest Optuna trial."""
+    # A run has one study, to which Optuna's tools may have added trials of their own.
+    for study in storage.get_all_studies()[:1]:
+        study_id = storage.get_study_id_from_name(study.study_name)
+        texts = space_texts(study.user_attrs)
+        spaces = [parse_space(parse_yaml(text).tree) for text in texts]
+        data = study.user_attrs.get(DATA, [""])
+        newest: dict[int, FrozenTrial] = {}
+        for frozen in storage.get_all_trials(study_id, deepcopy=False):
+            share_distributions(frozen)
+            if "trial" in frozen.user_attrs:
+                newest[frozen.user_attrs["trial"]] = frozen
+        for number, frozen in sorted(newest.items()):
+            trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, frozen.number)
+            record = record_of(number, trial_id, frozen, spaces[frozen.user_attrs["space"]])
+            record.of_other_data = data[record.data_number] != data[-1]
+            yield record

@@ -24,6 +24,10 @@ from search.text import command
 log = logging.getLogger(__name__)
 
 
+NOTHING_TO_DO = "nothing is to be done here; if no other search runs, start this again"
+"""For whoever is overtaken by a search that goes on with the same study."""
+
+
 class JournalWriteError(SearchError):
     """The journal could not be written; what it held before is intact."""
 
@@ -130,7 +134,8 @@ class Journal(BaseJournalBackend):
         if self._later is not None:
             raise OvertakenError(
                 f"session {self._later.get('number')} of this search ({self._later.get('by')}) has begun "
-                f"elsewhere, and writes {self._path}; this one stops, and writes nothing more"
+                f"elsewhere, and writes {self._path}; this one stops, and writes nothing more: "
+                f"{NOTHING_TO_DO}"
             )
 
     @contextmanager

@@ -15,7 +15,7 @@ from optuna.study import StudyDirection
 from search.config.schema import Mode
 from search.errors import SearchError
 from search.study.journal import open_journal
-from search.study.study import JOURNAL, read_records
+from search.study.study import JOURNAL, KEPT, read_records
 from search.study.trial import TrialRecord
 
 
@@ -25,6 +25,8 @@ class JournalReading:
 
     records: list[TrialRecord]
     mode: Mode
+    kept: int
+    """The fewest best trials whose checkpoints any session has kept."""
     damages: list[tuple[str, str]]
     """What is damaged, and what that costs."""
 
@@ -48,6 +50,7 @@ def read_journal(path: Path, *, being_written: bool) -> JournalReading:
         records = _read(lines[:count], copy)
         storage, _ = open_journal(copy)
         minimize = any(study.directions[0] is StudyDirection.MINIMIZE for study in storage.get_all_studies())
+        kept = min((study.user_attrs.get(KEPT, 1) for study in storage.get_all_studies()), default=1)
         epochs = {r.number: storage.get_trial(r.trial_id).intermediate_values for r in records}
     damages: list[tuple[str, str]] = []
     if count < len(lines):
@@ -66,7 +69,7 @@ def read_journal(path: Path, *, being_written: bool) -> JournalReading:
         if missing:
             cost = f"the later values of trial {number} count for earlier virtual epochs than theirs"
             damages.append((f"trial {number} has no value at virtual epoch {', '.join(missing)}", cost))
-    return JournalReading(records, "min" if minimize else "max", damages)
+    return JournalReading(records, "min" if minimize else "max", kept, damages)
 
 
 def _entry(line: bytes) -> dict[str, Any] | None:

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from search.study.frozen import records_of
 from search.study.journal import open_journal, reraise_as_damaged
-from search.study.study import ELAPSED, records_of
+from search.study.study import ELAPSED
 from search.study.times import Summed, Times
 from search.study.trial import BROKEN_OFF, Outcome, TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, astuple
 from pathlib import Path
@@ -10,18 +10,15 @@ from typing import Any
 
 import optuna
 from optuna.samplers import BaseSampler
-from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from search.config.document import yaml_text
 from search.config.schema import Mode
-from search.config.yaml import parse_yaml
 from search.errors import SearchError
-from search.space.parse import parse_space
 from search.space.space import Space
 from search.study.data import DATA, with_data
-from search.study.frozen import OTHERS, TAKEN_OVER, record_of
+from search.study.frozen import OTHERS, SPACE_PREFIX, TAKEN_OVER, records_of, space_texts
 from search.study.in_memory import PendingTrial, frozen_trial
 from search.study.indexes import Indexes
 from search.study.journal import next_session, open_journal, reraise_as_damaged, storage_at
@@ -29,14 +26,14 @@ from search.study.patches import share_distributions
 from search.study.times import Times
 from search.study.trial import NO_VERDICT, Outcome, Point, TakenOver, TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs
-from trainables.fence import Job
+from trainables.fence import ALONE, Job
 from trainables.process.failure import Failure
 
 JOURNAL = "study.journal"
 
-_SPACE_PREFIX = "space/"
-"""Prefix of the study's attributes that hold its spaces; a run that grows may add one for its next trials."""
 ELAPSED = "elapsed_seconds"
+KEPT = "keep_trials"
+"""Attribute of the study: the fewest best trials whose checkpoints any session has kept; 1 if unknown."""
 
 _DIRECTIONS = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
 _STATES = {
@@ -60,6 +57,7 @@ class SearchStudy:
         sampler: makes the sampler of this study.
         history: trials of an older study, from which samplers learn.
         data: hash of the data that trials are trained on from now on.
+        claim: write that this session has begun before the trials are read: nobody else's entry comes after.
 
     `read_records` reads a study that another process may be writing.
     """
@@ -77,6 +75,7 @@ class SearchStudy:
         sampler: Callable[[SearchStudy], BaseSampler] | None = None,
         history: Sequence[TrialRecord] = (),
         data: str = "",
+        claim: bool = False,
     ) -> None:
         self._storage, self._journal = storage_at(path)
         self.mode, self.space, self.history = mode, space, list(history)
@@ -91,6 +90,8 @@ class SearchStudy:
         self.session, self._num_jobs = next_session(self.study.user_attrs), 0
         if self._journal is not None:
             self._journal.begin_session(self._study_id, self.session)
+            if claim:
+                self._journal.write_session()
         self._data_number = max(0, len(with_data(self._storage, self._study_id, data)) - 1)
         with reraise_as_damaged(path or Path(JOURNAL)):
             self.records: list[TrialRecord] = list(records_of(self._storage))
@@ -105,12 +106,31 @@ class SearchStudy:
         self.space_number = self._number_of_space()
         self._sampler = None if sampler is None else sampler(self)
 
-    def begin_job(self) -> Job:
-        """Number of the next job of a trial, greater than all before it."""
+    def begin_job(self, newest: Job = ALONE) -> Job:
+        """Number of the next job of a trial, greater than all before it.
+
+        Args:
+            newest: job of the trial that its folder knows. A study that was restored to an earlier state may
+                not know that session, and goes on as the one after it.
+
+        Raises:
+            OvertakenError: another search goes on with the study.
+        """
         if self._journal is not None:
             self._journal.write_session()
+        if newest > (self.session, self._num_jobs):
+            self.session, self._num_jobs = newest[0] + 1, 0
+            if self._journal is not None:
+                self._journal.begin_session(self._study_id, self.session)
+                self._journal.write_session()
         self._num_jobs += 1
         return self.session, self._num_jobs
+
+    def keep_at_most(self, keep_trials: int) -> None:
+        """Record before checkpoints are removed that those of so many best trials stay."""
+        known = self.study.user_attrs.get(KEPT, 1 if self.records else keep_trials)
+        if self.study.user_attrs.get(KEPT) != min(known, keep_trials):
+            self.study.set_user_attr(KEPT, min(known, keep_trials))
 
     @property
     def elapsed_seconds(self) -> float:
@@ -299,9 +319,9 @@ class SearchStudy:
 
         Spaces are compared as the YAML that is stored: one written differently counts as another.
         """
-        texts, text = _space_texts(self.study.user_attrs), yaml_text(self.space.source)
+        texts, text = space_texts(self.study.user_attrs), yaml_text(self.space.source)
         if text not in texts:
-            self.study.set_user_attr(f"{_SPACE_PREFIX}{len(texts)}", text)
+            self.study.set_user_attr(f"{SPACE_PREFIX}{len(texts)}", text)
         return [*texts, text].index(text)
 
     def _set(self, record: TrialRecord, key: str, value: Any) -> None:
@@ -319,29 +339,3 @@ def read_records(path: Path) -> list[TrialRecord]:
     storage, _ = open_journal(path)
     with reraise_as_damaged(path):
         return list(records_of(storage))
-
-
-def _space_texts(attrs: Mapping[str, Any]) -> list[str]:
-    """The spaces that trials were drawn from, as YAML, in the order of their numbers."""
-    count = sum(key.startswith(_SPACE_PREFIX) for key in attrs)
-    return [attrs[f"{_SPACE_PREFIX}{number}"] for number in range(count)]
-
-
-def records_of(storage: BaseStorage) -> Iterator[TrialRecord]:
-    """Each trial once, in order; of one that continued after its end, the newest Optuna trial."""
-    # A run has one study, to which Optuna's tools may have added trials of their own.
-    for study in storage.get_all_studies()[:1]:
-        study_id = storage.get_study_id_from_name(study.study_name)
-        texts = _space_texts(study.user_attrs)
-        spaces = [parse_space(parse_yaml(text).tree) for text in texts]
-        data = study.user_attrs.get(DATA, [""])
-        newest: dict[int, FrozenTrial] = {}
-        for frozen in storage.get_all_trials(study_id, deepcopy=False):
-            share_distributions(frozen)
-            if "trial" in frozen.user_attrs:
-                newest[frozen.user_attrs["trial"]] = frozen
-        for number, frozen in sorted(newest.items()):
-            trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, frozen.number)
-            record = record_of(number, trial_id, frozen, spaces[frozen.user_attrs["space"]])
-            record.of_other_data = data[record.data_number] != data[-1]
-            yield record

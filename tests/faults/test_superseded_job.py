@@ -10,18 +10,24 @@ import sys
 from pathlib import Path
 
 import pytest
+from faulty_runs import Watching
+from in_process import search_locally
+from one_by_one import ONE_BY_ONE
 from patience import PATIENCE
 from programs import HELPERS, ROOT
 from small_trials import digits_plan, run
+from tiny_tasks import search_config
 
+from search.run.limits import NOT_ITS_FAULT, broken_by
 from trainables.checkpoint import list_checkpoints
 from trainables.fence import SupersededError, become_newest, newest_job
+from trainables.process.failure import Failure, FailureKind
 from trainables.session import TrialSession
 
 OLDER = """
 import json, os, signal, sys
 import tiny_tasks
-from trainables import checkpoint
+from trainables import checkpoint, session
 from trainables.plan import TrialPlan
 from trainables.worker import TrialWorker
 
@@ -29,20 +35,25 @@ place, name = {
     "validating": (tiny_tasks.AccuracyMetrics, "compute"),
     "saving": (checkpoint, "library_versions"),
     "removing": (checkpoint, "discard_all"),
+    "loading": (session, "load_newest"),
+    "loaded": (session, "remove_beyond"),
 }[sys.argv[1]]
 before, calls = getattr(place, name), []
+first = 1 if sys.argv[1].startswith("load") else 2  # as a job begins, or in its second virtual epoch
 
-def stop_in_the_second_virtual_epoch(*arguments):
+def stop(*arguments):
     calls.append(1)
-    if len(calls) == 2:
+    if len(calls) == first:
         os.kill(os.getpid(), signal.SIGSTOP)
     return before(*arguments)
 
 worker = TrialWorker()
 plan = TrialPlan(**json.loads(sys.argv[2]))
-worker.begin(plan)
-setattr(place, name, stop_in_the_second_virtual_epoch)
+if first == 1:
+    setattr(place, name, stop)
 try:
+    worker.begin(plan)
+    setattr(place, name, stop)
     for _ in range(plan.num_virtual_epochs):
         worker.next_report()
 finally:
@@ -57,7 +68,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def begin_older(folder: Path, place: str) -> subprocess.Popen[str]:
-    """A process with an older job of the trial, stopped at a place in its second virtual epoch."""
+    """A process with an older job of the trial, stopped where it begins or in its second virtual epoch."""
     plan = json.dumps(digits_plan(folder, job=(1, 1)).as_dict())
     process = subprocess.Popen(
         [sys.executable, "-c", OLDER, place, plan],
@@ -70,7 +81,7 @@ def begin_older(folder: Path, place: str) -> subprocess.Popen[str]:
     return process
 
 
-@pytest.mark.parametrize("place", ["validating", "saving", "removing"])
+@pytest.mark.parametrize("place", ["validating", "saving", "removing", "loading", "loaded"])
 def test_an_older_job_that_goes_on_changes_nothing_of_the_newer_one(tmp_path: Path, place: str) -> None:
     trial = tmp_path / "trial"
     older = begin_older(trial, place)
@@ -118,3 +129,24 @@ def test_a_number_that_a_power_cut_has_spoilt_keeps_nobody_out(tmp_path: Path, w
     become_newest(tmp_path, (1, 2))
     assert newest_job(tmp_path) == (1, 2)
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_study_that_was_restored_goes_on_although_its_trials_have_had_newer_jobs(interrupted: Path) -> None:
+    trial = interrupted / "trials" / "0004"
+    trial.mkdir()
+    become_newest(trial, (7, 3))
+    watching = Watching()
+    summary = search_locally(search_config(**ONE_BY_ONE), results=interrupted.parent, reporter=watching)
+    assert summary.status == "complete"
+    (line,) = (line for line in watching.lines if "its study does not know" in line)
+    assert "a job of session 7" in line
+    assert line.endswith("as one that was restored or cut: it goes on as session 8")
+    assert newest_job(interrupted / "trials" / "0005")[0] == 8
+
+
+def test_whose_job_was_superseded_is_told_what_to_do() -> None:
+    overtaken = broken_by(Failure(FailureKind.SUPERSEDED, "job 2 of this trial has begun elsewhere"))
+    assert str(overtaken).endswith(
+        "elsewhere; nothing is to be done here; if no other search runs, start this again"
+    )
+    assert NOT_ITS_FAULT[FailureKind.SUPERSEDED].endswith("if no other search runs, start this again")

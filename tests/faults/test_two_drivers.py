@@ -6,17 +6,21 @@ import errno
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 from faulty_trials import wait
-from lacking_file_system import lacking, on_host
+from filelock import FileLock
+from lacking_file_system import lacking, on_machine
 from patience import PATIENCE
 from programs import HELPERS, PROGRAM, ROOT, run, write_config
 
 from search.errors import SearchError
+from search.run import owner
 from search.run.folder import RunFolder
 
 _OWNER = """
@@ -40,44 +44,143 @@ def folder(tmp_path: Path) -> RunFolder:
     return folder
 
 
-def owner_file(folder: RunFolder, host: str, seconds: float) -> Path:
-    """What an owner of that host has left so many seconds ago."""
+@pytest.fixture
+def boot(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The id of this machine's kernel, on which nobody waits long."""
+    monkeypatch.setattr(owner, "_boot", lambda: "boot-1")
+    monkeypatch.setattr(owner, "SILENCE_SECONDS", 0.3)
+    monkeypatch.setattr(owner, "LEASE_SECONDS", 0.6)
+    monkeypatch.setattr(owner, "ASKED_SECONDS", 0.3)
+    monkeypatch.setattr(owner, "_FOUND_DEAD", set())
+    return "boot-1"
+
+
+HERE = socket.gethostname()
+
+
+def owner_file(folder: RunFolder, host: str, boot: str, seconds: float = 0.0) -> Path:
+    """What an owner of that host and kernel has left so many seconds ago."""
     file = folder.path / ".owner.json"
-    file.write_text(json.dumps({"pid": 77, "host": host, "since": "2026-01-01"}), encoding="utf-8")
+    said = {"pid": 77, "host": host, "since": "2026-01-01", "boot": boot}
+    file.write_text(json.dumps(said), encoding="utf-8")
     now = file.stat().st_mtime
     os.utime(file, (now - seconds, now - seconds))
     return file
 
 
-@pytest.mark.parametrize("seconds", [0, 30, -3600])
-def test_an_owner_elsewhere_that_was_heard_of_lately_is_named_with_the_way_out(
-    folder: RunFolder, seconds: float
+@pytest.mark.parametrize(
+    ("host", "of_boot"),
+    [pytest.param("before-dhcp", "boot-1", id="another name"), pytest.param(HERE, "", id="an older version")],
+)
+def test_a_search_that_died_on_this_machine_is_followed_at_once(
+    folder: RunFolder, boot: str, host: str, of_boot: str
 ) -> None:
-    file = owner_file(folder, "w2", seconds)
-    with pytest.raises(SearchError) as refused, folder.owned():
-        pass
-    assert "belongs to a running search: process 77 on w2 since 2026-01-01; heard of" in str(refused.value)
-    assert "start this again 60 s after it was" in str(refused.value)
-    assert folder.owner() == "process 77 on w2 since 2026-01-01"
-    assert file.is_file()
+    owner_file(folder, host, of_boot)
+    said: list[str] = []
+    with folder.owned(said.append) as previous:
+        assert previous == f"process 77 on {host} since 2026-01-01"
+    assert said == []
+    assert list(folder.path.iterdir()) == []
 
 
-def test_who_is_refused_leaves_the_lock_of_the_owner_elsewhere(folder: RunFolder) -> None:
-    owner_file(folder, "w2", 0)
+@pytest.mark.parametrize(
+    ("host", "of_boot", "seconds"),
+    [
+        pytest.param(HERE, "boot-0", 20, id="after a power cut"),
+        pytest.param("w2", "boot-2", 0, id="on another machine"),
+        pytest.param("w2", "", 0, id="on another machine by an older version"),
+        pytest.param("w2", "boot-2", -3600, id="with a clock that is fast"),
+        pytest.param("w2", "boot-2", 7200, id="with a clock that is slow"),
+    ],
+)
+def test_of_an_owner_elsewhere_nothing_is_heard_for_a_while_and_then_it_has_died(
+    folder: RunFolder, boot: str, host: str, of_boot: str, seconds: float
+) -> None:
+    owner_file(folder, host, of_boot, seconds)
+    assert folder.owner() is None
+    said: list[str] = []
+    with folder.owned(said.append) as previous:
+        assert previous == f"process 77 on {host} since 2026-01-01"
+    (line,) = said
+    assert line.startswith(
+        f"the last search here was process 77 on {host} since 2026-01-01, on another machine: "
+    )
+    assert list(folder.path.iterdir()) == []
+
+
+@pytest.mark.parametrize("seconds", [0, 7200, -3600])
+def test_an_owner_elsewhere_that_is_heard_of_is_named_with_the_way_out(
+    folder: RunFolder, boot: str, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    monkeypatch.setattr(owner, "SILENCE_SECONDS", PATIENCE)
+    file = owner_file(folder, "w2", "boot-2", seconds)
     lock = folder.path / ".owner.lock"
     lock.touch()
     before = lock.stat().st_ino
-    with pytest.raises(SearchError, match="process 77 on w2"), folder.owned():
+
+    def live(line: str) -> None:
+        os.utime(file, (0, 0))
+
+    with pytest.raises(SearchError) as refused, folder.owned(live):
         pass
-    assert lock.stat().st_ino == before
+    assert "belongs to a running search: process 77 on w2 since 2026-01-01, on another" in str(refused.value)
+    assert "has just been heard of; end that one first" in str(refused.value)
+    assert lock.stat().st_ino == before  # it is the other one's
+    assert file.is_file()
 
 
-def test_an_owner_elsewhere_that_is_silent_has_died(folder: RunFolder) -> None:
-    owner_file(folder, "w2", 61)
-    assert folder.owner() is None
-    with folder.owned() as previous:
+def test_who_asks_for_an_owner_elsewhere_listens(
+    folder: RunFolder, boot: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(owner, "ASKED_SECONDS", PATIENCE)
+    file = owner_file(folder, "w2", "boot-2")
+    over = threading.Event()
+
+    def live() -> None:
+        turn = 0
+        while not over.wait(0.05):
+            turn += 1
+            os.utime(file, (turn, turn))
+
+    heart = threading.Thread(target=live)
+    heart.start()
+    try:
+        assert folder.owner() == "process 77 on w2 since 2026-01-01"
+    finally:
+        over.set()
+        heart.join()
+
+
+def test_the_lock_of_a_machine_that_died_is_waited_for(folder: RunFolder, boot: str) -> None:
+    """A file server keeps it until the lease of its client ends."""
+    owner_file(folder, "w2", "boot-2")
+    lease = FileLock(folder.path / ".owner.lock")
+    with lease, folder.owned(lambda line: lease.release()) as previous:
         assert previous == "process 77 on w2 since 2026-01-01"
-    assert list(folder.path.iterdir()) == []
+
+
+def test_a_lock_that_a_silent_owner_elsewhere_keeps_is_refused_with_the_reason(
+    folder: RunFolder, boot: str
+) -> None:
+    owner_file(folder, "w2", "boot-2")
+    lease = FileLock(folder.path / ".owner.lock")
+    with lease, pytest.raises(SearchError) as refused, folder.owned():
+        pass
+    assert "on another machine; nothing was heard of it for" in str(refused.value)
+    assert "its lock is held: a file server may keep that of a machine that has died (NFSv4" in str(
+        refused.value
+    )
+
+
+def test_whoever_died_elsewhere_is_waited_for_once_in_all_folders_of_a_run(tmp_path: Path, boot: str) -> None:
+    said: list[str] = []
+    for name in ("run", "stage"):
+        folder = RunFolder(tmp_path / name)
+        folder.create()
+        owner_file(folder, "w2", "boot-2")
+        with folder.owned(said.append):
+            pass
+    assert len(said) == 1
 
 
 def test_an_owner_is_heard_of_every_few_seconds(folder: RunFolder) -> None:
@@ -90,7 +193,7 @@ def test_an_owner_is_heard_of_every_few_seconds(folder: RunFolder) -> None:
 
 def test_who_was_overtaken_leaves_the_file_of_the_new_owner(folder: RunFolder) -> None:
     with folder.owned():
-        file = owner_file(folder, "w2", 0)
+        file = owner_file(folder, "w2", "boot-2")
     assert sorted(folder.path.iterdir()) == [file, folder.path / ".owner.lock"]
 
 
@@ -99,17 +202,17 @@ def test_of_two_that_do_not_see_each_others_locks_the_second_is_refused(
 ) -> None:
     env = {**lacking(tmp_path / "build", folder.path, flock=0), "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", _OWNER, str(folder.path)]
-    first = subprocess.Popen([*on_host("w1"), *command], env=env, stdout=subprocess.PIPE, text=True)
+    first = subprocess.Popen(on_machine("w1", command), env=env, stdout=subprocess.PIPE, text=True)
     try:
         assert first.stdout is not None
         assert first.stdout.readline() == "owned\n"
         second = subprocess.run(
-            [*on_host("w2"), *command], env=env, capture_output=True, text=True, timeout=PATIENCE
+            on_machine("w2", command), env=env, capture_output=True, text=True, timeout=PATIENCE
         )
     finally:
         first.kill()
         first.wait()
-    assert f"process {first.pid} on w1 since" in second.stdout
+    assert f"process {first.pid} on {HERE} since" in second.stdout
     assert "owned" not in second.stdout
 
 
@@ -165,15 +268,15 @@ def test_a_search_that_stood_still_while_another_took_over_stops_and_changes_not
     run_folder = results / "digits"
     env = {**lacking(tmp_path / "build", results, flock=0), "PYTHONPATH": str(ROOT)}
     command = [*PROGRAM, str(config), "--local", "--plain", "--results", str(results)]
+    elsewhere = on_machine("w2", command, silence=1.0)
     first = subprocess.Popen(
         command, cwd=HELPERS, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     try:
         _, status = os.waitpid(first.pid, os.WUNTRACED)
         assert os.WIFSTOPPED(status)
-        os.utime(run_folder / ".owner.json", (0, 0))
         second = subprocess.run(
-            [*on_host("w2"), *command], cwd=HELPERS, env=env, capture_output=True, text=True, timeout=PATIENCE
+            elsewhere, cwd=HELPERS, env=env, capture_output=True, text=True, timeout=PATIENCE
         )
         assert second.returncode == 0, second.stdout + second.stderr
         assert "taking over from a search that has died" in second.stdout

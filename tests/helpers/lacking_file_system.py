@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -76,14 +77,24 @@ def lacking(build: Path, folder: Path, **answers: int) -> dict[str, str]:
     source, library = build / "lacking.c", build / "lacking.so"
     source.write_text(_SHIM, encoding="utf-8")
     command = ["gcc", "-shared", "-fPIC", "-o", str(library), str(source), "-ldl"]
-    subprocess.run(command, check=True, capture_output=True)
+    compiled = subprocess.run(command, capture_output=True, text=True)
+    if compiled.returncode:
+        pytest.skip(f"gcc compiles nothing here: {compiled.stderr}")
     said = {f"LACKING_{call.upper()}": str(errno) for call, errno in answers.items()}
     return {**os.environ, **said, "LACKING_FOLDER": str(folder), "LD_PRELOAD": str(library)}
 
 
-def on_host(name: str) -> list[str]:
-    """The beginning of a command that runs on a machine of this name; skips where that is not allowed."""
-    unshare = ["unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"', name]
-    if not shutil.which("unshare") or subprocess.run([*unshare, "true"], capture_output=True).returncode:
-        pytest.skip("a machine's name of its own is not allowed here")
-    return unshare
+def on_machine(boot: str, command: Sequence[str], *, silence: float | None = None) -> list[str]:
+    """A command `python -c program …` as on another machine, whose kernel has this id.
+
+    Args:
+        boot: the id.
+        command: as on this machine.
+        silence: seconds after which it takes an owner on another machine for dead (default: as they are).
+    """
+    python, option, program, *rest = command
+    assert option == "-c"
+    begin = f"from search.run import owner; owner._boot = lambda: {boot!r}; owner.HEARTBEAT_SECONDS = 0.2"
+    if silence is not None:
+        begin += f"; owner.SILENCE_SECONDS = {silence}"
+    return [python, option, f"{begin}\n{program}", *rest]

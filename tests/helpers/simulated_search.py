@@ -196,7 +196,12 @@ def with_limits(config: Config, limits: Mapping[str, Any]) -> Config:
 
 
 def open_study(
-    folder: Path, config: Config, rule: Scheduler | None = None, history: Sequence[TrialRecord] = ()
+    folder: Path,
+    config: Config,
+    rule: Scheduler | None = None,
+    history: Sequence[TrialRecord] = (),
+    *,
+    claim: bool = False,
 ) -> SearchStudy:
     rungs = (rule or build_scheduler(config)).rungs
     return SearchStudy(
@@ -206,6 +211,7 @@ def open_study(
         space=config.space,
         sampler=lambda study: build_sampler(config.sampler, config.space, view_of(study, rungs, config)),
         history=history,
+        claim=claim,
     )
 
 

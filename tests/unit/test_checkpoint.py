@@ -323,6 +323,14 @@ def test_rests_of_an_interrupted_writing_are_removed_when_a_job_begins(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint_000001"]
 
 
+def test_what_a_newer_job_is_writing_is_left_to_it(tmp_path):
+    for job in ("1-4", "2-1", "1-12"):
+        (tmp_path / f".checkpoint_000002.{job}.partial").mkdir()
+    remove_beyond(tmp_path, 1, (1, 4))
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == [".checkpoint_000002.1-12.partial", ".checkpoint_000002.2-1.partial"]
+
+
 def test_all_checkpoints_of_a_trial_are_removed_and_nothing_else(tmp_path):
     for number in (1, 2, 3):
         write(tmp_path, number)
