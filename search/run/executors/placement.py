@@ -26,6 +26,7 @@ class Placement:
         look: the living hosts of now.
         preflight: looks at hosts before they run trials; None where all are as this one.
         note: called with a line when hosts have joined, were lost or are left out.
+        shared: others may run trials on these hosts too.
     """
 
     def __init__(
@@ -34,8 +35,11 @@ class Placement:
         look: Callable[[], Sequence[Host]],
         preflight: Preflight | None = None,
         note: Note = print,
+        *,
+        shared: bool = False,
     ) -> None:
         self._resources, self._look, self._preflight, self._note = config.resources, look, preflight, note
+        self._shared = shared
         self._left_out: set[str] = set()
         """Ids of hosts that lack something."""
         self._hosts = [host for host in look() if fits(config.resources, host)]
@@ -112,7 +116,9 @@ class Placement:
         not_on = {*self._left_out, *(host.node_id for host in self._awaited())}
         if avoided != here:
             not_on |= avoided
-        share = spread_share(self._resources, self._hosts, self.concurrency)
+        share = self._resources.gpus_per_trial
+        if not self._shared:  # a larger share would keep a GPU from others
+            share = spread_share(self._resources, self._hosts, self.concurrency)
         asked = {"CPU": self._resources.cpus_per_trial, "GPU": share}
         return {"resources": asked, "not_on": sorted(not_on)}
 

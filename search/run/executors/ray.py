@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Sequence
 
 from search.config.config import Config
-from search.ray.patches import tune_keeps_nothing
+from search.ray.patches import started_here, tune_keeps_nothing
 from search.ray.preflight import Needs, Preflight
 from search.ray.session import RaySession, quiet_tune
 from search.run.coordinator import Coordinator
@@ -51,7 +51,8 @@ class RayExecutor(RaySession, Executor):
         self.concurrency(jobs.config)
         if self.address is not None or num_hosts > 1:
             self._preflight = Preflight(needs_of(jobs), jobs.folder.run_path, self._passed)
-        placement = Placement(jobs.config, self.hosts, self._preflight, jobs.note)
+        shared = self.address is not None or not started_here()
+        placement = Placement(jobs.config, self.hosts, self._preflight, jobs.note, shared=shared)
         if num_hosts > 1:
             try:
                 placement.inspect(skip_bad=self._skip_bad_nodes, phase=jobs.phase)
