@@ -27,6 +27,8 @@ from programs import HELPERS, PROGRAM, ROOT
 _NETWORK = "10.77.0"
 _PORT = 6379
 _STORE_BYTES = 100_000_000
+_ATTEMPTS = 3
+"""To start Ray, which gives up after 30 s by itself, as on a busy machine."""
 _OUTSIDE = "/mnt"
 """Where a host has the file system that it was made in: what is shared is bound from there."""
 _OWN = ("/tmp", "/var/tmp", "/dev/shm")
@@ -139,11 +141,15 @@ class Host:
         role = ["--head", f"--port={_PORT}", "--include-dashboard=false"]
         if head is not self:
             role = [f"--address={head.address}:{_PORT}"]
-        done = self.run(
-            *("ray", "start", *role, f"--node-ip-address={self.address}"),
-            *(f"--object-store-memory={_STORE_BYTES}", "--disable-usage-stats", *options),
-            env={"RAY_worker_niceness": "0", **(env or {})},
-        )
+        for _ in range(_ATTEMPTS):
+            done = self.run(
+                *("ray", "start", *role, f"--node-ip-address={self.address}"),
+                *(f"--object-store-memory={_STORE_BYTES}", "--disable-usage-stats", *options),
+                env={"RAY_worker_niceness": "0", **(env or {})},
+            )
+            if "timed out during startup" not in f"{done.stdout}{done.stderr}":
+                break
+            self.run("ray", "stop", "--force")
         assert done.returncode == 0, f"{self.name}: {done.stdout}{done.stderr}"
 
     def kill(self) -> None:
