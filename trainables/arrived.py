@@ -1,9 +1,11 @@
-"""Whether a job finds what the jobs before it have saved: its machine may see another folder than theirs."""
+"""Whether a job finds its folder and what the jobs before it have saved: a machine may see other folders."""
 
 from __future__ import annotations
 
+import os
 import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from trainables.checkpoint import checkpoint_folder, list_checkpoints
@@ -16,6 +18,18 @@ _LOOK_SECONDS = 0.2
 
 class MissingCheckpointError(OSError):
     """What the trial is to go on from is not there: it is not trained again from its start without a word."""
+
+
+def has_arrived(trial_folder: Path) -> bool:
+    """Whether a folder that another machine has made is here; waits a moment for it."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while not trial_folder.is_dir():
+        if time.monotonic() > deadline:
+            return False
+        with suppress(OSError):
+            _change(trial_folder.parent)
+        time.sleep(_LOOK_SECONDS)
+    return True
 
 
 def require_checkpoint(trial_folder: Path, virtual_epoch: int, reported: int) -> None:
@@ -39,8 +53,12 @@ def require_checkpoint(trial_folder: Path, virtual_epoch: int, reported: int) ->
                 f"there is no {name} in {trial_folder} ({there} there); every machine needs the search's "
                 "results folder at the same path"
             )
-        # A change of its own makes the machine look at the folder itself.
-        touched = partial_path(trial_folder / "look")
-        touched.touch()
-        touched.unlink(missing_ok=True)
+        _change(trial_folder)
         time.sleep(_LOOK_SECONDS)
+
+
+def _change(folder: Path) -> None:
+    """A change of its own makes the machine look at the folder itself."""
+    touched = partial_path(folder / f"look-{socket.gethostname()}-{os.getpid()}")
+    touched.touch()
+    touched.unlink(missing_ok=True)

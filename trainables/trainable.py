@@ -12,6 +12,7 @@ import numpy as np
 import ray
 from ray import tune
 
+from trainables.arrived import has_arrived
 from trainables.process.failure import FailureKind, TrialError
 from trainables.process.imports import Bounded
 from trainables.session import Record, TrialPlan
@@ -86,7 +87,7 @@ class TrialTrainable(tune.Trainable):
 
     def _begin(self, config: dict[str, Any]) -> None:
         plan = TrialPlan(**config["plan"])
-        if "request" in config and not Path(plan.folder).is_dir():  # made before the job was asked for
+        if "request" in config and not has_arrived(Path(plan.folder)):  # made before the job was asked for
             missing = (
                 f"the trial's folder {plan.folder} is not there: the results are not shared with this host"
             )

@@ -12,6 +12,7 @@
 | `JobConfig._runtime_env_has_working_dir`, `JobConfig(_py_driver_sys_path=)` | in a worker the current folder comes before the installed packages, and a file `torch.py` in it hides the library | none known |
 | the logger `ray._private` | what Ray logs while it starts waits for the log file of the search | none known |
 | `_private.worker._global_node.dead_processes` | a driver waits for a dead Ray for 60 s without a word, and is then ended by Ray's C++ code, also within a call that no signal interrupts | none known |
+| `_private.worker._global_node.is_head` | a Ray that this process has started has no other search on its GPUs | none known |
 | `maybe_enable_token_auth_if_token_available`, `GcsClient` | Ray sends its token of its own accord to `auto` alone | none known |
 
 Checked with the versions in `CHECKED`; tests/e2e/test_patches_ray.py has a test for each row. Nothing here asks
@@ -138,6 +139,14 @@ def dead_processes() -> dict[str, int]:
     node = worker._global_node
     dead = [] if node is None else node.dead_processes()
     return {name: process.returncode for name, process in dead if name in VITAL}
+
+
+def started_here() -> bool:
+    """Whether this process has started its Ray, rather than joined one that others may use too."""
+    from ray._private import worker
+
+    node = worker._global_node
+    return node is not None and node.is_head()
 
 
 @contextmanager

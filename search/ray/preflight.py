@@ -11,9 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from search.ray.hosts import Host
+from trainables.files import atomic_write, discard_all, partial_path
 
 _PATIENCE_SECONDS = 300.0
 """For an answer, which takes as long as the import of torch; a host that is cut off is lost after 64 s."""
+
+_MARKER = "seen-by-hosts"
+_MARKER_SECONDS = 10.0
+"""In which a network file system shows a new file on all hosts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,11 +26,11 @@ class Needs:
     """What trials need on each host."""
 
     working_folder: str
-    search_path: Sequence[str]
+    search_path: tuple[str, ...]
     """Where the task is imported from, besides the working folder and the installed packages."""
     task: str
     """`package.module:Class`; empty where trials are sent with it."""
-    data: Sequence[str]
+    data: tuple[str, ...]
     """Files and folders that trials read, with variables as in `$HOME/data`."""
     results: str
     """The run's folder."""
@@ -36,12 +41,15 @@ class Preflight:
 
     Args:
         needs: what they are asked for.
-        scratch: a folder in that of the run, for a file that each host must see and be able to write beside.
+        folder: that of the run, for a file that each host must see and be able to write beside.
+        passed: ids of hosts with the needs that they have met, which is added to; those are not asked again.
     """
 
-    def __init__(self, needs: Needs, scratch: Path) -> None:
-        self._needs = needs
-        self._marker, self._word = scratch / "seen-by-all-hosts", secrets.token_hex(8)
+    def __init__(self, needs: Needs, folder: Path, passed: set[tuple[str, Needs]]) -> None:
+        self._needs, self._folder, self._passed = needs, folder, passed
+        # A host that has looked for a file in vain may not see it for a minute: this name is new to all.
+        self._marker = partial_path(folder / f"{_MARKER}.{secrets.token_hex(8)}")
+        self._is_marked = False
         self._asked: dict[Host, tuple[Any, float]] = {}
 
     @property
@@ -49,17 +57,20 @@ class Preflight:
         """Those whose answer has not come yet."""
         return set(self._asked)
 
+    def has_passed(self, host: Host) -> bool:
+        """Whether it is known to lack nothing."""
+        return (host.node_id, self._needs) in self._passed
+
     def ask(self, host: Host) -> None:
         """Begin to look at a host, which is seen to share the run's folder by a file in it."""
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         there = NodeAffinitySchedulingStrategy(host.node_id, soft=False)
-        self._marker.parent.mkdir(parents=True, exist_ok=True)
-        self._marker.write_text(self._word, encoding="utf-8")
+        self._mark()
         # In a process of its own: one that has imported the task would not be as trials find theirs.
         look = ray.remote(num_cpus=0, max_calls=1, max_retries=0, scheduling_strategy=there)(_look())
-        needs = {**asdict(self._needs), "marker": str(self._marker), "word": self._word}
+        needs = {**asdict(self._needs), "marker": str(self._marker), "patience": _MARKER_SECONDS}
         self._asked[host] = look.remote(needs, sys.version_info[:2]), time.monotonic()
 
     def answers(self, seconds: float = 0.0) -> Iterator[tuple[Host, list[str]]]:
@@ -78,16 +89,31 @@ class Preflight:
             else:
                 continue
             del self._asked[host]
+            if not lacks:
+                self._passed.add((host.node_id, self._needs))
             yield host, lacks
 
     def all_answers(self, hosts: Sequence[Host]) -> dict[Host, list[str]]:
         """What each of these hosts lacks."""
+        found: dict[Host, list[str]] = {host: [] for host in hosts if self.has_passed(host)}
         for host in hosts:
-            self.ask(host)
-        found: dict[Host, list[str]] = {}
+            if host not in found:
+                self.ask(host)
         while self._asked:
             found |= dict(self.answers(1.0))
         return {host: found[host] for host in hosts}
+
+    def close(self) -> None:
+        """Remove the file in the run's folder; may be called again."""
+        self._marker.unlink(missing_ok=True)
+        self._is_marked = False
+
+    def _mark(self) -> None:
+        if self._is_marked:
+            return
+        discard_all(sorted(self._folder.glob(f".{_MARKER}.*")))  # of searches that were killed
+        atomic_write(self._marker, "")
+        self._is_marked = True
 
 
 def _answer(reference: Any) -> list[str]:
@@ -107,6 +133,7 @@ def _look() -> Callable[[Mapping[str, Any], tuple[int, int]], list[str]]:
         import importlib
         import os
         import sys
+        import time
         from pathlib import Path
 
         def cause(error: BaseException) -> str:
@@ -141,10 +168,12 @@ def _look() -> Callable[[Mapping[str, Any], tuple[int, int]], list[str]]:
             except Exception as error:  # whatever a module raises
                 lacks.append(f"the task {needs['task']}: {cause(error)}")
         marker = Path(needs["marker"])
+        deadline = time.monotonic() + needs["patience"]
         try:
-            if marker.read_text(encoding="utf-8") != needs["word"]:
-                raise FileNotFoundError(0, "another file is there")
-            probe = marker.with_name(f"{marker.name}-{os.uname().nodename}-{os.getpid()}")
+            while not marker.exists() and time.monotonic() < deadline:
+                time.sleep(0.2)
+            marker.stat()
+            probe = marker.with_name(f".{os.uname().nodename}-{os.getpid()}{marker.name}")
             probe.write_text("x", encoding="utf-8")
             probe.unlink()
         except OSError as error:

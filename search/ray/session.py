@@ -255,6 +255,12 @@ class LocalRay(Thread):
         self._logger.propagate = True
 
 
+def is_ray_here() -> bool:
+    """Whether this process has a Ray already, as after `ray.init()` in Python."""
+    ray = sys.modules.get("ray")
+    return ray is not None and ray.is_initialized()
+
+
 def exit_if_crippled(code: int) -> None:
     """End this process here if Ray's tables went before it: with Python's own end Ray's C++ code crashes."""
     if _tables_gone.is_set():

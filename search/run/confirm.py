@@ -224,7 +224,7 @@ def _run_in_folder(
         others: dict[str, Any] = {"concurrency": concurrency, "retry_failed": retry_failed}
         return RaceCoordinator(study, plan, own, note=reporter.note, **others)
 
-    jobs = Jobs(config=own, folder=home, shared=shared, note=reporter.note)
+    jobs = Jobs(config=own, folder=home, shared=shared, note=reporter.note, phase=reporter.phase)
     shown = own.model_copy(update={"name": f"{home.path.parent.name}, confirm"})
     return run_jobs(jobs, executor, reporter, begin, shown, notes)
 

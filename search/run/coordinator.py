@@ -199,10 +199,10 @@ class Coordinator:
     def _job_goes_on(self, record: TrialRecord) -> bool:
         self._check_limits()
         if self.ending is not None and record.running:
-            self._cut_off(record)
+            self.cut_off(record)
         return record.running
 
-    def _cut_off(self, record: TrialRecord) -> None:
+    def cut_off(self, record: TrialRecord) -> None:
         """End a job with the search; the trial is among the first to continue when it is resumed."""
         self._end_job(record)
         self._queue.append(record)
@@ -229,7 +229,7 @@ class Coordinator:
 
     def _on_lost(self, record: TrialRecord, failure: Failure) -> None:
         if failure.kind in limits.NOT_ITS_FAULT:
-            self._cut_off(record)
+            self.cut_off(record)
             self.broken = self.broken or limits.broken_by(failure)
             self.give_up(f"trial {record.number}: {failure.text}{limits.NOT_ITS_FAULT[failure.kind]}")
             return

@@ -45,6 +45,8 @@ class Jobs:
     shared: Mapping[str, Mapping[str, np.ndarray]]
     """Decoded data by its key, for all trials."""
     note: Note = _nobody_reads
+    phase: Note = _nobody_reads
+    """Called with what is waited for."""
 
     def next_plan(self, coordinator: Coordinator) -> TrialPlan | Turn:
         """What a free worker runs next, its trial's folder made; or what it does without a job."""

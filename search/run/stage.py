@@ -114,7 +114,7 @@ def run_in_folder(
             return coordinator
 
         named = config.model_copy(update={"name": name})
-        jobs = Jobs(config=config, folder=folder, shared=shared, note=reporter.note)
+        jobs = Jobs(config=config, folder=folder, shared=shared, note=reporter.note, phase=reporter.phase)
         return run_jobs(jobs, executor, reporter, begin, named, notes)
 
 

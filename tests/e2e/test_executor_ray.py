@@ -8,6 +8,8 @@ import pytest
 from executor_suite import ExecutorSuite, Run, halving, trained
 from simulated_search import outcomes
 
+from search.errors import ConfigError
+from search.run.executors.choose import executor_for
 from trainables.checkpoint import checkpoint_folder, list_checkpoints
 
 pytestmark = pytest.mark.usefixtures("ray_session")
@@ -24,6 +26,12 @@ def test_ray_and_this_process_give_the_same_trials_and_weights(tmp_path: Path) -
     there = trained()(tmp_path / "there", halving())
     assert outcomes(here) == outcomes(there)
     assert weights(tmp_path / "here") == weights(tmp_path / "there")
+
+
+def test_a_cluster_that_this_process_has_joined_needs_no_address_for_its_options() -> None:
+    executor_for(None, local=False, skip_bad_nodes=True)
+    with pytest.raises(ConfigError, match="skip_bad_nodes: leaves out hosts of a Ray cluster, and none"):
+        executor_for(None, local=True, skip_bad_nodes=True)
 
 
 def weights(folder: Path) -> list[bytes]:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
+from shutil import which
+from tempfile import TemporaryDirectory
 
-from hosts import Host, Hosts, cluster_of_hosts
+import pytest
+from hosts import Host, Hosts, cluster_of_hosts, require_namespaces
+from lacking_file_system import lacking
 from patience import PATIENCE
 
 
@@ -49,3 +54,46 @@ def test_hosts_share_what_a_test_shares_and_are_cut_off_die_and_join(tmp_path: P
         wait_for_living(hosts, {"head", "w1", "w2"})
         worker.kill()
         wait_for_living(hosts, {"head", "w2"})
+
+
+def test_a_host_sees_the_environment_that_tests_run_in_also_below_its_own_folders(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    require_namespaces()
+    with TemporaryDirectory(dir="/tmp") as prefix:
+        Path(prefix, "file").write_text("word\n")
+        monkeypatch.setattr(sys, "prefix", prefix)
+        hosts = Hosts()
+        try:
+            assert hosts.add("head").run("cat", f"{prefix}/file").stdout == "word\n"
+        finally:
+            hosts.close()
+
+
+def test_where_hosts_cannot_be_made_their_tests_are_skipped_with_the_cause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require_namespaces()
+    mount = tmp_path / "mount"
+    refusing = 'case "$*" in *proc*) echo no proc >&2; exit 1;; esac'
+    mount.write_text(f'#!/bin/sh\n{refusing}\nexec {which("mount")} "$@"\n')
+    mount.chmod(0o700)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    with pytest.raises(pytest.skip.Exception, match="not allowed here: no proc"):
+        require_namespaces()
+    for tool in ("ip", "unshare", "nsenter", "bash"):
+        (tmp_path / tool).symlink_to(which(tool))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(pytest.skip.Exception, match="hosts need hostname "):
+        require_namespaces()
+
+
+def test_where_the_compiler_lacks_headers_its_tests_are_skipped_with_what_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiler = tmp_path / "gcc"
+    compiler.write_text("#!/bin/sh\necho stdio.h: No such file >&2\nexit 1\n")
+    compiler.chmod(0o700)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(pytest.skip.Exception, match=r"gcc does not compile here.*: stdio.h: No such file"):
+        lacking(tmp_path / "build", tmp_path)

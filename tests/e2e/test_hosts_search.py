@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from host_tasks import wait_until
 from hosts import Hosts, cluster_of_hosts
 from invariants import assert_nothing_lost
-from programs import PROGRAM, ended, wait_for_line, write_config
+from programs import PROGRAM, WINDING_DOWN, ended, wait_for_line, write_config
 from tiny_tasks import search_config
 
 from search.study.study import read_records
@@ -98,6 +99,25 @@ def test_a_job_that_waits_for_another_host_than_it_failed_on_takes_that_when_no_
         ended(search, 0)
     (tmp_path / "never").touch()  # the best trial is evaluated here
     assert_nothing_lost(tmp_path / "digits")
+
+
+def test_with_no_host_left_the_search_ends_at_once_when_it_is_interrupted(tmp_path: Path) -> None:
+    sections = meeting(tmp_path / "met", hosts=9, max_failures=9)
+    config = write_config(tmp_path, **sections)
+    with cluster_of_hosts(ALONE, shared=tmp_path) as hosts:
+        search = hosts.head.start(
+            *PROGRAM, str(config), "--results", str(tmp_path), "--address", hosts.address
+        )
+        wait_for_line(search, "trial 0 started")
+        wait_until((tmp_path / "met" / "w1").exists)
+        hosts["w1"].kill()
+        wait_for_line(search, "w1 (10.77.0.2) is lost: no host is left for a trial")
+        pid = json.loads((tmp_path / "digits" / ".owner.json").read_text())["pid"]
+        assert hosts.head.run("sh", "-c", f"kill -INT {pid}").returncode == 0
+        output = ended(search, 130)
+        assert WINDING_DOWN in output
+    (record,) = read_records(tmp_path / "digits" / "study.journal")
+    assert [failure.cause for failure in record.failures] == ["the trial's process died"]
 
 
 def test_a_forecast_on_a_cluster_trains_on_its_hosts(hosts: Hosts, shared: Path) -> None:

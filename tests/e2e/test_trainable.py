@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import PATIENCE
 from small_trials import digits_plan
 
+from trainables import arrived
 from trainables.process.failure import TrialError
 from trainables.process.process_state import ProcessState
 from trainables.session import TrialPlan
@@ -61,8 +64,21 @@ def test_a_process_that_is_used_again_says_for_each_job_that_it_is_ready(tmp_pat
     trainable.stop()
 
 
-def test_a_job_whose_folder_is_not_on_its_host_fails_and_makes_none(tmp_path: Path) -> None:
+def test_a_job_whose_folder_is_not_on_its_host_fails_and_makes_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrived, "_PATIENCE_SECONDS", 0.0)
     asked = {"resources": {"CPU": 1, "GPU": 0}, "not_on": []}
     with pytest.raises(TrialError, match="0003 is not there: the results are not shared with this host"):
         TrialTrainable({**config(digits_plan(tmp_path / "0003")), "request": asked})
     assert not (tmp_path / "0003").exists()
+
+
+def test_a_job_waits_a_moment_for_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrived, "_PATIENCE_SECONDS", 600.0)
+    asked = {"resources": {"CPU": 1, "GPU": 0}, "not_on": []}
+    with ThreadPoolExecutor(1) as pool:
+        job = pool.submit(TrialTrainable, {**config(digits_plan(tmp_path / "0003")), "request": asked})
+        assert wait([job], timeout=0.5).not_done
+        (tmp_path / "0003").mkdir()
+        job.result(timeout=PATIENCE).stop()

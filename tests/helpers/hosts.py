@@ -27,24 +27,31 @@ from programs import HELPERS, PROGRAM, ROOT
 _NETWORK = "10.77.0"
 _PORT = 6379
 _STORE_BYTES = 100_000_000
+_ATTEMPTS = 3
+"""To start Ray, which gives up after 30 s by itself, as on a busy machine."""
 _OUTSIDE = "/mnt"
 """Where a host has the file system that it was made in: what is shared is bound from there."""
 _OWN = ("/tmp", "/var/tmp", "/dev/shm")
 """Folders of which each host has its own, empty at first."""
 _HOME = "/tmp/home"
 
-_FIRST = """
-set -e
-read -r pid _ </proc/self/stat
-echo "$pid"
-read -r _
+_MOUNTS = """
 hostname "$1"
 mount --make-rprivate /
 mount --rbind / {outside}
 mount -t proc proc /proc
 for own in {own}; do mount -t tmpfs -o size=4g,mode=1777 tmpfs "$own"; done
-mkdir -p {home} {root}
-mount --bind {outside}{root} {root}
+mkdir -p {home}
+for seen in {seen}; do mkdir -p "$seen"; mount --bind "{outside}$seen" "$seen"; done
+"""
+"""Its name, and a view of the file system that is its own but for what `seen` names."""
+
+_FIRST = """
+set -e
+read -r pid _ </proc/self/stat
+echo "$pid"
+read -r _
+{mounts}
 ip link set lo up
 ip link set eth0 up
 ip addr add "$2/24" dev eth0
@@ -53,7 +60,7 @@ echo "$3" | tr ' ' '\\n' | sed 's/=/ /' >{home}/hosts
 mount --bind {home}/hosts /etc/hosts
 echo ready
 read -r _
-""".format(own=" ".join(_OWN), outside=_OUTSIDE, home=_HOME, root=shlex.quote(str(ROOT)))
+"""
 """The first process of a host, which waits for the end of its input; bash, as it reaps what others leave."""
 
 
@@ -68,7 +75,7 @@ class Host:
         self.keeper = subprocess.Popen(
             [
                 *("unshare", "--net", "--mount", "--uts", "--pid", "--fork", "--kill-child"),
-                *("bash", "-c", _FIRST, "host", name, self.address, _names()),
+                *("bash", "-c", _script(_FIRST), "host", name, self.address, _names()),
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -134,11 +141,15 @@ class Host:
         role = ["--head", f"--port={_PORT}", "--include-dashboard=false"]
         if head is not self:
             role = [f"--address={head.address}:{_PORT}"]
-        done = self.run(
-            *("ray", "start", *role, f"--node-ip-address={self.address}"),
-            *(f"--object-store-memory={_STORE_BYTES}", "--disable-usage-stats", *options),
-            env={"RAY_worker_niceness": "0", **(env or {})},
-        )
+        for _ in range(_ATTEMPTS):
+            done = self.run(
+                *("ray", "start", *role, f"--node-ip-address={self.address}"),
+                *(f"--object-store-memory={_STORE_BYTES}", "--disable-usage-stats", *options),
+                env={"RAY_worker_niceness": "0", **(env or {})},
+            )
+            if "timed out during startup" not in f"{done.stdout}{done.stderr}":
+                break
+            self.run("ray", "stop", "--force")
         assert done.returncode == 0, f"{self.name}: {done.stdout}{done.stderr}"
 
     def kill(self) -> None:
@@ -238,6 +249,14 @@ class Hosts:
 _BRIDGE = "ip link add name bridge0 type bridge && ip link set bridge0 up && echo ready && exec cat"
 
 
+def _script(script: str) -> str:
+    """Of a host's first process; this program and the environment that it runs in are seen there."""
+    needed = sorted({ROOT, Path(sys.prefix), Path(sys.base_prefix)})
+    seen = [shlex.quote(str(path)) for path in needed if any(path.is_relative_to(own) for own in _OWN)]
+    mounts = _MOUNTS.format(own=" ".join(_OWN), outside=_OUTSIDE, home=_HOME, seen=" ".join(seen))
+    return script.format(home=_HOME, mounts=mounts)
+
+
 def _names() -> str:
     """Names and addresses of all hosts that there may be, for /etc/hosts."""
     names = ["head", *(f"w{number}" for number in range(1, 9))]
@@ -281,15 +300,16 @@ def program_folders() -> list[str]:
 
 def require_namespaces() -> None:
     """Skip the test where hosts cannot be made."""
-    lacking = [tool for tool in ("ip", "unshare", "nsenter", "mount", "bash") if not shutil.which(tool)]
+    tools = ("ip", "unshare", "nsenter", "mount", "hostname", "bash")
+    lacking = [tool for tool in tools if not shutil.which(tool)]
     if lacking:
-        pytest.skip(f"hosts need {', '.join(lacking)} (Debian, Ubuntu: apt install iproute2 util-linux)")
+        packages = "iproute2 util-linux hostname"
+        pytest.skip(f"hosts need {', '.join(lacking)} (Debian, Ubuntu: apt install {packages})")
     if os.getuid() != 0:
         pytest.skip("hosts are made by root alone: a network, mounts and processes of their own")
-    probe = (
-        "mount --make-rprivate / && ip link add name bridge0 type bridge && ip link add a0 type veth peer b0"
-    )
-    command = ["unshare", "--net", "--mount", "--uts", "--pid", "--fork", "bash", "-c", probe]
+    probe = "set -e; {mounts} ip link add name bridge0 type bridge; ip link add a0 type veth peer b0"
+    command = ["unshare", "--net", "--mount", "--uts", "--pid", "--fork", "bash", "-c", _script(probe)]
+    command += ["host", "probe"]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
         pytest.skip(f"namespaces are not allowed here: {done.stderr.strip()}")

@@ -77,9 +77,9 @@ def lacking(build: Path, folder: Path, **answers: int) -> dict[str, str]:
     source, library = build / "lacking.c", build / "lacking.so"
     source.write_text(_SHIM, encoding="utf-8")
     command = ["gcc", "-shared", "-fPIC", "-o", str(library), str(source), "-ldl"]
-    compiled = subprocess.run(command, capture_output=True, text=True)
-    if compiled.returncode:
-        pytest.skip(f"gcc compiles nothing here: {compiled.stderr}")
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        pytest.skip(f"gcc does not compile here, as without libc6-dev: {done.stderr.strip()}")
     said = {f"LACKING_{call.upper()}": str(errno) for call, errno in answers.items()}
     return {**os.environ, **said, "LACKING_FOLDER": str(folder), "LD_PRELOAD": str(library)}
 

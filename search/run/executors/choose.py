@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from search.errors import ConfigError, Problem
+from search.ray.session import is_ray_here
 from search.run.executor import Executor
 from search.run.executors.local import LocalExecutor
 from search.run.executors.ray import RayExecutor
@@ -13,7 +14,7 @@ def executor_for(address: str | None, *, local: bool, skip_bad_nodes: bool = Fal
 
     Raises:
         ConfigError: `local`, and the address of a cluster; an address of Ray's client; or a cluster's option
-            without an address.
+            without an address, where this process has joined none.
     """
     if local and address is not None:
         rule = f"runs trials in this process, and address is {address}, a Ray cluster's; give one of them"
@@ -24,7 +25,7 @@ def executor_for(address: str | None, *, local: bool, skip_bad_nodes: bool = Fal
             "clients elsewhere: log in to a machine of the cluster, as by ssh, and give auto"
         )
         raise ConfigError([Problem("address", "", rule)])
-    if skip_bad_nodes and address is None:
+    if skip_bad_nodes and address is None and (local or not is_ray_here()):
         rule = "leaves out hosts of a Ray cluster, and none is named; give its address too"
         raise ConfigError([Problem("skip_bad_nodes", "", rule)])
     return LocalExecutor() if local else RayExecutor(address, skip_bad_nodes=skip_bad_nodes)

@@ -21,10 +21,10 @@ def needs_of(jobs: Jobs) -> Needs:
     config = jobs.config
     return Needs(
         working_folder=str(Path.cwd()),
-        search_path=own_search_path(),
+        search_path=tuple(own_search_path()),
         task="" if is_interactive(config.task_path) else config.task_path,
-        data=[] if _are_sent(jobs) else sorted(set(_data_paths(jobs))),
-        results=str(jobs.folder.path),
+        data=() if _are_sent(jobs) else tuple(sorted(set(_data_paths(jobs)))),
+        results=str(jobs.folder.run_path),
     )
 
 

@@ -26,6 +26,7 @@ class Placement:
         look: the living hosts of now.
         preflight: looks at hosts before they run trials; None where all are as this one.
         note: called with a line when hosts have joined, were lost or are left out.
+        shared: others may run trials on these hosts too.
     """
 
     def __init__(
@@ -34,8 +35,11 @@ class Placement:
         look: Callable[[], Sequence[Host]],
         preflight: Preflight | None = None,
         note: Note = print,
+        *,
+        shared: bool = False,
     ) -> None:
         self._resources, self._look, self._preflight, self._note = config.resources, look, preflight, note
+        self._shared = shared
         self._left_out: set[str] = set()
         """Ids of hosts that lack something."""
         self._hosts = [host for host in look() if fits(config.resources, host)]
@@ -56,17 +60,20 @@ class Placement:
         at_once = num_fitting(self._resources, self._hosts)
         return min(at_once, self._resources.concurrent_trials or at_once)
 
-    def inspect(self, *, skip_bad: bool) -> None:
+    def inspect(self, *, skip_bad: bool, phase: Note) -> None:
         """Look at all hosts before the first job.
 
         Args:
             skip_bad: leave out those that lack something.
+            phase: called with what is waited for, unless all are known to lack nothing.
 
         Raises:
             SearchError: a host lacks something, or all do.
         """
         if self._preflight is None:
             return
+        if unknown := [host for host in self._hosts if not self._preflight.has_passed(host)]:
+            phase(f"looking at {counted(len(unknown), 'host')}")
         found = self._preflight.all_answers(self._hosts)
         bad = {host: lacks for host, lacks in found.items() if lacks}
         if bad and (not skip_bad or len(bad) == len(found)):
@@ -109,7 +116,9 @@ class Placement:
         not_on = {*self._left_out, *(host.node_id for host in self._awaited())}
         if avoided != here:
             not_on |= avoided
-        share = spread_share(self._resources, self._hosts, self.concurrency)
+        share = self._resources.gpus_per_trial
+        if not self._shared:  # a larger share would keep a GPU from others
+            share = spread_share(self._resources, self._hosts, self.concurrency)
         asked = {"CPU": self._resources.cpus_per_trial, "GPU": share}
         return {"resources": asked, "not_on": sorted(not_on)}
 
@@ -134,9 +143,9 @@ class Placement:
         """Living hosts for trials; one that is seen for the first time is looked at before."""
         living = [host for host in self._look() if fits(self._resources, host)]
         for host in living:
-            if host.node_id not in self._seen and self._preflight is not None:
+            is_new, self._seen[host.node_id] = host.node_id not in self._seen, host
+            if is_new and self._preflight is not None and not self._preflight.has_passed(host):
                 self._preflight.ask(host)
-            self._seen[host.node_id] = host
         awaited = self._awaited()
         return [host for host in living if host.node_id not in self._left_out and host not in awaited]
 

@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Sequence
 
 from search.config.config import Config
-from search.ray.patches import tune_keeps_nothing
-from search.ray.preflight import Preflight
+from search.ray.patches import started_here, tune_keeps_nothing
+from search.ray.preflight import Needs, Preflight
 from search.ray.session import RaySession, quiet_tune
 from search.run.coordinator import Coordinator
 from search.run.executor import Executor, Jobs
@@ -33,6 +33,9 @@ class RayExecutor(RaySession, Executor):
         super().__init__(address)
         self._skip_bad_nodes = skip_bad_nodes
         self._placement: Placement | None = None
+        self._preflight: Preflight | None = None
+        self._passed: set[tuple[str, Needs]] = set()
+        """By the ids of hosts, what they are known to have, for all searches on this executor."""
         self.elsewhere = address is not None
 
     @property
@@ -41,20 +44,21 @@ class RayExecutor(RaySession, Executor):
         return () if self.address is None else ("--address", self.address, *skip)
 
     def prepare(self, jobs: Jobs) -> None:
-        self._placement = None
+        self._end_placement()
         if self.address is not None:
             wait_for_hosts(jobs.config, jobs.note)
         num_hosts = len(self.hosts())
-        preflight = None
         self.concurrency(jobs.config)
-        try:
-            if self.address is not None or num_hosts > 1:
-                preflight = Preflight(needs_of(jobs), jobs.folder.scratch)
-            placement = Placement(jobs.config, self.hosts, preflight, jobs.note)
-            if num_hosts > 1:
-                placement.inspect(skip_bad=self._skip_bad_nodes)
-        finally:
-            shutil.rmtree(jobs.folder.scratch, ignore_errors=True)
+        if self.address is not None or num_hosts > 1:
+            self._preflight = Preflight(needs_of(jobs), jobs.folder.run_path, self._passed)
+        shared = self.address is not None or not started_here()
+        placement = Placement(jobs.config, self.hosts, self._preflight, jobs.note, shared=shared)
+        if num_hosts > 1:
+            try:
+                placement.inspect(skip_bad=self._skip_bad_nodes, phase=jobs.phase)
+            except BaseException:
+                self._end_placement()
+                raise
         self._placement = placement
 
     def concurrency(self, config: Config) -> int:
@@ -78,4 +82,13 @@ class RayExecutor(RaySession, Executor):
                 raise
             log.exception("Ray Tune")
         finally:
-            self._placement = None
+            self._end_placement()
+
+    def close(self) -> None:
+        self._end_placement()
+        super().close()
+
+    def _end_placement(self) -> None:
+        if self._preflight is not None:
+            self._preflight.close()
+        self._placement = self._preflight = None

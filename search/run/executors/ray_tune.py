@@ -189,8 +189,7 @@ class StudySearcher(_Stateless, Searcher):
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         # Here, as Tune calls nothing else while no trial runs.
-        if self._placement.look():
-            self._coordinator.concurrency = self._placement.concurrency
+        _look(self._placement, self._coordinator)
         # A job that has ended for the coordinator may still be saving what the next one goes on from.
         if len(self._running) > len(self._coordinator.running):
             return None
@@ -253,20 +252,37 @@ class StudyScheduler(_Stateless, FIFOScheduler):
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
         """None, which leaves the choice to Ray; jobs that have no host any more end here."""
+        if self._coordinator.ending is not None:  # the searcher is not asked any more
+            _look(self._placement, self._coordinator)
         stuck = [name for name, job in self._running.items() if self._is_stuck(job)]
         for name in stuck:
-            failure = Failure(FailureKind.DIED, "the host that it was to start on was lost")
-            self._coordinator.on_lost(self._running[name].plan.number, failure)
+            number = self._running[name].plan.number
+            if self._coordinator.ending is not None:
+                self._coordinator.cut_off(self._coordinator.study.records[number])
+            else:
+                failure = Failure(FailureKind.DIED, "the host that it was to start on was lost")
+                self._coordinator.on_lost(number, failure)
             tune_controller.stop_trial(self._running[name].trial)
         return None
 
     def _is_stuck(self, job: RunningJob) -> bool:
-        """Whether a job that has not begun waits for a host where it may run, and there is none of those."""
-        waits = job.trial is not None and not job.node and bool(job.not_on)
-        return waits and self._placement.has_none_but(job.not_on)
+        """Whether a job that has not begun waits for a host where it may run, and there is none of those.
+
+        Where there is none at all, one may join, unless the search is to end.
+        """
+        if job.trial is None or job.node:
+            return False
+        if self._coordinator.ending is not None and not self._placement.hosts:
+            return True
+        return bool(job.not_on) and self._placement.has_none_but(job.not_on)
 
     def debug_string(self) -> str:
         return "search/study"
+
+
+def _look(placement: Placement, coordinator: Coordinator) -> None:
+    if placement.look():
+        coordinator.concurrency = placement.concurrency
 
 
 _ADDRESS = re.compile(r"\bip[=:] ?([0-9a-f.:]+)")
