@@ -42,6 +42,16 @@ class SpaceEncoding:
     def num_columns(self) -> int:
         return len(self._columns)
 
+    def groups(self) -> list[tuple[tuple[tuple[int, int], ...], np.ndarray]]:
+        """Columns that are always active together, and the options that they need as (column, option).
+
+        A group comes after those of the choices that it depends on.
+        """
+        places: dict[tuple[tuple[int, int], ...], list[int]] = {}
+        for place, column in enumerate(self._columns):
+            places.setdefault(column.parents, []).append(place)
+        return [(parents, np.asarray(columns)) for parents, columns in places.items()]
+
     def row(self, params: Mapping[str, Any]) -> np.ndarray:
         """Parameters as numbers: float64 [D]."""
         return self.rows([params])[0]

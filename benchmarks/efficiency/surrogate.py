@@ -104,8 +104,12 @@ class Surrogate:
 
     def curve(self, params: Mapping[str, Any]) -> np.ndarray:
         """The noise-free metric after each virtual epoch: float64 [LENGTH]."""
-        row = self._encoded(self.encoding.row(params)[None]).astype(np.float32)
-        return np.mean([tree.predict(row)[0, :, 0] for tree in self._trees], 0)
+        return self.curve_of_row(self.encoding.row(params))
+
+    def curve_of_row(self, row: np.ndarray) -> np.ndarray:
+        """As `curve`, of a row of the encoding [D]."""
+        inputs = self._encoded(row[None]).astype(np.float32)
+        return np.mean([tree.predict(inputs)[0, :, 0] for tree in self._trees], 0)
 
     def reported(self, curve: np.ndarray, *, seed: int, trial: int) -> np.ndarray:
         """What trial `trial` of search `seed` reports of this noise-free curve: float64 [LENGTH]."""

@@ -96,6 +96,7 @@ class VirtualEpoch(Section):
 
 
 Scores = Literal["halving", "capped"]
+Kernels = Literal["gaps", "one_width"]
 
 
 class Sampler(Section):
@@ -111,6 +112,16 @@ class Sampler(Section):
     """What tpe and gp learn from. halving: first how deep a rung a trial has reached, then its objective.
     capped: depth counts only up to the deepest rung that 30 trials have reached. None: what the run began
     with, and of a new one the default."""
+    kernels: Kernels | None = None
+    """How wide the kernels of tpe are. gaps: as the gap to the next observation in each dimension by itself
+    (Optuna). one_width: all alike, by the number of observations and of dimensions (Scott's rule). None: what
+    the run began with, and of a new one the default."""
+
+    @model_validator(mode="after")
+    def _kernels_of_tpe(self) -> Sampler:
+        if self.kernels is not None and self.name != "tpe":
+            raise ValueError(f"{self.name} has no kernels, of which tpe draws; leave `kernels` out")
+        return self
 
 
 class ImportedSampler(Section):

@@ -14,8 +14,7 @@ from search.run.coordinator import Coordinator
 from search.run.events import Event, EventKind
 from search.run.executors.simulated import SimulatedExecutor
 from search.run.retention import trials_to_keep
-from search.samplers.priors import build_sampler
-from search.samplers.view import view_of
+from search.samplers.build import sampler_of
 from search.schedulers.build import build_scheduler
 from search.study.study import SearchStudy
 from search.study.trial import TrialRecord
@@ -71,7 +70,7 @@ def simulate(config: Config, costs: Costs, concurrency: int, seed: int) -> Simul
         name=config.name,
         mode=config.objective.mode,
         space=config.space,
-        sampler=lambda study: build_sampler(drawn, config.space, view_of(study, scheduler.rungs, config)),
+        sampler=lambda study: sampler_of(study, scheduler.rungs, config),
     )
     coordinator = Coordinator(study, scheduler, config, concurrency=concurrency, clock=executor.clock)
     trials.study = study

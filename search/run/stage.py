@@ -31,9 +31,8 @@ from search.run.retention import CheckpointRetention
 from search.run.signals import heard_signals
 from search.run.sudden_end import SuddenEnd
 from search.run.summary import NO_VALUE, Status, Summary, config_digest, end_reason, summarize
+from search.samplers.build import sampler_of
 from search.samplers.first_try import try_sampler
-from search.samplers.priors import build_sampler
-from search.samplers.view import view_of
 from search.schedulers.build import build_scheduler
 from search.study.journal import OvertakenError, drop_half_line
 from search.study.study import SearchStudy, read_records
@@ -237,9 +236,7 @@ def build_coordinator(
         name=config.name,
         mode=config.objective.mode,
         space=config.space,
-        sampler=lambda study: build_sampler(
-            config.sampler, config.space, view_of(study, scheduler.rungs, config)
-        ),
+        sampler=lambda study: sampler_of(study, scheduler.rungs, config),
         history=read_records(folder.history) if folder.history.exists() else [],
         data=data,
         claim=True,

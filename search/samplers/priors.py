@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,27 +11,12 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 
-from search.config.schema import ImportedSampler, Sampler
-from search.samplers.samplers import ViewSampler
 from search.space.domains import Domain
-from search.space.priors import draw_prior, priors_of
-from search.space.space import Space
+from search.space.priors import draw_prior
 
 SHARE = 0.5
 """Of the startup trials that are drawn from the priors, on average."""
 _WORD = zlib.crc32(b"prior")
-
-
-def build_sampler(
-    options: Sampler | ImportedSampler, space: Space, view: Callable[[], list[FrozenTrial]]
-) -> BaseSampler:
-    """The sampler of a search: the one that `sampler:` names, and the priors of the space."""
-    sampler = ViewSampler(options, view)
-    priors = priors_of(space.root)
-    if not priors:
-        return sampler
-    startup = Sampler().startup_trials if isinstance(options, ImportedSampler) else options.startup_trials
-    return PriorSampler(sampler, priors, seed=options.seed, startup_trials=startup)
 
 
 class PriorSampler(BaseSampler):

@@ -16,6 +16,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from search.config.schema import ImportedSampler, Sampler
+from search.samplers.kernels import with_one_width
 from search.study.in_memory import study_showing
 from search.study.patches import NumberedQMCSampler
 from trainables.findings import a_type
@@ -30,10 +31,17 @@ class ViewSampler(BaseSampler):
     Args:
         options: the section `sampler:`.
         view: returns the trials that the sampler sees, with halving scores, which are maximized.
+        one_width: tpe's kernels are as wide as Scott's rule says, see `kernels`.
     """
 
-    def __init__(self, options: Sampler | ImportedSampler, view: Callable[[], list[FrozenTrial]]) -> None:
-        self._options = options
+    def __init__(
+        self,
+        options: Sampler | ImportedSampler,
+        view: Callable[[], list[FrozenTrial]],
+        *,
+        one_width: bool = False,
+    ) -> None:
+        self._options, self._one_width = options, one_width
         self._view = view
         self._current: tuple[int, BaseSampler, optuna.Study] | None = None
 
@@ -80,9 +88,10 @@ class ViewSampler(BaseSampler):
             warnings.simplefilter("ignore", ExperimentalWarning)
             match options.name:
                 case "tpe":
-                    return TPESampler(
+                    tpe = TPESampler(
                         seed=seed, n_startup_trials=startup, multivariate=True, group=True, constant_liar=True
                     )
+                    return with_one_width(tpe) if self._one_width else tpe
                 case "gp":
                     return GPSampler(seed=seed, n_startup_trials=startup)
                 case "qmc":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, insort
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -11,14 +12,12 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from search.config.config import Config
 from search.config.limits import Limits
 from search.config.schema import Mode, Objective, Scores
 from search.errors import SearchError
 from search.schedulers.base import Rungs
 from search.study.front import best_first, losses_of
 from search.study.in_memory import PendingTrial, UnknownParameterError, frozen_trial
-from search.study.scores import scores_began_with
 from search.study.study import SearchStudy
 from search.study.trial import Outcome, TrialRecord, as_loss
 
@@ -64,9 +63,15 @@ class HalvingScores:
         """Rung index, objective (larger is better), and whether it was trained to full length."""
         self._values: dict[TrialRecord, tuple[float, float]] = {}
         """The rung last compared at, and the objective there."""
+        self._levels: dict[TrialRecord, float] = {}
+        """The rung that each trial has reached; -1 for one below all others."""
+        self._num_at: Counter[float] = Counter()
+        """Number of trials at each level."""
         self._order: list[_Place] | None = None
-        """All by level and value, the worst first, where depth has no cap; None until asked for, and
-        where levels have changed of other trials than the one that did."""
+        """All by level, up to the cap, and value, the worst first; None until asked for, and where levels
+        have changed of other trials than the one that did."""
+        self._cap = math.inf
+        """The level at which depth stops to count in `_order`."""
         self._places: dict[TrialRecord, _Place] = {}
         self._next = 0
         """Position in a tie of the next trial that changes: after all others."""
@@ -76,11 +81,16 @@ class HalvingScores:
 
     def update(self, record: TrialRecord) -> None:
         """The record is new or has changed."""
-        if record.depth > self._longest:
-            self._longest, self._order = record.depth, None
         self._keys.pop(record, None)
         self._values.pop(record, None)
         self._set_key(record)
+        if record.depth > self._longest:
+            self._longest, self._order = record.depth, None
+            self._levels, self._num_at = {}, Counter()
+            for each in self._keys:
+                self._set_level(each)
+        else:
+            self._set_level(record)
         if self._order is not None:
             self._move(self._order, record)
 
@@ -103,7 +113,7 @@ class HalvingScores:
 
         Lazily, over an order that changes with the next report: to be used up before it.
         """
-        ranked = self._uncapped() if self._min_trials <= 1 else self._capped()
+        ranked = self._in_order()
         ranks: list[int] = []
         rank, level, value = -1, math.nan, math.nan
         for place in ranked:
@@ -118,19 +128,12 @@ class HalvingScores:
         """Number of trials that have a score."""
         return len(self._keys)
 
-    def _capped(self) -> list[_Place]:
-        levels = self._levels()
-        cap = self._cap(levels.values())
-        # Numbers before records, which have no order; in a tie those of the history come first.
-        return sorted(
-            (min(level, cap), self._value(record, cap), record.number, position, record)
-            for position, (record, level) in enumerate(levels.items())
-        )
-
-    def _uncapped(self) -> list[_Place]:
-        """As `_capped` without a cap, of which an ask of thousands of trials changes few places."""
-        if self._order is None:
-            self._order = self._capped()
+    def _in_order(self) -> list[_Place]:
+        """All by level and value; one report of thousands of trials changes few places."""
+        cap = self._cap_of_now()
+        if self._order is None or cap != self._cap:
+            self._cap = cap
+            self._order = sorted(self._place(record, position) for position, record in enumerate(self._keys))
             self._places = {place[-1]: place for place in self._order}
             self._next = len(self._order)
         return self._order
@@ -141,25 +144,33 @@ class HalvingScores:
         if old is not None:
             del order[bisect_left(order, old)]
         if record in self._keys:
-            index, value, completed = self._keys[record]
-            level = index + (completed and record.depth == self._longest)
-            new = self._places[record] = level, value, record.number, self._next, record
+            new = self._places[record] = self._place(record, self._next)
             insort(order, new)
             self._next += 1
 
-    def _levels(self) -> dict[TrialRecord, float]:
-        """The rung that each trial has reached; -1 for one below all others."""
-        return {
-            record: index + (completed and record.depth == self._longest)
-            for record, (index, _, completed) in self._keys.items()
-        }
+    def _place(self, record: TrialRecord, position: int) -> _Place:
+        # Numbers before records, which have no order; in a tie those of the history come first.
+        level, value = min(self._levels[record], self._cap), self._value(record, self._cap)
+        return level, value, record.number, position, record
 
-    def _cap(self, levels: Iterable[float]) -> float:
+    def _set_level(self, record: TrialRecord) -> None:
+        if record in self._levels:
+            self._num_at[self._levels.pop(record)] -= 1
+        if record in self._keys:
+            index, _, completed = self._keys[record]
+            level = self._levels[record] = index + (completed and record.depth == self._longest)
+            self._num_at[level] += 1
+
+    def _cap_of_now(self) -> float:
         """The deepest rung that `min_trials` trials have reached, at least the first."""
         if self._min_trials <= 1:
             return math.inf
-        deepest = sorted(levels, reverse=True)
-        return max(1.0, deepest[self._min_trials - 1]) if len(deepest) >= self._min_trials else 1.0
+        reached = 0
+        for level in sorted(self._num_at, reverse=True):
+            reached += self._num_at[level]
+            if reached >= self._min_trials:
+                return max(1.0, level)
+        return 1.0
 
     def _value(self, record: TrialRecord, cap: float) -> float:
         """The objective up to the rung `cap`, larger is better; all of it where the trial is below."""
@@ -197,10 +208,9 @@ class FrontScores(HalvingScores):
 
     def __call__(self) -> Iterator[tuple[TrialRecord, float]]:
         """Each trial that has a score, the worst first."""
-        levels = self._levels()
-        cap = self._cap(levels.values())
+        cap = self._cap_of_now()
         groups: dict[float, list[TrialRecord]] = {}
-        for record, level in levels.items():
+        for record, level in ((record, self._levels[record]) for record in self._keys):
             groups.setdefault(min(level, cap), []).append(record)
         ordered: list[TrialRecord] = []
         for level in sorted(groups):
@@ -290,18 +300,6 @@ class StudyView:
                 space.suggest(pending)
                 self._drawn[record] = pending
         return self._drawn[record]
-
-
-def view_of(study: SearchStudy, rungs: Rungs, config: Config) -> StudyView:
-    """What the sampler of a search learns from, by the scores that it names or the study began with."""
-    scores = config.sampler.scores or scores_began_with(study, DEFAULT_SCORES)
-    return StudyView(
-        study,
-        rungs,
-        min_trials=MIN_TRIALS[scores],
-        limits=config.limits,
-        objectives=config.objectives or (),
-    )
 
 
 def _thinned(scored: Iterable[tuple[TrialRecord, float]], number: int) -> list[tuple[TrialRecord, float]]:

@@ -1,18 +1,19 @@
-"""Which scale of scores the samplers of a study learn from."""
+"""What the samplers of a study began to learn by, which a later default does not change."""
 
 from __future__ import annotations
 
 from search.study.study import SearchStudy
 
-_KEY, _FIRST = "scores", "halving"
 
+def began_with(study: SearchStudy, name: str, default: str, *, first: str) -> str:
+    """What the study began with under that name: `default` if it is new.
 
-def scores_began_with(study: SearchStudy, default: str) -> str:
-    """The scale that the study began with: `default` if it is new.
-
-    A later default thus does not change what a run that has begun decides. A study with trials that names
-    none is of a program that knew halving scores alone.
+    Args:
+        study: of the search.
+        name: of the attribute of the study.
+        default: of new studies; noted in the study where it is another than the first one.
+        first: of the studies in which nothing is noted, which knew no other.
     """
-    if _KEY not in study.study.user_attrs and not study.records and default != _FIRST:
-        study.study.set_user_attr(_KEY, default)
-    return str(study.study.user_attrs.get(_KEY, _FIRST))
+    if name not in study.study.user_attrs and not study.records and default != first:
+        study.study.set_user_attr(name, default)
+    return str(study.study.user_attrs.get(name, first))

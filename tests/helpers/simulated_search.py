@@ -17,8 +17,7 @@ from search.config.stages import load_config
 from search.run.coordinator import Coordinator
 from search.run.events import Event, EventKind
 from search.run.executors.simulated import Curve, SimulatedExecutor
-from search.samplers.priors import build_sampler
-from search.samplers.view import view_of
+from search.samplers.build import sampler_of
 from search.schedulers.base import Scheduler
 from search.schedulers.build import build_scheduler
 from search.space.space import Resolved
@@ -209,7 +208,7 @@ def open_study(
         name=config.name,
         mode=config.objective.mode,
         space=config.space,
-        sampler=lambda study: build_sampler(config.sampler, config.space, view_of(study, rungs, config)),
+        sampler=lambda study: sampler_of(study, rungs, config),
         history=history,
         claim=claim,
     )

@@ -63,6 +63,7 @@ budget: {trails: 24}
             "sampler: {name: tpee}",
             "sampler.name: received 'tpee'; must be 'tpe', 'gp', 'qmc', 'random' or 'grid'",
         ),
+        ("sampler: {name: random, kernels: one_width}", "sampler: random has no kernels, of which tpe draws"),
         ("sampler: {name: forest}", "sampler.name: received 'forest'; must be 'tpe', 'gp', 'qmc'"),
         ("sampler: {name: cmaes}", "sampler.name: received 'cmaes'; must be 'tpe', 'gp', 'qmc'"),
         (

@@ -18,7 +18,8 @@ from search.commands.schema import BUNDLED
 from search.config.auto_batch import auto_batch
 from search.config.stages import load_config
 from search.errors import ConfigError
-from search.samplers.priors import PriorSampler, build_sampler
+from search.samplers.build import build_sampler
+from search.samplers.priors import PriorSampler
 from search.space.domains import Choice, Integer, Prior, Real
 from search.space.parse import parse_space, read_space
 from search.space.priors import draw_prior, log_density

@@ -21,7 +21,7 @@ from simulated_search import (
 
 from search.samplers.view import MAX_LEARNED, HalvingScores, StudyView, _thinned
 from search.schedulers.base import Rungs
-from search.study.scores import scores_began_with
+from search.study.scores import began_with
 from search.study.study import JOURNAL, read_records
 from search.study.trial import Outcome, TrialRecord
 
@@ -282,8 +282,11 @@ def test_capped_scores_that_follow_a_study_are_those_of_its_records(tmp_path: Pa
     assert max(record.depth for record in study.records) == 9
 
 
-def test_a_search_with_capped_scores_that_is_interrupted_goes_on_as_if_it_were_not(tmp_path: Path) -> None:
-    sampler = {"name": "tpe", "startup_trials": 4, "scores": "capped"}
+@pytest.mark.parametrize("chosen", [{"scores": "capped"}, {"kernels": "one_width"}], ids=str)
+def test_a_search_with_other_scores_or_kernels_that_is_interrupted_goes_on_as_if_it_were_not(
+    chosen: dict[str, str], tmp_path: Path
+) -> None:
+    sampler = {"name": "tpe", "startup_trials": 4, **chosen}
     config = config_of(FLAT_SPACE, sampler=sampler, budget={"trials": 45, "max_virtual_epochs": 9})
 
     def noisy(record: TrialRecord, virtual_epoch: int) -> float:
@@ -292,22 +295,21 @@ def test_a_search_with_capped_scores_that_is_interrupted_goes_on_as_if_it_were_n
     whole = outcomes(Simulation(tmp_path / "whole", config, noisy).run().records)
     Simulation(tmp_path / "cut", config, noisy).run(max_reports=70)
     assert outcomes(Simulation(tmp_path / "cut", config, noisy).run().records) == whole
-    halving = config_of(
-        FLAT_SPACE, sampler={**sampler, "scores": "halving"}, budget={"trials": 45, "max_virtual_epochs": 9}
-    )
-    assert outcomes(Simulation(tmp_path / "halving", halving, noisy).run().records) != whole
+    others = {"name": "tpe", "startup_trials": 4, "scores": "halving", "kernels": "gaps"}
+    other = config_of(FLAT_SPACE, sampler=others, budget={"trials": 45, "max_virtual_epochs": 9})
+    assert outcomes(Simulation(tmp_path / "other", other, noisy).run().records) != whole
 
 
 def test_a_study_keeps_the_scores_that_it_began_with(tmp_path: Path) -> None:
     config = config_of(FLAT_SPACE)
     old = open_study(tmp_path, config_of(FLAT_SPACE, sampler={"name": "tpe", "scores": "halving"}))
-    assert scores_began_with(old, "halving") == "halving"
+    assert began_with(old, "scores", "halving", first="halving") == "halving"
     old.ask()
     # As one of a program that knew no others: nothing about scores stands in it.
     assert "scores" not in (tmp_path / JOURNAL).read_text(encoding="utf-8")
-    assert scores_began_with(open_study(tmp_path, config), "capped") == "halving"
+    assert began_with(open_study(tmp_path, config), "scores", "capped", first="halving") == "halving"
     (tmp_path / "new").mkdir()
     new = open_study(tmp_path / "new", config)
-    assert scores_began_with(new, "capped") == "capped"
+    assert began_with(new, "scores", "capped", first="halving") == "capped"
     new.ask()
-    assert scores_began_with(open_study(tmp_path / "new", config), "halving") == "capped"
+    assert began_with(open_study(tmp_path / "new", config), "scores", "halving", first="halving") == "capped"
