@@ -18,11 +18,11 @@ WIDTH = 0.2
 
 
 class OneWidthKernels(_ParzenEstimator):
-    """As wide as Scott's rule says for n observations in d ranges: n^(-1 / (d + 4)), as BOHB's are too
-    (Falkner et al., arXiv:1807.01774).
+    """As wide as Scott's rule says for n observations in d ranges: n^(-1 / (d + 4)), as BOHB's are (Falkner
+    et al., arXiv:1807.01774), and as Optuna's were of several dimensions before version 5.
 
-    Optuna's are as wide as the gap to the next observation in each dimension by itself, so that in many
-    dimensions each kernel is narrow in some and wide in others by chance.
+    Those of Optuna 5 are as wide as the gap to the next observation in each dimension by itself, so that in
+    many dimensions each kernel is narrow in some and wide in others by chance.
     """
 
     def _calculate_numerical_distributions(
