@@ -20,7 +20,8 @@ from search.run.executors.choose import executor_for
         ),
         ({"address": "10.0.0.1:6379", "local": True}, "local: runs trials in this process, and address is"),
         (
-            {"address": None, "local": False, "skip_bad_nodes": True},
+            # Not `local: False`, as a test before this one may have left its Ray in the process.
+            {"address": None, "local": True, "skip_bad_nodes": True},
             "skip_bad_nodes: leaves out hosts of a Ray cluster, and none is named; give its address too",
         ),
     ],
