@@ -226,11 +226,14 @@ class Hosts:
     def living(self) -> set[str]:
         """Names of the hosts that Ray holds for living."""
         code = (
-            "import ray; ray.init('auto', log_to_driver=False); import json; print(json.dumps(ray.nodes()))"
+            "import json, ray; ray.init('auto', log_to_driver=False); "
+            "print('NODES', json.dumps(ray.nodes()), flush=True)"
         )
         done = self.head.run(sys.executable, "-c", code)
         assert done.returncode == 0, done.stderr
-        nodes = json.loads(done.stdout.splitlines()[-1])
+        # Ray may say that a node has died, before and after it.
+        (line,) = (line for line in done.stdout.splitlines() if line.startswith("NODES "))
+        nodes = json.loads(line.removeprefix("NODES "))
         return {node["NodeManagerHostname"] for node in nodes if node["Alive"]}
 
     def close(self) -> None:
