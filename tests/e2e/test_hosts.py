@@ -21,6 +21,13 @@ def reaches(host: Host, other: Host) -> bool:
     return host.run(sys.executable, "-c", code).returncode == 0
 
 
+def wait_until_reached(host: Host, other: Host) -> None:
+    """A bridge takes a moment to learn where its ports lead to."""
+    deadline = time.monotonic() + PATIENCE
+    while not reaches(host, other):
+        assert time.monotonic() < deadline
+
+
 def wait_for_living(hosts: Hosts, names: set[str]) -> None:
     deadline = time.monotonic() + PATIENCE
     while (living := hosts.living()) != names:
@@ -44,11 +51,11 @@ def test_hosts_share_what_a_test_shares_and_are_cut_off_die_and_join(tmp_path: P
         worker.hide(str(tmp_path / "shared"))
         assert worker.run("ls", str(tmp_path / "shared")).stdout == ""
 
-        assert reaches(worker, hosts.head)
+        wait_until_reached(worker, hosts.head)
         hosts.cut(worker)
         assert not reaches(worker, hosts.head)
         hosts.heal(worker)
-        assert reaches(worker, hosts.head)
+        wait_until_reached(worker, hosts.head)
 
         hosts.add("w2").join(hosts.head, "--num-cpus=1")
         wait_for_living(hosts, {"head", "w1", "w2"})
