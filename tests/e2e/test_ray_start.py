@@ -123,7 +123,7 @@ def late(*args, **kwargs):
 services.get_node = late
 session = RaySession()
 session.wait_until_ready()
-print("ready", session.resources()["CPU"] > 0, flush=True)
+print("ready", session.hosts()[0].resources["CPU"] > 0, flush=True)
 sys.stdin.readline()
 session.close()
 """
