@@ -58,7 +58,7 @@ def search(
     Args:
         source: a training function, a subclass of Task, a YAML file, or what it holds as a mapping.
         space: of a function or class: the values of a trial, any of which may be a domain; YAML's `trial:`.
-        overrides: of a configuration: values to set, such as `trial.batch_size=16`.
+        overrides: of a configuration that is not loaded yet: values to set, such as `trial.batch_size=16`.
         results, name: folder of all runs, and the run's name (default: the configuration's or function's).
         from_run, …, retry_failed: see `search.run.search.search`.
         progress: show what happens: a table in a notebook's cell or on a terminal, else a line per event.

@@ -19,6 +19,7 @@ from search.race.confirmed import Confirmed
 from search.race.plan import read_plan
 from search.run.confirm import read_confirmed
 from search.run.folder import RunFolder
+from search.run.kept_priors import kept_priors
 from search.schedulers.build import build_scheduler
 from search.study.journal_check import read_journal
 from search.study.trial import BROKEN_OFF, TrialRecord, ranked
@@ -97,6 +98,7 @@ class _FolderCheck:
         self._report_checkpoints()
         self._check_prepared()
         self._check_export()
+        self._check_priors()
         self._check_json(folder.summary, "none: the search writes it again when it ends")
         self._check_json(folder.provenance, "changes of versions and code are not reported at the next start")
 
@@ -267,6 +269,13 @@ class _FolderCheck:
                     "and values compare only where the same libraries give the same arrays"
                 )
                 self._add(file, error.reason, cost)
+
+    def _check_priors(self) -> None:
+        try:
+            kept_priors(self._folder)
+        except ConfigError as error:
+            cost = "the same `priors:` cannot be given again; what was taken is in config.yaml"
+            self._add(self._folder.priors, error.problems[0].message, cost)
 
     def _check_export(self) -> None:
         folder = self._folder.exported

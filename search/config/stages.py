@@ -186,15 +186,16 @@ def as_loaded(
 
     Raises:
         ConfigError: all problems, in the order of the lines.
-        TypeError: `priors_from` beside a loaded configuration.
+        TypeError: `overrides` or `priors_from` beside a loaded configuration.
     """
     if not isinstance(source, SearchConfig):
         return load_config(source, overrides, name=name, priors_from=priors_from, before_task=before_task)
-    if priors_from is not None:
-        raise TypeError(
-            f"search() received a loaded configuration and priors_from={str(priors_from)!r}; give that to "
-            "load_config(source, priors_from=…), which makes it part of the configuration"
-        )
+    for option, received in (("overrides", [*overrides]), ("priors_from", priors_from and str(priors_from))):
+        if received:
+            raise TypeError(
+                f"received a loaded configuration and {option}={received!r}; give that to "
+                f"load_config(source, {option}=…), which makes it part of the configuration"
+            )
     return source
 
 

@@ -11,12 +11,15 @@ import pytest
 from in_process import resume_locally, search_locally
 from programs import write_config
 from recorder import Recorder
+from run_files import only
 from tiny_tasks import search_config
 
 from search.cli import main
 from search.commands.check import check
 from search.commands.plan import plan
+from search.commands.verify import verify
 from search.config.document import read_values
+from search.config.stages import load_config
 from search.errors import ConfigError
 
 pytestmark = pytest.mark.usefixtures("no_fsync")
@@ -115,6 +118,21 @@ def test_a_damaged_record_of_the_priors_is_told_and_resuming_does_not_need_it() 
     with pytest.raises(ConfigError, match=r"priors.yaml: received .*; `tune-search resume results/begun`"):
         search_locally("digits.yaml", name="begun", priors_from="results/older")
     assert resume_locally("results/begun", overrides=["budget.trials=2"]).trials == 2
+    damage = only(verify("results/begun"))
+    assert damage.path == "priors.yaml"
+    assert "which names no priors" in damage.what
+    assert damage.cost.startswith("the same `priors:` cannot be given again")
+
+
+@pytest.mark.parametrize(
+    "option", [{"overrides": ["budget.trials=2"]}, {"priors_from": "results/older"}], ids=str
+)
+def test_what_would_change_a_loaded_configuration_is_refused_beside_it(option: dict[str, Any]) -> None:
+    (name,) = option
+    with pytest.raises(
+        TypeError, match=rf"a loaded configuration and {name}=.*load_config\(source, {name}=…"
+    ):
+        search_locally(load_config("digits.yaml"), name="older", **option)
 
 
 def test_check_and_plan_take_a_run_for_priors_and_know_that_of_their_name(
