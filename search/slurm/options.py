@@ -70,7 +70,7 @@ class SlurmOptions:
     def value(self, short: str, long: str) -> str | None:
         """The last value of an option, in any of its spellings."""
         found = None
-        for word, after in zip(self.words, (*self.words[1:], ""), strict=True):
+        for word, after in zip(self.words, (*self.words[1:], ""), strict=False):
             if word in (short, long):
                 found = after
             elif word.startswith(f"{long}="):

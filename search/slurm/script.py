@@ -97,7 +97,7 @@ near_limit() {
     end_search
     if [ -n "$pid" ]; then { timeout @PATIENCE@ tail --pid="$pid" -f /dev/null || end_search; } & fi
 }
-# scancel and preemption tell every process and the witness; `scancel --batch --signal=TERM` this script alone.
+# scancel and a requeue tell all processes, the witness too; `scancel --batch --signal=TERM` this script only.
 asked() {
     heard=$((heard + 1)) why=asked
     sleep 1
@@ -107,7 +107,16 @@ sleep infinity &
 witness=$!
 trap near_limit USR1
 trap asked TERM
-end_all() { kill $(jobs -p) 2>/dev/null; wait; }
+workers= # srun, which would kill Ray if it were told to end
+end_all() {
+    if [ -n "$workers" ]; then
+        scancel --signal=TERM "$SLURM_JOB_ID.0" 2>/dev/null
+        timeout 30 tail --pid="$workers" -f /dev/null
+        workers=
+    fi
+    kill $(jobs -p) 2>/dev/null
+    wait
+}
 trap end_all EXIT
 
 echo "$(date '+%F %T'): job $SLURM_JOB_ID, start $((${SLURM_RESTART_COUNT:-0} + 1)), on $SLURM_JOB_NODELIST"
@@ -121,6 +130,7 @@ if [ "${SLURM_JOB_NUM_NODES:-1}" -gt 1 ]; then
     others=$((SLURM_JOB_NUM_NODES - 1))
     srun --nodes=$others --ntasks=$others --ntasks-per-node=1 --relative=1 --kill-on-bad-exit=0 \\
         "${ray_node[@]}" worker "$address" &
+    workers=$!
     "${ray_node[@]}" wait "$address" "$SLURM_JOB_NUM_NODES" || exit
     search+=(--address "$address")
 fi
@@ -145,5 +155,6 @@ if [ "$why" = limit ] && [ -n "$requeue" ] && { [ "$code" -eq 143 ] || [ "$code"
         echo "SLURM does not start this job again; the same tune-search submit goes on with the search" >&2
     fi
 fi
+if [ "$why" = asked ]; then echo "the same tune-search submit goes on with the search"; fi
 exit "$code"
 """

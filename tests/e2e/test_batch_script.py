@@ -1,4 +1,4 @@
-"""The batch script of `submit`, run by bash as SLURM runs it, with small programs in the place of a search."""
+"""The batch script of `submit`, run by bash as SLURM does, with small programs in the place of a search."""
 
 from __future__ import annotations
 

@@ -35,21 +35,33 @@ def test_a_time_limit_is_read_in_all_of_slurms_forms(limit: str, seconds: float 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("-p gpu", "--slurm: has no time limit (-t), and the search is to end before it and to be requeued; add"),
+        (
+            "-p gpu",
+            "--slurm: has no time limit (-t), and the search is to end before it and to be requeued; add",
+        ),
         ("-t soon", "--slurm: -t: received 'soon'; must be minutes, minutes:seconds, hours:minutes:seconds,"),
         ("-t 0", "--slurm: -t: received '0'; must be minutes"),
         ("-t", "--slurm: -t: received ''; must be minutes"),
-        ("-t 10", "--slurm: -t 10 is 10 min 00 s, and the search is asked to end 5 min 00 s before; the limit"),
+        (
+            "-t 10",
+            "--slurm: -t 10 is 10 min 00 s, and the search is asked to end 5 min 00 s before; the limit",
+        ),
         ("gpu -t 60", "--slurm: received 'gpu -t 60'; must be options of sbatch, such as -t 4:00:00"),
-        ("-p 'gpu", "--slurm: received \"-p 'gpu\": No closing quotation; quote as in a shell"),
+        ("-p 'gpu", '--slurm: received "-p \'gpu": No closing quotation; quote as in a shell'),
         ("-t 60 --array=1-4", "--slurm: --array: a search is one job: its trials run side by side"),
         ("-t 60 -a 1-4", "--slurm: --array: a search is one job"),
-        ("-t 60 --signal=TERM@9", "--slurm: --signal: the search is asked to end by one of its own; --wind-down"),
+        (
+            "-t 60 --signal=TERM@9",
+            "--slurm: --signal: the search is asked to end by one of its own; --wind-down",
+        ),
         ("-t 60 -o out.txt", "--slurm: --output: it is in the run's folder"),
         ("-t 60 --no-requeue", "--slurm: --no-requeue: give --no-requeue to submit itself"),
         ("-t 60 -D /scratch", "--slurm: --chdir: the search runs in the folder where submit does"),
         ("-t 60 : -p other", "--slurm: `:` begins another part of a heterogeneous job"),
-        ("-t 60 --comment='a\nb'", "--slurm: received '--comment=a\\nb', with a sign that no line of a script"),
+        (
+            "-t 60 --comment='a\nb'",
+            "--slurm: received '--comment=a\\nb', with a sign that no line of a script",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_with_the_way_out(text: str, message: str) -> None:
