@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from tempfile import TemporaryFile
 
@@ -21,8 +22,11 @@ from search.ray.session import RaySession
 from trainables.process.cores import num_cores
 
 _NODES_SECONDS = 180.0
-"""For which a search waits for all nodes; later ones join it on the way."""
+"""For which Ray is begun again where it ends by itself, and a search waits for all nodes; later ones join it
+on the way."""
 _POLL_SECONDS = 0.5
+_LINES = 20
+"""Of what Ray has printed, as the cause."""
 _END_SECONDS = 15.0
 """For Ray to end by itself; its processes go with it, or with their job."""
 
@@ -59,35 +63,42 @@ def _own_address(other: str) -> str:
 def run_ray(role: str, address: str) -> int:
     """Run Ray on this node until SIGTERM, or until it ends by itself; returns an exit code.
 
+    A busy node, or a head that is only just beginning, may need more than one attempt.
+
     Args:
         role: head, or worker.
         address: of the head.
     """
     asked: list[int] = []
-    with private_folder() as folder, TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
-        process = subprocess.Popen(_ray_start(role, address, folder), stdout=said, stderr=said)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, frame: asked.append(number))
+    deadline = time.monotonic() + _NODES_SECONDS
+    while True:
+        with private_folder() as folder, TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
+            process = subprocess.Popen(_ray_start(role, address, folder), stdout=said, stderr=said)
+            if _ended(process, asked):
+                return 0
+            if time.monotonic() > deadline:
+                said.seek(0)
+                code = f"exit code {process.returncode}"
+                print(f"{socket.gethostname()}: Ray has ended by itself ({code})", file=sys.stderr)
+                print("".join(said.readlines()[-_LINES:]), file=sys.stderr)
+                return 1
+        time.sleep(_POLL_SECONDS)
 
-        def end(number: int, frame: object) -> None:
-            asked.append(number)
-            process.terminate()
 
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, end)
-        while process.poll() is None and not asked:
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(_POLL_SECONDS)
-        if asked:
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(_END_SECONDS)
-            process.kill()
-            return 0
-        said.seek(0)
-        print(
-            f"{socket.gethostname()}: Ray has ended by itself (exit code {process.returncode})",
-            file=sys.stderr,
-        )
-        print(said.read(), file=sys.stderr)
-        return 1
+def _ended(process: subprocess.Popen[bytes], asked: Sequence[int]) -> bool:
+    """Wait for the end of the process, which is ended when somebody has asked for it; returns whether so."""
+    while process.poll() is None and not asked:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_POLL_SECONDS)
+    if not asked:
+        return False
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(_END_SECONDS)
+    process.kill()
+    return True
 
 
 def _ray_start(role: str, address: str, folder: str | None) -> list[str]:

@@ -114,6 +114,28 @@ def test_a_job_that_is_cancelled_ends_and_is_not_requeued(slurm: Slurm, folder: 
     assert "Restarts=0 " in slurm.told(job)
 
 
+@pytest.mark.slow
+def test_two_jobs_on_the_same_nodes_have_a_ray_each_and_trials_on_both_nodes(
+    slurm: Slurm, folder: Path
+) -> None:
+    jobs = {}
+    for name in ("one", "other"):
+        home = folder / name
+        home.mkdir()
+        (home / "met").mkdir()
+        trial = search_config()["trial"] | {"data": {"folder": str(home / "met"), "hosts": 2}}
+        sections = {"task": "host_tasks:MeetingTask", "trial": trial, "scheduler": {"name": "none"}}
+        config = write_config(home, budget={"trials": 2, "max_virtual_epochs": 2}, **sections)
+        jobs[name] = submit(slurm, config, "-N2 -c1 -t 30")
+    for name, job in jobs.items():
+        slurm.wait_for(job, "COMPLETED")
+        assert {file.name for file in (folder / name / "met").iterdir()} == {"w1", "w2"}
+        assert_nothing_lost(folder / name / "results" / "digits")
+    starts = [re.search("StartTime=(\\S+) EndTime=(\\S+)", slurm.told(job)) for job in jobs.values()]
+    (begin, end), (begin_other, end_other) = [found.groups() for found in starts if found]
+    assert max(begin, begin_other) < min(end, end_other)
+
+
 def test_what_sbatch_says_of_options_that_it_refuses_is_told(slurm: Slurm, folder: Path) -> None:
     done = slurm.run(*words(write_config(folder), "-p nowhere -t 30"))
     assert done.returncode == 1

@@ -48,7 +48,7 @@ def test_print_shows_a_script_for_the_same_search_and_writes_nothing(
     assert {"#SBATCH -p gpu", "#SBATCH -t 4:00:00", "#SBATCH --requeue", "#SBATCH --signal=B:USR1@600"} <= {
         *lines
     }
-    assert f'#SBATCH "--output={project}/my results/it\'s/slurm/%j.out"' in lines
+    assert f'#SBATCH "--output={project}/my results/other/slurm/%j.out"' in lines
     (found,) = (line for line in lines if line.startswith("search=("))
     words = shlex.split(found.removeprefix("search=(").removesuffix(")"))
     assert words[4:] == [
