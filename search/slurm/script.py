@@ -128,8 +128,9 @@ if [ "${SLURM_JOB_NUM_NODES:-1}" -gt 1 ]; then
     address=$("${ray_node[@]}" address) || exit
     "${ray_node[@]}" head "$address" &
     others=$((SLURM_JOB_NUM_NODES - 1))
-    srun --nodes=$others --ntasks=$others --ntasks-per-node=1 --relative=1 --kill-on-bad-exit=0 \\
-        "${ray_node[@]}" worker "$address" &
+    # All CPUs of a node are for trials, and not those of one task.
+    srun --nodes=$others --ntasks=$others --ntasks-per-node=1 --cpu-bind=none --relative=1 \\
+        --kill-on-bad-exit=0 "${ray_node[@]}" worker "$address" &
     workers=$!
     "${ray_node[@]}" wait "$address" "$SLURM_JOB_NUM_NODES" || exit
     search+=(--address "$address")
