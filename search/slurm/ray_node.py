@@ -123,15 +123,10 @@ def wait_for_nodes(address: str, number: int) -> str:
     """Wait for the head, and for a while for all nodes; returns a line about those that are not there.
 
     Raises:
-        SearchError: the head has not begun.
+        SearchError: the head cannot be reached.
     """
     deadline = time.monotonic() + _NODES_SECONDS
-    while not _listens(address):
-        if time.monotonic() > deadline:
-            raise SearchError(f"Ray's head at {address} has not begun within {_NODES_SECONDS:g} s")
-        time.sleep(_POLL_SECONDS)
-    session = RaySession(address)
-    session.wait_until_ready()
+    session = _joined(address, deadline)
     try:
         while (found := len(session.hosts())) < number and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
@@ -143,6 +138,20 @@ def wait_for_nodes(address: str, number: int) -> str:
         f"{found} of {number} nodes have begun within {_NODES_SECONDS:g} s: the search begins on these, "
         "and takes the others when they join"
     )
+
+
+def _joined(address: str, deadline: float) -> RaySession:
+    """The Ray at the address, which may only be beginning: then it listens before it answers."""
+    while True:
+        session = RaySession(address)
+        try:
+            if _listens(address) or time.monotonic() > deadline:
+                session.wait_until_ready()
+                return session
+        except SearchError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(_POLL_SECONDS)
 
 
 def _listens(address: str) -> bool:
