@@ -53,6 +53,7 @@ PartitionName=urgent Nodes=ALL MaxTime=60 State=UP PriorityTier=2
 """A job that is requeued waits until no credential of it is valid any more (120 s unless it is said)."""
 _PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "scontrol", "squeue")
 _POLL_SECONDS = 0.2
+_ENDS = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY"}
 _SEARCH_PATIENCE = 3 * PATIENCE
 """Seconds for a job with a whole search in it."""
 
@@ -79,7 +80,8 @@ class Slurm:
     def wait_for(self, job: str, *states: str) -> None:
         deadline = time.monotonic() + _SEARCH_PATIENCE
         while (state := self.state(job)) not in states:
-            assert time.monotonic() < deadline, f"job {job} is {state} and not {states}: {self.told(job)}"
+            is_over = state in _ENDS or time.monotonic() > deadline
+            assert not is_over, f"job {job} is {state} and not {states}: {self.told(job)}"
             time.sleep(_POLL_SECONDS)
 
     def told(self, job: str) -> str:
