@@ -1,4 +1,5 @@
-# make search | test | test-rest | test-all | install | test-slow | chaos | bench | tables | gpu | gpu-wheels | lint | clean
+# make search | test | test-rest | test-all | install | test-slow | chaos | bench | tables | gpu | gpu-wheels | slurm |
+# image | lint | clean
 # The newest Python that is there with its venv module; make PYTHON=/path/to/python takes another.
 PYTHON ?= $(shell for version in 3.14 3.13 3.12 3.11; do \
 	command -v python$$version >/dev/null && python$$version -c 'import ensurepip, venv' 2>/dev/null \
@@ -8,7 +9,7 @@ BENCH := .venv-bench/bin/python
 # Two tests at a time: most of their time is that of processes that start. The longest files first.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: install search test test-rest test-all test-slow chaos lint clean compare-epochs bench tables gpu gpu-wheels
+.PHONY: install search test test-rest test-all test-slow chaos lint clean compare-epochs bench tables gpu gpu-wheels slurm image
 
 install: .venv/installed
 
@@ -67,6 +68,18 @@ gpu:
 # What a bare machine with torch and Python 3.12 lacks, in batches of less than 64 MiB to carry to build/gpu-wheels there.
 gpu-wheels: .venv/installed
 	$(BIN)/python -m benchmarks.gpu.wheels
+
+# The SLURM that tests/e2e/test_slurm.py runs on hosts of namespaces; those tests are skipped without it.
+slurm:
+	@command -v slurmctld >/dev/null && command -v munged >/dev/null || { \
+		test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
+		|| { echo "SLURM is installed by root on Debian or Ubuntu: apt install slurm-wlm munge" >&2; exit 1; }; \
+		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends \
+			slurm-wlm munge iproute2; }
+
+# The image of docs/kubernetes.md; make image BASE=nvidia/cuda:12.9.1-base-ubuntu24.04 takes another base.
+image:
+	docker build -t tune-search $(if $(BASE),--build-arg BASE=$(BASE)) .
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .

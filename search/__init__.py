@@ -65,6 +65,7 @@ _HOME = {
     "resume": "search.api",
     "retrain": "search.commands.retrain",
     "search": "search.api",
+    "submit": "search.commands.submit",
     "study_batch_sizes": "search.commands.batch_sizes",
     "verify": "search.commands.verify",
     **dict.fromkeys(_BUILDERS, "search.space.builders"),

@@ -20,13 +20,14 @@ from search.cli_options import (
     config_argument,
     count_option,
     out_option,
-    priors_option,
+    place_options,
     run_argument,
     running_options,
     set_option,
 )
-from search.cli_paths import ConfigFile, KnownFile, LocalPath, RunPath, require_current_folder
+from search.cli_paths import ConfigFile, RunPath, require_current_folder
 from search.cli_plan import plan
+from search.cli_submit import submit
 from search.cli_watched import TERMINATED, watched
 from search.errors import SearchError
 from search.run.signals import Terminated, leaving_on_sigterm
@@ -45,33 +46,7 @@ def cli() -> None:
 @cli.command(short_help="Run or continue a search.")
 @config_argument
 @set_option
-@click.option(
-    "--results",
-    default="results",
-    type=LocalPath(),
-    show_default=True,
-    metavar="DIR",
-    help="Folder that holds the runs.",
-)
-@click.option(
-    "--name",
-    metavar="NAME",
-    help="Name of the run, whose folder is DIR/NAME (default: `name:` in the configuration).",
-)
-@click.option(
-    "--from-run",
-    type=RunPath(),
-    metavar="RUN",
-    help="Let the sampler also learn from the trials of an earlier run.",
-)
-@priors_option
-@click.option(
-    "--plan",
-    "plan_file",
-    type=KnownFile(),
-    metavar="FILE",
-    help="What `plan CONFIG --out FILE` wrote; summary.json then has forecast and fact side by side.",
-)
+@place_options
 @running_options
 def search(
     config: str,
@@ -289,7 +264,7 @@ def retrain(
         sys.exit(128 + done.interrupted_by)
 
 
-for each in (confirm, init, check, plan, schema, verify, audit, batch_sizes, clean):
+for each in (confirm, init, check, plan, submit, schema, verify, audit, batch_sizes, clean):
     cli.add_command(each)
 
 

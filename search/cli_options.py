@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from search.cli_paths import ConfigFile, LocalPath, RunPath
+from search.cli_paths import ConfigFile, KnownFile, LocalPath, RunPath
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -21,6 +21,7 @@ Examples:
   tune-search configs/seg.yaml --name seg-2            another run of it, in results/seg-2
   tune-search check configs/seg.yaml                   train a few steps, and check all before a search
   tune-search plan configs/seg.yaml                    forecast hours, disk and trials
+  tune-search submit configs/seg.yaml --slurm "-t 4:00:00 --gres=gpu:4"   run it as a job of SLURM
   tensorboard --logdir results/seg                     look at the trials
   tune-search export results/seg                       export the best checkpoint as plain files
   tune-search retrain results/seg/export               train the exported model at full length
@@ -51,6 +52,32 @@ priors_option = click.option(
     type=RunPath(may_be_gone=True),  # a search that has begun goes on without it
     metavar="RUN",
     help="Take the best values of an earlier run, of any task and data, as priors.",
+)
+results_option = click.option(
+    "--results",
+    default="results",
+    type=LocalPath(),
+    show_default=True,
+    metavar="DIR",
+    help="Folder that holds the runs.",
+)
+name_option = click.option(
+    "--name",
+    metavar="NAME",
+    help="Name of the run, whose folder is DIR/NAME (default: `name:` in the configuration).",
+)
+from_run_option = click.option(
+    "--from-run",
+    type=RunPath(),
+    metavar="RUN",
+    help="Let the sampler also learn from the trials of an earlier run.",
+)
+plan_option = click.option(
+    "--plan",
+    "plan_file",
+    type=KnownFile(),
+    metavar="FILE",
+    help="What `plan CONFIG --out FILE` wrote; summary.json then has forecast and fact side by side.",
 )
 address_option = click.option(
     "--address",
@@ -90,6 +117,13 @@ def out_option(default: str) -> Callable[[_Command], _Command]:
     return click.option(
         "--out", type=LocalPath(), metavar="DIR", help=f"Folder to write (default: {default})."
     )
+
+
+def place_options(command: _Command) -> _Command:
+    """The options of the commands that begin a search: its folder, and what it learns from."""
+    for option in (plan_option, priors_option, from_run_option, name_option, results_option):
+        command = option(command)
+    return command
 
 
 def running_options(command: _Command) -> _Command:

@@ -48,3 +48,15 @@ def test_without_proc_the_affinity_counts(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(cores, "_GROUPS", Path("/not/there"))
     monkeypatch.setattr(cores.os, "sched_getaffinity", lambda pid: {1, 5}, raising=False)
     assert num_cores() == 2
+
+
+def test_what_slurm_has_given_counts_on_its_nodes_and_not_in_a_shell_of_salloc(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cores, "_GROUPS", Path("/not/there"))
+    monkeypatch.setattr(cores.os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
+    monkeypatch.setenv("SLURM_CPUS_ON_NODE", "3")
+    monkeypatch.delenv("SLURMD_NODENAME", raising=False)
+    assert num_cores() == 8
+    monkeypatch.setenv("SLURMD_NODENAME", "w1")
+    assert num_cores() == 3

@@ -14,10 +14,18 @@ def num_cores() -> int:
     """Cores that the system gives to this process, at least 1.
 
     Fewer than the machine has under `taskset` and batch systems (affinity), and in a container with a limit
-    (`docker run --cpus=1`, Kubernetes), which hides no core but stops whoever takes more time.
+    (`docker run --cpus=1`, Kubernetes), which hides no core but stops whoever takes more time. SLURM may bind
+    nothing, and then only says how many it has given.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, int(min([cores, *_quotas()])))
+    return max(1, int(min([cores, *_quotas(), *_given_by_slurm()])))
+
+
+def _given_by_slurm() -> Iterator[int]:
+    """CPUs of this node that a job or step has; `salloc` sets the variable for a shell elsewhere too."""
+    given = os.environ.get("SLURM_CPUS_ON_NODE", "")
+    if "SLURMD_NODENAME" in os.environ and given.isdecimal() and int(given) > 0:
+        yield int(given)
 
 
 def _quotas() -> Iterator[float]:
