@@ -57,6 +57,7 @@ def wait_for_line(file: Path, text: str) -> str:
     return output
 
 
+@pytest.mark.slow  # each start of a job begins a Ray: minutes on busy cores
 def test_a_job_that_comes_to_its_limit_is_requeued_and_the_search_ends_as_if_nothing_had_been(
     slurm: Slurm, folder: Path
 ) -> None:
@@ -79,6 +80,7 @@ def test_a_job_that_comes_to_its_limit_is_requeued_and_the_search_ends_as_if_not
     assert_same_search(Path(calm.folder), run, calm.best.checkpoint)
 
 
+@pytest.mark.slow  # each start of a job begins a Ray: minutes on busy cores
 def test_a_job_that_is_told_to_end_saves_the_search_and_the_next_one_goes_on(
     slurm: Slurm, folder: Path
 ) -> None:
