@@ -37,6 +37,8 @@ class RayExecutor(RaySession, Executor):
         self._passed: set[tuple[str, Needs]] = set()
         """By the ids of hosts, what they are known to have, for all searches on this executor."""
         self.elsewhere = address is not None
+        if address is not None:
+            self.after_death = "start it again, or another one and name that with --address"
 
     @property
     def flags(self) -> Sequence[str]:  # type: ignore[override]
@@ -45,6 +47,8 @@ class RayExecutor(RaySession, Executor):
 
     def prepare(self, jobs: Jobs) -> None:
         self._end_placement()
+        if self._cluster is not None:
+            self._cluster.note = jobs.note
         if self.address is not None:
             wait_for_hosts(jobs.config, jobs.note)
         num_hosts = len(self.hosts())
@@ -52,7 +56,9 @@ class RayExecutor(RaySession, Executor):
         if self.address is not None or num_hosts > 1:
             self._preflight = Preflight(needs_of(jobs), jobs.folder.run_path, self._passed)
         shared = self.address is not None or not started_here()
-        placement = Placement(jobs.config, self.hosts, self._preflight, jobs.note, shared=shared)
+        placement = Placement(
+            jobs.config, self.hosts, self._preflight, jobs.note, leaving=self.leaving, shared=shared
+        )
         if num_hosts > 1:
             try:
                 placement.inspect(skip_bad=self._skip_bad_nodes, phase=jobs.phase)
