@@ -28,19 +28,24 @@ SILENCE_SECONDS = 40.0
 """Silence after which it is taken for dead; after 60 s Ray itself ends its processes."""
 
 
-class JoinedCluster(Thread):
-    """This process as a driver of the cluster at an address, from here to `leave`.
+class Cluster(Thread):
+    """Watches the cluster that this process is a driver of, until `leave`.
 
     Trials train on without the head, and report, until they need a new process or a new job; so a head that
     comes back with all that it knew, or whose cable is plugged in again, has kept nobody up.
+
+    Args:
+        address: of a cluster that is joined here; None is the one that this process has joined before.
 
     Raises:
         SearchError: it cannot be joined.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str | None) -> None:
         super().__init__(name="head", daemon=True)
-        _join(address)
+        self._is_own = address is not None
+        if address is not None:
+            _join(address)
         import ray
 
         self.is_silent = False
@@ -54,9 +59,14 @@ class JoinedCluster(Thread):
         self._line = HeadLine(self._head)
         self.start()
 
+    @property
+    def leaving(self) -> set[str]:
+        """Ids of the hosts that are to be taken away, such as preempted ones."""
+        return self._line.draining
+
     def on_death(self, tell: Told, leave: Told) -> None:
-        """See `Executor.on_death`."""
-        self._notice.to(tell, leave)
+        """See `Executor.on_death`; a process that had joined by itself is its user's, and not ended."""
+        self._notice.to(tell, leave if self._is_own else lambda cause: None)
 
     def run(self) -> None:
         silence, told = 0.0, False
@@ -84,17 +94,17 @@ class JoinedCluster(Thread):
             self._notice.give(self.death, self._over)
 
     def leave(self) -> None:
-        """Be no driver any more; may be called again."""
+        """Be no driver any more, unless this process was one before; may be called again."""
         if self._over.is_set():
             return
         self._over.set()
-        if self.is_silent:
+        if self._is_own and self.is_silent:
             give_up_tables()
-            return
-        import ray
+        elif self._is_own:
+            import ray
 
-        self.join()
-        ray.shutdown()
+            self.join()
+            ray.shutdown()
 
 
 def _silent_text(head: str) -> str:

@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from search.ray.patches import draining_nodes
-
 
 @dataclass(frozen=True)
 class Host:
@@ -42,11 +40,6 @@ def living_hosts() -> list[Host]:
         for node in living
     ]
     return sorted(hosts, key=lambda host: (host.name, host.address, host.node_id))
-
-
-def leaving_hosts() -> set[str]:
-    """Ids of the hosts that are to be taken away, by Ray's own word: no new process begins there."""
-    return draining_nodes()
 
 
 @contextmanager

@@ -14,8 +14,7 @@
 | `_private.worker._global_node.dead_processes` | a driver waits for a dead Ray for 60 s without a word, and is then ended by Ray's C++ code, also within a call that no signal interrupts | none known |
 | `_private.worker._global_node.is_head` | a Ray that this process has started has no other search on its GPUs | none known |
 | `maybe_enable_token_auth_if_token_available`, `GcsClient` | Ray sends its token of its own accord to `auto` alone | none known |
-| `GcsClient.internal_kv_get(timeout=)` | a driver waits for 60 s without a word for a head that is gone, and is then ended by Ray's C++ code | none known |
-| `_private.state.state.get_draining_nodes` | hosts that are about to be taken away are in no public list; Ray Train asks the same | none known |
+| `GcsClient.get_draining_nodes(timeout=)` | a driver waits for 60 s without a word for a head that is gone, and is then ended by Ray's C++ code; hosts that are to be taken away are in no public list | none known |
 
 Checked with the versions in `CHECKED`; tests/e2e/test_patches_ray.py has a test for each row. Nothing here asks
 whether a name exists: where one is gone, that is an error and not a slower or less safe search.
@@ -224,7 +223,9 @@ def send_token_if_refused(address: str) -> None:
 
 
 class HeadLine:
-    """Asks the head of a cluster for a sign of life.
+    """Asks the head of a cluster for a sign of life, and for the nodes that are to be taken away.
+
+    By a client of its own: where the head does not know this driver, Ray's state of the cluster ends the process.
 
     Args:
         address: of its tables, `host:port`; they answer now.
@@ -237,19 +238,15 @@ class HeadLine:
         from ray._raylet import GcsClient  # type: ignore[attr-defined]
 
         self._client = GcsClient(address=address)
+        self.draining: set[str] = set()
+        """Ids of nodes, when the head last answered: by `ray drain-node`, an autoscaler, a SIGTERM to
+        `ray start --block`."""
 
     def ask(self, seconds: float) -> str:
         """One of the above; waits for so long at most."""
         try:
-            self._client.internal_kv_get(b"nothing", namespace=None, timeout=seconds)
+            self.draining = set(self._client.get_draining_nodes(timeout=seconds))
         except Exception as error:
             # Ray takes the answer for one about tokens: AuthenticationError.
             return self.STRANGER if _OTHER_CLUSTER in str(error) else self.SILENT
         return self.ANSWERS
-
-
-def draining_nodes() -> set[str]:
-    """Ids of the nodes that are to be taken away: by `ray drain-node`, an autoscaler, or SIGTERM to their `ray start --block`."""
-    from ray._private.state import state
-
-    return set(state.get_draining_nodes())

@@ -14,15 +14,16 @@ from threading import Event, Thread
 
 from search.errors import SearchError
 from search.ray.allowed import few_processes, store_bytes
-from search.ray.cluster import JoinedCluster, set_environment
+from search.ray.cluster import Cluster, set_environment
 from search.ray.dead import PATIENCE_SECONDS, DeathNotice, Told, give_up_tables
 from search.ray.groups import group_of_their_own
-from search.ray.hosts import Host, leaving_hosts, living_hosts
+from search.ray.hosts import Host, living_hosts
 from search.ray.patches import (
     GCS,
     INIT_LOGGER,
     dead_processes,
     init_local_ray,
+    started_here,
     trials_take_waiting_workers,
 )
 from search.ray.private import LONGEST_IN_SESSION, private_folder, private_token
@@ -52,7 +53,7 @@ class RaySession:
     def __init__(self, address: str | None = None) -> None:
         self.address = address
         self._local: LocalRay | None = None
-        self._cluster: JoinedCluster | None = None
+        self._cluster: Cluster | None = None
         self._own: Sequence[Host] = ()
 
     def begin(self) -> None:
@@ -79,7 +80,7 @@ class RaySession:
             SearchError: Ray cannot be started or reached.
         """
         if self.address and self._cluster is None:
-            self._cluster = JoinedCluster(self.address)
+            self._cluster = Cluster(self.address)
         self.begin()
         for _ in range(_ATTEMPTS - 1):
             if self._local is None or self._local.came_up():
@@ -90,9 +91,11 @@ class RaySession:
             self._local.start()
         if self._local is not None:
             self._local.wait()
+        elif self._cluster is None and not started_here():
+            self._cluster = Cluster(None)
 
     def on_death(self, tell: Told, leave: Told) -> None:
-        """See `Executor.on_death`; of the Ray that this process had before nobody is told."""
+        """See `Executor.on_death`; of a Ray that this process has started by itself nobody is told."""
         if (watched := self._local or self._cluster) is not None:
             watched.on_death(tell, leave)
 
@@ -118,9 +121,8 @@ class RaySession:
         return self._own
 
     def leaving(self) -> set[str]:
-        """Ids of the hosts that are to be taken away, as preempted ones; none while the head is silent."""
-        silent = self._cluster is not None and self._cluster.is_silent
-        return set() if silent or self._local is not None else leaving_hosts()
+        """Ids of the hosts that are to be taken away, such as preempted ones."""
+        return set() if self._cluster is None else self._cluster.leaving
 
     def close(self) -> None:
         """End what was begun, after a start that is under way; may be called again."""

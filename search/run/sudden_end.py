@@ -18,7 +18,7 @@ class SuddenEnd:
     """What a person reads then, and what the process ends with, see `Executor.on_death`."""
 
     def __init__(
-        self, folder: RunFolder, reporter: ProgressReporter, flags: Sequence[str] = (), advice: str = ""
+        self, folder: RunFolder, reporter: ProgressReporter, flags: Sequence[str], advice: str
     ) -> None:
         self._folder, self._reporter, self._flags, self._advice = folder, reporter, flags, advice
         self.signals: Sequence[int] = ()

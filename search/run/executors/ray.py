@@ -37,13 +37,17 @@ class RayExecutor(RaySession, Executor):
         self._passed: set[tuple[str, Needs]] = set()
         """By the ids of hosts, what they are known to have, for all searches on this executor."""
         self.elsewhere = address is not None
-        if address is not None:
-            self.after_death = "start it again, or another one and name that with --address"
 
     @property
     def flags(self) -> Sequence[str]:  # type: ignore[override]
         skip = ["--skip-bad-nodes"] if self._skip_bad_nodes else []
         return () if self.address is None else ("--address", self.address, *skip)
+
+    @property
+    def after_death(self) -> str:  # type: ignore[override]
+        if self._cluster is None:
+            return super().after_death
+        return "start it again, or another one and name that with --address"
 
     def prepare(self, jobs: Jobs) -> None:
         self._end_placement()
