@@ -11,13 +11,15 @@ from collections.abc import Callable
 from threading import Event, Thread
 
 from search.errors import SearchError
-from search.ray.dead import DeathNotice, Told, give_up_tables
+from search.ray.dead import PATIENCE_SECONDS, DeathNotice, Told, give_up_tables
 from search.ray.patches import HeadLine, job_config, send_token_if_refused
 from search.ray.private import user_has_token
 from trainables.process.places import make_home_known
 
 _CONNECT_SECONDS = 10.0
 _LOOK_SECONDS = 1.0
+_SOON_SECONDS = 0.1
+_USUAL_SECONDS = 0.5
 _ANSWER_SECONDS = 3.0
 """For which one question to the head waits."""
 _LONGEST_LOOK = 5.0
@@ -31,8 +33,8 @@ SILENCE_SECONDS = 40.0
 class Cluster(Thread):
     """Watches the cluster that this process is a driver of, until `leave`.
 
-    Trials train on without the head, and report, until they need a new process or a new job; so a head that
-    comes back with all that it knew, or whose cable is plugged in again, has kept nobody up.
+    Virtual epochs that run are trained on without the head; so one that comes back with all that it knew, or
+    whose cable is plugged in again, has kept nobody up.
 
     Args:
         address: of a cluster that is joined here; None is the one that this process has joined before.
@@ -48,21 +50,36 @@ class Cluster(Thread):
             _join(address)
         import ray
 
-        self.is_silent = False
-        """Whether the head did not answer when it was last asked."""
-        self.death = ""
-        """What has become of the head, if the search cannot go on with it."""
         self.note: Callable[[str], None] = lambda text: None
         """Called, in another thread, with a line that a person should read."""
+        self._death, self._is_stranger = "", False
+        self._asked, self._was_heard = 0.0, True
         self._over, self._notice = Event(), DeathNotice()
         self._head = ray.get_runtime_context().gcs_address
         self._line = HeadLine(self._head)
         self.start()
 
     @property
+    def is_silent(self) -> bool:
+        """Whether the head has not answered the last question, or takes longer than usual."""
+        return not self._was_heard or 0 < self._asked < time.monotonic() - _USUAL_SECONDS
+
+    @property
     def leaving(self) -> set[str]:
         """Ids of the hosts that are to be taken away, such as preempted ones."""
         return self._line.draining
+
+    def death(self) -> str:
+        """What has become of the head, if the search cannot go on with it; else empty.
+
+        Waits while it is silent: whoever asks it then waits too, and the answer of a head that does not know
+        this driver ends the process.
+        """
+        while self.is_silent and not self._death and not self._over.wait(_SOON_SECONDS):
+            pass
+        if self._is_stranger and self._is_own:
+            self._over.wait(PATIENCE_SECONDS)
+        return self._death
 
     def on_death(self, tell: Told, leave: Told) -> None:
         """See `Executor.on_death`; a process that had joined by itself is its user's, and not ended."""
@@ -70,48 +87,49 @@ class Cluster(Thread):
 
     def run(self) -> None:
         silence, told = 0.0, False
-        while not self.death and not self._over.wait(_LOOK_SECONDS):
-            begin = time.monotonic()
+        while not self._death and not self._over.wait(_LOOK_SECONDS):
+            begin = self._asked = time.monotonic()
             heard = self._line.ask(_ANSWER_SECONDS)
-            if heard is HeadLine.ANSWERS:
-                self.is_silent, silence = False, 0.0
+            self._asked, self._was_heard = 0.0, heard is HeadLine.ANSWERS
+            silence += min(_LOOK_SECONDS + time.monotonic() - begin, _LONGEST_LOOK)
+            if self._was_heard:
                 if told:
                     self.note(f"the cluster's head at {self._head} answers again: the search goes on")
-                told = False
-                continue
-            self.is_silent = True
-            silence += min(_LOOK_SECONDS + time.monotonic() - begin, _LONGEST_LOOK)
-            if heard is HeadLine.STRANGER:
-                self.death = (
-                    f"the cluster's head at {self._head} was started anew, and knows nothing of this search"
+                silence, told = 0.0, False
+            elif heard is HeadLine.STRANGER:
+                self._is_stranger = True
+                self._death = (
+                    f"the cluster's head at {self._head} was started anew, and does not know this search"
                 )
             elif silence >= SILENCE_SECONDS:
-                self.death = f"the cluster's head at {self._head} has not answered for {SILENCE_SECONDS:g} s"
+                self._death = f"the cluster's head at {self._head} has not answered for {SILENCE_SECONDS:g} s"
             elif silence >= TOLD_SECONDS and not told:
                 told = True
                 self.note(_silent_text(self._head))
-        if self.death:
-            self._notice.give(self.death, self._over)
+        if self._death:
+            self._notice.give(self._death, self._over, 0.0 if self._is_stranger else PATIENCE_SECONDS)
 
     def leave(self) -> None:
         """Be no driver any more, unless this process was one before; may be called again."""
         if self._over.is_set():
             return
         self._over.set()
-        if self._is_own and self.is_silent:
+        self.join()  # after the answer to its last question
+        if not self._is_own:
+            return
+        if not self._was_heard:
             give_up_tables()
-        elif self._is_own:
-            import ray
+            return
+        import ray
 
-            self.join()
-            ray.shutdown()
+        ray.shutdown()
 
 
 def _silent_text(head: str) -> str:
     more = SILENCE_SECONDS - TOLD_SECONDS
     return (
-        f"the cluster's head at {head} has not answered for {TOLD_SECONDS:g} s: running trials go on, and "
-        f"nothing that was saved is lost; if it stays away for {more:g} s more, the search ends, and the "
+        f"the cluster's head at {head} has not answered for {TOLD_SECONDS:g} s: running virtual epochs go on "
+        f"and nothing that was saved is lost; if it stays away for {more:g} s more, the search ends, and the "
         "same command goes on with a new head"
     )
 

@@ -28,9 +28,9 @@ class DeathNotice:
         """Call these."""
         self._told = tell, leave
 
-    def give(self, death: str, over: Event) -> None:
-        """Say so once, and leave if it is not over within seconds; returns when it is."""
-        deadline, told = time.monotonic() + PATIENCE_SECONDS, False
+    def give(self, death: str, over: Event, patience: float = PATIENCE_SECONDS) -> None:
+        """Say so once, and leave if it is not over within so many seconds; returns when it is."""
+        deadline, told = time.monotonic() + patience, False
         while not over.wait(_LOOK_SECONDS):
             if self._told is None:
                 continue

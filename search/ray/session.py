@@ -100,9 +100,10 @@ class RaySession:
             watched.on_death(tell, leave)
 
     def death(self) -> str:
-        """What has become of a Ray that is dead; else empty."""
-        watched = self._local or self._cluster
-        return "" if watched is None else watched.death
+        """What has become of a Ray that is dead; else empty. See `Cluster.death` too."""
+        if self._local is not None:
+            return self._local.death
+        return "" if self._cluster is None else self._cluster.death()
 
     def starting_trials(self) -> AbstractContextManager[None]:
         """For the time in which Ray Tune starts trials."""
@@ -274,6 +275,8 @@ def quiet_tune() -> None:
     # The coordinator bounds them, as hosts join and leave; Tune's own bound is fixed for good.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(_MOST_PENDING)
     os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "3600"
+    # For a report of its own, which nobody sees; the question ends this process if the head is a new one.
+    os.environ["TUNE_STATE_REFRESH_PERIOD"] = "1e9"
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
     # It misses the result files of Ray's own loggers, which are off.
     logging.getLogger("ray.tune.analysis.experiment_analysis").setLevel(logging.ERROR)

@@ -52,7 +52,7 @@ def test_a_dead_head_is_told_and_with_a_new_one_the_search_goes_on_where_it_was(
         search = begun(workers[0], config, tmp_path, old)
         hosts.head.kill()
         (silent,) = wait_for_line(search, "the cluster's head at")[-1:]
-        assert f"{old} has not answered for 10 s: running trials go on" in silent
+        assert f"{old} has not answered for 10 s: running virtual epochs go on" in silent
         output = ended(search, 1)
         assert "Traceback" not in output, output
         assert f"the cluster's head at {old} has not answered for 40 s; ending the search" in output
@@ -88,5 +88,5 @@ def test_a_head_that_was_cut_off_for_a_while_ends_no_search_and_one_that_was_sta
         hosts.head.run("ray", "stop", "--force")
         hosts.head.join(hosts.head, "--num-cpus=0")
         output = ended(search, 1)
-        assert f"head at {hosts.address} was started anew, and knows nothing of this search" in output
+        assert f"head at {hosts.address} was started anew, and does not know this search" in output
         assert "Traceback" not in output, output
