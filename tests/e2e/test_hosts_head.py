@@ -14,6 +14,16 @@ from search.study.study import read_records
 
 ALONE = ["--num-cpus=1"]
 
+_DIES_FOR_A_WHILE = """
+pid=$(pgrep -x gcs_server)
+mapfile -d '' command </proc/$pid/cmdline
+mapfile -d '' variables </proc/$pid/environ
+kill -KILL $pid
+until [ -e "$0" ]; do sleep 0.1; done
+exec env -i "${variables[@]}" "${command[@]}"
+"""
+"""The process with the head's tables, killed and started again when a file is there, as a supervisor does."""
+
 
 def gated_search(folder: Path, virtual_epochs: int) -> Path:
     """A search of two trials, which train beyond a first virtual epoch while the folder has a file `go`."""
@@ -90,3 +100,18 @@ def test_a_head_that_was_cut_off_for_a_while_ends_no_search_and_one_that_was_sta
         output = ended(search, 1)
         assert f"head at {hosts.address} was started anew, and does not know this search" in output
         assert "Traceback" not in output, output
+
+
+def test_a_head_whose_tables_are_in_redis_is_started_again_and_the_search_goes_on(tmp_path: Path) -> None:
+    config = gated_search(tmp_path, 4)
+    with cluster_of_hosts(ALONE, ALONE, shared=tmp_path, redis=True) as hosts:
+        search = begun(hosts["w1"], config, tmp_path, hosts.address)
+        again = hosts.head.start("bash", "-c", _DIES_FOR_A_WHILE, str(tmp_path / "told"))
+        wait_for_line(search, "has not answered for 10 s")
+        (tmp_path / "told").touch()
+        wait_for_line(search, "answers again: the search goes on")
+        (tmp_path / "go").touch()
+        ended(search, 0)
+        again.kill()
+    assert len(virtual_epochs_begun(tmp_path)) == 2 * 4, "none is trained again"
+    assert_nothing_lost(tmp_path / "digits")
