@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from search.ray.session import exit_if_crippled
+from search.ray.dead import exit_if_crippled
 
 GRACE_SECONDS = 10.0
 """For threads that have something to finish, such as an upload."""

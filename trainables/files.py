@@ -26,6 +26,20 @@ def partial_path(path: Path) -> Path:
     return path.with_name(f".{path.name}.partial")
 
 
+def clock_of(folder: Path) -> float:
+    """Seconds by the clock that dates files of the folder: a file server's may differ from this machine's.
+
+    Raises:
+        OSError: nothing can be written there.
+    """
+    probe = partial_path(folder / f"clock.{uuid.uuid4().hex[:8]}")
+    try:
+        probe.write_bytes(b"")
+        return probe.stat().st_mtime
+    finally:
+        probe.unlink(missing_ok=True)
+
+
 def list_partial(folder: Path) -> list[Path]:
     """What is being written in a folder, or was when a process died; sorted."""
     return sorted(folder.glob(_PATTERN))

@@ -14,6 +14,7 @@
 | `_private.worker._global_node.dead_processes` | a driver waits for a dead Ray for 60 s without a word, and is then ended by Ray's C++ code, also within a call that no signal interrupts | none known |
 | `_private.worker._global_node.is_head` | a Ray that this process has started has no other search on its GPUs | none known |
 | `maybe_enable_token_auth_if_token_available`, `GcsClient` | Ray sends its token of its own accord to `auto` alone | none known |
+| `GcsClient.get_draining_nodes(timeout=)` | a driver waits for 60 s without a word for a head that is gone, and is then ended by Ray's C++ code; hosts that are to be taken away are in no public list | none known |
 
 Checked with the versions in `CHECKED`; tests/e2e/test_patches_ray.py has a test for each row. Nothing here asks
 whether a name exists: where one is gone, that is an error and not a slower or less safe search.
@@ -45,6 +46,9 @@ VITAL = (GCS, "raylet")
 
 _CREDENTIALS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN"}
 
+
+_OTHER_CLUSTER = "WrongClusterID"
+"""In Ray's error about a question to a head that has begun another cluster since."""
 
 _INHERITED = {"PL_DISABLE_FORK": "1"}
 """What Tune gives to the processes of trials by itself."""
@@ -216,3 +220,33 @@ def send_token_if_refused(address: str) -> None:
         send_token(warn_if_disabled=False)
     except Exception:  # of an address where nobody answers; joining it says so
         return
+
+
+class HeadLine:
+    """Asks the head of a cluster for a sign of life, and for the nodes that are to be taken away.
+
+    By a client of its own: where the head does not know this driver, Ray's state of the cluster ends the process.
+
+    Args:
+        address: of its tables, `host:port`; they answer now.
+    """
+
+    ANSWERS, SILENT, STRANGER = "answers", "silent", "stranger"
+    """The last one is of a head that was started anew with nothing of what it knew."""
+
+    def __init__(self, address: str) -> None:
+        from ray._raylet import GcsClient  # type: ignore[attr-defined]
+
+        self._client = GcsClient(address=address)
+        self.draining: set[str] = set()
+        """Ids of nodes, when the head last answered: by `ray drain-node`, an autoscaler, a SIGTERM to
+        `ray start --block`."""
+
+    def ask(self, seconds: float) -> str:
+        """One of the above; waits for so long at most."""
+        try:
+            self.draining = set(self._client.get_draining_nodes(timeout=seconds))
+        except Exception as error:
+            # Ray takes the answer for one about tokens: AuthenticationError.
+            return self.STRANGER if _OTHER_CLUSTER in str(error) else self.SILENT
+        return self.ANSWERS

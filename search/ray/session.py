@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import atexit
 import logging
 import os
-import re
 import signal
-import socket
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from logging.handlers import MemoryHandler
 from threading import Event, Thread
 
 from search.errors import SearchError
 from search.ray.allowed import few_processes, store_bytes
+from search.ray.cluster import Cluster, set_environment
+from search.ray.dead import PATIENCE_SECONDS, DeathNotice, Told, give_up_tables
 from search.ray.groups import group_of_their_own
 from search.ray.hosts import Host, living_hosts
 from search.ray.patches import (
@@ -24,19 +23,14 @@ from search.ray.patches import (
     INIT_LOGGER,
     dead_processes,
     init_local_ray,
-    job_config,
-    send_token_if_refused,
+    started_here,
     trials_take_waiting_workers,
 )
-from search.ray.private import LONGEST_IN_SESSION, private_folder, private_token, user_has_token
+from search.ray.private import LONGEST_IN_SESSION, private_folder, private_token
 from trainables.process.cores import num_cores
-from trainables.process.places import LONGEST_SOCKET, make_home_known
+from trainables.process.places import LONGEST_SOCKET
 
-_CONNECT_SECONDS = 10.0
 _LOOK_SECONDS = 0.5
-_PATIENCE_SECONDS = 5.0
-"""For which a search whose Ray is dead may go on: then it waits for what does not come."""
-
 _START_SECONDS = 300.0
 _ATTEMPTS = 3
 """To start Ray, which gives up after 30 s by itself: on a busy machine its processes may need longer."""
@@ -48,11 +42,7 @@ _WORKER_IMPORTS = "trainables.trainable"
 _MOST_WORKERS = 16
 _MOST_PENDING = 100_000
 
-_tables_gone = Event()
-
 log = logging.getLogger(__name__)
-
-Told = Callable[[str], None]
 
 
 class RaySession:
@@ -63,7 +53,7 @@ class RaySession:
     def __init__(self, address: str | None = None) -> None:
         self.address = address
         self._local: LocalRay | None = None
-        self._joined = False
+        self._cluster: Cluster | None = None
         self._own: Sequence[Host] = ()
 
     def begin(self) -> None:
@@ -74,7 +64,7 @@ class RaySession:
         """
         if self.address or self._local is not None:
             return
-        _set_environment()
+        set_environment()
         import ray
 
         if not ray.is_initialized():
@@ -89,9 +79,8 @@ class RaySession:
         Raises:
             SearchError: Ray cannot be started or reached.
         """
-        if self.address and not self._joined:
-            _join(self.address)
-            self._joined = True
+        if self.address and self._cluster is None:
+            self._cluster = Cluster(self.address)
         self.begin()
         for _ in range(_ATTEMPTS - 1):
             if self._local is None or self._local.came_up():
@@ -102,37 +91,47 @@ class RaySession:
             self._local.start()
         if self._local is not None:
             self._local.wait()
+        elif self._cluster is None and not started_here():
+            self._cluster = Cluster(None)
 
     def on_death(self, tell: Told, leave: Told) -> None:
-        """See `Executor.on_death`. A cluster that somebody else runs may come back: Ray waits for it."""
-        if self._local is not None:
-            self._local.on_death(tell, leave)
+        """See `Executor.on_death`; of a Ray that this process has started by itself nobody is told."""
+        if (watched := self._local or self._cluster) is not None:
+            watched.on_death(tell, leave)
 
     def death(self) -> str:
-        """What has become of a local Ray that is dead; else empty."""
-        return "" if self._local is None else self._local.death
+        """What has become of a Ray that is dead; else empty. See `Cluster.death` too."""
+        if self._local is not None:
+            return self._local.death
+        return "" if self._cluster is None else self._cluster.death()
 
     def starting_trials(self) -> AbstractContextManager[None]:
         """For the time in which Ray Tune starts trials."""
         return nullcontext() if self._local is None else trials_take_waiting_workers()
 
     def hosts(self) -> Sequence[Host]:
-        """The hosts of now; a local Ray is asked once: nothing joins it, and a dead one does not answer."""
+        """The hosts of now, or of before the head fell silent.
+
+        A local Ray is asked once: nothing joins it, and a dead one does not answer.
+        """
         if self._local is None:
-            return living_hosts()
-        self._own = self._own or living_hosts()
+            stale = self._cluster is not None and self._cluster.is_silent and self._own
+            self._own = self._own if stale else living_hosts()
+        else:
+            self._own = self._own or living_hosts()
         return self._own
+
+    def leaving(self) -> set[str]:
+        """Ids of the hosts that are to be taken away, such as preempted ones."""
+        return set() if self._cluster is None else self._cluster.leaving
 
     def close(self) -> None:
         """End what was begun, after a start that is under way; may be called again."""
-        if self._joined:
-            import ray
-
-            ray.shutdown()
-            self._joined = False
+        if self._cluster is not None:
+            self._cluster.leave()
         if self._local is not None:
             self._local.end()
-            self._local, self._own = None, ()
+        self._local, self._cluster, self._own = None, None, ()
 
 
 class LocalRay(Thread):
@@ -145,7 +144,7 @@ class LocalRay(Thread):
         super().__init__(name="ray", daemon=True)
         self._ready, self._over = Event(), Event()
         self._error: BaseException | None = None
-        self._told: tuple[Told, Told] | None = None
+        self._notice = DeathNotice()
         self._dead: dict[str, int] = {}
         self._stuck = False
         """Its start waits for a process that is dead, and for ever."""
@@ -176,9 +175,9 @@ class LocalRay(Thread):
         """
         deadline = time.monotonic() + _START_SECONDS
         while not self._ready.wait(_LOOK_SECONDS):
-            if time.monotonic() > deadline or (self._died() and not self._ready.wait(_PATIENCE_SECONDS)):
+            if time.monotonic() > deadline or (self._died() and not self._ready.wait(PATIENCE_SECONDS)):
                 self._stuck = True
-                _tables_gone.set()
+                give_up_tables()
                 cause = self.death or f"it has not answered for {_START_SECONDS:g} s"
                 raise SearchError(f"Ray could not be started: {cause}; `--local` runs the trials without it")
         self._log_directly()
@@ -190,7 +189,7 @@ class LocalRay(Thread):
 
     def on_death(self, tell: Told, leave: Told) -> None:
         """See `Executor.on_death`."""
-        self._told = tell, leave
+        self._notice.to(tell, leave)
 
     def end(self) -> None:
         """End Ray, and wait for that; a start that is under way is completed first."""
@@ -207,7 +206,8 @@ class LocalRay(Thread):
                 self._ready.set()
                 while not self._over.wait(_LOOK_SECONDS) and not self._died():
                     pass
-                self._outlive_ray()
+                if self.death:
+                    self._notice.give(self.death, self._over)
                 self._shut_down()
         except BaseException as error:  # which `wait` raises
             self._error = error
@@ -226,27 +226,12 @@ class LocalRay(Thread):
         self.death = self.death or _death_text(self._dead)
         return bool(self._dead)
 
-    def _outlive_ray(self) -> None:
-        """Ray is dead: say so, and see that nobody waits for it."""
-        deadline, told = time.monotonic() + _PATIENCE_SECONDS, False
-        while not self._over.wait(_LOOK_SECONDS):
-            if self._told is None:
-                continue
-            tell, leave = self._told
-            if not told:
-                tell(self.death)
-            elif time.monotonic() > deadline:
-                leave(self.death)
-            told = True
-
     def _shut_down(self) -> None:
         import ray
 
         self._died()
         if GCS in self._dead:
-            # It would be asked for a minute; what is left of Ray ends with its group.
-            atexit.unregister(ray.shutdown)
-            _tables_gone.set()
+            give_up_tables()  # what is left of Ray ends with its group
         else:
             ray.shutdown()
 
@@ -259,14 +244,6 @@ def is_ray_here() -> bool:
     """Whether this process has a Ray already, as after `ray.init()` in Python."""
     ray = sys.modules.get("ray")
     return ray is not None and ray.is_initialized()
-
-
-def exit_if_crippled(code: int) -> None:
-    """End this process here if Ray's tables went before it: with Python's own end Ray's C++ code crashes."""
-    if _tables_gone.is_set():
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
 
 
 def _death_text(dead: Mapping[str, int]) -> str:
@@ -293,54 +270,13 @@ def _is_worth_logging(record: logging.LogRecord) -> bool:
     return not record.getMessage().startswith("SIGTERM handler is not set")
 
 
-def _set_environment() -> None:
-    make_home_known()
-    if sys.flags.optimize > 1:
-        raise SearchError(
-            "Python runs with -OO (PYTHONOPTIMIZE=2), and Ray cannot be imported without its docstrings; "
-            "leave that out, or use -O"
-        )
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
-    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
-    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
-
-
-def _join(address: str) -> None:
-    """Become a driver of the cluster at the address."""
-    _set_environment()
-    # `host:port`, as `ray start` prints it, and not `auto` or with a protocol
-    if re.fullmatch(r"[^/]+:\d+", address):
-        _check_listening(address)
-        if user_has_token():
-            send_token_if_refused(address)
-    import ray
-
-    try:
-        ray.init(address, configure_logging=False, log_to_driver=True, job_config=job_config())
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise _unreachable(address, error) from error
-
-
-def _check_listening(address: str) -> None:
-    """Raise SearchError if nobody listens at the address; Ray itself would try for a quarter of an hour."""
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
-    except (OSError, OverflowError) as error:
-        raise _unreachable(address, error) from error
-
-
-def _unreachable(address: str, error: Exception) -> SearchError:
-    hint = "give the address that `ray start` printed, or auto on a machine of the cluster"
-    return SearchError(f"Ray could not be reached at {address}: {error}; {hint}")
-
-
 def quiet_tune() -> None:
     """Settings of Ray Tune, before it is imported: it executes, and keeps and prints nothing."""
     # The coordinator bounds them, as hosts join and leave; Tune's own bound is fixed for good.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(_MOST_PENDING)
     os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "3600"
+    # For a report of its own, which nobody sees; the question ends this process if the head is a new one.
+    os.environ["TUNE_STATE_REFRESH_PERIOD"] = "1e9"
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
     # It misses the result files of Ray's own loggers, which are off.
     logging.getLogger("ray.tune.analysis.experiment_analysis").setLevel(logging.ERROR)

@@ -203,7 +203,7 @@ class Coordinator:
         return record.running
 
     def cut_off(self, record: TrialRecord) -> None:
-        """End a job with the search; the trial is among the first to continue when it is resumed."""
+        """End a job with the search, or with its host; the trial is among the first to continue."""
         self._end_job(record)
         self._queue.append(record)
 

@@ -152,6 +152,9 @@ class Executor(ABC):
     flags: Sequence[str] = ()
     """Options of the command line that choose it, for commands that messages name."""
 
+    after_death = "a signal to all processes and a lack of memory do that"
+    """What a person should know when that which runs the jobs is dead: why it may be, or what to do."""
+
     elsewhere = False
     """Trials may run on other hosts, which see this one's current folder, but hardly its temporary ones."""
 

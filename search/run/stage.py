@@ -136,7 +136,7 @@ def run_jobs(
     if executor.phase:
         reporter.phase(executor.phase)
     executor.wait_until_ready()
-    end = SuddenEnd(folder, reporter, executor.flags)
+    end = SuddenEnd(folder, reporter, executor.flags, executor.after_death)
     executor.on_death(end.tell, end.leave)
     executor.prepare(jobs)
     coordinator = begin(executor.concurrency(config))

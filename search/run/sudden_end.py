@@ -17,8 +17,10 @@ log = logging.getLogger(__name__)
 class SuddenEnd:
     """What a person reads then, and what the process ends with, see `Executor.on_death`."""
 
-    def __init__(self, folder: RunFolder, reporter: ProgressReporter, flags: Sequence[str] = ()) -> None:
-        self._folder, self._reporter, self._flags = folder, reporter, flags
+    def __init__(
+        self, folder: RunFolder, reporter: ProgressReporter, flags: Sequence[str], advice: str
+    ) -> None:
+        self._folder, self._reporter, self._flags, self._advice = folder, reporter, flags, advice
         self.signals: Sequence[int] = ()
         """Signals that the search has received."""
 
@@ -38,7 +40,7 @@ class SuddenEnd:
     def error(self, cause: str) -> CutShortError:
         """Cause and way out; the exit code is that of the first signal, if there was one."""
         text = (
-            f"{cause}: a signal to all processes and a lack of memory do that, see {self._folder.log}; "
+            f"{cause}: {self._advice}, see {self._folder.log}; "
             f"nothing that was saved is lost, continue with: {going_on(self._folder, flags=self._flags)}"
         )
         return CutShortError(text, 128 + self.signals[0] if self.signals else 1)

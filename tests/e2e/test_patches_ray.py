@@ -26,6 +26,7 @@ from search.ray.patches import (
     GCS,
     OUT_OF_MEMORY,
     VITAL,
+    HeadLine,
     repair_tune,
     save_at_end,
     trials_take_waiting_workers,
@@ -169,6 +170,13 @@ def test_what_sends_a_token_is_there() -> None:
 
     assert "warn_if_disabled" in inspect.signature(send_token).parameters
     assert callable(GcsClient)
+
+
+def test_a_head_gives_a_sign_of_life_and_the_nodes_that_are_to_go(ray_session: None) -> None:
+    """That silence and a new head are noticed, and nodes that are drained, is tested on hosts."""
+    line = HeadLine(ray.get_runtime_context().gcs_address)
+    assert line.ask(PATIENCE) is HeadLine.ANSWERS
+    assert line.draining == set()
 
 
 def test_what_tells_that_ray_is_dead_is_there() -> None:

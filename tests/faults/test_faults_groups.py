@@ -132,7 +132,8 @@ def test_the_end_does_not_wait_for_a_ray_that_has_died_after_its_last_trial(
 
 AFTER_THE_LAST_TRIAL = """
 import time
-from search.ray.session import RaySession, exit_if_crippled
+from search.ray.dead import exit_if_crippled
+from search.ray.session import RaySession
 
 session = RaySession()
 session.wait_until_ready()

@@ -26,6 +26,7 @@ from programs import HELPERS, PROGRAM, ROOT
 
 _NETWORK = "10.77.0"
 _PORT = 6379
+_REDIS_PORT = 6400
 _STORE_BYTES = 100_000_000
 _ATTEMPTS = 3
 """To start Ray, which gives up after 30 s by itself, as on a busy machine."""
@@ -249,6 +250,11 @@ class Hosts:
         return ["nsenter", "-t", str(self._bridge.pid), "--net", "--", *command]
 
 
+def _in_redis(host: Host) -> dict[str, str]:
+    """The variables with which Ray keeps its tables in a Redis on the host."""
+    return {"RAY_REDIS_ADDRESS": f"{host.address}:{_REDIS_PORT}"}
+
+
 _BRIDGE = "ip link add name bridge0 type bridge && ip link set bridge0 up && echo ready && exec cat"
 
 
@@ -269,7 +275,10 @@ def _names() -> str:
 
 @contextmanager
 def cluster_of_hosts(
-    *workers: Sequence[str], shared: Path | None = None, head: Sequence[str] = ("--num-cpus=0",)
+    *workers: Sequence[str],
+    shared: Path | None = None,
+    head: Sequence[str] = ("--num-cpus=0",),
+    redis: bool = False,
 ) -> Iterator[Hosts]:
     """A cluster of a head and workers w1, w2, …; skips where the system does not allow namespaces.
 
@@ -277,14 +286,22 @@ def cluster_of_hosts(
         workers: options of `ray start` on each.
         shared: a folder that all of them have, at the same path.
         head: its options; it runs no trials by default.
+        redis: the head keeps its tables in a Redis beside it; skips where there is none.
     """
     require_namespaces()
+    if redis and shutil.which("redis-server") is None:
+        pytest.skip(
+            "a head that is started again needs redis-server (Debian, Ubuntu: apt install redis-server)"
+        )
     hosts = Hosts()
     try:
         names = ["head", *(f"w{number}" for number in range(1, len(workers) + 1))]
         for name in names:
             hosts.add(name, shared)
-        hosts.head.join(hosts.head, *head)
+        if redis:
+            options = ["--bind", hosts.head.address, "--protected-mode", "no", "--save", ""]
+            hosts.head.start("redis-server", "--port", str(_REDIS_PORT), *options)
+        hosts.head.join(hosts.head, *head, env=_in_redis(hosts.head) if redis else None)
         with ThreadPoolExecutor() as pool:
             list(pool.map(lambda name, options: hosts[name].join(hosts.head, *options), names[1:], workers))
         yield hosts

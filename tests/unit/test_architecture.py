@@ -7,6 +7,7 @@ import rooms
 from rooms import ROOT, imported, parsed
 
 WITH_RAY = {
+    "search/ray/cluster.py",
     "search/ray/hosts.py",
     "search/ray/patches.py",
     "search/ray/preflight.py",

@@ -56,7 +56,8 @@ def test_an_executor_is_named_by_its_options() -> None:
 
 
 def test_a_search_whose_cluster_dies_goes_on_there(tmp_path: Path) -> None:
-    end = SuddenEnd(RunFolder(tmp_path / "a"), ProgressReporter(), RayExecutor("10.0.0.1:6379").flags)
+    executor = RayExecutor("10.0.0.1:6379")
+    end = SuddenEnd(RunFolder(tmp_path / "a"), ProgressReporter(), executor.flags, executor.after_death)
     assert str(end.error("Ray is dead")).endswith(
         "continue with: tune-search resume a --address 10.0.0.1:6379"
     )

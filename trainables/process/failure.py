@@ -8,7 +8,6 @@ import json
 import logging
 import os
 import threading
-import time
 import traceback
 from bdb import BdbQuit
 from collections.abc import Callable, Iterator, Sequence
@@ -31,6 +30,7 @@ from trainables.fence import (
     own_name,
     require_newest,
 )
+from trainables.files import clock_of
 from trainables.findings import ChangedFileError
 from trainables.process.causes import (
     comes_again,
@@ -69,6 +69,8 @@ class FailureKind(StrEnum):
     HUNG = "hung"
     """a virtual epoch that took longer than its limit"""
     DIED = "process died"
+    HOST_LOST = "host lost"
+    """the machine was taken away, which no trial is to blame for"""
     SUPERSEDED = "superseded"
     """a newer job of the trial has begun elsewhere"""
 
@@ -232,9 +234,10 @@ def hang_trace_is_due(folder: Path, seconds: float, job: Job = ALONE) -> bool:
     """Whether a trial's process has written where it hangs, or has had the time to do so and 5 s more."""
     try:
         status = (folder / own_name(_HANG_FILE, job)).stat()
+        # Its process may be on a machine whose clock is minutes from this one's.
+        return status.st_size > 0 or clock_of(folder) - status.st_mtime > seconds + 5
     except OSError:
         return False
-    return status.st_size > 0 or time.time() - status.st_mtime > seconds + 5
 
 
 def keep_hang_trace(folder: Path, failure: Failure, job: Job = ALONE) -> None:

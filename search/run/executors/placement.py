@@ -15,7 +15,13 @@ from search.run.fit import fits, is_absent, num_fitting, spread_share
 from search.text import counted
 
 _LOOK_SECONDS = 10.0
+_LEAVING_SECONDS = 2.0
+"""A cloud may give a host no more than half a minute."""
 _WAIT_SECONDS = 1.0
+
+
+def _none() -> set[str]:
+    return set()
 
 
 class Placement:
@@ -24,6 +30,7 @@ class Placement:
     Args:
         config: says what a trial asks for, and the upper bound.
         look: the living hosts of now.
+        leaving: ids of those that are to be taken away.
         preflight: looks at hosts before they run trials; None where all are as this one.
         note: called with a line when hosts have joined, were lost or are left out.
         shared: others may run trials on these hosts too.
@@ -36,16 +43,19 @@ class Placement:
         preflight: Preflight | None = None,
         note: Note = print,
         *,
+        leaving: Callable[[], set[str]] = _none,
         shared: bool = False,
     ) -> None:
         self._resources, self._look, self._preflight, self._note = config.resources, look, preflight, note
         self._shared = shared
         self._left_out: set[str] = set()
         """Ids of hosts that lack something."""
-        self._hosts = [host for host in look() if fits(config.resources, host)]
-        self._seen = {host.node_id: host for host in self._hosts}
+        self._ask_leaving, self._leaving = leaving, leaving()
+        """Their ids, of which some may be gone since."""
+        self._seen = {host.node_id: host for host in look() if fits(config.resources, host)}
         """All that ever were there, by their ids."""
-        self._looked = time.monotonic()
+        self._hosts = [host for host in self._seen.values() if not self.is_leaving(host.node_id)]
+        self._looked = self._looked_at_leaving = time.monotonic()
         self._lost_on: dict[int, set[str]] = {}
         """By the number of a trial, the ids of hosts where a job of it was lost."""
 
@@ -86,7 +96,8 @@ class Placement:
     def look(self) -> bool:
         """See whether hosts have joined or were lost, unless that was done just now; whether any have."""
         now = time.monotonic()
-        if now - self._looked < (_WAIT_SECONDS if self._awaited() else _LOOK_SECONDS):
+        is_due = now - self._looked >= (_WAIT_SECONDS if self._awaited() else _LOOK_SECONDS)
+        if not self._look_at_leaving(now) and not is_due:
             return False
         self._looked, before = now, self._hosts
         if self._preflight is not None:
@@ -99,6 +110,10 @@ class Placement:
         if joined or lost:
             self._note(self._changed(joined, lost))
         return bool(joined or lost)
+
+    def is_leaving(self, node_id: str) -> bool:
+        """Whether the host is to be taken away: its jobs end with their running virtual epochs."""
+        return node_id in self._leaving
 
     def lost(self, number: int, host: Host | None) -> None:
         """A job of trial `number` was lost there."""
@@ -113,7 +128,7 @@ class Placement:
         """
         here = {host.node_id for host in self._hosts}
         avoided = self._lost_on.get(number, set()) & here
-        not_on = {*self._left_out, *(host.node_id for host in self._awaited())}
+        not_on = {*self._left_out, *self._leaving, *(host.node_id for host in self._awaited())}
         if avoided != here:
             not_on |= avoided
         share = self._resources.gpus_per_trial
@@ -146,8 +161,18 @@ class Placement:
             is_new, self._seen[host.node_id] = host.node_id not in self._seen, host
             if is_new and self._preflight is not None and not self._preflight.has_passed(host):
                 self._preflight.ask(host)
-        awaited = self._awaited()
-        return [host for host in living if host.node_id not in self._left_out and host not in awaited]
+        awaited, out = self._awaited(), self._left_out | self._leaving
+        return [host for host in living if host.node_id not in out and host not in awaited]
+
+    def _look_at_leaving(self, now: float) -> bool:
+        """See whether further hosts are to be taken away, unless that was done just now."""
+        if now - self._looked_at_leaving < _LEAVING_SECONDS:
+            return False
+        self._looked_at_leaving, leaving = now, self._ask_leaving()
+        if leaving <= self._leaving:
+            return False  # when one is gone, requests stay as they are: with others no process is reused
+        self._leaving = leaving
+        return True
 
     def _leave_out(self, host: Host, lacks: Sequence[str]) -> None:
         self._left_out.add(host.node_id)
@@ -155,7 +180,8 @@ class Placement:
         self._note(f"left out: {_lacks((host, lacks))}")
 
     def _changed(self, joined: Sequence[Host], lost: Sequence[Host]) -> str:
-        changes = [f"{host} has joined" for host in joined] + [f"{host} is lost" for host in lost]
+        changes = [f"{host} has joined" for host in joined]
+        changes += [f"{host} {'is leaving' if self.is_leaving(host.node_id) else 'is lost'}" for host in lost]
         if not self._hosts:
             return f"{', '.join(changes)}: no host is left for a trial, and the search waits for one to join"
         return f"{', '.join(changes)}: {counted(self.concurrency, 'trial')} at a time"

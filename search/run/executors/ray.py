@@ -43,8 +43,16 @@ class RayExecutor(RaySession, Executor):
         skip = ["--skip-bad-nodes"] if self._skip_bad_nodes else []
         return () if self.address is None else ("--address", self.address, *skip)
 
+    @property
+    def after_death(self) -> str:  # type: ignore[override]
+        if self._cluster is None:
+            return super().after_death
+        return "start it again, or another one and name that with --address"
+
     def prepare(self, jobs: Jobs) -> None:
         self._end_placement()
+        if self._cluster is not None:
+            self._cluster.note = jobs.note
         if self.address is not None:
             wait_for_hosts(jobs.config, jobs.note)
         num_hosts = len(self.hosts())
@@ -52,7 +60,9 @@ class RayExecutor(RaySession, Executor):
         if self.address is not None or num_hosts > 1:
             self._preflight = Preflight(needs_of(jobs), jobs.folder.run_path, self._passed)
         shared = self.address is not None or not started_here()
-        placement = Placement(jobs.config, self.hosts, self._preflight, jobs.note, shared=shared)
+        placement = Placement(
+            jobs.config, self.hosts, self._preflight, jobs.note, leaving=self.leaving, shared=shared
+        )
         if num_hosts > 1:
             try:
                 placement.inspect(skip_bad=self._skip_bad_nodes, phase=jobs.phase)

@@ -230,11 +230,15 @@ class StudyScheduler(_Stateless, FIFOScheduler):
             return TrialScheduler.STOP
         if got.report is None:
             job.start(got)
+        else:
+            job.heard(got.report["step"])
+            if not self._coordinator.on_report(job.plan.number, got.report, job.started.lengths):
+                save_at_end(trial, needed=not got.report["saved"])
+                return TrialScheduler.STOP
+        if not self._placement.is_leaving(job.node):
             return TrialScheduler.CONTINUE
-        job.heard(got.report["step"])
-        if self._coordinator.on_report(job.plan.number, got.report, job.started.lengths):
-            return TrialScheduler.CONTINUE
-        save_at_end(trial, needed=not got.report["saved"])
+        self._coordinator.cut_off(self._coordinator.study.records[job.plan.number])
+        save_at_end(trial, needed=got.report is not None and not got.report["saved"])
         return TrialScheduler.STOP
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
@@ -294,6 +298,7 @@ def _address_in(ray_error: str) -> str:
     return found[1] if found else ""
 
 
+_HOST_ENDED = re.compile(r"the actor's node was terminated \w+: (.*)")
 _TRIAL_ERROR = re.compile(rf"TrialError: ({'|'.join(FailureKind)}): (.*)")
 
 
@@ -304,4 +309,6 @@ def failure_in(ray_error: str) -> Failure:
         return Failure(FailureKind(found[1]), found[2])
     if OUT_OF_MEMORY in ray_error:
         return Failure(FailureKind.MEMORY, OUT_OF_MEMORY)
+    if found := _HOST_ENDED.search(ray_error):
+        return Failure(FailureKind.HOST_LOST, f"its host was taken away: {found[1]}")
     return Failure(FailureKind.DIED, "the trial's process died")
