@@ -41,7 +41,7 @@ from trainables.process.process_state import (
 from trainables.progress import DivergedError
 from trainables.ranks.batch_norm import synchronize
 from trainables.ranks.group import Ranks
-from trainables.shareable import OF_A_FUNCTION, check_shareable
+from trainables.shareable import OF_A_FUNCTION, check_batch_size, check_shareable
 from trainables.task import Arrays, Task
 from trainables.trainer import Trainer
 
@@ -259,7 +259,8 @@ def _share(
     """Let these ranks train a model together; a copy of it that is only evaluated has been made."""
     if ranks is None:
         return
-    check_shareable(task, data, batch_size, ranks.size)
+    check_shareable(task, data, ranks.size)
+    check_batch_size(batch_size, ranks.size)
     ranks.device = device
     if task.options.sync_batch_norm:
         synchronize(model, ranks)

@@ -31,12 +31,11 @@ def why_not_shareable(task_class: type[Task]) -> str:
     return _OWN_STEPS if own_steps or own_batches else ""
 
 
-def check_shareable(task: Task, data: Any, batch_size: int, size: int) -> None:
+def check_shareable(task: Task, data: Any, size: int) -> None:
     """Raise unless `size` processes can train this task together.
 
     Args:
         data: what the task trains on.
-        batch_size: samples of a micro-batch.
 
     Raises:
         TypeError: the metrics cannot be put together.
@@ -49,9 +48,13 @@ def check_shareable(task: Task, data: Any, batch_size: int, size: int) -> None:
             f"train_data() gives {a_type(data)}, whose batches cannot be shared out to the {size} processes "
             f"of a trial: return the map-style Dataset, a tuple of arrays or a BatchSource, {_ONE}"
         )
+    check_mergeable(task.metrics())
+
+
+def check_batch_size(batch_size: int, size: int) -> None:
+    """Raise ValueError if a micro-batch has no sample for each of `size` processes."""
     if batch_size < size:
         raise ValueError(
             f"batch_size is {batch_size}, and the {size} processes of a trial share each batch: it must be "
             f"{size} or more; give a larger one, {_ONE}"
         )
-    check_mergeable(task.metrics())
