@@ -141,10 +141,7 @@ def test_a_validation_of_equal_weights_has_equal_metrics(
         "optimizer": {"name": "sgd", "lr": 1e-30},
         "valid_batch_size": valid_batch_size,
         "validation": {"boundary_iou": 0.02},
-        "metrics": {
-            "confidence": {"name": "rank_tasks:mean_confidence"},
-            "jaccard": {"name": "torchmetrics:JaccardIndex", "task": "multiclass", "num_classes": 11},
-        },
+        "metrics": {"confidence": {"name": "rank_tasks:mean_confidence"}},
         "sync_batch_norm": False,
     }
     plan = segmentation_plan(tmp_path / "two", options=options, num_virtual_epochs=1)

@@ -25,8 +25,9 @@ def serve(pipe: Connection, path: list[str]) -> None:
         while True:
             method, arguments = pipe.recv()
             pipe.send(getattr(worker, method)(*arguments))
-    except EOFError:
+    except (EOFError, OSError):
         worker.end()
+    os._exit(0)  # whatever the other ranks do
 
 
 class Peer:

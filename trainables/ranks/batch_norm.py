@@ -69,6 +69,7 @@ class _Normalize(torch.autograd.Function):
         scale = deviation if weight is None else deviation * weight
         outputs = F.batch_norm(values, mean, variance, weight, bias, False, 0.0, eps)
         ctx.save_for_backward(inputs, mean, deviation, scale, count)
+        ctx.counts = number > 0
         ctx.has_weight, ctx.has_bias = weight is not None, bias is not None
         ctx.mark_non_differentiable(mean, variance, count)
         return outputs.to(inputs.dtype), mean, variance, count
@@ -84,7 +85,8 @@ class _Normalize(torch.autograd.Function):
         dist.all_reduce(sums)
         sums = sums / count
         centred = gradient - sums[0].view(shape) - normalized * sums[1].view(shape)
-        of_inputs = (centred * scale.view(shape)).to(inputs.dtype)
+        # What only stands in has no part in the statistics, and so none in their gradient.
+        of_inputs = (centred * scale.view(shape) * float(ctx.counts)).to(inputs.dtype)
         # Those of weight and bias are this rank's own: the step adds them up as all others.
         return of_inputs, of_weight if ctx.has_weight else None, of_bias if ctx.has_bias else None, None, None
 
