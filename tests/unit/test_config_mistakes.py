@@ -89,21 +89,21 @@ budget: {trails: 24}
         ),
         (
             "resources: {gpus_per_trial: 1.5}",
-            "resources.gpus_per_trial: received 1.5; must be at most 1, or a whole number of GPUs, each with a",
+            "resources.gpus_per_trial: received 1.5; must be at most 1, or a whole number of GPUs, each with",
         ),
         (
             "resources: {gpus_per_trial: 2, workers_per_trial: 4}",
-            "resources.workers_per_trial: received 4; must be 2, as each worker takes one GPU, and gpus_per_tr",
+            "resources.workers_per_trial: received 4; must be 2, as each worker takes one GPU, and",
         ),
         (
             "resources: {gpus_per_trial: 0.5, workers_per_trial: 2}",
-            "resources.workers_per_trial: received 2; each worker takes one GPU, or none, and gpus_per_trial is "
-            "0.5; give gpus_per_trial: 2, or leave workers_per_trial out",
+            "resources.workers_per_trial: received 2; each worker takes one GPU, or none, and "
+            "gpus_per_trial is 0.5; give gpus_per_trial: 2, or leave workers_per_trial out",
         ),
         (
             "resources: {cpus_per_trial: 1, workers_per_trial: 2}",
-            "resources.workers_per_trial: received 2; each worker takes a CPU or more, and cpus_per_trial is 1; "
-            "leave cpus_per_trial out, or give 2 or more",
+            "resources.workers_per_trial: received 2; each worker takes a CPU or more, and "
+            "cpus_per_trial is 1; leave cpus_per_trial out, or give 2 or more",
         ),
         ("resources: {gpus_per_trial: 1e-5}", "resources.gpus_per_trial: received 1e-05; must be 0 or at"),
         (
