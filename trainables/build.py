@@ -39,6 +39,9 @@ from trainables.process.process_state import (
     use_deterministic_algorithms,
 )
 from trainables.progress import DivergedError
+from trainables.ranks.batch_norm import synchronize
+from trainables.ranks.group import Ranks
+from trainables.shareable import OF_A_FUNCTION, check_batch_size, check_shareable
 from trainables.task import Arrays, Task
 from trainables.trainer import Trainer
 
@@ -110,6 +113,7 @@ def build_trainer(
     num_virtual_epochs: int,
     device: torch.device,
     with_validation_data: bool = False,
+    ranks: Ranks | None = None,
 ) -> Trainer:
     """Build task, data, model and optimizer from freshly seeded random states.
 
@@ -118,6 +122,7 @@ def build_trainer(
         unit, count: length of a virtual epoch.
         num_virtual_epochs: full length of the trial, which learning-rate schedules need to know.
         with_validation_data: train on the validation data too.
+        ranks: the processes that train the model together, see `check_shareable`.
     """
     clean_process()
     if options.deterministic:
@@ -129,9 +134,9 @@ def build_trainer(
     freezing = Freezing(model, options.freeze) if options.freeze else None
     task.setup(device)
     batch_size = _batch_size(train_data, options)
-    stream, epoch_samples = _training_stream(
-        train_data, options, task, batch_size=batch_size, whole_epochs=unit == "epochs"
-    )
+    average = None if options.ema is None else WeightAverage(model, options.ema)
+    _share(ranks, task, model, device, train_data, batch_size)
+    stream, epoch_samples = _training_stream(train_data, options, task, batch_size, unit == "epochs", ranks)
     virtual_epochs = VirtualEpochs(
         unit=unit,
         count=count,
@@ -151,11 +156,12 @@ def build_trainer(
         precision=Precision(options.precision, device),
         accumulate=options.accumulate,
         clip_norm=options.clip_norm,
-        average=None if options.ema is None else WeightAverage(model, options.ema),
+        average=average,
         valid_batch_size=task.valid_batch_size,
         channels_last=options.channels_last,
         freezing=freezing,
         pretrained=_pretrained(options),
+        ranks=ranks,
     )
 
 
@@ -177,6 +183,7 @@ def build_training(
     num_virtual_epochs: int,
     device: torch.device,
     with_validation_data: bool = False,
+    ranks: Ranks | None = None,
 ) -> Trainer | FunctionTrainer:
     """The Trainer of a task, or the one that runs a training function.
 
@@ -184,13 +191,25 @@ def build_training(
         arrays: the decoded data; None loads it here.
         prepared: see `load_arrays`.
         number, folder: of the trial.
+        ranks: see `build_trainer`.
+
+    Raises:
+        ValueError: it is a training function, and there are several processes.
     """
     lengths: dict[str, Any] = {"unit": unit, "count": count, "num_virtual_epochs": num_virtual_epochs}
     if issubclass(task_class, FunctionTask):
+        if ranks is not None:
+            raise ValueError(f"{task_class.__name__} {OF_A_FUNCTION}")
         return task_class.trainer(options, number=number, folder=folder, device=device, **lengths)
     arrays = load_arrays(task_class, options, prepared) if arrays is None else arrays
     return build_trainer(
-        task_class, options, arrays, device=device, with_validation_data=with_validation_data, **lengths
+        task_class,
+        options,
+        arrays,
+        device=device,
+        with_validation_data=with_validation_data,
+        ranks=ranks,
+        **lengths,
     )
 
 
@@ -234,6 +253,19 @@ def _build_model(task: Task, options: TrialOptions, device: torch.device) -> nn.
     return model
 
 
+def _share(
+    ranks: Ranks | None, task: Task, model: nn.Module, device: torch.device, data: Any, batch_size: int
+) -> None:
+    """Let these ranks train a model together; a copy of it that is only evaluated has been made."""
+    if ranks is None:
+        return
+    check_shareable(task, data, ranks.size)
+    check_batch_size(batch_size, ranks.size)
+    ranks.device = device
+    if task.options.sync_batch_norm:
+        synchronize(model, ranks)
+
+
 def _schedule(options: TrialOptions, total_steps: int) -> Factor:
     chosen = options.lr_schedule
     if isinstance(chosen, ImportedSchedule):
@@ -266,7 +298,7 @@ def _batch_size(data: Any, options: TrialOptions) -> int:
 
 
 def _training_stream(
-    data: Any, options: TrialOptions, task: Task, *, batch_size: int, whole_epochs: bool
+    data: Any, options: TrialOptions, task: Task, batch_size: int, whole_epochs: bool, ranks: Ranks | None
 ) -> tuple[TrainingStream, int | None]:
     """The stream, and the samples of one epoch where the data has a length."""
     if isinstance(data, torch.utils.data.DataLoader):
@@ -281,8 +313,9 @@ def _training_stream(
             data, batch_size=size, seed=seed, shuffle=shuffle, num_workers=num_workers
         ), None
     source = as_source(data, "train_data()")
+    part = {} if ranks is None else {"rank": ranks.rank, "num_ranks": ranks.size}
     stream = SampleStream(
-        source, batch_size=size, seed=seed, whole_epochs=whole_epochs, num_workers=num_workers
+        source, batch_size=size, seed=seed, whole_epochs=whole_epochs, num_workers=num_workers, **part
     )
     return stream, len(source)
 

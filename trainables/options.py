@@ -158,6 +158,9 @@ class TrialOptions(TrialSection):
     """torch.compile: tens of seconds at the start, faster steps afterwards."""
     ema: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
     """Decay of an exponential moving average of the weights, which is then validated and exported."""
+    sync_batch_norm: bool = True
+    """In a trial of several processes: batch normalization takes its statistics over the samples of all of
+    them, as one process has it. Without, each takes those of its own samples, which is faster."""
     valid_batch_size: PositiveInt = 32
     seed: Annotated[int, Field(ge=0)] = 0
     """Of initial weights, order of the data and augmentation; the same for every trial unless searched."""

@@ -47,7 +47,9 @@ class TrialPlan:
     num_threads: int = 1
     """Of torch in this process; 0 leaves them as they are."""
     gpu_fraction: float = 0.0
-    """Share of the GPU's memory that this trial may use, context included; 1 and above is all of it."""
+    """Share of the GPU's memory that this process may use, context included; 1 and above is all of it."""
+    workers: int = 1
+    """Processes that train it together."""
     pretrained: bool = True
     """Whether it begins from pretrained weights, where its options name some."""
     data: DataSplit = "train"

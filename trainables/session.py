@@ -6,8 +6,8 @@ import json
 import logging
 import math
 import operator
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ from trainables.process.gpu_share import select_device
 from trainables.process.imports import import_own
 from trainables.process.process_state import clean_process
 from trainables.progress import DivergedError
+from trainables.ranks.team import Team
 from trainables.task import Task
 from trainables.tensorboard import TensorBoardWriter
 from trainables.trainer import Trainer
@@ -48,10 +49,33 @@ Record = dict[str, Any]
 """What one virtual epoch reports: flat, numbers and strings only."""
 
 
+Builder = Callable[..., Trainer | FunctionTrainer]
+
+
 def load_task_class(spec: str) -> type[Task]:
     """Import `package.module:Class`, or the training function there."""
     module, _, name = spec.partition(":")
     return as_task(operator.attrgetter(name)(import_own(module)))
+
+
+def builder(plan: TrialPlan, arrays: Mapping[str, np.ndarray] | None) -> tuple[Any, Builder]:
+    """The options of a trial, and what builds its trainer; `arrays` as `TrialSession` gets them."""
+    task_class = load_task_class(plan.task)
+    options = task_class.Options.parse(plan.options)
+    return options, partial(
+        build_training,
+        task_class,
+        options,
+        arrays,
+        prepared=plan.prepared_file,
+        number=plan.number,
+        folder=Path(plan.folder),
+        unit=plan.unit,
+        count=plan.count,
+        num_virtual_epochs=plan.num_virtual_epochs,
+        device=select_device(plan.gpu_fraction),
+        with_validation_data=plan.data == "train+val",
+    )
 
 
 class TrialSession:
@@ -65,9 +89,12 @@ class TrialSession:
     Args:
         plan: the trial.
         arrays: the decoded data; None loads it here.
+        team: the other processes that train it, which have begun this job; None for a trial of one process.
     """
 
-    def __init__(self, plan: TrialPlan, arrays: Mapping[str, np.ndarray] | None) -> None:
+    def __init__(
+        self, plan: TrialPlan, arrays: Mapping[str, np.ndarray] | None, team: Team | None = None
+    ) -> None:
         clean_process()
         if plan.num_threads:
             torch.set_num_threads(plan.num_threads)
@@ -75,31 +102,19 @@ class TrialSession:
         self._folder = Path(plan.folder)
         self._folder.mkdir(parents=True, exist_ok=True)
         become_newest(self._folder, plan.job)
-        task_class = load_task_class(plan.task)
-        self.options = task_class.Options.parse(plan.options)
-        build = partial(
-            build_training,
-            task_class,
-            self.options,
-            arrays,
-            prepared=plan.prepared_file,
-            number=plan.number,
-            folder=self._folder,
-            unit=plan.unit,
-            count=plan.count,
-            num_virtual_epochs=plan.num_virtual_epochs,
-            device=select_device(plan.gpu_fraction),
-            with_validation_data=plan.data == "train+val",
-        )
+        self._team = team
+        self.options, build = builder(plan, arrays)
         # On a trainer of its own: the trial's is then as if nothing had been measured.
         self._measured = measure(plan.measures, build) if plan.measures else {}
-        self.trainer: Trainer | FunctionTrainer = build()
+        self.trainer: Trainer | FunctionTrainer = build() if team is None else build(ranks=team.ranks)
         self.history: list[Record] = []
         self._saved = 0
         self._between = True  # virtual epochs, where alone a checkpoint can be taken
         self._messages = self._load()
         if not self.history and plan.pretrained and (fitted := self.trainer.load_pretrained()):
             log.info("trial %d begins from %s", plan.number, fitted)
+        if team is not None:
+            team.share({"weights": dict(self.trainer.weights()), "state": self.trainer.state_dict()})
         remove_beyond(self._folder, len(self.history), plan.job)
         self._next = min(plan.reported, len(self.history))
         self._keep_skipped()
@@ -177,7 +192,8 @@ class TrialSession:
         metrics: dict[str, float] | None = {}
         self._between = False
         try:
-            metrics = self.trainer.run_virtual_epoch()
+            with nullcontext() if self._team is None else self._team.training():
+                metrics = self.trainer.run_virtual_epoch()
             reason = None if metrics is None else self._objective_fault(metrics)
         except DivergedError as error:
             reason = str(error)
@@ -206,7 +222,8 @@ class TrialSession:
         return {"virtual_epoch": number, "ended": f"returned after virtual epoch {number}", **self._spent()}
 
     def _keep_skipped(self) -> None:
-        if (skipped := self.trainer.skipped_samples) and is_newest(self._folder, self.plan.job):
+        skipped = {**self.trainer.skipped_samples, **(self._team.skipped if self._team else {})}
+        if skipped and is_newest(self._folder, self.plan.job):
             with _naming(self._folder):
                 keep_skipped(self._folder, skipped)
 

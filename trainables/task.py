@@ -24,7 +24,12 @@ Watch = Callable[[str, Tensor, Tensor], None]
 
 
 class Metrics(Protocol):
-    """Accumulates over the validation data on the device; `compute` alone brings numbers to the host."""
+    """Accumulates over the validation data on the device; `compute` alone brings numbers to the host.
+
+    In a trial of several processes each one validates a part of the data, and a method `merge(total)` puts
+    the parts together: it replaces each tensor that adds up by its sum over all processes, as in
+    `self.hits = total(self.hits)`, None where there was no batch here.
+    """
 
     def update(self, outputs: Any, batch: Batch) -> None: ...
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from ray import tune
 from trainables.arrived import has_arrived
 from trainables.process.failure import FailureKind, TrialError
 from trainables.process.imports import Bounded
+from trainables.rank_actors import leave_with, team_of_actors
+from trainables.ranks.team import Team
 from trainables.session import Record, TrialPlan
 from trainables.worker import Started, TrialWorker
 
@@ -45,19 +48,34 @@ class TrialTrainable(tune.Trainable):
 
     @classmethod
     def default_resource_request(cls, config: dict[str, Any]) -> tune.PlacementGroupFactory:
-        """What the job's process takes of its host, and on which hosts it must not run."""
+        """What each of the job's processes takes of its host, and on which hosts they must not run."""
         asked = config["request"]
         elsewhere = [{"ray.io/node-id": f"!in({','.join(asked['not_on'])})"}] if asked["not_on"] else None
-        return tune.PlacementGroupFactory([asked["resources"]], bundle_label_selector=elsewhere)
+        workers = config["plan"].get("workers", 1)
+        elsewhere = None if elsewhere is None else elsewhere * workers
+        return tune.PlacementGroupFactory([asked["resources"]] * workers, bundle_label_selector=elsewhere)
 
     def setup(
         self,
         config: dict[str, Any],
         shared: Mapping[str, Mapping[str, np.ndarray]] | None = None,
         interactive: Mapping[str, Any] | None = None,
+        stored: list[Any] | None = None,
     ) -> None:
-        vars(sys.modules["__main__"]).update(interactive or {})  # what a notebook defines
-        self.worker = TrialWorker(shared, alone=True)
+        """Called once in the life of the process.
+
+        Args:
+            config: of the first job.
+            shared: decoded data by its key; None where they are `stored`.
+            interactive: what a notebook defines.
+            stored: where they lie in Ray's store, for trials of several processes.
+        """
+        vars(sys.modules["__main__"]).update(interactive or {})
+        self._team: Team | None = None
+        if stored is not None:
+            shared, workers = ray.get(stored[0]), config["plan"]["workers"]
+            self._team = team_of_actors(config["request"]["resources"], workers, stored, interactive or {})
+        self.worker = TrialWorker(shared, alone=True, team=self._team)
         self._streams = sys.stdout, sys.stderr
         self._printed = [Bounded(stream, _MAX_PRINTED, "a trial") for stream in self._streams]
         sys.stdout, sys.stderr = self._printed  # type: ignore[assignment]
@@ -76,6 +94,8 @@ class TrialTrainable(tune.Trainable):
 
     def cleanup(self) -> None:
         self.worker.end()
+        if self._team is not None:
+            self._team.close()
         sys.stdout, sys.stderr = self._streams
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
@@ -94,6 +114,8 @@ class TrialTrainable(tune.Trainable):
             raise TrialError(f"{FailureKind.PASSING}: {missing}")
         for stream in self._printed:
             stream.renew(f"trial {plan.number}")
+        if self._team is not None:
+            self._team.give_up = partial(leave_with, Path(plan.folder), plan.job)
         self._started = self.worker.begin(plan)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trainables.data.batches import Batch, to_device
+from trainables.data.batches import to_device
 from trainables.data.source import BatchSource
 from trainables.data.stream import TrainingStream
 from trainables.data.virtual_epoch import VirtualEpochs
@@ -22,12 +22,13 @@ from trainables.optim.parts import Freezing
 from trainables.optim.precision import Precision
 from trainables.process.process_state import RandomStates
 from trainables.progress import Progress
-from trainables.reported import begun, check_loss, numbers
+from trainables.ranks.group import Ranks
+from trainables.ranks.merged import check_mergeable, merged
+from trainables.reported import begun, numbers
+from trainables.step import TINY, Shared, as_tensor, backward, mul_or_zero
 
 if TYPE_CHECKING:
     from trainables.task import Metrics, Task
-
-_TINY = torch.finfo(torch.float32).tiny
 
 
 @dataclass
@@ -84,9 +85,12 @@ class Trainer:
     """What is not trained."""
     pretrained: Callable[[nn.Module], str] | None = None
     """Loads weights into the model, and says what fitted."""
+    ranks: Ranks | None = None
+    """The processes that train this model together; None where this one does so alone."""
     counters: Counters = field(default_factory=Counters, init=False)
 
     def __post_init__(self) -> None:
+        self._shared = None if self.ranks is None else Shared(self.ranks, self.model)
         if len(self.valid_source) == 0:
             raise ValueError(f"the validation data ({type(self.valid_source).__name__}) is empty")
 
@@ -116,6 +120,8 @@ class Trainer:
         end_step = self.virtual_epochs.end_step(counters.num_virtual_epochs + 1)
         progress = Progress(self.device)
         self._set_training()
+        if self.ranks is not None:
+            self.ranks.seed(self.task.options.seed, counters.num_virtual_epochs)
         while counters.num_steps < end_step:
             self._train_step(progress)
             counters.num_steps += 1
@@ -159,13 +165,21 @@ class Trainer:
     def validate(self) -> dict[str, float]:
         """The task's metrics and `valid_loss` over all validation data."""
         model, metrics = self.evaluated_model, begun(self.task.metrics())
-        loss_sum, weight_sum = torch.zeros((), device=self.device), torch.zeros((), device=self.device)
+        zero = torch.zeros((), device=self.device)
+        loss_sum, weight_sum, first, step = zero, zero, 0, self.valid_batch_size
+        if self.ranks is not None:
+            check_mergeable(metrics)
+            self.ranks.from_rank_0(self._buffers())
+            # Whole batches, each as one process would have it.
+            first, step = self.ranks.rank * step, self.ranks.size * step
         model.eval()
         with torch.inference_mode(), self.precision.autocast():
-            for start in range(0, len(self.valid_source), self.valid_batch_size):
+            for start in range(first, len(self.valid_source), step):
                 loss, weight = self._validate_batch(start, model, metrics)
                 loss_sum, weight_sum = loss_sum + loss, weight_sum + weight
-        loss = (loss_sum / weight_sum.clamp_min(_TINY)).sum()
+        if self.ranks is not None:
+            loss_sum, weight_sum = merged(self.ranks, metrics, loss_sum, weight_sum)
+        loss = (loss_sum / weight_sum.clamp_min(TINY)).sum()
         return {"valid_loss": float(loss), **numbers(metrics.compute())}
 
     def try_validation(self) -> None:
@@ -264,6 +278,12 @@ class Trainer:
             parts["task"] = self.task
         return parts | {"stream": self.stream, "random": RandomStates()}
 
+    def _buffers(self) -> Iterator[Tensor]:
+        """What a step changes without a gradient, such as the running statistics of normalizations."""
+        yield from self.model.buffers()
+        if self.average is not None:
+            yield from self.average.model.buffers()
+
     def _set_training(self) -> None:
         self.model.train()
         if self.freezing is not None:
@@ -277,7 +297,8 @@ class Trainer:
         batches = [to_device(batch, self.device, self.channels_last) for batch in drawn]
         watch = partial(progress.watch, step)
         batches = self.task.prepare_step(self.model, batches, lr_factor=lr_factor, watch=watch)
-        step_loss = self._backward(batches)
+        sizes = () if self.ranks is None else self.virtual_epochs.micro_batch_sizes(step, self.batch_size)
+        step_loss = backward(self.task, self.model, batches, self.precision, self._shared, sizes)
         set_lr(self.optimizer, lr_factor)
         grad_norm = self.precision.step(self.optimizer, self.clip_norm)
         # The last step of an epoch may have fewer samples, each of which counts like any other.
@@ -292,48 +313,7 @@ class Trainer:
         batch = self.valid_source.batch(np.arange(start, stop), None)
         batch = to_device(batch, self.device, self.channels_last)
         outputs = self.task.forward(model, batch)
-        weight = _as_tensor(self.device, self.task.loss_weight(batch))
-        loss = _mul_or_zero(self.task.loss(outputs, batch).float(), weight)
+        weight = as_tensor(self.device, self.task.loss_weight(batch))
+        loss = mul_or_zero(self.task.loss(outputs, batch).float(), weight)
         metrics.update(outputs, batch)
         return loss, weight
-
-    def _backward(self, batches: Sequence[Batch]) -> Tensor:
-        """The loss of one step, a scalar, after adding its gradient to the parameters'."""
-        weights = [self.task.loss_weight(batch) for batch in batches]
-        total = None  # the share of a single micro-batch is 1
-        if len(batches) > 1:
-            total = torch.stack([_as_tensor(self.device, w) for w in weights]).sum(0).clamp_min(_TINY)
-        step_loss = None
-        for batch, weight in zip(batches, weights, strict=True):
-            with self.precision.autocast():
-                outputs = self.task.forward(self.model, batch)
-                loss = self.task.loss(outputs, batch)
-                check_loss(loss, weight)
-                loss = (
-                    _zero_if_unweighted(loss, weight) if total is None else _mul_or_zero(loss, weight / total)
-                )
-                loss = loss.sum() if loss.dim() else loss
-            self.precision.scaler.scale(loss).backward()
-            step_loss = loss.detach() if step_loss is None else step_loss + loss.detach()
-        assert step_loss is not None
-        return step_loss
-
-
-def _as_tensor(device: torch.device, weight: Tensor | float) -> Tensor:
-    """The weight as a tensor; the host does not wait for the device."""
-    return weight if isinstance(weight, Tensor) else torch.full((), weight, device=device)
-
-
-def _mul_or_zero(loss: Tensor, weight: Tensor) -> Tensor:
-    """The product, and 0 where the weight is 0: the mean over no valid target is NaN in most losses."""
-    return torch.where(weight > 0, loss * weight, 0.0)
-
-
-def _zero_if_unweighted(loss: Tensor, weight: Tensor | float) -> Tensor:
-    """The loss where its weight is above 0, else 0."""
-    # On a CPU looking at the value costs less than the kernel that it saves.
-    if not isinstance(weight, Tensor) or weight.is_cpu:
-        least = weight.min().item() if isinstance(weight, Tensor) else weight
-        if least > 0:
-            return loss
-    return torch.where(_as_tensor(loss.device, weight) > 0, loss, 0.0)

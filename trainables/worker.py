@@ -25,6 +25,7 @@ from trainables.process.failure import (
 )
 from trainables.process.gpu_share import why_no_gpu
 from trainables.process.process_state import ProcessState, RandomStates, clean_process
+from trainables.ranks.team import Team
 from trainables.session import Record, TrialPlan, TrialSession, load_task_class
 
 
@@ -45,11 +46,17 @@ class TrialWorker:
     Args:
         shared: decoded data by its key, see `data_key`; other data are loaded here.
         alone: this process has only trials, see `recorded_failure`.
+        team: the other processes of each trial.
     """
 
     def __init__(
-        self, shared: Mapping[str, Mapping[str, np.ndarray]] | None = None, *, alone: bool = False
+        self,
+        shared: Mapping[str, Mapping[str, np.ndarray]] | None = None,
+        *,
+        alone: bool = False,
+        team: Team | None = None,
     ) -> None:
+        self._team = team
         self._shared = dict(shared or {})
         self._alone = alone
         self._session: TrialSession | None = None
@@ -70,8 +77,10 @@ class TrialWorker:
             become_newest(folder, plan.job)
             take_failure(folder, plan.job)  # left by an earlier attempt that nobody read
             discard_older_notes(folder, plan.job)
-            self._clean_up(plan)
-            self._session = TrialSession(plan, self._arrays(plan))
+            self.clean_up(plan)
+            if self._team is not None:
+                self._team.begin(plan.as_dict())
+            self._session = TrialSession(plan, self.arrays(plan), self._team)
         trainer = self.session.trainer
         if plan.gpu_fraction > 0 and trainer.device.type == "cpu":
             share = f"gpus_per_trial is {plan.gpu_fraction:g}"
@@ -129,7 +138,7 @@ class TrialWorker:
             with traced_if_it_hangs(folder, session.plan.timeout, job):
                 yield
 
-    def _clean_up(self, plan: TrialPlan) -> None:
+    def clean_up(self, plan: TrialPlan) -> None:
         """Restore this process to its state before its first trial."""
         os.chdir(plan.working_folder)
         # After the installed packages: a file of the user's may be named like one of them.
@@ -141,7 +150,7 @@ class TrialWorker:
             self._clean = ProcessState()
         self._clean.restore()
 
-    def _arrays(self, plan: TrialPlan) -> Mapping[str, np.ndarray]:
+    def arrays(self, plan: TrialPlan) -> Mapping[str, np.ndarray]:
         """The shared data of this plan's `data` section, loaded here only if not shared by the search."""
         key = data_key(plan.task, plan.options)
         if key not in self._shared:

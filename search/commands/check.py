@@ -37,6 +37,7 @@ from search.run.largest_batch import with_largest_batch
 from search.run.priors import resolved_priors
 from search.run.provenance import task_source
 from search.run.retention import space_needed
+from search.run.several_processes import refuse_unshareable, timed_alone
 from search.samplers.first_try import try_sampler
 from search.schedulers.base import Scheduler
 from search.schedulers.build import build_scheduler
@@ -250,6 +251,7 @@ def _try_in(
         found, data, picture = (*loaded, *_doubts(config, trainer, seen)), None, None
         if isinstance(trainer, Trainer):
             shared = {data_key(config.task_path, values): dict(trainer.task.arrays)}
+            refuse_unshareable(config, shared)
             try_imported(config, shared, phase)
             if raced:
                 refuse_other_splits(config, shared, values)
@@ -261,10 +263,11 @@ def _try_in(
 
 
 def _doubts(config: Config, trainer: Training, seen: Collection[str]) -> tuple[str, ...]:
-    """Of code that is the user's own."""
+    """Of code that is the user's own, and of times."""
     if isinstance(trainer, FunctionTrainer):
         return tuple(trainer.doubts())
-    return tuple(doubts(trainer, seen)) if config.task_path not in BUILT_IN.values() else ()
+    own = doubts(trainer, seen) if config.task_path not in BUILT_IN.values() else ()
+    return (*own, *timed_alone(config))
 
 
 def _data_notes(config: Config, trainer: Training) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from trainables.options import MEASURED
 if TYPE_CHECKING:
     from trainables.task import Task
 
-Feature = Literal["pbt", "several objectives", "a training function"]
+Feature = Literal["pbt", "several objectives", "a training function", "several workers"]
 Level = Literal["search", "task", "stages"]
 """When a rule is checked: of one search, once its task is known, and over stages and what follows them."""
 
@@ -67,6 +67,10 @@ _LIMITS_TRAINING = (
     "limits what is trained, and pbt trains all trials to full length, which takes budget.trials full "
     "trainings; remove it"
 )
+_OF_ONE_PROCESS = (
+    "is measured in one process with a whole batch, and resources.workers_per_trial is above 1: each worker "
+    "takes less; leave it out, or set workers_per_trial to 1"
+)
 _TASK: tuple[Level, ...] = ("task",)
 _STAGES: tuple[Level, ...] = ("stages",)
 _ALSO_STAGES: tuple[Level, ...] = ("search", "stages")
@@ -100,6 +104,19 @@ def _audit(asked: Asked) -> str:
 def _measured_objective(asked: Asked) -> bool:
     limited = asked.sections.limits is not None
     return not limited and any(each.metric in MEASURED for each in asked.sections.objectives or ())
+
+
+def _memory_objective(asked: Asked) -> bool:
+    return any(each.metric == "memory" for each in asked.sections.objectives or ())
+
+
+def _one_process_task(asked: Asked) -> str:
+    """Why trials of the task are one process each."""
+    from trainables.shareable import why_not_shareable  # which imports torch
+
+    if asked.task is None or not (reason := why_not_shareable(asked.task)):
+        return ""
+    return f"received {asked.sections.resources.workers_per_trial}, and {asked.task.__name__} {reason}"
 
 
 def _is_pbt(asked: Asked) -> bool:
@@ -142,8 +159,16 @@ RULES: Sequence[Rule] = (
          "values"),
     Rule("several objectives", "`scheduler.audit`", ("scheduler", "audit"), _audit,
          "received {value}; the audit compares ranks by one objective; leave it out with several"),
+    Rule("several workers", "`limits.memory`", ("limits", "memory"),
+         lambda asked: asked.sections.limits is not None and asked.sections.limits.memory is not None,
+         _OF_ONE_PROCESS),
+    Rule("several workers", "`memory` among `objectives`", ("objectives",), _memory_objective,
+         _OF_ONE_PROCESS),
+    Rule("several workers", "training functions, and tasks with steps of their own such as `gan`",
+         ("resources", "workers_per_trial"), _one_process_task,
+         "{value} (docs/several_processes.md says what can be shared out)", _TASK),
 )  # fmt: skip
-"""All of them; docs/pbt.md and docs/objectives.md say the same."""
+"""All of them; docs/pbt.md, docs/objectives.md and docs/several_processes.md say the same."""
 
 
 def refused(
@@ -179,6 +204,8 @@ def refused_in_stages(stages: Sequence[StageSections | None], confirm: Any) -> I
 def _has(asked: Asked, feature: Feature) -> bool:
     if feature == "pbt":
         return _is_pbt(asked)
+    if feature == "several workers":
+        return asked.sections.resources.workers_per_trial > 1
     if feature == "several objectives":
         return asked.sections.objectives is not None
     from trainables.function.task import FunctionTask  # which imports torch

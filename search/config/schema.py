@@ -12,7 +12,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    NonNegativeFloat,
     NonNegativeInt,
     Tag,
     model_validator,
@@ -23,7 +22,8 @@ from search.config.limits import Limits
 from search.config.pbt import Pbt as Pbt
 from search.config.plateau import Plateau as Plateau
 from search.config.priors import AnyPriors
-from search.config.quantities import parse_duration, parse_size
+from search.config.quantities import parse_duration
+from search.config.resources import Resources as Resources
 from search.config.section import Count, CountOrZero, Section
 from trainables.data.virtual_epoch import Unit
 from trainables.imported import check_path
@@ -34,9 +34,6 @@ Axis = Literal["virtual_epochs", "steps", "samples"]
 _Duration = Annotated[float | None, BeforeValidator(parse_duration, json_schema_input_type=str | None)]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
-
-_MIN_RESOURCE = 1e-4
-"""Ray counts in ten-thousandths of a CPU or GPU."""
 
 
 def check_name(name: str) -> str:
@@ -253,29 +250,6 @@ def _other_names(stages: list[Stage]) -> list[Stage]:
     if repeated:
         raise ValueError(f"two stages have the name {repeated[0]!r}; give each another")
     return stages
-
-
-def _share_or_whole(gpus: float) -> float:
-    if 0 < gpus < _MIN_RESOURCE:
-        raise ValueError(f"must be 0 or at least {_MIN_RESOURCE}")
-    if gpus > 1:
-        rule = "must be at most 1, since a trial is one process, which uses one GPU"
-        raise ValueError(f"{rule}; with 1 as many trials run at a time as there are GPUs")
-    return gpus
-
-
-class Resources(Section):
-    """What one trial takes of the machine."""
-
-    cpus_per_trial: Annotated[float, Field(ge=_MIN_RESOURCE)] = 1
-    gpus_per_trial: Annotated[NonNegativeFloat, AfterValidator(_share_or_whole)] = 0
-    """A share, such as 0.25, puts several trials on one GPU."""
-    memory_per_trial: Annotated[
-        float | None, BeforeValidator(parse_size, json_schema_input_type=str | None)
-    ] = None
-    """Bytes, written as 2GB, that `batch_size: auto` may take on a CPU; on a GPU that is its share of it."""
-    concurrent_trials: Count | None = None
-    """Maximum number at a time (default: as many as fit)."""
 
 
 class Checkpoint(Section):

@@ -1,4 +1,4 @@
-"""How many trials the hosts of a search run at once: each runs on one, which has all that it asks for."""
+"""How many trials the hosts of a search run at once: each worker runs on one, which has what it takes."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def concurrent_trials(config: Config, hosts: Sequence[Host]) -> int:
 
 
 def num_fitting(resources: Resources, hosts: Sequence[Host]) -> int:
-    """Trials that find what they ask for on all these hosts together."""
-    return sum(_fitting(resources, host) for host in hosts)
+    """Trials that find what they need on all these hosts together; with several workers one may span some."""
+    return sum(_fitting(resources.of_worker, host) for host in hosts) // resources.workers_per_trial
 
 
 def fits(resources: Resources, host: Host) -> bool:
-    """Whether the host has what one trial asks for."""
-    return _fitting(resources, host) > 0
+    """Whether the host has what a trial asks for, or one of its workers."""
+    return _fitting(resources.of_worker, host) > 0
 
 
 def spread_share(resources: Resources, hosts: Sequence[Host], at_once: int) -> float:
@@ -82,7 +82,13 @@ def _on_gpus(resources: Resources, host: Host) -> int:
 
 
 def _lacking(resources: Resources, hosts: Sequence[Host]) -> list[str]:
-    """What no host has enough of, with what the host with the most has."""
+    """What no host has enough of, with what the host with the most has; or all hosts for several workers."""
+    if resources.workers_per_trial > 1 and hosts:
+        worker, workers = resources.of_worker, resources.workers_per_trial
+        room = sum(_fitting(worker, host) for host in hosts)
+        takes = f"each takes {worker.cpus_per_trial:g} CPUs and {worker.gpus_per_trial:g} GPUs"
+        where = "there is" if len(hosts) < 2 else f"the {len(hosts)} hosts have"
+        return [f"workers_per_trial is {workers}: {takes}, and {where} room for {room}"]
     asked = {
         "CPU": ("cpus_per_trial", resources.cpus_per_trial, _on_cpus),
         "GPU": ("gpus_per_trial", resources.gpus_per_trial, _on_gpus),

@@ -70,6 +70,11 @@ def find_largest_batch(
         SearchError: not even one sample fits, a step fails for another reason, or the GPU that a trial is to
             have is not on this machine.
     """
+    if resources.workers_per_trial > 1:
+        raise RefusedError(
+            "batch_size: auto is found in one process, and resources.workers_per_trial is "
+            f"{resources.workers_per_trial}, which share a batch; write a number"
+        )
     if resources.gpus_per_trial > 0 and not torch.cuda.is_available():
         raise RefusedError(
             "batch_size: auto is found on the machine where the search is started, and there is no GPU here; "

@@ -28,6 +28,7 @@ from search.run.limits import all_over
 from search.run.provenance import record_provenance, task_source, working_folder
 from search.run.reporter import ProgressReporter
 from search.run.retention import CheckpointRetention
+from search.run.several_processes import refuse_unshareable
 from search.run.signals import heard_signals
 from search.run.sudden_end import SuddenEnd
 from search.run.summary import NO_VALUE, Status, Summary, config_digest, end_reason, summarize
@@ -104,6 +105,7 @@ def run_in_folder(
         notes += of_data
         loaded(config, shared)
         try_sampler(config.sampler, config.space, config.sampler_where)
+        refuse_unshareable(config, shared)
         try_imported(config, shared, reporter.phase)
 
         def begin(concurrency: int) -> Coordinator:

@@ -15,11 +15,11 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 _TRAINABLES = """
-    __init__ files fence findings text_file pairing process imported base_options imported_options options
-    networks optim data tables shards images pictures inspect task supervised segmentation classification
-    regression gan
-    progress reported trainer function integrations checkpoint arrived origin tensorboard plan build measure
-    session worker trainable batch_probe
+    __init__ files fence findings text_file pairing process ranks imported base_options imported_options
+    options networks optim data tables shards images pictures inspect task supervised segmentation
+    classification regression gan
+    progress reported step trainer function integrations checkpoint arrived origin tensorboard plan
+    shareable build measure session worker rank_worker rank_actors trainable batch_probe
 """
 _SEARCH = """
     hidden errors addresses text space config study schedulers fidelity budget samplers race ray slurm run

@@ -24,7 +24,13 @@ SEVERAL: dict[str, Any] = {
     "objectives": [{"metric": "accuracy", "mode": "max"}, {"metric": "parameters", "mode": "min"}],
 }
 FUNCTION: dict[str, Any] = {"task": "race_functions:noisy", "trial": {"lr": {"loguniform": [0.1, 0.2]}}}
-FEATURES = {"pbt": PBT, "several objectives": SEVERAL, "a training function": FUNCTION}
+WORKERS: dict[str, Any] = {"resources": {"workers_per_trial": 2}}
+FEATURES = {
+    "pbt": PBT,
+    "several objectives": SEVERAL,
+    "a training function": FUNCTION,
+    "several workers": WORKERS,
+}
 STAGES = [{"name": "first"}, {"name": "second"}]
 ASKED: dict[tuple[str, str], dict[str, Any]] = {
     ("pbt", "`full_trainings`"): {"budget.full_trainings": 5},
@@ -51,11 +57,22 @@ ASKED: dict[tuple[str, str], dict[str, Any]] = {
         "objective": None,
         "objectives": [{"metric": "loss", "mode": "min"}, {"metric": "latency", "mode": "min"}],
     },
+    ("several workers", "`limits.memory`"): {
+        "limits": {"memory": "1GB"},
+        "resources": {"gpus_per_trial": 2},
+    },
+    ("several workers", "`memory` among `objectives`"): {
+        "objective": None,
+        "objectives": [{"metric": "accuracy", "mode": "max"}, {"metric": "memory", "mode": "min"}],
+        "resources": {"gpus_per_trial": 2},
+    },
+    ("several workers", "training functions, and tasks with steps of their own such as `gan`"): FUNCTION,
 }
 PASSAGES = {
     "pbt": ("pbt.md", "## What it does not go with\n", "\n**Disk"),
     "several objectives": ("objectives.md", "- **Refused before the search**", "\n- "),
     "a training function": ("objectives.md", "A training function\nmakes its model", "\n\n"),
+    "several workers": ("several_processes.md", "## What it does not go with\n", "\n## "),
 }
 OTHER_REFUSALS = {
     # In the lists of docs, and refused elsewhere: as an unknown key, by commands, or when a run goes on.
@@ -63,6 +80,8 @@ OTHER_REFUSALS = {
     | {"tpe", "gp", "startup_trials", "random", "qmc", "grid"},
     "several objectives": {"tune-search confirm", "audit"},
     "a training function": set(),
+    "several workers": {"batch_size: auto", "--local", "prepare_step()", "DataLoader", "IterableDataset"}
+    | {"merge(total)", "batch_size", "resources.workers_per_trial"},
 }
 
 

@@ -87,11 +87,23 @@ budget: {trails: 24}
             "scheduler: {grace_period: 28}",
             "scheduler.grace_period: received 28; must be at most budget.max_virtual_epochs",
         ),
-        ("resources: {gpus_per_trial: 1.5}", "resources.gpus_per_trial: received 1.5; must be at most 1"),
         (
-            "resources: {gpus_per_trial: 2}",
-            "resources.gpus_per_trial: received 2; must be at most 1, since a trial is one process, which uses one "  # noqa: E501
-            "GPU; with 1 as many trials run at a time as there are GPUs",
+            "resources: {gpus_per_trial: 1.5}",
+            "resources.gpus_per_trial: received 1.5; must be at most 1, or a whole number of GPUs, each with",
+        ),
+        (
+            "resources: {gpus_per_trial: 2, workers_per_trial: 4}",
+            "resources.workers_per_trial: received 4; must be 2, as each worker takes one GPU, and",
+        ),
+        (
+            "resources: {gpus_per_trial: 0.5, workers_per_trial: 2}",
+            "resources.workers_per_trial: received 2; each worker takes one GPU, or none, and "
+            "gpus_per_trial is 0.5; give gpus_per_trial: 2, or leave workers_per_trial out",
+        ),
+        (
+            "resources: {cpus_per_trial: 1, workers_per_trial: 2}",
+            "resources.workers_per_trial: received 2; each worker takes a CPU or more, and "
+            "cpus_per_trial is 1; leave cpus_per_trial out, or give 2 or more",
         ),
         ("resources: {gpus_per_trial: 1e-5}", "resources.gpus_per_trial: received 1e-05; must be 0 or at"),
         (

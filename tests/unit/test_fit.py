@@ -34,9 +34,13 @@ def at_once(*hosts: tuple[float, float], **resources: float) -> int:
         ([(16, 4)], {"gpus_per_trial": 0.3}, 12),
         ([(8, 0), (8, 2)], {"gpus_per_trial": 1}, 2),
         ([(8, 2), (8, 2)], {"gpus_per_trial": 0.25, "concurrent_trials": 3}, 3),
+        ([(4, 0)], {"workers_per_trial": 2}, 2),
+        ([(3, 0), (3, 0)], {"workers_per_trial": 3}, 2),
+        ([(3, 0), (3, 0)], {"workers_per_trial": 2, "cpus_per_trial": 4}, 1),
+        ([(8, 1), (8, 1)], {"gpus_per_trial": 2}, 1),
     ],
 )
-def test_a_trial_runs_on_one_host(
+def test_a_trial_of_one_worker_runs_on_one_host_and_of_several_on_some(
     hosts: list[tuple[float, float]], resources: dict[str, float], fit: int
 ) -> None:
     assert at_once(*hosts, **resources) == fit
@@ -52,6 +56,11 @@ def test_a_trial_runs_on_one_host(
             [(1, 0), (3, 0), (3, 0)],
             {"cpus_per_trial": 4},
             "cpus_per_trial is 4: a trial runs on one host, and the largest of 3, w2 (10.0.0.2), has 3",
+        ),
+        (
+            [(2, 0), (1, 0)],
+            {"workers_per_trial": 4},
+            "workers_per_trial is 4: each takes 1 CPUs and 0 GPUs, and the 2 hosts have room for 3",
         ),
         ([(4, 0), (4, 0)], {"gpus_per_trial": 0.5}, "gpus_per_trial is 0.5, there are 0"),
         (

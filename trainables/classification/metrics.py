@@ -11,6 +11,7 @@ from torch import Tensor
 from trainables.data.source import Batch
 from trainables.images.classes import Confusion
 from trainables.images.targets import NO_CLASS
+from trainables.ranks.merged import Total
 
 NUM_BINS = 15
 """Number of bins of the expected calibration error, as in Guo et al. 2017 (arXiv:1706.04599)."""
@@ -33,6 +34,11 @@ class ClassificationMetrics(Confusion):
         bins = (confidence * NUM_BINS).ceil().long().clamp(1, NUM_BINS) - 1
         values = torch.stack([known.to(confidence), confidence * known, predicted.eq(labels).to(confidence)])
         self._bins.scatter_add_(1, bins.expand(3, -1), values.double())
+
+    def merge(self, total: Total) -> None:
+        """Add what other processes of the trial have counted."""
+        super().merge(total)
+        self._bins = total(self._bins)
 
     def compute(self) -> dict[str, float]:
         """`accuracy`, `balanced_accuracy`, `macro_f1` and `calibration_error`.

@@ -9,6 +9,7 @@ import numpy as np
 
 from trainables.data.source import Batch, BatchSource
 from trainables.data.workers import Workers
+from trainables.ranks.group import part_of
 
 STATE_VERSION = 1
 
@@ -75,6 +76,8 @@ class SampleStream:
             holds exactly these samples; otherwise batches run across the end of an epoch.
         num_workers: processes that make batches ahead of time; 0 for none. Each gets a copy of the source
             (pickled), which should hold file names and no pixels.
+        rank, num_ranks: of this process among those that share each micro-batch, see `part_of`; a position
+            counts the samples of all.
 
     Raises:
         ValueError: the source is empty or holds less than one batch; from `next_step`, as the source raises.
@@ -89,6 +92,8 @@ class SampleStream:
         seed: int,
         whole_epochs: bool = False,
         num_workers: int = 0,
+        rank: int = 0,
+        num_ranks: int = 1,
     ) -> None:
         if len(source) == 0:
             raise ValueError(f"the training data ({type(source).__name__}) is empty")
@@ -103,6 +108,7 @@ class SampleStream:
         self._seed = seed
         self._whole_epochs = whole_epochs
         self._num_workers = num_workers
+        self._rank, self._num_ranks = rank, num_ranks
         self._workers: Workers[Request, tuple[Batch, list[Any]]] | None = None
         self._order: tuple[int, np.ndarray] | None = None
         self._key = int(np.random.SeedSequence([seed, 1]).generate_state(1, np.uint64)[0])
@@ -184,9 +190,9 @@ class SampleStream:
         return self._batch_size
 
     def _request(self, start: int) -> Request:
-        """What the micro-batch that begins at a position is made of."""
-        size = self._size(start)
-        return self._indices(start, start + size), self._randoms(start, size)
+        """What this rank's part of the micro-batch that begins at a position is made of."""
+        first, end = part_of(self._size(start), self._rank, self._num_ranks)
+        return self._indices(start + first, start + end), self._randoms(start + first, end - first)
 
     def _indices(self, start: int, stop: int) -> np.ndarray:
         length = len(self._source)

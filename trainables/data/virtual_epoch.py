@@ -61,6 +61,11 @@ class VirtualEpochs:
         """Training samples of optimizer step `step` (from 0)."""
         return self._samples_after(step + 1) - self._samples_after(step)
 
+    def micro_batch_sizes(self, step: int, batch_size: int) -> list[int]:
+        """Samples of the micro-batches of optimizer step `step` (from 0), each of `batch_size` at most."""
+        whole, rest = divmod(self.step_size(step), batch_size)
+        return [batch_size] * whole + [rest] * (rest > 0)
+
     def samples_at(self, virtual_epoch: int) -> int:
         """Training samples drawn when virtual epoch number `virtual_epoch` ends."""
         return self._samples_after(self.end_step(virtual_epoch))

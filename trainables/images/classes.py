@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trainables.ranks.merged import Total
+
 
 class ClassWeights:
     """One weight per class, float32 on the device of the labels; None weighs all classes alike."""
@@ -74,6 +76,10 @@ class Confusion:
             counts = torch.zeros(num_classes**2 + 1, dtype=torch.int64, device=cells.device)
             counts.scatter_add_(0, cells, torch.ones_like(cells))
         self._counts = counts if self._counts is None else self._counts + counts
+
+    def merge(self, total: Total) -> None:
+        """Add the counts of other processes of the trial."""
+        self._counts = total(self._counts)
 
     def confusion(self) -> np.ndarray:
         """int64 [K, K]: rows the truth, columns the prediction."""

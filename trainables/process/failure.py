@@ -94,6 +94,19 @@ class TrialError(Exception):
     """The cause in one line, as the process of a trial raises it."""
 
 
+class RankError(Exception):
+    """What another process of the trial has failed of, or that it is gone, as its rank 0 raises it.
+
+    Args:
+        failure: to be recorded; its cause names the rank.
+        trace: of that process, where it had one.
+    """
+
+    def __init__(self, failure: Failure, trace: str = "") -> None:
+        super().__init__("\n".join(filter(None, [failure.cause, trace])))
+        self.failure = failure
+
+
 @contextmanager
 def recorded_failure(
     folder: Path, where: Callable[[], str] = lambda: "", *, alone: bool = False, job: Job = ALONE
@@ -124,7 +137,7 @@ def recorded_failure(
         if failure.kind is FailureKind.SUPERSEDED:
             log.warning("%s", failure.cause)
         elif is_newest(folder, job):
-            _record(folder, job, failure, trace)
+            record(folder, job, failure, trace)
         # Ray would pickle the original, which not every exception survives.
         raise TrialError(f"{failure.kind}: {failure.cause}") from None
 
@@ -140,7 +153,8 @@ def _superseded(folder: Path, job: Job) -> SupersededError | None:
     return None
 
 
-def _record(folder: Path, job: Job, failure: Failure, trace: str) -> None:
+def record(folder: Path, job: Job, failure: Failure, trace: str) -> None:
+    """Note why an attempt was lost, for `take_failure`, and append its trace to error.txt."""
     # On a full disk neither can be written, and Ray still passes on the cause.
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
@@ -170,6 +184,8 @@ def _exits_raise() -> Iterator[None]:
 def failure_of(error: BaseException, where: str) -> Failure:
     """Kind and cause of an exception."""
     text, at = text_of(error), f" at {where}" if where else ""
+    if isinstance(error, RankError):
+        return error.failure
     if isinstance(error, SupersededError):
         return Failure(FailureKind.SUPERSEDED, text)
     if isinstance(error, torch.OutOfMemoryError) or any(sign in text for sign in _GPU_MEMORY_SIGNS):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from trainables.data.source import Batch
+from trainables.ranks.merged import Total
 
 
 class RegressionMetrics:
@@ -29,6 +30,10 @@ class RegressionMetrics:
         values = (torch.ones_like(errors), errors**2, errors.abs(), targets, targets**2)
         sums = torch.stack([value.sum() for value in values])
         self._sums = sums if self._sums is None else self._sums + sums
+
+    def merge(self, total: Total) -> None:
+        """Add what other processes of the trial have added up."""
+        self._sums = total(self._sums)
 
     def compute(self) -> dict[str, float]:
         """`mse`, `rmse`, `mae` and `r2`, the coefficient of determination.

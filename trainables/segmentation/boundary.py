@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trainables.ranks.merged import Total
+
 Join = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -50,6 +52,10 @@ class BoundaryCounts:
 
     def _add(self, counts: Tensor) -> None:
         self._counts = counts if self._counts is None else self._counts + counts
+
+    def merge(self, total: Total) -> None:
+        """Add what other processes of the trial have counted."""
+        self._counts = total(self._counts)
 
     def compute(self, class_names: Sequence[str]) -> dict[str, float]:
         """`boundary_iou`, the mean over the classes that occur, and `boundary_iou/<class>` of each."""

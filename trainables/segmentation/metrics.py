@@ -12,6 +12,7 @@ from torch import Tensor
 from trainables.data.source import Batch
 from trainables.images.classes import Confusion
 from trainables.images.masks.packed import unpacked
+from trainables.ranks.merged import Total
 from trainables.segmentation.boundary import BoundaryCounts
 
 
@@ -38,6 +39,12 @@ class ConfusionMetrics(Confusion):
         self.count(masks, predicted, known)
         if self._boundary is not None:
             self._boundary.count_labels(masks, predicted, known)
+
+    def merge(self, total: Total) -> None:
+        """Add what other processes of the trial have counted."""
+        super().merge(total)
+        if self._boundary is not None:
+            self._boundary.merge(total)
 
     def compute(self) -> dict[str, float]:
         """`miou`, `mean_dice`, `pixel_accuracy`, and `iou/<class>` and `dice/<class>` of each class.
@@ -74,6 +81,12 @@ class SigmoidMetrics:
         self._on_device = counts if self._on_device is None else self._on_device + counts
         if self._boundary is not None:
             self._boundary.count_planes(truth, predicted, known)
+
+    def merge(self, total: Total) -> None:
+        """As that of `ConfusionMetrics`."""
+        self._on_device = total(self._on_device)
+        if self._boundary is not None:
+            self._boundary.merge(total)
 
     def compute(self) -> dict[str, float]:
         """As that of `ConfusionMetrics`."""

@@ -12,6 +12,7 @@ from torch import Tensor
 from trainables.findings import a_type
 from trainables.imported import bind, takes
 from trainables.imported_options import ImportedCall
+from trainables.ranks.merged import Total, check_mergeable
 
 
 class _Callee:
@@ -125,6 +126,20 @@ class ImportedMetric(_Callee):
         self._sum += _number(self.name, value) * len(targets)
         self._number += len(targets)
 
+    def merge(self, total: Total) -> None:
+        """Add what other processes of the trial have added up; metrics of torchmetrics do so by themselves.
+
+        Raises:
+            TypeError: an object that accumulates by itself cannot.
+        """
+        if not self._accumulates:
+            own = torch.tensor([self._sum, self._number], dtype=torch.float64)
+            self._sum, self._number = _two(total(own))
+        elif hasattr(self.callee, "merge"):
+            self.callee.merge(total)
+        elif not hasattr(self.callee, "dist_sync_on_step"):
+            check_mergeable(self.callee, of=self.name)
+
     def compute(self, reported_as: str) -> dict[str, float]:
         """The value by name; of a metric with several values `name/key` for each."""
         if not self._accumulates:
@@ -135,6 +150,11 @@ class ImportedMetric(_Callee):
         if isinstance(value, Tensor) and value.numel() > 1:
             return {f"{reported_as}/{i}": number for i, number in enumerate(value.flatten().tolist())}
         return {reported_as: _number(self.name, value)}
+
+
+def _two(values: Tensor | None) -> tuple[float, int]:
+    assert values is not None
+    return float(values[0]), int(values[1])
 
 
 def _number(name: str, value: Any) -> float:

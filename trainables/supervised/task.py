@@ -13,6 +13,7 @@ from trainables.findings import a_type
 from trainables.imported import call, import_path
 from trainables.imported_options import ImportedModel
 from trainables.optim.optimizers import Layer
+from trainables.ranks.merged import Total, check_mergeable
 from trainables.supervised.calls import ImportedMetric
 from trainables.supervised.options import SupervisedOptions
 from trainables.supervised.outputs import as_output
@@ -92,6 +93,17 @@ class _WithImported:
         arguments = self._task.metric_arguments(outputs, batch)
         for metric in self._imported.values():
             metric.update(*arguments)
+
+    def merge(self, total: Total) -> None:
+        """Add what other processes of the trial have added up.
+
+        Raises:
+            TypeError: a metric cannot be put together.
+        """
+        check_mergeable(self._own, of="the metrics of the task")
+        self._own.merge(total)  # type: ignore[attr-defined]
+        for metric in self._imported.values():
+            metric.merge(total)
 
     def compute(self) -> dict[str, float]:
         """All of them.

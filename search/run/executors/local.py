@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from search.config.config import Config
+from search.errors import RefusedError
 from search.ray.hosts import Host
 from search.run.coordinator import Coordinator
 from search.run.executor import Executor, Jobs
@@ -28,7 +29,16 @@ class LocalExecutor(Executor):
     flags = ("--local",)
 
     def concurrency(self, config: Config) -> int:
-        """One, if this machine has what a trial asks for."""
+        """One, if this machine has what a trial asks for.
+
+        Raises:
+            RefusedError: it has not, or a trial is several processes.
+        """
+        if (workers := config.resources.workers_per_trial) > 1:
+            raise RefusedError(
+                f"resources.workers_per_trial is {workers}, and --local runs every trial in this process; "
+                "leave out --local, or give --set resources.workers_per_trial=1"
+            )
         available = {"CPU": float(num_cores()), "GPU": float(torch.cuda.device_count())}
         return min(1, concurrent_trials(config, [Host(available)]))
 

@@ -131,10 +131,13 @@ class Placement:
         not_on = {*self._left_out, *self._leaving, *(host.node_id for host in self._awaited())}
         if avoided != here:
             not_on |= avoided
-        share = self._resources.gpus_per_trial
-        if not self._shared:  # a larger share would keep a GPU from others
+        worker = self._resources.of_worker
+        share = worker.gpus_per_trial
+        if (
+            not self._shared and self._resources.workers_per_trial == 1
+        ):  # a larger share would keep a GPU from others
             share = spread_share(self._resources, self._hosts, self.concurrency)
-        asked = {"CPU": self._resources.cpus_per_trial, "GPU": share}
+        asked = {"CPU": worker.cpus_per_trial, "GPU": share}
         return {"resources": asked, "not_on": sorted(not_on)}
 
     def has_none_but(self, not_on: Sequence[str]) -> bool:
@@ -204,7 +207,8 @@ def wait_for_hosts(config: Config, note: Note) -> None:
         "no host has what a trial asks for: waiting for hosts to join, as resources.concurrent_trials is "
         f"{resources.concurrent_trials}; Ctrl-C leaves"
     )
-    one = {"CPU": resources.cpus_per_trial, "GPU": resources.gpus_per_trial}
-    with asked_for(one, resources.concurrent_trials):
+    worker = resources.of_worker
+    one = {"CPU": worker.cpus_per_trial, "GPU": worker.gpus_per_trial}
+    with asked_for(one, resources.concurrent_trials * resources.workers_per_trial):
         while is_absent(resources, living_hosts()):
             time.sleep(_WAIT_SECONDS)

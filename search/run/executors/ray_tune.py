@@ -52,8 +52,11 @@ def tuner_of(
 ) -> tune.Tuner:
     """A Tuner whose `fit()` runs all jobs of a search, and raises when `death` says that Ray is dead."""
     running = RunningJobs()
+    shared: dict[str, Any] = {"shared": dict(jobs.shared)}
+    if jobs.config.resources.workers_per_trial > 1:  # whose other processes get the same, and no copy
+        shared = {"stored": [ray.put(dict(jobs.shared))]}
     trainable = tune.with_parameters(
-        TrialTrainable, shared=dict(jobs.shared), interactive=_interactive(jobs.config.task_path)
+        TrialTrainable, interactive=_interactive(jobs.config.task_path), **shared
     )
     return tune.Tuner(
         trainable,

@@ -1,0 +1,1 @@
+"""One trial in several processes: its samples shared out, its gradients and metrics added up."""
