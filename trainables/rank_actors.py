@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from ray.exceptions import GetTimeoutError, RayActorError
 from ray.util import get_current_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from trainables.fence import Job
+from trainables.fence import Job, is_newest
 from trainables.process.failure import Failure, record
 from trainables.rank_worker import RankWorker
 from trainables.ranks.team import Answer, Call, LostPeerError, Team
@@ -90,5 +91,7 @@ def team_of_actors(resources: Mapping[str, float], num_ranks: int, *arguments: A
 
 def leave_with(folder: Path, job: Job, failure: Failure, trace: str) -> None:
     """End this process, which may be in an exchange that does not end; Ray then ends those of the others."""
-    record(folder, job, failure, f"{failure.cause}\n{trace}")
+    with suppress(OSError):
+        if is_newest(folder, job):
+            record(folder, job, failure, f"{failure.cause}\n{trace}")
     os._exit(1)

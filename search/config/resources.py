@@ -51,7 +51,7 @@ class Resources(Section):
     """Default: 1 for each worker."""
     gpus_per_trial: Annotated[NonNegativeFloat, AfterValidator(_share_or_whole)] = 0
     """A share, such as 0.25, puts several trials on one GPU; with 2 a trial has two, one for each worker."""
-    workers_per_trial: Annotated[Count, AfterValidator(_with_resources)] = 1
+    workers_per_trial: Annotated[Count, Field(validate_default=True), AfterValidator(_with_resources)] = 1
     """Processes that train a trial together, each with its part of every batch (default: one for each GPU);
     on one host where they fit, or on several."""
     memory_per_trial: Annotated[

@@ -57,3 +57,11 @@ def test_hosts_that_were_taken_away_cost_no_attempt_but_not_for_ever() -> None:
     assert not may_retry([LOST] * 11, 2)
     assert may_retry([LOST, DIED, LOST, DIED], 2)
     assert not may_retry([DIED, LOST, DIED, LOST, DIED], 2)
+
+
+def test_a_trial_that_only_two_hosts_can_hold_goes_back_to_the_one_that_it_was_lost_on() -> None:
+    hosts = [host(1), host(2)]
+    placed = Placement(config_of(resources={"workers_per_trial": 4}), lambda: hosts)
+    placed.lost(0, hosts[0])
+    assert placed.request(0)["not_on"] == []
+    assert placed.has_none_but(["id1"]), "the other host has room for two of its four processes"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 
 from trainables.data.source import ArraySource
 from trainables.data.stream import SampleStream
 from trainables.data.virtual_epoch import VirtualEpochs
+from trainables.ranks.batch_norm import synchronize
 from trainables.ranks.group import Ranks, part_of
 from trainables.ranks.join import interface_of
 
@@ -57,3 +59,17 @@ def test_micro_batches_of_a_step_end_with_what_is_left_of_the_epoch() -> None:
 def test_the_interface_of_an_address_is_found() -> None:
     assert interface_of("127.0.0.1") == "lo"
     assert interface_of("203.0.113.77") == ""
+
+
+class Activated(nn.BatchNorm2d):
+    """As some libraries have it: the activation is part of the normalization."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return super().forward(inputs).relu()
+
+
+@pytest.mark.parametrize("normalization", [Activated(3), nn.SyncBatchNorm(3)], ids=lambda n: type(n).__name__)
+def test_a_normalization_with_a_forward_pass_of_its_own_is_refused(normalization: nn.Module) -> None:
+    model = nn.Sequential(nn.Conv2d(1, 3, 1), normalization)
+    with pytest.raises(ValueError, match=r"1 of the model, a \w+, has a forward pass"):
+        synchronize(model, Ranks(rank=0, size=2))

@@ -19,6 +19,9 @@ def synchronize(model: nn.Module, ranks: Ranks) -> None:
 
     In evaluation nothing changes, nor do names and shapes of the state. Torch's own SyncBatchNorm is for GPUs
     alone, and would count the sample of a rank that only stands in.
+
+    Raises:
+        ValueError: one has a forward pass of its own, which this would replace.
     """
 
     @torch.compiler.disable  # a graph cannot hold the exchange
@@ -28,8 +31,14 @@ def synchronize(model: nn.Module, ranks: Ranks) -> None:
             return type(module).forward(module, inputs)
         return _normalized(module, inputs, ranks)
 
-    for module in model.modules():
-        if isinstance(module, _BatchNorm) and not isinstance(module, nn.SyncBatchNorm):
+    for name, module in model.named_modules():
+        if isinstance(module, _BatchNorm):
+            if type(module).forward is not _BatchNorm.forward or "forward" in vars(module):
+                raise ValueError(
+                    f"{name} of the model, a {type(module).__name__}, has a forward pass of its own, which "
+                    "takes its statistics from one process's part of each batch; use torch's BatchNorm, or "
+                    "let each process normalize by itself: trial.sync_batch_norm: false"
+                )
             module.forward = MethodType(forward, module)  # type: ignore[method-assign]
 
 

@@ -82,6 +82,15 @@ class Ranks:
         kind, dims, *shape = header.tolist()
         if not kind:
             return None
+        is_other = tensor is not None and list(tensor.shape) != shape[:dims]
+        unlike = torch.tensor(int(is_other), device=self.device)
+        dist.all_reduce(unlike, op=dist.ReduceOp.MAX)
+        if unlike:
+            received = "none" if tensor is None else str(list(tensor.shape))
+            raise TypeError(
+                f"total() received a tensor of shape {received} here and of another shape in another process "
+                "of the trial; it adds up sums and counts, and not what was collected of samples"
+            )
         if tensor is None:
             tensor = torch.zeros(shape[:dims], dtype=_DTYPES[kind - 1])
         return self.sum(tensor.to(self.device)).to(device)

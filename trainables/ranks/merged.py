@@ -22,6 +22,9 @@ def check_mergeable(metrics: Any, of: str = "") -> None:
     Raises:
         TypeError: they have no `merge`.
     """
+    if hasattr(metrics, "check_mergeable"):
+        metrics.check_mergeable()
+        return
     if not callable(getattr(metrics, "merge", None)):
         raise TypeError(
             f"each process of the trial validates a part of the data, and {of or 'what metrics() returned'} "

@@ -207,7 +207,7 @@ class Team:
                 beat, now = self._beat(rank), time.monotonic()
                 if beat != seen[rank][0]:
                     seen[rank] = beat, now
-                elif now - seen[rank][1] > self._patience:
+                elif now - seen[rank][1] > (self._patience if beat else max(self._patience, START_SECONDS)):
                     cause = (
                         f"rank {rank} of {len(self._peers) + 1} has shown no sign of life for "
                         f"{self._patience:g} s: it is stopped, or its host is cut off"
@@ -220,5 +220,7 @@ class Team:
         return self._beats.add(f"{BEAT}{rank}", 0)
 
 
+START_SECONDS = 1800.0
+"""Until a rank's first sign of life: its process imports torch, and the data may come from another host."""
 BEAT = "beat/"
 """Begins the key of the store at which a rank counts up while it lives."""

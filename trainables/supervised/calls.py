@@ -126,19 +126,22 @@ class ImportedMetric(_Callee):
         self._sum += _number(self.name, value) * len(targets)
         self._number += len(targets)
 
-    def merge(self, total: Total) -> None:
-        """Add what other processes of the trial have added up; metrics of torchmetrics do so by themselves.
+    def check_mergeable(self) -> None:
+        """Raise unless parts of it can be put together; metrics of torchmetrics do so by themselves.
 
         Raises:
             TypeError: an object that accumulates by itself cannot.
         """
+        if self._accumulates and not hasattr(self.callee, "dist_sync_on_step"):
+            check_mergeable(self.callee, of=self.name)
+
+    def merge(self, total: Total) -> None:
+        """Add what other processes of the trial have added up."""
         if not self._accumulates:
             own = torch.tensor([self._sum, self._number], dtype=torch.float64)
             self._sum, self._number = _two(total(own))
         elif hasattr(self.callee, "merge"):
             self.callee.merge(total)
-        elif not hasattr(self.callee, "dist_sync_on_step"):
-            check_mergeable(self.callee, of=self.name)
 
     def compute(self, reported_as: str) -> dict[str, float]:
         """The value by name; of a metric with several values `name/key` for each."""

@@ -94,13 +94,18 @@ class _WithImported:
         for metric in self._imported.values():
             metric.update(*arguments)
 
-    def merge(self, total: Total) -> None:
-        """Add what other processes of the trial have added up.
+    def check_mergeable(self) -> None:
+        """Raise unless each of them can be put together.
 
         Raises:
-            TypeError: a metric cannot be put together.
+            TypeError: one cannot.
         """
         check_mergeable(self._own, of="the metrics of the task")
+        for metric in self._imported.values():
+            metric.check_mergeable()
+
+    def merge(self, total: Total) -> None:
+        """Add what other processes of the trial have added up."""
         self._own.merge(total)  # type: ignore[attr-defined]
         for metric in self._imported.values():
             metric.merge(total)

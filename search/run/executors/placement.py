@@ -126,10 +126,10 @@ class Placement:
         It stays away from hosts where the trial was lost before, if there is another one: with the same error
         there for the second time the trial would have failed.
         """
-        here = {host.node_id for host in self._hosts}
-        avoided = self._lost_on.get(number, set()) & here
+        avoided = self._lost_on.get(number, set()) & {host.node_id for host in self._hosts}
         not_on = {*self._left_out, *self._leaving, *(host.node_id for host in self._awaited())}
-        if avoided != here:
+        others = [host for host in self._hosts if host.node_id not in avoided]
+        if num_fitting(self._resources, others):
             not_on |= avoided
         worker = self._resources.of_worker
         share = worker.gpus_per_trial
@@ -141,8 +141,9 @@ class Placement:
         return {"resources": asked, "not_on": sorted(not_on)}
 
     def has_none_but(self, not_on: Sequence[str]) -> bool:
-        """Whether there are hosts, and all of them are among these."""
-        return bool(self._hosts) and all(host.node_id in not_on for host in self._hosts)
+        """Whether there are hosts, and without these a trial finds no place."""
+        others = [host for host in self._hosts if host.node_id not in not_on]
+        return bool(self._hosts) and not num_fitting(self._resources, others)
 
     def host_of(self, text: str) -> Host | None:
         """The host whose id or address it is; None where there is but one, which need not be named."""
