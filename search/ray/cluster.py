@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import socket
@@ -15,6 +16,8 @@ from search.ray.dead import PATIENCE_SECONDS, DeathNotice, Told, give_up_tables
 from search.ray.patches import HeadLine, job_config, send_token_if_refused
 from search.ray.private import user_has_token
 from trainables.process.places import make_home_known
+
+log = logging.getLogger(__name__)
 
 _CONNECT_SECONDS = 10.0
 _LOOK_SECONDS = 1.0
@@ -56,7 +59,7 @@ class Cluster(Thread):
         self._asked, self._was_heard = 0.0, True
         self._over, self._notice = Event(), DeathNotice()
         self._head = ray.get_runtime_context().gcs_address
-        self._line = HeadLine(self._head)
+        self._line = line_to(self._head, is_own=self._is_own)
         self.start()
 
     @property
@@ -75,7 +78,7 @@ class Cluster(Thread):
         Waits while it is silent: whoever asks it then waits too, and the answer of a head that does not know
         this driver ends the process.
         """
-        while self.is_silent and not self._death and not self._over.wait(_SOON_SECONDS):
+        while self.is_silent and self.is_alive() and not self._death and not self._over.wait(_SOON_SECONDS):
             pass
         if self._is_stranger and self._is_own:
             self._over.wait(PATIENCE_SECONDS)
@@ -94,7 +97,7 @@ class Cluster(Thread):
             silence += min(_LOOK_SECONDS + time.monotonic() - begin, _LONGEST_LOOK)
             if self._was_heard:
                 if told:
-                    self.note(f"the cluster's head at {self._head} answers again: the search goes on")
+                    self._say(f"the cluster's head at {self._head} answers again: the search goes on")
                 silence, told = 0.0, False
             elif heard is HeadLine.STRANGER:
                 self._is_stranger = True
@@ -105,7 +108,7 @@ class Cluster(Thread):
                 self._death = f"the cluster's head at {self._head} has not answered for {SILENCE_SECONDS:g} s"
             elif silence >= TOLD_SECONDS and not told:
                 told = True
-                self.note(_silent_text(self._head))
+                self._say(_silent_text(self._head))
         if self._death:
             self._notice.give(self._death, self._over, 0.0 if self._is_stranger else PATIENCE_SECONDS)
 
@@ -117,12 +120,19 @@ class Cluster(Thread):
         self.join()  # after the answer to its last question
         if not self._is_own:
             return
-        if not self._was_heard:
+        # One late answer says nothing of a head.
+        if self._death or not (self._was_heard or self._line.ask(_ANSWER_SECONDS) is HeadLine.ANSWERS):
             give_up_tables()
             return
         import ray
 
         ray.shutdown()
+
+    def _say(self, text: str) -> None:
+        try:
+            self.note(text)
+        except Exception:  # such as of a closed output: the watch goes on
+            log.exception("%s", text)
 
 
 def _silent_text(head: str) -> str:
@@ -161,6 +171,29 @@ def _join(address: str) -> None:
         ray.init(address, configure_logging=False, log_to_driver=True, job_config=job_config())
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise _unreachable(address, error) from error
+
+
+def line_to(head: str, *, is_own: bool) -> HeadLine:
+    """The line to the head of a cluster that this process is a driver of.
+
+    Args:
+        head: `host:port`.
+        is_own: it was joined here, and is left again if the head does not answer.
+
+    Raises:
+        SearchError: the head does not answer any more.
+    """
+    import ray
+    from ray.exceptions import RpcError
+
+    try:
+        return HeadLine(head)
+    except Exception as error:  # Ray has several without a base of their own
+        if is_own and isinstance(error, RpcError):  # after 40 s
+            give_up_tables()
+        elif is_own:
+            ray.shutdown()
+        raise _unreachable(head, error) from error
 
 
 def _check_listening(address: str) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import sys
 import time
 from collections.abc import Callable
 from threading import Event
+
+log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 5.0
 """For which a search whose Ray is dead may go on: then it waits for what does not come."""
@@ -31,15 +34,23 @@ class DeathNotice:
     def give(self, death: str, over: Event, patience: float = PATIENCE_SECONDS) -> None:
         """Say so once, and leave if it is not over within so many seconds; returns when it is."""
         deadline, told = time.monotonic() + patience, False
-        while not over.wait(_LOOK_SECONDS):
-            if self._told is None:
-                continue
-            tell, leave = self._told
-            if not told:
-                tell(death)
-            elif time.monotonic() > deadline:
-                leave(death)
-            told = True
+        while not over.is_set():
+            if self._told is not None:
+                tell, leave = self._told
+                if not told:
+                    _try(tell, death)
+                elif time.monotonic() > deadline:
+                    _try(leave, death)
+                told = True
+            over.wait(_LOOK_SECONDS)
+
+
+def _try(told: Told, death: str) -> None:
+    """Whatever it raises, such as of a closed output, whoever waits for the dead must not wait for ever."""
+    try:
+        told(death)
+    except Exception:
+        log.exception("%s", death)
 
 
 def give_up_tables() -> None:

@@ -23,12 +23,15 @@ whether a name exists: where one is gone, that is an error and not a slower or l
 # ruff: noqa: E501  # the table above
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any
+
+log = logging.getLogger(__name__)
 
 CHECKED = ("2.60.0",)
 
@@ -238,6 +241,8 @@ class HeadLine:
         from ray._raylet import GcsClient  # type: ignore[attr-defined]
 
         self._client = GcsClient(address=address)
+        self._is_logged = False
+        """The error of a silence that lasts."""
         self.draining: set[str] = set()
         """Ids of nodes, when the head last answered: by `ray drain-node`, an autoscaler, a SIGTERM to
         `ray start --block`."""
@@ -247,6 +252,10 @@ class HeadLine:
         try:
             self.draining = set(self._client.get_draining_nodes(timeout=seconds))
         except Exception as error:
+            if not self._is_logged:
+                log.warning("the head has no answer for this search: %s", error)
+            self._is_logged = True
             # Ray takes the answer for one about tokens: AuthenticationError.
             return self.STRANGER if _OTHER_CLUSTER in str(error) else self.SILENT
+        self._is_logged = False
         return self.ANSWERS

@@ -31,6 +31,11 @@ _PATIENCE = 0.5
 """Seconds: whoever asks for the owner holds the lock too, for a moment."""
 
 
+def is_of_full_disk(error: BaseException) -> bool:
+    """Whether a disk is full, or a person's share of it."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
 class _Inside:
     """The path of a file or folder inside a run's folder."""
 
@@ -182,7 +187,7 @@ class RunFolder:
         try:
             yield
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            if not is_of_full_disk(error):
                 raise
             where = error.filename or self.path
             raise SearchError(

@@ -18,8 +18,8 @@ _SLOWEST_TIMES, _SHORTEST_TIMEOUT, _FIRST_TIMEOUT = 10.0, 300.0, 3600.0
 # memory again, but in a machine's memory another trial may have been the cause.
 _RETRIES = {FailureKind.GPU_MEMORY: 0, FailureKind.LASTING: 0, FailureKind.MEMORY: 1, FailureKind.HUNG: 1}
 
-_MOST_HOSTS_LOST = 10
-"""Of one trial, which may be what brings them down after all."""
+_MOST_HOSTS = {FailureKind.HOST_LOST: 10, FailureKind.HOST_DIED: 3}
+"""Lost under a trial between two of its reports: it may be what brings them down after all."""
 
 MOST_WITHOUT_VALUE = 24
 """Trials without a value after which a search ends that has no limit of trials."""
@@ -127,12 +127,12 @@ def may_retry(failures: Sequence[Failure], max_failures: int) -> bool:
     """Whether a trial is tried again after these lost attempts, at least one.
 
     A trial computes the same in each attempt, so an exception with the same text twice running comes again.
-    Hosts that were taken away do not count, but for very many.
+    Hosts that are gone do not count, but for many since its last report.
     """
-    lost = sum(failure.kind is FailureKind.HOST_LOST for failure in failures)
-    if failures[-1].kind is FailureKind.HOST_LOST:
-        return lost <= _MOST_HOSTS_LOST
-    failures = [failure for failure in failures if failure.kind is not FailureKind.HOST_LOST]
+    if most := _MOST_HOSTS.get(failures[-1].kind):
+        since = [failure for failure in failures if failure.depth == failures[-1].depth]
+        return sum(failure.kind is failures[-1].kind for failure in since) <= most
+    failures = [failure for failure in failures if failure.kind not in _MOST_HOSTS]
     if failures[-1].kind is FailureKind.ERROR and failures[-1] in failures[-2:-1]:
         return False
     last = failures[-1].kind

@@ -23,7 +23,7 @@ from search.run.data_record import DataChangedError, compared, find_data, read_d
 from search.run.events import Event, EventKind
 from search.run.executor import Executor, Jobs
 from search.run.first_try import try_imported
-from search.run.folder import RunFolder, write_json
+from search.run.folder import RunFolder, is_of_full_disk, write_json
 from search.run.limits import all_over
 from search.run.provenance import record_provenance, task_source, working_folder
 from search.run.reporter import ProgressReporter
@@ -35,7 +35,7 @@ from search.run.summary import NO_VALUE, Status, Summary, config_digest, end_rea
 from search.samplers.build import sampler_of
 from search.samplers.first_try import try_sampler
 from search.schedulers.build import build_scheduler
-from search.study.journal import OvertakenError, drop_half_line
+from search.study.journal import JournalWriteError, OvertakenError, drop_half_line
 from search.study.study import SearchStudy, read_records
 from trainables.build import load_arrays
 from trainables.checkpoint import list_checkpoints
@@ -154,9 +154,11 @@ def run_jobs(
             executor.run(coordinator, jobs)
             return _finish(config, folder, coordinator, retention, received)
     except BaseException as error:
-        death = executor.death()
+        # Who interrupts again does not wait; and with these errors the same command would not go on.
+        has_own_way_out = isinstance(error, JournalWriteError) or is_of_full_disk(error)
+        death = executor.death() if isinstance(error, Exception) and not has_own_way_out else ""
         executor.close()  # no trial writes into the folder any more when it is free again
-        if death and isinstance(error, Exception):
+        if death:
             raise end.error(death) from error
         raise
     finally:

@@ -34,7 +34,7 @@ def record_of(number: int, trial_id: int, frozen: FrozenTrial, space: Space) -> 
     values = [frozen.intermediate_values[step] for step in sorted(frozen.intermediate_values)]
     lengths = VirtualEpochs(**attrs["virtual_epochs"]) if "virtual_epochs" in attrs else None
     failures = [
-        Failure(FailureKind(item["kind"]), item["cause"], item.get("host", ""))
+        Failure(FailureKind(item["kind"]), item["cause"], item.get("host", ""), item.get("depth", 0))
         for item in attrs.get("failures", [])
     ]
     drawn = space.resolve(frozen.params).params

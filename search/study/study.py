@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, astuple
+from dataclasses import asdict, astuple, replace
 from pathlib import Path
 from typing import Any
 
@@ -248,7 +248,7 @@ class SearchStudy:
 
     def add_failure(self, record: TrialRecord, failure: Failure) -> None:
         """Record that an attempt failed."""
-        failures = [*record.failures, failure]
+        failures = [*record.failures, replace(failure, depth=record.depth)]
         self._set(record, "failures", [asdict(item) for item in failures])
         record.failures = failures
 

@@ -66,6 +66,8 @@ def test_a_dead_head_is_told_and_with_a_new_one_the_search_goes_on_where_it_was(
         output = ended(search, 1)
         assert "Traceback" not in output, output
         assert f"the cluster's head at {old} has not answered for 40 s; ending the search" in output
+        log = (tmp_path / "digits" / "search.log").read_text(encoding="utf-8")
+        assert log.count("the head has no answer for this search: ") == 1
         assert named_command(output) == ["resume", str(tmp_path / "digits"), "--address", old]
         for host in workers:
             host.run("ray", "stop", "--force")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,12 +12,13 @@ import pytest
 from executor_suite import ExecutorSuite, Run, simulated, trained
 from tiny_tasks import search_config
 
-from search.errors import ConfigError
+from search.errors import ConfigError, CutShortError, SearchError
 from search.run.executors.choose import executor_for
 from search.run.executors.local import LocalExecutor
 from search.run.executors.ray import RayExecutor
 from search.run.folder import RunFolder
 from search.run.search import search as run_search
+from search.study.journal import OvertakenError
 
 
 @pytest.fixture(autouse=True)
@@ -67,3 +69,46 @@ def test_an_executor_that_fails_is_closed_before_the_folder_is_free(tmp_path: Pa
         run_search(search_config(), results=tmp_path, executor=executor)
     assert executor.owners[0] is not None
     assert executor.folder.owner() is None
+
+
+class DyingExecutor(LocalExecutor):
+    """Raises an error, while what it runs on is dead; counts who asks for that."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error, self.asked = error, 0
+
+    def run(self, coordinator: Any, jobs: Any) -> None:
+        raise self.error
+
+    def death(self) -> str:
+        self.asked += 1
+        return "the head is dead"
+
+
+@pytest.mark.parametrize(
+    ("error", "raised", "text"),
+    [
+        (RuntimeError("no answer"), CutShortError, r"the head is dead: .* continue with: "),
+        (OvertakenError("another search goes on"), OvertakenError, r"^another search goes on$"),
+        (
+            OSError(errno.ENOSPC, "No space left on device"),
+            SearchError,
+            r"No space left on device; free some",
+        ),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), SearchError, r"Disk quota exceeded; free some"),
+    ],
+)
+def test_of_a_dead_cluster_is_told_unless_the_error_has_a_way_out_of_its_own(
+    tmp_path: Path, error: Exception, raised: type[Exception], text: str
+) -> None:
+    executor = DyingExecutor(error)
+    with pytest.raises(raised, match=text):
+        run_search(search_config(), results=tmp_path, executor=executor)
+    assert executor.asked == (raised is CutShortError)
+
+
+def test_whoever_interrupts_for_the_second_time_does_not_wait_for_a_dead_cluster(tmp_path: Path) -> None:
+    executor = DyingExecutor(KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        run_search(search_config(), results=tmp_path, executor=executor)
+    assert not executor.asked

@@ -71,6 +71,8 @@ class FailureKind(StrEnum):
     DIED = "process died"
     HOST_LOST = "host lost"
     """the machine was taken away, which no trial is to blame for"""
+    HOST_DIED = "host died"
+    """the machine ended without an announcement, which a trial may have brought about"""
     SUPERSEDED = "superseded"
     """a newer job of the trial has begun elsewhere"""
 
@@ -83,6 +85,8 @@ class Failure:
     cause: str
     host: str = field(default="", compare=False)
     """Where it was lost, on a cluster of several hosts; another host does not make it another failure."""
+    depth: int = field(default=0, compare=False)
+    """Virtual epochs that the trial had reported."""
 
     @property
     def text(self) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from search.config.config import Config
 from search.errors import SearchError
-from search.ray.hosts import Host, asked_for, living_hosts
+from search.ray.hosts import Host, asked_for
 from search.ray.preflight import Preflight
 from search.run.executor import Note
 from search.run.fit import fits, is_absent, num_fitting, spread_share
@@ -175,7 +175,7 @@ class Placement:
         self._looked_at_leaving, leaving = now, self._ask_leaving()
         if leaving <= self._leaving:
             return False  # when one is gone, requests stay as they are: with others no process is reused
-        self._leaving = leaving
+        self._leaving = self._leaving | leaving  # their ids never come back
         return True
 
     def _leave_out(self, host: Host, lacks: Sequence[str]) -> None:
@@ -196,13 +196,33 @@ def _lacks(found: tuple[Host, Sequence[str]]) -> str:
     return f"{host} lacks {', '.join(lacks)}"
 
 
-def wait_for_hosts(config: Config, note: Note) -> None:
+def wait_for_hosts(
+    config: Config, note: Note, look: Callable[[], Sequence[Host]], death: Callable[[], str]
+) -> None:
     """Wait until there is a host at all, where `resources.concurrent_trials` says how many trials it is for.
 
     Without that the start is refused, as nobody knows what to wait for. An autoscaler is asked for hosts.
+
+    Args:
+        config, note: as of `Placement`.
+        look: the living hosts of now.
+        death: what has become of a cluster that is dead; else empty. It comes before any other question,
+            which would be the end of this process.
+
+    Raises:
+        SearchError: the cluster is dead.
     """
     resources = config.resources
-    if resources.concurrent_trials is None or not is_absent(resources, living_hosts()):
+
+    def is_waiting() -> bool:
+        if cause := death():
+            raise SearchError(
+                f"{cause} while the search waited for hosts, and no trial has begun; start the head again, "
+                "or another one and name that with --address"
+            )
+        return is_absent(resources, look())
+
+    if resources.concurrent_trials is None or not is_waiting():
         return
     note(
         "no host has what a trial asks for: waiting for hosts to join, as resources.concurrent_trials is "
@@ -211,5 +231,5 @@ def wait_for_hosts(config: Config, note: Note) -> None:
     worker = resources.of_worker
     one = {"CPU": worker.cpus_per_trial, "GPU": worker.gpus_per_trial}
     with asked_for(one, resources.concurrent_trials * resources.workers_per_trial):
-        while is_absent(resources, living_hosts()):
+        while is_waiting():
             time.sleep(_WAIT_SECONDS)

@@ -54,7 +54,7 @@ class RayExecutor(RaySession, Executor):
         if self._cluster is not None:
             self._cluster.note = jobs.note
         if self.address is not None:
-            wait_for_hosts(jobs.config, jobs.note)
+            wait_for_hosts(jobs.config, jobs.note, self.hosts, self.death)
         num_hosts = len(self.hosts())
         self.concurrency(jobs.config)
         if self.address is not None or num_hosts > 1:

@@ -248,13 +248,19 @@ class StudyScheduler(_Stateless, FIFOScheduler):
         job = self._running.get(trial.trial_id)
         if job is None:
             return
-        folder = Path(job.plan.folder)
         error_file = Path(trial.local_path or "") / EXPR_ERROR_FILE
         ray_error = error_file.read_text(encoding="utf-8") if error_file.is_file() else ""
+        self.lose(job, ray_error)
+
+    def lose(self, job: RunningJob, ray_error: str) -> None:
+        """A job has ended without its last report, with what Ray says of it."""
+        folder = Path(job.plan.folder)
         failure = take_failure(folder, job.plan.job) or job.failure or failure_in(ray_error)
         discard_hang_trace(folder, job.plan.job)
         host = self._placement.host_of(job.node or _address_in(ray_error))
         self._placement.lost(job.plan.number, host)
+        if self._placement.is_leaving(host.node_id if host else job.node):
+            failure = of_leaving_host(failure)
         self._coordinator.on_lost(job.plan.number, replace(failure, host=str(host or "")))
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
@@ -301,7 +307,8 @@ def _address_in(ray_error: str) -> str:
     return found[1] if found else ""
 
 
-_HOST_ENDED = re.compile(r"the actor's node was terminated \w+: (.*)")
+_HOST_ENDED = re.compile(r"the actor's node was (?:preempted|terminated)(?: (\w+))?: (.*)")
+_PREEMPTED = "Actor died by preemption."
 _TRIAL_ERROR = re.compile(rf"TrialError: ({'|'.join(FailureKind)}): (.*)")
 
 
@@ -313,5 +320,16 @@ def failure_in(ray_error: str) -> Failure:
     if OUT_OF_MEMORY in ray_error:
         return Failure(FailureKind.MEMORY, OUT_OF_MEMORY)
     if found := _HOST_ENDED.search(ray_error):
-        return Failure(FailureKind.HOST_LOST, f"its host was taken away: {found[1]}")
+        if found[1] == "unexpectedly":
+            return Failure(FailureKind.HOST_DIED, f"its host has ended: {found[2]}")
+        return Failure(FailureKind.HOST_LOST, f"its host was taken away: {found[2]}")
+    if _PREEMPTED in ray_error:
+        return Failure(FailureKind.HOST_LOST, "its host was taken away: preempted")
     return Failure(FailureKind.DIED, "the trial's process died")
+
+
+def of_leaving_host(failure: Failure) -> Failure:
+    """What a job was lost to whose host is being taken away: Ray may see no more than a closed connection."""
+    if failure.kind not in (FailureKind.DIED, FailureKind.HOST_DIED):
+        return failure
+    return Failure(FailureKind.HOST_LOST, f"its host was being taken away: {failure.cause}")
