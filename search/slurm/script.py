@@ -129,6 +129,7 @@ asked() {
     why=asked
     sleep 1
     if kill -0 "$witness" 2>/dev/null; then tell; elif [ -n "$pid" ]; then told=1; fi
+    say "the job is told to end"
 }
 # Whatever needs long runs so: behind a program in the foreground a signal would wait for its end.
 attend() {
