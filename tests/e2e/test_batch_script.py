@@ -296,8 +296,7 @@ def test_a_signal_to_all_processes_reaches_the_search_once(tmp_path: Path) -> No
     process = start(tmp_path, job(tmp_path / "run", "-c", SAVING, "2"))
     wait_for(process, "searching")
     os.killpg(process.pid, signal.SIGTERM)
-    seen = wait_for(process, "the job is told to end")
-    os.kill(process.pid, signal.SIGUSR1)
+    seen = wait_for(process, "heard 1")
     (tmp_path / "saved").touch()
     output = seen + ended(process)[1]
     assert output.count("heard 1") == 1
