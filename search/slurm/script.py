@@ -153,7 +153,7 @@ end_all() {
     fi
     kill $(jobs -p) 2>/dev/null
     local end=$((SECONDS + 20))
-    while [ -n "$(jobs -pr)" ] && [ "$SECONDS" -lt "$end" ]; do sleep 0.1; done
+    while kill -0 $(jobs -p) 2>/dev/null && [ "$SECONDS" -lt "$end" ]; do sleep 0.1; done
     kill -KILL $(jobs -p) 2>/dev/null
 }
 trap end_all EXIT
