@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,13 +17,37 @@ from search.run.folder import RunFolder
 from search.run.search import run_name
 from search.slurm.options import SlurmOptions
 from search.slurm.script import Job, batch_script
-from search.text import duration, program, short_path
+from search.text import cut, duration, one_line, printable, program, short_path, shown
 from trainables.files import atomic_write
 
 _SHORTEST_SECONDS = 60.0
 _LONGEST_SECONDS = 65_535.0
 """Of SLURM's --signal."""
 _SCRIPT, _LAST = "job.sbatch", "job_id"
+_UNKNOWN_JOB = "Invalid job id"
+"""What squeue says of a job that has ended a while ago."""
+_LONGEST_SAID = 300
+_OVERRIDING = {
+    f"SBATCH_{name}"
+    for name in (
+        [
+            "SIGNAL",
+            "TIMELIMIT",
+            "REQUEUE",
+            "NO_REQUEUE",
+            "OUTPUT",
+            "ERROR",
+            "OPEN_MODE",
+            "ARRAY_INX",
+            "WAIT",
+            "EXPORT",
+            "BATCH",
+        ]
+    )
+}
+"""Variables that sbatch prefers to the lines of a script."""
+_OF_THE_SITE = {"SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT"}
+"""Where SLURM is and who asks; all other variables so named are those of an allocation around this shell."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +102,7 @@ def submit(
     """
     options = SlurmOptions.parse(slurm)
     _require_possible(wind_down)
-    if requeue:
-        options.require_longer_than(wind_down)
+    options.require_longer_than(wind_down, requeue=requeue)
     loaded = load_config(config, overrides, name=name, priors_from=priors_from)
     folder = RunFolder(local_path(results).absolute() / run_name(name, loaded))
     given = {"--results": results, "--name": name, "--from-run": from_run, "--priors-from": priors_from}
@@ -96,7 +120,9 @@ def submit(
         working_folder=Path.cwd(),
         wind_down=wind_down,
         requeue=requeue,
+        only_shown=only_print,
     )
+    _require_printable(job)
     script = batch_script(job)
     return Submitted(job, script) if only_print else _submitted(job, script, folder)
 
@@ -108,42 +134,102 @@ def _require_possible(wind_down: float) -> None:
         raise ConfigError([Problem("--wind-down", "", f"received {duration(wind_down)}; {rule}")])
 
 
+def _require_printable(job: Job) -> None:
+    """Raise ConfigError for a folder that no line of a script, and no file in UTF-8, can name."""
+    for option, folder in {"--results": job.run, "the working folder": job.working_folder}.items():
+        if not str(folder).isprintable():
+            rule = "has a sign that no line of a script can have; take another folder"
+            raise ConfigError([Problem(option, "", f"received {printable(str(folder))}, which {rule}")])
+
+
 def _submitted(job: Job, script: str, folder: RunFolder) -> Submitted:
     if shutil.which("sbatch") is None:
         raise RefusedError(
             "there is no sbatch on PATH; submit on a login node of the cluster, or give --print and take the "
             "script there"
         )
+    env = _environment()
     folder.create()
     if (owner := folder.owner()) is not None:
         raise SearchError(f"{folder.path} belongs to a running search: {owner}; end that one first")
-    _refuse_if_queued(job)
+    _refuse_if_queued(job, env)
     file = job.folder / _SCRIPT
     try:
         job.folder.mkdir(exist_ok=True)
         atomic_write(file, script)
-        done = subprocess.run(["sbatch", "--parsable", str(file)], capture_output=True, text=True)
-        if done.returncode != 0:
-            said = " ".join(done.stderr.split()).removeprefix("sbatch: error: ") or "no word of why"
-            raise SearchError(f"sbatch refuses the job: {said}; the script is {short_path(file)}")
-        job_id = done.stdout.strip().partition(";")[0]
+        job_id = _job_id(file, env)
         atomic_write(job.folder / _LAST, f"{job_id}\n")
     except OSError as error:
         raise SearchError(f"cannot write to {job.folder}: {error.strerror}") from error
     return Submitted(job, script, file, job_id)
 
 
-def _refuse_if_queued(job: Job) -> None:
-    """Raise SearchError if the job that was last submitted for this run waits or runs."""
+def _environment() -> dict[str, str]:
+    """What sbatch gets: without what it would take in the place of the script's own lines.
+
+    Raises:
+        RefusedError: the job would go to another cluster, where it is not found again by its id.
+    """
+    for name in ("SBATCH_CLUSTERS", "SLURM_CLUSTERS"):
+        if value := os.environ.get(name):
+            raise RefusedError(
+                f"{name} is {shown(value)}: another cluster's job is not found again by its id; unset it, "
+                "and submit on a login node of that cluster"
+            )
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name not in _OVERRIDING and (not name.startswith("SLURM_") or name in _OF_THE_SITE)
+    }
+
+
+def _job_id(script: Path, env: Mapping[str, str]) -> str:
+    """Hand the script to sbatch; returns what the job is called.
+
+    Raises:
+        SearchError: sbatch refuses it, or has not submitted it.
+    """
+    done = _output_of("sbatch", "--parsable", str(script), env=env)
+    if done.returncode != 0:
+        said = one_line(done.stderr).removeprefix("sbatch: error: ") or "no word of why"
+        raise SearchError(f"sbatch refuses the job: {said}; the script is {short_path(script)}")
+    # A site's plugins may say more, before it.
+    job_id = done.stdout.strip().split("\n")[-1].partition(";")[0].strip()
+    if not (job_id.isascii() and job_id.isdecimal()):
+        said = cut(one_line(f"{done.stdout} {done.stderr}"), _LONGEST_SAID) or "nothing"
+        raise SearchError(
+            f"sbatch has told no job id: it said {said}; look whether squeue has the job, the script is "
+            f"{short_path(script)}"
+        )
+    return job_id
+
+
+def _output_of(*command: str, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, errors="replace", env=env)
+
+
+def _refuse_if_queued(job: Job, env: Mapping[str, str]) -> None:
+    """Raise SearchError if the job that was last submitted for this run waits or runs, or nobody says."""
     try:
         last = (job.folder / _LAST).read_text(encoding="utf-8").strip()
     except OSError:
         return
-    found = subprocess.run(
-        ["squeue", "--noheader", "--format=%T", f"--jobs={last}"], capture_output=True, text=True
-    )
-    state = found.stdout.strip() if found.returncode == 0 else ""
-    if state:
+    try:
+        found = _output_of("squeue", "--noheader", "--format=%T", f"--jobs={last}", env=env)
+    except FileNotFoundError:
+        raise SearchError(
+            f"there is no squeue on PATH, and job {last} of {short_path(job.run)} may wait or run; submit "
+            "where there is one"
+        ) from None
+    if found.returncode != 0:
+        said = cut(one_line(found.stderr), _LONGEST_SAID) or f"exit code {found.returncode}"
+        if _UNKNOWN_JOB in said:
+            return
+        raise SearchError(
+            f"squeue does not say whether job {last} of {short_path(job.run)} waits or runs: {said}; submit "
+            "again when it does"
+        )
+    if state := found.stdout.strip():
         raise SearchError(
             f"job {last} of {short_path(job.run)} is {state}; {program('scancel', last)} ends it, and "
             "another search takes another --name"

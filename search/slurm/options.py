@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from search.errors import ConfigError, Problem
+from search.slurm.sbatch import LONG_NAMES, Given, read_options
 from search.text import duration, shown
 
 _OPTION = "--slurm"
+_OUTPUT = "submit says where it is, and the next start appends to it; leave it out"
 _REFUSED = {
     ("-a", "--array"): "a search is one job: its trials run side by side by themselves; leave it out",
     ("", "--wrap"): "the script is that of the search; leave it out",
@@ -19,11 +22,15 @@ _REFUSED = {
     ): "the search is asked to end by one of its own; --wind-down says how long before the limit",
     ("", "--requeue"): "that is so by itself; leave it out",
     ("", "--no-requeue"): "give --no-requeue to submit itself, not within --slurm",
-    ("-o", "--output"): "it is in the run's folder, where the next start appends to it; leave it out",
-    ("-e", "--error"): "it is in the run's folder, where the next start appends to it; leave it out",
+    ("-o", "--output"): _OUTPUT,
+    ("-e", "--error"): _OUTPUT,
     ("", "--open-mode"): "the output of each start is appended; leave it out",
     ("-W", "--wait"): "submit returns at once; `tail -F` of the output shows the search",
     ("-D", "--chdir"): "the search runs in the folder where submit does; change into another one before",
+    ("", "--time-min"): "the job could get a limit shorter than winding down takes; give -t alone",
+    ("", "--test-only"): "nothing would be submitted; give --print to submit to see the script",
+    ("-M", "--clusters"): "another cluster's job is not found again by its id; submit on a login node of it",
+    ("", "--batch"): "the first node of the job runs the search; --constraint says what all of them have",
 }
 """By short and long name, why submit takes no such option."""
 _EXAMPLE = '-t 4:00:00, as in --slurm "-p gpu --gres=gpu:4 -t 4:00:00"'
@@ -49,8 +56,6 @@ class SlurmOptions:
             words = tuple(shlex.split(text))
         except ValueError as error:
             raise _refusal(f"received {shown(text)}: {error}; quote as in a shell") from None
-        if words and not words[0].startswith("-"):
-            raise _refusal(f"received {shown(text)}; must be options of sbatch, such as {_EXAMPLE}")
         if ":" in words:
             raise _refusal(
                 "`:` begins another part of a heterogeneous job, and a search is one job; leave it out"
@@ -58,32 +63,25 @@ class SlurmOptions:
         if control := next((word for word in words if not word.isprintable()), None):
             raise _refusal(f"received {shown(control)}, with a sign that no line of a script can have")
         options = cls(words)
-        for (short, long), reason in _REFUSED.items():
-            if options.has(short, long):
-                raise _refusal(f"{long}: {reason}")
+        for given in options.given():
+            if not given.name:
+                raise _refusal(
+                    f"received {shown(given.words[0])} in {shown(text)}; must be options of sbatch, "
+                    f"such as {_EXAMPLE}"
+                )
+            for (short, long), reason in _REFUSED.items():
+                if given.name == short or _may_be(given.name, long):
+                    raise _refusal(f"{long}: {reason}")
         return options
 
-    def has(self, short: str, long: str) -> bool:
-        """Whether an option is there, in any of its spellings; a value may look like a short one."""
-        return any(self._is(word, short, long) for word in self.words)
+    def given(self) -> list[Given]:
+        """The options one by one, as sbatch understands them."""
+        return read_options(self.words)
 
     def value(self, short: str, long: str) -> str | None:
         """The last value of an option, in any of its spellings."""
-        found = None
-        for word, after in zip(self.words, (*self.words[1:], ""), strict=False):
-            if word in (short, long):
-                found = after
-            elif word.startswith(f"{long}="):
-                found = word.removeprefix(f"{long}=")
-            elif short and word.startswith(short) and not word.startswith("--"):
-                found = word.removeprefix(short)
-        return found
-
-    @staticmethod
-    def _is(word: str, short: str, long: str) -> bool:
-        if word == long or word.startswith(f"{long}="):
-            return True
-        return bool(short) and word.startswith(short) and not word.startswith("--")
+        values = [given.value or "" for given in self.given() if given.name in (short, long)]
+        return values[-1] if values else None
 
     def limit_seconds(self) -> float | None:
         """The time limit; None where it is unlimited.
@@ -104,24 +102,41 @@ class SlurmOptions:
             raise _refusal(f"-t: received {shown(text)}; must be {_FORMS}, such as 4:00:00")
         return seconds
 
-    def require_longer_than(self, seconds: float) -> None:
-        """Raise ConfigError unless there is a time limit which is longer than winding down may take."""
+    def require_longer_than(self, seconds: float, *, requeue: bool = True) -> None:
+        """Raise ConfigError unless the time limit is longer than winding down may take.
+
+        Args:
+            seconds: before the limit at which the search is asked to end.
+            requeue: the job starts again until the search is complete, for which there has to be a limit, and
+                one that leaves more time for trials than for winding down.
+        """
+        if not requeue and self.value("-t", "--time") is None:
+            return
         limit = self.limit_seconds()
-        if limit is not None and limit <= 2 * seconds:
+        rule = "more than twice as long" if requeue else "longer"
+        if limit is not None and limit <= (2 if requeue else 1) * seconds:
             raise _refusal(
                 f"-t {self.value('-t', '--time')} is {duration(limit)}, and the search is asked to end "
-                f"{duration(seconds)} before; the limit must be more than twice as long: "
+                f"{duration(seconds)} before; the limit must be {rule}: "
                 "give a longer one, or a shorter --wind-down"
             )
 
     def lines(self) -> list[str]:
         """As sbatch reads them in a script: one with its value in each line."""
-        found: list[list[str]] = []
-        for word in self.words:
-            if word.startswith("-") or not found:
-                found.append([])
-            found[-1].append(quoted(word))
-        return [f"#SBATCH {' '.join(words)}" for words in found]
+        return [f"#SBATCH {' '.join(map(quoted, words))}" for words in self._by_line()]
+
+    def _by_line(self) -> Iterator[Sequence[str]]:
+        """Words that belong together; of bundled options, those of the whole bundle."""
+        last: Sequence[str] = ()
+        for given in self.given():
+            if given.words is not last:
+                yield given.words
+            last = given.words
+
+
+def _may_be(name: str, refused: str) -> bool:
+    """Whether sbatch takes the long name for that one: it knows each by a beginning that is no other's."""
+    return name == refused or (len(name) > 2 and refused.startswith(name) and name not in LONG_NAMES)
 
 
 def quoted(word: str) -> str:
