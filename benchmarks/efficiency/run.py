@@ -47,8 +47,8 @@ NUM_WORKERS = 4
 VARIANTS: dict[str, dict[str, Any]] = {
     "tune-search": {},
     "tune-search, random": {"sampler": {"name": "random"}},
-    "tune-search, halving scores": {"sampler": {"scores": "halving"}},
     "tune-search, capped scores": {"sampler": {"scores": "capped"}},
+    "tune-search, kernels of one width": {"sampler": {"kernels": "one_width"}},
 }
 """Sections of a tune-search configuration; what is left out is the default."""
 OPTUNA = {
