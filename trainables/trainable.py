@@ -79,18 +79,19 @@ class TrialTrainable(tune.Trainable):
         self._streams = sys.stdout, sys.stderr
         self._printed = [Bounded(stream, _MAX_PRINTED, "a trial") for stream in self._streams]
         sys.stdout, sys.stderr = self._printed  # type: ignore[assignment]
-        self._started: Started | None = None
-        self._begin(config)
+        self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self._begin(new_config)
+        # The job begins with its first step: Tune may give it to a process that has become free while the one
+        # that it asked for first still starts, and of two in a folder one takes the files of the other away.
+        self._job: dict[str, Any] | None = new_config
         return True
 
     def step(self) -> dict[str, Result]:
-        if self._started is None:
+        if self._job is None:
             return {RESULT: Result(report=self.worker.next_report())}
-        started, self._started = self._started, None
-        return {RESULT: Result(started=started, actor=_this_actor(), node=_this_node())}
+        job, self._job = self._job, None
+        return {RESULT: Result(started=self._begin(job), actor=_this_actor(), node=_this_node())}
 
     def cleanup(self) -> None:
         self.worker.end()
@@ -105,7 +106,7 @@ class TrialTrainable(tune.Trainable):
     def load_checkpoint(self, checkpoint: Any) -> None:
         return None
 
-    def _begin(self, config: dict[str, Any]) -> None:
+    def _begin(self, config: dict[str, Any]) -> Started:
         plan = TrialPlan(**config["plan"])
         if "request" in config and not has_arrived(Path(plan.folder)):  # made before the job was asked for
             missing = (
@@ -116,7 +117,7 @@ class TrialTrainable(tune.Trainable):
             stream.renew(f"trial {plan.number}")
         if self._team is not None:
             self._team.give_up = partial(leave_with, Path(plan.folder), plan.job)
-        self._started = self.worker.begin(plan)
+        return self.worker.begin(plan)
 
 
 def _this_actor() -> Any:

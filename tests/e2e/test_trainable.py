@@ -64,13 +64,27 @@ def test_a_process_that_is_used_again_says_for_each_job_that_it_is_ready(tmp_pat
     trainable.stop()
 
 
+def test_a_process_that_has_been_asked_for_and_is_not_used_leaves_the_trial_alone(tmp_path: Path) -> None:
+    """Tune gives a job to a process that has become free, while the one that was to get it still starts."""
+    plan = digits_plan(tmp_path)
+    used = TrialTrainable(config(plan))
+    step(used), step(used)
+    (tmp_path / ".checkpoint_000002.0-0.partial").mkdir()  # which `used` would be writing
+    before = sorted(tmp_path.rglob("*"))
+    unused = TrialTrainable(config(plan))
+    unused.stop()
+    assert sorted(tmp_path.rglob("*")) == before
+    used.stop()
+
+
 def test_a_job_whose_folder_is_not_on_its_host_fails_and_makes_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(arrived, "_PATIENCE_SECONDS", 0.0)
     asked = {"resources": {"CPU": 1, "GPU": 0}, "not_on": []}
+    trainable = TrialTrainable({**config(digits_plan(tmp_path / "0003")), "request": asked})
     with pytest.raises(TrialError, match="0003 is not there: the results are not shared with this host"):
-        TrialTrainable({**config(digits_plan(tmp_path / "0003")), "request": asked})
+        trainable.train()
     assert not (tmp_path / "0003").exists()
 
 
@@ -78,7 +92,9 @@ def test_a_job_waits_a_moment_for_its_folder(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(arrived, "_PATIENCE_SECONDS", 600.0)
     asked = {"resources": {"CPU": 1, "GPU": 0}, "not_on": []}
     with ThreadPoolExecutor(1) as pool:
-        job = pool.submit(TrialTrainable, {**config(digits_plan(tmp_path / "0003")), "request": asked})
+        trainable = TrialTrainable({**config(digits_plan(tmp_path / "0003")), "request": asked})
+        job = pool.submit(trainable.train)
         assert wait([job], timeout=0.5).not_done
         (tmp_path / "0003").mkdir()
-        job.result(timeout=PATIENCE).stop()
+        assert job.result(timeout=PATIENCE)[RESULT].started.step == 0
+    trainable.stop()
