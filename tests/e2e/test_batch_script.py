@@ -8,7 +8,8 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -69,6 +70,19 @@ def job(run: Path, *command: str, wind_down: float = 600, first_only: Sequence[s
     )
 
 
+STARTED: list[subprocess.Popen[str]] = []
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left() -> Iterator[None]:
+    """Of a test that fails, too."""
+    STARTED.clear()
+    yield
+    for process in STARTED:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
 def start(tmp_path: Path, job: Job, **env: str) -> subprocess.Popen[str]:
     """In a process group of its own, as a batch step of one node."""
     file = tmp_path / "job.sbatch"
@@ -83,7 +97,7 @@ def start(tmp_path: Path, job: Job, **env: str) -> subprocess.Popen[str]:
     (job.working_folder / "moved").touch()
     slurm = {"SLURM_JOB_ID": "7", "SLURM_JOB_NUM_NODES": "1", "SLURM_JOB_NODELIST": "w1", **env}
     slurm["PATH"] = f"{tmp_path}:{os.environ['PATH']}"
-    return subprocess.Popen(
+    process = subprocess.Popen(
         ["bash", str(file)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -91,6 +105,8 @@ def start(tmp_path: Path, job: Job, **env: str) -> subprocess.Popen[str]:
         env={**os.environ, **slurm},
         start_new_session=True,
     )
+    STARTED.append(process)
+    return process
 
 
 def wait_for(process: subprocess.Popen[str], text: str) -> str:
@@ -142,9 +158,7 @@ def test_a_job_says_its_id_where_submit_looks_for_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("code", [0, 1, 2, 130, 143])
-def test_the_job_ends_with_the_returnedof_a_search_that_nobody_asked_to_end(
-    tmp_path: Path, code: int
-) -> None:
+def test_the_job_ends_with_the_code_of_a_search_that_nobody_asked_to_end(tmp_path: Path, code: int) -> None:
     returned, output = ended(start(tmp_path, job(tmp_path / "run", "-c", f"raise SystemExit({code})")))
     assert returned == code
     assert "start again" not in output
