@@ -205,7 +205,7 @@ def _job_id(script: Path, env: Mapping[str, str]) -> str:
 
 
 def _output_of(*command: str, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, errors="replace", env=env)
+    return subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", env=env)
 
 
 def _refuse_if_queued(job: Job, env: Mapping[str, str]) -> None:

@@ -43,7 +43,7 @@ def free_address() -> str:
 def _other_node() -> str:
     nodes = os.environ["SLURM_JOB_NODELIST"]
     names = subprocess.run(
-        ["scontrol", "show", "hostnames", nodes], check=True, capture_output=True, text=True
+        ["scontrol", "show", "hostnames", nodes], check=True, capture_output=True, encoding="utf-8"
     ).stdout.split()
     return next(name for name in names if name != os.environ["SLURMD_NODENAME"])
 
