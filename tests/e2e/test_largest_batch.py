@@ -18,7 +18,8 @@ from torch import nn
 
 import search
 from search.config.document import read_document, write_yaml
-from search.config.schema import Resources, parse_size
+from search.config.quantities import parse_size
+from search.config.resources import Resources
 from search.config.stages import load_config
 from search.errors import ConfigError, SearchError
 from search.run.largest_batch import candidates, find_largest_batch

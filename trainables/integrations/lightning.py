@@ -308,3 +308,5 @@ def _be_quiet() -> None:
             logger.setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", ".*does not have many workers")
     warnings.filterwarnings("ignore", ".*treespec, LeafSpec.* is deprecated")
+    # On machines of SLURM; a trial is not to be started by srun.
+    warnings.filterwarnings("ignore", "The `srun` command is available")
