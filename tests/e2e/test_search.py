@@ -161,14 +161,14 @@ def test_four_trials_share_one_gpu(tmp_path: Path) -> None:
     ("resources", "message"),
     [
         ({"cpus_per_trial": 64}, "cpus_per_trial is 64, there are 2"),
-        ({"cpus_per_trial": 1, "gpus_per_trial": 2}, "gpus_per_trial: received 2; must be at most 1"),
+        ({"gpus_per_trial": 16}, "workers_per_trial is 16: each takes 1 CPUs and 1 GPUs, and there is room"),
     ],
 )
 def test_more_than_there_is_stops_before_anything_starts(
     tmp_path: Path, resources: dict[str, float], message: str
 ) -> None:
     with pytest.raises(SearchError, match=message):
-        run_search(search_config(resources=resources), results=tmp_path)
+        run_search(search_config(task="rank_tasks:SharedDigits", resources=resources), results=tmp_path)
     assert not list(tmp_path.glob("digits/trials/*"))
 
 
