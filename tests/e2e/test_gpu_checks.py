@@ -64,9 +64,10 @@ def test_what_a_cpu_can_show_passes_there(tmp_path: Path, capsys: pytest.Capture
     assert all(state == "passed" for name, state in status.items() if not name.startswith("share/"))
 
 
+@pytest.mark.timeout(1200)  # two searches, of which each start takes a minute on busy cores
 def test_trials_share_declared_gpus_through_ray(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     only = ["--only", "trials/too_much", "--only", "trials/packing"]
-    code = main(["--device", "cpu", "--out", str(tmp_path / "run.json"), "--seconds", "400", *only])
+    code = main(["--device", "cpu", "--out", str(tmp_path / "run.json"), "--seconds", "1100", *only])
     assert code == 0, capsys.readouterr().out
 
 
