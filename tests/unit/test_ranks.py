@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from trainables.data.source import ArraySource
 from trainables.data.stream import SampleStream
 from trainables.data.virtual_epoch import VirtualEpochs
+from trainables.networks.normalization import BatchNorm2d
 from trainables.ranks.batch_norm import synchronize
 from trainables.ranks.group import Ranks, part_of
 from trainables.ranks.join import interface_of
@@ -66,6 +67,15 @@ class Activated(nn.BatchNorm2d):
 
     def forward(self, inputs: Tensor) -> Tensor:
         return super().forward(inputs).relu()
+
+
+@pytest.mark.parametrize(
+    "normalization", [BatchNorm2d(3), nn.BatchNorm2d(3)], ids=lambda n: type(n).__module__
+)
+def test_the_networks_own_normalization_is_synchronized_as_torchs(normalization: nn.Module) -> None:
+    model = nn.Sequential(normalization)
+    synchronize(model, Ranks(rank=0, size=2))
+    assert "forward" in vars(model[0])
 
 
 @pytest.mark.parametrize("normalization", [Activated(3), nn.SyncBatchNorm(3)], ids=lambda n: type(n).__name__)

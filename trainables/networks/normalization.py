@@ -13,6 +13,9 @@ class _TakesOneValue(nn.Module):
     That has no deviation, and torch refuses it. The last batch of an epoch may be one row.
     """
 
+    as_torch = True
+    """Of any other batch it is torch's, so that `ranks.batch_norm.synchronize` may stand in for it."""
+
     def forward(self: Any, input: Tensor) -> Tensor:
         if not self.training or input.numel() // input.shape[1] > 1:
             return super().forward(input)

@@ -33,13 +33,19 @@ def synchronize(model: nn.Module, ranks: Ranks) -> None:
 
     for name, module in model.named_modules():
         if isinstance(module, _BatchNorm):
-            if type(module).forward is not _BatchNorm.forward or "forward" in vars(module):
+            if not _is_torchs(module):
                 raise ValueError(
                     f"{name} of the model, a {type(module).__name__}, has a forward pass of its own, which "
                     "takes its statistics from one process's part of each batch; use torch's BatchNorm, or "
                     "let each process normalize by itself: trial.sync_batch_norm: false"
                 )
             module.forward = MethodType(forward, module)  # type: ignore[method-assign]
+
+
+def _is_torchs(module: _BatchNorm) -> bool:
+    """Whether its forward pass is torch's own, or that of one value where torch has none (`as_torch`)."""
+    as_torch = type(module).forward is _BatchNorm.forward or getattr(type(module), "as_torch", False)
+    return as_torch and "forward" not in vars(module)
 
 
 def _normalized(module: Any, inputs: Tensor, ranks: Ranks) -> Tensor:
