@@ -255,7 +255,7 @@ class _FolderCheck:
             epoch, faults = other.best_virtual_epoch(self._mode), self.checkpoints[other.number]
             if epoch in faults and faults[epoch] is None:
                 metric = self._config.objective.metric if self._config else "objective"
-                alternative = f"trial {other.number} ({metric} {other.best(self._mode):.4g})"
+                alternative = f"trial {other.number} ({metric} {other.value(self._mode):.4g})"
                 return f"the best trial cannot be exported; the next best intact is {alternative}"
         return "the best trial cannot be exported, and no other has its best checkpoint"
 

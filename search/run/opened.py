@@ -218,7 +218,7 @@ def _row(record: TrialRecord, stage: _Stage) -> dict[str, Any]:
     return {
         "trial": record.number,
         "outcome": str(record.outcome or "unfinished"),
-        "value": record.best(mode),
+        "value": record.value(mode),
         "virtual_epoch": best,
         "virtual_epochs": record.depth,
         "steps": record.steps,

@@ -34,7 +34,7 @@ def best_lines(summary: Summary, *, color: bool) -> list[str]:
 
 def _best_trial(best: Best, metric: str, color: bool) -> list[str]:
     head = _bold(f"best trial {best.trial}: {metric} {number_text(best.value)}", color)
-    where = f"{head} at virtual epoch {best.virtual_epoch}, step {best.step}"
+    where = f"{head} at virtual epoch {best.virtual_epoch}, step {best.step}{_mean_text(best)}"
     lines = [f"{where}, on other data than there are now" if best.of_other_data else where]
     return [*lines, *_params(best.params), *schedule_lines(best.schedule), *_measured(best.measured)]
 
@@ -42,8 +42,16 @@ def _best_trial(best: Best, metric: str, color: bool) -> list[str]:
 def _before_the_race(best: Best, winner: int, metric: str) -> str:
     """What the search itself had, which is of one seed and so in part its luck."""
     also = " too" if best.trial == winner else ""
-    value = f"{metric} {number_text(best.value)} at virtual epoch {best.virtual_epoch}, step {best.step}"
+    at = f"virtual epoch {best.virtual_epoch}, step {best.step}{_mean_text(best)}"
+    value = f"{metric} {number_text(best.value)} at {at}"
     return f"in the search, by one seed each, trial {best.trial} was the best{also}: {value}"
+
+
+def _mean_text(best: Best) -> str:
+    """By what the trial was chosen, where that is not its value."""
+    if best.window == 1 or best.mean is None:
+        return ""
+    return f" ({number_text(best.mean)} on average over {best.window} virtual epochs)"
 
 
 def _params(params: Mapping[str, Any]) -> list[str]:

@@ -78,7 +78,7 @@ class PlainView(ProgressReporter):
         record, metric = event.record, self._config.objective.metric
         head = f"{self._coordinator.study.noun} {record.number}"
         if event.kind is EventKind.REPORTED:
-            best = record.best(self._coordinator.study.mode)
+            best = record.value(self._coordinator.study.mode)
             speed = event.metrics.get("samples_per_second")
             self._line(
                 f"{head} virtual epoch {record.depth}/{self._coordinator.budget.max_virtual_epochs} "
@@ -206,7 +206,7 @@ class LiveView(ProgressReporter):
             numbers = ", ".join(str(record.number) for record in best)
             parts += [Text(""), Text(f"front: {self._noun}s {numbers}", style="bold")]
         elif best:
-            value = number_text(best[0].best(coordinator.study.mode))
+            value = number_text(best[0].value(coordinator.study.mode))
             head = f"best: {self._noun} {best[0].number}, {self._config.objective.metric} {value}"
             parts += [Text(""), Text(f"{head}  {self._params(best[0])}", style="bold")]
         return Group(*parts, *(Text(f"! {note}", style="yellow") for note in self._notes))
@@ -253,7 +253,7 @@ class LiveView(ProgressReporter):
                 Text(state, style=_STATE_STYLE.get(state, "red")),
                 f"{record.depth}/{coordinator.budget.max_virtual_epochs}",
                 number_text(record.values[-1] if record.values else None),
-                number_text(record.best(coordinator.study.mode)),
+                number_text(record.value(coordinator.study.mode)),
                 *other_objectives(record, objectives),
                 *([shown_speed] if wide else []),
                 Text(self._params(record), no_wrap=True, overflow="ellipsis"),
