@@ -19,8 +19,10 @@ from search.config.objectives import window_of
 from search.config.stages import load_config
 from search.errors import ConfigError
 from search.run.folder import RunFolder
+from search.screen.text import summary_text
 from search.study.study import read_records
 from search.study.trial import Outcome, TrialRecord, best_record, ranked
+from search.text import number_text
 from trainables.best_window import best_virtual_epoch, window_means
 from trainables.checkpoint import list_checkpoints
 
@@ -148,6 +150,8 @@ def test_a_search_shows_exports_and_verifies_the_end_of_the_best_window(tmp_path
         best.value("max"),
     )
     assert (summary.best.mean, summary.best.window) == (best.mean("max"), 3)
+    mean = f"({number_text(best.mean('max'))} on average over 3 virtual epochs)"
+    assert mean in summary_text(summary)
     assert list(verify(folder.path).damages) == []
     done = export(folder.path)
     assert done.value == pytest.approx(best.value("max"))
