@@ -255,7 +255,7 @@ def test_a_simulated_search_is_that_of_the_program_and_repeats(surrogate: Surrog
     best = coordinator.best
     assert best is not None
     curve = surrogate.curve(best.resolved.params)
-    assert first[-1] == float(curve[best.best_virtual_epoch("max") - 1]), (
+    assert first[-1] == float(curve[best.best_virtual_epoch("min") - 1]), (
         "of what the program takes for the best"
     )
     assert sum(record.depth for record in records) == 45
