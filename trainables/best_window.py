@@ -29,6 +29,12 @@ def best_virtual_epoch(values: Sequence[float], mode: Mode, window: int) -> int:
     )
 
 
+def best_mean(values: Sequence[float], mode: Mode, window: int) -> float:
+    """The best mean over a window; the best value where there are too few for one, and at least one."""
+    means = window_means(values, window)
+    return max(means) if mode == "max" else min(means)
+
+
 def window_means(values: Sequence[float], window: int) -> Sequence[float]:
     """The mean over each window, or where there are too few values for one, the values themselves."""
     if window == 1 or len(values) < window:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from trainables.arrived import require_checkpoint
-from trainables.best_window import best_virtual_epoch
+from trainables.best_window import best_mean, best_virtual_epoch
 from trainables.build import build_training, unused_batch_size
 from trainables.checkpoint import (
     Loaded,
@@ -325,11 +325,11 @@ class TrialSession:
         return same_data and info["options"] == json.loads(json.dumps(self.plan.options))
 
     def _write_events(self, record: Record) -> None:
-        best = self.best
-        assert best is not None
+        plan = self.plan
+        standing = best_mean([entry[plan.metric] for entry in self.history], plan.mode, plan.window)
         scalars = {name: value for name, value in record.items() if isinstance(value, float | int)}
         step = scalars.pop("step")
-        self._writer.scalars({**scalars, f"best/{self.plan.metric}": best[self.plan.metric]}, int(step))
+        self._writer.scalars({**scalars, f"best/{plan.metric}": standing}, int(step))
         self._writer.images(self.trainer.take_images(), int(step))
         for tag, content in self.trainer.take_texts().items():
             self._writer.text(tag, content, int(step))

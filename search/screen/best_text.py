@@ -1,4 +1,7 @@
-"""The best of a search as text: its front, or one trial, which is the winner of the race if there is one."""
+"""The best of a search as text: its front, or one trial, which is the winner of the race if there is one.
+
+And by what each trial is ranked.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,12 @@ from typing import Any
 import click
 
 from search.config.limits import measured_text
+from search.config.schema import Mode
 from search.run.summary import NO_VALUE, Best, Summary
 from search.screen.confirm_text import confirmed_lines
 from search.screen.front_text import front_lines
 from search.study.lineage import schedule_lines
+from search.study.trial import TrialRecord
 from search.text import number_text, value_text
 
 
@@ -64,3 +69,11 @@ def _measured(measured: Mapping[str, float]) -> list[str]:
 
 def _bold(text: str, color: bool) -> str:
     return click.style(text, bold=True) if color else text
+
+
+def standing_text(record: TrialRecord, mode: Mode) -> str:
+    """`mean of 5 0.9139`, by which it is ranked; `best 0.91` where that is the best report."""
+    mean = record.mean(mode)
+    if mean is None or record.window == 1:
+        return f"best {number_text(record.best(mode))}"
+    return f"mean of {record.window} {number_text(mean)}"

@@ -99,7 +99,8 @@ class SearchStudy:
             self.study.set_user_attr(WINDOW, window)
         with reraise_as_damaged(path or Path(JOURNAL)):
             self.records: list[TrialRecord] = list(records_of(self._storage))
-        self._window: int = self.study.user_attrs.get(WINDOW, 1)
+        self.window: int = self.study.user_attrs.get(WINDOW, 1)
+        """Of its trials."""
         self.indexes = Indexes()
         self._lengths: dict[VirtualEpochs, VirtualEpochs] = {}
         self.num_steps = sum(record.steps for record in self.records)
@@ -165,7 +166,7 @@ class SearchStudy:
         attrs["audited"] = audited or None
         trial_id = self._create(pending, {}, {key: attr for key, attr in attrs.items() if attr is not None})
         record = TrialRecord(number, trial_id, self.space, params, self.space_number, known, drawn=params)
-        record.data_number, record.audited, record.window = self._data_number, audited, self._window
+        record.data_number, record.audited, record.window = self._data_number, audited, self.window
         self.records.append(record)
         self.indexes.update(record)
         return record
@@ -260,11 +261,11 @@ class SearchStudy:
     def finish(
         self, record: TrialRecord, outcome: Outcome, reason: str, *, stopped_by_budget: bool = False
     ) -> None:
-        """End a trial: COMPLETE with its value, PRUNED, or FAIL in Optuna's terms, exactly once."""
+        """End a trial exactly once: COMPLETE with what it is ranked by, PRUNED, or FAIL in Optuna's terms."""
         assert record.outcome is None
         sequence = self.last_sequence + 1
         rated = outcome in (Outcome.COMPLETED, Outcome.STOPPED) and record.values
-        values = [record.value(self.mode)] if rated else None
+        values = [record.standing(self.mode)] if rated else None
         with self._in_one_piece():
             self._set(record, "outcome", outcome.value)
             self._set(record, "reason", reason)

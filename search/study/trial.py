@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from search.config.schema import Mode
 from search.space.space import Resolved, Space
 from search.study.times import Times
-from trainables.best_window import best_virtual_epoch, window_means
+from trainables.best_window import best_mean, best_virtual_epoch
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.process.failure import Failure
 
@@ -155,8 +155,12 @@ class TrialRecord:
         if self.depth < self.window:
             # A training function may return before, and then no more will come.
             return fmean(self.values) if self.outcome is Outcome.COMPLETED and self.values else None
-        means = window_means(self.values, self.window)
-        return max(means) if mode == "max" else min(means)
+        return best_mean(self.values, mode, self.window)
+
+    def standing(self, mode: Mode) -> float | None:
+        """What it is ranked by: `mean`, or its best report as long as it has none; None without a report."""
+        mean = self.mean(mode)
+        return self.best(mode) if mean is None else mean
 
 
 def as_loss(value: float, mode: Mode) -> float:
@@ -203,12 +207,11 @@ def _with_rank_keys(
     return [
         (
             record.of_other_data,
-            mean is None,
-            as_loss(best if mean is None else mean, mode),
+            record.mean(mode) is None,
+            as_loss(standing, mode),
             record.number,
             record,
         )
         for record in records
-        if record.outcome not in BROKEN_OFF and (best := record.best(mode)) is not None
-        for mean in [record.mean(mode)]
+        if record.outcome not in BROKEN_OFF and (standing := record.standing(mode)) is not None
     ]
