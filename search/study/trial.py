@@ -205,13 +205,9 @@ def _with_rank_keys(
 ) -> list[tuple[bool, bool, float, int, TrialRecord]]:
     # Numbers before records, which have no order.
     return [
-        (
-            record.of_other_data,
-            record.mean(mode) is None,
-            as_loss(standing, mode),
-            record.number,
-            record,
-        )
+        (record.of_other_data, mean is None, as_loss(standing, mode), record.number, record)
         for record in records
-        if record.outcome not in BROKEN_OFF and (standing := record.standing(mode)) is not None
+        if record.values and record.outcome not in BROKEN_OFF
+        for mean in [record.mean(mode)]
+        if (standing := record.best(mode) if mean is None else mean) is not None
     ]
