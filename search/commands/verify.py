@@ -208,9 +208,10 @@ class _FolderCheck:
             scheduler, every = build_scheduler(self._config), self._config.checkpoint.every
             for record in self.records:
                 paused = scheduler.pauses and record.depth != record.promoted_at
-                paused = paused and scheduler.rungs.reached(record)
+                if record.outcome is not None or (paused and scheduler.rungs.reached(record)):
+                    continue
                 epoch = newest_written(record, self._mode, every)
-                if record.outcome is None and not paused and epoch > self._newest_intact(record):
+                if epoch > self._newest_intact(record):
                     needed.append((record, epoch))
         return needed
 

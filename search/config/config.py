@@ -235,13 +235,8 @@ def _cross_check(sections: Sections, space: Space | None, failed: set[str | int]
         yield from _audit_problems(sections)
     yield from population_problems(sections, space, failed)
     yield from refused(Asked(sections, confirm=sections.confirm), "search", failed)
-    window, longest = sections.objective.window, sections.budget.max_virtual_epochs
-    if window is not None and window > longest and not failed & {"objective", "budget"}:
-        message = f"must be at most budget.max_virtual_epochs, which is {longest}"
-        yield Problem.of(
-            ("objective", "window"), f"received {window}; {message}, as no trial has more reports"
-        )
     grace_period = getattr(sections.scheduler, "grace_period", 0)
+    longest = sections.budget.max_virtual_epochs
     on_virtual_epochs = sections.scheduler.axis == "virtual_epochs"
     if on_virtual_epochs and grace_period > longest and not failed & {"scheduler", "budget"}:
         message = f"must be at most budget.max_virtual_epochs, which is {longest}"

@@ -31,11 +31,14 @@ def reported(sections: StageSections) -> list[Objective]:
 
 
 def window_of(sections: StageSections) -> int:
-    """`objective.window`, or what it is where none is given."""
+    """`objective.window`, or what it is where none is given; never more than a trial has reports."""
     if sections.objectives is not None or isinstance(sections.scheduler, Pbt):
         return 1
     length = sections.budget.max_virtual_epochs
-    return sections.objective.window or min(_LONGEST_WINDOW, max(1, round(length / _WINDOWS)))
+    given = sections.objective.window or min(_LONGEST_WINDOW, max(1, round(length / _WINDOWS)))
+    # A trial whose plateau ended it has come to its end, and is to be compared with all others.
+    ending = length if sections.plateau is None else sections.plateau.patience + 1
+    return min(given, length, ending)
 
 
 def without_null(tree: Mapping[str, Any]) -> dict[str, Any]:

@@ -220,7 +220,17 @@ def _run_in_folder(
 
     def begin(concurrency: int) -> RaceCoordinator:
         mode = config.objective.mode
-        study = RaceStudy(home.journal, name=own.name, mode=mode, space=own.space, data=data)
+        window = read_records(stage.journal)[
+            0
+        ].window  # that of the search, also where its trials are longer now
+        known: dict[str, Any] = {
+            "name": own.name,
+            "mode": mode,
+            "space": own.space,
+            "data": data,
+            "window": window,
+        }
+        study = RaceStudy(home.journal, **known)
         others: dict[str, Any] = {"concurrency": concurrency, "retry_failed": retry_failed}
         return RaceCoordinator(study, plan, own, note=reporter.note, **others)
 

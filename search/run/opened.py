@@ -168,12 +168,13 @@ class Run:
                 [_step(record, number) for number in range(1, record.depth + 1)],
                 record.values,
                 str(record.outcome or "unfinished"),
+                record.best_virtual_epoch(mode),
             )
             for record in last.records
             if record.values and record.lengths
         ]
         best = None if self.summary.best is None else self.summary.best.trial
-        return draw_curves(curves, best=best, metric=self._config.objective.metric, mode=mode)
+        return draw_curves(curves, best=best, metric=self._config.objective.metric)
 
     def __repr__(self) -> str:
         return f"<Run {self.folder.name}: {self._headline}>"

@@ -272,7 +272,7 @@ def _best(record: TrialRecord, records: Sequence[TrialRecord], mode: Mode, folde
         params=dict(record.params_at(virtual_epoch)),
         checkpoint=str(checkpoint.relative_to(folder.path)),
         mean=record.mean(mode),
-        window=record.window,
+        window=min(record.window, record.depth),
         of_other_data=record.of_other_data,
         schedule=parts if len(parts) > 1 else [],
         measured=dict(measured_at(records, record, virtual_epoch)),

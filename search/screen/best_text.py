@@ -76,4 +76,4 @@ def standing_text(record: TrialRecord, mode: Mode) -> str:
     mean = record.mean(mode)
     if mean is None or record.window == 1:
         return f"best {number_text(record.best(mode))}"
-    return f"mean of {record.window} {number_text(mean)}"
+    return f"mean of {min(record.window, record.depth)} {number_text(mean)}"

@@ -95,7 +95,9 @@ class SearchStudy:
             if claim:
                 self._journal.write_session()
         self._data_number = max(0, len(with_data(self._storage, self._study_id, data)) - 1)
-        if not known and window > 1:
+        # A process that was killed may have created the study alone.
+        is_new = not self._storage.get_n_trials(self._study_id)
+        if is_new and window > 1 and WINDOW not in self.study.user_attrs:
             self.study.set_user_attr(WINDOW, window)
         with reraise_as_damaged(path or Path(JOURNAL)):
             self.records: list[TrialRecord] = list(records_of(self._storage))
@@ -265,7 +267,7 @@ class SearchStudy:
         assert record.outcome is None
         sequence = self.last_sequence + 1
         rated = outcome in (Outcome.COMPLETED, Outcome.STOPPED) and record.values
-        values = [record.standing(self.mode)] if rated else None
+        values = [replace(record, outcome=outcome).standing(self.mode)] if rated else None
         with self._in_one_piece():
             self._set(record, "outcome", outcome.value)
             self._set(record, "reason", reason)

@@ -111,6 +111,8 @@ class TrialRecord:
     """A worker is training it now; known in this process only."""
     resumable: bool = False
     """Ended, but may continue since its run has grown; known in this process only."""
+    _mean: tuple[Any, float | None] = field(default=(None, None), init=False, repr=False)
+    """The last answer of `mean`, and what it depended on."""
 
     @property
     def resolved(self) -> Resolved:
@@ -152,10 +154,13 @@ class TrialRecord:
 
     def mean(self, mode: Mode) -> float | None:
         """The best mean over a window of reports, by which it is ranked; None as long as there are fewer."""
-        if self.depth < self.window:
-            # A training function may return before, and then no more will come.
-            return fmean(self.values) if self.outcome is Outcome.COMPLETED and self.values else None
-        return best_mean(self.values, mode, self.window)
+        now = (mode, self.depth, self.window, self.outcome is Outcome.COMPLETED)
+        if self._mean[0] != now:
+            mean = best_mean(self.values, mode, self.window) if self.depth >= self.window else None
+            if mean is None and self.outcome is Outcome.COMPLETED and self.values:
+                mean = fmean(self.values)  # a training function may return before, and then no more will come
+            self._mean = now, mean
+        return self._mean[1]
 
     def standing(self, mode: Mode) -> float | None:
         """What it is ranked by: `mean`, or its best report as long as it has none; None without a report."""

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from in_process import resume_locally, search_locally
-from records import trial
+from optuna.samplers import RandomSampler
+from records import STEPS_OF_5, trial
 from small_trials import digits_plan, run
 from tiny_tasks import search_config
 
@@ -20,7 +21,7 @@ from search.config.stages import load_config
 from search.errors import ConfigError
 from search.run.folder import RunFolder
 from search.screen.text import summary_text
-from search.study.study import read_records
+from search.study.study import JOURNAL, SearchStudy, read_records
 from search.study.trial import Outcome, TrialRecord, best_record, ranked
 from search.text import number_text
 from trainables.best_window import best_virtual_epoch, window_means
@@ -93,14 +94,52 @@ def a_config(**sections: Any) -> Config:
     return load_config(search_config(**sections)).first
 
 
-def test_a_window_that_is_given_counts() -> None:
-    assert window_of(a_config(objective={"metric": "accuracy", "mode": "max", "window": 4})) == 4
+def test_a_window_that_is_given_counts_up_to_what_a_trial_reports() -> None:
+    objective = {"metric": "accuracy", "mode": "max", "window": 8}
+    assert window_of(a_config(objective=objective)) == 8
+    assert window_of(a_config(objective=objective, budget={"trials": 2, "max_virtual_epochs": 3})) == 3
+    assert window_of(a_config(objective=objective, plateau={"patience": 2})) == 3
+
+
+def test_a_trial_that_its_plateau_ended_is_compared_with_all_others() -> None:
+    long = {"budget": {"trials": 2, "max_virtual_epochs": 50}}
+    assert window_of(a_config(**long)) == 10
+    assert window_of(a_config(**long, plateau={"patience": 2})) == 3
+
+
+def a_study(folder: Path, window: int) -> SearchStudy:
+    return SearchStudy(
+        folder / JOURNAL,
+        name="x",
+        mode="max",
+        space=a_config().space,
+        sampler=lambda study: RandomSampler(seed=0),
+        window=window,
+    )
+
+
+def test_a_killed_process_leaves_no_study_without_its_window(tmp_path: Path) -> None:
+    a_study(tmp_path, 1)  # nothing else, as of one that was killed after the study's first entries
+    begun = a_study(tmp_path, 3)
+    assert begun.ask().window == 3
+    again = a_study(tmp_path, 5)
+    assert {record.window for record in again.records} == {again.window} == {3}
+
+
+def test_optuna_ranks_complete_trials_as_the_search_does(tmp_path: Path) -> None:
+    study = a_study(tmp_path, 3)
+    for values in ((0.99, 0.1), (0.4, 0.5, 0.7)):
+        record = study.ask()
+        for value in values:
+            study.report(record, value, STEPS_OF_5, 1.0)
+        study.finish(record, Outcome.COMPLETED, "done")
+    assert study.study.best_trial.number == ranked(study.records, "max")[0].number == 0
+    assert study.study.best_value == pytest.approx((0.99 + 0.1) / 2)
 
 
 @pytest.mark.parametrize(
     ("sections", "message"),
     [
-        ({"objective": {"metric": "accuracy", "mode": "max", "window": 10}}, "received 10; must be at most"),
         ({"objective": {"metric": "accuracy", "mode": "max", "window": 0}}, "window"),
         (
             {
