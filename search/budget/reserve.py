@@ -210,4 +210,5 @@ class Reserve:
             return at
         if self._is_audited(record):
             return self._full_length
-        return self._scheduler.next_decision(number, at, lengths, self._full_length)
+        bracket = self._scheduler.next_bracket(self._study) if record is None else record.bracket
+        return self._scheduler.next_decision(number, at, lengths, self._full_length, bracket)

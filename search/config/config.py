@@ -238,7 +238,8 @@ def _cross_check(sections: Sections, space: Space | None, failed: set[str | int]
     grace_period = getattr(sections.scheduler, "grace_period", 0)
     longest = sections.budget.max_virtual_epochs
     on_virtual_epochs = sections.scheduler.axis == "virtual_epochs"
-    if on_virtual_epochs and grace_period > longest and not failed & {"scheduler", "budget"}:
+    too_long = grace_period != "auto" and grace_period > longest
+    if on_virtual_epochs and too_long and not failed & {"scheduler", "budget"}:
         message = f"must be at most budget.max_virtual_epochs, which is {longest}"
         yield Problem.of(("scheduler", "grace_period"), f"received {shown(grace_period)}; {message}")
 

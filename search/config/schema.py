@@ -174,6 +174,9 @@ class Asha(_Asha):
     """Asynchronous successive halving by promotion (Li et al., arXiv:1810.05934): trials pause at rungs."""
 
     name: Literal["asha"] = "asha"
+    grace_period: Count | Literal["auto"] = "auto"  # type: ignore[assignment]
+    """auto: the first of the rungs from 1 on whose ranks agree with those at the deepest one, as measured
+    during the search; 1 where rungs are not counted in virtual epochs, and with several objectives."""
 
 
 class AshaStop(_Asha):

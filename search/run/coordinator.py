@@ -304,7 +304,8 @@ class Coordinator:
             self.give_up(reason)
             return None
         audited = is_audited(self.study.records, self._config, self.budget.trials)
-        record = self.study.ask(self._points.next, audited=audited)
+        bracket = self.scheduler.next_bracket(self.study)
+        record = self.study.ask(self._points.next, audited=audited, bracket=bracket)
         self._points.take(record)
         return record
 

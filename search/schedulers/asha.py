@@ -6,6 +6,7 @@ from bisect import bisect_left
 
 from search.config.schema import Mode
 from search.schedulers.base import Decision, Rungs, Scheduler, amount_of
+from search.schedulers.brackets import Brackets
 from search.schedulers.rung_table import RungTable, rung_table_of
 from search.study.study import SearchStudy
 from search.study.trial import BROKEN_OFF, Outcome, TrialRecord
@@ -19,27 +20,44 @@ class ASHA(Scheduler):
     deeper rungs first. Once no new trial will begin (`closing`) and nothing is running or promotable, the
     best trial of the deepest rung continues alone, so that even a search of few trials ends with a fully
     trained one.
+
+    Args:
+        rungs: where trials pause.
+        mode: whether larger or smaller is better.
+        num_virtual_epochs: the full length.
+        brackets: which rung is a trial's first one, where that is measured; None: always rung 1.
     """
 
     pauses = True
 
-    def __init__(self, rungs: Rungs, mode: Mode, num_virtual_epochs: int) -> None:
-        self.rungs = rungs
+    def __init__(
+        self, rungs: Rungs, mode: Mode, num_virtual_epochs: int, *, brackets: Brackets | None = None
+    ) -> None:
+        self.rungs, self.brackets = rungs, brackets
         self._mode = mode
         self._num_virtual_epochs = num_virtual_epochs
 
     def after_report(self, study: SearchStudy, record: TrialRecord) -> Decision:
+        pauses = self.rungs.reached(record) and self.rungs.index(record) > record.bracket
         at_end = record.depth >= self._num_virtual_epochs
-        return Decision.PAUSE if self.rungs.reached(record) and not at_end else Decision.GO_ON
+        return Decision.PAUSE if pauses and not at_end else Decision.GO_ON
+
+    def next_bracket(self, study: SearchStudy) -> int:
+        return self.brackets.next(study) if self.brackets else 0
 
     def next_decision(
-        self, number: int, depth: int, lengths: VirtualEpochs | None, num_virtual_epochs: int
+        self,
+        number: int,
+        depth: int,
+        lengths: VirtualEpochs | None,
+        num_virtual_epochs: int,
+        bracket: int = 0,
     ) -> int:
-        return self.rungs.next_depth(depth, lengths, num_virtual_epochs)
+        return self.rungs.next_depth(depth, lengths, num_virtual_epochs, bracket + 1)
 
     def next_promotion(self, study: SearchStudy, *, closing: bool) -> TrialRecord | None:
-        table = self._table(study)
-        for index in range(table.num_rungs, 0, -1):
+        table, believed = self._table(study), self.brackets.believed(study) if self.brackets else 0
+        for index in range(table.num_rungs, believed, -1):
             rank, record = next(table.waiting(index), (0, None))
             if record is not None and rank < table.num_ranked(index) // self.rungs.reduction_factor:
                 return record
@@ -75,7 +93,8 @@ class ASHA(Scheduler):
                 rung *= self.rungs.reduction_factor
             total += left * (first + 1 - depth)
             depth, left = first + 1, left // self.rungs.reduction_factor
-        return total + max(1, left) * (num_virtual_epochs - depth)
+        let_through = self.brackets.virtual_epochs_of(num_trials) if self.brackets else 0
+        return total + max(1, left) * (num_virtual_epochs - depth) + let_through
 
     def _table(self, study: SearchStudy) -> RungTable:
         return rung_table_of(study, self.rungs, self._mode)
@@ -91,12 +110,23 @@ class ASHA(Scheduler):
         )
         if any(record.depth >= self._num_virtual_epochs for record in records):
             return None
+        at, winner = 0, None
         for index in range(table.num_rungs, 0, -1):
             _, best = next(table.waiting(index), (0, None))
-            if best is not None:
-                rivals = (record for record in table.ranked(index) if record is best or _has_stopped(record))
-                return best if next(rivals) is best else None
-        return None
+            if best is not None and (winner is None or self._overtakes(study, table, best, winner, index)):
+                at, winner = index, best
+        if winner is None:
+            return None
+        rivals = (record for record in table.ranked(at) if record is winner or _has_stopped(record))
+        return winner if next(rivals) is winner else None
+
+    def _overtakes(
+        self, study: SearchStudy, table: RungTable, record: TrialRecord, other: TrialRecord, index: int
+    ) -> bool:
+        """The other one has gone further only since it was not compared at the rung where this one waits."""
+        believed = self.brackets.believed(study) if self.brackets else 0
+        passed = believed < index <= other.bracket
+        return passed and table.rank(record, index) < table.rank(other, index)
 
 
 def _has_stopped(record: TrialRecord) -> bool:
@@ -117,7 +147,12 @@ class ASHAStopping(Scheduler):
         return halve(rung_table_of(study, self.rungs, self._mode), record)
 
     def next_decision(
-        self, number: int, depth: int, lengths: VirtualEpochs | None, num_virtual_epochs: int
+        self,
+        number: int,
+        depth: int,
+        lengths: VirtualEpochs | None,
+        num_virtual_epochs: int,
+        bracket: int = 0,
     ) -> int:
         return self.rungs.next_depth(depth, lengths, num_virtual_epochs)
 

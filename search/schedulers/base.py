@@ -49,19 +49,28 @@ class Rungs:
         """Whether the last report reached a rung that the one before it had not."""
         return record.depth > 0 and self.index(record) > self.index(record, record.depth - 1)
 
-    def next_depth(self, depth: int, lengths: VirtualEpochs | None, num_virtual_epochs: int) -> int:
+    def next_depth(
+        self, depth: int, lengths: VirtualEpochs | None, num_virtual_epochs: int, first: int = 1
+    ) -> int:
         """The virtual epoch after `depth` that reaches the next rung, or the full length if that comes first.
 
         The full length too where the rungs are on another axis and no lengths are known.
+
+        Args:
+            depth: virtual epochs that the trial has come.
+            lengths: of the trial's virtual epochs.
+            num_virtual_epochs: the full length.
+            first: index of the first rung that counts.
         """
         if self.axis != "virtual_epochs" and lengths is None:
             return num_virtual_epochs
-        amount, rung = amount_of(self.axis, lengths, depth), self.grace_period
+        amount = amount_of(self.axis, lengths, depth)
+        rung = self.grace_period * self.reduction_factor ** (first - 1)
         while rung <= amount:
             rung *= self.reduction_factor
         depths = range(depth + 1, num_virtual_epochs)
-        first = bisect_left(depths, rung, key=lambda later: amount_of(self.axis, lengths, later))
-        return depth + 1 + first
+        place = bisect_left(depths, rung, key=lambda later: amount_of(self.axis, lengths, later))
+        return depth + 1 + place
 
     def value_at(self, record: TrialRecord, index: int, mode: Mode) -> float | None:
         """Best objective up to the report that reached a rung; None if the trial has not reached it."""
@@ -92,6 +101,13 @@ class Rungs:
             rung *= self.reduction_factor
         return ", ".join(rungs) or "none"
 
+    def num_below(self, amount: int) -> int:
+        """Number of rungs before that amount, in units of the axis."""
+        number, rung = 0, self.grace_period
+        while rung < amount:
+            number, rung = number + 1, rung * self.reduction_factor
+        return number
+
     def _amount(self, record: TrialRecord, depth: int) -> int:
         return amount_of(self.axis, record.lengths, depth)
 
@@ -119,10 +135,27 @@ class Scheduler:
     def after_report(self, study: SearchStudy, record: TrialRecord) -> Decision:
         return Decision.GO_ON
 
+    def next_bracket(self, study: SearchStudy) -> int:
+        """`TrialRecord.bracket` of the trial that begins next."""
+        return 0
+
     def next_decision(
-        self, number: int, depth: int, lengths: VirtualEpochs | None, num_virtual_epochs: int
+        self,
+        number: int,
+        depth: int,
+        lengths: VirtualEpochs | None,
+        num_virtual_epochs: int,
+        bracket: int = 0,
     ) -> int:
-        """The virtual epoch up to which trial `number` trains on from `depth`, unless it is ended early."""
+        """The virtual epoch up to which a trial trains on from `depth`, unless it is ended early.
+
+        Args:
+            number: of the trial.
+            depth: virtual epochs that it has come.
+            lengths: of its virtual epochs; None where they are not known yet.
+            num_virtual_epochs: the full length.
+            bracket: of the trial.
+        """
         return num_virtual_epochs
 
     def decision(self, study: SearchStudy, record: TrialRecord) -> Decision:

@@ -9,6 +9,7 @@ from search.config.config import Config
 from search.config.population import changing_parameters
 from search.schedulers.asha import ASHA, ASHAStopping
 from search.schedulers.base import Decision, NoScheduler, Rungs, Scheduler
+from search.schedulers.brackets import Brackets
 from search.schedulers.hyperband import Hyperband
 from search.schedulers.moasha import MOASHA
 from search.schedulers.pbt import PBT
@@ -43,9 +44,11 @@ def _build(config: Config) -> Scheduler:
     mode, length = config.objective.mode, config.budget.max_virtual_epochs
     match config.scheduler:
         case schema.Asha(grace_period=grace, reduction_factor=factor, axis=axis):
+            rungs = Rungs(1 if grace == "auto" else grace, factor, axis)
             if config.objectives:
-                return MOASHA(Rungs(grace, factor, axis), config.objectives, length)
-            return ASHA(Rungs(grace, factor, axis), mode, length)
+                return MOASHA(rungs, config.objectives, length)
+            measured = grace == "auto" and axis == "virtual_epochs"
+            return ASHA(rungs, mode, length, brackets=Brackets(rungs, mode, length) if measured else None)
         case schema.AshaStop(grace_period=grace, reduction_factor=factor, axis=axis):
             return ASHAStopping(Rungs(grace, factor, axis), mode)
         case schema.Hyperband(grace_period=grace, reduction_factor=factor):

@@ -49,7 +49,12 @@ class Hyperband(Scheduler):
         return halve(table, record)
 
     def next_decision(
-        self, number: int, depth: int, lengths: VirtualEpochs | None, num_virtual_epochs: int
+        self,
+        number: int,
+        depth: int,
+        lengths: VirtualEpochs | None,
+        num_virtual_epochs: int,
+        bracket: int = 0,
     ) -> int:
         return self._brackets[self.bracket(number)].next_depth(depth, lengths, num_virtual_epochs)
 

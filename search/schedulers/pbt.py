@@ -61,7 +61,12 @@ class PBT(Scheduler):
         return Decision.PAUSE if pauses else Decision.GO_ON
 
     def next_decision(
-        self, number: int, depth: int, lengths: VirtualEpochs | None, num_virtual_epochs: int
+        self,
+        number: int,
+        depth: int,
+        lengths: VirtualEpochs | None,
+        num_virtual_epochs: int,
+        bracket: int = 0,
     ) -> int:
         interval = self._options.interval
         return min(num_virtual_epochs, (depth // interval + 1) * interval)

@@ -57,9 +57,17 @@ class PlateauStopping(Scheduler):
         return abs(self._best(values) - self._best(values[: -options.patience])) <= options.min_delta
 
     def next_decision(
-        self, number: int, depth: int, lengths: VirtualEpochs | None, num_virtual_epochs: int
+        self,
+        number: int,
+        depth: int,
+        lengths: VirtualEpochs | None,
+        num_virtual_epochs: int,
+        bracket: int = 0,
     ) -> int:
-        return self.scheduler.next_decision(number, depth, lengths, num_virtual_epochs)
+        return self.scheduler.next_decision(number, depth, lengths, num_virtual_epochs, bracket)
+
+    def next_bracket(self, study: SearchStudy) -> int:
+        return self.scheduler.next_bracket(study)
 
     def next_promotion(self, study: SearchStudy, *, closing: bool) -> TrialRecord | None:
         return self.scheduler.next_promotion(study, closing=closing)

@@ -65,6 +65,7 @@ def record_of(number: int, trial_id: int, frozen: FrozenTrial, space: Space) -> 
         last_report=last_report,
         data_number=attrs.get(DATA, 0),
         audited=attrs.get("audited", False),
+        bracket=attrs.get("bracket", 0),
         promoted_at=attrs.get("promoted", 0),
         held_at=attrs.get("held", 0),
         failures=failures,

@@ -35,6 +35,18 @@ ELAPSED = "elapsed_seconds"
 KEPT = "keep_trials"
 """Attribute of the study: the fewest best trials whose checkpoints any session has kept; 1 if unknown."""
 
+_CARRIED = (
+    "trial",
+    "space",
+    "known",
+    "virtual_epochs",
+    "spent",
+    "failures",
+    "measured",
+    "audited",
+    "bracket",
+)
+"""Attributes that a trial keeps which continues after its end."""
 _DIRECTIONS = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
 _STATES = {
     Outcome.COMPLETED: TrialState.COMPLETE,
@@ -157,7 +169,9 @@ class SearchStudy:
         if not self.has_ended_on(plateau):
             self.study.set_user_attr("plateau", dict(plateau))
 
-    def ask(self, point_to_evaluate: Point | None = None, *, audited: bool = False) -> TrialRecord:
+    def ask(
+        self, point_to_evaluate: Point | None = None, *, audited: bool = False, bracket: int = 0
+    ) -> TrialRecord:
         """Begin a new trial; parameters that `point_to_evaluate` lacks are sampled."""
         number = len(self.records)
         # Samplers count the trials of the history first.
@@ -165,10 +179,11 @@ class SearchStudy:
         params = self.space.suggest(pending).params
         known = None if point_to_evaluate is None else dict(point_to_evaluate)
         attrs = {"trial": number, "space": self.space_number, "known": known, DATA: self._data_number or None}
-        attrs["audited"] = audited or None
+        attrs |= {"audited": audited or None, "bracket": bracket or None}
         trial_id = self._create(pending, {}, {key: attr for key, attr in attrs.items() if attr is not None})
         record = TrialRecord(number, trial_id, self.space, params, self.space_number, known, drawn=params)
-        record.data_number, record.audited, record.window = self._data_number, audited, self.window
+        record.data_number, record.window = self._data_number, self.window
+        record.audited, record.bracket = audited, bracket
         self.records.append(record)
         self.indexes.update(record)
         return record
@@ -293,8 +308,7 @@ class SearchStudy:
         old = self.frozen(record)
         # The attempts that were lost do not count against one that is tried again.
         record.failures = [] if record.outcome in NO_VERDICT else record.failures
-        carried = ("trial", "space", "known", "virtual_epochs", "spent", "failures", "audited", "measured")
-        attrs = {key: old.user_attrs[key] for key in (*carried, TAKEN_OVER) if key in old.user_attrs}
+        attrs = {key: old.user_attrs[key] for key in (*_CARRIED, TAKEN_OVER) if key in old.user_attrs}
         attrs |= {key: attr for key, attr in old.user_attrs.items() if key.startswith(OTHERS)}
         if not record.failures:
             attrs.pop("failures", None)

@@ -95,6 +95,8 @@ class TrialRecord:
     """Trained on other data than the search has now: its values do not compare with those of new trials."""
     audited: bool = False
     """Let through to full length whatever its values; it takes no part in promotion and stopping."""
+    bracket: int = 0
+    """Rungs that it passes without a pause, see `search.schedulers.brackets`."""
     promoted_at: int = 0
     """Virtual epoch from which it was last promoted."""
     held_at: int = 0

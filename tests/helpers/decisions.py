@@ -121,7 +121,8 @@ class _Replay:
         self._alone = self._alone and not all(r.outcome for r in self.records)
         assert not self._alone, f"a trial went on alone, and trial {number} was yet to begin"
         record = TrialRecord(number, len(self._by_id), parse_space({}), {}, running=True, window=self._window)
-        record.audited = attrs.get("audited", False)
+        record.audited, record.bracket = attrs.get("audited", False), attrs.get("bracket", 0)
+        assert record.bracket == self._rule.next_bracket(self), f"trial {number} began in another bracket"
         self.records.append(record)
         self._by_id.append(record)
         self._attrs[number] = {}

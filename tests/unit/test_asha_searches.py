@@ -63,7 +63,7 @@ def test_the_reduction_factor_says_how_many_go_on(tmp_path: Path, factor: int, d
     config = config_of(
         sampler={"name": "random"},
         budget={"trials": 8, "max_virtual_epochs": 8},
-        scheduler={"reduction_factor": factor},
+        scheduler={"grace_period": 1, "reduction_factor": factor},
     )
     simulation = Simulation(tmp_path, config, by_number(FALLING)).run()
     assert [record.depth for record in simulation.records] == depths
@@ -116,7 +116,7 @@ def test_as_many_virtual_epochs_as_expected_where_the_best_come_first(
     config = config_of(
         sampler={"name": "random"},
         budget={"trials": trials, "max_virtual_epochs": length},
-        scheduler={"reduction_factor": factor},
+        scheduler={"grace_period": 1, "reduction_factor": factor},
     )
     simulation = Simulation(tmp_path, config, by_number(FALLING)).run()
     rule = simulation.rule

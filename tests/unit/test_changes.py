@@ -169,7 +169,7 @@ def test_before_the_first_trial_all_may_change(tmp_path: Path) -> None:
 
 
 def test_defaults_written_out_are_no_change(run: RunFolder) -> None:
-    assert_taken(changed({"scheduler": {"name": "asha", "grace_period": 1}, "max_failures": 2}), run)
+    assert_taken(changed({"scheduler": {"name": "asha", "grace_period": "auto"}, "max_failures": 2}), run)
 
 
 def test_a_reference_to_the_environment_is_compared_as_written(
