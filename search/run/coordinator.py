@@ -300,12 +300,12 @@ class Coordinator:
 
     def _begin(self) -> TrialRecord | None:
         """A new trial, unless nothing but trials without a value would end the search."""
-        if self.budget.trials is None and (reason := limits.given_up(self.study, self._config.limits)):
+        study, trials = self.study, self.budget.trials
+        if trials is None and (reason := limits.given_up(study, self._config.limits)):
             self.give_up(reason)
             return None
-        audited = is_audited(self.study.records, self._config, self.budget.trials)
-        bracket = self.scheduler.next_bracket(self.study)
-        record = self.study.ask(self._points.next, audited=audited, bracket=bracket)
+        audited = is_audited(study.records, self._config, trials)
+        record = study.ask(self._points.next, audited=audited, bracket=self.scheduler.next_bracket(study))
         self._points.take(record)
         return record
 

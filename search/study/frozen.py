@@ -22,6 +22,8 @@ TAKEN_OVER = "taken_over"
 """Attribute of a trial: where it went on from others, see `TakenOver`."""
 OTHERS = "others/"
 """Attributes of a trial, with the number of a virtual epoch behind: its further objectives there."""
+CARRIED = ("trial", "space", "known", "virtual_epochs", "spent", "failures", "measured", "audited", "bracket")
+"""Attributes that a trial which continues after its end takes over, besides TAKEN_OVER and OTHERS."""
 WINDOW = "window"
 """Attribute of the study: `TrialRecord.window` of its trials; 1 where there is none."""
 

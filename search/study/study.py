@@ -18,7 +18,7 @@ from search.config.schema import Mode
 from search.errors import SearchError
 from search.space.space import Space
 from search.study.data import DATA, with_data
-from search.study.frozen import OTHERS, SPACE_PREFIX, TAKEN_OVER, WINDOW, records_of, space_texts
+from search.study.frozen import CARRIED, OTHERS, SPACE_PREFIX, TAKEN_OVER, WINDOW, records_of, space_texts
 from search.study.in_memory import PendingTrial, frozen_trial
 from search.study.indexes import Indexes
 from search.study.journal import next_session, open_journal, reraise_as_damaged, storage_at
@@ -35,18 +35,6 @@ ELAPSED = "elapsed_seconds"
 KEPT = "keep_trials"
 """Attribute of the study: the fewest best trials whose checkpoints any session has kept; 1 if unknown."""
 
-_CARRIED = (
-    "trial",
-    "space",
-    "known",
-    "virtual_epochs",
-    "spent",
-    "failures",
-    "measured",
-    "audited",
-    "bracket",
-)
-"""Attributes that a trial keeps which continues after its end."""
 _DIRECTIONS = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
 _STATES = {
     Outcome.COMPLETED: TrialState.COMPLETE,
@@ -169,21 +157,19 @@ class SearchStudy:
         if not self.has_ended_on(plateau):
             self.study.set_user_attr("plateau", dict(plateau))
 
-    def ask(
-        self, point_to_evaluate: Point | None = None, *, audited: bool = False, bracket: int = 0
-    ) -> TrialRecord:
-        """Begin a new trial; parameters that `point_to_evaluate` lacks are sampled."""
+    def ask(self, point: Point | None = None, *, audited: bool = False, bracket: int = 0) -> TrialRecord:
+        """Begin a new trial; parameters that the point to evaluate lacks are sampled."""
         number = len(self.records)
         # Samplers count the trials of the history first.
-        pending = PendingTrial(len(self.history) + number, point_to_evaluate or {}, self._sampler, self.study)
+        pending = PendingTrial(len(self.history) + number, point or {}, self._sampler, self.study)
         params = self.space.suggest(pending).params
-        known = None if point_to_evaluate is None else dict(point_to_evaluate)
+        known = None if point is None else dict(point)
         attrs = {"trial": number, "space": self.space_number, "known": known, DATA: self._data_number or None}
         attrs |= {"audited": audited or None, "bracket": bracket or None}
         trial_id = self._create(pending, {}, {key: attr for key, attr in attrs.items() if attr is not None})
         record = TrialRecord(number, trial_id, self.space, params, self.space_number, known, drawn=params)
-        record.data_number, record.window = self._data_number, self.window
-        record.audited, record.bracket = audited, bracket
+        record.data_number, record.audited, record.window = self._data_number, audited, self.window
+        record.bracket = bracket
         self.records.append(record)
         self.indexes.update(record)
         return record
@@ -308,7 +294,7 @@ class SearchStudy:
         old = self.frozen(record)
         # The attempts that were lost do not count against one that is tried again.
         record.failures = [] if record.outcome in NO_VERDICT else record.failures
-        attrs = {key: old.user_attrs[key] for key in (*_CARRIED, TAKEN_OVER) if key in old.user_attrs}
+        attrs = {key: old.user_attrs[key] for key in (*CARRIED, TAKEN_OVER) if key in old.user_attrs}
         attrs |= {key: attr for key, attr in old.user_attrs.items() if key.startswith(OTHERS)}
         if not record.failures:
             attrs.pop("failures", None)
