@@ -18,7 +18,8 @@ from search.config.messages import explain
 from search.config.objectives import hint_of_one, measured_names, objectives_problems
 from search.config.objectives import reported as reported_objectives
 from search.config.population import population_problems
-from search.config.schema import ImportedSampler, Sampler, Sections, StageSections
+from search.config.schema import ImportedSampler, Resources, Sampler, Sections, StageSections
+from search.config.sizes import narrowed, size_problems
 from search.config.tasks import load_task, may_report, not_computed, task_path
 from search.errors import ConfigError, KeyPath, Problem
 from search.space.parse import is_domain, read_space
@@ -126,8 +127,9 @@ def read_config(
     problems = [*document.problems, *document.located(problems)]
     if problems:
         return Reading(None, space, problems, broken)
+    values = {name: value for name, value in sections if name in StageSections.model_fields}
     config = Config.model_construct(
-        **{name: value for name, value in sections if name in StageSections.model_fields},
+        **values | {"resources": narrowed(sections.resources, space)},
         space=space,
         points_to_evaluate=[*points, space.prior_point] if space.prior_point else points,
         raw=complete(sections, document.tree),
@@ -222,15 +224,13 @@ def _cross_check(sections: Sections, space: Space | None, failed: set[str | int]
             space.grid()
         except ConfigError as error:
             yield from error.problems
-    if (
-        sections.budget.gpu_hours
-        and not sections.resources.gpus_per_trial
-        and not failed & {"budget", "resources"}
-    ):
-        message = "counts GPUs, and resources.gpus_per_trial is 0; give `time`, or gpus_per_trial"
-        yield Problem.of(("budget", "gpu_hours"), f"received {shown(sections.budget.gpu_hours)}; {message}")
+    if space is not None:
+        yield from size_problems(sections, space, failed)
+    resources = sections.resources if space is None else narrowed(sections.resources, space)
+    if sections.budget.gpu_hours and not failed & {"budget", "resources"}:
+        yield from _gpu_hours_problems(sections.budget.gpu_hours, resources)
     if not failed & {"limits", "resources"}:
-        yield from limit_problems(sections.limits, sections.resources.gpus_per_trial)
+        yield from limit_problems(sections.limits, resources.fewest_gpus)
     if not failed & {"scheduler", "budget", "plateau"}:
         yield from _audit_problems(sections)
     yield from population_problems(sections, space, failed)
@@ -241,6 +241,21 @@ def _cross_check(sections: Sections, space: Space | None, failed: set[str | int]
     if on_virtual_epochs and grace_period > longest and not failed & {"scheduler", "budget"}:
         message = f"must be at most budget.max_virtual_epochs, which is {longest}"
         yield Problem.of(("scheduler", "grace_period"), f"received {shown(grace_period)}; {message}")
+
+
+def _gpu_hours_problems(hours: float, resources: Resources) -> Iterator[Problem]:
+    """`budget.gpu_hours` where trials have no GPU, or not all have as much of them."""
+    found = {size.resources.gpus_per_trial for size in resources.sizes}
+    if found == {0.0}:
+        message = "counts GPUs, and resources.gpus_per_trial is 0; give `time`, or gpus_per_trial"
+    elif found != {resources.gpus_per_trial}:
+        message = (
+            "counts resources.gpus_per_trial of each trial, and by resources.where some take another number; "
+            "give `time`, or gpus_per_trial outside of where alone"
+        )
+    else:
+        return
+    yield Problem.of(("budget", "gpu_hours"), f"received {shown(hours)}; {message}")
 
 
 def _audit_problems(sections: Sections) -> Iterator[Problem]:

@@ -99,7 +99,8 @@ def probe(config: Config, executor: Executor, *, seconds: float, report: Callabl
         watcher = _Watcher(time.monotonic() + left, report)
         memory = MemoryWatch(
             local=isinstance(executor, LocalExecutor),
-            gpu=config.resources.gpus_per_trial > 0 and torch.cuda.is_available(),
+            gpu=any(size.resources.gpus_per_trial for size in config.resources.sizes)
+            and torch.cuda.is_available(),
             concurrency=concurrency,
         )
         report(f"training random configurations for up to {max(1, round(left))} s")

@@ -107,6 +107,7 @@ def trial_plan(
     if isinstance(config.scheduler, Pbt):
         # Where trials are compared there is a checkpoint before the report is known, for who goes on from it.
         every = math.gcd(every, config.scheduler.interval)
+    resources = config.resources.of(record.resolved.options)
     return TrialPlan(
         number=record.number,
         folder=str(folder.trial(record.number)),
@@ -122,9 +123,9 @@ def trial_plan(
         checkpoint_every=every,
         checkpoint_keep=config.checkpoint.keep,
         hparams={name: record.params.get(name) for name in config.space.names},
-        num_threads=max(1, int(config.resources.of_worker.cpus_per_trial)),
-        gpu_fraction=config.resources.of_worker.gpus_per_trial,
-        workers=config.resources.workers_per_trial,
+        num_threads=max(1, int(resources.of_worker.cpus_per_trial)),
+        gpu_fraction=resources.of_worker.gpus_per_trial,
+        workers=resources.workers_per_trial,
         prepared=str(folder.prepared),
         working_folder=str(Path.cwd()),
         search_path=own_search_path(),
@@ -195,6 +196,10 @@ class Executor(ABC):
         Raises:
             SearchError: not even one trial finds what it asks for.
         """
+
+    def sizes_text(self, config: Config) -> str:
+        """How many trials of each size run at once, where not all take the same; else empty."""
+        return ""
 
     @abstractmethod
     def run(self, coordinator: Coordinator, jobs: Jobs) -> None:

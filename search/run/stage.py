@@ -142,6 +142,8 @@ def run_jobs(
     executor.on_death(end.tell, end.leave)
     executor.prepare(jobs)
     coordinator = begin(executor.concurrency(config))
+    if sizes := executor.sizes_text(config):
+        notes = [f"trials differ in what they take; at once there are up to {sizes}", *notes]
     coordinator.recover()
     try:
         # Before anything says that the search has begun: Ctrl-C winds it down from there on.
