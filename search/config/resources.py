@@ -143,7 +143,7 @@ class Resources(Section):
     def of(self, options: Mapping[str, Any]) -> Resources:
         """What the trial with these options takes, the resolved section `trial:`."""
         entry = self._entry(options)
-        return self.with_entry(*entry).resources if entry else self.model_copy(update={"where": {}})
+        return self.with_entry(*entry).resources if entry else self._plain({})
 
     def with_entry(self, parameter: str, option: str) -> Sized:
         """What trials take that this entry of `where` is about."""
@@ -159,7 +159,12 @@ class Resources(Section):
             "cpus_per_trial": max(self.cpus_per_trial, workers),
             "accelerator": self.accelerator if gpus else None,
         }
-        return Sized(f"{parameter} {option}", self.model_copy(update={**filled, **given, "where": {}}))
+        return Sized(f"{parameter} {option}", self._plain({**filled, **given}))
+
+    def _plain(self, update: Mapping[str, Any]) -> Resources:
+        found = self.model_copy(update={**update, "where": {}})
+        found._used = None
+        return found
 
     def problem(self) -> tuple[str, str]:
         """The key and the message of what does not go together of plain numbers; empty if all does."""
@@ -176,7 +181,7 @@ class Resources(Section):
         """What trials may take, one for all where `where` is empty."""
         entries = [(name, option) for name, options in self.where.items() for option in options]
         used = self._used or {None, *entries}
-        own = [Sized("", self.model_copy(update={"where": {}}))] if None in used or not self.where else []
+        own = [Sized("", self._plain({}))] if None in used or not self.where else []
         return own + [self.with_entry(*entry) for entry in entries if entry in used]
 
     @property

@@ -15,6 +15,7 @@ from search.config.config import Config
 from search.config.document import write_yaml
 from search.config.objectives import measured_names, reported
 from search.config.schema import Pbt
+from search.ray.hosts import Host
 from search.run.coordinator import Coordinator
 from search.run.events import Turn
 from search.run.folder import RunFolder
@@ -196,6 +197,10 @@ class Executor(ABC):
         Raises:
             SearchError: not even one trial finds what it asks for.
         """
+
+    def hosts(self) -> Sequence[Host]:
+        """Where trials run, as far as that is known."""
+        return ()
 
     def sizes_text(self, config: Config) -> str:
         """How many trials of each size run at once, where not all take the same; else empty."""

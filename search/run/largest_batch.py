@@ -63,7 +63,7 @@ def by_size(search: SearchConfig) -> list[tuple[Resources, list[Mapping[str, Any
         for resolved in config.space.candidates():
             resources = config.resources.of(resolved.options)
             alike = next(
-                (trials for other, trials in found if other.model_dump() == resources.model_dump()), None
+                (trials for other, trials in found if other == resources), None
             )
             if alike is None:
                 found.append((resources, [resolved.options]))
