@@ -12,7 +12,7 @@ from search.config.schema import Sampler
 from search.forecast.costs import Costs, TrialCost
 from search.run.coordinator import Coordinator
 from search.run.events import Event, EventKind
-from search.run.executors.room import Claim, first_without_room
+from search.run.executors.room import Claim, has_room
 from search.run.executors.simulated import SimulatedExecutor
 from search.run.fit import bundle
 from search.run.retention import trials_to_keep
@@ -151,7 +151,7 @@ class _Trials:
         if not self._costs.hosts:
             return True  # all take the same
         claims = [self._claim(other) for other in running]
-        return first_without_room(self._costs.hosts, claims, [self._claim(number)]) is None
+        return has_room(self._costs.hosts, claims, self._claim(number))
 
     def _claim(self, number: int) -> Claim:
         cost = self.cost(number)

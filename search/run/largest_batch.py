@@ -62,9 +62,7 @@ def by_size(search: SearchConfig) -> list[tuple[Resources, list[Mapping[str, Any
     for config in (config for stage in search.stages for config in stage.configs):
         for resolved in config.space.candidates():
             resources = config.resources.of(resolved.options)
-            alike = next(
-                (trials for other, trials in found if other == resources), None
-            )
+            alike = next((trials for other, trials in found if other == resources), None)
             if alike is None:
                 found.append((resources, [resolved.options]))
             else:

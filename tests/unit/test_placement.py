@@ -136,7 +136,7 @@ def test_a_process_that_dies_on_a_host_that_is_leaving_costs_its_trial_no_attemp
     plan = Jobs(config=ONE_TRIAL, folder=folder, shared={}).next_plan(coordinator)
     assert isinstance(plan, TrialPlan)
     placed = Placement(ONE_TRIAL, lambda: [host(1), host(2)], leaving=lambda: leaving)
-    job = RunningJob(plan, ONE, placed.request(0, ONE))
+    job = RunningJob(plan, ONE)
     job.node = "id1"
     StudyScheduler(coordinator, placed, RunningJobs({"t0": job})).lose(job, "the connection was closed")
     (failure,) = coordinator.study.records[0].failures

@@ -15,7 +15,8 @@ from search.errors import ConfigError, RefusedError
 from search.ray.hosts import Host
 from search.run.executor import Jobs
 from search.run.executors.placement import Placement
-from search.run.executors.room import Claim, first_without_room
+from search.run.executors.room import Claim, has_room
+from search.run.executors.running import RunningJob, RunningJobs
 from search.run.fit import absent, bundle, concurrent_trials, sizes_text
 from search.run.folder import RunFolder
 from search.run.largest_batch import by_size
@@ -148,8 +149,7 @@ def test_trials_of_an_earlier_space_keep_their_resources() -> None:
         (
             {HIDDEN: {33: {"cpus_per_trial": 2}}},
             {},
-            "resources.where.model.hidden.33: received '33'; must be one of the options, choice 8, 16, "
-            "32",
+            "resources.where.model.hidden.33: received '33'; must be one of the options, choice 8, 16, 32",
         ),
         (
             {"optimizer": {"sdg": {"cpus_per_trial": 2}}},
@@ -172,7 +172,7 @@ def test_trials_of_an_earlier_space_keep_their_resources() -> None:
         (
             {HIDDEN: {32: {"cpus": 2}}},
             {},
-            "resources.where.model.hidden.32.cpus: unknown key 'cpus'; known: cpus_per_trial, gpus_per_trial,",
+            "resources.where.model.hidden.32.cpus: unknown key 'cpus'; known: cpus_per_trial, ",
         ),
         ({HIDDEN: {32: {"gpus_per_trial": 1.5}}}, {}, "received 1.5; must be at most 1, or a whole number"),
         (
@@ -348,6 +348,7 @@ def test_each_size_asks_ray_for_its_own_and_gpus_that_would_be_idle_are_spread_o
 
 
 ONE, TWO, GPU = Claim({"CPU": 1}), Claim({"CPU": 2}), Claim({"CPU": 1, "GPU": 0.5})
+OF_KIND = Claim({"CPU": 1, "GPU": 0.5, "accelerator_type:A100": 0.001})
 
 
 def on(claim: Claim, number: int) -> Claim:
@@ -355,27 +356,31 @@ def on(claim: Claim, number: int) -> Claim:
 
 
 @pytest.mark.parametrize(
-    ("hosts", "running", "starting", "waits"),
+    ("hosts", "running", "wanted", "room"),
     [
-        ([host(1, 2)], [], [TWO], None),
-        ([host(1, 2)], [on(ONE, 1)], [TWO], TWO),
-        ([host(1, 2)], [on(ONE, 1)], [ONE], None),
-        ([host(1, 2)], [], [ONE, TWO], TWO),
-        ([host(1, 2)], [], [TWO, ONE], ONE),
-        ([host(1, 2), host(2, 2)], [on(ONE, 1), on(ONE, 2)], [TWO], TWO),
-        ([host(1, 2), host(2, 2)], [on(ONE, 1), on(ONE, 1)], [TWO], None),
-        ([host(1, 1)], [on(ONE, 1)], [TWO], None),  # which fits nowhere: nobody waits for it
-        ([host(1, 8, 1)], [on(GPU, 1)], [GPU], None),
-        ([host(1, 8, 1)], [on(GPU, 1), on(GPU, 1)], [GPU], GPU),
-        ([host(1, 8, 2)], [on(GPU, 1), on(GPU, 1)], [Claim({"CPU": 1, "GPU": 1})], None),
-        ([host(1, 2), host(2, 2)], [on(ONE, 1)], [Claim({"CPU": 1}, workers=3)], None),
-        ([host(1, 2), host(2, 1)], [on(ONE, 1)], [Claim({"CPU": 1}, workers=3)], Claim({"CPU": 1}, 3)),
+        ([host(1, 2)], [], TWO, True),
+        ([host(1, 2)], [on(ONE, 1)], TWO, False),
+        ([host(1, 2)], [on(ONE, 1)], ONE, True),
+        ([host(1, 2)], [ONE, ONE], ONE, False),
+        ([host(1, 2)], [TWO], ONE, False),
+        ([host(1, 2), host(2, 2)], [on(ONE, 1), on(ONE, 2)], TWO, False),
+        ([host(1, 2), host(2, 2)], [on(ONE, 2), on(ONE, 2)], TWO, True),
+        ([host(1, 2), host(2, 2)], [ONE, on(ONE, 1)], TWO, True),
+        ([host(1, 1)], [on(ONE, 1)], TWO, True),  # which fits nowhere: it waits for another host
+        ([], [], ONE, True),
+        ([host(1, 8, 1)], [on(GPU, 1)], GPU, True),
+        ([host(1, 8, 1)], [on(GPU, 1), on(GPU, 1)], GPU, False),
+        ([host(1, 8, 2)], [on(GPU, 1), on(GPU, 1)], Claim({"CPU": 1, "GPU": 1}), True),
+        ([host(1, 8, 1, "V100"), host(2, 8, 1, "A100")], [on(GPU, 2), on(GPU, 2)], OF_KIND, False),
+        ([host(1, 8, 1, "V100"), host(2, 8, 1, "A100")], [on(GPU, 1), on(GPU, 1)], OF_KIND, True),
+        ([host(1, 2), host(2, 2)], [on(ONE, 1)], Claim({"CPU": 1}, workers=3), True),
+        ([host(1, 2), host(2, 1)], [on(ONE, 1)], Claim({"CPU": 1}, workers=3), False),
     ],
 )
-def test_a_job_waits_where_others_leave_no_room_for_it(
-    hosts: list[Host], running: list[Claim], starting: list[Claim], waits: Claim | None
+def test_there_is_room_for_a_job_where_others_leave_it(
+    hosts: list[Host], running: list[Claim], wanted: Claim, room: bool
 ) -> None:
-    assert first_without_room(hosts, running, starting) == waits
+    assert has_room(hosts, running, wanted) is room
 
 
 def test_a_claim_is_smaller_if_it_takes_less_of_something_and_more_of_nothing() -> None:
@@ -385,3 +390,35 @@ def test_a_claim_is_smaller_if_it_takes_less_of_something_and_more_of_nothing() 
     assert not TWO.is_smaller_than(GPU)
     assert not GPU.is_smaller_than(TWO)
     assert ONE.is_smaller_than(Claim({"CPU": 1}, workers=2))
+
+
+@pytest.mark.usefixtures("no_fsync")
+def test_one_host_is_cleared_for_a_large_trial_of_no_more_small_ones_than_is_needed(tmp_path: Path) -> None:
+    config = loaded({HIDDEN: {32: {"cpus_per_trial": 3}}})
+    placed = Placement(config, lambda: [host(1, 4), host(2, 4), host(3, 2)])
+    coordinator = Simulation(tmp_path, config, workers=9).coordinator
+    jobs = Jobs(config=config, folder=RunFolder(tmp_path / "run"), shared={})
+    plans = [plan for _ in range(9) if isinstance(plan := jobs.next_plan(coordinator), TrialPlan)]
+    small, large = (size for _, size in config.resources.sizes)
+    running = RunningJobs({f"t{number}": RunningJob(plan, small) for number, plan in enumerate(plans[:8])})
+    for job, number in zip(running.values(), [1, 1, 1, 1, 2, 2, 2, 3], strict=True):
+        job.asks(placed)
+        job.node = f"id{number}"
+    assert running.leave_room(placed)
+    assert not any(running.makes_room(job, placed) for job in running.values())
+    running.waiting = RunningJob(plans[8], large)
+    running.waiting.asks(placed)
+    assert not running.have_room_for(running.waiting, placed)
+
+    def reported(name: str) -> bool:
+        job = running[name]
+        job.ends = job.ends or running.makes_room(job, placed)
+        return job.ends
+
+    assert not reported("t7"), "its host could not hold the large one"
+    assert reported("t4")
+    assert not reported("t0"), "another host is being cleared"
+    assert reported("t5")
+    assert not reported("t6"), "there is room when the two have ended"
+    del running["t4"], running["t5"]
+    assert running.have_room_for(running.waiting, placed)

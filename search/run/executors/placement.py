@@ -12,7 +12,7 @@ from search.errors import SearchError
 from search.ray.hosts import Host, asked_for
 from search.ray.preflight import Preflight
 from search.run.executor import Note
-from search.run.executors.room import Claim, first_without_room, fits_alone
+from search.run.executors.room import Claim, fits_alone, has_room
 from search.run.fit import absent, at_once, bundle, fits, num_fitting, sizes_text, spread_share
 from search.text import counted
 
@@ -81,14 +81,14 @@ class Placement:
         """See `search.run.fit.sizes_text`."""
         return sizes_text(self._resources, self._hosts)
 
-    def without_room(self, running: Sequence[Claim], starting: Sequence[Claim]) -> Claim | None:
-        """The first job that has not started and waits for others to end, see `first_without_room`."""
-        return first_without_room(self._hosts, running, starting)
+    def has_room(self, running: Sequence[Claim], wanted: Claim) -> bool:
+        """Whether jobs that run leave room for one more, see `search.run.executors.room`."""
+        return has_room(self._hosts, running, wanted)
 
-    def has_room_for_more(self, claims: Sequence[Claim]) -> bool:
+    def has_room_for_more(self, running: Sequence[Claim]) -> bool:
         """Whether these jobs leave room for one of some size."""
         sizes = [Claim(self._bundle(size), size.workers_per_trial) for _, size in self._resources.sizes]
-        return any(first_without_room(self._hosts, claims, [size]) is None for size in sizes)
+        return any(has_room(self._hosts, running, size) for size in sizes)
 
     def inspect(self, *, skip_bad: bool, phase: Note) -> None:
         """Look at all hosts before the first job.

@@ -141,19 +141,28 @@ class StudySearcher(_Stateless, Searcher):
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         # Here, as Tune calls nothing else while no trial runs.
         _look(self._placement, self._coordinator)
+        running, coordinator = self._running, self._coordinator
         # A job that has ended for the coordinator may still be saving what the next one goes on from.
-        if len(self._running) > len(self._coordinator.running):
+        if len(running) + (running.waiting is not None) > len(coordinator.running):
             return None
-        # A large trial that waits for room would wait for ever if small ones took what others leave.
-        if not self._running.leave_room(self._placement):
+        if (job := running.waiting) is None:
+            if not running.leave_room(self._placement):
+                return None
+            plan = self._jobs.next_plan(coordinator)
+            if not isinstance(plan, TrialPlan):
+                return Searcher.FINISHED if plan is Turn.DONE else None
+            job = RunningJob(plan, self._jobs.config.resources.of(plan.options))
+        elif coordinator.ending is not None:
+            running.waiting = None
+            coordinator.cut_off(coordinator.study.records[job.plan.number])
             return None
-        plan = self._jobs.next_plan(self._coordinator)
-        if isinstance(plan, TrialPlan):
-            size = self._jobs.config.resources.of(plan.options)
-            request = self._placement.request(plan.number, size)
-            self._running[trial_id] = RunningJob(plan, size, request)
-            return {"plan": plan.as_dict(), "request": request}
-        return Searcher.FINISHED if plan is Turn.DONE else None
+        request = job.asks(self._placement)
+        # Ray gives room to whoever asks for less: a large trial would wait there as long as small ones come.
+        running.waiting = None if running.have_room_for(job, self._placement) else job
+        if running.waiting is not None:
+            return None
+        running[trial_id] = job
+        return {"plan": job.plan.as_dict(), "request": request}
 
     def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
         self._running.pop(trial_id, None)

@@ -34,25 +34,20 @@ class Claim:
         )
 
 
-def first_without_room(
-    hosts: Sequence[Host], running: Iterable[Claim], starting: Iterable[Claim]
-) -> Claim | None:
-    """The first of the jobs that have not started for which the others leave no room; None if there is none.
+def has_room(hosts: Sequence[Host], running: Iterable[Claim], wanted: Claim) -> bool:
+    """Whether these jobs leave room for one more.
 
-    One that fits on no host at all is passed over: it waits for another host, and nobody else for it.
+    One that fits on no host at all waits for another host, and not for them: it has room too.
 
     Args:
         hosts: where jobs run.
-        running: jobs that have started.
-        starting: those that have not, in their order.
+        running: those that run, or are about to.
+        wanted: what the further one asks for.
     """
     left = [_Left(host) for host in hosts]
-    for claim in running:
+    for claim in sorted(running, key=lambda claim: not claim.node):  # first those whose host is known
         _place(left, claim)
-    for claim in starting:
-        if not _place(left, claim) and _place([_Left(host) for host in hosts], claim):
-            return claim
-    return None
+    return _place(left, wanted) or not _place([_Left(host) for host in hosts], wanted)
 
 
 def fits_alone(host: Host, claim: Claim) -> bool:

@@ -1,8 +1,8 @@
-"""The jobs that Ray runs or is to start: what they take, how long they are silent, which waits for room."""
+"""The jobs that Ray runs: what they take, how long they are silent; and the one that waits for room."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,13 @@ class RunningJob:
     Args:
         plan: what it runs.
         size: what its trial takes.
-        request: what Ray is asked for, see `Placement.request`.
     """
 
-    def __init__(self, plan: TrialPlan, size: Resources, request: Mapping[str, Any]) -> None:
-        self.plan, self.size, self.not_on = plan, size, request["not_on"]
-        self._bundle = request["resources"]
+    def __init__(self, plan: TrialPlan, size: Resources) -> None:
+        self.plan, self.size = plan, size
+        self.not_on: Sequence[str] = ()
+        """Ray's ids of hosts where it must not run."""
+        self._bundle: Mapping[str, float] = {}
         self.ends = False
         """Its process saves, and then gives its resources back."""
         self.trial: Trial | None = None
@@ -48,6 +49,12 @@ class RunningJob:
         """What its process said when it was ready."""
         assert self._started is not None
         return self._started
+
+    def asks(self, placement: Placement) -> dict[str, Any]:
+        """What Ray is asked for, by the hosts of now."""
+        request = placement.request(self.plan.number, self.size)
+        self.not_on, self._bundle = request["not_on"], request["resources"]
+        return request
 
     @property
     def claim(self) -> Claim:
@@ -79,31 +86,32 @@ class RunningJob:
 
 
 class RunningJobs(dict[str, RunningJob]):
-    """The jobs that have not ended, by the ids of Ray's trials."""
+    """The jobs that Ray has and that have not ended, by the ids of Ray's trials."""
+
+    waiting: RunningJob | None = None
+    """Begins next, as soon as there is room for it; Ray does not know it yet."""
 
     def leave_room(self, placement: Placement) -> bool:
-        """Whether another job may begin: none waits for room, and there is some."""
-        if not placement.sizes_differ:
-            return True  # the coordinator begins as many as fit
-        claims = [job.claim for job in self.values()]
-        return self._waiting(placement) is None and placement.has_room_for_more(claims)
+        """Whether another job may find room, of whatever size its trial is."""
+        return not placement.sizes_differ or placement.has_room_for_more(self._claims())
+
+    def have_room_for(self, job: RunningJob, placement: Placement) -> bool:
+        """Whether this job finds room beside the others; where all are alike the coordinator sees to that."""
+        return not placement.sizes_differ or placement.has_room(self._claims(), job.claim)
 
     def makes_room(self, job: RunningJob, placement: Placement) -> bool:
         """Whether this job is to end after the virtual epoch that it has reported, as a larger one waits.
 
         Of the hosts that could hold that one, one is cleared, of no more jobs than is needed.
         """
-        waiting = self._waiting(placement) if placement.sizes_differ else None
-        if waiting is None or not job.claim.is_smaller_than(waiting):
+        if self.waiting is None or not job.claim.is_smaller_than(waiting := self.waiting.claim):
             return False
-        going_on = [other.claim for other in self.values() if other.node and not other.ends]
-        if placement.without_room(going_on, [waiting]) is None:
-            return False
+        if placement.has_room([other.claim for other in self.values() if not other.ends], waiting):
+            return False  # when those have ended that end now
         cleared = {other.node for other in self.values() if other.ends}
         if waiting.workers > 1:
             return True
         return placement.could_hold(job.node, waiting) and (not cleared or job.node in cleared)
 
-    def _waiting(self, placement: Placement) -> Claim | None:
-        started = [job.claim for job in self.values() if job.node]
-        return placement.without_room(started, [job.claim for job in self.values() if not job.node])
+    def _claims(self) -> list[Claim]:
+        return [job.claim for job in self.values()]
