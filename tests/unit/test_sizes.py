@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 from simulated_search import Simulation
 from tiny_tasks import search_config
 
@@ -422,3 +424,15 @@ def test_one_host_is_cleared_for_a_large_trial_of_no_more_small_ones_than_is_nee
     assert not reported("t6"), "there is room when the two have ended"
     del running["t4"], running["t5"]
     assert running.have_room_for(running.waiting, placed)
+
+
+def test_the_example_of_the_docs_is_a_configuration() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "resources.md").read_text(encoding="utf-8")
+    block = text.partition("## More for the large model\n\n")[2].partition("\n\n`where` names")[0]
+    given = YAML(typ="safe").load(textwrap.dedent(block))["resources"]
+    trial = {"model": {"width": {"choice": [16, 32, 64]}}, "optimizer": SCHEDULES, "batch_size": 16}
+    resources = load_config(search_config(trial=trial, resources=given)).first.resources
+    assert sizes_text(resources, [host(1, 8, 2)]) == (
+        "8 with other values, 4 with model.width 32, 2 with model.width 64"
+    )
+    assert f"at once there are up to {sizes_text(resources, [host(1, 8, 2)])}" in text

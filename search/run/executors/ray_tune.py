@@ -200,7 +200,8 @@ class StudyScheduler(_Stateless, FIFOScheduler):
                 job.ends = True
                 save_at_end(trial, needed=not got.report["saved"])
                 return TrialScheduler.STOP
-        if not (self._placement.is_leaving(job.node) or self._running.makes_room(job, self._placement)):
+        gives_way = got.report is not None and self._running.makes_room(job, self._placement)
+        if not (gives_way or self._placement.is_leaving(job.node)):
             return TrialScheduler.CONTINUE
         job.ends = True
         self._coordinator.cut_off(self._coordinator.study.records[job.plan.number])
