@@ -101,6 +101,7 @@ def _stage(
             others=[each for each in others if each.budget != bought.budget],
             notes=[
                 *done.notes,
+                *_note_of_sizes(executor.sizes_text(config)),
                 *(f"a configuration failed: {cause}" for cause in costs.failures),
                 *_note_of_front(config),
             ],
@@ -108,6 +109,15 @@ def _stage(
         costs,
         done.seconds,
     )
+
+
+def _note_of_sizes(sizes: str) -> Iterator[str]:
+    """How many trials of each size run at once, and what of that is not simulated."""
+    if sizes:
+        yield (
+            f"trials differ in what they take; at once there are up to {sizes}: a large one was simulated to "
+            "wait until others end, and in a search smaller ones make room before that"
+        )
 
 
 def _note_of_front(config: Config) -> Iterator[str]:

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-from patience import PATIENCE
-from programs import HELPERS, write_config
+import pytest
+from faulty_runs import Watching
 from sized_tasks import seen
+from tiny_tasks import search_config
 
+from search.run.search import search as run_search
 from search.study.study import JOURNAL, read_records
 from search.study.trial import Outcome
 
-_SEARCH = """
-import sys
-import ray
-import search
-ray.init("local", num_cpus=int(sys.argv[3]), include_dashboard=False, log_to_driver=False)
-search.search(sys.argv[1], results=sys.argv[2])
-"""
+pytestmark = pytest.mark.usefixtures("ray_session")  # of two CPUs
 
 
-def searched(folder: Path, cpus: int, widths: list[int], **sections: Any) -> str:
-    """A search of trials with these widths in turn, on a Ray with so many CPUs; what it has printed."""
+def searched(folder: Path, widths: list[int], small: float, large: float, **sections: Any) -> list[str]:
+    """A search of trials with these widths in turn, of which 8 takes so many CPUs and 16 more; its lines."""
     trial = {
         "data": {"seen": str(folder / "seen")},
         "model": {"hidden": {"choice": [8, 16]}},
@@ -34,42 +28,40 @@ def searched(folder: Path, cpus: int, widths: list[int], **sections: Any) -> str
     points = [
         {"model.hidden": width, "optimizer.lr": 0.01 + 0.001 * number} for number, width in enumerate(widths)
     ]
-    config = write_config(
-        folder,
+    where = {"model.hidden": {"16": {"cpus_per_trial": large}}}
+    watching = Watching()
+    config = search_config(
         name="sized",
         trial=trial,
         sampler={"name": "random", "points_to_evaluate": points},
         scheduler={"name": "none"},
-        resources={"where": {"model.hidden": {"16": {"cpus_per_trial": 2}}}},
+        resources={"cpus_per_trial": small, "where": where},
         **sections,
     )
-    command = [sys.executable, "-c", _SEARCH, str(config), str(folder), str(cpus)]
-    done = subprocess.run(
-        command, capture_output=True, text=True, encoding="utf-8", cwd=HELPERS, timeout=PATIENCE
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    assert run_search(config, results=folder, reporter=watching).status == "complete"
+    return watching.lines
 
 
-def test_trials_of_two_sizes_run_at_once_with_their_threads_and_never_in_each_others_processes(
-    tmp_path: Path,
-) -> None:
-    budget = {"trials": 6, "max_virtual_epochs": 1}
-    printed = searched(tmp_path, 3, [8, 16] * 3, task="sized_tasks:TogetherTask", budget=budget)
+def test_trials_of_two_sizes_run_at_once_and_never_in_each_others_processes(tmp_path: Path) -> None:
+    budget = {"trials": 4, "max_virtual_epochs": 1}
+    lines = searched(tmp_path, [8, 16] * 2, 0.5, 1.5, task="sized_tasks:TogetherTask", budget=budget)
     trained = seen(tmp_path / "seen")
-    assert sorted((threads, width) for _, threads, width in trained) == [(1, 8)] * 3 + [(2, 16)] * 3
+    assert sorted(width for _, _, width in trained) == [8, 8, 16, 16]
     small, large = ({process for process, _, width in trained if width == own} for own in (8, 16))
     assert not small & large
-    assert "up to 3 with other values, 1 with model.hidden 16" in printed
+    told = (
+        "trials differ in what they take; at once there are up to 4 with other values, 1 with model.hidden 16"
+    )
+    assert told in lines
 
 
-def test_small_trials_make_room_for_a_large_one_after_their_virtual_epoch_and_go_on_afterwards(
+def test_a_small_trial_makes_room_for_a_large_one_after_its_virtual_epoch_and_nobody_takes_that(
     tmp_path: Path,
 ) -> None:
-    budget = {"trials": 4, "max_virtual_epochs": 2}
-    searched(tmp_path, 2, [8, 16, 8, 8], task="sized_tasks:SizedTask", budget=budget)
+    budget = {"trials": 3, "max_virtual_epochs": 2}
+    searched(tmp_path, [8, 16, 8], 1, 2, task="sized_tasks:SizedTask", budget=budget)
     records = read_records(tmp_path / "sized" / JOURNAL)
-    assert [record.outcome for record in records] == [Outcome.COMPLETED] * 4
+    assert [record.outcome for record in records] == [Outcome.COMPLETED] * 3
     assert not any(record.failures for record in records)
-    widths = [width for _, _, width in seen(tmp_path / "seen")]
-    assert widths == [8, 16, 16] + [8] * 5, "each virtual epoch once, and the large trial after one of them"
+    trained = [(threads, width) for _, threads, width in seen(tmp_path / "seen")]
+    assert trained == [(1, 8), (2, 16), (2, 16)] + [(1, 8)] * 3, "each virtual epoch once, with its threads"
