@@ -32,6 +32,8 @@ class TrialPlan:
     """Full length of the trial."""
     metric: str
     mode: Mode
+    window: int = 1
+    """Successive virtual epochs whose mean says which one is the best, see `best_window`."""
     other_metrics: Sequence[str] = ()
     """More objectives of which each report needs a value."""
     job: Job = ALONE

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from trainables.arrived import require_checkpoint
+from trainables.best_window import best_mean, best_virtual_epoch
 from trainables.build import build_training, unused_batch_size
 from trainables.checkpoint import (
     Loaded,
@@ -126,9 +127,11 @@ class TrialSession:
 
     @property
     def best(self) -> Record | None:
-        """The record with the best objective; the first if several are equal."""
-        best = max if self.plan.mode == "max" else min
-        return best(self.history, key=lambda record: record[self.plan.metric], default=None)
+        """The record of the best virtual epoch."""
+        values = [record[self.plan.metric] for record in self.history]
+        return (
+            self.history[best_virtual_epoch(values, self.plan.mode, self.plan.window) - 1] if values else None
+        )
 
     @property
     def where(self) -> str:
@@ -264,6 +267,7 @@ class TrialSession:
             "num_virtual_epochs": plan.num_virtual_epochs,
             "metric": plan.metric,
             "mode": plan.mode,
+            "window": plan.window,
             "best": best["virtual_epoch"],
             "schedule": list(plan.schedule),
             "history": self.history,
@@ -321,11 +325,11 @@ class TrialSession:
         return same_data and info["options"] == json.loads(json.dumps(self.plan.options))
 
     def _write_events(self, record: Record) -> None:
-        best = self.best
-        assert best is not None
+        plan = self.plan
+        standing = best_mean([entry[plan.metric] for entry in self.history], plan.mode, plan.window)
         scalars = {name: value for name, value in record.items() if isinstance(value, float | int)}
         step = scalars.pop("step")
-        self._writer.scalars({**scalars, f"best/{self.plan.metric}": best[self.plan.metric]}, int(step))
+        self._writer.scalars({**scalars, f"best/{plan.metric}": standing}, int(step))
         self._writer.images(self.trainer.take_images(), int(step))
         for tag, content in self.trainer.take_texts().items():
             self._writer.text(tag, content, int(step))

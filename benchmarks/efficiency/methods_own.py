@@ -14,6 +14,7 @@ from benchmarks.efficiency.surrogate import Surrogate
 from search.config.config import Config
 from search.config.stages import load_config
 from search.run.coordinator import Coordinator
+from search.run.events import Event, EventKind
 from search.run.executors.simulated import SimulatedExecutor
 from search.run.folder import RunFolder
 from search.run.stage import build_coordinator
@@ -51,13 +52,13 @@ def simulate_own(
     )
     config, run = _config(problem, seed, sections, max_trials or 100_000), RunFolder(folder)
     run.create()
-    coordinator = build_coordinator(
-        config,
-        run,
-        num_workers,
-        watch=lambda event: training.begin(event.record.number, event.record.resolved.params),
-        clock=executor.clock,
-    )
+
+    def follow(event: Event) -> None:
+        training.begin(event.record.number, event.record.resolved.params)
+        if event.kind is EventKind.REPORTED and (best := coordinator.best) is not None:
+            training.choose(best.number, best.best_virtual_epoch(problem.mode))
+
+    coordinator = build_coordinator(config, run, num_workers, watch=follow, clock=executor.clock)
     coordinator.recover()
     while (budget is None or training.trace.cost < budget) and executor.step(coordinator):
         pass

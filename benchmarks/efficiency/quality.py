@@ -19,7 +19,8 @@ class Report(NamedTuple):
 
 @dataclass(frozen=True)
 class Trace:
-    """The incumbent after each virtual epoch, which is the best by what trials report, noise included."""
+    """The incumbent after each virtual epoch: the best by what trials report, noise included, unless the
+    method itself says which one it takes for the best."""
 
     reported: list[float] = field(default_factory=list)
     """What the incumbent reported. A virtual epoch trained by any worker is one entry."""
@@ -41,6 +42,10 @@ class Trace:
             reported, noise_free = self.reported[-1], self.noise_free[-1]
         self.reported.append(reported)
         self.noise_free.append(noise_free)
+
+    def choose(self, noise_free: float) -> None:
+        """After the last virtual epoch the method takes one of this worth for the best."""
+        self.noise_free[-1] = noise_free
 
     def at(self, cost: float) -> float | None:
         """The noise-free value of the incumbent when so much was trained; None before the first report."""

@@ -67,6 +67,10 @@ class Training:
         self.trace.reports.append(Report(trial, float(reported), float(curve)))
         return float(reported)
 
+    def choose(self, trial: int, virtual_epoch: int) -> None:
+        """The method takes this virtual epoch of this trial for the best until now."""
+        self.trace.choose(float(self._curves[trial][0][virtual_epoch - 1]))
+
 
 def simulate(
     surrogate: Surrogate,

@@ -40,10 +40,15 @@ class Totals:
         if record.lengths is not None:
             self.lengths.setdefault(record.lengths)
         best = self._best
-        if best is None or (record is best and (record.outcome in BROKEN_OFF or record.of_other_data)):
+        if best is None or (record is best and self._may_have_fallen(record)):
             self._best_is_known = False
         elif record is not best:
             self._best = best_record([best, record], self._mode)
+
+    def _may_have_fallen(self, record: TrialRecord) -> bool:
+        """Its rank may be worse than before, which more reports alone never make it."""
+        is_short = record.depth < record.window  # it had come to its end, and now goes on
+        return record.outcome in BROKEN_OFF or record.of_other_data or is_short
 
 
 def totals_of(study: SearchStudy) -> Totals:

@@ -36,6 +36,6 @@ def newest_written(record: TrialRecord, mode: Mode, every: int) -> int:
     written = [
         number
         for number in range(1, record.depth + 1)
-        if number % every == 0 or record.best(mode, number) != record.best(mode, number - 1)
+        if number % every == 0 or record.best_virtual_epoch(mode, number) == number
     ]
     return max(written, default=0)

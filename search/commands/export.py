@@ -306,11 +306,12 @@ def _report(
 ) -> dict[str, Any]:
     """What metrics.json holds."""
     info = checkpoint.info
+    objective = {key: info.get(key, 1) for key in ("metric", "mode", "window")}  # formerly without a window
     report = {
         "trial": info["trial"] if race is None else race.winner,
         "virtual_epoch": checkpoint.virtual_epoch,
         "step": info["history"][checkpoint.virtual_epoch - 1]["step"],
-        "objective": {"metric": info["metric"], "mode": info["mode"], "value": metrics[info["metric"]]},
+        "objective": {**objective, "value": metrics[info["metric"]]},
         "metrics": dict(metrics),
         "history": info["history"],
         "lengths": trainer.virtual_epochs.as_dict(),

@@ -186,6 +186,7 @@ def _plan(
         num_virtual_epochs=number,
         metric=config.objective.metric,
         mode=config.objective.mode,
+        window=report["objective"].get("window", 1),
         reported=number,  # what an earlier call computed is not reported again
         num_threads=0,
         gpu_fraction=1.0,

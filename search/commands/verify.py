@@ -208,9 +208,10 @@ class _FolderCheck:
             scheduler, every = build_scheduler(self._config), self._config.checkpoint.every
             for record in self.records:
                 paused = scheduler.pauses and record.depth != record.promoted_at
-                paused = paused and scheduler.rungs.reached(record)
+                if record.outcome is not None or (paused and scheduler.rungs.reached(record)):
+                    continue
                 epoch = newest_written(record, self._mode, every)
-                if record.outcome is None and not paused and epoch > self._newest_intact(record):
+                if epoch > self._newest_intact(record):
                     needed.append((record, epoch))
         return needed
 
@@ -255,7 +256,7 @@ class _FolderCheck:
             epoch, faults = other.best_virtual_epoch(self._mode), self.checkpoints[other.number]
             if epoch in faults and faults[epoch] is None:
                 metric = self._config.objective.metric if self._config else "objective"
-                alternative = f"trial {other.number} ({metric} {other.best(self._mode):.4g})"
+                alternative = f"trial {other.number} ({metric} {other.value(self._mode):.4g})"
                 return f"the best trial cannot be exported; the next best intact is {alternative}"
         return "the best trial cannot be exported, and no other has its best checkpoint"
 

@@ -78,12 +78,13 @@ def _base_of(written: Written, file: Path, name: str) -> tuple[Path, str]:
     except RefusedError as error:
         raise _problem(written, f"received {shown(given)}; {error}") from None
     base, base_name = file.parent / path, os.path.normpath(Path(name).parent / path)
-    if not base.is_file():
+    # Unlike those of pathlib, these take names that are too long for a file.
+    if not os.path.isfile(base):
         folder = base.parent
-        known = (path.name for path in folder.iterdir() if path.is_file()) if folder.is_dir() else ()
+        known = (path.name for path in folder.iterdir() if path.is_file()) if os.path.isdir(folder) else ()
         close = nearest(base.name, known)
         hint = f"; did you mean {Path(given).with_name(close)}?" if close else ""
-        what = "is a folder; must be a file" if base.is_dir() else f"there is no file {base_name}{hint}"
+        what = "is a folder; must be a file" if os.path.isdir(base) else f"there is no file {base_name}{hint}"
         raise _problem(written, what)
     return base, base_name
 

@@ -119,6 +119,11 @@ def _one_process_task(asked: Asked) -> str:
     return f"received {asked.sections.resources.most_workers}, and {asked.task.__name__} {reason}"
 
 
+def _window(asked: Asked) -> str:
+    given = asked.sections.objectives or (asked.sections.objective,)
+    return next((shown(each.window) for each in given if each.window is not None), "")
+
+
 def _is_pbt(asked: Asked) -> bool:
     return isinstance(asked.sections.scheduler, Pbt)
 
@@ -134,6 +139,8 @@ RULES: Sequence[Rule] = (
          "another scheduler"),
     Rule("pbt", "samplers that learn", ("sampler", "name"), _learning_sampler,
          "{value}; take random, qmc or grid", needs=("budget",)),
+    Rule("pbt", "`objective.window`", ("objective", "window"), _window,
+         "received {value}; the reports of a window may be of two trials' weights there; remove it"),
     Rule("pbt", "`confirm`", ("confirm",), lambda asked: asked.confirm is not None,
          f"{OF_A_POPULATION}; remove it", _ALSO_STAGES),
     Rule("pbt", "a stage with pbt before another one", ("stages",), lambda asked: asked.later_stage,
@@ -146,6 +153,8 @@ RULES: Sequence[Rule] = (
          _OF_A_FUNCTION, _TASK),
     Rule("a training function", "measured `objectives`", ("objectives",), _measured_objective,
          _OF_A_FUNCTION, _TASK),
+    Rule("several objectives", "`window`", ("objectives",), _window,
+         f"received window {{value}}; {_OF_ONE}the front is of single virtual epochs; remove it"),
     Rule("several objectives", "`stages`", ("stages",), lambda asked: getattr(asked.sections, "stages", None),
          f"{_OF_ONE}a stage begins from the best trial of the one before; search each stage by itself"),
     Rule("several objectives", "`confirm`", ("confirm",), lambda asked: asked.confirm is not None,

@@ -6,10 +6,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from search.config.limits import memory_problem
-from search.config.schema import Objective, Sections, StageSections
+from search.config.schema import Objective, Pbt, Sections, StageSections
 from search.errors import KeyPath, Problem
 from search.text import shown
 from trainables.options import MEASURED
+
+_WINDOWS = 5
+_LONGEST_WINDOW = 10
+"""A mean of ten has a third of the noise of one report; a longer one lags behind."""
 
 
 def measured_names(sections: StageSections) -> tuple[str, ...]:
@@ -24,6 +28,17 @@ def reported(sections: StageSections) -> list[Objective]:
     if sections.objectives is None:
         return [sections.objective]
     return [objective for objective in sections.objectives if objective.metric not in MEASURED]
+
+
+def window_of(sections: StageSections) -> int:
+    """`objective.window`, or what it is where none is given; never more than a trial has reports."""
+    if sections.objectives is not None or isinstance(sections.scheduler, Pbt):
+        return 1
+    length = sections.budget.max_virtual_epochs
+    given = sections.objective.window or min(_LONGEST_WINDOW, max(1, round(length / _WINDOWS)))
+    # A trial whose plateau ended it has come to its end, and is to be compared with all others.
+    ending = length if sections.plateau is None else sections.plateau.patience + 1
+    return min(given, length, ending)
 
 
 def without_null(tree: Mapping[str, Any]) -> dict[str, Any]:

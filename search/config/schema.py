@@ -64,6 +64,10 @@ class Objective(Section):
     metric: Annotated[str, Field(min_length=1)]
     """A name that the task's metrics return."""
     mode: Mode
+    window: Count | None = None
+    """Successive virtual epochs by whose best mean trials are compared; a trial's best checkpoint is that of
+    the last of them. Rungs compare single reports. Default: a fifth of `max_virtual_epochs`, from 1 to 10;
+    never more than that, or than a trial has reports before `plateau.patience` ends it."""
 
 
 class VirtualEpoch(Section):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -49,7 +50,7 @@ def _with_class(task: str) -> str:
         path = ".".join(Path(path.removesuffix(".py")).parts)
     elif not name and "." in path:
         path, _, name = path.rpartition(".")
-    elif name or not Path(f"{path}.py").is_file():
+    elif name or not os.path.isfile(f"{path}.py"):  # which takes names that are too long for a file
         return ""
     return f"did you mean '{path}:{name or 'CLASS'}'?"
 

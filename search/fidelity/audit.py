@@ -114,7 +114,7 @@ def _agreement(
     length: int,
 ) -> RungAgreement:
     early = {r.number: v for r in counted if (v := rungs.value_at(r, index, mode)) is not None}
-    late = {r.number: as_loss(r.best(mode, length) or 0.0, mode) for r in full}
+    late = {r.number: as_loss(r.standing(mode) or 0.0, mode) for r in full}
     both = [r for r in full if rungs.index(r, length - 1) >= index]
     audited = [record for record in both if record.audited]
     # As at a rung: the lower number first among equals.

@@ -16,9 +16,10 @@ from trainables.process.nvml import device_used
 
 _PROC = Path("/proc")
 _INTERVAL = 0.5
-_WORKER = b"Trainable"
-"""In the title of Ray's processes that run trials: `ray::TrialTrainable`, or `ray::ResourceTrainable` where
-Tune has wrapped it."""
+_WORKERS = (b"Trainable", b"_Inner.")
+"""In the title of Ray's processes that run trials: between calls it is `ray::TrialTrainable`, or
+`ray::ResourceTrainable` where Tune has given it resources; within one, that of Tune's wrapper,
+`ray::_Inner.train`."""
 
 
 class MemoryWatch:
@@ -53,7 +54,7 @@ class MemoryWatch:
 
 @contextmanager
 def watched_memory(watch: MemoryWatch) -> Iterator[None]:
-    """Look every half second, and once more at the end."""
+    """Look every half second."""
     over = threading.Event()
 
     def look() -> None:
@@ -79,7 +80,8 @@ def _workers(ancestor: int) -> list[int]:
     found = []
     for pid in parents:
         with suppress(OSError):
-            if _WORKER in (_PROC / str(pid) / "cmdline").read_bytes() and _is_below(pid, ancestor, parents):
+            title = (_PROC / str(pid) / "cmdline").read_bytes()
+            if any(each in title for each in _WORKERS) and _is_below(pid, ancestor, parents):
                 found.append(pid)
     return found
 

@@ -96,13 +96,13 @@ def probe(config: Config, executor: Executor, *, seconds: float, report: Callabl
     place = str(Path.cwd()) if executor.elsewhere else None
     with tempfile.TemporaryDirectory(prefix="tune-search-plan-", dir=place) as folder:
         run = RunFolder(Path(folder) / config.name)
-        watcher = _Watcher(time.monotonic() + left, report)
         memory = MemoryWatch(
             local=isinstance(executor, LocalExecutor),
             gpu=any(size.resources.gpus_per_trial for size in config.resources.sizes)
             and torch.cuda.is_available(),
             concurrency=concurrency,
         )
+        watcher = _Watcher(time.monotonic() + left, memory, report)
         report(f"training random configurations for up to {max(1, round(left))} s")
         with watcher.bounded(), watched_memory(memory):
             summary = run_in_folder(_small(config, asked, left), run, executor, watcher, name=config.name)
@@ -234,8 +234,8 @@ class _Timed:
 class _Watcher(ProgressReporter):
     """Times what happens in the probe's search, and ends it in time."""
 
-    def __init__(self, deadline: float, report: Callable[[str], None]) -> None:
-        self._deadline, self._report = deadline, report
+    def __init__(self, deadline: float, memory: MemoryWatch, report: Callable[[str], None]) -> None:
+        self._deadline, self._memory, self._report = deadline, memory, report
         self._trials: dict[int, _Timed] = {}
         self._coordinator: Coordinator | None = None
         self._ends: deque[float] = deque()
@@ -268,6 +268,8 @@ class _Watcher(ProgressReporter):
         elif event.kind is EventKind.REPORTED:
             timed = self._trials[number]
             timed.reports.append((now, event.metrics))
+            # Its process waits for what this search decides, so that it is seen however short it lives.
+            self._memory.look()
             # One that begins now would end after the deadline.
             if now + timed.walls[-1] > self._deadline and len(timed.reports) > 1:
                 self._end()

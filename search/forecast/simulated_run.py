@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from search.config.config import Config
+from search.config.objectives import window_of
 from search.config.schema import Sampler
 from search.forecast.costs import Costs, TrialCost
 from search.run.coordinator import Coordinator
@@ -66,6 +67,7 @@ def simulate(config: Config, costs: Costs, concurrency: int, seed: int) -> Simul
     drawn = Sampler(name="grid" if config.sampler.name == "grid" else "random", seed=seed)
     several = config.objectives is not None
     # One invented value stands for several objectives: as many trials are promoted.
+    window = window_of(config)
     config = config.model_copy(update={"sampler": drawn, "objectives": None})
     scheduler = build_scheduler(config)
     study = SearchStudy(
@@ -74,6 +76,7 @@ def simulate(config: Config, costs: Costs, concurrency: int, seed: int) -> Simul
         mode=config.objective.mode,
         space=config.space,
         sampler=lambda study: sampler_of(study, scheduler.rungs, config),
+        window=window,
     )
     coordinator = Coordinator(study, scheduler, config, concurrency=concurrency, clock=executor.clock)
     trials.study = study

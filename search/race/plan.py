@@ -108,7 +108,7 @@ class RacePlan:
 
 def run_loss(record: TrialRecord, mode: Mode) -> float:
     """The value of a run as a number to minimize; infinity if it failed or diverged."""
-    value = None if record.outcome in BROKEN_OFF else record.best(mode)
+    value = None if record.outcome in BROKEN_OFF else record.value(mode)
     return math.inf if value is None else as_loss(value, mode)
 
 
@@ -164,7 +164,7 @@ def plan_race(
     candidates: list[Candidate] = []
     taken: set[int] = set()
     for record in ranked(records, mode):
-        options, value = record.resolved.options, record.best(mode)
+        options, value = record.resolved.options, record.value(mode)
         others = {key: item for key, item in options.items() if key != SEED}
         if record.of_other_data or value is None:
             continue

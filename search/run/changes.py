@@ -130,7 +130,7 @@ def refuse_other_problem(config: Config | SearchConfig, older: Config | SearchCo
     problems = [
         Problem(_where(config), path, f"is {now}, and in the older run {before}; they must agree")
         for path, old, new in differences(older.raw, config.raw)
-        if _is_in(path, _NEVER)
+        if _is_in(path, _NEVER) and path != "objective.window"  # samplers learn from single reports
         for before, now in [shown_apart(old, new)]
     ]
     if problems:

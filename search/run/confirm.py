@@ -219,8 +219,10 @@ def _run_in_folder(
     own = race_config(config, plan, number)
 
     def begin(concurrency: int) -> RaceCoordinator:
-        mode = config.objective.mode
-        study = RaceStudy(home.journal, name=own.name, mode=mode, space=own.space, data=data)
+        known: dict[str, Any] = {"mode": config.objective.mode, "space": own.space, "data": data}
+        # That of the search, also where its trials are longer now.
+        known["window"] = read_records(stage.journal)[0].window
+        study = RaceStudy(home.journal, name=own.name, **known)
         others: dict[str, Any] = {"concurrency": concurrency, "retry_failed": retry_failed}
         return RaceCoordinator(study, plan, own, note=reporter.note, **others)
 

@@ -8,8 +8,6 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
-from trainables.options import Mode
-
 _COLOUR = "#1f77b4"
 
 
@@ -21,6 +19,8 @@ class Curve(NamedTuple):
     """Optimizer steps at each report."""
     values: Sequence[float]
     outcome: str
+    best: int
+    """Its best virtual epoch, from 1."""
 
 
 class CurvesFigure(Figure):
@@ -32,7 +32,7 @@ class CurvesFigure(Figure):
         return stream.getvalue()
 
 
-def draw_curves(curves: Sequence[Curve], *, best: int | None, metric: str, mode: Mode) -> CurvesFigure:
+def draw_curves(curves: Sequence[Curve], *, best: int | None, metric: str) -> CurvesFigure:
     """All curves, each ending where its trial was paused or stopped; the best one on top and named."""
     figure = CurvesFigure(figsize=(6.4, 4.0), dpi=110, layout="constrained")
     axes = figure.add_subplot()
@@ -46,7 +46,7 @@ def draw_curves(curves: Sequence[Curve], *, best: int | None, metric: str, mode:
         if curve.trial == best:
             label = f"trial {curve.trial}, the best"
             axes.plot(curve.steps, curve.values, color=_COLOUR, lw=1.8, label=label)
-            place = curve.values.index(max(curve.values) if mode == "max" else min(curve.values))
+            place = curve.best - 1
             axes.plot(curve.steps[place], curve.values[place], "o", color=_COLOUR, ms=5)
             axes.legend(frameon=False)
     axes.set_xlabel("optimizer steps")

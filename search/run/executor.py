@@ -119,6 +119,7 @@ def trial_plan(
         num_virtual_epochs=config.budget.max_virtual_epochs,
         metric=config.objective.metric,
         mode=config.objective.mode,
+        window=record.window,
         other_metrics=[objective.metric for objective in reported(config)[1:]],
         reported=record.depth,
         checkpoint_every=every,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -19,7 +19,7 @@ from search.run.summary import Best, Summary, read_summary
 from search.study.journal import open_journal
 from search.study.lineage import measured_at
 from search.study.study import read_records
-from search.study.trial import TrialRecord
+from search.study.trial import TrialRecord, ranked
 from trainables.options import MEASURED
 
 if TYPE_CHECKING:
@@ -88,7 +88,8 @@ class Run:
 
     @cached_property
     def trials(self) -> pandas.DataFrame:
-        """A row for each trial, by its number: how it ended, the best value and its virtual epoch, virtual
+        """A row for each trial, by its number: its rank (1 is the best), how it ended, the value at its best
+        virtual epoch, the mean of the reports up to there by which it is ranked, that virtual epoch, virtual
         epochs, steps and seconds of training, what was measured of its model for `limits` in columns such as
         `measured_latency`, and each parameter in a column `params_NAME`, empty where the trial has none of
         that name. With stages, the stage comes first.
@@ -96,15 +97,16 @@ class Run:
         import pandas
 
         rows = [
-            {**({"stage": stage.name} if stage.name else {}), **_row(record, stage)}
+            {**({"stage": stage.name} if stage.name else {}), **_row(record, stage, ranks)}
             for stage in self._stages
+            for ranks in [_ranks(stage)]
             for record in stage.records
         ]
         measured = [name for name in _OF_A_MODEL if any(name in row for row in rows)]
         names = {f"params_{name}": None for stage in self._stages for name in stage.config.space.names}
         index = ["stage", "trial"] if self._config.is_staged else ["trial"]
         columns = [*index, *_COLUMNS, *measured, *names]
-        return pandas.DataFrame(rows, columns=columns).set_index(index)
+        return pandas.DataFrame(rows, columns=columns).astype({"rank": "Int64"}).set_index(index)
 
     @cached_property
     def confirmed(self) -> pandas.DataFrame | None:
@@ -166,12 +168,13 @@ class Run:
                 [_step(record, number) for number in range(1, record.depth + 1)],
                 record.values,
                 str(record.outcome or "unfinished"),
+                record.best_virtual_epoch(mode),
             )
             for record in last.records
             if record.values and record.lengths
         ]
         best = None if self.summary.best is None else self.summary.best.trial
-        return draw_curves(curves, best=best, metric=self._config.objective.metric, mode=mode)
+        return draw_curves(curves, best=best, metric=self._config.objective.metric)
 
     def __repr__(self) -> str:
         return f"<Run {self.folder.name}: {self._headline}>"
@@ -206,19 +209,37 @@ class Run:
 
 
 _OF_A_RACE = ("mean", "std", "seeds", "chance", "left_after", "p")
-_COLUMNS = ("outcome", "value", "virtual_epoch", "virtual_epochs", "steps", "seconds", "reason")
+_COLUMNS = (
+    "rank",
+    "outcome",
+    "value",
+    "mean",
+    "virtual_epoch",
+    "virtual_epochs",
+    "steps",
+    "seconds",
+    "reason",
+)
 _OF_A_MODEL = tuple(f"measured_{name}" for name in MEASURED)
 
 
-def _row(record: TrialRecord, stage: _Stage) -> dict[str, Any]:
+def _ranks(stage: _Stage) -> dict[int, int]:
+    """By number of the trial, from 1 for the best."""
+    in_order = ranked(stage.records, stage.config.objective.mode)
+    return {record.number: rank for rank, record in enumerate(in_order, start=1)}
+
+
+def _row(record: TrialRecord, stage: _Stage, ranks: Mapping[int, int]) -> dict[str, Any]:
     mode = stage.config.objective.mode
     best = record.best_virtual_epoch(mode) if record.values else None
     params = record.params if best is None else record.params_at(best)
     measured = record.measured if best is None else measured_at(stage.records, record, best)
     return {
         "trial": record.number,
+        "rank": ranks.get(record.number),
         "outcome": str(record.outcome or "unfinished"),
-        "value": record.best(mode),
+        "value": record.value(mode),
+        "mean": record.mean(mode),
         "virtual_epoch": best,
         "virtual_epochs": record.depth,
         "steps": record.steps,

@@ -107,7 +107,7 @@ def _of_run(run: RunFolder, asked: Priors) -> Source:
         if record is None:
             continue
         at = record.best_virtual_epoch(mode)
-        value = f"{config.objective.metric} {number_text(record.best(mode))}"
+        value = f"{config.objective.metric} {number_text(record.value(mode))}"
         if isinstance(config.scheduler, Pbt):
             which += f", with its values in virtual epoch {at}"
         name = f"{short_path(stage.path)}, trial {record.number} ({value}, {which})"

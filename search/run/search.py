@@ -303,7 +303,7 @@ class _StageRun:
             "stage": self.search.folder_name(number),
             "trial": record.number,
             "metric": objective.metric,
-            "value": record.best(objective.mode),
+            "value": record.value(objective.mode),
             "options": options,
             "points_to_evaluate": self._point(options),
         }

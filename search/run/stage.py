@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 
 from search.config.combinations import NOTHING_TO_LEARN
 from search.config.config import Config
+from search.config.objectives import window_of
 from search.config.schema import Pbt
 from search.config.stages import open_run
 from search.errors import RefusedError
@@ -245,6 +246,7 @@ def build_coordinator(
         sampler=lambda study: sampler_of(study, scheduler.rungs, config),
         history=read_records(folder.history) if folder.history.exists() else [],
         data=data,
+        window=window_of(config),
         claim=True,
     )
     study.keep_at_most(config.checkpoint.keep_trials)

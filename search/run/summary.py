@@ -42,6 +42,9 @@ class Best:
     step: int
     params: dict[str, Any]
     checkpoint: str
+    mean: float | None = None
+    """Over the `window` virtual epochs up to that one, by which it is ranked; None with fewer reports."""
+    window: int = 1
     of_other_data: bool = False
     """The data have changed since: no trial of those of now has a value."""
     schedule: list[dict[str, Any]] = field(default_factory=list)
@@ -254,7 +257,7 @@ def end_reason(coordinator: Coordinator, which: str = "the best trial") -> str:
 
 
 def _best(record: TrialRecord, records: Sequence[TrialRecord], mode: Mode, folder: RunFolder) -> Best:
-    value = record.best(mode)
+    value = record.value(mode)
     assert value is not None
     assert record.lengths is not None
     virtual_epoch = record.best_virtual_epoch(mode)
@@ -268,6 +271,8 @@ def _best(record: TrialRecord, records: Sequence[TrialRecord], mode: Mode, folde
         step=record.lengths.end_step(virtual_epoch),
         params=dict(record.params_at(virtual_epoch)),
         checkpoint=str(checkpoint.relative_to(folder.path)),
+        mean=record.mean(mode),
+        window=min(record.window, record.depth),
         of_other_data=record.of_other_data,
         schedule=parts if len(parts) > 1 else [],
         measured=dict(measured_at(records, record, virtual_epoch)),

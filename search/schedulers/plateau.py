@@ -112,7 +112,7 @@ class _Settled:
     def __init__(self, study: SearchStudy, scheduler: Scheduler) -> None:
         self._study, self._scheduler = study, scheduler
         self._losses: dict[int, tuple[int, float]] = {}
-        """By number: when it last ended or paused, and its best objective as a loss (inf if none)."""
+        """By number: when it last ended or paused, and its best mean as a loss (inf if none)."""
         for record in study.records:
             self.update(record)
 
@@ -120,8 +120,8 @@ class _Settled:
         """The record is new or has changed."""
         self._losses.pop(record.number, None)
         if self._is_settled(record):
-            best = None if record.outcome in BROKEN_OFF else record.best(self._study.mode)
-            loss = math.inf if best is None else as_loss(best, self._study.mode)
+            mean = None if record.outcome in BROKEN_OFF else record.mean(self._study.mode)
+            loss = math.inf if mean is None else as_loss(mean, self._study.mode)
             at = record.last_report if record.outcome is None or record.stopped_by_budget else record.sequence
             self._losses[record.number] = at, loss
 

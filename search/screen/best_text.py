@@ -1,4 +1,7 @@
-"""The best of a search as text: its front, or one trial, which is the winner of the race if there is one."""
+"""The best of a search as text: its front, or one trial, which is the winner of the race if there is one.
+
+And by what each trial is ranked.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,12 @@ from typing import Any
 import click
 
 from search.config.limits import measured_text
+from search.config.schema import Mode
 from search.run.summary import NO_VALUE, Best, Summary
 from search.screen.confirm_text import confirmed_lines
 from search.screen.front_text import front_lines
 from search.study.lineage import schedule_lines
+from search.study.trial import TrialRecord
 from search.text import number_text, value_text
 
 
@@ -34,7 +39,7 @@ def best_lines(summary: Summary, *, color: bool) -> list[str]:
 
 def _best_trial(best: Best, metric: str, color: bool) -> list[str]:
     head = _bold(f"best trial {best.trial}: {metric} {number_text(best.value)}", color)
-    where = f"{head} at virtual epoch {best.virtual_epoch}, step {best.step}"
+    where = f"{head} at virtual epoch {best.virtual_epoch}, step {best.step}{_mean_text(best)}"
     lines = [f"{where}, on other data than there are now" if best.of_other_data else where]
     return [*lines, *_params(best.params), *schedule_lines(best.schedule), *_measured(best.measured)]
 
@@ -42,8 +47,16 @@ def _best_trial(best: Best, metric: str, color: bool) -> list[str]:
 def _before_the_race(best: Best, winner: int, metric: str) -> str:
     """What the search itself had, which is of one seed and so in part its luck."""
     also = " too" if best.trial == winner else ""
-    value = f"{metric} {number_text(best.value)} at virtual epoch {best.virtual_epoch}, step {best.step}"
+    at = f"virtual epoch {best.virtual_epoch}, step {best.step}{_mean_text(best)}"
+    value = f"{metric} {number_text(best.value)} at {at}"
     return f"in the search, by one seed each, trial {best.trial} was the best{also}: {value}"
+
+
+def _mean_text(best: Best) -> str:
+    """By what the trial was chosen, where that is not its value."""
+    if best.window == 1 or best.mean is None:
+        return ""
+    return f" ({number_text(best.mean)} on average over {best.window} virtual epochs)"
 
 
 def _params(params: Mapping[str, Any]) -> list[str]:
@@ -56,3 +69,11 @@ def _measured(measured: Mapping[str, float]) -> list[str]:
 
 def _bold(text: str, color: bool) -> str:
     return click.style(text, bold=True) if color else text
+
+
+def standing_text(record: TrialRecord, mode: Mode) -> str:
+    """`mean of 5 0.9139`, by which it is ranked; `best 0.91` where that is the best report."""
+    mean = record.mean(mode)
+    if mean is None or record.window == 1:
+        return f"best {number_text(record.best(mode))}"
+    return f"mean of {min(record.window, record.depth)} {number_text(mean)}"

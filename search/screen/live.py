@@ -24,6 +24,7 @@ from search.run.coordinator import Coordinator
 from search.run.events import Event, EventKind
 from search.run.folder import RunFolder
 from search.run.reporter import ProgressReporter
+from search.screen.best_text import standing_text
 from search.screen.front_text import other_objectives
 from search.screen.pace import Pace, lengths_of, share_done
 from search.screen.progress_bar import draws_in_place
@@ -78,11 +79,11 @@ class PlainView(ProgressReporter):
         record, metric = event.record, self._config.objective.metric
         head = f"{self._coordinator.study.noun} {record.number}"
         if event.kind is EventKind.REPORTED:
-            best = record.best(self._coordinator.study.mode)
+            standing = standing_text(record, self._coordinator.study.mode)
             speed = event.metrics.get("samples_per_second")
             self._line(
                 f"{head} virtual epoch {record.depth}/{self._coordinator.budget.max_virtual_epochs} "
-                f"{metric} {number_text(record.values[-1])} best {number_text(best)}"
+                f"{metric} {number_text(record.values[-1])} {standing}"
                 + "".join(f" {name} {number_text(value)}" for name, value in _others(record).items())
                 + (f" {speed:.0f} samples/s" if speed else "")
             )
@@ -206,8 +207,10 @@ class LiveView(ProgressReporter):
             numbers = ", ".join(str(record.number) for record in best)
             parts += [Text(""), Text(f"front: {self._noun}s {numbers}", style="bold")]
         elif best:
-            value = number_text(best[0].best(coordinator.study.mode))
-            head = f"best: {self._noun} {best[0].number}, {self._config.objective.metric} {value}"
+            value = number_text(best[0].value(coordinator.study.mode))
+            standing = standing_text(best[0], coordinator.study.mode)
+            by = "" if standing.startswith("best") else f" ({standing})"
+            head = f"best: {self._noun} {best[0].number}, {self._config.objective.metric} {value}{by}"
             parts += [Text(""), Text(f"{head}  {self._params(best[0])}", style="bold")]
         return Group(*parts, *(Text(f"! {note}", style="yellow") for note in self._notes))
 
@@ -239,7 +242,9 @@ class LiveView(ProgressReporter):
         others = [objective.metric for objective in objectives[1:]]
         wide = self._console.width >= _WIDE + _OF_OBJECTIVE * max(0, len(others) - 1)
         table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
-        names = [self._noun, "state", "epoch", self._config.objective.metric, "best", *others]
+        window = coordinator.study.window
+        ranked_by = "best" if window == 1 else f"mean of {window}"
+        names = [self._noun, "state", "epoch", self._config.objective.metric, ranked_by, *others]
         for name in [*names, "samples/s"] if wide else names:
             table.add_column(name, justify="left" if name == "state" else "right", no_wrap=True)
         # The number of parameters may be an objective.
@@ -253,7 +258,10 @@ class LiveView(ProgressReporter):
                 Text(state, style=_STATE_STYLE.get(state, "red")),
                 f"{record.depth}/{coordinator.budget.max_virtual_epochs}",
                 number_text(record.values[-1] if record.values else None),
-                number_text(record.best(coordinator.study.mode)),
+                Text(
+                    number_text(record.standing(coordinator.study.mode)),
+                    style="dim" if record.mean(coordinator.study.mode) is None else "",
+                ),
                 *other_objectives(record, objectives),
                 *([shown_speed] if wide else []),
                 Text(self._params(record), no_wrap=True, overflow="ellipsis"),

@@ -22,6 +22,8 @@ TAKEN_OVER = "taken_over"
 """Attribute of a trial: where it went on from others, see `TakenOver`."""
 OTHERS = "others/"
 """Attributes of a trial, with the number of a virtual epoch behind: its further objectives there."""
+WINDOW = "window"
+"""Attribute of the study: `TrialRecord.window` of its trials; 1 where there is none."""
 
 SPACE_PREFIX = "space/"
 """Prefix of the study's attributes that hold its spaces; a run that grows may add one for its next trials."""
@@ -85,7 +87,7 @@ def records_of(storage: BaseStorage) -> Iterator[TrialRecord]:
         study_id = storage.get_study_id_from_name(study.study_name)
         texts = space_texts(study.user_attrs)
         spaces = [parse_space(parse_yaml(text).tree) for text in texts]
-        data = study.user_attrs.get(DATA, [""])
+        data, window = study.user_attrs.get(DATA, [""]), study.user_attrs.get(WINDOW, 1)
         newest: dict[int, FrozenTrial] = {}
         for frozen in storage.get_all_trials(study_id, deepcopy=False):
             share_distributions(frozen)
@@ -95,4 +97,5 @@ def records_of(storage: BaseStorage) -> Iterator[TrialRecord]:
             trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, frozen.number)
             record = record_of(number, trial_id, frozen, spaces[frozen.user_attrs["space"]])
             record.of_other_data = data[record.data_number] != data[-1]
+            record.window = window
             yield record

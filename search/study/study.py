@@ -18,7 +18,7 @@ from search.config.schema import Mode
 from search.errors import SearchError
 from search.space.space import Space
 from search.study.data import DATA, with_data
-from search.study.frozen import OTHERS, SPACE_PREFIX, TAKEN_OVER, records_of, space_texts
+from search.study.frozen import OTHERS, SPACE_PREFIX, TAKEN_OVER, WINDOW, records_of, space_texts
 from search.study.in_memory import PendingTrial, frozen_trial
 from search.study.indexes import Indexes
 from search.study.journal import next_session, open_journal, reraise_as_damaged, storage_at
@@ -57,6 +57,7 @@ class SearchStudy:
         sampler: makes the sampler of this study.
         history: trials of an older study, from which samplers learn.
         data: hash of the data that trials are trained on from now on.
+        window: of the trials of a new study, see `TrialRecord`; one that is there keeps its own.
         claim: write that this session has begun before the trials are read: nobody else's entry comes after.
 
     `read_records` reads a study that another process may be writing.
@@ -75,6 +76,7 @@ class SearchStudy:
         sampler: Callable[[SearchStudy], BaseSampler] | None = None,
         history: Sequence[TrialRecord] = (),
         data: str = "",
+        window: int = 1,
         claim: bool = False,
     ) -> None:
         self._storage, self._journal = storage_at(path)
@@ -93,8 +95,14 @@ class SearchStudy:
             if claim:
                 self._journal.write_session()
         self._data_number = max(0, len(with_data(self._storage, self._study_id, data)) - 1)
+        # A process that was killed may have created the study alone.
+        is_new = not self._storage.get_n_trials(self._study_id)
+        if is_new and window > 1 and WINDOW not in self.study.user_attrs:
+            self.study.set_user_attr(WINDOW, window)
         with reraise_as_damaged(path or Path(JOURNAL)):
             self.records: list[TrialRecord] = list(records_of(self._storage))
+        self.window: int = self.study.user_attrs.get(WINDOW, 1)
+        """Of its trials."""
         self.indexes = Indexes()
         self._lengths: dict[VirtualEpochs, VirtualEpochs] = {}
         self.num_steps = sum(record.steps for record in self.records)
@@ -160,7 +168,7 @@ class SearchStudy:
         attrs["audited"] = audited or None
         trial_id = self._create(pending, {}, {key: attr for key, attr in attrs.items() if attr is not None})
         record = TrialRecord(number, trial_id, self.space, params, self.space_number, known, drawn=params)
-        record.data_number, record.audited = self._data_number, audited
+        record.data_number, record.audited, record.window = self._data_number, audited, self.window
         self.records.append(record)
         self.indexes.update(record)
         return record
@@ -255,11 +263,11 @@ class SearchStudy:
     def finish(
         self, record: TrialRecord, outcome: Outcome, reason: str, *, stopped_by_budget: bool = False
     ) -> None:
-        """End a trial: COMPLETE with its best value, PRUNED, or FAIL in Optuna's terms, exactly once."""
+        """End a trial exactly once: COMPLETE with what it is ranked by, PRUNED, or FAIL in Optuna's terms."""
         assert record.outcome is None
         sequence = self.last_sequence + 1
         rated = outcome in (Outcome.COMPLETED, Outcome.STOPPED) and record.values
-        values = [record.best(self.mode)] if rated else None
+        values = [replace(record, outcome=outcome).standing(self.mode)] if rated else None
         with self._in_one_piece():
             self._set(record, "outcome", outcome.value)
             self._set(record, "reason", reason)

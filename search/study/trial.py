@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from statistics import fmean
 from typing import Any, NamedTuple
 
 from search.config.schema import Mode
 from search.space.space import Resolved, Space
 from search.study.times import Times
+from trainables.best_window import best_mean, best_virtual_epoch
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.process.failure import Failure
 
@@ -72,6 +74,8 @@ class TrialRecord:
     """Where it went on from other trials, in order."""
     data_number: int = 0
     """Number of the data that it was trained on, in the study."""
+    window: int = 1
+    """Successive virtual epochs by whose mean it is compared with other trials, see `best_virtual_epoch`."""
     measured: dict[str, float] = field(default_factory=dict)
     """Of its model before the first step, see `trainables.measure`."""
     values: list[float] = field(default_factory=list)
@@ -107,6 +111,8 @@ class TrialRecord:
     """A worker is training it now; known in this process only."""
     resumable: bool = False
     """Ended, but may continue since its run has grown; known in this process only."""
+    _mean: tuple[Any, float | None] = field(default=(None, None), init=False, repr=False)
+    """The last answer of `mean`, and what it depended on."""
 
     @property
     def resolved(self) -> Resolved:
@@ -130,15 +136,36 @@ class TrialRecord:
         return len(self.values)
 
     def best(self, mode: Mode, depth: int | None = None) -> float | None:
-        """Best objective of the first `depth` virtual epochs (default: all); None before the first."""
+        """Best report of the first `depth` virtual epochs (default: all), as rungs compare it; None before
+        the first."""
         values = self.values[:depth]
         return (max(values) if mode == "max" else min(values)) if values else None
 
-    def best_virtual_epoch(self, mode: Mode) -> int:
-        """The virtual epoch (from 1) of the best objective, the first of equals."""
-        best = self.best(mode)
-        assert best is not None
-        return self.values.index(best) + 1
+    def best_virtual_epoch(self, mode: Mode, depth: int | None = None) -> int:
+        """The one (from 1) whose checkpoint is the trial's best, of the first `depth` (default: all).
+
+        It ends the window of the best mean, see `trainables.best_window`; 0 before the first.
+        """
+        return best_virtual_epoch(self.values[:depth], mode, self.window)
+
+    def value(self, mode: Mode) -> float | None:
+        """The objective at its best virtual epoch; None before the first."""
+        return self.values[self.best_virtual_epoch(mode) - 1] if self.values else None
+
+    def mean(self, mode: Mode) -> float | None:
+        """The best mean over a window of reports, by which it is ranked; None as long as there are fewer."""
+        now = (mode, self.depth, self.window, self.outcome is Outcome.COMPLETED)
+        if self._mean[0] != now:
+            mean = best_mean(self.values, mode, self.window) if self.depth >= self.window else None
+            if mean is None and self.outcome is Outcome.COMPLETED and self.values:
+                mean = fmean(self.values)  # a training function may return before, and then no more will come
+            self._mean = now, mean
+        return self._mean[1]
+
+    def standing(self, mode: Mode) -> float | None:
+        """What it is ranked by: `mean`, or its best report as long as it has none; None without a report."""
+        mean = self.mean(mode)
+        return self.best(mode) if mean is None else mean
 
 
 def as_loss(value: float, mode: Mode) -> float:
@@ -149,7 +176,8 @@ def as_loss(value: float, mode: Mode) -> float:
 def ranked(records: Sequence[TrialRecord], mode: Mode) -> list[TrialRecord]:
     """The trials with a value, best first, those of other data last; the lower number first among equals.
 
-    Trials that diverged, failed or ran out of memory are left out.
+    They are compared by the best mean over a window of reports; those with fewer reports, whose best may be
+    luck, come after all that have as many. Trials that diverged, failed or ran out of memory are left out.
     """
     return [record for *_, record in sorted(_with_rank_keys(records, mode))]
 
@@ -177,10 +205,14 @@ def untried(points: Sequence[Point], records: Sequence[TrialRecord]) -> Iterator
             yield point
 
 
-def _with_rank_keys(records: Sequence[TrialRecord], mode: Mode) -> list[tuple[bool, float, int, TrialRecord]]:
+def _with_rank_keys(
+    records: Sequence[TrialRecord], mode: Mode
+) -> list[tuple[bool, bool, float, int, TrialRecord]]:
     # Numbers before records, which have no order.
     return [
-        (record.of_other_data, as_loss(best, mode), record.number, record)
+        (record.of_other_data, mean is None, as_loss(standing, mode), record.number, record)
         for record in records
-        if record.outcome not in BROKEN_OFF and (best := record.best(mode)) is not None
+        if record.values and record.outcome not in BROKEN_OFF
+        for mean in [record.mean(mode)]
+        if (standing := record.best(mode) if mean is None else mean) is not None
     ]

@@ -78,7 +78,7 @@ def test_clean_removes_what_the_dry_run_lists_and_the_run_is_intact(run: Path) -
     assert {path for path in run.rglob("*") if path.is_file()} == before - gone | {run / "cleaned.json"}
     assert sorted({int(Path(path).parent.name) for path in checkpoints(run)}) == sorted(best_numbers(run)[:2])
     assert verify(run).damages == []
-    assert search.export(run).value == best_of(run)[0].best("max")
+    assert search.export(run).value == best_of(run)[0].value("max")
     assert clean(run, keep_trials=2).items == []
 
 

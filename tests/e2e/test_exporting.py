@@ -45,7 +45,12 @@ def test_the_export_is_the_best_trial_and_evaluates_to_its_value(run: Path, fini
         "model.safetensors",
     ]
     report = json.loads((exported.folder / "metrics.json").read_text())
-    assert report["objective"] == {"metric": "accuracy", "mode": "max", "value": finished_run.best.value}
+    assert report["objective"] == {
+        "metric": "accuracy",
+        "mode": "max",
+        "window": finished_run.best.window,
+        "value": finished_run.best.value,
+    }
     assert report["virtual_epoch"] == finished_run.best.virtual_epoch
     assert report["versions"]["torch"] == torch.__version__
 

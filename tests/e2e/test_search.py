@@ -37,7 +37,11 @@ def test_the_summary_is_what_the_study_holds(ray_run: Summary) -> None:
     assert all(sorted(v) == list(range(1, len(v) + 1)) for v in values.values())
     best = ray_run.best
     assert best is not None
-    assert best.value == max(value for v in values.values() for value in v.values())
+    of_two = {
+        n: max((v[e] + v[e - 1]) / 2 for e in range(2, len(v) + 1)) for n, v in values.items() if len(v) > 1
+    }
+    assert best.window == 2
+    assert best.mean == pytest.approx(max(of_two.values())) == of_two[best.trial]
     assert values[best.trial][best.virtual_epoch] == best.value
     assert best.step == best.virtual_epoch * 5
     assert ray_run.steps == 5 * sum(len(v) for v in values.values())

@@ -172,14 +172,14 @@ def test_a_damaged_best_checkpoint_is_reported_with_the_next_best(
     assert damage.what.startswith(f"{name}: ")
     assert damage.cost == (
         f"the best trial cannot be exported; the next best intact is trial {other.number} "
-        f"(accuracy {other.best('max'):.4g})"
+        f"(accuracy {other.value('max'):.4g})"
     )
     code, text = verified(run)
     assert code == 1
     assert f"{damage.path}: {damage.what}\n  cost: {damage.cost}\n\n1 problem found\n" in text
     with pytest.raises(SearchError, match="tune-search verify"):
         search.export(run)
-    assert search.export(run, trial=other.number).value == other.best("max")
+    assert search.export(run, trial=other.number).value == other.value("max")
 
 
 def test_a_run_without_any_intact_best_checkpoint_cannot_be_exported(run: Path) -> None:

@@ -12,6 +12,7 @@ from faulty_searches import Done, config_of
 from invariants import DIFFERED, assert_nothing_lost
 from small_trials import digits_plan
 
+from search.config.resources import Resources
 from search.run.executors import ray_tune
 from search.run.executors.ray_tune import HangWatch, RunningJob
 from search.study.trial import Outcome
@@ -107,7 +108,7 @@ class Killed:
 
 
 def job_of(folder: Path, timeout: float | None) -> RunningJob:
-    return RunningJob(digits_plan(folder, timeout=timeout), not_on=())
+    return RunningJob(digits_plan(folder, timeout=timeout), Resources())
 
 
 def started() -> Result:

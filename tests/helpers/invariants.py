@@ -67,7 +67,7 @@ def assert_best_is_there(run: Path, config: Config, records: Sequence[TrialRecor
     with tempfile.TemporaryDirectory() as folder:
         model = search.export(run, out=Path(folder) / "export")
     told = json.loads((run / "summary.json").read_text())["best"]
-    value = best.best(mode)
+    value = best.value(mode)
     assert (model.trial, model.value) == (told["trial"], told["value"]) == (best.number, value)
 
 

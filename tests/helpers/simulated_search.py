@@ -12,6 +12,7 @@ from typing import Any
 from tiny_tasks import search_config
 
 from search.config.config import Config
+from search.config.objectives import window_of
 from search.config.schema import Budget
 from search.config.stages import load_config
 from search.run.coordinator import Coordinator
@@ -210,6 +211,7 @@ def open_study(
         space=config.space,
         sampler=lambda study: sampler_of(study, rungs, config),
         history=history,
+        window=window_of(config),
         claim=claim,
     )
 

@@ -135,3 +135,17 @@ class RendezvousTask(DigitsTask):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"only {len(list(folder.iterdir()))} processes came, not {wanted}")
         return super().metrics()
+
+
+class PeakTask(DigitsTask):
+    """Holds 1 GB for three seconds of the first validation in each process, and only then."""
+
+    held: ClassVar[bool] = False
+
+    def metrics(self) -> AccuracyMetrics:
+        if not PeakTask.held:
+            PeakTask.held = True
+            block, until = np.ones(125_000_000), time.monotonic() + 3.0
+            while time.monotonic() < until:
+                block.fill(2.0)
+        return super().metrics()

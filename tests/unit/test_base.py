@@ -94,6 +94,7 @@ def test_a_value_over_another_has_its_own_line(folder: Path) -> None:
         ("..", "is a folder; must be a file"),
         ("a.yaml", "configs/a.yaml -> configs/a.yaml: a file cannot be its own base"),
         ("../circle.yaml", "configs/a.yaml -> circle.yaml -> configs/a.yaml: a file"),
+        (f"{'x' * 300}.yaml", "there is no file configs/xxx"),
     ],
 )
 def test_what_is_no_base(base: str, message: str, folder: Path) -> None:

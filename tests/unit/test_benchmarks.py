@@ -251,6 +251,13 @@ def test_a_simulated_search_is_that_of_the_program_and_repeats(surrogate: Surrog
     assert searched("again", 0, budget=45)[0] == first
     assert searched("other", 1, budget=15)[0] != first[:15]
     records = coordinator.study.records
+    assert {record.window for record in records} == {5}
+    best = coordinator.best
+    assert best is not None
+    curve = surrogate.curve(best.resolved.params)
+    assert first[-1] == float(curve[best.best_virtual_epoch("min") - 1]), (
+        "of what the program takes for the best"
+    )
     assert sum(record.depth for record in records) == 45
     assert len(records) > 10
     assert max(record.depth for record in records) >= 3

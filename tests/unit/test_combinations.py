@@ -41,8 +41,12 @@ ASKED: dict[tuple[str, str], dict[str, Any]] = {
     ("pbt", "`budget.plateau`"): {"budget.plateau": {"trials": 3}},
     ("pbt", "`plateau`"): {"plateau": {"patience": 2}},
     ("pbt", "samplers that learn"): {"sampler": {"name": "tpe", "startup_trials": 2}},
+    ("pbt", "`objective.window`"): {"objective": {"metric": "accuracy", "mode": "max", "window": 2}},
     ("pbt", "`confirm`"): {"confirm": {"top": 2}},
     ("pbt", "a stage with pbt before another one"): {"stages": STAGES},
+    ("several objectives", "`window`"): {
+        "objectives": [{**objective, "window": 2} for objective in SEVERAL["objectives"]]
+    },
     ("several objectives", "`stages`"): {"stages": STAGES},
     ("several objectives", "`confirm`"): {"confirm": {"top": 2}},
     ("several objectives", "`plateau`"): {"plateau": {"patience": 2}},

@@ -18,6 +18,7 @@ from tiny_tasks import search_config
 from search.commands.plan import plan
 from search.config.schema import Budget
 from search.errors import ConfigError, RefusedError, SearchError
+from search.forecast import memory
 from search.forecast.buys import buys, range_of, scaled
 from search.forecast.costs import Costs, TrialCost
 from search.forecast.simulated_run import simulate
@@ -159,6 +160,11 @@ def test_as_many_trials_as_a_search_begins(tmp_path: Path, trainings: int) -> No
 
 def a_plan(seconds: float = 30.0, overrides: tuple[str, ...] = (), **sections: Any) -> Any:
     return plan(search_config(**sections), overrides=overrides, probe_seconds=seconds, local=True)
+
+
+def test_memory_is_seen_of_trials_that_end_before_the_first_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "_INTERVAL", 3600.0)
+    assert a_plan(10.0).stages[0].trial_memory > 50e6
 
 
 def test_a_plan_is_made_of_what_trials_take_and_writes_nothing(
