@@ -19,6 +19,7 @@ from search.commands.check_data import DataCheck, drawn_inspection, inspected
 from search.commands.check_own import doubts, gradients_seen
 from search.config.config import Config
 from search.config.objectives import reported
+from search.config.sizes import notes_of_unused
 from search.config.stages import SearchConfig, load_config
 from search.config.tasks import BUILT_IN
 from search.errors import RefusedError, SearchError
@@ -137,8 +138,8 @@ def check(
     written = load_config(config, overrides, priors_from=priors_from)
     search, lines, priors = _resolved(written, phase)
     loaded = search.first
-    here, of_trials = [_this_machine()], loaded.resources.of_any_kind
-    concurrency = concurrent_trials(of_trials, here)
+    here, of_stages = [_this_machine()], [c.resources.of_any_kind for s in search.stages for c in s.configs]
+    concurrency, *_ = [concurrent_trials(of_trials, here) for of_trials in of_stages]
     first = next(iter(loaded.space.candidates()))
     tried = _try(loaded, first.options, phase, raced=search.confirm is not None)
     trainer = tried.trainer
@@ -167,7 +168,7 @@ def check(
         **_expected(loaded, scheduler, lengths, tried, concurrency),
         budget=budget_text(budget, lengths),
         concurrency=concurrency,
-        sizes=sizes_text(of_trials, here),
+        sizes=sizes_text(of_stages[0], here),
         device=str(trainer.device),
         task_file=task_source(loaded)["file"],
         checkpoint_bytes=tried.state_bytes,
@@ -175,7 +176,7 @@ def check(
         priors=tuple(priors),
         stages=tuple(stage.name for stage in search.stages if stage.name),
         data_changes=_data_notes(loaded, trainer),
-        doubts=tried.doubts,
+        doubts=(*tried.doubts, *notes_of_unused(of_stages)),
         confirm=confirm_plan(search, lengths),
     )
 

@@ -101,7 +101,7 @@ def _stage(
             others=[each for each in others if each.budget != bought.budget],
             notes=[
                 *done.notes,
-                *_note_of_sizes(executor.sizes_text(config)),
+                *_note_of_sizes(executor.sizes_text(config), simulated=bool(costs.hosts)),
                 *(f"a configuration failed: {cause}" for cause in costs.failures),
                 *_note_of_front(config),
             ],
@@ -111,13 +111,18 @@ def _stage(
     )
 
 
-def _note_of_sizes(sizes: str) -> Iterator[str]:
+def _note_of_sizes(sizes: str, *, simulated: bool) -> Iterator[str]:
     """How many trials of each size run at once, and what of that is not simulated."""
-    if sizes:
+    if not sizes:
+        return
+    at_once = f"trials differ in what they take; at once there are up to {sizes}"
+    if simulated:
         yield (
-            f"trials differ in what they take; at once there are up to {sizes}: a large one was simulated to "
-            "wait until others end, and in a search smaller ones make room before that"
+            f"{at_once}: a large one was simulated to wait until others end, and in a search smaller ones "
+            "make room before that"
         )
+    else:
+        yield f"{at_once}: all were simulated to be as small as the first, which alone was measured"
 
 
 def _note_of_front(config: Config) -> Iterator[str]:

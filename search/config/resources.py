@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import (
@@ -142,8 +142,12 @@ class Resources(Section):
 
     def of(self, options: Mapping[str, Any]) -> Resources:
         """What the trial with these options takes, the resolved section `trial:`."""
+        return self.sized(options).resources
+
+    def sized(self, options: Mapping[str, Any]) -> Sized:
+        """The same, with the entry of `where` that is about the trial."""
         entry = self._entry(options)
-        return self.with_entry(*entry).resources if entry else self._plain({})
+        return self.with_entry(*entry) if entry else Sized("", self._plain({}))
 
     def with_entry(self, parameter: str, option: str) -> Sized:
         """What trials take that this entry of `where` is about."""
@@ -185,6 +189,12 @@ class Resources(Section):
         return own + [self.with_entry(*entry) for entry in entries if entry in used]
 
     @property
+    def used(self) -> Set[tuple[str, str]]:
+        """The entries of `where` that trials have, all where that is not known."""
+        entries = {(name, option) for name, options in self.where.items() for option in options}
+        return entries if self._used is None else entries & self._used
+
+    @property
     def of_any_kind(self) -> Resources:
         """The same on GPUs of any kind, for one machine by itself."""
         where = {
@@ -202,6 +212,14 @@ class Resources(Section):
     def fewest_gpus(self) -> float:
         """Of a trial of any size; a share counts as one of itself."""
         return min(size.resources.gpus_per_trial for size in self.sizes)
+
+    def without(self, entries: Collection[tuple[str, str]]) -> Resources:
+        """The same without these entries of `where`."""
+        where = {
+            name: {option: size for option, size in options.items() if (name, option) not in entries}
+            for name, options in self.where.items()
+        }
+        return self.model_copy(update={"where": {name: kept for name, kept in where.items() if kept}})
 
     def narrowed(self, trials: Iterable[Mapping[str, Any]], further: Iterable[tuple[str, str]]) -> Resources:
         """The same, with `sizes` of which there are trials; `of` knows those of an earlier space too.

@@ -151,8 +151,8 @@ class _Trials:
 
     def has_room(self, running: Sequence[int], number: int) -> bool:
         """Whether trial `number` finds what it takes, while others run."""
-        if not self._costs.hosts:
-            return True  # all take the same
+        if not self._costs.hosts or not running:
+            return True  # all take the same, or have all to themselves
         claims = [self._claim(other) for other in running]
         return has_room(self._costs.hosts, claims, self._claim(number))
 

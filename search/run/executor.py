@@ -48,6 +48,8 @@ class Jobs:
     note: Note = _nobody_reads
     phase: Note = _nobody_reads
     """Called with what is waited for."""
+    later: Sequence[Config] = ()
+    """Of the stages that follow, whose trials have to fit too."""
 
     def next_plan(self, coordinator: Coordinator) -> TrialPlan | Turn:
         """What a free worker runs next, its trial's folder made; or what it does without a job."""
@@ -198,6 +200,14 @@ class Executor(ABC):
         Raises:
             SearchError: not even one trial finds what it asks for.
         """
+
+    def check_fits(self, config: Config) -> None:
+        """See that trials of a later search find what they ask for, once there are hosts.
+
+        Raises:
+            RefusedError: those of some size find it nowhere.
+        """
+        self.concurrency(config)
 
     def hosts(self) -> Sequence[Host]:
         """Where trials run, as far as that is known."""

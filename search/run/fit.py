@@ -31,7 +31,7 @@ def concurrent_trials(resources: Resources, hosts: Sequence[Host]) -> int:
         if not num_fitting(size, hosts):
             at = f"resources.where, {which}" if which else "resources"
             raise RefusedError(
-                f"{at}: {'; '.join(_lacking(size, hosts))}. "
+                f"{at}: {lacking_text(size, hosts)}. "
                 "Ask for less with --set, or name a larger Ray cluster with --address"
             )
     return at_once(resources, hosts)
@@ -126,6 +126,11 @@ def _on_gpus(resources: Resources, host: Host) -> int:
     if share == 0:
         return _on_cpus(resources, host)
     return int(gpus) * int(1 / share + _TOLERANCE)
+
+
+def lacking_text(resources: Resources, hosts: Sequence[Host]) -> str:
+    """What no host has enough of for a trial of one size, as `gpus_per_trial is 1, there are 0`."""
+    return "; ".join(_lacking(resources, hosts))
 
 
 def _lacking(resources: Resources, hosts: Sequence[Host]) -> list[str]:

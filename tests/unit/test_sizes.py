@@ -11,8 +11,10 @@ from ruamel.yaml import YAML
 from simulated_search import Simulation
 from tiny_tasks import search_config
 
+from search.commands.check import check
 from search.config.config import Config
-from search.config.stages import load_config
+from search.config.sizes import notes_of_unused
+from search.config.stages import SearchConfig, load_config
 from search.errors import ConfigError, RefusedError
 from search.ray.hosts import Host
 from search.run.executor import Jobs
@@ -22,6 +24,7 @@ from search.run.executors.running import RunningJob, RunningJobs
 from search.run.fit import absent, bundle, concurrent_trials, sizes_text
 from search.run.folder import RunFolder
 from search.run.largest_batch import by_size
+from search.run.search import search as run_search
 from search.space.space import Resolved
 from trainables.session import TrialPlan
 
@@ -161,6 +164,21 @@ def test_trials_of_an_earlier_space_keep_their_resources() -> None:
         ),
         ({HIDDEN: {"at least 64": {"cpus_per_trial": 2}}}, {}, "no option is so large: choice 8, 16, 32"),
         (
+            {HIDDEN: {"at least x": {"cpus_per_trial": 2}}},
+            {},
+            "received 'at least x'; is written `at least NUMBER`, such as `at least 32`",
+        ),
+        (
+            {HIDDEN: {32: {"cpus_per_trial": 2}, "32.0": {"cpus_per_trial": 3}}},
+            {},
+            "where.model.hidden.32.0: received '32.0' and '32', which are the same option; remove one",
+        ),
+        (
+            {HIDDEN: {"at least 9": {"cpus_per_trial": 2}, "at least 9.0": {"cpus_per_trial": 3}}},
+            {},
+            "received 'at least 9.0' and 'at least 9', which are the same option; remove one",
+        ),
+        (
             {HIDDEN: {16: {"cpus_per_trial": 2}}},
             {"trial": {"model": {"hidden": {"randint": [8, 32]}}}},
             "received '16'; of a range of numbers an entry is `at least NUMBER`, such as `at least 32`",
@@ -208,6 +226,73 @@ def test_a_name_an_option_and_numbers_that_do_not_go_together_are_refused_with_t
     where: dict[str, Any], named: dict[str, Any], message: str
 ) -> None:
     assert message in problems(where, **named)
+
+
+def in_stages(
+    where: dict[str, Any], first: dict[str, Any], second: dict[str, Any], **sections: Any
+) -> SearchConfig:
+    """Two stages that search these widths."""
+    trial = {"model": {"hidden": 8}, "optimizer": {"name": "adamw", "lr": 0.01}, "batch_size": 16}
+    stages = [
+        {
+            "name": name,
+            "trial": {"model": {"hidden": hidden}, "optimizer": {"lr": {"loguniform": [1e-3, 0.1]}}},
+        }
+        for name, hidden in (("a", first), ("b", second))
+    ]
+    return load_config(search_config(trial=trial, stages=stages, resources={"where": where}, **sections))
+
+
+def test_an_entry_that_trials_of_one_stage_have_is_right_in_a_search_in_stages(tmp_path: Path) -> None:
+    where = {HIDDEN: {32: {"cpus_per_trial": 4}}}
+    config = in_stages(where, {"choice": [8, 16]}, {"choice": [8, 32]})
+    assert [[which for which, _ in stage.configs[0].resources.sizes] for stage in config.stages] == [
+        [""],
+        ["", "model.hidden 32"],
+    ]
+    assert config.raw["resources"]["where"] == {HIDDEN: {"32": {"cpus_per_trial": 4}}}
+    of_stage = config.stage(0)
+    assert "where" not in of_stage.raw["resources"] or not of_stage.raw["resources"]["where"]
+    assert [stage.configs[0].resources.used for stage in config.stages] == [set(), {(HIDDEN, "32")}]
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        (
+            {HIDDEN: {33: {"cpus_per_trial": 2}}},
+            "resources.where.model.hidden.33: received '33'; must be one of the options, choice 8, 16",
+        ),
+        (
+            {"model.hiden": {32: {"cpus_per_trial": 2}}},
+            "no parameter has this name, nor a value under trial:",
+        ),
+    ],
+)
+def test_an_entry_that_no_stage_has_is_refused_once(where: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        in_stages(where, {"choice": [8, 16]}, {"choice": [8, 32]})
+    assert message in str(error.value)
+    assert len(error.value.problems) == 1
+
+
+def test_an_option_that_a_value_which_is_not_searched_never_has_is_told() -> None:
+    where = {HIDDEN: {33: {"cpus_per_trial": 4}, "at least 4": {"cpus_per_trial": 2}}}
+    config = loaded(where, {"model": {"hidden": 8}})
+    told = "resources.where, model.hidden 33: no trial of this configuration has it"
+    assert notes_of_unused([config.resources]) == [told]
+
+
+@pytest.mark.usefixtures("no_fsync")
+def test_the_sizes_of_later_stages_are_tested_before_the_first_one_trains(tmp_path: Path) -> None:
+    where = {HIDDEN: {32: {"cpus_per_trial": 4096}}}
+    config = in_stages(where, {"choice": [8, 16]}, {"choice": [8, 32]})
+    with pytest.raises(RefusedError, match=r"model.hidden 32: cpus_per_trial is 4096, there are"):
+        run_search(config, results=tmp_path, local=True)
+    assert not list(tmp_path.glob("**/trials/*"))
+    raw = dict(config.raw)
+    with pytest.raises(RefusedError, match=r"model.hidden 32: cpus_per_trial is 4096, there are"):
+        check(raw)
 
 
 def test_a_parameter_that_changes_while_a_trial_is_trained_is_refused_with_pbt() -> None:
@@ -368,8 +453,8 @@ def on(claim: Claim, number: int) -> Claim:
         ([host(1, 2), host(2, 2)], [on(ONE, 1), on(ONE, 2)], TWO, False),
         ([host(1, 2), host(2, 2)], [on(ONE, 2), on(ONE, 2)], TWO, True),
         ([host(1, 2), host(2, 2)], [ONE, on(ONE, 1)], TWO, True),
-        ([host(1, 1)], [on(ONE, 1)], TWO, True),  # which fits nowhere: it waits for another host
-        ([], [], ONE, True),
+        ([host(1, 1)], [], TWO, False),
+        ([], [], ONE, False),
         ([host(1, 8, 1)], [on(GPU, 1)], GPU, True),
         ([host(1, 8, 1)], [on(GPU, 1), on(GPU, 1)], GPU, False),
         ([host(1, 8, 2)], [on(GPU, 1), on(GPU, 1)], Claim({"CPU": 1, "GPU": 1}), True),
@@ -408,9 +493,9 @@ def test_one_host_is_cleared_for_a_large_trial_of_no_more_small_ones_than_is_nee
         job.node = f"id{number}"
     assert running.leave_room(placed)
     assert not any(running.makes_room(job, placed) for job in running.values())
-    running.waiting = RunningJob(plans[8], large)
-    running.waiting.asks(placed)
-    assert not running.have_room_for(running.waiting, placed)
+    running.waiting.append(waiting := RunningJob(plans[8], large))
+    waiting.asks(placed)
+    assert not running.have_room_for(waiting, placed)
 
     def reported(name: str) -> bool:
         job = running[name]
@@ -423,7 +508,7 @@ def test_one_host_is_cleared_for_a_large_trial_of_no_more_small_ones_than_is_nee
     assert reported("t5")
     assert not reported("t6"), "there is room when the two have ended"
     del running["t4"], running["t5"]
-    assert running.have_room_for(running.waiting, placed)
+    assert running.have_room_for(waiting, placed)
 
 
 def test_the_example_of_the_docs_is_a_configuration() -> None:

@@ -12,8 +12,17 @@ from search.errors import SearchError
 from search.ray.hosts import Host, asked_for
 from search.ray.preflight import Preflight
 from search.run.executor import Note
-from search.run.executors.room import Claim, fits_alone, has_room
-from search.run.fit import absent, at_once, bundle, fits, num_fitting, sizes_text, spread_share
+from search.run.executors.room import Claim, has_room
+from search.run.fit import (
+    absent,
+    at_once,
+    bundle,
+    fits,
+    lacking_text,
+    num_fitting,
+    sizes_text,
+    spread_share,
+)
 from search.text import counted
 
 _LOOK_SECONDS = 10.0
@@ -84,6 +93,11 @@ class Placement:
     def has_room(self, running: Sequence[Claim], wanted: Claim) -> bool:
         """Whether jobs that run leave room for one more, see `search.run.executors.room`."""
         return has_room(self._hosts, running, wanted)
+
+    def has_room_on(self, node_id: str, running: Sequence[Claim], wanted: Claim) -> bool:
+        """The same of one host; of the jobs those count that are known to run there."""
+        there = [claim for claim in running if claim.node == node_id]
+        return has_room([host for host in self._hosts if host.node_id == node_id], there, wanted)
 
     def has_room_for_more(self, running: Sequence[Claim]) -> bool:
         """Whether these jobs leave room for one of some size."""
@@ -167,9 +181,9 @@ class Placement:
         """Whether the hosts have what a trial of that size takes."""
         return bool(num_fitting(size, self._hosts))
 
-    def could_hold(self, node_id: str, claim: Claim) -> bool:
-        """Whether that host would have room for a job if it ran nothing else."""
-        return any(fits_alone(host, claim) for host in self._hosts if host.node_id == node_id)
+    def lacking_text(self, size: Resources) -> str:
+        """What no host has enough of for a trial of that size."""
+        return lacking_text(size, self._hosts)
 
     def has_none_but(self, not_on: Sequence[str], size: Resources) -> bool:
         """Whether there are hosts, and without these a trial of that size finds no place."""
@@ -245,21 +259,22 @@ def wait_for_hosts(
     """
     resources = config.resources
 
-    def is_waiting() -> bool:
+    def awaited() -> Resources | None:
         if cause := death():
             raise SearchError(
                 f"{cause} while the search waited for hosts, and no trial has begun; start the head again, "
                 "or another one and name that with --address"
             )
-        return absent(resources, look()) is not None
+        return absent(resources, look())
 
-    if resources.concurrent_trials is None or not is_waiting():
+    if resources.concurrent_trials is None or (size := awaited()) is None:
         return
     note(
         "no host has what a trial asks for: waiting for hosts to join, as resources.concurrent_trials is "
         f"{resources.concurrent_trials}; Ctrl-C leaves"
     )
-    size = absent(resources, look()) or resources.sizes[-1].resources
-    with asked_for(bundle(size), resources.concurrent_trials * size.workers_per_trial):
-        while is_waiting():
-            time.sleep(_WAIT_SECONDS)
+    while size is not None:  # hosts for one size may come before those for another
+        asked = size
+        with asked_for(bundle(asked), resources.concurrent_trials * asked.workers_per_trial):
+            while (size := awaited()) == asked:
+                time.sleep(_WAIT_SECONDS)

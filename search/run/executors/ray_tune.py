@@ -28,6 +28,7 @@ from search.ray.patches import OUT_OF_MEMORY, repair_tune, save_at_end
 from search.run.coordinator import Coordinator
 from search.run.events import Turn
 from search.run.executor import Jobs
+from search.run.executors.next_job import NextJob
 from search.run.executors.placement import Placement
 from search.run.executors.running import RunningJob, RunningJobs
 from trainables.process.failure import (
@@ -36,7 +37,6 @@ from trainables.process.failure import (
     discard_hang_trace,
     take_failure,
 )
-from trainables.session import TrialPlan
 from trainables.trainable import RESULT, TrialTrainable
 
 repair_tune()
@@ -136,33 +136,17 @@ class StudySearcher(_Stateless, Searcher):
         self, coordinator: Coordinator, jobs: Jobs, placement: Placement, running: RunningJobs
     ) -> None:
         super().__init__(metric=None, mode=None)
-        self._coordinator, self._jobs, self._placement, self._running = coordinator, jobs, placement, running
+        self._coordinator, self._placement, self._running = coordinator, placement, running
+        self._next = NextJob(coordinator, jobs, placement, running)
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         # Here, as Tune calls nothing else while no trial runs.
         _look(self._placement, self._coordinator)
-        running, coordinator = self._running, self._coordinator
-        # A job that has ended for the coordinator may still be saving what the next one goes on from.
-        if len(running) + (running.waiting is not None) > len(coordinator.running):
-            return None
-        if (job := running.waiting) is None:
-            if not running.leave_room(self._placement):
-                return None
-            plan = self._jobs.next_plan(coordinator)
-            if not isinstance(plan, TrialPlan):
-                return Searcher.FINISHED if plan is Turn.DONE else None
-            job = RunningJob(plan, self._jobs.config.resources.of(plan.options))
-        elif coordinator.ending is not None:
-            running.waiting = None
-            coordinator.cut_off(coordinator.study.records[job.plan.number])
-            return None
-        request = job.asks(self._placement)
-        # Ray gives room to whoever asks for less: a large trial would wait there as long as small ones come.
-        running.waiting = None if running.have_room_for(job, self._placement) else job
-        if running.waiting is not None:
-            return None
-        running[trial_id] = job
-        return {"plan": job.plan.as_dict(), "request": request}
+        job = self._next.job()
+        if not isinstance(job, RunningJob):
+            return Searcher.FINISHED if job is Turn.DONE else None
+        self._running[trial_id] = job
+        return {"plan": job.plan.as_dict(), "request": job.asks(self._placement)}
 
     def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
         self._running.pop(trial_id, None)
@@ -200,7 +184,8 @@ class StudyScheduler(_Stateless, FIFOScheduler):
                 job.ends = True
                 save_at_end(trial, needed=not got.report["saved"])
                 return TrialScheduler.STOP
-        gives_way = got.report is not None and self._running.makes_room(job, self._placement)
+        has_trained = got.report is not None and "virtual_epoch" in got.report  # and has a checkpoint since
+        gives_way = has_trained and self._running.makes_room(job, self._placement)
         if not (gives_way or self._placement.is_leaving(job.node)):
             return TrialScheduler.CONTINUE
         job.ends = True
@@ -231,6 +216,7 @@ class StudyScheduler(_Stateless, FIFOScheduler):
         """None, which leaves the choice to Ray; jobs that have no host any more end here."""
         if self._coordinator.ending is not None:  # the searcher is not asked any more
             _look(self._placement, self._coordinator)
+        self._take_back(tune_controller)
         stuck = [name for name, job in self._running.items() if self._is_stuck(job)]
         for name in stuck:
             number = self._running[name].plan.number
@@ -241,6 +227,17 @@ class StudyScheduler(_Stateless, FIFOScheduler):
                 self._coordinator.on_lost(number, failure)
             tune_controller.stop_trial(self._running[name].trial)
         return None
+
+    def _take_back(self, tune_controller: Any) -> None:
+        """Of jobs that wait in Ray, those of sizes whose last host was lost: there they would keep a slot."""
+        placement = self._placement
+        if not placement.sizes_differ or not placement.hosts:
+            return
+        pending = [job for job in self._running.values() if job.trial is not None and job.is_pending]
+        for job in pending:
+            if not placement.can_hold(job.size):
+                self._coordinator.cut_off(self._coordinator.study.records[job.plan.number])
+                tune_controller.stop_trial(job.trial)
 
     def _is_stuck(self, job: RunningJob) -> bool:
         """Whether a job that has not begun waits for a host where it may run, and there is none of those.

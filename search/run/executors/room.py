@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 
 from search.ray.hosts import Host
@@ -19,6 +20,8 @@ class Claim:
     workers: int = 1
     node: str = ""
     """Ray's id of the host where its first worker is; empty while that is not known."""
+    not_on: Sequence[str] = ()
+    """Ray's ids of hosts where it must not run."""
 
     @property
     def total(self) -> dict[str, float]:
@@ -35,31 +38,30 @@ class Claim:
 
 
 def has_room(hosts: Sequence[Host], running: Iterable[Claim], wanted: Claim) -> bool:
-    """Whether these jobs leave room for one more.
+    """Whether these jobs leave room for one more on a host where that may run.
 
-    One that fits on no host at all waits for another host, and not for them: it has room too.
+    Those on other hosts, as on one that is to be taken away, take nothing of these.
 
     Args:
-        hosts: where jobs run.
+        hosts: where jobs may run.
         running: those that run, or are about to.
         wanted: what the further one asks for.
     """
     left = [_Left(host) for host in hosts]
-    for claim in sorted(running, key=lambda claim: not claim.node):  # first those whose host is known
-        _place(left, claim)
-    return _place(left, wanted) or not _place([_Left(host) for host in hosts], wanted)
+    there = {"", *(host.node_id for host in hosts)}
+    of_these = [claim for claim in running if claim.node in there]
+    for claim in sorted(of_these, key=lambda claim: not claim.node):  # first those whose host is known
+        left = _placed(left, claim) or left
+    return _placed(left, wanted) is not None
 
 
-def fits_alone(host: Host, claim: Claim) -> bool:
-    """Whether a host that runs nothing else has what a job asks for."""
-    return _place([_Left(host)], claim)
-
-
-def _place(left: Sequence[_Left], claim: Claim) -> bool:
-    """Take what a job asks for, its first worker where it is known to run; whether there is as much."""
-    own = [each for each in left if each.node == claim.node]
-    order = own + [each for each in left if each.node != claim.node]
-    return all(any(each.take(claim.bundle) for each in order) for _ in range(claim.workers))
+def _placed(left: Sequence[_Left], claim: Claim) -> list[_Left] | None:
+    """What remains if a job takes what it asks for, its first worker where that runs; None if too little."""
+    remaining = [each.copy() for each in left]
+    own = [each for each in remaining if each.node == claim.node]
+    order = own + [each for each in remaining if each.node not in (claim.node, *claim.not_on)]
+    fits = all(any(each.take(claim.bundle) for each in order) for _ in range(claim.workers))
+    return remaining if fits else None
 
 
 class _Left:
@@ -69,6 +71,12 @@ class _Left:
         self.node = host.node_id
         self._left = dict(host.resources)
         self._devices = [1.0] * int(host.resources.get("GPU", 0))
+
+    def copy(self) -> _Left:
+        """The same, to take of."""
+        found = copy(self)
+        found._left, found._devices = dict(self._left), list(self._devices)
+        return found
 
     def take(self, bundle: Mapping[str, float]) -> bool:
         """Take what one worker asks for, if there is as much; its share of a GPU is of a single device."""

@@ -91,13 +91,17 @@ class SimulatedExecutor(Executor):
     def start_jobs(self, coordinator: Coordinator) -> None:
         """Give every free worker a job, as long as there are any."""
         while len(self._jobs) < self._workers:
-            record = self._waiting or coordinator.next_job()
+            waited, self._waiting = self._waiting, None
+            if waited is not None and coordinator.ending is not None:
+                coordinator.cut_off(waited)
+                return
+            record = waited or coordinator.next_job()
             if isinstance(record, Turn):
                 return
-            self._waiting = None
             if not self._has_room([number for _, number, _ in self._jobs], record.number):
                 self._waiting = record
                 return
+            coordinator.times.begin(record.number)
             begins = self.now + self._starting(record.number)
             if not record.depth and (model := self._measured(record)):
                 self._models[record.number] = model
