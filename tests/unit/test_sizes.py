@@ -228,22 +228,22 @@ def test_a_name_an_option_and_numbers_that_do_not_go_together_are_refused_with_t
     assert message in problems(where, **named)
 
 
+BASE = {"optimizer": {"name": "adamw", "lr": 0.01}, "batch_size": 16}
+
+
 def in_stages(
     where: dict[str, Any], first: dict[str, Any], second: dict[str, Any], **sections: Any
 ) -> SearchConfig:
     """Two stages that search these widths."""
-    trial = {"model": {"hidden": 8}, "optimizer": {"name": "adamw", "lr": 0.01}, "batch_size": 16}
+    trial = {"model": {"hidden": 8}, **BASE}
     stages = [
-        {
-            "name": name,
-            "trial": {"model": {"hidden": hidden}, "optimizer": {"lr": {"loguniform": [1e-3, 0.1]}}},
-        }
+        {"name": name, "trial": {"model": {"hidden": hidden}}}
         for name, hidden in (("a", first), ("b", second))
     ]
     return load_config(search_config(trial=trial, stages=stages, resources={"where": where}, **sections))
 
 
-def test_an_entry_that_trials_of_one_stage_have_is_right_in_a_search_in_stages(tmp_path: Path) -> None:
+def test_an_entry_that_trials_of_one_stage_have_is_right_in_a_search_in_stages() -> None:
     where = {HIDDEN: {32: {"cpus_per_trial": 4}}}
     config = in_stages(where, {"choice": [8, 16]}, {"choice": [8, 32]})
     assert [[which for which, _ in stage.configs[0].resources.sizes] for stage in config.stages] == [
@@ -251,8 +251,12 @@ def test_an_entry_that_trials_of_one_stage_have_is_right_in_a_search_in_stages(t
         ["", "model.hidden 32"],
     ]
     assert config.raw["resources"]["where"] == {HIDDEN: {"32": {"cpus_per_trial": 4}}}
-    of_stage = config.stage(0)
-    assert "where" not in of_stage.raw["resources"] or not of_stage.raw["resources"]["where"]
+    assert [stage.configs[0].raw["resources"]["where"] for stage in config.stages] == [
+        {},
+        {HIDDEN: {"32": {"cpus_per_trial": 4}}},
+    ]
+    begun = config.stage(1, {"model": {"hidden": 16}, **BASE})
+    assert begun.raw["resources"]["where"] == {HIDDEN: {"32": {"cpus_per_trial": 4}}}
     assert [stage.configs[0].resources.used for stage in config.stages] == [set(), {(HIDDEN, "32")}]
 
 
@@ -290,9 +294,8 @@ def test_the_sizes_of_later_stages_are_tested_before_the_first_one_trains(tmp_pa
     with pytest.raises(RefusedError, match=r"model.hidden 32: cpus_per_trial is 4096, there are"):
         run_search(config, results=tmp_path, local=True)
     assert not list(tmp_path.glob("**/trials/*"))
-    raw = dict(config.raw)
     with pytest.raises(RefusedError, match=r"model.hidden 32: cpus_per_trial is 4096, there are"):
-        check(raw)
+        check(config.raw)
 
 
 def test_a_parameter_that_changes_while_a_trial_is_trained_is_refused_with_pbt() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from ray.tune.experiment import Trial
 from simulated_search import Simulation
 from tiny_tasks import search_config
 
+from search.commands.plan import _note_of_sizes
 from search.config.config import Config
 from search.config.stages import load_config
 from search.ray.hosts import Host
@@ -20,7 +22,7 @@ from search.run.events import Turn
 from search.run.executor import Jobs
 from search.run.executors import placement
 from search.run.executors.next_job import NextJob
-from search.run.executors.placement import Placement
+from search.run.executors.placement import Placement, wait_for_hosts
 from search.run.executors.ray_tune import StudyScheduler
 from search.run.executors.room import Claim, has_room
 from search.run.executors.running import RunningJob, RunningJobs
@@ -296,3 +298,46 @@ def test_a_trial_gives_way_after_a_virtual_epoch_and_not_when_its_model_is_measu
     metric = search.config.objective.metric
     trained = {"virtual_epoch": 1, "seconds": 1.0, metric: 0.5, "step": 5, "saved": True}
     assert scheduler.on_trial_result(None, trial, {RESULT: Result(report=trained)}) == "STOP"
+
+
+def test_hosts_for_one_size_and_then_those_for_another_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(placement, "_WAIT_SECONDS", 0.0)
+    first, second = {"accelerator": "A100"}, {"accelerator": "H100"}
+    resources = {"gpus_per_trial": 1, "concurrent_trials": 2}
+    config = config_of([SMALL, MIDDLE, LARGE], second, middle=first, **resources)
+    asked: list[str] = []
+    kinds = ["accelerator_type:A100", "accelerator_type:H100"]
+
+    @contextmanager
+    def ask(resources: Mapping[str, float], number: int) -> Iterator[None]:
+        asked.append(" ".join([*resources, str(number)]))
+        yield
+
+    def look() -> list[Host]:
+        """For each question that was asked there is one more host."""
+        return [Host({"CPU": 4, "GPU": 1, kind: 1}, node_id=kind) for kind in kinds[: len(asked)]]
+
+    wait_for_hosts(config, lambda line: None, look, lambda: "", ask)
+    assert asked == ["CPU GPU 2", "CPU GPU accelerator_type:H100 2"]
+
+
+@pytest.mark.usefixtures("no_fsync")
+def test_a_simulated_trial_that_waits_for_room_does_not_begin_when_the_search_ends(tmp_path: Path) -> None:
+    config = config_of([SMALL, LARGE], {"cpus_per_trial": 2})
+    simulation = Simulation(tmp_path, config, workers=2, has_room=lambda running, number: not running)
+    simulation.step()
+    assert [record.number for record in simulation.coordinator.running] == [0, 1]
+    simulation.coordinator.end("Ctrl-C")
+    simulation.run()
+    assert [record.depth for record in simulation.records] == [2, 0]
+    assert simulation.coordinator.running == []
+
+
+def test_a_plan_says_of_the_sizes_what_was_simulated() -> None:
+    (measured,), (first_only,) = (
+        _note_of_sizes("2 with other values, 1 with model.hidden 32", simulated=simulated)
+        for simulated in (True, False)
+    )
+    assert "a large one was simulated to wait until others end" in measured
+    assert "all were simulated to be as small as the first, which alone was measured" in first_only
+    assert list(_note_of_sizes("", simulated=False)) == []

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from search.config.config import Config
@@ -242,7 +243,11 @@ def _lacks(found: tuple[Host, Sequence[str]]) -> str:
 
 
 def wait_for_hosts(
-    config: Config, note: Note, look: Callable[[], Sequence[Host]], death: Callable[[], str]
+    config: Config,
+    note: Note,
+    look: Callable[[], Sequence[Host]],
+    death: Callable[[], str],
+    ask: Callable[[Mapping[str, float], int], AbstractContextManager[None]] = asked_for,
 ) -> None:
     """Wait until there is a host at all, where `resources.concurrent_trials` says how many trials it is for.
 
@@ -253,6 +258,7 @@ def wait_for_hosts(
         look: the living hosts of now.
         death: what has become of a cluster that is dead; else empty. It comes before any other question,
             which would be the end of this process.
+        ask: for hosts with so many times such resources, as long as its context lasts.
 
     Raises:
         SearchError: the cluster is dead.
@@ -275,6 +281,6 @@ def wait_for_hosts(
     )
     while size is not None:  # hosts for one size may come before those for another
         asked = size
-        with asked_for(bundle(asked), resources.concurrent_trials * asked.workers_per_trial):
+        with ask(bundle(asked), resources.concurrent_trials * asked.workers_per_trial):
             while (size := awaited()) == asked:
                 time.sleep(_WAIT_SECONDS)
