@@ -12,6 +12,7 @@ from simulated_search import Simulation
 from tiny_tasks import search_config
 
 from search.commands.check import check
+from search.commands.plan import plan
 from search.config.config import Config
 from search.config.sizes import notes_of_unused
 from search.config.stages import SearchConfig, load_config
@@ -296,6 +297,8 @@ def test_the_sizes_of_later_stages_are_tested_before_the_first_one_trains(tmp_pa
     assert not list(tmp_path.glob("**/trials/*"))
     with pytest.raises(RefusedError, match=r"model.hidden 32: cpus_per_trial is 4096, there are"):
         check(config.raw)
+    with pytest.raises(RefusedError, match=r"model.hidden 32: cpus_per_trial is 4096, there are"):
+        plan(config.raw, local=True)
 
 
 def test_a_parameter_that_changes_while_a_trial_is_trained_is_refused_with_pbt() -> None:

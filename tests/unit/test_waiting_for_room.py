@@ -41,7 +41,11 @@ def host(number: int, cpus: float, gpus: float = 0) -> Host:
 
 
 def config_of(
-    widths: list[int], large: dict[str, Any], middle: dict[str, Any] | None = None, **resources: Any
+    widths: list[int],
+    large: dict[str, Any],
+    middle: dict[str, Any] | None = None,
+    time: str | None = None,
+    **resources: Any,
 ) -> Config:
     """Trials of these widths in turn, of which the large ones take this."""
     points = [
@@ -58,7 +62,7 @@ def config_of(
             trial=trial,
             sampler={"name": "random", "points_to_evaluate": points},
             scheduler={"name": "none"},
-            budget={"trials": len(widths), "max_virtual_epochs": 3},
+            budget={"trials": len(widths), "max_virtual_epochs": 3} | ({"time": time} if time else {}),
             resources={"where": {"model.hidden": where}, **resources},
         )
     ).first
@@ -145,8 +149,8 @@ def test_trials_whose_only_host_is_lost_keep_nobody_from_the_others_and_a_line_n
     assert search.given() == [3, 4], "as many as there are CPUs"
     assert search.waiting == [0, 1, 2]
     assert search.notes[1:4] == [
-        f"trial {number} (model.hidden 32) waits for a host that can hold it, and the others go on: "
-        "cpus_per_trial is 4, there are 2"
+        f"trial {number} (model.hidden 32) waits for a host that can hold it, and keeps no other one "
+        "from running: cpus_per_trial is 4, there are 2"
         for number in range(3)
     ]
     search.begin(1, 1)
@@ -164,11 +168,23 @@ def test_no_end_of_trials_is_asked_for_while_their_host_is_away(begin: Begin) ->
     search = begin([host(1, 2), host(2, 4)], [LARGE] * 40, {"cpus_per_trial": 4})
     lose(search, 2)
     assert search.given() == []
+    assert search.given() == []
     assert search.waiting == list(range(16))
+    assert search.notes[-1] == "no trial runs, as 16 trials can have no room: Ctrl-C leaves"
+    assert len(search.notes) == 1 + 16 + 1
     search.coordinator.end("Ctrl-C")
     assert search.next_job.job() is Turn.DONE
     assert search.waiting == []
     assert search.coordinator.running == []
+
+
+def test_a_limit_ends_a_search_all_of_whose_hosts_are_lost(begin: Begin) -> None:
+    search = begin([host(1, 4)], [LARGE, SMALL, LARGE], {"cpus_per_trial": 3}, time="10s")
+    assert search.given() == [0, 1]
+    lose(search, 1)
+    assert search.next_job.job() is Turn.WAIT
+    search.simulation.executor.now = 11.0
+    assert search.next_job.job() is Turn.DONE
 
 
 def test_a_job_that_waits_in_ray_for_a_host_that_is_lost_is_taken_back(begin: Begin) -> None:

@@ -9,6 +9,7 @@ from search.run.events import Turn
 from search.run.executor import Jobs
 from search.run.executors.placement import Placement
 from search.run.executors.running import RunningJob, RunningJobs
+from search.text import counted
 from trainables.session import TrialPlan
 
 _MOST_WAITING = 16
@@ -29,21 +30,24 @@ class NextJob:
         self, coordinator: Coordinator, jobs: Jobs, placement: Placement, running: RunningJobs
     ) -> None:
         self._coordinator, self._jobs, self._placement, self._running = coordinator, jobs, placement, running
+        self._is_idle = False
+        """No trial runs, and a line has said so."""
 
     def job(self) -> RunningJob | Turn:
         """One that Ray has room for, or what to do without."""
         running, coordinator = self._running, self._coordinator
-        if running.waiting:
+        if self._placement.sizes_differ:  # the coordinator is not asked where no room is left
             coordinator.check_limits()
         if coordinator.ending is not None:
             self._cut_off_waiting()
         # A job that has ended for the coordinator may still be saving what the next one goes on from.
         if len(running) + len(running.waiting) > len(coordinator.running):
             return Turn.WAIT
-        found = self._waiting_job() or self._new_job()
+        found = Turn.DONE if coordinator.ending is not None else self._waiting_job() or self._new_job()
         if found is Turn.DONE:
             self._cut_off_waiting()
         coordinator.num_waiting = len(running.waiting)
+        self._tell_if_idle(found)
         return found
 
     def _waiting_job(self) -> RunningJob | Turn | None:
@@ -87,7 +91,15 @@ class NextJob:
         which = self._jobs.config.resources.sized(job.plan.options).which
         trial = f"trial {job.plan.number}" + (f" ({which})" if which else "")
         lacking = self._placement.lacking_text(job.size)
-        return f"{trial} waits for a host that can hold it, and the others go on: {lacking}"
+        return f"{trial} waits for a host that can hold it, and keeps no other one from running: {lacking}"
+
+    def _tell_if_idle(self, found: RunningJob | Turn) -> None:
+        """Say once that no trial runs until another host joins."""
+        waiting = len(self._running.waiting)
+        is_idle = found is Turn.WAIT and waiting > 0 and not self._running
+        if is_idle and not self._is_idle:
+            self._jobs.note(f"no trial runs, as {counted(waiting, 'trial')} can have no room: Ctrl-C leaves")
+        self._is_idle = is_idle
 
     def _cut_off_waiting(self) -> None:
         for job in self._running.waiting:
