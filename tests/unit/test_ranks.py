@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -11,9 +13,11 @@ from trainables.data.source import ArraySource
 from trainables.data.stream import SampleStream
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.networks.normalization import BatchNorm2d
+from trainables.process.failure import RankError
 from trainables.ranks.batch_norm import synchronize
 from trainables.ranks.group import Ranks, part_of
-from trainables.ranks.join import interface_of
+from trainables.ranks.join import find_store, interface_of, open_store
+from trainables.ranks.team import Answer, LostPeerError, Team
 
 
 class Noted(ArraySource):
@@ -83,3 +87,32 @@ def test_a_normalization_with_a_forward_pass_of_its_own_is_refused(normalization
     model = nn.Sequential(nn.Conv2d(1, 3, 1), normalization)
     with pytest.raises(ValueError, match=r"1 of the model, a \w+, has a forward pass"):
         synchronize(model, Ranks(rank=0, size=2))
+
+
+class DiesMeanwhile:
+    """A process, and its call, that is there when it is first asked for, and is gone after that."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def call(self, method: str, *arguments: Any) -> DiesMeanwhile:
+        return self
+
+    def close(self) -> None:
+        """It is gone."""
+
+    def is_done(self) -> bool:
+        self.asked += 1
+        return self.asked > 1
+
+    def answer(self, seconds: float) -> Answer:
+        raise LostPeerError("the actor died")
+
+
+def test_a_process_that_dies_between_two_questions_is_named_too() -> None:
+    team = Team([DiesMeanwhile()], "127.0.0.1")
+    team._store = open_store("127.0.0.1", 1)
+    team._beats = find_store("127.0.0.1", team._store.port, 1)
+    team._call("train")
+    with pytest.raises(RankError, match="the process of rank 1 of 2 died"):
+        team._answers()

@@ -237,7 +237,7 @@ def in_stages(
 ) -> SearchConfig:
     """Two stages that search these widths."""
     trial = {"model": {"hidden": 8}, **BASE}
-    stages = [
+    stages: Any = [
         {"name": name, "trial": {"model": {"hidden": hidden}}}
         for name, hidden in (("a", first), ("b", second))
     ]

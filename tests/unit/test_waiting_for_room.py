@@ -319,7 +319,7 @@ def test_a_trial_gives_way_after_a_virtual_epoch_and_not_when_its_model_is_measu
 def test_hosts_for_one_size_and_then_those_for_another_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(placement, "_WAIT_SECONDS", 0.0)
     first, second = {"accelerator": "A100"}, {"accelerator": "H100"}
-    resources = {"gpus_per_trial": 1, "concurrent_trials": 2}
+    resources: dict[str, Any] = {"gpus_per_trial": 1, "concurrent_trials": 2}
     config = config_of([SMALL, MIDDLE, LARGE], second, middle=first, **resources)
     asked: list[str] = []
     kinds = ["accelerator_type:A100", "accelerator_type:H100"]

@@ -169,7 +169,7 @@ class Team:
         finally:
             over.set()
             watcher.join()
-        if found is not None:
+        if (found := found or self._failed(0.0)) is not None:  # one may have died between the two questions
             raise found
         return [call.answer(JOIN_SECONDS) for call in self._calls]
 
