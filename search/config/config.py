@@ -117,7 +117,7 @@ def read_config(
     problems = [*text_problems, *(p for p in section_problems if p.at not in texts)]
     problems += [*space_problems, *point_problems]
     absent = {} if space_problems else absent_entries(sections, space, failed)
-    if is_stage:
+    if is_stage and absent:
         document = replace(document, tree=without_entries(document.tree, absent))
         sections = sections.model_copy(update={"resources": sections.resources.without(absent)})
     elif check_task:
