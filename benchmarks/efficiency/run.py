@@ -48,7 +48,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "tune-search": {},
     "tune-search, random": {"sampler": {"name": "random"}},
     "tune-search, capped scores": {"sampler": {"scores": "capped"}},
-    "tune-search, kernels of one width": {"sampler": {"kernels": "one_width"}},
+    "tune-search, kernels by gaps": {"sampler": {"kernels": "gaps"}},
 }
 """Sections of a tune-search configuration; what is left out is the default."""
 OPTUNA = {

@@ -114,9 +114,9 @@ class Sampler(Section):
     capped: depth counts only up to the deepest rung that 30 trials have reached. None: what the run began
     with, and of a new one the default."""
     kernels: Kernels | None = None
-    """How wide the kernels of tpe are. gaps: as the gap to the next observation in each dimension by itself
-    (Optuna). one_width: all alike, by the number of observations and of dimensions (Scott's rule). None: what
-    the run began with, and of a new one the default."""
+    """How wide the kernels of tpe are. one_width: all alike, by the number of observations and of dimensions
+    (Scott's rule). gaps: as the gap to the next observation in each dimension by itself (Optuna). None: what
+    the run began with, and of a new one one_width."""
 
     @model_validator(mode="after")
     def _kernels_of_tpe(self) -> Sampler:

@@ -11,8 +11,8 @@ from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
 
 from search.config.schema import Kernels
 
-DEFAULT_KERNELS: Kernels = "gaps"
-"""Of new studies."""
+DEFAULT_KERNELS: Kernels = "one_width"
+"""Of new studies; see benchmarks/efficiency/NOTES.md for what either finds."""
 WIDTH = 0.2
 """Of a single observation's kernel, as a share of the range."""
 

@@ -22,6 +22,7 @@ from search.schedulers.base import Decision
 from search.schedulers.build import build_scheduler
 from search.schedulers.plateau import is_on_plateau
 from search.space.parse import parse_space
+from search.study.frozen import WINDOW
 from search.study.study import JOURNAL, SearchStudy
 from search.study.trial import NO_VERDICT, Outcome, TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs
@@ -66,6 +67,7 @@ class _Replay:
         self._length = config.budget.max_virtual_epochs
         self._plateau = config.budget.plateau
         self._last_sequence = 0
+        self._window = 1
         self._by_id: list[TrialRecord] = []
         self._completed: dict[int, list[float]] = {}
         self._attrs: dict[int, dict[str, Any]] = {}
@@ -86,6 +88,8 @@ class _Replay:
             self._report(self._by_id[entry["trial_id"]], entry["step"], entry["intermediate_value"])
         elif operation == JournalOperation.SET_TRIAL_STATE_VALUES:
             self._end(self._by_id[entry["trial_id"]])
+        elif operation == JournalOperation.SET_STUDY_USER_ATTR:
+            self._window = entry["user_attr"].get(WINDOW, self._window)
 
     def assert_nothing_undecided(self) -> None:
         for record in self.records:
@@ -116,7 +120,7 @@ class _Replay:
         # All have ended where a search is gone on with, to have more trials.
         self._alone = self._alone and not all(r.outcome for r in self.records)
         assert not self._alone, f"a trial went on alone, and trial {number} was yet to begin"
-        record = TrialRecord(number, len(self._by_id), parse_space({}), {}, running=True)
+        record = TrialRecord(number, len(self._by_id), parse_space({}), {}, running=True, window=self._window)
         record.audited = attrs.get("audited", False)
         self.records.append(record)
         self._by_id.append(record)

@@ -60,7 +60,7 @@ def test_an_imported_sampler_sees_scores_and_draws_the_same_again(tmp_path: Path
 def test_the_class_that_tpe_is_draws_as_it_does_with_the_same_arguments(tmp_path: Path) -> None:
     arguments = {"n_startup_trials": 2, "multivariate": True, "group": True, "constant_liar": True}
     imported = {"name": "optuna.samplers:TPESampler", "seed": 5, **arguments}
-    built_in = {"name": "tpe", "seed": 5, "startup_trials": 2}
+    built_in = {"name": "tpe", "seed": 5, "startup_trials": 2, "kernels": "gaps"}
     tables = [
         search.Run(
             search_locally(search_config(name=name, sampler=sampler), results=tmp_path).folder

@@ -125,7 +125,7 @@ def test_the_last_screen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert summary_text(summary).splitlines() == [
         "search complete: all 9 trials are done",
         "",
-        "best trial 0: accuracy 0.95 at virtual epoch 4, step 20",
+        "best trial 0: accuracy 0.95 at virtual epoch 4, step 20 (0.925 on average over 2 virtual epochs)",
         "  model.hidden = 16",
         "  optimizer.lr = 0.00123",
         "",
