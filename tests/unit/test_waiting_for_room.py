@@ -223,6 +223,16 @@ def test_small_trials_begin_beside_a_large_one_that_another_large_one_keeps_wait
     assert search.given()[0] == 3
 
 
+def test_no_more_trials_are_decided_than_could_run_at_once_if_all_were_small(begin: Begin) -> None:
+    search = begin([host(1, 4)], [LARGE] * 8 + [SMALL], {"cpus_per_trial": 3})
+    assert search.given() == [0]
+    assert search.waiting == [1, 2, 3], "the sampler knows no values of four trials, as without where"
+    assert search.notes == [f"trial {number} (model.hidden 32) waits for room" for number in (1, 2, 3)]
+    search.end(0)
+    assert search.given() == [1]
+    assert search.waiting == [2, 3, 0]
+
+
 def test_small_trials_give_way_once_room_can_be_made(begin: Begin) -> None:
     of_gpu = {"cpus_per_trial": 3, "gpus_per_trial": 1}
     widths = [MIDDLE, SMALL, LARGE, SMALL, SMALL, SMALL, SMALL]

@@ -13,7 +13,7 @@ from search.text import counted
 from trainables.session import TrialPlan
 
 _MOST_WAITING = 16
-"""Jobs that wait for room or a host: a sampler that prefers large trials would ask for no end of them."""
+"""Jobs that wait for a host: a sampler that prefers large trials would ask for no end of them."""
 
 
 class NextJob:
@@ -70,7 +70,7 @@ class NextJob:
         """The next one that has room; those before it that have none wait, see `RunningJobs.owed_room`."""
         running, placement = self._running, self._placement
         # Ray gives room to whoever asks for less: a large trial would wait there as long as small ones come.
-        while len(running.waiting) < _MOST_WAITING and (not running or running.leave_room(placement)):
+        while self._may_decide():
             plan = self._jobs.next_plan(self._coordinator)
             if not isinstance(plan, TrialPlan):
                 return plan
@@ -80,16 +80,31 @@ class NextJob:
                 return job
             running.waiting.append(job)
             self._coordinator.num_waiting = len(running.waiting)
-            if not placement.can_hold(job.size):
-                self._jobs.note(self._note_of(job))
-            elif running.can_have_room(job, placement):
+            self._jobs.note(self._note_of(job))
+            if placement.can_hold(job.size) and running.can_have_room(job, placement):
                 break
         return Turn.WAIT
 
+    def _may_decide(self) -> bool:
+        """Whether another trial is decided, in the hope that there is room for it.
+
+        No more of them are than could run at once if all were small: each is decided without the values of
+        those before it, and a sampler would know less than in a search whose trials all take the same.
+        """
+        running, placement = self._running, self._placement
+        if len(running.waiting) >= _MOST_WAITING:
+            return False
+        if not running or not placement.sizes_differ:
+            return True
+        for_room = sum(placement.can_hold(job.size) for job in running.waiting)
+        return len(running) + for_room < placement.concurrency and running.leave_room(placement)
+
     def _note_of(self, job: RunningJob) -> str:
-        """That a trial waits for a host, and what the living ones lack."""
+        """That a trial waits for room, or for a host, and what the living ones lack."""
         which = self._jobs.config.resources.sized(job.plan.options).which
         trial = f"trial {job.plan.number}" + (f" ({which})" if which else "")
+        if self._placement.can_hold(job.size):
+            return f"{trial} waits for room"
         lacking = self._placement.lacking_text(job.size)
         return f"{trial} waits for a host that can hold it, and keeps no other one from running: {lacking}"
 
