@@ -72,8 +72,10 @@ class TrialTrainable(tune.Trainable):
         """
         vars(sys.modules["__main__"]).update(interactive or {})
         self._team: Team | None = None
+        workers = config["plan"].get("workers", 1)
         if stored is not None:
-            shared, workers = ray.get(stored[0]), config["plan"]["workers"]
+            shared = ray.get(stored[0])
+        if stored is not None and workers > 1:
             self._team = team_of_actors(config["request"]["resources"], workers, stored, interactive or {})
         self.worker = TrialWorker(shared, alone=True, team=self._team)
         self._streams = sys.stdout, sys.stderr

@@ -145,14 +145,16 @@ class Reserve:
         return None
 
     def num_new_trials(self) -> int:
-        """No more trials than so many can begin, by what their first jobs take."""
-        first = self._job_end(None, 0)
-        most = [
+        """No more trials than so many can begin, by what their first jobs take at the least."""
+        number, trials = len(self._study.records), self._config.budget.trials
+        # The next one may be let through further than those after it.
+        first = self._scheduler.next_decision(number, 0, None, self._full_length)
+        most = [math.inf if trials is None else trials - number] + [
             limit.left / cost
             for limit in self.limits
             if limit.shared and (cost := limit.cost(None, 0, first, safely=False)) > 0
         ]
-        return max(0, math.ceil(min(most))) if most else 10**9
+        return max(0, math.ceil(min(*most, 10**9)))
 
     def _has_reserve(self, limit: Limit) -> bool:
         return limit.full_training <= limit.total * (1 + _ROUNDING)

@@ -19,6 +19,7 @@ from search.commands.check_data import DataCheck, drawn_inspection, inspected
 from search.commands.check_own import doubts, gradients_seen
 from search.config.config import Config
 from search.config.objectives import reported
+from search.config.sizes import notes_of_unused
 from search.config.stages import SearchConfig, load_config
 from search.config.tasks import BUILT_IN
 from search.errors import RefusedError, SearchError
@@ -31,7 +32,7 @@ from search.run.confirm import refuse_other_splits
 from search.run.data_errors import data_errors
 from search.run.data_record import compared, find_data, read_data
 from search.run.first_try import try_imported
-from search.run.fit import concurrent_trials
+from search.run.fit import concurrent_trials, sizes_text
 from search.run.folder import RunFolder
 from search.run.largest_batch import with_largest_batch
 from search.run.priors import resolved_priors
@@ -108,6 +109,8 @@ class Check:
     """Trainings of full length that the limits of compute are worth, inf without one."""
     budget: str = ""
     """The limits of the search, and what they are worth."""
+    sizes: str = ""
+    """How many trials of each size run at once, where not all take the same resources."""
     priors: tuple[str, ...] = ()
     """What `priors:` has set, and what it has not and why."""
     stages: tuple[str, ...] = ()
@@ -135,7 +138,8 @@ def check(
     written = load_config(config, overrides, priors_from=priors_from)
     search, lines, priors = _resolved(written, phase)
     loaded = search.first
-    concurrency = concurrent_trials(loaded, [_this_machine()])
+    here, of_stages = [_this_machine()], [c.resources.of_any_kind for s in search.stages for c in s.configs]
+    concurrency, *_ = [concurrent_trials(of_trials, here) for of_trials in of_stages]
     first = next(iter(loaded.space.candidates()))
     tried = _try(loaded, first.options, phase, raced=search.confirm is not None)
     trainer = tried.trainer
@@ -164,6 +168,7 @@ def check(
         **_expected(loaded, scheduler, lengths, tried, concurrency),
         budget=budget_text(budget, lengths),
         concurrency=concurrency,
+        sizes=sizes_text(of_stages[0], here),
         device=str(trainer.device),
         task_file=task_source(loaded)["file"],
         checkpoint_bytes=tried.state_bytes,
@@ -171,7 +176,7 @@ def check(
         priors=tuple(priors),
         stages=tuple(stage.name for stage in search.stages if stage.name),
         data_changes=_data_notes(loaded, trainer),
-        doubts=tried.doubts,
+        doubts=(*tried.doubts, *notes_of_unused(of_stages)),
         confirm=confirm_plan(search, lengths),
     )
 

@@ -64,11 +64,23 @@ def plan(
         loaded = load_config(config, overrides, priors_from=priors_from, before_task=executor.begin)
         folder = RunFolder(Path("results").absolute() / loaded.name)
         search = resolved_priors(with_largest_batch(loaded, None, report), folder, report)
+        if search.is_staged:
+            _refuse_unfitting(search, executor, report)
         found: list[tuple[StageForecast, Costs, float]] = []
         for stage, left in zip(search.stages, range(len(search.stages), 0, -1), strict=True):
             share = max(SHORTEST_PROBE, (probe_seconds - sum(each[2] for each in found)) / left)
             found.append(_stage(stage.name, stage.configs[0], executor, share, report))
     return _joined(search, found)
+
+
+def _refuse_unfitting(search: SearchConfig, executor: Executor, report: Callable[[str], None]) -> None:
+    """See that trials of all stages find what they ask for, before those of the first are measured."""
+    if executor.phase:
+        report(executor.phase)
+    executor.begin()
+    executor.wait_until_ready()
+    for config in (config for stage in search.stages for config in stage.configs):
+        executor.check_fits(config)
 
 
 def _stage(
@@ -101,6 +113,7 @@ def _stage(
             others=[each for each in others if each.budget != bought.budget],
             notes=[
                 *done.notes,
+                *_note_of_sizes(executor.sizes_text(config), simulated=bool(costs.hosts)),
                 *(f"a configuration failed: {cause}" for cause in costs.failures),
                 *_note_of_front(config),
             ],
@@ -108,6 +121,20 @@ def _stage(
         costs,
         done.seconds,
     )
+
+
+def _note_of_sizes(sizes: str, *, simulated: bool) -> Iterator[str]:
+    """How many trials of each size run at once, and what of that is not simulated."""
+    if not sizes:
+        return
+    at_once = f"trials differ in what they take; at once there are up to {sizes}"
+    if simulated:
+        yield (
+            f"{at_once}: a large one was simulated to wait until others end, and in a search smaller ones "
+            "make room before that"
+        )
+    else:
+        yield f"{at_once}: all were simulated to be as small as the first, which alone was measured"
 
 
 def _note_of_front(config: Config) -> Iterator[str]:

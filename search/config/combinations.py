@@ -116,7 +116,7 @@ def _one_process_task(asked: Asked) -> str:
 
     if asked.task is None or not (reason := why_not_shareable(asked.task)):
         return ""
-    return f"received {asked.sections.resources.workers_per_trial}, and {asked.task.__name__} {reason}"
+    return f"received {asked.sections.resources.most_workers}, and {asked.task.__name__} {reason}"
 
 
 def _window(asked: Asked) -> str:
@@ -214,7 +214,7 @@ def _has(asked: Asked, feature: Feature) -> bool:
     if feature == "pbt":
         return _is_pbt(asked)
     if feature == "several workers":
-        return asked.sections.resources.workers_per_trial > 1
+        return asked.sections.resources.most_workers > 1
     if feature == "several objectives":
         return asked.sections.objectives is not None
     from trainables.function.task import FunctionTask  # which imports torch

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,8 @@ from search.config.messages import explain
 from search.config.objectives import hint_of_one, measured_names, objectives_problems
 from search.config.objectives import reported as reported_objectives
 from search.config.population import population_problems
-from search.config.schema import ImportedSampler, Sampler, Sections, StageSections
+from search.config.schema import ImportedSampler, Resources, Sampler, Sections, StageSections
+from search.config.sizes import Entry, absent_entries, narrowed, size_problems, without_entries
 from search.config.tasks import load_task, may_report, not_computed, task_path
 from search.errors import ConfigError, KeyPath, Problem
 from search.space.parse import is_domain, read_space
@@ -84,6 +85,8 @@ class Reading:
     problems: list[Problem]
     broken: frozenset[KeyPath]
     """Paths with reported problems; later problems below them are consequences."""
+    absent: Mapping[Entry, Problem | None]
+    """Entries of `resources.where` that no trial of this space has, see `absent_entries`."""
 
 
 def read_config(
@@ -92,6 +95,7 @@ def read_config(
     check_task: bool = True,
     before_task: Callable[[], None] | None = None,
     reported: frozenset[KeyPath] = frozenset(),
+    is_stage: bool = False,
 ) -> Reading:
     """Read a document without stages.
 
@@ -99,9 +103,9 @@ def read_config(
         document: with a number for each batch size.
         check_task: check every trial against the task, which is imported, and references against the
             environment; unnecessary for a file that this program wrote.
-        before_task: is called when all else is right, before torch and the task are
-            imported, which takes seconds.
+        before_task: is called when all else is right, before the task is imported, which takes seconds.
         reported: paths whose problems are known already.
+        is_stage: trials of other stages may have what none of these has.
     """
     sections, section_problems, failed = read_sections(document.tree)
     trial = document.tree.get("trial")
@@ -112,6 +116,12 @@ def read_config(
     points, point_problems = _read_points(document.tree, space, failed)
     problems = [*text_problems, *(p for p in section_problems if p.at not in texts)]
     problems += [*space_problems, *point_problems]
+    absent = {} if space_problems else absent_entries(sections, space, failed)
+    if is_stage and absent:
+        document = replace(document, tree=without_entries(document.tree, absent))
+        sections = sections.model_copy(update={"resources": sections.resources.without(absent)})
+    elif check_task:
+        problems += [problem for problem in absent.values() if problem is not None]
     problems += _cross_check(sections, None if space_problems else space, failed)
     if not failed & {"objective", "objectives"}:
         problems += objectives_problems(sections, document.tree)
@@ -125,9 +135,10 @@ def read_config(
         problems += _check_task(document, sections, metrics, space, broken)
     problems = [*document.problems, *document.located(problems)]
     if problems:
-        return Reading(None, space, problems, broken)
+        return Reading(None, space, problems, broken, absent)
+    values = {name: value for name, value in sections if name in StageSections.model_fields}
     config = Config.model_construct(
-        **{name: value for name, value in sections if name in StageSections.model_fields},
+        **values | {"resources": narrowed(sections.resources, space)},
         space=space,
         points_to_evaluate=[*points, space.prior_point] if space.prior_point else points,
         raw=complete(sections, document.tree),
@@ -137,7 +148,7 @@ def read_config(
         places=_places(document),
         sampler_where=document.where(("sampler", "name")),
     )
-    return Reading(config, space, [], broken)
+    return Reading(config, space, [], broken, absent)
 
 
 def _places(document: Document) -> dict[str, str]:
@@ -222,15 +233,13 @@ def _cross_check(sections: Sections, space: Space | None, failed: set[str | int]
             space.grid()
         except ConfigError as error:
             yield from error.problems
-    if (
-        sections.budget.gpu_hours
-        and not sections.resources.gpus_per_trial
-        and not failed & {"budget", "resources"}
-    ):
-        message = "counts GPUs, and resources.gpus_per_trial is 0; give `time`, or gpus_per_trial"
-        yield Problem.of(("budget", "gpu_hours"), f"received {shown(sections.budget.gpu_hours)}; {message}")
+    if space is not None:
+        yield from size_problems(sections, space, failed)
+    resources = sections.resources if space is None else narrowed(sections.resources, space)
+    if sections.budget.gpu_hours and not failed & {"budget", "resources"}:
+        yield from _gpu_hours_problems(sections.budget.gpu_hours, resources)
     if not failed & {"limits", "resources"}:
-        yield from limit_problems(sections.limits, sections.resources.gpus_per_trial)
+        yield from limit_problems(sections.limits, resources.fewest_gpus)
     if not failed & {"scheduler", "budget", "plateau"}:
         yield from _audit_problems(sections)
     yield from population_problems(sections, space, failed)
@@ -242,6 +251,21 @@ def _cross_check(sections: Sections, space: Space | None, failed: set[str | int]
     if on_virtual_epochs and too_long and not failed & {"scheduler", "budget"}:
         message = f"must be at most budget.max_virtual_epochs, which is {longest}"
         yield Problem.of(("scheduler", "grace_period"), f"received {shown(grace_period)}; {message}")
+
+
+def _gpu_hours_problems(hours: float, resources: Resources) -> Iterator[Problem]:
+    """`budget.gpu_hours` where trials have no GPU, or not all have as much of them."""
+    found = {size.resources.gpus_per_trial for size in resources.sizes}
+    if found == {0.0}:
+        message = "counts GPUs, and resources.gpus_per_trial is 0; give `time`, or gpus_per_trial"
+    elif found != {resources.gpus_per_trial}:
+        message = (
+            "counts resources.gpus_per_trial of each trial, and by resources.where some take another number; "
+            "give `time`, or gpus_per_trial outside of where alone"
+        )
+    else:
+        return
+    yield Problem.of(("budget", "gpu_hours"), f"received {shown(hours)}; {message}")
 
 
 def _audit_problems(sections: Sections) -> Iterator[Problem]:

@@ -73,7 +73,7 @@ def objectives_problems(sections: Sections, tree: Mapping[str, Any]) -> Iterator
                 ("objectives", index, "mode"), f"received 'max' for {objective.metric}; {message}"
             )
         if objective.metric == "memory":
-            yield from memory_problem(path, "'memory'", sections.resources.gpus_per_trial)
+            yield from memory_problem(path, "'memory'", sections.resources.fewest_gpus)
     if names[0] in MEASURED:
         message = (
             "must be reported by the task: the first one chooses the virtual epoch that a trial counts with"

@@ -20,6 +20,7 @@ from search.config.merging import merge
 from search.config.objectives import without_null
 from search.config.priors import AnyPriors, Priors, as_override
 from search.config.schema import Confirm, Objective, name_of_file
+from search.config.sizes import Entry, wrong_in_all
 from search.errors import ConfigError, KeyPath, Problem
 from search.space.parse import read_space
 from search.text import dotted
@@ -125,7 +126,7 @@ class SearchConfig:
             sampler = document.tree.get("sampler") or {}
             points = [dict(point), *sampler.get("points_to_evaluate", [])]
             document.tree["sampler"] = {**sampler, "points_to_evaluate": points}
-        return _config(read_config(document))
+        return _config(read_config(document, is_stage=True))
 
     def searched_paths(self, number: int) -> Iterator[KeyPath]:
         """Paths in `trial:` of the domains of a stage that do not depend on a choice."""
@@ -163,8 +164,7 @@ def load_config(
         document.tree["name"] = name or name_of_file(document.file.stem)
         derived = f"{document.name} (its name, without `name:` or --name)"
         document.places["name",] = "--name" if name else derived
-    auto = auto_batch(document)
-    if auto is None:
+    if (auto := auto_batch(document)) is None:
         found = read_search(document, before_task=before_task)
     else:
         try:
@@ -242,19 +242,21 @@ def read_search(
     if problems:
         rest = {key: value for key, value in document.tree.items() if key != "stages"}
         raise ConfigError([*problems, *read_config(replace(document, tree=rest)).problems])
-    stages: list[Stage] = []
+    stages, absent = list[Stage](), list[Mapping[Entry, Problem | None]]()
     bases = [_Base(document.tree.get("trial", {}))]
     for number, stage in enumerate(sections.stages):
         documents = [_stage_document(document, number, base) for base in bases]
         readings = [
-            read_config(inner, check_task=check_task, reported=base.broken)
+            read_config(inner, check_task=check_task, reported=base.broken, is_stage=True)
             for inner, base in zip(documents, bases, strict=True)
         ]
         problems += [problem for reading in readings for problem in reading.problems]
+        absent += [reading.absent for reading in readings]
         configs = [reading.config for reading in readings if reading.config is not None]
         stages.append(Stage(stage.name, tuple(configs)))
         bases = list(_next_bases(documents, readings))
     searched = [stage.configs[0] if stage.configs else None for stage in stages]
+    problems += document.located(wrong_in_all(absent) if check_task else ())
     problems += document.located(refused_in_stages(searched, document.tree.get("confirm")))
     if problems:
         raise ConfigError(problems)

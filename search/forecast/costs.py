@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from search.ray.hosts import Host
 from trainables.data.virtual_epoch import VirtualEpochs
 
 
@@ -55,6 +56,8 @@ class Costs:
     """Configurations of which is known whether they are over the limit; more than are over it."""
     fixed_bytes: float = 0.0
     """Of what a run's folder holds besides its trials."""
+    hosts: Sequence[Host] = ()
+    """Where trials run, which do not all take the same; empty where they do."""
     memory: Memory | None = None
     failures: Sequence[str] = field(default=())
     """Why configurations failed, each cause once."""

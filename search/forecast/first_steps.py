@@ -86,8 +86,9 @@ def build(
     with data_errors(config.task_path, config.file, config.places):
         arrays = load_arrays(task_class, options)
     phase("building the model")
-    torch.set_num_threads(max(1, int(config.resources.cpus_per_trial)))
-    device = select_device(config.resources.gpus_per_trial)
+    resources = config.resources.of(values)
+    torch.set_num_threads(max(1, int(resources.cpus_per_trial)))
+    device = select_device(resources.gpus_per_trial)
     with data_errors(config.task_path, places=config.places):
         return build_training(
             task_class,

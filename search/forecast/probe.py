@@ -98,7 +98,8 @@ def probe(config: Config, executor: Executor, *, seconds: float, report: Callabl
         run = RunFolder(Path(folder) / config.name)
         memory = MemoryWatch(
             local=isinstance(executor, LocalExecutor),
-            gpu=config.resources.gpus_per_trial > 0 and torch.cuda.is_available(),
+            gpu=any(size.resources.gpus_per_trial for size in config.resources.sizes)
+            and torch.cuda.is_available(),
             concurrency=concurrency,
         )
         watcher = _Watcher(time.monotonic() + left, memory, report)
@@ -111,7 +112,8 @@ def probe(config: Config, executor: Executor, *, seconds: float, report: Callabl
     if measured is None:
         costs = replace(_of_first_steps(first), **watcher.sampled())
         return Probe(costs, concurrency, time.monotonic() - began, (_FIRST_ONLY,))
-    costs = replace(measured, memory=memory.found)
+    hosts = executor.hosts() if len(config.resources.sizes) > 1 else ()
+    costs = replace(measured, memory=memory.found, hosts=hosts)
     return Probe(costs, concurrency, time.monotonic() - began, _notes(config, asked, costs))
 
 

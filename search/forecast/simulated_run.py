@@ -13,7 +13,9 @@ from search.config.schema import Sampler
 from search.forecast.costs import Costs, TrialCost
 from search.run.coordinator import Coordinator
 from search.run.events import Event, EventKind
+from search.run.executors.room import Claim, has_room
 from search.run.executors.simulated import SimulatedExecutor
+from search.run.fit import bundle
 from search.run.retention import trials_to_keep
 from search.samplers.build import sampler_of
 from search.schedulers.build import build_scheduler
@@ -59,6 +61,7 @@ def simulate(config: Config, costs: Costs, concurrency: int, seed: int) -> Simul
         starting=trials.starting,
         trained=lambda number: trials.cost(number).trained,
         measured=trials.over_limit,
+        has_room=trials.has_room,
     )
     # A sampler that learns would take most of the time, and learn from nothing.
     drawn = Sampler(name="grid" if config.sampler.name == "grid" else "random", seed=seed)
@@ -100,7 +103,7 @@ class _Trials:
     study: SearchStudy
 
     def __init__(self, config: Config, costs: Costs, concurrency: int, numbers: random.Random) -> None:
-        self._numbers, self._costs = numbers, costs
+        self._numbers, self._costs, self._config = numbers, costs, config
         self._sign = 1 if config.objective.mode == "max" else -1
         self._is_grid = config.sampler.name == "grid"
         self._learns = config.sampler.name not in ("grid", "random", "qmc")
@@ -114,6 +117,8 @@ class _Trials:
         self._level: dict[int, float] = {}
         self._cold = concurrency
         """Processes that have not run a trial yet."""
+        self._claims: dict[int, Claim] = {}
+        """By the ids of costs, what a trial of that configuration takes of the hosts."""
         self._index = {id(cost): number for number, cost in enumerate(costs.trials)}
 
     def cost(self, number: int) -> TrialCost:
@@ -143,6 +148,20 @@ class _Trials:
             return self._over.get(params, {})
         is_over = self._numbers.random() < self._costs.share_over_limit
         return self._numbers.choice(self._costs.over_limit).measured if is_over else {}
+
+    def has_room(self, running: Sequence[int], number: int) -> bool:
+        """Whether trial `number` finds what it takes, while others run."""
+        if not self._costs.hosts or not running:
+            return True  # all take the same, or have all to themselves
+        claims = [self._claim(other) for other in running]
+        return has_room(self._costs.hosts, claims, self._claim(number))
+
+    def _claim(self, number: int) -> Claim:
+        cost = self.cost(number)
+        if id(cost) not in self._claims:
+            size = self._config.resources.of(self._config.space.resolve(cost.params).options)
+            self._claims[id(cost)] = Claim(bundle(size), size.workers_per_trial)
+        return self._claims[id(cost)]
 
     def pace(self, number: int) -> float:
         """Seconds of a virtual epoch of trial `number`."""

@@ -28,9 +28,8 @@ from trainables.process.failure import Failure
 class Coordinator:
     """Decides what runs, in one thread, from the study and a clock.
 
-    A trial runs in jobs: it starts, pauses at a rung, and continues from its checkpoint in a later job,
-    perhaps in another process. An executor asks `next_job`, passes on every report, and says when a job was
-    lost. The search ends when the study cannot be written any more, see `on_broken`.
+    A trial runs in jobs: it starts, pauses at a rung, and continues from its checkpoint in a later job.
+    An executor asks `next_job`, passes on every report, and says when a job was lost. See `on_broken` too.
 
     Args:
         study: the truth about the search; `recover` is called before the first job.
@@ -55,20 +54,21 @@ class Coordinator:
         watch: Callable[[Event], None] = lambda event: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.study, self.scheduler, self.concurrency = study, scheduler, concurrency
+        self.study, self.scheduler = study, scheduler
+        self.concurrency, self.num_waiting = concurrency, 0
+        """Jobs that may run at once; and besides, those of the running ones that wait for room."""
         self.ending: str | None = None
         """Why no further virtual epoch begins; None while the search goes on."""
         self.gave_up = False
         self.broken: Exception | None = None
         """What keeps the study from being written; an OvertakenError, the whole folder of the run."""
-        self.watch, self._config = watch, config
-        self._can_go_on, self._retry_failed = can_go_on, retry_failed
+        self.watch, self._config, self._can_go_on, self._retry_failed = watch, config, can_go_on, retry_failed
         self._running: dict[int, TrialRecord] = {}
         self._waiting: list[TrialRecord] | None = None
         self._points = Points(config, study.records)
         self.budget = self._points.limited(config.budget)
         """Where the search ends; a grid ends with its last point."""
-        self._clock, self._began, self._times = clock, clock(), JobTimes(clock)
+        self._clock, self._began, self.times = clock, clock(), JobTimes(clock)
         self._elapsed_before = self._elapsed_saved = study.elapsed_seconds
         limited = config.model_copy(update={"budget": self.budget})
         self.reserve = Reserve(study, scheduler, limited, lambda: self.elapsed_seconds)
@@ -115,19 +115,16 @@ class Coordinator:
 
     def going_on(self) -> set[int]:
         """Numbers of the trials that need their checkpoints: running, waiting, or possibly promoted later."""
-        num_new = self.reserve.num_new_trials()
-        if self.budget.trials is not None:
-            num_new = min(num_new, max(0, self.budget.trials - len(self.study.records)))
-        paused = self.scheduler.may_promote(self.study, num_new)
+        paused = self.scheduler.may_promote(self.study, self.reserve.num_new_trials())
         return {record.number for record in (*self.running, *self._queue, *paused, *self.reserve.held)}
 
     def next_job(self) -> TrialRecord | Turn:
         """The trial that a free worker trains next, or what it does if there is none."""
         with self._ended_if_broken():
-            self._check_limits()
+            self.check_limits()
             if self.ending is not None:
                 return Turn.DONE
-            if len(self._running) >= self.concurrency:
+            if len(self._running) - self.num_waiting >= self.concurrency:
                 return Turn.WAIT
             self.reserve.obstacles.clear()
             record, kind = self._choose()
@@ -137,7 +134,7 @@ class Coordinator:
                 return Turn.WAIT if self._running else Turn.DONE
             record.running = True
             self._running[record.number] = record
-            self._times.begin(record.number)
+            self.times.begin(record.number)
             self._tell(kind, record)
             return record
         return Turn.DONE
@@ -165,13 +162,13 @@ class Coordinator:
             return False
         objective = float(report[self._config.objective.metric])
         if report["virtual_epoch"] <= record.depth:
-            self._times.repeat(record, report["seconds"])
+            self.times.repeat(record, report["seconds"])
             if text := self._repeated.difference(record, report["virtual_epoch"], objective):
                 self._tell(EventKind.MESSAGE, record, text=text)
             return self._job_goes_on(record)
         if report["virtual_epoch"] != record.depth + 1:
             raise RuntimeError(f"virtual epoch {report['virtual_epoch']} was reported after {record.depth}")
-        seconds, times = self._times.report(record, report["seconds"])
+        seconds, times = self.times.report(record, report["seconds"])
         self.slowest = max(self.slowest or 0.0, seconds)
         others = {each.metric: float(report[each.metric]) for each in reported(self._config)[1:]}
         self.study.report(record, objective, lengths, report["seconds"], times, others)
@@ -197,7 +194,7 @@ class Coordinator:
         return self._job_goes_on(record)
 
     def _job_goes_on(self, record: TrialRecord) -> bool:
-        self._check_limits()
+        self.check_limits()
         if self.ending is not None and record.running:
             self.cut_off(record)
         return record.running
@@ -280,8 +277,7 @@ class Coordinator:
                 self.study.finish(record, Outcome.STOPPED, reason, stopped_by_budget=True)
 
     def _choose(self) -> tuple[TrialRecord | None, EventKind]:
-        waiting = self._next_waiting()
-        if waiting is not None:
+        if (waiting := self._next_waiting()) is not None:
             return waiting, EventKind.RESUMED if waiting.depth else EventKind.STARTED
         all_begun = limits.all_begun(self.study, self.budget)
         promoted = next(filter(self._fits, self.reserve.held), None)
@@ -334,7 +330,8 @@ class Coordinator:
         self.study.finish(record, outcome, reason)
         self._tell(EventKind.ENDED, record, report, reason)
 
-    def _check_limits(self) -> None:
+    def check_limits(self) -> None:
+        """End the search if a limit is reached."""
         if self.reserve.reached is not None:
             self.end(self.reserve.reached)
         if self.ending is None and self.budget.plateau is not None:

@@ -15,6 +15,7 @@ from search.config.config import Config
 from search.config.document import write_yaml
 from search.config.objectives import measured_names, reported
 from search.config.schema import Pbt
+from search.ray.hosts import Host
 from search.run.coordinator import Coordinator
 from search.run.events import Turn
 from search.run.folder import RunFolder
@@ -47,6 +48,8 @@ class Jobs:
     note: Note = _nobody_reads
     phase: Note = _nobody_reads
     """Called with what is waited for."""
+    later: Sequence[Config] = ()
+    """Of the stages that follow, whose trials have to fit too."""
 
     def next_plan(self, coordinator: Coordinator) -> TrialPlan | Turn:
         """What a free worker runs next, its trial's folder made; or what it does without a job."""
@@ -107,6 +110,7 @@ def trial_plan(
     if isinstance(config.scheduler, Pbt):
         # Where trials are compared there is a checkpoint before the report is known, for who goes on from it.
         every = math.gcd(every, config.scheduler.interval)
+    resources = config.resources.of(record.resolved.options)
     return TrialPlan(
         number=record.number,
         folder=str(folder.trial(record.number)),
@@ -123,9 +127,9 @@ def trial_plan(
         checkpoint_every=every,
         checkpoint_keep=config.checkpoint.keep,
         hparams={name: record.params.get(name) for name in config.space.names},
-        num_threads=max(1, int(config.resources.of_worker.cpus_per_trial)),
-        gpu_fraction=config.resources.of_worker.gpus_per_trial,
-        workers=config.resources.workers_per_trial,
+        num_threads=max(1, int(resources.of_worker.cpus_per_trial)),
+        gpu_fraction=resources.of_worker.gpus_per_trial,
+        workers=resources.workers_per_trial,
         prepared=str(folder.prepared),
         working_folder=str(Path.cwd()),
         search_path=own_search_path(),
@@ -196,6 +200,22 @@ class Executor(ABC):
         Raises:
             SearchError: not even one trial finds what it asks for.
         """
+
+    def check_fits(self, config: Config) -> None:
+        """See that trials of a later search find what they ask for, once there are hosts.
+
+        Raises:
+            RefusedError: those of some size find it nowhere.
+        """
+        self.concurrency(config)
+
+    def hosts(self) -> Sequence[Host]:
+        """Where trials run, as far as that is known."""
+        return ()
+
+    def sizes_text(self, config: Config) -> str:
+        """How many trials of each size run at once, where not all take the same; else empty."""
+        return ""
 
     @abstractmethod
     def run(self, coordinator: Coordinator, jobs: Jobs) -> None:

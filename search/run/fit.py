@@ -5,39 +5,64 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from search.config.config import Config
 from search.config.schema import Resources
 from search.errors import RefusedError
 from search.ray.hosts import Host
+from search.text import nearest
 
 _TOLERANCE = 1e-9
+KIND = "accelerator_type:"
+"""Begins the name of the resource by which Ray says of which kind the GPUs of a host are."""
+_RAYS_LEAST = 0.001
+"""What a process takes of that resource, of which a host has 1, as by Ray's own `accelerator_type=`."""
 _RAYS_PARTS = 10_000
 """Of one GPU; Ray rounds a share to these, and three times 0.33334 would be more than one."""
 
 
-def concurrent_trials(config: Config, hosts: Sequence[Host]) -> int:
+def concurrent_trials(resources: Resources, hosts: Sequence[Host]) -> int:
     """Trials that run at once on these hosts: as many as fit, and at most `resources.concurrent_trials`.
 
+    Where not all take the same, this is their number if all were of the smallest size.
+
     Raises:
-        RefusedError: not even one trial fits on any of them.
+        RefusedError: not even one trial of some size fits on any of them.
     """
-    fits = num_fitting(config.resources, hosts)
-    if not fits:
-        raise RefusedError(
-            f"resources: {'; '.join(_lacking(config.resources, hosts))}. "
-            "Ask for less with --set, or name a larger Ray cluster with --address"
-        )
-    return min(fits, config.resources.concurrent_trials or fits)
+    for which, size in resources.sizes:
+        if not num_fitting(size, hosts):
+            at = f"resources.where, {which}" if which else "resources"
+            raise RefusedError(
+                f"{at}: {lacking_text(size, hosts)}. "
+                "Ask for less with --set, or name a larger Ray cluster with --address"
+            )
+    return at_once(resources, hosts)
+
+
+def at_once(resources: Resources, hosts: Sequence[Host]) -> int:
+    """The same, and 0 where none fits."""
+    fitting = max(num_fitting(size, hosts) for _, size in resources.sizes)
+    return min(fitting, resources.concurrent_trials or fitting)
+
+
+def sizes_text(resources: Resources, hosts: Sequence[Host]) -> str:
+    """`4 with other values, 2 with model.width 64`: trials at once, of each size; empty if there is one."""
+    found = [
+        (at_once(size, hosts), f"with {which}" if which else "with other values")
+        for which, size in resources.sizes
+    ]
+    return ", ".join(f"{number} {whose}" for number, whose in found) if len(found) > 1 else ""
 
 
 def num_fitting(resources: Resources, hosts: Sequence[Host]) -> int:
-    """Trials that find what they need on all these hosts together; with several workers one may span some."""
+    """Trials of one size that find what they need on all these hosts together.
+
+    With several workers one trial may span some.
+    """
     return sum(_fitting(resources.of_worker, host) for host in hosts) // resources.workers_per_trial
 
 
 def fits(resources: Resources, host: Host) -> bool:
-    """Whether the host has what a trial asks for, or one of its workers."""
-    return _fitting(resources.of_worker, host) > 0
+    """Whether the host has what a trial of some size asks for, or one of its workers."""
+    return any(_fitting(size.of_worker, host) > 0 for _, size in resources.sizes)
 
 
 def spread_share(resources: Resources, hosts: Sequence[Host], at_once: int) -> float:
@@ -56,16 +81,38 @@ def spread_share(resources: Resources, hosts: Sequence[Host], at_once: int) -> f
     return needed
 
 
-def is_absent(resources: Resources, hosts: Sequence[Host]) -> bool:
-    """Whether the hosts have nothing at all of something that a trial asks for, rather than too little."""
-    asked = {"CPU": resources.cpus_per_trial, "GPU": resources.gpus_per_trial}
-    return any(
-        wanted > 0 and not any(host.resources.get(kind, 0) for host in hosts)
-        for kind, wanted in asked.items()
-    )
+def absent(resources: Resources, hosts: Sequence[Host]) -> Resources | None:
+    """Of what trials ask for, that of which the hosts have some part not at all, rather than too little."""
+    for _, size in resources.sizes:
+        of_kind = [host for host in hosts if _is_of_kind(size, host)]
+        asked = {"CPU": size.cpus_per_trial, "GPU": size.gpus_per_trial}
+        for kind, wanted in asked.items():
+            if wanted > 0 and not any(host.resources.get(kind, 0) for host in of_kind):
+                return size
+    return None
+
+
+def bundle(resources: Resources, share: float | None = None) -> dict[str, float]:
+    """What Ray is asked for, for each worker of a trial.
+
+    Args:
+        share: of a GPU, in the place of what a worker needs.
+    """
+    worker = resources.of_worker
+    asked = {"CPU": worker.cpus_per_trial, "GPU": worker.gpus_per_trial if share is None else share}
+    if worker.accelerator is not None and worker.gpus_per_trial:
+        asked[KIND + worker.accelerator] = _RAYS_LEAST
+    return asked
+
+
+def _is_of_kind(resources: Resources, host: Host) -> bool:
+    """Whether the GPUs of the host are of the kind that is asked for, if any is."""
+    return resources.accelerator is None or bool(host.resources.get(KIND + resources.accelerator, 0))
 
 
 def _fitting(resources: Resources, host: Host) -> int:
+    if not _is_of_kind(resources, host):
+        return 0
     return min(_on_cpus(resources, host), _on_gpus(resources, host))
 
 
@@ -81,8 +128,18 @@ def _on_gpus(resources: Resources, host: Host) -> int:
     return int(gpus) * int(1 / share + _TOLERANCE)
 
 
+def lacking_text(resources: Resources, hosts: Sequence[Host]) -> str:
+    """What no host has enough of for a trial of one size, as `gpus_per_trial is 1, there are 0`."""
+    return "; ".join(_lacking(resources, hosts))
+
+
 def _lacking(resources: Resources, hosts: Sequence[Host]) -> list[str]:
     """What no host has enough of, with what the host with the most has; or all hosts for several workers."""
+    if (kind := resources.accelerator) is not None and not any(
+        _is_of_kind(resources, host) for host in hosts
+    ):
+        return [f"accelerator is {kind}, {_kinds(kind, hosts)}"]
+    hosts = [host for host in hosts if _is_of_kind(resources, host)]
     if resources.workers_per_trial > 1 and hosts:
         worker, workers = resources.of_worker, resources.workers_per_trial
         room = sum(_fitting(worker, host) for host in hosts)
@@ -106,3 +163,12 @@ def _lacking(resources: Resources, hosts: Sequence[Host]) -> list[str]:
             found.append(f"{name} is {wanted:g}: {rule}")
     cpus, gpus = resources.cpus_per_trial, resources.gpus_per_trial
     return found or [f"no host has {cpus:g} CPUs and {gpus:g} GPUs for a trial, which runs on one"]
+
+
+def _kinds(wanted: str, hosts: Sequence[Host]) -> str:
+    """The kinds of GPUs that there are in the place of the one that is wanted."""
+    known = sorted({name.removeprefix(KIND) for host in hosts for name in host.resources if KIND in name})
+    if not known:
+        return "and no host says of which kind its GPUs are"
+    close = nearest(wanted, known)
+    return f"and there are {', '.join(known)}" + (f"; did you mean {close!r}?" if close else "")

@@ -39,16 +39,35 @@ def with_largest_batch(
         report(f"batch_size: auto is {size}, as when this search began")
     else:
         report("looking for the largest batch that fits")
-        found = find_largest_batch(search.first.task_path, candidates(search), search.first.resources)
+        found = _smallest(search)
         size = found.size
         report(f"batch_size: auto is {found}")
     return read_search(auto.with_size(size))
 
 
-def candidates(search: SearchConfig) -> list[Mapping[str, Any]]:
-    """Trials of the search, of all of its stages, with each option and both ends of each range."""
-    spaces = [config.space for stage in search.stages for config in stage.configs]
-    return [resolved.options for space in spaces for resolved in space.candidates()]
+def _smallest(search: SearchConfig) -> LargestBatch:
+    """The largest batch for the trials of each size, of which the smallest fits all of them."""
+    found = [
+        find_largest_batch(search.first.task_path, trials, resources) for resources, trials in by_size(search)
+    ]
+    return min(found, key=lambda each: each.size)
+
+
+def by_size(search: SearchConfig) -> list[tuple[Resources, list[Mapping[str, Any]]]]:
+    """Trials of the search, of all of its stages, with each option and both ends of each range.
+
+    Those that take the same resources are together.
+    """
+    found: list[tuple[Resources, list[Mapping[str, Any]]]] = []
+    for config in (config for stage in search.stages for config in stage.configs):
+        for resolved in config.space.candidates():
+            resources = config.resources.of(resolved.options)
+            alike = next((trials for other, trials in found if other == resources), None)
+            if alike is None:
+                found.append((resources, [resolved.options]))
+            else:
+                alike.append(resolved.options)
+    return found
 
 
 def _recorded(auto: AutoBatch, folder: RunFolder | None) -> int | None:

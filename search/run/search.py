@@ -12,6 +12,7 @@ from search.addresses import local_path
 from search.config.config import Config
 from search.config.document import read_values, write_yaml
 from search.config.schema import check_name
+from search.config.sizes import notes_of_unused
 from search.config.stages import SearchConfig, as_loaded, load_config, open_run
 from search.errors import ConfigError, KeyPath, Problem, SearchError
 from search.race.plan import default_race, read_plan
@@ -177,6 +178,8 @@ def _run(
     folder.create()
     if search.name_note:
         reporter.note(search.name_note)
+    for unused in notes_of_unused(c.resources for stage in search.stages for c in stage.configs):
+        reporter.note(unused)
     with working_folder(folder):
         search = with_largest_batch(search, folder, reporter.phase)
     search = take_priors(search, folder, reporter.note)
@@ -236,6 +239,7 @@ def _run_stages(
                     reporter,
                     name=f"{folder.path.name}, {stage.title}",
                     older=None if number else older,
+                    later=[each for stage in search.stages[number + 1 :] for each in stage.configs],
                     **how,
                 )
             summaries.append(summary)

@@ -22,17 +22,22 @@ def refuse_unshareable(config: Config, shared: Mapping[str, Arrays]) -> None:
     Raises:
         RefusedError: `resources.workers_per_trial` is above 1, and its processes cannot share a trial.
     """
-    workers, task_class = config.resources.workers_per_trial, config.task_class()
+    workers, task_class = config.resources.most_workers, config.task_class()
     if workers == 1:
         return
+    is_first = True
     try:
-        for number, resolved in enumerate(config.space.candidates()):
+        for resolved in config.space.candidates():
+            workers = config.resources.of(resolved.options).workers_per_trial
+            if workers == 1:
+                continue
             options = task_class.Options.parse(resolved.options)
             assert isinstance(options, TrialOptions)  # training functions are refused
             if isinstance(options.batch_size, int):
                 check_batch_size(options.batch_size, workers)
             arrays = shared.get(data_key(config.task_path, resolved.options))
-            if number == 0 and arrays is not None:
+            if is_first and arrays is not None:
+                is_first = False
                 task = task_class(options, arrays)
                 check_shareable(task, task.train_data(), workers)
     except (TypeError, ValueError) as error:
@@ -41,5 +46,5 @@ def refuse_unshareable(config: Config, shared: Mapping[str, Arrays]) -> None:
 
 def timed_alone(config: Config) -> Iterator[str]:
     """What is to be said of times that one process has measured."""
-    if (workers := config.resources.workers_per_trial) > 1:
-        yield f"times are those of one process; a trial has {workers}, so that it is shorter than said here"
+    if (workers := config.resources.most_workers) > 1:
+        yield f"times are those of one process; a trial has up to {workers}, which makes it shorter than said"

@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from typing import Any
 
 from search.config.combinations import NOTHING_TO_LEARN
 from search.config.config import Config
@@ -73,12 +74,14 @@ def run_in_folder(
     accept_new_data: bool = False,
     retry_failed: bool = False,
     older: RunFolder | None = None,
+    later: Sequence[Config] = (),
     loaded: Callable[[Config, Mapping[str, Arrays]], None] = lambda config, shared: None,
 ) -> Summary:
     """One search in its folder, see `search` and `resume`.
 
     Args:
         name: shown for the configuration's, which is not that of the run where `--name` gave another one.
+        later: configurations of the stages that follow.
         loaded: called with the shared data before the first trial; may refuse them.
     """
     folder.create()
@@ -116,7 +119,8 @@ def run_in_folder(
             return coordinator
 
         named = config.model_copy(update={"name": name})
-        jobs = Jobs(config=config, folder=folder, shared=shared, note=reporter.note, phase=reporter.phase)
+        told: dict[str, Any] = {"note": reporter.note, "phase": reporter.phase}
+        jobs = Jobs(config=config, folder=folder, shared=shared, later=later, **told)
         return run_jobs(jobs, executor, reporter, begin, named, notes)
 
 
@@ -142,7 +146,11 @@ def run_jobs(
     end = SuddenEnd(folder, reporter, executor.flags, executor.after_death)
     executor.on_death(end.tell, end.leave)
     executor.prepare(jobs)
+    for later in jobs.later:
+        executor.check_fits(later)
     coordinator = begin(executor.concurrency(config))
+    if sizes := executor.sizes_text(config):
+        notes = [f"trials differ in what they take; at once there are up to {sizes}", *notes]
     coordinator.recover()
     try:
         # Before anything says that the search has begun: Ctrl-C winds it down from there on.

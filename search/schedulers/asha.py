@@ -45,6 +45,9 @@ class ASHA(Scheduler):
     def next_bracket(self, study: SearchStudy) -> int:
         return self.brackets.next(study) if self.brackets else 0
 
+    def bracket_text(self, study: SearchStudy, record: TrialRecord) -> str:
+        return self.brackets.text(study, record) if self.brackets else ""
+
     def next_decision(
         self,
         number: int,

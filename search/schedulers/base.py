@@ -139,6 +139,10 @@ class Scheduler:
         """`TrialRecord.bracket` of the trial that begins next."""
         return 0
 
+    def bracket_text(self, study: SearchStudy, record: TrialRecord) -> str:
+        """Where a new trial pauses first and why, if that is not the first rung."""
+        return ""
+
     def next_decision(
         self,
         number: int,

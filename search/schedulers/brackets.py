@@ -8,6 +8,7 @@ from search.config.schema import Mode
 from search.schedulers.agreement import Agreement
 from search.schedulers.base import Rungs
 from search.study.study import SearchStudy
+from search.study.trial import TrialRecord
 
 BELIEVED = 0.5
 """Kendall's tau with the deepest rung from which on trials are stopped at a rung."""
@@ -74,6 +75,24 @@ class Brackets:
             if tau >= BELIEVED:
                 return index - 1
         return max(0, self.deepest - 1)
+
+    def text(self, study: SearchStudy, record: TrialRecord) -> str:
+        """Where a trial that has just begun pauses first, if not at the first rung; and why, if it is news."""
+        where = f"virtual epoch {self._rung(record.bracket)}"
+        if self.lets_through(record.number):
+            return f"let through to {where}"
+        earlier = (r for r in reversed(study.records[: record.number]) if not self.lets_through(r.number))
+        if record.bracket == next((r.bracket for r in earlier), 0):
+            return f"pauses first at {where}" if record.bracket else ""
+        agreement, shallower = self.agreement(study), range(1, self.deepest)
+        rungs = ", ".join(str(self._rung(index - 1)) for index in shallower)
+        taus = ", ".join(f"{agreement.tau(index):.2f}" for index in shallower)
+        measured = f"ranks at {rungs} agree with those at {self._rung(self.deepest - 1)} by {taus}"
+        return f"from now on pauses first at {where} ({measured}: Kendall's tau)"
+
+    def _rung(self, bracket: int) -> int:
+        """The virtual epoch at which a trial of that bracket pauses first."""
+        return self.rungs.grace_period * self.rungs.reduction_factor**bracket
 
     def agreement(self, study: SearchStudy) -> Agreement:
         """Of the study's rungs."""

@@ -69,6 +69,9 @@ class PlateauStopping(Scheduler):
     def next_bracket(self, study: SearchStudy) -> int:
         return self.scheduler.next_bracket(study)
 
+    def bracket_text(self, study: SearchStudy, record: TrialRecord) -> str:
+        return self.scheduler.bracket_text(study, record)
+
     def next_promotion(self, study: SearchStudy, *, closing: bool) -> TrialRecord | None:
         return self.scheduler.next_promotion(study, closing=closing)
 

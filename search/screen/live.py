@@ -29,10 +29,11 @@ from search.screen.front_text import other_objectives
 from search.screen.pace import Pace, lengths_of, share_done
 from search.screen.progress_bar import draws_in_place
 from search.screen.streams import SHOWN, encoding_of
+from search.screen.trial_text import params_text, started_text
 from search.study.front import front_of
 from search.study.lineage import change_text, went_on_from
 from search.study.trial import BROKEN_OFF, NO_VERDICT, Outcome, TrialRecord, ranked
-from search.text import duration, number_text, one_line, short_path, value_text
+from search.text import duration, number_text, one_line, short_path
 
 _STATE_STYLE = {
     "running": "cyan",
@@ -88,8 +89,7 @@ class PlainView(ProgressReporter):
                 + (f" {speed:.0f} samples/s" if speed else "")
             )
         elif event.kind is EventKind.STARTED:
-            audited = "let through to full length, " if record.audited else ""
-            self._line(f"{head} started {audited}{params_text(record.params, self._names)}")
+            self._line(f"{head} started {started_text(self._coordinator, record, self._names)}")
         elif event.kind is EventKind.ENDED:
             self._line(f"{head} {record.outcome}: {self._cause(event.text, record.number)}")
         elif event.kind is EventKind.RETRIED:
@@ -301,16 +301,6 @@ def state_text(record: TrialRecord) -> str:
     if record.outcome is not None:
         return str(record.outcome.value)
     return "running" if record.running else "paused" if record.values else "waiting"
-
-
-def params_text(params: Mapping[str, Any], names: Sequence[str]) -> str:
-    """The searched parameters in their order, each by the last part of its name where that is unambiguous."""
-    present = [name for name in names if name in params]
-    last = [name.rpartition(".")[2] for name in present]
-    labels = [part if last.count(part) == 1 else name for name, part in zip(present, last, strict=True)]
-    return " ".join(
-        f"{label}={value_text(params[name])}" for name, label in zip(present, labels, strict=True)
-    )
 
 
 def _asked_for(search: Coordinator, done: int, config: Config) -> str:

@@ -36,7 +36,7 @@ def plan_rows(check: Check) -> dict[str, str]:
         + (f", {steps} steps" if unit.unit != "steps" else "")
         + (f", {passes:.3g} passes over the training data" if passes is not None else ""),
         "trials": f"{_trials(check)}, up to {budget.max_virtual_epochs} virtual epochs each, "
-        f"{check.concurrency} at a time",
+        f"{check.concurrency} at a time" + (f" ({check.sizes})" if check.sizes else ""),
         "sampler": f"{config.sampler.name}, seed {config.sampler.seed}",
         "scheduler": scheduler.name + (rungs if hasattr(scheduler, "reduction_factor") else "") + audited,
     }

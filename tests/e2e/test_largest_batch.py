@@ -22,7 +22,7 @@ from search.config.quantities import parse_size
 from search.config.resources import Resources
 from search.config.stages import load_config
 from search.errors import ConfigError, SearchError
-from search.run.largest_batch import candidates, find_largest_batch
+from search.run.largest_batch import by_size, find_largest_batch
 from search.run.search import resume as resume_search
 from search.run.search import search as run_search
 from search.screen.text import check_text
@@ -202,7 +202,8 @@ def test_auto_in_a_later_stage_is_found_before_the_first_one() -> None:
     config = load_config(asking(16, stages=stages))
     assert config.auto_batch is not None
     assert config.auto_batch.paths == (("stages", 1, "trial", "batch_size", "lograndint", 1),)
-    assert {options["model"]["hidden"] for options in candidates(config)} == {8, 16}
+    ((_, trials),) = by_size(config)
+    assert {options["model"]["hidden"] for options in trials} == {8, 16}
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,10 @@ from faulty_searches import Done, config_of
 from invariants import DIFFERED, assert_nothing_lost
 from small_trials import digits_plan
 
+from search.config.resources import Resources
 from search.run.executors import ray_tune
-from search.run.executors.ray_tune import HangWatch, RunningJob
+from search.run.executors.ray_tune import HangWatch
+from search.run.executors.running import RunningJob, RunningJobs
 from search.study.trial import Outcome
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.process.failure import TRACE_FILE
@@ -107,7 +109,7 @@ class Killed:
 
 
 def job_of(folder: Path, timeout: float | None) -> RunningJob:
-    return RunningJob(digits_plan(folder, timeout=timeout), not_on=())
+    return RunningJob(digits_plan(folder, timeout=timeout), Resources())
 
 
 def started() -> Result:
@@ -184,7 +186,7 @@ def test_time_in_which_the_search_itself_stood_still_does_not_count(
     job.start(started())
     now = [0.0]
     monkeypatch.setattr(ray_tune.time, "monotonic", lambda: now[0])
-    watch = HangWatch({"job": job})
+    watch = HangWatch(RunningJobs({"job": job}))
     for moment in (0.1, 3600.0, 3600.1):
         now[0] = moment
         watch.on_step_begin(iteration=0, trials=[])

@@ -129,6 +129,7 @@ class Simulation:
         pace: Callable[[int], float] = lambda number: 1 + number / 1000,
         starting: Callable[[int], float] = lambda number: 0.0,
         measured: Callable[[TrialRecord], Mapping[str, float]] = lambda record: {},
+        has_room: Callable[[Sequence[int], int], bool] = lambda running, number: True,
     ) -> None:
         folder.mkdir(exist_ok=True)
         self.lengths = lengths or (
@@ -145,6 +146,7 @@ class Simulation:
             faults=faults,
             measured=measured,
             stale=stale,
+            has_room=has_room,
         )
         self.events: list[tuple[EventKind, int, int]] = []
         """Kind, trial, depth."""

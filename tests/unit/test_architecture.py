@@ -13,6 +13,7 @@ WITH_RAY = {
     "search/ray/preflight.py",
     "search/ray/session.py",
     "search/run/executors/ray_tune.py",
+    "search/run/executors/running.py",
     "trainables/rank_actors.py",
     "trainables/trainable.py",
 }

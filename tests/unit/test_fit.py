@@ -20,7 +20,7 @@ def at_once(*hosts: tuple[float, float], **resources: float) -> int:
         Host({"CPU": cpus, "GPU": gpus}, name=f"w{number}", address=f"10.0.0.{number}")
         for number, (cpus, gpus) in enumerate(hosts, 1)
     ]
-    return concurrent_trials(config, found)
+    return concurrent_trials(config.resources, found)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from search.forecast import memory
 from search.forecast.buys import buys, range_of, scaled
 from search.forecast.costs import Costs, TrialCost
 from search.forecast.simulated_run import simulate
+from search.ray.hosts import Host
 from search.run.folder import write_json
 from search.run.forecasted import Range, read_forecast
 from search.run.signals import Terminated
@@ -70,6 +71,17 @@ def test_a_grid_takes_what_each_of_its_points_takes() -> None:
     costs = Costs(trials=(a_cost(1.0, **{"model.hidden": 8}), a_cost(100.0, **{"model.hidden": 16})))
     for seed in range(5):
         assert simulate(config, costs, 1, seed).seconds == pytest.approx(9 * 101)
+
+
+def test_a_large_trial_is_simulated_to_wait_for_its_room_and_nobody_to_begin_before_it() -> None:
+    space = {"model": {"hidden": {"choice": [8, 16, 32]}}, "batch_size": 16}
+    where = {"where": {"model.hidden": {"16": {"cpus_per_trial": 2}}}}
+    sections: dict[str, Any] = {"sampler": {"name": "grid"}, "budget": {"max_virtual_epochs": 9}}
+    config = config_of(space, **RULES["none"], **sections, resources=where)
+    trials = tuple(a_cost(1.0, **{"model.hidden": width}) for width in (8, 16, 32))
+    here = [Host({"CPU": 2.0}, node_id="here")]
+    assert simulate(config, Costs(trials=trials, hosts=here), 2, seed=0).seconds == pytest.approx(27)
+    assert simulate(config, Costs(trials=trials), 2, seed=0).seconds == pytest.approx(18), "if all are alike"
 
 
 def test_trials_that_diverge_are_short() -> None:

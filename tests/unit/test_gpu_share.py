@@ -26,6 +26,7 @@ class Driver:
         self.context, self.reserved, self.has_context = 600 * 2**20, 0, False
         self.is_listed, self.is_known = True, True
         self.fractions: list[float] = []
+        self.uuid = "GPU-1234"
 
     def load(self) -> None:
         self.has_context = True
@@ -35,7 +36,7 @@ class Driver:
         return self.context + self.reserved if self.has_context else 0
 
     def device_used(self, uuid: str) -> int | None:
-        assert uuid == "GPU-1234"
+        assert uuid == self.uuid
         return self.in_use + self.own if self.is_known else None
 
     def process_used(self, uuid: str, pid: int) -> int | None:
@@ -177,3 +178,36 @@ def test_the_drivers_library_is_asked_as_its_header_says(
     assert device_used("GPU-1234") == 123
     assert device_used("GPU-5678") is None
     assert library.open == 0
+
+
+_SLICE = "MIG-c6d4f1ef-42e4-5de3-91c7-45d71c87eb3f"
+_OLD_SLICE = "MIG-GPU-e86cb44c-6756-fd30-cd4a-1e6da3caf9b0/2/0"
+
+
+@pytest.mark.parametrize(
+    ("visible", "uuid"),
+    [
+        (None, "GPU-1234"),
+        ("", "GPU-1234"),
+        ("0", "GPU-1234"),
+        ("GPU-1234", "GPU-1234"),
+        (_SLICE, _SLICE),
+        (f"{_OLD_SLICE}, {_SLICE}", _OLD_SLICE),
+    ],
+)
+def test_of_a_slice_of_a_gpu_the_driver_is_asked_by_the_name_that_the_process_was_given(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch, visible: str | None, uuid: str
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert gpu_share.gpu_uuid() == uuid
+
+
+def test_a_share_of_a_slice_is_one_of_its_own_memory_and_of_its_own_use(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", _OLD_SLICE)
+    driver.is_listed, driver.uuid = False, _OLD_SLICE
+    bind_share(0.25)  # in a container, where the slice is locked by a file of its name
+    assert bytes_allowed(driver) == 20 * GIGABYTE - driver.context - LATER

@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 from simulated_search import NONE, Simulation, config_of
 
+from search.config.schema import Resources
 from search.errors import SearchError
 from search.ray.hosts import Host
 from search.run.executor import Jobs
 from search.run.executors import placement
 from search.run.executors.placement import Placement, wait_for_hosts
-from search.run.executors.ray_tune import RunningJob, StudyScheduler, failure_in, of_leaving_host
+from search.run.executors.ray_tune import StudyScheduler, failure_in, of_leaving_host
+from search.run.executors.running import RunningJob, RunningJobs
 from search.run.folder import RunFolder
 from search.run.limits import may_retry
 from search.study.study import JOURNAL, read_records
@@ -27,6 +29,7 @@ ONE_TRIAL = config_of(
     sampler={"name": "random"}, budget={"trials": 1, "max_virtual_epochs": 12}, scheduler=NONE
 )
 NO_RETRY = {"max_failures": 0}
+ONE = Resources()
 
 
 def host(number: int) -> Host:
@@ -44,11 +47,11 @@ def test_no_job_begins_on_a_host_that_is_leaving_and_a_line_says_so(monkeypatch:
     assert notes == ["w1 (10.0.0.1) is leaving: 2 trials at a time"]
     assert placed.is_leaving("id1")
     assert not placed.is_leaving("id2")
-    assert placed.request(0)["not_on"] == ["id1"]
+    assert placed.request(0, ONE)["not_on"] == ["id1"]
 
     hosts, leaving = [host(2)], set()
     assert not placed.look(), "it was not counted any more"
-    assert placed.request(0)["not_on"] == ["id1"], "another request would get another process"
+    assert placed.request(0, ONE)["not_on"] == ["id1"], "another request would get another process"
     assert len(notes) == 1
 
 
@@ -133,9 +136,9 @@ def test_a_process_that_dies_on_a_host_that_is_leaving_costs_its_trial_no_attemp
     plan = Jobs(config=ONE_TRIAL, folder=folder, shared={}).next_plan(coordinator)
     assert isinstance(plan, TrialPlan)
     placed = Placement(ONE_TRIAL, lambda: [host(1), host(2)], leaving=lambda: leaving)
-    job = RunningJob(plan, [])
+    job = RunningJob(plan, ONE)
     job.node = "id1"
-    StudyScheduler(coordinator, placed, {"t0": job}).lose(job, "the connection was closed")
+    StudyScheduler(coordinator, placed, RunningJobs({"t0": job})).lose(job, "the connection was closed")
     (failure,) = coordinator.study.records[0].failures
     assert (failure.kind.value, failure.host) == (kind, "w1 (10.0.0.1)")
 
@@ -151,7 +154,7 @@ def test_hosts_that_leave_one_after_the_other_are_all_left_alone(monkeypatch: py
     placed = Placement(config_of(), lambda: [host(1), host(2), host(3)], leaving=lambda: leaving)
     leaving = {"id2"}  # the head holds a host that is gone for leaving no more
     placed.look()
-    assert placed.request(0)["not_on"] == ["id1", "id2"]
+    assert placed.request(0, ONE)["not_on"] == ["id1", "id2"]
     assert placed.is_leaving("id1")
     assert leaving == {"id2"}
 
@@ -171,7 +174,10 @@ def test_a_search_that_waits_for_hosts_asks_a_dead_cluster_for_nothing() -> None
 
 def test_a_trial_that_only_two_hosts_can_hold_goes_back_to_the_one_that_it_was_lost_on() -> None:
     hosts = [host(1), host(2)]
-    placed = Placement(config_of(resources={"workers_per_trial": 4}), lambda: hosts)
+    config = config_of(resources={"workers_per_trial": 4})
+    placed = Placement(config, lambda: hosts)
     placed.lost(0, hosts[0])
-    assert placed.request(0)["not_on"] == []
-    assert placed.has_none_but(["id1"]), "the other host has room for two of its four processes"
+    assert placed.request(0, config.resources)["not_on"] == []
+    assert placed.has_none_but(["id1"], config.resources), (
+        "the other host has room for two of its four processes"
+    )

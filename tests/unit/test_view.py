@@ -9,7 +9,8 @@ from simulated_search import Simulation, by_number, config_of
 from watched_search import live_view, rendered, watched
 
 from search.run.events import Event, EventKind
-from search.screen.live import PlainView, params_text
+from search.screen.live import PlainView
+from search.screen.trial_text import params_text
 from search.text import value_text
 from trainables.process.failure import FailureKind
 

@@ -115,10 +115,20 @@ def _load_libraries() -> None:
 
 
 def gpu_uuid() -> str:
-    """The present GPU's UUID as the driver writes it, `GPU-…`."""
-    return (
-        f"GPU-{str(torch.cuda.get_device_properties(torch.cuda.current_device()).uuid).removeprefix('GPU-')}"
-    )
+    """The present GPU's UUID as the driver writes it, `GPU-…`; of a slice, what this process was given.
+
+    That is `MIG-…`, or `MIG-GPU-…/1/0` with drivers before R470.
+    """
+    device = torch.cuda.current_device()
+    if (given := _visible(device)).startswith("MIG-"):
+        return given  # by the UUID of the whole, the driver would tell of other slices too
+    return f"GPU-{str(torch.cuda.get_device_properties(device).uuid).removeprefix('GPU-')}"
+
+
+def _visible(device: int) -> str:
+    """What CUDA_VISIBLE_DEVICES has for a device; empty where it says nothing."""
+    given = [each.strip() for each in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")]
+    return given[device] if device < len(given) else ""
 
 
 def _is_listed() -> bool:
@@ -135,7 +145,7 @@ def _alone(uuid: str) -> Iterator[None]:
     if _is_listed() or uuid in _measured:
         yield
         return
-    lock = FileLock(Path(tempfile.gettempdir()) / f"tune-search-{os.getuid()}-{uuid}.lock")
+    lock = FileLock(Path(tempfile.gettempdir()) / f"tune-search-{os.getuid()}-{uuid.replace('/', '-')}.lock")
     try:
         lock.acquire(timeout=_LOCK_SECONDS)
     except (Timeout, OSError):

@@ -29,7 +29,10 @@ class _Process(ctypes.Structure):
 
 
 def device_used(uuid: str) -> int | None:
-    """Bytes in use on the GPU with this UUID (`GPU-…`), by all processes; None where it cannot be asked."""
+    """Bytes in use on the GPU with this UUID (`GPU-…`), or on a slice of one (`MIG-…`), by all processes.
+
+    None where it cannot be asked.
+    """
     memory = _Memory()
     with _device(uuid) as (library, handle):
         if library is None or library.nvmlDeviceGetMemoryInfo(handle, ctypes.byref(memory)) != 0:

@@ -34,13 +34,14 @@ class LocalExecutor(Executor):
         Raises:
             RefusedError: it has not, or a trial is several processes.
         """
-        if (workers := config.resources.workers_per_trial) > 1:
+        if (workers := config.resources.most_workers) > 1:
             raise RefusedError(
                 f"resources.workers_per_trial is {workers}, and --local runs every trial in this process; "
                 "leave out --local, or give --set resources.workers_per_trial=1"
             )
         available = {"CPU": float(num_cores()), "GPU": float(torch.cuda.device_count())}
-        return min(1, concurrent_trials(config, [Host(available)]))
+        # Whatever kind its GPU is: it has no other.
+        return min(1, concurrent_trials(config.resources.of_any_kind, [Host(available)]))
 
     def run(self, coordinator: Coordinator, jobs: Jobs) -> None:
         worker = TrialWorker(jobs.shared)

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from search.config.config import Config
+from search.config.schema import Resources
 from search.errors import SearchError
 from search.ray.hosts import Host, asked_for
 from search.ray.preflight import Preflight
 from search.run.executor import Note
-from search.run.fit import fits, is_absent, num_fitting, spread_share
+from search.run.executors.room import Claim, has_room
+from search.run.fit import (
+    absent,
+    at_once,
+    bundle,
+    fits,
+    lacking_text,
+    num_fitting,
+    sizes_text,
+    spread_share,
+)
 from search.text import counted
 
 _LOOK_SECONDS = 10.0
@@ -67,8 +79,31 @@ class Placement:
     @property
     def concurrency(self) -> int:
         """Jobs that run at once on the hosts that were there at the last look."""
-        at_once = num_fitting(self._resources, self._hosts)
-        return min(at_once, self._resources.concurrent_trials or at_once)
+        return at_once(self._resources, self._hosts)
+
+    @property
+    def sizes_differ(self) -> bool:
+        """Whether some trials take more than others."""
+        return len(self._resources.sizes) > 1
+
+    @property
+    def sizes_text(self) -> str:
+        """See `search.run.fit.sizes_text`."""
+        return sizes_text(self._resources, self._hosts)
+
+    def has_room(self, running: Sequence[Claim], wanted: Claim) -> bool:
+        """Whether jobs that run leave room for one more, see `search.run.executors.room`."""
+        return has_room(self._hosts, running, wanted)
+
+    def has_room_on(self, node_id: str, running: Sequence[Claim], wanted: Claim) -> bool:
+        """The same of one host; of the jobs those count that are known to run there."""
+        there = [claim for claim in running if claim.node == node_id]
+        return has_room([host for host in self._hosts if host.node_id == node_id], there, wanted)
+
+    def has_room_for_more(self, running: Sequence[Claim]) -> bool:
+        """Whether these jobs leave room for one of some size."""
+        sizes = [Claim(self._bundle(size), size.workers_per_trial) for _, size in self._resources.sizes]
+        return any(has_room(self._hosts, running, size) for size in sizes)
 
     def inspect(self, *, skip_bad: bool, phase: Note) -> None:
         """Look at all hosts before the first job.
@@ -120,8 +155,8 @@ class Placement:
         if host is not None:
             self._lost_on.setdefault(number, set()).add(host.node_id)
 
-    def request(self, number: int) -> dict[str, Any]:
-        """What the next job of trial `number` asks of Ray, for `TrialTrainable`.
+    def request(self, number: int, size: Resources) -> dict[str, Any]:
+        """What the next job of trial `number`, of that size, asks of Ray, for `TrialTrainable`.
 
         It stays away from hosts where the trial was lost before, if there is another one: with the same error
         there for the second time the trial would have failed.
@@ -129,21 +164,32 @@ class Placement:
         avoided = self._lost_on.get(number, set()) & {host.node_id for host in self._hosts}
         not_on = {*self._left_out, *self._leaving, *(host.node_id for host in self._awaited())}
         others = [host for host in self._hosts if host.node_id not in avoided]
-        if num_fitting(self._resources, others):
+        if num_fitting(size, others):
             not_on |= avoided
-        worker = self._resources.of_worker
-        share = worker.gpus_per_trial
-        if (
-            not self._shared and self._resources.workers_per_trial == 1
-        ):  # a larger share would keep a GPU from others
-            share = spread_share(self._resources, self._hosts, self.concurrency)
-        asked = {"CPU": worker.cpus_per_trial, "GPU": share}
-        return {"resources": asked, "not_on": sorted(not_on)}
+        return {"resources": self._bundle(size), "not_on": sorted(not_on)}
 
-    def has_none_but(self, not_on: Sequence[str]) -> bool:
-        """Whether there are hosts, and without these a trial finds no place."""
+    def _bundle(self, size: Resources) -> dict[str, float]:
+        """What each worker asks of Ray: of a GPU a larger share than it needs, where some would be idle."""
+        sizes = [each for _, each in self._resources.sizes]
+        # On hosts of others a larger share would keep a GPU from them.
+        if self._shared or any(each.workers_per_trial > 1 for each in sizes) or not size.gpus_per_trial:
+            return bundle(size)
+        largest = max(sizes, key=lambda each: each.gpus_per_trial)
+        share = spread_share(largest, self._hosts, self.concurrency)
+        return bundle(size, max(size.gpus_per_trial, share) if share > largest.gpus_per_trial else None)
+
+    def can_hold(self, size: Resources) -> bool:
+        """Whether the hosts have what a trial of that size takes."""
+        return bool(num_fitting(size, self._hosts))
+
+    def lacking_text(self, size: Resources) -> str:
+        """What no host has enough of for a trial of that size."""
+        return lacking_text(size, self._hosts)
+
+    def has_none_but(self, not_on: Sequence[str], size: Resources) -> bool:
+        """Whether there are hosts, and without these a trial of that size finds no place."""
         others = [host for host in self._hosts if host.node_id not in not_on]
-        return bool(self._hosts) and not num_fitting(self._resources, others)
+        return bool(self._hosts) and not num_fitting(size, others)
 
     def host_of(self, text: str) -> Host | None:
         """The host whose id or address it is; None where there is but one, which need not be named."""
@@ -197,7 +243,11 @@ def _lacks(found: tuple[Host, Sequence[str]]) -> str:
 
 
 def wait_for_hosts(
-    config: Config, note: Note, look: Callable[[], Sequence[Host]], death: Callable[[], str]
+    config: Config,
+    note: Note,
+    look: Callable[[], Sequence[Host]],
+    death: Callable[[], str],
+    ask: Callable[[Mapping[str, float], int], AbstractContextManager[None]] = asked_for,
 ) -> None:
     """Wait until there is a host at all, where `resources.concurrent_trials` says how many trials it is for.
 
@@ -208,28 +258,29 @@ def wait_for_hosts(
         look: the living hosts of now.
         death: what has become of a cluster that is dead; else empty. It comes before any other question,
             which would be the end of this process.
+        ask: for hosts with so many times such resources, as long as its context lasts.
 
     Raises:
         SearchError: the cluster is dead.
     """
     resources = config.resources
 
-    def is_waiting() -> bool:
+    def awaited() -> Resources | None:
         if cause := death():
             raise SearchError(
                 f"{cause} while the search waited for hosts, and no trial has begun; start the head again, "
                 "or another one and name that with --address"
             )
-        return is_absent(resources, look())
+        return absent(resources, look())
 
-    if resources.concurrent_trials is None or not is_waiting():
+    if resources.concurrent_trials is None or (size := awaited()) is None:
         return
     note(
         "no host has what a trial asks for: waiting for hosts to join, as resources.concurrent_trials is "
         f"{resources.concurrent_trials}; Ctrl-C leaves"
     )
-    worker = resources.of_worker
-    one = {"CPU": worker.cpus_per_trial, "GPU": worker.gpus_per_trial}
-    with asked_for(one, resources.concurrent_trials * resources.workers_per_trial):
-        while is_waiting():
-            time.sleep(_WAIT_SECONDS)
+    while size is not None:  # hosts for one size may come before those for another
+        asked = size
+        with ask(bundle(asked), resources.concurrent_trials * asked.workers_per_trial):
+            while (size := awaited()) == asked:
+                time.sleep(_WAIT_SECONDS)

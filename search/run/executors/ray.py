@@ -14,7 +14,7 @@ from search.run.coordinator import Coordinator
 from search.run.executor import Executor, Jobs
 from search.run.executors.needs import needs_of
 from search.run.executors.placement import Placement, wait_for_hosts
-from search.run.fit import concurrent_trials
+from search.run.fit import absent, concurrent_trials, sizes_text
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,21 @@ class RayExecutor(RaySession, Executor):
     def concurrency(self, config: Config) -> int:
         if self._placement is not None:
             return self._placement.concurrency
-        return concurrent_trials(config, self.hosts())
+        return concurrent_trials(config.resources, self.hosts())
+
+    def check_fits(self, config: Config) -> None:
+        hosts = self.hosts()
+        # For those hosts the search will wait when it comes to that stage.
+        may_join = self.address is not None and config.resources.concurrent_trials is not None
+        if not may_join or absent(config.resources, hosts) is None:
+            concurrent_trials(config.resources, hosts)
+
+    def sizes_text(self, config: Config) -> str:
+        return (
+            sizes_text(config.resources, self.hosts())
+            if self._placement is None
+            else self._placement.sizes_text
+        )
 
     def run(self, coordinator: Coordinator, jobs: Jobs) -> None:
         quiet_tune()

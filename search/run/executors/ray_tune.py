@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,18 +28,16 @@ from search.ray.patches import OUT_OF_MEMORY, repair_tune, save_at_end
 from search.run.coordinator import Coordinator
 from search.run.events import Turn
 from search.run.executor import Jobs
+from search.run.executors.next_job import NextJob
 from search.run.executors.placement import Placement
+from search.run.executors.running import RunningJob, RunningJobs
 from trainables.process.failure import (
     Failure,
     FailureKind,
     discard_hang_trace,
-    hang_trace_is_due,
-    keep_hang_trace,
     take_failure,
 )
-from trainables.session import TrialPlan
-from trainables.trainable import RESULT, Result, TrialTrainable
-from trainables.worker import Started
+from trainables.trainable import RESULT, TrialTrainable
 
 repair_tune()
 
@@ -53,7 +51,7 @@ def tuner_of(
     """A Tuner whose `fit()` runs all jobs of a search, and raises when `death` says that Ray is dead."""
     running = RunningJobs()
     shared: dict[str, Any] = {"shared": dict(jobs.shared)}
-    if jobs.config.resources.workers_per_trial > 1:  # whose other processes get the same, and no copy
+    if jobs.config.resources.most_workers > 1:  # whose other processes get the same, and no copy
         shared = {"stored": [ray.put(dict(jobs.shared))]}
     trainable = tune.with_parameters(
         TrialTrainable, interactive=_interactive(jobs.config.task_path), **shared
@@ -85,56 +83,6 @@ def _interactive(task: str) -> dict[str, Any]:
         return {}
     name = task.partition(":")[2]
     return {name: getattr(sys.modules[MAIN], name)}
-
-
-class RunningJob:
-    """One job, from the time that Ray gets it to its end, and how long it may go on without a report."""
-
-    def __init__(self, plan: TrialPlan, not_on: Sequence[str]) -> None:
-        self.plan, self.not_on = plan, not_on
-        self.trial: Trial | None = None
-        """Ray's own, once it has taken the job."""
-        self.node = ""
-        """Ray's id of its host, once its process is ready."""
-        self.failure: Failure | None = None
-        """What it was ended for here."""
-        self._actor: Any = None
-        self._started: Started | None = None
-        self._step = 0
-        self._left: float | None = None
-
-    @property
-    def started(self) -> Started:
-        """What its process said when it was ready."""
-        assert self._started is not None
-        return self._started
-
-    def start(self, result: Result) -> None:
-        """The process is ready, and trains the first virtual epoch."""
-        self._actor, self._started, self.node = result.actor, result.started, result.node
-        self.heard(self.started.step)
-
-    def heard(self, step: int) -> None:
-        """The process trains the next virtual epoch from here, or saves this one."""
-        self._step, self._left = step, self.plan.timeout
-
-    def tick(self, seconds: float) -> None:
-        """Count time that has passed, and end the process if it has been silent for too long."""
-        if self._left is None or self.failure is not None:
-            return
-        self._left -= seconds
-        limit = self.plan.timeout or 0
-        # On a busy machine it may have begun late; one that has not begun at all is gone.
-        said = self._left <= 0 and hang_trace_is_due(Path(self.plan.folder), limit, self.plan.job)
-        if said or self._left <= -limit:
-            cause = f"a virtual epoch took more than {round(limit, 1):g} s, begun at step {self._step}"
-            self.failure = Failure(FailureKind.HUNG, cause)
-            keep_hang_trace(Path(self.plan.folder), self.failure, self.plan.job)
-            ray.kill(self._actor)
-
-
-RunningJobs = dict[str, RunningJob]
-"""The jobs that have not ended, by the ids of Ray's trials."""
 
 
 class _Stateless:
@@ -188,20 +136,17 @@ class StudySearcher(_Stateless, Searcher):
         self, coordinator: Coordinator, jobs: Jobs, placement: Placement, running: RunningJobs
     ) -> None:
         super().__init__(metric=None, mode=None)
-        self._coordinator, self._jobs, self._placement, self._running = coordinator, jobs, placement, running
+        self._coordinator, self._placement, self._running = coordinator, placement, running
+        self._next = NextJob(coordinator, jobs, placement, running)
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         # Here, as Tune calls nothing else while no trial runs.
         _look(self._placement, self._coordinator)
-        # A job that has ended for the coordinator may still be saving what the next one goes on from.
-        if len(self._running) > len(self._coordinator.running):
-            return None
-        plan = self._jobs.next_plan(self._coordinator)
-        if isinstance(plan, TrialPlan):
-            request = self._placement.request(plan.number)
-            self._running[trial_id] = RunningJob(plan, request["not_on"])
-            return {"plan": plan.as_dict(), "request": request}
-        return Searcher.FINISHED if plan is Turn.DONE else None
+        job = self._next.job()
+        if not isinstance(job, RunningJob):
+            return Searcher.FINISHED if job is Turn.DONE else None
+        self._running[trial_id] = job
+        return {"plan": job.plan.as_dict(), "request": job.asks(self._placement)}
 
     def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
         self._running.pop(trial_id, None)
@@ -236,10 +181,14 @@ class StudyScheduler(_Stateless, FIFOScheduler):
         else:
             job.heard(got.report["step"])
             if not self._coordinator.on_report(job.plan.number, got.report, job.started.lengths):
+                job.ends = True
                 save_at_end(trial, needed=not got.report["saved"])
                 return TrialScheduler.STOP
-        if not self._placement.is_leaving(job.node):
+        has_trained = got.report is not None and "virtual_epoch" in got.report  # and has a checkpoint since
+        gives_way = has_trained and self._running.makes_room(job, self._placement)
+        if not (gives_way or self._placement.is_leaving(job.node)):
             return TrialScheduler.CONTINUE
+        job.ends = True
         self._coordinator.cut_off(self._coordinator.study.records[job.plan.number])
         save_at_end(trial, needed=got.report is not None and not got.report["saved"])
         return TrialScheduler.STOP
@@ -267,6 +216,7 @@ class StudyScheduler(_Stateless, FIFOScheduler):
         """None, which leaves the choice to Ray; jobs that have no host any more end here."""
         if self._coordinator.ending is not None:  # the searcher is not asked any more
             _look(self._placement, self._coordinator)
+        self._take_back(tune_controller)
         stuck = [name for name, job in self._running.items() if self._is_stuck(job)]
         for name in stuck:
             number = self._running[name].plan.number
@@ -278,6 +228,17 @@ class StudyScheduler(_Stateless, FIFOScheduler):
             tune_controller.stop_trial(self._running[name].trial)
         return None
 
+    def _take_back(self, tune_controller: Any) -> None:
+        """Of jobs that wait in Ray, those of sizes whose last host was lost: there they would keep a slot."""
+        placement = self._placement
+        if not placement.sizes_differ or not placement.hosts:
+            return
+        pending = [job for job in self._running.values() if job.trial is not None and job.is_pending]
+        for job in pending:
+            if not placement.can_hold(job.size):
+                self._coordinator.cut_off(self._coordinator.study.records[job.plan.number])
+                tune_controller.stop_trial(job.trial)
+
     def _is_stuck(self, job: RunningJob) -> bool:
         """Whether a job that has not begun waits for a host where it may run, and there is none of those.
 
@@ -285,9 +246,9 @@ class StudyScheduler(_Stateless, FIFOScheduler):
         """
         if job.trial is None or job.node:
             return False
-        if self._coordinator.ending is not None and not self._placement.hosts:
+        if self._coordinator.ending is not None and not self._placement.can_hold(job.size):
             return True
-        return bool(job.not_on) and self._placement.has_none_but(job.not_on)
+        return bool(job.not_on) and self._placement.has_none_but(job.not_on, job.size)
 
     def debug_string(self) -> str:
         return "search/study"

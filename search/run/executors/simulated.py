@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from search.config.config import Config
@@ -33,6 +33,8 @@ class SimulatedExecutor(Executor):
         trained: seconds of a virtual epoch of trial n by its own report; those of its pace by default.
         measured: of a trial's model before its first step, for `limits:`; empty where nothing is.
         stale: virtual epochs that a job computes again, as after the loss of that many checkpoints.
+        has_room: whether trial n finds what it takes beside the running ones; nobody begins before one that
+            waits.
     """
 
     def __init__(
@@ -48,12 +50,16 @@ class SimulatedExecutor(Executor):
         trained: Callable[[int], float] | None = None,
         measured: Callable[[TrialRecord], Mapping[str, float]] = lambda record: {},
         stale: int = 0,
+        has_room: Callable[[Sequence[int], int], bool] = lambda running, number: True,
     ) -> None:
         self.now = 0.0
         """Seconds, on the virtual clock."""
         self._curve, self._metric, self._lengths = curve, metric, lengths
         self._workers, self._pace, self._faults, self._stale = workers, pace, faults, stale
         self._starting, self._trained, self._measured = starting, trained, measured
+        self._has_room = has_room
+        self._waiting: TrialRecord | None = None
+        """Has no room yet."""
         self._models: dict[int, Mapping[str, float]] = {}
         """What was measured of the models of trials that are about to say so, by their number."""
         self._taken: dict[int, float] = {}
@@ -85,9 +91,17 @@ class SimulatedExecutor(Executor):
     def start_jobs(self, coordinator: Coordinator) -> None:
         """Give every free worker a job, as long as there are any."""
         while len(self._jobs) < self._workers:
-            record = coordinator.next_job()
+            waited, self._waiting = self._waiting, None
+            if waited is not None and coordinator.ending is not None:
+                coordinator.cut_off(waited)
+                return
+            record = waited or coordinator.next_job()
             if isinstance(record, Turn):
                 return
+            if not self._has_room([number for _, number, _ in self._jobs], record.number):
+                self._waiting = record
+                return
+            coordinator.times.begin(record.number)
             begins = self.now + self._starting(record.number)
             if not record.depth and (model := self._measured(record)):
                 self._models[record.number] = model
