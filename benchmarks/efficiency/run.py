@@ -49,6 +49,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "tune-search, random": {"sampler": {"name": "random"}},
     "tune-search, capped scores": {"sampler": {"scores": "capped"}},
     "tune-search, kernels by gaps": {"sampler": {"kernels": "gaps"}},
+    "tune-search, grace_period 1": {"scheduler": {"grace_period": 1}},
 }
 """Sections of a tune-search configuration; what is left out is the default."""
 OPTUNA = {

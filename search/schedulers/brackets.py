@@ -77,7 +77,7 @@ class Brackets:
         return max(0, self.deepest - 1)
 
     def text(self, study: SearchStudy, record: TrialRecord) -> str:
-        """Where a trial that has just begun pauses first, if not at the first rung; and why, if it is news."""
+        """Where a trial that has just begun pauses first, if not at the first rung; why, if it is news."""
         where = f"virtual epoch {self._rung(record.bracket)}"
         if self.lets_through(record.number):
             return f"let through to {where}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 from decisions import assert_decisions
 from records import promote, trial
 from simulated_search import Simulation, config_of, cut_journal, num_lines, outcomes
+from watched_search import watched
 
 from search.run.events import EventKind
 from search.schedulers.agreement import Agreement
@@ -17,6 +20,7 @@ from search.schedulers.asha import ASHA
 from search.schedulers.base import Rungs
 from search.schedulers.brackets import Brackets
 from search.schedulers.build import build_scheduler
+from search.screen.live import PlainView
 from search.study.trial import Outcome, TrialRecord
 
 pytestmark = pytest.mark.usefixtures("no_fsync")
@@ -216,3 +220,32 @@ def test_the_expected_work_counts_those_let_through(tmp_path: Path) -> None:
     auto = config_of(budget={"trials": 40, "max_virtual_epochs": 27})
     expected = [build_scheduler(config).expected_virtual_epochs(40, 27) for config in (fixed, auto)]
     assert expected[1] - expected[0] == 13  # type: ignore[operator]  # of trials 10 and 30, 6 2/3 each
+
+
+def test_the_log_says_where_trials_pause_first_and_why(tmp_path: Path) -> None:
+    out = io.StringIO()
+    config = config_of(sampler={"name": "random"}, budget={"trials": 60, "max_virtual_epochs": 27})
+    watched(tmp_path, PlainView(out, tmp_path / "search.log"), config, curve=crossing).run()
+    started = {int(number): text for number, text in re.findall(r"trial (\d+) started (.*)", out.getvalue())}
+    assert "=" in started[9].split()[0]
+    assert started[10].startswith("let through to virtual epoch 9, ")
+    news = [text for text in started.values() if text.startswith("from now on")]
+    assert re.match(
+        r"from now on pauses first at virtual epoch \d "
+        r"\(ranks at 1, 3 agree with those at 9 by -?\d\.\d\d, -?\d\.\d\d: Kendall's tau\), ",
+        news[0],
+    )
+    assert started[59].startswith("pauses first at virtual epoch 9, ")
+
+
+@pytest.mark.parametrize("sections", [{}, {"scheduler": {"name": "asha", "audit": 2}}], ids=str)
+def test_checkpoints_are_kept_for_all_trials_that_can_still_begin(tmp_path: Path, sections: Any) -> None:
+    """The next one may be let through: its first job is longer than that of those after it."""
+    config = config_of(
+        sampler={"name": "random"}, budget={"full_trainings": 6, "max_virtual_epochs": 27}, **sections
+    )
+    simulation = Simulation(tmp_path, config, rising)
+    while len(simulation.records) < (10 if not sections else 0):
+        simulation.step()
+    left = 6 * 27 - sum(record.depth for record in simulation.records)
+    assert simulation.coordinator.reserve.num_new_trials() == left

@@ -41,7 +41,7 @@ def lines_of(looked: Looked, *, gpu: bool) -> list[Line]:
         Line(f"budget: {{trials: 24, max_virtual_epochs: 27, time: {'30m' if is_table else '4h'}}}",
              "ends at the first of these"),
         Line("sampler: {name: tpe, seed: 0}"),
-        Line("scheduler: {name: asha, grace_period: 1, reduction_factor: 3}", "most trials end early"),
+        Line("scheduler: {name: asha, reduction_factor: 3}", "most trials end early"),
         Line(f"resources: {{cpus_per_trial: 1{gpus}}}", "this machine has a GPU" if gpus else ""),
     ]  # fmt: skip
 
