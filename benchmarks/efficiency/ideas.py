@@ -6,9 +6,9 @@
 A search takes a third of a second, a tenth of what it takes with a study on disk (`run.py`), so that an idea
 gets its thirty seeds on each problem within minutes. What does well here is built, and measured there.
 
-Each figure is a regret after 2, 5, 10 and 30 full trainings, chosen in three ways: by the best report (as
-`run.py` does), by the best mean of five successive reports, and by what no search can see, the best without
-noise of all that was trained. The last one tells what was found from what was chosen.
+Each figure is a regret after 2, 5, 10 and 30 full trainings, chosen in three ways: by the best report, by the
+best mean of five successive reports (as a search does), and by what no search can see, the best without noise
+of all that was trained. The last one tells what was found from what was chosen.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from typing import Any
 
 import numpy as np
 from rich.progress import track
-from scipy.stats import kendalltau
 
 from benchmarks.efficiency.parzen import TPE, Widths, by_count, gamma, gaps_to_neighbours
 from benchmarks.efficiency.problems import LENGTH, PROBLEMS
@@ -62,9 +61,13 @@ class Idea:
     et al. 2022)."""
     brackets: tuple[float, ...] = ()
     """Shares of the trials whose first rung is the first, second, … one: Hyperband's brackets at once."""
-    agreement: tuple[float, float] | None = None
-    """Trials pass a rung with a probability that grows as ranks there agree less with the next rung's, by
-    Kendall's tau of those that have passed: none from the first number on, all from the second one down."""
+    every: int = 0
+    """Of so many trials one is let through to the deepest rung, and the others begin at the first rung whose
+    ranks agree with those there, as `search.schedulers.brackets` has it; 0: none."""
+    offset: int = 10
+    """Number of the first that is let through."""
+    believed: float = 0.5
+    """Kendall's tau from which on ranks agree; 0.1 more at first, which counts as two trials."""
 
 
 _ONE_WIDTH = Idea(widths=by_count)
@@ -85,8 +88,11 @@ IDEAS = {
     "grace 9": replace(_CAPPED, grace=9),
     "grace 3, random": Idea(grace=3, sampler="random"),
     "brackets": replace(_CAPPED, brackets=(0.5, 0.3, 0.2)),
-    "agreement": replace(_CAPPED, agreement=(0.5, 0.0)),
-    "agreement, steep": replace(_CAPPED, agreement=(0.55, 0.3)),
+    "agreement": replace(_ONE_WIDTH, every=20),
+    "agreement, from the first": replace(_ONE_WIDTH, every=20, offset=0),
+    "agreement, of thirty": replace(_ONE_WIDTH, every=30),
+    "agreement, 0.4": replace(_ONE_WIDTH, every=20, believed=0.4),
+    "agreement, 0.6": replace(_ONE_WIDTH, every=20, believed=0.6),
 }
 
 
@@ -106,8 +112,8 @@ class Trial:
     rung: int = 0
     """Rungs that were reached."""
     running: bool = True
-    passed: int = 0
-    """Rungs at which it did not pause."""
+    bracket: int = 0
+    """Rungs at which it does not pause."""
 
     @property
     def done(self) -> bool:
@@ -174,8 +180,17 @@ class Search:
         reported = surrogate.sign * surrogate.reported(curve, seed=self._seed, trial=number)
         best = np.maximum.accumulate(reported)
         trial = Trial(number, row, surrogate.sign * curve, reported, pace(self._seed, number), best)
+        trial.bracket = self._bracket(number)
         self.trials.append(trial)
         return trial
+
+    def _bracket(self, number: int) -> int:
+        idea = self.idea
+        if idea.brackets:
+            draw = np.random.default_rng((self._seed, number, 9)).random()
+            return int(np.searchsorted(np.cumsum(idea.brackets)[:-1], draw, side="right"))
+        let_through = idea.every and number % idea.every == idea.offset
+        return len(self.rungs) - 1 if let_through else self._believed()
 
     def _draw(self, rng: np.random.Generator) -> np.ndarray:
         idea, scored = self.idea, self._scored()
@@ -215,7 +230,7 @@ class Search:
         return scored
 
     def _promotable(self) -> Trial | None:
-        for rung in range(len(self.rungs), 0, -1):
+        for rung in range(len(self.rungs), self._believed(), -1):
             ranked = self._ranked(rung)
             waiting = (
                 t for t in ranked[: len(ranked) // 3] if not t.running and t.rung == rung and not t.done
@@ -243,30 +258,22 @@ class Search:
         if trial.depth not in self.rungs[trial.rung :]:
             return True
         trial.rung += 1
-        if trial.passed < trial.rung - 1 or not self._passes(trial):
-            return False
-        trial.passed = trial.rung
-        return True
+        return trial.rung <= trial.bracket
 
-    def _passes(self, trial: Trial) -> bool:
-        """Whether a trial that has reached a rung for the first time does not pause there."""
-        idea, rung = self.idea, trial.rung
-        draw = np.random.default_rng((self._seed, trial.number, 9)).random()
-        if idea.brackets:
-            return bool(draw >= sum(idea.brackets[:rung]))
-        if idea.agreement is None or rung == len(self.rungs):
-            return False
-        none, every = idea.agreement
-        passed = [other for other in self.trials if other.passed >= rung and other.rung > rung]
-        tau = (
-            kendalltau(*([self._at(t, each) for t in passed] for each in (rung, rung + 1))).statistic
-            if len(passed) > 3
-            else 0.6
-        )
-        # A few say little: shrunk towards 0.6 as if five more had that; and a ninth passes to measure it.
-        known = (np.nan_to_num(tau) * len(passed) + 0.6 * 5) / (len(passed) + 5)
-        share = np.clip((none - known) / (none - every), 1 / 9 if len(passed) < 30 else 1 / 27, 1)
-        return bool(np.random.default_rng((self._seed, trial.number, 9, rung)).random() < share)
+    def _believed(self) -> int:
+        """The bracket of a trial that is not let through."""
+        deepest, idea = len(self.rungs), self.idea
+        there = [trial for trial in self.trials if trial.depth >= self.rungs[-1]]
+        known = [place for place, trial in enumerate(there) if trial.bracket == deepest - 1]
+        if not idea.every or len(there) < 3:
+            return 0
+        values = np.array([[self._at(trial, rung + 1) for rung in range(deepest)] for trial in there])
+        for rung in range(deepest - 1):
+            signs = np.sign(values[known][:, None] - values[None])
+            total = float((signs[:, :, rung] * signs[:, :, -1]).sum()) / (len(there) - 1)
+            if (total + 2 * (idea.believed + 0.1)) / (len(known) + 2) >= idea.believed:
+                return rung
+        return deepest - 1
 
 
 @cache

@@ -83,12 +83,12 @@ class Brackets:
             return f"let through to {where}"
         earlier = (r for r in reversed(study.records[: record.number]) if not self.lets_through(r.number))
         if record.bracket == next((r.bracket for r in earlier), 0):
-            return f"pauses first at {where}" if record.bracket else ""
+            return f"not to pause before {where}" if record.bracket else ""
         agreement, shallower = self.agreement(study), range(1, self.deepest)
         rungs = ", ".join(str(self._rung(index - 1)) for index in shallower)
         taus = ", ".join(f"{agreement.tau(index):.2f}" for index in shallower)
         measured = f"ranks at {rungs} agree with those at {self._rung(self.deepest - 1)} by {taus}"
-        return f"from now on pauses first at {where} ({measured}: Kendall's tau)"
+        return f"as all from now on not to pause before {where} ({measured}: Kendall's tau)"
 
     def _rung(self, bracket: int) -> int:
         """The virtual epoch at which a trial of that bracket pauses first."""

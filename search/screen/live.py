@@ -89,7 +89,7 @@ class PlainView(ProgressReporter):
                 + (f" {speed:.0f} samples/s" if speed else "")
             )
         elif event.kind is EventKind.STARTED:
-            self._line(f"{head} started {started_text(self._coordinator, record, self._names)}")
+            self._line(f"{head} {started_text(self._coordinator, record, self._names)}")
         elif event.kind is EventKind.ENDED:
             self._line(f"{head} {record.outcome}: {self._cause(event.text, record.number)}")
         elif event.kind is EventKind.RETRIED:

@@ -14,7 +14,7 @@ def started_text(coordinator: Coordinator, record: TrialRecord, names: Sequence[
     """How far a trial trains before it may pause, where that is further than usual, and its parameters."""
     bracket = coordinator.scheduler.bracket_text(coordinator.study, record)
     first = "let through to full length" if record.audited else bracket
-    return ", ".join(filter(None, [first, params_text(record.params, names)]))
+    return f"started{f', {first}:' if first else ''} {params_text(record.params, names)}"
 
 
 def params_text(params: Mapping[str, Any], names: Sequence[str]) -> str:

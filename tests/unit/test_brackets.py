@@ -226,16 +226,16 @@ def test_the_log_says_where_trials_pause_first_and_why(tmp_path: Path) -> None:
     out = io.StringIO()
     config = config_of(sampler={"name": "random"}, budget={"trials": 60, "max_virtual_epochs": 27})
     watched(tmp_path, PlainView(out, tmp_path / "search.log"), config, curve=crossing).run()
-    started = {int(number): text for number, text in re.findall(r"trial (\d+) started (.*)", out.getvalue())}
+    started = {int(number): text for number, text in re.findall(r"trial (\d+) started(.*)", out.getvalue())}
     assert "=" in started[9].split()[0]
-    assert started[10].startswith("let through to virtual epoch 9, ")
-    news = [text for text in started.values() if text.startswith("from now on")]
+    assert started[10].startswith(", let through to virtual epoch 9: ")
+    news = [text for text in started.values() if text.startswith(", as all from now on")]
     assert re.match(
-        r"from now on pauses first at virtual epoch \d "
-        r"\(ranks at 1, 3 agree with those at 9 by -?\d\.\d\d, -?\d\.\d\d: Kendall's tau\), ",
+        r", as all from now on not to pause before virtual epoch \d "
+        r"\(ranks at 1, 3 agree with those at 9 by -?\d\.\d\d, -?\d\.\d\d: Kendall's tau\): ",
         news[0],
     )
-    assert started[59].startswith("pauses first at virtual epoch 9, ")
+    assert started[59].startswith(", not to pause before virtual epoch 9: ")
 
 
 @pytest.mark.parametrize("sections", [{}, {"scheduler": {"name": "asha", "audit": 2}}], ids=str)

@@ -37,7 +37,7 @@ def test_the_log_marks_audited_trials(tmp_path: Path) -> None:
     simulation.run()
     started = [line[9:] for line in out.getvalue().splitlines() if " started " in line]
     marked = [
-        int(line.split()[1]) for line in started if "started let through to full length, hidden=" in line
+        int(line.split()[1]) for line in started if "started, let through to full length: hidden=" in line
     ]
     assert marked == [record.number for record in simulation.records if record.audited]
     assert len(marked) == 3
