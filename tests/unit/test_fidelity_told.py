@@ -35,7 +35,7 @@ def test_the_log_marks_audited_trials(tmp_path: Path) -> None:
     simulation.coordinator.watch = view.event
     view.begin(simulation.coordinator, asked, RunFolder(tmp_path))
     simulation.run()
-    started = [line[9:] for line in out.getvalue().splitlines() if " started " in line]
+    started = [line[9:] for line in out.getvalue().splitlines() if " started" in line]
     marked = [
         int(line.split()[1]) for line in started if "started, let through to full length: hidden=" in line
     ]
