@@ -19,10 +19,10 @@ before."""
 class Agreement:
     """Kendall's tau between each rung and the deepest one, kept up to date with the study.
 
-    Of a trial that came to the deepest rung whatever its values, tau is the share of the others there that
-    it is ordered with alike at both rungs, less the share ordered otherwise; the mean is over such trials. A
-    pair of promoted ones does not count: they were selected by the very ranks that are judged. A pair with
-    one of them does, so that few trials let through say much.
+    Of the pairs that differ at the deepest rung, the share that is ordered alike at both rungs, less the
+    share that is ordered otherwise. Pairs of trials that came there whatever their values count twice, and
+    those of one of them with a promoted one once, so that few trials let through say much. Pairs of promoted
+    ones do not: they were selected by the very ranks that are judged.
 
     Args:
         records: the trials; `update` is called with every later change.
@@ -33,8 +33,10 @@ class Agreement:
 
     def __init__(self, records: Sequence[TrialRecord], rungs: Rungs, mode: Mode, deepest: int) -> None:
         self._rungs, self._mode, self._deepest = rungs, mode, deepest
-        self._sums = np.zeros(deepest)
-        """Of pairs ordered alike, less those ordered otherwise, once for each of the two let through."""
+        self._alike = np.zeros(deepest)
+        """At each rung: pairs ordered alike, less those ordered otherwise; twice if both were let through."""
+        self._pairs = 0.0
+        """Pairs that differ at the deepest rung, counted alike."""
         self._known: dict[int, tuple[Losses, bool]] = {}
         """By number: what the trial had, and whether it was let through."""
         self._num_let_through = 0
@@ -47,14 +49,13 @@ class Agreement:
         return self._num_let_through
 
     @property
-    def num_trials(self) -> int:
-        """Trials at the deepest rung."""
-        return len(self._known)
+    def num_pairs(self) -> float:
+        """Pairs that tau is of."""
+        return self._pairs
 
     def tau(self, index: int) -> float:
         """Between rung `index` and the deepest; 0 where nothing is known."""
-        pairs = self._num_let_through * (len(self._known) - 1)
-        return float(self._sums[index - 1]) / pairs if pairs else 0.0
+        return float(self._alike[index - 1]) / self._pairs if self._pairs else 0.0
 
     def update(self, record: TrialRecord) -> None:
         """The record is new or has changed."""
@@ -76,7 +77,8 @@ class Agreement:
         others = np.stack([other for other, _ in self._known.values()])
         order = (others > losses).astype(float) - (others < losses)
         weights = np.array([float(flag) + let_through for _, flag in self._known.values()])
-        self._sums += sign * (weights @ (order * order[:, -1:]))
+        self._alike += sign * (weights @ (order * order[:, -1:]))
+        self._pairs += sign * float(weights @ np.abs(order[:, -1]))
 
     def _of(self, record: TrialRecord) -> tuple[Losses, bool] | None:
         diverged = record.outcome is Outcome.DIVERGED

@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import random
 import re
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
 import pytest
 from decisions import assert_decisions
-from records import promote, trial
+from records import Records, promote, trial
 from simulated_search import Simulation, config_of, cut_journal, num_lines, outcomes
 from watched_search import watched
 
@@ -61,18 +62,17 @@ def pauses(simulation: Simulation, number: int) -> list[int]:
 
 def tau_by_hand(records: list[TrialRecord], index: int, deepest: int, rungs: Rungs) -> float:
     """The definition, pair by pair."""
-    values = {r.number: [rungs.value_at(r, at, "max") for at in (index, deepest)] for r in records}
-    there = {number: value for number, value in values.items() if value[1] is not None}
-    of_each = []
-    for record in records:
-        if record.number in there and record.bracket >= deepest - 1:
-            mine = there[record.number]
-            others = [value for number, value in there.items() if number != record.number]
-            signs = [
-                ((v[0] > mine[0]) - (v[0] < mine[0])) * ((v[1] > mine[1]) - (v[1] < mine[1])) for v in others
-            ]  # type: ignore[operator]
-            of_each.append(sum(signs) / len(others))
-    return sum(of_each) / len(of_each)
+    there = [record for record in records if rungs.index(record) >= deepest]
+    alike, pairs = 0, 0
+    for record, other in permutations(there, 2):
+        early, late = (
+            (rungs.value_at(record, at, "max") or 0) - (rungs.value_at(other, at, "max") or 0)
+            for at in (index, deepest)
+        )
+        if record.bracket >= deepest - 1 and late:
+            pairs += 1
+            alike += (early * late > 0) - (early * late < 0)
+    return alike / pairs
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -103,6 +103,14 @@ def test_a_trial_that_diverges_before_the_deepest_rung_is_last_there() -> None:
     let_through = trial(1, *[0.5] * 9, bracket=DEEPEST)
     agreement = Agreement([broken, let_through], Rungs(), "max", 3)
     assert (agreement.tau(1), agreement.tau(2)) == (-1, 1)
+
+
+def test_pairs_that_are_equal_at_the_deepest_rung_say_nothing() -> None:
+    equal = [trial(n, 0.1 * n, *[0.9] * 8, bracket=DEEPEST) for n in range(5)]
+    agreement = Agreement(equal, Rungs(), "max", 3)
+    assert (agreement.num_pairs, agreement.tau(1)) == (0, 0)
+    brackets = Brackets(Rungs(), "max", 27)
+    assert brackets.believed(Records(*equal)) == 0  # type: ignore[arg-type]
 
 
 def test_what_failed_or_is_of_other_data_says_nothing() -> None:
