@@ -208,7 +208,7 @@ class _FolderCheck:
             scheduler, every = build_scheduler(self._config), self._config.checkpoint.every
             for record in self.records:
                 paused = scheduler.pauses and record.depth != record.promoted_at
-                if record.outcome is not None or (paused and scheduler.rungs.reached(record)):
+                if record.outcome is not None or (paused and scheduler.rungs.pauses(record)):
                     continue
                 epoch = newest_written(record, self._mode, every)
                 if epoch > self._newest_intact(record):

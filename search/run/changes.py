@@ -115,7 +115,7 @@ def check_config(
         refused = [
             Problem(_where(config), path, _then_and_now(old, new))
             for path, old, new in differences(_by_number(before.raw), _by_number(config.raw))
-            if _is_in(path, never) or not _is_in(path, allowed)
+            if (_is_in(path, never) or not _is_in(path, allowed)) and not _is_measured_now(path, old, new)
         ]
         if refused:
             way_out = _way_out(config, folder, refused, never + _OF_THIS_RUN, flags)
@@ -123,6 +123,11 @@ def check_config(
         problems = list(_below_what_happened(before, config, folder))
         if problems:
             raise ConfigError(problems)
+
+
+def _is_measured_now(path: str, before: Any, now: Any) -> bool:
+    """The first rung was 1 where nothing was given; new trials may begin deeper, and earlier ones stay."""
+    return path.endswith("scheduler.grace_period") and (before, now) == (1, "auto")
 
 
 def refuse_other_problem(config: Config | SearchConfig, older: Config | SearchConfig) -> None:

@@ -39,19 +39,21 @@ class Agreement:
         """Pairs that differ at the deepest rung, counted alike."""
         self._known: dict[int, tuple[Losses, bool]] = {}
         """By number: what the trial had, and whether it was let through."""
-        self._num_let_through = 0
         for record in records:
             self.update(record)
 
     @property
-    def num_let_through(self) -> int:
-        """Trials at the deepest rung that came there whatever their values."""
-        return self._num_let_through
+    def num_trials(self) -> int:
+        """Trials at the deepest rung."""
+        return len(self._known)
 
     @property
-    def num_pairs(self) -> float:
-        """Pairs that tau is of."""
-        return self._pairs
+    def num_let_through(self) -> float:
+        """Trials at the deepest rung that came there whatever their values; fewer where some are equal there.
+
+        One that differs from a half of the others counts as half of a trial.
+        """
+        return self._pairs / (len(self._known) - 1) if len(self._known) > 1 else 0.0
 
     def tau(self, index: int) -> float:
         """Between rung `index` and the deepest; 0 where nothing is known."""
@@ -71,7 +73,6 @@ class Agreement:
 
     def _count(self, losses: Losses, let_through: bool, *, sign: int) -> None:
         """A trial comes to those that are known, or has left them."""
-        self._num_let_through += sign * let_through
         if not self._known:
             return
         others = np.stack([other for other, _ in self._known.values()])

@@ -38,9 +38,8 @@ class ASHA(Scheduler):
         self._num_virtual_epochs = num_virtual_epochs
 
     def after_report(self, study: SearchStudy, record: TrialRecord) -> Decision:
-        pauses = self.rungs.reached(record) and self.rungs.index(record) > record.bracket
         at_end = record.depth >= self._num_virtual_epochs
-        return Decision.PAUSE if pauses and not at_end else Decision.GO_ON
+        return Decision.PAUSE if self.rungs.pauses(record) and not at_end else Decision.GO_ON
 
     def next_bracket(self, study: SearchStudy) -> int:
         return self.brackets.next(study) if self.brackets else 0

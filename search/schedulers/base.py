@@ -49,6 +49,10 @@ class Rungs:
         """Whether the last report reached a rung that the one before it had not."""
         return record.depth > 0 and self.index(record) > self.index(record, record.depth - 1)
 
+    def pauses(self, record: TrialRecord) -> bool:
+        """Whether the last report reached a rung that the trial does not pass without a pause."""
+        return self.reached(record) and self.index(record) > record.bracket
+
     def next_depth(
         self, depth: int, lengths: VirtualEpochs | None, num_virtual_epochs: int, first: int = 1
     ) -> int:

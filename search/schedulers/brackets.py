@@ -19,10 +19,10 @@ PRIOR_TRIALS = 2
 _EVERY = 20
 """Of so many trials, one is let through to the deepest rung at most."""
 _SHARE = 1 / 9
-"""Of a search's virtual epochs, that letting through may take."""
+"""Of a long search's virtual epochs, that letting through may take."""
 
-_FEWEST = 2
-"""Pairs of trials, before which nothing is known."""
+_FEWEST = 3
+"""Trials at the deepest rung, before which nothing is known."""
 _ROUNDING = 1e-9
 
 
@@ -69,7 +69,7 @@ class Brackets:
     def believed(self, study: SearchStudy) -> int:
         """The bracket of a trial that is not let through: the first whose rung is believed."""
         agreement = self.agreement(study)
-        known = agreement.num_let_through if agreement.num_pairs >= _FEWEST else 0
+        known = agreement.num_let_through if agreement.num_trials >= _FEWEST else 0
         for index in range(1, self.deepest):
             tau = (agreement.tau(index) * known + PRIOR * PRIOR_TRIALS) / (known + PRIOR_TRIALS)
             if tau >= BELIEVED:

@@ -120,7 +120,7 @@ class RungTable:
         if record.outcome is not None and not record.resumable:
             return _Entry(keys)
         # Several rungs may lie within one virtual epoch: a trial pauses once, at the last of them.
-        return _Entry(keys, index if self.rungs.reached(record) else 0, index)
+        return _Entry(keys, index if self.rungs.pauses(record) else 0, index)
 
     def _keys(self, record: TrialRecord, deepest: int) -> Iterator[Key]:
         for index in range(1, deepest + 1):

@@ -168,6 +168,14 @@ def test_before_the_first_trial_all_may_change(tmp_path: Path) -> None:
     assert_taken(changed({"objective.metric": "valid_loss", "budget.max_virtual_epochs": 1}), folder)
 
 
+def test_a_search_of_before_first_rungs_were_measured_goes_on_with_that(run: RunFolder) -> None:
+    written = run.config.read_text(encoding="utf-8")
+    run.config.write_text(written.replace("grace_period: auto", "grace_period: 1"), encoding="utf-8")
+    assert written != run.config.read_text(encoding="utf-8")
+    assert_taken(changed({}), run)
+    assert "grace_period: auto" in run.config.read_text(encoding="utf-8")
+
+
 def test_defaults_written_out_are_no_change(run: RunFolder) -> None:
     assert_taken(changed({"scheduler": {"name": "asha", "grace_period": "auto"}, "max_failures": 2}), run)
 
