@@ -75,7 +75,7 @@ def simulate(config: Config, costs: Costs, concurrency: int, seed: int) -> Simul
         name=config.name,
         mode=config.objective.mode,
         space=config.space,
-        sampler=lambda study: sampler_of(study, scheduler.rungs, config),
+        sampler=lambda study: sampler_of(study, scheduler, config),
         window=window,
     )
     coordinator = Coordinator(study, scheduler, config, concurrency=concurrency, clock=executor.clock)

@@ -249,7 +249,7 @@ def build_coordinator(
         name=config.name,
         mode=config.objective.mode,
         space=config.space,
-        sampler=lambda study: sampler_of(study, scheduler.rungs, config),
+        sampler=lambda study: sampler_of(study, scheduler, config),
         history=read_records(folder.history) if folder.history.exists() else [],
         data=data,
         window=window_of(config),

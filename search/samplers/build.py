@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
@@ -13,14 +14,14 @@ from search.samplers.kernels import DEFAULT_KERNELS
 from search.samplers.priors import PriorSampler
 from search.samplers.samplers import ViewSampler
 from search.samplers.view import DEFAULT_SCORES, MIN_TRIALS, StudyView
-from search.schedulers.base import Rungs
+from search.schedulers.base import Scheduler
 from search.space.priors import priors_of
 from search.space.space import Space
 from search.study.scores import began_with
 from search.study.study import SearchStudy
 
 
-def sampler_of(study: SearchStudy, rungs: Rungs, config: Config) -> BaseSampler:
+def sampler_of(study: SearchStudy, scheduler: Scheduler, config: Config) -> BaseSampler:
     """The sampler of a search, by the scores and kernels that it names or the study began with."""
     options = config.sampler
     scores = options.scores or began_with(study, "scores", DEFAULT_SCORES, first="halving")
@@ -28,7 +29,8 @@ def sampler_of(study: SearchStudy, rungs: Rungs, config: Config) -> BaseSampler:
     kernels = named or began_with(study, "kernels", DEFAULT_KERNELS, first="gaps")
     view = StudyView(
         study,
-        rungs,
+        scheduler.rungs,
+        earned=partial(scheduler.earned, study),
         min_trials=MIN_TRIALS[scores],
         limits=config.limits,
         objectives=config.objectives or (),

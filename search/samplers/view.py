@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -42,7 +42,8 @@ class HalvingScores:
     Full length counts as one rung more, unless another trial has gone further since. A trial that diverged,
     ran out of memory or is over a limit is below all others; one that failed is left out, since the error
     says nothing about its parameters, and so is one of other data, whose values do not compare. One that is
-    audited counts as it stood at the first rung, since it has not earned its depth.
+    audited counts as it stood at the first rung, since it has not earned its depth, and one that `earned`
+    says this of as it stood at that rung.
 
     With `min_trials`, depth counts only up to the deepest rung that so many trials have reached: those that
     are at it or beyond are compared by their values there. Else each promotion raises a score by itself, and
@@ -53,12 +54,21 @@ class HalvingScores:
         rungs: where trials are compared.
         mode: whether larger or smaller is better.
         min_trials: trials that make a rung count; 1 lets every rung count.
+        earned: index of the rung as of which a trial counts that passed one without a pause; None: of all.
     """
 
     def __init__(
-        self, records: Sequence[TrialRecord], rungs: Rungs, mode: Mode, *, min_trials: int = 1
+        self,
+        records: Sequence[TrialRecord],
+        rungs: Rungs,
+        mode: Mode,
+        *,
+        min_trials: int = 1,
+        earned: Callable[[TrialRecord], int | None] = lambda record: None,
     ) -> None:
-        self._rungs, self._mode, self._min_trials = rungs, mode, min_trials
+        self._rungs, self._mode, self._min_trials, self._earned = rungs, mode, min_trials, earned
+        self._passed: dict[TrialRecord, None] = {}
+        """Those that passed a rung without a pause."""
         self._keys: dict[TrialRecord, tuple[float, float, bool]] = {}
         """Rung index, objective (larger is better), and whether it was trained to full length."""
         self._values: dict[TrialRecord, tuple[float, float]] = {}
@@ -84,6 +94,10 @@ class HalvingScores:
         self._keys.pop(record, None)
         self._values.pop(record, None)
         self._set_key(record)
+        if record.bracket and self._keys.get(record, (0, 0, False))[0] > 0:
+            self._passed[record] = None
+        else:
+            self._passed.pop(record, None)
         if record.depth > self._longest:
             self._longest, self._order = record.depth, None
             self._levels, self._num_at = {}, Counter()
@@ -113,7 +127,7 @@ class HalvingScores:
 
         Lazily, over an order that changes with the next report: to be used up before it.
         """
-        ranked = self._in_order()
+        ranked = self._as_earned(self._in_order())
         ranks: list[int] = []
         rank, level, value = -1, math.nan, math.nan
         for place in ranked:
@@ -137,6 +151,20 @@ class HalvingScores:
             self._places = {place[-1]: place for place in self._order}
             self._next = len(self._order)
         return self._order
+
+    def _as_earned(self, order: list[_Place]) -> list[_Place]:
+        """The order with those that passed a rung where they count; it depends on all others."""
+        moved = [(record, at) for record in self._passed if (at := self._earned(record)) is not None]
+        if not moved:
+            return order
+        order = list(order)
+        for record, at in moved:
+            del order[bisect_left(order, self._places[record])]
+            level = int(min(at, self._cap))
+            value = self._rungs.value_at(record, level, self._mode)
+            assert value is not None
+            insort(order, (level, -as_loss(value, self._mode), *self._places[record][2:]))
+        return order
 
     def _move(self, order: list[_Place], record: TrialRecord) -> None:
         """Take a trial from its place to the one that it has now, if any."""
@@ -241,7 +269,7 @@ class StudyView:
     Args:
         study: the search's.
         rungs: where trials are compared.
-        min_trials: see HalvingScores.
+        min_trials, earned: see HalvingScores.
         limits: of which each trial shows as a constraint by how much it exceeds them; tpe and gp then learn
             where trials are within them.
         objectives: where there are several.
@@ -255,8 +283,10 @@ class StudyView:
         min_trials: int = 1,
         limits: Limits | None = None,
         objectives: Sequence[Objective] = (),
+        earned: Callable[[TrialRecord], int | None] = lambda record: None,
     ) -> None:
         self._study, self._rungs, self._min_trials, self._limits = study, rungs, min_trials, limits
+        self._earned = earned
         self._objectives = tuple(objectives)
         self._drawn: dict[TrialRecord, PendingTrial | None] = {}
         self._in_history = {record: number for number, record in enumerate(study.history)}
@@ -264,7 +294,7 @@ class StudyView:
     def __call__(self) -> list[FrozenTrial]:
         study = self._study
         scores = study.indexes.get(
-            ("halving scores", self._rungs, self._min_trials, self._objectives),
+            ("halving scores", self._rungs, self._min_trials, self._objectives, self._earned),
             lambda: self._scores([*study.history, *study.records]),
         )
         # A trial that continues is one of the best: its values so far count meanwhile.
@@ -287,7 +317,13 @@ class StudyView:
     def _scores(self, records: Sequence[TrialRecord]) -> HalvingScores:
         if self._objectives:
             return FrontScores(records, self._rungs, self._objectives, min_trials=self._min_trials)
-        return HalvingScores(records, self._rungs, self._study.mode, min_trials=self._min_trials)
+        return HalvingScores(
+            records, self._rungs, self._study.mode, min_trials=self._min_trials, earned=self._earned_here
+        )
+
+    def _earned_here(self, record: TrialRecord) -> int | None:
+        """Those of an older study were compared there."""
+        return None if record in self._in_history else self._earned(record)
 
     def _in_this_space(self, record: TrialRecord, *, own: bool) -> PendingTrial | None:
         """The parameters as if drawn from the current space; None if they cannot have been."""

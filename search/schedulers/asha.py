@@ -44,6 +44,16 @@ class ASHA(Scheduler):
     def next_bracket(self, study: SearchStudy) -> int:
         return self.brackets.next(study) if self.brackets else 0
 
+    def earned(self, study: SearchStudy, record: TrialRecord) -> int | None:
+        """The first rung that is believed and that it passed, though it is not among the best there."""
+        if self.brackets is None or record.audited or not record.bracket:
+            return None
+        table, believed = self._table(study), self.brackets.believed(study)
+        for index in range(believed + 1, min(record.bracket, self.rungs.index(record)) + 1):
+            if table.rank(record, index) >= max(1, table.num_ranked(index) // self.rungs.reduction_factor):
+                return index
+        return None
+
     def bracket_text(self, study: SearchStudy, record: TrialRecord) -> str:
         return self.brackets.text(study, record) if self.brackets else ""
 

@@ -143,6 +143,10 @@ class Scheduler:
         """`TrialRecord.bracket` of the trial that begins next."""
         return 0
 
+    def earned(self, study: SearchStudy, record: TrialRecord) -> int | None:
+        """Index of the rung as of which samplers learn from a trial; None: from as far as it has come."""
+        return None
+
     def bracket_text(self, study: SearchStudy, record: TrialRecord) -> str:
         """Where a new trial pauses first and why, if that is not the first rung."""
         return ""

@@ -68,13 +68,15 @@ class Brackets:
 
     def believed(self, study: SearchStudy) -> int:
         """The bracket of a trial that is not let through: the first whose rung is believed."""
+        if self.deepest < 2:
+            return 0
         agreement = self.agreement(study)
         known = agreement.num_let_through if agreement.num_trials >= _FEWEST else 0
         for index in range(1, self.deepest):
             tau = (agreement.tau(index) * known + PRIOR * PRIOR_TRIALS) / (known + PRIOR_TRIALS)
             if tau >= BELIEVED:
                 return index - 1
-        return max(0, self.deepest - 1)
+        return self.deepest - 1
 
     def text(self, study: SearchStudy, record: TrialRecord) -> str:
         """Where a trial that has just begun pauses first, if not at the first rung; why, if it is news."""

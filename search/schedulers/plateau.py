@@ -69,6 +69,9 @@ class PlateauStopping(Scheduler):
     def next_bracket(self, study: SearchStudy) -> int:
         return self.scheduler.next_bracket(study)
 
+    def earned(self, study: SearchStudy, record: TrialRecord) -> int | None:
+        return self.scheduler.earned(study, record)
+
     def bracket_text(self, study: SearchStudy, record: TrialRecord) -> str:
         return self.scheduler.bracket_text(study, record)
 

@@ -205,13 +205,13 @@ def open_study(
     *,
     claim: bool = False,
 ) -> SearchStudy:
-    rungs = (rule or build_scheduler(config)).rungs
+    scheduler = rule or build_scheduler(config)
     return SearchStudy(
         folder / JOURNAL,
         name=config.name,
         mode=config.objective.mode,
         space=config.space,
-        sampler=lambda study: sampler_of(study, rungs, config),
+        sampler=lambda study: sampler_of(study, scheduler, config),
         history=history,
         window=window_of(config),
         claim=claim,

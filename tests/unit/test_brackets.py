@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import random
 import re
+from functools import partial
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from simulated_search import Simulation, config_of, cut_journal, num_lines, outc
 from watched_search import watched
 
 from search.run.events import EventKind
+from search.samplers.view import StudyView
 from search.schedulers.agreement import Agreement
 from search.schedulers.asha import ASHA
 from search.schedulers.base import Rungs
@@ -148,8 +150,9 @@ def test_every_twentieth_trial_is_let_through_to_the_deepest_rung(tmp_path: Path
     assert pauses(simulation, 11)[0] == 1
 
 
-def test_nobody_is_let_through_where_there_is_one_rung(tmp_path: Path) -> None:
-    simulation = searched(tmp_path, rising, length=3)
+@pytest.mark.parametrize("length", [1, 3])
+def test_nobody_is_let_through_where_there_is_one_rung_or_none(tmp_path: Path, length: int) -> None:
+    simulation = searched(tmp_path, rising, length=length)
     assert {record.bracket for record in simulation.records} == {0}
 
 
@@ -212,6 +215,28 @@ def test_at_the_end_one_let_through_does_not_go_on_before_one_that_is_better() -
     let_through = trial(1, *[0.1] * 24, 0.3, bracket=DEEPEST)
     assert promote(scheduler, trial(0, *[0.9] * 5), let_through, closing=True) == 0
     assert promote(scheduler, trial(0, *[0.05] * 5), let_through, closing=True) == 1
+
+
+# --- what samplers learn
+
+
+def test_one_let_through_that_is_bad_is_below_those_that_paused_before_it(tmp_path: Path) -> None:
+    def curve(record: TrialRecord, virtual_epoch: int) -> float:
+        return 0.0 if record.number == 10 else rising(record, virtual_epoch)
+
+    simulation = Simulation(tmp_path, searched(tmp_path / "any", rising, trials=40).config, curve, workers=3)
+    while len(simulation.records) < 25:
+        simulation.step()
+    study, rule = simulation.study, simulation.rule
+    values = {
+        earned is not None: {
+            frozen.number: frozen.value for frozen in StudyView(study, rule.rungs, **(earned or {}))()
+        }
+        for earned in (None, {"earned": partial(rule.earned, study)})
+    }
+    assert simulation.records[10].depth == 9
+    assert values[False][10] > sorted(v for v in values[False].values() if v is not None)[-8]
+    assert values[True][10] == 0
 
 
 # --- a search remembers it
