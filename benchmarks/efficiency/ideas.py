@@ -223,11 +223,22 @@ class Search:
         )
         scored = []
         for trial in reported:
+            if idea.every and (rung := self._earned(trial)):
+                scored.append((rung, self._at(trial, rung), trial))
+                continue
             level = trial.rung + trial.done
             if level >= cap or not idea.deepest_only:
                 depth = self.rungs[cap - 1] if level >= cap <= len(self.rungs) else trial.depth
                 scored.append((min(level, cap), float(trial.best[depth - 1]), trial))
         return scored
+
+    def _earned(self, trial: Trial) -> int:
+        """The rung as of which a trial is scored that passed one without being among the best; 0: of all."""
+        for rung in range(self._believed() + 1, min(trial.bracket, trial.rung) + 1):
+            ranked = self._ranked(rung)
+            if ranked.index(trial) >= max(1, len(ranked) // 3):
+                return rung
+        return 0
 
     def _promotable(self) -> Trial | None:
         for rung in range(len(self.rungs), self._believed(), -1):
