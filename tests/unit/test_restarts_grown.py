@@ -116,10 +116,11 @@ def test_a_search_that_has_grown_is_killed_anywhere(tmp_path: Path, rule: str, w
 def test_longer_trials_are_those_of_a_search_that_was_longer_from_the_start(tmp_path: Path) -> None:
     """By promotion: all that had come to the former full length are paused there, as it was a rung."""
     curve = by_number([1 - n / 100 for n in range(27)])
-    first = Simulation(tmp_path / "grown", asking(27, 9), curve).run()
+    fixed = {"scheduler": {"grace_period": 1}}  # else some are let through to the deepest rung of then
+    first = Simulation(tmp_path / "grown", asking(27, 9, **fixed), curve).run()
     assert [r.outcome for r in first.records].count(Outcome.COMPLETED) == 3
-    grown = Simulation(tmp_path / "grown", asking(27, 27), curve).run()
-    whole = Simulation(tmp_path / "whole", asking(27, 27), curve).run()
+    grown = Simulation(tmp_path / "grown", asking(27, 27, **fixed), curve).run()
+    whole = Simulation(tmp_path / "whole", asking(27, 27, **fixed), curve).run()
     assert [r[:3] for r in results(grown.records)] == [r[:3] for r in results(whole.records)]
     # The two that did not go on have had their end.
     assert [r.outcome for r in grown.records[:4]] == [Outcome.COMPLETED] * 3 + [Outcome.STOPPED]
@@ -156,9 +157,9 @@ def test_by_stopping_completed_trials_go_on_that_are_among_the_best_of_their_for
 
 
 def test_a_trial_without_a_checkpoint_stays_ended_and_keeps_its_place(tmp_path: Path) -> None:
-    curve = by_number(FALLING)
-    before = outcomes(Simulation(tmp_path, asking(9), curve).run().records)
-    more = Simulation(tmp_path, asking(12, 27), curve, can_go_on=lambda record: False)
+    curve, fixed = by_number(FALLING), {"scheduler": {"grace_period": 1}}
+    before = outcomes(Simulation(tmp_path, asking(9, **fixed), curve).run().records)
+    more = Simulation(tmp_path, asking(12, 27, **fixed), curve, can_go_on=lambda record: False)
     assert more.coordinator.going_on() == set()
     more.run()
     assert outcomes(more.records)[:9] == before
