@@ -299,3 +299,18 @@ def test_checkpoints_are_kept_for_all_trials_that_can_still_begin(tmp_path: Path
         simulation.step()
     left = 6 * 27 - sum(record.depth for record in simulation.records)
     assert simulation.coordinator.reserve.num_new_trials() == left
+
+
+@pytest.mark.parametrize("curve", [rising, crossing])
+def test_where_smaller_is_better_a_search_comes_to_the_same(tmp_path: Path, curve: Any) -> None:
+    larger = searched(tmp_path / "max", curve)
+    config = config_of(
+        objective={"metric": "valid_loss", "mode": "min"},
+        sampler={"name": "random"},
+        budget={"trials": 60, "max_virtual_epochs": 27},
+    )
+    smaller = Simulation(
+        tmp_path / "min", config, lambda record, depth: -curve(record, depth), workers=4
+    ).run()
+    assert [(r.bracket, r.depth) for r in smaller.records] == [(r.bracket, r.depth) for r in larger.records]
+    assert any(record.bracket for record in smaller.records)
