@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from search.commands.plan import plan as plan
     from search.commands.retrain import retrain as retrain
     from search.commands.verify import verify as verify
+    from search.reports.write import report as report
     from search.run.opened import Run as Run
     from search.space.builders import choice as choice
     from search.space.builders import lograndint as lograndint
@@ -62,6 +63,7 @@ _HOME = {
     "export": "search.commands.export",
     "init": "search.commands.init.command",
     "plan": "search.commands.plan",
+    "report": "search.reports.write",
     "resume": "search.api",
     "retrain": "search.commands.retrain",
     "search": "search.api",

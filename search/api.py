@@ -12,6 +12,7 @@ from search.addresses import local_path
 from search.config.callables import path_of_task
 from search.config.schema import name_of_file
 from search.config.stages import SearchConfig, as_loaded
+from search.reports.write import report_at_end
 from search.run import search as searches
 from search.run.executor import Executor
 from search.run.executors.choose import executor_for
@@ -84,6 +85,7 @@ def search(
                 reporter=shown,
                 executor=executor,
             )
+    report_at_end(folder)
     return Run(folder.path)
 
 
@@ -112,6 +114,7 @@ def resume(
     folder.require()
     with _shown(folder, reporter, progress=progress, local=local) as shown:
         searches.resume(run, reporter=shown, local=local, **options)
+    report_at_end(folder)
     return Run(folder.path)
 
 

@@ -23,6 +23,7 @@ Examples:
   tune-search plan configs/seg.yaml                    forecast hours, disk and trials
   tune-search submit configs/seg.yaml --slurm "-t 4:00:00 --gres=gpu:4"   run it as a job of SLURM
   tensorboard --logdir results/seg                     look at the trials
+  tune-search report results/seg                       write one HTML page of what was found
   tune-search export results/seg                       export the best checkpoint as plain files
   tune-search retrain results/seg/export               train the exported model at full length
   tune-search resume results/seg --trials 50           continue a search with more trials

@@ -23,6 +23,7 @@ def watched(
     With `local`, tasks run in this process: their output, and the debugger's, stays on the terminal. `flags`
     are those of the executor, for the commands that are shown.
     """
+    from search.reports.write import report_at_end
     from search.run.folder import RunFolder
     from search.screen.live import PlainView, screen
     from search.screen.text import summary_text
@@ -34,6 +35,7 @@ def watched(
         summary = run(reporter)
     flags = (*flags, *(["--plain"] if plain else []))
     color = sys.stdout.isatty() and not plain
-    say(summary_text(summary, color=color, flags=flags), otherwise=run_folder.log)
+    report = report_at_end(run_folder)
+    say(summary_text(summary, color=color, flags=flags, report=report), otherwise=run_folder.log)
     codes = {"complete": 0, "failed": 1, "interrupted": INTERRUPTED, "terminated": TERMINATED}
     sys.exit(codes[summary.status])

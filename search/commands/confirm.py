@@ -20,7 +20,7 @@ from search.run.objectives import refuse_several
 from search.run.opened import Run
 from search.run.reporter import ProgressReporter
 from search.run.summary import Summary, config_digest, read_summary
-from search.study.study import read_records
+from search.study.frozen import read_records
 from search.text import counted
 
 

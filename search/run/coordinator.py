@@ -20,6 +20,7 @@ from search.schedulers.base import Decision, Scheduler
 from search.schedulers.plateau import ended_on_plateau
 from search.study.journal import JournalWriteError
 from search.study.study import SearchStudy
+from search.study.times import wall_clock
 from search.study.trial import Outcome, TrialRecord, best_record
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.process.failure import Failure
@@ -114,7 +115,7 @@ class Coordinator:
         return limits.timeout_after(self._config.timeout, self.slowest)
 
     def going_on(self) -> set[int]:
-        """Numbers of the trials that need their checkpoints: running, waiting, or possibly promoted later."""
+        """Numbers of trials that need their checkpoints: running, waiting, or possibly promoted later."""
         paused = self.scheduler.may_promote(self.study, self.reserve.num_new_trials())
         return {record.number for record in (*self.running, *self._queue, *paused, *self.reserve.held)}
 
@@ -212,6 +213,7 @@ class Coordinator:
 
     def _end_job(self, record: TrialRecord) -> None:
         record.running = False
+        record.heard_of(wall_clock())
         self._running.pop(record.number, None)
 
     def on_lost(self, number: int, failure: Failure) -> None:
@@ -266,8 +268,7 @@ class Coordinator:
         """After the last job; paused trials end where they are, unless the search is to be resumed."""
         if self.broken is not None:
             return
-        # A full disk must not hide what ended the search.
-        with suppress(JournalWriteError):
+        with suppress(JournalWriteError):  # a full disk must not hide what ended the search
             self.study.save_elapsed(self.elapsed_seconds)
         if resumable:
             return
@@ -309,6 +310,7 @@ class Coordinator:
         for record in filter(self._fits, list(self._queue)):
             self._queue.remove(record)
             if record.outcome is None:
+                self.study.go_on(record)
                 return record
             # A former full length is now a virtual epoch like others, after which the scheduler decides.
             completed = record.outcome is Outcome.COMPLETED

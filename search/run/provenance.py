@@ -44,6 +44,11 @@ def record_provenance(config: Config, folder: RunFolder, data: Fingerprint | Non
     return list(_changes(last or now, now))
 
 
+def last_versions(folder: RunFolder) -> dict[str, str]:
+    """Versions of the libraries with which the search in this folder was last run; empty if unknown."""
+    return next((dict(entry["versions"]) for entry in _read(folder)[-1:]), {})
+
+
 def task_source(config: Config) -> dict[str, str]:
     """The class that `task:` names, its file, and the file's SHA-256."""
     if is_interactive(config.task_path):

@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-from optuna.pruners import BasePruner, MedianPruner, PercentilePruner
+from optuna.pruners import MedianPruner, PercentilePruner
 
 from search.config import schema
 from search.config.config import Config
 from search.config.population import changing_parameters
 from search.schedulers.asha import ASHA, ASHAStopping
-from search.schedulers.base import Decision, NoScheduler, Rungs, Scheduler
+from search.schedulers.base import NoScheduler, Rungs, Scheduler
 from search.schedulers.brackets import Brackets
 from search.schedulers.hyperband import Hyperband
 from search.schedulers.moasha import MOASHA
+from search.schedulers.optuna_pruner import OptunaPruner
 from search.schedulers.pbt import PBT
 from search.schedulers.plateau import PlateauStopping
-from search.study.in_memory import study_showing
-from search.study.study import SearchStudy
-from search.study.trial import TrialRecord
-
-
-class OptunaPruner(Scheduler):
-    """Asks an Optuna pruner, which looks at completed trials only, after each virtual epoch.
-
-    It sees each trial of full length once; in the study itself, one that continued after its end is there
-    twice.
-    """
-
-    def __init__(self, pruner: BasePruner) -> None:
-        self._pruner = pruner
-
-    def after_report(self, study: SearchStudy, record: TrialRecord) -> Decision:
-        completed = study_showing(study.completed, study.study.direction)
-        return Decision.STOP if self._pruner.prune(completed, study.frozen(record)) else Decision.GO_ON
 
 
 def build_scheduler(config: Config) -> Scheduler:

@@ -41,10 +41,13 @@ _MAX_SKIPPED = 5
 """Number of skipped samples that are listed."""
 
 
-def summary_text(summary: Summary, *, color: bool = False, flags: Sequence[str] = ()) -> str:
+def summary_text(
+    summary: Summary, *, color: bool = False, flags: Sequence[str] = (), report: str = ""
+) -> str:
     """Best trial, counts, steps spent and saved, and the commands to run next.
 
     Args:
+        report: where the page is that shows more, or why there is none.
         flags: options of the command that go on with it, such as `--local`.
     """
     lines = [*_headlines(summary), *best_lines(summary, color=color)]
@@ -70,14 +73,16 @@ def summary_text(summary: Summary, *, color: bool = False, flags: Sequence[str] 
     lines += ["", *_table(rows)]
     if summary.forecast is not None:
         lines += _table({"forecast": compared_text(summary.forecast)})
+    if report:
+        lines += _table({"report": report})
     if summary.failures:
         lines += ["", "failed trials (traceback in error.txt in the trial's folder):"]
-        lines += _failure_lines(summary.failures)
+        lines += [f"  {numbers}  {cause}" for numbers, cause in causes_of(summary.failures)]
     if summary.over_limit:
         lines += ["", *over_limit_lines(summary.over_limit)]
     if summary.skipped_samples:
         lines += ["", *_skipped_lines(summary.skipped_samples)]
-    lines += [*audit_lines(summary.audit), "", *_next_commands(summary, flags)]
+    lines += [*audit_lines(summary.audit), "", *next_commands(summary, flags)]
     return "\n".join(lines)
 
 
@@ -117,16 +122,17 @@ def _skipped_lines(skipped: Mapping[str, str]) -> list[str]:
     return [*lines, f"  and {more} more, see summary.json"] if more > 0 else lines
 
 
-def _failure_lines(failures: Mapping[str, str]) -> list[str]:
-    """A line for each cause, with the numbers of its trials, the most common first."""
+def causes_of(failures: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Each cause after the numbers of its trials, the most common first."""
     trials: dict[str, list[str]] = {}
     for number, cause in failures.items():
         trials.setdefault(one_line(cause), []).append(number)
     by_number = sorted(trials.items(), key=lambda item: -len(item[1]))
-    return [f"  {', '.join(numbers)}  {cause}" for cause, numbers in by_number]
+    return [(", ".join(numbers), cause) for cause, numbers in by_number]
 
 
-def _next_commands(summary: Summary, flags: Sequence[str]) -> list[str]:
+def next_commands(summary: Summary, flags: Sequence[str]) -> list[str]:
+    """What to type after the end of a search."""
     folder = Path(summary.folder)
     unconfirmed = summary.confirmed is not None and summary.confirmed.status == "unfinished"
     word = "confirm" if unconfirmed and summary.ended_in_race else "resume"

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
 from search.config.yaml import parse_yaml
+from search.errors import SearchError
 from search.space.parse import parse_space
 from search.space.space import Space
 from search.study.data import DATA
+from search.study.journal import open_journal, reraise_as_damaged
 from search.study.patches import share_distributions
 from search.study.times import Times
 from search.study.trial import Outcome, TakenOver, TrialRecord
@@ -24,6 +27,8 @@ OTHERS = "others/"
 """Attributes of a trial, with the number of a virtual epoch behind: its further objectives there."""
 CARRIED = ("trial", "space", "known", "virtual_epochs", "spent", "failures", "measured", "audited", "bracket")
 """Attributes that a trial which continues after its end takes over, besides TAKEN_OVER and OTHERS."""
+JOBS = "jobs"
+"""Attribute of a trial: `TrialRecord.jobs` as the last one began."""
 WINDOW = "window"
 """Attribute of the study: `TrialRecord.window` of its trials; 1 where there is none."""
 
@@ -46,7 +51,7 @@ def record_of(number: int, trial_id: int, frozen: FrozenTrial, space: Space) -> 
     # `spent` may be one virtual epoch ahead: it is written before the value, and the power may fail between.
     steps = lengths.end_step(len(values)) if lengths and values else 0
     last_report = spent.get("sequence", 0) if spent.get("steps") == steps else 0
-    return TrialRecord(
+    record = TrialRecord(
         number=number,
         trial_id=trial_id,
         space=space,
@@ -74,7 +79,10 @@ def record_of(number: int, trial_id: int, frozen: FrozenTrial, space: Space) -> 
         outcome=Outcome(attrs.get("outcome", Outcome.FAILED)) if ended else None,
         reason=attrs.get("reason", "") if ended else "",
         stopped_by_budget=end.get("stopped_by_budget", False),
+        jobs=[(began, heard_of) for began, heard_of in attrs.get(JOBS, [])],
     )
+    record.heard_of(max(spent.get("at", 0.0), end.get("at") or 0.0))
+    return record
 
 
 def space_texts(attrs: Mapping[str, Any]) -> list[str]:
@@ -102,3 +110,16 @@ def records_of(storage: BaseStorage) -> Iterator[TrialRecord]:
             record.of_other_data = data[record.data_number] != data[-1]
             record.window = window
             yield record
+
+
+def read_records(path: Path) -> list[TrialRecord]:
+    """The trials of a study, without writing to it, as a search may be using it.
+
+    Raises:
+        SearchError: there is no journal, or it is damaged.
+    """
+    if not path.is_file():
+        raise SearchError(f"there is no {path}")
+    storage, _ = open_journal(path)
+    with reraise_as_damaged(path):
+        return list(records_of(storage))

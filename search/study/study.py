@@ -15,15 +15,23 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search.config.document import yaml_text
 from search.config.schema import Mode
-from search.errors import SearchError
 from search.space.space import Space
 from search.study.data import DATA, with_data
-from search.study.frozen import CARRIED, OTHERS, SPACE_PREFIX, TAKEN_OVER, WINDOW, records_of, space_texts
+from search.study.frozen import (
+    CARRIED,
+    JOBS,
+    OTHERS,
+    SPACE_PREFIX,
+    TAKEN_OVER,
+    WINDOW,
+    records_of,
+    space_texts,
+)
 from search.study.in_memory import PendingTrial, frozen_trial
 from search.study.indexes import Indexes
-from search.study.journal import next_session, open_journal, reraise_as_damaged, storage_at
+from search.study.journal import next_session, reraise_as_damaged, storage_at
 from search.study.patches import share_distributions
-from search.study.times import Times
+from search.study.times import Times, wall_clock
 from search.study.trial import NO_VERDICT, Outcome, Point, TakenOver, TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.fence import ALONE, Job
@@ -60,7 +68,7 @@ class SearchStudy:
         window: of the trials of a new study, see `TrialRecord`; one that is there keeps its own.
         claim: write that this session has begun before the trials are read: nobody else's entry comes after.
 
-    `read_records` reads a study that another process may be writing.
+    `search.study.frozen.read_records` reads a study that another process may be writing.
     """
 
     noun = "trial"
@@ -142,18 +150,17 @@ class SearchStudy:
 
     @property
     def elapsed_seconds(self) -> float:
-        """Wall time of all sessions of this search so far."""
+        """Wall time of all sessions so far."""
         return float(self.study.user_attrs.get(ELAPSED, 0.0))
 
     def save_elapsed(self, seconds: float) -> None:
         self.study.set_user_attr(ELAPSED, round(seconds, 1))
 
     def has_ended_on(self, plateau: Mapping[str, Any]) -> bool:
-        """Whether the search has ended on this plateau."""
         return bool(self.study.user_attrs.get("plateau") == dict(plateau))
 
     def end_on(self, plateau: Mapping[str, Any]) -> None:
-        """Record that end; trials that report meanwhile must not undo it."""
+        """Record that the search has ended on this plateau; trials that report meanwhile must not undo it."""
         if not self.has_ended_on(plateau):
             self.study.set_user_attr("plateau", dict(plateau))
 
@@ -164,12 +171,13 @@ class SearchStudy:
         pending = PendingTrial(len(self.history) + number, point or {}, self._sampler, self.study)
         params = self.space.suggest(pending).params
         known = None if point is None else dict(point)
-        attrs = {"trial": number, "space": self.space_number, "known": known, DATA: self._data_number or None}
+        jobs, data = [(now := wall_clock(), now)], self._data_number
+        attrs = {"trial": number, "space": self.space_number, "known": known, DATA: data or None, JOBS: jobs}
         attrs |= {"audited": audited or None, "bracket": bracket or None}
         trial_id = self._create(pending, {}, {key: attr for key, attr in attrs.items() if attr is not None})
         record = TrialRecord(number, trial_id, self.space, params, self.space_number, known, drawn=params)
-        record.data_number, record.audited, record.window = self._data_number, audited, self.window
-        record.bracket = bracket
+        record.data_number, record.audited, record.window = data, audited, self.window
+        record.bracket, record.jobs = bracket, list(jobs)
         self.records.append(record)
         self.indexes.update(record)
         return record
@@ -191,9 +199,7 @@ class SearchStudy:
         """Record the objective of the trial's next virtual epoch.
 
         Args:
-            record: the trial.
-            value: its objective.
-            lengths: of its virtual epochs.
+            record, value, lengths: the trial, its objective, and what its virtual epochs are.
             seconds: that it has trained by its own report.
             times: of the trial with this virtual epoch, if they are known.
             others: the other objectives, if there are any.
@@ -202,7 +208,9 @@ class SearchStudy:
         seconds = round(seconds, 3)
         number, sequence = record.depth + 1, self.last_sequence + 1
         steps, samples = lengths.end_step(number), lengths.samples_at(number)
+        record.heard_of(at := wall_clock())
         spent: dict[str, Any] = {"steps": steps, "samples": samples, "seconds": seconds, "sequence": sequence}
+        spent["at"] = at
         if times is not None:
             record.times = times
             spent["times"] = list(astuple(times))
@@ -246,8 +254,14 @@ class SearchStudy:
                     self._set(record, TAKEN_OVER, [item._asdict() for item in lineage])
                     record.taken_over, record.params = lineage, dict(taken_over.params)
                 self._set(record, "promoted", record.depth)
+                self.go_on(record)
         record.promoted_at = record.depth
         self.indexes.update(record)
+
+    def go_on(self, record: TrialRecord) -> None:
+        """Record that the trial continues in another job."""
+        record.begin_job()
+        self._set(record, JOBS, list(record.jobs))
 
     def hold(self, record: TrialRecord) -> None:
         """Record that the trial pauses here for the budget, although its scheduler had it go on."""
@@ -258,7 +272,9 @@ class SearchStudy:
     def add_failure(self, record: TrialRecord, failure: Failure) -> None:
         """Record that an attempt failed."""
         failures = [*record.failures, replace(failure, depth=record.depth)]
-        self._set(record, "failures", [asdict(item) for item in failures])
+        with self._in_one_piece():
+            self._set(record, JOBS, list(record.jobs))
+            self._set(record, "failures", [asdict(item) for item in failures])
         record.failures = failures
 
     def finish(
@@ -269,10 +285,12 @@ class SearchStudy:
         sequence = self.last_sequence + 1
         rated = outcome in (Outcome.COMPLETED, Outcome.STOPPED) and record.values
         values = [replace(record, outcome=outcome).standing(self.mode)] if rated else None
+        heard_of = record.jobs[-1][1] if record.jobs else None
+        end = {"sequence": sequence, "stopped_by_budget": stopped_by_budget, "at": heard_of}
         with self._in_one_piece():
             self._set(record, "outcome", outcome.value)
             self._set(record, "reason", reason)
-            self._set(record, "end", {"sequence": sequence, "stopped_by_budget": stopped_by_budget})
+            self._set(record, "end", end)
             self._storage.set_trial_state_values(record.trial_id, _STATES[outcome], values)
         record.outcome, record.reason, record.stopped_by_budget = outcome, reason, stopped_by_budget
         record.sequence = self.last_sequence = sequence
@@ -281,13 +299,6 @@ class SearchStudy:
     def frozen(self, record: TrialRecord) -> FrozenTrial:
         """Optuna's view of the trial."""
         return self._storage.get_trial(record.trial_id)
-
-    def completed(self) -> list[FrozenTrial]:
-        """Optuna's view of the trials of full length on the data of now, each once; none that is audited."""
-        trials = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        newest = {t.user_attrs["trial"]: t for t in trials if "trial" in t.user_attrs}
-        counted = (r.number for r in self.records if not (r.of_other_data or r.audited))
-        return [newest[number] for number in counted if number in newest]
 
     def _reopen(self, record: TrialRecord) -> None:
         """Let an ended trial continue: Optuna's are final, so a new one takes over what it holds."""
@@ -298,7 +309,8 @@ class SearchStudy:
         attrs |= {key: attr for key, attr in old.user_attrs.items() if key.startswith(OTHERS)}
         if not record.failures:
             attrs.pop("failures", None)
-        attrs |= {"promoted": record.depth, "continues": old.number}
+        record.begin_job()
+        attrs |= {"promoted": record.depth, "continues": old.number, JOBS: list(record.jobs)}
         attrs |= {DATA: record.data_number} if record.data_number else {}
         record.trial_id = self._create(old, old.intermediate_values, attrs)
         record.outcome, record.reason, record.stopped_by_budget = None, "", False
@@ -334,16 +346,3 @@ class SearchStudy:
 
     def _set(self, record: TrialRecord, key: str, value: Any) -> None:
         self._storage.set_trial_user_attr(record.trial_id, key, value)
-
-
-def read_records(path: Path) -> list[TrialRecord]:
-    """The trials of a study, without writing to it, as a search may be using it.
-
-    Raises:
-        SearchError: there is no journal, or it is damaged.
-    """
-    if not path.is_file():
-        raise SearchError(f"there is no {path}")
-    storage, _ = open_journal(path)
-    with reraise_as_damaged(path):
-        return list(records_of(storage))

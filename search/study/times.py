@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from operator import add, sub
 from typing import Self
+
+
+def wall_clock() -> float:
+    """Seconds since 1970, to a millisecond."""
+    return round(time.time(), 3)
 
 
 @dataclass(frozen=True)

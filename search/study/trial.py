@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from search.config.schema import Mode
 from search.space.space import Resolved, Space
-from search.study.times import Times
+from search.study.times import Times, wall_clock
 from trainables.best_window import best_mean, best_virtual_epoch
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.process.failure import Failure
@@ -102,6 +102,8 @@ class TrialRecord:
     held_at: int = 0
     """Virtual epoch at which it paused for the budget although its scheduler had it go on."""
     times: Times = field(default_factory=Times)
+    jobs: list[tuple[float, float]] = field(default_factory=list)
+    """When each job began and was last heard of, in seconds since 1970; older versions kept none."""
     failures: list[Failure] = field(default_factory=list)
     """Failed attempts."""
     outcome: Outcome | None = None
@@ -136,6 +138,18 @@ class TrialRecord:
     def depth(self) -> int:
         """Number of virtual epochs that were reported."""
         return len(self.values)
+
+    def begin_job(self) -> None:
+        """A job begins now; one before it of which nothing was heard counts for nothing."""
+        if self.jobs and self.jobs[-1][0] == self.jobs[-1][1]:
+            self.jobs.pop()
+        self.jobs.append((now := wall_clock(), now))
+
+    def heard_of(self, at: float) -> None:
+        """Its job was heard of at that time, in seconds since 1970."""
+        if self.jobs:
+            began, before = self.jobs[-1]
+            self.jobs[-1] = began, max(before, at)
 
     def best(self, mode: Mode, depth: int | None = None) -> float | None:
         """Best report of the first `depth` virtual epochs (default: all), as rungs compare it; None before

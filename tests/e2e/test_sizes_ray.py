@@ -11,7 +11,8 @@ from sized_tasks import seen
 from tiny_tasks import search_config
 
 from search.run.search import search as run_search
-from search.study.study import JOURNAL, read_records
+from search.study.frozen import read_records
+from search.study.study import JOURNAL
 from search.study.trial import Outcome
 
 pytestmark = pytest.mark.usefixtures("ray_session")  # of two CPUs

@@ -31,7 +31,8 @@ from search.errors import ConfigError, SearchError
 from search.run.events import EventKind
 from search.run.search import search as run_search
 from search.run.summary import Summary
-from search.study.study import JOURNAL, read_records
+from search.study.frozen import read_records
+from search.study.study import JOURNAL
 from trainables.checkpoint import (
     REASON,
     checkpoint_folder,

@@ -25,7 +25,8 @@ from programs import (
 )
 from tiny_tasks import search_config
 
-from search.study.study import JOURNAL, read_records
+from search.study.frozen import read_records
+from search.study.study import JOURNAL
 from trainables.checkpoint import list_checkpoints
 
 

@@ -58,7 +58,8 @@ class _Replay:
         self.mode = config.objective.mode
         maximize = self.mode == "max"
         self.study = SimpleNamespace(
-            direction=StudyDirection.MAXIMIZE if maximize else StudyDirection.MINIMIZE
+            direction=StudyDirection.MAXIMIZE if maximize else StudyDirection.MINIMIZE,
+            get_trials=self._get_trials,
         )
         self.records: list[TrialRecord] = []
         self.indexes = NewIndexes()
@@ -99,7 +100,9 @@ class _Replay:
 
     # What a rule looks at.
 
-    def completed(self) -> list[FrozenTrial]:
+    def _get_trials(self, *, deepcopy: bool, states: tuple[TrialState, ...]) -> list[FrozenTrial]:
+        assert not deepcopy
+        assert states == (TrialState.COMPLETE,)
         return [_frozen(number, values, TrialState.COMPLETE) for number, values in self._completed.items()]
 
     def frozen(self, record: TrialRecord) -> FrozenTrial:

@@ -16,7 +16,8 @@ from tiny_tasks import DigitsTask
 
 import search
 from search.commands.export import SUMS
-from search.study.study import JOURNAL, read_records
+from search.study.frozen import read_records
+from search.study.study import JOURNAL
 from search.study.trial import ranked
 
 _OPERATIONS = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir")

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from simulated_search import Simulation, config_of
 
+from search.study.frozen import read_records
 from search.study.journal_check import JournalReading, read_journal
-from search.study.study import JOURNAL, read_records
+from search.study.study import JOURNAL
 
 
 @pytest.fixture

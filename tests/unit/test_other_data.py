@@ -14,8 +14,10 @@ from search.run.retention import trials_to_keep
 from search.samplers.view import HalvingScores
 from search.schedulers.asha import ASHA, ASHAStopping
 from search.schedulers.base import Decision, NoScheduler, Rungs
+from search.schedulers.optuna_pruner import completed
 from search.study.data import change_data, data_of
-from search.study.study import JOURNAL, SearchStudy, read_records
+from search.study.frozen import read_records
+from search.study.study import JOURNAL, SearchStudy
 from search.study.trial import Outcome, best_record, ranked
 
 pytestmark = pytest.mark.usefixtures("no_fsync")
@@ -111,10 +113,10 @@ def test_pruners_and_plateaus_see_the_trials_of_the_data_of_now(tmp_path: Path) 
     study = study_in(tmp_path, "a")
     study.report(study.ask(), 0.5, STEPS_OF_5, 1.0)
     study.finish(study.records[0], Outcome.COMPLETED, "full length")
-    assert len(study.completed()) == 1
+    assert len(completed(study)) == 1
     change_data(tmp_path / JOURNAL, "b")
     study = study_in(tmp_path, "b")
-    assert study.completed() == []
+    assert completed(study) == []
 
 
 def test_a_failed_trial_that_is_tried_again_begins_on_the_data_of_now(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ import pytest
 from simulated_search import FLAT_SPACE, SPACE, Simulation, config_of, open_study
 
 from search.space.parse import parse_space
-from search.study.study import JOURNAL, read_records
+from search.study.frozen import read_records
+from search.study.study import JOURNAL
 from search.study.trial import TrialRecord
 
 SAMPLERS = ["random", "tpe", "gp", "qmc"]

@@ -12,8 +12,10 @@ from optuna.trial import TrialState
 from simulated_search import FLAT_SPACE, SPACE, Simulation, config_of, open_study, outcomes
 
 from search.errors import SearchError
+from search.schedulers.optuna_pruner import completed
+from search.study.frozen import read_records
 from search.study.in_memory import UnknownParameterError
-from search.study.study import JOURNAL, SearchStudy, read_records
+from search.study.study import JOURNAL, SearchStudy
 from search.study.trial import Outcome, TrialRecord, ranked
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.process.failure import Failure, FailureKind
@@ -158,7 +160,7 @@ def test_trials_that_others_added_to_the_study_are_left_alone(tmp_path: Path) ->
     assert again.study.get_trials()[3].intermediate_values == {1: 0.5}
     again.finish(again.records[1], Outcome.COMPLETED, "full length")
     again.study.tell(again.study.get_trials()[1].number, 0.9)
-    assert [t.number for t in again.completed()] == [3]
+    assert [t.number for t in completed(again)] == [3]
 
 
 # --- going on after an end
@@ -198,10 +200,10 @@ def test_of_a_trial_that_completed_twice_the_longer_one_counts(tmp_path: Path) -
         study.finish(reported(study, *values), Outcome.COMPLETED, "full length")
     study.finish(reported(study, 0.9), Outcome.STOPPED, "x")
     study.promote(study.records[0])
-    assert [t.number for t in study.completed()] == [0, 1]
+    assert [t.number for t in completed(study)] == [0, 1]
     study.report(study.records[0], 0.8, LENGTHS, seconds=3.0)
     study.finish(study.records[0], Outcome.COMPLETED, "full length")
-    assert [len(t.intermediate_values) for t in study.completed()] == [3, 2]
+    assert [len(t.intermediate_values) for t in completed(study)] == [3, 2]
 
 
 # --- killed between the entries of one write

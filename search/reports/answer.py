@@ -1,0 +1,159 @@
+"""What a search found, how sure that is and what it cost, in sentences and rows for the head of the page."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from search.reports.opened import OpenedRun, Stage
+from search.study.front import front_of, objectives_at
+from search.study.trial import BROKEN_OFF, TrialRecord, as_loss
+from search.text import command, counted, duration, number_text, value_text
+
+_FEWEST_REPORTS = 3
+"""Of which a spread can be told."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The head of the page."""
+
+    state: str
+    """`complete: all 24 trials are done`"""
+    value: str
+    """The number that was found; empty without one."""
+    what: str
+    """Of which metric, trial and virtual epoch it is."""
+    sure: list[str]
+    """How far it can be believed."""
+    cost: list[tuple[str, str]]
+    """What was spent, and what early stopping saved."""
+    params: list[tuple[str, str]]
+    """Of the best trial."""
+    front: list[list[str]]
+    """With several objectives a row for each trial of the front, after one with the names."""
+
+
+def answer_of(run: OpenedRun) -> Answer:
+    """The head of the page of this run."""
+    stage = run.last
+    several = bool(stage.config.objectives)
+    best = stage.ranked[0] if stage.ranked else None
+    race = run.race if run.race is not None and run.race.status == "complete" and run.race.best else None
+    if several or best is None:
+        value, what = "", "no trial has a value yet" if best is None else ""
+        params: Mapping[str, Any] = {}
+    elif race is not None and race.best is not None:
+        spread = "" if race.best.std is None else f" ± {number_text(race.best.std)}"
+        value, params = f"{number_text(race.best.mean)}{spread}", race.best.params
+        what = (
+            f"{stage.config.objective.metric}, mean ± standard deviation over "
+            f"{counted(race.best.seeds, 'seed')} of trial {race.best.trial}, the winner of the race"
+        )
+    else:
+        mode = stage.config.objective.mode
+        at = best.best_virtual_epoch(mode)
+        value, params = number_text(best.value(mode)), best.params_at(at)
+        what = f"{stage.config.objective.metric} of trial {best.number}, {_trained(best, at, stage)}"
+    return Answer(
+        state=_state(run),
+        value=value,
+        what=what,
+        sure=[] if several or best is None else list(_sure(run, stage, best)),
+        cost=_cost(run),
+        params=[(name, value_text(each)) for name, each in params.items()],
+        front=_front(stage) if several else [],
+    )
+
+
+def _state(run: OpenedRun) -> str:
+    if run.owner is not None:
+        return f"running: {run.owner}"
+    if run.summary is None:
+        return "interrupted: the last session did not come to its end"
+    return f"{run.summary.status}: {run.summary.reason}"
+
+
+def _trained(record: TrialRecord, at: int, stage: Stage) -> str:
+    assert record.lengths is not None
+    step = f"virtual epoch {at} of {stage.length}, step {record.lengths.end_step(at):,}"
+    if record.depth >= stage.length:
+        return step
+    return f"{step}; the trial was trained for {record.depth} of {stage.length} virtual epochs so far"
+
+
+def _sure(run: OpenedRun, stage: Stage, best: TrialRecord) -> Iterator[str]:
+    """Whether the order of the first two can be believed: by the race, or by the trial's own reports."""
+    race = run.race
+    if race is not None and race.status == "complete" and race.best is not None:
+        if race.best.chance is not None:
+            yield (
+                f"It is the best of {counted(len(race.candidates), 'candidate')} with a chance of "
+                f"{race.best.chance:.0%}, by a race over {counted(race.best.seeds, 'seed')}."
+            )
+        return
+    if best.of_other_data:
+        yield "The data have changed since: this value is of other data than there are now."
+    if best.depth < stage.length and run.owner is None:
+        yield "It was not trained to its full length, and may still improve."
+    confirm = command("confirm", run.folder.path)
+    spread = spread_of(best)
+    if len(stage.ranked) > 1 and spread is not None:
+        second, mode = stage.ranked[1], stage.config.objective.mode
+        lead = as_loss(second.standing(mode) or 0.0, mode) - as_loss(best.standing(mode) or 0.0, mode)
+        told = f"It leads trial {second.number} by {number_text(lead)}; its own last reports vary by ± "
+        told += f"{number_text(spread)} (standard deviation)"
+        yield f"{told}, so the two may as well be equal." if lead < 2 * spread else f"{told}."
+    yield f"One seed tells nothing of the next: `{confirm}` races the best trials over new seeds."
+
+
+def spread_of(record: TrialRecord) -> float | None:
+    """Standard deviation of the last reports of a trial, as many as it is ranked by, 5 at least."""
+    last = record.values[-max(record.window, 5) :]
+    return statistics.stdev(last) if len(last) >= _FEWEST_REPORTS else None
+
+
+def _cost(run: OpenedRun) -> list[tuple[str, str]]:
+    records = [record for stage in run.stages for record in stage.records]
+    counts = Counter(str(record.outcome or "unfinished") for record in records)
+    seconds = sum(stage.seconds for stage in run.stages)
+    rows = [
+        ("trials", f"{len(records):,}: " + ", ".join(f"{n:,} {kind}" for kind, n in sorted(counts.items()))),
+        ("time", f"{duration(seconds)}; trials together trained for {duration(_trained_seconds(records))}"),
+        ("steps", f"{sum(r.steps for r in records):,}, on {sum(r.samples for r in records):,} samples"),
+    ]
+    spent = sum(record.depth / stage.length for stage in run.stages for record in stage.records)
+    stopped = sum(
+        1 - record.depth / stage.length
+        for stage in run.stages
+        for record in stage.records
+        if record.outcome is not None and record.outcome not in BROKEN_OFF
+    )
+    rows.append(("compute", f"that of {spent:.1f} full trainings"))
+    if stopped and spent:
+        share = stopped / (spent + stopped)
+        rows.append(("saved by early stopping", f"{stopped:.1f} full trainings ({share:.0%})"))
+    return rows
+
+
+def _trained_seconds(records: Sequence[TrialRecord]) -> float:
+    return sum(record.seconds for record in records)
+
+
+def _front(stage: Stage) -> list[list[str]]:
+    objectives = stage.config.objectives or []
+    front = front_of(stage.records, objectives)
+    names = [objective.metric for objective in objectives]
+    rows = [
+        [str(record.number), *(number_text(found[name]) for name in names), _params_text(record)]
+        for record in front
+        for found in [objectives_at(record, objectives)]
+    ]
+    return [["trial", *names, "parameters"], *rows] if rows else []
+
+
+def _params_text(record: TrialRecord) -> str:
+    return ", ".join(f"{name} {value_text(value)}" for name, value in record.params.items())

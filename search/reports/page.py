@@ -1,0 +1,125 @@
+"""The report of a run as one HTML page that needs nothing else: texts, pictures, data and what draws them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from search.fidelity.audit import audit
+from search.reports.answer import answer_of
+from search.reports.columns import columns
+from search.reports.opened import OpenedRun, Stage
+from search.reports.pictures import pictures_of
+from search.run.provenance import last_versions
+from search.screen.audit_text import audit_lines
+from search.screen.confirm_text import confirmed_lines
+from search.screen.forecast_text import compared_text
+from search.screen.text import causes_of, next_commands
+from search.study.lineage import schedule_lines
+from search.study.trial import BROKEN_OFF
+from search.text import command, program
+
+_SCRIPTS = ("base", "chart", "curves", "slices", "parallel", "timeline", "page")
+"""In the order in which they need each other."""
+
+
+def page_of(run: OpenedRun) -> str:
+    """The page; it makes no request, and every text of the run is shown as text."""
+    running = run.owner is not None
+    stages = [columns(stage, running=running) for stage in run.stages]
+    has_trials = any(stage.ranked for stage in run.stages)
+    shown = run.stages.index(run.last)
+    pictures = pictures_of(run.last)
+    failures = [failure for stage in run.stages for failure in causes_of(_failed(stage))]
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    return environment.from_string(_static("page.html")).render(
+        name=run.folder.path.name,
+        answer=answer_of(run),
+        written=f"{datetime.now(UTC):%F %H:%M} UTC",
+        version=version("tune-search"),
+        sections=_sections(has_trials, bool(failures), bool(pictures)),
+        schedule=_schedule(run),
+        texts=list(_texts(run)),
+        stages=[stage.name for stage in run.stages],
+        shown=shown,
+        has_trials=has_trials,
+        failures=failures,
+        pictures=pictures,
+        configuration=run.folder.config.read_text(encoding="utf-8"),
+        versions=", ".join(f"{name} {each}" for name, each in last_versions(run.folder).items()),
+        next_lines=_next(run),
+        style=Markup(_static("page.css")),
+        script=Markup("\n".join(_static(f"{name}.js") for name in _SCRIPTS)),
+        data=_embedded({"stages": stages, "shown": shown}),
+    )
+
+
+def _static(name: str) -> str:
+    return files("search.reports").joinpath("static", name).read_text(encoding="utf-8")
+
+
+def _embedded(value: Any) -> Markup:
+    """JSON that nothing in it can end: a category may be named `</script>`."""
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    for sign in "<>&\u2028\u2029":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return Markup(text)
+
+
+def _failed(stage: Stage) -> dict[str, str]:
+    """Why trials have failed, diverged or were over a limit, by their names."""
+    broken = [record for record in stage.records if record.outcome in BROKEN_OFF]
+    prefix = f"{stage.name}/" if stage.name else ""
+    return {f"{prefix}{record.number}": f"{record.outcome}: {record.reason}" for record in broken}
+
+
+def _sections(has_trials: bool, has_failures: bool, has_pictures: bool) -> list[tuple[str, str]]:
+    charts = [
+        ("curves-section", "learning curves"),
+        ("importance-section", "what mattered"),
+        ("parallel-section", "parameters and values"),
+        ("trials-section", "trials"),
+        ("timeline-section", "timeline"),
+    ]
+    return [
+        *(charts if has_trials else []),
+        *([("failures", "failures")] if has_failures else []),
+        *([("pictures", "pictures")] if has_pictures else []),
+        ("configuration", "configuration"),
+        ("next", "what to type next"),
+    ]
+
+
+def _schedule(run: OpenedRun) -> Sequence[str]:
+    best = None if run.summary is None else run.summary.best
+    return [] if best is None else schedule_lines(best.schedule)
+
+
+def _texts(run: OpenedRun) -> Any:
+    """What other commands tell in lines: the race, how far rungs can be believed, the forecast."""
+    metric = run.last.config.objective.metric
+    if run.race is not None:
+        yield "The race of the best trials over seeds", confirmed_lines(run.race, metric)
+    if not run.last.config.objectives:
+        found = audit(run.last.records, run.last.rungs, run.last.config)
+        lines = audit_lines(found)[1:]
+        if lines:
+            yield "How far early values can be believed", lines
+    if run.summary is not None and run.summary.forecast is not None:
+        yield "Forecast and fact", [compared_text(run.summary.forecast)]
+
+
+def _next(run: OpenedRun) -> list[str]:
+    """What the last screen of the search says, or what can be done while it runs."""
+    if run.summary is not None:
+        return next_commands(run.summary, ())
+    folder = run.folder.path
+    again = command("report", folder) if run.owner is not None else command("resume", folder)
+    return [program("tensorboard", "--logdir", folder), again]

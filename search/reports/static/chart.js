@@ -1,0 +1,145 @@
+"use strict";
+// A canvas that is drawn anew when the page, its colours or the selection change, by mouse and by keyboard.
+
+class Chart {
+  // holder: the element that it fills. draw(g, width, height): draws. hit(x, y): the trial there, or null.
+  // least: pixels that it is wide at least; its holder scrolls then.
+  constructor(holder, { height, label, draw, hit = () => null, least = () => 0, pointer = {} }) {
+    Object.assign(this, { holder, heightOf: height, draw, hit, least });
+    this.canvas = element("canvas", { tabindex: 0, role: "img", "aria-label": label });
+    holder.replaceChildren(this.canvas);
+    this.width = 0;
+    this.listen(pointer);
+    new ResizeObserver(() => this.show()).observe(holder);
+    onChange(() => this.show());
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.show());
+    matchMedia("print").addEventListener("change", () => this.show());
+  }
+
+  show() {
+    const height = typeof this.heightOf === "function" ? this.heightOf() : this.heightOf;
+    const width = Math.max(this.holder.clientWidth, this.least());
+    if (!width || !height) return;
+    const sharp = Math.max(2, devicePixelRatio || 1);   // also on paper
+    Object.assign(this.canvas, { width: width * sharp, height: height * sharp });
+    Object.assign(this.canvas.style, { width: `${width}px`, height: `${height}px` });
+    const g = this.canvas.getContext("2d");
+    g.scale(sharp, sharp);
+    g.font = "12px system-ui, sans-serif";
+    Object.assign(this, { width, height });
+    this.draw(g, width, height);
+  }
+
+  listen({ down, move, up }) {
+    const place = (event) => {
+      const box = this.canvas.getBoundingClientRect();
+      return [event.clientX - box.left, event.clientY - box.top];
+    };
+    let isDragging = false;
+    this.canvas.addEventListener("pointerdown", (event) => {
+      isDragging = Boolean(down && down(...place(event), this));
+      if (isDragging) this.canvas.setPointerCapture(event.pointerId);
+    });
+    this.canvas.addEventListener("pointermove", (event) => {
+      if (isDragging) return move(...place(event), this);
+      const trial = this.hit(...place(event), this);
+      if (trial === state.hovered) return;
+      state.hovered = trial;
+      changed();
+    });
+    this.canvas.addEventListener("pointerup", (event) => {
+      const wasDragged = isDragging && up(...place(event), this);
+      isDragging = false;
+      if (wasDragged) return;
+      const trial = this.hit(...place(event), this);
+      if (trial !== null) select(trial);
+    });
+    this.canvas.addEventListener("pointerleave", () => {
+      state.hovered = null;
+      changed();
+    });
+    this.canvas.addEventListener("keydown", byKeyboard);
+  }
+}
+
+// Arrows go from the best trial to worse ones and back, Escape clears.
+function byKeyboard(event) {
+  const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+  if (event.key === "Escape") {
+    state.selected = null;
+    state.filters.clear();
+  } else if (by) {
+    const order = byRank().filter(passes);
+    if (!order.length) return;
+    const at = order.indexOf(state.selected);
+    const next = at < 0 ? (by > 0 ? 0 : order.length - 1) : (at + by + order.length) % order.length;
+    state.selected = order[next];
+  } else return;
+  event.preventDefault();
+  changed();
+}
+
+const MARGIN = { left: 58, right: 14, top: 12, bottom: 40 };
+
+// Axes with ticks around the inside of a chart; returns where values are drawn.
+function axes(g, width, height, across, up, { x, y, margin = MARGIN, ticksX, ticksY = 5 }) {
+  const { left, right, top, bottom } = margin;
+  const place = {
+    x: (value) => left + across.to(value) * (width - left - right),
+    y: (value) => height - bottom - clamp(up.to(value)) * (height - top - bottom),
+  };
+  g.strokeStyle = colour("line");
+  g.fillStyle = colour("soft");
+  g.lineWidth = 1;
+  g.textAlign = "right";
+  g.textBaseline = "middle";
+  for (const [value, text] of up.ticks(ticksY)) {
+    line(g, left, place.y(value), width - right, place.y(value));
+    g.fillText(text, left - 6, place.y(value));
+  }
+  g.textBaseline = "top";
+  const ticks = across.ticks(ticksX ?? Math.max(2, Math.floor(width / 90)));
+  const room = (width - left - right) / Math.max(1, ticks.length) - 4;
+  ticks.forEach(([value, text], place_) => {
+    g.textAlign = across.kind === "choice" ? "center"
+      : place_ === ticks.length - 1 && across.to(value) > 0.95 ? "right" : "center";
+    g.fillText(shortened(g, text, Math.max(room, 28)), place.x(value), height - bottom + 6);
+  });
+  g.textAlign = "right";
+  g.fillText(x, width - right, height - 16);
+  if (y) {
+    g.textAlign = "left";
+    g.textBaseline = "top";
+    g.fillText(y, 2, 0);
+  }
+  return place;
+}
+
+function shortened(g, text, room) {
+  let shown = text;
+  while (shown.length > 2 && g.measureText(shown).width > room) shown = shown.slice(0, -2) + "…";
+  return shown;
+}
+
+function line(g, x0, y0, x1, y1) {
+  g.beginPath();
+  g.moveTo(x0, y0);
+  g.lineTo(x1, y1);
+  g.stroke();
+}
+
+// The colour of a trial by its rank: the best ones stand out, the others are grey.
+function strokeOf(trial) {
+  if (trial === state.selected) return [colour("chosen"), 2.5, 1];
+  if (trial === state.hovered) return [colour("chosen"), 2, 0.9];
+  const rank = trials().rank[trial];
+  if (rank === 1) return [colour("best"), 2.2, 1];
+  if (rank !== null && rank <= 5) return [colour("good"), 1.4, 0.9];
+  return [colour("other"), 1, count() > 300 ? 0.25 : 0.55];
+}
+
+// Trials in the order in which they are drawn: what one looks at lies on top.
+function painted() {
+  const last = [state.hovered, state.selected].filter((trial) => trial !== null);
+  return [...byRank().filter((trial) => !last.includes(trial)).reverse(), ...last];
+}

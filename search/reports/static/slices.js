@@ -1,0 +1,92 @@
+"use strict";
+// For each parameter, the values of all trials that have it; and the bars of what mattered.
+
+function slices() {
+  const holder = document.getElementById("slices");
+  let drawn = -1;
+  const build = () => {
+    if (drawn === state.stage) return;
+    drawn = state.stage;
+    holder.replaceChildren(...stage().parameters.map((parameter, axis) => {
+      const box = element("div", { class: "slice" });
+      const made = element("figure", {}, box, element("figcaption", {}, parameter.name));
+      slice(box, parameter, axis, state.stage);
+      return made;
+    }));
+  };
+  onChange(build);
+  build();
+}
+
+function slice(box, parameter, axis, of) {
+  const margin = { left: 50, right: 12, top: 8, bottom: 24 };
+  const scale = new Scale(parameter);
+  let place = null;
+  // Those of one option stand side by side; always at the same place.
+  const shift = (trial) => parameter.kind === "choice" ? ((trial * 7919) % 31 / 31 - 0.5) * 24 : 0;
+  const spot = (trial) => {
+    const value = trials().params[axis][trial], reached = valueAt(trial, state.depth);
+    if (value === null || reached === null) return null;
+    return [place.x(value) + shift(trial), place.y(reached)];
+  };
+  const draw = (g, width, height) => {
+    if (state.stage !== of) return;
+    const inside = parameter.kind === "choice" ? { ...margin, left: 66, right: 28 } : margin;
+    place = axes(g, width, height, scale, valueScale(), { x: "", margin: inside, ticksX: 3, ticksY: 4 });
+    for (const trial of painted()) {
+      const at = spot(trial);
+      if (at === null) continue;
+      const [stroke, thick, alpha] = strokeOf(trial);
+      g.fillStyle = stroke;
+      g.globalAlpha = passes(trial) ? Math.max(0.5, alpha) : 0.08;
+      g.beginPath();
+      g.arc(...at, 1.6 + thick, 0, 7);
+      g.fill();
+    }
+    g.globalAlpha = 1;
+  };
+  const hit = (x, y) => {
+    if (state.stage !== of) return null;
+    let found = null, least = 12 ** 2;
+    for (let trial = 0; trial < count(); trial++) {
+      const at = passes(trial) ? spot(trial) : null;
+      const far = at === null ? Infinity : (at[0] - x) ** 2 + (at[1] - y) ** 2;
+      if (far < least) [found, least] = [trial, far];
+    }
+    return found;
+  };
+  new Chart(box, { height: 170, label: `${parameter.name} against the value of each trial`, draw, hit });
+}
+
+function importance() {
+  const holder = document.getElementById("importance"), told = document.getElementById("importance-told");
+  const show = () => {
+    const place = stage().depths.findIndex(([depth]) => depth === state.depth);
+    const found = place < 0 ? null : stage().importances[place];
+    if (!found) {
+      told.textContent = "Too few trials were trained so far, or their values are equal: at least 10 are compared.";
+      holder.replaceChildren();
+      return;
+    }
+    told.textContent = `What tells the best ${found.top} of ${found.trials} trials after virtual epoch ` +
+      `${found.depth} from the others (PED-ANOVA). The line is 80 % of what resampled trials give; a bar that ` +
+      "ends before the mark may be chance.";
+    const most = Math.max(...found.rows.map(([, , , high, chance]) => Math.max(high, chance)), 0.01);
+    holder.replaceChildren(...found.rows.map((row) => bar(row, most)));
+  };
+  onChange(show);
+  show();
+}
+
+function bar([name, share, low, high, chance], most) {
+  const percent = (value) => `${100 * value / most}%`;
+  const matters = share > chance;
+  return element("tr", { class: matters ? "matters" : "" },
+    element("th", { scope: "row" }, name),
+    element("td", { class: "share" }, `${Math.round(100 * share)} %`),
+    element("td", { class: "bar" }, element("div", { class: "track" },
+      element("div", { class: "filled", style: `width: ${percent(share)}` }),
+      element("div", { class: "spread", style: `left: ${percent(low)}; width: ${percent(high - low)}` }),
+      element("div", { class: "chance", style: `left: ${percent(chance)}`, title: "chance" }))),
+    element("td", {}, matters ? "" : "may be chance"));
+}

@@ -1,0 +1,60 @@
+"""Writes report.html into a run's folder, or elsewhere."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from search.addresses import local_path
+from search.reports.opened import open_for_report
+from search.reports.page import page_of
+from search.run.folder import RunFolder
+from search.text import command, one_line, short_path
+from trainables.files import atomic_write
+
+_log = logging.getLogger(__name__)
+
+REPORT = "report.html"
+
+
+def report(run: str | Path, *, out: str | Path | None = None) -> Path:
+    """Write what a search has found so far as one HTML file that can be opened anywhere; returns its path.
+
+    Args:
+        run: the folder of the search, which may be running: it is only read.
+        out: the file (default: `<run>/report.html`); one that is there is replaced.
+
+    Raises:
+        SearchError: there is no run, its study is damaged, or the file cannot be written.
+    """
+    folder = RunFolder.at(run)
+    folder.require()
+    return write_report(folder, out, owner=folder.owner())
+
+
+def report_at_end(folder: RunFolder) -> str:
+    """Write the report of a search that has just ended; returns its path as text, or why there is none.
+
+    What a search has found is not lost with the page that shows it, so nothing is raised.
+    """
+    try:
+        return short_path(write_report(folder))
+    except Exception as error:
+        _log.warning("the report of %s", folder.path, exc_info=True)
+        again = command("report", folder.path)
+        return f"not written, {type(error).__name__}: {one_line(str(error))}; `{again}` tries again"
+
+
+def write_report(folder: RunFolder, out: str | Path | None = None, *, owner: str | None = None) -> Path:
+    """As `report`, for who knows whether the search is running.
+
+    Args:
+        folder: of the run.
+        out: as of `report`.
+        owner: who runs the search now; None if nobody does.
+    """
+    file = folder.path / REPORT if out is None else local_path(out).absolute()
+    page = page_of(open_for_report(folder, owner=owner))
+    with folder.needs_space():
+        atomic_write(file, page)
+    return file
