@@ -1,5 +1,5 @@
 # make search | test | test-rest | test-all | install | test-slow | chaos | bench | tables | gpu | gpu-wheels | slurm |
-# image | lint | clean
+# browser | image | lint | clean
 # The newest Python that is there with its venv module; make PYTHON=/path/to/python takes another.
 PYTHON ?= $(shell for version in 3.14 3.13 3.12 3.11; do \
 	command -v python$$version >/dev/null && python$$version -c 'import ensurepip, venv' 2>/dev/null \
@@ -9,7 +9,8 @@ BENCH := .venv-bench/bin/python
 # Two tests at a time: most of their time is that of processes that start. The longest files first.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: install search test test-rest test-all test-slow chaos lint clean compare-epochs bench tables gpu gpu-wheels slurm image
+.PHONY: install search test test-rest test-all test-slow chaos lint clean compare-epochs bench tables gpu gpu-wheels slurm browser \
+	image
 
 install: .venv/installed
 
@@ -76,6 +77,14 @@ slurm:
 		|| { echo "SLURM is installed by root on Debian or Ubuntu: apt install slurm-wlm munge" >&2; exit 1; }; \
 		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends \
 			slurm-wlm munge iproute2; }
+
+# The browser that tests/e2e/test_report_browser.py opens reports in; those tests are skipped without it.
+browser:
+	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || { \
+		test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
+		|| { echo "Chromium is installed by root on Debian or Ubuntu: apt install chromium chromium-driver" >&2; exit 1; }; \
+		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends \
+			chromium chromium-driver; }
 
 # The image of docs/kubernetes.md; make image BASE=nvidia/cuda:12.9.1-base-ubuntu24.04 takes another base.
 image:

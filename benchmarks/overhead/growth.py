@@ -133,7 +133,7 @@ class TimedCoordinator:
     """A coordinator whose answers are timed."""
 
     def __init__(self, search: Search) -> None:
-        self._search, self.study = search, search.coordinator.study
+        self._search, self.study, self.times = search, search.coordinator.study, search.coordinator.times
 
     def next_job(self) -> TrialRecord:
         search, turn, begun = self._search, Timed(), self._search.num_trials

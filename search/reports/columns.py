@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from search.reports.importance import depths, importances
+from search.reports.importance import BY_RANK, depths, importances
 from search.reports.opened import Stage
 from search.space.domains import Choice, Domain
 from search.study.trial import TrialRecord
 
 _LOGARITHMIC = ("loguniform", "lograndint")
-MOST_DEPTHS_TRIALS = 30
-"""Trials are compared at the deepest rung that so many have reached, or else at the one that most have."""
 
 
 def columns(stage: Stage, *, running: bool) -> dict[str, Any]:
@@ -24,7 +22,9 @@ def columns(stage: Stage, *, running: bool) -> dict[str, Any]:
         running: somebody runs it now.
     """
     parameters = _parameters(stage)
-    at = depths(stage.records, stage.rungs, stage.length)
+    at = depths(stage)
+    number_of_all = max(at.values(), default=0)
+    compared = {BY_RANK: len(stage.ranked)} | at
     began = min((record.jobs[0][0] for record in stage.records if record.jobs), default=0.0)
     mode = stage.config.objective.mode
     return {
@@ -33,19 +33,13 @@ def columns(stage: Stage, *, running: bool) -> dict[str, Any]:
         "mode": mode,
         "length": stage.length,
         "began": began,
-        "rungs": _rungs(stage),
-        "depths": [[depth, number] for depth, number in at.items()],
-        "depth": compared_at(at),
+        "rungs": stage.marks,
+        "depths": [[depth, number] for depth, number in compared.items()],
+        "depth": BY_RANK if at.get(stage.length) != number_of_all else stage.length,
         "parameters": parameters,
         "trials": _trials(stage, [each["name"] for each in parameters], parameters, began, running),
-        "importances": [_importances(stage, depth) for depth in at],
+        "importances": [_importances(stage, depth) for depth in compared],
     }
-
-
-def compared_at(numbers: Mapping[int, int]) -> int:
-    """The virtual epochs after which trials are compared at first, of those with these numbers of trials."""
-    enough = [depth for depth, number in numbers.items() if number >= MOST_DEPTHS_TRIALS]
-    return max(enough) if enough else max(numbers, key=lambda depth: numbers[depth], default=1)
 
 
 def state_of(record: TrialRecord, stage: Stage, *, running: bool) -> str:
@@ -56,17 +50,6 @@ def state_of(record: TrialRecord, stage: Stage, *, running: bool) -> str:
     if at_rung or (record.held_at == record.depth and record.depth):
         return "paused"
     return "running" if running else "interrupted"
-
-
-def _rungs(stage: Stage) -> list[int]:
-    """Virtual epochs at which trials pause or are stopped, where rungs are counted in these."""
-    if stage.rungs.axis != "virtual_epochs" or stage.config.scheduler.name in ("none", "pbt"):
-        return []
-    found, rung = [], stage.rungs.grace_period
-    while rung < stage.length:
-        found.append(rung)
-        rung *= stage.rungs.reduction_factor
-    return found
 
 
 def _parameters(stage: Stage) -> list[dict[str, Any]]:
@@ -118,7 +101,7 @@ def _trials(
             ]
             for name, parameter in zip(names, parameters, strict=True)
         ],
-        "jobs": [[[round(time - began, 1) for time in job] for job in record.jobs] for record in records],
+        "jobs": [[[round(time - began, 2) for time in job] for job in record.jobs] for record in records],
     }
 
 
@@ -130,7 +113,7 @@ def _value(parameter: Mapping[str, Any], value: Any) -> Any:
 
 
 def _importances(stage: Stage, depth: int) -> dict[str, Any] | None:
-    found = importances(stage.records, stage.frozen, stage.config.objective.mode, depth)
+    found = importances(stage, depth)
     if found is None:
         return None
     rows = [[each.name, each.share, each.low, each.high, each.by_chance] for each in found.of]
@@ -142,8 +125,3 @@ def _rounded(value: float | None) -> float | None:
     if value is None or not math.isfinite(value):
         return None
     return float(f"{value:.6g}") if isinstance(value, float) else value
-
-
-def finite(values: Iterable[float | None]) -> list[float]:
-    """Those that are numbers."""
-    return [value for value in values if value is not None and math.isfinite(value)]

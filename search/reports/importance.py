@@ -15,11 +15,12 @@ from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from search.config.schema import Mode
-from search.schedulers.base import Rungs
+from search.reports.opened import Stage
 from search.study.in_memory import frozen_trial, study_showing
 from search.study.trial import BROKEN_OFF, TrialRecord, as_loss
 
+BY_RANK = 0
+"""In the place of a number of virtual epochs: trials are compared by their rank in the search."""
 MIN_TRIALS = 10
 """Fewer say nothing about parameters."""
 _MOST = 1000
@@ -54,7 +55,7 @@ class Importances:
     """What mattered for being among the best after so many virtual epochs."""
 
     depth: int
-    """Virtual epochs after which trials are compared."""
+    """Virtual epochs after which trials are compared; `BY_RANK` where they are as the search ranks them."""
     trials: int
     """Trials that came so far."""
     top: int
@@ -63,40 +64,37 @@ class Importances:
     """The greatest share first."""
 
 
-def depths(records: Sequence[TrialRecord], rungs: Rungs, length: int) -> dict[int, int]:
+def depths(stage: Stage) -> dict[int, int]:
     """How many trials have been trained to each rung and to full length, by virtual epochs."""
-    marks: list[int] = [length]
-    mark = rungs.grace_period
-    while rungs.axis == "virtual_epochs" and mark < length:
-        marks.append(mark)
-        mark *= rungs.reduction_factor
-    counted = [record for record in records if _counts(record)]
+    marks = [*stage.marks, stage.length]
+    counted = [record for record in stage.records if _counts(record)]
     found = {mark: sum(record.depth >= mark for record in counted) for mark in sorted(marks)}
     return {mark: number for mark, number in found.items() if number}
 
 
-def importances(
-    records: Sequence[TrialRecord], frozen: Sequence[FrozenTrial], mode: Mode, depth: int
-) -> Importances | None:
+def importances(stage: Stage, depth: int) -> Importances | None:
     """The importance of each parameter that differs; None of fewer than MIN_TRIALS, or of equal values.
 
+    Early stopping selects: those that have come far differ little in what mattered most. By rank all trials
+    count, the ones that were promoted further as the better ones.
+
     Args:
-        records: the trials of a search.
-        frozen: Optuna's view of each.
-        mode: whether the objective is maximized or minimized.
-        depth: virtual epochs after which trials are compared.
+        stage: the search.
+        depth: virtual epochs after which trials are compared, or `BY_RANK`.
     """
-    found = [
-        (record, trial)
-        for record, trial in zip(records, frozen, strict=True)
-        if _counts(record) and record.depth >= depth and not record.taken_over
-    ]
-    losses = np.array([as_loss(record.best(mode, depth) or 0.0, mode) for record, _ in found])
-    if len(found) < MIN_TRIALS or np.ptp(losses) == 0.0:
+    mode = stage.config.objective.mode
+    if depth == BY_RANK:
+        known = [record for record in stage.ranked if _counts(record)]
+        values = [float(rank) for rank in range(len(known))]
+    else:
+        known = [record for record in stage.records if _counts(record) and record.depth >= depth]
+        values = [as_loss(record.best(mode, depth) or 0.0, mode) for record in known]
+    losses = np.array(values)
+    if len(known) < MIN_TRIALS or np.ptp(losses) == 0.0:
         return None
     rng = np.random.default_rng(0)
-    chosen = np.arange(len(found)) if len(found) <= _MOST else rng.choice(len(found), _MOST, replace=False)
-    trials, losses = [found[number][1] for number in chosen], losses[chosen]
+    chosen = np.arange(len(known)) if len(known) <= _MOST else rng.choice(len(known), _MOST, replace=False)
+    trials, losses = [stage.frozen[known[place].number] for place in chosen], losses[chosen]
     top = max(_FEWEST_TOP, round(_TOP * len(trials)))
     names = _differing(trials)
     if not names:
@@ -113,11 +111,15 @@ def importances(
         Importance(name, *(round(float(each[place]), 4) for each in (measured / total, low, high, chance)))
         for place, name in enumerate(names)
     ]
-    return Importances(depth, len(found), top, sorted(of, key=lambda each: -each.share))
+    return Importances(
+        depth, len(known), round(top * len(known) / len(trials)), sorted(of, key=lambda each: -each.share)
+    )
 
 
 def _counts(record: TrialRecord) -> bool:
-    return record.outcome not in BROKEN_OFF and not record.of_other_data and record.depth > 0
+    broken = record.outcome in BROKEN_OFF
+    # The values of a population change, so no parameters of it stand for a result.
+    return record.depth > 0 and not (broken or record.of_other_data or record.taken_over)
 
 
 def _differing(trials: Sequence[FrozenTrial]) -> list[str]:

@@ -49,6 +49,17 @@ class Stage:
     def rungs(self) -> Rungs:
         return self.scheduler.rungs
 
+    @property
+    def marks(self) -> list[int]:
+        """Virtual epochs at which trials pause or are stopped, where rungs are counted in these."""
+        if self.rungs.axis != "virtual_epochs" or self.config.scheduler.name in ("none", "pbt"):
+            return []
+        found, rung = [], self.rungs.grace_period
+        while rung < self.length:
+            found.append(rung)
+            rung *= self.rungs.reduction_factor
+        return found
+
     @cached_property
     def ranked(self) -> list[TrialRecord]:
         """Trials with a value, the best first."""

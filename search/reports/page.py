@@ -39,6 +39,7 @@ def page_of(run: OpenedRun) -> str:
     pictures = pictures_of(run.last)
     failures = [failure for stage in run.stages for failure in causes_of(_failed(stage))]
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment.filters["with_code"] = _with_code
     return environment.from_string(_static("page.html")).render(
         name=run.folder.path.name,
         answer=answer_of(run),
@@ -63,6 +64,15 @@ def page_of(run: OpenedRun) -> str:
 
 def _static(name: str) -> str:
     return files("search.reports").joinpath("static", name).read_text(encoding="utf-8")
+
+
+def _with_code(text: str) -> Markup:
+    """The text, with what stands between backticks as code."""
+    parts = (
+        Markup("<code>{}</code>" if place % 2 else "{}").format(part)
+        for place, part in enumerate(text.split("`"))
+    )
+    return Markup("").join(parts)
 
 
 def _embedded(value: Any) -> Markup:

@@ -5,7 +5,7 @@ const DATA = JSON.parse(document.getElementById("data").textContent);
 
 const state = {
   stage: DATA.shown,
-  depth: 1,        // virtual epochs after which trials are compared
+  depth: 1,        // virtual epochs after which trials are compared, or BY_RANK
   hovered: null,   // a trial, by its place in the columns
   selected: null,
   filters: new Map(),   // by axis: [low, high] in parts of its length, see Scale
@@ -40,8 +40,12 @@ function count() {
   return trials().number.length;
 }
 
-// The best value of a trial in its first virtual epochs; null where it has not come so far.
+const BY_RANK = 0;   // in the place of a depth
+
+// What trials are compared by: the best value in the first virtual epochs, null where a trial has not come
+// so far; or its rank in the search.
 function valueAt(trial, depth) {
+  if (depth === BY_RANK) return trials().rank[trial];
   const values = trials().values[trial];
   if (values.length < depth) return null;
   let best = null;
@@ -106,7 +110,8 @@ function mixed(one, other, part) {
   return `rgb(${a.map((each, place) => Math.round(each + part * (b[place] - each))).join(" ")})`;
 }
 
-// From where a value stands on an axis, and back: 0 is its low end, 1 its high end.
+// From where a value stands on an axis, and back: 0 is its low end, 1 its high end. That of ranks has its
+// greatest number at the low end.
 class Scale {
   constructor({ kind, low, high, options }) {
     this.kind = kind;
@@ -129,18 +134,19 @@ class Scale {
   // Pairs of value and text, about so many.
   ticks(about = 5) {
     if (this.kind === "choice") return this.options.map((each, place) => [place, option(each)]);
-    const found = this.kind === "log" ? this.powers(about) : steps(this.low, this.high, about);
+    const ends = [Math.min(this.low, this.high), Math.max(this.low, this.high)];
+    const found = this.kind === "log" ? powers(...ends, about) : steps(...ends, about);
     return found.map((value) => [value, number(value)]);
   }
+}
 
-  powers(about) {
-    const first = Math.ceil(Math.log10(this.low) - 1e-9), last = Math.floor(Math.log10(this.high) + 1e-9);
-    if (last - first < 1) return steps(this.low, this.high, 3).filter((value) => value > 0);
-    const every = Math.max(1, Math.ceil((last - first) / about));
-    const found = [];
-    for (let power = first; power <= last; power += every) found.push(10 ** power);
-    return found;
-  }
+function powers(low, high, about) {
+  const first = Math.ceil(Math.log10(low) - 1e-9), last = Math.floor(Math.log10(high) + 1e-9);
+  if (last - first < 1) return steps(low, high, 3).filter((value) => value > 0);
+  const every = Math.max(1, Math.ceil((last - first) / about));
+  const found = [];
+  for (let power = first; power <= last; power += every) found.push(10 ** power);
+  return found;
 }
 
 function widened(value, kind) {
@@ -181,6 +187,10 @@ function scaleOf(axis) {
 
 let known = { key: "", scale: null };
 
+function valueName() {
+  return state.depth === BY_RANK ? "rank" : stage().metric;
+}
+
 // Of the objective at the depth at which trials are compared; values far off the others are cut off.
 function valueScale() {
   const key = `${state.stage}/${state.depth}`;
@@ -191,7 +201,8 @@ function valueScale() {
       if (value !== null) found.push(value);
     }
     const [low, high] = inner(found);
-    known = { key, scale: new Scale({ kind: "linear", low, high }) };
+    known = { key, scale: new Scale(state.depth === BY_RANK
+      ? { kind: "log", low: Math.max(2, ...found), high: 1 } : { kind: "linear", low, high }) };
   }
   return known.scale;
 }

@@ -22,9 +22,13 @@ function curves() {
     g.fillStyle = colour("soft");
     g.textAlign = "left";
     g.textBaseline = "top";
+    let free = 0;
     for (const rung of stage().rungs) {
       line(g, place.x(rung), 22, place.x(rung), height - MARGIN.bottom);
-      g.fillText(`rung ${rung}`, place.x(rung) + 3, 8);
+      const text = `rung ${rung}`, at = place.x(rung) + 3;
+      if (at < free) continue;
+      g.fillText(text, at, 8);
+      free = at + g.measureText(text).width + 6;
     }
     g.setLineDash([]);
     for (const trial of painted()) curve(g, trial);

@@ -82,7 +82,7 @@ function detail() {
 function filters() {
   const chips = document.getElementById("chips"), fields = document.getElementById("fields");
   const names = () => [...stage().parameters.keys(), VALUE];
-  const nameOf = (axis) => axis === VALUE ? stage().metric : stage().parameters[axis].name;
+  const nameOf = (axis) => axis === VALUE ? valueName() : stage().parameters[axis].name;
   const end = (axis, part) => {
     const scale = scaleOf(axis);
     if (scale.kind !== "choice") return number(scale.from(clamp(part)));
@@ -109,7 +109,11 @@ function filters() {
   const limit = (axis, low, high) => {
     const scale = scaleOf(axis);
     if (low === "" && high === "") state.filters.delete(axis);
-    else state.filters.set(axis, [low === "" ? 0 : clamp(scale.to(Number(low))) - 1e-9, high === "" ? 1 : clamp(scale.to(Number(high))) + 1e-9]);
+    else {
+      const ends = [low === "" ? scale.low : Number(low), high === "" ? scale.high : Number(high)];
+      const [from, to] = ends.map((each) => clamp(scale.to(each))).sort((a, b) => a - b);
+      state.filters.set(axis, [from - 1e-9, to + 1e-9]);
+    }
     changed();
   };
   onChange(showChips);
@@ -129,7 +133,7 @@ function start() {
   const depth = document.getElementById("depth");
   const fill = () => {
     depth.replaceChildren(...stage().depths.map(([each, number_]) =>
-      element("option", { value: each, selected: each === state.depth }, `${each} (${number_} trials)`)));
+      element("option", { value: each, selected: each === state.depth }, each === BY_RANK ? `by rank (${number_} trials)` : `after virtual epoch ${each} (${number_} trials)`)));
   };
   depth.addEventListener("change", () => { state.depth = Number(depth.value); state.filters.delete(VALUE); changed(); });
   const chosen = document.getElementById("stage");

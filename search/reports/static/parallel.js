@@ -42,7 +42,7 @@ function parallel() {
       g.globalAlpha = 1;
     }
     const room = (width - 2 * SIDE) / Math.max(1, axesOf().length - 1) - 6;
-    const name = axis === VALUE ? stage().metric : stage().parameters[axis].name;
+    const name = axis === VALUE ? valueName() : stage().parameters[axis].name;
     g.textAlign = "center";
     g.fillStyle = colour("ink");
     g.textBaseline = "top";
@@ -123,6 +123,6 @@ function twoLines(name) {
 
 // From the colour of poor values to that of good ones.
 function byValue(part) {
-  const good = stage().mode === "max" ? part : 1 - part;
+  const good = state.depth === BY_RANK || stage().mode === "max" ? part : 1 - part;
   return mixed(colour("poor"), colour("good"), good);
 }

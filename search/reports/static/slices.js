@@ -21,6 +21,7 @@ function slices() {
 function slice(box, parameter, axis, of) {
   const margin = { left: 50, right: 12, top: 8, bottom: 24 };
   const scale = new Scale(parameter);
+  if (parameter.kind === "choice") [scale.low, scale.high] = [-0.5, parameter.options.length - 0.5];
   let place = null;
   // Those of one option stand side by side; always at the same place.
   const shift = (trial) => parameter.kind === "choice" ? ((trial * 7919) % 31 / 31 - 0.5) * 24 : 0;
@@ -31,8 +32,7 @@ function slice(box, parameter, axis, of) {
   };
   const draw = (g, width, height) => {
     if (state.stage !== of) return;
-    const inside = parameter.kind === "choice" ? { ...margin, left: 66, right: 28 } : margin;
-    place = axes(g, width, height, scale, valueScale(), { x: "", margin: inside, ticksX: 3, ticksY: 4 });
+    place = axes(g, width, height, scale, valueScale(), { x: "", margin, ticksX: 3, ticksY: 4 });
     for (const trial of painted()) {
       const at = spot(trial);
       if (at === null) continue;
@@ -68,9 +68,9 @@ function importance() {
       holder.replaceChildren();
       return;
     }
-    told.textContent = `What tells the best ${found.top} of ${found.trials} trials after virtual epoch ` +
-      `${found.depth} from the others (PED-ANOVA). The line is 80 % of what resampled trials give; a bar that ` +
-      "ends before the mark may be chance.";
+    const where = found.depth === BY_RANK ? "by their rank in the search" : `after virtual epoch ${found.depth}`;
+    told.textContent = `What tells the best ${found.top} of ${found.trials} trials ${where} from the others ` +
+      "(PED-ANOVA). The line is 80 % of what resampled trials give; a bar that ends before the mark may be chance.";
     const most = Math.max(...found.rows.map(([, , , high, chance]) => Math.max(high, chance)), 0.01);
     holder.replaceChildren(...found.rows.map((row) => bar(row, most)));
   };
@@ -88,5 +88,5 @@ function bar([name, share, low, high, chance], most) {
       element("div", { class: "filled", style: `width: ${percent(share)}` }),
       element("div", { class: "spread", style: `left: ${percent(low)}; width: ${percent(high - low)}` }),
       element("div", { class: "chance", style: `left: ${percent(chance)}`, title: "chance" }))),
-    element("td", {}, matters ? "" : "may be chance"));
+    element("td", { class: "told" }, matters ? "" : "may be chance"));
 }

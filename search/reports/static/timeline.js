@@ -17,7 +17,7 @@ function timeline() {
     const breaks = without(jobs);
     const ends = [];
     for (const job of jobs) {
-      let lane = ends.findIndex((end) => end <= job.begin + 0.05);
+      let lane = ends.findIndex((end) => end <= job.begin + 0.03);
       if (lane < 0) lane = ends.push(0) - 1;
       ends[lane] = job.end;
       job.lane = lane;

@@ -1,0 +1,207 @@
+"""What the report of a run says: the jobs, the trials as columns, what mattered, and how sure the best is."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from reported_functions import SCRIPT, small_run
+
+import search
+from search.errors import SearchError
+from search.reports.answer import answer_of
+from search.reports.columns import columns, state_of
+from search.reports.importance import BY_RANK, MIN_TRIALS, depths, importances
+from search.reports.opened import OpenedRun, open_for_report
+from search.reports.page import page_of
+from search.run.folder import RunFolder
+from search.study.frozen import read_records
+
+pytestmark = pytest.mark.usefixtures("no_fsync")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> search.Run:
+    return small_run(tmp_path_factory.mktemp("results"))
+
+
+@pytest.fixture(scope="module")
+def opened(run: search.Run) -> OpenedRun:
+    return open_for_report(RunFolder(run.folder), owner=None)
+
+
+# --- jobs
+
+
+def test_every_job_of_a_search_has_its_times_in_order_and_one_at_a_time(run: search.Run) -> None:
+    jobs = sorted(job for record in read_records(run.folder / "study.journal") for job in record.jobs)
+    promoted = sum(
+        1 for entry in (run.folder / "study.journal").read_text().splitlines() if '"promoted"' in entry
+    )
+    assert len(jobs) == 30 + promoted > 30
+    assert all(begin < end for begin, end in jobs)
+    assert all(end <= later for (_, end), (later, _) in pairwise(jobs))
+
+
+# --- columns
+
+
+def test_the_columns_hold_every_trial_as_the_study_does(opened: OpenedRun, run: search.Run) -> None:
+    found = columns(opened.stages[0], running=False)
+    trials, table = found["trials"], run.trials
+    assert trials["number"] == list(table.index)
+    assert [rank or 0 for rank in trials["rank"]] == list(table["rank"].fillna(0))
+    assert [len(values) for values in trials["values"]] == list(table["virtual_epochs"])
+    known = [value for value in trials["value"] if value is not None]
+    assert known == pytest.approx(list(table["value"].dropna()), rel=1e-5)
+    assert len(known) == 28
+    names = [each["name"] for each in found["parameters"]]
+    assert names == ["lr", "kind", "kind.2.by", "idle"]
+    assert [None if by is None else 2 for by in trials["params"][2]] == [
+        kind if kind == 2 else None for kind in trials["params"][1]
+    ]
+    assert found["parameters"][1]["options"][0] == SCRIPT
+    assert trials["params"][0] == pytest.approx(list(table["params_lr"]), rel=1e-5)
+
+
+def test_unfinished_trials_are_running_paused_or_interrupted(tmp_path: Path) -> None:
+    run = small_run(tmp_path, trials=9)
+    stage = open_for_report(RunFolder(run.folder), owner=None).stages[0]
+    for record in stage.records:
+        record.outcome = None
+        record.held_at = 0
+    fresh = next(record for record in stage.records if record.depth == 1 and record.promoted_at == 0)
+    assert state_of(fresh, stage, running=True) == "paused"
+    fresh.promoted_at = 1
+    assert state_of(fresh, stage, running=True) == "running"
+    assert state_of(fresh, stage, running=False) == "interrupted"
+    fresh.held_at = 1
+    assert state_of(fresh, stage, running=True) == "paused"
+
+
+# --- what mattered
+
+
+def test_what_decided_has_the_greatest_share_and_what_did_nothing_may_be_chance(opened: OpenedRun) -> None:
+    stage = opened.stages[0]
+    for depth in (BY_RANK, 1):
+        found = importances(stage, depth)
+        assert found is not None
+        assert found.trials == 28  # two diverged
+        assert found.of[0].name == "lr"
+        assert found.of[0].matters
+        assert not next(each for each in found.of if each.name == "idle").matters
+        assert sum(each.share for each in found.of) == pytest.approx(1.0, abs=1e-3)
+        assert all(each.low <= each.high for each in found.of)
+
+
+def test_the_same_study_gives_the_same_shares(opened: OpenedRun) -> None:
+    assert importances(opened.stages[0], 1) == importances(opened.stages[0], 1)
+
+
+def test_trials_are_compared_where_enough_have_come(opened: OpenedRun) -> None:
+    stage = opened.stages[0]
+    numbers = depths(stage)
+    assert list(numbers) == [1, 3, 9]
+    assert numbers[1] == 28
+    assert numbers[9] < MIN_TRIALS
+    assert importances(stage, 9) is None
+
+
+# --- the answer
+
+
+def test_the_answer_names_the_best_trial_its_lead_and_its_noise(opened: OpenedRun, run: search.Run) -> None:
+    answer = answer_of(opened)
+    assert run.best is not None
+    assert float(answer.value) == pytest.approx(run.best.value, rel=1e-3)
+    assert answer.what.startswith(f"loss of trial {run.best.trial}, virtual epoch 9 of 9, step 18")
+    assert "standard deviation" in " ".join(answer.sure)
+    assert dict(answer.params)["kind"] in (SCRIPT, f"<b>{SCRIPT}", "2")
+    cost = dict(answer.cost)
+    spent = sum(run.trials["virtual_epochs"]) / 9
+    assert cost["compute"] == f"that of {spent:.1f} full trainings"
+    assert cost["trials"].startswith("30: 5 completed, 2 diverged, 23 stopped")
+
+
+# --- the page
+
+
+class _Texts(HTMLParser):
+    """What a browser makes of a page: tags with their attributes, and the text in each script."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        if self.tags and self.tags[-1][0] == "script":
+            self.scripts.append(data)
+
+
+def test_texts_of_a_run_never_become_html_and_nothing_is_requested(opened: OpenedRun) -> None:
+    page = page_of(opened)
+    found = _Texts()
+    found.feed(page)
+    scripts = [attrs for tag, attrs in found.tags if tag == "script"]
+    assert len(scripts) == 2  # the data, and what draws them
+    assert "document.title" not in "".join(found.scripts[-1:])
+    data = json.loads(found.scripts[0])
+    assert SCRIPT in data["stages"][0]["parameters"][1]["options"]
+    links = [attrs.get("href") or attrs.get("src") for _, attrs in found.tags]
+    assert all(link.startswith(("#", "data:")) for link in links if link)
+    assert "default-src 'none'" in page
+    assert not re.search(r"https?://(?!www\.w3\.org)", page)
+
+
+def test_a_finished_search_has_written_its_report_and_none_is_written_where_it_cannot_be(
+    run: search.Run, tmp_path: Path
+) -> None:
+    assert (run.folder / "report.html").read_text().startswith("<!doctype html>")
+    elsewhere = search.report(run.folder, out=tmp_path / "page.html")
+    assert elsewhere == tmp_path / "page.html"
+    with pytest.raises(SearchError, match="not the folder of a search"):
+        search.report(tmp_path)
+
+
+def test_a_search_without_a_value_has_a_page_that_says_so(tmp_path: Path) -> None:
+    run = small_run(tmp_path, trials=3, space={"idle": search.uniform(0.95, 1.0)})
+    page = (run.folder / "report.html").read_text()
+    assert "no trial has a value" in page
+    assert "diverged: " in page
+    assert 'id="curves"' not in page
+
+
+def test_the_stages_of_a_run_are_chosen_in_the_page(tmp_path: Path) -> None:
+    stages = [
+        {"name": "first", "trial": {"idle": 0.5}},
+        {"name": "second", "trial": {"idle": {"uniform": [0.0, 0.5]}}},
+    ]
+    run = small_run(tmp_path, trials=3, stages=stages)
+    page = (run.folder / "report.html").read_text()
+    assert '<option value="1" selected>2-second</option>' in page
+    found = _Texts()
+    found.feed(page)
+    data = json.loads(found.scripts[0])
+    assert [stage["name"] for stage in data["stages"]] == ["1-first", "2-second"]
+    assert data["shown"] == 1
+    assert [each["name"] for each in data["stages"][1]["parameters"]] == ["idle"]
+
+
+def test_several_objectives_have_a_front_and_no_single_best(tmp_path: Path) -> None:
+    objectives = [{"metric": "loss", "mode": "min"}, {"metric": "distance", "mode": "min"}]
+    run = small_run(tmp_path, trials=9, objective=None, objectives=objectives)
+    answer = answer_of(open_for_report(RunFolder(run.folder), owner=None))
+    assert answer.value == ""
+    assert answer.front[0] == ["trial", "loss", "distance", "parameters"]
+    assert [row[0] for row in answer.front[1:]] == [str(best.trial) for best in run.front]
+    assert "The front" in (run.folder / "report.html").read_text()
