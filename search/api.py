@@ -85,8 +85,7 @@ def search(
                 reporter=shown,
                 executor=executor,
             )
-    report_at_end(folder)
-    return Run(folder.path)
+    return _done(folder)
 
 
 def resume(
@@ -114,6 +113,10 @@ def resume(
     folder.require()
     with _shown(folder, reporter, progress=progress, local=local) as shown:
         searches.resume(run, reporter=shown, local=local, **options)
+    return _done(folder)
+
+
+def _done(folder: RunFolder) -> Run:
     report_at_end(folder)
     return Run(folder.path)
 

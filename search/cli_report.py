@@ -7,12 +7,12 @@ import sys
 import click
 
 from search.cli_options import run_argument
-from search.cli_paths import LocalPath
+from search.cli_paths import NewFile
 
 
 @click.command(short_help="Write one HTML page of what a search has found.")
 @run_argument
-@click.option("--out", type=LocalPath(), metavar="FILE", help="File to write (default: RUN/report.html).")
+@click.option("--out", type=NewFile(), metavar="FILE", help="File to write (default: RUN/report.html).")
 def report(run: str, out: str | None) -> None:
     """Write what the search in RUN has found so far as one HTML file that opens anywhere, also offline.
 

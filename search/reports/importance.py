@@ -23,11 +23,11 @@ BY_RANK = 0
 """In the place of a number of virtual epochs: trials are compared by their rank in the search."""
 MIN_TRIALS = 10
 """Fewer say nothing about parameters."""
-_MOST = 1000
+_MOST = 500
 """Trials that are looked at; of more, so many at random."""
 _TOP, _FEWEST_TOP = 0.1, 5
 """What counts as good: the best tenth, and five trials at least."""
-_REPEATS = 60
+_REPEATS = 40
 _SHOWN = (0.1, 0.9)
 _BY_CHANCE = 0.95
 
@@ -99,12 +99,13 @@ def importances(stage: Stage, depth: int) -> Importances | None:
     names = _differing(trials)
     if not names:
         return None
-    measured = _divergences(trials, losses, names, top)
+    given = [_with_value(trial, float(loss)) for trial, loss in zip(trials, losses, strict=True)]
+    measured = _divergences(given, names, top)
     total = float(measured.sum()) or 1.0
-    draws = [rng.choice(len(trials), len(trials)) for _ in range(_REPEATS)]
-    again = np.array([_divergences([trials[n] for n in draw], losses[draw], names, top) for draw in draws])
+    draws = [rng.choice(len(given), len(given)) for _ in range(_REPEATS)]
+    again = np.array([_divergences([given[place] for place in draw], names, top) for draw in draws])
     shares = again / np.maximum(again.sum(axis=1, keepdims=True), 1e-12)
-    shuffled = [_divergences(trials, rng.permutation(losses), names, top) for _ in range(_REPEATS)]
+    shuffled = [_divergences(_shuffled(given, rng), names, top) for _ in range(_REPEATS)]
     low, high = np.quantile(shares, _SHOWN, axis=0)
     chance = np.quantile(np.array(shuffled), _BY_CHANCE, axis=0) / total
     of = [
@@ -131,11 +132,8 @@ def _differing(trials: Sequence[FrozenTrial]) -> list[str]:
     return [name for name, found in values.items() if len(found) > 1]
 
 
-def _divergences(
-    trials: Sequence[FrozenTrial], losses: np.ndarray, names: Sequence[str], top: int
-) -> np.ndarray:
+def _divergences(given: Sequence[FrozenTrial], names: Sequence[str], top: int) -> np.ndarray:
     """By how much good trials are spread otherwise than all, for each parameter (Pearson divergence)."""
-    given = [_with_value(trial, float(loss)) for trial, loss in zip(trials, losses, strict=True)]
     study = study_showing(lambda: given, StudyDirection.MINIMIZE)
     evaluator = PedAnovaImportanceEvaluator(target_quantile=min(0.5, top / len(given)))
     there = [name for name in names if any(name in trial.params for trial in given)]  # some may not be drawn
@@ -143,6 +141,14 @@ def _divergences(
         warnings.simplefilter("ignore")
         found = evaluator.evaluate(study, params=there)
     return np.array([found.get(name, 0.0) for name in names])
+
+
+def _shuffled(given: Sequence[FrozenTrial], rng: np.random.Generator) -> Sequence[FrozenTrial]:
+    """These trials, each with the value of some other one from now on."""
+    values = rng.permutation([trial.value for trial in given])
+    for trial, value in zip(given, values, strict=True):
+        trial.value = float(value)
+    return given
 
 
 def _with_value(trial: FrozenTrial, value: float) -> FrozenTrial:

@@ -58,6 +58,9 @@ REFUSED = [
     "schema --out nowhere/schema.json",
     "verify data",
     "audit data",
+    "report data",
+    "report run --out nowhere/page.html",
+    "report run --out data",
     "batch-sizes data",
     "batch-sizes run",
     "clean data",
@@ -70,6 +73,7 @@ OF_A_DAMAGED_STUDY = [
     "confirm run --local",
     "verify run",
     "audit run",
+    "report run",
     "batch-sizes run",
     "clean run",
 ]
