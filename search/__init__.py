@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from search.commands.plan import plan as plan
     from search.commands.retrain import retrain as retrain
     from search.commands.verify import verify as verify
+    from search.listing.runs import list_runs as list_runs
+    from search.listing.show import show as show
     from search.run.opened import Run as Run
     from search.space.builders import choice as choice
     from search.space.builders import lograndint as lograndint
@@ -61,10 +63,12 @@ _HOME = {
     "confirm": "search.commands.confirm",
     "export": "search.commands.export",
     "init": "search.commands.init.command",
+    "list_runs": "search.listing.runs",
     "plan": "search.commands.plan",
     "resume": "search.api",
     "retrain": "search.commands.retrain",
     "search": "search.api",
+    "show": "search.listing.show",
     "submit": "search.commands.submit",
     "study_batch_sizes": "search.commands.batch_sizes",
     "verify": "search.commands.verify",
