@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from search.commands.plan import plan as plan
     from search.commands.retrain import retrain as retrain
     from search.commands.verify import verify as verify
+    from search.dashboard.copy import dashboard as dashboard
     from search.listing.runs import list_runs as list_runs
     from search.listing.show import show as show
     from search.run.opened import Run as Run
@@ -61,6 +62,7 @@ _HOME = {
     "check_data": "search.commands.check_data",
     "clean": "search.commands.clean",
     "confirm": "search.commands.confirm",
+    "dashboard": "search.dashboard.copy",
     "export": "search.commands.export",
     "init": "search.commands.init.command",
     "list_runs": "search.listing.runs",

@@ -14,7 +14,7 @@ from search.cli_checks import INTERRUPTED, audit, batch_sizes, check, clean, ini
 from search.cli_confirm import confirm
 from search.cli_end import ended
 from search.cli_group import DefaultCommand, with_key
-from search.cli_list import list_command, show
+from search.cli_list import dashboard, list_command, show
 from search.cli_options import (
     HELP,
     accept_option,
@@ -268,6 +268,7 @@ def retrain(
 for each in (
     list_command,
     show,
+    dashboard,
     confirm,
     init,
     check,

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from search.cli_options import run_argument
-from search.cli_paths import RunPath
+from search.cli_paths import NewFile, RunPath
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, whose keys docs/list.md has.")
 
@@ -89,6 +89,32 @@ def show(run: str, trial: str | None, everything: bool, as_json: bool) -> None:
         click.echo(run_text(found, width=width, everything=everything, color=in_color))
     else:
         click.echo(trial_text(found, width=terminal_width(), encoding=encoding_of(sys.stdout)))
+
+
+@click.command(short_help="Copy a run for optuna-dashboard.")
+@run_argument
+@click.option("--out", type=NewFile(), metavar="FILE", help="File to write (default: optuna.journal in RUN).")
+def dashboard(run: str, out: str | None) -> None:
+    """Write a copy of the search in RUN that is made for optuna-dashboard and Optuna's own plots.
+
+    It has one study with every trial, and one for each rung with the trials that reached it, so that history,
+    parallel coordinates and importances compare like with like. The search may be running; its own study is
+    only read. docs/optuna_dashboard.md says what is seen there.
+
+    \b
+    Examples:
+      tune-search dashboard results/seg && optuna-dashboard results/seg/optuna.journal
+      tune-search dashboard results/seg --out seg.journal
+    """
+    from search.screen.progress_bar import ProgressBar
+
+    with ProgressBar(sys.stderr) as bar:
+        bar.report("reading the study", 0, 1)
+        from search.dashboard.copy import dashboard as copy_run
+        from search.screen.dashboard_text import copy_text
+
+        copied = copy_run(run, out, phase=lambda text: bar.report(text, 0, 1))
+    click.echo(copy_text(copied))
 
 
 def _print_json(value: Any) -> None:
