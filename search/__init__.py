@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from search.commands.plan import plan as plan
     from search.commands.retrain import retrain as retrain
     from search.commands.verify import verify as verify
-    from search.dashboard.copy import dashboard as dashboard
     from search.listing.runs import list_runs as list_runs
     from search.listing.show import show as show
+    from search.optuna_copy.copy import dashboard as dashboard
     from search.run.opened import Run as Run
     from search.space.builders import choice as choice
     from search.space.builders import lograndint as lograndint
@@ -62,7 +62,7 @@ _HOME = {
     "check_data": "search.commands.check_data",
     "clean": "search.commands.clean",
     "confirm": "search.commands.confirm",
-    "dashboard": "search.dashboard.copy",
+    "dashboard": "search.optuna_copy.copy",
     "export": "search.commands.export",
     "init": "search.commands.init.command",
     "list_runs": "search.listing.runs",

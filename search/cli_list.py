@@ -110,7 +110,7 @@ def dashboard(run: str, out: str | None) -> None:
 
     with ProgressBar(sys.stderr) as bar:
         bar.report("reading the study", 0, 1)
-        from search.dashboard.copy import dashboard as copy_run
+        from search.optuna_copy.copy import dashboard as copy_run
         from search.screen.dashboard_text import copy_text
 
         copied = copy_run(run, out, phase=lambda text: bar.report(text, 0, 1))

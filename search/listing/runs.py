@@ -44,6 +44,8 @@ class ListedRun:
     progress: Progress | None = None
     stages: tuple[str, ...] = ()
     """Names of the stages that have begun."""
+    num_stages: int = 0
+    """Of all that there will be; 0 where there are none."""
     last_report: float | None = None
     """When the journal was last written, in Unix seconds: the last report or end of a trial."""
     size: Size | None = None
@@ -80,6 +82,7 @@ class ListedRun:
             "progress": None if progress is None else round(progress.share, 4),
             "progress_by": None if progress is None else progress.by,
             "stages": list(self.stages),
+            "stages_of": self.num_stages,
             "race": None if race is None else {"status": race.status, "winner": race.winner},
             "last_report": None if self.last_report is None else iso(self.last_report),
             "size_bytes": None if size is None else size.num_bytes,
@@ -181,6 +184,7 @@ def described(run: RunReading, name: str, heard: Heard | None) -> ListedRun:
         front=front,
         progress=progress_of(run, is_complete=state.state is State.COMPLETE),
         stages=tuple(stage.name for stage in run.stages if stage.name),
+        num_stages=len(run.search.stages) if run.search.is_staged else 0,
         last_report=_last_report(run.folder),
         size=size_of(run.folder.path),
         race=race,

@@ -257,12 +257,7 @@ def end_reason(coordinator: Coordinator, which: str = "the best trial") -> str:
 
 
 def as_best(record: TrialRecord, records: Sequence[TrialRecord], mode: Mode, folder: RunFolder) -> Best:
-    """A trial with a value at its best virtual epoch.
-
-    Args:
-        records: all trials of its study.
-        folder: of the search, or of its stage.
-    """
+    """A trial with a value, at its best virtual epoch; `records` are those of its study."""
     value = record.value(mode)
     assert value is not None
     assert record.lengths is not None

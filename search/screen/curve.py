@@ -37,8 +37,10 @@ def curve_lines(
         lines.append(f"{name:>{margin}} {bar}{row}".rstrip())
     at = {epoch: _column(epoch, len(values), 2 * cells) // 2 for epoch in rungs}
     axis = "".join(mark if place in at.values() else line for place in range(cells))
-    labels = {0: "1", _column(len(values), len(values), 2 * cells) // 2: str(len(values))}
-    labels |= {place: str(epoch) for epoch, place in at.items()}
+    labels = {0: "1"} | {place: str(epoch) for epoch, place in at.items()}
+    last = str(len(values))
+    labels = {p: text for p, text in labels.items() if p + len(text) < cells - len(last)}
+    labels |= {max(0, cells - len(last)): last} if len(values) > 1 else {}
     return [*lines, f"{'':>{margin}} {corner}{axis}", f"{'':>{margin}}  {_labelled(labels)}"]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from search.dashboard.copy import OptunaCopy
+from search.optuna_copy.copy import OptunaCopy
 from search.screen.columns import Column, table_lines
 from search.text import program, short_path
 

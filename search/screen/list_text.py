@@ -13,7 +13,7 @@ from search.run.owner import Owner
 from search.screen.columns import Column, table_lines, width_of
 from search.text import ago, counted, number_text, one_line, short_path, size_text
 
-_DROPPED = ("size", "since", "last report", "progress", "trials", "host", "best")
+_DROPPED = ("size", "since", "last report", "progress", "trials ended", "host", "best")
 """What a narrow terminal does not show, in this order."""
 
 
@@ -44,7 +44,7 @@ def _columns(runs: Sequence[ListedRun], dropped: frozenset[str]) -> list[Column]
         Column("run", [run.name for run in runs]),
         Column("state", [state_text(run.state, dropped) for run in runs]),
         Column("best", [best_text(run) for run in runs]),
-        Column("trials", [trials_text(run) for run in runs], right=True),
+        Column("trials ended", [trials_text(run) for run in runs], right=True),
         Column("progress", [progress_text(run) for run in runs]),
         Column("last report", [last_report_text(run, now) for run in runs], right=True),
         Column("size", [disk_text(run) for run in runs], right=True),

@@ -54,6 +54,7 @@ def _facts(run: ListedRun) -> list[str]:
         "progress": progress_text(run),
         "last report": last_report_text(run, time.time()),
         "size on disk": disk_text(run),
+        "stages": f"{len(run.stages)} of {run.num_stages} begun" if run.stages else "",
         "folder": short_path(run.folder),
     }
     return [f"{name:<{_WIDTH}}{text}" for name, text in rows.items() if text]

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from search.addresses import local_path
-from search.dashboard.file import require_copy, write_studies
-from search.dashboard.studies import OptunaStudy, studies_of
 from search.errors import RefusedError
 from search.listing.reading import read_run
+from search.optuna_copy.file import require_copy, write_studies
+from search.optuna_copy.studies import OptunaStudy, studies_of
 from search.run.folder import RunFolder
 from search.run.heartbeat import Listener
 from search.text import counted

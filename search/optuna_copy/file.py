@@ -14,8 +14,8 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend
 from optuna.study import StudyDirection
 
-from search.dashboard.studies import OptunaStudy
 from search.errors import RefusedError, SearchError
+from search.optuna_copy.studies import OptunaStudy
 from search.text import short_path
 from trainables.files import atomic_write
 

@@ -18,6 +18,9 @@ from search.study.trial import BROKEN_OFF, NO_VERDICT, Outcome, TrialRecord
 
 _RUNNING = {"running": TrialState.RUNNING, "unfinished": TrialState.WAITING}
 """Of trials that have not ended and are not paused."""
+_CONSTRAINTS = "constraints"
+"""By how much a trial is over each limit. Optuna 5 writes one attribute each, which its dashboard 0.21 does
+not show; this list of before is read by both."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,8 @@ class OptunaTrials:
             state = self._state(record)
             has_value = record.values and record.outcome not in BROKEN_OFF and not record.of_other_data
             has_value = has_value and state in (TrialState.COMPLETE, TrialState.PRUNED)
-            values = self._values(record, None) if has_value else None
-            yield self._trial(record, state, values, record.depth)
+            values = self._values(record) if has_value else None
+            yield self._trial(record, state, values)
 
     def at_rung(self, index: int) -> Iterator[FrozenTrial]:
         """Those that have reached a rung, COMPLETE with what they are compared by there.
@@ -55,30 +58,30 @@ class OptunaTrials:
         for record in self.stage.records:
             depth = rungs.depth_at(record, index)
             if depth is not None and not record.of_other_data:
-                yield self._compared(record, depth, self._values(record, depth))
+                yield self._compared(record, depth)
 
     def at_full_length(self) -> Iterator[FrozenTrial]:
         """Those of full length, COMPLETE with what they are ranked by."""
         for record in self.stage.records:
             if record.depth >= self._length and not record.of_other_data:
-                yield self._compared(record, record.depth, self._values(record, None))
+                yield self._compared(record, None)
 
-    def _compared(self, record: TrialRecord, depth: int, values: list[float]) -> FrozenTrial:
+    def _compared(self, record: TrialRecord, at: int | None) -> FrozenTrial:
         if record.outcome not in BROKEN_OFF:
-            return self._trial(record, TrialState.COMPLETE, values, depth)
+            return self._trial(record, TrialState.COMPLETE, self._values(record, at), at)
         state = TrialState.FAIL if record.outcome in NO_VERDICT else TrialState.PRUNED
-        return self._trial(record, state, None, depth)
+        return self._trial(record, state, None, at)
 
     @property
     def _length(self) -> int:
         return self.stage.config.budget.max_virtual_epochs
 
-    def _values(self, record: TrialRecord, depth: int | None) -> list[float]:
-        """What a trial is compared by in its first virtual epochs; with several objectives, all of them."""
+    def _values(self, record: TrialRecord, at: int | None = None) -> list[float]:
+        """What a trial is ranked by, or compared by at a virtual epoch; with several objectives, all."""
         mode, several = self.stage.config.objective.mode, self.stage.config.objectives
         if several:
-            return list(objectives_at(record, several, depth).values())
-        value = record.standing(mode) if depth is None else record.best(mode, depth)
+            return list(objectives_at(record, several, at).values())
+        value = record.standing(mode) if at is None else record.best(mode, at)
         assert value is not None
         return [value]
 
@@ -93,13 +96,15 @@ class OptunaTrials:
         return _RUNNING.get(state, TrialState.PRUNED)
 
     def _trial(
-        self, record: TrialRecord, state: TrialState, values: list[float] | None, depth: int
+        self, record: TrialRecord, state: TrialState, values: list[float] | None, at: int | None = None
     ) -> FrozenTrial:
+        """A trial, or that of its first `at` virtual epochs."""
+        depth = record.depth if at is None else at
         newest = self.stage.study.storage.get_trial(record.trial_id)
         best = record.best_virtual_epoch(self.stage.config.objective.mode, depth) if depth else 0
         params = dict(record.params_at(best)) if best else dict(newest.params)
-        begun = self._begun[record.number]
-        trial = frozen_trial(
+        begun, limits = self._begun[record.number], self.stage.config.limits
+        return frozen_trial(
             record.number,
             params,
             {name: newest.distributions[name] for name in params},
@@ -107,14 +112,11 @@ class OptunaTrials:
             value=values[0] if values is not None and len(values) == 1 else None,
             values=values if values is not None and len(values) > 1 else None,
             datetime_start=begun,
-            datetime_complete=self._ended(record, newest, depth, begun) if state.is_finished() else None,
+            datetime_complete=_ended(record, newest, begun, at) if state.is_finished() else None,
             intermediate_values=dict(enumerate(record.values[:depth], 1)),
             user_attrs=self._attributes(record, best),
+            system_attrs={_CONSTRAINTS: list(limits.excess(record.measured).values())} if limits else {},
         )
-        limits = self.stage.config.limits
-        for name, excess in limits.excess(record.measured).items() if limits and record.measured else ():
-            trial.set_constraint(name, excess)
-        return trial
 
     @cached_property
     def _begun(self) -> Mapping[int, datetime]:
@@ -128,12 +130,6 @@ class OptunaTrials:
                     found[number] = min(begun, found.get(number, begun))
         return found
 
-    def _ended(self, record: TrialRecord, newest: FrozenTrial, depth: int, begun: datetime) -> datetime:
-        """When a trial ended, or came to a depth; of the latter its seconds of training are known alone."""
-        if depth == record.depth and newest.datetime_complete is not None:
-            return newest.datetime_complete
-        return begun + timedelta(seconds=record.seconds * depth / max(1, record.depth))
-
     def _attributes(self, record: TrialRecord, best: int) -> dict[str, Any]:
         """What Optuna's model has no place for."""
         state = state_of_trial(self.stage, record, is_running=self.is_running)
@@ -145,3 +141,14 @@ class OptunaTrials:
         found |= {"let_through": True} if record.audited else {}
         found |= {"failed_attempts": len(record.failures)} if record.failures else {}
         return {**found, **record.measured}
+
+
+def _ended(record: TrialRecord, newest: FrozenTrial, begun: datetime, at: int | None) -> datetime:
+    """When a trial ended, or came to a virtual epoch or paused.
+
+    Of the latter nothing is known but its seconds of training: the time that it waited is not in them.
+    """
+    if at is None and newest.datetime_complete is not None:
+        return newest.datetime_complete
+    share = 1.0 if at is None else at / max(1, record.depth)
+    return begun + timedelta(seconds=record.seconds * share)

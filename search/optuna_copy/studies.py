@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from optuna.trial import FrozenTrial
 
 from search.config.schema import Objective
-from search.dashboard.trials import OptunaTrials
 from search.listing.reading import RunReading, StageReading
+from search.optuna_copy.trials import OptunaTrials
 
 _OF_SEARCH = """All trials of `{folder}`, each once.
 
