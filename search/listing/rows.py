@@ -24,6 +24,8 @@ class TrialRow:
     """No other trial beats it in all objectives; False where there is one objective."""
     value: float | None
     """The objective at its best virtual epoch, the first of several."""
+    mean: float | None
+    """Over the virtual epochs up to there, by which it is ranked; None with fewer reports than that takes."""
     objectives: Mapping[str, float]
     """All of them there, where there are several."""
     best_virtual_epoch: int | None
@@ -80,6 +82,7 @@ def _row(
         rank=rank,
         on_front=on_front,
         value=record.value(mode),
+        mean=record.mean(mode),
         objectives=objectives_at(record, several) if several and record.values else {},
         best_virtual_epoch=best,
         virtual_epochs=record.depth,

@@ -13,8 +13,8 @@ from search.run.owner import Owner
 from search.screen.columns import Column, table_lines, width_of
 from search.text import ago, counted, number_text, one_line, short_path, size_text
 
-_DROPPED = ("size", "since", "last report", "progress", "trials ended", "host", "best")
-"""What a narrow terminal does not show, in this order."""
+_DROPPED = ("size", "by", "since", "host", "last report", "progress", "ended", "best")
+"""What a narrow terminal does not show, in this order: columns, and parts of their cells."""
 
 
 def runs_text(runs: Sequence[ListedRun], folder: Path, *, width: int | None = None) -> str:
@@ -44,8 +44,8 @@ def _columns(runs: Sequence[ListedRun], dropped: frozenset[str]) -> list[Column]
         Column("run", [run.name for run in runs]),
         Column("state", [state_text(run.state, dropped) for run in runs]),
         Column("best", [best_text(run) for run in runs]),
-        Column("trials ended", [trials_text(run) for run in runs], right=True),
-        Column("progress", [progress_text(run) for run in runs]),
+        Column("ended", [trials_text(run) for run in runs], right=True),
+        Column("progress", [progress_text(run, dropped) for run in runs]),
         Column("last report", [last_report_text(run, now) for run in runs], right=True),
         Column("size", [disk_text(run) for run in runs], right=True),
     ]
@@ -94,9 +94,17 @@ def trials_text(run: ListedRun) -> str:
     return f"{progress.ended:,}" if progress.of is None else f"{progress.ended:,}/{progress.of:,}"
 
 
-def progress_text(run: ListedRun) -> str:
-    """`62% of time`."""
-    return "" if run.progress is None else f"{run.progress.share:.0%} of {run.progress.by}"
+def progress_text(run: ListedRun, dropped: frozenset[str] = frozenset()) -> str:
+    """`62% of time`.
+
+    Args:
+        dropped: `by` may be left out.
+    """
+    if run.progress is None:
+        return ""
+    share = f"{run.progress.share:.0%}"
+    is_over = run.state.state is State.COMPLETE
+    return share if is_over or "by" in dropped else f"{share} of {run.progress.by}"
 
 
 def last_report_text(run: ListedRun, now: float) -> str:

@@ -114,6 +114,9 @@ def _columns_of(stage: ShownStage, rows: Sequence[TrialRow]) -> list[Column]:
         Column("trial", trials, right=True),
         Column(stage.metric, [number_text(row.value) for row in rows], right=True),
     ]
+    window = max(row.record.window for row in rows)
+    if window > 1:
+        columns.append(Column(f"mean of {window}", [number_text(row.mean) for row in rows], right=True))
     for name in stage.objectives[1:]:
         found = [row.objectives.get(name, math.nan) for row in rows]
         cells = [objective_text(name, value) if math.isfinite(value) else "" for value in found]
