@@ -111,8 +111,8 @@ def _require_ended(folder: RunFolder, summary: Summary, flags: Sequence[str]) ->
     """
     stages = folder.stages()
     records = [record for stage in stages for record in read_records(stage.journal)]
-    configs = [open_run(stage.config).first for stage in stages]
-    if (since := gone_on(folder, summary, records, configs)) is not None:
+    now = [(stage, open_run(stage.config).first) for stage in stages]
+    if (since := gone_on(summary, records, now)) is not None:
         there_are = f"there are {since.found}, and " if since.found else ""
         raise RefusedError(
             f"the search in {folder.path} {since.what} after its summary of "

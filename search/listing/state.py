@@ -62,7 +62,7 @@ def state_of(run: RunReading, heard: Heard | None, race: Confirmed | None = None
         return RunState(State.FAILED, summary.reason)
     if summary.status != "complete":
         return RunState(State.INTERRUPTED, summary.reason)
-    since = gone_on(run.folder, summary, records, [stage.config for stage in run.stages])
+    since = gone_on(summary, records, [(stage.folder, stage.config) for stage in run.stages])
     if since is not None:
         found = f" ({since.found})" if since.found else ""
         return RunState(State.INTERRUPTED, f"it {since.what} after its end, and was killed{found}")

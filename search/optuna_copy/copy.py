@@ -55,12 +55,12 @@ def dashboard(
     file = folder.path / COPY if out is None else local_path(out).absolute()
     require_copy(file)
     listener = Listener([folder.owner_file])
+    listener.listen(_LISTEN_SECONDS)
+    is_running = listener.heard(folder.owner_file) is not None
     phase("reading the study")
     reading = read_run(folder)
     if not any(stage.records for stage in reading.stages):
         raise RefusedError(f"{folder.path} has no trial yet; there is nothing to copy")
-    listener.listen(_LISTEN_SECONDS)
-    is_running = listener.heard(folder.owner_file) is not None
     studies = write_studies(
         file,
         studies_of(reading, is_running=is_running),

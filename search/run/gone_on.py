@@ -22,23 +22,22 @@ class GoneOn(NamedTuple):
 
 
 def gone_on(
-    folder: RunFolder, summary: Summary, records: Sequence[TrialRecord], configs: Sequence[Config]
+    summary: Summary, records: Sequence[TrialRecord], stages: Sequence[tuple[RunFolder, Config]]
 ) -> GoneOn | None:
     """What has happened since the summary of a complete search was written; None if nothing has.
 
     Args:
-        folder: of the whole run.
-        summary: of the whole.
+        summary: of the whole run.
         records: the trials of all stages.
-        configs: of each stage that has begun, as they are now.
+        stages: that have begun: their folders, and their configurations as they are now.
     """
     open_ones = sum(record.outcome is None for record in records)
     if open_ones:
         return GoneOn("went on", f"{counted(open_ones, 'trial')} not ended")
     if len(records) > summary.trials:
         return GoneOn("went on", counted(len(records), "trial"))
-    for stage, config in zip(folder.stages(), configs, strict=True):
-        ended_with = summary.of_config if stage.path == folder.path else _of_stage(stage)
+    for stage, config in stages:
+        ended_with = summary.of_config if str(stage.path) == summary.folder else _of_stage(stage)
         if ended_with and ended_with != config_digest(config):
             return GoneOn("was to go on with another configuration")
     return None

@@ -6,6 +6,7 @@ import json
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -65,6 +66,27 @@ def test_runs_are_found_in_subfolders_and_not_inside_of_runs(tmp_path: Path) -> 
     found = [run.path.relative_to(tmp_path / "results") for run in find_runs(tmp_path / "results")]
     assert list(map(str, found)) == ["a/deep er/c", "b", "run linked"]
     assert only(tmp_path / "results/b").name == "b"
+
+
+def test_a_folder_that_cannot_be_read_is_told_and_the_others_are_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b"):
+        begun(tmp_path / name).step()
+    (tmp_path / "closed").mkdir()
+    real = os.scandir
+
+    def scandir(path: Any) -> Any:
+        if Path(path).name == "closed":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    unread: list[OSError] = []
+    assert len(search.list_runs(tmp_path, unread=unread.append)) == 2
+    assert [Path(error.filename).name for error in unread] == ["closed"]
+    found = CliRunner().invoke(cli, ["list", str(tmp_path)])
+    assert f"note: cannot read {tmp_path}/closed: Permission denied" in found.stderr
 
 
 def test_the_newest_activity_comes_first(tmp_path: Path) -> None:
