@@ -61,7 +61,8 @@ def show(run: str, trial: str | None, everything: bool, as_json: bool) -> None:
     """Show the search in RUN: its state, the best trial, and a table of the trials, the best first.
 
     With --trial, one trial: its parameters, learning curve, rungs, jobs, failures and checkpoints. The search
-    may be running, also on another machine: nothing is locked or written.
+    may be running, also on another machine: nothing is locked or written. The exit code is 1 if the run
+    is damaged.
 
     \b
     Examples:
@@ -76,6 +77,7 @@ def show(run: str, trial: str | None, everything: bool, as_json: bool) -> None:
         bar.report("reading the study", 0, 1)
         from search.listing.show import ShownRun
         from search.listing.show import show as show_run
+        from search.listing.state import State
         from search.screen.columns import terminal_width
         from search.screen.show_text import run_text
         from search.screen.shown_trial_text import trial_text
@@ -89,6 +91,8 @@ def show(run: str, trial: str | None, everything: bool, as_json: bool) -> None:
         click.echo(run_text(found, width=width, everything=everything, color=in_color))
     else:
         click.echo(trial_text(found, width=terminal_width(), encoding=encoding_of(sys.stdout)))
+    if found.run.state.state is State.DAMAGED:
+        sys.exit(1)
 
 
 @click.command(short_help="Copy a run for optuna-dashboard.")

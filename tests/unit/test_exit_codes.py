@@ -62,6 +62,15 @@ REFUSED = [
     "batch-sizes run",
     "clean data",
     "clean run --keep-trials 0",
+    "list nowhere",
+    "list seg.yaml",
+    "show data",
+    "show run --trial 99",
+    "show run --trial best",
+    "dashboard data",
+    "dashboard run --out notes.txt",
+    "dashboard run --out run/study.journal",
+    "dashboard run --out nowhere/copy.journal",
 ]
 OF_A_DAMAGED_STUDY = [
     "search seg.yaml --local --name new --priors-from run",
@@ -72,6 +81,10 @@ OF_A_DAMAGED_STUDY = [
     "audit run",
     "batch-sizes run",
     "clean run",
+    "show run",
+    "show run --json",
+    "show run --trial 0",
+    "dashboard run",
 ]
 
 
