@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from search.commands.plan import plan as plan
     from search.commands.retrain import retrain as retrain
     from search.commands.verify import verify as verify
+    from search.listing.runs import list_runs as list_runs
+    from search.listing.show import show as show
+    from search.optuna_copy.copy import dashboard as dashboard
     from search.reports.write import report as report
     from search.run.opened import Run as Run
     from search.space.builders import choice as choice
@@ -60,13 +63,16 @@ _HOME = {
     "check_data": "search.commands.check_data",
     "clean": "search.commands.clean",
     "confirm": "search.commands.confirm",
+    "dashboard": "search.optuna_copy.copy",
     "export": "search.commands.export",
     "init": "search.commands.init.command",
+    "list_runs": "search.listing.runs",
     "plan": "search.commands.plan",
     "report": "search.reports.write",
     "resume": "search.api",
     "retrain": "search.commands.retrain",
     "search": "search.api",
+    "show": "search.listing.show",
     "submit": "search.commands.submit",
     "study_batch_sizes": "search.commands.batch_sizes",
     "verify": "search.commands.verify",

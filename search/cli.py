@@ -14,6 +14,7 @@ from search.cli_checks import INTERRUPTED, audit, batch_sizes, check, clean, ini
 from search.cli_confirm import confirm
 from search.cli_end import ended
 from search.cli_group import DefaultCommand, with_key
+from search.cli_list import dashboard, list_command, show
 from search.cli_options import (
     HELP,
     accept_option,
@@ -265,7 +266,22 @@ def retrain(
         sys.exit(128 + done.interrupted_by)
 
 
-for each in (confirm, init, check, plan, report, submit, schema, verify, audit, batch_sizes, clean):
+for each in (
+    list_command,
+    show,
+    dashboard,
+    confirm,
+    init,
+    check,
+    plan,
+    report,
+    submit,
+    schema,
+    verify,
+    audit,
+    batch_sizes,
+    clean,
+):
     cli.add_command(each)
 
 

@@ -22,6 +22,8 @@ Examples:
   tune-search check configs/seg.yaml                   train a few steps, and check all before a search
   tune-search plan configs/seg.yaml                    forecast hours, disk and trials
   tune-search submit configs/seg.yaml --slurm "-t 4:00:00 --gres=gpu:4"   run it as a job of SLURM
+  tune-search list                                     all runs: state, best value, progress
+  tune-search show results/seg --trial 7               a run, or one of its trials, also while it runs
   tensorboard --logdir results/seg                     look at the trials
   tune-search report results/seg                       write one HTML page of what was found
   tune-search export results/seg                       export the best checkpoint as plain files
@@ -29,6 +31,7 @@ Examples:
   tune-search resume results/seg --trials 50           continue a search with more trials
   tune-search confirm results/seg --top 3 --seeds 5    race its best trials over new seeds
   tune-search batch-sizes results/batch_size           compare the batch sizes of the trials
+  tune-search dashboard results/seg                    copy it for optuna-dashboard
   tune-search verify results/seg                       look for damaged files
   tune-search clean results/seg --dry-run              show what is no longer needed
 

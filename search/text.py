@@ -129,6 +129,17 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def ago(seconds: float) -> str:
+    """`12 s ago`, `5 min ago`, `3 h ago`, `4 days ago`: one unit, rounded down."""
+    whole = max(0, int(seconds))
+    if whole >= 2 * 86400:
+        return f"{whole // 86400} days ago"
+    for size, unit in ((3600, "h"), (60, "min")):
+        if whole >= size:
+            return f"{whole // size} {unit} ago"
+    return f"{whole} s ago"
+
+
 def short_path(path: Path) -> str:
     """The path relative to the current folder where it is below it; never what looks like an option."""
     try:

@@ -33,7 +33,7 @@ from benchmarks.efficiency.recorded_data import PIXEL_NOISE, write_digits
 from benchmarks.measuring import parser, print_table, write_results
 from search.ray.session import RaySession
 from search.run.search import search as run_search
-from search.study.frozen import read_records
+from search.study.reading import read_records
 from trainables.build import build_trainer, load_arrays
 from trainables.classification.task import ClassificationTask
 

@@ -19,7 +19,7 @@ import search
 from benchmarks.gpu.check import Check, Context, Figure
 from search.run.folder import RunFolder
 from search.run.summary import Summary
-from search.study.frozen import read_records
+from search.study.reading import read_records
 from search.study.trial import Outcome, TrialRecord
 from trainables.process.failure import FailureKind
 from trainables.process.process_state import clean_process

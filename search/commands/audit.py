@@ -11,7 +11,7 @@ from search.fidelity.audit import audit as audit_of
 from search.run.folder import RunFolder
 from search.run.objectives import refuse_several
 from search.schedulers.build import build_scheduler
-from search.study.frozen import read_records
+from search.study.reading import read_records
 
 
 def audit(run: str | Path) -> dict[str, FidelityAudit | None]:

@@ -18,7 +18,7 @@ from search.errors import RefusedError, SearchError
 from search.run.data_record import DataChangedError, TrialData, data_for
 from search.run.folder import RunFolder, write_json
 from search.run.provenance import working_folder
-from search.study.frozen import read_records
+from search.study.reading import read_records
 from search.study.trial import TrialRecord, ranked
 from search.text import counted, short_path
 from trainables.checkpoint import Checkpoint, DamagedCheckpointError, list_checkpoints, read_checkpoint

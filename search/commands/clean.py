@@ -15,7 +15,7 @@ from search.errors import RefusedError, SearchError
 from search.race.plan import read_plan
 from search.run.folder import RunFolder
 from search.study.front import front_of
-from search.study.frozen import read_records
+from search.study.reading import read_records
 from search.study.trial import TrialRecord, ranked
 from trainables.checkpoint import (
     DamagedCheckpointError,

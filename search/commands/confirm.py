@@ -15,12 +15,13 @@ from search.run.confirm import run_race, without_race
 from search.run.executor import Executor
 from search.run.executors.choose import executor_for
 from search.run.folder import RunFolder, write_json
+from search.run.gone_on import gone_on
 from search.run.hints import going_on
 from search.run.objectives import refuse_several
 from search.run.opened import Run
 from search.run.reporter import ProgressReporter
-from search.run.summary import Summary, config_digest, read_summary
-from search.study.frozen import read_records
+from search.run.summary import Summary, read_summary
+from search.study.reading import read_records
 from search.text import counted
 
 
@@ -102,33 +103,19 @@ def _require_complete(folder: RunFolder, summary: Summary, flags: Sequence[str])
     return found
 
 
-def _of_stage(stage: RunFolder) -> str:
-    try:
-        return read_summary(stage).of_config
-    except FileNotFoundError:
-        return ""
-
-
 def _require_ended(folder: RunFolder, summary: Summary, flags: Sequence[str]) -> None:
     """Refuse a search that went on after it had written its summary, and was killed.
 
     Raises:
         SearchError: it did.
     """
-    records = [record for stage in folder.stages() for record in read_records(stage.journal)]
-    open_ones = sum(record.outcome is None for record in records)
-    if open_ones or len(records) > summary.trials:
-        found = f"{counted(open_ones, 'trial')} not ended" if open_ones else f"{len(records)} trials"
+    stages = folder.stages()
+    records = [record for stage in stages for record in read_records(stage.journal)]
+    now = [(stage, open_run(stage.config).first) for stage in stages]
+    if (since := gone_on(summary, records, now)) is not None:
+        there_are = f"there are {since.found}, and " if since.found else ""
         raise RefusedError(
-            f"the search in {folder.path} went on after its summary of {counted(summary.trials, 'trial')}, "
-            f"and did not come to its end: there are {found}, and its best trials may be others then; "
-            f"`{going_on(folder, flags=flags)}` continues it"
+            f"the search in {folder.path} {since.what} after its summary of "
+            f"{counted(summary.trials, 'trial')}, and did not come to its end: {there_are}its best trials "
+            f"may be others then; `{going_on(folder, flags=flags)}` continues it"
         )
-    for stage in folder.stages():
-        ended_with = summary.of_config if stage.path == folder.path else _of_stage(stage)
-        if ended_with and ended_with != config_digest(open_run(stage.config).first):
-            raise RefusedError(
-                f"the search in {stage.path} was to go on with another configuration after its summary of "
-                f"{counted(summary.trials, 'trial')}, and did not come to its end: its best trials may be "
-                f"others then; `{going_on(folder, flags=flags)}` continues it"
-            )

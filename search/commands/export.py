@@ -27,7 +27,7 @@ from search.run.confirm import read_confirmed
 from search.run.data_record import TrialData, data_for
 from search.run.folder import RunFolder, write_json
 from search.run.provenance import own_code, working_folder
-from search.study.frozen import read_records
+from search.study.reading import read_records
 from search.study.trial import TrialRecord
 from search.text import command
 from trainables.checkpoint import (

@@ -31,7 +31,7 @@ from search.run.stage import load_shared_data, owned, run_jobs
 from search.run.summary import RACE, Summary
 from search.schedulers.base import NoScheduler
 from search.space.space import Space
-from search.study.frozen import read_records
+from search.study.reading import read_records
 from search.study.study import SearchStudy
 from search.study.trial import NO_VERDICT, TrialRecord
 from trainables.checkpoint import checkpoint_folder, list_checkpoints

@@ -16,7 +16,7 @@ from search.run.data_errors import data_errors
 from search.run.folder import RunFolder
 from search.run.hints import another_search, going_on, overriding
 from search.study.data import change_data, data_of
-from search.study.frozen import read_records
+from search.study.reading import read_records
 from search.study.spent import read_spent
 from search.study.trial import TrialRecord
 from search.text import counted, short_path

@@ -80,7 +80,7 @@ class RunFolder:
     """What `priors:` was when the search began, if it had that."""
     base = _Inside("base.yaml")
     """The trial whose values a named stage after the first begins with."""
-    _owner_file = _Inside(".owner.json")
+    owner_file = _Inside(".owner.json")
     """What the owner says about itself; a lock beside it says whether the owner is alive."""
 
     @classmethod
@@ -226,15 +226,15 @@ class RunFolder:
             raise SearchError(f"cannot write to {self.path}: {error.strerror}") from error
         try:
             with self._can_be_written():
-                outlast(self._owner_file, lock, say)
+                outlast(self.owner_file, lock, say)
                 require_abilities(self.path)
-            previous = Owner.read(self._owner_file)
-            with heard_of(self._owner_file):
+            previous = Owner.read(self.owner_file)
+            with heard_of(self.owner_file):
                 yield None if previous is None else str(previous)
         finally:
             # Removed while it is held: FileLock notices that in a waiting process, which makes a new one.
             # Where somebody else has said to be the owner, on another machine, it is theirs.
-            if lock.is_locked and not self._owner_file.exists():
+            if lock.is_locked and not self.owner_file.exists():
                 Path(lock.lock_file).unlink(missing_ok=True)
             lock.release()
 
@@ -250,7 +250,7 @@ class RunFolder:
         stays."""
         lock = self._lock()
         with suppress(OSError):
-            if (elsewhere := living_elsewhere(self._owner_file)) is not None:
+            if (elsewhere := living_elsewhere(self.owner_file)) is not None:
                 return str(elsewhere)
         if not Path(lock.lock_file).exists():
             return None
@@ -258,19 +258,20 @@ class RunFolder:
             with lock:
                 return None
         except Timeout:
-            return str(Owner.read(self._owner_file) or JUST_BEGUN)
+            return str(Owner.read(self.owner_file) or JUST_BEGUN)
         except OSError:
             return None  # where nobody can write, nobody searches
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Write a whole file at once; NaN and infinities, which JSON does not have, become null."""
-    atomic_write(path, json.dumps(_finite(value), indent=2, allow_nan=False) + "\n")
+    atomic_write(path, json.dumps(finite(value), indent=2, allow_nan=False) + "\n")
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """The value with null for NaN and infinities, which JSON does not have."""
     if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

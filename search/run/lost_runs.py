@@ -7,7 +7,7 @@ from dataclasses import replace
 from search.race.plan import RacePlan
 from search.run.folder import RunFolder
 from search.run.reporter import ProgressReporter
-from search.study.frozen import read_records
+from search.study.reading import read_records
 from search.study.trial import NO_VERDICT
 from trainables.checkpoint import list_checkpoints
 

@@ -16,9 +16,9 @@ from search.errors import RefusedError
 from search.run.curves import Curve, CurvesFigure, draw_curves
 from search.run.folder import RunFolder
 from search.run.summary import Best, Summary, read_summary
-from search.study.frozen import read_records
 from search.study.journal import open_journal
 from search.study.lineage import measured_at
+from search.study.reading import read_records
 from search.study.trial import TrialRecord, ranked
 from trainables.options import MEASURED
 

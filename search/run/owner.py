@@ -45,18 +45,23 @@ class Owner:
     since: str
     boot: str = ""
     """The kernel's id of the time since its start: hosts may share a name."""
+    pids: str = ""
+    """The kernel's id of what `pid` counts in: containers of a machine have one each."""
+    begun: int = 0
+    """When the process began, in ticks since the kernel's own start: a pid is given to others later."""
 
     @classmethod
     def here(cls) -> Owner:
-        since = f"{datetime.now(UTC):%F %T} UTC"
-        return cls(os.getpid(), socket.gethostname(), since, _boot())
+        since, pid = f"{datetime.now(UTC):%F %T} UTC", os.getpid()
+        return cls(pid, socket.gethostname(), since, _boot(), _pids(), _begun(pid))
 
     @classmethod
     def read(cls, file: Path) -> Owner | None:
         """What a file says, if that is anything yet."""
         try:
             said = json.loads(file.read_bytes())
-            return cls(int(said["pid"]), said["host"], said["since"], said.get("boot", ""))
+            known = said.get("boot", ""), said.get("pids", ""), int(said.get("begun", 0))
+            return cls(int(said["pid"]), said["host"], said["since"], *known)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
@@ -69,6 +74,13 @@ class Owner:
         here = _boot()
         # A laptop gets another name with its network, and a container with each start.
         return self.boot != here if self.boot and here else self.host != socket.gethostname()
+
+    @property
+    def lives_here(self) -> bool | None:
+        """Whether its process lives; None where this cannot be seen from here."""
+        if not self.begun or (self.boot, self.pids) != (_boot(), _pids()):
+            return None
+        return _begun(self.pid) == self.begun
 
     @property
     def process(self) -> tuple[int, str, str]:
@@ -89,7 +101,7 @@ JUST_BEGUN = "a process that has just begun"
 _WAY_OUT = "end that one first; another search takes another --name"
 
 
-class _Watch:
+class Watch:
     """Sees whether an owner's file changes: clocks of two machines are not compared."""
 
     def __init__(self, file: Path) -> None:
@@ -116,7 +128,7 @@ def _state(file: Path) -> tuple[int, int, bytes] | None:
 
 def living_elsewhere(file: Path) -> Owner | None:
     """The owner on another machine, if it gives a sign of life while it is listened to."""
-    watch = _Watch(file)
+    watch = Watch(file)
     while (owner := Owner.read(file)) is not None and owner.is_elsewhere:
         if watch.has_changed():
             return owner
@@ -139,7 +151,7 @@ def outlast(file: Path, lock: FileLock, say: Callable[[str], None]) -> None:
     Raises:
         SearchError: it belongs to somebody who lives, or whose lock is held.
     """
-    watch, has_said = _Watch(file), False
+    watch, has_said = Watch(file), False
     while True:
         if not lock.is_locked:
             with suppress(Timeout):
@@ -196,6 +208,24 @@ def heard_of(file: Path) -> Iterator[None]:
         heart.join()
         if Owner.read(file) in (me, None):
             file.unlink(missing_ok=True)
+
+
+def _pids() -> str:
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
+
+
+def _begun(pid: int) -> int:
+    """Of a process that lives; 0 for one that has ended, and where the kernel does not say."""
+    try:
+        # The name in parentheses may hold anything; the state comes after it, and 19 fields later the ticks.
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2]
+        state, ticks = fields.split()[0], int(fields.split()[19])
+    except (OSError, ValueError, IndexError):
+        return 0
+    return 0 if state in "ZX" else ticks
 
 
 def _boot() -> str:

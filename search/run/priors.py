@@ -17,7 +17,7 @@ from search.run.confirm import read_confirmed
 from search.run.folder import RunFolder
 from search.run.hints import going_on
 from search.run.kept_priors import as_kept, keep_priors, kept_priors, option_text
-from search.study.frozen import read_records
+from search.study.reading import read_records
 from search.study.trial import Outcome, TrialRecord, best_record
 from search.text import number_text, short_path
 

@@ -28,7 +28,7 @@ from search.run.provenance import record_provenance, working_folder
 from search.run.reporter import ProgressReporter
 from search.run.stage import owned, run_in_folder
 from search.run.summary import Summary, join, read_summary
-from search.study.frozen import read_records
+from search.study.reading import read_records
 from search.study.trial import TrialRecord, best_record
 from search.text import value_at
 

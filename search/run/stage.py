@@ -37,8 +37,8 @@ from search.run.summary import NO_VALUE, Status, Summary, config_digest, end_rea
 from search.samplers.build import sampler_of
 from search.samplers.first_try import try_sampler
 from search.schedulers.build import build_scheduler
-from search.study.frozen import read_records
 from search.study.journal import JournalWriteError, OvertakenError, drop_half_line
+from search.study.reading import read_records
 from search.study.study import SearchStudy
 from trainables.build import load_arrays
 from trainables.checkpoint import list_checkpoints

@@ -203,7 +203,7 @@ def summarize(
         metric=metric,
         mode=study.mode,
         objectives=[{"metric": each.metric, "mode": each.mode} for each in objectives],
-        best=None if best is None else _best(best, records, study.mode, folder),
+        best=None if best is None else as_best(best, records, study.mode, folder),
         front=[_of_front(record, records, objectives, folder) for record in front],
         counts=dict(counts),
         trials=len(records),
@@ -256,7 +256,8 @@ def end_reason(coordinator: Coordinator, which: str = "the best trial") -> str:
     return f"{reason}; {which} is {how}"
 
 
-def _best(record: TrialRecord, records: Sequence[TrialRecord], mode: Mode, folder: RunFolder) -> Best:
+def as_best(record: TrialRecord, records: Sequence[TrialRecord], mode: Mode, folder: RunFolder) -> Best:
+    """A trial with a value, at its best virtual epoch; `records` are those of its study."""
     value = record.value(mode)
     assert value is not None
     assert record.lengths is not None
@@ -282,7 +283,7 @@ def _best(record: TrialRecord, records: Sequence[TrialRecord], mode: Mode, folde
 def _of_front(
     record: TrialRecord, records: Sequence[TrialRecord], objectives: Sequence[Objective], folder: RunFolder
 ) -> Best:
-    best = _best(record, records, objectives[0].mode, folder)
+    best = as_best(record, records, objectives[0].mode, folder)
     return replace(best, objectives=objectives_at(record, objectives))
 
 

@@ -31,13 +31,14 @@ def best_lines(summary: Summary, *, color: bool) -> list[str]:
         return (
             lines if best is None else [*lines, "", _before_the_race(best, race.best.trial, summary.metric)]
         )
-    lines = [] if best is None else ["", *_best_trial(best, summary.metric, color)]
+    lines = [] if best is None else ["", *best_trial_lines(best, summary.metric, color)]
     if best is None and not summary.reason.startswith(NO_VALUE):
         lines = ["", NO_VALUE]
     return lines if race is None else [*lines, "", *confirmed_lines(race, summary.metric)]
 
 
-def _best_trial(best: Best, metric: str, color: bool) -> list[str]:
+def best_trial_lines(best: Best, metric: str, color: bool) -> list[str]:
+    """The best trial of a search: its value, where it has it, and its parameters."""
     head = _bold(f"best trial {best.trial}: {metric} {number_text(best.value)}", color)
     where = f"{head} at virtual epoch {best.virtual_epoch}, step {best.step}{_mean_text(best)}"
     lines = [f"{where}, on other data than there are now" if best.of_other_data else where]

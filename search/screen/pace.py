@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from search.budget.trained import lengths_seen, trained_share
 from search.run.coordinator import Coordinator
 from trainables.data.virtual_epoch import VirtualEpochs
 
@@ -11,7 +12,10 @@ _SHORTEST = 0.02
 
 def share_done(search: Coordinator) -> float:
     """Rough share of the search that is done, from 0 to 1, by the limit that is nearest."""
-    shares = [] if search.budget.trials is None else [_trained_share(search, search.budget.trials)]
+    budget, records = search.budget, search.study.records
+    shares = []
+    if budget.trials is not None:
+        shares.append(trained_share(records, search.scheduler, budget.trials, budget.max_virtual_epochs))
     shares += [limit.spent / limit.total for limit in search.reserve.limits]
     # A scheduler may take more than expected; the search is not over while a trial is running.
     return min(0.99 if search.running else 1.0, max(shares))
@@ -19,7 +23,7 @@ def share_done(search: Coordinator) -> float:
 
 def lengths_of(search: Coordinator) -> VirtualEpochs | None:
     """Lengths of the virtual epochs of a trial, once there is one with a report."""
-    return next((r.lengths for r in search.study.records if r.lengths is not None), None)
+    return lengths_seen(search.study.records)
 
 
 class Pace:
@@ -55,16 +59,3 @@ class Pace:
         if done - share <= _SHORTEST:
             return None
         return (search.elapsed_seconds - seconds) * (1 - done) / (done - share)
-
-
-def _trained_share(search: Coordinator, num_trials: int) -> float:
-    """Share of the expected virtual epochs that were trained; an ended trial counts as one of full length."""
-    records, limits = search.study.records, search.budget
-    expected = search.scheduler.expected_virtual_epochs(
-        num_trials, limits.max_virtual_epochs, lengths_of(search)
-    )
-    if expected is not None:
-        return sum(r.depth for r in records) / max(1, expected)
-    full = limits.max_virtual_epochs
-    trained = sum(full if r.outcome and not r.resumable else r.depth for r in records)
-    return trained / max(1, full * num_trials)

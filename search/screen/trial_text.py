@@ -18,10 +18,15 @@ def started_text(coordinator: Coordinator, record: TrialRecord, names: Sequence[
 
 
 def params_text(params: Mapping[str, Any], names: Sequence[str]) -> str:
+    """The searched parameters in their order, each by its label."""
+    return " ".join(f"{label}={value_text(value)}" for label, value in labelled(params, names).items())
+
+
+def labelled(params: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     """The searched parameters in their order, each by the last part of its name where that is unambiguous."""
     present = [name for name in names if name in params]
     last = [name.rpartition(".")[2] for name in present]
-    labels = [part if last.count(part) == 1 else name for name, part in zip(present, last, strict=True)]
-    return " ".join(
-        f"{label}={value_text(params[name])}" for name, label in zip(present, labels, strict=True)
-    )
+    return {
+        part if last.count(part) == 1 else name: params[name]
+        for name, part in zip(present, last, strict=True)
+    }

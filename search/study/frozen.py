@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
 from search.config.yaml import parse_yaml
-from search.errors import SearchError
 from search.space.parse import parse_space
 from search.space.space import Space
 from search.study.data import DATA
-from search.study.journal import open_journal, reraise_as_damaged
 from search.study.patches import share_distributions
 from search.study.times import Times
 from search.study.trial import Outcome, TakenOver, TrialRecord
@@ -110,16 +107,3 @@ def records_of(storage: BaseStorage) -> Iterator[TrialRecord]:
             record.of_other_data = data[record.data_number] != data[-1]
             record.window = window
             yield record
-
-
-def read_records(path: Path) -> list[TrialRecord]:
-    """The trials of a study, without writing to it, as a search may be using it.
-
-    Raises:
-        SearchError: there is no journal, or it is damaged.
-    """
-    if not path.is_file():
-        raise SearchError(f"there is no {path}")
-    storage, _ = open_journal(path)
-    with reraise_as_damaged(path):
-        return list(records_of(storage))

@@ -14,8 +14,8 @@ from optuna.study import StudyDirection
 
 from search.config.schema import Mode
 from search.errors import SearchError
-from search.study.frozen import read_records
 from search.study.journal import open_journal
+from search.study.reading import read_records
 from search.study.study import JOURNAL, KEPT
 from search.study.trial import TrialRecord
 

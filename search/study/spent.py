@@ -6,9 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from search.study.frozen import records_of
-from search.study.journal import open_journal, reraise_as_damaged
-from search.study.study import ELAPSED
+from search.study.reading import StudyReading, read_study
 from search.study.times import Summed, Times
 from search.study.trial import BROKEN_OFF, Outcome, TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs
@@ -47,15 +45,17 @@ def read_spent(path: Path) -> SearchSpent:
     Raises:
         SearchError: the journal is damaged.
     """
-    storage, _ = open_journal(path)
-    with reraise_as_damaged(path):
-        records = list(records_of(storage))
-        seconds = [study.user_attrs.get(ELAPSED, 0.0) for study in storage.get_all_studies()]
+    return spent_of(read_study(path))
+
+
+def spent_of(study: StudyReading) -> SearchSpent:
+    """What the search of a study has done."""
+    records = study.records
     return SearchSpent(
         trials=len(records),
         of_trials=sum(map(spent_by, records), Spent()),
         lengths=tuple({record.lengths for record in records if record.lengths is not None}),
-        seconds=float(sum(seconds)),
+        seconds=study.seconds,
     )
 
 

@@ -68,7 +68,7 @@ class SearchStudy:
         window: of the trials of a new study, see `TrialRecord`; one that is there keeps its own.
         claim: write that this session has begun before the trials are read: nobody else's entry comes after.
 
-    `search.study.frozen.read_records` reads a study that another process may be writing.
+    `search.study.reading` reads a study that another process may be writing.
     """
 
     noun = "trial"

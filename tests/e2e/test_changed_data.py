@@ -22,7 +22,7 @@ from search.run.data_record import DataChangedError
 from search.run.events import EventKind
 from search.run.reporter import ProgressReporter
 from search.screen.text import check_text, export_text, summary_text
-from search.study.frozen import read_records
+from search.study.reading import read_records
 from search.study.trial import TrialRecord
 
 

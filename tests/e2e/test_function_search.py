@@ -19,7 +19,7 @@ import search
 from search.config.stages import load_config
 from search.errors import ConfigError, SearchError
 from search.run.search import search as run_search
-from search.study.frozen import read_records
+from search.study.reading import read_records
 from search.study.trial import Outcome
 
 ROOT = Path(__file__).parents[2]

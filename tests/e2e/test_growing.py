@@ -15,7 +15,7 @@ import search
 from search.errors import ConfigError, SearchError
 from search.run.events import EventKind
 from search.run.summary import Summary
-from search.study.frozen import read_records
+from search.study.reading import read_records
 from search.study.trial import TrialRecord
 
 ALONE = {"cpus_per_trial": 1, "concurrent_trials": 1}

@@ -10,7 +10,7 @@ from invariants import assert_nothing_lost
 from programs import PROGRAM, Process, ended, named_command, wait_for_line, write_config
 from tiny_tasks import search_config
 
-from search.study.frozen import read_records
+from search.study.reading import read_records
 
 ALONE = ["--num-cpus=1"]
 

@@ -14,7 +14,7 @@ from invariants import assert_nothing_lost
 from programs import PROGRAM, WINDING_DOWN, ended, wait_for_line, write_config
 from tiny_tasks import search_config
 
-from search.study.frozen import read_records
+from search.study.reading import read_records
 from search.study.trial import NO_VERDICT
 
 ALONE: list[str] = ["--num-cpus=1"]

@@ -13,7 +13,7 @@ from simulated_search import cut_journal, outcomes
 from tiny_tasks import search_config
 
 from search.run.search import search as run_search
-from search.study.frozen import read_records
+from search.study.reading import read_records
 from search.study.trial import Outcome
 
 

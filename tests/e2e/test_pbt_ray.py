@@ -10,7 +10,7 @@ from populations import of_a_population
 from simulated_search import outcomes
 
 from search.run.search import search as run_search
-from search.study.frozen import read_records
+from search.study.reading import read_records
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 

@@ -19,7 +19,7 @@ import search
 from search.config.stages import load_config
 from search.errors import ConfigError, SearchError
 from search.run.summary import Summary
-from search.study.frozen import read_records
+from search.study.reading import read_records
 from search.study.trial import Outcome, TrialRecord
 from trainables.checkpoint import checkpoint_folder, list_origins
 

@@ -12,7 +12,7 @@ from recorder import Recorder
 from tiny_tasks import search_config
 
 from search.errors import ConfigError
-from search.study.frozen import read_records
+from search.study.reading import read_records
 
 ALONE = {"cpus_per_trial": 1, "concurrent_trials": 1}
 OLDER = search_config(

@@ -11,7 +11,7 @@ from sized_tasks import seen
 from tiny_tasks import search_config
 
 from search.run.search import search as run_search
-from search.study.frozen import read_records
+from search.study.reading import read_records
 from search.study.study import JOURNAL
 from search.study.trial import Outcome
 

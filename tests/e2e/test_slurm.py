@@ -16,7 +16,7 @@ from programs import PROGRAM, WINDING_DOWN, write_config
 from slurm import Slurm, slurm_of_hosts
 from tiny_tasks import search_config
 
-from search.study.frozen import read_records
+from search.study.reading import read_records
 
 pytestmark = pytest.mark.timeout(1800)  # a start of each job takes seconds, and a minute on busy cores
 

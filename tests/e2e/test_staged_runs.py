@@ -30,7 +30,7 @@ import search
 from search.config.document import read_document
 from search.errors import ConfigError
 from search.screen.text import export_text, summary_text
-from search.study.frozen import read_records
+from search.study.reading import read_records
 from search.study.study import JOURNAL
 from trainables.checkpoint import list_checkpoints
 

@@ -31,7 +31,7 @@ from search.errors import ConfigError, SearchError
 from search.run.events import EventKind
 from search.run.search import search as run_search
 from search.run.summary import Summary
-from search.study.frozen import read_records
+from search.study.reading import read_records
 from search.study.study import JOURNAL
 from trainables.checkpoint import (
     REASON,

@@ -28,7 +28,7 @@ from programs import (
 )
 from tiny_tasks import search_config
 
-from search.study.frozen import read_records
+from search.study.reading import read_records
 from search.study.study import JOURNAL
 from trainables.checkpoint import list_checkpoints
 

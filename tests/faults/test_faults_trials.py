@@ -19,7 +19,7 @@ from search.run.events import EventKind
 from search.run.executors.ray_tune import failure_in
 from search.samplers.view import HalvingScores
 from search.schedulers.base import Rungs
-from search.study.frozen import read_records
+from search.study.reading import read_records
 from search.study.trial import Outcome
 from trainables.process.failure import Failure, FailureKind
 

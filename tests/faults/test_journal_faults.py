@@ -13,8 +13,8 @@ from patience import PATIENCE
 from simulated_search import FLAT_SPACE, Simulation, config_of, open_study, outcomes
 from small_disk import fill, small_disk
 
-from search.study.frozen import read_records
 from search.study.journal import Journal, JournalWriteError, open_journal
+from search.study.reading import read_records
 from search.study.study import JOURNAL
 from search.study.trial import Outcome
 from trainables.data.virtual_epoch import VirtualEpochs

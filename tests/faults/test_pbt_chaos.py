@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from tiny_tasks import search_config
 
 from search.config.stages import load_config
-from search.study.frozen import read_records
+from search.study.reading import read_records
 
 POPULATION: dict[str, Any] = {
     "resources": {"cpus_per_trial": 1, "concurrent_trials": 1},

@@ -64,6 +64,10 @@ CORE: dict[str, list[str]] = {
         "e2e/test_verifying.py::test_a_finished_run_is_sound_and_says_what_was_checked",
         "e2e/test_verifying.py::test_a_damaged_best_checkpoint_is_reported_with_the_next_best",
     ],
+    "list and show tell a search that runs from one that was killed, and optuna-dashboard opens the copy": [
+        "e2e/test_listed_searches.py",
+        "e2e/test_optuna_dashboard.py",
+    ],
     "clean frees what nobody needs": [
         "e2e/test_cleaning.py::test_clean_removes_what_the_dry_run_lists_and_the_run_is_intact"
     ],

@@ -15,7 +15,7 @@ from tiny_tasks import search_config
 from search.config.stages import load_config
 from search.run.events import EventKind
 from search.run.search import search as run_search
-from search.study.frozen import read_records
+from search.study.reading import read_records
 from search.study.trial import Outcome, TrialRecord
 from trainables.process.failure import FailureKind
 

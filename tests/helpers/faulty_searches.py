@@ -13,7 +13,7 @@ from tiny_tasks import search_config
 from search.run.events import EventKind
 from search.run.search import search as run_search
 from search.run.summary import Summary
-from search.study.frozen import read_records
+from search.study.reading import read_records
 from trainables.checkpoint import checkpoint_folder, list_checkpoints
 
 

@@ -19,7 +19,7 @@ from simulated_search import (
 )
 
 from search.config.config import Config
-from search.study.frozen import read_records
+from search.study.reading import read_records
 from search.study.study import JOURNAL
 from search.study.trial import TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs

@@ -15,7 +15,7 @@ import search
 from search.config.config import Config
 from search.config.stages import open_run
 from search.run.folder import RunFolder
-from search.study.frozen import read_records
+from search.study.reading import read_records
 from search.study.trial import TrialRecord, best_record
 
 DIFFERED = "was computed again and gave"

@@ -16,7 +16,7 @@ from tiny_tasks import DigitsTask
 
 import search
 from search.commands.export import SUMS
-from search.study.frozen import read_records
+from search.study.reading import read_records
 from search.study.study import JOURNAL
 from search.study.trial import ranked
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from search.commands.damages import Damage, Verification
-from search.study.frozen import read_records
+from search.study.reading import read_records
 from search.study.study import JOURNAL
 from search.study.trial import TrialRecord, ranked
 from trainables.checkpoint import checkpoint_folder

@@ -21,7 +21,7 @@ from search.config.stages import load_config
 from search.errors import ConfigError
 from search.run.folder import RunFolder
 from search.screen.text import summary_text
-from search.study.frozen import read_records
+from search.study.reading import read_records
 from search.study.study import JOURNAL, SearchStudy
 from search.study.trial import Outcome, TrialRecord, best_record, ranked
 from search.text import number_text

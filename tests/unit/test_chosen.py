@@ -15,7 +15,7 @@ from tiny_tasks import search_config
 from search.cli import cli
 from search.commands.export import export
 from search.errors import SearchError
-from search.study.frozen import read_records
+from search.study.reading import read_records
 from search.study.trial import ranked
 from trainables.checkpoint import checkpoint_folder, list_checkpoints
 

@@ -27,7 +27,7 @@ from search.run.folder import RunFolder
 from search.run.summary import Summary, read_summary
 from search.screen.confirm_text import confirmed_lines
 from search.screen.text import export_text, summary_text
-from search.study.frozen import read_records
+from search.study.reading import read_records
 from search.study.study import JOURNAL
 
 # Whole searches in this process.

@@ -22,7 +22,7 @@ from search.race.plan import read_plan
 from search.run.folder import RunFolder
 from search.run.reporter import ProgressReporter
 from search.run.summary import Summary
-from search.study.frozen import read_records
+from search.study.reading import read_records
 from search.study.study import JOURNAL
 from trainables.checkpoint import checkpoint_folder, list_checkpoints
 

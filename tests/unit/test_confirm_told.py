@@ -22,7 +22,7 @@ from search.run.reporter import ProgressReporter
 from search.run.summary import Summary
 from search.screen.live import PlainView
 from search.screen.text import summary_text
-from search.study.frozen import read_records
+from search.study.reading import read_records
 from search.study.study import JOURNAL
 
 pytestmark = pytest.mark.usefixtures("no_fsync")

@@ -65,6 +65,15 @@ REFUSED = [
     "batch-sizes run",
     "clean data",
     "clean run --keep-trials 0",
+    "list nowhere",
+    "list seg.yaml",
+    "show data",
+    "show run --trial 99",
+    "show run --trial best",
+    "dashboard data",
+    "dashboard run --out notes.txt",
+    "dashboard run --out run/study.journal",
+    "dashboard run --out nowhere/copy.journal",
 ]
 OF_A_DAMAGED_STUDY = [
     "search seg.yaml --local --name new --priors-from run",
@@ -76,6 +85,10 @@ OF_A_DAMAGED_STUDY = [
     "report run",
     "batch-sizes run",
     "clean run",
+    "show run",
+    "show run --json",
+    "show run --trial 0",
+    "dashboard run",
 ]
 
 

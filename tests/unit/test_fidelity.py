@@ -27,7 +27,7 @@ from search.schedulers.base import Decision, Rungs
 from search.schedulers.rung_table import RungTable
 from search.screen.audit_text import audit_lines
 from search.screen.text import summary_text
-from search.study.frozen import read_records
+from search.study.reading import read_records
 from search.study.study import JOURNAL, SearchStudy
 from search.study.trial import Outcome, TrialRecord
 

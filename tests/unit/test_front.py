@@ -36,7 +36,7 @@ from search.study.front import (
     non_dominated_ranks,
     objectives_at,
 )
-from search.study.frozen import read_records
+from search.study.reading import read_records
 from search.study.trial import Outcome, TrialRecord
 
 pytestmark = pytest.mark.usefixtures("no_fsync")

@@ -15,8 +15,8 @@ from simulated_search import FLAT_SPACE, Simulation, config_of, open_study, outc
 from small_disk import small_disk
 
 from search.errors import SearchError
-from search.study.frozen import read_records
 from search.study.journal import Journal, JournalWriteError, drop_half_line, open_journal
+from search.study.reading import read_records
 from search.study.study import JOURNAL
 from trainables.data.virtual_epoch import VirtualEpochs
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from simulated_search import Simulation, config_of
 
-from search.study.frozen import read_records
 from search.study.journal_check import JournalReading, read_journal
+from search.study.reading import read_records
 from search.study.study import JOURNAL
 
 

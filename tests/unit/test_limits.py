@@ -26,7 +26,7 @@ from search.samplers.view import HalvingScores, StudyView
 from search.schedulers.asha import ASHA
 from search.schedulers.base import NoScheduler, Rungs
 from search.screen.text import summary_text
-from search.study.frozen import read_records
+from search.study.reading import read_records
 from search.study.trial import Outcome
 
 pytestmark = pytest.mark.usefixtures("no_fsync")

@@ -16,7 +16,7 @@ from search.schedulers.asha import ASHA, ASHAStopping
 from search.schedulers.base import Decision, NoScheduler, Rungs
 from search.schedulers.optuna_pruner import completed
 from search.study.data import change_data, data_of
-from search.study.frozen import read_records
+from search.study.reading import read_records
 from search.study.study import JOURNAL, SearchStudy
 from search.study.trial import Outcome, best_record, ranked
 

@@ -22,8 +22,8 @@ from simulated_search import (
 
 from search.errors import ConfigError
 from search.run.events import EventKind
-from search.study.frozen import read_records
 from search.study.lineage import change_text, schedule_of
+from search.study.reading import read_records
 from search.study.study import JOURNAL
 from search.study.trial import Outcome, TrialRecord
 from trainables.process.failure import FailureKind

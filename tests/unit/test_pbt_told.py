@@ -23,8 +23,8 @@ from search.run.opened import Run
 from search.run.summary import Summary
 from search.screen.live import PlainView
 from search.screen.text import export_text, summary_text
-from search.study.frozen import read_records
 from search.study.lineage import measured_at, schedule_of
+from search.study.reading import read_records
 from search.study.trial import TrialRecord
 
 pytestmark = pytest.mark.usefixtures("no_fsync")

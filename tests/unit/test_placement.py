@@ -17,7 +17,7 @@ from search.run.executors.ray_tune import StudyScheduler, failure_in, of_leaving
 from search.run.executors.running import RunningJob, RunningJobs
 from search.run.folder import RunFolder
 from search.run.limits import may_retry
-from search.study.frozen import read_records
+from search.study.reading import read_records
 from search.study.study import JOURNAL
 from search.study.trial import Outcome
 from trainables.process.failure import Failure, FailureKind

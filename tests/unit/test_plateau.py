@@ -29,8 +29,8 @@ from search.config.schema import Plateau
 from search.schedulers.asha import ASHA
 from search.schedulers.base import Decision, NoScheduler, Rungs, Scheduler
 from search.schedulers.plateau import PlateauStopping, is_on_plateau, smoothed
-from search.study.frozen import read_records
 from search.study.indexes import Indexes
+from search.study.reading import read_records
 from search.study.study import JOURNAL, SearchStudy
 from search.study.trial import Outcome, TrialRecord, best_record
 

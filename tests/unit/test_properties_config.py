@@ -32,7 +32,7 @@ from search.config.yaml import parse_yaml
 from search.errors import ConfigError
 from search.run.folder import RunFolder
 from search.schedulers.build import build_scheduler
-from search.study.frozen import read_records
+from search.study.reading import read_records
 from search.study.study import JOURNAL
 from trainables.options import TrialOptions
 from trainables.session import TrialSession

@@ -25,8 +25,8 @@ from search.schedulers.build import build_scheduler
 from search.space.domains import Broken, Choice, Domain, Fixed, Items, Node, Table
 from search.space.parse import parse_space, read_space
 from search.space.space import Resolved, Space
-from search.study.frozen import read_records
 from search.study.in_memory import PendingTrial
+from search.study.reading import read_records
 from search.study.study import JOURNAL
 from search.study.trial import Outcome
 from search.text import value_at

@@ -20,7 +20,7 @@ from search.reports.importance import BY_RANK, MIN_TRIALS, depths, importances
 from search.reports.opened import OpenedRun, open_for_report
 from search.reports.page import page_of
 from search.run.folder import RunFolder
-from search.study.frozen import read_records
+from search.study.reading import read_records
 
 pytestmark = pytest.mark.usefixtures("no_fsync")
 

@@ -22,7 +22,7 @@ from simulated_search import (
     num_lines,
 )
 
-from search.study.frozen import read_records
+from search.study.reading import read_records
 from search.study.study import JOURNAL
 from search.study.trial import Outcome, TrialRecord
 from trainables.process.failure import Failure, FailureKind

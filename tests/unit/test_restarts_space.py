@@ -27,7 +27,7 @@ from simulated_search import (
 )
 
 from search.config.stages import load_config
-from search.study.frozen import read_records
+from search.study.reading import read_records
 from search.study.study import JOURNAL
 from search.study.trial import Outcome, TrialRecord
 

@@ -14,7 +14,7 @@ from search.run.folder import RunFolder
 from search.run.reporter import ProgressReporter
 from search.run.summary import Summary
 from search.screen.text import summary_text
-from search.study.frozen import read_records
+from search.study.reading import read_records
 from search.study.trial import Outcome
 
 

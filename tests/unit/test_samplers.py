@@ -11,7 +11,7 @@ import pytest
 from simulated_search import FLAT_SPACE, SPACE, Simulation, config_of, open_study
 
 from search.space.parse import parse_space
-from search.study.frozen import read_records
+from search.study.reading import read_records
 from search.study.study import JOURNAL
 from search.study.trial import TrialRecord
 

@@ -13,8 +13,8 @@ from simulated_search import FLAT_SPACE, SPACE, Simulation, config_of, open_stud
 
 from search.errors import SearchError
 from search.schedulers.optuna_pruner import completed
-from search.study.frozen import read_records
 from search.study.in_memory import UnknownParameterError
+from search.study.reading import read_records
 from search.study.study import JOURNAL, SearchStudy
 from search.study.trial import Outcome, TrialRecord, ranked
 from trainables.data.virtual_epoch import VirtualEpochs

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from simulated_search import FLAT_SPACE, config_of, open_study
 
-from search.study.frozen import read_records
 from search.study.journal import Journal, OvertakenError
+from search.study.reading import read_records
 from search.study.study import JOURNAL, SearchStudy
 
 

@@ -21,7 +21,7 @@ from simulated_search import (
 
 from search.samplers.view import MAX_LEARNED, HalvingScores, StudyView, _thinned
 from search.schedulers.base import Rungs
-from search.study.frozen import read_records
+from search.study.reading import read_records
 from search.study.scores import began_with
 from search.study.study import JOURNAL
 from search.study.trial import Outcome, TrialRecord
