@@ -26,9 +26,9 @@ def report(run: str, out: str | None) -> None:
     """
     from search.screen.progress_bar import ProgressBar
 
-    with ProgressBar(sys.stderr, "reading the study and comparing trials"):
+    with ProgressBar(sys.stderr, "reading the study and comparing trials") as bar:
         from search.reports.write import report as run_report
         from search.text import short_path
 
-        file = run_report(run, out=out)
+        file = run_report(run, out=out, phase=bar.phase)
     click.echo(f"written to {short_path(file)}")

@@ -186,7 +186,7 @@ def show(
     folder = RunFolder.at(run)
     if folder.is_race or not folder.has_begun:
         folder.require()
-    heard = _heard(folder, phase)
+    heard = heard_in(folder, phase)
     phase("reading the study")
     name = folder.path.name
     try:
@@ -202,7 +202,7 @@ def show(
     return _shown_trial(listed, *_found(reading, trial), is_running=is_running, phase=phase)
 
 
-def _heard(folder: RunFolder, phase: Callable[[str], None]) -> Heard | None:
+def heard_in(folder: RunFolder, phase: Callable[[str], None]) -> Heard | None:
     """The search that runs in a folder; one on another machine is waited for until it is heard of."""
     listener = Listener([folder.owner_file])
     for owner in listener.waits_for:

@@ -70,11 +70,8 @@ def answer_of(run: OpenedRun) -> Answer:
 
 
 def _state(run: OpenedRun) -> str:
-    if run.owner is not None:
-        return f"running: {run.owner}"
-    if run.summary is None:
-        return "interrupted: the last session did not come to its end"
-    return f"{run.summary.status}: {run.summary.reason}"
+    state = run.state
+    return f"{state.state}: {state.reason if state.heard is None else state.heard.owner}"
 
 
 def _trained(record: TrialRecord, at: int, stage: Stage) -> str:
@@ -97,7 +94,7 @@ def _sure(run: OpenedRun, stage: Stage, best: TrialRecord) -> Iterator[str]:
         return
     if best.of_other_data:
         yield "The data have changed since: this value is of other data than there are now."
-    if best.depth < stage.length and run.owner is None:
+    if best.depth < stage.length and not run.is_running:
         yield "It was not trained to its full length, and may still improve."
     confirm = command("confirm", run.folder.path)
     spread = spread_of(best)
@@ -119,7 +116,7 @@ def spread_of(record: TrialRecord) -> float | None:
 def _cost(run: OpenedRun) -> list[tuple[str, str]]:
     records = [record for stage in run.stages for record in stage.records]
     counts = Counter(str(record.outcome or "unfinished") for record in records)
-    seconds = sum(stage.seconds for stage in run.stages)
+    seconds = sum(stage.study.seconds for stage in run.stages)
     rows = [
         ("trials", f"{len(records):,}: " + ", ".join(f"{n:,} {kind}" for kind, n in sorted(counts.items()))),
         ("time", f"{duration(seconds)}; trials together trained for {duration(_trained_seconds(records))}"),

@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from search.listing.rows import rows_of
 from search.reports.importance import BY_RANK, depths, importances
 from search.reports.opened import Stage
 from search.space.domains import Choice, Domain
-from search.study.trial import TrialRecord
 
 _LOGARITHMIC = ("loguniform", "lograndint")
 
@@ -37,19 +37,9 @@ def columns(stage: Stage, *, running: bool) -> dict[str, Any]:
         "depths": [[depth, number] for depth, number in compared.items()],
         "depth": BY_RANK if at.get(stage.length) != number_of_all else stage.length,
         "parameters": parameters,
-        "trials": _trials(stage, [each["name"] for each in parameters], parameters, began, running),
+        "trials": _trials(stage, parameters, began, running),
         "importances": [_importances(stage, depth) for depth in compared],
     }
-
-
-def state_of(record: TrialRecord, stage: Stage, *, running: bool) -> str:
-    """How the trial ended, or whether it is running, paused or interrupted."""
-    if record.outcome is not None:
-        return str(record.outcome)
-    at_rung = stage.scheduler.pauses and stage.rungs.pauses(record) and record.promoted_at < record.depth
-    if at_rung or (record.held_at == record.depth and record.depth):
-        return "paused"
-    return "running" if running else "interrupted"
 
 
 def _parameters(stage: Stage) -> list[dict[str, Any]]:
@@ -78,37 +68,28 @@ def _parameter(domain: Domain, values: Sequence[Any]) -> dict[str, Any]:
 
 
 def _trials(
-    stage: Stage, names: Sequence[str], parameters: Sequence[Mapping[str, Any]], began: float, running: bool
+    stage: Stage, parameters: Sequence[Mapping[str, Any]], began: float, running: bool
 ) -> dict[str, Any]:
-    mode, records = stage.config.objective.mode, stage.records
-    ranks = {record.number: rank for rank, record in enumerate(stage.ranked, start=1)}
-    best = [record.best_virtual_epoch(mode) for record in records]
+    rows = sorted(rows_of(stage, is_running=running), key=lambda row: row.record.number)
+    records = [row.record for row in rows]
     return {
         "number": [record.number for record in records],
-        "rank": [ranks.get(record.number) for record in records],
-        "state": [state_of(record, stage, running=running) for record in records],
-        "reason": [record.reason for record in records],
-        "value": [_rounded(record.value(mode)) for record in records],
-        "at": best,
+        "rank": [row.rank for row in rows],
+        "state": [row.state for row in rows],
+        "reason": [row.reason for row in rows],
+        "value": [_rounded(row.value) for row in rows],
+        "at": [row.best_virtual_epoch or 0 for row in rows],
         "values": [[_rounded(value) for value in record.values] for record in records],
-        "steps": [record.steps for record in records],
-        "seconds": [round(record.seconds, 1) for record in records],
-        "failures": [len(record.failures) for record in records],
-        "params": [
-            [
-                _value(parameter, record.params_at(virtual_epoch).get(name))
-                for record, virtual_epoch in zip(records, best, strict=True)
-            ]
-            for name, parameter in zip(names, parameters, strict=True)
-        ],
+        "params": [[_value(parameter, row.params) for row in rows] for parameter in parameters],
         "jobs": [[[round(time - began, 2) for time in job] for job in record.jobs] for record in records],
     }
 
 
-def _value(parameter: Mapping[str, Any], value: Any) -> Any:
+def _value(parameter: Mapping[str, Any], params: Mapping[str, Any]) -> Any:
     """A number, the index of an option, or None where the trial has no such parameter."""
-    if value is None and None not in parameter.get("options", ()):
+    if parameter["name"] not in params:
         return None
+    value = params[parameter["name"]]
     return parameter["options"].index(value) if parameter["kind"] == "choice" else _rounded(value)
 
 

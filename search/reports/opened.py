@@ -1,69 +1,53 @@
-"""A run as its report reads it, which may be running: the study on disk, and nothing is written."""
+"""A run as its report shows it, which may be running: what `show` reads, with Optuna's view of each trial."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 from optuna.trial import FrozenTrial
 
-from search.config.config import Config
-from search.config.stages import open_run
+from search.listing.reading import StageReading, read_run
+from search.listing.state import LIVING, RunState, state_of
 from search.race.confirmed import Confirmed
 from search.run.confirm import read_confirmed
 from search.run.folder import RunFolder
-from search.run.summary import Summary, read_summary
-from search.schedulers.base import Rungs, Scheduler
-from search.schedulers.build import build_scheduler
-from search.study.frozen import records_of
-from search.study.journal import open_journal, reraise_as_damaged
-from search.study.study import ELAPSED
+from search.run.gone_on import gone_on
+from search.run.heartbeat import Heard
+from search.run.summary import Summary
 from search.study.trial import TrialRecord, ranked
 
 
-@dataclass(frozen=True)
-class Stage:
+class Stage(StageReading):
     """One search: the whole run, or one of its named stages."""
-
-    name: str
-    """Empty without named stages."""
-    config: Config
-    folder: RunFolder
-    records: list[TrialRecord]
-    frozen: list[FrozenTrial] = field(repr=False)
-    """Optuna's view of each trial."""
-    seconds: float
-    """Wall time of all sessions so far."""
 
     @property
     def length(self) -> int:
         """Virtual epochs of a full training."""
         return self.config.budget.max_virtual_epochs
 
-    @cached_property
-    def scheduler(self) -> Scheduler:
-        return build_scheduler(self.config)
-
-    @property
-    def rungs(self) -> Rungs:
-        return self.scheduler.rungs
-
     @property
     def marks(self) -> list[int]:
         """Virtual epochs at which trials pause or are stopped, where rungs are counted in these."""
-        if self.rungs.axis != "virtual_epochs" or self.config.scheduler.name in ("none", "pbt"):
+        rungs = self.scheduler.rungs
+        if rungs.axis != "virtual_epochs" or self.config.scheduler.name in ("none", "pbt"):
             return []
-        found, rung = [], self.rungs.grace_period
+        found, rung = [], rungs.grace_period
         while rung < self.length:
             found.append(rung)
-            rung *= self.rungs.reduction_factor
+            rung *= rungs.reduction_factor
         return found
 
     @cached_property
     def ranked(self) -> list[TrialRecord]:
         """Trials with a value, the best first."""
         return ranked(self.records, self.config.objective.mode)
+
+    @cached_property
+    def frozen(self) -> list[FrozenTrial]:
+        """Optuna's view of each trial, by its number."""
+        return [self.study.storage.get_trial(record.trial_id) for record in self.records]
 
 
 @dataclass(frozen=True)
@@ -73,11 +57,14 @@ class OpenedRun:
     folder: RunFolder
     stages: Sequence[Stage]
     """Those that have begun, in order; one without named stages."""
-    owner: str | None
-    """Who runs the search now, if anybody does."""
+    state: RunState
     summary: Summary | None
-    """What the last session ended with; None while one runs, and before the first end."""
+    """What the last session ended with; None while one runs, before the first end, and if it is outdated."""
     race: Confirmed | None
+
+    @property
+    def is_running(self) -> bool:
+        return self.state.state in LIVING
 
     @property
     def last(self) -> Stage:
@@ -85,28 +72,28 @@ class OpenedRun:
         return next((stage for stage in reversed(self.stages) if stage.ranked), self.stages[-1])
 
 
-def open_for_report(folder: RunFolder, *, owner: str | None) -> OpenedRun:
+def open_for_report(folder: RunFolder, heard: Heard | None = None) -> OpenedRun:
     """Read a run.
 
     Args:
         folder: of the run.
-        owner: who runs it now; None if nobody does.
+        heard: who runs it now; None if nobody does.
 
     Raises:
         SearchError: there is no run, or its study is damaged.
     """
-    summary = None
-    if owner is None and folder.summary.is_file():
-        summary = read_summary(folder)
-    stages = [_read_stage(each, folder) for each in folder.stages()]
-    return OpenedRun(folder, stages, owner, summary, read_confirmed(folder))
+    reading = read_run(folder)
+    stages = [Stage(each.name, each.folder, each.config, each.study) for each in reading.stages]
+    race = read_confirmed(folder)
+    state, summary = state_of(reading, heard, race), reading.summary
+    if state.state in LIVING or (summary is not None and _is_outdated(summary, stages)):
+        summary = None
+    return OpenedRun(folder, stages, state, summary, race)
 
 
-def _read_stage(folder: RunFolder, run: RunFolder) -> Stage:
-    storage, _ = open_journal(folder.journal)
-    with reraise_as_damaged(folder.journal):
-        records = list(records_of(storage))
-        frozen = [storage.get_trial(record.trial_id) for record in records]
-        seconds = sum(study.user_attrs.get(ELAPSED, 0.0) for study in storage.get_all_studies())
-    name = folder.path.name if run.is_staged else ""
-    return Stage(name, open_run(folder.config).first, folder, records, frozen, float(seconds))
+def _is_outdated(summary: Summary, stages: Sequence[Stage]) -> bool:
+    """Whether a complete search went on since, and was killed."""
+    if summary.status != "complete":
+        return False
+    records = [record for stage in stages for record in stage.records]
+    return gone_on(summary, records, [(stage.folder, stage.config) for stage in stages]) is not None

@@ -13,17 +13,17 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from search.fidelity.audit import audit
+from search.listing.rows import failures_of
 from search.reports.answer import answer_of
 from search.reports.columns import columns
-from search.reports.opened import OpenedRun, Stage
+from search.reports.opened import OpenedRun
 from search.reports.pictures import pictures_of
 from search.run.provenance import last_versions
 from search.screen.audit_text import audit_lines
 from search.screen.confirm_text import confirmed_lines
 from search.screen.forecast_text import compared_text
-from search.screen.text import causes_of, next_commands
+from search.screen.text import next_commands
 from search.study.lineage import schedule_lines
-from search.study.trial import BROKEN_OFF
 from search.text import command, program
 
 _SCRIPTS = ("base", "chart", "curves", "slices", "parallel", "timeline", "page")
@@ -32,12 +32,15 @@ _SCRIPTS = ("base", "chart", "curves", "slices", "parallel", "timeline", "page")
 
 def page_of(run: OpenedRun) -> str:
     """The page; it makes no request, and every text of the run is shown as text."""
-    running = run.owner is not None
-    stages = [columns(stage, running=running) for stage in run.stages]
+    stages = [columns(stage, running=run.is_running) for stage in run.stages]
     has_trials = any(stage.ranked for stage in run.stages)
     shown = run.stages.index(run.last)
     pictures = pictures_of(run.last)
-    failures = [failure for stage in run.stages for failure in causes_of(_failed(stage))]
+    failures = [
+        (", ".join(map(str, trials)), cause)
+        for stage in run.stages
+        for cause, trials in failures_of(stage).items()
+    ]
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.filters["with_code"] = _with_code
     return environment.from_string(_static("page.html")).render(
@@ -83,13 +86,6 @@ def _embedded(value: Any) -> Markup:
     return Markup(text)
 
 
-def _failed(stage: Stage) -> dict[str, str]:
-    """Why trials have failed, diverged or were over a limit, by their names."""
-    broken = [record for record in stage.records if record.outcome in BROKEN_OFF]
-    prefix = f"{stage.name}/" if stage.name else ""
-    return {f"{prefix}{record.number}": f"{record.outcome}: {record.reason}" for record in broken}
-
-
 def _sections(has_trials: bool, has_failures: bool, has_pictures: bool) -> list[tuple[str, str]]:
     charts = [
         ("curves-section", "learning curves"),
@@ -118,7 +114,7 @@ def _texts(run: OpenedRun) -> Any:
     if run.race is not None:
         yield "The race of the best trials over seeds", confirmed_lines(run.race, metric)
     if not run.last.config.objectives:
-        found = audit(run.last.records, run.last.rungs, run.last.config)
+        found = audit(run.last.records, run.last.scheduler.rungs, run.last.config)
         lines = audit_lines(found)[1:]
         if lines:
             yield "How far early values can be believed", lines
@@ -131,5 +127,5 @@ def _next(run: OpenedRun) -> list[str]:
     if run.summary is not None:
         return next_commands(run.summary, ())
     folder = run.folder.path
-    again = command("report", folder) if run.owner is not None else command("resume", folder)
+    again = command("report", folder) if run.is_running else command("resume", folder)
     return [program("tensorboard", "--logdir", folder), again]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 from search.addresses import local_path
+from search.listing.show import heard_in
 from search.reports.opened import open_for_report
 from search.reports.page import page_of
 from search.run.folder import RunFolder
+from search.run.heartbeat import Heard
 from search.text import command, one_line, short_path
 from trainables.files import atomic_write
 
@@ -17,19 +20,22 @@ _log = logging.getLogger(__name__)
 REPORT = "report.html"
 
 
-def report(run: str | Path, *, out: str | Path | None = None) -> Path:
+def report(
+    run: str | Path, *, out: str | Path | None = None, phase: Callable[[str], None] = lambda text: None
+) -> Path:
     """Write what a search has found so far as one HTML file that can be opened anywhere; returns its path.
 
     Args:
         run: the folder of the search, which may be running: it is only read.
         out: the file (default: `<run>/report.html`); one that is there is replaced.
+        phase: called with a line on what takes long.
 
     Raises:
         SearchError: there is no run, its study is damaged, or the file cannot be written.
     """
     folder = RunFolder.at(run)
     folder.require()
-    return write_report(folder, out, owner=folder.owner())
+    return write_report(folder, out, heard_in(folder, phase))
 
 
 def report_at_end(folder: RunFolder) -> str:
@@ -45,16 +51,16 @@ def report_at_end(folder: RunFolder) -> str:
         return f"not written, {type(error).__name__}: {one_line(str(error))}; `{again}` tries again"
 
 
-def write_report(folder: RunFolder, out: str | Path | None = None, *, owner: str | None = None) -> Path:
+def write_report(folder: RunFolder, out: str | Path | None = None, heard: Heard | None = None) -> Path:
     """As `report`, for who knows whether the search is running.
 
     Args:
         folder: of the run.
         out: as of `report`.
-        owner: who runs the search now; None if nobody does.
+        heard: who runs the search now; None if nobody does.
     """
     file = folder.path / REPORT if out is None else local_path(out).absolute()
-    page = page_of(open_for_report(folder, owner=owner))
+    page = page_of(open_for_report(folder, heard))
     with folder.needs_space():
         atomic_write(file, page)
     return file

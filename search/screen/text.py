@@ -77,7 +77,7 @@ def summary_text(
         lines += _table({"report": report})
     if summary.failures:
         lines += ["", "failed trials (traceback in error.txt in the trial's folder):"]
-        lines += [f"  {numbers}  {cause}" for numbers, cause in causes_of(summary.failures)]
+        lines += _failure_lines(summary.failures)
     if summary.over_limit:
         lines += ["", *over_limit_lines(summary.over_limit)]
     if summary.skipped_samples:
@@ -122,13 +122,13 @@ def _skipped_lines(skipped: Mapping[str, str]) -> list[str]:
     return [*lines, f"  and {more} more, see summary.json"] if more > 0 else lines
 
 
-def causes_of(failures: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Each cause after the numbers of its trials, the most common first."""
+def _failure_lines(failures: Mapping[str, str]) -> list[str]:
+    """A line for each cause, with the numbers of its trials, the most common first."""
     trials: dict[str, list[str]] = {}
     for number, cause in failures.items():
         trials.setdefault(one_line(cause), []).append(number)
     by_number = sorted(trials.items(), key=lambda item: -len(item[1]))
-    return [(", ".join(numbers), cause) for cause, numbers in by_number]
+    return [f"  {', '.join(numbers)}  {cause}" for cause, numbers in by_number]
 
 
 def next_commands(summary: Summary, flags: Sequence[str]) -> list[str]:

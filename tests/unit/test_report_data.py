@@ -15,7 +15,7 @@ from reported_functions import SCRIPT, small_run
 import search
 from search.errors import SearchError
 from search.reports.answer import answer_of
-from search.reports.columns import columns, state_of
+from search.reports.columns import columns
 from search.reports.importance import BY_RANK, MIN_TRIALS, depths, importances
 from search.reports.opened import OpenedRun, open_for_report
 from search.reports.page import page_of
@@ -32,7 +32,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> search.Run:
 
 @pytest.fixture(scope="module")
 def opened(run: search.Run) -> OpenedRun:
-    return open_for_report(RunFolder(run.folder), owner=None)
+    return open_for_report(RunFolder(run.folder))
 
 
 # --- jobs
@@ -67,21 +67,6 @@ def test_the_columns_hold_every_trial_as_the_study_does(opened: OpenedRun, run: 
     ]
     assert found["parameters"][1]["options"][0] == SCRIPT
     assert trials["params"][0] == pytest.approx(list(table["params_lr"]), rel=1e-5)
-
-
-def test_unfinished_trials_are_running_paused_or_interrupted(tmp_path: Path) -> None:
-    run = small_run(tmp_path, trials=9)
-    stage = open_for_report(RunFolder(run.folder), owner=None).stages[0]
-    for record in stage.records:
-        record.outcome = None
-        record.held_at = 0
-    fresh = next(record for record in stage.records if record.depth == 1 and record.promoted_at == 0)
-    assert state_of(fresh, stage, running=True) == "paused"
-    fresh.promoted_at = 1
-    assert state_of(fresh, stage, running=True) == "running"
-    assert state_of(fresh, stage, running=False) == "interrupted"
-    fresh.held_at = 1
-    assert state_of(fresh, stage, running=True) == "paused"
 
 
 # --- what mattered
@@ -200,7 +185,7 @@ def test_the_stages_of_a_run_are_chosen_in_the_page(tmp_path: Path) -> None:
 def test_several_objectives_have_a_front_and_no_single_best(tmp_path: Path) -> None:
     objectives = [{"metric": "loss", "mode": "min"}, {"metric": "distance", "mode": "min"}]
     run = small_run(tmp_path, trials=9, objective=None, objectives=objectives)
-    answer = answer_of(open_for_report(RunFolder(run.folder), owner=None))
+    answer = answer_of(open_for_report(RunFolder(run.folder)))
     assert answer.value == ""
     assert answer.front[0] == ["trial", "loss", "distance", "parameters"]
     assert [row[0] for row in answer.front[1:]] == [str(best.trial) for best in run.front]
