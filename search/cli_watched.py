@@ -23,7 +23,6 @@ def watched(
     With `local`, tasks run in this process: their output, and the debugger's, stays on the terminal. `flags`
     are those of the executor, for the commands that are shown.
     """
-    from search.reports.write import report_at_end
     from search.run.folder import RunFolder
     from search.screen.live import PlainView, screen
     from search.screen.text import summary_text
@@ -35,7 +34,21 @@ def watched(
         summary = run(reporter)
     flags = (*flags, *(["--plain"] if plain else []))
     color = sys.stdout.isatty() and not plain
-    report = report_at_end(run_folder)
-    say(summary_text(summary, color=color, flags=flags, report=report), otherwise=run_folder.log)
+    say(summary_text(summary, color=color, flags=flags), otherwise=run_folder.log)
+    if summary.status in ("complete", "failed"):  # whoever interrupts a search does not wait for a page
+        say(f"\nreport\n  {_reported(folder)}", otherwise=run_folder.log)
     codes = {"complete": 0, "failed": 1, "interrupted": INTERRUPTED, "terminated": TERMINATED}
     sys.exit(codes[summary.status])
+
+
+def _reported(folder: Path) -> str:
+    """Write the report; returns where it is, or why there is none. The outcome is on the screen already."""
+    from search.reports.write import report_at_end
+    from search.run.folder import RunFolder
+    from search.screen.progress_bar import ProgressBar
+
+    try:
+        with ProgressBar(sys.stderr, "writing the report" if sys.stderr.isatty() else None):
+            return report_at_end(RunFolder(folder))
+    except KeyboardInterrupt:
+        return "interrupted; `tune-search report` writes it"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from search.listing.reading import StageReading
@@ -22,6 +22,10 @@ class Job:
     """started, promoted, tried again, or went on from another trial."""
     ended: str
     """paused, the kind of failure, or the state of the trial now."""
+    at: float | None = None
+    """When it began, in Unix seconds; None where the version that ran it kept no times."""
+    seconds: float | None = None
+    """From then until it was last heard of."""
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -42,7 +46,12 @@ def jobs_of(stage: StageReading, record: TrialRecord, state: str) -> list[Job]:
         after, began = depth, next_began
     if after < record.depth or began != "promoted" or record.outcome is None:
         jobs.append(Job(after, record.depth, began, state))
-    return jobs
+    if len(jobs) != len(record.jobs):
+        return jobs  # the study has one more for each kill, and an older version kept none
+    return [
+        replace(job, at=at, seconds=round(until - at, 3))
+        for job, (at, until) in zip(jobs, record.jobs, strict=True)
+    ]
 
 
 def _pauses(stage: StageReading, record: TrialRecord) -> Iterator[tuple[int, str, str]]:

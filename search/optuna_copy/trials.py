@@ -146,9 +146,11 @@ class OptunaTrials:
 def _ended(record: TrialRecord, newest: FrozenTrial, begun: datetime, at: int | None) -> datetime:
     """When a trial ended, or came to a virtual epoch or paused.
 
-    Of the latter nothing is known but its seconds of training: the time that it waited is not in them.
+    Of a virtual epoch before the last nothing is known but the seconds of training up to there.
     """
     if at is None and newest.datetime_complete is not None:
         return newest.datetime_complete
+    if record.jobs and at in (None, record.depth):
+        return datetime.fromtimestamp(record.jobs[-1][1])
     share = 1.0 if at is None else at / max(1, record.depth)
     return begun + timedelta(seconds=record.seconds * share)

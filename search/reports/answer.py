@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import statistics
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from search.reports.opened import OpenedRun, Stage
+from search.reports.sure import complete_race, sure_of
 from search.study.front import front_of, objectives_at
-from search.study.trial import BROKEN_OFF, TrialRecord, as_loss
-from search.text import command, counted, duration, number_text, value_text
-
-_FEWEST_REPORTS = 3
-"""Of which a spread can be told."""
+from search.study.trial import Outcome, TrialRecord
+from search.text import counted, duration, number_text, value_text
 
 
 @dataclass(frozen=True)
@@ -42,9 +39,9 @@ def answer_of(run: OpenedRun) -> Answer:
     stage = run.last
     several = bool(stage.config.objectives)
     best = stage.ranked[0] if stage.ranked else None
-    race = run.race if run.race is not None and run.race.status == "complete" and run.race.best else None
+    race = complete_race(run)
     if several or best is None:
-        value, what = "", "no trial has a value yet" if best is None else ""
+        value, what = "", "no trial has a value yet" if best is None else _first_of(stage)
         params: Mapping[str, Any] = {}
     elif race is not None and race.best is not None:
         spread = "" if race.best.std is None else f" ± {number_text(race.best.std)}"
@@ -62,11 +59,17 @@ def answer_of(run: OpenedRun) -> Answer:
         state=_state(run),
         value=value,
         what=what,
-        sure=[] if several or best is None else list(_sure(run, stage, best)),
+        sure=[] if several or best is None else list(sure_of(run, stage, best)),
         cost=_cost(run),
         params=[(name, value_text(each)) for name, each in params.items()],
         front=_front(stage) if several else [],
     )
+
+
+def _first_of(stage: Stage) -> str:
+    """What charts show where there are several objectives."""
+    metric = stage.config.objective.metric
+    return f"Charts, ranks and what mattered are by the first objective, {metric}; the front is by all."
 
 
 def _state(run: OpenedRun) -> str:
@@ -82,44 +85,17 @@ def _trained(record: TrialRecord, at: int, stage: Stage) -> str:
     return f"{step}; the trial was trained for {record.depth} of {stage.length} virtual epochs so far"
 
 
-def _sure(run: OpenedRun, stage: Stage, best: TrialRecord) -> Iterator[str]:
-    """Whether the order of the first two can be believed: by the race, or by the trial's own reports."""
-    race = run.race
-    if race is not None and race.status == "complete" and race.best is not None:
-        if race.best.chance is not None:
-            yield (
-                f"It is the best of {counted(len(race.candidates), 'candidate')} with a chance of "
-                f"{race.best.chance:.0%}, by a race over {counted(race.best.seeds, 'seed')}."
-            )
-        return
-    if best.of_other_data:
-        yield "The data have changed since: this value is of other data than there are now."
-    if best.depth < stage.length and not run.is_running:
-        yield "It was not trained to its full length, and may still improve."
-    confirm = command("confirm", run.folder.path)
-    spread = spread_of(best)
-    if len(stage.ranked) > 1 and spread is not None:
-        second, mode = stage.ranked[1], stage.config.objective.mode
-        lead = as_loss(second.standing(mode) or 0.0, mode) - as_loss(best.standing(mode) or 0.0, mode)
-        told = f"It leads trial {second.number} by {number_text(lead)}; its own last reports vary by ± "
-        told += f"{number_text(spread)} (standard deviation)"
-        yield f"{told}, so the two may as well be equal." if lead < 2 * spread else f"{told}."
-    yield f"One seed tells nothing of the next: `{confirm}` races the best trials over new seeds."
-
-
-def spread_of(record: TrialRecord) -> float | None:
-    """Standard deviation of the last reports of a trial, as many as it is ranked by, 5 at least."""
-    last = record.values[-max(record.window, 5) :]
-    return statistics.stdev(last) if len(last) >= _FEWEST_REPORTS else None
-
-
 def _cost(run: OpenedRun) -> list[tuple[str, str]]:
     records = [record for stage in run.stages for record in stage.records]
     counts = Counter(str(record.outcome or "unfinished") for record in records)
     seconds = sum(stage.study.seconds for stage in run.stages)
+    trained = sum(record.seconds for record in records)
     rows = [
         ("trials", f"{len(records):,}: " + ", ".join(f"{n:,} {kind}" for kind, n in sorted(counts.items()))),
-        ("time", f"{duration(seconds)}; trials together trained for {duration(_trained_seconds(records))}"),
+        (
+            "time",
+            f"{duration(seconds)}; trials together trained for {duration(trained)}",
+        ),
         ("steps", f"{sum(r.steps for r in records):,}, on {sum(r.samples for r in records):,} samples"),
     ]
     spent = sum(record.depth / stage.length for stage in run.stages for record in stage.records)
@@ -127,17 +103,17 @@ def _cost(run: OpenedRun) -> list[tuple[str, str]]:
         1 - record.depth / stage.length
         for stage in run.stages
         for record in stage.records
-        if record.outcome is not None and record.outcome not in BROKEN_OFF
+        if record.outcome is Outcome.STOPPED
     )
     rows.append(("compute", f"that of {spent:.1f} full trainings"))
+    if run.race is not None:
+        rows.append(
+            ("race", f"{run.race.steps:,} steps besides, over {counted(len(run.race.seeds), 'seed')}")
+        )
     if stopped and spent:
         share = stopped / (spent + stopped)
-        rows.append(("saved by early stopping", f"{stopped:.1f} full trainings ({share:.0%})"))
+        rows.append(("saved by early ends", f"{stopped:.1f} full trainings ({share:.0%})"))
     return rows
-
-
-def _trained_seconds(records: Sequence[TrialRecord]) -> float:
-    return sum(record.seconds for record in records)
 
 
 def _front(stage: Stage) -> list[list[str]]:

@@ -6,10 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from search.listing.rows import rows_of
-from search.reports.importance import BY_RANK, depths, importances
+from search.listing.rows import TrialRow, rows_of
+from search.reports.importance import BY_RANK, depths, importances, is_compared
 from search.reports.opened import Stage
 from search.space.domains import Choice, Domain
+from search.study.times import wall_clock
 
 _LOGARITHMIC = ("loguniform", "lograndint")
 
@@ -23,19 +24,20 @@ def columns(stage: Stage, *, running: bool) -> dict[str, Any]:
     """
     parameters = _parameters(stage)
     at = depths(stage)
-    number_of_all = max(at.values(), default=0)
-    compared = {BY_RANK: len(stage.ranked)} | at
-    began = min((record.jobs[0][0] for record in stage.records if record.jobs), default=0.0)
+    number = sum(map(is_compared, stage.records))
+    compared = {BY_RANK: number} | at
+    began = min((job[0] for record in stage.records for job in record.jobs), default=0.0)
     mode = stage.config.objective.mode
     return {
         "name": stage.name,
         "metric": stage.config.objective.metric,
         "mode": mode,
         "length": stage.length,
+        "scheduler": stage.config.scheduler.name,
         "began": began,
         "rungs": stage.marks,
         "depths": [[depth, number] for depth, number in compared.items()],
-        "depth": BY_RANK if at.get(stage.length) != number_of_all else stage.length,
+        "depth": stage.length if at.get(stage.length) == number else BY_RANK,
         "parameters": parameters,
         "trials": _trials(stage, parameters, began, running),
         "importances": [_importances(stage, depth) for depth in compared],
@@ -62,9 +64,10 @@ def _parameter(domain: Domain, values: Sequence[Any]) -> dict[str, Any]:
         labels += [value for value in dict.fromkeys(values) if value not in labels]
         return {"name": domain.name, "kind": "choice", "options": labels}
     low, high = domain.bounds
-    kind = "log" if domain.kind in _LOGARITHMIC else "linear"
     # A space that was changed between sessions may have been wider.
-    return {"name": domain.name, "kind": kind, "low": min(low, *values), "high": max(high, *values)}
+    low, high = min(low, *values), max(high, *values)
+    kind = "log" if domain.kind in _LOGARITHMIC and low > 0 else "linear"
+    return {"name": domain.name, "kind": kind, "low": low, "high": high}
 
 
 def _trials(
@@ -81,8 +84,18 @@ def _trials(
         "at": [row.best_virtual_epoch or 0 for row in rows],
         "values": [[_rounded(value) for value in record.values] for record in records],
         "params": [[_value(parameter, row.params) for row in rows] for parameter in parameters],
-        "jobs": [[[round(time - began, 2) for time in job] for job in record.jobs] for record in records],
+        "compared": [is_compared(record) for record in records],
+        "other": [record.of_other_data for record in records],
+        "jobs": [_jobs(row, began) for row in rows],
     }
+
+
+def _jobs(row: TrialRow, began: float) -> list[list[float]]:
+    """Begin and end of each job in seconds; one that goes on has come to this moment."""
+    jobs = [list(job) for job in row.record.jobs]
+    if row.state == "running" and jobs:
+        jobs[-1][1] = max(jobs[-1][1], wall_clock())
+    return [[round(time - began, 2) for time in job] for job in jobs]
 
 
 def _value(parameter: Mapping[str, Any], params: Mapping[str, Any]) -> Any:

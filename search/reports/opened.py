@@ -29,14 +29,15 @@ class Stage(StageReading):
 
     @property
     def marks(self) -> list[int]:
-        """Virtual epochs at which trials pause or are stopped, where rungs are counted in these."""
-        rungs = self.scheduler.rungs
-        if rungs.axis != "virtual_epochs" or self.config.scheduler.name in ("none", "pbt"):
+        """Virtual epochs at which trials pause or are stopped, where these are the same for all."""
+        rungs, lengths = self.scheduler.rungs, {r.lengths for r in self.records if r.lengths is not None}
+        if self.config.scheduler.name in ("none", "pbt") or (
+            len(lengths) > 1 and rungs.axis != "virtual_epochs"
+        ):
             return []
-        found, rung = [], rungs.grace_period
-        while rung < self.length:
-            found.append(rung)
-            rung *= rungs.reduction_factor
+        one, found, mark = next(iter(lengths), None), [], 0
+        while (mark := rungs.next_depth(mark, one, self.length)) < self.length:
+            found.append(mark)
         return found
 
     @cached_property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from importlib.resources import files
@@ -24,7 +24,7 @@ from search.screen.confirm_text import confirmed_lines
 from search.screen.forecast_text import compared_text
 from search.screen.text import next_commands
 from search.study.lineage import schedule_lines
-from search.text import command, program
+from search.text import command, counted, program
 
 _SCRIPTS = ("base", "chart", "curves", "slices", "parallel", "timeline", "page")
 """In the order in which they need each other."""
@@ -32,7 +32,7 @@ _SCRIPTS = ("base", "chart", "curves", "slices", "parallel", "timeline", "page")
 
 def page_of(run: OpenedRun) -> str:
     """The page; it makes no request, and every text of the run is shown as text."""
-    stages = [columns(stage, running=run.is_running) for stage in run.stages]
+    stages = [columns(stage, running=run.is_running and stage is run.stages[-1]) for stage in run.stages]
     has_trials = any(stage.ranked for stage in run.stages)
     shown = run.stages.index(run.last)
     pictures = pictures_of(run.last)
@@ -45,6 +45,7 @@ def page_of(run: OpenedRun) -> str:
     environment.filters["with_code"] = _with_code
     return environment.from_string(_static("page.html")).render(
         name=run.folder.path.name,
+        title=_title(run),
         answer=answer_of(run),
         written=f"{datetime.now(UTC):%F %H:%M} UTC",
         version=version("tune-search"),
@@ -63,6 +64,13 @@ def page_of(run: OpenedRun) -> str:
         script=Markup("\n".join(_static(f"{name}.js") for name in _SCRIPTS)),
         data=_embedded({"stages": stages, "shown": shown}),
     )
+
+
+def _title(run: OpenedRun) -> str:
+    """What a browser shows of the page among others."""
+    answer, name = answer_of(run), run.folder.path.name
+    found = f"a front of {counted(len(answer.front) - 1, 'trial')}" if answer.front else answer.value
+    return f"{name}: {found or answer.what}"
 
 
 def _static(name: str) -> str:
@@ -108,7 +116,7 @@ def _schedule(run: OpenedRun) -> Sequence[str]:
     return [] if best is None else schedule_lines(best.schedule)
 
 
-def _texts(run: OpenedRun) -> Any:
+def _texts(run: OpenedRun) -> Iterator[tuple[str, Sequence[str]]]:
     """What other commands tell in lines: the race, how far rungs can be believed, the forecast."""
     metric = run.last.config.objective.metric
     if run.race is not None:
@@ -125,7 +133,8 @@ def _texts(run: OpenedRun) -> Any:
 def _next(run: OpenedRun) -> list[str]:
     """What the last screen of the search says, or what can be done while it runs."""
     if run.summary is not None:
-        return next_commands(run.summary, ())
+        lines = next_commands(run.summary, ())
+        return lines[1:] if lines[0] == "next" else lines
     folder = run.folder.path
     again = command("report", folder) if run.is_running else command("resume", folder)
     return [program("tensorboard", "--logdir", folder), again]

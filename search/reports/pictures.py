@@ -18,6 +18,8 @@ from search.text import number_text
 
 _WIDEST, _HIGHEST = 900, 900
 """Pixels of a picture in the page."""
+_MOST_BYTES, _LEAST = 120_000, 200
+"""Of a picture; one that is larger is made smaller, down to so many pixels of its longer side."""
 _MOST_TAGS = 2
 _FEWEST_TRIALS = 3
 
@@ -31,15 +33,16 @@ class Picture:
     trial: int
     caption: str
     source: str
-    """As the `src` of an HTML image, the PNG itself."""
+    """As the `src` of an HTML image, the picture itself."""
 
 
 def pictures_of(stage: Stage) -> list[Picture]:
     """Of trials of these three ranks the last pictures up to their best virtual epoch; empty without any."""
     return [
-        Picture(which, record.number, caption, _embedded(png))
+        Picture(which, record.number, caption, source)
         for which, record in _three(stage.ranked)
         for caption, png in _last_pictures(stage, record)
+        if (source := _embedded(png)) is not None
     ]
 
 
@@ -73,11 +76,22 @@ def _images(folder: Path) -> Iterator[tuple[int, str, bytes]]:
                     yield event.step, value.tag, value.image.encoded_image_string
 
 
-def _embedded(png: bytes) -> str:
-    """The PNG as a data URI, smaller where it is large."""
-    with Image.open(io.BytesIO(png)) as image:
-        if image.width > _WIDEST or image.height > _HIGHEST:
-            image.thumbnail((_WIDEST, _HIGHEST))
-        stream = io.BytesIO()
-        image.save(stream, format="PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
+def _embedded(png: bytes) -> str | None:
+    """The picture as a data URI, smaller where it is large; None if it cannot be read."""
+    try:
+        with Image.open(io.BytesIO(png)) as opened:
+            image = opened.convert("RGB")
+    except (OSError, ValueError):
+        return None
+    image.thumbnail((_WIDEST, _HIGHEST))
+    encoded, kind = _encoded(image, "PNG"), "png"
+    while len(encoded) > _MOST_BYTES and max(image.size) > _LEAST:  # photographs, and noise
+        encoded, kind = _encoded(image, "JPEG"), "jpeg"
+        image.thumbnail((image.width * 3 // 4, image.height * 3 // 4))
+    return f"data:image/{kind};base64,{base64.b64encode(encoded).decode()}"
+
+
+def _encoded(image: Image.Image, kind: str) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, format=kind, optimize=True)
+    return stream.getvalue()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from search.addresses import local_path
+from search.errors import SearchError
 from search.listing.show import heard_in
 from search.reports.opened import open_for_report
 from search.reports.page import page_of
@@ -61,6 +62,9 @@ def write_report(folder: RunFolder, out: str | Path | None = None, heard: Heard 
     """
     file = folder.path / REPORT if out is None else local_path(out).absolute()
     page = page_of(open_for_report(folder, heard))
-    with folder.needs_space():
-        atomic_write(file, page)
+    try:
+        with folder.needs_space():
+            atomic_write(file, page)
+    except OSError as error:
+        raise SearchError(f"cannot write {file}: {error.strerror}; give another --out") from error
     return file

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from search.config.limits import objective_text
 from search.listing.jobs import Job
@@ -99,7 +100,19 @@ def _job_lines(jobs: Sequence[Job]) -> list[str]:
         Column("began", [job.began for job in jobs]),
         Column("now or at its end", [job.ended for job in jobs]),
     ]
+    if any(job.at is not None for job in jobs):
+        columns.append(Column("at", [_clock(job.at) for job in jobs], right=True))
+        columns.append(Column("for", [_lasted(job.seconds) for job in jobs], right=True))
     return table_lines(columns)
+
+
+def _clock(at: float | None) -> str:
+    """By the clock here."""
+    return "" if at is None else f"{datetime.fromtimestamp(at):%F %H:%M:%S}"
+
+
+def _lasted(seconds: float | None) -> str:
+    return "" if seconds is None else duration(seconds)
 
 
 def _range(job: Job) -> str:

@@ -41,13 +41,10 @@ _MAX_SKIPPED = 5
 """Number of skipped samples that are listed."""
 
 
-def summary_text(
-    summary: Summary, *, color: bool = False, flags: Sequence[str] = (), report: str = ""
-) -> str:
+def summary_text(summary: Summary, *, color: bool = False, flags: Sequence[str] = ()) -> str:
     """Best trial, counts, steps spent and saved, and the commands to run next.
 
     Args:
-        report: where the page is that shows more, or why there is none.
         flags: options of the command that go on with it, such as `--local`.
     """
     lines = [*_headlines(summary), *best_lines(summary, color=color)]
@@ -73,8 +70,6 @@ def summary_text(
     lines += ["", *_table(rows)]
     if summary.forecast is not None:
         lines += _table({"forecast": compared_text(summary.forecast)})
-    if report:
-        lines += _table({"report": report})
     if summary.failures:
         lines += ["", "failed trials (traceback in error.txt in the trial's folder):"]
         lines += _failure_lines(summary.failures)

@@ -24,8 +24,9 @@ OTHERS = "others/"
 """Attributes of a trial, with the number of a virtual epoch behind: its further objectives there."""
 CARRIED = ("trial", "space", "known", "virtual_epochs", "spent", "failures", "measured", "audited", "bracket")
 """Attributes that a trial which continues after its end takes over, besides TAKEN_OVER and OTHERS."""
-JOBS = "jobs"
-"""Attribute of a trial: `TrialRecord.jobs` as the last one began."""
+JOBS = "jobs/"
+"""Attributes of a trial, with the number of a job from 1 behind: when the job before it was last heard of,
+and when it began, see `TrialRecord.jobs`."""
 WINDOW = "window"
 """Attribute of the study: `TrialRecord.window` of its trials; 1 where there is none."""
 
@@ -76,10 +77,23 @@ def record_of(number: int, trial_id: int, frozen: FrozenTrial, space: Space) -> 
         outcome=Outcome(attrs.get("outcome", Outcome.FAILED)) if ended else None,
         reason=attrs.get("reason", "") if ended else "",
         stopped_by_budget=end.get("stopped_by_budget", False),
-        jobs=[(began, heard_of) for began, heard_of in attrs.get(JOBS, [])],
+        jobs=_jobs(attrs),
     )
     record.heard_of(max(spent.get("at", 0.0), end.get("at") or 0.0))
     return record
+
+
+def _jobs(attrs: Mapping[str, Any]) -> list[tuple[float, float]]:
+    """When each job began and ended; the end of the last one is known elsewhere."""
+    number = 1
+    jobs: list[tuple[float, float]] = []
+    while (job := attrs.get(f"{JOBS}{number}")) is not None:
+        before, began = job
+        if jobs:
+            jobs[-1] = jobs[-1][0], before
+        jobs.append((began, began))
+        number += 1
+    return jobs
 
 
 def space_texts(attrs: Mapping[str, Any]) -> list[str]:

@@ -171,13 +171,14 @@ class SearchStudy:
         pending = PendingTrial(len(self.history) + number, point or {}, self._sampler, self.study)
         params = self.space.suggest(pending).params
         known = None if point is None else dict(point)
-        jobs, data = [(now := wall_clock(), now)], self._data_number
-        attrs = {"trial": number, "space": self.space_number, "known": known, DATA: data or None, JOBS: jobs}
-        attrs |= {"audited": audited or None, "bracket": bracket or None}
+        now, data = wall_clock(), self._data_number
+        attrs: dict[str, Any] = {"trial": number, "space": self.space_number, "known": known}
+        attrs |= {DATA: data or None}
+        attrs |= {"audited": audited or None, "bracket": bracket or None, f"{JOBS}1": (now, now)}
         trial_id = self._create(pending, {}, {key: attr for key, attr in attrs.items() if attr is not None})
         record = TrialRecord(number, trial_id, self.space, params, self.space_number, known, drawn=params)
         record.data_number, record.audited, record.window = data, audited, self.window
-        record.bracket, record.jobs = bracket, list(jobs)
+        record.bracket, record.jobs = bracket, [(now, now)]
         self.records.append(record)
         self.indexes.update(record)
         return record
@@ -261,7 +262,7 @@ class SearchStudy:
     def go_on(self, record: TrialRecord) -> None:
         """Record that the trial continues in another job."""
         record.begin_job()
-        self._set(record, JOBS, list(record.jobs))
+        self._set(record, f"{JOBS}{len(record.jobs)}", record.last_job)
 
     def hold(self, record: TrialRecord) -> None:
         """Record that the trial pauses here for the budget, although its scheduler had it go on."""
@@ -272,9 +273,7 @@ class SearchStudy:
     def add_failure(self, record: TrialRecord, failure: Failure) -> None:
         """Record that an attempt failed."""
         failures = [*record.failures, replace(failure, depth=record.depth)]
-        with self._in_one_piece():
-            self._set(record, JOBS, list(record.jobs))
-            self._set(record, "failures", [asdict(item) for item in failures])
+        self._set(record, "failures", [asdict(item) for item in failures])
         record.failures = failures
 
     def finish(
@@ -306,11 +305,12 @@ class SearchStudy:
         # The attempts that were lost do not count against one that is tried again.
         record.failures = [] if record.outcome in NO_VERDICT else record.failures
         attrs = {key: old.user_attrs[key] for key in (*CARRIED, TAKEN_OVER) if key in old.user_attrs}
-        attrs |= {key: attr for key, attr in old.user_attrs.items() if key.startswith(OTHERS)}
+        attrs |= {key: attr for key, attr in old.user_attrs.items() if key.startswith((OTHERS, JOBS))}
         if not record.failures:
             attrs.pop("failures", None)
         record.begin_job()
-        attrs |= {"promoted": record.depth, "continues": old.number, JOBS: list(record.jobs)}
+        attrs |= {"promoted": record.depth, "continues": old.number}
+        attrs[f"{JOBS}{len(record.jobs)}"] = record.last_job
         attrs |= {DATA: record.data_number} if record.data_number else {}
         record.trial_id = self._create(old, old.intermediate_values, attrs)
         record.outcome, record.reason, record.stopped_by_budget = None, "", False

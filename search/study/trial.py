@@ -143,7 +143,15 @@ class TrialRecord:
         """A job begins now; one before it of which nothing was heard counts for nothing."""
         if self.jobs and self.jobs[-1][0] == self.jobs[-1][1]:
             self.jobs.pop()
-        self.jobs.append((now := wall_clock(), now))
+        # The clock may have been set back since, and the search may go on on another machine.
+        now = max(wall_clock(), self.jobs[-1][1] if self.jobs else 0.0)
+        self.jobs.append((now, now))
+
+    @property
+    def last_job(self) -> tuple[float, float]:
+        """When the job before the last one was last heard of, and when the last one began."""
+        began = self.jobs[-1][0]
+        return (self.jobs[-2][1] if len(self.jobs) > 1 else began), began
 
     def heard_of(self, at: float) -> None:
         """Its job was heard of at that time, in seconds since 1970."""

@@ -139,7 +139,7 @@ def test_trials_can_be_compared_at_each_depth(opened: webdriver.Chrome) -> None:
         *(option for option in options[2:] if option.startswith("after virtual epoch ")),
     ]
     opened.find_elements(By.CSS_SELECTOR, "#depth option")[-1].click()
-    wait(opened, "importance-told", "Too few trials")
+    wait(opened, "importance-told", "Nothing to tell")
     assert complaints(opened) == []
 
 

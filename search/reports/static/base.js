@@ -11,10 +11,10 @@ const state = {
   filters: new Map(),   // by axis: [low, high] in parts of its length, see Scale
 };
 
-const listeners = [];
+const listeners = new Set();
 
 function onChange(listener) {
-  listeners.push(listener);
+  listeners.add(listener);
 }
 
 let isDrawing = false;
@@ -42,9 +42,10 @@ function count() {
 
 const BY_RANK = 0;   // in the place of a depth
 
-// What trials are compared by: the best value in the first virtual epochs, null where a trial has not come
-// so far; or its rank in the search.
+// What trials are compared by: the best value in the first virtual epochs, or the rank in the search; null where
+// a trial has not come so far, and where its values do not compare with those of others.
 function valueAt(trial, depth) {
+  if (!trials().compared[trial]) return null;
   if (depth === BY_RANK) return trials().rank[trial];
   const values = trials().values[trial];
   if (values.length < depth) return null;
@@ -59,6 +60,7 @@ function valueAt(trial, depth) {
 
 function number(value) {
   if (value === null || value === undefined) return "";
+  if (Number.isInteger(value) && Math.abs(value) < 1e9) return String(value);
   const text = Math.abs(value) >= 1e5 || (value !== 0 && Math.abs(value) < 1e-3)
     ? value.toExponential(2) : value.toPrecision(4);
   return text.replace(/(\.\d*?)0+(e|$)/, "$1$2").replace(/\.(e|$)/, "$1");
@@ -73,9 +75,10 @@ function parameterText(parameter, value) {
   return parameter.kind === "choice" ? option(parameter.options[value]) : number(value);
 }
 
-function duration(seconds) {
-  if (seconds < 60) return `${Math.round(seconds)} s`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
+function duration(given) {
+  const seconds = Math.round(given);
+  if (seconds < 60) return `${seconds} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
   return `${Math.floor(seconds / 3600)} h ${Math.floor(seconds % 3600 / 60)} min`;
 }
 
@@ -99,7 +102,9 @@ function colour(name) {
   return palette.get(name);
 }
 
-for (const media of ["(prefers-color-scheme: dark)", "print"]) {
+const MEDIA = ["(prefers-color-scheme: dark)", "print"];
+
+for (const media of MEDIA) {
   matchMedia(media).addEventListener("change", () => palette.clear());
 }
 
@@ -185,7 +190,7 @@ function scaleOf(axis) {
   return scales.get(key);
 }
 
-let known = { key: "", scale: null };
+let ofValues = { key: "", scale: null };
 
 function valueName() {
   return state.depth === BY_RANK ? "rank" : stage().metric;
@@ -194,20 +199,21 @@ function valueName() {
 // Of the objective at the depth at which trials are compared; values far off the others are cut off.
 function valueScale() {
   const key = `${state.stage}/${state.depth}`;
-  if (known.key !== key) {
+  if (ofValues.key !== key) {
     const found = [];
     for (let trial = 0; trial < count(); trial++) {
       const value = valueAt(trial, state.depth);
       if (value !== null) found.push(value);
     }
     const [low, high] = inner(found);
-    known = { key, scale: new Scale(state.depth === BY_RANK
+    ofValues = { key, beyond: found.filter((value) => value < low || value > high).length, scale: new Scale(state.depth === BY_RANK
       ? { kind: "log", low: Math.max(2, ...found), high: 1 } : { kind: "linear", low, high }) };
   }
-  return known.scale;
+  return ofValues.scale;
 }
 
-// The range of these values, but for some that are so far off that the others would not be told apart.
+// The range of these values, but for some that are so far off that the others would not be told apart: those
+// are drawn at the edge, and their number is told.
 function inner(values) {
   if (!values.length) return [0, 1];
   const sorted = [...values].sort((a, b) => a - b);

@@ -2,18 +2,20 @@
 // A canvas that is drawn anew when the page, its colours or the selection change, by mouse and by keyboard.
 
 class Chart {
-  // holder: the element that it fills. draw(g, width, height): draws. hit(x, y): the trial there, or null.
-  // least: pixels that it is wide at least; its holder scrolls then.
-  constructor(holder, { height, label, draw, hit = () => null, least = () => 0, pointer = {} }) {
-    Object.assign(this, { holder, heightOf: height, draw, hit, least });
+  // holder: the element that it fills. draw(g, width, height): draws all trials alike. mark(g, trial): draws one
+  // that is selected or under the mouse, on top. hit(x, y): the trial there, or null. least: pixels that it is
+  // wide at least; its holder scrolls then. of: what else it depends on, as text.
+  constructor(holder, { height, label, draw, mark, hit = () => null, least = () => 0, pointer = {}, of = () => "" }) {
+    Object.assign(this, { holder, heightOf: height, draw, mark, hit, least, of });
     this.canvas = element("canvas", { tabindex: 0, role: "img", "aria-label": label });
+    this.base = document.createElement("canvas");   // without what is marked: the mouse moves often
+    this.drawn = "";
     holder.replaceChildren(this.canvas);
-    this.width = 0;
     this.listen(pointer);
     new ResizeObserver(() => this.show()).observe(holder);
-    onChange(() => this.show());
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.show());
-    matchMedia("print").addEventListener("change", () => this.show());
+    const show = () => this.canvas.isConnected ? this.show() : listeners.delete(show);
+    onChange(show);
+    for (const media of MEDIA) matchMedia(media).addEventListener("change", show);
   }
 
   show() {
@@ -21,13 +23,28 @@ class Chart {
     const width = Math.max(this.holder.clientWidth, this.least());
     if (!width || !height) return;
     const sharp = Math.max(2, devicePixelRatio || 1);   // also on paper
-    Object.assign(this.canvas, { width: width * sharp, height: height * sharp });
+    const size = { width: width * sharp, height: height * sharp };
+    Object.assign(this, { width, height });
+    const now = JSON.stringify([size, state.stage, state.depth, [...state.filters], colour("paper"), this.of()]);
+    if (now !== this.drawn) {
+      this.drawn = now;
+      this.draw(this.begin(this.base, size, sharp), width, height);
+    }
+    const g = this.begin(this.canvas, size, sharp);
     Object.assign(this.canvas.style, { width: `${width}px`, height: `${height}px` });
-    const g = this.canvas.getContext("2d");
+    g.drawImage(this.base, 0, 0, width, height);
+    for (const trial of new Set([state.selected, state.hovered])) {
+      if (trial !== null) this.mark(g, trial, width, height);
+    }
+    g.globalAlpha = 1;
+  }
+
+  begin(canvas, size, sharp) {
+    Object.assign(canvas, size);
+    const g = canvas.getContext("2d");
     g.scale(sharp, sharp);
     g.font = "12px system-ui, sans-serif";
-    Object.assign(this, { width, height });
-    this.draw(g, width, height);
+    return g;
   }
 
   listen({ down, move, up }) {
@@ -100,9 +117,9 @@ function axes(g, width, height, across, up, { x, y, margin = MARGIN, ticksX, tic
   g.textBaseline = "top";
   const ticks = across.ticks(ticksX ?? Math.max(2, Math.floor(width / 90)));
   const room = (width - left - right) / Math.max(1, ticks.length) - 4;
-  ticks.forEach(([value, text], place_) => {
-    g.textAlign = across.kind === "choice" ? "center"
-      : place_ === ticks.length - 1 && across.to(value) > 0.95 ? "right" : "center";
+  ticks.forEach(([value, text], order) => {
+    const isLast = order === ticks.length - 1 && across.to(value) > 0.95;
+    g.textAlign = isLast && across.kind !== "choice" ? "right" : "center";
     g.fillText(shortened(g, text, Math.max(room, 28)), place.x(value), height - bottom + 6);
   });
   g.textAlign = "right";
@@ -128,18 +145,19 @@ function line(g, x0, y0, x1, y1) {
   g.stroke();
 }
 
-// The colour of a trial by its rank: the best ones stand out, the others are grey.
+// The colour, thickness and opacity of a trial by its rank: the best ones stand out, the others are grey.
 function strokeOf(trial) {
-  if (trial === state.selected) return [colour("chosen"), 2.5, 1];
-  if (trial === state.hovered) return [colour("chosen"), 2, 0.9];
   const rank = trials().rank[trial];
   if (rank === 1) return [colour("best"), 2.2, 1];
   if (rank !== null && rank <= 5) return [colour("good"), 1.4, 0.9];
   return [colour("other"), 1, count() > 300 ? 0.25 : 0.55];
 }
 
-// Trials in the order in which they are drawn: what one looks at lies on top.
+function markOf(trial) {
+  return [colour("chosen"), trial === state.selected ? 2.5 : 2, 1];
+}
+
+// Trials in the order in which they are drawn: the best ones lie on top.
 function painted() {
-  const last = [state.hovered, state.selected].filter((trial) => trial !== null);
-  return [...byRank().filter((trial) => !last.includes(trial)).reverse(), ...last];
+  return [...byRank()].reverse();
 }

@@ -3,6 +3,7 @@
 
 function curves() {
   const box = document.getElementById("curves");
+  const told = document.getElementById("curves-told");
   const logarithmic = document.getElementById("curves-log");
   let place = null;
 
@@ -31,14 +32,24 @@ function curves() {
       free = at + g.measureText(text).width + 6;
     }
     g.setLineDash([]);
-    for (const trial of painted()) curve(g, trial);
+    for (const trial of painted()) curve(g, trial, strokeOf(trial));
     g.globalAlpha = 1;
+    tell(up);
   };
 
-  const curve = (g, trial) => {
+  const tell = (up) => {
+    const values = trials().values.flat();
+    const beyond = values.filter((value) => value !== null && (value < up.low || value > up.high)).length;
+    const infinite = values.filter((value) => value === null).length;
+    told.textContent = [
+      beyond ? `${beyond} of ${values.length} values are far off the others and drawn at the edge.` : "",
+      infinite ? `${infinite} values are not finite.` : "",
+    ].join(" ");
+  };
+
+  const curve = (g, trial, [stroke, thick, alpha]) => {
     const values = trials().values[trial];
     if (!values.length) return;
-    const [stroke, thick, alpha] = strokeOf(trial);
     g.strokeStyle = g.fillStyle = stroke;
     g.lineWidth = thick;
     g.globalAlpha = passes(trial) ? alpha : 0.06;
@@ -66,6 +77,7 @@ function curves() {
   };
 
   const label = "Learning curves of all trials; arrow keys go through the trials from the best on";
-  new Chart(box, { height: () => Math.min(420, Math.max(260, box.clientWidth * 0.5)), label, draw, hit });
+  new Chart(box, { height: () => Math.min(420, Math.max(260, box.clientWidth * 0.5)), label, draw, hit,
+    mark: (g, trial) => curve(g, trial, markOf(trial)), of: () => String(logarithmic.checked) });
   logarithmic.addEventListener("change", changed);
 }

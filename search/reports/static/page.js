@@ -6,7 +6,7 @@ const ROWS = 100;
 function table() {
   const head = document.querySelector("#trials thead"), body = document.querySelector("#trials tbody");
   const more = document.getElementById("more"), told = document.getElementById("trials-told");
-  const sorting = { key: "rank", back: false };
+  const sorting = { column: 1, back: false };
   let shown = ROWS;
 
   const columns = () => [
@@ -15,7 +15,7 @@ function table() {
     [stage().metric, (trial) => trials().value[trial], number],
     ["at", (trial) => trials().at[trial], (value) => value || ""],
     ["virtual epochs", (trial) => trials().values[trial].length, String],
-    ["state", (trial) => trials().state[trial], String],
+    ["state", stateText, String],
     ...stage().parameters.map((parameter, axis) =>
       [parameter.name, (trial) => trials().params[axis][trial], (value) => parameterText(parameter, value)]),
   ];
@@ -28,10 +28,10 @@ function table() {
   };
 
   const show = () => {
-    const all = columns(), by = all.find(([name]) => name === sorting.key) ?? all[1];
-    head.replaceChildren(element("tr", {}, ...all.map(([name]) => element("th", { scope: "col",
-      "aria-sort": name === by[0] ? (sorting.back ? "descending" : "ascending") : null },
-    element("button", { type: "button", onclick: () => sort(name) }, name)))));
+    const all = columns(), by = all[sorting.column] ?? all[1];
+    head.replaceChildren(element("tr", {}, ...all.map((column, place) => element("th", { scope: "col",
+      "aria-sort": column === by ? (sorting.back ? "descending" : "ascending") : null },
+    element("button", { type: "button", onclick: () => sort(place) }, column[0])))));
     const order = [...Array(count()).keys()].filter(passes).sort(compare(by[1]));
     body.replaceChildren(...order.slice(0, shown).map((trial) => row(trial, all)));
     more.hidden = order.length <= shown;
@@ -44,9 +44,9 @@ function table() {
     onclick: () => select(trial), onkeydown: (event) => event.key === "Enter" ? select(trial) : byKeyboard(event),
   }, ...all.map(([, of, text]) => element("td", {}, text(of(trial)))));
 
-  const sort = (name) => {
-    sorting.back = sorting.key === name && !sorting.back;
-    sorting.key = name;
+  const sort = (place) => {
+    sorting.back = sorting.column === place && !sorting.back;
+    sorting.column = place;
     show();
   };
 
@@ -58,6 +58,10 @@ function table() {
     before = now;
   });
   show();
+}
+
+function stateText(trial) {
+  return trials().state[trial] + (trials().other[trial] ? ", on other data" : "");
 }
 
 // What is known of the trial under the mouse, or of the selected one.
@@ -74,7 +78,7 @@ function detail() {
     const reason = of.reason[trial] ? ` (${of.reason[trial]})` : "";
     box.replaceChildren(element("strong", {}, `trial ${of.number[trial]}`),
       element("span", {}, `${value}${of.at[trial] ? ` at virtual epoch ${of.at[trial]} of ${of.values[trial].length}` : ""}`),
-      element("span", {}, `${of.state[trial]}${reason}`), ...parts);
+      element("span", {}, `${stateText(trial)}${reason}`), ...parts);
   });
 }
 
@@ -121,8 +125,8 @@ function filters() {
   showFields();
 }
 
-function chooseStage(number_) {
-  state.stage = number_;
+function chooseStage(chosen) {
+  state.stage = chosen;
   state.depth = stage().depth;
   state.selected = state.hovered = null;
   state.filters.clear();
@@ -132,8 +136,8 @@ function start() {
   chooseStage(DATA.shown);
   const depth = document.getElementById("depth");
   const fill = () => {
-    depth.replaceChildren(...stage().depths.map(([each, number_]) =>
-      element("option", { value: each, selected: each === state.depth }, each === BY_RANK ? `by rank (${number_} trials)` : `after virtual epoch ${each} (${number_} trials)`)));
+    depth.replaceChildren(...stage().depths.map(([each, given]) =>
+      element("option", { value: each, selected: each === state.depth }, each === BY_RANK ? `by rank (${given} trials)` : `after virtual epoch ${each} (${given} trials)`)));
   };
   depth.addEventListener("change", () => { state.depth = Number(depth.value); state.filters.delete(VALUE); changed(); });
   const chosen = document.getElementById("stage");

@@ -8,26 +8,36 @@ function parallel() {
   let from = null;
 
   const x = (place, width) => {
-    const number_ = axesOf().length;
-    return number_ < 2 ? width / 2 : SIDE + place * (width - 2 * SIDE) / (number_ - 1);
+    const last = axesOf().length - 1;
+    return last < 1 ? width / 2 : SIDE + place * (width - 2 * SIDE) / last;
   };
   const y = (part, height) => height - BOTTOM - 14 - part * (height - TOP - BOTTOM - 14);
   const partAt = (pixel, height) => (height - BOTTOM - 14 - pixel) / (height - TOP - BOTTOM - 14);
 
+  const partsOf = (trial) => axesOf().map((axis) => partOn(axis, trial));
+
   const draw = (g, width, height) => {
-    const parts = axesOf().map((axis) => Array.from({ length: count() }, (_, trial) => partOn(axis, trial)));
+    const faint = count() > 300 ? 0.3 : 0.6;
     for (const trial of painted()) {
-      if (parts.at(-1)[trial] === null) continue;
-      const [stroke, thick, alpha] = strokeOf(trial);
-      g.strokeStyle = trial === state.selected || trial === state.hovered ? stroke : byValue(parts.at(-1)[trial]);
-      g.lineWidth = thick;
-      g.globalAlpha = passes(trial) ? Math.max(alpha, count() > 300 ? 0.3 : 0.6) : 0.05;
-      g.beginPath();
-      parts.forEach((of, place) => g.lineTo(x(place, width), y(of[trial], height)));
-      g.stroke();
+      const parts = partsOf(trial), [, thick, alpha] = strokeOf(trial);
+      if (parts.at(-1) !== null) path(g, trial, parts, [byValue(parts.at(-1)), thick, Math.max(alpha, faint)], width, height);
     }
     g.globalAlpha = 1;
     axesOf().forEach((axis, place) => oneAxis(g, axis, x(place, width), width, height, place));
+  };
+
+  const mark = (g, trial, width, height) => {
+    const parts = partsOf(trial);
+    if (parts.at(-1) !== null) path(g, trial, parts, markOf(trial), width, height);
+  };
+
+  const path = (g, trial, parts, [stroke, thick, alpha], width, height) => {
+    g.strokeStyle = stroke;
+    g.lineWidth = thick;
+    g.globalAlpha = passes(trial) ? alpha : 0.05;
+    g.beginPath();
+    parts.forEach((part, place) => g.lineTo(x(place, width), y(part, height)));
+    g.stroke();
   };
 
   const oneAxis = (g, axis, at, width, height, place) => {
@@ -113,7 +123,7 @@ function parallel() {
   };
 
   const label = "Parallel coordinates: a line for each trial through its parameters and its value";
-  new Chart(box, { height: 340, label, draw, hit, pointer, least: () => 84 * axesOf().length });
+  new Chart(box, { height: 340, label, draw, mark, hit, pointer, least: () => 84 * axesOf().length });
 }
 
 function twoLines(name) {

@@ -33,17 +33,17 @@ function slice(box, parameter, axis, of) {
   const draw = (g, width, height) => {
     if (state.stage !== of) return;
     place = axes(g, width, height, scale, valueScale(), { x: "", margin, ticksX: 3, ticksY: 4 });
-    for (const trial of painted()) {
-      const at = spot(trial);
-      if (at === null) continue;
-      const [stroke, thick, alpha] = strokeOf(trial);
-      g.fillStyle = stroke;
-      g.globalAlpha = passes(trial) ? Math.max(0.5, alpha) : 0.08;
-      g.beginPath();
-      g.arc(...at, 1.6 + thick, 0, 7);
-      g.fill();
-    }
+    for (const trial of painted()) dot(g, trial, strokeOf(trial));
     g.globalAlpha = 1;
+  };
+  const dot = (g, trial, [fill, thick, alpha]) => {
+    const at = state.stage === of ? spot(trial) : null;
+    if (at === null) return;
+    g.fillStyle = fill;
+    g.globalAlpha = passes(trial) ? Math.max(0.5, alpha) : 0.08;
+    g.beginPath();
+    g.arc(...at, 1.6 + thick, 0, 7);
+    g.fill();
   };
   const hit = (x, y) => {
     if (state.stage !== of) return null;
@@ -55,7 +55,8 @@ function slice(box, parameter, axis, of) {
     }
     return found;
   };
-  new Chart(box, { height: 170, label: `${parameter.name} against the value of each trial`, draw, hit });
+  new Chart(box, { height: 170, label: `${parameter.name} against the value of each trial`, draw, hit,
+    mark: (g, trial) => dot(g, trial, markOf(trial)) });
 }
 
 function importance() {
@@ -64,13 +65,16 @@ function importance() {
     const place = stage().depths.findIndex(([depth]) => depth === state.depth);
     const found = place < 0 ? null : stage().importances[place];
     if (!found) {
-      told.textContent = "Too few trials were trained so far, or their values are equal: at least 10 are compared.";
+      told.textContent = stage().scheduler === "pbt"
+        ? "The values of a population change while it trains, so none of them stands for a result."
+        : "Nothing to tell: at least 10 trials with values that differ in two parameters are compared.";
       holder.replaceChildren();
       return;
     }
     const where = found.depth === BY_RANK ? "by their rank in the search" : `after virtual epoch ${found.depth}`;
     told.textContent = `What tells the best ${found.top} of ${found.trials} trials ${where} from the others ` +
-      "(PED-ANOVA). The line is 80 % of what resampled trials give; a bar that ends before the mark may be chance.";
+      "(PED-ANOVA). The line holds 80 % of what other trials would give; a bar that ends before the mark may be chance." +
+      (ofValues.beyond ? ` ${ofValues.beyond} values are far off and drawn at the edge below.` : "");
     const most = Math.max(...found.rows.map(([, , , high, chance]) => Math.max(high, chance)), 0.01);
     holder.replaceChildren(...found.rows.map((row) => bar(row, most)));
   };

@@ -1,15 +1,15 @@
 "use strict";
-// Jobs by time: a lane for each that ran at once; what is empty in a lane is a worker that was idle.
+// Jobs by time, side by side where they ran at once.
 
 const PAUSE_SHOWN = 30;   // seconds without any job that are drawn as a break
 
 function timeline() {
   const box = document.getElementById("timeline"), told = document.getElementById("timeline-told");
   const LEFT = 10, RIGHT = 14, LANE = 13, TOP = 6, BOTTOM = 30;
-  let known_ = null;
+  let laidOut = null;
 
   const layout = () => {
-    if (known_ && known_.of === state.stage) return known_;
+    if (laidOut && laidOut.of === state.stage) return laidOut;
     const jobs = [];
     trials().jobs.forEach((of, trial) => of.forEach(([begin, end], place) =>
       jobs.push({ trial, begin, end, isLast: place === of.length - 1 })));
@@ -22,10 +22,10 @@ function timeline() {
       ends[lane] = job.end;
       job.lane = lane;
     }
-    const last = Math.max(0.1, ...jobs.map((job) => job.end));
-    known_ = { of: state.stage, jobs, breaks, lanes: ends.length, length: last - breaks.reduce((sum, each) => sum + each.cut, 0) };
-    tell(known_);
-    return known_;
+    const last = jobs.reduce((latest, job) => Math.max(latest, job.end), 0.1);
+    laidOut = { of: state.stage, jobs, breaks, lanes: ends.length, length: last - breaks.reduce((sum, each) => sum + each.cut, 0) };
+    tell(laidOut);
+    return laidOut;
   };
 
   const tell = ({ jobs, lanes, length, breaks }) => {
@@ -34,23 +34,24 @@ function timeline() {
       return;
     }
     const busy = jobs.reduce((sum, job) => sum + job.end - job.begin, 0);
-    const idle = Math.max(0, 1 - busy / (length * lanes));
     const pauses = breaks.length ? ` ${breaks.length} breaks without any job are cut out.` : "";
-    told.textContent = `${jobs.length} jobs of ${count()} trials on ${lanes} lanes in ${duration(length)}; ` +
-      `${Math.round(100 * idle)} % of the lanes' time was idle.${pauses}`;
+    const untimed = trials().values.filter((values, trial) => values.length && !trials().jobs[trial].length).length;
+    const older = untimed ? ` Of ${untimed} trials an older version did not keep the times.` : "";
+    told.textContent = `${jobs.length} jobs of ${count()} trials in ${duration(length)}: ` +
+      `${number(busy / length)} at a time on average, ${lanes} at most.${pauses}${older}`;
   };
 
   // Times are counted without the breaks before them.
-  const short = (time) => known_.breaks.reduce((left, each) => time >= each.end ? left - each.cut : left, time);
+  const short = (time) => laidOut.breaks.reduce((left, each) => time >= each.end ? left - each.cut : left, time);
 
   const rect = (job, width) => {
-    const wide = width - LEFT - RIGHT, begin = LEFT + short(job.begin) / known_.length * wide;
-    return [begin, TOP + job.lane * LANE, Math.max(1.5, (short(job.end) - short(job.begin)) / known_.length * wide), LANE - 2];
+    const wide = width - LEFT - RIGHT, begin = LEFT + short(job.begin) / laidOut.length * wide;
+    return [begin, TOP + job.lane * LANE, Math.max(1.5, (short(job.end) - short(job.begin)) / laidOut.length * wide), LANE - 2];
   };
 
   const fillOf = (job) => {
     const how = job.isLast ? trials().state[job.trial] : "paused";
-    return { completed: "best", paused: "good", stopped: "other", running: "chosen", interrupted: "good" }[how] ?? "bad";
+    return { completed: "best", paused: "good", stopped: "other", running: "live", unfinished: "good" }[how] ?? "bad";
   };
 
   const draw = (g, width, height) => {
@@ -59,9 +60,8 @@ function timeline() {
     g.fillStyle = colour("lane");
     for (let lane = 0; lane < lanes; lane++) g.fillRect(LEFT, TOP + lane * LANE, width - LEFT - RIGHT, LANE - 2);
     for (const job of jobs) {
-      const isMeant = job.trial === state.selected || job.trial === state.hovered;
       g.globalAlpha = passes(job.trial) ? 1 : 0.15;
-      g.fillStyle = colour(isMeant ? "chosen" : fillOf(job));
+      g.fillStyle = colour(fillOf(job));
       g.fillRect(...rect(job, width));
     }
     g.globalAlpha = 1;
@@ -74,6 +74,11 @@ function timeline() {
     });
   };
 
+  const mark = (g, trial, width) => {
+    g.fillStyle = colour("chosen");
+    for (const job of layout().jobs) if (job.trial === trial) g.fillRect(...rect(job, width));
+  };
+
   const hit = (x, y, chart) => {
     const found = layout().jobs.find((job) => {
       const [left, top, wide, tall] = rect(job, chart.width);
@@ -83,7 +88,7 @@ function timeline() {
   };
 
   const height = () => layout().jobs.length ? TOP + BOTTOM + LANE * layout().lanes : 1;
-  new Chart(box, { height, label: "Jobs of all trials by time", draw, hit });
+  new Chart(box, { height, label: "Jobs of all trials by time", draw, mark, hit });
 }
 
 // Stretches in which nothing ran, as between two sessions, with what is cut out of each.
