@@ -51,7 +51,7 @@ def write_studies(
     """Write studies into one journal file, in the place of an earlier copy.
 
     Args:
-        file: to write.
+        file: to write, see `require_copy`.
         studies: in the order of their numbers.
         folder: of the run.
         told: called with each before it is written.
@@ -60,10 +60,8 @@ def write_studies(
         The studies.
 
     Raises:
-        RefusedError: the file is there and is no copy.
         SearchError: it cannot be written.
     """
-    require_copy(file)
     optuna.logging.disable_default_handler()
     entries, written = _Entries(), []
     storage = JournalStorage(entries)

@@ -65,9 +65,9 @@ def _of_stage(run: RunReading, stage: StageReading, trials: OptunaTrials) -> Ite
         amount = rungs.grace_period * rungs.reduction_factor ** (index - 1)
         where = f"virtual epoch {amount}" if rungs.axis == "virtual_epochs" else f"{amount} {rungs.axis}"
         note = _AT_RUNG.format(folder=folder, where=where, what="the best of its reports up to there")
-        yield OptunaStudy(f"{name} at {where}", note, objectives, list(trials.at_rung(index)))
-    of_full_length = list(trials.at_full_length())
-    if of_full_length:
+        if there := list(trials.at_rung(index)):
+            yield OptunaStudy(f"{name} at {where}", note, objectives, there)
+    if of_full_length := list(trials.at_full_length()):
         what = f"the best mean of {window} virtual epochs" if window > 1 else "the best of its reports"
         where = f"virtual epoch {length}"
         note = _AT_RUNG.format(folder=folder, where=f"full length, {where}", what=what)

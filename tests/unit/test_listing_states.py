@@ -25,6 +25,7 @@ SEARCHES: dict[str, Config] = {
     "steps": asked(scheduler={"name": "asha", "axis": "steps", "grace_period": 12}),
     "audited": asked(scheduler={"name": "asha", "audit": 3}),
     "budget": asked(budget={"full_trainings": 3, "max_virtual_epochs": 9}),
+    "held": asked(budget={"full_trainings": 2, "max_virtual_epochs": 9}, scheduler={"name": "asha_stop"}),
     "budget without a scheduler": asked(
         budget={"full_trainings": 2.5, "max_virtual_epochs": 9}, scheduler={"name": "none"}
     ),
@@ -66,7 +67,7 @@ def test_who_runs_and_who_is_paused_is_what_the_search_itself_knows(name: str, t
         if number % 3 == 0:
             assert told(stage_of(tmp_path / "run")) == true(simulation)
             seen |= set(true(simulation).values())
-    pauses = {"asha", "grace", "steps", "audited", "budget", "pbt", "asha and plateau"}
+    pauses = {"asha", "grace", "steps", "audited", "budget", "held", "pbt", "asha and plateau"}
     assert seen >= ({"running", "paused"} if name in pauses else {"running"})
 
 

@@ -18,6 +18,7 @@ from tiny_tasks import search_config
 import search
 from search.errors import RefusedError, SearchError
 from search.run.summary import Summary
+from search.study.data import change_data
 from search.study.trial import Outcome
 from trainables.process.failure import FailureKind
 
@@ -92,8 +93,10 @@ def test_what_went_on_after_its_end_is_one_trial(tmp_path: Path) -> None:
     assert len(original.trials) > 4
     found = copied(tmp_path / "run")["run"]
     assert numbers(found) == [0, 1, 2, 3]
-    (first, *_) = original.trials
-    assert found.trials[0].datetime_start == first.datetime_start
+    again = original.trials[-1].user_attrs["trial"]
+    first = next(trial for trial in original.trials if trial.user_attrs["trial"] == again)
+    assert found.trials[again].datetime_start == first.datetime_start
+    assert found.trials[again].datetime_start < original.trials[-1].datetime_start
 
 
 def test_trials_that_broke_off_are_the_best_nowhere(tmp_path: Path) -> None:
@@ -114,6 +117,19 @@ def test_trials_that_broke_off_are_the_best_nowhere(tmp_path: Path) -> None:
     at_rung = found["run at virtual epoch 1"]
     assert [at_rung.trials[n].state for n in (0, 1)] == [TrialState.FAIL, TrialState.PRUNED]
     assert at_rung.best_trial.user_attrs["trial"] == 2
+
+
+def test_trials_of_other_data_are_compared_nowhere(tmp_path: Path) -> None:
+    journal = tmp_path / "run/study.journal"
+    simulation = begun(tmp_path / "run")
+    change_data(journal, "as they were")
+    simulation.run(max_reports=40)
+    change_data(journal, "as they are now")
+    found = copied(tmp_path / "run")
+    assert list(found) == ["run"]
+    assert len(found["run"].trials) == len(simulation.records)
+    assert {trial.state for trial in found["run"].trials} <= {TrialState.PRUNED, TrialState.FAIL}
+    assert {trial.value for trial in found["run"].trials} == {None}
 
 
 def test_several_objectives_give_a_study_of_several_and_what_is_over_a_limit_is_infeasible(
