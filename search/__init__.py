@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from search.commands.plan import plan as plan
     from search.commands.retrain import retrain as retrain
     from search.commands.verify import verify as verify
+    from search.predicting.load import load as load
+    from search.predicting.predict import predict as predict
     from search.run.opened import Run as Run
     from search.space.builders import choice as choice
     from search.space.builders import lograndint as lograndint
@@ -61,7 +63,9 @@ _HOME = {
     "confirm": "search.commands.confirm",
     "export": "search.commands.export",
     "init": "search.commands.init.command",
+    "load": "search.predicting.load",
     "plan": "search.commands.plan",
+    "predict": "search.predicting.predict",
     "resume": "search.api",
     "retrain": "search.commands.retrain",
     "search": "search.api",

@@ -27,6 +27,7 @@ from search.cli_options import (
 )
 from search.cli_paths import ConfigFile, RunPath, require_current_folder
 from search.cli_plan import plan
+from search.cli_predict import predict
 from search.cli_submit import submit
 from search.cli_watched import TERMINATED, watched
 from search.errors import SearchError
@@ -264,7 +265,7 @@ def retrain(
         sys.exit(128 + done.interrupted_by)
 
 
-for each in (confirm, init, check, plan, submit, schema, verify, audit, batch_sizes, clean):
+for each in (confirm, init, check, plan, predict, submit, schema, verify, audit, batch_sizes, clean):
     cli.add_command(each)
 
 

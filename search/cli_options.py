@@ -24,6 +24,7 @@ Examples:
   tune-search submit configs/seg.yaml --slurm "-t 4:00:00 --gres=gpu:4"   run it as a job of SLURM
   tensorboard --logdir results/seg                     look at the trials
   tune-search export results/seg                       export the best checkpoint as plain files
+  tune-search predict results/seg/export photos/ --out predicted/   predict images with the exported model
   tune-search retrain results/seg/export               train the exported model at full length
   tune-search resume results/seg --trials 50           continue a search with more trials
   tune-search confirm results/seg --top 3 --seeds 5    race its best trials over new seeds

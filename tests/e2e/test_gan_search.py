@@ -21,7 +21,7 @@ from search.errors import SearchError
 from search.run.search import resume as resume_search
 from search.run.summary import Summary
 from trainables.checkpoint import read_checkpoint
-from trainables.gan.data import fixed_latents
+from trainables.predicting.noise import fixed_latents
 
 CONFIG: dict[str, Any] = {
     "name": "gan",
