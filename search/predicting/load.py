@@ -48,10 +48,10 @@ def load(
     try:
         model = load_model(folder, inference)
         windows_of(model, window, flips)
+        return model.to(device)
     except ExportError as error:
         raise RefusedError(
             f"{folder} {error}" if str(error).startswith(("is ", "its ")) else str(error)
         ) from error
     except ValueError as error:
         raise RefusedError(str(error)) from error
-    return model.to(device)

@@ -73,6 +73,7 @@ class ImageInputs:
             upright=self.orientation == "exif",
             channels_first=self.channels_first,
             channels_found=True,
+            of_model=True,
             by_window=self.resize is None and self.size is None,
         )
 

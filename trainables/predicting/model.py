@@ -43,8 +43,16 @@ class ExportedModel:
         self.to("cpu")
 
     def to(self, device: str | torch.device) -> Self:
-        """Move it to a device, such as `cuda`; it predicts there from now on."""
-        self.device = torch.device(device)
+        """Move it to a device, such as `cuda`; it predicts there from now on.
+
+        Raises:
+            ValueError: there is no such device.
+        """
+        try:
+            self.device = torch.empty(0, device=device).device
+        except (RuntimeError, AssertionError) as error:
+            cause = str(error).partition("\n")[0]
+            raise ValueError(f"device is {str(device)!r}, which cannot be used here: {cause}") from error
         name = self.inference.precision
         on_cpu = name == "fp16" and self.device.type == "cpu"  # as `export` evaluates what a GPU has trained
         self._precision = Precision("fp32" if on_cpu else name, self.device)
