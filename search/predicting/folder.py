@@ -10,7 +10,7 @@ from typing import Any
 
 from search.errors import RefusedError
 from search.run.folder import write_json
-from search.text import shown
+from search.text import shown_apart
 from trainables.checkpoint import sha256
 from trainables.files import list_partial
 from trainables.predicting.inference import WEIGHTS, Inference
@@ -67,11 +67,11 @@ def begin(out: Path, export: Path, inference: Inference, options: Mapping[str, A
 
 
 def _refuse_others(out: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    different = [
-        f"{name.replace('_', '-')} {shown(before['options'].get(name))} and now {shown(value)}"
-        for name, value in now["options"].items()
-        if before["options"].get(name) != value
-    ]
+    different = []
+    for name, value in now["options"].items():
+        if before["options"].get(name) != value:
+            texts = shown_apart(before["options"].get(name), value)
+            different.append(f"{name.replace('_', '-')} {texts[0]} and now {texts[1]}")
     if before["model"] != now["model"] or before["inference"] != now["inference"]:
         different.insert(0, "another model")
     if different:

@@ -46,7 +46,8 @@ def predicted_text(found: Predicted) -> str:
         )
     lines += [one_line(note) for note in found.notes]
     if found.failed:
-        lines += ["", f"{counted(len(found.failed), found.unit)} could not be predicted:"]
+        what = "predicted" if found.scores is None else "predicted or compared"
+        lines += ["", f"{counted(len(found.failed), found.unit)} could not be {what}:"]
         lines += [f"  {one_line(f'{name}: {why}')}" for name, why in list(found.failed.items())[:SHOWN]]
         if len(found.failed) > SHOWN:
             lines.append(f"  and {len(found.failed) - SHOWN} more in {short_path(found.folder / FAILED)}")

@@ -71,8 +71,8 @@ def flipped_strips(
     """Logits [K, h, W] of an image larger than the window, strip by strip from its top to its bottom.
 
     Together they are what `flipped_logits` makes of `window_logits`, while the memory holds no more than the
-    logits of the windows side by side. Where rows are flipped the windows are added up in another order than
-    there, and sums differ by their rounding; else the logits are the same bit for bit.
+    logits of the windows side by side. Without flips they are the same bit for bit; with flips windows are
+    added up in another order, and torch computes shorter rows, so that values differ by their rounding.
 
     Args:
         take: parts of the image, on the device.
