@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 from PIL import Image
@@ -36,8 +36,14 @@ td,th{border-color:#444}}
 """
 
 
-def write_page(scores: Scores, truth: Truth, layout: Layout, title: str) -> None:
-    """The metrics of all images by class, and the images, the worst first."""
+def write_page(
+    scores: Scores, truth: Truth, layout: Layout, title: str, progress: Callable[[int, int], None]
+) -> None:
+    """The metrics of all images by class, and the images, the worst first.
+
+    Args:
+        progress: called with the number of images that are done, and of all that are shown.
+    """
     classes = layout.inference.classes or ()
     shown = scores.images[:MOST_SHOWN]
     count = counted(len(scores.images), "image")
@@ -48,6 +54,10 @@ def write_page(scores: Scores, truth: Truth, layout: Layout, title: str) -> None
     )
     if len(scores.images) == 1:
         order = "One image"
+    figures: list[str] = []
+    for number, (image, metrics) in enumerate(shown):
+        figures += _figure(image, metrics, truth, layout)
+        progress(number + 1, len(shown))
     lines = [
         "<!doctype html>",
         '<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
@@ -57,7 +67,7 @@ def write_page(scores: Scores, truth: Truth, layout: Layout, title: str) -> None
         f"pixel accuracy {number_text(scores.metrics['pixel_accuracy'])}</p>",
         *_table(scores.metrics, classes, overlapping=layout.inference.labels != "multiclass"),
         f"<p>{order}: image, mask (white does not count), prediction. All of them are in scores.csv.</p>",
-        *(line for image, metrics in shown for line in _figure(image, metrics, truth, layout)),
+        *figures,
         "</html>",
     ]
     atomic_write(layout.out / PAGE, "\n".join(lines) + "\n")

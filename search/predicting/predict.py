@@ -25,7 +25,7 @@ from trainables.files import atomic_write
 from trainables.predicting.classifier import Classifier
 from trainables.predicting.generator import Generator
 from trainables.predicting.inference import Inference
-from trainables.predicting.model import ExportedModel
+from trainables.predicting.model import ExportedModel, MemoryLimitError, OutputError
 from trainables.predicting.regressor import Regressor
 from trainables.predicting.segmenter import Segmenter
 from trainables.process.gpu_share import select_device
@@ -107,6 +107,8 @@ def predict(
         found = _predict(model, asked, progress)
     except OSError as error:
         raise SearchError(f"{asked.out} cannot be written: {error}") from error
+    except (MemoryLimitError, OutputError) as error:
+        raise SearchError(f"the model {error}") from error
     _list_failed(found)
     return found
 
@@ -202,7 +204,8 @@ def _compare(
     scores: Scores = score(truth, layout, failed, lambda n, of: progress("masks compared", n, of))
     write_scores(scores, layout.out)
     if scores.images:
-        write_page(scores, truth, layout, f"Predictions in {short_path(layout.out)}")
+        title = f"Predictions in {short_path(layout.out)}"
+        write_page(scores, truth, layout, title, lambda n, of: progress("images of index.html", n, of))
     return replace(done, main=PAGE, scores=scores.metrics, num_scored=len(scores.images), failed=dict(failed))
 
 

@@ -18,7 +18,7 @@ from trainables.images.decode import read_channels
 from trainables.images.masks.packed import packed
 from trainables.pictures import coloured, palette, shown_channels
 from trainables.predicting.inference import Inference
-from trainables.predicting.model import MemoryLimitError
+from trainables.predicting.model import MemoryLimitError, OutputError
 from trainables.predicting.segmenter import Segmenter
 
 CLASSES = "classes.json"
@@ -99,7 +99,7 @@ def segment(
             for (image, pixels), strips in zip(pairs, _predicted(model, [p for _, p in pairs]), strict=True):
                 try:
                     _write(model, image, pixels, strips, layout, wanted)
-                except (MemoryLimitError, ValueError) as error:  # also of a value that is only now read
+                except ValueError as error:  # also of a value that is only now read
                     failed[image.name] = _with_way_out(error, image)
                 done += 1
                 progress(done, len(images))
@@ -135,7 +135,7 @@ def _predicted(model: Segmenter, pixels: Sequence[Pixels]) -> Iterator[Iterator[
     try:
         logits = model.whole(np.stack([np.asarray(each) for each in pixels]))
         yield from (iter([each]) for each in logits)
-    except MemoryLimitError:
+    except (MemoryLimitError, OutputError):  # of which of them?
         yield from (model.strips(each) for each in pixels)
 
 

@@ -19,6 +19,7 @@ from trainables.files import atomic_write, partial_path
 from trainables.images.decode import read_channels
 from trainables.predicting.classifier import Classifier
 from trainables.predicting.inference import RowInputs
+from trainables.predicting.model import MemoryLimitError, OutputError
 from trainables.predicting.pixels import fitted
 from trainables.predicting.regressor import Regressor
 from trainables.predicting.rows import not_a_number, raw_columns, unknown_texts, wrong_cells
@@ -59,13 +60,14 @@ def classify_images(
     atomic_write(growing_file, _csv([header, *rows.values()]))
     with growing_file.open("a", encoding="utf-8", newline="") as growing:
         for group in read_images(todo, read, model.batch_size):
-            sound = {image.name: pixels for image, pixels in group if not isinstance(pixels, ValueError)}
+            sound = {
+                image.name: np.asarray(pixels)
+                for image, pixels in group
+                if not isinstance(pixels, ValueError)
+            }
             failed |= {image.name: without_file(e, image) for image, e in group if isinstance(e, ValueError)}
             if sound:
-                found = model.of_pixels(np.stack([np.asarray(each) for each in sound.values()]))
-                new = {
-                    name: [name, *_class_cells(model, row)] for name, row in zip(sound, found, strict=True)
-                }
+                new = _classified(model, sound, failed)
                 growing.write(_csv(new.values()))
                 growing.flush()
                 rows |= new
@@ -73,6 +75,23 @@ def classify_images(
     atomic_write(out / PREDICTIONS, _csv([header, *(rows[key] for key in sorted(rows))]))
     growing_file.unlink()
     return len(todo) - len(failed), kept, failed
+
+
+def _classified(
+    model: Classifier, pixels: Mapping[str, np.ndarray], failed: dict[str, str]
+) -> dict[str, Cells]:
+    """Rows by the name of the image; of several that cannot be predicted together, each is tried alone."""
+    try:
+        found = model.of_pixels(np.stack(list(pixels.values())))
+    except (MemoryLimitError, OutputError) as error:
+        if len(pixels) == 1:
+            failed |= dict.fromkeys(pixels, str(error))
+            return {}
+        rows: dict[str, Cells] = {}
+        for name, each in pixels.items():
+            rows |= _classified(model, {name: each}, failed)
+        return rows
+    return {name: [name, *_class_cells(model, row)] for name, row in zip(pixels, found, strict=True)}
 
 
 def predict_table(

@@ -17,7 +17,7 @@ import pytest
 import torch
 from PIL import Image
 from predicted import DIGITS, PHOTOS, exported, metrics, rows, write_images, write_photos
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 import search
 from search.errors import RefusedError
@@ -298,3 +298,24 @@ def test_data_of_ones_own_are_refused(tmp_path: Path) -> None:
     export = exported(tmp_path, "segmentation", {**PHOTOS, "data": data, "augment": {}, "batch_size": 2})
     with pytest.raises(RefusedError, match="own_parts:Streets, whose code alone knows"):
         search.load(export)
+
+
+def test_a_network_of_ones_own_is_made_by_its_path_and_arguments(digit_files: Path, tmp_path: Path) -> None:
+    model = {"name": "own_parts:Net", "in_channels": 1, "num_classes": 11}
+    export = exported(tmp_path, "segmentation", {**DIGITS, "model": model})
+    folders = {"out": tmp_path / "out", "masks": digit_files / "masks"}
+    search.predict(export, digit_files / "images", **folders)  # type: ignore[arg-type]
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == metrics(export)
+
+
+def test_images_of_which_the_model_makes_no_numbers_are_named(
+    digits: Path, digit_files: Path, tmp_path: Path
+) -> None:
+    broken = Path(shutil.copytree(digits, tmp_path / "broken"))
+    weights = load_file(digits / "model.safetensors")
+    save_file(
+        {name: np.full_like(each, np.nan) for name, each in weights.items()}, broken / "model.safetensors"
+    )
+    done = search.predict(broken, digit_files / "images", out=tmp_path / "out")
+    assert (done.written, len(done.failed)) == (0, 10)
+    assert "gives outputs that are NaN" in done.failed["000.png"]

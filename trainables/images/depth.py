@@ -57,13 +57,15 @@ class ValueRange:
         if outside > MOST_OUTSIDE:
             _told.add(str(self))
             wider = ValueRange(*((tuple(low), tuple(high)) if of_each else (float(low), float(high))))
+            of_what, way_out = (
+                "which the images hold that were looked at",
+                (f"; set data.range: {wider} or wider (`check --data` lists such images)"),
+            )
+            if not can_be_set:
+                of_what, way_out = "the range of the training", ": are they in the units of its images?"
             message = (
-                f"{file}: {outside:.0%} of its values are outside of {self}, which the images hold that were "
-                f"looked at, and are clipped, perhaps in other images too; set data.range: {wider} or wider "
-                "(`check --data` lists such images)"
-                if can_be_set
-                else f"{file}: {outside:.0%} of its values are outside of {self}, the range of the training, and "
-                "are clipped, perhaps in other images too: are they in the units of the training images?"
+                f"{file}: {outside:.0%} of its values are outside of {self}, {of_what}, and are clipped, "
+                f"perhaps in other images too{way_out}"
             )
             print(message, file=sys.stderr, flush=True)
 

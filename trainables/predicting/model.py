@@ -22,6 +22,10 @@ class MemoryLimitError(ValueError):
     """A single sample does not fit into memory."""
 
 
+class OutputError(ValueError):
+    """The network gave no numbers, of which no class could be the largest."""
+
+
 class ExportedModel:
     """The model of an export, in evaluation mode.
 
@@ -71,6 +75,7 @@ class ExportedModel:
 
         Raises:
             MemoryLimitError: one sample alone does not fit into memory.
+            OutputError: an output is NaN.
         """
         parts, first = [], 0
         while first < len(inputs):
@@ -86,7 +91,10 @@ class ExportedModel:
                 self.batch_size = len(part) // 2
                 if self.device.type == "cuda":
                     torch.cuda.empty_cache()
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
+        found = parts[0] if len(parts) == 1 else torch.cat(parts)
+        if bool(found.isnan().any()):
+            raise OutputError("gives outputs that are NaN: are its values far from those of the training?")
+        return found
 
     def _forward(self, inputs: Tensor, shape: Sequence[int]) -> Tensor:
         inputs = inputs.to(self.device)
