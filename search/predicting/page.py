@@ -30,7 +30,8 @@ table{border-collapse:collapse;margin:12px 0 28px}td,th{padding:4px 14px 4px 0;t
 font-weight:normal;border-bottom:1px solid #ddd;font-variant-numeric:tabular-nums}th{color:#555}
 i{display:inline-block;width:12px;height:12px;margin-right:7px;border:1px solid #999;vertical-align:-1px}
 figure{margin:0 0 22px}figcaption{margin-bottom:5px;overflow-wrap:anywhere}
-figure div{display:flex;gap:8px;flex-wrap:wrap}img{max-width:100%;image-rendering:pixelated;border:1px solid #999}
+figure div{display:flex;gap:8px;flex-wrap:wrap}
+img{max-width:100%;image-rendering:pixelated;border:1px solid #999}
 @media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}p,th{color:#aaa}
 td,th{border-color:#444}}
 """

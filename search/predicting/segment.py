@@ -50,7 +50,8 @@ class Layout:
 
     def read(self, image: InputImage) -> np.ndarray:
         """The predicted masks: uint8 [H, W] of classes, or bool [H, W, K] of classes that may overlap."""
-        planes = [np.asarray(Image.open(file)) for file in self.masks(image)]
+        # Not Image.open, which refuses more pixels than an image of a stranger may have.
+        planes = [np.asarray(PngImagePlugin.PngImageFile(file)) for file in self.masks(image)]
         return planes[0] if self.inference.labels == "multiclass" else np.stack(planes, axis=-1).astype(bool)
 
 

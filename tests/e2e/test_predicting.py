@@ -24,6 +24,7 @@ from search.errors import RefusedError
 from trainables.classification.task import ClassificationTask
 from trainables.gan.classifier import classifier_from
 from trainables.gan.frechet import frechet_distance, mean_and_covariance
+from trainables.predicting.generator import Generator
 from trainables.segmentation.task import SegmentationTask
 from trainables.tables.read import split_rows
 
@@ -214,7 +215,10 @@ def test_an_array_of_raw_columns_is_predicted_as_in_the_search(tmp_path: Path) -
     data = load_diabetes(scaled=False)
     export = exported(tmp_path, "regression", {"model": {"name": "mlp", "width": 8}}, **CHANGES)
     _, valid = split_rows(len(data.target), valid_fraction=0.2, seed=0)
-    found = search.load(export).predict(data.data[valid])
+    model = search.load(export)
+    found = model.predict(data.data[valid])
+    with pytest.raises(TypeError, match="of task regression, which has no classes"):
+        model.predict_proba(data.data)
     rmse = np.sqrt(np.mean(np.square(found - data.target[valid])))
     assert rmse == pytest.approx(metrics(export)["rmse"], rel=1e-5)
 
@@ -236,7 +240,9 @@ def test_samples_of_a_generator_are_those_that_were_measured(tmp_path: Path) -> 
         return frechet_distance(*mean_and_covariance(features), *held_out)
 
     recorded = metrics(export)["frechet_distance"]
-    assert distance(search.load(export).sample(100, seed=3)) == pytest.approx(recorded, rel=1e-6)
+    model = search.load(export)
+    assert isinstance(model, Generator)
+    assert distance(model.sample(100, seed=3)) == pytest.approx(recorded, rel=1e-6)
     search.predict(export, out=tmp_path / "out", count=100)
     files = sorted((tmp_path / "out" / "samples").iterdir())
     written = np.stack([np.asarray(Image.open(file)) for file in files])[..., None] / np.float32(127.5) - 1.0

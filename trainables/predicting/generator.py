@@ -30,7 +30,3 @@ class Generator(ExportedModel):
         """Images float32 [count, H, W, 1]; the first ones are the same whatever the count."""
         assert self.inference.noise is not None
         return self.predict(fixed_latents(count, self.inference.noise.latent_size, seed))
-
-    def predict_proba(self, latents: Any) -> np.ndarray:
-        """Raises TypeError: images have no probability."""
-        raise TypeError("this model is a generator, which has no classes; sample() and predict() give images")

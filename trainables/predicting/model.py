@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -64,6 +64,14 @@ class ExportedModel:
         if self.inference.channels_last:
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return self
+
+    def predict(self, samples: Any, /) -> np.ndarray:
+        """One result for each sample, see the model of each task."""
+        raise TypeError(f"{type(self).__name__} does not define predict()")
+
+    def predict_proba(self, samples: Any, /) -> np.ndarray:
+        """The probability of each class; raises TypeError where there are none."""
+        raise TypeError(f"this model is of task {self.inference.task}, which has no classes; see predict()")
 
     def as_inputs(self, images: np.ndarray) -> Tensor:
         """float32 [N, H, W, C] as [N, C, H, W] on the device, in the order in memory of the training."""

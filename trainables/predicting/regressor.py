@@ -34,7 +34,3 @@ class Regressor(ExportedModel):
         assert target is not None
         outputs = self.outputs(torch.from_numpy(rows), (1,))
         return (outputs.float() * target.std + target.mean)[:, 0].cpu().numpy()
-
-    def predict_proba(self, rows: Any) -> np.ndarray:
-        """Raises TypeError: a quantity has no probability."""
-        raise TypeError("this model is of task regression, which has no classes; predict() gives values")
