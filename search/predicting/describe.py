@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from search.errors import RefusedError
 from trainables.classification.options import ClassificationOptions
 from trainables.gan.options import GANOptions
 from trainables.gan.task import IMAGE
+from trainables.images.masks.labels import label_lookup
 from trainables.images.options import ClassOptions, ImageOptions, MaskOptions
 from trainables.imported_options import ImportedModel
 from trainables.options import TrialOptions
@@ -82,7 +83,8 @@ def described(
     _refuse_own_data(parsed, preprocessing)
     if isinstance(parsed, SegmentationOptions):
         lookup = None if mask_lookup is None else tuple(mask_lookup.tolist())
-        common |= {"mask_lookup": lookup, **_segmentation(parsed, preprocessing)}
+        colours = _colours(parsed.data, lookup, len(preprocessing["class_names"]))
+        common |= {"mask_lookup": lookup, "colours": colours, **_segmentation(parsed, preprocessing)}
         return Inference(task="segmentation", **common)
     if isinstance(parsed, ClassificationOptions):
         return Inference(task="classification", **common, **_classification(parsed, preprocessing))
@@ -113,6 +115,21 @@ def _segmentation(options: SegmentationOptions, preprocessing: Mapping[str, Any]
         "images": _images(options.data, preprocessing),
         "windows": Windows(window=validation.window, overlap=validation.overlap, flips=validation.flips),
     }
+
+
+def _colours(
+    data: Any, lookup: Sequence[int] | None, num_classes: int
+) -> tuple[tuple[int, int, int], ...] | None:
+    """Those of the classes, where masks have colours; None where a class has none."""
+    if not isinstance(data, MaskOptions) or not data.colors:
+        return None
+    classes = label_lookup(data).tolist() if lookup is None else lookup
+    found = {classes[label]: colour for label, colour in enumerate(data.colors)}
+    return (
+        tuple(found[number] for number in range(num_classes))
+        if set(range(num_classes)) <= set(found)
+        else None
+    )
 
 
 def _classification(options: ClassificationOptions, preprocessing: Mapping[str, Any]) -> dict[str, Any]:

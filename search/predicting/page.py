@@ -12,10 +12,10 @@ from PIL import Image
 
 from search.predicting.images import InputImage
 from search.predicting.score import Scores, Truth
-from search.predicting.segment import Layout, colours_of, rgb_of
+from search.predicting.segment import Layout, rgb_of
 from search.text import counted, number_text
 from trainables.files import atomic_write
-from trainables.pictures import coloured, palette
+from trainables.pictures import coloured
 
 PAGE = "index.html"
 MOST_SHOWN = 40
@@ -66,7 +66,7 @@ def write_page(
         f"<h1>{html.escape(title)}</h1>",
         f"<p>mIoU {number_text(scores.metrics['miou'])} over the pixels of {count}; "
         f"pixel accuracy {number_text(scores.metrics['pixel_accuracy'])}</p>",
-        *_table(scores.metrics, classes, overlapping=layout.inference.labels != "multiclass"),
+        *_table(scores.metrics, classes, layout),
         f"<p>{order}: image, mask (white does not count), prediction. All of them are in scores.csv.</p>",
         *figures,
         "</html>",
@@ -74,10 +74,11 @@ def write_page(
     atomic_write(layout.out / PAGE, "\n".join(lines) + "\n")
 
 
-def _table(metrics: Mapping[str, float], classes: Sequence[str], *, overlapping: bool) -> Iterator[str]:
+def _table(metrics: Mapping[str, float], classes: Sequence[str], layout: Layout) -> Iterator[str]:
+    overlapping = layout.inference.labels != "multiclass"
     yield "<table><tr><th>class</th><th>IoU</th><th>Dice</th></tr>"
     for number, name in enumerate(classes):
-        red, green, blue = palette()[number + overlapping].tolist()
+        red, green, blue = layout.palette[number + overlapping].tolist()
         iou, dice = (
             number_text(metrics.get(f"{kind}/{name}")) or "does not occur" for kind in ("iou", "dice")
         )
@@ -95,8 +96,8 @@ def _figure(image: InputImage, metrics: Mapping[str, float], truth: Truth, layou
     overlapping = None if inference.labels == "multiclass" else len(inference.classes or ())
     pictures = (
         rgb_of(pixels[::step, ::step], inference.images.shown),
-        coloured(target[::step, ::step], overlapping),
-        colours_of(predicted[::step, ::step]),
+        coloured(target[::step, ::step], overlapping, layout.palette),
+        layout.coloured(predicted[::step, ::step]),
     )
     height, width = target.shape
     yield f"<figure><figcaption>{html.escape(image.name)}, {width}x{height}: "

@@ -35,6 +35,20 @@ class Layout:
     def is_multilabel(self) -> bool:
         return self.inference.labels == "multilabel"
 
+    @property
+    def palette(self) -> np.ndarray:
+        """The colour of each number in a mask: uint8 [256, 3]."""
+        colours = palette()
+        if self.inference.colours is not None:
+            colours[: len(self.inference.colours)] = self.inference.colours
+        return colours
+
+    def coloured(self, labels: np.ndarray) -> np.ndarray:
+        """Classes uint8 [H, W], or those that may overlap [H, W, K], as colours uint8 [H, W, 3]."""
+        if labels.ndim == 2:
+            return coloured(labels, colours=self.palette)
+        return coloured(packed(list(np.moveaxis(labels.astype(bool), -1, 0))), labels.shape[-1])
+
     def masks(self, image: InputImage) -> list[Path]:
         """One file, or one for each of the classes that may overlap."""
         names = [f"{name.replace('/', '_')}/" for name in self.inference.classes or ()]
@@ -168,18 +182,19 @@ def _write(
             probabilities.flush()
     if wanted.overlay:
         shown = model.inference.images.shown if model.inference.images else (0, 1, 2)
+        both = overlaid(rgb_of(np.asarray(pixels), shown), layout.coloured(labels))
         with atomic_file(_with_folder(layout.overlay(image))) as partial:
-            Image.fromarray(overlaid(np.asarray(pixels), labels, shown)).save(partial, format="PNG")
+            Image.fromarray(both).save(partial, format="PNG")
     planes = [labels] if not model.overlapping else np.moveaxis(labels, -1, 0)
     for file, plane in zip(layout.masks(image), planes, strict=True):
-        _write_mask(_with_folder(file), np.ascontiguousarray(plane), model.classes.tolist())
+        _write_mask(_with_folder(file), np.ascontiguousarray(plane), layout)
 
 
-def _write_mask(file: Path, labels: np.ndarray, classes: Sequence[str]) -> None:
+def _write_mask(file: Path, labels: np.ndarray, layout: Layout) -> None:
     picture = Image.fromarray(labels).convert("L")
-    picture.putpalette(palette().tobytes())
+    picture.putpalette(layout.palette.tobytes())
     texts = PngImagePlugin.PngInfo()
-    texts.add_text("classes", json.dumps(list(classes)))
+    texts.add_text("classes", json.dumps(layout.inference.classes))
     with atomic_file(file) as partial:
         picture.save(partial, format="PNG", pnginfo=texts)
 
@@ -191,16 +206,9 @@ def rgb_of(pixels: np.ndarray, shown: Sequence[int]) -> np.ndarray:
     return rgb if rgb.shape[-1] == 3 else rgb.repeat(3, axis=-1)
 
 
-def colours_of(labels: np.ndarray) -> np.ndarray:
-    """Predicted classes uint8 [H, W], or those that may overlap [H, W, K], as colours uint8 [H, W, 3]."""
-    if labels.ndim == 2:
-        return coloured(labels)
-    return coloured(packed(list(np.moveaxis(labels.astype(bool), -1, 0))), labels.shape[-1])
-
-
-def overlaid(pixels: np.ndarray, labels: np.ndarray, shown: Sequence[int]) -> np.ndarray:
-    """The image and the colours of its classes, half of each: uint8 [H, W, 3]."""
-    both = rgb_of(pixels, shown).astype(np.uint16) + colours_of(labels)
+def overlaid(rgb: np.ndarray, colours: np.ndarray) -> np.ndarray:
+    """An image and the colours of its classes, half of each: uint8 [H, W, 3]."""
+    both = rgb.astype(np.uint16) + colours
     return (both // 2).astype(np.uint8)
 
 

@@ -319,9 +319,33 @@ def test_images_of_which_the_model_makes_no_numbers_are_named(
 ) -> None:
     broken = Path(shutil.copytree(digits, tmp_path / "broken"))
     weights = load_file(digits / "model.safetensors")
-    save_file(
-        {name: np.full_like(each, np.nan) for name, each in weights.items()}, broken / "model.safetensors"
-    )
+    nothing = {name: each * np.float32("nan") for name, each in weights.items() if each.dtype == np.float32}
+    save_file({**weights, **nothing}, broken / "model.safetensors")
     done = search.predict(broken, digit_files / "images", out=tmp_path / "out")
     assert (done.written, len(done.failed)) == (0, 10)
     assert "gives outputs that are NaN" in done.failed["000.png"]
+
+
+def test_masks_have_the_colours_of_those_of_the_training_and_are_read_as_they(tmp_path: Path) -> None:
+    colours = np.array([[10, 20, 30], [200, 0, 100], [0, 250, 5], [255, 255, 255]], np.uint8)
+    data = tmp_path / "data"
+    write_images(data / "images", [predicted.colours(np.random.default_rng(n), (16, 16)) for n in range(6)])
+    labels = np.random.default_rng(0).integers(0, 4, (6, 16, 16))
+    write_images(data / "masks", colours[labels])
+    # The last colour is that of what is ignored, and the classes have other numbers than the colours.
+    options = {
+        "source": "folder",
+        "root": str(data),
+        "colors": colours.tolist(),
+        "ignore_index": 3,
+        "mask_values": {0: 1, 1: 0},
+        "num_classes": 3,
+    }
+    export = exported(tmp_path, "segmentation", {**PHOTOS, "data": options})
+    search.predict(export, data / "images", out=tmp_path / "out", masks=data / "masks")
+    mask = Image.open(tmp_path / "out" / "masks" / "000.png")
+    swapped = colours[[1, 0, 2]]
+    np.testing.assert_array_equal(np.asarray(mask.convert("RGB")), swapped[np.asarray(mask)])
+    again = search.predict(export, data / "images", out=tmp_path / "out", masks=tmp_path / "out" / "masks")
+    assert again.scores is not None
+    assert again.scores["miou"] == 1.0

@@ -142,6 +142,8 @@ class Inference:
     target: Target | None = None
     windows: Windows | None = None
     noise: Noise | None = None
+    colours: tuple[tuple[int, int, int], ...] | None = None
+    """Of each class in masks that have colours, see `MaskOptions.colors`."""
     mask_lookup: tuple[int, ...] | None = None
     """From labels in mask files to classes and 255, which is ignored; -1 is neither."""
 
@@ -198,4 +200,4 @@ def read_inference(export: Path) -> Inference | None:
 
 
 def _tuples(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
