@@ -13,6 +13,7 @@ from PIL import Image, PngImagePlugin
 from torch import Tensor
 
 from search.predicting.images import InputImage, Pixels, read_images, same_sizes
+from trainables.data.threads import in_threads, num_threads
 from trainables.files import atomic_file, atomic_write
 from trainables.images.decode import read_channels
 from trainables.images.masks.packed import packed
@@ -84,7 +85,7 @@ def segment(
     wanted: Wanted,
     progress: Callable[[int, int], None],
 ) -> tuple[int, int, dict[str, str]]:
-    """Predict all images that have no mask yet, or are newer than it.
+    """Predict the images that have no mask yet, or have changed since.
 
     Args:
         progress: called with the number of images that are done, and of all.
@@ -111,11 +112,8 @@ def segment(
             else:
                 sound.append((image, outcome))
         for pairs in same_sizes(sound, lambda pixels: model.fits_a_window(*pixels.shape[:2])):
-            for (image, pixels), strips in zip(pairs, _predicted(model, [p for _, p in pairs]), strict=True):
-                try:
-                    _write(model, image, pixels, strips, layout, wanted)
-                except ValueError as error:  # also of a value that is only now read
-                    failed[image.name] = _with_way_out(error, image)
+            for (image, _), problem in zip(pairs, _written(model, pairs, layout, wanted), strict=True):
+                failed |= {image.name: problem} if problem else {}
                 done += 1
                 progress(done, len(images))
     return len(todo) - len(failed), kept, failed
@@ -142,16 +140,34 @@ def _is_done(image: InputImage, layout: Layout, wanted: Wanted) -> bool:
         return False
 
 
-def _predicted(model: Segmenter, pixels: Sequence[Pixels]) -> Iterator[Iterator[Tensor]]:
-    """Strips of logits [K, h, W] of images, which are of one size where there are several."""
-    if len(pixels) == 1:
-        yield model.strips(pixels[0])
-        return
+def _written(
+    model: Segmenter, pairs: Sequence[tuple[InputImage, Pixels]], layout: Layout, wanted: Wanted
+) -> Iterator[str]:
+    """Predict images, several of one size, and write them; yields what is wrong with each, or nothing.
+
+    Those that are predicted together are written by threads, which mostly wait for the disk.
+    """
+    pixels = [each for _, each in pairs]
+    logits = _together(model, pixels) if len(pairs) > 1 else None
+    strips = [model.strips(each) for each in pixels] if logits is None else [iter([each]) for each in logits]
+
+    def write(number: int) -> str:
+        image = pairs[number][0]
+        try:
+            _write(model, image, pixels[number], strips[number], layout, wanted)
+        except ValueError as error:  # also of a value that is only now read
+            return _with_way_out(error, image)
+        return ""
+
+    yield from in_threads(write, len(pairs), 1 if logits is None else min(num_threads(), len(pairs)))
+
+
+def _together(model: Segmenter, pixels: Sequence[Pixels]) -> Tensor | None:
+    """Logits [N, K, H, W]; None where the memory holds fewer, or one of the images gives no numbers."""
     try:
-        logits = model.whole(np.stack([np.asarray(each) for each in pixels]))
-        yield from (iter([each]) for each in logits)
-    except (MemoryLimitError, OutputError):  # of which of them?
-        yield from (model.strips(each) for each in pixels)
+        return model.whole(np.stack([np.asarray(each) for each in pixels]))
+    except (MemoryLimitError, OutputError):
+        return None
 
 
 def _write(
