@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 from search.predicting.folder import Predicted
 from search.predicting.predict import FAILED
-from search.text import counted, duration, number_text, one_line, short_path
+from search.text import command, counted, duration, number_text, one_line, short_path
 from trainables.findings import SHOWN
+from trainables.predicting.inference import read_inference
 
 _SOON = 1.0
 """Seconds before which the pace is not known."""
@@ -29,6 +31,15 @@ class Pace:
             return begin
         left = (total - done) * seconds / new
         return f"{begin}, {new / seconds:.3g} a second, about {duration(left)} left"
+
+
+def predict_lines(export: Path) -> list[str]:
+    """The command that predicts with an export; none for one of which its code alone knows how."""
+    inference = read_inference(export)
+    if inference is None:
+        return []
+    given = "IMAGES" if inference.images is not None else "FILE.csv"
+    return [f"  {command('predict', export, *([] if inference.task == 'gan' else [given]), '--out', 'DIR')}"]
 
 
 def predicted_text(found: Predicted) -> str:

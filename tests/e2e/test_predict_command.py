@@ -16,7 +16,7 @@ from programs import run
 
 import search
 from search.errors import RefusedError, SearchError
-from search.screen.predict_text import predicted_text
+from search.screen.predict_text import predict_lines, predicted_text
 
 SIZE = (16, 20)
 
@@ -264,6 +264,14 @@ def test_wrong_cells_and_unknown_texts_are_named_and_a_missing_column_is_refused
         search.predict(export, new, out=tmp_path / "out2")
     with pytest.raises(RefusedError, match="is a folder, and the model takes rows"):
         search.predict(export, tmp_path, out=tmp_path / "out2")
+
+
+def test_the_screen_of_an_export_names_the_command_that_predicts(
+    export: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(export.parents[2])
+    assert predict_lines(export) == ["  tune-search predict results/small/export IMAGES --out DIR"]
+    assert predict_lines(export.parent) == []
 
 
 def test_a_damaged_export_is_named(export: Path, tmp_path: Path) -> None:
