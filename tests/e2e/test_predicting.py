@@ -269,7 +269,7 @@ print(found.shape, model.classes.tolist(), model.metrics["miou"])
 """
 MISSING = (
     *("ray", "optuna", "pydantic", "click", "rich", "ruamel", "scipy", "sklearn", "tensorboard"),
-    *("pandas", "matplotlib", "transformers", "lightning"),
+    *("pandas", "matplotlib", "transformers", "lightning", "filelock", "yaml", "tifffile", "psutil"),
 )
 
 

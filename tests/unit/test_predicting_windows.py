@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -11,11 +11,14 @@ from small_trials import SEGMENTATION, small_trainer
 from torch import Tensor, nn
 
 from search.predicting.describe import described
+from trainables.networks.options import CNNOptions, MLPOptions, ResNetOptions
 from trainables.predicting.flips import FLIPS, flipped_logits
 from trainables.predicting.inference import Inference
 from trainables.predicting.model import ExportedModel, MemoryLimitError
+from trainables.predicting.networks import BUILT_IN, GENERATOR
 from trainables.predicting.segmenter import Segmenter
 from trainables.predicting.windows import flipped_strips, window_logits
+from trainables.segmentation.options import SegformerOptions, UNetOptions
 from trainables.segmentation.task import SegmentationTask
 
 SIZES = [(40, 23), (17, 64), (64, 8), (33, 33)]
@@ -89,6 +92,12 @@ def test_logits_are_those_of_the_validation_bit_for_bit(
 def test_what_an_export_says_is_read_as_it_was_written() -> None:
     _, model = exported_model(validation={"window": 8})
     assert Inference.of_json(model.inference.as_json()) == model.inference
+
+
+def test_every_built_in_network_is_known_by_its_name() -> None:
+    options = (UNetOptions, SegformerOptions, CNNOptions, ResNetOptions, MLPOptions)
+    names = {name for each in options for name in get_args(each.model_fields["name"].annotation)}
+    assert names | {GENERATOR} == set(BUILT_IN)
 
 
 class Full(nn.Module):
