@@ -106,7 +106,7 @@ def predict(
     try:
         found = _predict(model, asked, progress)
     except OSError as error:
-        raise SearchError(f"{asked.out} cannot be written: {error}") from error
+        raise SearchError(f"{error}; the same command goes on from what {asked.out} holds") from error
     except (MemoryLimitError, OutputError) as error:
         raise SearchError(f"the model {error}") from error
     _list_failed(found)
@@ -122,7 +122,8 @@ def _asked(
 ) -> Asked:
     export, out = (local_path(each).absolute() for each in (export, out))
     given, masks = (None if each is None else local_path(each).absolute() for each in (given, masks))
-    is_set = {key: value for key, value in {**options, "masks": masks}.items() if value not in (None, False)}
+    options |= {"masks": masks}
+    is_set = {key: value for key, value in options.items() if value is not None and value is not False}
     return Asked(export, given, out, masks, is_set)
 
 

@@ -249,6 +249,10 @@ def test_samples_of_a_generator_are_those_that_were_measured(tmp_path: Path) -> 
     assert distance(written.astype(np.float32)) == pytest.approx(recorded, rel=0.02)
     assert (tmp_path / "out" / "grid.png").is_file()
     assert search.predict(export, out=tmp_path / "out", count=100).kept == 100
+    search.predict(export, out=tmp_path / "zero", count=2, seed=0)
+    files = sorted((tmp_path / "zero" / "samples").iterdir())
+    levels = (model.sample(2, seed=0)[..., 0] + 1.0) * 127.5
+    np.testing.assert_allclose(np.stack([np.asarray(Image.open(file)) for file in files]), levels, atol=0.51)
 
 
 ALONE = """
