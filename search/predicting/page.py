@@ -95,7 +95,7 @@ def _figure(image: InputImage, metrics: Mapping[str, float], truth: Truth, layou
     step = max(1, -(-max(target.shape) // _SIDE))
     overlapping = None if inference.labels == "multiclass" else len(inference.classes or ())
     pictures = (
-        rgb_of(pixels[::step, ::step], inference.images.shown),
+        rgb_of(np.asarray(pixels)[::step, ::step], inference.images.shown),
         coloured(target[::step, ::step], overlapping, layout.palette),
         layout.coloured(predicted[::step, ::step]),
     )

@@ -207,7 +207,8 @@ def _compare(
     if scores.images:
         title = f"Predictions in {short_path(layout.out)}"
         write_page(scores, truth, layout, title, lambda n, of: progress("images of index.html", n, of))
-    return replace(done, main=PAGE, scores=scores.metrics, num_scored=len(scores.images), failed=dict(failed))
+        done = replace(done, main=PAGE)
+    return replace(done, scores=scores.metrics, num_scored=len(scores.images), failed=dict(failed))
 
 
 def _begin(asked: Asked, inference: Inference, **options: Any) -> None:

@@ -16,7 +16,7 @@ from search.config.document import read_values
 from search.config.tasks import load_task
 from search.errors import RefusedError
 from search.predicting.exported import CONFIG
-from search.predicting.images import InputImage, find_images
+from search.predicting.images import InputImage, Pixels, find_images
 from search.predicting.segment import Layout, without_file
 from search.run.folder import write_json
 from trainables.files import atomic_write
@@ -101,10 +101,9 @@ class Truth:
                 found[image] = Encoded((image.file,), image.file, class_masks=masks)
         return found
 
-    def read(self, image: InputImage) -> tuple[np.ndarray, np.ndarray]:
-        """The image uint8 [H, W, C] and its mask; raises a ValueError that names what is wrong."""
-        pixels, target = self._decoder.decode(self.samples[image])
-        return np.asarray(pixels), target
+    def read(self, image: InputImage) -> tuple[Pixels, np.ndarray]:
+        """The image and its mask [H, W]; raises a ValueError that names what is wrong."""
+        return self._decoder.decode(self.samples[image])
 
     def counts(self) -> Counts:
         """New metrics, as the validation has them."""
