@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from search.listing.show import show as show
     from search.optuna_copy.copy import dashboard as dashboard
     from search.reports.write import report as report
+    from search.predicting.load import load as load
+    from search.predicting.predict import predict as predict
     from search.run.opened import Run as Run
     from search.space.builders import choice as choice
     from search.space.builders import lograndint as lograndint
@@ -55,8 +57,6 @@ _ask_for_no_widgets()
 
 _BUILDERS = ("choice", "lograndint", "loguniform", "quniform", "randint", "uniform")
 _HOME = {
-    "Run": "search.run.opened",
-    "Trial": "trainables.function.trial",
     "alone": "trainables.function.alone",
     "audit": "search.commands.audit",
     "check": "search.commands.check",
@@ -67,14 +67,18 @@ _HOME = {
     "export": "search.commands.export",
     "init": "search.commands.init.command",
     "list_runs": "search.listing.runs",
+    "load": "search.predicting.load",
     "plan": "search.commands.plan",
+    "predict": "search.predicting.predict",
     "report": "search.reports.write",
     "resume": "search.api",
     "retrain": "search.commands.retrain",
+    "Run": "search.run.opened",
     "search": "search.api",
     "show": "search.listing.show",
-    "submit": "search.commands.submit",
     "study_batch_sizes": "search.commands.batch_sizes",
+    "submit": "search.commands.submit",
+    "Trial": "trainables.function.trial",
     "verify": "search.commands.verify",
     **dict.fromkeys(_BUILDERS, "search.space.builders"),
 }

@@ -28,6 +28,7 @@ from search.cli_options import (
 )
 from search.cli_paths import ConfigFile, RunPath, require_current_folder
 from search.cli_plan import plan
+from search.cli_predict import predict
 from search.cli_report import report
 from search.cli_submit import submit
 from search.cli_watched import TERMINATED, watched
@@ -274,6 +275,7 @@ for each in (
     init,
     check,
     plan,
+    predict,
     report,
     submit,
     schema,

@@ -27,6 +27,7 @@ Examples:
   tensorboard --logdir results/seg                     look at the trials
   tune-search report results/seg                       write one HTML page of what was found
   tune-search export results/seg                       export the best checkpoint as plain files
+  tune-search predict results/seg/export photos/ --out predicted/   predict images with the exported model
   tune-search retrain results/seg/export               train the exported model at full length
   tune-search resume results/seg --trials 50           continue a search with more trials
   tune-search confirm results/seg --top 3 --seeds 5    race its best trials over new seeds

@@ -31,13 +31,16 @@ def palette() -> np.ndarray:
     return colours
 
 
-def coloured(masks: np.ndarray, overlapping: int | None = None) -> np.ndarray:
+def coloured(
+    masks: np.ndarray, overlapping: int | None = None, colours: np.ndarray | None = None
+) -> np.ndarray:
     """Labels [...] in the colours of `palette`, or packed classes in the mean of theirs: uint8 [..., 3].
 
     Args:
         overlapping: number of classes that may overlap, of which class k has the colour k + 1.
+        colours: others than those of `palette`, uint8 [256, 3].
     """
-    colours = palette()
+    colours = palette() if colours is None else colours
     if overlapping is None:
         return colours[masks]
     known = np.where(masks == IGNORE, 0, masks)

@@ -22,6 +22,8 @@ from search.config.config import Config
 from search.config.document import write_yaml
 from search.config.stages import open_run
 from search.errors import RefusedError, SearchError
+from search.predicting.describe import describe
+from search.predicting.exported import CONFIG, INFERENCE, METRICS, PREPROCESSING, WEIGHTS
 from search.race.confirmed import Confirmed
 from search.run.confirm import read_confirmed
 from search.run.data_record import TrialData, data_for
@@ -42,20 +44,15 @@ from trainables.function.trainer import FunctionTrainer
 from trainables.reported import OF_A_REPORT
 from trainables.trainer import Trainer
 
-WEIGHTS = "model.safetensors"
-CONFIG = "config.yaml"
-METRICS = "metrics.json"
 CARD = "README.md"
 SUMS = "SHA256SUMS"
 FILES = (WEIGHTS, CONFIG, METRICS, CARD)
 """Files of every export, besides their checksums."""
 PREPARED = "prepared.safetensors"
 """Arrays that the task prepared for the run; not in every export."""
-PREPROCESSING = "preprocessing.json"
-"""How raw data become the model's inputs; not in every export."""
 DATA = "data.fingerprint"
 """What the data were made of, see `trainables.data.fingerprint`; not in every export."""
-OPTIONAL_FILES = (PREPARED, PREPROCESSING, DATA)
+OPTIONAL_FILES = (PREPARED, PREPROCESSING, DATA, INFERENCE)
 _OF_THE_SYSTEM = (".DS_Store", "Thumbs.db", "desktop.ini")
 """What file managers write into any folder."""
 
@@ -337,6 +334,8 @@ def _write_texts(
     preprocessing = info.get("preprocessing", {}) if "not_evaluated" in report else trainer.preprocessing()
     if preprocessing:
         write_json(folder / PREPROCESSING, preprocessing)
+    if inference := describe(info["task"], info["options"], preprocessing, trainer):
+        write_json(folder / INFERENCE, inference)
     num_parameters = sum(p.numel() for p in trainer.evaluated_model.parameters())
     card = model_card(config, report, info["options"], num_parameters, preprocessing)
     (folder / CARD).write_text(card, encoding="utf-8")

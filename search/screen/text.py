@@ -24,6 +24,7 @@ from search.screen.forecast_text import compared_text
 from search.screen.front_text import chosen_export
 from search.screen.limits_text import over_limit_lines
 from search.screen.plan_text import plan_notes, plan_rows
+from search.screen.predict_text import predict_lines
 from search.study.spent import read_spent
 from search.text import (
     command,
@@ -186,7 +187,8 @@ def export_text(export: Export) -> str:
         )
     return (
         f"trial {export.trial}{of} exported to {short_path(export.folder)}\n{files}\n"
-        f"{evaluated}\n{exported_winner(export)}\n" + "\n".join(["next", *retrain])
+        f"{evaluated}\n{exported_winner(export)}\n"
+        + "\n".join(["next", *predict_lines(export.folder), *retrain])
     )
 
 

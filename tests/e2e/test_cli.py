@@ -33,7 +33,8 @@ def test_help_answers_in_a_third_of_a_second_without_torch_or_ray() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["search", "check", "export", "retrain", "resume", "verify", "batch-sizes", "clean"]
+    "command",
+    ["search", "check", "export", "predict", "retrain", "resume", "verify", "batch-sizes", "clean"],
 )
 def test_each_command_explains_itself_with_an_example(command: str) -> None:
     shown = run(command, "--help")

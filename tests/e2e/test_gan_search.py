@@ -21,7 +21,7 @@ from search.errors import SearchError
 from search.run.search import resume as resume_search
 from search.run.summary import Summary
 from trainables.checkpoint import read_checkpoint
-from trainables.gan.data import fixed_latents
+from trainables.predicting.noise import fixed_latents
 
 CONFIG: dict[str, Any] = {
     "name": "gan",
@@ -132,7 +132,7 @@ def test_an_export_carries_what_measured_it_and_retraining_uses_it(run: Path) ->
     (content,) = prepared(run).values()
     assert (exported.folder / "prepared.safetensors").read_bytes() == content
     checked = subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=exported.folder, capture_output=True)
-    assert checked.stdout.count(b": OK") == 6
+    assert checked.stdout.count(b": OK") == 7
     moved = run.parent / "elsewhere"
     shutil.copytree(exported.folder, moved / "export")
     done = search.retrain(moved / "export", virtual_epochs=1)

@@ -56,6 +56,9 @@ CORE: dict[str, list[str]] = {
         "e2e/test_exporting.py::test_the_weights_load_in_plain_pytorch",
         "e2e/test_retraining.py::test_retraining_begins_with_the_exported_weights",
     ],
+    "an export predicts files with the value that the study has, for each built-in task": [
+        "e2e/test_predicting.py"
+    ],
     "check --data finds what is wrong with the data": [
         "e2e/test_data_check.py::test_all_damage_is_reported_in_text_and_json_and_the_exit_code_is_1",
         "e2e/test_data_check.py::test_ctrl_c_ends_the_reading_at_once_also_in_the_middle_of_samples",

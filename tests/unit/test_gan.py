@@ -24,9 +24,10 @@ from tiny_tasks import DigitsTask
 from search.config.stages import load_config
 from search.errors import ConfigError
 from trainables.data.stream import SampleStream
-from trainables.gan.data import NoisySource, fixed_latents
+from trainables.gan.data import NoisySource
 from trainables.gan.metrics import GANMetrics
 from trainables.pictures import image_grid
+from trainables.predicting.noise import fixed_latents
 from trainables.progress import DivergedError, Progress
 from trainables.session import TrialSession
 

@@ -32,7 +32,7 @@ from trainables.images.crops import cropped
 from trainables.images.masks.packed import counts_of_classes, holds, packed, unpacked
 from trainables.images.samples import LoadedImages
 from trainables.inspect.images import MaskInspection
-from trainables.segmentation.flips import flipped_logits
+from trainables.predicting.flips import flipped_logits
 from trainables.segmentation.losses import TERMS
 from trainables.segmentation.options import SegmentationOptions
 from trainables.segmentation.sigmoid_losses import SigmoidLoss

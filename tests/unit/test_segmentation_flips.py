@@ -10,9 +10,9 @@ import torch
 from small_trials import SEGMENTATION, small_trainer
 from torch import Tensor, nn
 
-from trainables.segmentation.flips import flipped_logits
+from trainables.predicting.flips import flipped_logits
+from trainables.predicting.windows import window_logits
 from trainables.segmentation.task import SegmentationTask
-from trainables.segmentation.windows import window_logits
 
 DIMS: dict[str, list[tuple[int, ...]]] = {
     "horizontal": [(), (3,)],

@@ -8,8 +8,8 @@ from small_trials import CPU, run, segmentation_plan, small_trainer
 from torch import nn
 
 from trainables.build import build_trainer, load_arrays
+from trainables.predicting.windows import _gaussian, _starts, window_logits
 from trainables.segmentation.task import SegmentationTask
-from trainables.segmentation.windows import _gaussian, _starts, window_logits
 
 WINDOW = {"window": 16, "overlap": 0.5}
 

@@ -51,11 +51,6 @@ class NoisySource:
         return torch.from_numpy(images), torch.from_numpy(first), torch.from_numpy(second)
 
 
-def fixed_latents(num_samples: int, latent_size: int, seed: int) -> np.ndarray:
-    """Standard normal noise, float32 [num_samples, latent_size]."""
-    return np.random.default_rng(seed).standard_normal((num_samples, latent_size), dtype=np.float32)
-
-
 def _normal(uniform: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Two independent standard normals [N, n] of uniforms [N, 2n] in [0, 1).
 

@@ -13,7 +13,7 @@ from trainables.data.source import Batch
 from trainables.findings import a_type
 from trainables.gan.adversary import Adversary, generator_loss
 from trainables.gan.classifier import classifier_arrays, classifier_from, train_classifier
-from trainables.gan.data import NoisySource, fixed_latents, load_digit_images
+from trainables.gan.data import NoisySource, load_digit_images
 from trainables.gan.metrics import GANMetrics, Generated, HeldOut
 from trainables.gan.options import GANOptions
 from trainables.networks.gan import build_discriminator, build_generator
@@ -21,6 +21,7 @@ from trainables.optim.optimizers import build_optimizer
 from trainables.optim.precision import Precision
 from trainables.options import TrialOptions
 from trainables.pictures import image_grid
+from trainables.predicting.noise import fixed_latents
 from trainables.supervised.task import build_imported
 from trainables.task import Arrays, Task, Watch
 

@@ -8,6 +8,7 @@ from enum import IntEnum, auto
 import numpy as np
 
 from trainables.images.augment_options import JointAugmentOptions, SometimesOptions
+from trainables.images.statistics import standardized
 
 IGNORE = 255
 """Label of ignored pixels in every mask of this package."""
@@ -104,17 +105,16 @@ def normalize(
     Without augmentation this is `(x / 255 - mean) / std`; with it x / 255 becomes
     `((x / 255) ** gamma - mean) * contrast + mean + brightness` first. `mean` and `std` are float32 [C].
     """
-    factors = 1.0 / std
-    shifts = -mean * factors
-    levels = 255.0
-    if randoms is not None and augment is not None:
-        signed = 2.0 * randoms[:, None, None, None, BRIGHTNESS:] - 1.0
-        contrast = 1.0 + augment.contrast * signed[..., CONTRAST - BRIGHTNESS]
-        shifts = (mean + augment.brightness * signed[..., 0] - mean * contrast) * factors + shifts
-        factors = contrast * factors
-        if augment.gamma:
-            exponents = np.exp(augment.gamma * signed[:, 0, 0, 0, GAMMA - BRIGHTNESS])
-            images, levels = _power(images, exponents), 1.0
+    if randoms is None or augment is None:
+        return standardized(images, mean, std)
+    factors, levels = 1.0 / std, 255.0
+    signed = 2.0 * randoms[:, None, None, None, BRIGHTNESS:] - 1.0
+    contrast = 1.0 + augment.contrast * signed[..., CONTRAST - BRIGHTNESS]
+    shifts = (mean + augment.brightness * signed[..., 0] - mean * contrast) * factors - mean * factors
+    factors = contrast * factors
+    if augment.gamma:
+        exponents = np.exp(augment.gamma * signed[:, 0, 0, 0, GAMMA - BRIGHTNESS])
+        images, levels = _power(images, exponents), 1.0
     return images * (factors / levels).astype(np.float32) + shifts.astype(np.float32)
 
 

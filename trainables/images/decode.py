@@ -171,6 +171,8 @@ class Reading:
     """Whether the number of channels is that of most images, and not set."""
     by_window: bool = False
     """Whether arrays on disk stay there until a window of them is taken, see `Mapped`."""
+    of_model: bool = False
+    """Whether a trained model takes them, so that no option can be set any more."""
 
     def pixels(self, file: File) -> np.ndarray:
         """uint8 [H, W, channels].
@@ -188,10 +190,12 @@ class Reading:
 
     def _scaled(self, file: File, values: np.ndarray) -> np.ndarray:
         if self.value_range is None:
-            message = "has more than 8 bits a channel, and the images that were looked at have 8"
-            raise sample_error(kinds.DEPTH, file, message, "set data.range, or save all images alike")
-        if self.is_found:
-            self.value_range.tell_outside(str(file), values)
+            others = "training images" if self.of_model else "images that were looked at"
+            way_out = "save it with 8" if self.of_model else "set data.range, or save all images alike"
+            message = f"has more than 8 bits a channel, and the {others} have 8"
+            raise sample_error(kinds.DEPTH, file, message, way_out)
+        if self.is_found or self.of_model:
+            self.value_range.tell_outside(str(file), values, can_be_set=not self.of_model)
         return self.value_range.scaled(values)
 
     def _of_bands(self, file: File) -> np.ndarray:
@@ -296,7 +300,9 @@ def other_channels(file: File, held: str, reading: Reading) -> SampleError:
     """The error for an image of another number of channels than is read."""
     rule = f"most images have {reading.channels}"
     way_out = "save all images alike"
-    if not reading.channels_found:
+    if reading.of_model:
+        rule, way_out = f"the model takes {reading.channels}", "convert it"
+    elif not reading.channels_found:
         rule = f"data.channels is {reading.channels}"
         way_out = "set it to the number that the images have, or leave it out"
     return sample_error(kinds.CHANNELS, file, f"has {held}, and {rule}", way_out)

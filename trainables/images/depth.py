@@ -41,8 +41,12 @@ class ValueRange:
         """Share of the values that are clipped."""
         return float(((values < np.asarray(self.low)) | (values > np.asarray(self.high))).mean())
 
-    def tell_outside(self, file: str, values: np.ndarray) -> None:
-        """Print the first image of a process of which more than `MOST_OUTSIDE` is clipped."""
+    def tell_outside(self, file: str, values: np.ndarray, *, can_be_set: bool = True) -> None:
+        """Print the first image of a process of which more than `MOST_OUTSIDE` is clipped.
+
+        Args:
+            can_be_set: whether the range can still be set, and is not that of a trained model.
+        """
         of_each = isinstance(self.low, tuple)
         sides = tuple(range(values.ndim - of_each))
         low, high = (bounds.astype(float) for bounds in (values.min(axis=sides), values.max(axis=sides)))
@@ -53,10 +57,15 @@ class ValueRange:
         if outside > MOST_OUTSIDE:
             _told.add(str(self))
             wider = ValueRange(*((tuple(low), tuple(high)) if of_each else (float(low), float(high))))
+            of_what, way_out = (
+                "which the images hold that were looked at",
+                (f"; set data.range: {wider} or wider (`check --data` lists such images)"),
+            )
+            if not can_be_set:
+                of_what, way_out = "the range of the training", ": are they in the units of its images?"
             message = (
-                f"{file}: {outside:.0%} of its values are outside of {self}, which the images hold that were "
-                f"looked at, and are clipped, perhaps in other images too; set data.range: {wider} or wider "
-                "(`check --data` lists such images)"
+                f"{file}: {outside:.0%} of its values are outside of {self}, {of_what}, and are clipped, "
+                f"perhaps in other images too{way_out}"
             )
             print(message, file=sys.stderr, flush=True)
 

@@ -1,4 +1,4 @@
-"""How often each value is in images and masks, and what follows from it; added up image by image."""
+"""How often each value is in images and masks, added up image by image, and what follows for inputs."""
 
 from __future__ import annotations
 
@@ -32,3 +32,9 @@ def mean_and_std(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     variance = np.maximum(second / number - mean**2, 0.0)
     std = np.maximum(np.sqrt(variance) / 255.0, LEAST_STD)
     return (mean / 255.0).astype(np.float32), std.astype(np.float32)
+
+
+def standardized(images: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
+    """`(x / 255 - mean) / std` of uint8 [..., C]: float32; `mean` and `std` are float32 [C]."""
+    factors = 1.0 / std
+    return images * (factors / 255.0).astype(np.float32) + (-mean * factors).astype(np.float32)

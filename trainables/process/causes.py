@@ -10,8 +10,6 @@ import sysconfig
 import traceback
 from pathlib import Path
 
-from pydantic import ValidationError
-
 MAX_LINE = 400
 """Characters of an exception's text that are shown on one line; the whole is in the file with the trace."""
 _FIRST_LINES, _LAST_LINES = 8, 3
@@ -117,7 +115,6 @@ _PROGRAMMING = (
     SyntaxError,
     SystemExit,
     TypeError,
-    ValidationError,
     ValueError,
 )
 

@@ -34,7 +34,10 @@ class ConfusionMetrics(Confusion):
 
     def update(self, outputs: Any, batch: Batch) -> None:
         """Add logits [N, K, H, W] against the masks int64 [N, H, W] of `batch`."""
-        masks, predicted = batch[1], outputs.argmax(dim=1)
+        self.add(batch[1], outputs.argmax(dim=1))
+
+    def add(self, masks: Tensor, predicted: Tensor) -> None:
+        """Add predicted classes against masks, both int64 [N, H, W]."""
         known = masks != self._ignore
         self.count(masks, predicted, known)
         if self._boundary is not None:
@@ -73,8 +76,12 @@ class SigmoidMetrics:
 
     def update(self, outputs: Any, batch: Batch) -> None:
         """Add logits [N, K, H, W] against the masks int64 [N, H, W] of `batch`, see `masks.packed`."""
-        truth, known = unpacked(batch[1], len(self._names))
-        predicted = (outputs > 0) & known
+        self.add(batch[1], outputs > 0)
+
+    def add(self, masks: Tensor, predicted: Tensor) -> None:
+        """Add predicted classes bool [N, K, H, W] against such masks."""
+        truth, known = unpacked(masks, len(self._names))
+        predicted = predicted & known
         right = (predicted == truth) & known
         planes = (predicted & truth, predicted | truth, right, known.expand_as(truth))
         counts = torch.stack([each.sum(dim=(0, 2, 3)) for each in planes])

@@ -30,13 +30,13 @@ from trainables.networks.segformer import build_segformer
 from trainables.networks.unet import UNet
 from trainables.options import TrialOptions
 from trainables.pictures import FIRST_CHANNELS, sample_grid, shown_channels
+from trainables.predicting.flips import flipped_logits
+from trainables.predicting.windows import window_logits
 from trainables.segmentation.digits import load_digits_arrays
-from trainables.segmentation.flips import flipped_logits
 from trainables.segmentation.losses import TERMS, MixedLoss, median_frequency_weights
 from trainables.segmentation.metrics import ConfusionMetrics, SigmoidMetrics
 from trainables.segmentation.options import SegmentationOptions, UNetOptions
 from trainables.segmentation.sigmoid_losses import SigmoidLoss, float_targets
-from trainables.segmentation.windows import window_logits
 from trainables.supervised.calls import ImportedLoss
 from trainables.supervised.datasets import OwnData, OwnSource, load_own_data
 from trainables.supervised.task import SupervisedTask, build_imported

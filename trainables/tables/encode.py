@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from trainables.tables.encoded import Columns, Encoding, encode
 from trainables.tables.missing import option_line, spells_missing
 from trainables.tables.numbers import are_dates
 from trainables.tables.options import CSVOptions
 from trainables.tables.read import Sheets, Split, input_names
 from trainables.tables.sheet import Sheet
 from trainables.tables.shift import text_shift
-
-Columns = Mapping[str, np.ndarray]
-"""Values by name: float64 [N] with NaN where one is missing, or texts [N]."""
-
-Encoding = list[dict[str, Any]]
-"""For each used column `name` and `kind`: number with `mean` and `std`, or text with `categories`."""
 
 HOW_TO_ENCODE = (
     "for each entry of `columns`, in order, a number is (value - mean) / std, or 0 where it is missing; a "
@@ -135,11 +130,6 @@ def fit_encoding(columns: Columns) -> Encoding:
     return encoding
 
 
-def encode(columns: Columns, encoding: Encoding) -> np.ndarray:
-    """The rows as a matrix: float32 [N, F]."""
-    return np.concatenate([_encode(columns[entry["name"]], entry) for entry in encoding], axis=1)
-
-
 def mean_and_std(values: np.ndarray) -> tuple[float, float]:
     """Mean and deviation of float64 [N] without NaN; a deviation that is rounding alone is 0."""
     mean, std = float(values.mean()), float(values.std())
@@ -188,12 +178,3 @@ def fit_column(name: str, values: np.ndarray) -> dict[str, Any] | None:
         return {"name": name, "kind": "number", "mean": mean, "std": std} if std else None
     categories = np.unique(values).tolist()
     return {"name": name, "kind": "text", "categories": categories} if len(categories) > 1 else None
-
-
-def _encode(values: np.ndarray, entry: Mapping[str, Any]) -> np.ndarray:
-    if entry["kind"] == "number":
-        standardized = (values - entry["mean"]) / entry["std"]
-        return np.nan_to_num(standardized, nan=0.0).astype(np.float32)[:, None]
-    place = {text: number for number, text in enumerate(entry["categories"])}
-    chosen = [place.get(text, len(place)) for text in values.tolist()]
-    return np.eye(len(place) + 1, dtype=np.float32)[chosen]

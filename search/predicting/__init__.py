@@ -1,0 +1,1 @@
+"""Exports loaded, and what they predict for files."""

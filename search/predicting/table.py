@@ -1,0 +1,186 @@
+"""predictions.csv: a row for each image or row of a table."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from search.config.document import read_values
+from search.config.tasks import load_task
+from search.errors import RefusedError
+from search.predicting.exported import CONFIG
+from search.predicting.images import InputImage, read_images
+from search.predicting.segment import without_file
+from trainables.files import atomic_write, partial_path
+from trainables.images.decode import read_channels
+from trainables.predicting.classifier import Classifier
+from trainables.predicting.inference import RowInputs
+from trainables.predicting.model import MemoryLimitError, OutputError
+from trainables.predicting.pixels import fitted
+from trainables.predicting.regressor import Regressor
+from trainables.predicting.rows import not_a_number, raw_columns, unknown_texts, wrong_cells
+from trainables.tables.csv_file import read_csv
+from trainables.tables.encoded import encode
+from trainables.tables.options import CSVOptions
+from trainables.tables.sheet import Sheet
+
+PREDICTIONS = "predictions.csv"
+_GROWING = "predictions.rows"
+LINE = "line"
+"""Of the row in its file, as messages name it."""
+_ROWS = 10_000
+"""Of a table that are predicted between two reports of progress."""
+
+Cells = list[str]
+
+
+def classify_images(
+    model: Classifier, images: Sequence[InputImage], out: Path, progress: Callable[[int, int], None]
+) -> tuple[int, int, dict[str, str]]:
+    """Predict the images of which no row is there yet, or that have changed since; see `segment`.
+
+    Rows are appended to a partial file while they are predicted, and sorted in the end.
+    """
+    inputs = model.inference.images
+    assert inputs is not None
+    reading = inputs.reading
+
+    def read(file: Path) -> np.ndarray:
+        return fitted(np.asarray(read_channels([file], reading)), inputs)
+
+    header = ["file", *_class_columns(model)]
+    rows = _rows_of_before(out, header, {image.name: image for image in images})
+    todo = [image for image in images if image.name not in rows]
+    kept, failed = len(rows), dict[str, str]()
+    growing_file = partial_path(out / _GROWING)
+    atomic_write(growing_file, _csv([header, *rows.values()]))
+    with growing_file.open("a", encoding="utf-8", newline="") as growing:
+        for group in read_images(todo, read, model.batch_size):
+            sound = {
+                image.name: np.asarray(pixels)
+                for image, pixels in group
+                if not isinstance(pixels, ValueError)
+            }
+            failed |= {image.name: without_file(e, image) for image, e in group if isinstance(e, ValueError)}
+            if sound:
+                new = _classified(model, sound, failed)
+                growing.write(_csv(new.values()))
+                growing.flush()
+                rows |= new
+            progress(len(rows) + len(failed), len(images))
+    atomic_write(out / PREDICTIONS, _csv([header, *(rows[key] for key in sorted(rows))]))
+    growing_file.unlink()
+    return len(todo) - len(failed), kept, failed
+
+
+def _classified(
+    model: Classifier, pixels: Mapping[str, np.ndarray], failed: dict[str, str]
+) -> dict[str, Cells]:
+    """Rows by the name of the image; of several that cannot be predicted together, each is tried alone."""
+    try:
+        found = model.of_pixels(np.stack(list(pixels.values())))
+    except (MemoryLimitError, OutputError) as error:
+        if len(pixels) == 1:
+            failed |= dict.fromkeys(pixels, str(error))
+            return {}
+        rows: dict[str, Cells] = {}
+        for name, each in pixels.items():
+            rows |= _classified(model, {name: each}, failed)
+        return rows
+    return {name: [name, *_class_cells(model, row)] for name, row in zip(pixels, found, strict=True)}
+
+
+def predict_table(
+    model: Classifier | Regressor, export: Path, given: Path, out: Path, progress: Callable[[int, int], None]
+) -> tuple[int, dict[str, str], tuple[str, ...]]:
+    """Predict the rows of a CSV file.
+
+    Returns:
+        How many were predicted, what is wrong with each of the others, and what may be wrong with these.
+
+    Raises:
+        RefusedError: the file cannot be read, or lacks a column.
+    """
+    inputs = model.inference.rows
+    assert inputs is not None
+    sheet = _sheet(model, export, given, inputs)
+    wrong = wrong_cells(sheet.columns, inputs)
+    failed = {
+        f"line {sheet.lines[row]}": not_a_number(name, sheet.columns[name][row])
+        for row, name in wrong.items()
+    }
+    sound = sheet.take(np.array([row for row in range(len(sheet)) if row not in wrong], np.int64))
+    columns = raw_columns(sound.columns, inputs)
+    encoded = encode(columns, inputs.columns)
+    beside = [name for name in sheet.columns if name in sheet.row_numbers]
+    header = [LINE, *beside, *([_target(model)] if isinstance(model, Regressor) else _class_columns(model))]
+    rows: list[Cells] = [header]
+    for first in range(0, len(encoded), _ROWS):
+        part = encoded[first : first + _ROWS]
+        if isinstance(model, Regressor):
+            cells = [[str(value)] for value in model.of_rows(part)]
+        else:
+            cells = [_class_cells(model, row) for row in model.of_rows(part)]
+        for row, found in enumerate(cells, first):
+            rows.append([str(sound.lines[row]), *(sound.columns[name][row] for name in beside), *found])
+        progress(len(rows) - 1, len(encoded))
+    atomic_write(out / PREDICTIONS, _csv(rows))
+    notes = tuple(
+        f"column {name!r} holds texts that no training row has, such as {texts[0]!r}: the model takes them "
+        "all for one that it never saw"
+        for name, texts in unknown_texts(columns, inputs).items()
+    )
+    return len(encoded), failed, notes
+
+
+def _sheet(model: Classifier | Regressor, export: Path, given: Path, inputs: RowInputs) -> Sheet:
+    """The rows of the file, read as the training's was; their delimiter may be another one."""
+    config = read_values(export / CONFIG)
+    try:
+        found: object = load_task(config["task"]).Options.parse(config["trial"]).data
+        built_in = CSVOptions(path=str(given), target=_target(model), missing=inputs.missing)
+        data = found if isinstance(found, CSVOptions) else built_in
+        sheet = read_csv(given, data.model_copy(update={"path": str(given), "delimiter": None}))
+        sheet.require([entry["name"] for entry in inputs.columns], "which the model needs")
+    except KeyError as error:
+        raise RefusedError(f"{export / CONFIG}: {error.args[0]}") from error
+    except (ValueError, OSError) as error:
+        raise RefusedError(str(error)) from error
+    return sheet
+
+
+def _target(model: Classifier | Regressor) -> str:
+    return model.inference.target.name if model.inference.target is not None else "class"
+
+
+def _class_columns(model: Classifier | Regressor) -> Cells:
+    return ["class", *(f"probability/{name}" for name in model.classes.tolist())]
+
+
+def _class_cells(model: Classifier | Regressor, probabilities: np.ndarray) -> Cells:
+    return [str(model.classes[probabilities.argmax()]), *map(str, probabilities)]
+
+
+def _rows_of_before(out: Path, header: Cells, images: Mapping[str, InputImage]) -> dict[str, Cells]:
+    """Whole rows of images that are older, as an earlier call has written them."""
+    rows: dict[str, Cells] = {}
+    for file in (out / PREDICTIONS, partial_path(out / _GROWING)):
+        if not file.is_file():
+            continue
+        text, written = file.read_text(encoding="utf-8"), file.stat().st_mtime
+        whole = text[: text.rfind("\n") + 1]
+        for row in csv.reader(io.StringIO(whole)):
+            image = images.get(row[0]) if len(row) == len(header) else None
+            if image is not None and image.file.stat().st_mtime <= written:
+                rows[image.name] = row
+    return rows
+
+
+def _csv(rows: Iterable[Cells]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()

@@ -1,0 +1,120 @@
+"""Arrays of a program as inputs of an exported model: converted as its files are, or refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from trainables.predicting.inference import ImageInputs, RowInputs
+from trainables.predicting.pixels import as_pixels
+from trainables.predicting.rows import as_rows, raw_columns, unknown_texts
+
+GREY = ImageInputs(channels=1, mean=(0.5,), std=(0.2,))
+RGB = ImageInputs(channels=3, mean=(0.5,) * 3, std=(0.2,) * 3)
+DEEP = ImageInputs(channels=1, mean=(0.5,), std=(0.2,), range=(1000.0, 2020.0))
+ROWS = RowInputs(
+    columns=[
+        {"name": "size", "kind": "number", "mean": 10.0, "std": 2.0},
+        {"name": "town", "kind": "text", "categories": ["", "Bern", "Bonn"]},
+    ],
+    decimal=",",
+    missing=("", "NA"),
+)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "shape", "expected"),
+    [
+        (GREY, (4, 5), (1, 4, 5, 1)),
+        (GREY, (4, 5, 1), (1, 4, 5, 1)),
+        (GREY, (2, 4, 5, 1), (2, 4, 5, 1)),
+        (RGB, (4, 5, 3), (1, 4, 5, 3)),
+        (RGB, (4, 5), (1, 4, 5, 3)),
+        (RGB, (4, 5, 1), (1, 4, 5, 3)),
+    ],
+)
+def test_one_image_or_several_of_the_channels_of_the_training(
+    inputs: ImageInputs, shape: tuple[int, ...], expected: tuple[int, ...]
+) -> None:
+    found, alone = as_pixels(np.zeros(shape, np.uint8), inputs)
+    assert found.shape == expected
+    assert alone is (len(shape) < 4)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "given", "message"),
+    [
+        (RGB, np.zeros((4, 5, 4), np.uint8), r"of 4 channels; they must be \[H, W, 3\].*convert\('RGB'\)"),
+        (GREY, np.zeros((2, 4, 5), np.uint8), r"of 5 channels; they must be \[H, W, 1\].*convert\('L'\)"),
+        (RGB, np.zeros((4, 5, 3)), "images of float64; they must be uint8 from 0 to 255"),
+        (GREY, np.zeros((4, 5), np.uint16), "images of uint16; they must be uint8"),
+        (GREY, np.zeros(4, np.uint8), r"an array \[4\]"),
+        (GREY, np.zeros((0, 5, 1), np.uint8), "of 1 or more pixels"),
+        (DEEP, np.full((4, 5), np.nan), "NaN or infinite"),
+        (DEEP, np.zeros((4, 5), bool), "images of bool; they must be numbers from"),
+        (
+            ImageInputs(channels=1, mean=(0.5,), std=(0.2,), size=(8, 8)),
+            np.zeros((4, 5), np.uint8),
+            "is 5x4, and the training images were 8x8",
+        ),
+    ],
+)
+def test_other_images_are_refused(inputs: ImageInputs, given: np.ndarray, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        as_pixels(given, inputs)
+
+
+def test_values_of_more_than_8_bits_become_those_of_the_training() -> None:
+    found, _ = as_pixels(np.array([[0, 1000, 1004, 2020, 9999]], np.uint16), DEEP)
+    assert found.ravel().tolist() == [0, 0, 1, 255, 255]
+    eight, _ = as_pixels(np.array([[0, 7, 255]], np.uint8), DEEP)  # as files of 8 bits among them
+    assert eight.ravel().tolist() == [0, 7, 255]
+
+
+EXPECTED = np.array(
+    [[1.0, 0, 1, 0, 0], [0.0, 0, 0, 1, 0], [-1.0, 1, 0, 0, 0], [0.25, 0, 0, 0, 1]], np.float32
+)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"size": ["12", "NA", " 8 ", "10,5"], "town": [" Bern", "Bonn", "", "Rome"]},
+        {"town": ["Bern", "Bonn", None, "Rome"], "size": [12, None, 8.0, 10.5], "other": [1, 2, 3, 4]},
+        np.array([[12, "Bern"], [np.nan, "Bonn"], ["8", np.nan], [10.5, "Rome"]], object),
+    ],
+)
+def test_rows_by_column_or_as_an_array_are_encoded_as_in_training(given: Any) -> None:
+    found, alone = as_rows(given, ROWS)
+    np.testing.assert_array_equal(found, EXPECTED)
+    assert not alone
+
+
+def test_one_row_is_one() -> None:
+    for given in ({"size": 12, "town": "Bern"}, np.array([12, "Bern"], object)):
+        found, alone = as_rows(given, ROWS)
+        np.testing.assert_array_equal(found, EXPECTED[:1])
+        assert alone
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"town": ["Bern"]}, "no column 'size'; there must be size, town"),
+        ({"size": [1, 2], "town": ["Bern"]}, r"other lengths: size \[2\], town \[1\]"),
+        (np.zeros((2, 3)), r"an array \[2, 3\]; rows must be \[N, 2\], with the columns size, town"),
+        ({"size": ["1,5", "1.5"], "town": ["a", "b"]}, "row 1: column 'size': received '1.5'"),
+        ({"size": [np.inf], "town": ["a"]}, "row 0: column 'size': received inf"),
+        ({"size": [True, [1]], "town": ["a", "b"]}, "row 1: column 'size'"),
+    ],
+)
+def test_other_rows_are_refused(given: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        as_rows(given, ROWS)
+
+
+def test_texts_that_no_training_row_has_are_named() -> None:
+    columns = raw_columns({"size": [1, 2, 3], "town": ["Rome", "Bern", ""]}, ROWS)
+    assert unknown_texts(columns, ROWS) == {"town": ["Rome"]}

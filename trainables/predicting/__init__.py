@@ -1,0 +1,1 @@
+"""Exported models that predict: of torch, NumPy and Pillow alone."""
