@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from search.commands.check_data import check_data as check_data
     from search.commands.clean import clean as clean
     from search.commands.confirm import confirm as confirm
-    from search.commands.export import export as export
     from search.commands.init.command import init as init
     from search.commands.plan import plan as plan
     from search.commands.retrain import retrain as retrain
     from search.commands.verify import verify as verify
+    from search.exports.export import export as export
     from search.run.opened import Run as Run
     from search.space.builders import choice as choice
     from search.space.builders import lograndint as lograndint
@@ -59,7 +59,7 @@ _HOME = {
     "check_data": "search.commands.check_data",
     "clean": "search.commands.clean",
     "confirm": "search.commands.confirm",
-    "export": "search.commands.export",
+    "export": "search.exports.export",
     "init": "search.commands.init.command",
     "plan": "search.commands.plan",
     "resume": "search.api",

@@ -13,7 +13,12 @@ from typing import Any
 from safetensors.torch import load_file
 
 from search.addresses import local_path
-from search.commands.export import (
+from search.commands.replay import checked, train_parts, with_schedule
+from search.config.config import Config
+from search.config.schema import Mode
+from search.config.stages import load_config
+from search.errors import RefusedError, SearchError
+from search.exports.export import (
     CONFIG,
     DATA,
     METRICS,
@@ -23,11 +28,6 @@ from search.commands.export import (
     export_checkpoint,
     refuse_other_content,
 )
-from search.commands.replay import checked, train_parts, with_schedule
-from search.config.config import Config
-from search.config.schema import Mode
-from search.config.stages import load_config
-from search.errors import RefusedError, SearchError
 from search.run.data_errors import data_errors
 from search.run.data_record import DataChangedError, TrialData, compared, find_data, read_data
 from search.run.folder import RunFolder

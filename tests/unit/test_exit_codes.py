@@ -11,8 +11,8 @@ from programs import write_config
 from tiny_tasks import search_config
 
 from search.cli import cli, main
-from search.commands.export import export
 from search.errors import RefusedError
+from search.exports.export import export
 
 pytestmark = pytest.mark.usefixtures("no_fsync")
 

@@ -14,14 +14,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from search.addresses import local_path
-from search.commands.chosen import chosen, last_with_a_value
-from search.commands.model_card import model_card
-from search.commands.replay import exported_schedule
-from search.commands.restore import prepared_of, restore_trainer
 from search.config.config import Config
 from search.config.document import write_yaml
 from search.config.stages import open_run
 from search.errors import RefusedError, SearchError
+from search.exports.chosen import chosen, last_with_a_value
+from search.exports.model_card import model_card
+from search.exports.restore import prepared_of, restore_trainer
+from search.exports.schedule import exported_schedule
 from search.race.confirmed import Confirmed
 from search.run.confirm import read_confirmed
 from search.run.data_record import TrialData, data_for

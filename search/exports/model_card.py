@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from search.commands.replay import schedule_text
 from search.config.config import Config
+from search.exports.schedule import schedule_text
 from trainables.imported import is_path
 
 
