@@ -18,16 +18,8 @@ from search.config.config import Config
 from search.config.schema import Mode
 from search.config.stages import load_config
 from search.errors import RefusedError, SearchError
-from search.exports.export import (
-    CONFIG,
-    DATA,
-    METRICS,
-    PREPARED,
-    WEIGHTS,
-    Export,
-    export_checkpoint,
-    refuse_other_content,
-)
+from search.exports.export import Export, export_checkpoint
+from search.exports.files import CONFIG, DATA, METRICS, PREPARED, WEIGHTS, refuse_other_content
 from search.run.data_errors import data_errors
 from search.run.data_record import DataChangedError, TrialData, compared, find_data, read_data
 from search.run.folder import RunFolder

@@ -14,7 +14,7 @@ from search.config.document import read_values
 from search.config.schema import Mode, NoScheduler
 from search.config.stages import open_run
 from search.errors import ConfigError, SearchError
-from search.exports.export import FILES, OPTIONAL_FILES, SUMS
+from search.exports.files import FILES, OPTIONAL_FILES, SUMS
 from search.race.confirmed import Confirmed
 from search.race.plan import read_plan
 from search.run.confirm import read_confirmed

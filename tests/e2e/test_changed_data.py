@@ -21,7 +21,8 @@ from search.errors import SearchError
 from search.run.data_record import DataChangedError
 from search.run.events import EventKind
 from search.run.reporter import ProgressReporter
-from search.screen.text import check_text, export_text, summary_text
+from search.screen.export_text import export_text
+from search.screen.text import check_text, summary_text
 from search.study.study import read_records
 from search.study.trial import TrialRecord
 

@@ -15,7 +15,7 @@ import torch
 from tiny_tasks import DigitsTask
 
 import search
-from search.exports.export import SUMS
+from search.exports.files import SUMS
 from search.study.study import JOURNAL, read_records
 from search.study.trial import ranked
 

@@ -23,7 +23,7 @@ _TRAINABLES = """
 """
 _SEARCH = """
     hidden errors addresses text space config study schedulers fidelity budget samplers race ray slurm run
-    forecast exports commands screen api
+    forecast graphs exports commands screen api
     __init__ cli_paths cli_options cli_checks cli_watched cli_confirm cli_export cli_plan cli_submit cli_group
     cli_end cli __main__
 """

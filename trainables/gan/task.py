@@ -39,6 +39,7 @@ class GANTask(Task):
 
     Options = GANOptions
     options: GANOptions
+    output_name = "images"
     metric_names = ("frechet_distance", "class_coverage", "discriminator_loss")
 
     def __init__(self, options: TrialOptions, arrays: Mapping[str, np.ndarray]) -> None:

@@ -33,6 +33,7 @@ class RegressionTask(SupervisedTask):
 
     Options = RegressionOptions
     options: RegressionOptions
+    output_name = "prediction"
     metric_names = ("mse", "rmse", "mae", "r2")
 
     def __init__(self, options: TrialOptions, arrays: Mapping[str, np.ndarray]) -> None:
