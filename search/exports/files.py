@@ -43,7 +43,7 @@ def refuse_other_content(out: Path) -> None:
         found = [f"{_listed(foreign)}, which no export wrote"] if foreign else []
         found += [f"{_listed(edited)}, edited since"] if edited else []
         raise RefusedError(
-            f"{out} holds {', '.join(found)}; a new export would replace the folder: move these "
+            f"{out} holds {', and '.join(found)}; a new export would replace the folder: move these "
             "elsewhere, or give another --out"
         )
 

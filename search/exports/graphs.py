@@ -100,6 +100,7 @@ def written_graphs(
             **signature(written, captures, call),
             "multiple": written.multiple,
             "checked": [list(size) for size in written.checked],
+            "not_taken": [list(size) for size in written.not_taken],
             "with_preprocessing": inside is not None,
             "objective": {"metric": compared, "value": again[compared], "in_pytorch": metrics[compared]},
             "tolerance": tolerance(same),

@@ -1,4 +1,4 @@
-"""The README of an exported model."""
+"""The README of an exported model, a model card as the Hugging Face Hub reads it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from search.config.config import Config
+from search.exports.card_head import card_head
+from search.exports.card_loading import loading
 from search.exports.schedule import schedule_text
-from trainables.imported import is_path
 
 
 def model_card(
@@ -18,21 +19,18 @@ def model_card(
     num_parameters: int,
     preprocessing: Mapping[str, Any],
 ) -> str:
-    """The README of an exported model: its metrics, how to load it and how to prepare its inputs."""
-    objective = report["objective"]
-    inputs = ""
-    if preprocessing:
-        how = f", as its `how` says: {preprocessing['how']}" if "how" in preprocessing else ""
-        if channels := preprocessing.get("channels"):
-            how += f". Inputs have {channels} channel{'s' if channels > 1 else ''}"
-        inputs = f"""
-## From raw data to inputs
+    """The README: results, data, how to prepare inputs and load the files, and what was not tested.
 
-`preprocessing.json` holds the statistics of the training data; apply them to raw data before the model{how}.
-"""
+    Args:
+        report: what metrics.json holds.
+        options: the trial's.
+        preprocessing: what preprocessing.json holds.
+    """
+    objective = report["objective"]
     former = " of the training, which have changed since" if "not_evaluated" in report else ""
     rows = "\n".join(f"| {key} | {value:.4f} |" for key, value in report["metrics"].items())
-    return f"""# {config.name}, trial {report["trial"]}
+    return f"""{card_head(config, report, options, preprocessing)}
+# {config.name}, trial {report["trial"]}
 
 {objective["metric"]} **{objective["value"]:.4f}** on the validation data{former},
 at optimizer step {report["step"]} (virtual epoch {report["virtual_epoch"]}).
@@ -42,21 +40,82 @@ at optimizer step {report["step"]} (virtual epoch {report["virtual_epoch"]}).
 |---|---|
 {rows}
 
-## Loading the weights
+## Data
 
-```python
-{_loading(options)}
-```
+{_data(report)}
+{_inputs(report, preprocessing)}
+## How to load
+
+{loading(options, report.get("graphs", {}))}
 
 `config.yaml` is the complete configuration of this trial, `metrics.json` every virtual epoch's values and the
 library versions, `SHA256SUMS` the sums of these files (`sha256sum -c SHA256SUMS`).
-{inputs}
+
+## Limits
+
+{_limits(report, options)}
+
 ## Options
 
 ```json
 {json.dumps(options, indent=2, default=str)}
 ```
 """
+
+
+def _data(report: Mapping[str, Any]) -> str:
+    """The samples of each part, and what the fingerprint knows of their files."""
+    samples = report.get("samples", {})
+    lines = [f"- {part}: {number:,} samples" for part, number in samples.items()]
+    found = report.get("data", {})
+    lines += [f"- {what}: {number:,}" for what, number in found.items() if isinstance(number, int)]
+    if len(lines) > len(samples):
+        lines.append(f"- fingerprint: `{found['sha256']}`, with the names in `data.fingerprint`")
+    if "not_evaluated" in report:
+        lines.append(f"- {report['not_evaluated']}")
+    return "\n".join(lines) if lines else "Read by the training function itself; their number is not known."
+
+
+def _inputs(report: Mapping[str, Any], preprocessing: Mapping[str, Any]) -> str:
+    """How raw data become inputs, and where a graph does it itself."""
+    if not preprocessing:
+        return ""
+    how = f", as its `how` says: {preprocessing['how']}" if "how" in preprocessing else ""
+    if channels := preprocessing.get("channels"):
+        how += f". Inputs have {channels} channel{'s' if channels > 1 else ''}"
+    inside = [graph["files"][0] for graph in report.get("graphs", {}).values() if graph["with_preprocessing"]]
+    but = f"Not before {' and '.join(inside)}: these take raw values.\n" if inside else ""
+    return f"""
+## From raw data to inputs
+
+`preprocessing.json` holds the statistics of the training data; apply them to raw data before the model{how}.
+{but}"""
+
+
+def _limits(report: Mapping[str, Any], options: Mapping[str, Any]) -> str:
+    """What the values above do not say."""
+    number = report.get("samples", {}).get("validation")
+    of = f"the {number:,} validation samples" if number else "the validation data"
+    lines = [
+        f"The values above are of {of}. The hyperparameters and the virtual epoch were chosen by them, so "
+        "expect less of new data: there was no separate test.",
+        "Not tested: data of another source, time, device or place than the validation data, other shares of "
+        "the classes, groups of people or things in particular, damaged or hostile inputs.",
+    ]
+    validation = options.get("validation")
+    if isinstance(validation, Mapping) and validation.get("window"):
+        lines.append(
+            f"The values are of logits averaged over windows of {validation['window']} pixels, as "
+            "`validation` in config.yaml says; whole images were not given to the model."
+        )
+    if report.get("confirmed") is None:
+        lines.append("Trained with one seed; how much another seed changes the values was not measured.")
+    if report.get("graphs"):
+        lines.append(
+            "Graphs were run on a CPU in float32; not on a GPU, in another precision, quantized, or in "
+            "another runtime."
+        )
+    return "\n".join(f"- {line}" for line in lines)
 
 
 def _changed(report: Mapping[str, Any]) -> str:
@@ -92,21 +151,3 @@ Trained anew with {found["seeds"]} seeds on the same split of the data: {objecti
 {compared}.
 These weights are of `trial.seed` {found["seed"]}, {found["which"]}.
 """
-
-
-_LOAD = 'weights = load_file("model.safetensors")  # parameter name -> tensor; no code of this model is run'
-
-
-def _loading(options: Mapping[str, Any]) -> str:
-    """The lines that load the weights into a model."""
-    model, imports = options.get("model", {}), "from safetensors.torch import load_file"
-    put = "model.load_state_dict(weights)"
-    if isinstance(model, Mapping) and model.get("generator"):
-        model = model["generator"]  # of a GAN, the part that is exported
-    if not isinstance(model, Mapping) or not is_path(model.get("name")):
-        of = "# an instance of the architecture under `trial.model` in config.yaml"
-        return f"{imports}\n\n{_LOAD}\n{put}            {of}"
-    module, _, name = model["name"].partition(":")
-    arguments = ", ".join(f"{key}={value!r}" for key, value in model.items() if key != "name")
-    imports = f"from {module} import {name.partition('.')[0]}\n{imports}"
-    return f"{imports}\n\nmodel = {name}({arguments})\n{_LOAD}\n{put}"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from search.config.config import Config
 from search.exports.schedule import exported_schedule
 from search.race.confirmed import Confirmed
+from search.run.data_record import TrialData
 from search.run.provenance import own_code
 from trainables.checkpoint import Checkpoint, library_versions
 from trainables.function.trainer import FunctionTrainer
@@ -34,11 +35,11 @@ def exported_report(
     checkpoint: Checkpoint,
     metrics: Mapping[str, float],
     trainer: Trainer | FunctionTrainer,
-    other_data: Sequence[str],
+    data: TrialData,
     race: Confirmed | None,
 ) -> dict[str, Any]:
     """What metrics.json holds, without graphs."""
-    info = checkpoint.info
+    info, other_data, fingerprint = checkpoint.info, data.other, data.fingerprint
     objective = {key: info.get(key, 1) for key in ("metric", "mode", "window")}  # formerly without a window
     report = {
         "trial": info["trial"] if race is None else race.winner,
@@ -49,6 +50,7 @@ def exported_report(
         "history": info["history"],
         "lengths": trainer.virtual_epochs.as_dict(),
         **({} if other_data else {"samples": _samples(trainer)}),
+        **({} if fingerprint is None else {"data": fingerprint.as_dict()}),
         "versions": library_versions(),
         "code": own_code(config),
         "exported": f"{datetime.now(UTC):%F %T} UTC",

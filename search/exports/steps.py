@@ -86,7 +86,7 @@ def evaluate(folder: Path, leaving: Leaving) -> None:
         check_value(info, record, metrics, trainer)
     leaving.preprocessing = info.get("preprocessing", {}) if other else trainer.preprocessing()
     leaving.report = exported_report(
-        leaving.config, leaving.checkpoint, metrics, trainer, other, leaving.race
+        leaving.config, leaving.checkpoint, metrics, trainer, leaving.data, leaving.race
     )
 
 

@@ -22,8 +22,13 @@ def write(program: ExportedProgram, folder: Path) -> list[Path]:
     Raises:
         Exception: torch cannot write it.
     """
-    with quietly():
-        torch.export.save(program, folder / FILE)
+    examples = program.example_inputs
+    program.example_inputs = None  # samples of somebody's data, which torch would write as a pickle
+    try:
+        with quietly():
+            torch.export.save(program, folder / FILE)
+    finally:
+        program.example_inputs = examples
     return [folder / FILE]
 
 

@@ -36,6 +36,8 @@ class Written:
     """Of height and width; or `FIXED`."""
     checked: Sequence[Size]
     """Shapes of the first input with which it was run."""
+    not_taken: Sequence[Size]
+    """Smaller ones that it does not take, though the model does."""
     difference: float
     """Largest difference of its outputs from the model's, by the largest of these."""
 
@@ -60,14 +62,17 @@ def write_graph(format: GraphFormat, captures: Captures, call: Call, folder: Pat
             continue
         loaded = _load(format, folder)
         try:
-            checked, largest = _checked(captures, captured.multiple, loaded, call)
+            checked = _checked(captures, captured.multiple, loaded)
         except _DiffersError as error:
             failed = SearchError(
                 f"{' and '.join(file.name for file in files)} differ from the model: {error}; nothing was "
                 f"exported. Choose another --format, or {INSTEAD}"
             )
             continue
-        return Written(format, files, loaded, captured.multiple, checked, largest)
+        sizes = [size for size, off in checked.items() if off is not None]
+        refused = [size for size, off in checked.items() if off is None]
+        largest = max(off for off in checked.values() if off is not None)
+        return Written(format, files, loaded, captured.multiple, sizes, refused, largest)
     assert failed is not None  # the last captured is always tried
     raise failed
 
@@ -107,13 +112,13 @@ def _load(format: GraphFormat, folder: Path) -> Loaded:
     return pt2.Pt2Graph(folder) if format == "pt2" else onnx.OnnxGraph(folder)
 
 
-def _checked(captures: Captures, multiple: int, loaded: Loaded, call: Call) -> tuple[list[Size], float]:
-    """The shapes that were compared, and the largest difference.
+def _checked(captures: Captures, multiple: int, loaded: Loaded) -> dict[Size, float | None]:
+    """How far outputs are from the model's, by the shape of the first input; None where it is not taken.
 
     Raises:
-        _DiffersError: it is too large, or the graph does not take an input that it must.
+        _DiffersError: that is too far, or the graph does not take an input that it must.
     """
-    sizes, largest = [], 0.0
+    found: dict[Size, float | None] = {}
     for tensors, must in _inputs(captures, multiple):
         with torch.no_grad():
             expected = [captures.graph(*tensors), captures.graph(*tensors)]
@@ -124,21 +129,21 @@ def _checked(captures: Captures, multiple: int, loaded: Loaded, call: Call) -> t
             )
         shape = tuple(tensors[0].shape)
         try:
-            found = loaded.run(tensors)
+            outputs = loaded.run(tensors)
         except Exception as error:
             if not must:
+                found[shape] = None
                 continue
             raise _DiffersError(f"inputs {list(shape)} are not taken ({error_line(error)})") from error
-        off = difference(found, expected[0])
+        off = difference(outputs, expected[0])
         if off > TOLERANCE:
             where = where_it_begins(captures.graph, loaded, tensors)
             raise _DiffersError(
                 f"outputs for inputs {list(shape)} are off by {off:.2g} of the largest, where {TOLERANCE:g} "
                 f"is allowed, {where}"
             )
-        sizes.append(shape)
-        largest = max(largest, off)
-    return sizes, largest
+        found[shape] = off
+    return found
 
 
 def _inputs(captures: Captures, multiple: int) -> Iterator[tuple[list[Tensor], bool]]:
