@@ -101,7 +101,7 @@ class Call:
         if isinstance(self.outputs, Tensor):
             return outputs[0]
         if isinstance(self.outputs, Mapping):
-            parts = dict(zip(self.output_names, outputs, strict=True))
+            parts = dict(zip(self.outputs, outputs, strict=True))
             return parts if type(self.outputs) is dict else type(self.outputs)(parts)  # type: ignore[call-arg]
         return like(self.outputs, list(outputs))
 
@@ -150,13 +150,14 @@ def recorded(trainer: Trainer) -> Call:
     args, kwargs = tuple(map(_on_cpu, calls[0][0])), {k: _on_cpu(v) for k, v in calls[0][1].items()}
     with torch.no_grad():
         outputs = model(*args, **kwargs)
+    names = tuple(_names(model, args, kwargs))
     return Call(
         model,
         args,
         kwargs,
-        tuple(_names(model, args, kwargs)),
+        names,
         outputs,
-        _output_names(outputs, trainer.task.output_name),
+        tuple(_output_names(outputs, trainer.task.output_name, names)),
         trainer.task.free_dimensions,
     )
 
@@ -187,8 +188,9 @@ def _names(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -
     yield from (key for key, value in kwargs.items() if isinstance(value, Tensor))
 
 
-def _output_names(outputs: Any, name: str) -> tuple[str, ...]:
-    tensors = output_tensors(outputs)
-    if isinstance(outputs, Mapping):
-        return tuple(map(str, outputs))
-    return (name,) if len(tensors) == 1 else tuple(f"{name}_{place}" for place in range(len(tensors)))
+def _output_names(outputs: Any, name: str, taken: Sequence[str]) -> Iterator[str]:
+    """The keys of a mapping, else `name`, with a number where there are several; none of those taken."""
+    number = len(output_tensors(outputs))
+    numbered = [name] if number == 1 else [f"{name}_{place}" for place in range(number)]
+    for each in map(str, outputs) if isinstance(outputs, Mapping) else numbered:
+        yield f"{each}_output" if each in taken else each

@@ -90,26 +90,27 @@ class Captures:
         Raises:
             RefusedError: none can be captured; with the cause.
         """
-        sides = sorted({place for free in self._free for place in free if place})
-        if isinstance(error := self._captured(FIXED), Exception):
-            raise RefusedError(
-                f"the model cannot be captured as a graph: {error_line(error)}; write what depends on "
-                "values without `if` (torch.where, torch.cond), and shapes for batches of any size, or "
-                f"{INSTEAD}"
-            ) from error
-        for multiple in MULTIPLES if sides else ():
-            observed = (
-                t.shape[place]
-                for t, free in zip(self._tensors, self._free, strict=True)
-                for place in free
-                if place
-            )
+        observed = [
+            tensor.shape[place]
+            for tensor, free in zip(self._tensors, self._free, strict=True)
+            for place in free
+            if place
+        ]
+        for multiple in MULTIPLES if observed else ():
             if any(side % multiple for side in observed):
                 continue
             program = self._captured(multiple)
             if not isinstance(program, Exception):
                 yield Captured(program, multiple)
-        yield Captured(error, FIXED)
+            elif isinstance(self._captured(FIXED), Exception):
+                break  # it is not the sides
+        if isinstance(program := self._captured(FIXED), Exception):
+            raise RefusedError(
+                f"the model cannot be captured as a graph: {error_line(program)}; write what depends on "
+                "values without `if` (torch.where, torch.cond), and shapes for batches of any size, or "
+                f"{INSTEAD}"
+            ) from program
+        yield Captured(program, FIXED)
 
     def example(self, multiple: int, *, batch: int = _BATCH, more: tuple[int, int] = (0, 0)) -> list[Tensor]:
         """Inputs of this batch size, made of those that were observed, repeated or cropped.

@@ -52,7 +52,7 @@ class Pt2Graph:
                 value = super().run_node(node)
                 stack = [path for path, _ in (node.meta.get("nn_module_stack") or {}).values()]
                 if stack and isinstance(value, Tensor):
-                    found.append((stack, value))
+                    found.append((stack, value.clone()))  # the next layer may work in place
                 return value
 
         with torch.no_grad():

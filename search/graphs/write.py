@@ -120,30 +120,48 @@ def _checked(captures: Captures, multiple: int, loaded: Loaded) -> dict[Size, fl
     """
     found: dict[Size, float | None] = {}
     for tensors, must in _inputs(captures, multiple):
-        with torch.no_grad():
-            expected = [captures.graph(*tensors), captures.graph(*tensors)]
-        if difference(expected[0], expected[1]) > TOLERANCE:
-            raise RefusedError(
-                "the model gives other outputs for the same inputs when it is called again: it draws random "
-                f"numbers or keeps a state, which a graph does not; let it not in evaluation, or {INSTEAD}"
-            )
         shape = tuple(tensors[0].shape)
         try:
+            expected = _expected(captures.graph, tensors)
+        except RefusedError:
+            raise
+        except Exception as error:  # of a model that takes other sizes
+            if must:
+                raise _DiffersError(
+                    f"the model does not take inputs {list(shape)} ({error_line(error)})"
+                ) from error
+            continue
+        try:
             outputs = loaded.run(tensors)
-        except Exception as error:
-            if not must:
-                found[shape] = None
-                continue
-            raise _DiffersError(f"inputs {list(shape)} are not taken ({error_line(error)})") from error
-        off = difference(outputs, expected[0])
+        except Exception as error:  # of a runtime
+            if must:
+                raise _DiffersError(f"inputs {list(shape)} are not taken ({error_line(error)})") from error
+            found[shape] = None
+            continue
+        found[shape] = off = difference(outputs, expected)
         if off > TOLERANCE:
             where = where_it_begins(captures.graph, loaded, tensors)
             raise _DiffersError(
                 f"outputs for inputs {list(shape)} are off by {off:.2g} of the largest, where {TOLERANCE:g} "
                 f"is allowed, {where}"
             )
-        found[shape] = off
     return found
+
+
+def _expected(graph: Graph, tensors: Sequence[Tensor]) -> Sequence[Tensor]:
+    """What the model gives.
+
+    Raises:
+        RefusedError: it gives something else the next time.
+    """
+    with torch.no_grad():
+        once, again = graph(*tensors), graph(*tensors)
+    if difference(once, again) > TOLERANCE:
+        raise RefusedError(
+            "the model gives other outputs for the same inputs when it is called again: it draws random "
+            f"numbers or keeps a state, which a graph does not; let it not in evaluation, or {INSTEAD}"
+        )
+    return once
 
 
 def _inputs(captures: Captures, multiple: int) -> Iterator[tuple[list[Tensor], bool]]:
