@@ -55,6 +55,10 @@ class Task:
     output_name: ClassVar[str] = "output"
     """What an exported graph calls the model's output, where that is one tensor."""
 
+    input_values: ClassVar[str] = ""
+    output_values: ClassVar[str] = ""
+    """What the model's input and output are, with units, for whoever uses an exported graph."""
+
     optional_metrics: ClassVar[Mapping[str, tuple[str, str]]] = {}
     """Those of `metric_names` that are reported only where an option is set: section and key of it."""
 

@@ -63,7 +63,7 @@ def _described(graph: Mapping[str, Any]) -> str:
     """A table of inputs and outputs, and how it was checked."""
     opset = f", opset {graph['opset']}" if "opset" in graph else ""
     rows = [
-        f"| {kind} | `{each['name']}` | {each['dtype']} | {_shape(each['shape'])} | {each.get('what', '')} |"
+        f"| {kind} | `{each['name']}` | {each['dtype']} | {_shape(each['shape'])} | {_what(kind, each)} |"
         for kind, part in (("input", graph["inputs"]), ("output", graph["outputs"]))
         for each in part
     ]
@@ -81,6 +81,12 @@ def _described(graph: Mapping[str, Any]) -> str:
         f"{sides}Validated through this file: {objective['metric']} {objective['value']:.6g}, in PyTorch "
         f"{objective['in_pytorch']:.6g}. Compared with the model at {_listed(graph['checked'])}: outputs "
         f"differ by {graph['largest_difference']:.1g} of the largest at most.{refused}"
+    )
+
+
+def _what(kind: str, each: Mapping[str, Any]) -> str:
+    return (
+        each.get("what") or {"input": "as the training has them", "output": "as the model gives them"}[kind]
     )
 
 

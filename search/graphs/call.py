@@ -64,6 +64,9 @@ class Call:
     output_names: tuple[str, ...]
     free: Mapping[int, str]
     """See `Task.free_dimensions`."""
+    input_values: str
+    output_values: str
+    """What the first input and the first output are; empty where the task does not say."""
 
     @property
     def tensors(self) -> list[Tensor]:
@@ -159,6 +162,8 @@ def recorded(trainer: Trainer) -> Call:
         outputs,
         tuple(_output_names(outputs, trainer.task.output_name, names)),
         trainer.task.free_dimensions,
+        trainer.task.input_values,
+        trainer.task.output_values,
     )
 
 

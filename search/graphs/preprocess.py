@@ -22,6 +22,8 @@ class Preprocessing(nn.Module):
     """Of the graph's input."""
     what: str
     """What its values are."""
+    finished_values = ""
+    """What the values of its output are, where they are not those of the model's."""
 
     def raw(self, inputs: Tensor) -> Tensor:
         """The raw values of which `forward` makes these inputs.
@@ -96,6 +98,7 @@ class RawColumns(Preprocessing):
         self.register_buffer("std", torch.tensor([std for _, std in statistics], dtype=torch.float64))
         target = values.get("target")
         self._target = None if target is None else (target["mean"], target["std"])
+        self.finished_values = "" if target is None else f"{target['name']}, in its own unit"
         texts = "; of a text its place in `categories`, from 0, and any other number for any other text"
         self.what = "the entries of `columns` in preprocessing.json, in order; NaN where a number is missing"
         self.what += texts if any(kind == "text" for kind, _ in self._kinds) else ""

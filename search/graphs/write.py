@@ -92,8 +92,9 @@ def signature(written: Written, captures: Captures, call: Call) -> dict[str, Any
         [_described(name, one, other, names[0]) for name, one, other in zip(called, *tensors, strict=True)]
         for called, *tensors in zip((graph.names, call.output_names), *shapes, strict=True)
     ]
-    if graph.preprocessing is not None:
-        described[0][0]["what"] = graph.preprocessing.what
+    inside = graph.preprocessing
+    described[0][0]["what"] = call.input_values if inside is None else inside.what
+    described[1][0]["what"] = (inside and inside.finished_values) or call.output_values
     return {"inputs": described[0], "outputs": described[1]}
 
 

@@ -84,6 +84,8 @@ def test_a_graph_with_preprocessing_takes_the_pixels_of_a_file(discs_run: Summar
     assert head.pipeline_tag == "image-segmentation"
     assert head.eval_results is not None
     assert head.eval_results[0].metric_type == "mean_iou"
+    card = (exported.folder / "README.md").read_text()
+    assert "| `pixels` | uint8 | [batch, 3, height, width] | pixels as decoded, 0 to 255 |" in card
     file = sorted(Path(data_root(exported.folder)).glob("val/images/*.png"))[0]
     pixels = np.asarray(Image.open(file))
     session = onnxruntime.InferenceSession(exported.folder / "model.onnx")
