@@ -85,9 +85,8 @@ def _described(graph: Mapping[str, Any]) -> str:
 
 
 def _what(kind: str, each: Mapping[str, Any]) -> str:
-    return (
-        each.get("what") or {"input": "as the training has them", "output": "as the model gives them"}[kind]
-    )
+    unknown = {"input": "as the training has them", "output": "as the model gives them"}
+    return each.get("what") or unknown[kind]
 
 
 def _listed(sizes: Sequence[Sequence[int]]) -> str:

@@ -84,6 +84,18 @@ def test_the_unet_takes_any_size_as_pt2_and_the_file_holds_no_sample(tmp_path: P
     assert sum(examples) == 0
 
 
+def test_weights_beyond_the_limit_of_one_file_are_in_a_second_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.graphs.onnx.MAX_BYTES", 0)
+    trainer = segmenting(name="graph_tasks:OneSize")
+    described = graphs_of(trainer, tmp_path, "onnx")["onnx"]
+    assert described["files"] == ["model.onnx", "model.onnx.data"]
+    moved = tmp_path.rename(tmp_path.with_name("moved"))
+    images = torch.randn(3, 1, 16, 16)
+    assert_equal(OnnxGraph(moved).run([images])[0], trainer.evaluated_model(images).detach())
+
+
 def test_sides_are_multiples_of_what_the_network_takes(tmp_path: Path) -> None:
     trainer = segmenting(name="graph_tasks:Fours")
     for described in graphs_of(trainer, tmp_path, "onnx", "pt2").values():
