@@ -132,6 +132,20 @@ def test_a_segformer_takes_images_of_any_size_in_onnx(tmp_path: Path) -> None:
         assert (written.loaded.run([images])[0] - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
+def test_the_model_of_a_training_function_is_refused(tmp_path: Path) -> None:
+    config = {
+        "name": "function",
+        "task": "own_functions:train",
+        "objective": {"metric": "accuracy", "mode": "max"},
+        "trial": {"lr": 0.1},
+        "virtual_epoch": {"steps": 4},
+        "budget": {"trials": 1, "max_virtual_epochs": 1},
+    }
+    run = search_locally(config, results=tmp_path).folder
+    with pytest.raises(RefusedError, match="own_functions:train is a training function, whose model only it"):
+        search.export(run, formats=["onnx"])
+
+
 def test_what_is_no_format_is_told(run: Path) -> None:
     for formats in ("onnx", ["tflite"]):
         with pytest.raises(RefusedError, match=r"formats: received .*must be a list of safetensors, onnx"):
