@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ MULTIPLES = (1, 2, 4, 8, 16, 32)
 """Which of them sides may have to be of, tried in this order."""
 _LEAST_SIDE = 64
 """Of an example: networks that halve do otherwise where nothing is left to halve, and a graph does not."""
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+"""In the messages of torch.onnx."""
 _BATCH = 2
 """torch.export takes a dimension of 1 for one that is always 1."""
 
@@ -149,9 +152,11 @@ def resized(tensor: Tensor, sizes: Mapping[int, int]) -> Tensor:
     return tensor.contiguous()
 
 
-def error_line(error: Exception) -> str:
-    """The first line that says something, not too long."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+def error_line(error: BaseException) -> str:
+    """The first line of the first cause that says something, not too long."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line.strip() for line in _COLOUR.sub("", str(error)).splitlines() if line.strip()]
     return cut(f"{type(error).__name__}: {lines[0] if lines else ''}", 240)
 
 

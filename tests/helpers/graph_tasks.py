@@ -59,6 +59,17 @@ class Deciding(nn.Module):
         return self.head(images) if float(images.mean()) > 0 else -self.head(images)
 
 
+class Bessel(nn.Module):
+    """Computes what ONNX does not have."""
+
+    def __init__(self, in_channels: int = 1, num_classes: int = 11) -> None:
+        super().__init__()
+        self.head = nn.Conv2d(in_channels, num_classes, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(torch.special.bessel_j0(images))
+
+
 class Two(nn.Module):
     """Two inputs, the second one by its name, and a mapping of two outputs."""
 
