@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from search.commands.check_data import check_data as check_data
     from search.commands.clean import clean as clean
     from search.commands.confirm import confirm as confirm
-    from search.commands.export import export as export
     from search.commands.init.command import init as init
     from search.commands.plan import plan as plan
     from search.commands.retrain import retrain as retrain
     from search.commands.verify import verify as verify
+    from search.exports.export import export as export
     from search.listing.runs import list_runs as list_runs
     from search.listing.show import show as show
     from search.optuna_copy.copy import dashboard as dashboard
-    from search.reports.write import report as report
     from search.predicting.load import load as load
     from search.predicting.predict import predict as predict
+    from search.reports.write import report as report
     from search.run.opened import Run as Run
     from search.space.builders import choice as choice
     from search.space.builders import lograndint as lograndint
@@ -64,7 +64,7 @@ _HOME = {
     "clean": "search.commands.clean",
     "confirm": "search.commands.confirm",
     "dashboard": "search.optuna_copy.copy",
-    "export": "search.commands.export",
+    "export": "search.exports.export",
     "init": "search.commands.init.command",
     "list_runs": "search.listing.runs",
     "load": "search.predicting.load",

@@ -13,6 +13,7 @@ import click
 from search.cli_checks import INTERRUPTED, audit, batch_sizes, check, clean, init, schema, verify
 from search.cli_confirm import confirm
 from search.cli_end import ended
+from search.cli_export import export
 from search.cli_group import DefaultCommand, with_key
 from search.cli_list import dashboard, list_command, show
 from search.cli_options import (
@@ -184,33 +185,6 @@ def resume(
         watched(Path(run).absolute(), continue_run, plain=plain, local=local, flags=executor.flags)
 
 
-@cli.command(short_help="Export the best checkpoint as plain files.")
-@run_argument
-@click.option("--trial", type=int, metavar="N", help="Number of the trial to export (default: the best).")
-@out_option("RUN/export")
-def export(run: str, trial: int | None, out: str | None) -> None:
-    """Export the best checkpoint of the search in RUN as files that can be used without tune-search.
-
-    The written weights are evaluated; nothing is exported if their value differs from the recorded one.
-
-    \b
-    Examples:
-      tune-search export results/seg
-      tune-search export results/seg --trial 7 --out models/seg-7
-    """
-    from search.screen.progress_bar import ProgressBar
-
-    with ProgressBar(sys.stderr) as bar:
-        from search.commands.export import export as run_export
-        from search.screen.text import export_text
-
-        def before_loading() -> None:
-            bar.phase("loading data and evaluating the checkpoint")
-
-        exported = run_export(run, trial=trial, out=out, before_loading=before_loading)
-    click.echo(export_text(exported))
-
-
 @cli.command(short_help="Retrain an exported model at full length.")
 @click.argument("export", type=RunPath("an export, such as results/seg/export"))
 @count_option("--virtual-epochs", "Length in virtual epochs (default: that of a full trial in the search).")
@@ -268,6 +242,7 @@ def retrain(
 
 
 for each in (
+    export,
     list_command,
     show,
     dashboard,

@@ -49,6 +49,16 @@ class Task:
     """What `metrics` reports, so that an objective with another name is refused before a search; a name that
     ends in / stands for all that begin so. Empty: its names are known after the first validation."""
 
+    free_dimensions: ClassVar[Mapping[int, str]] = {0: "batch"}
+    """Dimensions of the model's inputs that may have any size in an exported graph, by name."""
+
+    output_name: ClassVar[str] = "output"
+    """What an exported graph calls the model's output, where that is one tensor."""
+
+    input_values: ClassVar[str] = ""
+    output_values: ClassVar[str] = ""
+    """What the model's input and output are, with units, for whoever uses an exported graph."""
+
     optional_metrics: ClassVar[Mapping[str, tuple[str, str]]] = {}
     """Those of `metric_names` that are reported only where an option is set: section and key of it."""
 

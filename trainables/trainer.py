@@ -162,9 +162,13 @@ class Trainer:
         self.restart_average()
         return fitted
 
-    def validate(self) -> dict[str, float]:
-        """The task's metrics and `valid_loss` over all validation data."""
-        model, metrics = self.evaluated_model, begun(self.task.metrics())
+    def validate(self, model: nn.Module | None = None) -> dict[str, float]:
+        """The task's metrics and `valid_loss` over all validation data.
+
+        Args:
+            model: another than `evaluated_model`, such as one that another runtime computes.
+        """
+        model, metrics = model or self.evaluated_model, begun(self.task.metrics())
         zero = torch.zeros((), device=self.device)
         loss_sum, weight_sum, first, step = zero, zero, 0, self.valid_batch_size
         if self.ranks is not None:

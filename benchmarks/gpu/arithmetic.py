@@ -26,8 +26,8 @@ from benchmarks.gpu.cases import (
     vector,
 )
 from benchmarks.gpu.check import Check, Context, Figure, Skip
-from search.commands.export import OTHER_ARITHMETIC, SAME_ARITHMETIC
-from search.commands.restore import restore_trainer
+from search.exports.restore import restore_trainer
+from search.exports.value import OTHER_ARITHMETIC, SAME_ARITHMETIC
 from trainables.checkpoint import read_checkpoint
 from trainables.data.source import to_device
 from trainables.session import TrialSession

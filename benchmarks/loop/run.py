@@ -144,7 +144,7 @@ class Contestant:
 
 
 def ours(it: Contestant) -> Callable[[], None]:
-    it.trainer.validate = dict  # type: ignore[method-assign]
+    it.trainer.validate = lambda model=None: {}  # type: ignore[method-assign]
 
     def run() -> None:
         it.watch.start()

@@ -11,10 +11,10 @@ import numpy as np
 
 from search.commands.batch_analysis import BatchNoise, Curve, Reached, batch_noise, sample_losses
 from search.commands.batch_plots import plot_batch_noise, plot_convergence
-from search.commands.restore import prepared_of, restore_trainer
 from search.config.config import Config
 from search.config.stages import open_run
 from search.errors import RefusedError, SearchError
+from search.exports.restore import prepared_of, restore_trainer
 from search.run.data_record import DataChangedError, TrialData, data_for
 from search.run.folder import RunFolder, write_json
 from search.run.provenance import working_folder

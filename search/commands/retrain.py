@@ -13,12 +13,13 @@ from typing import Any
 from safetensors.torch import load_file
 
 from search.addresses import local_path
-from search.commands.export import DATA, PREPARED, Export, export_checkpoint, refuse_other_content
 from search.commands.replay import checked, train_parts, with_schedule
 from search.config.config import Config
 from search.config.schema import Mode
 from search.config.stages import load_config
 from search.errors import RefusedError, SearchError
+from search.exports.export import Export, export_checkpoint
+from search.exports.files import DATA, PREPARED, refuse_other_content
 from search.predicting.exported import CONFIG, METRICS, WEIGHTS
 from search.run.data_errors import data_errors
 from search.run.data_record import DataChangedError, TrialData, compared, find_data, read_data

@@ -9,12 +9,12 @@ from pathlib import Path
 from search.commands.checkpoint_faults import mismatch, newest_written, other_value
 from search.commands.cleaned import cleaned_trials
 from search.commands.damages import Damage, Verification
-from search.commands.export import FILES, OPTIONAL_FILES, SUMS
 from search.config.config import Config
 from search.config.document import read_values
 from search.config.schema import Mode, NoScheduler
 from search.config.stages import open_run
 from search.errors import ConfigError, SearchError
+from search.exports.files import FILES, OPTIONAL_FILES, SUMS
 from search.race.confirmed import Confirmed
 from search.race.plan import read_plan
 from search.run.confirm import read_confirmed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from search.commands.check import Check
-from search.commands.export import Export
+from search.exports.export import Export
 from search.race.confirmed import Confirmed, Standing
 from search.text import counted, number_text, one_line
 

@@ -11,20 +11,19 @@ from search.budget.growth import limits_for_more
 from search.commands.batch_analysis import BatchNoise, Curve, Reached
 from search.commands.batch_sizes import BatchSizes
 from search.commands.check import Check
-from search.commands.export import Export
 from search.commands.retrain import Retraining
 from search.config.stages import open_run
 from search.run.folder import RunFolder
 from search.run.summary import NO_VALUE, RACE, StageOutcome, Summary
 from search.screen.audit_text import audit_lines
 from search.screen.best_text import best_lines
-from search.screen.confirm_text import exported_winner, plan_row
+from search.screen.confirm_text import plan_row
 from search.screen.data_text import overview_text
+from search.screen.export_text import retrain_lines
 from search.screen.forecast_text import compared_text
 from search.screen.front_text import chosen_export
 from search.screen.limits_text import over_limit_lines
 from search.screen.plan_text import plan_notes, plan_rows
-from search.screen.predict_text import predict_lines
 from search.study.spent import read_spent
 from search.text import (
     command,
@@ -152,7 +151,7 @@ def next_commands(summary: Summary, flags: Sequence[str]) -> list[str]:
         "next",
         f"  {program('tensorboard', '--logdir', folder)}",
         f"  {command('export', folder)}",
-        *_retrain_lines(folder / "export", bool(summary.best and summary.best.schedule)),
+        *retrain_lines(folder / "export", bool(summary.best and summary.best.schedule)),
         *(retried if summary.failures else ()),
     ]
 
@@ -165,40 +164,6 @@ def _for_more_trials(summary: Summary) -> list[str]:
     config = open_run(folder.config).first
     limits = limits_for_more(read_spent(folder.journal), config)
     return limits if config.budget.trials is None else [*trials, *limits]
-
-
-def export_text(export: Export) -> str:
-    """The files that were written, and the value they evaluate to."""
-    of = "" if export.stage is None else f" of stage {export.stage}"
-    files = "\n".join(
-        f"  {path.name:<20} {path.stat().st_size:>12,} bytes" for path in sorted(export.folder.iterdir())
-    )
-    value = f"{export.metric} {number_text(export.value)}"
-    evaluated = f"re-evaluated from these files: {value}, as recorded"
-    retrain = _retrain_lines(
-        export.folder, export.scheduled, *(["--accept-new-data"] if export.other_data else [])
-    )
-    if not export.evaluated:
-        evaluated = f"not evaluated, as trial.evaluated_by has not said how; {value} was recorded"
-    if export.other_data:
-        evaluated = (
-            f"not evaluated, as the data have changed since it was trained; {value} was recorded then\n"
-            + "\n".join(f"  {line}" for line in export.other_data)
-        )
-    return (
-        f"trial {export.trial}{of} exported to {short_path(export.folder)}\n{files}\n"
-        f"{evaluated}\n{exported_winner(export)}\n"
-        + "\n".join(["next", *predict_lines(export.folder), *retrain])
-    )
-
-
-def _retrain_lines(exported: Path, scheduled: bool, *options: str) -> list[str]:
-    """The command that trains an export on, and of a model whose values changed the one that repeats it."""
-    lines = [f"  {command('retrain', exported, *options)}"]
-    if scheduled:
-        again = command("retrain", exported, "--from-scratch", *options)
-        lines.append(f"  {again}  # repeats the schedule of values")
-    return lines
 
 
 def retraining_text(done: Retraining, command: str) -> str:

@@ -13,7 +13,7 @@ from shard_data import squares
 from small_trials import assert_identical, everything, run, segmentation_plan
 from tiny_tasks import search_config
 
-from search.commands.export import export
+from search.exports.export import export
 from search.run.search import search as run_search
 
 AUGMENT: dict[str, Any] = {

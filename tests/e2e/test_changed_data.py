@@ -17,11 +17,12 @@ from recorder import Recorder
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import search
-from search.errors import SearchError
+from search.errors import RefusedError, SearchError
 from search.run.data_record import DataChangedError
 from search.run.events import EventKind
 from search.run.reporter import ProgressReporter
-from search.screen.text import check_text, export_text, summary_text
+from search.screen.export_text import export_text
+from search.screen.text import check_text, summary_text
 from search.study.reading import read_records
 from search.study.trial import TrialRecord
 
@@ -234,6 +235,9 @@ def test_the_old_best_is_exported_with_its_own_preprocessing_and_is_not_evaluate
 ) -> None:
     evaluated = search.export(run, out=tmp_path / "before")
     make_images(data, 16, 32)
+    with pytest.raises(RefusedError, match=r"a graph is validated .*: put back the data as they were"):
+        search.export(run, trial=evaluated.trial, out=tmp_path / "graph", formats=["pt2"])
+    assert not (tmp_path / "graph").exists()
     for out in ("changed", "accepted"):
         exported = search.export(run, trial=evaluated.trial, out=tmp_path / out)
         assert exported.value == evaluated.value

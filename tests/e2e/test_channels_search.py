@@ -15,7 +15,7 @@ from small_trials import assert_identical, everything, run, segmentation_plan
 from tiny_tasks import search_config
 
 from search.commands.check_data import check_data
-from search.commands.export import export
+from search.exports.export import export
 from search.run.search import search as run_search
 
 NAMES = ["field", "water"]

@@ -132,7 +132,8 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import tiny_tasks
-from search.commands.export import FILES, SUMS, export
+from search.exports.export import export
+from search.exports.files import FILES, SUMS
 from trainables.checkpoint import sha256
 
 run, expected = Path(sys.argv[1]), Path(sys.argv[2])

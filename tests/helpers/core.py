@@ -59,6 +59,11 @@ CORE: dict[str, list[str]] = {
     "an export predicts files with the value that the study has, for each built-in task": [
         "e2e/test_predicting.py"
     ],
+    "a graph gives the value of the weights, or nothing is exported": [
+        "e2e/test_exporting_graphs.py::"
+        "test_graphs_give_the_value_of_the_weights_and_the_export_is_trained_on",
+        "e2e/test_exporting_graphs.py::test_a_refused_graph_leaves_nothing_behind",
+    ],
     "check --data finds what is wrong with the data": [
         "e2e/test_data_check.py::test_all_damage_is_reported_in_text_and_json_and_the_exit_code_is_1",
         "e2e/test_data_check.py::test_ctrl_c_ends_the_reading_at_once_also_in_the_middle_of_samples",

@@ -15,7 +15,7 @@ import torch
 from tiny_tasks import DigitsTask
 
 import search
-from search.commands.export import SUMS
+from search.exports.files import SUMS
 from search.study.reading import read_records
 from search.study.study import JOURNAL
 from search.study.trial import ranked

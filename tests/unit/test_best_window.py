@@ -13,12 +13,12 @@ from records import STEPS_OF_5, trial
 from small_trials import digits_plan, run
 from tiny_tasks import search_config
 
-from search.commands.export import export
 from search.commands.verify import verify
 from search.config.config import Config
 from search.config.objectives import window_of
 from search.config.stages import load_config
 from search.errors import ConfigError
+from search.exports.export import export
 from search.run.folder import RunFolder
 from search.screen.text import summary_text
 from search.study.reading import read_records

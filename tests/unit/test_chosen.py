@@ -13,8 +13,8 @@ from in_process import search_locally
 from tiny_tasks import search_config
 
 from search.cli import cli
-from search.commands.export import export
 from search.errors import SearchError
+from search.exports.export import export
 from search.study.reading import read_records
 from search.study.trial import ranked
 from trainables.checkpoint import checkpoint_folder, list_checkpoints

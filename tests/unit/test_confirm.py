@@ -26,7 +26,8 @@ from search.race.split import other_validation
 from search.run.folder import RunFolder
 from search.run.summary import Summary, read_summary
 from search.screen.confirm_text import confirmed_lines
-from search.screen.text import export_text, summary_text
+from search.screen.export_text import export_text
+from search.screen.text import summary_text
 from search.study.reading import read_records
 from search.study.study import JOURNAL
 

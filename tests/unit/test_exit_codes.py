@@ -11,8 +11,8 @@ from programs import write_config
 from tiny_tasks import search_config
 
 from search.cli import cli, main
-from search.commands.export import export
 from search.errors import RefusedError
+from search.exports.export import export
 
 pytestmark = pytest.mark.usefixtures("no_fsync")
 
@@ -32,6 +32,9 @@ REFUSED = [
     "export data",
     "export run --trial 99",
     "export run --out data",
+    "export run --format tflite",
+    "export run --with-preprocessing",
+    "export run --format onnx --with-preprocessing",
     "export empty",
     "retrain run",
     "retrain run/export --steps 5 --virtual-epochs 2",

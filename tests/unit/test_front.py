@@ -16,11 +16,11 @@ from tiny_tasks import search_config
 
 from search.api import Run
 from search.commands.confirm import race
-from search.commands.export import export
 from search.config.objectives import measured_names, reported
 from search.config.schema import Objective
 from search.config.stages import load_config
 from search.errors import ConfigError, SearchError
+from search.exports.export import export
 from search.run.summary import read_summary
 from search.samplers.view import FrontScores
 from search.schedulers.base import Rungs

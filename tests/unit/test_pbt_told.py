@@ -21,8 +21,9 @@ from search.errors import SearchError
 from search.run.folder import RunFolder
 from search.run.opened import Run
 from search.run.summary import Summary
+from search.screen.export_text import export_text
 from search.screen.live import PlainView
-from search.screen.text import export_text, summary_text
+from search.screen.text import summary_text
 from search.study.lineage import measured_at, schedule_of
 from search.study.reading import read_records
 from search.study.trial import TrialRecord

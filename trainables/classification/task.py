@@ -46,6 +46,8 @@ class ClassificationTask(SupervisedTask):
     Options = ClassificationOptions
     options: ClassificationOptions
     ignore_index = NO_CLASS
+    output_name = "logits"
+    output_values = "logits of the classes, not probabilities"
     metric_names = ("accuracy", "balanced_accuracy", "macro_f1", "calibration_error")
 
     def __init__(self, options: TrialOptions, arrays: Mapping[str, np.ndarray]) -> None:

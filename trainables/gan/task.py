@@ -40,6 +40,9 @@ class GANTask(Task):
 
     Options = GANOptions
     options: GANOptions
+    output_name = "images"
+    input_values = "noise, drawn from the standard normal distribution"
+    output_values = "pixels from -1, black, to 1"
     metric_names = ("frechet_distance", "class_coverage", "discriminator_loss")
 
     def __init__(self, options: TrialOptions, arrays: Mapping[str, np.ndarray]) -> None:

@@ -8,8 +8,11 @@ import re
 from pathlib import Path
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from trainables.networks.unet import fitted
 
 MISSING = (
     "model segformer needs transformers, which is not installed: pip install 'tune-search[transformers]'"
@@ -51,11 +54,10 @@ class Segformer(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         height, width = images.shape[-2:]
-        bottom, right = max(0, LEAST_SIDE - height), max(0, LEAST_SIDE - width)
-        padded = F.pad(images, (0, right, 0, bottom)) if bottom or right else images
+        padded = fitted(images, *(torch.sym_max(side, LEAST_SIDE) for side in (height, width)))
         logits = self.network(pixel_values=padded).logits
         resized = F.interpolate(logits, size=padded.shape[-2:], mode="bilinear", align_corners=False)
-        return resized[..., :height, :width]
+        return fitted(resized, height, width)
 
     def layers(self) -> list[list[nn.Parameter]]:
         """The layers from input to head: the four stages, each with its patch embedding, the decode head."""

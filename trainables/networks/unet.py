@@ -52,7 +52,8 @@ class UNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         height, width = images.shape[-2:]
-        features = _pad_to_multiple(images, self.multiple)
+        up, multiple = self.multiple - 1, self.multiple
+        features = fitted(images, (height + up) // multiple * multiple, (width + up) // multiple * multiple)
         skipped: list[Tensor] = []
         for level, block in enumerate(self.down):
             features = block(features if level == 0 else F.max_pool2d(features, 2))
@@ -61,7 +62,7 @@ class UNet(nn.Module):
         for shrink, block in zip(reversed(self.shrink), reversed(self.up), strict=True):
             larger = F.interpolate(shrink(features), scale_factor=2, mode="nearest")
             features = block(torch.cat([skipped.pop(), larger], dim=1))
-        return self.head(features)[..., :height, :width]
+        return fitted(self.head(features), height, width)
 
     def layers(self) -> list[list[nn.Module]]:
         """The layers from input to head: each level of the encoder, the decoder, the head."""
@@ -84,7 +85,10 @@ def _normalization(channels: int, name: Normalization) -> list[nn.Module]:
     return [nn.GroupNorm(groups[name], channels)] if name in groups else []
 
 
-def _pad_to_multiple(images: Tensor, multiple: int) -> Tensor:
-    height, width = images.shape[-2:]
-    bottom, right = -height % multiple, -width % multiple
-    return F.pad(images, (0, right, 0, bottom)) if bottom or right else images
+def fitted(images: Tensor, height: int, width: int) -> Tensor:
+    """Images [..., H, W] in this size: padded with zeros, or cropped, at the bottom and on the right."""
+    bottom, right = height - images.shape[-2], width - images.shape[-1]
+    # An exported graph is for all sizes: a condition on one would hold for the others too.
+    if torch.compiler.is_exporting() or bottom or right:
+        return F.pad(images, (0, right, 0, bottom))
+    return images

@@ -33,6 +33,8 @@ class RegressionTask(SupervisedTask):
 
     Options = RegressionOptions
     options: RegressionOptions
+    output_name = "prediction"
+    output_values = "standardized: times `std` plus `mean` of `target` in preprocessing.json"
     metric_names = ("mse", "rmse", "mae", "r2")
 
     def __init__(self, options: TrialOptions, arrays: Mapping[str, np.ndarray]) -> None:

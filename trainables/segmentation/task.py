@@ -54,6 +54,9 @@ class SegmentationTask(SupervisedTask):
     Options = SegmentationOptions
     options: SegmentationOptions
     ignore_index = IGNORE
+    free_dimensions = {0: "batch", 2: "height", 3: "width"}  # noqa: RUF012  # read-only
+    output_name = "logits"
+    output_values = "logits of the classes at each pixel, not probabilities"
     metric_names = ("miou", "mean_dice", "pixel_accuracy", "iou/", "dice/", "boundary_iou", "boundary_iou/")
     optional_metrics = {"boundary_iou": ("validation", "boundary_iou")}  # noqa: RUF012  # read-only
 
