@@ -69,7 +69,7 @@ def test_trials_that_were_paused_to_the_end_are_promoted_among_more_trials(tmp_p
     assert_decisions(tmp_path, asking(18))
     held = {"virtual_epochs", "spent", "space", "trial", "promoted", "continues"}
     reopened = [e["user_attrs"] for e in entries(tmp_path) if "continues" in e.get("user_attrs", {})]
-    assert all(set(attrs) == held for attrs in reopened)
+    assert all({key for key in attrs if not key.startswith("jobs/")} == held for attrs in reopened)
 
 
 @pytest.mark.parametrize("rule", ["asha_stop", "hyperband", "plateau", "none"])
