@@ -150,7 +150,9 @@ def _ended(record: TrialRecord, newest: FrozenTrial, begun: datetime, at: int | 
     """
     if at is None and newest.datetime_complete is not None:
         return newest.datetime_complete
-    if record.jobs and at in (None, record.depth):
-        return datetime.fromtimestamp(record.jobs[-1][1])
+    untils = [*(job.after for job in record.jobs[1:]), record.depth]
+    for job, until in zip(record.jobs, untils, strict=False):
+        if until == (record.depth if at is None else at) > job.after:
+            return datetime.fromtimestamp(job.heard_of)
     share = 1.0 if at is None else at / max(1, record.depth)
     return begun + timedelta(seconds=record.seconds * share)

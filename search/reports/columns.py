@@ -26,7 +26,7 @@ def columns(stage: Stage, *, running: bool) -> dict[str, Any]:
     at = depths(stage)
     number = sum(map(is_compared, stage.records))
     compared = {BY_RANK: number} | at
-    began = min((job[0] for record in stage.records for job in record.jobs), default=0.0)
+    began = min((job.began for record in stage.records for job in record.jobs), default=0.0)
     mode = stage.config.objective.mode
     return {
         "name": stage.name,
@@ -92,7 +92,7 @@ def _trials(
 
 def _jobs(row: TrialRow, began: float) -> list[list[float]]:
     """Begin and end of each job in seconds; one that goes on has come to this moment."""
-    jobs = [list(job) for job in row.record.jobs]
+    jobs = [[job.began, job.heard_of] for job in row.record.jobs]
     if row.state == "running" and jobs:
         jobs[-1][1] = max(jobs[-1][1], wall_clock())
     return [[round(time - began, 2) for time in job] for job in jobs]

@@ -14,7 +14,7 @@ from search.space.space import Space
 from search.study.data import DATA
 from search.study.patches import share_distributions
 from search.study.times import Times
-from search.study.trial import Outcome, TakenOver, TrialRecord
+from search.study.trial import JobTimes, Outcome, TakenOver, TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.process.failure import Failure, FailureKind
 
@@ -25,8 +25,7 @@ OTHERS = "others/"
 CARRIED = ("trial", "space", "known", "virtual_epochs", "spent", "failures", "measured", "audited", "bracket")
 """Attributes that a trial which continues after its end takes over, besides TAKEN_OVER and OTHERS."""
 JOBS = "jobs/"
-"""Attributes of a trial, with the number of a job from 1 behind: when the job before it was last heard of,
-and when it began, see `TrialRecord.jobs`."""
+"""Attributes of a trial, with the number of a job from 1 behind, see `job_attribute`."""
 WINDOW = "window"
 """Attribute of the study: `TrialRecord.window` of its trials; 1 where there is none."""
 
@@ -83,16 +82,23 @@ def record_of(number: int, trial_id: int, frozen: FrozenTrial, space: Space) -> 
     return record
 
 
-def _jobs(attrs: Mapping[str, Any]) -> list[tuple[float, float]]:
-    """When each job began and ended; the end of the last one is known elsewhere."""
-    number = 1
-    jobs: list[tuple[float, float]] = []
-    while (job := attrs.get(f"{JOBS}{number}")) is not None:
-        before, began = job
+def job_attribute(record: TrialRecord) -> tuple[str, list[float]]:
+    """The attribute that holds the job which has begun: its beginning, and the end of the one before it.
+
+    So that a job takes one entry, whatever comes of it: its own end is its last report's, or the trial's.
+    """
+    last = record.jobs[-1]
+    before = record.jobs[-2].heard_of if len(record.jobs) > 1 else last.began
+    return f"{JOBS}{len(record.jobs)}", [before, last.began, last.after]
+
+
+def _jobs(attrs: Mapping[str, Any]) -> list[JobTimes]:
+    jobs: list[JobTimes] = []
+    while (job := attrs.get(f"{JOBS}{len(jobs) + 1}")) is not None:
+        before, began, after = job
         if jobs:
-            jobs[-1] = jobs[-1][0], before
-        jobs.append((began, began))
-        number += 1
+            jobs[-1] = jobs[-1]._replace(heard_of=before)
+        jobs.append(JobTimes(began, began, after))
     return jobs
 
 

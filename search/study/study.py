@@ -24,6 +24,7 @@ from search.study.frozen import (
     SPACE_PREFIX,
     TAKEN_OVER,
     WINDOW,
+    job_attribute,
     records_of,
     space_texts,
 )
@@ -32,7 +33,7 @@ from search.study.indexes import Indexes
 from search.study.journal import next_session, reraise_as_damaged, storage_at
 from search.study.patches import share_distributions
 from search.study.times import Times, wall_clock
-from search.study.trial import NO_VERDICT, Outcome, Point, TakenOver, TrialRecord
+from search.study.trial import NO_VERDICT, JobTimes, Outcome, Point, TakenOver, TrialRecord
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.fence import ALONE, Job
 from trainables.process.failure import Failure
@@ -174,11 +175,11 @@ class SearchStudy:
         now, data = wall_clock(), self._data_number
         attrs: dict[str, Any] = {"trial": number, "space": self.space_number, "known": known}
         attrs |= {DATA: data or None}
-        attrs |= {"audited": audited or None, "bracket": bracket or None, f"{JOBS}1": (now, now)}
+        attrs |= {"audited": audited or None, "bracket": bracket or None, f"{JOBS}1": [now, now, 0]}
         trial_id = self._create(pending, {}, {key: attr for key, attr in attrs.items() if attr is not None})
         record = TrialRecord(number, trial_id, self.space, params, self.space_number, known, drawn=params)
         record.data_number, record.audited, record.window = data, audited, self.window
-        record.bracket, record.jobs = bracket, [(now, now)]
+        record.bracket, record.jobs = bracket, [JobTimes(now, now, 0)]
         self.records.append(record)
         self.indexes.update(record)
         return record
@@ -262,7 +263,7 @@ class SearchStudy:
     def go_on(self, record: TrialRecord) -> None:
         """Record that the trial continues in another job."""
         record.begin_job()
-        self._set(record, f"{JOBS}{len(record.jobs)}", record.last_job)
+        self._set(record, *job_attribute(record))
 
     def hold(self, record: TrialRecord) -> None:
         """Record that the trial pauses here for the budget, although its scheduler had it go on."""
@@ -284,7 +285,7 @@ class SearchStudy:
         sequence = self.last_sequence + 1
         rated = outcome in (Outcome.COMPLETED, Outcome.STOPPED) and record.values
         values = [replace(record, outcome=outcome).standing(self.mode)] if rated else None
-        heard_of = record.jobs[-1][1] if record.jobs else None
+        heard_of = record.jobs[-1].heard_of if record.jobs else None
         end = {"sequence": sequence, "stopped_by_budget": stopped_by_budget, "at": heard_of}
         with self._in_one_piece():
             self._set(record, "outcome", outcome.value)
@@ -310,7 +311,7 @@ class SearchStudy:
             attrs.pop("failures", None)
         record.begin_job()
         attrs |= {"promoted": record.depth, "continues": old.number}
-        attrs[f"{JOBS}{len(record.jobs)}"] = record.last_job
+        attrs |= [job_attribute(record)]
         attrs |= {DATA: record.data_number} if record.data_number else {}
         record.trial_id = self._create(old, old.intermediate_values, attrs)
         record.outcome, record.reason, record.stopped_by_budget = None, "", False

@@ -53,6 +53,16 @@ class TakenOver(NamedTuple):
     """Its parameters from there on."""
 
 
+class JobTimes(NamedTuple):
+    """When a job ran, in seconds since 1970 by the clock of the search's machine."""
+
+    began: float
+    heard_of: float
+    """When it last reported, or ended."""
+    after: int
+    """Virtual epochs that the trial had come when it began."""
+
+
 @dataclass(eq=False)
 class TrialRecord:
     """One trial as the study holds it; changed only by `SearchStudy`."""
@@ -102,8 +112,8 @@ class TrialRecord:
     held_at: int = 0
     """Virtual epoch at which it paused for the budget although its scheduler had it go on."""
     times: Times = field(default_factory=Times)
-    jobs: list[tuple[float, float]] = field(default_factory=list)
-    """When each job began and was last heard of, in seconds since 1970; older versions kept none."""
+    jobs: list[JobTimes] = field(default_factory=list)
+    """In turn; older versions kept none, and of one that was killed before it reported nothing is kept."""
     failures: list[Failure] = field(default_factory=list)
     """Failed attempts."""
     outcome: Outcome | None = None
@@ -141,23 +151,17 @@ class TrialRecord:
 
     def begin_job(self) -> None:
         """A job begins now; one before it of which nothing was heard counts for nothing."""
-        if self.jobs and self.jobs[-1][0] == self.jobs[-1][1]:
+        if self.jobs and self.jobs[-1].began == self.jobs[-1].heard_of:
             self.jobs.pop()
         # The clock may have been set back since, and the search may go on on another machine.
-        now = max(wall_clock(), self.jobs[-1][1] if self.jobs else 0.0)
-        self.jobs.append((now, now))
-
-    @property
-    def last_job(self) -> tuple[float, float]:
-        """When the job before the last one was last heard of, and when the last one began."""
-        began = self.jobs[-1][0]
-        return (self.jobs[-2][1] if len(self.jobs) > 1 else began), began
+        now = max(wall_clock(), self.jobs[-1].heard_of if self.jobs else 0.0)
+        self.jobs.append(JobTimes(now, now, self.depth))
 
     def heard_of(self, at: float) -> None:
-        """Its job was heard of at that time, in seconds since 1970."""
-        if self.jobs:
-            began, before = self.jobs[-1]
-            self.jobs[-1] = began, max(before, at)
+        """Its job was heard of at that time, in seconds since 1970: it has lasted a millisecond at least."""
+        if self.jobs and at >= self.jobs[-1].began:
+            last = self.jobs[-1]
+            self.jobs[-1] = last._replace(heard_of=max(last.heard_of, at, round(last.began + 0.001, 3)))
 
     def best(self, mode: Mode, depth: int | None = None) -> float | None:
         """Best report of the first `depth` virtual epochs (default: all), as rungs compare it; None before

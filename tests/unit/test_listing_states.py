@@ -14,6 +14,7 @@ from search.listing.jobs import jobs_of
 from search.listing.reading import StageReading
 from search.listing.rows import rows_of, state_of_trial
 from search.run.events import EventKind
+from search.study.trial import JobTimes
 from trainables.process.failure import FailureKind
 
 pytestmark = pytest.mark.usefixtures("no_fsync")
@@ -98,3 +99,39 @@ def test_an_attempt_that_failed_is_a_job_of_its_own(tmp_path: Path) -> None:
         (0, 0, "started", FailureKind.DIED.value),
         (0, 9, "tried again", "completed"),
     ]
+    assert [job.at for job in jobs] == [times.began for times in stage.records[1].jobs]
+
+
+def test_a_promoted_trial_that_failed_had_paused_before(tmp_path: Path) -> None:
+    def fails_once(number: int, virtual_epoch: int, attempt: int) -> Any:
+        return FailureKind.ERROR if (number, virtual_epoch, attempt) == (0, 2, 0) else None
+
+    simulation = begun(tmp_path / "run", SEARCHES["asha"], faults=fails_once)
+    simulation.run()
+    stage = stage_of(tmp_path / "run")
+    for records_jobs in (stage.records[0].jobs, []):  # of now, and of a version that kept no times
+        stage.records[0].jobs = records_jobs
+        jobs = jobs_of(stage, stage.records[0], "completed")
+        assert [(job.after, job.began, job.ended) for job in jobs][:2] == [
+            (0, "started", "paused"),
+            (1, "promoted", FailureKind.ERROR.value),
+        ]
+        assert (jobs[2].after, jobs[2].began) == (1, "tried again")
+
+
+def test_each_job_has_its_own_times_whatever_came_between(tmp_path: Path) -> None:
+    simulation = begun(tmp_path / "run", SEARCHES["asha"])
+    simulation.run()
+    stage = stage_of(tmp_path / "run")
+    record = next(record for record in stage.records if len(record.jobs) > 1)
+    # It was killed in its second job after one report, and went on an hour later.
+    first, second = record.jobs[:2]
+    again = JobTimes(second.began + 3600.0, second.began + 3660.0, second.after + 1)
+    record.jobs = [first, second, again]
+    jobs = jobs_of(stage, record, "completed")
+    assert [(job.at, job.began) for job in jobs] == [
+        (first.began, "started"),
+        (second.began, "promoted"),
+        (again.began, "continued"),
+    ]
+    assert [job.ended for job in jobs] == ["paused", "cut off with the search", "completed"]

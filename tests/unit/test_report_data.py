@@ -47,7 +47,8 @@ def opened(run: search.Run) -> OpenedRun:
 
 
 def test_every_job_of_a_search_has_its_times_in_order_and_one_at_a_time(run: search.Run) -> None:
-    jobs = sorted(job for record in read_records(run.folder / "study.journal") for job in record.jobs)
+    records = read_records(run.folder / "study.journal")
+    jobs = sorted((job.began, job.heard_of) for record in records for job in record.jobs)
     promoted = sum(
         1 for entry in (run.folder / "study.journal").read_text().splitlines() if '"promoted"' in entry
     )
