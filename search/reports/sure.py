@@ -39,7 +39,7 @@ def sure_of(run: OpenedRun, stage: Stage, best: TrialRecord) -> Iterator[str]:
         yield "It was not trained to its full length, and may still improve."
     if len(stage.ranked) > 1:
         yield from _lead(stage, best, stage.ranked[1])
-    if not isinstance(stage.config.scheduler, Pbt):
+    if not (run.is_running or isinstance(stage.config.scheduler, Pbt)):
         confirm = command("confirm", run.folder.path)
         yield f"One seed tells nothing of the next: `{confirm}` races the best trials over new seeds."
 
