@@ -163,6 +163,16 @@ def test_a_population_is_copied_with_the_values_of_each_trials_best_virtual_epoc
         assert trial.params == record.params_at(record.best_virtual_epoch("max"))
 
 
+def test_a_trial_that_went_on_from_one_with_another_option_is_copied_with_its_parameters(
+    tmp_path: Path,
+) -> None:
+    scheduler = {"name": "pbt", "interval": 3, "quantile": 0.25}
+    simulation = begun(tmp_path / "run", asked(scheduler=scheduler)).run()
+    best = {r.number: r.params_at(r.best_virtual_epoch("max")) for r in simulation.records}
+    assert any(best[r.number].keys() - r.drawn.keys() for r in simulation.records if r.taken_over)
+    assert {t.user_attrs["trial"]: t.params for t in copied(tmp_path / "run")["run"].trials} == best
+
+
 def test_the_studies_journal_is_not_touched_and_only_a_copy_is_replaced(tmp_path: Path) -> None:
     begun(tmp_path / "run").run(max_reports=8)
     journal = tmp_path / "run/study.journal"
