@@ -158,7 +158,6 @@ def test_a_search_that_was_killed_when_it_went_on_after_its_end_is_interrupted(r
         ("summary.json", b"{"),
         ("summary.json", {"trials": "x"}),
         ("summary.json", {"status": "over"}),
-        ("summary.json", {"confirmed": "x"}),
     ],
 )
 def test_a_file_that_cannot_be_read_is_named(run: Path, file: str, content: bytes | dict[str, Any]) -> None:
