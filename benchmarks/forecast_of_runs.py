@@ -17,7 +17,7 @@ from search.forecast.buys import buys
 from search.forecast.costs import Costs, TrialCost
 from search.run.folder import RunFolder
 from search.run.forecasted import Range
-from search.run.summary import read_summary
+from search.run.summary_file import read_summary
 from search.study.reading import read_records
 from search.study.trial import TrialRecord
 

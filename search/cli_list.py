@@ -38,6 +38,7 @@ def list_command(folder: str, as_json: bool) -> None:
         from search.listing.runs import list_runs
         from search.screen.columns import terminal_width
         from search.screen.list_text import runs_text
+        from search.text import printable
 
         runs = list_runs(folder, phase=lambda text: bar.report(text, 0, 1), unread=unread.append)
     if as_json:
@@ -45,7 +46,7 @@ def list_command(folder: str, as_json: bool) -> None:
     else:
         click.echo(runs_text(runs, Path(folder).absolute(), width=terminal_width()))
     for error in unread:
-        click.echo(f"note: cannot read {error.filename}: {error.strerror}", err=True)
+        click.echo(f"note: cannot read {printable(str(error.filename))}: {error.strerror}", err=True)
 
 
 @click.command(short_help="Show a run with its trials, or one trial.")

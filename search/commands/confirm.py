@@ -20,7 +20,8 @@ from search.run.hints import going_on
 from search.run.objectives import refuse_several
 from search.run.opened import Run
 from search.run.reporter import ProgressReporter
-from search.run.summary import Summary, read_summary
+from search.run.summary import Summary
+from search.run.summary_file import read_summary
 from search.study.reading import read_records
 from search.text import counted
 

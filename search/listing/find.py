@@ -24,7 +24,7 @@ def find_runs(
 
     Args:
         folder: to look in; hidden folders in it are left out, and what links to a folder is not descended.
-        unread: called for a folder that cannot be read.
+        unread: called for a folder or link that cannot be read.
         looked: called with the number of folders so far.
     """
     waiting, number = [folder], 0
@@ -36,14 +36,20 @@ def find_runs(
             if RunFolder(place).has_begun:
                 yield RunFolder(place)
             elif place == folder or not place.is_symlink():
-                waiting += _folders_in(place)
+                waiting += _folders_in(place, unread)
         except OSError as error:
             unread(error)
 
 
-def _folders_in(place: Path) -> list[Path]:
+def _folders_in(place: Path, unread: Callable[[OSError], None]) -> list[Path]:
+    found = []
     with os.scandir(place) as entries:
-        found = [entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
+        for entry in entries:
+            try:
+                if not entry.name.startswith(".") and entry.is_dir():
+                    found.append(entry.name)
+            except OSError as error:  # a link in a circle, or into a folder that is closed
+                unread(error)
     return [place / name for name in sorted(found, reverse=True)]
 
 

@@ -20,8 +20,8 @@ from search.run.confirm import read_confirmed
 from search.run.folder import RunFolder
 from search.run.heartbeat import Heard, Listener
 from search.study.front import front_of
+from search.study.reading import read_study
 from search.study.trial import TrialRecord, best_record
-from search.text import counted
 
 _LISTEN_SECONDS = 1.0
 """For which owners on other machines are listened to at once, since this began to look for runs."""
@@ -47,7 +47,8 @@ class ListedRun:
     num_stages: int = 0
     """Of all that there will be; 0 where there are none."""
     last_report: float | None = None
-    """When the journal was last written, in Unix seconds: the last report or end of a trial."""
+    """When a trial last began, reported or ended, in Unix seconds. Where the version that ran it kept no
+    times, and of a run that cannot be read: when the journal was last written, if only by a copy."""
     size: Size | None = None
     race: Confirmed | None = None
 
@@ -127,9 +128,7 @@ def list_runs(
     looking = "looking for runs: {} folders".format
     found = list(find_runs(root, unread=unread, looked=lambda number: phase(looking(f"{number:,}"))))
     listener = Listener(run.owner_file for run in found)
-    if listener.waits_for:
-        phase(f"listening for a sign of life of {counted(len(listener.waits_for), 'run')}")
-        listener.listen(_LISTEN_SECONDS)
+    listener.listen(_LISTEN_SECONDS, phase)
     listed = []
     for number, run in enumerate(found, 1):
         name = str(run.path.relative_to(root)) if run.path != root else root.name
@@ -185,7 +184,7 @@ def described(run: RunReading, name: str, heard: Heard | None) -> ListedRun:
         progress=progress_of(run, is_complete=state.state is State.COMPLETE),
         stages=tuple(stage.name for stage in run.stages if stage.name),
         num_stages=len(run.search.stages) if run.search.is_staged else 0,
-        last_report=_last_report(run.folder),
+        last_report=_last_heard_of(run),
         size=size_of(run.folder.path),
         race=race,
     )
@@ -198,6 +197,16 @@ def best_of(run: RunReading) -> tuple[StageReading, TrialRecord] | None:
         if record is not None:
             return stage, record
     return None
+
+
+def _last_heard_of(run: RunReading) -> float | None:
+    """When a job of its trials was last heard of, also of those of its race."""
+    records = [record for stage in run.stages for record in stage.records]
+    race = RunFolder(run.folder.confirm_path).journal
+    if race.is_file():
+        records += read_study(race).records
+    heard_of = [record.jobs[-1].heard_of for record in records if record.jobs]
+    return max(heard_of, default=None) or _last_report(run.folder)
 
 
 def _last_report(folder: RunFolder) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,10 @@ from search.errors import RefusedError, SearchError
 from search.listing.jobs import Job, jobs_of
 from search.listing.reading import RunReading, StageReading, read_run
 from search.listing.rows import TrialRow, failures_of, rows_of
-from search.listing.runs import ListedRun, described, unreadable
+from search.listing.runs import ListedRun, described, iso, unreadable
 from search.listing.state import LIVING
 from search.run.folder import RunFolder
-from search.run.heartbeat import Heard, Listener
-from search.run.owner import ASKED_SECONDS
+from search.run.heartbeat import heard_in
 from search.schedulers.rung_table import RungTable
 from search.study.trial import NO_VERDICT, TrialRecord
 from search.text import short_path
@@ -91,8 +91,8 @@ class ReachedRung:
     value: float
     """The best objective up to there, by which trials are compared."""
     rank: int | None
-    """Among all that have reached it by now, from 1. None of a trial that takes no part in the comparison, as
-    one that failed or is let through, and where there are several objectives."""
+    """Among all that it is compared with and that have reached it by now, from 1. None of a trial that takes
+    no part in that, as one that failed or is let through, and where there are several objectives."""
     of: int | None
     """Number of those."""
 
@@ -106,7 +106,9 @@ class KeptCheckpoint:
     name: str
     num_bytes: int
     damage: str
-    """Empty if its files have the hashes of its manifest."""
+    """Empty if its files have the hashes of its manifest, and if that could not be found out."""
+    unread: str = ""
+    """Why it could not be found out: another version wrote it, or the rights to read it are missing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +148,7 @@ class ShownTrial:
             "measured": dict(record.measured),
             "axis": self.axis,
             "rungs": [asdict(rung) for rung in self.rungs],
-            "jobs": [job.as_dict() for job in self.jobs],
+            "jobs": [{**job.as_dict(), "at": None if job.at is None else iso(job.at)} for job in self.jobs],
             "failures": [
                 {
                     "kind": each.kind.value,
@@ -184,9 +186,8 @@ def show(
         SearchError: there is no such run or trial, or, with `trial`, the run cannot be read.
     """
     folder = RunFolder.at(run)
-    if folder.is_race or not folder.has_begun:
-        folder.require()
-    heard = heard_in(folder, phase)
+    folder.require_begun()
+    heard = heard_in(folder.owner_file, phase)
     phase("reading the study")
     name = folder.path.name
     try:
@@ -200,15 +201,6 @@ def show(
     if trial is None:
         return ShownRun(run=listed, stages=[_shown(stage, is_running) for stage in reading.stages])
     return _shown_trial(listed, *_found(reading, trial), is_running=is_running, phase=phase)
-
-
-def heard_in(folder: RunFolder, phase: Callable[[str], None]) -> Heard | None:
-    """The search that runs in a folder; one on another machine is waited for until it is heard of."""
-    listener = Listener([folder.owner_file])
-    for owner in listener.waits_for:
-        phase(f"listening up to {ASKED_SECONDS:.0f} s for a sign of life of {owner.host}")
-    listener.listen(ASKED_SECONDS)
-    return listener.heard(folder.owner_file, of_silent=False)
 
 
 def _shown(stage: StageReading, is_running: bool) -> ShownStage:
@@ -275,12 +267,13 @@ def _shown_trial(
 
 def rungs_of(stage: StageReading, record: TrialRecord) -> list[ReachedRung]:
     """The rungs below full length that a trial has reached."""
-    rungs, mode = stage.scheduler.rungs, stage.config.objective.mode
+    rungs, mode = stage.scheduler.rungs_of(record.number), stage.config.objective.mode
     before_full = min(record.depth, stage.config.budget.max_virtual_epochs - 1)
     is_ranked = not (
         stage.config.objectives or record.audited or record.of_other_data or record.outcome in NO_VERDICT
     )
-    table = RungTable(stage.records if is_ranked else (), rungs, mode)
+    rivals = partial(stage.scheduler.is_rival, record.number)
+    table = RungTable(stage.records if is_ranked else (), rungs, mode, rivals)
     found = []
     for index in range(1, rungs.index(record, before_full) + 1):
         value, depth = rungs.value_at(record, index, mode), rungs.depth_at(record, index)
@@ -298,15 +291,15 @@ def _checkpoints(folder: Path, phase: Callable[[str], None]) -> list[KeptCheckpo
     for virtual_epoch in list_checkpoints(folder):
         path = checkpoint_folder(folder, virtual_epoch)
         phase(f"verifying {path.name}")
-        damage = ""
+        damage = unread = ""
         try:
             read_checkpoint(folder, virtual_epoch)
         except DamagedCheckpointError as error:
             damage = error.reason
         except (ValueError, OSError) as error:
-            damage = str(error)
+            unread = str(error)
         if path.is_dir():
-            found.append(KeptCheckpoint(virtual_epoch, path.name, folder_bytes(path), damage))
+            found.append(KeptCheckpoint(virtual_epoch, path.name, folder_bytes(path), damage, unread))
     aside = [
         KeptCheckpoint(None, path.name, folder_bytes(path), "set aside") for path in list_damaged(folder)
     ]

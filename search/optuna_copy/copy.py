@@ -12,12 +12,11 @@ from search.listing.reading import read_run
 from search.optuna_copy.file import require_copy, write_studies
 from search.optuna_copy.studies import OptunaStudy, studies_of
 from search.run.folder import RunFolder
-from search.run.heartbeat import Listener
+from search.run.heartbeat import heard_in
 from search.text import counted
 
 COPY = "optuna.journal"
 """Name of the copy in the folder of a run."""
-_LISTEN_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -50,13 +49,10 @@ def dashboard(
         SearchError: there is no such run, it cannot be read, or the file cannot be written or is no copy.
     """
     folder = RunFolder.at(run)
-    if folder.is_race or not folder.has_begun:
-        folder.require()
+    folder.require_begun()
     file = folder.path / COPY if out is None else local_path(out).absolute()
     require_copy(file)
-    listener = Listener([folder.owner_file])
-    listener.listen(_LISTEN_SECONDS)
-    is_running = listener.heard(folder.owner_file) is not None
+    is_running = heard_in(folder.owner_file, phase) is not None
     phase("reading the study")
     reading = read_run(folder)
     if not any(stage.records for stage in reading.stages):

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
+from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from search.listing.reading import StageReading
 from search.listing.rows import state_of_trial
 from search.study.front import objectives_at
-from search.study.in_memory import frozen_trial
+from search.study.in_memory import PendingTrial, frozen_trial
 from search.study.trial import BROKEN_OFF, NO_VERDICT, Outcome, TrialRecord
 
 _RUNNING = {"running": TrialState.RUNNING, "unfinished": TrialState.WAITING}
@@ -46,6 +48,8 @@ class OptunaTrials:
             has_value = record.values and record.outcome not in BROKEN_OFF and not record.of_other_data
             has_value = has_value and state in (TrialState.COMPLETE, TrialState.PRUNED)
             values = self._values(record) if has_value else None
+            if values is None and state is TrialState.COMPLETE:  # which has a value for Optuna
+                state = TrialState.PRUNED
             yield self._trial(record, state, values)
 
     def at_rung(self, index: int) -> Iterator[FrozenTrial]:
@@ -67,8 +71,9 @@ class OptunaTrials:
                 yield self._compared(record, None)
 
     def _compared(self, record: TrialRecord, at: int | None) -> FrozenTrial:
-        if record.outcome not in BROKEN_OFF:
-            return self._trial(record, TrialState.COMPLETE, self._values(record, at), at)
+        values = None if record.outcome in BROKEN_OFF else self._values(record, at)
+        if values is not None:
+            return self._trial(record, TrialState.COMPLETE, values, at)
         state = TrialState.FAIL if record.outcome in NO_VERDICT else TrialState.PRUNED
         return self._trial(record, state, None, at)
 
@@ -76,11 +81,15 @@ class OptunaTrials:
     def _length(self) -> int:
         return self.stage.config.budget.max_virtual_epochs
 
-    def _values(self, record: TrialRecord, at: int | None = None) -> list[float]:
-        """What a trial is ranked by, or compared by at a virtual epoch; with several objectives, all."""
+    def _values(self, record: TrialRecord, at: int | None = None) -> list[float] | None:
+        """What a trial is ranked by, or compared by at a virtual epoch; with several objectives, all.
+
+        None where an older version did not measure one of them: JSON has no infinity, nor has a plot.
+        """
         mode, several = self.stage.config.objective.mode, self.stage.config.objectives
         if several:
-            return list(objectives_at(record, several, at).values())
+            found = list(objectives_at(record, several, at).values())
+            return found if all(map(math.isfinite, found)) else None
         value = record.standing(mode) if at is None else record.best(mode, at)
         assert value is not None
         return [value]
@@ -107,7 +116,7 @@ class OptunaTrials:
         return frozen_trial(
             record.number,
             params,
-            {name: newest.distributions[name] for name in params},
+            _distributions(record, newest, params),
             state=state,
             value=values[0] if values is not None and len(values) == 1 else None,
             values=values if values is not None and len(values) > 1 else None,
@@ -141,6 +150,18 @@ class OptunaTrials:
         found |= {"let_through": True} if record.audited else {}
         found |= {"failed_attempts": len(record.failures)} if record.failures else {}
         return {**found, **record.measured}
+
+
+def _distributions(
+    record: TrialRecord, newest: FrozenTrial, params: Mapping[str, Any]
+) -> dict[str, BaseDistribution]:
+    """Of each parameter; a donor may have taken another option, whose parameters were never drawn here."""
+    known = newest.distributions
+    if not params.keys() <= known.keys():
+        drawn = PendingTrial(record.number, params)
+        record.space.suggest(drawn)
+        known = drawn.distributions
+    return {name: known[name] for name in params}
 
 
 def _ended(record: TrialRecord, newest: FrozenTrial, begun: datetime, at: int | None) -> datetime:

@@ -8,11 +8,10 @@ from pathlib import Path
 
 from search.addresses import local_path
 from search.errors import SearchError
-from search.listing.show import heard_in
 from search.reports.opened import open_for_report
 from search.reports.page import page_of
 from search.run.folder import RunFolder
-from search.run.heartbeat import Heard
+from search.run.heartbeat import Heard, heard_in
 from search.text import command, one_line, short_path
 from trainables.files import atomic_write
 
@@ -36,7 +35,7 @@ def report(
     """
     folder = RunFolder.at(run)
     folder.require()
-    return write_report(folder, out, heard_in(folder, phase))
+    return write_report(folder, out, heard_in(folder.owner_file, phase))
 
 
 def report_at_end(folder: RunFolder) -> str:

@@ -145,11 +145,22 @@ class RunFolder:
     def require(self) -> None:
         """Raise SearchError unless a search has been here, and only we can write."""
         self.require_private()
-        if self.is_race:
+        self.require_begun()
+
+    def require_begun(self) -> None:
+        """Raise SearchError unless a search has been here that we can read, whoever else can write."""
+        try:
+            is_race, has_begun = self.is_race, self.has_begun
+        except OSError as error:
+            raise SearchError(
+                f"cannot read {error.filename or self.path}: {error.strerror}; "
+                "its owner can open the folder, with `chmod -R go+rX`"
+            ) from error
+        if is_race:
             raise RefusedError(
                 f"{self.path} is the race of the best trials of a search; give {short_path(self.run_path)}"
             )
-        if not self.has_begun:
+        if not has_begun:
             raise RefusedError(
                 f"{self.path} is not the folder of a search: it has no {JOURNAL} and config.yaml"
                 f"{self._near()}"
@@ -157,8 +168,8 @@ class RunFolder:
 
     def _near(self) -> str:
         """The folders of searches that this one lies in, or that lie in it, as a way out."""
-        around = [path for path in self.path.parents if RunFolder(path).has_begun]
-        below = [] if around else sorted(p for p in self.path.glob("*") if RunFolder(p).has_begun)
+        around = [path for path in self.path.parents if _holds_run(path)]
+        below = [] if around else sorted(filter(_holds_run, self.path.glob("*")))
         near = [short_path(path) for path in around[:1] or below]
         return f"; did you mean {some(near, 3)}?" if near else ""
 
@@ -261,6 +272,14 @@ class RunFolder:
             return str(Owner.read(self.owner_file) or JUST_BEGUN)
         except OSError:
             return None  # where nobody can write, nobody searches
+
+
+def _holds_run(path: Path) -> bool:
+    """Whether a search has been in a folder; of one that cannot be read nothing is known."""
+    try:
+        return RunFolder(path).has_begun
+    except OSError:
+        return False
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from search.config.config import Config
 from search.run.folder import RunFolder
-from search.run.summary import Summary, config_digest, read_summary
+from search.run.summary import Summary, config_digest
+from search.run.summary_file import read_summary
 from search.study.trial import TrialRecord
 from search.text import counted
 

@@ -15,7 +15,8 @@ from search.config.stages import SearchConfig, open_run
 from search.errors import RefusedError
 from search.run.curves import Curve, CurvesFigure, draw_curves
 from search.run.folder import RunFolder
-from search.run.summary import Best, Summary, read_summary
+from search.run.summary import Best, Summary
+from search.run.summary_file import read_summary
 from search.study.journal import open_journal
 from search.study.lineage import measured_at
 from search.study.reading import read_records

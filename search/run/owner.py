@@ -78,9 +78,14 @@ class Owner:
     @property
     def lives_here(self) -> bool | None:
         """Whether its process lives; None where this cannot be seen from here."""
-        if not self.begun or (self.boot, self.pids) != (_boot(), _pids()):
-            return None
-        return _begun(self.pid) == self.begun
+        if self.begun and (self.boot, self.pids) == (_boot(), _pids()):
+            begun = _begun(self.pid)
+            # What the kernel hides of others' processes (hidepid) looks as if it had ended.
+            return None if not begun and _may_live(self.pid, of_others=True) else begun == self.begun
+        # Of an older version, or of a system without /proc: the pid may be somebody else's by now.
+        is_of_here = self.host == socket.gethostname() and self.boot in ("", _boot())
+        counts_here = self.pids in ("", _pids()) and not self.begun
+        return False if is_of_here and counts_here and not _may_live(self.pid) else None
 
     @property
     def process(self) -> tuple[int, str, str]:
@@ -226,6 +231,17 @@ def _begun(pid: int) -> int:
     except (OSError, ValueError, IndexError):
         return 0
     return 0 if state in "ZX" else ticks
+
+
+def _may_live(pid: int, *, of_others: bool = False) -> bool:
+    """Whether there is a process of that number, or with `of_others` one of another user."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return not of_others
 
 
 def _boot() -> str:

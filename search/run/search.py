@@ -27,7 +27,8 @@ from search.run.priors import take_priors
 from search.run.provenance import record_provenance, working_folder
 from search.run.reporter import ProgressReporter
 from search.run.stage import owned, run_in_folder
-from search.run.summary import Summary, join, read_summary
+from search.run.summary import Summary, join
+from search.run.summary_file import read_summary
 from search.study.reading import read_records
 from search.study.trial import TrialRecord, best_record
 from search.text import value_at
@@ -287,8 +288,7 @@ class _StageRun:
         try:
             same = open_run(self.folder.config).raw == config.raw and self.folder.journal.is_file()
             summary = read_summary(self.folder)
-        # What cannot be read is found out again from the study.
-        except (OSError, ValueError, KeyError, TypeError, ConfigError):
+        except (OSError, ValueError, KeyError, TypeError, ConfigError):  # the study tells it again
             return None
         return summary if same and summary.status == "complete" else None
 

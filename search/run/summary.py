@@ -13,7 +13,7 @@ from typing import Any, Literal
 from search.budget.reserve import is_fully_trained
 from search.config.config import Config
 from search.config.schema import Objective
-from search.fidelity.audit import FidelityAudit, read_audit
+from search.fidelity.audit import FidelityAudit
 from search.race.confirmed import Confirmed
 from search.run.coordinator import Coordinator
 from search.run.folder import RunFolder
@@ -164,22 +164,6 @@ _SUMS = (
     "of_other_data",
 )
 """Fields of a summary that are added up over stages."""
-
-
-def read_summary(folder: RunFolder) -> Summary:
-    """What summary.json of a search or stage holds; raises OSError, ValueError, KeyError or TypeError."""
-    written = json.loads(folder.summary.read_text(encoding="utf-8"))
-    best = None if written["best"] is None else Best(**written["best"])
-    confirmed = None if written.get("confirmed") is None else Confirmed.of(written["confirmed"])
-    front = [Best(**each) for each in written.get("front", ())]
-    found = {"best": best, "front": front, "confirmed": confirmed, "audit": read_audit(written.get("audit"))}
-    stages = [_read_stage(stage) for stage in written.get("stages", [])]
-    return Summary(**{**written, **found, "stages": stages, "folder": str(folder.path)})
-
-
-def _read_stage(written: Mapping[str, Any]) -> StageOutcome:
-    best = None if written["best"] is None else Best(**written["best"])
-    return StageOutcome(**{**written, "best": best})
 
 
 def summarize(

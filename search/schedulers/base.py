@@ -147,6 +147,14 @@ class Scheduler:
         """Index of the rung as of which samplers learn from a trial; None: from as far as it has come."""
         return None
 
+    def rungs_of(self, number: int) -> Rungs:
+        """The rungs at which a trial is compared, by its number."""
+        return self.rungs
+
+    def is_rival(self, number: int, other: int) -> bool:
+        """Whether two trials are compared with each other, by their numbers."""
+        return True
+
     def bracket_text(self, study: SearchStudy, record: TrialRecord) -> str:
         """Where a new trial pauses first and why, if that is not the first rung."""
         return ""

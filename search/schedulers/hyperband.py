@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from functools import partial
 
 from search.config.schema import Mode
 from search.schedulers.asha import halve
@@ -38,13 +39,22 @@ class Hyperband(Scheduler):
         """The bracket of trial `number`; 0 has the smallest first rung."""
         return self._turns[number % len(self._turns)]
 
+    def rungs_of(self, number: int) -> Rungs:
+        return self._brackets[self.bracket(number)]
+
+    def is_rival(self, number: int, other: int) -> bool:
+        return self.bracket(number) == self.bracket(other)
+
     def after_report(self, study: SearchStudy, record: TrialRecord) -> Decision:
-        bracket = self.bracket(record.number)
-        rungs = self._brackets[bracket]
+        rungs = self.rungs_of(record.number)
         if not rungs.reached(record):
             return Decision.GO_ON
         table = rung_table_of(
-            study, rungs, self._mode, group=bracket, among=lambda number: self.bracket(number) == bracket
+            study,
+            rungs,
+            self._mode,
+            group=self.bracket(record.number),
+            among=partial(self.is_rival, record.number),
         )
         return halve(table, record)
 
@@ -56,7 +66,7 @@ class Hyperband(Scheduler):
         num_virtual_epochs: int,
         bracket: int = 0,
     ) -> int:
-        return self._brackets[self.bracket(number)].next_depth(depth, lengths, num_virtual_epochs)
+        return self.rungs_of(number).next_depth(depth, lengths, num_virtual_epochs)
 
 
 def _in_turn(shares: Collection[int]) -> list[int]:

@@ -41,7 +41,9 @@ def terminal_width(out: IO[str] | None = None) -> int | None:
         return None
     given = os.environ.get("COLUMNS", "")
     try:
-        return int(given) if given.isdecimal() and int(given) else os.get_terminal_size(out.fileno()).columns
+        width = int(given) if given.isdecimal() else 0
+        # Serial lines and some containers say that they have no columns, which is that nothing is known.
+        return width or os.get_terminal_size(out.fileno()).columns or None
     except OSError:
         return None
 

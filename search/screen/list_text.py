@@ -11,7 +11,7 @@ from search.listing.runs import ListedRun
 from search.listing.state import RunState, State
 from search.run.owner import Owner
 from search.screen.columns import Column, table_lines, width_of
-from search.text import ago, counted, number_text, one_line, short_path, size_text
+from search.text import ago, counted, number_text, one_line, printable, short_path, size_text
 
 _DROPPED = ("size", "by", "since", "host", "last report", "progress", "ended", "best")
 """What a narrow terminal does not show, in this order: columns, and parts of their cells."""
@@ -25,13 +25,13 @@ def runs_text(runs: Sequence[ListedRun], folder: Path, *, width: int | None = No
         width: of the terminal; None leaves nothing out.
     """
     if not runs:
-        return f"no runs in {short_path(folder)}"
+        return f"no runs in {printable(short_path(folder))}"
     for number in range(len(_DROPPED) + 1):
         columns = _columns(runs, frozenset(_DROPPED[:number]))
         if width is None or width_of(columns) <= width:
             break
     notes = [
-        f"{run.name}: {one_line(run.state.reason)}"
+        f"{printable(run.name)}: {one_line(run.state.reason)}"
         for run in runs
         if run.state.state in (State.FAILED, State.DAMAGED)
     ]

@@ -17,7 +17,7 @@ from search.screen.columns import Column, table_lines, width_of
 from search.screen.confirm_text import confirmed_lines
 from search.screen.list_text import disk_text, last_report_text, progress_text, state_text, trials_text
 from search.screen.trial_text import labelled
-from search.text import command, counted, number_text, one_line, program, short_path, value_text
+from search.text import command, counted, number_text, one_line, printable, program, short_path, value_text
 
 _MOST_ROWS = 20
 """Trials of a table that are shown unless all are asked for."""
@@ -36,12 +36,14 @@ def run_text(
         everything: all trials, not only the best of each stage.
     """
     run = shown.run
-    lines = [f"{run.name}: {state_text(run.state)}{_reason(run)}", *_facts(run), *_best(run, color)]
+    head = [f"{run.name}: {state_text(run.state)}{_reason(run)}", *_facts(run)]
+    lines = []
     for stage in reversed(shown.stages):
         lines += ["", *_stage_lines(stage, width, everything)]
     if run.race is not None:
         lines += ["", *confirmed_lines(run.race, run.objectives[0].metric)]
-    return "\n".join([*lines, "", *_next(shown)])
+    lines += ["", *_next(shown)]
+    return "\n".join([*map(printable, head), *_best(run, color), *map(printable, lines)])
 
 
 def _reason(run: ListedRun) -> str:

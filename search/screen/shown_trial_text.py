@@ -17,6 +17,7 @@ from search.text import (
     duration,
     number_text,
     one_line,
+    printable,
     program,
     short_path,
     size_text,
@@ -49,7 +50,7 @@ def trial_text(shown: ShownTrial, *, width: int | None = None, encoding: str = "
     if record.failures:
         lines += ["", *_failure_lines(shown)]
     lines += ["", *_checkpoint_lines(shown.checkpoints), "", *_file_lines(shown), "", *_next(shown)]
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def _facts(shown: ShownTrial) -> list[str]:
@@ -137,9 +138,15 @@ def _checkpoint_lines(checkpoints: Sequence[KeptCheckpoint]) -> list[str]:
     columns = [
         Column("checkpoint", [each.name for each in checkpoints]),
         Column("size", [size_text(each.num_bytes) for each in checkpoints], right=True),
-        Column("", [f"damaged: {each.damage}" if each.damage else "intact" for each in checkpoints]),
+        Column("", list(map(_integrity, checkpoints))),
     ]
     return table_lines(columns)
+
+
+def _integrity(checkpoint: KeptCheckpoint) -> str:
+    if checkpoint.unread:
+        return f"not verified: {checkpoint.unread}"
+    return f"damaged: {checkpoint.damage}" if checkpoint.damage else "intact"
 
 
 def _file_lines(shown: ShownTrial) -> list[str]:

@@ -15,7 +15,8 @@ from search.config.schema import Budget
 from search.config.stages import load_config, open_run
 from search.errors import ConfigError
 from search.run.folder import RunFolder
-from search.run.summary import StageOutcome, read_summary
+from search.run.summary import StageOutcome
+from search.run.summary_file import read_summary
 from search.screen.live import PlainView
 from search.screen.text import summary_text
 

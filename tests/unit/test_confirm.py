@@ -24,7 +24,8 @@ from search.config.stages import load_config
 from search.errors import ConfigError, SearchError
 from search.race.split import other_validation
 from search.run.folder import RunFolder
-from search.run.summary import Summary, read_summary
+from search.run.summary import Summary
+from search.run.summary_file import read_summary
 from search.screen.confirm_text import confirmed_lines
 from search.screen.export_text import export_text
 from search.screen.text import summary_text

@@ -20,7 +20,8 @@ from search.errors import ConfigError
 from search.fidelity.audit import audit, read_audit, spearman
 from search.fidelity.draw import is_audited
 from search.run.folder import RunFolder, write_json
-from search.run.summary import Summary, read_summary, summarize
+from search.run.summary import Summary, summarize
+from search.run.summary_file import read_summary
 from search.samplers.view import HalvingScores
 from search.schedulers.asha import ASHA
 from search.schedulers.base import Decision, Rungs

@@ -21,7 +21,7 @@ from search.config.schema import Objective
 from search.config.stages import load_config
 from search.errors import ConfigError, SearchError
 from search.exports.export import export
-from search.run.summary import read_summary
+from search.run.summary_file import read_summary
 from search.samplers.view import FrontScores
 from search.schedulers.base import Rungs
 from search.schedulers.moasha import MOASHA, FrontTable

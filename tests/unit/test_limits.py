@@ -21,7 +21,7 @@ from search.run.folder import RunFolder
 from search.run.limits import over_limit
 from search.run.opened import Run
 from search.run.recovery import recovery_of
-from search.run.summary import read_summary
+from search.run.summary_file import read_summary
 from search.samplers.view import HalvingScores, StudyView
 from search.schedulers.asha import ASHA
 from search.schedulers.base import NoScheduler, Rungs

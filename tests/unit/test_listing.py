@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import termios
 import time
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import pytest
@@ -18,11 +20,15 @@ import search
 from search.cli import cli
 from search.listing.find import find_runs, size_of
 from search.listing.runs import ListedRun
+from search.listing.show import ShownRun
 from search.listing.state import State
+from search.run import heartbeat, owner
 from search.run.heartbeat import FORGOTTEN_SECONDS, Listener
-from search.run.owner import Owner
+from search.run.owner import SILENCE_SECONDS, Owner
 from search.run.summary import Summary
+from search.screen.columns import terminal_width
 from search.screen.list_text import runs_text
+from search.study.reading import read_records
 
 pytestmark = pytest.mark.usefixtures("no_fsync")
 
@@ -89,9 +95,28 @@ def test_a_folder_that_cannot_be_read_is_told_and_the_others_are_listed(
     assert f"note: cannot read {tmp_path}/closed: Permission denied" in found.stderr
 
 
+def test_links_that_lead_nowhere_hide_no_run(tmp_path: Path) -> None:
+    begun(tmp_path / "results/run").step()
+    (tmp_path / "results/loop").symlink_to("loop")
+    unread: list[OSError] = []
+    assert [run.name for run in search.list_runs(tmp_path / "results", unread=unread.append)] == ["run"]
+    assert [Path(error.filename).name for error in unread] == ["loop"]
+
+
+def test_a_copy_of_a_run_reported_when_the_run_did(tmp_path: Path) -> None:
+    begun(tmp_path / "results/run").run(max_reports=7)
+    copytree(tmp_path / "results/run", tmp_path / "results/copy")
+    for name, seconds in (("run", 5000.0), ("copy", 0.0)):
+        at = time.time() - seconds
+        os.utime(tmp_path / f"results/{name}/study.journal", (at, at))
+    records = read_records(tmp_path / "results/run/study.journal")
+    heard_of = max(record.jobs[-1].heard_of for record in records if record.jobs)
+    assert [run.last_report for run in search.list_runs(tmp_path / "results")] == [heard_of, heard_of]
+
+
 def test_the_newest_activity_comes_first(tmp_path: Path) -> None:
     for name, seconds in (("old", 5000.0), ("new", 10.0), ("middle", 900.0)):
-        begun(tmp_path / name).step()
+        begun(tmp_path / name)  # no trial has begun: only the journal's own time is known
         at = time.time() - seconds
         os.utime(tmp_path / name / "study.journal", (at, at))
     assert [run.name for run in search.list_runs(tmp_path)] == ["new", "middle", "old"]
@@ -127,9 +152,17 @@ def test_a_search_that_was_killed_when_it_went_on_after_its_end_is_interrupted(r
 
 @pytest.mark.parametrize(
     ("file", "content"),
-    [("study.journal", b"{}\n[]\n"), ("config.yaml", b"name: [\n"), ("summary.json", b"{")],
+    [
+        ("study.journal", b"{}\n[]\n"),
+        ("config.yaml", b"name: [\n"),
+        ("summary.json", b"{"),
+        ("summary.json", {"trials": "x"}),
+        ("summary.json", {"status": "over"}),
+    ],
 )
-def test_a_file_that_cannot_be_read_is_named(run: Path, file: str, content: bytes) -> None:
+def test_a_file_that_cannot_be_read_is_named(run: Path, file: str, content: bytes | dict[str, Any]) -> None:
+    if isinstance(content, dict):
+        content = json.dumps(json.loads((run / file).read_bytes()) | content).encode()
     (run / file).write_bytes(content)
     listed = only(run)
     assert listed.state.state is State.DAMAGED
@@ -160,7 +193,7 @@ def test_an_owner_elsewhere_is_running_once_it_is_heard_of_and_perhaps_before(tm
     heard = listener.heard(file)
     assert heard is not None
     assert not heard.is_certain
-    assert listener.heard(file, of_silent=False) is None
+    assert listener.heard(file, silence=0.0) is None
     os.utime(file, (1, 1))
     heard = listener.heard(file)
     assert heard is not None
@@ -179,6 +212,43 @@ def test_who_is_silent_is_perhaps_running_with_the_time_since_and_dead_after_an_
         assert ("perhaps running on w2, last heard of 2 min ago" in runs_text([run], tmp_path)) == (
             state is State.PERHAPS
         )
+
+
+def test_a_silent_owner_of_one_folder_is_dead_when_a_search_would_take_it_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heartbeat, "ASKED_SECONDS", 0.0)
+    begun(tmp_path / "run").step()
+    file = own_owner(tmp_path / "run", host="w2", boot="boot-2")
+    for seconds, state in ((30.0, State.PERHAPS), (SILENCE_SECONDS + 5, State.INTERRUPTED)):
+        at = time.time() - seconds
+        os.utime(file, (at, at))
+        shown = search.show(tmp_path / "run")
+        assert isinstance(shown, ShownRun)
+        assert shown.run.state.state is state
+        assert search.dashboard(tmp_path / "run").is_running == (state is State.PERHAPS)
+
+
+def test_an_owner_of_an_older_version_is_dead_if_nobody_has_its_pid(tmp_path: Path) -> None:
+    begun(tmp_path / "run").step()
+    own_owner(tmp_path / "run", pid=2**30, boot="", pids="", begun=0)
+    assert only(tmp_path).state.state is State.INTERRUPTED
+    own_owner(tmp_path / "run", boot="", pids="", begun=0)  # its pid may be another process's by now
+    assert only(tmp_path).state.state is State.PERHAPS
+
+
+def test_a_process_that_the_kernel_hides_is_not_taken_for_dead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(pid: int, signal: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    begun(tmp_path / "run").step()
+    own_owner(tmp_path / "run")
+    # As hidepid=2 and a process of another user look.
+    monkeypatch.setattr(owner, "_begun", lambda pid: 0)
+    monkeypatch.setattr(os, "kill", refused)
+    assert only(tmp_path).state.state is State.PERHAPS
 
 
 def test_many_owners_elsewhere_are_listened_to_at_once(tmp_path: Path) -> None:
@@ -229,6 +299,26 @@ def test_a_narrow_terminal_shows_fewer_columns_and_wraps_nothing(tmp_path: Path)
         assert lines[0].startswith("run")
     assert titles == sorted(titles, reverse=True)
     assert "size" in runs_text(runs, tmp_path)
+
+
+def test_names_and_notes_have_no_control_characters(tmp_path: Path) -> None:
+    folder = tmp_path / "a\x1b[31mb\nc"
+    begun(folder).run(max_reports=9)
+    (folder / "summary.json").write_text("{")
+    (tmp_path / "d\x1b").symlink_to("d\x1b")
+    for arguments in (["list", str(tmp_path)], ["show", str(folder)], ["show", str(folder), "--trial", "0"]):
+        found = CliRunner().invoke(cli, arguments)
+        assert "\\x1b[31mb\\nc" in found.stdout
+        assert "\x1b" not in found.stdout + found.stderr
+
+
+def test_a_terminal_without_a_width_takes_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    near, far = os.openpty()  # with no columns until somebody says otherwise
+    with os.fdopen(near), os.fdopen(far, "w") as out:
+        assert terminal_width(out) is None
+        termios.tcsetwinsize(out.fileno(), (24, 70))
+        assert terminal_width(out) == 70
 
 
 def test_the_command_prints_plain_json_and_says_where_there_is_nothing(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import optuna
 import pytest
 from in_process import search_locally
-from listed_runs import asked, begun
+from listed_runs import asked, begun, reading
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
@@ -17,6 +17,7 @@ from tiny_tasks import search_config
 
 import search
 from search.errors import RefusedError, SearchError
+from search.optuna_copy.trials import OptunaTrials
 from search.run.summary import Summary
 from search.study.data import change_data
 from search.study.trial import Outcome
@@ -149,6 +150,14 @@ def test_several_objectives_give_a_study_of_several_and_what_is_over_a_limit_is_
         assert (max(trial.constraints.values()) > 0) == over
         assert trial.state is (TrialState.PRUNED if over else trial.state)
         assert over == (trial.values is None)
+    # A version that did not measure it yet: the objective counts as infinite, which JSON has not.
+    stage = reading(Path(summary.folder)).stages[0]
+    unmeasured = next(record for record in stage.records if record.depth == 3)
+    unmeasured.measured.clear()
+    trials = OptunaTrials(stage, is_running=False)
+    for of in (trials.of_search(), trials.at_rung(1), trials.at_full_length()):
+        (trial,) = (each for each in of if each.user_attrs["trial"] == unmeasured.number)
+        assert (trial.state, trial.values) == (TrialState.PRUNED, None)
 
 
 def test_a_population_is_copied_with_the_values_of_each_trials_best_virtual_epoch(tmp_path: Path) -> None:
@@ -161,6 +170,16 @@ def test_a_population_is_copied_with_the_values_of_each_trials_best_virtual_epoc
     assert list(found) == ["run", "run at virtual epoch 9"]
     for trial, record in zip(found["run"].trials, simulation.records, strict=True):
         assert trial.params == record.params_at(record.best_virtual_epoch("max"))
+
+
+def test_a_trial_that_went_on_from_one_with_another_option_is_copied_with_its_parameters(
+    tmp_path: Path,
+) -> None:
+    scheduler = {"name": "pbt", "interval": 3, "quantile": 0.25}
+    simulation = begun(tmp_path / "run", asked(scheduler=scheduler)).run()
+    best = {r.number: r.params_at(r.best_virtual_epoch("max")) for r in simulation.records}
+    assert any(best[r.number].keys() - r.drawn.keys() for r in simulation.records if r.taken_over)
+    assert {t.user_attrs["trial"]: t.params for t in copied(tmp_path / "run")["run"].trials} == best
 
 
 def test_the_studies_journal_is_not_touched_and_only_a_copy_is_replaced(tmp_path: Path) -> None:

@@ -19,12 +19,14 @@ from search.cli import cli
 from search.errors import RefusedError, SearchError
 from search.listing.show import ShownRun, ShownTrial
 from search.run.summary import Summary
+from search.schedulers.hyperband import Hyperband
 from search.schedulers.rung_table import RungTable
 from search.screen.curve import curve_lines
 from search.screen.show_text import run_text
 from search.screen.shown_trial_text import trial_text
 from search.study.reading import read_records
 from search.study.trial import ranked
+from trainables import checkpoint as checkpoint_module
 from trainables.process.failure import FailureKind
 
 pytestmark = pytest.mark.usefixtures("no_fsync")
@@ -160,6 +162,23 @@ def test_a_trial_is_shown_with_its_curve_parameters_rungs_and_checkpoints(finish
     assert f"{checkpoint.name}" in text
 
 
+def test_hyperband_ranks_a_trial_within_its_bracket_at_its_own_rungs(tmp_path: Path) -> None:
+    begun(tmp_path / "run", asked(scheduler={"name": "hyperband"})).run()
+    reached = set()
+    for row in shown_run(tmp_path / "run").stages[0].rows:
+        shown = shown_trial(tmp_path / "run", row.trial)
+        scheduler, records = shown.stage.scheduler, shown.stage.records
+        assert isinstance(scheduler, Hyperband)
+        bracket = scheduler.bracket(row.record.number)
+        rivals = [r for r in records if scheduler.bracket(r.number) == bracket]
+        for rung in shown.rungs:
+            assert rung.rung >= 3**bracket
+            there = [max(r.values[: rung.rung]) for r in rivals if r.depth >= rung.rung]
+            assert (rung.rank, rung.of) == (1 + sum(v > rung.value for v in there), len(there))
+            reached.add((bracket, rung.rung))
+    assert {(0, 1), (1, 3)} <= reached
+
+
 def test_parameters_of_a_choice_are_shown_only_where_it_was_taken(tmp_path: Path) -> None:
     begun(tmp_path / "run").run(max_reports=12)
     kinds = set()
@@ -179,6 +198,27 @@ def test_a_damaged_checkpoint_is_told_from_intact_ones(run: Path) -> None:
     damaged = [each.name for each in shown.checkpoints if each.damage]
     assert damaged == [checkpoint.name]
     assert "damaged: model.safetensors: SHA-256 is" in trial_text(shown)
+
+
+def test_a_checkpoint_of_another_version_is_not_called_damaged(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint_module, "MANIFEST_VERSION", 99)
+    record, _ = best_of(run)
+    text = trial_text(shown_trial(run, record.number))
+    assert "not verified: " in text
+    assert "has version" in text
+    assert "damaged" not in text
+
+
+def test_a_closed_folder_is_an_error_with_a_way_out(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_file", refused)  # rights do not hold for root, who may run this
+    for look in (search.show, search.dashboard, search.report):
+        with pytest.raises(SearchError, match=r"config.yaml: Permission denied; its owner can open"):
+            look(run)
 
 
 def test_failed_attempts_are_shown_with_their_cause(tmp_path: Path) -> None:
