@@ -27,7 +27,7 @@ def load(
     """The model of an export, which predicts raw data as in the validation of the search.
 
     >>> model = search.load("results/seg/export").to("cuda")
-    >>> model.classes[model.predict(np.asarray(Image.open("street.jpg")))]
+    >>> model.classes[model.predict("street.jpg")]
 
     Args:
         export: folder that `export` or `retrain` wrote.

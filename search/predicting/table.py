@@ -22,7 +22,7 @@ from trainables.predicting.inference import RowInputs
 from trainables.predicting.model import MemoryLimitError, OutputError
 from trainables.predicting.pixels import fitted
 from trainables.predicting.regressor import Regressor
-from trainables.predicting.rows import not_a_number, raw_columns, unknown_texts, wrong_cells
+from trainables.predicting.rows import not_a_number, notes_on_unknown, raw_columns, wrong_cells
 from trainables.tables.csv_file import read_csv
 from trainables.tables.encoded import encode
 from trainables.tables.options import CSVOptions
@@ -129,12 +129,7 @@ def predict_table(
             rows.append([str(sound.lines[row]), *(sound.columns[name][row] for name in beside), *found])
         progress(len(rows) - 1, len(encoded))
     atomic_write(out / PREDICTIONS, _csv(rows))
-    notes = tuple(
-        f"column {name!r} holds texts that no training row has, such as {texts[0]!r}: the model takes them "
-        "all for one that it never saw"
-        for name, texts in unknown_texts(columns, inputs).items()
-    )
-    return len(encoded), failed, notes
+    return len(encoded), failed, tuple(notes_on_unknown(columns, inputs))
 
 
 def _sheet(model: Classifier | Regressor, export: Path, given: Path, inputs: RowInputs) -> Sheet:

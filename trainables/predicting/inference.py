@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -92,6 +93,13 @@ class RowInputs:
     @property
     def notation(self) -> Notation:
         return Notation(self.decimal, self.thousands)
+
+    @cached_property
+    def missing_numbers(self) -> frozenset[float]:
+        """Those of `missing` that are numbers, as -999."""
+        return frozenset(
+            number for text in self.missing if (number := self.notation.number(text)) is not None
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -58,8 +58,8 @@ class Segmenter(ExportedModel):
         """The class of each pixel: uint8 [H, W], or of classes that may overlap bool [H, W, K].
 
         Args:
-            images: raw pixels [H, W, C] as `np.asarray(Image.open(file))`, or [N, H, W, C], for which the
-                result is [N, ...]; see `as_pixels`.
+            images: a path, an image of Pillow or raw pixels [H, W, C]; a list of these, or [N, H, W, C],
+                for which the result is [N, ...]; see `as_pixels`.
 
         Raises:
             ValueError: they are other than those of the training.
