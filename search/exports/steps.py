@@ -114,7 +114,10 @@ def write_preprocessing(folder: Path, leaving: Leaving) -> None:
 def write_inference(folder: Path, leaving: Leaving) -> None:
     """inference.json, if it is known how the model predicts."""
     info = leaving.checkpoint.info
-    if inference := describe(info["task"], info["options"], leaving.preprocessing, leaving.trainer):
+    # What labels of masks mean was found in the data, which are not those of the training any more.
+    arrays = {} if leaving.data.other else getattr(getattr(leaving.trainer, "task", None), "arrays", {})
+    mask_lookup = arrays.get("mask_lookup")
+    if inference := describe(info["task"], info["options"], leaving.preprocessing, mask_lookup):
         write_json(folder / INFERENCE, inference)
 
 

@@ -154,7 +154,7 @@ def test_one_row_is_one() -> None:
         ({"size": [True, [1]], "town": ["a", "b"]}, "row 1: column 'size'"),
         ({"size": [], "town": []}, "received no rows"),
         ([[1, "Bern"], [2]], "rows of other lengths"),
-        (np.array([["1.5", "Bern"]]), r'texts, in which .*data.decimal: ",".*dtype=object'),
+        (np.array([["1.5", "Bern"]]), r'texts, where .*data.decimal: ",".*dtype=object'),
     ],
 )
 def test_other_rows_are_refused(given: Any, message: str) -> None:

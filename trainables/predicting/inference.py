@@ -169,6 +169,8 @@ class Inference:
         Raises:
             ExportError: it was written by a later version of this program, or is damaged.
         """
+        if not isinstance(values, Mapping):
+            raise ExportError("is damaged: it must hold an object; export again")
         if (version := values.get("version")) != VERSION:
             raise ExportError(
                 f"has version {version!r}, and this program reads {VERSION}: update tune-search"

@@ -79,7 +79,7 @@ def raw_columns(columns: Mapping[str, Sequence[Any] | np.ndarray], inputs: RowIn
     """Numbers float64 [N] with NaN where one is missing, and texts [N]; raises as `as_rows`."""
     return {
         entry["name"]: (
-            _numbers(entry["name"], columns[entry["name"]], inputs)
+            _numbers(entry, columns[entry["name"]], inputs)
             if entry["kind"] == "number"
             else np.array([_text(value, entry, inputs) for value in columns[entry["name"]]], np.str_)
         )
@@ -130,17 +130,17 @@ def wrong_cells(columns: Mapping[str, Sequence[Any]], inputs: RowInputs) -> dict
     for entry in inputs.columns:
         if entry["kind"] == "number":
             for row, value in enumerate(columns[entry["name"]]):
-                if _number(value, inputs) is None:
+                if _number(value, entry, inputs) is None:
                     found.setdefault(row, entry["name"])
     return found
 
 
-def _numbers(name: str, values: Sequence[Any] | np.ndarray, inputs: RowInputs) -> np.ndarray:
+def _numbers(entry: Mapping[str, Any], values: Sequence[Any] | np.ndarray, inputs: RowInputs) -> np.ndarray:
     numbers = np.empty(len(values))
     for row, value in enumerate(values):
-        number = _number(value, inputs)
+        number = _number(value, entry, inputs)
         if number is None:
-            raise ValueError(f"row {row}: {not_a_number(name, value)}")
+            raise ValueError(f"row {row}: {not_a_number(entry['name'], value)}")
         numbers[row] = number
     return numbers
 
@@ -150,15 +150,18 @@ def not_a_number(name: str, value: Any) -> str:
     return f"column {name!r}: received {value!r}; must be a finite number, or missing"
 
 
-def _number(value: Any, inputs: RowInputs) -> float | None:
-    """NaN where it is missing, None where it is no finite number."""
+def _number(value: Any, entry: Mapping[str, Any], inputs: RowInputs) -> float | None:
+    """NaN where it is missing, None where it is no number, or one that is infinite for the network."""
     if isinstance(value, str):
         text = value.strip()
-        return np.nan if text in ("", *inputs.missing) else inputs.notation.number(text)
-    if _is_missing(value, inputs):
-        return np.nan
-    is_number = isinstance(value, float | int | np.number) and abs(float(value)) <= LARGEST
-    return float(value) if is_number else None
+        number = np.nan if text in ("", *inputs.missing) else inputs.notation.number(text)
+    elif _is_missing(value, inputs):
+        number = np.nan
+    else:
+        number = float(value) if isinstance(value, float | int | np.number) else None
+    if number is None or np.isnan(number):
+        return number
+    return number if abs((number - entry["mean"]) / entry["std"]) <= LARGEST else None
 
 
 def _is_missing(value: Any, inputs: RowInputs) -> bool:
