@@ -31,6 +31,7 @@ from search.run.data_record import TrialData
 from search.run.folder import write_json
 from trainables.checkpoint import Checkpoint
 from trainables.function.trainer import FunctionTrainer
+from trainables.predicting.inference import read_inference
 from trainables.reported import OF_A_REPORT
 from trainables.trainer import Trainer
 
@@ -145,7 +146,9 @@ def write_card(folder: Path, leaving: Leaving) -> None:
     """README.md, the model card."""
     parameters = sum(p.numel() for p in leaving.trainer.evaluated_model.parameters())
     options = leaving.checkpoint.info["options"]
-    card = model_card(leaving.config, leaving.report, options, parameters, leaving.preprocessing)
+    card = model_card(
+        leaving.config, leaving.report, options, parameters, leaving.preprocessing, read_inference(folder)
+    )
     (folder / CARD).write_text(card, encoding="utf-8")
 
 
