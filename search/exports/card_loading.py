@@ -13,8 +13,9 @@ _BUILD = """\
 from trainables.predicting.inference import read_inference
 from trainables.predicting.networks import build_network"""
 _BY_ITSELF = """\
-Where tune-search is installed, `tune-search predict` applies the model to files, and `search.load` does in Python; both
-make inputs of raw data by themselves, as `inference.json` says. Torch, NumPy, Pillow and safetensors are enough."""
+Where tune-search is installed, `tune-search predict` applies the model to files, and `search.load` does in
+Python. Both make inputs of raw data by themselves, as `inference.json` says; for the latter torch, NumPy,
+Pillow and safetensors are enough."""
 _ZEROS = {"float32": "np.float32", "float64": "np.float64", "uint8": "np.uint8", "int64": "np.int64"}
 
 
@@ -108,8 +109,9 @@ def _described(graph: Mapping[str, Any]) -> str:
         for each in part
     ]
     objective = graph["objective"]
-    multiple = graph["multiple"]
+    multiple, least = graph["multiple"], graph["least_side"]
     sides = f"Sides must be multiples of {multiple}. " if multiple > 1 else ""
+    sides += f"The smallest square that was run and agrees has sides of {least}. " if least else ""
     refused = (
         f" It does not take {_listed(graph['not_taken'])}, which the model takes."
         if graph["not_taken"]

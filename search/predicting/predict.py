@@ -80,8 +80,8 @@ def predict(
 ) -> Predicted:
     """Predict images, or the rows of a table, with an exported model, and write the results into a folder.
 
-    The same call again goes on where an interrupted one ended; a table begins anew. What cannot be read is left out, and named in
-    the result.
+    The same call again goes on where an interrupted one ended; a table begins anew. What cannot be
+    read is left out, and named in the result.
 
     Args:
         export: folder that `export` or `retrain` wrote.

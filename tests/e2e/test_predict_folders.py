@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -167,10 +169,11 @@ def test_after_a_refused_table_the_corrected_call_writes_the_folder(regressor: P
 def test_rows_of_which_the_model_makes_no_number_are_named(regressor: Path, tmp_path: Path) -> None:
     steep = Path(shutil.copytree(regressor, tmp_path / "steep"))
     weights = load_file(regressor / "model.safetensors")
-    weights = {name: each * np.float32(1e5) for name, each in weights.items()}
+    weights = {name: np.abs(each) for name, each in weights.items()}  # so that large inputs pass each ReLU
+    weights["head.weight"] *= np.float32(1e30)
     save_file(weights, steep / "model.safetensors")
     table = tmp_path / "new.csv"
-    table.write_text("x,z\n0,0\n3e34,0\n1,1\noops,1\n0,3.4e38\n")
+    table.write_text("x,z\n0,0\n1e15,0\n1,1\noops,1\n0,3.4e38\n")
     done = search.predict(steep, table, out=tmp_path / "out")
     assert list(done.failed) == ["line 3", "line 5", "line 6"]
     assert "the model gives outputs that are NaN or infinite" in done.failed["line 3"]
@@ -179,7 +182,7 @@ def test_rows_of_which_the_model_makes_no_number_are_named(regressor: Path, tmp_
     )  # not when it is standardized
     assert [row["line"] for row in rows(tmp_path / "out")] == ["2", "4"]
     with pytest.raises(ValueError, match="NaN or infinite"):
-        search.load(steep).predict({"x": [0, 3e34], "z": [0, 0]})
+        search.load(steep).predict({"x": [0, 1e15], "z": [0, 0]})
 
 
 def test_files_of_an_export_that_are_damaged_or_missing_are_named(export: Path, tmp_path: Path) -> None:
@@ -203,3 +206,19 @@ def test_files_of_an_export_that_are_damaged_or_missing_are_named(export: Path, 
     assert "has neither inference.json nor a preprocessing.json" in refused()
     (broken / "config.yaml").write_text("task: segmentation\n")
     assert "config.yaml is damaged: it must hold `task` and `trial`" in refused()
+
+
+@pytest.mark.parametrize("kind", ["export", "classifier", "regressor"])
+def test_the_first_lines_of_the_card_predict_and_the_next_load_the_weights(
+    kind: str, images: Path, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(shutil.copytree(request.getfixturevalue(kind), tmp_path / "model"))
+    shutil.copy(images / "000.png", folder / "image.png")
+    (folder / "rows.csv").write_text("x,z\n1,1\n2,2\n")
+    card = (folder / "README.md").read_text()
+    assert "`inference.json`" in card
+    monkeypatch.chdir(folder)
+    for block in re.findall(r"```python\n(.*?)```", card, re.DOTALL):
+        names: dict[str, Any] = {}
+        exec(block, names)
+        assert "model" in names
