@@ -56,7 +56,8 @@ def predict(
 
     INPUT is a folder of images (with folders in it) or an image; for a model of rows a CSV file; a generator
     has none. A segmentation writes a mask for each image, the others predictions.csv. The same command
-    continues an interrupted one. What cannot be read is listed at the end, and the exit code is then 1.
+    continues an interrupted one, but for a CSV file, which is predicted anew. What cannot be read is listed
+    at the end, and the exit code is then 1.
 
     \b
     Examples:

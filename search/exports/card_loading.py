@@ -6,14 +6,43 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trainables.imported import is_path
+from trainables.predicting.inference import Inference
 
 _LOAD = 'weights = load_file("model.safetensors")  # parameter name -> tensor; no code of this model is run'
+_BUILD = """\
+from trainables.predicting.inference import read_inference
+from trainables.predicting.networks import build_network"""
+_BY_ITSELF = """\
+Where tune-search is installed, `tune-search predict` applies the model to files, and `search.load` does in
+Python. Both make inputs of raw data by themselves, as `inference.json` says; for the latter torch, NumPy,
+Pillow and safetensors are enough."""
 _ZEROS = {"float32": "np.float32", "float64": "np.float64", "uint8": "np.uint8", "int64": "np.int64"}
 
 
-def loading(options: Mapping[str, Any], graphs: Mapping[str, Mapping[str, Any]]) -> str:
-    """A block of Python for the weights and for each graph."""
-    blocks = [f"```python\n{_weights(options)}\n```"]
+_PREDICT = {
+    "segmentation": 'mask = model.predict("image.png")  # of each pixel its place in model.classes',
+    "classification": 'print(model.classes[model.predict("image.png")])',
+    "regression": "",
+    "gan": "images = model.sample(16, seed=0)  # float32 [N, H, W, C] from -1 to 1",
+}
+_ROWS = """\
+with open("rows.csv", newline="") as file:
+    rows = list(csv.DictReader(file))
+print(model.predict({name: [row[name] for row in rows] for name in rows[0]}))"""
+
+
+def loading(
+    options: Mapping[str, Any], graphs: Mapping[str, Mapping[str, Any]], inference: Inference | None
+) -> str:
+    """A block of Python that predicts, for the weights, and for each graph.
+
+    Args:
+        inference: what inference.json holds, if it is there.
+    """
+    blocks = []
+    if inference is not None:
+        blocks.append(f"{_BY_ITSELF}\n\n```python\n{_predict(inference)}\n```")
+    blocks.append(f"```python\n{_weights(options, inference)}\n```")
     if "onnx" in graphs:
         blocks.append(f"{_described(graphs['onnx'])}\n\n```python\n{_onnx(graphs['onnx'])}\n```")
     if "pt2" in graphs:
@@ -21,13 +50,25 @@ def loading(options: Mapping[str, Any], graphs: Mapping[str, Mapping[str, Any]])
     return "\n\n".join(blocks)
 
 
-def _weights(options: Mapping[str, Any]) -> str:
+def _predict(inference: Inference) -> str:
+    """The lines that predict raw data."""
+    imports, lines = "import search", _PREDICT[inference.task]
+    if inference.rows is not None:
+        imports, lines = "import csv\n\nimport search", _ROWS
+    return f'{imports}\n\nmodel = search.load(".")\n{lines}'
+
+
+def _weights(options: Mapping[str, Any], inference: Inference | None) -> str:
     """The lines that load the weights into a model."""
     model, imports = options.get("model", {}), "from safetensors.torch import load_file"
     put = "model.load_state_dict(weights)"
     if isinstance(model, Mapping) and model.get("generator"):
         model = model["generator"]  # of a GAN, the part that is exported
     if not isinstance(model, Mapping) or not is_path(model.get("name")):
+        if inference is not None:
+            imports = f"from pathlib import Path\n\n{imports}\n{_BUILD}"
+            build = 'model = build_network(read_inference(Path(".")).network)  # a module of torch'
+            return f"{imports}\n\n{build}\n{_LOAD}\n{put}"
         of = "# an instance of the architecture under `trial.model` in config.yaml"
         return f"{imports}\n\n{_LOAD}\n{put}            {of}"
     module, _, name = model["name"].partition(":")
@@ -68,8 +109,9 @@ def _described(graph: Mapping[str, Any]) -> str:
         for each in part
     ]
     objective = graph["objective"]
-    multiple = graph["multiple"]
+    multiple, least = graph["multiple"], graph["least_side"]
     sides = f"Sides must be multiples of {multiple}. " if multiple > 1 else ""
+    sides += f"The smallest square that was run and agrees has sides of {least}. " if least else ""
     refused = (
         f" It does not take {_listed(graph['not_taken'])}, which the model takes."
         if graph["not_taken"]

@@ -99,6 +99,7 @@ def written_graphs(
             **written.loaded.described(),
             **signature(written, captures, call),
             "multiple": written.multiple,
+            "least_side": written.least,
             "checked": [list(size) for size in written.checked],
             "not_taken": [list(size) for size in written.not_taken],
             "with_preprocessing": inside is not None,

@@ -10,6 +10,7 @@ from search.config.config import Config
 from search.exports.card_head import card_head
 from search.exports.card_loading import loading
 from search.exports.schedule import schedule_text
+from trainables.predicting.inference import Inference
 
 
 def model_card(
@@ -18,6 +19,7 @@ def model_card(
     options: Mapping[str, Any],
     num_parameters: int,
     preprocessing: Mapping[str, Any],
+    inference: Inference | None,
 ) -> str:
     """The README: results, data, how to prepare inputs and load the files, and what was not tested.
 
@@ -25,6 +27,7 @@ def model_card(
         report: what metrics.json holds.
         options: the trial's.
         preprocessing: what preprocessing.json holds.
+        inference: what inference.json holds, if it is there.
     """
     objective = report["objective"]
     former = " of the training, which have changed since" if "not_evaluated" in report else ""
@@ -46,10 +49,10 @@ at optimizer step {report["step"]} (virtual epoch {report["virtual_epoch"]}).
 {_inputs(report, preprocessing)}
 ## How to load
 
-{loading(options, report.get("graphs", {}))}
+{loading(options, report.get("graphs", {}), inference)}
 
 `config.yaml` is the complete configuration of this trial, `metrics.json` every virtual epoch's values and the
-library versions, `SHA256SUMS` the sums of these files (`sha256sum -c SHA256SUMS`).
+library versions,{_listed(inference)} `SHA256SUMS` the sums of these files (`sha256sum -c SHA256SUMS`).
 
 ## Limits
 
@@ -61,6 +64,10 @@ library versions, `SHA256SUMS` the sums of these files (`sha256sum -c SHA256SUMS
 {json.dumps(options, indent=2, default=str)}
 ```
 """
+
+
+def _listed(inference: Inference | None) -> str:
+    return "" if inference is None else " `inference.json` how raw data become inputs and outputs are read,"
 
 
 def _data(report: Mapping[str, Any]) -> str:

@@ -31,6 +31,7 @@ from search.run.data_record import TrialData
 from search.run.folder import write_json
 from trainables.checkpoint import Checkpoint
 from trainables.function.trainer import FunctionTrainer
+from trainables.predicting.inference import read_inference
 from trainables.reported import OF_A_REPORT
 from trainables.trainer import Trainer
 
@@ -114,7 +115,10 @@ def write_preprocessing(folder: Path, leaving: Leaving) -> None:
 def write_inference(folder: Path, leaving: Leaving) -> None:
     """inference.json, if it is known how the model predicts."""
     info = leaving.checkpoint.info
-    if inference := describe(info["task"], info["options"], leaving.preprocessing, leaving.trainer):
+    # What labels of masks mean was found in the data, which are not those of the training any more.
+    arrays = {} if leaving.data.other else getattr(getattr(leaving.trainer, "task", None), "arrays", {})
+    mask_lookup = arrays.get("mask_lookup")
+    if inference := describe(info["task"], info["options"], leaving.preprocessing, mask_lookup):
         write_json(folder / INFERENCE, inference)
 
 
@@ -142,7 +146,9 @@ def write_card(folder: Path, leaving: Leaving) -> None:
     """README.md, the model card."""
     parameters = sum(p.numel() for p in leaving.trainer.evaluated_model.parameters())
     options = leaving.checkpoint.info["options"]
-    card = model_card(leaving.config, leaving.report, options, parameters, leaving.preprocessing)
+    card = model_card(
+        leaving.config, leaving.report, options, parameters, leaving.preprocessing, read_inference(folder)
+    )
     (folder / CARD).write_text(card, encoding="utf-8")
 
 

@@ -41,7 +41,7 @@ class Graph(nn.Module):
         self.names = call.names
         if preprocessing is not None:
             self.names = (preprocessing.name, *call.names[1:])
-        self.eval()
+        self.eval().requires_grad_(False)  # a program keeps it, and its outputs would have no numpy()
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         first = tensors[0] if self.preprocessing is None else self.preprocessing(tensors[0])

@@ -55,7 +55,8 @@ class RawImages(Preprocessing):
             low, high = (_per_channel(bound) for bound in values["range"])
             self.register_buffer("low", low)
             self.register_buffer("high", high)
-            self.what = "values of the file"
+            eight_bits = "; not images of 8 bits, which the training took as they are"
+            self.what = "values of the file" + (eight_bits if "8 bits stay" in values.get("how", "") else "")
         mean, std = (np.asarray(values[key], np.float32) for key in ("mean", "std"))
         factors = 1.0 / std
         # In the order of the training, see `trainables.images.augment.normalize`.

@@ -19,6 +19,8 @@ from search.graphs.loaded import Loaded
 
 GraphFormat = Literal["onnx", "pt2"]
 GRAPH_FORMATS: tuple[GraphFormat, ...] = get_args(GraphFormat)
+_MOST_SMALL = 32
+"""Multiples of a side that are tried for the smallest one."""
 FILES = (onnx.FILE, onnx.DATA, pt2.FILE)
 """All that graphs are written to."""
 
@@ -38,6 +40,8 @@ class Written:
     """Shapes of the first input with which it was run."""
     not_taken: Sequence[Size]
     """Smaller ones that it does not take, though the model does."""
+    least: int | None
+    """Side of the smallest square that is taken, with the model's outputs; None where sides are fixed."""
     difference: float
     """Largest difference of its outputs from the model's, by the largest of these."""
 
@@ -72,7 +76,16 @@ def write_graph(format: GraphFormat, captures: Captures, call: Call, folder: Pat
         sizes = [size for size, off in checked.items() if off is not None]
         refused = [size for size, off in checked.items() if off is None]
         largest = max(off for off in checked.values() if off is not None)
-        return Written(format, files, loaded, captured.multiple, sizes, refused, largest)
+        return Written(
+            format,
+            files,
+            loaded,
+            captured.multiple,
+            sizes,
+            refused,
+            _least(captures, captured.multiple, loaded),
+            largest,
+        )
     assert failed is not None  # the last captured is always tried
     raise failed
 
@@ -147,6 +160,26 @@ def _checked(captures: Captures, multiple: int, loaded: Loaded) -> dict[Size, fl
                 f"is allowed, {where}"
             )
     return found
+
+
+def _least(captures: Captures, multiple: int, loaded: Loaded) -> int | None:
+    """The smallest side, of `_MOST_SMALL` multiples, from which on the graph gives what the model gives."""
+    small = captures.example(FIXED, batch=1)
+    free = captures.graph.free_of(small)
+    if multiple == FIXED or not any(place for names in free for place in names):
+        return None
+    for side in range(multiple, (_MOST_SMALL + 1) * multiple, multiple):
+        tensors = [
+            resized(tensor, {place: side for place in names if place})
+            for tensor, names in zip(small, free, strict=True)
+        ]
+        try:
+            expected = _expected(captures.graph, tensors)
+            if difference(loaded.run(tensors), expected) <= TOLERANCE:
+                return side
+        except Exception:  # of a model or a runtime that takes no such size
+            continue
+    return None
 
 
 def _expected(graph: Graph, tensors: Sequence[Tensor]) -> Sequence[Tensor]:

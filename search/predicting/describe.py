@@ -14,6 +14,7 @@ from trainables.gan.options import GANOptions
 from trainables.gan.task import IMAGE
 from trainables.images.masks.labels import label_lookup
 from trainables.images.options import ClassOptions, ImageOptions, MaskOptions
+from trainables.imported import is_path
 from trainables.imported_options import ImportedModel
 from trainables.options import TrialOptions
 from trainables.predicting.inference import (
@@ -39,16 +40,11 @@ class UnknownInferenceError(RefusedError):
 
 
 def describe(
-    task: str, options: Mapping[str, Any], preprocessing: Mapping[str, Any], trainer: Any
+    task: str, options: Mapping[str, Any], preprocessing: Mapping[str, Any], mask_lookup: np.ndarray | None
 ) -> dict[str, Any]:
-    """`described` as JSON values; none for a task of which it is not known.
-
-    Args:
-        trainer: of the trial, which has its data.
-    """
-    arrays = getattr(getattr(trainer, "task", None), "arrays", {})
+    """`described` as JSON values; none for a task of which it is not known."""
     try:
-        return described(task, options, preprocessing, arrays.get("mask_lookup")).as_json()
+        return described(task, options, preprocessing, mask_lookup).as_json()
     except UnknownInferenceError:
         return {}
 
@@ -56,7 +52,7 @@ def describe(
 def described(
     task: str,
     options: Mapping[str, Any],
-    preprocessing: Mapping[str, Any],
+    preprocessing: Mapping[str, Any] | None,
     mask_lookup: np.ndarray | None = None,
 ) -> Inference:
     """How a model of a built-in task predicts.
@@ -64,7 +60,7 @@ def described(
     Args:
         task: its name or path.
         options: the resolved `trial:` section.
-        preprocessing: what `Task.preprocessing` returned.
+        preprocessing: what `Task.preprocessing` returned; None where the export has no such file.
         mask_lookup: from labels in masks to classes, see `trainables.images.loading`.
 
     Raises:
@@ -80,7 +76,7 @@ def described(
     }
     if isinstance(parsed, GANOptions):
         return Inference(task="gan", **common, **_gan(parsed))
-    _refuse_own_data(parsed, preprocessing)
+    preprocessing = _known(parsed, preprocessing)
     if isinstance(parsed, SegmentationOptions):
         lookup = None if mask_lookup is None else tuple(mask_lookup.tolist())
         colours = _colours(parsed.data, lookup, len(preprocessing["class_names"]))
@@ -95,10 +91,16 @@ def described(
     return Inference(task="regression", **common, network=network, rows=rows, target=target)
 
 
-def _refuse_own_data(options: TrialOptions, preprocessing: Mapping[str, Any]) -> None:
-    if "mean" in preprocessing or "columns" in preprocessing:
-        return
-    source = getattr(options.data, "name", "a data set of yours")
+def _known(options: TrialOptions, preprocessing: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Refuse data of the user's own, of which preprocessing.json does not say how inputs are made."""
+    if preprocessing is not None and ("mean" in preprocessing or "columns" in preprocessing):
+        return preprocessing
+    source = getattr(options.data, "name", "")
+    if not is_path(source):
+        raise RefusedError(
+            "the export has neither inference.json nor a preprocessing.json that says how raw data become "
+            "inputs: copy the missing file, or export again"
+        )
     raise UnknownInferenceError(
         f"the training data came from {source}, whose code alone knows how a raw sample becomes an input: "
         f"{_LOAD}"

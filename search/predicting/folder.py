@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from search.errors import RefusedError
 from search.run.folder import write_json
@@ -16,6 +19,7 @@ from trainables.files import list_partial
 from trainables.predicting.inference import WEIGHTS, Inference
 
 RECORD = "predict.json"
+_LOCK = ".predict.lock"
 
 
 @dataclass(frozen=True)
@@ -39,31 +43,83 @@ class Predicted:
     num_scored: int = 0
 
 
-def begin(out: Path, export: Path, inference: Inference, options: Mapping[str, Any]) -> None:
-    """Make the folder, or make sure that the same command has written what is there.
+@contextmanager
+def begun(out: Path, export: Path, inference: Inference, options: Mapping[str, Any]) -> Iterator[None]:
+    """Make the folder, or make sure that the same command has written what is there; and own it meanwhile.
 
     Args:
         options: all that changes what is written, JSON values.
 
     Raises:
-        RefusedError: something else is there, or what another command has written.
+        RefusedError: something else is there, what another command has written, or one that still writes.
     """
     now = {"model": sha256(export / WEIGHTS), "inference": inference.as_json(), "options": dict(options)}
     now = json.loads(json.dumps(now))
     if out.exists() and not out.is_dir():
         raise RefusedError(f"{out} is a file; --out must be a folder")
-    record = out / RECORD
-    if record.is_file():
-        _refuse_others(out, json.loads(record.read_text(encoding="utf-8")), now)
-        return
-    there = [] if not out.is_dir() else sorted(set(out.iterdir()) - set(list_partial(out)))
+    if not (out / RECORD).is_file():
+        _refuse_foreign(out)
+    out.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(out / _LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise RefusedError(
+            f"another process writes {out}: wait until it ends, or give another --out"
+        ) from error
+    try:
+        if (before := read_record(out)) is not None:
+            _refuse_others(out, before, now)
+        else:
+            write_json(out / RECORD, now)
+        yield
+    finally:
+        # Removed while it is held: FileLock notices that in a waiting process, which makes a new one.
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
+
+
+def read_record(folder: Path) -> Mapping[str, Any] | None:
+    """What has written a folder; None where nothing says so.
+
+    Raises:
+        RefusedError: a file has the name of the record and is none.
+    """
+    file = folder / RECORD
+    if not file.is_file():
+        return None
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeError) as error:
+        raise RefusedError(_no_record(file, f"is damaged ({error})")) from error
+    if isinstance(found, dict) and all(
+        isinstance(found.get(key), kind)
+        for key, kind in (("model", str), ("inference", dict), ("options", dict))
+    ):
+        return found
+    raise RefusedError(_no_record(file, "is not of `predict`"))
+
+
+def is_output(folder: Path) -> bool:
+    """Whether `predict` has written a folder."""
+    try:
+        return read_record(folder) is not None
+    except RefusedError:
+        return False
+
+
+def _no_record(file: Path, what: str) -> str:
+    return f"{file} {what}, so it is not known what has written the folder: give another --out"
+
+
+def _refuse_foreign(out: Path) -> None:
+    """Raise RefusedError if the folder holds something, and not that of `predict`."""
+    there = [] if not out.is_dir() else sorted({*out.iterdir()} - {*list_partial(out), out / _LOCK})
     if there:
         raise RefusedError(
             f"{out} exists and is not of `predict`: it has no {RECORD}, and holds {there[0].name}; "
             "give another --out"
         )
-    out.mkdir(parents=True, exist_ok=True)
-    write_json(record, now)
 
 
 def _refuse_others(out: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:

@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from search.errors import RefusedError
+from search.predicting.folder import is_output
 from trainables.data.threads import in_threads, num_threads
 from trainables.images.bands import Mapped
 from trainables.images.decode import header_size
+from trainables.predicting.model import memory_limits
 
 Pixels = np.ndarray | Mapped
 """uint8 [H, W, C], or what stands for it on disk."""
@@ -35,24 +37,33 @@ class InputImage:
         return os.path.splitext(self.name)[0]
 
 
-def find_images(given: Path, without: Sequence[Path]) -> list[InputImage]:
+def find_images(
+    given: Path, without: Sequence[Path], say: Callable[[str], None] = lambda note: None
+) -> list[InputImage]:
     """The image, or all files below a folder in the order of their names; hidden ones are left out.
 
     Args:
-        without: folders that are not looked into.
+        without: folders that are not looked into, as are those that `predict` has written.
+        say: told of each of the latter.
 
     Raises:
-        RefusedError: there is none, or two would have outputs of one name.
+        RefusedError: there is none, a folder cannot be listed, or is there twice by a link.
     """
     if given.is_file():
         return [InputImage(given, given.name)]
     left_out = {folder.resolve() for folder in without}
-    found: list[InputImage] = []
-    for parent, folders, names in os.walk(given):
+    found, seen = list[InputImage](), dict[Path, Path]()
+    for parent, folders, names in os.walk(given, followlinks=True, onerror=_refuse_unlisted):
         here = Path(parent)
-        folders[:] = sorted(
-            name for name in folders if name[0] != "." and (here / name).resolve() not in left_out
-        )
+        if (other := seen.setdefault(here.resolve(), here)) != here:
+            raise RefusedError(f"{other} and {here} are one folder, by a link: remove the link")
+        folders[:] = [
+            name for name in sorted(folders) if name[0] != "." and (here / name).resolve() not in left_out
+        ]
+        outputs = [name for name in folders if is_output(here / name)]
+        folders[:] = [name for name in folders if name not in outputs]
+        for name in outputs:
+            say(f"{(here / name).relative_to(given)} is left out: it holds what `predict` has written")
         found += [
             InputImage(here / name, (here / name).relative_to(given).as_posix())
             for name in names
@@ -62,6 +73,10 @@ def find_images(given: Path, without: Sequence[Path]) -> list[InputImage]:
         raise RefusedError(f"{given} holds no file; give a folder of images")
     found.sort(key=lambda image: image.name)
     return found
+
+
+def _refuse_unlisted(error: OSError) -> None:
+    raise RefusedError(f"{error.filename} cannot be listed: {error.strerror}") from error
 
 
 def refuse_same_stems(images: Sequence[InputImage]) -> None:
@@ -87,7 +102,8 @@ def read_images(
 
         def one(number: int, group: Sequence[InputImage] = group) -> Pixels | ValueError:
             try:
-                return read(group[number].file)
+                with memory_limits():
+                    return read(group[number].file)
             except ValueError as error:
                 return error
 

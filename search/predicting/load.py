@@ -11,7 +11,7 @@ from search.errors import RefusedError
 from search.predicting.exported import inference_of
 from trainables.predicting.inference import ExportError
 from trainables.predicting.load import load_model
-from trainables.predicting.segmenter import windows_of
+from trainables.predicting.segmenter import set_windows
 
 if TYPE_CHECKING:
     from trainables.predicting.model import ExportedModel
@@ -27,7 +27,7 @@ def load(
     """The model of an export, which predicts raw data as in the validation of the search.
 
     >>> model = search.load("results/seg/export").to("cuda")
-    >>> model.classes[model.predict(np.asarray(Image.open("street.jpg")))]
+    >>> model.classes[model.predict("street.jpg")]
 
     Args:
         export: folder that `export` or `retrain` wrote.
@@ -47,7 +47,7 @@ def load(
     inference = inference_of(folder)
     try:
         model = load_model(folder, inference)
-        windows_of(model, window, flips)
+        set_windows(model, window, flips)
         return model.to(device)
     except ExportError as error:
         raise RefusedError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,20 +13,20 @@ import torch
 from search.addresses import local_path
 from search.errors import RefusedError, SearchError
 from search.predicting.exported import inference_of
-from search.predicting.folder import Predicted, begin
+from search.predicting.folder import Predicted, begun, is_output
 from search.predicting.images import InputImage, find_images, refuse_same_stems
 from search.predicting.load import load
 from search.predicting.page import PAGE, write_page
 from search.predicting.sample import GRID, sample
 from search.predicting.score import Scores, Truth, score, write_scores
 from search.predicting.segment import Layout, Wanted, segment
-from search.predicting.table import PREDICTIONS, classify_images, predict_table
+from search.predicting.table import PREDICTIONS, classify_images, predict_table, read_table
 from search.text import short_path
 from trainables.files import atomic_write
 from trainables.predicting.classifier import Classifier
 from trainables.predicting.generator import Generator
 from trainables.predicting.inference import Inference
-from trainables.predicting.model import ExportedModel, MemoryLimitError, OutputError
+from trainables.predicting.model import ExportedModel, MemoryLimitError, OutputError, memory_limits
 from trainables.predicting.regressor import Regressor
 from trainables.predicting.segmenter import Segmenter
 from trainables.process.gpu_share import select_device
@@ -57,6 +58,8 @@ class Asked:
     masks: Path | None
     options: dict[str, Any]
     """Those of `_OF_TASK` that are set."""
+    held: ExitStack
+    """Ends when the call does; holds the folder from `_begin` on."""
 
 
 def predict(
@@ -77,8 +80,8 @@ def predict(
 ) -> Predicted:
     """Predict images, or the rows of a table, with an exported model, and write the results into a folder.
 
-    The same call again goes on where an interrupted one ended. What cannot be read is left out, and named in
-    the result.
+    The same call again goes on where an interrupted one ended; a table begins anew. What cannot be
+    read is left out, and named in the result.
 
     Args:
         export: folder that `export` or `retrain` wrote.
@@ -99,12 +102,25 @@ def predict(
     """
     options = {"window": window, "flips": flips, "overlay": overlay, "probabilities": probabilities}
     asked = _asked(export, given, out, masks, {**options, "count": count, "seed": seed})
+    with asked.held:
+        return _asked_for(asked, window, flips, batch_size, device, progress)
+
+
+def _asked_for(
+    asked: Asked,
+    window: int | None,
+    flips: str | None,
+    batch_size: int | None,
+    device: str | torch.device | None,
+    progress: Progress,
+) -> Predicted:
     inference = inference_of(asked.export)
     _refuse_other_tasks(asked, inference)
     model = load(asked.export, device=device or select_device(1.0), window=window, flips=flips)
     model.batch_size = batch_size or model.batch_size
     try:
-        found = _predict(model, asked, progress)
+        with memory_limits():
+            found = _predict(model, asked, progress)
     except OSError as error:
         raise SearchError(f"{error}; the same command goes on from what {asked.out} holds") from error
     except (MemoryLimitError, OutputError) as error:
@@ -124,7 +140,7 @@ def _asked(
     given, masks = (None if each is None else local_path(each).absolute() for each in (given, masks))
     options |= {"masks": masks}
     is_set = {key: value for key, value in options.items() if value is not None and value is not False}
-    return Asked(export, given, out, masks, is_set)
+    return Asked(export, given, out, masks, is_set, ExitStack())
 
 
 def _refuse_other_tasks(asked: Asked, inference: Inference) -> None:
@@ -161,23 +177,27 @@ def _predict(model: ExportedModel, asked: Asked, progress: Progress) -> Predicte
         return Predicted(asked.out, "sample", written, kept, main=GRID)
     assert asked.given is not None
     if isinstance(model, Regressor) or (isinstance(model, Classifier) and inference.rows is not None):
+        sheet = read_table(model, asked.export, asked.given)
         _begin(asked, inference)
-        rows = predict_table(
-            model, asked.export, asked.given, asked.out, lambda n, of: progress("rows", n, of)
-        )
+        rows = predict_table(model, sheet, asked.out, lambda n, of: progress("rows", n, of))
         return Predicted(asked.out, "row", rows[0], failed=rows[1], notes=rows[2], main=PREDICTIONS)
-    images = find_images(asked.given, [each for each in (asked.out, asked.masks) if each is not None])
+    if is_output(asked.given):
+        raise RefusedError(
+            f"{short_path(asked.given)} is written by `predict`; give a folder of images, such as one in it"
+        )
+    notes: list[str] = []
+    without = [each for each in (asked.out, asked.masks) if each is not None]
+    images = find_images(asked.given, without, notes.append)
 
     def of_images(done: int, of: int) -> None:
         progress("images", done, of)
 
     if isinstance(model, Classifier):
         _begin(asked, inference)
-        return Predicted(
-            asked.out, "image", *classify_images(model, images, asked.out, of_images), main=PREDICTIONS
-        )
+        written, kept, failed = classify_images(model, images, asked.out, of_images)
+        return Predicted(asked.out, "image", written, kept, failed, tuple(notes), main=PREDICTIONS)
     assert isinstance(model, Segmenter)
-    return _segment(model, images, asked, progress)
+    return replace(_segment(model, images, asked, progress), notes=tuple(notes))
 
 
 def _segment(model: Segmenter, images: list[InputImage], asked: Asked, progress: Progress) -> Predicted:
@@ -213,7 +233,8 @@ def _compare(
 
 def _begin(asked: Asked, inference: Inference, **options: Any) -> None:
     given = None if asked.given is None else str(asked.given)
-    begin(asked.out, asked.export, inference, {"input": given, **options})
+    options = {"input": given, **options}
+    asked.held.enter_context(begun(asked.out, asked.export, inference, options))
 
 
 def _list_failed(found: Predicted) -> None:

@@ -12,12 +12,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from search.config.document import read_values
-from search.config.tasks import load_task
 from search.errors import RefusedError
-from search.predicting.exported import CONFIG
+from search.predicting.exported import training_options
 from search.predicting.images import InputImage, Pixels, find_images
-from search.predicting.segment import Layout, without_file
+from search.predicting.segment import Layout, class_folders, without_file
 from search.run.folder import write_json
 from trainables.files import atomic_write
 from trainables.images.decode import size_text
@@ -25,9 +23,9 @@ from trainables.images.masks.decoder import mask_decoder
 from trainables.images.masks.labels import label_lookup
 from trainables.images.options import MaskFolderOptions, MaskOptions
 from trainables.images.targets import Encoded, MaskDecoder
-from trainables.options import TrialOptions
 from trainables.pairing import Affixes, find_pairing, tried
 from trainables.predicting.inference import Inference
+from trainables.predicting.model import memory_limits
 from trainables.segmentation.metrics import ConfusionMetrics, SigmoidMetrics
 from trainables.segmentation.options import SegmentationOptions
 
@@ -60,7 +58,8 @@ class Truth:
     """
 
     def __init__(self, export: Path, inference: Inference, images: Sequence[InputImage], masks: Path) -> None:
-        options = _options(export)
+        options = training_options(export)
+        assert isinstance(options, SegmentationOptions)
         self._ratio = options.validation.boundary_iou
         self._decoder = _decoder(export, inference, options)
         self._classes, self._labels = inference.classes or (), inference.labels
@@ -95,7 +94,10 @@ class Truth:
         """A file for each class, in a folder of its name, as `predict` writes them."""
         found = {}
         for image in images:
-            files = [names.get(f"{name}/{image.stem}") for name in self._classes]
+            files = [
+                names.get(f"{name}/{image.stem}") or names.get(f"{folder}/{image.stem}")
+                for name, folder in zip(self._classes, class_folders(self._classes), strict=True)
+            ]
             masks = tuple(None if each is None else each.file for each in files)
             if any(masks):
                 found[image] = Encoded((image.file,), image.file, class_masks=masks)
@@ -137,19 +139,23 @@ def score(
     for number, image in enumerate(truth.samples):
         if image.name not in failed:
             try:
-                _, target = truth.read(image)
-                predicted = layout.read(image)
-                if predicted.shape[:2] != target.shape:
-                    sizes = f"is {size_text(predicted)}, and its mask {size_text(target)}; sizes must agree"
-                    raise ValueError(sizes)
-                alone = truth.counts()
-                truth.count((of_all, alone), target, predicted)
-                of_each.append((image, alone.compute()))
+                with memory_limits():
+                    of_each.append((image, _scored(truth, layout, image, of_all)))
             except ValueError as error:
                 failed[image.name] = without_file(error, image)
         progress(number + 1, len(truth.samples))
     of_each.sort(key=lambda pair: (math.isnan(pair[1]["miou"]), pair[1]["miou"], pair[0].name))
     return Scores(of_all.compute(), of_each)
+
+
+def _scored(truth: Truth, layout: Layout, image: InputImage, of_all: Counts) -> Mapping[str, float]:
+    _, target = truth.read(image)
+    predicted = layout.read(image)
+    if predicted.shape[:2] != target.shape:
+        raise ValueError(f"is {size_text(predicted)}, and its mask {size_text(target)}; sizes must agree")
+    alone = truth.counts()
+    truth.count((of_all, alone), target, predicted)
+    return alone.compute()
 
 
 def write_scores(scores: Scores, out: Path) -> None:
@@ -162,16 +168,6 @@ def write_scores(scores: Scores, out: Path) -> None:
         writer.writerow([image.name, *(metrics.get(name, "") for name in columns)])
     atomic_write(out / SCORES, text.getvalue())
     write_json(out / METRICS_OF_ALL, scores.metrics)
-
-
-def _options(export: Path) -> SegmentationOptions:
-    config = read_values(export / CONFIG)
-    try:
-        options: TrialOptions = load_task(config["task"]).Options.parse(config["trial"])
-    except KeyError as error:
-        raise RefusedError(f"{export / CONFIG}: {error.args[0]}") from error
-    assert isinstance(options, SegmentationOptions)
-    return options
 
 
 def _decoder(export: Path, inference: Inference, options: SegmentationOptions) -> MaskDecoder:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -12,14 +13,16 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 from torch import Tensor
 
+from search.errors import RefusedError
 from search.predicting.images import InputImage, Pixels, read_images, same_sizes
+from search.predicting.inputs import InputRecord
 from trainables.data.threads import in_threads, num_threads
 from trainables.files import atomic_file, atomic_write
 from trainables.images.decode import read_channels
 from trainables.images.masks.packed import packed
 from trainables.pictures import coloured, palette, shown_channels
 from trainables.predicting.inference import Inference
-from trainables.predicting.model import MemoryLimitError, OutputError
+from trainables.predicting.model import MemoryLimitError, OutputError, memory_limits
 from trainables.predicting.segmenter import Segmenter
 
 CLASSES = "classes.json"
@@ -52,10 +55,8 @@ class Layout:
 
     def masks(self, image: InputImage) -> list[Path]:
         """One file, or one for each of the classes that may overlap."""
-        names = [f"{name.replace('/', '_')}/" for name in self.inference.classes or ()]
-        return [
-            self.out / "masks" / f"{name}{image.stem}.png" for name in (names if self.is_multilabel else [""])
-        ]
+        folders = class_folders(self.inference.classes or ()) if self.is_multilabel else [""]
+        return [self.out / "masks" / folder / f"{image.stem}.png" for folder in folders]
 
     def overlay(self, image: InputImage) -> Path:
         return self.out / "overlays" / f"{image.stem}.png"
@@ -68,6 +69,22 @@ class Layout:
         # Not Image.open, which refuses more pixels than an image of a stranger may have.
         planes = [np.asarray(PngImagePlugin.PngImageFile(file)) for file in self.masks(image)]
         return planes[0] if self.inference.labels == "multiclass" else np.stack(planes, axis=-1).astype(bool)
+
+
+def class_folders(classes: Sequence[str]) -> list[str]:
+    """The folder of each class below `masks/`: its name, but a slash, and a point with which it begins, is _.
+
+    Raises:
+        RefusedError: two classes would have one.
+    """
+    found = {name: re.sub(r"^\.|/|\0", "_", name) or "_" for name in classes}
+    for name, folder in found.items():
+        if same := [other for other in found if other != name and found[other] == folder]:
+            raise RefusedError(
+                f"the masks of the classes {name!r} and {same[0]!r} would both be masks/{folder}: rename "
+                "one of them in `classes` of the export's inference.json"
+            )
+    return list(found.values())
 
 
 @dataclass(frozen=True)
@@ -94,7 +111,8 @@ def segment(
         How many were predicted, how many were there, and what is wrong with each of the others.
     """
     atomic_write(layout.out / CLASSES, json.dumps({"classes": list(model.classes.tolist())}, indent=2) + "\n")
-    todo = [image for image in images if not _is_done(image, layout, wanted)]
+    record = InputRecord(layout.out, images)
+    todo = [image for image in images if not (record.is_same(image) and _is_there(image, layout, wanted))]
     kept = len(images) - len(todo)
     done, failed = kept, dict[str, str]()
     assert model.inference.images is not None
@@ -113,7 +131,10 @@ def segment(
                 sound.append((image, outcome))
         for pairs in same_sizes(sound, lambda pixels: model.fits_a_window(*pixels.shape[:2])):
             for (image, _), problem in zip(pairs, _written(model, pairs, layout, wanted), strict=True):
-                failed |= {image.name: problem} if problem else {}
+                if problem:
+                    failed[image.name] = problem
+                else:
+                    record.add([image.name])
                 done += 1
                 progress(done, len(images))
     return len(todo) - len(failed), kept, failed
@@ -129,15 +150,11 @@ def _with_way_out(error: ValueError, image: InputImage) -> str:
     return without_file(error, image) + way_out
 
 
-def _is_done(image: InputImage, layout: Layout, wanted: Wanted) -> bool:
+def _is_there(image: InputImage, layout: Layout, wanted: Wanted) -> bool:
     files = layout.masks(image)
     files += [layout.overlay(image)] if wanted.overlay else []
     files += [layout.probabilities(image)] if wanted.probabilities else []
-    try:
-        changed = image.file.stat().st_mtime
-        return all(file.stat().st_mtime >= changed for file in files)
-    except OSError:
-        return False
+    return all(file.is_file() for file in files)
 
 
 def _written(
@@ -154,7 +171,8 @@ def _written(
     def write(number: int) -> str:
         image = pairs[number][0]
         try:
-            _write(model, image, pixels[number], strips[number], layout, wanted)
+            with memory_limits():
+                _write(model, image, pixels[number], strips[number], layout, wanted)
         except ValueError as error:  # also of a value that is only now read
             return _with_way_out(error, image)
         return ""
@@ -165,7 +183,8 @@ def _written(
 def _together(model: Segmenter, pixels: Sequence[Pixels]) -> Tensor | None:
     """Logits [N, K, H, W]; None where the memory holds fewer, or one of the images gives no numbers."""
     try:
-        return model.whole(np.stack([np.asarray(each) for each in pixels]))
+        with memory_limits():
+            return model.whole(np.stack([np.asarray(each) for each in pixels]))
     except (MemoryLimitError, OutputError):
         return None
 

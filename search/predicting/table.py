@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from search.config.document import read_values
-from search.config.tasks import load_task
 from search.errors import RefusedError
-from search.predicting.exported import CONFIG
+from search.predicting.exported import training_options
 from search.predicting.images import InputImage, read_images
+from search.predicting.inputs import InputRecord, csv_text, read_whole_rows
 from search.predicting.segment import without_file
 from trainables.files import atomic_write, partial_path
 from trainables.images.decode import read_channels
 from trainables.predicting.classifier import Classifier
-from trainables.predicting.inference import RowInputs
-from trainables.predicting.model import MemoryLimitError, OutputError
+from trainables.predicting.model import MemoryLimitError, OutputError, memory_limits
 from trainables.predicting.pixels import fitted
 from trainables.predicting.regressor import Regressor
-from trainables.predicting.rows import not_a_number, raw_columns, unknown_texts, wrong_cells
+from trainables.predicting.rows import not_a_number, notes_on_unknown, raw_columns, wrong_cells
 from trainables.tables.csv_file import read_csv
 from trainables.tables.encoded import encode
 from trainables.tables.options import CSVOptions
@@ -53,11 +49,12 @@ def classify_images(
         return fitted(np.asarray(read_channels([file], reading)), inputs)
 
     header = ["file", *_class_columns(model)]
-    rows = _rows_of_before(out, header, {image.name: image for image in images})
+    record = InputRecord(out, images)
+    rows = _rows_of_before(out, header, {image.name for image in images if record.is_same(image)})
     todo = [image for image in images if image.name not in rows]
     kept, failed = len(rows), dict[str, str]()
     growing_file = partial_path(out / _GROWING)
-    atomic_write(growing_file, _csv([header, *rows.values()]))
+    atomic_write(growing_file, csv_text([header, *rows.values()]))
     with growing_file.open("a", encoding="utf-8", newline="") as growing:
         for group in read_images(todo, read, model.batch_size):
             sound = {
@@ -68,11 +65,12 @@ def classify_images(
             failed |= {image.name: without_file(e, image) for image, e in group if isinstance(e, ValueError)}
             if sound:
                 new = _classified(model, sound, failed)
-                growing.write(_csv(new.values()))
+                growing.write(csv_text(new.values()))
                 growing.flush()
+                record.add(new)
                 rows |= new
             progress(len(rows) + len(failed), len(images))
-    atomic_write(out / PREDICTIONS, _csv([header, *(rows[key] for key in sorted(rows))]))
+    atomic_write(out / PREDICTIONS, csv_text([header, *(rows[key] for key in sorted(rows))]))
     growing_file.unlink()
     return len(todo) - len(failed), kept, failed
 
@@ -82,7 +80,8 @@ def _classified(
 ) -> dict[str, Cells]:
     """Rows by the name of the image; of several that cannot be predicted together, each is tried alone."""
     try:
-        found = model.of_pixels(np.stack(list(pixels.values())))
+        with memory_limits():
+            found = model.of_pixels(np.stack(list(pixels.values())))
     except (MemoryLimitError, OutputError) as error:
         if len(pixels) == 1:
             failed |= dict.fromkeys(pixels, str(error))
@@ -95,59 +94,63 @@ def _classified(
 
 
 def predict_table(
-    model: Classifier | Regressor, export: Path, given: Path, out: Path, progress: Callable[[int, int], None]
+    model: Classifier | Regressor, sheet: Sheet, out: Path, progress: Callable[[int, int], None]
 ) -> tuple[int, dict[str, str], tuple[str, ...]]:
-    """Predict the rows of a CSV file.
+    """Predict the rows of a CSV file, see `read_table`.
 
     Returns:
         How many were predicted, what is wrong with each of the others, and what may be wrong with these.
+    """
+    inputs = model.inference.rows
+    assert inputs is not None
+    wrong = wrong_cells(sheet.columns, inputs)
+    failed = {row: not_a_number(name, sheet.columns[name][row]) for row, name in wrong.items()}
+    sound = np.array([row for row in range(len(sheet)) if row not in wrong], np.int64)
+    columns = raw_columns(sheet.take(sound).columns, inputs)
+    encoded = encode(columns, inputs.columns)
+    beside = [name for name in sheet.columns if name in sheet.row_numbers]
+    header = [LINE, *beside, *([_target(model)] if isinstance(model, Regressor) else _class_columns(model))]
+    rows: list[Cells] = [header]
+    for first in range(0, len(encoded), _ROWS):
+        part = slice(first, first + _ROWS)
+        for row, found in zip(sound[part].tolist(), _row_cells(model, encoded[part]), strict=True):
+            if isinstance(found, OutputError):
+                failed[row] = f"the model {found}"
+            else:
+                rows.append([str(sheet.lines[row]), *(sheet.columns[name][row] for name in beside), *found])
+        progress(min(first + _ROWS, len(encoded)), len(encoded))
+    atomic_write(out / PREDICTIONS, csv_text(rows))
+    named = {f"line {sheet.lines[row]}": failed[row] for row in sorted(failed)}
+    return len(rows) - 1, named, tuple(notes_on_unknown(columns, inputs))
+
+
+def _row_cells(model: Classifier | Regressor, encoded: np.ndarray) -> list[Cells | OutputError]:
+    """Of each row; of several of which one gives no numbers, each half is tried alone."""
+    try:
+        if isinstance(model, Regressor):
+            return [[str(value)] for value in model.of_rows(encoded)]
+        return [_class_cells(model, row) for row in model.of_rows(encoded)]
+    except OutputError as error:
+        if len(encoded) == 1:
+            return [error]
+        half = len(encoded) // 2
+        return _row_cells(model, encoded[:half]) + _row_cells(model, encoded[half:])
+
+
+def read_table(model: Classifier | Regressor, export: Path, given: Path) -> Sheet:
+    """The rows of the file, read as the training's was; their delimiter may be another one.
 
     Raises:
         RefusedError: the file cannot be read, or lacks a column.
     """
     inputs = model.inference.rows
     assert inputs is not None
-    sheet = _sheet(model, export, given, inputs)
-    wrong = wrong_cells(sheet.columns, inputs)
-    failed = {
-        f"line {sheet.lines[row]}": not_a_number(name, sheet.columns[name][row])
-        for row, name in wrong.items()
-    }
-    sound = sheet.take(np.array([row for row in range(len(sheet)) if row not in wrong], np.int64))
-    columns = raw_columns(sound.columns, inputs)
-    encoded = encode(columns, inputs.columns)
-    beside = [name for name in sheet.columns if name in sheet.row_numbers]
-    header = [LINE, *beside, *([_target(model)] if isinstance(model, Regressor) else _class_columns(model))]
-    rows: list[Cells] = [header]
-    for first in range(0, len(encoded), _ROWS):
-        part = encoded[first : first + _ROWS]
-        if isinstance(model, Regressor):
-            cells = [[str(value)] for value in model.of_rows(part)]
-        else:
-            cells = [_class_cells(model, row) for row in model.of_rows(part)]
-        for row, found in enumerate(cells, first):
-            rows.append([str(sound.lines[row]), *(sound.columns[name][row] for name in beside), *found])
-        progress(len(rows) - 1, len(encoded))
-    atomic_write(out / PREDICTIONS, _csv(rows))
-    notes = tuple(
-        f"column {name!r} holds texts that no training row has, such as {texts[0]!r}: the model takes them "
-        "all for one that it never saw"
-        for name, texts in unknown_texts(columns, inputs).items()
-    )
-    return len(encoded), failed, notes
-
-
-def _sheet(model: Classifier | Regressor, export: Path, given: Path, inputs: RowInputs) -> Sheet:
-    """The rows of the file, read as the training's was; their delimiter may be another one."""
-    config = read_values(export / CONFIG)
+    found: object = training_options(export).data
     try:
-        found: object = load_task(config["task"]).Options.parse(config["trial"]).data
         built_in = CSVOptions(path=str(given), target=_target(model), missing=inputs.missing)
         data = found if isinstance(found, CSVOptions) else built_in
         sheet = read_csv(given, data.model_copy(update={"path": str(given), "delimiter": None}))
         sheet.require([entry["name"] for entry in inputs.columns], "which the model needs")
-    except KeyError as error:
-        raise RefusedError(f"{export / CONFIG}: {error.args[0]}") from error
     except (ValueError, OSError) as error:
         raise RefusedError(str(error)) from error
     return sheet
@@ -165,22 +168,8 @@ def _class_cells(model: Classifier | Regressor, probabilities: np.ndarray) -> Ce
     return [str(model.classes[probabilities.argmax()]), *map(str, probabilities)]
 
 
-def _rows_of_before(out: Path, header: Cells, images: Mapping[str, InputImage]) -> dict[str, Cells]:
-    """Whole rows of images that are older, as an earlier call has written them."""
-    rows: dict[str, Cells] = {}
-    for file in (out / PREDICTIONS, partial_path(out / _GROWING)):
-        if not file.is_file():
-            continue
-        text, written = file.read_text(encoding="utf-8"), file.stat().st_mtime
-        whole = text[: text.rfind("\n") + 1]
-        for row in csv.reader(io.StringIO(whole)):
-            image = images.get(row[0]) if len(row) == len(header) else None
-            if image is not None and image.file.stat().st_mtime <= written:
-                rows[image.name] = row
-    return rows
-
-
-def _csv(rows: Iterable[Cells]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
+def _rows_of_before(out: Path, header: Cells, names: Collection[str]) -> dict[str, Cells]:
+    """Whole rows of these images, as an earlier call has written them."""
+    files = (out / PREDICTIONS, partial_path(out / _GROWING))
+    rows = [row for file in files for row in read_whole_rows(file, len(header))]
+    return {row[0]: row for row in rows if row[0] in names}

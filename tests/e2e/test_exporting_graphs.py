@@ -58,7 +58,10 @@ def test_graphs_give_the_value_of_the_weights_and_the_export_is_trained_on(
 def test_the_lines_of_the_card_load_every_graph_without_this_program(run: Path) -> None:
     folder = search.export(run, formats=["onnx", "pt2"]).folder
     blocks = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
-    code = "\n".join(blocks[1:]) + "\nprint(output.shape)\nimport sys\nprint('trainables' in sys.modules)"
+    code = (
+        "\n".join(blocks[-2:])
+        + "\nprint(torch.tensor(output.numpy()).shape)\nimport sys\nprint('trainables' in sys.modules)"
+    )
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     printed = subprocess.check_output([sys.executable, "-c", code], text=True, cwd=folder, env=environment)
     assert printed.splitlines() == ["torch.Size([1, 10])", "False"]

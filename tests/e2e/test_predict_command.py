@@ -68,6 +68,7 @@ def test_what_cannot_be_read_is_named_at_the_end_and_the_others_are_predicted(
     assert written(tmp_path / "out") == [
         "classes.json",
         "failed.txt",
+        "inputs.csv",
         *(f"masks/00{number}.png" for number in range(3)),
         *(f"masks/more/00{number}.png" for number in range(2)),
         "predict.json",

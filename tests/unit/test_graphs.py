@@ -74,8 +74,12 @@ def test_the_unet_takes_any_size_in_onnx_too(tmp_path: Path) -> None:
 
 def test_the_unet_takes_any_size_as_pt2_and_the_file_holds_no_sample(tmp_path: Path) -> None:
     trainer = segmenting(name="unet", width=4, depth=2)
-    graphs_of(trainer, tmp_path, "pt2")
-    graph = Pt2Graph(tmp_path)
+    described = graphs_of(trainer, tmp_path, "pt2")["pt2"]
+    graph, program = Pt2Graph(tmp_path), torch.export.load(tmp_path / "model.pt2").module()
+    assert described["least_side"] == 5
+    assert program(torch.zeros(1, 1, 5, 5))[0].numpy().shape == (1, 11, 5, 5)  # and has no gradient
+    with pytest.raises((RuntimeError, AssertionError)):
+        program(torch.zeros(1, 1, 4, 4))
     for shape in ((1, 1, 64, 64), (3, 1, 50, 41), (2, 1, 7, 33)):
         images = torch.randn(shape)
         assert_equal(graph.run([images])[0], trainer.evaluated_model(images).detach())

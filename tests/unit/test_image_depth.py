@@ -91,6 +91,16 @@ def test_all_16_bits_of_colours_are_read(tmp_path: Path, colour_type: int, chann
     assert same_images(of_all(arrays), expected)
 
 
+def test_an_opened_image_of_which_pillow_holds_half_of_the_bits_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "image.png"
+    file.write_bytes(png(np.full((4, 5, 3), 300, np.uint16), RGB))
+    with Image.open(file) as opened:
+        for _ in range(2):
+            with pytest.raises(ValueError, match="has 16 bits, of which Pillow holds 8; give its path"):
+                Reading(channels=3).of_picture(opened)
+            opened.load()  # after which it looks like one of 8 bits
+
+
 def test_a_set_range_holds_for_images_of_8_bits_too(tmp_path: Path) -> None:
     grey = np.arange(48, dtype=np.uint8).reshape(6, 8)
     file = tmp_path / "image.png"

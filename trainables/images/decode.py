@@ -22,6 +22,7 @@ from trainables.images.bands import Bands, Mapped, is_array, look_at_bands, read
 from trainables.images.depth import (
     ValueRange,
     depth_and_mode,
+    holds_upper_bytes,
     is_deep,
     lacks_lower_bytes,
     show_lower_bytes,
@@ -187,6 +188,25 @@ class Reading:
             if not deep and (self.value_range is None or not self.value_range.of_all):
                 return self._converted(self._turned(image))
         return self._converted(Image.fromarray(self._scaled(file, self.values(file))))
+
+    def of_picture(self, image: Image.Image) -> np.ndarray:
+        """As `pixels`, of an image that Pillow has opened or made.
+
+        Raises:
+            SampleError: it is none that is read, or Pillow holds a part of its file alone.
+        """
+        called = Stored(str(getattr(image, "filename", "")) or "the image", b"")
+        problem, way_out = formats.misread(image)
+        if not problem and holds_upper_bytes(image):
+            problem, way_out = "has 16 bits, of which Pillow holds 8", "give its path"
+        if problem:
+            raise sample_error(kinds.FORMAT, called, problem, way_out)
+        if not is_deep(image) and (self.value_range is None or not self.value_range.of_all):
+            return self._converted(self._turned(image))
+        values = self._finite(
+            called, np.asarray(self._turned(image if is_deep(image) else image.convert(self._mode)))
+        )
+        return self._converted(Image.fromarray(self._scaled(called, values)))
 
     def _scaled(self, file: File, values: np.ndarray) -> np.ndarray:
         if self.value_range is None:

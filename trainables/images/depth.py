@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 
@@ -95,6 +96,15 @@ def depth_and_mode(image: Image.Image) -> str:
         return image.mode
     bits = 16 if "16" in image.mode + raw_mode(image) else 12 if "12" in raw_mode(image) else 32
     return f"{bits}-bit " + {"I": "L", "F": "float"}.get(image.mode[0], image.mode)
+
+
+def holds_upper_bytes(image: Image.Image) -> bool:
+    """Whether Pillow has 8 of the 16 bits that the image has in its file; also where it is loaded already."""
+    file = getattr(image, "filename", "")
+    if not getattr(image, "tile", ()) and file and os.path.isfile(file):
+        with Image.open(file) as fresh:
+            return holds_upper_bytes(fresh)
+    return is_deep(image) and not image.mode.startswith(("I", "F"))
 
 
 def lacks_lower_bytes(image: Image.Image) -> bool:

@@ -224,7 +224,9 @@ class LoadedImages:
         """How raw images become inputs, for `Task.preprocessing`, and what the outputs mean."""
         scaled, of_range = "", dict[str, Any]()
         if self.value_range is not None:
-            scaled = "values from range[0] to range[1] become 0 to 255, clipped and rounded; then "
+            alone = self._options is not None and self._options.value_range is None
+            bits = " (images of 8 bits stay as they are)" if alone else ""
+            scaled = f"values from range[0] to range[1] become 0 to 255, clipped and rounded{bits}; then "
             if self.value_range.ndim == 2:
                 scaled = f"of each channel {scaled}"
             of_range = {"range": self.value_range.tolist()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -93,6 +94,13 @@ class RowInputs:
     def notation(self) -> Notation:
         return Notation(self.decimal, self.thousands)
 
+    @cached_property
+    def missing_numbers(self) -> frozenset[float]:
+        """Those of `missing` that are numbers, as -999."""
+        return frozenset(
+            number for text in self.missing if (number := self.notation.number(text)) is not None
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
@@ -161,6 +169,8 @@ class Inference:
         Raises:
             ExportError: it was written by a later version of this program, or is damaged.
         """
+        if not isinstance(values, Mapping):
+            raise ExportError("is damaged: it must hold an object; export again")
         if (version := values.get("version")) != VERSION:
             raise ExportError(
                 f"has version {version!r}, and this program reads {VERSION}: update tune-search"

@@ -37,7 +37,7 @@ def load_model(export: Path, inference: Inference) -> ExportedModel:
         metrics = json.loads((export / METRICS).read_text(encoding="utf-8"))["metrics"]
     except FileNotFoundError as error:
         raise ExportError(f"{error.filename or export / WEIGHTS} is missing: export again") from error
-    except (OSError, SafetensorError, json.JSONDecodeError, KeyError, UnicodeError) as error:
+    except (OSError, SafetensorError, json.JSONDecodeError, KeyError, TypeError, UnicodeError) as error:
         raise ExportError(f"a file of {export} is damaged ({error}): export again") from error
     try:
         network.load_state_dict(weights)

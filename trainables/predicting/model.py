@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Self
 
 import numpy as np
@@ -23,7 +24,20 @@ class MemoryLimitError(ValueError):
 
 
 class OutputError(ValueError):
-    """The network gave no numbers, of which no class could be the largest."""
+    """The network gave no numbers: of NaN no class is the largest, and no value is infinite."""
+
+
+@contextmanager
+def memory_limits() -> Iterator[None]:
+    """Raise MemoryLimitError where NumPy or torch has no memory left, on any device."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        if torch.cuda.is_initialized():
+            torch.cuda.empty_cache()
+        raise MemoryLimitError(f"does not fit into memory ({str(error).partition(chr(10))[0]})") from error
 
 
 class ExportedModel:
@@ -83,7 +97,7 @@ class ExportedModel:
 
         Raises:
             MemoryLimitError: one sample alone does not fit into memory.
-            OutputError: an output is NaN.
+            OutputError: an output is NaN or infinite; a logit may be minus infinity, of what cannot be.
         """
         parts, first = [], 0
         while first < len(inputs):
@@ -91,7 +105,7 @@ class ExportedModel:
             try:
                 parts.append(self._forward(part, shape))
                 first += len(part)
-            except RuntimeError as error:
+            except (MemoryError, RuntimeError) as error:
                 if not _is_out_of_memory(error):
                     raise
                 if len(part) == 1:
@@ -100,9 +114,16 @@ class ExportedModel:
                 if self.device.type == "cuda":
                     torch.cuda.empty_cache()
         found = parts[0] if len(parts) == 1 else torch.cat(parts)
-        if bool(found.isnan().any()):
-            raise OutputError("gives outputs that are NaN: are its values far from those of the training?")
+        self.refuse_no_numbers(found)
         return found
+
+    def refuse_no_numbers(self, found: Tensor) -> None:
+        """Raise OutputError if an output is none that can be."""
+        is_wrong = ~found.isfinite() if self.inference.classes is None else found.isnan() | found.isposinf()
+        if bool(is_wrong.any()):
+            raise OutputError(
+                "gives outputs that are NaN or infinite: are its values far from those of the training?"
+            )
 
     def _forward(self, inputs: Tensor, shape: Sequence[int]) -> Tensor:
         inputs = inputs.to(self.device)
@@ -110,5 +131,6 @@ class ExportedModel:
             return as_output(self.network(inputs), (len(inputs), *shape))
 
 
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or any(text in str(error) for text in _ALLOCATION)
+def _is_out_of_memory(error: Exception) -> bool:
+    is_told = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return is_told or any(text in str(error) for text in _ALLOCATION)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
-from trainables.images.decode import resized, size_text
+from trainables.images.decode import read_channels, resized, size_text
+from trainables.images.depth import MOST_OUTSIDE
 from trainables.predicting.inference import ImageInputs
 
 
@@ -14,12 +20,20 @@ def as_pixels(given: Any, inputs: ImageInputs) -> tuple[np.ndarray, bool]:
     """Images uint8 [N, H, W, C], and whether one was given alone.
 
     Args:
-        given: as `np.asarray(Image.open(file))`: [H, W, C] or [N, H, W, C], of one channel also [H, W]. One
-            channel is repeated where the network takes three.
+        given: a path, or an image of Pillow, which is read as files are (turned by its EXIF, palettes as
+            their colours); a list of these; or raw pixels [H, W, C] or [N, H, W, C], of one channel also
+            [H, W], which are taken as they are. One channel is repeated where the network takes three.
 
     Raises:
-        ValueError: shape or type are others than those of images of the training.
+        ValueError: shape, size or type are others than those of images of the training, or a file cannot be
+            read.
     """
+    if isinstance(given, _PICTURES):
+        return _read(given, inputs)[None], True
+    if isinstance(given, list | tuple) and any(isinstance(each, _PICTURES) for each in given):
+        return _of_one_size([_read(each, inputs) for each in given]), False
+    if isinstance(given, list | tuple) and given and all(isinstance(each, np.ndarray) for each in given):
+        given = _of_one_size(given)
     array = np.asarray(given)
     rule = f"must be [H, W, {inputs.channels}] or [N, H, W, {inputs.channels}]"
     if array.ndim == 2 and inputs.channels in (1, 3):
@@ -34,6 +48,34 @@ def as_pixels(given: Any, inputs: ImageInputs) -> tuple[np.ndarray, bool]:
     images = _eight_bits(array if array.ndim == 4 else array[None], inputs)
     images = images if held == inputs.channels else images.repeat(3, axis=-1)
     return np.stack([fitted(image, inputs) for image in images]), array.ndim == 3
+
+
+_PICTURES = (str, os.PathLike, Image.Image)
+"""What is read as a file."""
+
+
+def _read(given: Any, inputs: ImageInputs) -> np.ndarray:
+    if isinstance(given, Image.Image) and inputs.channels in (1, 3):
+        return fitted(inputs.reading.of_picture(given), inputs)
+    if isinstance(given, Image.Image):
+        raise ValueError(
+            f"received an image of Pillow, and the model takes {inputs.channels} channels: give an array "
+            f"[H, W, {inputs.channels}], or the path of a file that holds them"
+        )
+    if not isinstance(given, str | os.PathLike):
+        raise ValueError(f"received {type(given).__name__} among images; each must be a path or an image")
+    return fitted(np.asarray(read_channels([Path(given)], inputs.reading)), inputs)
+
+
+def _of_one_size(images: Sequence[np.ndarray]) -> np.ndarray:
+    """Images [N, ...]; raises ValueError if they differ, of which no array can be."""
+    for image in images:
+        if image.shape != images[0].shape:
+            raise ValueError(
+                f"received images {list(images[0].shape)} and {list(image.shape)}, and several at once must "
+                "be of one size: predict them one by one"
+            )
+    return np.stack(images)
 
 
 def fitted(pixels: np.ndarray, inputs: ImageInputs) -> np.ndarray:
@@ -54,10 +96,10 @@ def fitted(pixels: np.ndarray, inputs: ImageInputs) -> np.ndarray:
 
 
 def _hint(inputs: ImageInputs) -> str:
-    modes = {1: "L", 3: "RGB"}
-    if inputs.channels not in modes:
+    if inputs.channels not in (1, 3):
         return ""
-    return f"; Image.open(file).convert({modes[inputs.channels]!r}) gives such an image"
+    several = ", and several greys are [N, H, W, 1]" if inputs.channels == 1 else ""
+    return f"{several}; a path, or Image.open(file), is converted as the files of the training"
 
 
 def _eight_bits(array: np.ndarray, inputs: ImageInputs) -> np.ndarray:
@@ -73,4 +115,10 @@ def _eight_bits(array: np.ndarray, inputs: ImageInputs) -> np.ndarray:
         raise ValueError(f"received images of {array.dtype}; they must be numbers from {scale}")
     if not np.isfinite(array).all():
         raise ValueError("received images with values that are NaN or infinite: replace them, as by 0")
+    if (outside := scale.outside(array)) > MOST_OUTSIDE:
+        warnings.warn(
+            f"{outside:.0%} of the values are outside of {scale}, the range of the training, and clipped: "
+            "are they in the units of its images?",
+            stacklevel=5,  # where predict() is called
+        )
     return scale.scaled(array)

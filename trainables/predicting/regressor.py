@@ -33,4 +33,6 @@ class Regressor(ExportedModel):
         target = self.inference.target
         assert target is not None
         outputs = self.outputs(torch.from_numpy(rows), (1,))
-        return (outputs.float() * target.std + target.mean)[:, 0].cpu().numpy()
+        values = (outputs.float() * target.std + target.mean)[:, 0]
+        self.refuse_no_numbers(values)
+        return values.cpu().numpy()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from trainables.images.bands import Mapped
 from trainables.images.statistics import standardized
 from trainables.predicting.flips import FLIPS, flipped_logits
-from trainables.predicting.inference import ExportError, Inference, Windows
+from trainables.predicting.inference import ExportError, Inference
 from trainables.predicting.model import ExportedModel
 from trainables.predicting.pixels import as_pixels
 from trainables.predicting.windows import flipped_strips
@@ -36,7 +36,7 @@ class Segmenter(ExportedModel):
         self._mean, self._std = (np.array(each, np.float32) for each in (self._inputs.mean, self._inputs.std))
         self.overlapping = inference.labels != "multiclass"
 
-    def predicting_by(self, *, window: int | None = None, flips: str | None = None) -> Segmenter:
+    def set_windows(self, *, window: int | None = None, flips: str | None = None) -> None:
         """Change windows and flips from those of the validation.
 
         Args:
@@ -52,14 +52,13 @@ class Segmenter(ExportedModel):
             raise ValueError(f"flips is {flips!r}; must be one of {', '.join(FLIPS)}")
         now = self.windows
         self.windows = replace(now, window=window or now.window, flips=flips or now.flips)
-        return self
 
     def predict(self, images: Any) -> np.ndarray:
         """The class of each pixel: uint8 [H, W], or of classes that may overlap bool [H, W, K].
 
         Args:
-            images: raw pixels [H, W, C] as `np.asarray(Image.open(file))`, or [N, H, W, C], for which the
-                result is [N, ...]; see `as_pixels`.
+            images: a path, an image of Pillow or raw pixels [H, W, C]; a list of these, or [N, H, W, C],
+                for which the result is [N, ...]; see `as_pixels`.
 
         Raises:
             ValueError: they are other than those of the training.
@@ -126,14 +125,13 @@ class Segmenter(ExportedModel):
         return self.outputs(inputs, (len(self.classes), *inputs.shape[2:]))
 
 
-def windows_of(model: ExportedModel, window: int | None, flips: str | None) -> Windows | None:
-    """Change the windows of a segmentation.
+def set_windows(model: ExportedModel, window: int | None, flips: str | None) -> None:
+    """Change the windows of a segmentation, where some are given.
 
     Raises:
         ExportError: the model is none, and has no windows.
     """
     if isinstance(model, Segmenter):
-        return model.predicting_by(window=window, flips=flips).windows
-    if window is not None or flips is not None:
+        model.set_windows(window=window, flips=flips)
+    elif window is not None or flips is not None:
         raise ExportError(f"is of task {model.inference.task}, and windows and flips are of segmentation")
-    return None
