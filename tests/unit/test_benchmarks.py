@@ -29,6 +29,7 @@ from benchmarks.efficiency.recorded import (
 from benchmarks.efficiency.run import drop_outdated
 from benchmarks.efficiency.simulate import Job, simulate
 from benchmarks.efficiency.surrogate import MIN_REPEATED, NotEnoughCurvesError, Surrogate
+from benchmarks.overhead import growth
 from search.run.coordinator import Coordinator
 
 CANCER = PROBLEMS["cancer_mlp"]
@@ -306,3 +307,12 @@ loop.run overhead.growth overhead.memory overhead.run overhead.start
 def test_each_program_can_be_imported_and_explains_how_to_run_it(name: str) -> None:
     program = importlib.import_module(f"benchmarks.{name}")
     assert f"python -m benchmarks.{name}" in (program.__doc__ or "")
+
+
+def test_the_growth_of_a_search_is_measured_on_its_own_coordinator(tmp_path: Path) -> None:
+    (row,) = growth.grow(tmp_path, [6], "random", "asha", 2)
+    assert row["trials"] == 6
+    assert row["virtual_epochs"] >= 4
+    assert row["ask"]["cpu_ms"] > 0.0
+    again = growth.reopen(tmp_path / "6" / "study.journal", 6, "random", "asha", 2)
+    assert again["report"]["cpu_ms"] > 0.0
