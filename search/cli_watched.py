@@ -35,20 +35,27 @@ def watched(
     flags = (*flags, *(["--plain"] if plain else []))
     color = sys.stdout.isatty() and not plain
     say(summary_text(summary, color=color, flags=flags), otherwise=run_folder.log)
-    if summary.status in ("complete", "failed"):  # whoever interrupts a search does not wait for a page
-        say(f"\nreport\n  {_reported(folder)}", otherwise=run_folder.log)
+    _report(folder, summary.status, run_folder.log)
     codes = {"complete": 0, "failed": 1, "interrupted": INTERRUPTED, "terminated": TERMINATED}
     sys.exit(codes[summary.status])
 
 
-def _reported(folder: Path) -> str:
-    """Write the report; returns where it is, or why there is none. The outcome is on the screen already."""
+def _report(folder: Path, status: str, log: Path) -> None:
+    """Write the report and say where it is. Whoever interrupts a search does not wait for a page.
+
+    What has failed a search, as a full disk, often keeps the page from being written: that is not told.
+    """
     from search.reports.write import report_at_end
     from search.run.folder import RunFolder
     from search.screen.progress_bar import ProgressBar
+    from search.text import short_path
 
+    if status not in ("complete", "failed"):
+        return
     try:
         with ProgressBar(sys.stderr, "writing the report" if sys.stderr.isatty() else None):
-            return report_at_end(RunFolder(folder))
+            file, why = report_at_end(RunFolder(folder))
     except KeyboardInterrupt:
-        return "interrupted; `tune-search report` writes it"
+        file, why = None, "interrupted; `tune-search report` writes it"
+    if file is not None or status == "complete":
+        say(f"\nreport\n  {short_path(file) if file else why}", otherwise=log)

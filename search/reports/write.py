@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,10 +11,8 @@ from search.reports.opened import open_for_report
 from search.reports.page import page_of
 from search.run.folder import RunFolder
 from search.run.heartbeat import Heard, heard_in
-from search.text import command, one_line, short_path
+from search.text import command, one_line
 from trainables.files import atomic_write
-
-_log = logging.getLogger(__name__)
 
 REPORT = "report.html"
 
@@ -38,17 +35,16 @@ def report(
     return write_report(folder, out, heard_in(folder.owner_file, phase))
 
 
-def report_at_end(folder: RunFolder) -> str:
-    """Write the report of a search that has just ended; returns its path as text, or why there is none.
+def report_at_end(folder: RunFolder) -> tuple[Path | None, str]:
+    """Write the report of a search that has just ended; returns its file and, if there is none, why.
 
     What a search has found is not lost with the page that shows it, so nothing is raised.
     """
     try:
-        return short_path(write_report(folder))
+        return write_report(folder), ""
     except Exception as error:
-        _log.warning("the report of %s", folder.path, exc_info=True)
         again = command("report", folder.path)
-        return f"not written, {type(error).__name__}: {one_line(str(error))}; `{again}` tries again"
+        return None, f"not written, {type(error).__name__}: {one_line(str(error))}; `{again}` tries again"
 
 
 def write_report(folder: RunFolder, out: str | Path | None = None, heard: Heard | None = None) -> Path:
