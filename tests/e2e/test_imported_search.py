@@ -53,7 +53,8 @@ def config() -> dict[str, Any]:
 
 def test_the_readme_of_an_export_holds_the_lines_that_load_the_model(folder: Path) -> None:
     exported = search.export(search_locally(config(), results=folder / "results").folder)
-    (code,) = re.findall(r"```python\n(.*?)```", (exported.folder / "README.md").read_text(), re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", (exported.folder / "README.md").read_text(), re.DOTALL)
+    (code,) = (block for block in blocks if "load_file" in block)
     names: dict[str, Any] = {}
     exec(code.replace('"model.safetensors"', repr(str(exported.folder / "model.safetensors"))), names)
     assert type(names["model"]).__name__ == "Net"
