@@ -106,6 +106,10 @@ def test_a_click_on_a_curve_selects_its_trial(opened: webdriver.Chrome) -> None:
     right, bottom = canvas.size["width"] / 2 - 14, canvas.size["height"] / 2 - 40
     ActionChains(opened).move_to_element_with_offset(canvas, round(right), round(bottom)).click().perform()
     wait(opened, "detail", "trial ", "completed")
+    (selected,) = opened.find_elements(By.CSS_SELECTOR, '#trials tr[aria-selected="true"]')
+    number = selected.get_attribute("data-trial")
+    assert text(opened, "detail").startswith(f"trial {number}\n")
+    assert "completed" in selected.text
 
 
 def test_arrow_keys_go_from_the_best_trial_to_the_next(opened: webdriver.Chrome) -> None:
@@ -116,6 +120,8 @@ def test_arrow_keys_go_from_the_best_trial_to_the_next(opened: webdriver.Chrome)
     wait(opened, "detail", f"trial {best}\n")
     canvas.send_keys(Keys.ARROW_RIGHT)
     wait(opened, "detail", f"trial {second}\n")
+    (selected,) = opened.find_elements(By.CSS_SELECTOR, '#trials tr[aria-selected="true"]')
+    assert selected.get_attribute("data-trial") == second
 
 
 def test_limits_can_be_given_as_numbers(opened: webdriver.Chrome) -> None:
