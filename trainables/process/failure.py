@@ -7,6 +7,7 @@ import faulthandler
 import json
 import logging
 import os
+import sys
 import threading
 import traceback
 from bdb import BdbQuit
@@ -18,7 +19,6 @@ from pathlib import Path
 from threading import TIMEOUT_MAX
 from typing import Any, NoReturn
 
-import torch
 from pydantic import ValidationError
 
 from trainables.fence import (
@@ -185,6 +185,12 @@ def _exits_raise() -> Iterator[None]:
         os._exit = exit_at_once
 
 
+def _gpu_memory_errors() -> tuple[type[BaseException], ...]:
+    """Torch's, once it is there: this module is read by commands that show failures and train nothing."""
+    torch = sys.modules.get("torch")
+    return () if torch is None else (torch.OutOfMemoryError,)
+
+
 def failure_of(error: BaseException, where: str) -> Failure:
     """Kind and cause of an exception."""
     text, at = text_of(error), f" at {where}" if where else ""
@@ -192,7 +198,7 @@ def failure_of(error: BaseException, where: str) -> Failure:
         return error.failure
     if isinstance(error, SupersededError):
         return Failure(FailureKind.SUPERSEDED, text)
-    if isinstance(error, torch.OutOfMemoryError) or any(sign in text for sign in _GPU_MEMORY_SIGNS):
+    if isinstance(error, _gpu_memory_errors()) or any(sign in text for sign in _GPU_MEMORY_SIGNS):
         return Failure(FailureKind.GPU_MEMORY, f"out of memory on the GPU{at}")
     if isinstance(error, MemoryError) or _is_of_system(error, text, *_MEMORY_SIGNS):
         return Failure(FailureKind.MEMORY, f"out of memory{at}")
