@@ -32,9 +32,9 @@ def links(page: str) -> Iterator[str]:
 
 
 def gather(root: Path = ROOT, out: Path = GATHERED) -> list[Path]:
-    """Copy the pages and what they link to; returns the copies, relative to `out`."""
+    """Copy the pages, what they link to, and the scripts of the site; returns the copies, relative to `out`."""
     shutil.rmtree(out, ignore_errors=True)
-    files = set(pages(root))
+    files = {*pages(root), *(root / "documentation").glob("*.js")}
     for page in pages(root):
         for target in links(page.read_text(encoding="utf-8")):
             file = (page.parent / target.partition("#")[0]).resolve()
