@@ -90,7 +90,7 @@ browser:
 image:
 	docker build -t tune-search $(if $(BASE),--build-arg BASE=$(BASE)) .
 
-# The documentation as a site, which opens without a server: site/README.html is its first page.
+# The documentation as a site, which opens without a server: site/index.html is its first page.
 docs: .venv/installed-docs
 	$(BIN)/python -m documentation.pages
 	$(BIN)/zensical build --clean --strict

@@ -40,13 +40,19 @@ _SECTIONS = {
     "budget": "Where the search ends.",
     "sampler": "Where the next values come from.",
     "scheduler": "What pauses, promotes and ends trials.",
-    "plateau": "Ends a trial that no longer improves.",
-    "limits": "What a trial's model may have at most.",
+    "plateau": "Ends a trial, or a search, that no longer improves.",
     "resources": "What a trial takes of the machine.",
     "checkpoint": "Which checkpoints are written and kept.",
-    "confirm": "A race of the best trials over seeds.",
+    "data": "Where samples come from.",
+    "model": "The network, or the networks.",
+    "optimizer": "What changes the weights.",
+    "lr_schedule": "The learning rate over the steps of a trial.",
+    "loss": "What is minimized.",
+    "augment": "Random changes of training samples.",
+    "validation": "How whole images are predicted and measured.",
+    "evaluation": "How samples are drawn and measured.",
 }
-"""Of keys that are a section alone, whose text stands there."""
+"""Of keys that have a section of their own and no text besides."""
 
 
 @dataclass
@@ -69,7 +75,9 @@ class _Page:
         self.titles[name] = title
 
     def link(self, name: str) -> str:
-        return f"[{self.titles[name].rpartition('.')[2]}](#{anchor(self.titles[name])})"
+        """A link to the section, called as the value is in the table: `asha`, `by its path`, `optimizer`."""
+        title = self.titles[name]
+        return f"[{title.partition(',')[0].rpartition('.')[2].rpartition(': ')[2]}](#{anchor(title)})"
 
 
 def anchor(title: str) -> str:
@@ -127,7 +135,7 @@ def _section(made: _Page, path: str, properties: Mapping[str, Node], required: S
         made.lines += [_row(heads), _row(["---"] * len(heads)).replace(" ", "")]
     for key, node in properties.items():
         shown = f"**`{key}`**" if key in required else f"`{key}`"
-        meaning = _text(node.get("description", "") or ("" if path else _SECTIONS.get(key, "")))
+        meaning = _text(node.get("description") or _SECTIONS.get(key, ""))
         value = "mapping: [trial](#trial)" if (path, key) == ("", "trial") else type_of(node, made.link)
         made.lines.append(
             _row([shown, value, *([domain(node)] if domains else []), default(node, made.defs), meaning])

@@ -32,9 +32,9 @@ def links(page: str) -> Iterator[str]:
 
 
 def gather(root: Path = ROOT, out: Path = GATHERED) -> list[Path]:
-    """Copy the pages, what they link to, and the scripts of the site; returns the copies, relative to `out`."""
+    """Copy the pages, what they link to, and style and scripts; returns the copies, relative to `out`."""
     shutil.rmtree(out, ignore_errors=True)
-    files = {*pages(root), *(root / "documentation").glob("*.js")}
+    files = {*pages(root), *(root / "documentation").glob("*.[cj]s*")}
     for page in pages(root):
         for target in links(page.read_text(encoding="utf-8")):
             file = (page.parent / target.partition("#")[0]).resolve()

@@ -50,8 +50,10 @@ def _inner(option: Node) -> list[Node]:
 
 def type_of(node: Node, link: Callable[[str], str]) -> str:
     """What a value may be, with its rules: `integer, 1 to 8, or none`."""
-    told = list(dict.fromkeys(_told(option, link) for option in options(node)))
-    return (", or " if any("," in each for each in told) else " or ").join(filter(None, told)) or "any"
+    told = list(filter(None, dict.fromkeys(_told(option, link) for option in options(node))))
+    if len(told) < 3 and not any("," in each for each in told):
+        return " or ".join(told) or "any"
+    return ", ".join([*told[:-1], f"or {told[-1]}" if len(told) > 1 else told[-1]])
 
 
 def _told(option: Node, link: Callable[[str], str]) -> str:
@@ -90,9 +92,9 @@ def _bounds(option: Node) -> str:
         low, above = above + 1, None
     high = None if high is not None and high >= _MANY else high
     if low is not None and high is not None:
-        return f"{low:,.10g} to {high:,.10g}"
+        return f"{low:.10g} to {high:.10g}"
     bounds = {"at least": low, "above": above, "at most": high, "below": below}
-    return " and ".join(f"{word} {bound:,.10g}" for word, bound in bounds.items() if bound is not None)
+    return " and ".join(f"{word} {bound:.10g}" for word, bound in bounds.items() if bound is not None)
 
 
 def domain(node: Node) -> str:

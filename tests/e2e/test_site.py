@@ -1,4 +1,4 @@
-"""The documentation as a site: it is built without a warning, asks no other host, and is searched from a folder."""
+"""The documentation as a site: built without a warning, without other hosts, and searched from a folder."""
 
 from __future__ import annotations
 

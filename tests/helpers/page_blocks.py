@@ -1,7 +1,7 @@
 """The code blocks of README, CONTRIBUTING and docs/, and how the comments above them have them tested.
 
-A block is a fence with a language. What its language says happens to it, in the order of the page, in a folder made
-for that page (page_folders.py):
+A block is a fence with a language. What its language says happens to it, in the order of the page, in a
+folder for that page (page_folders.py):
 
     sh        each line is run; one of `tune-search` alone in this process without Ray, all else by bash
     console   the lines after `$ ` are run; what is printed is for the reader
