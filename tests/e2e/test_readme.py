@@ -42,6 +42,10 @@ def test_the_task_of_the_documentation_is_short_and_runs(
     assert search.export(found.folder).value == pytest.approx(found.best.value, rel=1e-3)
 
 
+def test_the_readme_is_short() -> None:
+    assert len(README.splitlines()) <= 130, "one screen and links: all else has a page in docs/"
+
+
 def test_the_first_lines_name_the_two_commands() -> None:
     first_screen = "\n".join(README.splitlines()[:40])
     for command in ("make search", "make test", "tune-search configs/seg.yaml", "tensorboard --logdir"):
