@@ -137,14 +137,12 @@ def _section(made: _Page, path: str, properties: Mapping[str, Node], required: S
         shown = f"**`{key}`**" if key in required else f"`{key}`"
         meaning = _text(node.get("description") or _SECTIONS.get(key, ""))
         value = "mapping: [trial](#trial)" if (path, key) == ("", "trial") else type_of(node, made.link)
-        made.lines.append(
-            _row([shown, value, *([domain(node)] if domains else []), default(node, made.defs), meaning])
-        )
+        made.lines.append(_row([shown, value, *([domain(node)] if domains else []), default(node), meaning]))
     for name, place in reversed(new.items()):
         definition = made.defs[name]
         made.lines += ["", f"{'###' if path else '##'} {made.titles[name]}", ""]
         if told := definition.get("description"):
-            made.lines += [_text(told, "\n"), ""]
+            made.lines += [_text(told, between="\n\n"), ""]
         _section(made, place, definition.get("properties", {}), definition.get("required", ()))
         if definition.get("additionalProperties") is True:
             made.lines += ["", "Other keys are arguments of what `name` is, or of the built-in class."]
@@ -154,10 +152,9 @@ def _row(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def _text(told: str, between: str = " ") -> str:
-    """A docstring as Markdown: its lines joined, in a table also its paragraphs."""
-    paragraphs = [" ".join(part.split()) for part in told.split("\n\n")]
-    text = (between * 2 if between == "\n" else between).join(paragraphs)
+def _text(told: str, *, between: str = " ") -> str:
+    """A docstring as Markdown: its paragraphs, each in one line, with that between them."""
+    text = between.join(" ".join(paragraph.split()) for paragraph in told.split("\n\n"))
     return text.replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
 
 

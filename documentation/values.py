@@ -108,7 +108,7 @@ def domain(node: Node) -> str:
     return "choice" if any(name.startswith("choice.") for name in names) else "no"
 
 
-def default(node: Node, defs: Mapping[str, Node]) -> str:
+def default(node: Node) -> str:
     """The default as one writes it; that of a section is in the section."""
     if "default" not in node or node["default"] is None:
         return "none" if "default" in node else ""

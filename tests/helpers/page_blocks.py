@@ -36,6 +36,7 @@ NEEDS = {
     "docker": "a daemon that can pull",
     "gpu": "a GPU",
     "installation": "a shell in a copy of the repository, whose .venv it makes or changes",
+    "jq": "jq, which a machine may not have",
     "kubernetes": "a Kubernetes cluster",
     "minutes": "many minutes",
     "server": "a program that goes on until it is ended",
@@ -65,6 +66,13 @@ class Block:
     @property
     def place(self) -> str:
         return f"{self.page}:{self.line}"
+
+    @property
+    def smaller(self) -> list[tuple[str, str]]:
+        """Texts of the commands, and what stands in the place of each when they are run."""
+        pairs = filter(None, self.marks.get("small", "").split(";"))
+        parts = [pair.partition("->") for pair in pairs]
+        return [(shown.strip(), run.strip()) for shown, _, run in parts]
 
     @property
     def commands(self) -> list[str]:
@@ -132,6 +140,8 @@ def _check(block: Block) -> None:
         raise PageError(f"{block.place}: a block of {block.language} is not run, so the comment says nothing")
     if block.language in SHOWN and COMMAND.match(block.text):
         raise PageError(f"{block.place}: begins with a command, but is not run: call it sh or console")
+    if unused := [shown for shown, _ in block.smaller if shown not in block.text]:
+        raise PageError(f"{block.place}: small={unused[0]}: there is no such text in the block")
     if block.language == "console" and not block.commands:
         raise PageError(f"{block.place}: a console without a line that begins with `$ `")
 

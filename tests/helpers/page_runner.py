@@ -58,8 +58,7 @@ class Runner:
 
 
 def _expect(block: Block, command: str, code: int) -> None:
-    for small in filter(None, block.marks.get("small", "").split(";")):
-        shown, _, run = (part.strip() for part in small.partition("->"))
+    for shown, run in block.smaller:
         command = command.replace(shown, run)
     words = shlex.split(command, comments=True)
     plain = words[0] == "tune-search" and not any(set(word) & _SHELL for word in _bare(command))

@@ -17,11 +17,12 @@ def test_every_block_has_a_language_and_every_comment_is_understood(page: Path) 
 
 def test_blocks_are_found_with_their_lines_marks_and_commands() -> None:
     text = (
-        '# A\n\n<!-- doc: exit=1 "small=50 -> 5" -->\n```sh\na b \\\n  c\n# only told\nd\n```\n'
+        '# A\n\n<!-- doc: exit=1 "small=c -> e" -->\n```sh\na b \\\n  c\n# only told\nd\n```\n'
         "\n- x\n\n  ```yaml\n  a: 1\n  ```\n"
     )
     shell, yaml = parse(text, PAGE)
-    assert (shell.place, shell.marks) == ("docs/page.md:4", {"exit": "1", "small": "50 -> 5"})
+    assert (shell.place, shell.marks) == ("docs/page.md:4", {"exit": "1", "small": "c -> e"})
+    assert shell.smaller == [("c", "e")]
     assert shell.commands == ["a b    c", "d"]
     assert (yaml.line, yaml.text, yaml.marks) == (13, "a: 1\n", {})
 
@@ -41,6 +42,7 @@ def test_of_a_console_the_lines_after_the_prompt_are_commands() -> None:
         ("a\n\n    tune-search a.yaml\n", "page.md:3: an indented block"),
         ("<!-- doc: nedds=gpu -->\n```sh\na\n```\n", "page.md:1: unknown nedds; known: "),
         ("<!-- doc: needs=luck -->\n```sh\na\n```\n", "needs=luck; must be one of cluster"),
+        ('<!-- doc: "small=50 -> 5" -->\n```sh\na 60\n```\n', "small=50: there is no such text"),
         ("<!-- doc: exit=1 -->\n\n```sh\na\n```\n", "no block in the line below"),
         ("<!-- doc: needs=gpu -->\n```text\na\n```\n", "is not run, so the comment says nothing"),
     ],
