@@ -1,5 +1,5 @@
 # make search | test | test-rest | test-all | install | test-slow | chaos | bench | tables | gpu | gpu-wheels | slurm |
-# browser | image | lint | clean
+# browser | image | docs | lint | clean
 # The newest Python that is there with its venv module; make PYTHON=/path/to/python takes another.
 PYTHON ?= $(shell for version in 3.14 3.13 3.12 3.11; do \
 	command -v python$$version >/dev/null && python$$version -c 'import ensurepip, venv' 2>/dev/null \
@@ -10,7 +10,7 @@ BENCH := .venv-bench/bin/python
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: install search test test-rest test-all test-slow chaos lint clean compare-epochs bench tables gpu gpu-wheels slurm browser \
-	image
+	image docs
 
 install: .venv/installed
 
@@ -40,7 +40,7 @@ chaos: .venv/installed-test
 compare-epochs: .venv/installed
 	$(BIN)/python -m benchmarks.loop.epochs_or_iterations
 
-# Side by side with those that people would use instead; tables in README, numbers in benchmarks/results/.
+# Side by side with those that people would use instead; tables in docs/benchmarks.md, numbers in JSON beside each program.
 # Measured on a machine with nothing else to do. What efficiency.json and fronts.json hold is not simulated again.
 bench: .venv-bench/installed
 	$(BENCH) -m benchmarks.loop.run --pairs 9 --scale 1.5
@@ -90,13 +90,18 @@ browser:
 image:
 	docker build -t tune-search $(if $(BASE),--build-arg BASE=$(BASE)) .
 
+# The documentation as a site, which opens without a server: site/index.html is its first page.
+docs: .venv/installed-docs
+	$(BIN)/python -m documentation.pages
+	$(BIN)/zensical build --clean --strict
+
 lint: .venv/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 clean:
-	rm -rf .venv .venv-bench build *.egg-info
+	rm -rf .venv .venv-bench .cache build site *.egg-info
 
 # $(call new_environment,FOLDER): unless it is there.
 define new_environment
@@ -115,6 +120,10 @@ endef
 
 .venv/installed-test: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,transformers,datasets]'
+	touch $@
+
+.venv/installed-docs: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	touch $@
 
 # In an environment of its own: what is compared with must not change what people install.

@@ -35,6 +35,7 @@ os.environ.setdefault("RAY_worker_niceness", "0")
 
 LONGEST_FIRST = (
     "test_chaos",
+    "test_pages",
     "test_faults_",
     "test_staged_runs",
     "test_growing",

@@ -2,7 +2,7 @@
 
     python -m benchmarks.lines.run
 
-prints the table of docs/your_own.md. Blank lines, comments, docstrings and indentation do not count, nor does
+prints the table of docs/own_loop.md. Blank lines, comments, docstrings and indentation do not count, nor does
 what is taken out of the script. All are broken into lines by `ruff format`.
 """
 

@@ -305,5 +305,5 @@ def test_the_documentation_shows_the_output_for_the_broken_folder(tmp_path: Path
     page = (Path(__file__).parents[2] / "docs/data_check.md").read_text()
     text = data_check_text(check(broken_folder(tmp_path / "streets")), width=96)
     lines = text[text.index("\nerrors ") + 1 :].splitlines()
-    shown = "\n".join(f"    {line}".rstrip() for line in lines)
+    shown = "\n".join(line.rstrip() for line in lines)
     assert shown in page

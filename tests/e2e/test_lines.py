@@ -1,4 +1,4 @@
-"""The programs whose lines docs/your_own.md counts: each runs, and the table is theirs."""
+"""The programs whose lines docs/own_loop.md counts: each runs, and the table is theirs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_each_program_of_the_table_runs(name: str, tmp_path: Path) -> None:
 
 
 def test_the_table_of_the_documentation_is_counted() -> None:
-    assert "\n".join(table()) in (ROOT / "docs" / "your_own.md").read_text()
+    assert "\n".join(table()) in (ROOT / "docs" / "own_loop.md").read_text()
 
 
 def test_lines_that_are_only_moved_or_taken_away_do_not_count(tmp_path: Path) -> None:

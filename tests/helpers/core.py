@@ -7,7 +7,7 @@ from __future__ import annotations
 
 CORE: dict[str, list[str]] = {
     # README: the way from a configuration to a file that other programs load
-    "the first screen, the task and the configurations of README": ["e2e/test_readme.py"],
+    "the first screen, the task and the configurations of README and docs/": ["e2e/test_readme.py"],
     "the program answers quickly, plans, and names every mistake with its line": ["e2e/test_cli.py"],
     "a search on Ray trains, pauses, promotes and keeps what its summary says": [
         "e2e/test_search.py::test_the_summary_is_what_the_study_holds",
