@@ -11,12 +11,13 @@ import json
 
 import numpy as np
 
+from trainables.folds.assign import rows_in_folds
 from trainables.imported_options import ImportedNumberData
 from trainables.regression.options import DataOptions, DiabetesOptions, NumberCSVOptions
 from trainables.regression.own_data import load_own_numbers
 from trainables.tables.doubts import note_doubts
 from trainables.tables.encode import Table, encoded_table, mean_and_std, plain_table
-from trainables.tables.read import Sheets, check_targets, read_sheets, split_rows
+from trainables.tables.read import Sheets, check_targets, note_folds, read_sheets, split_rows
 
 Arrays = dict[str, np.ndarray]
 
@@ -37,6 +38,7 @@ def load_arrays(options: DataOptions) -> Arrays:
     targets = _targets(sheets, options.target)
     arrays = _arrays(encoded_table(sheets, options), targets, options.target, str(sheets.train.file))
     note_doubts(sheets, options, of_classes=False)
+    note_folds(sheets, options, of_classes=False)
     return arrays
 
 
@@ -51,7 +53,12 @@ def _diabetes(options: DiabetesOptions) -> Arrays:
     from sklearn.datasets import load_diabetes
 
     data = load_diabetes(scaled=False)
-    split = split_rows(len(data.target), options.valid_fraction, options.split_seed)
+    number = len(data.target)
+    if options.folds is None:
+        split = split_rows(number, options.valid_fraction, options.split_seed)
+    else:
+        folds = rows_in_folds(options, number, "diabetes")
+        split = folds.train, folds.valid
     targets = data.target[split[0]], data.target[split[1]]
     return _arrays(plain_table(data.data, data.feature_names, split), targets, "progression", "diabetes")
 
