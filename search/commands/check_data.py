@@ -70,6 +70,17 @@ class ClassSummary:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FoldSummary:
+    """One fold of `data.folds`."""
+
+    samples: int
+    chosen: bool
+    """It is for validation."""
+    counts: Sequence[int]
+    """How often each class occurs in it, in the order of the classes."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class DataCheck:
     """What was found in the data of a configuration."""
 
@@ -84,6 +95,8 @@ class DataCheck:
     parts: Mapping[str, PartSummary] = field(default_factory=dict)
     classes: Sequence[ClassSummary] = ()
     """In the order of the class numbers; the last one may be `ignored`."""
+    folds: Sequence[FoldSummary] = ()
+    """In their order; empty without folds. Counts are of the samples that were looked at."""
     facts: Mapping[str, str] = field(default_factory=dict)
     """What was understood, such as how many bits images have: texts by what they are of."""
     columns: Sequence[Column] = ()
@@ -237,6 +250,7 @@ def _summarize(
         facts=conclusion.facts,
         columns=conclusion.columns,
         classes=classes,
+        folds=_folds(inspection, contents, len(conclusion.class_names)),
         unit=inspection.unit,
         compared=inspection.compared,
     )
@@ -287,6 +301,25 @@ def _classes(
             samples={part: occurring[part][number] for part in parts},
         )
         for number, name in numbered.items()
+    ]
+
+
+def _folds(inspection: Inspection, contents: Sequence[Contents], num_classes: int) -> list[FoldSummary]:
+    if inspection.folds is None:
+        return []
+    parts = [sample.part for sample in inspection.samples]
+    counts: dict[int, Counter[int]] = {}
+    for fold, held in zip(inspection.folds.tolist(), contents, strict=True):
+        counts.setdefault(fold, Counter()).update(held.labels)
+    sizes = Counter(inspection.folds.tolist())
+    chosen = {fold for fold, part in zip(inspection.folds.tolist(), parts, strict=True) if part == "valid"}
+    return [
+        FoldSummary(
+            samples=sizes[fold],
+            chosen=fold in chosen,
+            counts=[counts[fold][number] for number in range(num_classes)],
+        )
+        for fold in sorted(sizes)
     ]
 
 

@@ -45,7 +45,7 @@ at optimizer step {report["step"]} (virtual epoch {report["virtual_epoch"]}).
 
 ## Data
 
-{_data(report)}
+{_data(report, options)}
 {_inputs(report, preprocessing)}
 ## How to load
 
@@ -70,13 +70,15 @@ def _listed(inference: Inference | None) -> str:
     return "" if inference is None else " `inference.json` how raw data become inputs and outputs are read,"
 
 
-def _data(report: Mapping[str, Any]) -> str:
+def _data(report: Mapping[str, Any], options: Mapping[str, Any]) -> str:
     """The samples of each part, and what the fingerprint knows of their files."""
     samples = report.get("samples", {})
     lines = [f"- {part}: {number:,} samples" for part, number in samples.items()]
+    if (folds := options.get("data", {}).get("folds")) is not None:
+        lines.append(f"- the validation samples are fold {options['data'].get('fold', 0)} of {folds}, from 0")
     found = report.get("data", {})
     lines += [f"- {what}: {number:,}" for what, number in found.items() if isinstance(number, int)]
-    if len(lines) > len(samples):
+    if "sha256" in found:
         lines.append(f"- fingerprint: `{found['sha256']}`, with the names in `data.fingerprint`")
     if "not_evaluated" in report:
         lines.append(f"- {report['not_evaluated']}")

@@ -16,7 +16,7 @@ from search.cli import cli
 from search.commands.audit import audit
 from search.commands.clean import clean
 from search.commands.confirm import race
-from search.commands.retrain import retrain
+from search.retraining.retrain import retrain
 from search.commands.verify import verify
 from search.config.stages import load_config
 from search.errors import ConfigError, RefusedError
