@@ -78,7 +78,7 @@ def _data(report: Mapping[str, Any], options: Mapping[str, Any]) -> str:
         lines.append(f"- the validation samples are fold {options['data'].get('fold', 0)} of {folds}, from 0")
     found = report.get("data", {})
     lines += [f"- {what}: {number:,}" for what, number in found.items() if isinstance(number, int)]
-    if "sha256" in found:
+    if any(isinstance(number, int) for number in found.values()):
         lines.append(f"- fingerprint: `{found['sha256']}`, with the names in `data.fingerprint`")
     if "not_evaluated" in report:
         lines.append(f"- {report['not_evaluated']}")

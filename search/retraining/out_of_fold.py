@@ -28,8 +28,8 @@ def out_of_fold(
 ) -> dict[str, float]:
     """The metrics over the validation data of all folds together, which are all samples.
 
-    They are those of one set, unlike a mean over folds: an IoU of many samples is not the mean of those of its
-    parts. That is an honest value for an ensemble of the folds, of whose members all but one have seen a sample.
+    They are those of one set, unlike a mean over folds: an IoU of many samples is not the mean of those of
+    its parts. That is an honest value for an ensemble of the folds, of which all but one have seen a sample.
 
     Args:
         folder: of `retrain_folds`, such as results/seg/retrain.

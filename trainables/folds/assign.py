@@ -17,6 +17,8 @@ from trainables.folds.options import FOLDER, FoldOptions
 _UNEQUAL = 2.0
 """Times that the largest fold may be larger than the smallest without a word."""
 _SHOWN = 3
+_SEEDS, _MOST_TRIED = 200, 2000
+"""Seeds that are tried for folds of more equal sizes, where there are no more names than these."""
 
 
 class Folds(NamedTuple):
@@ -26,6 +28,11 @@ class Folds(NamedTuple):
     """The fold of each: int64 [N]."""
     chosen: int
     """The one for validation."""
+    count: int
+    """How many there are."""
+    units: Sequence[str]
+    """What stays together: the group of each sample, or its name."""
+    grouped: bool
 
     @property
     def train(self) -> np.ndarray:
@@ -53,24 +60,16 @@ def make_folds(
     """
     assert options.folds is not None
     known = names if groups is None else groups
-    found = fold_numbers(known, options.folds, seed_of(options))
+    found = fold_numbers(known, options.folds, options.split_seed)
     empty = sorted(set(range(options.folds)) - set(found.tolist()))
     if empty:
         different = len(set(known))
         what = f"samples in {different} groups" if groups is not None else "samples"
-        fewer = (
-            f"set data.folds to {different} or less" if different < options.folds else "set data.folds lower"
-        )
-        seed = (
-            ", or another data.split_seed"
-            if hasattr(options, "split_seed") and different > options.folds
-            else ""
-        )
         raise ValueError(
             f"{where}: holds {len(names)} {what}, and by the hash of their names fold "
-            f"{some(map(str, empty))} of {options.folds} is empty: {fewer}{seed}"
+            f"{some(map(str, empty))} of {options.folds} is empty: {_more_equal(known, found, options.folds)}"
         )
-    return Folds(found, options.fold)
+    return Folds(found, options.fold, options.folds, known, groups is not None)
 
 
 def rows_in_folds(options: FoldOptions, number: int, where: str) -> Folds:
@@ -87,11 +86,6 @@ def fold_numbers(names: Sequence[str], folds: int, seed: int = 0) -> np.ndarray:
         return int.from_bytes(hashlib.sha256(content).digest()[:8]) % folds
 
     return np.array([number(name) for name in names], np.int64)
-
-
-def seed_of(options: FoldOptions) -> int:
-    """Of the hash: that of the split, where the data have one."""
-    return int(getattr(options, "split_seed", 0))
 
 
 def groups_in_names(pattern: str | None, names: Sequence[str], where: str) -> list[str] | None:
@@ -118,43 +112,54 @@ def groups_in_names(pattern: str | None, names: Sequence[str], where: str) -> li
     return [match[1] for match in found if match is not None]
 
 
-def fold_notes(
-    folds: Folds,
-    count: int,
-    where: str,
-    *,
-    groups: Sequence[str] | None = None,
-    classes: Sequence[str] | None = None,
-) -> Iterator[str]:
+def fold_notes(folds: Folds, where: str, classes: Sequence[str] | None = None) -> Iterator[str]:
     """What a person should know of the folds, in lines: their sizes, and classes that one lacks.
 
     Args:
-        count: number of folds.
-        groups: of each sample.
+        where: what holds the samples.
         classes: of each sample.
     """
-    sizes = np.bincount(folds.of_samples, minlength=count)
-    of = "" if groups is None else f" of {len(set(groups)):,} groups"
+    sizes = np.bincount(folds.of_samples, minlength=folds.count)
+    of = f" of {len(set(folds.units)):,} groups" if folds.grouped else ""
     yield (
-        f"{where}: {len(folds.of_samples):,} samples{of} in {count} folds of {_listed(sizes)}; fold "
+        f"{where}: {len(folds.of_samples):,} samples{of} in {folds.count} folds of {_listed(sizes)}; fold "
         f"{folds.chosen} is for validation (data.folds)"
     )
     if sizes.max() > _UNEQUAL * sizes.min():
         yield (
             f"{where}: fold {sizes.argmax()} has {sizes.max():,} samples and fold {sizes.argmin()} "
-            f"{sizes.min():,}: values of folds this unequal vary by that alone; fewer folds, or "
-            "smaller groups, are more equal"
+            f"{sizes.min():,}: values of folds this unequal vary by that alone; "
+            f"{_more_equal(folds.units, folds.of_samples, folds.count)}"
         )
     if classes is not None:
-        yield from _lacking(folds, count, where, classes)
+        yield from _lacking(folds, where, classes)
 
 
-def _lacking(folds: Folds, count: int, where: str, classes: Sequence[str]) -> Iterator[str]:
+def _more_equal(known: Sequence[str], found: np.ndarray, count: int) -> str:
+    """The way to folds of more equal sizes: the best of some seeds, or fewer folds."""
+    names, numbers = np.unique(np.array(known, np.str_), return_inverse=True)
+    if len(names) < count:
+        return f"set data.folds to {len(names)} or less"
+    if len(names) > _MOST_TRIED:
+        return "set data.folds lower"
+
+    def sizes(of_names: np.ndarray) -> np.ndarray:
+        return np.bincount(of_names[numbers], minlength=count)
+
+    tried = [sizes(fold_numbers(names.tolist(), count, seed)) for seed in range(_SEEDS)]
+    best = int(np.argmin([each.max() - each.min() for each in tried]))
+    now = np.bincount(found, minlength=count)
+    if np.ptp(tried[best]) >= np.ptp(now) or not tried[best].all():
+        return "set data.folds lower"
+    return f"data.split_seed: {best} makes folds of {_listed(tried[best])} samples"
+
+
+def _lacking(folds: Folds, where: str, classes: Sequence[str]) -> Iterator[str]:
     """Classes without a sample in the validation, or in the training, of a fold."""
     names, numbers = np.unique(np.array(classes, np.str_), return_inverse=True)
-    held = np.zeros((count, len(names)), np.int64)
+    held = np.zeros((folds.count, len(names)), np.int64)
     np.add.at(held, (folds.of_samples, numbers), 1)
-    for fold in range(count):
+    for fold in range(folds.count):
         if len(absent := names[held[fold] == 0]):
             yield f"{where}: fold {fold} has no sample to validate of {_classes(absent)} (data.folds)"
         if len(whole := names[held[fold] == held.sum(axis=0)]):
@@ -179,6 +184,6 @@ def fold_fingerprint(options: FoldOptions) -> Fingerprint:
         "folds": options.folds,
         "fold": options.fold,
         "group": getattr(options, "group", None),
-        "seed": seed_of(options),
+        "split_seed": options.split_seed,
     }
     return of_contents("folds", {key: str(value) for key, value in settings.items()})

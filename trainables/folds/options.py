@@ -25,6 +25,8 @@ class FoldOptions(Options):
     `retrain --fold all` trains on each. None: one split."""
     fold: NonNegativeInt = 0
     """Which of the `folds` is for validation, from 0."""
+    split_seed: NonNegativeInt = 0
+    """Of the hash of names, or of the random split, by which samples are kept for validation."""
 
     @model_validator(mode="after")
     def _fold_of_folds(self) -> Self:
@@ -39,6 +41,8 @@ class FoldOptions(Options):
                 f"valid_fraction has no meaning with folds, of which each validates one of {self.folds}: "
                 "leave it out"
             )
+        if self.folds is None and self.split_seed and not hasattr(self, "valid_fraction"):
+            raise ValueError("split_seed has no effect without folds: set folds, or leave split_seed out")
         if self.folds is None and getattr(self, "group", None) is not None:
             raise ValueError("group has no effect without folds: set folds, or leave group out")
         return self

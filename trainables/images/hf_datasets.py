@@ -216,12 +216,10 @@ def folds_of_rows(
     Raises:
         ValueError: a fold is empty, or there is no column `data.group`, or it is empty in a row.
     """
-    assert options.folds is not None
-    where, groups = rows.where, rows.groups()
-    folds = make_folds(options, rows.row_names(), where, groups)
+    folds = make_folds(options, rows.row_names(), rows.where, rows.groups())
     numbers = {"train": folds.train, "valid": folds.valid}
     classes = None if rows.classes is None else list(map(str, rows.classes.tolist()))
-    notes = list(fold_notes(folds, options.folds, where, groups=groups, classes=classes))
+    notes = list(fold_notes(folds, rows.where, classes))
     parts = {part: rows.taken(each) for part, each in numbers.items()}
     return parts, {part: folds.of_samples[each] for part, each in numbers.items()}, notes
 

@@ -234,7 +234,6 @@ class MaskFolderOptions(NameFolds, MaskOptions):
     """As `train_list`; none looks for val.txt and valid.txt."""
     valid_fraction: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
     """Share of images kept for validation where the folder has no split and there are no `folds`."""
-    split_seed: NonNegativeInt = 0
     fold: NonNegativeInt = 0
     """Which of the `folds` is for validation, from 0. In layout nnunet with splits_final.json also without
     `folds`: which of its splits; `folds` is their number there."""

@@ -44,14 +44,12 @@ class ShardSamples(Reader):
         Raises:
             ValueError: a fold is empty, or a name has no group.
         """
-        assert options.folds is not None
         index, where = self._reader.index, f"shards of {options.root}"
         names = index.keys()
-        groups = groups_in_names(options.group, names, where)
-        folds = make_folds(options, names, where, groups)
+        folds = make_folds(options, names, where, groups_in_names(options.group, names, where))
         numbers = {"train": folds.train, "valid": folds.valid}
         parts = {part: ShardSamples(index.taken(each), options) for part, each in numbers.items()}
-        notes = list(fold_notes(folds, options.folds, where, groups=groups))
+        notes = list(fold_notes(folds, where))
         return parts, {part: folds.of_samples[each] for part, each in numbers.items()}, notes
 
     @property

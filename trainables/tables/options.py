@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, field_validator, model_validator
+from pydantic import BeforeValidator, Field, PositiveInt, field_validator, model_validator
 
 from trainables.folds.options import ColumnFolds, FoldOptions
 from trainables.tables.numbers import Notation
@@ -30,7 +30,6 @@ class SplitOptions(FoldOptions):
 
     valid_fraction: ValidFraction = 0.2
     """Share that is kept for validation where there are no `folds`."""
-    split_seed: NonNegativeInt = 0
 
 
 class CSVOptions(ColumnFolds, SplitOptions):

@@ -108,9 +108,7 @@ def note_folds(sheets: Sheets, options: CSVOptions, *, of_classes: bool) -> None
         return
     whole = joined(sheets)
     classes = whole.columns[options.target] if of_classes else None
-    groups, where = _groups(whole, options), str(whole.file)
-    folds = folds_of_rows(whole, options)
-    for note in fold_notes(folds, options.folds, where, groups=groups, classes=classes):
+    for note in fold_notes(folds_of_rows(whole, options), str(whole.file), classes):
         add_note(note)
 
 

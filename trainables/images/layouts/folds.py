@@ -42,10 +42,9 @@ def in_folds(
         )
     samples = sorted([*parts["train"], *parts["valid"]], key=lambda sample: _name(sample, root))
     names = [_name(sample, root) for sample in samples]
-    groups = groups_in_names(options.group, names, where)
-    folds = make_folds(options, names, where, groups)
+    folds = make_folds(options, names, where, groups_in_names(options.group, names, where))
     classes = [class_names[sample.target] for sample in samples if isinstance(sample.target, int)]
-    root.notes += fold_notes(folds, options.folds, where, groups=groups, classes=classes or None)
+    root.notes += fold_notes(folds, where, classes or None)
     numbers = {"train": folds.train, "valid": folds.valid}
     return (
         {part: [samples[number] for number in of_part.tolist()] for part, of_part in numbers.items()},
