@@ -15,6 +15,7 @@ from search.config.stages import load_config
 from trainables.build import load_arrays
 from trainables.data.threads import in_threads
 from trainables.findings import Finding, Kind, short_name
+from trainables.inspect.folds import FoldSummary, fold_summaries
 from trainables.inspect.generic import DrawnInspection
 from trainables.inspect.inspection import IGNORED, Column, Conclusion, Contents, Inspection, SampleName
 from trainables.task import Task
@@ -67,17 +68,6 @@ class ClassSummary:
     """In units of `DataCheck.unit`."""
     samples: Mapping[str, int]
     """Number of samples that contain it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FoldSummary:
-    """One fold of `data.folds`."""
-
-    samples: int
-    chosen: bool
-    """It is for validation."""
-    counts: Sequence[int]
-    """How often each class occurs in it, in the order of the classes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,7 +240,7 @@ def _summarize(
         facts=conclusion.facts,
         columns=conclusion.columns,
         classes=classes,
-        folds=_folds(inspection, contents, len(conclusion.class_names)),
+        folds=fold_summaries(inspection, contents, len(conclusion.class_names)),
         unit=inspection.unit,
         compared=inspection.compared,
     )
@@ -301,25 +291,6 @@ def _classes(
             samples={part: occurring[part][number] for part in parts},
         )
         for number, name in numbered.items()
-    ]
-
-
-def _folds(inspection: Inspection, contents: Sequence[Contents], num_classes: int) -> list[FoldSummary]:
-    if inspection.folds is None:
-        return []
-    parts = [sample.part for sample in inspection.samples]
-    counts: dict[int, Counter[int]] = {}
-    for fold, held in zip(inspection.folds.tolist(), contents, strict=True):
-        counts.setdefault(fold, Counter()).update(held.labels)
-    sizes = Counter(inspection.folds.tolist())
-    chosen = {fold for fold, part in zip(inspection.folds.tolist(), parts, strict=True) if part == "valid"}
-    return [
-        FoldSummary(
-            samples=sizes[fold],
-            chosen=fold in chosen,
-            counts=[counts[fold][number] for number in range(num_classes)],
-        )
-        for fold in sorted(sizes)
     ]
 
 

@@ -73,6 +73,8 @@ def retrain_folds(
 ) -> FoldRetraining:
     """Train an exported configuration on each fold of its data, from new weights.
 
+    The exported ones have seen the validation samples of all folds but one.
+
     The same call again continues where it was interrupted; folds that are complete stay as they are.
     Folds may be trained by several calls at once, each with its own `fold`.
 

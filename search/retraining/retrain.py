@@ -94,8 +94,7 @@ def retrain(
         steps: length in optimizer steps instead, rounded up to whole virtual epochs.
         from_scratch: start from new weights instead of the exported ones.
         data: `train+val` includes the validation data, so metrics no longer estimate new data.
-        fold: which of `data.folds` validates; the others are trained on, from new weights, as the
-            exported ones have seen samples of it. `retrain_folds` trains on all of them.
+        fold: which of `data.folds` validates; the others are trained on, from new weights, see `retrain_folds`.
         accept_new_data: train although the data have changed since the model was exported.
         out: folder to write (default: `retrain` beside the export); of a fold, in which `fold_2` is written.
         progress: called with the record of each virtual epoch and the total number of virtual epochs.
@@ -125,19 +124,12 @@ def retrain(
             tell_changed_code(config, report.get("code", {}))
             found = _find_data(source, own, config, plan, again, accept=accept_new_data)
             check_arguments(folder, plan, from_scratch, found.fingerprint)
-            before = report["objective"]["value"]
+            before, number = report["objective"]["value"], plan.num_virtual_epochs
             if fold is not None and (held := held_export(folder)) is not None:
-                number = plan.num_virtual_epochs
                 return Retraining(folder.path, number, number, None, before, held, plan.mode, source)
-            return _train(
-                replace(plan, pretrained=from_scratch),
-                folder,
-                source,
-                config,
-                TrialData(folder.prepared, found.fingerprint, found.arrays),
-                before,
-                progress,
-            )
+            plan = replace(plan, pretrained=from_scratch)
+            trial_data = TrialData(folder.prepared, found.fingerprint, found.arrays)
+            return _train(plan, folder, source, config, trial_data, before, progress)
 
 
 def _find_data(

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 import search
 from search.cli import main
-from search.errors import RefusedError, SearchError
+from search.errors import ConfigError, RefusedError, SearchError
 from search.retraining.folds import FoldReport, retrain_folds
 from search.retraining.out_of_fold import out_of_fold
 from search.retraining.values import fold_members, read_folds
@@ -101,9 +101,7 @@ def test_an_export_of_a_fold_predicts_its_samples_with_its_value(
         out = tmp_path / f"out_{value.fold}"
         search.predict(run / f"retrain/fold_{value.fold}/export", file, out=out)
         predicted = next(out.glob("*.csv")).read_text().splitlines()
-        column = (
-            predicted[0].split(",").index("kind_predicted" if "kind_predicted" in predicted[0] else "class")
-        )
+        column = predicted[0].split(",").index("class")
         right = [
             row.split(",")[column] == known.split(",")[3]
             for row, known in zip(predicted[1:], validated, strict=True)
@@ -241,3 +239,10 @@ def test_check_data_tells_the_folds_and_their_classes(of_table: tuple[Path, Path
         text = data_check_text(found, width=120)
         assert "for validation" in text
         assert json.dumps(found.as_dict())
+
+
+def test_a_fold_that_is_searched_is_refused_with_its_line(tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"trial\.data\.fold: is searched, and values on different validation data"
+    ):
+        search_locally(config({"source": "digits", "folds": 3, "fold": {"choice": [0, 1]}}), results=tmp_path)

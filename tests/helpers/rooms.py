@@ -16,8 +16,8 @@ ROOT = Path(__file__).parents[2]
 
 _TRAINABLES = """
     __init__ files fence findings text_file pairing process ranks imported base_options imported_options
-    options best_window networks optim data folds tables shards images pictures inspect task supervised predicting
-    segmentation classification regression gan
+    options best_window networks optim data folds tables shards images pictures inspect task supervised
+    predicting segmentation classification regression gan
     progress reported step trainer function integrations checkpoint arrived origin tensorboard plan
     shareable build measure session worker rank_worker rank_actors trainable batch_probe
 """
