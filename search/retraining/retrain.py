@@ -94,7 +94,7 @@ def retrain(
         steps: length in optimizer steps instead, rounded up to whole virtual epochs.
         from_scratch: start from new weights instead of the exported ones.
         data: `train+val` includes the validation data, so metrics no longer estimate new data.
-        fold: which of `data.folds` validates; the others are trained on, from new weights, see `retrain_folds`.
+        fold: which of `data.folds` validates; from new weights, see `retrain_folds`.
         accept_new_data: train although the data have changed since the model was exported.
         out: folder to write (default: `retrain` beside the export); of a fold, in which `fold_2` is written.
         progress: called with the record of each virtual epoch and the total number of virtual epochs.

@@ -6,7 +6,7 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,7 +21,8 @@ _SEEDS, _MOST_TRIED = 200, 2000
 """Seeds that are tried for folds of more equal sizes, where there are no more names than these."""
 
 
-class Folds(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Folds:
     """N samples in folds."""
 
     of_samples: np.ndarray
