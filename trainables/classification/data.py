@@ -30,7 +30,6 @@ from trainables.tables.read import (
     Split,
     check_targets,
     named_by,
-    note_folds,
     read_sheets,
     split_by_class,
     table_fingerprint,
@@ -127,7 +126,6 @@ def _csv(options: ClassCSVOptions) -> Arrays:
     labels = _labels(sheets, options.target, names)
     table = encoded_table(sheets, options)
     note_doubts(sheets, options, of_classes=True)
-    note_folds(sheets, options, of_classes=True)
     return _table_arrays(table, labels, names)
 
 

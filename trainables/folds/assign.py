@@ -17,6 +17,8 @@ from trainables.folds.options import FOLDER, FoldOptions
 _UNEQUAL = 2.0
 """Times that the largest fold may be larger than the smallest without a word."""
 _SHOWN = 3
+SETTINGS = "settings of folds"
+"""What a fingerprint calls them."""
 _SEEDS, _MOST_TRIED = 200, 2000
 """Seeds that are tried for folds of more equal sizes, where there are no more names than these."""
 
@@ -187,4 +189,4 @@ def fold_fingerprint(options: FoldOptions) -> Fingerprint:
         "group": getattr(options, "group", None),
         "split_seed": options.split_seed,
     }
-    return of_contents("folds", {key: str(value) for key, value in settings.items()})
+    return of_contents(SETTINGS, {key: str(value) for key, value in settings.items()})

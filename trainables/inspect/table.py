@@ -13,7 +13,7 @@ from trainables.inspect.inspection import LEAKAGE, Column, Conclusion, Contents,
 from trainables.tables.doubts import table_doubts, table_notes
 from trainables.tables.encode import column_problems, fit_column, notation_problems, numeric_columns
 from trainables.tables.options import CSVOptions
-from trainables.tables.read import Sheets, folds_of_rows, input_names, joined, named_by
+from trainables.tables.read import Sheets, folds_of_rows, input_names, joined, named_by, notes_on_folds
 from trainables.tables.row_numbers import is_unnamed
 from trainables.tables.sheet import Sheet
 
@@ -59,7 +59,8 @@ class TableInspection(Inspection):
     def __init__(self, sheets: Sheets, options: CSVOptions, *, of_classes: bool) -> None:
         self.root = sheets.train.file.parent.resolve()
         self.leakage = LEAKAGE if options.valid_path else SPLIT_LEAKAGE
-        self.notes = table_notes(sheets, options)
+        folds = notes_on_folds(sheets, options, of_classes=of_classes)
+        self.notes = [*table_notes(sheets, options), *folds]
         self._sheets, self._ignored, self._group = sheets, options.ignore_columns, options.group
         self._target, self._missing = options.target, sheets.train.missing
         self._number = sheets.train.notation.number

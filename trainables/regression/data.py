@@ -17,7 +17,7 @@ from trainables.regression.options import DataOptions, DiabetesOptions, NumberCS
 from trainables.regression.own_data import load_own_numbers
 from trainables.tables.doubts import note_doubts
 from trainables.tables.encode import Table, encoded_table, mean_and_std, plain_table
-from trainables.tables.read import Sheets, check_targets, note_folds, read_sheets, split_rows
+from trainables.tables.read import Sheets, check_targets, read_sheets, split_rows
 
 Arrays = dict[str, np.ndarray]
 
@@ -38,7 +38,6 @@ def load_arrays(options: DataOptions) -> Arrays:
     targets = _targets(sheets, options.target)
     arrays = _arrays(encoded_table(sheets, options), targets, options.target, str(sheets.train.file))
     note_doubts(sheets, options, of_classes=False)
-    note_folds(sheets, options, of_classes=False)
     return arrays
 
 

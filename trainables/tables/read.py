@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 
 from trainables.data.fingerprint import Fingerprint, of_files
-from trainables.data.notes import add_note
 from trainables.folds.assign import Folds, fold_fingerprint, fold_notes, make_folds
 from trainables.tables.csv_file import read_csv
 from trainables.tables.options import CSVOptions
@@ -102,14 +101,13 @@ def folds_of_rows(sheet: Sheet, options: CSVOptions) -> Folds:
     return make_folds(options, ["\0".join(row) for row in rows], str(sheet.file), _groups(sheet, options))
 
 
-def note_folds(sheets: Sheets, options: CSVOptions, *, of_classes: bool) -> None:
-    """Say what the folds of both parts together are; nothing without folds."""
+def notes_on_folds(sheets: Sheets, options: CSVOptions, *, of_classes: bool) -> list[str]:
+    """What the folds of both parts together are; nothing without folds."""
     if options.folds is None:
-        return
+        return []
     whole = joined(sheets)
     classes = whole.columns[options.target] if of_classes else None
-    for note in fold_notes(folds_of_rows(whole, options), str(whole.file), classes):
-        add_note(note)
+    return list(fold_notes(folds_of_rows(whole, options), str(whole.file), classes))
 
 
 def named_by(sheets: Sheets, options: CSVOptions) -> Sheet:
