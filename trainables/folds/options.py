@@ -57,7 +57,7 @@ class NameFolds(FoldOptions):
 
     group: Annotated[str, Field(min_length=1)] | None = None
     """What keeps samples together in one fold, as the slices of a patient: a regular expression with one pair
-    of parentheses, whose text in each name is the group, as "(patient\\d+)_"; or `folder`, the folder that
+    of parentheses, whose text in each name is the group, as '(patient\\d+)_'; or `folder`, the folder that
     holds the image. A name is the path of the image below the root, or the key in a shard. None: each sample
     by itself."""
 
@@ -66,7 +66,7 @@ class NameFolds(FoldOptions):
     def _of_one_group(cls, group: str | None) -> str | None:
         if group is None or group == FOLDER:
             return group
-        way_out = 'such as "(patient\\d+)_", or folder'
+        way_out = "such as '(patient\\d+)_', or folder"
         try:
             number = re.compile(group).groups
         except re.error as error:
