@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from search.commands.confirm import confirm as confirm
     from search.commands.init.command import init as init
     from search.commands.plan import plan as plan
-    from search.commands.retrain import retrain as retrain
     from search.commands.verify import verify as verify
     from search.exports.export import export as export
     from search.listing.runs import list_runs as list_runs
@@ -31,6 +30,8 @@ if TYPE_CHECKING:
     from search.predicting.load import load as load
     from search.predicting.predict import predict as predict
     from search.reports.write import report as report
+    from search.retraining.folds import retrain_folds as retrain_folds
+    from search.retraining.retrain import retrain as retrain
     from search.run.opened import Run as Run
     from search.space.builders import choice as choice
     from search.space.builders import lograndint as lograndint
@@ -72,7 +73,8 @@ _HOME = {
     "predict": "search.predicting.predict",
     "report": "search.reports.write",
     "resume": "search.api",
-    "retrain": "search.commands.retrain",
+    "retrain": "search.retraining.retrain",
+    "retrain_folds": "search.retraining.folds",
     "Run": "search.run.opened",
     "search": "search.api",
     "show": "search.listing.show",

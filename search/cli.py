@@ -18,26 +18,25 @@ from search.cli_group import DefaultCommand, with_key
 from search.cli_list import dashboard, list_command, show
 from search.cli_options import (
     HELP,
-    accept_option,
     config_argument,
     count_option,
-    out_option,
     place_options,
     run_argument,
     running_options,
     set_option,
 )
-from search.cli_paths import ConfigFile, RunPath, require_current_folder
+from search.cli_paths import ConfigFile, require_current_folder
 from search.cli_plan import plan
 from search.cli_predict import predict
 from search.cli_report import report
+from search.cli_retrain import retrain
 from search.cli_submit import submit
 from search.cli_watched import TERMINATED, watched
 from search.errors import SearchError
 from search.run.signals import Terminated, leaving_on_sigterm
 from search.screen.streams import standard_streams, start_again_if_needed
 from search.screen.trace import kept_trace
-from search.text import command, printable
+from search.text import printable
 from trainables.process.places import make_home_known
 
 
@@ -185,62 +184,6 @@ def resume(
         watched(Path(run).absolute(), continue_run, plain=plain, local=local, flags=executor.flags)
 
 
-@cli.command(short_help="Retrain an exported model at full length.")
-@click.argument("export", type=RunPath("an export, such as results/seg/export"))
-@count_option("--virtual-epochs", "Length in virtual epochs (default: that of a full trial in the search).")
-@count_option("--steps", "Length in optimizer steps, rounded up to whole virtual epochs.")
-@click.option("--from-scratch", is_flag=True, help="Start from new weights instead of the exported ones.")
-@click.option(
-    "--data",
-    type=click.Choice(["train", "train+val"]),
-    default="train",
-    show_default=True,
-    help="Data to train on; train+val includes the validation data, so metrics no longer estimate new data.",
-)
-@accept_option
-@out_option("`retrain` beside EXPORT")
-def retrain(
-    export: str,
-    virtual_epochs: int | None,
-    steps: int | None,
-    from_scratch: bool,
-    data: str,
-    accept_new_data: bool,
-    out: str | None,
-) -> None:
-    """Train the exported model in EXPORT over the full length of its schedule.
-
-    The same command continues an interrupted retraining; one that is complete stays as it is.
-
-    \b
-    Examples:
-      tune-search retrain results/seg/export
-      tune-search retrain results/seg/export --from-scratch --steps 20000 --data train+val
-    """
-    from search.screen.progress_bar import ProgressBar
-
-    # In a pipe, a line per virtual epoch.
-    with ProgressBar(sys.stdout, "loading data", interval=0.0) as bar:
-        from search.commands.retrain import retrain as run_retrain
-        from search.screen.text import retraining_progress, retraining_text
-
-        done = run_retrain(
-            export,
-            virtual_epochs=virtual_epochs,
-            steps=steps,
-            from_scratch=from_scratch,
-            data=data,  # type: ignore[arg-type]
-            accept_new_data=accept_new_data,
-            out=out,
-            progress=lambda record, of: bar.report(
-                retraining_progress(record, of), record["virtual_epoch"], of
-            ),
-        )
-    click.echo(retraining_text(done, command(*sys.argv[1:])))
-    if done.export is None and done.interrupted_by is not None:
-        sys.exit(128 + done.interrupted_by)
-
-
 for each in (
     export,
     list_command,
@@ -252,6 +195,7 @@ for each in (
     plan,
     predict,
     report,
+    retrain,
     submit,
     schema,
     verify,

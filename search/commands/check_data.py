@@ -15,6 +15,7 @@ from search.config.stages import load_config
 from trainables.build import load_arrays
 from trainables.data.threads import in_threads
 from trainables.findings import Finding, Kind, short_name
+from trainables.inspect.folds import FoldSummary, fold_summaries
 from trainables.inspect.generic import DrawnInspection
 from trainables.inspect.inspection import IGNORED, Column, Conclusion, Contents, Inspection, SampleName
 from trainables.task import Task
@@ -84,6 +85,8 @@ class DataCheck:
     parts: Mapping[str, PartSummary] = field(default_factory=dict)
     classes: Sequence[ClassSummary] = ()
     """In the order of the class numbers; the last one may be `ignored`."""
+    folds: Sequence[FoldSummary] = ()
+    """In their order; empty without folds. Counts are of the samples that were looked at."""
     facts: Mapping[str, str] = field(default_factory=dict)
     """What was understood, such as how many bits images have: texts by what they are of."""
     columns: Sequence[Column] = ()
@@ -237,6 +240,7 @@ def _summarize(
         facts=conclusion.facts,
         columns=conclusion.columns,
         classes=classes,
+        folds=fold_summaries(inspection, contents, len(conclusion.class_names)),
         unit=inspection.unit,
         compared=inspection.compared,
     )

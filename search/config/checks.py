@@ -58,6 +58,8 @@ def _texts(tree: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
 
 _WORDS: dict[KeyPath, str] = {("batch_size",): AUTO}
 """By path, what a configuration may have where a trial has the number found for it."""
+_OF_A_FOLD = ("folds", "fold")
+"""Keys of `data` that say what is validated."""
 Found = tuple[KeyPath, str]
 """Path in a trial's options, and message."""
 
@@ -83,8 +85,27 @@ def check_trial(space: Space, task: type[Task], reported: Collection[KeyPath] = 
             source = resolved.source(path)
             if not any(source[: len(known)] == known for known in reported):
                 problems[Problem.of(source, message, ("trial", *path))] = None
+    if not problems:
+        problems |= dict.fromkeys(_searched_folds(space))
     known = {*reported, *(problem.at for problem in problems if problem.at)}
     return [*problems, *_problems_inside(space, task, known)]
+
+
+def _searched_folds(space: Space) -> Iterator[Problem]:
+    """Trials that differ in what they are validated on: the one with the easiest samples would win."""
+    seen: dict[str, Any] = {}
+    for resolved in space.candidates():
+        data = resolved.options.get("data")
+        if isinstance(data, Mapping) and any(key in data for key in _OF_A_FOLD):
+            rest = compact({key: value for key, value in data.items() if key not in _OF_A_FOLD})
+            fold = {key: data.get(key) for key in _OF_A_FOLD}
+            for key in (key for key, value in seen.setdefault(rest, fold).items() if value != fold[key]):
+                yield Problem.of(
+                    resolved.source(("data", key)),
+                    f"is searched, and values on different validation data do not compare: give {key} one "
+                    "value; `retrain --fold all` trains what was found on each fold",
+                    ("trial", "data", key),
+                )
 
 
 def _problems_inside(space: Space, task: type[Task], known: Collection[KeyPath]) -> list[Problem]:

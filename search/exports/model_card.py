@@ -10,6 +10,7 @@ from search.config.config import Config
 from search.exports.card_head import card_head
 from search.exports.card_loading import loading
 from search.exports.schedule import schedule_text
+from trainables.folds.assign import SETTINGS
 from trainables.predicting.inference import Inference
 
 
@@ -45,7 +46,7 @@ at optimizer step {report["step"]} (virtual epoch {report["virtual_epoch"]}).
 
 ## Data
 
-{_data(report)}
+{_data(report, options)}
 {_inputs(report, preprocessing)}
 ## How to load
 
@@ -70,17 +71,24 @@ def _listed(inference: Inference | None) -> str:
     return "" if inference is None else " `inference.json` how raw data become inputs and outputs are read,"
 
 
-def _data(report: Mapping[str, Any]) -> str:
+def _data(report: Mapping[str, Any], options: Mapping[str, Any]) -> str:
     """The samples of each part, and what the fingerprint knows of their files."""
     samples = report.get("samples", {})
     lines = [f"- {part}: {number:,} samples" for part, number in samples.items()]
+    if (folds := options.get("data", {}).get("folds")) is not None:
+        lines.append(f"- the validation samples are fold {options['data'].get('fold', 0)} of {folds}, from 0")
     found = report.get("data", {})
-    lines += [f"- {what}: {number:,}" for what, number in found.items() if isinstance(number, int)]
-    if len(lines) > len(samples):
+    lines += [f"- {what}: {number:,}" for what, number in found.items() if _counts(what, number)]
+    if any(_counts(what, number) for what, number in found.items()):
         lines.append(f"- fingerprint: `{found['sha256']}`, with the names in `data.fingerprint`")
     if "not_evaluated" in report:
         lines.append(f"- {report['not_evaluated']}")
     return "\n".join(lines) if lines else "Read by the training function itself; their number is not known."
+
+
+def _counts(what: str, number: Any) -> bool:
+    """Whether it is a number of files or rows."""
+    return isinstance(number, int) and what != SETTINGS
 
 
 def _inputs(report: Mapping[str, Any], preprocessing: Mapping[str, Any]) -> str:

@@ -18,9 +18,12 @@ from search.reports.answer import answer_of
 from search.reports.columns import columns
 from search.reports.opened import OpenedRun
 from search.reports.pictures import pictures_of
+from search.retraining.begun import RETRAINED
+from search.retraining.values import read_folds
 from search.run.provenance import last_versions
 from search.screen.audit_text import audit_lines
 from search.screen.confirm_text import confirmed_lines
+from search.screen.folds_text import fold_lines
 from search.screen.forecast_text import compared_text
 from search.screen.text import next_commands
 from search.study.lineage import schedule_lines
@@ -117,10 +120,12 @@ def _schedule(run: OpenedRun) -> Sequence[str]:
 
 
 def _texts(run: OpenedRun) -> Iterator[tuple[str, Sequence[str]]]:
-    """What other commands tell in lines: the race, how far rungs can be believed, the forecast."""
+    """What other commands tell in lines: the race, the folds, how far rungs can be believed, the forecast."""
     metric = run.last.config.objective.metric
     if run.race is not None:
         yield "The race of the best trials over seeds", confirmed_lines(run.race, metric)
+    if (folds := read_folds(run.folder.path / RETRAINED)) is not None:
+        yield "The folds of the data", fold_lines(folds)
     if not run.last.config.objectives:
         found = audit(run.last.records, run.last.scheduler.rungs, run.last.config)
         lines = audit_lines(found)[1:]

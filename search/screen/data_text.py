@@ -20,6 +20,8 @@ MAX_FILES = 3
 """Number of files that the table shows of each kind of finding."""
 MAX_CLASSES = 40
 """Rows of the table of classes; of more classes, the most and the least frequent are shown."""
+MAX_SHARES = 6
+"""Classes whose shares the table of folds shows; of more the JSON has them."""
 MAX_COLUMNS = 20
 """Rows of the table of a table's columns."""
 MAX_TEXT = 400
@@ -44,6 +46,8 @@ def data_check_text(
         parts += [_column_table(found), ""]
     if found.classes:
         parts += [_class_table(found), ""]
+    if found.folds:
+        parts += [_fold_table(found), ""]
     if found.parts:
         parts += [_statistics(found), ""]
     return _rendered([*parts, _verdict(found, report)], color, width)
@@ -184,6 +188,23 @@ def _class_table(found: DataCheck) -> Table:
             cells += [f"{count:,}", f"{count / total:.2%}" if total else ""]
             cells += [f"{row.samples[part]:,}"] if of_pixels else []
         table.add_row(*cells)
+    return table
+
+
+def _fold_table(found: DataCheck) -> Table:
+    """The size of each fold, and of not too many classes their shares in it."""
+    names = [row.name for row in found.classes if row.name != "ignored"]
+    shown = names if len(names) <= MAX_SHARES else []
+    table = _table()
+    table.add_column("fold", no_wrap=True)
+    table.add_column("samples", justify="right", no_wrap=True)
+    for name in shown:
+        table.add_column(Text(printable(name)), justify="right", no_wrap=True)
+    table.add_column("")
+    for number, fold in enumerate(found.folds):
+        total = sum(fold.counts)
+        shares = [f"{count / total:.1%}" if total else "" for count in fold.counts[: len(shown)]]
+        table.add_row(str(number), f"{fold.samples:,}", *shares, "for validation" if fold.chosen else "")
     return table
 
 

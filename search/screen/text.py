@@ -11,8 +11,8 @@ from search.budget.growth import limits_for_more
 from search.commands.batch_analysis import BatchNoise, Curve, Reached
 from search.commands.batch_sizes import BatchSizes
 from search.commands.check import Check
-from search.commands.retrain import Retraining
 from search.config.stages import open_run
+from search.retraining.retrain import Retraining
 from search.run.folder import RunFolder
 from search.run.summary import NO_VALUE, RACE, StageOutcome, Summary
 from search.screen.audit_text import audit_lines

@@ -56,6 +56,10 @@ CORE: dict[str, list[str]] = {
         "e2e/test_exporting.py::test_the_weights_load_in_plain_pytorch",
         "e2e/test_retraining.py::test_retraining_begins_with_the_exported_weights",
     ],
+    "what was found is trained on each fold, told together, and goes on after a kill": [
+        "e2e/test_retraining_folds.py::test_all_folds_are_trained_and_told_with_their_mean_and_deviation",
+        "e2e/test_retraining_folds.py::test_a_killed_training_on_folds_goes_on_as_if_undisturbed",
+    ],
     "an export predicts files with the value that the study has, for each built-in task": [
         "e2e/test_predicting.py"
     ],

@@ -16,11 +16,11 @@ from search.cli import cli
 from search.commands.audit import audit
 from search.commands.clean import clean
 from search.commands.confirm import race
-from search.commands.retrain import retrain
 from search.commands.verify import verify
 from search.config.stages import load_config
 from search.errors import ConfigError, RefusedError
 from search.exports.export import export
+from search.retraining.retrain import retrain
 
 BUCKET = "s3://bucket/runs"
 IS_ADDRESS = (

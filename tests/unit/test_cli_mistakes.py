@@ -132,7 +132,14 @@ def test_an_option_with_the_name_of_a_key_is_set_otherwise(
 def test_a_mistyped_option_gets_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--trials" in refusal(capsys, "resume", "results/seg", "--trails", "5")
     assert "--version" in refusal(capsys, "--verison")
+    assert "--fold" in refusal(capsys, "retrain", "results/seg", "--folds", "all")
     assert "--set" not in refusal(capsys, "verify", "results/seg", "--lr", "1")
+
+
+@pytest.mark.parametrize("fold", ["al", "-1", "1.5"])
+def test_a_fold_is_a_number_or_all(capsys: pytest.CaptureFixture[str], fold: str) -> None:
+    expected = f"received {fold}; must be the number of a fold, from 0, or all"
+    assert refusal(capsys, "retrain", "results/seg", "--fold", fold).endswith(expected)
 
 
 @pytest.mark.parametrize(

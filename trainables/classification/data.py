@@ -15,6 +15,7 @@ import numpy as np
 
 from trainables.classification.options import BreastCancerOptions, ClassCSVOptions, DataOptions, DigitsOptions
 from trainables.data.fingerprint import Fingerprint
+from trainables.folds.assign import rows_in_folds
 from trainables.images.fingerprint import image_fingerprint
 from trainables.images.loading import load_images
 from trainables.images.options import ImageOptions
@@ -24,7 +25,15 @@ from trainables.imported_options import ImportedData
 from trainables.supervised.datasets import load_own_data
 from trainables.tables.doubts import note_doubts
 from trainables.tables.encode import Table, encoded_table, plain_table
-from trainables.tables.read import Sheets, check_targets, read_sheets, split_by_class, table_fingerprint
+from trainables.tables.read import (
+    Sheets,
+    Split,
+    check_targets,
+    named_by,
+    read_sheets,
+    split_by_class,
+    table_fingerprint,
+)
 from trainables.tables.sheet import Sheet
 from trainables.tables.shift import respelled
 from trainables.tables.spelling import in_two_ways, quoted
@@ -64,7 +73,7 @@ def _digits(options: DigitsOptions) -> Arrays:
     pixels, labels = load_digits(return_X_y=True)
     images = pixels.reshape(-1, 8, 8, 1).astype(np.uint8)
     labels = labels.astype(np.int64)
-    train, valid = split_by_class(labels, options.valid_fraction, options.split_seed)
+    train, valid = _split(options, labels, "digits")
     names = [str(digit) for digit in range(10)]
     mean, std = mean_and_std(pixel_sums(images[train]))
     arrays = _arrays((images[train], images[valid]), (labels[train], labels[valid]), names)
@@ -76,9 +85,16 @@ def _breast_cancer(options: BreastCancerOptions) -> Arrays:
 
     data = load_breast_cancer()
     labels = data.target.astype(np.int64)
-    train, valid = split_by_class(labels, options.valid_fraction, options.split_seed)
+    train, valid = _split(options, labels, "breast_cancer")
     table = plain_table(data.data, [str(name) for name in data.feature_names], (train, valid))
     return _table_arrays(table, (labels[train], labels[valid]), [str(name) for name in data.target_names])
+
+
+def _split(options: DigitsOptions | BreastCancerOptions, labels: np.ndarray, where: str) -> Split:
+    if options.folds is None:
+        return split_by_class(labels, options.valid_fraction, options.split_seed)
+    folds = rows_in_folds(options, len(labels), where)
+    return folds.train, folds.valid
 
 
 def read_class_sheets(options: ClassCSVOptions) -> Sheets:
@@ -106,7 +122,7 @@ def _csv(options: ClassCSVOptions) -> Arrays:
     sheets = read_class_sheets(options)
     for sheet in sheets:
         check_targets(sheet, options.target, of_classes=True)
-    names = _class_names(sheets.train, options.target)
+    names = _class_names(named_by(sheets, options), options.target)
     labels = _labels(sheets, options.target, names)
     table = encoded_table(sheets, options)
     note_doubts(sheets, options, of_classes=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from trainables.data.fingerprint import Fingerprint, of_contents, of_files
+from trainables.folds.assign import fold_fingerprint
 from trainables.images.found import FoundImages, locate_images
 from trainables.images.hf_datasets import RowReader
 from trainables.images.options import ImageOptions
@@ -34,7 +35,7 @@ def image_fingerprint(options: ImageOptions) -> Fingerprint:
     for part, reader in found.parts.items():
         if isinstance(reader, ShardSamples | RowReader):
             _replace_contents(known, f"{_PARTS[part]} {next(iter(_files(reader)))}", reader, root)
-    return known | _classes(found)
+    return known | _classes(found) | fold_fingerprint(options)
 
 
 def _files(reader: Reader) -> dict[str, list[str]]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from trainables.images.augment import IGNORE
-from trainables.images.hf_datasets import RowReader, find_rows
+from trainables.images.hf_datasets import RowReader, find_rows, folds_of_rows
 from trainables.images.layouts.base import Convention, Parts
 from trainables.images.layouts.class_folders import find_classes
 from trainables.images.layouts.class_masks import with_class_masks
 from trainables.images.layouts.find import find_pairs, layout_of
+from trainables.images.layouts.folds import in_folds
 from trainables.images.layouts.root import DataRoot
 from trainables.images.masks.decoder import mask_decoder
 from trainables.images.masks.labels import check_class_names, label_lookup, mask_class_names
@@ -46,6 +49,8 @@ class FoundImages:
     """What was recognized."""
     are_numbers: bool = False
     """Whether the layout says what its labels mean."""
+    folds: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """The fold of each sample by part, int64 [N]; empty without folds."""
     damaged: Mapping[str, str] = field(default_factory=dict)
     """What is wrong with shards of which a part is skipped, by file."""
 
@@ -77,20 +82,33 @@ def locate_images(options: ImageOptions, max_skipped: int) -> FoundImages:
         case ClassFolderOptions():
             root = DataRoot(options)
             names, parts = find_classes(root, options)
+            parts, folds = in_folds(parts, root, options, names)
             found = _with_classes(options, str(root.path), _files(parts), names)
-            return replace(found, notes=root.all_notes())
-        case MaskDatasetsOptions():
-            return _with_masks(options, *find_rows(options), mask_class_names(options))
-        case ClassDatasetsOptions():
-            origin, rows = find_rows(options)
-            return _with_classes(options, origin, rows, _row_classes(origin, rows["train"], options))
+            return replace(found, notes=root.all_notes(), folds=folds)
+        case MaskDatasetsOptions() | ClassDatasetsOptions():
+            return _saved(options)
     assert isinstance(options, MaskShardsOptions | ClassShardsOptions)
     samples, damaged = find_samples(options, max_skipped)
+    folds, notes = dict[str, np.ndarray](), list[str]()
+    if options.folds is not None:
+        samples, folds, notes = samples["train"].in_folds(options)
     if isinstance(options, MaskShardsOptions):
         found = _with_masks(options, options.root, samples, mask_class_names(options))
     else:
         found = _with_classes(options, options.root, samples, options.class_names)
-    return replace(found, damaged=damaged)
+    return replace(found, damaged=damaged, folds=folds, notes=tuple(notes))
+
+
+def _saved(options: MaskDatasetsOptions | ClassDatasetsOptions) -> FoundImages:
+    origin, rows = find_rows(options)
+    folds, notes = dict[str, np.ndarray](), list[str]()
+    if options.folds is not None:
+        rows, folds, notes = folds_of_rows(rows["train"], options)
+    if isinstance(options, MaskDatasetsOptions):
+        found = _with_masks(options, origin, rows, mask_class_names(options))
+    else:
+        found = _with_classes(options, origin, rows, _row_classes(origin, rows["train"], options))
+    return replace(found, folds=folds, notes=tuple(notes))
 
 
 def _mask_folder(options: MaskFolderOptions, with_orphans: bool) -> FoundImages:
@@ -98,12 +116,13 @@ def _mask_folder(options: MaskFolderOptions, with_orphans: bool) -> FoundImages:
     layout = layout_of(root, options)
     if options.labels == "multilabel":
         root.mask_classes = mask_class_names(options, root)
-    pairs = find_pairs(layout, root, options, with_orphans)
+    pairs, folds = in_folds(find_pairs(layout, root, options, with_orphans), root, options)
     pairs, told = with_class_masks(pairs, root.class_masks, root.mask_classes)
     convention = layout.convention(root)
     names = mask_class_names(options, root, convention)
     found = _with_masks(options, str(root.path), _files(pairs), names, convention)
-    found = replace(found, notes=(*root.all_notes(), *([f"{root.path}: {told}"] if told else [])))
+    told_classes = [f"{root.path}: {told}"] if told else []
+    found = replace(found, notes=(*root.all_notes(), *told_classes), folds=folds)
     if options.layout != "auto" or layout.name == "folders":
         return found
     classes = f", with its {len(names)} classes" if names and tuple(names) == convention.class_names else ""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from trainables.findings import sample_error
+from trainables.folds.assign import fold_notes, make_folds
 from trainables.images import kinds
 from trainables.images.options import ClassDatasetsOptions, SavedData
 from trainables.images.readers import Reader
@@ -22,6 +23,10 @@ MISSING = (
 )
 VALID_SPLITS = ("validation", "valid", "val", "test")
 """In the order of preference."""
+TEST = "test"
+"""A split that folds are not made of unless it is named."""
+_AND = "+"
+"""Between splits that are joined, as the library writes it."""
 
 
 class RowReader(Reader):
@@ -29,15 +34,16 @@ class RowReader(Reader):
 
     Args:
         root: folder of the data set.
-        split: its name.
+        split: its name, or those of two that are joined, as train+validation.
+        chosen: numbers of its rows, int64; None: all of them.
 
     Raises:
         ModuleNotFoundError: without the library.
         ValueError: a column is missing, or holds something else.
     """
 
-    def __init__(self, root: str, split: str, options: SavedData) -> None:
-        self._root, self._split, self._options = root, split, options
+    def __init__(self, root: str, split: str, options: SavedData, chosen: np.ndarray | None = None) -> None:
+        self._root, self._split, self._options, self._chosen = root, split, options, chosen
         self._by_class = isinstance(options, ClassDatasetsOptions)
         self._key = "label_column" if self._by_class else "mask_column"
         self._target: str = getattr(options, self._key)
@@ -45,12 +51,12 @@ class RowReader(Reader):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A worker process opens the files again."""
-        return RowReader, (self._root, self._split, self._options)
+        return RowReader, (self._root, self._split, self._options, self._chosen)
 
     @classmethod
     def of_arrays(cls, arrays: Mapping[str, np.ndarray], part: str, options: SavedData) -> RowReader:
         root, split = map(str, arrays[f"{part}_rows"])
-        return cls(root, split, options)
+        return cls(root, split, options, arrays.get(f"{part}_row_numbers"))
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -87,13 +93,52 @@ class RowReader(Reader):
     @property
     def fingerprint(self) -> str:
         """What the library calls the fingerprint of the rows as they were saved."""
-        return str(load_saved(self._root)[self._split]._fingerprint)
+        saved = load_saved(self._root)
+        return _AND.join(str(saved[split]._fingerprint) for split in self._split.split(_AND))
+
+    @property
+    def where(self) -> str:
+        """The rows, for messages."""
+        return f"{self._root}[{self._split}]"
+
+    def row_names(self) -> list[str]:
+        """Split and number of each row, which more rows at the end of a split do not change."""
+        saved = load_saved(self._root)
+        splits = [self._split] if self._split in saved else self._split.split(_AND)
+        return [f"{split}/{number}" for split in splits for number in range(len(saved[split]))]
+
+    def groups(self) -> list[str] | None:
+        """The text of `data.group` in each row; None without it.
+
+        Raises:
+            ValueError: there is no such column, or a row has none.
+        """
+        column, rows = self._options.group, saved_rows(self._root, self._split)
+        if column is None:
+            return None
+        if column not in rows.features:
+            raise ValueError(
+                f"{self.where}: has no column {column!r} (data.group), but {', '.join(rows.features)}"
+            )
+        texts = rows[column]
+        if None in texts:
+            raise ValueError(
+                f"{self.where}[{texts.index(None)}]: column {column!r} is empty; every row must have a "
+                "group (data.group)"
+            )
+        return list(map(str, texts))
+
+    def taken(self, numbers: np.ndarray) -> RowReader:
+        """These rows alone, int64, ascending."""
+        return RowReader(self._root, self._split, self._options, numbers)
 
     def as_arrays(self, part: str) -> dict[str, np.ndarray]:
-        return {f"{part}_rows": np.array([self._root, self._split])}
+        chosen = {} if self._chosen is None else {f"{part}_row_numbers": self._chosen}
+        return {f"{part}_rows": np.array([self._root, self._split]), **chosen}
 
     def _name(self, number: int, column: str) -> str:
-        return f"{self._root}[{self._split}][{number}][{column}]"
+        row = number if self._chosen is None else int(self._chosen[number])
+        return f"{self._root}[{self._split}][{row}][{column}]"
 
     def _stored(self, number: int, column: str, row: Mapping[str, Any]) -> Stored:
         """The encoded file.
@@ -113,7 +158,7 @@ class RowReader(Reader):
         """Rows of encoded images and their targets, mapped into memory."""
         from datasets import ClassLabel, Image
 
-        rows, where = load_saved(self._root)[self._split], f"{self._root}[{self._split}]"
+        rows, where = saved_rows(self._root, self._split), f"{self._root}[{self._split}]"
         keys = {self._options.image_column: "image_column", self._target: self._key}
         for column, key in keys.items():
             if column not in rows.features:
@@ -129,11 +174,13 @@ class RowReader(Reader):
             if not isinstance(feature, Image):
                 raise ValueError(f"{where}: column {column!r} is {feature}; it must be of the feature Image")
             rows = rows.cast_column(column, Image(decode=False))
-        return rows.select_columns(list(keys))
+        rows = rows.select_columns(list(keys))
+        return rows if self._chosen is None else rows.select(self._chosen)
 
 
 def find_rows(options: SavedData) -> tuple[str, dict[str, RowReader]]:
-    """The folder of the data set, and the rows of "train" and "valid".
+    """The folder of the data set, and the rows of "train" and "valid"; with folds all of
+    them are of "train", see `folds_of_rows`.
 
     Raises:
         ModuleNotFoundError: without the library.
@@ -141,7 +188,10 @@ def find_rows(options: SavedData) -> tuple[str, dict[str, RowReader]]:
     """
     root = str(Path(os.path.expanduser(options.root)).resolve())
     known = list(load_saved(root))
-    valid = options.valid_split or next((name for name in VALID_SPLITS if name in known), None)
+    usual = [name for name in VALID_SPLITS if options.folds is None or name != TEST]
+    valid = options.valid_split or next((name for name in usual if name in known), None)
+    if options.folds is not None and valid is None:
+        return root, {"train": RowReader(root, options.train_split, options)}
     if valid is None:
         raise ValueError(
             f"{root}: has the splits {', '.join(known)}, none of {', '.join(VALID_SPLITS)}; "
@@ -153,7 +203,35 @@ def find_rows(options: SavedData) -> tuple[str, dict[str, RowReader]]:
             raise ValueError(f"{root}: has no split {split!r} for data.{part}_split, but {', '.join(known)}")
     if options.train_split == valid:
         raise ValueError(f"data.valid_split is {valid} like data.train_split; they must differ")
+    if options.folds is not None:
+        return root, {"train": RowReader(root, _AND.join(splits.values()), options)}
     return root, {part: RowReader(root, split, options) for part, split in splits.items()}
+
+
+def folds_of_rows(
+    rows: RowReader, options: SavedData
+) -> tuple[dict[str, RowReader], dict[str, np.ndarray], list[str]]:
+    """The rows of "train" and "valid" by `data.fold`, the fold of each, and what is to be said.
+
+    Raises:
+        ValueError: a fold is empty, or there is no column `data.group`, or it is empty in a row.
+    """
+    folds = make_folds(options, rows.row_names(), rows.where, rows.groups())
+    numbers = {"train": folds.train, "valid": folds.valid}
+    classes = None if rows.classes is None else list(map(str, rows.classes.tolist()))
+    notes = list(fold_notes(folds, rows.where, classes))
+    parts = {part: rows.taken(each) for part, each in numbers.items()}
+    return parts, {part: folds.of_samples[each] for part, each in numbers.items()}, notes
+
+
+def saved_rows(root: str, split: str) -> Any:
+    """The rows of a split, or of several with a + between their names."""
+    saved = load_saved(root)
+    if _AND not in split or split in saved:
+        return saved[split]
+    from datasets import concatenate_datasets
+
+    return concatenate_datasets([saved[each] for each in split.split(_AND)])
 
 
 def load_saved(root: str) -> Any:

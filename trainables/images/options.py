@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
-from trainables.base_options import Options
+from trainables.folds.options import ColumnFolds, FoldOptions, NameFolds
 from trainables.images.decode import Reading
 from trainables.images.depth import ValueRange
 from trainables.images.masks.colours import ColourTable
@@ -21,7 +21,7 @@ Label = Annotated[int, Field(ge=0, le=255)]
 Root = Annotated[str, Field(min_length=1)]
 
 
-class ImageOptions(Options):
+class ImageOptions(FoldOptions):
     """Images, PNG, JPEG, TIFF or WebP, each with a mask or a class.
 
     What fits into `max_memory` is decoded once and kept; else a sample is decoded, see `scan`, and training
@@ -110,8 +110,12 @@ class ImageOptions(Options):
         return self
 
 
-class SavedOptions(Options):
-    """A DatasetDict of Hugging Face's `datasets`, saved with `save_to_disk`; nothing is downloaded."""
+class SavedOptions(ColumnFolds):
+    """A DatasetDict of Hugging Face's `datasets`, saved with `save_to_disk`; nothing is downloaded.
+
+    With `folds` the name of a row is its split and its number; `train_split` and the split of validation, if
+    there is one, are joined. One that is called test is only taken if `valid_split` names it.
+    """
 
     source: Literal["datasets"]
     root: Root
@@ -120,7 +124,7 @@ class SavedOptions(Options):
     """Of the feature Image."""
     train_split: str = "train"
     valid_split: str | None = None
-    """none: the first of validation, valid, val and test."""
+    """none: the first of validation, valid, val and, without `folds`, test."""
 
 
 class MaskOptions(ImageOptions):
@@ -193,7 +197,7 @@ class MaskOptions(ImageOptions):
         return self
 
 
-class MaskFolderOptions(MaskOptions):
+class MaskFolderOptions(NameFolds, MaskOptions):
     """Files below one folder, paired by name.
 
     Layouts: `folders` is images/ and masks/ (with train.txt and val.txt, or split by `valid_fraction`), or
@@ -201,6 +205,8 @@ class MaskFolderOptions(MaskOptions):
     train/ beside trainannot/ (CamVid); `voc` Pascal VOC; `cityscapes`; `ade20k`; `nnunet` in two dimensions,
     where `channels` may also be the number of one-channel files.
     """
+
+    numbers_other_folds: ClassVar[bool] = True
 
     source: Literal["folder"]
     root: Root
@@ -227,10 +233,10 @@ class MaskFolderOptions(MaskOptions):
     valid_list: str | None = None
     """As `train_list`; none looks for val.txt and valid.txt."""
     valid_fraction: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
-    """Share of images kept for validation where the folder has no split."""
-    split_seed: NonNegativeInt = 0
+    """Share of images kept for validation where the folder has no split and there are no `folds`."""
     fold: NonNegativeInt = 0
-    """In layout nnunet: which split of splits_final.json, from 0."""
+    """Which of the `folds` is for validation, from 0. In layout nnunet with splits_final.json also without
+    `folds`: which of its splits; `folds` is their number there."""
 
 
 class MaskDatasetsOptions(SavedOptions, MaskOptions):
@@ -266,7 +272,7 @@ class ClassOptions(ImageOptions):
     """In pixels: the shorter side is scaled to it, and the middle square kept. None: all have one size."""
 
 
-class ClassFolderOptions(SplitOptions, ClassOptions):
+class ClassFolderOptions(NameFolds, SplitOptions, ClassOptions):
     """Images below one folder, a folder for each class.
 
     Layouts: root/<class>/*.png, split by train.txt and val.txt in the root, paths such as <class>/7.png with

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from trainables.findings import some
+from trainables.folds.assign import fold_notes, groups_in_names, make_folds
 from trainables.images.options import ClassShardsOptions, ShardData
 from trainables.images.readers import Reader
 from trainables.images.stored import Stored
@@ -21,6 +22,7 @@ class ShardSamples(Reader):
 
     def __init__(self, index: ShardIndex, options: ShardData) -> None:
         self._reader, self._options = ShardReader(index), options
+        self.index = index
         self.order = BlockOrder(index.firsts, options.shuffle)
         """The order of training."""
 
@@ -33,6 +35,22 @@ class ShardSamples(Reader):
         for part in parts[1:]:
             index = index.joined(ShardIndex.from_arrays(arrays, part))
         return cls(index, options)
+
+    def in_folds(
+        self, options: ShardData
+    ) -> tuple[dict[str, ShardSamples], dict[str, np.ndarray], list[str]]:
+        """The samples of "train" and "valid" by `data.fold`, the fold of each, and what is to be said.
+
+        Raises:
+            ValueError: a fold is empty, or a name has no group.
+        """
+        index, where = self._reader.index, f"shards of {options.root}"
+        names = index.keys()
+        folds = make_folds(options, names, where, groups_in_names(options.group, names, where))
+        numbers = {"train": folds.train, "valid": folds.valid}
+        parts = {part: ShardSamples(index.taken(each), options) for part, each in numbers.items()}
+        notes = list(fold_notes(folds, where))
+        return parts, {part: folds.of_samples[each] for part, each in numbers.items()}, notes
 
     @property
     def hashes(self) -> dict[str, str]:
@@ -76,6 +94,8 @@ def _find(sample: Sample, extensions: Sequence[str], option: str) -> str:
 def find_samples(options: ShardData, max_damaged: int) -> tuple[dict[str, ShardSamples], dict[str, str]]:
     """The samples of "train" and "valid", and what is wrong with shards that end too early, by file.
 
+    With folds all of them are of "train", see `ShardSamples.in_folds`.
+
     Raises:
         ValueError: a shard is in both parts, or more than `max_damaged` are damaged.
     """
@@ -89,4 +109,7 @@ def find_samples(options: ShardData, max_damaged: int) -> tuple[dict[str, ShardS
         raise ValueError(
             f"{len(damaged)} shards are truncated and data.max_skipped is {max_damaged}:\n{listed}"
         )
+    if options.folds is not None and "valid" in parts:
+        joined = parts["train"].index.joined(parts["valid"].index)
+        return {"train": ShardSamples(joined, options)}, damaged
     return parts, damaged

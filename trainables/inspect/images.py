@@ -63,6 +63,8 @@ class ImageInspection(Inspection):
     def _find(self, found: FoundImages) -> None:
         self._found, self.notes = found, found.notes
         self.findings += [Finding(kinds.UNREADABLE, file, reason) for file, reason in found.damaged.items()]
+        if found.folds:
+            self.folds = np.concatenate([found.folds[part] for part in found.parts])
         for part, reader in found.parts.items():
             for number in range(len(reader)):
                 self._located.append((reader, number))

@@ -92,6 +92,8 @@ class Inspection:
     """What `digests` are computed from, such as `decoded pixels`."""
     leakage: Kind = LEAKAGE
     """Kind of finding for a training sample that is also a validation sample."""
+    folds: np.ndarray | None = None
+    """The fold of each sample, int64 [N]; None where there are no folds."""
     num_threads: int = 1
     """Number of threads that may call `look` at the same time."""
 

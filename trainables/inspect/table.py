@@ -13,7 +13,7 @@ from trainables.inspect.inspection import LEAKAGE, Column, Conclusion, Contents,
 from trainables.tables.doubts import table_doubts, table_notes
 from trainables.tables.encode import column_problems, fit_column, notation_problems, numeric_columns
 from trainables.tables.options import CSVOptions
-from trainables.tables.read import Sheets, input_names
+from trainables.tables.read import Sheets, folds_of_rows, input_names, joined, named_by, notes_on_folds
 from trainables.tables.row_numbers import is_unnamed
 from trainables.tables.sheet import Sheet
 
@@ -59,8 +59,9 @@ class TableInspection(Inspection):
     def __init__(self, sheets: Sheets, options: CSVOptions, *, of_classes: bool) -> None:
         self.root = sheets.train.file.parent.resolve()
         self.leakage = LEAKAGE if options.valid_path else SPLIT_LEAKAGE
-        self.notes = table_notes(sheets, options)
-        self._sheets, self._ignored = sheets, options.ignore_columns
+        folds = notes_on_folds(sheets, options, of_classes=of_classes)
+        self.notes = [*table_notes(sheets, options), *folds]
+        self._sheets, self._ignored, self._group = sheets, options.ignore_columns, options.group
         self._target, self._missing = options.target, sheets.train.missing
         self._number = sheets.train.notation.number
         self._inputs = input_names(sheets.train, options)
@@ -82,9 +83,11 @@ class TableInspection(Inspection):
             *(Finding(LEFT_OUT, where, f"{self._target} is missing") for where in dropped),
             *table_doubts(sheets, options, of_classes=of_classes),
         ]
+        if options.folds is not None:
+            self.folds = folds_of_rows(joined(sheets), options).of_samples
         self._classes: Mapping[str, int] | None = None
         if of_classes:
-            texts = set(sheets.train.present(options.target))
+            texts = set(named_by(sheets, options).present(options.target))
             whole = all(text.lstrip("+-").isdecimal() for text in texts)
             self._classes = {text: n for n, text in enumerate(sorted(texts, key=int if whole else None))}
 
@@ -134,6 +137,8 @@ class TableInspection(Inspection):
     def _kind(self, name: str) -> str:
         if name == self._target:
             return "target, number" if self._classes is None else f"target, {len(self._classes)} classes"
+        if name == self._group:
+            return "left out: data.group"
         if name in self._ignored:
             return "left out: data.ignore_columns"
         if name not in self._inputs:

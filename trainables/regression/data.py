@@ -11,6 +11,7 @@ import json
 
 import numpy as np
 
+from trainables.folds.assign import rows_in_folds
 from trainables.imported_options import ImportedNumberData
 from trainables.regression.options import DataOptions, DiabetesOptions, NumberCSVOptions
 from trainables.regression.own_data import load_own_numbers
@@ -51,7 +52,12 @@ def _diabetes(options: DiabetesOptions) -> Arrays:
     from sklearn.datasets import load_diabetes
 
     data = load_diabetes(scaled=False)
-    split = split_rows(len(data.target), options.valid_fraction, options.split_seed)
+    number = len(data.target)
+    if options.folds is None:
+        split = split_rows(number, options.valid_fraction, options.split_seed)
+    else:
+        folds = rows_in_folds(options, number, "diabetes")
+        split = folds.train, folds.valid
     targets = data.target[split[0]], data.target[split[1]]
     return _arrays(plain_table(data.data, data.feature_names, split), targets, "progression", "diabetes")
 

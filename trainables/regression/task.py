@@ -99,6 +99,15 @@ class RegressionTask(SupervisedTask):
             return F.l1_loss(predicted, targets)
         return F.mse_loss(predicted, targets)
 
+    def in_units_of(self, other: SupervisedTask, outputs: Tensor, batch: Batch) -> tuple[Tensor, Batch]:
+        """Standardized by the targets that the other task was trained on."""
+        target = other.preprocessing()["target"]
+        predicted, targets = (
+            (values.double() - target["mean"]) / target["std"]
+            for values in self.metric_arguments(outputs, batch)
+        )
+        return predicted, (batch[0], targets)
+
     def metric_arguments(self, outputs: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """Both in the target's own units."""
         target = self.preprocessing()["target"]

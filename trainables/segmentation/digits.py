@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from trainables.folds.assign import rows_in_folds
 from trainables.images.statistics import mean_and_std, pixel_sums
 from trainables.segmentation.options import DigitsOptions
 
@@ -18,7 +19,9 @@ INK = 5
 
 
 def load_digits_arrays(options: DigitsOptions) -> dict[str, np.ndarray]:
-    """Canvases and their masks, a pure function of the options; training ones of four fifths of the digits.
+    """Canvases and their masks, a pure function of the options.
+
+    Training ones are of four fifths of the digits, or with folds of those outside of the one for validation.
 
     Returns:
         `train_inputs`, `valid_inputs`: uint8 [N, size, size, 1]; `train_targets`, `valid_targets`: uint8
@@ -38,12 +41,11 @@ def load_digits_arrays(options: DigitsOptions) -> dict[str, np.ndarray]:
 
     images, labels = load_digits(return_X_y=True)
     glyphs = images.reshape(-1, DIGIT_SIZE, DIGIT_SIZE).astype(np.uint8)
-    order = np.random.default_rng([seed, 0]).permutation(len(glyphs))
-    cut = len(glyphs) * 4 // 5
+    train, valid = _split(options, len(glyphs))
     arrays: dict[str, np.ndarray] = {"class_names": np.array(CLASS_NAMES)}
     for part, chosen, count, stream in (
-        ("train", order[:cut], options.num_train, 1),
-        ("valid", order[cut:], options.num_valid, 2),
+        ("train", train, options.num_train, 1),
+        ("valid", valid, options.num_valid, 2),
     ):
         rng = np.random.default_rng([seed, stream])
         large = glyphs[chosen].repeat(enlarge, axis=1).repeat(enlarge, axis=2)
@@ -53,6 +55,16 @@ def load_digits_arrays(options: DigitsOptions) -> dict[str, np.ndarray]:
     arrays["class_counts"] = np.bincount(arrays["train_targets"].ravel(), minlength=len(CLASS_NAMES))
     arrays["mean"], arrays["std"] = mean_and_std(pixel_sums(arrays["train_inputs"]))
     return arrays
+
+
+def _split(options: DigitsOptions, number: int) -> tuple[np.ndarray, np.ndarray]:
+    """The digits of training canvases and of validation ones."""
+    if options.folds is not None:
+        folds = rows_in_folds(options, number, "digits")
+        return folds.train, folds.valid
+    order = np.random.default_rng([options.seed, 0]).permutation(number)
+    cut = number * 4 // 5
+    return order[:cut], order[cut:]
 
 
 def _compose(

@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from trainables.base_options import Fraction, Name, Options
+from trainables.folds.options import FoldOptions
 from trainables.images.augment_options import JointAugmentOptions
 from trainables.images.options import (
     MaskDatasetsOptions,
@@ -36,7 +37,7 @@ from trainables.supervised.options import ImportedTerm, SupervisedOptions
 Dropout = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
-class DigitsOptions(Options):
+class DigitsOptions(FoldOptions):
     """Handwritten digits of scikit-learn on canvases: 11 classes, nothing to download."""
 
     source: Literal["digits"]
@@ -51,7 +52,7 @@ class DigitsOptions(Options):
     empty: Fraction = 0.1
     """Share of grid cells without a digit."""
     seed: NonNegativeInt = 0
-    """Of the split into training and validation digits, and of the composition."""
+    """Of the split into training and validation digits, unless there are `folds`, and of the composition."""
 
 
 class UNetOptions(NetworkOptions):

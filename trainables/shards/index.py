@@ -82,6 +82,24 @@ class ShardIndex:
             np.concatenate([self._members, other._members]),
         )
 
+    def keys(self) -> list[str]:
+        """The name of each sample."""
+        return [decoded(key) for key in self._keys.tolist()]
+
+    def taken(self, numbers: np.ndarray) -> ShardIndex:
+        """These samples alone, int64, ascending; a shard may be left without any."""
+        shards = np.searchsorted(self.firsts, numbers, side="right") - 1
+        counts = np.diff(self._bounds)[numbers]
+        bounds = _bounds(counts)
+        members = np.repeat(self._bounds[numbers] - bounds[:-1], counts) + np.arange(bounds[-1])
+        return ShardIndex(
+            self.files,
+            _bounds(np.bincount(shards, minlength=len(self.files))),
+            self._keys[numbers],
+            bounds,
+            self._members[members],
+        )
+
     def as_arrays(self, part: str) -> dict[str, np.ndarray]:
         """For a task's `load_data`, so that all trials of a machine share it."""
         return {

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, NonNegativeInt, field_validator
+from pydantic import BeforeValidator, Field, NonNegativeInt, field_validator, model_validator
 
-from trainables.base_options import Options
+from trainables.folds.options import NameFolds
 from trainables.shards.sample import check_extension
 
 
@@ -23,7 +23,7 @@ Texts = Annotated[
 """One text, or several in a list."""
 
 
-class ShardPlaces(Options):
+class ShardPlaces(NameFolds):
     """Tar files in which the members of a sample have one name but for what follows its first dot.
 
     Nothing is unpacked or kept in memory: training and validation read the shards where they lie. Their
@@ -35,13 +35,20 @@ class ShardPlaces(Options):
     """Folder from which the patterns start."""
     train: Texts
     """Files, folders or patterns: train-{000000..000127}.tar, train-*.tar, or train for all of a folder."""
-    valid: Texts
-    """As `train`; read in order."""
+    valid: Texts | None = None
+    """As `train`; read in order. With `folds` it may be left out; its samples are joined with the
+    others."""
     image: Texts = ("jpg", "jpeg", "png", "tif", "tiff", "npy", "npz")
     """What follows the first dot in the name of an image; the first one that a sample has."""
     shuffle: NonNegativeInt = 1000
     """Samples that are mixed, among those next to each other in the shards' order of an epoch; larger mixes
     better and reads less in order. The samples of a few shards are a good number."""
+
+    @model_validator(mode="after")
+    def _something_to_validate(self) -> Self:
+        if self.valid is None and self.folds is None:
+            raise ValueError("valid is missing: name the shards for validation, or set folds")
+        return self
 
     @field_validator("image", "mask", "label", check_fields=False)
     @classmethod

@@ -33,13 +33,16 @@ def find_shards(patterns: str | Sequence[str], root: str | Path = ".") -> list[P
     return list(found)
 
 
-def find_parts(train: Sequence[str], valid: Sequence[str], root: str) -> dict[str, list[Path]]:
-    """The shards of "train" and "valid".
+def find_parts(train: Sequence[str], valid: Sequence[str] | None, root: str) -> dict[str, list[Path]]:
+    """The shards of "train" and, where there are any, of "valid".
 
     Raises:
         ValueError: as `find_shards`, or a shard is in both.
     """
-    parts = {"train": find_shards(train, root), "valid": find_shards(valid, root)}
+    parts = {"train": find_shards(train, root)}
+    if valid is None:
+        return parts
+    parts["valid"] = find_shards(valid, root)
     both = {file.resolve() for file in parts["train"]} & {file.resolve() for file in parts["valid"]}
     if both:
         raise ValueError(f"{min(both)}: is a shard of data.train and of data.valid, which is data leakage")

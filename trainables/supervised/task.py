@@ -57,6 +57,10 @@ class SupervisedTask(Task):
         own = self.built_in_metrics()
         return _WithImported(self, own) if self.options.metrics else own
 
+    def in_units_of(self, other: SupervisedTask, outputs: Tensor, batch: Batch) -> tuple[Tensor, Batch]:
+        """Outputs and batch as another task, of the same options but for its data, would have them."""
+        return outputs, batch
+
     def metric_arguments(self, outputs: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """Outputs and targets as imported metrics get them."""
         return outputs, batch[1]

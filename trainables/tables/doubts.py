@@ -12,7 +12,7 @@ from trainables.findings import Finding, Kind, some
 from trainables.tables.encode import category_limit, numeric_columns
 from trainables.tables.missing import missing_line, option_line, spells_missing
 from trainables.tables.options import CSVOptions
-from trainables.tables.read import Sheets, input_names
+from trainables.tables.read import Sheets, input_names, notes_on_folds
 from trainables.tables.row_numbers import are_different, is_row_name, is_unnamed
 from trainables.tables.sentinels import sentinels
 from trainables.tables.shift import number_shift, text_shift
@@ -63,7 +63,7 @@ def table_doubts(sheets: Sheets, options: CSVOptions, *, of_classes: bool) -> li
 
 def note_doubts(sheets: Sheets, options: CSVOptions, *, of_classes: bool) -> None:
     """Say what was left out, and the first doubt, when a search starts."""
-    for note in table_notes(sheets, options):
+    for note in (*table_notes(sheets, options), *notes_on_folds(sheets, options, of_classes=of_classes)):
         add_note(note)
     doubts = table_doubts(sheets, options, of_classes=of_classes)
     if doubts:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import codecs
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, field_validator, model_validator
+from pydantic import BeforeValidator, Field, PositiveInt, field_validator, model_validator
 
-from trainables.base_options import Options
+from trainables.folds.options import ColumnFolds, FoldOptions
 from trainables.tables.numbers import Notation
 
 ValidFraction = Annotated[float, Field(gt=0.0, lt=1.0)]
@@ -25,15 +25,14 @@ def _unescaped(delimiter: Any) -> Any:
     return "\t" if delimiter in ("\\t", "tab") else delimiter
 
 
-class SplitOptions(Options):
+class SplitOptions(FoldOptions):
     """Which rows or images are for validation."""
 
     valid_fraction: ValidFraction = 0.2
-    """Share that is kept for validation."""
-    split_seed: NonNegativeInt = 0
+    """Share that is kept for validation where there are no `folds`."""
 
 
-class CSVOptions(SplitOptions):
+class CSVOptions(ColumnFolds, SplitOptions):
     """A file, plain or compressed by gzip, bzip2 or xz, whose first row names the columns.
 
     A column is of numbers if most cells of the training rows are; any other cell in it is then an error.
@@ -41,6 +40,8 @@ class CSVOptions(SplitOptions):
     become one column for each that the training rows hold, one of them for missing texts, and one for all
     others. Columns without variation in the training rows are left out, and so are those that only name the
     rows: a first column without a name, as pandas and R write it, and one such as `id` that counts them.
+    With `folds` the name of a row is what its cells besides the target hold, so that rows that are repeated
+    are in one fold.
     """
 
     path: Name
@@ -99,6 +100,17 @@ class CSVOptions(SplitOptions):
     def _different(self) -> Self:
         if self.decimal == self.thousands:
             raise ValueError(f"decimal and thousands are both {self.decimal!r}; they must differ")
+        return self
+
+    @model_validator(mode="after")
+    def _folds_of_one_file(self) -> Self:
+        if self.folds is not None and self.valid_path is not None:
+            raise ValueError(
+                f"folds is {self.folds} and valid_path {self.valid_path}; folds are made of one file: put "
+                "the rows of both into path, or leave folds out"
+            )
+        if self.group is not None and self.group == self.target:
+            raise ValueError(f"group is the target {self.target!r}; must be another column")
         return self
 
     @property

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from trainables.data.fingerprint import Fingerprint, of_files
+from trainables.folds.assign import Folds, fold_fingerprint, fold_notes, make_folds
 from trainables.tables.csv_file import read_csv
 from trainables.tables.options import CSVOptions
 from trainables.tables.sheet import Sheet
@@ -30,7 +31,7 @@ def read_sheets(options: CSVOptions, split: Callable[[Sheet], Split]) -> Sheets:
     """Read the file, or both files.
 
     Args:
-        split: which rows of one file are for training and which for validation.
+        split: which rows of one file are for training and which for validation, where there are no folds.
 
     Raises:
         ValueError: as `read_csv` does, or if a column that the options name or validation needs is missing.
@@ -39,6 +40,7 @@ def read_sheets(options: CSVOptions, split: Callable[[Sheet], Split]) -> Sheets:
     train.require(options.ignore_columns, "data.ignore_columns")
     train.require(options.text_columns, "data.text_columns")
     train.require(options.keep_columns, "data.keep_columns")
+    train.require([options.group] if options.group else [], "data.group")
     if options.target in options.ignore_columns:
         raise ValueError(
             f"data.ignore_columns holds the target {options.target!r}; it must hold other columns"
@@ -46,6 +48,8 @@ def read_sheets(options: CSVOptions, split: Callable[[Sheet], Split]) -> Sheets:
     if options.valid_path is None:
         if len(train) < 2:
             raise ValueError(f"{train.file}: has 1 row; training and validation need at least one each")
+        if options.folds is not None:
+            return _in_folds(train, options)
         return Sheets(*map(train.take, split(train)))
     valid = _read(options.valid_path, options)
     valid.require(input_names(train, options), f"which {train.file} has")
@@ -54,11 +58,13 @@ def read_sheets(options: CSVOptions, split: Callable[[Sheet], Split]) -> Sheets:
 
 def table_fingerprint(options: CSVOptions) -> Fingerprint:
     """The contents of the file, or of both files."""
-    if options.valid_path is None:
+    if options.folds is not None:
+        whats = {"table": options.path}
+    elif options.valid_path is None:
         whats = {"table, whose rows are split anew when it changes": options.path}
     else:
         whats = {"training table": options.path, "validation table": options.valid_path}
-    found = Fingerprint()
+    found = fold_fingerprint(options)
     for what, path in whats.items():
         file = Path(path).expanduser()
         found |= of_files({what: [file]}, file.parent, contents=True)
@@ -78,9 +84,59 @@ def _read(path: str, options: CSVOptions) -> Sheet:
     return replace(sheet.take(has_target.nonzero()[0]), dropped=dropped)
 
 
+def _in_folds(sheet: Sheet, options: CSVOptions) -> Sheets:
+    folds = folds_of_rows(sheet, options)
+    return Sheets(sheet.take(folds.train), sheet.take(folds.valid))
+
+
+def folds_of_rows(sheet: Sheet, options: CSVOptions) -> Folds:
+    """The fold of each row, by its group, or by what its cells hold: rows of equal inputs are in one fold.
+
+    Raises:
+        ValueError: a fold is empty, or a row has no group.
+    """
+    left_out = {options.target, *sheet.row_numbers}
+    cells = [texts for name, texts in sheet.columns.items() if name not in left_out]
+    rows = zip(*cells, strict=True)
+    return make_folds(options, ["\0".join(row) for row in rows], str(sheet.file), _groups(sheet, options))
+
+
+def notes_on_folds(sheets: Sheets, options: CSVOptions, *, of_classes: bool) -> list[str]:
+    """What the folds of both parts together are; nothing without folds."""
+    if options.folds is None:
+        return []
+    whole = joined(sheets)
+    classes = whole.columns[options.target] if of_classes else None
+    return list(fold_notes(folds_of_rows(whole, options), str(whole.file), classes))
+
+
+def named_by(sheets: Sheets, options: CSVOptions) -> Sheet:
+    """The rows whose targets are the classes: those of training, with folds all: each has the same."""
+    return sheets.train if options.folds is None else joined(sheets)
+
+
+def joined(sheets: Sheets) -> Sheet:
+    """The rows of training, and after them those of validation."""
+    train, valid = sheets
+    columns = {name: [*texts, *valid.columns[name]] for name, texts in train.columns.items()}
+    return replace(train, columns=columns, lines=[*train.lines, *valid.lines])
+
+
+def _groups(sheet: Sheet, options: CSVOptions) -> list[str] | None:
+    if options.group is None:
+        return None
+    for row, text in enumerate(sheet.columns[options.group]):
+        if text in sheet.missing:
+            raise ValueError(
+                f"{sheet.cell(row, options.group)}: is {repr(text) if text else 'empty'}; every row must "
+                "have a group (data.group): fill it in, or remove the row"
+            )
+    return sheet.columns[options.group]
+
+
 def input_names(sheet: Sheet, options: CSVOptions) -> list[str]:
-    """Columns but for the target, the ignored ones and those that only number the rows."""
-    left_out = {options.target, *options.ignore_columns, *sheet.row_numbers}
+    """Columns but for the target, the group, the ignored ones and those that only number the rows."""
+    left_out = {options.target, options.group, *options.ignore_columns, *sheet.row_numbers}
     return [name for name in sheet.columns if name not in left_out]
 
 

@@ -50,7 +50,7 @@ def find_classes(root: DataRoot, options: ClassFolderOptions) -> tuple[list[str]
     names = list(train)
     if len(names) < 2:
         raise ValueError(f"{root.path}: holds the one class {names[0]!r}; there must be at least two")
-    if not any(valid.values()):
+    if not any(valid.values()) and options.folds is None:
         raise ValueError(
             f"{root.path}: each class has one image; training and validation need at least one each"
         )
@@ -74,10 +74,11 @@ def _split_training(root: DataRoot, train: Path, options: ClassFolderOptions) ->
             f"{root.path}: has {train.name}/ and none of {wanted}; a split folder needs both: add one, or "
             f"move {some(others)}, then validation is taken from {train.name}/ (no class may have its name)"
         )
-    root.notes.append(
-        f"{root.path}: there is no folder of validation data ({wanted}): {options.valid_fraction:.0%} of "
-        f"{train} are kept for it (data.valid_fraction)"
-    )
+    if options.folds is None:
+        root.notes.append(
+            f"{root.path}: there is no folder of validation data ({wanted}): {options.valid_fraction:.0%} of "
+            f"{train} are kept for it (data.valid_fraction)"
+        )
     return _split_by_hash(_classes(root, train), options)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +160,8 @@ def _split_by_fold(root: DataRoot, pairs: Mapping[str, Encoded], options: MaskFo
         folds = TypeAdapter(list[Fold]).validate_python(root.read_json(file), strict=True)
     except ValidationError as error:
         raise ValueError(f'{file}: must be a list of {{"train": [names], "val": [names]}}') from error
+    if options.folds is not None:
+        root.own_folds = _own_folds(file, folds, pairs, root, options)
     if options.fold >= len(folds):
         raise ValueError(
             f"{file}: has {len(folds)} folds and data.fold is {options.fold}; they are numbered from 0"
@@ -173,6 +175,46 @@ def _split_by_fold(root: DataRoot, pairs: Mapping[str, Encoded], options: MaskFo
     if not (names["train"] and names["valid"]):
         raise ValueError(f"{file}: train or val of fold {options.fold} is empty; both need a case")
     return {part: [pairs[name] for name in of_part] for part, of_part in names.items()}
+
+
+def _own_folds(
+    file: Path,
+    folds: Sequence[Fold],
+    pairs: Mapping[str, Encoded],
+    root: DataRoot,
+    options: MaskFolderOptions,
+) -> dict[str, int]:
+    """The fold that validates each image, by its path: `data.folds` are those of the file.
+
+    Raises:
+        ValueError: there are others, or they are no cross-validation.
+    """
+    if options.folds != len(folds) or options.group is not None:
+        wrong = (
+            f"data.folds is {options.folds}" if options.group is None else f"data.group is {options.group!r}"
+        )
+        raise ValueError(
+            f"{file}: has {len(folds)} folds, which are taken, and {wrong}: set data.folds to {len(folds)} "
+            "without data.group, or move the file away"
+        )
+    found: dict[str, int] = {}
+    for number, fold in enumerate(folds):
+        for name in fold["val"]:
+            if name in found:
+                raise ValueError(
+                    f"{file}: {name} is in val of the folds {found[name]} and {number}; must be in one"
+                )
+            found[name] = number
+    for number, fold in enumerate(folds):
+        if set(fold["train"]) != found.keys() - set(fold["val"]):
+            raise ValueError(
+                f"{file}: train of fold {number} is not all that val of the others holds; correct it"
+            )
+    if lost := sorted(found.keys() - pairs.keys()):
+        raise ValueError(f"{file}: names {len(lost)} cases that do not exist: {some(lost)}")
+    root.notes.append(f"{file}: its {len(folds)} folds are taken (data.folds)")
+    images = {name: Path(str(pairs[name].images[0])) for name in found}
+    return {image.relative_to(root.path).as_posix(): found[name] for name, image in images.items()}
 
 
 def _refuse_pickle(file: Path) -> None:

@@ -45,7 +45,7 @@ class PlainLayout(Layout):
         if len(pairs) == 2:
             return {part: list(of_part.values()) for part, of_part in pairs.items()}
         (only,) = pairs
-        if only:
+        if only and options.folds is None:
             root.notes.append(
                 f"{root.path}: there is no folder of validation data ({'/, '.join(VALID_NAMES)}/): "
                 f"{options.valid_fraction:.0%} of {files[only].images_folder} are kept for it "

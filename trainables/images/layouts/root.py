@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,8 @@ class DataRoot:
         """Names of classes that may overlap, of which each may have mask files of its own."""
         self.class_masks: dict[Path, tuple[Path | None, ...]] = {}
         """The mask of each class, by the one that stands for the sample."""
+        self.own_folds: Mapping[str, int] | None = None
+        """The fold of each image as a file of the folder has it, by its path; None: there is no such file."""
         self._checked: set[Path] = set()
         """Folders that are known to lie inside."""
 

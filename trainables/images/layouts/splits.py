@@ -24,7 +24,7 @@ def check_disjoint(names: Mapping[str, Sequence[str]], origin: str) -> None:
 
 
 def split_by_hash(pairs: Mapping[str, Encoded], options: MaskFolderOptions) -> Parts:
-    """Validation gets the names that `chosen_by_hash` gives."""
+    """Validation gets the names that `chosen_by_hash` gives; with folds, which are made later, none."""
     if len(pairs) < 2:
         raise ValueError(
             f"data.root holds {len(pairs)} image; training and validation need at least one each"
@@ -42,5 +42,7 @@ def chosen_by_hash(names: Sequence[str], options: MaskFolderOptions | ClassFolde
     def rank(name: str) -> bytes:
         return hashlib.sha256(f"{options.split_seed}/{name}".encode()).digest()
 
+    if options.folds is not None:
+        return set()
     count = min(max(1, round(options.valid_fraction * len(names))), len(names) - 1)
     return set(sorted(names, key=rank)[:count])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,32 +12,37 @@ from typing import Any
 from safetensors.torch import load_file
 
 from search.addresses import local_path
-from search.commands.replay import checked, train_parts, with_schedule
 from search.config.config import Config
 from search.config.schema import Mode
 from search.config.stages import load_config
 from search.errors import RefusedError, SearchError
 from search.exports.export import Export, export_checkpoint
-from search.exports.files import DATA, PREPARED, refuse_other_content
+from search.exports.files import PREPARED, refuse_other_content
 from search.predicting.exported import CONFIG, METRICS, WEIGHTS
+from search.retraining.begun import (
+    RETRAINED,
+    check_arguments,
+    compare_data,
+    copy_prepared,
+    require_export,
+    retrain_command,
+    tell_changed_code,
+)
+from search.retraining.fold import fold_folder, held_export, of_fold
+from search.retraining.replay import checked, train_parts, with_schedule
 from search.run.data_errors import data_errors
-from search.run.data_record import DataChangedError, TrialData, compared, find_data, read_data
+from search.run.data_record import FoundData, TrialData, find_data
 from search.run.folder import RunFolder
-from search.run.provenance import own_code, working_folder
+from search.run.provenance import working_folder
 from search.run.signals import heard_signals
 from search.study.trial import as_loss
-from search.text import command, short_path
 from trainables.build import load_arrays
 from trainables.checkpoint import Checkpoint, DamagedCheckpointError, read_checkpoint
-from trainables.data.fingerprint import Fingerprint
-from trainables.data.prepared import DamagedArraysError, data_key, read_arrays, write_arrays
+from trainables.data.prepared import data_key
 from trainables.data.virtual_epoch import VirtualEpochs
-from trainables.files import atomic_write
 from trainables.function.task import FunctionTask
 from trainables.session import DataSplit, Record, TrialPlan, TrialSession
 from trainables.task import Arrays
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,7 @@ def retrain(
     steps: int | None = None,
     from_scratch: bool = False,
     data: DataSplit = "train",
+    fold: int | None = None,
     accept_new_data: bool = False,
     out: str | Path | None = None,
     progress: Callable[[Record, int], None] = lambda record, of: None,
@@ -89,66 +94,63 @@ def retrain(
         steps: length in optimizer steps instead, rounded up to whole virtual epochs.
         from_scratch: start from new weights instead of the exported ones.
         data: `train+val` includes the validation data, so metrics no longer estimate new data.
+        fold: which of `data.folds` validates; from new weights, see `retrain_folds`.
         accept_new_data: train although the data have changed since the model was exported.
-        out: folder to write (default: `retrain` beside the export).
+        out: folder to write (default: `retrain` beside the export); of a fold, in which `fold_2` is written.
         progress: called with the record of each virtual epoch and the total number of virtual epochs.
 
     Raises:
         SearchError: the folder is not an export, or `out` holds another retraining, or the data have changed.
     """
     source = local_path(exported).absolute()
-    _require_export(source)
+    require_export(source)
     if virtual_epochs is not None and steps is not None:
         raise RefusedError("give --virtual-epochs or --steps, not both")
     options = {"--virtual-epochs": virtual_epochs, "--steps": steps, "--data": data, "--out": out}
-    again = _command(source, {**options, "--from-scratch": from_scratch})
+    again = retrain_command(source, {**options, "--from-scratch": from_scratch, "--fold": fold})
     RunFolder(source).require_private()
-    folder = RunFolder.at(out or source.parent / "retrain")
+    folder = RunFolder.at(out or source.parent / RETRAINED)
+    if fold is not None:
+        folder, from_scratch = RunFolder(fold_folder(folder.path, fold)), True
     with working_folder(RunFolder(source.parent)):
-        config = load_config(source / CONFIG).first
+        own = load_config(source / CONFIG).first
+        config = own if fold is None else of_fold(source, own, fold, data)
         report = json.loads((source / METRICS).read_text(encoding="utf-8"))
         plan = _plan(config, folder, report, virtual_epochs=virtual_epochs, steps=steps, data=data)
         plan = with_schedule(plan, report, config.budget.max_virtual_epochs, from_scratch=from_scratch)
         folder.create()
         with folder.owned():
             refuse_other_content(folder.exported)  # which would otherwise show when all is trained
-            _tell_changed_code(config, report.get("code", {}))
-            found = find_data(config, load=True)
-            is_other = _compare_data(source, found.fingerprint, again, accept=accept_new_data)
-            _check_arguments(folder, plan, from_scratch, found.fingerprint)
-            if not is_other:
-                _copy_prepared(source / PREPARED, plan)
-            return _train(
-                replace(plan, pretrained=from_scratch),
-                folder,
-                source,
-                config,
-                TrialData(folder.prepared, found.fingerprint, found.arrays),
-                report["objective"]["value"],
-                progress,
-            )
+            tell_changed_code(config, report.get("code", {}))
+            found = _find_data(source, own, config, plan, again, accept=accept_new_data)
+            check_arguments(folder, plan, from_scratch, found.fingerprint)
+            before, number = report["objective"]["value"], plan.num_virtual_epochs
+            if fold is not None and (held := held_export(folder)) is not None:
+                return Retraining(folder.path, number, number, None, before, held, plan.mode, source)
+            plan = replace(plan, pretrained=from_scratch)
+            trial_data = TrialData(folder.prepared, found.fingerprint, found.arrays)
+            return _train(plan, folder, source, config, trial_data, before, progress)
 
 
-def _require_export(source: Path) -> None:
-    for name in (WEIGHTS, CONFIG, METRICS):
-        if not (source / name).is_file():
-            raise RefusedError(f"{source} is not an export: it has no {name}; {_way_to_export(source)}")
+def _find_data(
+    source: Path, own: Config, config: Config, plan: TrialPlan, again: str, *, accept: bool
+) -> FoundData:
+    """The data to train on; those of the search's own split are used as it had prepared them.
 
+    Args:
+        own: the configuration of the export.
+        config: the same, or with another fold.
 
-def _way_to_export(source: Path) -> str:
-    run = RunFolder(source)
-    if not run.has_begun:
-        return "`tune-search export RUN` writes one"
-    if run.exported.is_dir():
-        return f"did you mean {short_path(run.exported)}?"
-    return f"`{command('export', source)}` writes one"
-
-
-def _tell_changed_code(config: Config, before: Mapping[str, str]) -> None:
-    """Of what comes from other code, or another version of a package, than when it was exported."""
-    for name, now in own_code(config).items():
-        if before.get(name, now) != now:
-            log.warning("the code of %s has changed since the export: values may not compare", name)
+    Raises:
+        DataChangedError: the data are others than those of the export, and not accepted.
+    """
+    found = find_data(own, load=True)
+    is_other = compare_data(source, found.fingerprint, again, accept=accept)
+    if config is not own:
+        return find_data(config, load=True)
+    if not is_other:
+        copy_prepared(source / PREPARED, plan)
+    return found
 
 
 def _plan(
@@ -257,73 +259,3 @@ def _best_of(plan: TrialPlan, best: Record) -> Checkpoint:
         return read_checkpoint(folder, number)
     except DamagedCheckpointError as error:
         raise SearchError(f"the best checkpoint cannot be exported: {error}") from error
-
-
-def _copy_prepared(exported: Path, plan: TrialPlan) -> None:
-    """Use the prepared arrays of the search, so that values can be compared with its values."""
-    file = plan.prepared_file
-    if file is None or file.exists() or not exported.is_file():
-        return
-    try:
-        write_arrays(file, read_arrays(exported))
-    except DamagedArraysError as error:
-        raise SearchError(f"{exported} is damaged ({error.reason}); export again") from error
-
-
-def _command(source: Path, options: Mapping[str, Any]) -> str:
-    """The command with these options that have a value."""
-    words: list[str | Path] = ["retrain", source]
-    for key, value in options.items():
-        if value:
-            words += [key] if value is True else [key, str(value)]
-    return command(*words)
-
-
-def _compare_data(source: Path, now: Fingerprint, again: str, *, accept: bool) -> bool:
-    """Whether the data are others than those that the exported model was trained on.
-
-    Args:
-        again: the command with the same options.
-
-    Raises:
-        DataChangedError: they are, and not accepted.
-    """
-    before = read_data(source / DATA)
-    found = None if before is None else compared(before, now)
-    if found and not accept:
-        lines = "\n".join(f"  {line}" for line in found.lines())
-        raise DataChangedError(
-            f"the data have changed since {short_path(source)} was trained:\n{lines}\n"
-            f"put back the data as they were, or train on these by\n  {again} --accept-new-data"
-        )
-    return bool(found)
-
-
-def _check_arguments(folder: RunFolder, plan: TrialPlan, from_scratch: bool, data: Fingerprint) -> None:
-    """Refuse to continue a retraining that was started with other arguments, or on other data."""
-    file = folder.path / "retrain.json"
-    before = read_data(folder.data)
-    if before is None:
-        atomic_write(folder.data, data.to_bytes())
-    elif found := compared(before, data):
-        raise DataChangedError(
-            f"{folder.path} holds a retraining on other data ({'; '.join(found.lines())}); "
-            "give another --out, or remove it"
-        )
-    wanted = {
-        "options": plan.options,
-        "virtual_epochs": plan.num_virtual_epochs,
-        "from_scratch": from_scratch,
-        "data": plan.data,
-        **({"schedule": plan.schedule} if plan.schedule else {}),
-    }
-    if not file.is_file():
-        atomic_write(file, json.dumps(wanted, indent=2) + "\n")
-        return
-    found = json.loads(file.read_text(encoding="utf-8"))
-    differing = [key for key in wanted if json.loads(json.dumps(wanted[key])) != found.get(key)]
-    if differing:
-        raise RefusedError(
-            f"{folder.path} holds a retraining with other {', '.join(differing)}; "
-            "give another --out, or remove it"
-        )

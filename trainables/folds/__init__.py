@@ -1,0 +1,1 @@
+"""Folds of a cross-validation: which samples belong together, and which of them are for validation."""
