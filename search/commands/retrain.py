@@ -35,6 +35,7 @@ from trainables.data.prepared import DamagedArraysError, data_key, read_arrays, 
 from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.files import atomic_write
 from trainables.function.task import FunctionTask
+from trainables.predicting.ensemble import MEMBERS, is_ensemble
 from trainables.session import DataSplit, Record, TrialPlan, TrialSession
 from trainables.task import Arrays
 
@@ -90,7 +91,7 @@ def retrain(
         from_scratch: start from new weights instead of the exported ones.
         data: `train+val` includes the validation data, so metrics no longer estimate new data.
         accept_new_data: train although the data have changed since the model was exported.
-        out: folder to write (default: `retrain` beside the export).
+        out: folder to write (default: `retrain` beside the export; of a member of an ensemble beside that).
         progress: called with the record of each virtual epoch and the total number of virtual epochs.
 
     Raises:
@@ -103,8 +104,9 @@ def retrain(
     options = {"--virtual-epochs": virtual_epochs, "--steps": steps, "--data": data, "--out": out}
     again = _command(source, {**options, "--from-scratch": from_scratch})
     RunFolder(source).require_private()
-    folder = RunFolder.at(out or source.parent / "retrain")
-    with working_folder(RunFolder(source.parent)):
+    home = _home_of(source)
+    folder = RunFolder.at(out or home / "retrain")
+    with working_folder(RunFolder(home)):
         config = load_config(source / CONFIG).first
         report = json.loads((source / METRICS).read_text(encoding="utf-8"))
         plan = _plan(config, folder, report, virtual_epochs=virtual_epochs, steps=steps, data=data)
@@ -130,9 +132,21 @@ def retrain(
 
 
 def _require_export(source: Path) -> None:
+    if is_ensemble(source):
+        member = source / MEMBERS / "1"
+        raise RefusedError(
+            f"{source} is an ensemble, whose models are not trained as one; retrain one of them, as by "
+            f"`{command('retrain', member)}`"
+        )
     for name in (WEIGHTS, CONFIG, METRICS):
         if not (source / name).is_file():
             raise RefusedError(f"{source} is not an export: it has no {name}; {_way_to_export(source)}")
+
+
+def _home_of(source: Path) -> Path:
+    """The folder that holds an export, or the ensemble of which it is a member: mostly that of its run."""
+    ensemble = source.parent.parent
+    return ensemble.parent if source.parent.name == MEMBERS and is_ensemble(ensemble) else source.parent
 
 
 def _way_to_export(source: Path) -> str:
