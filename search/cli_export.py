@@ -67,6 +67,9 @@ def export(
         raise click.UsageError(f"give {given[0]} or {given[1]}, not both: each says what is exported")
     from search.screen.progress_bar import ProgressBar
 
+    def progress(what: str, done: int, of: int) -> None:
+        bar.report(f"{what}: batch {done} of {of}", done, of)
+
     with ProgressBar(sys.stderr) as bar:
         written: dict[str, Any] = {
             "out": out,
@@ -78,12 +81,12 @@ def export(
             from search.ensembles.ensemble import export_ensemble
             from search.screen.ensemble_text import ensemble_text
 
-            text = ensemble_text(export_ensemble(run, ensemble, progress=bar.report, **written))
+            text = ensemble_text(export_ensemble(run, ensemble, progress=progress, **written))
         elif soup:
             from search.ensembles.soup import export_soup
             from search.screen.ensemble_text import soup_text
 
-            text = soup_text(export_soup(run, progress=bar.report, **written))
+            text = soup_text(export_soup(run, progress=progress, **written))
         else:
             from search.exports.export import export as run_export
             from search.screen.export_text import export_text

@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from trainables.data.batches import inputs_of, to_device
 from trainables.trainer import Trainer
 
-BATCHES = 100
+BATCHES = 50
 """Of training data, from which statistics are estimated."""
 
 

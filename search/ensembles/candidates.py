@@ -49,6 +49,8 @@ class Candidates:
     stage: RunFolder
     config: Config
     found: Sequence[Candidate]
+    stage_name: str | None
+    """Of a search in stages."""
     left_out: tuple[str, ...]
     """What is wrong with checkpoints that could not be read."""
 
@@ -91,7 +93,7 @@ def candidates_of(run: str | Path, flag: str) -> Candidates:
             f"search with a larger checkpoint.keep_trials (here {config.checkpoint.keep_trials}) keeps more"
         )
     found.sort(key=lambda each: (as_loss(each.value, config.objective.mode), each.trial))
-    return Candidates(stage, config, found, left_out)
+    return Candidates(stage, config, found, stage.path.name if folder.is_staged else None, left_out)
 
 
 def _require_mean(config: Config, flag: str) -> None:

@@ -14,6 +14,7 @@ from search.ensembles.members import Member, Story, measured, write_ensemble
 from search.ensembles.predictions import Progress, predict_all
 from search.ensembles.selection import METHOD, Selection, select
 from search.errors import RefusedError, SearchError
+from search.exports.chosen import last_with_a_value
 from search.exports.export import Format, How, how_to_write, leaving_of
 from search.exports.files import refuse_other_content
 from search.exports.graphs import require_evaluable
@@ -51,6 +52,8 @@ class Ensemble:
     best_value: float
     candidates: int
     """Trials to choose from."""
+    stage: str | None = None
+    """The stage that they belong to, in a search in stages."""
     left_out: tuple[str, ...] = ()
     """What is wrong with checkpoints that could not be read."""
     graphs: Sequence[str] = field(default=())
@@ -90,86 +93,59 @@ def export_ensemble(
     folder.require()
     target = local_path(out).absolute() if out else folder.exported.absolute()
     refuse_other_content(target)
-    with working_folder(folder):
+    with working_folder(last_with_a_value(folder)[0]):
         phase("loading data and checkpoints")
         candidates = candidates_of(folder.path, "--ensemble")
         require_evaluable(how.formats, candidates.config, candidates.best.data)
-        selection = _selected(candidates, members, progress)
-        return _exported(candidates, selection, target, members, how, progress)
+        try:
+            selection = _selected(candidates, members, progress)
+            return _exported(candidates, selection, target, members, how, progress)
+        except DamagedCheckpointError as error:
+            raise SearchError(f"{error}; the same command leaves it out") from error
 
 
 def _selected(candidates: Candidates, members: int, progress: Progress) -> Selection:
     objective = candidates.config.objective
-    try:
-        with tempfile.TemporaryDirectory(prefix="tune-search-") as scratch:
-            predicted = predict_all(candidates.found, Path(scratch), progress)
-            selection = select(predicted, members, objective.metric, objective.mode, progress)
-            predicted.reference.close()
-    except DamagedCheckpointError as error:
-        raise SearchError(f"{error}; the same command leaves it out") from error
-    except OSError as error:
-        raise SearchError(f"predictions cannot be kept while members are chosen: {error}") from error
+    with tempfile.TemporaryDirectory(prefix="tune-search-") as scratch:
+        predicted = predict_all(candidates.found, Path(scratch), progress)
+        selection = select(predicted, members, objective.metric, objective.mode, progress)
+        predicted.reference.close()
     if len(selection.counts) < LEAST:
         raise RefusedError(_no_better(candidates, members, selection.best_of_several))
     return selection
 
 
 def _exported(
-    candidates: Candidates,
-    selection: Selection,
-    out: Path,
-    number: int,
-    how: How,
-    progress: Progress,
+    candidates: Candidates, selection: Selection, out: Path, number: int, how: How, progress: Progress
 ) -> Ensemble:
-    chosen = [
+    """Write and measure what was selected."""
+    best, metric = candidates.best, candidates.config.objective.metric
+    members = [
         Member(
-            candidates.found[place].label,
+            each.label,
             count,
-            leaving_of(
-                candidates.found[place].checkpoint,
-                candidates.config,
-                candidates.found[place].data.prepared,
-                candidates.found[place].data,
-                how=how,
-            ),
+            leaving_of(each.checkpoint, each.config, each.data.prepared, each.data, how=how),
         )
-        for place, count in selection.counts.items()
+        for each, count in ((candidates.found[place], count) for place, count in selection.counts.items())
     ]
     picks = [
         {"picked": candidates.found[pick.place].label, "value": pick.value, "kept": turn < selection.kept}
         for turn, pick in enumerate(selection.picks)
     ]
-    best = candidates.best
-    story = Story(
-        METHOD,
-        CAVEAT,
-        {
-            "selection": picks,
-            "candidates": [{"label": each.label, "value": each.value} for each in candidates.found],
-        },
-    )
-    metric, mode = candidates.config.objective.metric, candidates.config.objective.mode
+    tried = [{"label": each.label, "value": each.value} for each in candidates.found]
+    story = Story(METHOD, CAVEAT, {"selection": picks, "candidates": tried})
 
     def measure() -> Mapping[str, float]:
-        metrics = measured(chosen, progress)
-        expected = selection.picks[selection.kept - 1].value
-        if not is_close(expected, metrics[metric], same_arithmetic=False):
-            raise SearchError(
-                f"the written members together give {metric} {metrics[metric]:.6g}, and {expected:.6g} was "
-                "measured when they were chosen; nothing was exported"
-            )
-        # Predictions were rounded to choose among them: a gain in the last digits may not survive that.
-        if as_loss(metrics[metric], mode) >= as_loss(best.value, mode):
-            raise RefusedError(_no_better(candidates, number, metrics[metric]))
+        metrics = measured(members, progress)
+        _require_better(candidates, selection, metrics[metric], number)
         return metrics
 
     try:
-        report = write_ensemble(out, candidates.config, chosen, story, measure, how.phase)
+        report = write_ensemble(out, candidates.config, members, story, measure, how.phase)
     finally:
-        for member in chosen:
+        for member in members:
             member.trainer.close()
-    graphs = chosen[0].leaving.report.get("graphs", {})
+    graphs = members[0].leaving.report.get("graphs", {})
     return Ensemble(
         out,
         metric,
@@ -180,9 +156,23 @@ def _exported(
         best.label,
         best.value,
         len(candidates.found),
+        candidates.stage_name,
         candidates.left_out,
         [file for graph in graphs.values() for file in graph["files"]],
     )
+
+
+def _require_better(candidates: Candidates, selection: Selection, value: float, number: int) -> None:
+    """Refuse written members that do not give what they were chosen for."""
+    expected, objective = selection.picks[selection.kept - 1].value, candidates.config.objective
+    if not is_close(expected, value, same_arithmetic=False):
+        raise SearchError(
+            f"the written members together give {objective.metric} {value:.6g}, and {expected:.6g} was "
+            "measured when they were chosen; nothing was exported"
+        )
+    # Predictions were rounded to choose among them: a gain in the last digits may not survive that.
+    if as_loss(value, objective.mode) >= as_loss(candidates.best.value, objective.mode):
+        raise RefusedError(_no_better(candidates, number, value))
 
 
 def _no_better(candidates: Candidates, members: int, value: float) -> str:

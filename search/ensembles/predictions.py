@@ -48,12 +48,18 @@ class Predictions:
         """Append a batch.
 
         Raises:
-            OSError: the disk is full.
+            SearchError: the disk is full.
         """
         array = averaged.to(self.kept_as).cpu().contiguous().numpy()
-        with self.file.open("ab") as file:
-            self._places.append((file.tell(), array.shape))
-            file.write(array.tobytes())
+        try:
+            with self.file.open("ab") as file:
+                self._places.append((file.tell(), array.shape))
+                file.write(array.tobytes())
+        except OSError as error:
+            raise SearchError(
+                f"predictions cannot be kept while members are chosen: {error}; set TMPDIR to a folder on "
+                "another disk"
+            ) from error
 
     def batch(self, number: int, device: torch.device) -> Tensor:
         """float32, of the batch with this number."""

@@ -19,6 +19,7 @@ from search.ensembles.batch_norm import BATCHES, estimate, to_estimate
 from search.ensembles.candidates import Candidate, Candidates, candidates_of
 from search.ensembles.predictions import Progress
 from search.errors import RefusedError, SearchError
+from search.exports.chosen import last_with_a_value
 from search.exports.export import Export, Format, how_to_write, leaving_of, write_export
 from search.exports.files import refuse_other_content
 from search.exports.graphs import require_evaluable
@@ -94,7 +95,7 @@ def export_soup(
     folder.require()
     target = local_path(out).absolute() if out else folder.exported.absolute()
     refuse_other_content(target)
-    with working_folder(folder):
+    with working_folder(last_with_a_value(folder)[0]):
         phase("loading data and checkpoints")
         candidates = candidates_of(folder.path, "--soup")
         best = candidates.best
@@ -112,6 +113,7 @@ def export_soup(
         leaving.trainer.evaluated_model.load_state_dict(dict(mixed.weights))
         soup = _described(candidates, mixed)
         export = write_export(target, replace(leaving, soup=soup))
+        export = replace(export, stage=candidates.stage_name)
         return Soup(
             export,
             trials_in(soup),
@@ -160,7 +162,6 @@ def _mixed(
     mixed = _Mixed(first, best.value, [first], [_tried(best, best.value, kept=True)])
     for number, candidate in enumerate(others, start=1):
         text = f"averaging with {candidate.label}, {number} of {len(others)}"
-        progress(text, 0, 1)
         weights = [*mixed.kept, _evaluated(candidate.checkpoint)]
         model.load_state_dict(_mean(weights))
         modules = to_estimate(model, weights)

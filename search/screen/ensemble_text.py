@@ -22,8 +22,8 @@ def ensemble_text(found: Ensemble) -> str:
     """The members, the value after each pick, and the files."""
     total = sum(member["count"] for member in found.members)
     lines = [
-        f"ensemble of {len(found.members)} of {counted(found.candidates, 'trial')} with checkpoints, "
-        f"exported to {short_path(found.folder)}",
+        f"ensemble of {len(found.members)} of {counted(found.candidates, 'trial')} with checkpoints"
+        f"{_of_stage(found.stage)}, exported to {short_path(found.folder)}",
         *(
             f"  {MEMBERS}/{member['member']}  {member['label']}, {found.metric} "
             f"{number_text(member['value'])} alone, counts {member['count']} of {total}"
@@ -52,7 +52,7 @@ def soup_text(found: Soup) -> str:
     export, names = found.export, ", ".join(map(str, found.trials))
     lines = [
         f"average of the weights of {counted(len(found.trials), 'trial')} ({names}) of {found.candidates} of "
-        f"this architecture, exported to {short_path(export.folder)}",
+        f"this architecture{_of_stage(export.stage)}, exported to {short_path(export.folder)}",
         *file_lines(export.folder),
         *graph_lines(export).splitlines(),
     ]
@@ -77,6 +77,10 @@ def _values(metric: str, value: float, best: str, best_value: float) -> str:
         f"re-evaluated from these files: {metric} {number_text(value)}; {best}, the best one alone, has "
         f"{number_text(best_value)}"
     )
+
+
+def _of_stage(stage: str | None) -> str:
+    return "" if stage is None else f" of stage {stage}"
 
 
 def _left_out(notes: Sequence[str]) -> list[str]:
