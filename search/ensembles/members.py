@@ -92,7 +92,6 @@ def write_ensemble(
         report = {
             **entries,
             "metrics": metrics,
-            "samples": {"validation": len(members[0].trainer.valid_source)},
             "versions": library_versions(),
             "code": own_code(config),
             "exported": f"{datetime.now(UTC):%F %T} UTC",

@@ -20,8 +20,10 @@ from several import NOISY, all_together, diabetes_valid, digit_trials, rmse, sev
 from small_disk import small_disk
 
 import search
+from search.cli import main
 from search.ensembles.ensemble import Ensemble, export_ensemble
 from search.errors import RefusedError, SearchError
+from search.text import number_text
 from trainables.classification.task import ClassificationTask
 from trainables.segmentation.task import SegmentationTask
 
@@ -165,7 +167,7 @@ def test_classified_files_have_the_accuracy_that_was_measured(tmp_path: Path) ->
     trial = {
         "optimizer": {"lr": 0.01},
         "batch_size": 32,
-        "seed": {"choice": [0, 1, 2]},
+        "seed": {"choice": [0, 1]},
         "model": {"choice": [{"name": "cnn", "width": 8, "depth": 1}, {"name": "resnet", "width": 8}]},
     }
     run = several(tmp_path, "classification", trial)
@@ -277,6 +279,29 @@ def test_what_has_no_mean_is_refused_in_one_line(tmp_path: Path, run: Path) -> N
             with pytest.raises(RefusedError, match=why) as refused:
                 call(folder)
             assert "\n" not in str(refused.value)
+
+
+def test_the_command_says_what_was_picked_what_it_is_worth_and_what_to_type_next(
+    noisy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["export", str(noisy), "--ensemble", "3", "--format", "pt2", "--out", str(tmp_path / "e")])
+    said = capsys.readouterr().out
+    found = json.loads((tmp_path / "e" / "ensemble.json").read_text())
+    first, objective = found["members"][0], found["objective"]
+    assert f"ensemble of {len(found['members'])} of 4 trials with checkpoints, exported to" in said
+    assert f"members/1  {first['label']}, rmse {number_text(first['value'])} alone, counts" in said
+    assert "each member has its model.pt2, validated; there is no graph of the whole" in said
+    assert (
+        f"re-evaluated from these files: rmse {number_text(objective['value'])}; {first['label']}, the best "
+        f"one alone, has {number_text(first['value'])}"
+    ) in said
+    assert "chosen on the validation data that the value is of, which flatters it" in said
+    assert f"tune-search predict {tmp_path / 'e'} FILE.csv --out DIR" in said
+    assert whole(tmp_path / "e")
+    card = (tmp_path / "e" / "README.md").read_text()
+    assert "library_name: pytorch" in card
+    assert f"| `members/1` | {first['label']}, virtual epoch 1 | {first['value']:.4f} |" in card
+    assert found["caveat"] in card
 
 
 def test_trials_of_other_validation_data_do_not_belong_together(tmp_path: Path) -> None:

@@ -13,11 +13,13 @@ from safetensors.torch import load_file
 from several import NOISY, diabetes_valid, rmse, several
 
 import search
+from search.cli import main
 from search.ensembles.batch_norm import BATCHES, estimate, to_estimate
 from search.ensembles.candidates import candidates_of
 from search.ensembles.predictions import restored
 from search.ensembles.soup import export_soup
 from search.errors import RefusedError
+from search.text import number_text
 from trainables.classification.task import ClassificationTask
 
 pytestmark = pytest.mark.usefixtures("no_fsync")
@@ -102,6 +104,20 @@ def test_statistics_are_the_means_over_the_same_training_batches_each_time(norma
     assert to_estimate(model, [weights[0], weights[0]]) == []
     assert names
     trainer.close()
+
+
+def test_the_command_says_which_trials_are_averaged_and_what_they_have_alone(
+    normalized: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["export", str(normalized), "--soup", "--out", str(tmp_path / "soup")])
+    said = capsys.readouterr().out
+    found = json.loads((tmp_path / "soup" / "soup.json").read_text())
+    kept = [each["trial"] for each in found["candidates"] if each["kept"]]
+    assert f"average of the weights of {len(kept)} trials ({', '.join(map(str, kept))}) of 3 of this" in said
+    number = found["batch_norm"]["modules"]
+    assert f"statistics of {number} batch normalizations were estimated anew from {BATCHES} batches" in said
+    assert f"trial {kept[0]}, the best one alone, has {number_text(found['candidates'][0]['value'])}" in said
+    assert f"tune-search retrain {tmp_path / 'soup'}" in said
 
 
 def test_the_weights_that_validation_uses_are_averaged(tmp_path: Path) -> None:
