@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -20,47 +20,36 @@ _LEAST = 2.0**-24
 """The least probability above 0 that float16 has: a class that no model gives any has a finite logit."""
 
 
-class Average(Protocol):
+class Average(ABC):
     """How outputs of one task become what is averaged, and the mean becomes outputs again."""
 
     kept_as: torch.dtype
     """Type in which what is averaged is kept on disk."""
 
+    @abstractmethod
     def averaged(self, outputs: Tensor) -> Tensor:
         """What is averaged: float32, of outputs as `Task.forward` gives them."""
-        ...
 
+    @abstractmethod
     def outputs(self, mean: Tensor) -> Tensor:
         """Outputs, as metrics and loss take them, of a mean."""
-        ...
 
     def together(self, averages: Sequence[Average], each: Iterable[Tensor], counts: Sequence[int]) -> Tensor:
-        """Outputs of the mean of several models, exactly as an exported ensemble predicts it.
+        """Outputs of the mean of several models, as an exported ensemble predicts it.
 
         Args:
-            averages: one for each of them.
+            averages: one for each of them; this one is that whose metrics are meant.
             each: their outputs.
             counts: how often each counts.
         """
-        ...
+        total = sum(
+            average.averaged(outputs).double() * count
+            for average, outputs, count in zip(averages, each, counts, strict=True)
+        )
+        return self.outputs((total / sum(counts)).float())  # type: ignore[union-attr]
 
 
-class _Mean:
-    def averaged(self, outputs: Tensor) -> Tensor:
-        raise NotImplementedError
-
-    def outputs(self, mean: Tensor) -> Tensor:
-        raise NotImplementedError
-
-    def together(self, averages: Sequence[Average], each: Iterable[Tensor], counts: Sequence[int]) -> Tensor:
-        total = torch.zeros(())
-        for average, outputs, count in zip(averages, each, counts, strict=True):
-            averaged = average.averaged(outputs).double() * count
-            total = total.to(averaged.device) + averaged
-        return self.outputs((total / sum(counts)).float())
-
-
-class Probabilities(_Mean):
+class Probabilities(Average):
     """Of classes [N, K]."""
 
     kept_as = torch.float32
@@ -90,7 +79,7 @@ class PixelProbabilities(Probabilities):
         return mean_of_logits(each, counts, overlapping=self._overlapping)
 
 
-class Values(_Mean):
+class Values(Average):
     """In the target's units, of outputs [N, 1] that are standardized as each model's training data were."""
 
     kept_as = torch.float32
