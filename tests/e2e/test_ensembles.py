@@ -312,6 +312,20 @@ def test_trials_of_other_validation_data_do_not_belong_together(tmp_path: Path) 
         export_ensemble(run, 2)
 
 
+def test_of_several_objectives_none_says_which_members_are_best(tmp_path: Path) -> None:
+    config: dict[str, Any] = {
+        "name": "front",
+        "task": "regression",
+        "objectives": [{"metric": "rmse", "mode": "min"}, {"metric": "mae", "mode": "min"}],
+        "virtual_epoch": {"steps": 2},
+        "budget": {"trials": 2, "max_virtual_epochs": 1},
+        "trial": NOISY,
+    }
+    run = search_locally(config, results=tmp_path).folder
+    with pytest.raises(RefusedError, match=r"--ensemble: .* has several objectives.* by --trial N"):
+        export_ensemble(run, 2)
+
+
 def test_one_trial_with_a_checkpoint_is_no_ensemble(tmp_path: Path) -> None:
     config: dict[str, Any] = {
         "name": "one",
