@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from search.commands.init.command import init as init
     from search.commands.plan import plan as plan
     from search.commands.verify import verify as verify
+    from search.ensembles.ensemble import export_ensemble as export_ensemble
+    from search.ensembles.soup import export_soup as export_soup
     from search.exports.export import export as export
     from search.listing.runs import list_runs as list_runs
     from search.listing.show import show as show
@@ -66,6 +68,8 @@ _HOME = {
     "confirm": "search.commands.confirm",
     "dashboard": "search.optuna_copy.copy",
     "export": "search.exports.export",
+    "export_ensemble": "search.ensembles.ensemble",
+    "export_soup": "search.ensembles.soup",
     "init": "search.commands.init.command",
     "list_runs": "search.listing.runs",
     "load": "search.predicting.load",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import click
 
@@ -25,14 +26,28 @@ from search.cli_options import out_option, run_argument
     is_flag=True,
     help="Put the normalization of preprocessing.json into the graph: its inputs are raw pixels or columns.",
 )
+@click.option(
+    "--ensemble",
+    type=click.IntRange(min=2),
+    metavar="N",
+    help="Export up to N trials together, whose mean prediction is the best on the validation data.",
+)
+@click.option("--soup", is_flag=True, help="Export the average of the weights of trials of one architecture.")
 @out_option("RUN/export")
 def export(
-    run: str, trial: int | None, formats: tuple[str, ...], with_preprocessing: bool, out: str | None
+    run: str,
+    trial: int | None,
+    formats: tuple[str, ...],
+    with_preprocessing: bool,
+    ensemble: int | None,
+    soup: bool,
+    out: str | None,
 ) -> None:
     """Export the best checkpoint of the search in RUN as files that can be used without tune-search.
 
     The written weights are evaluated; nothing is exported if their value differs from the recorded one. The
     whole validation runs through a graph as well, in ONNX Runtime or torch, and must give the same value.
+    An ensemble, or a soup of weights, is written where it is better than the best trial alone.
 
     \b
     Examples:
@@ -40,19 +55,41 @@ def export(
       tune-search export results/seg --trial 7 --out models/seg-7
       tune-search export results/seg --format onnx --with-preprocessing
       tune-search export results/seg --format onnx --format pt2
+      tune-search export results/seg --ensemble 3
+      tune-search export results/seg --soup
     """
+    given = [
+        flag
+        for flag, value in (("--trial", trial), ("--ensemble", ensemble), ("--soup", soup or None))
+        if value is not None
+    ]
+    if len(given) > 1:
+        raise click.UsageError(f"give {given[0]} or {given[1]}, not both: each says what is exported")
     from search.screen.progress_bar import ProgressBar
 
-    with ProgressBar(sys.stderr) as bar:
-        from search.exports.export import export as run_export
-        from search.screen.export_text import export_text
+    def progress(what: str, done: int, of: int) -> None:
+        bar.report(f"{what}: batch {done} of {of}", done, of)
 
-        exported = run_export(
-            run,
-            trial=trial,
-            out=out,
-            formats=formats,  # type: ignore[arg-type]
-            with_preprocessing=with_preprocessing,
-            phase=bar.phase,
-        )
-    click.echo(export_text(exported))
+    with ProgressBar(sys.stderr) as bar:
+        written: dict[str, Any] = {
+            "out": out,
+            "formats": formats,
+            "with_preprocessing": with_preprocessing,
+            "phase": bar.phase,
+        }
+        if ensemble is not None:
+            from search.ensembles.ensemble import export_ensemble
+            from search.screen.ensemble_text import ensemble_text
+
+            text = ensemble_text(export_ensemble(run, ensemble, progress=progress, **written))
+        elif soup:
+            from search.ensembles.soup import export_soup
+            from search.screen.ensemble_text import soup_text
+
+            text = soup_text(export_soup(run, progress=progress, **written))
+        else:
+            from search.exports.export import export as run_export
+            from search.screen.export_text import export_text
+
+            text = export_text(run_export(run, trial=trial, **written))
+    click.echo(text)

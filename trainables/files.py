@@ -98,7 +98,7 @@ def atomic_folder(
     try:
         partial.mkdir(parents=True)
         yield partial
-        for file in partial.iterdir():
+        for file in partial.rglob("*"):
             sync(file)
         sync(partial)
         before()

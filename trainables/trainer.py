@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trainables.data.batches import to_device
+from trainables.data.batches import Batch, to_device
 from trainables.data.source import BatchSource
 from trainables.data.stream import TrainingStream
 from trainables.data.virtual_epoch import VirtualEpochs
@@ -23,12 +24,11 @@ from trainables.optim.precision import Precision
 from trainables.process.process_state import RandomStates
 from trainables.progress import Progress
 from trainables.ranks.group import Ranks
-from trainables.ranks.merged import check_mergeable, merged
-from trainables.reported import begun, numbers
-from trainables.step import TINY, Shared, as_tensor, backward, mul_or_zero
+from trainables.step import Shared, backward
+from trainables.validation import Validation
 
 if TYPE_CHECKING:
-    from trainables.task import Metrics, Task
+    from trainables.task import Task
 
 
 @dataclass
@@ -168,31 +168,49 @@ class Trainer:
         Args:
             model: another than `evaluated_model`, such as one that another runtime computes.
         """
-        model, metrics = model or self.evaluated_model, begun(self.task.metrics())
-        zero = torch.zeros((), device=self.device)
-        loss_sum, weight_sum, first, step = zero, zero, 0, self.valid_batch_size
+        model, found = model or self.evaluated_model, Validation(self.task, self.device)
+        first, step = 0, self.valid_batch_size
         if self.ranks is not None:
-            check_mergeable(metrics)
+            found.check_mergeable()
             self.ranks.from_rank_0(self._buffers())
             # Whole batches, each as one process would have it.
             first, step = self.ranks.rank * step, self.ranks.size * step
+        with self.validating(model):
+            for start in range(first, len(self.valid_source), step):
+                found.add(*self.outputs(start, model))
+        if self.ranks is not None:
+            found.merge(self.ranks)
+        return found.compute()
+
+    @contextmanager
+    def validating(self, model: nn.Module) -> Iterator[None]:
+        """The model in evaluation mode, in the number format of the training."""
         model.eval()
         with torch.inference_mode(), self.precision.autocast():
-            for start in range(first, len(self.valid_source), step):
-                loss, weight = self._validate_batch(start, model, metrics)
-                loss_sum, weight_sum = loss_sum + loss, weight_sum + weight
-        if self.ranks is not None:
-            loss_sum, weight_sum = merged(self.ranks, metrics, loss_sum, weight_sum)
-        loss = (loss_sum / weight_sum.clamp_min(TINY)).sum()
-        return {"valid_loss": float(loss), **numbers(metrics.compute())}
+            yield
+
+    def outputs(self, start: int, model: nn.Module, size: int | None = None) -> tuple[Any, Batch]:
+        """What the model gives for a batch of the validation data, within `validating`, and that batch."""
+        batch = self.valid_batch(start, size)
+        return self.task.forward(model, batch), batch
+
+    def valid_batch(self, start: int, size: int | None = None) -> Batch:
+        """A batch of the validation data, on the device.
+
+        Args:
+            start: its first sample.
+            size: of the batch (default: `valid_batch_size`); the last one has what is left.
+        """
+        stop = min(start + (size or self.valid_batch_size), len(self.valid_source))
+        batch = self.valid_source.batch(np.arange(start, stop), None)
+        return to_device(batch, self.device, self.channels_last)
 
     def try_validation(self) -> None:
         """Validate one batch and forget the result: what a validation needs at a time is there."""
-        model, metrics = self.evaluated_model, begun(self.task.metrics())
-        model.eval()
-        with torch.inference_mode(), self.precision.autocast():
-            self._validate_batch(0, model, metrics)
-            metrics.compute()
+        found = Validation(self.task, self.device)
+        with self.validating(self.evaluated_model):
+            found.add(*self.outputs(0, self.evaluated_model))
+            found.compute()
 
     @property
     def precision_name(self) -> str:
@@ -310,14 +328,3 @@ class Trainer:
         progress.add(step, step_loss, grad_norm, weight)
         if self.average is not None:
             self.average.update(self.model)
-
-    def _validate_batch(self, start: int, model: nn.Module, metrics: Metrics) -> tuple[Tensor, Tensor]:
-        """The loss of the validation batch from `start` times its weight, and the weight."""
-        stop = min(start + self.valid_batch_size, len(self.valid_source))
-        batch = self.valid_source.batch(np.arange(start, stop), None)
-        batch = to_device(batch, self.device, self.channels_last)
-        outputs = self.task.forward(model, batch)
-        weight = as_tensor(self.device, self.task.loss_weight(batch))
-        loss = mul_or_zero(self.task.loss(outputs, batch).float(), weight)
-        metrics.update(outputs, batch)
-        return loss, weight

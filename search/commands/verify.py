@@ -14,7 +14,7 @@ from search.config.document import read_values
 from search.config.schema import Mode, NoScheduler
 from search.config.stages import open_run
 from search.errors import ConfigError, SearchError
-from search.exports.files import FILES, OPTIONAL_FILES, SUMS
+from search.exports.files import SUMS, names_listed
 from search.race.confirmed import Confirmed
 from search.race.plan import read_plan
 from search.run.confirm import read_confirmed
@@ -291,7 +291,7 @@ class _FolderCheck:
             line.partition("  ") for line in sums.read_text(errors="replace", encoding="utf-8").splitlines()
         ]
         listed = {name: expected for expected, _, name in lines}
-        for name in (*FILES, *(name for name in OPTIONAL_FILES if name in listed)):
+        for name in names_listed(listed):
             file, expected = folder / name, listed.get(name, "nothing")
             found = sha256(file) if file.is_file() else None
             if found is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -27,9 +27,17 @@ _METRICS = {"miou": "mean_iou", "macro_f1": "f1", "r2": "r_squared"}
 
 
 def card_head(
-    config: Config, report: Mapping[str, Any], options: Mapping[str, Any], preprocessing: Mapping[str, Any]
+    config: Config,
+    report: Mapping[str, Any],
+    options: Mapping[str, Any],
+    preprocessing: Mapping[str, Any],
+    tags: Sequence[str] = (),
 ) -> str:
-    """The head with its two lines of `---`; what only a person knows is left as a comment."""
+    """The head with its two lines of `---`; what only a person knows is left as a comment.
+
+    Args:
+        tags: more than those of every export.
+    """
     pipeline, name = pipeline_of(config, preprocessing)
     metric = report["objective"]["metric"]
     values = {key: value for key, value in report["metrics"].items() if _is_told(key, value)}
@@ -37,7 +45,7 @@ def card_head(
     head: dict[str, Any] = {
         "library_name": "pytorch",
         **({} if pipeline is None else {"pipeline_tag": pipeline}),
-        "tags": _tags(config, report, options),
+        "tags": [*_tags(config, report, options), *tags],
         "metrics": [hub_name(key) for key in names],
     }
     if values:

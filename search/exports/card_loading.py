@@ -12,7 +12,7 @@ _LOAD = 'weights = load_file("model.safetensors")  # parameter name -> tensor; n
 _BUILD = """\
 from trainables.predicting.inference import read_inference
 from trainables.predicting.networks import build_network"""
-_BY_ITSELF = """\
+BY_ITSELF = """\
 Where tune-search is installed, `tune-search predict` applies the model to files, and `search.load` does in
 Python. Both make inputs of raw data by themselves, as `inference.json` says; for the latter torch, NumPy,
 Pillow and safetensors are enough."""
@@ -41,7 +41,7 @@ def loading(
     """
     blocks = []
     if inference is not None:
-        blocks.append(f"{_BY_ITSELF}\n\n```python\n{_predict(inference)}\n```")
+        blocks.append(f"{BY_ITSELF}\n\n```python\n{predicting(inference)}\n```")
     blocks.append(f"```python\n{_weights(options, inference)}\n```")
     if "onnx" in graphs:
         blocks.append(f"{_described(graphs['onnx'])}\n\n```python\n{_onnx(graphs['onnx'])}\n```")
@@ -50,7 +50,7 @@ def loading(
     return "\n\n".join(blocks)
 
 
-def _predict(inference: Inference) -> str:
+def predicting(inference: Inference) -> str:
     """The lines that predict raw data."""
     imports, lines = "import search", _PREDICT[inference.task]
     if inference.rows is not None:

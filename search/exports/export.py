@@ -95,8 +95,7 @@ def export(
             `out` holds something other than an export, or files of yours, or a graph cannot be written or
             does not give the value of the weights.
     """
-    how = How(_graphs_of(formats), with_preprocessing, phase)
-    require_libraries(how.formats, with_preprocessing=with_preprocessing)
+    how = how_to_write(formats, with_preprocessing, phase)
     folder = RunFolder.at(run)
     folder.require()
     target = local_path(out).absolute() if out else folder.exported
@@ -108,6 +107,17 @@ def export(
         else:
             exported = replace(_export(stage, records, trial, target, how), note=_no_winner(folder, race))
     return replace(exported, stage=stage.path.name if folder.is_staged else None)
+
+
+def how_to_write(formats: Sequence[Format], with_preprocessing: bool, phase: Callable[[str], None]) -> How:
+    """What is written beside the weights, in these formats.
+
+    Raises:
+        RefusedError: there is no such format, or it cannot be written here.
+    """
+    how = How(_graphs_of(formats), with_preprocessing, phase)
+    require_libraries(how.formats, with_preprocessing=with_preprocessing)
+    return how
 
 
 def _graphs_of(formats: Sequence[Format]) -> tuple[GraphFormat, ...]:
@@ -203,8 +213,20 @@ def export_checkpoint(
     """
     refuse_other_content(out := out.absolute())
     require_evaluable(how.formats, config, data)
+    return write_export(out, leaving_of(checkpoint, config, prepared, data, race, how))
+
+
+def leaving_of(
+    checkpoint: Checkpoint,
+    config: Config,
+    prepared: Path,
+    data: TrialData,
+    race: Confirmed | None = None,
+    how: How = PLAIN,
+) -> Leaving:
+    """The model of a checkpoint on its way out, restored to be evaluated; see `export_checkpoint`."""
     file = prepared_of(checkpoint, prepared)
-    leaving = Leaving(
+    return Leaving(
         config=config,
         checkpoint=checkpoint,
         trainer=restore_trainer(checkpoint, file, loaded=data.arrays, of_other_data=bool(data.other)),
@@ -215,11 +237,20 @@ def export_checkpoint(
         with_preprocessing=how.with_preprocessing,
         phase=how.phase,
     )
+
+
+def write_model(folder: Path, leaving: Leaving) -> None:
+    """Write the files of one model into a folder; raises as `export_checkpoint`."""
+    for step in STEPS:
+        step(folder, leaving)
+
+
+def write_export(out: Path, leaving: Leaving) -> Export:
+    """Write the model as a folder, completely or not at all; raises as `export_checkpoint`."""
     with atomic_folder(out) as partial:
-        for step in STEPS:
-            step(partial, leaving)
+        write_model(partial, leaving)
     leaving.trainer.close()
-    report, metric = leaving.report, checkpoint.info["metric"]
+    report, metric, data = leaving.report, leaving.checkpoint.info["metric"], leaving.data
     return Export(
         out,
         report["trial"],

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from search.errors import RefusedError
 from search.graphs.write import FILES as GRAPHS
 from search.predicting.exported import CONFIG, INFERENCE, METRICS, PREPROCESSING, WEIGHTS
 from trainables.checkpoint import sha256
+from trainables.predicting.ensemble import ENSEMBLE, MEMBERS
 
 CARD = "README.md"
 SUMS = "SHA256SUMS"
@@ -18,7 +20,12 @@ PREPARED = "prepared.safetensors"
 """Arrays that the task prepared for the run; not in every export."""
 DATA = "data.fingerprint"
 """What the data were made of, see `trainables.data.fingerprint`; not in every export."""
-OPTIONAL_FILES = (PREPARED, PREPROCESSING, DATA, INFERENCE, *GRAPHS)
+SOUP = "soup.json"
+"""Which trials' weights were averaged, see `search.ensembles.soup`; not in every export."""
+OPTIONAL_FILES = (PREPARED, PREPROCESSING, DATA, INFERENCE, SOUP, *GRAPHS)
+OF_AN_ENSEMBLE = (ENSEMBLE, METRICS, CARD)
+"""Files of every ensemble, whose members have those of an export each."""
+_OF_A_MEMBER = re.compile(rf"{MEMBERS}/[0-9]+/({'|'.join(map(re.escape, (*FILES, *OPTIONAL_FILES, SUMS)))})")
 _OF_THE_SYSTEM = (".DS_Store", "Thumbs.db", "desktop.ini")
 """What file managers write into any folder."""
 
@@ -33,8 +40,9 @@ def refuse_other_content(out: Path) -> None:
     if out.exists() and (there or not out.is_dir()) and not (out / SUMS).is_file():
         raise RefusedError(f"{out} exists and is not an export: it has no {SUMS}; give another --out")
     written = _sums(out / SUMS) if there else {}
-    foreign = [path.name for path in there if path.name not in (*written, SUMS, *_OF_THE_SYSTEM)]
-    edited = [path.name for path in there if path.name in written and sha256(path) != written[path.name]]
+    names = list(_names_below(out, written)) if written else [path.name for path in there]
+    foreign = [name for name in names if name not in (*written, SUMS) and not _is_of_the_system(name)]
+    edited = [name for name in names if name in written and sha256(out / name) != written[name]]
     if foreign or edited:
         found = [f"{_listed(foreign)}, which no export wrote"] if foreign else []
         found += [f"{_listed(edited)}, edited since"] if edited else []
@@ -45,10 +53,33 @@ def refuse_other_content(out: Path) -> None:
 
 
 def write_sums(folder: Path) -> None:
-    """Write SHA256SUMS of all files of an export that are there."""
-    written = [name for name in (*FILES, *OPTIONAL_FILES) if (folder / name).is_file()]
+    """Write SHA256SUMS of all files of an export that are there, also of those of an ensemble's members."""
+    written = [name for name in (*FILES, ENSEMBLE, *OPTIONAL_FILES) if (folder / name).is_file()]
+    below = sorted(path.relative_to(folder).as_posix() for path in folder.glob(f"{MEMBERS}/*/*"))
+    written += filter(_OF_A_MEMBER.fullmatch, below)
     sums = [f"{sha256(folder / name)}  {name}" for name in written]
     (folder / SUMS).write_text("\n".join(sums) + "\n", encoding="utf-8")
+
+
+def names_listed(sums: Collection[str]) -> list[str]:
+    """The files of an export that must be there: those of every one, and others that its sums name."""
+    if ENSEMBLE in sums:
+        return [*OF_AN_ENSEMBLE, *filter(_OF_A_MEMBER.fullmatch, sums)]
+    return [*FILES, *(name for name in OPTIONAL_FILES if name in sums)]
+
+
+def _names_below(folder: Path, written: Collection[str], above: str = "") -> Iterator[str]:
+    """Names of what is in a folder, and in those folders of it that hold something which was written."""
+    for path in sorted(folder.iterdir()):
+        name = f"{above}{path.name}"
+        if path.is_dir() and any(each.startswith(f"{name}/") for each in written):
+            yield from _names_below(path, written, f"{name}/")
+        else:
+            yield name
+
+
+def _is_of_the_system(name: str) -> bool:
+    return name.rpartition("/")[2] in _OF_THE_SYSTEM
 
 
 def _sums(file: Path) -> dict[str, str]:

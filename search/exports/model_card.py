@@ -34,10 +34,10 @@ def model_card(
     former = " of the training, which have changed since" if "not_evaluated" in report else ""
     rows = "\n".join(f"| {key} | {value:.4f} |" for key, value in report["metrics"].items())
     return f"""{card_head(config, report, options, preprocessing)}
-# {config.name}, trial {report["trial"]}
+# {config.name}, {_title(report)}
 
 {objective["metric"]} **{objective["value"]:.4f}** on the validation data{former},
-at optimizer step {report["step"]} (virtual epoch {report["virtual_epoch"]}).
+{_origin(report)}.
 {num_parameters:,} parameters. Task `{config.task_path}`.
 {_confirmed(report, objective)}{_changed(report)}
 | metric | value |
@@ -52,8 +52,7 @@ at optimizer step {report["step"]} (virtual epoch {report["virtual_epoch"]}).
 
 {loading(options, report.get("graphs", {}), inference)}
 
-`config.yaml` is the complete configuration of this trial, `metrics.json` every virtual epoch's values and the
-library versions,{_listed(inference)} `SHA256SUMS` the sums of these files (`sha256sum -c SHA256SUMS`).
+{_files(report)},{_listed(inference)} `SHA256SUMS` the sums of these files (`sha256sum -c SHA256SUMS`).
 
 ## Limits
 
@@ -65,6 +64,32 @@ library versions,{_listed(inference)} `SHA256SUMS` the sums of these files (`sha
 {json.dumps(options, indent=2, default=str)}
 ```
 """
+
+
+def _title(report: Mapping[str, Any]) -> str:
+    return f"average of {len(report['soup'])} trials" if "soup" in report else f"trial {report['trial']}"
+
+
+def _origin(report: Mapping[str, Any]) -> str:
+    """Where the weights come from."""
+    if "soup" not in report:
+        return f"at optimizer step {report['step']} (virtual epoch {report['virtual_epoch']})"
+    return (
+        f"of the mean of the weights of the trials {', '.join(map(str, report['soup']))}: a greedy soup, as\n"
+        "in Wortsman et al. 2022, Model soups. `soup.json` has the value of each, and of the mean with it"
+    )
+
+
+def _files(report: Mapping[str, Any]) -> str:
+    if "soup" not in report:
+        return (
+            "`config.yaml` is the complete configuration of this trial, `metrics.json` every virtual epoch's "
+            "values and the\nlibrary versions"
+        )
+    return (
+        f"`config.yaml` is the complete configuration of trial {report['trial']}, the best of them, "
+        "`metrics.json` the values and the\nlibrary versions"
+    )
 
 
 def _listed(inference: Inference | None) -> str:
@@ -122,6 +147,11 @@ def _limits(report: Mapping[str, Any], options: Mapping[str, Any]) -> str:
         lines.append(
             f"The values are of logits averaged over windows of {validation['window']} pixels, as "
             "`validation` in config.yaml says; whole images were not given to the model."
+        )
+    if "soup" in report:
+        lines.append(
+            "Which trials are averaged was chosen on the same validation data, which flatters the values "
+            "once more."
         )
     if report.get("confirmed") is None:
         lines.append("Trained with one seed; how much another seed changes the values was not measured.")

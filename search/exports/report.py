@@ -37,8 +37,13 @@ def exported_report(
     trainer: Trainer | FunctionTrainer,
     data: TrialData,
     race: Confirmed | None,
+    soup: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """What metrics.json holds, without graphs."""
+    """What metrics.json holds, without graphs.
+
+    Args:
+        soup: what soup.json holds; its weights have no history.
+    """
     info, other_data, fingerprint = checkpoint.info, data.other, data.fingerprint
     objective = {key: info.get(key, 1) for key in ("metric", "mode", "window")}  # formerly without a window
     report = {
@@ -47,7 +52,7 @@ def exported_report(
         "step": info["history"][checkpoint.virtual_epoch - 1]["step"],
         "objective": {**objective, "value": metrics[info["metric"]]},
         "metrics": dict(metrics),
-        "history": info["history"],
+        **({"history": info["history"]} if soup is None else {"soup": trials_in(soup)}),
         "lengths": trainer.virtual_epochs.as_dict(),
         **({} if other_data else {"samples": _samples(trainer)}),
         **({} if fingerprint is None else {"data": fingerprint.as_dict()}),
@@ -58,6 +63,11 @@ def exported_report(
     if other_data:
         report["not_evaluated"] = f"the data have changed since the training: {'; '.join(other_data)}"
     return report | exported_schedule(checkpoint) | ({} if race is None else {"confirmed": race.of_winner()})
+
+
+def trials_in(soup: Mapping[str, Any]) -> list[int]:
+    """Numbers of the trials whose weights are averaged."""
+    return [each["trial"] for each in soup["candidates"] if each["kept"]]
 
 
 def _samples(trainer: Trainer | FunctionTrainer) -> dict[str, int]:

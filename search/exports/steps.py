@@ -17,6 +17,7 @@ from search.exports.files import (
     CARD,
     DATA,
     PREPARED,
+    SOUP,
     write_sums,
 )
 from search.exports.graphs import written_graphs
@@ -52,6 +53,8 @@ class Leaving:
     with_preprocessing: bool
     phase: Callable[[str], None]
     """Is told what begins."""
+    soup: Mapping[str, Any] | None = None
+    """What soup.json will hold, if the weights are no longer those of the checkpoint but such an average."""
     evaluated: bool = False
     """The metrics are those of the written weights; else the recorded ones."""
     preprocessing: Mapping[str, Any] = field(default_factory=dict)
@@ -77,6 +80,8 @@ def evaluate(folder: Path, leaving: Leaving) -> None:
     """
     info, trainer, other = leaving.checkpoint.info, leaving.trainer, leaving.data.other
     record = info["history"][leaving.checkpoint.virtual_epoch - 1]
+    if leaving.soup is not None:
+        record = {info["metric"]: leaving.soup["value"]}
     metrics = None if other else trainer.validate()
     leaving.evaluated = metrics is not None and info["metric"] in metrics
     if metrics is None or not leaving.evaluated:
@@ -85,7 +90,7 @@ def evaluate(folder: Path, leaving: Leaving) -> None:
         check_value(info, record, metrics, trainer)
     leaving.preprocessing = info.get("preprocessing", {}) if other else trainer.preprocessing()
     leaving.report = exported_report(
-        leaving.config, leaving.checkpoint, metrics, trainer, leaving.data, leaving.race
+        leaving.config, leaving.checkpoint, metrics, trainer, leaving.data, leaving.race, leaving.soup
     )
 
 
@@ -137,6 +142,12 @@ def write_graphs(folder: Path, leaving: Leaving) -> None:
         )
 
 
+def write_soup(folder: Path, leaving: Leaving) -> None:
+    """soup.json, if the weights are an average."""
+    if leaving.soup is not None:
+        write_json(folder / SOUP, leaving.soup)
+
+
 def write_report(folder: Path, leaving: Leaving) -> None:
     """metrics.json."""
     write_json(folder / METRICS, leaving.report)
@@ -161,6 +172,7 @@ STEPS: tuple[Step, ...] = (
     write_preprocessing,
     write_inference,
     write_graphs,
+    write_soup,
     write_report,
     write_card,
     lambda folder, leaving: write_sums(folder),  # the last, of all files that are there

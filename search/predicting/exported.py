@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search.errors import RefusedError
+from trainables.predicting.ensemble import is_ensemble, members_of
 from trainables.predicting.inference import INFERENCE as INFERENCE
 from trainables.predicting.inference import METRICS as METRICS
 from trainables.predicting.inference import WEIGHTS as WEIGHTS
@@ -28,12 +29,27 @@ def inference_of(export: Path) -> Inference:
         RefusedError: the folder is no export, or of a task of which nobody but its code knows how it
             predicts.
     """
+    export = told_in(export)
     if not (export / WEIGHTS).is_file():
         inner = export / "export"
-        hint = f"; did you mean {inner}?" if (inner / WEIGHTS).is_file() else ""
+        hint = f"; did you mean {inner}?" if (inner / METRICS).is_file() else ""
         raise RefusedError(f"{export} is not an export: it has no {WEIGHTS}{hint}")
     try:
         return read_inference(export) or _of_config(export)
+    except ExportError as error:
+        raise RefusedError(str(error)) from error
+
+
+def told_in(export: Path) -> Path:
+    """The folder whose files say how an export predicts: of an ensemble its first member.
+
+    Raises:
+        RefusedError: what says which members there are is damaged.
+    """
+    if not is_ensemble(export):
+        return export
+    try:
+        return next(iter(members_of(export)))
     except ExportError as error:
         raise RefusedError(str(error)) from error
 
@@ -46,7 +62,7 @@ def training_options(export: Path) -> TrialOptions:
     """
     from search.config.tasks import load_task
 
-    task, trial = _trained_with(export)
+    task, trial = _trained_with(told_in(export))
     try:
         return load_task(task).Options.parse(trial)
     except (KeyError, ValueError) as error:

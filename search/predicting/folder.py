@@ -16,6 +16,7 @@ from search.run.folder import write_json
 from search.text import shown_apart
 from trainables.checkpoint import sha256
 from trainables.files import list_partial
+from trainables.predicting.ensemble import ENSEMBLE, is_ensemble
 from trainables.predicting.inference import WEIGHTS, Inference
 
 RECORD = "predict.json"
@@ -53,7 +54,7 @@ def begun(out: Path, export: Path, inference: Inference, options: Mapping[str, A
     Raises:
         RefusedError: something else is there, what another command has written, or one that still writes.
     """
-    now = {"model": sha256(export / WEIGHTS), "inference": inference.as_json(), "options": dict(options)}
+    now = {"model": _sum(export), "inference": inference.as_json(), "options": dict(options)}
     now = json.loads(json.dumps(now))
     if out.exists() and not out.is_dir():
         raise RefusedError(f"{out} is a file; --out must be a folder")
@@ -98,6 +99,11 @@ def read_record(folder: Path) -> Mapping[str, Any] | None:
     ):
         return found
     raise RefusedError(_no_record(file, "is not of `predict`"))
+
+
+def _sum(export: Path) -> str:
+    """SHA-256 of the weights; of an ensemble that of the file which holds those of its members."""
+    return sha256(export / (ENSEMBLE if is_ensemble(export) else WEIGHTS))
 
 
 def is_output(folder: Path) -> bool:

@@ -9,6 +9,7 @@ import torch
 
 from search.errors import RefusedError
 from search.predicting.exported import inference_of
+from trainables.predicting.ensemble import is_ensemble, load_ensemble
 from trainables.predicting.inference import ExportError
 from trainables.predicting.load import load_model
 from trainables.predicting.segmenter import set_windows
@@ -37,7 +38,8 @@ def load(
 
     Returns:
         A `Segmenter`, `Classifier`, `Regressor` or `Generator` of `trainables.predicting`: `predict`,
-        `predict_proba` (of a generator `sample`), `classes`, `metrics`, `to`.
+        `predict_proba` (of a generator `sample`), `classes`, `metrics`, `to`. Of an ensemble one that
+        predicts the mean of its `members`.
 
     Raises:
         RefusedError: the folder is no export, a file of it is damaged, or it is of a task, a data set or a
@@ -46,7 +48,7 @@ def load(
     folder = Path(export)
     inference = inference_of(folder)
     try:
-        model = load_model(folder, inference)
+        model = load_ensemble(folder) if is_ensemble(folder) else load_model(folder, inference)
         set_windows(model, window, flips)
         return model.to(device)
     except ExportError as error:

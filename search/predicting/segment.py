@@ -18,7 +18,6 @@ from search.predicting.images import InputImage, Pixels, read_images, same_sizes
 from search.predicting.inputs import InputRecord
 from trainables.data.threads import in_threads, num_threads
 from trainables.files import atomic_file, atomic_write
-from trainables.images.decode import read_channels
 from trainables.images.masks.packed import packed
 from trainables.pictures import coloured, palette, shown_channels
 from trainables.predicting.inference import Inference
@@ -115,13 +114,7 @@ def segment(
     todo = [image for image in images if not (record.is_same(image) and _is_there(image, layout, wanted))]
     kept = len(images) - len(todo)
     done, failed = kept, dict[str, str]()
-    assert model.inference.images is not None
-    reading = model.inference.images.reading
-
-    def read(file: Path) -> Pixels:
-        return read_channels([file], reading)
-
-    for group in read_images(todo, read, model.batch_size):
+    for group in read_images(todo, model.read, model.batch_size):
         sound: list[tuple[InputImage, Pixels]] = []
         for image, outcome in group:
             if isinstance(outcome, ValueError):

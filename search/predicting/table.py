@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,10 +14,8 @@ from search.predicting.images import InputImage, read_images
 from search.predicting.inputs import InputRecord, csv_text, read_whole_rows
 from search.predicting.segment import without_file
 from trainables.files import atomic_write, partial_path
-from trainables.images.decode import read_channels
 from trainables.predicting.classifier import Classifier
 from trainables.predicting.model import MemoryLimitError, OutputError, memory_limits
-from trainables.predicting.pixels import fitted
 from trainables.predicting.regressor import Regressor
 from trainables.predicting.rows import not_a_number, notes_on_unknown, raw_columns, wrong_cells
 from trainables.tables.csv_file import read_csv
@@ -41,13 +40,6 @@ def classify_images(
 
     Rows are appended to a partial file while they are predicted, and sorted in the end.
     """
-    inputs = model.inference.images
-    assert inputs is not None
-    reading = inputs.reading
-
-    def read(file: Path) -> np.ndarray:
-        return fitted(np.asarray(read_channels([file], reading)), inputs)
-
     header = ["file", *_class_columns(model)]
     record = InputRecord(out, images)
     rows = _rows_of_before(out, header, {image.name for image in images if record.is_same(image)})
@@ -56,12 +48,8 @@ def classify_images(
     growing_file = partial_path(out / _GROWING)
     atomic_write(growing_file, csv_text([header, *rows.values()]))
     with growing_file.open("a", encoding="utf-8", newline="") as growing:
-        for group in read_images(todo, read, model.batch_size):
-            sound = {
-                image.name: np.asarray(pixels)
-                for image, pixels in group
-                if not isinstance(pixels, ValueError)
-            }
+        for group in read_images(todo, model.read, model.batch_size):
+            sound = {image.name: pixels for image, pixels in group if not isinstance(pixels, ValueError)}
             failed |= {image.name: without_file(e, image) for image, e in group if isinstance(e, ValueError)}
             if sound:
                 new = _classified(model, sound, failed)
@@ -75,13 +63,11 @@ def classify_images(
     return len(todo) - len(failed), kept, failed
 
 
-def _classified(
-    model: Classifier, pixels: Mapping[str, np.ndarray], failed: dict[str, str]
-) -> dict[str, Cells]:
+def _classified(model: Classifier, pixels: Mapping[str, Any], failed: dict[str, str]) -> dict[str, Cells]:
     """Rows by the name of the image; of several that cannot be predicted together, each is tried alone."""
     try:
         with memory_limits():
-            found = model.of_pixels(np.stack(list(pixels.values())))
+            found = model.of_images(list(pixels.values()))
     except (MemoryLimitError, OutputError) as error:
         if len(pixels) == 1:
             failed |= dict.fromkeys(pixels, str(error))
@@ -101,13 +87,14 @@ def predict_table(
     Returns:
         How many were predicted, what is wrong with each of the others, and what may be wrong with these.
     """
-    inputs = model.inference.rows
-    assert inputs is not None
-    wrong = wrong_cells(sheet.columns, inputs)
+    wrong: dict[int, str] = {}
+    for inputs in model.row_inputs:
+        wrong |= wrong_cells(sheet.columns, inputs)
     failed = {row: not_a_number(name, sheet.columns[name][row]) for row, name in wrong.items()}
     sound = np.array([row for row in range(len(sheet)) if row not in wrong], np.int64)
-    columns = raw_columns(sheet.take(sound).columns, inputs)
-    encoded = encode(columns, inputs.columns)
+    columns = [(raw_columns(sheet.take(sound).columns, inputs), inputs) for inputs in model.row_inputs]
+    encoded = np.concatenate([encode(raw, inputs.columns) for raw, inputs in columns], axis=1)
+    notes = dict.fromkeys(note for raw, inputs in columns for note in notes_on_unknown(raw, inputs))
     beside = [name for name in sheet.columns if name in sheet.row_numbers]
     header = [LINE, *beside, *([_target(model)] if isinstance(model, Regressor) else _class_columns(model))]
     rows: list[Cells] = [header]
@@ -121,7 +108,7 @@ def predict_table(
         progress(min(first + _ROWS, len(encoded)), len(encoded))
     atomic_write(out / PREDICTIONS, csv_text(rows))
     named = {f"line {sheet.lines[row]}": failed[row] for row in sorted(failed)}
-    return len(rows) - 1, named, tuple(notes_on_unknown(columns, inputs))
+    return len(rows) - 1, named, tuple(notes)
 
 
 def _row_cells(model: Classifier | Regressor, encoded: np.ndarray) -> list[Cells | OutputError]:
@@ -143,14 +130,14 @@ def read_table(model: Classifier | Regressor, export: Path, given: Path) -> Shee
     Raises:
         RefusedError: the file cannot be read, or lacks a column.
     """
-    inputs = model.inference.rows
-    assert inputs is not None
+    needed = dict.fromkeys(entry["name"] for inputs in model.row_inputs for entry in inputs.columns)
+    missing = model.row_inputs[0].missing
     found: object = training_options(export).data
     try:
-        built_in = CSVOptions(path=str(given), target=_target(model), missing=inputs.missing)
+        built_in = CSVOptions(path=str(given), target=_target(model), missing=missing)
         data = found if isinstance(found, CSVOptions) else built_in
         sheet = read_csv(given, data.model_copy(update={"path": str(given), "delimiter": None}))
-        sheet.require([entry["name"] for entry in inputs.columns], "which the model needs")
+        sheet.require(list(needed), "which the model needs")
     except (ValueError, OSError) as error:
         raise RefusedError(str(error)) from error
     return sheet

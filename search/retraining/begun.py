@@ -20,6 +20,7 @@ from trainables.data.fingerprint import Fingerprint
 from trainables.data.prepared import DamagedArraysError, read_arrays, write_arrays
 from trainables.files import atomic_write
 from trainables.plan import TrialPlan
+from trainables.predicting.ensemble import MEMBERS, is_ensemble
 
 log = logging.getLogger(__name__)
 
@@ -30,9 +31,22 @@ RETRAINING = "retrain.json"
 
 
 def require_export(source: Path) -> None:
+    """Raise RefusedError for a folder that is no export, or one of several models."""
+    if is_ensemble(source):
+        member = source / MEMBERS / "1"
+        raise RefusedError(
+            f"{source} is an ensemble, whose models are not trained as one; retrain one of them, as by "
+            f"`{command('retrain', member)}`"
+        )
     for name in (WEIGHTS, CONFIG, METRICS):
         if not (source / name).is_file():
             raise RefusedError(f"{source} is not an export: it has no {name}; {_way_to_export(source)}")
+
+
+def home_of(source: Path) -> Path:
+    """The folder that holds an export, or the ensemble of which it is a member: mostly that of its run."""
+    ensemble = source.parent.parent
+    return ensemble.parent if source.parent.name == MEMBERS and is_ensemble(ensemble) else source.parent
 
 
 def _way_to_export(source: Path) -> str:

@@ -10,7 +10,7 @@ from search.addresses import local_path
 from search.config.stages import load_config
 from search.exports.export import Export
 from search.predicting.exported import CONFIG
-from search.retraining.begun import RETRAINED, require_export
+from search.retraining.begun import RETRAINED, home_of, require_export
 from search.retraining.card import tell_folds
 from search.retraining.fold import num_folds
 from search.retraining.retrain import Retraining, retrain
@@ -82,7 +82,7 @@ def retrain_folds(
         exported: folder that `export` wrote, of a search with `data.folds`.
         fold: train on this one alone (default: all).
         virtual_epochs: as of `retrain`, and so are `steps` and `accept_new_data`.
-        out: folder to write (default: `retrain` beside the export): a folder for each fold, and folds.json.
+        out: folder to write (default: as of `retrain`): a folder for each fold, and folds.json.
         progress: called after each virtual epoch.
 
     Raises:
@@ -90,8 +90,8 @@ def retrain_folds(
     """
     source = local_path(exported).absolute()
     require_export(source)
-    folder = RunFolder.at(out or source.parent / RETRAINED).path
-    with working_folder(RunFolder(source.parent)):
+    folder = RunFolder.at(out or home_of(source) / RETRAINED).path
+    with working_folder(RunFolder(home_of(source))):
         number = num_folds(source, load_config(source / CONFIG).first)
     exports, trained, note = list[Export](), 0, ""
     wanted = range(number) if fold is None else [fold]

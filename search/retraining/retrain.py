@@ -24,6 +24,7 @@ from search.retraining.begun import (
     check_arguments,
     compare_data,
     copy_prepared,
+    home_of,
     require_export,
     retrain_command,
     tell_changed_code,
@@ -96,7 +97,8 @@ def retrain(
         data: `train+val` includes the validation data, so metrics no longer estimate new data.
         fold: which of `data.folds` validates; from new weights, see `retrain_folds`.
         accept_new_data: train although the data have changed since the model was exported.
-        out: folder to write (default: `retrain` beside the export); of a fold, in which `fold_2` is written.
+        out: folder to write (default: `retrain` beside the export; of a member of an ensemble beside that); of a
+            fold, in which `fold_2` is written.
         progress: called with the record of each virtual epoch and the total number of virtual epochs.
 
     Raises:
@@ -109,10 +111,10 @@ def retrain(
     options = {"--virtual-epochs": virtual_epochs, "--steps": steps, "--data": data, "--out": out}
     again = retrain_command(source, {**options, "--from-scratch": from_scratch, "--fold": fold})
     RunFolder(source).require_private()
-    folder = RunFolder.at(out or source.parent / RETRAINED)
+    folder = RunFolder.at(out or home_of(source) / RETRAINED)
     if fold is not None:
         folder, from_scratch = RunFolder(fold_folder(folder.path, fold)), True
-    with working_folder(RunFolder(source.parent)):
+    with working_folder(RunFolder(home_of(source))):
         own = load_config(source / CONFIG).first
         config = own if fold is None else of_fold(source, own, fold, data)
         report = json.loads((source / METRICS).read_text(encoding="utf-8"))

@@ -264,9 +264,15 @@ class TrialData:
     """How the data of now differ from it, in lines; empty where they do not."""
 
 
-def data_for(config: Config, folder: RunFolder, record: TrialRecord) -> TrialData:
-    """What a trial of a search was trained on."""
-    whole, found = RunFolder(folder.run_path), find_data(config, load=True)
+def data_for(
+    config: Config, folder: RunFolder, record: TrialRecord, found: FoundData | None = None
+) -> TrialData:
+    """What a trial of a search was trained on.
+
+    Args:
+        found: what the data are now, where that is known (default: it is looked for).
+    """
+    whole, found = RunFolder(folder.run_path), found or find_data(config, load=True)
     file, prepared = whole.data, folder.prepared
     if record.of_other_data:
         version = data_of(folder.journal)[record.data_number]

@@ -8,14 +8,13 @@ from search.exports.export import Export
 from search.screen.confirm_text import exported_winner
 from search.screen.predict_text import predict_lines
 from search.text import command, number_text, short_path
+from trainables.files import folder_bytes
 
 
 def export_text(export: Export) -> str:
     """The files that were written, and the value they evaluate to."""
     of = "" if export.stage is None else f" of stage {export.stage}"
-    files = "\n".join(
-        f"  {path.name:<20} {path.stat().st_size:>12,} bytes" for path in sorted(export.folder.iterdir())
-    )
+    files = "\n".join(file_lines(export.folder))
     value = f"{export.metric} {number_text(export.value)}"
     evaluated = f"re-evaluated from these files: {value}, as recorded"
     retrain = retrain_lines(
@@ -31,8 +30,20 @@ def export_text(export: Export) -> str:
     next_lines = ["next", *predict_lines(export.folder), *retrain]
     return (
         f"trial {export.trial}{of} exported to {short_path(export.folder)}\n{files}\n"
-        f"{evaluated}\n{_graph_lines(export)}{exported_winner(export)}\n" + "\n".join(next_lines)
+        f"{evaluated}\n{graph_lines(export)}{exported_winner(export)}\n" + "\n".join(next_lines)
     )
+
+
+def file_lines(folder: Path) -> list[str]:
+    """The files of an export with their sizes, and of a folder in it the size of all below."""
+    return [
+        f"  {path.name + '/' * path.is_dir():<20} {_bytes(path):>12,} bytes"
+        for path in sorted(folder.iterdir())
+    ]
+
+
+def _bytes(path: Path) -> int:
+    return folder_bytes(path) if path.is_dir() else path.stat().st_size
 
 
 def retrain_lines(exported: Path, scheduled: bool, *options: str) -> list[str]:
@@ -44,7 +55,7 @@ def retrain_lines(exported: Path, scheduled: bool, *options: str) -> list[str]:
     return lines
 
 
-def _graph_lines(export: Export) -> str:
+def graph_lines(export: Export) -> str:
     """A line for each graph: its value, and how far its outputs are from the model's."""
     lines = []
     for graph in export.graphs.values():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from search.predicting.exported import told_in
 from search.predicting.folder import Predicted
 from search.predicting.predict import FAILED
 from search.text import command, counted, duration, number_text, one_line, short_path
@@ -35,7 +36,7 @@ class Pace:
 
 def predict_lines(export: Path) -> list[str]:
     """The command that predicts with an export; none for one of which its code alone knows how."""
-    inference = read_inference(export)
+    inference = read_inference(told_in(export))
     if inference is None:
         return []
     given = "IMAGES" if inference.images is not None else "FILE.csv"

@@ -63,6 +63,10 @@ CORE: dict[str, list[str]] = {
     "an export predicts files with the value that the study has, for each built-in task": [
         "e2e/test_predicting.py"
     ],
+    "an ensemble predicts what was measured and is better than one trial, a soup of weights too": [
+        "e2e/test_ensembles.py",
+        "e2e/test_soups.py",
+    ],
     "a graph gives the value of the weights, or nothing is exported": [
         "e2e/test_exporting_graphs.py::"
         "test_graphs_give_the_value_of_the_weights_and_the_export_is_trained_on",

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from trainables.images.decode import read_channels
 from trainables.images.statistics import standardized
 from trainables.predicting.model import ExportedModel
-from trainables.predicting.pixels import as_pixels
+from trainables.predicting.pixels import as_pixels, fitted
 from trainables.predicting.rows import as_rows
 
 
@@ -39,6 +42,16 @@ class Classifier(ExportedModel):
             rows, alone = as_rows(samples, inference.rows)
             found = self.of_rows(rows)
         return found[0] if alone else found
+
+    def read(self, file: Path) -> Any:
+        """An image file as `of_images` takes it: uint8 [H, W, C] in the size of the training."""
+        inputs = self.inference.images
+        assert inputs is not None
+        return fitted(np.asarray(read_channels([file], inputs.reading)), inputs)
+
+    def of_images(self, images: Sequence[Any]) -> np.ndarray:
+        """Probabilities float32 [N, K] of images that `read` has read."""
+        return self.of_pixels(np.stack(images))
 
     def of_pixels(self, pixels: np.ndarray) -> np.ndarray:
         """Probabilities float32 [N, K] of images uint8 [N, H, W, C] in the size of the training."""

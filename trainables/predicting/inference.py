@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 
 from trainables.images.decode import Reading
 from trainables.images.depth import ValueRange
+from trainables.tables.encoded import num_encoded
 from trainables.tables.numbers import Notation
 
 WEIGHTS = "model.safetensors"
@@ -93,6 +94,11 @@ class RowInputs:
     @property
     def notation(self) -> Notation:
         return Notation(self.decimal, self.thousands)
+
+    @property
+    def num_encoded(self) -> int:
+        """Numbers that the network takes of a row."""
+        return num_encoded(self.columns)
 
     @cached_property
     def missing_numbers(self) -> frozenset[float]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from trainables.data.batches import to_device
 from trainables.optim.precision import Precision
-from trainables.predicting.inference import Inference
+from trainables.predicting.inference import Inference, RowInputs
 from trainables.supervised.outputs import as_output
 
 _ALLOCATION = ("can't allocate memory", "not enough memory")
@@ -59,6 +59,11 @@ class ExportedModel:
         self.batch_size = inference.batch_size
         """Samples, or windows of images, that are predicted at once; halved where memory ends."""
         self.to("cpu")
+
+    @property
+    def row_inputs(self) -> Sequence[RowInputs]:
+        """How rows are encoded: those of an ensemble for each of its members, side by side."""
+        return () if self.inference.rows is None else (self.inference.rows,)
 
     def to(self, device: str | torch.device) -> Self:
         """Move it to a device, such as `cuda`; it predicts there from now on.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables.images.bands import Mapped
+from trainables.images.decode import read_channels
 from trainables.images.statistics import standardized
 from trainables.predicting.flips import FLIPS, flipped_logits
 from trainables.predicting.inference import ExportError, Inference
@@ -32,8 +34,8 @@ class Segmenter(ExportedModel):
         super().__init__(inference, network, metrics)
         assert inference.images is not None
         assert inference.windows is not None
-        self._inputs, self.windows = inference.images, inference.windows
-        self._mean, self._std = (np.array(each, np.float32) for each in (self._inputs.mean, self._inputs.std))
+        self.inputs, self.windows = inference.images, inference.windows
+        self._mean, self._std = (np.array(each, np.float32) for each in (self.inputs.mean, self.inputs.std))
         self.overlapping = inference.labels != "multiclass"
 
     def set_windows(self, *, window: int | None = None, flips: str | None = None) -> None:
@@ -72,6 +74,10 @@ class Segmenter(ExportedModel):
     def fits_a_window(self, height: int, width: int) -> bool:
         """Whether images of this size are predicted whole."""
         return self.windows.window is None or max(height, width) <= self.windows.window
+
+    def read(self, file: Path) -> np.ndarray | Mapped:
+        """An image file as `whole` and `strips` take it: uint8 [H, W, C], or what stands for it on disk."""
+        return read_channels([file], self.inputs.reading)
 
     def whole(self, pixels: np.ndarray) -> Tensor:
         """Logits [N, K, H, W] of images uint8 [N, H, W, C] that are predicted whole."""
@@ -112,7 +118,7 @@ class Segmenter(ExportedModel):
         return found.permute(1, 2, 0).cpu().numpy()
 
     def _of_all(self, images: Any, read: Any) -> np.ndarray:
-        pixels, alone = as_pixels(images, self._inputs)
+        pixels, alone = self._pixels(images)
         found = []
         if self.fits_a_window(*pixels.shape[1:3]):
             for first in range(0, len(pixels), self.batch_size):
@@ -120,6 +126,9 @@ class Segmenter(ExportedModel):
         else:
             found = [np.concatenate([read(part) for part in self.strips(image)]) for image in pixels]
         return found[0] if alone else np.stack(found)
+
+    def _pixels(self, images: Any) -> tuple[np.ndarray, bool]:
+        return as_pixels(images, self.inputs)
 
     def _predict(self, inputs: Tensor) -> Tensor:
         return self.outputs(inputs, (len(self.classes), *inputs.shape[2:]))

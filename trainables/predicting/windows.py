@@ -88,7 +88,7 @@ def flipped_strips(
         places = window_places(*size, window, overlap, dims)
         return _strips(mirrored, take, places, tall, wide, batch_size)
 
-    for first, *others in _together([strips(()), *map(strips, FLIPS[flips])]):
+    for first, *others in together([strips(()), *map(strips, FLIPS[flips])]):
         yield mean_logits(first, others, overlapping=overlapping)
 
 
@@ -141,8 +141,8 @@ def _extended(rows: Tensor, more: Tensor) -> Tensor:
     return more
 
 
-def _together(each: Sequence[Iterator[Tensor]]) -> Iterator[list[Tensor]]:
-    """Strips of the same rows of all of them."""
+def together(each: Sequence[Iterator[Tensor]]) -> Iterator[list[Tensor]]:
+    """Strips [K, h, W] of the same rows of all of them, whatever rows each of theirs has."""
     waiting = [next(strips) for strips in each]
     while True:
         rows = min(strip.shape[1] for strip in waiting)

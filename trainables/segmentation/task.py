@@ -69,11 +69,11 @@ class SegmentationTask(SupervisedTask):
             else LoadedImages(arrays, data if isinstance(data, ImageOptions) else None)
         )
         self.class_names = self._images.class_names
-        self._overlap = isinstance(data, MaskOptions) and data.labels != "multiclass"
+        self.overlapping = isinstance(data, MaskOptions) and data.labels != "multiclass"
         oversample = self.options.augment.oversample or OversampleOptions()
         self._shown = class_numbers(oversample.classes, self.class_names)
         loss, terms = self.options.loss, self.options.loss.terms
-        made = partial(SigmoidLoss, len(self.class_names)) if self._overlap else MixedLoss
+        made = partial(SigmoidLoss, len(self.class_names)) if self.overlapping else MixedLoss
         self._loss = made(
             coefficients={name: getattr(loss, name) for name in TERMS}
             | {name: term.coefficient for name, term in terms.items()},
@@ -160,7 +160,7 @@ class SegmentationTask(SupervisedTask):
                 batch_size=self.options.valid_batch_size,
             )
 
-        return flipped_logits(predict_windows, batch[0], validation.flips, overlapping=self._overlap)
+        return flipped_logits(predict_windows, batch[0], validation.flips, overlapping=self.overlapping)
 
     def loss(self, outputs: Any, batch: Batch) -> Tensor:
         return self._loss.means(outputs, batch[1])
@@ -174,19 +174,19 @@ class SegmentationTask(SupervisedTask):
 
     def built_in_metrics(self) -> ConfusionMetrics | SigmoidMetrics:
         ratio = self.options.validation.boundary_iou
-        if self._overlap:
+        if self.overlapping:
             return SigmoidMetrics(self.class_names, ratio)
         return ConfusionMetrics(self.class_names, IGNORE, ratio)
 
     def metric_arguments(self, outputs: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        if not self._overlap:
+        if not self.overlapping:
             return super().metric_arguments(outputs, batch)
         return outputs, float_targets(batch[1], len(self.class_names)).long()
 
     def preprocessing(self) -> dict[str, Any]:
-        flips, mean = self.options.validation.flips, "sigmoid" if self._overlap else "softmax"
+        flips, mean = self.options.validation.flips, "sigmoid" if self.overlapping else "softmax"
         averaged = "" if flips == "none" else f"; the metrics are of {mean} averaged over flips ({flips})"
-        if self._overlap:
+        if self.overlapping:
             how = (
                 "the sigmoid of each output is the probability of that one of `class_names`, whatever the "
                 f"others are; above `threshold` it counts as yes{averaged}"
@@ -216,7 +216,7 @@ class SegmentationTask(SupervisedTask):
             for column, fill in zip(zip(*shown, strict=True), (0, IGNORE, 0), strict=True)
         )
         pixels = shown_channels(inputs * self._images.std + self._images.mean, self._pictured)
-        overlapping = len(self.class_names) if self._overlap else None
+        overlapping = len(self.class_names) if self.overlapping else None
         return {"validation": sample_grid(pixels, truth, predictions, overlapping)}
 
     @property
@@ -226,7 +226,7 @@ class SegmentationTask(SupervisedTask):
 
     def _predicted(self, logits: Tensor) -> Tensor:
         """Labels int64 [N, H, W], or classes that overlap, packed."""
-        return packed_tensor(logits > 0) if self._overlap else logits.argmax(dim=1)
+        return packed_tensor(logits > 0) if self.overlapping else logits.argmax(dim=1)
 
     def data_picture(self) -> np.ndarray | None:
         images = self._images
@@ -236,7 +236,7 @@ class SegmentationTask(SupervisedTask):
             images.std,
             self.class_names,
             with_masks=True,
-            overlapping=self._overlap,
+            overlapping=self.overlapping,
             shown=self._pictured,
         )
 
@@ -245,7 +245,7 @@ class SegmentationTask(SupervisedTask):
         if isinstance(images, OwnData):
             return images.source(parts[0])
         return SegmentationSource(
-            images.samples(*parts), images.mean, images.std, augment, self._shown, self._overlap
+            images.samples(*parts), images.mean, images.std, augment, self._shown, self.overlapping
         )
 
     def _class_weights(self) -> np.ndarray | None:

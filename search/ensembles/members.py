@@ -1,0 +1,150 @@
+"""The folder of an ensemble: an export of each member, and what says how they belong together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from search.config.config import Config
+from search.ensembles.averages import average_of
+from search.ensembles.card import ensemble_card
+from search.errors import SearchError
+from search.exports.export import write_model
+from search.exports.files import CARD, write_sums
+from search.exports.steps import Leaving
+from search.predicting.exported import METRICS, WEIGHTS
+from search.run.folder import write_json
+from search.run.provenance import own_code
+from trainables.checkpoint import library_versions, sha256
+from trainables.files import atomic_folder
+from trainables.predicting.ensemble import ENSEMBLE, MEMBERS
+from trainables.trainer import Trainer
+from trainables.validation import Validation
+
+
+@dataclass(frozen=True)
+class Member:
+    """A model on its way out, as a part of an ensemble; it may be of any training, with data of its own."""
+
+    label: str
+    """As people know it, such as `trial 7`."""
+    count: int
+    """How often it counts in the mean."""
+    leaving: Leaving
+
+    @property
+    def trainer(self) -> Trainer:
+        trainer = self.leaving.trainer
+        assert isinstance(trainer, Trainer)
+        return trainer
+
+
+@dataclass(frozen=True)
+class Story:
+    """How the members were found, and what the values of the whole say."""
+
+    method: str
+    caveat: str
+    """What is to be known of the values, for the model card and the screen: a sentence."""
+    details: Mapping[str, Any]
+    """More for ensemble.json: JSON values."""
+
+
+def write_ensemble(
+    out: Path,
+    config: Config,
+    members: Sequence[Member],
+    story: Story,
+    measure: Callable[[], Mapping[str, float]],
+    phase: Callable[[str], None],
+) -> dict[str, Any]:
+    """Write the folder of an ensemble, completely or not at all; returns what its metrics.json holds.
+
+    Args:
+        out: whose content may be replaced, see `refuse_other_content`.
+        members: in their order; the first one's metrics are those of the ensemble.
+        measure: is called when all members are written and their trainers have loaded what was written; gives
+            the metrics of the whole, such as `measured`, and may raise to refuse.
+
+    Raises:
+        SearchError: a member's written weights do not give its recorded value.
+    """
+    info = members[0].leaving.checkpoint.info
+    with atomic_folder(out) as partial:
+        for number, member in enumerate(members, start=1):
+            phase(f"writing and evaluating {member.label}, {number} of {len(members)}")
+            folder = partial / MEMBERS / str(number)
+            folder.mkdir(parents=True)
+            write_model(folder, member.leaving)
+        phase("evaluating the ensemble")
+        metrics = dict(measure())
+        objective = {key: info.get(key, 1) for key in ("metric", "mode", "window")}
+        objective["value"] = metrics[info["metric"]]
+        told = [_told(partial, number, member) for number, member in enumerate(members, start=1)]
+        entries = {"objective": objective, "members": told}
+        how = {"method": story.method, "caveat": story.caveat, **story.details}
+        write_json(partial / ENSEMBLE, {"version": 1, **entries, **how})
+        report = {
+            **entries,
+            "metrics": metrics,
+            "versions": library_versions(),
+            "code": own_code(config),
+            "exported": f"{datetime.now(UTC):%F %T} UTC",
+        }
+        write_json(partial / METRICS, report)
+        card = ensemble_card(config, report, story.method, story.caveat, members[0].leaving, partial)
+        (partial / CARD).write_text(card, encoding="utf-8")
+        write_sums(partial)
+    return report
+
+
+def _told(folder: Path, number: int, member: Member) -> dict[str, Any]:
+    """What the files say of a member."""
+    report, info = member.leaving.report, member.leaving.checkpoint.info
+    return {
+        "member": number,
+        "label": member.label,
+        "count": member.count,
+        "trial": report["trial"],
+        "virtual_epoch": report["virtual_epoch"],
+        "value": report["objective"]["value"],
+        "parameters": sum(p.numel() for p in member.trainer.evaluated_model.parameters()),
+        "model": info["options"].get("model", {}),
+        "sha256": sha256(folder / MEMBERS / str(number) / WEIGHTS),
+    }
+
+
+def measured(members: Sequence[Member], progress: Callable[[str, int, int], None]) -> Mapping[str, float]:
+    """The metrics of the mean of the members, of which all have the same validation data.
+
+    Raises:
+        SearchError: they have not.
+    """
+    trainers = [member.trainer for member in members]
+    reference = trainers[0]
+    length, size = len(reference.valid_source), reference.valid_batch_size
+    for member in members:
+        if len(member.trainer.valid_source) != length:
+            raise SearchError(f"{member.label} has other validation data than {members[0].label}")
+    averages = [average_of(trainer.task) for trainer in trainers]
+    counts = [member.count for member in members]
+    found = Validation(reference.task, reference.device)
+    starts = range(0, length, size)
+
+    def outputs(start: int) -> Iterator[Tensor]:
+        for trainer in trainers:
+            with trainer.validating(trainer.evaluated_model):
+                given = trainer.outputs(start, trainer.evaluated_model, size)[0]
+            yield given
+
+    for number, start in enumerate(starts):
+        with reference.validating(reference.evaluated_model):
+            batch = reference.valid_batch(start)
+            found.add(averages[0].together(averages, outputs(start), counts), batch)
+        progress("evaluating the ensemble", number + 1, len(starts))
+    return found.compute()
