@@ -97,8 +97,8 @@ def retrain(
         data: `train+val` includes the validation data, so metrics no longer estimate new data.
         fold: which of `data.folds` validates; from new weights, see `retrain_folds`.
         accept_new_data: train although the data have changed since the model was exported.
-        out: folder to write (default: `retrain` beside the export; of a member of an ensemble beside that); of a
-            fold, in which `fold_2` is written.
+        out: folder to write (default: `retrain` beside the export, or beside the ensemble that it is a member
+            of); of a fold, in which `fold_2` is written.
         progress: called with the record of each virtual epoch and the total number of virtual epochs.
 
     Raises:
