@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from search.cli_paths import ConfigFile, KnownFile, LocalPath, RunPath
+from search.cli_paths import ConfigFile, KnownFile, LocalPath, RunOrAddress, RunPath
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -43,6 +43,7 @@ Completion with the Tab key, for the start-up file of bash, zsh or fish:
   _TUNE_SEARCH_COMPLETE=fish_source tune-search | source
 """
 
+run_or_address = click.argument("run", type=RunOrAddress())
 config_argument = click.argument("config", type=ConfigFile())
 run_argument = click.argument("run", type=RunPath())
 set_option = click.option(
@@ -110,6 +111,15 @@ retry_option = click.option(
     "--retry-failed", is_flag=True, help="Try trials again that failed or ran out of memory before."
 )
 plain_option = click.option("--plain", is_flag=True, help="Print one line per event even on a terminal.")
+
+
+storage_option = click.option(
+    "--storage",
+    "stored",
+    metavar="ADDRESS",
+    callback=lambda context, option, address: () if address is None else (f"storage={address}",),
+    help="Keep the run there too, as NAME below it, such as s3://bucket/runs (--set storage=ADDRESS).",
+)
 
 
 def count_option(name: str, text: str) -> Callable[[_Command], _Command]:

@@ -11,9 +11,10 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from search.addresses import local_path
+from search.addresses import local_path, stored_run
 from search.errors import RefusedError, SearchError
 from search.text import command, nearest
+from trainables.storage.address import split_address
 
 _MAX_NAMES = 1000
 """Names of a folder that are compared with a mistyped one."""
@@ -180,6 +181,19 @@ class RunPath(LocalPath):
             hint = f"; did you mean {run}?" if path.endswith(_YAML) and os.path.isdir(run) else ""
             self.fail(f"{path} is a file; must be {self._rule}{hint}", param, ctx)
         return path
+
+
+class RunOrAddress(RunPath):
+    """The folder of a search, or its address in a storage."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            if (address := stored_run(str(value))) is None:
+                return super().convert(value, param, ctx)
+            split_address(address)
+        except (RefusedError, ValueError) as error:
+            self.fail(str(error), param, ctx)
+        return address
 
 
 def _of_folder(path: str) -> str:

@@ -1,0 +1,176 @@
+"""The part of a storage that a search has: its mirror, and the checkpoints of its trials."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from search.addresses import local_path
+from search.errors import RefusedError, SearchError
+from search.mirror.claim import take
+from search.mirror.fetch import fetch_run
+from search.mirror.mirror import Mirror
+from search.run.folder import RunFolder
+from search.run.owner import Owner
+from trainables.checkpoint import MANIFEST, DamagedCheckpointError, checkpoint_folder, list_checkpoints
+from trainables.fence import ALONE, Job, newest_job
+from trainables.storage.address import below, split_address
+from trainables.storage.errors import StorageError
+from trainables.storage.store import Store
+from trainables.stored import TrialStore
+
+
+@contextmanager
+def mirrored(storage: str | None, folder: RunFolder, say: Callable[[str], None]) -> Iterator[Mirror | None]:
+    """Own the run in its storage, and mirror its folder there until the block ends; nothing without one.
+
+    What another machine has done since is fetched first.
+
+    Args:
+        storage: address of all runs.
+        folder: of the run.
+        say: called with what takes time.
+
+    Raises:
+        SearchError: another search owns it, both have gone on apart, or the storage refuses.
+    """
+    if storage is None:
+        yield None
+        return
+    address = below(storage, folder.path.name)
+    store = Store(address)
+    with _told():
+        say(f"looking for {address}")
+        claim = take(store, asdict(Owner.here()), lives=_lives, say=say)
+        mirror = Mirror(store, claim, folder.path)
+        try:
+            if fetch_run(store, folder.path):
+                say(f"the search goes on from {address}")
+            mirror.begin()
+            yield mirror
+        finally:
+            mirror.close()
+
+
+def fetched_run(address: str, results: str | Path) -> RunFolder:
+    """The folder of a run that is in a storage, fetched where that is ahead.
+
+    Args:
+        address: of the run, such as `s3://bucket/runs/seg`.
+        results: folder of all runs on this machine.
+
+    Raises:
+        SearchError: there is no such run, the storage refuses, or both have gone on apart.
+    """
+    try:
+        _, name = split_address(address)
+    except ValueError as error:
+        raise RefusedError(str(error)) from None
+    folder, store = RunFolder(local_path(results).absolute() / name), Store(address)
+    folder.create()
+    with _told():
+        if not fetch_run(store, folder.path) and not folder.has_begun:
+            with suppress(OSError):
+                folder.path.rmdir()
+            raise RefusedError(f"{address} is not a run in a storage: no search has been mirrored there")
+    return folder
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Raise SearchError in the place of a StorageError."""
+    try:
+        yield
+    except StorageError as error:
+        raise SearchError(str(error)) from error
+
+
+def _lives(said: Mapping[str, Any]) -> bool | None:
+    known = {name: said[name] for name in Owner.__dataclass_fields__ if name in said}
+    try:
+        return Owner(**known).lives_here
+    except TypeError:
+        return None
+
+
+@dataclass
+class StoredTrials:
+    """Checkpoints in a storage of the trials of one folder: that of a search, a stage or a race.
+
+    Args:
+        mirror: of the whole run.
+        folder: of this search.
+    """
+
+    mirror: Mirror
+    folder: RunFolder
+    holding: set[int] = field(default_factory=set)
+    """Numbers of trials with checkpoints there when this session began."""
+
+    def address(self, number: int) -> str:
+        """Of one trial."""
+        trial = self.folder.trial(number).relative_to(self.folder.path).as_posix()
+        return below(self.mirror.store.address, self._inside(), trial)
+
+    def of(self, number: int, job: Job = ALONE) -> TrialStore:
+        return TrialStore(self.address(number), self.folder.trial(number), job)
+
+    def begin(self) -> None:
+        """Mirror the study, and bring there what is here alone, as of a search that began without one."""
+        self.mirror.flush()
+        there = self._inventory()
+        for trial in sorted(self.folder.path.glob("trials/[0-9]*")):
+            number = int(trial.name)
+            for virtual_epoch in set(list_checkpoints(trial)) - there.get(number, set()):
+                with suppress(DamagedCheckpointError):  # set aside where the trial goes on
+                    self.of(number, newest_job(trial)).put(virtual_epoch)
+                    there.setdefault(number, set()).add(virtual_epoch)
+        self.holding = set(there)
+
+    def _inventory(self) -> dict[int, set[int]]:
+        """Virtual epochs of whole checkpoints there, by trial, in one listing."""
+        found: dict[int, set[int]] = {}
+        for name in Store(below(self.mirror.store.address, self._inside())).names("trials"):
+            key = re.fullmatch(rf"trials/([0-9]+)/checkpoint_([0-9]+)/[^/]+/{re.escape(MANIFEST)}", name)
+            if key:
+                found.setdefault(int(key[1]), set()).add(int(key[2]))
+        return found
+
+    def _inside(self) -> str:
+        inside = self.folder.path.relative_to(self.folder.run_path).as_posix()
+        return "" if inside == "." else inside
+
+    def newest(self, number: int) -> int:
+        """Virtual epoch of the newest checkpoint there; 0 if there is none."""
+        return max(self.of(number).listing().virtual_epochs, default=0)
+
+    def newest_job(self, number: int) -> Job:
+        """Of those that have begun there."""
+        return self.of(number).listing().newest_job
+
+    def forget(self, numbers: Iterable[int]) -> None:
+        """Remove the checkpoints of trials that need none any more, as the mirrored journal then says."""
+        unneeded = list(numbers)
+        if unneeded:
+            self.mirror.flush()
+        for number in unneeded:
+            self.of(number).remove_all()
+
+    def bring(self, number: int, virtual_epoch: int) -> Path:
+        """The folder of one checkpoint, fetched unless it is here."""
+        folder = checkpoint_folder(self.folder.trial(number), virtual_epoch)
+        if not folder.is_dir():
+            store = self.of(number)
+            found = [each for each in store.listing().whole if each.virtual_epoch == virtual_epoch]
+            if found:
+                store.get(found[0])
+        return folder
+
+
+def stored_trials(mirror: Mirror | None, folder: RunFolder) -> StoredTrials | None:
+    """Those of a search, where its run has a mirror."""
+    return None if mirror is None else StoredTrials(mirror, folder)
