@@ -24,9 +24,13 @@ from trainables.checkpoint import (
     verified,
 )
 from trainables.fence import ALONE, JOB_FILE, Job, SupersededError
-from trainables.files import atomic_file, atomic_folder
+from trainables.files import atomic_file, atomic_folder, discard_all
 from trainables.storage.store import Store
 
+OWN_FILE = "trial.yaml"
+"""In the folder of a trial on the machine whose driver runs the search, and on those that share it."""
+CACHED_TRIALS = 16
+"""More than run on a host at once: a checkpoint that is in use is never removed."""
 _FILES = "files"
 """Where the small files of a trial are: events, traces, samples that were skipped."""
 _KEY = re.compile(r"checkpoint_([0-9]{6,})/([0-9]+)-([0-9]+)/([^/]+)")
@@ -104,6 +108,7 @@ class TrialStore:
         """
         self._require_newest(self.listing())
         self._store.write(f"jobs/{_text(self._job)}", b"")
+        discard_cached(self._folder)
         self._fetch_files()
         return self.fetch()
 
@@ -201,7 +206,7 @@ class TrialStore:
         """Bring the trial's other files here, where they are not."""
         for name in self._store.names(_FILES):
             file = self._folder / name.rpartition("/")[2]
-            if not file.exists():
+            if not file.exists() and file.name != OWN_FILE:
                 self._folder.mkdir(parents=True, exist_ok=True)
                 with suppress(FileNotFoundError), atomic_file(file) as partial:
                     self._store.get(name, partial)
@@ -239,6 +244,25 @@ class TrialStore:
                 f"job {_text(listing.newest_job)} of this trial has begun elsewhere; job {_text(self._job)} "
                 f"stops, and writes nothing more in {self._store.address}"
             )
+
+
+def discard_cached(trial_folder: Path) -> None:
+    """Bound what a host without the run's own folder keeps of checkpoints that are in the storage anyway.
+
+    Of the trials beside this one, the `CACHED_TRIALS` that were trained there last keep theirs.
+    """
+    others = [folder for folder in trial_folder.parent.glob("[0-9]*") if folder != trial_folder]
+    # The run's own folder has this file in each trial's, and its driver sees to the checkpoints there.
+    cached = [folder for folder in others if not (folder / OWN_FILE).exists() and list_checkpoints(folder)]
+    for folder in sorted(cached, key=_last_change)[:-CACHED_TRIALS]:
+        discard_all(checkpoint_folder(folder, number) for number in list_checkpoints(folder))
+
+
+def _last_change(folder: Path) -> float:
+    try:
+        return folder.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _text(job: Job) -> str:

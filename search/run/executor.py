@@ -30,6 +30,7 @@ from trainables.origin import keep_origin
 from trainables.process.causes import is_installed
 from trainables.session import TrialPlan
 from trainables.storage.errors import StorageError
+from trainables.stored import OWN_FILE
 
 Note = Callable[[str], None]
 """Called with a line that a person should read."""
@@ -78,7 +79,7 @@ class Jobs:
                 there = 0 if self.stored is None else self.stored.newest(record.number)
                 expected = expected_checkpoint(folder, record, coordinator.study, there)
                 plan = replace(plan, checkpoint=expected)
-            write_yaml(folder / "trial.yaml", {"trial": plan.number, "options": plan.options})
+            write_yaml(folder / OWN_FILE, {"trial": plan.number, "options": plan.options})
         except SupersededError as error:
             coordinator.on_broken(OvertakenError(f"{error}; {NOTHING_TO_DO}"))
             return Turn.DONE
