@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from search.commands.retrain import retrain as retrain
     from search.commands.verify import verify as verify
     from search.exports.export import export as export
+    from search.fetching.fetch import fetch as fetch
     from search.listing.runs import list_runs as list_runs
     from search.listing.show import show as show
     from search.optuna_copy.copy import dashboard as dashboard
@@ -65,6 +66,7 @@ _HOME = {
     "confirm": "search.commands.confirm",
     "dashboard": "search.optuna_copy.copy",
     "export": "search.exports.export",
+    "fetch": "search.fetching.fetch",
     "init": "search.commands.init.command",
     "list_runs": "search.listing.runs",
     "load": "search.predicting.load",

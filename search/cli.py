@@ -15,6 +15,7 @@ from search.cli_checks import INTERRUPTED, audit, batch_sizes, check, clean, ini
 from search.cli_confirm import confirm
 from search.cli_end import ended
 from search.cli_export import export
+from search.cli_fetch import fetch
 from search.cli_group import DefaultCommand, with_key
 from search.cli_list import dashboard, list_command, show
 from search.cli_options import (
@@ -260,6 +261,7 @@ def _say(text: str) -> None:
 
 for each in (
     export,
+    fetch,
     list_command,
     show,
     dashboard,

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from search.cli_paths import ConfigFile, KnownFile, LocalPath, RunOrAddress, RunPath
+from search.cli_paths import ConfigFile, FetchedRun, KnownFile, LocalPath, RunOrAddress, RunPath
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -30,6 +30,7 @@ Examples:
   tune-search predict results/seg/export photos/ --out predicted/   predict images with the exported model
   tune-search retrain results/seg/export               train the exported model at full length
   tune-search resume results/seg --trials 50           continue a search with more trials
+  tune-search fetch s3://bucket/runs/seg               bring a run here that is kept in object storage
   tune-search confirm results/seg --top 3 --seeds 5    race its best trials over new seeds
   tune-search batch-sizes results/batch_size           compare the batch sizes of the trials
   tune-search dashboard results/seg                    copy it for optuna-dashboard
@@ -43,6 +44,8 @@ Completion with the Tab key, for the start-up file of bash, zsh or fish:
   _TUNE_SEARCH_COMPLETE=fish_source tune-search | source
 """
 
+fetched_run = click.argument("run", type=FetchedRun())
+fetched_run_with_events = click.argument("run", type=FetchedRun(events=True))
 run_or_address = click.argument("run", type=RunOrAddress())
 config_argument = click.argument("config", type=ConfigFile())
 run_argument = click.argument("run", type=RunPath())

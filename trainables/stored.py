@@ -91,9 +91,12 @@ class TrialStore:
         whole: list[Stored] = []
         torn: list[Stored] = []
         for (job, number), names in sorted(found.items(), reverse=True):
-            in_order = sorted(names, key=lambda name: not name.endswith(f"/{MANIFEST}"))
-            is_whole = in_order[0].endswith(f"/{MANIFEST}")
-            stored = Stored(job, number, tuple(in_order), sum(sizes[name] for name in names))
+            manifest = f"{names[0].rpartition('/')[0]}/{MANIFEST}"
+            # Asked for by its name, as a listing may lag: what is whole must not be removed as torn.
+            is_whole = manifest in names or self._store.exists(manifest)
+            others = (name for name in sorted(names) if name != manifest)
+            in_order = (manifest, *others) if is_whole else tuple(others)
+            stored = Stored(job, number, in_order, sum(sizes[name] for name in names))
             (whole if is_whole else torn).append(stored)
         return Listing(tuple(whole), tuple(torn), max(jobs))
 
@@ -109,7 +112,7 @@ class TrialStore:
         self._require_newest(self.listing())
         self._store.write(f"jobs/{_text(self._job)}", b"")
         discard_cached(self._folder)
-        self._fetch_files()
+        self.fetch_files()
         return self.fetch()
 
     def fetch(self, *, at_least: int = 0) -> list[str]:
@@ -202,11 +205,20 @@ class TrialStore:
         self._require_newest(self.listing())
         self._send_files()
 
-    def _fetch_files(self) -> None:
-        """Bring the trial's other files here, where they are not."""
-        for name in self._store.names(_FILES):
+    def missing(self) -> list[Stored]:
+        """Whole checkpoints there that are not here, each virtual epoch once."""
+        here, found = set(list_checkpoints(self._folder)), dict[int, Stored]()
+        for stored in self.listing().whole:
+            if stored.virtual_epoch not in here:
+                found.setdefault(stored.virtual_epoch, stored)
+        return list(found.values())
+
+    def fetch_files(self) -> None:
+        """Bring the trial's other files here, where they are not, or have grown since."""
+        for name, size in self._store.names(_FILES).items():
             file = self._folder / name.rpartition("/")[2]
-            if not file.exists() and file.name != OWN_FILE:
+            here = file.stat().st_size if file.exists() else -1
+            if here < size and file.name != OWN_FILE:
                 self._folder.mkdir(parents=True, exist_ok=True)
                 with suppress(FileNotFoundError), atomic_file(file) as partial:
                     self._store.get(name, partial)

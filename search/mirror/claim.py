@@ -23,7 +23,7 @@ SILENCE_SECONDS = 60.0
 _LOOK_SECONDS = 1.0
 _LEFT: set[tuple[str, int]] = set()
 """Sessions that this process could not say the end of, by their address."""
-_ENDED, _BEATS = "ended", "beats"
+ENDED, _BEATS = "ended", "beats"
 
 
 class Claim:
@@ -57,7 +57,7 @@ class Claim:
 
     def release(self) -> None:
         """Say that the session has ended: nobody waits for a sign of life."""
-        self._store.write(_name(self.session), _content(self._me | {_BEATS: self._beats, _ENDED: True}))
+        self._store.write(_name(self.session), _content(self._me | {_BEATS: self._beats, ENDED: True}))
 
 
 def newest_session(store: Store) -> int:
@@ -67,6 +67,12 @@ def newest_session(store: Store) -> int:
     while store.exists(_name(number + 1)):  # a listing may lag
         number += 1
     return number
+
+
+def last_owner(store: Store) -> tuple[dict[str, Any], float]:
+    """What the newest session has said about itself, and when, in Unix seconds by the storage's clock."""
+    number = newest_session(store)
+    return (_read(store, number), store.written_at(_name(number))) if number else ({}, 0.0)
 
 
 def take(
@@ -101,7 +107,7 @@ def _outlast(
     before = _read(store, number)
     if (store.address, number) in _LEFT:
         return
-    if before.get(_ENDED) or (seen := lives(before)) is False:
+    if before.get(ENDED) or (seen := lives(before)) is False:
         return
     if seen:
         raise _refusal(store, before)
@@ -110,7 +116,7 @@ def _outlast(
     while time.monotonic() < deadline:
         time.sleep(_LOOK_SECONDS)
         now = _read(store, number)
-        if now.get(_ENDED):
+        if now.get(ENDED):
             return
         if now != before:
             raise _refusal(store, now)

@@ -30,7 +30,7 @@ from search.run.lost_runs import without_lost_runs
 from search.run.reporter import ProgressReporter
 from search.run.shared_data import load_shared_data
 from search.run.stage import owned, run_jobs
-from search.run.storage import stored_trials
+from search.run.storage import live_trials
 from search.run.summary import RACE, Summary
 from search.schedulers.base import NoScheduler
 from search.space.space import Space
@@ -230,7 +230,7 @@ def _run_in_folder(
         return RaceCoordinator(study, plan, own, note=reporter.note, **others)
 
     told: dict[str, Any] = {"note": reporter.note, "phase": reporter.phase}
-    jobs = Jobs(config=own, folder=home, shared=shared, stored=stored_trials(mirror, home), **told)
+    jobs = Jobs(config=own, folder=home, shared=shared, stored=live_trials(mirror, home), **told)
     shown = own.model_copy(update={"name": f"{home.path.parent.name}, confirm"})
     return run_jobs(jobs, executor, reporter, begin, shown, notes)
 

@@ -19,7 +19,7 @@ from search.ray.hosts import Host
 from search.run.coordinator import Coordinator
 from search.run.events import Turn
 from search.run.folder import RunFolder
-from search.run.storage import StoredTrials
+from search.run.storage import LiveTrials
 from search.study.journal import NOTHING_TO_DO, JournalWriteError, OvertakenError
 from search.study.lineage import Segment, schedule_of
 from search.study.study import SearchStudy
@@ -53,7 +53,7 @@ class Jobs:
     """Called with what is waited for."""
     later: Sequence[Config] = ()
     """Of the stages that follow, whose trials have to fit too."""
-    stored: StoredTrials | None = None
+    stored: LiveTrials | None = None
     """The trials' checkpoints in a storage, where the search has one."""
 
     def next_plan(self, coordinator: Coordinator) -> TrialPlan | Turn:

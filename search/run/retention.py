@@ -11,7 +11,7 @@ from search.run.coordinator import Coordinator
 from search.run.events import Event, EventKind
 from search.run.folder import RunFolder
 from search.run.limits import MOST_WITHOUT_VALUE
-from search.run.storage import StoredTrials
+from search.run.storage import LiveTrials
 from search.schedulers.base import Scheduler
 from search.study.front import front_of
 from search.study.trial import TrialRecord, ranked
@@ -58,7 +58,7 @@ class CheckpointRetention:
         config: Config,
         folder: RunFolder,
         warn: Callable[[str], None],
-        stored: StoredTrials | None = None,
+        stored: LiveTrials | None = None,
     ) -> None:
         self._coordinator, self._config, self._folder, self._warn = coordinator, config, folder, warn
         self._stored, self._estimated = stored, False

@@ -33,7 +33,7 @@ from search.run.retention import CheckpointRetention
 from search.run.several_processes import refuse_unshareable
 from search.run.shared_data import load_shared_data
 from search.run.signals import heard_signals
-from search.run.storage import StoredTrials, stored_trials
+from search.run.storage import LiveTrials, live_trials
 from search.run.sudden_end import SuddenEnd
 from search.run.summary import NO_VALUE, Status, Summary, config_digest, end_reason, summarize
 from search.samplers.build import sampler_of
@@ -111,7 +111,7 @@ def run_in_folder(
         try_sampler(config.sampler, config.space, config.sampler_where)
         refuse_unshareable(config, shared)
         try_imported(config, shared, reporter.phase)
-        stored = stored_trials(mirror, folder)
+        stored = live_trials(mirror, folder)
 
         def begin(concurrency: int) -> Coordinator:
             how: dict[str, Any] = {"data": data, "retry_failed": retry_failed, "stored": stored}
@@ -225,7 +225,7 @@ def build_coordinator(
     *,
     data: str = "",
     retry_failed: bool = False,
-    stored: StoredTrials | None = None,
+    stored: LiveTrials | None = None,
     watch: Callable[[Event], None] = lambda event: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Coordinator:
@@ -263,7 +263,7 @@ def watch(
     config: Config,
     folder: RunFolder,
     reporter: ProgressReporter,
-    stored: StoredTrials | None = None,
+    stored: LiveTrials | None = None,
 ) -> CheckpointRetention:
     """Pass every event to the reporter and to the retention of checkpoints; a mirror that cannot be written
     any more ends the search."""
@@ -287,7 +287,7 @@ def _finish(
     coordinator: Coordinator,
     retention: CheckpointRetention,
     received: Sequence[int],
-    stored: StoredTrials | None = None,
+    stored: LiveTrials | None = None,
 ) -> Summary:
     if isinstance(coordinator.broken, OvertakenError):
         raise coordinator.broken

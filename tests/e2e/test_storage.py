@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from in_process import resume_locally, search_locally
 from tiny_tasks import search_config
 
+from search.cli import cli
 from search.errors import ConfigError, RefusedError, SearchError
+from search.fetching.fetch import fetch
 from search.mirror import claim
 from search.mirror.head import read_head
 from search.run.events import Event, EventKind
@@ -127,6 +130,67 @@ def test_a_search_without_a_storage_gets_one_later(tmp_path: Path, uninterrupted
     (tmp_path / "here").rename(tmp_path / "away")
     resume_locally(f"{storage}/digits", results=tmp_path / "here", overrides=["budget.trials=7"])
     assert len(told(tmp_path / "here/digits")) == 7
+
+
+def test_a_run_is_looked_at_verified_and_exported_from_its_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = f"file://{tmp_path}/storage"
+    search_locally(search_config(storage=storage, **SMALL), results=tmp_path / "lost")
+    shutil.rmtree(tmp_path / "lost")
+    monkeypatch.chdir(tmp_path)
+
+    def said(*arguments: str, code: int = 0) -> str:
+        done = CliRunner().invoke(cli, list(arguments))
+        assert done.exit_code == code, done.output
+        return done.output
+
+    (listed,) = json.loads(said("list", storage, "--json"))
+    assert (listed["name"], listed["state"], listed["trials_ended"]) == ("digits", "complete", 5)
+    assert listed["folder"] == f"{storage}/digits"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["storage"], "list leaves nothing"
+    assert "trial  accuracy" in said("show", f"{storage}/digits")
+    folder = tmp_path / "results/digits"
+    assert not list(folder.glob("trials/*/checkpoint_*")), "show needs none"
+    assert "no problems found" in said("verify", f"{storage}/digits")
+    said("report", f"{storage}/digits")
+    assert (folder / "report.html").is_file()
+    assert list(folder.glob("trials/*/events.*")), "its pictures"
+    said("export", f"{storage}/digits")
+    assert (folder / "export/model.safetensors").is_file()
+    assert len(list(folder.glob("trials/*/checkpoint_*"))) == 1
+    assert "checkpoint" in said("fetch", f"{storage}/digits")
+    here = {(path.parent.name, path.name) for path in folder.glob("trials/*/checkpoint_*")}
+    there = {(path.parts[-4], path.parts[-3]) for path in tmp_path.glob("storage/**/manifest.json")}
+    assert here == there
+
+
+def test_verify_names_what_is_damaged_in_the_storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = f"file://{tmp_path}/storage"
+    search_locally(search_config(storage=storage, **SMALL), results=tmp_path / "lost")
+    best = json.loads((tmp_path / "lost/digits/summary.json").read_text())["best"]
+    shutil.rmtree(tmp_path / "lost")
+    trial = tmp_path / f"storage/digits/trials/{best['trial']:04d}"
+    (file,) = trial.glob(f"checkpoint_{best['virtual_epoch']:06d}/*/model.safetensors")
+    file.write_bytes(file.read_bytes()[:100])
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(cli, ["verify", f"{storage}/digits"])
+    assert done.exit_code == 1
+    assert "damaged in the storage: model.safetensors: SHA-256 is" in done.output
+    assert CliRunner().invoke(cli, ["fetch", f"{storage}/digits"]).exit_code == 1
+
+
+def test_fetching_again_follows_a_search_that_goes_on(tmp_path: Path) -> None:
+    storage = f"file://{tmp_path}/storage"
+    search_locally(search_config(storage=storage, **SMALL), results=tmp_path / "a")
+    first = fetch(f"{storage}/digits", tmp_path / "b")
+    resume_locally(tmp_path / "a/digits", overrides=["budget.trials=7"])
+    again = fetch(f"{storage}/digits", tmp_path / "b")
+    assert (first.folder, first.damaged) == (again.folder, again.damaged) == (tmp_path / "b/digits", ())
+    journals = [(tmp_path / each / "digits/study.journal").read_bytes() for each in "ab"]
+    assert journals[0] == journals[1]
+    events = [sorted(p.name for p in (tmp_path / each).rglob("events.*")) for each in "ab"]
+    assert events[0] == events[1]
 
 
 def test_a_driver_that_was_overtaken_stops_with_a_line_and_damages_nothing(tmp_path: Path) -> None:

@@ -125,6 +125,23 @@ class Store:
 
         return self._trying(ask, f"look for {name}")
 
+    def written_at(self, name: str) -> float:
+        """When an object was last written, in Unix seconds by the storage's clock."""
+        modified = self._trying(lambda: self._fs.modified(self.path(name)), f"look for {name}")
+        return float(modified.timestamp())
+
+    def folders(self) -> list[str]:
+        """Names of the folders directly below this address, sorted."""
+
+        def ask() -> list[dict[str, Any]]:
+            try:
+                return list(self._fs.ls(self.path(), detail=True))
+            except FileNotFoundError:
+                return []
+
+        found = self._trying(ask, "list it")
+        return sorted(info["name"].rpartition("/")[2] for info in found if info["type"] == "directory")
+
     def names(self, folder: str = "") -> dict[str, int]:
         """Names of all objects below a folder with their sizes, relative to this address.
 
