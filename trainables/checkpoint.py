@@ -32,7 +32,8 @@ from trainables.findings import a_type
 MANIFEST_VERSION = 1
 _PREFIX, _DAMAGED, _ORIGIN = "checkpoint_", "damaged_", "origin_"
 _WEIGHTS, _STATE, MANIFEST = "model.safetensors", "state.pt", "manifest.json"
-_FILES = (_WEIGHTS, _STATE)
+FILES = (_WEIGHTS, _STATE)
+"""Of a checkpoint, beside its manifest."""
 REASON = "reason.txt"
 """File in a checkpoint that was set aside, which says why."""
 _NOT_THE_FILE = (errno.EACCES, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE)
@@ -127,7 +128,7 @@ def _write_files(
     manifest = {
         "version": MANIFEST_VERSION,
         "virtual_epoch": virtual_epoch,
-        "files": {name: {"sha256": sha256(folder / name)} for name in _FILES},
+        "files": {name: {"sha256": sha256(folder / name)} for name in FILES},
         "versions": library_versions(),
         "info": dict(info),
     }
@@ -180,7 +181,7 @@ def verified(folder: Path, virtual_epoch: int) -> Checkpoint:
             f"{folder} has version {version} of the checkpoint format and this program reads version "
             f"{MANIFEST_VERSION}; use the version of tune-search that wrote it, or take another folder"
         )
-    for name in _FILES:
+    for name in FILES:
         with _reraise_as_damaged(folder, name):
             _compare(folder, name, sha256(folder / name), manifest["files"][name]["sha256"])
     with _reraise_as_damaged(folder, MANIFEST):

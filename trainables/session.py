@@ -114,7 +114,7 @@ class TrialSession:
         self._saved = 0
         self._between = True  # virtual epochs, where alone a checkpoint can be taken
         self._stored = TrialStore(plan.storage, self._folder, plan.job) if plan.storage else None
-        fetched = [] if self._stored is None else self._stored.begin()
+        fetched = [] if self._stored is None else self._stored.begin(plan.checkpoint)
         self._messages = [*fetched, *self._load()]
         if not self.history and plan.pretrained and (fitted := self.trainer.load_pretrained()):
             log.info("trial %d begins from %s", plan.number, fitted)
@@ -295,7 +295,7 @@ class TrialSession:
     def _load(self) -> list[str]:
         """Continue from the newest intact checkpoint, if any; returns what is to be said of that."""
         job, other = self.plan.job, "it was written with other options or data"
-        require_checkpoint(self._folder, self.plan.checkpoint, self.plan.reported)
+        require_checkpoint(self._folder, self.plan.checkpoint, self.plan.reported, self.plan.storage)
         loaded, messages = load_newest(self._folder, job)
         if messages and self._stored is not None:  # what is damaged here may be whole there
             messages += self._stored.fetch()

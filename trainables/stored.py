@@ -10,12 +10,14 @@ without counting who else refers to it, which several writers could not.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from trainables.checkpoint import (
+    FILES,
     MANIFEST,
     DamagedCheckpointError,
     checkpoint_folder,
@@ -31,6 +33,8 @@ OWN_FILE = "trial.yaml"
 """In the folder of a trial on the machine whose driver runs the search, and on those that share it."""
 CACHED_TRIALS = 16
 """More than run on a host at once: a checkpoint that is in use is never removed."""
+_PATIENCE_SECONDS, _LOOK_SECONDS = 30.0, 0.5
+"""In which a storage lists what has been written."""
 _FILES = "files"
 """Where the small files of a trial are: events, traces, samples that were skipped."""
 _KEY = re.compile(r"checkpoint_([0-9]{6,})/([0-9]+)-([0-9]+)/([^/]+)")
@@ -44,8 +48,7 @@ class Stored:
     job: Job
     virtual_epoch: int
     names: tuple[str, ...] = field(compare=False)
-    """Of its objects, the manifest first."""
-    size: int = field(compare=False)
+    """Of its objects, the manifest first, whether they are listed yet or not."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +82,8 @@ class TrialStore:
 
     def listing(self) -> Listing:
         found: dict[tuple[Job, int], list[str]] = {}
-        sizes = self._store.names()
         jobs: list[Job] = [ALONE]
-        for name in sizes:
+        for name in self._store.names():
             if key := _KEY.fullmatch(name):
                 job = int(key[2]), int(key[3])
                 found.setdefault((job, int(key[1])), []).append(name)
@@ -91,17 +93,20 @@ class TrialStore:
         whole: list[Stored] = []
         torn: list[Stored] = []
         for (job, number), names in sorted(found.items(), reverse=True):
-            manifest = f"{names[0].rpartition('/')[0]}/{MANIFEST}"
+            place = names[0].rpartition("/")[0]
+            in_order = tuple(f"{place}/{name}" for name in (MANIFEST, *FILES))
+            stored = Stored(job, number, in_order)
             # Asked for by its name, as a listing may lag: what is whole must not be removed as torn.
-            is_whole = manifest in names or self._store.exists(manifest)
-            others = (name for name in sorted(names) if name != manifest)
-            in_order = (manifest, *others) if is_whole else tuple(others)
-            stored = Stored(job, number, in_order, sum(sizes[name] for name in names))
+            is_whole = in_order[0] in names or self._store.exists(in_order[0])
             (whole if is_whole else torn).append(stored)
         return Listing(tuple(whole), tuple(torn), max(jobs))
 
-    def begin(self) -> list[str]:
+    def begin(self, expected: int = 0) -> list[str]:
         """Say that this job has begun, and bring here what the storage has of the trial and the folder lacks.
+
+        Args:
+            expected: virtual epoch of a checkpoint that must be there, for which it waits a while where the
+                storage does not list it yet.
 
         Returns:
             A line for each checkpoint that is damaged in the storage.
@@ -113,7 +118,13 @@ class TrialStore:
         self._store.write(f"jobs/{_text(self._job)}", b"")
         discard_cached(self._folder)
         self.fetch_files()
-        return self.fetch()
+        damaged, deadline = self.fetch(), time.monotonic() + _PATIENCE_SECONDS
+        while max(list_checkpoints(self._folder), default=0) < expected and not damaged:
+            if time.monotonic() > deadline:
+                break  # who loads it says so
+            time.sleep(_LOOK_SECONDS)
+            damaged = self.fetch()
+        return damaged
 
     def fetch(self, *, at_least: int = 0) -> list[str]:
         """Bring the checkpoints here that a job goes on from, unless they are here: the newest, verified.
@@ -232,8 +243,7 @@ class TrialStore:
         if any((s.job, s.virtual_epoch) == (self._job, virtual_epoch) for s in listing.whole):
             return
         folder = read_checkpoint(self._folder, virtual_epoch).folder
-        names = sorted((file.name for file in folder.iterdir()), key=lambda name: (name == MANIFEST, name))
-        for name in names:
+        for name in (*FILES, MANIFEST):
             self._store.put(folder / name, f"{folder.name}/{_text(self._job)}/{name}")
 
     def _send_files(self) -> None:

@@ -176,11 +176,20 @@ def test_a_listing_that_lags_loses_nothing(
     s3.hide = lambda key: key.endswith(hidden)
     summary = search_there(tmp_path)
     assert told(tmp_path / "digits") == expected
-    s3.reset()
     best = summary.best
     there = TrialStore(f"{RUNS}/digits/trials/{best.trial:04d}", tmp_path / "fetched")
     (stored,) = (each for each in there.listing().whole if each.virtual_epoch == best.virtual_epoch)
     there.get(stored)  # verified
+
+
+def test_a_job_waits_for_a_checkpoint_that_is_not_listed_yet(tmp_path: Path, s3: Proxy) -> None:
+    address = f"{RUNS}/seg/trials/0007"
+    before = run(digits_plan(tmp_path / "a", storage=address, job=(1, 1)), until=2)
+    s3.requests.clear()
+    s3.hide = lambda key: "checkpoint_" in key and sum(each.is_list for each in s3.requests) < 5
+    plan = digits_plan(tmp_path / "b", storage=address, job=(1, 2), reported=2, checkpoint=2)
+    after = run(plan, until=3)
+    assert after.history[:2] == before.history
 
 
 def test_a_session_that_no_listing_shows_is_found_by_its_name(tmp_path: Path, s3: Proxy) -> None:
@@ -222,9 +231,11 @@ def test_a_checkpoint_without_its_manifest_is_not_there(tmp_path: Path, s3: Prox
     store = Store(address)
     newest = max(name for name in store.names() if name.endswith("manifest.json"))
     store.remove([newest])
-    session = run(digits_plan(tmp_path / "b", storage=address, job=(1, 2)), until=3)
-    assert session.history[-1]["virtual_epoch"] == 3
-    assert all(not stored.names[0].startswith("x") for stored in TrialStore(address, tmp_path).listing().torn)
+    there = TrialStore(address, tmp_path / "b", (1, 2))
+    assert there.begin() == []
+    assert max(list_checkpoints(tmp_path / "b")) < 3
+    there.remove_beyond(2)
+    assert not [name for name in store.names() if name.startswith("checkpoint_000003/")], "it is removed"
 
 
 def test_a_damaged_checkpoint_there_is_said_and_the_one_before_is_used(tmp_path: Path, s3: Proxy) -> None:
