@@ -216,6 +216,17 @@ def bring(storage: str | None, folder: RunFolder, number: int, virtual_epoch: in
             stored.bring(number, virtual_epoch)
 
 
+def send(storage: str | None, folder: RunFolder, file: Path) -> None:
+    """Put a file of a run, such as its report, beside what is mirrored of it, for people; if it has a storage.
+
+    Raises:
+        SearchError: the storage refuses, or does not answer.
+    """
+    if storage is not None:
+        with told():
+            Store(below(storage, folder.run_path.name)).put(file, file.name)
+
+
 def faults_elsewhere(
     config: Config | None, folder: RunFolder, absent: Iterable[tuple[int, int]]
 ) -> Iterator[tuple[int, int, str]]:
