@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,6 +60,8 @@ class Listing:
     torn: tuple[Stored, ...]
     """Without a manifest: being written, or left by a process that died."""
     newest_job: Job
+    files: Mapping[str, int]
+    """Names of the trial's other files, with their sizes."""
 
     @property
     def virtual_epochs(self) -> list[int]:
@@ -83,13 +85,16 @@ class TrialStore:
     def listing(self) -> Listing:
         found: dict[tuple[Job, int], list[str]] = {}
         jobs: list[Job] = [ALONE]
-        for name in self._store.names():
+        files: dict[str, int] = {}
+        for name, size in self._store.names().items():
             if key := _KEY.fullmatch(name):
                 job = int(key[2]), int(key[3])
                 found.setdefault((job, int(key[1])), []).append(name)
                 jobs.append(job)
             elif begun := _BEGUN.fullmatch(name):
                 jobs.append((int(begun[1]), int(begun[2])))
+            elif name.startswith(f"{_FILES}/"):
+                files[name.removeprefix(f"{_FILES}/")] = size
         whole: list[Stored] = []
         torn: list[Stored] = []
         for (job, number), names in sorted(found.items(), reverse=True):
@@ -99,7 +104,7 @@ class TrialStore:
             # Asked for by its name, as a listing may lag: what is whole must not be removed as torn.
             is_whole = in_order[0] in names or self._store.exists(in_order[0])
             (whole if is_whole else torn).append(stored)
-        return Listing(tuple(whole), tuple(torn), max(jobs))
+        return Listing(tuple(whole), tuple(torn), max(jobs), files)
 
     def begin(self, expected: int = 0) -> list[str]:
         """Say that this job has begun, and bring here what the storage has of the trial and the folder lacks.
@@ -114,11 +119,12 @@ class TrialStore:
         Raises:
             SupersededError: a newer job has begun.
         """
-        self._require_newest(self.listing())
+        listing = self.listing()
+        self._require_newest(listing)
         self._store.write(f"jobs/{_text(self._job)}", b"")
         discard_cached(self._folder)
-        self.fetch_files()
-        damaged, deadline = self.fetch(), time.monotonic() + _PATIENCE_SECONDS
+        self.fetch_files(listing)
+        damaged, deadline = self.fetch(listing), time.monotonic() + _PATIENCE_SECONDS
         while max(list_checkpoints(self._folder), default=0) < expected and not damaged:
             if time.monotonic() > deadline:
                 break  # who loads it says so
@@ -126,19 +132,19 @@ class TrialStore:
             damaged = self.fetch()
         return damaged
 
-    def fetch(self, *, at_least: int = 0) -> list[str]:
-        """Bring the checkpoints here that a job goes on from, unless they are here: the newest, verified.
+    def fetch(self, listing: Listing | None = None) -> list[str]:
+        """Bring the checkpoint here that a job goes on from, unless it is here: the newest, verified.
 
         Args:
-            at_least: virtual epoch of a checkpoint that is here; older ones are of no use.
+            listing: of just now.
 
         Returns:
             A line for each one that is damaged in the storage.
         """
         damaged: list[str] = []
         here = max(list_checkpoints(self._folder), default=0)
-        for stored in self.listing().whole:
-            if stored.virtual_epoch <= max(here, at_least):
+        for stored in (listing or self.listing()).whole:
+            if stored.virtual_epoch <= here:
                 break
             try:
                 self.get(stored)
@@ -224,15 +230,15 @@ class TrialStore:
                 found.setdefault(stored.virtual_epoch, stored)
         return list(found.values())
 
-    def fetch_files(self) -> None:
+    def fetch_files(self, listing: Listing | None = None) -> None:
         """Bring the trial's other files here, where they are not, or have grown since."""
-        for name, size in self._store.names(_FILES).items():
-            file = self._folder / name.rpartition("/")[2]
+        for name, size in (listing or self.listing()).files.items():
+            file = self._folder / name
             here = file.stat().st_size if file.exists() else -1
             if here < size and file.name != OWN_FILE:
                 self._folder.mkdir(parents=True, exist_ok=True)
                 with suppress(FileNotFoundError), atomic_file(file) as partial:
-                    self._store.get(name, partial)
+                    self._store.get(f"{_FILES}/{name}", partial)
 
     def remove_all(self) -> None:
         """Remove all checkpoints of the trial; its other files stay."""

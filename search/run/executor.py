@@ -65,9 +65,10 @@ class Jobs:
             schedule = schedule_of(coordinator.study.records, record, record.depth + 1)[:-1]
             plan = trial_plan(self.config, self.folder, record, coordinator.timeout, schedule)
             folder = Path(plan.folder)
-            known = newest_job(folder)
+            known, there = newest_job(folder), 0
             if self.stored is not None:
-                known = max(known, self.stored.newest_job(record.number))
+                there, job = self.stored.newest(record.number)
+                known = max(known, job)
                 plan = replace(plan, storage=self.stored.address(record.number))
             plan = replace(plan, job=self._begin_job(coordinator.study, record, known))
             goes_on_elsewhere = bool(schedule) and schedule[-1].until == record.depth
@@ -76,7 +77,6 @@ class Jobs:
             if goes_on_elsewhere:
                 keep_origin(folder, self.folder.trial(schedule[-1].trial), record.depth)
             elif record.depth:
-                there = 0 if self.stored is None else self.stored.newest(record.number)
                 expected = expected_checkpoint(folder, record, coordinator.study, there)
                 plan = replace(plan, checkpoint=expected)
             write_yaml(folder / OWN_FILE, {"trial": plan.number, "options": plan.options})

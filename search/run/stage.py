@@ -250,7 +250,7 @@ def build_coordinator(
         concurrency=concurrency,
         can_go_on=lambda record: (
             bool(list_checkpoints(folder.trial(record.number)))
-            or (stored is not None and stored.newest(record.number) > 0)
+            or (stored is not None and stored.newest(record.number)[0] > 0)
         ),
         retry_failed=retry_failed,
         watch=watch,

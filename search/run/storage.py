@@ -134,13 +134,10 @@ class StoredTrials:
         inside = self.folder.path.relative_to(self.folder.run_path).as_posix()
         return "" if inside == "." else inside
 
-    def newest(self, number: int) -> int:
-        """Virtual epoch of the newest checkpoint there; 0 if there is none."""
-        return max(self.of(number).listing().virtual_epochs, default=0)
-
-    def newest_job(self, number: int) -> Job:
-        """Of those that have begun there."""
-        return self.of(number).listing().newest_job
+    def newest(self, number: int) -> tuple[int, Job]:
+        """Virtual epoch of the newest checkpoint there, 0 if none is; and the newest job that has begun."""
+        listing = self.of(number).listing()
+        return max(listing.virtual_epochs, default=0), listing.newest_job
 
     def bring(self, number: int, virtual_epoch: int) -> Path:
         """The folder of one checkpoint, fetched unless it is here."""
@@ -217,7 +214,7 @@ def bring(storage: str | None, folder: RunFolder, number: int, virtual_epoch: in
 
 
 def send(storage: str | None, folder: RunFolder, file: Path) -> None:
-    """Put a file of a run, such as its report, beside what is mirrored of it, for people; if it has a storage.
+    """Put a file of a run, such as its report, beside what is mirrored of it, if it has a storage.
 
     Raises:
         SearchError: the storage refuses, or does not answer.
