@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from search.cli_paths import ConfigFile, FetchedRun, KnownFile, LocalPath, RunOrAddress, RunPath
+from trainables.storage.address import checked_address
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -116,11 +117,21 @@ retry_option = click.option(
 plain_option = click.option("--plain", is_flag=True, help="Print one line per event even on a terminal.")
 
 
+def _as_override(context: click.Context, option: click.Parameter, address: str | None) -> tuple[str, ...]:
+    """Checked at once: the message about an override would show what may be a password."""
+    if address is None:
+        return ()
+    try:
+        return (f"storage={checked_address(address)}",)
+    except ValueError as error:
+        raise click.BadParameter(str(error), context, option) from error
+
+
 storage_option = click.option(
     "--storage",
     "stored",
     metavar="ADDRESS",
-    callback=lambda context, option, address: () if address is None else (f"storage={address}",),
+    callback=_as_override,
     help="Keep the run there too, as NAME below it, such as s3://bucket/runs (--set storage=ADDRESS).",
 )
 

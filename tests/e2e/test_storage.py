@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from in_process import resume_locally, search_locally
+from programs import write_config
 from tiny_tasks import search_config
 
 from search.cli import cli
@@ -313,10 +314,14 @@ def test_what_is_no_address_is_refused(address: str, rule: str) -> None:
 
 
 @pytest.mark.parametrize("address", ["s3://KEY:SECRET@bucket/runs", "s3://bucket/runs?secret=SECRET"])
-def test_a_password_in_an_address_is_refused_and_not_shown(address: str) -> None:
+def test_a_password_in_an_address_is_refused_and_not_shown(tmp_path: Path, address: str) -> None:
     with pytest.raises(ValueError, match="AWS_ACCESS_KEY_ID") as caught:
         checked_address(address)
     assert "SECRET" not in str(caught.value)
     with pytest.raises(ConfigError) as refused:
         search_locally(search_config(storage=address))
     assert "SECRET" not in str(refused.value)
+    done = CliRunner().invoke(cli, [str(write_config(tmp_path)), "--storage", address])
+    assert done.exit_code == 2
+    assert "AWS_ACCESS_KEY_ID" in done.output
+    assert "SECRET" not in done.output
