@@ -15,6 +15,7 @@ from search.config.config import Config
 from search.errors import RefusedError, SearchError
 from search.mirror.claim import take
 from search.mirror.fetch import fetch_run
+from search.mirror.head import read_head
 from search.mirror.mirror import Mirror
 from search.run.folder import RunFolder
 from search.run.owner import Owner
@@ -73,12 +74,11 @@ def fetched_run(address: str, results: str | Path) -> RunFolder:
     except ValueError as error:
         raise RefusedError(str(error)) from None
     folder, store = RunFolder(local_path(results).absolute() / name), Store(address)
-    folder.create()
     with told():
-        if not fetch_run(store, folder.path) and not folder.has_begun:
-            with suppress(OSError):
-                folder.path.rmdir()
+        if read_head(store) is None and not folder.has_begun:
             raise RefusedError(f"{address} is not a run in a storage: no search has been mirrored there")
+        folder.create()
+        fetch_run(store, folder.path)
     return folder
 
 
