@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from search.ensembles.ensemble import export_ensemble as export_ensemble
     from search.ensembles.soup import export_soup as export_soup
     from search.exports.export import export as export
+    from search.fetching.fetch import fetch as fetch
     from search.listing.runs import list_runs as list_runs
     from search.listing.show import show as show
     from search.optuna_copy.copy import dashboard as dashboard
@@ -70,6 +71,7 @@ _HOME = {
     "export": "search.exports.export",
     "export_ensemble": "search.ensembles.ensemble",
     "export_soup": "search.ensembles.soup",
+    "fetch": "search.fetching.fetch",
     "init": "search.commands.init.command",
     "list_runs": "search.listing.runs",
     "load": "search.predicting.load",

@@ -91,6 +91,7 @@ def search(
 def resume(
     run: str | Path,
     *,
+    results: str | Path = "results",
     progress: bool = True,
     reporter: ProgressReporter | None = None,
     local: bool = False,
@@ -101,7 +102,8 @@ def resume(
     >>> search.resume("results/seg", overrides=["budget.trials=50"])
 
     Args:
-        run: the folder.
+        run: the folder, or the address of the run in a storage.
+        results: folder of all runs, into which one in a storage is fetched.
         progress, reporter, local: see `search`.
         options: see `search.run.search.resume`.
 
@@ -109,10 +111,9 @@ def resume(
         ConfigError: the configuration is wrong, or changes what must stay.
         SearchError: the search cannot continue.
     """
-    folder = RunFolder.at(run)
-    folder.require()
+    folder = searches.folder_of(run, results)
     with _shown(folder, reporter, progress=progress, local=local) as shown:
-        searches.resume(run, reporter=shown, local=local, **options)
+        searches.resume(run, results=results, reporter=shown, local=local, **options)
     return _done(folder)
 
 

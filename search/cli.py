@@ -10,10 +10,12 @@ from typing import Any, NoReturn
 
 import click
 
+from search.addresses import stored_run
 from search.cli_checks import INTERRUPTED, audit, batch_sizes, check, clean, init, schema, verify
 from search.cli_confirm import confirm
 from search.cli_end import ended
 from search.cli_export import export
+from search.cli_fetch import fetch
 from search.cli_group import DefaultCommand, with_key
 from search.cli_list import dashboard, list_command, show
 from search.cli_options import (
@@ -21,9 +23,11 @@ from search.cli_options import (
     config_argument,
     count_option,
     place_options,
-    run_argument,
+    results_option,
+    run_or_address,
     running_options,
     set_option,
+    storage_option,
 )
 from search.cli_paths import ConfigFile, require_current_folder
 from search.cli_plan import plan
@@ -49,11 +53,13 @@ def cli() -> None:
 @cli.command(short_help="Run or continue a search.")
 @config_argument
 @set_option
+@storage_option
 @place_options
 @running_options
 def search(
     config: str,
     overrides: tuple[str, ...],
+    stored: tuple[str, ...],
     results: str,
     name: str | None,
     from_run: str | None,
@@ -73,15 +79,14 @@ def search(
     \b
     Examples:
       tune-search configs/seg.yaml
-      tune-search configs/seg.yaml --name seg-2
       tune-search configs/seg.yaml --set trial.batch_size=16
       tune-search configs/seg.yaml --set 'trial.optimizer.lr={loguniform: [1e-4, 1e-2]}'
       tune-search configs/wider.yaml --from-run results/seg
       tune-search configs/streets.yaml --priors-from results/seg
+      tune-search configs/seg.yaml --storage s3://bucket/runs
       tune-search configs/seg.yaml --local
     """
-    if sys.stderr.isatty():
-        click.echo("reading the configuration", err=True)
+    _say("reading the configuration")
     from search.config.stages import load_config
     from search.run.executors.choose import executor_for
 
@@ -89,7 +94,7 @@ def search(
     with leaving_on_sigterm(), closing(chosen) as executor:
         try:
             loaded = load_config(
-                config, overrides, name=name, priors_from=priors_from, before_task=executor.begin
+                config, stored + overrides, name=name, priors_from=priors_from, before_task=executor.begin
             )
             from search.run import search as searches
 
@@ -114,7 +119,8 @@ def search(
 
 
 @cli.command(short_help="Continue a search, also with larger limits.")
-@run_argument
+@run_or_address
+@results_option
 @count_option("--trials", "Total number of trials, including those so far.")
 @count_option("--max-virtual-epochs", "Full length of a trial, in virtual epochs.")
 @click.option(
@@ -133,6 +139,7 @@ def search(
 @running_options
 def resume(
     run: str,
+    results: str,
     trials: int | None,
     max_virtual_epochs: int | None,
     time: str | None,
@@ -147,6 +154,8 @@ def resume(
 ) -> None:
     """Continue the search in the folder RUN, interrupted or complete.
 
+    RUN may be the address of a run in a storage: it is fetched into DIR/NAME, and goes on there.
+
     Limits can be raised, and new trials can have points to evaluate, another space, sampler and scheduler
     (with --set or --config). Objective, task, data and virtual epoch cannot change. Trials that a limit cut
     short, or that completed a shorter full length, continue if they still have a checkpoint.
@@ -155,6 +164,7 @@ def resume(
     Examples:
       tune-search resume results/seg
       tune-search resume results/seg --trials 50 --time 2h
+      tune-search resume s3://bucket/runs/seg
       tune-search resume results/seg --set budget.full_trainings=20
       tune-search resume results/seg --retry-failed
       tune-search resume results/seg --trials 50 --set 'trial.model.width={choice: [16, 32, 64]}'
@@ -173,6 +183,7 @@ def resume(
             run,
             config=config,
             overrides=changes,
+            results=results,
             accept_new_data=accept_new_data,
             retry_failed=retry_failed,
             reporter=reporter,
@@ -181,11 +192,19 @@ def resume(
 
     with leaving_on_sigterm():
         executor = executor_for(address, local=local, skip_bad_nodes=skip_bad_nodes)
-        watched(Path(run).absolute(), continue_run, plain=plain, local=local, flags=executor.flags)
+        folder = Path(results) / run.rpartition("/")[2] if stored_run(run) else Path(run)
+        watched(folder.absolute(), continue_run, plain=plain, local=local, flags=executor.flags)
+
+
+def _say(text: str) -> None:
+    """A line for whoever watches the terminal."""
+    if sys.stderr.isatty():
+        click.echo(text, err=True)
 
 
 for each in (
     export,
+    fetch,
     list_command,
     show,
     dashboard,

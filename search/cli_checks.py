@@ -9,7 +9,14 @@ from typing import NoReturn
 
 import click
 
-from search.cli_options import config_argument, count_option, priors_option, run_argument, set_option
+from search.cli_options import (
+    config_argument,
+    count_option,
+    fetched_run,
+    priors_option,
+    run_argument,
+    set_option,
+)
 from search.cli_paths import DataPath, LocalPath, NewFile
 from search.text import command
 
@@ -137,7 +144,7 @@ def audit(run: str) -> None:
 
 
 @click.command(short_help="Look for damaged files.")
-@run_argument
+@fetched_run
 def verify(run: str) -> None:
     """Check every file of the search in RUN: study, checkpoints, configuration and export.
 
@@ -147,6 +154,7 @@ def verify(run: str) -> None:
     \b
     Examples:
       tune-search verify results/seg
+      tune-search verify s3://bucket/runs/seg
       tune-search verify results/seg && tar -cf seg.tar results/seg
     """
     from search.screen.progress_bar import ProgressBar

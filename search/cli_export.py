@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from search.cli_options import out_option, run_argument
+from search.cli_options import fetched_run, out_option
 
 
 @click.command(short_help="Export the best checkpoint as plain files.")
-@run_argument
+@fetched_run
 @click.option("--trial", type=int, metavar="N", help="Number of the trial to export (default: the best).")
 @click.option(
     "--format",
@@ -52,6 +52,7 @@ def export(
     \b
     Examples:
       tune-search export results/seg
+      tune-search export s3://bucket/runs/seg
       tune-search export results/seg --trial 7 --out models/seg-7
       tune-search export results/seg --format onnx --with-preprocessing
       tune-search export results/seg --format onnx --format pt2

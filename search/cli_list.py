@@ -9,14 +9,15 @@ from typing import Any
 
 import click
 
-from search.cli_options import run_argument
-from search.cli_paths import NewFile, RunPath
+from search.cli_options import fetched_run, run_argument
+from search.cli_paths import NewFile, RunsPath
+from trainables.storage.address import is_address
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, whose keys docs/list.md has.")
 
 
 @click.command("list", short_help="List runs with state, best value and progress.")
-@click.argument("folder", metavar="[DIR]", default="results", type=RunPath("a folder of runs"))
+@click.argument("folder", metavar="[DIR]", default="results", type=RunsPath())
 @json_option
 def list_command(folder: str, as_json: bool) -> None:
     """List the runs in DIR (default: results) and in the folders below it, the newest activity first.
@@ -28,6 +29,7 @@ def list_command(folder: str, as_json: bool) -> None:
     Examples:
       tune-search list
       tune-search list /scratch/me/results
+      tune-search list s3://bucket/runs
       tune-search list --json | jq '.[] | select(.state == "running") | .name'
     """
     from search.screen.progress_bar import ProgressBar
@@ -35,22 +37,30 @@ def list_command(folder: str, as_json: bool) -> None:
     unread: list[OSError] = []
     with ProgressBar(sys.stderr) as bar:
         bar.report("reading", 0, 1)
+        from search.fetching.listed import list_stored
         from search.listing.runs import list_runs
         from search.screen.columns import terminal_width
         from search.screen.list_text import runs_text
         from search.text import printable
 
-        runs = list_runs(folder, phase=lambda text: bar.report(text, 0, 1), unread=unread.append)
+        def phase(text: str) -> None:
+            bar.report(text, 0, 1)
+
+        where: Path | str = folder if is_address(folder) else Path(folder).absolute()
+        if is_address(folder):
+            runs = list_stored(folder, phase)
+        else:
+            runs = list_runs(folder, phase=phase, unread=unread.append)
     if as_json:
         _print_json([run.as_dict() for run in runs])
     else:
-        click.echo(runs_text(runs, Path(folder).absolute(), width=terminal_width()))
+        click.echo(runs_text(runs, where, width=terminal_width()))
     for error in unread:
         click.echo(f"note: cannot read {printable(str(error.filename))}: {error.strerror}", err=True)
 
 
 @click.command(short_help="Show a run with its trials, or one trial.")
-@run_argument
+@fetched_run
 @click.option(
     "--trial",
     metavar="N",
@@ -69,6 +79,7 @@ def show(run: str, trial: str | None, everything: bool, as_json: bool) -> None:
     Examples:
       tune-search show results/seg
       tune-search show results/seg --trial 7
+      tune-search show s3://bucket/runs/seg
       tune-search show results/stages --trial 1-optimizer/7
       tune-search show results/seg --json | jq '.stages[0].trials[0].params'
     """

@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 
 import click
 
-from search.cli_paths import ConfigFile, KnownFile, LocalPath, RunPath
+from search.cli_paths import ConfigFile, FetchedRun, KnownFile, LocalPath, RunOrAddress, RunPath
+from trainables.storage.address import checked_address
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -30,6 +31,7 @@ Examples:
   tune-search predict results/seg/export photos/ --out predicted/   predict images with the exported model
   tune-search retrain results/seg/export               train the exported model at full length
   tune-search resume results/seg --trials 50           continue a search with more trials
+  tune-search fetch s3://bucket/runs/seg               bring a run here that is kept in object storage
   tune-search confirm results/seg --top 3 --seeds 5    race its best trials over new seeds
   tune-search batch-sizes results/batch_size           compare the batch sizes of the trials
   tune-search dashboard results/seg                    copy it for optuna-dashboard
@@ -43,6 +45,9 @@ Completion with the Tab key, for the start-up file of bash, zsh or fish:
   _TUNE_SEARCH_COMPLETE=fish_source tune-search | source
 """
 
+fetched_run = click.argument("run", type=FetchedRun())
+fetched_run_with_events = click.argument("run", type=FetchedRun(events=True))
+run_or_address = click.argument("run", type=RunOrAddress())
 config_argument = click.argument("config", type=ConfigFile())
 run_argument = click.argument("run", type=RunPath())
 set_option = click.option(
@@ -110,6 +115,25 @@ retry_option = click.option(
     "--retry-failed", is_flag=True, help="Try trials again that failed or ran out of memory before."
 )
 plain_option = click.option("--plain", is_flag=True, help="Print one line per event even on a terminal.")
+
+
+def _as_override(context: click.Context, option: click.Parameter, address: str | None) -> tuple[str, ...]:
+    """Checked at once: the message about an override would show what may be a password."""
+    if address is None:
+        return ()
+    try:
+        return (f"storage={checked_address(address)}",)
+    except ValueError as error:
+        raise click.BadParameter(str(error), context, option) from error
+
+
+storage_option = click.option(
+    "--storage",
+    "stored",
+    metavar="ADDRESS",
+    callback=_as_override,
+    help="Keep the run there too, as NAME below it, such as s3://bucket/runs (--set storage=ADDRESS).",
+)
 
 
 def count_option(name: str, text: str) -> Callable[[_Command], _Command]:

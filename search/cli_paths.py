@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from search.addresses import local_path
+from search.addresses import local_path, stored_run
 from search.errors import RefusedError, SearchError
 from search.text import command, nearest
+from trainables.storage.address import checked_address, is_address, split_address
 
 _MAX_NAMES = 1000
 """Names of a folder that are compared with a mistyped one."""
@@ -180,6 +182,79 @@ class RunPath(LocalPath):
             hint = f"; did you mean {run}?" if path.endswith(_YAML) and os.path.isdir(run) else ""
             self.fail(f"{path} is a file; must be {self._rule}{hint}", param, ctx)
         return path
+
+
+class RunsPath(RunPath):
+    """A folder of runs, or the address of one in a storage."""
+
+    def __init__(self) -> None:
+        super().__init__("a folder of runs")
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        given = str(value)
+        if not is_address(given) or (given.lower().startswith("file:") and not _has_runs(given)):
+            return super().convert(value, param, ctx)
+        try:
+            return checked_address(given)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Address(click.ParamType[str]):
+    """The address of a run in a storage."""
+
+    name = "address"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            split_address(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        return str(value)
+
+
+class RunOrAddress(RunPath):
+    """The folder of a search, or its address in a storage."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            address = stored_run(str(value))
+        except RefusedError as error:
+            self.fail(str(error), param, ctx)
+        if address is None:
+            return super().convert(value, param, ctx)
+        return Address().convert(address, param, ctx)
+
+
+class FetchedRun(RunOrAddress):
+    """The same, as a folder: the study and the small files at an address are fetched into results/NAME.
+
+    Args:
+        events: fetch TensorBoard's events too.
+    """
+
+    def __init__(self, *, events: bool = False) -> None:
+        super().__init__()
+        self._events = events
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        given = super().convert(value, param, ctx)
+        if stored_run(given) is None:
+            return given
+        if self._events:
+            from search.fetching.fetch import fetch  # which imports torch
+
+            return str(fetch(given, checkpoints=False).folder)
+        from search.run.storage import fetched_run
+
+        return str(fetched_run(given, "results").path)
+
+
+def _has_runs(address: str) -> bool:
+    """Whether what lies in the folder of a `file:///…` address are runs in a storage."""
+    with suppress(OSError, RefusedError):
+        return any(stored_run(f"{address.rstrip('/')}/{name}") for name in os.listdir(local_path(address)))
+    return False
 
 
 def _of_folder(path: str) -> str:

@@ -6,12 +6,12 @@ import sys
 
 import click
 
-from search.cli_options import run_argument
+from search.cli_options import fetched_run_with_events
 from search.cli_paths import NewFile
 
 
 @click.command(short_help="Write one HTML page of what a search has found.")
-@run_argument
+@fetched_run_with_events
 @click.option("--out", type=NewFile(), metavar="FILE", help="File to write (default: RUN/report.html).")
 def report(run: str, out: str | None) -> None:
     """Write what the search in RUN has found so far as one HTML file that opens anywhere, also offline.
@@ -23,6 +23,7 @@ def report(run: str, out: str | None) -> None:
     Examples:
       tune-search report results/seg
       tune-search report results/seg --out seg.html
+      tune-search report s3://bucket/runs/seg
     """
     from search.screen.progress_bar import ProgressBar
 

@@ -32,13 +32,14 @@ def has_arrived(trial_folder: Path) -> bool:
     return True
 
 
-def require_checkpoint(trial_folder: Path, virtual_epoch: int, reported: int) -> None:
+def require_checkpoint(trial_folder: Path, virtual_epoch: int, reported: int, storage: str = "") -> None:
     """Wait a moment for the checkpoint of this virtual epoch, or a later one.
 
     Args:
         trial_folder: of the trial.
         virtual_epoch: of the newest checkpoint that the search knows; 0 if it knows none.
         reported: virtual epochs of the trial that have been reported.
+        storage: address from which it should have been fetched; empty where machines share the folder.
 
     Raises:
         MissingCheckpointError: none of them is there.
@@ -47,11 +48,12 @@ def require_checkpoint(trial_folder: Path, virtual_epoch: int, reported: int) ->
     while (newest := max(list_checkpoints(trial_folder), default=0)) < virtual_epoch:
         if time.monotonic() > deadline:
             there = f"the newest is {checkpoint_folder(trial_folder, newest).name}" if newest else "none is"
+            rule = "every machine needs the search's results folder at the same path"
+            rule = f"it should have come from {storage}, which does not list it" if storage else rule
             name = checkpoint_folder(trial_folder, virtual_epoch).name
             raise MissingCheckpointError(
                 f"{reported} virtual epochs of this trial were reported, and on {socket.gethostname()} "
-                f"there is no {name} in {trial_folder} ({there} there); every machine needs the search's "
-                "results folder at the same path"
+                f"there is no {name} in {trial_folder} ({there} there); {rule}"
             )
         _change(trial_folder)
         time.sleep(_LOOK_SECONDS)

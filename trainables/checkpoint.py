@@ -31,8 +31,9 @@ from trainables.findings import a_type
 
 MANIFEST_VERSION = 1
 _PREFIX, _DAMAGED, _ORIGIN = "checkpoint_", "damaged_", "origin_"
-_WEIGHTS, _STATE, _MANIFEST = "model.safetensors", "state.pt", "manifest.json"
-_FILES = (_WEIGHTS, _STATE)
+_WEIGHTS, _STATE, MANIFEST = "model.safetensors", "state.pt", "manifest.json"
+FILES = (_WEIGHTS, _STATE)
+"""Of a checkpoint, beside its manifest."""
 REASON = "reason.txt"
 """File in a checkpoint that was set aside, which says why."""
 _NOT_THE_FILE = (errno.EACCES, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE)
@@ -127,13 +128,13 @@ def _write_files(
     manifest = {
         "version": MANIFEST_VERSION,
         "virtual_epoch": virtual_epoch,
-        "files": {name: {"sha256": sha256(folder / name)} for name in _FILES},
+        "files": {name: {"sha256": sha256(folder / name)} for name in FILES},
         "versions": library_versions(),
         "info": dict(info),
     }
     # Through JSON first: what is hashed is what is read back, with keys of mappings as text.
     content = json.loads(json.dumps(manifest))
-    (folder / _MANIFEST).write_text(
+    (folder / MANIFEST).write_text(
         json.dumps(content | {"sha256": _content_sum(content)}, indent=1), encoding="utf-8"
     )
 
@@ -171,24 +172,24 @@ def read_checkpoint(trial_folder: Path, virtual_epoch: int) -> Checkpoint:
 
 def verified(folder: Path, virtual_epoch: int) -> Checkpoint:
     """Verify the checkpoint in this folder, as `read_checkpoint`."""
-    with _reraise_as_damaged(folder, _MANIFEST):
-        manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
-        _compare(folder, _MANIFEST, _content_sum(manifest), manifest["sha256"])
+    with _reraise_as_damaged(folder, MANIFEST):
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        _compare(folder, MANIFEST, _content_sum(manifest), manifest["sha256"])
         version = manifest["version"]
     if version != MANIFEST_VERSION:
         raise ValueError(
             f"{folder} has version {version} of the checkpoint format and this program reads version "
             f"{MANIFEST_VERSION}; use the version of tune-search that wrote it, or take another folder"
         )
-    for name in _FILES:
+    for name in FILES:
         with _reraise_as_damaged(folder, name):
             _compare(folder, name, sha256(folder / name), manifest["files"][name]["sha256"])
-    with _reraise_as_damaged(folder, _MANIFEST):
+    with _reraise_as_damaged(folder, MANIFEST):
         number, info = manifest["virtual_epoch"], manifest["info"]
     if number != virtual_epoch:
         raise DamagedCheckpointError(folder, f"holds virtual epoch {number}")
     if not isinstance(info, dict):
-        raise DamagedCheckpointError(folder, f"{_MANIFEST}: info is {a_type(info)}, not a mapping")
+        raise DamagedCheckpointError(folder, f"{MANIFEST}: info is {a_type(info)}, not a mapping")
     return Checkpoint(folder, virtual_epoch, info)
 
 

@@ -19,7 +19,8 @@ Job = tuple[int, int]
 """Number of the session of the search, and of the job in it; a later job is greater."""
 ALONE: Job = (0, 0)
 """Of a training that no study has begun."""
-_FILE = "job.json"
+JOB_FILE = "job.json"
+"""In the folder of a trial, its newest job."""
 
 
 class SupersededError(Exception):
@@ -43,7 +44,7 @@ def is_of_newer(name: str, job: Job) -> bool:
 def newest_job(folder: Path) -> Job:
     """The newest job of the trial in this folder, as far as it is known there."""
     try:
-        session, number = json.loads((folder / _FILE).read_text(encoding="utf-8"))
+        session, number = json.loads((folder / JOB_FILE).read_text(encoding="utf-8"))
         return int(session), int(number)
     # Not synced, so that a machine which loses its power may leave an empty file.
     except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
@@ -82,10 +83,10 @@ def become_newest(folder: Path, job: Job) -> None:
     require_newest(folder, job)
     if newest_job(folder) == job:
         return
-    partial = partial_path(folder / f"{_FILE}.{uuid.uuid4().hex[:8]}")
+    partial = partial_path(folder / f"{JOB_FILE}.{uuid.uuid4().hex[:8]}")
     try:
         partial.write_text(json.dumps(job), encoding="utf-8")
-        partial.replace(folder / _FILE)
+        partial.replace(folder / JOB_FILE)
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)

@@ -178,6 +178,16 @@ def system_errors() -> Iterator[None]:
         raise OSError(number, os.strerror(number)) from error
 
 
+@contextmanager
+def naming(folder: Path) -> Iterator[None]:
+    """Name the folder in an error of the system that names no file, such as a full disk's."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(folder)
+        raise
+
+
 def _old(path: Path) -> Path:
     return path.with_name(f".{path.name}.old")
 

@@ -64,6 +64,8 @@ class TrialPlan:
     step on: `trial`, `until` (virtual epoch), `params` and `options`; the last is the other trial."""
     timeout: float | None = None
     """Seconds that a virtual epoch may take."""
+    storage: str = ""
+    """Address under which the trial's checkpoints are kept too; empty where they are in its folder alone."""
     prepared: str | None = None
     """Folder of what the task prepared once for the whole run; None recomputes it."""
     working_folder: str = "."

@@ -6,8 +6,8 @@ import json
 import logging
 import math
 import operator
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from trainables.checkpoint import (
 )
 from trainables.data.handover import take_notes
 from trainables.fence import ALONE, become_newest, is_newest, require_newest
+from trainables.files import naming
 from trainables.function.task import as_task
 from trainables.function.trainer import FunctionTrainer
 from trainables.images.skipped import keep_skipped
@@ -40,6 +41,7 @@ from trainables.process.imports import import_own
 from trainables.process.process_state import clean_process
 from trainables.progress import DivergedError
 from trainables.ranks.team import Team
+from trainables.stored import TrialStore
 from trainables.task import Task
 from trainables.tensorboard import TensorBoardWriter
 from trainables.trainer import Trainer
@@ -111,12 +113,16 @@ class TrialSession:
         self.history: list[Record] = []
         self._saved = 0
         self._between = True  # virtual epochs, where alone a checkpoint can be taken
-        self._messages = self._load()
+        self._stored = TrialStore(plan.storage, self._folder, plan.job) if plan.storage else None
+        fetched = [] if self._stored is None else self._stored.begin(plan.checkpoint)
+        self._messages = [*fetched, *self._load()]
         if not self.history and plan.pretrained and (fitted := self.trainer.load_pretrained()):
             log.info("trial %d begins from %s", plan.number, fitted)
         if team is not None:
             team.share({"weights": dict(self.trainer.weights()), "state": self.trainer.state_dict()})
         remove_beyond(self._folder, len(self.history), plan.job)
+        if self._stored is not None:
+            self._stored.remove_beyond(len(self.history))
         self._next = min(plan.reported, len(self.history))
         self._keep_skipped()
         self._writer = TensorBoardWriter(self._folder, start_step=self.trainer.counters.num_steps + 1)
@@ -179,7 +185,7 @@ class TrialSession:
         After an exception or a divergence inside a virtual epoch nothing is written.
         """
         if not self.saved:
-            with _naming(self._folder):
+            with naming(self._folder):
                 self._save()
 
     def close(self) -> None:
@@ -187,6 +193,8 @@ class TrialSession:
         try:
             self.save()
             self._writer.close()
+            if self._stored is not None:
+                self._stored.send_files()
         finally:
             self.trainer.close()
 
@@ -210,7 +218,7 @@ class TrialSession:
             return self._returned()
         self.history.append({"virtual_epoch": len(self.history) + 1, **self._spent(), **metrics})
         # Events first: those of a virtual epoch that is computed again are purged, lost ones stay lost.
-        with _naming(self._folder):
+        with naming(self._folder):
             require_newest(self._folder, self.plan.job)
             self._write_events(self.history[-1])
             if self._is_due():
@@ -227,7 +235,7 @@ class TrialSession:
     def _keep_skipped(self) -> None:
         skipped = {**self.trainer.skipped_samples, **(self._team.skipped if self._team else {})}
         if skipped and is_newest(self._folder, self.plan.job):
-            with _naming(self._folder):
+            with naming(self._folder):
                 keep_skipped(self._folder, skipped)
 
     def _objective_fault(self, metrics: Mapping[str, float]) -> str | None:
@@ -274,8 +282,10 @@ class TrialSession:
         }
         weights, state = trainer.weights(), trainer.state_dict()
         write_checkpoint(self._folder, newest, weights=weights, state=state, info=info, job=plan.job)
-        self._saved = newest
         require_newest(self._folder, plan.job)
+        if self._stored is not None:  # before the report that tells of it
+            self._stored.keep(newest=newest, best=best["virtual_epoch"], keep=plan.checkpoint_keep)
+        self._saved = newest
         if newest >= plan.num_virtual_epochs:
             discard_origins(self._folder)
         remove_old_checkpoints(
@@ -285,8 +295,12 @@ class TrialSession:
     def _load(self) -> list[str]:
         """Continue from the newest intact checkpoint, if any; returns what is to be said of that."""
         job, other = self.plan.job, "it was written with other options or data"
-        require_checkpoint(self._folder, self.plan.checkpoint, self.plan.reported)
+        require_checkpoint(self._folder, self.plan.checkpoint, self.plan.reported, self.plan.storage)
         loaded, messages = load_newest(self._folder, job)
+        if messages and self._stored is not None:  # what is damaged here may be whole there
+            messages += self._stored.fetch()
+            loaded, more = load_newest(self._folder, job)
+            messages += more
         while loaded is not None and not (self._begins_elsewhere(loaded) or self._is_own(loaded.info)):
             aside = set_aside(self._folder, loaded.virtual_epoch, other, job)
             messages.append(
@@ -333,13 +347,3 @@ class TrialSession:
         self._writer.images(self.trainer.take_images(), int(step))
         for tag, content in self.trainer.take_texts().items():
             self._writer.text(tag, content, int(step))
-
-
-@contextmanager
-def _naming(folder: Path) -> Iterator[None]:
-    """Name the folder in an error of the system that names no file, such as a full disk's."""
-    try:
-        yield
-    except OSError as error:
-        error.filename = error.filename or str(folder)
-        raise

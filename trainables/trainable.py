@@ -110,7 +110,8 @@ class TrialTrainable(tune.Trainable):
 
     def _begin(self, config: dict[str, Any]) -> Started:
         plan = TrialPlan(**config["plan"])
-        if "request" in config and not has_arrived(Path(plan.folder)):  # made before the job was asked for
+        # Made before the job was asked for, where hosts share it.
+        if "request" in config and not plan.storage and not has_arrived(Path(plan.folder)):
             missing = (
                 f"the trial's folder {plan.folder} is not there: the results are not shared with this host"
             )

@@ -20,6 +20,7 @@ from search.run.hints import going_on
 from search.run.objectives import refuse_several
 from search.run.opened import Run
 from search.run.reporter import ProgressReporter
+from search.run.storage import mirrored
 from search.run.summary import Summary
 from search.run.summary_file import read_summary
 from search.study.reading import read_records
@@ -78,8 +79,12 @@ def race(
     with closing(executor):
         executor.begin()
         shown = reporter or ProgressReporter()
-        found = run_race(folder, summary, asked, executor, shown, retry_failed=retry_failed)
-        write_json(folder.summary, found.as_dict())
+        storage = open_run(folder.config).first.storage
+        with mirrored(storage, folder, shown.phase) as mirror:
+            found = run_race(
+                folder, summary, asked, executor, shown, retry_failed=retry_failed, mirror=mirror
+            )
+            write_json(folder.summary, found.as_dict())
         return found
 
 

@@ -20,6 +20,7 @@ from search.race.plan import read_plan
 from search.run.confirm import read_confirmed
 from search.run.folder import RunFolder
 from search.run.kept_priors import kept_priors
+from search.run.storage import faults_elsewhere
 from search.schedulers.build import build_scheduler
 from search.study.journal_check import read_journal
 from search.study.trial import BROKEN_OFF, TrialRecord, ranked
@@ -54,8 +55,7 @@ def verify(run: str | Path, *, progress: Callable[[int, int], None] = lambda don
     folder.require_private()
     if not folder.config.is_file() and not folder.journal.is_file():
         folder.require()
-    places = dict.fromkeys([folder, *folder.stages()])
-    checks = [_FolderCheck(place, folder.path, progress) for place in places]
+    checks = [_FolderCheck(p, folder.path, progress) for p in dict.fromkeys([folder, *folder.stages()])]
     for later_stage in checks[2:]:
         later_stage.check_base()
     searched = list(checks)
@@ -178,10 +178,10 @@ class _FolderCheck:
             record.number: {epoch: fault for epoch, fault in self.checkpoints[record.number].items() if fault}
             for record in self.records
         }
-        if self.owner is None:
-            for record, epoch in self._needed():
-                if epoch not in self.checkpoints[record.number]:
-                    faults[record.number][epoch] = "is missing"
+        needed = self._needed() if self.owner is None else []
+        absent = [(r.number, epoch) for r, epoch in needed if epoch not in self.checkpoints[r.number]]
+        for number, epoch, fault in faults_elsewhere(self._config, self._folder, absent):
+            faults[number][epoch] = fault
         for record in self.records:
             for epoch, fault in faults[record.number].items():
                 self._add(self._checkpoint(record.number, epoch), fault, self._cost(record, epoch))

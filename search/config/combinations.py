@@ -143,6 +143,9 @@ RULES: Sequence[Rule] = (
          "received {value}; the reports of a window may be of two trials' weights there; remove it"),
     Rule("pbt", "`confirm`", ("confirm",), lambda asked: asked.confirm is not None,
          f"{OF_A_POPULATION}; remove it", _ALSO_STAGES),
+    Rule("pbt", "`storage`", ("storage",), lambda asked: asked.sections.storage is not None,
+         "members of a population go on from each other's checkpoints, copied within the run's folder "
+         "alone; leave it out, or take another scheduler"),
     Rule("pbt", "a stage with pbt before another one", ("stages",), lambda asked: asked.later_stage,
          "pbt changes values while a trial is trained, so that there are none for the next stage; let it be "
          "the last stage", _STAGES),

@@ -192,7 +192,7 @@ def complete(sections: Sections, tree: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in sections:
         if name == "priors":  # config.yaml has them beside the domains
             continue
-        if name in ("stages", "confirm", "limits", "objectives") and not value:
+        if name in ("stages", "confirm", "limits", "objectives", "storage") and not value:
             continue
         if name == "objective" and sections.objectives:
             continue

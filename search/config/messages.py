@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from search.errors import KeyPath
 from search.text import nearest, shown, suggestion, value_at
 from trainables.imported_options import ImportedOptions
+from trainables.storage.address import SecretError
 
 _WORDING = (
     (r"^Input should be ", ""),
@@ -126,7 +127,8 @@ def _message(found: _Found, model: type[BaseModel], tree: Any) -> tuple[KeyPath,
         return _tag_message(found, model, tree)
     if found.type in ("value_error", "assertion_error"):
         text = str(context.get("error", error["msg"]))
-        return path, text if isinstance(value, dict | list) else f"received {shown(value)}; {text}"
+        is_told = not isinstance(value, dict | list) and not isinstance(context.get("error"), SecretError)
+        return path, text if not is_told else f"received {shown(value)}; {text}"
     return path, f"received {shown(value)}; must be {_rule(error)}{_did_you_mean(value, [error])}"
 
 

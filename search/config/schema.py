@@ -29,6 +29,7 @@ from trainables.data.virtual_epoch import Unit
 from trainables.imported import check_path
 from trainables.imported_options import BUILT_IN_OR_IMPORTED, IMPORTED, PATH
 from trainables.options import Mode as Mode
+from trainables.storage.address import checked_address
 
 Axis = Literal["virtual_epochs", "steps", "samples"]
 _Duration = Annotated[float | None, BeforeValidator(parse_duration, json_schema_input_type=str | None)]
@@ -303,6 +304,9 @@ class StageSections(Section):
     """What the model of a trial may have at most; a trial over it is not trained."""
     resources: Resources = Resources()
     checkpoint: Checkpoint = Checkpoint()
+    storage: Annotated[str, AfterValidator(checked_address)] | None = None
+    """Address under which the run is kept too, as NAME below it, so that another machine can go on:
+    s3://bucket/runs, gs://bucket/runs or file:///mnt/runs."""
     max_failures: CountOrZero = 2
     """Number of times that a failed trial is retried."""
     max_failed_trials: Count = 5

@@ -22,6 +22,7 @@ from search.run.confirm import read_confirmed
 from search.run.data_record import TrialData, data_for
 from search.run.folder import RunFolder
 from search.run.provenance import working_folder
+from search.run.storage import bring
 from search.study.reading import read_records
 from search.study.trial import TrialRecord
 from search.text import command
@@ -152,7 +153,9 @@ def _export_winner(folder: RunFolder, stage: RunFolder, race: Confirmed, out: Pa
     home, config = RunFolder(folder.confirm_path), open_run(stage.config).first
     record = next(record for record in read_records(home.journal) if record.number == race.run)
     try:
-        found = read_checkpoint(home.trial(record.number), record.best_virtual_epoch(config.objective.mode))
+        best = record.best_virtual_epoch(config.objective.mode)
+        bring(config.storage, home, record.number, best)
+        found = read_checkpoint(home.trial(record.number), best)
         how.phase("loading data and evaluating the checkpoint")
         data = data_for(config, home, record)
         return export_checkpoint(found, config, out, data.prepared, data, race, how)
@@ -174,6 +177,7 @@ def _export(
     record = chosen(folder, config, records, trial)
     try:
         best = record.best_virtual_epoch(config.objective.mode)
+        bring(config.storage, folder, record.number, best)
         checkpoint = read_checkpoint(folder.trial(record.number), best)
         how.phase("loading data and evaluating the checkpoint")
         data = data_for(config, folder, record)

@@ -50,6 +50,8 @@ class ListedRun:
     """When a trial last began, reported or ended, in Unix seconds. Where the version that ran it kept no
     times, and of a run that cannot be read: when the journal was last written, if only by a copy."""
     size: Size | None = None
+    address: str = ""
+    """Of a run in a storage, whose folder here is a temporary one."""
     race: Confirmed | None = None
 
     @property
@@ -68,7 +70,7 @@ class ListedRun:
             best |= {"of_other_data": record.of_other_data}
         return {
             "name": self.name,
-            "folder": str(self.folder),
+            "folder": self.address or str(self.folder),
             "state": self.state.state.value,
             "reason": self.state.reason,
             "damaged": self.state.damaged,

@@ -33,7 +33,7 @@ class Needs:
     data: tuple[str, ...]
     """Files and folders that trials read, with variables as in `$HOME/data`."""
     results: str
-    """The run's folder."""
+    """The run's folder; empty where hosts share none."""
 
 
 class Preflight:
@@ -109,7 +109,7 @@ class Preflight:
         self._is_marked = False
 
     def _mark(self) -> None:
-        if self._is_marked:
+        if self._is_marked or not self._needs.results:
             return
         discard_all(sorted(self._folder.glob(f".{_MARKER}.*")))  # of searches that were killed
         atomic_write(self._marker, "")
@@ -167,6 +167,8 @@ def _look() -> Callable[[Mapping[str, Any], tuple[int, int]], list[str]]:
                     session.load_task_class(needs["task"])
             except Exception as error:  # whatever a module raises
                 lacks.append(f"the task {needs['task']}: {cause(error)}")
+        if not needs["results"]:
+            return lacks
         marker = Path(needs["marker"])
         deadline = time.monotonic() + needs["patience"]
         try:

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from search.addresses import local_path
+from search.config.stages import open_run
 from search.errors import SearchError
 from search.reports.opened import open_for_report
 from search.reports.page import page_of
 from search.run.folder import RunFolder
 from search.run.heartbeat import Heard, heard_in
+from search.run.storage import send
 from search.text import command, one_line
 from trainables.files import atomic_write
 
@@ -41,7 +43,9 @@ def report_at_end(folder: RunFolder) -> tuple[Path | None, str]:
     What a search has found is not lost with the page that shows it, so nothing is raised.
     """
     try:
-        return write_report(folder), ""
+        file = write_report(folder)
+        send(open_run(folder.config).first.storage, folder, file)
+        return file, ""
     except Exception as error:
         again = command("report", folder.path)
         return None, f"not written, {type(error).__name__}: {one_line(str(error))}; `{again}` tries again"

@@ -25,6 +25,7 @@ _ALWAYS = (
     "resources",
     "confirm",
     "checkpoint",
+    "storage",
     "max_failures",
     "max_failed_trials",
     "timeout",

@@ -15,6 +15,7 @@ from search.config.schema import Budget, Confirm, Mode, Sampler
 from search.config.stages import open_run
 from search.config.tasks import BUILT_IN
 from search.errors import RefusedError, SearchError
+from search.mirror.mirror import Mirror
 from search.race.confirmed import Confirmed, confirmed_by
 from search.race.plan import SEED, RacePlan, plan_race, read_plan
 from search.race.race import Race
@@ -27,7 +28,9 @@ from search.run.executor import Executor, Jobs
 from search.run.folder import RunFolder
 from search.run.lost_runs import without_lost_runs
 from search.run.reporter import ProgressReporter
-from search.run.stage import load_shared_data, owned, run_jobs
+from search.run.shared_data import load_shared_data
+from search.run.stage import owned, run_jobs
+from search.run.storage import live_trials
 from search.run.summary import RACE, Summary
 from search.schedulers.base import NoScheduler
 from search.space.space import Space
@@ -35,7 +38,6 @@ from search.study.reading import read_records
 from search.study.study import SearchStudy
 from search.study.trial import NO_VERDICT, TrialRecord
 from trainables.checkpoint import checkpoint_folder, list_checkpoints
-from trainables.data.notes import heard_notes
 from trainables.data.prepared import data_key
 from trainables.files import atomic_file, discard_all
 from trainables.task import Arrays
@@ -141,6 +143,7 @@ def run_race(
     reporter: ProgressReporter,
     *,
     retry_failed: bool = False,
+    mirror: Mirror | None = None,
 ) -> Summary:
     """Run the race of a complete search, or continue it; returns the summary with what it has come to.
 
@@ -152,6 +155,7 @@ def run_race(
         summary: of its search, see `without_race`.
         asked: how many trials race over how many seeds.
         retry_failed: run those again that failed.
+        mirror: of the run, where it has a storage.
 
     Raises:
         SearchError: there is nothing to race, the data have changed, or their split follows the seed.
@@ -183,7 +187,7 @@ def run_race(
         records = read_records(home.journal) if home.journal.is_file() else []
         again = retry_failed and any(run.outcome in NO_VERDICT for run in plan.runs(records).values())
         if again or not plan.race(records, config.objective.mode).is_over:
-            race = _run_in_folder(config, plan, stage, home, executor, reporter, retry_failed=again)
+            race = _run_in_folder(config, plan, stage, home, executor, reporter, again, mirror)
             summary = _with_end_of(race, summary)
         else:
             plan.write(home.race)
@@ -200,8 +204,8 @@ def _run_in_folder(
     home: RunFolder,
     executor: Executor,
     reporter: ProgressReporter,
-    *,
     retry_failed: bool,
+    mirror: Mirror | None,
 ) -> Summary:
     trials = ", ".join(str(candidate.trial) for candidate in plan.candidates)
     reporter.phase(f"confirm: trials {trials} race over up to {len(plan.seeds)} seeds")
@@ -209,9 +213,7 @@ def _run_in_folder(
     found = find_data(config, load=True)
     how: dict[str, Any] = {"accept": False, "note": notes.append, "flags": executor.flags}
     data = take_data(config, stage, found.fingerprint, **how)
-    with heard_notes() as of_data:
-        shared = load_shared_data(config, stage, found.arrays)
-    notes += of_data
+    shared = load_shared_data(config, stage, found.arrays, notes)
     refuse_other_splits(config, shared, plan.candidates[0].options, plan.seeds[:2])
     home.create()
     plan.write(home.race)
@@ -227,7 +229,8 @@ def _run_in_folder(
         others: dict[str, Any] = {"concurrency": concurrency, "retry_failed": retry_failed}
         return RaceCoordinator(study, plan, own, note=reporter.note, **others)
 
-    jobs = Jobs(config=own, folder=home, shared=shared, note=reporter.note, phase=reporter.phase)
+    told: dict[str, Any] = {"note": reporter.note, "phase": reporter.phase}
+    jobs = Jobs(config=own, folder=home, shared=shared, stored=live_trials(mirror, home), **told)
     shown = own.model_copy(update={"name": f"{home.path.parent.name}, confirm"})
     return run_jobs(jobs, executor, reporter, begin, shown, notes)
 

@@ -19,6 +19,7 @@ from search.ray.hosts import Host
 from search.run.coordinator import Coordinator
 from search.run.events import Turn
 from search.run.folder import RunFolder
+from search.run.storage import LiveTrials
 from search.study.journal import NOTHING_TO_DO, JournalWriteError, OvertakenError
 from search.study.lineage import Segment, schedule_of
 from search.study.study import SearchStudy
@@ -28,6 +29,8 @@ from trainables.fence import Job, SupersededError, become_newest, newest_job
 from trainables.origin import keep_origin
 from trainables.process.causes import is_installed
 from trainables.session import TrialPlan
+from trainables.storage.errors import StorageError
+from trainables.stored import OWN_FILE
 
 Note = Callable[[str], None]
 """Called with a line that a person should read."""
@@ -50,6 +53,8 @@ class Jobs:
     """Called with what is waited for."""
     later: Sequence[Config] = ()
     """Of the stages that follow, whose trials have to fit too."""
+    stored: LiveTrials | None = None
+    """The trials' checkpoints in a storage, where the search has one."""
 
     def next_plan(self, coordinator: Coordinator) -> TrialPlan | Turn:
         """What a free worker runs next, its trial's folder made; or what it does without a job."""
@@ -60,26 +65,32 @@ class Jobs:
             schedule = schedule_of(coordinator.study.records, record, record.depth + 1)[:-1]
             plan = trial_plan(self.config, self.folder, record, coordinator.timeout, schedule)
             folder = Path(plan.folder)
-            plan = replace(plan, job=self._begin_job(coordinator.study, record, folder))
+            known, there = newest_job(folder), 0
+            if self.stored is not None:
+                there, job = self.stored.newest(record.number)
+                known = max(known, job)
+                plan = replace(plan, storage=self.stored.address(record.number))
+            plan = replace(plan, job=self._begin_job(coordinator.study, record, known))
             goes_on_elsewhere = bool(schedule) and schedule[-1].until == record.depth
             folder.mkdir(parents=True, exist_ok=True)
             become_newest(folder, plan.job)  # before the process begins: from now on no other one writes here
             if goes_on_elsewhere:
                 keep_origin(folder, self.folder.trial(schedule[-1].trial), record.depth)
             elif record.depth:
-                plan = replace(plan, checkpoint=expected_checkpoint(folder, record, coordinator.study))
-            write_yaml(folder / "trial.yaml", {"trial": plan.number, "options": plan.options})
+                expected = expected_checkpoint(folder, record, coordinator.study, there)
+                plan = replace(plan, checkpoint=expected)
+            write_yaml(folder / OWN_FILE, {"trial": plan.number, "options": plan.options})
         except SupersededError as error:
             coordinator.on_broken(OvertakenError(f"{error}; {NOTHING_TO_DO}"))
             return Turn.DONE
-        except (OSError, JournalWriteError) as error:
+        except (OSError, JournalWriteError, StorageError) as error:
             coordinator.on_broken(error)
             return Turn.DONE
         return plan
 
-    def _begin_job(self, study: SearchStudy, record: TrialRecord, folder: Path) -> Job:
+    def _begin_job(self, study: SearchStudy, record: TrialRecord, known: Job) -> Job:
         before = study.session
-        job = study.begin_job(newest_job(folder))
+        job = study.begin_job(known)
         if study.session != before:
             self.note(
                 f"trial {record.number} has had a job of session {job[0] - 1}, which its study does not "
@@ -88,13 +99,14 @@ class Jobs:
         return job
 
 
-def expected_checkpoint(folder: Path, record: TrialRecord, study: SearchStudy) -> int:
+def expected_checkpoint(folder: Path, record: TrialRecord, study: SearchStudy, stored: int = 0) -> int:
     """Virtual epoch of the newest checkpoint that the trial's next job must find; 0 if it may begin again.
+    `stored` is that of the newest one in a storage.
 
     What is here must be there too. Of what was reported in this session something must be here, as a trial
     saves its first virtual epoch before it is reported; what an earlier one has left may have been removed.
     """
-    here = max(list_checkpoints(folder), default=0)
+    here = max(*list_checkpoints(folder), 0, stored)
     return here or int(record.last_report > study.first_sequence)
 
 

@@ -28,6 +28,7 @@ MOST_OVER_LIMIT = 100
 
 NOT_ITS_FAULT = {
     FailureKind.DISK_FULL: "; free some and resume",
+    FailureKind.STORAGE: "; what was saved is here and there, and the search can be resumed",
     FailureKind.DATA_CHANGED: "",
     FailureKind.SUPERSEDED: f": another search has taken over this run; {NOTHING_TO_DO}",
 }

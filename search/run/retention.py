@@ -11,6 +11,7 @@ from search.run.coordinator import Coordinator
 from search.run.events import Event, EventKind
 from search.run.folder import RunFolder
 from search.run.limits import MOST_WITHOUT_VALUE
+from search.run.storage import LiveTrials
 from search.schedulers.base import Scheduler
 from search.study.front import front_of
 from search.study.trial import TrialRecord, ranked
@@ -18,6 +19,7 @@ from search.text import size_text
 from trainables.checkpoint import checkpoint_bytes, list_checkpoints, remove_checkpoints
 from trainables.files import discard_all, list_partial
 from trainables.options import Mode
+from trainables.storage.errors import StorageError
 
 
 def trials_to_keep(
@@ -51,10 +53,15 @@ class CheckpointRetention:
     """Removes checkpoints that are not needed, and warns once if the disk is too small for the rest."""
 
     def __init__(
-        self, coordinator: Coordinator, config: Config, folder: RunFolder, warn: Callable[[str], None]
+        self,
+        coordinator: Coordinator,
+        config: Config,
+        folder: RunFolder,
+        warn: Callable[[str], None],
+        stored: LiveTrials | None = None,
     ) -> None:
         self._coordinator, self._config, self._folder, self._warn = coordinator, config, folder, warn
-        self._estimated = False
+        self._stored, self._estimated = stored, False
         self._until_sweep = 0
         """Trials that may pause or end before the next sweep."""
         self._holding = {
@@ -62,6 +69,8 @@ class CheckpointRetention:
             for record in coordinator.study.records
             if checkpoint_bytes(folder.trial(record.number))  # of half removed ones too
         }
+        if stored is not None:
+            self._holding |= stored.holding & {record.number for record in coordinator.study.records}
 
     def event(self, event: Event) -> None:
         """Follow the search."""
@@ -85,9 +94,22 @@ class CheckpointRetention:
             keep_trials=self._config.checkpoint.keep_trials,
             going_on=self._coordinator.going_on() | self._of_front(),
         )
-        for number in self._holding - kept:
+        unneeded = self._holding - kept
+        if self._stored is not None and not self._forgotten(unneeded):
+            return
+        for number in unneeded:
             remove_checkpoints(self._folder.trial(number))
         self._holding &= kept
+
+    def _forgotten(self, unneeded: Collection[int]) -> bool:
+        """Whether their checkpoints could be removed in the storage; else the next sweep tries again."""
+        assert self._stored is not None
+        try:
+            self._stored.forget(unneeded)
+        except StorageError as error:
+            self._warn(f"checkpoints that are not needed stay for now: {error}")
+            return False
+        return True
 
     def _of_front(self) -> set[int]:
         """The front, and that of the trials that have ended: one that is running may still leave it."""

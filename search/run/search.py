@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from search.addresses import local_path
-from search.config.config import Config
-from search.config.document import read_values, write_yaml
+from search.addresses import local_path, stored_run
 from search.config.schema import check_name
 from search.config.sizes import notes_of_unused
-from search.config.stages import SearchConfig, as_loaded, load_config, open_run
-from search.errors import ConfigError, KeyPath, Problem, SearchError
+from search.config.stages import SearchConfig, as_loaded, load_config
+from search.errors import ConfigError, Problem
 from search.race.plan import default_race, read_plan
 from search.run.changes import record_config
 from search.run.confirm import refuse_other_splits, run_race, with_race_so_far
@@ -27,13 +24,10 @@ from search.run.priors import take_priors
 from search.run.provenance import record_provenance, working_folder
 from search.run.reporter import ProgressReporter
 from search.run.stage import owned, run_in_folder
+from search.run.stage_run import StageRun
+from search.run.storage import fetched_run, mirrored
 from search.run.summary import Summary, join
-from search.run.summary_file import read_summary
-from search.study.reading import read_records
-from search.study.trial import TrialRecord, best_record
-from search.text import value_at
-
-_ABSENT = object()
+from trainables.storage.address import split_address
 
 
 def search(
@@ -111,6 +105,7 @@ def resume(
     *,
     config: str | Path | Mapping[str, Any] | None = None,
     overrides: Sequence[str] = (),
+    results: str | Path = "results",
     accept_new_data: bool = False,
     address: str | None = None,
     skip_bad_nodes: bool = False,
@@ -126,7 +121,8 @@ def resume(
     epoch stay.
 
     Args:
-        run: the folder.
+        run: the folder, or the address of the run in a storage, from where it is fetched into `results`.
+        results: folder of all runs.
         config: another configuration than the one that the run was last given.
         overrides: values to set, such as `budget.trials=50`.
         accept_new_data, address, …, executor: see `search`.
@@ -135,8 +131,9 @@ def resume(
         ConfigError: the configuration is wrong, or changes what must stay.
         SearchError: the search cannot continue.
     """
-    folder = RunFolder.at(run)
-    folder.require()
+    if (stored := stored_run(run)) is not None:
+        overrides = [f"storage={split_address(stored)[0]}", *overrides]
+    folder = folder_of(run, results)
     source = config if isinstance(config, Mapping | None) else local_path(config).absolute()
     with closing(executor or executor_for(address, local=local, skip_bad_nodes=skip_bad_nodes)) as executor:
         with working_folder(folder):
@@ -152,6 +149,18 @@ def resume(
             retry_failed=retry_failed,
             accept_new_data=accept_new_data,
         )
+
+
+def folder_of(run: str | Path, results: str | Path = "results") -> RunFolder:
+    """The folder of a run that is to be continued; of one in a storage it is fetched into `results`.
+
+    Raises:
+        SearchError: there is none.
+    """
+    stored = stored_run(run)
+    folder = RunFolder.at(run) if stored is None else fetched_run(stored, results)
+    folder.require()
+    return folder
 
 
 def _run(
@@ -177,6 +186,33 @@ def _run(
         plan: a file with a forecast of the search.
     """
     folder.create()
+    with mirrored(search.first.storage, folder, reporter.phase) as mirror:
+        return _run_mirrored(
+            search,
+            folder,
+            executor,
+            reporter,
+            {
+                "growing": growing,
+                "accept_new_data": accept_new_data,
+                "retry_failed": retry_failed,
+                "mirror": mirror,
+            },
+            older=older,
+            plan=plan,
+        )
+
+
+def _run_mirrored(
+    search: SearchConfig,
+    folder: RunFolder,
+    executor: Executor,
+    reporter: ProgressReporter,
+    how: dict[str, Any],
+    *,
+    older: RunFolder | None,
+    plan: Path | None,
+) -> Summary:
     if search.name_note:
         reporter.note(search.name_note)
     for unused in notes_of_unused(c.resources for stage in search.stages for c in stage.configs):
@@ -186,11 +222,6 @@ def _run(
     search = take_priors(search, folder, reporter.note)
     if plan is not None:
         take_forecast(plan, folder, search.raw)
-    how: dict[str, Any] = {
-        "growing": growing,
-        "accept_new_data": accept_new_data,
-        "retry_failed": retry_failed,
-    }
     if search.confirm is not None:
         how["loaded"] = refuse_other_splits
     if search.is_staged:
@@ -202,7 +233,10 @@ def _run(
     has_best = summary.status == "complete" and best is not None and not best.of_other_data
     if search.confirm is not None and has_best:
         asked = default_race(read_plan(RunFolder(folder.confirm_path).race), search.confirm)
-        summary = run_race(folder, summary, asked, executor, reporter, retry_failed=retry_failed)
+        again = how["retry_failed"]
+        summary = run_race(
+            folder, summary, asked, executor, reporter, retry_failed=again, mirror=how["mirror"]
+        )
     else:
         summary = with_race_so_far(summary, folder)
     summary = with_forecast(summary, folder, search.raw)
@@ -226,7 +260,7 @@ def _run_stages(
         folder.stages_path.mkdir(mode=0o700, exist_ok=True)
         summaries: list[Summary] = []
         for number in range(len(search.stages)):
-            stage = _StageRun(search, number, folder)
+            stage = StageRun(search, number, folder)
             config = stage.config()
             summary = stage.finished(config)
             if summary is not None:
@@ -249,102 +283,3 @@ def _run_stages(
         whole = join(summaries, folder.path, len(search.stages))
         write_json(folder.summary, whole.as_dict())
         return whole
-
-
-@dataclass(frozen=True)
-class _StageRun:
-    """One named stage of a search, with the values that it begins with."""
-
-    search: SearchConfig
-    number: int
-    whole: RunFolder
-
-    @property
-    def title(self) -> str:
-        stages = self.search.stages
-        return f"stage {self.number + 1} of {len(stages)} ({stages[self.number].name})"
-
-    @property
-    def folder(self) -> RunFolder:
-        return self._folder_of(self.number)
-
-    def config(self) -> Config:
-        """The stage's configuration, with the values that it began or begins with."""
-        if self.number == 0:
-            return self.search.first
-        recorded = self._recorded() or self._begin()
-        return self.search.stage(self.number, recorded["options"], recorded.get("points_to_evaluate"))
-
-    def introduction(self) -> str:
-        """The title, and where the stage's fixed values come from."""
-        recorded = self._recorded()
-        if recorded is None:
-            return self.title
-        origin = f"{recorded['stage']} trial {recorded['trial']}, {recorded['metric']}"
-        return f"{self.title} continues with the values of {origin} {recorded['value']:.4g}"
-
-    def finished(self, config: Config) -> Summary | None:
-        """The summary of the stage if it is complete as it is asked for now."""
-        try:
-            same = open_run(self.folder.config).raw == config.raw and self.folder.journal.is_file()
-            summary = read_summary(self.folder)
-        except (OSError, ValueError, KeyError, TypeError, ConfigError):  # the study tells it again
-            return None
-        return summary if same and summary.status == "complete" else None
-
-    def _folder_of(self, number: int) -> RunFolder:
-        return RunFolder(self.whole.stages_path / self.search.folder_name(number))
-
-    def _recorded(self) -> Mapping[str, Any] | None:
-        return read_values(self.folder.base) if self.folder.base.is_file() else None
-
-    def _begin(self) -> Mapping[str, Any]:
-        """Take the best trial before this stage, and record it, so that nothing later can change it."""
-        objective = self.search.objective
-        number, record = self._best_before()
-        options = record.resolved.options
-        recorded = {
-            "stage": self.search.folder_name(number),
-            "trial": record.number,
-            "metric": objective.metric,
-            "value": record.value(objective.mode),
-            "options": options,
-            "points_to_evaluate": self._point(options),
-        }
-        self.folder.path.mkdir(mode=0o700, exist_ok=True)
-        write_yaml(self.folder.base, recorded)
-        return recorded
-
-    def _best_before(self) -> tuple[int, TrialRecord]:
-        """Number and best trial of the last stage before this one that has a best trial."""
-        for number in reversed(range(self.number)):
-            record = best_record(read_records(self._folder_of(number).journal), self.search.objective.mode)
-            if record is not None:
-                return number, record
-        name = self.search.folder_name(self.number - 1)
-        raise SearchError(
-            f"{self.title} cannot begin: no trial before it has a value; "
-            f"see {self.whole.stages_path / name}, and take another --name for a search with another space"
-        )
-
-    def _point(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """The base as a point of this stage's space; empty if it lies outside."""
-        task_options = self.search.first.task_class().Options.parse(options)
-        defaults = task_options.model_dump(mode="json")
-        point: dict[str, Any] = {}
-        for path in self.search.searched_paths(self.number):
-            value = value_at(options, path, value_at(defaults, path, _ABSENT))
-            if value is not _ABSENT:
-                _put(point, path, value)
-        try:
-            self.search.stage(self.number, options).space.params_of(point)
-        except ConfigError:
-            return {}
-        return point
-
-
-def _put(tree: dict[str, Any], path: KeyPath, value: Any) -> None:
-    *parents, last = path
-    for key in parents:
-        tree = tree.setdefault(str(key), {})
-    tree[str(last)] = value

@@ -18,9 +18,9 @@ from search.config.schema import Pbt
 from search.config.stages import open_run
 from search.errors import RefusedError
 from search.fidelity.audit import audit
+from search.mirror.mirror import Mirror
 from search.run.changes import check_config, keeping_trials, record_config, refuse_other_problem
 from search.run.coordinator import Coordinator
-from search.run.data_errors import data_errors
 from search.run.data_record import DataChangedError, compared, find_data, read_data, take_data
 from search.run.events import Event, EventKind
 from search.run.executor import Executor, Jobs
@@ -31,7 +31,9 @@ from search.run.provenance import record_provenance, task_source, working_folder
 from search.run.reporter import ProgressReporter
 from search.run.retention import CheckpointRetention
 from search.run.several_processes import refuse_unshareable
+from search.run.shared_data import load_shared_data
 from search.run.signals import heard_signals
+from search.run.storage import LiveTrials, live_trials
 from search.run.sudden_end import SuddenEnd
 from search.run.summary import NO_VALUE, Status, Summary, config_digest, end_reason, summarize
 from search.samplers.build import sampler_of
@@ -40,12 +42,9 @@ from search.schedulers.build import build_scheduler
 from search.study.journal import JournalWriteError, OvertakenError, drop_half_line
 from search.study.reading import read_records
 from search.study.study import SearchStudy
-from trainables.build import load_arrays
 from trainables.checkpoint import list_checkpoints
 from trainables.data.fingerprint import Fingerprint
-from trainables.data.notes import heard_notes
-from trainables.data.prepared import data_key, prepared_file
-from trainables.files import atomic_file, discard_all, list_partial
+from trainables.files import atomic_file
 from trainables.task import Arrays
 
 log = logging.getLogger(__name__)
@@ -76,6 +75,7 @@ def run_in_folder(
     retry_failed: bool = False,
     older: RunFolder | None = None,
     later: Sequence[Config] = (),
+    mirror: Mirror | None = None,
     loaded: Callable[[Config, Mapping[str, Arrays]], None] = lambda config, shared: None,
 ) -> Summary:
     """One search in its folder, see `search` and `resume`.
@@ -83,6 +83,7 @@ def run_in_folder(
     Args:
         name: shown for the configuration's, which is not that of the run where `--name` gave another one.
         later: configurations of the stages that follow.
+        mirror: of the run, where it has a storage.
         loaded: called with the shared data before the first trial; may refuse them.
     """
     folder.create()
@@ -105,24 +106,23 @@ def run_in_folder(
         if older is not None:
             _take_history(config, folder, older, found.fingerprint, accept_new_data)
         notes += _notes(config, record_provenance(config, folder, found.fingerprint))
-        with heard_notes() as of_data:
-            shared = load_shared_data(config, folder, found.arrays)
-        notes += of_data
+        shared = load_shared_data(config, folder, found.arrays, notes)
         loaded(config, shared)
         try_sampler(config.sampler, config.space, config.sampler_where)
         refuse_unshareable(config, shared)
         try_imported(config, shared, reporter.phase)
+        stored = live_trials(mirror, folder)
 
         def begin(concurrency: int) -> Coordinator:
-            coordinator = build_coordinator(config, folder, concurrency, data=data, retry_failed=retry_failed)
+            how: dict[str, Any] = {"data": data, "retry_failed": retry_failed, "stored": stored}
+            coordinator = build_coordinator(config, folder, concurrency, **how)
             if coordinator.is_fruitless:
                 notes.append("no trial had a value, and failed ones are tried again")
             return coordinator
 
-        named = config.model_copy(update={"name": name})
-        told: dict[str, Any] = {"note": reporter.note, "phase": reporter.phase}
+        told: dict[str, Any] = {"note": reporter.note, "phase": reporter.phase, "stored": stored}
         jobs = Jobs(config=config, folder=folder, shared=shared, later=later, **told)
-        return run_jobs(jobs, executor, reporter, begin, named, notes)
+        return run_jobs(jobs, executor, reporter, begin, config.model_copy(update={"name": name}), notes)
 
 
 def run_jobs(
@@ -153,6 +153,9 @@ def run_jobs(
     if sizes := executor.sizes_text(config):
         notes = [f"trials differ in what they take; at once there are up to {sizes}", *notes]
     coordinator.recover()
+    if jobs.stored is not None:
+        reporter.phase(f"mirroring to {jobs.stored.mirror.store.address}")
+        jobs.stored.begin()
     try:
         # Before anything says that the search has begun: Ctrl-C winds it down from there on.
         with heard_signals(lambda number: _wind_down(coordinator, reporter, number)) as received:
@@ -160,9 +163,9 @@ def run_jobs(
             reporter.begin(coordinator, shown, folder)
             for text in notes:
                 reporter.note(text)
-            retention = watch(coordinator, config, folder, reporter)
+            retention = watch(coordinator, config, folder, reporter, jobs.stored)
             executor.run(coordinator, jobs)
-            return _finish(config, folder, coordinator, retention, received)
+            return _finish(config, folder, coordinator, retention, received, jobs.stored)
     except BaseException as error:
         # Who interrupts again does not wait; and with these errors the same command would not go on.
         has_own_way_out = isinstance(error, JournalWriteError) or is_of_full_disk(error)
@@ -215,24 +218,6 @@ def _take_history(
         drop_half_line(partial)
 
 
-def load_shared_data(config: Config, folder: RunFolder, loaded: Mapping[str, Arrays]) -> dict[str, Arrays]:
-    """Decode the data once for all trials, unless their `data` sections differ.
-
-    Args:
-        loaded: what has been decoded already.
-    """
-    task_class = config.task_class()
-    first = next(iter(config.space.candidates()))
-    discard_all(list_partial(folder.prepared))
-    if any(name == "data" or name.startswith("data.") for name in config.space.names):
-        return {}
-    file = prepared_file(folder.prepared, config.task_path, first.options)
-    with data_errors(config.task_path, config.file, config.places):
-        options = task_class.Options.parse(first.options)
-        key = data_key(config.task_path, first.options)
-        return {key: load_arrays(task_class, options, file, loaded.get(key))}
-
-
 def build_coordinator(
     config: Config,
     folder: RunFolder,
@@ -240,6 +225,7 @@ def build_coordinator(
     *,
     data: str = "",
     retry_failed: bool = False,
+    stored: LiveTrials | None = None,
     watch: Callable[[Event], None] = lambda event: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Coordinator:
@@ -262,7 +248,10 @@ def build_coordinator(
         scheduler,
         config,
         concurrency=concurrency,
-        can_go_on=lambda record: bool(list_checkpoints(folder.trial(record.number))),
+        can_go_on=lambda record: (
+            bool(list_checkpoints(folder.trial(record.number)))
+            or (stored is not None and stored.newest(record.number)[0] > 0)
+        ),
         retry_failed=retry_failed,
         watch=watch,
         clock=clock,
@@ -270,16 +259,23 @@ def build_coordinator(
 
 
 def watch(
-    coordinator: Coordinator, config: Config, folder: RunFolder, reporter: ProgressReporter
+    coordinator: Coordinator,
+    config: Config,
+    folder: RunFolder,
+    reporter: ProgressReporter,
+    stored: LiveTrials | None = None,
 ) -> CheckpointRetention:
-    """Pass every event to the reporter and to the retention of checkpoints."""
-    retention = CheckpointRetention(coordinator, config, folder, reporter.note)
+    """Pass every event to the reporter and to the retention of checkpoints; a mirror that cannot be written
+    any more ends the search."""
+    retention = CheckpointRetention(coordinator, config, folder, reporter.note, stored)
 
     def follow(event: Event) -> None:
         if event.kind is EventKind.MESSAGE:
             log.warning("trial %d: %s", event.record.number, event.text)
         reporter.event(event)
         retention.event(event)
+        if stored is not None and stored.mirror.broken is not None:
+            coordinator.on_broken(stored.mirror.broken)
 
     coordinator.watch = follow
     return retention
@@ -291,6 +287,7 @@ def _finish(
     coordinator: Coordinator,
     retention: CheckpointRetention,
     received: Sequence[int],
+    stored: LiveTrials | None = None,
 ) -> Summary:
     if isinstance(coordinator.broken, OvertakenError):
         raise coordinator.broken
@@ -306,6 +303,8 @@ def _finish(
         status, reason = "failed", f"{NO_VALUE}; {why}"
     coordinator.close(resumable=status != "complete")
     retention.close()
+    if stored is not None and coordinator.best is not None:
+        stored.bring(coordinator.best.number, coordinator.best.best_virtual_epoch(config.objective.mode))
     summary = summarize(coordinator, folder, config.objective.metric, status, reason, config.objectives or ())
     summary = dataclasses.replace(summary, of_config=config_digest(config))
     if config.objectives is None:

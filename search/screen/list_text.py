@@ -17,15 +17,15 @@ _DROPPED = ("size", "by", "since", "host", "last report", "progress", "ended", "
 """What a narrow terminal does not show, in this order: columns, and parts of their cells."""
 
 
-def runs_text(runs: Sequence[ListedRun], folder: Path, *, width: int | None = None) -> str:
+def runs_text(runs: Sequence[ListedRun], folder: Path | str, *, width: int | None = None) -> str:
     """A line for each run, the newest activity first, and below what is wrong with some.
 
     Args:
-        folder: that was listed.
+        folder: that was listed, or its address.
         width: of the terminal; None leaves nothing out.
     """
     if not runs:
-        return f"no runs in {printable(short_path(folder))}"
+        return f"no runs in {printable(folder if isinstance(folder, str) else short_path(folder))}"
     for number in range(len(_DROPPED) + 1):
         columns = _columns(runs, frozenset(_DROPPED[:number]))
         if width is None or width_of(columns) <= width:

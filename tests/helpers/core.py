@@ -44,6 +44,11 @@ CORE: dict[str, list[str]] = {
     "Lightning's Trainer is searched on Ray as in one process, and exported": [
         "e2e/test_lightning_search.py::test_ray_and_this_process_train_alike_and_the_export_is_the_modules_state_dict"
     ],
+    "a run in a storage goes on exactly on another machine, and is never believed half": [
+        "e2e/test_storage.py::test_another_machine_goes_on_exactly",
+        "e2e/test_storage.py::test_a_damaged_mirror_is_never_believed",
+        "e2e/test_storage.py::test_a_second_driver_is_refused_while_the_first_lives",
+    ],
     "stages follow each other": [
         "e2e/test_staged_runs.py::test_the_second_stage_begins_with_the_best_of_the_first_and_searches_its_own_alone",
         "e2e/test_staged_runs.py::test_the_last_stages_best_is_exported_and_its_retraining_is_ready",

@@ -15,17 +15,18 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 _TRAINABLES = """
-    __init__ files fence findings text_file pairing process ranks imported base_options imported_options
-    options best_window networks optim data folds tables shards images pictures inspect task supervised
-    predicting segmentation classification regression gan
-    progress reported step validation trainer function integrations checkpoint arrived origin tensorboard plan
-    shareable build measure session worker rank_worker rank_actors trainable batch_probe
+    __init__ files storage fence findings text_file pairing process ranks imported base_options
+    imported_options options best_window networks optim data folds tables shards images pictures inspect task
+    supervised predicting segmentation classification regression gan
+    progress reported step validation trainer function integrations checkpoint stored arrived origin tensorboard
+    plan shareable build measure session worker rank_worker rank_actors trainable batch_probe
 """
 _SEARCH = """
-    hidden errors addresses text space config study schedulers fidelity budget samplers race ray slurm run
-    forecast listing optuna_copy graphs predicting exports ensembles retraining commands screen reports api
+    hidden errors addresses text space config study schedulers fidelity budget samplers race ray slurm mirror
+    run forecast listing fetching optuna_copy graphs predicting exports ensembles retraining commands screen
+    reports api
     __init__ cli_paths cli_options cli_checks cli_watched cli_confirm cli_export cli_plan cli_predict
-    cli_report cli_retrain cli_submit cli_list cli_group cli_end cli __main__
+    cli_report cli_retrain cli_submit cli_list cli_fetch cli_group cli_end cli __main__
 """
 ORDER: Mapping[str, tuple[str, ...]] = {
     "trainables": tuple(_TRAINABLES.split()),

@@ -43,6 +43,7 @@ ASKED: dict[tuple[str, str], dict[str, Any]] = {
     ("pbt", "samplers that learn"): {"sampler": {"name": "tpe", "startup_trials": 2}},
     ("pbt", "`objective.window`"): {"objective": {"metric": "accuracy", "mode": "max", "window": 2}},
     ("pbt", "`confirm`"): {"confirm": {"top": 2}},
+    ("pbt", "`storage`"): {"storage": "file:///mnt/runs"},
     ("pbt", "a stage with pbt before another one"): {"stages": STAGES},
     ("several objectives", "`window`"): {
         "objectives": [{**objective, "window": 2} for objective in SEVERAL["objectives"]]

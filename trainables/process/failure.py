@@ -40,6 +40,7 @@ from trainables.process.causes import (
     text_of,
     with_advice,
 )
+from trainables.storage.errors import StorageError
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +65,8 @@ class FailureKind(StrEnum):
     MEMORY = "out of memory"
     """of the machine"""
     DISK_FULL = "disk full"
+    STORAGE = "storage"
+    """where checkpoints are kept, which refuses or does not answer"""
     DATA_CHANGED = "data changed"
     """a file that was written while the search ran"""
     HUNG = "hung"
@@ -198,6 +201,8 @@ def failure_of(error: BaseException, where: str) -> Failure:
         return error.failure
     if isinstance(error, SupersededError):
         return Failure(FailureKind.SUPERSEDED, text)
+    if isinstance(error, StorageError):
+        return Failure(FailureKind.STORAGE, text)
     if isinstance(error, _gpu_memory_errors()) or any(sign in text for sign in _GPU_MEMORY_SIGNS):
         return Failure(FailureKind.GPU_MEMORY, f"out of memory on the GPU{at}")
     if isinstance(error, MemoryError) or _is_of_system(error, text, *_MEMORY_SIGNS):

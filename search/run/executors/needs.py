@@ -24,7 +24,8 @@ def needs_of(jobs: Jobs) -> Needs:
         search_path=tuple(own_search_path()),
         task="" if is_interactive(config.task_path) else config.task_path,
         data=() if _are_sent(jobs) else tuple(sorted(set(_data_paths(jobs)))),
-        results=str(jobs.folder.run_path),
+        # Checkpoints are exchanged through the storage, and every host has a folder of its own.
+        results="" if jobs.stored is not None else str(jobs.folder.run_path),
     )
 
 
