@@ -18,8 +18,8 @@ _TRAINABLES = """
     __init__ files storage fence findings text_file pairing process ranks imported base_options
     imported_options options best_window networks optim data folds tables shards images pictures inspect task
     supervised predicting segmentation classification regression gan
-    progress reported step validation trainer function integrations checkpoint stored arrived origin tensorboard
-    plan shareable build measure session worker rank_worker rank_actors trainable batch_probe
+    progress reported step validation trainer function integrations checkpoint stored arrived origin
+    tensorboard plan shareable build measure session worker rank_worker rank_actors trainable batch_probe
 """
 _SEARCH = """
     hidden errors addresses text space config study schedulers fidelity budget samplers race ray slurm mirror
