@@ -14,6 +14,7 @@ from search.config.combinations import Asked, refused
 from search.config.document import Document
 from search.config.keys import with_place
 from search.config.limits import limit_problems
+from search.config.loggers import check_loggers
 from search.config.messages import explain
 from search.config.objectives import hint_of_one, measured_names, objectives_problems
 from search.config.objectives import reported as reported_objectives
@@ -125,6 +126,8 @@ def read_config(
     problems += _cross_check(sections, None if space_problems else space, failed)
     if not failed & {"objective", "objectives"}:
         problems += objectives_problems(sections, document.tree)
+    if check_task and not failed & {"log", "notify"}:
+        problems += check_loggers(sections.log, sections.notify)
     if check_task and "sampler" not in failed:
         problems += _sampler_problems(sections.sampler)
     broken = reported | texts | {_without_option(problem.at) for problem in space_problems if problem.at}
@@ -192,11 +195,11 @@ def complete(sections: Sections, tree: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in sections:
         if name == "priors":  # config.yaml has them beside the domains
             continue
-        if name in ("stages", "confirm", "limits", "objectives") and not value:
+        if name in ("stages", "confirm", "limits", "objectives", "log", "notify") and not value:
             continue
         if name == "objective" and sections.objectives:
             continue
-        if name in ("trial", "virtual_epoch") or not isinstance(value, BaseModel):
+        if name in ("trial", "virtual_epoch", "notify") or not isinstance(value, BaseModel):
             filled_in[name] = tree.get(name, value)
         else:
             filled = {**value.model_dump(), **tree.get(name, {})}

@@ -27,6 +27,7 @@ from search.text import dotted
 
 SECTIONS = ("trial", "budget", "sampler", "scheduler", "plateau")
 """What a stage may have of its own."""
+_OF_WHOLE = ("stages", "confirm", "priors", "log", "notify")
 
 
 class Stage(NamedTuple):
@@ -320,7 +321,7 @@ def _config(reading: Reading) -> Config:
 
 def _stage_document(whole: Document, number: int, base: _Base) -> _StageDocument:
     """The whole document with one stage's sections merged in."""
-    tree = {key: value for key, value in whole.tree.items() if key not in ("stages", "confirm", "priors")}
+    tree = {key: value for key, value in whole.tree.items() if key not in _OF_WHOLE}
     tree["trial"] = dict(base.options)
     origins = dict(base.origins)
     if number > 0 and isinstance(tree.get("sampler"), dict):

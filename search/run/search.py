@@ -14,7 +14,7 @@ from search.config.document import read_values, write_yaml
 from search.config.schema import check_name
 from search.config.sizes import notes_of_unused
 from search.config.stages import SearchConfig, as_loaded, load_config, open_run
-from search.errors import ConfigError, KeyPath, Problem, SearchError
+from search.errors import ConfigError, Problem, SearchError
 from search.race.plan import default_race, read_plan
 from search.run.changes import record_config
 from search.run.confirm import refuse_other_splits, run_race, with_race_so_far
@@ -23,6 +23,7 @@ from search.run.executors.choose import executor_for
 from search.run.folder import RunFolder, write_json
 from search.run.forecasted import take_forecast, with_forecast
 from search.run.largest_batch import with_largest_batch
+from search.run.loggers import with_loggers
 from search.run.priors import take_priors
 from search.run.provenance import record_provenance, working_folder
 from search.run.reporter import ProgressReporter
@@ -31,7 +32,7 @@ from search.run.summary import Summary, join
 from search.run.summary_file import read_summary
 from search.study.reading import read_records
 from search.study.trial import TrialRecord, best_record
-from search.text import value_at
+from search.text import put_at, value_at
 
 _ABSENT = object()
 
@@ -154,6 +155,7 @@ def resume(
         )
 
 
+@with_loggers
 def _run(
     search: SearchConfig,
     folder: RunFolder,
@@ -335,16 +337,9 @@ class _StageRun:
         for path in self.search.searched_paths(self.number):
             value = value_at(options, path, value_at(defaults, path, _ABSENT))
             if value is not _ABSENT:
-                _put(point, path, value)
+                put_at(point, path, value)
         try:
             self.search.stage(self.number, options).space.params_of(point)
         except ConfigError:
             return {}
         return point
-
-
-def _put(tree: dict[str, Any], path: KeyPath, value: Any) -> None:
-    *parents, last = path
-    for key in parents:
-        tree = tree.setdefault(str(key), {})
-    tree[str(last)] = value

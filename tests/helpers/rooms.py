@@ -23,9 +23,9 @@ _TRAINABLES = """
 """
 _SEARCH = """
     hidden errors addresses text space config study schedulers fidelity budget samplers race ray slurm run
-    forecast listing optuna_copy graphs predicting exports commands screen reports api
+    forecast listing followers optuna_copy graphs predicting exports commands screen reports api
     __init__ cli_paths cli_options cli_checks cli_watched cli_confirm cli_export cli_plan cli_predict
-    cli_report cli_submit cli_list cli_group cli_end cli __main__
+    cli_report cli_submit cli_list cli_log cli_group cli_end cli __main__
 """
 ORDER: Mapping[str, tuple[str, ...]] = {
     "trainables": tuple(_TRAINABLES.split()),

@@ -1,0 +1,74 @@
+"""The command that writes a run to MLflow or W&B, or tells people of it."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import click
+
+from search.cli_options import run_argument
+
+
+@click.command(short_help="Write a run to MLflow or W&B, also while it runs.")
+@run_argument
+@click.option(
+    "--to", required=True, type=click.Choice(["mlflow", "wandb", "notify"]), help="Where it is written to."
+)
+@click.option("--tracking-uri", metavar="URI", help="MLflow's server or database (default: see below).")
+@click.option(
+    "--project", metavar="NAME", help="Project of W&B, or MLflow's experiment (default: see below)."
+)
+@click.option("--once", is_flag=True, help="Write what is there now, and end although the search runs.")
+@click.option("--piped", is_flag=True, hidden=True, help="Started by a search, which says how it ends.")
+def log(run: str, to: str, tracking_uri: str | None, project: str | None, once: bool, piped: bool) -> None:
+    """Write the search in RUN to MLflow or W&B: one run for it, and one for each trial.
+
+    While the search runs, this follows it to its end; of an old run it writes all. What is there already is
+    not written again, so the same command goes on after any interruption. The search is only read. With
+    `--to notify` the people are told that the configuration names. `log: [mlflow]` in a configuration does
+    this with each search.
+
+    By default it goes where `log:` in the configuration of RUN says, or else the variables MLFLOW_TRACKING_URI
+    and MLFLOW_EXPERIMENT_NAME, or WANDB_PROJECT, WANDB_ENTITY and WANDB_MODE. docs/loggers.md has more.
+
+    \b
+    Examples:
+      tune-search log results/seg --to mlflow --tracking-uri http://127.0.0.1:5000
+      MLFLOW_TRACKING_URI=sqlite:///mlflow.db tune-search log results/seg --to mlflow --once
+      WANDB_MODE=offline tune-search log results/seg --to wandb --project streets
+    """
+    if piped:
+        _piped(run, to)
+        return
+    from search.screen.progress_bar import ProgressBar
+
+    with ProgressBar(sys.stderr) as bar:
+        bar.report("reading the study", 0, 1)
+        from search.followers.log import log as log_run
+
+        def report(text: str, done: int, of: int) -> None:
+            if of:
+                bar.report(text, done, of)
+            else:
+                bar.phase(text)
+
+        done = log_run(run, to, tracking_uri=tracking_uri, project=project, once=once, report=report)
+    from search.text import counted
+
+    click.echo(f"written: {counted(done.trials, 'trial')}, {done.place}")
+
+
+def _piped(run: str, to: str) -> None:
+    from search.followers.log import log_piped
+    from search.followers.sources import Piped
+
+    def report(text: str, done: int, of: int) -> None:
+        if not of:
+            click.echo(f"{time.strftime('%F %T')} {text}")
+
+    done = log_piped(run, to, Piped(sys.stdin), report)
+    if done is not None:
+        from search.text import counted
+
+        click.echo(f"{time.strftime('%F %T')} written: {counted(done.trials, 'trial')}, {done.place}")
