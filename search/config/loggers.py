@@ -62,7 +62,7 @@ class Notify(Section):
 
     to: Annotated[list[str], Field(min_length=1)]
     """Addresses as Apprise has them, such as ntfy://topic; `${env:NAME}` is taken from the environment."""
-    on: Annotated[list[On], Field(min_length=1)] = ["end", "failure", "best"]
+    on: Annotated[list[On], Field(min_length=1, default=["end", "failure", "best"])]
     """end: the search is complete, or was ended by SIGTERM. failure: it failed, or its process died. best: a
     trial is better than all before."""
     best_every: Annotated[float | None, BeforeValidator(parse_duration, json_schema_input_type=str)] = 600.0

@@ -107,14 +107,16 @@ class Destination(ABC):
         return False
 
     def keep(self, files: Sequence[Path]) -> None:
-        """Keep files beside the search, when it has ended.
+        """Keep files beside the search, when it has ended, where that can be.
 
         Raises:
             DestinationError: they cannot be kept.
         """
+        return
 
     def close(self) -> None:
         """Nothing more will be written by this object."""
+        return
 
     @property
     @abstractmethod

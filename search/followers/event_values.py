@@ -46,8 +46,7 @@ class EventValues:
     def _take(self, event: Event) -> None:
         for value in event.summary.value:
             if value.WhichOneof("value") == "simple_value" and math.isfinite(value.simple_value):
-                at, values = self._found.setdefault(event.step, (event.wall_time, {}))
-                values[value.tag] = value.simple_value
+                self._found.setdefault(event.step, (event.wall_time, {}))[1][value.tag] = value.simple_value
 
     def at(self, step: int) -> Written | None:
         """What was written at a step, if anything."""

@@ -1,4 +1,4 @@
-"""Looks at a run again and again: what it should be found as at a destination. Nothing is locked or written."""
+"""Looks at a run again and again: what it should be found as elsewhere. Nothing is locked or written."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """MLflow: one run for the search, and nested in it one for each trial.
 
-MLflow gives a run its id. So each has ours as a tag, by which it is found again. What has been written is asked
-from the server, and not noted here: a process may be killed between the two.
+MLflow gives a run its id. So each has ours as a tag, by which it is found again. What has been written is
+asked from the server, and not noted here: a process may be killed between the two.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whether a search goes on: told by its process through a pipe, or by the sign of life that its folder has."""
+"""Whether a search goes on: told by its process through a pipe, or by the sign of life in its folder."""
 
 from __future__ import annotations
 
