@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from search.commands.retrain import retrain as retrain
     from search.commands.verify import verify as verify
     from search.exports.export import export as export
+    from search.followers.log import log as log
     from search.listing.runs import list_runs as list_runs
     from search.listing.show import show as show
     from search.optuna_copy.copy import dashboard as dashboard
@@ -68,6 +69,7 @@ _HOME = {
     "init": "search.commands.init.command",
     "list_runs": "search.listing.runs",
     "load": "search.predicting.load",
+    "log": "search.followers.log",
     "plan": "search.commands.plan",
     "predict": "search.predicting.predict",
     "report": "search.reports.write",

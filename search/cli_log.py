@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import TYPE_CHECKING
 
 import click
 
 from search.cli_options import run_argument
 
+if TYPE_CHECKING:
+    from search.followers.follow import Done
+
 
 @click.command(short_help="Write a run to MLflow or W&B, also while it runs.")
 @run_argument
 @click.option(
-    "--to", required=True, type=click.Choice(["mlflow", "wandb", "notify"]), help="Where it is written to."
+    "--to", required=True, type=click.Choice(["mlflow", "wandb", "notify"]), help="Where to write it."
 )
-@click.option("--tracking-uri", metavar="URI", help="MLflow's server or database (default: see below).")
-@click.option(
-    "--project", metavar="NAME", help="Project of W&B, or MLflow's experiment (default: see below)."
-)
+@click.option("--tracking-uri", metavar="URI", help="MLflow's server or database (see below).")
+@click.option("--project", metavar="NAME", help="W&B's project, or MLflow's experiment (see below).")
 @click.option("--once", is_flag=True, help="Write what is there now, and end although the search runs.")
 @click.option("--piped", is_flag=True, hidden=True, help="Started by a search, which says how it ends.")
 def log(run: str, to: str, tracking_uri: str | None, project: str | None, once: bool, piped: bool) -> None:
@@ -29,7 +31,7 @@ def log(run: str, to: str, tracking_uri: str | None, project: str | None, once: 
     `--to notify` the people are told that the configuration names. `log: [mlflow]` in a configuration does
     this with each search.
 
-    By default it goes where `log:` in the configuration of RUN says, or else the variables MLFLOW_TRACKING_URI
+    By default it goes where `log:` in the configuration of RUN says, or the variables MLFLOW_TRACKING_URI
     and MLFLOW_EXPERIMENT_NAME, or WANDB_PROJECT, WANDB_ENTITY and WANDB_MODE. docs/loggers.md has more.
 
     \b
@@ -54,21 +56,24 @@ def log(run: str, to: str, tracking_uri: str | None, project: str | None, once: 
                 bar.phase(text)
 
         done = log_run(run, to, tracking_uri=tracking_uri, project=project, once=once, report=report)
-    from search.text import counted
-
-    click.echo(f"written: {counted(done.trials, 'trial')}, {done.place}")
+    click.echo(_written(done))
 
 
 def _piped(run: str, to: str) -> None:
     from search.followers.log import log_piped
     from search.followers.sources import Piped
+    from search.run.loggers import STAMP_END
 
     def report(text: str, done: int, of: int) -> None:
         if not of:
-            click.echo(f"{time.strftime('%F %T')} {text}")
+            click.echo(f"{time.strftime('%F %T')} {STAMP_END}{text}")
 
     done = log_piped(run, to, Piped(sys.stdin), report)
     if done is not None:
-        from search.text import counted
+        report(_written(done), 0, 0)
 
-        click.echo(f"{time.strftime('%F %T')} written: {counted(done.trials, 'trial')}, {done.place}")
+
+def _written(done: Done) -> str:
+    from search.text import counted
+
+    return f"written: {counted(done.trials, 'trial')}, {done.place}"

@@ -64,7 +64,7 @@ class Look:
         """
         run, is_running = read_run(self.folder, study_in=self._study_in, opened=self._opened), ended is None
         of_run = run_id(self.folder)
-        trials, reports = [], []
+        trials, reports = list[Followed](), list[Report]()
         for stage in run.stages:
             for record in stage.records:
                 points = self._points_of(stage, record)

@@ -228,7 +228,7 @@ def _known(run: Run) -> _Known:
 
 
 def _last_name(followed: Followed) -> str:
-    return next(reversed(followed.points[-1].values)) if followed.points else ""
+    return list(followed.points[-1].values)[-1] if followed.points else ""
 
 
 def _batches(metrics: Sequence[Metric]) -> list[list[Metric]]:

@@ -1,13 +1,14 @@
 """Weights & Biases: one run for the search, and a group with it of one run for each trial.
 
-A run has the id that we give it, so that another process goes on with the same one. Rows have increasing steps:
-those up to the last step that is there, by the server or in the files of before, are not written again.
+A run has the id that we give it, so that another process goes on with the same one. Rows have increasing
+steps: those up to the last one that is there, by the server or by the files, are not written again.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +22,8 @@ from search.followers.wandb_file import read_offline
 
 WRITTEN = "tune_search.written"
 """Of the summary: what was written, so that a run that is whole is not opened again."""
-_INIT_SECONDS = 30.0
+_INIT_SECONDS, _FILE_SECONDS = 30.0, 10.0
+"""For which the server is waited for; and at the end, offline, the process that writes the files."""
 
 
 class WandbDestination(Destination):
@@ -39,6 +41,8 @@ class WandbDestination(Destination):
         self._runs: dict[str, tuple[Any, int]] = {}
         """Those that are open, and the last step of each."""
         self._written: dict[str, str] = {}
+        self._begun: set[str] = set()
+        """Those that this process has begun, whose files W&B's own process may still be writing."""
         self._group, self._page = "", ""
 
     @property
@@ -62,6 +66,7 @@ class WandbDestination(Destination):
             return
         with self._errors():
             if followed.id not in self._runs:
+                self._begun.add(followed.id)
                 self._runs[followed.id] = self._begin(followed, "search" if parent is None else "trial")
             run, last = self._runs[followed.id]
             for point in followed.points:
@@ -79,6 +84,12 @@ class WandbDestination(Destination):
         runs, self._runs = self._runs, {}
         for run, _ in runs.values():
             run.finish()
+        deadline = time.monotonic() + _FILE_SECONDS
+        for each in self._begun if self._is_offline else ():
+            while read_offline(self._folder, each).summary.get(WRITTEN) != self._written[each]:
+                if time.monotonic() > deadline:
+                    break
+                time.sleep(0.05)
 
     def _begin(self, followed: Followed, kind: str) -> tuple[Any, int]:
         """The run of W&B, and the last step that it has."""
@@ -114,5 +125,5 @@ class WandbDestination(Destination):
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except (wandb.Error, OSError) as error:
+        except Exception as error:  # some are of private classes, which have no base in common
             raise DestinationError(str(error).partition("\n")[0]) from error

@@ -1,7 +1,7 @@
 """What the files that W&B writes offline hold of a run: only these know it until they are sent.
 
-A file is a log as LevelDB has it, in blocks of 32 KiB, of W&B's own messages; the package (0.31) has no reader
-of it in Python any more.
+A file is a log as LevelDB has it, in blocks of 32 KiB, of W&B's own messages; its package (0.31) has no
+reader of it in Python any more.
 """
 
 from __future__ import annotations

@@ -24,6 +24,8 @@ from search.run.summary import Summary
 from search.study.journal import this_process
 from search.text import command
 
+STAMP_END = "| "
+"""Between the time and the text of a line in the log of a logger."""
 WAIT_SECONDS = 5.0
 """After the end of a search, for its loggers."""
 _RUNNING: dict[Path, list[Logging]] = {}
@@ -64,7 +66,7 @@ def with_loggers(
     """A search that starts its loggers, and tells them how it ends; `end_loggers` ends them."""
 
     @functools.wraps(search)
-    def logged(config: SearchConfig, folder: RunFolder, *args: _P.args, **how: _P.kwargs) -> Summary:
+    def logged(config: SearchConfig, folder: RunFolder, /, *args: _P.args, **how: _P.kwargs) -> Summary:
         _start(config, folder)
         try:
             summary = search(config, folder, *args, **how)
@@ -82,7 +84,7 @@ def with_loggers(
 
 
 def end_loggers(folder: RunFolder, *, wait: bool = True) -> list[str]:
-    """Tell the loggers of a search that is over to end; returns a line on each that is not done.
+    """Tell the loggers of a search that is over to end; returns a line on each: where it is written, or not.
 
     Args:
         folder: of the run.
@@ -92,10 +94,10 @@ def end_loggers(folder: RunFolder, *, wait: bool = True) -> list[str]:
     for logging in all_of_run:
         logging.end()
     deadline = time.monotonic() + (WAIT_SECONDS if wait else 0.0)
-    return [line for logging in all_of_run if (line := _left(logging, folder, deadline))]
+    return [_outcome(logging, folder, deadline) for logging in all_of_run]
 
 
-def _left(logging: Logging, folder: RunFolder, deadline: float) -> str:
+def _outcome(logging: Logging, folder: RunFolder, deadline: float) -> str:
     again = command("tune-search", "log", str(folder.path), "--to", logging.name)
     try:
         code = logging.process.wait(max(0.0, deadline - time.monotonic()))
@@ -103,9 +105,10 @@ def _left(logging: Logging, folder: RunFolder, deadline: float) -> str:
         return (
             f"{logging.name}: process {logging.process.pid} still writes; if it is ended, `{again}` goes on"
         )
-    if code == 0:
-        return ""
     log = loggers_folder(folder) / f"{logging.name}.log"
+    if code == 0:
+        *_, last = log.read_text(encoding="utf-8", errors="replace").splitlines() or [""]
+        return f"{logging.name}: {last.partition(STAMP_END)[2]}"
     return f"{logging.name}: not all is written, see {log}; `{again}` writes the rest"
 
 
@@ -121,7 +124,7 @@ def _start(config: SearchConfig, folder: RunFolder) -> None:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,  # Ctrl-C is for the search, which then tells it
-            env={**os.environ, **_ENVIRONMENT},
+            env=_environment(),
         )
         log.close()
         logging = Logging(name, process)
@@ -129,8 +132,10 @@ def _start(config: SearchConfig, folder: RunFolder) -> None:
         _RUNNING.setdefault(folder.path, []).append(logging)
 
 
-_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-"""The processors are the trials'."""
+def _environment() -> dict[str, str]:
+    """The processors are the trials', and W&B's own process that of a task that logs by itself."""
+    kept = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}
+    return {**kept, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
 
 def _line(error: BaseException) -> str:
