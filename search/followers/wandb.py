@@ -112,6 +112,7 @@ class WandbDestination(Destination):
                 disable_code=True,
                 disable_git=True,
                 x_disable_meta=True,
+                x_save_requirements=False,
                 x_disable_stats=True,
             ),
         )

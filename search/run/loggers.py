@@ -98,7 +98,7 @@ def end_loggers(folder: RunFolder, *, wait: bool = True) -> list[str]:
 
 
 def _outcome(logging: Logging, folder: RunFolder, deadline: float) -> str:
-    again = command("tune-search", "log", str(folder.path), "--to", logging.name)
+    again = command("log", folder.path, "--to", logging.name)
     try:
         code = logging.process.wait(max(0.0, deadline - time.monotonic()))
     except subprocess.TimeoutExpired:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 from answering_server import answering
 from in_process import resume_locally, search_locally
 from patience import PATIENCE
-from programs import HELPERS, run, start, wait_for_line, write_config
+from programs import HELPERS, PROGRAM, run, start, wait_for_line, write_config
 from tiny_tasks import search_config
 
 from search.run import loggers
@@ -22,6 +24,16 @@ from search.run.summary import Summary
 
 pytestmark = pytest.mark.usefixtures("no_fsync")
 SMALL: dict[str, Any] = {"budget": {"trials": 3, "max_virtual_epochs": 3}}
+
+
+@contextmanager
+def killed_at_end(run: Path) -> Iterator[None]:
+    """Kill the loggers of a search, which would try for minutes."""
+    ours = list(loggers._RUNNING[run])
+    yield
+    for each in ours:
+        os.kill(each.process.pid, signal.SIGKILL)
+        each.process.wait(PATIENCE)
 
 
 def timed(results: Path, **sections: Any) -> tuple[Summary, float]:
@@ -43,21 +55,17 @@ def test_a_server_that_hangs_or_fails_does_not_touch_the_search(
         assert logged.best is not None
         assert alone.best is not None
         assert logged.best.value == alone.best.value
-        ours = loggers._RUNNING[tmp_path / "logged/digits"]
-        (line,) = end_loggers(RunFolder(tmp_path / "logged/digits"))
+        with killed_at_end(tmp_path / "logged/digits"):
+            (line,) = end_loggers(RunFolder(tmp_path / "logged/digits"))
         assert f"`tune-search log {tmp_path}/logged/digits --to mlflow` goes on" in line
-        for each in ours:
-            os.kill(each.process.pid, signal.SIGKILL)
-            each.process.wait(PATIENCE)
 
 
 def test_a_logger_that_was_killed_is_told_with_the_command_that_writes_the_rest(tmp_path: Path) -> None:
     with answering(500) as server:
         logger = {"to": "mlflow", "tracking_uri": f"http://127.0.0.1:{server.port}"}
         timed(tmp_path, log=[logger])
-        (ours,) = loggers._RUNNING[tmp_path / "digits"]
-        os.kill(ours.process.pid, signal.SIGKILL)
-        ours.process.wait(PATIENCE)
+        with killed_at_end(tmp_path / "digits"):
+            pass
         (line,) = end_loggers(RunFolder(tmp_path / "digits"))
     assert line.startswith("mlflow: not all is written, see ")
     assert line.endswith(f"`tune-search log {tmp_path}/digits --to mlflow` writes the rest")
@@ -89,9 +97,7 @@ def test_a_search_that_is_killed_is_told_as_a_failure(
             budget={"trials": 1000, "max_virtual_epochs": 9},
             notify={"to": [address], "on": ["failure"]},
         )
-        search = start(
-            tmp_path, [*loggers_program(), str(file), "--local", "--results", str(tmp_path)], cwd=HELPERS
-        )
+        search = start(tmp_path, [*PROGRAM, str(file), "--local", "--results", str(tmp_path)], cwd=HELPERS)
         wait_for_line(search, "virtual epoch 1/")
         deadline = time.monotonic() + PATIENCE
         while not (tmp_path / "digits/loggers/notify.json").exists():
@@ -106,16 +112,11 @@ def test_a_search_that_is_killed_is_told_as_a_failure(
     assert "its process was killed" in people.received[0]["message"]
 
 
-def loggers_program() -> list[str]:
-    from programs import PROGRAM
-
-    return PROGRAM
-
-
 def test_loggers_may_change_when_a_search_goes_on(tmp_path: Path) -> None:
     with answering(200) as people:
         timed(tmp_path, notify=["json://127.0.0.1:1"])
-        end_loggers(RunFolder(tmp_path / "digits"), wait=False)
+        with killed_at_end(tmp_path / "digits"):
+            end_loggers(RunFolder(tmp_path / "digits"), wait=False)
         resumed = resume_locally(
             tmp_path / "digits",
             overrides=["budget.trials=4", f"notify=['json://127.0.0.1:{people.port}']"],
