@@ -27,7 +27,6 @@ from search.text import dotted
 
 SECTIONS = ("trial", "budget", "sampler", "scheduler", "plateau")
 """What a stage may have of its own."""
-_OF_WHOLE = ("stages", "confirm", "priors", "log", "notify")
 
 
 class Stage(NamedTuple):
@@ -321,7 +320,7 @@ def _config(reading: Reading) -> Config:
 
 def _stage_document(whole: Document, number: int, base: _Base) -> _StageDocument:
     """The whole document with one stage's sections merged in."""
-    tree = {key: value for key, value in whole.tree.items() if key not in _OF_WHOLE}
+    tree = {k: v for k, v in whole.tree.items() if k not in ("stages", "confirm", "priors", "log", "notify")}
     tree["trial"] = dict(base.options)
     origins = dict(base.origins)
     if number > 0 and isinstance(tree.get("sampler"), dict):

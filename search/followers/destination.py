@@ -50,6 +50,10 @@ class Followed:
     """In the words of `tune-search show`."""
     reason: str = ""
     """Why it has ended; of one that failed, its cause."""
+    began: float = 0.0
+    """When its first job began, in seconds since 1970; 0 where that is not known."""
+    heard_of: float = 0.0
+    """When it was last heard of."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What else is known of it, such as the best trial; may change."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,11 @@ class Look:
         if not is_running:
             files += [self.folder.summary, self.folder.path / "report.html"]
         return FollowedRun(
-            search=_search(of_run, run, reports, ended),
+            search=replace(
+                _search(of_run, run, reports, ended),
+                began=min((trial.began for trial in trials if trial.began), default=0.0),
+                heard_of=max((trial.heard_of for trial in trials), default=0.0),
+            ),
             trials=trials,
             objective=run.search.objective.metric,
             files=[file for file in files if file.is_file()],
@@ -163,6 +167,8 @@ def _trial(
         status=status,
         state=state,
         reason=record.reason if record.outcome is not None else "",
+        began=record.jobs[0].began if record.jobs else points[0].at if points else 0.0,
+        heard_of=record.jobs[-1].heard_of if record.jobs else points[-1].at if points else 0.0,
         facts={**facts, **record.measured},
     )
 

@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,8 @@ class _Known:
     params: frozenset[str]
     written: str
     status: str
+    began: int
+    """In milliseconds since 1970."""
     values: dict[int, float] | None
     """The objective, or best value, by step; None while that has not been asked."""
 
@@ -160,14 +162,13 @@ class MlflowDestination(Destination):
         tags = {ID: followed.id, SEARCH: self._search}
         if parent is not None:
             tags[_PARENT] = self._known[parent.id].run_id
-        began = followed.points[0].at if followed.points else 0.0
         run = self._client.create_run(
             self._experiment_id,
-            start_time=_milliseconds(began or time.time()),
+            start_time=_milliseconds(followed.began or time.time()),
             tags=tags,
             run_name=followed.name,
         )
-        return _Known(run.info.run_id, frozenset(), "", run.info.status, {})
+        return replace(_known(run), values={})
 
     def _missing(self, known: _Known, points: Sequence[Point], key: str, *, appended: bool) -> list[Metric]:
         """The metrics of the points that are not there, as many of a point as it has.
@@ -207,8 +208,8 @@ class MlflowDestination(Destination):
         if known.status == status:
             return
         if followed.has_ended:
-            at = followed.points[-1].at if followed.points else 0.0
-            self._client.set_terminated(known.run_id, status, _milliseconds(at or time.time()))
+            ended = max(known.began, _milliseconds(followed.heard_of or time.time()))
+            self._client.set_terminated(known.run_id, status, ended)
         else:
             self._client.update_run(known.run_id, status)
         known.status = status
@@ -224,7 +225,14 @@ class MlflowDestination(Destination):
 
 def _known(run: Run) -> _Known:
     tags = run.data.tags
-    return _Known(run.info.run_id, frozenset(run.data.params), tags.get(_WRITTEN, ""), run.info.status, None)
+    return _Known(
+        run_id=run.info.run_id,
+        params=frozenset(run.data.params),
+        written=tags.get(_WRITTEN, ""),
+        status=run.info.status,
+        began=run.info.start_time,
+        values=None,
+    )
 
 
 def _last_name(followed: Followed) -> str:

@@ -80,6 +80,8 @@ def test_a_search_is_one_run_with_its_trials_nested_in_it(server: Server, tmp_pa
         assert record.outcome is not None
         assert trial.data.params == {name: str(value) for name, value in record.params.items()}
         assert trial.data.tags["tune_search.state"] == record.outcome.value
+        took = trial.info.end_time - trial.info.start_time
+        assert took == pytest.approx(1000 * (record.jobs[-1].heard_of - record.jobs[0].began), abs=1)
         failed = record.outcome.value == "failed"
         assert trial.info.status == ("FAILED" if failed else "FINISHED")
         assert ("is cursed" in trial.data.tags["tune_search.reason"]) == failed
