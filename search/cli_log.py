@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -60,6 +61,7 @@ def log(run: str, to: str, tracking_uri: str | None, project: str | None, once: 
 
 
 def _piped(run: str, to: str) -> None:
+    os.nice(10)  # the processors are the trials', also while libraries are imported
     from search.followers.log import log_piped
     from search.followers.sources import Piped
     from search.run.loggers import STAMP_END

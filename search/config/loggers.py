@@ -134,5 +134,9 @@ def resolved(text: str) -> str:
 
 def without_secret(address: str) -> str:
     """An address without user, password and query, in which secrets stand."""
-    bare, _, _ = address.partition("?")
-    return re.sub(r"://[^/@\s]*@", "://", bare)
+    return without_password(address.partition("?")[0])
+
+
+def without_password(text: str) -> str:
+    """A text with addresses, each without user and password."""
+    return re.sub(r"://[^/@\s]*@", "://", text)

@@ -78,7 +78,6 @@ def log_piped(run: str | Path, to: str, source: Piped, report: Report) -> Done |
     Raises:
         SearchError: as `log`.
     """
-    os.nice(10)  # the processors are the trials'
     return _follow(RunFolder.at(run), to, source.logger, source, report, once=False)
 
 

@@ -23,7 +23,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from requests import RequestException
 
-from search.config.loggers import MlflowLogger, resolved, without_secret
+from search.config.loggers import MlflowLogger, resolved, without_password, without_secret
 from search.followers.destination import Destination, DestinationError, Followed, FollowedRun, Point, Status
 
 ID = "tune_search.id"
@@ -220,7 +220,7 @@ class MlflowDestination(Destination):
             yield
         except (MlflowException, RequestException, OSError) as error:
             text = str(error).replace(self._uri, without_secret(self._uri))
-            raise DestinationError(without_secret(text.partition("\n")[0])) from error
+            raise DestinationError(without_password(text.partition("\n")[0])) from error
 
 
 def _known(run: Run) -> _Known:

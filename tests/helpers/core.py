@@ -56,6 +56,10 @@ CORE: dict[str, list[str]] = {
         "e2e/test_exporting.py::test_the_weights_load_in_plain_pytorch",
         "e2e/test_retraining.py::test_retraining_begins_with_the_exported_weights",
     ],
+    "a search is written to MLflow, and what is there is not written again": [
+        "e2e/test_mlflow.py::test_a_search_is_one_run_with_its_trials_nested_in_it",
+        "e2e/test_mlflow.py::test_what_is_there_is_not_written_again",
+    ],
     "an export predicts files with the value that the study has, for each built-in task": [
         "e2e/test_predicting.py"
     ],
