@@ -206,11 +206,11 @@ def _end(run: RunReading, ended: str) -> tuple[Status, str, str, str]:
 
 
 def _best_points(run: RunReading, reports: list[Report]) -> list[Point]:
-    mode = run.search.objective.mode
-    return [
-        Point(best.steps, best.at, {"best_trial": float(best.record.number), BEST: best.value})
-        for best in best_over_time(reports, mode)
-    ]
+    found = []
+    for best in best_over_time(reports, run.search.objective.mode):
+        of = {} if run.search.is_staged else {"best_trial": float(best.record.number)}  # a name is no number
+        found.append(Point(best.steps, best.at, {**of, BEST: best.value}))
+    return found
 
 
 def _facts(run: RunReading) -> Mapping[str, Any]:
