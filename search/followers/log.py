@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
@@ -96,9 +95,14 @@ def _follow(
     folder: RunFolder, to: str, settings: Mapping[str, Any], source: Source, report: Report, *, once: bool
 ) -> Done | None:
     place = loggers_folder(folder)
-    place.mkdir(mode=0o700, exist_ok=True)
     lock = FileLock(place / f"{to}.lock")
-    if not _acquired(lock, source):
+    try:
+        place.mkdir(mode=0o700, exist_ok=True)
+        is_ours = _acquired(lock, source)
+    except OSError as error:
+        rule = "who may write in the folder of a run writes it elsewhere"
+        raise SearchError(f"cannot write to {place}: {error.strerror}; {rule}") from error
+    if not is_ours:
         if isinstance(source, Piped):
             return None
         raise SearchError(
@@ -106,7 +110,7 @@ def _follow(
         )
     try:
         return Follower(
-            folder, _opener(to, settings, folder), source, report, every=_every(), once=once
+            folder, _opener(to, settings, folder), source, report, every=EVERY_SECONDS, once=once
         ).run()
     finally:
         lock.release()
@@ -122,10 +126,6 @@ def _acquired(lock: FileLock, source: Source) -> bool:
                 return False
         else:
             return True
-
-
-def _every() -> float:
-    return float(os.environ.get("TUNE_SEARCH_LOG_EVERY", EVERY_SECONDS))
 
 
 def _opener(to: str, settings: Mapping[str, Any], folder: RunFolder) -> Callable[[], Destination]:

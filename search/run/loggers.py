@@ -118,7 +118,7 @@ def _start(config: SearchConfig, folder: RunFolder) -> None:
         loggers_folder(folder).mkdir(mode=0o700, exist_ok=True)
         log = (loggers_folder(folder) / f"{name}.log").open("a")
         process = subprocess.Popen(
-            [sys.executable, "-m", "search", "log", str(folder.path), "--to", name, "--piped"],
+            [sys.executable, "-P", "-m", "search", "log", str(folder.path), "--to", name, "--piped"],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -135,7 +135,9 @@ def _start(config: SearchConfig, folder: RunFolder) -> None:
 def _environment() -> dict[str, str]:
     """The processors are the trials', and W&B's own process that of a task that logs by itself."""
     kept = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}
-    return {**kept, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    own, given = str(Path(__file__).parents[2]), kept.get("PYTHONPATH")  # also where it is not installed
+    path = own if given is None else f"{own}{os.pathsep}{given}"
+    return {**kept, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
 
 def _line(error: BaseException) -> str:

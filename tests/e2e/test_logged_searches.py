@@ -55,6 +55,7 @@ def test_a_server_that_hangs_or_fails_does_not_touch_the_search(
         assert logged.best is not None
         assert alone.best is not None
         assert logged.best.value == alone.best.value
+        assert server.asked.wait(PATIENCE)  # the logger waits for an answer now
         with killed_at_end(tmp_path / "logged/digits"):
             (line,) = end_loggers(RunFolder(tmp_path / "logged/digits"))
         assert f"`tune-search log {tmp_path}/logged/digits --to mlflow` goes on" in line

@@ -233,3 +233,14 @@ def test_what_a_logger_does_not_have_is_refused(tmp_path: Path) -> None:
     simulated(tmp_path / "run")
     with pytest.raises(RefusedError, match="wandb has no tracking_uri"):
         search.log(tmp_path / "run", "wandb", tracking_uri="http://127.0.0.1:1")
+
+
+def test_a_run_that_another_process_writes_and_one_that_cannot_be_written_are_refused(tmp_path: Path) -> None:
+    simulated(tmp_path / "run")
+    (tmp_path / "run/loggers").mkdir()
+    with FileLock(tmp_path / "run/loggers/mlflow.lock"), pytest.raises(SearchError, match="another process"):
+        search.log(tmp_path / "run", "mlflow")
+    simulated(tmp_path / "full")
+    (tmp_path / "full/loggers").touch()
+    with pytest.raises(SearchError, match="cannot write to .*/full/loggers"):
+        search.log(tmp_path / "full", "mlflow")
