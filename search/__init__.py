@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from search.ensembles.soup import export_soup as export_soup
     from search.exports.export import export as export
     from search.fetching.fetch import fetch as fetch
+    from search.followers.log import log as log
     from search.listing.runs import list_runs as list_runs
     from search.listing.show import show as show
     from search.optuna_copy.copy import dashboard as dashboard
@@ -75,6 +76,7 @@ _HOME = {
     "init": "search.commands.init.command",
     "list_runs": "search.listing.runs",
     "load": "search.predicting.load",
+    "log": "search.followers.log",
     "plan": "search.commands.plan",
     "predict": "search.predicting.predict",
     "report": "search.reports.write",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
@@ -17,11 +18,14 @@ from search.run import search as searches
 from search.run.executor import Executor
 from search.run.executors.choose import executor_for
 from search.run.folder import RunFolder
+from search.run.loggers import end_loggers
 from search.run.opened import Run
 from search.run.reporter import ProgressReporter
 from search.screen.live import PlainView, screen
 from search.screen.notebook import in_notebook, notebook
 from search.screen.progress_bar import draws_in_place
+
+log = logging.getLogger(__name__)
 
 Source = str | Path | Mapping[str, Any] | SearchConfig | Callable[..., Any]
 
@@ -119,6 +123,8 @@ def resume(
 
 def _done(folder: RunFolder) -> Run:
     report_at_end(folder)
+    for line in end_loggers(folder):
+        log.warning(line)
     return Run(folder.path)
 
 

@@ -18,6 +18,7 @@ from search.cli_export import export
 from search.cli_fetch import fetch
 from search.cli_group import DefaultCommand, with_key
 from search.cli_list import dashboard, list_command, show
+from search.cli_log import log
 from search.cli_options import (
     HELP,
     config_argument,
@@ -208,6 +209,7 @@ for each in (
     list_command,
     show,
     dashboard,
+    log,
     confirm,
     init,
     check,

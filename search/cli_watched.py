@@ -24,6 +24,7 @@ def watched(
     are those of the executor, for the commands that are shown.
     """
     from search.run.folder import RunFolder
+    from search.run.loggers import end_loggers
     from search.screen.live import PlainView, screen
     from search.screen.text import summary_text
 
@@ -36,6 +37,8 @@ def watched(
     color = sys.stdout.isatty() and not plain
     say(summary_text(summary, color=color, flags=flags), otherwise=run_folder.log)
     _report(folder, summary.status, run_folder.log)
+    if lines := end_loggers(run_folder, wait=summary.status in ("complete", "failed")):
+        say("\n  ".join(["\nlog", *lines]), otherwise=run_folder.log)
     codes = {"complete": 0, "failed": 1, "interrupted": INTERRUPTED, "terminated": TERMINATED}
     sys.exit(codes[summary.status])
 

@@ -33,6 +33,14 @@ def value_at(tree: Any, path: KeyPath, default: Any = None) -> Any:
     return tree
 
 
+def put_at(tree: dict[str, Any], path: KeyPath, value: Any) -> None:
+    """Put a value at this path in nested mappings, which are made where they are missing."""
+    *parents, last = path
+    for key in parents:
+        tree = tree.setdefault(str(key), {})
+    tree[str(last)] = value
+
+
 def compact(value: Any) -> str:
     """JSON on one line without spaces, the label of a list in a choice."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=str)

@@ -14,11 +14,12 @@ from search.config.combinations import Asked, refused
 from search.config.document import Document
 from search.config.keys import with_place
 from search.config.limits import limit_problems
+from search.config.loggers import check_loggers
 from search.config.messages import explain
 from search.config.objectives import hint_of_one, measured_names, objectives_problems
 from search.config.objectives import reported as reported_objectives
 from search.config.population import population_problems
-from search.config.schema import ImportedSampler, Resources, Sampler, Sections, StageSections
+from search.config.schema import ImportedSampler, Resources, Sections, StageSections
 from search.config.sizes import Entry, absent_entries, narrowed, size_problems, without_entries
 from search.config.tasks import load_task, may_report, not_computed, task_path
 from search.errors import ConfigError, KeyPath, Problem
@@ -125,8 +126,8 @@ def read_config(
     problems += _cross_check(sections, None if space_problems else space, failed)
     if not failed & {"objective", "objectives"}:
         problems += objectives_problems(sections, document.tree)
-    if check_task and "sampler" not in failed:
-        problems += _sampler_problems(sections.sampler)
+    if check_task:
+        problems += _problems_of_packages(sections, failed)
     broken = reported | texts | {_without_option(problem.at) for problem in space_problems if problem.at}
     if check_task and not failed & {"task", "trial"}:
         if before_task is not None and not (problems or document.problems):
@@ -192,11 +193,11 @@ def complete(sections: Sections, tree: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in sections:
         if name == "priors":  # config.yaml has them beside the domains
             continue
-        if name in ("stages", "confirm", "limits", "objectives", "storage") and not value:
+        if name in ("stages", "confirm", "limits", "objectives", "storage", "log", "notify") and not value:
             continue
         if name == "objective" and sections.objectives:
             continue
-        if name in ("trial", "virtual_epoch") or not isinstance(value, BaseModel):
+        if name in ("trial", "virtual_epoch", "notify") or not isinstance(value, BaseModel):
             filled_in[name] = tree.get(name, value)
         else:
             filled = {**value.model_dump(), **tree.get(name, {})}
@@ -283,9 +284,11 @@ def _audit_problems(sections: Sections) -> Iterator[Problem]:
         yield Problem.of(("scheduler", "audit"), f"received {audit}; {message}")
 
 
-def _sampler_problems(sampler: Sampler | ImportedSampler) -> Iterator[Problem]:
-    """What is wrong with the path of a sampler, and with the arguments beside it."""
-    if not isinstance(sampler, ImportedSampler):
+def _problems_of_packages(sections: Sections, failed: set[str | int]) -> Iterator[Problem]:
+    """What is wrong with loggers, and with the path of a sampler and the arguments beside it."""
+    yield from check_loggers(sections.log, sections.notify)
+    sampler = sections.sampler
+    if "sampler" in failed or not isinstance(sampler, ImportedSampler):
         return
     try:
         for key, message in argument_problems(sampler.name, sampler.arguments, (), ("seed",)):

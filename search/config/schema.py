@@ -19,6 +19,7 @@ from pydantic import (
 
 from search.config.budget import Budget as Budget
 from search.config.limits import Limits
+from search.config.loggers import Logger, Notify, as_notify
 from search.config.pbt import Pbt as Pbt
 from search.config.plateau import Plateau as Plateau
 from search.config.priors import AnyPriors
@@ -332,3 +333,9 @@ class Sections(StageSections):
     """What follows the search, or the last stage."""
     priors: AnyPriors | None = None
     """Where domains without a prior of their own get one from; config.yaml has them beside the domains."""
+    log: list[Logger] = Field(default_factory=list)
+    """Where the search is also written to, by processes of their own: `[mlflow]`, `[wandb]`, or with more."""
+    notify: Annotated[
+        Notify | None, BeforeValidator(as_notify, json_schema_input_type=list[str] | Notify | None)
+    ] = None
+    """Who is told of the end, a failure and a new best: addresses as Apprise has them."""

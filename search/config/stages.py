@@ -320,7 +320,7 @@ def _config(reading: Reading) -> Config:
 
 def _stage_document(whole: Document, number: int, base: _Base) -> _StageDocument:
     """The whole document with one stage's sections merged in."""
-    tree = {key: value for key, value in whole.tree.items() if key not in ("stages", "confirm", "priors")}
+    tree = {k: v for k, v in whole.tree.items() if k not in ("stages", "confirm", "priors", "log", "notify")}
     tree["trial"] = dict(base.options)
     origins = dict(base.origins)
     if number > 0 and isinstance(tree.get("sampler"), dict):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 from search.budget.reserve import is_held
 from search.config.config import Config
@@ -74,20 +75,30 @@ class RunReading:
         return self.stages[-1] if self.stages else None
 
 
-def read_run(folder: RunFolder) -> RunReading:
+def read_run(
+    folder: RunFolder,
+    *,
+    study_in: Callable[[Path], StudyReading] = read_study,
+    opened: Callable[[Path], SearchConfig] = open_run,
+) -> RunReading:
     """Read a run, which a search may be writing.
+
+    Args:
+        folder: of the run.
+        study_in: reads the study in a journal.
+        opened: reads a configuration; who reads a run again and again need not parse all of it each time.
 
     Raises:
         SearchError: its configuration or a study is damaged.
         OSError: a file cannot be read.
     """
-    search = open_run(folder.config)
+    search = opened(folder.config)
     stages = [
         StageReading(
             name=stage.path.name if folder.is_staged else "",
             folder=stage,
-            config=open_run(stage.config).first if folder.is_staged else search.first,
-            study=read_study(stage.journal),
+            config=opened(stage.config).first if folder.is_staged else search.first,
+            study=study_in(stage.journal),
         )
         for stage in folder.stages()
     ]

@@ -29,6 +29,8 @@ _ALWAYS = (
     "max_failures",
     "max_failed_trials",
     "timeout",
+    "log",
+    "notify",
     "budget.trials",
     "budget.max_virtual_epochs",
     "budget.time",

@@ -20,6 +20,7 @@ from search.run.executors.choose import executor_for
 from search.run.folder import RunFolder, write_json
 from search.run.forecasted import take_forecast, with_forecast
 from search.run.largest_batch import with_largest_batch
+from search.run.loggers import with_loggers
 from search.run.priors import take_priors
 from search.run.provenance import record_provenance, working_folder
 from search.run.reporter import ProgressReporter
@@ -163,6 +164,7 @@ def folder_of(run: str | Path, results: str | Path = "results") -> RunFolder:
     return folder
 
 
+@with_loggers
 def _run(
     search: SearchConfig,
     folder: RunFolder,

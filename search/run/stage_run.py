@@ -9,13 +9,13 @@ from typing import Any
 from search.config.config import Config
 from search.config.document import read_values, write_yaml
 from search.config.stages import SearchConfig, open_run
-from search.errors import ConfigError, KeyPath, SearchError
+from search.errors import ConfigError, SearchError
 from search.run.folder import RunFolder
 from search.run.summary import Summary
 from search.run.summary_file import read_summary
 from search.study.reading import read_records
 from search.study.trial import TrialRecord, best_record
-from search.text import value_at
+from search.text import put_at, value_at
 
 _ABSENT = object()
 
@@ -104,16 +104,9 @@ class StageRun:
         for path in self.search.searched_paths(self.number):
             value = value_at(options, path, value_at(defaults, path, _ABSENT))
             if value is not _ABSENT:
-                _put(point, path, value)
+                put_at(point, path, value)
         try:
             self.search.stage(self.number, options).space.params_of(point)
         except ConfigError:
             return {}
         return point
-
-
-def _put(tree: dict[str, Any], path: KeyPath, value: Any) -> None:
-    *parents, last = path
-    for key in parents:
-        tree = tree.setdefault(str(key), {})
-    tree[str(last)] = value

@@ -212,8 +212,9 @@ def summarize(
 
 
 def config_digest(config: Config) -> str:
-    """A short hash of the configuration of a search, or of a stage, without the race that follows."""
-    kept = {key: value for key, value in config.raw.items() if key != "confirm"}
+    """A short hash of the configuration of a search, or of a stage, without the race that
+    follows and without who is told of it."""
+    kept = {key: value for key, value in config.raw.items() if key not in ("confirm", "log", "notify")}
     return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 

@@ -40,6 +40,11 @@ SESSION = "session"
 """Attribute of the study: `number` of the session that writes it, and the process that it runs `by`."""
 
 
+def this_process() -> str:
+    """This process, as the entry of its session names it."""
+    return f"process {os.getpid()} on {socket.gethostname()}"
+
+
 def next_session(attributes: Mapping[str, Any]) -> int:
     """How often a search has begun or gone on with a study of these attributes, now included."""
     before = attributes.get(SESSION)
@@ -100,8 +105,7 @@ class Journal(BaseJournalBackend):
 
     def begin_session(self, study_id: int, number: int) -> None:
         """This is session `number` from now on, which is written before whatever is appended next."""
-        by = f"process {os.getpid()} on {socket.gethostname()}"
-        attribute = {SESSION: {"number": number, "by": by}}
+        attribute = {SESSION: {"number": number, "by": this_process()}}
         operation = int(JournalOperation.SET_STUDY_USER_ATTR)
         ids = {"op_code": operation, "worker_id": self._writer, "study_id": study_id}
         self._begun, self._known = [{**ids, "user_attr": attribute}], self._number

@@ -65,6 +65,10 @@ CORE: dict[str, list[str]] = {
         "e2e/test_retraining_folds.py::test_all_folds_are_trained_and_told_with_their_mean_and_deviation",
         "e2e/test_retraining_folds.py::test_a_killed_training_on_folds_goes_on_as_if_undisturbed",
     ],
+    "a search is written to MLflow, and what is there is not written again": [
+        "e2e/test_mlflow.py::test_a_search_is_one_run_with_its_trials_nested_in_it",
+        "e2e/test_mlflow.py::test_what_is_there_is_not_written_again",
+    ],
     "an export predicts files with the value that the study has, for each built-in task": [
         "e2e/test_predicting.py"
     ],

@@ -62,9 +62,14 @@ def _hear_hangups() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
-def run(*args: str, cwd: Path = HELPERS) -> subprocess.CompletedProcess[str]:
-    """`tune-search …` to its end."""
-    return subprocess.run([*PROGRAM, *args], capture_output=True, text=True, cwd=cwd, timeout=PATIENCE)
+def run(
+    *args: str, cwd: Path = HELPERS, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """`tune-search …` to its end; `env` adds to the environment."""
+    environment = {**os.environ, **(env or {})}
+    return subprocess.run(
+        [*PROGRAM, *args], capture_output=True, text=True, cwd=cwd, timeout=PATIENCE, env=environment
+    )
 
 
 def write_config(folder: Path, **sections: Any) -> Path:

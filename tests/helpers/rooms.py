@@ -23,10 +23,10 @@ _TRAINABLES = """
 """
 _SEARCH = """
     hidden errors addresses text space config study schedulers fidelity budget samplers race ray slurm mirror
-    run forecast listing fetching optuna_copy graphs predicting exports ensembles retraining commands screen
-    reports api
+    run forecast listing fetching followers optuna_copy graphs predicting exports ensembles retraining
+    commands screen reports api
     __init__ cli_paths cli_options cli_checks cli_watched cli_confirm cli_export cli_plan cli_predict
-    cli_report cli_retrain cli_submit cli_list cli_fetch cli_group cli_end cli __main__
+    cli_report cli_retrain cli_submit cli_list cli_fetch cli_log cli_group cli_end cli __main__
 """
 ORDER: Mapping[str, tuple[str, ...]] = {
     "trainables": tuple(_TRAINABLES.split()),

@@ -89,6 +89,11 @@ REFUSED = [
     "show data",
     "show run --trial 99",
     "show run --trial best",
+    "log data --to mlflow",
+    "log run",
+    "log run --to tensorboard",
+    "log run --to notify",
+    "log run --to wandb --tracking-uri http://127.0.0.1:1",
     "dashboard data",
     "dashboard run --out notes.txt",
     "dashboard run --out run/study.journal",
@@ -110,6 +115,7 @@ OF_A_DAMAGED_STUDY = [
     "show run --json",
     "show run --trial 0",
     "dashboard run",
+    "log run --to mlflow",
 ]
 
 
