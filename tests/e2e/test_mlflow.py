@@ -242,5 +242,5 @@ def test_a_run_that_another_process_writes_and_one_that_cannot_be_written_are_re
         search.log(tmp_path / "run", "mlflow")
     simulated(tmp_path / "full")
     (tmp_path / "full/loggers").touch()
-    with pytest.raises(SearchError, match="cannot write to .*/full/loggers"):
+    with pytest.raises(SearchError, match=r"cannot write to .*/full/loggers"):
         search.log(tmp_path / "full", "mlflow")
