@@ -92,7 +92,12 @@ class WandbDestination(Destination):
                 time.sleep(0.05)
 
     def _begin(self, followed: Followed, kind: str) -> tuple[Any, int]:
-        """The run of W&B, and the last step that it has."""
+        """The run of W&B, and the last step that it has.
+
+        Its folder is named by the second, and one that is there would be written over.
+        """
+        while (self._folder / f"wandb/offline-run-{time.strftime('%Y%m%d_%H%M%S')}-{followed.id}").exists():
+            time.sleep(0.05)
         run = wandb.init(
             project=self._project,
             entity=self._entity,

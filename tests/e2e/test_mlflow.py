@@ -207,7 +207,7 @@ def wait_until_free(run: Path) -> None:
     FileLock(run / "loggers/mlflow.lock", timeout=PATIENCE).acquire().__exit__(None, None, None)
 
 
-def test_a_search_writes_itself_and_goes_on_in_the_same_runs_after_a_kill(
+def test_a_search_writes_itself_and_goes_on_in_the_same_runs_when_it_is_resumed(
     server: Server, tmp_path: Path
 ) -> None:
     logger = {"to": "mlflow", "tracking_uri": "${env:TRACKING}", "experiment": "itself"}
