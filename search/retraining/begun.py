@@ -45,8 +45,12 @@ def require_export(source: Path) -> None:
 
 def home_of(source: Path) -> Path:
     """The folder that holds an export, or the ensemble of which it is a member: mostly that of its run."""
-    ensemble = source.parent.parent
-    return ensemble.parent if source.parent.name == MEMBERS and is_ensemble(ensemble) else source.parent
+    return source.parent.parent.parent if is_member(source) else source.parent
+
+
+def is_member(source: Path) -> bool:
+    """Whether an export is one of an ensemble."""
+    return source.parent.name == MEMBERS and is_ensemble(source.parent.parent)
 
 
 def _way_to_export(source: Path) -> str:
