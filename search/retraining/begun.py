@@ -84,7 +84,7 @@ def retrain_command(source: Path, options: Mapping[str, Any]) -> str:
     """The command with these options that have a value."""
     words: list[str | Path] = ["retrain", source]
     for key, value in options.items():
-        if value:
+        if value is not None and value is not False:  # of folds 0 is one
             words += [key] if value is True else [key, str(value)]
     return command(*words)
 

@@ -22,6 +22,7 @@ from search.errors import ConfigError, RefusedError, SearchError
 from search.retraining.folds import FoldReport, retrain_folds
 from search.retraining.out_of_fold import out_of_fold
 from search.retraining.values import fold_members, read_folds
+from search.run.data_record import DataChangedError
 
 pytestmark = pytest.mark.usefixtures("no_fsync")
 
@@ -247,6 +248,20 @@ def test_new_data_are_refused_before_a_fold_is_trained(of_table: tuple[Path, Pat
     with pytest.raises(SearchError, match="the data have changed"):
         retrain_folds(export)
     retrain_folds(export, accept_new_data=True)
+
+
+def test_other_data_are_not_what_was_out_of_fold(of_table: tuple[Path, Path], tmp_path: Path) -> None:
+    file = Path(shutil.copy(of_table[0], tmp_path / "table.csv"))
+    data = {"source": "csv", "path": str(file), "target": "kind", "folds": 2}
+    source = exported(tmp_path, data)
+    retrain_folds(source, virtual_epochs=1)
+    assert out_of_fold(tmp_path / "run/retrain")["accuracy"] > 0
+    rows = file.read_text()
+    file.write_text(rows.replace(",ill", ",WELL").replace(",well", ",ill").replace(",WELL", ",well"))
+    with pytest.raises(DataChangedError, match=r"changed since fold 0 .*table: "):
+        out_of_fold(tmp_path / "run/retrain")
+    with pytest.raises(DataChangedError, match=r"retrain .* --fold 0 .*--accept-new-data"):
+        retrain_folds(source, virtual_epochs=1)
 
 
 def test_check_data_tells_the_folds_and_their_classes(of_table: tuple[Path, Path], tmp_path: Path) -> None:
