@@ -10,10 +10,13 @@ import numpy as np
 import torch
 
 from search.addresses import local_path
+from search.config.stages import load_config
 from search.errors import RefusedError
 from search.exports.restore import prepared_of, restore_trainer
+from search.predicting.exported import CONFIG
 from search.retraining.fold import fold_folder
 from search.retraining.values import FOLDS, FoldMember, fold_members, read_folds
+from search.run.data_record import DataChangedError, compared, find_data, read_data
 from search.run.folder import RunFolder
 from search.run.provenance import working_folder
 from trainables.checkpoint import verified
@@ -37,7 +40,8 @@ def out_of_fold(
 
     Raises:
         RefusedError: not all folds are trained.
-        SearchError: the data cannot be read, or are others.
+        SearchError: the data cannot be read.
+        DataChangedError: they are others than those of the training.
         DamagedCheckpointError: a checkpoint is not as it was written.
     """
     path = local_path(folder).absolute()
@@ -66,8 +70,15 @@ def out_of_fold(
 def _trainer(folder: Path, member: FoldMember) -> Trainer:
     number = int(member.checkpoint.name.rpartition("_")[2])
     checkpoint = verified(member.checkpoint, number)
-    prepared = RunFolder(fold_folder(folder, member.fold)).prepared
-    trainer = restore_trainer(checkpoint, prepared_of(checkpoint, prepared))
+    home = RunFolder(fold_folder(folder, member.fold))
+    before = read_data(home.data)
+    now = find_data(load_config(member.export / CONFIG).first, load=True).fingerprint
+    if before is not None and (found := compared(before, now)):
+        raise DataChangedError(
+            f"the data have changed since fold {member.fold} in {folder} was trained "
+            f"({'; '.join(found.lines())}): put back the data as they were, or retrain with another --out"
+        )
+    trainer = restore_trainer(checkpoint, prepared_of(checkpoint, home.prepared))
     assert isinstance(trainer, Trainer)  # a training function has no folds of ours
     return trainer
 

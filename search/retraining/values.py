@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from search.config.schema import Mode
+from search.errors import SearchError
 from search.predicting.exported import METRICS
 from search.retraining.begun import RETRAINING
 from search.retraining.fold import fold_folder
@@ -107,8 +108,10 @@ def gathered(folder: Path, like: int) -> FoldValues | None:
     reports: dict[int, Any] = {}
     for fold in range(data["folds"]):
         home = RunFolder(fold_folder(folder, fold))
-        exported = home.exported / METRICS
-        if exported.is_file() and _apart_from_fold(_json(home.path / RETRAINING)) == _apart_from_fold(wanted):
+        exported, begun = home.exported / METRICS, home.path / RETRAINING
+        if not exported.is_file() or not begun.is_file():
+            continue
+        if _apart_from_fold(_json(begun)) == _apart_from_fold(wanted):
             reports[fold] = _json(exported)
     if not reports:
         return None
@@ -144,7 +147,11 @@ def _json(file: Path) -> Any:
 
 
 def fold_members(folder: Path) -> list[FoldMember]:
-    """The models of the folds in a folder of `retrain_folds`, in the order of the folds."""
+    """The models of the folds in a folder of `retrain_folds`, in the order of the folds.
+
+    Raises:
+        SearchError: a checkpoint is gone.
+    """
     values = read_folds(folder)
     return [_member(folder, each) for each in values.values] if values is not None else []
 
@@ -153,4 +160,9 @@ def _member(folder: Path, value: FoldValue) -> FoldMember:
     home = RunFolder(fold_folder(folder, value.fold))
     # Of values that changed on the way there is one in a folder for each part.
     named = checkpoint_folder(Path(), value.virtual_epoch).name
-    return FoldMember(value.fold, home.exported, max((home.path / "training").rglob(named)), value.value)
+    if not (found := [*(home.path / "training").rglob(named)]):
+        raise SearchError(
+            f"{home.path} has no checkpoint of virtual epoch {value.virtual_epoch}, which {FOLDS} names: "
+            f"remove {home.path}, and `tune-search retrain EXPORT --fold {value.fold}` trains it again"
+        )
+    return FoldMember(value.fold, home.exported, max(found), value.value)
