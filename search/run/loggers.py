@@ -116,13 +116,14 @@ def _start(config: SearchConfig, folder: RunFolder) -> None:
     for name, settings in loggers_of(config.raw).items():
         folder.create()
         loggers_folder(folder).mkdir(mode=0o700, exist_ok=True)
-        log = (loggers_folder(folder) / f"{name}.log").open("a")
+        log = (loggers_folder(folder) / f"{name}.log").open("a", encoding="utf-8")
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "search", "log", str(folder.path), "--to", name, "--piped"],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=subprocess.STDOUT,
             text=True,
+            encoding="utf-8",
             start_new_session=True,  # Ctrl-C is for the search, which then tells it
             env=_environment(),
         )

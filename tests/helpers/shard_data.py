@@ -26,6 +26,18 @@ def png(pixels) -> bytes:
     return file.getvalue()
 
 
+def pictures(folder: Path, num_train: int = 20, num_valid: int = 6, side: int = 8) -> Path:
+    """Shards of grey levels with noise; the class says how bright."""
+    rng = np.random.default_rng(0)
+    for part, count in (("train", num_train), ("valid", num_valid)):
+        with ShardWriter(folder, part, per_shard=6) as writer:
+            for number in range(count):
+                pixels = rng.integers(0, 60, (side, side, 3)) + 90 * (number % 3)
+                content = {"png": png(pixels.astype(np.uint8)), "cls": str(number % 3).encode()}
+                writer.write(f"{part}{number:03d}", content)
+    return folder
+
+
 def numbered_shards(folder: Path, counts: Sequence[int], prefix: str = "train") -> list[Path]:
     """Shards with so many samples each, whose .npy numbers them through and whose .cls is that modulo 3."""
     files, number = [], 0

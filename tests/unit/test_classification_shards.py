@@ -8,24 +8,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from shard_data import png
+from shard_data import pictures, png
 
 from trainables.build import load_arrays
 from trainables.classification.options import ClassificationOptions
 from trainables.classification.task import ClassificationTask
 from trainables.shards import ShardWriter
-
-
-def pictures(folder, num_train=20, num_valid=6, side=8):
-    """Shards of grey levels with noise; the class says how bright."""
-    rng = np.random.default_rng(0)
-    for part, count in (("train", num_train), ("valid", num_valid)):
-        with ShardWriter(folder, part, per_shard=6) as writer:
-            for number in range(count):
-                pixels = rng.integers(0, 60, (side, side, 3)) + 90 * (number % 3)
-                content = {"png": png(pixels.astype(np.uint8)), "cls": str(number % 3).encode()}
-                writer.write(f"{part}{number:03d}", content)
-    return folder
 
 
 def trial(root, **data):

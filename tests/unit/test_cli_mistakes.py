@@ -46,8 +46,8 @@ def refusal(capsys: pytest.CaptureFixture[str], *args: str) -> str:
         (
             "run configs/seg.yaml",
             "there is no command or file run; `tune-search CONFIG` runs a search, and commands are audit, "
-            "batch-sizes, check, clean, confirm, dashboard, export, init, list, log, plan, predict, report, "
-            "resume, retrain, schema, search, show, submit, verify",
+            "batch-sizes, check, clean, confirm, dashboard, export, fetch, init, list, log, plan, predict, "
+            "report, resume, retrain, schema, search, show, submit, verify",
         ),
         ("--local check configs/seg.yaml", "--local stands before the command; write it after check"),
     ],

@@ -30,6 +30,8 @@ REFUSED = [
     "search seg.yaml --local --set resources.cpus_per_trial=5000",
     "resume data --local",
     "resume s3://bucket --local",
+    "fetch results/seg",
+    "fetch ftp://host/runs/seg",
     "resume run --local --trials 1",
     "resume run --local --set objective.mode=min",
     "export data",

@@ -17,7 +17,7 @@ from layout_folders import nnunet_root
 from mask_folders import write as write_pair
 from PIL import Image
 from pydantic import ValidationError
-from test_classification_shards import pictures
+from shard_data import pictures
 
 from trainables.build import load_arrays
 from trainables.classification.data import read_class_sheets

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -519,8 +518,8 @@ def test_one_host_is_cleared_for_a_large_trial_of_no_more_small_ones_than_is_nee
 
 def test_the_example_of_the_docs_is_a_configuration() -> None:
     text = (Path(__file__).parents[2] / "docs" / "resources.md").read_text(encoding="utf-8")
-    block = text.partition("## More for the large model\n\n")[2].partition("\n\n`where` names")[0]
-    given = YAML(typ="safe").load(textwrap.dedent(block))["resources"]
+    block = text.partition("## More for the large model\n")[2].partition("```yaml\n")[2].partition("```")[0]
+    given = YAML(typ="safe").load(block)["resources"]
     trial = {"model": {"width": {"choice": [16, 32, 64]}}, "optimizer": SCHEDULES, "batch_size": 16}
     resources = load_config(search_config(trial=trial, resources=given)).first.resources
     assert sizes_text(resources, [host(1, 8, 2)]) == (
