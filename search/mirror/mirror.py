@@ -47,11 +47,12 @@ class Mirror:
         self._sent: dict[str, tuple[int, int]] = {}
         self.broken: Exception | None = None
         """What keeps it from being written; an OvertakenError, also the run."""
-        self._over, self._lock = Event(), Lock()
+        self._begun, self._over, self._lock = False, Event(), Lock()
         self._thread = Thread(target=self._follow, name="mirror", daemon=True)
 
     def begin(self) -> None:
         """Mirror what is there, and follow it from now on."""
+        self._begun = True
         self.flush()
         self._remove_older()
         self._thread.start()
@@ -72,13 +73,17 @@ class Mirror:
                 self.store.remove(replaced)
 
     def close(self) -> None:
-        """Stop following; what is there is mirrored if that is possible."""
+        """Stop following; what is there is mirrored if that is possible.
+
+        Of a session that has not begun nothing is: its folder was refused, or is not yet what the mirror has.
+        """
         self._over.set()
         if self._thread.is_alive():
             self._thread.join()
         try:
             if self.broken is None:
-                self.flush()
+                if self._begun:
+                    self.flush()
                 self._claim.release()
                 return
         except (OvertakenError, StorageError, OSError) as error:
