@@ -67,8 +67,7 @@ class Mirror:
         with self._lock:
             if self._changed():
                 self._claim.require_latest()
-                self._send_files()
-                replaced = list(self._send_journals())
+                replaced = [*self._send_files(), *self._send_journals()]
                 self._head.write(self.store)
                 self.store.remove(replaced)
 
@@ -125,15 +124,20 @@ class Mirror:
             return None
         return status.st_size, status.st_mtime_ns
 
-    def _send_files(self) -> None:
+    def _send_files(self) -> Iterator[str]:
+        """Names of the objects that the new ones replace."""
         for path, file in list(self._files()):
             state = self._state(file)
             if file.name == JOURNAL or state is None or state == self._sent.get(path):
                 continue
             content = file.read_bytes()
-            self.store.write(self._head.file_name(path), content)
+            before = self._head.file_name(path) if path in self._head.files else None
             self._head.files[path] = hashlib.sha256(content).hexdigest()
+            name = self._head.file_name(path)
+            self.store.write(name, content)
             self._sent[path] = state
+            if before is not None and before != name:
+                yield before
 
     def _send_journals(self) -> Iterator[str]:
         """Names of segments that the new ones replace."""
