@@ -20,7 +20,7 @@ LOGGERS: tuple[str, ...] = get_args(LoggerName)
 NOTIFY = "notify"
 _PACKAGE = {"mlflow": "mlflow", "wandb": "wandb", NOTIFY: "apprise"}
 """What is imported for each; the extra of pyproject.toml has the name of the logger."""
-_WITH_PASSWORD = re.compile(r"://[^/@\s]*:[^/@\s]+@")
+_WITH_PASSWORD = re.compile(r"://[^/@\s]*:[^/\s]+@")
 
 
 class MlflowLogger(Section):
@@ -139,4 +139,5 @@ def without_secret(address: str) -> str:
 
 def without_password(text: str) -> str:
     """A text with addresses, each without user and password."""
-    return re.sub(r"://[^/@\s]*@", "://", text)
+    # A password may have an @ itself: the last one before the path ends it.
+    return re.sub(r"://[^/\s]*@", "://", text)

@@ -22,6 +22,7 @@ from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from requests import RequestException
+from sqlalchemy.exc import SQLAlchemyError
 
 from search.config.loggers import MlflowLogger, resolved, without_password, without_secret
 from search.followers.destination import Destination, DestinationError, Followed, FollowedRun, Point, Status
@@ -74,7 +75,8 @@ class MlflowDestination(Destination):
         given = logger.tracking_uri
         self._uri = mlflow.get_tracking_uri() if given is None else resolved(given)
         self._experiment = logger.experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME") or "tune-search"
-        self._client = MlflowClient(tracking_uri=self._uri)
+        with self._errors():
+            self._client = MlflowClient(tracking_uri=self._uri)
         self._experiment_id, self._search, self._objective = "", "", ""
         self._known: dict[str, _Known] = {}
 
@@ -218,7 +220,7 @@ class MlflowDestination(Destination):
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except (MlflowException, RequestException, OSError) as error:
+        except (MlflowException, RequestException, SQLAlchemyError, ImportError, OSError) as error:
             text = str(error).replace(self._uri, without_secret(self._uri))
             raise DestinationError(without_password(text.partition("\n")[0])) from error
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from search.errors import RefusedError
-from search.mirror.head import Head, read_head
+from search.mirror.head import Head, MissingPieceError, read_head
 from search.study.study import JOURNAL
 from search.text import command
 from trainables.files import atomic_write
@@ -23,7 +23,19 @@ def fetch_run(store: Store, folder: Path) -> bool:
         SearchError: the mirror is damaged.
     """
     head = read_head(store)
-    if head is None or not head.journals or not _is_ahead(store, head, folder):
+    while head is not None and head.journals:
+        try:
+            return _fetch(store, head, folder)
+        except MissingPieceError:
+            # A search that runs replaces pieces, after it has written a head without them.
+            before, head = head, read_head(store)
+            if head == before:
+                raise
+    return False
+
+
+def _fetch(store: Store, head: Head, folder: Path) -> bool:
+    if not _is_ahead(store, head, folder):
         return False
     for path in head.files:
         _write(folder / path, head.file(store, path))

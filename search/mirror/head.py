@@ -1,7 +1,8 @@
 """What a driver has mirrored of its run: a head that names every piece with its hash, written last.
 
 A session has a folder of its own, `driver/000003/`, which nobody else writes: a driver that was overtaken
-while it stood still damages nothing. A journal is in segments, as no object can be appended to.
+while it stood still damages nothing. A journal is in segments, as no object can be appended to. No object is
+written over, so that a head has all its pieces whenever its driver dies.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ from trainables.storage.store import Store
 
 VERSION = 1
 _HEAD = "head.json"
+
+
+class MissingPieceError(SearchError):
+    """A piece of the mirror is not there; if it was replaced meanwhile, there is another head."""
 
 
 class Segment(NamedTuple):
@@ -45,7 +50,7 @@ class Head:
         )
 
     def file_name(self, path: str) -> str:
-        return f"{folder_of(self.session)}/{path}"
+        return f"{folder_of(self.session)}/{path}/{self.files[path][:16]}"
 
     def segment_name(self, journal: str, segment: Segment) -> str:
         return f"{folder_of(self.session)}/{journal}/{segment.start:012d}-{segment.end:012d}"
@@ -105,7 +110,10 @@ def read_head(store: Store) -> Head | None:
 
 
 def _verified(store: Store, name: str, sha256: str) -> bytes:
-    content = store.read(name)
+    try:
+        content = store.read(name)
+    except FileNotFoundError as error:
+        raise MissingPieceError(f"{store.address}/{name} is missing: the mirror is damaged") from error
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
         raise SearchError(

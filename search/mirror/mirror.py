@@ -47,11 +47,12 @@ class Mirror:
         self._sent: dict[str, tuple[int, int]] = {}
         self.broken: Exception | None = None
         """What keeps it from being written; an OvertakenError, also the run."""
-        self._over, self._lock = Event(), Lock()
+        self._begun, self._over, self._lock = False, Event(), Lock()
         self._thread = Thread(target=self._follow, name="mirror", daemon=True)
 
     def begin(self) -> None:
         """Mirror what is there, and follow it from now on."""
+        self._begun = True
         self.flush()
         self._remove_older()
         self._thread.start()
@@ -66,19 +67,22 @@ class Mirror:
         with self._lock:
             if self._changed():
                 self._claim.require_latest()
-                self._send_files()
-                replaced = list(self._send_journals())
+                replaced = [*self._send_files(), *self._send_journals()]
                 self._head.write(self.store)
                 self.store.remove(replaced)
 
     def close(self) -> None:
-        """Stop following; what is there is mirrored if that is possible."""
+        """Stop following; what is there is mirrored if that is possible.
+
+        Of a session that has not begun nothing is: its folder was refused, or is not yet what the mirror has.
+        """
         self._over.set()
         if self._thread.is_alive():
             self._thread.join()
         try:
             if self.broken is None:
-                self.flush()
+                if self._begun:
+                    self.flush()
                 self._claim.release()
                 return
         except (OvertakenError, StorageError, OSError) as error:
@@ -120,15 +124,20 @@ class Mirror:
             return None
         return status.st_size, status.st_mtime_ns
 
-    def _send_files(self) -> None:
+    def _send_files(self) -> Iterator[str]:
+        """Names of the objects that the new ones replace."""
         for path, file in list(self._files()):
             state = self._state(file)
             if file.name == JOURNAL or state is None or state == self._sent.get(path):
                 continue
             content = file.read_bytes()
-            self.store.write(self._head.file_name(path), content)
+            before = self._head.file_name(path) if path in self._head.files else None
             self._head.files[path] = hashlib.sha256(content).hexdigest()
+            name = self._head.file_name(path)
+            self.store.write(name, content)
             self._sent[path] = state
+            if before is not None and before != name:
+                yield before
 
     def _send_journals(self) -> Iterator[str]:
         """Names of segments that the new ones replace."""

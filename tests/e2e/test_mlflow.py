@@ -174,6 +174,16 @@ def test_a_server_that_is_down_is_told(tmp_path: Path) -> None:
         search.log(tmp_path / "run", "mlflow", tracking_uri="http://127.0.0.1:9", once=True)
 
 
+@pytest.mark.parametrize(
+    "address", ["nothing://x", "file:///tmp/mlruns", "postgresql+nothing://me:hunter2@h/x"]
+)
+def test_an_address_that_mlflow_does_not_take_is_told(tmp_path: Path, address: str) -> None:
+    simulated(tmp_path / "run")
+    with pytest.raises(SearchError, match="the same command writes the rest") as error:
+        search.log(tmp_path / "run", "mlflow", tracking_uri=address, once=True)
+    assert "hunter2" not in str(error.value)
+
+
 def test_an_experiment_that_was_deleted_is_told_with_the_way_out(server: Server, tmp_path: Path) -> None:
     simulated(tmp_path / "run")
     client = Held.of(server.address, "deleted").client

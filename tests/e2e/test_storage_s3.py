@@ -259,3 +259,26 @@ def test_a_refusal_names_the_address_and_no_secret(s3: Proxy) -> None:
     with pytest.raises(StorageError, match=f"{RUNS}: cannot read x: PermissionError") as refused:
         Store(RUNS).read("x")
     assert "SECRET" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("address", "name", "value", "said"),
+    [
+        ("s3://no bucket/x", "AWS_PROFILE", "", "Invalid bucket name"),
+        (RUNS, "AWS_PROFILE", "mistyped", r"profile \(mistyped\) could not be found"),
+        (RUNS, "AWS_ENDPOINT_URL", "localhost:9000", "Invalid endpoint: localhost:9000"),
+        (RUNS, "AWS_DEFAULT_REGION", "us east", "us east"),
+    ],
+)
+def test_what_no_waiting_mends_is_said_at_once(
+    s3: Proxy, monkeypatch: pytest.MonkeyPatch, address: str, name: str, value: str, said: str
+) -> None:
+    library = pytest.importorskip("s3fs").S3FileSystem
+    library.clear_instance_cache()
+    with monkeypatch.context() as patched:
+        if value:
+            patched.setenv(name, value)
+        patched.setattr("trainables.storage.store.time.sleep", lambda seconds: pytest.fail("tried again"))
+        with pytest.raises(StorageError, match=rf"{said}.*correct the address"):
+            Store(address).read("x")
+    library.clear_instance_cache()

@@ -13,6 +13,7 @@ from populations import of_a_population
 from simulated_search import by_number, config_of
 from tiny_tasks import search_config
 
+from search.config.loggers import without_password
 from search.config.stages import load_config
 from search.errors import ConfigError
 from search.followers.destination import FollowedRun, Status
@@ -189,3 +190,8 @@ def load_loggers_packages() -> dict[str, str]:
     from search.config.loggers import _PACKAGE
 
     return _PACKAGE
+
+
+def test_a_password_with_an_at_sign_is_not_shown() -> None:
+    assert without_password("cannot reach https://user:p@ss@host/x?") == "cannot reach https://host/x?"
+    assert without_password("https://host/runs/a@b") == "https://host/runs/a@b"

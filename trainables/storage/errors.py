@@ -15,6 +15,17 @@ _REFUSED_TEXTS = (
     "Unable to locate credentials",
     "InvalidToken",
 )
+_MISCONFIGURED = (
+    "ParamValidation",
+    "ProfileNotFound",
+    "Config",
+    "InvalidRegion",
+    "NoRegion",
+    "UnknownRegion",
+    "InvalidConfig",
+    "InvalidEndpoint",
+)
+"""Of botocore: a name of a bucket that none can have, and what its tools' settings say."""
 _OF_LIBRARIES = ("aiohttp", "botocore", "aiobotocore", "gcsfs", "google", "s3fs", "fsspec")
 
 
@@ -35,6 +46,13 @@ def is_refused(error: BaseException) -> bool:
     )
 
 
+def is_misconfigured(error: BaseException) -> bool:
+    """Whether the address or the settings of the storage's tools are wrong, which no waiting mends."""
+    of_settings = isinstance(error, ValueError) and str(error).startswith("Invalid endpoint")
+    of_library = type(error).__module__.partition(".")[0] in _OF_LIBRARIES
+    return of_settings or (of_library and type(error).__name__.startswith(_MISCONFIGURED))
+
+
 def is_passing(error: BaseException) -> bool:
     """Whether it may be the network, or a server that has too much to do."""
     if isinstance(error, FileNotFoundError | FileExistsError | IsADirectoryError | NotADirectoryError):
@@ -46,8 +64,9 @@ def is_passing(error: BaseException) -> bool:
 
 
 def one_line(error: BaseException) -> str:
-    """The kind of an error, and the first line of what it says."""
-    text = next(iter(str(error).splitlines()), "")
+    """The kind of an error, and the first line of what it says, or two if that one announces the next."""
+    text, *more = str(error).splitlines() or [""]
+    text = f"{text} {more[0]}" if more and text.endswith(":") else text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

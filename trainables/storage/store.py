@@ -18,7 +18,7 @@ import fsspec
 
 from trainables.files import atomic_file, atomic_write
 from trainables.storage.address import EXTRAS, below, checked_address
-from trainables.storage.errors import StorageError, is_passing, is_refused, one_line
+from trainables.storage.errors import StorageError, is_misconfigured, is_passing, is_refused, one_line
 
 log = logging.getLogger(__name__)
 
@@ -188,6 +188,12 @@ class Store:
                     raise StorageError(
                         f"{self.address}: cannot {what}: {one_line(error)}; it refuses: see that the "
                         "credentials are there, have not expired, and allow to list, read, write and delete"
+                    ) from error
+                if is_misconfigured(error):
+                    raise StorageError(
+                        f"{self.address}: cannot {what}: {one_line(error)}; correct the address, or what the "
+                        "storage's tools are told, such as AWS_PROFILE, AWS_ENDPOINT_URL (with http:// or "
+                        "https://) and AWS_DEFAULT_REGION"
                     ) from error
                 if what.startswith(_WRITING) and isinstance(error, FileNotFoundError):
                     raise StorageError(
