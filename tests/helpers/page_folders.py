@@ -128,7 +128,7 @@ def to_predict(folder: Path) -> None:
     (folder / "photos" / "images" / "notes.txt").write_text("rain from noon on")
     exported("streets.yaml", "photos")
     exported("regression.yaml", "regression")
-    load_diabetes(as_frame=True).data.head(20).to_csv(folder / "dia.csv", index=False)
+    load_diabetes(as_frame=True, scaled=False).data.head(88).to_csv(folder / "dia.csv", index=False)
 
 
 def to_export(folder: Path) -> None:
