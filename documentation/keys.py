@@ -68,7 +68,7 @@ class _Page:
     def add_title(self, name: str, path: str) -> None:
         """The title of a definition: the first path that leads to it, and its name there."""
         properties = self.defs[name].get("properties", {})
-        names = [called(properties[key]) for key in ("name", "source") if key in properties]
+        names = [called(properties[key]) for key in ("name", "source", "to") if key in properties]
         title = ": ".join([path, *filter(None, names)])
         if title in self.titles.values():
             title += f", {self.task or len(self.titles)}"

@@ -63,6 +63,7 @@ class FreezeOptions(Options):
     """Parameters that are not trained."""
 
     match: Patterns
+    """As in `optimizer.groups`."""
     until: PositiveInt | None = None
     """The optimizer step from which they are trained after all."""
 
@@ -77,6 +78,7 @@ class OptimizerOptions(Options):
     model_config = ConfigDict(extra="allow")
 
     name: str = "adamw"
+    """Such as adamw, sgd, or package.module:Class."""
     lr: PositiveFloat = 1e-3
     """Peak learning rate; `lr_schedule` scales it."""
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
@@ -98,6 +100,7 @@ class ScheduleOptions(Options):
     """Learning rate over the optimizer steps of the whole trial, as a factor of the peak."""
 
     name: Literal["constant", "linear", "cosine", "polynomial", "one_cycle"] = "constant"
+    """What follows the warm-up; one_cycle without a `warmup` rises over the first 30 % of the steps."""
     warmup: Annotated[float, Field(ge=0.0)] = 0.0
     """Linear warm-up: below 1 a fraction of the trial's full length, else a number of steps."""
     final_factor: Fraction = 0.0
@@ -154,6 +157,7 @@ class TrialOptions(TrialSection):
     """On a GPU only algorithms that give the same bits each time, also after a restart; some are slower. On a
     CPU they always do."""
     channels_last: bool = True
+    """Images and weights of convolutions in torch's memory format channels_last."""
     compile: bool = False
     """torch.compile: tens of seconds at the start, faster steps afterwards."""
     ema: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
@@ -162,6 +166,7 @@ class TrialOptions(TrialSection):
     """In a trial of several processes: batch normalization takes its statistics over the samples of all of
     them, as one process has it. Without, each takes those of its own samples, which is faster."""
     valid_batch_size: PositiveInt = 32
+    """Samples that are validated at once; with `validation.window`, windows of one image."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Of initial weights, order of the data and augmentation; the same for every trial unless searched."""
 

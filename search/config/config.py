@@ -19,7 +19,8 @@ from search.config.messages import explain
 from search.config.objectives import hint_of_one, measured_names, objectives_problems
 from search.config.objectives import reported as reported_objectives
 from search.config.population import population_problems
-from search.config.schema import ImportedSampler, Resources, Sections, StageSections
+from search.config.sampler import ImportedSampler
+from search.config.schema import Resources, Sections, StageSections
 from search.config.sizes import Entry, absent_entries, narrowed, size_problems, without_entries
 from search.config.tasks import load_task, may_report, not_computed, task_path
 from search.errors import ConfigError, KeyPath, Problem

@@ -27,6 +27,7 @@ class MlflowLogger(Section):
     """MLflow: one run for the search, and nested in it one for each trial."""
 
     to: Literal["mlflow"]
+    """Needs `pip install 'tune-search[mlflow]'`."""
     tracking_uri: str | None = None
     """The server, such as http://127.0.0.1:5000, or a file, sqlite:///mlflow.db (default: the environment
     variable MLFLOW_TRACKING_URI, or what MLflow takes without it)."""
@@ -38,6 +39,7 @@ class WandbLogger(Section):
     """Weights & Biases: one run for the search, and a group with it for those of the trials."""
 
     to: Literal["wandb"]
+    """Needs `pip install 'tune-search[wandb]'`."""
     project: str | None = None
     """(default: WANDB_PROJECT, or tune-search)"""
     entity: str | None = None

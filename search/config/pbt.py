@@ -17,6 +17,7 @@ class Pbt(Section):
     """
 
     name: Literal["pbt"] = "pbt"
+    """Values change while trials are trained."""
     axis: ClassVar[Literal["virtual_epochs"]] = "virtual_epochs"
     audit: ClassVar[int] = 0
     interval: Count = 3

@@ -71,11 +71,15 @@ class Size(Section):
     """What a trial takes in the place of what all others take; the rest is as for them."""
 
     cpus_per_trial: _Cpus | None = None
+    """CPUs of all its processes together."""
     gpus_per_trial: _Gpus | None = None
+    """A share of a GPU, or whole GPUs."""
     workers_per_trial: Count | None = None
     """Default: one for each GPU."""
     memory_per_trial: _Memory = None
+    """Bytes, written as 2GB, for `batch_size: auto` on a CPU."""
     accelerator: _Accelerator | None = None
+    """The kind of GPU as Ray calls it, such as A100."""
 
     @model_validator(mode="after")
     def _says_something(self) -> Size:

@@ -10,10 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import (
     AfterValidator,
     BeforeValidator,
-    ConfigDict,
     Field,
-    NonNegativeInt,
-    Tag,
     model_validator,
 )
 
@@ -25,10 +22,10 @@ from search.config.plateau import Plateau as Plateau
 from search.config.priors import AnyPriors
 from search.config.quantities import parse_duration
 from search.config.resources import Resources as Resources
+from search.config.sampler import AnySampler
+from search.config.sampler import Sampler as Sampler
 from search.config.section import Count, CountOrZero, Section
 from trainables.data.virtual_epoch import Unit
-from trainables.imported import check_path
-from trainables.imported_options import BUILT_IN_OR_IMPORTED, IMPORTED, PATH
 from trainables.options import Mode as Mode
 from trainables.storage.address import checked_address
 
@@ -66,6 +63,7 @@ class Objective(Section):
     metric: Annotated[str, Field(min_length=1)]
     """A name that the task's metrics return."""
     mode: Mode
+    """max: larger values are better. min: smaller ones."""
     window: Count | None = None
     """Successive virtual epochs by whose best mean trials are compared; a trial's best checkpoint is that of
     the last of them. Rungs compare single reports. Default: a fifth of `max_virtual_epochs`, from 1 to 10;
@@ -76,8 +74,11 @@ class VirtualEpoch(Section):
     """The length of a virtual epoch, in exactly one unit."""
 
     steps: Count | None = None
+    """Optimizer steps."""
     samples: Count | None = None
+    """Training samples, rounded up to whole steps."""
     epochs: Count | None = None
+    """Passes over the training data."""
 
     @model_validator(mode="after")
     def _exactly_one(self) -> VirtualEpoch:
@@ -98,63 +99,6 @@ class VirtualEpoch(Section):
         return int(getattr(self, self.unit))
 
 
-Scores = Literal["halving", "capped"]
-Kernels = Literal["gaps", "one_width"]
-
-
-class Sampler(Section):
-    """Where the next hyperparameters come from."""
-
-    name: Literal["tpe", "gp", "qmc", "random", "grid"] = "tpe"
-    seed: NonNegativeInt = 0
-    points_to_evaluate: list[dict[str, Any]] = Field(default_factory=list)
-    """Known good points, tried first: partial trials, or dotted names such as optimizer.lr."""
-    startup_trials: CountOrZero = 10
-    """Random trials of tpe and gp before their model is used."""
-    scores: Scores | None = None
-    """What tpe and gp learn from. halving: first how deep a rung a trial has reached, then its objective.
-    capped: depth counts only up to the deepest rung that 30 trials have reached. None: what the run began
-    with, and of a new one the default."""
-    kernels: Kernels | None = None
-    """How wide the kernels of tpe are. one_width: all alike, by the number of observations and of dimensions
-    (Scott's rule). gaps: as the gap to the next observation in each dimension by itself (Optuna). None: what
-    the run began with, and of a new one one_width."""
-
-    @model_validator(mode="after")
-    def _kernels_of_tpe(self) -> Sampler:
-        if self.kernels is not None and self.name != "tpe":
-            raise ValueError(f"{self.name} has no kernels, of which tpe draws; leave `kernels` out")
-        return self
-
-
-class ImportedSampler(Section):
-    """A sampler of Optuna's interface by its path; keys besides the fields are its arguments.
-
-    It is made anew for each trial, with a seed of its own if it takes one, and sees each earlier trial once,
-    with a score to be maximized. One that keeps a state between trials, as CMA-ES does, is refused.
-    """
-
-    model_config = ConfigDict(extra="allow")
-
-    name: Annotated[str, AfterValidator(check_path), PATH]
-    """`package.module:Class`, such as `optuna.samplers:TPESampler`."""
-    seed: NonNegativeInt = 0
-    points_to_evaluate: list[dict[str, Any]] = Field(default_factory=list)
-    """As for built-in samplers."""
-    scores: Scores | None = None
-    """As for built-in samplers."""
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """Keyword arguments: all keys that are no fields here."""
-        return dict(self.model_extra or {})
-
-
-AnySampler = Annotated[
-    Annotated[Sampler, Tag("built_in")] | Annotated[ImportedSampler, IMPORTED], BUILT_IN_OR_IMPORTED
-]
-
-
 ReductionFactor = Annotated[int, Field(ge=2, le=10**15)]
 
 
@@ -170,12 +114,14 @@ class _Asha(_Audited):
     reduction_factor: ReductionFactor = 3
     """One in N trials continues from each rung, and each rung is N times longer than the last."""
     axis: Axis = "virtual_epochs"
+    """What rungs are counted in."""
 
 
 class Asha(_Asha):
     """Asynchronous successive halving by promotion (Li et al., arXiv:1810.05934): trials pause at rungs."""
 
     name: Literal["asha"] = "asha"
+    """The default, also of a section without `name`."""
     grace_period: Count | Literal["auto"] = "auto"  # type: ignore[assignment]
     """auto: the first of the rungs from 1 on whose ranks agree with those at the deepest one, as measured
     during the search; 1 where rungs are not counted in virtual epochs, and with several objectives."""
@@ -185,6 +131,7 @@ class AshaStop(_Asha):
     """Asynchronous successive halving by stopping: a trial ends at a rung where it is not among the best."""
 
     name: Literal["asha_stop"] = "asha_stop"
+    """ASHA without pauses."""
 
 
 class _OnVirtualEpochs(_Audited):
@@ -195,15 +142,20 @@ class Hyperband(_OnVirtualEpochs):
     """Several successive halvings with different first rungs (Li et al., arXiv:1603.06560)."""
 
     name: Literal["hyperband"] = "hyperband"
+    """Trials are spread over the halvings by their numbers."""
     grace_period: Count = 1
+    """The smallest first rung, in virtual epochs."""
     reduction_factor: ReductionFactor = 3
+    """As for asha; the first rung of each halving is N times that of the one before, too."""
 
 
 class Median(_OnVirtualEpochs):
     """Ends a trial whose best is below the median of earlier trials at the same virtual epoch."""
 
     name: Literal["median"] = "median"
+    """The median stopping rule, of Optuna."""
     startup_trials: CountOrZero = 5
+    """Trials of full length before any trial is ended."""
     grace_period: CountOrZero = 0
     """Virtual epochs in which no trial is ended."""
 
@@ -212,16 +164,20 @@ class Percentile(_OnVirtualEpochs):
     """As median, with another quantile of the earlier trials."""
 
     name: Literal["percentile"] = "percentile"
+    """The rule of median at another quantile."""
     percentile: Annotated[float, Field(gt=0, lt=100)] = 25.0
     """The best 25 % continue."""
     startup_trials: CountOrZero = 5
+    """Trials of full length before any trial is ended."""
     grace_period: CountOrZero = 0
+    """Virtual epochs in which no trial is ended."""
 
 
 class NoScheduler(_OnVirtualEpochs):
     """Every trial runs to its full length."""
 
     name: Literal["none"] = "none"
+    """No early stopping."""
 
 
 DEFAULT_SCHEDULER = "asha"
@@ -245,6 +201,7 @@ class Stage(Section):
     """One of several searches in turn; its sections are merged over those of the whole configuration."""
 
     name: Annotated[str, AfterValidator(check_name)]
+    """Its folder is stages/NUMBER-NAME in that of the run."""
     trial: dict[str, Any] = Field(default_factory=dict)
     """Domains and other values of this stage."""
     budget: dict[str, Any] = Field(default_factory=dict)

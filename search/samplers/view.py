@@ -13,7 +13,8 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from search.config.limits import Limits
-from search.config.schema import Mode, Objective, Scores
+from search.config.sampler import Scores
+from search.config.schema import Mode, Objective
 from search.errors import SearchError
 from search.schedulers.base import Rungs
 from search.study.front import best_first, losses_of
@@ -30,7 +31,6 @@ DEFAULT_SCORES: Scores = "halving"
 MAX_LEARNED = 600
 """Scored trials that a sampler sees; more would only slow it down."""
 _BEST_LEARNED = 150
-
 
 _Place = tuple[float, float, int, int, TrialRecord]
 """Level, value, number, when it came among those of that number, and the trial."""

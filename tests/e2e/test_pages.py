@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from page_blocks import RUN, blocks_of, pages, parse
 from page_folders import common_folder, folder_of
 from page_runner import Runner
+from s3_server import s3_server
 
-NEED_RAY = {"python.md"}
-"""Pages whose Python searches on Ray."""
+NEED = {"loggers.md": "variables", "python.md": "ray_session", "storage.md": "s3"}
+"""Pages with a fixture: texts with `${env:NAME}`, Python that searches on Ray, a bucket of S3."""
 
 
 def has_runnable(page: Path) -> bool:
@@ -23,12 +25,24 @@ def common(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return common_folder(tmp_path_factory.mktemp("pages") / "common")
 
 
+@pytest.fixture
+def variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRACKING", "sqlite:///mlflow.db")
+    monkeypatch.setenv("PEOPLE", "json://127.0.0.1")
+
+
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with s3_server(monkeypatch):
+        yield
+
+
 @pytest.mark.parametrize("page", [page for page in pages() if has_runnable(page)], ids=lambda page: page.name)
 def test_the_blocks_of_a_page_run_in_their_order(
     page: Path, common: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    if page.name in NEED_RAY:
-        request.getfixturevalue("ray_session")
+    if page.name in NEED:
+        request.getfixturevalue(NEED[page.name])
     monkeypatch.chdir(folder_of(page, common, tmp_path))
     monkeypatch.syspath_prepend(".")
     runner = Runner()

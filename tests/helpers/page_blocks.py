@@ -149,7 +149,9 @@ def _check(block: Block) -> None:
 def _refuse_indented(lines: list[str], number: int, page: Path) -> None:
     """Four spaces make a block that nobody runs; in a list they are its text, unless it is a command."""
     line, above = lines[number], lines[number - 1] if number else ""
-    if not above.strip() and re.match(r" {4}", line) and COMMAND.match(line.strip()):
+    before = next(filter(str.strip, reversed(lines[:number])), "")
+    in_list = re.match(r" |[-*+] |\d+\. ", before) and not COMMAND.match(line.strip())
+    if not above.strip() and re.match(r" {4}\S", line) and not in_list:
         raise PageError(f"{page}:{number + 1}: an indented block; write a fence with a language")
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from broken_folder import broken_folder, intact_folder
+from fold_data import mask_folder, table
 from in_process import search_locally
 from PIL import Image
 from rooms import ROOT
@@ -33,6 +34,14 @@ trial:
   batch_size: 4
 virtual_epoch: {steps: 2}
 budget: {trials: 2, max_virtual_epochs: 2}
+"""
+PATIENTS = """\
+task: classification
+objective: {metric: accuracy, mode: max}
+trial:
+  data: {source: csv, path: data/patients.csv, target: kind, folds: 3, group: patient}
+  model: {name: mlp}
+virtual_epoch: {steps: 2}
 """
 
 
@@ -119,19 +128,40 @@ def to_predict(folder: Path) -> None:
     (folder / "photos" / "images" / "notes.txt").write_text("rain from noon on")
     exported("streets.yaml", "photos")
     exported("regression.yaml", "regression")
-    load_diabetes(as_frame=True).data.head(20).to_csv(folder / "dia.csv", index=False)
+    load_diabetes(as_frame=True, scaled=False).data.head(88).to_csv(folder / "dia.csv", index=False)
 
 
-def classifier(folder: Path) -> None:
+def to_export(folder: Path) -> None:
+    """A classifier, and a search whose trials have weights of one shape."""
     exported("classification.yaml", "cnn")
+    search_locally("configs/seg.yaml", name="finetuned")
+
+
+def patients(folder: Path) -> None:
+    """Masks and a table with several samples of each patient, and an export with folds."""
+    mask_folder(folder / "data" / "scans", patients=20)
+    table(folder / "data").rename(folder / "data" / "patients.csv")
+    scans = "{source: folder, root: data/scans, folds: 5, group: '(patient\\d+)_'}"
+    streets = "{source: folder, root: data/streets}"
+    (folder / "configs" / "scans.yaml").write_text(STREETS.replace(streets, scans))
+    (folder / "configs" / "patients.yaml").write_text(PATIENTS)
+    search.export(
+        search_locally("configs/classification.yaml", overrides=["trial.data.folds=3"], name="digits").folder
+    )
+
+
+def no_runs(folder: Path) -> None:
+    shutil.rmtree(folder / "results")
 
 
 PREPARED: dict[str, Callable[[Path], Any]] = {
     "custom_task.md": lanes,
     "data_check.md": damaged_streets,
-    "export.md": classifier,
+    "export.md": to_export,
+    "folds.md": patients,
     "optuna_dashboard.md": third_search,
     "predict.md": to_predict,
+    "storage.md": no_runs,
     "your_own.md": own_parts,
 }
 """What the folder of a page has besides."""

@@ -27,6 +27,10 @@ def test_blocks_are_found_with_their_lines_marks_and_commands() -> None:
     assert (yaml.line, yaml.text, yaml.marks) == (13, "a: 1\n", {})
 
 
+def test_indented_text_of_a_list_is_no_block() -> None:
+    assert parse("- a\n\n    more of it\n\n    and more\n", PAGE) == []
+
+
 def test_of_a_console_the_lines_after_the_prompt_are_commands() -> None:
     (block,) = parse("```console\n$ head -1 a\nx\n$ tail a\n```\n", PAGE)
     assert block.commands == ["head -1 a", "tail a"]
@@ -40,6 +44,8 @@ def test_of_a_console_the_lines_after_the_prompt_are_commands() -> None:
         ("```text\ntune-search a.yaml\n```\n", "begins with a command, but is not run"),
         ("```console\nonly output\n```\n", "without a line that begins with"),
         ("a\n\n    tune-search a.yaml\n", "page.md:3: an indented block"),
+        ("a\n\n    log: [mlflow]\n", "page.md:3: an indented block"),
+        ("- a\n\n    tune-search a.yaml\n", "page.md:3: an indented block"),
         ("<!-- doc: nedds=gpu -->\n```sh\na\n```\n", "page.md:1: unknown nedds; known: "),
         ("<!-- doc: needs=luck -->\n```sh\na\n```\n", "needs=luck; must be one of cluster"),
         ('<!-- doc: "small=50 -> 5" -->\n```sh\na 60\n```\n', "small=50: there is no such text"),

@@ -59,6 +59,19 @@ def test_the_page_of_all_keys_is_that_of_this_version() -> None:
     assert PAGE.read_text(encoding="utf-8") == page(), "run: python -m documentation.keys"
 
 
+def test_no_key_is_without_a_meaning() -> None:
+    tables, bare, titles = 0, [], []
+    for line in page().splitlines():
+        if line.startswith("#"):
+            titles = [line.lstrip("# ")]
+        elif line.startswith("| key |"):
+            tables += 1
+        elif line.endswith("|  |"):
+            bare.append(f"{titles[0]}: {line}")
+    assert tables > 50
+    assert bare == [], "give the field a docstring where it is declared"
+
+
 def test_the_page_of_all_keys_has_type_default_domain_and_meaning() -> None:
     text = page()
     assert all(f"| `{name}` |" in text or f"| **`{name}`** |" in text for name in Sections.model_fields)

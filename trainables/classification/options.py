@@ -39,18 +39,21 @@ class DigitsOptions(SplitOptions):
     """The 1,797 handwritten digits of scikit-learn, 8x8 pixels, ten classes; nothing to download."""
 
     source: Literal["digits"]
+    """Images."""
 
 
 class BreastCancerOptions(SplitOptions):
     """scikit-learn's breast cancer data: 569 rows of 30 numbers, two classes; nothing to download."""
 
     source: Literal["breast_cancer"]
+    """A table."""
 
 
 class ClassCSVOptions(CSVOptions):
     """A CSV file whose target is a class, text or number."""
 
     source: Literal["csv"]
+    """A table on disk."""
 
 
 class LossOptions(Options):

@@ -15,6 +15,7 @@ class DataOptions(Options):
     """Handwritten digits of scikit-learn, 8x8 pixels, one grey channel; nothing to download."""
 
     source: Literal["digits"] = "digits"
+    """The only source so far."""
     seed: NonNegativeInt = 0
     """Seed of the split into training and held-out digits, and of the classifier that measures."""
 
@@ -64,6 +65,7 @@ class GANOptions(TrialOptions):
     model: NetworkOptions = NetworkOptions()  # type: ignore[assignment]
     loss: LossOptions = LossOptions()
     discriminator_optimizer: OptimizerOptions = OptimizerOptions()
+    """As `optimizer`, of the discriminator; without `layer_decay`."""
     discriminator_steps: PositiveInt = 1
     """Steps of the discriminator, each with digits of its own, for one of the generator."""
     evaluation: EvaluationOptions = EvaluationOptions()

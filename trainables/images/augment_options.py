@@ -96,22 +96,32 @@ class JointAugmentOptions(Options):
     horizontal_flip: Fraction = 0.0
     """Probability; 0.5 suits most photographs."""
     vertical_flip: Fraction = 0.0
+    """Probability; for images without an up and down, such as those from above."""
     rotate_90: Fraction = 0.0
     """Probability of a turn by 90, 180 or 270 degrees."""
     crop: PositiveInt | None = None
     """Side in pixels of a random square crop; needed where training images differ in size."""
     oversample: OversampleOptions | None = None
+    """Crops that show chosen classes more often; `{}` turns it on, as each section below."""
     scale_min: PositiveFloat = 1.0
     """Least random enlargement before the crop, drawn log-uniformly; below 1 shrinks, and pads where the
     image ends."""
     scale_max: PositiveFloat = 1.0
+    """Largest random enlargement before the crop."""
     rotation: RotationOptions | None = None
+    """Turns by any angle."""
     elastic: ElasticOptions | None = None
+    """Smooth random displacements."""
     blur: BlurOptions | None = None
+    """Gaussian blur."""
     low_resolution: LowResolutionOptions | None = None
+    """Fewer pixels and back."""
     noise: NoiseOptions | None = None
+    """Gaussian noise on each pixel and channel."""
     mosaic: MosaicOptions | None = None
+    """Four samples in one."""
     cutmix: CutmixOptions | None = None
+    """A rectangle of another sample."""
     brightness: Fraction = 0.0
     """Largest shift, 1 being the full range."""
     contrast: Fraction = 0.0
@@ -119,6 +129,7 @@ class JointAugmentOptions(Options):
     gamma: Annotated[float, Field(ge=0.0, le=3.0)] = 0.0
     """Largest absolute logarithm of the exponent."""
     cutout: CutoutOptions | None = None
+    """Squares without content."""
     transforms: dict[Name, ImportedJointTransform] = Field(default_factory=dict)
     """Transforms of yours by names of your choice, applied in this order after all others but those
     of light and cutout."""

@@ -118,11 +118,13 @@ class SavedOptions(ColumnFolds):
     """
 
     source: Literal["datasets"]
+    """Needs `pip install 'tune-search[datasets]'`."""
     root: Root
     """The folder that save_to_disk wrote."""
     image_column: str = "image"
     """Of the feature Image."""
     train_split: str = "train"
+    """The name of the split for training."""
     valid_split: str | None = None
     """none: the first of validation, valid, val and, without `folds`, test."""
 
@@ -209,7 +211,9 @@ class MaskFolderOptions(NameFolds, MaskOptions):
     numbers_other_folds: ClassVar[bool] = True
 
     source: Literal["folder"]
+    """Images and masks as files."""
     root: Root
+    """Relative to where the search was started."""
     follow_links: bool = False
     """Whether links may lead out of `root`, as those of DVC and git-annex do. Else a folder from elsewhere
     cannot make a search read other files of yours."""
@@ -224,7 +228,9 @@ class MaskFolderOptions(NameFolds, MaskOptions):
     and mask_7.png. None, for this and the next three: nothing, or what pairs all images and masks, if
     something does; it is reported in a line."""
     image_suffix: str | None = None
+    """What the names of images have after that of the sample, as "_img" for car_img.jpg."""
     mask_prefix: str | None = None
+    """What the names of masks have before that of the sample."""
     mask_suffix: str | None = None
     """As "_mask" for car.jpg and car_mask.png."""
     train_list: str | None = None
@@ -253,6 +259,7 @@ class MaskShardsOptions(ShardPlaces, MaskOptions):
     """
 
     source: Literal["shards"]
+    """Tar files, as WebDataset's."""
     mask: Texts = ("mask.png", "seg.png", "png", "mask.tif", "mask.tiff", "mask.npy", "mask.npz")
     """As `image`."""
 
@@ -280,6 +287,7 @@ class ClassFolderOptions(NameFolds, SplitOptions, ClassOptions):
     """
 
     source: Literal["images"]
+    """Images as files."""
     root: Root
     """Relative to where the search was started."""
     follow_links: bool = False
@@ -300,6 +308,7 @@ class ClassShardsOptions(ShardPlaces, ClassOptions):
     here."""
 
     source: Literal["shards"]
+    """Tar files, as WebDataset's."""
     label: Texts = ("cls",)
     """What follows the first dot in the name of a class number."""
     class_names: Annotated[tuple[str, ...], Field(min_length=2)]

@@ -16,6 +16,7 @@ class CNNOptions(NetworkOptions):
     """A small convolutional network, for images."""
 
     name: Literal["cnn"]
+    """Blocks of convolutions with halvings between them."""
     width: Width = 16
     """Channels of the first level; each level below has twice as many."""
     depth: Annotated[int, Field(ge=0, le=8)] = 2
@@ -28,6 +29,7 @@ class ResNetOptions(NetworkOptions):
     """A residual network of basic blocks (arXiv:1512.03385), for images."""
 
     name: Literal["resnet"]
+    """Of basic blocks; one with bottlenecks by its path."""
     width: Width = 16
     """Channels of the first stage; each later one has twice as many."""
     stages: Annotated[int, Field(ge=1, le=6)] = 3
@@ -44,6 +46,7 @@ class MLPOptions(NetworkOptions):
     """A multilayer perceptron, for tables."""
 
     name: Literal["mlp"]
+    """Linear layers with ReLU between them."""
     width: Width = 64
     """Units of each hidden layer."""
     depth: Annotated[int, Field(ge=0, le=64)] = 2

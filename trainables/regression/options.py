@@ -24,30 +24,35 @@ class DiabetesOptions(SplitOptions):
     """scikit-learn's diabetes data: 442 rows of 10 numbers, and how it progressed; nothing to download."""
 
     source: Literal["diabetes"]
+    """Its target is a number from 25 to 346."""
 
 
 class NumberCSVOptions(CSVOptions):
     """A CSV file whose target is a number."""
 
     source: Literal["csv"]
+    """A table on disk."""
 
 
 class MSEOptions(Options):
     """Mean squared error."""
 
     name: Literal["mse"]
+    """The one whose best prediction is the mean."""
 
 
 class MAEOptions(Options):
     """Mean absolute error."""
 
     name: Literal["mae"]
+    """The one whose best prediction is the median."""
 
 
 class HuberOptions(Options):
     """Squared for small errors and linear beyond (Huber 1964, doi:10.1214/aoms/1177703732)."""
 
     name: Literal["huber"]
+    """As mse near 0, and as mae beyond `delta`."""
     delta: PositiveFloat = 1.0
     """Where it becomes linear, in deviations of the target."""
 

@@ -41,12 +41,15 @@ class DigitsOptions(FoldOptions):
     """Handwritten digits of scikit-learn on canvases: 11 classes, nothing to download."""
 
     source: Literal["digits"]
+    """Canvases are composed when a search begins; no digit is in both parts."""
     size: Annotated[int, Field(ge=8, le=1024)] = 40
     """Side of a canvas in pixels."""
     enlarge: Annotated[int, Field(ge=1, le=16)] = 1
     """Canvas pixels per pixel of a digit (8x8), along each side."""
     num_train: PositiveInt = 2048
+    """Canvases for training."""
     num_valid: PositiveInt = 128
+    """Canvases for validation."""
     noise: NonNegativeFloat = 0.1
     """Standard deviation of Gaussian noise; 1 is the full range of grey."""
     empty: Fraction = 0.1
@@ -59,6 +62,7 @@ class UNetOptions(NetworkOptions):
     """U-Net (arXiv:1505.04597)."""
 
     name: Literal["unet"]
+    """A single file that imports torch alone."""
     width: Annotated[int, Field(ge=1, le=1024)] = 16
     """Channels of the first level; each level below has twice as many."""
     depth: Annotated[int, Field(ge=0, le=8)] = 2
@@ -73,6 +77,7 @@ class SegformerOptions(NetworkOptions):
     """SegFormer (arXiv:2105.15203) from transformers: random weights, or those of a local folder."""
 
     name: Literal["segformer"]
+    """Needs `pip install 'tune-search[transformers]'`."""
     size: Literal["tiny", "b0", "b1", "b2", "b3", "b4", "b5"] = "b0"
     """Not used with `path`."""
     path: str | None = None
@@ -95,8 +100,11 @@ class LossOptions(Options):
     """Coefficients of a mixture; 0 leaves a term out."""
 
     cross_entropy: NonNegativeFloat = 1.0
+    """Over pixels; where `labels` is binary or multilabel the binary one of each class."""
     dice: NonNegativeFloat = 0.0
+    """1 minus the soft Dice ratio of each image and class (arXiv:1606.04797)."""
     focal: NonNegativeFloat = 0.0
+    """Cross-entropy with less weight on pixels that are easy (arXiv:1708.02002)."""
     focal_gamma: NonNegativeFloat = 2.0
     """Focusing exponent (arXiv:1708.02002)."""
     label_smoothing: Fraction = 0.0
