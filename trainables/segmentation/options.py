@@ -41,7 +41,7 @@ class DigitsOptions(FoldOptions):
     """Handwritten digits of scikit-learn on canvases: 11 classes, nothing to download."""
 
     source: Literal["digits"]
-    """Canvases are composed when a search begins; no digit is in both parts."""
+    """Canvases of training and validation have no digit in common."""
     size: Annotated[int, Field(ge=8, le=1024)] = 40
     """Side of a canvas in pixels."""
     enlarge: Annotated[int, Field(ge=1, le=16)] = 1
