@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from trainables.base_options import Fraction, Name, Options
+from trainables.base_options import VALIDATES, Fraction, Name, Options
 from trainables.folds.options import FoldOptions
 from trainables.images.augment_options import JointAugmentOptions
 from trainables.images.options import (
@@ -41,17 +41,17 @@ class DigitsOptions(FoldOptions):
     """Handwritten digits of scikit-learn on canvases: 11 classes, nothing to download."""
 
     source: Literal["digits"]
-    size: Annotated[int, Field(ge=8, le=1024)] = 40
+    size: Annotated[int, Field(ge=8, le=1024), VALIDATES] = 40
     """Side of a canvas in pixels."""
-    enlarge: Annotated[int, Field(ge=1, le=16)] = 1
+    enlarge: Annotated[int, Field(ge=1, le=16), VALIDATES] = 1
     """Canvas pixels per pixel of a digit (8x8), along each side."""
     num_train: PositiveInt = 2048
-    num_valid: PositiveInt = 128
-    noise: NonNegativeFloat = 0.1
+    num_valid: Annotated[PositiveInt, VALIDATES] = 128
+    noise: Annotated[NonNegativeFloat, VALIDATES] = 0.1
     """Standard deviation of Gaussian noise; 1 is the full range of grey."""
-    empty: Fraction = 0.1
+    empty: Annotated[Fraction, VALIDATES] = 0.1
     """Share of grid cells without a digit."""
-    seed: NonNegativeInt = 0
+    seed: Annotated[NonNegativeInt, VALIDATES] = 0
     """Of the split into training and validation digits, unless there are `folds`, and of the composition."""
 
 
