@@ -115,8 +115,10 @@ def _of_validation(options: Mapping[str, Any], task: type[Task]) -> dict[KeyPath
         parsed = task.Options.parse(options)
     except KeyError:  # a variable that is not set, which check_texts reports
         parsed = None
-    told = {} if parsed is None else dict(decides_validation(parsed))
-    return {("data", key): value for key, value in named.items()} | told
+    found: dict[KeyPath, Any] = {("data", key): value for key, value in named.items()}
+    if parsed is not None:
+        found.update(decides_validation(parsed))
+    return found
 
 
 def _problems_inside(space: Space, task: type[Task], known: Collection[KeyPath]) -> list[Problem]:
