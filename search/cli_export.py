@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
@@ -97,34 +98,46 @@ def export(
         )
     from search.screen.progress_bar import ProgressBar
 
-    def progress(what: str, done: int, of: int) -> None:
-        bar.report(f"{what}: batch {done} of {of}", done, of)
-
     with ProgressBar(sys.stderr) as bar:
-        written: dict[str, Any] = {
-            "out": out,
-            "formats": formats,
-            "with_preprocessing": with_preprocessing,
-            "phase": bar.phase,
-        }
-        if ensemble == FOLDS:
-            from search.retraining.fold_ensemble import export_folds
-            from search.screen.ensemble_text import fold_ensemble_text
-
-            text = fold_ensemble_text(export_folds(run, folds=folds, progress=progress, **written))
-        elif ensemble is not None:
-            from search.ensembles.ensemble import export_ensemble
-            from search.screen.ensemble_text import ensemble_text
-
-            text = ensemble_text(export_ensemble(run, int(ensemble), progress=progress, **written))
-        elif soup:
-            from search.ensembles.soup import export_soup
-            from search.screen.ensemble_text import soup_text
-
-            text = soup_text(export_soup(run, progress=progress, **written))
-        else:
-            from search.exports.export import export as run_export
-            from search.screen.export_text import export_text
-
-            text = export_text(run_export(run, trial=trial, **written))
+        text = _exported(
+            run,
+            ensemble or ("soup" if soup else None),
+            {"trial": trial, "folds": folds},
+            lambda what, done, of: bar.report(f"{what}: batch {done} of {of}", done, of),
+            {
+                "out": out,
+                "formats": formats,
+                "with_preprocessing": with_preprocessing,
+                "phase": bar.phase,
+            },
+        )
     click.echo(text)
+
+
+def _exported(
+    run: str,
+    what: str | int | None,
+    which: Mapping[str, Any],
+    progress: Callable[[str, int, int], None],
+    written: Mapping[str, Any],
+) -> str:
+    """Export one trial, several, the folds or a soup; returns what is said of it."""
+    if what == FOLDS:
+        from search.retraining.fold_ensemble import export_folds
+        from search.screen.ensemble_text import fold_ensemble_text
+
+        return fold_ensemble_text(export_folds(run, folds=which["folds"], progress=progress, **written))
+    if isinstance(what, int):
+        from search.ensembles.ensemble import export_ensemble
+        from search.screen.ensemble_text import ensemble_text
+
+        return ensemble_text(export_ensemble(run, what, progress=progress, **written))
+    if what == "soup":
+        from search.ensembles.soup import export_soup
+        from search.screen.ensemble_text import soup_text
+
+        return soup_text(export_soup(run, progress=progress, **written))
+    from search.exports.export import export as run_export
+    from search.screen.export_text import export_text
+
+    return export_text(run_export(run, trial=which["trial"], **written))
