@@ -45,8 +45,12 @@ def require_export(source: Path) -> None:
 
 def home_of(source: Path) -> Path:
     """The folder that holds an export, or the ensemble of which it is a member: mostly that of its run."""
-    ensemble = source.parent.parent
-    return ensemble.parent if source.parent.name == MEMBERS and is_ensemble(ensemble) else source.parent
+    return source.parent.parent.parent if is_member(source) else source.parent
+
+
+def is_member(source: Path) -> bool:
+    """Whether an export is one of an ensemble."""
+    return source.parent.name == MEMBERS and is_ensemble(source.parent.parent)
 
 
 def _way_to_export(source: Path) -> str:
@@ -80,7 +84,7 @@ def retrain_command(source: Path, options: Mapping[str, Any]) -> str:
     """The command with these options that have a value."""
     words: list[str | Path] = ["retrain", source]
     for key, value in options.items():
-        if value:
+        if value is not None and value is not False:  # of folds 0 is one
             words += [key] if value is True else [key, str(value)]
     return command(*words)
 

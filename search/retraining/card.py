@@ -7,7 +7,8 @@ import shutil
 from pathlib import Path
 
 from search.errors import RefusedError
-from search.exports.files import CARD, refuse_other_content, write_sums
+from search.exports.files import CARD, SUMS, refuse_other_content, write_sums
+from search.retraining.begun import is_member
 from search.retraining.values import FoldValues
 from search.text import counted, number_text
 from trainables.files import atomic_folder
@@ -20,10 +21,11 @@ _BEFORE = "\n## Data\n"
 def tell_folds(exported: Path, values: FoldValues) -> str:
     """Write the values into README.md of an export, and its checksums; returns why not, where that is so.
 
-    What a person has edited stays as it is.
+    What a person has edited stays as it is. The checksums of an ensemble hold those of its members.
     """
+    whole = exported.parent.parent if is_member(exported) else exported
     try:
-        refuse_other_content(exported)
+        refuse_other_content(whole)
     except RefusedError as error:
         return f"the model card does not tell of the folds: {error}"
     card = (exported / CARD).read_text(encoding="utf-8")
@@ -32,13 +34,19 @@ def tell_folds(exported: Path, values: FoldValues) -> str:
     told = told.replace(_BEFORE, f"\n{_BEGIN}\n{_text(values)}\n{_END}\n{_BEFORE}", 1)
     if told == card:
         return ""
-    with atomic_folder(exported) as partial:
-        for file in exported.iterdir():
-            if file.is_file() and file.name != CARD:
-                _linked(file, partial / file.name)
-        (partial / CARD).write_text(told, encoding="utf-8")
-        (partial / "SHA256SUMS").unlink(missing_ok=True)
-        write_sums(partial)
+    with atomic_folder(whole) as partial:
+        for file in filter(Path.is_file, whole.rglob("*")):
+            copy = partial / file.relative_to(whole)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            _linked(file, copy)
+        member = partial / exported.relative_to(whole)
+        for name in (CARD, SUMS):  # new files, as the links share what they hold
+            (member / name).unlink(missing_ok=True)
+        (member / CARD).write_text(told, encoding="utf-8")
+        write_sums(member)
+        if member != partial:
+            (partial / SUMS).unlink(missing_ok=True)
+            write_sums(partial)
     return ""
 
 

@@ -23,9 +23,10 @@ from search.exports.steps import Leaving
 from search.predicting.exported import CONFIG
 from search.retraining.begun import RETRAINED
 from search.retraining.fold import fold_folder, num_folds
+from search.retraining.out_of_fold import unchanged_data
 from search.retraining.pooled import Pooled
 from search.retraining.values import FOLDS, FoldMember, FoldValues, complete_folds, fold_members
-from search.run.data_record import DataChangedError, TrialData, compared, find_data, read_data
+from search.run.data_record import TrialData
 from search.run.folder import RunFolder
 from search.run.provenance import working_folder
 from search.text import command, counted, number_text, short_path
@@ -144,14 +145,7 @@ def _leaving(source: Path, member: FoldMember, how: How) -> Leaving:
     how.phase(f"loading fold {member.fold}")
     home, config = RunFolder(fold_folder(source, member.fold)), load_config(member.export / CONFIG).first
     require_mean(config, FLAG)
-    now, before = find_data(config, load=True), read_data(home.data)
-    changed = None if before is None else compared(before, now.fingerprint)
-    if changed:
-        raise DataChangedError(
-            f"the data have changed since {short_path(home.path)} was trained ({'; '.join(changed.lines())})"
-            ", so it is not known what its model has seen: put back the data as they were, or train the "
-            "folds anew, with another --out of `retrain`, and give it by --folds"
-        )
+    now = unchanged_data(home, config)
     data = TrialData(home.prepared, now.fingerprint, now.arrays)
     require_evaluable(how.formats, config, data)
     try:

@@ -6,12 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from search.addresses import local_path
+from search.config.config import Config
+from search.config.stages import load_config
 from search.exports.restore import prepared_of, restore_trainer
+from search.predicting.exported import CONFIG
 from search.retraining.fold import fold_folder
 from search.retraining.pooled import Pooled
 from search.retraining.values import FoldMember, complete_folds, fold_members
+from search.run.data_record import DataChangedError, FoundData, compared, find_data, read_data
 from search.run.folder import RunFolder
 from search.run.provenance import working_folder
+from search.text import short_path
 from trainables.trainer import Trainer
 
 
@@ -30,7 +35,8 @@ def out_of_fold(
 
     Raises:
         RefusedError: not all folds are trained.
-        SearchError: the data cannot be read, or are others.
+        SearchError: the data cannot be read.
+        DataChangedError: they are others than those of the training.
         DamagedCheckpointError: a checkpoint is not as it was written.
     """
     path = local_path(folder).absolute()
@@ -45,9 +51,29 @@ def out_of_fold(
     return pooled.compute()
 
 
+def unchanged_data(home: RunFolder, config: Config) -> FoundData:
+    """The data of a fold, which are those that it was trained on.
+
+    Args:
+        home: the folder of the fold.
+        config: of its export.
+
+    Raises:
+        DataChangedError: they are others.
+    """
+    before, now = read_data(home.data), find_data(config, load=True)
+    if before is not None and (found := compared(before, now.fingerprint)):
+        raise DataChangedError(
+            f"the data have changed since {short_path(home.path)} was trained ({'; '.join(found.lines())}), "
+            "so it is not known what its model has seen: put back the data as they were, or retrain with "
+            "another --out"
+        )
+    return now
+
+
 def _trainer(folder: Path, member: FoldMember) -> Trainer:
-    checkpoint = member.read()
-    prepared = RunFolder(fold_folder(folder, member.fold)).prepared
-    trainer = restore_trainer(checkpoint, prepared_of(checkpoint, prepared))
+    checkpoint, home = member.read(), RunFolder(fold_folder(folder, member.fold))
+    arrays = unchanged_data(home, load_config(member.export / CONFIG).first).arrays
+    trainer = restore_trainer(checkpoint, prepared_of(checkpoint, home.prepared), loaded=arrays)
     assert isinstance(trainer, Trainer)  # a training function has no folds of ours
     return trainer

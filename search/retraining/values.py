@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from search.config.schema import Mode
-from search.errors import RefusedError
+from search.errors import RefusedError, SearchError
 from search.predicting.exported import METRICS
 from search.retraining.begun import RETRAINING
 from search.retraining.fold import fold_folder
@@ -132,8 +132,10 @@ def gathered(folder: Path, like: int) -> FoldValues | None:
     reports: dict[int, Any] = {}
     for fold in range(data["folds"]):
         home = RunFolder(fold_folder(folder, fold))
-        exported = home.exported / METRICS
-        if exported.is_file() and _apart_from_fold(_json(home.path / RETRAINING)) == _apart_from_fold(wanted):
+        exported, begun = home.exported / METRICS, home.path / RETRAINING
+        if not exported.is_file() or not begun.is_file():
+            continue
+        if _apart_from_fold(_json(begun)) == _apart_from_fold(wanted):
             reports[fold] = _json(exported)
     if not reports:
         return None
@@ -172,7 +174,7 @@ def fold_members(folder: Path) -> list[FoldMember]:
     """The models of the folds in a folder of `retrain_folds`, in the order of the folds.
 
     Raises:
-        RefusedError: the files of one are not there any more.
+        SearchError: a checkpoint or an export is gone.
     """
     values = read_folds(folder)
     return [_member(folder, each) for each in values.values] if values is not None else []
@@ -185,8 +187,8 @@ def _member(folder: Path, value: FoldValue) -> FoldMember:
     found = sorted((home.path / "training").rglob(named))
     if not found or not (home.exported / METRICS).is_file():
         missing = f"checkpoint of virtual epoch {value.virtual_epoch}" if not found else "export"
-        raise RefusedError(
-            f"{home.path} has no {missing} any more, though {FOLDS} says that the fold is trained: remove "
+        raise SearchError(
+            f"{home.path} has no {missing}, which {FOLDS} names: remove "
             f"the folder, and `tune-search retrain EXPORT --fold {value.fold}` trains it again"
         )
     return FoldMember(value.fold, home.exported, found[-1], value.value)

@@ -14,6 +14,7 @@ import torch
 from fold_data import class_folder, table
 from in_process import resume_locally, search_locally
 from safetensors.torch import load_file
+from several import all_together
 
 import search
 from search.cli import main
@@ -21,6 +22,7 @@ from search.errors import ConfigError, RefusedError, SearchError
 from search.retraining.folds import FoldReport, retrain_folds
 from search.retraining.out_of_fold import out_of_fold
 from search.retraining.values import fold_members, read_folds
+from search.run.data_record import DataChangedError
 
 pytestmark = pytest.mark.usefixtures("no_fsync")
 
@@ -163,6 +165,23 @@ def test_folds_that_are_trained_one_by_one_are_told_together(run: Path) -> None:
     assert [value.fold for value in found.values] == [1], "others were trained for another length"
 
 
+def test_the_checksums_of_an_ensemble_hold_what_its_members_card_tells_of_the_folds(
+    of_table: tuple[Path, Path], tmp_path: Path
+) -> None:
+    data = {"source": "csv", "path": str(of_table[0]), "target": "kind", "folds": 2}
+    run = tmp_path / "results" / "run"
+    search_locally(
+        {**config(data), "budget": {"trials": 2, "max_virtual_epochs": 1}}, results=run.parent, name="run"
+    )
+    all_together(run, run / "export")
+    done = retrain_folds(run / "export" / "members" / "1")
+    assert not done.note
+    assert "## Folds" in (run / "export/members/1/README.md").read_text()
+    assert "## Folds" not in (run / "export/members/2/README.md").read_text()
+    assert search.verify(run).damages == []
+    assert search.load(run / "export").counts == [2, 1]
+
+
 def test_the_fold_of_the_search_gives_its_value_again(run: Path) -> None:
     """The same weights, seed, data and length."""
     done = retrain_folds(run / "export", fold=1)
@@ -184,6 +203,17 @@ def test_out_of_fold_accuracy_is_that_of_all_samples_together(run: Path) -> None
     members = fold_members(run / "retrain")
     assert [member.fold for member in members] == [0, 1, 2]
     assert all((member.checkpoint / "model.safetensors").is_file() for member in members)
+
+
+def test_a_fold_whose_files_are_gone_is_named(run: Path) -> None:
+    retrain_folds(run / "export", virtual_epochs=1)
+    shutil.rmtree(run / "retrain/fold_2/training")
+    with pytest.raises(SearchError, match=r"fold_2 has no checkpoint of virtual epoch 1, .* --fold 2`"):
+        out_of_fold(run / "retrain")
+    (run / "retrain/fold_0/retrain.json").unlink()
+    done = retrain_folds(run / "export", virtual_epochs=1, fold=1)
+    assert done.values is not None
+    assert [value.fold for value in done.values.values] == [1, 2]
 
 
 def test_out_of_fold_errors_of_numbers_are_in_their_own_units(tmp_path: Path) -> None:
@@ -218,6 +248,20 @@ def test_new_data_are_refused_before_a_fold_is_trained(of_table: tuple[Path, Pat
     with pytest.raises(SearchError, match="the data have changed"):
         retrain_folds(export)
     retrain_folds(export, accept_new_data=True)
+
+
+def test_other_data_are_not_what_was_out_of_fold(of_table: tuple[Path, Path], tmp_path: Path) -> None:
+    file = Path(shutil.copy(of_table[0], tmp_path / "table.csv"))
+    data = {"source": "csv", "path": str(file), "target": "kind", "folds": 2}
+    source = exported(tmp_path, data)
+    retrain_folds(source, virtual_epochs=1)
+    assert out_of_fold(tmp_path / "run/retrain")["accuracy"] > 0
+    rows = file.read_text()
+    file.write_text(rows.replace(",ill", ",WELL").replace(",well", ",ill").replace(",WELL", ",well"))
+    with pytest.raises(DataChangedError, match=r"changed since .*fold_0 was .*table: "):
+        out_of_fold(tmp_path / "run/retrain")
+    with pytest.raises(DataChangedError, match=r"retrain .* --fold 0 .*--accept-new-data"):
+        retrain_folds(source, virtual_epochs=1)
 
 
 def test_check_data_tells_the_folds_and_their_classes(of_table: tuple[Path, Path], tmp_path: Path) -> None:

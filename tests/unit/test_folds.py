@@ -273,6 +273,20 @@ def test_an_empty_fold_is_refused_and_the_way_out_told() -> None:
     options = NameFolds(folds=5)
     with pytest.raises(ValueError, match=r"holds 6 samples in 2 groups.* set data.folds to 2 or less"):
         make_folds(options, list("abcdef"), "data", list("xxxyyy"))
+    with pytest.raises(ValueError, match=r"6 samples in 1 group, .*: folds need two groups or more: correct"):
+        make_folds(options, list("abcdef"), "data", list("xxxxxx"))
+
+
+@pytest.mark.parametrize(("one", "other"), [("1", "1.0"), ("07", "7"), ("Anna", "anna"), ("a b", "a  b")])
+def test_groups_in_different_folds_that_may_be_one_are_told(one: str, other: str) -> None:
+    groups = [one, other, *"cdefgh"]
+    seed = next(n for n in range(99) if np.ptp(fold_numbers([one, other], 2, n)))
+    folds = make_folds(NameFolds(folds=2, split_seed=seed), groups, "data", groups)
+    assert [note for note in fold_notes(folds, "data") if "write them alike" in note] == [
+        f"data: {one!r} and {other!r} are different groups, in different folds (data.group): if they are the "
+        "same, write them alike, or values are too good"
+    ]
+    assert not any("alike" in note for note in fold_notes(make_folds(NameFolds(folds=2), groups, "data"), ""))
 
 
 def test_unequal_folds_and_classes_that_a_fold_lacks_are_told() -> None:

@@ -67,7 +67,7 @@ def make_folds(
     empty = sorted(set(range(options.folds)) - set(found.tolist()))
     if empty:
         different = len(set(known))
-        what = f"samples in {different} groups" if groups is not None else "samples"
+        what = f"samples in {different} group{'s' * (different > 1)}" if groups is not None else "samples"
         raise ValueError(
             f"{where}: holds {len(names)} {what}, and by the hash of their names fold "
             f"{some(map(str, empty))} of {options.folds} is empty: {_more_equal(known, found, options.folds)}"
@@ -134,6 +134,8 @@ def fold_notes(folds: Folds, where: str, classes: Sequence[str] | None = None) -
             f"{sizes.min():,}: values of folds this unequal vary by that alone; "
             f"{_more_equal(folds.units, folds.of_samples, folds.count)}"
         )
+    if folds.grouped:
+        yield from _alike(folds, where)
     if classes is not None:
         yield from _lacking(folds, where, classes)
 
@@ -141,6 +143,8 @@ def fold_notes(folds: Folds, where: str, classes: Sequence[str] | None = None) -
 def _more_equal(known: Sequence[str], found: np.ndarray, count: int) -> str:
     """The way to folds of more equal sizes: the best of some seeds, or fewer folds."""
     names, numbers = np.unique(np.array(known, np.str_), return_inverse=True)
+    if len(names) == 1:
+        return "folds need two groups or more: correct data.group, or leave data.folds out"
     if len(names) < count:
         return f"set data.folds to {len(names)} or less"
     if len(names) > _MOST_TRIED:
@@ -155,6 +159,30 @@ def _more_equal(known: Sequence[str], found: np.ndarray, count: int) -> str:
     if np.ptp(tried[best]) >= np.ptp(now) or not tried[best].all():
         return "set data.folds lower"
     return f"data.split_seed: {best} makes folds of {_listed(tried[best])} samples"
+
+
+def _alike(folds: Folds, where: str) -> Iterator[str]:
+    """Groups in different folds that may be one, written in two ways."""
+    of_groups = dict(zip(folds.units, folds.of_samples.tolist(), strict=True))
+    written: dict[str | float, list[str]] = {}
+    for group in of_groups:
+        written.setdefault(_plain(group), []).append(group)
+    apart = [each for each in written.values() if len({of_groups[group] for group in each}) > 1]
+    if apart:
+        more = f" (and {len(apart) - 1:,} more such groups)" if len(apart) > 1 else ""
+        yield (
+            f"{where}: {' and '.join(map(repr, apart[0]))}{more} are different groups, in different folds "
+            "(data.group): if they are the same, write them alike, or values are too good"
+        )
+
+
+def _plain(group: str) -> str | float:
+    """A group without what people write in one way or another: case, blanks, zeros around a number."""
+    text = " ".join(unicodedata.normalize("NFKC", group).casefold().split())
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _lacking(folds: Folds, where: str, classes: Sequence[str]) -> Iterator[str]:
