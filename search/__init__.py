@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from search.hidden import current_folder_last, refuse_hidden_libraries
 
 if TYPE_CHECKING:
+    from search.api import export_ensemble as export_ensemble
     from search.api import resume as resume
     from search.api import search as search
     from search.commands.audit import audit as audit
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from search.commands.init.command import init as init
     from search.commands.plan import plan as plan
     from search.commands.verify import verify as verify
-    from search.ensembles.ensemble import export_ensemble as export_ensemble
     from search.ensembles.soup import export_soup as export_soup
     from search.exports.export import export as export
     from search.fetching.fetch import fetch as fetch
@@ -70,7 +70,7 @@ _HOME = {
     "confirm": "search.commands.confirm",
     "dashboard": "search.optuna_copy.copy",
     "export": "search.exports.export",
-    "export_ensemble": "search.ensembles.ensemble",
+    "export_ensemble": "search.api",
     "export_soup": "search.ensembles.soup",
     "fetch": "search.fetching.fetch",
     "init": "search.commands.init.command",

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from search.addresses import local_path
 from search.config.callables import path_of_task
@@ -24,6 +24,10 @@ from search.run.reporter import ProgressReporter
 from search.screen.live import PlainView, screen
 from search.screen.notebook import in_notebook, notebook
 from search.screen.progress_bar import draws_in_place
+
+if TYPE_CHECKING:
+    from search.ensembles.ensemble import Ensemble
+    from search.retraining.fold_ensemble import FoldEnsemble
 
 log = logging.getLogger(__name__)
 
@@ -119,6 +123,39 @@ def resume(
     with _shown(folder, reporter, progress=progress, local=local) as shown:
         searches.resume(run, results=results, reporter=shown, local=local, **options)
     return _done(folder)
+
+
+@overload
+def export_ensemble(run: str | Path, members: int, **options: Any) -> Ensemble: ...
+
+
+@overload
+def export_ensemble(run: str | Path, members: Literal["folds"], **options: Any) -> FoldEnsemble: ...
+
+
+def export_ensemble(
+    run: str | Path, members: int | Literal["folds"], **options: Any
+) -> Ensemble | FoldEnsemble:
+    """Export several models as one, which predicts their mean.
+
+    >>> search.export_ensemble("results/seg", 3)
+
+    Args:
+        run: the search's folder.
+        members: the most trials that are taken, those whose mean prediction is the best; or "folds": the
+            models that `retrain_folds` has trained.
+        options: see `search.ensembles.ensemble.export_ensemble`, and of folds
+            `search.retraining.fold_ensemble.export_folds`.
+
+    Raises:
+        SearchError: see there.
+    """
+    from search.ensembles import ensemble
+    from search.retraining.fold_ensemble import export_folds
+
+    if members == "folds":
+        return export_folds(run, **options)
+    return ensemble.export_ensemble(run, members, **options)
 
 
 def _done(folder: RunFolder) -> Run:

@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
 
 from search.cli_options import fetched_run, out_option
+from search.cli_paths import LocalPath
+
+FOLDS = "folds"
+
+
+class EnsembleChoice(click.ParamType):
+    """A number of trials, or the folds."""
+
+    name = "ensemble"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | int:
+        if value == FOLDS or isinstance(value, int):
+            return value
+        if not str(value).isdecimal() or int(value) < 2:
+            self.fail(f"received {value}; must be a number of trials, 2 or more, or {FOLDS}", param, ctx)
+        return int(value)
 
 
 @click.command(short_help="Export the best checkpoint as plain files.")
@@ -28,9 +45,16 @@ from search.cli_options import fetched_run, out_option
 )
 @click.option(
     "--ensemble",
-    type=click.IntRange(min=2),
-    metavar="N",
-    help="Export up to N trials together, whose mean prediction is the best on the validation data.",
+    type=EnsembleChoice(),
+    metavar="N|folds",
+    help="Export up to N trials together, whose mean prediction is the best on the validation data; or the "
+    "models of all folds, which `retrain --fold all` has trained.",
+)
+@click.option(
+    "--folds",
+    type=LocalPath(),
+    metavar="DIR",
+    help="Folder of these models, if it was the --out of `retrain` (default: RUN/retrain).",
 )
 @click.option("--soup", is_flag=True, help="Export the average of the weights of trials of one architecture.")
 @out_option("RUN/export")
@@ -39,7 +63,8 @@ def export(
     trial: int | None,
     formats: tuple[str, ...],
     with_preprocessing: bool,
-    ensemble: int | None,
+    ensemble: str | int | None,
+    folds: str | None,
     soup: bool,
     out: str | None,
 ) -> None:
@@ -47,7 +72,7 @@ def export(
 
     The written weights are evaluated; nothing is exported if their value differs from the recorded one. The
     whole validation runs through a graph as well, in ONNX Runtime or torch, and must give the same value.
-    An ensemble, or a soup of weights, is written where it is better than the best trial alone.
+    An ensemble of trials, or a soup of weights, is written where it is better than the best trial alone.
 
     \b
     Examples:
@@ -57,6 +82,7 @@ def export(
       tune-search export results/seg --format onnx --with-preprocessing
       tune-search export results/seg --format onnx --format pt2
       tune-search export results/seg --ensemble 3
+      tune-search export results/seg --ensemble folds --out models/seg-folds
       tune-search export results/seg --soup
     """
     given = [
@@ -66,31 +92,52 @@ def export(
     ]
     if len(given) > 1:
         raise click.UsageError(f"give {given[0]} or {given[1]}, not both: each says what is exported")
+    if folds is not None and ensemble != FOLDS:
+        raise click.UsageError(
+            "--folds says where the folds of --ensemble folds are: leave it out, or give both"
+        )
     from search.screen.progress_bar import ProgressBar
 
-    def progress(what: str, done: int, of: int) -> None:
-        bar.report(f"{what}: batch {done} of {of}", done, of)
-
     with ProgressBar(sys.stderr) as bar:
-        written: dict[str, Any] = {
-            "out": out,
-            "formats": formats,
-            "with_preprocessing": with_preprocessing,
-            "phase": bar.phase,
-        }
-        if ensemble is not None:
-            from search.ensembles.ensemble import export_ensemble
-            from search.screen.ensemble_text import ensemble_text
-
-            text = ensemble_text(export_ensemble(run, ensemble, progress=progress, **written))
-        elif soup:
-            from search.ensembles.soup import export_soup
-            from search.screen.ensemble_text import soup_text
-
-            text = soup_text(export_soup(run, progress=progress, **written))
-        else:
-            from search.exports.export import export as run_export
-            from search.screen.export_text import export_text
-
-            text = export_text(run_export(run, trial=trial, **written))
+        text = _exported(
+            run,
+            ensemble or ("soup" if soup else None),
+            {"trial": trial, "folds": folds},
+            lambda what, done, of: bar.report(f"{what}: batch {done} of {of}", done, of),
+            {
+                "out": out,
+                "formats": formats,
+                "with_preprocessing": with_preprocessing,
+                "phase": bar.phase,
+            },
+        )
     click.echo(text)
+
+
+def _exported(
+    run: str,
+    what: str | int | None,
+    which: Mapping[str, Any],
+    progress: Callable[[str, int, int], None],
+    written: Mapping[str, Any],
+) -> str:
+    """Export one trial, several, the folds or a soup; returns what is said of it."""
+    if what == FOLDS:
+        from search.retraining.fold_ensemble import export_folds
+        from search.screen.ensemble_text import fold_ensemble_text
+
+        return fold_ensemble_text(export_folds(run, folds=which["folds"], progress=progress, **written))
+    if isinstance(what, int):
+        from search.ensembles.ensemble import export_ensemble
+        from search.screen.ensemble_text import ensemble_text
+
+        return ensemble_text(export_ensemble(run, what, progress=progress, **written))
+    if what == "soup":
+        from search.ensembles.soup import export_soup
+        from search.screen.ensemble_text import soup_text
+
+        return soup_text(export_soup(run, progress=progress, **written))
+    from search.exports.export import export as run_export
+    from search.screen.export_text import export_text
+
+    return export_text(run_export(run, trial=which["trial"], **written))

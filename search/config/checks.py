@@ -16,6 +16,7 @@ from search.errors import KeyPath, Problem
 from search.space.parse import CONFIDENCE, PRIOR
 from search.space.space import Resolved, Space
 from search.text import compact, cut, shown, value_at
+from trainables.base_options import decides_validation
 from trainables.imported import argument_problems, import_path
 from trainables.imported_options import ImportedOptions, named_by_path
 from trainables.options import REFERENCE, OptimizerOptions, TrialOptions, TrialSection
@@ -58,8 +59,8 @@ def _texts(tree: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
 
 _WORDS: dict[KeyPath, str] = {("batch_size",): AUTO}
 """By path, what a configuration may have where a trial has the number found for it."""
-_OF_A_FOLD = ("folds", "fold")
-"""Keys of `data` that say what is validated."""
+_OF_THE_SPLIT = ("folds", "fold", "split_seed", "valid_fraction")
+"""Keys of `data` that decide what is validated, also where they are arguments of a data set of the user's."""
 Found = tuple[KeyPath, str]
 """Path in a trial's options, and message."""
 
@@ -85,27 +86,39 @@ def check_trial(space: Space, task: type[Task], reported: Collection[KeyPath] = 
             source = resolved.source(path)
             if not any(source[: len(known)] == known for known in reported):
                 problems[Problem.of(source, message, ("trial", *path))] = None
-    if not problems:
-        problems |= dict.fromkeys(_searched_folds(space))
+    if not problems and not reported:
+        problems |= dict.fromkeys(_searched_validation(space, task))
     known = {*reported, *(problem.at for problem in problems if problem.at)}
     return [*problems, *_problems_inside(space, task, known)]
 
 
-def _searched_folds(space: Space) -> Iterator[Problem]:
+def _searched_validation(space: Space, task: type[Task]) -> Iterator[Problem]:
     """Trials that differ in what they are validated on: the one with the easiest samples would win."""
-    seen: dict[str, Any] = {}
+    seen: dict[KeyPath, Any] = {}
     for resolved in space.candidates():
-        data = resolved.options.get("data")
-        if isinstance(data, Mapping) and any(key in data for key in _OF_A_FOLD):
-            rest = compact({key: value for key, value in data.items() if key not in _OF_A_FOLD})
-            fold = {key: data.get(key) for key in _OF_A_FOLD}
-            for key in (key for key, value in seen.setdefault(rest, fold).items() if value != fold[key]):
+        for path, value in _of_validation(resolved.options, task).items():
+            if seen.setdefault(path, value) != value:
+                folds = "; `retrain --fold all` trains what was found on each of data.folds"
                 yield Problem.of(
-                    resolved.source(("data", key)),
-                    f"is searched, and values on different validation data do not compare: give {key} one "
-                    "value; `retrain --fold all` trains what was found on each fold",
-                    ("trial", "data", key),
+                    resolved.source(path),
+                    "is searched, and values on different validation data do not compare: give "
+                    f"{path[-1]} one value{folds if path[-1] in _OF_THE_SPLIT else ''}",
+                    ("trial", *path),
                 )
+
+
+def _of_validation(options: Mapping[str, Any], task: type[Task]) -> dict[KeyPath, Any]:
+    """What decides the validation data of a trial, by path."""
+    data = options.get("data")
+    named = {key: data[key] for key in _OF_THE_SPLIT if key in data} if isinstance(data, Mapping) else {}
+    try:
+        parsed = task.Options.parse(options)
+    except KeyError:  # a variable that is not set, which check_texts reports
+        parsed = None
+    found: dict[KeyPath, Any] = {("data", key): value for key, value in named.items()}
+    if parsed is not None:
+        found.update(decides_validation(parsed))
+    return found
 
 
 def _problems_inside(space: Space, task: type[Task], known: Collection[KeyPath]) -> list[Problem]:

@@ -78,7 +78,7 @@ def candidates_of(run: str | Path, flag: str) -> Candidates:
     folder.require()
     stage, records = last_with_a_value(folder)
     config = open_run(stage.config).first
-    _require_mean(config, flag)
+    require_mean(config, flag)
     if config.objectives:
         raise RefusedError(
             f"{flag}: {folder.path} has several objectives, and members are chosen by one value; export "
@@ -96,7 +96,8 @@ def candidates_of(run: str | Path, flag: str) -> Candidates:
     return Candidates(stage, config, found, stage.path.name if folder.is_staged else None, left_out)
 
 
-def _require_mean(config: Config, flag: str) -> None:
+def require_mean(config: Config, flag: str) -> None:
+    """Raise RefusedError for a task whose outputs have no mean."""
     if config.task_path not in BUILT_IN.values() or not has_mean(config.task_class()):
         why = NO_MEAN.get(str(config.raw["task"]), "only its own code knows what its outputs are")
         raise RefusedError(

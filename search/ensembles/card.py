@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,35 @@ from trainables.predicting.ensemble import MEMBERS
 from trainables.predicting.inference import read_inference
 
 
+@dataclass(frozen=True, kw_only=True)
+class Story:
+    """How the members were found, and what the values of the whole say."""
+
+    method: str
+    caveat: str
+    """What is to be known of the values: a sentence or more."""
+    details: Mapping[str, Any]
+    """More for ensemble.json: JSON values."""
+    report: Mapping[str, Any] = field(default_factory=dict)
+    """More for metrics.json: JSON values."""
+    measured: str = "on the validation data"
+    """What the values of the whole are of."""
+    split: str = "validation"
+    """The same, as the Hub's list of results names it."""
+    each: str = "alone"
+    """What the value of a member is of."""
+    alone: str | None = None
+    """What the members are worth without the others (default: the best value)."""
+
+
 def ensemble_card(
-    config: Config, report: Mapping[str, Any], method: str, caveat: str, first: Leaving, folder: Path
+    config: Config, report: Mapping[str, Any], story: Story, first: Leaving, folder: Path
 ) -> str:
     """The README: results, members, how to load them, and what the values do not say.
 
     Args:
         report: what metrics.json holds.
-        method: how the members were found.
-        caveat: what the values do not say.
+        story: how the members were found, and what the values say.
         first: the first member.
         folder: of the ensemble, with its members.
     """
@@ -36,11 +57,12 @@ def ensemble_card(
     load = _OWN if inference is None else f"{BY_ITSELF}\n\n```python\n{predicting(inference)}\n```"
     kind = "values" if config.raw["task"] == "regression" else "classes"
     graphs = {"graphs": first.report.get("graphs", {})}
-    head = card_head(config, {**report, **graphs}, options, first.preprocessing, ["ensemble"])
+    head = card_head(config, {**report, **graphs}, options, first.preprocessing, ["ensemble"], story.split)
+    alone = story.alone or f"its best member alone has {best:.4f}"
     return f"""{head}
 # {config.name}, ensemble of {len(members)}
 
-{metric} **{objective["value"]:.4f}** on the validation data; its best member alone has {best:.4f}.
+{metric} **{objective["value"]:.4f}** {story.measured}; {alone}.
 {counted(len(members), "model")} with {total:,} parameters together, all of which predict each input: \
 {_WHAT[kind]}.
 Task `{config.task_path}`.
@@ -51,12 +73,13 @@ Task `{config.task_path}`.
 
 ## Members
 
-| folder | from | {metric} alone | counts | network | parameters |
+| folder | from | {metric} {story.each} | counts | network | parameters |
 |---|---|---|---|---|---|
 {_table(members)}
 
-Found by {method}. `ensemble.json` says more. Each folder is an export of its own, with a card of its own
-that says how its weights and graphs are loaded; `tune-search retrain` trains one of them on.
+Found by {story.method}. `ensemble.json` says more.
+Each folder is an export of its own, with a card of its own that says how its
+weights and graphs are loaded; `tune-search retrain` trains one of them on.
 
 ## How to load
 
@@ -67,8 +90,8 @@ often as it counts.{_graphs(first)} `SHA256SUMS` has the sums of all files (`sha
 
 ## Limits
 
-- {caveat}
-- Not tested: data of another source, time, device or place than the validation data, other shares of the
+- {story.caveat}
+- Not tested: data of another source, time, device or place than what was measured, other shares of the
   classes, groups of people or things in particular, damaged or hostile inputs.
 - An input takes as long as with all members one after the other.
 """

@@ -10,7 +10,8 @@ from typing import Any
 
 from search.addresses import local_path
 from search.ensembles.candidates import Candidates, candidates_of
-from search.ensembles.members import Member, Story, measured, write_ensemble
+from search.ensembles.card import Story
+from search.ensembles.members import Member, measured, write_ensemble
 from search.ensembles.predictions import Progress, predict_all
 from search.ensembles.selection import METHOD, Selection, select
 from search.errors import RefusedError, SearchError
@@ -133,7 +134,8 @@ def _exported(
         for turn, pick in enumerate(selection.picks)
     ]
     tried = [{"label": each.label, "value": each.value} for each in candidates.found]
-    story = Story(METHOD, CAVEAT, {"selection": picks, "candidates": tried})
+    details = {"selection": picks, "candidates": tried}
+    story = Story(method=METHOD, caveat=CAVEAT, details=details)
 
     def measure() -> Mapping[str, float]:
         metrics = measured(members, progress)
@@ -141,7 +143,7 @@ def _exported(
         return metrics
 
     try:
-        report = write_ensemble(out, candidates.config, members, story, measure, how.phase)
+        report = write_ensemble(out, candidates.config, members, len(members), story, measure, how.phase)
     finally:
         for member in members:
             member.trainer.close()

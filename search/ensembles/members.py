@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from search.config.config import Config
 from search.ensembles.averages import average_of
-from search.ensembles.card import ensemble_card
+from search.ensembles.card import Story, ensemble_card
 from search.errors import SearchError
 from search.exports.export import write_model
 from search.exports.files import CARD, write_sums
@@ -44,21 +44,11 @@ class Member:
         return trainer
 
 
-@dataclass(frozen=True)
-class Story:
-    """How the members were found, and what the values of the whole say."""
-
-    method: str
-    caveat: str
-    """What is to be known of the values, for the model card and the screen: a sentence."""
-    details: Mapping[str, Any]
-    """More for ensemble.json: JSON values."""
-
-
 def write_ensemble(
     out: Path,
     config: Config,
-    members: Sequence[Member],
+    members: Iterable[Member],
+    number: int,
     story: Story,
     measure: Callable[[], Mapping[str, float]],
     phase: Callable[[str], None],
@@ -67,37 +57,43 @@ def write_ensemble(
 
     Args:
         out: whose content may be replaced, see `refuse_other_content`.
-        members: in their order; the first one's metrics are those of the ensemble.
-        measure: is called when all members are written and their trainers have loaded what was written; gives
-            the metrics of the whole, such as `measured`, and may raise to refuse.
+        members: in their order. Each is asked for when those before it are written, and its trainer has
+            loaded what was written when the next one is.
+        number: of members.
+        measure: is called when all members are written; gives the metrics of the whole, such as `measured`,
+            and may raise to refuse.
 
     Raises:
         SearchError: a member's written weights do not give its recorded value.
     """
-    info = members[0].leaving.checkpoint.info
+    told: list[dict[str, Any]] = []
+    first: Leaving | None = None
     with atomic_folder(out) as partial:
-        for number, member in enumerate(members, start=1):
-            phase(f"writing and evaluating {member.label}, {number} of {len(members)}")
-            folder = partial / MEMBERS / str(number)
+        for place, member in enumerate(members, start=1):
+            phase(f"writing and evaluating {member.label}, {place} of {number}")
+            folder = partial / MEMBERS / str(place)
             folder.mkdir(parents=True)
             write_model(folder, member.leaving)
-        phase("evaluating the ensemble")
+            first = first or member.leaving
+            told.append(_told(partial, place, member))
+        assert first is not None
+        info = first.checkpoint.info
         metrics = dict(measure())
         objective = {key: info.get(key, 1) for key in ("metric", "mode", "window")}
         objective["value"] = metrics[info["metric"]]
-        told = [_told(partial, number, member) for number, member in enumerate(members, start=1)]
         entries = {"objective": objective, "members": told}
         how = {"method": story.method, "caveat": story.caveat, **story.details}
         write_json(partial / ENSEMBLE, {"version": 1, **entries, **how})
         report = {
             **entries,
             "metrics": metrics,
+            **story.report,
             "versions": library_versions(),
             "code": own_code(config),
             "exported": f"{datetime.now(UTC):%F %T} UTC",
         }
         write_json(partial / METRICS, report)
-        card = ensemble_card(config, report, story.method, story.caveat, members[0].leaving, partial)
+        card = ensemble_card(config, report, story, first, partial)
         (partial / CARD).write_text(card, encoding="utf-8")
         write_sums(partial)
     return report

@@ -189,8 +189,8 @@ def _require_same_targets(
 def _other_data(candidate: Candidate, what: str) -> RefusedError:
     return RefusedError(
         f"{candidate.label} was validated on other data than the best trial ({what}), as trial.data is "
-        "searched over, so their predictions do not belong together: set what decides the validation data, "
-        "such as split_seed, to one value"
+        "searched over, so their predictions do not belong together: search with one value of what names the "
+        "data, such as root or path"
     )
 
 

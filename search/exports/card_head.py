@@ -32,11 +32,13 @@ def card_head(
     options: Mapping[str, Any],
     preprocessing: Mapping[str, Any],
     tags: Sequence[str] = (),
+    split: str = "validation",
 ) -> str:
     """The head with its two lines of `---`; what only a person knows is left as a comment.
 
     Args:
         tags: more than those of every export.
+        split: what the values are of.
     """
     pipeline, name = pipeline_of(config, preprocessing)
     metric = report["objective"]["metric"]
@@ -51,7 +53,7 @@ def card_head(
     if values:
         result = {
             "task": {"type": pipeline or "other", "name": name},
-            "dataset": {"name": _data_name(config, options), "type": "custom", "split": "validation"},
+            "dataset": {"name": _data_name(config, options), "type": "custom", "split": split},
             "metrics": [{"type": hub_name(key), "name": key, "value": values[key]} for key in names],
         }
         head["model-index"] = [{"name": config.name, "results": [result]}]

@@ -12,12 +12,12 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from search.config.schema import Mode
-from search.errors import SearchError
+from search.errors import RefusedError, SearchError
 from search.predicting.exported import METRICS
 from search.retraining.begun import RETRAINING
 from search.retraining.fold import fold_folder
 from search.run.folder import RunFolder, write_json
-from trainables.checkpoint import checkpoint_folder
+from trainables.checkpoint import Checkpoint, checkpoint_folder, verified
 
 FOLDS = "folds.json"
 
@@ -82,6 +82,14 @@ class FoldMember:
     """The folder of the checkpoint that was exported."""
     value: float | None
 
+    def read(self) -> Checkpoint:
+        """The checkpoint.
+
+        Raises:
+            DamagedCheckpointError: it is not as it was written.
+        """
+        return verified(self.checkpoint, int(self.checkpoint.name.rpartition("_")[2]))
+
 
 def write_folds(folder: Path, values: FoldValues) -> None:
     """Write folds.json."""
@@ -95,6 +103,22 @@ def read_folds(folder: Path) -> FoldValues | None:
         return FoldValues.model_validate_json((folder / FOLDS).read_bytes())
     except (OSError, ValidationError):
         return None
+
+
+def complete_folds(folder: Path, command: str = "tune-search retrain EXPORT --fold all") -> FoldValues:
+    """What folds.json says of all folds.
+
+    Args:
+        command: that trains all of them.
+
+    Raises:
+        RefusedError: not all are trained.
+    """
+    values = read_folds(folder)
+    if values is None or not values.complete:
+        held = "no folds" if values is None else f"{len(values.values)} of {values.folds} folds"
+        raise RefusedError(f"{folder} holds {held} in {FOLDS}; `{command}` trains all of them")
+    return values
 
 
 def gathered(folder: Path, like: int) -> FoldValues | None:
@@ -150,7 +174,7 @@ def fold_members(folder: Path) -> list[FoldMember]:
     """The models of the folds in a folder of `retrain_folds`, in the order of the folds.
 
     Raises:
-        SearchError: a checkpoint is gone.
+        SearchError: a checkpoint or an export is gone.
     """
     values = read_folds(folder)
     return [_member(folder, each) for each in values.values] if values is not None else []
@@ -160,9 +184,11 @@ def _member(folder: Path, value: FoldValue) -> FoldMember:
     home = RunFolder(fold_folder(folder, value.fold))
     # Of values that changed on the way there is one in a folder for each part.
     named = checkpoint_folder(Path(), value.virtual_epoch).name
-    if not (found := [*(home.path / "training").rglob(named)]):
+    found = sorted((home.path / "training").rglob(named))
+    if not found or not (home.exported / METRICS).is_file():
+        missing = f"checkpoint of virtual epoch {value.virtual_epoch}" if not found else "export"
         raise SearchError(
-            f"{home.path} has no checkpoint of virtual epoch {value.virtual_epoch}, which {FOLDS} names: "
-            f"remove {home.path}, and `tune-search retrain EXPORT --fold {value.fold}` trains it again"
+            f"{home.path} has no {missing}, which {FOLDS} names: remove "
+            f"the folder, and `tune-search retrain EXPORT --fold {value.fold}` trains it again"
         )
-    return FoldMember(value.fold, home.exported, max(found), value.value)
+    return FoldMember(value.fold, home.exported, found[-1], value.value)

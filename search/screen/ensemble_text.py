@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from search.ensembles.batch_norm import BATCHES
 from search.ensembles.ensemble import Ensemble
 from search.ensembles.soup import Soup
+from search.retraining.fold_ensemble import FoldEnsemble
 from search.screen.export_text import file_lines, graph_lines, retrain_lines
 from search.screen.predict_text import predict_lines
 from search.text import command, counted, number_text, one_line, short_path
@@ -30,7 +31,7 @@ def ensemble_text(found: Ensemble) -> str:
             for member in found.members
         ),
         *file_lines(found.folder),
-        *(f"each member has its {file}, validated; there is no graph of the whole" for file in found.graphs),
+        *_graph_lines(found.graphs),
         "picked in turn:",
         *(
             f"  {pick['picked']:<12} {found.metric} {number_text(pick['value'])}"
@@ -43,6 +44,29 @@ def ensemble_text(found: Ensemble) -> str:
         "next",
         *predict_lines(found.folder),
         f"  {command('retrain', found.folder / MEMBERS / '1')}",
+    ]
+    return "\n".join(lines)
+
+
+def fold_ensemble_text(found: FoldEnsemble) -> str:
+    """The models of the folds, and the files."""
+    folds = found.folds
+    spread = "" if folds.std is None else f" ± {number_text(folds.std)} (mean ± standard deviation)"
+    lines = [
+        f"ensemble of {counted(folds.folds, 'fold')} of trial {folds.trial}, exported to "
+        f"{short_path(found.folder)}",
+        *(
+            f"  {MEMBERS}/{member['member']}  {member['label']}, {folds.metric} "
+            f"{number_text(member['value'])} on this fold"
+            for member in found.members
+        ),
+        *file_lines(found.folder),
+        *_graph_lines(found.graphs),
+        f"re-evaluated from these files: {folds.metric} {number_text(found.value)} out of fold, each sample "
+        f"by the member that has not seen it; {number_text(folds.mean)}{spread} over the folds",
+        "note: the mean of the members is not measured, as all of them but one have seen any sample",
+        "next",
+        *predict_lines(found.folder),
     ]
     return "\n".join(lines)
 
@@ -77,6 +101,10 @@ def _values(metric: str, value: float, best: str, best_value: float) -> str:
         f"re-evaluated from these files: {metric} {number_text(value)}; {best}, the best one alone, has "
         f"{number_text(best_value)}"
     )
+
+
+def _graph_lines(files: Sequence[str]) -> list[str]:
+    return [f"each member has its {file}, validated; there is no graph of the whole" for file in files]
 
 
 def _of_stage(stage: str | None) -> str:

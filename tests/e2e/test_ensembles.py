@@ -305,10 +305,13 @@ def test_the_command_says_what_was_picked_what_it_is_worth_and_what_to_type_next
 
 
 def test_trials_of_other_validation_data_do_not_belong_together(tmp_path: Path) -> None:
-    run = several(
-        tmp_path, "regression", {**NOISY, "data": {"source": "diabetes", "split_seed": {"choice": [0, 1]}}}
-    )
-    with pytest.raises(RefusedError, match=r"was validated on other data .*\(other targets\).* split_seed"):
+    lines = [f"{row % 7},{row % 5},{row}" for row in range(50)]
+    for name, order in (("one", lines), ("other", lines[::-1])):
+        (tmp_path / f"{name}.csv").write_text("\n".join(["a,b,y", *order]) + "\n")
+    paths = [str(tmp_path / f"{name}.csv") for name in ("one", "other")]
+    data = {"source": "csv", "path": {"choice": paths}, "target": "y"}
+    run = several(tmp_path, "regression", {"data": data, "model": {"name": "mlp"}})
+    with pytest.raises(RefusedError, match=r"was validated on other data .*\(other targets\)"):
         export_ensemble(run, 2)
 
 

@@ -10,7 +10,8 @@ from in_process import search_locally
 from predicted import DIGITS
 
 from search.ensembles.candidates import candidates_of
-from search.ensembles.members import Member, Story, measured, write_ensemble
+from search.ensembles.card import Story
+from search.ensembles.members import Member, measured, write_ensemble
 from search.exports.export import leaving_of
 from trainables.tables.read import split_rows
 
@@ -58,9 +59,15 @@ def all_together(run: Path, out: Path) -> Path:
         )
         for each in found.found
     ]
-    story = Story("all of them", "For a test.", {})
+    story = Story(method="all of them", caveat="For a test.", details={})
     write_ensemble(
-        out, found.config, members, story, lambda: measured(members, _no_progress), lambda text: None
+        out,
+        found.config,
+        members,
+        len(members),
+        story,
+        lambda: measured(members, _no_progress),
+        lambda text: None,
     )
     return out
 

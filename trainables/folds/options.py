@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, NonNegativeInt, field_validator, model_validator
 
-from trainables.base_options import Options
+from trainables.base_options import VALIDATES, Options
 
 FOLDER = "folder"
 """In `group`: the folder that holds an image."""
@@ -19,13 +19,13 @@ class FoldOptions(Options):
     numbers_other_folds: ClassVar[bool] = False
     """`fold` means something without `folds` too."""
 
-    folds: Annotated[int, Field(ge=2, le=1000)] | None = None
+    folds: Annotated[Annotated[int, Field(ge=2, le=1000)] | None, VALIDATES] = None
     """Number of parts into which all samples are divided, by a hash of each one's name: a new sample moves no
     other. One of them is for validation and the others for training, in place of `valid_fraction`;
     `retrain --fold all` trains on each. None: one split."""
-    fold: NonNegativeInt = 0
+    fold: Annotated[NonNegativeInt, VALIDATES] = 0
     """Which of the `folds` is for validation, from 0."""
-    split_seed: NonNegativeInt = 0
+    split_seed: Annotated[NonNegativeInt, VALIDATES] = 0
     """Of the hash of names, or of the random split, by which samples are kept for validation."""
 
     @model_validator(mode="after")
@@ -55,7 +55,7 @@ _FRACTION = 0.2
 class NameFolds(FoldOptions):
     """Folds of samples that have names: files, and what shards hold."""
 
-    group: Annotated[str, Field(min_length=1)] | None = None
+    group: Annotated[Annotated[str, Field(min_length=1)] | None, VALIDATES] = None
     """What keeps samples together in one fold, as the slices of a patient: a regular expression with one pair
     of parentheses, whose text in each name is the group, as '(patient\\d+)_'; or `folder`, the folder that
     holds the image. A name is the path of the image below the root, or the key in a shard. None: each sample
@@ -81,6 +81,6 @@ class NameFolds(FoldOptions):
 class ColumnFolds(FoldOptions):
     """Folds of rows."""
 
-    group: Annotated[str, Field(min_length=1)] | None = None
+    group: Annotated[Annotated[str, Field(min_length=1)] | None, VALIDATES] = None
     """Name of a column whose text keeps rows together in one fold, as a patient's number; in a table it is
     no input then. None: each row by itself."""

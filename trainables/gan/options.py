@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, field_validator
 
-from trainables.base_options import Options
+from trainables.base_options import VALIDATES, Options
 from trainables.imported_options import ImportedModel
 from trainables.options import OptimizerOptions, TrialOptions
 
@@ -16,7 +16,7 @@ class DataOptions(Options):
 
     source: Literal["digits"] = "digits"
     """The only source so far."""
-    seed: NonNegativeInt = 0
+    seed: Annotated[NonNegativeInt, VALIDATES] = 0
     """Seed of the split into training and held-out digits, and of the classifier that measures."""
 
 
@@ -52,9 +52,9 @@ class LossOptions(Options):
 class EvaluationOptions(Options):
     """How the generator is measured; trials are comparable only where these are equal."""
 
-    num_samples: Annotated[int, Field(ge=100)] = 1000
+    num_samples: Annotated[int, Field(ge=100), VALIDATES] = 1000
     """Digits to generate. The Fréchet distance is biased upwards for few (arXiv:1706.08500)."""
-    seed: NonNegativeInt = 0
+    seed: Annotated[NonNegativeInt, VALIDATES] = 0
     """Seed of the noise that they are generated from, the same at every virtual epoch."""
 
 

@@ -6,12 +6,13 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
+from trainables.base_options import VALIDATES, VALIDATES_WITH_FOLDS
 from trainables.folds.options import ColumnFolds, FoldOptions, NameFolds
 from trainables.images.decode import Reading
 from trainables.images.depth import ValueRange
 from trainables.images.masks.colours import ColourTable
 from trainables.shards.options import ShardPlaces, Texts
-from trainables.tables.options import SplitOptions
+from trainables.tables.options import SplitOptions, ValidFraction
 
 MOST_OVERLAPPING = 30
 """Classes of labels: multilabel."""
@@ -123,9 +124,9 @@ class SavedOptions(ColumnFolds):
     """The folder that save_to_disk wrote."""
     image_column: str = "image"
     """Of the feature Image."""
-    train_split: str = "train"
+    train_split: Annotated[str, VALIDATES_WITH_FOLDS] = "train"
     """The name of the split for training."""
-    valid_split: str | None = None
+    valid_split: Annotated[str | None, VALIDATES] = None
     """none: the first of validation, valid, val and, without `folds`, test."""
 
 
@@ -217,7 +218,7 @@ class MaskFolderOptions(NameFolds, MaskOptions):
     follow_links: bool = False
     """Whether links may lead out of `root`, as those of DVC and git-annex do. Else a folder from elsewhere
     cannot make a search read other files of yours."""
-    layout: Literal["auto", "folders", "voc", "cityscapes", "ade20k", "nnunet"] = "auto"
+    layout: Annotated[Literal["auto", "folders", "voc", "cityscapes", "ade20k", "nnunet"], VALIDATES] = "auto"
     """auto: the folder's own, reported in a line. A layout knows its void label and class names."""
     images_folder: str | None = None
     """In layout `folders`. None: images, image, imgs, img or JPEGImages, in any case."""
@@ -233,14 +234,14 @@ class MaskFolderOptions(NameFolds, MaskOptions):
     """What the names of masks have before that of the sample."""
     mask_suffix: str | None = None
     """As "_mask" for car.jpg and car_mask.png."""
-    train_list: str | None = None
+    train_list: Annotated[str | None, VALIDATES_WITH_FOLDS] = None
     """A file below `root` with an image, or an image and its mask, in each line: names with or without
     suffix, or paths. None looks for train.txt, in layout voc below ImageSets/Segmentation."""
-    valid_list: str | None = None
+    valid_list: Annotated[str | None, VALIDATES] = None
     """As `train_list`; none looks for val.txt and valid.txt."""
-    valid_fraction: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
+    valid_fraction: ValidFraction = 0.2
     """Share of images kept for validation where the folder has no split and there are no `folds`."""
-    fold: NonNegativeInt = 0
+    fold: Annotated[NonNegativeInt, VALIDATES] = 0
     """Which of the `folds` is for validation, from 0. In layout nnunet with splits_final.json also without
     `folds`: which of its splits; `folds` is their number there."""
 

@@ -100,7 +100,7 @@ class _Ensemble(ExportedModel):
     Args:
         members: of one task and the same classes; `inference` is that of the first.
         counts: how often each counts.
-        metrics: of the ensemble on the validation data.
+        metrics: of the ensemble, on the validation data or out of fold.
     """
 
     def __init__(

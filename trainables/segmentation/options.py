@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from trainables.base_options import Fraction, Name, Options
+from trainables.base_options import VALIDATES, Fraction, Name, Options
 from trainables.folds.options import FoldOptions
 from trainables.images.augment_options import JointAugmentOptions
 from trainables.images.options import (
@@ -42,19 +42,19 @@ class DigitsOptions(FoldOptions):
 
     source: Literal["digits"]
     """Canvases of training and validation have no digit in common."""
-    size: Annotated[int, Field(ge=8, le=1024)] = 40
+    size: Annotated[int, Field(ge=8, le=1024), VALIDATES] = 40
     """Side of a canvas in pixels."""
-    enlarge: Annotated[int, Field(ge=1, le=16)] = 1
+    enlarge: Annotated[int, Field(ge=1, le=16), VALIDATES] = 1
     """Canvas pixels per pixel of a digit (8x8), along each side."""
     num_train: PositiveInt = 2048
     """Canvases for training."""
-    num_valid: PositiveInt = 128
+    num_valid: Annotated[PositiveInt, VALIDATES] = 128
     """Canvases for validation."""
-    noise: NonNegativeFloat = 0.1
+    noise: Annotated[NonNegativeFloat, VALIDATES] = 0.1
     """Standard deviation of Gaussian noise; 1 is the full range of grey."""
-    empty: Fraction = 0.1
+    empty: Annotated[Fraction, VALIDATES] = 0.1
     """Share of grid cells without a digit."""
-    seed: NonNegativeInt = 0
+    seed: Annotated[NonNegativeInt, VALIDATES] = 0
     """Of the split into training and validation digits, unless there are `folds`, and of the composition."""
 
 

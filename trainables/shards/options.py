@@ -6,6 +6,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, NonNegativeInt, field_validator, model_validator
 
+from trainables.base_options import VALIDATES, VALIDATES_WITH_FOLDS
 from trainables.folds.options import NameFolds
 from trainables.shards.sample import check_extension
 
@@ -33,9 +34,9 @@ class ShardPlaces(NameFolds):
 
     root: Text = "."
     """Folder from which the patterns start."""
-    train: Texts
+    train: Annotated[Texts, VALIDATES_WITH_FOLDS]
     """Files, folders or patterns: train-{000000..000127}.tar, train-*.tar, or train for all of a folder."""
-    valid: Texts | None = None
+    valid: Annotated[Texts | None, VALIDATES] = None
     """As `train`; read in order. With `folds` it may be left out; its samples are joined with the
     others."""
     image: Texts = ("jpg", "jpeg", "png", "tif", "tiff", "npy", "npz")

@@ -7,10 +7,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, PositiveInt, field_validator, model_validator
 
+from trainables.base_options import VALIDATES
 from trainables.folds.options import ColumnFolds, FoldOptions
 from trainables.tables.numbers import Notation
 
-ValidFraction = Annotated[float, Field(gt=0.0, lt=1.0)]
+ValidFraction = Annotated[float, Field(gt=0.0, lt=1.0), VALIDATES]
 Name = Annotated[str, Field(min_length=1)]
 
 MISSING = (
@@ -56,7 +57,7 @@ class CSVOptions(ColumnFolds, SplitOptions):
     ) = None
     """Between cells; "\\t" or tab for a tabulator. None: comma, semicolon, tabulator or |, the first that
     splits the first rows into equally many cells."""
-    valid_path: Name | None = None
+    valid_path: Annotated[Name | None, VALIDATES] = None
     """A second file with the same columns, for validation; with it nothing is split off."""
     ignore_columns: tuple[Name, ...] = ()
     """Columns that must not help, such as a row's number."""
@@ -66,7 +67,7 @@ class CSVOptions(ColumnFolds, SplitOptions):
     """Columns of numbers that are names, such as postal codes."""
     missing: tuple[str, ...] = MISSING
     """Texts that stand for a missing value, besides the empty one and those of pandas; [] takes none."""
-    missing_targets: Literal["error", "drop"] = "error"
+    missing_targets: Annotated[Literal["error", "drop"], VALIDATES] = "error"
     """What becomes of rows without a target."""
     decimal: Literal[".", ","] = "."
     """Before the decimals of a number."""
