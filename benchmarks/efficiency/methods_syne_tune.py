@@ -125,7 +125,8 @@ def active_params(problem: Problem, config: dict[str, Any]) -> dict[str, Any]:
 
 def _domain(domain: Real | Integer | Choice) -> Any:
     if isinstance(domain, Choice):
-        return domains.choice(domain.labels)
+        kinds = {type(label) for label in domain.labels}
+        return domains.choice(domain.labels if len(kinds) == 1 else [str(label) for label in domain.labels])
     if domain.kind == "quniform":
         return domains.finrange(*domain.bounds, size=domain.num_values())
     makers = {
@@ -138,7 +139,9 @@ def _domain(domain: Real | Integer | Choice) -> Any:
 
 
 def _value(domain: Real | Integer | Choice, value: Any) -> Any:
-    """A numerical choice became a range, whose values are the labels only nearly."""
+    """A numerical choice became a range, whose values are the labels only nearly, and a mixed one texts."""
     if isinstance(domain, Choice) and not domain.contains(value):
+        if isinstance(value, str):
+            return next(label for label in domain.labels if str(label) == value)
         return min(domain.labels, key=lambda label: abs(label - value))
     return value

@@ -31,6 +31,7 @@ from typing import Any
 
 from rich.progress import track
 
+from benchmarks.efficiency.markdown import print_markdown
 from benchmarks.efficiency.problems import LENGTH, PROBLEMS, Problem
 from benchmarks.efficiency.quality import Trace
 from benchmarks.efficiency.recorded import FOLDER, Recorded, file_of
@@ -154,16 +155,18 @@ def run_all(jobs: Iterable[Job], stored: dict[str, Any], processes: int, snapsho
     """Fill what is stored and the file, which is written now and then."""
     jobs = list(jobs)
     context = multiprocessing.get_context("spawn")
-    with context.Pool(processes, _begin, (str(snapshot),)) as pool:
-        saved = time.monotonic()
-        for job, result in track(pool.imap_unordered(run, jobs), "simulating", total=len(jobs)):
-            name, problem, reading, seed = job
-            by_method = stored["results"].setdefault(problem, {}).setdefault(name, {})
-            by_method.setdefault(reading, {})[str(seed)] = result
-            if time.monotonic() - saved > 20:
-                save(stored)
-                saved = time.monotonic()
-    save(stored)
+    try:
+        with context.Pool(processes, _begin, (str(snapshot),)) as pool:
+            saved = time.monotonic()
+            for job, result in track(pool.imap_unordered(run, jobs), "simulating", total=len(jobs)):
+                name, problem, reading, seed = job
+                by_method = stored["results"].setdefault(problem, {}).setdefault(name, {})
+                by_method.setdefault(reading, {})[str(seed)] = result
+                if time.monotonic() - saved > 20:
+                    save(stored)
+                    saved = time.monotonic()
+    finally:
+        save(stored)
 
 
 def _begin(snapshot: str) -> None:
@@ -239,6 +242,9 @@ def main() -> None:
     parser.add_argument("--again", action="store_true", help="compute anew what is there")
     parser.add_argument("--held-out", action="store_true", help="look at the problems that are held out too")
     parser.add_argument("--show", action="store_true", help="compute nothing")
+    parser.add_argument(
+        "--markdown", action="store_true", help="compute nothing; the table of docs/benchmarks.md"
+    )
     args = parser.parse_args()
     known = [*VARIANTS, *method_names()]
     if unknown := [name for name in args.methods or () if name not in known]:
@@ -247,6 +253,9 @@ def main() -> None:
         parser.error(f"{hidden[0]} is held out: nothing may be chosen by it; --held-out looks all the same")
     names = args.problems or [n for n, p in PROBLEMS.items() if args.held_out or not p.held_out]
     stored = load()
+    if args.markdown:
+        print_markdown(stored["results"], names, set(args.seeds), BUDGETS)
+        return
     if not args.show:
         with tempfile.TemporaryDirectory() as folder:
             take_snapshot(names, Path(folder))
