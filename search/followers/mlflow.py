@@ -24,8 +24,9 @@ from mlflow.tracking import MlflowClient
 from requests import RequestException
 from sqlalchemy.exc import SQLAlchemyError
 
-from search.config.loggers import MlflowLogger, resolved, without_password, without_secret
+from search.config.loggers import MlflowLogger, resolved, without_secret
 from search.followers.destination import Destination, DestinationError, Followed, FollowedRun, Point, Status
+from trainables.storage.address import without_password
 
 ID = "tune_search.id"
 """The tag with our id of a run of MLflow."""
