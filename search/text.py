@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from search.errors import KeyPath
+from trainables.storage.address import without_password
 from trainables.text_file import visible
 
 MAX_SHOWN = 60
@@ -47,8 +48,11 @@ def compact(value: Any) -> str:
 
 
 def shown(value: Any) -> str:
-    """The value as YAML has it, on one line and not too long: 1e-05, null, 'text', [1, 2], {a: 1}."""
-    return cut(_shown(value))
+    """The value as YAML has it, on one line and not too long: 1e-05, null, 'text', [1, 2], {a: 1}.
+
+    An address is shown without user and password.
+    """
+    return cut(without_password(_shown(value)))  # before it is cut, which may take the @ away
 
 
 def _shown(value: Any) -> str:

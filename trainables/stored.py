@@ -256,11 +256,12 @@ class TrialStore:
         for file in sorted(self._folder.glob("[!.]*")):
             if not file.is_file() or file.name == JOB_FILE:
                 continue
-            status = file.stat()
-            now = status.st_size, status.st_mtime_ns
-            if self._sent.get(file.name) != now:
-                self._store.put(file, f"{_FILES}/{file.name}")
-                self._sent[file.name] = now
+            with suppress(FileNotFoundError):  # it was removed since the folder was listed
+                status = file.stat()
+                now = status.st_size, status.st_mtime_ns
+                if self._sent.get(file.name) != now:
+                    self._store.put(file, f"{_FILES}/{file.name}")
+                    self._sent[file.name] = now
 
     def _remove(self, unwanted: Iterable[Stored]) -> None:
         for stored in unwanted:

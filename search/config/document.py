@@ -9,6 +9,7 @@ from typing import Any
 
 from search.addresses import local_path
 from search.config.base import Written, with_base
+from search.config.secrets import received, without_secrets
 from search.config.yaml import (
     MAX_BYTES,
     MAX_DEPTH,
@@ -131,13 +132,13 @@ def _override(document: Document, text: str) -> None:
     Raises:
         ConfigError: it is malformed, or leads into a value that has no such place.
     """
-    place = f"--set {cut(text, MAX_OVERRIDE)}"
+    name, equals, value_text = text.partition("=")
+    keys = [key.strip() for key in name.split(".")]
+    place = f"--set {cut(without_secrets(text, (keys[0],)), MAX_OVERRIDE)}"
 
     def problem(path: KeyPath, message: str) -> ConfigError:
         return ConfigError([Problem(place, dotted(path), message)])
 
-    name, equals, value_text = text.partition("=")
-    keys = [key.strip() for key in name.split(".")]
     if not equals or not all(keys):
         raise problem((), "must be a dotted path, =, and a value, such as trial.batch_size=16")
     for key in keys:
@@ -154,7 +155,9 @@ def _override(document: Document, text: str) -> None:
             )
             raise problem((*path, key), f"received {key!r}; {rule}")
         if not isinstance(node, list | dict):
-            raise problem(path, f"is {shown(node)}, which has no keys; set {dotted(path)} as a whole")
+            raise problem(
+                path, f"is {received(node, path)}, which has no keys; set {dotted(path)} as a whole"
+            )
         part: Any = int(key) if isinstance(node, list) else key
         path = (*path, part)
         if len(path) == len(keys):

@@ -11,16 +11,18 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BeforeValidator, Field
 
 from search.config.quantities import parse_duration
+from search.config.secrets import has_secret, has_secret_of_people
 from search.config.section import Section
 from search.errors import KeyPath, Problem
 from trainables.options import REFERENCE
+from trainables.storage.address import without_password
 
 LoggerName = Literal["mlflow", "wandb"]
 LOGGERS: tuple[str, ...] = get_args(LoggerName)
 NOTIFY = "notify"
 _PACKAGE = {"mlflow": "mlflow", "wandb": "wandb", NOTIFY: "apprise"}
 """What is imported for each; the extra of pyproject.toml has the name of the logger."""
-_WITH_PASSWORD = re.compile(r"://[^/@\s]*:[^/\s]+@")
+_TAKE = "as a variable and write ${env:NAME} in its place"
 
 
 class MlflowLogger(Section):
@@ -59,11 +61,19 @@ Logger = Annotated[
 On = Literal["end", "failure", "best"]
 
 
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
 class Notify(Section):
     """Messages to people, by Apprise."""
 
-    to: Annotated[list[str], Field(min_length=1)]
-    """Addresses as Apprise has them, such as ntfy://topic; `${env:NAME}` is taken from the environment."""
+    to: Annotated[
+        Annotated[list[str], Field(min_length=1)],
+        BeforeValidator(_as_list, json_schema_input_type=list[str] | str),
+    ]
+    """One address or several, as Apprise has them, such as ntfy://${env:TOPIC}, which is taken from the
+    environment."""
     on: Annotated[list[On], Field(min_length=1, default=["end", "failure", "best"])]
     """end: the search is complete, or was ended by SIGTERM. failure: it failed, or its process died. best: a
     trial is better than all before."""
@@ -72,8 +82,8 @@ class Notify(Section):
 
 
 def as_notify(value: Any) -> Any:
-    """`notify: [address, …]` as `notify: {to: [address, …]}`."""
-    return {"to": value} if isinstance(value, list) else value
+    """`notify: address` and `notify: [address, …]` as `notify: {to: …}`."""
+    return {"to": value} if isinstance(value, str | list) else value
 
 
 def loggers_of(raw: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -93,11 +103,11 @@ def check_loggers(loggers: list[MlflowLogger | WandbLogger], notify: Notify | No
             yield Problem.of(at, f"received {logger.to} twice; a run is written to each logger once")
         if missing := missing_package(logger.to):
             yield Problem.of(at, missing)
-        yield from _passwords(logger.model_dump(), at)
+        yield from _secrets(logger.model_dump(), at)
     if notify is not None:
         if missing := missing_package(NOTIFY):
             yield Problem.of((NOTIFY,), missing)
-        yield from _passwords(notify.model_dump(), (NOTIFY,))
+        yield from _secrets_of_people(notify)
 
 
 def missing_package(name: str) -> str:
@@ -110,13 +120,20 @@ def missing_package(name: str) -> str:
     )
 
 
-def _passwords(value: Any, at: KeyPath) -> Iterator[Problem]:
-    if isinstance(value, Mapping | list):
-        for key, each in value.items() if isinstance(value, Mapping) else enumerate(value):
-            yield from _passwords(each, (*at, key))
-    elif isinstance(value, str) and _WITH_PASSWORD.search(REFERENCE.sub("", value)):
-        rule = "is an address with a password, and a run's files keep it; export the address, or the password"
-        yield Problem.of(at, f"{rule}, as a variable and write ${{env:NAME}} in its place")
+def _secrets(value: Any, at: KeyPath) -> Iterator[Problem]:
+    for key, each in value.items():
+        if isinstance(each, str) and has_secret(each):
+            rule = "is an address with a user, a password or options, and a run's files keep it; export it"
+            yield Problem.of((*at, key), f"{rule}, or what is secret of it, {_TAKE}")
+
+
+def _secrets_of_people(notify: Notify) -> Iterator[Problem]:
+    for index, address in enumerate(notify.to):
+        if has_secret_of_people(address):
+            rule = "is an address that may hold a secret, and a run's files keep it; export the address"
+            yield Problem.of(
+                (NOTIFY, "to", index), f"{rule}, or all that follows its ://, {_TAKE}", (NOTIFY,)
+            )
 
 
 def resolved(text: str) -> str:
@@ -137,9 +154,3 @@ def resolved(text: str) -> str:
 def without_secret(address: str) -> str:
     """An address without user, password and query, in which secrets stand."""
     return without_password(address.partition("?")[0])
-
-
-def without_password(text: str) -> str:
-    """A text with addresses, each without user and password."""
-    # A password may have an @ itself: the last one before the path ends it.
-    return re.sub(r"://[^/\s]*@", "://", text)

@@ -8,8 +8,9 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from search.config.secrets import received
 from search.errors import KeyPath
-from search.text import nearest, shown, suggestion, value_at
+from search.text import nearest, suggestion, value_at
 from trainables.imported_options import ImportedOptions
 from trainables.storage.address import SecretError
 
@@ -110,7 +111,7 @@ def _of_union(
         rules = [", ".join(rules), repr(word)]
     value = value_at(tree, same[0].path)
     hint = _did_you_mean(value, [item.error for item in same], word)
-    return [(same[0].path, f"received {shown(value)}; must be {' or '.join(rules)}{hint}")]
+    return [(same[0].path, f"received {received(value, same[0].path)}; must be {' or '.join(rules)}{hint}")]
 
 
 def _message(found: _Found, model: type[BaseModel], tree: Any) -> tuple[KeyPath, str]:
@@ -128,8 +129,8 @@ def _message(found: _Found, model: type[BaseModel], tree: Any) -> tuple[KeyPath,
     if found.type in ("value_error", "assertion_error"):
         text = str(context.get("error", error["msg"]))
         is_told = not isinstance(value, dict | list) and not isinstance(context.get("error"), SecretError)
-        return path, text if not is_told else f"received {shown(value)}; {text}"
-    return path, f"received {shown(value)}; must be {_rule(error)}{_did_you_mean(value, [error])}"
+        return path, text if not is_told else f"received {received(value, path)}; {text}"
+    return path, f"received {received(value, path)}; must be {_rule(error)}{_did_you_mean(value, [error])}"
 
 
 def _tag_message(found: _Found, model: type[BaseModel], tree: Any) -> tuple[KeyPath, str]:
@@ -146,7 +147,7 @@ def _tag_message(found: _Found, model: type[BaseModel], tree: Any) -> tuple[KeyP
     value = value_at(tree, (*found.path, key))
     close = nearest(str(value), tags)
     hint = f"; did you mean {close!r}?" if close else ""
-    return (*found.path, key), f"received {shown(value)}; must be {rule}{hint}"
+    return (*found.path, key), f"received {received(value, found.path)}; must be {rule}{hint}"
 
 
 def _rule(error: Mapping[str, Any]) -> str:

@@ -293,6 +293,6 @@ class Sections(StageSections):
     log: list[Logger] = Field(default_factory=list)
     """Where the search is also written to, by processes of their own: `[mlflow]`, `[wandb]`, or with more."""
     notify: Annotated[
-        Notify | None, BeforeValidator(as_notify, json_schema_input_type=list[str] | Notify | None)
+        Notify | None, BeforeValidator(as_notify, json_schema_input_type=str | list[str] | Notify | None)
     ] = None
     """Who is told of the end, a failure and a new best: addresses as Apprise has them."""

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from search.addresses import OWNERS
+from search.errors import SearchError
 from search.listing.find import Size
 from search.listing.runs import ListedRun, list_runs
+from search.listing.state import RunState, State
 from search.mirror.claim import ENDED, last_owner
 from search.mirror.fetch import fetch_run
 from search.run.folder import RunFolder
@@ -29,21 +32,27 @@ def list_stored(address: str, phase: Callable[[str], None]) -> list[ListedRun]:
         phase: called with what is being fetched.
 
     Raises:
-        SearchError: the storage refuses, or a mirror there is damaged.
+        SearchError: the storage refuses. A run whose mirror is damaged is one in the state damaged.
     """
     sizes: dict[str, int] = {}
+    damaged: list[ListedRun] = []
     with TemporaryDirectory() as place, told():
         for name in Store(address).folders():
             store, folder = Store(below(address, name)), RunFolder(Path(place) / name)
             if not store.names(OWNERS):
                 continue
             phase(f"fetching the study of {name}")
-            fetch_run(store, folder.path)
-            _keep_owner(store, folder)
             sizes[name] = sum(store.names().values())
+            try:
+                fetch_run(store, folder.path)
+                _keep_owner(store, folder)
+            except SearchError as error:  # what the storage itself says is a StorageError
+                shutil.rmtree(folder.path, ignore_errors=True)  # half of it
+                state = RunState(State.DAMAGED, str(error), damaged="its mirror")
+                damaged.append(ListedRun(name=name, folder=folder.path, state=state))
+        listed = [*list_runs(place, phase=phase), *damaged]
         return [
-            replace(run, address=below(address, run.name), size=Size(sizes[run.name], True))
-            for run in list_runs(place, phase=phase)
+            replace(run, address=below(address, run.name), size=Size(sizes[run.name], True)) for run in listed
         ]
 
 

@@ -24,8 +24,9 @@ from mlflow.tracking import MlflowClient
 from requests import RequestException
 from sqlalchemy.exc import SQLAlchemyError
 
-from search.config.loggers import MlflowLogger, resolved, without_password, without_secret
+from search.config.loggers import MlflowLogger, resolved, without_secret
 from search.followers.destination import Destination, DestinationError, Followed, FollowedRun, Point, Status
+from trainables.storage.address import without_password
 
 ID = "tune_search.id"
 """The tag with our id of a run of MLflow."""
@@ -34,8 +35,9 @@ SEARCH = "tune_search.search"
 _WRITTEN = "tune_search.written"
 """The tag that says what was written of a run, so that a whole one need not be looked at again."""
 _PARENT = "mlflow.parentRunId"
-_MAX_METRICS, _MAX_OTHERS, _MAX_TEXT = 1000, 100, 5000
-"""Metrics, and params or tags, of a request; characters of a param or tag. All are MLflow's own limits."""
+_MAX_METRICS, _MAX_OTHERS, _MAX_TEXT, _MAX_NAME = 1000, 100, 5000, 250
+"""Metrics, and params or tags, of a request; characters of a param or tag, and of a name. All are MLflow's
+own limits."""
 _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     # A request is repeated by the follower, which looks first whether it was heard all the same.
@@ -113,7 +115,7 @@ class MlflowDestination(Destination):
             params = [
                 Param(_name(k), _text(v)) for k, v in _flat(followed.config) if _name(k) not in known.params
             ]
-            tags = [RunTag(f"tune_search.{_name(k)}", _text(v)) for k, v in _facts(followed).items()]
+            tags = [RunTag(_name(f"tune_search.{k}"), _text(v)) for k, v in _facts(followed).items()]
             tags.append(RunTag(_WRITTEN, digest))
             self._log(known.run_id, metrics, params, tags)
             known.params |= {param.key for param in params}
@@ -196,14 +198,14 @@ class MlflowDestination(Destination):
         return metrics
 
     def _log(self, run_id: str, metrics: list[Metric], params: list[Param], tags: list[RunTag]) -> None:
-        """In few requests; the last tag comes last of all."""
+        """In few requests; the last tag, which says that all of it was written, in the last of them."""
         *before, last = _batches(metrics)
         for batch in before:
             self._client.log_batch(run_id, batch)
-        self._client.log_batch(run_id, last, params[:_MAX_OTHERS], tags[:_MAX_OTHERS])
-        while (params := params[_MAX_OTHERS:]) or tags[_MAX_OTHERS:]:
-            tags = tags[_MAX_OTHERS:]
-            self._client.log_batch(run_id, (), params[:_MAX_OTHERS], tags[:_MAX_OTHERS])
+        while len(params) > _MAX_OTHERS or len(tags) > _MAX_OTHERS:
+            self._client.log_batch(run_id, (), params[:_MAX_OTHERS], tags[:-1][:_MAX_OTHERS])
+            params, tags = params[_MAX_OTHERS:], [*tags[:-1][_MAX_OTHERS:], tags[-1]]
+        self._client.log_batch(run_id, last, params, tags)
 
     def _set_status(self, known: _Known, followed: Followed) -> None:
         status = _STATUS[followed.status]
@@ -265,8 +267,15 @@ def _flat(config: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, An
 
 
 def _name(name: str) -> str:
-    """A name as MLflow takes it: letters, digits, and `_-. :/`."""
-    return re.sub(r"[^\w\-. :/]", "_", name)[:250]
+    """A name as MLflow takes it: letters, digits, and `_-. :/`; names that differ have names that differ.
+
+    It is the same in each trial and at any time, whatever other names there are.
+    """
+    taken = re.sub(r"[^\w\-. :/]", "_", name)[:_MAX_NAME]
+    if taken == name:
+        return name
+    mark = hashlib.sha256(name.encode()).hexdigest()[:6]
+    return f"{taken[: _MAX_NAME - len(mark) - 1]}-{mark}"
 
 
 def _text(value: Any) -> str:

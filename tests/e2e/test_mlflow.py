@@ -6,13 +6,17 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from answering_server import answering
 from filelock import FileLock
 from in_process import search_locally
 from listed_runs import asked, begun, reading
+from mlflow.tracking import MlflowClient
 from mlflow_server import Held, Server, mlflow_server
 from patience import PATIENCE
 from programs import HELPERS, run, write_config
@@ -20,7 +24,10 @@ from simulated_search import Simulation, noisy
 from tiny_tasks import search_config
 
 import search
+from search.config.loggers import MlflowLogger
 from search.errors import RefusedError, SearchError
+from search.followers.destination import Followed, FollowedRun, Point, Status
+from search.followers.mlflow import MlflowDestination
 from search.study.trial import TrialRecord
 from trainables.process.failure import FailureKind
 
@@ -254,3 +261,53 @@ def test_a_run_that_another_process_writes_and_one_that_cannot_be_written_are_re
     (tmp_path / "full/loggers").touch()
     with pytest.raises(SearchError, match=r"cannot write to .*/full/loggers"):
         search.log(tmp_path / "full", "mlflow")
+
+
+def many(names: list[str], num_facts: int = 0) -> FollowedRun:
+    config = {name: number for number, name in enumerate(names)}
+    points = [Point(1, 1.0, dict.fromkeys([*names, "value"], 0.5))]
+    search = Followed("an-id", "many", config, points, Status.RUNNING, "running")
+    search = replace(search, facts={f"f{number}": number for number in range(num_facts)})
+    return FollowedRun(search, [], "value")
+
+
+def destination(server: Server, experiment: str, run: FollowedRun) -> MlflowDestination:
+    logger = MlflowLogger(to="mlflow", tracking_uri=server.address, experiment=experiment)
+    opened = MlflowDestination(logger)
+    opened.open(run)
+    return opened
+
+
+def test_names_that_differ_are_there_apart(server: Server) -> None:
+    names = ["a{b}", "a(b)", "a_b_", 251 * "x", 252 * "x"]
+    run = many(names)
+    destination(server, "names", run).write(run.search, parent=None)
+    data = Held.of(server.address, "names").search.data
+    assert sorted(data.params.values()) == ["0", "1", "2", "3", "4"]
+    assert len(data.metrics) == len(names) + 1
+    assert data.params["a_b_"] == "2"
+
+
+@pytest.mark.parametrize(("params", "facts"), [(150, 0), (250, 0), (50, 150)])
+def test_a_process_that_is_killed_between_two_requests_of_many_parameters_loses_none(
+    server: Server, params: int, facts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, experiment = many([f"p{number}" for number in range(params)], facts), f"many{params}"
+    for requests in (1, 1, 3):
+        left = [requests]
+
+        def log_batch(
+            *arguments: Any, left: list[int] = left, whole: Any = MlflowClient.log_batch, **more: Any
+        ) -> None:
+            if not left[0]:
+                raise KeyboardInterrupt
+            left[0] -= 1
+            whole(*arguments, **more)
+
+        with monkeypatch.context() as patched, suppress(KeyboardInterrupt):
+            patched.setattr(MlflowClient, "log_batch", log_batch)
+            destination(server, experiment, run).write(run.search, parent=None)
+    data = Held.of(server.address, experiment).search.data
+    assert len(data.params) == params
+    assert {f"tune_search.f{number}" for number in range(facts)} <= data.tags.keys()
+    assert len(data.metrics) == params + 1

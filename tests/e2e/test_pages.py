@@ -29,6 +29,7 @@ def common(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRACKING", "sqlite:///mlflow.db")
     monkeypatch.setenv("PEOPLE", "json://127.0.0.1")
+    monkeypatch.setenv("TOPIC", "streets")
 
 
 @pytest.fixture

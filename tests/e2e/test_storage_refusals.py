@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 from in_process import resume_locally, search_locally
+from small_disk import fill, small_disk
 from tiny_tasks import search_config
 
 from search.errors import RefusedError
 from search.mirror.fetch import _write
 from search.mirror.head import read_head
+from trainables.process.failure import FailureKind, failure_of
+from trainables.storage.errors import StorageError
 from trainables.storage.store import Store
 
 TWO: dict[str, Any] = {"budget": {"trials": 2, "max_virtual_epochs": 2}}
@@ -60,3 +63,16 @@ def test_a_session_that_ends_while_it_fetches_does_not_replace_the_mirror(
         with pytest.raises(KeyboardInterrupt):
             search_locally(search_config(storage=storage, **TWO), results=tmp_path / "b")
     assert mirrored_journal(store) == before
+
+
+def test_a_full_disk_of_a_storage_is_one_line_and_a_trial_fails_of_a_full_disk(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk") as disk:
+        fill(disk)
+        with pytest.raises(
+            StorageError, match=r"No space left on device: .*; free some space there"
+        ) as error:
+            Store(f"file://{disk}").write("a", bytes(8192))
+    failure = failure_of(error.value, "step 3")
+    assert failure.kind is FailureKind.DISK_FULL
+    assert str(disk) in failure.cause
+    assert failure_of(StorageError("refuses"), "").kind is FailureKind.STORAGE

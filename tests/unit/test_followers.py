@@ -13,7 +13,6 @@ from populations import of_a_population
 from simulated_search import by_number, config_of
 from tiny_tasks import search_config
 
-from search.config.loggers import without_password
 from search.config.stages import load_config
 from search.errors import ConfigError
 from search.followers.destination import FollowedRun, Status
@@ -159,11 +158,11 @@ def test_a_search_that_is_refused_has_nothing_to_tell(tmp_path: Path) -> None:
         ({"log": "mlflow"}, "log"),
         ({"log": ["wandb", {"to": "wandb"}]}, "received wandb twice"),
         (
-            {"log": [{"to": "mlflow", "tracking_uri": "http://me:secret@host"}]},
+            {"log": [{"to": "mlflow", "tracking_uri": "http://me:hunter2@host"}]},
             "write ${env:NAME} in its place",
         ),
         ({"log": [{"to": "mlflow", "tracking_uri": "${env:NOT_SET_AT_ALL}"}]}, "NOT_SET_AT_ALL is not set"),
-        ({"notify": ["mailto://me:secret@host"]}, "write ${env:NAME} in its place"),
+        ({"notify": ["mailto://me:hunter2@host"]}, "write ${env:NAME} in its place"),
         ({"notify": []}, "notify"),
         ({"notify": {"to": ["json://host"], "on": ["start"]}}, "on"),
         ({"notify": {"to": ["json://host"], "best_every": 5}}, "must be a duration"),
@@ -173,7 +172,7 @@ def test_a_wrong_section_is_refused_before_the_search(sections: dict[str, Any], 
     with pytest.raises(ConfigError) as error:
         load_config(search_config(**sections))
     assert problem in str(error.value)
-    assert "secret" not in str(error.value)
+    assert "hunter2" not in str(error.value)
 
 
 @pytest.mark.parametrize("name", ["mlflow", "wandb", "notify"])
@@ -190,8 +189,3 @@ def load_loggers_packages() -> dict[str, str]:
     from search.config.loggers import _PACKAGE
 
     return _PACKAGE
-
-
-def test_a_password_with_an_at_sign_is_not_shown() -> None:
-    assert without_password("cannot reach https://user:p@ss@host/x?") == "cannot reach https://host/x?"
-    assert without_password("https://host/runs/a@b") == "https://host/runs/a@b"

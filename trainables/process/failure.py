@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from threading import TIMEOUT_MAX
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeGuard
 
 from pydantic import ValidationError
 
@@ -196,6 +196,8 @@ def _gpu_memory_errors() -> tuple[type[BaseException], ...]:
 
 def failure_of(error: BaseException, where: str) -> Failure:
     """Kind and cause of an exception."""
+    if isinstance(error, StorageError) and _is_of_full_disk(error.__cause__):
+        error = error.__cause__  # of a `file://` address
     text, at = text_of(error), f" at {where}" if where else ""
     if isinstance(error, RankError):
         return error.failure
@@ -306,6 +308,10 @@ _GPU_MEMORY_SIGNS = (
 _GPU_ASSERTION = "device-side assert triggered"
 _MEMORY_SIGNS = ((errno.ENOMEM,), ("can't allocate memory", "Cannot allocate memory"))
 _DISK_SIGNS = ((errno.ENOSPC, errno.EDQUOT), ("No space left on device", "Disk quota exceeded"))
+
+
+def _is_of_full_disk(error: BaseException | None) -> TypeGuard[OSError]:
+    return isinstance(error, OSError) and error.errno in _DISK_SIGNS[0]
 
 
 def _is_of_system(error: BaseException, text: str, numbers: Sequence[int], signs: Sequence[str]) -> bool:

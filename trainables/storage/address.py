@@ -26,12 +26,14 @@ def checked_address(given: str) -> str:
         ValueError: it is none, or has something that does not belong there, such as a password.
     """
     found = _ADDRESS.match(given)
+    # A password may be in what is no address, too.
+    fault, received = (SecretError, "") if "@" in given else (ValueError, f", not {given!r}")
     if found is None:
-        raise ValueError(f"must be an address such as s3://bucket/runs or file:///mnt/runs, not {given!r}")
+        raise fault(f"must be an address such as s3://bucket/runs or file:///mnt/runs{received}")
     scheme, rest = found[1].lower(), found[2].rstrip("/")
     first, _, below = rest.partition("/")
     if scheme not in SCHEMES:
-        raise ValueError(f"must begin with {', '.join(f'{name}://' for name in SCHEMES)}, not {scheme}://")
+        raise fault(f"must begin with {', '.join(f'{name}://' for name in SCHEMES)}, not {scheme}://")
     if "@" in first or "?" in rest or "#" in rest:
         raise SecretError(
             "must be the place alone, without user, password or options: those are read from where the "
@@ -42,8 +44,14 @@ def checked_address(given: str) -> str:
     if not (below if scheme == "file" else first):
         raise ValueError("must name a folder" if scheme == "file" else "must name a bucket")
     if any(part in ("", ".", "..") for part in (below if scheme == "file" else rest).split("/")):
-        raise ValueError(f"must be without empty parts, . and .. in its path, not {given!r}")
+        raise fault(f"must be without empty parts, . and .. in its path{received}")
     return f"{scheme}://{rest}"
+
+
+def without_password(text: str) -> str:
+    """A text with addresses, each without user and password."""
+    # A password may have an @ itself: the last one before the path ends it. A slash may be missing.
+    return re.sub(r"(?<=[A-Za-z0-9+.-])(:/{1,2})[^/\s]*@", r"\1", text)
 
 
 def below(address: str, *parts: str) -> str:

@@ -5,7 +5,9 @@ An object appears at once or not at all, whoever looks. Of a `file://` address t
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import random
 import time
 from collections.abc import Callable, Iterable
@@ -18,7 +20,14 @@ import fsspec
 
 from trainables.files import atomic_file, atomic_write
 from trainables.storage.address import EXTRAS, below, checked_address
-from trainables.storage.errors import StorageError, is_misconfigured, is_passing, is_refused, one_line
+from trainables.storage.errors import (
+    StorageError,
+    is_misconfigured,
+    is_passing,
+    is_refused,
+    of_a_folder,
+    one_line,
+)
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +103,11 @@ class Store:
         return self._trying(make, f"create {name}")
 
     def put(self, file: Path, name: str) -> None:
-        """Copy a file of this machine there."""
+        """Copy a file of this machine there.
+
+        Raises:
+            FileNotFoundError: the file is not here, or not any more.
+        """
         path = self.path(name)
 
         def copy() -> None:
@@ -105,7 +118,12 @@ class Store:
                 return
             self._fs.put_file(str(file), path)
 
-        self._trying(copy, f"write {name}")
+        try:
+            self._trying(copy, f"write {name}")
+        except StorageError as error:
+            if isinstance(error.__cause__, FileNotFoundError) and not file.exists():
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(file)) from error
+            raise
 
     def get(self, name: str, file: Path) -> None:
         """Copy an object into a file of this machine; the caller verifies it."""
@@ -184,6 +202,12 @@ class Store:
             try:
                 answer = call()
             except Exception as error:
+                is_missing = isinstance(error, FileNotFoundError)
+                if self._scheme == "file" and isinstance(error, OSError):
+                    if is_missing and not what.startswith(_WRITING):
+                        raise
+                    error.filename = error.filename or self.path()  # a full disk's has none
+                    raise of_a_folder(error, self.address, what) from error
                 if is_refused(error):
                     raise StorageError(
                         f"{self.address}: cannot {what}: {one_line(error)}; it refuses: see that the "
@@ -193,9 +217,9 @@ class Store:
                     raise StorageError(
                         f"{self.address}: cannot {what}: {one_line(error)}; correct the address, or what the "
                         "storage's tools are told, such as AWS_PROFILE, AWS_ENDPOINT_URL (with http:// or "
-                        "https://) and AWS_DEFAULT_REGION"
+                        "https://, without user and password) and AWS_DEFAULT_REGION"
                     ) from error
-                if what.startswith(_WRITING) and isinstance(error, FileNotFoundError):
+                if what.startswith(_WRITING) and is_missing:
                     raise StorageError(
                         f"{self.address}: cannot {what}: {one_line(error)}; make the bucket first"
                     ) from error
