@@ -14,6 +14,7 @@ from search.config.config import Config
 from search.ensembles.averages import average_of
 from search.ensembles.card import ensemble_card
 from search.errors import SearchError
+from search.exports.disk import whole_export
 from search.exports.export import write_model
 from search.exports.files import CARD, write_sums
 from search.exports.steps import Leaving
@@ -21,7 +22,6 @@ from search.predicting.exported import METRICS, WEIGHTS
 from search.run.folder import write_json
 from search.run.provenance import own_code
 from trainables.checkpoint import library_versions, sha256
-from trainables.files import atomic_folder
 from trainables.predicting.ensemble import ENSEMBLE, MEMBERS
 from trainables.trainer import Trainer
 from trainables.validation import Validation
@@ -72,10 +72,10 @@ def write_ensemble(
             the metrics of the whole, such as `measured`, and may raise to refuse.
 
     Raises:
-        SearchError: a member's written weights do not give its recorded value.
+        SearchError: a member's written weights do not give its recorded value, or the disk is full.
     """
     info = members[0].leaving.checkpoint.info
-    with atomic_folder(out) as partial:
+    with whole_export(out) as partial:
         for number, member in enumerate(members, start=1):
             phase(f"writing and evaluating {member.label}, {number} of {len(members)}")
             folder = partial / MEMBERS / str(number)
