@@ -333,3 +333,18 @@ def test_a_folder_of_somebodys_is_not_written_into(run: Path, tmp_path: Path) ->
     assert [(path.name, path.read_text()) for path in mine.iterdir()] == [("folds.json", "mine")]
     with pytest.raises(SearchError, match="choose another with --out"):
         retrain_folds(run / "export", out=mine / "folds.json")
+
+
+def test_check_data_tells_the_same_content_in_any_two_folds(tmp_path: Path) -> None:
+    root = class_folder(tmp_path / "images")
+    folds = fold_numbers([f"cat/{name}.png" for name in range(100)], 3).tolist()
+    seen, trained = (next(n for n in range(12) if folds[n] == fold) for fold in (0, 1))
+    other, third = (next(n for n in range(12, 100) if folds[n] == fold) for fold in (1, 2))
+    for file, copy in ((seen, other), (trained, third)):
+        shutil.copy(root / f"cat/{file}.png", root / f"cat/{copy}.png")
+    found = search.check_data(config({"source": "images", "root": str(root), "folds": 3}))
+    told = {finding.kind.name: finding for finding in found.findings}
+    assert set(told) == {"data leakage", "data leakage between folds"}
+    between = told["data leakage between folds"]
+    assert Path(between.where).stem in (str(trained), str(third))
+    assert between.message.endswith(("in folds 2 and 1", "in folds 1 and 2"))
