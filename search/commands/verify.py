@@ -8,12 +8,12 @@ from pathlib import Path
 
 from search.commands.checkpoint_faults import mismatch, newest_written, other_value
 from search.commands.cleaned import cleaned_trials
-from search.commands.damages import Damage, Verification
+from search.commands.damages import Damage, Verification, refuse_export
 from search.config.config import Config
 from search.config.document import read_values
 from search.config.schema import Mode, NoScheduler
 from search.config.stages import open_run
-from search.errors import ConfigError, RefusedError, SearchError
+from search.errors import ConfigError, SearchError
 from search.exports.files import SUMS, names_listed
 from search.race.confirmed import Confirmed
 from search.race.plan import read_plan
@@ -24,7 +24,7 @@ from search.run.storage import faults_elsewhere
 from search.schedulers.build import build_scheduler
 from search.study.journal_check import read_journal
 from search.study.trial import BROKEN_OFF, TrialRecord, ranked
-from search.text import command, counted, short_path
+from search.text import command, counted
 from trainables.checkpoint import (
     REASON,
     DamagedCheckpointError,
@@ -53,8 +53,7 @@ def verify(run: str | Path, *, progress: Callable[[int, int], None] = lambda don
     folder = RunFolder.at(run)
     folder = RunFolder(folder.run_path) if folder.is_race else folder
     folder.require_private()
-    if not folder.journal.is_file() and (folder.path / SUMS).is_file():
-        raise RefusedError(_of_an_export(folder.path))
+    refuse_export(folder)
     if not folder.config.is_file() and not folder.journal.is_file():
         folder.require()
     checks = [_FolderCheck(p, folder.path, progress) for p in dict.fromkeys([folder, *folder.stages()])]
@@ -72,15 +71,6 @@ def verify(run: str | Path, *, progress: Callable[[int, int], None] = lambda don
         num_bytes=sum(check.num_bytes for check in checks),
         damages=sorted((damage for check in checks for damage in check.damages), key=lambda d: d.path),
     )
-
-
-def _of_an_export(folder: Path) -> str:
-    """The way out for somebody who wants an export checked."""
-    if RunFolder(folder.parent).has_begun:
-        way_out = f"`{command('verify', folder.parent)}` checks it with its search"
-    else:
-        way_out = f"`sha256sum -c {SUMS}` in it checks its files"
-    return f"{short_path(folder)} is an export, and no folder of a search: {way_out}"
 
 
 class _FolderCheck:
@@ -298,9 +288,8 @@ class _FolderCheck:
         if not sums.is_file():
             self._add(sums, "is missing", cost)
             return
-        lines = [
-            line.partition("  ") for line in sums.read_text(errors="replace", encoding="utf-8").splitlines()
-        ]
+        text = sums.read_text(errors="replace", encoding="utf-8")
+        lines = [line.partition("  ") for line in text.splitlines()]
         listed = {name: expected for expected, _, name in lines}
         for name in names_listed(listed):
             file, expected = folder / name, listed.get(name, "nothing")

@@ -93,12 +93,7 @@ def retrain_folds(
     source = local_path(exported).absolute()
     require_export(source)
     folder = RunFolder.at(out or home_of(source) / RETRAINED).path
-    refuse_foreign(folder)
-    if (folder / FOLDS).is_file() and read_folds(folder) is None:
-        raise RefusedError(
-            f"{folder / FOLDS} was not written by `retrain --fold`, which would replace it: move it "
-            "elsewhere, or give another --out"
-        )
+    _refuse_foreign_folds(folder)
     with working_folder(RunFolder(home_of(source))):
         config = load_config(source / CONFIG).first
         number = num_folds(source, config)
@@ -125,6 +120,15 @@ def retrain_folds(
     if values is not None and values.complete:
         note = tell_folds(source, values)
     return FoldRetraining(folder, last, values, exports, trained, note)
+
+
+def _refuse_foreign_folds(folder: Path) -> None:
+    refuse_foreign(folder)
+    if (folder / FOLDS).is_file() and read_folds(folder) is None:
+        raise RefusedError(
+            f"{folder / FOLDS} was not written by `retrain --fold`, which would replace it: move it "
+            "elsewhere, or give another --out"
+        )
 
 
 def _reporter(

@@ -319,7 +319,7 @@ def test_training_images_of_several_sizes_need_a_crop(root: Path) -> None:
     assert found.kind.name == "several sizes"
     assert found.message.startswith("training images have 2 sizes, from 8x8 to ")
     settings = folder_config(root)
-    with pytest.raises(SearchError, match="have 2 sizes, .* one batch needs one size: set augment.crop"):
+    with pytest.raises(SearchError, match=r"have 2 sizes, .* one batch needs one size: set augment\.crop"):
         search.check(settings)
     settings["trial"].setdefault("augment", {})["crop"] = 8
     assert search.check_data(settings).findings == []
