@@ -15,7 +15,7 @@ from search.config.stages import load_config
 from trainables.build import load_arrays
 from trainables.data.threads import in_threads
 from trainables.findings import Finding, Kind, short_name
-from trainables.inspect.folds import FoldSummary, fold_summaries
+from trainables.inspect.folds import FoldSummary, fold_leakage, fold_summaries
 from trainables.inspect.generic import DrawnInspection
 from trainables.inspect.inspection import IGNORED, Column, Conclusion, Contents, Inspection, SampleName
 from trainables.task import Task
@@ -229,6 +229,7 @@ def _summarize(
         *(finding for held in contents for finding in held.findings),
         *conclusion.findings,
         *_leakage(inspection, parts),
+        *fold_leakage(inspection, contents),
         *_absent(classes, complete=len(chosen) == len(contents)),
     ]
     return replace(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from search.commands.checkpoint_faults import mismatch, newest_written, other_value
 from search.commands.cleaned import cleaned_trials
-from search.commands.damages import Damage, Verification
+from search.commands.damages import Damage, Verification, refuse_export
 from search.config.config import Config
 from search.config.document import read_values
 from search.config.schema import Mode, NoScheduler
@@ -53,6 +53,7 @@ def verify(run: str | Path, *, progress: Callable[[int, int], None] = lambda don
     folder = RunFolder.at(run)
     folder = RunFolder(folder.run_path) if folder.is_race else folder
     folder.require_private()
+    refuse_export(folder)
     if not folder.config.is_file() and not folder.journal.is_file():
         folder.require()
     checks = [_FolderCheck(p, folder.path, progress) for p in dict.fromkeys([folder, *folder.stages()])]
@@ -287,9 +288,8 @@ class _FolderCheck:
         if not sums.is_file():
             self._add(sums, "is missing", cost)
             return
-        lines = [
-            line.partition("  ") for line in sums.read_text(errors="replace", encoding="utf-8").splitlines()
-        ]
+        text = sums.read_text(errors="replace", encoding="utf-8")
+        lines = [line.partition("  ") for line in text.splitlines()]
         listed = {name: expected for expected, _, name in lines}
         for name in names_listed(listed):
             file, expected = folder / name, listed.get(name, "nothing")

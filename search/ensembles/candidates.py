@@ -87,10 +87,11 @@ def candidates_of(run: str | Path, flag: str) -> Candidates:
     found, left_out = _read(stage, config, records)
     if len(found) < 2:
         damaged = f" ({'; '.join(left_out)})" if left_out else ""
+        alone = f"`{command('export', folder.path)}` exports one, and " if found else ""
         raise RefusedError(
             f"{flag}: {folder.path} has {counted(len(found), 'trial')} with a value and a checkpoint"
-            f"{damaged}, and two or more are needed: `{command('export', folder.path)}` exports one, and a "
-            f"search with a larger checkpoint.keep_trials (here {config.checkpoint.keep_trials}) keeps more"
+            f"{damaged}, and two or more are needed: {alone}a search with a larger checkpoint.keep_trials "
+            f"(here {config.checkpoint.keep_trials}) keeps more"
         )
     found.sort(key=lambda each: (as_loss(each.value, config.objective.mode), each.trial))
     return Candidates(stage, config, found, stage.path.name if folder.is_staged else None, left_out)

@@ -14,6 +14,7 @@ from search.config.config import Config
 from search.ensembles.averages import average_of
 from search.ensembles.card import Story, ensemble_card
 from search.errors import SearchError
+from search.exports.disk import whole_export
 from search.exports.export import write_model
 from search.exports.files import CARD, write_sums
 from search.exports.steps import Leaving
@@ -21,7 +22,6 @@ from search.predicting.exported import METRICS, WEIGHTS
 from search.run.folder import write_json
 from search.run.provenance import own_code
 from trainables.checkpoint import library_versions, sha256
-from trainables.files import atomic_folder
 from trainables.predicting.ensemble import ENSEMBLE, MEMBERS
 from trainables.trainer import Trainer
 from trainables.validation import Validation
@@ -64,11 +64,11 @@ def write_ensemble(
             and may raise to refuse.
 
     Raises:
-        SearchError: a member's written weights do not give its recorded value.
+        SearchError: a member's written weights do not give its recorded value, or the disk is full.
     """
     told: list[dict[str, Any]] = []
     first: Leaving | None = None
-    with atomic_folder(out) as partial:
+    with whole_export(out) as partial:
         for place, member in enumerate(members, start=1):
             phase(f"writing and evaluating {member.label}, {place} of {number}")
             folder = partial / MEMBERS / str(place)

@@ -12,6 +12,7 @@ from search.config.config import Config
 from search.config.stages import open_run
 from search.errors import RefusedError, SearchError
 from search.exports.chosen import chosen, last_with_a_value
+from search.exports.disk import whole_export
 from search.exports.files import refuse_other_content
 from search.exports.graphs import require_evaluable, require_libraries
 from search.exports.restore import prepared_of, restore_trainer
@@ -27,7 +28,6 @@ from search.study.reading import read_records
 from search.study.trial import TrialRecord
 from search.text import command
 from trainables.checkpoint import Checkpoint, DamagedCheckpointError, read_checkpoint
-from trainables.files import atomic_folder
 
 
 @dataclass(frozen=True)
@@ -251,7 +251,7 @@ def write_model(folder: Path, leaving: Leaving) -> None:
 
 def write_export(out: Path, leaving: Leaving) -> Export:
     """Write the model as a folder, completely or not at all; raises as `export_checkpoint`."""
-    with atomic_folder(out) as partial:
+    with whole_export(out) as partial:
         write_model(partial, leaving)
     leaving.trainer.close()
     report, metric, data = leaving.report, leaving.checkpoint.info["metric"], leaving.data

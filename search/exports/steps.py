@@ -31,6 +31,7 @@ from search.race.confirmed import Confirmed
 from search.run.data_record import TrialData
 from search.run.folder import write_json
 from trainables.checkpoint import Checkpoint
+from trainables.files import system_errors
 from trainables.function.trainer import FunctionTrainer
 from trainables.predicting.inference import read_inference
 from trainables.reported import OF_A_REPORT
@@ -68,7 +69,8 @@ Step = Callable[[Path, Leaving], None]
 def write_weights(folder: Path, leaving: Leaving) -> None:
     """model.safetensors, and load it: what follows is of the written weights, not of those in memory."""
     model = leaving.trainer.evaluated_model
-    save_file(_plain(model.state_dict()), folder / WEIGHTS)
+    with system_errors():
+        save_file(_plain(model.state_dict()), folder / WEIGHTS)
     model.load_state_dict(load_file(folder / WEIGHTS))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,11 @@ def write(program: ExportedProgram, folder: Path) -> list[Path]:
     examples = program.example_inputs
     program.example_inputs = None  # samples of somebody's data, which torch would write as a pickle
     try:
+        # Into memory first: torch's writer ends the process where the disk is full.
+        written = io.BytesIO()
         with quietly():
-            torch.export.save(program, folder / FILE)
+            torch.export.save(program, written)
+        (folder / FILE).write_bytes(written.getbuffer())
     finally:
         program.example_inputs = examples
     return [folder / FILE]

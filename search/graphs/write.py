@@ -57,6 +57,8 @@ def write_graph(format: GraphFormat, captures: Captures, call: Call, folder: Pat
     for captured in captures:
         try:
             files = _write(format, captured, captures.graph, call, folder)
+        except OSError:  # of a full disk, which no other graph would fit on
+            raise
         except Exception as error:  # of exporters that meet what they do not know
             failed = RefusedError(
                 f"the model cannot be written as {format}: {error_line(error)}; use layers that it has, "

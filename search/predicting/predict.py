@@ -121,11 +121,11 @@ def _asked_for(
     try:
         with memory_limits():
             found = _predict(model, asked, progress)
+        _list_failed(found)
     except OSError as error:
         raise SearchError(f"{error}; the same command goes on from what {asked.out} holds") from error
     except (MemoryLimitError, OutputError) as error:
         raise SearchError(f"the model {error}") from error
-    _list_failed(found)
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from search.text import command, short_path
 from trainables.data.fingerprint import Fingerprint
 from trainables.data.prepared import DamagedArraysError, read_arrays, write_arrays
 from trainables.files import atomic_write
+from trainables.findings import some
 from trainables.plan import TrialPlan
 from trainables.predicting.ensemble import MEMBERS, is_ensemble
 
@@ -28,6 +30,9 @@ RETRAINED = "retrain"
 """The folder of a retraining, beside the export."""
 RETRAINING = "retrain.json"
 """The arguments of a retraining, in its folder."""
+_OWN = re.compile(r"data\.fingerprint|prepared|training|part-\d+|export|fold_\d+|folds\.json|\..*")
+"""What a retraining that has just begun may have, and what a system or a lock hides."""
+_SHOWN = 3
 
 
 def require_export(source: Path) -> None:
@@ -41,6 +46,18 @@ def require_export(source: Path) -> None:
     for name in (WEIGHTS, CONFIG, METRICS):
         if not (source / name).is_file():
             raise RefusedError(f"{source} is not an export: it has no {name}; {_way_to_export(source)}")
+
+
+def refuse_foreign(folder: Path) -> None:
+    """Raise RefusedError for a folder that holds something, and no retraining."""
+    there = [] if not folder.is_dir() else sorted(path.name for path in folder.iterdir())
+    foreign = [name for name in there if not _OWN.fullmatch(name)]
+    begun = any(file.is_file() for file in (folder / RETRAINING, *folder.glob(f"fold_*/{RETRAINING}")))
+    if foreign and not begun:
+        raise RefusedError(
+            f"{folder} holds {some(foreign, _SHOWN)}, and no retraining, which would be written "
+            "beside that; give another --out"
+        )
 
 
 def home_of(source: Path) -> Path:
@@ -80,7 +97,7 @@ def copy_prepared(exported: Path, plan: TrialPlan) -> None:
         raise SearchError(f"{exported} is damaged ({error.reason}); export again") from error
 
 
-def retrain_command(source: Path, options: Mapping[str, Any]) -> str:
+def retrain_command(source: str | Path, options: Mapping[str, Any]) -> str:
     """The command with these options that have a value."""
     words: list[str | Path] = ["retrain", source]
     for key, value in options.items():

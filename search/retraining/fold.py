@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,13 @@ from search.config.stages import load_config
 from search.errors import RefusedError
 from search.exports.export import Export
 from search.predicting.exported import CONFIG, METRICS
+from search.run.data_errors import data_errors
 from search.run.folder import RunFolder
 from search.text import short_path
 from trainables.plan import DataSplit
+
+ALL = "all"
+"""In place of the number of a fold."""
 
 
 def fold_folder(folder: Path, fold: int) -> Path:
@@ -61,6 +66,33 @@ def of_fold(source: Path, config: Config, fold: int, data: DataSplit) -> Config:
     if data_of(config).get("fold", 0) == fold:
         return config
     return load_config(source / CONFIG, [f"trial.data.fold={fold}"]).first
+
+
+def refuse_small_folds(source: Path, config: Config, wanted: Sequence[int]) -> None:
+    """Raise RefusedError where less than a batch is left to train on, before the first fold is trained.
+
+    Of data in files; those of a library are known to be larger, and data sets of yours split themselves.
+
+    Args:
+        config: of the export, in the working folder of its run.
+        wanted: the folds that will be trained.
+    """
+    task_class, values = config.task_class(), next(iter(config.space.candidates())).options
+    options = task_class.Options.parse(values)
+    with data_errors(config.task_path, config.file, config.places):
+        inspection = task_class.inspect(options)
+    if inspection is None or inspection.folds is None or options.batch_size == "full":
+        return
+    left = {fold: int((inspection.folds != fold).sum()) for fold in wanted}
+    small = [fold for fold in wanted if left[fold] < options.batch_size]
+    if small:
+        fold = min(small, key=lambda each: left[each])
+        raise RefusedError(
+            f"fold {fold}: batch_size is {options.batch_size}, and without this fold only {left[fold]} of "
+            f"{len(inspection.folds)} samples are left to train on; set trial.batch_size in "
+            f"{short_path(source / CONFIG)} to at most {left[fold]}, or search with folds of more equal "
+            "sizes (data.split_seed)"
+        )
 
 
 def held_export(folder: RunFolder) -> Export | None:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from search.addresses import local_path
 from search.config.stages import load_config
+from search.errors import RefusedError
 from search.exports.export import Export
 from search.predicting.exported import CONFIG
-from search.retraining.begun import RETRAINED, home_of, require_export
+from search.retraining.begun import RETRAINED, home_of, refuse_foreign, require_export
 from search.retraining.card import tell_folds
-from search.retraining.fold import num_folds
-from search.retraining.retrain import Retraining, retrain
-from search.retraining.values import FoldValues, gathered, write_folds
+from search.retraining.fold import ALL, num_folds, refuse_small_folds
+from search.retraining.retrain import Asked, Retraining, command_of, retrain_as
+from search.retraining.values import FOLDS, FoldValues, gathered, read_folds, write_folds
 from search.run.folder import RunFolder
 from search.run.provenance import working_folder
 from trainables.session import Record
@@ -86,24 +87,27 @@ def retrain_folds(
         progress: called after each virtual epoch.
 
     Raises:
-        SearchError: the folder is not an export of a search with folds; and as of `retrain`.
+        SearchError: the folder is not an export of a search with folds, or what is left of a fold is
+            smaller than a batch; and as of `retrain`.
     """
     source = local_path(exported).absolute()
     require_export(source)
     folder = RunFolder.at(out or home_of(source) / RETRAINED).path
+    _refuse_foreign_folds(folder)
     with working_folder(RunFolder(home_of(source))):
-        number = num_folds(source, load_config(source / CONFIG).first)
+        config = load_config(source / CONFIG).first
+        number = num_folds(source, config)
+        wanted = range(number) if fold is None else [fold]
+        refuse_small_folds(source, config, wanted)
+    asked = Asked(virtual_epochs, steps, accept_new_data=accept_new_data, out=out)
+    again = command_of(exported, asked, ALL if fold is None else fold)
     exports, trained, note = list[Export](), 0, ""
-    wanted = range(number) if fold is None else [fold]
     for place, each in enumerate(wanted):
-        last = retrain(
+        last = retrain_as(
             source,
-            virtual_epochs=virtual_epochs,
-            steps=steps,
-            fold=each,
-            accept_new_data=accept_new_data,
-            out=folder,
-            progress=_reporter(progress, each, place, len(wanted)),
+            replace(asked, fold=each, out=folder),
+            again,
+            _reporter(progress, each, place, len(wanted)),
         )
         trained += last.trained
         if last.export is None:
@@ -116,6 +120,15 @@ def retrain_folds(
     if values is not None and values.complete:
         note = tell_folds(source, values)
     return FoldRetraining(folder, last, values, exports, trained, note)
+
+
+def _refuse_foreign_folds(folder: Path) -> None:
+    refuse_foreign(folder)
+    if (folder / FOLDS).is_file() and read_folds(folder) is None:
+        raise RefusedError(
+            f"{folder / FOLDS} was not written by `retrain --fold`, which would replace it: move it "
+            "elsewhere, or give another --out"
+        )
 
 
 def _reporter(

@@ -16,6 +16,7 @@ from search.config.config import Config
 from search.config.schema import Mode
 from search.config.stages import load_config
 from search.errors import RefusedError, SearchError
+from search.exports.disk import disk_errors
 from search.exports.export import Export, export_checkpoint
 from search.exports.files import PREPARED, refuse_other_content
 from search.predicting.exported import CONFIG, METRICS, WEIGHTS
@@ -25,6 +26,7 @@ from search.retraining.begun import (
     compare_data,
     copy_prepared,
     home_of,
+    refuse_foreign,
     require_export,
     retrain_command,
     tell_changed_code,
@@ -44,6 +46,21 @@ from trainables.data.virtual_epoch import VirtualEpochs
 from trainables.function.task import FunctionTask
 from trainables.session import DataSplit, Record, TrialPlan, TrialSession
 from trainables.task import Arrays
+
+_GOES_ON = "free space, and the same command goes on"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a call asks for, see `retrain`."""
+
+    virtual_epochs: int | None = None
+    steps: int | None = None
+    from_scratch: bool = False
+    data: DataSplit = "train"
+    fold: int | None = None
+    accept_new_data: bool = False
+    out: str | Path | None = None
 
 
 @dataclass(frozen=True)
@@ -104,27 +121,54 @@ def retrain(
     Raises:
         SearchError: the folder is not an export, or `out` holds another retraining, or the data have changed.
     """
+    asked = Asked(virtual_epochs, steps, from_scratch, data, fold, accept_new_data, out)
     source = local_path(exported).absolute()
+    return retrain_as(source, asked, command_of(exported, asked, fold), progress)
+
+
+def command_of(exported: str | Path, asked: Asked, fold: int | str | None) -> str:
+    """The command that asks for the same, as it was typed."""
+    return retrain_command(
+        exported,
+        {
+            "--virtual-epochs": asked.virtual_epochs,
+            "--steps": asked.steps,
+            "--from-scratch": asked.from_scratch,
+            "--data": None if asked.data == "train" else asked.data,
+            "--fold": fold,
+            "--out": asked.out,
+        },
+    )
+
+
+def retrain_as(source: Path, asked: Asked, again: str, progress: Callable[[Record, int], None]) -> Retraining:
+    """`retrain` of an export at an absolute path.
+
+    Args:
+        again: the command that was given, for messages.
+    """
     require_export(source)
-    if virtual_epochs is not None and steps is not None:
+    if asked.virtual_epochs is not None and asked.steps is not None:
         raise RefusedError("give --virtual-epochs or --steps, not both")
-    options = {"--virtual-epochs": virtual_epochs, "--steps": steps, "--data": data, "--out": out}
-    again = retrain_command(source, {**options, "--from-scratch": from_scratch, "--fold": fold})
     RunFolder(source).require_private()
-    folder = RunFolder.at(out or home_of(source) / RETRAINED)
+    folder, fold, from_scratch = RunFolder.at(asked.out or home_of(source) / RETRAINED), asked.fold, True
+    refuse_foreign(folder.path)
     if fold is not None:
-        folder, from_scratch = RunFolder(fold_folder(folder.path, fold)), True
+        folder = RunFolder(fold_folder(folder.path, fold))
+        refuse_foreign(folder.path)
+    else:
+        from_scratch = asked.from_scratch
     with working_folder(RunFolder(home_of(source))):
         own = load_config(source / CONFIG).first
-        config = own if fold is None else of_fold(source, own, fold, data)
+        config = own if fold is None else of_fold(source, own, fold, asked.data)
         report = json.loads((source / METRICS).read_text(encoding="utf-8"))
-        plan = _plan(config, folder, report, virtual_epochs=virtual_epochs, steps=steps, data=data)
+        plan = _plan(config, folder, report, asked)
         plan = with_schedule(plan, report, config.budget.max_virtual_epochs, from_scratch=from_scratch)
-        folder.create()
-        with folder.owned():
+        folder.create("--out")
+        with folder.owned(), disk_errors(folder.path, _GOES_ON):
             refuse_other_content(folder.exported)  # which would otherwise show when all is trained
             tell_changed_code(config, report.get("code", {}))
-            found = _find_data(source, own, config, plan, again, accept=accept_new_data)
+            found = _find_data(source, own, config, plan, again, accept=asked.accept_new_data)
             check_arguments(folder, plan, from_scratch, found.fingerprint)
             before, number = report["objective"]["value"], plan.num_virtual_epochs
             if fold is not None and (held := held_export(folder)) is not None:
@@ -155,22 +199,15 @@ def _find_data(
     return found
 
 
-def _plan(
-    config: Config,
-    folder: RunFolder,
-    report: Mapping[str, Any],
-    *,
-    virtual_epochs: int | None,
-    steps: int | None,
-    data: DataSplit,
-) -> TrialPlan:
+def _plan(config: Config, folder: RunFolder, report: Mapping[str, Any], asked: Asked) -> TrialPlan:
+    data, steps = asked.data, asked.steps
     if data != "train" and issubclass(config.task_class(), FunctionTask):
         raise RefusedError(
             f"--data {data}: {config.task_path} is a training function, which reads its data itself; give it "
             "a parameter of its own for that, and set it in the config.yaml of the export"
         )
     lengths = VirtualEpochs(**report["lengths"])
-    number = virtual_epochs or config.budget.max_virtual_epochs
+    number = asked.virtual_epochs or config.budget.max_virtual_epochs
     if steps is not None:
         number = 1 + bisect_left(range(1, steps + 1), steps, key=lengths.end_step)
     return TrialPlan(

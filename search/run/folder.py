@@ -125,8 +125,11 @@ class RunFolder:
     def trial(self, number: int) -> Path:
         return self.path / "trials" / f"{number:04d}"
 
-    def create(self) -> None:
+    def create(self, option: str = "--results") -> None:
         """Make the folder, for its owner alone, and try to write in it.
+
+        Args:
+            option: by which another one is chosen.
 
         Raises:
             SearchError: that fails, or others can write in it.
@@ -139,7 +142,7 @@ class RunFolder:
             probe.unlink(missing_ok=True)
         except OSError as error:
             raise SearchError(
-                f"cannot write to {self.path}: {error.strerror}; choose another with --results"
+                f"cannot write to {self.path}: {error.strerror}; choose another with {option}"
             ) from error
 
     def require(self) -> None:

@@ -31,6 +31,7 @@ from tiny_tasks import DigitsTask, search_config
 import search
 from search.cli import main
 from search.commands.check_data import DataCheck, Progress
+from search.errors import SearchError
 from search.screen.data_text import data_check_text, data_progress_text
 from search.screen.progress_bar import ProgressBar
 from trainables.data.threads import in_threads
@@ -307,3 +308,18 @@ def test_the_documentation_shows_the_output_for_the_broken_folder(tmp_path: Path
     lines = text[text.index("\nerrors ") + 1 :].splitlines()
     shown = "\n".join(line.rstrip() for line in lines)
     assert shown in page
+
+
+def test_training_images_of_several_sizes_need_a_crop(root: Path) -> None:
+    for part in ("images", "masks"):
+        file = root / "train" / part / "005.png"
+        with Image.open(file) as image:
+            image.crop((0, 0, 8, 8)).save(file)
+    (found,) = check(root).findings
+    assert found.kind.name == "several sizes"
+    assert found.message.startswith("training images have 2 sizes, from 8x8 to ")
+    settings = folder_config(root)
+    with pytest.raises(SearchError, match=r"have 2 sizes, .* one batch needs one size: set augment\.crop"):
+        search.check(settings)
+    settings["trial"].setdefault("augment", {})["crop"] = 8
+    assert search.check_data(settings).findings == []

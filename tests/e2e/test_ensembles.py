@@ -340,7 +340,13 @@ def test_one_trial_with_a_checkpoint_is_no_ensemble(tmp_path: Path) -> None:
         "trial": NOISY,
     }
     run = search_locally(config, results=tmp_path).folder
-    with pytest.raises(RefusedError, match=r"has 1 trial with .*keep_trials \(here 1\)"):
+    with pytest.raises(RefusedError, match=r"has 1 trial with .* exports one, .*keep_trials \(here 1\)"):
+        export_ensemble(run, 2)
+    for folder in Path(run).glob("trials/*/checkpoint_*"):
+        shutil.rmtree(folder)
+    with pytest.raises(
+        RefusedError, match=r"has 0 trials with a value and a checkpoint, .* needed: a search"
+    ):
         export_ensemble(run, 2)
 
 

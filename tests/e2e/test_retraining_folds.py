@@ -23,6 +23,7 @@ from search.retraining.folds import FoldReport, retrain_folds
 from search.retraining.out_of_fold import out_of_fold
 from search.retraining.values import fold_members, read_folds
 from search.run.data_record import DataChangedError
+from trainables.folds.assign import fold_numbers
 
 pytestmark = pytest.mark.usefixtures("no_fsync")
 
@@ -260,8 +261,12 @@ def test_other_data_are_not_what_was_out_of_fold(of_table: tuple[Path, Path], tm
     file.write_text(rows.replace(",ill", ",WELL").replace(",well", ",ill").replace(",WELL", ",well"))
     with pytest.raises(DataChangedError, match=r"changed since .*fold_0 was .*table: "):
         out_of_fold(tmp_path / "run/retrain")
-    with pytest.raises(DataChangedError, match=r"retrain .* --fold 0 .*--accept-new-data"):
+    with pytest.raises(
+        DataChangedError, match=r"retrain \S* --virtual-epochs 1 --fold all --accept-new-data"
+    ):
         retrain_folds(source, virtual_epochs=1)
+    with pytest.raises(DataChangedError, match=r"retrain \S* --fold 0 --out other --accept-new-data"):
+        retrain_folds(source, fold=0, out="other")
 
 
 def test_check_data_tells_the_folds_and_their_classes(of_table: tuple[Path, Path], tmp_path: Path) -> None:
@@ -290,3 +295,56 @@ def test_a_fold_that_is_searched_is_refused_with_its_line(tmp_path: Path) -> Non
         ConfigError, match=r"trial\.data\.fold: is searched, and values on different validation data"
     ):
         search_locally(config({"source": "digits", "folds": 3, "fold": {"choice": [0, 1]}}), results=tmp_path)
+
+
+def test_a_fold_that_leaves_less_than_a_batch_is_refused_before_the_first_is_trained(tmp_path: Path) -> None:
+    groups = ["p5"] * 5 + ["p1"] * 45
+    assert fold_numbers(["p5", "p1"], 2).tolist() == [0, 1]
+    rows = [f"{group},{number},{number % 2}" for number, group in enumerate(groups)]
+    file = tmp_path / "table.csv"
+    file.write_text("\n".join(["patient,a,kind", *rows]) + "\n")
+    data = {"source": "csv", "path": str(file), "target": "kind", "group": "patient", "folds": 2}
+    settings = config(data)
+    settings["trial"]["batch_size"] = 16
+    search_locally(settings, results=tmp_path, name="run")
+    source = search.export(tmp_path / "run").folder
+    with pytest.raises(
+        RefusedError, match=r"fold 1: batch_size is 16, .* only 5 of 50 samples are left"
+    ) as e:
+        retrain_folds(source)
+    assert "Source" not in str(e.value)
+    assert not (tmp_path / "run/retrain").exists()
+    assert retrain_folds(source, fold=0, virtual_epochs=1).exports
+
+
+def test_a_folder_of_somebodys_is_not_written_into(run: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "a.txt").write_text("mine")
+    for call in (
+        lambda: retrain_folds(run / "export", fold=0, out=mine),
+        lambda: search.retrain(run / "export", out=mine),
+    ):
+        with pytest.raises(RefusedError, match=r"mine holds a\.txt, and no retraining"):
+            call()
+    (mine / "a.txt").rename(mine / "folds.json")
+    with pytest.raises(RefusedError, match=r"folds\.json was not written by"):
+        retrain_folds(run / "export", out=mine)
+    assert [(path.name, path.read_text()) for path in mine.iterdir()] == [("folds.json", "mine")]
+    with pytest.raises(SearchError, match="choose another with --out"):
+        retrain_folds(run / "export", out=mine / "folds.json")
+
+
+def test_check_data_tells_the_same_content_in_any_two_folds(tmp_path: Path) -> None:
+    root = class_folder(tmp_path / "images")
+    folds = fold_numbers([f"cat/{name}.png" for name in range(100)], 3).tolist()
+    seen, trained = (next(n for n in range(12) if folds[n] == fold) for fold in (0, 1))
+    other, third = (next(n for n in range(12, 100) if folds[n] == fold) for fold in (1, 2))
+    for file, copy in ((seen, other), (trained, third)):
+        shutil.copy(root / f"cat/{file}.png", root / f"cat/{copy}.png")
+    found = search.check_data(config({"source": "images", "root": str(root), "folds": 3}))
+    told = {finding.kind.name: finding for finding in found.findings}
+    assert set(told) == {"data leakage", "data leakage between folds"}
+    between = told["data leakage between folds"]
+    assert Path(between.where).stem in (str(trained), str(third))
+    assert between.message.endswith(("in folds 2 and 1", "in folds 1 and 2"))

@@ -19,7 +19,7 @@ import search
 from search.cli import main
 from search.commands.damages import Verification
 from search.commands.verify import verify
-from search.errors import SearchError
+from search.errors import RefusedError, SearchError
 from search.run.events import Event, EventKind
 from search.run.reporter import ProgressReporter
 from search.run.summary import Summary
@@ -329,3 +329,12 @@ def test_the_command_explains_itself_with_an_example(capsys: pytest.CaptureFixtu
     text = capsys.readouterr().out
     assert "tune-search verify results/seg\n" in text
     assert "exit code is 1 if anything" in text
+
+
+def test_an_export_is_sent_to_the_search_that_it_is_of(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        RefusedError, match=r"run/export is an export.*: `tune-search verify \S*run` checks it"
+    ):
+        verify(search.export(run).folder)
+    with pytest.raises(RefusedError, match=r"model is an export.*: `sha256sum -c SHA256SUMS`"):
+        verify(search.export(run, out=tmp_path / "model").folder)

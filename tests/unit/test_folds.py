@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import re
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -271,7 +272,7 @@ def test_a_table_with_a_second_file_or_rows_without_a_group_is_refused(tmp_path:
 
 def test_an_empty_fold_is_refused_and_the_way_out_told() -> None:
     options = NameFolds(folds=5)
-    with pytest.raises(ValueError, match=r"holds 6 samples in 2 groups.* set data.folds to 2 or less"):
+    with pytest.raises(ValueError, match=r"holds 6 samples in 2 groups.* set data.folds: 2 and .*seed: \d+"):
         make_folds(options, list("abcdef"), "data", list("xxxyyy"))
     with pytest.raises(ValueError, match=r"6 samples in 1 group, .*: folds need two groups or more: correct"):
         make_folds(options, list("abcdef"), "data", list("xxxxxx"))
@@ -302,6 +303,18 @@ def test_unequal_folds_and_classes_that_a_fold_lacks_are_told() -> None:
     assert notes[0].startswith("data: 100 samples of 5 groups in 2 folds of ")
     assert any("without fold" in note and "class one" in note for note in notes)
     assert any("no sample to validate of class one" in note for note in notes)
+
+
+@pytest.mark.parametrize("number", [2, 9, 60])
+def test_folds_for_few_groups_are_named_with_a_seed_that_parts_them(number: int) -> None:
+    groups = [f"p{n % number}" for n in range(300)]
+    numbers = list(map(str, range(300)))
+    with pytest.raises(ValueError, match=r"set data\.folds") as refused:
+        make_folds(NameFolds(folds=number + 1), numbers, "data", groups)
+    named = re.search(r"data\.folds: (\d+) and data\.split_seed: (\d+)", str(refused.value))
+    assert named is not None
+    folds = make_folds(NameFolds(folds=int(named[1]), split_seed=int(named[2])), numbers, "data", groups)
+    assert folds.count <= number
 
 
 # Data with a split of their own

@@ -99,8 +99,8 @@ class SampleStream:
             raise ValueError(f"the training data ({type(source).__name__}) is empty")
         if batch_size > len(source):
             raise ValueError(
-                f"batch_size is {batch_size} but the training data ({type(source).__name__}) has only "
-                f"{len(source)} samples; choose a batch_size of at most {len(source)}"
+                f"batch_size is {batch_size} but the training data has only {len(source)} samples; choose a "
+                f"batch_size of at most {len(source)}"
             )
         self.position = 0
         self._source = source

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,12 +83,18 @@ def rows_in_folds(options: FoldOptions, number: int, where: str) -> Folds:
 def fold_numbers(names: Sequence[str], folds: int, seed: int = 0) -> np.ndarray:
     """The fold of each name: int64 [N]. Characters written in two ways, as macOS does, are the same."""
 
+    return (_hashes(names, seed) % folds).astype(np.int64)
+
+
+def _hashes(names: Sequence[str], seed: int) -> np.ndarray:
+    """A number for each name: uint64 [N]."""
+
     def number(name: str) -> int:
         written = unicodedata.normalize("NFC", name)
         content = f"{seed}/{written}".encode("utf-8", "surrogateescape")
-        return int.from_bytes(hashlib.sha256(content).digest()[:8]) % folds
+        return int.from_bytes(hashlib.sha256(content).digest()[:8])
 
-    return np.array([number(name) for name in names], np.int64)
+    return np.array([number(name) for name in names], np.uint64)
 
 
 def groups_in_names(pattern: str | None, names: Sequence[str], where: str) -> list[str] | None:
@@ -145,20 +151,35 @@ def _more_equal(known: Sequence[str], found: np.ndarray, count: int) -> str:
     names, numbers = np.unique(np.array(known, np.str_), return_inverse=True)
     if len(names) == 1:
         return "folds need two groups or more: correct data.group, or leave data.folds out"
-    if len(names) < count:
-        return f"set data.folds to {len(names)} or less"
     if len(names) > _MOST_TRIED:
         return "set data.folds lower"
+    hashes = [_hashes(names.tolist(), seed) for seed in range(_SEEDS)]
 
-    def sizes(of_names: np.ndarray) -> np.ndarray:
-        return np.bincount(of_names[numbers], minlength=count)
+    def best(folds: int) -> tuple[int, np.ndarray]:
+        """The seed of the most equal folds, and their sizes."""
+        tried = [np.bincount((each % folds).astype(np.int64)[numbers], minlength=folds) for each in hashes]
+        seed = int(np.argmin([np.ptp(sizes) for sizes in tried]))
+        return seed, tried[seed]
 
-    tried = [sizes(fold_numbers(names.tolist(), count, seed)) for seed in range(_SEEDS)]
-    best = int(np.argmin([each.max() - each.min() for each in tried]))
-    now = np.bincount(found, minlength=count)
-    if np.ptp(tried[best]) >= np.ptp(now) or not tried[best].all():
+    if len(names) < count:
+        return _fewer(best, len(names))
+    seed, sizes = best(count)
+    if np.ptp(sizes) >= np.ptp(np.bincount(found, minlength=count)) or not sizes.all():
         return "set data.folds lower"
-    return f"data.split_seed: {best} makes folds of {_listed(tried[best])} samples"
+    return f"data.split_seed: {seed} makes folds of {_listed(sizes)} samples"
+
+
+def _fewer(best: Callable[[int], tuple[int, np.ndarray]], most: int) -> str:
+    """The way to as many folds as there are groups, or to fewer: by hash two groups may be in one."""
+    folds = most
+    while folds > 1:
+        seed, sizes = best(folds)
+        if sizes.all():
+            return (
+                f"set data.folds: {folds} and data.split_seed: {seed}, for folds of {_listed(sizes)} samples"
+            )
+        folds -= max(1, folds // 8)
+    return "set data.folds: 2, and another data.split_seed until no fold is empty"
 
 
 def _alike(folds: Folds, where: str) -> Iterator[str]:

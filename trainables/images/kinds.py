@@ -69,6 +69,7 @@ NO_CLASS = _error("masks without a class", "correct the masks, or see data.ignor
 OBJECTS = _warning("numbers of objects", "save class numbers, or set data.num_classes if each is a class")
 FAR_LABEL = _warning("label above a gap", "set data.num_classes: now the largest label decides it")
 
+SEVERAL_SIZES = _error("several sizes", "set augment.crop to a side in pixels: one batch needs one size")
 IMAGE_SIZE = _error("sizes differ", "set data.resize to a side in pixels: all must have one size")
 WRONG_CLASS = _error("class out of range", "correct it, or add the class to data.class_names")
 TWO_CLASSES = _error("in two classes", "remove it from the class where it does not belong")

@@ -151,15 +151,20 @@ def _check_sizes(samples: Samples, augment: JointAugmentOptions) -> None:
                 f"known: {set_crop}"
             )
         return
-    sizes = np.unique(samples.shapes[samples.shapes.any(axis=1)], axis=0)
+    if problem := several_sizes(samples.shapes[samples.shapes.any(axis=1)], augment):
+        raise ValueError(f"{problem}; one batch needs one size: {set_crop}")
+
+
+def several_sizes(shapes: np.ndarray, augment: JointAugmentOptions) -> str | None:
+    """Why images without a crop do not fit into one batch; None where they do.
+
+    Args:
+        shapes: heights and widths of the training images, one or more: int64 [N, 2].
+    """
+    sizes = np.unique(shapes, axis=0)
     (low_h, low_w), (high_h, high_w) = sizes[0], sizes[-1]
     if len(sizes) > 1:
-        raise ValueError(
-            f"training images have {len(sizes)} sizes, from {low_w}x{low_h} to {high_w}x{high_h}; "
-            f"one batch needs one size: {set_crop}"
-        )
+        return f"training images have {len(sizes)} sizes, from {low_w}x{low_h} to {high_w}x{high_h}"
     if augment.rotate_90 and low_h != low_w:
-        raise ValueError(
-            f"augment.rotate_90 turns images of {low_w}x{low_h} into {low_h}x{low_w}, and one batch needs "
-            f"one size: {set_crop}"
-        )
+        return f"augment.rotate_90 turns images of {low_w}x{low_h} into {low_h}x{low_w}"
+    return None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
+from trainables.findings import Finding, short_name
 from trainables.inspect.inspection import Contents, Inspection
 
 
@@ -40,3 +41,28 @@ def fold_summaries(
         )
         for fold in sorted(sizes)
     ]
+
+
+def fold_leakage(inspection: Inspection, contents: Sequence[Contents]) -> Iterator[Finding]:
+    """Samples of two other folds than the chosen one that are the same: one of them validates the other."""
+    if inspection.folds is None:
+        return
+    kind = replace(
+        inspection.leakage,
+        name="data leakage between folds",
+        remedy="keep one of them, or name them as one group (data.group)",
+    )
+    first: dict[bytes, int] = {}
+    for number, held in enumerate(contents):
+        if inspection.samples[number].part == "valid":
+            continue
+        for digest in held.digests:
+            other = first.setdefault(digest, number)
+            folds = inspection.folds[other], inspection.folds[number]
+            if folds[0] != folds[1]:
+                name = short_name(inspection.samples[other].where, inspection.root)
+                yield Finding(
+                    kind,
+                    inspection.samples[number].where,
+                    f"the same {inspection.compared} as {name}, in folds {folds[1]} and {folds[0]}",
+                )

@@ -13,14 +13,16 @@ from trainables.data.threads import num_threads
 from trainables.findings import Finding, Kind, SampleError, short_name, some
 from trainables.images import kinds
 from trainables.images.augment import IGNORE
+from trainables.images.augment_options import JointAugmentOptions
 from trainables.images.decode import read_header
 from trainables.images.depth import MOST_OUTSIDE
 from trainables.images.found import FoundImages, find_images
 from trainables.images.masks.labels import count_classes, only_ignored
 from trainables.images.masks.reading import labels_text
 from trainables.images.masks.survey import mask_doubts, mask_problem
-from trainables.images.options import ImageOptions, MaskOptions
+from trainables.images.options import ImageOptions, MaskOptions, MaskShardsOptions
 from trainables.images.readers import Reader
+from trainables.images.source import several_sizes
 from trainables.images.statistics import pixel_sums
 from trainables.images.targets import Encoded, Looked, MaskDecoder
 from trainables.inspect.inspection import IGNORED, Conclusion, Contents, Inspection, SampleName, digest_of
@@ -178,12 +180,13 @@ class ImageInspection(Inspection):
 
 
 class MaskInspection(ImageInspection):
-    """Images and masks."""
+    """Images and masks; without `augment` their sizes are not looked at."""
 
     unit = "pixels"
 
-    def __init__(self, options: MaskOptions) -> None:
+    def __init__(self, options: MaskOptions, augment: JointAugmentOptions | None = None) -> None:
         super().__init__(options)
+        self._augment = augment
         self.overlapping = options.labels != "multiclass"
         self._labels: list[Mapping[int, int]] = [{} for _ in self.samples]
         """Number of pixels of each label in the file, by sample."""
@@ -217,6 +220,7 @@ class MaskInspection(ImageInspection):
         return names or [str(number) for number in range(1 + largest)]
 
     def _conclusions(self, contents: Sequence[Contents]) -> Iterator[Finding]:
+        yield from self._several_sizes(contents)
         yield from self._binary_masks()
         if self.overlapping:
             return
@@ -237,6 +241,15 @@ class MaskInspection(ImageInspection):
         # Shades between labels are no labels that could be mapped.
         if not any(doubt.kind is kinds.SMOOTHED for doubt in doubts):
             yield from self._not_numbered(contents)
+
+    def _several_sizes(self, contents: Sequence[Contents]) -> Iterator[Finding]:
+        """What no batch of training can hold; sizes in shards are not known before."""
+        augment, pairs = self._augment, zip(self.samples, contents, strict=True)
+        sizes = [held.size[::-1] for sample, held in pairs if sample.part == "train" and held.size]
+        if augment is None or augment.crop or isinstance(self._options, MaskShardsOptions) or not sizes:
+            return
+        if problem := several_sizes(np.array(sizes), augment):
+            yield Finding(kinds.SEVERAL_SIZES, str(self.root), problem)
 
     def _not_numbered(self, contents: Sequence[Contents]) -> list[Finding]:
         """Labels with which no search would begin: all ignored, all of one class, or no class numbers."""

@@ -105,7 +105,9 @@ class SegmentationTask(SupervisedTask):
     @classmethod
     def inspect(cls, options: TrialOptions) -> MaskInspection | None:
         assert isinstance(options, SegmentationOptions)
-        return MaskInspection(options.data) if isinstance(options.data, MaskOptions) else None
+        if not isinstance(options.data, MaskOptions):
+            return None
+        return MaskInspection(options.data, options.augment)
 
     def train_data(self) -> Source:
         return self._source("train", augment=self.options.augment)

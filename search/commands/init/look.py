@@ -197,6 +197,8 @@ def _inspected(recognized: Recognized, progress: Callable[[Progress], None]) -> 
     trial: dict[str, Any] = {"data": dict(recognized.data)}
     if recognized.kind == "table":
         trial["model"] = {"name": "mlp"}
+    if recognized.task == "segmentation":
+        trial["augment"] = {"crop": 64}  # one that fits is chosen later
     empty = DataCheck(name="init", task=recognized.task)
     try:
         inspection = task_class.inspect(task_class.Options.parse(trial))
