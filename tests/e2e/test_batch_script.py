@@ -24,11 +24,11 @@ import signal, sys, time
 heard = []
 def hear(number, frame):
     heard.append(number)
-    print("heard", len(heard), flush=True)
+    print(f"heard {len(heard)}\\n", end="", flush=True)  # in one piece: the script writes there too
     if len(heard) >= int(sys.argv[1]):
         sys.exit(143)
 signal.signal(signal.SIGTERM, hear)
-print("searching", flush=True)
+print("searching\\n", end="", flush=True)
 while True:
     time.sleep(0.05)
 """
